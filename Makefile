@@ -1,0 +1,174 @@
+# modeld: build, test, lint, install. `make help` lists every target.
+#
+# Knobs:  BUILD=dir          where everything goes (default build)
+#         SANITIZE=address,undefined | thread   (use another BUILD with it)
+#         DEVELOPER=0        without -Werror
+#         FUZZ=1             with clang and libFuzzer (set by `make fuzz`)
+#         V=1                print the commands
+
+BUILD     ?= build
+DEVELOPER ?= 1
+CC        ?= gcc
+PROTOC_C  ?= protoc-c
+PREFIX    ?= /usr/local
+VERSION   := 0.1.0
+Q         := $(if $(V),,@)
+
+PACKAGES  := libuv libnghttp2 libprotobuf-c inih zlib
+WARN      := -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wshadow -Wundef \
+             -Wpointer-arith -Wwrite-strings -Wformat=2 -Wno-unused-parameter
+ifneq ($(DEVELOPER),0)
+WARN      += -Werror
+endif
+OPT       ?= -O2 -g
+CPPFLAGS  += -D_GNU_SOURCE -I. -Isrc -I$(BUILD)/gen -DMODELD_VERSION='"$(VERSION)"' \
+             $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+CFLAGS    += -std=c11 $(OPT) $(WARN) -fno-common -fstack-protector-strong -fno-omit-frame-pointer
+LDFLAGS   += -Wl,-z,relro,-z,now
+ifneq ($(SANITIZE),)
+CFLAGS    += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
+LDFLAGS   += -fsanitize=$(SANITIZE)
+endif
+
+LIBS_FRONT  := $(shell pkg-config --libs libuv libnghttp2 libprotobuf-c inih zlib 2>/dev/null) -lpthread
+LIBS_WORKER := $(shell pkg-config --libs libprotobuf-c inih 2>/dev/null) -ldl -lm -lpthread
+LIBS_CLIENT := $(shell pkg-config --libs libnghttp2 libprotobuf-c 2>/dev/null)
+
+# --- Sources: one archive per folder, so that a test links only what lies below it ---------
+FOLDERS   := base shm proto pool dispatch handoff frontend server workers client modelctl
+SRC_base     := $(wildcard src/base/*.c)
+SRC_shm      := $(wildcard shm/*.c)
+SRC_proto    := $(wildcard proto/*.c)
+SRC_pool     := $(wildcard src/pool/*.c)
+SRC_dispatch := $(wildcard src/dispatch/*.c)
+SRC_handoff  := $(wildcard src/handoff/*.c)
+SRC_frontend := $(wildcard src/frontend/*.c)
+SRC_server   := $(filter-out src/main.c,$(wildcard src/*.c))
+SRC_workers  := $(filter-out workers/main.c,$(wildcard workers/*.c))
+SRC_client   := $(wildcard clients/c/*.c)
+SRC_modelctl := $(filter-out %/main.c,$(wildcard clients/modelctl/*.c))
+SRC_backends := $(wildcard workers/backends/*.c)
+DIR_backends := $(patsubst %/,%,$(sort $(dir $(wildcard workers/backends/*/*.c))))
+PROTOS       := $(wildcard proto/*.proto)
+
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+PB_C   := $(patsubst proto/%.proto,$(BUILD)/gen/proto/%.pb-c.c,$(PROTOS))
+PB_H   := $(PB_C:.c=.h)
+PB_O   := $(patsubst $(BUILD)/gen/%.c,$(BUILD)/obj/gen/%.o,$(PB_C))
+lib = $(BUILD)/lib/libmodeld-$(1).a
+# Link order: each folder's archive before the ones below it.
+LIBS_BELOW_base     := $(call lib,base)
+LIBS_BELOW_shm      := $(call lib,shm) $(LIBS_BELOW_base)
+LIBS_BELOW_proto    := $(call lib,proto) $(LIBS_BELOW_base)
+LIBS_BELOW_pool     := $(call lib,pool) $(call lib,shm) $(LIBS_BELOW_proto)
+LIBS_BELOW_dispatch := $(call lib,dispatch) $(LIBS_BELOW_pool)
+LIBS_BELOW_handoff  := $(call lib,handoff) $(LIBS_BELOW_dispatch)
+LIBS_BELOW_frontend := $(call lib,frontend) $(LIBS_BELOW_handoff)
+LIBS_BELOW_server   := $(call lib,server) $(LIBS_BELOW_frontend)
+LIBS_BELOW_workers  := $(call lib,workers) $(call lib,shm) $(LIBS_BELOW_proto)
+LIBS_BELOW_client   := $(call lib,modelctl) $(call lib,client) $(call lib,shm) $(LIBS_BELOW_proto)
+
+# A backend is one file NAME.c, or a folder NAME of several: either becomes NAME.so.
+BACKENDS := $(patsubst workers/backends/%.c,$(BUILD)/backends/%.so,$(SRC_backends)) \
+            $(patsubst workers/backends/%,$(BUILD)/backends/%.so,$(DIR_backends))
+PROGRAMS := $(BUILD)/modeld $(BUILD)/modeld-worker $(BUILD)/modelctl
+
+.PHONY: all
+all: $(PROGRAMS) $(BACKENDS)  ## build the daemon, the worker, modelctl and the backends
+
+$(BUILD)/modeld: $(BUILD)/obj/src/main.o $(LIBS_BELOW_server)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_FRONT)
+# -rdynamic is not wanted: a backend is given what it needs through backend.h.
+$(BUILD)/modeld-worker: $(BUILD)/obj/workers/main.o $(LIBS_BELOW_workers)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_WORKER)
+$(BUILD)/modelctl: $(BUILD)/obj/clients/modelctl/main.o $(LIBS_BELOW_client)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CLIENT)
+$(BUILD)/backends/%.so: workers/backends/%.c workers/backend.h
+	@mkdir -p $(@D)
+	@echo "  SO      $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $(BUILD)/obj/backends-$*.d -fPIC -fvisibility=hidden -shared -o $@ $< -ldl -lm
+# Unit tests open them; the one that lets allocations fail is linked with one.
+unit-workers: | $(BACKENDS)
+$(BUILD)/unit/workers/onnxruntime_fault_test: \
+	$(patsubst %.c,$(BUILD)/pic/%.o,$(wildcard workers/backends/onnxruntime/*.c))
+define backend_rule
+$(BUILD)/backends/$(notdir $(1)).so: $$(patsubst %.c,$(BUILD)/pic/%.o,$$(wildcard $(1)/*.c))
+	@mkdir -p $$(@D)
+	@echo "  SO      $$@"
+	$(Q)$(CC) $(LDFLAGS) -shared -o $$@ $$^ -ldl -lm
+endef
+$(foreach d,$(DIR_backends),$(eval $(call backend_rule,$(d))))
+$(BUILD)/pic/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -fPIC -fvisibility=hidden -c -o $@ $<
+
+define archive_rule
+$(call lib,$(1)): $(call obj,$(SRC_$(1))) $(if $(filter proto,$(1)),$(PB_O))
+	@mkdir -p $$(@D)
+	@echo "  AR      $$@"
+	$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
+endef
+$(foreach f,$(FOLDERS),$(eval $(call archive_rule,$(f))))
+
+$(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(filter-out $(WARN),$(CFLAGS)) -w -c -o $@ $<
+$(BUILD)/obj/%.o: %.c | $(PB_H)
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+$(BUILD)/gen/proto/%.pb-c.c $(BUILD)/gen/proto/%.pb-c.h: proto/%.proto
+	@mkdir -p $(BUILD)/gen
+	@echo "  PROTO   $<"
+	$(Q)$(PROTOC_C) -I. --c_out=$(BUILD)/gen $<
+.SECONDARY: $(PB_C) $(PB_H)
+
+# --- Unit tests: tests/unit/<path>_test.c mirrors <path>.c; fake_*.c beside them stand in for
+# --- what lies below and are linked into every test of that folder -------------------------
+UNIT_DIRS := base shm proto pool dispatch handoff frontend server workers client
+unit_src = $(wildcard tests/unit/$(1)/*_test.c)
+SUPPORT  := $(call obj,$(wildcard tests/support/*.c))
+# Every allocation and system call of ours can be made to fail (tests/support/failalloc.h).
+WRAP := malloc calloc realloc mmap ftruncate fcntl sendmsg recvmsg memfd_create
+WRAPFLAGS := $(patsubst %,-Wl$(comma)--wrap=%,$(WRAP))
+comma := ,
+define unit_rule
+FAKES_$(1) := $$(call obj,$$(wildcard tests/unit/$(1)/fake_*.c))
+UNIT_$(1) := $$(patsubst tests/unit/%.c,$(BUILD)/unit/%,$$(call unit_src,$(1)))
+$$(UNIT_$(1)): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $$(FAKES_$(1)) $(SUPPORT) $(LIBS_BELOW_$(1))
+	@mkdir -p $$(@D)
+	@echo "  LD      $$@"
+	$(Q)$(CC) $(LDFLAGS) $(patsubst %,-Wl$(comma)--wrap=%,$(WRAP)) -o $$@ $$^ $(LIBS_FRONT) -ldl -lm -lcriterion
+.PHONY: unit-$(1)
+unit-$(1): $$(UNIT_$(1))
+	$(Q)scripts/run-unit $(BUILD) $$^
+endef
+$(foreach d,$(UNIT_DIRS),$(eval $(call unit_rule,$(d))))
+UNIT_ALL = $(foreach d,$(UNIT_DIRS),$(UNIT_$(d)))
+
+.PHONY: setup
+setup:  ## install what is missing to build and run (Debian packages, ONNX Runtime, grpcio)
+	$(Q)BUILD=$(BUILD) scripts/setup run
+
+.PHONY: run
+run:  ## set up, build, start, classify the sample pictures, show the status
+	$(Q)BUILD=$(BUILD) scripts/run
+
+include clients/c/client.mk
+include tests/tests.mk
+-include tests/gpu/probe.mk
+-include scripts/install.mk
+
+.PHONY: clean
+clean:  ## remove what was built (the virtual environment stays)
+	rm -rf $(filter-out $(BUILD)/venv,$(wildcard $(BUILD)/*))
+
+.PHONY: help
+help:  ## list every target with a line each
+	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+
+-include $(shell find $(BUILD)/obj $(BUILD)/pic -name '*.d' 2>/dev/null)

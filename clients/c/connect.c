@@ -1,0 +1,212 @@
+/*
+ * connect.c: a client's socket. Client process, the caller's thread; blocks in poll(2) and in
+ * getaddrinfo(3).
+ */
+#include "clients/c/connect.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+
+#define HOST_MAX 256u
+
+int connect_wait(int fd, short events, uint64_t deadline_ns)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+
+	for (;;) {
+		uint64_t now = clock_ns();
+		uint64_t left = deadline_ns > now ? deadline_ns - now : 0;
+		const struct timespec timeout = {
+			.tv_sec = (time_t)(left / NS_PER_S), .tv_nsec = (long)(left % NS_PER_S)};
+		int r = ppoll(&p, 1, deadline_ns == CLOCK_NO_DEADLINE ? NULL : &timeout, NULL);
+
+		if (r > 0)
+			return 0;
+		if (r < 0 && errno != EINTR)
+			return -errno;
+		if (deadline_ns <= clock_ns())
+			return -ETIMEDOUT;
+	}
+}
+
+/* Wait for a connect(2) under way. */
+static int finish_connect(int fd, uint64_t deadline_ns)
+{
+	int error = 0;
+	socklen_t n = sizeof(error);
+	int r = connect_wait(fd, POLLOUT, deadline_ns);
+
+	if (r)
+		return r;
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n))
+		return -errno;
+	return -error;
+}
+
+static int connect_one(
+	int *ret_fd, int family, const struct sockaddr *to, socklen_t n, uint64_t deadline_ns)
+{
+	_cleanup_(close_fd) int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int r = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, to, n))
+		r = errno == EINPROGRESS ? finish_connect(fd, deadline_ns) : -errno;
+	if (r)
+		return r;
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+/* What connect(2) on a blocking Unix socket may take: it waits for a place in the listener's queue,
+ * for which there is nothing to poll. */
+static int limit_connect(int fd, uint64_t deadline_ns)
+{
+	uint64_t now = clock_ns();
+	uint64_t left_us = deadline_ns > now ? (deadline_ns - now) / NS_PER_US : 0;
+	struct timeval limit = {0}; /* 0: no limit */
+
+	if (deadline_ns != CLOCK_NO_DEADLINE) {
+		limit.tv_sec = (time_t)(left_us / 1000000);
+		limit.tv_usec = (suseconds_t)(left_us % 1000000);
+		if (left_us == 0)
+			limit.tv_usec = 1;
+	}
+	return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) ? -errno : 0;
+}
+
+/* type: SOCK_STREAM or SOCK_SEQPACKET. The descriptor is blocking. */
+static int connect_unix(int *ret_fd, int type, const char *path, uint64_t deadline_ns)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	size_t n = strlen(path);
+	_cleanup_(close_fd) int fd = -1;
+	int r;
+
+	if (n == 0 || n >= sizeof(to.sun_path))
+		return -EINVAL;
+	memcpy(to.sun_path, path, n + 1);
+	fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	r = limit_connect(fd, deadline_ns);
+	while (!r && connect(fd, (const struct sockaddr *)&to, sizeof(to))) {
+		if (errno != EINTR)
+			return errno == EAGAIN ? -ETIMEDOUT : -errno;
+		r = limit_connect(fd, deadline_ns);
+	}
+	if (!r)
+		r = limit_connect(fd, CLOCK_NO_DEADLINE);
+	if (r)
+		return r;
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+static int connect_unix_stream(int *ret_fd, const char *path, uint64_t deadline_ns)
+{
+	_cleanup_(close_fd) int fd = -1;
+	int r = connect_unix(&fd, SOCK_STREAM, path, deadline_ns);
+
+	if (!r && fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+		r = -errno;
+	if (!r)
+		*ret_fd = steal_fd(&fd);
+	return r;
+}
+
+/* "host:port" or "[host]:port" -> its parts. */
+static int split_host(const char *address, char host[HOST_MAX], const char **ret_port)
+{
+	const char *colon = strrchr(address, ':');
+	const char *from = address;
+	size_t n;
+
+	if (!colon || !colon[1])
+		return -EINVAL;
+	n = (size_t)(colon - address);
+	if (n >= 2 && from[0] == '[' && from[n - 1] == ']') {
+		from++;
+		n -= 2;
+	} else if (memchr(from, ':', n)) {
+		return -EINVAL;
+	}
+	if (n == 0 || n >= HOST_MAX)
+		return -EINVAL;
+	memcpy(host, from, n);
+	host[n] = 0;
+	*ret_port = colon + 1;
+	return 0;
+}
+
+static int connect_tcp(int *ret_fd, const char *address, uint64_t deadline_ns)
+{
+	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+	struct addrinfo *found = NULL;
+	char host[HOST_MAX];
+	const char *port;
+	const int on = 1;
+	int r = split_host(address, host, &port);
+
+	if (r)
+		return r;
+	if (getaddrinfo(host, port, &hints, &found))
+		return -EHOSTUNREACH;
+	r = -EHOSTUNREACH;
+	for (struct addrinfo *a = found; a; a = a->ai_next) {
+		r = connect_one(ret_fd, a->ai_family, a->ai_addr, a->ai_addrlen, deadline_ns);
+		if (!r || r == -ETIMEDOUT)
+			break;
+	}
+	freeaddrinfo(found);
+	if (!r && setsockopt(*ret_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))) {
+		r = -errno;
+		close_fd(ret_fd);
+	}
+	return r;
+}
+
+int connect_address(int *ret_fd, bool *ret_local, const char *address, uint64_t deadline_ns,
+	char *text, size_t cap)
+{
+	bool local = !strncmp(address, "unix:", 5);
+	int fd = -1;
+	int r = local ? connect_unix_stream(&fd, address + 5, deadline_ns)
+		      : connect_tcp(&fd, address, deadline_ns);
+
+	if (r == -EINVAL) {
+		(void)snprintf(text, cap,
+			"'%s' is no address: host:port, [ipv6]:port or unix:/path is", address);
+		return r;
+	}
+	if (r) {
+		(void)snprintf(text, cap, "cannot connect to %s: %s", address, err_str(r));
+		return r;
+	}
+	*ret_fd = fd;
+	*ret_local = local;
+	return 0;
+}
+
+int connect_seqpacket(int *ret_fd, const char *path, uint64_t deadline_ns, char *text, size_t cap)
+{
+	int r = connect_unix(ret_fd, SOCK_SEQPACKET, path, deadline_ns);
+
+	if (r == -EINVAL)
+		(void)snprintf(text, cap, "'%s' is no path of a socket: it is %s", path,
+			*path ? "too long" : "empty");
+	else if (r)
+		(void)snprintf(text, cap, "cannot connect to %s: %s", path, err_str(r));
+	return r;
+}

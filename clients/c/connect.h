@@ -1,0 +1,25 @@
+/* connect.h: a client's socket: address text -> connected, non-blocking descriptor. */
+#ifndef CLIENTS_C_CONNECT_H
+#define CLIENTS_C_CONNECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+
+/*
+ * Connect to "host:port", "[ipv6]:port" or "unix:/path"; every address of a host is tried in turn.
+ * ret_local: it is a Unix socket. text (cap bytes): a sentence when it fails.
+ *
+ * -EINVAL, -EHOSTUNREACH (name not found), -ETIMEDOUT, -errno of the last attempt
+ */
+_must_use_ int connect_address(int *ret_fd, bool *ret_local, const char *address,
+	uint64_t deadline_ns, char *text, size_t cap);
+/* Connect to the SOCK_SEQPACKET socket at path; the descriptor is blocking. Errors as above. */
+_must_use_ int connect_seqpacket(
+	int *ret_fd, const char *path, uint64_t deadline_ns, char *text, size_t cap);
+/* Wait for poll events on fd until deadline_ns. 0; -ETIMEDOUT; -errno */
+_must_use_ int connect_wait(int fd, short events, uint64_t deadline_ns);
+
+#endif

@@ -1,0 +1,197 @@
+/*
+ * grpc_client.c: one HTTP/2 connection to a gRPC server by nghttp2, without an event loop.
+ *
+ * Output that the socket does not take stays in nghttp2 and in `pending` (what its last mem_send
+ * returned). The loss of the connection ends every open call.
+ *
+ * Client process, the caller's thread.
+ */
+#include "clients/c/grpc_client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "clients/c/connect.h"
+#include "clients/c/grpc_client_private.h"
+
+#define READ_BYTES   (256u * 1024u)
+#define WINDOW_BYTES (16 * 1024 * 1024)
+#define FRAME_BYTES  (256u * 1024u)
+
+int connection_lost(struct grpc_client *c, int error)
+{
+	enum grpc_status status = error == -ECANCELED ? GRPC_CANCELLED : GRPC_UNAVAILABLE;
+	char text[128];
+
+	c->lost = true;
+	(void)snprintf(text, sizeof(text), "connection lost: %s",
+		error == -EPIPE ? "closed by the server" : err_str(error));
+	list_for_each (&c->calls, node) {
+		struct grpc_call *k = list_entry(node, struct grpc_call, node);
+
+		call_set_status(k, status, text);
+		call_end(k);
+	}
+	return -EPIPE;
+}
+
+static ssize_t frame_length(nghttp2_session *session, uint8_t type, int32_t stream,
+	int32_t session_window, int32_t stream_window, uint32_t max_frame, void *user)
+{
+	return max_frame < FRAME_BYTES ? (ssize_t)max_frame : (ssize_t)FRAME_BYTES;
+}
+
+/* --- Set-up ------------------------------------------------------------------------------------ */
+
+static int session_new(struct grpc_client *c)
+{
+	const nghttp2_settings_entry settings[] = {
+		{NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
+		{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, WINDOW_BYTES},
+		{NGHTTP2_SETTINGS_MAX_FRAME_SIZE, FRAME_BYTES},
+	};
+	nghttp2_session_callbacks *callbacks;
+	int r = nghttp2_session_callbacks_new(&callbacks);
+
+	if (r)
+		return -ENOMEM;
+	call_set_callbacks(callbacks);
+	nghttp2_session_callbacks_set_data_source_read_length_callback(callbacks, frame_length);
+	r = nghttp2_session_client_new(&c->session, callbacks, c);
+	nghttp2_session_callbacks_del(callbacks);
+	if (!r)
+		r = nghttp2_submit_settings(
+			c->session, 0, settings, sizeof(settings) / sizeof(settings[0]));
+	if (!r)
+		r = nghttp2_session_set_local_window_size(c->session, 0, 0, WINDOW_BYTES);
+	return r ? -ENOMEM : 0;
+}
+
+int grpc_client_new(struct grpc_client **ret_client, const char *address, uint64_t timeout_ns,
+	char *text, size_t cap)
+{
+	_cleanup_(grpc_client_freep) struct grpc_client *c = calloc(1, sizeof(*c));
+	int r;
+
+	(void)snprintf(text, cap, "out of memory");
+	if (!c)
+		return -ENOMEM;
+	c->fd = -1;
+	list_init(&c->calls);
+	c->input = malloc(READ_BYTES);
+	if (!c->input)
+		return -ENOMEM;
+	r = connect_address(
+		&c->fd, &c->local, address, clock_add(clock_ns(), timeout_ns), text, cap);
+	if (r)
+		return r;
+	(void)snprintf(c->authority, sizeof(c->authority), "%s", c->local ? "localhost" : address);
+	r = session_new(c);
+	if (r)
+		return r;
+	*ret_client = steal_ptr(c);
+	return 0;
+}
+
+struct grpc_client *grpc_client_free(struct grpc_client *c)
+{
+	if (!c)
+		return NULL;
+	(void)connection_lost(c, -ECANCELED);
+	nghttp2_session_del(c->session);
+	close_fd(&c->fd);
+	free(c->input);
+	free(c);
+	return NULL;
+}
+
+int grpc_client_fd(const struct grpc_client *c)
+{
+	return c->fd;
+}
+
+bool grpc_client_is_lost(const struct grpc_client *c)
+{
+	return c->lost;
+}
+
+bool grpc_client_is_local(const struct grpc_client *c)
+{
+	return c->local;
+}
+
+/* --- I/O --------------------------------------------------------------------------------------- */
+
+/* Write until nothing is left or the socket is full. -errno: the connection is gone. */
+static int flush(struct grpc_client *c)
+{
+	for (;;) {
+		ssize_t n;
+
+		if (c->n_pending == 0) {
+			n = nghttp2_session_mem_send(c->session, &c->pending);
+			if (n < 0)
+				return n == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EPROTO;
+			if (n == 0)
+				return 0;
+			c->n_pending = (size_t)n;
+		}
+		n = send(c->fd, c->pending, c->n_pending, MSG_NOSIGNAL);
+		if (n < 0)
+			return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+		c->pending += n;
+		c->n_pending -= (size_t)n;
+	}
+}
+
+static int receive(struct grpc_client *c)
+{
+	ssize_t n = recv(c->fd, c->input, READ_BYTES, 0);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	if (n == 0)
+		return -EPIPE;
+	c->received = true;
+	n = nghttp2_session_mem_recv(c->session, c->input, (size_t)n);
+	return n < 0 ? -EPROTO : 0;
+}
+
+/* Wait, receive. */
+static int turn(struct grpc_client *c, uint64_t deadline_ns)
+{
+	int r;
+
+	if (!nghttp2_session_want_read(c->session) && !nghttp2_session_want_write(c->session))
+		return connection_lost(c, -EPIPE);
+	r = connect_wait(c->fd, c->n_pending > 0 ? POLLIN | POLLOUT : POLLIN, deadline_ns);
+	if (r)
+		return r;
+	r = receive(c);
+	return r ? connection_lost(c, r) : 0;
+}
+
+int grpc_client_run(struct grpc_client *c, const struct grpc_call *until, uint64_t deadline_ns)
+{
+	c->received = false;
+	for (;;) {
+		/* Sending comes first: it can end a call, and what an answer made us owe
+		 * (WINDOW_UPDATE, PING) goes out with it. */
+		int r = c->lost ? 0 : flush(c);
+
+		if (r)
+			(void)connection_lost(c, r);
+		if (until ? until->done : c->received)
+			return 0;
+		if (c->lost)
+			return -EPIPE;
+		r = turn(c, deadline_ns);
+		if (r && !(until && until->done))
+			return r;
+	}
+}

@@ -1,0 +1,213 @@
+/*
+ * modeld.c: libmodeld's connection: the handoff socket, over which memory is passed and, unless gRPC is
+ * asked for, requests go; opened with a question for the daemon's limits, which says too that both
+ * speak the same protocol.
+ *
+ * Client process, the caller's thread.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/seqpacket.h"
+#include "clients/c/connect.h"
+#include "clients/c/modeld_private.h"
+#include "shm/view.h"
+
+#define DEFAULT_TIMEOUT_NS (10 * NS_PER_S)
+#define GRPC_SOCKET_NAME   "modeld.sock"
+#define ADDRESS_MAX	   512u
+
+static void drop_all(struct modeld *m)
+{
+	for (size_t i = 0; i < CALL_BUCKETS; i++) {
+		list_for_each (&m->open[i], node)
+			call_free(list_entry(node, struct modeld_call, node));
+	}
+	list_for_each (&m->ended, node)
+		call_free(list_entry(node, struct modeld_call, node));
+	list_for_each (&m->idle_calls, node)
+		call_free(list_entry(node, struct modeld_call, node));
+	list_for_each (&m->idle_results, node)
+		result_drop(list_entry(node, struct modeld_result, node));
+	list_for_each (&m->regions, node)
+		region_drop(list_entry(node, struct modeld_region, node));
+	/* Results belong to the caller, who frees them. */
+	list_for_each (&m->results, node) {
+		list_entry(node, struct modeld_result, node)->m = NULL;
+		list_remove(node);
+	}
+}
+
+void modeld_close(struct modeld *m)
+{
+	if (!m)
+		return;
+	close_fd(&m->fd);
+	drop_all(m);
+	grpc_client_free(m->grpc);
+	handoff_codec_free(m->out);
+	handoff_codec_free(m->in);
+	free(m->record);
+	free(m->path);
+	free(m);
+}
+
+static void modeld_closep(struct modeld **m)
+{
+	modeld_close(*m);
+}
+
+/* Without a connection; NULL when out of memory. */
+static struct modeld *modeld_new(const char *path)
+{
+	_cleanup_(modeld_closep) struct modeld *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return NULL;
+	m->fd = -1;
+	m->next_seq = 1;
+	for (size_t i = 0; i < CALL_BUCKETS; i++)
+		list_init(&m->open[i]);
+	list_init(&m->ended);
+	list_init(&m->regions);
+	list_init(&m->results);
+	list_init(&m->idle_calls);
+	list_init(&m->idle_results);
+	m->path = malloc(strlen(path) + 1);
+	m->record = malloc(HANDOFF_MESSAGE_MAX);
+	if (!m->path || !m->record || handoff_codec_new(&m->out) || handoff_codec_new(&m->in))
+		return NULL;
+	memcpy(m->path, path, strlen(path) + 1);
+	return steal_ptr(m);
+}
+
+/* The first that is there and not empty. */
+static const char *first(const char *given, const char *variable, const char *otherwise)
+{
+	const char *value = given ? given : secure_getenv(variable);
+
+	return value && *value ? value : otherwise;
+}
+
+static int ask_limits(struct modeld *m, uint64_t deadline_ns, struct handoff_limits *ret_limits,
+	struct modeld_error *error)
+{
+	struct handoff_request q = {.type = HANDOFF_GET_LIMITS};
+	const struct handoff_answer *answer;
+	int e = link_ask(m, &q, -1, HANDOFF_LIMITS, deadline_ns, &answer, NULL, error);
+
+	if (!e)
+		*ret_limits = answer->limits;
+	return e;
+}
+
+/* The daemon's protocol, and its busy_poll_us where the caller wants the same. */
+static int greet(struct modeld *m, const struct modeld_options *options, uint64_t deadline_ns,
+	struct modeld_error *error)
+{
+	struct handoff_limits limits;
+	uint32_t busy_poll_us = options->busy_poll_us;
+	int e = ask_limits(m, deadline_ns, &limits, error);
+
+	if (e)
+		return e;
+	if (limits.protocol != HANDOFF_PROTOCOL)
+		return error_set(error, MODELD_E_SYSTEM,
+			"the daemon at %s speaks handoff protocol %u, this library %u", m->path,
+			limits.protocol, HANDOFF_PROTOCOL);
+	if (busy_poll_us == UINT32_MAX)
+		busy_poll_us = limits.busy_poll_us;
+	m->busy_poll_ns = busy_poll_us * NS_PER_US;
+	return 0;
+}
+
+static int connect_grpc(struct modeld *m, const struct modeld_options *options,
+	uint64_t deadline_ns, struct modeld_error *error)
+{
+	char beside[ADDRESS_MAX];
+	const char *slash = strrchr(m->path, '/');
+	uint64_t now = clock_ns();
+	int n = snprintf(beside, sizeof(beside), "unix:%.*s" GRPC_SOCKET_NAME,
+		slash ? (int)(slash - m->path) + 1 : 0, m->path);
+	int r;
+
+	if (n < 0 || (size_t)n >= sizeof(beside))
+		return error_set(error, MODELD_E_USAGE, "%s: the path is too long", m->path);
+	r = grpc_client_new(&m->grpc, first(options->address, "MODELD_ADDRESS", beside),
+		deadline_ns > now ? deadline_ns - now : 0, error->text, sizeof(error->text));
+	if (r)
+		error->code = r == -ETIMEDOUT ? MODELD_E_TIMEOUT
+			      : r == -EINVAL  ? MODELD_E_USAGE
+					      : MODELD_E_SYSTEM;
+	return r ? error->code : 0;
+}
+
+static int connect_handoff(struct modeld *m, uint64_t deadline_ns, struct modeld_error *error)
+{
+	int r = connect_seqpacket(&m->fd, m->path, deadline_ns, error->text, sizeof(error->text));
+
+	if (r)
+		return error->code = r == -ETIMEDOUT ? MODELD_E_TIMEOUT
+				     : r == -EINVAL  ? MODELD_E_USAGE
+						     : MODELD_E_SYSTEM;
+	r = seqpacket_set_send_buffer(m->fd, HANDOFF_MESSAGE_MAX);
+	return r ? error_system(error, r, "the send buffer of the handoff socket") : 0;
+}
+
+int modeld_connect(struct modeld **ret_modeld, const struct modeld_options *options,
+	struct modeld_error *error)
+{
+	static const struct modeld_options defaults = {0};
+	_cleanup_(modeld_closep) struct modeld *m = NULL;
+	uint64_t deadline_ns;
+	int e;
+
+	if (!options)
+		options = &defaults;
+	m = modeld_new(first(options->handoff, "MODELD_HANDOFF", HANDOFF_DEFAULT_PATH));
+	if (!m)
+		return error_system(error, -ENOMEM, "a connection");
+	m->timeout_ns = DEFAULT_TIMEOUT_NS;
+	if (options->timeout_us &&
+		__builtin_mul_overflow(options->timeout_us, NS_PER_US, &m->timeout_ns))
+		m->timeout_ns = CLOCK_NO_DEADLINE;
+	deadline_ns = clock_add(clock_ns(), m->timeout_ns);
+	e = connect_handoff(m, deadline_ns, error);
+	if (!e)
+		e = greet(m, options, deadline_ns, error);
+	if (!e && options->grpc)
+		e = connect_grpc(m, options, deadline_ns, error);
+	if (e)
+		return e;
+	*ret_modeld = steal_ptr(m);
+	return 0;
+}
+
+int modeld_descriptor(const struct modeld *m)
+{
+	return m->grpc ? grpc_client_fd(m->grpc) : m->fd;
+}
+
+int modeld_get_limits(
+	struct modeld *m, struct modeld_limits *ret_limits, struct modeld_error *error)
+{
+	struct handoff_limits limits;
+	int e = ask_limits(m, clock_add(clock_ns(), m->timeout_ns), &limits, error);
+
+	if (e)
+		return e;
+	*ret_limits = (struct modeld_limits){
+		.total_bytes = limits.total_bytes,
+		.total_used_bytes = limits.total_used_bytes,
+		.user_bytes = limits.user_bytes,
+		.user_used_bytes = limits.user_used_bytes,
+		.user_regions = limits.user_regions,
+		.user_used_regions = limits.user_used_regions,
+		.max_inline_bytes = limits.max_inline_bytes,
+		.max_requests = limits.max_requests,
+		.busy_poll_us = limits.busy_poll_us,
+	};
+	return 0;
+}

@@ -1,0 +1,219 @@
+/*
+ * modeld.h: libmodeld, the C client of modeld for processes on the same host. Tensors are handed over
+ * in shared memory: nothing is serialised and nothing is copied, whatever the size.
+ *
+ *     struct modeld *m;
+ *     struct modeld_region *r;
+ *     struct modeld_result *result;
+ *     struct modeld_error e;
+ *
+ *     if (modeld_connect(&m, NULL, &e) || modeld_allocate(m, 1 << 20, &r, &e))
+ *             errx(1, "%s", e.text);
+ *     ... fill modeld_region_data(r) and a struct modeld_request that names it ...
+ *     if (modeld_infer(m, &request, &result, &e))
+ *             errx(1, "%s", e.text);
+ *
+ * Every function that can fail returns 0 or a code: 1 to 16, a gRPC status code, when the daemon
+ * refused; one of enum modeld_error_code when it failed here. `error` (never NULL) then has the same
+ * code and a sentence; ret_ pointers are written on success only. Errors of the daemon concern that
+ * request alone. Once the connection is lost (MODELD_E_SYSTEM) every call on it fails: close it and
+ * connect anew; regions go with their connection.
+ *
+ * A connection, and all that hangs from it, belongs to one thread at a time; different connections are
+ * independent. Nothing is called back, no signal is touched, no thread is started. This header needs
+ * nothing but C11 or C++11; link with `pkg-config --libs modeld`. docs/c-client.md is the guide.
+ */
+#ifndef MODELD_H
+#define MODELD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The library hides all but these names. */
+#pragma GCC visibility push(default)
+
+#define MODELD_RANK_MAX	   16 /* dimensions of a tensor */
+#define MODELD_TENSORS_MAX 64 /* inputs of a request, and targets */
+
+/* Element types; the numbers are those of the protocols. */
+enum modeld_type {
+	MODELD_BOOL = 1,
+	MODELD_U8 = 2,
+	MODELD_U16 = 3,
+	MODELD_U32 = 4,
+	MODELD_U64 = 5,
+	MODELD_I8 = 6,
+	MODELD_I16 = 7,
+	MODELD_I32 = 8,
+	MODELD_I64 = 9,
+	MODELD_F16 = 10,
+	MODELD_BF16 = 11,
+	MODELD_F32 = 12,
+	MODELD_F64 = 13,
+	MODELD_BYTES = 14, /* each element: u32 little-endian length, then its bytes */
+};
+
+enum modeld_error_code {
+	/* 1 to 16: the daemon's answer, a gRPC status code. */
+	MODELD_E_SYSTEM = 100,	/* a system call failed, or the connection is lost */
+	MODELD_E_TIMEOUT = 101, /* of modeld_options, or of modeld_wait() */
+	MODELD_E_USAGE = 102,	/* the arguments make no sense; nothing was sent */
+};
+
+struct modeld_error {
+	int code;
+	char text[1024];
+};
+
+struct modeld;
+struct modeld_region;
+struct modeld_call;
+struct modeld_result;
+
+/* Zero is the default of every field. */
+struct modeld_options {
+	/* The handoff socket: /path. NULL: $MODELD_HANDOFF, else /run/modeld/handoff.sock. */
+	const char *handoff;
+	/* With `grpc`: "unix:/path" or "host:port". NULL: $MODELD_ADDRESS, else unix:modeld.sock
+	 * beside the handoff socket. */
+	const char *address;
+	/*
+	 * For connecting, and for every question to the daemon but inference: allocate, register,
+	 * release, limits; and for finding room to send. 0: 10 s. Allocating gets 4 s more for each
+	 * GB, which is populated meanwhile. A daemon that does not answer in time costs the
+	 * connection.
+	 */
+	uint64_t timeout_us;
+	/* Spin so long for an answer before sleeping; UINT32_MAX: as the daemon does; 0: never. */
+	uint32_t busy_poll_us;
+	/* Not 0: requests go by gRPC (ModelWorkerService with TensorRef) instead of the handoff
+	 * socket: one input and at most one target each. */
+	int grpc;
+};
+
+/* options: NULL for the defaults; not needed afterwards. */
+int modeld_connect(struct modeld **ret_modeld, const struct modeld_options *options,
+	struct modeld_error *error);
+/* Open calls are dropped and must not be used any more, regions go too: their memory is unmapped.
+ * Results stay until they are freed, but for what they have in regions. Accepts NULL. */
+void modeld_close(struct modeld *m);
+/*
+ * For poll(2): readable when an answer may be there. Any function that waits takes in the answers of
+ * other calls too: so ask each open call, modeld_wait(call, 0, ...), before sleeping in poll().
+ */
+int modeld_descriptor(const struct modeld *m);
+
+/* --- Memory -------------------------------------------------------------------------------------- */
+
+/* Memory made by the daemon (populated, huge pages where the host has them), mapped read-write here;
+ * whole pages: it may be a little larger. */
+int modeld_allocate(struct modeld *m, uint64_t bytes, struct modeld_region **ret_region,
+	struct modeld_error *error);
+/*
+ * The caller's own memfd, of `bytes` bytes, sealed F_SEAL_SHRINK|F_SEAL_GROW|F_SEAL_SEAL. It is
+ * mapped here too: read-write, or, where its seals forbid writing, read-only, and then it can hold
+ * inputs but no targets. The descriptor stays the caller's, who may close it.
+ */
+int modeld_register(struct modeld *m, int memfd, uint64_t bytes, struct modeld_region **ret_region,
+	struct modeld_error *error);
+/* Unmap it, and give it back to the daemon (which keeps it until nothing uses it). A call that has a
+ * target in it and was not waited for yet ends MODELD_E_USAGE. Accepts NULL. */
+void modeld_release(struct modeld_region *r);
+
+void *modeld_region_data(const struct modeld_region *r);
+uint64_t modeld_region_bytes(const struct modeld_region *r);
+/* The token, hex: what TensorRef.region_id takes from anybody's gRPC client. */
+const char *modeld_region_id(const struct modeld_region *r);
+
+/* --- Inference ------------------------------------------------------------------------------------ */
+
+/* A tensor in a region, in or out. */
+struct modeld_tensor {
+	const char *name; /* NULL: the model's first; in results "" by gRPC */
+	enum modeld_type type;
+	uint32_t rank;
+	int64_t dims[MODELD_RANK_MAX];
+	struct modeld_region *region; /* NULL in results: `data` is the result's own memory */
+	uint64_t offset;
+	uint64_t bytes; /* what type and dims ask for; for MODELD_BYTES as many as there are */
+	const void *
+		data; /* in results: where it is, aligned to 16 when inline; not used in requests */
+};
+
+/* Where an output is to be written. */
+struct modeld_target {
+	const char *name; /* NULL: the first output */
+	struct modeld_region *region;
+	uint64_t offset;
+	uint64_t bytes; /* room */
+};
+
+struct modeld_request {
+	const char *model;		    /* NULL: the daemon's default model */
+	const struct modeld_tensor *inputs; /* their memory must not change before the answer */
+	size_t n_inputs;
+	/* Outputs without a target come back inline, up to the daemon's limit (max_inline_bytes). */
+	const struct modeld_target *targets;
+	size_t n_targets;
+	uint64_t timeout_us; /* kept by the daemon: DEADLINE_EXCEEDED, code 4; 0: none */
+};
+
+/* Send and wait, for ever: the daemon keeps the timeout. The result must be freed. */
+int modeld_infer(struct modeld *m, const struct modeld_request *request,
+	struct modeld_result **ret_result, struct modeld_error *error);
+
+/*
+ * Send only: many calls may be open, up to the daemon's limit (max_requests), and their answers come in
+ * any order. Nothing of `request` is needed afterwards but its regions.
+ */
+int modeld_submit(struct modeld *m, const struct modeld_request *request,
+	struct modeld_call **ret_call, struct modeld_error *error);
+/*
+ * Wait for one call's end, at most timeout_us (0: do not wait; UINT64_MAX: for ever). On
+ * MODELD_E_TIMEOUT the call stays open; otherwise it is over and freed, the result is the caller's.
+ */
+int modeld_wait(struct modeld_call *call, uint64_t timeout_us, struct modeld_result **ret_result,
+	struct modeld_error *error);
+/*
+ * The answer is not wanted any more. Returns, and frees the call, when the daemon has done with its
+ * regions: at once for a request that was still queued, at its end for one that runs; by gRPC, which
+ * cannot tell, at its end. Accepts NULL.
+ */
+void modeld_cancel(struct modeld_call *call);
+
+size_t modeld_result_n(const struct modeld_result *r);
+/* Valid until modeld_result_free(), its data in a region as long as the region. NULL past the last.
+ * Whatever a tensor says was checked (it is inside its region, of the size that its shape asks for);
+ * the lengths inside of MODELD_BYTES in a region were not. */
+const struct modeld_tensor *modeld_result_output(const struct modeld_result *r, size_t i);
+/* By name; NULL when it is not there. */
+const struct modeld_tensor *modeld_result_find(const struct modeld_result *r, const char *name);
+/* Nanoseconds in the daemon: waiting, running, in all. */
+void modeld_result_times(const struct modeld_result *r, uint64_t *ret_queue_ns,
+	uint64_t *ret_compute_ns, uint64_t *ret_total_ns);
+/* Accepts NULL. */
+void modeld_result_free(struct modeld_result *r);
+
+/* What the daemon grants. */
+struct modeld_limits {
+	uint64_t total_bytes, total_used_bytes;
+	uint64_t user_bytes, user_used_bytes;
+	uint32_t user_regions, user_used_regions;
+	uint64_t max_inline_bytes;
+	uint32_t max_requests;
+	uint32_t busy_poll_us;
+};
+int modeld_get_limits(
+	struct modeld *m, struct modeld_limits *ret_limits, struct modeld_error *error);
+
+#pragma GCC visibility pop
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,154 @@
+/* modeld_private.h: what libmodeld's files share. Nobody else includes it. */
+#ifndef CLIENTS_C_MODELD_PRIVATE_H
+#define CLIENTS_C_MODELD_PRIVATE_H
+
+#include <stdbool.h>
+
+#include "base/list.h"
+#include "clients/c/grpc_client.h"
+#include "clients/c/handoff_codec.h"
+#include "clients/c/modeld.h"
+
+#define CALL_BUCKETS 64u
+#define IDLE_MAX     64u /* calls, and results, kept for the next ones */
+
+/* A request that its sender waits for, other than Infer: one at a time. */
+struct control {
+	uint64_t seq;
+	bool *done;
+	const struct handoff_answer *answer; /* borrow: valid until the next record is received */
+	int fd;				     /* own; -1: none came */
+};
+
+struct modeld {
+	int fd;				/* own: the handoff socket */
+	char *path;			/* own: of that socket */
+	struct handoff_codec *out, *in; /* own */
+	uint8_t *record;		/* own, HANDOFF_MESSAGE_MAX: what was received last */
+	uint64_t next_seq;
+	uint64_t timeout_ns;
+	uint64_t busy_poll_ns;
+	struct modeld_error lost; /* code 0: connected */
+	struct control *control;  /* borrow, of the caller's stack; NULL: none is waited for */
+	struct list open[CALL_BUCKETS]; /* struct modeld_call.node by seq */
+	struct list ended;		/* struct modeld_call.node: not yet waited for */
+	struct list regions;		/* struct modeld_region.node */
+	struct list results;		/* struct modeld_result.node: in the caller's hands */
+	struct list idle_calls, idle_results;
+	size_t n_idle_calls, n_idle_results;
+	struct grpc_client *grpc; /* own; NULL: requests go over the handoff socket */
+};
+
+struct view;
+
+struct modeld_region {
+	struct list node;
+	struct modeld *m;  /* borrow */
+	struct view *view; /* own; NULL: base is to be unmapped */
+	void *base;
+	uint64_t bytes;
+	uint64_t number;
+	bool writable;
+	uint8_t token[HANDOFF_TOKEN_BYTES];
+	char id[2 * HANDOFF_TOKEN_BYTES + 1];
+};
+
+/* A target of a call. */
+struct use {
+	struct modeld_region *region; /* borrow; gone when call->released */
+	uint64_t offset;
+	uint64_t bytes;
+};
+
+struct modeld_call {
+	struct list node;
+	struct modeld *m; /* borrow */
+	uint64_t seq;
+	bool done;
+	bool released;		      /* a target's region, meanwhile: the result is not wanted */
+	struct modeld_error error;    /* code 0: result is there, or released is set */
+	struct modeld_result *result; /* own */
+	size_t n_targets;
+	struct use targets[HANDOFF_TENSORS_MAX];
+	struct grpc_call *grpc; /* own */
+	uint8_t *packed;	/* own: the gRPC request */
+};
+
+struct modeld_result {
+	struct list node;
+	struct modeld *m; /* borrow; NULL: closed */
+	size_t n;
+	struct modeld_tensor *outputs; /* in memory */
+	uint64_t queue_ns, compute_ns, total_ns;
+	uint8_t *memory; /* own */
+	size_t cap;
+};
+
+/* --- modeld_error.c ---------------------------------------------------------------------------- */
+
+/* Returns code. */
+int error_set(struct modeld_error *e, int code, const char *format, ...) _printf_(3, 4);
+/* MODELD_E_TIMEOUT for -ETIMEDOUT, else MODELD_E_SYSTEM: "what: text of err". Returns it. */
+int error_system(struct modeld_error *e, int err, const char *what);
+
+/* --- modeld_link.c: records over the handoff socket --------------------------------------------- */
+
+/* Give the connection up: everything that waits ends with this error. */
+void link_lost(struct modeld *m, int err);
+/* Pack and send with one descriptor (-1: none), taking answers in while the daemon takes nothing. A
+ * code of modeld.h. */
+_must_use_ int link_send(struct modeld *m, const struct handoff_request *request, int fd,
+	uint64_t deadline_ns, struct modeld_error *error);
+/* Take answers in until *done, which the end of the connection sets too. 0; -ETIMEDOUT */
+_must_use_ int link_wait(struct modeld *m, const bool *done, uint64_t deadline_ns);
+/*
+ * Send (request->seq is set here) and wait for the answer, which has to be of `type`: anything else
+ * but Error ends the connection, and so does no answer by deadline_ns. ret_answer is borrowed until
+ * the next record; ret_fd: own, NULL: no descriptor is expected. A code of modeld.h.
+ */
+_must_use_ int link_ask(struct modeld *m, struct handoff_request *request, int fd,
+	enum handoff_answer_type type, uint64_t deadline_ns,
+	const struct handoff_answer **ret_answer, int *ret_fd, struct modeld_error *error);
+
+/* --- modeld_region.c ---------------------------------------------------------------------------- */
+
+/* NULL when it is not wholly inside. */
+void *region_at(const struct modeld_region *r, uint64_t offset, uint64_t bytes);
+/* Unmap and free, without a word to the daemon. */
+void region_drop(struct modeld_region *r);
+
+/* --- modeld_call.c ------------------------------------------------------------------------------ */
+
+struct modeld_call *call_find(struct modeld *m, uint64_t seq);
+/* The call is over: call->error and call->result say how. */
+void call_over(struct modeld_call *call);
+/* An answer came. -EPROTO: it makes no sense */
+_must_use_ int call_answer(struct modeld_call *call, const struct handoff_answer *answer);
+void call_free(struct modeld_call *call);
+/* Every open call ends with this error. */
+void call_all_over(struct modeld *m, const struct modeld_error *error);
+/* Calls that are not waited for yet, and have targets in this region, get no result. */
+void call_forget_region(struct modeld *m, const struct modeld_region *region);
+
+/* --- modeld_check.c ----------------------------------------------------------------------------- */
+
+/* Does the request make sense? 0 or MODELD_E_USAGE. */
+_must_use_ int check_request(
+	const struct modeld *m, const struct modeld_request *r, struct modeld_error *error);
+
+/* --- modeld_result.c ---------------------------------------------------------------------------- */
+
+/* The result of a call from its answer; outputs in regions must be where the call's targets are. None
+ * (0, and *ret_result is untouched) where call->released. -EPROTO, -ENOMEM */
+_must_use_ int result_new(struct modeld_result **ret_result, const struct modeld_call *call,
+	const struct handoff_inferred *answer);
+void result_drop(struct modeld_result *r);
+
+/* --- modeld_grpc.c: the same calls by gRPC ------------------------------------------------------ */
+
+_must_use_ int grpc_submit(
+	struct modeld_call *call, const struct modeld_request *request, struct modeld_error *error);
+/* 0: the call has ended; -ETIMEDOUT */
+_must_use_ int grpc_wait(struct modeld_call *call, uint64_t deadline_ns);
+
+#endif

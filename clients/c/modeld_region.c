@@ -1,0 +1,206 @@
+/*
+ * modeld_region.c: shared memory: made by the daemon, or the caller's own. Memory from the daemon is
+ * mapped only when its seals are there, so nobody can take it away under the caller.
+ *
+ * Client process, the caller's thread.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "clients/c/modeld_private.h"
+#include "shm/view.h"
+
+/* What populating memory may cost the daemon: 250 MB/s. */
+#define POPULATE_NS_PER_BYTE 4u
+
+void *region_at(const struct modeld_region *r, uint64_t offset, uint64_t bytes)
+{
+	if (offset > r->bytes || bytes > r->bytes - offset)
+		return NULL;
+	return (uint8_t *)r->base + offset;
+}
+
+void region_drop(struct modeld_region *r)
+{
+	if (r->view)
+		view_free(r->view);
+	else if (r->base)
+		(void)munmap(r->base, r->bytes);
+	list_remove(&r->node);
+	free(r);
+}
+
+static void region_dropp(struct modeld_region **r)
+{
+	if (*r)
+		region_drop(*r);
+}
+
+static struct modeld_region *region_new(struct modeld *m)
+{
+	struct modeld_region *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	list_init(&r->node);
+	r->m = m;
+	return r;
+}
+
+static void take_registered(struct modeld_region *r, const struct handoff_registered *from)
+{
+	r->number = from->number;
+	memcpy(r->token, from->token, sizeof(r->token));
+	for (size_t i = 0; i < sizeof(r->token); i++)
+		(void)snprintf(r->id + 2 * i, 3, "%02x", r->token[i]);
+}
+
+/* Tell the daemon. What it answers changes nothing here, if it only answers. */
+static void unregister(struct modeld_region *r)
+{
+	struct handoff_request q = {.type = HANDOFF_UNREGISTER};
+	struct modeld *m = r->m;
+	const struct handoff_answer *answer;
+	struct modeld_error error;
+
+	memcpy(q.unregister, r->token, sizeof(q.unregister));
+	(void)(link_ask(m, &q, -1, HANDOFF_UNREGISTERED, clock_add(clock_ns(), m->timeout_ns),
+		       &answer, NULL, &error) == 0);
+}
+
+/* Map what Allocate brought. */
+static int map_allocated(struct modeld_region *r, int fd, uint64_t wanted,
+	const struct handoff_registered *from, struct modeld_error *error)
+{
+	struct span all = {.arena = from->number, .length = from->size};
+	int e = from->size < wanted ? -EPROTO
+				    : view_new_region(&r->view, fd, from->number, from->size, true);
+
+	if (e == -EPROTO || e == -EINVAL || e == -EPERM) {
+		link_lost(r->m, -EPROTO);
+		return *error = r->m->lost, error->code;
+	}
+	if (e) {
+		unregister(r);
+		return error_system(error, e, "cannot map the region");
+	}
+	r->bytes = from->size;
+	r->base = view_data_writable(r->view, &all);
+	r->writable = true;
+	return 0;
+}
+
+int modeld_allocate(struct modeld *m, uint64_t bytes, struct modeld_region **ret_region,
+	struct modeld_error *error)
+{
+	_cleanup_(region_dropp) struct modeld_region *r = region_new(m);
+	struct handoff_request q = {.type = HANDOFF_ALLOCATE, .allocate_size = bytes};
+	_cleanup_(close_fd) int fd = -1;
+	const struct handoff_answer *answer;
+	struct handoff_registered registered;
+	uint64_t populate_ns, deadline_ns = clock_add(clock_ns(), m->timeout_ns);
+	int e;
+
+	if (!r)
+		return error_system(error, -ENOMEM, "a region");
+	if (bytes == 0)
+		return error_set(error, MODELD_E_USAGE, "a region of 0 bytes");
+	if (!__builtin_mul_overflow(bytes, POPULATE_NS_PER_BYTE, &populate_ns))
+		deadline_ns = clock_add(deadline_ns, populate_ns);
+	e = link_ask(m, &q, -1, HANDOFF_REGISTERED, deadline_ns, &answer, &fd, error);
+	if (e)
+		return e;
+	registered = answer->registered;
+	take_registered(r, &registered);
+	e = map_allocated(r, fd, bytes, &registered, error);
+	if (e)
+		return e;
+	list_push_back(&m->regions, &r->node);
+	*ret_region = steal_ptr(r);
+	return 0;
+}
+
+/* Read-write, or read-only where the seals allow no more. */
+static int map_own(struct modeld_region *r, int fd, uint64_t bytes, struct modeld_error *error)
+{
+	struct stat st;
+	void *base;
+
+	if (fstat(fd, &st))
+		return error_system(error, -errno, "the descriptor to register");
+	if (bytes == 0 || st.st_size < 0 || (uint64_t)st.st_size != bytes)
+		return error_set(error, MODELD_E_USAGE,
+			"the descriptor to register has %lld bytes, not %llu",
+			(long long)st.st_size, (unsigned long long)bytes);
+	r->writable = true;
+	base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (base == MAP_FAILED && (errno == EPERM || errno == EACCES)) {
+		r->writable = false;
+		base = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+		/* F_SEAL_WRITE, before Linux 6.7: it never changes, so private is the same. */
+		if (base == MAP_FAILED && errno == EPERM)
+			base = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+	}
+	if (base == MAP_FAILED)
+		return error_system(error, -errno, "cannot map the descriptor to register");
+	r->base = base;
+	r->bytes = bytes;
+	return 0;
+}
+
+int modeld_register(struct modeld *m, int memfd, uint64_t bytes, struct modeld_region **ret_region,
+	struct modeld_error *error)
+{
+	_cleanup_(region_dropp) struct modeld_region *r = region_new(m);
+	struct handoff_request q = {.type = HANDOFF_REGISTER};
+	const struct handoff_answer *answer;
+	int e;
+
+	if (!r)
+		return error_system(error, -ENOMEM, "a region");
+	e = map_own(r, memfd, bytes, error);
+	if (e)
+		return e;
+	q.registration.size = bytes;
+	q.registration.read_only = !r->writable;
+	e = link_ask(m, &q, memfd, HANDOFF_REGISTERED, clock_add(clock_ns(), m->timeout_ns),
+		&answer, NULL, error);
+	if (e)
+		return e;
+	if (answer->registered.size != bytes) {
+		link_lost(m, -EPROTO);
+		return *error = m->lost, error->code;
+	}
+	take_registered(r, &answer->registered);
+	list_push_back(&m->regions, &r->node);
+	*ret_region = steal_ptr(r);
+	return 0;
+}
+
+void modeld_release(struct modeld_region *r)
+{
+	if (!r)
+		return;
+	call_forget_region(r->m, r);
+	unregister(r);
+	region_drop(r);
+}
+
+void *modeld_region_data(const struct modeld_region *r)
+{
+	return r->base;
+}
+
+uint64_t modeld_region_bytes(const struct modeld_region *r)
+{
+	return r->bytes;
+}
+
+const char *modeld_region_id(const struct modeld_region *r)
+{
+	return r->id;
+}

@@ -1,0 +1,149 @@
+/* json.c: JSON to a stream. Text that is no valid UTF-8 is escaped byte by byte. modelctl, one thread. */
+#include "clients/modelctl/json.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+void json_init(struct json *j, FILE *out)
+{
+	memset(j, 0, sizeof(*j));
+	j->out = out;
+}
+
+/* What the second byte may be, from..to, behind the first (no overlong forms, no surrogates). */
+static bool second_fits(const unsigned char *s)
+{
+	unsigned from = s[0] == 0xE0 ? 0xA0 : s[0] == 0xF0 ? 0x90 : 0x80;
+	unsigned to = s[0] == 0xED ? 0x9F : s[0] == 0xF4 ? 0x8F : 0xBF;
+
+	return s[1] >= from && s[1] <= to;
+}
+
+/* Length of the well-formed UTF-8 sequence at s, 0 when there is none. */
+static size_t utf8_length(const unsigned char *s)
+{
+	size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xF0 ? 4 : s[0] >= 0xE0 ? 3 : 2;
+
+	if (n == 1)
+		return 1;
+	if (s[0] >= 0xF5 || s[0] < 0xC2 || !second_fits(s))
+		return 0;
+	for (size_t i = 2; i < n; i++) {
+		if ((s[i] & 0xC0) != 0x80)
+			return 0;
+	}
+	return n;
+}
+
+static void write_string(FILE *out, const char *text)
+{
+	const unsigned char *s = (const unsigned char *)text;
+
+	(void)fputc('"', out);
+	while (*s) {
+		size_t n = utf8_length(s);
+
+		if (*s == '"' || *s == '\\')
+			(void)fprintf(out, "\\%c", *s);
+		else if (*s < 0x20 || *s == 0x7F || n == 0)
+			(void)fprintf(out, "\\u%04x", *s);
+		else
+			(void)fwrite(s, 1, n, out);
+		s += n ? n : 1;
+	}
+	(void)fputc('"', out);
+}
+
+static void break_line(struct json *j)
+{
+	if (j->one_line)
+		return;
+	(void)fputc('\n', j->out);
+	for (unsigned i = 0; i < j->depth; i++)
+		(void)fputs("  ", j->out);
+}
+
+/* What stands before a value: comma, line, indentation, key. */
+static void lead(struct json *j, const char *key)
+{
+	if (j->depth > 0) {
+		if (j->filled[j->depth])
+			(void)fputs(j->one_line ? ", " : ",", j->out);
+		j->filled[j->depth] = true;
+		break_line(j);
+	}
+	if (key) {
+		write_string(j->out, key);
+		(void)fputs(": ", j->out);
+	}
+}
+
+void json_open(struct json *j, const char *key, char bracket)
+{
+	lead(j, key);
+	(void)fputc(bracket, j->out);
+	j->depth++;
+	assert(j->depth < JSON_DEPTH_MAX);
+	j->filled[j->depth] = false;
+}
+
+void json_close(struct json *j, char bracket)
+{
+	bool filled = j->filled[j->depth];
+
+	assert(j->depth > 0);
+	j->depth--;
+	if (filled)
+		break_line(j);
+	(void)fputc(bracket, j->out);
+}
+
+void json_string(struct json *j, const char *key, const char *value)
+{
+	lead(j, key);
+	write_string(j->out, value);
+}
+
+void json_u64(struct json *j, const char *key, uint64_t value)
+{
+	lead(j, key);
+	(void)fprintf(j->out, "%llu", (unsigned long long)value);
+}
+
+void json_i64(struct json *j, const char *key, int64_t value)
+{
+	lead(j, key);
+	(void)fprintf(j->out, "%lld", (long long)value);
+}
+
+void json_double(struct json *j, const char *key, double value)
+{
+	lead(j, key);
+	/* JSON knows no NaN and no infinity. */
+	if (isfinite(value))
+		(void)fprintf(j->out, "%.9g", value);
+	else
+		(void)fputs("null", j->out);
+}
+
+void json_number(struct json *j, const char *key, const char *text)
+{
+	/* "nan", "-inf": JSON has no such numbers. */
+	bool number = strspn(text, "+-0123456789.eE") == strlen(text) && *text;
+
+	lead(j, key);
+	(void)fputs(number ? text : "null", j->out);
+}
+
+void json_bool(struct json *j, const char *key, bool value)
+{
+	lead(j, key);
+	(void)fputs(value ? "true" : "false", j->out);
+}
+
+void json_end(struct json *j)
+{
+	assert(j->depth == 0);
+	(void)fputc('\n', j->out);
+}

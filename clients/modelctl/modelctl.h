@@ -1,0 +1,63 @@
+/*
+ * modelctl.h: what modelctl's commands share. Each command is one file with one function; main.c lists them
+ * in a table.
+ */
+#ifndef CLIENTS_MODELCTL_MODELCTL_H
+#define CLIENTS_MODELCTL_MODELCTL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "clients/c/grpc_client.h"
+
+/* Exit codes, the same for every command. */
+enum modelctl_exit {
+	MODELCTL_OK = 0,
+	MODELCTL_FAILED = 1,	  /* the call failed; not serving; not ready in time */
+	MODELCTL_UNREACHABLE = 2, /* nobody answers at the address */
+	MODELCTL_USAGE = 64,
+};
+
+/* Options that every command takes. */
+struct modelctl {
+	const char *address; /* borrow */
+	uint64_t timeout_ns; /* of connecting and of each call */
+	bool json;
+	bool terminal; /* standard output is one */
+};
+
+/* argv[0] is the command's own name, getopt state is fresh. Returns an exit code. */
+typedef int (*modelctl_command_fn)(struct modelctl *m, int argc, char **argv);
+
+int command_status(struct modelctl *m, int argc, char **argv);
+int command_health(struct modelctl *m, int argc, char **argv);
+int command_infer(struct modelctl *m, int argc, char **argv);
+int command_wait_ready(struct modelctl *m, int argc, char **argv);
+
+/* Print "modelctl: ..." to standard error; returns `code`. */
+int modelctl_fail(int code, const char *format, ...) _printf_(2, 3);
+/* One of the options that every command takes? Returns 0 when taken, -1 when unknown, else an exit
+ * code. Long options: MODELCTL_OPTIONS. */
+int modelctl_option(struct modelctl *m, int c, const char *value);
+
+#define MODELCTL_SHORT "a:t:jh"
+#define MODELCTL_OPTIONS                                                                           \
+	{"address", required_argument, NULL, 'a'}, {"timeout", required_argument, NULL, 't'},      \
+		{"json", no_argument, NULL, 'j'},                                                  \
+	{                                                                                          \
+		"help", no_argument, NULL, 'h'                                                     \
+	}
+
+/* Connect, or say why not. 0 or MODELCTL_UNREACHABLE. */
+_must_use_ int modelctl_connect(const struct modelctl *m, struct grpc_client **ret_client);
+/*
+ * One unary call: `request` out, the reply message into `reply` (initialised by the caller). 0, or an
+ * exit code after saying what failed.
+ */
+_must_use_ int modelctl_call(const struct modelctl *m, struct grpc_client *c, const char *path,
+	const struct grpc_piece *pieces, size_t n_pieces, struct buf *reply);
+
+#endif

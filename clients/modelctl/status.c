@@ -1,0 +1,264 @@
+/* status.c: `modelctl status`. modelctl, one thread. */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "clients/modelctl/json.h"
+#include "clients/modelctl/modelctl.h"
+#include "clients/modelctl/server_status.h"
+
+typedef Modeld__Control__V1__WorkerStatus WorkerStatus;
+typedef Modeld__Control__V1__ModelStatus ModelStatus;
+typedef Modeld__Control__V1__TensorStatus TensorStatus;
+typedef Modeld__Control__V1__ServerStatusResponse ServerStatus;
+
+static const char status_usage[] = "usage: modelctl status [options]\n"
+				   "\n"
+				   "Prints the daemon's workers, models, memory and counters.\n"
+				   "\n"
+				   "Options of every command: see modelctl --help.\n";
+
+/* "1.5 MiB" */
+static const char *bytes_text(uint64_t n, char out[32])
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+	double value = (double)n;
+	size_t unit = 0;
+
+	for (; value >= 1024 && unit < 6; unit++)
+		value /= 1024;
+	(void)snprintf(out, 32, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+	return out;
+}
+
+static const char *duration_text(uint64_t ms, char out[32])
+{
+	if (ms < 1000)
+		(void)snprintf(out, 32, "%" PRIu64 " ms", ms);
+	else if (ms < 60 * 1000)
+		(void)snprintf(out, 32, "%.1f s", (double)ms / 1000);
+	else if (ms < 3600 * 1000)
+		(void)snprintf(
+			out, 32, "%" PRIu64 " min %" PRIu64 " s", ms / 60000, ms / 1000 % 60);
+	else
+		(void)snprintf(
+			out, 32, "%" PRIu64 " h %" PRIu64 " min", ms / 3600000, ms / 60000 % 60);
+	return out;
+}
+
+/* "image f32[-1,64]" */
+static void print_tensor(const TensorStatus *t)
+{
+	(void)printf(" %s %s", t->name, t->dtype);
+	if (t->any_shape) {
+		(void)fputs("[...]", stdout);
+		return;
+	}
+	(void)fputc('[', stdout);
+	for (size_t i = 0; i < t->n_dims; i++)
+		(void)printf(i ? ",%" PRId64 : "%" PRId64, t->dims[i]);
+	(void)fputc(']', stdout);
+}
+
+static void print_worker(const WorkerStatus *w)
+{
+	char since[32];
+
+	(void)printf("  %-12s %-9s", w->name, w->state);
+	if (w->pid)
+		(void)printf(" pid %-7" PRIu32 " %" PRIu32 "/%" PRIu32 " slots, %" PRIu64
+			     " batches",
+			w->pid, w->batches_in_flight, w->slots, w->batches_done);
+	if (w->uptime_ms)
+		(void)printf(", up %s", duration_text(w->uptime_ms, since));
+	if (w->restarts)
+		(void)printf(", %" PRIu64 " restarts", w->restarts);
+	if (w->restart_in_ms)
+		(void)printf(", next start in %s", duration_text(w->restart_in_ms, since));
+	if (*w->last_exit)
+		(void)printf("\n  %-12s last exit: %s", "", w->last_exit);
+	(void)fputc('\n', stdout);
+}
+
+static void print_model(const ServerStatus *s, const ModelStatus *m)
+{
+	char memory[32];
+
+	(void)printf("  %-12s %-11s version %s, %s, %" PRIu32 " worker%s", m->name, m->state,
+		m->version, m->backend, m->workers_ready, m->workers_ready == 1 ? "" : "s");
+	if (m->max_batch_size)
+		(void)printf(", batches up to %" PRIu32, m->max_batch_size);
+	if (m->memory_bytes)
+		(void)printf(", %s", bytes_text(m->memory_bytes, memory));
+	if (!strcmp(m->name, s->default_model))
+		(void)fputs(", default", stdout);
+	if (*m->detail)
+		(void)printf("\n  %-12s %s", "", m->detail);
+	if (m->n_inputs || m->n_outputs) {
+		(void)printf("\n  %-12s", "");
+		for (size_t i = 0; i < m->n_inputs; i++)
+			print_tensor(m->inputs[i]);
+		(void)fputs(" ->", stdout);
+		for (size_t i = 0; i < m->n_outputs; i++)
+			print_tensor(m->outputs[i]);
+	}
+	(void)printf("\n  %-12s %" PRIu64 " ok, %" PRIu64 " failed, %" PRIu64
+		     " batches, queue %" PRIu32 "/%" PRIu32 "\n",
+		"", m->requests_ok, m->requests_failed, m->batches, m->queue_depth, m->queue_limit);
+}
+
+static void print_text(const ServerStatus *s)
+{
+	char a[32], b[32], c[32];
+
+	(void)printf("modeld %s  %s, pid %" PRIu32 ", up %s\n", s->version, s->state, s->pid,
+		duration_text(s->uptime_ms, a));
+	(void)printf("requests      %" PRIu64 " done, mean latency %.3f ms; now %" PRIu32
+		     " calls on %" PRIu32 " connections\n",
+		s->requests_total, s->average_latency_ms, s->calls, s->connections);
+	(void)printf("input arena   %s in use, %s resident, limit %s\n",
+		bytes_text(s->arena_used_bytes, a), bytes_text(s->arena_touched_bytes, b),
+		bytes_text(s->arena_size_bytes, c));
+	if (s->handoff_connections || s->handoff_regions || s->handoff_requests)
+		(void)printf("handoff       %" PRIu32 " clients, %" PRIu32
+			     " regions of %s, %" PRIu64 " requests, %s handed over\n",
+			s->handoff_connections, s->handoff_regions,
+			bytes_text(s->handoff_region_bytes, a), s->handoff_requests,
+			bytes_text(s->tensor_bytes_handed, b));
+	(void)puts("workers");
+	for (size_t i = 0; i < s->n_workers; i++)
+		print_worker(s->workers[i]);
+	(void)puts("models");
+	for (size_t i = 0; i < s->n_models; i++)
+		print_model(s, s->models[i]);
+}
+
+static void json_worker(struct json *j, const WorkerStatus *w)
+{
+	json_open(j, NULL, '{');
+	json_string(j, "name", w->name);
+	json_string(j, "device", w->device);
+	json_string(j, "state", w->state);
+	json_u64(j, "pid", w->pid);
+	json_u64(j, "generation", w->generation);
+	json_u64(j, "batches_in_flight", w->batches_in_flight);
+	json_u64(j, "slots", w->slots);
+	json_u64(j, "batches_done", w->batches_done);
+	json_u64(j, "restarts", w->restarts);
+	json_u64(j, "uptime_ms", w->uptime_ms);
+	json_u64(j, "restart_in_ms", w->restart_in_ms);
+	json_string(j, "last_exit", w->last_exit);
+	json_close(j, '}');
+}
+
+static void json_tensors(struct json *j, const char *key, TensorStatus **tensors, size_t n)
+{
+	json_open(j, key, '[');
+	for (size_t i = 0; i < n; i++) {
+		json_open(j, NULL, '{');
+		json_string(j, "name", tensors[i]->name);
+		json_string(j, "dtype", tensors[i]->dtype);
+		json_bool(j, "any_shape", tensors[i]->any_shape);
+		json_open(j, "shape", '[');
+		for (size_t d = 0; d < tensors[i]->n_dims; d++)
+			json_i64(j, NULL, tensors[i]->dims[d]);
+		json_close(j, ']');
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
+static void json_model(struct json *j, const ModelStatus *m)
+{
+	json_open(j, NULL, '{');
+	json_string(j, "name", m->name);
+	json_string(j, "version", m->version);
+	json_string(j, "backend", m->backend);
+	json_string(j, "state", m->state);
+	json_string(j, "detail", m->detail);
+	json_u64(j, "workers_ready", m->workers_ready);
+	json_u64(j, "max_batch_size", m->max_batch_size);
+	json_u64(j, "queue_depth", m->queue_depth);
+	json_u64(j, "queue_limit", m->queue_limit);
+	json_u64(j, "requests_ok", m->requests_ok);
+	json_u64(j, "requests_failed", m->requests_failed);
+	json_u64(j, "batches", m->batches);
+	json_u64(j, "memory_bytes", m->memory_bytes);
+	json_tensors(j, "inputs", m->inputs, m->n_inputs);
+	json_tensors(j, "outputs", m->outputs, m->n_outputs);
+	json_close(j, '}');
+}
+
+static void json_counters(struct json *j, const ServerStatus *s)
+{
+	json_u64(j, "connections", s->connections);
+	json_u64(j, "calls", s->calls);
+	json_u64(j, "requests_total", s->requests_total);
+	json_double(j, "average_latency_ms", s->average_latency_ms);
+	json_u64(j, "arena_used_bytes", s->arena_used_bytes);
+	json_u64(j, "arena_touched_bytes", s->arena_touched_bytes);
+	json_u64(j, "arena_size_bytes", s->arena_size_bytes);
+	json_u64(j, "tensor_bytes_received", s->tensor_bytes_received);
+	json_u64(j, "tensor_bytes_copied_in", s->tensor_bytes_copied_in);
+	json_u64(j, "tensor_bytes_sent", s->tensor_bytes_sent);
+	json_u64(j, "tensor_bytes_copied_out", s->tensor_bytes_copied_out);
+	json_u64(j, "handoff_connections", s->handoff_connections);
+	json_u64(j, "handoff_regions", s->handoff_regions);
+	json_u64(j, "handoff_region_bytes", s->handoff_region_bytes);
+	json_u64(j, "handoff_requests", s->handoff_requests);
+	json_u64(j, "tensor_bytes_handed", s->tensor_bytes_handed);
+}
+
+static void print_json(const ServerStatus *s)
+{
+	struct json j;
+
+	json_init(&j, stdout);
+	json_open(&j, NULL, '{');
+	json_string(&j, "version", s->version);
+	json_u64(&j, "pid", s->pid);
+	json_string(&j, "state", s->state);
+	json_u64(&j, "uptime_ms", s->uptime_ms);
+	json_string(&j, "default_model", s->default_model);
+	json_counters(&j, s);
+	json_open(&j, "workers", '[');
+	for (size_t i = 0; i < s->n_workers; i++)
+		json_worker(&j, s->workers[i]);
+	json_close(&j, ']');
+	json_open(&j, "models", '[');
+	for (size_t i = 0; i < s->n_models; i++)
+		json_model(&j, s->models[i]);
+	json_close(&j, ']');
+	json_close(&j, '}');
+	json_end(&j);
+}
+
+int command_status(struct modelctl *m, int argc, char **argv)
+{
+	static const struct option longs[] = {MODELCTL_OPTIONS, {0}};
+	_cleanup_(grpc_client_freep) struct grpc_client *client = NULL;
+	_cleanup_(server_status_freep) ServerStatus *status = NULL;
+	int c;
+	int r;
+
+	while ((c = getopt_long(argc, argv, MODELCTL_SHORT, longs, NULL)) != -1) {
+		r = modelctl_option(m, c, optarg);
+		if (r > 0)
+			return r;
+		if (r < 0)
+			return fputs(status_usage, c == 'h' ? stdout : stderr) < 0 || c != 'h'
+				       ? MODELCTL_USAGE
+				       : MODELCTL_OK;
+	}
+	if (optind < argc)
+		return modelctl_fail(
+			MODELCTL_USAGE, "status takes no argument ('%s')", argv[optind]);
+	r = modelctl_connect(m, &client);
+	if (!r)
+		r = server_status_fetch(m, client, &status);
+	if (r)
+		return r;
+	(m->json ? print_json : print_text)(status);
+	return MODELCTL_OK;
+}

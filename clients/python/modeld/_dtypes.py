@@ -1,0 +1,82 @@
+"""Element types: modeld's short names and numbers (proto/dtype.h) and numpy's dtypes."""
+from __future__ import annotations
+
+import struct
+from typing import Optional, Tuple
+
+import numpy as np
+
+# name -> (number on the wire, numpy dtype). bf16 has none in numpy: it travels as uint16.
+_TYPES = {
+    "bool": (1, np.dtype(np.bool_)), "u8": (2, np.dtype(np.uint8)), "u16": (3, np.dtype(np.uint16)),
+    "u32": (4, np.dtype(np.uint32)), "u64": (5, np.dtype(np.uint64)), "i8": (6, np.dtype(np.int8)),
+    "i16": (7, np.dtype(np.int16)), "i32": (8, np.dtype(np.int32)), "i64": (9, np.dtype(np.int64)),
+    "f16": (10, np.dtype(np.float16)), "bf16": (11, np.dtype(np.uint16)), "f32": (12, np.dtype(np.float32)),
+    "f64": (13, np.dtype(np.float64)), "bytes": (14, np.dtype(object)),
+}
+_BY_NUMBER = {number: name for name, (number, _) in _TYPES.items()}
+_BY_NUMPY = {dtype: name for name, (_, dtype) in _TYPES.items() if name != "bf16"}
+
+
+def name_of(array: np.ndarray, dtype: Optional[str]) -> str:
+    """modeld's name for an array's elements; `dtype` overrules (for bf16 in uint16)."""
+    if dtype is not None:
+        if dtype not in _TYPES:
+            raise ValueError(f"unknown dtype {dtype!r}; known: {', '.join(_TYPES)}")
+        if array.dtype.kind not in "OSU" and array.dtype.itemsize != _TYPES[dtype][1].itemsize:
+            raise ValueError(f"dtype {dtype!r} does not fit an array of {array.dtype}")
+        return dtype
+    if array.dtype.kind in "OSU":
+        return "bytes"
+    native = array.dtype.newbyteorder("=")
+    if native not in _BY_NUMPY:
+        raise ValueError(f"arrays of {array.dtype} cannot be sent; known: {', '.join(_TYPES)}")
+    return _BY_NUMPY[native]
+
+
+def number_of(name: str) -> int:
+    return _TYPES[name][0]
+
+
+def name_of_number(number: int) -> str:
+    if number not in _BY_NUMBER:
+        raise ValueError(f"the daemon sent an unknown dtype {number}")
+    return _BY_NUMBER[number]
+
+
+def numpy_of(name: str) -> np.dtype:
+    if name not in _TYPES:
+        raise ValueError(f"the daemon sent an unknown dtype {name!r}")
+    return _TYPES[name][1]
+
+
+def pack_bytes(array: np.ndarray) -> bytes:
+    """Strings or bytes -> length-prefixed elements."""
+    out = []
+    for element in array.reshape(-1):
+        data = element.encode() if isinstance(element, str) else bytes(element)
+        out.append(struct.pack("<I", len(data)) + data)
+    return b"".join(out)
+
+
+def unpack_bytes(data: memoryview, shape: Tuple[int, ...]) -> np.ndarray:
+    out, at = [], 0
+    while at < len(data):
+        if len(data) - at < 4:
+            raise ValueError("the daemon sent a malformed bytes tensor")
+        n = int.from_bytes(data[at:at + 4], "little")
+        at += 4
+        if n > len(data) - at:
+            raise ValueError("the daemon sent a malformed bytes tensor")
+        out.append(bytes(data[at:at + n]))
+        at += n
+    array = np.empty(len(out), object)
+    array[:] = out
+    return array.reshape(shape)
+
+
+def from_memory(data: memoryview, name: str, shape: Tuple[int, ...]) -> np.ndarray:
+    """An array over `data`, not copied (bytes tensors are)."""
+    if name == "bytes":
+        return unpack_bytes(data, shape)
+    return np.frombuffer(data, numpy_of(name)).reshape(shape)

@@ -1,0 +1,294 @@
+"""The handoff connection: memory and requests over a SOCK_SEQPACKET socket (docs/handoff.md, proto/handoff.proto)."""
+from __future__ import annotations
+
+import array
+import os
+import select
+import socket
+import threading
+import time
+import weakref
+from dataclasses import dataclass, field
+from typing import Dict, List, Optional, Tuple
+
+from . import _protobuf as pb
+from ._memory import Region
+from .errors import ConnectionLost, ModeldError
+
+MESSAGE_MAX = 128 * 1024
+
+
+@dataclass
+class Tensor:
+    """A tensor of a request or an answer. In answers either `region` or `data` is set."""
+    name: str
+    dtype: int
+    dims: Tuple[int, ...]
+    region: int = 0
+    offset: int = 0
+    length: int = 0
+    data: Optional[memoryview] = None
+
+    def pack(self) -> bytes:
+        return (pb.text(1, self.name) + pb.integer(2, self.dtype) + pb.packed(3, self.dims) +
+                pb.integer(4, self.region) + pb.integer(5, self.offset) + pb.integer(6, self.length))
+
+    @classmethod
+    def unpack(cls, data: memoryview) -> "Tensor":
+        t = cls("", 0, ())
+        dims: List[int] = []
+        for number, value in pb.fields(data):
+            if number == 1:
+                t.name = pb.string(value)
+            elif number == 2:
+                t.dtype = pb.number(value)
+            elif number == 3:
+                dims += pb.integers(value)
+            elif number == 4:
+                t.region = pb.number(value)
+            elif number == 5:
+                t.offset = pb.number(value)
+            elif number == 6:
+                t.length = pb.number(value)
+            elif number == 7:
+                t.data = pb.chunk(value)
+        t.dims = tuple(dims)
+        return t
+
+
+@dataclass
+class Target:
+    name: str
+    region: int
+    offset: int
+    length: int
+
+    def pack(self) -> bytes:
+        return (pb.text(1, self.name) + pb.integer(2, self.region) + pb.integer(3, self.offset) +
+                pb.integer(4, self.length))
+
+
+@dataclass
+class Inferred:
+    outputs: List[Tensor] = field(default_factory=list)
+    queue_ns: int = 0
+    compute_ns: int = 0
+    total_ns: int = 0
+    batch_requests: int = 0
+    worker: str = ""
+
+    @classmethod
+    def unpack(cls, data: memoryview) -> "Inferred":
+        r = cls()
+        for number, value in pb.fields(data):
+            if number == 1:
+                r.outputs.append(Tensor.unpack(pb.chunk(value)))
+            elif number == 2:
+                r.queue_ns = pb.number(value)
+            elif number == 3:
+                r.compute_ns = pb.number(value)
+            elif number == 4:
+                r.total_ns = pb.number(value)
+            elif number == 5:
+                r.batch_requests = pb.number(value)
+            elif number == 6:
+                r.worker = pb.string(value)
+        return r
+
+
+LIMITS = {1: "protocol", 2: "total_bytes", 3: "total_used_bytes", 4: "user_bytes", 5: "user_used_bytes",
+          6: "user_regions", 7: "user_used_regions", 8: "max_inline_bytes", 9: "max_requests", 10: "busy_poll_us"}
+
+
+def _error(data: memoryview) -> ModeldError:
+    code, message = 2, ""
+    for number, value in pb.fields(data):
+        if number == 1:
+            code = pb.number(value)
+        elif number == 2:
+            message = pb.string(value)
+    return ModeldError.from_number(code, message)
+
+
+# A child must not keep its parent's connections, and so its regions, alive.
+_open: "weakref.WeakSet[Handoff]" = weakref.WeakSet()
+os.register_at_fork(after_in_child=lambda: [h._socket.close() for h in _open])
+
+
+class Handoff:
+    """One connection. Safe from several threads: whoever waits receives for all."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        self._socket.settimeout(timeout)
+        try:
+            self._socket.connect(path)
+        except OSError as e:
+            self._socket.close()
+            raise ConnectionLost(f"cannot connect to the handoff socket {path}: {e.strerror}") from e
+        self._sending = threading.Lock()
+        self._receiving = threading.Condition()
+        self._reader = False
+        self._answers: Dict[int, Tuple[int, memoryview, List[int]]] = {}
+        self._dropped: Dict[int, object] = {}
+        self._seq = 0
+        self._lost: Optional[ConnectionLost] = None
+        self._pid = os.getpid()
+        _open.add(self)
+        self._socket.setblocking(True)
+        try:
+            self.limits = self.get_limits(timeout)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Whoever waits is told so; the descriptor is closed when nobody uses it any more."""
+        if os.getpid() != self._pid:
+            return
+        with self._receiving:
+            self._lost = self._lost or ConnectionLost("the handoff connection was closed")
+            try:
+                self._socket.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # closed already
+            while self._reader:
+                self._receiving.wait()
+            self._receiving.notify_all()
+        with self._sending:
+            self._socket.close()
+
+    def check_process(self) -> None:
+        """A connection, and its memory, belong to the process that made them."""
+        if os.getpid() != self._pid:
+            raise ConnectionLost("this connection was made before fork(): connect anew in the child")
+
+    # --- records ------------------------------------------------------------------------------
+    def send(self, kind: int, body: bytes, fds: Tuple[int, ...] = ()) -> int:
+        """Send a request; returns its seq for wait()."""
+        self.check_process()
+        with self._sending:
+            self._seq += 1
+            seq = self._seq
+            record = pb.integer(1, seq) + pb.delimited(kind, body)
+            if len(record) > MESSAGE_MAX:
+                raise ModeldError("INVALID_ARGUMENT", f"a request of {len(record)} bytes without its tensors is "
+                                                      f"beyond the limit of {MESSAGE_MAX}")
+            control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+            try:
+                self._socket.sendmsg([record], control)
+            except OSError as e:
+                raise ConnectionLost(f"the handoff connection was lost: {e.strerror}") from e
+        return seq
+
+    def _receive(self, timeout: Optional[float]) -> None:
+        """One record into _answers. Called by one thread at a time, without the lock."""
+        try:
+            # Not settimeout(): that would be the timeout of other threads' sending, too.
+            waiting = select.poll()
+            waiting.register(self._socket, select.POLLIN)
+            if not waiting.poll(None if timeout is None else timeout * 1000):
+                return
+            data, control, flags, _ = self._socket.recvmsg(MESSAGE_MAX, socket.CMSG_SPACE(8 * 4),
+                                                           socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC)
+        except BlockingIOError:
+            return
+        except OSError as e:
+            self._lost = ConnectionLost(f"the handoff connection was lost: {e.strerror}")
+            return
+        fds: List[int] = []
+        for level, kind, payload in control:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                received = array.array("i")
+                received.frombytes(payload[:len(payload) // received.itemsize * received.itemsize])
+                fds += received
+        if not data or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            for fd in fds:
+                os.close(fd)
+            self._lost = self._lost or ConnectionLost("the handoff connection was closed by the daemon")
+            return
+        seq = kind = 0
+        body = memoryview(b"")
+        for number, value in pb.fields(data):
+            if number == 1:
+                seq = pb.number(value)
+            else:
+                kind, body = number, pb.chunk(value)
+        with self._receiving:
+            if seq not in self._dropped:
+                self._answers[seq] = (kind, body, fds)
+                return
+            del self._dropped[seq]
+        for fd in fds:
+            os.close(fd)
+
+    def wait(self, seq: int, timeout: Optional[float]) -> Tuple[int, memoryview, List[int]]:
+        """The answer to seq. TimeoutError leaves it outstanding."""
+        end = None if timeout is None else time.monotonic() + timeout
+        with self._receiving:
+            while seq not in self._answers:
+                if self._lost:
+                    raise self._lost
+                left = None if end is None else end - time.monotonic()
+                if left is not None and left <= 0:
+                    raise TimeoutError("no answer in time")
+                if self._reader:
+                    self._receiving.wait(left)
+                    continue
+                self._reader = True
+                self._receiving.release()
+                try:
+                    self._receive(left)
+                finally:
+                    self._receiving.acquire()
+                    self._reader = False
+                    self._receiving.notify_all()
+            kind, body, fds = self._answers.pop(seq)
+        if kind == 12:
+            raise _error(body)
+        return kind, body, fds
+
+    def forget(self, seq: int, keep: object = None) -> None:
+        """Nobody will wait for seq any more. `keep` (memory that it may still write) lives until it ends."""
+        with self._receiving:
+            if self._answers.pop(seq, None) is None:
+                self._dropped[seq] = keep
+
+    # --- requests -----------------------------------------------------------------------------
+    def get_limits(self, timeout: Optional[float] = None) -> Dict[str, int]:
+        _, body, _ = self.wait(self.send(2, b""), timeout)
+        found = {name: 0 for name in LIMITS.values()}
+        for number, value in pb.fields(body):
+            if number in LIMITS:
+                found[LIMITS[number]] = pb.number(value)
+        return found
+
+    def allocate(self, size: int) -> Region:
+        _, body, fds = self.wait(self.send(4, pb.integer(1, size)), None)
+        token, number, real = b"", 0, 0
+        for field_number, value in pb.fields(body):
+            if field_number == 1:
+                token = bytes(pb.chunk(value))
+            elif field_number == 2:
+                number = pb.number(value)
+            elif field_number == 3:
+                real = pb.number(value)
+        try:
+            if len(fds) != 1 or not token:
+                raise ConnectionLost("the daemon's answer to an allocation has no descriptor")
+            return Region(number, token, real, fds[0])
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def unregister(self, region: Region) -> None:
+        self.wait(self.send(5, pb.delimited(1, region.token)), None)
+
+    def infer(self, model: str, inputs: List[Tensor], targets: List[Target], outputs: List[str],
+              timeout: Optional[float], parameters: Dict[str, str]) -> int:
+        body = (pb.text(1, model) + b"".join(pb.delimited(2, t.pack()) for t in inputs) +
+                b"".join(pb.delimited(3, t.pack()) for t in targets) +
+                b"".join(pb.delimited(4, name.encode()) for name in outputs) +
+                pb.integer(5, 0 if timeout is None else max(1, int(timeout * 1e6))) +
+                b"".join(pb.delimited(6, pb.text(1, k) + pb.text(2, v)) for k, v in parameters.items()))
+        return self.send(6, body)

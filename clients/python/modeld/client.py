@@ -1,0 +1,391 @@
+"""The client: one connection to a modeld daemon."""
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+
+import grpc
+import numpy as np
+
+from . import _dtypes
+from . import _protobuf as pb
+from ._handoff import Handoff, Inferred, Target, Tensor
+from ._memory import Block, Memory
+from .errors import ConnectionLost, ModeldError
+
+Inputs = Union[np.ndarray, Sequence[Any], Mapping[str, Any]]
+
+_WORKER = "/remotemedia.model_registry.v1.ModelWorkerService/"
+_CONTROL = "/modeld.control.v1.Control/"
+_HEALTH = "/grpc.health.v1.Health/"
+DEFAULT_ADDRESS = "unix:/run/modeld/modeld.sock"
+# Below this an inline copy is cheaper than asking for memory; arrays of empty() always go by reference.
+HANDOFF_MIN_BYTES = 64 * 1024
+# An answer that is on its way when the time is up is waited for.
+_GRACE_S = 0.1
+# What the daemon says of an output that does not fit its target.
+_TOO_SMALL = re.compile(r"output '([^']*)' takes (\d+) bytes, but its place")
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input or output as the model declares it: -1 is any size, shape None any shape, dtype "any" any."""
+    name: str
+    dtype: str
+    shape: Optional[Tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    name: str
+    version: str
+    backend: str
+    state: str
+    detail: str
+    max_batch_size: int
+    inputs: Tuple[TensorInfo, ...]
+    outputs: Tuple[TensorInfo, ...]
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Microseconds in the daemon."""
+    queue_us: int
+    compute_us: int
+    total_us: int
+    batch_size: int
+    worker: str
+
+
+class Result(Dict[str, np.ndarray]):
+    """Outputs by name, in the model's order, and where the time went."""
+    timings: Timings
+
+
+def connect(address: Optional[str] = None, *, handoff: Union[str, bool, None] = None,
+            timeout: float = 10.0) -> "Client":
+    """Connect to a daemon.
+
+    address: "unix:/path" or "host:port"; default $MODELD_ADDRESS, else unix:/run/modeld/modeld.sock.
+    handoff: path of the handoff socket; None: $MODELD_HANDOFF, else handoff.sock beside the address's Unix
+    socket, when it is there; False: never use it.
+    """
+    return Client(address or os.environ.get("MODELD_ADDRESS") or DEFAULT_ADDRESS, handoff=handoff, timeout=timeout)
+
+
+def _handoff_path(address: str, handoff: Union[str, bool, None]) -> Optional[str]:
+    if handoff is False:
+        return None
+    if isinstance(handoff, str):
+        return handoff
+    if not address.startswith("unix:"):
+        if handoff:
+            raise ValueError("the handoff needs a Unix socket: pass its path")
+        return None
+    path = os.environ.get("MODELD_HANDOFF") or os.path.join(os.path.dirname(address[5:]), "handoff.sock")
+    if handoff or os.path.exists(path):
+        return path
+    return None
+
+
+class Client:
+    """See connect(). Safe from several threads. A context manager."""
+
+    def __init__(self, address: str, *, handoff: Union[str, bool, None] = None, timeout: float = 10.0) -> None:
+        self.address = address
+        self._timeout = timeout
+        self._channel = grpc.insecure_channel(address, options=[
+            ("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
+            ("grpc.use_local_subchannel_pool", 1)])
+        self._models: Dict[str, ModelInfo] = {}
+        self._default_model = ""
+        self._rooms: Dict[Tuple[str, str], int] = {}
+        self._handoff: Optional[Handoff] = None
+        self._memory: Optional[Memory] = None
+        path = _handoff_path(address, handoff)
+        if path:
+            self._handoff = Handoff(path, timeout)
+            self._memory = Memory(self._handoff.allocate, self._release)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection. Arrays that lie in shared memory stay valid."""
+        self._channel.close()
+        if self._handoff:
+            self._handoff.close()
+
+    @property
+    def uses_shared_memory(self) -> bool:
+        return self._handoff is not None
+
+    def _release(self, region: Any) -> None:
+        try:
+            assert self._handoff
+            self._handoff.unregister(region)
+        except ModeldError:
+            pass  # the connection is gone, and the region with it
+
+    # --- questions ----------------------------------------------------------------------------
+    def _call(self, path: str, request: bytes, timeout: Optional[float]) -> bytes:
+        try:
+            return self._channel.unary_unary(path)(request, timeout=timeout)
+        except grpc.RpcError as e:
+            raise ModeldError(e.code().name, e.details() or "") from None
+
+    def is_ready(self, model: str = "") -> bool:
+        """Is the server (or the model) serving? False also when it does not answer."""
+        try:
+            reply = self._call(_HEALTH + "Check", pb.text(1, model), self._timeout)
+        except ModeldError:
+            return False
+        return any(number == 1 and value == 1 for number, value in pb.fields(reply))
+
+    def models(self) -> Dict[str, ModelInfo]:
+        """All models that the daemon serves."""
+        reply = self._call(_CONTROL + "GetServerStatus", b"", self._timeout)
+        found: Dict[str, ModelInfo] = {}
+        for number, value in pb.fields(reply):
+            if number == 6:
+                info = _model_info(pb.chunk(value))
+                found[info.name] = info
+            elif number == 14:
+                self._default_model = pb.string(value)
+        self._models = found
+        return found
+
+    def model(self, name: str = "") -> ModelInfo:
+        """One model; "" is the default one. Remembered once it is ready."""
+        known = self._models.get(name or self._default_model)
+        if known is None or known.state != "ready":
+            self.models()
+            known = self._models.get(name or self._default_model)
+        if known is None:
+            raise ModeldError("NOT_FOUND", f"model '{name}' is unknown")
+        return known
+
+    # --- memory -------------------------------------------------------------------------------
+    def empty(self, shape: Union[int, Sequence[int]], dtype: Any = np.float32) -> np.ndarray:
+        """An uninitialised array that lies in shared memory where there is any: requests name it, nobody
+        copies it. It is given back when it is collected."""
+        dims = (shape,) if isinstance(shape, (int, np.integer)) else tuple(int(n) for n in shape)
+        kind = np.dtype(dtype)
+        if self._memory is None or kind.hasobject:
+            return np.empty(dims, kind)
+        nbytes = int(np.prod(dims, dtype=np.int64)) * kind.itemsize
+        return self._memory.take(nbytes).array(kind, dims, nbytes)
+
+    # --- inference ----------------------------------------------------------------------------
+    def infer(self, model: str, inputs: Inputs, *, dtype: Optional[str] = None,
+              parameters: Optional[Mapping[str, str]] = None, timeout: Optional[float] = None) -> np.ndarray:
+        """Run a model and return its first output (or the one that parameters["output"] names).
+
+        inputs: one array for the model's first input, or {name: array}.
+        dtype: modeld's name where numpy has none: "bf16" for uint16 arrays.
+        timeout: seconds until DEADLINE_EXCEEDED.
+        """
+        wanted = (parameters or {}).get("output")
+        result = self.infer_all(model, inputs, outputs=[wanted] if wanted else None, dtype=dtype,
+                                parameters=parameters, timeout=timeout, first_only=not wanted)
+        return next(iter(result.values()))
+
+    def infer_all(self, model: str, inputs: Inputs, *, outputs: Optional[Sequence[str]] = None,
+                  dtype: Optional[str] = None, parameters: Optional[Mapping[str, str]] = None,
+                  timeout: Optional[float] = None, first_only: bool = False) -> Result:
+        """Run a model and return its outputs (those named, or all) by name."""
+        arrays = _arrays(inputs)
+        options = dict(parameters or {})
+        if self._by_handoff(arrays, outputs, first_only):
+            return self._infer_handoff(model, arrays, outputs, dtype, options, timeout, first_only)
+        return self._infer_grpc(model, arrays, outputs, dtype, options, timeout)
+
+    def _by_handoff(self, arrays: Mapping[str, np.ndarray], outputs: Optional[Sequence[str]],
+                    first_only: bool) -> bool:
+        if self._memory is None:
+            return False
+        if len(arrays) > 1 or not first_only and (outputs is None or len(outputs) > 1):
+            return True
+        return any(a.nbytes >= HANDOFF_MIN_BYTES or self._memory.find(a) for a in arrays.values())
+
+    # --- by gRPC ------------------------------------------------------------------------------
+    def _infer_grpc(self, model: str, arrays: Mapping[str, np.ndarray], outputs: Optional[Sequence[str]],
+                    dtype: Optional[str], parameters: Dict[str, str], timeout: Optional[float]) -> Result:
+        if len(arrays) != 1 or outputs is not None and len(outputs) > 1:
+            raise ValueError("several inputs or outputs need the handoff: connect to a Unix socket")
+        name, array = next(iter(arrays.items()))
+        if name:
+            parameters.setdefault("input", name)
+        if outputs:
+            parameters.setdefault("output", outputs[0])
+        kind = _dtypes.name_of(array, dtype)
+        data = _dtypes.pack_bytes(array) if kind == "bytes" else np.ascontiguousarray(array).tobytes()
+        tensor = pb.delimited(1, data) + pb.packed(2, array.shape) + pb.text(3, kind)
+        reply = self._call(_WORKER + "Infer", pb.text(1, model) + pb.delimited(3, tensor) +
+                           pb.string_map(4, parameters), timeout)
+        return _unpack_reply(reply, parameters.get("output") or "output")
+
+    # --- by handoff ---------------------------------------------------------------------------
+    def _infer_handoff(self, model: str, arrays: Mapping[str, np.ndarray], outputs: Optional[Sequence[str]],
+                       dtype: Optional[str], parameters: Dict[str, str], timeout: Optional[float],
+                       first_only: bool) -> Result:
+        assert self._handoff and self._memory
+        self._handoff.check_process()
+        blocks: List[Block] = []
+        tensors = [self._place(name, array, dtype, blocks) for name, array in arrays.items()]
+        declared = self.model(model).outputs
+        names = list(outputs) if outputs is not None else [o.name for o in declared][:1 if first_only else None]
+        parameters.pop("output", None)
+        while True:
+            targets = {info.name: self._memory.take(self._room(model, info, tensors))
+                       for info in declared if info.name in names}
+            seq = self._handoff.infer(model, tensors, [Target(name, b.region.number, b.offset, b.length)
+                                                       for name, b in targets.items()], names, timeout, parameters)
+            try:
+                # The daemon answers only when nothing writes to the targets any more; the caller is told in time.
+                _, body, _ = self._handoff.wait(seq, None if timeout is None else timeout + _GRACE_S)
+            except TimeoutError:
+                self._handoff.forget(seq, keep=(arrays, blocks, targets))
+                raise ModeldError("DEADLINE_EXCEEDED", f"no answer within {timeout} s") from None
+            except ModeldError as e:
+                if isinstance(e, ConnectionLost):
+                    self._handoff.forget(seq, keep=(arrays, blocks, targets))
+                if not self._learn_room(model, e):
+                    raise
+                continue
+            except BaseException:
+                # Interrupted: the request goes on, and so does its memory.
+                self._handoff.forget(seq, keep=(arrays, blocks, targets))
+                raise
+            return _collect(Inferred.unpack(body), targets)
+
+    def _room(self, model: str, info: TensorInfo, inputs: Sequence[Tensor]) -> int:
+        """Bytes to reserve for an output: exact where its shape follows from the batch, else a guess."""
+        guess = max(HANDOFF_MIN_BYTES, *(t.length for t in inputs), self._rooms.get((model, info.name), 0))
+        if info.shape is None or info.dtype in ("any", "bytes"):
+            return guess
+        batch = inputs[0].dims[0] if inputs[0].dims else 1
+        dims = [batch if i == 0 and n < 0 else n for i, n in enumerate(info.shape)]
+        if any(n < 0 for n in dims):
+            return guess
+        return max(1, int(np.prod(dims, dtype=np.int64)) * _dtypes.numpy_of(info.dtype).itemsize)
+
+    def _learn_room(self, model: str, error: ModeldError) -> bool:
+        """An output was larger than guessed: remember its size, so that the request can be made again."""
+        match = _TOO_SMALL.search(error.message)
+        if error.code != "INVALID_ARGUMENT" or not match:
+            return False
+        key, needed = (model, match.group(1)), int(match.group(2))
+        if needed <= self._rooms.get(key, 0):
+            return False
+        self._rooms[key] = needed
+        return True
+
+    def _place(self, name: str, array: np.ndarray, dtype: Optional[str], blocks: List[Block]) -> Tensor:
+        """A tensor that names the array's memory: where it lies, or a copy in ours."""
+        assert self._memory
+        kind = _dtypes.name_of(array, dtype)
+        number = _dtypes.number_of(kind)
+        if kind == "bytes":
+            data = _dtypes.pack_bytes(array)
+            block = self._memory.take(len(data))
+            block.bytes(len(data))[:] = data
+            blocks.append(block)
+            return Tensor(name, number, array.shape, block.region.number, block.offset, len(data))
+        where = self._memory.find(array) if array.flags.c_contiguous else None
+        if where:
+            return Tensor(name, number, array.shape, where[0].number, where[1], array.nbytes)
+        block = self._memory.take(array.nbytes)
+        block.array(array.dtype, array.shape, array.nbytes)[...] = array
+        blocks.append(block)
+        return Tensor(name, number, array.shape, block.region.number, block.offset, array.nbytes)
+
+
+def _arrays(inputs: Inputs) -> Dict[str, np.ndarray]:
+    if isinstance(inputs, Mapping):
+        found = {str(name): np.asarray(value) for name, value in inputs.items()}
+    else:
+        found = {"": np.asarray(inputs)}
+    if not found:
+        raise ValueError("at least one input is needed")
+    return {name: a if a.dtype.isnative or a.dtype.kind in "OSU" else a.astype(a.dtype.newbyteorder("="))
+            for name, a in found.items()}
+
+
+def _collect(answer: Inferred, targets: Mapping[str, Block]) -> Result:
+    result = Result()
+    for t in answer.outputs:
+        kind = _dtypes.name_of_number(t.dtype)
+        block = targets.get(t.name)
+        if t.data is not None or block is None or not t.region:
+            array = _dtypes.from_memory(t.data if t.data is not None else memoryview(b""), kind, t.dims)
+        elif t.length > block.length or (t.region, t.offset) != (block.region.number, block.offset):
+            raise ConnectionLost("the daemon's answer names memory that was not offered")
+        elif kind == "bytes":
+            array = _dtypes.unpack_bytes(block.bytes(t.length), t.dims)
+        else:
+            array = block.array(_dtypes.numpy_of(kind), t.dims, t.length)
+        result[t.name] = array
+    result.timings = Timings(answer.queue_ns // 1000, answer.compute_ns // 1000, answer.total_ns // 1000,
+                             answer.batch_requests, answer.worker)
+    return result
+
+
+def _unpack_reply(reply: bytes, name: str) -> Result:
+    """An InferResponse."""
+    result = Result()
+    metadata: Dict[str, str] = {}
+    for number, value in pb.fields(reply):
+        if number == 3:
+            data, dims, kind = memoryview(b""), [], ""
+            for part, content in pb.fields(pb.chunk(value)):
+                if part == 1:
+                    data = pb.chunk(content)
+                elif part == 2:
+                    dims += pb.integers(content)
+                elif part == 3:
+                    kind = pb.string(content)
+            result[name] = _dtypes.from_memory(data, kind, tuple(dims))
+        elif number == 5:
+            entry = {part: pb.string(content) for part, content in pb.fields(pb.chunk(value))}
+            metadata[entry.get(1, "")] = entry.get(2, "")
+    if not result:
+        raise ModeldError("INTERNAL", "the reply has no tensor")
+    result.timings = Timings(int(metadata.get("queue_us", 0)), int(metadata.get("compute_us", 0)),
+                             int(metadata.get("total_us", 0)), int(metadata.get("batch_size", 1)),
+                             metadata.get("worker", ""))
+    return result
+
+
+def _tensor_info(data: memoryview) -> TensorInfo:
+    name, dtype, dims, any_shape = "", "any", [], False
+    for number, value in pb.fields(data):
+        if number == 1:
+            name = pb.string(value)
+        elif number == 2:
+            dtype = pb.string(value)
+        elif number == 3:
+            dims += pb.integers(value)
+        elif number == 4:
+            any_shape = bool(value)
+    return TensorInfo(name, dtype, None if any_shape else tuple(dims))
+
+
+def _model_info(data: memoryview) -> ModelInfo:
+    texts = {1: "", 2: "", 3: "", 4: "", 5: ""}
+    batch, inputs, outputs = 0, [], []
+    for number, value in pb.fields(data):
+        if number in texts:
+            texts[number] = pb.string(value)
+        elif number == 7:
+            batch = pb.number(value)
+        elif number == 13:
+            inputs.append(_tensor_info(pb.chunk(value)))
+        elif number == 14:
+            outputs.append(_tensor_info(pb.chunk(value)))
+    return ModelInfo(texts[1], texts[2], texts[3], texts[4], texts[5], batch, tuple(inputs), tuple(outputs))

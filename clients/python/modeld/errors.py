@@ -1,0 +1,26 @@
+"""What can go wrong, as exceptions."""
+from __future__ import annotations
+
+_NAMES = ["OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+          "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
+          "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"]
+
+
+class ModeldError(Exception):
+    """The daemon refused or failed a request. `code` is the gRPC status ("NOT_FOUND"), `message` its text."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+    @classmethod
+    def from_number(cls, code: int, message: str) -> "ModeldError":
+        return cls(_NAMES[code] if 0 <= code < len(_NAMES) else f"status {code}", message)
+
+
+class ConnectionLost(ModeldError):
+    """The daemon cannot be reached, or went away."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("UNAVAILABLE", message)

@@ -1,0 +1,147 @@
+/*
+ * dtype.c: names and sizes of element types, and arithmetic on shapes that come from outside: every
+ * product is checked for overflow. No state; any process, any thread.
+ */
+#include "proto/dtype.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+struct dtype_info {
+	const char *name;
+	const char *other; /* the long form that is accepted too */
+	const char *kserve;
+	size_t bytes;
+};
+
+static const struct dtype_info dtypes[DTYPE_MAX_] = {
+	[DTYPE_INVALID] = {"any", "any", "INVALID", 0},
+	[DTYPE_BOOL] = {"bool", "bool", "BOOL", 1},
+	[DTYPE_U8] = {"u8", "uint8", "UINT8", 1},
+	[DTYPE_U16] = {"u16", "uint16", "UINT16", 2},
+	[DTYPE_U32] = {"u32", "uint32", "UINT32", 4},
+	[DTYPE_U64] = {"u64", "uint64", "UINT64", 8},
+	[DTYPE_I8] = {"i8", "int8", "INT8", 1},
+	[DTYPE_I16] = {"i16", "int16", "INT16", 2},
+	[DTYPE_I32] = {"i32", "int32", "INT32", 4},
+	[DTYPE_I64] = {"i64", "int64", "INT64", 8},
+	[DTYPE_F16] = {"f16", "float16", "FP16", 2},
+	[DTYPE_BF16] = {"bf16", "bfloat16", "BF16", 2},
+	[DTYPE_F32] = {"f32", "float32", "FP32", 4},
+	[DTYPE_F64] = {"f64", "float64", "FP64", 8},
+	[DTYPE_BYTES] = {"bytes", "string", "BYTES", 0},
+};
+
+static const struct dtype_info *dtype_info(enum dtype d)
+{
+	return &dtypes[(unsigned int)d < DTYPE_MAX_ ? d : DTYPE_INVALID];
+}
+
+static bool same(const char *name, const char *text, size_t n)
+{
+	return strlen(name) == n && memcmp(name, text, n) == 0;
+}
+
+enum dtype dtype_parse(const char *name, size_t n)
+{
+	if (n == 0)
+		return DTYPE_INVALID;
+	for (unsigned int d = DTYPE_INVALID + 1; d < DTYPE_MAX_; d++) {
+		const struct dtype_info *info = &dtypes[d];
+
+		if (same(info->name, name, n) || same(info->other, name, n) ||
+			same(info->kserve, name, n))
+			return (enum dtype)d;
+	}
+	return DTYPE_INVALID;
+}
+
+const char *dtype_name(enum dtype d)
+{
+	return dtype_info(d)->name;
+}
+
+const char *dtype_kserve_name(enum dtype d)
+{
+	return dtype_info(d)->kserve;
+}
+
+size_t dtype_size(enum dtype d)
+{
+	return dtype_info(d)->bytes;
+}
+
+int shape_elements(const int64_t *dims, size_t rank, uint64_t *ret_n)
+{
+	uint64_t n = 1;
+	bool empty = false;
+
+	if (rank > TENSOR_RANK_MAX)
+		return -EINVAL;
+	for (size_t i = 0; i < rank; i++) {
+		if (dims[i] < 0)
+			return -EINVAL;
+		empty |= dims[i] == 0;
+	}
+	/* A dimension of 0 makes the product 0 wherever it stands, before or behind huge ones. */
+	for (size_t i = 0; i < rank && !empty; i++)
+		if (__builtin_mul_overflow(n, (uint64_t)dims[i], &n) || n > INT64_MAX)
+			return -EOVERFLOW;
+	*ret_n = empty ? 0 : n;
+	return 0;
+}
+
+int shape_bytes(enum dtype d, const int64_t *dims, size_t rank, uint64_t *ret_n)
+{
+	uint64_t n;
+	int r;
+
+	if (dtype_size(d) == 0)
+		return -EINVAL;
+	r = shape_elements(dims, rank, &n);
+	if (r < 0)
+		return r;
+	if (__builtin_mul_overflow(n, (uint64_t)dtype_size(d), &n) || n > INT64_MAX)
+		return -EOVERFLOW;
+	*ret_n = n;
+	return 0;
+}
+
+const char *shape_format(const int64_t *dims, size_t rank, char *out, size_t cap)
+{
+	size_t at = 0;
+
+	if (cap == 0)
+		return out;
+	out[0] = '\0';
+	for (size_t i = 0; i < rank && at < cap; i++) {
+		int n = snprintf(
+			out + at, cap - at, "%c%lld", i == 0 ? '[' : ',', (long long)dims[i]);
+
+		at += (size_t)n;
+	}
+	if (at < cap)
+		(void)snprintf(out + at, cap - at, rank == 0 ? "[]" : "]");
+	return out;
+}
+
+int bytes_tensor_check(const void *data, uint64_t n, uint64_t elements)
+{
+	const uint8_t *p = data;
+
+	for (uint64_t i = 0; i < elements; i++) {
+		uint64_t length;
+
+		if (n < 4)
+			return -EINVAL;
+		length = (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 |
+			 (uint64_t)p[3] << 24;
+		if (length > n - 4)
+			return -EINVAL;
+		p += 4 + length;
+		n -= 4 + length;
+	}
+	return n == 0 ? 0 : -EINVAL;
+}

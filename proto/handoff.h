@@ -1,0 +1,18 @@
+/*
+ * handoff.h: limits of the handoff protocol, which client libraries share with the daemon. The messages are in
+ * proto/handoff.proto.
+ */
+#ifndef PROTO_HANDOFF_H
+#define PROTO_HANDOFF_H
+
+#include <stdint.h>
+
+#define HANDOFF_PROTOCOL     1u
+#define HANDOFF_MESSAGE_MAX  (128u * 1024u) /* bytes of a record */
+#define HANDOFF_INLINE_MAX   (64u * 1024u) /* outputs without a target, all of an answer together */
+#define HANDOFF_TENSORS_MAX  64u
+#define HANDOFF_TOKEN_BYTES  16u
+#define HANDOFF_SOCKET_NAME  "handoff.sock"
+#define HANDOFF_DEFAULT_PATH "/run/modeld/" HANDOFF_SOCKET_NAME
+
+#endif

@@ -1,0 +1,248 @@
+/*
+ * wire.h: the messages between daemon and worker as plain structs; packing, unpacking and
+ * validation. wire_pack.c and wire_unpack.c are the only includers of wire.pb-c.h. proto/wire.proto
+ * documents each field, docs/protocol.md the conversation.
+ */
+#ifndef PROTO_WIRE_H
+#define PROTO_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "proto/dtype.h"
+#include "shm/span.h"
+
+#define WIRE_PROTOCOL 1u
+
+/* Limits: a message beyond them is refused by wire_pack() and wire_unpack() alike. */
+#define WIRE_MESSAGE_MAX (128u * 1024u) /* bytes of a record, hence of a message in it */
+#define WIRE_ITEMS_MAX	 1024u		/* items of a batch */
+#define WIRE_TENSORS_MAX 64u		/* inputs or outputs of an item */
+#define WIRE_PAIRS_MAX	 64u
+#define WIRE_NAME_MAX	 255u	     /* names, keys */
+#define WIRE_TEXT_MAX	 4096u	     /* values, paths, error texts */
+#define WIRE_RELEASE_MAX 4096u	     /* batches of one Release */
+#define WIRE_DIRS_MAX	 64u	     /* backend directories of a Setup */
+#define WIRE_SCRATCH_MAX (16u << 20) /* bytes that packing or unpacking a record may take */
+
+enum wire_type {
+	WIRE_SETUP = 1,
+	WIRE_LOAD,
+	WIRE_UNLOAD,
+	WIRE_RUN,
+	WIRE_RELEASE,
+	WIRE_PING,
+	WIRE_DRAIN,
+	WIRE_HELLO,
+	WIRE_LOADED,
+	WIRE_READY,
+	WIRE_DONE,
+	WIRE_PONG,
+	WIRE_BYE,
+	WIRE_MAP,
+	WIRE_UNMAP,
+	WIRE_UNMAPPED,
+};
+
+/* Ids of regions (a client's memory) have this bit, ids of arenas have not. */
+#define WIRE_REGION_BIT (UINT64_C(1) << 63)
+
+struct wire_pair {
+	const char *key;
+	const char *value;
+};
+
+struct wire_tensor {
+	uint32_t index;
+	enum dtype dtype;
+	uint32_t rank;
+	const int64_t *dims;
+	struct span span;
+};
+
+struct wire_setup {
+	uint32_t protocol;
+	const char *worker;
+	const char *device;
+	uint64_t input_arena;
+	uint64_t input_arena_size;
+	uint64_t output_arena;
+	uint64_t output_arena_size;
+	uint64_t output_populate_first;
+	uint32_t slots;
+	uint32_t n_loads;
+	const char *const *backend_dirs;
+	size_t n_backend_dirs;
+	const struct wire_pair *settings;
+	size_t n_settings;
+	uint32_t busy_poll_us;
+	uint32_t log_level; /* 0: error ... 3: debug */
+};
+
+struct wire_load {
+	uint32_t model;
+	const char *name;
+	const char *version;
+	const char *path;
+	const char *backend;
+	uint32_t max_batch_size;
+	const struct wire_pair *parameters;
+	size_t n_parameters;
+};
+
+struct wire_unload {
+	uint32_t model;
+};
+
+/* Where an output goes instead of the output arena: span.arena is a region. */
+struct wire_target {
+	uint32_t output;
+	struct span span; /* length: the room there is */
+};
+
+struct wire_item {
+	const struct wire_tensor *inputs;
+	size_t n_inputs;
+	const uint32_t *outputs;
+	size_t n_outputs;
+	const struct wire_pair *parameters;
+	size_t n_parameters;
+	const struct wire_target *targets;
+	size_t n_targets;
+};
+
+struct wire_map {
+	uint64_t region;
+	uint64_t size;
+	bool writable;
+};
+
+/* WIRE_UNMAP and WIRE_UNMAPPED. */
+struct wire_unmap {
+	uint64_t region;
+};
+
+struct wire_run {
+	uint64_t batch;
+	uint32_t model;
+	const struct wire_item *items;
+	size_t n_items;
+};
+
+struct wire_release {
+	const uint64_t *batches;
+	size_t n_batches;
+};
+
+struct wire_ping {
+	uint64_t nonce;
+};
+
+struct wire_hello {
+	uint32_t protocol;
+	uint64_t output_arena;
+	uint64_t output_arena_size;
+	uint32_t slots;
+};
+
+struct wire_declaration {
+	const char *name;
+	enum dtype dtype; /* DTYPE_INVALID: any */
+	bool any_shape;
+	uint32_t rank;
+	const int64_t *dims; /* -1: any size */
+};
+
+struct wire_loaded {
+	uint32_t model;
+	bool ok;
+	const char *error;
+	const struct wire_declaration *inputs;
+	size_t n_inputs;
+	const struct wire_declaration *outputs;
+	size_t n_outputs;
+	uint64_t memory_bytes;
+	uint32_t max_batch_size;
+};
+
+struct wire_result {
+	uint32_t code; /* 0..16 */
+	const char *message;
+	const struct wire_tensor *outputs;
+	size_t n_outputs;
+};
+
+struct wire_done {
+	uint64_t batch;
+	uint64_t compute_ns;
+	const struct wire_result *results;
+	size_t n_results;
+};
+
+struct wire_bye {
+	const char *reason;
+};
+
+struct wire_message {
+	enum wire_type type;
+	union {
+		struct wire_setup setup;
+		struct wire_load load;
+		struct wire_unload unload;
+		struct wire_run run;
+		struct wire_release release;
+		struct wire_ping ping; /* WIRE_PING and WIRE_PONG */
+		struct wire_hello hello;
+		struct wire_loaded loaded;
+		struct wire_done done;
+		struct wire_bye bye;
+		struct wire_map map;
+		struct wire_unmap unmap; /* WIRE_UNMAP and WIRE_UNMAPPED */
+	};
+};
+
+/* "run", "done", … for log lines; "unknown" otherwise. */
+const char *wire_type_name(enum wire_type type);
+
+/*
+ * Scratch memory for packing and unpacking: one a channel end, reused. WIRE_SCRATCH_MAX bytes of
+ * address space are taken at once, so that nothing is allocated later; only pages that a record
+ * needed become resident. Everything that wire_unpack() returns lives in it until the next call of
+ * either function on it.
+ */
+struct wire_scratch;
+_must_use_ int wire_scratch_new(struct wire_scratch **ret_scratch);
+struct wire_scratch *wire_scratch_free(struct wire_scratch *s);
+DEFINE_CLEANUP(struct wire_scratch *, wire_scratch_free)
+
+/*
+ * Pack into the scratch memory; ret_data is borrowed until the next call on `s`. NULL strings are
+ * packed as empty. A record is one packed message or several, one behind the other, of at most
+ * WIRE_MESSAGE_MAX bytes. Whatever is packed, wire_unpack() accepts.
+ *
+ * -EMSGSIZE  above a limit of this header
+ * -EINVAL    a value that wire_unpack() would refuse
+ */
+_must_use_ int wire_pack(struct wire_scratch *s, const struct wire_message *m,
+	const uint8_t **ret_data, size_t *ret_n);
+/* What one item adds to a packed Run, never less: what a batcher sums up against
+ * WIRE_MESSAGE_MAX. */
+size_t wire_item_bound(const struct wire_item *item);
+/*
+ * Unpack and validate the first message of a record, or of what is left of one: *ret_used bytes of
+ * it are done with then. It must be a known message, within every limit above, dtypes known (or
+ * "any" in a declaration), ranks, dimensions not negative (-1 in a declaration, none where
+ * any_shape is set), indexes of inputs and outputs below WIRE_TENSORS_MAX, arena ids not 0 in
+ * tensors, WIRE_REGION_BIT set in targets and in Map, Unmap, Unmapped, no output named twice by an
+ * item's targets, at least one item in a Run and one result in a Done, no NUL inside a string.
+ * Unknown fields are ignored. Spans are NOT resolved here. Strings of *ret_message are never NULL;
+ * arrays of no elements may be.
+ *
+ * -EPROTO  malformed or out of limits
+ */
+_must_use_ int wire_unpack(struct wire_scratch *s, const uint8_t *record, size_t n,
+	size_t *ret_used, const struct wire_message **ret_message);
+
+#endif

@@ -1,0 +1,41 @@
+# install.mk: `make install [DESTDIR=dir] [PREFIX=dir] [SYSCONFDIR=dir]`. Included by the Makefile.
+# What the administrator may have changed (modeld.conf) is never overwritten: a newer version goes
+# beside it as modeld.conf.new.
+
+INSTALL    ?= install
+SYSCONFDIR ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
+
+install_bin      := $(DESTDIR)$(PREFIX)/bin
+install_libexec  := $(DESTDIR)$(PREFIX)/libexec/modeld
+install_backends := $(DESTDIR)$(PREFIX)/lib/modeld/backends
+install_include  := $(DESTDIR)$(PREFIX)/include/modeld
+install_models   := $(DESTDIR)$(PREFIX)/share/modeld/models
+install_etc      := $(DESTDIR)$(SYSCONFDIR)/modeld
+
+.PHONY: install
+install: all  ## install below PREFIX (/usr/local), DESTDIR in front of it
+	$(INSTALL) -d $(install_bin) $(install_libexec) $(install_backends) $(install_include) \
+		$(install_models) $(install_etc)
+	$(INSTALL) -m 755 $(BUILD)/modeld $(BUILD)/modelctl $(install_bin)
+	$(INSTALL) -m 755 $(BUILD)/modeld-worker $(install_libexec)
+	$(if $(BACKENDS),$(INSTALL) -m 644 $(BACKENDS) $(install_backends))
+	$(INSTALL) -m 644 workers/backend.h $(install_include)
+	cp -R conf/models/. $(install_models)
+	chmod -R u=rwX,go=rX $(install_models)
+	sed 's|^repository = models$$|repository = $(PREFIX)/share/modeld/models|' conf/modeld.conf \
+		>$(install_etc)/modeld.conf.new
+	chmod 644 $(install_etc)/modeld.conf.new
+	@cd $(install_etc) && if [ ! -e modeld.conf ] || cmp -s modeld.conf modeld.conf.new; then \
+		mv modeld.conf.new modeld.conf; \
+	else \
+		echo "kept $(install_etc)/modeld.conf; the new one is modeld.conf.new beside it"; \
+	fi
+
+.PHONY: uninstall
+uninstall:  ## remove what install put there, but not the configuration or models that were added
+	rm -f $(install_bin)/modeld $(install_bin)/modelctl $(install_include)/backend.h
+	rm -f $(patsubst $(BUILD)/backends/%,$(install_backends)/%,$(BACKENDS))
+	rm -rf $(install_libexec) \
+		$(patsubst conf/models/%,$(install_models)/%,$(wildcard conf/models/*))
+	rmdir $(install_include) $(install_backends) $(DESTDIR)$(PREFIX)/lib/modeld \
+		$(install_models) $(DESTDIR)$(PREFIX)/share/modeld 2>/dev/null || true

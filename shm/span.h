@@ -1,0 +1,21 @@
+/*
+ * span.h: all that crosses a socket about a piece of shared memory. Only shm/ computes with
+ * offsets; everybody else carries a span as an opaque value.
+ */
+#ifndef SHM_SPAN_H
+#define SHM_SPAN_H
+
+#include <stdint.h>
+
+struct span {
+	uint64_t arena;	     /* which arena or region; 0 is never valid */
+	uint64_t generation; /* stamps this allocation; a freed one is refused by the owner */
+	uint64_t offset;     /* bytes from the start of the arena */
+	uint64_t length;     /* bytes */
+};
+
+/* A span of `length` bytes that starts `from` bytes into `s`. The caller has checked that
+ * from <= s.length and length <= s.length - from (asserted). */
+struct span span_slice(struct span s, uint64_t from, uint64_t length);
+
+#endif

@@ -1,0 +1,31 @@
+/*
+ * busy_poll.c: spin for a while after work, as long as that pays: work that comes within the limit
+ * earns credit, whether it was spun for or slept for; work that comes later loses some. Stateless but
+ * for the struct; any process, any thread.
+ */
+#include "base/busy_poll.h"
+
+#include "base/clock.h"
+
+#define CREDIT_MAX 8u
+
+void busy_poll_init(struct busy_poll *b, uint32_t limit_us)
+{
+	*b = (struct busy_poll){.limit_ns = limit_us * NS_PER_US, .credit = CREDIT_MAX};
+}
+
+void busy_poll_work(struct busy_poll *b, uint64_t now_ns)
+{
+	bool soon = now_ns - b->since_ns < b->limit_ns;
+
+	if (soon && b->credit < CREDIT_MAX)
+		b->credit++;
+	else if (!soon && b->credit > 0)
+		b->credit--;
+	b->since_ns = now_ns;
+}
+
+bool busy_poll_spins(const struct busy_poll *b, uint64_t now_ns)
+{
+	return b->limit_ns > 0 && b->credit > 0 && now_ns - b->since_ns < b->limit_ns;
+}

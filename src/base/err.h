@@ -1,0 +1,15 @@
+/*
+ * err.h: the one error space. 0 is success; a negative value is -errno, fatal for the object and
+ * passed up unchanged; a positive value is an X_E_ code of the header of the function called,
+ * which the direct caller handles and never forwards. ret_ outputs are untouched on failure.
+ */
+#ifndef BASE_ERR_H
+#define BASE_ERR_H
+
+#include <stddef.h>
+
+/* Readable text for a negative error ("No space left on device"); never NULL, static storage or
+ * thread-local storage valid until the next call on this thread. */
+const char *err_str(int err);
+
+#endif

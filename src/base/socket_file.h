@@ -1,0 +1,39 @@
+/*
+ * socket_file.h: the file of a listening Unix socket: a stale one is replaced, its mode and group are set
+ * before anybody can connect, and only our own is removed.
+ */
+#ifndef BASE_SOCKET_FILE_H
+#define BASE_SOCKET_FILE_H
+
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/un.h>
+
+#include "base/cleanup.h"
+
+/* Zeroed: there is none. */
+struct socket_file {
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	dev_t device; /* of the file we made ... */
+	ino_t inode;  /* ... 0: none */
+};
+
+struct socket_file_options {
+	mode_t mode;
+	const char *group; /* borrow during the call; NULL or "": the process's */
+};
+
+/*
+ * Bind fd (of any type, not listening yet) to a Unix address of n bytes; an abstract one has no file. A file
+ * where nobody answers is replaced. *ret_what: "bind", "unix_group" or "unix_mode", for messages.
+ *
+ * -EADDRINUSE  somebody answers there, or it is no socket
+ * -ENOENT      the group is unknown
+ * -errno
+ */
+_must_use_ int socket_file_bind(struct socket_file *f, int fd, const struct sockaddr_un *address,
+	socklen_t n, const struct socket_file_options *options, const char **ret_what);
+/* Remove the file, if it is still the one that was made. Accepts a zeroed one. */
+void socket_file_remove(struct socket_file *f);
+
+#endif

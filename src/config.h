@@ -1,0 +1,71 @@
+/*
+ * config.h: the configuration: one file in INI form, overridden by --set, const after start.
+ *
+ * Every key is in one table (config_keys.c) with its type, default and bounds; unknown sections and
+ * keys, keys set twice and bad values are errors that name file, line and key. conf/modeld.conf
+ * documents each key; a test holds the two together.
+ */
+#ifndef CONFIG_H
+#define CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "dispatch/dispatch.h"
+#include "frontend/frontend.h"
+#include "handoff/handoff.h"
+#include "pool/pool.h"
+
+/* What a model gets when its model.conf does not say. */
+struct config_model_defaults {
+	uint32_t max_batch_size;
+	uint64_t max_queue_delay_us;
+	uint32_t max_queue_size;
+	uint64_t run_timeout_ms;
+};
+
+struct config {
+	struct frontend_settings frontend;
+	struct dispatch_settings dispatch;
+	struct pool_settings pool;
+	struct handoff_settings handoff;
+	struct config_model_defaults model;
+	const char *model_repository; /* absolute */
+	const char *const *models;    /* names to serve; {"*", NULL}: all */
+	const char *runtime_dir;      /* where Unix sockets without a directory go */
+	enum log_level log_level;
+	uint64_t drain_timeout_ms;
+
+	/* Private: raw text of every key, and what the fields above point to. */
+	struct config_store *store; /* own */
+};
+
+/*
+ * The defaults of every key, nothing resolved yet. Release with config_release(). -ENOMEM
+ */
+_must_use_ int config_init(struct config *c);
+void config_release(struct config *c);
+
+enum {
+	CONFIG_E_INVALID = 1, /* the text given back says what is wrong and where */
+};
+
+/* Read a file. text: cap bytes for the message. CONFIG_E_INVALID, -ENOMEM */
+_must_use_ int config_load_file(struct config *c, const char *path, char *text, size_t cap);
+/* Read the same from memory; `name` stands for the file in messages. */
+_must_use_ int config_load_memory(
+	struct config *c, const char *name, const char *data, size_t n, char *text, size_t cap);
+/* One "section.key=value" of the command line; overrides the file. */
+_must_use_ int config_set(struct config *c, const char *assignment, char *text, size_t cap);
+/* After all loading: check what depends on several keys, resolve automatic values (programs beside
+ * this one, the runtime directory, paths relative to the configuration file) and fill the public
+ * fields. Creates nothing. */
+_must_use_ int config_finish(struct config *c, char *text, size_t cap);
+/* The effective configuration in the file's form. Call after config_finish(). */
+void config_print(const struct config *c, FILE *out);
+
+#endif

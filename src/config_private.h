@@ -1,0 +1,74 @@
+/* config_private.h: the key table and value parsing, shared by config*.c only. */
+#ifndef CONFIG_PRIVATE_H
+#define CONFIG_PRIVATE_H
+
+#include "config.h"
+
+enum config_type {
+	CONFIG_U32,
+	CONFIG_U64,
+	CONFIG_BYTES32, /* K, M, G suffixes (KiB, MiB, GiB) */
+	CONFIG_BYTES64,
+	CONFIG_SECONDS, /* kept as milliseconds in a uint64_t */
+	CONFIG_MODE,	/* octal */
+	CONFIG_BOOL,
+	CONFIG_STRING,
+	CONFIG_LIST, /* comma-separated -> NULL-terminated array */
+	CONFIG_LEVEL,
+	CONFIG_CODEC,
+	CONFIG_PLACES, /* "cpu:0 x2, cuda:1" -> pool.places */
+};
+
+struct config_key {
+	const char *section;
+	const char *name;
+	enum config_type type;
+	size_t offset;	   /* of the field in struct config; unused for CONFIG_PLACES */
+	const char *value; /* default */
+	uint64_t min;
+	uint64_t max;
+};
+
+extern const struct config_key config_keys[];
+extern const size_t config_n_keys;
+
+/* One key's text as it stands. */
+struct config_entry {
+	char *text; /* own */
+	bool from_file;
+	bool from_command; /* --set had the last word: paths are relative to the working directory */
+};
+
+/* A [backend.NAME] setting. */
+struct config_backend_setting {
+	char *key;   /* own, "NAME.key" */
+	char *value; /* own */
+	bool from_file;
+};
+
+struct config_store {
+	struct config_entry *entries; /* own; one a key */
+	struct config_backend_setting *backend;
+	size_t n_backend;
+	char *directory; /* own: of the configuration file, "." without one */
+	void **blocks;	 /* own: memory that public fields point to */
+	size_t n_blocks;
+};
+
+/* Memory that lives as long as the configuration. NULL when there is none. */
+void *config_alloc(struct config *c, size_t n);
+char *config_strdup(struct config *c, const char *text);
+char *config_printf(struct config *c, const char *format, ...) _printf_(2, 3);
+
+/* asprintf() that owns up to having failed: NULL. The caller frees it. */
+char *config_format(const char *format, ...) _printf_(1, 2);
+/* A key's entry (asserts that the key exists). */
+struct config_entry *config_entry(const struct config *c, const char *section, const char *name);
+/* Parse `text` for `key` and store it in its field. 0; CONFIG_E_INVALID with a message that does not
+ * name the key; -ENOMEM */
+_must_use_ int config_store_value(struct config *c, const struct config_key *key, const char *text,
+	char *message, size_t cap);
+/* Fill in what is "auto" and check what hangs together. */
+_must_use_ int config_resolve(struct config *c, char *message, size_t cap);
+
+#endif

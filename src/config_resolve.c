@@ -1,0 +1,254 @@
+/*
+ * config_resolve.c: what "auto" means here, and what must hold between keys. Looks at the
+ * environment and at /proc/self/exe; creates nothing.
+ */
+#include "config_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BACKEND_SETTINGS_BYTES_MAX (64u * 1024u)
+
+/* The directory of this program, without a trailing slash. */
+static char *program_directory(struct config *c)
+{
+	char path[4096];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	char *slash;
+
+	if (n < 0)
+		return NULL;
+	path[n] = 0;
+	slash = strrchr(path, '/');
+	if (!slash)
+		return NULL;
+	*(slash == path ? slash + 1 : slash) = 0;
+	return config_strdup(c, path);
+}
+
+/* Show what was resolved in --check. */
+static int set_entry(struct config *c, const char *section, const char *name, const char *text)
+{
+	struct config_entry *e = config_entry(c, section, name);
+	char *copy = strdup(text);
+
+	if (!copy)
+		return -ENOMEM;
+	free(e->text);
+	e->text = copy;
+	return 0;
+}
+
+/* What a file says is relative to the file, what --set says to the working directory. The result is
+ * absolute, so that what --check prints means the same everywhere. NULL: no memory. */
+static const char *absolute(struct config *c, const struct config_entry *e, const char *path)
+{
+	const char *base = e->from_command ? "." : c->store->directory;
+	_cleanup_(freep) char *real = NULL;
+
+	if (path[0] == '/')
+		return path;
+	real = realpath(base, NULL);
+	return config_printf(c, "%s/%s", real ? real : base, path);
+}
+
+static int resolve_path(struct config *c, const char *section, const char *name, const char **path)
+{
+	*path = absolute(c, config_entry(c, section, name), *path);
+	return *path ? set_entry(c, section, name, *path) : -ENOMEM;
+}
+
+/* Beside modeld in a build tree, in ../libexec/modeld when installed. */
+static int resolve_program(struct config *c, const char *directory)
+{
+	char *path;
+
+	if (strcmp(c->pool.worker_program, "auto"))
+		return resolve_path(c, "worker", "program", &c->pool.worker_program);
+	path = config_printf(c, "%s/modeld-worker", directory);
+	if (path && access(path, X_OK))
+		path = config_printf(c, "%s/../libexec/modeld/modeld-worker", directory);
+	if (!path)
+		return -ENOMEM;
+	c->pool.worker_program = path;
+	return set_entry(c, "worker", "program", path);
+}
+
+static int resolve_backend_dirs(struct config *c)
+{
+	const char *const *in = c->pool.backend_dirs;
+	const char *text = "";
+	const char **out;
+	size_t n = 0;
+
+	while (in[n])
+		n++;
+	out = config_alloc(c, (n + 1) * sizeof(*out));
+	if (!out)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		out[i] = absolute(c, config_entry(c, "worker", "backend_dirs"), in[i]);
+		text = out[i] ? config_printf(c, "%s%s%s", text, i ? ", " : "", out[i]) : NULL;
+		if (!text)
+			return -ENOMEM;
+	}
+	c->pool.backend_dirs = out;
+	return set_entry(c, "worker", "backend_dirs", text);
+}
+
+static int resolve_backends(struct config *c, const char *directory)
+{
+	const char **dirs;
+	char *path;
+
+	if (strcmp(c->pool.backend_dirs[0], "auto"))
+		return resolve_backend_dirs(c);
+	path = config_printf(c, "%s/backends", directory);
+	if (path && access(path, X_OK))
+		path = config_printf(c, "%s/../lib/modeld/backends", directory);
+	dirs = config_alloc(c, 2 * sizeof(*dirs));
+	if (!path || !dirs)
+		return -ENOMEM;
+	dirs[0] = path;
+	c->pool.backend_dirs = dirs;
+	return set_entry(c, "worker", "backend_dirs", path);
+}
+
+/* $RUNTIME_DIRECTORY (systemd; may list several), else $XDG_RUNTIME_DIR/modeld, else `run` beside the
+ * program. */
+static int resolve_runtime_dir(struct config *c, const char *directory)
+{
+	const char *systemd = getenv("RUNTIME_DIRECTORY"), *xdg = getenv("XDG_RUNTIME_DIR");
+	char *path;
+
+	if (strcmp(c->runtime_dir, "auto"))
+		return resolve_path(c, "server", "runtime_dir", &c->runtime_dir);
+	if (systemd && *systemd)
+		path = config_printf(c, "%.*s", (int)strcspn(systemd, ":"), systemd);
+	else if (xdg && *xdg)
+		path = config_printf(c, "%s/modeld", xdg);
+	else
+		path = config_printf(c, "%s/run", directory);
+	if (!path)
+		return -ENOMEM;
+	c->runtime_dir = path;
+	return set_entry(c, "server", "runtime_dir", path);
+}
+
+/* "unix:name" without a directory goes to the runtime directory. */
+static int resolve_listen(struct config *c)
+{
+	const char *const *in = c->frontend.listen;
+	const char **out;
+	size_t n = 0;
+
+	while (in[n])
+		n++;
+	out = config_alloc(c, (n + 1) * sizeof(*out));
+	if (!out)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		out[i] = in[i];
+		if (strncmp(in[i], "unix:", 5) || strchr(in[i], '/') || in[i][5] == '@')
+			continue;
+		out[i] = config_printf(c, "unix:%s/%s", c->runtime_dir, in[i] + 5);
+		if (!out[i])
+			return -ENOMEM;
+	}
+	c->frontend.listen = out;
+	return 0;
+}
+
+/* A name without a directory goes to the runtime directory; an empty one means no handoff. */
+static int resolve_handoff(struct config *c)
+{
+	c->handoff.busy_poll_us = c->pool.busy_poll_us;
+	if (!c->handoff.unix_group[0])
+		c->handoff.unix_group = NULL;
+	if (!c->handoff.socket[0]) {
+		c->handoff.socket = NULL;
+		return 0;
+	}
+	if (strchr(c->handoff.socket, '/'))
+		return resolve_path(c, "handoff", "socket", &c->handoff.socket);
+	c->handoff.socket = config_printf(c, "%s/%s", c->runtime_dir, c->handoff.socket);
+	return c->handoff.socket ? 0 : -ENOMEM;
+}
+
+static int resolve_backend_settings(struct config *c)
+{
+	struct wire_pair *pairs = config_alloc(c, c->store->n_backend * sizeof(*pairs));
+
+	if (!pairs)
+		return -ENOMEM;
+	for (size_t i = 0; i < c->store->n_backend; i++)
+		pairs[i] = (struct wire_pair){c->store->backend[i].key, c->store->backend[i].value};
+	c->pool.settings = pairs;
+	c->pool.n_settings = c->store->n_backend;
+	return 0;
+}
+
+/* All of them go to each worker in one message. */
+static int check_backend_settings(struct config *c, char *message, size_t cap)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < c->pool.n_settings; i++)
+		bytes += strlen(c->pool.settings[i].key) + strlen(c->pool.settings[i].value);
+	if (c->pool.n_settings <= WIRE_PAIRS_MAX && bytes <= BACKEND_SETTINGS_BYTES_MAX)
+		return 0;
+	snprintf(message, cap,
+		"[backend.*]: %zu settings of %zu bytes, at most %u of %u are allowed",
+		c->pool.n_settings, bytes, WIRE_PAIRS_MAX, BACKEND_SETTINGS_BYTES_MAX);
+	return CONFIG_E_INVALID;
+}
+
+static int check_together(struct config *c, char *message, size_t cap)
+{
+	if (c->frontend.connection_window_bytes < c->frontend.stream_window_bytes) {
+		snprintf(message, cap,
+			"[http2] connection_window_bytes (%u) must not be below "
+			"stream_window_bytes (%u)",
+			c->frontend.connection_window_bytes, c->frontend.stream_window_bytes);
+		return CONFIG_E_INVALID;
+	}
+	if (c->pool.heartbeat_timeout_ms < c->pool.heartbeat_interval_ms) {
+		snprintf(message, cap,
+			"[worker] heartbeat_timeout_ms (%llu) must not be below "
+			"heartbeat_interval_ms "
+			"(%llu)",
+			(unsigned long long)c->pool.heartbeat_timeout_ms,
+			(unsigned long long)c->pool.heartbeat_interval_ms);
+		return CONFIG_E_INVALID;
+	}
+	return check_backend_settings(c, message, cap);
+}
+
+int config_resolve(struct config *c, char *message, size_t cap)
+{
+	char *directory = program_directory(c);
+	int r = directory ? 0 : -ENOMEM;
+
+	if (!r)
+		r = resolve_program(c, directory);
+	if (!r)
+		r = resolve_backends(c, directory);
+	if (!r)
+		r = resolve_runtime_dir(c, directory);
+	if (!r)
+		r = resolve_listen(c);
+	if (!r)
+		r = resolve_handoff(c);
+	if (!r)
+		r = resolve_path(c, "models", "repository", &c->model_repository);
+	if (!r)
+		r = resolve_backend_settings(c);
+	c->dispatch.default_max_batch_size = c->model.max_batch_size;
+	c->dispatch.arena.name = "modeld-input";
+	c->dispatch.arena.id = 1;
+	if (!c->frontend.unix_group[0])
+		c->frontend.unix_group = NULL;
+	return r ? r : check_together(c, message, cap);
+}

@@ -1,0 +1,107 @@
+/*
+ * batcher.c: joins requests of one model. The client whose turn it is gives the first request; then
+ * each client in turn adds one that can be joined with it, until the batch is full. A client whose
+ * oldest request cannot join is passed over (its requests keep their order) and is first in line
+ * for the next batch.
+ *
+ * Invariants of a batch: rows <= max_batch_size where the model batches, at most WIRE_ITEMS_MAX
+ * items, and its packed size stays below WIRE_MESSAGE_MAX; a single request is always taken,
+ * whatever its size. Daemon process, loop thread.
+ */
+#include "dispatch/batcher.h"
+
+#include "base/clock.h"
+#include "dispatch/model_private.h"
+#include "dispatch/request_private.h"
+
+/* What a Run adds to its items: envelope, batch, model. */
+#define RUN_BOUND 64u
+/* Clients passed over for one batch: bounds the work when many send shapes that do not join. */
+#define PASSED_MAX 64u
+
+struct joint {
+	const struct request *first; /* NULL: none yet */
+	uint64_t max_rows;
+	uint64_t rows;
+	size_t bound;
+	uint32_t n;
+};
+
+uint64_t batcher_due(struct model *m, uint64_t now_ns)
+{
+	struct queue *q = &m->queue;
+	const struct request *oldest = queue_oldest(q);
+	uint64_t due;
+
+	if (!model_delays(m) || !oldest->joinable || q->rows >= model_max_batch_size(m))
+		return 0;
+	due = clock_add(oldest->queued_ns, m->settings->max_queue_delay_us * NS_PER_US);
+	if (due <= now_ns)
+		return 0;
+	if (q->early_ns <= now_ns)
+		queue_refresh_early(q);
+	if (q->early_ns < due)
+		due = q->early_ns;
+	return due <= now_ns ? 0 : due;
+}
+
+static bool fits(const struct joint *j, const struct request *r)
+{
+	if (!j->first)
+		return true;
+	return j->n < WIRE_ITEMS_MAX && r->rows <= j->max_rows - j->rows &&
+	       j->bound + r->bound <= WIRE_MESSAGE_MAX && request_joins(j->first, r);
+}
+
+static bool full(const struct joint *j)
+{
+	return j->first && (!j->first->joinable || j->rows >= j->max_rows);
+}
+
+static void add(struct joint *j, struct request *r)
+{
+	if (!j->first)
+		j->first = r;
+	j->rows += r->rows;
+	j->bound += r->bound;
+	j->n++;
+}
+
+/* Back to the front of the line, in their order. */
+static void put_back(struct list *lanes, struct list *passed)
+{
+	while (!list_empty(passed)) {
+		struct list *node = passed->prev;
+
+		list_remove(node);
+		list_push_front(lanes, node);
+	}
+}
+
+uint32_t batcher_take(struct model *m, struct list *taken)
+{
+	struct queue *q = &m->queue;
+	struct joint j = {.max_rows = model_max_batch_size(m), .bound = RUN_BOUND};
+	uint32_t n_passed = 0;
+	struct list passed;
+
+	list_init(&passed);
+	while (!full(&j) && !list_empty(&q->lanes) && n_passed < PASSED_MAX) {
+		struct lane *l = list_entry(q->lanes.next, struct lane, node);
+		struct request *r = lane_first(l);
+
+		list_remove(&l->node);
+		if (!fits(&j, r)) {
+			list_push_back(&passed, &l->node);
+			n_passed++;
+			continue;
+		}
+		list_push_back(&q->lanes, &l->node);
+		queue_remove(q, r);
+		request_set_state(r, REQUEST_SENT);
+		list_push_back(taken, &r->node);
+		add(&j, r);
+	}
+	put_back(&q->lanes, &passed);
+	return j.n;
+}

@@ -1,0 +1,289 @@
+/*
+ * check.c: a request against its model's declaration. What passes here is believed from then on:
+ * the batcher and the worker's executor count on dtypes, ranks, sizes and rows.
+ *
+ * Texts name the model, the input, what was expected and what came. Daemon process, loop thread.
+ */
+#include "dispatch/check.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dispatch/dispatch.h"
+#include "dispatch/model_private.h"
+#include "dispatch/request_private.h"
+
+#define SHAPE_TEXT_MAX 512u
+
+static int bad_input(struct request *r, uint32_t i, const char *text)
+{
+	return request_refuse(r, GRPC_INVALID_ARGUMENT, "model '%s' input '%s': %s",
+		r->model->settings->name, model_declared(r->model)->inputs[i].name, text);
+}
+
+static int check_missing(struct request *r, const struct wire_loaded *declared)
+{
+	char names[768] = "";
+	size_t n = 0;
+	uint32_t missing = 0;
+
+	for (uint32_t i = 0; i < r->n_inputs; i++) {
+		if (r->inputs[i].lease || r->inputs[i].region)
+			continue;
+		if (n < sizeof(names))
+			n += (size_t)snprintf(names + n, sizeof(names) - n, "%s'%s'",
+				missing ? ", " : "", declared->inputs[i].name);
+		missing++;
+	}
+	if (missing == 0)
+		return 0;
+	return request_refuse(r, GRPC_INVALID_ARGUMENT, "model '%s': missing input%s %s",
+		r->model->settings->name, missing > 1 ? "s" : "", names);
+}
+
+static bool shape_fits(const struct wire_declaration *want, const struct request_input *got)
+{
+	if (want->dtype != DTYPE_INVALID && want->dtype != got->dtype)
+		return false;
+	if (want->any_shape)
+		return true;
+	if (want->rank != got->rank)
+		return false;
+	for (uint32_t i = 0; i < want->rank; i++) {
+		if (want->dims[i] != -1 && want->dims[i] != got->dims[i])
+			return false;
+	}
+	return true;
+}
+
+static int refuse_shape(struct request *r, uint32_t i, const struct wire_declaration *want)
+{
+	const struct request_input *in = &r->inputs[i];
+	char expected[SHAPE_TEXT_MAX] = "any shape";
+	char got[SHAPE_TEXT_MAX];
+	char text[2 * SHAPE_TEXT_MAX + 64];
+
+	if (!want->any_shape)
+		shape_format(want->dims, want->rank, expected, sizeof(expected));
+	shape_format(in->dims, in->rank, got, sizeof(got));
+	snprintf(text, sizeof(text), "expected %s %s, got %s %s", dtype_name(want->dtype), expected,
+		dtype_name(in->dtype), got);
+	return bad_input(r, i, text);
+}
+
+static int refuse_bytes(struct request *r, uint32_t i, uint64_t elements)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text),
+		"malformed bytes tensor: %" PRIu64 " bytes are not %" PRIu64
+		" elements of a length and so many bytes each",
+		r->inputs[i].length, elements);
+	return bad_input(r, i, text);
+}
+
+static int check_size(struct request *r, uint32_t i)
+{
+	const struct request_input *in = &r->inputs[i];
+	char shape[SHAPE_TEXT_MAX];
+	char text[SHAPE_TEXT_MAX + 128];
+	uint64_t n;
+
+	if (shape_elements(in->dims, in->rank, &n))
+		goto bad_shape;
+	if (in->dtype == DTYPE_BYTES) {
+		/* What a client can still change, the worker checks, on a copy. */
+		if (in->lease && bytes_tensor_check(lease_data(in->lease), in->length, n))
+			return refuse_bytes(r, i, n);
+		return 0;
+	}
+	if (shape_bytes(in->dtype, in->dims, in->rank, &n))
+		goto bad_shape;
+	if (n == in->length)
+		return 0;
+	snprintf(text, sizeof(text), "%" PRIu64 " bytes expected for %s %s, got %" PRIu64, n,
+		dtype_name(in->dtype), shape_format(in->dims, in->rank, shape, sizeof(shape)),
+		in->length);
+	return bad_input(r, i, text);
+bad_shape:
+	snprintf(text, sizeof(text), "invalid shape %s",
+		shape_format(in->dims, in->rank, shape, sizeof(shape)));
+	return bad_input(r, i, text);
+}
+
+static int check_input(struct request *r, uint32_t i, const struct wire_declaration *want)
+{
+	const struct request_input *in = &r->inputs[i];
+	struct span span;
+	char text[160];
+
+	if (in->rank > TENSOR_RANK_MAX) {
+		snprintf(text, sizeof(text), "rank %" PRIu32 " exceeds %d", in->rank,
+			TENSOR_RANK_MAX);
+		return bad_input(r, i, text);
+	}
+	if (in->dtype <= DTYPE_INVALID || in->dtype >= DTYPE_MAX_)
+		return bad_input(r, i, "no dtype given");
+	if (!shape_fits(want, in))
+		return refuse_shape(r, i, want);
+	if (in->region && region_span(in->region, in->offset, in->length, &span)) {
+		snprintf(text, sizeof(text),
+			"%" PRIu64 " bytes at offset %" PRIu64 " are not inside its region of "
+			"%" PRIu64 " bytes",
+			in->length, in->offset, region_size(in->region));
+		return bad_input(r, i, text);
+	}
+	assert(in->region || in->length <= lease_length(in->lease));
+	return check_size(r, i);
+}
+
+static int bad_target(struct request *r, const struct request_target *t, const char *text)
+{
+	return request_refuse(r, GRPC_INVALID_ARGUMENT, "model '%s' output '%s': %s",
+		r->model->settings->name, model_declared(r->model)->outputs[t->output].name, text);
+}
+
+static bool wanted(const struct request *r, uint32_t output)
+{
+	for (size_t i = 0; i < r->item.n_outputs; i++) {
+		if (r->outputs[i] == output)
+			return true;
+	}
+	return r->item.n_outputs == 0;
+}
+
+static int check_target(struct request *r, uint32_t i)
+{
+	const struct request_target *t = &r->targets[i];
+	char text[160];
+
+	if (!wanted(r, t->output))
+		return bad_target(r, t, "has a target, but is not wanted");
+	if (!region_writable(t->region))
+		return bad_target(r, t, "the region of its target was registered read_only");
+	r->wire_targets[i].output = t->output;
+	if (!region_span(t->region, t->offset, t->length, &r->wire_targets[i].span))
+		return 0;
+	snprintf(text, sizeof(text),
+		"a target of %" PRIu64 " bytes at offset %" PRIu64 " is not inside its region of "
+		"%" PRIu64 " bytes",
+		t->length, t->offset, region_size(t->region));
+	return bad_target(r, t, text);
+}
+
+/* Rows: the first dimension of every input, where the model batches. */
+static int check_rows(struct request *r)
+{
+	const struct model *m = r->model;
+	uint32_t max_rows = model_max_batch_size(m);
+	char text[128];
+
+	r->rows = 1;
+	if (max_rows == 0 || r->n_inputs == 0)
+		return 0;
+	for (uint32_t i = 0; i < r->n_inputs; i++) {
+		if (r->inputs[i].rank == 0)
+			return bad_input(r, i, "the first dimension must be the batch's, got []");
+		if (r->inputs[i].dims[0] == r->inputs[0].dims[0])
+			continue;
+		snprintf(text, sizeof(text),
+			"batch of %" PRId64 " rows, but the first input has %" PRId64,
+			r->inputs[i].dims[0], r->inputs[0].dims[0]);
+		return bad_input(r, i, text);
+	}
+	r->rows = (uint64_t)r->inputs[0].dims[0];
+	if (r->rows == 0)
+		return request_refuse(r, GRPC_INVALID_ARGUMENT, "batch of 0 rows for model '%s'",
+			m->settings->name);
+	if (r->rows > max_rows)
+		return request_refuse(r, GRPC_INVALID_ARGUMENT,
+			"batch of %" PRIu64 " rows exceeds max_batch_size %" PRIu32
+			" of model '%s'",
+			r->rows, max_rows, m->settings->name);
+	return 0;
+}
+
+static uint64_t mix(uint64_t key, uint64_t value)
+{
+	key = (key ^ value) * UINT64_C(0x9E3779B97F4A7C15);
+	return key ^ (key >> 32);
+}
+
+/* What must be equal for two requests to share a batch, as a hash. */
+static void set_key(struct request *r)
+{
+	uint64_t key = r->n_inputs;
+	bool joinable =
+		model_max_batch_size(r->model) > 1 && r->item.n_parameters == 0 && r->n_inputs > 0;
+
+	for (uint32_t i = 0; joinable && i < r->n_inputs; i++) {
+		const struct request_input *in = &r->inputs[i];
+
+		if (in->dtype == DTYPE_BYTES)
+			joinable = false;
+		key = mix(key, (uint64_t)in->dtype << 32 | in->rank);
+		for (uint32_t k = 1; k < in->rank; k++)
+			key = mix(key, (uint64_t)in->dims[k]);
+	}
+	for (size_t i = 0; joinable && i < r->item.n_outputs; i++)
+		key = mix(key, r->outputs[i]);
+	r->key = key;
+	r->joinable = joinable;
+}
+
+static struct span span_of(const struct request_input *in)
+{
+	struct span span;
+	int e;
+
+	if (!in->region)
+		return span_slice(lease_span(in->lease), 0, in->length);
+	e = region_span(in->region, in->offset, in->length, &span);
+	assert(e == 0);
+	(void)e;
+	return span;
+}
+
+static void fill_item(struct request *r)
+{
+	for (uint32_t i = 0; i < r->n_inputs; i++) {
+		const struct request_input *in = &r->inputs[i];
+
+		r->tensors[i] = (struct wire_tensor){
+			.index = i,
+			.dtype = in->dtype,
+			.rank = in->rank,
+			.dims = in->dims,
+			.span = span_of(in),
+		};
+	}
+	r->item.inputs = r->tensors;
+	r->item.n_inputs = r->n_inputs;
+	r->item.outputs = r->outputs;
+	r->item.targets = r->wire_targets;
+	r->item.n_targets = r->n_targets;
+	r->item.parameters = r->parameters;
+	r->bound = wire_item_bound(&r->item);
+}
+
+int check_request(struct request *r)
+{
+	const struct wire_loaded *declared = model_declared(r->model);
+	int e;
+
+	assert(declared && r->n_inputs == declared->n_inputs);
+	e = check_missing(r, declared);
+	for (uint32_t i = 0; !e && i < r->n_inputs; i++)
+		e = check_input(r, i, &declared->inputs[i]);
+	if (!e)
+		e = check_rows(r);
+	for (uint32_t i = 0; !e && i < r->n_targets; i++)
+		e = check_target(r, i);
+	if (e)
+		return e;
+	fill_item(r);
+	set_key(r);
+	return 0;
+}

@@ -1,0 +1,91 @@
+/*
+ * client.c: whom resources are charged to. Every charge is refunded by the destructor of what was
+ * charged for, so a leak anywhere in dispatch shows as a failed assertion here.
+ *
+ * Invariant: a client with charges has references (each request and each lease holds one).
+ * Daemon process, loop thread.
+ */
+#include "dispatch/client.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "dispatch/client_private.h"
+#include "dispatch/dispatch_private.h"
+
+int client_new(struct client **ret_client, struct dispatch *d)
+{
+	struct client *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	c->dispatch = d;
+	c->refs = 1;
+	list_init(&c->lanes);
+	d->n_clients++;
+	*ret_client = c;
+	return 0;
+}
+
+struct client *client_ref(struct client *c)
+{
+	c->refs++;
+	return c;
+}
+
+struct client *client_unref(struct client *c)
+{
+	if (!c)
+		return NULL;
+	assert(c->refs > 0);
+	if (--c->refs > 0)
+		return NULL;
+	assert(c->requests == 0);
+	assert(c->bytes == 0);
+	assert(list_empty(&c->lanes));
+	c->dispatch->n_clients--;
+	free(c);
+	return NULL;
+}
+
+uint64_t client_bytes(const struct client *c)
+{
+	return c->bytes;
+}
+
+uint32_t client_requests(const struct client *c)
+{
+	return c->requests;
+}
+
+struct dispatch *client_dispatch(const struct client *c)
+{
+	return c->dispatch;
+}
+
+void client_charge_request(struct client *c)
+{
+	c->requests++;
+}
+
+void client_refund_request(struct client *c)
+{
+	assert(c->requests > 0);
+	c->requests--;
+}
+
+void client_charge_bytes(struct client *c, uint64_t bytes, uint32_t *n_holders)
+{
+	if (c->bytes == 0)
+		++*n_holders;
+	c->bytes += bytes;
+}
+
+void client_refund_bytes(struct client *c, uint64_t bytes, uint32_t *n_holders)
+{
+	assert(c->bytes >= bytes);
+	c->bytes -= bytes;
+	if (c->bytes == 0)
+		--*n_holders;
+}

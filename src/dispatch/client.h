@@ -1,0 +1,33 @@
+/*
+ * client.h: whom resources are charged to: one a connection. Fair share without division, as
+ * dbus-broker does it: a client that already holds `share` of a pool of which `remaining` is left,
+ * with n clients present, may take `charge` more
+ *
+ *     iff  (n + 1) * (share + charge) - share <= remaining
+ *
+ * so one greedy client cannot take what others need. A lone client is not limited to half: with one client
+ * present the formula is skipped and only the total limits.
+ * References: the connection holds one, each request and each lease one.
+ */
+#ifndef DISPATCH_CLIENT_H
+#define DISPATCH_CLIENT_H
+
+#include <stdint.h>
+
+#include "base/cleanup.h"
+
+struct client;
+struct dispatch;
+
+_must_use_ int client_new(struct client **ret_client, struct dispatch *d);
+struct client *client_ref(struct client *c);
+/* Accepts NULL; returns NULL. The last reference asserts that every charge is back. */
+struct client *client_unref(struct client *c);
+DEFINE_CLEANUP(struct client *, client_unref)
+
+/* Input arena bytes charged now. */
+uint64_t client_bytes(const struct client *c);
+/* Requests queued or in flight now. */
+uint32_t client_requests(const struct client *c);
+
+#endif

@@ -1,0 +1,23 @@
+/* client_private.h: struct client, for src/dispatch alone. */
+#ifndef DISPATCH_CLIENT_PRIVATE_H
+#define DISPATCH_CLIENT_PRIVATE_H
+
+#include "base/list.h"
+#include "dispatch/client.h"
+
+struct client {
+	struct dispatch *dispatch; /* borrow: outlives every client */
+	uint32_t refs;
+	uint32_t requests; /* charged: queued or in flight */
+	uint64_t bytes;	   /* charged: input arena, in granules */
+	struct list lanes; /* struct lane.client_node: where it has requests queued */
+};
+
+struct dispatch *client_dispatch(const struct client *c);
+void client_charge_request(struct client *c);
+void client_refund_request(struct client *c);
+/* The number of clients that hold bytes is kept in *n_holders. */
+void client_charge_bytes(struct client *c, uint64_t bytes, uint32_t *n_holders);
+void client_refund_bytes(struct client *c, uint64_t bytes, uint32_t *n_holders);
+
+#endif

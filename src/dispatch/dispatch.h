@@ -1,0 +1,106 @@
+/*
+ * dispatch.h: the door of src/dispatch: calls <-> work. Daemon process, loop thread.
+ *
+ * dispatch_submit() checks a request against its model's declaration and queues it; nothing is
+ * sent then. dispatch_schedule(), called once a loop iteration after input was read, joins what is
+ * queued into batches and sends them to workers with free slots, so that requests which arrived
+ * together run together without any waiting.
+ */
+#ifndef DISPATCH_DISPATCH_H
+#define DISPATCH_DISPATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/cleanup.h"
+#include "dispatch/model.h"
+#include "dispatch/request.h"
+#include "pool/pool.h"
+#include "shm/arena.h"
+
+struct dispatch;
+
+struct dispatch_settings {
+	struct arena_options arena;	  /* the input arena */
+	uint32_t max_requests_per_client; /* queued or in flight */
+	uint64_t pipeline_us;	/* of work that a worker may have at hand beyond one batch */
+	uint64_t retry_wait_ms; /* how long a request waits for a worker that is being respawned */
+	const char *default_model;	 /* NULL or "": none */
+	uint32_t default_max_batch_size; /* where the model does not say and its backend can */
+};
+
+/* `data` is dispatch_new()'s. */
+struct dispatch_events {
+	/* A model's readiness changed. From the loop; never from inside a call into dispatch. */
+	void (*on_model)(void *data, struct model *m);
+	/* Start-up is over: every worker is ready or has failed once. */
+	void (*on_started)(void *data);
+	/* dispatch_drain() is complete. */
+	void (*on_drained)(void *data);
+};
+
+/*
+ * Create the input arena, the models and the pool. All settings are borrowed for dispatch's life.
+ *
+ * -EINVAL, -ENOMEM, -errno of the arena
+ */
+_must_use_ int dispatch_new(struct dispatch **ret_dispatch, uv_loop_t *loop,
+	const struct dispatch_settings *settings, const struct model_settings *models,
+	size_t n_models, const struct pool_settings *pool_settings,
+	const struct dispatch_events *events, void *data);
+/* Spawn the workers and start populating the arena ahead of need. */
+_must_use_ int dispatch_start(struct dispatch *d);
+/* Stop taking requests (they are refused with UNAVAILABLE), finish queued and running ones, stop the
+ * workers; then on_drained. Requests still waiting for a lost worker are failed. */
+void dispatch_drain(struct dispatch *d);
+/* End at once: queued and running requests are failed UNAVAILABLE (on_done is called from inside),
+ * workers killed; on_drained follows. Harmless when it was called before, or all is drained. */
+void dispatch_kill(struct dispatch *d);
+/* After on_drained, or before dispatch_start(). Asserts that all charges are back and all regions gone. Run the loop
+ * until its handles are closed before closing the loop. Accepts NULL; returns NULL. */
+struct dispatch *dispatch_free(struct dispatch *d);
+
+/* By name; an empty name is the default model. NULL when unknown. The name is n bytes, no NUL. */
+struct model *dispatch_find_model(struct dispatch *d, const char *name, size_t n);
+size_t dispatch_n_models(const struct dispatch *d);
+struct model *dispatch_model(const struct dispatch *d, size_t i);
+struct pool *dispatch_pool(const struct dispatch *d);
+const struct arena *dispatch_arena(const struct dispatch *d);
+/* Grows with each request that is submitted and each batch that is answered. */
+uint64_t dispatch_activity(const struct dispatch *d);
+/* Requests queued or in flight. */
+uint32_t dispatch_load(const struct dispatch *d);
+/* Of all models: sums. */
+struct model_counters dispatch_counters(const struct dispatch *d);
+
+enum {
+	DISPATCH_E_REFUSED = 1, /* request_status() and request_message() say why */
+};
+
+/*
+ * Check and queue. On 0, on_done follows (the caller keeps its own reference to the request and may
+ * drop it at any time: dispatch holds one). Refusals, with texts that name the thing, the value and
+ * the limit:
+ *   UNAVAILABLE         draining; the model is not loaded yet, failed, or its breaker is open
+ *   INVALID_ARGUMENT    dtype, rank, shape or size against the declaration; rows above
+ *                       max_batch_size; an input missing
+ *   RESOURCE_EXHAUSTED  max_queue_size of the model; max_requests_per_client
+ *   DEADLINE_EXCEEDED   already passed
+ */
+_must_use_ int dispatch_submit(struct dispatch *d, struct request *r);
+/* The caller is no longer interested: on_done will not be called. A queued request is dropped, a
+ * running one finishes into the void. Harmless when done. */
+void request_cancel(struct request *r);
+/*
+ * The same for who must know when nothing can touch the request's memory any more. True: that is
+ * so now, and on_done will not be called. False: a worker has it, and on_done follows when it has
+ * not any more; it is not sent again.
+ */
+_must_use_ bool request_withdraw(struct request *r);
+/* Form batches and send them, fail what has waited too long; then pool_flush(). Once a loop iteration
+ * (prepare and check). May call on_done. */
+void dispatch_schedule(struct dispatch *d);
+
+#endif

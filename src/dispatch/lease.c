@@ -1,0 +1,259 @@
+/*
+ * lease.c: lends pieces of the input arena, charged to a client each, and keeps the line of those
+ * who wait for one.
+ *
+ * The line is served in order. Who is at the front and finds the arena full stops everybody behind
+ * him, and newcomers too, so that a large piece is not starved by small ones; who waits only because
+ * of his own share is passed over. A client that holds nothing is never refused for its share: what
+ * it asks for would otherwise never fit while others are busy.
+ * Nobody is called from lease_unref(): it leaves a mark, lease_desk_serve() does the rest.
+ *
+ * Daemon process, loop thread.
+ */
+#include "dispatch/lease.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "dispatch/client_private.h"
+#include "dispatch/dispatch_private.h"
+#include "dispatch/lease_private.h"
+#include "dispatch/quota.h"
+
+#define LEASE_SPARE_MAX 1024u
+
+struct lease {
+	uint32_t refs;
+	struct client *client; /* ref */
+	struct span span;      /* own */
+	void *data;	       /* into the arena */
+	uint64_t charge;       /* bytes charged to client */
+	struct list node;      /* in lease_desk.spare */
+};
+
+int lease_desk_init(struct lease_desk *k, const struct arena_options *options)
+{
+	list_init(&k->line);
+	list_init(&k->spare);
+	list_init(&k->here);
+	return arena_new(&k->arena, options);
+}
+
+void lease_desk_deinit(struct lease_desk *k)
+{
+	struct list *node;
+
+	assert(k->n_leases == 0);
+	assert(k->n_holders == 0);
+	if (k->line.next)
+		assert(list_empty(&k->line));
+	while (k->spare.next && (node = list_first(&k->spare))) {
+		list_remove(node);
+		free(list_entry(node, struct lease, node));
+	}
+	k->arena = arena_free(k->arena);
+}
+
+/* What a piece of that length costs: whole granules, at least one. Saturates. */
+static uint64_t charge_of(uint64_t length)
+{
+	if (length > UINT64_MAX - ARENA_ALIGN)
+		return UINT64_MAX;
+	if (length == 0)
+		return ARENA_ALIGN;
+	return (length + ARENA_ALIGN - 1) & ~(uint64_t)(ARENA_ALIGN - 1);
+}
+
+static uint64_t remaining(const struct lease_desk *k)
+{
+	return arena_size(k->arena) - arena_used(k->arena);
+}
+
+static bool share_allows(const struct lease_desk *k, const struct client *c, uint64_t charge)
+{
+	if (c->bytes == 0 || k->n_holders == 1)
+		return true;
+	return quota_allows(remaining(k), k->n_holders, c->bytes, charge);
+}
+
+static struct lease *lease_take(struct lease_desk *k)
+{
+	struct list *node = list_first(&k->spare);
+
+	if (!node)
+		return malloc(sizeof(struct lease));
+	list_remove(node);
+	k->n_spare--;
+	return list_entry(node, struct lease, node);
+}
+
+static void lease_give(struct lease_desk *k, struct lease *l)
+{
+	if (k->n_spare >= LEASE_SPARE_MAX) {
+		free(l);
+		return;
+	}
+	k->n_spare++;
+	list_init(&l->node);
+	list_push_front(&k->spare, &l->node);
+}
+
+static int lease_check(const struct lease_desk *k, const struct client *c, uint64_t length)
+{
+	if (length > arena_size(k->arena))
+		return LEASE_E_LARGE;
+	if (!share_allows(k, c, charge_of(length)))
+		return LEASE_E_SHARE;
+	if (!list_empty(&k->line) && k->serving_client != c)
+		return LEASE_E_FULL;
+	return 0;
+}
+
+int lease_new(struct lease **ret_lease, struct dispatch *d, struct client *c, uint64_t length)
+{
+	struct lease_desk *k = &d->desk;
+	struct lease *l;
+	int r = lease_check(k, c, length);
+
+	if (r)
+		return r;
+	l = lease_take(k);
+	if (!l)
+		return -ENOMEM;
+	r = arena_alloc(k->arena, length, &l->span);
+	if (r) {
+		lease_give(k, l);
+		if (r == ARENA_E_FULL)
+			return LEASE_E_FULL;
+		return r == ARENA_E_TOO_LARGE ? LEASE_E_LARGE : r;
+	}
+	l->refs = 1;
+	l->data = arena_data(k->arena, &l->span);
+	l->charge = charge_of(length);
+	l->client = client_ref(c);
+	client_charge_bytes(c, l->charge, &k->n_holders);
+	k->n_leases++;
+	k->grew = true;
+	*ret_lease = l;
+	return 0;
+}
+
+struct lease *lease_ref(struct lease *l)
+{
+	l->refs++;
+	return l;
+}
+
+struct lease *lease_unref(struct lease *l)
+{
+	struct dispatch *d;
+	int r;
+
+	if (!l)
+		return NULL;
+	assert(l->refs > 0);
+	if (--l->refs > 0)
+		return NULL;
+	d = client_dispatch(l->client);
+	r = arena_release(d->desk.arena, &l->span);
+	assert(r == 0);
+	(void)r;
+	client_refund_bytes(l->client, l->charge, &d->desk.n_holders);
+	client_unref(l->client);
+	d->desk.n_leases--;
+	lease_give(&d->desk, l);
+	if (!list_empty(&d->desk.line)) {
+		d->desk.changed = true;
+		dispatch_wake(d);
+	}
+	return NULL;
+}
+
+void *lease_data(const struct lease *l)
+{
+	return l->data;
+}
+
+uint64_t lease_length(const struct lease *l)
+{
+	return l->span.length;
+}
+
+struct span lease_span(const struct lease *l)
+{
+	return l->span;
+}
+
+void lease_wait(struct dispatch *d, struct lease_waiter *w, struct client *c, uint64_t length,
+	void (*on_space)(struct lease_waiter *w))
+{
+	struct lease_desk *k = &d->desk;
+
+	w->client = c;
+	w->length = length;
+	w->on_space = on_space;
+	list_init(&w->node);
+	if (k->serving == w) {
+		k->serving = NULL;
+		list_insert_before(&k->here, &w->node);
+		return;
+	}
+	w->since_ns = clock_ns();
+	list_push_back(&k->line, &w->node);
+	k->changed = true;
+	dispatch_wake(d);
+}
+
+void lease_wait_cancel(struct lease_waiter *w)
+{
+	struct dispatch *d;
+
+	if (list_empty(&w->node))
+		return;
+	d = client_dispatch(w->client);
+	list_remove(&w->node);
+	d->desk.changed = true;
+	dispatch_wake(d);
+}
+
+/* Returns false when the waiter stood in line again: there was no room after all. */
+static bool serve_one(struct lease_desk *k, struct lease_waiter *w)
+{
+	bool served;
+
+	list_remove(&w->node);
+	k->serving = w;
+	k->serving_client = w->client;
+	w->on_space(w);
+	/* w may be gone now. */
+	served = k->serving != NULL;
+	k->serving = NULL;
+	k->serving_client = NULL;
+	return served;
+}
+
+/* k->here walks along the line: before it are those who were passed over. */
+void lease_desk_serve(struct lease_desk *k)
+{
+	if (!k->changed)
+		return;
+	k->changed = false;
+	list_push_front(&k->line, &k->here);
+	while (k->here.next != &k->line) {
+		struct lease_waiter *w = list_entry(k->here.next, struct lease_waiter, node);
+		uint64_t charge = charge_of(w->length);
+
+		if (!share_allows(k, w->client, charge)) {
+			list_remove(&k->here);
+			list_insert_before(w->node.next, &k->here);
+			continue;
+		}
+		if (charge > remaining(k) && w->length <= arena_size(k->arena))
+			break;
+		if (!serve_one(k, w))
+			break;
+	}
+	list_remove(&k->here);
+}

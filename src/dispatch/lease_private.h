@@ -1,0 +1,29 @@
+/* lease_private.h: the desk that lends the input arena out, for src/dispatch alone. */
+#ifndef DISPATCH_LEASE_PRIVATE_H
+#define DISPATCH_LEASE_PRIVATE_H
+
+#include "dispatch/lease.h"
+#include "shm/arena.h"
+
+struct lease_desk {
+	struct arena *arena; /* own */
+	struct list line;    /* struct lease_waiter.node, first come first served */
+	struct list spare;   /* struct lease.node, for reuse */
+	uint32_t n_spare;
+	uint32_t n_leases;  /* lent now */
+	uint32_t n_holders; /* clients that hold bytes */
+	bool changed;	    /* space or share came back, or somebody joined the line */
+	bool grew;	    /* something was lent since the populating was last looked at */
+	struct list here;   /* while serving: the place in line of the one that is served */
+	const struct lease_waiter *serving;  /* borrow, compared only; NULL: nobody */
+	const struct client *serving_client; /* borrow, compared only: may go past the line */
+};
+
+/* -errno of arena_new(). */
+_must_use_ int lease_desk_init(struct lease_desk *k, const struct arena_options *options);
+/* Accepts a zeroed desk. Asserts that nothing is lent and nobody waits. */
+void lease_desk_deinit(struct lease_desk *k);
+/* Tell those in line who may try now. Calls on_space. */
+void lease_desk_serve(struct lease_desk *k);
+
+#endif

@@ -1,0 +1,95 @@
+/*
+ * populate.c: keeps the input arena populated ahead of its frontier. At most one chunk is under
+ * way; its bounds are fixed before it starts, and only arena_populate_run() runs on the other
+ * thread. Otherwise: daemon process, loop thread.
+ */
+#include "dispatch/populate.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <signal.h>
+
+#include "base/err.h"
+#include "base/log.h"
+
+#define CHUNK_BYTES (UINT64_C(8) << 20)
+
+void populate_init(struct populate *p, uv_loop_t *loop, struct arena *arena,
+	void (*on_idle)(void *data), void *data)
+{
+	*p = (struct populate){.loop = loop, .arena = arena, .on_idle = on_idle, .data = data};
+	p->work.data = p;
+}
+
+static void announce(struct populate *p)
+{
+	uint64_t touched = arena_touched(p->arena);
+	uint64_t size = arena_size(p->arena);
+	unsigned quarters = (unsigned)(touched / (size / 4 ? size / 4 : 1));
+
+	log_debug("input arena populated", "offset=%" PRIu64 " bytes=%" PRIu64 " resident=%" PRIu64,
+		p->offset, p->length, touched);
+	if (quarters > 4)
+		quarters = 4;
+	if (quarters <= p->quarters)
+		return;
+	p->quarters = quarters;
+	log_info("input arena populated",
+		"percent=%u resident_bytes=%" PRIu64 " size_bytes=%" PRIu64, 25 * quarters, touched,
+		size);
+}
+
+/* On a thread of libuv's pool. */
+static void run(uv_work_t *work)
+{
+	struct populate *p = work->data;
+
+	p->result = arena_populate_run(p->arena, p->offset, p->length);
+}
+
+static void done(uv_work_t *work, int status)
+{
+	struct populate *p = work->data;
+
+	p->busy = false;
+	arena_populate_done(p->arena, p->result == 0);
+	if (p->result == 0)
+		announce(p);
+	else if (!p->warned)
+		log_warning("input arena cannot be populated ahead of need", "error=%s",
+			err_str(p->result));
+	p->warned |= p->result != 0;
+	if (p->stopped)
+		p->on_idle(p->data);
+	else
+		populate_kick(p);
+}
+
+/* Threads that this makes take no signals: those are for the loop, and blocked when it has ended. */
+static void queue_work(struct populate *p)
+{
+	sigset_t all;
+	sigset_t before;
+	int r;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = uv_queue_work(p->loop, &p->work, run, done);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	assert(r == 0); /* fails only without a function */
+	(void)r;
+}
+
+void populate_kick(struct populate *p)
+{
+	if (p->busy || p->stopped ||
+		!arena_populate_next(p->arena, CHUNK_BYTES, &p->offset, &p->length))
+		return;
+	p->busy = true;
+	queue_work(p);
+}
+
+void populate_stop(struct populate *p)
+{
+	p->stopped = true;
+}

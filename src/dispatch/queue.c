@@ -1,0 +1,241 @@
+/*
+ * queue.c: what waits for one model.
+ *
+ * Invariants: a request is in `arrivals` and in exactly one of a lane and `suspects`; n, n_suspects
+ * and rows are what a walk would count; a lane in `lanes` is not empty; whatever has a deadline is
+ * in `deadlines`. Nothing leaves the queue by itself: the scheduler asks for what has expired.
+ *
+ * A request with a deadline should not spend all of its time waiting for company: by half of it, it
+ * is due (early_ns).
+ *
+ * Daemon process, loop thread.
+ */
+#include "dispatch/queue.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "dispatch/client_private.h"
+#include "dispatch/request_private.h"
+
+#define SPARE_LANES_MAX 64u
+
+void queue_init(struct queue *q, uint32_t max_requests)
+{
+	*q = (struct queue){.max = max_requests, .early_ns = CLOCK_NO_DEADLINE};
+	list_init(&q->lanes);
+	list_init(&q->suspects);
+	list_init(&q->arrivals);
+	list_init(&q->spare_lanes);
+}
+
+void queue_deinit(struct queue *q)
+{
+	struct list *node;
+
+	assert(q->n == 0 && list_empty(&q->arrivals) && list_empty(&q->lanes));
+	while ((node = list_first(&q->spare_lanes))) {
+		list_remove(node);
+		free(list_entry(node, struct lane, node));
+	}
+	q->n_spare_lanes = 0;
+}
+
+bool queue_full(const struct queue *q)
+{
+	return q->n >= q->max;
+}
+
+static struct lane *lane_new(struct queue *q, struct client *c)
+{
+	struct list *node = list_first(&q->spare_lanes);
+	struct lane *l;
+
+	if (node) {
+		list_remove(node);
+		q->n_spare_lanes--;
+		l = list_entry(node, struct lane, node);
+	} else {
+		l = malloc(sizeof(*l));
+		if (!l)
+			return NULL;
+	}
+	l->queue = q;
+	list_init(&l->requests);
+	list_init(&l->client_node);
+	list_init(&l->node);
+	list_push_front(&c->lanes, &l->client_node);
+	list_push_back(&q->lanes, &l->node);
+	return l;
+}
+
+static void lane_free(struct lane *l)
+{
+	struct queue *q = l->queue;
+
+	list_remove(&l->client_node);
+	list_remove(&l->node);
+	if (q->n_spare_lanes >= SPARE_LANES_MAX) {
+		free(l);
+		return;
+	}
+	list_push_front(&q->spare_lanes, &l->node);
+	q->n_spare_lanes++;
+}
+
+static struct lane *lane_of(struct queue *q, struct client *c)
+{
+	list_for_each (&c->lanes, node) {
+		struct lane *l = list_entry(node, struct lane, client_node);
+
+		if (l->queue == q)
+			return l;
+	}
+	return lane_new(q, c);
+}
+
+struct request *lane_first(const struct lane *l)
+{
+	return list_entry(l->requests.next, struct request, node);
+}
+
+/* Half of the time that its deadline leaves. */
+static uint64_t early_of(const struct request *r)
+{
+	if (r->deadline_ns == CLOCK_NO_DEADLINE)
+		return CLOCK_NO_DEADLINE;
+	if (r->deadline_ns <= r->queued_ns)
+		return r->queued_ns;
+	return r->queued_ns + (r->deadline_ns - r->queued_ns) / 2;
+}
+
+static void count_in(struct queue *q, struct request *r)
+{
+	q->n++;
+	if (r->lane)
+		q->rows += r->rows;
+	else
+		q->n_suspects++;
+	if (early_of(r) < q->early_ns)
+		q->early_ns = early_of(r);
+	if (r->deadline_ns != CLOCK_NO_DEADLINE)
+		heap_add(&q->deadlines, &r->deadline_node, r->deadline_ns);
+}
+
+static void note_arrival(struct queue *q, struct request *r, uint64_t now_ns)
+{
+	r->queued_ns = now_ns;
+	list_push_back(&q->arrivals, &r->age_node);
+	count_in(q, r);
+}
+
+int queue_push(struct queue *q, struct request *r, uint64_t now_ns)
+{
+	struct lane *l = lane_of(q, r->client);
+
+	if (!l)
+		return -ENOMEM;
+	request_set_state(r, REQUEST_QUEUED);
+	r->lane = l;
+	list_push_back(&l->requests, &r->node);
+	note_arrival(q, r, now_ns);
+	return 0;
+}
+
+void queue_push_suspect(struct queue *q, struct request *r, uint64_t now_ns)
+{
+	request_set_state(r, REQUEST_QUEUED);
+	r->suspect = true;
+	r->lane = NULL;
+	list_push_back(&q->suspects, &r->node);
+	note_arrival(q, r, now_ns);
+}
+
+/* Into arrivals, where its age belongs. */
+static void insert_by_age(struct queue *q, struct request *r)
+{
+	struct list *at = q->arrivals.next;
+
+	while (at != &q->arrivals &&
+		list_entry(at, struct request, age_node)->queued_ns < r->queued_ns)
+		at = at->next;
+	list_insert_before(at, &r->age_node);
+}
+
+int queue_push_front(struct queue *q, struct request *r)
+{
+	struct lane *l = NULL;
+
+	if (!r->suspect) {
+		l = lane_of(q, r->client);
+		if (!l)
+			return -ENOMEM;
+		list_remove(&l->node);
+		list_push_front(&q->lanes, &l->node);
+	}
+	request_set_state(r, REQUEST_QUEUED);
+	r->lane = l;
+	list_push_front(l ? &l->requests : &q->suspects, &r->node);
+	insert_by_age(q, r);
+	count_in(q, r);
+	return 0;
+}
+
+void queue_remove(struct queue *q, struct request *r)
+{
+	assert(r->state == REQUEST_QUEUED && q->n > 0);
+	list_remove(&r->node);
+	list_remove(&r->age_node);
+	if (r->deadline_ns != CLOCK_NO_DEADLINE)
+		heap_remove(&q->deadlines, &r->deadline_node);
+	q->n--;
+	if (!r->lane) {
+		q->n_suspects--;
+	} else {
+		q->rows -= r->rows;
+		if (list_empty(&r->lane->requests))
+			lane_free(r->lane);
+		r->lane = NULL;
+	}
+	if (q->n == 0)
+		q->early_ns = CLOCK_NO_DEADLINE;
+}
+
+struct request *queue_oldest(const struct queue *q)
+{
+	struct list *node = list_first(&q->arrivals);
+
+	return node ? list_entry(node, struct request, age_node) : NULL;
+}
+
+struct request *queue_suspect(const struct queue *q)
+{
+	struct list *node = list_first(&q->suspects);
+
+	return node ? list_entry(node, struct request, node) : NULL;
+}
+
+uint64_t queue_first_deadline(const struct queue *q)
+{
+	return q->deadlines.root ? q->deadlines.root->at_ns : CLOCK_NO_DEADLINE;
+}
+
+struct request *queue_expired(const struct queue *q, uint64_t now_ns)
+{
+	if (!q->deadlines.root || q->deadlines.root->at_ns > now_ns)
+		return NULL;
+	return list_entry(q->deadlines.root, struct request, deadline_node);
+}
+
+void queue_refresh_early(struct queue *q)
+{
+	q->early_ns = CLOCK_NO_DEADLINE;
+	list_for_each (&q->arrivals, node) {
+		uint64_t at = early_of(list_entry(node, struct request, age_node));
+
+		if (at < q->early_ns)
+			q->early_ns = at;
+	}
+}

@@ -1,0 +1,72 @@
+/*
+ * queue.h: what waits for one model. Bounded. Each client has a lane of its own and lanes take
+ * turns, so that a flood from one client does not delay another; requests that lost a worker
+ * ("suspects") wait apart, in front of all. Every operation is O(1), but for finding a client's
+ * lane, which is linear in the number of models that this client has requests queued for, and for
+ * the deadlines, which are a heap.
+ */
+#ifndef DISPATCH_QUEUE_H
+#define DISPATCH_QUEUE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "base/list.h"
+#include "dispatch/heap.h"
+
+struct client;
+struct request;
+
+/* One client's requests in one queue; there is one only while it has some. */
+struct lane {
+	struct list node;	 /* in queue.lanes, or in queue.spare_lanes */
+	struct list client_node; /* in client.lanes */
+	struct list requests;	 /* struct request.node, oldest first */
+	struct queue *queue;	 /* borrow */
+};
+
+struct queue {
+	struct list lanes;     /* whose turn it is comes first */
+	struct list suspects;  /* struct request.node */
+	struct list arrivals;  /* struct request.age_node: all of them, by queued_ns */
+	struct heap deadlines; /* struct request.deadline_node: of those that have one */
+	uint32_t n;	       /* requests, suspects included */
+	uint32_t n_suspects;
+	uint32_t max;
+	uint64_t rows;	   /* of all but the suspects */
+	uint64_t early_ns; /* no deadline calls for sending before this; may be too early, never
+	                         too late */
+	struct list spare_lanes;
+	uint32_t n_spare_lanes;
+};
+
+void queue_init(struct queue *q, uint32_t max_requests);
+/* Asserts that it is empty. */
+void queue_deinit(struct queue *q);
+
+bool queue_full(const struct queue *q);
+/* At the end of its client's lane; state -> QUEUED. -ENOMEM (no lane) */
+_must_use_ int queue_push(struct queue *q, struct request *r, uint64_t now_ns);
+/* As a suspect, beyond the bound (there are never more than were in flight). */
+void queue_push_suspect(struct queue *q, struct request *r, uint64_t now_ns);
+/*
+ * Back to where it was, with the age that it had, state -> QUEUED: it was taken and then not sent.
+ * Several are given back last first. O(n). -ENOMEM (no lane; never for a suspect)
+ */
+_must_use_ int queue_push_front(struct queue *q, struct request *r);
+/* Out of the queue; its state is the caller's business. */
+void queue_remove(struct queue *q, struct request *r);
+/* The longest in the queue, and the suspect to go next; NULL: none. */
+struct request *queue_oldest(const struct queue *q);
+struct request *queue_suspect(const struct queue *q);
+/* One whose deadline has passed; NULL: none. */
+struct request *queue_expired(const struct queue *q, uint64_t now_ns);
+/* The first deadline of all; CLOCK_NO_DEADLINE: there is none. */
+uint64_t queue_first_deadline(const struct queue *q);
+/* Oldest of the lane. */
+struct request *lane_first(const struct lane *l);
+/* Make early_ns exact: O(n). */
+void queue_refresh_early(struct queue *q);
+
+#endif

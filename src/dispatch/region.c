@@ -1,0 +1,106 @@
+/*
+ * region.c: memory of a local client: a descriptor, its size, and the pool's name for it. It is never
+ * mapped here.
+ *
+ * Invariant: with references the pool knows it; without, it waits for the pool's on_gone, which
+ * closes the descriptor. Daemon process, loop thread.
+ */
+#include "dispatch/region.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "dispatch/dispatch_private.h"
+
+struct region {
+	struct dispatch *dispatch; /* borrow: waits for all regions */
+	struct pool_region *known; /* own; NULL: freed, on_gone is due */
+	uint32_t refs;
+	int fd; /* own */
+	uint64_t id;
+	uint64_t size;
+	bool writable;
+	void (*on_gone)(void *data);
+	void *data; /* borrow: on_gone's */
+};
+
+static void on_gone(void *data)
+{
+	struct region *r = data;
+
+	close_fd(&r->fd);
+	r->on_gone(r->data);
+	dispatch_region_gone(r->dispatch);
+	free(r);
+}
+
+int region_new(struct region **ret_region, struct dispatch *d, int fd, uint64_t size, bool writable,
+	void (*on_region_gone)(void *data), void *data)
+{
+	_cleanup_(close_fd) int owned = fd;
+	struct region *r = calloc(1, sizeof(*r));
+	int e;
+
+	if (!r)
+		return -ENOMEM;
+	*r = (struct region){
+		.dispatch = d,
+		.refs = 1,
+		.fd = fd,
+		.id = WIRE_REGION_BIT | ++d->last_region,
+		.size = size,
+		.writable = writable,
+		.on_gone = on_region_gone,
+		.data = data,
+	};
+	e = pool_region_new(&r->known, d->pool, r->id, fd, size, writable, on_gone, r);
+	if (e) {
+		free(r);
+		return e;
+	}
+	steal_fd(&owned);
+	d->n_regions++;
+	*ret_region = r;
+	return 0;
+}
+
+struct region *region_ref(struct region *r)
+{
+	assert(r->refs > 0);
+	r->refs++;
+	return r;
+}
+
+struct region *region_unref(struct region *r)
+{
+	if (!r)
+		return NULL;
+	assert(r->refs > 0);
+	if (--r->refs == 0)
+		pool_region_free(steal_ptr(r->known));
+	return NULL;
+}
+
+uint64_t region_size(const struct region *r)
+{
+	return r->size;
+}
+
+bool region_writable(const struct region *r)
+{
+	return r->writable;
+}
+
+void *region_data(const struct region *r)
+{
+	return r->data;
+}
+
+int region_span(const struct region *r, uint64_t offset, uint64_t length, struct span *ret_span)
+{
+	if (offset > r->size || length > r->size - offset)
+		return -ERANGE;
+	*ret_span = (struct span){.arena = r->id, .offset = offset, .length = length};
+	return 0;
+}

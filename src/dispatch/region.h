@@ -1,0 +1,41 @@
+/*
+ * region.h: memory of a local client that requests may name, as dispatch sees it. Made by the
+ * handoff, named by requests, mapped by workers; the daemon itself never maps it.
+ *
+ * References: the handoff holds one while the region is registered, each request that names it
+ * one. With the last one the workers are told to unmap it, and on_gone follows when no process of
+ * ours can touch it any more.
+ */
+#ifndef DISPATCH_REGION_H
+#define DISPATCH_REGION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "shm/span.h"
+
+struct dispatch;
+struct region;
+
+/*
+ * fd: a checked and sealed memfd of `size` bytes; the region owns it from here on, also when this
+ * fails. on_gone(data) comes once, from the loop, after the last reference went.
+ * -ENOMEM
+ */
+_must_use_ int region_new(struct region **ret_region, struct dispatch *d, int fd, uint64_t size,
+	bool writable, void (*on_gone)(void *data), void *data);
+struct region *region_ref(struct region *r);
+/* Accepts NULL; returns NULL. */
+struct region *region_unref(struct region *r);
+DEFINE_CLEANUP(struct region *, region_unref)
+
+uint64_t region_size(const struct region *r);
+bool region_writable(const struct region *r);
+/* on_gone's. */
+void *region_data(const struct region *r);
+/* [offset, offset + length) as a span. -ERANGE where it is not wholly inside. */
+_must_use_ int region_span(
+	const struct region *r, uint64_t offset, uint64_t length, struct span *ret_span);
+
+#endif

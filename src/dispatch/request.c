@@ -1,0 +1,386 @@
+/*
+ * request.c: one inference in flight and its state machine.
+ *
+ * One block holds a request and its arrays, sized for the model's declaration; blocks are kept in
+ * the model's spare list, so that a request costs no malloc in the steady state.
+ *
+ * Invariants: on_done is called at most once, and not at all once a request is silent. A request
+ * that is QUEUED, SENT or LEAVING is charged to its client, counted in dispatch, and referenced by
+ * dispatch; in NEW and DONE it is none of these. Leases and regions are held until DONE.
+ *
+ * Daemon process, loop thread.
+ */
+#include "dispatch/request.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatch/client_private.h"
+#include "dispatch/dispatch_private.h"
+#include "dispatch/model_private.h"
+#include "dispatch/request_private.h"
+
+#define REQUEST_SPARE_MAX 1024u
+#define REQUEST_TEXT_MAX  1024u
+
+static const bool allowed[REQUEST_STATES_][REQUEST_STATES_] = {
+	[REQUEST_NEW] = {[REQUEST_QUEUED] = true, [REQUEST_DONE] = true},
+	[REQUEST_QUEUED] = {[REQUEST_SENT] = true, [REQUEST_LEAVING] = true, [REQUEST_DONE] = true},
+	[REQUEST_SENT] = {[REQUEST_QUEUED] = true, [REQUEST_DONE] = true},
+	[REQUEST_LEAVING] = {[REQUEST_DONE] = true},
+};
+
+void request_set_state(struct request *r, enum request_state to)
+{
+	assert(allowed[r->state][to]);
+	r->state = to;
+}
+
+static void request_reset(struct request *r, struct model *m)
+{
+	r->refs = 1;
+	r->state = REQUEST_NEW;
+	r->model = m;
+	list_init(&r->node);
+	list_init(&r->age_node);
+	memset(r->inputs, 0, r->n_inputs * sizeof(r->inputs[0]));
+}
+
+static size_t block_size(uint32_t n_inputs, uint32_t n_outputs)
+{
+	return sizeof(struct request) +
+	       n_inputs * (sizeof(struct request_input) + sizeof(struct wire_tensor)) +
+	       n_outputs * (sizeof(struct request_target) + sizeof(struct wire_target) +
+				   sizeof(uint32_t));
+}
+
+/* The block begins anew, with arrays for so many inputs and outputs. */
+static void request_lay_out(struct request *r, uint32_t n_inputs, uint32_t n_outputs)
+{
+	memset(r, 0, sizeof(*r));
+	r->n_inputs = n_inputs;
+	r->n_outputs_max = n_outputs;
+	r->tensors = (struct wire_tensor *)(r->inputs + n_inputs);
+	r->targets = (struct request_target *)(r->tensors + n_inputs);
+	r->wire_targets = (struct wire_target *)(r->targets + n_outputs);
+	r->outputs = (uint32_t *)(r->wire_targets + n_outputs);
+}
+
+static struct request *request_alloc(uint32_t n_inputs, uint32_t n_outputs)
+{
+	struct request *r = malloc(block_size(n_inputs, n_outputs));
+
+	if (r)
+		request_lay_out(r, n_inputs, n_outputs);
+	return r;
+}
+
+static struct request *request_take(struct model *m)
+{
+	const struct wire_loaded *declared = model_declared(m);
+	struct list *node = list_first(&m->spare_requests);
+	struct request *r;
+
+	if (!node)
+		return request_alloc(declared ? (uint32_t)declared->n_inputs : 0,
+			declared ? (uint32_t)declared->n_outputs : 0);
+	list_remove(node);
+	m->n_spare_requests--;
+	r = list_entry(node, struct request, node);
+	request_lay_out(r, r->n_inputs, r->n_outputs_max);
+	return r;
+}
+
+int request_new(struct request **ret_request, struct model *model, struct client *client,
+	uint64_t deadline_ns, request_done_fn on_done, void *data)
+{
+	struct request *r = request_take(model);
+
+	if (!r)
+		return -ENOMEM;
+	request_reset(r, model);
+	r->client = client_ref(client);
+	r->deadline_ns = deadline_ns;
+	r->on_done = on_done;
+	r->data = data;
+	*ret_request = r;
+	return 0;
+}
+
+struct request *request_ref(struct request *r)
+{
+	r->refs++;
+	return r;
+}
+
+static void drop_leases(struct request *r)
+{
+	for (uint32_t i = 0; i < r->n_inputs; i++) {
+		r->inputs[i].lease = lease_unref(r->inputs[i].lease);
+		r->inputs[i].region = region_unref(r->inputs[i].region);
+	}
+	while (r->n_targets > 0)
+		region_unref(r->targets[--r->n_targets].region);
+}
+
+static void drop_extras(struct request *r)
+{
+	for (size_t i = 0; i < r->item.n_parameters; i++)
+		free((char *)r->parameters[i].key);
+	free(r->parameters);
+	free(r->text);
+	r->parameters = NULL;
+	r->text = NULL;
+}
+
+/* A block made before the model was declared fits no later request. */
+static bool request_is_spare(const struct request *r)
+{
+	const struct wire_loaded *declared = model_declared(r->model);
+
+	return declared && r->n_inputs == declared->n_inputs &&
+	       r->n_outputs_max == declared->n_outputs &&
+	       r->model->n_spare_requests < REQUEST_SPARE_MAX;
+}
+
+struct request *request_unref(struct request *r)
+{
+	struct model *m;
+
+	if (!r)
+		return NULL;
+	assert(r->refs > 0);
+	if (--r->refs > 0)
+		return NULL;
+	assert(r->state == REQUEST_NEW || r->state == REQUEST_DONE);
+	drop_leases(r);
+	drop_extras(r);
+	m = r->model;
+	r->client = client_unref(r->client);
+	if (!request_is_spare(r)) {
+		free(r);
+		return NULL;
+	}
+	list_push_front(&m->spare_requests, &r->node);
+	m->n_spare_requests++;
+	return NULL;
+}
+
+void request_free_spare(struct request *r)
+{
+	list_remove(&r->node);
+	free(r);
+}
+
+struct request_input *request_input(struct request *r, uint32_t index)
+{
+	return index < r->n_inputs ? &r->inputs[index] : NULL;
+}
+
+int request_want_output(struct request *r, uint32_t index)
+{
+	size_t n = r->item.n_outputs;
+
+	if (index >= r->n_outputs_max)
+		return -EINVAL;
+	for (size_t i = 0; i < n; i++) {
+		if (r->outputs[i] == index)
+			return -EEXIST;
+	}
+	r->outputs[n] = index;
+	r->item.n_outputs++;
+	return 0;
+}
+
+int request_set_target(
+	struct request *r, uint32_t output, struct region *region, uint64_t offset, uint64_t length)
+{
+	if (output >= r->n_outputs_max)
+		return -EINVAL;
+	for (uint32_t i = 0; i < r->n_targets; i++) {
+		if (r->targets[i].output == output)
+			return -EEXIST;
+	}
+	r->targets[r->n_targets++] = (struct request_target){
+		.output = output,
+		.region = region_ref(region),
+		.offset = offset,
+		.length = length,
+	};
+	return 0;
+}
+
+const struct request_target *request_result_target(
+	const struct request_result *result, uint32_t output)
+{
+	for (size_t i = 0; i < result->n_targets; i++) {
+		if (result->targets[i].output == output)
+			return &result->targets[i];
+	}
+	return NULL;
+}
+
+int request_add_parameter(struct request *r, const char *key, const char *value)
+{
+	size_t n_key = strlen(key) + 1;
+	size_t n_value = strlen(value) + 1;
+	size_t n = r->item.n_parameters;
+	struct wire_pair *pairs;
+	char *block;
+
+	if (n >= WIRE_PAIRS_MAX || n_key > WIRE_NAME_MAX + 1 || n_value > WIRE_TEXT_MAX + 1)
+		return -E2BIG;
+	pairs = realloc(r->parameters, (n + 1) * sizeof(*pairs));
+	if (!pairs)
+		return -ENOMEM;
+	r->parameters = pairs;
+	block = malloc(n_key + n_value);
+	if (!block)
+		return -ENOMEM;
+	memcpy(block, key, n_key);
+	memcpy(block + n_key, value, n_value);
+	pairs[n] = (struct wire_pair){.key = block, .value = block + n_key};
+	r->item.n_parameters++;
+	return 0;
+}
+
+void request_set_received(struct request *r, uint64_t received_ns)
+{
+	r->times.received_ns = received_ns;
+}
+
+enum grpc_status request_status(const struct request *r)
+{
+	return r->status;
+}
+
+const char *request_message(const struct request *r)
+{
+	if (r->text)
+		return r->text;
+	return r->status == GRPC_OK ? "" : "refused, and out of memory to say why";
+}
+
+int request_refuse(struct request *r, enum grpc_status status, const char *format, ...)
+{
+	char text[REQUEST_TEXT_MAX];
+	size_t n;
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	n = strlen(text) + 1;
+	free(r->text);
+	r->text = malloc(n);
+	if (r->text)
+		memcpy(r->text, text, n);
+	r->status = status;
+	return DISPATCH_E_REFUSED;
+}
+
+void request_discard(struct request *r)
+{
+	request_set_state(r, REQUEST_DONE);
+	drop_leases(r);
+}
+
+static void fill_result(
+	const struct request *r, const struct request_answer *a, struct request_result *result)
+{
+	*result = (struct request_result){
+		.status = a->status,
+		.message = a->message,
+		.outputs = a->outputs,
+		.n_outputs = a->n_outputs,
+		.targets = r->targets,
+		.n_targets = r->n_targets,
+		.lease = a->lease,
+		.worker = a->worker ? worker_name(a->worker) : "",
+		.device = a->worker ? worker_device(a->worker) : "",
+		.batch_requests = a->batch_requests,
+		.times = r->times,
+	};
+	result->times.compute_ns = a->compute_ns;
+	result->times.done_ns = a->now_ns;
+}
+
+void request_tell(struct request *r, const struct request_answer *a)
+{
+	struct model_counters *counters = &r->model->counters;
+	struct request_result result;
+
+	if (r->silent)
+		return;
+	r->silent = true;
+	if (a->status == GRPC_OK) {
+		counters->requests_ok++;
+		counters->total_ns += a->now_ns - r->times.submitted_ns;
+	} else {
+		counters->requests_failed++;
+	}
+	fill_result(r, a, &result);
+	r->on_done(r->data, &result);
+}
+
+/* Charges are back before anybody is told, so that the callback may submit the next one. */
+static void request_refund(struct request *r)
+{
+	struct dispatch *d = r->model->dispatch;
+
+	request_set_state(r, REQUEST_DONE);
+	client_refund_request(r->client);
+	assert(d->n_requests > 0);
+	d->n_requests--;
+}
+
+void request_finish(struct request *r, const struct request_answer *a)
+{
+	request_refund(r);
+	request_tell(r, a);
+	drop_leases(r);
+	request_unref(r);
+}
+
+void request_fail(
+	struct request *r, uint64_t now_ns, enum grpc_status status, const char *format, ...)
+{
+	char text[REQUEST_TEXT_MAX];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	request_finish(
+		r, &(struct request_answer){.status = status, .message = text, .now_ns = now_ns});
+}
+
+void request_drop(struct request *r)
+{
+	request_refund(r);
+	r->silent = true;
+	drop_leases(r);
+	request_unref(r);
+}
+
+static bool same_input(const struct request_input *a, const struct request_input *b)
+{
+	return a->dtype == b->dtype && a->rank == b->rank && a->rank > 0 &&
+	       !memcmp(a->dims + 1, b->dims + 1, (a->rank - 1) * sizeof(a->dims[0]));
+}
+
+bool request_joins(const struct request *a, const struct request *b)
+{
+	if (!a->joinable || !b->joinable || a->key != b->key || a->n_inputs != b->n_inputs)
+		return false;
+	for (uint32_t i = 0; i < a->n_inputs; i++) {
+		if (!same_input(&a->inputs[i], &b->inputs[i]))
+			return false;
+	}
+	return a->item.n_outputs == b->item.n_outputs &&
+	       !memcmp(a->outputs, b->outputs, a->item.n_outputs * sizeof(a->outputs[0]));
+}

@@ -1,0 +1,109 @@
+/*
+ * request.h: one inference in flight. Made and filled by a service of the frontend, submitted
+ * once, answered once.
+ *
+ *   NEW -submit-> QUEUED -scheduled-> SENT -done-> DONE
+ *                   |  ^--- worker lost, first time (sent again alone)
+ *                   +-- cancelled | expired | refused --> DONE
+ */
+#ifndef DISPATCH_REQUEST_H
+#define DISPATCH_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "dispatch/client.h"
+#include "dispatch/lease.h"
+#include "dispatch/model.h"
+#include "dispatch/region.h"
+#include "pool/pool.h"
+#include "pool/worker.h"
+#include "proto/dtype.h"
+#include "proto/grpc_status.h"
+
+#define REQUEST_INPUTS_MAX WIRE_TENSORS_MAX
+
+struct request;
+
+/* One input. Where it lies is either a lease (inline data) or a client's region. */
+struct request_input {
+	enum dtype dtype;
+	uint32_t rank;
+	int64_t dims[TENSOR_RANK_MAX];
+	struct lease *lease;   /* own */
+	struct region *region; /* ref */
+	uint64_t offset;       /* in the region */
+	uint64_t length;       /* bytes of tensor data */
+};
+
+/* Where an output goes instead of the worker's output arena. */
+struct request_target {
+	uint32_t output;
+	struct region *region; /* ref of the request */
+	uint64_t offset;
+	uint64_t length; /* room */
+};
+
+/* Times are CLOCK_MONOTONIC ns. */
+struct request_times {
+	uint64_t received_ns; /* first byte of the request message; set by the service */
+	uint64_t submitted_ns;
+	uint64_t dispatched_ns; /* sent to the worker that answered */
+	uint64_t compute_ns;	/* as the worker measured, for the whole batch */
+	uint64_t done_ns;
+};
+
+/* Valid during on_done; `outputs` data stays valid while a reference to `lease` is held. */
+struct request_result {
+	enum grpc_status status;
+	const char *message;		   /* "" when OK */
+	const struct pool_output *outputs; /* data NULL: it is at its target */
+	size_t n_outputs;
+	const struct request_target *targets;
+	size_t n_targets;
+	struct output_lease *lease; /* borrow; NULL: all outputs are at targets */
+	const char *worker;	    /* name; "" when none answered */
+	const char *device;
+	uint32_t batch_requests; /* requests that ran together with this one, itself included */
+	struct request_times times;
+};
+
+/* Called exactly once for a submitted request, unless it was cancelled; never from inside
+ * dispatch_submit() or request_cancel(). */
+typedef void (*request_done_fn)(void *data, const struct request_result *result);
+
+/*
+ * A request for `model` (borrowed: models live as long as dispatch) by `client` (referenced).
+ * on_done and data: see above. deadline_ns: CLOCK_NO_DEADLINE for none. -ENOMEM
+ */
+_must_use_ int request_new(struct request **ret_request, struct model *model, struct client *client,
+	uint64_t deadline_ns, request_done_fn on_done, void *data);
+struct request *request_unref(struct request *r);
+DEFINE_CLEANUP(struct request *, request_unref)
+
+/* Input `index` of the declaration, to be filled by the service before submit. The lease, or the
+ * reference to a region, in it is owned by the request from then on. NULL when index is out of range. */
+struct request_input *request_input(struct request *r, uint32_t index);
+/* Ask for this output only (may be called several times); without it: all. -EINVAL, -EEXIST */
+_must_use_ int request_want_output(struct request *r, uint32_t index);
+/*
+ * Have an output written to length bytes of room in a region (referenced). Whether that fits the
+ * region, which must be writable, is checked at submit.
+ * -EINVAL: no such output; -EEXIST: it has a target
+ */
+_must_use_ int request_set_target(struct request *r, uint32_t output, struct region *region,
+	uint64_t offset, uint64_t length);
+/* The target of an output of a result; NULL: none. */
+const struct request_target *request_result_target(
+	const struct request_result *result, uint32_t output);
+/* Copies both. -ENOMEM; -E2BIG above WIRE_PAIRS_MAX pairs, WIRE_NAME_MAX or WIRE_TEXT_MAX. */
+_must_use_ int request_add_parameter(struct request *r, const char *key, const char *value);
+void request_set_received(struct request *r, uint64_t received_ns);
+
+/* After dispatch_submit() refused it: why. */
+enum grpc_status request_status(const struct request *r);
+const char *request_message(const struct request *r);
+
+#endif

@@ -1,0 +1,98 @@
+/* request_private.h: struct request, for src/dispatch alone. */
+#ifndef DISPATCH_REQUEST_PRIVATE_H
+#define DISPATCH_REQUEST_PRIVATE_H
+
+#include "base/list.h"
+#include "dispatch/heap.h"
+#include "dispatch/request.h"
+
+struct lane;
+
+enum request_state {
+	REQUEST_NEW,	 /* the service fills it */
+	REQUEST_QUEUED,	 /* in its model's queue; cancelling removes it */
+	REQUEST_SENT,	 /* in a batch; cancelling makes it silent */
+	REQUEST_LEAVING, /* out of the queue, about to be answered; cancelling makes it silent */
+	REQUEST_DONE,	 /* answered, refused or cancelled; holds nothing */
+	REQUEST_STATES_,
+};
+
+struct request {
+	uint32_t refs;
+	enum request_state state;
+	struct model *model;   /* borrow */
+	struct client *client; /* ref */
+	uint64_t deadline_ns;
+	request_done_fn on_done;
+	void *data; /* borrow: on_done's */
+
+	struct list node; /* queue: in a lane or the suspects; else in a batch or a local list */
+	struct list age_node;		/* in queue.arrivals */
+	struct heap_node deadline_node; /* in queue.deadlines, if it has a deadline */
+	struct lane *lane;		/* borrow: set while it is in one */
+	uint64_t queued_ns;		/* when it last joined the queue */
+	struct request_times times;
+
+	/* Set by check_request(): what the batcher goes by. */
+	uint64_t key;	/* equal for requests that can be joined; a hash: compare exactly too */
+	uint64_t rows;	/* 1 where the model does not batch */
+	size_t bound;	/* wire_item_bound() */
+	bool joinable;	/* may share a batch */
+	bool suspect;	/* lost a worker once: runs alone on an idle one */
+	bool withdrawn; /* not to be sent again; answered when nothing can touch its memory */
+	bool silent;	/* nobody wants the answer any more */
+	uint8_t losses;
+
+	uint32_t n_inputs;		  /* of the declaration when it was made */
+	uint32_t n_outputs_max;		  /* likewise */
+	struct wire_item item;		  /* borrows the arrays below */
+	struct wire_tensor *tensors;	  /* n_inputs, in the same block */
+	struct request_target *targets;	  /* n_outputs_max, in the same block */
+	struct wire_target *wire_targets; /* likewise; set by check_request() */
+	uint32_t n_targets;
+	uint32_t *outputs;	      /* n_outputs_max, in the same block */
+	struct wire_pair *parameters; /* own; key and value of each are one block, own */
+
+	enum grpc_status status; /* after a refusal */
+	char *text;		 /* own; NULL: none */
+
+	struct request_input inputs[];
+};
+
+/* What an answer carries, beside what the request knows itself. */
+struct request_answer {
+	enum grpc_status status;
+	const char *message;
+	const struct pool_output *outputs;
+	size_t n_outputs;
+	struct output_lease *lease; /* borrow */
+	struct worker *worker;	    /* borrow; NULL: none */
+	uint32_t batch_requests;
+	uint64_t compute_ns;
+	uint64_t now_ns;
+};
+
+/* The one setter: asserts that the move is allowed. */
+void request_set_state(struct request *r, enum request_state to);
+struct request *request_ref(struct request *r);
+/* Remember why it is refused. Always DISPATCH_E_REFUSED. */
+_must_use_ int request_refuse(struct request *r, enum grpc_status status, const char *format, ...)
+	_printf_(3, 4);
+/* It was refused, or cancelled before it was submitted: NEW -> DONE, leases given back. */
+void request_discard(struct request *r);
+/* Call on_done (unless it is silent) and forget it: no one may answer it again. */
+void request_tell(struct request *r, const struct request_answer *a);
+/* The end of a submitted request: request_tell(), state DONE, charges and leases given back, and
+ * dispatch's reference dropped. SENT or LEAVING -> DONE. */
+void request_finish(struct request *r, const struct request_answer *a);
+/* request_finish() with an error that no worker gave. */
+void request_fail(struct request *r, uint64_t now_ns, enum grpc_status status, const char *format,
+	...) _printf_(4, 5);
+/* The same without an answer; from QUEUED, out of the queue already. */
+void request_drop(struct request *r);
+/* Can the two share a batch (both joinable)? */
+bool request_joins(const struct request *a, const struct request *b);
+/* Free a block that is on a model's spare list. */
+void request_free_spare(struct request *r);
+
+#endif

@@ -1,0 +1,51 @@
+/*
+ * scheduler.h: which worker gets the next batch of which model: the only policy. Binds late: nothing
+ * leaves a queue before somebody can run it.
+ */
+#ifndef DISPATCH_SCHEDULER_H
+#define DISPATCH_SCHEDULER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "base/list.h"
+#include "dispatch/place.h"
+#include "pool/pool.h"
+#include "proto/wire.h"
+
+struct batch;
+struct model;
+
+struct scheduler {
+	struct dispatch *dispatch; /* borrow */
+	struct place *places;	   /* own */
+	size_t n_places;
+	size_t next;	       /* ties are broken in turn */
+	struct batch *batches; /* own: as many as all workers have slots */
+	struct list spare;     /* struct batch.node */
+	struct list sent;      /* struct batch.node */
+	struct list work;      /* struct model.work_node: whose turn it is comes first */
+	uint32_t n_work;
+	uint64_t due_ns;  /* of the last run: when the first held batch is due */
+	uint64_t wait_ns; /* of the last run: when the first deadline passes in a queue, or
+	                              the first wait for a worker ends */
+	struct wire_item items[WIRE_ITEMS_MAX]; /* scratch for worker_run() */
+};
+
+/* The dispatch's pool must exist. slots: of each worker, at most. -ENOMEM */
+_must_use_ int scheduler_init(struct scheduler *s, struct dispatch *d, uint32_t slots);
+/* Accepts a zeroed scheduler. Asserts that nothing is sent and nothing waits. */
+void scheduler_deinit(struct scheduler *s);
+/* `m` has requests queued. Harmless when it is known. */
+void scheduler_add(struct scheduler *s, struct model *m);
+/* Send all that can be sent, fail what has waited too long; sets due_ns and wait_ns. Calls
+ * on_done of requests that fail. */
+void scheduler_run(struct scheduler *s, uint64_t now_ns);
+/* The pool's on_done and on_lost. Call on_done of the batch's requests. */
+void scheduler_done(struct scheduler *s, void *tag, const struct pool_done *done);
+void scheduler_lost(struct scheduler *s, void *tag, struct worker *w);
+/* Answer everything queued or sent UNAVAILABLE; what was sent still has to come back. */
+void scheduler_fail_all(struct scheduler *s, uint64_t now_ns);
+
+#endif

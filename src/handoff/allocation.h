@@ -1,0 +1,47 @@
+/*
+ * allocation.h: memory that we make for a client: populating it takes long, so that happens on
+ * libuv's threads, a few at a time.
+ */
+#ifndef HANDOFF_ALLOCATION_H
+#define HANDOFF_ALLOCATION_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/cleanup.h"
+#include "base/list.h"
+
+struct handoff;
+struct peer;
+struct user;
+
+struct allocation {
+	struct handoff *handoff; /* borrow */
+	struct peer *peer;	 /* borrow; NULL: gone, nobody wants it */
+	struct list peer_node;	 /* in peer.allocations */
+	struct list node;	 /* in allocation_desk.waiting */
+	struct user *user;	 /* charged for size */
+	uint64_t seq;
+	uint64_t size;
+	int fd; /* own */
+	atomic_bool stop;
+	int result; /* of populating */
+	uv_work_t work;
+};
+
+/* Those of a handoff. */
+struct allocation_desk {
+	struct list waiting; /* struct allocation.node */
+	uint32_t n;	     /* waiting or running */
+	uint32_t n_running;
+};
+
+void allocation_desk_init(struct allocation_desk *d);
+/* Begin; `size` (whole pages) is charged to the peer's user, which is undone when this fails. The answer
+ * follows. -ENOMEM, -errno */
+_must_use_ int allocation_start(struct peer *p, uint64_t seq, uint64_t size);
+/* The peer goes: no answer; what it took is given back when the thread is done with it. */
+void allocation_abandon(struct allocation *a);
+
+#endif

@@ -1,0 +1,151 @@
+/*
+ * handoff.c: the door: wires listener, peers, users and entries together.
+ *
+ * on_drained is called from handoff_flush(), once nothing is left: no peer, no allocation, no region
+ * that a worker still maps. Disposals are not waited for: a client
+ * decides how long they take. Daemon process, loop thread.
+ */
+#include "handoff/handoff.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "handoff/handoff_private.h"
+#include "handoff/peer.h"
+
+static bool on_accept(void *data, int fd)
+{
+	return peer_open(data, fd) == 0;
+}
+
+int handoff_new(struct handoff **ret_handoff, uv_loop_t *loop,
+	const struct handoff_settings *settings, struct dispatch *dispatch,
+	const struct handoff_events *events, void *data)
+{
+	struct handoff *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return -ENOMEM;
+	h->loop = loop;
+	h->settings = settings;
+	h->dispatch = dispatch;
+	h->events = events;
+	h->data = data;
+	h->listener.fd = h->listener.spare = -1;
+	list_init(&h->peers);
+	list_init(&h->dirty);
+	users_init(&h->users, settings);
+	entry_table_init(&h->entries);
+	allocation_desk_init(&h->allocations);
+	disposal_desk_init(&h->disposals);
+	h->record = malloc(HANDOFF_MESSAGE_MAX);
+	if (!h->record || handoff_scratch_new(&h->scratch)) {
+		handoff_free(h);
+		return -ENOMEM;
+	}
+	*ret_handoff = h;
+	return 0;
+}
+
+int handoff_listen(struct handoff *h, char *text, size_t cap)
+{
+	if (!h->settings->socket)
+		return 0;
+	return handoff_listener_open(&h->listener, h->loop, h->settings, on_accept, h, text, cap);
+}
+
+void handoff_drain(struct handoff *h)
+{
+	h->draining = true;
+	handoff_listener_close(&h->listener);
+	/* peer_flush() closes those that are idle, the others when they are. */
+	list_for_each (&h->peers, node) {
+		struct peer *p = list_entry(node, struct peer, node);
+
+		if (list_empty(&p->dirty_node))
+			list_push_back(&h->dirty, &p->dirty_node);
+	}
+}
+
+void handoff_kill(struct handoff *h)
+{
+	handoff_drain(h);
+	while (!list_empty(&h->peers))
+		peer_close(list_entry(h->peers.next, struct peer, node));
+}
+
+static bool drained(const struct handoff *h)
+{
+	return h->draining && h->n_peers == 0 && h->entries.n == 0 && h->allocations.n == 0;
+}
+
+void handoff_flush(struct handoff *h)
+{
+	struct list *node;
+
+	while ((node = list_first(&h->dirty)))
+		peer_flush(list_entry(node, struct peer, dirty_node));
+	disposal_desk_sweep(&h->disposals);
+	if (h->told_drained || !drained(h))
+		return;
+	h->told_drained = true;
+	h->events->on_drained(h->data);
+}
+
+static void release(void *data)
+{
+	struct handoff *h = data;
+
+	free(h->record);
+	handoff_scratch_free(h->scratch);
+	free(h);
+}
+
+struct handoff *handoff_free(struct handoff *h)
+{
+	if (!h)
+		return NULL;
+	assert(h->n_peers == 0 && h->allocations.n == 0);
+	handoff_listener_close(&h->listener);
+	entry_table_deinit(&h->entries);
+	disposal_desk_deinit(&h->disposals);
+	users_deinit(&h->users);
+	if (h->listener.n_handles == 0)
+		release(h);
+	else
+		h->listener.on_closed = release;
+	return NULL;
+}
+
+struct handoff_counters handoff_counters(const struct handoff *h)
+{
+	return (struct handoff_counters){
+		.connections = h->users.connections,
+		.regions = h->users.regions,
+		.region_bytes = h->users.bytes,
+		.requests_total = h->requests_total,
+		.tensor_bytes_handed = h->tensor_bytes_handed,
+	};
+}
+
+void handoff_count_tensor(struct handoff *h, uint64_t bytes)
+{
+	h->tensor_bytes_handed += bytes;
+}
+
+int handoff_find(struct handoff *h, const struct handoff_asker *asker, const char *token,
+	struct region **ret_region)
+{
+	uint8_t bytes[HANDOFF_TOKEN_BYTES];
+	struct entry *e;
+
+	if (entry_parse_token(token, bytes))
+		return -ENOENT;
+	e = entry_find(&h->entries, bytes);
+	if (!e || !(asker->loopback || asker->uid == (int64_t)e->user->uid))
+		return -ENOENT;
+	*ret_region = region_ref(e->region);
+	return 0;
+}

@@ -1,0 +1,40 @@
+/* handoff_private.h: struct handoff, from which everything in src/handoff hangs. */
+#ifndef HANDOFF_HANDOFF_PRIVATE_H
+#define HANDOFF_HANDOFF_PRIVATE_H
+
+#include "base/list.h"
+#include "handoff/allocation.h"
+#include "handoff/disposal.h"
+#include "handoff/entry.h"
+#include "handoff/handoff.h"
+#include "handoff/handoff_listener.h"
+#include "handoff/handoff_message.h"
+#include "handoff/user.h"
+
+#define HANDOFF_ENDING_TEXT "modeld is shutting down"
+
+struct handoff {
+	uv_loop_t *loop;			 /* borrow */
+	const struct handoff_settings *settings; /* borrow */
+	struct dispatch *dispatch;		 /* borrow */
+	const struct handoff_events *events;	 /* borrow */
+	void *data;				 /* borrow: of events */
+	bool draining;
+	bool told_drained;
+
+	struct handoff_listener listener;
+	struct list peers; /* struct peer.node: connected */
+	struct list dirty; /* struct peer.dirty_node: have something to send, or to end */
+	uint32_t n_peers;  /* not freed yet */
+	uint64_t last_peer;
+	struct users users;
+	struct entry_table entries;
+	struct allocation_desk allocations;
+	struct disposal_desk disposals;
+	struct handoff_scratch *scratch; /* own */
+	uint8_t *record;		 /* own: the one that was received */
+	uint64_t requests_total;
+	uint64_t tensor_bytes_handed;
+};
+
+#endif

@@ -1,0 +1,171 @@
+/*
+ * memfd.c: what makes a client's memory safe to share. The seals are the point: what is sealed
+ * SHRINK cannot be pulled away from under a reader, so no access can raise SIGBUS; GROW makes the size
+ * that was checked stay true; SEAL makes the seals final. A file that has F_SEAL_SHRINK is a memfd:
+ * others know no seals, or have F_SEAL_SEAL alone. Files of huge pages are refused all the same: a hole
+ * in them is filled from a pool that may be empty, which is SIGBUS.
+ *
+ * Stateless; memfd_populate() runs on any thread, the rest on the loop's.
+ */
+#include "handoff/memfd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#ifndef MFD_NOEXEC_SEAL /* Linux 6.3 */
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+#ifndef MADV_POPULATE_WRITE /* Linux 5.14 */
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#define SEALS	    (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define WRITE_SEALS (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)
+#define CHUNK_BYTES (UINT64_C(32) << 20) /* between two looks at *stop */
+#define MEMORY_NAME "modeld-region"
+
+static uint64_t page_bytes(void)
+{
+	return (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static int unfit(char *text, size_t cap, const char *why)
+{
+	snprintf(text, cap, "%s", why);
+	return MEMFD_E_UNFIT;
+}
+
+static int check_access(int fd, bool read_only, char *text, size_t cap)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || (flags & O_PATH))
+		return unfit(text, cap, "the descriptor is not open for reading");
+	if ((flags & O_ACCMODE) == O_RDWR || (read_only && (flags & O_ACCMODE) == O_RDONLY))
+		return 0;
+	return unfit(text, cap,
+		read_only ? "the descriptor is not open for reading"
+			  : "the descriptor is not open for reading and writing: register it "
+			    "read_only, or open it so");
+}
+
+static int check_seals(int fd, bool read_only, char *text, size_t cap)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	if (seals < 0)
+		return unfit(text, cap, "the descriptor is not a memfd");
+	if ((seals & SEALS) != SEALS) {
+		snprintf(text, cap,
+			"the memory is not sealed: F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_SEAL are "
+			"needed (0x%x), it has 0x%x",
+			SEALS, (unsigned)seals);
+		return MEMFD_E_UNFIT;
+	}
+	if (!read_only && (seals & WRITE_SEALS))
+		return unfit(
+			text, cap, "the memory is sealed against writing: register it read_only");
+	return 0;
+}
+
+static int check_size(const struct stat *st, uint64_t size, char *text, size_t cap)
+{
+	if (size > 0 && st->st_size > 0 && (uint64_t)st->st_size == size &&
+		size % page_bytes() == 0)
+		return 0;
+	if (size > 0 && (uint64_t)st->st_size == size)
+		snprintf(text, cap,
+			"the memory's size, %" PRIu64 " bytes, is not whole pages of %" PRIu64,
+			size, page_bytes());
+	else
+		snprintf(text, cap, "the memory has %" PRId64 " bytes, not %" PRIu64,
+			(int64_t)st->st_size, size);
+	return MEMFD_E_UNFIT;
+}
+
+int memfd_check(int fd, uint64_t size, bool read_only, struct memfd_identity *ret_identity,
+	char *text, size_t cap)
+{
+	struct statfs fs;
+	struct stat st;
+	int r;
+
+	/* Before anything that a file system of the client's would be asked. */
+	if (fcntl(fd, F_GET_SEALS) < 0 && errno == EINVAL)
+		return unfit(text, cap, "the descriptor is not a memfd");
+	r = check_access(fd, read_only, text, cap);
+	if (!r)
+		r = check_seals(fd, read_only, text, cap);
+	if (!r && (fstat(fd, &st) || !S_ISREG(st.st_mode) || fstatfs(fd, &fs)))
+		r = unfit(text, cap, "the descriptor is not a memfd");
+	if (!r && fs.f_type == HUGETLBFS_MAGIC)
+		r = unfit(text, cap,
+			"memory made with MFD_HUGETLB cannot be shared: a hole in it would be "
+			"fatal to whoever reads it");
+	if (!r)
+		r = check_size(&st, size, text, cap);
+	if (r)
+		return r;
+	*ret_identity = (struct memfd_identity){st.st_dev, st.st_ino};
+	return 0;
+}
+
+int memfd_round(uint64_t size, uint64_t *ret_size)
+{
+	uint64_t page = page_bytes();
+
+	if (size == 0 || size > INT64_MAX - page)
+		return -EOVERFLOW;
+	*ret_size = (size + page - 1) / page * page;
+	return 0;
+}
+
+int memfd_new(uint64_t size, int *ret_fd)
+{
+	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	_cleanup_(close_fd) int fd = memfd_create(MEMORY_NAME, flags | MFD_NOEXEC_SEAL);
+
+	if (fd < 0 && errno == EINVAL) /* a kernel before 6.3 */
+		fd = memfd_create(MEMORY_NAME, flags);
+	if (fd < 0)
+		return -errno;
+	if (fchmod(fd, 0600) || ftruncate(fd, (off_t)size) || fcntl(fd, F_ADD_SEALS, SEALS) < 0)
+		return -errno;
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+static int populate(uint8_t *base, uint64_t size, atomic_bool *stop)
+{
+	(void)madvise(base, size, MADV_HUGEPAGE); /* a wish */
+	for (uint64_t at = 0; at < size;) {
+		uint64_t n = size - at < CHUNK_BYTES ? size - at : CHUNK_BYTES;
+
+		if (atomic_load(stop))
+			return -ECANCELED;
+		if (madvise(base + at, n, MADV_POPULATE_WRITE) && errno != EINTR)
+			return errno == EINVAL ? 0 : -errno; /* a kernel before 5.14 */
+		at += n;
+	}
+	return 0;
+}
+
+int memfd_populate(int fd, uint64_t size, atomic_bool *stop)
+{
+	void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	int r;
+
+	if (base == MAP_FAILED)
+		return -errno;
+	r = populate(base, size, stop);
+	munmap(base, size);
+	return r;
+}

@@ -1,0 +1,60 @@
+/* peer.h: one connected client: records in, answers out, and what it holds. */
+#ifndef HANDOFF_PEER_H
+#define HANDOFF_PEER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/cleanup.h"
+#include "base/list.h"
+#include "handoff/handoff_message.h"
+#include "proto/grpc_status.h"
+
+struct client;
+struct handoff;
+struct user;
+
+struct peer {
+	struct handoff *handoff; /* borrow */
+	struct list node;	 /* in handoff.peers */
+	struct list dirty_node;	 /* in handoff.dirty */
+	uint64_t id;		 /* of handoff's peers, never reused */
+	int fd;			 /* own; -1: closed */
+	uv_poll_t poll;
+	struct user *user;     /* connected */
+	struct client *client; /* ref: of its requests */
+	uint32_t uid;
+	int pid;
+	bool ended;   /* nothing is read any more; closed by the next flush */
+	bool blocked; /* does not read: watched for writing */
+
+	struct list entries; /* struct entry.peer_node: registered */
+	uint64_t last_number;
+	struct list allocations; /* struct allocation.peer_node */
+	struct list inferences;	 /* struct inference.node: in flight */
+	uint32_t n_inferences;
+
+	struct list answers; /* to be sent, in order */
+	uint64_t answer_bytes;
+};
+
+/* fd is the callee's, also when this fails. USER_E_LIMIT, -ENOMEM, -errno */
+_must_use_ int peer_open(struct handoff *h, int fd);
+/* Give everything back; harmless when closed. The struct lives until the loop's next turn. */
+void peer_close(struct peer *p);
+/* Send what is queued; close it when it is to end. From handoff_flush() only. */
+void peer_flush(struct peer *p);
+
+/* Queue an answer for peer_flush(); fd (own, -1: none) travels with it. */
+void peer_answer(struct peer *p, const struct handoff_message *m, int fd);
+/* The same for an error. */
+void peer_refuse(struct peer *p, uint64_t seq, enum grpc_status code, const char *format, ...)
+	_printf_(4, 5);
+
+/* What the peer wants (serve.c). fds: those that came along, each to be closed by the caller unless
+ * it was taken (-1 then). */
+void peer_serve(struct peer *p, const struct handoff_message *m, int *fds, size_t n_fds);
+
+#endif

@@ -1,0 +1,185 @@
+/*
+ * serve.c: what a client may ask, and what it gets. A request that cannot be fulfilled is answered by an
+ * error which says what and which limit; it never costs the connection. Daemon process, loop thread.
+ */
+#include <inttypes.h>
+
+#include "base/err.h"
+#include "handoff/handoff_private.h"
+#include "handoff/inference.h"
+#include "handoff/peer.h"
+
+#define TEXT_MAX 512u
+
+static void answer_limits(struct peer *p, uint64_t seq)
+{
+	const struct handoff *h = p->handoff;
+	const struct handoff_settings *s = h->settings;
+
+	peer_answer(p,
+		&(struct handoff_message){.seq = seq,
+			.type = HANDOFF_LIMITS,
+			.limits = {.total_bytes = s->shm_total_bytes,
+				.total_used_bytes = h->users.bytes,
+				.user_bytes = s->user_bytes,
+				.user_used_bytes = p->user->bytes,
+				.user_regions = s->user_regions,
+				.user_used_regions = p->user->regions,
+				.max_requests = s->max_requests,
+				.busy_poll_us = s->busy_poll_us}},
+		-1);
+}
+
+static bool refused_ending(struct peer *p, uint64_t seq)
+{
+	if (!p->handoff->draining)
+		return false;
+	peer_refuse(p, seq, GRPC_UNAVAILABLE, "%s", HANDOFF_ENDING_TEXT);
+	return true;
+}
+
+/* One descriptor more than one memory would be two charges, and two regions that overlap unseen. */
+static bool known(const struct peer *p, const struct memfd_identity *identity)
+{
+	list_for_each (&p->entries, node) {
+		const struct entry *e = list_entry(node, struct entry, peer_node);
+
+		if (e->identity.device == identity->device && e->identity.inode == identity->inode)
+			return true;
+	}
+	return false;
+}
+
+/* Each check of the memory, then the charge. */
+static bool enroll(
+	struct peer *p, const struct handoff_message *m, int fd, struct entry_options *ret_options)
+{
+	uint64_t size = m->enroll.size;
+	struct memfd_identity identity;
+	char text[TEXT_MAX];
+
+	if (memfd_check(fd, size, m->enroll.read_only, &identity, text, sizeof(text))) {
+		peer_refuse(p, m->seq, GRPC_INVALID_ARGUMENT, "%s", text);
+		return false;
+	}
+	if (known(p, &identity)) {
+		peer_refuse(p, m->seq, GRPC_ALREADY_EXISTS,
+			"this memory is registered on this connection already");
+		return false;
+	}
+	if (user_charge(p->user, size, text, sizeof(text))) {
+		peer_refuse(p, m->seq, GRPC_RESOURCE_EXHAUSTED, "%s", text);
+		return false;
+	}
+	*ret_options = (struct entry_options){
+		.fd = -1,
+		.size = size,
+		.writable = !m->enroll.read_only,
+		.identity = identity,
+		.user = p->user,
+	};
+	return true;
+}
+
+static void serve_register(struct peer *p, const struct handoff_message *m, int *fds, size_t n_fds)
+{
+	struct handoff *h = p->handoff;
+	struct entry_options options;
+	struct entry *e;
+	int r;
+
+	if (refused_ending(p, m->seq))
+		return;
+	if (n_fds != 1) {
+		peer_refuse(p, m->seq, GRPC_INVALID_ARGUMENT,
+			"exactly one descriptor travels with Register, not %zu", n_fds);
+		return;
+	}
+	if (!enroll(p, m, fds[0], &options))
+		return;
+	options.fd = steal_fd(&fds[0]);
+	r = entry_new(&e, &h->entries, h->dispatch, p, &options);
+	if (r) {
+		peer_refuse(p, m->seq, GRPC_RESOURCE_EXHAUSTED, "the region cannot be kept: %s",
+			err_str(r));
+		return;
+	}
+	peer_answer(p,
+		&(struct handoff_message){.seq = m->seq,
+			.type = HANDOFF_REGISTERED,
+			.registered = {e->token, e->number, e->bytes}},
+		-1);
+}
+
+static void serve_allocate(struct peer *p, const struct handoff_message *m)
+{
+	char text[TEXT_MAX];
+	uint64_t size;
+	int r;
+
+	if (refused_ending(p, m->seq))
+		return;
+	if (memfd_round(m->allocate_size, &size)) {
+		peer_refuse(p, m->seq, GRPC_INVALID_ARGUMENT,
+			"a region cannot have %" PRIu64 " bytes", m->allocate_size);
+		return;
+	}
+	if (user_charge(p->user, size, text, sizeof(text))) {
+		peer_refuse(p, m->seq, GRPC_RESOURCE_EXHAUSTED, "%s", text);
+		return;
+	}
+	r = allocation_start(p, m->seq, size);
+	if (r)
+		peer_refuse(p, m->seq, GRPC_RESOURCE_EXHAUSTED,
+			"a region of %" PRIu64 " bytes cannot be made: %s", size, err_str(r));
+}
+
+static void serve_unregister(struct peer *p, const struct handoff_message *m)
+{
+	struct entry *e = NULL;
+
+	if (m->unregister.n_token == HANDOFF_TOKEN_BYTES)
+		e = entry_find(&p->handoff->entries, m->unregister.token);
+	if (!e || e->peer != p) {
+		peer_refuse(p, m->seq, GRPC_NOT_FOUND,
+			"no region with this token is registered on this connection");
+		return;
+	}
+	entry_unregister(e);
+	peer_answer(p, &(struct handoff_message){.seq = m->seq, .type = HANDOFF_UNREGISTERED}, -1);
+}
+
+static void serve_infer(struct peer *p, const struct handoff_message *m)
+{
+	if (!refused_ending(p, m->seq))
+		inference_begin(p, m->seq, &m->infer);
+}
+
+void peer_serve(struct peer *p, const struct handoff_message *m, int *fds, size_t n_fds)
+{
+	if (n_fds > 0 && m->type != HANDOFF_REGISTER) {
+		peer_refuse(p, m->seq, GRPC_INVALID_ARGUMENT,
+			"%zu descriptors came with a message that takes none", n_fds);
+		return;
+	}
+	switch (m->type) {
+	case HANDOFF_GET_LIMITS:
+		answer_limits(p, m->seq);
+		break;
+	case HANDOFF_REGISTER:
+		serve_register(p, m, fds, n_fds);
+		break;
+	case HANDOFF_ALLOCATE:
+		serve_allocate(p, m);
+		break;
+	case HANDOFF_UNREGISTER:
+		serve_unregister(p, m);
+		break;
+	case HANDOFF_INFER:
+		serve_infer(p, m);
+		break;
+	default: /* handoff_unpack() lets nothing else through */
+		inference_cancel(p, m->seq, m->cancel_of);
+		break;
+	}
+}

@@ -1,0 +1,207 @@
+/*
+ * main.c: the daemon's command line. Daemon process.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "config.h"
+#include "repository.h"
+#include "server.h"
+
+#define SETS_MAX 256
+
+static const char usage[] =
+	"usage: modeld --config FILE [--set section.key=value]... [--check]\n"
+	"\n"
+	"Serves the models of a repository over gRPC, from worker processes.\n"
+	"\n"
+	"  -c, --config FILE            configuration; every key is explained in conf/modeld.conf\n"
+	"  -s, --set section.key=value  override one key, e.g. --set server.listen=127.0.0.1:6000\n"
+	"      --check                  validate, print the effective configuration, and exit\n"
+	"  -V, --version                print the version\n"
+	"  -h, --help                   print this\n"
+	"\n"
+	"SIGTERM or SIGINT finishes calls in flight and exits 0; a second one ends at once.\n"
+	"Exit status: 64 usage, 70 internal, 71 system (socket in use, no memory), 78 "
+	"configuration.\n";
+
+struct options {
+	const char *config;
+	const char *sets[SETS_MAX];
+	size_t n_sets;
+	bool check;
+};
+
+static int usage_error(const char *what)
+{
+	fprintf(stderr, "modeld: %s\nTry 'modeld --help'.\n", what);
+	return SERVER_EXIT_USAGE;
+}
+
+/* 0 to go on, -1 when done with success, else an exit code. */
+static int parse_options(int argc, char **argv, struct options *o)
+{
+	static const struct option longs[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"set", required_argument, NULL, 's'},
+		{"check", no_argument, NULL, 'C'},
+		{"version", no_argument, NULL, 'V'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:s:Vh", longs, NULL)) != -1) {
+		if (c == 'c')
+			o->config = optarg;
+		else if (c == 's' && o->n_sets < SETS_MAX)
+			o->sets[o->n_sets++] = optarg;
+		else if (c == 'C')
+			o->check = true;
+		else if (c == 'V')
+			return puts("modeld " MODELD_VERSION) < 0 ? SERVER_EXIT_OS : -1;
+		else if (c == 'h')
+			return fputs(usage, stdout) < 0 ? SERVER_EXIT_OS : -1;
+		else if (c == 's')
+			return usage_error("too many --set");
+		else
+			return usage_error("see the message above");
+	}
+	if (optind < argc)
+		return usage_error("there are no arguments besides options");
+	if (!o->config)
+		return usage_error("--config FILE is needed");
+	return 0;
+}
+
+static int config_failed(int r, const char *text)
+{
+	log_error("bad configuration", "%s", r == CONFIG_E_INVALID ? text : err_str(r));
+	return SERVER_EXIT_CONFIG;
+}
+
+static int load(struct config *c, const struct options *o, struct repository **ret_repository)
+{
+	char text[1024];
+	int r = config_load_file(c, o->config, text, sizeof(text));
+
+	for (size_t i = 0; !r && i < o->n_sets; i++)
+		r = config_set(c, o->sets[i], text, sizeof(text));
+	if (!r)
+		r = config_finish(c, text, sizeof(text));
+	if (!r)
+		r = repository_new(ret_repository, c, text, sizeof(text));
+	return r ? config_failed(r, text) : 0;
+}
+
+/* Each connection, worker and region takes descriptors: take what the hard limit gives. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		log_warning("cannot raise the descriptor limit", "error=%s", err_str(-errno));
+}
+
+/* Does a Unix socket go there? */
+static bool needs_runtime_dir(const struct config *c)
+{
+	size_t n = strlen(c->runtime_dir);
+
+	for (size_t i = 0; c->frontend.listen[i]; i++) {
+		const char *address = c->frontend.listen[i];
+
+		if (!strncmp(address, "unix:", 5) && !strncmp(address + 5, c->runtime_dir, n) &&
+			address[5 + n] == '/')
+			return true;
+	}
+	return c->handoff.socket && !strncmp(c->handoff.socket, c->runtime_dir, n) &&
+	       c->handoff.socket[n] == '/';
+}
+
+/* The one directory that the daemon makes; nobody else may write into it. */
+static int make_runtime_dir(const char *path)
+{
+	if (!mkdir(path, 0755) || errno == EEXIST)
+		return 0;
+	log_error("cannot make the runtime directory", "path=%s error=%s", path, err_str(-errno));
+	return SERVER_EXIT_OS;
+}
+
+/* As comments: what --check prints is a configuration file. */
+static void print_models(const struct repository *repository)
+{
+	size_t n;
+	const struct model_settings *models = repository_models(repository, &n);
+
+	printf("\n; %zu model%s:\n", n, n == 1 ? "" : "s");
+	for (size_t i = 0; i < n; i++)
+		printf("; %s: version %s, backend %s, devices %s, %s\n", models[i].name,
+			models[i].version, models[i].backend,
+			models[i].devices ? models[i].devices : "all", models[i].path);
+}
+
+/* What is left to do is short: a signal that comes now must not replace the exit status. */
+static void block_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static int serve(const struct config *c, const struct repository *repository)
+{
+	_cleanup_(server_freep) struct server *s = NULL;
+	int r;
+
+	signal(SIGPIPE, SIG_IGN);
+	raise_descriptor_limit();
+	r = needs_runtime_dir(c) ? make_runtime_dir(c->runtime_dir) : 0;
+	if (r)
+		return r;
+	log_info("modeld " MODELD_VERSION, "pid=%d repository=%s", getpid(), c->model_repository);
+	r = server_new(&s, c, repository);
+	if (!r)
+		r = server_run(s);
+	block_signals();
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	_cleanup_(config_release) struct config config = {0};
+	_cleanup_(repository_freep) struct repository *repository = NULL;
+	struct options o = {0};
+	int r = parse_options(argc, argv, &o);
+
+	if (r)
+		return r < 0 ? SERVER_EXIT_OK : r;
+	log_init(NULL, LOG_LEVEL_INFO);
+	if (config_init(&config))
+		return config_failed(-ENOMEM, "");
+	r = load(&config, &o, &repository);
+	if (r)
+		return r;
+	log_init(NULL, config.log_level);
+	if (o.check) {
+		config_print(&config, stdout);
+		print_models(repository);
+		return fflush(stdout) ? SERVER_EXIT_OS : SERVER_EXIT_OK;
+	}
+	return serve(&config, repository);
+}

@@ -1,0 +1,262 @@
+/*
+ * model_conf.c: one model's model.conf into its settings. Daemon process, before the loop starts.
+ */
+#include "model_conf.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf_file.h"
+
+#define DAY_MS UINT64_C(86400000)
+
+enum key_type {
+	KEY_BACKEND,
+	KEY_VERSION,
+	KEY_DEVICES,
+	KEY_U32,
+	KEY_U64,
+	KEY_BOOL,
+};
+
+struct model_key {
+	const char *name;
+	enum key_type type;
+	size_t offset; /* of the field in struct model_settings */
+	uint64_t min;
+	uint64_t max;
+};
+
+#define AT(field) offsetof(struct model_settings, field)
+
+static const struct model_key keys[] = {
+	{"backend", KEY_BACKEND, AT(backend), 0, 0},
+	{"version", KEY_VERSION, AT(version), 0, 0},
+	{"devices", KEY_DEVICES, AT(devices), 0, 0},
+	{"max_batch_size", KEY_U32, AT(max_batch_size), 0, 65536},
+	{"max_queue_delay_us", KEY_U64, AT(max_queue_delay_us), 0, 10000000},
+	{"max_queue_size", KEY_U32, AT(max_queue_size), 1, 1000000},
+	{"run_timeout_ms", KEY_U64, AT(run_timeout_ms), 1, DAY_MS},
+	{"stateful", KEY_BOOL, AT(stateful), 0, 0},
+};
+
+#define N_KEYS (sizeof(keys) / sizeof(keys[0]))
+
+struct parser {
+	struct model_settings *model; /* borrow */
+	const struct conf_line *line; /* borrow: the current one */
+	bool seen[N_KEYS];
+	char *text; /* borrow */
+	size_t cap;
+	int error;
+};
+
+void model_conf_release(struct model_settings *m)
+{
+	for (size_t i = 0; i < m->n_parameters; i++) {
+		free((void *)m->parameters[i].key);
+		free((void *)m->parameters[i].value);
+	}
+	free((void *)m->parameters);
+	free((void *)m->name);
+	free((void *)m->version);
+	free((void *)m->path);
+	free((void *)m->backend);
+	free((void *)m->devices);
+	memset(m, 0, sizeof(*m));
+}
+
+int model_conf_replace(const char **field, const char *value)
+{
+	char *copy = strdup(value);
+
+	if (!copy)
+		return -ENOMEM;
+	free((void *)*field);
+	*field = copy;
+	return 0;
+}
+
+static int invalid(struct parser *p, const char *what)
+{
+	const struct conf_line *l = p->line;
+
+	snprintf(p->text, p->cap, "%s: [%s] %s: %s", l->where, l->section, l->key, what);
+	return CONFIG_E_INVALID;
+}
+
+static bool parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret_n)
+{
+	char *end;
+	unsigned long long n;
+
+	if (!isdigit((unsigned char)*text))
+		return false;
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	if (errno || *end || n < min || n > max)
+		return false;
+	*ret_n = n;
+	return true;
+}
+
+bool model_conf_version(const char *text, uint64_t *ret_version)
+{
+	return *text != '0' && parse_u64(text, 1, INT64_MAX, ret_version);
+}
+
+static int set_number(struct parser *p, const struct model_key *key)
+{
+	void *field = (char *)p->model + key->offset;
+	char what[128];
+	uint64_t n;
+
+	if (!parse_u64(p->line->value, key->min, key->max, &n)) {
+		snprintf(what, sizeof(what), "'%.32s' is no whole number from %llu to %llu",
+			p->line->value, (unsigned long long)key->min, (unsigned long long)key->max);
+		return invalid(p, what);
+	}
+	if (key->type == KEY_U32)
+		*(uint32_t *)field = (uint32_t)n;
+	else
+		*(uint64_t *)field = n;
+	return 0;
+}
+
+static int set_bool(struct parser *p, const struct model_key *key)
+{
+	const char *value = p->line->value;
+	bool yes = !strcmp(value, "yes") || !strcmp(value, "true") || !strcmp(value, "1");
+
+	if (!yes && strcmp(value, "no") && strcmp(value, "false") && strcmp(value, "0"))
+		return invalid(p, "is neither yes nor no");
+	*(bool *)((char *)p->model + key->offset) = yes;
+	return 0;
+}
+
+static int set_backend(struct parser *p)
+{
+	const char *value = p->line->value;
+
+	if (!*value || strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789_-") != strlen(value))
+		return invalid(p, "a backend's name has only a-z, 0-9, _ and -");
+	return model_conf_replace(&p->model->backend, value);
+}
+
+static int set_version(struct parser *p)
+{
+	uint64_t version;
+
+	if (!model_conf_version(p->line->value, &version))
+		return invalid(p, "a version is a whole number from 1, without leading zeros");
+	return model_conf_replace(&p->model->version, p->line->value);
+}
+
+/* Kept without spaces. Whether there are such devices is for the repository to say. */
+static int set_devices(struct parser *p)
+{
+	_cleanup_(freep) char *copy = strdup(p->line->value);
+	char *out = copy;
+
+	if (!copy)
+		return -ENOMEM;
+	for (const char *at = copy; *at; at++) {
+		if (!isspace((unsigned char)*at))
+			*out++ = *at;
+	}
+	*out = 0;
+	if (!*copy || *copy == ',' || out[-1] == ',' || strstr(copy, ",,"))
+		return invalid(p, "needs names of devices separated by commas, none empty");
+	return model_conf_replace(&p->model->devices, copy);
+}
+
+static int set_key(struct parser *p)
+{
+	for (size_t i = 0; i < N_KEYS; i++) {
+		if (strcmp(keys[i].name, p->line->key))
+			continue;
+		if (p->seen[i])
+			return invalid(p, "is set twice");
+		p->seen[i] = true;
+		switch (keys[i].type) {
+		case KEY_BACKEND:
+			return set_backend(p);
+		case KEY_VERSION:
+			return set_version(p);
+		case KEY_DEVICES:
+			return set_devices(p);
+		case KEY_BOOL:
+			return set_bool(p, &keys[i]);
+		case KEY_U32:
+		case KEY_U64:
+			return set_number(p, &keys[i]);
+		}
+	}
+	return invalid(p, "unknown key");
+}
+
+static int add_parameter(struct parser *p)
+{
+	struct model_settings *m = p->model;
+	_cleanup_(freep) char *key = strdup(p->line->key);
+	_cleanup_(freep) char *value = strdup(p->line->value);
+	struct wire_pair *all;
+
+	if (!key || !value)
+		return -ENOMEM;
+	for (size_t i = 0; i < m->n_parameters; i++) {
+		if (!strcmp(m->parameters[i].key, key))
+			return invalid(p, "is set twice");
+	}
+	if (m->n_parameters == WIRE_PAIRS_MAX)
+		return invalid(p, "too many parameters: at most 64 are allowed");
+	all = realloc((void *)m->parameters, (m->n_parameters + 1) * sizeof(*all));
+	if (!all)
+		return -ENOMEM;
+	m->parameters = all;
+	all[m->n_parameters++] =
+		(struct wire_pair){.key = steal_ptr(key), .value = steal_ptr(value)};
+	return 0;
+}
+
+static int set_line(struct parser *p)
+{
+	bool parameter = !strcmp(p->line->section, "parameters");
+
+	if (!parameter && strcmp(p->line->section, "model"))
+		return invalid(p, "unknown section");
+	if (p->line->continued)
+		return invalid(p, "a value may not go on in an indented line");
+	return parameter ? add_parameter(p) : set_key(p);
+}
+
+static bool on_key(void *data, const struct conf_line *line)
+{
+	struct parser *p = data;
+
+	p->line = line;
+	p->error = set_line(p);
+	return !p->error;
+}
+
+int model_conf_read(const char *file, struct model_settings *m, char *text, size_t cap)
+{
+	struct parser p = {.model = m, .text = text, .cap = cap};
+	FILE *in = fopen(file, "re");
+	int e;
+
+	if (!in && errno == ENOENT)
+		return 0;
+	if (!in) {
+		snprintf(text, cap, "%s: cannot be opened: %s", file, strerror(errno));
+		return CONFIG_E_INVALID;
+	}
+	e = conf_file_read(in, file, on_key, &p, text, cap);
+	fclose(in);
+	if (e == CONF_FILE_E_STOPPED)
+		return p.error;
+	return e ? CONFIG_E_INVALID : 0;
+}

@@ -1,0 +1,11 @@
+/* notify.h: the readiness protocol of a service manager (sd_notify(3), NOTES), without libsystemd. */
+#ifndef NOTIFY_H
+#define NOTIFY_H
+
+/*
+ * Send `state` ("READY=1", "STOPPING=1\nSTATUS=...") to $NOTIFY_SOCKET. Without one, nothing
+ * happens. Returns -errno where sending failed: worth a log line, never fatal.
+ */
+int notify_send(const char *state);
+
+#endif

@@ -1,0 +1,131 @@
+/*
+ * breaker.c: counts the crashes of one model on one device. Knows no workers: who tries is but an
+ * address to compare. Daemon process, loop thread.
+ */
+#include "pool/breaker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+
+int breaker_init(struct breaker *b, uint32_t limit, uint64_t window_ns, uint64_t cooldown_ns)
+{
+	assert(limit > 0);
+	*b = (struct breaker){.limit = limit, .window_ns = window_ns, .cooldown_ns = cooldown_ns};
+	b->times = calloc(limit, sizeof(*b->times));
+	return b->times ? 0 : -ENOMEM;
+}
+
+void breaker_deinit(struct breaker *b)
+{
+	free(b->times);
+	b->times = NULL;
+}
+
+bool breaker_admits(const struct breaker *b, const void *who)
+{
+	if (b->state == BREAKER_TRIAL)
+		return !b->trial || b->trial == who;
+	return b->state == BREAKER_CLOSED;
+}
+
+void breaker_try(struct breaker *b, const void *who)
+{
+	assert(breaker_admits(b, who));
+	if (b->state == BREAKER_TRIAL)
+		b->trial = who;
+}
+
+void breaker_leave(struct breaker *b, const void *who)
+{
+	if (b->trial == who)
+		b->trial = NULL;
+}
+
+static void forget(struct breaker *b)
+{
+	b->n_times = 0;
+	b->next = 0;
+	b->crashes = 0;
+	b->good = 0;
+	b->trial = NULL;
+}
+
+/* Remember a crash. Returns whether there were `limit` within the window. */
+static bool record(struct breaker *b, uint64_t now_ns)
+{
+	uint64_t oldest;
+
+	if (b->crashes > 0 && now_ns - b->last_ns > b->window_ns)
+		b->crashes = 0;
+	if (b->crashes++ == 0)
+		b->first_ns = now_ns;
+	b->last_ns = now_ns;
+	b->times[b->next] = now_ns;
+	b->next = (b->next + 1) % b->limit;
+	if (b->n_times < b->limit)
+		b->n_times++;
+	oldest = b->times[b->n_times < b->limit ? 0 : b->next];
+	return b->n_times == b->limit && now_ns - oldest <= b->window_ns;
+}
+
+bool breaker_crash(struct breaker *b, uint64_t now_ns)
+{
+	bool many = record(b, now_ns);
+
+	b->good = 0;
+	if (b->state == BREAKER_OPEN)
+		return false; /* a worker that still held it; the cool-down is not extended */
+	if (!many && b->state != BREAKER_TRIAL)
+		return false;
+	b->state = BREAKER_OPEN;
+	b->trial = NULL;
+	b->until_ns = clock_add(now_ns, b->cooldown_ns);
+	return true;
+}
+
+bool breaker_success(struct breaker *b)
+{
+	if (b->state == BREAKER_CLOSED && b->crashes > 0 && ++b->good >= BREAKER_GOOD_BATCHES)
+		forget(b);
+	if (b->state != BREAKER_TRIAL)
+		return false;
+	b->state = BREAKER_CLOSED;
+	forget(b);
+	return true;
+}
+
+bool breaker_tick(struct breaker *b, uint64_t now_ns)
+{
+	if (b->state != BREAKER_OPEN || now_ns < b->until_ns)
+		return false;
+	b->state = BREAKER_TRIAL;
+	b->trial = NULL;
+	return true;
+}
+
+uint64_t breaker_deadline(const struct breaker *b)
+{
+	return b->state == BREAKER_OPEN ? b->until_ns : CLOCK_NO_DEADLINE;
+}
+
+static uint64_t seconds_up(uint64_t ns)
+{
+	return ns / NS_PER_S + (ns % NS_PER_S > 0);
+}
+
+const char *breaker_format(
+	const struct breaker *b, const char *device, uint64_t now_ns, char *out, size_t cap)
+{
+	uint64_t left = b->until_ns > now_ns ? b->until_ns - now_ns : 0;
+	uint64_t span = b->last_ns - b->first_ns;
+
+	snprintf(out, cap,
+		"circuit breaker open on %s: %" PRIu32 " crashes in %" PRIu64
+		" s; next try in %" PRIu64 " s",
+		device, b->crashes, seconds_up(span), seconds_up(left));
+	return out;
+}

@@ -1,0 +1,258 @@
+/*
+ * flight.c: what a batch asked for, so that nothing of the answer is believed that was not asked
+ * for: number of results, which outputs, their dtype, shape and size, and where they lie.
+ *
+ * Daemon process, loop thread.
+ */
+#include "pool/flight.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "pool/declaration.h"
+
+_Static_assert(WIRE_TENSORS_MAX <= 64, "flight_item.wanted has a bit for each output");
+
+void flight_deinit(struct flight *f)
+{
+	free(f->items);
+	free(f->targets);
+	free(f->regions);
+	free(f->results);
+	free(f->outputs);
+}
+
+/* Make room for n elements of `size` bytes; the content is not kept. */
+static int grow(void *array, size_t *cap, size_t n, size_t size)
+{
+	void **a = array;
+	void *bigger;
+
+	if (n <= *cap)
+		return 0;
+	bigger = malloc(n * size);
+	if (!bigger)
+		return -ENOMEM;
+	free(*a);
+	*a = bigger;
+	*cap = n;
+	return 0;
+}
+
+static bool is_region(const struct span *span)
+{
+	return span->arena & WIRE_REGION_BIT;
+}
+
+static size_t count_regions(const struct wire_item *item)
+{
+	size_t n = item->n_targets;
+
+	for (size_t i = 0; i < item->n_inputs; i++)
+		n += is_region(&item->inputs[i].span);
+	return n;
+}
+
+static size_t count_wanted(const struct wire_item *item, const struct wire_loaded *declared)
+{
+	return item->n_outputs > 0 ? item->n_outputs : declared->n_outputs;
+}
+
+static int make_room(struct flight *f, const struct wire_loaded *declared,
+	const struct wire_item *items, size_t n_items)
+{
+	size_t n_targets = 0;
+	size_t n_regions = 0;
+	size_t n_wanted = 0;
+	int r;
+
+	for (size_t i = 0; i < n_items; i++) {
+		n_targets += items[i].n_targets;
+		n_regions += count_regions(&items[i]);
+		n_wanted += count_wanted(&items[i], declared);
+	}
+	r = grow(&f->items, &f->cap_items, n_items, sizeof(*f->items));
+	if (!r)
+		r = grow(&f->results, &f->cap_results, n_items, sizeof(*f->results));
+	if (!r)
+		r = grow(&f->targets, &f->cap_targets, n_targets, sizeof(*f->targets));
+	if (!r)
+		r = grow(&f->regions, &f->cap_regions, n_regions, sizeof(struct pool_region *));
+	if (!r)
+		r = grow(&f->outputs, &f->cap_outputs, n_wanted, sizeof(*f->outputs));
+	return r;
+}
+
+static void add_region(struct flight *f, struct region_table *regions, uint64_t id)
+{
+	struct pool_region *region = region_find(regions, id);
+
+	assert(region);
+	f->regions[f->n_regions++] = region;
+}
+
+static uint64_t wanted_bits(const struct wire_item *item, const struct wire_loaded *declared)
+{
+	uint64_t bits = 0;
+
+	if (item->n_outputs == 0 && declared->n_outputs > 0)
+		return UINT64_MAX >> (64 - declared->n_outputs);
+	for (size_t i = 0; i < item->n_outputs; i++) {
+		assert(item->outputs[i] < declared->n_outputs);
+		bits |= UINT64_C(1) << item->outputs[i];
+	}
+	return bits;
+}
+
+static void add_item(struct flight *f, struct region_table *regions,
+	const struct wire_loaded *declared, const struct wire_item *item)
+{
+	struct flight_item *to = &f->items[f->n_items++];
+
+	*to = (struct flight_item){
+		.wanted = wanted_bits(item, declared),
+		.n_wanted = (uint32_t)count_wanted(item, declared),
+		.n_targets = (uint32_t)item->n_targets,
+		.first_target = f->n_targets,
+	};
+	for (size_t i = 0; i < item->n_inputs; i++) {
+		if (is_region(&item->inputs[i].span))
+			add_region(f, regions, item->inputs[i].span.arena);
+	}
+	for (size_t i = 0; i < item->n_targets; i++) {
+		f->targets[f->n_targets++] = item->targets[i];
+		add_region(f, regions, item->targets[i].span.arena);
+	}
+}
+
+int flight_prepare(struct flight *f, struct region_table *regions,
+	const struct wire_loaded *declared, const struct wire_item *items, size_t n_items)
+{
+	int r = make_room(f, declared, items, n_items);
+
+	if (r)
+		return r;
+	f->n_items = f->n_targets = f->n_regions = 0;
+	for (size_t i = 0; i < n_items; i++)
+		add_item(f, regions, declared, &items[i]);
+	return 0;
+}
+
+void flight_begin(struct flight *f)
+{
+	for (size_t i = 0; i < f->n_regions; i++)
+		region_hold(f->regions[i]);
+}
+
+void flight_end(struct flight *f)
+{
+	for (size_t i = 0; i < f->n_regions; i++)
+		region_let_go(f->regions[i]);
+	f->n_regions = 0;
+}
+
+/* --- The answer ------------------------------------------------------------------------------ */
+
+static const struct wire_target *find_target(
+	const struct flight *f, const struct flight_item *item, uint32_t output)
+{
+	for (uint32_t i = 0; i < item->n_targets; i++) {
+		const struct wire_target *t = &f->targets[item->first_target + i];
+
+		if (t->output == output)
+			return t;
+	}
+	return NULL;
+}
+
+/* Text that is in the data (DTYPE_BYTES) has no size that follows from the shape. */
+static bool size_fits(const struct wire_tensor *t)
+{
+	uint64_t bytes;
+
+	if (t->dtype == DTYPE_BYTES)
+		return !shape_elements(t->dims, t->rank, &bytes);
+	return !shape_bytes(t->dtype, t->dims, t->rank, &bytes) && bytes == t->span.length;
+}
+
+static bool at_target(const struct span *span, const struct span *target)
+{
+	return span->arena == target->arena && span->offset == target->offset &&
+	       span->length <= target->length;
+}
+
+/* NULL: fine. Fills *to. */
+static const char *check_output(const struct flight *f, const struct flight_item *item,
+	const struct wire_loaded *declared, const struct output *arena, const struct wire_tensor *t,
+	struct pool_output *to)
+{
+	const struct wire_target *target;
+
+	if (t->index >= declared->n_outputs)
+		return "an output index out of range";
+	if (!declaration_admits(&declared->outputs[t->index], t))
+		return "an output whose dtype or shape is not as declared";
+	if (!size_fits(t))
+		return "an output whose size does not fit its shape";
+	*to = (struct pool_output){.index = t->index, .dtype = t->dtype, .rank = t->rank};
+	for (uint32_t i = 0; i < t->rank; i++)
+		to->dims[i] = t->dims[i];
+	to->length = t->span.length;
+	target = find_target(f, item, t->index);
+	if (target)
+		return at_target(&t->span, &target->span) ? NULL
+							  : "an output that is not at its target";
+	to->data = output_data(arena, &t->span);
+	return to->data ? NULL : "an output that is not inside the output arena";
+}
+
+/* NULL: fine. Outputs go to f->outputs from `at` on. */
+static const char *check_result(const struct flight *f, const struct flight_item *item,
+	const struct wire_loaded *declared, const struct output *arena,
+	const struct wire_result *result, struct pool_output *at)
+{
+	uint64_t missing = item->wanted;
+
+	if (result->n_outputs != (result->code == 0 ? item->n_wanted : 0))
+		return "a wrong number of outputs";
+	for (size_t i = 0; i < result->n_outputs; i++) {
+		const struct wire_tensor *t = &result->outputs[i];
+		const char *why = check_output(f, item, declared, arena, t, &at[i]);
+
+		if (why)
+			return why;
+		if (!(missing & (UINT64_C(1) << t->index)))
+			return "an output that is not wanted, or twice";
+		missing &= ~(UINT64_C(1) << t->index);
+	}
+	return NULL;
+}
+
+int flight_check(struct flight *f, const struct wire_loaded *declared, const struct output *output,
+	const struct wire_done *done, const char **ret_why)
+{
+	struct pool_output *at = f->outputs;
+	const char *why = done->n_results == f->n_items ? NULL : "a wrong number of results";
+
+	for (size_t i = 0; !why && i < f->n_items; i++) {
+		const struct wire_result *result = &done->results[i];
+
+		why = check_result(f, &f->items[i], declared, output, result, at);
+		f->results[i] = (struct pool_result){
+			.code = result->code,
+			.message = result->message,
+			.outputs = at,
+			.n_outputs = result->n_outputs,
+		};
+		at += result->n_outputs;
+		for (size_t k = 0; !why && k < result->n_outputs; k++) {
+			if (f->results[i].outputs[k].data)
+				output_lease_fill(f->lease, f->results[i].outputs[k].length);
+		}
+	}
+	if (!why)
+		return 0;
+	*ret_why = why;
+	return -EPROTO;
+}

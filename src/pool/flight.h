@@ -1,0 +1,62 @@
+/* flight.h: one batch in flight: what was asked for, and the check of what came back. */
+#ifndef POOL_FLIGHT_H
+#define POOL_FLIGHT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "base/list.h"
+#include "pool/output.h"
+#include "pool/region.h"
+
+struct flight_item {
+	uint64_t wanted; /* a bit an output */
+	uint32_t n_wanted;
+	uint32_t n_targets;
+	size_t first_target; /* in flight.targets */
+};
+
+/* Reused: arrays grow to the largest batch seen, so that a steady load allocates nothing. */
+struct flight {
+	struct list node; /* in worker.spare or .in_flight */
+	uint64_t id;	  /* of the batch */
+	uint32_t model;
+	void *tag;		    /* borrow: the caller's */
+	bool behind_load;	    /* sent while a model was being loaded */
+	struct output_lease *lease; /* ref */
+	size_t n_items;
+	size_t n_targets;
+	size_t n_regions;
+	struct flight_item *items;    /* own, as the arrays below */
+	struct wire_target *targets;  /* of all items */
+	struct pool_region **regions; /* held: one entry for each time it is named */
+	struct pool_result *results;  /* one an item */
+	struct pool_output *outputs;  /* room for all that is wanted */
+	size_t cap_items;
+	size_t cap_targets;
+	size_t cap_regions;
+	size_t cap_results;
+	size_t cap_outputs;
+};
+
+void flight_deinit(struct flight *f);
+/*
+ * Note what items ask of a model declared so. Regions are looked up (asserted) but not held yet.
+ * -ENOMEM
+ */
+_must_use_ int flight_prepare(struct flight *f, struct region_table *regions,
+	const struct wire_loaded *declared, const struct wire_item *items, size_t n_items);
+/* It was sent: hold its regions. */
+void flight_begin(struct flight *f);
+/* It is over: let go of its regions. */
+void flight_end(struct flight *f);
+/*
+ * Check an answer and fill f->results and f->outputs from it; they borrow from `done`.
+ * -EPROTO  *ret_why says what is wrong (static storage)
+ */
+_must_use_ int flight_check(struct flight *f, const struct wire_loaded *declared,
+	const struct output *output, const struct wire_done *done, const char **ret_why);
+
+#endif

@@ -1,0 +1,339 @@
+/*
+ * pool.c: the door: wires workers, models, outputs and regions together.
+ *
+ * One timer does everything that is due: time limits, restarts, breakers, and the callbacks that are
+ * owed since some call from outside. It is set lazily: to the earliest thing known when something
+ * new comes up; when it fires and nothing is due yet (an answer came in time), it is set anew. So
+ * the path of a batch hardly ever touches it.
+ *
+ * Daemon process, loop thread.
+ */
+#include "pool/pool.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "pool/pool_private.h"
+#include "pool/worker_private.h"
+
+#define POOL_WORKERS_MAX 4096u
+#define POOL_SLOTS_MAX	 1024u
+/* Some 31 years: far from any overflow. */
+#define POOL_MS_MAX UINT64_C(1000000000000)
+
+/* --- The timer ------------------------------------------------------------------------------- */
+
+static void call_back(struct pool *p)
+{
+	bool up = true;
+	bool gone = true;
+
+	for (uint32_t i = 0; i < p->n_entries; i++) {
+		if (!p->entries[i].changed)
+			continue;
+		p->entries[i].changed = false;
+		p->events->on_model(p->data, i);
+	}
+	region_table_sweep(&p->regions);
+	for (size_t i = 0; i < p->n_workers; i++) {
+		up = up && p->workers[i].came_up;
+		gone = gone && p->workers[i].state == WORKER_REAPED;
+	}
+	if (up && p->started && !p->told_started && !p->draining) {
+		p->told_started = true;
+		p->events->on_started(p->data);
+	}
+	if (gone && p->draining && !p->told_drained) {
+		p->told_drained = true;
+		p->events->on_drained(p->data);
+	}
+}
+
+static void arm_next(struct pool *p)
+{
+	for (size_t i = 0; i < p->n_workers; i++)
+		pool_arm(p, worker_deadline(&p->workers[i]));
+	for (size_t i = 0; i < p->n_entries * p->n_devices; i++)
+		pool_arm(p, breaker_deadline(&p->breakers[i]));
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct pool *p = timer->data;
+	uint64_t now_ns = clock_ns();
+
+	p->timer_at_ns = CLOCK_NO_DEADLINE;
+	for (size_t i = 0; i < p->n_workers; i++)
+		worker_deliver_lost(&p->workers[i]);
+	pool_tick_breakers(p, now_ns);
+	for (size_t i = 0; i < p->n_workers; i++)
+		worker_tick(&p->workers[i], now_ns);
+	call_back(p);
+	arm_next(p);
+}
+
+void pool_arm(struct pool *p, uint64_t at_ns)
+{
+	int r;
+
+	if (at_ns >= p->timer_at_ns)
+		return;
+	p->timer_at_ns = at_ns;
+	r = uv_timer_start(&p->timer, on_timer, clock_ms_until(clock_ns(), at_ns), 0);
+	/* The only documented failure is a handle that is closing. */
+	assert(r == 0);
+	(void)r;
+}
+
+void pool_soon(struct pool *p)
+{
+	pool_arm(p, 0);
+}
+
+/* xorshift64 */
+uint64_t pool_random(struct pool *p)
+{
+	p->random ^= p->random << 13;
+	p->random ^= p->random >> 7;
+	p->random ^= p->random << 17;
+	return p->random;
+}
+
+/* --- Creation -------------------------------------------------------------------------------- */
+
+static bool settings_fit(const struct pool_settings *s)
+{
+	const uint64_t limits[] = {s->start_timeout_ms, s->load_timeout_ms,
+		s->heartbeat_interval_ms, s->heartbeat_timeout_ms, s->drain_timeout_ms,
+		s->backoff_max_ms, s->breaker_window_ms, s->breaker_cooldown_ms};
+	uint64_t n_workers = 0;
+
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		if (limits[i] > POOL_MS_MAX)
+			return false;
+	}
+	for (size_t i = 0; i < s->n_places; i++) {
+		n_workers += s->places[i].count;
+		if (strlen(s->places[i].device) + 12 > WORKER_NAME_MAX)
+			return false;
+	}
+	return n_workers <= POOL_WORKERS_MAX && s->slots > 0 && s->slots <= POOL_SLOTS_MAX &&
+	       s->output_arena_bytes > 0 && s->breaker_crashes > 0 && s->start_timeout_ms > 0 &&
+	       s->heartbeat_interval_ms > 0 && s->heartbeat_timeout_ms > 0 &&
+	       s->drain_timeout_ms > 0;
+}
+
+static bool models_fit(const struct pool_model *models, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (models[i].run_timeout_ms > POOL_MS_MAX)
+			return false;
+	}
+	return n <= UINT32_MAX;
+}
+
+static uint32_t device_index(struct pool *p, const char *device)
+{
+	for (size_t i = 0; i < p->n_devices; i++) {
+		assert(p->devices[i]);
+		if (!strcmp(p->devices[i], device))
+			return (uint32_t)i;
+	}
+	p->devices[p->n_devices] = device;
+	return (uint32_t)p->n_devices++;
+}
+
+static int make_place(struct pool *p, const struct pool_place *place, uint32_t *numbers)
+{
+	uint32_t device = device_index(p, place->device);
+
+	for (uint32_t i = 0; i < place->count; i++) {
+		uint32_t index = (uint32_t)p->n_workers++;
+		int r = worker_init(
+			&p->workers[index], p, index, place->device, device, numbers[device]++);
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static int make_workers(struct pool *p)
+{
+	const struct pool_settings *s = p->settings;
+	_cleanup_(freep) uint32_t *numbers = calloc(s->n_places + 1, sizeof(*numbers));
+	size_t n = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < s->n_places; i++)
+		n += s->places[i].count;
+	p->devices = calloc(s->n_places + 1, sizeof(*p->devices));
+	p->workers = calloc(n + 1, sizeof(*p->workers));
+	if (!numbers || !p->devices || !p->workers)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->n_places && !r; i++)
+		r = make_place(p, &s->places[i], numbers);
+	return r;
+}
+
+static int make_breakers(struct pool *p)
+{
+	const struct pool_settings *s = p->settings;
+	size_t n = p->n_entries * p->n_devices;
+	int r = 0;
+
+	p->breakers = calloc(n + 1, sizeof(*p->breakers));
+	if (!p->breakers)
+		return -ENOMEM;
+	for (size_t i = 0; i < n && !r; i++)
+		r = breaker_init(&p->breakers[i], s->breaker_crashes,
+			s->breaker_window_ms * NS_PER_MS, s->breaker_cooldown_ms * NS_PER_MS);
+	return r;
+}
+
+static int make_entries(struct pool *p, const struct pool_model *models, size_t n)
+{
+	p->entries = calloc(n + 1, sizeof(*p->entries));
+	if (!p->entries)
+		return -ENOMEM;
+	p->n_entries = n;
+	for (size_t i = 0; i < n; i++)
+		p->entries[i].model = &models[i];
+	return 0;
+}
+
+static void release(struct pool *p)
+{
+	for (size_t i = 0; i < p->n_workers; i++)
+		worker_deinit(&p->workers[i]);
+	for (size_t i = 0; p->breakers && i < p->n_entries * p->n_devices; i++)
+		breaker_deinit(&p->breakers[i]);
+	for (size_t i = 0; i < p->n_entries; i++)
+		free(p->entries[i].declared);
+	output_desk_deinit(&p->outputs);
+	free(p->workers);
+	free(p->devices);
+	free(p->entries);
+	free(p->breakers);
+	free(p);
+}
+DEFINE_CLEANUP(struct pool *, release)
+
+int pool_new(struct pool **ret_pool, uv_loop_t *loop, const struct pool_settings *settings,
+	const struct pool_model *models, size_t n_models, int input_arena_fd, uint64_t input_arena,
+	uint64_t input_arena_size, const struct pool_events *events, void *data)
+{
+	_cleanup_(releasep) struct pool *p = NULL;
+	int r;
+
+	if (!settings_fit(settings) || !models_fit(models, n_models) || input_arena == 0 ||
+		(input_arena & WIRE_REGION_BIT))
+		return -EINVAL;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	p->loop = loop;
+	p->settings = settings;
+	p->events = events;
+	p->data = data;
+	p->input_arena_fd = input_arena_fd;
+	p->input_arena = input_arena;
+	p->input_arena_size = input_arena_size;
+	p->next_arena = input_arena + 1;
+	p->random = clock_ns() | 1;
+	p->timer_at_ns = CLOCK_NO_DEADLINE;
+	region_table_init(&p->regions);
+	r = make_entries(p, models, n_models);
+	if (!r)
+		r = make_workers(p);
+	if (!r)
+		r = make_breakers(p);
+	if (!r)
+		r = output_desk_init(&p->outputs);
+	if (r)
+		return r;
+	uv_timer_init(loop, &p->timer);
+	p->timer.data = p;
+	pool_recount(p);
+	*ret_pool = steal_ptr(p);
+	return 0;
+}
+
+static void on_timer_closed(uv_handle_t *h)
+{
+	release(h->data);
+}
+
+struct pool *pool_free(struct pool *p)
+{
+	if (!p)
+		return NULL;
+	for (size_t i = 0; i < p->n_workers; i++)
+		assert(p->workers[i].state == WORKER_REAPED);
+	assert(p->outputs.n_leases == 0);
+	region_table_deinit(&p->regions);
+	uv_timer_stop(&p->timer);
+	uv_close((uv_handle_t *)&p->timer, on_timer_closed);
+	return NULL;
+}
+
+/* --- Life ------------------------------------------------------------------------------------ */
+
+int pool_start(struct pool *p)
+{
+	bool any = false;
+
+	p->started = true;
+	for (size_t i = 0; i < p->n_workers; i++) {
+		int r = worker_spawn(&p->workers[i]);
+
+		/* Where none can be executed there is no use in trying again; else there is. */
+		if (r && !any) {
+			worker_kill(&p->workers[i]);
+			return r;
+		}
+		any = true;
+	}
+	pool_soon(p);
+	return 0;
+}
+
+void pool_drain(struct pool *p)
+{
+	if (p->draining)
+		return;
+	p->draining = true;
+	for (size_t i = 0; i < p->n_workers; i++)
+		worker_drain(&p->workers[i]);
+	pool_recount(p);
+	pool_soon(p);
+}
+
+void pool_kill(struct pool *p)
+{
+	p->draining = true;
+	for (size_t i = 0; i < p->n_workers; i++)
+		worker_kill(&p->workers[i]);
+	pool_recount(p);
+	pool_soon(p);
+}
+
+void pool_flush(struct pool *p)
+{
+	output_desk_flush(&p->outputs, worker_send_release);
+	for (size_t i = 0; i < p->n_workers; i++)
+		worker_flush(&p->workers[i]);
+}
+
+size_t pool_n_workers(const struct pool *p)
+{
+	return p->n_workers;
+}
+
+struct worker *pool_worker(const struct pool *p, size_t i)
+{
+	assert(i < p->n_workers);
+	return &p->workers[i];
+}

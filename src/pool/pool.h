@@ -1,0 +1,184 @@
+/*
+ * pool.h: the door of src/pool: keeps worker processes alive and carries batches to them.
+ *
+ * Daemon process, loop thread. The pool owns all workers; a `struct worker` (worker.h) is a place
+ * ("cpu:0/1") that has one process after another, each with its own generation, channel and output
+ * arena. Batches go down by worker_run(); everything comes back through struct pool_events.
+ *
+ *  SPAWNED -hello-> LOADING -ready-> READY -drain-> DRAINING -idle-> STOPPING -exit-> REAPED
+ *     +-----------------+--- EOF | bad message | missed heartbeat | batch overran ---+-> LOST
+ *  LOST (SIGKILL was sent) -exit-> REAPED -back-off-> SPAWNED
+ */
+#ifndef POOL_POOL_H
+#define POOL_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/cleanup.h"
+#include "proto/wire.h"
+
+struct pool;
+struct worker;
+struct output_lease;
+
+/* `count` workers on `device`. */
+struct pool_place {
+	const char *device; /* "cpu:0" */
+	uint32_t count;
+};
+
+struct pool_settings {
+	const char *worker_program;	  /* path of modeld-worker */
+	const char *const *backend_dirs;  /* NULL-terminated */
+	const struct wire_pair *settings; /* "BACKEND.key" */
+	size_t n_settings;
+	const struct pool_place *places;
+	size_t n_places;
+	uint32_t slots;		     /* batches outstanding a worker, at most */
+	uint64_t output_arena_bytes; /* of each worker */
+	uint64_t output_populate_bytes;
+	uint64_t start_timeout_ms; /* spawn to hello */
+	uint64_t load_timeout_ms;  /* hello to ready; 0: none */
+	uint64_t heartbeat_interval_ms;
+	uint64_t heartbeat_timeout_ms; /* an idle worker that is silent for so long is lost */
+	uint64_t drain_timeout_ms;     /* drain to exit */
+	uint32_t busy_poll_us;	       /* of workers; 0: they sleep at once */
+	uint64_t backoff_max_ms;       /* 60 s */
+	uint32_t breaker_crashes;      /* so many crashes of a (model, device) ... */
+	uint64_t breaker_window_ms;    /* ... within this time open its breaker ... */
+	uint64_t breaker_cooldown_ms;  /* ... for this long */
+};
+
+/* A model that workers are to load. `id` is its number on the wire and its index in the pool. */
+struct pool_model {
+	const char *name;
+	const char *version;
+	const char *path;
+	const char *backend;
+	const char *devices;	 /* NULL: all; else comma-separated device names */
+	uint32_t max_batch_size; /* UINT32_MAX: what the backend can and the default allow */
+	uint64_t run_timeout_ms; /* a batch that takes longer ends its worker */
+	const struct wire_pair *parameters;
+	size_t n_parameters;
+};
+
+/* One output of one item, in the mapped output arena. */
+struct pool_output {
+	uint32_t index;
+	enum dtype dtype;
+	uint32_t rank;
+	int64_t dims[TENSOR_RANK_MAX];
+	/* Valid while the lease is held; NULL when the output was written to the target that the
+	 * item named for it: `length` bytes at the front of the target's span. */
+	const void *data;
+	uint64_t length;
+};
+
+struct pool_result {
+	uint32_t code;	     /* gRPC status */
+	const char *message; /* "" when code is 0; borrowed during the callback */
+	const struct pool_output *outputs;
+	size_t n_outputs;
+};
+
+struct pool_done {
+	struct worker *worker;
+	uint64_t compute_ns;
+	const struct pool_result *results; /* one an item; borrowed during the callback */
+	size_t n_results;
+	struct output_lease *lease; /* borrowed: take a reference to keep outputs' data; may be NULL
+	                               when no item has outputs */
+};
+
+/* How a place lost its process, for status and log. */
+enum worker_verdict {
+	WORKER_CLEAN,	   /* bye and exit status 0 */
+	WORKER_CRASHED,	   /* signal, or a non-zero exit status */
+	WORKER_HUNG,	   /* missed heartbeat, or a batch overran */
+	WORKER_MISBEHAVED, /* bad message */
+	WORKER_UNUSABLE,   /* exit status 78: configuration, or never came up */
+};
+
+/*
+ * What comes back. All are called from the loop, never from inside a call into the pool, except
+ * where noted. `data` is pool_new()'s. They may call worker_run() and any getter; they must not
+ * free the pool.
+ */
+struct pool_events {
+	/* A worker answered batch `tag`; the slot is free again. */
+	void (*on_done)(void *data, void *tag, const struct pool_done *done);
+	/* The worker that held `tag` is lost; the batch must be sent elsewhere or failed. Called in
+	 * the order in which the batches were sent, those with targets later: when the process that
+	 * could still write there was reaped. `running` is true for the one that was running. */
+	void (*on_lost)(void *data, void *tag, struct worker *w, bool running);
+	/* Some worker has a free slot, or became ready: time to schedule. */
+	void (*on_credit)(void *data);
+	/* A model's availability or declaration changed (loaded, failed, worker lost, breaker). */
+	void (*on_model)(void *data, uint32_t model);
+	/* Every place is READY, or has failed to get there once: start-up is over. Called once. */
+	void (*on_started)(void *data);
+	/* pool_drain() is complete: no process is left. */
+	void (*on_drained)(void *data);
+};
+
+/*
+ * Create; spawns nothing. settings, models and everything they point to are borrowed for the
+ * pool's life. input_arena_fd is borrowed: each worker inherits it.
+ *
+ * -EINVAL settings out of range; -ENOMEM
+ */
+_must_use_ int pool_new(struct pool **ret_pool, uv_loop_t *loop,
+	const struct pool_settings *settings, const struct pool_model *models, size_t n_models,
+	int input_arena_fd, uint64_t input_arena, uint64_t input_arena_size,
+	const struct pool_events *events, void *data);
+/* Spawn all workers (fork and exec; they load in parallel). -errno when the worker program cannot
+ * be executed at all. */
+_must_use_ int pool_start(struct pool *p);
+/* Let batches in flight finish, then stop every worker; SIGKILL after drain_timeout_ms. Calls
+ * on_drained later, never before it returns. No worker is restarted any more. */
+void pool_drain(struct pool *p);
+/* SIGKILL all at once; on_drained follows when all are reaped. */
+void pool_kill(struct pool *p);
+/* Handles are closed asynchronously: call after on_drained (or before pool_start()), then run the
+ * loop once more before closing it. Accepts NULL; returns NULL. */
+struct pool *pool_free(struct pool *p);
+
+size_t pool_n_workers(const struct pool *p);
+struct worker *pool_worker(const struct pool *p, size_t i);
+/* Workers that are READY and hold the model. */
+uint32_t pool_model_ready(const struct pool *p, uint32_t model);
+/* Workers that hold the model, are loading it, or will once respawned: 0 means that waiting is of
+ * no use. */
+uint32_t pool_model_hopeful(const struct pool *p, uint32_t model);
+/* Why the model is not there: the last load error or "circuit breaker open ..."; "" when fine. */
+const char *pool_model_detail(const struct pool *p, uint32_t model);
+/* Declaration from the first worker that loaded it; NULL while none has. Valid for the pool's
+ * life: it is kept when all workers are gone (a later load that disagrees is refused). */
+const struct wire_loaded *pool_model_loaded(const struct pool *p, uint32_t model);
+/* Send what worker_run() and output_lease_unref() left pending. Called in each loop iteration by the
+ * server, before it polls. */
+void pool_flush(struct pool *p);
+
+/* --- Regions: memory of a local client, which batches may name ------------------------------ */
+
+struct pool_region;
+
+/*
+ * Make a region known under `id` (WIRE_REGION_BIT set, never reused). `fd` is a checked, sealed
+ * memfd of `size` bytes, borrowed until on_gone. It is passed to a worker process ahead of the
+ * first batch that names it there, once. on_gone(data) comes once, after pool_region_free().
+ * -ENOMEM
+ */
+_must_use_ int pool_region_new(struct pool_region **ret_region, struct pool *p, uint64_t id, int fd,
+	uint64_t size, bool writable, void (*on_gone)(void *data), void *data);
+/*
+ * No batch names it any more, sent or to be sent (asserted). Processes that map it are told to
+ * unmap it; on_gone follows, never before this returns, when each has said so or was reaped: then
+ * nothing of ours can touch its memory any more.
+ */
+void pool_region_free(struct pool_region *r);
+
+#endif

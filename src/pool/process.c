@@ -1,0 +1,113 @@
+/*
+ * process.c: a child seen through its pidfd: readable when it has ended. SIGCHLD is not used, no
+ * other child is ever waited for, and a signal can never reach a stranger that got the same pid.
+ *
+ * Daemon process, loop thread.
+ */
+#include "pool/process.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+
+struct process {
+	uv_poll_t poll; /* poll.data: the process */
+	pid_t pid;
+	int pidfd; /* own */
+	bool ended;
+	void (*on_exit)(void *data, const struct process_exit *e);
+	void *data; /* borrow: on_exit's */
+};
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+	struct process *p = poll->data;
+	struct process_exit e = {0};
+	siginfo_t info = {0};
+
+	if (!waitid(P_PIDFD, (id_t)p->pidfd, &info, WEXITED | WNOHANG)) {
+		if (info.si_pid == 0)
+			return;
+		e.known = true;
+		e.signaled = info.si_code != CLD_EXITED;
+		e.code = info.si_status;
+	} else if (errno == EINTR) {
+		return;
+	}
+	p->ended = true;
+	uv_poll_stop(&p->poll);
+	p->on_exit(p->data, &e);
+}
+
+/* It was not waited for yet, so the pid is still its own. */
+static void end_child(pid_t pid, int pidfd)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(pidfd);
+}
+
+int process_new(struct process **ret_process, uv_loop_t *loop, pid_t pid, int pidfd,
+	void (*on_exit)(void *data, const struct process_exit *e), void *data)
+{
+	struct process *p = calloc(1, sizeof(*p));
+	int r = p ? uv_poll_init(loop, &p->poll, pidfd) : -ENOMEM;
+
+	if (r) {
+		end_child(pid, pidfd);
+		free(p);
+		return r;
+	}
+	p->poll.data = p;
+	p->pid = pid;
+	p->pidfd = pidfd;
+	p->on_exit = on_exit;
+	p->data = data;
+	/* The only documented failure is a handle that is closing. */
+	r = uv_poll_start(&p->poll, UV_READABLE, on_poll);
+	assert(r == 0);
+	*ret_process = p;
+	return 0;
+}
+
+void process_kill(struct process *p)
+{
+	/* Gone already is as good. */
+	if (!p->ended)
+		pidfd_send_signal(p->pidfd, SIGKILL, NULL, 0);
+}
+
+pid_t process_pid(const struct process *p)
+{
+	return p->pid;
+}
+
+static void on_closed(uv_handle_t *h)
+{
+	free(h->data);
+}
+
+struct process *process_close(struct process *p)
+{
+	if (!p)
+		return NULL;
+	uv_poll_stop(&p->poll);
+	close_fd(&p->pidfd);
+	uv_close((uv_handle_t *)&p->poll, on_closed);
+	return NULL;
+}
+
+const char *process_exit_format(const struct process_exit *e, char *out, size_t cap)
+{
+	if (!e->known)
+		snprintf(out, cap, "exit status unknown");
+	else if (e->signaled)
+		snprintf(out, cap, "signal %d (%s)", e->code, strsignal(e->code));
+	else
+		snprintf(out, cap, "exit status %d", e->code);
+	return out;
+}

@@ -1,0 +1,300 @@
+/*
+ * receive.c: what a worker says. Which message is allowed in which state is a table; whatever is not
+ * allowed, or is not as it must be, ends trust in the worker.
+ *
+ * Daemon process, loop thread; all functions run as callbacks of the worker's channel.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "pool/pool_private.h"
+#include "pool/worker_private.h"
+
+/* An output arena may be larger than asked for by what rounding to (huge) pages adds. */
+#define OUTPUT_ROUNDING (UINT64_C(2) << 20)
+
+#define SAYS(type) (1u << (type))
+
+static const uint32_t allowed[] = {
+	[WORKER_SPAWNED] = SAYS(WIRE_HELLO),
+	[WORKER_LOADING] = SAYS(WIRE_LOADED) | SAYS(WIRE_READY),
+	[WORKER_READY] =
+		SAYS(WIRE_DONE) | SAYS(WIRE_PONG) | SAYS(WIRE_LOADED) | SAYS(WIRE_UNMAPPED),
+	[WORKER_DRAINING] =
+		SAYS(WIRE_DONE) | SAYS(WIRE_PONG) | SAYS(WIRE_LOADED) | SAYS(WIRE_UNMAPPED),
+	[WORKER_STOPPING] =
+		SAYS(WIRE_BYE) | SAYS(WIRE_PONG) | SAYS(WIRE_LOADED) | SAYS(WIRE_UNMAPPED),
+	[WORKER_LOST] = 0,
+	[WORKER_REAPED] = 0,
+};
+
+#define misbehaved(w, ...) worker_lose(w, WORKER_MISBEHAVED, __VA_ARGS__)
+
+static const char *model_name(const struct worker *w, uint32_t model)
+{
+	return w->pool->entries[model].model->name;
+}
+
+static bool hello_fits(struct worker *w, const struct wire_hello *h)
+{
+	const struct pool_settings *s = w->pool->settings;
+
+	if (h->protocol != WIRE_PROTOCOL)
+		misbehaved(
+			w, "hello: protocol %" PRIu32 ", expected %u", h->protocol, WIRE_PROTOCOL);
+	else if (h->output_arena != w->output_arena)
+		misbehaved(w, "hello: output arena %" PRIu64 ", expected %" PRIu64, h->output_arena,
+			w->output_arena);
+	else if (h->output_arena_size > s->output_arena_bytes &&
+		 h->output_arena_size - s->output_arena_bytes > OUTPUT_ROUNDING)
+		misbehaved(w,
+			"hello: output arena of %" PRIu64
+			" bytes, above output_arena_bytes = %" PRIu64,
+			h->output_arena_size, s->output_arena_bytes);
+	else if (h->slots == 0 || h->slots > s->slots)
+		misbehaved(
+			w, "hello: %" PRIu32 " slots, expected 1 to %" PRIu32, h->slots, s->slots);
+	else
+		return true;
+	return false;
+}
+
+static void on_hello(struct worker *w, const struct wire_hello *h, int fd)
+{
+	int r;
+
+	if (!hello_fits(w, h))
+		return;
+	if (fd < 0) {
+		misbehaved(w, "hello: no output arena came along");
+		return;
+	}
+	r = output_new(&w->output, &w->pool->outputs, w, fd, h->output_arena, h->output_arena_size);
+	if (r) {
+		misbehaved(w, "hello: output arena of %" PRIu64 " bytes refused: %s",
+			h->output_arena_size, err_str(r));
+		return;
+	}
+	w->slots = h->slots;
+	worker_set_state(w, WORKER_LOADING);
+	w->front_ns = w->since_ns;
+}
+
+static enum hold hold_after(struct worker *w, const struct wire_loaded *l, const char *refused)
+{
+	if (!l->ok || refused)
+		return HOLD_FAILED;
+	/* It may have opened meanwhile. */
+	return breaker_admits(pool_breaker(w->pool, l->model, w->device_index), w) ? HOLD_HELD
+										   : HOLD_NONE;
+}
+
+static void on_loaded(struct worker *w, const struct wire_loaded *l)
+{
+	const char *refused;
+
+	if (l->model >= w->pool->n_entries || w->holds[l->model] != HOLD_LOADING) {
+		misbehaved(w, "loaded: model %" PRIu32 " was not to be loaded", l->model);
+		return;
+	}
+	w->n_loading--;
+	w->front_ns = w->heard_ns;
+	/* Before another load is sent, which these batches are ahead of. */
+	if (w->n_loading == 0) {
+		list_for_each (&w->in_flight, node)
+			list_entry(node, struct flight, node)->behind_load = false;
+	}
+	refused = pool_loaded(w->pool, w, l);
+	w->holds[l->model] = hold_after(w, l, refused);
+	if (l->ok && w->holds[l->model] != HOLD_HELD)
+		worker_unload(w, l->model);
+	if (w->holds[l->model] == HOLD_HELD && w->state == WORKER_READY)
+		w->credit = true;
+	worker_load_next(w);
+	pool_recount(w->pool);
+}
+
+static void on_ready(struct worker *w)
+{
+	if (w->n_loading > 0) {
+		misbehaved(w, "ready: %" PRIu32 " models are not loaded yet", w->n_loading);
+		return;
+	}
+	worker_set_state(w, WORKER_READY);
+	log_info("worker ready", "worker=%s pid=%d slots=%" PRIu32 " ms=%" PRIu64, w->name,
+		worker_pid(w), w->slots, (w->since_ns - w->started_ns) / NS_PER_MS);
+	w->ready_since_ns = w->since_ns;
+	w->up_since_ns = w->since_ns;
+	w->up = true;
+	w->failed_starts = 0;
+	w->came_up = true;
+	w->credit = true;
+	worker_unload_idle(w);
+	worker_load_next(w);
+	pool_recount(w->pool);
+}
+
+/* The batch at the front: answers come in order, else one that is missing would never be noticed. NULL:
+ * trust has ended. */
+static struct flight *answered_flight(struct worker *w, uint64_t batch)
+{
+	struct list *node = list_first(&w->in_flight);
+	struct flight *f = node ? list_entry(node, struct flight, node) : NULL;
+
+	if (f && f->id == batch)
+		return f;
+	if (f && batch > f->id && batch < w->next_batch)
+		misbehaved(w, "done: batch %" PRIu64 " comes before batch %" PRIu64, batch, f->id);
+	else
+		misbehaved(w, "done: batch %" PRIu64 " is not in flight", batch);
+	return NULL;
+}
+
+/* Off the books: the slot is free, while the flight still carries the results. */
+static void hand_back(struct worker *w, struct flight *f, uint64_t compute_ns)
+{
+	struct pool *p = w->pool;
+	struct pool_done done = {
+		.worker = w,
+		.compute_ns = compute_ns,
+		.results = f->results,
+		.n_results = f->n_items,
+	};
+
+	list_remove(&f->node);
+	w->n_in_flight--;
+	w->front_ns = w->heard_ns;
+	w->done++;
+	w->credit = true;
+	flight_end(f);
+	for (size_t i = 0; i < f->n_items && !done.lease; i++) {
+		if (f->results[i].n_outputs > 0)
+			done.lease = f->lease;
+	}
+	p->events->on_done(p->data, f->tag, &done);
+	f->lease = output_lease_unref(f->lease);
+	list_push_front(&w->spare, &f->node);
+}
+
+static void on_done(struct worker *w, const struct wire_done *m)
+{
+	struct flight *f = answered_flight(w, m->batch);
+	const char *why = "";
+
+	if (!f)
+		return;
+	if (flight_check(f, w->pool->entries[f->model].declared, w->output, m, &why)) {
+		misbehaved(w, "done: batch of model '%s' came back with %s",
+			model_name(w, f->model), why);
+		return;
+	}
+	pool_praise(w->pool, w, f->model);
+	hand_back(w, f, m->compute_ns);
+}
+
+static void on_pong(struct worker *w, const struct wire_ping *m)
+{
+	if (w->ping_ns == 0 || m->nonce != w->nonce) {
+		misbehaved(w, "pong: nonce %" PRIu64 " was not asked for", m->nonce);
+		return;
+	}
+	w->ping_ns = 0;
+}
+
+static void on_unmapped(struct worker *w, const struct wire_unmap *m)
+{
+	if (region_unmapped(&w->pool->regions, w, m->region))
+		misbehaved(w, "unmapped: region %#" PRIx64 " was not to be unmapped", m->region);
+}
+
+static void on_bye(struct worker *w, const struct wire_bye *m)
+{
+	char reason[128];
+
+	if (w->bye) {
+		misbehaved(w, "bye: for the second time");
+		return;
+	}
+	w->bye = true;
+	log_debug("worker says bye", "worker=%s reason=%s", w->name,
+		log_quote(m->reason, strlen(m->reason), reason, sizeof(reason)));
+}
+
+static void on_message(void *data, const struct wire_message *m, int *fd)
+{
+	struct worker *w = data;
+
+	w->heard_ns = clock_ns();
+	if (!(allowed[w->state] & SAYS(m->type)) || (w->bye && m->type != WIRE_BYE)) {
+		misbehaved(w, "message '%s' is not allowed %s", wire_type_name(m->type),
+			w->bye ? "after bye" : worker_state_name(w->state));
+		return;
+	}
+	if (*fd >= 0 && m->type != WIRE_HELLO) {
+		misbehaved(w, "message '%s' with a descriptor", wire_type_name(m->type));
+		return;
+	}
+	switch (m->type) {
+	case WIRE_HELLO:
+		on_hello(w, &m->hello, *fd);
+		break;
+	case WIRE_LOADED:
+		on_loaded(w, &m->loaded);
+		break;
+	case WIRE_READY:
+		on_ready(w);
+		break;
+	case WIRE_DONE:
+		on_done(w, &m->done);
+		break;
+	case WIRE_PONG:
+		on_pong(w, &m->ping);
+		break;
+	case WIRE_UNMAPPED:
+		on_unmapped(w, &m->unmap);
+		break;
+	default: /* the table admits nothing else */
+		on_bye(w, &m->bye);
+		break;
+	}
+}
+
+static void on_pause(void *data)
+{
+	struct worker *w = data;
+	struct pool *p = w->pool;
+
+	if (w->n_unloads > 0) {
+		worker_unload_idle(w);
+		worker_load_next(w);
+	}
+	worker_stop_idle(w);
+	pool_arm(p, worker_deadline(w));
+	if (!w->credit)
+		return;
+	w->credit = false;
+	if (w->state == WORKER_READY)
+		p->events->on_credit(p->data);
+}
+
+static void on_end(void *data, int err)
+{
+	struct worker *w = data;
+
+	if (err == -EPROTO)
+		misbehaved(w, "a message that is malformed or beyond the limits of the protocol");
+	else if (err != -EPIPE)
+		worker_lose(w, WORKER_CRASHED, "its channel failed: %s", err_str(err));
+	else if (!w->bye)
+		worker_lose(w, WORKER_CRASHED, NULL);
+}
+
+const struct channel_events worker_channel_events = {
+	.on_message = on_message,
+	.on_pause = on_pause,
+	.on_end = on_end,
+};

@@ -1,0 +1,169 @@
+/*
+ * spawn.c: fork and exec of a worker.
+ *
+ * The child is made by clone(CLONE_VM | CLONE_VFORK): it runs in our memory, on a stack of its own,
+ * while the calling thread sleeps, until it executes the program or ends. So the cost does not grow
+ * with the daemon's memory, and an error of the child is simply left in struct child; no pipe is
+ * needed. All signals are blocked meanwhile, so that no handler of ours can run in the child. The
+ * child calls only async-signal-safe functions and writes nothing but struct child and its stack.
+ *
+ * Daemon process, loop thread (PR_SET_PDEATHSIG goes by the thread that calls).
+ */
+#include "pool/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#define CHANNEL_FD  3
+#define ARENA_FD    4
+#define FIRST_OTHER 5
+#define STACK_BYTES ((size_t)64 * 1024)
+
+#define CUDA_VARIABLE "CUDA_VISIBLE_DEVICES="
+
+struct child {
+	const struct spawn_options *options; /* borrow */
+	char *const *argv;		     /* borrow */
+	char *const *env;		     /* borrow */
+	pid_t parent;
+	int error; /* written by the child: why it ended, as -errno */
+};
+
+static void reset_signals(void)
+{
+	struct sigaction act;
+
+	memset(&act, 0, sizeof(act));
+	act.sa_handler = SIG_DFL;
+	/* Some numbers cannot be set; those need not be. */
+	for (int i = 1; i < NSIG; i++)
+		sigaction(i, &act, NULL);
+}
+
+/* All are moved out of the way first: they may be one of those that the worker gets themselves. */
+static int place_descriptors(const struct spawn_options *o)
+{
+	int channel = fcntl(o->channel_fd, F_DUPFD_CLOEXEC, FIRST_OTHER);
+	int arena = fcntl(o->arena_fd, F_DUPFD_CLOEXEC, FIRST_OTHER);
+	int opened = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int empty = opened < 0 ? -1 : fcntl(opened, F_DUPFD_CLOEXEC, FIRST_OTHER);
+
+	if (channel < 0 || arena < 0 || empty < 0)
+		return -errno;
+	if (dup2(channel, CHANNEL_FD) < 0 || dup2(arena, ARENA_FD) < 0 ||
+		dup2(empty, STDIN_FILENO) < 0)
+		return -errno;
+	/* Where standard error is closed there is nothing to join. */
+	if (dup2(STDERR_FILENO, STDOUT_FILENO) < 0 && errno != EBADF)
+		return -errno;
+	return close_range(FIRST_OTHER, ~0u, 0) < 0 ? -errno : 0;
+}
+
+static int become_worker(const struct child *c)
+{
+	sigset_t none;
+	int r;
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return -errno;
+	/* It may have died before prctl(). */
+	if (getppid() != c->parent)
+		return -ESRCH;
+	reset_signals();
+	/* A Ctrl-C on the daemon's terminal is for the daemon alone: it drains its workers. */
+	if (setpgid(0, 0) < 0)
+		return -errno;
+	r = place_descriptors(c->options);
+	if (r)
+		return r;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	execve(c->options->program, c->argv, c->env);
+	return -errno;
+}
+
+static int child_main(void *arg)
+{
+	struct child *c = arg;
+
+	c->error = become_worker(c);
+	return 127;
+}
+
+/* Our environment, but for what the device decides. `variable` is borrowed by the array. */
+static int make_env(char ***ret_env, char *variable)
+{
+	size_t n = 0;
+	size_t at = 0;
+	char **env;
+
+	while (environ[n])
+		n++;
+	env = calloc(n + 2, sizeof(*env));
+	if (!env)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		if (variable && !strncmp(environ[i], CUDA_VARIABLE, strlen(CUDA_VARIABLE)))
+			continue;
+		env[at++] = environ[i];
+	}
+	env[at] = variable;
+	*ret_env = env;
+	return 0;
+}
+
+static int clone_child(struct child *c, pid_t *ret_pid, int *ret_pidfd)
+{
+	_cleanup_(freep) char *stack = malloc(STACK_BYTES);
+	char *top;
+	sigset_t all;
+	sigset_t before;
+	int pidfd = -1;
+	pid_t pid;
+	int r;
+
+	if (!stack)
+		return -ENOMEM;
+	top = stack + STACK_BYTES;
+	top -= (uintptr_t)top % 16;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pid = clone(child_main, top, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, c, &pidfd);
+	r = pid < 0 ? -errno : 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (r)
+		return r;
+	if (c->error) {
+		waitpid(pid, NULL, 0);
+		close_fd(&pidfd);
+		return c->error;
+	}
+	*ret_pid = pid;
+	*ret_pidfd = pidfd;
+	return 0;
+}
+
+int spawn(const struct spawn_options *o, pid_t *ret_pid, int *ret_pidfd)
+{
+	char *argv[] = {(char *)o->program, NULL};
+	char variable[sizeof(CUDA_VARIABLE) + 64];
+	bool cuda = !strncmp(o->device, "cuda:", 5);
+	struct child c = {.options = o, .argv = argv, .parent = getpid()};
+	_cleanup_(freep) char **env = NULL;
+	int r;
+
+	snprintf(variable, sizeof(variable), CUDA_VARIABLE "%s", cuda ? o->device + 5 : "");
+	r = make_env(&env, cuda ? variable : NULL);
+	if (r)
+		return r;
+	c.env = env;
+	return clone_child(&c, ret_pid, ret_pidfd);
+}

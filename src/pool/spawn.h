@@ -1,0 +1,26 @@
+/* spawn.h: start a worker program: descriptors, signals and environment as a worker expects them. */
+#ifndef POOL_SPAWN_H
+#define POOL_SPAWN_H
+
+#include <sys/types.h>
+
+#include "base/cleanup.h"
+
+struct spawn_options {
+	const char *program; /* path: it is not searched for */
+	const char *device;  /* "cpu:0"; "cuda:N" sets CUDA_VISIBLE_DEVICES=N */
+	int channel_fd;	     /* borrow: becomes descriptor 3 */
+	int arena_fd;	     /* borrow: becomes descriptor 4 */
+};
+
+/*
+ * Start it in a process group of its own, with standard input empty, standard output joined to
+ * standard error, and no other descriptor than 3 and 4. It gets SIGKILL when the calling thread
+ * ends. Blocks until the program is executing or has failed to.
+ * ret_pid: to be waited for by the caller; ret_pidfd: own.
+ *
+ * -ENOMEM; -errno of clone(), execve() or whatever else failed on the way: no process is left then
+ */
+_must_use_ int spawn(const struct spawn_options *o, pid_t *ret_pid, int *ret_pidfd);
+
+#endif

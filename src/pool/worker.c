@@ -1,0 +1,458 @@
+/*
+ * worker.c: one worker seen from here: its states, from spawn to the exit that was seen.
+ *
+ * Invariants: channel is open in all states but LOST and REAPED; process is set in all but REAPED;
+ * output is set from hello until reaped. Batches are in flight in READY, DRAINING and LOST only (and
+ * in REAPED until the loop's next turn has handed them back); n_in_flight <= slots. Whatever the
+ * process could still write to or read from is let go of only when it was reaped.
+ *
+ * Trust ends in one function, worker_lose(); it calls nobody back, so it may be called from
+ * anywhere. What is owed to the caller then (on_lost, on_model) comes from the pool's timer.
+ *
+ * Daemon process, loop thread.
+ */
+#include "pool/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/seqpacket.h"
+#include "pool/pool_private.h"
+#include "pool/spawn.h"
+#include "pool/worker_private.h"
+
+/* Exit status of a worker that cannot work as configured. */
+#define EXIT_CONFIG 78
+/* So long READY, or so many batches, and earlier ends are forgiven. */
+#define HEALTHY_NS	(UINT64_C(10) * NS_PER_S)
+#define HEALTHY_BATCHES 256u
+#define NO_SUSPECT	UINT32_MAX
+
+#define TO(state) (1u << (state))
+
+static const uint32_t moves[] = {
+	[WORKER_REAPED] = TO(WORKER_SPAWNED),
+	[WORKER_SPAWNED] = TO(WORKER_LOADING) | TO(WORKER_LOST),
+	[WORKER_LOADING] = TO(WORKER_READY) | TO(WORKER_LOST),
+	[WORKER_READY] = TO(WORKER_DRAINING) | TO(WORKER_LOST),
+	[WORKER_DRAINING] = TO(WORKER_STOPPING) | TO(WORKER_LOST),
+	[WORKER_STOPPING] = TO(WORKER_REAPED) | TO(WORKER_LOST),
+	[WORKER_LOST] = TO(WORKER_REAPED),
+};
+
+static const char *const names[] = {
+	[WORKER_SPAWNED] = "spawned",
+	[WORKER_LOADING] = "loading",
+	[WORKER_READY] = "ready",
+	[WORKER_DRAINING] = "draining",
+	[WORKER_STOPPING] = "stopping",
+	[WORKER_LOST] = "lost",
+	[WORKER_REAPED] = "reaped",
+};
+
+const char *worker_state_name(enum worker_state s)
+{
+	return names[s];
+}
+
+void worker_set_state(struct worker *w, enum worker_state to)
+{
+	assert(moves[w->state] & TO(to));
+	log_debug("worker state", "worker=%s pid=%d from=%s to=%s", w->name, worker_pid(w),
+		names[w->state], names[to]);
+	if (to != WORKER_STOPPING)
+		w->since_ns = clock_ns();
+	if (to != WORKER_READY)
+		w->ready_since_ns = 0;
+	w->state = to;
+}
+
+int worker_init(struct worker *w, struct pool *p, uint32_t index, const char *device,
+	uint32_t device_index, uint32_t number)
+{
+	size_t n = (size_t)p->settings->slots + 1;
+
+	w->pool = p;
+	w->index = index;
+	w->device = device;
+	w->device_index = device_index;
+	w->state = WORKER_REAPED;
+	snprintf(w->name, sizeof(w->name), "%s/%" PRIu32, device, number);
+	list_init(&w->spare);
+	list_init(&w->in_flight);
+	w->holds = calloc(p->n_entries + 1, sizeof(*w->holds));
+	w->unloads = calloc(p->n_entries + 1, sizeof(*w->unloads));
+	w->flights = calloc(n, sizeof(*w->flights));
+	if (!w->holds || !w->unloads || !w->flights)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		list_push_back(&w->spare, &w->flights[i].node);
+	return 0;
+}
+
+void worker_deinit(struct worker *w)
+{
+	assert(!w->process && !w->channel && !w->output);
+	assert(w->n_in_flight == 0);
+	for (size_t i = 0; w->flights && i <= w->pool->settings->slots; i++)
+		flight_deinit(&w->flights[i]);
+	free(w->flights);
+	free(w->holds);
+	free(w->unloads);
+}
+
+/* --- The end of trust ------------------------------------------------------------------------ */
+
+const struct flight *worker_front(const struct worker *w)
+{
+	const struct list *node = list_first(&w->in_flight);
+	const struct flight *f = node ? list_entry(node, struct flight, node) : NULL;
+
+	return f && !f->behind_load ? f : NULL;
+}
+
+/* The model that is to blame if the process ends now. Models are loaded in order. */
+static uint32_t suspect_of(const struct worker *w)
+{
+	const struct flight *f = worker_front(w);
+
+	if (f)
+		return f->model;
+	if (w->state == WORKER_SPAWNED)
+		return NO_SUSPECT;
+	for (uint32_t i = 0; i < w->pool->n_entries; i++) {
+		if (w->holds[i] == HOLD_LOADING)
+			return i;
+	}
+	return NO_SUSPECT;
+}
+
+static void forgive(struct worker *w, uint64_t now_ns)
+{
+	if (!w->up)
+		return;
+	if (now_ns - w->up_since_ns >= HEALTHY_NS || w->done - w->done_before >= HEALTHY_BATCHES)
+		w->failures = 0;
+}
+
+static void end_trust(struct worker *w, enum worker_verdict verdict)
+{
+	forgive(w, clock_ns());
+	w->verdict = verdict;
+	w->suspect = suspect_of(w);
+	w->ran = list_empty(&w->in_flight) ? NULL
+					   : list_entry(w->in_flight.next, struct flight, node);
+	worker_set_state(w, WORKER_LOST);
+	process_kill(w->process);
+	w->channel = channel_close(w->channel);
+	if (w->output)
+		output_mute(w->output);
+	pool_recount(w->pool);
+	pool_soon(w->pool);
+}
+
+void worker_lose(struct worker *w, enum worker_verdict verdict, const char *format, ...)
+{
+	va_list args;
+
+	if (w->state == WORKER_LOST || w->state == WORKER_REAPED)
+		return;
+	w->loss[0] = '\0';
+	if (format) {
+		va_start(args, format);
+		vsnprintf(w->loss, sizeof(w->loss), format, args);
+		va_end(args);
+		log_warning("worker killed", "worker=%s pid=%d in_flight=%" PRIu32 " why=\"%s\"",
+			w->name, worker_pid(w), w->n_in_flight, w->loss);
+	}
+	end_trust(w, verdict);
+}
+
+void worker_kill(struct worker *w)
+{
+	w->restart_at_ns = 0;
+	if (w->state == WORKER_LOST || w->state == WORKER_REAPED)
+		return;
+	snprintf(w->loss, sizeof(w->loss), "killed: the daemon is shutting down");
+	log_debug("worker killed on shutdown", "worker=%s pid=%d", w->name, worker_pid(w));
+	end_trust(w, WORKER_CLEAN);
+}
+
+/* The first that may be handed back: a killed process still writes to targets until it is reaped. */
+static struct flight *first_to_deliver(const struct worker *w)
+{
+	list_for_each (&w->in_flight, node) {
+		struct flight *f = list_entry(node, struct flight, node);
+
+		if (w->state == WORKER_REAPED || f->n_targets == 0)
+			return f;
+	}
+	return NULL;
+}
+
+void worker_deliver_lost(struct worker *w)
+{
+	struct pool *p = w->pool;
+	struct flight *f;
+
+	if (w->state != WORKER_LOST && w->state != WORKER_REAPED)
+		return;
+	while ((f = first_to_deliver(w))) {
+		void *tag = f->tag;
+		bool running = f == w->ran;
+
+		w->ran = running ? NULL : w->ran;
+		list_remove(&f->node);
+		w->n_in_flight--;
+		flight_end(f);
+		f->lease = output_lease_unref(f->lease);
+		list_push_front(&w->spare, &f->node);
+		p->events->on_lost(p->data, tag, w, running);
+	}
+}
+
+/* --- The exit -------------------------------------------------------------------------------- */
+
+/* 0, 1, 2, 4 ... s, give or take a fifth so that places do not restart in step. */
+static uint64_t back_off_ns(struct worker *w)
+{
+	uint64_t max_ns = w->pool->settings->backoff_max_ms * NS_PER_MS;
+	uint32_t doublings = w->failures > 2 ? w->failures - 2 : 0;
+	uint64_t delay_ns;
+
+	if (w->failures <= 1)
+		return 0;
+	delay_ns = NS_PER_S << (doublings < 20 ? doublings : 20);
+	if (delay_ns > max_ns)
+		delay_ns = max_ns;
+	delay_ns -= delay_ns / 5;
+	delay_ns += pool_random(w->pool) % (delay_ns / 2 + 1);
+	return delay_ns < max_ns ? delay_ns : max_ns;
+}
+
+static void plan_restart(struct worker *w)
+{
+	w->failures++;
+	if (!w->up)
+		w->failed_starts++;
+	w->came_up = true;
+	w->restart_at_ns = w->pool->draining ? 0 : clock_ns() + back_off_ns(w);
+}
+
+/* Why it ended, as the exit status says. */
+static void judge_exit(struct worker *w, const struct process_exit *e, const char *text)
+{
+	bool zero = e->known && !e->signaled && e->code == 0;
+
+	if (e->known && !e->signaled && e->code == EXIT_CONFIG)
+		w->verdict = WORKER_UNUSABLE;
+	snprintf(w->last_exit, sizeof(w->last_exit), "%s%s", text,
+		zero && !w->bye ? " without bye" : "");
+}
+
+static void judge(struct worker *w, const struct process_exit *e)
+{
+	char text[64];
+
+	process_exit_format(e, text, sizeof(text));
+	if (w->loss[0])
+		memcpy(w->last_exit, w->loss, sizeof(w->last_exit));
+	else
+		judge_exit(w, e, text);
+	if (w->verdict == WORKER_CLEAN)
+		log_info("worker ended", "worker=%s pid=%d exit=\"%s\"", w->name, worker_pid(w),
+			text);
+	else
+		log_warning("worker lost", "worker=%s pid=%d exit=\"%s\" why=\"%s\"", w->name,
+			worker_pid(w), text, w->last_exit);
+}
+
+static void settle_blame(struct worker *w)
+{
+	bool guilty = w->verdict == WORKER_CRASHED || w->verdict == WORKER_HUNG ||
+		      w->verdict == WORKER_MISBEHAVED;
+
+	if (guilty && w->suspect != NO_SUSPECT && !w->pool->draining)
+		pool_blame(w->pool, w, w->suspect);
+	for (uint32_t i = 0; i < w->pool->n_entries; i++) {
+		breaker_leave(pool_breaker(w->pool, i, w->device_index), w);
+		if (w->holds[i] != HOLD_FAILED)
+			w->holds[i] = HOLD_NONE;
+		w->unloads[i] = false;
+	}
+	w->n_loading = 0;
+	w->n_unloads = 0;
+}
+
+/* Nothing of the process is left: let go of what it could touch. */
+static void reap(struct worker *w, const struct process_exit *e)
+{
+	judge(w, e);
+	worker_set_state(w, WORKER_REAPED);
+	w->process = process_close(w->process);
+	w->channel = channel_close(w->channel);
+	if (w->output)
+		output_mute(w->output);
+	w->output = output_unref(w->output);
+	region_table_reaped(&w->pool->regions, w);
+	settle_blame(w);
+	plan_restart(w);
+	pool_recount(w->pool);
+	pool_soon(w->pool);
+}
+
+static void on_exit_seen(void *data, const struct process_exit *e)
+{
+	struct worker *w = data;
+	bool clean = e->known && !e->signaled && e->code == 0;
+
+	/* What it said last counts, and its end of file. */
+	if (w->channel)
+		channel_drain(w->channel);
+	if (w->state == WORKER_STOPPING && w->bye && clean) {
+		w->verdict = WORKER_CLEAN;
+		w->loss[0] = '\0';
+	} else {
+		worker_lose(w, WORKER_CRASHED, NULL);
+	}
+	reap(w, e);
+}
+
+/* --- The start ------------------------------------------------------------------------------- */
+
+static void send_setup(struct worker *w)
+{
+	const struct pool *p = w->pool;
+	const struct pool_settings *s = p->settings;
+	struct wire_message m = {.type = WIRE_SETUP};
+
+	m.setup = (struct wire_setup){
+		.protocol = WIRE_PROTOCOL,
+		.worker = w->name,
+		.device = w->device,
+		.input_arena = p->input_arena,
+		.input_arena_size = p->input_arena_size,
+		.output_arena = w->output_arena,
+		.output_arena_size = s->output_arena_bytes,
+		.output_populate_first = s->output_populate_bytes,
+		.slots = s->slots,
+		.n_loads = worker_n_loads(w),
+		.backend_dirs = s->backend_dirs,
+		.settings = s->settings,
+		.n_settings = s->n_settings,
+		.busy_poll_us = s->busy_poll_us,
+		.log_level = (uint32_t)log_level(),
+	};
+	while (s->backend_dirs && s->backend_dirs[m.setup.n_backend_dirs])
+		m.setup.n_backend_dirs++;
+	worker_tell(w, &m);
+}
+
+/* What may wait for a worker that does not read: all loads, and the runs and releases of all slots.
+ */
+static size_t queue_max(const struct pool *p)
+{
+	return (p->n_entries + 2 * (size_t)p->settings->slots + 16) * WIRE_MESSAGE_MAX;
+}
+
+static int start_process(struct worker *w)
+{
+	struct pool *p = w->pool;
+	_cleanup_(close_fd) int ours = -1;
+	_cleanup_(close_fd) int theirs = -1;
+	struct channel *channel;
+	int pair[2];
+	int pidfd;
+	pid_t pid;
+	int r = seqpacket_pair(pair);
+
+	if (r)
+		return r;
+	ours = pair[0];
+	theirs = pair[1];
+	r = seqpacket_set_send_buffer(theirs, WIRE_MESSAGE_MAX);
+	if (!r)
+		r = channel_new(&channel, p->loop, ours, queue_max(p), &worker_channel_events, w);
+	if (r)
+		return r;
+	steal_fd(&ours);
+	r = spawn(&(struct spawn_options){.program = p->settings->worker_program,
+			  .device = w->device,
+			  .channel_fd = theirs,
+			  .arena_fd = p->input_arena_fd},
+		&pid, &pidfd);
+	if (!r)
+		r = process_new(&w->process, p->loop, pid, pidfd, on_exit_seen, w);
+	if (r) {
+		channel_close(channel);
+		return r;
+	}
+	w->channel = channel;
+	return 0;
+}
+
+int worker_spawn(struct worker *w)
+{
+	struct pool *p = w->pool;
+	int r;
+
+	assert(w->state == WORKER_REAPED && w->n_in_flight == 0);
+	w->restart_at_ns = 0;
+	w->restarts += w->generation > 0;
+	w->bye = false;
+	w->up = false;
+	w->credit = false;
+	w->ping_ns = 0;
+	w->next_batch = 1;
+	w->done_before = w->done;
+	r = start_process(w);
+	if (r) {
+		snprintf(w->last_exit, sizeof(w->last_exit), "cannot be started: %s", err_str(r));
+		log_warning("worker cannot be started", "worker=%s program=%s error=\"%s\"",
+			w->name, p->settings->worker_program, err_str(r));
+		plan_restart(w);
+		pool_recount(p);
+		pool_soon(p);
+		return r;
+	}
+	w->generation++;
+	w->output_arena = p->next_arena++;
+	worker_set_state(w, WORKER_SPAWNED);
+	w->started_ns = w->since_ns;
+	log_debug("worker spawned", "worker=%s pid=%d generation=%" PRIu64, w->name, worker_pid(w),
+		w->generation);
+	send_setup(w);
+	worker_load_all(w);
+	pool_recount(p);
+	pool_arm(p, worker_deadline(w));
+	return 0;
+}
+
+void worker_drain(struct worker *w)
+{
+	w->restart_at_ns = 0;
+	if (w->state != WORKER_READY) {
+		worker_kill(w);
+		return;
+	}
+	worker_set_state(w, WORKER_DRAINING);
+	worker_stop_idle(w);
+	pool_arm(w->pool, worker_deadline(w));
+}
+
+void worker_stop_idle(struct worker *w)
+{
+	if (w->state != WORKER_DRAINING || w->n_in_flight > 0)
+		return;
+	worker_set_state(w, WORKER_STOPPING);
+	output_mute(w->output);
+	worker_tell(w, &(struct wire_message){.type = WIRE_DRAIN});
+}

@@ -1,0 +1,71 @@
+/*
+ * worker.h: one worker seen from here: state machine, slots, batches in flight. Driven by pool.c;
+ * dispatch uses the functions below and pool.h, nothing else of this folder.
+ */
+#ifndef POOL_WORKER_H
+#define POOL_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "pool/pool.h"
+#include "proto/wire.h"
+
+enum worker_state {
+	WORKER_SPAWNED,	 /* exec'ed; waiting for hello */
+	WORKER_LOADING,	 /* hello came; models are loading */
+	WORKER_READY,	 /* takes batches */
+	WORKER_DRAINING, /* takes none; batches in flight finish */
+	WORKER_STOPPING, /* drain was sent; waiting for bye and exit */
+	WORKER_LOST,	 /* trust has ended, SIGKILL was sent; waiting for exit */
+	WORKER_REAPED,	 /* no process; waiting for the restart, or for ever while draining */
+};
+
+const char *worker_state_name(enum worker_state s);
+
+enum {
+	WORKER_E_BUSY = 1,  /* no free slot, not READY, or does not hold the model */
+	WORKER_E_LARGE = 2, /* the packed run exceeds WIRE_MESSAGE_MAX */
+};
+
+/*
+ * Send one batch, with the next pool_flush(). On success `tag` comes back exactly once, by on_done or on_lost, never before
+ * this returns. items are read during the call only; their input spans must stay valid until then.
+ * A send that fails because the process is gone counts as sent: on_lost follows.
+ * Regions that items name (inputs or targets) must be known (pool_region_new(); asserted).
+ *
+ * WORKER_E_BUSY, WORKER_E_LARGE; -ENOMEM (nothing was sent)
+ */
+_must_use_ int worker_run(
+	struct worker *w, uint32_t model, const struct wire_item *items, size_t n_items, void *tag);
+
+/* READY and holds the model. */
+bool worker_holds(const struct worker *w, uint32_t model);
+/* Slots free now; 0 unless READY. */
+uint32_t worker_free_slots(const struct worker *w);
+uint32_t worker_slots(const struct worker *w);
+uint32_t worker_in_flight(const struct worker *w);
+
+const char *worker_name(const struct worker *w);   /* "cpu:0/1" */
+const char *worker_device(const struct worker *w); /* "cpu:0" */
+enum worker_state worker_get_state(const struct worker *w);
+int worker_pid(const struct worker *w); /* 0 when there is no process */
+uint64_t worker_generation(const struct worker *w);
+uint64_t worker_batches_done(const struct worker *w);
+uint64_t worker_restarts(const struct worker *w);
+uint64_t worker_ready_since_ns(const struct worker *w); /* 0 when not ready */
+const char *worker_last_exit(const struct worker *w);	/* "" when none */
+uint64_t worker_restart_at_ns(const struct worker *w);	/* 0 unless waiting for a restart */
+
+/*
+ * A hold on one batch's outputs in a worker's output arena. The mapping outlives the process for
+ * as long as it is held. When the last reference goes, the batch is released to the worker by the
+ * next worker_run() there, or by a pool_flush() when much is to be released. A lease must not outlive the pool (asserted in pool_free()).
+ */
+struct output_lease *output_lease_ref(struct output_lease *l);
+/* Accepts NULL; returns NULL. */
+struct output_lease *output_lease_unref(struct output_lease *l);
+DEFINE_CLEANUP(struct output_lease *, output_lease_unref)
+
+#endif

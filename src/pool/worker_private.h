@@ -1,0 +1,129 @@
+/* worker_private.h: struct worker, for src/pool alone. */
+#ifndef POOL_WORKER_PRIVATE_H
+#define POOL_WORKER_PRIVATE_H
+
+#include "base/list.h"
+#include "pool/channel.h"
+#include "pool/flight.h"
+#include "pool/output.h"
+#include "pool/process.h"
+#include "pool/worker.h"
+
+#define WORKER_NAME_MAX 80u
+#define WORKER_EXIT_MAX 320u
+
+/* A place that has failed to start so often in a row does not count as a hope. */
+#define WORKER_HOPELESS_STARTS 3u
+
+/* What a worker has of a model. */
+enum hold {
+	HOLD_NONE,
+	HOLD_LOADING, /* Load was sent */
+	HOLD_HELD,
+	HOLD_FAILED, /* the last load failed: tried again by the next process */
+};
+
+struct worker {
+	struct pool *pool; /* borrow */
+	uint32_t index;	   /* in pool.workers */
+	uint32_t device_index;
+	const char *device; /* borrow */
+	char name[WORKER_NAME_MAX];
+
+	enum worker_state state;
+	struct process *process; /* own; NULL: none */
+	struct channel *channel; /* own; NULL when LOST or REAPED */
+	struct output *output;	 /* ref; from hello until reaped */
+	uint64_t generation;	 /* of the process */
+	uint64_t output_arena;	 /* id that it was given */
+	uint32_t slots;		 /* that it accepted */
+
+	struct flight *flights; /* own: settings.slots + 1, one being for a callback */
+	struct list spare;
+	struct list in_flight; /* in the order sent */
+	uint32_t n_in_flight;
+	uint64_t next_batch;
+
+	enum hold *holds; /* own: by model */
+	uint32_t n_loading;
+	bool *unloads; /* own: by model: Unload is due when no batch of it is in flight */
+	uint32_t n_unloads;
+
+	uint64_t started_ns;
+	uint64_t
+		since_ns; /* when it came into its state; DRAINING and STOPPING: when draining began */
+	uint64_t heard_ns; /* the last message */
+	uint64_t front_ns; /* when the batch or load at the front came there */
+	uint64_t ping_ns;  /* when the ping that is not answered was sent; 0: none */
+	uint64_t nonce;	   /* of the last ping */
+	uint64_t ready_since_ns;
+	bool up;	      /* the process was READY ... */
+	uint64_t up_since_ns; /* ... since then */
+	bool credit;	      /* a slot became free since the last pause */
+	bool bye;
+
+	/* Why trust has ended; loss is "" when the exit status says it. */
+	enum worker_verdict verdict;
+	char loss[WORKER_EXIT_MAX];
+	uint32_t suspect;	  /* the model to blame; UINT32_MAX: none */
+	const struct flight *ran; /* borrow: was at the front then; NULL: none, or handed back */
+
+	bool came_up;		/* was READY, or has failed to get there once */
+	uint32_t failures;	/* ends in a row without health between them */
+	uint32_t failed_starts; /* ends in a row without being READY */
+	uint64_t restart_at_ns; /* 0: not waiting */
+	uint64_t done;		/* batches, of all processes */
+	uint64_t done_before;	/* the same when the process was started */
+	uint64_t restarts;
+	char last_exit[WORKER_EXIT_MAX];
+};
+
+/* `device` is borrowed. -ENOMEM */
+_must_use_ int worker_init(struct worker *w, struct pool *p, uint32_t index, const char *device,
+	uint32_t device_index, uint32_t number);
+/* REAPED, or never started. Accepts a zeroed worker. */
+void worker_deinit(struct worker *w);
+
+/* Start a process: REAPED -> SPAWNED. On failure it waits for the next try. -errno */
+_must_use_ int worker_spawn(struct worker *w);
+/* READY -> DRAINING, then STOPPING; what has not come up yet is killed. No restart. */
+void worker_drain(struct worker *w);
+/* SIGKILL. No restart. */
+void worker_kill(struct worker *w);
+/* When worker_tick() is due. */
+uint64_t worker_deadline(const struct worker *w);
+/* Do what is due: end a process that took too long, ping an idle one, restart. */
+void worker_tick(struct worker *w, uint64_t now_ns);
+/* Hand back the batches of a lost process. From the loop. */
+void worker_deliver_lost(struct worker *w);
+
+/* The one setter: asserts that the move is in the table, and logs it. */
+void worker_set_state(struct worker *w, enum worker_state to);
+/* End trust: LOST, SIGKILL. Never calls back. format NULL: the exit status will say why. */
+void worker_lose(struct worker *w, enum worker_verdict verdict, const char *format, ...)
+	_printf_(3, 4);
+/* Send with the next worker_flush(), or at once; a failure loses the worker. */
+void worker_send(struct worker *w, const struct wire_message *m);
+void worker_tell(struct worker *w, const struct wire_message *m);
+void worker_flush(struct worker *w);
+void worker_send_release(struct worker *w, const struct wire_release *m);
+/* It reads what is sent to it, and is not about to end. */
+bool worker_listens(const struct worker *w);
+/* Send Load for the models that it should hold: all at once before it is READY, one at a time
+ * afterwards. */
+void worker_load_all(struct worker *w);
+void worker_load_next(struct worker *w);
+/* Send Unload once it is READY and no batch of the model is in flight. */
+void worker_unload(struct worker *w, uint32_t model);
+void worker_unload_idle(struct worker *w);
+/* Models that worker_load_all() would load. */
+uint32_t worker_n_loads(const struct worker *w);
+/* DRAINING -> STOPPING when nothing is in flight. */
+void worker_stop_idle(struct worker *w);
+/* The batch at the front, which runs; NULL when there is none or a load is ahead of it. */
+const struct flight *worker_front(const struct worker *w);
+
+/* What its channel reports (receive.c). */
+extern const struct channel_events worker_channel_events;
+
+#endif

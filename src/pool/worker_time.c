@@ -1,0 +1,136 @@
+/*
+ * worker_time.c: the time limits of a worker: what is due when, by its state.
+ *
+ * Nothing here is ever cancelled: the pool's timer asks for the next deadline when it fires, and
+ * deadlines follow from the worker's state alone. Daemon process, loop thread.
+ */
+#include <inttypes.h>
+
+#include "base/clock.h"
+#include "pool/pool_private.h"
+#include "pool/worker_private.h"
+
+/* 0 ms: no limit. */
+static uint64_t after(uint64_t start_ns, uint64_t limit_ms)
+{
+	return limit_ms > 0 ? clock_add(start_ns, limit_ms * NS_PER_MS) : CLOCK_NO_DEADLINE;
+}
+
+static uint64_t min_ns(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* The end of what is at the front: a batch or a load. */
+static uint64_t front_deadline(const struct worker *w)
+{
+	const struct flight *f = worker_front(w);
+
+	if (f)
+		return after(w->front_ns, w->pool->entries[f->model].model->run_timeout_ms);
+	if (w->n_loading > 0)
+		return after(w->front_ns, w->pool->settings->load_timeout_ms);
+	return CLOCK_NO_DEADLINE;
+}
+
+/* A ping is sent only to an idle worker; so whatever was sent to it afterwards, the answer to the
+ * ping comes first. */
+static uint64_t heartbeat_deadline(const struct worker *w)
+{
+	if (w->ping_ns == 0)
+		return CLOCK_NO_DEADLINE;
+	return after(w->ping_ns > w->heard_ns ? w->ping_ns : w->heard_ns,
+		w->pool->settings->heartbeat_timeout_ms);
+}
+
+static uint64_t ping_deadline(const struct worker *w)
+{
+	if (w->ping_ns > 0 || w->n_in_flight > 0 || w->n_loading > 0)
+		return CLOCK_NO_DEADLINE;
+	return after(w->heard_ns, w->pool->settings->heartbeat_interval_ms);
+}
+
+uint64_t worker_deadline(const struct worker *w)
+{
+	const struct pool_settings *s = w->pool->settings;
+	uint64_t busy_ns = min_ns(front_deadline(w), heartbeat_deadline(w));
+
+	switch (w->state) {
+	case WORKER_SPAWNED:
+		return after(w->since_ns, s->start_timeout_ms);
+	case WORKER_LOADING:
+		return after(w->since_ns, s->load_timeout_ms);
+	case WORKER_READY:
+		return min_ns(busy_ns, ping_deadline(w));
+	case WORKER_DRAINING:
+		return min_ns(busy_ns, after(w->since_ns, s->drain_timeout_ms));
+	case WORKER_STOPPING:
+		return after(w->since_ns, s->drain_timeout_ms);
+	case WORKER_REAPED:
+		return w->restart_at_ns > 0 ? w->restart_at_ns : CLOCK_NO_DEADLINE;
+	default:
+		return CLOCK_NO_DEADLINE;
+	}
+}
+
+static void send_ping(struct worker *w, uint64_t now_ns)
+{
+	w->ping_ns = now_ns;
+	w->nonce++;
+	output_tell(w->output, worker_send_release);
+	worker_tell(w, &(struct wire_message){.type = WIRE_PING, .ping = {.nonce = w->nonce}});
+}
+
+static void tick_ready(struct worker *w, uint64_t now_ns)
+{
+	const struct pool_settings *s = w->pool->settings;
+	const struct flight *f = worker_front(w);
+
+	if (heartbeat_deadline(w) <= now_ns) {
+		worker_lose(w, WORKER_HUNG, "missed heartbeat for %" PRIu64 " ms",
+			s->heartbeat_timeout_ms);
+	} else if (front_deadline(w) <= now_ns && f) {
+		const struct pool_model *m = w->pool->entries[f->model].model;
+
+		worker_lose(w, WORKER_HUNG,
+			"batch of model '%s' ran longer than run_timeout_ms = %" PRIu64, m->name,
+			m->run_timeout_ms);
+	} else if (front_deadline(w) <= now_ns) {
+		worker_lose(w, WORKER_HUNG, "load took longer than load_timeout_ms = %" PRIu64,
+			s->load_timeout_ms);
+	} else if (w->state == WORKER_READY && ping_deadline(w) <= now_ns) {
+		send_ping(w, now_ns);
+	}
+}
+
+void worker_tick(struct worker *w, uint64_t now_ns)
+{
+	const struct pool_settings *s = w->pool->settings;
+	int r;
+
+	if (worker_deadline(w) > now_ns)
+		return;
+	switch (w->state) {
+	case WORKER_SPAWNED:
+		worker_lose(w, WORKER_UNUSABLE, "no hello within start_timeout_ms = %" PRIu64,
+			s->start_timeout_ms);
+		break;
+	case WORKER_LOADING:
+		worker_lose(w, WORKER_HUNG, "not ready within load_timeout_ms = %" PRIu64,
+			s->load_timeout_ms);
+		break;
+	case WORKER_REAPED:
+		/* A failure was noted, and the next try is planned. */
+		r = worker_spawn(w);
+		(void)r;
+		break;
+	default:
+		if (w->state != WORKER_READY && after(w->since_ns, s->drain_timeout_ms) <= now_ns)
+			worker_lose(w, WORKER_HUNG,
+				"did not end within drain_timeout_ms = %" PRIu64,
+				s->drain_timeout_ms);
+		else
+			tick_ready(w, now_ns);
+		break;
+	}
+}

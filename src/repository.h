@@ -1,0 +1,40 @@
+/*
+ * repository.h: the model repository on disk: one directory a model, `model.conf` in it, numbered
+ * version directories below. Read once at start.
+ *
+ *   digits/model.conf          [model] backend, version, max_batch_size, max_queue_delay_us,
+ *                              max_queue_size, run_timeout_ms, devices, stateful;
+ *                              [parameters] any keys
+ *   digits/1/model.onnx        the highest version is served unless model.conf names one
+ *
+ * Without a model.conf a directory that has a version with model.onnx in it is an onnxruntime model.
+ * A builtin model needs no version directory: it is version 1. With `serve = *` a directory that has
+ * neither a model.conf nor a version is not taken for a model.
+ */
+#ifndef REPOSITORY_H
+#define REPOSITORY_H
+
+#include <stddef.h>
+
+#include "base/cleanup.h"
+#include "config.h"
+#include "dispatch/model.h"
+
+struct repository;
+
+/*
+ * Read the repository that the configuration names, sorted by name. What model.conf leaves out comes
+ * from the [model] section. `config` is borrowed for the repository's life.
+ *
+ * CONFIG_E_INVALID  text names the file, line and key, or what is missing
+ * -ENOMEM
+ */
+_must_use_ int repository_new(
+	struct repository **ret_repository, const struct config *config, char *text, size_t cap);
+struct repository *repository_free(struct repository *r);
+DEFINE_CLEANUP(struct repository *, repository_free)
+
+/* Valid as long as the repository. */
+const struct model_settings *repository_models(const struct repository *r, size_t *ret_n);
+
+#endif

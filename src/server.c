@@ -1,0 +1,383 @@
+/*
+ * server.c: the composition root: owns the loop, the signals and the order of start and end.
+ *
+ *   STARTING -workers up-> SERVING -SIGTERM-> DRAINING -frontend and handoff, then dispatch-> STOPPED
+ *                                                +-- second signal | drain_timeout_s: all is killed
+ *
+ * STOPPED is reached only when all are drained: nothing of theirs may be freed before.
+ * Once a loop iteration, before and after polling, server_turn() moves what was produced: batches
+ * to workers first, then bytes to sockets. Daemon process, main thread.
+ */
+#include "server.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "base/busy_poll.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "dispatch/dispatch.h"
+#include "frontend/frontend.h"
+#include "handoff/handoff.h"
+#include "notify.h"
+
+enum server_state {
+	SERVER_STARTING,
+	SERVER_SERVING,
+	SERVER_DRAINING,
+	SERVER_STOPPED,
+};
+
+static const char *const state_names[] = {
+	[SERVER_STARTING] = "starting",
+	[SERVER_SERVING] = "serving",
+	[SERVER_DRAINING] = "draining",
+	[SERVER_STOPPED] = "stopped",
+};
+
+struct server {
+	const struct config *config;	     /* borrow */
+	const struct repository *repository; /* borrow */
+	uv_loop_t loop;
+	uv_prepare_t prepare;
+	uv_check_t check;
+	uv_idle_t idle; /* active while spinning: the loop does not sleep then */
+	struct busy_poll busy;
+	uint64_t activity;	/* dispatch's, when last seen */
+	uv_signal_t signals[2]; /* SIGTERM, SIGINT */
+	uv_timer_t drain_timer;
+	struct dispatch *dispatch; /* own */
+	struct handoff *handoff;   /* own */
+	struct frontend *frontend; /* own */
+	enum server_state state;
+	uint64_t started_ns;
+	bool loop_open;
+	bool killed;
+	bool frontend_drained; /* or it never listened */
+	bool handoff_drained;
+	bool dispatch_drained;
+	int exit_code;
+};
+
+static void server_turn(struct server *s)
+{
+	dispatch_schedule(s->dispatch);
+	handoff_flush(s->handoff);
+	frontend_flush(s->frontend);
+}
+
+static void on_prepare(uv_prepare_t *h)
+{
+	server_turn(h->data);
+}
+
+/* Does nothing: that it is active is what counts. */
+static void on_idle(uv_idle_t *h)
+{
+}
+
+/* Sleep, or look again at once? */
+static void set_spinning(struct server *s)
+{
+	uint64_t activity = dispatch_activity(s->dispatch);
+	uint64_t now_ns = clock_ns();
+
+	if (activity != s->activity)
+		busy_poll_work(&s->busy, now_ns);
+	s->activity = activity;
+	if (busy_poll_spins(&s->busy, now_ns))
+		uv_idle_start(&s->idle, on_idle);
+	else
+		uv_idle_stop(&s->idle);
+}
+
+static void on_check(uv_check_t *h)
+{
+	struct server *s = h->data;
+
+	server_turn(s);
+	if (s->config->pool.busy_poll_us > 0)
+		set_spinning(s);
+}
+
+static void server_notify(const char *state)
+{
+	int r = notify_send(state);
+
+	if (r)
+		log_warning("service manager cannot be told", "error=%s", err_str(r));
+}
+
+static void on_model(void *data, struct model *m)
+{
+	struct server *s = data;
+
+	frontend_model_changed(s->frontend, m);
+}
+
+static void on_started(void *data)
+{
+	struct server *s = data;
+	uint32_t ready = 0;
+	size_t n = dispatch_n_models(s->dispatch);
+
+	if (s->state != SERVER_STARTING)
+		return;
+	s->state = SERVER_SERVING;
+	for (size_t i = 0; i < n; i++)
+		ready += model_ready(dispatch_model(s->dispatch, i));
+	frontend_set_serving(s->frontend, true);
+	log_info("ready", "models_ready=%u models=%zu start_ms=%llu", ready, n,
+		(unsigned long long)((clock_ns() - s->started_ns) / NS_PER_MS));
+	server_notify("READY=1\nSTATUS=serving");
+}
+
+static void stop_if_drained(struct server *s)
+{
+	if (!s->frontend_drained || !s->handoff_drained || !s->dispatch_drained)
+		return;
+	s->state = SERVER_STOPPED;
+	uv_stop(&s->loop);
+}
+
+/* No more requests come. */
+static void drain_dispatch(struct server *s)
+{
+	if (s->frontend_drained && s->handoff_drained && !s->killed)
+		dispatch_drain(s->dispatch);
+	stop_if_drained(s);
+}
+
+static void on_frontend_drained(void *data)
+{
+	struct server *s = data;
+
+	log_debug("frontend drained", "killed=%d", s->killed);
+	s->frontend_drained = true;
+	drain_dispatch(s);
+}
+
+static void on_handoff_drained(void *data)
+{
+	struct server *s = data;
+
+	log_debug("handoff drained", "killed=%d", s->killed);
+	s->handoff_drained = true;
+	drain_dispatch(s);
+}
+
+static void on_dispatch_drained(void *data)
+{
+	struct server *s = data;
+
+	s->dispatch_drained = true;
+	stop_if_drained(s);
+}
+
+static void server_kill(struct server *s)
+{
+	if (s->killed)
+		return;
+	s->killed = true;
+	s->exit_code = SERVER_EXIT_INTERNAL;
+	dispatch_kill(s->dispatch);
+	handoff_kill(s->handoff);
+	frontend_kill(s->frontend);
+}
+
+static void on_drain_timeout(uv_timer_t *h)
+{
+	struct server *s = h->data;
+
+	log_warning("drain timed out: ending at once", "drain_timeout_s=%llu calls=%u",
+		(unsigned long long)(s->config->drain_timeout_ms / 1000),
+		frontend_counters(s->frontend).calls);
+	server_kill(s);
+}
+
+static void server_drain(struct server *s)
+{
+	s->state = SERVER_DRAINING;
+	server_notify("STOPPING=1\nSTATUS=draining");
+	frontend_drain(s->frontend);
+	handoff_drain(s->handoff);
+	uv_timer_start(&s->drain_timer, on_drain_timeout, s->config->drain_timeout_ms, 0);
+}
+
+static void on_signal(uv_signal_t *h, int number)
+{
+	struct server *s = h->data;
+
+	log_info("signal", "signal=SIG%s state=%s calls=%u", sigabbrev_np(number),
+		state_names[s->state], frontend_counters(s->frontend).calls);
+	if (s->state == SERVER_DRAINING)
+		server_kill(s);
+	else if (s->state != SERVER_STOPPED)
+		server_drain(s);
+}
+
+static int open_loop(struct server *s)
+{
+	static const int numbers[2] = {SIGTERM, SIGINT};
+	int r = uv_loop_init(&s->loop);
+
+	if (r)
+		return r;
+	s->loop_open = true;
+	uv_prepare_init(&s->loop, &s->prepare);
+	uv_check_init(&s->loop, &s->check);
+	uv_idle_init(&s->loop, &s->idle);
+	uv_timer_init(&s->loop, &s->drain_timer);
+	s->prepare.data = s->check.data = s->drain_timer.data = s;
+	for (size_t i = 0; i < 2; i++) {
+		r = uv_signal_init(&s->loop, &s->signals[i]);
+		if (r)
+			return r;
+		s->signals[i].data = s;
+		r = uv_signal_start(&s->signals[i], on_signal, numbers[i]);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static int build(struct server *s)
+{
+	static const struct dispatch_events dispatch_events = {
+		.on_model = on_model,
+		.on_started = on_started,
+		.on_drained = on_dispatch_drained,
+	};
+	static const struct handoff_events handoff_events = {.on_drained = on_handoff_drained};
+	static const struct frontend_events frontend_events = {.on_drained = on_frontend_drained};
+	const struct config *c = s->config;
+	size_t n;
+	const struct model_settings *models = repository_models(s->repository, &n);
+	int r = dispatch_new(
+		&s->dispatch, &s->loop, &c->dispatch, models, n, &c->pool, &dispatch_events, s);
+
+	if (r) {
+		log_error("cannot set up the input arena and the workers", "error=%s", err_str(r));
+		return SERVER_EXIT_OS;
+	}
+	r = handoff_new(&s->handoff, &s->loop, &c->handoff, s->dispatch, &handoff_events, s);
+	if (r) {
+		log_error("cannot set up the handoff", "error=%s", err_str(r));
+		return SERVER_EXIT_OS;
+	}
+	r = frontend_new(&s->frontend, &s->loop, &c->frontend, s->dispatch, &frontend_events, s);
+	if (r) {
+		log_error("cannot set up the frontend", "error=%s", err_str(r));
+		return SERVER_EXIT_OS;
+	}
+	if (c->handoff.socket)
+		frontend_set_handoff(s->frontend, s->handoff);
+	return 0;
+}
+
+int server_new(struct server **ret_server, const struct config *config,
+	const struct repository *repository)
+{
+	_cleanup_(server_freep) struct server *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return SERVER_EXIT_OS;
+	s->config = config;
+	s->repository = repository;
+	s->started_ns = clock_ns();
+	busy_poll_init(&s->busy, config->pool.busy_poll_us);
+	r = open_loop(s);
+	if (r) {
+		log_error("cannot start the event loop", "error=%s", err_str(r));
+		return SERVER_EXIT_OS;
+	}
+	r = build(s);
+	if (r)
+		return r;
+	*ret_server = steal_ptr(s);
+	return 0;
+}
+
+/* Workers first: they are spawned before any socket of the daemon's exists. */
+static int start(struct server *s)
+{
+	char text[512];
+	int r = dispatch_start(s->dispatch);
+
+	if (r) {
+		log_error("cannot start the workers", "program=%s error=%s",
+			s->config->pool.worker_program, err_str(r));
+		return SERVER_EXIT_OS;
+	}
+	/* The frontend last: it alone cannot be freed any more without being drained. */
+	r = handoff_listen(s->handoff, text, sizeof(text));
+	if (!r)
+		r = frontend_listen(s->frontend, text, sizeof(text));
+	if (r) {
+		log_error("cannot listen", "%s", text);
+		return r == -EINVAL ? SERVER_EXIT_CONFIG : SERVER_EXIT_OS;
+	}
+	for (size_t i = 0; frontend_address(s->frontend, i); i++)
+		log_info("listening", "address=%s", frontend_address(s->frontend, i));
+	if (s->config->handoff.socket)
+		log_info("handoff", "socket=%s", s->config->handoff.socket);
+	uv_prepare_start(&s->prepare, on_prepare);
+	uv_check_start(&s->check, on_check);
+	return 0;
+}
+
+int server_run(struct server *s)
+{
+	int r = start(s);
+
+	if (r) {
+		s->exit_code = r;
+		s->killed = true;
+		s->frontend_drained = s->handoff_drained = true; /* nothing listens */
+		dispatch_kill(s->dispatch);
+	}
+	uv_run(&s->loop, UV_RUN_DEFAULT);
+	assert(s->state == SERVER_STOPPED);
+	log_info("stopped", "exit=%d", s->exit_code);
+	return s->exit_code;
+}
+
+static void close_handle(uv_handle_t *h)
+{
+	if (h->type && !uv_is_closing(h))
+		uv_close(h, NULL);
+}
+
+struct server *server_free(struct server *s)
+{
+	if (!s)
+		return NULL;
+	if (!s->loop_open) {
+		free(s);
+		return NULL;
+	}
+	/* First: server_turn() needs what is freed next. */
+	close_handle((uv_handle_t *)&s->prepare);
+	close_handle((uv_handle_t *)&s->check);
+	close_handle((uv_handle_t *)&s->idle);
+	close_handle((uv_handle_t *)&s->drain_timer);
+	close_handle((uv_handle_t *)&s->signals[0]);
+	close_handle((uv_handle_t *)&s->signals[1]);
+	frontend_free(s->frontend);
+	handoff_free(s->handoff);
+	/* Its connections refund what they were charged when they are closed. */
+	uv_run(&s->loop, UV_RUN_NOWAIT);
+	dispatch_free(s->dispatch);
+	uv_run(&s->loop, UV_RUN_DEFAULT);
+	if (uv_loop_close(&s->loop))
+		log_warning("handles were left open", "state=%s", state_names[s->state]);
+	free(s);
+	return NULL;
+}

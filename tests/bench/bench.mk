@@ -1,0 +1,31 @@
+# bench.mk: `make bench` measures modeld against its own stack and prints a table with the ratios.
+
+BENCH_RUNS ?= 5
+BENCH_SECONDS ?= 3
+
+$(BUILD)/bench/responder: tests/bench/responder.c
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $< $(shell pkg-config --libs libuv libnghttp2)
+
+$(BUILD)/bench/wakeup: tests/bench/wakeup.c
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $<
+
+$(BUILD)/bench/local: $(BUILD)/obj/tests/bench/local.o $(LIBS_BELOW_client)
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CLIENT)
+
+# The comparison with grpc++ is made where its development files are (libgrpc++-dev).
+HAVE_GRPCPP := $(shell pkg-config --exists grpc++ 2>/dev/null && echo yes)
+$(BUILD)/bench/grpcpp_echo: tests/bench/grpcpp_echo.cc
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	$(Q)$(CXX) -O2 -o $@ $< $(shell pkg-config --cflags --libs grpc++)
+
+.PHONY: bench
+bench: all $(BUILD)/bench/responder $(BUILD)/bench/wakeup $(BUILD)/bench/local $(if $(HAVE_GRPCPP),$(BUILD)/bench/grpcpp_echo)  ## measure; prints ratios
+	$(Q)$(PYTHON_TEST) tests/bench/bench.py --build $(BUILD) --runs $(BENCH_RUNS) --seconds $(BENCH_SECONDS) $(X)
+	$(Q)$(PYTHON_TEST) tests/bench/local.py --build $(BUILD) --runs $(BENCH_RUNS)

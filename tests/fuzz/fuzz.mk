@@ -1,0 +1,49 @@
+# Fuzzers: each tests/fuzz/NAME_fuzz.c is one, linked with our code, built by clang with libFuzzer,
+# AddressSanitizer and UndefinedBehaviorSanitizer. Seeds are in tests/fuzz/corpus/NAME/.
+#
+#   make fuzz FUZZ_SECONDS=60     every fuzzer, a minute each
+#   make fuzz FUZZERS=wire        one of them
+#   build/fuzz/wire FILE          replay what was found
+#
+# Read once, though it may be named twice: fuzz_make names it, and tests.mk may.
+ifndef FUZZ_MK
+FUZZ_MK      := 1
+FUZZERS      ?= $(patsubst tests/fuzz/%_fuzz.c,%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
+FUZZ_SECONDS ?= 10
+FUZZ_CC      ?= clang-14
+
+# Our code is built once more, for the fuzzers, in a tree of its own.
+fuzz_make = +$(Q)$(MAKE) --no-print-directory -k -f Makefile -f tests/fuzz/fuzz.mk CC=$(FUZZ_CC) \
+            DEVELOPER=0 SANITIZE=fuzzer-no-link,address,undefined BUILD=$(BUILD)/fuzz-obj \
+            FUZZ_OUT=$(BUILD)/fuzz
+
+.PHONY: fuzz fuzz-corpus fuzz-build
+fuzz: fuzz-build  ## every fuzzer for FUZZ_SECONDS (10)
+	$(Q)tests/fuzz/run fuzz $(FUZZ_SECONDS) $(BUILD)/fuzz $(FUZZERS)
+fuzz-corpus: fuzz-build  ## every fuzzer over its seeds, once
+	$(Q)tests/fuzz/run replay 0 $(BUILD)/fuzz $(FUZZERS)
+
+# A folder that does not compile costs the fuzzers that need it: they do not link, and fail.
+fuzz-build:
+	$(fuzz_make) fuzz-libs || echo "fuzz: something did not compile, going on without it"
+	$(fuzz_make) fuzz-programs || echo "fuzz: not all fuzzers could be linked"
+
+# What follows is for fuzz_make. A fuzzer that must not see every archive says which it wants:
+# FUZZ_LIBS_NAME = workers shm proto base
+ifdef FUZZ_OUT
+FUZZ_LIBS := client server frontend handoff dispatch pool workers shm proto base
+fuzz_archives = $(foreach f,$(filter $(FOLDERS),$(1)),$(call lib,$(f)))
+
+.PHONY: fuzz-libs fuzz-programs fuzz-link
+fuzz-libs: $(call fuzz_archives,$(FUZZ_LIBS))
+fuzz-programs: $(FUZZERS:%=$(FUZZ_OUT)/%)
+.SECONDARY: $(FUZZERS:%=$(BUILD)/obj/tests/fuzz/%_fuzz.o)
+$(FUZZ_OUT)/%: $(BUILD)/obj/tests/fuzz/%_fuzz.o fuzz-link
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	$(Q)rm -f $@
+	$(Q)$(CC) $(filter-out -fsanitize=%,$(LDFLAGS)) -fsanitize=fuzzer,address,undefined -o $@ $< \
+		$(wildcard $(call fuzz_archives,$(or $(FUZZ_LIBS_$*),$(FUZZ_LIBS)))) $(LIBS_FRONT) -ldl -lm
+fuzz-link:
+endif
+endif

@@ -1,0 +1,68 @@
+/*
+ * handoff_client_fuzz.c: any record of the daemon into the client's codec, and an Inferred further, into
+ * a result: whatever a result says is inside the region that it names, or in memory of its own.
+ */
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "clients/c/modeld_private.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+#define REGION_BYTES 4096u
+
+static struct modeld connection;
+static struct modeld_region region;
+static struct modeld_call call;
+
+static void set_up(void)
+{
+	static uint8_t memory[REGION_BYTES];
+
+	assert(handoff_codec_new(&connection.in) == 0);
+	list_init(&connection.results);
+	list_init(&connection.idle_results);
+	region = (struct modeld_region){
+		.m = &connection, .base = memory, .bytes = REGION_BYTES, .number = 5};
+	call.m = &connection;
+	call.n_targets = 2;
+	call.targets[0] = (struct use){.region = &region, .offset = 64, .bytes = 64};
+	call.targets[1] = (struct use){.region = &region, .offset = 2048, .bytes = 2048};
+}
+
+/* Read every byte that a result offers. */
+static void check(const struct modeld_result *r)
+{
+	uint8_t sum = 0;
+
+	for (size_t i = 0; i < modeld_result_n(r); i++) {
+		const struct modeld_tensor *t = modeld_result_output(r, i);
+		const uint8_t *data = t->data;
+
+		assert(!t->region || (t->region == &region && t->offset >= 64));
+		assert(modeld_result_find(r, t->name) && t->rank <= MODELD_RANK_MAX);
+		for (uint64_t j = 0; j < t->bytes; j++)
+			sum ^= data[j];
+	}
+	(void)*(volatile uint8_t *)&sum;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	const struct handoff_answer *answer;
+	struct modeld_result *result;
+
+	if (!connection.in)
+		set_up();
+	if (handoff_codec_unpack(connection.in, data, n, &answer))
+		return 0;
+	if (answer->type == HANDOFF_ERROR)
+		assert(strlen(answer->error.message) <= n);
+	if (answer->type != HANDOFF_INFERRED || result_new(&result, &call, &answer->inferred))
+		return 0;
+	check(result);
+	modeld_result_free(result);
+	return 0;
+}

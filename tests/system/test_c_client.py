@@ -1,0 +1,118 @@
+"""libmodeld as its users have it: installed, found by pkg-config, against a real daemon."""
+import os
+import subprocess
+
+import pytest
+
+from daemon import BUILD, ROOT, SANITIZED
+
+pytestmark = pytest.mark.skipif(SANITIZED, reason="the compiler of the example links no sanitizer")
+
+MANY = r"""
+#include <assert.h>
+#include <err.h>
+#include <modeld.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define N 48
+#define STEP 4096
+
+int main(int argc, char **argv)
+{
+	struct modeld_options options = {.grpc = atoi(argv[1])};
+	struct modeld_call *calls[N];
+	struct modeld_region *r;
+	struct modeld_error e;
+	struct modeld *m;
+	unsigned char *data;
+
+	if (modeld_connect(&m, &options, &e) || modeld_allocate(m, 2 * N * STEP, &r, &e))
+		errx(1, "%s", e.text);
+	data = modeld_region_data(r);
+	for (int round = 0; round < 20; round++) {
+		for (int i = 0; i < N; i++) {
+			struct modeld_tensor in = {.type = MODELD_U8, .rank = 1, .dims = {STEP},
+				.region = r, .offset = (uint64_t)i * STEP, .bytes = STEP};
+			struct modeld_target out = {
+				.region = r, .offset = (uint64_t)(N + i) * STEP, .bytes = STEP};
+			struct modeld_request q = {.model = "identity", .inputs = &in, .n_inputs = 1,
+				.targets = &out, .n_targets = 1};
+
+			memset(data + i * STEP, round * 7 + i, STEP);
+			memset(data + (N + i) * STEP, 0xee, STEP);
+			if (modeld_submit(m, &q, &calls[i], &e))
+				errx(1, "submit: %s", e.text);
+		}
+		/* In another order than they were sent; every fifth is not wanted any more. */
+		for (int i = N - 1; i >= 0; i--) {
+			struct modeld_result *result;
+
+			if (i % 5 == 4) {
+				modeld_cancel(calls[i]);
+				continue;
+			}
+			if (modeld_wait(calls[i], UINT64_MAX, &result, &e))
+				errx(1, "wait: %s", e.text);
+			assert(modeld_result_output(result, 0)->data == data + (N + i) * STEP);
+			modeld_result_free(result);
+			assert(!memcmp(data + i * STEP, data + (N + i) * STEP, STEP));
+		}
+	}
+	struct modeld_tensor in = {.type = MODELD_U8, .rank = 1, .dims = {STEP}, .region = r, .bytes = STEP};
+	struct modeld_request q = {.model = "no such model", .inputs = &in, .n_inputs = 1};
+	struct modeld_result *result;
+
+	if (modeld_infer(m, &q, &result, &e) != 5)
+		errx(1, "expected NOT_FOUND: %s", e.text);
+	modeld_release(r);
+	struct modeld_limits limits;
+
+	if (modeld_get_limits(m, &limits, &e) || limits.user_used_regions > 1)
+		errx(1, "limits: %s", e.text);
+	modeld_close(m);
+	puts("done");
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """compile(source) -> program, against an installed copy, with what pkg-config says."""
+    root = tmp_path_factory.mktemp("libmodeld")
+    subprocess.run(["make", "-s", "install", f"BUILD={BUILD}", f"DESTDIR={root}", "PREFIX=/usr"], cwd=ROOT, check=True,
+                   capture_output=True, timeout=600)
+    found = [os.path.join(at, "modeld.pc") for at, _, names in os.walk(root) if "modeld.pc" in names]
+    environment = dict(os.environ, PKG_CONFIG_PATH=os.path.dirname(found[0]), PKG_CONFIG_SYSROOT_DIR=str(root))
+    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "modeld"], env=environment, check=True,
+                           capture_output=True, text=True).stdout.split()
+    library = next(at for at, _, names in os.walk(root) if any(n.startswith("libmodeld.so") for n in names))
+
+    def build(source):
+        program = str(root / (os.path.basename(source) + ".out"))
+        subprocess.run([os.environ.get("CC", "cc"), "-std=gnu11", "-Wall", "-Werror", "-o", program, source, *flags,
+                        f"-Wl,-rpath,{library}"], check=True)
+        return program
+
+    yield build
+
+
+def run(d, *argv):
+    return subprocess.run(argv, capture_output=True, text=True, timeout=120, env=dict(
+        os.environ, MODELD_HANDOFF=os.path.join(d.directory, "handoff.sock")))
+
+
+def test_the_example(compiled, start):
+    d = start(models=["digits"], repository=os.path.join(ROOT, "conf", "models"))
+    r = run(d, compiled(os.path.join(ROOT, "clients", "c", "examples", "infer.c")))
+    assert r.returncode == 0, r.stderr
+    assert "bytes, the first is" in r.stdout
+
+
+@pytest.mark.parametrize("grpc", [0, 1])
+def test_pipelining(compiled, daemon, tmp_path, grpc):
+    source = tmp_path / f"many{grpc}.c"
+    source.write_text(MANY)
+    r = run(daemon, compiled(str(source)), str(grpc))
+    assert (r.returncode, r.stdout) == (0, "done\n"), r.stderr

@@ -1,0 +1,247 @@
+"""The daemon's command line, configuration, sockets and surroundings."""
+import grp
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+
+import pytest
+
+from daemon import BUILD, ROOT, wait_for
+
+MODELD = os.path.join(BUILD, "modeld")
+CONF = os.path.join(ROOT, "conf", "modeld.conf")
+OK, USAGE, SYSTEM, CONFIG = 0, 64, 71, 78
+
+
+def modeld(*args, **kw):
+    return subprocess.run([MODELD, *map(str, args)], capture_output=True, text=True, timeout=60, **kw)
+
+
+def check(config, *sets, **kw):
+    return modeld("--config", config, *[a for s in sets for a in ("--set", s)], "--check", **kw)
+
+
+# --- command line ----------------------------------------------------------------------------------
+
+
+def test_help_and_version():
+    for option in ("--help", "-h"):
+        done = modeld(option)
+        assert done.returncode == OK and "--config" in done.stdout and "--check" in done.stdout
+    for option in ("--version", "-V"):
+        assert re.fullmatch(r"modeld \d+\.\d+\.\d+\n", modeld(option).stdout)
+
+
+@pytest.mark.parametrize("args", [[], ["--nosuch"], ["--config"], ["--config", CONF, "argument"]])
+def test_usage(args):
+    done = modeld(*args)
+    assert done.returncode == USAGE and "modeld" in done.stderr and not done.stdout
+
+
+# --- the file --------------------------------------------------------------------------------------
+
+
+def test_what_check_prints_is_a_configuration_that_means_the_same(tmp_path):
+    sets = ["server.listen=127.0.0.1:6000, unix:/tmp/x.sock", "limits.max_connections=77", "memory.huge_pages=no",
+            "backend.onnxruntime.intra_op_threads=3", "model.max_queue_delay_us=250", "server.unix_mode=0600"]
+    first = check(CONF, *sets)
+    assert first.returncode == OK, first.stderr
+    for text in ("max_connections = 77", "intra_op_threads = 3", "max_queue_delay_us = 250", "[backend.onnxruntime]"):
+        assert text in first.stdout
+    (tmp_path / "again.conf").write_text(first.stdout)
+    second = check(tmp_path / "again.conf")
+    assert second.returncode == OK and second.stdout == first.stdout
+
+
+def test_defaults_are_what_the_file_says(tmp_path):
+    """Every key of conf/modeld.conf is a default (but for the model of requests that name none)."""
+    (tmp_path / "empty.conf").write_text(f"[models]\nrepository = {ROOT}/conf/models\ndefault = digits\n")
+    empty, full = check(tmp_path / "empty.conf"), check(CONF)
+    assert empty.returncode == full.returncode == OK
+    assert empty.stdout == full.stdout
+    keys = set(re.findall(r"^(\w+) =", open(CONF).read(), re.M))
+    assert keys == set(re.findall(r"^(\w+) =", full.stdout, re.M))
+
+
+@pytest.mark.parametrize("line, names", [
+    ("[server]\nnosuch = 1", ["2", "nosuch"]),
+    ("[nosuch]\nkey = 1", ["2", "nosuch"]),
+    ("key = 1", ["1", "key"]),
+    ("[server]\ndrain_timeout_s = 1\ndrain_timeout_s = 2", ["3", "drain_timeout_s"]),
+    ("[server]\ndrain_timeout_s = soon", ["2", "drain_timeout_s", "soon"]),
+    ("[server]\ndrain_timeout_s = -1", ["2", "drain_timeout_s"]),
+    ("[server]\ndrain_timeout_s = 99999999999999999999", ["2", "drain_timeout_s"]),
+    ("[limits]\nmax_connections = 0", ["2", "max_connections", "1"]),
+    ("[limits]\nmax_header_bytes = 16X", ["2", "max_header_bytes", "16X"]),
+    ("[server]\nlog_level = loud", ["2", "log_level", "loud"]),
+    ("[server]\nstrict_readiness = maybe", ["2", "strict_readiness", "maybe"]),
+    ("[server]\nunix_mode = 0999", ["2", "unix_mode", "0999"]),
+    ("[worker]\nworkers = gpu", ["2", "workers", "cpu:0"]),
+    ("[compression]\nalgorithm = lzma", ["2", "algorithm", "lzma"]),
+    ("[server", ["1"]),
+    ("[server]\n" + "x" * 300 + " = 1", ["2"]),
+    ("[server]\nlisten = 127.0.0.1:1\0", ["2"]),
+])
+def test_errors_name_file_line_and_key(tmp_path, line, names):
+    path = tmp_path / "bad.conf"
+    path.write_text(line + "\n")
+    done = check(path)
+    assert done.returncode == CONFIG and not done.stdout
+    assert f"{path}:{names[0]}" in done.stderr, done.stderr
+    for name in names[1:]:
+        assert name in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("value", ["server.nosuch=1", "nosuch.key=1", "server.listen", "listen=1", "=", "limits.max_connections=x"])
+def test_bad_set(value):
+    done = check(CONF, value)
+    assert done.returncode == CONFIG and value.split("=")[0] in done.stderr
+
+
+def test_missing_things(tmp_path):
+    done = check(tmp_path / "nosuch.conf")
+    assert done.returncode == CONFIG and "nosuch.conf" in done.stderr
+    done = check(CONF, f"models.repository={tmp_path}/nosuch")
+    assert done.returncode == CONFIG and "nosuch" in done.stderr
+    done = check(CONF, "models.serve=digits, nosuch")
+    assert done.returncode == CONFIG and "nosuch" in done.stderr
+
+
+def test_command_line_goes_before_the_file(tmp_path):
+    assert "max_connections = 5" in check(CONF, "limits.max_connections=4", "limits.max_connections=5").stdout
+
+
+# --- sockets ---------------------------------------------------------------------------------------
+
+
+def test_several_listeners(start):
+    d = start(models=["identity"], listen="127.0.0.1:0, 127.0.0.1:0, [::1]:0, unix:modeld.sock, unix:two.sock")
+    assert len(d.addresses) == 5 and any(a.startswith("[::1]:") for a in d.addresses)
+    for address in d.addresses:
+        assert d.infer("identity", b"x", channel=d.channel(address)).tensor_data.data == b"x"
+        done = subprocess.run([os.path.join(BUILD, "modelctl"), "health", "-a", address])
+        assert done.returncode == OK
+
+
+@pytest.mark.parametrize("mode", ["0660", "0600", "0777"])
+def test_unix_socket_mode(start, mode):
+    old = os.umask(0o77)
+    try:
+        d = start(f"server.unix_mode={mode}", models=["identity"])
+    finally:
+        os.umask(old)
+    path = d.unix.removeprefix("unix:")
+    assert stat.S_IMODE(os.stat(path).st_mode) == int(mode, 8)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root")
+def test_unix_socket_group(start):
+    d = start("server.unix_group=daemon", models=["identity"])
+    assert os.stat(d.unix.removeprefix("unix:")).st_gid == grp.getgrnam("daemon").gr_gid
+    assert check(CONF, "server.unix_group=nosuchgroup").returncode in (OK, CONFIG)
+
+
+@pytest.mark.parametrize("address, code", [("nonsense", CONFIG), ("127.0.0.1:99999", CONFIG), ("203.0.113.1:1", SYSTEM),
+                                           ("unix:/nonexistent/x.sock", SYSTEM)])
+def test_addresses_that_cannot_be(start, address, code):
+    d = start(models=["identity"], listen=address, ready=False)
+    d.wait_end(code)
+    assert address.removeprefix("unix:") in d.log()
+    assert d.children() == []
+
+
+def test_a_live_unix_socket_is_not_taken(start):
+    d = start(models=["identity"])
+    e = start(models=["identity"], listen=f"127.0.0.1:0, {d.unix}", ready=False)
+    e.wait_end(SYSTEM)
+    assert d.unix in e.log() and d.infer("identity", b"x", channel=d.channel(d.unix)).tensor_data.data == b"x"
+
+
+@pytest.mark.parametrize("variable, directory", [("RUNTIME_DIRECTORY", ""), ("XDG_RUNTIME_DIR", "modeld")])
+def test_runtime_directory(start, tmp_path, variable, directory):
+    clean = {"RUNTIME_DIRECTORY": "", "XDG_RUNTIME_DIR": ""}
+    d = start("server.runtime_dir=auto", models=["identity"], env=dict(clean, **{variable: str(tmp_path)}))
+    path = tmp_path / directory / "modeld.sock"
+    assert f"unix:{path}" in d.addresses and path.is_socket()
+    assert d.infer("identity", b"x", channel=d.channel(f"unix:{path}")).tensor_data.data == b"x"
+
+
+# --- surroundings ------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root")
+def test_an_unprivileged_user_from_a_checkout(tmp_path_factory):
+    """build/modeld --config conf/modeld.conf as it is, by somebody who owns nothing but build/."""
+    tree = tmp_path_factory.mktemp("checkout")
+    os.makedirs(tree / "build")
+    for name in ("modeld", "modeld-worker", "modelctl", "backends"):
+        source = os.path.join(BUILD, name)
+        (shutil.copytree if os.path.isdir(source) else shutil.copy)(source, tree / "build" / name)
+    shutil.copytree(os.path.join(ROOT, "conf"), tree / "conf")
+    os.chown(tree / "build", 65534, 65534)
+    p = tree
+    while str(p) != "/tmp" and p.parent != p:
+        os.chmod(p, 0o755)
+        p = p.parent
+    user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "-u", "XDG_RUNTIME_DIR", "-u",
+            "RUNTIME_DIRECTORY", "-u", "NOTIFY_SOCKET"]
+    with open(tree / "log", "wb") as log:
+        daemon = subprocess.Popen([*user, "build/modeld", "--config", "conf/modeld.conf", "--set",
+                                   "server.listen=127.0.0.1:0, unix:modeld.sock", "--set", "models.serve=identity, simple",
+                                   "--set", "models.default=identity"], cwd=tree, stderr=log)
+    address = f"unix:{tree}/build/run/modeld.sock"
+    try:
+        ready = subprocess.run([*user, "build/modelctl", "wait-ready", "-t", "30", "-a", address], cwd=tree)
+        assert ready.returncode == OK, (tree / "log").read_text()
+        done = subprocess.run([*user, "build/modelctl", "infer", "--fill", "5", "--dtype", "u8", "--shape", "3", "-a",
+                               address], cwd=tree, capture_output=True, text=True)
+        assert done.returncode == OK and done.stdout.startswith("u8[3]")
+        assert os.stat(tree / "build" / "run" / "modeld.sock").st_uid == 65534
+    finally:
+        daemon.terminate()
+        assert daemon.wait(60) == OK
+
+
+def test_lines_are_for_the_journal_only_when_stderr_is_the_journal(tmp_path):
+    with open(tmp_path / "log", "wb") as f:
+        s = os.fstat(f.fileno())
+        for stream, prefix in ((f"{s.st_dev}:{s.st_ino}", b"<3>"), ("1:1", b""), ("junk", b"")):
+            at = f.tell()
+            subprocess.run([MODELD, "--config", "/nonexistent"], stderr=f, env=dict(os.environ, JOURNAL_STREAM=stream))
+            f.seek(0, os.SEEK_END)
+            line = open(f.name, "rb").read()[at:]
+            assert line.startswith(prefix) and b"nonexistent" in line and (b"<3>" in line) == bool(prefix)
+
+
+def test_service_manager_is_told(start):
+    d = start(models=["identity"], ready=False)
+    assert "STATUS=serving" in d.wait_notification("READY=1")
+    assert d.infer("identity", b"x").tensor_data.data == b"x"
+    d.terminate()
+    d.wait_notification("STOPPING=1")
+    d.wait_end(OK)
+
+
+def test_ready_to_serve_in_a_tenth_of_a_second(start):
+    d = start(models=["identity", "simple"])
+    ms = int(re.search(r" start_ms=(\d+)", d.log()).group(1))
+    assert ms < 100
+
+
+def test_a_closed_stderr_is_no_reason_to_fail(tmp_path):
+    done = subprocess.run([MODELD, "--config", CONF, "--check"], stdout=subprocess.PIPE, close_fds=True,
+                          preexec_fn=lambda: os.close(2))
+    assert done.returncode == OK and b"[server]" in done.stdout
+
+
+def test_log_level_is_the_workers_too(start):
+    d = start("server.log_level=warning", models=["identity"], listen="unix:modeld.sock")
+    assert d.infer("identity", b"x", channel=d.channel(d.unix)).tensor_data.data == b"x"
+    for pid in d.children():
+        os.kill(pid, signal.SIGKILL)
+    wait_for("a warning", lambda: "worker lost" in d.log())
+    d.stop()
+    assert " info " not in d.log() and " debug " not in d.log()

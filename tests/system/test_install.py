@@ -1,0 +1,152 @@
+"""`make install`, run from where it lands; and a backend of a user's own, built out of tree against what is installed."""
+import os
+import re
+import struct
+import subprocess
+
+import grpc
+import pytest
+
+import daemon as daemon_module
+import messages as m
+from daemon import BUILD, ROOT, Daemon, wait_for
+
+pytestmark = pytest.mark.slow
+
+
+def make(*args):
+    done = subprocess.run(["make", "--no-print-directory", f"BUILD={BUILD}", *args], cwd=ROOT, capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def prefix(tmp_path_factory):
+    """Installed as a user would without root: PREFIX is where it is used."""
+    path = tmp_path_factory.mktemp("prefix")
+    make("install", f"PREFIX={path}")
+    return path
+
+
+@pytest.fixture
+def installed(prefix, monkeypatch):
+    """start(...) with the installed program."""
+    monkeypatch.setattr(daemon_module, "BUILD", str(prefix / "bin"))
+    started = []
+
+    def begin(*sets, **options):
+        d = Daemon(*sets, config=str(prefix / "etc" / "modeld" / "modeld.conf"), **options)
+        started.append(d)
+        return d
+
+    yield begin
+    try:
+        for d in started:
+            if not d.checked:
+                d.stop()
+    finally:
+        for d in started:
+            d.close()
+
+
+def files_below(path):
+    return {os.path.relpath(os.path.join(at, f), path) for at, _, names in os.walk(path) for f in names}
+
+
+def test_what_is_installed(prefix):
+    files = files_below(prefix)
+    assert {"bin/modeld", "bin/modelctl", "libexec/modeld/modeld-worker", "include/modeld/backend.h",
+            "lib/modeld/backends/onnxruntime.so", "share/modeld/models/digits/1/model.onnx",
+            "etc/modeld/modeld.conf"} <= files
+    for name in ("bin/modeld", "bin/modelctl", "libexec/modeld/modeld-worker"):
+        assert os.access(prefix / name, os.X_OK)
+    linked = subprocess.run(["ldd", prefix / "bin" / "modeld"], capture_output=True, text=True).stdout
+    assert "not found" not in linked and ROOT not in linked
+
+
+def test_it_serves_from_there(installed, prefix):
+    python = os.path.join(ROOT, "build", "venv")
+    d = installed(f"backend.onnxruntime.venv={python}", repository=str(prefix / "share" / "modeld" / "models"))
+    wait_for("the models", lambda: d.check_health() == m.SERVING)
+    assert {x.name for x in d.status().models} == {"digits", "identity", "simple"}
+    assert d.infer("", struct.pack("<64f", *range(64)), [1, 8, 8], "f32").tensor_data.dtype == "f32"
+    worker = os.readlink(f"/proc/{d.workers()[0]}/exe")
+    assert worker == str(prefix / "libexec" / "modeld" / "modeld-worker")
+
+
+def test_the_installed_configuration_is_good(prefix):
+    done = subprocess.run([prefix / "bin" / "modeld", "--config", prefix / "etc" / "modeld" / "modeld.conf", "--check"],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"repository = {prefix}/share/modeld/models" in done.stdout
+    for key, path in (("program", "libexec/modeld/modeld-worker"), ("backend_dirs", "lib/modeld/backends")):
+        value = re.search(rf"^{key} = (.*)", done.stdout, re.M).group(1)
+        assert os.path.realpath(value) == str(prefix / path)
+
+
+def test_destdir_and_an_administrators_configuration(tmp_path):
+    make("install", f"DESTDIR={tmp_path}", "PREFIX=/usr")
+    conf = tmp_path / "etc" / "modeld" / "modeld.conf"
+    assert "repository = /usr/share/modeld/models" in conf.read_text()
+    conf.write_text("[server]\nlog_level = debug\n")
+    said = make("install", f"DESTDIR={tmp_path}", "PREFIX=/usr")
+    assert conf.read_text() == "[server]\nlog_level = debug\n" and "kept" in said
+    assert (tmp_path / "etc" / "modeld" / "modeld.conf.new").exists()
+    mine = tmp_path / "usr" / "share" / "modeld" / "models" / "mine"
+    mine.mkdir()
+    (mine / "model.conf").write_text("x")
+    make("uninstall", f"DESTDIR={tmp_path}", "PREFIX=/usr")
+    assert files_below(tmp_path) == {"etc/modeld/modeld.conf", "etc/modeld/modeld.conf.new",
+                                     "usr/share/modeld/models/mine/model.conf"}
+
+
+# --- a backend of a user's own ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def scale(prefix, tmp_path_factory):
+    """docs/examples/scale_backend.c built as its first lines say, with a repository that has two models for it."""
+    path = tmp_path_factory.mktemp("mine")
+    (path / "backends").mkdir()
+    subprocess.run(["cc", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC",
+                    f"-I{prefix / 'include'}", "-o", path / "backends" / "scale.so",
+                    os.path.join(ROOT, "docs", "examples", "scale_backend.c")], check=True, cwd=path)
+    for name, factor in (("doubled", "2"), ("broken", "many")):
+        (path / "models" / name / "1").mkdir(parents=True)
+        (path / "models" / name / "model.conf").write_text(
+            f"[model]\nbackend = scale\nmax_batch_size = 4\n[parameters]\nfactor = {factor}\n")
+    return path
+
+
+def scale_daemon(installed, prefix, scale, *sets, **options):
+    backends = f"worker.backend_dirs={scale / 'backends'}, {prefix / 'lib' / 'modeld' / 'backends'}"
+    return installed(backends, *sets, repository=str(scale / "models"), **options)
+
+
+def test_a_backend_of_ones_own(installed, prefix, scale):
+    d = scale_daemon(installed, prefix, scale, "model.max_queue_delay_us=2000000", models=["doubled"])
+    call = d.channel().unary_unary(m.WORKER_SERVICE + "Infer", request_serializer=lambda r: r.SerializeToString(),
+                                   response_deserializer=m.worker.InferResponse.FromString)
+    requests = [daemon_module.infer_request("doubled", struct.pack("<3f", i, 1, -1), [1, 3], "f32") for i in range(4)]
+    replies = [f.result(60) for f in [call.future(r, timeout=60) for r in requests]]
+    assert [struct.unpack("<3f", r.tensor_data.data) for r in replies] == [(2 * i, 2, -2) for i in range(4)]
+    assert [r.metadata["batch_size"] for r in replies] == ["4"] * 4
+    model, = d.status().models
+    assert (model.backend, model.inputs[0].name, list(model.inputs[0].dims)) == ("scale", "INPUT", [-1, -1])
+
+
+def test_what_it_refuses_is_told(installed, prefix, scale):
+    d = scale_daemon(installed, prefix, scale, models=["doubled", "broken"])
+    states = {x.name: x for x in d.status().models}
+    assert states["doubled"].state == "ready" and states["broken"].state == "failed"
+    assert "factor" in states["broken"].detail
+    with pytest.raises(grpc.RpcError) as e:
+        d.infer("broken", bytes(4), [1, 1], "f32")
+    assert e.value.code() == grpc.StatusCode.UNAVAILABLE and "factor" in e.value.details()
+
+
+def test_no_such_backend(installed, prefix, scale):
+    d = installed(repository=str(scale / "models"), models=["doubled"])
+    model, = d.status().models
+    assert model.state == "failed" and "scale" in model.detail and "backends" in model.detail

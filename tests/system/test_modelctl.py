@@ -1,0 +1,206 @@
+"""modelctl: what an administrator types, what scripts read, and the exit codes."""
+import glob
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+
+import numpy as np
+import pytest
+
+import messages as m
+from daemon import MODELCTL, Daemon, wait_for
+
+OK, FAILED, UNREACHABLE, USAGE = 0, 1, 2, 64
+CONF_MODELS = os.path.join(m.ROOT, "conf", "models")
+SAMPLES = sorted(glob.glob(os.path.join(m.ROOT, "conf", "samples", "digits", "*.pgm")))
+
+
+def run(*args, **kw):
+    return subprocess.run([MODELCTL, *map(str, args)], capture_output=True, text=True, timeout=60, **kw)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    d = Daemon(repository=CONF_MODELS)
+    yield d
+    try:
+        d.stop()
+    finally:
+        d.close()
+
+
+def infer_json(d, *args):
+    done = d.modelctl("infer", *map(str, args), "--json")
+    assert done.returncode == OK, done.stderr
+    return json.loads(done.stdout)
+
+
+# --- the command line ------------------------------------------------------------------------------
+
+
+def test_help_and_version():
+    for args in (["--help"], ["-h"], ["help"]):
+        done = run(*args)
+        assert done.returncode == OK and "usage: modelctl" in done.stdout
+        for command in ("status", "health", "infer", "wait-ready"):
+            assert re.search(rf"^  {command} ", done.stdout, re.M)
+    assert re.fullmatch(r"modelctl \d+\.\d+\.\d+\n", run("--version").stdout)
+
+
+@pytest.mark.parametrize("command", ["status", "health", "infer", "wait-ready"])
+def test_help_of_each_command(command):
+    done = run(command, "--help")
+    assert done.returncode == OK and f"usage: modelctl {command}" in done.stdout and not done.stderr
+
+
+@pytest.mark.parametrize("args", [[], ["nosuch"], ["status", "--nosuch"], ["health", "a", "b"], ["infer"],
+                                  ["infer", "identity", "--fill", "1", "--input", "x"],
+                                  ["infer", "identity", "--fill", "1", "--dtype", "complex"],
+                                  ["infer", "identity", "--fill", "1", "--shape", "1,x"],
+                                  ["infer", "a", "b", "--fill", "1"], ["infer", "--fill", "1", "-p", "novalue"],
+                                  ["status", "--timeout", "never"], ["status", "--timeout", "0"],
+                                  ["wait-ready", "--nosuch"]])
+def test_usage_errors(args):
+    done = run(*args)
+    assert done.returncode == USAGE and done.stderr and not done.stdout
+
+
+@pytest.mark.parametrize("args", [["status"], ["health"], ["health", "--watch"], ["infer", "--fill", "1"],
+                                  ["wait-ready", "--timeout", "0.2"]])
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "unix:/nonexistent/modeld.sock"])
+def test_nobody_there(args, address):
+    done = run(*args, "--address", address)
+    assert done.returncode == UNREACHABLE
+    assert done.stderr.startswith("modelctl: ") and address.removeprefix("unix:") in done.stderr
+
+
+def test_a_server_that_speaks_something_else():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        client = subprocess.Popen([MODELCTL, "status", "-t", "20", "-a", f"127.0.0.1:{s.getsockname()[1]}"],
+                                  stderr=subprocess.PIPE, text=True)
+        peer, _ = s.accept()
+        peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        peer.close()
+        assert client.wait(60) in (FAILED, UNREACHABLE) and client.stderr.read().startswith("modelctl: ")
+
+
+def test_address_from_the_environment(digits):
+    env = dict(os.environ, MODELD_ADDRESS=digits.unix)
+    assert run("health", env=env).returncode == OK
+    assert run("health", "-a", "127.0.0.1:1", env=env).returncode == UNREACHABLE
+
+
+# --- status and health -------------------------------------------------------------------------------
+
+
+def test_status(digits):
+    done = digits.modelctl("status")
+    assert done.returncode == OK
+    for text in ("cpu:0/0", "ready", "digits", "identity", "simple", str(digits.pid)):
+        assert text in done.stdout
+    status = json.loads(digits.modelctl("status", "--json").stdout)
+    assert status["pid"] == digits.pid and status["state"] == "serving"
+    assert [w["name"] for w in status["workers"]] == ["cpu:0/0"]
+    assert {x["name"]: x["state"] for x in status["models"]} == dict.fromkeys(("digits", "identity", "simple"), "ready")
+
+
+def test_health(digits):
+    for name in ([], ["digits"], ["grpc.health.v1.Health"]):
+        done = digits.modelctl("health", *name)
+        assert done.returncode == OK and "SERVING" in done.stdout and "NOT" not in done.stdout
+    assert json.loads(digits.modelctl("health", "digits", "--json").stdout)["status"] == "SERVING"
+    done = digits.modelctl("health", "nosuch")
+    assert done.returncode == FAILED and "nosuch" in done.stderr and "NOT_FOUND" in done.stderr
+
+
+def test_health_watch(start):
+    d = start(models=["identity"])
+    client = subprocess.Popen([MODELCTL, "health", "--watch", "--json", "-a", d.tcp], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True)
+    assert json.loads(client.stdout.readline())["status"] == "SERVING"
+    d.kill_a_worker()
+    assert json.loads(client.stdout.readline())["status"] == "NOT_SERVING"
+    assert json.loads(client.stdout.readline())["status"] == "SERVING"
+    d.terminate()
+    assert json.loads(client.stdout.readline())["status"] == "NOT_SERVING"
+    assert client.wait(60) == FAILED and "shutting down" in client.stderr.read()
+    d.wait_end()
+
+
+def test_wait_ready_before_the_daemon_is_there(start, tmp_path):
+    address = f"unix:{tmp_path}/later.sock"
+    client = subprocess.Popen([MODELCTL, "wait-ready", "identity", "-a", address, "-t", "60"])
+    wait_for("a first attempt", lambda: client.poll() is None and "S" in state(client.pid))
+    start(models=["identity"], listen=f"127.0.0.1:0, {address}")
+    assert client.wait(60) == OK
+
+
+def state(pid):
+    return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0]
+
+
+def test_wait_ready_of_what_never_is(digits):
+    done = digits.modelctl("wait-ready", "nosuch", "--timeout", "0.3")
+    assert done.returncode == FAILED and "nosuch" in done.stderr and "not SERVING" in done.stderr
+    assert digits.modelctl("wait-ready", "digits").returncode == OK
+
+
+# --- infer -------------------------------------------------------------------------------------------
+
+
+def test_infer_a_picture(digits):
+    reply = infer_json(digits, "digits", "--input", SAMPLES[0])
+    assert reply["dtype"] == "f32" and reply["shape"] == [1, 10]
+    assert int(np.argmax(reply["data"])) == int(SAMPLES[0][-5])
+    # The default model, the other output, over the Unix socket.
+    done = run("infer", "-i", SAMPLES[0], "-s", "1,8,8", "-p", "output=digit", "-a", digits.unix, "-j")
+    assert json.loads(done.stdout)["data"] == [int(SAMPLES[0][-5])]
+
+
+def test_infer_for_people(digits):
+    done = digits.modelctl("infer", "digits", "--input", SAMPLES[0], "--shape", "8,8")
+    assert done.returncode == OK
+    first, values, facts = done.stdout.splitlines()
+    assert first == "f32[1,10], 40 bytes" and len(values.split()) == 10 and "compute_us=" in facts
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64", "uint8", "bool", "float16", "float64"])
+def test_infer_npy(digits, tmp_path, dtype):
+    array = (np.arange(6).reshape(2, 3) % 2).astype(dtype)
+    np.save(tmp_path / "x.npy", array)
+    reply = infer_json(digits, "identity", "--input", tmp_path / "x.npy", "--output", tmp_path / "out")
+    assert reply["shape"] == [2, 3] and reply["bytes"] == array.nbytes
+    assert (tmp_path / "out").read_bytes() == array.tobytes()
+    assert [float(x) for x in reply["data"]] == array.flatten().astype(float).tolist()
+
+
+def test_infer_raw_and_fill(digits, tmp_path):
+    (tmp_path / "raw").write_bytes(bytes(range(8)))
+    assert infer_json(digits, "identity", "-i", tmp_path / "raw", "-d", "u8", "-s", "2,4")["data"] == list(range(8))
+    assert infer_json(digits, "identity", "-f", "ramp", "-d", "i32", "-s", "2,3")["data"] == [0, 1, 2, 3, 4, 5]
+    assert infer_json(digits, "identity", "-f", "1.5", "-d", "f32", "-s", "3")["data"] == [1.5] * 3
+    assert len(infer_json(digits, "digits", "-f", "0")["data"]) == 10
+    assert infer_json(digits, "identity", "-f", "7", "-d", "bytes", "-s", "2")["dtype"] == "bytes"
+
+
+@pytest.mark.parametrize("args, code, text", [
+    (["nosuch", "-f", "1", "-d", "u8", "-s", "1"], FAILED, "nosuch"),
+    (["digits", "-f", "1", "-d", "u8"], FAILED, "f32"),
+    (["digits", "-i", "/nonexistent"], FAILED, "/nonexistent"),
+    (["identity", "-f", "1"], USAGE, "--shape"),
+    (["simple", "-f", "1"], FAILED, "inputs"),
+    (["identity", "-f", "zero", "-d", "u8", "-s", "1"], USAGE, "--fill"),
+    (["identity", "-f", "1", "-d", "u8", "-s", "1", "-o", "/nonexistent/x"], FAILED, "/nonexistent/x"),
+])
+def test_infer_errors(digits, args, code, text):
+    done = digits.modelctl("infer", *args)
+    assert done.returncode == code and text in done.stderr and done.stderr.startswith("modelctl: ")
+
+
+def test_deadline(start):
+    d = start(models=["sleep"])
+    done = d.modelctl("infer", "sleep", "-f", "2000", "-d", "i32", "-s", "1", "--timeout", "0.2")
+    assert done.returncode == FAILED and "DEADLINE_EXCEEDED" in done.stderr

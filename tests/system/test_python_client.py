@@ -1,0 +1,332 @@
+"""clients/python: a plain gRPC client over TCP, shared memory on a Unix socket."""
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import messages as m
+from daemon import Daemon, wait_for
+
+sys.path.insert(0, os.path.join(m.ROOT, "clients", "python"))
+import modeld  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def server():
+    repository = os.path.join(m.ROOT, "conf", "models")
+    d = Daemon(models=["identity", "simple", "digits"], repository=repository)
+    yield d
+    try:
+        d.stop()
+    finally:
+        d.close()
+
+
+@pytest.fixture
+def local(server):
+    with modeld.connect(server.unix) as c:
+        yield c
+
+
+@pytest.fixture
+def remote(server):
+    with modeld.connect(server.tcp) as c:
+        yield c
+
+
+def charged(server):
+    with modeld.connect(server.unix) as c:
+        return c._handoff.limits["user_used_bytes"]
+
+
+DTYPES = [np.bool_, np.uint8, np.uint16, np.uint32, np.uint64, np.int8, np.int16, np.int32, np.int64, np.float16,
+          np.float32, np.float64]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("where", ["local", "remote"])
+def test_every_dtype_and_shape(request, where, dtype):
+    client = request.getfixturevalue(where)
+    for shape in [(), (3,), (2, 0, 4), (2, 3, 4), (300, 400)]:
+        array = (np.arange(int(np.prod(shape, dtype=int))) % 2).astype(dtype).reshape(shape)
+        out = client.infer("identity", array)
+        assert out.dtype == array.dtype and out.shape == array.shape and np.array_equal(out, array)
+
+
+def test_connection_says_what_it_uses(local, remote):
+    assert local.uses_shared_memory and not remote.uses_shared_memory
+
+
+def test_strings(local, remote):
+    array = np.array([["a", "\u00e4"], ["", "long" * 10000]])
+    for client in (local, remote):
+        out = client.infer("identity", array)
+        assert out.shape == (2, 2) and [x.decode() for x in out.reshape(-1)] == list(array.reshape(-1))
+
+
+def test_bf16(local, remote):
+    array = np.array([0x3F80, 0x4000], np.uint16)
+    for client in (local, remote):
+        assert np.array_equal(client.infer("identity", array, dtype="bf16"), array)
+
+
+def test_not_contiguous_and_foreign_byte_order(local, remote):
+    array = np.arange(100000, dtype=np.float32).reshape(100, 1000)
+    for client in (local, remote):
+        assert np.array_equal(client.infer("identity", array.T), array.T)
+        assert np.array_equal(client.infer("identity", array[::2, ::3]), array[::2, ::3])
+        assert np.array_equal(client.infer("identity", array.astype(">f4")), array)
+
+
+def test_digits(local, remote):
+    image = np.zeros((2, 8, 8), np.float32)
+    assert np.allclose(local.infer("digits", image), remote.infer("digits", image))
+    info = local.model("digits")
+    assert info.inputs[0].shape == (-1, 8, 8) and info.inputs[0].dtype == "f32"
+
+
+def test_several_inputs_and_outputs(local, remote):
+    a, b = np.arange(32, dtype=np.int32).reshape(2, 16), np.full((2, 16), 3, np.int32)
+    result = local.infer_all("simple", {"INPUT0": a, "INPUT1": b})
+    assert np.array_equal(result["OUTPUT0"], a + b) and np.array_equal(result["OUTPUT1"], a - b)
+    assert result.timings.total_us > 0 and result.timings.worker == "cpu:0/0"
+    one = local.infer_all("simple", {"INPUT0": a, "INPUT1": b}, outputs=["OUTPUT1"])
+    assert list(one) == ["OUTPUT1"]
+    with pytest.raises(ValueError, match="Unix socket"):
+        remote.infer_all("simple", {"INPUT0": a, "INPUT1": b})
+
+
+def test_empty_lies_in_shared_memory_and_nothing_is_copied(server, local):
+    before = server.status()
+    array = local.empty((1024, 1024), np.float32)
+    array[...] = np.random.default_rng(1).random(array.shape)
+    out = local.infer("identity", array)
+    assert np.array_equal(out, array)
+    after = server.status()
+    assert after.tensor_bytes_received == before.tensor_bytes_received
+    assert after.tensor_bytes_sent == before.tensor_bytes_sent
+    assert after.tensor_bytes_handed - before.tensor_bytes_handed >= 2 * array.nbytes
+
+
+def test_parts_of_an_array_go_by_reference_too(local):
+    array = local.empty((10, 65536), np.uint8)
+    array[...] = np.arange(10, dtype=np.uint8)[:, None]
+    outs = [local.infer("identity", array[i]) for i in range(10)]
+    assert all((out == i).all() for i, out in enumerate(outs))
+
+
+def test_output_larger_than_guessed(start):
+    """NonZero gives 8 bytes for each 4 that come in: the request is made again with the room it needs."""
+    d = start(models=["nonzero"], repository=os.path.join(m.ROOT, "tests", "models", "onnx"))
+    with modeld.connect(d.unix) as client:
+        for n in (100000, 100000, 200000):
+            out = client.infer("nonzero", np.ones(n, np.float32))
+            assert np.array_equal(out, np.arange(n).reshape(1, n))
+
+
+def test_memory_is_given_back_when_arrays_go(server):
+    base = charged(server)
+    with modeld.connect(server.unix) as client:
+        arrays = [client.infer("identity", client.empty(40 << 20, np.uint8)) for _ in range(3)]
+        view = arrays[0][1000:2000]
+        assert client._memory.bytes_used >= 3 * (40 << 20)
+        del arrays
+        gc.collect()
+        assert 40 << 20 <= client._memory.bytes_used < 2 * (40 << 20)
+        assert view.shape == (1000,)
+        del view
+        gc.collect()
+        assert client._memory.bytes_used == 0
+    wait_for("the charges to come back", lambda: charged(server) == base)
+
+
+def test_results_outlive_the_connection(server):
+    with modeld.connect(server.unix) as client:
+        out = client.infer("identity", np.full(1 << 20, 9, np.uint8))
+    assert (out == 9).all()
+
+
+def test_errors(local, remote):
+    for client in (local, remote):
+        with pytest.raises(modeld.ModeldError) as e:
+            client.infer("nosuch", np.zeros(1 << 20, np.uint8))
+        assert e.value.code == "NOT_FOUND" and "nosuch" in e.value.message
+        with pytest.raises(modeld.ModeldError) as e:
+            client.infer("digits", np.zeros((1, 9, 9), np.float32))
+        assert e.value.code == "INVALID_ARGUMENT"
+    with pytest.raises(ValueError, match="complex"):
+        local.infer("identity", np.zeros(3, np.complex64))
+    with pytest.raises(modeld.ModeldError):
+        modeld.connect("127.0.0.1:1", timeout=1).models()
+    with pytest.raises(modeld.ConnectionLost):
+        modeld.connect("unix:/nonexistent/modeld.sock", handoff="/nonexistent/handoff.sock")
+
+
+def test_timeout(start):
+    d = start(models=["sleep"])
+    with modeld.connect(d.unix) as client:
+        array = client.empty(1, np.int32)
+        array[0] = 60000
+        with pytest.raises(modeld.ModeldError) as e:
+            client.infer("sleep", array, timeout=0.1)
+        assert e.value.code == "DEADLINE_EXCEEDED"
+        # Its memory is not used again while the model may still write to it.
+        assert client._memory.bytes_used >= array.nbytes + 64
+        os.kill(d.children()[0], signal.SIGKILL)
+        d.wait_workers_ready(1)
+
+
+def test_interrupted_request_keeps_its_memory(start):
+    """An exception out of a signal handler leaves infer(): what the model still writes to is not lent again."""
+    d = start(models=["sleep"])
+
+    class Interrupted(BaseException):
+        pass
+
+    def interrupt(*_):
+        raise Interrupted
+
+    with modeld.connect(d.unix) as client:
+        array = client.empty(1, np.int32)
+        array[0] = 1000
+        client.model("sleep")
+        before = signal.signal(signal.SIGALRM, interrupt)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            with pytest.raises(Interrupted):
+                client.infer("sleep", array)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        others = [client.empty(64, np.uint8) for _ in range(100)]
+        for other in others:
+            other[:] = 0xAA
+        quick = client.empty(1, np.int32)
+        quick[0] = 0
+        client.infer("sleep", quick)  # answered after the one that was interrupted
+        assert all((other == 0xAA).all() for other in others)
+
+
+def test_close_wakes_whoever_waits(start):
+    d = start(models=["sleep"])
+    client = modeld.connect(d.unix)
+    array = client.empty(1, np.int32)
+    array[0] = 2000
+    errors = []
+
+    def run():
+        try:
+            client.infer("sleep", array)
+        except modeld.ModeldError as e:
+            errors.append(e)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    wait_for("a batch", lambda: any(w.batches_in_flight for w in d.status().workers))
+    client.close()
+    thread.join(20)
+    assert not thread.is_alive() and isinstance(errors[0], modeld.ConnectionLost)
+
+
+FORK = """
+import os, sys
+import numpy as np
+import modeld
+client = modeld.connect(sys.argv[1])
+array = client.empty(100, np.uint8)
+array[:] = 7
+read, write = os.pipe()
+pid = os.fork()
+if pid == 0:
+    for use in (lambda: client.empty(100, np.uint8), lambda: client.infer_all("identity", array)):
+        try:
+            use()
+            os._exit(1)
+        except modeld.ConnectionLost as e:
+            if "fork" not in str(e):
+                os._exit(2)
+    client.close()
+    os.read(read, 1)
+    os._exit(0)
+assert (client.infer("identity", array) == 7).all()
+client.close()
+sys.stdout.write("closed\\n")
+sys.stdout.flush()
+sys.stdin.readline()
+os.write(write, b"x")
+sys.exit(os.waitpid(pid, 0)[1])
+"""
+
+
+def test_fork(server):
+    """A child cannot use its parent's connection, nor keep it alive."""
+    environment = dict(os.environ, PYTHONPATH=os.path.join(m.ROOT, "clients", "python"), GRPC_ENABLE_FORK_SUPPORT="0")
+    child = subprocess.Popen([sys.executable, "-c", FORK, server.unix], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, text=True, env=environment)
+    assert child.stdout.readline() == "closed\n"
+    wait_for("the region's end", lambda: server.status().handoff_regions == 0)
+    child.communicate("\n")
+    assert child.returncode == 0
+
+
+def test_threads_share_a_connection(local):
+    failures = []
+
+    def run(value):
+        for size in (10, 100000):
+            out = local.infer("identity", np.full(size, value, np.uint8))
+            if not (out == value).all():
+                failures.append(value)
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(16)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert failures == []
+
+
+def test_worker_killed_in_the_middle(start):
+    d = start(models=["sleep"], workers="cpu:0 x2")
+    with modeld.connect(d.unix) as client:
+        array = client.empty(1, np.int32)
+        array[0] = 500
+        client.infer("sleep", client.empty(1, np.int32) * 0)
+        killer = threading.Thread(target=lambda: (
+            wait_for("a batch", lambda: any(w.batches_in_flight for w in d.status().workers)),
+            [os.kill(w.pid, signal.SIGKILL) for w in d.status().workers if w.batches_in_flight]))
+        killer.start()
+        out = client.infer("sleep", array)
+        killer.join()
+        assert out[0] == 500
+    assert sum(w.restarts for w in d.status().workers) >= 1
+
+
+def test_daemon_gone(start):
+    d = start(models=["identity"])
+    client = modeld.connect(d.unix)
+    array = client.empty(1 << 20, np.uint8)
+    d.process.kill()
+    d.process.wait()
+    d.checked = True
+    with pytest.raises(modeld.ModeldError):
+        client.infer("identity", array)
+    assert not client.is_ready()
+
+
+@pytest.mark.slow
+def test_installs_with_pip(tmp_path):
+    target = tmp_path / "site"
+    copy = tmp_path / "src"
+    subprocess.run(["cp", "-r", os.path.join(m.ROOT, "clients", "python"), copy], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index",
+                    "--target", target, copy], check=True)
+    out = subprocess.run([sys.executable, "-c", "import modeld; print(modeld.__file__, modeld.connect)"],
+                         env={"PYTHONPATH": str(target)}, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert str(target) in out.stdout and os.path.exists(target / "modeld" / "py.typed")
+

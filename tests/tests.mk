@@ -1,0 +1,91 @@
+# tests.mk: every test target. `make test` runs all of them and ends with "N passed, N failed".
+
+SETUP = BUILD=$(BUILD) scripts/setup
+PYTHON_TEST = $(BUILD)/venv/bin/python
+# Each kind of instrumented build has a tree of its own.
+ASAN = SANITIZE=address,undefined BUILD=$(BUILD)/asan
+TSAN = SANITIZE=thread BUILD=$(BUILD)/tsan
+
+.PHONY: unit
+unit: $(UNIT_ALL) $(BACKENDS) $(BUILD)/modeld-worker  ## unit tests (criterion), fault loops included
+	$(Q)scripts/run-unit $(BUILD) $(UNIT_ALL)
+
+.PHONY: unit-asan
+unit-asan:  ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
+	$(Q)$(MAKE) --no-print-directory $(ASAN) unit
+
+# Only what has threads: the arena's populating, and what uses it. Criterion cannot start under
+# ThreadSanitizer: tests/support/plain stands in for it.
+.PHONY: unit-tsan
+unit-tsan:  ## tests with threads under ThreadSanitizer
+	$(Q)CPPFLAGS=-Itests/support/plain $(MAKE) --no-print-directory $(TSAN) DEVELOPER=0 unit-shm
+
+.PHONY: system
+system: all  ## the real daemon with real clients (pytest); K=expression selects, X=options
+	$(Q)$(PYTHON_TEST) -m pytest -q -p no:cacheprovider tests/system $(if $(K),-k '$(K)') $(X)
+
+.PHONY: system-asan
+system-asan:  ## system tests against a daemon and workers built with sanitizers
+	$(Q)$(MAKE) --no-print-directory $(ASAN) all
+	@ln -sfn ../venv $(BUILD)/asan/venv
+	$(Q)MODELD_TEST_BUILD=$(BUILD)/asan $(PYTHON_TEST) -m pytest -q -p no:cacheprovider \
+		-m 'not slow and not memory' tests/system $(if $(K),-k '$(K)') $(X)
+
+-include tests/fuzz/fuzz.mk
+-include tests/bench/bench.mk
+
+.PHONY: setup-test
+setup-test:
+	$(Q)$(SETUP) test
+
+.PHONY: test
+test: setup-test  ## all tests; ends with "N passed, N failed"
+	$(Q)scripts/run-stages \
+		'lint (quick)' '$(MAKE) --no-print-directory lint-quick' \
+		'unit' '$(MAKE) --no-print-directory -j2 unit' \
+		'unit, address+undefined' '$(MAKE) --no-print-directory -j2 unit-asan' \
+		'unit, thread' '$(MAKE) --no-print-directory -j2 unit-tsan' \
+		'fuzz corpora' '$(MAKE) --no-print-directory -j2 fuzz-corpus' \
+		'system' '$(MAKE) --no-print-directory -j2 system' \
+		'system, address+undefined' '$(MAKE) --no-print-directory -j2 system-asan'
+
+# --- Lint -----------------------------------------------------------------------------------
+C_ALL = $(wildcard src/*.[ch] src/*/*.[ch] shm/*.[ch] proto/*.[ch] workers/*.[ch] workers/backends/*.[ch] \
+	workers/backends/*/*.[ch] clients/*/*.[ch] tests/*/*.[ch] tests/unit/*/*.[ch] docs/examples/*.c)
+C_TIDY = $(wildcard src/*.c src/*/*.c shm/*.c proto/*.c workers/*.c workers/backends/*.c \
+	workers/backends/*/*.c clients/*/*.c)
+HEADERS = $(wildcard src/*.h src/*/*.h shm/*.h proto/*.h workers/*.h clients/*/*.h)
+
+.PHONY: lint-quick
+lint-quick: check-layers check-banned check-functions check-headers format-check
+
+.PHONY: lint
+lint: lint-quick tidy  ## formatting, include ranks, banned calls, sizes, headers alone, clang-tidy
+
+.PHONY: check-layers check-banned check-functions
+check-layers check-banned check-functions:
+	$(Q)scripts/$@
+
+.PHONY: check-headers
+check-headers: $(PB_H)  ## every header compiles alone
+	$(Q)for h in $(HEADERS); do \
+		printf '#include "%s"\n' $$h | $(CC) $(CPPFLAGS) $(CFLAGS) -Wno-unused-function -fsyntax-only -xc - || exit 1; \
+	done; echo "headers compile alone"
+
+.PHONY: format
+format:  ## let clang-format rewrite every C file
+	$(Q)clang-format -i $(C_ALL)
+
+.PHONY: format-check
+format-check:
+	$(Q)clang-format --dry-run -Werror $(C_ALL) && echo "formatted"
+
+# One stamp a file: a file that passed is looked at again only when it or a header changed.
+TIDY_STAMPS = $(patsubst %.c,$(BUILD)/tidy/%.ok,$(C_TIDY))
+$(BUILD)/tidy/%.ok: %.c $(HEADERS) .clang-tidy | $(PB_H)
+	@mkdir -p $(@D)
+	@echo "  TIDY    $<"
+	$(Q)clang-tidy --quiet $< -- $(CPPFLAGS) -std=c11 2>$@.log || { cat $@.log; exit 1; }
+	$(Q)touch $@
+.PHONY: tidy
+tidy: $(TIDY_STAMPS)  ## clang-tidy

@@ -1,0 +1,45 @@
+/* Tests of busy_poll.c: how long it spins, when it gives up, when it begins again. */
+#include "base/busy_poll.h"
+
+#include <criterion/criterion.h>
+
+#include "base/clock.h"
+
+#define START (UINT64_C(1000) * NS_PER_S)
+
+Test(busy_poll, off)
+{
+	struct busy_poll b;
+
+	busy_poll_init(&b, 0);
+	busy_poll_work(&b, START);
+	cr_expect(!busy_poll_spins(&b, START));
+}
+
+Test(busy_poll, spins_for_its_time_after_work)
+{
+	struct busy_poll b;
+
+	busy_poll_init(&b, 50);
+	cr_expect(!busy_poll_spins(&b, START), "nothing was done yet");
+	busy_poll_work(&b, START);
+	cr_expect(busy_poll_spins(&b, START + 49 * NS_PER_US));
+	cr_expect(!busy_poll_spins(&b, START + 50 * NS_PER_US));
+}
+
+Test(busy_poll, gives_up_when_it_does_not_pay_and_begins_again)
+{
+	uint64_t now = START;
+	struct busy_poll b;
+	unsigned n = 0;
+
+	busy_poll_init(&b, 50);
+	do {
+		busy_poll_work(&b, now);
+		now += NS_PER_S;
+	} while (busy_poll_spins(&b, now - NS_PER_S) && ++n < 100);
+	cr_expect_eq(n, 7, "%u", n);
+	busy_poll_work(&b, now);
+	busy_poll_work(&b, now + 10 * NS_PER_US);
+	cr_expect(busy_poll_spins(&b, now + 20 * NS_PER_US));
+}

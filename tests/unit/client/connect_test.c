@@ -1,0 +1,161 @@
+/* connect_test.c: addresses, and sockets that answer, refuse, or let one wait. */
+#include "clients/c/connect.h"
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/clock.h"
+#include "tests/support/failalloc.h"
+
+static char text[512], path[64], address[80];
+
+static int connect_text(const char *where)
+{
+	bool local;
+	int fd = -1,
+	    r = connect_address(&fd, &local, where, clock_ns() + 5 * NS_PER_S, text, sizeof(text));
+
+	cr_assert_eq(r == 0, fd >= 0);
+	close_fd(&fd);
+	return r;
+}
+
+static int listen_unix(int type, int backlog)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, type, 0);
+
+	(void)snprintf(path, sizeof(path), "/tmp/modeld-connect-%d", (int)getpid());
+	(void)snprintf(address, sizeof(address), "unix:%s", path);
+	(void)unlink(path);
+	memcpy(at.sun_path, path, strlen(path) + 1);
+	cr_assert_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	cr_assert_eq(listen(fd, backlog), 0);
+	return fd;
+}
+
+Test(connect, what_is_no_address)
+{
+	static const char *const wrong[] = {"", "host", "host:", ":1", "a:b:c:1", "[]:1", "unix:",
+		"unix:/this/path/is/longer/than/the/hundred/and/eight/bytes/that/an/address/of/a/"
+		"unix/socket/can/ever/hold/so/it/is/refused"};
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		cr_assert_eq(connect_text(wrong[i]), -EINVAL, "%s", wrong[i]);
+		cr_assert(strstr(text, "is no address"), "%s", text);
+	}
+}
+
+Test(connect, a_long_host)
+{
+	static char host[400];
+
+	memset(host, 'h', sizeof(host) - 1);
+	memcpy(host + 380, ":1", 3);
+	cr_assert_eq(connect_text(host), -EINVAL);
+}
+
+Test(connect, nobody_listens)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t n = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	char where[32];
+
+	/* A port of ours on which nobody listens. */
+	cr_assert_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	cr_assert_eq(getsockname(fd, (struct sockaddr *)&at, &n), 0);
+	(void)snprintf(where, sizeof(where), "127.0.0.1:%d", ntohs(at.sin_port));
+	cr_assert_eq(connect_text(where), -ECONNREFUSED);
+	cr_assert(strstr(text, where), "%s", text);
+	cr_assert_eq(listen(fd, 1), 0);
+	cr_assert_eq(connect_text(where), 0);
+	close(fd);
+	cr_assert_eq(connect_text("unix:/nonexistent/socket"), -ENOENT);
+	cr_assert_eq(connect_text("127.0.0.1:notaport"), -EHOSTUNREACH);
+}
+
+Test(connect, unix_sockets)
+{
+	int listener = listen_unix(SOCK_STREAM, 4), fd = -1;
+	bool local = false;
+
+	cr_assert_eq(
+		connect_address(&fd, &local, address, CLOCK_NO_DEADLINE, text, sizeof(text)), 0);
+	cr_assert(local);
+	cr_assert(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	cr_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	close_fd(&fd);
+	cr_assert_eq(connect_seqpacket(&fd, path, CLOCK_NO_DEADLINE, text, sizeof(text)),
+		-EPROTOTYPE, "another type");
+	close(listener);
+	cr_assert_eq(connect_text(address), -ECONNREFUSED, "stale");
+	listener = listen_unix(SOCK_SEQPACKET, 4);
+	cr_assert_eq(connect_seqpacket(&fd, path, CLOCK_NO_DEADLINE, text, sizeof(text)), 0);
+	cr_assert_not(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	close_fd(&fd);
+	cr_assert_eq(connect_seqpacket(&fd, "", CLOCK_NO_DEADLINE, text, sizeof(text)), -EINVAL);
+	cr_assert(strstr(text, "empty"), "%s", text);
+	close(listener);
+	(void)unlink(path);
+}
+
+Test(connect, a_full_backlog_is_waited_for_until_the_deadline)
+{
+	int listener = listen_unix(SOCK_STREAM, 0), fds[8], r = 0;
+	bool local;
+	size_t n = 0;
+
+	while (n < 8 && !r) {
+		r = connect_address(
+			&fds[n], &local, address, clock_ns() + 20 * NS_PER_MS, text, sizeof(text));
+		n += r == 0;
+	}
+	cr_assert_eq(r, -ETIMEDOUT, "after %zu connections: %d", n, r);
+	cr_assert_eq(connect_address(&fds[n], &local, address, 0, text, sizeof(text)), -ETIMEDOUT);
+	while (n > 0)
+		close(fds[--n]);
+	close(listener);
+	(void)unlink(path);
+}
+
+Test(connect, waiting)
+{
+	int fds[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	cr_assert_eq(connect_wait(fds[0], POLLOUT, 0), 0, "ready at once, though the time is over");
+	cr_assert_eq(connect_wait(fds[0], POLLIN, 0), -ETIMEDOUT);
+	cr_assert_eq(connect_wait(fds[0], POLLIN, clock_ns() + 100 * NS_PER_US), -ETIMEDOUT);
+	close(fds[1]);
+	cr_assert_eq(connect_wait(fds[0], POLLIN, CLOCK_NO_DEADLINE), 0, "the end is an event");
+	close(fds[0]);
+}
+
+static int connect_once(void *arg)
+{
+	bool local;
+	int fd = -1;
+	int r = connect_address(&fd, &local, address, CLOCK_NO_DEADLINE, text, sizeof(text));
+
+	cr_assert_eq(r == 0, fd >= 0);
+	close_fd(&fd);
+	return r;
+}
+
+Test(connect, fault_loop)
+{
+	int listener = listen_unix(SOCK_STREAM, 64);
+
+	FAULT_LOOP(connect_once, NULL);
+	close(listener);
+	(void)unlink(path);
+}

@@ -1,0 +1,314 @@
+/* fake_pool.c: a pool without processes, driven by the test. */
+#include "fake_pool.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int pool_new(struct pool **ret_pool, uv_loop_t *loop, const struct pool_settings *settings,
+	const struct pool_model *models, size_t n_models, int input_arena_fd, uint64_t input_arena,
+	uint64_t input_arena_size, const struct pool_events *events, void *data)
+{
+	struct pool *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	assert(n_models <= FAKE_MODELS_MAX && input_arena_fd >= 0 && input_arena_size > 0);
+	p->compute_ns = 1000;
+	p->events = events;
+	p->data = data;
+	p->models = models;
+	p->n_models = n_models;
+	for (size_t i = 0; i < settings->n_places; i++) {
+		for (uint32_t k = 0; k < settings->places[i].count; k++) {
+			struct worker *w = &p->workers[p->n_workers++];
+
+			assert(p->n_workers <= FAKE_WORKERS_MAX);
+			w->pool = p;
+			w->slots = settings->slots;
+			snprintf(w->device, sizeof(w->device), "%s", settings->places[i].device);
+			snprintf(w->name, sizeof(w->name), "%s/%u", settings->places[i].device, k);
+		}
+	}
+	*ret_pool = p;
+	return 0;
+}
+
+int pool_start(struct pool *p)
+{
+	if (p->start_error)
+		return p->start_error;
+	p->started = true;
+	return 0;
+}
+
+void pool_drain(struct pool *p)
+{
+	assert(fake_n_runs(p, NULL) == 0);
+	p->draining = true;
+}
+
+void pool_kill(struct pool *p)
+{
+	p->killed = true;
+}
+
+struct pool *pool_free(struct pool *p)
+{
+	if (!p)
+		return NULL;
+	assert(fake_n_runs(p, NULL) == 0 && p->output_leases == 0 && p->regions == 0);
+	free(p);
+	return NULL;
+}
+
+void pool_flush(struct pool *p)
+{
+	p->flushes++;
+}
+
+size_t pool_n_workers(const struct pool *p)
+{
+	return p->n_workers;
+}
+
+struct worker *pool_worker(const struct pool *p, size_t i)
+{
+	assert(i < p->n_workers);
+	return (struct worker *)&p->workers[i];
+}
+
+uint32_t pool_model_ready(const struct pool *p, uint32_t model)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < p->n_workers; i++)
+		n += worker_holds(&p->workers[i], model);
+	return n;
+}
+
+uint32_t pool_model_hopeful(const struct pool *p, uint32_t model)
+{
+	return p->hopeless[model] ? 0 : (uint32_t)p->n_workers;
+}
+
+const char *pool_model_detail(const struct pool *p, uint32_t model)
+{
+	return p->detail[model] ? p->detail[model] : "";
+}
+
+const struct wire_loaded *pool_model_loaded(const struct pool *p, uint32_t model)
+{
+	return p->loaded[model];
+}
+
+bool worker_holds(const struct worker *w, uint32_t model)
+{
+	return w->ready && w->holds[model];
+}
+
+uint32_t worker_free_slots(const struct worker *w)
+{
+	return w->ready ? w->slots - w->in_flight : 0;
+}
+
+uint32_t worker_in_flight(const struct worker *w)
+{
+	return w->in_flight;
+}
+
+const char *worker_name(const struct worker *w)
+{
+	return w->name;
+}
+
+const char *worker_device(const struct worker *w)
+{
+	return w->device;
+}
+
+int worker_run(
+	struct worker *w, uint32_t model, const struct wire_item *items, size_t n_items, void *tag)
+{
+	struct fake_run *run = &w->pool->runs[w->pool->n_runs];
+
+	if (w->run_error)
+		return w->run_error;
+	assert(worker_holds(w, model) && worker_free_slots(w) > 0);
+	assert(w->pool->n_runs < FAKE_RUNS_MAX && n_items > 0 && n_items <= WIRE_ITEMS_MAX);
+	run->tag = tag;
+	run->worker = w;
+	run->model = model;
+	run->n_items = n_items;
+	for (size_t i = 0; i < n_items; i++)
+		run->rows[i] = items[i].n_inputs ? items[i].inputs[0].dims[0] : 0;
+	w->pool->last_item = &items[0];
+	w->pool->n_runs++;
+	w->in_flight++;
+	w->n_runs++;
+	return 0;
+}
+
+int pool_region_new(struct pool_region **ret_region, struct pool *p, uint64_t id, int fd,
+	uint64_t size, bool writable, void (*on_gone)(void *data), void *data)
+{
+	struct pool_region *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	assert(id & WIRE_REGION_BIT);
+	*r = (struct pool_region){.pool = p, .id = id, .on_gone = on_gone, .data = data};
+	p->region = r;
+	p->regions++;
+	*ret_region = r;
+	return 0;
+}
+
+void pool_region_free(struct pool_region *r)
+{
+	assert(!r->freed);
+	r->freed = true;
+}
+
+void fake_region_gone(struct pool *p)
+{
+	struct pool_region *r = p->region;
+
+	assert(r && r->freed);
+	p->region = NULL;
+	p->regions--;
+	r->on_gone(r->data);
+	free(r);
+}
+
+struct output_lease *output_lease_ref(struct output_lease *l)
+{
+	l->refs++;
+	l->pool->output_leases++;
+	return l;
+}
+
+struct output_lease *output_lease_unref(struct output_lease *l)
+{
+	if (!l)
+		return NULL;
+	l->pool->output_leases--;
+	if (--l->refs == 0)
+		free(l);
+	return NULL;
+}
+
+void fake_declare(struct pool *p, uint32_t model, const struct wire_loaded *loaded)
+{
+	p->loaded[model] = loaded;
+	for (size_t i = 0; i < p->n_workers; i++)
+		p->workers[i].holds[model] = true;
+}
+
+void fake_start(struct pool *p)
+{
+	for (size_t i = 0; i < p->n_workers; i++)
+		p->workers[i].ready = true;
+	for (size_t i = 0; i < p->n_models; i++)
+		p->events->on_model(p->data, (uint32_t)i);
+	p->events->on_credit(p->data);
+	p->events->on_started(p->data);
+}
+
+void fake_set_ready(struct worker *w, bool ready)
+{
+	struct pool *p = w->pool;
+
+	w->ready = ready;
+	for (size_t i = 0; i < p->n_models; i++)
+		p->events->on_model(p->data, (uint32_t)i);
+	if (ready)
+		p->events->on_credit(p->data);
+}
+
+size_t fake_n_runs(const struct pool *p, const struct worker *w)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_runs; i++)
+		n += p->runs[i].worker && (!w || p->runs[i].worker == w);
+	return n;
+}
+
+struct fake_run *fake_first(struct pool *p, const struct worker *w)
+{
+	for (size_t i = 0; i < p->n_runs; i++) {
+		if (p->runs[i].worker && (!w || p->runs[i].worker == w))
+			return &p->runs[i];
+	}
+	return NULL;
+}
+
+static void *take(struct fake_run *run)
+{
+	assert(run->worker);
+	run->worker->in_flight--;
+	run->worker = NULL;
+	return run->tag;
+}
+
+static void finish(struct pool *p, struct fake_run *run, uint32_t code, size_t n_results)
+{
+	static const uint8_t bytes[4] = {1, 2, 3, 4};
+	const struct pool_output output = {
+		.dtype = DTYPE_I32, .rank = 1, .dims = {1}, .data = bytes, .length = 4};
+	struct output_lease *lease = malloc(sizeof(*lease));
+	struct pool_result *results = calloc(WIRE_ITEMS_MAX, sizeof(*results));
+	struct pool_done done = {.worker = run->worker,
+		.compute_ns = p->compute_ns,
+		.results = results,
+		.lease = lease};
+
+	assert(lease && results);
+	*lease = (struct output_lease){.pool = p, .refs = 1};
+	p->output_leases++;
+	done.n_results = n_results;
+	for (size_t i = 0; i < done.n_results; i++)
+		results[i] = (struct pool_result){.code = code,
+			.message = code ? "the backend failed" : "",
+			.outputs = &output,
+			.n_outputs = code ? 0 : 1};
+	p->events->on_done(p->data, take(run), &done);
+	output_lease_unref(lease);
+	free(results);
+	p->events->on_credit(p->data);
+}
+
+void fake_done(struct pool *p, struct fake_run *run, uint32_t code)
+{
+	finish(p, run, code, run->n_items);
+}
+
+void fake_done_short(struct pool *p, struct fake_run *run, size_t n_results)
+{
+	finish(p, run, 0, n_results);
+}
+
+void fake_lose(struct worker *w)
+{
+	struct pool *p = w->pool;
+	struct fake_run *run;
+	bool running = true;
+
+	w->ready = false;
+	while ((run = fake_first(p, w))) {
+		p->events->on_lost(p->data, take(run), w, running);
+		running = false;
+	}
+	for (size_t i = 0; i < p->n_models; i++)
+		p->events->on_model(p->data, (uint32_t)i);
+}
+
+void fake_drained(struct pool *p)
+{
+	for (size_t i = 0; i < p->n_workers; i++)
+		fake_lose(&p->workers[i]);
+	p->events->on_drained(p->data);
+}

@@ -1,0 +1,94 @@
+/*
+ * fake_pool.h: stands in for src/pool below dispatch. Nothing happens by itself: the test says when
+ * a worker is ready, answers, is lost. The structs are open, so that tests can look and change.
+ */
+#ifndef TESTS_UNIT_DISPATCH_FAKE_POOL_H
+#define TESTS_UNIT_DISPATCH_FAKE_POOL_H
+
+#include <stdbool.h>
+
+#include "pool/pool.h"
+#include "pool/worker.h"
+
+#define FAKE_WORKERS_MAX 8
+#define FAKE_RUNS_MAX	 256
+#define FAKE_MODELS_MAX	 8
+
+/* A batch that was sent and has not come back. */
+struct fake_run {
+	void *tag;
+	struct worker *worker; /* NULL: free */
+	uint32_t model;
+	size_t n_items;
+	int64_t rows[WIRE_ITEMS_MAX]; /* first dimension of each item's first input */
+};
+
+struct worker {
+	struct pool *pool;
+	char name[32];
+	char device[16];
+	bool ready;
+	bool holds[FAKE_MODELS_MAX];
+	uint32_t slots;
+	uint32_t in_flight;
+	uint64_t n_runs;
+	int run_error; /* what worker_run() returns; 0: it sends */
+};
+
+struct pool {
+	const struct pool_events *events;
+	void *data;
+	const struct pool_model *models;
+	size_t n_models;
+	const struct wire_loaded *loaded[FAKE_MODELS_MAX];
+	bool hopeless[FAKE_MODELS_MAX];
+	const char *detail[FAKE_MODELS_MAX];
+	struct worker workers[FAKE_WORKERS_MAX];
+	size_t n_workers;
+	struct fake_run runs[FAKE_RUNS_MAX]; /* in the order in which they were sent, with gaps */
+	size_t n_runs;
+	uint64_t compute_ns; /* of each batch that is answered */
+	int start_error;
+	bool started;
+	bool draining;
+	bool killed;
+	unsigned flushes;
+	unsigned output_leases;		   /* references held */
+	struct pool_region *region;	   /* the last one made that is not gone */
+	unsigned regions;		   /* made and not gone */
+	const struct wire_item *last_item; /* of the last run: valid while its request is */
+};
+
+struct pool_region {
+	struct pool *pool;
+	uint64_t id;
+	void (*on_gone)(void *data);
+	void *data;
+	bool freed;
+};
+
+struct output_lease {
+	struct pool *pool;
+	unsigned refs;
+};
+
+/* What a model declares; every worker holds it from then on. */
+void fake_declare(struct pool *p, uint32_t model, const struct wire_loaded *loaded);
+/* All workers become ready; on_model for every model, on_credit, on_started. */
+void fake_start(struct pool *p);
+void fake_set_ready(struct worker *w, bool ready);
+/* Batches in flight, and the first of them (of `w`, unless NULL). */
+size_t fake_n_runs(const struct pool *p, const struct worker *w);
+struct fake_run *fake_first(struct pool *p, const struct worker *w);
+/* Answer one: every item has this status and one output of 4 bytes. */
+void fake_done(struct pool *p, struct fake_run *run, uint32_t code);
+/* The same with fewer results than items. */
+void fake_done_short(struct pool *p, struct fake_run *run, size_t n_results);
+/* The worker is gone: its batches come back lost. It stays unready. */
+void fake_lose(struct worker *w);
+/* Nothing of ours can touch the last region any more: on_gone. It was freed. */
+void fake_region_gone(struct pool *p);
+/* Lose everything that is in flight, then on_drained. */
+void fake_drained(struct pool *p);
+
+#endif

@@ -1,0 +1,283 @@
+/* Tests of lease.c: charges, the line of those who wait, fair share. */
+#include "dispatch/lease.h"
+
+#include <criterion/criterion.h>
+
+#include "fake_bed.h"
+
+#define KIB UINT64_C(1024)
+
+static struct bed bed;
+static struct client *other;
+
+static void setup(void)
+{
+	bed_init(&bed);
+	bed.settings.arena.size = 64 * KIB;
+	bed_up(&bed);
+	cr_assert_eq(client_new(&other, bed.d), 0);
+}
+
+static void teardown(void)
+{
+	client_unref(other);
+	bed_close(&bed);
+}
+
+TestSuite(lease, .init = setup, .fini = teardown);
+
+static struct lease *take(struct client *c, uint64_t length)
+{
+	struct lease *l;
+
+	cr_assert_eq(lease_new(&l, bed.d, c, length), 0);
+	return l;
+}
+
+static int try(struct client *c, uint64_t length)
+{
+	struct lease *l;
+	int e = lease_new(&l, bed.d, c, length);
+
+	if (!e)
+		lease_unref(l);
+	return e;
+}
+
+struct waiting {
+	struct lease_waiter w;
+	unsigned called;
+	int order;
+	bool again; /* wait again when lease_new() fails */
+	struct lease *lease;
+	int error;
+	struct waiting *cancel; /* cancel this one when called */
+};
+
+static int turn;
+
+static void on_space(struct lease_waiter *w)
+{
+	struct waiting *me = list_entry(w, struct waiting, w);
+
+	me->called++;
+	me->order = ++turn;
+	me->error = lease_new(&me->lease, bed.d, w->client, w->length);
+	if (me->error && me->again)
+		lease_wait(bed.d, w, w->client, w->length, on_space);
+	if (me->cancel)
+		lease_wait_cancel(&me->cancel->w);
+}
+
+static void wait_for(struct waiting *me, struct client *c, uint64_t length)
+{
+	lease_wait(bed.d, &me->w, c, length, on_space);
+}
+
+Test(lease, lends_and_charges_granules)
+{
+	struct lease *l = take(bed.client, 100);
+
+	cr_expect_eq(lease_length(l), 100);
+	cr_expect_not_null(lease_data(l));
+	cr_expect_eq(lease_span(l).length, 100);
+	cr_expect_eq(client_bytes(bed.client), 128);
+	cr_expect_eq(lease_ref(l), l);
+	lease_unref(l);
+	cr_expect_eq(client_bytes(bed.client), 128);
+	cr_expect_null(lease_unref(l));
+	cr_expect_eq(client_bytes(bed.client), 0);
+	cr_expect_eq(arena_used(dispatch_arena(bed.d)), 0);
+	cr_expect_null(lease_unref(NULL));
+}
+
+Test(lease, empty_costs_a_granule)
+{
+	struct lease *l = take(bed.client, 0);
+
+	cr_expect_eq(client_bytes(bed.client), 64);
+	cr_expect_eq(lease_length(l), 0);
+	lease_unref(l);
+}
+
+Test(lease, never_fits)
+{
+	cr_expect_eq(try(bed.client, 64 * KIB + 1), LEASE_E_LARGE);
+	cr_expect_eq(try(bed.client, UINT64_MAX), LEASE_E_LARGE);
+}
+
+Test(lease, a_lone_client_may_take_all)
+{
+	struct lease *a = take(bed.client, 32 * KIB), *b = take(bed.client, 32 * KIB);
+
+	cr_expect_eq(try(bed.client, 1), LEASE_E_FULL);
+	lease_unref(a);
+	lease_unref(b);
+}
+
+Test(lease, two_share)
+{
+	struct lease *a = take(bed.client, 16 * KIB), *b = take(other, KIB);
+
+	/* (2 + 1) * (16 + c) - 16 <= 47: nothing more. */
+	cr_expect_eq(try(bed.client, 8 * KIB), LEASE_E_SHARE);
+	/* (2 + 1) * (1 + c) - 1 <= 47: 15 more. */
+	cr_expect_eq(try(other, 15 * KIB), 0);
+	cr_expect_eq(try(other, 16 * KIB), LEASE_E_SHARE);
+	lease_unref(b);
+	cr_expect_eq(try(bed.client, 8 * KIB), 0, "alone again");
+	lease_unref(a);
+}
+
+Test(lease, who_holds_nothing_is_not_refused_for_his_share)
+{
+	struct lease *a = take(bed.client, 16 * KIB);
+
+	cr_expect_eq(try(other, 40 * KIB), 0);
+	lease_unref(a);
+}
+
+Test(lease, waits_for_space)
+{
+	struct waiting w = {0};
+	struct lease *a = take(bed.client, 60 * KIB);
+
+	cr_expect_eq(try(other, 8 * KIB), LEASE_E_FULL);
+	wait_for(&w, other, 8 * KIB);
+	bed_turn(&bed);
+	cr_expect_eq(w.called, 0);
+	lease_unref(a);
+	cr_expect_eq(w.called, 0, "not from inside");
+	bed_turn(&bed);
+	cr_assert_eq(w.called, 1);
+	cr_expect_eq(w.error, 0);
+	lease_unref(w.lease);
+}
+
+Test(lease, nobody_overtakes)
+{
+	struct waiting large = {0}, small = {0};
+	struct lease *a = take(bed.client, 40 * KIB);
+	struct client *third;
+
+	cr_assert_eq(client_new(&third, bed.d), 0);
+	wait_for(&large, other, 32 * KIB);
+	wait_for(&small, third, KIB);
+	bed_turn(&bed);
+	cr_expect_eq(small.called, 0, "would fit, but is behind");
+	cr_expect_eq(try(third, KIB), LEASE_E_FULL, "newcomers too");
+	lease_unref(a);
+	bed_turn(&bed);
+	cr_expect_eq(large.order, 1);
+	cr_expect_eq(small.order, 2);
+	cr_expect_eq(small.error, 0);
+	lease_unref(large.lease);
+	lease_unref(small.lease);
+	client_unref(third);
+}
+
+Test(lease, who_waits_for_his_own_share_is_passed_over)
+{
+	struct waiting greedy = {0}, modest = {0};
+	struct client *third;
+	struct lease *a = take(bed.client, 30 * KIB), *b = take(other, KIB);
+
+	cr_assert_eq(client_new(&third, bed.d), 0);
+	cr_expect_eq(try(bed.client, 16 * KIB), LEASE_E_SHARE);
+	wait_for(&greedy, bed.client, 16 * KIB);
+	wait_for(&modest, third, 8 * KIB);
+	bed_turn(&bed);
+	cr_expect_eq(greedy.called, 0);
+	cr_assert_eq(modest.called, 1);
+	cr_expect_eq(modest.error, 0);
+	lease_unref(a);
+	bed_turn(&bed);
+	cr_assert_eq(greedy.called, 1);
+	cr_expect_eq(greedy.error, 0);
+	lease_unref(greedy.lease);
+	lease_unref(modest.lease);
+	lease_unref(b);
+	client_unref(third);
+}
+
+Test(lease, the_place_is_kept_when_there_was_no_room_after_all)
+{
+	struct waiting first = {.again = true}, second = {0};
+	struct lease *piece[4];
+	uint64_t since;
+
+	/* Free space in two pieces: enough in sum, not in a row. */
+	for (int i = 0; i < 4; i++)
+		piece[i] = take(bed.client, 16 * KIB);
+	wait_for(&first, other, 32 * KIB);
+	wait_for(&second, other, 16 * KIB);
+	since = first.w.since_ns;
+	lease_unref(piece[0]);
+	lease_unref(piece[2]);
+	bed_turn(&bed);
+	cr_expect_eq(first.called, 1);
+	cr_expect_eq(first.error, LEASE_E_FULL);
+	cr_expect_eq(second.called, 0, "still behind");
+	cr_expect_eq(first.w.since_ns, since);
+	lease_unref(piece[1]);
+	bed_turn(&bed);
+	cr_expect_eq(first.called, 2);
+	cr_assert_eq(first.error, 0);
+	lease_unref(piece[3]);
+	lease_unref(first.lease);
+	bed_turn(&bed);
+	cr_expect_eq(second.error, 0);
+	cr_expect_eq(second.called, 1);
+	lease_unref(second.lease);
+}
+
+Test(lease, a_waiter_may_leave)
+{
+	struct waiting first = {0}, second = {0};
+	struct lease *a = take(bed.client, 50 * KIB);
+
+	wait_for(&first, other, 40 * KIB);
+	wait_for(&second, other, 8 * KIB);
+	bed_turn(&bed);
+	cr_expect_eq(second.called, 0);
+	lease_wait_cancel(&first.w);
+	lease_wait_cancel(&first.w);
+	bed_turn(&bed);
+	cr_expect_eq(first.called, 0);
+	cr_expect_eq(second.called, 1);
+	lease_unref(second.lease);
+	lease_unref(a);
+}
+
+Test(lease, one_may_cancel_another_in_his_callback)
+{
+	struct waiting second = {0}, first = {.cancel = &second};
+	struct lease *a = take(bed.client, 64 * KIB);
+
+	wait_for(&first, other, 8 * KIB);
+	wait_for(&second, other, 8 * KIB);
+	lease_unref(a);
+	bed_turn(&bed);
+	cr_expect_eq(first.called, 1);
+	cr_expect_eq(second.called, 0);
+	lease_unref(first.lease);
+}
+
+Test(lease, what_never_fits_is_told_so)
+{
+	struct waiting w = {0};
+
+	wait_for(&w, other, 65 * KIB);
+	bed_turn(&bed);
+	cr_expect_eq(w.error, LEASE_E_LARGE);
+}
+
+Test(lease, lending_makes_the_arena_grow_ahead)
+{
+	struct lease *a = take(bed.client, KIB);
+
+	cr_expect(bed.d->desk.grew);
+	bed_turn(&bed);
+	cr_expect_not(bed.d->desk.grew);
+	lease_unref(a);
+}

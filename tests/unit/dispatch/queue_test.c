@@ -1,0 +1,195 @@
+/* Tests of queue.c: lanes that take turns, suspects in front, ages, deadlines. */
+#include "dispatch/queue.h"
+
+#include <criterion/criterion.h>
+
+#include "base/clock.h"
+#include "fake_bed.h"
+
+#define N 16
+
+static struct bed bed;
+static struct client *clients[3];
+static struct answer answers[N];
+static struct request *requests[N];
+static struct queue q;
+
+static void setup(void)
+{
+	bed_init(&bed);
+	bed_up(&bed);
+	queue_init(&q, 4);
+	for (size_t i = 0; i < 3; i++)
+		cr_assert_eq(client_new(&clients[i], bed.d), 0);
+}
+
+static void teardown(void)
+{
+	for (size_t i = 0; i < N; i++) {
+		struct request *r = requests[i];
+
+		if (r && r->state == REQUEST_QUEUED) {
+			queue_remove(&q, r);
+			request_set_state(r, REQUEST_DONE);
+		}
+		request_unref(r);
+	}
+	queue_deinit(&q);
+	for (size_t i = 0; i < 3; i++)
+		client_unref(clients[i]);
+	bed_close(&bed);
+}
+
+TestSuite(queue, .init = setup, .fini = teardown);
+
+/* Request i of that client with so many rows. */
+static struct request *make(size_t i, size_t client, int64_t rows, uint64_t deadline_ns)
+{
+	requests[i] = bed_request(&bed, bed.alpha, clients[client], rows, deadline_ns, &answers[i]);
+	cr_assert_not_null(requests[i]);
+	requests[i]->rows = (uint64_t)rows;
+	return requests[i];
+}
+
+static struct request *push(size_t i, size_t client, uint64_t now_ns)
+{
+	struct request *r = make(i, client, 1, 0);
+
+	cr_assert_eq(queue_push(&q, r, now_ns), 0);
+	return r;
+}
+
+static void take(struct request *r)
+{
+	queue_remove(&q, r);
+	request_set_state(r, REQUEST_SENT);
+}
+
+Test(queue, is_bounded)
+{
+	cr_expect_not(queue_full(&q));
+	for (size_t i = 0; i < 4; i++)
+		push(i, 0, i);
+	cr_expect(queue_full(&q));
+	cr_expect_eq(q.n, 4);
+	cr_expect_eq(q.rows, 4);
+}
+
+Test(queue, a_client_has_one_lane_while_it_has_requests)
+{
+	struct request *a = push(0, 0, 1), *b = push(1, 0, 2), *c = push(2, 1, 3);
+
+	cr_expect_eq(a->lane, b->lane);
+	cr_expect_neq(a->lane, c->lane);
+	cr_expect_eq(lane_first(a->lane), a);
+	take(a);
+	cr_expect_eq(lane_first(b->lane), b);
+	take(b);
+	cr_expect(list_empty(&clients[0]->lanes));
+	cr_expect_eq(q.n_spare_lanes, 1);
+	cr_expect_null(b->lane);
+}
+
+Test(queue, oldest_is_by_arrival_whatever_the_lane)
+{
+	struct request *a = push(0, 1, 1), *b = push(1, 0, 2);
+
+	cr_expect_eq(queue_oldest(&q), a);
+	take(a);
+	cr_expect_eq(queue_oldest(&q), b);
+	take(b);
+	cr_expect_null(queue_oldest(&q));
+}
+
+Test(queue, suspects_wait_apart)
+{
+	struct request *a = push(0, 0, 1), *b;
+
+	take(a);
+	b = push(1, 0, 2);
+	queue_push_suspect(&q, a, 3);
+	cr_expect_eq(q.n, 2);
+	cr_expect_eq(q.n_suspects, 1);
+	cr_expect_eq(q.rows, 1, "a suspect is in no batch");
+	cr_expect_eq(queue_suspect(&q), a);
+	cr_expect_eq(queue_oldest(&q), b);
+	cr_expect_eq(a->queued_ns, 3);
+	take(a);
+	cr_expect_null(queue_suspect(&q));
+	cr_expect_eq(q.n_suspects, 0);
+}
+
+Test(queue, back_in_front_with_the_old_age)
+{
+	struct request *a = push(0, 0, 1), *b = push(1, 0, 2), *c = push(2, 1, 3);
+
+	take(a);
+	take(b);
+	cr_assert_eq(queue_push_front(&q, b), 0);
+	cr_assert_eq(queue_push_front(&q, a), 0);
+	cr_expect_eq(queue_oldest(&q), a);
+	cr_expect_eq(lane_first(a->lane), a);
+	cr_expect_eq(list_entry(q.lanes.next, struct lane, node), a->lane, "it is its turn again");
+	cr_expect_eq(q.n, 3);
+	cr_expect_eq(q.rows, 3);
+	take(a);
+	cr_expect_eq(queue_oldest(&q), b);
+	take(b);
+	cr_expect_eq(queue_oldest(&q), c);
+}
+
+Test(queue, a_suspect_goes_back_in_front_of_suspects)
+{
+	struct request *a = push(0, 0, 1), *b = push(1, 0, 2);
+
+	take(a);
+	take(b);
+	queue_push_suspect(&q, a, 3);
+	queue_push_suspect(&q, b, 4);
+	take(a);
+	cr_assert_eq(queue_push_front(&q, a), 0);
+	cr_expect_eq(queue_suspect(&q), a);
+	cr_expect_eq(q.n_suspects, 2);
+	cr_expect_eq(q.rows, 0);
+}
+
+Test(queue, first_deadline)
+{
+	static const uint64_t deadlines[] = {500, 300, 0, 400};
+	struct request *r[4];
+
+	cr_expect_eq(queue_first_deadline(&q), CLOCK_NO_DEADLINE);
+	for (size_t i = 0; i < 4; i++) {
+		r[i] = make(i, i % 2, 1, deadlines[i]);
+		cr_assert_eq(queue_push(&q, r[i], 1), 0);
+	}
+	cr_expect_eq(queue_first_deadline(&q), 300);
+	cr_expect_null(queue_expired(&q, 299));
+	cr_expect_eq(queue_expired(&q, 300), r[1]);
+	take(r[1]);
+	cr_expect_eq(queue_first_deadline(&q), 400);
+	take(r[3]);
+	cr_expect_eq(queue_expired(&q, 1000), r[0]);
+	take(r[0]);
+	cr_expect_null(queue_expired(&q, UINT64_MAX));
+}
+
+Test(queue, half_of_the_time_left_is_early)
+{
+	struct request *a = make(0, 0, 1, 1100), *b = make(1, 0, 1, 3000), *c = make(2, 0, 1, 90);
+
+	cr_expect_eq(q.early_ns, CLOCK_NO_DEADLINE);
+	cr_assert_eq(queue_push(&q, b, 100), 0);
+	cr_expect_eq(q.early_ns, 1550);
+	cr_assert_eq(queue_push(&q, a, 100), 0);
+	cr_expect_eq(q.early_ns, 600);
+	take(a);
+	cr_expect_eq(q.early_ns, 600, "may be too early");
+	queue_refresh_early(&q);
+	cr_expect_eq(q.early_ns, 1550);
+	cr_assert_eq(queue_push(&q, c, 100), 0);
+	cr_expect_eq(q.early_ns, 100, "passed already");
+	take(b);
+	take(c);
+	cr_expect_eq(q.early_ns, CLOCK_NO_DEADLINE);
+}

@@ -1,0 +1,264 @@
+/* Tests of request.c: states, references, what a service fills in. */
+#include "dispatch/request.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "fake_bed.h"
+
+static struct bed bed;
+static struct answer answer;
+
+static void setup(void)
+{
+	bed_init(&bed);
+	bed_up(&bed);
+}
+
+static void teardown(void)
+{
+	bed_close(&bed);
+}
+
+TestSuite(request, .init = setup, .fini = teardown);
+
+static struct request *make(struct model *m)
+{
+	struct request *r;
+
+	cr_assert_eq(request_new(&r, m, bed.client, CLOCK_NO_DEADLINE, bed_on_done, &answer), 0);
+	return r;
+}
+
+Test(request, has_the_inputs_of_the_declaration)
+{
+	struct request *r = make(bed.gamma);
+
+	cr_expect_not_null(request_input(r, 0));
+	cr_expect_not_null(request_input(r, 1));
+	cr_expect_null(request_input(r, 2));
+	cr_expect_null(request_input(r, 1)->lease);
+	cr_expect_eq(request_status(r), GRPC_OK);
+	cr_expect_str_eq(request_message(r), "");
+	cr_expect_null(request_unref(r));
+	cr_expect_null(request_unref(NULL));
+}
+
+Test(request, blocks_are_used_again_and_clean)
+{
+	struct request *r = make(bed.gamma), *again;
+
+	request_input(r, 0)->rank = 7;
+	cr_assert_eq(request_want_output(r, 0), 0);
+	cr_assert_eq(request_add_parameter(r, "k", "v"), 0);
+	request_set_received(r, 5);
+	request_unref(r);
+	cr_expect_eq(bed.gamma->n_spare_requests, 1);
+	again = make(bed.gamma);
+	cr_expect_eq(again, r);
+	cr_expect_eq(request_input(again, 0)->rank, 0);
+	cr_expect_eq(again->item.n_outputs, 0);
+	cr_expect_eq(again->item.n_parameters, 0);
+	cr_expect_eq(again->times.received_ns, 0);
+	request_unref(again);
+}
+
+Test(request, a_block_from_before_the_declaration_is_not_kept)
+{
+	const struct wire_loaded *loaded = bed.pool->loaded[2];
+	struct request *r;
+
+	bed.pool->loaded[2] = NULL;
+	r = make(bed.gamma);
+	cr_expect_null(request_input(r, 0));
+	bed.pool->loaded[2] = loaded;
+	request_unref(r);
+	cr_expect_eq(bed.gamma->n_spare_requests, 0);
+}
+
+Test(request, wanted_outputs)
+{
+	struct request *r = make(bed.gamma);
+
+	cr_expect_eq(request_want_output(r, 1), 0);
+	cr_expect_eq(request_want_output(r, 1), -EEXIST);
+	cr_expect_eq(request_want_output(r, 2), -EINVAL);
+	cr_expect_eq(request_want_output(r, 0), 0);
+	cr_expect_eq(r->item.n_outputs, 2);
+	cr_expect_eq(r->outputs[0], 1);
+	request_unref(r);
+}
+
+Test(request, parameters_are_copied_and_bounded)
+{
+	struct request *r = make(bed.gamma);
+	char key[WIRE_NAME_MAX + 2], value[WIRE_TEXT_MAX + 2];
+
+	memset(key, 'k', sizeof(key));
+	memset(value, 'v', sizeof(value));
+	key[WIRE_NAME_MAX + 1] = 0;
+	value[WIRE_TEXT_MAX + 1] = 0;
+	cr_expect_eq(request_add_parameter(r, key, ""), -E2BIG);
+	cr_expect_eq(request_add_parameter(r, "", value), -E2BIG);
+	key[WIRE_NAME_MAX] = 0;
+	value[WIRE_TEXT_MAX] = 0;
+	for (unsigned i = 0; i < WIRE_PAIRS_MAX; i++)
+		cr_assert_eq(request_add_parameter(r, key, value), 0);
+	cr_expect_eq(request_add_parameter(r, "k", "v"), -E2BIG);
+	key[0] = 'x';
+	cr_expect_eq(r->parameters[63].key[0], 'k');
+	request_unref(r);
+}
+
+Test(request, refusals_keep_the_last_reason)
+{
+	struct request *r = make(bed.alpha);
+
+	cr_expect_eq(request_refuse(r, GRPC_NOT_FOUND, "no %s", "such"), DISPATCH_E_REFUSED);
+	cr_expect_eq(request_refuse(r, GRPC_INTERNAL, "%d", 2), DISPATCH_E_REFUSED);
+	cr_expect_eq(request_status(r), GRPC_INTERNAL);
+	cr_expect_str_eq(request_message(r), "2");
+	request_unref(r);
+}
+
+Test(request, discarded_it_gives_its_leases_back)
+{
+	struct request *r = bed_request(&bed, bed.alpha, bed.client, 1, 0, &answer);
+
+	request_discard(r);
+	cr_expect_eq(client_bytes(bed.client), 0);
+	cr_expect_eq(r->state, REQUEST_DONE);
+	request_unref(r);
+}
+
+Test(request, unreferenced_while_new_it_gives_its_leases_back)
+{
+	request_unref(bed_request(&bed, bed.alpha, bed.client, 1, 0, &answer));
+	cr_expect_eq(client_bytes(bed.client), 0);
+}
+
+/* --- The table ------------------------------------------------------------------------------- */
+
+static const bool allowed[REQUEST_STATES_][REQUEST_STATES_] = {
+	/*            NEW QUEUED SENT LEAVING DONE */
+	/* NEW */ {0, 1, 0, 0, 1},
+	/* QUEUED */ {0, 0, 1, 1, 1},
+	/* SENT */ {0, 1, 0, 0, 1},
+	/* LEAVING */ {0, 0, 0, 0, 1},
+	/* DONE */ {0, 0, 0, 0, 0},
+};
+
+Test(request, allowed_moves)
+{
+	struct request *r = make(bed.alpha);
+
+	for (int from = 0; from < REQUEST_STATES_; from++) {
+		for (int to = 0; to < REQUEST_STATES_; to++) {
+			if (!allowed[from][to])
+				continue;
+			r->state = (enum request_state)from;
+			request_set_state(r, (enum request_state)to);
+			cr_expect_eq(r->state, to);
+		}
+	}
+	r->state = REQUEST_DONE;
+	request_unref(r);
+}
+
+Test(request, nothing_leaves_done, .signal = SIGABRT)
+{
+	struct request *r = make(bed.alpha);
+
+	request_set_state(r, REQUEST_DONE);
+	request_set_state(r, REQUEST_QUEUED);
+}
+
+Test(request, leaving_does_not_come_back, .signal = SIGABRT)
+{
+	struct request *r = make(bed.alpha);
+
+	r->state = REQUEST_LEAVING;
+	request_set_state(r, REQUEST_QUEUED);
+}
+
+/* --- Cancelling in each state ------------------------------------------------------------------- */
+
+Test(request, cancelled_while_new)
+{
+	struct request *r = bed_request(&bed, bed.alpha, bed.client, 1, 0, &answer);
+
+	request_cancel(r);
+	request_cancel(r);
+	cr_expect_eq(r->state, REQUEST_DONE);
+	cr_expect_eq(client_bytes(bed.client), 0);
+	request_unref(r);
+}
+
+Test(request, cancelled_while_queued)
+{
+	struct request *r = bed_submit(&bed, bed.alpha, &answer);
+
+	request_cancel(r);
+	cr_expect_eq(r->state, REQUEST_DONE);
+	cr_expect_eq(model_queue_depth(bed.alpha), 0);
+	cr_expect_eq(client_requests(bed.client), 0);
+	cr_expect_eq(client_bytes(bed.client), 0);
+	cr_expect_eq(dispatch_load(bed.d), 0);
+	request_unref(r);
+	bed_turn(&bed);
+	cr_expect_eq(answer.n, 0);
+	cr_expect_eq(fake_n_runs(bed.pool, NULL), 0);
+}
+
+Test(request, cancelled_while_sent_it_finishes_into_the_void)
+{
+	struct request *r = bed_submit(&bed, bed.alpha, &answer);
+
+	bed_turn(&bed);
+	request_cancel(r);
+	cr_expect_eq(r->state, REQUEST_SENT);
+	request_unref(r);
+	cr_expect_eq(client_bytes(bed.client), 64, "the worker still reads it");
+	cr_expect_eq(client_requests(bed.client), 1);
+	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
+	cr_expect_eq(answer.n, 0);
+	cr_expect_eq(client_bytes(bed.client), 0);
+	cr_expect_eq(client_requests(bed.client), 0);
+	cr_expect_eq(model_counters(bed.alpha)->requests_ok, 0);
+}
+
+static void cancel_other(struct answer *a)
+{
+	request_cancel(a->other);
+}
+
+/* In its own callback it is DONE already. */
+Test(request, cancelled_when_done)
+{
+	struct request *r = bed_submit(&bed, bed.alpha, &answer);
+
+	answer.hook = cancel_other;
+	answer.other = r;
+	bed_turn(&bed);
+	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
+	cr_expect_eq(answer.n, 1);
+	request_cancel(r);
+	cr_expect_eq(answer.n, 1);
+	request_unref(r);
+}
+
+Test(request, charges_are_back_before_anybody_is_told)
+{
+	struct request *r = bed_submit(&bed, bed.alpha, &answer);
+
+	bed_turn(&bed);
+	cr_expect_eq(client_requests(bed.client), 1);
+	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
+	cr_expect_eq(client_requests(bed.client), 0);
+	cr_expect_eq(r->refs, 1);
+	request_unref(r);
+}

@@ -1,0 +1,637 @@
+/* Tests of scheduler.c: who runs what, where, when; what becomes of requests whose worker is lost. */
+#include "dispatch/scheduler.h"
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "fake_bed.h"
+
+static struct bed bed;
+static struct answer answers[64];
+
+static void up(uint32_t workers)
+{
+	bed_init(&bed);
+	bed.place.count = workers;
+	bed_up(&bed);
+}
+
+static void setup(void)
+{
+	up(1);
+}
+
+static void teardown(void)
+{
+	bed_close(&bed);
+}
+
+TestSuite(scheduler, .init = setup, .fini = teardown);
+/* Each begins with up(). */
+TestSuite(scheduler_many, .fini = teardown);
+
+static void drop(struct request *r)
+{
+	request_unref(r);
+}
+
+Test(scheduler, nothing_is_sent_before_a_turn)
+{
+	drop(bed_submit(&bed, bed.alpha, &answers[0]));
+	cr_expect_eq(fake_n_runs(bed.pool, NULL), 0);
+	bed_turn(&bed);
+	cr_assert_eq(fake_n_runs(bed.pool, NULL), 1);
+	cr_expect_eq(model_in_flight(bed.alpha), 1);
+	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
+	cr_expect_eq(answers[0].n, 1);
+	cr_expect_eq(answers[0].status, GRPC_OK);
+	cr_expect_eq(answers[0].n_outputs, 1);
+	cr_expect_str_eq(answers[0].worker, "cpu:0/0");
+	cr_expect_eq(answers[0].times.compute_ns, 1000);
+	cr_expect(answers[0].times.dispatched_ns >= answers[0].times.submitted_ns);
+	cr_expect(answers[0].times.done_ns >= answers[0].times.dispatched_ns);
+	cr_expect_eq(model_in_flight(bed.alpha), 0);
+	cr_expect_eq(dispatch_load(bed.d), 0);
+}
+
+Test(scheduler, what_arrives_together_runs_together)
+{
+	for (int i = 0; i < 3; i++)
+		drop(bed_submit(&bed, bed.alpha, &answers[i]));
+	bed_turn(&bed);
+	cr_assert_eq(fake_n_runs(bed.pool, NULL), 1);
+	cr_expect_eq(fake_first(bed.pool, NULL)->n_items, 3);
+	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
+	for (int i = 0; i < 3; i++)
+		cr_expect_eq(answers[i].batch_requests, 3);
+	cr_expect_eq(model_counters(bed.alpha)->batches, 1);
+	cr_expect_eq(model_counters(bed.alpha)->requests_ok, 3);
+}
+
+Test(scheduler, binds_late)
+{
+	/* 8 rows a batch, 2 slots: the third batch stays in the queue, where more can join. */
+	for (int i = 0; i < 20; i++)
+		drop(bed_submit(&bed, bed.alpha, &answers[i]));
+	bed_turn(&bed);
+	cr_expect_eq(fake_n_runs(bed.pool, NULL), 2);
+	cr_expect_eq(model_queue_depth(bed.alpha), 4);
+	drop(bed_submit(&bed, bed.alpha, &answers[20]));
+	bed_turn(&bed);
+	cr_expect_eq(model_queue_depth(bed.alpha), 5);
+	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
+	bed_turn(&bed);
+	cr_expect_eq(model_queue_depth(bed.alpha), 0);
+	cr_expect_eq(bed.pool->runs[2].n_items, 5);
+}
+
+/* One worker with `slots`; `n` batches of alpha wait. */
+static void pipeline_up(uint32_t slots, uint64_t pipeline_us, int n)
+{
+	bed_init(&bed);
+	bed.pool_settings.slots = slots;
+	bed.settings.pipeline_us = pipeline_us;
+	bed_up(&bed);
+	for (int i = 0; i < n; i++)
+		drop(bed_submit_by(&bed, bed.alpha, bed.client, 8, &answers[i]));
+}
+
+/* Answer one batch and look again. */
+static void one_more(uint64_t compute_ns)
+{
+	bed.pool->compute_ns = compute_ns;
+	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
+	bed_turn(&bed);
+}
+
+Test(scheduler_many, two_at_hand_until_the_time_is_known)
+{
+	pipeline_up(8, 100, 12);
+	bed_turn(&bed);
+	cr_expect_eq(fake_n_runs(bed.pool, NULL), 2);
+	/* One of the first two is still there, and may take for ever. */
+	one_more(1000);
+	cr_expect_eq(fake_n_runs(bed.pool, NULL), 2);
+	one_more(1000);
+	cr_expect_eq(fake_n_runs(bed.pool, NULL), 8, "then the slots are the limit");
+	one_more(1000);
+	cr_expect_eq(fake_n_runs(bed.pool, NULL), 8);
+}
+
+Test(scheduler_many, more_only_while_they_are_soon_done)
+{
+	pipeline_up(8, 100, 16);
+	bed_turn(&bed);
+	one_more(30000);
+	one_more(30000);
+	/* 30, 60 and 90 us of work do not keep another one away, 120 do. */
+	cr_expect_eq(fake_n_runs(bed.pool, NULL), 4);
+	one_more(30000);
+	cr_expect_eq(fake_n_runs(bed.pool, NULL), 4);
+	/* The mean follows: 30 + 1/8 of 1600. */
+	one_more(1630000);
+	one_more(230000);
+	one_more(230000);
+	one_more(230000);
+	cr_expect_eq(fake_n_runs(bed.pool, NULL), 2, "slow ones bind late");
+}
+
+Test(scheduler_many, no_pipeline_is_two_at_hand)
+{
+	pipeline_up(8, 0, 10);
+	bed_turn(&bed);
+	for (int i = 0; i < 5; i++) {
+		cr_expect_eq(fake_n_runs(bed.pool, NULL), 2);
+		one_more(1000);
+	}
+}
+
+Test(scheduler, models_take_turns)
+{
+	drop(bed_submit_by(&bed, bed.alpha, bed.client, 8, &answers[0]));
+	drop(bed_submit_by(&bed, bed.alpha, bed.client, 8, &answers[1]));
+	drop(bed_submit_by(&bed, bed.beta, bed.client, 8, &answers[2]));
+	bed_turn(&bed);
+	cr_assert_eq(fake_n_runs(bed.pool, NULL), 2);
+	cr_expect_eq(bed.pool->runs[0].model, 0);
+	cr_expect_eq(bed.pool->runs[1].model, 1);
+}
+
+Test(scheduler_many, least_loaded_worker_is_taken)
+{
+	up(3);
+	for (int i = 0; i < 6; i++) {
+		drop(bed_submit(&bed, bed.alpha, &answers[i]));
+		bed_turn(&bed);
+	}
+	for (int i = 0; i < 3; i++)
+		cr_expect_eq(bed.pool->workers[i].in_flight, 2);
+	fake_done(bed.pool, fake_first(bed.pool, &bed.pool->workers[1]), 0);
+	drop(bed_submit(&bed, bed.alpha, &answers[6]));
+	bed_turn(&bed);
+	cr_expect_eq(bed.pool->workers[1].n_runs, 3);
+}
+
+Test(scheduler_many, only_workers_that_hold_the_model)
+{
+	up(2);
+	bed.pool->workers[0].holds[0] = false;
+	for (int i = 0; i < 3; i++) {
+		drop(bed_submit(&bed, bed.alpha, &answers[i]));
+		bed_turn(&bed);
+	}
+	cr_expect_eq(bed.pool->workers[0].n_runs, 0);
+	cr_expect_eq(bed.pool->workers[1].n_runs, 2);
+}
+
+Test(scheduler, errors_of_the_worker_are_passed_on)
+{
+	drop(bed_submit(&bed, bed.alpha, &answers[0]));
+	bed_turn(&bed);
+	fake_done(bed.pool, fake_first(bed.pool, NULL), GRPC_FAILED_PRECONDITION);
+	cr_expect_eq(answers[0].status, GRPC_FAILED_PRECONDITION);
+	cr_expect_str_eq(answers[0].message, "the backend failed");
+	cr_expect_eq(model_counters(bed.alpha)->requests_failed, 1);
+}
+
+Test(scheduler, a_missing_result_is_internal)
+{
+	drop(bed_submit(&bed, bed.alpha, &answers[0]));
+	drop(bed_submit(&bed, bed.alpha, &answers[1]));
+	bed_turn(&bed);
+	fake_done_short(bed.pool, fake_first(bed.pool, NULL), 1);
+	cr_expect_eq(answers[0].status, GRPC_OK);
+	cr_expect_eq(answers[1].status, GRPC_INTERNAL);
+	cr_expect_str_eq(answers[1].message, "the worker gave no result");
+}
+
+Test(scheduler, outputs_outlive_the_callback)
+{
+	answers[0].take = true;
+	drop(bed_submit(&bed, bed.alpha, &answers[0]));
+	bed_turn(&bed);
+	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
+	cr_expect_eq(bed.pool->output_leases, 1);
+	output_lease_unref(answers[0].keep);
+	cr_expect_eq(bed.pool->output_leases, 0);
+}
+
+/* --- Lost workers --------------------------------------------------------------------------- */
+
+Test(scheduler_many, requests_of_a_lost_worker_go_to_another_one_by_one)
+{
+	struct worker *w;
+
+	up(2);
+	w = bed.pool->workers;
+	w[1].ready = false;
+	for (int i = 0; i < 3; i++)
+		drop(bed_submit(&bed, bed.alpha, &answers[i]));
+	bed_turn(&bed);
+	cr_assert_eq(fake_first(bed.pool, &w[0])->n_items, 3);
+	fake_set_ready(&w[1], true);
+	fake_lose(&w[0]);
+	for (int i = 0; i < 3; i++) {
+		bed_turn(&bed);
+		cr_assert_eq(fake_n_runs(bed.pool, &w[1]), 1, "alone");
+		cr_expect_eq(fake_first(bed.pool, &w[1])->n_items, 1);
+		fake_done(bed.pool, fake_first(bed.pool, &w[1]), 0);
+		cr_expect_eq(answers[i].n, 1);
+		cr_expect_eq(answers[i].status, GRPC_OK);
+		cr_expect_eq(answers[i].batch_requests, 1);
+	}
+}
+
+Test(scheduler, nothing_else_is_sent_to_where_a_suspect_runs)
+{
+	drop(bed_submit(&bed, bed.alpha, &answers[0]));
+	bed_turn(&bed);
+	fake_lose(&bed.pool->workers[0]);
+	fake_set_ready(&bed.pool->workers[0], true);
+	drop(bed_submit(&bed, bed.alpha, &answers[1]));
+	drop(bed_submit(&bed, bed.beta, &answers[2]));
+	bed_turn(&bed);
+	cr_assert_eq(fake_n_runs(bed.pool, NULL), 1);
+	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
+	cr_expect_eq(answers[0].n, 1, "the suspect goes first");
+	bed_turn(&bed);
+	cr_expect_eq(fake_n_runs(bed.pool, NULL), 2);
+}
+
+Test(scheduler_many, a_busy_worker_is_kept_free_for_a_suspect)
+{
+	struct worker *w;
+
+	up(2);
+	w = bed.pool->workers;
+	for (int i = 0; i < 4; i++) {
+		drop(bed_submit_by(&bed, bed.alpha, bed.client, 8, &answers[i]));
+		bed_turn(&bed);
+	}
+	fake_lose(&w[0]);
+	drop(bed_submit_by(&bed, bed.alpha, bed.client, 8, &answers[4]));
+	bed_turn(&bed);
+	cr_expect_eq(bed.alpha->reservation, &bed.d->scheduler.places[1]);
+	fake_done(bed.pool, fake_first(bed.pool, &w[1]), 0);
+	bed_turn(&bed);
+	cr_expect_eq(w[1].in_flight, 1, "a free slot is not used while one is reserved");
+	fake_done(bed.pool, fake_first(bed.pool, &w[1]), 0);
+	bed_turn(&bed);
+	cr_expect_eq(w[1].in_flight, 1, "the suspect, alone");
+	cr_expect_null(bed.alpha->reservation);
+	cr_expect_not_null(bed.d->scheduler.places[1].exclusive);
+	cr_expect_eq(answers[4].n, 0);
+}
+
+Test(scheduler_many, a_reservation_ends_with_its_suspect)
+{
+	struct request *r;
+
+	up(2);
+	r = bed_submit_by(&bed, bed.alpha, bed.client, 8, &answers[0]);
+	bed_turn(&bed);
+	drop(bed_submit_by(&bed, bed.alpha, bed.client, 8, &answers[1]));
+	bed_turn(&bed);
+	fake_lose(&bed.pool->workers[0]);
+	bed_turn(&bed);
+	cr_assert_not_null(bed.alpha->reservation);
+	request_cancel(r);
+	drop(r);
+	drop(bed_submit_by(&bed, bed.alpha, bed.client, 8, &answers[2]));
+	bed_turn(&bed);
+	cr_expect_null(bed.alpha->reservation);
+	cr_expect_eq(bed.pool->workers[1].in_flight, 2);
+}
+
+Test(scheduler_many, another_worker_is_reserved_when_the_first_is_lost_too)
+{
+	struct worker *w;
+
+	up(3);
+	w = bed.pool->workers;
+	for (int i = 0; i < 3; i++) {
+		drop(bed_submit_by(&bed, bed.alpha, bed.client, 8, &answers[i]));
+		bed_turn(&bed);
+	}
+	fake_lose(&w[0]);
+	bed_turn(&bed);
+	cr_assert_not_null(bed.alpha->reservation);
+	fake_lose(bed.alpha->reservation->worker);
+	bed_turn(&bed);
+	cr_assert_not_null(bed.alpha->reservation);
+	cr_expect(bed.alpha->reservation->worker->ready);
+}
+
+/* Else whoever was looked at before would wait for it until something else happens. */
+Test(scheduler_many, a_worker_that_is_reserved_no_more_is_there_for_others)
+{
+	struct worker *w;
+
+	up(3);
+	w = bed.pool->workers;
+	w[0].holds[1] = w[2].holds[1] = false;
+	for (int i = 0; i < 5; i++) {
+		drop(bed_submit_by(&bed, bed.alpha, bed.client, 8, &answers[i]));
+		bed_turn(&bed);
+	}
+	cr_assert_eq(w[1].in_flight, 2);
+	cr_assert_eq(w[2].in_flight, 1);
+	drop(bed_submit(&bed, bed.beta, &answers[5]));
+	bed_turn(&bed);
+	w[0].ready = false;
+	fake_lose(&w[2]);
+	bed_turn(&bed);
+	cr_assert_eq(bed.alpha->reservation, &bed.d->scheduler.places[1]);
+	/* As if alpha's breaker had opened on that device. */
+	w[0].ready = true;
+	w[1].holds[0] = false;
+	fake_done(bed.pool, fake_first(bed.pool, &w[1]), 0);
+	bed_turn(&bed);
+	cr_expect_eq(bed.alpha->reservation, &bed.d->scheduler.places[0]);
+	cr_expect_eq(w[1].in_flight, 2, "beta is sent");
+}
+
+Test(scheduler, a_request_that_loses_two_workers_is_internal)
+{
+	drop(bed_submit(&bed, bed.alpha, &answers[0]));
+	for (int i = 0; i < 2; i++) {
+		bed_turn(&bed);
+		cr_assert_eq(fake_n_runs(bed.pool, NULL), 1);
+		fake_lose(&bed.pool->workers[0]);
+		fake_set_ready(&bed.pool->workers[0], true);
+	}
+	bed_turn(&bed);
+	cr_expect_eq(fake_n_runs(bed.pool, NULL), 0, "at most once more");
+	cr_expect_eq(answers[0].n, 1);
+	cr_expect_eq(answers[0].status, GRPC_INTERNAL);
+	cr_expect_str_eq(answers[0].message,
+		"worker lost twice while it had this request for model 'alpha', the second time "
+		"cpu:0/0, running it alone");
+}
+
+Test(scheduler, stateful_models_are_not_sent_again)
+{
+	drop(bed_submit(&bed, bed.beta, &answers[0]));
+	bed_turn(&bed);
+	fake_lose(&bed.pool->workers[0]);
+	cr_expect_eq(answers[0].n, 1);
+	cr_expect_eq(answers[0].status, GRPC_UNAVAILABLE);
+	cr_expect_str_eq(answers[0].message,
+		"worker cpu:0/0 was lost with this request for model 'beta', which is stateful: "
+		"it is not sent again");
+}
+
+Test(scheduler, a_cancelled_request_is_not_sent_again)
+{
+	struct request *r = bed_submit(&bed, bed.alpha, &answers[0]);
+
+	bed_turn(&bed);
+	request_cancel(r);
+	drop(r);
+	fake_lose(&bed.pool->workers[0]);
+	cr_expect_eq(answers[0].n, 0);
+	cr_expect_eq(dispatch_load(bed.d), 0);
+}
+
+Test(scheduler, a_late_request_is_not_sent_again)
+{
+	struct request *r =
+		bed_request(&bed, bed.alpha, bed.client, 1, clock_ns() + NS_PER_S, &answers[0]);
+
+	cr_assert_eq(dispatch_submit(bed.d, r), 0);
+	bed_turn(&bed);
+	r->deadline_ns = 1;
+	drop(r);
+	fake_lose(&bed.pool->workers[0]);
+	cr_expect_eq(answers[0].status, GRPC_DEADLINE_EXCEEDED);
+	cr_expect_str_eq(answers[0].message,
+		"deadline passed when worker cpu:0/0 was lost with this request for model 'alpha'");
+}
+
+Test(scheduler, waits_for_a_worker_that_comes_back)
+{
+	drop(bed_submit(&bed, bed.alpha, &answers[0]));
+	bed_turn(&bed);
+	fake_lose(&bed.pool->workers[0]);
+	bed_turn(&bed);
+	cr_expect_eq(answers[0].n, 0);
+	fake_set_ready(&bed.pool->workers[0], true);
+	bed_turn(&bed);
+	cr_assert_eq(fake_n_runs(bed.pool, NULL), 1);
+	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
+	cr_expect_eq(answers[0].status, GRPC_OK);
+}
+
+Test(scheduler, waits_retry_wait_ms_and_no_longer)
+{
+	uint64_t start = clock_ns();
+
+	bed.pool->detail[0] = "restarting";
+	drop(bed_submit(&bed, bed.alpha, &answers[0]));
+	bed_turn(&bed);
+	fake_lose(&bed.pool->workers[0]);
+	bed_wait(&bed, &answers[0]);
+	cr_expect_eq(answers[0].status, GRPC_UNAVAILABLE);
+	cr_expect_str_eq(answers[0].message, "model 'alpha' had no ready worker for 20 ms "
+					     "([dispatch] retry_wait_ms): restarting");
+	cr_expect(clock_ns() - start >= 20 * NS_PER_MS);
+}
+
+Test(scheduler, does_not_wait_where_there_is_no_hope)
+{
+	drop(bed_submit(&bed, bed.alpha, &answers[0]));
+	bed_turn(&bed);
+	bed.pool->hopeless[0] = true;
+	bed.pool->detail[0] = "circuit breaker open";
+	fake_lose(&bed.pool->workers[0]);
+	bed_turn(&bed);
+	cr_expect_eq(answers[0].status, GRPC_UNAVAILABLE);
+	cr_expect_str_eq(answers[0].message, "model 'alpha' has failed: circuit breaker open");
+}
+
+Test(scheduler, the_wait_begins_with_the_outage_or_the_arrival)
+{
+	struct dispatch *d = bed.d;
+	uint64_t now;
+
+	fake_set_ready(&bed.pool->workers[0], false);
+	drop(bed_submit(&bed, bed.alpha, &answers[0]));
+	now = queue_oldest(&bed.alpha->queue)->queued_ns;
+	scheduler_run(&d->scheduler, now);
+	cr_expect_eq(d->scheduler.wait_ns, now + 20 * NS_PER_MS);
+	scheduler_run(&d->scheduler, now + 20 * NS_PER_MS - 1);
+	cr_expect_eq(answers[0].n, 0);
+	scheduler_run(&d->scheduler, now + 20 * NS_PER_MS);
+	cr_expect_eq(answers[0].n, 1);
+}
+
+/* --- Deadlines -------------------------------------------------------------------------------- */
+
+Test(scheduler, deadlines_are_honoured_in_the_queue)
+{
+	struct request *r[3];
+	uint64_t base = clock_ns() + 100 * NS_PER_S;
+
+	/* Both slots are taken; these wait, the first one longest. */
+	drop(bed_submit_by(&bed, bed.alpha, bed.client, 8, &answers[10]));
+	drop(bed_submit_by(&bed, bed.alpha, bed.client, 8, &answers[11]));
+	bed_turn(&bed);
+	for (uint64_t i = 0; i < 3; i++) {
+		r[i] = bed_request(&bed, bed.alpha, bed.client, 8, base - i, &answers[i]);
+		cr_assert_eq(dispatch_submit(bed.d, r[i]), 0);
+		drop(r[i]);
+	}
+	scheduler_run(&bed.d->scheduler, base - 3);
+	cr_expect_eq(bed.d->scheduler.wait_ns, base - 2);
+	scheduler_run(&bed.d->scheduler, base - 2);
+	cr_expect_eq(answers[2].n, 1);
+	cr_expect_eq(answers[1].n, 0);
+	cr_expect_eq(bed.d->scheduler.wait_ns, base - 1);
+	scheduler_run(&bed.d->scheduler, base);
+	cr_expect_eq(answers[1].n, 1);
+	cr_expect_eq(answers[0].n, 1);
+	cr_expect_eq(answers[0].status, GRPC_DEADLINE_EXCEEDED);
+	cr_expect_not_null(strstr(answers[0].message, " ms in the queue of model 'alpha'"));
+	cr_expect_eq(bed.d->scheduler.wait_ns, CLOCK_NO_DEADLINE);
+}
+
+Test(scheduler, a_suspect_expires_too)
+{
+	struct request *r =
+		bed_request(&bed, bed.alpha, bed.client, 1, clock_ns() + NS_PER_S, &answers[0]);
+
+	bed.settings.retry_wait_ms = UINT64_MAX;
+	cr_assert_eq(dispatch_submit(bed.d, r), 0);
+	drop(r);
+	bed_turn(&bed);
+	fake_lose(&bed.pool->workers[0]);
+	scheduler_run(&bed.d->scheduler, clock_ns());
+	cr_expect_eq(answers[0].n, 0);
+	scheduler_run(&bed.d->scheduler, clock_ns() + 2 * NS_PER_S);
+	cr_expect_eq(answers[0].status, GRPC_DEADLINE_EXCEEDED);
+}
+
+/* --- What worker_run() refuses ---------------------------------------------------------------- */
+
+Test(scheduler, busy_after_all_keeps_order_and_age)
+{
+	uint64_t queued_ns;
+
+	for (int i = 0; i < 3; i++)
+		drop(bed_submit(&bed, bed.alpha, &answers[i]));
+	queued_ns = queue_oldest(&bed.alpha->queue)->queued_ns;
+	bed.pool->workers[0].run_error = WORKER_E_BUSY;
+	bed_turn(&bed);
+	cr_expect_eq(model_queue_depth(bed.alpha), 3);
+	cr_expect_eq(queue_oldest(&bed.alpha->queue)->queued_ns, queued_ns);
+	cr_expect_eq(queue_oldest(&bed.alpha->queue)->data, &answers[0]);
+	bed.pool->workers[0].run_error = 0;
+	dispatch_wake(bed.d);
+	bed_turn(&bed);
+	cr_assert_eq(fake_n_runs(bed.pool, NULL), 1);
+	cr_expect_eq(fake_first(bed.pool, NULL)->n_items, 3);
+}
+
+Test(scheduler, a_suspect_that_finds_it_busy_stays_a_suspect)
+{
+	drop(bed_submit(&bed, bed.alpha, &answers[0]));
+	bed_turn(&bed);
+	fake_lose(&bed.pool->workers[0]);
+	fake_set_ready(&bed.pool->workers[0], true);
+	bed.pool->workers[0].run_error = WORKER_E_BUSY;
+	bed_turn(&bed);
+	cr_expect_not_null(queue_suspect(&bed.alpha->queue));
+	cr_expect_null(bed.d->scheduler.places[0].exclusive);
+	bed.pool->workers[0].run_error = 0;
+	dispatch_wake(bed.d);
+	bed_turn(&bed);
+	cr_expect_not_null(bed.d->scheduler.places[0].exclusive);
+}
+
+Test(scheduler, too_large_together_is_tried_alone_then_refused)
+{
+	drop(bed_submit(&bed, bed.alpha, &answers[0]));
+	drop(bed_submit(&bed, bed.alpha, &answers[1]));
+	bed.pool->workers[0].run_error = WORKER_E_LARGE;
+	bed_turn(&bed);
+	for (int i = 0; i < 2; i++) {
+		cr_expect_eq(answers[i].n, 1);
+		cr_expect_eq(answers[i].status, GRPC_RESOURCE_EXHAUSTED);
+		cr_expect_not_null(strstr(answers[i].message, "above the limit of 131072"));
+	}
+}
+
+Test(scheduler, out_of_memory_fails_the_batch)
+{
+	drop(bed_submit(&bed, bed.alpha, &answers[0]));
+	bed.pool->workers[0].run_error = -ENOMEM;
+	bed_turn(&bed);
+	cr_expect_eq(answers[0].status, GRPC_RESOURCE_EXHAUSTED);
+	cr_expect_str_eq(answers[0].message,
+		"the request could not be sent to a worker: Cannot allocate memory");
+	cr_expect_eq(dispatch_load(bed.d), 0);
+}
+
+/* --- Callbacks that act ------------------------------------------------------------------------- */
+
+static void kill_all(struct answer *a)
+{
+	dispatch_kill(a->bed->d);
+}
+
+Test(scheduler, a_callback_may_end_everything)
+{
+	for (int i = 0; i < 3; i++)
+		drop(bed_submit(&bed, bed.alpha, &answers[i]));
+	drop(bed_submit(&bed, bed.beta, &answers[3]));
+	fake_set_ready(&bed.pool->workers[0], false);
+	bed.pool->hopeless[0] = true;
+	answers[0].hook = kill_all;
+	bed_turn(&bed);
+	for (int i = 0; i < 4; i++)
+		cr_expect_eq(answers[i].n, 1, "%d", i);
+	cr_expect(bed.pool->killed);
+	cr_expect_eq(bed.d->scheduler.n_work, 0);
+}
+
+static void cancel_other(struct answer *a)
+{
+	request_cancel(a->other);
+}
+
+Test(scheduler, a_callback_may_cancel_its_neighbours)
+{
+	struct request *r[2];
+
+	for (int i = 0; i < 2; i++)
+		r[i] = bed_submit(&bed, bed.alpha, &answers[i]);
+	bed_turn(&bed);
+	answers[0].hook = cancel_other;
+	answers[0].other = r[1];
+	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
+	cr_expect_eq(answers[0].n, 1);
+	cr_expect_eq(answers[1].n, 0);
+	drop(r[0]);
+	drop(r[1]);
+	cr_expect_eq(client_requests(bed.client), 0);
+}
+
+static void submit_again(struct answer *a)
+{
+	a->hook = NULL;
+	drop(bed_submit(a->bed, a->bed->alpha, a));
+}
+
+Test(scheduler, a_callback_may_submit)
+{
+	answers[0].hook = submit_again;
+	drop(bed_submit(&bed, bed.alpha, &answers[0]));
+	bed_turn(&bed);
+	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
+	bed_turn(&bed);
+	cr_assert_eq(fake_n_runs(bed.pool, NULL), 1);
+	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
+	cr_expect_eq(answers[0].n, 2);
+}

@@ -1,0 +1,154 @@
+/* Tests of submit.c: who is let in, and what those who are not are told. */
+#include <criterion/criterion.h>
+
+#include "base/clock.h"
+#include "fake_bed.h"
+
+static struct bed bed;
+static struct answer answers[8];
+
+static void setup(void)
+{
+	bed_init(&bed);
+	bed.models[0].max_queue_size = 2;
+	bed.settings.max_requests_per_client = 3;
+	bed_up(&bed);
+}
+
+static void teardown(void)
+{
+	bed_close(&bed);
+}
+
+TestSuite(submit, .init = setup, .fini = teardown);
+
+static void refused(struct request *r, enum grpc_status status, const char *text)
+{
+	cr_assert_eq(dispatch_submit(bed.d, r), DISPATCH_E_REFUSED);
+	cr_expect_eq(request_status(r), status);
+	cr_expect_str_eq(request_message(r), text);
+	cr_expect_eq(r->state, REQUEST_DONE);
+	cr_expect_null(r->n_inputs ? r->inputs[0].lease : NULL, "leases are back");
+	request_unref(r);
+}
+
+static struct request *make(struct model *m, uint64_t deadline_ns)
+{
+	return bed_request(&bed, m, bed.client, 1, deadline_ns, &answers[7]);
+}
+
+Test(submit, takes_and_charges)
+{
+	struct request *r = make(bed.alpha, 0);
+
+	cr_assert_eq(dispatch_submit(bed.d, r), 0);
+	cr_expect_eq(r->state, REQUEST_QUEUED);
+	cr_expect_eq(r->refs, 2);
+	cr_expect_eq(client_requests(bed.client), 1);
+	cr_expect_eq(dispatch_load(bed.d), 1);
+	cr_expect_eq(answers[7].n, 0);
+	request_unref(r);
+}
+
+Test(submit, bad_tensors)
+{
+	struct request *r = make(bed.alpha, 0);
+
+	r->inputs[0].dtype = DTYPE_F32;
+	refused(r, GRPC_INVALID_ARGUMENT,
+		"model 'alpha' input 'x': expected i32 [-1,4], got f32 [1,4]");
+	cr_expect_eq(model_counters(bed.alpha)->requests_failed, 1);
+}
+
+Test(submit, deadline_passed)
+{
+	refused(make(bed.alpha, 1), GRPC_DEADLINE_EXCEEDED,
+		"deadline passed before the request for model 'alpha' was complete");
+}
+
+Test(submit, draining)
+{
+	struct request *r = make(bed.alpha, 0);
+
+	dispatch_drain(bed.d);
+	refused(r, GRPC_UNAVAILABLE, "modeld is shutting down");
+}
+
+Test(submit, killed)
+{
+	struct request *r = make(bed.alpha, 0);
+
+	dispatch_kill(bed.d);
+	refused(r, GRPC_UNAVAILABLE, "modeld is shutting down");
+}
+
+Test(submit, not_loaded_yet)
+{
+	struct request *r;
+
+	bed.pool->loaded[0] = NULL;
+	cr_assert_eq(
+		request_new(&r, bed.alpha, bed.client, CLOCK_NO_DEADLINE, bed_on_done, &answers[7]),
+		0);
+	refused(r, GRPC_UNAVAILABLE, "model 'alpha' is not loaded yet");
+}
+
+Test(submit, loaded_meanwhile)
+{
+	const struct wire_loaded *loaded = bed.pool->loaded[0];
+	struct request *r;
+
+	bed.pool->loaded[0] = NULL;
+	cr_assert_eq(
+		request_new(&r, bed.alpha, bed.client, CLOCK_NO_DEADLINE, bed_on_done, &answers[7]),
+		0);
+	bed.pool->loaded[0] = loaded;
+	refused(r, GRPC_UNAVAILABLE, "model 'alpha' was not loaded yet when this request began");
+}
+
+Test(submit, failed)
+{
+	bed.pool->hopeless[0] = true;
+	bed.pool->detail[0] = "model.onnx: no such file";
+	refused(make(bed.alpha, 0), GRPC_UNAVAILABLE,
+		"model 'alpha' has failed: model.onnx: no such file");
+}
+
+Test(submit, failed_without_a_word)
+{
+	bed.pool->hopeless[0] = true;
+	refused(make(bed.alpha, 0), GRPC_UNAVAILABLE, "model 'alpha' has failed");
+}
+
+Test(submit, a_worker_on_its_way_back_is_waited_for)
+{
+	struct request *r = make(bed.alpha, 0);
+
+	bed.pool->workers[0].ready = false;
+	cr_expect_eq(dispatch_submit(bed.d, r), 0);
+	request_unref(r);
+}
+
+Test(submit, queue_full)
+{
+	for (int i = 0; i < 2; i++)
+		request_unref(bed_submit(&bed, bed.alpha, &answers[i]));
+	refused(make(bed.alpha, 0), GRPC_RESOURCE_EXHAUSTED,
+		"2 requests wait for model 'alpha', which is the limit (max_queue_size)");
+	request_unref(bed_submit(&bed, bed.beta, &answers[2]));
+}
+
+Test(submit, too_many_of_one_client)
+{
+	struct client *other;
+
+	for (int i = 0; i < 3; i++)
+		request_unref(bed_submit(&bed, bed.beta, &answers[i]));
+	bed_turn(&bed);
+	refused(make(bed.beta, 0), GRPC_RESOURCE_EXHAUSTED,
+		"3 requests of this connection are queued or running, which is the limit "
+		"([dispatch] max_requests_per_client)");
+	cr_assert_eq(client_new(&other, bed.d), 0);
+	request_unref(bed_submit_by(&bed, bed.beta, other, 1, &answers[3]));
+	client_unref(other);
+}

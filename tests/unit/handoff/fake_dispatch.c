@@ -1,0 +1,308 @@
+/* fake_dispatch.c: a dispatch that does what the test says. */
+#include "fake_dispatch.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+struct dispatch fake;
+
+static const int64_t any[] = {-1};
+static const struct wire_declaration inputs[] = {{.name = "x", .any_shape = true}};
+static const struct wire_declaration outputs[] = {
+	{.name = "y", .dtype = DTYPE_U8, .rank = 1, .dims = any},
+	{.name = "z", .dtype = DTYPE_U8, .rank = 1, .dims = any}};
+static const struct wire_loaded declared = {
+	.ok = true, .inputs = inputs, .n_inputs = 1, .outputs = outputs, .n_outputs = 2};
+static const struct model_settings settings = {.name = "m", .version = "1"};
+static uint8_t bytes[256 * 1024];
+
+struct model {
+	int unused;
+};
+static struct model model;
+
+struct client {
+	unsigned refs;
+};
+
+void fake_init(void)
+{
+	memset(&fake, 0, sizeof(fake));
+	list_init(&fake.requests);
+	list_init(&fake.regions);
+}
+
+struct request *fake_first_request(void)
+{
+	struct list *node = list_first(&fake.requests);
+
+	return node ? list_entry(node, struct request, node) : NULL;
+}
+
+void fake_run(struct request *r)
+{
+	r->running = true;
+}
+
+static void leave(struct request *r)
+{
+	list_remove(&r->node);
+	r->submitted = false;
+	request_unref(r);
+}
+
+void fake_answer(struct request *r, enum grpc_status status, size_t n, uint64_t length)
+{
+	struct pool_output results[2];
+	struct request_result result = {
+		.status = status,
+		.message = status == GRPC_OK ? "" : "it failed",
+		.outputs = results,
+		.n_outputs = status == GRPC_OK ? n : 0,
+		.targets = r->targets,
+		.n_targets = r->n_targets,
+		.worker = "cpu:0/0",
+		.device = "cpu:0",
+		.batch_requests = 1,
+		.times = {.received_ns = 10,
+			.submitted_ns = 20,
+			.dispatched_ns = 50,
+			.done_ns = clock_ns()},
+	};
+
+	assert(length <= sizeof(bytes));
+	for (uint32_t i = 0; i < n; i++) {
+		results[i] = (struct pool_output){.index = i,
+			.dtype = DTYPE_U8,
+			.rank = 1,
+			.dims = {(int64_t)length},
+			.data = bytes,
+			.length = length};
+		if (request_result_target(&result, i))
+			results[i].data = NULL;
+	}
+	if (r->on_done)
+		r->on_done(r->data, &result);
+	leave(r);
+}
+
+/* --- client.h, model.h, dispatch.h ---------------------------------------------------------- */
+
+int client_new(struct client **ret_client, struct dispatch *d)
+{
+	struct client *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	d->n_clients++;
+	*ret_client = c;
+	return 0;
+}
+
+struct client *client_unref(struct client *c)
+{
+	if (c)
+		fake.n_clients--;
+	free(c);
+	return NULL;
+}
+
+struct model *dispatch_find_model(struct dispatch *d, const char *name, size_t n)
+{
+	return n == 1 && name[0] == 'm' ? &model : NULL;
+}
+
+const struct model_settings *model_settings(const struct model *m)
+{
+	return &settings;
+}
+
+const struct wire_loaded *model_declared(const struct model *m)
+{
+	return fake.undeclared ? NULL : &declared;
+}
+
+int model_find_input(const struct model *m, const char *name, uint32_t *ret_index)
+{
+	*ret_index = 0;
+	return strcmp(name, "x") ? -ENOENT : 0;
+}
+
+int model_find_output(const struct model *m, const char *name, uint32_t *ret_index)
+{
+	*ret_index = name[0] == 'z';
+	return strcmp(name, "y") && strcmp(name, "z") ? -ENOENT : 0;
+}
+
+int dispatch_submit(struct dispatch *d, struct request *r)
+{
+	if (d->refusal != GRPC_OK)
+		return DISPATCH_E_REFUSED;
+	r->refs++;
+	r->submitted = true;
+	list_push_back(&d->requests, &r->node);
+	return 0;
+}
+
+/* --- request.h -------------------------------------------------------------------------------- */
+
+int request_new(struct request **ret_request, struct model *m, struct client *client,
+	uint64_t deadline_ns, request_done_fn on_done, void *data)
+{
+	struct request *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	r->refs = 1;
+	r->deadline_ns = deadline_ns;
+	r->on_done = on_done;
+	r->data = data;
+	list_init(&r->node);
+	fake.n_requests++;
+	*ret_request = r;
+	return 0;
+}
+
+struct request *request_unref(struct request *r)
+{
+	if (!r || --r->refs > 0)
+		return NULL;
+	region_unref(r->input.region);
+	while (r->n_targets > 0)
+		region_unref(r->targets[--r->n_targets].region);
+	fake.n_requests--;
+	free(r);
+	return NULL;
+}
+
+struct request_input *request_input(struct request *r, uint32_t index)
+{
+	return index == 0 && !fake.undeclared ? &r->input : NULL;
+}
+
+int request_want_output(struct request *r, uint32_t index)
+{
+	if (r->n_wanted & 1u << index)
+		return -EEXIST;
+	r->n_wanted |= 1u << index;
+	return 0;
+}
+
+int request_set_target(
+	struct request *r, uint32_t output, struct region *region, uint64_t offset, uint64_t length)
+{
+	for (uint32_t i = 0; i < r->n_targets; i++) {
+		if (r->targets[i].output == output)
+			return -EEXIST;
+	}
+	r->targets[r->n_targets++] =
+		(struct request_target){output, region_ref(region), offset, length};
+	return 0;
+}
+
+const struct request_target *request_result_target(
+	const struct request_result *result, uint32_t output)
+{
+	for (size_t i = 0; i < result->n_targets; i++) {
+		if (result->targets[i].output == output)
+			return &result->targets[i];
+	}
+	return NULL;
+}
+
+int request_add_parameter(struct request *r, const char *key, const char *value)
+{
+	if (r->n_parameters >= WIRE_PAIRS_MAX)
+		return -E2BIG;
+	r->n_parameters++;
+	return 0;
+}
+
+void request_set_received(struct request *r, uint64_t received_ns)
+{
+}
+
+enum grpc_status request_status(const struct request *r)
+{
+	return fake.refusal;
+}
+
+const char *request_message(const struct request *r)
+{
+	return "refused by dispatch";
+}
+
+void request_cancel(struct request *r)
+{
+	if (!r->submitted)
+		return;
+	fake.n_cancelled++;
+	r->on_done = NULL;
+	if (!r->running)
+		leave(r);
+}
+
+bool request_withdraw(struct request *r)
+{
+	r->withdrawn = true;
+	if (r->running)
+		return false;
+	request_cancel(r);
+	return true;
+}
+
+/* --- region.h --------------------------------------------------------------------------------- */
+
+int region_new(struct region **ret_region, struct dispatch *d, int fd, uint64_t size, bool writable,
+	void (*on_gone)(void *data), void *data)
+{
+	struct region *r = malloc(sizeof(*r));
+
+	if (!r) {
+		close(fd);
+		return -ENOMEM;
+	}
+	*r = (struct region){d, 1, fd, size, writable, on_gone, data, {0}};
+	list_init(&r->node);
+	list_push_back(&d->regions, &r->node);
+	d->n_regions++;
+	*ret_region = r;
+	return 0;
+}
+
+struct region *region_ref(struct region *r)
+{
+	r->refs++;
+	return r;
+}
+
+struct region *region_unref(struct region *r)
+{
+	if (r)
+		r->refs--;
+	return NULL;
+}
+
+void *region_data(const struct region *r)
+{
+	return r->data;
+}
+
+void fake_regions_gone(void)
+{
+	list_for_each (&fake.regions, node) {
+		struct region *r = list_entry(node, struct region, node);
+
+		if (r->refs > 0)
+			continue;
+		list_remove(&r->node);
+		close_fd(&r->fd);
+		r->on_gone(r->data);
+		fake.n_regions--;
+		free(r);
+	}
+}

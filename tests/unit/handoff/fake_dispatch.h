@@ -1,0 +1,61 @@
+/*
+ * fake_dispatch.h: stands in for src/dispatch below the handoff: one model "m" of one input "x" and two
+ * outputs "y", "z". Requests wait until the test answers them; regions are gone when it says so.
+ */
+#ifndef TESTS_UNIT_HANDOFF_FAKE_DISPATCH_H
+#define TESTS_UNIT_HANDOFF_FAKE_DISPATCH_H
+
+#include <stdbool.h>
+
+#include "base/list.h"
+#include "dispatch/dispatch.h"
+#include "dispatch/region.h"
+
+struct region {
+	struct dispatch *dispatch;
+	unsigned refs;
+	int fd;
+	uint64_t size;
+	bool writable;
+	void (*on_gone)(void *data);
+	void *data;
+	struct list node; /* in dispatch.regions */
+};
+
+struct request {
+	struct dispatch *dispatch;
+	struct list node; /* in dispatch.requests when submitted */
+	unsigned refs;
+	bool submitted, running, withdrawn;
+	uint64_t deadline_ns;
+	request_done_fn on_done;
+	void *data;
+	struct request_input input;
+	struct request_target targets[2];
+	uint32_t n_targets;
+	uint32_t n_wanted;
+	uint32_t n_parameters;
+};
+
+struct dispatch {
+	struct list requests;
+	struct list regions;
+	unsigned n_requests, n_regions, n_clients, n_cancelled;
+	enum grpc_status refusal;
+	bool undeclared;
+};
+
+/* The one there is: a model knows no dispatch here. */
+extern struct dispatch fake;
+
+void fake_init(void);
+/* The first that was submitted. */
+struct request *fake_first_request(void);
+/* A worker has it: withdrawing takes until it is answered. */
+void fake_run(struct request *r);
+/* Answer it: y and, if n is 2, z, of `length` bytes each. */
+void fake_answer(struct request *r, enum grpc_status status, size_t n, uint64_t length);
+/* on_gone of all regions without references. */
+void fake_regions_gone(void);
+
+#endif

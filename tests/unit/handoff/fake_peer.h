@@ -1,0 +1,43 @@
+/* fake_peer.h: a handoff on a fake dispatch, and clients of it, for tests. */
+#ifndef TESTS_UNIT_HANDOFF_FAKE_PEER_H
+#define TESTS_UNIT_HANDOFF_FAKE_PEER_H
+
+#include "fake_dispatch.h"
+#include "handoff/handoff.h"
+#include "proto/handoff.h"
+#include "proto/handoff.pb-c.h"
+
+#define SEALED (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+typedef Modeld__Handoff__Envelope Envelope;
+
+struct bench {
+	uv_loop_t loop;
+	struct handoff_settings settings;
+	struct handoff *h;
+	char directory[64];
+	char path[96];
+	unsigned drained;
+};
+
+/* A memfd of `size` bytes with these seals, of these kinds. */
+int fake_memfd(uint64_t size, int seals, unsigned flags);
+
+/* Settings, loop, directory; settings may be changed before bench_open(). */
+void bench_init(struct bench *b);
+/* handoff_new() and handoff_listen(). -errno */
+int bench_open(struct bench *b);
+/* Drain, or kill, and free; everything must be given back. */
+void bench_close(struct bench *b, bool kill);
+/* One turn of the loop that does not wait, as server.c has it. */
+void bench_turn(struct bench *b);
+
+/* A connected client. -1: refused, or no descriptor */
+int bench_connect(struct bench *b);
+/* Send one record with descriptors; false: the connection has ended. */
+bool bench_send(int fd, const Envelope *e, const int *fds, size_t n_fds);
+/* Turn until there is an answer. NULL: the connection has ended. *ret_fd: own, -1: none came. Free with
+ * envelope__free_unpacked(). */
+Envelope *bench_receive(struct bench *b, int fd, int *ret_fd);
+
+#endif

@@ -1,0 +1,651 @@
+/* Tests of the handoff as its clients see it, over real sockets, on a fake dispatch. */
+#include "handoff/handoff.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "base/log.h"
+#include "base/seqpacket.h"
+#include "fake_peer.h"
+#include "tests/support/failalloc.h"
+
+#define PAGE 4096u
+
+static struct bench b;
+static unsigned fds_before;
+static uint64_t seq;
+
+static void setup(void)
+{
+	uv_loop_t first;
+
+	log_init(NULL, LOG_LEVEL_ERROR);
+	/* What libuv opens once and keeps. */
+	cr_assert_eq(uv_loop_init(&first), 0);
+	cr_assert_eq(uv_loop_close(&first), 0);
+	fds_before = failalloc_open_fds();
+	bench_init(&b);
+	cr_assert_eq(bench_open(&b), 0);
+}
+
+static void teardown(void)
+{
+	bench_close(&b, true);
+	cr_expect_eq(failalloc_open_fds(), fds_before);
+}
+
+TestSuite(handoff, .init = setup, .fini = teardown);
+
+static int join(void)
+{
+	int fd = bench_connect(&b);
+
+	cr_assert_geq(fd, 0);
+	return fd;
+}
+
+/* --- Asking: each returns the answer, which free_answer() frees ------------------------------- */
+
+static int came; /* the descriptor with the last answer; -1: none */
+
+static Envelope *next(int fd)
+{
+	return bench_receive(&b, fd, &came);
+}
+
+static Envelope *ask(int fd, Envelope *e, const int *fds, size_t n_fds)
+{
+	Envelope *answer;
+
+	e->seq = ++seq;
+	cr_assert(bench_send(fd, e, fds, n_fds));
+	answer = next(fd);
+	cr_assert(answer, "the connection has ended");
+	cr_assert_eq(answer->seq, seq);
+	return answer;
+}
+
+static void free_answer(Envelope *e)
+{
+	modeld__handoff__envelope__free_unpacked(e, NULL);
+}
+
+static void expect_error(Envelope *answer, enum grpc_status code, const char *why)
+{
+	cr_assert(answer, "the connection has ended");
+	cr_assert_eq(answer->body_case, MODELD__HANDOFF__ENVELOPE__BODY_ERROR);
+	cr_expect_eq(answer->error->code, code, "got %u: %s", answer->error->code,
+		answer->error->message);
+	cr_expect(strstr(answer->error->message, why), "got: %s", answer->error->message);
+	free_answer(answer);
+}
+
+#define BODY(kind, field, value)                                                                   \
+	{                                                                                          \
+		.base = PROTOBUF_C_MESSAGE_INIT(&modeld__handoff__envelope__descriptor),           \
+		.body_case = MODELD__HANDOFF__ENVELOPE__BODY_##kind, .field = (value)              \
+	}
+
+static Envelope *ask_limits(int fd)
+{
+	Modeld__Handoff__GetLimits m = MODELD__HANDOFF__GET_LIMITS__INIT;
+	Envelope e = BODY(GET_LIMITS, get_limits, &m);
+
+	return ask(fd, &e, NULL, 0);
+}
+
+static uint32_t used_regions(int fd)
+{
+	Envelope *answer = ask_limits(fd);
+	uint32_t n = answer->limits->user_used_regions;
+
+	free_answer(answer);
+	return n;
+}
+
+static Envelope *ask_register(int fd, uint64_t size, const int *fds, size_t n_fds)
+{
+	Modeld__Handoff__Register m = MODELD__HANDOFF__REGISTER__INIT;
+	Envelope e = BODY(REGISTER, register_, &m);
+
+	m.size = size;
+	return ask(fd, &e, fds, n_fds);
+}
+
+static Envelope *ask_allocate(int fd, uint64_t size)
+{
+	Modeld__Handoff__Allocate m = MODELD__HANDOFF__ALLOCATE__INIT;
+	Envelope e = BODY(ALLOCATE, allocate, &m);
+
+	m.size = size;
+	return ask(fd, &e, NULL, 0);
+}
+
+static Envelope *ask_unregister(int fd, const uint8_t *token, size_t n)
+{
+	Modeld__Handoff__Unregister m = MODELD__HANDOFF__UNREGISTER__INIT;
+	Envelope e = BODY(UNREGISTER, unregister, &m);
+
+	m.region.data = (uint8_t *)token;
+	m.region.len = n;
+	return ask(fd, &e, NULL, 0);
+}
+
+static Envelope *ask_cancel(int fd, uint64_t of)
+{
+	Modeld__Handoff__Cancel m = MODELD__HANDOFF__CANCEL__INIT;
+	Envelope e = BODY(CANCEL, cancel, &m);
+
+	m.of = of;
+	return ask(fd, &e, NULL, 0);
+}
+
+/* Allocate a page; its token and number. */
+static uint64_t allocate(int fd, uint8_t *token)
+{
+	Envelope *answer = ask_allocate(fd, 1);
+	uint64_t number;
+
+	cr_assert_eq(answer->body_case, MODELD__HANDOFF__ENVELOPE__BODY_REGISTERED);
+	cr_assert_eq(answer->registered->region.len, 16);
+	cr_assert_eq(answer->registered->size, PAGE);
+	cr_assert_geq(came, 0);
+	close_fd(&came);
+	if (token)
+		memcpy(token, answer->registered->region.data, 16);
+	number = answer->registered->number;
+	free_answer(answer);
+	return number;
+}
+
+/* An Infer that can be changed before it is sent: 4 bytes of x. */
+static int64_t dims[20] = {4};
+static Modeld__Handoff__Tensor tensors[2], *inputs[2] = {&tensors[0], &tensors[1]};
+static Modeld__Handoff__Target targets_[2], *targets[2] = {&targets_[0], &targets_[1]};
+static Modeld__Handoff__Infer infer;
+
+static void infer_init(uint64_t region)
+{
+	modeld__handoff__infer__init(&infer);
+	for (int i = 0; i < 2; i++) {
+		modeld__handoff__tensor__init(&tensors[i]);
+		modeld__handoff__target__init(&targets_[i]);
+		tensors[i].dtype = DTYPE_U8;
+		tensors[i].dims = dims;
+		tensors[i].n_dims = 1;
+		tensors[i].length = 4;
+		tensors[i].region = targets_[i].region = region;
+		targets_[i].offset = 64;
+		targets_[i].length = 4;
+	}
+	infer.model = (char *)"m";
+	infer.inputs = inputs;
+	infer.n_inputs = 1;
+	infer.targets = targets;
+}
+
+static uint64_t send_infer(int fd)
+{
+	Envelope e = BODY(INFER, infer, &infer);
+
+	e.seq = ++seq;
+	cr_assert(bench_send(fd, &e, NULL, 0));
+	bench_turn(&b);
+	return seq;
+}
+
+static void expect_refusal(int fd, enum grpc_status code, const char *why)
+{
+	send_infer(fd);
+	expect_error(next(fd), code, why);
+	cr_expect_eq(fake.n_requests, 0);
+}
+
+/* --- Regions ------------------------------------------------------------------------------------ */
+
+Test(handoff, limits)
+{
+	int fd = join();
+	Envelope *answer = ask_limits(fd);
+
+	cr_assert_eq(answer->body_case, MODELD__HANDOFF__ENVELOPE__BODY_LIMITS);
+	cr_expect_eq(answer->limits->protocol, 1);
+	cr_expect_eq(answer->limits->total_bytes, 1 << 20);
+	cr_expect_eq(answer->limits->user_regions, 4);
+	cr_expect_eq(answer->limits->max_inline_bytes, HANDOFF_INLINE_MAX);
+	cr_expect_eq(answer->limits->max_requests, 3);
+	cr_expect_eq(answer->limits->busy_poll_us, 7);
+	free_answer(answer);
+	cr_expect_eq(handoff_counters(b.h).connections, 1);
+	close(fd);
+}
+
+Test(handoff, register_and_unregister)
+{
+	int fd = join();
+	int memory = fake_memfd(PAGE, SEALED, 0);
+	Envelope *answer = ask_register(fd, PAGE, &memory, 1);
+
+	cr_assert_eq(answer->body_case, MODELD__HANDOFF__ENVELOPE__BODY_REGISTERED);
+	cr_expect_eq(answer->registered->number, 1);
+	cr_expect_eq(used_regions(fd), 1);
+	expect_error(ask_register(fd, PAGE, &memory, 1), GRPC_ALREADY_EXISTS, "already");
+	free_answer(ask_unregister(fd, answer->registered->region.data, 16));
+	cr_expect_eq(used_regions(fd), 1, "charged until it is gone");
+	fake_regions_gone();
+	cr_expect_eq(used_regions(fd), 0);
+	expect_error(ask_unregister(fd, answer->registered->region.data, 16), GRPC_NOT_FOUND,
+		"no region");
+	free_answer(answer);
+	close(memory);
+	close(fd);
+}
+
+Test(handoff, wrong_numbers_of_descriptors)
+{
+	int fd = join();
+	int memory = fake_memfd(PAGE, SEALED, 0);
+	const int two[2] = {memory, memory};
+	Modeld__Handoff__GetLimits m = MODELD__HANDOFF__GET_LIMITS__INIT;
+	Envelope e = BODY(GET_LIMITS, get_limits, &m);
+
+	expect_error(ask_register(fd, PAGE, NULL, 0), GRPC_INVALID_ARGUMENT, "exactly one");
+	expect_error(ask_register(fd, PAGE, two, 2), GRPC_INVALID_ARGUMENT, "not 2");
+	expect_error(ask(fd, &e, two, 1), GRPC_INVALID_ARGUMENT, "takes none");
+	close(memory);
+	close(fd);
+}
+
+Test(handoff, unfit_memory_is_an_answer)
+{
+	int fd = join();
+	int memory = fake_memfd(PAGE, 0, 0);
+
+	expect_error(ask_register(fd, PAGE, &memory, 1), GRPC_INVALID_ARGUMENT, "not sealed");
+	close(memory);
+	cr_expect_eq(used_regions(fd), 0);
+	close(fd);
+}
+
+Test(handoff, quotas)
+{
+	int fd = join();
+
+	expect_error(ask_allocate(fd, 0), GRPC_INVALID_ARGUMENT, "cannot have 0 bytes");
+	expect_error(ask_allocate(fd, UINT64_MAX), GRPC_INVALID_ARGUMENT, "cannot have");
+	expect_error(ask_allocate(fd, 2 << 20), GRPC_RESOURCE_EXHAUSTED, "user_bytes");
+	for (int i = 0; i < 4; i++)
+		cr_expect_eq(allocate(fd, NULL), i + 1);
+	expect_error(ask_allocate(fd, 1), GRPC_RESOURCE_EXHAUSTED, "user_regions");
+	cr_expect_eq(handoff_counters(b.h).region_bytes, 4 * PAGE);
+	close(fd);
+}
+
+static const char *hex(const uint8_t *token)
+{
+	static char text[33];
+
+	for (int i = 0; i < 16; i++)
+		snprintf(text + (size_t)2 * i, 3, "%02x", token[i]);
+	return text;
+}
+
+Test(handoff, who_finds_a_region)
+{
+	const struct handoff_asker own = {.uid = getuid()}, other = {.uid = getuid() + 1},
+				   near = {.uid = -1, .loopback = true}, far = {.uid = -1};
+	struct region *region = NULL;
+	uint8_t token[16];
+	int fd = join();
+
+	allocate(fd, token);
+	cr_expect_eq(handoff_find(b.h, &other, hex(token), &region), -ENOENT);
+	cr_expect_eq(handoff_find(b.h, &far, hex(token), &region), -ENOENT);
+	cr_expect_eq(handoff_find(b.h, &own, "", &region), -ENOENT);
+	cr_expect_eq(handoff_find(b.h, &own, "zz", &region), -ENOENT);
+	cr_expect_null(region);
+	cr_assert_eq(handoff_find(b.h, &own, hex(token), &region), 0);
+	region_unref(region);
+	cr_assert_eq(handoff_find(b.h, &near, hex(token), &region), 0);
+	region_unref(region);
+	free_answer(ask_unregister(fd, token, 16));
+	cr_expect_eq(handoff_find(b.h, &own, hex(token), &region), -ENOENT);
+	token[0] ^= 1;
+	cr_expect_eq(handoff_find(b.h, &own, hex(token), &region), -ENOENT);
+	close(fd);
+}
+
+Test(handoff, regions_of_other_connections_are_unknown)
+{
+	uint8_t token[16];
+	int a = join(), c = join();
+
+	infer_init(allocate(a, token));
+	expect_error(ask_unregister(c, token, 16), GRPC_NOT_FOUND, "no region");
+	expect_refusal(c, GRPC_NOT_FOUND, "region 1 is not known on this connection");
+	close(a);
+	close(c);
+}
+
+/* --- Requests ----------------------------------------------------------------------------------- */
+
+Test(handoff, an_inference)
+{
+	int fd = join();
+	Envelope *answer;
+	struct request *r;
+
+	infer_init(allocate(fd, NULL));
+	infer.n_targets = 1;
+	send_infer(fd);
+	r = fake_first_request();
+	cr_assert(r);
+	cr_expect_eq(r->input.length, 4);
+	cr_expect_eq(r->input.dims[0], 4);
+	cr_expect_eq(r->n_targets, 1);
+	fake_answer(r, GRPC_OK, 2, 4);
+	answer = next(fd);
+	cr_assert_eq(answer->body_case, MODELD__HANDOFF__ENVELOPE__BODY_INFERRED);
+	cr_assert_eq(answer->inferred->n_outputs, 2);
+	cr_expect_str_eq(answer->inferred->outputs[0]->name, "y");
+	cr_expect_eq(answer->inferred->outputs[0]->region, 1);
+	cr_expect_eq(answer->inferred->outputs[0]->offset, 64);
+	cr_expect_eq(answer->inferred->outputs[0]->data.len, 0);
+	cr_expect_str_eq(answer->inferred->outputs[1]->name, "z");
+	cr_expect_eq(answer->inferred->outputs[1]->region, 0);
+	cr_expect_eq(answer->inferred->outputs[1]->data.len, 4);
+	cr_expect_eq(answer->inferred->queue_ns, 30);
+	free_answer(answer);
+	cr_expect_eq(handoff_counters(b.h).tensor_bytes_handed, 8);
+	cr_expect_eq(handoff_counters(b.h).requests_total, 1);
+	close(fd);
+}
+
+Test(handoff, inline_outputs_have_a_limit)
+{
+	int fd = join();
+
+	infer_init(allocate(fd, NULL));
+	send_infer(fd);
+	fake_answer(fake_first_request(), GRPC_OK, 2, HANDOFF_INLINE_MAX / 2 + 1);
+	expect_error(next(fd), GRPC_FAILED_PRECONDITION, "max_inline_bytes, 65536");
+	send_infer(fd);
+	fake_answer(fake_first_request(), GRPC_OK, 2, HANDOFF_INLINE_MAX / 2);
+	free_answer(next(fd));
+	close(fd);
+}
+
+Test(handoff, requests_that_are_wrong)
+{
+	char *none[2] = {(char *)"none", (char *)"y"};
+	int fd = join();
+	uint64_t region = allocate(fd, NULL);
+
+	infer_init(region);
+	infer.model = (char *)"none";
+	expect_refusal(fd, GRPC_NOT_FOUND, "model 'none' not found");
+	infer_init(region);
+	infer.model = (char *)"";
+	expect_refusal(fd, GRPC_NOT_FOUND, "[models] default");
+	infer_init(region);
+	tensors[0].name = none[0];
+	expect_refusal(fd, GRPC_INVALID_ARGUMENT, "no input 'none'");
+	infer_init(region);
+	infer.n_inputs = 2;
+	expect_refusal(fd, GRPC_INVALID_ARGUMENT, "given twice");
+	infer_init(region);
+	tensors[0].n_dims = 17;
+	expect_refusal(fd, GRPC_INVALID_ARGUMENT, "rank 17 exceeds 16");
+	infer_init(region);
+	infer.n_targets = 2;
+	expect_refusal(fd, GRPC_INVALID_ARGUMENT, "two targets");
+	infer_init(region);
+	infer.outputs = none;
+	infer.n_outputs = 1;
+	expect_refusal(fd, GRPC_INVALID_ARGUMENT, "no output 'none'");
+	none[0] = none[1];
+	infer.n_outputs = 2;
+	expect_refusal(fd, GRPC_INVALID_ARGUMENT, "wanted twice");
+	infer_init(region);
+	fake.refusal = GRPC_UNAVAILABLE;
+	expect_refusal(fd, GRPC_UNAVAILABLE, "refused by dispatch");
+	fake.undeclared = true;
+	expect_refusal(fd, GRPC_UNAVAILABLE, "refused by dispatch");
+	close(fd);
+}
+
+Test(handoff, failures_are_passed_on)
+{
+	int fd = join();
+
+	infer_init(allocate(fd, NULL));
+	send_infer(fd);
+	fake_answer(fake_first_request(), GRPC_INTERNAL, 0, 0);
+	expect_error(next(fd), GRPC_INTERNAL, "it failed");
+	close(fd);
+}
+
+Test(handoff, too_many_requests)
+{
+	int fd = join();
+
+	infer_init(allocate(fd, NULL));
+	for (int i = 0; i < 4; i++)
+		send_infer(fd);
+	expect_error(next(fd), GRPC_RESOURCE_EXHAUSTED, "max_requests");
+	close(fd);
+}
+
+Test(handoff, a_deadline_that_passed_while_it_ran)
+{
+	int fd = join();
+
+	infer_init(allocate(fd, NULL));
+	infer.timeout_us = 1;
+	send_infer(fd);
+	fake_answer(fake_first_request(), GRPC_OK, 1, 4);
+	expect_error(next(fd), GRPC_DEADLINE_EXCEEDED, "while model 'm' was running");
+	infer.timeout_us = UINT64_MAX;
+	send_infer(fd);
+	cr_expect_eq(fake_first_request()->deadline_ns, UINT64_MAX);
+	close(fd);
+}
+
+Test(handoff, cancelling)
+{
+	int fd = join();
+	uint64_t of;
+
+	infer_init(allocate(fd, NULL));
+	of = send_infer(fd);
+	expect_error(ask_cancel(fd, of), GRPC_CANCELLED, "cancelled");
+	cr_expect_eq(fake.n_requests, 0);
+	expect_error(ask_cancel(fd, of), GRPC_CANCELLED, "cancelled");
+	close(fd);
+}
+
+Test(handoff, cancelling_what_runs_takes_until_it_ends)
+{
+	int fd = join();
+	Modeld__Handoff__Cancel m = MODELD__HANDOFF__CANCEL__INIT;
+	Envelope e = BODY(CANCEL, cancel, &m);
+	Envelope *answer;
+
+	infer_init(allocate(fd, NULL));
+	m.of = send_infer(fd);
+	fake_run(fake_first_request());
+	e.seq = 1000;
+	cr_assert(bench_send(fd, &e, NULL, 0));
+	bench_turn(&b);
+	cr_expect(fake_first_request()->withdrawn);
+	expect_error(ask_cancel(fd, m.of), GRPC_INVALID_ARGUMENT, "already");
+	fake_answer(fake_first_request(), GRPC_OK, 1, 4);
+	answer = next(fd);
+	cr_assert_eq(answer->seq, 1000);
+	expect_error(answer, GRPC_CANCELLED, "cancelled");
+	close(fd);
+}
+
+/* --- Bad peers and deaths --------------------------------------------------------------------- */
+
+static void expect_end(int fd)
+{
+	Envelope *answer = next(fd);
+
+	cr_expect_null(answer, "the connection goes on");
+	close(fd);
+}
+
+Test(handoff, garbage_ends_the_connection)
+{
+	static const uint8_t garbage[] = {0xff, 0xff, 0xff};
+	static uint8_t large[HANDOFF_MESSAGE_MAX + 1];
+	Modeld__Handoff__Unregistered m = MODELD__HANDOFF__UNREGISTERED__INIT;
+	Envelope e = BODY(UNREGISTERED, unregistered, &m);
+	int good = join();
+	int fd = join();
+
+	cr_assert_eq(seqpacket_send(fd, garbage, sizeof(garbage), NULL, 0, 1), 0);
+	expect_end(fd);
+	fd = join();
+	cr_assert(bench_send(fd, &e, NULL, 0));
+	expect_end(fd);
+	fd = join();
+	cr_assert_eq(seqpacket_set_send_buffer(fd, sizeof(large)), 0);
+	cr_assert_eq(seqpacket_send(fd, large, sizeof(large), NULL, 0, 1), 0);
+	expect_end(fd);
+	free_answer(ask_limits(good));
+	close(good);
+}
+
+Test(handoff, many_small_fields_end_the_connection)
+{
+	static uint8_t record[HANDOFF_MESSAGE_MAX - 64];
+	size_t n = 0;
+	int fd = join();
+
+	/* An Infer of empty inputs: two bytes each, a struct each when unpacked. */
+	record[n++] = 6 << 3 | 2;
+	record[n++] = 0x80 | (uint8_t)((sizeof(record) - 4) & 0x7f);
+	record[n++] = 0x80 | (uint8_t)((sizeof(record) - 4) >> 7 & 0x7f);
+	record[n++] = (uint8_t)((sizeof(record) - 4) >> 14);
+	while (n + 1 < sizeof(record)) {
+		record[n++] = 2 << 3 | 2;
+		record[n++] = 0;
+	}
+	cr_assert_eq(seqpacket_send(fd, record, n, NULL, 0, 1), 0);
+	expect_end(fd);
+}
+
+Test(handoff, a_client_that_never_reads)
+{
+	int fd = join();
+	Modeld__Handoff__GetLimits m = MODELD__HANDOFF__GET_LIMITS__INIT;
+	Envelope e = BODY(GET_LIMITS, get_limits, &m);
+
+	b.settings.max_output_bytes = 4096;
+	while (bench_send(fd, &e, NULL, 0))
+		bench_turn(&b);
+	for (int i = 0; i < 10; i++)
+		bench_turn(&b);
+	cr_expect_eq(handoff_counters(b.h).connections, 0);
+	close(fd);
+}
+
+Test(handoff, too_many_connections)
+{
+	int fds[9];
+
+	for (int i = 0; i < 8; i++)
+		fds[i] = join();
+	expect_end(join());
+	for (int i = 0; i < 8; i++)
+		close(fds[i]);
+}
+
+Test(handoff, dying_with_everything_in_flight)
+{
+	int fd = join();
+	Modeld__Handoff__Allocate m = MODELD__HANDOFF__ALLOCATE__INIT;
+	Envelope e = BODY(ALLOCATE, allocate, &m);
+
+	infer_init(allocate(fd, NULL));
+	infer.n_targets = 1;
+	send_infer(fd);
+	fake_run(fake_first_request());
+	send_infer(fd);
+	m.size = 64 * PAGE;
+	cr_assert(bench_send(fd, &e, NULL, 0));
+	close(fd);
+	while (handoff_counters(b.h).connections > 0)
+		bench_turn(&b);
+	cr_expect_eq(fake.n_cancelled, 2);
+	cr_expect_eq(fake.n_requests, 1, "what runs still has its memory");
+	fake_regions_gone();
+	cr_expect_geq(handoff_counters(b.h).regions, 1);
+	fake_answer(fake_first_request(), GRPC_OK, 1, 4);
+	fake_regions_gone();
+	while (handoff_counters(b.h).regions > 0)
+		bench_turn(&b);
+}
+
+Test(handoff, draining_finishes_what_is_in_flight)
+{
+	int fd = join(), idle = join();
+
+	infer_init(allocate(fd, NULL));
+	send_infer(fd);
+	handoff_drain(b.h);
+	expect_end(idle);
+	send_infer(fd);
+	expect_error(next(fd), GRPC_UNAVAILABLE, "shutting down");
+	cr_expect_eq(b.drained, 0);
+	fake_answer(fake_first_request(), GRPC_OK, 1, 4);
+	free_answer(next(fd));
+	expect_end(fd);
+	cr_expect_eq(b.drained, 0, "a region is not gone yet");
+}
+
+Test(handoff, a_live_socket_is_not_taken)
+{
+	static const struct handoff_events events = {0};
+	struct handoff *other;
+	char text[256];
+
+	cr_assert_eq(handoff_new(&other, &b.loop, &b.settings, &fake, &events, NULL), 0);
+	cr_expect_eq(handoff_listen(other, text, sizeof(text)), -EADDRINUSE);
+	cr_expect(strstr(text, "bind"), "got: %s", text);
+	handoff_free(other);
+}
+
+Test(handoff, unknown_group)
+{
+	static const struct handoff_events events = {0};
+	struct handoff_settings settings = b.settings;
+	struct handoff *other;
+	char text[256];
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s2", b.path);
+	settings.socket = path;
+	settings.unix_group = "no-such-group";
+	cr_assert_eq(handoff_new(&other, &b.loop, &settings, &fake, &events, NULL), 0);
+	cr_expect_eq(handoff_listen(other, text, sizeof(text)), -ENOENT);
+	cr_expect(strstr(text, "unix_group"), "got: %s", text);
+	handoff_free(other);
+	cr_expect(access(path, F_OK), "its file is left");
+}
+
+Test(handoff, mode_of_the_socket)
+{
+	struct stat st;
+
+	cr_assert_eq(stat(b.path, &st), 0);
+	cr_expect_eq(st.st_mode & 0777, 0600);
+}

@@ -1,0 +1,470 @@
+/* fake_worker.c: see fake_worker.h. The worker process of tests; single-threaded. */
+#include "fake_worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+
+#include "base/seqpacket.h"
+#include "proto/wire.h"
+#include "shm/arena.h"
+#include "shm/view.h"
+
+#define BATCHES 256
+#define MODELS	8
+#define REGIONS 8
+
+struct fake {
+	const char *script;
+	struct wire_scratch *in;
+	struct wire_scratch *out;
+	uint8_t buffer[WIRE_MESSAGE_MAX];
+	struct view *inputs;
+	struct arena *arena;
+	struct view *regions[REGIONS];
+	struct {
+		uint64_t batch;
+		struct span span;
+	} spans[BATCHES];
+	uint32_t n_loads;
+	char names[MODELS][64];
+	uint64_t held[BATCHES];
+	uint32_t held_model[BATCHES];
+	size_t n_held;
+};
+
+static void must(bool ok, const char *what)
+{
+	if (ok)
+		return;
+	fprintf(stderr, "fake worker: %s: %s\n", what, strerror(errno));
+	_exit(99);
+}
+
+static bool is(const struct fake *f, const char *word)
+{
+	return !strcmp(f->script, word);
+}
+
+static void say_fd(struct fake *f, const struct wire_message *m, int fd)
+{
+	const uint8_t *data;
+	size_t n;
+
+	must(!wire_pack(f->out, m, &data, &n), "pack");
+	if (seqpacket_send(3, data, n, &fd, fd >= 0 ? 1 : 0, 0))
+		_exit(98);
+}
+
+static void say(struct fake *f, const struct wire_message *m)
+{
+	say_fd(f, m, -1);
+}
+
+static void hang(void)
+{
+	for (;;)
+		pause();
+}
+
+/* --- Start ----------------------------------------------------------------------------------- */
+
+/* The word for the n-th process. */
+static const char *word_of(char *list, uint64_t n)
+{
+	char *word = list;
+
+	for (uint64_t i = 0; i < n; i++) {
+		char *comma = strchr(word, ',');
+
+		if (!comma)
+			break;
+		word = comma + 1;
+	}
+	word[strcspn(word, ",")] = '\0';
+	return word;
+}
+
+static void check_surroundings(const struct fake *f)
+{
+	int signal_to_die = 0;
+	sigset_t mask;
+	struct sigaction act;
+
+	if (!is(f, "surroundings"))
+		return;
+	must(fcntl(0, F_GETFD) == 0 && fcntl(3, F_GETFD) == 0 && fcntl(4, F_GETFD) == 0, "fds");
+	for (int fd = 5; fd < 256; fd++)
+		must(fcntl(fd, F_GETFD) < 0, "a descriptor too many");
+	sigprocmask(SIG_SETMASK, NULL, &mask);
+	must(!sigismember(&mask, SIGUSR1), "signal mask");
+	sigaction(SIGPIPE, NULL, &act);
+	must(act.sa_handler == SIG_DFL, "SIGPIPE");
+	prctl(PR_GET_PDEATHSIG, &signal_to_die);
+	must(signal_to_die == SIGKILL, "PR_SET_PDEATHSIG");
+	must(getpgrp() == getpid(), "process group");
+	must(getenv("CUDA_VISIBLE_DEVICES") && !strcmp(getenv("CUDA_VISIBLE_DEVICES"), "3"),
+		"CUDA");
+}
+
+static void say_hello(struct fake *f, const struct wire_setup *s)
+{
+	struct wire_message m = {.type = WIRE_HELLO,
+		.hello = {.protocol = WIRE_PROTOCOL,
+			.output_arena = s->output_arena,
+			.output_arena_size = arena_size(f->arena),
+			.slots = s->slots}};
+	int fd = arena_fd(f->arena);
+
+	if (is(f, "bad-protocol"))
+		m.hello.protocol = 99;
+	if (is(f, "bad-arena"))
+		m.hello.output_arena++;
+	if (is(f, "large-arena"))
+		m.hello.output_arena_size += 1 << 30;
+	if (is(f, "wrong-size"))
+		m.hello.output_arena_size -= 4096;
+	if (is(f, "no-slots"))
+		m.hello.slots = 0;
+	if (is(f, "many-slots"))
+		m.hello.slots++;
+	if (is(f, "one-slot"))
+		m.hello.slots = 1;
+	if (is(f, "no-fd"))
+		fd = -1;
+	if (is(f, "unsealed"))
+		fd = memfd_create("unsealed", MFD_CLOEXEC);
+	if (is(f, "unsealed"))
+		must(!ftruncate(fd, (off_t)arena_size(f->arena)), "ftruncate");
+	say_fd(f, &m, fd);
+	if (is(f, "hello-twice"))
+		say_fd(f, &m, fd);
+}
+
+static void say_ready(struct fake *f)
+{
+	say_fd(f, &(struct wire_message){.type = WIRE_READY}, is(f, "fd-with-ready") ? 4 : -1);
+}
+
+static void on_setup(struct fake *f, const struct wire_setup *s)
+{
+	struct arena_options o = {
+		.name = "fake", .id = s->output_arena, .size = s->output_arena_size};
+
+	f->script = word_of(
+		strdup(getenv(FAKE_WORKER_VARIABLE)), s->output_arena - FAKE_INPUT_ARENA - 1);
+	check_surroundings(f);
+	if (is(f, "exit78"))
+		_exit(78);
+	if (is(f, "exit0"))
+		_exit(0);
+	if (is(f, "no-hello"))
+		hang();
+	if (is(f, "garbage"))
+		must(!seqpacket_send(3, "\377\377\377", 3, NULL, 0, 0), "garbage");
+	must(!view_new(&f->inputs, 4, s->input_arena, s->input_arena_size), "input arena");
+	must(!arena_new(&f->arena, &o), "output arena");
+	f->n_loads = s->n_loads;
+	if (is(f, "pong-first"))
+		say(f, &(struct wire_message){.type = WIRE_PONG});
+	say_hello(f, s);
+	if (f->n_loads == 0 || is(f, "early-ready"))
+		say_ready(f);
+}
+
+/* --- Models ---------------------------------------------------------------------------------- */
+
+static void on_load(struct fake *f, const struct wire_load *l)
+{
+	static const int64_t dims[] = {-1};
+	struct wire_declaration d[2] = {{.name = "x", .dtype = DTYPE_U8, .rank = 1, .dims = dims},
+		{.name = "y", .dtype = DTYPE_U8, .rank = 1, .dims = dims}};
+	struct wire_message m = {.type = WIRE_LOADED,
+		.loaded = {.model = l->model,
+			.ok = true,
+			.inputs = d,
+			.n_inputs = 1,
+			.outputs = d,
+			.n_outputs = 2,
+			.max_batch_size = 8}};
+
+	must(l->model < MODELS, "model number");
+	snprintf(f->names[l->model], sizeof(f->names[0]), "%s", l->name);
+	if (!strcmp(l->name, "noload")) {
+		m.loaded = (struct wire_loaded){.model = l->model, .error = "no such thing"};
+	} else if (!strcmp(l->name, "crashload")) {
+		raise(SIGKILL);
+	} else if (!strcmp(l->name, "hangload")) {
+		hang();
+	}
+	if (is(f, "other-declaration"))
+		d[0].name = "z";
+	if (is(f, "wrong-model"))
+		m.loaded.model = MODELS;
+	say(f, &m);
+	if (f->n_loads > 0 && --f->n_loads == 0 && !is(f, "early-ready"))
+		say_ready(f);
+	if (is(f, "exit-ready") && f->n_loads == 0)
+		_exit(42);
+	if (is(f, "bye-early"))
+		say(f, &(struct wire_message){.type = WIRE_BYE});
+	if (is(f, "pong"))
+		say(f, &(struct wire_message){.type = WIRE_PONG});
+	if (is(f, "unmapped"))
+		say(f, &(struct wire_message){
+			       .type = WIRE_UNMAPPED, .unmap = {.region = WIRE_REGION_BIT | 1}});
+}
+
+/* --- Batches --------------------------------------------------------------------------------- */
+
+static const void *read_span(struct fake *f, const struct span *span)
+{
+	const void *data = view_data(f->inputs, span);
+
+	for (size_t i = 0; i < REGIONS && !data; i++) {
+		if (f->regions[i])
+			data = view_data(f->regions[i], span);
+	}
+	must(data, "input span");
+	return data;
+}
+
+static void *write_target(struct fake *f, const struct span *span)
+{
+	for (size_t i = 0; i < REGIONS; i++) {
+		if (f->regions[i] && view_id(f->regions[i]) == span->arena)
+			return view_data_writable(f->regions[i], span);
+	}
+	must(false, "target span");
+	return NULL;
+}
+
+static void remember(struct fake *f, uint64_t batch, struct span span)
+{
+	for (size_t i = 0; i < BATCHES; i++) {
+		if (f->spans[i].batch)
+			continue;
+		f->spans[i].batch = batch;
+		f->spans[i].span = span;
+		return;
+	}
+	must(false, "batches that were never released");
+}
+
+/* Copy the first input to the target or to memory of ours. Returns false when that is full. */
+static bool echo(struct fake *f, uint64_t batch, const struct wire_item *item,
+	const struct wire_tensor *in, struct wire_tensor *out)
+{
+	const void *from = read_span(f, &in->span);
+
+	if (item->n_targets > 0) {
+		out->span = item->targets[0].span;
+		out->span.length = in->span.length;
+		memcpy(write_target(f, &item->targets[0].span), from, in->span.length);
+		return true;
+	}
+	if (arena_alloc(f->arena, in->span.length, &out->span))
+		return false;
+	remember(f, batch, out->span);
+	memcpy(arena_data(f->arena, &out->span), from, in->span.length);
+	return true;
+}
+
+static void spoil(const char *name, struct wire_done *d, struct wire_tensor *t)
+{
+	static int64_t dims[] = {1, 1};
+
+	if (!strcmp(name, "w-batch"))
+		d->batch += 1000;
+	if (!strcmp(name, "w-results"))
+		d->n_results++;
+	if (!strcmp(name, "w-index"))
+		t->index = 2;
+	if (!strcmp(name, "w-unwanted"))
+		t->index = 1;
+	if (!strcmp(name, "w-dtype"))
+		t->dtype = DTYPE_I8;
+	if (!strcmp(name, "w-length"))
+		t->span.length++;
+	if (!strcmp(name, "w-outside"))
+		t->span.offset = UINT64_MAX - 2;
+	if (!strcmp(name, "w-arena"))
+		t->span.arena = FAKE_INPUT_ARENA;
+	if (!strcmp(name, "w-target"))
+		t->span.offset++;
+	if (!strcmp(name, "w-rank")) {
+		t->rank = 2;
+		t->dims = dims;
+	}
+}
+
+static void answer(
+	struct fake *f, uint64_t batch, const char *name, const struct wire_item *items, size_t n)
+{
+	struct wire_result results[64] = {{0}};
+	struct wire_tensor tensors[64];
+	struct wire_message m = {.type = WIRE_DONE,
+		.done = {.batch = batch, .compute_ns = 5, .results = results, .n_results = n}};
+	struct wire_done *d = &m.done;
+
+	must(n < 64, "items");
+	for (size_t i = 0; i < n; i++) {
+		tensors[i] = items[i].inputs[0];
+		tensors[i].index = 0;
+		results[i].outputs = &tensors[i];
+		results[i].n_outputs = 1;
+		if (!strcmp(name, "error"))
+			results[i] = (struct wire_result){.code = 13, .message = "as told"};
+		else if (!echo(f, batch, &items[i], &items[i].inputs[0], &tensors[i]))
+			results[i] = (struct wire_result){.code = 8, .message = "arena full"};
+		if (!strcmp(name, "w-none"))
+			results[i].n_outputs = 0;
+		if (!strcmp(name, "w-error"))
+			results[i].code = 13;
+	}
+	spoil(name, d, &tensors[0]);
+	say(f, &m);
+}
+
+static void on_run(struct fake *f, const struct wire_run *r)
+{
+	const char *name = f->names[r->model];
+	struct wire_result error = {.code = 13, .message = "held"};
+
+	if (!strcmp(name, "crash") || (!strcmp(name, "maybe") && is(f, "crashy")))
+		raise(SIGKILL);
+	if (!strcmp(name, "hang"))
+		hang();
+	/* The first is never answered. */
+	if (!strcmp(name, "w-order") && r->batch == 1)
+		return;
+	if (!strcmp(name, "hold")) {
+		f->held_model[f->n_held] = r->model;
+		f->held[f->n_held++] = r->batch;
+		return;
+	}
+	for (size_t i = 0; i < f->n_held; i++)
+		say(f, &(struct wire_message){.type = WIRE_DONE,
+			       .done = {.batch = f->held[i], .results = &error, .n_results = 1}});
+	f->n_held = 0;
+	answer(f, r->batch, name, r->items, r->n_items);
+	if (!strcmp(name, "last"))
+		raise(SIGKILL);
+}
+
+static void on_release(struct fake *f, const struct wire_release *r)
+{
+	for (size_t i = 0; i < r->n_batches; i++) {
+		for (size_t k = 0; k < BATCHES; k++) {
+			if (f->spans[k].batch != r->batches[i])
+				continue;
+			must(!arena_release(f->arena, &f->spans[k].span), "release");
+			f->spans[k].batch = 0;
+		}
+	}
+}
+
+/* --- Regions, the end ------------------------------------------------------------------------ */
+
+static void on_map(struct fake *f, const struct wire_map *m, int fd)
+{
+	size_t i = 0;
+
+	while (i < REGIONS && f->regions[i]) {
+		must(view_id(f->regions[i]) != m->region, "mapped twice");
+		i++;
+	}
+	must(i < REGIONS, "regions");
+	must(!view_new_region(&f->regions[i], fd, m->region, m->size, m->writable), "region");
+}
+
+static void on_unmap(struct fake *f, const struct wire_unmap *m)
+{
+	for (size_t i = 0; i < REGIONS; i++) {
+		if (f->regions[i] && view_id(f->regions[i]) == m->region)
+			f->regions[i] = view_free(f->regions[i]);
+	}
+	if (!is(f, "no-unmapped"))
+		say(f, &(struct wire_message){.type = WIRE_UNMAPPED, .unmap = *m});
+}
+
+static void on_drain(struct fake *f)
+{
+	if (is(f, "no-drain"))
+		return;
+	if (!is(f, "no-bye"))
+		say(f, &(struct wire_message){.type = WIRE_BYE, .bye = {.reason = "drained"}});
+	if (is(f, "bye-twice"))
+		say(f, &(struct wire_message){.type = WIRE_BYE});
+	if (is(f, "no-exit"))
+		hang();
+	_exit(is(f, "bye-exit3") ? 3 : 0);
+}
+
+static void on_message(struct fake *f, const struct wire_message *m, int fd)
+{
+	switch (m->type) {
+	case WIRE_SETUP:
+		on_setup(f, &m->setup);
+		break;
+	case WIRE_LOAD:
+		on_load(f, &m->load);
+		break;
+	case WIRE_RUN:
+		on_run(f, &m->run);
+		break;
+	case WIRE_UNLOAD:
+		must(f->n_loads == 0, "unload before ready");
+		f->names[m->unload.model][0] = '\0';
+		for (size_t i = 0; i < f->n_held; i++)
+			must(f->held_model[i] != m->unload.model, "unload of a model that runs");
+		break;
+	case WIRE_RELEASE:
+		on_release(f, &m->release);
+		break;
+	case WIRE_PING:
+		if (!is(f, "deaf"))
+			say(f, &(struct wire_message){.type = WIRE_PONG, .ping = m->ping});
+		break;
+	case WIRE_MAP:
+		on_map(f, &m->map, fd);
+		break;
+	case WIRE_UNMAP:
+		on_unmap(f, &m->unmap);
+		break;
+	case WIRE_DRAIN:
+		on_drain(f);
+		break;
+	default:
+		break;
+	}
+}
+
+__attribute__((constructor)) static void fake_worker(void)
+{
+	static struct fake f;
+
+	if (!getenv(FAKE_WORKER_VARIABLE))
+		return;
+	must(!wire_scratch_new(&f.in) && !wire_scratch_new(&f.out), "scratch");
+	for (;;) {
+		_cleanup_(close_fd) int fd = -1;
+		const struct wire_message *m;
+		size_t n;
+		size_t used;
+		size_t n_fds;
+
+		if (seqpacket_recv(3, f.buffer, sizeof(f.buffer), &n, &fd, 1, &n_fds, 0))
+			_exit(0);
+		for (size_t at = 0; at < n; at += used) {
+			must(!wire_unpack(f.in, f.buffer + at, n - at, &used, &m), "unpack");
+			on_message(&f, m, fd);
+		}
+	}
+}

@@ -1,0 +1,419 @@
+/* pool_test.c: places, restarts, breakers, start and end, and the fault loop. */
+#include "pool/pool.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "fake_bed.h"
+#include "fake_worker.h"
+#include "tests/support/failalloc.h"
+
+Test(pool, settings_out_of_range)
+{
+	struct bed b;
+	struct pool *p = NULL;
+
+	bed_init(&b, "good", "echo");
+#define REFUSED(field, value)                                                                      \
+	do {                                                                                       \
+		struct pool_settings s = b.settings;                                               \
+		s.field = value;                                                                   \
+		cr_assert_eq(pool_new(&p, &b.loop, &s, b.models, 1, 0, 7, 1, &bed_events, &b),     \
+			-EINVAL, #field);                                                          \
+	} while (0)
+	REFUSED(slots, 0);
+	REFUSED(slots, 100000);
+	REFUSED(output_arena_bytes, 0);
+	REFUSED(breaker_crashes, 0);
+	REFUSED(start_timeout_ms, 0);
+	REFUSED(drain_timeout_ms, UINT64_MAX);
+	REFUSED(heartbeat_interval_ms, 0);
+	REFUSED(heartbeat_timeout_ms, 0);
+	b.places[0].count = 1000000;
+	REFUSED(slots, 1);
+	b.places[0].count = 1;
+	cr_assert_eq(
+		pool_new(&p, &b.loop, &b.settings, b.models, 1, 0, 0, 1, &bed_events, &b), -EINVAL);
+	cr_assert_null(p);
+	/* Freed before it was started. */
+	cr_assert_eq(
+		pool_new(&b.pool, &b.loop, &b.settings, b.models, 1, 0, 7, 1, &bed_events, &b), 0);
+	bed_free(&b);
+}
+
+Test(pool, program_cannot_be_executed)
+{
+	static const struct {
+		const char *path;
+		int error;
+	} programs[] = {{"/nowhere/worker", -ENOENT}, {"/etc/passwd", -EACCES}, {"/tmp", -EACCES}};
+
+	for (size_t i = 0; i < 3; i++) {
+		struct bed b;
+		unsigned fds;
+
+		bed_init(&b, "good", "echo");
+		fds = failalloc_open_fds();
+		b.settings.worker_program = programs[i].path;
+		cr_assert_eq(pool_new(&b.pool, &b.loop, &b.settings, b.models, 1, arena_fd(b.arena),
+				     7, 1, &bed_events, &b),
+			0);
+		cr_assert_eq(pool_start(b.pool), programs[i].error);
+		cr_assert(strstr(worker_last_exit(bed_worker(&b, 0)), "cannot be started"));
+		cr_assert_eq(failalloc_open_fds(), fds);
+		bed_free(&b);
+	}
+}
+
+Test(pool, killed_while_it_starts)
+{
+	struct bed b;
+
+	bed_init(&b, "exit78", "echo");
+	bed_start(&b);
+	bed_end(&b);
+}
+
+Test(pool, no_workers_at_all)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "echo");
+	b.settings.n_places = 0;
+	bed_up(&b);
+	cr_assert_eq(pool_n_workers(b.pool), 0);
+	cr_assert_eq(pool_model_hopeful(b.pool, 0), 0);
+	cr_assert(strstr(pool_model_detail(b.pool, 0), "no worker"));
+	bed_drain_end(&b);
+}
+
+Test(pool, places_and_devices)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "echo error");
+	b.places[0].count = 2;
+	b.places[1] = (struct pool_place){"cpu:1", 1};
+	b.settings.n_places = 2;
+	b.models[1].devices = "cpu:3, cpu:1";
+	bed_up(&b);
+	cr_assert_eq(pool_n_workers(b.pool), 3);
+	cr_assert_str_eq(worker_name(bed_worker(&b, 1)), "cpu:0/1");
+	cr_assert_str_eq(worker_name(bed_worker(&b, 2)), "cpu:1/0");
+	cr_assert_str_eq(worker_device(bed_worker(&b, 2)), "cpu:1");
+	cr_assert_eq(pool_model_ready(b.pool, 0), 3);
+	cr_assert_eq(pool_model_ready(b.pool, 1), 1);
+	cr_assert_not(worker_holds(bed_worker(&b, 0), 1));
+	cr_assert(worker_holds(bed_worker(&b, 2), 1));
+	cr_assert_eq(bed_run(&b, 0, 1, 1, 10), WORKER_E_BUSY);
+	cr_assert_eq(b.n_started, 1);
+	bed_drain_end(&b);
+}
+
+Test(pool, model_that_does_not_load_hurts_no_other)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "noload echo");
+	bed_up(&b);
+	cr_assert_eq(worker_get_state(bed_worker(&b, 0)), WORKER_READY);
+	cr_assert_eq(pool_model_ready(b.pool, 0), 0);
+	cr_assert_eq(pool_model_hopeful(b.pool, 0), 0);
+	cr_assert_str_eq(pool_model_detail(b.pool, 0), "load failed on cpu:0: no such thing");
+	cr_assert_null(pool_model_loaded(b.pool, 0));
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), WORKER_E_BUSY);
+	cr_assert_eq(bed_run(&b, 0, 1, 1, 10), 0);
+	bed_wait(&b, b.n_events == 1);
+	cr_assert_gt(b.n_model, 0);
+	bed_drain_end(&b);
+}
+
+Test(pool, declaration_must_stay_the_same)
+{
+	struct bed b;
+
+	bed_init(&b, "good,other-declaration", "echo");
+	bed_up(&b);
+	kill(worker_pid(bed_worker(&b, 0)), SIGKILL);
+	bed_wait(&b, worker_generation(bed_worker(&b, 0)) == 2 &&
+			     worker_get_state(bed_worker(&b, 0)) == WORKER_READY);
+	cr_assert_eq(pool_model_ready(b.pool, 0), 0);
+	cr_assert(strstr(pool_model_detail(b.pool, 0), "other inputs or outputs"));
+	cr_assert_str_eq(pool_model_loaded(b.pool, 0)->inputs[0].name, "x");
+	bed_drain_end(&b);
+}
+
+/* --- Restarts --------------------------------------------------------------------------------- */
+
+Test(pool, hopeless_after_three_starts_but_still_tried)
+{
+	struct bed b;
+	struct worker *w;
+
+	bed_init(&b, "exit78,exit78,exit78,exit78,good", "echo");
+	bed_start(&b);
+	w = bed_worker(&b, 0);
+	cr_assert_eq(pool_model_hopeful(b.pool, 0), 1);
+	bed_wait(&b, w->failed_starts == 3);
+	cr_assert_eq(pool_model_hopeful(b.pool, 0), 0);
+	cr_assert_str_eq(pool_model_detail(b.pool, 0),
+		"worker cpu:0/0 failed to start 3 times: exit status 78");
+	cr_assert_eq(b.n_started, 1);
+	bed_wait(&b, worker_get_state(w) == WORKER_READY);
+	cr_assert_eq(pool_model_hopeful(b.pool, 0), 1);
+	cr_assert_eq(worker_restarts(w), 4);
+	cr_assert_eq(w->failed_starts, 0);
+	bed_drain_end(&b);
+}
+
+Test(pool, back_off_doubles)
+{
+	struct bed b;
+	struct worker *w;
+	uint64_t now_ns;
+
+	bed_init(&b, "exit78", "echo");
+	b.settings.backoff_max_ms = 60000;
+	bed_start(&b);
+	w = bed_worker(&b, 0);
+	/* The first restart is at once, the second after a second, give or take a fifth. */
+	bed_wait(&b, w->failures == 2);
+	now_ns = clock_ns();
+	cr_assert_gt(worker_restart_at_ns(w), now_ns + 700 * NS_PER_MS);
+	cr_assert_leq(worker_restart_at_ns(w), now_ns + 1200 * NS_PER_MS);
+	for (uint32_t n = 3; n < 12; n++) {
+		uint64_t want_ns = NS_PER_S << (n - 2);
+
+		w->restart_at_ns = clock_ns();
+		pool_soon(b.pool);
+		bed_wait(&b, w->failures == n);
+		now_ns = clock_ns();
+		want_ns = want_ns > 60 * NS_PER_S ? 60 * NS_PER_S : want_ns;
+		cr_assert_gt(worker_restart_at_ns(w), now_ns + want_ns / 100 * 70);
+		cr_assert_leq(worker_restart_at_ns(w), now_ns + want_ns / 100 * 120);
+		cr_assert_leq(worker_restart_at_ns(w), now_ns + 60 * NS_PER_S);
+	}
+	cr_assert_eq(worker_pid(w), 0);
+	cr_assert_eq(worker_get_state(w), WORKER_REAPED);
+	bed_drain_end(&b);
+}
+
+Test(pool, health_resets_the_back_off)
+{
+	struct bed b;
+	struct worker *w;
+
+	bed_init(&b, "exit78,exit78,exit78,good", "echo");
+	bed_start(&b);
+	w = bed_worker(&b, 0);
+	bed_wait(&b, worker_get_state(w) == WORKER_READY);
+	cr_assert_eq(w->failures, 3);
+	for (size_t i = 1; i <= 256; i++) {
+		cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+		bed_wait(&b, b.n_events == i);
+		pool_flush(b.pool);
+	}
+	kill(worker_pid(w), SIGKILL);
+	bed_wait(&b, worker_generation(w) == 5);
+	cr_assert_eq(w->failures, 1);
+	bed_drain_end(&b);
+}
+
+/* --- Breakers --------------------------------------------------------------------------------- */
+
+static void crash(struct bed *b, uint32_t model)
+{
+	struct worker *w = bed_worker(b, 0);
+	uint64_t generation = worker_generation(w);
+	size_t n = b->n_events;
+
+	cr_assert_eq(bed_run(b, 0, model, 1, 10), 0);
+	bed_wait(b, b->n_events == n + 1 && worker_generation(w) == generation + 1 &&
+			    worker_get_state(w) == WORKER_READY);
+	cr_assert_eq(b->events[n].what, 'r');
+}
+
+Test(pool, breaker_opens_and_closes)
+{
+	struct bed b;
+	struct worker *w;
+	size_t n;
+
+	bed_init(&b, "crashy,crashy,crashy,good", "echo maybe");
+	b.settings.breaker_crashes = 2;
+	b.settings.breaker_cooldown_ms = 60000;
+	bed_up(&b);
+	w = bed_worker(&b, 0);
+	crash(&b, 1);
+	cr_assert_eq(pool_model_ready(b.pool, 1), 1);
+	crash(&b, 1);
+	cr_assert_eq(pool_model_ready(b.pool, 1), 0);
+	cr_assert_eq(pool_model_hopeful(b.pool, 1), 0);
+	cr_assert(strstr(
+		pool_model_detail(b.pool, 1), "circuit breaker open on cpu:0: 2 crashes in"));
+	cr_assert(strstr(pool_model_detail(b.pool, 1), " s; next try in 60 s"));
+	/* The other model goes on. */
+	cr_assert_eq(pool_model_ready(b.pool, 0), 1);
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	n = b.n_events;
+	bed_wait(&b, b.n_events == n + 1);
+	/* The cool-down passes: the running worker loads it again; it crashes, and that is enough. */
+	pool_breaker(b.pool, 1, 0)->until_ns = clock_ns();
+	pool_soon(b.pool);
+	bed_wait(&b, pool_model_ready(b.pool, 1) == 1);
+	cr_assert_str_eq(pool_model_detail(b.pool, 1), "");
+	crash(&b, 1);
+	cr_assert_eq(pool_model_hopeful(b.pool, 1), 0);
+	/* The fourth process is a good one. */
+	pool_breaker(b.pool, 1, 0)->until_ns = clock_ns();
+	pool_soon(b.pool);
+	bed_wait(&b, pool_model_ready(b.pool, 1) == 1);
+	cr_assert_eq(pool_breaker(b.pool, 1, 0)->state, BREAKER_TRIAL);
+	n = b.n_events;
+	cr_assert_eq(bed_run(&b, 0, 1, 1, 10), 0);
+	bed_wait(&b, b.n_events == n + 1);
+	cr_assert_eq(b.events[n].what, 'd');
+	cr_assert_eq(pool_breaker(b.pool, 1, 0)->state, BREAKER_CLOSED);
+	cr_assert_eq(worker_restarts(w), 3);
+	bed_drain_end(&b);
+}
+
+Test(pool, breaker_takes_the_model_from_all_of_the_device)
+{
+	struct bed b;
+
+	bed_init(&b, "crashy,good", "echo maybe");
+	b.places[0].count = 2;
+	b.places[1] = (struct pool_place){"cpu:1", 1};
+	b.settings.n_places = 2;
+	b.settings.breaker_crashes = 1;
+	bed_up(&b);
+	cr_assert_eq(pool_model_ready(b.pool, 1), 3);
+	cr_assert_eq(bed_run(&b, 0, 1, 1, 10), 0);
+	bed_wait(&b, worker_generation(bed_worker(&b, 0)) == 2 &&
+			     worker_get_state(bed_worker(&b, 0)) == WORKER_READY);
+	cr_assert_not(worker_holds(bed_worker(&b, 0), 1));
+	cr_assert_not(worker_holds(bed_worker(&b, 1), 1));
+	cr_assert(worker_holds(bed_worker(&b, 2), 1));
+	cr_assert_eq(pool_model_ready(b.pool, 0), 3);
+	/* One tries; when it has run a batch, the other gets it, too. */
+	pool_breaker(b.pool, 1, 0)->until_ns = clock_ns();
+	pool_soon(b.pool);
+	bed_wait(&b, pool_model_ready(b.pool, 1) == 2);
+	cr_assert(worker_holds(bed_worker(&b, 0), 1));
+	cr_assert_eq(bed_run(&b, 0, 1, 2, 10), 0);
+	bed_wait(&b, pool_model_ready(b.pool, 1) == 3);
+	bed_drain_end(&b);
+}
+
+Test(pool, breaker_takes_a_model_that_is_just_being_loaded)
+{
+	struct bed b;
+	struct worker *w;
+
+	bed_init(&b, "good", "maybe echo");
+	b.settings.breaker_crashes = 1;
+	bed_start(&b);
+	w = bed_worker(&b, 0);
+	cr_assert_eq(w->holds[0], HOLD_LOADING);
+	/* As if another worker of the device had crashed by it. */
+	pool_blame(b.pool, w, 0);
+	bed_wait(&b, b.n_started == 1);
+	cr_assert_not(worker_holds(w, 0));
+	cr_assert(worker_holds(w, 1));
+	cr_assert_eq(pool_model_ready(b.pool, 0), 0);
+	/* It comes back after the cool-down. */
+	pool_breaker(b.pool, 0, 0)->until_ns = clock_ns();
+	pool_soon(b.pool);
+	bed_wait(&b, pool_model_ready(b.pool, 0) == 1);
+	cr_assert_eq(worker_restarts(w), 0);
+	bed_drain_end(&b);
+}
+
+Test(pool, unload_waits_for_batches_in_flight)
+{
+	struct bed b;
+	struct worker *w;
+
+	bed_init(&b, "good", "hold echo");
+	b.settings.breaker_crashes = 1;
+	bed_up(&b);
+	w = bed_worker(&b, 0);
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	/* As if another worker of the device had crashed by it. */
+	pool_blame(b.pool, w, 0);
+	cr_assert_not(worker_holds(w, 0));
+	cr_assert(w->unloads[0]);
+	cr_assert_eq(bed_run(&b, 0, 1, 2, 10), 0);
+	bed_wait(&b, b.n_events == 2 && !w->unloads[0]);
+	cr_assert_eq(b.events[0].tag, 1);
+	cr_assert_eq(b.events[0].what, 'd');
+	/* It comes back after the cool-down. */
+	pool_breaker(b.pool, 0, 0)->until_ns = clock_ns();
+	pool_soon(b.pool);
+	bed_wait(&b, pool_model_ready(b.pool, 0) == 1);
+	cr_assert_eq(worker_restarts(w), 0);
+	bed_drain_end(&b);
+}
+
+Test(pool, breaker_of_a_model_that_crashes_while_loading)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "echo crashload");
+	b.settings.breaker_crashes = 2;
+	bed_start(&b);
+	bed_wait(&b, worker_get_state(bed_worker(&b, 0)) == WORKER_READY);
+	cr_assert_eq(worker_restarts(bed_worker(&b, 0)), 2);
+	cr_assert_eq(pool_model_ready(b.pool, 0), 1);
+	cr_assert(strstr(pool_model_detail(b.pool, 1), "circuit breaker open"));
+	cr_assert_str_eq(pool_model_detail(b.pool, 0), "");
+	bed_drain_end(&b);
+}
+
+/* --- Faults ----------------------------------------------------------------------------------- */
+
+/* From nothing to a batch that came back and an orderly end, whatever fails on the way. The scene
+ * is made unharmed; the pool lives in it under faults. */
+static int live_once(void *arg)
+{
+	static const struct pool_events *const events = &bed_events;
+	struct bed *b = arg;
+	uint64_t n_events = b->n_events;
+	bool answered;
+
+	b->n_started = b->n_drained = 0;
+	if (pool_new(&b->pool, &b->loop, &b->settings, b->models, b->n_models, arena_fd(b->arena),
+		    FAKE_INPUT_ARENA, arena_size(b->arena), events, b))
+		return -1;
+	if (!pool_start(b->pool)) {
+		bed_wait(b, b->n_started == 1);
+		while (worker_get_state(bed_worker(b, 0)) != WORKER_READY && !failalloc_failed())
+			uv_run(&b->loop, UV_RUN_ONCE);
+		if (!bed_run(b, 0, 0, 1, 100))
+			bed_wait(b, b->n_events > n_events);
+		pool_flush(b->pool);
+	}
+	answered = b->n_events > n_events && b->events[n_events % BED_EVENTS].what == 'd';
+	/* What is lost under way is handed back before the end. */
+	pool_kill(b->pool);
+	bed_wait(b, b->n_drained == 1);
+	b->pool = pool_free(b->pool);
+	uv_run(&b->loop, UV_RUN_NOWAIT);
+	return answered ? 0 : -1;
+}
+
+Test(pool, survives_faults)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "echo");
+	b.settings.start_timeout_ms = 5000;
+	FAULT_LOOP(live_once, &b);
+	cr_assert_eq(
+		pool_new(&b.pool, &b.loop, &b.settings, b.models, 1, 0, 7, 1, &bed_events, &b), 0);
+	bed_free(&b);
+}

@@ -1,0 +1,216 @@
+/* region_test.c: clients' memory: mapped once a process, unmapped when asked, or by its end. */
+#include "pool/region.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "fake_bed.h"
+
+#define ID    (WIRE_REGION_BIT | 5)
+#define BYTES 8192
+
+struct memory {
+	int fd;
+	uint8_t *data;
+};
+
+static void memory_init(struct memory *m)
+{
+	m->fd = memfd_create("client", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	cr_assert_eq(ftruncate(m->fd, BYTES), 0);
+	m->data = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, m->fd, 0);
+	cr_assert_neq(m->data, MAP_FAILED);
+	cr_assert_eq(fcntl(m->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), 0);
+	for (size_t i = 0; i < BYTES; i++)
+		m->data[i] = (uint8_t)(i * 3);
+}
+
+static void memory_deinit(struct memory *m)
+{
+	munmap(m->data, BYTES);
+	close(m->fd);
+}
+
+static void on_gone(void *data)
+{
+	struct bed *b = data;
+
+	cr_assert(!b->inside);
+	b->n_gone++;
+	uv_stop(&b->loop);
+}
+
+/* The first 1000 bytes of the region in; out to the output arena, or to 1000 from 4096 on. */
+static int run(struct bed *b, bool target)
+{
+	static const int64_t dims[] = {1000};
+	static const uint32_t wanted = 0;
+	struct wire_target to = {.output = 0,
+		.span = {.arena = ID, .generation = 1, .offset = 4096, .length = 1500}};
+	struct wire_tensor in = {.dtype = DTYPE_U8,
+		.rank = 1,
+		.dims = dims,
+		.span = {.arena = ID, .generation = 1, .offset = 0, .length = 1000}};
+	struct wire_item item = {.inputs = &in,
+		.n_inputs = 1,
+		.outputs = &wanted,
+		.n_outputs = 1,
+		.targets = &to,
+		.n_targets = target};
+
+	return worker_run(bed_worker(b, 0), 0, &item, 1, NULL);
+}
+
+static void free_region(struct bed *b, struct pool_region *r)
+{
+	b->inside = true;
+	pool_region_free(r);
+	b->inside = false;
+	cr_assert_eq(b->n_gone, 0);
+}
+
+Test(region, is_mapped_once_and_unmapped)
+{
+	struct pool_region *r;
+	struct memory m;
+	struct bed b;
+
+	bed_init(&b, "good", "echo");
+	memory_init(&m);
+	bed_up(&b);
+	cr_assert_eq(pool_region_new(&r, b.pool, ID, m.fd, BYTES, true, on_gone, &b), 0);
+	b.keep_leases = true;
+	cr_assert_eq(run(&b, false), 0);
+	/* The worker ends itself when it is told to map it twice. */
+	cr_assert_eq(run(&b, true), 0);
+	bed_wait(&b, b.n_events == 2);
+	cr_assert_eq(b.events[0].what, 'd');
+	cr_assert_eq(memcmp(b.events[0].data, m.data, 1000), 0);
+	cr_assert_eq(b.events[1].what, 'd');
+	cr_assert_null(b.events[1].data);
+	cr_assert_eq(b.events[1].length, 1000);
+	cr_assert_eq(memcmp(m.data + 4096, m.data, 1000), 0);
+	free_region(&b, r);
+	bed_wait(&b, b.n_gone == 1);
+	cr_assert_eq(worker_get_state(bed_worker(&b, 0)), WORKER_READY);
+	bed_drain_end(&b);
+	memory_deinit(&m);
+}
+
+Test(region, that_nobody_maps_goes_at_once_but_later)
+{
+	struct pool_region *r;
+	struct memory m;
+	struct bed b;
+
+	bed_init(&b, "good", "echo");
+	memory_init(&m);
+	bed_up(&b);
+	cr_assert_eq(pool_region_new(&r, b.pool, ID, m.fd, BYTES, false, on_gone, &b), 0);
+	free_region(&b, r);
+	bed_wait(&b, b.n_gone == 1);
+	bed_drain_end(&b);
+	memory_deinit(&m);
+}
+
+Test(region, waits_for_the_process_to_be_reaped)
+{
+	struct pool_region *r;
+	struct memory m;
+	struct bed b;
+	struct worker *w;
+
+	bed_init(&b, "no-unmapped,good", "echo");
+	memory_init(&m);
+	bed_up(&b);
+	w = bed_worker(&b, 0);
+	cr_assert_eq(pool_region_new(&r, b.pool, ID, m.fd, BYTES, true, on_gone, &b), 0);
+	cr_assert_eq(run(&b, false), 0);
+	bed_wait(&b, b.n_events == 1);
+	free_region(&b, r);
+	/* A batch comes and goes, and still it may be mapped. */
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	bed_wait(&b, b.n_events == 2);
+	cr_assert_eq(b.n_gone, 0);
+	kill(worker_pid(w), SIGKILL);
+	bed_wait(&b, b.n_gone == 1);
+	cr_assert_neq(worker_get_state(w), WORKER_LOST);
+	bed_drain_end(&b);
+	memory_deinit(&m);
+}
+
+/* A process that was killed may still be writing to a target. */
+Test(region, batches_with_targets_come_back_when_it_is_reaped)
+{
+	struct pool_region *r;
+	struct memory m;
+	struct bed b;
+
+	bed_init(&b, "good", "hang");
+	memory_init(&m);
+	bed_up(&b);
+	cr_assert_eq(pool_region_new(&r, b.pool, ID, m.fd, BYTES, true, on_gone, &b), 0);
+	cr_assert_eq(run(&b, true), 0);
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	pool_kill(b.pool);
+	bed_wait(&b, b.n_events == 2);
+	cr_expect_eq(b.events[0].what, 'l');
+	cr_expect_eq(b.events[0].tag, 1, "the one without a target, though it was sent later");
+	cr_expect_eq(b.events[1].what, 'r');
+	cr_expect_eq(b.events[1].tag, 0);
+	cr_expect_eq(worker_get_state(bed_worker(&b, 0)), WORKER_REAPED);
+	free_region(&b, r);
+	bed_wait(&b, b.n_gone == 1);
+	bed_end(&b);
+	memory_deinit(&m);
+}
+
+Test(region, is_mapped_anew_by_the_next_process)
+{
+	struct pool_region *r;
+	struct memory m;
+	struct bed b;
+	struct worker *w;
+
+	bed_init(&b, "good", "echo");
+	memory_init(&m);
+	bed_up(&b);
+	w = bed_worker(&b, 0);
+	cr_assert_eq(pool_region_new(&r, b.pool, ID, m.fd, BYTES, true, on_gone, &b), 0);
+	cr_assert_eq(run(&b, false), 0);
+	bed_wait(&b, b.n_events == 1);
+	kill(worker_pid(w), SIGKILL);
+	bed_wait(&b, worker_restarts(w) == 1 && worker_get_state(w) == WORKER_READY);
+	cr_assert_eq(run(&b, false), 0);
+	bed_wait(&b, b.n_events == 2);
+	cr_assert_eq(b.events[1].what, 'd');
+	free_region(&b, r);
+	/* The end of all is an answer, too. */
+	bed_end(&b);
+	cr_assert_eq(b.n_gone, 1);
+	memory_deinit(&m);
+}
+
+Test(region, output_must_be_at_its_target)
+{
+	struct pool_region *r;
+	struct memory m;
+	struct bed b;
+
+	bed_init(&b, "good", "w-target");
+	memory_init(&m);
+	bed_up(&b);
+	cr_assert_eq(pool_region_new(&r, b.pool, ID, m.fd, BYTES, true, on_gone, &b), 0);
+	cr_assert_eq(run(&b, true), 0);
+	bed_wait(&b, b.n_events == 1);
+	cr_assert_eq(b.events[0].what, 'r');
+	bed_wait(&b, worker_get_state(bed_worker(&b, 0)) == WORKER_READY);
+	cr_assert(strstr(worker_last_exit(bed_worker(&b, 0)), "not at its target"));
+	pool_region_free(r);
+	bed_wait(&b, b.n_gone == 1);
+	bed_end(&b);
+	memory_deinit(&m);
+}

@@ -1,0 +1,100 @@
+/* spawn_test.c: programs that cannot be executed; what a started one finds is in worker_test.c. */
+#include "pool/spawn.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "tests/support/failalloc.h"
+
+static int start(const char *program, pid_t *pid, int *pidfd)
+{
+	const struct spawn_options o = {
+		.program = program, .device = "cuda:0", .channel_fd = 0, .arena_fd = 0};
+
+	return spawn(&o, pid, pidfd);
+}
+
+Test(spawn, says_why_it_cannot)
+{
+	unsigned fds = failalloc_open_fds();
+	sigset_t before;
+	sigset_t after;
+	int pidfd = -7;
+	pid_t pid = -7;
+
+	sigprocmask(SIG_SETMASK, NULL, &before);
+	cr_assert_eq(start("/nowhere", &pid, &pidfd), -ENOENT);
+	cr_assert_eq(start("/", &pid, &pidfd), -EACCES);
+	cr_assert_eq(start("/etc/passwd", &pid, &pidfd), -EACCES);
+	cr_assert_eq(pid, -7);
+	cr_assert_eq(pidfd, -7);
+	cr_assert_eq(failalloc_open_fds(), fds);
+	cr_assert_eq(waitpid(-1, NULL, WNOHANG), -1);
+	sigprocmask(SIG_SETMASK, NULL, &after);
+	cr_assert_eq(sigismember(&before, SIGTERM), sigismember(&after, SIGTERM));
+}
+
+Test(spawn, starts_a_program)
+{
+	int status;
+	int pidfd;
+	pid_t pid;
+
+	cr_assert_eq(start("/bin/false", &pid, &pidfd), 0);
+	cr_assert(fcntl(pidfd, F_GETFD) & FD_CLOEXEC);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert(WIFEXITED(status));
+	cr_assert_eq(WEXITSTATUS(status), 1);
+	close(pidfd);
+}
+
+/* `cat` of standard input: a directory fails, /dev/null does not. */
+static int cat_with_low_descriptors_free(void)
+{
+	struct spawn_options o = {.program = "/bin/cat", .device = "cpu:0"};
+	int status = -1;
+	int pidfd;
+	pid_t pid;
+
+	o.channel_fd = fcntl(open("/", O_RDONLY | O_CLOEXEC), F_DUPFD_CLOEXEC, 10);
+	o.arena_fd = o.channel_fd;
+	close(3);
+	close(4);
+	if (spawn(&o, &pid, &pidfd))
+		return -1;
+	return waitpid(pid, &status, 0) == pid ? status : -1;
+}
+
+Test(spawn, standard_input_is_empty_whatever_is_free)
+{
+	int status;
+	pid_t pid = fork();
+
+	cr_assert_geq(pid, 0);
+	if (pid == 0)
+		_exit(cat_with_low_descriptors_free() == 0 ? 0 : 1);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert_eq(status, 0);
+}
+
+static int start_once(void *arg)
+{
+	int pidfd;
+	pid_t pid;
+	int r = start("/bin/true", &pid, &pidfd);
+
+	if (r)
+		return r;
+	waitpid(pid, NULL, 0);
+	close(pidfd);
+	return 0;
+}
+
+Test(spawn, survives_faults)
+{
+	FAULT_LOOP(start_once, NULL);
+	cr_assert_eq(waitpid(-1, NULL, WNOHANG), -1);
+}

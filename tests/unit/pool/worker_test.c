@@ -1,0 +1,525 @@
+/* worker_test.c: the life of one worker, edge by edge, with a real process. */
+#include "pool/worker.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <string.h>
+
+#include "fake_bed.h"
+#include "tests/support/failalloc.h"
+
+Test(worker, echoes_a_batch)
+{
+	struct bed b;
+	struct worker *w;
+
+	bed_init(&b, "good", "echo");
+	bed_up(&b);
+	w = bed_worker(&b, 0);
+	cr_assert_eq(worker_get_state(w), WORKER_READY);
+	cr_assert_str_eq(worker_name(w), "cpu:0/0");
+	cr_assert_eq(worker_free_slots(w), 2);
+	cr_assert_eq(pool_model_ready(b.pool, 0), 1);
+	cr_assert_str_eq(pool_model_detail(b.pool, 0), "");
+	cr_assert_eq(pool_model_loaded(b.pool, 0)->n_outputs, 2);
+	b.keep_leases = true;
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 1000), 0);
+	cr_assert_eq(worker_free_slots(w), 1);
+	bed_wait(&b, b.n_events == 1);
+	cr_assert_eq(b.events[0].what, 'd');
+	cr_assert_eq(b.events[0].length, 1000);
+	cr_assert_eq(memcmp(b.events[0].data, arena_data(b.arena, &b.input), 1000), 0);
+	cr_assert_eq(worker_free_slots(w), 2);
+	cr_assert_eq(worker_batches_done(w), 1);
+	bed_drain_end(&b);
+}
+
+/* --- Loss: whatever is not as it should be ---------------------------------------------------- */
+
+struct fault {
+	const char *word; /* script of the first process, or name of the model that is run */
+	const char *text; /* part of worker_last_exit() */
+	enum worker_verdict verdict;
+};
+
+static void lose_at_start(const struct fault *f)
+{
+	char script[64];
+	struct bed b;
+	struct worker *w;
+
+	snprintf(script, sizeof(script), "%s,good", f->word);
+	bed_init(&b, script, "echo");
+	bed_start(&b);
+	w = bed_worker(&b, 0);
+	bed_wait(&b, worker_restarts(w) == 1 && worker_get_state(w) == WORKER_READY);
+	cr_assert_eq(b.n_started, 1);
+	cr_assert(strstr(worker_last_exit(w), f->text), "%s: %s", f->word, worker_last_exit(w));
+	cr_assert_eq(w->verdict, f->verdict, "%s: %d", f->word, w->verdict);
+	cr_assert_eq(worker_generation(w), 2);
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	bed_wait(&b, b.n_events == 1);
+	cr_assert_eq(b.events[0].what, 'd');
+	bed_drain_end(&b);
+}
+
+Test(worker, bad_messages_end_it)
+{
+	static const struct fault faults[] = {
+		{"exit78", "exit status 78", WORKER_UNUSABLE},
+		{"exit0", "exit status 0 without bye", WORKER_CRASHED},
+		{"exit-ready", "exit status 42", WORKER_CRASHED},
+		{"garbage", "malformed", WORKER_MISBEHAVED},
+		{"pong-first", "message 'pong' is not allowed spawned", WORKER_MISBEHAVED},
+		{"bad-protocol", "protocol 99, expected 1", WORKER_MISBEHAVED},
+		{"bad-arena", "output arena 9, expected 8", WORKER_MISBEHAVED},
+		{"large-arena", "above output_arena_bytes = 65536", WORKER_MISBEHAVED},
+		{"wrong-size", "refused: Invalid argument", WORKER_MISBEHAVED},
+		{"unsealed", "refused: Operation not permitted", WORKER_MISBEHAVED},
+		{"no-slots", "0 slots, expected 1 to 2", WORKER_MISBEHAVED},
+		{"many-slots", "3 slots, expected 1 to 2", WORKER_MISBEHAVED},
+		{"no-fd", "no output arena came along", WORKER_MISBEHAVED},
+		{"hello-twice", "message 'hello' is not allowed loading", WORKER_MISBEHAVED},
+		{"early-ready", "1 models are not loaded yet", WORKER_MISBEHAVED},
+		{"wrong-model", "model 8 was not to be loaded", WORKER_MISBEHAVED},
+		{"fd-with-ready", "message 'ready' with a descriptor", WORKER_MISBEHAVED},
+		{"bye-early", "message 'bye' is not allowed ready", WORKER_MISBEHAVED},
+		{"pong", "nonce 0 was not asked for", WORKER_MISBEHAVED},
+		{"unmapped", "region 0x8000000000000001 was not to be unmapped", WORKER_MISBEHAVED},
+	};
+
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		lose_at_start(&faults[i]);
+}
+
+static void lose_by_answer(const struct fault *f)
+{
+	struct bed b;
+	struct worker *w;
+
+	bed_init(&b, "good", f->word);
+	bed_up(&b);
+	w = bed_worker(&b, 0);
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	cr_assert_eq(bed_run(&b, 0, 0, 2, 10), 0);
+	bed_wait(&b, b.n_events == 2 && worker_get_state(w) == WORKER_READY);
+	/* The first may have been taken for good; what comes behind it is lost then. */
+	cr_assert_eq(b.events[0].what, 'r');
+	cr_assert_eq(b.events[0].tag, 1);
+	cr_assert_eq(b.events[1].what, 'l');
+	cr_assert_eq(b.events[1].tag, 2);
+	cr_assert(strstr(worker_last_exit(w), f->text), "%s: %s", f->word, worker_last_exit(w));
+	cr_assert_eq(w->verdict, f->verdict);
+	bed_end(&b);
+}
+
+Test(worker, bad_answers_end_it)
+{
+	static const struct fault faults[] = {
+		{"w-batch", "batch 1001 is not in flight", WORKER_MISBEHAVED},
+		{"w-order", "batch 2 comes before batch 1", WORKER_MISBEHAVED},
+		{"w-results", "a wrong number of results", WORKER_MISBEHAVED},
+		{"w-none", "a wrong number of outputs", WORKER_MISBEHAVED},
+		{"w-error", "a wrong number of outputs", WORKER_MISBEHAVED},
+		{"w-index", "an output index out of range", WORKER_MISBEHAVED},
+		{"w-unwanted", "not wanted", WORKER_MISBEHAVED},
+		{"w-dtype", "dtype or shape is not as declared", WORKER_MISBEHAVED},
+		{"w-rank", "dtype or shape is not as declared", WORKER_MISBEHAVED},
+		{"w-length", "size does not fit its shape", WORKER_MISBEHAVED},
+		{"w-outside", "not inside the output arena", WORKER_MISBEHAVED},
+		{"w-arena", "not inside the output arena", WORKER_MISBEHAVED},
+		{"crash", "signal 9 (Killed)", WORKER_CRASHED},
+	};
+
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		lose_by_answer(&faults[i]);
+}
+
+Test(worker, last_words_count)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "last");
+	bed_up(&b);
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	cr_assert_eq(bed_run(&b, 0, 0, 2, 10), 0);
+	bed_wait(&b, b.n_events == 2);
+	cr_assert_eq(b.events[0].what, 'd');
+	cr_assert_eq(b.events[1].what, 'r');
+	cr_assert_eq(b.events[1].tag, 2);
+	bed_end(&b);
+}
+
+Test(worker, error_is_an_answer)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "error");
+	bed_up(&b);
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	bed_wait(&b, b.n_events == 1);
+	cr_assert_eq(b.events[0].what, 'd');
+	cr_assert_eq(b.events[0].code, 13);
+	cr_assert_eq(worker_restarts(bed_worker(&b, 0)), 0);
+	bed_drain_end(&b);
+}
+
+/* --- Time ------------------------------------------------------------------------------------- */
+
+static void lose_by_time(struct bed *b, const char *text, enum worker_verdict verdict)
+{
+	struct worker *w = bed_worker(b, 0);
+
+	bed_wait(b, worker_restarts(w) > 0);
+	cr_assert(strstr(worker_last_exit(w), text), "%s", worker_last_exit(w));
+	cr_assert_eq(w->verdict, verdict);
+	bed_end(b);
+}
+
+static const struct flight *first_flight(const struct worker *w)
+{
+	return list_entry(w->in_flight.next, struct flight, node);
+}
+
+/* A batch waits for the load ahead of it, not for the one behind it. */
+Test(worker, a_load_ends_and_the_next_begins_behind_a_batch)
+{
+	struct bed b;
+	struct worker *w;
+
+	bed_init(&b, "good", "hold noload echo");
+	b.settings.breaker_crashes = 1;
+	bed_up(&b);
+	w = bed_worker(&b, 0);
+	for (uint32_t i = 1; i < 3; i++) {
+		pool_blame(b.pool, w, i);
+		pool_breaker(b.pool, i, 0)->state = BREAKER_TRIAL;
+		w->holds[i] = HOLD_NONE;
+	}
+	worker_load_next(w);
+	cr_assert_eq(w->holds[1], HOLD_LOADING);
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	cr_assert(first_flight(w)->behind_load);
+	cr_assert_null(worker_front(w));
+	/* It fails in an orderly manner: the breaker closes, and the next load is sent. */
+	bed_wait(&b, w->holds[2] == HOLD_LOADING);
+	cr_assert_eq(w->n_in_flight, 1);
+	cr_assert_eq(worker_front(w), first_flight(w));
+	bed_end(&b);
+}
+
+Test(worker, silent_from_the_start)
+{
+	struct bed b;
+
+	bed_init(&b, "no-hello", "echo");
+	b.settings.start_timeout_ms = 20;
+	bed_start(&b);
+	lose_by_time(&b, "no hello within start_timeout_ms = 20", WORKER_UNUSABLE);
+}
+
+Test(worker, load_takes_too_long)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "hangload");
+	b.settings.load_timeout_ms = 20;
+	bed_start(&b);
+	lose_by_time(&b, "not ready within load_timeout_ms = 20", WORKER_HUNG);
+}
+
+Test(worker, batch_runs_too_long)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "hang echo");
+	b.models[0].run_timeout_ms = 20;
+	bed_up(&b);
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	cr_assert_eq(bed_run(&b, 0, 1, 2, 10), 0);
+	bed_wait(&b, b.n_events == 2);
+	cr_assert_eq(b.events[0].what, 'r');
+	cr_assert_eq(b.events[1].what, 'l');
+	lose_by_time(&b, "batch of model 'hang' ran longer than run_timeout_ms = 20", WORKER_HUNG);
+}
+
+Test(worker, misses_its_heartbeat)
+{
+	struct bed b;
+
+	bed_init(&b, "deaf", "echo");
+	b.settings.heartbeat_interval_ms = 5;
+	b.settings.heartbeat_timeout_ms = 20;
+	bed_up(&b);
+	lose_by_time(&b, "missed heartbeat for 20 ms", WORKER_HUNG);
+}
+
+Test(worker, answers_its_heartbeat)
+{
+	struct bed b;
+	struct worker *w;
+
+	bed_init(&b, "good", "echo");
+	b.settings.heartbeat_interval_ms = 2;
+	bed_up(&b);
+	w = bed_worker(&b, 0);
+	bed_wait(&b, w->nonce >= 3 && w->ping_ns == 0);
+	cr_assert_eq(worker_get_state(w), WORKER_READY);
+	bed_drain_end(&b);
+}
+
+/* --- Slots ------------------------------------------------------------------------------------ */
+
+Test(worker, takes_as_many_as_it_has_slots)
+{
+	struct bed b;
+	struct worker *w;
+
+	bed_init(&b, "good", "hold echo");
+	bed_start(&b);
+	cr_assert_eq(bed_run(&b, 0, 0, 9, 10), WORKER_E_BUSY); /* not ready */
+	bed_wait(&b, b.n_started == 1);
+	w = bed_worker(&b, 0);
+	cr_assert_eq(bed_run(&b, 0, 2, 9, 10), WORKER_E_BUSY); /* unknown model */
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	cr_assert_eq(bed_run(&b, 0, 1, 2, 10), 0);
+	cr_assert_eq(worker_free_slots(w), 0);
+	cr_assert_eq(worker_in_flight(w), 2);
+	cr_assert_eq(bed_run(&b, 0, 1, 9, 10), WORKER_E_BUSY);
+	b.n_credit = 0;
+	bed_wait(&b, b.n_events == 2);
+	cr_assert_eq(b.events[0].tag, 1);
+	cr_assert_eq(b.events[0].code, 13);
+	cr_assert_eq(b.events[1].tag, 2);
+	bed_wait(&b, b.n_credit > 0);
+	cr_assert_eq(worker_free_slots(w), 2);
+	bed_drain_end(&b);
+}
+
+Test(worker, may_accept_fewer_slots)
+{
+	struct bed b;
+
+	bed_init(&b, "one-slot", "hold");
+	bed_up(&b);
+	cr_assert_eq(worker_slots(bed_worker(&b, 0)), 1);
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	cr_assert_eq(bed_run(&b, 0, 0, 2, 10), WORKER_E_BUSY);
+	bed_end(&b);
+}
+
+Test(worker, slot_is_free_inside_on_done)
+{
+	struct bed b;
+
+	bed_init(&b, "one-slot", "echo");
+	bed_up(&b);
+	b.run_again = 10;
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	bed_wait(&b, b.n_events == 11);
+	cr_assert_eq(b.events[10].tag, 11);
+	bed_drain_end(&b);
+}
+
+Test(worker, refuses_what_no_message_can_hold)
+{
+	static char value[WIRE_TEXT_MAX];
+	struct wire_pair pairs[WIRE_PAIRS_MAX];
+	struct wire_item item = {.parameters = pairs, .n_parameters = WIRE_PAIRS_MAX};
+	struct bed b;
+
+	memset(value, 'v', sizeof(value) - 1);
+	for (size_t i = 0; i < WIRE_PAIRS_MAX; i++)
+		pairs[i] = (struct wire_pair){"key", value};
+	bed_init(&b, "good", "echo");
+	bed_up(&b);
+	cr_assert_eq(worker_run(bed_worker(&b, 0), 0, &item, 1, NULL), WORKER_E_LARGE);
+	cr_assert_eq(worker_free_slots(bed_worker(&b, 0)), 2);
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	bed_wait(&b, b.n_events == 1);
+	bed_drain_end(&b);
+}
+
+/* --- Outputs ---------------------------------------------------------------------------------- */
+
+Test(worker, outputs_are_released_ahead_of_the_next_batch)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "echo");
+	bed_up(&b);
+	for (int i = 1; i <= 100; i++) {
+		cr_assert_eq(bed_run(&b, 0, 0, i, 30000), 0);
+		bed_wait(&b, b.n_events == (size_t)i);
+		cr_assert_eq(b.events[i - 1].code, 0);
+	}
+	/* Those that are held are not: the worker's 64 KiB are soon used up. */
+	b.keep_leases = true;
+	for (int i = 101; i <= 103; i++) {
+		cr_assert_eq(bed_run(&b, 0, 0, i, 30000), 0);
+		bed_wait(&b, b.n_events == (size_t)i);
+	}
+	cr_assert_eq(b.events[102].code, 8);
+	for (size_t i = 0; i < b.n_leases; i++)
+		output_lease_unref(b.leases[i]);
+	b.n_leases = 0;
+	b.keep_leases = false;
+	bed_drain_end(&b);
+}
+
+Test(worker, lease_outlives_the_process)
+{
+	struct bed b;
+	struct worker *w;
+
+	bed_init(&b, "good", "echo");
+	bed_up(&b);
+	w = bed_worker(&b, 0);
+	b.keep_leases = true;
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 5000), 0);
+	bed_wait(&b, b.n_events == 1);
+	kill(worker_pid(w), SIGKILL);
+	bed_wait(&b, worker_restarts(w) == 1 && worker_get_state(w) == WORKER_READY);
+	cr_assert_str_eq(worker_last_exit(w), "signal 9 (Killed)");
+	cr_assert_eq(memcmp(b.events[0].data, arena_data(b.arena, &b.input), 5000), 0);
+	output_lease_unref(output_lease_ref(b.leases[0]));
+	output_lease_unref(b.leases[0]);
+	b.n_leases = 0;
+	cr_assert_eq(b.pool->outputs.n_leases, 0);
+	bed_drain_end(&b);
+}
+
+/* --- The end ---------------------------------------------------------------------------------- */
+
+Test(worker, drains_what_is_in_flight)
+{
+	struct bed b;
+	struct worker *w;
+
+	bed_init(&b, "good", "hold echo");
+	bed_up(&b);
+	w = bed_worker(&b, 0);
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	cr_assert_eq(bed_run(&b, 0, 1, 2, 10), 0);
+	b.inside = true;
+	pool_drain(b.pool);
+	b.inside = false;
+	cr_assert_eq(worker_get_state(w), WORKER_DRAINING);
+	cr_assert_eq(bed_run(&b, 0, 1, 3, 10), WORKER_E_BUSY);
+	bed_wait(&b, b.n_drained == 1);
+	cr_assert_eq(b.n_events, 2);
+	cr_assert_eq(b.events[1].what, 'd');
+	cr_assert_eq(w->verdict, WORKER_CLEAN);
+	cr_assert_str_eq(worker_last_exit(w), "exit status 0");
+	cr_assert_eq(worker_restart_at_ns(w), 0);
+	bed_free(&b);
+}
+
+static void end_badly(const char *script, const char *text, enum worker_verdict verdict)
+{
+	struct bed b;
+	struct worker *w;
+
+	bed_init(&b, script, "echo");
+	b.settings.drain_timeout_ms = 50;
+	if (strcmp(script, "no-drain") && strcmp(script, "no-exit"))
+		b.settings.drain_timeout_ms = 20000;
+	bed_up(&b);
+	w = bed_worker(&b, 0);
+	pool_drain(b.pool);
+	cr_assert_eq(worker_get_state(w), WORKER_STOPPING);
+	bed_wait(&b, b.n_drained == 1);
+	cr_assert(strstr(worker_last_exit(w), text), "%s: %s", script, worker_last_exit(w));
+	cr_assert_eq(w->verdict, verdict, "%s", script);
+	bed_free(&b);
+}
+
+Test(worker, clean_takes_bye_and_exit_0)
+{
+	end_badly("no-drain", "did not end within drain_timeout_ms = 50", WORKER_HUNG);
+	end_badly("no-exit", "did not end within drain_timeout_ms = 50", WORKER_HUNG);
+	end_badly("no-bye", "exit status 0 without bye", WORKER_CRASHED);
+	end_badly("bye-exit3", "exit status 3", WORKER_CRASHED);
+	end_badly("bye-twice", "bye: for the second time", WORKER_MISBEHAVED);
+}
+
+Test(worker, drain_ends_a_batch_that_hangs)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "hang");
+	b.settings.drain_timeout_ms = 30;
+	bed_up(&b);
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	pool_drain(b.pool);
+	bed_wait(&b, b.n_drained == 1);
+	cr_assert_eq(b.n_events, 1);
+	cr_assert_eq(b.events[0].what, 'r');
+	bed_free(&b);
+}
+
+Test(worker, drain_does_not_wait_for_a_load)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "hangload");
+	bed_start(&b);
+	bed_wait(&b, worker_get_state(bed_worker(&b, 0)) == WORKER_LOADING);
+	pool_drain(b.pool);
+	cr_assert_eq(worker_get_state(bed_worker(&b, 0)), WORKER_LOST);
+	bed_wait(&b, b.n_drained == 1);
+	bed_free(&b);
+}
+
+Test(worker, kill_hands_batches_back)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "hold");
+	bed_up(&b);
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	cr_assert_eq(bed_run(&b, 0, 0, 2, 10), 0);
+	b.inside = true;
+	pool_kill(b.pool);
+	b.inside = false;
+	cr_assert_eq(b.n_events, 0);
+	bed_wait(&b, b.n_drained == 1);
+	cr_assert_eq(b.n_events, 2);
+	cr_assert_eq(b.events[0].tag, 1);
+	cr_assert_eq(b.events[0].what, 'r');
+	cr_assert_eq(b.events[1].what, 'l');
+	bed_free(&b);
+}
+
+Test(worker, surroundings_of_the_program)
+{
+	struct bed b;
+
+	bed_init(&b, "surroundings", "echo");
+	b.places[0].device = "cuda:3";
+	signal(SIGPIPE, SIG_IGN);
+	bed_up(&b);
+	cr_assert_eq(worker_get_state(bed_worker(&b, 0)), WORKER_READY, "%s",
+		worker_last_exit(bed_worker(&b, 0)));
+	bed_drain_end(&b);
+}
+
+Test(worker, steady_load_allocates_nothing)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "echo");
+	bed_up(&b);
+	for (size_t i = 1; i <= 100; i++) {
+		/* The first few make room, once. */
+		if (i == 10)
+			failalloc_arm(FAIL_ALLOCATIONS, FAIL_PERSISTENT, 1);
+		cr_assert_eq(bed_run(&b, 0, 0, 1, 1000), 0);
+		bed_wait(&b, b.n_events == i);
+		pool_flush(b.pool);
+	}
+	failalloc_disarm();
+	cr_assert_eq(failalloc_count(), 0);
+	cr_assert_eq(worker_batches_done(bed_worker(&b, 0)), 100);
+	bed_drain_end(&b);
+}

@@ -1,0 +1,170 @@
+/* Tests of config_value.c: each type's values, bounds and messages. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "config_private.h"
+
+static struct config c;
+static char text[256];
+
+static void setup(void)
+{
+	cr_assert_eq(config_init(&c), 0);
+}
+
+static void teardown(void)
+{
+	config_release(&c);
+}
+
+TestSuite(config_value, .init = setup, .fini = teardown);
+
+static const struct config_key *key_of(const char *section, const char *name)
+{
+	for (size_t i = 0; i < config_n_keys; i++) {
+		if (!strcmp(config_keys[i].section, section) && !strcmp(config_keys[i].name, name))
+			return &config_keys[i];
+	}
+	cr_assert(false, "no key [%s] %s", section, name);
+	return NULL;
+}
+
+static void good(const char *section, const char *name, const char *value)
+{
+	text[0] = 0;
+	cr_expect_eq(config_store_value(&c, key_of(section, name), value, text, sizeof(text)), 0,
+		"%s = %s: %s", name, value, text);
+}
+
+static void bad(const char *section, const char *name, const char *value, const char *expected)
+{
+	cr_expect_eq(config_store_value(&c, key_of(section, name), value, text, sizeof(text)),
+		CONFIG_E_INVALID, "%s = %s", name, value);
+	cr_expect_str_eq(text, expected);
+}
+
+Test(config_value, numbers)
+{
+	good("model", "max_batch_size", "0");
+	good("model", "max_batch_size", "65536");
+	cr_expect_eq(c.model.max_batch_size, 65536);
+	bad("model", "max_batch_size", "65537", "65537 is out of range: 0 to 65536");
+	bad("model", "max_batch_size", "-1", "'-1' is not a whole number");
+	bad("model", "max_batch_size", "+1", "'+1' is not a whole number");
+	bad("model", "max_batch_size", " 1", "' 1' is not a whole number");
+	bad("model", "max_batch_size", "1K", "'1K' is not a whole number");
+	bad("model", "max_batch_size", "1.5", "'1.5' is not a whole number");
+	bad("model", "max_batch_size", "", "'' is not a whole number");
+	bad("model", "max_queue_delay_us", "99999999999999999999999",
+		"99999999999999999999999 is out of range: 0 to 10000000");
+}
+
+Test(config_value, bytes)
+{
+	good("memory", "input_arena_bytes", "1048576");
+	good("memory", "input_arena_bytes", "3G");
+	cr_expect_eq(c.dispatch.arena.size, 3 * (UINT64_C(1) << 30));
+	good("limits", "max_header_bytes", "2K");
+	cr_expect_eq(c.frontend.max_header_bytes, 2048);
+	good("limits", "max_receive_message_bytes", "4095M");
+	bad("limits", "max_receive_message_bytes", "4G", "4G is out of range: 1024 to 4294967295");
+	bad("memory", "input_arena_bytes", "1k",
+		"'1k' is not a whole number of bytes (K, M and G may follow)");
+	bad("memory", "input_arena_bytes", "1KB",
+		"'1KB' is not a whole number of bytes (K, M and G may follow)");
+	bad("memory", "input_arena_bytes", "18014398509481985K",
+		"18014398509481985K is out of range: 1048576 to 70368744177664");
+}
+
+Test(config_value, seconds_are_kept_as_milliseconds)
+{
+	good("server", "drain_timeout_s", "7");
+	cr_expect_eq(c.drain_timeout_ms, 7000);
+	bad("server", "drain_timeout_s", "86401", "86401 is out of range: 0 to 86400");
+}
+
+Test(config_value, modes)
+{
+	good("server", "unix_mode", "0777");
+	cr_expect_eq(c.frontend.unix_mode, 0777);
+	good("server", "unix_mode", "0");
+	bad("server", "unix_mode", "1000", "'1000' is no octal mode from 0 to 0777");
+	bad("server", "unix_mode", "08", "'08' is no octal mode from 0 to 0777");
+	bad("server", "unix_mode", "-1", "'-1' is no octal mode from 0 to 0777");
+	bad("server", "unix_mode", "rw", "'rw' is no octal mode from 0 to 0777");
+}
+
+Test(config_value, yes_and_no)
+{
+	good("server", "strict_readiness", "no");
+	cr_expect_not(c.frontend.strict_readiness);
+	good("server", "strict_readiness", "true");
+	cr_expect(c.frontend.strict_readiness);
+	good("memory", "huge_pages", "0");
+	cr_expect_eq(c.dispatch.arena.pages, ARENA_PAGES_BASE);
+	good("memory", "huge_pages", "1");
+	cr_expect_eq(c.dispatch.arena.pages, ARENA_PAGES_THP);
+	bad("server", "strict_readiness", "maybe", "'maybe' is neither yes nor no");
+}
+
+Test(config_value, strings)
+{
+	good("models", "default", "");
+	good("models", "default", "digits");
+	cr_expect_str_eq(c.dispatch.default_model, "digits");
+	bad("models", "repository", "", "must have 1 to 4095 characters, has 0");
+}
+
+Test(config_value, lists)
+{
+	good("server", "listen", " a:1 ,\tb:2");
+	cr_expect_str_eq(c.frontend.listen[0], "a:1");
+	cr_expect_str_eq(c.frontend.listen[1], "b:2");
+	cr_expect_null(c.frontend.listen[2]);
+	bad("server", "listen", "",
+		"needs 1 to 64 entries separated by commas, none empty or a comment");
+	bad("server", "listen", "a:1,",
+		"needs 1 to 64 entries separated by commas, none empty or a comment");
+	bad("server", "listen", "a,#b",
+		"needs 1 to 64 entries separated by commas, none empty or a comment");
+	bad("server", "listen", "a:1,,b:2",
+		"needs 1 to 64 entries separated by commas, none empty or a comment");
+	bad("worker", "backend_dirs", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17",
+		"needs 1 to 16 entries separated by commas, none empty or a comment");
+}
+
+Test(config_value, levels_and_codecs)
+{
+	good("server", "log_level", "debug");
+	cr_expect_eq(c.log_level, LOG_LEVEL_DEBUG);
+	bad("server", "log_level", "loud", "'loud' is none of error, warning, info, debug");
+	good("compression", "algorithm", "deflate");
+	cr_expect_str_eq(c.frontend.compression, "deflate");
+	bad("compression", "algorithm", "br", "'br' is none of none, gzip, deflate");
+}
+
+#define NO_DEVICE "entry 1 is no device like 'cpu:0' or 'cpu:0 x2' (1 to 256 times)"
+
+Test(config_value, places)
+{
+	good("worker", "workers", "cpu:0 x2, cuda:1,cpu:3  x1");
+	bad("worker", "workers", "cpu", NO_DEVICE);
+	good("worker", "workers", "cpu:0 x2, cuda:1");
+	cr_assert_eq(c.pool.n_places, 2);
+	cr_expect_str_eq(c.pool.places[0].device, "cpu:0");
+	cr_expect_eq(c.pool.places[0].count, 2);
+	cr_expect_str_eq(c.pool.places[1].device, "cuda:1");
+	cr_expect_eq(c.pool.places[1].count, 1);
+}
+
+Test(config_value, places_that_are_none)
+{
+	static const char *const wrong[] = {"cpu:", ":0", "cpu:x", "cpu:1024", "tpu:0", "cpu:0 2",
+		"cpu:0 x0", "cpu:0 x257", "cpu:0 x", "cpu:0x2", "cpu:-1"};
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		bad("worker", "workers", wrong[i], NO_DEVICE);
+	bad("worker", "workers", "cpu:0, cpu:0 x2", "device 'cpu:0' is named twice");
+	bad("worker", "workers", "cpu:0 x256,cpu:1 x256,cpu:2 x256,cpu:3 x256,cpu:4",
+		"1025 workers, at most 1024 are allowed");
+}

@@ -1,0 +1,322 @@
+/* fake_below.c: a dispatch, a handoff and a frontend that do nothing, after as many iterations as wanted. */
+#include "fake_below.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatch/dispatch.h"
+#include "frontend/frontend.h"
+#include "handoff/handoff.h"
+
+struct fake_below below;
+
+static void note(const char *what)
+{
+	size_t n = strlen(below.trace);
+
+	snprintf(below.trace + n, sizeof(below.trace) - n, "%s%s", n ? " " : "", what);
+}
+
+/* --- Counting iterations ---------------------------------------------------------------------- */
+
+struct countdown {
+	uv_idle_t idle;
+	int left; /* -1: not counting */
+	void (*on_end)(void *data);
+	void *data;
+};
+
+static void on_idle(uv_idle_t *h)
+{
+	struct countdown *c = h->data;
+
+	if (c->left < 0 || c->left-- > 0)
+		return;
+	uv_idle_stop(h);
+	c->on_end(c->data);
+}
+
+static void countdown_init(
+	struct countdown *c, uv_loop_t *loop, void (*on_end)(void *data), void *data)
+{
+	*c = (struct countdown){.left = -1, .on_end = on_end, .data = data};
+	uv_idle_init(loop, &c->idle);
+	c->idle.data = c;
+}
+
+static void countdown_start(struct countdown *c, int n)
+{
+	c->left = n;
+	if (n >= 0)
+		uv_idle_start(&c->idle, on_idle);
+}
+
+/* --- dispatch ---------------------------------------------------------------------------------- */
+
+struct dispatch {
+	struct countdown end;
+	struct countdown start;
+	const struct dispatch_events *events;
+	void *data;
+	int n_open;
+};
+
+static void dispatch_drained(void *data)
+{
+	struct dispatch *d = data;
+
+	note("dispatch_drained");
+	d->events->on_drained(d->data);
+}
+
+static void dispatch_started(void *data)
+{
+	struct dispatch *d = data;
+
+	d->events->on_model(d->data, dispatch_model(d, 0));
+	d->events->on_started(d->data);
+	if (below.on_serving)
+		below.on_serving();
+}
+
+int dispatch_new(struct dispatch **ret_dispatch, uv_loop_t *loop,
+	const struct dispatch_settings *settings, const struct model_settings *models,
+	size_t n_models, const struct pool_settings *pool_settings,
+	const struct dispatch_events *events, void *data)
+{
+	struct dispatch *d;
+
+	if (below.dispatch_new_error)
+		return below.dispatch_new_error;
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return -ENOMEM;
+	d->events = events;
+	d->data = data;
+	countdown_init(&d->end, loop, dispatch_drained, d);
+	countdown_init(&d->start, loop, dispatch_started, d);
+	d->n_open = 2;
+	*ret_dispatch = d;
+	return 0;
+}
+
+int dispatch_start(struct dispatch *d)
+{
+	note("dispatch_start");
+	if (below.dispatch_start_error)
+		return below.dispatch_start_error;
+	countdown_start(&d->start, 1);
+	return 0;
+}
+
+void dispatch_drain(struct dispatch *d)
+{
+	note("dispatch_drain");
+	countdown_start(&d->end, below.dispatch_takes);
+}
+
+void dispatch_kill(struct dispatch *d)
+{
+	note("dispatch_kill");
+	uv_idle_stop(&d->start.idle);
+	countdown_start(&d->end, below.dispatch_takes < 0 ? 0 : below.dispatch_takes);
+}
+
+static void on_dispatch_closed(uv_handle_t *h)
+{
+	struct countdown *c = h->data;
+	struct dispatch *d = c->data;
+
+	if (--d->n_open == 0)
+		free(d);
+}
+
+struct dispatch *dispatch_free(struct dispatch *d)
+{
+	if (!d)
+		return NULL;
+	note("dispatch_free");
+	uv_close((uv_handle_t *)&d->end.idle, on_dispatch_closed);
+	uv_close((uv_handle_t *)&d->start.idle, on_dispatch_closed);
+	return NULL;
+}
+
+uint64_t dispatch_activity(const struct dispatch *d)
+{
+	return 0;
+}
+
+void dispatch_schedule(struct dispatch *d)
+{
+}
+
+size_t dispatch_n_models(const struct dispatch *d)
+{
+	return 1;
+}
+
+struct model *dispatch_model(const struct dispatch *d, size_t i)
+{
+	return (struct model *)(uintptr_t)8;
+}
+
+bool model_ready(const struct model *m)
+{
+	return true;
+}
+
+/* --- handoff ----------------------------------------------------------------------------------- */
+
+struct handoff {
+	const struct handoff_events *events;
+	void *data;
+	int left; /* flushes until it is drained; -1: not draining */
+};
+
+int handoff_new(struct handoff **ret_handoff, uv_loop_t *loop,
+	const struct handoff_settings *settings, struct dispatch *dispatch,
+	const struct handoff_events *events, void *data)
+{
+	struct handoff *h;
+
+	if (below.handoff_new_error)
+		return below.handoff_new_error;
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return -ENOMEM;
+	*h = (struct handoff){.events = events, .data = data, .left = -1};
+	*ret_handoff = h;
+	return 0;
+}
+
+int handoff_listen(struct handoff *h, char *text, size_t cap)
+{
+	snprintf(text, cap, "socket=x");
+	return below.handoff_listen_error;
+}
+
+void handoff_drain(struct handoff *h)
+{
+	h->left = below.handoff_takes;
+}
+
+void handoff_kill(struct handoff *h)
+{
+	h->left = 0;
+}
+
+void handoff_flush(struct handoff *h)
+{
+	if (h->left < 0 || h->left-- > 0)
+		return;
+	if (below.handoff_takes)
+		note("handoff_drained");
+	h->events->on_drained(h->data);
+}
+
+struct handoff *handoff_free(struct handoff *h)
+{
+	free(h);
+	return NULL;
+}
+
+/* --- frontend ---------------------------------------------------------------------------------- */
+
+struct frontend {
+	struct countdown end;
+	const struct frontend_events *events;
+	void *data;
+};
+
+static void frontend_drained(void *data)
+{
+	struct frontend *f = data;
+
+	note("frontend_drained");
+	f->events->on_drained(f->data);
+}
+
+int frontend_new(struct frontend **ret_frontend, uv_loop_t *loop,
+	const struct frontend_settings *settings, struct dispatch *dispatch,
+	const struct frontend_events *events, void *data)
+{
+	struct frontend *f;
+
+	if (below.frontend_new_error)
+		return below.frontend_new_error;
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return -ENOMEM;
+	f->events = events;
+	f->data = data;
+	countdown_init(&f->end, loop, frontend_drained, f);
+	*ret_frontend = f;
+	return 0;
+}
+
+int frontend_listen(struct frontend *f, char *text, size_t cap)
+{
+	note("listen");
+	snprintf(text, cap, "address=x");
+	return below.listen_error;
+}
+
+const char *frontend_address(const struct frontend *f, size_t i)
+{
+	return i == 0 ? "127.0.0.1:1" : NULL;
+}
+
+void frontend_set_serving(struct frontend *f, bool serving)
+{
+	note(serving ? "serving" : "not_serving");
+}
+
+void frontend_set_handoff(struct frontend *f, struct handoff *h)
+{
+}
+
+void frontend_model_changed(struct frontend *f, struct model *m)
+{
+	note("model_changed");
+}
+
+void frontend_drain(struct frontend *f)
+{
+	note("frontend_drain");
+	countdown_start(&f->end, below.frontend_takes);
+	if (below.on_draining)
+		below.on_draining();
+}
+
+void frontend_kill(struct frontend *f)
+{
+	note("frontend_kill");
+	countdown_start(&f->end, below.frontend_takes < 0 ? 0 : below.frontend_takes);
+}
+
+void frontend_flush(struct frontend *f)
+{
+}
+
+struct frontend_counters frontend_counters(const struct frontend *f)
+{
+	return (struct frontend_counters){0};
+}
+
+static void on_frontend_closed(uv_handle_t *h)
+{
+	struct countdown *c = h->data;
+
+	free(c->data);
+}
+
+struct frontend *frontend_free(struct frontend *f)
+{
+	if (!f)
+		return NULL;
+	note("frontend_free");
+	uv_close((uv_handle_t *)&f->end.idle, on_frontend_closed);
+	return NULL;
+}

@@ -1,0 +1,22 @@
+/* fake_below.h: stands in for dispatch, handoff and frontend below server.c; writes down what is asked. */
+#ifndef TESTS_UNIT_SERVER_FAKE_BELOW_H
+#define TESTS_UNIT_SERVER_FAKE_BELOW_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+struct fake_below {
+	char trace[1024]; /* "dispatch_start listen ..." */
+	int dispatch_new_error, dispatch_start_error, frontend_new_error, listen_error;
+	/* Loop iterations until each is drained, once it is asked; -1: only when it is killed. */
+	int frontend_takes, dispatch_takes;
+	int handoff_takes; /* flushes; -1: only when it is killed */
+	int handoff_new_error, handoff_listen_error;
+	/* Called when start-up is over, and when the frontend is told to drain. */
+	void (*on_serving)(void);
+	void (*on_draining)(void);
+};
+
+extern struct fake_below below;
+
+#endif

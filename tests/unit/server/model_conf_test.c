@@ -1,0 +1,199 @@
+/* Tests of model_conf.c: each key, and each error with file, line and key. */
+#include "model_conf.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/support/failalloc.h"
+
+static char directory[] = "/tmp/modeld-test-XXXXXX";
+static char file[64];
+static char text[512];
+static struct model_settings m;
+
+static void setup(void)
+{
+	cr_assert_not_null(mkdtemp(directory));
+	snprintf(file, sizeof(file), "%s/model.conf", directory);
+}
+
+static void teardown(void)
+{
+	model_conf_release(&m);
+	unlink(file);
+	rmdir(directory);
+}
+
+TestSuite(model_conf, .init = setup, .fini = teardown);
+
+static int read_text(const char *data)
+{
+	FILE *f = fopen(file, "we");
+
+	cr_assert_not_null(f);
+	fputs(data, f);
+	fclose(f);
+	return model_conf_read(file, &m, text, sizeof(text));
+}
+
+static void bad(const char *data, const char *expected)
+{
+	char whole[256];
+
+	cr_assert_eq(read_text(data), CONFIG_E_INVALID);
+	snprintf(whole, sizeof(whole), "%s:%s", file, expected);
+	cr_expect_str_eq(text, whole);
+}
+
+Test(model_conf, every_key)
+{
+	cr_assert_eq(read_text("[model]\nbackend = builtin\nversion = 3\ndevices = cpu:0 , cuda:1\n"
+			       "max_batch_size = 0\nmax_queue_delay_us = 5\nmax_queue_size = 6\n"
+			       "run_timeout_ms = 7\nstateful = yes\n[parameters]\nfunction = f\n"
+			       "x = 1 2\n"),
+		0, "%s", text);
+	cr_expect_str_eq(m.backend, "builtin");
+	cr_expect_str_eq(m.version, "3");
+	cr_expect_str_eq(m.devices, "cpu:0,cuda:1");
+	cr_expect_eq(m.max_batch_size, 0);
+	cr_expect_eq(m.max_queue_delay_us, 5);
+	cr_expect_eq(m.max_queue_size, 6);
+	cr_expect_eq(m.run_timeout_ms, 7);
+	cr_expect(m.stateful);
+	cr_assert_eq(m.n_parameters, 2);
+	cr_expect_str_eq(m.parameters[0].key, "function");
+	cr_expect_str_eq(m.parameters[1].value, "1 2");
+}
+
+Test(model_conf, none_changes_nothing)
+{
+	m.max_batch_size = 77;
+	cr_expect_eq(model_conf_read("/nonexistent/model.conf", &m, text, sizeof(text)), 0);
+	cr_expect_eq(m.max_batch_size, 77);
+}
+
+Test(model_conf, a_directory_in_its_place)
+{
+	cr_expect_eq(model_conf_read("/tmp", &m, text, sizeof(text)), CONFIG_E_INVALID);
+	cr_expect_str_eq(text, "/tmp: cannot be read: Is a directory");
+}
+
+Test(model_conf, unknown_section)
+{
+	bad("[modell]\nbackend = x\n", "2: [modell] backend: unknown section");
+}
+
+Test(model_conf, unknown_key)
+{
+	bad("[model]\n\nbackendd = x\n", "3: [model] backendd: unknown key");
+}
+
+Test(model_conf, set_twice)
+{
+	bad("[model]\nbackend = x\nbackend = y\n", "3: [model] backend: is set twice");
+}
+
+Test(model_conf, parameter_set_twice)
+{
+	bad("[parameters]\na = x\na = y\n", "3: [parameters] a: is set twice");
+}
+
+Test(model_conf, no_assignment)
+{
+	bad("[model]\nbackend\n", "2: neither [section] nor key = value");
+}
+
+Test(model_conf, values_do_not_go_on)
+{
+	bad("[model]\nbackend = x\n  y\n",
+		"3: [model] backend: a value may not go on in an indented line");
+}
+
+Test(model_conf, backend_names)
+{
+	bad("[model]\nbackend = ../evil\n",
+		"2: [model] backend: a backend's name has only a-z, 0-9, _ and -");
+}
+
+Test(model_conf, empty_backend_name)
+{
+	bad("[model]\nbackend =\n",
+		"2: [model] backend: a backend's name has only a-z, 0-9, _ and -");
+}
+
+Test(model_conf, versions)
+{
+	static const char *const wrong[] = {
+		"0", "01", "-1", "1a", "../1", "9223372036854775808", ""};
+	char data[64];
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		snprintf(data, sizeof(data), "[model]\nversion = %s\n", wrong[i]);
+		bad(data, "2: [model] version: a version is a whole number from 1, without leading "
+			  "zeros");
+	}
+	cr_expect(model_conf_version("9223372036854775807", &n));
+	cr_expect_eq(n, INT64_MAX);
+}
+
+Test(model_conf, numbers)
+{
+	bad("[model]\nmax_batch_size = 65537\n",
+		"2: [model] max_batch_size: '65537' is no whole number from 0 to 65536");
+	bad("[model]\nmax_queue_size = 0\n",
+		"2: [model] max_queue_size: '0' is no whole number from 1 to 1000000");
+	bad("[model]\nrun_timeout_ms = 1s\n",
+		"2: [model] run_timeout_ms: '1s' is no whole number from 1 to 86400000");
+	bad("[model]\nmax_queue_delay_us = -1\n",
+		"2: [model] max_queue_delay_us: '-1' is no whole number from 0 to 10000000");
+}
+
+Test(model_conf, yes_and_no)
+{
+	m.stateful = true;
+	cr_expect_eq(read_text("[model]\nstateful = no\n"), 0);
+	cr_expect_not(m.stateful);
+	bad("[model]\nstateful = perhaps\n", "2: [model] stateful: is neither yes nor no");
+}
+
+Test(model_conf, devices)
+{
+	static const char *const wrong[] = {",", "cpu:0,", "cpu:0,,cpu:1", ""};
+	char data[64];
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		snprintf(data, sizeof(data), "[model]\ndevices = %s\n", wrong[i]);
+		bad(data, "2: [model] devices: needs names of devices separated by commas, none "
+			  "empty");
+	}
+}
+
+Test(model_conf, too_many_parameters)
+{
+	char data[2048] = "[parameters]\n";
+
+	for (int i = 0; i < 65; i++)
+		snprintf(data + strlen(data), sizeof(data) - strlen(data), "k%d = v\n", i);
+	bad(data, "66: [parameters] k64: too many parameters: at most 64 are allowed");
+}
+
+static int life(void *arg)
+{
+	struct model_settings s = {0};
+	int r = model_conf_read(file, &s, text, sizeof(text));
+
+	cr_assert(r <= 0);
+	model_conf_release(&s);
+	return r;
+}
+
+Test(model_conf, every_failure_leaves_nothing_behind)
+{
+	cr_assert_eq(
+		read_text("[model]\nbackend = b\ndevices = cpu:0\n[parameters]\na = 1\nb = 2\n"),
+		0);
+	FAULT_LOOP_KINDS(life, NULL, FAIL_ALLOCATIONS);
+}

@@ -1,0 +1,883 @@
+/* executor_test.c: executor.c, inputs.c and run.c together, without a socket, on a fake backend. */
+#include "workers/executor.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fake_backend.h"
+#include "fake_daemon.h"
+#include "proto/grpc_status.h"
+#include "tests/support/failalloc.h"
+
+#define ARENA_BYTES (256u * 1024u)
+#define REGION	    (WIRE_REGION_BIT | 7u)
+#define REGION_SIZE 65536u
+#define ITEMS	    8
+
+/* An executor with everything that it works on. */
+struct rig {
+	struct arena *input;
+	struct view *view;
+	struct outputs *outputs;
+	struct regions regions;
+	struct executor *executor;
+	char *region; /* the client's mapping */
+	struct fake_backend fake;
+	/* A batch in the making. */
+	struct wire_tensor tensors[ITEMS][2];
+	int64_t dims[ITEMS][2][2];
+	struct wire_item items[ITEMS];
+	struct wire_run run;
+	struct wire_done done;
+};
+
+static void rig_init(struct rig *g, uint64_t output_bytes, uint64_t scratch_max)
+{
+	struct arena_options input = {.name = "input", .id = 1, .size = ARENA_BYTES};
+	struct arena_options output = {.name = "output", .id = 2, .size = output_bytes};
+	struct wire_map map = {.region = REGION, .size = REGION_SIZE, .writable = true};
+	struct executor_parts parts;
+	void *region;
+	int fd;
+
+	memset(g, 0, sizeof(*g));
+	cr_assert_eq(arena_new(&g->input, &input), 0);
+	cr_assert_eq(view_new(&g->view, arena_fd(g->input), 1, arena_size(g->input)), 0);
+	cr_assert_eq(outputs_new(&g->outputs, &output), 0);
+	fd = fake_region(REGION_SIZE, &region);
+	g->region = region;
+	cr_assert_eq(regions_map(&g->regions, fd, &map), 0);
+	close_fd(&fd);
+	parts = (struct executor_parts){g->view, &g->regions, g->outputs, scratch_max};
+	cr_assert_eq(executor_new(&g->executor, &parts), 0);
+	fake_backend_init(&g->fake, 1, 1, MODELD_DTYPE_I32, 4, 8);
+	g->run.batch = 100;
+	g->run.items = g->items;
+}
+
+static void rig_deinit(struct rig *g)
+{
+	executor_free(g->executor);
+	regions_deinit(&g->regions);
+	outputs_free(g->outputs);
+	view_free(g->view);
+	arena_free(g->input);
+}
+
+static uint64_t used(const struct rig *g)
+{
+	return arena_used(outputs_arena(g->outputs));
+}
+
+/* Another item whose input 0 is [rows, width] of dtype at `span`. */
+static void add_span(struct rig *g, enum dtype dtype, int64_t rows, int64_t width, struct span span)
+{
+	size_t i = g->run.n_items++;
+
+	g->dims[i][0][0] = rows;
+	g->dims[i][0][1] = width;
+	g->tensors[i][0] = (struct wire_tensor){0, dtype, 2, g->dims[i][0], span};
+	g->items[i] = (struct wire_item){.inputs = g->tensors[i], .n_inputs = 1};
+}
+
+static void *put(struct rig *g, const void *data, uint64_t n, struct span *ret_span)
+{
+	cr_assert_eq(arena_alloc(g->input, n, ret_span), 0);
+	memcpy(arena_data(g->input, ret_span), data, n);
+	return arena_data(g->input, ret_span);
+}
+
+/* i32 [rows, 4], counting up from `first`. */
+static void add_rows(struct rig *g, int64_t rows, int32_t first)
+{
+	int32_t values[4 * ITEMS];
+	struct span s;
+
+	for (int32_t i = 0; i < 4 * rows; i++)
+		values[i] = first + i;
+	put(g, values, (uint64_t)rows * 16, &s);
+	add_span(g, DTYPE_I32, rows, 4, s);
+}
+
+/* Nothing is contiguous: something lies between. */
+static void add_gap(struct rig *g)
+{
+	struct span s;
+
+	put(g, "gap", 3, &s);
+}
+
+static void execute(struct rig *g)
+{
+	executor_run(g->executor, &g->fake.model, &g->run, &g->done);
+	cr_assert_eq(g->done.batch, g->run.batch);
+	cr_assert_eq(g->done.n_results, g->run.n_items);
+}
+
+/* The data of output k of item i: resolved as the daemon would. */
+static const void *output_of(struct rig *g, size_t i, size_t k)
+{
+	const struct wire_result *r = &g->done.results[i];
+	_cleanup_(view_freep) struct view *v = NULL;
+	const struct arena *a = outputs_arena(g->outputs);
+
+	cr_assert_eq(r->code, 0, "item %zu: %u %s", i, r->code, r->message);
+	cr_assert_lt(k, r->n_outputs);
+	cr_assert_eq(view_new(&v, arena_fd(a), arena_id(a), arena_size(a)), 0);
+	cr_assert(view_data(v, &r->outputs[k].span));
+	return arena_data((struct arena *)a, &r->outputs[k].span);
+}
+
+static void expect_rows(struct rig *g, size_t i, int64_t rows, int32_t first)
+{
+	const int32_t *values = output_of(g, i, 0);
+	const struct wire_tensor *t = &g->done.results[i].outputs[0];
+
+	cr_assert_eq(t->dims[0], rows);
+	cr_assert_eq(t->dims[1], 4);
+	cr_assert_eq(t->span.length, (uint64_t)rows * 16);
+	for (int32_t k = 0; k < 4 * rows; k++)
+		cr_assert_eq(values[k], first + k);
+}
+
+static void expect_error(struct rig *g, size_t i, enum grpc_status code, const char *part)
+{
+	const struct wire_result *r = &g->done.results[i];
+
+	cr_assert_eq(r->code, (uint32_t)code, "%u %s", r->code, r->message);
+	cr_assert(strstr(r->message, part), "'%s' has no '%s'", r->message, part);
+	cr_assert_eq(r->n_outputs, 0);
+}
+
+/* --- Where inputs lie --------------------------------------------------------------------- */
+
+Test(executor, one_item_is_not_copied)
+{
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	add_rows(&g, 2, 10);
+	execute(&g);
+	expect_rows(&g, 0, 2, 10);
+	cr_assert_eq(g.fake.runs[0].data[0], view_data(g.view, &g.tensors[0][0].span));
+	cr_assert_eq(g.fake.runs[0].shared[0], 0);
+	rig_deinit(&g);
+}
+
+Test(executor, contiguous_items_are_joined_where_they_lie)
+{
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, 0);
+	/* Four rows are a granule: allocated in turn they follow each other. */
+	add_rows(&g, 4, 0);
+	add_rows(&g, 4, 100);
+	execute(&g);
+	cr_assert_eq(g.fake.n_runs, 1);
+	cr_assert_eq(g.fake.runs[0].rows, 8);
+	cr_assert_eq(g.fake.runs[0].data[0], view_data(g.view, &g.tensors[0][0].span));
+	expect_rows(&g, 0, 4, 0);
+	expect_rows(&g, 1, 4, 100);
+	rig_deinit(&g);
+}
+
+Test(executor, scattered_items_are_gathered_aligned)
+{
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	add_rows(&g, 1, 0);
+	add_gap(&g);
+	add_rows(&g, 3, 50);
+	add_rows(&g, 2, 90);
+	execute(&g);
+	cr_assert_eq(g.fake.n_runs, 1);
+	cr_assert_eq(g.fake.runs[0].rows, 6);
+	cr_assert_eq((uintptr_t)g.fake.runs[0].data[0] % 64, 0);
+	expect_rows(&g, 0, 1, 0);
+	expect_rows(&g, 1, 3, 50);
+	expect_rows(&g, 2, 2, 90);
+	cr_assert_eq(arena_n_spans(outputs_arena(g.outputs)), 1, "one output, dealt out in slices");
+	rig_deinit(&g);
+}
+
+Test(executor, what_cannot_be_gathered_runs_alone)
+{
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, 0);
+	add_rows(&g, 1, 0);
+	add_gap(&g);
+	add_rows(&g, 1, 50);
+	execute(&g);
+	cr_assert_eq(g.fake.n_runs, 2);
+	expect_rows(&g, 0, 1, 0);
+	expect_rows(&g, 1, 1, 50);
+	rig_deinit(&g);
+}
+
+Test(executor, different_items_run_alone)
+{
+	struct wire_pair pair = {"key", "value"};
+	uint32_t first = 0;
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	fake_backend_init(&g.fake, 1, 1, MODELD_DTYPE_I32, -1, 8);
+	add_rows(&g, 1, 0);
+	add_rows(&g, 2, 0);
+	g.dims[1][0][0] = 1; /* [1, 8] */
+	g.dims[1][0][1] = 8;
+	execute(&g);
+	cr_assert_eq(g.fake.n_runs, 2, "another shape");
+	g.dims[1][0][0] = 2;
+	g.dims[1][0][1] = 4;
+	g.items[1].parameters = &pair;
+	g.items[1].n_parameters = 1;
+	execute(&g);
+	cr_assert_eq(g.fake.n_runs, 4, "parameters");
+	cr_assert_str_eq(g.fake.runs[2].parameter, "");
+	cr_assert_str_eq(g.fake.runs[3].parameter, "value");
+	g.items[1].n_parameters = 0;
+	g.items[1].outputs = &first;
+	g.items[1].n_outputs = 1;
+	execute(&g);
+	cr_assert_eq(g.fake.n_runs, 6, "other outputs");
+	g.items[1].n_outputs = 0;
+	g.fake.model.max_batch_size = 2;
+	execute(&g);
+	cr_assert_eq(g.fake.n_runs, 8, "too many rows");
+	g.fake.model.max_batch_size = 0;
+	execute(&g);
+	cr_assert_eq(g.fake.n_runs, 10, "a model that does not batch");
+	g.fake.model.max_batch_size = 3;
+	execute(&g);
+	cr_assert_eq(g.fake.n_runs, 11, "nothing is in the way");
+	rig_deinit(&g);
+}
+
+Test(executor, two_inputs_with_different_rows_run_alone)
+{
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	fake_backend_init(&g.fake, 2, 1, MODELD_DTYPE_I32, 4, 8);
+	for (int i = 0; i < 2; i++) {
+		add_rows(&g, 2, 0);
+		g.dims[i][1][0] = 1;
+		g.dims[i][1][1] = 4;
+		g.tensors[i][1] = (struct wire_tensor){
+			1, DTYPE_I32, 2, g.dims[i][1], span_slice(g.tensors[i][0].span, 0, 16)};
+		g.items[i].n_inputs = 2;
+	}
+	execute(&g);
+	cr_assert_eq(g.fake.n_runs, 2);
+	rig_deinit(&g);
+}
+
+/* --- BYTES -------------------------------------------------------------------------------- */
+
+static size_t bytes_element(char *to, const char *text)
+{
+	uint32_t n = (uint32_t)strlen(text);
+
+	memcpy(to, &n, sizeof(n));
+	memcpy(to + sizeof(n), text, n);
+	return sizeof(n) + n;
+}
+
+Test(executor, bytes_are_joined_and_split_by_element)
+{
+	const char *const words[] = {"a", "", "longer than the others", "bb", "c", "ddd"};
+	const int64_t rows[] = {1, 0, 2};
+	struct rig g;
+	size_t word = 0;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	fake_backend_init(&g.fake, 1, 1, MODELD_DTYPE_BYTES, 2, 8);
+	for (size_t i = 0; i < 3; i++) {
+		char data[256];
+		size_t n = 0;
+		struct span s;
+
+		for (int64_t k = 0; k < 2 * rows[i]; k++)
+			n += bytes_element(data + n, words[word++]);
+		put(&g, data, n, &s);
+		add_span(&g, DTYPE_BYTES, rows[i], 2, s);
+	}
+	execute(&g);
+	cr_assert_eq(g.fake.n_runs, 1);
+	for (size_t i = 0; i < 3; i++) {
+		const struct wire_tensor *in = &g.tensors[i][0];
+		const struct wire_tensor *out = &g.done.results[i].outputs[0];
+
+		cr_assert_eq(out->span.length, in->span.length);
+		cr_assert_eq(out->dims[0], rows[i]);
+		cr_assert_eq(memcmp(output_of(&g, i, 0), arena_data(g.input, &in->span),
+				     in->span.length),
+			0);
+	}
+	rig_deinit(&g);
+}
+
+static enum modeld_code give_malformed(
+	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
+{
+	void *out = batch->output(batch, 0, MODELD_DTYPE_BYTES, batch->inputs[0].dims, 2, 8, error);
+
+	memset(out, 0xff, 8);
+	return MODELD_OK;
+}
+
+Test(executor, malformed_bytes_of_a_backend_are_its_fault)
+{
+	char data[64];
+	struct span s;
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	fake_backend_init(&g.fake, 1, 1, MODELD_DTYPE_BYTES, 1, 8);
+	g.fake.run = give_malformed;
+	put(&g, data, bytes_element(data, "x"), &s);
+	add_span(&g, DTYPE_BYTES, 1, 1, s);
+	execute(&g);
+	expect_error(&g, 0, GRPC_INTERNAL, "malformed bytes");
+	cr_assert_eq(used(&g), 0);
+	rig_deinit(&g);
+}
+
+/* --- Regions ------------------------------------------------------------------------------ */
+
+static struct span in_region(uint64_t offset, uint64_t length)
+{
+	return (struct span){.arena = REGION, .offset = offset, .length = length};
+}
+
+Test(executor, aligned_region_input_is_not_copied)
+{
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, 0);
+	add_span(&g, DTYPE_I32, 1, 4, in_region(128, 16));
+	execute(&g);
+	cr_assert_eq(g.done.results[0].code, 0);
+	cr_assert_eq(g.fake.runs[0].shared[0], 1);
+	cr_assert_eq(g.fake.runs[0].data[0],
+		view_data(regions_find(&g.regions, REGION), &g.tensors[0][0].span));
+	rig_deinit(&g);
+}
+
+Test(executor, unaligned_region_input_is_copied)
+{
+	struct rig g;
+	int32_t values[] = {1, 2, 3, 4};
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	memcpy(g.region + 4, values, sizeof(values));
+	add_span(&g, DTYPE_I32, 1, 4, in_region(4, 16));
+	execute(&g);
+	expect_rows(&g, 0, 1, 1);
+	cr_assert_eq((uintptr_t)g.fake.runs[0].data[0] % 64, 0);
+	cr_assert_eq(g.fake.runs[0].shared[0], 0);
+	rig_deinit(&g);
+}
+
+Test(executor, region_bytes_are_checked_on_a_private_copy)
+{
+	struct rig g;
+	size_t n;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	fake_backend_init(&g.fake, 1, 1, MODELD_DTYPE_BYTES, 1, 8);
+	n = bytes_element(g.region, "word");
+	add_span(&g, DTYPE_BYTES, 1, 1, in_region(0, n));
+	add_span(&g, DTYPE_BYTES, 1, 1, in_region(0, n - 1));
+	add_span(&g, DTYPE_BYTES, 1, 1, in_region(0, 0));
+	execute(&g);
+	cr_assert_eq(g.done.results[0].code, 0);
+	cr_assert_eq(g.fake.n_runs, 1, "the others did not get as far");
+	cr_assert_eq(g.fake.runs[0].shared[0], 0);
+	expect_error(&g, 1, GRPC_INVALID_ARGUMENT, "malformed bytes tensor");
+	expect_error(&g, 2, GRPC_INVALID_ARGUMENT, "malformed bytes tensor");
+	rig_deinit(&g);
+}
+
+Test(executor, copies_have_a_limit)
+{
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, 64);
+	add_span(&g, DTYPE_I32, 8, 4, in_region(4, 128));
+	add_span(&g, DTYPE_I32, 4, 4, in_region(4, 64));
+	execute(&g);
+	expect_error(&g, 0, GRPC_RESOURCE_EXHAUSTED, "[memory] input_arena_bytes");
+	cr_assert_eq(g.done.results[1].code, 0);
+	rig_deinit(&g);
+}
+
+Test(executor, spans_outside_are_refused)
+{
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	add_span(&g, DTYPE_I32, 1, 4, in_region(REGION_SIZE - 8, 16));
+	add_span(
+		&g, DTYPE_I32, 1, 4, (struct span){.arena = REGION + 1, .offset = 0, .length = 16});
+	add_span(&g, DTYPE_I32, 1, 4, (struct span){.arena = 1, .offset = ~0ull - 7, .length = 16});
+	add_span(&g, DTYPE_I32, 1, 4, (struct span){.arena = 2, .offset = 0, .length = 16});
+	add_rows(&g, 1, 5);
+	execute(&g);
+	expect_error(&g, 0, GRPC_INTERNAL, "outside of its memory");
+	expect_error(&g, 1, GRPC_INTERNAL, "not mapped");
+	expect_error(&g, 2, GRPC_INTERNAL, "outside of its memory");
+	expect_error(&g, 3, GRPC_INTERNAL, "outside of its memory");
+	expect_rows(&g, 4, 1, 5);
+	rig_deinit(&g);
+}
+
+static void target(struct rig *g, size_t i, struct wire_target *t)
+{
+	g->items[i].targets = t;
+	g->items[i].n_targets = 1;
+}
+
+Test(executor, output_goes_straight_to_its_place)
+{
+	struct wire_target t = {0, in_region(64, 100)};
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	add_rows(&g, 1, 7);
+	target(&g, 0, &t);
+	execute(&g);
+	cr_assert_eq(g.done.results[0].code, 0, "%s", g.done.results[0].message);
+	cr_assert_eq(g.done.results[0].outputs[0].span.arena, REGION);
+	cr_assert_eq(g.done.results[0].outputs[0].span.offset, 64);
+	cr_assert_eq(g.done.results[0].outputs[0].span.length, 16);
+	cr_assert_eq(((int32_t *)(g.region + 64))[3], 10);
+	cr_assert_eq(arena_touched(outputs_arena(g.outputs)), 0, "the arena was not needed");
+	rig_deinit(&g);
+}
+
+Test(executor, output_to_an_unaligned_place_is_copied_there)
+{
+	struct wire_target t = {0, in_region(3, 16)};
+	int32_t values[4];
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	add_rows(&g, 1, 7);
+	target(&g, 0, &t);
+	execute(&g);
+	cr_assert_eq(g.done.results[0].code, 0, "%s", g.done.results[0].message);
+	memcpy(values, g.region + 3, sizeof(values));
+	cr_assert_eq(values[0], 7);
+	cr_assert_eq(values[3], 10);
+	cr_assert_eq(g.done.results[0].outputs[0].span.offset, 3);
+	cr_assert_eq(used(&g), 0);
+	rig_deinit(&g);
+}
+
+Test(executor, targets_of_several_items_are_kept_apart)
+{
+	struct wire_target first = {0, in_region(0, 64)}, second = {0, in_region(64, 64)};
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	add_rows(&g, 1, 10);
+	add_rows(&g, 1, 20);
+	add_rows(&g, 1, 30);
+	target(&g, 0, &first);
+	target(&g, 1, &second);
+	execute(&g);
+	cr_assert_eq(g.fake.n_runs, 3);
+	cr_assert_eq(((int32_t *)g.region)[0], 10);
+	cr_assert_eq(((int32_t *)(g.region + 64))[0], 20);
+	expect_rows(&g, 2, 1, 30);
+	rig_deinit(&g);
+}
+
+Test(executor, bad_targets)
+{
+	struct wire_target small = {0, in_region(0, 15)};
+	struct wire_target outside = {0, in_region(REGION_SIZE - 1, 16)};
+	struct wire_target unwanted = {1, in_region(0, 64)};
+	struct wire_target nowhere = {0, {.arena = REGION + 1, .length = 64}};
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	for (int i = 0; i < 4; i++)
+		add_rows(&g, 1, 0);
+	target(&g, 0, &small);
+	target(&g, 1, &outside);
+	target(&g, 2, &unwanted);
+	target(&g, 3, &nowhere);
+	execute(&g);
+	expect_error(&g, 0, GRPC_INVALID_ARGUMENT, "takes 16 bytes");
+	expect_error(&g, 0, GRPC_INVALID_ARGUMENT, "room for 15");
+	expect_error(&g, 1, GRPC_INTERNAL, "can be written");
+	expect_error(&g, 2, GRPC_INTERNAL, "not wanted");
+	expect_error(&g, 3, GRPC_INTERNAL, "can be written");
+	rig_deinit(&g);
+}
+
+Test(executor, read_only_region_takes_no_output)
+{
+	struct wire_map map = {.region = REGION + 9, .size = 4096, .writable = false};
+	struct wire_target t = {0, {.arena = REGION + 9, .length = 64}};
+	void *data;
+	int fd = fake_region(4096, &data);
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	cr_assert_eq(regions_map(&g.regions, fd, &map), 0);
+	add_rows(&g, 1, 0);
+	target(&g, 0, &t);
+	execute(&g);
+	expect_error(&g, 0, GRPC_INTERNAL, "can be written");
+	rig_deinit(&g);
+	close(fd);
+}
+
+/* --- What the backend does ---------------------------------------------------------------- */
+
+Test(executor, unwanted_outputs_are_not_sent)
+{
+	uint32_t want[] = {1};
+	uint32_t beyond[] = {2};
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	fake_backend_init(&g.fake, 1, 2, MODELD_DTYPE_I32, 4, 8);
+	add_rows(&g, 1, 0);
+	g.items[0].outputs = want;
+	g.items[0].n_outputs = 1;
+	execute(&g);
+	cr_assert_eq(g.done.results[0].n_outputs, 1);
+	cr_assert_eq(g.done.results[0].outputs[0].index, 1);
+	g.items[0].outputs = beyond;
+	execute(&g);
+	expect_error(&g, 0, GRPC_INTERNAL, "output 2 is wanted");
+	rig_deinit(&g);
+}
+
+static enum modeld_code give_all(
+	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
+{
+	static const uint8_t all[4] = {1, 1, 1, 1};
+	struct modeld_batch b = *batch;
+	const struct modeld_tensor *in = &batch->inputs[0];
+
+	b.wanted = all;
+	for (size_t i = 0; i < b.n_outputs; i++)
+		if (!batch->output(batch, i, in->dtype, in->dims, in->rank, in->bytes, error))
+			return MODELD_INTERNAL;
+	return MODELD_OK;
+}
+
+Test(executor, unwanted_outputs_given_anyway_are_dropped)
+{
+	uint32_t want[] = {0};
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	fake_backend_init(&g.fake, 1, 3, MODELD_DTYPE_I32, 4, 8);
+	g.fake.run = give_all;
+	add_rows(&g, 1, 0);
+	g.items[0].outputs = want;
+	g.items[0].n_outputs = 1;
+	execute(&g);
+	cr_assert_eq(g.done.results[0].n_outputs, 1);
+	cr_assert_eq(arena_n_spans(outputs_arena(g.outputs)), 1);
+	outputs_release(g.outputs, g.run.batch);
+	cr_assert_eq(used(&g), 0);
+	rig_deinit(&g);
+}
+
+static enum modeld_code give_twice(
+	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
+{
+	int64_t bad[] = {-1, 4};
+	void *first = batch->output(batch, 0, MODELD_DTYPE_I32, batch->inputs[0].dims, 2,
+		batch->inputs[0].bytes, error);
+
+	cr_assert(first);
+	cr_assert_null(batch->output(batch, 0, MODELD_DTYPE_I32, bad, 2, 16, error));
+	return fake_echo(f, batch, error);
+}
+
+Test(executor, an_output_asked_for_again_is_the_last_one)
+{
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	g.fake.run = give_twice;
+	add_rows(&g, 1, 3);
+	execute(&g);
+	expect_rows(&g, 0, 1, 3);
+	cr_assert_eq(arena_n_spans(outputs_arena(g.outputs)), 1);
+	rig_deinit(&g);
+}
+
+/* What give_wrong() does. */
+struct wrong {
+	size_t index;
+	enum modeld_dtype dtype;
+	int64_t dims[3];
+	uint32_t rank;
+	uint64_t bytes;
+	enum modeld_code code; /* what run() returns */
+};
+
+static const struct wrong wrongs[] = {
+	{1, MODELD_DTYPE_I32, {2, 4}, 2, 32, MODELD_OK},
+	{0, MODELD_DTYPE_F32, {2, 4}, 2, 32, MODELD_OK},
+	{0, (enum modeld_dtype)99, {2, 4}, 2, 32, MODELD_OK},
+	{0, MODELD_DTYPE_ANY, {2, 4}, 2, 32, MODELD_INTERNAL},
+	{0, MODELD_DTYPE_I32, {3, 4}, 2, 48, MODELD_OK},
+	{0, MODELD_DTYPE_I32, {2, 5}, 2, 40, MODELD_INVALID},
+	{0, MODELD_DTYPE_I32, {2, 4}, 2, 31, MODELD_OK},
+	{0, MODELD_DTYPE_I32, {2, 4, 1}, 3, 32, MODELD_OK},
+	{0, MODELD_DTYPE_I32, {2, 4}, 17, 32, MODELD_OK},
+	{0, MODELD_DTYPE_I32, {2, INT64_MAX}, 2, 32, MODELD_OK},
+	{0, MODELD_DTYPE_I32, {2, -4}, 2, 32, MODELD_OK},
+};
+
+static enum modeld_code give_wrong(
+	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
+{
+	const struct wrong *w = &wrongs[f->n_runs - 1];
+
+	cr_assert_null(batch->output(batch, w->index, w->dtype, w->dims, w->rank, w->bytes, error));
+	cr_assert_neq(error->text[0], 0);
+	error->text[0] = 0;
+	return w->code;
+}
+
+Test(executor, outputs_that_were_not_declared_so_are_refused)
+{
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	g.fake.run = give_wrong;
+	add_rows(&g, 1, 0);
+	add_rows(&g, 1, 0);
+	for (size_t i = 0; i < sizeof(wrongs) / sizeof(wrongs[0]); i++) {
+		execute(&g);
+		expect_error(&g, 0, GRPC_INTERNAL, "declared");
+		expect_error(&g, 1, GRPC_INTERNAL, "declared");
+		cr_assert_eq(g.fake.n_runs, i + 1, "joined, and not run again");
+		cr_assert_eq(used(&g), 0);
+	}
+	rig_deinit(&g);
+}
+
+static enum modeld_code give_nothing(
+	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
+{
+	return MODELD_OK;
+}
+
+Test(executor, a_missing_output_is_an_error)
+{
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	g.fake.run = give_nothing;
+	add_rows(&g, 1, 0);
+	execute(&g);
+	expect_error(&g, 0, GRPC_INTERNAL, "gave no output 'out0'");
+	rig_deinit(&g);
+}
+
+static enum modeld_code dislike_negative(
+	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
+{
+	const struct modeld_tensor *in = &batch->inputs[0];
+
+	for (size_t i = 0; i < in->bytes / 4; i++) {
+		if (((const int32_t *)in->data)[i] < 0) {
+			snprintf(error->text, sizeof(error->text), "negative\nvalue");
+			return MODELD_INVALID;
+		}
+	}
+	return fake_echo(f, batch, error);
+}
+
+Test(executor, one_invalid_item_does_not_fail_the_others)
+{
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	g.fake.run = dislike_negative;
+	add_rows(&g, 1, 1);
+	add_rows(&g, 1, -1);
+	add_rows(&g, 1, 9);
+	execute(&g);
+	cr_assert_eq(g.fake.n_runs, 4);
+	expect_rows(&g, 0, 1, 1);
+	expect_error(&g, 1, GRPC_INVALID_ARGUMENT, "negative value");
+	expect_rows(&g, 2, 1, 9);
+	rig_deinit(&g);
+}
+
+static enum modeld_code fail_strangely(
+	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
+{
+	static const enum modeld_code codes[] = {
+		MODELD_EXHAUSTED, MODELD_UNSUPPORTED, MODELD_INTERNAL, (enum modeld_code)77};
+
+	cr_assert(batch->output(batch, 0, MODELD_DTYPE_I32, batch->inputs[0].dims, 2,
+		batch->inputs[0].bytes, error));
+	return codes[f->n_runs - 1];
+}
+
+Test(executor, codes_of_a_failing_backend)
+{
+	static const enum grpc_status codes[] = {
+		GRPC_RESOURCE_EXHAUSTED, GRPC_UNIMPLEMENTED, GRPC_INTERNAL, GRPC_INTERNAL};
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	g.fake.run = fail_strangely;
+	add_rows(&g, 1, 0);
+	add_rows(&g, 1, 0);
+	for (size_t i = 0; i < 4; i++) {
+		execute(&g);
+		expect_error(&g, 0, codes[i], "the backend gave no reason");
+		expect_error(&g, 1, codes[i], "the backend gave no reason");
+		cr_assert_eq(used(&g), 0);
+	}
+	rig_deinit(&g);
+}
+
+Test(executor, declared_inputs_are_checked)
+{
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	add_rows(&g, 1, 0);
+	add_rows(&g, 1, 0);
+	add_rows(&g, 1, 0);
+	add_rows(&g, 1, 0);
+	g.tensors[0][0].dtype = DTYPE_F32;
+	g.dims[1][0][1] = 3;
+	g.tensors[2][0].index = 1;
+	g.items[3].n_inputs = 0;
+	execute(&g);
+	expect_error(&g, 0, GRPC_INTERNAL, "not what the model declares");
+	expect_error(&g, 1, GRPC_INTERNAL, "not what the model declares");
+	expect_error(&g, 2, GRPC_INTERNAL, "wrong order");
+	expect_error(&g, 3, GRPC_INTERNAL, "0 inputs came");
+	cr_assert_eq(g.fake.n_runs, 0);
+	rig_deinit(&g);
+}
+
+/* --- Memory ------------------------------------------------------------------------------- */
+
+Test(executor, full_output_arena)
+{
+	struct rig g;
+	uint64_t size;
+
+	rig_init(&g, 4096, ARENA_BYTES);
+	size = arena_size(outputs_arena(g.outputs));
+	fake_backend_init(&g.fake, 1, 1, MODELD_DTYPE_I32, 512, 8);
+	for (int i = 0; i < 4; i++) {
+		struct span s;
+
+		cr_assert_eq(arena_alloc(g.input, 2048, &s), 0);
+		add_span(&g, DTYPE_I32, 1, 512, s);
+	}
+	g.fake.model.max_batch_size = 1;
+	execute(&g);
+	cr_assert_eq(g.done.results[0].code, 0);
+	cr_assert_eq(g.done.results[1].code, 0);
+	cr_assert_eq(used(&g), size);
+	expect_error(&g, 2, GRPC_RESOURCE_EXHAUSTED, "[worker] output_arena_bytes");
+	expect_error(&g, 3, GRPC_RESOURCE_EXHAUSTED, "2048 bytes");
+	outputs_release(g.outputs, g.run.batch);
+	cr_assert_eq(used(&g), 0);
+	g.fake.model.max_batch_size = 8;
+	execute(&g);
+	expect_error(&g, 0, GRPC_RESOURCE_EXHAUSTED, "more than the worker's output memory");
+	expect_error(&g, 3, GRPC_RESOURCE_EXHAUSTED, "more than the worker's output memory");
+	rig_deinit(&g);
+}
+
+Test(executor, refused_batch_holds_nothing)
+{
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	add_rows(&g, 1, 0);
+	add_rows(&g, 1, 0);
+	execute(&g);
+	cr_assert_gt(used(&g), 0);
+	executor_refuse(g.executor, &g.run, &g.done);
+	expect_error(&g, 0, GRPC_RESOURCE_EXHAUSTED, "max_batch_size");
+	expect_error(&g, 1, GRPC_RESOURCE_EXHAUSTED, "max_batch_size");
+	cr_assert_eq(used(&g), 0);
+	rig_deinit(&g);
+}
+
+Test(executor, steady_state_allocates_nothing)
+{
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	add_rows(&g, 1, 0);
+	add_gap(&g);
+	add_rows(&g, 2, 0);
+	execute(&g);
+	outputs_release(g.outputs, g.run.batch);
+	failalloc_arm(FAIL_ALL, FAIL_TRANSIENT, 0);
+	for (int i = 0; i < 100; i++) {
+		execute(&g);
+		outputs_release(g.outputs, g.run.batch);
+	}
+	failalloc_disarm();
+	cr_assert_eq(failalloc_count(), 0);
+	rig_deinit(&g);
+}
+
+/* Whatever fails: each item has a result, and no output is lost. */
+static int run_under_fire(void *arg)
+{
+	struct rig *g = arg;
+	struct executor_parts parts = {g->view, &g->regions, g->outputs, ARENA_BYTES};
+	_cleanup_(executor_freep) struct executor *e = NULL;
+	uint32_t worst = 0;
+
+	if (executor_new(&e, &parts))
+		return -1;
+	executor_run(e, &g->fake.model, &g->run, &g->done);
+	cr_assert_eq(g->done.n_results, g->run.n_items);
+	for (size_t i = 0; i < g->run.n_items; i++) {
+		uint32_t code = g->done.results[i].code;
+
+		cr_assert(code == GRPC_OK || code == GRPC_RESOURCE_EXHAUSTED, "%u %s", code,
+			g->done.results[i].message);
+		worst = code > worst ? code : worst;
+	}
+	outputs_release(g->outputs, g->run.batch);
+	cr_assert_eq(used(g), 0);
+	return worst ? -1 : 0;
+}
+
+Test(executor, faults)
+{
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	add_rows(&g, 1, 0);
+	add_gap(&g);
+	add_rows(&g, 2, 0);
+	FAULT_LOOP(run_under_fire, &g);
+	add_span(&g, DTYPE_I32, 1, 4, in_region(4, 16));
+	g.tensors[2][0].dims = g.dims[2][0];
+	g.fake.model.max_batch_size = 1;
+	FAULT_LOOP(run_under_fire, &g);
+	rig_deinit(&g);
+}

@@ -1,0 +1,179 @@
+/* fake_onnx.c: see fake_onnx.h. */
+#include "tests/unit/workers/fake_onnx.h"
+
+#include <criterion/criterion.h>
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct onnx_world onnx_world;
+
+static const char *look_up(const struct onnx_setting *settings, const char *key)
+{
+	for (; settings->key; settings++)
+		if (!strcmp(settings->key, key))
+			return settings->value;
+	return NULL;
+}
+
+static const char *setting(const struct modeld_host *host, const char *backend, const char *key)
+{
+	cr_assert_str_eq(backend, "onnxruntime");
+	return look_up(onnx_world.settings, key);
+}
+
+static const char *parameter(const struct modeld_model_spec *spec, const char *key)
+{
+	return look_up(onnx_world.parameters, key);
+}
+
+static void take_log(const struct modeld_host *host, enum modeld_log_level level, const char *text)
+{
+	size_t n = strlen(onnx_world.log);
+
+	snprintf(onnx_world.log + n, sizeof(onnx_world.log) - n, "%d %s\n", (int)level, text);
+}
+
+/* $MODELD_TEST_BUILD, else <build>/unit/workers/onnxruntime_test -> <build> */
+static void build_dir(char *out)
+{
+	const char *named = getenv("MODELD_TEST_BUILD");
+	ssize_t n;
+
+	if (named) {
+		snprintf(out, PATH_MAX, "%s", named);
+		return;
+	}
+	n = readlink("/proc/self/exe", out, PATH_MAX - 64);
+
+	cr_assert_gt(n, 0);
+	out[n] = 0;
+	for (int i = 0; i < 3; i++)
+		*strrchr(out, '/') = 0;
+}
+
+void onnx_start(modeld_backend_fn entry)
+{
+	char build[PATH_MAX];
+
+	onnx_world.host = (struct modeld_host){.abi = MODELD_BACKEND_ABI,
+		.worker = "cpu:0/0",
+		.device = "cpu:0",
+		.setting = setting,
+		.log = take_log};
+	onnx_world.backend = entry(&onnx_world.host);
+	cr_assert(onnx_world.backend);
+	/* A build directory without an environment of its own uses that of the default one. */
+	build_dir(build);
+	snprintf(onnx_world.venv, sizeof(onnx_world.venv), "%.4000s/venv", build);
+	if (access(onnx_world.venv, F_OK))
+		snprintf(onnx_world.venv, sizeof(onnx_world.venv), "build/venv");
+	onnx_world.settings[0] = (struct onnx_setting){"venv", onnx_world.venv};
+}
+
+void onnx_open(void)
+{
+	char build[PATH_MAX], path[PATH_MAX + 32];
+	modeld_backend_fn entry = NULL;
+	void *handle;
+
+	build_dir(build);
+	snprintf(path, sizeof(path), "%s/backends/onnxruntime.so", build);
+	handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	cr_assert(handle, "%s", dlerror());
+	*(void **)&entry = dlsym(handle, "modeld_backend");
+	cr_assert(entry);
+	onnx_start(entry);
+}
+
+enum modeld_code onnx_try_load(struct onnx_model *f, const char *name)
+{
+	memset(f, 0, sizeof(*f));
+	snprintf(f->path, sizeof(f->path), "tests/models/onnx/%s/1", name);
+	f->spec = (struct modeld_model_spec){name, "1", f->path, parameter};
+	return onnx_world.backend->load(&f->spec, &f->model, &f->info, &f->error);
+}
+
+void onnx_load(struct onnx_model *f, const char *name)
+{
+	enum modeld_code code = onnx_try_load(f, name);
+
+	cr_assert_eq(code, MODELD_OK, "%s: %d %s", name, (int)code, f->error.text);
+	cr_assert(f->model);
+}
+
+void onnx_unload(struct onnx_model *f)
+{
+	onnx_world.backend->unload(f->model);
+}
+
+static void *output(const struct modeld_batch *batch, size_t index, enum modeld_dtype dtype,
+	const int64_t *dims, uint32_t rank, uint64_t bytes, struct modeld_error *error)
+{
+	struct onnx_run *r = (struct onnx_run *)batch;
+
+	cr_assert_lt(index, batch->n_outputs);
+	cr_assert(batch->wanted[index]);
+	cr_assert_leq(rank, MODELD_BACKEND_RANK_MAX);
+	if (r->refuse) {
+		snprintf(error->text, sizeof(error->text), "refused");
+		return NULL;
+	}
+	if (r->on_output)
+		r->on_output(r);
+	free(r->out[index].data);
+	r->out[index].dtype = dtype;
+	r->out[index].rank = rank;
+	memcpy(r->out[index].dims, dims, rank * sizeof(*dims));
+	r->out[index].bytes = bytes;
+	r->out[index].data = aligned_alloc(64, (bytes + 127) / 64 * 64);
+	cr_assert(r->out[index].data);
+	memset(r->out[index].data, 0xee, bytes);
+	r->out[index].calls++;
+	return r->out[index].data;
+}
+
+void onnx_prepare(struct onnx_run *r, const struct onnx_model *f)
+{
+	memset(r, 0, sizeof(*r));
+	r->batch = (struct modeld_batch){
+		.inputs = r->inputs,
+		.n_inputs = f->info.n_inputs,
+		.wanted = r->wanted,
+		.n_outputs = f->info.n_outputs,
+		.output = output,
+	};
+	memset(r->wanted, 1, sizeof(r->wanted));
+}
+
+void onnx_input(struct onnx_run *r, size_t index, enum modeld_dtype dtype, const int64_t *dims,
+	uint32_t rank, const void *data, uint64_t bytes)
+{
+	r->inputs[index] = (struct modeld_tensor){dtype, rank, dims, data, bytes, 0};
+}
+
+enum modeld_code onnx_run(struct onnx_run *r, struct onnx_model *f)
+{
+	f->error.text[0] = 0;
+	return onnx_world.backend->run(f->model, &r->batch, &f->error);
+}
+
+void onnx_run_ok(struct onnx_run *r, struct onnx_model *f)
+{
+	enum modeld_code code = onnx_run(r, f);
+
+	cr_assert_eq(code, MODELD_OK, "%s: %d %s", f->spec.name, (int)code, f->error.text);
+}
+
+void onnx_done(struct onnx_run *r)
+{
+	for (size_t i = 0; i < ONNX_OUTPUTS_MAX; i++)
+		free(r->out[i].data);
+}
+
+void onnx_overwrite_input(struct onnx_run *r)
+{
+	*(float *)r->inputs[0].data = 100;
+}

@@ -1,0 +1,66 @@
+/* host_test.c: settings and texts of backends. */
+#include "workers/host.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "tests/support/failalloc.h"
+
+static const struct wire_pair settings[] = {
+	{"onnxruntime.library", "/lib/x.so"},
+	{"onnxruntime.threads", "1"},
+	{"onnxruntime.threads", "2"},
+	{"other.library", "/lib/y.so"},
+};
+
+static const struct wire_setup setup = {
+	.worker = "cpu:0/3",
+	.device = "cpu:0",
+	.settings = settings,
+	.n_settings = 4,
+};
+
+Test(host, settings_belong_to_a_backend)
+{
+	const struct modeld_host *api;
+	struct host *h;
+
+	cr_assert_eq(host_new(&h, &setup), 0);
+	api = host_api(h);
+	cr_assert_eq(api->abi, MODELD_BACKEND_ABI);
+	cr_assert_str_eq(api->worker, "cpu:0/3");
+	cr_assert_str_eq(api->device, "cpu:0");
+	cr_assert_str_eq(api->setting(api, "onnxruntime", "library"), "/lib/x.so");
+	cr_assert_str_eq(api->setting(api, "other", "library"), "/lib/y.so");
+	cr_assert_null(api->setting(api, "onnx", "runtime.library"));
+	cr_assert_null(api->setting(api, "onnxruntime", "lib"));
+	cr_assert_null(api->setting(api, "", "library"));
+	host_free(h);
+}
+
+Test(host, error_texts_are_made_printable)
+{
+	struct modeld_error e;
+
+	memset(e.text, 'x', sizeof(e.text));
+	e.text[0] = '\n';
+	e.text[1] = '\033';
+	host_clean_error(&e);
+	cr_assert_eq(strlen(e.text), sizeof(e.text) - 1);
+	cr_assert_eq(memcmp(e.text, "  x", 3), 0);
+	e.text[0] = 0;
+	host_clean_error(&e);
+	cr_assert_str_eq(e.text, "the backend gave no reason");
+}
+
+static int work(void *arg)
+{
+	_cleanup_(host_freep) struct host *h = NULL;
+
+	return host_new(&h, &setup);
+}
+
+Test(host, faults)
+{
+	FAULT_LOOP(work, NULL);
+}

@@ -1,0 +1,755 @@
+/* loop_test.c: the whole worker over its socket, as the daemon sees it. */
+#include "workers/loop.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/seqpacket.h"
+#include "fake_daemon.h"
+#include "proto/grpc_status.h"
+#include "tests/support/failalloc.h"
+#include "workers/models.h"
+
+#define REGION (WIRE_REGION_BIT | 3u)
+
+static void ping(struct fake_daemon *d, uint64_t nonce)
+{
+	const struct wire_message m = {.type = WIRE_PING, .ping = {nonce}};
+
+	fake_daemon_send(d, &m);
+}
+
+static void expect_pong(struct fake_daemon *d, uint64_t nonce)
+{
+	cr_assert_eq(fake_daemon_receive(d, WIRE_PONG)->ping.nonce, nonce);
+}
+
+static void start(struct fake_daemon *d, uint32_t n_loads)
+{
+	struct wire_setup setup = fake_daemon_setup(n_loads);
+
+	fake_daemon_start(d);
+	fake_daemon_greet(d, &setup);
+}
+
+/* A worker that serves one builtin function as model 0. */
+static void serve(struct fake_daemon *d, const char *function)
+{
+	start(d, 1);
+	fake_daemon_load(d, 0, function);
+	fake_daemon_receive(d, WIRE_READY);
+}
+
+static void release(struct fake_daemon *d, uint64_t batch)
+{
+	const struct wire_message m = {
+		.type = WIRE_RELEASE, .release = {.batches = &batch, .n_batches = 1}};
+
+	fake_daemon_send(d, &m);
+}
+
+static void run_items(struct fake_daemon *d, uint64_t batch, uint32_t model,
+	const struct wire_item *items, size_t n)
+{
+	const struct wire_message m = {.type = WIRE_RUN, .run = {batch, model, items, n}};
+
+	fake_daemon_send(d, &m);
+}
+
+/* Run model 0 on one u8 tensor. */
+static void run_bytes(struct fake_daemon *d, uint64_t batch, struct span span)
+{
+	int64_t dims[] = {(int64_t)span.length};
+	const struct wire_tensor input = {0, DTYPE_U8, 1, dims, span};
+	const struct wire_item item = {.inputs = &input, .n_inputs = 1};
+
+	run_items(d, batch, 0, &item, 1);
+}
+
+static const struct wire_done *expect_done(struct fake_daemon *d, uint64_t batch)
+{
+	const struct wire_done *done = &fake_daemon_receive(d, WIRE_DONE)->done;
+
+	cr_assert_eq(done->batch, batch);
+	return done;
+}
+
+static void drain(struct fake_daemon *d)
+{
+	const struct wire_message m = {.type = WIRE_DRAIN};
+
+	fake_daemon_send(d, &m);
+	cr_assert_str_eq(fake_daemon_receive(d, WIRE_BYE)->bye.reason, "drained");
+	fake_daemon_expect_end(d);
+	cr_assert_eq(fake_daemon_end(d), WORKER_EXIT_OK);
+}
+
+/* --- A life ------------------------------------------------------------------------------- */
+
+Test(loop, from_hello_to_bye)
+{
+	struct fake_daemon d;
+
+	serve(&d, "identity");
+	cr_assert_str_eq(d.name, "cpu:0/1");
+	drain(&d);
+}
+
+Test(loop, no_models_is_ready_at_once)
+{
+	struct fake_daemon d;
+
+	start(&d, 0);
+	ping(&d, 9);
+	expect_pong(&d, 9);
+	drain(&d);
+}
+
+Test(loop, end_of_file_in_any_state)
+{
+	struct fake_daemon d;
+
+	fake_daemon_start(&d);
+	cr_assert_eq(fake_daemon_end(&d), WORKER_EXIT_OK);
+	start(&d, 1);
+	cr_assert_eq(fake_daemon_end(&d), WORKER_EXIT_OK);
+	serve(&d, "identity");
+	cr_assert_eq(fake_daemon_end(&d), WORKER_EXIT_OK);
+}
+
+Test(loop, drain_while_loading)
+{
+	struct fake_daemon d;
+
+	start(&d, 2);
+	fake_daemon_load(&d, 0, "identity");
+	drain(&d);
+}
+
+Test(loop, declarations_are_what_the_backend_said)
+{
+	const struct wire_message m = {
+		.type = WIRE_LOAD,
+		.load = {.model = 4,
+			.name = "simple",
+			.version = "1",
+			.path = "/",
+			.backend = "builtin",
+			.max_batch_size = 5},
+	};
+	const struct wire_loaded *l;
+	struct fake_daemon d;
+
+	start(&d, 1);
+	fake_daemon_send(&d, &m);
+	l = &fake_daemon_receive(&d, WIRE_LOADED)->loaded;
+	cr_assert(l->ok);
+	cr_assert_eq(l->model, 4);
+	cr_assert_eq(l->max_batch_size, 5);
+	cr_assert_eq(l->n_inputs, 2);
+	cr_assert_eq(l->n_outputs, 2);
+	cr_assert_str_eq(l->inputs[1].name, "INPUT1");
+	cr_assert_str_eq(l->outputs[0].name, "OUTPUT0");
+	cr_assert_eq(l->outputs[0].dtype, DTYPE_I32);
+	cr_assert_eq(l->outputs[0].rank, 2);
+	cr_assert_eq(l->outputs[0].dims[0], -1);
+	cr_assert_eq(l->outputs[0].dims[1], 16);
+	cr_assert_gt(l->memory_bytes, 0);
+	fake_daemon_receive(&d, WIRE_READY);
+	drain(&d);
+}
+
+Test(loop, a_failed_load_is_told_and_others_go_on)
+{
+	const struct wire_message m = {
+		.type = WIRE_LOAD,
+		.load = {.model = 0,
+			.name = "m",
+			.version = "1",
+			.path = "/",
+			.backend = "nothing"},
+	};
+	const struct wire_loaded *l;
+	struct fake_daemon d;
+
+	start(&d, 2);
+	fake_daemon_send(&d, &m);
+	l = &fake_daemon_receive(&d, WIRE_LOADED)->loaded;
+	cr_assert_not(l->ok);
+	cr_assert(strstr(l->error, "no backend 'nothing'"), "%s", l->error);
+	fake_daemon_load(&d, 1, "identity");
+	fake_daemon_receive(&d, WIRE_READY);
+	fake_daemon_load(&d, 0, "identity"); /* again, later */
+	drain(&d);
+}
+
+Test(loop, unload_makes_room_for_another)
+{
+	const struct wire_message unload = {.type = WIRE_UNLOAD, .unload = {0}};
+	struct fake_daemon d;
+
+	serve(&d, "identity");
+	fake_daemon_send(&d, &unload);
+	fake_daemon_load(&d, 0, "simple");
+	drain(&d);
+}
+
+/* --- Batches ------------------------------------------------------------------------------ */
+
+Test(loop, answers_come_in_order)
+{
+	const char data[100] = "hello";
+	const struct wire_done *done;
+	struct fake_daemon d;
+	struct span s;
+
+	serve(&d, "identity");
+	s = fake_daemon_put(&d, data, sizeof(data));
+	ping(&d, 1);
+	run_bytes(&d, 10, s);
+	ping(&d, 2);
+	run_bytes(&d, 11, s);
+	expect_pong(&d, 1);
+	done = expect_done(&d, 10);
+	cr_assert_eq(done->n_results, 1);
+	cr_assert_eq(done->results[0].code, GRPC_OK);
+	cr_assert_eq(done->results[0].n_outputs, 1);
+	cr_assert_eq(done->results[0].outputs[0].span.length, sizeof(data));
+	cr_assert_eq(
+		memcmp(view_data(d.output, &done->results[0].outputs[0].span), data, sizeof(data)),
+		0);
+	expect_pong(&d, 2);
+	expect_done(&d, 11);
+	drain(&d);
+}
+
+/* --- Answers together --------------------------------------------------------------------- */
+
+/* n runs, of model 0 and every `turns`-th of model 1, in one record. Returns how many records the
+ * answers came in. */
+static uint32_t run_together(struct fake_daemon *d, uint64_t first, size_t n, size_t turns)
+{
+	static struct wire_message messages[256];
+	const uint8_t one_ms = 1;
+	int64_t dims[] = {1};
+	const struct wire_tensor input = {
+		0, DTYPE_U8, 1, dims, fake_daemon_put(d, &one_ms, sizeof(one_ms))};
+	const struct wire_item item = {.inputs = &input, .n_inputs = 1};
+	uint32_t before = d->n_records;
+
+	for (size_t i = 0; i < n; i++)
+		messages[i] = (struct wire_message){
+			.type = WIRE_RUN, .run = {first + i, turns && i % turns == 0, &item, 1}};
+	fake_daemon_send_all(d, messages, n);
+	for (size_t i = 0; i < n; i++)
+		expect_done(d, first + i);
+	return d->n_records - before;
+}
+
+Test(loop, quick_answers_gather)
+{
+	struct fake_daemon d;
+
+	serve(&d, "identity");
+	cr_assert_lt(run_together(&d, 1, 200, 0), 100);
+	drain(&d);
+}
+
+Test(loop, no_answer_waits_for_a_slow_run)
+{
+	struct fake_daemon d;
+
+	serve(&d, "sleep");
+	cr_assert_eq(run_together(&d, 1, 5, 0), 5);
+	drain(&d);
+}
+
+/* What takes long now and then is not quick between times. */
+Test(loop, no_answer_waits_for_a_model_that_was_slow_lately)
+{
+	const uint64_t n = FAKE_ARENA_BYTES / 4 * 3;
+	struct fake_daemon d;
+	int64_t dims[] = {(int64_t)n};
+	struct wire_tensor input = {0, DTYPE_U8, 1, dims, {.arena = FAKE_INPUT_ARENA}};
+	const struct wire_item item = {.inputs = &input, .n_inputs = 1};
+
+	serve(&d, "identity");
+	input.span.length = n;
+	run_items(&d, 1, 0, &item, 1);
+	expect_done(&d, 1);
+	cr_assert_eq(run_together(&d, 2, 2, 0), 2);
+	/* In the end it is. */
+	cr_assert_lt(run_together(&d, 4, 200, 0), 150);
+	drain(&d);
+}
+
+Test(loop, no_answer_waits_for_another_model)
+{
+	struct fake_daemon d;
+
+	start(&d, 2);
+	fake_daemon_load(&d, 0, "identity");
+	fake_daemon_load(&d, 1, "identity");
+	fake_daemon_receive(&d, WIRE_READY);
+	run_together(&d, 1, 2, 2);
+	cr_assert_eq(run_together(&d, 3, 10, 2), 10);
+	drain(&d);
+}
+
+Test(loop, a_record_of_many_kinds_is_handled_in_order)
+{
+	const uint64_t batch = 7;
+	int64_t dims[] = {0};
+	const struct wire_tensor input = {0, DTYPE_U8, 1, dims, {.arena = FAKE_INPUT_ARENA}};
+	const struct wire_item item = {.inputs = &input, .n_inputs = 1};
+	const struct wire_message messages[] = {
+		{.type = WIRE_PING, .ping = {1}},
+		{.type = WIRE_RUN, .run = {batch, 0, &item, 1}},
+		{.type = WIRE_RELEASE, .release = {&batch, 1}},
+		{.type = WIRE_RUN, .run = {batch, 0, &item, 1}},
+		{.type = WIRE_PING, .ping = {2}},
+		{.type = WIRE_DRAIN},
+	};
+	struct fake_daemon d;
+
+	serve(&d, "identity");
+	fake_daemon_send_all(&d, messages, sizeof(messages) / sizeof(messages[0]));
+	expect_pong(&d, 1);
+	expect_done(&d, batch);
+	expect_done(&d, batch);
+	expect_pong(&d, 2);
+	fake_daemon_receive(&d, WIRE_BYE);
+	fake_daemon_expect_end(&d);
+	cr_assert_eq(fake_daemon_end(&d), WORKER_EXIT_OK);
+}
+
+Test(loop, joined_batch_of_simple)
+{
+	int32_t values[2][2][16];
+	int64_t dims[] = {1, 16};
+	struct wire_tensor inputs[2][2];
+	struct wire_item items[2];
+	const struct wire_done *done;
+	struct fake_daemon d;
+
+	serve(&d, "simple");
+	for (int i = 0; i < 2; i++) {
+		for (int k = 0; k < 2; k++) {
+			for (int n = 0; n < 16; n++)
+				values[i][k][n] = 1000 * i + 100 * k + n;
+			inputs[i][k] = (struct wire_tensor){(uint32_t)k, DTYPE_I32, 2, dims,
+				fake_daemon_put(&d, values[i][k], sizeof(values[i][k]))};
+		}
+		items[i] = (struct wire_item){.inputs = inputs[i], .n_inputs = 2};
+	}
+	run_items(&d, 1, 0, items, 2);
+	done = expect_done(&d, 1);
+	cr_assert_gt(done->compute_ns, 0);
+	for (int i = 0; i < 2; i++) {
+		const int32_t *sum = view_data(d.output, &done->results[i].outputs[0].span);
+		const int32_t *difference = view_data(d.output, &done->results[i].outputs[1].span);
+
+		cr_assert_eq(done->results[i].n_outputs, 2);
+		for (int n = 0; n < 16; n++) {
+			cr_assert_eq(sum[n], values[i][0][n] + values[i][1][n]);
+			cr_assert_eq(difference[n], -100);
+		}
+	}
+	drain(&d);
+}
+
+/* A quarter of the output arena a batch, and none of them too many. */
+Test(loop, release_frees)
+{
+	static char data[FAKE_ARENA_BYTES / 4];
+	struct fake_daemon d;
+	struct span s;
+
+	serve(&d, "identity");
+	s = fake_daemon_put(&d, data, sizeof(data));
+	for (uint64_t batch = 1; batch <= 20; batch++) {
+		run_bytes(&d, batch, s);
+		cr_assert_eq(expect_done(&d, batch)->results[0].code, GRPC_OK);
+		if (batch >= 4)
+			release(&d, batch - 3);
+	}
+	/* Three are still held. */
+	run_bytes(&d, 21, s);
+	cr_assert_eq(expect_done(&d, 21)->results[0].code, GRPC_OK);
+	run_bytes(&d, 22, s);
+	cr_assert_eq(expect_done(&d, 22)->results[0].code, GRPC_RESOURCE_EXHAUSTED);
+	release(&d, 22); /* holds nothing: harmless */
+	release(&d, 21);
+	run_bytes(&d, 23, s);
+	cr_assert_eq(expect_done(&d, 23)->results[0].code, GRPC_OK);
+	drain(&d);
+}
+
+/* As large going there as coming back: what could be sent can be answered ... */
+Test(loop, most_items_of_a_message)
+{
+	static struct wire_item items[WIRE_ITEMS_MAX];
+	int64_t dims[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+	struct wire_tensor input = {0, DTYPE_U8, 16, dims, {0}};
+	const struct wire_done *done;
+	struct fake_daemon d;
+
+	serve(&d, "identity");
+	input.span = fake_daemon_put(&d, "x", 1);
+	for (size_t i = 0; i < WIRE_ITEMS_MAX; i++)
+		items[i] = (struct wire_item){.inputs = &input, .n_inputs = 1};
+	run_items(&d, 1, 0, items, WIRE_ITEMS_MAX);
+	done = expect_done(&d, 1);
+	cr_assert_eq(done->n_results, WIRE_ITEMS_MAX);
+	for (size_t i = 0; i < WIRE_ITEMS_MAX; i++)
+		cr_assert_eq(done->results[i].code, GRPC_OK);
+	drain(&d);
+}
+
+/* ... unless the texts of many errors are longer than what they are about. */
+Test(loop, results_that_do_not_fit_a_message)
+{
+	static struct wire_item items[700];
+	int64_t dims[16];
+	const struct wire_tensor input = {
+		0, DTYPE_U8, 16, dims, {.arena = FAKE_INPUT_ARENA, .length = 1}};
+	const struct wire_done *done;
+	struct fake_daemon d;
+
+	for (size_t i = 0; i < 16; i++)
+		dims[i] = INT64_C(1000000000000000);
+	for (size_t i = 0; i < 700; i++)
+		items[i] = (struct wire_item){.inputs = &input, .n_inputs = 1};
+	serve(&d, "identity");
+	run_items(&d, 1, 0, items, 1);
+	cr_assert_eq(expect_done(&d, 1)->results[0].code, GRPC_INTERNAL);
+	run_items(&d, 2, 0, items, 700);
+	done = expect_done(&d, 2);
+	cr_assert_eq(done->n_results, 700);
+	for (size_t i = 0; i < 700; i++) {
+		cr_assert_eq(done->results[i].code, GRPC_RESOURCE_EXHAUSTED);
+		cr_assert(strstr(done->results[i].message, "max_batch_size"));
+	}
+	drain(&d);
+}
+
+/* --- Regions ------------------------------------------------------------------------------ */
+
+static void map(struct fake_daemon *d, int fd, uint64_t size)
+{
+	const struct wire_message m = {
+		.type = WIRE_MAP, .map = {.region = REGION, .size = size, .writable = true}};
+
+	fake_daemon_send_fds(d, &m, &fd, 1);
+}
+
+static void unmap(struct fake_daemon *d)
+{
+	const struct wire_message m = {.type = WIRE_UNMAP, .unmap = {REGION}};
+
+	fake_daemon_send(d, &m);
+	cr_assert_eq(fake_daemon_receive(d, WIRE_UNMAPPED)->unmap.region, REGION);
+}
+
+Test(loop, region_in_and_out)
+{
+	struct span in = {.arena = REGION, .offset = 0, .length = 64};
+	const struct wire_target target = {0, {.arena = REGION, .offset = 4096, .length = 64}};
+	int64_t dims[] = {64};
+	const struct wire_tensor input = {0, DTYPE_U8, 1, dims, in};
+	const struct wire_item item = {
+		.inputs = &input, .n_inputs = 1, .targets = &target, .n_targets = 1};
+	const struct wire_done *done;
+	struct fake_daemon d;
+	void *data;
+	int fd = fake_region(8192, &data);
+
+	serve(&d, "identity");
+	map(&d, fd, 8192);
+	memset(data, 0x5a, 64);
+	run_items(&d, 1, 0, &item, 1);
+	done = expect_done(&d, 1);
+	cr_assert_eq(done->results[0].code, GRPC_OK, "%s", done->results[0].message);
+	cr_assert_eq(done->results[0].outputs[0].span.arena, REGION);
+	cr_assert_eq(memcmp((char *)data + 4096, data, 64), 0);
+	unmap(&d);
+	run_bytes(&d, 2, in);
+	done = expect_done(&d, 2);
+	cr_assert_eq(done->results[0].code, GRPC_INTERNAL);
+	cr_assert(strstr(done->results[0].message, "not mapped"));
+	map(&d, fd, 8192);
+	run_bytes(&d, 3, in);
+	cr_assert_eq(expect_done(&d, 3)->results[0].code, GRPC_OK);
+	drain(&d);
+	close(fd);
+}
+
+Test(loop, a_region_that_cannot_be_mapped_harms_only_its_runs)
+{
+	struct span in = {.arena = REGION, .offset = 0, .length = 64};
+	struct fake_daemon d;
+	void *data;
+	int fd = fake_region(8192, &data);
+
+	serve(&d, "identity");
+	map(&d, fd, 4096); /* another size than it has */
+	run_bytes(&d, 1, in);
+	cr_assert_eq(expect_done(&d, 1)->results[0].code, GRPC_INTERNAL);
+	unmap(&d);
+	drain(&d);
+	close(fd);
+}
+
+/* --- What ends it ------------------------------------------------------------------------- */
+
+static void expect_exit(struct fake_daemon *d, enum worker_exit status)
+{
+	fake_daemon_expect_end(d);
+	cr_assert_eq(fake_daemon_end(d), (int)status);
+}
+
+/* A message of that type that is well-formed. */
+static struct wire_message any_message(enum wire_type type)
+{
+	static const struct wire_item item;
+	static const struct wire_result result;
+	struct wire_message m = {.type = type};
+
+	if (type == WIRE_SETUP)
+		m.setup = fake_daemon_setup(1);
+	if (type == WIRE_UNMAP || type == WIRE_UNMAPPED)
+		m.unmap.region = REGION;
+	if (type == WIRE_HELLO)
+		m.hello = (struct wire_hello){WIRE_PROTOCOL, 2, 4096, 1};
+	if (type == WIRE_RUN)
+		m.run = (struct wire_run){.items = &item, .n_items = 1};
+	if (type == WIRE_DONE)
+		m.done = (struct wire_done){.results = &result, .n_results = 1};
+	return m;
+}
+
+static void send_and_expect_exit(struct fake_daemon *d, enum wire_type type)
+{
+	const struct wire_message m = any_message(type);
+
+	fake_daemon_send(d, &m);
+	expect_exit(d, WORKER_EXIT_INTERNAL);
+}
+
+Test(loop, messages_out_of_turn)
+{
+	static const enum wire_type early[] = {WIRE_LOAD, WIRE_RUN, WIRE_PING, WIRE_DRAIN,
+		WIRE_RELEASE, WIRE_UNLOAD, WIRE_UNMAP, WIRE_READY, WIRE_PONG};
+	static const enum wire_type loading[] = {
+		WIRE_SETUP, WIRE_RUN, WIRE_RELEASE, WIRE_UNLOAD, WIRE_BYE, WIRE_DONE};
+	static const enum wire_type ready[] = {WIRE_SETUP, WIRE_READY, WIRE_HELLO, WIRE_UNMAPPED};
+	struct fake_daemon d;
+
+	for (size_t i = 0; i < sizeof(early) / sizeof(early[0]); i++) {
+		fake_daemon_start(&d);
+		send_and_expect_exit(&d, early[i]);
+	}
+	for (size_t i = 0; i < sizeof(loading) / sizeof(loading[0]); i++) {
+		start(&d, 1);
+		send_and_expect_exit(&d, loading[i]);
+	}
+	for (size_t i = 0; i < sizeof(ready) / sizeof(ready[0]); i++) {
+		serve(&d, "identity");
+		send_and_expect_exit(&d, ready[i]);
+	}
+}
+
+Test(loop, garbage)
+{
+	struct fake_daemon d;
+
+	fake_daemon_start(&d);
+	fake_daemon_send_bytes(&d, "\xff\xff\xff\xff", 4);
+	expect_exit(&d, WORKER_EXIT_INTERNAL);
+	serve(&d, "identity");
+	fake_daemon_send_bytes(&d, "not a message", 13);
+	expect_exit(&d, WORKER_EXIT_INTERNAL);
+}
+
+Test(loop, bad_setups)
+{
+	struct wire_setup setups[6];
+	struct fake_daemon d;
+
+	for (size_t i = 0; i < 6; i++)
+		setups[i] = fake_daemon_setup(0);
+	setups[0].protocol = WIRE_PROTOCOL + 1;
+	setups[1].device = "cuda:0";
+	setups[2].device = "cpu";
+	setups[3].slots = 0;
+	setups[4].output_arena = FAKE_INPUT_ARENA;
+	setups[5].input_arena_size += 4096;
+	for (size_t i = 0; i < 6; i++) {
+		const struct wire_message m = {.type = WIRE_SETUP, .setup = setups[i]};
+
+		fake_daemon_start(&d);
+		fake_daemon_send(&d, &m);
+		expect_exit(&d, i < 3 ? WORKER_EXIT_CONFIG : WORKER_EXIT_INTERNAL);
+	}
+}
+
+Test(loop, numbers_that_are_not_free_or_not_there)
+{
+	const struct wire_message unload = {.type = WIRE_UNLOAD, .unload = {1}};
+	struct wire_message load = {
+		.type = WIRE_LOAD,
+		.load = {.model = 0,
+			.name = "identity",
+			.version = "1",
+			.path = "/",
+			.backend = "builtin"},
+	};
+	const struct wire_item none = {0};
+	struct fake_daemon d;
+
+	serve(&d, "identity");
+	fake_daemon_send(&d, &load);
+	expect_exit(&d, WORKER_EXIT_INTERNAL);
+	serve(&d, "identity");
+	load.load.model = MODEL_NUMBER_MAX + 1;
+	fake_daemon_send(&d, &load);
+	expect_exit(&d, WORKER_EXIT_INTERNAL);
+	serve(&d, "identity");
+	fake_daemon_send(&d, &unload);
+	expect_exit(&d, WORKER_EXIT_INTERNAL);
+	serve(&d, "identity");
+	run_items(&d, 1, 1, &none, 1);
+	expect_exit(&d, WORKER_EXIT_INTERNAL);
+}
+
+Test(loop, batch_number_in_use)
+{
+	struct fake_daemon d;
+	struct span s;
+
+	serve(&d, "identity");
+	s = fake_daemon_put(&d, "x", 1);
+	run_bytes(&d, 5, s);
+	expect_done(&d, 5);
+	run_bytes(&d, 5, s);
+	expect_exit(&d, WORKER_EXIT_INTERNAL);
+}
+
+Test(loop, descriptors_where_none_belong)
+{
+	const struct wire_message pinging = {.type = WIRE_PING};
+	const struct wire_message mapping = {
+		.type = WIRE_MAP, .map = {.region = REGION, .size = 4096}};
+	struct fake_daemon d;
+	int two[] = {0, 0};
+	void *data;
+	int fd = fake_region(4096, &data);
+
+	serve(&d, "identity");
+	fake_daemon_send_fds(&d, &pinging, &fd, 1);
+	expect_exit(&d, WORKER_EXIT_INTERNAL);
+	serve(&d, "identity");
+	fake_daemon_send(&d, &mapping);
+	expect_exit(&d, WORKER_EXIT_INTERNAL);
+	serve(&d, "identity");
+	fake_daemon_send_fds(&d, &mapping, two, 2);
+	expect_exit(&d, WORKER_EXIT_INTERNAL);
+	serve(&d, "identity");
+	map(&d, fd, 4096);
+	map(&d, fd, 4096);
+	expect_exit(&d, WORKER_EXIT_INTERNAL);
+	close(fd);
+}
+
+/* --- Faults ------------------------------------------------------------------------------- */
+
+/* The daemon's words are written beforehand and the loop reads them in this thread, so that only
+ * what the worker does can fail. */
+struct script {
+	struct fake_daemon d; /* thread not used */
+	int fds[2];
+	int arena;
+};
+
+static int play(void *arg)
+{
+	struct script *s = arg;
+	_cleanup_(close_fd) int ours = s->fds[0];
+	struct loop *l;
+	int r = loop_new(&l, s->fds[1], s->arena, NULL, NULL);
+
+	s->fds[0] = s->fds[1] = s->arena = -1;
+	if (r)
+		return r;
+	r = loop_run(l);
+	loop_free(l);
+	return r;
+}
+
+static void write_message(struct script *s, const struct wire_message *m)
+{
+	const uint8_t *data;
+	size_t n;
+
+	cr_assert_eq(wire_pack(s->d.out, m, &data, &n), 0);
+	cr_assert_eq(seqpacket_send(s->fds[0], data, n, NULL, 0, 0), 0);
+}
+
+static void write_script(struct script *s)
+{
+	int64_t dims[] = {64};
+	const struct wire_tensor input = {
+		0, DTYPE_U8, 1, dims, {.arena = FAKE_INPUT_ARENA, .length = 64}};
+	const struct wire_item item = {.inputs = &input, .n_inputs = 1};
+	const struct wire_message messages[] = {
+		{.type = WIRE_SETUP, .setup = fake_daemon_setup(1)},
+		{.type = WIRE_LOAD,
+			.load = {.name = "identity",
+				.version = "1",
+				.path = "/",
+				.backend = "builtin"}},
+		{.type = WIRE_RUN, .run = {1, 0, &item, 1}},
+		{.type = WIRE_DRAIN},
+	};
+
+	cr_assert_eq(seqpacket_pair(s->fds), 0);
+	cr_assert_eq(seqpacket_set_send_buffer(s->fds[0], WIRE_MESSAGE_MAX), 0);
+	s->arena = fcntl(arena_fd(s->d.input), F_DUPFD_CLOEXEC, 0);
+	for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++)
+		write_message(s, &messages[i]);
+}
+
+Test(loop, faults)
+{
+	struct arena_options options = {
+		.name = "input", .id = FAKE_INPUT_ARENA, .size = FAKE_ARENA_BYTES};
+	struct script s = {0};
+	unsigned long count = 1;
+
+	log_init(NULL, LOG_LEVEL_ERROR);
+	cr_assert_eq(arena_new(&s.d.input, &options), 0);
+	cr_assert_eq(wire_scratch_new(&s.d.out), 0);
+	for (unsigned long i = 0; i <= count; i++) {
+		unsigned fds = failalloc_open_fds();
+		int r;
+
+		write_script(&s);
+		failalloc_arm(FAIL_ALL, FAIL_TRANSIENT, i);
+		r = play(&s);
+		failalloc_disarm();
+		if (i == 0) {
+			cr_assert_eq(r, WORKER_EXIT_OK);
+			count = failalloc_count();
+			cr_assert_gt(count, 10);
+		}
+		/* A load or a run that fails for want of memory is an answer, not an end. */
+		cr_assert(
+			r == WORKER_EXIT_OK || r == WORKER_EXIT_INTERNAL || r == -ENOMEM, "%d", r);
+		cr_assert_eq(failalloc_open_fds(), fds);
+	}
+	arena_free(s.d.input);
+	wire_scratch_free(s.d.out);
+}

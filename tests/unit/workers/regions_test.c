@@ -1,0 +1,81 @@
+/* regions_test.c: regions by id. */
+#include "workers/regions.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+
+#include "fake_daemon.h"
+#include "tests/support/failalloc.h"
+
+static struct wire_map map_of(uint64_t id)
+{
+	return (struct wire_map){.region = WIRE_REGION_BIT | id, .size = 4096, .writable = true};
+}
+
+Test(regions, found_by_id_in_any_order)
+{
+	static const uint64_t ids[] = {
+		5, 1, 9, 3, 7, 2, 8, 4, 6, 20, 19, 18, 17, 16, 15, 14, 13, 12};
+	size_t n = sizeof(ids) / sizeof(ids[0]);
+	struct regions s = {0};
+	void *data;
+	int fd = fake_region(4096, &data);
+
+	for (size_t i = 0; i < n; i++) {
+		struct wire_map m = map_of(ids[i]);
+
+		cr_assert_eq(regions_map(&s, fd, &m), 0);
+		cr_assert_eq(regions_map(&s, fd, &m), -EEXIST);
+	}
+	for (size_t i = 0; i < n; i++)
+		cr_assert_eq(view_id(regions_find(&s, WIRE_REGION_BIT | ids[i])),
+			WIRE_REGION_BIT | ids[i]);
+	cr_assert_null(regions_find(&s, WIRE_REGION_BIT | 10));
+	cr_assert_eq(regions_unmap(&s, WIRE_REGION_BIT | 10), -ENOENT);
+	for (size_t i = 0; i < n; i += 2)
+		cr_assert_eq(regions_unmap(&s, WIRE_REGION_BIT | ids[i]), 0);
+	for (size_t i = 0; i < n; i++)
+		cr_assert_eq(regions_find(&s, WIRE_REGION_BIT | ids[i]) != NULL, i % 2 == 1);
+	regions_deinit(&s);
+	cr_assert_null(regions_find(&s, WIRE_REGION_BIT | 1));
+	close(fd);
+}
+
+Test(regions, what_the_view_refuses_is_not_there)
+{
+	struct wire_map m = map_of(1);
+	struct regions s = {0};
+	void *data;
+	int fd = fake_region(4096, &data);
+
+	m.size = 8192;
+	cr_assert_eq(regions_map(&s, fd, &m), -EINVAL);
+	cr_assert_null(regions_find(&s, m.region));
+	regions_deinit(&s);
+	close(fd);
+}
+
+static int work(void *arg)
+{
+	struct regions s = {0};
+	int r = 0;
+
+	for (uint64_t i = 1; !r && i <= 20; i++) {
+		struct wire_map m = map_of(i);
+
+		r = regions_map(&s, *(int *)arg, &m);
+		cr_assert_eq(regions_find(&s, m.region) != NULL, r == 0);
+	}
+	regions_deinit(&s);
+	return r;
+}
+
+Test(regions, faults)
+{
+	void *data;
+	int fd = fake_region(4096, &data);
+
+	FAULT_LOOP(work, &fd);
+	close(fd);
+}

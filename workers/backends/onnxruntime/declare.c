@@ -1,0 +1,303 @@
+/*
+ * declare.c: reads a session's inputs and outputs and finds which output shapes follow from the
+ * inputs. A free dimension without a name follows from nothing, but the batch dimension does.
+ * Worker process.
+ */
+#include "workers/backends/onnxruntime/declare.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "workers/backends/onnxruntime/tensor.h"
+
+/* Longer names count as none. */
+#define SYMBOL_MAX 64
+
+/* The names of one tensor's free dimensions; "": none. */
+struct symbols {
+	char names[MODELD_BACKEND_RANK_MAX][SYMBOL_MAX];
+};
+
+/* One reading. */
+struct reader {
+	const struct runtime *r;	  /* borrow */
+	const struct OrtSession *session; /* borrow */
+	struct declarations *d;		  /* borrow */
+	struct symbols *inputs;		  /* own */
+	struct symbols *outputs;	  /* own */
+	struct modeld_error *error;	  /* borrow */
+};
+
+static enum modeld_code read_dimensions(struct reader *q,
+	const struct OrtTensorTypeAndShapeInfo *info, struct modeld_declaration *d,
+	struct symbols *symbols)
+{
+	const char *names[MODELD_BACKEND_RANK_MAX] = {NULL};
+	const struct OrtApi *api = q->r->api;
+	enum modeld_code code;
+
+	code = runtime_check(q->r, api->GetDimensions(info, d->dims, d->rank), d->name, q->error);
+	if (!code)
+		code = runtime_check(
+			q->r, api->GetSymbolicDimensions(info, names, d->rank), d->name, q->error);
+	for (uint32_t i = 0; i < d->rank && !code; i++)
+		if (names[i] && strlen(names[i]) < SYMBOL_MAX)
+			memcpy(symbols->names[i], names[i], strlen(names[i]) + 1);
+	return code;
+}
+
+static enum modeld_code read_tensor(struct reader *q, const struct OrtTensorTypeAndShapeInfo *info,
+	struct modeld_declaration *d, struct symbols *symbols)
+{
+	const struct OrtApi *api = q->r->api;
+	enum ort_element element = 0;
+	enum modeld_code code;
+	size_t rank = 0;
+
+	code = runtime_check(q->r, api->GetTensorElementType(info, &element), d->name, q->error);
+	if (!code)
+		code = runtime_check(q->r, api->GetDimensionsCount(info, &rank), d->name, q->error);
+	if (code)
+		return code;
+	d->dtype = dtype_of(element);
+	if (d->dtype == MODELD_DTYPE_ANY)
+		return error_set(q->error, MODELD_UNSUPPORTED,
+			"%.100s: ONNX Runtime's element type %d is not served", d->name,
+			(int)element);
+	if (rank > MODELD_BACKEND_RANK_MAX)
+		return error_set(q->error, MODELD_UNSUPPORTED, "%.100s: %zu dimensions, at most %u",
+			d->name, rank, MODELD_BACKEND_RANK_MAX);
+	d->rank = (uint32_t)rank;
+	/* An old library says rank 0 of a tensor that may have any shape, too. */
+	d->any_shape = q->r->has_shape ? !api->TensorTypeAndShape_HasShape(info) : rank == 0;
+	return read_dimensions(q, info, d, symbols);
+}
+
+static enum modeld_code read_type(struct reader *q, const struct OrtTypeInfo *type,
+	struct modeld_declaration *d, struct symbols *symbols)
+{
+	const struct OrtTensorTypeAndShapeInfo *info = NULL;
+	const struct OrtApi *api = q->r->api;
+	enum ort_type kind = 0;
+	enum modeld_code code;
+
+	code = runtime_check(q->r, api->GetOnnxTypeFromTypeInfo(type, &kind), d->name, q->error);
+	if (code)
+		return code;
+	if (kind != ORT_TYPE_TENSOR)
+		return error_set(q->error, MODELD_UNSUPPORTED,
+			"%.100s is no tensor: sequences and maps are not served (export "
+			"classifiers "
+			"of scikit-learn with zipmap=False)",
+			d->name);
+	code = runtime_check(q->r, api->CastTypeInfoToTensorInfo(type, &info), d->name, q->error);
+	return code ? code : read_tensor(q, info, d, symbols);
+}
+
+static enum modeld_code read_input(struct reader *q, size_t index)
+{
+	struct modeld_declaration *d = &q->d->inputs[index];
+	const struct OrtApi *api = q->r->api;
+	struct OrtTypeInfo *type = NULL;
+	enum modeld_code code;
+
+	code = runtime_check(q->r,
+		api->SessionGetInputName(q->session, index, q->r->allocator, (char **)&d->name),
+		"inputs", q->error);
+	if (!code)
+		code = runtime_check(q->r, api->SessionGetInputTypeInfo(q->session, index, &type),
+			d->name, q->error);
+	if (!code)
+		code = read_type(q, type, d, &q->inputs[index]);
+	if (type)
+		api->ReleaseTypeInfo(type);
+	return code;
+}
+
+static enum modeld_code read_output(struct reader *q, size_t index)
+{
+	struct modeld_declaration *d = &q->d->outputs[index];
+	const struct OrtApi *api = q->r->api;
+	struct OrtTypeInfo *type = NULL;
+	enum modeld_code code;
+
+	code = runtime_check(q->r,
+		api->SessionGetOutputName(q->session, index, q->r->allocator, (char **)&d->name),
+		"outputs", q->error);
+	if (!code)
+		code = runtime_check(q->r, api->SessionGetOutputTypeInfo(q->session, index, &type),
+			d->name, q->error);
+	if (!code)
+		code = read_type(q, type, d, &q->outputs[index]);
+	if (type)
+		api->ReleaseTypeInfo(type);
+	return code;
+}
+
+static bool free_first(const struct modeld_declaration *d)
+{
+	return !d->any_shape && d->rank > 0 && d->dims[0] == -1;
+}
+
+static bool all_free_first(const struct declarations *d)
+{
+	for (size_t i = 0; i < d->n_inputs; i++)
+		if (!free_first(&d->inputs[i]))
+			return false;
+	for (size_t i = 0; i < d->n_outputs; i++)
+		if (!free_first(&d->outputs[i]))
+			return false;
+	return d->n_inputs > 0;
+}
+
+static bool one_name_first(const struct reader *q)
+{
+	const char *name = q->inputs[0].names[0];
+
+	for (size_t i = 1; i < q->d->n_inputs; i++)
+		if (strcmp(q->inputs[i].names[0], name))
+			return false;
+	for (size_t i = 0; i < q->d->n_outputs; i++)
+		if (strcmp(q->outputs[i].names[0], name))
+			return false;
+	return true;
+}
+
+static enum modeld_code decide_batch(struct reader *q, enum batch_option batch)
+{
+	bool can = all_free_first(q->d);
+
+	if (batch == BATCH_YES && !can)
+		return error_set(q->error, MODELD_INTERNAL,
+			"batch = yes, but the first dimension of an input or output is fixed");
+	q->d->can_batch = can && (batch == BATCH_YES || (batch == BATCH_AUTO && one_name_first(q)));
+	return MODELD_OK;
+}
+
+static bool find_symbol(
+	const struct reader *q, const char *name, uint32_t *ret_input, uint32_t *ret_axis)
+{
+	for (size_t i = 0; i < q->d->n_inputs && *name; i++) {
+		for (uint32_t axis = 0; axis < q->d->inputs[i].rank; axis++) {
+			if (strcmp(q->inputs[i].names[axis], name))
+				continue;
+			*ret_input = (uint32_t)i;
+			*ret_axis = axis;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void make_rule(const struct reader *q, size_t output)
+{
+	const struct modeld_declaration *d = &q->d->outputs[output];
+	struct shape_rule *rule = &q->d->rules[output];
+
+	rule->known = !d->any_shape;
+	for (uint32_t i = 0; i < d->rank && rule->known; i++) {
+		if (d->dims[i] >= 0 || (i == 0 && q->d->can_batch))
+			continue; /* the batch dimension is the first of input 0 */
+		rule->known = find_symbol(
+			q, q->outputs[output].names[i], &rule->from[i].input, &rule->from[i].axis);
+	}
+}
+
+static enum modeld_code allocate(struct reader *q)
+{
+	struct declarations *d = q->d;
+
+	d->inputs = calloc(d->n_inputs + 1, sizeof(*d->inputs));
+	d->outputs = calloc(d->n_outputs + 1, sizeof(*d->outputs));
+	d->rules = calloc(d->n_outputs + 1, sizeof(*d->rules));
+	q->inputs = calloc(d->n_inputs + 1, sizeof(*q->inputs));
+	q->outputs = calloc(d->n_outputs + 1, sizeof(*q->outputs));
+	if (!d->inputs || !d->outputs || !d->rules || !q->inputs || !q->outputs)
+		return error_set(q->error, MODELD_EXHAUSTED, "no memory for the declarations");
+	return MODELD_OK;
+}
+
+static enum modeld_code read_all(struct reader *q, enum batch_option batch)
+{
+	const struct OrtApi *api = q->r->api;
+	struct declarations *d = q->d;
+	enum modeld_code code;
+
+	code = runtime_check(
+		q->r, api->SessionGetInputCount(q->session, &d->n_inputs), "inputs", q->error);
+	if (!code)
+		code = runtime_check(q->r, api->SessionGetOutputCount(q->session, &d->n_outputs),
+			"outputs", q->error);
+	if (!code)
+		code = allocate(q);
+	for (size_t i = 0; i < d->n_inputs && !code; i++)
+		code = read_input(q, i);
+	for (size_t i = 0; i < d->n_outputs && !code; i++)
+		code = read_output(q, i);
+	if (!code)
+		code = decide_batch(q, batch);
+	for (size_t i = 0; i < d->n_outputs && !code; i++)
+		make_rule(q, i);
+	return code;
+}
+
+enum modeld_code declarations_read(struct declarations *ret_declarations, const struct runtime *r,
+	const struct OrtSession *session, enum batch_option batch, struct modeld_error *error)
+{
+	struct declarations d = {0};
+	struct reader q = {.r = r, .session = session, .d = &d, .error = error};
+	enum modeld_code code = read_all(&q, batch);
+
+	free(q.inputs);
+	free(q.outputs);
+	if (code) {
+		declarations_release(&d, r);
+		return code;
+	}
+	*ret_declarations = d;
+	return MODELD_OK;
+}
+
+static void release_names(struct modeld_declaration *d, size_t n, const struct runtime *r)
+{
+	struct OrtStatus *status;
+
+	for (size_t i = 0; d && i < n; i++) {
+		if (!d[i].name)
+			continue;
+		status = r->api->AllocatorFree(r->allocator, (void *)d[i].name);
+		if (status)
+			r->api->ReleaseStatus(status);
+	}
+}
+
+void declarations_release(struct declarations *d, const struct runtime *r)
+{
+	release_names(d->inputs, d->n_inputs, r);
+	release_names(d->outputs, d->n_outputs, r);
+	free(d->inputs);
+	free(d->outputs);
+	free(d->rules);
+	memset(d, 0, sizeof(*d));
+}
+
+bool declarations_shape(const struct declarations *d, size_t index,
+	const struct modeld_tensor *inputs, int64_t *dims)
+{
+	const struct modeld_declaration *output = &d->outputs[index];
+	const struct shape_rule *rule = &d->rules[index];
+
+	if (!rule->known)
+		return false;
+	for (uint32_t i = 0; i < output->rank; i++) {
+		const struct modeld_tensor *input = &inputs[rule->from[i].input];
+
+		if (output->dims[i] >= 0)
+			dims[i] = output->dims[i];
+		else if (rule->from[i].axis < input->rank)
+			dims[i] = input->dims[rule->from[i].axis];
+		else
+			return false;
+	}
+	return true;
+}

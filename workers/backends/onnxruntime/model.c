@@ -1,0 +1,125 @@
+/*
+ * model.c: loads a model. Worker process.
+ */
+#include "workers/backends/onnxruntime/model.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* All files of the version's directory: weights may lie beside model.onnx. */
+static uint64_t directory_bytes(const char *path)
+{
+	DIR *dir = opendir(path);
+	uint64_t bytes = 0;
+	struct dirent *entry;
+	struct stat st;
+
+	if (!dir)
+		return 0;
+	while ((entry = readdir(dir)))
+		if (!fstatat(dirfd(dir), entry->d_name, &st, 0) && S_ISREG(st.st_mode))
+			bytes += (uint64_t)st.st_size;
+	closedir(dir);
+	return bytes;
+}
+
+/* What a session adds to it is the model; the first one's has some 1.4 MB that all share. */
+static uint64_t heap_bytes(void)
+{
+	struct mallinfo2 heap = mallinfo2();
+
+	return (uint64_t)heap.uordblks + heap.hblkhd;
+}
+
+static enum modeld_code create_session(
+	struct model *m, const struct modeld_model_spec *spec, struct modeld_error *error)
+{
+	const struct OrtApi *api = m->runtime->api;
+	struct OrtSessionOptions *options = NULL;
+	uint64_t before = heap_bytes(), after;
+	enum modeld_code code;
+	char path[4096];
+
+	if ((size_t)snprintf(path, sizeof(path), "%s/model.onnx", spec->path) >= sizeof(path))
+		return error_set(error, MODELD_INTERNAL, "the model's path is too long");
+	if (access(path, R_OK))
+		return error_set(error, MODELD_INTERNAL, "%.400s: %s", path, strerror(errno));
+	code = options_new(&options, m->runtime, spec, error);
+	if (code)
+		return code;
+	code = runtime_check(m->runtime,
+		api->CreateSession(m->runtime->env, path, options, &m->session), path, error);
+	api->ReleaseSessionOptions(options);
+	after = heap_bytes();
+	m->memory_bytes = after > before ? after - before : 0;
+	if (m->memory_bytes < directory_bytes(spec->path))
+		m->memory_bytes = directory_bytes(spec->path);
+	/* Whatever is wrong with the file is not the request's fault. */
+	return code == MODELD_INVALID ? MODELD_INTERNAL : code;
+}
+
+static enum modeld_code allocate(struct model *m, struct modeld_error *error)
+{
+	size_t n_in = m->declared.n_inputs + 1, n_out = m->declared.n_outputs + 1;
+	struct run *run = &m->run;
+
+	m->input_names = calloc(n_in, sizeof(*m->input_names));
+	run->inputs = calloc(n_in, sizeof(struct OrtValue *));
+	run->outputs = calloc(n_out, sizeof(struct OrtValue *));
+	run->output_names = calloc(n_out, sizeof(*run->output_names));
+	run->output_index = calloc(n_out, sizeof(*run->output_index));
+	run->bound = calloc(n_out, sizeof(*run->bound));
+	if (!m->input_names || !run->inputs || !run->outputs || !run->output_names ||
+		!run->output_index || !run->bound)
+		return error_set(error, MODELD_EXHAUSTED, "no memory for the model");
+	for (size_t i = 0; i < m->declared.n_inputs; i++)
+		m->input_names[i] = m->declared.inputs[i].name;
+	return MODELD_OK;
+}
+
+enum modeld_code model_new(struct model **ret_model, struct runtime *r,
+	const struct modeld_model_spec *spec, struct modeld_error *error)
+{
+	_cleanup_(model_freep) struct model *m = calloc(1, sizeof(*m));
+	enum batch_option batch = BATCH_AUTO;
+	enum modeld_code code;
+
+	if (!m)
+		return error_set(error, MODELD_EXHAUSTED, "no memory for the model");
+	m->runtime = r;
+	m->trust_shapes = true;
+	code = options_batch(r, spec, &batch, error);
+	if (!code)
+		code = create_session(m, spec, error);
+	if (!code)
+		code = declarations_read(&m->declared, r, m->session, batch, error);
+	if (!code)
+		code = allocate(m, error);
+	if (code)
+		return code;
+	*ret_model = steal_ptr(m);
+	return MODELD_OK;
+}
+
+struct model *model_free(struct model *m)
+{
+	if (!m)
+		return NULL;
+	declarations_release(&m->declared, m->runtime);
+	if (m->session)
+		m->runtime->api->ReleaseSession(m->session);
+	free(m->input_names);
+	free(m->run.inputs);
+	free(m->run.outputs);
+	free(m->run.output_names);
+	free(m->run.output_index);
+	free(m->run.bound);
+	free(m);
+	return NULL;
+}

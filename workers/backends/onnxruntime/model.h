@@ -1,0 +1,40 @@
+/*
+ * model.h: one loaded model: a session and its declarations.
+ */
+#ifndef WORKERS_BACKENDS_ONNXRUNTIME_MODEL_H
+#define WORKERS_BACKENDS_ONNXRUNTIME_MODEL_H
+
+#include "workers/backends/onnxruntime/declare.h"
+
+/* Arrays that a run fills and empties; here so that a run allocates nothing. */
+struct run {
+	struct OrtValue **inputs; /* [n_inputs] */
+	/* Only the outputs that are wanted, in order. */
+	struct OrtValue **outputs;
+	const char **output_names;
+	size_t *output_index; /* which of the declared ones it is */
+	bool *bound;	      /* lies in the host's memory already */
+	size_t n_outputs;
+};
+
+struct model {
+	struct runtime *runtime;    /* borrow */
+	struct OrtSession *session; /* own */
+	struct declarations declared;
+	const char **input_names; /* own; the names are borrowed from `declared` */
+	struct run run;
+	bool trust_shapes; /* false: the model made outputs of other shapes than declared */
+	uint64_t memory_bytes;
+};
+
+/* Load <path>/model.onnx. On failure nothing is kept. */
+_must_use_ enum modeld_code model_new(struct model **ret_model, struct runtime *r,
+	const struct modeld_model_spec *spec, struct modeld_error *error);
+struct model *model_free(struct model *m);
+DEFINE_CLEANUP(struct model *, model_free)
+
+/* Run once; see modeld_backend.run. */
+_must_use_ enum modeld_code model_run(
+	struct model *m, const struct modeld_batch *batch, struct modeld_error *error);
+
+#endif

@@ -1,0 +1,183 @@
+/*
+ * options.c: configuration into session options. Worker process.
+ */
+#include "workers/backends/onnxruntime/options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define THREADS_MAX 1024
+
+struct word {
+	const char *text; /* NULL: the end */
+	int value;
+};
+
+static const struct word yes_no[] = {{"no", 0}, {"yes", 1}, {NULL, 0}};
+static const struct word batch_words[] = {
+	{"auto", BATCH_AUTO}, {"yes", BATCH_YES}, {"no", BATCH_NO}, {NULL, 0}};
+static const struct word optimizations[] = {{"none", ORT_OPTIMIZE_NONE},
+	{"basic", ORT_OPTIMIZE_BASIC}, {"extended", ORT_OPTIMIZE_EXTENDED},
+	{"all", ORT_OPTIMIZE_ALL}, {NULL, 0}};
+
+static const char *option(
+	const struct runtime *r, const struct modeld_model_spec *spec, const char *key)
+{
+	const char *value = spec->parameter(spec, key);
+
+	return value ? value : r->host->setting(r->host, "onnxruntime", key);
+}
+
+/* *ret_value keeps its default where nothing is set. */
+static enum modeld_code option_word(const struct runtime *r, const struct modeld_model_spec *spec,
+	const char *key, const struct word *words, int *ret_value, struct modeld_error *error)
+{
+	const char *value = option(r, spec, key);
+
+	if (!value)
+		return MODELD_OK;
+	for (; words->text; words++) {
+		if (strcmp(words->text, value))
+			continue;
+		*ret_value = words->value;
+		return MODELD_OK;
+	}
+	return error_set(error, MODELD_INTERNAL, "%s = %.64s: no such value", key, value);
+}
+
+static enum modeld_code option_threads(const struct runtime *r,
+	const struct modeld_model_spec *spec, const char *key, int *ret_n,
+	struct modeld_error *error)
+{
+	const char *value = option(r, spec, key);
+	char *end;
+	long n;
+
+	if (!value)
+		return MODELD_OK;
+	errno = 0;
+	n = strtol(value, &end, 10);
+	if (!isdigit((unsigned char)*value) || *end || errno || n > THREADS_MAX)
+		return error_set(error, MODELD_INTERNAL, "%s = %.64s: no number from 0 to %d", key,
+			value, THREADS_MAX);
+	*ret_n = (int)n;
+	return MODELD_OK;
+}
+
+static enum modeld_code set_threads(struct OrtSessionOptions *o, const struct runtime *r,
+	const struct modeld_model_spec *spec, struct modeld_error *error)
+{
+	const struct OrtApi *api = r->api;
+	int intra = 1, inter = 1, spin = 0;
+	const char *spinning;
+	enum modeld_code code;
+
+	code = option_threads(r, spec, "intra_op_threads", &intra, error);
+	if (!code)
+		code = option_threads(r, spec, "inter_op_threads", &inter, error);
+	if (!code)
+		code = option_word(r, spec, "spin", yes_no, &spin, error);
+	if (!code)
+		code = runtime_check(
+			r, api->SetIntraOpNumThreads(o, intra), "intra_op_threads", error);
+	if (!code && inter != 1)
+		code = runtime_check(r, api->SetSessionExecutionMode(o, ORT_EXECUTION_PARALLEL),
+			"inter_op_threads", error);
+	if (!code)
+		code = runtime_check(
+			r, api->SetInterOpNumThreads(o, inter), "inter_op_threads", error);
+	spinning = spin ? "1" : "0";
+	if (!code)
+		code = runtime_check(r,
+			api->AddSessionConfigEntry(o, "session.intra_op.allow_spinning", spinning),
+			"spin", error);
+	if (!code)
+		code = runtime_check(r,
+			api->AddSessionConfigEntry(o, "session.inter_op.allow_spinning", spinning),
+			"spin", error);
+	return code;
+}
+
+static enum modeld_code set_optimization(struct OrtSessionOptions *o, const struct runtime *r,
+	const struct modeld_model_spec *spec, struct modeld_error *error)
+{
+	int level = ORT_OPTIMIZE_ALL;
+	enum modeld_code code;
+
+	code = option_word(r, spec, "optimization", optimizations, &level, error);
+	if (code)
+		return code;
+	return runtime_check(
+		r, r->api->SetSessionGraphOptimizationLevel(o, level), "optimization", error);
+}
+
+/* The worker sees its one GPU as device 0. */
+static enum modeld_code add_cuda(
+	struct OrtSessionOptions *o, const struct runtime *r, struct modeld_error *error)
+{
+	static const char *const keys[] = {"device_id"};
+	static const char *const values[] = {"0"};
+	const char *doing = "CUDA (it needs the library of onnxruntime-gpu and its CUDA version)";
+	struct OrtCUDAProviderOptionsV2 *cuda = NULL;
+	enum modeld_code code;
+
+	code = runtime_check(r, r->api->CreateCUDAProviderOptions(&cuda), doing, error);
+	if (!code)
+		code = runtime_check(
+			r, r->api->UpdateCUDAProviderOptions(cuda, keys, values, 1), doing, error);
+	if (!code)
+		code = runtime_check(r,
+			r->api->SessionOptionsAppendExecutionProvider_CUDA_V2(o, cuda), doing,
+			error);
+	if (cuda)
+		r->api->ReleaseCUDAProviderOptions(cuda);
+	return code;
+}
+
+static enum modeld_code set_device(
+	struct OrtSessionOptions *o, const struct runtime *r, struct modeld_error *error)
+{
+	const char *device = r->host->device;
+
+	if (!strncmp(device, "cpu", 3))
+		return MODELD_OK;
+	if (!strncmp(device, "cuda", 4))
+		return add_cuda(o, r, error);
+	return error_set(error, MODELD_UNSUPPORTED,
+		"device %.64s: this backend runs on cpu:N and cuda:N", device);
+}
+
+enum modeld_code options_new(struct OrtSessionOptions **ret_options, const struct runtime *r,
+	const struct modeld_model_spec *spec, struct modeld_error *error)
+{
+	struct OrtSessionOptions *o = NULL;
+	enum modeld_code code;
+
+	code = runtime_check(r, r->api->CreateSessionOptions(&o), "session options", error);
+	if (!code)
+		code = set_threads(o, r, spec, error);
+	if (!code)
+		code = set_optimization(o, r, spec, error);
+	if (!code)
+		code = set_device(o, r, error);
+	if (code) {
+		if (o)
+			r->api->ReleaseSessionOptions(o);
+		return code;
+	}
+	*ret_options = o;
+	return MODELD_OK;
+}
+
+enum modeld_code options_batch(const struct runtime *r, const struct modeld_model_spec *spec,
+	enum batch_option *ret_batch, struct modeld_error *error)
+{
+	int batch = BATCH_AUTO;
+	enum modeld_code code = option_word(r, spec, "batch", batch_words, &batch, error);
+
+	if (!code)
+		*ret_batch = (enum batch_option)batch;
+	return code;
+}

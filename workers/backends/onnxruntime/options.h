@@ -1,0 +1,32 @@
+/*
+ * options.h: what the configuration says about a model's session. Each key is looked for in the
+ * model's [parameters], then in the daemon's [backend.onnxruntime]:
+ *
+ *   intra_op_threads  threads that one operator uses; 0: as many as there are cores (default 1)
+ *   inter_op_threads  operators of one run that may run side by side (default 1: one by one)
+ *   spin              yes: those threads wait for work by spinning, which is quick and burns CPU
+ *                     (default no)
+ *   optimization      none, basic, extended or all (default all)
+ *   batch             auto, yes or no: whether requests may be joined along the first dimension
+ *                     (default auto: see declare.h)
+ */
+#ifndef WORKERS_BACKENDS_ONNXRUNTIME_OPTIONS_H
+#define WORKERS_BACKENDS_ONNXRUNTIME_OPTIONS_H
+
+#include "workers/backends/onnxruntime/runtime.h"
+
+enum batch_option {
+	BATCH_AUTO,
+	BATCH_YES,
+	BATCH_NO,
+};
+
+/* Make session options for the host's device; the caller releases them. MODELD_INTERNAL for a value
+ * that is none, and where the device cannot be had. */
+_must_use_ enum modeld_code options_new(struct OrtSessionOptions **ret_options,
+	const struct runtime *r, const struct modeld_model_spec *spec, struct modeld_error *error);
+_must_use_ enum modeld_code options_batch(const struct runtime *r,
+	const struct modeld_model_spec *spec, enum batch_option *ret_batch,
+	struct modeld_error *error);
+
+#endif

@@ -1,0 +1,130 @@
+/*
+ * runtime.c: starts ONNX Runtime once a process and translates its errors and log. Its log goes to
+ * the worker's, from whichever of its threads it comes. Worker process.
+ */
+#include "workers/backends/onnxruntime/runtime.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Names in a model are its author's: keep what is printed on one line. */
+static void make_printable(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			*text = ' ';
+}
+
+enum modeld_code error_set(
+	struct modeld_error *error, enum modeld_code code, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(error->text, sizeof(error->text), format, args);
+	va_end(args);
+	make_printable(error->text);
+	return code;
+}
+
+/* Memory errors have no code of their own. */
+static enum modeld_code translate(int code, const char *text)
+{
+	if (strstr(text, "Failed to allocate memory") || strstr(text, "bad_alloc") ||
+		strstr(text, "out of memory"))
+		return MODELD_EXHAUSTED;
+	if (code == ORT_INVALID_ARGUMENT)
+		return MODELD_INVALID;
+	if (code == ORT_NOT_IMPLEMENTED)
+		return MODELD_UNSUPPORTED;
+	return MODELD_INTERNAL;
+}
+
+enum modeld_code runtime_check(const struct runtime *r, struct OrtStatus *status, const char *doing,
+	struct modeld_error *error)
+{
+	enum modeld_code code;
+	const char *text;
+
+	if (!status)
+		return MODELD_OK;
+	text = r->api->GetErrorMessage(status);
+	code = translate(r->api->GetErrorCode(status), text);
+	error_set(error, code, "%s: ONNX Runtime: %s", doing, text);
+	r->api->ReleaseStatus(status);
+	return code;
+}
+
+static void log_line(void *context, enum ort_log_level level, const char *category, const char *id,
+	const char *where, const char *text)
+{
+	const struct runtime *r = context;
+	enum modeld_log_level ours = MODELD_LOG_DEBUG;
+	char line[1024];
+
+	(void)category;
+	(void)id;
+	if (level >= ORT_LOG_ERROR)
+		ours = MODELD_LOG_ERROR;
+	else if (level == ORT_LOG_WARNING)
+		ours = MODELD_LOG_WARNING;
+	snprintf(line, sizeof(line), "ONNX Runtime: %s (%s)", text, where);
+	make_printable(line);
+	r->host->log(r->host, ours, line);
+}
+
+static enum modeld_code start(struct runtime *r, struct modeld_error *error)
+{
+	const struct OrtApi *api = r->api;
+	enum modeld_code code;
+
+	code = runtime_check(r,
+		api->CreateEnvWithCustomLogger(log_line, r, ORT_LOG_WARNING, "modeld", &r->env),
+		"starting", error);
+	if (!code)
+		code = runtime_check(r, api->DisableTelemetryEvents(r->env), "starting", error);
+	if (!code)
+		code = runtime_check(r,
+			api->CreateCpuMemoryInfo(
+				ORT_ALLOCATOR_ARENA, ORT_MEMORY_DEFAULT, &r->memory),
+			"starting", error);
+	if (!code)
+		code = runtime_check(
+			r, api->GetAllocatorWithDefaultOptions(&r->allocator), "starting", error);
+	return code;
+}
+
+static void stop(struct runtime *r)
+{
+	if (r->memory)
+		r->api->ReleaseMemoryInfo(r->memory);
+	if (r->env)
+		r->api->ReleaseEnv(r->env);
+	memset(r, 0, sizeof(*r));
+}
+
+enum modeld_code runtime_start(
+	struct runtime *r, const struct modeld_host *host, struct modeld_error *error)
+{
+	enum modeld_code code;
+	char line[1024];
+
+	if (r->api)
+		return MODELD_OK;
+	r->host = host;
+	code = library_open(&r->library, host, error);
+	if (code)
+		return code;
+	r->api = r->library.api;
+	r->has_shape = library_offers(r->library.base, ORT_API_VERSION_HAS_SHAPE);
+	code = start(r, error);
+	if (code) {
+		stop(r);
+		return code;
+	}
+	snprintf(line, sizeof(line), "ONNX Runtime %.40s from %.900s",
+		r->library.base->GetVersionString(), r->library.path);
+	host->log(host, MODELD_LOG_INFO, line);
+	return MODELD_OK;
+}

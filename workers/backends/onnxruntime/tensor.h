@@ -1,0 +1,41 @@
+/*
+ * tensor.h: element types, and tensors between the host's form and ONNX Runtime's.
+ */
+#ifndef WORKERS_BACKENDS_ONNXRUNTIME_TENSOR_H
+#define WORKERS_BACKENDS_ONNXRUNTIME_TENSOR_H
+
+#include "workers/backends/onnxruntime/runtime.h"
+
+/* ORT_ELEMENT_x of a dtype; 0 where there is none. */
+enum ort_element element_of(enum modeld_dtype dtype);
+/* MODELD_DTYPE_ANY where there is none. */
+enum modeld_dtype dtype_of(enum ort_element element);
+
+/* Bytes of a tensor with fixed-size elements. MODELD_EXHAUSTED where they do not fit 64 bits,
+ * MODELD_INTERNAL for a negative dimension. */
+_must_use_ enum modeld_code tensor_bytes(enum modeld_dtype dtype, const int64_t *dims,
+	uint32_t rank, uint64_t *ret_bytes, struct modeld_error *error);
+
+/* A value that lies in [data, data + bytes), which it borrows: nothing is copied. */
+_must_use_ enum modeld_code tensor_wrap(struct OrtValue **ret_value, const struct runtime *r,
+	enum modeld_dtype dtype, const int64_t *dims, uint32_t rank, void *data, uint64_t bytes,
+	struct modeld_error *error);
+
+/*
+ * Whether values of this type are plain data to every operator: 8-bit integers and floating point.
+ * The others may be indices, sizes or masks, which operators check in one place and use in another;
+ * in memory that a client can write to they must not lie.
+ */
+bool dtype_is_plain(enum modeld_dtype dtype);
+
+/* A value for an input: borrows its memory. Strings are copied, for ONNX Runtime's have a form of
+ * their own, and so is shared memory of a type that is not plain. MODELD_INVALID for data that the
+ * dtype does not allow. */
+_must_use_ enum modeld_code tensor_from_input(struct OrtValue **ret_value, const struct runtime *r,
+	const struct modeld_tensor *input, struct modeld_error *error);
+
+/* Copy what ONNX Runtime made into memory that the batch gives for output `index`. */
+_must_use_ enum modeld_code tensor_to_output(struct OrtValue *value, const struct runtime *r,
+	const struct modeld_batch *batch, size_t index, struct modeld_error *error);
+
+#endif

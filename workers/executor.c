@@ -1,0 +1,316 @@
+/*
+ * executor.c: resolves a batch, runs it, and deals its outputs out to its items.
+ *
+ * A joined run writes each output once, and an item's part of it is a slice of the same span:
+ * nothing is copied. When a joined run fails as MODELD_INVALID its items are run again, each alone,
+ * so that only the one at fault pays. Worker process, its one thread.
+ */
+#include "workers/executor.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "workers/inputs.h"
+#include "workers/run.h"
+
+/* Arrays for one batch, by item; grown to the largest batch seen. */
+struct executor {
+	struct outputs *outputs; /* borrow */
+	struct inputs inputs;
+	struct run run;
+	struct modeld_tensor *tensors; /* own: inputs of all items */
+	size_t tensors_cap;
+	struct wire_tensor *given;	  /* own: outputs of all items */
+	int64_t (*dims)[TENSOR_RANK_MAX]; /* own: dims of given[i] */
+	size_t given_cap;
+	struct modeld_error *errors; /* own: texts of results[i] */
+	size_t errors_cap;
+	struct wire_result results[WIRE_ITEMS_MAX];
+};
+
+int executor_new(struct executor **ret_executor, const struct executor_parts *parts)
+{
+	struct executor *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return -ENOMEM;
+	e->outputs = parts->outputs;
+	e->inputs.arena = parts->input;
+	e->inputs.regions = parts->regions;
+	e->inputs.scratch.max = parts->scratch_max;
+	run_init(&e->run, parts->outputs, parts->regions);
+	*ret_executor = e;
+	return 0;
+}
+
+struct executor *executor_free(struct executor *e)
+{
+	if (!e)
+		return NULL;
+	scratch_deinit(&e->inputs.scratch);
+	free(e->tensors);
+	free(e->given);
+	free(e->dims);
+	free(e->errors);
+	free(e);
+	return NULL;
+}
+
+/* --- Room for a batch --------------------------------------------------------------------- */
+
+/* Counts are bounded by the limits of wire.h, so their products cannot overflow. */
+static int reserve_tensors(struct executor *e, size_t n)
+{
+	struct modeld_tensor *tensors;
+
+	if (n <= e->tensors_cap)
+		return 0;
+	tensors = realloc(e->tensors, n * sizeof(*tensors));
+	if (!tensors)
+		return -ENOMEM;
+	e->tensors = tensors;
+	e->tensors_cap = n;
+	return 0;
+}
+
+static int reserve_given(struct executor *e, size_t n)
+{
+	struct wire_tensor *given;
+	int64_t(*dims)[TENSOR_RANK_MAX];
+
+	if (n <= e->given_cap)
+		return 0;
+	given = realloc(e->given, n * sizeof(*given));
+	if (!given)
+		return -ENOMEM;
+	e->given = given;
+	dims = realloc(e->dims, n * sizeof(*dims));
+	if (!dims)
+		return -ENOMEM;
+	e->dims = dims;
+	e->given_cap = n;
+	return 0;
+}
+
+static int reserve_errors(struct executor *e, size_t n)
+{
+	struct modeld_error *errors;
+
+	if (n <= e->errors_cap)
+		return 0;
+	errors = realloc(e->errors, n * sizeof(*errors));
+	if (!errors)
+		return -ENOMEM;
+	e->errors = errors;
+	e->errors_cap = n;
+	return 0;
+}
+
+static int reserve(struct executor *e, const struct model *m, size_t n_items)
+{
+	int r = reserve_tensors(e, n_items * m->info.n_inputs);
+
+	if (!r)
+		r = reserve_given(e, n_items * m->info.n_outputs);
+	return r ? r : reserve_errors(e, n_items);
+}
+
+/* --- Results ------------------------------------------------------------------------------ */
+
+static void fail_item(struct executor *e, size_t i, enum modeld_code code, const char *text)
+{
+	e->results[i] = (struct wire_result){.code = (uint32_t)code, .message = text};
+}
+
+static void fail_all(struct executor *e, size_t n, enum modeld_code code, const char *text)
+{
+	for (size_t i = 0; i < n; i++)
+		fail_item(e, i, code, text);
+}
+
+/* Bytes of the next `elements` elements of a BYTES tensor that was checked as a whole. */
+static uint64_t walk_bytes(const char *data, uint64_t elements)
+{
+	uint64_t n = 0;
+	uint32_t length;
+
+	for (uint64_t i = 0; i < elements; i++) {
+		memcpy(&length, data + n, sizeof(length));
+		n += sizeof(length) + length;
+	}
+	return n;
+}
+
+/* Bytes of the next `rows` of `total` rows of an output, from byte `from` on. */
+static uint64_t part_bytes(const struct run_output *o, uint64_t from, uint64_t rows, uint64_t total)
+{
+	uint64_t elements;
+	int r;
+
+	if (rows == total)
+		return o->bytes - from;
+	if (o->dtype != DTYPE_BYTES)
+		return o->bytes / total * rows;
+	r = shape_elements(o->dims, o->rank, &elements);
+	assert(r == 0);
+	(void)r;
+	return walk_bytes((const char *)o->data + from, elements / total * rows);
+}
+
+/* Item i's result slot for output k; the item's outputs come in the order of the declaration. */
+static struct wire_tensor *add_output(struct executor *e, size_t i, size_t k)
+{
+	const struct run_output *o = &e->run.given[k];
+	size_t at = i * e->run.batch.n_outputs + e->results[i].n_outputs++;
+	struct wire_tensor *t = &e->given[at];
+
+	memcpy(e->dims[at], o->dims, o->rank * sizeof(o->dims[0]));
+	*t = (struct wire_tensor){
+		.index = (uint32_t)k,
+		.dtype = o->dtype,
+		.rank = o->rank,
+		.dims = e->dims[at],
+	};
+	return t;
+}
+
+static void begin_result(struct executor *e, size_t i)
+{
+	e->results[i] = (struct wire_result){.outputs = &e->given[i * e->run.batch.n_outputs]};
+}
+
+static void deliver_alone(struct executor *e, size_t i)
+{
+	begin_result(e, i);
+	for (size_t k = 0; k < e->run.batch.n_outputs; k++) {
+		if (e->run.wanted[k])
+			add_output(e, i, k)->span = run_output_span(&e->run.given[k]);
+	}
+}
+
+/* Item i's rows are the first dimension of its first input. */
+static uint64_t rows_of(const struct executor *e, size_t i)
+{
+	return (uint64_t)e->tensors[i * e->run.batch.n_inputs].dims[0];
+}
+
+static void deliver_joined(struct executor *e, size_t n_items)
+{
+	for (size_t i = 0; i < n_items; i++)
+		begin_result(e, i);
+	for (size_t k = 0; k < e->run.batch.n_outputs; k++) {
+		const struct run_output *o = &e->run.given[k];
+		uint64_t from = 0;
+
+		for (size_t i = 0; e->run.wanted[k] && i < n_items; i++) {
+			struct wire_tensor *t = add_output(e, i, k);
+			uint64_t bytes = part_bytes(o, from, rows_of(e, i), e->run.rows);
+
+			t->span = span_slice(run_output_span(o), from, bytes);
+			e->dims[t - e->given][0] = (int64_t)rows_of(e, i);
+			from += bytes;
+		}
+	}
+}
+
+/* --- Running ------------------------------------------------------------------------------ */
+
+static void run_alone(
+	struct executor *e, const struct model *m, const struct wire_run *run, size_t i)
+{
+	struct modeld_tensor *tensors = &e->tensors[i * m->info.n_inputs];
+	const struct wire_item *item = &run->items[i];
+	struct modeld_error *error = &e->errors[i];
+	uint64_t rows = m->max_batch_size > 0 ? (uint64_t)tensors[0].dims[0] : RUN_ROWS_ANY;
+	enum modeld_code code = inputs_settle(&e->inputs, tensors, m->info.n_inputs, error);
+
+	e->run.compute_ns = 0;
+	if (code == MODELD_OK)
+		code = run_begin(&e->run, m, run->batch, tensors, item, item, rows, error);
+	if (code == MODELD_OK)
+		code = run_execute(&e->run, error);
+	if (code == MODELD_OK)
+		deliver_alone(e, i);
+	else
+		fail_item(e, i, code, error->text);
+}
+
+/* Returns false when the items are still to be run one by one. */
+static bool run_joined(
+	struct executor *e, const struct model *m, const struct wire_run *run, uint64_t *compute_ns)
+{
+	struct modeld_error *error = &e->errors[0];
+	enum modeld_code code;
+	uint64_t rows;
+
+	if (run->n_items < 2 || !inputs_joinable(m, run->items, e->tensors, run->n_items, &rows) ||
+		inputs_join(&e->inputs, m, e->tensors, run->n_items, rows))
+		return false;
+	code = run_begin(
+		&e->run, m, run->batch, e->inputs.joined, &run->items[0], NULL, rows, error);
+	if (code == MODELD_OK)
+		code = run_execute(&e->run, error);
+	*compute_ns += e->run.compute_ns;
+	if (code == MODELD_INVALID)
+		return false;
+	if (code == MODELD_OK)
+		deliver_joined(e, run->n_items);
+	else
+		fail_all(e, run->n_items, code, error->text);
+	return true;
+}
+
+/* Items that cannot be resolved get their result here. Returns how many are left. */
+static size_t resolve_all(struct executor *e, const struct model *m, const struct wire_run *run)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < run->n_items; i++) {
+		struct modeld_error *error = &e->errors[i];
+		enum modeld_code code = inputs_resolve(
+			&e->inputs, m, &run->items[i], &e->tensors[i * m->info.n_inputs], error);
+
+		fail_item(e, i, code, code == MODELD_OK ? "" : error->text);
+		n += code == MODELD_OK;
+	}
+	return n;
+}
+
+void executor_run(struct executor *e, const struct model *m, const struct wire_run *run,
+	struct wire_done *ret_done)
+{
+	uint64_t compute_ns = 0;
+
+	if (reserve(e, m, run->n_items)) {
+		fail_all(e, run->n_items, MODELD_EXHAUSTED, "the worker is out of memory");
+	} else if (resolve_all(e, m, run) < run->n_items || !run_joined(e, m, run, &compute_ns)) {
+		for (size_t i = 0; i < run->n_items; i++) {
+			if (e->results[i].code != MODELD_OK)
+				continue;
+			run_alone(e, m, run, i);
+			compute_ns += e->run.compute_ns;
+		}
+	}
+	inputs_end(&e->inputs);
+	*ret_done = (struct wire_done){
+		.batch = run->batch,
+		.compute_ns = compute_ns,
+		.results = e->results,
+		.n_results = run->n_items,
+	};
+}
+
+void executor_refuse(struct executor *e, const struct wire_run *run, struct wire_done *ret_done)
+{
+	outputs_release(e->outputs, run->batch);
+	fail_all(e, run->n_items, MODELD_EXHAUSTED,
+		"the batch's results do not fit a message (lower max_batch_size)");
+	*ret_done = (struct wire_done){
+		.batch = run->batch,
+		.results = e->results,
+		.n_results = run->n_items,
+	};
+}

@@ -1,0 +1,109 @@
+/*
+ * host.c: settings and the log, as backends see them. Worker process; log() may be called by a
+ * backend's own threads, the rest is for the one thread.
+ */
+#include "workers/host.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/list.h"
+#include "base/log.h"
+#include "workers/pairs.h"
+
+#define LOG_TEXT_MAX 1024u
+
+struct host {
+	struct modeld_host api;
+	char *worker;	       /* own */
+	char *device;	       /* own */
+	struct pairs settings; /* "BACKEND.key" */
+};
+
+static const char *host_setting(const struct modeld_host *api, const char *backend, const char *key)
+{
+	const struct host *h = container_of(api, struct host, api);
+	size_t n = strlen(backend);
+
+	for (size_t i = 0; i < h->settings.n; i++) {
+		const char *name = h->settings.items[i].key;
+
+		if (!strncmp(name, backend, n) && name[n] == '.' && !strcmp(name + n + 1, key))
+			return h->settings.items[i].value;
+	}
+	return NULL;
+}
+
+static void host_log(const struct modeld_host *api, enum modeld_log_level level, const char *text)
+{
+	char quoted[LOG_TEXT_MAX];
+
+	if (level < MODELD_LOG_ERROR || level > MODELD_LOG_DEBUG)
+		level = MODELD_LOG_INFO;
+	if ((int)level > (int)log_level())
+		return;
+	log_line((enum log_level)level, "backend says", "worker=%s text=%s", api->worker,
+		log_quote(text, strlen(text), quoted, sizeof(quoted)));
+}
+
+_Static_assert((int)MODELD_LOG_ERROR == (int)LOG_LEVEL_ERROR &&
+		       (int)MODELD_LOG_DEBUG == (int)LOG_LEVEL_DEBUG,
+	"levels have the same numbers");
+
+int host_new(struct host **ret_host, const struct wire_setup *setup)
+{
+	_cleanup_(host_freep) struct host *h = calloc(1, sizeof(*h));
+	int r;
+
+	if (!h)
+		return -ENOMEM;
+	h->worker = strdup(setup->worker);
+	h->device = strdup(setup->device);
+	if (!h->worker || !h->device)
+		return -ENOMEM;
+	r = pairs_copy(&h->settings, setup->settings, setup->n_settings);
+	if (r)
+		return r;
+	h->api = (struct modeld_host){
+		.abi = MODELD_BACKEND_ABI,
+		.worker = h->worker,
+		.device = h->device,
+		.setting = host_setting,
+		.log = host_log,
+	};
+	*ret_host = steal_ptr(h);
+	return 0;
+}
+
+struct host *host_free(struct host *h)
+{
+	if (!h)
+		return NULL;
+	pairs_deinit(&h->settings);
+	free(h->worker);
+	free(h->device);
+	free(h);
+	return NULL;
+}
+
+const struct modeld_host *host_api(const struct host *h)
+{
+	return &h->api;
+}
+
+const char *host_worker(const struct host *h)
+{
+	return h->worker;
+}
+
+void host_clean_error(struct modeld_error *error)
+{
+	error->text[sizeof(error->text) - 1] = 0;
+	for (char *c = error->text; *c; c++) {
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = ' ';
+	}
+	if (!error->text[0])
+		(void)snprintf(error->text, sizeof(error->text), "the backend gave no reason");
+}

@@ -1,0 +1,24 @@
+/* host.h: what this worker offers to backends (struct modeld_host of backend.h). */
+#ifndef WORKERS_HOST_H
+#define WORKERS_HOST_H
+
+#include "base/cleanup.h"
+#include "proto/wire.h"
+#include "workers/backend.h"
+
+struct host;
+
+/* Copies what it needs of `setup`. -ENOMEM */
+_must_use_ int host_new(struct host **ret_host, const struct wire_setup *setup);
+struct host *host_free(struct host *h);
+DEFINE_CLEANUP(struct host *, host_free)
+
+/* Valid as long as the host. */
+const struct modeld_host *host_api(const struct host *h);
+const char *host_worker(const struct host *h);
+
+/* Make text of a backend fit for a log line and a status message: NUL-terminated, no control
+ * characters, never empty. */
+void host_clean_error(struct modeld_error *error);
+
+#endif

@@ -1,0 +1,302 @@
+/*
+ * inputs.c: resolves, checks and joins inputs.
+ *
+ * A region can be rewritten by its client at any moment. So nothing in it is read twice: BYTES
+ * tensors, whose lengths decide about memory, are copied before they are checked. Worker process,
+ * its one thread.
+ */
+#include "workers/inputs.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SHAPE_TEXT_MAX 200u
+
+static _printf_(3, 4) enum modeld_code
+	fail(struct modeld_error *error, enum modeld_code code, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(error->text, sizeof(error->text), format, ap);
+	va_end(ap);
+	return code;
+}
+
+/* --- Resolving ---------------------------------------------------------------------------- */
+
+static bool shape_fits(const struct modeld_declaration *want, const struct wire_tensor *got)
+{
+	if (want->dtype != MODELD_DTYPE_ANY && (int)want->dtype != (int)got->dtype)
+		return false;
+	if (got->dtype == DTYPE_INVALID)
+		return false;
+	if (want->any_shape)
+		return true;
+	if (want->rank != got->rank)
+		return false;
+	for (uint32_t i = 0; i < want->rank; i++) {
+		if (want->dims[i] != -1 && want->dims[i] != got->dims[i])
+			return false;
+	}
+	return true;
+}
+
+/* Bytes that the shape asks for; for BYTES any number is good here. */
+static bool size_fits(const struct wire_tensor *t)
+{
+	uint64_t n;
+
+	if (t->dtype == DTYPE_BYTES)
+		return shape_elements(t->dims, t->rank, &n) == 0;
+	return shape_bytes(t->dtype, t->dims, t->rank, &n) == 0 && n == t->span.length;
+}
+
+static const struct view *view_of(const struct inputs *in, const struct wire_tensor *t)
+{
+	if (t->span.arena & WIRE_REGION_BIT)
+		return regions_find(in->regions, t->span.arena);
+	return in->arena;
+}
+
+static enum modeld_code resolve(const struct inputs *in, const struct modeld_declaration *want,
+	const struct wire_tensor *t, struct modeld_tensor *ret_tensor, struct modeld_error *error)
+{
+	const struct view *v = view_of(in, t);
+	const void *data = v ? view_data(v, &t->span) : NULL;
+	char shape[SHAPE_TEXT_MAX];
+
+	if (!shape_fits(want, t) || !size_fits(t))
+		return fail(error, MODELD_INTERNAL,
+			"input '%s': %s %s of %" PRIu64 " bytes is not what the model declares",
+			want->name, dtype_name(t->dtype),
+			shape_format(t->dims, t->rank, shape, sizeof(shape)), t->span.length);
+	if (!v)
+		return fail(error, MODELD_INTERNAL,
+			"input '%s': its region is not mapped in this worker", want->name);
+	if (!data)
+		return fail(error, MODELD_INTERNAL, "input '%s': its span is outside of its memory",
+			want->name);
+	*ret_tensor = (struct modeld_tensor){
+		.dtype = (enum modeld_dtype)t->dtype,
+		.rank = t->rank,
+		.dims = t->dims,
+		.data = data,
+		.bytes = t->span.length,
+		.shared = v != in->arena,
+	};
+	return MODELD_OK;
+}
+
+enum modeld_code inputs_resolve(const struct inputs *in, const struct model *m,
+	const struct wire_item *item, struct modeld_tensor *ret_tensors, struct modeld_error *error)
+{
+	enum modeld_code code = MODELD_OK;
+
+	if (item->n_inputs != m->info.n_inputs)
+		return fail(error, MODELD_INTERNAL, "%zu inputs came, the model declares %zu",
+			item->n_inputs, m->info.n_inputs);
+	for (size_t i = 0; code == MODELD_OK && i < item->n_inputs; i++) {
+		if (item->inputs[i].index != i)
+			return fail(error, MODELD_INTERNAL, "inputs came in the wrong order");
+		code = resolve(in, &m->info.inputs[i], &item->inputs[i], &ret_tensors[i], error);
+	}
+	return code;
+}
+
+/* --- One alone ---------------------------------------------------------------------------- */
+
+static bool aligned(const void *data)
+{
+	return (uintptr_t)data % SCRATCH_ALIGN == 0;
+}
+
+static bool must_copy(const struct modeld_tensor *t)
+{
+	return t->shared && t->bytes > 0 && (t->dtype == MODELD_DTYPE_BYTES || !aligned(t->data));
+}
+
+static uint64_t add_saturating(uint64_t a, uint64_t b)
+{
+	return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+static void *copy(struct scratch *s, const void *data, uint64_t bytes)
+{
+	return memcpy(scratch_take(s, bytes), data, bytes);
+}
+
+/* The copy is private now, so what is checked is what is used. */
+static enum modeld_code check_bytes(
+	const struct modeld_tensor *t, size_t index, struct modeld_error *error)
+{
+	uint64_t elements;
+
+	if (!shape_elements(t->dims, t->rank, &elements) &&
+		!bytes_tensor_check(t->data, t->bytes, elements))
+		return MODELD_OK;
+	return fail(error, MODELD_INVALID,
+		"malformed bytes tensor: input %zu is not %" PRIu64
+		" elements of a length and so many bytes each in %" PRIu64 " bytes",
+		index, elements, t->bytes);
+}
+
+enum modeld_code inputs_settle(
+	struct inputs *in, struct modeld_tensor *tensors, size_t n, struct modeld_error *error)
+{
+	enum modeld_code code = MODELD_OK;
+	uint64_t need = 0;
+	int r;
+
+	for (size_t i = 0; i < n; i++) {
+		if (must_copy(&tensors[i]))
+			need = add_saturating(need, scratch_bytes(tensors[i].bytes));
+	}
+	r = scratch_begin(&in->scratch, need);
+	if (r)
+		return fail(error, MODELD_EXHAUSTED,
+			"%" PRIu64 " bytes of inputs in a region must be copied, above the limit "
+			"of %" PRIu64 " bytes or what the host has ([memory] input_arena_bytes)",
+			need, in->scratch.max);
+	for (size_t i = 0; code == MODELD_OK && i < n; i++) {
+		struct modeld_tensor *t = &tensors[i];
+		bool was_shared = t->shared;
+
+		if (must_copy(t)) {
+			t->data = copy(&in->scratch, t->data, t->bytes);
+			t->shared = 0;
+		}
+		if (was_shared && t->dtype == MODELD_DTYPE_BYTES) {
+			t->shared = 0;
+			code = check_bytes(t, i, error);
+		}
+	}
+	return code;
+}
+
+/* --- Several together --------------------------------------------------------------------- */
+
+static bool tensor_joins(const struct modeld_tensor *first, const struct modeld_tensor *t)
+{
+	if (t->dtype != first->dtype || t->rank != first->rank)
+		return false;
+	if (t->shared && t->dtype == MODELD_DTYPE_BYTES)
+		return false;
+	return !memcmp(t->dims + 1, first->dims + 1, (t->rank - 1) * sizeof(*t->dims));
+}
+
+static bool item_joins(const struct model *m, const struct wire_item *first_item,
+	const struct modeld_tensor *first, const struct wire_item *item,
+	const struct modeld_tensor *tensors)
+{
+	if (item->n_parameters > 0 || item->n_targets > 0 ||
+		item->n_outputs != first_item->n_outputs)
+		return false;
+	for (size_t i = 0; i < item->n_outputs; i++) {
+		if (item->outputs[i] != first_item->outputs[i])
+			return false;
+	}
+	for (size_t i = 0; i < m->info.n_inputs; i++) {
+		if (!tensor_joins(&first[i], &tensors[i]) ||
+			tensors[i].dims[0] != tensors[0].dims[0])
+			return false;
+	}
+	return true;
+}
+
+bool inputs_joinable(const struct model *m, const struct wire_item *items,
+	const struct modeld_tensor *tensors, size_t n_items, uint64_t *ret_rows)
+{
+	size_t n = m->info.n_inputs;
+	uint64_t rows = 0;
+
+	if (m->max_batch_size == 0)
+		return false;
+	for (size_t i = 0; i < n_items; i++) {
+		if (!item_joins(m, &items[0], tensors, &items[i], &tensors[i * n]))
+			return false;
+		rows = add_saturating(rows, (uint64_t)tensors[i * n].dims[0]);
+	}
+	if (rows > m->max_batch_size)
+		return false;
+	*ret_rows = rows;
+	return true;
+}
+
+/* Input k of all items; ret_bytes: their sum. Do they lie one behind the other? */
+static bool contiguous(const struct modeld_tensor *tensors, size_t n_inputs, size_t n_items,
+	size_t k, uint64_t *ret_bytes)
+{
+	const char *start = tensors[k].data;
+	uint64_t bytes = 0;
+	bool yes = aligned(start);
+
+	for (size_t i = 0; i < n_items; i++) {
+		const struct modeld_tensor *t = &tensors[i * n_inputs + k];
+
+		yes = yes && (const char *)t->data == start + bytes;
+		bytes = add_saturating(bytes, t->bytes);
+	}
+	*ret_bytes = bytes;
+	return yes || bytes == 0;
+}
+
+static void gather(struct inputs *in, const struct modeld_tensor *tensors, size_t n_inputs,
+	size_t n_items, size_t k)
+{
+	char *to = scratch_take(&in->scratch, in->joined[k].bytes);
+
+	in->joined[k].data = to;
+	for (size_t i = 0; i < n_items; i++) {
+		const struct modeld_tensor *t = &tensors[i * n_inputs + k];
+
+		if (t->bytes > 0)
+			memcpy(to, t->data, t->bytes);
+		to += t->bytes;
+	}
+}
+
+static void shape_joined(
+	struct inputs *in, const struct modeld_tensor *first, size_t k, uint64_t rows)
+{
+	struct modeld_tensor *j = &in->joined[k];
+
+	memcpy(in->joined_dims[k], first->dims, first->rank * sizeof(*first->dims));
+	in->joined_dims[k][0] = (int64_t)rows;
+	*j = *first;
+	j->dims = in->joined_dims[k];
+	j->shared = 0;
+}
+
+int inputs_join(struct inputs *in, const struct model *m, const struct modeld_tensor *tensors,
+	size_t n_items, uint64_t rows)
+{
+	bool apart[WIRE_TENSORS_MAX];
+	size_t n = m->info.n_inputs;
+	uint64_t need = 0;
+	int r;
+
+	for (size_t k = 0; k < n; k++) {
+		shape_joined(in, &tensors[k], k, rows);
+		apart[k] = !contiguous(tensors, n, n_items, k, &in->joined[k].bytes);
+		if (apart[k])
+			need = add_saturating(need, scratch_bytes(in->joined[k].bytes));
+		for (size_t i = 0; !apart[k] && i < n_items; i++)
+			in->joined[k].shared |= tensors[i * n + k].shared;
+	}
+	r = scratch_begin(&in->scratch, need);
+	if (r)
+		return r;
+	for (size_t k = 0; k < n; k++) {
+		if (apart[k])
+			gather(in, tensors, n, n_items, k);
+	}
+	return 0;
+}
+
+void inputs_end(struct inputs *in)
+{
+	scratch_end(&in->scratch);
+}

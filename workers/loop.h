@@ -1,0 +1,34 @@
+/*
+ * loop.h: the worker's conversation with the daemon: one message at a time, in order, so that a
+ * pong says that everything before it was done. docs/protocol.md describes the messages.
+ */
+#ifndef WORKERS_LOOP_H
+#define WORKERS_LOOP_H
+
+#include "base/cleanup.h"
+
+/* Exit statuses of the worker (see worker_verdict in src/pool). */
+enum worker_exit {
+	WORKER_EXIT_OK = 0,
+	WORKER_EXIT_INTERNAL =
+		70,		 /* the daemon broke the protocol, or the host refused something */
+	WORKER_EXIT_CONFIG = 78, /* trying again is of no use */
+};
+
+struct loop;
+
+/*
+ * channel_fd: the socket, blocking; arena_fd: the input arena. Both are owned by the loop from now
+ * on, also where this fails. on_name(data, name), if not NULL, is called once with the worker's
+ * name. -ENOMEM
+ */
+_must_use_ int loop_new(struct loop **ret_loop, int channel_fd, int arena_fd,
+	void (*on_name)(void *data, const char *name), void *data);
+/* Closes everything; models that are still loaded are unloaded. Accepts NULL; returns NULL. */
+struct loop *loop_free(struct loop *l);
+DEFINE_CLEANUP(struct loop *, loop_free)
+
+/* Serve until the daemon says Drain or is gone. Returns an enum worker_exit. */
+_must_use_ int loop_run(struct loop *l);
+
+#endif

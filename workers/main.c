@@ -1,0 +1,114 @@
+/*
+ * main.c: the worker's start: checks what the daemon left it, makes it end with the daemon, and
+ * serves. Worker process, its one thread.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "workers/loop.h"
+
+#define CHANNEL_FD 3
+#define ARENA_FD   4
+
+#define TITLE_PREFIX "modeld-worker: "
+
+static const char usage[] =
+	"modeld-worker runs models for modeld, which starts it: there is nothing to do by hand.\n"
+	"See [worker] in modeld.conf for how many there are and on which devices.\n"
+	"\n"
+	"Descriptor 3 is a Unix SOCK_SEQPACKET socket to the daemon, 4 its input arena (a sealed\n"
+	"memfd). docs/protocol.md describes the messages.\n"
+	"\n"
+	"  -V, --version   print the version\n"
+	"  -h, --help      print this\n"
+	"\n"
+	"Exit status: 0 after the daemon said so or is gone, 70 internal error, 78 configuration\n"
+	"(a device that is not there, a daemon of another version).\n";
+
+/* The memory of the command line, which `ps` shows. */
+struct title {
+	char *text;
+	size_t room; /* without the NUL at the end */
+};
+
+/* -1: go on; else an exit status. */
+static int answer_arguments(int argc, char **argv)
+{
+	if (argc < 2)
+		return -1;
+	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
+		return puts("modeld-worker " MODELD_VERSION) < 0 ? WORKER_EXIT_INTERNAL
+								 : WORKER_EXIT_OK;
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+		return fputs(usage, stdout) < 0 ? WORKER_EXIT_INTERNAL : WORKER_EXIT_OK;
+	fprintf(stderr, "modeld-worker: unknown argument '%s'\nTry 'modeld-worker --help'.\n",
+		argv[1]);
+	return WORKER_EXIT_CONFIG;
+}
+
+/* A socket on 3 and a memfd on 4: this is no accident. Children of backends do not get them. */
+static bool started_by_daemon(void)
+{
+	struct stat st;
+	int flags;
+
+	if (fstat(CHANNEL_FD, &st) || !S_ISSOCK(st.st_mode) || fcntl(ARENA_FD, F_GET_SEALS) < 0)
+		return false;
+	flags = fcntl(CHANNEL_FD, F_GETFL);
+	return flags >= 0 && fcntl(CHANNEL_FD, F_SETFL, flags & ~O_NONBLOCK) >= 0 &&
+	       fcntl(CHANNEL_FD, F_SETFD, FD_CLOEXEC) >= 0 &&
+	       fcntl(ARENA_FD, F_SETFD, FD_CLOEXEC) >= 0;
+}
+
+/* SIGTERM keeps its default: it ends this worker, and the daemon starts another one. What a
+ * terminal sends to everybody in front of it is the daemon's business. */
+static void set_signals(void)
+{
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	/* End of file says the same, but only where somebody reads. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
+		log_warning("cannot ask to die with the daemon", "error=\"%s\"", err_str(-errno));
+}
+
+static void show_name(void *data, const char *name)
+{
+	struct title *t = data;
+
+	prctl(PR_SET_NAME, name);
+	memset(t->text, 0, t->room);
+	snprintf(t->text, t->room + 1, TITLE_PREFIX "%s", name);
+}
+
+int main(int argc, char **argv)
+{
+	_cleanup_(loop_freep) struct loop *l = NULL;
+	struct title title = {argv[0], strlen(argv[0])};
+	int r = answer_arguments(argc, argv);
+
+	if (r >= 0)
+		return r;
+	log_init("modeld-worker", LOG_LEVEL_INFO);
+	if (!started_by_daemon()) {
+		fputs("modeld-worker: modeld starts this program; by hand it does nothing.\n"
+		      "Try 'modeld-worker --help'.\n",
+			stderr);
+		return WORKER_EXIT_CONFIG;
+	}
+	set_signals();
+	r = loop_new(&l, CHANNEL_FD, ARENA_FD, show_name, &title);
+	if (r) {
+		log_error("worker stops", "error=\"%s\"", err_str(r));
+		return WORKER_EXIT_INTERNAL;
+	}
+	return loop_run(l);
+}

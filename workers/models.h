@@ -1,0 +1,67 @@
+/* models.h: the models that this worker holds, by the number that Run messages use. */
+#ifndef WORKERS_MODELS_H
+#define WORKERS_MODELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "proto/wire.h"
+#include "workers/backend.h"
+#include "workers/backend_loader.h"
+#include "workers/pairs.h"
+
+/* Numbers are indexes into the daemon's list of models; a larger one is refused. */
+#define MODEL_NUMBER_MAX 65535u
+
+enum {
+	MODELS_E_FAILED =
+		1, /* the backend is not there or could not load it: see the error's text */
+	MODELS_E_IN_USE = 2, /* a model has this number already */
+	MODELS_E_NUMBER = 3, /* above MODEL_NUMBER_MAX */
+};
+
+/* A loaded model. Read-only for all but models.c, but for what is said below. */
+struct model {
+	struct modeld_model_spec spec; /* strings: own */
+	struct pairs parameters;
+	const struct modeld_backend *backend; /* borrow */
+	void *handle;			      /* own: the backend's */
+	struct modeld_model_info info;	      /* borrowed from the backend until unload() */
+	uint32_t number;
+	uint32_t max_batch_size; /* rows; 0: never joined */
+	/* The longest of the last runs, each counting half as much as the next; UINT64_MAX: none yet.
+	 * Set by the loop. */
+	uint64_t compute_ns;
+};
+
+/* All zero is an empty table. */
+struct models {
+	struct model **items; /* own; NULL: no model has the number */
+	size_t n;
+};
+
+/* Unloads what is loaded. */
+void models_deinit(struct models *t);
+
+/*
+ * Load a model and give it its number.
+ *
+ * MODELS_E_FAILED, MODELS_E_IN_USE, MODELS_E_NUMBER   nothing is kept
+ * -ENOMEM
+ */
+_must_use_ int models_load(struct models *t, struct backends *backends,
+	const struct wire_load *load, const struct model **ret_model,
+	struct modeld_error *ret_error);
+/* -ENOENT: no model has the number. */
+_must_use_ int models_unload(struct models *t, uint32_t number);
+/* NULL: no model has the number. */
+struct model *models_get(const struct models *t, uint32_t number);
+
+/* Bytes that the model holds, as far as its backend knows. */
+uint64_t model_memory_bytes(const struct model *m);
+/* The declarations of `n` tensors as they go on the wire; names and dims are borrowed. */
+void model_describe(
+	const struct modeld_declaration *list, size_t n, struct wire_declaration *ret_list);
+
+#endif

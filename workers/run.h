@@ -1,0 +1,71 @@
+/*
+ * run.h: one call of a backend: the outputs that it asks for, checked and kept until they are sent
+ * or dropped.
+ */
+#ifndef WORKERS_RUN_H
+#define WORKERS_RUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/wire.h"
+#include "workers/backend.h"
+#include "workers/models.h"
+#include "workers/outputs.h"
+#include "workers/regions.h"
+
+/* Rows that every output must have; RUN_ROWS_ANY where the model does not batch. */
+#define RUN_ROWS_ANY UINT64_MAX
+
+struct run_output {
+	struct output *memory;		  /* own; NULL: none, or the target's own memory */
+	void *data;			  /* NULL: the backend has not asked for it */
+	const struct wire_target *target; /* NULL: the output arena */
+	void *target_data;		  /* where it goes in the end; NULL without a target */
+	enum dtype dtype;
+	uint32_t rank;
+	int64_t dims[TENSOR_RANK_MAX];
+	uint64_t bytes;
+};
+
+/* Zeroed, then run_init() once; run_begin() starts each use. */
+struct run {
+	struct modeld_batch batch;     /* what the backend sees */
+	struct outputs *outputs;       /* borrow */
+	const struct regions *regions; /* borrow */
+	const struct model *model;
+	const struct wire_item *item; /* NULL: joined */
+	uint64_t number;	      /* the batch's */
+	uint64_t rows;
+	uint64_t compute_ns;
+	struct run_output given[WIRE_TENSORS_MAX];
+	uint8_t wanted[WIRE_TENSORS_MAX];
+	/* Why output() returned NULL for `failed_output`; code is MODELD_OK when nothing failed. */
+	enum modeld_code failed_code;
+	size_t failed_output;
+	struct modeld_error failed;
+};
+
+void run_init(struct run *r, struct outputs *outputs, const struct regions *regions);
+/*
+ * Prepare to run `inputs` for batch `number`. `want` says which outputs are wanted; `item` is the
+ * one item with its parameters and targets, NULL for several joined ones. All are borrowed until
+ * the run's outputs were sent or dropped.
+ *
+ * MODELD_INTERNAL, MODELD_INVALID  the item names outputs or targets that there are not
+ */
+enum modeld_code run_begin(struct run *r, const struct model *m, uint64_t number,
+	const struct modeld_tensor *inputs, const struct wire_item *want,
+	const struct wire_item *item, uint64_t rows, struct modeld_error *error);
+/*
+ * Run the backend. On MODELD_OK every wanted output is there, its content is in its final place
+ * and unwanted ones are gone. On failure nothing is held, and error says why. compute_ns is set.
+ */
+enum modeld_code run_execute(struct run *r, struct modeld_error *error);
+/* Where output i lies, as it goes on the wire. */
+struct span run_output_span(const struct run_output *o);
+/* Give everything back. */
+void run_drop(struct run *r);
+
+#endif

@@ -1,0 +1,139 @@
+/*
+ * setup.c: from a Setup message to a worker that can load models. Worker process, its one thread.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "shm/arena.h"
+#include "workers/loop_private.h"
+
+static int check(struct loop *l, const struct wire_setup *s)
+{
+	if (s->protocol != WIRE_PROTOCOL) {
+		log_error("daemon and worker are of different builds",
+			"daemon_protocol=%" PRIu32 " worker_protocol=%u", s->protocol,
+			WIRE_PROTOCOL);
+		return loop_stop(l, WORKER_EXIT_CONFIG, "protocol version");
+	}
+	if (s->slots == 0 || s->input_arena == 0 || s->output_arena == 0 ||
+		s->input_arena == s->output_arena ||
+		((s->input_arena | s->output_arena) & WIRE_REGION_BIT))
+		return loop_stop(l, WORKER_EXIT_INTERNAL, "setup names no slots or bad arenas");
+	return 0;
+}
+
+static int open_device(struct loop *l, const char *name)
+{
+	struct device_memory memory = {0};
+	int r = device_open(&l->device, name);
+
+	if (r == -ENODEV || r == -EINVAL) {
+		log_error("no such device here",
+			"worker=%s device=%s hint=\"[worker] workers; this "
+			"build knows cpu:N\"",
+			loop_name(l), name);
+		return loop_stop(l, WORKER_EXIT_CONFIG, "device");
+	}
+	if (r)
+		return r;
+	if (!l->device->ops->memory(l->device, &memory))
+		log_debug("device opened",
+			"worker=%s device=%s total_bytes=%" PRIu64 " free_bytes=%" PRIu64,
+			loop_name(l), name, memory.total_bytes, memory.free_bytes);
+	return 0;
+}
+
+static int map_input(struct loop *l, const struct wire_setup *s)
+{
+	int r = view_new(&l->input, l->arena_fd, s->input_arena, s->input_arena_size);
+
+	if (r) {
+		log_error("cannot map the input arena", "worker=%s bytes=%" PRIu64 " error=\"%s\"",
+			loop_name(l), s->input_arena_size, err_str(r));
+		return r;
+	}
+	close_fd(&l->arena_fd);
+	return 0;
+}
+
+static int make_outputs(struct loop *l, const struct wire_setup *s)
+{
+	struct arena_options options = {
+		.name = "modeld-output",
+		.id = s->output_arena,
+		.size = s->output_arena_size,
+		.populate_first = s->output_populate_first,
+		.populate_ahead = s->output_populate_first,
+		.pages = ARENA_PAGES_THP,
+	};
+	int r = outputs_new(&l->outputs, &options);
+
+	if (r)
+		log_error("cannot make the output arena",
+			"worker=%s bytes=%" PRIu64 " error=\"%s\" setting=\"[worker] "
+			"output_arena_bytes\"",
+			loop_name(l), s->output_arena_size, err_str(r));
+	return r;
+}
+
+static int make_executor(struct loop *l)
+{
+	struct executor_parts parts = {
+		.input = l->input,
+		.regions = &l->regions,
+		.outputs = l->outputs,
+		.scratch_max = view_size(l->input),
+	};
+
+	return executor_new(&l->executor, &parts);
+}
+
+static int say_hello(struct loop *l, const struct wire_setup *s)
+{
+	const struct arena *a = outputs_arena(l->outputs);
+	int fd = arena_fd(a);
+	struct wire_message m = {
+		.type = WIRE_HELLO,
+		.hello =
+			{
+				.protocol = WIRE_PROTOCOL,
+				.output_arena = arena_id(a),
+				.output_arena_size = arena_size(a),
+				.slots = s->slots,
+			},
+	};
+
+	return loop_send(l, &m, &fd, 1);
+}
+
+int loop_setup(struct loop *l, const struct wire_setup *s)
+{
+	int r = check(l, s);
+
+	if (!r)
+		r = host_new(&l->host, s);
+	if (r)
+		return r;
+	log_set_level(
+		s->log_level <= LOG_LEVEL_DEBUG ? (enum log_level)s->log_level : LOG_LEVEL_DEBUG);
+	if (l->on_name)
+		l->on_name(l->data, s->worker);
+	r = open_device(l, s->device);
+	if (!r)
+		r = map_input(l, s);
+	if (!r)
+		r = make_outputs(l, s);
+	if (!r)
+		r = backends_new(
+			&l->backends, s->backend_dirs, s->n_backend_dirs, host_api(l->host));
+	if (!r)
+		r = make_executor(l);
+	if (!r)
+		r = say_hello(l, s);
+	l->n_loads = s->n_loads;
+	busy_poll_init(&l->busy, s->busy_poll_us);
+	return r;
+}
