@@ -45,6 +45,7 @@ test: setup-test  ## all tests; ends with "N passed, N failed"
 		'unit' '$(MAKE) --no-print-directory -j2 unit' \
 		'unit, address+undefined' '$(MAKE) --no-print-directory -j2 unit-asan' \
 		'unit, thread' '$(MAKE) --no-print-directory -j2 unit-tsan' \
+		'GPU probe' '$(MAKE) --no-print-directory -j2 probe-gpu' \
 		'fuzz corpora' '$(MAKE) --no-print-directory -j2 fuzz-corpus' \
 		'system' '$(MAKE) --no-print-directory -j2 system' \
 		'system, address+undefined' '$(MAKE) --no-print-directory -j2 system-asan'

@@ -3,7 +3,6 @@ gets every answer, soon, and in the end nothing is left. MODELD_CHURN_S is the t
 another order of events."""
 import os
 import random
-import signal
 import socket
 import struct
 import threading
