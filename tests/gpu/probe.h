@@ -136,6 +136,9 @@ void child_go(struct child *c, int fd);
 void child_end(struct child *c, struct table *t);
 /* child_start() and child_end(). */
 void child_ask(struct table *t, struct task *task, int memory_fd);
+/* The same with child_mark() between them, for a child that is lent nothing. */
+_must_use_ bool child_ask_mark(
+	struct table *t, struct task *task, const char *what, struct row *ret_mark);
 
 /* The child's side. */
 void report_value(const char *what, double value, const char *unit, const char *note);

@@ -81,12 +81,7 @@ void answer_attributes(const struct task *task)
 bool ask_attributes(struct table *t)
 {
 	struct task task = {.name = "attributes", .label = "attributes", .limit_s = 60};
-	struct child c;
 	struct row mark;
-	bool found;
 
-	child_start(&c, t, &task, -1);
-	found = child_mark(&c, t, "device", &mark, NULL);
-	child_end(&c, t);
-	return found;
+	return child_ask_mark(t, &task, "device", &mark);
 }

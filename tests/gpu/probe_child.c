@@ -201,6 +201,17 @@ void child_ask(struct table *t, struct task *task, int memory_fd)
 	child_end(&c, t);
 }
 
+bool child_ask_mark(struct table *t, struct task *task, const char *what, struct row *ret_mark)
+{
+	struct child c;
+	bool found;
+
+	child_start(&c, t, task, -1);
+	found = child_mark(&c, t, what, ret_mark, NULL);
+	child_end(&c, t);
+	return found;
+}
+
 /* --- The child's side ----------------------------------------------------------------------- */
 
 static void send_row(struct row *row, const char *what, int fd)

@@ -43,14 +43,9 @@ static void ask_times(struct table *t)
 	double in_cuda[RUNS];
 
 	for (size_t i = 0; i < RUNS; i++) {
-		struct child c;
 		struct row mark;
-		bool made;
 
-		child_start(&c, t, &task, -1);
-		made = child_mark(&c, t, "context", &mark, NULL);
-		child_end(&c, t);
-		if (!made)
+		if (!child_ask_mark(t, &task, "context", &mark))
 			return;
 		from_spawn[i] = (double)(mark.at_ns - task.spawn_ns) / NS_PER_MS;
 		in_cuda[i] = mark.value / NS_PER_MS;

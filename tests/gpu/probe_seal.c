@@ -47,28 +47,33 @@ static int make_read_only(struct memory *ret_m, uint64_t seed, int *ret_fd)
 	return r;
 }
 
-static int make(const struct task *task, struct memory *ret_m, int *ret_fd)
+static int make_plain(struct memory *ret_m, uint64_t seed, int *ret_fd)
 {
-	int r;
+	int r = memory_make(ret_m, MEMORY_PLAIN, BYTES, seed);
 
-	if (task->access == ACCESS_READ)
-		return make_read_only(ret_m, task->seed, ret_fd);
-	r = memory_make(ret_m, MEMORY_PLAIN, BYTES, task->seed);
 	if (!r)
 		*ret_fd = ret_m->fd;
 	return r;
+}
+
+/* False: it could not be made, and a row says why. */
+static bool make(const struct task *task, struct memory *ret_m, int *ret_fd)
+{
+	int r = task->access == ACCESS_READ ? make_read_only(ret_m, task->seed, ret_fd)
+					    : make_plain(ret_m, task->seed, ret_fd);
+
+	if (r)
+		report_errno(task->label, r);
+	return r == 0;
 }
 
 void answer_seal_control(const struct task *task)
 {
 	struct memory m;
 	int fd;
-	int r = make(task, &m, &fd);
 
-	if (r) {
-		report_errno(task->label, r);
+	if (!make(task, &m, &fd))
 		return;
-	}
 	try_seal(task, "not registered", fd);
 	/* Leaving frees the memory. */
 }
@@ -77,13 +82,9 @@ void answer_seal(const struct task *task)
 {
 	struct memory m;
 	int fd;
-	int r = make(task, &m, &fd);
 
-	if (r) {
-		report_errno(task->label, r);
-		return;
-	}
-	if (!open_device() || refused(task->label, cudaHostRegister(m.base, m.bytes, task->flags)))
+	if (!make(task, &m, &fd) || !open_device() ||
+		refused(task->label, cudaHostRegister(m.base, m.bytes, task->flags)))
 		return;
 	check_dma(task->label, m.base, m.bytes, task->seed);
 	try_seal(task, "registered", fd);
