@@ -10,6 +10,9 @@ TSAN = SANITIZE=thread BUILD=$(BUILD)/tsan
 unit: $(UNIT_ALL) $(BACKENDS) $(BUILD)/modeld-worker  ## unit tests (criterion), fault loops included
 	$(Q)scripts/run-unit $(BUILD) $(UNIT_ALL)
 
+.PHONY: unit-build
+unit-build: $(UNIT_ALL) $(BACKENDS) $(BUILD)/modeld-worker  ## build the unit tests, run none
+
 .PHONY: unit-asan
 unit-asan:  ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)$(MAKE) --no-print-directory $(ASAN) unit
