@@ -35,14 +35,16 @@ LIBS_WORKER := $(shell pkg-config --libs libprotobuf-c inih 2>/dev/null) -ldl -l
 LIBS_CLIENT := $(shell pkg-config --libs libnghttp2 libprotobuf-c 2>/dev/null)
 
 # --- Sources: one archive per folder, so that a test links only what lies below it ---------
-FOLDERS   := base shm proto pool dispatch handoff frontend server workers client modelctl
+FOLDERS   := base shm proto pool dispatch handoff http2 grpc services server workers client modelctl
 SRC_base     := $(wildcard src/base/*.c)
 SRC_shm      := $(wildcard shm/*.c)
 SRC_proto    := $(wildcard proto/*.c)
 SRC_pool     := $(wildcard src/pool/*.c)
 SRC_dispatch := $(wildcard src/dispatch/*.c)
 SRC_handoff  := $(wildcard src/handoff/*.c)
-SRC_frontend := $(wildcard src/frontend/*.c)
+SRC_http2    := $(wildcard src/http2/*.c)
+SRC_grpc     := $(wildcard src/grpc/*.c)
+SRC_services := $(wildcard src/services/*.c)
 SRC_server   := $(filter-out src/main.c,$(wildcard src/*.c))
 SRC_workers  := $(filter-out workers/main.c,$(wildcard workers/*.c))
 SRC_client   := $(wildcard clients/c/*.c)
@@ -63,8 +65,10 @@ LIBS_BELOW_proto    := $(call lib,proto) $(LIBS_BELOW_base)
 LIBS_BELOW_pool     := $(call lib,pool) $(call lib,shm) $(LIBS_BELOW_proto)
 LIBS_BELOW_dispatch := $(call lib,dispatch) $(LIBS_BELOW_pool)
 LIBS_BELOW_handoff  := $(call lib,handoff) $(LIBS_BELOW_dispatch)
-LIBS_BELOW_frontend := $(call lib,frontend) $(LIBS_BELOW_handoff)
-LIBS_BELOW_server   := $(call lib,server) $(LIBS_BELOW_frontend)
+LIBS_BELOW_http2    := $(call lib,http2) $(LIBS_BELOW_dispatch)
+LIBS_BELOW_grpc     := $(call lib,grpc) $(LIBS_BELOW_http2)
+LIBS_BELOW_services := $(call lib,services) $(call lib,grpc) $(call lib,http2) $(LIBS_BELOW_handoff)
+LIBS_BELOW_server   := $(call lib,server) $(LIBS_BELOW_services)
 LIBS_BELOW_workers  := $(call lib,workers) $(call lib,shm) $(LIBS_BELOW_proto)
 LIBS_BELOW_client   := $(call lib,modelctl) $(call lib,client) $(call lib,shm) $(LIBS_BELOW_proto)
 
@@ -129,7 +133,7 @@ $(BUILD)/gen/proto/%.pb-c.c $(BUILD)/gen/proto/%.pb-c.h: proto/%.proto
 
 # --- Unit tests: tests/unit/<path>_test.c mirrors <path>.c; fake_*.c beside them stand in for
 # --- what lies below and are linked into every test of that folder -------------------------
-UNIT_DIRS := base shm proto pool dispatch handoff frontend server workers client
+UNIT_DIRS := base shm proto pool dispatch handoff http2 grpc services server workers client
 unit_src = $(wildcard tests/unit/$(1)/*_test.c)
 SUPPORT  := $(call obj,$(wildcard tests/support/*.c))
 # Every allocation and system call of ours can be made to fail (tests/support/failalloc.h).

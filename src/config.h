@@ -16,9 +16,9 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "dispatch/dispatch.h"
-#include "frontend/frontend.h"
 #include "handoff/handoff.h"
 #include "pool/pool.h"
+#include "services/frontend.h"
 
 /* What a model gets when its model.conf does not say. */
 struct config_model_defaults {

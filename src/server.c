@@ -23,9 +23,9 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "dispatch/dispatch.h"
-#include "frontend/frontend.h"
 #include "handoff/handoff.h"
 #include "notify.h"
+#include "services/frontend.h"
 
 enum server_state {
 	SERVER_STARTING,

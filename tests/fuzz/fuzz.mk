@@ -31,7 +31,7 @@ fuzz-build:
 # What follows is for fuzz_make. A fuzzer that must not see every archive says which it wants:
 # FUZZ_LIBS_NAME = workers shm proto base
 ifdef FUZZ_OUT
-FUZZ_LIBS := client server frontend handoff dispatch pool workers shm proto base
+FUZZ_LIBS := client server services grpc http2 handoff dispatch pool workers shm proto base
 fuzz_archives = $(foreach f,$(filter $(FOLDERS),$(1)),$(call lib,$(f)))
 
 .PHONY: fuzz-libs fuzz-programs fuzz-link

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "frontend/scanner.h"
 #include "proto/model_worker.pb-c.h"
+#include "services/scanner.h"
 
 #define ORACLE_TENSOR_MAX (UINT64_C(1) << 24)
 

@@ -13,7 +13,7 @@
 
 #include "base/log.h"
 #include "dispatch/dispatch_private.h"
-#include "frontend/frontend_private.h"
+#include "services/frontend_private.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

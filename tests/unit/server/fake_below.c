@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "dispatch/dispatch.h"
-#include "frontend/frontend.h"
 #include "handoff/handoff.h"
+#include "services/frontend.h"
 
 struct fake_below below;
 

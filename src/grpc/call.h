@@ -1,0 +1,63 @@
+/*
+ * call.h: one RPC as a service sees it: deadline, cancellation, messages out, exactly one status.
+ * Owned by its stream. Single-threaded.
+ */
+#ifndef GRPC_CALL_H
+#define GRPC_CALL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "proto/grpc_status.h"
+
+struct call;
+struct client;
+struct service_context;
+
+/* A piece of an outgoing message. */
+struct segment {
+	const void *data;
+	size_t n;
+	/* NULL: copied before call_send() returns. Else the bytes are sent from where they lie, and
+	 * release(owner) is called exactly once when the kernel has them or they are dropped (maybe
+	 * before call_send() returns; also when it fails). */
+	void (*release)(void *owner);
+	void *owner;
+	bool tensor; /* counts as tensor data in the counters */
+};
+
+struct service_context *call_context(const struct call *c);
+/* Whom to charge: one a connection. Borrowed. */
+struct client *call_client(const struct call *c);
+/* CLOCK_MONOTONIC; CLOCK_NO_DEADLINE when the client set none. */
+uint64_t call_deadline_ns(const struct call *c);
+/* When the first byte of the current (or last) request message was read. */
+uint64_t call_received_ns(const struct call *c);
+/* uid of the peer when it is connected by a Unix socket, else -1. */
+int64_t call_peer_uid(const struct call *c);
+/* The peer is connected by TCP from this host's loopback. */
+bool call_peer_loopback(const struct call *c);
+
+/*
+ * Queue one message made of n segments; the gRPC prefix is added here, and the response headers
+ * before the first message. Compressed when configured, allowed by the client and large enough.
+ *
+ * -ENOMEM    the call is finished INTERNAL by the caller
+ * -EMSGSIZE  more than 4 GiB - 1
+ */
+_must_use_ int call_send(struct call *c, const struct segment *segments, size_t n);
+/* Bytes of this call that are queued and not yet written are above the high-water mark: a streaming
+ * service stops producing until `writable`. */
+bool call_blocked(const struct call *c);
+/* End the call: trailers after everything queued, or Trailers-Only when nothing was sent. Exactly one
+ * status: close is called from inside, and `c` must not be used after. text: NUL-terminated, may be
+ * NULL, any bytes. */
+void call_finish(struct call *c, enum grpc_status status, const char *text);
+/* The same with a printf format; cut at GRPC_MESSAGE_MAX. */
+void call_finishf(struct call *c, enum grpc_status status, const char *format, ...) _printf_(3, 4);
+/* After message_data took less than it was given: go on. May call message_data before it returns. */
+void call_resume(struct call *c);
+
+#endif

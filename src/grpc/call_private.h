@@ -1,0 +1,102 @@
+/* call_private.h: shared by call*.c and frontend.c alone. */
+#ifndef GRPC_CALL_PRIVATE_H
+#define GRPC_CALL_PRIVATE_H
+
+#include "base/buf.h"
+#include "grpc/call.h"
+#include "grpc/codec.h"
+#include "grpc/service.h"
+#include "http2/stream.h"
+#include "proto/grpc_frame.h"
+
+#define CALL_INFLATE_BYTES ((size_t)64 << 10)
+
+/* What the calls of one frontend share. */
+struct calls {
+	struct service_context *context;   /* borrow */
+	const struct service_index *index; /* borrow */
+	struct inflater *spare_inflater;   /* own; of the call that needed one last */
+	uint8_t *inflate_buffer;	   /* own; CALL_INFLATE_BYTES */
+	enum codec reply_codec;
+};
+
+enum call_state {
+	CALL_HEADERS, /* its headers are being read */
+	CALL_OPEN,    /* the service has it */
+	CALL_ENDED,   /* the status is given, or the stream is gone */
+};
+
+enum content {
+	CONTENT_MISSING,
+	CONTENT_GRPC,
+	CONTENT_GRPC_OTHER, /* application/grpc+json and the like: gRPC, but nothing that we read */
+	CONTENT_OTHER,
+};
+
+struct call_headers {
+	uint64_t timeout_ns;
+	char *unknown_path; /* own, from blocks; cut at PATH_SHOWN */
+	size_t n_unknown_path;
+	enum content content;
+	bool is_post;
+	bool is_head;
+	bool has_timeout;
+	bool timeout_malformed;
+};
+
+struct call {
+	struct stream stream;	     /* first */
+	const struct method *method; /* borrow */
+	void *state;		     /* own, from blocks; the service's */
+	uint64_t deadline_ns;
+	uint64_t message_ns; /* when the current message began to come */
+	struct call_headers headers;
+	struct grpc_frame_reader reader;
+	uint32_t n_messages;
+	enum call_state phase;
+	enum codec request_codec;
+	enum codec reply_codec;	   /* what the client lets us use */
+	struct inflater *inflater; /* own */
+	uint64_t inflated_bytes;   /* of this message */
+	size_t inflated_turn;	   /* in this go */
+	struct buf collected;	   /* the message, for services that take it whole */
+	struct buf held;	   /* raw bytes that wait; the first held_done are done with */
+	size_t held_done;
+	struct buf inflated; /* inflated bytes that wait; the first inflated_done are done with */
+	size_t inflated_done;
+	size_t payload_left;   /* so many of the next bytes are the reader's payload already */
+	bool inflate_waits;    /* the inflater was left with output to give */
+	bool stalled;	       /* the service took less than it was given */
+	bool awaits_room;      /* input goes on when output has drained, and in the next turn */
+	bool half_close_waits; /* behind what is held */
+	bool broken;	       /* a reply is queued in part: only a reset can end it */
+	bool in_receive;
+};
+
+static inline struct call *call_of(struct stream *s)
+{
+	return (struct call *)s;
+}
+
+extern const struct stream_events call_events;
+
+struct calls *call_calls(const struct call *c);
+/* The status is given before the service has seen the call. */
+void call_reject(struct call *c, unsigned http_status, enum grpc_status status, const char *text);
+
+/* call_headers.c */
+void call_take_header(
+	struct call *c, const char *name, size_t n_name, const char *value, size_t n_value);
+/* Answers what cannot be a call. Returns whether it can. */
+bool call_accept_headers(struct call *c);
+
+/* call_receive.c */
+void call_receive(struct call *c, const uint8_t *data, size_t n);
+void call_receive_end(struct call *c);
+/* Go on with what is held. */
+void call_receive_held(struct call *c);
+void call_receive_init(struct call *c);
+/* Let go of everything that was kept. */
+void call_receive_release(struct call *c);
+
+#endif

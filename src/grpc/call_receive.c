@@ -1,0 +1,422 @@
+/*
+ * call_receive.c: request messages: DATA bytes are cut into messages, inflated where compressed, and
+ * given to the service or collected for it. What the service does not take is held, raw as it came,
+ * and with it everything behind it; the stream's window bounds that.
+ *
+ * Bytes flow: call_receive -> consume (framing) -> payload (inflating) -> deliver (service).
+ *
+ * Invariants: while anything is held, new bytes go behind it; payload_left is not 0 only right after
+ * a stall, and counts the first of the bytes still to come. Every function stops as soon as the call
+ * has ended, which any call into the service may do. Daemon process, loop thread.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "grpc/call_private.h"
+#include "http2/session.h"
+#include "http2/transport.h"
+
+/* Inflated in one go; then others have their turn. Kilobytes may inflate to a gigabyte. */
+#define INFLATE_A_TURN ((size_t)4 << 20)
+
+static bool going(const struct call *c)
+{
+	return c->phase == CALL_OPEN && !c->stalled && !c->awaits_room;
+}
+
+static const struct frontend_settings *settings(const struct call *c)
+{
+	return session_transport(c->stream.session)->settings;
+}
+
+static void out_of_memory(struct call *c)
+{
+	call_finish(c, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+}
+
+/* --- to the service --------------------------------------------------------------------------- */
+
+static void too_large(struct call *c, uint64_t n, const char *what)
+{
+	if (c->method->collect_max && n > c->method->collect_max)
+		call_finishf(c, GRPC_RESOURCE_EXHAUSTED,
+			"%s of %llu bytes is larger than what %s takes (%zu)", what,
+			(unsigned long long)n, c->method->path, c->method->collect_max);
+	else
+		call_finishf(c, GRPC_RESOURCE_EXHAUSTED,
+			"%s of %llu bytes is larger than max_receive_message_bytes (%llu)", what,
+			(unsigned long long)n,
+			(unsigned long long)settings(c)->max_receive_message_bytes);
+}
+
+static bool fits(const struct call *c, uint64_t n)
+{
+	return n <= settings(c)->max_receive_message_bytes &&
+	       (!c->method->collect_max || n <= c->method->collect_max);
+}
+
+/* Returns how many were taken. */
+static size_t deliver(struct call *c, const uint8_t *data, size_t n)
+{
+	size_t taken;
+
+	if (c->method->collect_max) {
+		if (buf_append(&c->collected, data, n))
+			out_of_memory(c);
+		return n;
+	}
+	taken = c->method->message_data(c, c->state, data, n);
+	assert(taken <= n);
+	if (taken < n && c->phase == CALL_OPEN)
+		c->stalled = true;
+	return taken;
+}
+
+/* --- inflating -------------------------------------------------------------------------------- */
+
+static bool take_inflater(struct call *c)
+{
+	struct calls *shared = call_calls(c);
+
+	if (!c->inflater)
+		c->inflater = steal_ptr(shared->spare_inflater);
+	if (c->inflater) {
+		inflater_reset(c->inflater, c->request_codec);
+		return true;
+	}
+	if (!inflater_new(&c->inflater, c->request_codec))
+		return true;
+	out_of_memory(c);
+	return false;
+}
+
+static void hold_inflated(struct call *c, const uint8_t *data, size_t n)
+{
+	if (buf_append(&c->inflated, data, n))
+		out_of_memory(c);
+}
+
+/* What was inflated before the stall. */
+static void deliver_inflated(struct call *c)
+{
+	size_t n = c->inflated.len - c->inflated_done;
+
+	if (!n)
+		return;
+	c->inflated_done += deliver(c, c->inflated.data + c->inflated_done, n);
+	if (c->inflated_done < c->inflated.len) {
+		c->inflate_waits = true;
+		return;
+	}
+	buf_reset(&c->inflated);
+	c->inflated_done = 0;
+}
+
+static void yield_when_long(struct call *c, size_t n)
+{
+	c->inflated_turn += n;
+	if (c->inflated_turn < INFLATE_A_TURN)
+		return;
+	c->awaits_room = true;
+	stream_wait(&c->stream);
+}
+
+/* One buffer full. Returns whether there may be more. */
+static bool inflate_some(struct call *c, const uint8_t **data, size_t *n)
+{
+	uint8_t *out = call_calls(c)->inflate_buffer;
+	size_t n_out;
+	size_t taken;
+	int r = inflater_read(c->inflater, data, n, out, CALL_INFLATE_BYTES, &n_out);
+
+	if (r) {
+		call_finishf(c, GRPC_INTERNAL, "message is not valid %s data",
+			codec_name(c->request_codec));
+		return false;
+	}
+	if (n_out == 0)
+		return *n > 0;
+	c->inflated_bytes += n_out;
+	if (!fits(c, c->inflated_bytes)) {
+		too_large(c, c->inflated_bytes, "inflated message");
+		return false;
+	}
+	taken = deliver(c, out, n_out);
+	if (c->stalled)
+		hold_inflated(c, out + taken, n_out - taken);
+	else if (c->phase == CALL_OPEN)
+		yield_when_long(c, n_out);
+	c->inflate_waits = !going(c);
+	return true;
+}
+
+static size_t inflate(struct call *c, const uint8_t *data, size_t n)
+{
+	const uint8_t *at = data;
+	size_t left = n;
+
+	deliver_inflated(c);
+	while (going(c) && inflate_some(c, &at, &left))
+		;
+	return n - left;
+}
+
+/* --- framing ---------------------------------------------------------------------------------- */
+
+static bool begin_compressed(struct call *c)
+{
+	if (c->request_codec == CODEC_IDENTITY) {
+		call_finish(
+			c, GRPC_INTERNAL, "compressed flag set with identity or empty encoding");
+		return false;
+	}
+	if (c->request_codec == CODEC_UNKNOWN) {
+		call_finish(c, GRPC_UNIMPLEMENTED,
+			"grpc-encoding is not supported; supported are " CODEC_ACCEPTED);
+		return false;
+	}
+	c->inflated_bytes = 0;
+	return take_inflater(c);
+}
+
+static void begin(struct call *c)
+{
+	uint32_t length = c->reader.length;
+
+	if (c->n_messages && !c->method->client_streaming) {
+		call_finishf(c, GRPC_UNIMPLEMENTED,
+			"request cardinality violation: %s takes one message, got more",
+			c->method->path);
+		return;
+	}
+	c->n_messages++;
+	c->message_ns = c->stream.received_ns;
+	if (!fits(c, length)) {
+		too_large(c, length, "message");
+		return;
+	}
+	if (c->reader.compressed && !begin_compressed(c))
+		return;
+	buf_reset(&c->collected);
+	if (!c->method->collect_max)
+		c->method->message_begin(c, c->state, c->reader.compressed ? UINT64_MAX : length);
+}
+
+static void end(struct call *c)
+{
+	if (c->reader.compressed && !inflater_complete(c->inflater)) {
+		call_finishf(c, GRPC_INTERNAL, "message is not valid %s data: it ends early",
+			codec_name(c->request_codec));
+		return;
+	}
+	if (!c->method->collect_max)
+		c->method->message_end(c, c->state);
+	else if (c->method->client_streaming)
+		c->method->message(c, c->state, c->collected.data, c->collected.len);
+}
+
+static size_t payload(struct call *c, const uint8_t *data, size_t n)
+{
+	return c->reader.compressed ? inflate(c, data, n) : deliver(c, data, n);
+}
+
+/* Go on inside of a payload where a stall left it. Returns how many bytes that were. */
+static size_t resume_payload(struct call *c, const uint8_t *data, size_t n)
+{
+	size_t part = c->payload_left < n ? c->payload_left : n;
+	size_t used;
+
+	/* The inflater may have more to give even when all its input is in. */
+	if (!part && !c->inflate_waits)
+		return 0;
+	c->inflate_waits = false;
+	used = payload(c, data, part);
+	c->payload_left -= used;
+	return used;
+}
+
+/* One event. Returns false when the input is used up. */
+static bool step(struct call *c, const uint8_t **data, size_t *n)
+{
+	enum grpc_frame_event event;
+	const uint8_t *part;
+	size_t n_part;
+	size_t used;
+
+	if (grpc_frame_read(&c->reader, data, n, &event, &part, &n_part)) {
+		call_finish(c, GRPC_INTERNAL, "unexpected payload format: flag byte is not 0 or 1");
+		return false;
+	}
+	switch (event) {
+	case GRPC_FRAME_MORE:
+		return false;
+	case GRPC_FRAME_BEGIN:
+		begin(c);
+		return true;
+	case GRPC_FRAME_PAYLOAD:
+		used = payload(c, part, n_part);
+		/* The reader is past it; we are not. */
+		c->payload_left = n_part - used;
+		*data -= c->payload_left;
+		*n += c->payload_left;
+		return true;
+	case GRPC_FRAME_END:
+		end(c);
+		return true;
+	}
+	return false;
+}
+
+/* Returns how many bytes are done with. */
+static size_t consume(struct call *c, const uint8_t *data, size_t n)
+{
+	const uint8_t *at = data;
+	size_t left = n;
+	size_t used;
+
+	c->in_receive = true;
+	c->inflated_turn = 0;
+	used = resume_payload(c, at, left);
+	at += used;
+	left -= used;
+	while (going(c) && step(c, &at, &left))
+		;
+	c->in_receive = false;
+	if (c->phase == CALL_ENDED)
+		call_receive_release(c);
+	return n - left;
+}
+
+/* --- holding ---------------------------------------------------------------------------------- */
+
+static void hold(struct call *c, const uint8_t *data, size_t n)
+{
+	/* Each byte is moved once at most, and at most half of the buffer is waste. */
+	if (c->held_done > c->held.len / 2) {
+		buf_consume(&c->held, c->held_done);
+		c->held_done = 0;
+	}
+	if (buf_append(&c->held, data, n)) {
+		out_of_memory(c);
+		return;
+	}
+	stream_hold(&c->stream, n);
+}
+
+static void set_awaits_input(struct call *c)
+{
+	c->stream.awaits_input =
+		c->phase == CALL_OPEN && !c->stream.half_closed &&
+		(!c->method->client_streaming || !grpc_frame_reader_idle(&c->reader));
+}
+
+void call_receive(struct call *c, const uint8_t *data, size_t n)
+{
+	size_t used;
+
+	if (c->phase == CALL_OPEN && going(c) && stream_connection_full(&c->stream)) {
+		c->awaits_room = true;
+		stream_wait(&c->stream);
+	}
+	if (!going(c)) {
+		hold(c, data, n);
+		return;
+	}
+	used = consume(c, data, n);
+	stream_taken(&c->stream, used);
+	if (used < n && c->phase == CALL_OPEN)
+		hold(c, data + used, n - used);
+	set_awaits_input(c);
+}
+
+/* A collected message that must be the only one is given when it is known to be. */
+static void deliver_collected(struct call *c)
+{
+	c->in_receive = true;
+	c->method->message(c, c->state, c->collected.data, c->collected.len);
+	c->in_receive = false;
+	if (c->phase == CALL_ENDED)
+		call_receive_release(c);
+}
+
+static void half_close(struct call *c)
+{
+	c->half_close_waits = false;
+	if (!grpc_frame_reader_idle(&c->reader)) {
+		call_finish(c, GRPC_INTERNAL, "the request ended inside a message");
+		return;
+	}
+	if (!c->method->client_streaming && c->n_messages == 0) {
+		call_finishf(c, GRPC_UNIMPLEMENTED,
+			"request cardinality violation: %s takes one message, got none",
+			c->method->path);
+		return;
+	}
+	if (c->method->collect_max && !c->method->client_streaming)
+		deliver_collected(c);
+	if (c->phase == CALL_OPEN && c->method->half_close)
+		c->method->half_close(c, c->state);
+}
+
+void call_receive_end(struct call *c)
+{
+	c->stream.awaits_input = false;
+	if (going(c))
+		half_close(c);
+	else
+		c->half_close_waits = true;
+}
+
+void call_receive_held(struct call *c)
+{
+	static const uint8_t nothing[1];
+	size_t n = c->held.len - c->held_done;
+	size_t used;
+
+	if (c->in_receive || !going(c))
+		return;
+	used = consume(c, n ? c->held.data + c->held_done : nothing, n);
+	if (c->phase != CALL_OPEN)
+		return;
+	c->held_done += used;
+	stream_unhold(&c->stream, used);
+	stream_taken(&c->stream, used);
+	if (c->held_done == c->held.len) {
+		buf_deinit(&c->held);
+		c->held_done = 0;
+	}
+	/* What it waits for now starts anew. */
+	c->stream.received_ns = session_transport(c->stream.session)->now_ns;
+	set_awaits_input(c);
+	if (going(c) && c->half_close_waits)
+		half_close(c);
+}
+
+void call_receive_init(struct call *c)
+{
+	const struct frontend_settings *s = settings(c);
+
+	grpc_frame_reader_init(&c->reader);
+	buf_init(&c->collected, c->method->collect_max);
+	/* A window of bytes, as much again that is done with, and a frame. */
+	buf_init(&c->held, 2 * (size_t)s->stream_window_bytes + s->max_frame_bytes);
+	buf_init(&c->inflated, CALL_INFLATE_BYTES);
+}
+
+void call_receive_release(struct call *c)
+{
+	struct calls *shared = call_calls(c);
+
+	/* The service may be reading what it was lent: consume() comes back to this. */
+	if (c->in_receive)
+		return;
+	stream_unhold(&c->stream, c->stream.held_bytes);
+	buf_deinit(&c->collected);
+	buf_deinit(&c->held);
+	buf_deinit(&c->inflated);
+	if (!c->inflater)
+		return;
+	if (!shared->spare_inflater)
+		shared->spare_inflater = steal_ptr(c->inflater);
+	c->inflater = inflater_free(c->inflater);
+}

@@ -1,0 +1,24 @@
+/* message.h: what every service does with its small messages: pack, send, end the call. */
+#ifndef GRPC_MESSAGE_H
+#define GRPC_MESSAGE_H
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "base/cleanup.h"
+#include "grpc/bump.h"
+#include "grpc/call.h"
+
+/* Room that unpacking a collected request of n bytes may take on the heap: even one of nothing but
+ * fields of two bytes. */
+#define MESSAGE_UNPACK_MAX(n) ((size_t)128 * (n))
+
+/* Send m. -ENOMEM, and what call_send() returns */
+_must_use_ int message_send(struct call *c, const ProtobufCMessage *m);
+/* Send m, the only answer, and end the call. */
+void message_answer(struct call *c, const ProtobufCMessage *m);
+/* Unpacking a message of that type with `b` failed: end the call with the reason. */
+void message_refuse(struct call *c, const struct bump *b, const char *type);
+/* End the call for want of memory. */
+void message_no_memory(struct call *c);
+
+#endif

@@ -1,0 +1,239 @@
+/*
+ * conn.c: a connection on a uv_stream. libuv finishes one queued write each time the socket becomes
+ * writable, so at most one uv_write is in flight; nothing is produced until it is done, which is
+ * what bounds output to a client that does not read.
+ *
+ * Invariants: no conn_write() while `writing`; each piece in `writing` is let go exactly once, in
+ * the write's callback, which libuv also calls (with an error) on close. Daemon process, loop thread.
+ */
+#include "http2/conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Reads of one connection in one loop iteration; then the others have their turn. */
+#define READS_A_TURN 4u
+
+/* The rest of a batch: one allocation with everything in it. */
+struct conn_write {
+	uv_write_t request;
+	size_t n_pieces;
+	struct piece **pieces; /* own the references */
+	uv_buf_t *segments;
+	uint8_t *copy;
+};
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+	struct conn *c = handle->data;
+
+	if (c->turn != c->shared->turn) {
+		c->turn = c->shared->turn;
+		c->reads = 0;
+	}
+	/* An empty buffer makes libuv leave its read loop; the socket stays readable. */
+	if (c->reads++ >= READS_A_TURN)
+		*buf = uv_buf_init(NULL, 0);
+	else
+		*buf = uv_buf_init(
+			(char *)c->shared->read_buffer, (unsigned)c->shared->n_read_buffer);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+	struct conn *c = stream->data;
+
+	if (n == 0 || n == UV_ENOBUFS)
+		return;
+	if (n > 0) {
+		c->events->on_data(c, (const uint8_t *)buf->base, (size_t)n);
+		return;
+	}
+	uv_read_stop(stream);
+	c->events->on_end(c, n == UV_EOF ? 0 : (int)n);
+}
+
+static bool is_loopback(int fd)
+{
+	struct sockaddr_storage peer = {0};
+	socklen_t n = sizeof(peer);
+
+	if (getpeername(fd, (struct sockaddr *)&peer, &n))
+		return false;
+	if (peer.ss_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(&((struct sockaddr_in6 *)&peer)->sin6_addr);
+	return peer.ss_family == AF_INET &&
+	       ntohl(((struct sockaddr_in *)&peer)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
+static void set_options(struct conn *c, int fd, bool is_unix)
+{
+	struct ucred peer;
+	socklen_t n = sizeof(peer);
+	int on = 1;
+
+	c->peer_uid = -1;
+	c->peer_loopback = !is_unix && is_loopback(fd);
+	if (!is_unix)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	else if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n))
+		c->peer_uid = peer.uid;
+}
+
+int conn_open(struct conn *c, uv_loop_t *loop, int fd, bool is_unix,
+	const struct conn_events *events, const struct conn_shared *shared, bool *ret_opened)
+{
+	int r;
+
+	*c = (struct conn){.events = events, .shared = shared};
+	*ret_opened = false;
+	r = is_unix ? uv_pipe_init(loop, &c->uv.pipe, 0) : uv_tcp_init(loop, &c->uv.tcp);
+	if (r) {
+		close(fd);
+		return r;
+	}
+	*ret_opened = true;
+	c->uv.handle.data = c;
+	set_options(c, fd, is_unix);
+	r = is_unix ? uv_pipe_open(&c->uv.pipe, fd) : uv_tcp_open(&c->uv.tcp, fd);
+	if (r)
+		close(fd);
+	else
+		r = uv_read_start(&c->uv.stream, on_alloc, on_read);
+	if (r)
+		conn_close(c);
+	return r;
+}
+
+size_t conn_pending(const struct conn *c)
+{
+	/* libuv has written all some time before it says so: until then the write is not over. */
+	size_t n = c->writing ? uv_stream_get_write_queue_size(&c->uv.stream) : 0;
+
+	return c->writing && n == 0 ? 1 : n;
+}
+
+static struct conn_write *write_free(struct conn_write *w)
+{
+	for (size_t i = 0; i < w->n_pieces; i++)
+		piece_unref(w->pieces[i]);
+	free(w);
+	return NULL;
+}
+
+static void on_write(uv_write_t *request, int status)
+{
+	struct conn *c = request->data;
+
+	c->writing = write_free(c->writing);
+	if (c->closing || status == UV_ECANCELED)
+		return;
+	if (status < 0)
+		c->events->on_end(c, status);
+	else
+		c->events->on_written(c);
+}
+
+/* Copied bytes of segments from `first` on. */
+static size_t copied_bytes(const struct batch *b, size_t first)
+{
+	size_t n = 0;
+
+	for (size_t i = first; i < b->n_segments; i++)
+		n += b->pieces[i] ? 0 : b->segments[i].len;
+	return n;
+}
+
+/* Take the rest of a batch over: references move, copied bytes are copied once more. */
+static struct conn_write *write_new(struct batch *b, size_t first)
+{
+	size_t n = b->n_segments - first;
+	struct conn_write *w = malloc(sizeof(*w) + n * (sizeof(uv_buf_t) + sizeof(struct piece *)) +
+				      copied_bytes(b, first));
+	uint8_t *copy;
+
+	if (!w)
+		return NULL;
+	w->segments = (uv_buf_t *)(w + 1);
+	w->pieces = (struct piece **)(w->segments + n);
+	w->copy = copy = (uint8_t *)(w->pieces + n);
+	w->n_pieces = n;
+	for (size_t i = 0; i < n; i++) {
+		w->pieces[i] = steal_ptr(b->pieces[first + i]);
+		w->segments[i] = b->segments[first + i];
+		if (w->pieces[i])
+			continue;
+		memcpy(copy, w->segments[i].base, w->segments[i].len);
+		w->segments[i].base = (char *)copy;
+		copy += w->segments[i].len;
+	}
+	return w;
+}
+
+static int write_rest(struct conn *c, struct batch *b, size_t first)
+{
+	struct conn_write *w = write_new(b, first);
+	int r;
+
+	if (!w)
+		return -ENOMEM;
+	w->request.data = c;
+	r = uv_write(&w->request, &c->uv.stream, w->segments, (unsigned)w->n_pieces, on_write);
+	if (r)
+		write_free(w);
+	else
+		c->writing = w;
+	return r;
+}
+
+int conn_write(struct conn *c, struct batch *b)
+{
+	size_t first = 0;
+	int r;
+
+	assert(!c->writing && !c->shut);
+	r = uv_try_write(&c->uv.stream, b->segments, (unsigned)b->n_segments);
+	if (r >= 0)
+		first = batch_advance(b, (size_t)r);
+	else if (r != UV_EAGAIN)
+		first = b->n_segments;
+	r = r < 0 && r != UV_EAGAIN ? r : 0;
+	if (!r && first < b->n_segments)
+		r = write_rest(c, b, first);
+	batch_reset(b, 0);
+	return r;
+}
+
+static void on_shutdown(uv_shutdown_t *request, int status)
+{
+}
+
+void conn_shut(struct conn *c)
+{
+	if (c->shut || c->closing)
+		return;
+	c->shut = true;
+	/* It fails only on a connection that is broken already; the read side tells. */
+	(void)!uv_shutdown(&c->shutdown, &c->uv.stream, on_shutdown);
+}
+
+static void on_close(uv_handle_t *handle)
+{
+	struct conn *c = handle->data;
+
+	c->events->on_closed(c);
+}
+
+void conn_close(struct conn *c)
+{
+	if (c->closing)
+		return;
+	c->closing = true;
+	uv_close(&c->uv.handle, on_close);
+}

@@ -1,0 +1,74 @@
+/*
+ * conn.h: one connection: reads, writes, close; knows no HTTP. Embedded in its session. Reads go
+ * into one buffer that all connections share; what a write leaves over is the only memory that a
+ * connection holds of its own.
+ *
+ * SIGPIPE must be ignored in the process: libuv writes without MSG_NOSIGNAL.
+ * Callbacks come from the loop, never from inside a call below.
+ */
+#ifndef HTTP2_CONN_H
+#define HTTP2_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/cleanup.h"
+#include "http2/output.h"
+
+struct conn;
+
+struct conn_events {
+	void (*on_data)(struct conn *c, const uint8_t *data, size_t n);
+	/* Everything given to conn_write() is with the kernel. */
+	void (*on_written)(struct conn *c);
+	/* The peer closed (0) or the connection broke (-errno). Once; close it then. */
+	void (*on_end)(struct conn *c, int err);
+	/* After conn_close(); the memory may go. */
+	void (*on_closed)(struct conn *c);
+};
+
+/* Shared by all connections of a frontend. */
+struct conn_shared {
+	uint8_t *read_buffer; /* borrow */
+	size_t n_read_buffer;
+	uint64_t turn; /* counts loop iterations: bounds what one connection reads in each */
+};
+
+struct conn {
+	union {
+		uv_handle_t handle;
+		uv_stream_t stream;
+		uv_tcp_t tcp;
+		uv_pipe_t pipe;
+	} uv;
+	uv_shutdown_t shutdown;
+	const struct conn_events *events; /* borrow */
+	const struct conn_shared *shared; /* borrow */
+	struct conn_write *writing;	  /* own; what the kernel did not take at once */
+	uint64_t turn;			  /* of the last read */
+	uint32_t reads;			  /* in that turn */
+	int64_t peer_uid;		  /* -1: not a Unix socket */
+	bool peer_loopback;		  /* TCP from this host */
+	bool shut;
+	bool closing;
+};
+
+/* Takes fd (closes it on failure). Reading starts at once. After success end it with conn_close(),
+ * which answers on_closed; after a failure on_closed comes too when *ret_opened is true. */
+_must_use_ int conn_open(struct conn *c, uv_loop_t *loop, int fd, bool is_unix,
+	const struct conn_events *events, const struct conn_shared *shared, bool *ret_opened);
+/* Bytes that wait for the kernel to take them. While there are any, nothing more may be written. */
+size_t conn_pending(const struct conn *c);
+/*
+ * Write a batch and empty it: with one writev() when the kernel takes all. What is left over waits
+ * in the connection; on_written then. -ENOMEM or -errno: the batch is dropped, close the connection.
+ */
+_must_use_ int conn_write(struct conn *c, struct batch *b);
+/* Nothing more will be written: send FIN. Harmless the second time. */
+void conn_shut(struct conn *c);
+/* Harmless the second time. */
+void conn_close(struct conn *c);
+
+#endif

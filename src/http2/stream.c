@@ -1,0 +1,273 @@
+/*
+ * stream.c: a stream's queues: output pieces that wait for HTTP/2 to take them, and the accounts of
+ * input that was not taken yet.
+ *
+ * Invariants: session->queued_bytes and ->held_bytes are the sums over its streams; head_sent is
+ * below head->n; nothing is queued once `ended`. Daemon process, loop thread.
+ */
+#include "http2/stream.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "http2/session_private.h"
+
+/* A stream's own high-water mark; the connection's is max_output_bytes. */
+#define STREAM_OUTPUT_HIGH ((size_t)1 << 20)
+#define PIECE_SMALLEST	   ((size_t)448)
+#define PIECE_LARGEST	   ((size_t)64 << 10)
+/* A client that still sends after its reply ended is listened to for so long, and so much. */
+#define DRAIN_NS    NS_PER_S
+#define DRAIN_BYTES ((size_t)1 << 20)
+
+static void end_drain(struct stream *s)
+{
+	deadline_clear(&s->session->transport->deadlines, &s->timer);
+	s->reset = true;
+	session_check(s->session, nghttp2_submit_rst_stream(s->session->ng, NGHTTP2_FLAG_NONE,
+					  s->id, NGHTTP2_NO_ERROR));
+	session_mark_dirty(s->session);
+}
+
+static void on_drain_due(struct deadline *d)
+{
+	end_drain(container_of(d, struct stream, timer));
+}
+
+struct stream *stream_new(struct session *session, int32_t id)
+{
+	struct transport *t = session->transport;
+	struct stream *s = blocks_take(&t->blocks, t->stream_events->stream_bytes);
+
+	if (!s)
+		return NULL;
+	memset(s, 0, t->stream_events->stream_bytes);
+	s->session = session;
+	s->id = id;
+	s->received_ns = t->now_ns;
+	list_init(&s->waiting);
+	list_init(&s->node);
+	list_push_back(&session->streams, &s->node);
+	session->n_streams++;
+	t->stream_events->on_begin(s);
+	return s;
+}
+
+void stream_close(struct stream *s)
+{
+	struct session *session = s->session;
+	struct transport *t = session->transport;
+
+	t->stream_events->on_close(s);
+	deadline_clear(&t->deadlines, &s->timer);
+	stream_drop_output(s);
+	stream_unhold(s, s->held_bytes);
+	list_remove(&s->waiting);
+	list_remove(&s->node);
+	blocks_give(&t->blocks, s->message, s->n_message);
+	blocks_give(&t->blocks, s, t->stream_events->stream_bytes);
+	if (--session->n_streams == 0) {
+		session->idle_ns = t->now_ns;
+		session_mark_dirty(session);
+		if (t->settings->idle_timeout_ms)
+			session_due_by(session,
+				clock_add(t->now_ns, t->settings->idle_timeout_ms * NS_PER_MS));
+	}
+}
+
+/* --- input ------------------------------------------------------------------------------------ */
+
+void stream_taken(struct stream *s, size_t n)
+{
+	struct session *session = s->session;
+
+	/* Once END_STREAM came no window of the stream is of use. */
+	if (n && !s->half_closed)
+		session_check(session, nghttp2_session_consume_stream(session->ng, s->id, n));
+}
+
+void stream_hold(struct stream *s, size_t n)
+{
+	s->held_bytes += n;
+	s->session->held_bytes += n;
+}
+
+void stream_unhold(struct stream *s, size_t n)
+{
+	assert(n <= s->held_bytes);
+	s->held_bytes -= n;
+	s->session->held_bytes -= n;
+	if (n)
+		session_credit(s->session);
+}
+
+void stream_drain(struct stream *s)
+{
+	struct transport *t = s->session->transport;
+
+	s->timer.on_due = on_drain_due;
+	if (deadline_set(&t->deadlines, &s->timer, clock_add(t->now_ns, DRAIN_NS)))
+		session_fail(s->session, -ENOMEM);
+	s->draining = true;
+}
+
+void stream_discard(struct stream *s, size_t n)
+{
+	s->drained_bytes += n;
+	if (s->drained_bytes <= DRAIN_BYTES)
+		stream_taken(s, n);
+	else if (s->draining && !s->reset)
+		end_drain(s);
+}
+
+/* --- output ----------------------------------------------------------------------------------- */
+
+static void append(struct stream *s, struct piece *p)
+{
+	if (s->tail)
+		s->tail->next = p;
+	else
+		s->head = p;
+	s->tail = p;
+}
+
+static void queued(struct stream *s, size_t n)
+{
+	assert(!s->ended);
+	if (s->queued_bytes == 0)
+		s->progress_ns = s->session->transport->now_ns;
+	s->queued_bytes += n;
+	s->session->queued_bytes += n;
+}
+
+static size_t piece_size(size_t n)
+{
+	if (n < PIECE_SMALLEST)
+		return PIECE_SMALLEST;
+	return n < PIECE_LARGEST ? n : PIECE_LARGEST;
+}
+
+int stream_queue_copy(struct stream *s, const void *data, size_t n)
+{
+	const uint8_t *from = data;
+
+	while (n) {
+		size_t done = s->tail ? piece_append(s->tail, from, n) : 0;
+
+		if (!done) {
+			struct piece *p = piece_new(&s->session->transport->blocks, piece_size(n));
+
+			if (!p)
+				return -ENOMEM;
+			append(s, p);
+			continue;
+		}
+		queued(s, done);
+		from += done;
+		n -= done;
+	}
+	return 0;
+}
+
+int stream_queue_lent(
+	struct stream *s, const void *data, size_t n, void (*release)(void *owner), void *owner)
+{
+	struct piece *p = piece_lent(&s->session->transport->blocks, data, n, release, owner);
+
+	if (!p) {
+		release(owner);
+		return -ENOMEM;
+	}
+	append(s, p);
+	queued(s, n);
+	return 0;
+}
+
+static void pop(struct stream *s)
+{
+	struct piece *p = s->head;
+
+	s->head = p->next;
+	if (!s->head)
+		s->tail = NULL;
+	s->head_sent = 0;
+	piece_unref(p);
+}
+
+void stream_take_output(struct stream *s, struct batch *b, size_t n)
+{
+	assert(n <= s->queued_bytes);
+	s->queued_bytes -= n;
+	s->session->queued_bytes -= n;
+	s->progress_ns = s->session->transport->now_ns;
+	while (n) {
+		size_t left = s->head->n - s->head_sent;
+		size_t part = n < left ? n : left;
+
+		batch_piece(b, s->head, s->head_sent, part);
+		s->head_sent += part;
+		n -= part;
+		if (part == left)
+			pop(s);
+	}
+}
+
+void stream_drop_output(struct stream *s)
+{
+	s->session->queued_bytes -= s->queued_bytes;
+	s->queued_bytes = 0;
+	while (s->head)
+		pop(s);
+}
+
+/* --- back-pressure ---------------------------------------------------------------------------- */
+
+bool stream_connection_full(const struct stream *s)
+{
+	return s->session->queued_bytes >= s->session->transport->settings->max_output_bytes;
+}
+
+bool stream_full(const struct stream *s)
+{
+	return s->queued_bytes >= STREAM_OUTPUT_HIGH || stream_connection_full(s);
+}
+
+void stream_wait(struct stream *s)
+{
+	if (list_empty(&s->waiting))
+		list_push_back(&s->session->waiting, &s->waiting);
+	session_mark_dirty(s->session);
+}
+
+/* Low water is half of high water, so that producers are not woken for every frame. */
+static bool has_room(const struct stream *s)
+{
+	uint64_t max = s->session->transport->settings->max_output_bytes;
+
+	return s->queued_bytes <= STREAM_OUTPUT_HIGH / 2 && s->session->queued_bytes <= max / 2;
+}
+
+void session_wake_waiting(struct session *s)
+{
+	struct list woken;
+	struct list *node;
+
+	list_init(&woken);
+	list_for_each (&s->waiting, it) {
+		struct stream *stream = list_entry(it, struct stream, waiting);
+
+		if (!has_room(stream))
+			continue;
+		list_remove(it);
+		list_push_back(&woken, it);
+	}
+	/* One at a time from the front: what on_room does may take others off the list. */
+	while ((node = list_first(&woken))) {
+		struct stream *stream = list_entry(node, struct stream, waiting);
+
+		list_remove(node);
+		s->transport->stream_events->on_room(stream);
+	}
+}

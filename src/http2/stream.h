@@ -1,0 +1,110 @@
+/*
+ * stream.h: one HTTP/2 stream: headers in, body in, body and trailers out. Embedded as the first
+ * member of its call, which hears of it through stream_events.
+ *
+ * Life: on_begin -> on_header* -> on_request -> (on_data* -> on_half_close) -> on_close -> freed.
+ * on_close comes at any point: RST_STREAM, connection lost, or both sides have ended.
+ */
+#ifndef HTTP2_STREAM_H
+#define HTTP2_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "base/list.h"
+#include "http2/deadlines.h"
+#include "http2/output.h"
+#include "proto/grpc_status.h"
+
+struct session;
+
+struct stream {
+	struct list node;	 /* of session->streams */
+	struct list waiting;	 /* of session->waiting: told when output has drained */
+	struct session *session; /* borrow */
+	struct deadline timer;	 /* the call's; the session's while draining */
+	int32_t id;
+	struct piece *head; /* own; output queue */
+	struct piece *tail;
+	size_t head_sent;     /* of the first piece */
+	size_t queued_bytes;  /* not yet in a batch */
+	size_t header_bytes;  /* of the header list that came, RFC 9113 6.5.2 */
+	size_t held_bytes;    /* request bytes that nobody took yet */
+	size_t drained_bytes; /* thrown away after the reply ended */
+	uint64_t progress_ns; /* output: queued first, or moved */
+	uint64_t received_ns; /* input: last byte */
+	enum grpc_status status;
+	char *message; /* own, from blocks; grpc-message, encoded */
+	size_t n_message;
+	bool headers_sent; /* response HEADERS are submitted */
+	bool ended;	   /* nothing more will be queued */
+	bool plain;	   /* an HTTP page: no trailers */
+	bool deferred;	   /* nghttp2 waits for stream_resume() */
+	bool half_closed;  /* END_STREAM came */
+	bool reset;	   /* RST_STREAM is submitted */
+	bool draining;	   /* the reply is out, the peer has not ended */
+	bool awaits_input; /* the peer owes bytes: receive_timeout_ms applies */
+	bool blocked;	   /* was told to stop producing */
+};
+
+struct stream_events {
+	size_t stream_bytes; /* size of what embeds a stream */
+	/* The memory is zeroed but for the stream. */
+	void (*on_begin)(struct stream *s);
+	/* Borrowed during the call; not NUL-terminated. */
+	void (*on_header)(struct stream *s, const char *name, size_t n_name, const char *value,
+		size_t n_value);
+	void (*on_request)(struct stream *s);
+	/* What is taken must be told by stream_taken(), what is kept by stream_hold(). */
+	void (*on_data)(struct stream *s, const uint8_t *data, size_t n);
+	void (*on_half_close)(struct stream *s);
+	/* Output has drained since stream_wait(). Outside of any other callback. */
+	void (*on_room)(struct stream *s);
+	/* receive_timeout_ms is over. */
+	void (*on_silent)(struct stream *s);
+	/* send_timeout_ms is over: nothing more can be queued, stream_cancel() follows. */
+	void (*on_stuck)(struct stream *s);
+	/* The session is asked to end. */
+	void (*on_shutdown)(struct stream *s);
+	void (*on_close)(struct stream *s);
+};
+
+/* --- input ------------------------------------------------------------------------------------ */
+
+/* n bytes were taken (or thrown away): the peer may send as many more. */
+void stream_taken(struct stream *s, size_t n);
+/* n bytes of what came are kept by the call; given back by stream_unhold(), then taken. */
+void stream_hold(struct stream *s, size_t n);
+void stream_unhold(struct stream *s, size_t n);
+
+/* --- output ----------------------------------------------------------------------------------- */
+
+/* Queue bytes; they go when the reply's headers are sent and windows allow. -ENOMEM */
+_must_use_ int stream_queue_copy(struct stream *s, const void *data, size_t n);
+/* The same by reference; release(owner) is called exactly once, on -ENOMEM too. */
+_must_use_ int stream_queue_lent(
+	struct stream *s, const void *data, size_t n, void (*release)(void *owner), void *owner);
+/* Forget what is queued. */
+void stream_drop_output(struct stream *s);
+/* Submit response headers, once. encoding: NULL or the grpc-encoding that messages may have. */
+void stream_respond(struct stream *s, const char *encoding);
+/* More was queued, or the end was set: let it flow. */
+void stream_resume(struct stream *s);
+/* End with trailers after what is queued, or Trailers-Only when no headers were sent (with
+ * http_status then). text may be NULL. Nothing may be queued afterwards. */
+void stream_end(struct stream *s, unsigned http_status, enum grpc_status status, const char *text,
+	size_t n);
+/* Answer with a readable page instead. body: static storage. head: no body is sent. */
+void stream_page(struct stream *s, unsigned http_status, const char *body, size_t n, bool head);
+/* Drop what is queued and send RST_STREAM(CANCEL); on_close follows later. */
+void stream_cancel(struct stream *s);
+/* Ask for on_room: at the next flush or, when output must drain first, later. */
+void stream_wait(struct stream *s);
+/* Above the high-water mark, of the stream or of its connection. */
+bool stream_full(const struct stream *s);
+/* The connection holds more output than it may: no new work should be begun. */
+bool stream_connection_full(const struct stream *s);
+
+#endif

@@ -1,0 +1,221 @@
+/*
+ * control_service.c: modeld.control.v1.Control: how the server, its workers and its models are.
+ * Everything is taken from what the daemon knows: no worker is asked.
+ *
+ * A reply is built in memory that is cut from one block (bump.h); texts are borrowed from where
+ * they are, since it is packed before anything can change. Daemon process, loop thread.
+ */
+#include "services/control_service.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "grpc/bump.h"
+#include "grpc/message.h"
+#include "handoff/handoff.h"
+#include "proto/control.pb-c.h"
+#include "services/health_service.h"
+
+#define CONTROL_REQUEST_MAX 4096u
+/* Of memory for one reply: far more than 1024 models need. */
+#define CONTROL_REPLY_MAX ((size_t)64 << 20)
+
+typedef Modeld__Control__V1__ServerStatusResponse Response;
+typedef Modeld__Control__V1__WorkerStatus Worker;
+typedef Modeld__Control__V1__ModelStatus Model;
+typedef Modeld__Control__V1__TensorStatus Tensor;
+
+static const char *server_state(const struct service_context *x)
+{
+	if (x->draining)
+		return "draining";
+	return health_serving(x->health) ? "serving" : "starting";
+}
+
+static uint64_t ms_since(uint64_t from_ns, uint64_t now_ns)
+{
+	return from_ns > 0 && now_ns > from_ns ? (now_ns - from_ns) / NS_PER_MS : 0;
+}
+
+static void fill_worker(Worker *m, const struct worker *w, uint64_t now_ns)
+{
+	uint64_t restart_ns = worker_restart_at_ns(w);
+
+	modeld__control__v1__worker_status__init(m);
+	m->name = (char *)worker_name(w);
+	m->device = (char *)worker_device(w);
+	m->state = (char *)worker_state_name(worker_get_state(w));
+	m->pid = (uint32_t)worker_pid(w);
+	m->generation = worker_generation(w);
+	m->batches_in_flight = worker_in_flight(w);
+	m->slots = worker_slots(w);
+	m->batches_done = worker_batches_done(w);
+	m->restarts = worker_restarts(w);
+	m->uptime_ms = ms_since(worker_ready_since_ns(w), now_ns);
+	m->last_exit = (char *)worker_last_exit(w);
+	m->restart_in_ms = restart_ns ? clock_ms_until(now_ns, restart_ns) : 0;
+}
+
+/* An array of n pointers to n zeroed structs of `size` bytes; NULL: no memory. */
+static void **make_array(struct bump *b, size_t n, size_t size)
+{
+	void **array = bump_calloc(b, n, sizeof(void *));
+	uint8_t *items = bump_calloc(b, n, size);
+
+	if (!array || !items)
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		array[i] = items + i * size;
+	return array;
+}
+
+static int fill_tensors(struct bump *b, const struct wire_declaration *list, size_t n,
+	size_t *ret_n, Tensor ***ret_tensors)
+{
+	Tensor **tensors = (Tensor **)make_array(b, n, sizeof(Tensor));
+
+	if (!tensors)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		modeld__control__v1__tensor_status__init(tensors[i]);
+		tensors[i]->name = (char *)list[i].name;
+		tensors[i]->dtype = (char *)dtype_name(list[i].dtype);
+		tensors[i]->n_dims = list[i].any_shape ? 0 : list[i].rank;
+		tensors[i]->dims = (int64_t *)list[i].dims;
+		tensors[i]->any_shape = list[i].any_shape;
+	}
+	*ret_n = n;
+	*ret_tensors = tensors;
+	return 0;
+}
+
+static int fill_declared(struct bump *b, Model *m, const struct wire_loaded *declared)
+{
+	int r;
+
+	if (!declared)
+		return 0;
+	m->memory_bytes = declared->memory_bytes;
+	r = fill_tensors(b, declared->inputs, declared->n_inputs, &m->n_inputs, &m->inputs);
+	if (r)
+		return r;
+	return fill_tensors(b, declared->outputs, declared->n_outputs, &m->n_outputs, &m->outputs);
+}
+
+static int fill_model(struct bump *b, Model *m, const struct model *model)
+{
+	const struct model_settings *settings = model_settings(model);
+	const struct model_counters *counters = model_counters(model);
+
+	modeld__control__v1__model_status__init(m);
+	m->name = (char *)settings->name;
+	m->version = (char *)settings->version;
+	m->backend = (char *)settings->backend;
+	m->state = (char *)model_state_name(model);
+	m->detail = (char *)model_detail(model);
+	m->workers_ready = model_workers_ready(model);
+	m->max_batch_size = model_max_batch_size(model);
+	m->queue_depth = model_queue_depth(model);
+	m->queue_limit = settings->max_queue_size;
+	m->requests_ok = counters->requests_ok;
+	m->requests_failed = counters->requests_failed;
+	m->batches = counters->batches;
+	return fill_declared(b, m, model_declared(model));
+}
+
+static int fill_lists(struct bump *b, Response *m, struct dispatch *d, uint64_t now_ns)
+{
+	struct pool *pool = dispatch_pool(d);
+	int r = 0;
+
+	m->n_workers = pool_n_workers(pool);
+	m->workers = (Worker **)make_array(b, m->n_workers, sizeof(Worker));
+	m->n_models = dispatch_n_models(d);
+	m->models = (Model **)make_array(b, m->n_models, sizeof(Model));
+	if (!m->workers || !m->models)
+		return -ENOMEM;
+	for (size_t i = 0; i < m->n_workers; i++)
+		fill_worker(m->workers[i], pool_worker(pool, i), now_ns);
+	for (size_t i = 0; i < m->n_models && !r; i++)
+		r = fill_model(b, m->models[i], dispatch_model(d, i));
+	return r;
+}
+
+static void fill_server(Response *m, const struct service_context *x, uint64_t now_ns)
+{
+	struct model_counters counters = dispatch_counters(x->dispatch);
+	const struct frontend_counters *f = x->counters;
+	const struct arena *arena = dispatch_arena(x->dispatch);
+	const struct model *model = dispatch_find_model(x->dispatch, "", 0);
+
+	m->version = (char *)MODELD_VERSION;
+	m->pid = (uint32_t)getpid();
+	m->uptime_ms = ms_since(x->started_ns, now_ns);
+	m->state = (char *)server_state(x);
+	m->connections = f->connections;
+	m->calls = f->calls;
+	m->requests_total = counters.requests_ok + counters.requests_failed;
+	if (counters.requests_ok > 0)
+		m->average_latency_ms = (double)counters.total_ns / (double)counters.requests_ok /
+					(double)NS_PER_MS;
+	m->arena_used_bytes = arena_used(arena);
+	m->arena_touched_bytes = arena_touched(arena);
+	m->arena_size_bytes = arena_size(arena);
+	m->default_model = (char *)(model ? model_settings(model)->name : "");
+	m->tensor_bytes_received = f->tensor_bytes_received;
+	m->tensor_bytes_copied_in = f->tensor_bytes_copied_in;
+	m->tensor_bytes_sent = f->tensor_bytes_sent;
+	m->tensor_bytes_copied_out = f->tensor_bytes_copied_out;
+}
+
+static void fill_handoff(Response *m, const struct handoff *h)
+{
+	struct handoff_counters counters;
+
+	if (!h)
+		return;
+	counters = handoff_counters(h);
+	m->handoff_connections = counters.connections;
+	m->handoff_regions = counters.regions;
+	m->handoff_region_bytes = counters.region_bytes;
+	m->handoff_requests = counters.requests_total;
+	m->tensor_bytes_handed = counters.tensor_bytes_handed;
+}
+
+static void answer(struct call *c, struct bump *b)
+{
+	Response m = MODELD__CONTROL__V1__SERVER_STATUS_RESPONSE__INIT;
+	const struct service_context *x = call_context(c);
+	uint64_t now_ns = clock_ns();
+
+	if (fill_lists(b, &m, x->dispatch, now_ns)) {
+		message_no_memory(c);
+		return;
+	}
+	fill_server(&m, x, now_ns);
+	fill_handoff(&m, x->handoff);
+	message_answer(c, &m.base);
+}
+
+static void status_message(struct call *c, void *state, const uint8_t *data, size_t n)
+{
+	struct bump bump;
+
+	(void)state;
+	bump_init(&bump, CONTROL_REPLY_MAX);
+	if (modeld__control__v1__server_status_request__unpack(&bump.allocator, n, data))
+		answer(c, &bump);
+	else
+		message_refuse(c, &bump, "ServerStatusRequest");
+	bump_deinit(&bump);
+}
+
+const struct method control_methods[] = {
+	{
+		.path = "/modeld.control.v1.Control/GetServerStatus",
+		.collect_max = CONTROL_REQUEST_MAX,
+		.message = status_message,
+	},
+	{.path = NULL},
+};

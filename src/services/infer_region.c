@@ -1,0 +1,93 @@
+/*
+ * infer_region.c: who may name a region. A caller on the Unix socket may name those of his own user, one
+ * from this host's loopback those whose token he knows; to everybody else none exists.
+ *
+ * Daemon process, loop thread.
+ */
+#include "services/infer_region.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "handoff/handoff.h"
+
+/* A longer text is cut in messages. */
+#define TOKEN_TEXT_MAX 64
+
+int infer_region_find(struct infer *i, const char *token, struct region **ret_region)
+{
+	const struct handoff_asker asker = {
+		.uid = call_peer_uid(i->call), .loopback = call_peer_loopback(i->call)};
+	struct handoff *h = call_context(i->call)->handoff;
+
+	if (!h)
+		return infer_fail(&i->failure, GRPC_FAILED_PRECONDITION,
+			"shared memory handoff is not available ([handoff] socket is empty): send "
+			"the tensor as tensor_data");
+	if (!handoff_find(h, &asker, token, ret_region))
+		return 0;
+	return infer_fail(
+		&i->failure, GRPC_NOT_FOUND, "region '%.*s' not found", TOKEN_TEXT_MAX, token);
+}
+
+/* Decimal digits, nothing else. */
+static int parse(struct infer *i, const char *key, const char *text, uint64_t *ret_value)
+{
+	size_t n = strlen(text);
+	char *end;
+
+	errno = 0;
+	if (n > 0 && strspn(text, "0123456789") == n) {
+		unsigned long long value = strtoull(text, &end, 10);
+
+		if (errno == 0) {
+			*ret_value = value;
+			return 0;
+		}
+	}
+	return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT,
+		"parameter '%s' is not a number of bytes: '%.*s'", key, TOKEN_TEXT_MAX, text);
+}
+
+static int set_target(struct infer *i, const struct infer_region_wish *wish, struct region *region)
+{
+	uint64_t offset = 0;
+	uint64_t size = 0;
+	int r = 0;
+
+	if (wish->offset)
+		r = parse(i, "output_offset", wish->offset, &offset);
+	if (!r && wish->size)
+		r = parse(i, "output_size", wish->size, &size);
+	else if (!r && offset <= region_size(region))
+		size = region_size(region) - offset;
+	if (r)
+		return r;
+	r = request_set_target(i->request, i->output, region, offset, size);
+	assert(r == 0);
+	return r;
+}
+
+int infer_region_target(struct infer *i, const struct infer_region_wish *wish)
+{
+	struct region *region = NULL;
+	int r;
+
+	if (!wish->region && !wish->offset && !wish->size)
+		return 0;
+	if (!wish->region)
+		return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT,
+			"parameters output_offset and output_size need output_region");
+	r = infer_region_find(i, wish->region, &region);
+	if (r)
+		return r;
+	r = set_target(i, wish, region);
+	region_unref(region);
+	/* What was found is a token, of this length. */
+	if (!r)
+		memcpy(i->region, wish->region, sizeof(i->region));
+	return r;
+}

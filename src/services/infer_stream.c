@@ -1,0 +1,283 @@
+/*
+ * infer_stream.c: one InferStream call.
+ *
+ * Every request has a slot, from the end of its message until its answer is handed to the
+ * transport. Answers go out from the front; one that comes before its turn is kept. At most
+ * max_stream_requests slots are taken, and none while the client does not read: then no bytes are
+ * taken either, and the transport closes the stream's window. A request that fails ends the stream
+ * when it is at the front: what was asked behind it is dropped.
+ *
+ * Invariants: n_slots is the length of slots; only the last slot can have failed before it was
+ * submitted; the front slot is never answered (it would have been sent).
+ * Whoever may have ended the call returns false, and its state must not be touched any more.
+ * Daemon process, loop thread.
+ */
+#include "services/infer_stream.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "grpc/message.h"
+#include "services/infer.h"
+#include "services/infer_reply.h"
+
+struct infer_slot {
+	struct list node;
+	struct infer_stream *stream; /* borrow */
+	struct infer infer;
+	struct infer_reply *reply; /* own: came before its turn */
+};
+
+static struct infer_slot *slot_new(struct infer_stream *s)
+{
+	struct list *node = list_first(&s->spare);
+	struct infer_slot *slot;
+
+	if (!node) {
+		slot = calloc(1, sizeof(*slot));
+		if (!slot)
+			return NULL;
+	} else {
+		list_remove(node);
+		slot = list_entry(node, struct infer_slot, node);
+		memset(slot, 0, sizeof(*slot));
+	}
+	slot->stream = s;
+	list_init(&slot->node);
+	list_push_back(&s->slots, &slot->node);
+	s->n_slots++;
+	return slot;
+}
+
+static void slot_free(struct infer_slot *slot)
+{
+	struct infer_stream *s = slot->stream;
+
+	list_remove(&slot->node);
+	s->n_slots--;
+	if (slot->reply)
+		infer_reply_deinit(slot->reply);
+	free(slot->reply);
+	infer_deinit(&slot->infer);
+	if (list_empty(&s->spare))
+		list_push_back(&s->spare, &slot->node);
+	else
+		free(slot);
+}
+
+static bool slot_failed(const struct infer_slot *slot)
+{
+	return slot->infer.failure.status != GRPC_OK;
+}
+
+static bool slot_send(struct infer_slot *slot, struct infer_reply *reply)
+{
+	struct call *c = slot->stream->call;
+	int r = infer_reply_send(reply, c);
+
+	if (r) {
+		message_no_memory(c);
+		return false;
+	}
+	slot_free(slot);
+	return true;
+}
+
+/* Send what is due from the front; end the call where that is due. */
+static bool advance(struct infer_stream *s)
+{
+	struct list *node;
+
+	while ((node = list_first(&s->slots))) {
+		struct infer_slot *slot = list_entry(node, struct infer_slot, node);
+
+		if (slot_failed(slot)) {
+			infer_failure_finish(&slot->infer.failure, s->call);
+			return false;
+		}
+		if (!slot->reply)
+			return true;
+		if (!slot_send(slot, slot->reply))
+			return false;
+	}
+	if (!s->half_closed)
+		return true;
+	call_finish(s->call, GRPC_OK, NULL);
+	return false;
+}
+
+static bool is_full(const struct infer_stream *s)
+{
+	return s->n_slots >= call_context(s->call)->settings->max_stream_requests ||
+	       call_blocked(s->call);
+}
+
+/* Take bytes again if that was stopped. May end the call. */
+static void unstall(struct infer_stream *s)
+{
+	if (!s->stalled || is_full(s))
+		return;
+	s->stalled = false;
+	call_resume(s->call);
+}
+
+/* Not its turn yet: keep it. Takes what the reply holds. */
+static void save(struct infer_slot *slot, struct infer_reply *reply)
+{
+	size_t n = infer_reply_size(reply);
+
+	slot->reply = malloc(n);
+	if (slot->reply) {
+		memcpy(slot->reply, reply, n);
+		return;
+	}
+	infer_reply_deinit(reply);
+	infer_fail_memory(&slot->infer.failure);
+	slot->stream->refusing = true;
+}
+
+static void on_done(struct infer *i, const struct request_result *result)
+{
+	struct infer_slot *slot = i->data;
+	struct infer_stream *s = slot->stream;
+	struct infer_reply reply;
+
+	if (slot_failed(slot) || infer_reply_init(&reply, i, result)) {
+		s->refusing = true;
+	} else if (list_first(&s->slots) != &slot->node) {
+		save(slot, &reply);
+		return;
+	} else if (!slot_send(slot, &reply)) {
+		return;
+	}
+	if (advance(s))
+		unstall(s);
+}
+
+static void on_expired(void *data);
+
+void infer_stream_open(struct call *c, void *state)
+{
+	struct infer_stream *s = state;
+
+	s->call = c;
+	list_init(&s->slots);
+	list_init(&s->spare);
+	infer_receive_init(&s->receive, c, on_expired, s);
+}
+
+void infer_stream_close(struct call *c, void *state)
+{
+	struct infer_stream *s = state;
+	struct list *node;
+
+	(void)c;
+	while ((node = list_first(&s->slots)))
+		slot_free(list_entry(node, struct infer_slot, node));
+	if ((node = list_first(&s->spare))) {
+		list_remove(node);
+		free(list_entry(node, struct infer_slot, node));
+	}
+	infer_receive_deinit(&s->receive);
+}
+
+/* The request whose message was received last has failed on the way in. */
+static void refuse(struct infer_stream *s)
+{
+	struct infer_slot *slot = slot_new(s);
+
+	s->refusing = true;
+	if (!slot) {
+		infer_failure_finish(&s->receive.failure, s->call);
+		return;
+	}
+	infer_failure_move(&slot->infer.failure, &s->receive.failure);
+	advance(s);
+}
+
+/* The rest of the message stays with the transport: the stream ends when its turn comes. */
+static void on_expired(void *data)
+{
+	refuse(data);
+}
+
+void infer_stream_message_begin(struct call *c, void *state, uint64_t length)
+{
+	struct infer_stream *s = state;
+
+	(void)c;
+	if (!s->refusing)
+		infer_receive_begin(&s->receive, length);
+}
+
+size_t infer_stream_message_data(struct call *c, void *state, const uint8_t *data, size_t n)
+{
+	struct infer_stream *s = state;
+	size_t taken;
+
+	(void)c;
+	if (s->refusing)
+		return n;
+	if (is_full(s)) {
+		s->stalled = true;
+		return 0;
+	}
+	switch (infer_receive_data(&s->receive, data, n, &taken)) {
+	case 0:
+		return n;
+	case INFER_E_WAITING:
+		return taken;
+	default:
+		refuse(s);
+		return n;
+	}
+}
+
+/* A stream may go on for ever, so it ends behind the answers that are due. A message that has come
+ * in part is not begun: the client is told to go elsewhere with it. */
+void infer_stream_drain(struct call *c, void *state)
+{
+	struct infer_stream *s = state;
+
+	(void)c;
+	if (s->refusing || s->half_closed)
+		return;
+	infer_fail(&s->receive.failure, GRPC_UNAVAILABLE, "modeld is shutting down");
+	refuse(s);
+}
+
+void infer_stream_message_end(struct call *c, void *state)
+{
+	struct infer_stream *s = state;
+	struct infer_slot *slot;
+
+	if (s->refusing)
+		return;
+	slot = slot_new(s);
+	if (!slot) {
+		message_no_memory(c);
+		return;
+	}
+	infer_init(&slot->infer, c, on_done, slot);
+	if (infer_submit(&slot->infer, &s->receive) == 0)
+		return;
+	s->refusing = true;
+	advance(s);
+}
+
+void infer_stream_half_close(struct call *c, void *state)
+{
+	struct infer_stream *s = state;
+
+	(void)c;
+	s->half_closed = true;
+	advance(s);
+}
+
+void infer_stream_writable(struct call *c, void *state)
+{
+	(void)c;
+	unstall(state);
+}

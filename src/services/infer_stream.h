@@ -1,0 +1,35 @@
+/*
+ * infer_stream.h: one InferStream call: requests in flight side by side, answers in their order.
+ */
+#ifndef SERVICES_INFER_STREAM_H
+#define SERVICES_INFER_STREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "grpc/service.h"
+#include "services/infer_receive.h"
+
+struct infer_stream {
+	struct call *call; /* borrow */
+	struct infer_receive receive;
+	struct list slots; /* struct infer_slot.node: the requests, in their order */
+	struct list spare; /* struct infer_slot.node: at most one */
+	uint32_t n_slots;
+	bool refusing; /* a request failed: what comes behind it is dropped */
+	bool stalled;  /* bytes were not taken, for want of a slot or for unread answers */
+	bool half_closed;
+};
+
+/* The functions of struct method, with a struct infer_stream as state. */
+void infer_stream_open(struct call *c, void *state);
+void infer_stream_message_begin(struct call *c, void *state, uint64_t length);
+size_t infer_stream_message_data(struct call *c, void *state, const uint8_t *data, size_t n);
+void infer_stream_message_end(struct call *c, void *state);
+void infer_stream_half_close(struct call *c, void *state);
+void infer_stream_writable(struct call *c, void *state);
+void infer_stream_drain(struct call *c, void *state);
+void infer_stream_close(struct call *c, void *state);
+
+#endif

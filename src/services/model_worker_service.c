@@ -1,0 +1,263 @@
+/*
+ * model_worker_service.c: the table of ModelWorkerService, its unary Infer, and the two methods
+ * that tell how the server is. Those two speak of the default model where the published service
+ * means the one model of its process, and never wait for a worker.
+ *
+ * Daemon process, loop thread.
+ */
+#include "services/model_worker_service.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "grpc/bump.h"
+#include "grpc/message.h"
+#include "proto/model_worker.pb-c.h"
+#include "services/health_service.h"
+#include "services/infer.h"
+#include "services/infer_reply.h"
+#include "services/infer_stream.h"
+
+#define SMALL_REQUEST_MAX 4096u
+/* What a worker has when it is well supplied: one batch that runs and one for afterwards. */
+#define BATCHES_AT_HAND 2u
+
+/* --- Infer ---------------------------------------------------------------------------------- */
+
+struct unary {
+	struct infer_receive receive;
+	struct infer infer;
+};
+
+static void on_infer_done(struct infer *i, const struct request_result *result)
+{
+	struct call *c = i->call;
+	struct infer_reply reply;
+
+	if (i->failure.status != GRPC_OK || infer_reply_init(&reply, i, result)) {
+		infer_failure_finish(&i->failure, c);
+		return;
+	}
+	if (infer_reply_send(&reply, c))
+		message_no_memory(c);
+	else
+		call_finish(c, GRPC_OK, NULL);
+}
+
+static void on_infer_expired(void *data)
+{
+	struct unary *u = data;
+
+	infer_failure_finish(&u->receive.failure, u->receive.call);
+}
+
+static void infer_open(struct call *c, void *state)
+{
+	struct unary *u = state;
+
+	infer_receive_init(&u->receive, c, on_infer_expired, u);
+	infer_init(&u->infer, c, on_infer_done, u);
+}
+
+static void infer_message_begin(struct call *c, void *state, uint64_t length)
+{
+	struct unary *u = state;
+
+	(void)c;
+	infer_receive_begin(&u->receive, length);
+}
+
+static size_t infer_message_data(struct call *c, void *state, const uint8_t *data, size_t n)
+{
+	struct unary *u = state;
+	size_t taken;
+
+	if (infer_receive_data(&u->receive, data, n, &taken) != INFER_E_FAILED)
+		return taken;
+	infer_failure_finish(&u->receive.failure, c);
+	return n;
+}
+
+static void infer_message_end(struct call *c, void *state)
+{
+	struct unary *u = state;
+
+	if (infer_submit(&u->infer, &u->receive))
+		infer_failure_finish(&u->infer.failure, c);
+}
+
+static void infer_close(struct call *c, void *state)
+{
+	struct unary *u = state;
+
+	(void)c;
+	infer_deinit(&u->infer);
+	infer_receive_deinit(&u->receive);
+}
+
+/* --- HealthCheck and GetStatus -------------------------------------------------------------- */
+
+/* The words of the published service. */
+enum server_status {
+	SERVER_STARTING,
+	SERVER_READY,
+	SERVER_BUSY, /* no worker would take up a request at once: they queue up */
+	SERVER_STOPPING,
+	SERVER_TERMINATED, /* the default model failed for good */
+};
+
+static const char *const status_names[] = {
+	[SERVER_STARTING] = "starting",
+	[SERVER_READY] = "ready",
+	[SERVER_BUSY] = "busy",
+	[SERVER_STOPPING] = "stopping",
+	[SERVER_TERMINATED] = "terminated",
+};
+
+static bool is_busy(const struct pool *pool)
+{
+	size_t n = pool_n_workers(pool);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct worker *w = pool_worker(pool, i);
+
+		if (worker_free_slots(w) > 0 && worker_in_flight(w) < BATCHES_AT_HAND)
+			return false;
+	}
+	return n > 0;
+}
+
+static enum server_status server_status(const struct service_context *x)
+{
+	const struct model *m = dispatch_find_model(x->dispatch, "", 0);
+
+	if (x->draining)
+		return SERVER_STOPPING;
+	if (!health_serving(x->health))
+		return SERVER_STARTING;
+	if (m && !model_ready(m))
+		return model_hopeful(m) ? SERVER_STARTING : SERVER_TERMINATED;
+	return is_busy(dispatch_pool(x->dispatch)) ? SERVER_BUSY : SERVER_READY;
+}
+
+static double average_ms(const struct model_counters *c)
+{
+	if (c->requests_ok == 0)
+		return 0;
+	return (double)c->total_ns / (double)c->requests_ok / (double)NS_PER_MS;
+}
+
+/* The request has no fields; ones that we do not know are ignored. */
+static bool check_empty(
+	struct call *c, const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t n)
+{
+	struct bump bump;
+	bool valid;
+
+	bump_init(&bump, MESSAGE_UNPACK_MAX(SMALL_REQUEST_MAX));
+	valid = protobuf_c_message_unpack(type, &bump.allocator, n, data) != NULL;
+	if (!valid)
+		message_refuse(c, &bump, type->short_name);
+	bump_deinit(&bump);
+	return valid;
+}
+
+static void health_check_message(struct call *c, void *state, const uint8_t *data, size_t n)
+{
+	Remotemedia__ModelRegistry__V1__HealthCheckResponse m =
+		REMOTEMEDIA__MODEL_REGISTRY__V1__HEALTH_CHECK_RESPONSE__INIT;
+	const struct service_context *x = call_context(c);
+	struct model_counters counters = dispatch_counters(x->dispatch);
+	enum server_status status = server_status(x);
+	char text[128];
+
+	(void)state;
+	if (!check_empty(
+		    c, &remotemedia__model_registry__v1__health_check_request__descriptor, data, n))
+		return;
+	m.healthy = status == SERVER_READY || status == SERVER_BUSY;
+	if (m.healthy)
+		snprintf(text, sizeof(text),
+			"Healthy - %" PRIu64 " requests processed, %.1fms avg latency",
+			counters.requests_ok + counters.requests_failed, average_ms(&counters));
+	else
+		snprintf(text, sizeof(text), "Unhealthy - Status: %s", status_names[status]);
+	m.status = text;
+	message_answer(c, &m.base);
+}
+
+/* The place that answers for the server: a worker that is ready, else the first. */
+static const char *worker_id(const struct pool *pool, const struct model *m)
+{
+	size_t n = pool_n_workers(pool);
+
+	for (size_t i = 0; m && i < n; i++) {
+		if (worker_holds(pool_worker(pool, i), model_id(m)))
+			return worker_name(pool_worker(pool, i));
+	}
+	return n > 0 ? worker_name(pool_worker(pool, 0)) : "";
+}
+
+static void get_status_message(struct call *c, void *state, const uint8_t *data, size_t n)
+{
+	Remotemedia__ModelRegistry__V1__GetStatusResponse m =
+		REMOTEMEDIA__MODEL_REGISTRY__V1__GET_STATUS_RESPONSE__INIT;
+	const struct service_context *x = call_context(c);
+	struct model_counters counters = dispatch_counters(x->dispatch);
+	const struct model *model = dispatch_find_model(x->dispatch, "", 0);
+
+	(void)state;
+	if (!check_empty(
+		    c, &remotemedia__model_registry__v1__get_status_request__descriptor, data, n))
+		return;
+	m.worker_id = (char *)worker_id(dispatch_pool(x->dispatch), model);
+	m.status = (char *)status_names[server_status(x)];
+	m.current_load = dispatch_load(x->dispatch);
+	m.total_requests = counters.requests_ok + counters.requests_failed;
+	m.average_latency_ms = average_ms(&counters);
+	if (model) {
+		m.model_id = (char *)model_settings(model)->name;
+		m.max_batch_size = model_max_batch_size(model);
+	}
+	message_answer(c, &m.base);
+}
+
+#define PATH "/remotemedia.model_registry.v1.ModelWorkerService/"
+
+const struct method model_worker_methods[] = {
+	{
+		.path = PATH "Infer",
+		.state_bytes = sizeof(struct unary),
+		.open = infer_open,
+		.message_begin = infer_message_begin,
+		.message_data = infer_message_data,
+		.message_end = infer_message_end,
+		.close = infer_close,
+	},
+	{
+		.path = PATH "InferStream",
+		.client_streaming = true,
+		.server_streaming = true,
+		.state_bytes = sizeof(struct infer_stream),
+		.open = infer_stream_open,
+		.message_begin = infer_stream_message_begin,
+		.message_data = infer_stream_message_data,
+		.message_end = infer_stream_message_end,
+		.half_close = infer_stream_half_close,
+		.writable = infer_stream_writable,
+		.drain = infer_stream_drain,
+		.close = infer_stream_close,
+	},
+	{
+		.path = PATH "HealthCheck",
+		.collect_max = SMALL_REQUEST_MAX,
+		.message = health_check_message,
+	},
+	{
+		.path = PATH "GetStatus",
+		.collect_max = SMALL_REQUEST_MAX,
+		.message = get_status_message,
+	},
+	{.path = NULL},
+};

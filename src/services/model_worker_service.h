@@ -1,0 +1,12 @@
+/*
+ * model_worker_service.h: remotemedia.model_registry.v1.ModelWorkerService: Infer, InferStream,
+ * HealthCheck, GetStatus. docs/services.md says what they promise.
+ */
+#ifndef SERVICES_MODEL_WORKER_SERVICE_H
+#define SERVICES_MODEL_WORKER_SERVICE_H
+
+#include "grpc/service.h"
+
+extern const struct method model_worker_methods[]; /* ends with path NULL */
+
+#endif

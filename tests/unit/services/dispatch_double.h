@@ -1,0 +1,710 @@
+/*
+ * dispatch_double.h: src/dispatch and src/pool as services see them, played by the test: what is
+ * submitted waits until the test answers it; leases, readiness and workers are as it says.
+ * Included by one .c of a test program; its symbols stand in for those folders'.
+ */
+#ifndef TESTS_UNIT_SERVICES_DISPATCH_DOUBLE_H
+#define TESTS_UNIT_SERVICES_DISPATCH_DOUBLE_H
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "call_double.h"
+#include "dispatch/dispatch.h"
+#include "handoff/handoff.h"
+
+#define DOUBLE_MODELS_MAX  128
+#define DOUBLE_WORKERS_MAX 4
+
+struct model {
+	struct model_settings settings;
+	struct wire_loaded declared;
+	bool is_declared;
+	bool ready;
+	bool hopeful;
+	const char *detail;
+	uint32_t max_batch_size;
+	uint32_t queue_depth;
+	struct model_counters counters;
+	uint32_t id;
+};
+
+struct worker {
+	const char *name;
+	const char *device;
+	enum worker_state state;
+	int pid;
+	uint64_t generation, batches_done, restarts, ready_since_ns, restart_at_ns;
+	const char *last_exit;
+	uint32_t slots, in_flight;
+};
+
+struct pool {
+	struct worker workers[DOUBLE_WORKERS_MAX];
+	size_t n;
+};
+
+struct arena {
+	uint64_t used, touched, size;
+};
+
+struct client {
+	int unused;
+};
+
+struct dispatch {
+	struct model models[DOUBLE_MODELS_MAX];
+	size_t n_models;
+	struct model *default_model;
+	struct pool pool;
+	struct arena arena;
+	int lease_error;	  /* what lease_new() returns */
+	struct list line;	  /* struct lease_waiter.node */
+	struct list queue;	  /* struct request.node: submitted, in order */
+	enum grpc_status refusal; /* not OK: what dispatch_submit() refuses with */
+	unsigned n_leases, n_requests, n_output_leases, n_cancelled;
+};
+
+struct lease {
+	uint32_t refs;
+	struct dispatch *dispatch;
+	uint64_t length;
+	uint8_t data[];
+};
+
+/* A region: the double's handoff knows one, by DOUBLE_TOKEN, for callers from the loopback. */
+#define DOUBLE_TOKEN "00112233445566778899aabbccddeeff"
+struct region {
+	unsigned refs;
+	uint64_t size;
+	bool writable;
+};
+
+struct handoff {
+	struct region region;
+	uint64_t counted; /* handoff_count_tensor() */
+	struct handoff_counters counters;
+};
+
+struct output_lease {
+	struct dispatch *dispatch;
+	uint32_t refs;
+	uint8_t data[4096];
+};
+
+struct request {
+	struct list node;
+	uint32_t refs;
+	struct dispatch *dispatch;
+	struct model *model;
+	uint64_t deadline_ns;
+	request_done_fn on_done;
+	void *data;
+	struct request_times times;
+	uint32_t n_inputs, n_outputs, n_parameters;
+	uint32_t outputs[8];
+	char parameters[80][2][64];
+	bool submitted;
+	struct request_input inputs[8];
+	struct request_target target; /* region NULL: none */
+};
+
+/* request_new() is not told of a dispatch: the client is the one that the test has. */
+static struct dispatch *double_dispatch;
+
+static inline void double_dispatch_init(struct dispatch *d)
+{
+	memset(d, 0, sizeof(*d));
+	list_init(&d->line);
+	list_init(&d->queue);
+	d->arena.size = 1 << 20;
+	double_dispatch = d;
+}
+
+static inline struct model *double_model(struct dispatch *d, const char *name)
+{
+	static const int64_t any[] = {-1};
+	static const struct wire_declaration input = {.name = "INPUT", .any_shape = true};
+	static const struct wire_declaration output = {
+		.name = "OUTPUT", .dtype = DTYPE_F32, .rank = 1, .dims = any};
+	struct model *m = &d->models[d->n_models];
+
+	assert(d->n_models < DOUBLE_MODELS_MAX);
+	*m = (struct model){
+		.settings = {.name = name,
+			.version = "1",
+			.backend = "builtin",
+			.max_queue_size = 10},
+		.declared = {.ok = true,
+			.inputs = &input,
+			.n_inputs = 1,
+			.outputs = &output,
+			.n_outputs = 1,
+			.memory_bytes = 77},
+		.is_declared = true,
+		.ready = true,
+		.hopeful = true,
+		.detail = "",
+		.max_batch_size = 8,
+		.id = (uint32_t)d->n_models,
+	};
+	d->n_models++;
+	return m;
+}
+
+static inline struct worker *double_worker(struct dispatch *d, const char *name)
+{
+	struct worker *w = &d->pool.workers[d->pool.n++];
+
+	*w = (struct worker){.name = name,
+		.device = "cpu:0",
+		.state = WORKER_READY,
+		.pid = 1234,
+		.generation = 2,
+		.batches_done = 3,
+		.restarts = 1,
+		.last_exit = "",
+		.slots = 2};
+	return w;
+}
+
+/* Somebody gave space back: the first in line may try. False: nobody waits. */
+static inline bool double_space(struct dispatch *d)
+{
+	struct list *node = list_first(&d->line);
+	struct lease_waiter *w;
+
+	if (!node)
+		return false;
+	list_remove(node);
+	w = list_entry(node, struct lease_waiter, node);
+	w->on_space(w);
+	return true;
+}
+
+static inline struct request *double_nth(struct dispatch *d, unsigned n)
+{
+	list_for_each (&d->queue, node) {
+		if (n-- == 0)
+			return list_entry(node, struct request, node);
+	}
+	return NULL;
+}
+
+static inline unsigned double_queued(struct dispatch *d)
+{
+	unsigned n = 0;
+
+	list_for_each (&d->queue, node)
+		n++;
+	return n;
+}
+
+/* Answer a submitted request. output NULL: no outputs. */
+static inline void double_answer(struct request *r, enum grpc_status status, const char *message,
+	const struct pool_output *output, struct output_lease *lease)
+{
+	struct request_result result = {
+		.status = status,
+		.message = message,
+		.outputs = output,
+		.n_outputs = output ? 1 : 0,
+		.targets = &r->target,
+		.n_targets = r->target.region ? 1 : 0,
+		.lease = lease,
+		.worker = "cpu:0/1",
+		.device = "cpu:0",
+		.batch_requests = 3,
+		.times = r->times,
+	};
+
+	list_remove(&r->node);
+	result.times.submitted_ns = 1000000;
+	result.times.dispatched_ns = 1250000;
+	result.times.compute_ns = 42000;
+	result.times.done_ns = clock_ns();
+	r->submitted = false;
+	r->on_done(r->data, &result);
+	request_unref(r);
+}
+
+/* The identity model: the first input comes back. */
+static inline void double_echo(struct request *r)
+{
+	struct request_input *in = &r->inputs[0];
+	struct output_lease *lease = __real_malloc(sizeof(*lease));
+	struct pool_output output = {
+		.index = 0,
+		.dtype = in->dtype,
+		.rank = in->rank,
+		.data = lease->data,
+		.length = in->length,
+	};
+
+	assert(in->length <= sizeof(lease->data));
+	*lease = (struct output_lease){.dispatch = r->dispatch, .refs = 1};
+	r->dispatch->n_output_leases++;
+	memcpy(output.dims, in->dims, sizeof(output.dims));
+	memcpy(lease->data, lease_data(in->lease), in->length);
+	double_answer(r, GRPC_OK, "", &output, lease);
+	output_lease_unref(lease);
+}
+
+/* --- lease.h -------------------------------------------------------------------------------- */
+
+int lease_new(struct lease **ret_lease, struct dispatch *d, struct client *c, uint64_t length)
+{
+	struct lease *l;
+
+	(void)c;
+	if (d->lease_error)
+		return d->lease_error;
+	if (length > d->arena.size)
+		return LEASE_E_LARGE;
+	l = malloc(sizeof(*l) + length);
+	if (!l)
+		return -ENOMEM;
+	l->refs = 1;
+	l->dispatch = d;
+	l->length = length;
+	d->n_leases++;
+	*ret_lease = l;
+	return 0;
+}
+
+struct lease *lease_unref(struct lease *l)
+{
+	if (!l || --l->refs > 0)
+		return NULL;
+	l->dispatch->n_leases--;
+	free(l);
+	return NULL;
+}
+
+void *lease_data(const struct lease *l)
+{
+	return (void *)l->data;
+}
+
+uint64_t lease_length(const struct lease *l)
+{
+	return l->length;
+}
+
+void lease_wait(struct dispatch *d, struct lease_waiter *w, struct client *c, uint64_t length,
+	void (*on_space)(struct lease_waiter *w))
+{
+	w->client = c;
+	w->length = length;
+	w->on_space = on_space;
+	list_init(&w->node);
+	list_push_back(&d->line, &w->node);
+}
+
+void lease_wait_cancel(struct lease_waiter *w)
+{
+	list_remove(&w->node);
+}
+
+/* --- region.h, handoff.h ------------------------------------------------------------------------ */
+
+struct region *region_ref(struct region *r)
+{
+	r->refs++;
+	return r;
+}
+
+struct region *region_unref(struct region *r)
+{
+	if (r)
+		r->refs--;
+	return NULL;
+}
+
+uint64_t region_size(const struct region *r)
+{
+	return r->size;
+}
+
+int handoff_find(struct handoff *h, const struct handoff_asker *asker, const char *token,
+	struct region **ret_region)
+{
+	if (!asker->loopback || strcmp(token, DOUBLE_TOKEN))
+		return -ENOENT;
+	*ret_region = region_ref(&h->region);
+	return 0;
+}
+
+void handoff_count_tensor(struct handoff *h, uint64_t bytes)
+{
+	h->counted += bytes;
+}
+
+struct handoff_counters handoff_counters(const struct handoff *h)
+{
+	return h->counters;
+}
+
+/* --- request.h ------------------------------------------------------------------------------ */
+
+int request_new(struct request **ret_request, struct model *model, struct client *client,
+	uint64_t deadline_ns, request_done_fn on_done, void *data)
+{
+	struct request *r = calloc(1, sizeof(*r));
+
+	(void)client;
+	if (!r)
+		return -ENOMEM;
+	list_init(&r->node);
+	r->refs = 1;
+	r->dispatch = double_dispatch;
+	r->model = model;
+	r->deadline_ns = deadline_ns;
+	r->on_done = on_done;
+	r->data = data;
+	r->n_inputs = model->is_declared ? (uint32_t)model->declared.n_inputs : 0;
+	r->dispatch->n_requests++;
+	*ret_request = r;
+	return 0;
+}
+
+struct request *request_unref(struct request *r)
+{
+	if (!r || --r->refs > 0)
+		return NULL;
+	assert(!r->submitted);
+	for (uint32_t i = 0; i < r->n_inputs; i++) {
+		lease_unref(r->inputs[i].lease);
+		region_unref(r->inputs[i].region);
+	}
+	region_unref(r->target.region);
+	r->dispatch->n_requests--;
+	free(r);
+	return NULL;
+}
+
+struct request_input *request_input(struct request *r, uint32_t index)
+{
+	return index < r->n_inputs ? &r->inputs[index] : NULL;
+}
+
+int request_want_output(struct request *r, uint32_t index)
+{
+	r->outputs[r->n_outputs++] = index;
+	return 0;
+}
+
+int request_set_target(
+	struct request *r, uint32_t output, struct region *region, uint64_t offset, uint64_t length)
+{
+	r->target = (struct request_target){output, region_ref(region), offset, length};
+	return 0;
+}
+
+const struct request_target *request_result_target(
+	const struct request_result *result, uint32_t output)
+{
+	return result->n_targets > 0 && result->targets->output == output ? result->targets : NULL;
+}
+
+int request_add_parameter(struct request *r, const char *key, const char *value)
+{
+	if (strlen(key) > WIRE_NAME_MAX || r->n_parameters >= WIRE_PAIRS_MAX)
+		return -E2BIG;
+	snprintf(r->parameters[r->n_parameters][0], 64, "%.60s", key);
+	snprintf(r->parameters[r->n_parameters++][1], 64, "%.60s", value);
+	return 0;
+}
+
+void request_set_received(struct request *r, uint64_t received_ns)
+{
+	r->times.received_ns = received_ns;
+}
+
+enum grpc_status request_status(const struct request *r)
+{
+	return r->dispatch->refusal;
+}
+
+const char *request_message(const struct request *r)
+{
+	(void)r;
+	return "refused by dispatch";
+}
+
+void request_cancel(struct request *r)
+{
+	if (!r->submitted)
+		return;
+	r->submitted = false;
+	r->dispatch->n_cancelled++;
+	list_remove(&r->node);
+	request_unref(r);
+}
+
+int dispatch_submit(struct dispatch *d, struct request *r)
+{
+	if (d->refusal != GRPC_OK)
+		return DISPATCH_E_REFUSED;
+	r->refs++;
+	r->submitted = true;
+	list_push_back(&d->queue, &r->node);
+	return 0;
+}
+
+/* --- dispatch.h, model.h -------------------------------------------------------------------- */
+
+struct model *dispatch_find_model(struct dispatch *d, const char *name, size_t n)
+{
+	if (n == 0)
+		return d->default_model;
+	for (size_t i = 0; i < d->n_models; i++) {
+		const char *other = d->models[i].settings.name;
+
+		if (strlen(other) == n && !memcmp(other, name, n))
+			return &d->models[i];
+	}
+	return NULL;
+}
+
+size_t dispatch_n_models(const struct dispatch *d)
+{
+	return d->n_models;
+}
+
+struct model *dispatch_model(const struct dispatch *d, size_t i)
+{
+	return (struct model *)&d->models[i];
+}
+
+struct pool *dispatch_pool(const struct dispatch *d)
+{
+	return (struct pool *)&d->pool;
+}
+
+const struct arena *dispatch_arena(const struct dispatch *d)
+{
+	return &d->arena;
+}
+
+uint32_t dispatch_load(const struct dispatch *d)
+{
+	return double_queued((struct dispatch *)d);
+}
+
+struct model_counters dispatch_counters(const struct dispatch *d)
+{
+	struct model_counters sum = {0};
+
+	for (size_t i = 0; i < d->n_models; i++) {
+		sum.requests_ok += d->models[i].counters.requests_ok;
+		sum.requests_failed += d->models[i].counters.requests_failed;
+		sum.batches += d->models[i].counters.batches;
+		sum.total_ns += d->models[i].counters.total_ns;
+	}
+	return sum;
+}
+
+const struct model_settings *model_settings(const struct model *m)
+{
+	return &m->settings;
+}
+
+uint32_t model_id(const struct model *m)
+{
+	return m->id;
+}
+
+const struct wire_loaded *model_declared(const struct model *m)
+{
+	return m->is_declared ? &m->declared : NULL;
+}
+
+uint32_t model_max_batch_size(const struct model *m)
+{
+	return m->max_batch_size;
+}
+
+bool model_ready(const struct model *m)
+{
+	return m->ready;
+}
+
+bool model_hopeful(const struct model *m)
+{
+	return m->hopeful;
+}
+
+const char *model_state_name(const struct model *m)
+{
+	return m->ready ? "ready" : m->hopeful ? "loading" : "failed";
+}
+
+const char *model_detail(const struct model *m)
+{
+	return m->detail;
+}
+
+uint32_t model_workers_ready(const struct model *m)
+{
+	return m->ready ? 1 : 0;
+}
+
+uint32_t model_queue_depth(const struct model *m)
+{
+	return m->queue_depth;
+}
+
+const struct model_counters *model_counters(const struct model *m)
+{
+	return &m->counters;
+}
+
+static int double_find(
+	const struct wire_declaration *list, size_t n, const char *name, uint32_t *ret_index)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!strcmp(list[i].name, name)) {
+			*ret_index = (uint32_t)i;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+int model_find_input(const struct model *m, const char *name, uint32_t *ret_index)
+{
+	return double_find(m->declared.inputs, m->declared.n_inputs, name, ret_index);
+}
+
+int model_find_output(const struct model *m, const char *name, uint32_t *ret_index)
+{
+	return double_find(m->declared.outputs, m->declared.n_outputs, name, ret_index);
+}
+
+/* --- pool.h, worker.h, arena.h -------------------------------------------------------------- */
+
+size_t pool_n_workers(const struct pool *p)
+{
+	return p->n;
+}
+
+struct worker *pool_worker(const struct pool *p, size_t i)
+{
+	return (struct worker *)&p->workers[i];
+}
+
+const char *worker_state_name(enum worker_state s)
+{
+	static const char *const names[] = {
+		"spawned", "loading", "ready", "draining", "stopping", "lost", "reaped"};
+
+	return names[s];
+}
+
+bool worker_holds(const struct worker *w, uint32_t model)
+{
+	(void)model;
+	return w->state == WORKER_READY;
+}
+
+uint32_t worker_free_slots(const struct worker *w)
+{
+	return w->state == WORKER_READY ? w->slots - w->in_flight : 0;
+}
+
+uint32_t worker_slots(const struct worker *w)
+{
+	return w->slots;
+}
+
+uint32_t worker_in_flight(const struct worker *w)
+{
+	return w->in_flight;
+}
+
+const char *worker_name(const struct worker *w)
+{
+	return w->name;
+}
+
+const char *worker_device(const struct worker *w)
+{
+	return w->device;
+}
+
+enum worker_state worker_get_state(const struct worker *w)
+{
+	return w->state;
+}
+
+int worker_pid(const struct worker *w)
+{
+	return w->pid;
+}
+
+uint64_t worker_generation(const struct worker *w)
+{
+	return w->generation;
+}
+
+uint64_t worker_batches_done(const struct worker *w)
+{
+	return w->batches_done;
+}
+
+uint64_t worker_restarts(const struct worker *w)
+{
+	return w->restarts;
+}
+
+uint64_t worker_ready_since_ns(const struct worker *w)
+{
+	return w->ready_since_ns;
+}
+
+const char *worker_last_exit(const struct worker *w)
+{
+	return w->last_exit;
+}
+
+uint64_t worker_restart_at_ns(const struct worker *w)
+{
+	return w->restart_at_ns;
+}
+
+struct output_lease *output_lease_ref(struct output_lease *l)
+{
+	l->refs++;
+	return l;
+}
+
+struct output_lease *output_lease_unref(struct output_lease *l)
+{
+	if (!l || --l->refs > 0)
+		return NULL;
+	l->dispatch->n_output_leases--;
+	free(l);
+	return NULL;
+}
+
+uint64_t arena_used(const struct arena *a)
+{
+	return a->used;
+}
+
+uint64_t arena_touched(const struct arena *a)
+{
+	return a->touched;
+}
+
+uint64_t arena_size(const struct arena *a)
+{
+	return a->size;
+}
+
+#endif

@@ -1,0 +1,78 @@
+/* service_fixture.h: what a service hangs from, for tests: a loop, settings, a played dispatch. */
+#ifndef TESTS_UNIT_SERVICES_SERVICE_FIXTURE_H
+#define TESTS_UNIT_SERVICES_SERVICE_FIXTURE_H
+
+#include <criterion/criterion.h>
+#include <uv.h>
+
+#include "call_double.h"
+#include "dispatch_double.h"
+#include "services/health_service.h"
+#include "services/tables.h"
+
+struct fixture {
+	uv_loop_t loop;
+	struct frontend_settings settings;
+	struct frontend_counters counters;
+	struct dispatch dispatch;
+	struct client client;
+	struct service_context context;
+};
+
+static inline void fixture_init(struct fixture *f)
+{
+	memset(f, 0, sizeof(*f));
+	cr_assert_eq(uv_loop_init(&f->loop), 0);
+	double_dispatch_init(&f->dispatch);
+	f->settings = (struct frontend_settings){
+		.max_request_metadata_bytes = 65536,
+		.max_stream_requests = 3,
+		.arena_wait_ms = 60000,
+		.strict_readiness = true,
+	};
+	f->context = (struct service_context){
+		.settings = &f->settings,
+		.dispatch = &f->dispatch,
+		.counters = &f->counters,
+		.loop = &f->loop,
+	};
+	while (health_new(&f->context.health, &f->context))
+		;
+	health_set_serving(f->context.health, true);
+}
+
+/* Nothing may be left. */
+static inline void fixture_deinit(struct fixture *f)
+{
+	f->context.health = health_free(f->context.health);
+	uv_run(&f->loop, UV_RUN_DEFAULT);
+	cr_expect_eq(uv_loop_close(&f->loop), 0, "a handle is left");
+	cr_expect_eq(f->dispatch.n_leases, 0);
+	cr_expect_eq(f->dispatch.n_requests, 0);
+	cr_expect_eq(f->dispatch.n_output_leases, 0);
+	cr_expect(list_empty(&f->dispatch.line));
+}
+
+/* The method at the end of a path. */
+static inline const struct method *fixture_method(const struct method *table, const char *name)
+{
+	for (; table->path; table++) {
+		const char *slash = strrchr(table->path, '/');
+
+		if (!strcmp(slash + 1, name))
+			return table;
+	}
+	cr_assert_fail("no method %s", name);
+	return NULL;
+}
+
+/* Stand-in for service.c's. */
+const char *const *service_names(void)
+{
+	static const char *const names[] = {
+		"grpc.health.v1.Health", "remotemedia.model_registry.v1.ModelWorkerService", NULL};
+
+	return names;
+}
+
+#endif
