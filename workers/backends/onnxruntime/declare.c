@@ -189,12 +189,22 @@ static bool find_symbol(
 	return false;
 }
 
+static bool is_input(const struct reader *q, const char *name)
+{
+	for (size_t i = 0; i < q->d->n_inputs; i++)
+		if (!strcmp(q->d->inputs[i].name, name))
+			return true;
+	return false;
+}
+
+/* ONNX Runtime hands an input that is an output, too, through as it is, and never writes the memory
+ * that it was given for it. */
 static void make_rule(const struct reader *q, size_t output)
 {
 	const struct modeld_declaration *d = &q->d->outputs[output];
 	struct shape_rule *rule = &q->d->rules[output];
 
-	rule->known = !d->any_shape;
+	rule->known = !d->any_shape && !is_input(q, d->name);
 	for (uint32_t i = 0; i < d->rank && rule->known; i++) {
 		if (d->dims[i] >= 0 || (i == 0 && q->d->can_batch))
 			continue; /* the batch dimension is the first of input 0 */

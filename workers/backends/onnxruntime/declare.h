@@ -14,7 +14,9 @@
 
 /* Where each free dimension of an output comes from. */
 struct shape_rule {
-	bool known; /* of all dimensions; else the output's shape is only known after the run */
+	/* Of all dimensions, and the model writes the output: it may be given memory ahead of the
+	 * run. Else it is copied behind it. */
+	bool known;
 	struct {
 		uint32_t input;
 		uint32_t axis;
@@ -46,7 +48,7 @@ _must_use_ enum modeld_code declarations_read(struct declarations *ret_declarati
 	struct modeld_error *error);
 void declarations_release(struct declarations *d, const struct runtime *r);
 
-/* The shape of output `index` for these inputs; false where it is only known after the run. */
+/* The shape of output `index` for these inputs; false where memory for it cannot be given ahead. */
 bool declarations_shape(const struct declarations *d, size_t index,
 	const struct modeld_tensor *inputs, int64_t *dims);
 
