@@ -61,7 +61,7 @@ C_TIDY = $(wildcard src/*.c src/*/*.c shm/*.c proto/*.c workers/*.c workers/back
 HEADERS = $(wildcard src/*.h src/*/*.h shm/*.h proto/*.h workers/*.h clients/*/*.h)
 
 .PHONY: lint-quick
-lint-quick: check-layers check-banned check-functions check-headers format-check
+lint-quick: check-layers check-circles check-banned check-functions check-headers format-check
 
 .PHONY: lint
 lint: lint-quick tidy  ## formatting, include ranks, banned calls, sizes, headers alone, clang-tidy
@@ -69,6 +69,10 @@ lint: lint-quick tidy  ## formatting, include ranks, banned calls, sizes, header
 .PHONY: check-layers check-banned check-functions
 check-layers check-banned check-functions:
 	$(Q)scripts/$@
+
+.PHONY: check-circles
+check-circles: all  ## files of a folder that need each other in a circle, by their object files
+	$(Q)scripts/$@ $(BUILD)
 
 .PHONY: check-headers
 check-headers: $(PB_H)  ## every header compiles alone
