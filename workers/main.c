@@ -30,8 +30,10 @@ static const char usage[] =
 	"  -V, --version   print the version\n"
 	"  -h, --help      print this\n"
 	"\n"
-	"Exit status: 0 after the daemon said so or is gone, 70 internal error, 78 configuration\n"
-	"(a device that is not there, a daemon of another version).\n";
+	"Exit status: 0 after the daemon said so or is gone, 70 internal error, 76 the device\n"
+	"failed this process, 77 the device cannot be used, 78 configuration (a device that is "
+	"not\n"
+	"there, a daemon of another version).\n";
 
 /* The memory of the command line, which `ps` shows. */
 struct title {

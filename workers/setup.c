@@ -25,21 +25,35 @@ static int check(struct loop *l, const struct wire_setup *s)
 	return 0;
 }
 
+static int device_failed(struct loop *l, const char *name, const char *why, int r)
+{
+	if (r == -ENODEV || r == -EINVAL) {
+		log_error("no such device here",
+			"worker=%s device=%s reason=\"%s\" hint=\"[worker] workers\"", loop_name(l),
+			name, why);
+		return loop_stop(l, WORKER_EXIT_CONFIG, "device");
+	}
+	if (r < 0)
+		return r;
+	log_error("the device cannot be used", "worker=%s device=%s reason=\"%s\"", loop_name(l),
+		name, why);
+	return loop_stop(l,
+		device_class(r) == DEVICE_E_UNUSABLE ? WORKER_EXIT_DEVICE_UNUSABLE
+						     : WORKER_EXIT_DEVICE_LOST,
+		"device");
+}
+
 static int open_device(struct loop *l, const char *name)
 {
 	struct device_memory memory = {0};
-	int r = device_open(&l->device, name);
+	char why[DEVICE_TEXT_MAX];
+	int r = device_open(&l->device, name, why);
 
-	if (r == -ENODEV || r == -EINVAL) {
-		log_error("no such device here",
-			"worker=%s device=%s hint=\"[worker] workers; this "
-			"build knows cpu:N\"",
-			loop_name(l), name);
-		return loop_stop(l, WORKER_EXIT_CONFIG, "device");
-	}
-	if (r)
-		return r;
-	if (!l->device->ops->memory(l->device, &memory))
+	if (!r)
+		r = device_memory(l->device, &memory);
+	else
+		return device_failed(l, name, why, r);
+	if (!r)
 		log_debug("device opened",
 			"worker=%s device=%s total_bytes=%" PRIu64 " free_bytes=%" PRIu64,
 			loop_name(l), name, memory.total_bytes, memory.free_bytes);

@@ -29,8 +29,9 @@
 #include "pool/spawn.h"
 #include "pool/worker_private.h"
 
-/* Exit status of a worker that cannot work as configured. */
-#define EXIT_CONFIG 78
+/* Exit statuses of a worker that cannot work as configured, and whose device cannot be used. */
+#define EXIT_CONFIG	     78
+#define EXIT_DEVICE_UNUSABLE 77
 /* So long READY, or so many batches, and earlier ends are forgiven. */
 #define HEALTHY_NS	(UINT64_C(10) * NS_PER_S)
 #define HEALTHY_BATCHES 256u
@@ -252,7 +253,7 @@ static void judge_exit(struct worker *w, const struct process_exit *e, const cha
 {
 	bool zero = e->known && !e->signaled && e->code == 0;
 
-	if (e->known && !e->signaled && e->code == EXIT_CONFIG)
+	if (e->known && !e->signaled && (e->code == EXIT_CONFIG || e->code == EXIT_DEVICE_UNUSABLE))
 		w->verdict = WORKER_UNUSABLE;
 	snprintf(w->last_exit, sizeof(w->last_exit), "%s%s", text,
 		zero && !w->bye ? " without bye" : "");

@@ -66,6 +66,7 @@ static void lose_at_start(const struct fault *f)
 Test(worker, bad_messages_end_it)
 {
 	static const struct fault faults[] = {
+		{"exit77", "exit status 77", WORKER_UNUSABLE},
 		{"exit78", "exit status 78", WORKER_UNUSABLE},
 		{"exit0", "exit status 0 without bye", WORKER_CRASHED},
 		{"exit-ready", "exit status 42", WORKER_CRASHED},
