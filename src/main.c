@@ -144,7 +144,7 @@ static int make_runtime_dir(const char *path)
 static void print_models(const struct repository *repository)
 {
 	size_t n;
-	const struct model_settings *models = repository_models(repository, &n);
+	const struct version_settings *models = repository_models(repository, &n);
 
 	printf("\n; %zu model%s:\n", n, n == 1 ? "" : "s");
 	for (size_t i = 0; i < n; i++)

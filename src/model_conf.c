@@ -25,12 +25,12 @@ enum key_type {
 struct model_key {
 	const char *name;
 	enum key_type type;
-	size_t offset; /* of the field in struct model_settings */
+	size_t offset; /* of the field in struct version_settings */
 	uint64_t min;
 	uint64_t max;
 };
 
-#define AT(field) offsetof(struct model_settings, field)
+#define AT(field) offsetof(struct version_settings, field)
 
 static const struct model_key keys[] = {
 	{"backend", KEY_BACKEND, AT(backend), 0, 0},
@@ -46,28 +46,13 @@ static const struct model_key keys[] = {
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
 
 struct parser {
-	struct model_settings *model; /* borrow */
-	const struct conf_line *line; /* borrow: the current one */
+	struct version_settings *model; /* borrow */
+	const struct conf_line *line;	/* borrow: the current one */
 	bool seen[N_KEYS];
 	char *text; /* borrow */
 	size_t cap;
 	int error;
 };
-
-void model_conf_release(struct model_settings *m)
-{
-	for (size_t i = 0; i < m->n_parameters; i++) {
-		free((void *)m->parameters[i].key);
-		free((void *)m->parameters[i].value);
-	}
-	free((void *)m->parameters);
-	free((void *)m->name);
-	free((void *)m->version);
-	free((void *)m->path);
-	free((void *)m->backend);
-	free((void *)m->devices);
-	memset(m, 0, sizeof(*m));
-}
 
 int model_conf_replace(const char **field, const char *value)
 {
@@ -200,7 +185,7 @@ static int set_key(struct parser *p)
 
 static int add_parameter(struct parser *p)
 {
-	struct model_settings *m = p->model;
+	struct version_settings *m = p->model;
 	_cleanup_(freep) char *key = strdup(p->line->key);
 	_cleanup_(freep) char *value = strdup(p->line->value);
 	struct wire_pair *all;
@@ -242,7 +227,7 @@ static bool on_key(void *data, const struct conf_line *line)
 	return !p->error;
 }
 
-int model_conf_read(const char *file, struct model_settings *m, char *text, size_t cap)
+int model_conf_read(const char *file, struct version_settings *m, char *text, size_t cap)
 {
 	struct parser p = {.model = m, .text = text, .cap = cap};
 	FILE *in = fopen(file, "re");

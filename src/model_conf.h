@@ -8,21 +8,20 @@
 
 #include "base/cleanup.h"
 #include "config.h"
-#include "dispatch/model.h"
+#include "dispatch/version.h"
 
 /*
  * Read `file` into *m, whose strings are own (malloc) and stay owned by the caller, also after a
- * failure. A file that is not there changes nothing.
+ * failure (version_settings_release()). A file that is not there changes nothing.
  *
  * CONFIG_E_INVALID  text (cap bytes) names file, line and key
  * -ENOMEM
  */
-_must_use_ int model_conf_read(const char *file, struct model_settings *m, char *text, size_t cap);
+_must_use_ int model_conf_read(
+	const char *file, struct version_settings *m, char *text, size_t cap);
 /* Replace an own string. -ENOMEM */
 _must_use_ int model_conf_replace(const char **field, const char *value);
 /* A positive version number without leading zeros. */
 bool model_conf_version(const char *text, uint64_t *ret_version);
-/* Free what *m owns. Accepts zeroed settings. */
-void model_conf_release(struct model_settings *m);
 
 #endif

@@ -15,7 +15,7 @@
 #include "model_conf.h"
 
 struct repository {
-	struct model_settings *models; /* own; strings in it are owned too */
+	struct version_settings *models; /* own; strings in it are owned too */
 	size_t n;
 	size_t cap;
 };
@@ -25,13 +25,13 @@ struct repository *repository_free(struct repository *r)
 	if (!r)
 		return NULL;
 	for (size_t i = 0; i < r->n; i++)
-		model_conf_release(&r->models[i]);
+		version_settings_release(&r->models[i]);
 	free(r->models);
 	free(r);
 	return NULL;
 }
 
-const struct model_settings *repository_models(const struct repository *r, size_t *ret_n)
+const struct version_settings *repository_models(const struct repository *r, size_t *ret_n)
 {
 	*ret_n = r->n;
 	return r->models;
@@ -63,7 +63,7 @@ static uint64_t highest_version(const char *directory)
 }
 
 /* Which version, where model.conf names none: the highest. */
-static int choose_version(struct model_settings *m, const char *directory)
+static int choose_version(struct version_settings *m, const char *directory)
 {
 	uint64_t best = m->version ? 0 : highest_version(directory);
 	char digits[24];
@@ -75,7 +75,7 @@ static int choose_version(struct model_settings *m, const char *directory)
 }
 
 /* Which backend, where model.conf names none: that of the file there is. */
-static int choose_backend(struct model_settings *m)
+static int choose_backend(struct version_settings *m)
 {
 	_cleanup_(freep) char *onnx = path_join(m->path, "model.onnx");
 
@@ -87,7 +87,8 @@ static int choose_backend(struct model_settings *m)
 }
 
 /* Find the version's directory, and the backend. */
-static int resolve_version(struct model_settings *m, const char *directory, char *text, size_t cap)
+static int resolve_version(
+	struct version_settings *m, const char *directory, char *text, size_t cap)
 {
 	struct stat st;
 
@@ -116,7 +117,7 @@ static int resolve_version(struct model_settings *m, const char *directory, char
 }
 
 /* Is one of the model's devices among the workers'? */
-static bool has_device(const struct model_settings *m, const struct config *c)
+static bool has_device(const struct version_settings *m, const struct config *c)
 {
 	for (size_t i = 0; i < c->pool.n_places; i++) {
 		const char *device = c->pool.places[i].device;
@@ -130,7 +131,7 @@ static bool has_device(const struct model_settings *m, const struct config *c)
 	return false;
 }
 
-static int check_devices(const struct model_settings *m, const struct config *c,
+static int check_devices(const struct version_settings *m, const struct config *c,
 	const char *directory, char *text, size_t cap)
 {
 	if (!m->devices || has_device(m, c))
@@ -168,8 +169,8 @@ static bool looks_like_model(const char *directory)
 	return !file || !access(file, F_OK) || highest_version(directory) > 0;
 }
 
-static int read_model(
-	struct model_settings *m, const struct config *c, const char *name, char *text, size_t cap)
+static int read_model(struct version_settings *m, const struct config *c, const char *name,
+	char *text, size_t cap)
 {
 	_cleanup_(freep) char *directory = path_join(c->model_repository, name);
 	_cleanup_(freep) char *file = directory ? path_join(directory, "model.conf") : NULL;
@@ -185,7 +186,7 @@ static int read_model(
 
 static int grow(struct repository *r)
 {
-	struct model_settings *all;
+	struct version_settings *all;
 
 	if (r->n < r->cap)
 		return 0;
@@ -200,7 +201,7 @@ static int grow(struct repository *r)
 static int add_model(
 	struct repository *r, const struct config *c, const char *name, char *text, size_t cap)
 {
-	struct model_settings m = {
+	struct version_settings m = {
 		.max_batch_size = UINT32_MAX,
 		.max_queue_delay_us = c->model.max_queue_delay_us,
 		.max_queue_size = c->model.max_queue_size,
@@ -211,7 +212,7 @@ static int add_model(
 	if (!error)
 		error = read_model(&m, c, name, text, cap);
 	if (error) {
-		model_conf_release(&m);
+		version_settings_release(&m);
 		return error;
 	}
 	r->models[r->n++] = m;
@@ -220,8 +221,8 @@ static int add_model(
 
 static int compare_models(const void *a, const void *b)
 {
-	return strcmp(
-		((const struct model_settings *)a)->name, ((const struct model_settings *)b)->name);
+	return strcmp(((const struct version_settings *)a)->name,
+		((const struct version_settings *)b)->name);
 }
 
 /* A model to be served: named, or one of all that there are. */

@@ -18,7 +18,7 @@
 
 #include "base/cleanup.h"
 #include "config.h"
-#include "dispatch/model.h"
+#include "dispatch/version.h"
 
 struct repository;
 
@@ -35,6 +35,6 @@ struct repository *repository_free(struct repository *r);
 DEFINE_CLEANUP(struct repository *, repository_free)
 
 /* Valid as long as the repository. */
-const struct model_settings *repository_models(const struct repository *r, size_t *ret_n);
+const struct version_settings *repository_models(const struct repository *r, size_t *ret_n);
 
 #endif

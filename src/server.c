@@ -114,24 +114,24 @@ static void server_notify(const char *state)
 		log_warning("service manager cannot be told", "error=%s", err_str(r));
 }
 
-static void on_model(void *data, struct model *m)
+static void on_version(void *data, struct version *v)
 {
 	struct server *s = data;
 
-	frontend_model_changed(s->frontend, m);
+	frontend_model_changed(s->frontend, v);
 }
 
 static void on_started(void *data)
 {
 	struct server *s = data;
 	uint32_t ready = 0;
-	size_t n = dispatch_n_models(s->dispatch);
+	size_t n = dispatch_n_versions(s->dispatch);
 
 	if (s->state != SERVER_STARTING)
 		return;
 	s->state = SERVER_SERVING;
 	for (size_t i = 0; i < n; i++)
-		ready += model_ready(dispatch_model(s->dispatch, i));
+		ready += version_ready(dispatch_version(s->dispatch, i));
 	frontend_set_serving(s->frontend, true);
 	log_info("ready", "models_ready=%u models=%zu start_ms=%llu", ready, n,
 		(unsigned long long)((clock_ns() - s->started_ns) / NS_PER_MS));
@@ -250,7 +250,7 @@ static int open_loop(struct server *s)
 static int build(struct server *s)
 {
 	static const struct dispatch_events dispatch_events = {
-		.on_model = on_model,
+		.on_version = on_version,
 		.on_started = on_started,
 		.on_drained = on_dispatch_drained,
 	};
@@ -258,7 +258,7 @@ static int build(struct server *s)
 	static const struct frontend_events frontend_events = {.on_drained = on_frontend_drained};
 	const struct config *c = s->config;
 	size_t n;
-	const struct model_settings *models = repository_models(s->repository, &n);
+	const struct version_settings *models = repository_models(s->repository, &n);
 	int r = dispatch_new(
 		&s->dispatch, &s->loop, &c->dispatch, models, n, &c->pool, &dispatch_events, s);
 

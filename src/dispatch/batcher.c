@@ -11,8 +11,9 @@
 #include "dispatch/batcher.h"
 
 #include "base/clock.h"
-#include "dispatch/model_private.h"
 #include "dispatch/request_private.h"
+#include "dispatch/version_private.h"
+#include "dispatch/work.h"
 
 /* What a Run adds to its items: envelope, batch, model. */
 #define RUN_BOUND 64u
@@ -27,15 +28,16 @@ struct joint {
 	uint32_t n;
 };
 
-uint64_t batcher_due(struct model *m, uint64_t now_ns)
+uint64_t batcher_due(struct work *w, uint64_t now_ns)
 {
-	struct queue *q = &m->queue;
+	struct queue *q = &w->queue;
 	const struct request *oldest = queue_oldest(q);
 	uint64_t due;
 
-	if (!model_delays(m) || !oldest->joinable || q->rows >= model_max_batch_size(m))
+	if (!version_delays(w->version) || !oldest->joinable ||
+		q->rows >= version_max_batch_size(w->version))
 		return 0;
-	due = clock_add(oldest->queued_ns, m->settings->max_queue_delay_us * NS_PER_US);
+	due = clock_add(oldest->queued_ns, w->version->settings.max_queue_delay_us * NS_PER_US);
 	if (due <= now_ns)
 		return 0;
 	if (q->early_ns <= now_ns)
@@ -78,10 +80,10 @@ static void put_back(struct list *lanes, struct list *passed)
 	}
 }
 
-uint32_t batcher_take(struct model *m, struct list *taken)
+uint32_t batcher_take(struct work *w, struct list *taken)
 {
-	struct queue *q = &m->queue;
-	struct joint j = {.max_rows = model_max_batch_size(m), .bound = RUN_BOUND};
+	struct queue *q = &w->queue;
+	struct joint j = {.max_rows = version_max_batch_size(w->version), .bound = RUN_BOUND};
 	uint32_t n_passed = 0;
 	struct list passed;
 

@@ -6,17 +6,17 @@
 
 #include "base/list.h"
 
-struct model;
+struct work;
 
 /*
- * When the batch that is forming for `m` (which has requests besides suspects) should be sent: 0
+ * When the batch that is forming for `w` (which has requests besides suspects) should be sent: 0
  * for now, else CLOCK_MONOTONIC ns. It is held until it is full or its oldest request has waited
  * max_queue_delay_us, or half of what a deadline leaves.
  */
-uint64_t batcher_due(struct model *m, uint64_t now_ns);
+uint64_t batcher_due(struct work *w, uint64_t now_ns);
 
 /* Take the next batch off the queue into `taken`, state SENT. Suspects are not touched. Returns the
  * number taken: 0 only where there is nothing besides suspects. */
-uint32_t batcher_take(struct model *m, struct list *taken);
+uint32_t batcher_take(struct work *w, struct list *taken);
 
 #endif

@@ -12,15 +12,15 @@
 #include <string.h>
 
 #include "dispatch/dispatch.h"
-#include "dispatch/model_private.h"
 #include "dispatch/request_private.h"
+#include "dispatch/version_private.h"
 
 #define SHAPE_TEXT_MAX 512u
 
 static int bad_input(struct request *r, uint32_t i, const char *text)
 {
 	return request_refuse(r, GRPC_INVALID_ARGUMENT, "model '%s' input '%s': %s",
-		r->model->settings->name, model_declared(r->model)->inputs[i].name, text);
+		r->version->settings.name, version_declared(r->version)->inputs[i].name, text);
 }
 
 static int check_missing(struct request *r, const struct wire_loaded *declared)
@@ -40,7 +40,7 @@ static int check_missing(struct request *r, const struct wire_loaded *declared)
 	if (missing == 0)
 		return 0;
 	return request_refuse(r, GRPC_INVALID_ARGUMENT, "model '%s': missing input%s %s",
-		r->model->settings->name, missing > 1 ? "s" : "", names);
+		r->version->settings.name, missing > 1 ? "s" : "", names);
 }
 
 static bool shape_fits(const struct wire_declaration *want, const struct request_input *got)
@@ -142,7 +142,8 @@ static int check_input(struct request *r, uint32_t i, const struct wire_declarat
 static int bad_target(struct request *r, const struct request_target *t, const char *text)
 {
 	return request_refuse(r, GRPC_INVALID_ARGUMENT, "model '%s' output '%s': %s",
-		r->model->settings->name, model_declared(r->model)->outputs[t->output].name, text);
+		r->version->settings.name, version_declared(r->version)->outputs[t->output].name,
+		text);
 }
 
 static bool wanted(const struct request *r, uint32_t output)
@@ -176,8 +177,8 @@ static int check_target(struct request *r, uint32_t i)
 /* Rows: the first dimension of every input, where the model batches. */
 static int check_rows(struct request *r)
 {
-	const struct model *m = r->model;
-	uint32_t max_rows = model_max_batch_size(m);
+	const struct version *v = r->version;
+	uint32_t max_rows = version_max_batch_size(v);
 	char text[128];
 
 	r->rows = 1;
@@ -196,12 +197,12 @@ static int check_rows(struct request *r)
 	r->rows = (uint64_t)r->inputs[0].dims[0];
 	if (r->rows == 0)
 		return request_refuse(r, GRPC_INVALID_ARGUMENT, "batch of 0 rows for model '%s'",
-			m->settings->name);
+			v->settings.name);
 	if (r->rows > max_rows)
 		return request_refuse(r, GRPC_INVALID_ARGUMENT,
 			"batch of %" PRIu64 " rows exceeds max_batch_size %" PRIu32
 			" of model '%s'",
-			r->rows, max_rows, m->settings->name);
+			r->rows, max_rows, v->settings.name);
 	return 0;
 }
 
@@ -215,8 +216,8 @@ static uint64_t mix(uint64_t key, uint64_t value)
 static void set_key(struct request *r)
 {
 	uint64_t key = r->n_inputs;
-	bool joinable =
-		model_max_batch_size(r->model) > 1 && r->item.n_parameters == 0 && r->n_inputs > 0;
+	bool joinable = version_max_batch_size(r->version) > 1 && r->item.n_parameters == 0 &&
+			r->n_inputs > 0;
 
 	for (uint32_t i = 0; joinable && i < r->n_inputs; i++) {
 		const struct request_input *in = &r->inputs[i];
@@ -270,7 +271,7 @@ static void fill_item(struct request *r)
 
 int check_request(struct request *r)
 {
-	const struct wire_loaded *declared = model_declared(r->model);
+	const struct wire_loaded *declared = version_declared(r->version);
 	int e;
 
 	assert(declared && r->n_inputs == declared->n_inputs);

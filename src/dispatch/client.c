@@ -12,18 +12,17 @@
 #include <stdlib.h>
 
 #include "dispatch/client_private.h"
-#include "dispatch/dispatch_private.h"
 
-int client_new(struct client **ret_client, struct dispatch *d)
+int client_new(struct client **ret_client, struct tally *t)
 {
 	struct client *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return -ENOMEM;
-	c->dispatch = d;
+	c->tally = t;
 	c->refs = 1;
 	list_init(&c->lanes);
-	d->n_clients++;
+	t->n_clients++;
 	*ret_client = c;
 	return 0;
 }
@@ -44,7 +43,7 @@ struct client *client_unref(struct client *c)
 	assert(c->requests == 0);
 	assert(c->bytes == 0);
 	assert(list_empty(&c->lanes));
-	c->dispatch->n_clients--;
+	c->tally->n_clients--;
 	free(c);
 	return NULL;
 }
@@ -59,20 +58,17 @@ uint32_t client_requests(const struct client *c)
 	return c->requests;
 }
 
-struct dispatch *client_dispatch(const struct client *c)
-{
-	return c->dispatch;
-}
-
 void client_charge_request(struct client *c)
 {
 	c->requests++;
+	c->tally->n_requests++;
 }
 
 void client_refund_request(struct client *c)
 {
-	assert(c->requests > 0);
+	assert(c->requests > 0 && c->tally->n_requests > 0);
 	c->requests--;
+	c->tally->n_requests--;
 }
 
 void client_charge_bytes(struct client *c, uint64_t bytes, uint32_t *n_holders)

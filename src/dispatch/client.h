@@ -17,9 +17,10 @@
 #include "base/cleanup.h"
 
 struct client;
-struct dispatch;
+struct tally;
 
-_must_use_ int client_new(struct client **ret_client, struct dispatch *d);
+/* The tally (dispatch_tally()) is borrowed for the client's life. -ENOMEM */
+_must_use_ int client_new(struct client **ret_client, struct tally *t);
 struct client *client_ref(struct client *c);
 /* Accepts NULL; returns NULL. The last reference asserts that every charge is back. */
 struct client *client_unref(struct client *c);

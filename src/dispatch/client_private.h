@@ -4,16 +4,16 @@
 
 #include "base/list.h"
 #include "dispatch/client.h"
+#include "dispatch/tally.h"
 
 struct client {
-	struct dispatch *dispatch; /* borrow: outlives every client */
+	struct tally *tally; /* borrow: outlives every client */
 	uint32_t refs;
 	uint32_t requests; /* charged: queued or in flight */
 	uint64_t bytes;	   /* charged: input arena, in granules */
 	struct list lanes; /* struct lane.client_node: where it has requests queued */
 };
 
-struct dispatch *client_dispatch(const struct client *c);
 void client_charge_request(struct client *c);
 void client_refund_request(struct client *c);
 /* The number of clients that hold bytes is kept in *n_holders. */

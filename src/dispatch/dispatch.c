@@ -1,14 +1,13 @@
 /*
- * dispatch.c: the door: wires arena, models, scheduler and pool together.
+ * dispatch.c: the door: wires arena, versions, scheduler and pool together, and takes requests in.
  *
  *   OPEN -drain-> DRAINING -no request left-> ENDING -pool and regions gone, populating done-> DRAINED
  *     +------------------kill--------------------^
  *
  * Work is done in dispatch_schedule() alone. Whatever makes some (a request, a free slot, a timer,
- * arena space) calls dispatch_wake(), which keeps the loop from sleeping until it was called.
+ * arena space) calls wake(), which keeps the loop from sleeping until it was called.
  *
- * Invariant: n_requests counts requests that are QUEUED, SENT or LEAVING. Daemon process, loop
- * thread.
+ * Daemon process, loop thread.
  */
 #include "dispatch/dispatch.h"
 
@@ -19,15 +18,20 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "dispatch/admit.h"
+#include "dispatch/client_private.h"
 #include "dispatch/dispatch_private.h"
-#include "dispatch/model_private.h"
+#include "dispatch/request_private.h"
+#include "dispatch/version_private.h"
+#include "dispatch/work.h"
 
 /* Does nothing: that it is active is what counts. */
 static void on_idle(uv_idle_t *h)
 {
 }
 
-void dispatch_wake(struct dispatch *d)
+/* Something changed that dispatch_schedule() should look at; it will be called again soon. */
+static void wake(struct dispatch *d)
 {
 	if (d->dirty)
 		return;
@@ -35,16 +39,16 @@ void dispatch_wake(struct dispatch *d)
 	uv_idle_start(&d->idle, on_idle);
 }
 
-bool dispatch_draining(const struct dispatch *d)
+static void on_desk_wake(void *data)
 {
-	return d->state != DISPATCH_OPEN;
+	wake(data);
 }
 
 /* --- Timers ------------------------------------------------------------------------------- */
 
 static void on_alarm(void *data)
 {
-	dispatch_wake(data);
+	wake(data);
 }
 
 static void on_wait(uv_timer_t *h)
@@ -52,7 +56,7 @@ static void on_wait(uv_timer_t *h)
 	struct dispatch *d = h->data;
 
 	d->wait_at_ns = CLOCK_NO_DEADLINE;
-	dispatch_wake(d);
+	wake(d);
 }
 
 /* A timer that is set for an earlier time is left to go off: looking in vain costs less than setting
@@ -88,14 +92,14 @@ static int open_handles(struct dispatch *d, uv_loop_t *loop)
 static void wake_waiting(struct dispatch *d)
 {
 	if (d->scheduler.n_work > 0 || d->state == DISPATCH_DRAINING)
-		dispatch_wake(d);
+		wake(d);
 }
 
 static void on_pool_done(void *data, void *tag, const struct pool_done *done)
 {
 	struct dispatch *d = data;
 
-	d->activity++;
+	d->tally.activity++;
 	scheduler_done(&d->scheduler, tag, done);
 	wake_waiting(d);
 }
@@ -113,40 +117,15 @@ static void on_pool_credit(void *data)
 	wake_waiting(data);
 }
 
-static void log_model(const struct model *m, bool ready, const char *state)
-{
-	const char *detail = model_detail(m);
-	char quoted[512];
-
-	if (ready)
-		log_info("model ready", "model=%s version=%s", m->settings->name,
-			m->settings->version);
-	else if (!model_declared(m) && model_hopeful(m))
-		log_debug("model loading", "model=%s", m->settings->name);
-	else
-		log_warning("model not ready", "model=%s state=%s detail=%s", m->settings->name,
-			state, log_quote(detail, strlen(detail), quoted, sizeof(quoted)));
-}
-
 static void on_pool_model(void *data, uint32_t id)
 {
 	struct dispatch *d = data;
-	struct model *m = dispatch_model(d, id);
-	bool ready = model_ready(m);
-	const char *state = model_state_name(m);
+	struct version *v = dispatch_version(d, id);
 
 	wake_waiting(d);
 	/* Workers that end because all ends are no news. */
-	if (d->state >= DISPATCH_ENDING)
-		return;
-	if (m->announced_state && !strcmp(m->announced_state, state))
-		return;
-	m->announced_state = state;
-	log_model(m, ready, state);
-	if (ready == m->announced_ready)
-		return;
-	m->announced_ready = ready;
-	d->events->on_model(d->data, m);
+	if (d->state < DISPATCH_ENDING && version_announce(v))
+		d->events->on_version(d->data, v);
 }
 
 static void on_pool_started(void *data)
@@ -159,9 +138,9 @@ static void on_pool_started(void *data)
 /* Called from the loop only. */
 static void tell_drained(struct dispatch *d)
 {
-	if (d->state != DISPATCH_ENDING || !d->pool_drained || d->populate.busy || d->n_regions > 0)
+	if (d->state != DISPATCH_ENDING || !d->pool_drained || d->populate.busy || d->regions.n > 0)
 		return;
-	assert(d->n_requests == 0);
+	assert(d->tally.n_requests == 0);
 	d->state = DISPATCH_DRAINED;
 	d->events->on_drained(d->data);
 }
@@ -179,35 +158,15 @@ static void on_populate_idle(void *data)
 	tell_drained(data);
 }
 
-void dispatch_region_gone(struct dispatch *d)
+/* A region is gone: the last thing that a drain waits for. */
+static void on_region_gone(void *data)
 {
-	assert(d->n_regions > 0);
-	d->n_regions--;
-	tell_drained(d);
+	tell_drained(data);
 }
 
 /* --- Life ------------------------------------------------------------------------------------- */
 
-static int compare_names(const void *a, const void *b)
-{
-	const struct model *const *left = a;
-	const struct model *const *right = b;
-
-	return strcmp((*left)->settings->name, (*right)->settings->name);
-}
-
-/* -EINVAL: two have the same name. */
-static int sort_models(struct dispatch *d)
-{
-	qsort(d->by_name, d->n_models, sizeof(d->by_name[0]), compare_names);
-	for (size_t i = 1; i < d->n_models; i++) {
-		if (!compare_names(&d->by_name[i - 1], &d->by_name[i]))
-			return -EINVAL;
-	}
-	return 0;
-}
-
-static void fill_pool_model(struct pool_model *p, const struct model_settings *s)
+static void fill_pool_model(struct pool_model *p, const struct version_settings *s)
 {
 	*p = (struct pool_model){
 		.name = s->name,
@@ -222,22 +181,37 @@ static void fill_pool_model(struct pool_model *p, const struct model_settings *s
 	};
 }
 
-static int build_models(struct dispatch *d, const struct model_settings *models, size_t n_models)
+/* Make a version, known to the catalogue and the scheduler. -EEXIST, -ENOMEM */
+static int add_version(struct dispatch *d, const struct version_settings *settings, uint32_t id)
 {
-	if (n_models == 0 || n_models > UINT32_MAX)
-		return -EINVAL;
-	d->models = calloc(n_models, sizeof(*d->models));
-	d->by_name = calloc(n_models, sizeof(struct model *));
-	d->pool_models = calloc(n_models, sizeof(*d->pool_models));
-	if (!d->models || !d->by_name || !d->pool_models)
-		return -ENOMEM;
-	d->n_models = n_models;
-	for (size_t i = 0; i < n_models; i++) {
-		model_init(&d->models[i], d, &models[i], (uint32_t)i);
-		d->by_name[i] = &d->models[i];
-		fill_pool_model(&d->pool_models[i], &models[i]);
+	struct version *v;
+	struct work *w;
+	int r = version_new(&v, settings, d->settings->default_max_batch_size, NULL, id);
+
+	if (r)
+		return r;
+	r = catalogue_add(&d->catalogue, v);
+	if (r) {
+		version_unref(v);
+		return r;
 	}
-	return sort_models(d);
+	fill_pool_model(&d->pool_models[id], &v->settings);
+	return work_new(&w, v);
+}
+
+static int build_versions(
+	struct dispatch *d, const struct version_settings *settings, size_t n_versions)
+{
+	int r = 0;
+
+	if (n_versions == 0 || n_versions > UINT32_MAX)
+		return -EINVAL;
+	d->pool_models = calloc(n_versions, sizeof(*d->pool_models));
+	if (!d->pool_models)
+		return -ENOMEM;
+	for (size_t i = 0; !r && i < n_versions; i++)
+		r = add_version(d, &settings[i], (uint32_t)i);
+	return r == -EEXIST ? -EINVAL : r;
 }
 
 static int build_pool(struct dispatch *d, uv_loop_t *loop, const struct pool_settings *settings)
@@ -251,15 +225,20 @@ static int build_pool(struct dispatch *d, uv_loop_t *loop, const struct pool_set
 		.on_drained = on_pool_drained,
 	};
 	const struct arena *a = d->desk.arena;
-	int r = pool_new(&d->pool, loop, settings, d->pool_models, d->n_models, arena_fd(a),
+	int r = pool_new(&d->pool, loop, settings, d->pool_models, d->catalogue.n, arena_fd(a),
 		arena_id(a), arena_size(a), &events, d);
 
-	return r ? r : scheduler_init(&d->scheduler, d, settings->slots);
+	if (r)
+		return r;
+	for (size_t i = 0; i < d->catalogue.n; i++)
+		d->catalogue.versions[i]->pool = d->pool;
+	d->regions = (struct region_desk){.pool = d->pool, .on_gone = on_region_gone, .data = d};
+	return scheduler_init(&d->scheduler, d->pool, settings->slots, d->settings);
 }
 
 int dispatch_new(struct dispatch **ret_dispatch, uv_loop_t *loop,
-	const struct dispatch_settings *settings, const struct model_settings *models,
-	size_t n_models, const struct pool_settings *pool_settings,
+	const struct dispatch_settings *settings, const struct version_settings *versions,
+	size_t n_versions, const struct pool_settings *pool_settings,
 	const struct dispatch_events *events, void *data)
 {
 	struct dispatch *d = calloc(1, sizeof(*d));
@@ -270,9 +249,9 @@ int dispatch_new(struct dispatch **ret_dispatch, uv_loop_t *loop,
 	d->settings = settings;
 	d->events = events;
 	d->data = data;
-	r = build_models(d, models, n_models);
+	r = build_versions(d, versions, n_versions);
 	if (!r)
-		r = lease_desk_init(&d->desk, &settings->arena);
+		r = lease_desk_init(&d->desk, &settings->arena, on_desk_wake, d);
 	if (!r)
 		r = build_pool(d, loop, pool_settings);
 	if (!r)
@@ -301,7 +280,8 @@ void dispatch_drain(struct dispatch *d)
 	if (d->state != DISPATCH_OPEN)
 		return;
 	d->state = DISPATCH_DRAINING;
-	dispatch_wake(d);
+	scheduler_drain(&d->scheduler);
+	wake(d);
 }
 
 void dispatch_kill(struct dispatch *d)
@@ -310,6 +290,7 @@ void dispatch_kill(struct dispatch *d)
 		return;
 	d->killed = true;
 	d->state = DISPATCH_ENDING;
+	scheduler_drain(&d->scheduler);
 	scheduler_fail_all(&d->scheduler, clock_ns());
 	populate_stop(&d->populate);
 	pool_kill(d->pool);
@@ -341,15 +322,14 @@ struct dispatch *dispatch_free(struct dispatch *d)
 {
 	if (!d)
 		return NULL;
-	assert(d->n_requests == 0 && d->n_clients == 0 && d->n_regions == 0);
+	assert(d->tally.n_requests == 0 && d->tally.n_clients == 0 && d->regions.n == 0);
 	assert(!d->populate.busy && !d->scheduling);
 	scheduler_deinit(&d->scheduler);
-	for (size_t i = 0; i < d->n_models; i++)
-		model_deinit(&d->models[i]);
+	for (size_t i = 0; i < d->catalogue.n; i++)
+		work_free(d->catalogue.versions[i]->work);
+	catalogue_deinit(&d->catalogue);
 	pool_free(d->pool);
 	lease_desk_deinit(&d->desk);
-	free(d->models);
-	free(d->by_name);
 	free(d->pool_models);
 	if (d->n_handles == 0) {
 		free(d);
@@ -363,48 +343,39 @@ struct dispatch *dispatch_free(struct dispatch *d)
 
 /* --- What others ask -------------------------------------------------------------------------- */
 
-static int compare_name(const char *name, size_t n, const struct model *m)
+struct version *dispatch_find_version(struct dispatch *d, const char *name, size_t n)
 {
-	int order = strncmp(name, m->settings->name, n);
-
-	return order || !m->settings->name[n] ? order : -1;
-}
-
-struct model *dispatch_find_model(struct dispatch *d, const char *name, size_t n)
-{
-	size_t low = 0;
-	size_t high = d->n_models;
-
 	if (n == 0) {
 		name = d->settings->default_model;
 		n = name ? strlen(name) : 0;
 	}
-	/* A NUL inside would hide the rest of it. */
-	if (n == 0 || memchr(name, 0, n))
-		return NULL;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		int order = compare_name(name, n, d->by_name[middle]);
-
-		if (order == 0)
-			return d->by_name[middle];
-		if (order < 0)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return NULL;
+	return catalogue_find(&d->catalogue, name, n);
 }
 
-size_t dispatch_n_models(const struct dispatch *d)
+size_t dispatch_n_versions(const struct dispatch *d)
 {
-	return d->n_models;
+	return d->catalogue.n;
 }
 
-struct model *dispatch_model(const struct dispatch *d, size_t i)
+struct version *dispatch_version(const struct dispatch *d, size_t i)
 {
-	assert(i < d->n_models);
-	return &d->models[i];
+	assert(i < d->catalogue.n);
+	return d->catalogue.versions[i];
+}
+
+struct lease_desk *dispatch_desk(struct dispatch *d)
+{
+	return &d->desk;
+}
+
+struct region_desk *dispatch_regions(struct dispatch *d)
+{
+	return &d->regions;
+}
+
+struct tally *dispatch_tally(struct dispatch *d)
+{
+	return &d->tally;
 }
 
 struct pool *dispatch_pool(const struct dispatch *d)
@@ -419,27 +390,71 @@ const struct arena *dispatch_arena(const struct dispatch *d)
 
 uint64_t dispatch_activity(const struct dispatch *d)
 {
-	return d->activity;
+	return d->tally.activity;
 }
 
 uint32_t dispatch_load(const struct dispatch *d)
 {
-	return d->n_requests;
+	return d->tally.n_requests;
 }
 
-struct model_counters dispatch_counters(const struct dispatch *d)
+struct version_counters dispatch_counters(const struct dispatch *d)
 {
-	struct model_counters sum = {0};
+	return catalogue_counters(&d->catalogue);
+}
 
-	for (size_t i = 0; i < d->n_models; i++) {
-		const struct model_counters *c = &d->models[i].counters;
+/* --- Requests --------------------------------------------------------------------------------- */
 
-		sum.requests_ok += c->requests_ok;
-		sum.requests_failed += c->requests_failed;
-		sum.batches += c->batches;
-		sum.total_ns += c->total_ns;
+int dispatch_submit(struct dispatch *d, struct request *r)
+{
+	int e;
+
+	assert(r->state == REQUEST_NEW);
+	r->times.submitted_ns = clock_ns();
+	e = admit(r, d->state != DISPATCH_OPEN, d->settings->max_requests_per_client);
+	if (e) {
+		r->version->counters.requests_failed++;
+		request_discard(r);
+		return e;
 	}
-	return sum;
+	r->dispatch = d;
+	request_ref(r);
+	client_charge_request(r->client);
+	d->tally.activity++;
+	scheduler_add(&d->scheduler, r->version->work);
+	wake(d);
+	return 0;
+}
+
+void request_cancel(struct request *r)
+{
+	switch (r->state) {
+	case REQUEST_NEW:
+		request_discard(r);
+		break;
+	case REQUEST_QUEUED:
+		wake(r->dispatch);
+		queue_remove(&r->version->work->queue, r);
+		request_drop(r);
+		break;
+	case REQUEST_SENT:
+	case REQUEST_LEAVING:
+		r->silent = true;
+		break;
+	case REQUEST_DONE:
+	case REQUEST_STATES_:
+		break;
+	}
+}
+
+bool request_withdraw(struct request *r)
+{
+	if (r->state == REQUEST_SENT || r->state == REQUEST_LEAVING) {
+		r->withdrawn = true;
+		return false;
+	}
+	request_cancel(r);
+	return true;
 }
 
 /* --- Once a loop iteration ------------------------------------------------------------------ */
@@ -457,7 +472,7 @@ static void run(struct dispatch *d)
 	d->scheduling = false;
 	alarm_set(&d->alarm, d->scheduler.due_ns);
 	set_wait(d, now_ns);
-	if (d->state == DISPATCH_DRAINING && d->n_requests == 0)
+	if (d->state == DISPATCH_DRAINING && d->tally.n_requests == 0)
 		end_drain(d);
 }
 

@@ -15,12 +15,13 @@
 #include <uv.h>
 
 #include "base/cleanup.h"
-#include "dispatch/model.h"
 #include "dispatch/request.h"
+#include "dispatch/version.h"
 #include "pool/pool.h"
 #include "shm/arena.h"
 
 struct dispatch;
+struct tally;
 
 struct dispatch_settings {
 	struct arena_options arena;	  /* the input arena */
@@ -33,8 +34,8 @@ struct dispatch_settings {
 
 /* `data` is dispatch_new()'s. */
 struct dispatch_events {
-	/* A model's readiness changed. From the loop; never from inside a call into dispatch. */
-	void (*on_model)(void *data, struct model *m);
+	/* A version's readiness changed. From the loop; never from inside a call into dispatch. */
+	void (*on_version)(void *data, struct version *v);
 	/* Start-up is over: every worker is ready or has failed once. */
 	void (*on_started)(void *data);
 	/* dispatch_drain() is complete. */
@@ -42,13 +43,14 @@ struct dispatch_events {
 };
 
 /*
- * Create the input arena, the models and the pool. All settings are borrowed for dispatch's life.
+ * Create the input arena, the versions and the pool. The versions' settings are copied, all others are
+ * borrowed for dispatch's life.
  *
  * -EINVAL, -ENOMEM, -errno of the arena
  */
 _must_use_ int dispatch_new(struct dispatch **ret_dispatch, uv_loop_t *loop,
-	const struct dispatch_settings *settings, const struct model_settings *models,
-	size_t n_models, const struct pool_settings *pool_settings,
+	const struct dispatch_settings *settings, const struct version_settings *versions,
+	size_t n_versions, const struct pool_settings *pool_settings,
 	const struct dispatch_events *events, void *data);
 /* Spawn the workers and start populating the arena ahead of need. */
 _must_use_ int dispatch_start(struct dispatch *d);
@@ -63,17 +65,21 @@ void dispatch_kill(struct dispatch *d);
 struct dispatch *dispatch_free(struct dispatch *d);
 
 /* By name; an empty name is the default model. NULL when unknown. The name is n bytes, no NUL. */
-struct model *dispatch_find_model(struct dispatch *d, const char *name, size_t n);
-size_t dispatch_n_models(const struct dispatch *d);
-struct model *dispatch_model(const struct dispatch *d, size_t i);
+struct version *dispatch_find_version(struct dispatch *d, const char *name, size_t n);
+size_t dispatch_n_versions(const struct dispatch *d);
+struct version *dispatch_version(const struct dispatch *d, size_t i);
+/* What leases, regions and clients are made of. */
+struct lease_desk *dispatch_desk(struct dispatch *d);
+struct region_desk *dispatch_regions(struct dispatch *d);
+struct tally *dispatch_tally(struct dispatch *d);
 struct pool *dispatch_pool(const struct dispatch *d);
 const struct arena *dispatch_arena(const struct dispatch *d);
 /* Grows with each request that is submitted and each batch that is answered. */
 uint64_t dispatch_activity(const struct dispatch *d);
 /* Requests queued or in flight. */
 uint32_t dispatch_load(const struct dispatch *d);
-/* Of all models: sums. */
-struct model_counters dispatch_counters(const struct dispatch *d);
+/* Of all versions: sums. */
+struct version_counters dispatch_counters(const struct dispatch *d);
 
 enum {
 	DISPATCH_E_REFUSED = 1, /* request_status() and request_message() say why */

@@ -18,7 +18,6 @@
 
 #include "base/clock.h"
 #include "dispatch/client_private.h"
-#include "dispatch/dispatch_private.h"
 #include "dispatch/lease_private.h"
 #include "dispatch/quota.h"
 
@@ -26,15 +25,19 @@
 
 struct lease {
 	uint32_t refs;
-	struct client *client; /* ref */
-	struct span span;      /* own */
-	void *data;	       /* into the arena */
-	uint64_t charge;       /* bytes charged to client */
-	struct list node;      /* in lease_desk.spare */
+	struct lease_desk *desk; /* borrow */
+	struct client *client;	 /* ref */
+	struct span span;	 /* own */
+	void *data;		 /* into the arena */
+	uint64_t charge;	 /* bytes charged to client */
+	struct list node;	 /* in lease_desk.spare */
 };
 
-int lease_desk_init(struct lease_desk *k, const struct arena_options *options)
+int lease_desk_init(struct lease_desk *k, const struct arena_options *options,
+	void (*wake)(void *data), void *data)
 {
+	k->wake = wake;
+	k->data = data;
 	list_init(&k->line);
 	list_init(&k->spare);
 	list_init(&k->here);
@@ -111,9 +114,8 @@ static int lease_check(const struct lease_desk *k, const struct client *c, uint6
 	return 0;
 }
 
-int lease_new(struct lease **ret_lease, struct dispatch *d, struct client *c, uint64_t length)
+int lease_new(struct lease **ret_lease, struct lease_desk *k, struct client *c, uint64_t length)
 {
-	struct lease_desk *k = &d->desk;
 	struct lease *l;
 	int r = lease_check(k, c, length);
 
@@ -130,6 +132,7 @@ int lease_new(struct lease **ret_lease, struct dispatch *d, struct client *c, ui
 		return r == ARENA_E_TOO_LARGE ? LEASE_E_LARGE : r;
 	}
 	l->refs = 1;
+	l->desk = k;
 	l->data = arena_data(k->arena, &l->span);
 	l->charge = charge_of(length);
 	l->client = client_ref(c);
@@ -140,6 +143,12 @@ int lease_new(struct lease **ret_lease, struct dispatch *d, struct client *c, ui
 	return 0;
 }
 
+static void note_change(struct lease_desk *k)
+{
+	k->changed = true;
+	k->wake(k->data);
+}
+
 struct lease *lease_ref(struct lease *l)
 {
 	l->refs++;
@@ -148,7 +157,7 @@ struct lease *lease_ref(struct lease *l)
 
 struct lease *lease_unref(struct lease *l)
 {
-	struct dispatch *d;
+	struct lease_desk *k;
 	int r;
 
 	if (!l)
@@ -156,18 +165,16 @@ struct lease *lease_unref(struct lease *l)
 	assert(l->refs > 0);
 	if (--l->refs > 0)
 		return NULL;
-	d = client_dispatch(l->client);
-	r = arena_release(d->desk.arena, &l->span);
+	k = l->desk;
+	r = arena_release(k->arena, &l->span);
 	assert(r == 0);
 	(void)r;
-	client_refund_bytes(l->client, l->charge, &d->desk.n_holders);
+	client_refund_bytes(l->client, l->charge, &k->n_holders);
 	client_unref(l->client);
-	d->desk.n_leases--;
-	lease_give(&d->desk, l);
-	if (!list_empty(&d->desk.line)) {
-		d->desk.changed = true;
-		dispatch_wake(d);
-	}
+	k->n_leases--;
+	lease_give(k, l);
+	if (!list_empty(&k->line))
+		note_change(k);
 	return NULL;
 }
 
@@ -186,11 +193,10 @@ struct span lease_span(const struct lease *l)
 	return l->span;
 }
 
-void lease_wait(struct dispatch *d, struct lease_waiter *w, struct client *c, uint64_t length,
+void lease_wait(struct lease_desk *k, struct lease_waiter *w, struct client *c, uint64_t length,
 	void (*on_space)(struct lease_waiter *w))
 {
-	struct lease_desk *k = &d->desk;
-
+	w->desk = k;
 	w->client = c;
 	w->length = length;
 	w->on_space = on_space;
@@ -202,20 +208,15 @@ void lease_wait(struct dispatch *d, struct lease_waiter *w, struct client *c, ui
 	}
 	w->since_ns = clock_ns();
 	list_push_back(&k->line, &w->node);
-	k->changed = true;
-	dispatch_wake(d);
+	note_change(k);
 }
 
 void lease_wait_cancel(struct lease_waiter *w)
 {
-	struct dispatch *d;
-
 	if (list_empty(&w->node))
 		return;
-	d = client_dispatch(w->client);
 	list_remove(&w->node);
-	d->desk.changed = true;
-	dispatch_wake(d);
+	note_change(w->desk);
 }
 
 /* Returns false when the waiter stood in line again: there was no room after all. */

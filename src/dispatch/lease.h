@@ -14,6 +14,7 @@
 #include "shm/span.h"
 
 struct lease;
+struct lease_desk;
 
 enum {
 	LEASE_E_FULL = 1,  /* not now: wait with lease_wait() */
@@ -21,9 +22,9 @@ enum {
 	LEASE_E_SHARE = 3, /* the client's fair share is used up by what it holds itself: wait */
 };
 
-/* One lease of `length` bytes. -ENOMEM besides the codes above. */
+/* One lease of `length` bytes, from dispatch_desk(). -ENOMEM besides the codes above. */
 _must_use_ int lease_new(
-	struct lease **ret_lease, struct dispatch *d, struct client *c, uint64_t length);
+	struct lease **ret_lease, struct lease_desk *k, struct client *c, uint64_t length);
 struct lease *lease_ref(struct lease *l);
 /* Frees the span with the last reference. Accepts NULL; returns NULL. */
 struct lease *lease_unref(struct lease *l);
@@ -40,13 +41,14 @@ struct span lease_span(const struct lease *l);
  */
 struct lease_waiter {
 	struct list node;
-	struct client *client; /* borrow */
+	struct lease_desk *desk; /* borrow */
+	struct client *client;	 /* borrow */
 	uint64_t length;
 	uint64_t since_ns;
 	void (*on_space)(struct lease_waiter *w);
 };
 
-void lease_wait(struct dispatch *d, struct lease_waiter *w, struct client *c, uint64_t length,
+void lease_wait(struct lease_desk *k, struct lease_waiter *w, struct client *c, uint64_t length,
 	void (*on_space)(struct lease_waiter *w));
 /* Harmless when it is not waiting (but it must have been initialised by list_init on node). */
 void lease_wait_cancel(struct lease_waiter *w);

@@ -6,9 +6,11 @@
 #include "shm/arena.h"
 
 struct lease_desk {
-	struct arena *arena; /* own */
-	struct list line;    /* struct lease_waiter.node, first come first served */
-	struct list spare;   /* struct lease.node, for reuse */
+	struct arena *arena;	  /* own */
+	void (*wake)(void *data); /* lease_desk_serve() has something to do */
+	void *data;		  /* borrow: wake's */
+	struct list line;	  /* struct lease_waiter.node, first come first served */
+	struct list spare;	  /* struct lease.node, for reuse */
 	uint32_t n_spare;
 	uint32_t n_leases;  /* lent now */
 	uint32_t n_holders; /* clients that hold bytes */
@@ -19,8 +21,9 @@ struct lease_desk {
 	const struct client *serving_client; /* borrow, compared only: may go past the line */
 };
 
-/* -errno of arena_new(). */
-_must_use_ int lease_desk_init(struct lease_desk *k, const struct arena_options *options);
+/* `wake` is called from inside other calls: it must not call back into the desk. -errno of arena_new(). */
+_must_use_ int lease_desk_init(struct lease_desk *k, const struct arena_options *options,
+	void (*wake)(void *data), void *data);
 /* Accepts a zeroed desk. Asserts that nothing is lent and nobody waits. */
 void lease_desk_deinit(struct lease_desk *k);
 /* Tell those in line who may try now. Calls on_space. */

@@ -12,46 +12,37 @@
  */
 #include "dispatch/place.h"
 
-#include "base/clock.h"
-#include "dispatch/dispatch_private.h"
-#include "dispatch/model_private.h"
+#include "dispatch/version_private.h"
+#include "dispatch/work.h"
 #include "pool/worker.h"
 
 /* Sent to a worker whatever they take. */
 #define BATCHES_AT_HAND 2u
-/* A model's mean moves by 1/MEAN_WEIGHT of the difference. */
-#define MEAN_WEIGHT 8
 
-bool place_takes(const struct place *p, const struct model *m)
+bool place_takes(const struct place *p, const struct work *w)
 {
-	return !p->exclusive && (!p->reserved || p->reserved == m) &&
-	       worker_holds(p->worker, m->id);
+	return !p->exclusive && (!p->reserved || p->reserved == w) &&
+	       worker_holds(p->worker, w->version->id);
 }
 
-static uint64_t pipeline_ns(const struct model *m)
+static bool has_time(const struct place *p)
 {
-	return m->dispatch->settings->pipeline_us * NS_PER_US;
+	return worker_in_flight(p->worker) < BATCHES_AT_HAND || p->expect_ns <= p->pipeline_ns;
 }
 
-static bool has_time(const struct place *p, const struct model *m)
+bool place_takes_batch(const struct place *p, const struct work *w)
 {
-	return worker_in_flight(p->worker) < BATCHES_AT_HAND || p->expect_ns <= pipeline_ns(m);
+	return !p->reserved && worker_free_slots(p->worker) > 0 && has_time(p) && place_takes(p, w);
 }
 
-bool place_takes_batch(const struct place *p, const struct model *m)
-{
-	return !p->reserved && worker_free_slots(p->worker) > 0 && has_time(p, m) &&
-	       place_takes(p, m);
-}
-
-bool place_takes_suspect(const struct place *p, const struct model *m)
+bool place_takes_suspect(const struct place *p, const struct work *w)
 {
 	return worker_in_flight(p->worker) == 0 && worker_free_slots(p->worker) > 0 &&
-	       place_takes(p, m);
+	       place_takes(p, w);
 }
 
-struct place *place_pick(struct place *places, size_t n, size_t *next, const struct model *m,
-	bool (*fit)(const struct place *p, const struct model *m))
+struct place *place_pick(struct place *places, size_t n, size_t *next, const struct work *w,
+	bool (*fit)(const struct place *p, const struct work *w))
 {
 	struct place *best = NULL;
 	uint32_t best_load = 0;
@@ -60,7 +51,7 @@ struct place *place_pick(struct place *places, size_t n, size_t *next, const str
 		struct place *p = &places[(*next + i) % n];
 		uint32_t load = worker_in_flight(p->worker);
 
-		if ((best && load >= best_load) || !fit(p, m))
+		if ((best && load >= best_load) || !fit(p, w))
 			continue;
 		best = p;
 		best_load = load;
@@ -72,17 +63,7 @@ struct place *place_pick(struct place *places, size_t n, size_t *next, const str
 	return best;
 }
 
-uint64_t place_expectation(const struct model *m)
+uint64_t place_expectation(const struct place *p, const struct work *w)
 {
-	uint64_t most = pipeline_ns(m) + 1;
-
-	return m->batches_timed > 0 && m->compute_ns < most ? m->compute_ns : most;
-}
-
-void place_note_time(struct model *m, uint64_t compute_ns)
-{
-	int64_t off = (int64_t)(compute_ns - m->compute_ns);
-
-	m->compute_ns =
-		m->batches_timed++ > 0 ? m->compute_ns + (uint64_t)(off / MEAN_WEIGHT) : compute_ns;
+	return work_expectation(w, p->pipeline_ns + 1);
 }

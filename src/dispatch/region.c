@@ -11,10 +11,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "dispatch/dispatch_private.h"
+#include "dispatch/region_private.h"
+#include "pool/pool.h"
 
 struct region {
-	struct dispatch *dispatch; /* borrow: waits for all regions */
+	struct region_desk *desk;  /* borrow: outlives all regions */
 	struct pool_region *known; /* own; NULL: freed, on_gone is due */
 	uint32_t refs;
 	int fd; /* own */
@@ -28,15 +29,18 @@ struct region {
 static void on_gone(void *data)
 {
 	struct region *r = data;
+	struct region_desk *k = r->desk;
 
 	close_fd(&r->fd);
 	r->on_gone(r->data);
-	dispatch_region_gone(r->dispatch);
 	free(r);
+	assert(k->n > 0);
+	k->n--;
+	k->on_gone(k->data);
 }
 
-int region_new(struct region **ret_region, struct dispatch *d, int fd, uint64_t size, bool writable,
-	void (*on_region_gone)(void *data), void *data)
+int region_new(struct region **ret_region, struct region_desk *k, int fd, uint64_t size,
+	bool writable, void (*on_region_gone)(void *data), void *data)
 {
 	_cleanup_(close_fd) int owned = fd;
 	struct region *r = calloc(1, sizeof(*r));
@@ -45,22 +49,22 @@ int region_new(struct region **ret_region, struct dispatch *d, int fd, uint64_t 
 	if (!r)
 		return -ENOMEM;
 	*r = (struct region){
-		.dispatch = d,
+		.desk = k,
 		.refs = 1,
 		.fd = fd,
-		.id = WIRE_REGION_BIT | ++d->last_region,
+		.id = WIRE_REGION_BIT | ++k->last_id,
 		.size = size,
 		.writable = writable,
 		.on_gone = on_region_gone,
 		.data = data,
 	};
-	e = pool_region_new(&r->known, d->pool, r->id, fd, size, writable, on_gone, r);
+	e = pool_region_new(&r->known, k->pool, r->id, fd, size, writable, on_gone, r);
 	if (e) {
 		free(r);
 		return e;
 	}
 	steal_fd(&owned);
-	d->n_regions++;
+	k->n++;
 	*ret_region = r;
 	return 0;
 }

@@ -15,15 +15,15 @@
 #include "base/cleanup.h"
 #include "shm/span.h"
 
-struct dispatch;
 struct region;
+struct region_desk;
 
 /*
- * fd: a checked and sealed memfd of `size` bytes; the region owns it from here on, also when this
+ * k: dispatch_regions(). fd: a checked and sealed memfd of `size` bytes; the region owns it from here on, also when this
  * fails. on_gone(data) comes once, from the loop, after the last reference went.
  * -ENOMEM
  */
-_must_use_ int region_new(struct region **ret_region, struct dispatch *d, int fd, uint64_t size,
+_must_use_ int region_new(struct region **ret_region, struct region_desk *k, int fd, uint64_t size,
 	bool writable, void (*on_gone)(void *data), void *data);
 struct region *region_ref(struct region *r);
 /* Accepts NULL; returns NULL. */

@@ -1,11 +1,11 @@
 /*
  * request.c: one inference in flight and its state machine.
  *
- * One block holds a request and its arrays, sized for the model's declaration; blocks are kept in
- * the model's spare list, so that a request costs no malloc in the steady state.
+ * One block holds a request and its arrays, sized for the version's declaration; blocks are kept by
+ * the version, so that a request costs no malloc in the steady state.
  *
  * Invariants: on_done is called at most once, and not at all once a request is silent. A request
- * that is QUEUED, SENT or LEAVING is charged to its client, counted in dispatch, and referenced by
+ * that is QUEUED, SENT or LEAVING is charged to its client, and referenced by
  * dispatch; in NEW and DONE it is none of these. Leases and regions are held until DONE.
  *
  * Daemon process, loop thread.
@@ -20,9 +20,9 @@
 #include <string.h>
 
 #include "dispatch/client_private.h"
-#include "dispatch/dispatch_private.h"
-#include "dispatch/model_private.h"
+#include "dispatch/dispatch.h"
 #include "dispatch/request_private.h"
+#include "dispatch/version_private.h"
 
 #define REQUEST_SPARE_MAX 1024u
 #define REQUEST_TEXT_MAX  1024u
@@ -40,11 +40,10 @@ void request_set_state(struct request *r, enum request_state to)
 	r->state = to;
 }
 
-static void request_reset(struct request *r, struct model *m)
+static void request_reset(struct request *r)
 {
 	r->refs = 1;
 	r->state = REQUEST_NEW;
-	r->model = m;
 	list_init(&r->node);
 	list_init(&r->age_node);
 	memset(r->inputs, 0, r->n_inputs * sizeof(r->inputs[0]));
@@ -79,30 +78,29 @@ static struct request *request_alloc(uint32_t n_inputs, uint32_t n_outputs)
 	return r;
 }
 
-static struct request *request_take(struct model *m)
+static struct request *request_take(struct version *v)
 {
-	const struct wire_loaded *declared = model_declared(m);
-	struct list *node = list_first(&m->spare_requests);
-	struct request *r;
+	const struct wire_loaded *declared = version_declared(v);
+	struct request *r = spare_take(&v->spare_requests);
 
-	if (!node)
+	if (!r)
 		return request_alloc(declared ? (uint32_t)declared->n_inputs : 0,
 			declared ? (uint32_t)declared->n_outputs : 0);
-	list_remove(node);
-	m->n_spare_requests--;
-	r = list_entry(node, struct request, node);
-	request_lay_out(r, r->n_inputs, r->n_outputs_max);
+	/* Only blocks that fit the declaration are kept. */
+	assert(declared);
+	request_lay_out(r, (uint32_t)declared->n_inputs, (uint32_t)declared->n_outputs);
 	return r;
 }
 
-int request_new(struct request **ret_request, struct model *model, struct client *client,
+int request_new(struct request **ret_request, struct version *version, struct client *client,
 	uint64_t deadline_ns, request_done_fn on_done, void *data)
 {
-	struct request *r = request_take(model);
+	struct request *r = request_take(version);
 
 	if (!r)
 		return -ENOMEM;
-	request_reset(r, model);
+	request_reset(r);
+	r->version = version_ref(version);
 	r->client = client_ref(client);
 	r->deadline_ns = deadline_ns;
 	r->on_done = on_done;
@@ -140,16 +138,15 @@ static void drop_extras(struct request *r)
 /* A block made before the model was declared fits no later request. */
 static bool request_is_spare(const struct request *r)
 {
-	const struct wire_loaded *declared = model_declared(r->model);
+	const struct wire_loaded *declared = version_declared(r->version);
 
 	return declared && r->n_inputs == declared->n_inputs &&
-	       r->n_outputs_max == declared->n_outputs &&
-	       r->model->n_spare_requests < REQUEST_SPARE_MAX;
+	       r->n_outputs_max == declared->n_outputs;
 }
 
 struct request *request_unref(struct request *r)
 {
-	struct model *m;
+	struct version *v;
 
 	if (!r)
 		return NULL;
@@ -159,21 +156,14 @@ struct request *request_unref(struct request *r)
 	assert(r->state == REQUEST_NEW || r->state == REQUEST_DONE);
 	drop_leases(r);
 	drop_extras(r);
-	m = r->model;
+	v = r->version;
 	r->client = client_unref(r->client);
-	if (!request_is_spare(r)) {
+	if (request_is_spare(r))
+		spare_give(&v->spare_requests, r, REQUEST_SPARE_MAX);
+	else
 		free(r);
-		return NULL;
-	}
-	list_push_front(&m->spare_requests, &r->node);
-	m->n_spare_requests++;
+	version_unref(v);
 	return NULL;
-}
-
-void request_free_spare(struct request *r)
-{
-	list_remove(&r->node);
-	free(r);
 }
 
 struct request_input *request_input(struct request *r, uint32_t index)
@@ -311,7 +301,7 @@ static void fill_result(
 
 void request_tell(struct request *r, const struct request_answer *a)
 {
-	struct model_counters *counters = &r->model->counters;
+	struct version_counters *counters = &r->version->counters;
 	struct request_result result;
 
 	if (r->silent)
@@ -330,12 +320,8 @@ void request_tell(struct request *r, const struct request_answer *a)
 /* Charges are back before anybody is told, so that the callback may submit the next one. */
 static void request_refund(struct request *r)
 {
-	struct dispatch *d = r->model->dispatch;
-
 	request_set_state(r, REQUEST_DONE);
 	client_refund_request(r->client);
-	assert(d->n_requests > 0);
-	d->n_requests--;
 }
 
 void request_finish(struct request *r, const struct request_answer *a)

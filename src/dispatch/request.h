@@ -16,8 +16,8 @@
 #include "base/cleanup.h"
 #include "dispatch/client.h"
 #include "dispatch/lease.h"
-#include "dispatch/model.h"
 #include "dispatch/region.h"
+#include "dispatch/version.h"
 #include "pool/pool.h"
 #include "pool/worker.h"
 #include "proto/dtype.h"
@@ -75,11 +75,11 @@ struct request_result {
 typedef void (*request_done_fn)(void *data, const struct request_result *result);
 
 /*
- * A request for `model` (borrowed: models live as long as dispatch) by `client` (referenced).
+ * A request for `version` by `client`; both are referenced.
  * on_done and data: see above. deadline_ns: CLOCK_NO_DEADLINE for none. -ENOMEM
  */
-_must_use_ int request_new(struct request **ret_request, struct model *model, struct client *client,
-	uint64_t deadline_ns, request_done_fn on_done, void *data);
+_must_use_ int request_new(struct request **ret_request, struct version *version,
+	struct client *client, uint64_t deadline_ns, request_done_fn on_done, void *data);
 struct request *request_unref(struct request *r);
 DEFINE_CLEANUP(struct request *, request_unref)
 

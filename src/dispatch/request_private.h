@@ -6,6 +6,7 @@
 #include "dispatch/heap.h"
 #include "dispatch/request.h"
 
+struct dispatch;
 struct lane;
 
 enum request_state {
@@ -20,8 +21,9 @@ enum request_state {
 struct request {
 	uint32_t refs;
 	enum request_state state;
-	struct model *model;   /* borrow */
-	struct client *client; /* ref */
+	struct version *version;   /* ref */
+	struct client *client;	   /* ref */
+	struct dispatch *dispatch; /* borrow: the door's own; set by dispatch_submit() */
 	uint64_t deadline_ns;
 	request_done_fn on_done;
 	void *data; /* borrow: on_done's */
@@ -92,7 +94,5 @@ void request_fail(struct request *r, uint64_t now_ns, enum grpc_status status, c
 void request_drop(struct request *r);
 /* Can the two share a batch (both joinable)? */
 bool request_joins(const struct request *a, const struct request *b);
-/* Free a block that is on a model's spare list. */
-void request_free_spare(struct request *r);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * scheduler.h: which worker gets the next batch of which model: the only policy. Binds late: nothing
+ * scheduler.h: which worker gets the next batch of which version: the only policy. Binds late: nothing
  * leaves a queue before somebody can run it.
  */
 #ifndef DISPATCH_SCHEDULER_H
@@ -14,18 +14,23 @@
 #include "pool/pool.h"
 #include "proto/wire.h"
 
+#define DISPATCH_ENDING_TEXT "modeld is shutting down"
+
 struct batch;
-struct model;
+struct dispatch_settings;
+struct pool;
+struct work;
 
 struct scheduler {
-	struct dispatch *dispatch; /* borrow */
-	struct place *places;	   /* own */
+	const struct dispatch_settings *settings; /* borrow */
+	bool draining;	      /* nothing is held back for company, or waits for a worker */
+	struct place *places; /* own */
 	size_t n_places;
 	size_t next;	       /* ties are broken in turn */
 	struct batch *batches; /* own: as many as all workers have slots */
 	struct list spare;     /* struct batch.node */
 	struct list sent;      /* struct batch.node */
-	struct list work;      /* struct model.work_node: whose turn it is comes first */
+	struct list work;      /* struct work.node: whose turn it is comes first */
 	uint32_t n_work;
 	uint64_t due_ns;  /* of the last run: when the first held batch is due */
 	uint64_t wait_ns; /* of the last run: when the first deadline passes in a queue, or
@@ -33,12 +38,13 @@ struct scheduler {
 	struct wire_item items[WIRE_ITEMS_MAX]; /* scratch for worker_run() */
 };
 
-/* The dispatch's pool must exist. slots: of each worker, at most. -ENOMEM */
-_must_use_ int scheduler_init(struct scheduler *s, struct dispatch *d, uint32_t slots);
+/* slots: of each worker, at most. settings: borrowed for the scheduler's life. -ENOMEM */
+_must_use_ int scheduler_init(struct scheduler *s, struct pool *pool, uint32_t slots,
+	const struct dispatch_settings *settings);
 /* Accepts a zeroed scheduler. Asserts that nothing is sent and nothing waits. */
 void scheduler_deinit(struct scheduler *s);
-/* `m` has requests queued. Harmless when it is known. */
-void scheduler_add(struct scheduler *s, struct model *m);
+/* `w` has requests queued. Harmless when it is known. */
+void scheduler_add(struct scheduler *s, struct work *w);
 /* Send all that can be sent, fail what has waited too long; sets due_ns and wait_ns. Calls
  * on_done of requests that fail. */
 void scheduler_run(struct scheduler *s, uint64_t now_ns);
@@ -47,5 +53,8 @@ void scheduler_done(struct scheduler *s, void *tag, const struct pool_done *done
 void scheduler_lost(struct scheduler *s, void *tag, struct worker *w);
 /* Answer everything queued or sent UNAVAILABLE; what was sent still has to come back. */
 void scheduler_fail_all(struct scheduler *s, uint64_t now_ns);
+
+/* Drain: what is queued is sent at once, and what no worker can run fails. */
+void scheduler_drain(struct scheduler *s);
 
 #endif

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "dispatch/dispatch.h"
 #include "dispatch/region.h"
 #include "handoff/peer.h"
 
@@ -63,7 +64,7 @@ static int fill(struct entry *e, struct dispatch *d, const struct entry_options 
 		close_fd(&fd);
 		return n < 0 ? -errno : -EIO;
 	}
-	return region_new(&e->region, d, fd, o->size, o->writable, on_gone, e);
+	return region_new(&e->region, dispatch_regions(d), fd, o->size, o->writable, on_gone, e);
 }
 
 int entry_new(struct entry **ret_entry, struct entry_table *t, struct dispatch *d, struct peer *p,

@@ -26,7 +26,7 @@
 struct inference {
 	struct list node; /* in peer.inferences */
 	struct peer *peer;
-	struct model *model;	 /* borrow */
+	struct version *model;	 /* borrow */
 	struct request *request; /* ref */
 	uint64_t seq;
 	uint64_t cancel_seq; /* of the Cancel that is to be answered */
@@ -81,12 +81,12 @@ static int fill_input(struct inference *i, const struct handoff_tensor *t)
 	uint32_t index = 0;
 	int e;
 
-	if (t->name[0] && model_find_input(i->model, t->name, &index))
+	if (t->name[0] && version_find_input(i->model, t->name, &index))
 		return invalid(i, "model '%s' has no input '%.255s'",
-			model_settings(i->model)->name, t->name);
+			version_settings(i->model)->name, t->name);
 	in = request_input(i->request, index);
 	if (!in)
-		return invalid(i, "model '%s' has no inputs", model_settings(i->model)->name);
+		return invalid(i, "model '%s' has no inputs", version_settings(i->model)->name);
 	if (in->region)
 		return invalid(i, "input '%.255s' is given twice", t->name);
 	if (t->n_dims > TENSOR_RANK_MAX)
@@ -109,10 +109,10 @@ static int fill_input(struct inference *i, const struct handoff_tensor *t)
 static int find_output(struct inference *i, const char *name, uint32_t *ret_index)
 {
 	*ret_index = 0;
-	if (!name[0] || !model_find_output(i->model, name, ret_index))
+	if (!name[0] || !version_find_output(i->model, name, ret_index))
 		return GRPC_OK;
 	return invalid(
-		i, "model '%s' has no output '%.255s'", model_settings(i->model)->name, name);
+		i, "model '%s' has no output '%.255s'", version_settings(i->model)->name, name);
 }
 
 static int fill_target(struct inference *i, const struct handoff_target *t)
@@ -131,7 +131,7 @@ static int fill_target(struct inference *i, const struct handoff_target *t)
 	case -EEXIST:
 		return invalid(i, "output '%.255s' has two targets", t->name);
 	default:
-		return invalid(i, "model '%s' has no outputs", model_settings(i->model)->name);
+		return invalid(i, "model '%s' has no outputs", version_settings(i->model)->name);
 	}
 }
 
@@ -177,7 +177,7 @@ static int fill(struct inference *i, const struct handoff_infer *m)
 	int e = check_counts(i, m);
 
 	/* A model that was never loaded has no declaration: dispatch says why. */
-	if (!model_declared(i->model))
+	if (!version_declared(i->model))
 		return e;
 	for (size_t k = 0; !e && k < m->n_inputs; k++)
 		e = fill_input(i, &m->inputs[k]);
@@ -210,7 +210,7 @@ static void fill_tensor(struct inference *i, const struct request_result *result
 	const struct request_target *target = request_result_target(result, o->index);
 
 	*t = (struct handoff_tensor){
-		.name = model_declared(i->model)->outputs[o->index].name,
+		.name = version_declared(i->model)->outputs[o->index].name,
 		.dtype = o->dtype,
 		.dims = o->dims,
 		.n_dims = o->rank,
@@ -241,7 +241,7 @@ static void answer_outputs(struct inference *i, const struct request_result *res
 		peer_refuse(i->peer, i->seq, GRPC_FAILED_PRECONDITION,
 			"model '%s': outputs without a target are %" PRIu64
 			" bytes, above max_inline_bytes, %u: name a target in a region",
-			model_settings(i->model)->name, bytes, HANDOFF_INLINE_MAX);
+			version_settings(i->model)->name, bytes, HANDOFF_INLINE_MAX);
 		return;
 	}
 	assert(result->n_outputs <= WIRE_TENSORS_MAX);
@@ -270,7 +270,7 @@ static void on_done(void *data, const struct request_result *result)
 	else if (result->status == GRPC_OK && result->times.done_ns >= i->deadline_ns)
 		peer_refuse(i->peer, i->seq, GRPC_DEADLINE_EXCEEDED,
 			"deadline passed while model '%s' was running",
-			model_settings(i->model)->name);
+			version_settings(i->model)->name);
 	else if (result->status == GRPC_OK)
 		answer_outputs(i, result);
 	else
@@ -288,7 +288,7 @@ static uint64_t deadline_of(const struct handoff_infer *m, uint64_t now_ns)
 }
 
 static struct inference *inference_new(
-	struct peer *p, uint64_t seq, struct model *model, const struct handoff_infer *m)
+	struct peer *p, uint64_t seq, struct version *model, const struct handoff_infer *m)
 {
 	struct inference *i = calloc(1, sizeof(*i));
 	uint64_t now_ns = clock_ns();
@@ -330,7 +330,7 @@ static void submit(struct inference *i, const struct handoff_infer *m)
 void inference_begin(struct peer *p, uint64_t seq, const struct handoff_infer *m)
 {
 	struct handoff *h = p->handoff;
-	struct model *model = dispatch_find_model(h->dispatch, m->model, strlen(m->model));
+	struct version *model = dispatch_find_version(h->dispatch, m->model, strlen(m->model));
 	struct inference *i;
 
 	h->requests_total++;

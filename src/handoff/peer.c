@@ -264,7 +264,7 @@ static int set_up(struct peer *p)
 	if (!r)
 		r = admit(p);
 	if (!r)
-		r = client_new(&p->client, h->dispatch);
+		r = client_new(&p->client, dispatch_tally(h->dispatch));
 	if (!r)
 		r = seqpacket_set_send_buffer(p->fd, HANDOFF_MESSAGE_MAX);
 	if (!r)

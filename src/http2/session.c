@@ -184,7 +184,7 @@ bool session_peer_loopback(const struct session *s)
 
 struct client *session_client(struct session *s)
 {
-	if (!s->client && client_new(&s->client, s->transport->dispatch))
+	if (!s->client && client_new(&s->client, dispatch_tally(s->transport->dispatch)))
 		s->client = NULL;
 	return s->client;
 }

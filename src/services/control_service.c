@@ -103,25 +103,25 @@ static int fill_declared(struct bump *b, Model *m, const struct wire_loaded *dec
 	return fill_tensors(b, declared->outputs, declared->n_outputs, &m->n_outputs, &m->outputs);
 }
 
-static int fill_model(struct bump *b, Model *m, const struct model *model)
+static int fill_model(struct bump *b, Model *m, const struct version *model)
 {
-	const struct model_settings *settings = model_settings(model);
-	const struct model_counters *counters = model_counters(model);
+	const struct version_settings *settings = version_settings(model);
+	const struct version_counters *counters = version_counters(model);
 
 	modeld__control__v1__model_status__init(m);
 	m->name = (char *)settings->name;
 	m->version = (char *)settings->version;
 	m->backend = (char *)settings->backend;
-	m->state = (char *)model_state_name(model);
-	m->detail = (char *)model_detail(model);
-	m->workers_ready = model_workers_ready(model);
-	m->max_batch_size = model_max_batch_size(model);
-	m->queue_depth = model_queue_depth(model);
+	m->state = (char *)version_state_name(model);
+	m->detail = (char *)version_detail(model);
+	m->workers_ready = version_workers_ready(model);
+	m->max_batch_size = version_max_batch_size(model);
+	m->queue_depth = version_queue_depth(model);
 	m->queue_limit = settings->max_queue_size;
 	m->requests_ok = counters->requests_ok;
 	m->requests_failed = counters->requests_failed;
 	m->batches = counters->batches;
-	return fill_declared(b, m, model_declared(model));
+	return fill_declared(b, m, version_declared(model));
 }
 
 static int fill_lists(struct bump *b, Response *m, struct dispatch *d, uint64_t now_ns)
@@ -131,23 +131,23 @@ static int fill_lists(struct bump *b, Response *m, struct dispatch *d, uint64_t 
 
 	m->n_workers = pool_n_workers(pool);
 	m->workers = (Worker **)make_array(b, m->n_workers, sizeof(Worker));
-	m->n_models = dispatch_n_models(d);
+	m->n_models = dispatch_n_versions(d);
 	m->models = (Model **)make_array(b, m->n_models, sizeof(Model));
 	if (!m->workers || !m->models)
 		return -ENOMEM;
 	for (size_t i = 0; i < m->n_workers; i++)
 		fill_worker(m->workers[i], pool_worker(pool, i), now_ns);
 	for (size_t i = 0; i < m->n_models && !r; i++)
-		r = fill_model(b, m->models[i], dispatch_model(d, i));
+		r = fill_model(b, m->models[i], dispatch_version(d, i));
 	return r;
 }
 
 static void fill_server(Response *m, const struct service_context *x, uint64_t now_ns)
 {
-	struct model_counters counters = dispatch_counters(x->dispatch);
+	struct version_counters counters = dispatch_counters(x->dispatch);
 	const struct frontend_counters *f = x->counters;
 	const struct arena *arena = dispatch_arena(x->dispatch);
-	const struct model *model = dispatch_find_model(x->dispatch, "", 0);
+	const struct version *model = dispatch_find_version(x->dispatch, "", 0);
 
 	m->version = (char *)MODELD_VERSION;
 	m->pid = (uint32_t)getpid();
@@ -162,7 +162,7 @@ static void fill_server(Response *m, const struct service_context *x, uint64_t n
 	m->arena_used_bytes = arena_used(arena);
 	m->arena_touched_bytes = arena_touched(arena);
 	m->arena_size_bytes = arena_size(arena);
-	m->default_model = (char *)(model ? model_settings(model)->name : "");
+	m->default_model = (char *)(model ? version_settings(model)->name : "");
 	m->tensor_bytes_received = f->tensor_bytes_received;
 	m->tensor_bytes_copied_in = f->tensor_bytes_copied_in;
 	m->tensor_bytes_sent = f->tensor_bytes_sent;

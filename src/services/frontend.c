@@ -343,7 +343,7 @@ void frontend_set_handoff(struct frontend *f, struct handoff *h)
 	f->context.handoff = h;
 }
 
-void frontend_model_changed(struct frontend *f, struct model *m)
+void frontend_model_changed(struct frontend *f, struct version *m)
 {
 	health_model_changed(f->context.health, m);
 }

@@ -87,7 +87,7 @@ void frontend_set_serving(struct frontend *f, bool serving);
 /* Requests may name regions from here on; it outlives the frontend. */
 void frontend_set_handoff(struct frontend *f, struct handoff *h);
 /* dispatch's on_model, passed on: health watchers hear of it. */
-void frontend_model_changed(struct frontend *f, struct model *m);
+void frontend_model_changed(struct frontend *f, struct version *m);
 /* Health NOT_SERVING, stop listening, GOAWAY in two steps, calls in flight finish; on_drained later,
  * never before it returns. */
 void frontend_drain(struct frontend *f);

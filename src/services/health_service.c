@@ -51,7 +51,7 @@ enum subject_kind {
 /* What is asked about. */
 struct subject {
 	enum subject_kind kind;
-	const struct model *model; /* borrow: dispatch's life */
+	const struct version *model; /* borrow: dispatch's life */
 };
 
 /* The state of a Watch call; zeroed until its message came. */
@@ -92,11 +92,11 @@ bool health_serving(const struct health *h)
 static bool models_serve(const struct health *h)
 {
 	struct dispatch *d = h->context->dispatch;
-	size_t n = dispatch_n_models(d);
+	size_t n = dispatch_n_versions(d);
 	size_t n_ready = 0;
 
 	for (size_t i = 0; i < n; i++)
-		n_ready += model_ready(dispatch_model(d, i));
+		n_ready += version_ready(dispatch_version(d, i));
 	if (h->context->settings->strict_readiness)
 		return n_ready == n;
 	return n_ready > 0 || n == 0;
@@ -116,7 +116,7 @@ static Status subject_status(const struct health *h, const struct subject *s)
 		serves = h->serving;
 		break;
 	case SUBJECT_MODEL:
-		serves = model_ready(s->model);
+		serves = version_ready(s->model);
 		break;
 	}
 	return serves && !h->draining ? STATUS(SERVING) : STATUS(NOT_SERVING);
@@ -136,7 +136,7 @@ static struct subject find_subject(const struct health *h, const char *name)
 			return s;
 		}
 	}
-	s.model = dispatch_find_model(h->context->dispatch, name, strlen(name));
+	s.model = dispatch_find_version(h->context->dispatch, name, strlen(name));
 	if (s.model)
 		s.kind = SUBJECT_MODEL;
 	return s;
@@ -311,8 +311,8 @@ static bool list_all(struct listing *l, const struct health *h)
 
 	for (const char *const *service = service_names(); fits && *service; service++)
 		fits = list_add(l, h, *service);
-	for (size_t i = 0; fits && i < dispatch_n_models(d); i++)
-		fits = list_add(l, h, model_settings(dispatch_model(d, i))->name);
+	for (size_t i = 0; fits && i < dispatch_n_versions(d); i++)
+		fits = list_add(l, h, version_settings(dispatch_version(d, i))->name);
 	return fits;
 }
 
@@ -357,7 +357,7 @@ void health_set_draining(struct health *h)
 	update_all(h);
 }
 
-void health_model_changed(struct health *h, struct model *m)
+void health_model_changed(struct health *h, struct version *m)
 {
 	(void)m; /* "" depends on every model */
 	update_all(h);

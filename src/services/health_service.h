@@ -27,6 +27,6 @@ void health_set_draining(struct health *h);
 /* Start-up is over and the server does not drain. */
 bool health_serving(const struct health *h);
 /* Readiness of a model changed. */
-void health_model_changed(struct health *h, struct model *m);
+void health_model_changed(struct health *h, struct version *m);
 
 #endif

@@ -133,9 +133,10 @@ static int set_id(struct infer *i, const char *id)
 	return 0;
 }
 
-static int find_model(struct infer *i, const char *name, struct model **ret_model)
+static int find_model(struct infer *i, const char *name, struct version **ret_model)
 {
-	struct model *m = dispatch_find_model(call_context(i->call)->dispatch, name, strlen(name));
+	struct version *m =
+		dispatch_find_version(call_context(i->call)->dispatch, name, strlen(name));
 
 	if (m) {
 		i->model = m;
@@ -213,37 +214,37 @@ static int read_parameters(struct infer *i, const InferRequest *m, struct wishes
 	return 0;
 }
 
-static int choose_output(struct infer *i, struct model *m, const struct wishes *w)
+static int choose_output(struct infer *i, struct version *m, const struct wishes *w)
 {
 	int r;
 
 	i->output = 0;
-	if (w->output && model_find_output(m, w->output, &i->output))
+	if (w->output && version_find_output(m, w->output, &i->output))
 		return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT,
-			"model '%s' has no output '%s'", model_settings(m)->name, w->output);
-	if (model_declared(m)->n_outputs == 0)
+			"model '%s' has no output '%s'", version_settings(m)->name, w->output);
+	if (version_declared(m)->n_outputs == 0)
 		return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT, "model '%s' has no output",
-			model_settings(m)->name);
+			version_settings(m)->name);
 	r = request_want_output(i->request, i->output);
 	assert(r == 0);
 	(void)r;
 	return 0;
 }
 
-static int choose_input(
-	struct infer *i, struct model *m, const struct wishes *w, struct request_input **ret_input)
+static int choose_input(struct infer *i, struct version *m, const struct wishes *w,
+	struct request_input **ret_input)
 {
-	const struct wire_loaded *declared = model_declared(m);
+	const struct wire_loaded *declared = version_declared(m);
 	uint32_t index = 0;
 
-	if (w->input && model_find_input(m, w->input, &index))
+	if (w->input && version_find_input(m, w->input, &index))
 		return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT,
-			"model '%s' has no input '%s'", model_settings(m)->name, w->input);
+			"model '%s' has no input '%s'", version_settings(m)->name, w->input);
 	if (declared->n_inputs != 1)
 		return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT,
 			"model '%s' needs %zu inputs, and an InferRequest carries one: use "
 			"inference.GRPCInferenceService/ModelInfer",
-			model_settings(m)->name, declared->n_inputs);
+			version_settings(m)->name, declared->n_inputs);
 	*ret_input = request_input(i->request, index);
 	return 0;
 }
@@ -316,14 +317,14 @@ static int fill_input(struct infer *i, const InferRequest *m, struct infer_recei
 
 /* A model that was never loaded has no declaration: dispatch will refuse the request and say
  * why. */
-static int fill_request(struct infer *i, struct model *m, const InferRequest *message,
+static int fill_request(struct infer *i, struct version *m, const InferRequest *message,
 	struct infer_receive *receive)
 {
 	struct wishes wishes = {0};
 	struct request_input *in = NULL;
 	int r;
 
-	if (!model_declared(m))
+	if (!version_declared(m))
 		return 0;
 	r = read_parameters(i, message, &wishes);
 	if (!r)
@@ -359,7 +360,7 @@ static int submit(struct infer *i)
 
 static int read_message(struct infer *i, const InferRequest *message, struct infer_receive *receive)
 {
-	struct model *m = NULL;
+	struct version *m = NULL;
 	int r = set_id(i, message->request_id);
 
 	if (!r)

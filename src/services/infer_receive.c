@@ -114,7 +114,8 @@ static void on_timer(uv_timer_t *t)
 /* LEASE_E_FULL: wait. -ECANCELED: the failure is set. */
 static int lease_try(struct infer_receive *r, uint64_t length)
 {
-	int e = lease_new(&r->lease, call_context(r->call)->dispatch, call_client(r->call), length);
+	int e = lease_new(&r->lease, dispatch_desk(call_context(r->call)->dispatch),
+		call_client(r->call), length);
 
 	switch (e) {
 	case 0:
@@ -138,8 +139,8 @@ static void on_space(struct lease_waiter *waiter)
 	int e = lease_try(r, w->length);
 
 	if (e == LEASE_E_FULL) {
-		lease_wait(call_context(r->call)->dispatch, waiter, call_client(r->call), w->length,
-			on_space);
+		lease_wait(dispatch_desk(call_context(r->call)->dispatch), waiter,
+			call_client(r->call), w->length, on_space);
 		return;
 	}
 	end_wait(r);
@@ -168,7 +169,7 @@ static int begin_wait(struct infer_receive *r, uint64_t length)
 	e = uv_timer_start(&w->timer, on_timer, x->settings->arena_wait_ms, 0);
 	assert(e == 0);
 	(void)e;
-	lease_wait(x->dispatch, &w->waiter, call_client(r->call), length, on_space);
+	lease_wait(dispatch_desk(x->dispatch), &w->waiter, call_client(r->call), length, on_space);
 	r->wait = w;
 	return SCANNER_E_BLOCKED;
 }

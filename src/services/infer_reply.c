@@ -16,7 +16,7 @@
 
 #include "base/clock.h"
 #include "base/digits.h"
-#include "dispatch/model.h"
+#include "dispatch/version.h"
 #include "handoff/handoff.h"
 
 #define TEXT_MAX 255u
@@ -131,7 +131,7 @@ static void add_times(
 	add_figure(p, "batch_size", result->batch_requests);
 	add_metadata(p, "worker", result->worker);
 	add_metadata(p, "device", result->device);
-	add_metadata(p, "model_version", model_settings(i->model)->version);
+	add_metadata(p, "model_version", version_settings(i->model)->version);
 }
 
 static size_t shape_size(const struct pool_output *o)
@@ -209,7 +209,7 @@ static const struct pool_output *find_output(const struct request_result *result
 
 static int check_output(struct infer *i, const struct pool_output *o, bool at_target)
 {
-	const char *name = model_settings(i->model)->name;
+	const char *name = version_settings(i->model)->name;
 
 	if (!o || (!at_target && !o->data && o->length > 0))
 		return infer_fail(&i->failure, GRPC_INTERNAL, "model '%s' gave no output %" PRIu32,

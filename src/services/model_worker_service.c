@@ -130,18 +130,18 @@ static bool is_busy(const struct pool *pool)
 
 static enum server_status server_status(const struct service_context *x)
 {
-	const struct model *m = dispatch_find_model(x->dispatch, "", 0);
+	const struct version *m = dispatch_find_version(x->dispatch, "", 0);
 
 	if (x->draining)
 		return SERVER_STOPPING;
 	if (!health_serving(x->health))
 		return SERVER_STARTING;
-	if (m && !model_ready(m))
-		return model_hopeful(m) ? SERVER_STARTING : SERVER_TERMINATED;
+	if (m && !version_ready(m))
+		return version_hopeful(m) ? SERVER_STARTING : SERVER_TERMINATED;
 	return is_busy(dispatch_pool(x->dispatch)) ? SERVER_BUSY : SERVER_READY;
 }
 
-static double average_ms(const struct model_counters *c)
+static double average_ms(const struct version_counters *c)
 {
 	if (c->requests_ok == 0)
 		return 0;
@@ -168,7 +168,7 @@ static void health_check_message(struct call *c, void *state, const uint8_t *dat
 	Remotemedia__ModelRegistry__V1__HealthCheckResponse m =
 		REMOTEMEDIA__MODEL_REGISTRY__V1__HEALTH_CHECK_RESPONSE__INIT;
 	const struct service_context *x = call_context(c);
-	struct model_counters counters = dispatch_counters(x->dispatch);
+	struct version_counters counters = dispatch_counters(x->dispatch);
 	enum server_status status = server_status(x);
 	char text[128];
 
@@ -188,12 +188,12 @@ static void health_check_message(struct call *c, void *state, const uint8_t *dat
 }
 
 /* The place that answers for the server: a worker that is ready, else the first. */
-static const char *worker_id(const struct pool *pool, const struct model *m)
+static const char *worker_id(const struct pool *pool, const struct version *m)
 {
 	size_t n = pool_n_workers(pool);
 
 	for (size_t i = 0; m && i < n; i++) {
-		if (worker_holds(pool_worker(pool, i), model_id(m)))
+		if (worker_holds(pool_worker(pool, i), version_id(m)))
 			return worker_name(pool_worker(pool, i));
 	}
 	return n > 0 ? worker_name(pool_worker(pool, 0)) : "";
@@ -204,8 +204,8 @@ static void get_status_message(struct call *c, void *state, const uint8_t *data,
 	Remotemedia__ModelRegistry__V1__GetStatusResponse m =
 		REMOTEMEDIA__MODEL_REGISTRY__V1__GET_STATUS_RESPONSE__INIT;
 	const struct service_context *x = call_context(c);
-	struct model_counters counters = dispatch_counters(x->dispatch);
-	const struct model *model = dispatch_find_model(x->dispatch, "", 0);
+	struct version_counters counters = dispatch_counters(x->dispatch);
+	const struct version *model = dispatch_find_version(x->dispatch, "", 0);
 
 	(void)state;
 	if (!check_empty(
@@ -217,8 +217,8 @@ static void get_status_message(struct call *c, void *state, const uint8_t *data,
 	m.total_requests = counters.requests_ok + counters.requests_failed;
 	m.average_latency_ms = average_ms(&counters);
 	if (model) {
-		m.model_id = (char *)model_settings(model)->name;
-		m.max_batch_size = model_max_batch_size(model);
+		m.model_id = (char *)version_settings(model)->name;
+		m.max_batch_size = version_max_batch_size(model);
 	}
 	message_answer(c, &m.base);
 }

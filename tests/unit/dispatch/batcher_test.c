@@ -22,7 +22,7 @@ static void setup(void)
 	bed.settings.max_requests_per_client = N;
 	bed_up(&bed);
 	for (size_t i = 0; i < 70; i++)
-		cr_assert_eq(client_new(&clients[i], bed.d), 0);
+		cr_assert_eq(client_new(&clients[i], dispatch_tally(bed.d)), 0);
 	list_init(&taken);
 }
 
@@ -43,7 +43,7 @@ static void teardown(void)
 TestSuite(batcher, .init = setup, .fini = teardown);
 
 static struct request *submit_shape(
-	struct model *m, size_t client, int64_t rows, uint64_t deadline_ns)
+	struct version *m, size_t client, int64_t rows, uint64_t deadline_ns)
 {
 	struct answer *a = &answers[n_made++];
 	struct request *r;
@@ -79,8 +79,8 @@ Test(batcher, takes_up_to_max_batch_size_rows)
 {
 	for (int i = 0; i < 3; i++)
 		submit(0, 3);
-	cr_expect_eq(batcher_take(bed.alpha, &taken), 2);
-	cr_expect_eq(model_queue_depth(bed.alpha), 1);
+	cr_expect_eq(batcher_take(bed.alpha->work, &taken), 2);
+	cr_expect_eq(version_queue_depth(bed.alpha), 1);
 	cr_expect_eq(nth(0)->state, REQUEST_SENT);
 }
 
@@ -91,7 +91,7 @@ Test(batcher, clients_take_turns)
 	for (int i = 0; i < 6; i++)
 		flood[i] = submit(0, 2);
 	single = submit(1, 2);
-	cr_assert_eq(batcher_take(bed.alpha, &taken), 4);
+	cr_assert_eq(batcher_take(bed.alpha->work, &taken), 4);
 	cr_expect_eq(nth(0), flood[0]);
 	cr_expect_eq(nth(1), single, "does not stand behind the flood");
 	cr_expect_eq(nth(2), flood[1]);
@@ -102,10 +102,10 @@ Test(batcher, who_does_not_fit_is_passed_over_and_first_next_time)
 {
 	struct request *small = submit(0, 4), *large = submit(1, 6), *third = submit(2, 4);
 
-	cr_assert_eq(batcher_take(bed.alpha, &taken), 2);
+	cr_assert_eq(batcher_take(bed.alpha->work, &taken), 2);
 	cr_expect_eq(nth(0), small);
 	cr_expect_eq(nth(1), third);
-	cr_assert_eq(batcher_take(bed.alpha, &taken), 1);
+	cr_assert_eq(batcher_take(bed.alpha->work, &taken), 1);
 	cr_expect_eq(nth(2), large);
 }
 
@@ -114,18 +114,18 @@ Test(batcher, only_what_can_be_joined)
 	struct request *a = submit(0, 1), *b = submit(1, 1), *c = submit(2, 1);
 
 	b->key++; /* as if of another shape */
-	cr_assert_eq(batcher_take(bed.alpha, &taken), 2);
+	cr_assert_eq(batcher_take(bed.alpha->work, &taken), 2);
 	cr_expect_eq(nth(0), a);
 	cr_expect_eq(nth(1), c);
-	cr_assert_eq(batcher_take(bed.alpha, &taken), 1);
+	cr_assert_eq(batcher_take(bed.alpha->work, &taken), 1);
 }
 
 Test(batcher, an_unjoinable_request_goes_alone)
 {
 	submit(0, 1)->joinable = false;
 	submit(1, 1);
-	cr_expect_eq(batcher_take(bed.alpha, &taken), 1);
-	cr_expect_eq(batcher_take(bed.alpha, &taken), 1);
+	cr_expect_eq(batcher_take(bed.alpha->work, &taken), 1);
+	cr_expect_eq(batcher_take(bed.alpha->work, &taken), 1);
 }
 
 Test(batcher, size_on_the_wire_is_bounded)
@@ -133,8 +133,8 @@ Test(batcher, size_on_the_wire_is_bounded)
 	struct request *a = submit(0, 1), *b = submit(1, 1);
 
 	b->bound = WIRE_MESSAGE_MAX - a->bound;
-	cr_expect_eq(batcher_take(bed.alpha, &taken), 1, "there is the envelope too");
-	cr_expect_eq(batcher_take(bed.alpha, &taken), 1, "alone whatever its size");
+	cr_expect_eq(batcher_take(bed.alpha->work, &taken), 1, "there is the envelope too");
+	cr_expect_eq(batcher_take(bed.alpha->work, &taken), 1, "alone whatever its size");
 }
 
 Test(batcher, work_for_one_batch_is_bounded)
@@ -143,18 +143,18 @@ Test(batcher, work_for_one_batch_is_bounded)
 	for (size_t i = 1; i < 67; i++)
 		submit(i, 1)->key = i;
 	submit(67, 1);
-	cr_expect_eq(batcher_take(bed.alpha, &taken), 1, "the last is behind 66 others");
-	cr_expect_eq(model_queue_depth(bed.alpha), 67);
+	cr_expect_eq(batcher_take(bed.alpha->work, &taken), 1, "the last is behind 66 others");
+	cr_expect_eq(version_queue_depth(bed.alpha), 67);
 }
 
 Test(batcher, suspects_are_not_taken)
 {
 	struct request *r = submit(0, 1);
 
-	queue_remove(&bed.alpha->queue, r);
+	queue_remove(&bed.alpha->work->queue, r);
 	request_set_state(r, REQUEST_SENT);
-	queue_push_suspect(&bed.alpha->queue, r, 1);
-	cr_expect_eq(batcher_take(bed.alpha, &taken), 0);
+	queue_push_suspect(&bed.alpha->work->queue, r, 1);
+	cr_expect_eq(batcher_take(bed.alpha->work, &taken), 0);
 }
 
 /* --- When ----------------------------------------------------------------------------------- */
@@ -164,25 +164,25 @@ Test(batcher, held_until_the_oldest_has_waited)
 	uint64_t born = age(submit(0, 1));
 
 	submit(1, 1);
-	cr_expect_eq(batcher_due(bed.alpha, born), born + NS_PER_MS);
-	cr_expect_eq(batcher_due(bed.alpha, born + NS_PER_MS - 1), born + NS_PER_MS);
-	cr_expect_eq(batcher_due(bed.alpha, born + NS_PER_MS), 0);
+	cr_expect_eq(batcher_due(bed.alpha->work, born), born + NS_PER_MS);
+	cr_expect_eq(batcher_due(bed.alpha->work, born + NS_PER_MS - 1), born + NS_PER_MS);
+	cr_expect_eq(batcher_due(bed.alpha->work, born + NS_PER_MS), 0);
 }
 
 Test(batcher, a_full_batch_is_due_at_once)
 {
 	uint64_t born = age(submit(0, 5));
 
-	cr_expect_neq(batcher_due(bed.alpha, born), 0);
+	cr_expect_neq(batcher_due(bed.alpha->work, born), 0);
 	submit(1, 3);
-	cr_expect_eq(batcher_due(bed.alpha, born), 0);
+	cr_expect_eq(batcher_due(bed.alpha->work, born), 0);
 }
 
 Test(batcher, models_without_a_delay_are_due_at_once)
 {
 	struct request *r = submit_shape(bed.beta, 0, 1, 0);
 
-	cr_expect_eq(batcher_due(bed.beta, age(r)), 0);
+	cr_expect_eq(batcher_due(bed.beta->work, age(r)), 0);
 }
 
 Test(batcher, what_cannot_be_joined_is_not_held)
@@ -190,7 +190,7 @@ Test(batcher, what_cannot_be_joined_is_not_held)
 	struct request *r = submit(0, 1);
 
 	r->joinable = false;
-	cr_expect_eq(batcher_due(bed.alpha, age(r)), 0);
+	cr_expect_eq(batcher_due(bed.alpha->work, age(r)), 0);
 }
 
 Test(batcher, a_deadline_is_not_spent_waiting_for_company)
@@ -201,9 +201,9 @@ Test(batcher, a_deadline_is_not_spent_waiting_for_company)
 
 	/* As if it had come 400 us before its deadline. */
 	r->deadline_ns = born + 400 * NS_PER_US;
-	queue_refresh_early(&bed.alpha->queue);
-	cr_expect_eq(batcher_due(bed.alpha, born), born + 200 * NS_PER_US);
-	cr_expect_eq(batcher_due(bed.alpha, born + 200 * NS_PER_US), 0);
+	queue_refresh_early(&bed.alpha->work->queue);
+	cr_expect_eq(batcher_due(bed.alpha->work, born), born + 200 * NS_PER_US);
+	cr_expect_eq(batcher_due(bed.alpha->work, born + 200 * NS_PER_US), 0);
 	r->deadline_ns = deadline;
 }
 
@@ -211,6 +211,6 @@ Test(batcher, a_stale_early_time_is_refreshed)
 {
 	uint64_t born = age(submit(0, 1));
 
-	bed.alpha->queue.early_ns = 1;
-	cr_expect_eq(batcher_due(bed.alpha, born), born + NS_PER_MS);
+	bed.alpha->work->queue.early_ns = 1;
+	cr_expect_eq(batcher_due(bed.alpha->work, born), born + NS_PER_MS);
 }

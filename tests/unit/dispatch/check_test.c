@@ -25,7 +25,7 @@ static void teardown(void)
 
 TestSuite(check, .init = setup, .fini = teardown);
 
-static void begin(struct model *m)
+static void begin(struct version *m)
 {
 	cr_assert_eq(request_new(&r, m, bed.client, CLOCK_NO_DEADLINE, bed_on_done, &answer), 0);
 }

@@ -25,13 +25,13 @@ Test(client, is_counted_until_the_last_reference)
 {
 	struct client *c;
 
-	cr_assert_eq(client_new(&c, bed.d), 0);
-	cr_expect_eq(bed.d->n_clients, 2);
+	cr_assert_eq(client_new(&c, dispatch_tally(bed.d)), 0);
+	cr_expect_eq(bed.d->tally.n_clients, 2);
 	cr_expect_eq(client_ref(c), c);
 	cr_expect_null(client_unref(c));
-	cr_expect_eq(bed.d->n_clients, 2);
+	cr_expect_eq(bed.d->tally.n_clients, 2);
 	client_unref(c);
-	cr_expect_eq(bed.d->n_clients, 1);
+	cr_expect_eq(bed.d->tally.n_clients, 1);
 	cr_expect_null(client_unref(NULL));
 }
 
@@ -50,7 +50,7 @@ Test(client, holders_are_those_with_bytes)
 	uint32_t holders = 0;
 	struct client *other;
 
-	cr_assert_eq(client_new(&other, bed.d), 0);
+	cr_assert_eq(client_new(&other, dispatch_tally(bed.d)), 0);
 	client_charge_bytes(bed.client, 64, &holders);
 	client_charge_bytes(bed.client, 64, &holders);
 	client_charge_bytes(other, 64, &holders);
@@ -68,7 +68,7 @@ Test(client, a_charge_that_was_not_refunded_is_noticed, .signal = SIGABRT)
 {
 	struct client *c;
 
-	cr_assert_eq(client_new(&c, bed.d), 0);
+	cr_assert_eq(client_new(&c, dispatch_tally(bed.d)), 0);
 	client_charge_request(c);
 	client_unref(c);
 }

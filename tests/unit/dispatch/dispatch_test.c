@@ -29,22 +29,22 @@ TestSuite(dispatch_own, .fini = teardown);
 /* Without anything set up. */
 TestSuite(dispatch_bare);
 
-static void submit(struct model *m, struct answer *a)
+static void submit(struct version *m, struct answer *a)
 {
 	request_unref(bed_submit(&bed, m, a));
 }
 
 Test(dispatch, models_are_found_by_name)
 {
-	cr_expect_eq(dispatch_n_models(bed.d), 3);
-	cr_expect_eq(dispatch_find_model(bed.d, "beta", 4), bed.beta);
-	cr_expect_eq(dispatch_find_model(bed.d, "gammaXYZ", 5), bed.gamma);
-	cr_expect_eq(dispatch_find_model(bed.d, "", 0), bed.alpha, "the default");
-	cr_expect_null(dispatch_find_model(bed.d, "bet", 3));
-	cr_expect_null(dispatch_find_model(bed.d, "betas", 5));
-	cr_expect_null(dispatch_find_model(bed.d, "alpha\0x", 7));
-	cr_expect_null(dispatch_find_model(bed.d, "zeta", 4));
-	cr_expect_null(dispatch_find_model(bed.d, "a", 1));
+	cr_expect_eq(dispatch_n_versions(bed.d), 3);
+	cr_expect_eq(dispatch_find_version(bed.d, "beta", 4), bed.beta);
+	cr_expect_eq(dispatch_find_version(bed.d, "gammaXYZ", 5), bed.gamma);
+	cr_expect_eq(dispatch_find_version(bed.d, "", 0), bed.alpha, "the default");
+	cr_expect_null(dispatch_find_version(bed.d, "bet", 3));
+	cr_expect_null(dispatch_find_version(bed.d, "betas", 5));
+	cr_expect_null(dispatch_find_version(bed.d, "alpha\0x", 7));
+	cr_expect_null(dispatch_find_version(bed.d, "zeta", 4));
+	cr_expect_null(dispatch_find_version(bed.d, "a", 1));
 }
 
 Test(dispatch_own, no_default_model)
@@ -52,9 +52,9 @@ Test(dispatch_own, no_default_model)
 	bed_init(&bed);
 	bed.settings.default_model = NULL;
 	bed_up(&bed);
-	cr_expect_null(dispatch_find_model(bed.d, "", 0));
+	cr_expect_null(dispatch_find_version(bed.d, "", 0));
 	bed.settings.default_model = "gone";
-	cr_expect_null(dispatch_find_model(bed.d, NULL, 0));
+	cr_expect_null(dispatch_find_version(bed.d, NULL, 0));
 }
 
 Test(dispatch_bare, two_models_of_one_name_are_refused)
@@ -241,7 +241,7 @@ Test(dispatch, an_earlier_deadline_replaces_the_timer)
 
 Test(dispatch, counters_are_sums)
 {
-	struct model_counters c;
+	struct version_counters c;
 
 	submit(bed.alpha, &answers[0]);
 	submit(bed.beta, &answers[1]);
@@ -373,7 +373,7 @@ Test(dispatch_own, drained_only_when_populating_has_ended)
 /* --- Failures everywhere ------------------------------------------------------------------------ */
 
 /* Whether it was taken. */
-static bool try_submit(struct bed *b, struct model *m, struct answer *a)
+static bool try_submit(struct bed *b, struct version *m, struct answer *a)
 {
 	struct request *r = bed_request(b, m, b->client, 1, 0, a);
 	bool taken = r && !request_add_parameter(r, "key", "value") && !dispatch_submit(b->d, r);

@@ -40,7 +40,7 @@ static const struct wire_loaded declared[BED_MODELS] = {
 		.n_outputs = 2},
 };
 
-static void on_model(void *data, struct model *m)
+static void on_version(void *data, struct version *v)
 {
 	((struct bed *)data)->model_events++;
 }
@@ -71,7 +71,7 @@ void bed_init(struct bed *b)
 		.default_max_batch_size = 16,
 	};
 	for (size_t i = 0; i < BED_MODELS; i++)
-		b->models[i] = (struct model_settings){
+		b->models[i] = (struct version_settings){
 			.name = names[i],
 			.version = "1",
 			.path = "/nowhere",
@@ -85,20 +85,20 @@ void bed_init(struct bed *b)
 int bed_open(struct bed *b)
 {
 	static const struct dispatch_events events = {
-		.on_model = on_model, .on_started = on_started, .on_drained = on_drained};
+		.on_version = on_version, .on_started = on_started, .on_drained = on_drained};
 	int r = uv_loop_init(&b->loop);
 
 	assert(r == 0);
 	r = dispatch_new(&b->d, &b->loop, &b->settings, b->models, BED_MODELS, &b->pool_settings,
 		&events, b);
 	if (!r)
-		r = client_new(&b->client, b->d);
+		r = client_new(&b->client, dispatch_tally(b->d));
 	if (r)
 		return r;
 	b->pool = dispatch_pool(b->d);
-	b->alpha = dispatch_model(b->d, 0);
-	b->beta = dispatch_model(b->d, 1);
-	b->gamma = dispatch_model(b->d, 2);
+	b->alpha = dispatch_version(b->d, 0);
+	b->beta = dispatch_version(b->d, 1);
+	b->gamma = dispatch_version(b->d, 2);
 	return 0;
 }
 
@@ -157,7 +157,7 @@ int bed_fill(struct bed *b, struct request *r, uint32_t index, enum dtype dtype,
 	const int64_t *dims, uint64_t length)
 {
 	struct request_input *in = request_input(r, index);
-	int e = lease_new(&in->lease, b->d, r->client, length);
+	int e = lease_new(&in->lease, dispatch_desk(b->d), r->client, length);
 
 	if (e)
 		return e;
@@ -170,7 +170,7 @@ int bed_fill(struct bed *b, struct request *r, uint32_t index, enum dtype dtype,
 	return 0;
 }
 
-struct request *bed_request(struct bed *b, struct model *m, struct client *c, int64_t rows,
+struct request *bed_request(struct bed *b, struct version *m, struct client *c, int64_t rows,
 	uint64_t deadline_ns, struct answer *a)
 {
 	const int64_t dims[] = {rows, 4};
@@ -185,7 +185,7 @@ struct request *bed_request(struct bed *b, struct model *m, struct client *c, in
 }
 
 struct request *bed_submit_by(
-	struct bed *b, struct model *m, struct client *c, int64_t rows, struct answer *a)
+	struct bed *b, struct version *m, struct client *c, int64_t rows, struct answer *a)
 {
 	struct request *r = bed_request(b, m, c, rows, 0, a);
 	int e = dispatch_submit(b->d, r);
@@ -194,7 +194,7 @@ struct request *bed_submit_by(
 	return r;
 }
 
-struct request *bed_submit(struct bed *b, struct model *m, struct answer *a)
+struct request *bed_submit(struct bed *b, struct version *m, struct answer *a)
 {
 	return bed_submit_by(b, m, b->client, 1, a);
 }

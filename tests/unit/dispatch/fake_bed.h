@@ -10,8 +10,9 @@
 
 #include "dispatch/client_private.h"
 #include "dispatch/dispatch_private.h"
-#include "dispatch/model_private.h"
 #include "dispatch/request_private.h"
+#include "dispatch/version_private.h"
+#include "dispatch/work.h"
 #include "fake_pool.h"
 
 #define BED_MODELS 3
@@ -21,11 +22,11 @@ struct bed {
 	struct dispatch_settings settings;
 	struct pool_place place;
 	struct pool_settings pool_settings;
-	struct model_settings models[BED_MODELS];
+	struct version_settings models[BED_MODELS];
 	struct dispatch *d;
 	struct pool *pool; /* borrow */
 	struct client *client;
-	struct model *alpha, *beta, *gamma;
+	struct version *alpha, *beta, *gamma;
 	unsigned model_events;
 	unsigned started;
 	unsigned drained;
@@ -59,16 +60,16 @@ void bed_close(struct bed *b);
 
 /* A request of `rows` rows for alpha or beta; the answer goes to `a`. deadline: 0 for none. NULL: no
  * memory. */
-struct request *bed_request(struct bed *b, struct model *m, struct client *c, int64_t rows,
+struct request *bed_request(struct bed *b, struct version *m, struct client *c, int64_t rows,
 	uint64_t deadline_ns, struct answer *a);
 /* Fill in an input with a lease of so many bytes of zeroes. 0 or an error of lease_new(). */
 int bed_fill(struct bed *b, struct request *r, uint32_t index, enum dtype dtype, uint32_t rank,
 	const int64_t *dims, uint64_t length);
 /* Make and submit one without a deadline, one row; asserts that it is taken. The reference is the
  * caller's. */
-struct request *bed_submit(struct bed *b, struct model *m, struct answer *a);
+struct request *bed_submit(struct bed *b, struct version *m, struct answer *a);
 struct request *bed_submit_by(
-	struct bed *b, struct model *m, struct client *c, int64_t rows, struct answer *a);
+	struct bed *b, struct version *m, struct client *c, int64_t rows, struct answer *a);
 /* dispatch_schedule() */
 void bed_turn(struct bed *b);
 /* Run the loop until `a` has its answer. */

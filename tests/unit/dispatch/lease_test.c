@@ -15,7 +15,7 @@ static void setup(void)
 	bed_init(&bed);
 	bed.settings.arena.size = 64 * KIB;
 	bed_up(&bed);
-	cr_assert_eq(client_new(&other, bed.d), 0);
+	cr_assert_eq(client_new(&other, dispatch_tally(bed.d)), 0);
 }
 
 static void teardown(void)
@@ -30,14 +30,14 @@ static struct lease *take(struct client *c, uint64_t length)
 {
 	struct lease *l;
 
-	cr_assert_eq(lease_new(&l, bed.d, c, length), 0);
+	cr_assert_eq(lease_new(&l, dispatch_desk(bed.d), c, length), 0);
 	return l;
 }
 
 static int try(struct client *c, uint64_t length)
 {
 	struct lease *l;
-	int e = lease_new(&l, bed.d, c, length);
+	int e = lease_new(&l, dispatch_desk(bed.d), c, length);
 
 	if (!e)
 		lease_unref(l);
@@ -62,16 +62,16 @@ static void on_space(struct lease_waiter *w)
 
 	me->called++;
 	me->order = ++turn;
-	me->error = lease_new(&me->lease, bed.d, w->client, w->length);
+	me->error = lease_new(&me->lease, dispatch_desk(bed.d), w->client, w->length);
 	if (me->error && me->again)
-		lease_wait(bed.d, w, w->client, w->length, on_space);
+		lease_wait(dispatch_desk(bed.d), w, w->client, w->length, on_space);
 	if (me->cancel)
 		lease_wait_cancel(&me->cancel->w);
 }
 
 static void wait_for(struct waiting *me, struct client *c, uint64_t length)
 {
-	lease_wait(bed.d, &me->w, c, length, on_space);
+	lease_wait(dispatch_desk(bed.d), &me->w, c, length, on_space);
 }
 
 Test(lease, lends_and_charges_granules)
@@ -160,7 +160,7 @@ Test(lease, nobody_overtakes)
 	struct lease *a = take(bed.client, 40 * KIB);
 	struct client *third;
 
-	cr_assert_eq(client_new(&third, bed.d), 0);
+	cr_assert_eq(client_new(&third, dispatch_tally(bed.d)), 0);
 	wait_for(&large, other, 32 * KIB);
 	wait_for(&small, third, KIB);
 	bed_turn(&bed);
@@ -182,7 +182,7 @@ Test(lease, who_waits_for_his_own_share_is_passed_over)
 	struct client *third;
 	struct lease *a = take(bed.client, 30 * KIB), *b = take(other, KIB);
 
-	cr_assert_eq(client_new(&third, bed.d), 0);
+	cr_assert_eq(client_new(&third, dispatch_tally(bed.d)), 0);
 	cr_expect_eq(try(bed.client, 16 * KIB), LEASE_E_SHARE);
 	wait_for(&greedy, bed.client, 16 * KIB);
 	wait_for(&modest, third, 8 * KIB);

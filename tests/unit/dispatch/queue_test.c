@@ -20,7 +20,7 @@ static void setup(void)
 	bed_up(&bed);
 	queue_init(&q, 4);
 	for (size_t i = 0; i < 3; i++)
-		cr_assert_eq(client_new(&clients[i], bed.d), 0);
+		cr_assert_eq(client_new(&clients[i], dispatch_tally(bed.d)), 0);
 }
 
 static void teardown(void)

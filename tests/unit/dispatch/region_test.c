@@ -25,7 +25,8 @@ static struct region *make(uint64_t size, bool writable)
 	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	cr_assert_geq(fd, 0);
-	cr_assert_eq(region_new(&r, b.d, fd, size, writable, on_gone, &n_gone), 0);
+	cr_assert_eq(
+		region_new(&r, dispatch_regions(b.d), fd, size, writable, on_gone, &n_gone), 0);
 	return r;
 }
 
@@ -231,7 +232,7 @@ static int fault(void *arg)
 {
 	struct region *r;
 	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	int e = region_new(&r, b.d, fd, 4096, true, on_gone, NULL);
+	int e = region_new(&r, dispatch_regions(b.d), fd, 4096, true, on_gone, NULL);
 
 	if (e)
 		return e;

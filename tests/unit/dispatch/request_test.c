@@ -26,7 +26,7 @@ static void teardown(void)
 
 TestSuite(request, .init = setup, .fini = teardown);
 
-static struct request *make(struct model *m)
+static struct request *make(struct version *m)
 {
 	struct request *r;
 
@@ -57,7 +57,7 @@ Test(request, blocks_are_used_again_and_clean)
 	cr_assert_eq(request_add_parameter(r, "k", "v"), 0);
 	request_set_received(r, 5);
 	request_unref(r);
-	cr_expect_eq(bed.gamma->n_spare_requests, 1);
+	cr_expect_eq(bed.gamma->spare_requests.n, 1);
 	again = make(bed.gamma);
 	cr_expect_eq(again, r);
 	cr_expect_eq(request_input(again, 0)->rank, 0);
@@ -77,7 +77,7 @@ Test(request, a_block_from_before_the_declaration_is_not_kept)
 	cr_expect_null(request_input(r, 0));
 	bed.pool->loaded[2] = loaded;
 	request_unref(r);
-	cr_expect_eq(bed.gamma->n_spare_requests, 0);
+	cr_expect_eq(bed.gamma->spare_requests.n, 0);
 }
 
 Test(request, wanted_outputs)
@@ -204,7 +204,7 @@ Test(request, cancelled_while_queued)
 
 	request_cancel(r);
 	cr_expect_eq(r->state, REQUEST_DONE);
-	cr_expect_eq(model_queue_depth(bed.alpha), 0);
+	cr_expect_eq(version_queue_depth(bed.alpha), 0);
 	cr_expect_eq(client_requests(bed.client), 0);
 	cr_expect_eq(client_bytes(bed.client), 0);
 	cr_expect_eq(dispatch_load(bed.d), 0);
@@ -228,7 +228,7 @@ Test(request, cancelled_while_sent_it_finishes_into_the_void)
 	cr_expect_eq(answer.n, 0);
 	cr_expect_eq(client_bytes(bed.client), 0);
 	cr_expect_eq(client_requests(bed.client), 0);
-	cr_expect_eq(model_counters(bed.alpha)->requests_ok, 0);
+	cr_expect_eq(version_counters(bed.alpha)->requests_ok, 0);
 }
 
 static void cancel_other(struct answer *a)

@@ -43,7 +43,7 @@ Test(scheduler, nothing_is_sent_before_a_turn)
 	cr_expect_eq(fake_n_runs(bed.pool, NULL), 0);
 	bed_turn(&bed);
 	cr_assert_eq(fake_n_runs(bed.pool, NULL), 1);
-	cr_expect_eq(model_in_flight(bed.alpha), 1);
+	cr_expect_eq(version_in_flight(bed.alpha), 1);
 	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
 	cr_expect_eq(answers[0].n, 1);
 	cr_expect_eq(answers[0].status, GRPC_OK);
@@ -52,7 +52,7 @@ Test(scheduler, nothing_is_sent_before_a_turn)
 	cr_expect_eq(answers[0].times.compute_ns, 1000);
 	cr_expect(answers[0].times.dispatched_ns >= answers[0].times.submitted_ns);
 	cr_expect(answers[0].times.done_ns >= answers[0].times.dispatched_ns);
-	cr_expect_eq(model_in_flight(bed.alpha), 0);
+	cr_expect_eq(version_in_flight(bed.alpha), 0);
 	cr_expect_eq(dispatch_load(bed.d), 0);
 }
 
@@ -66,8 +66,8 @@ Test(scheduler, what_arrives_together_runs_together)
 	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
 	for (int i = 0; i < 3; i++)
 		cr_expect_eq(answers[i].batch_requests, 3);
-	cr_expect_eq(model_counters(bed.alpha)->batches, 1);
-	cr_expect_eq(model_counters(bed.alpha)->requests_ok, 3);
+	cr_expect_eq(version_counters(bed.alpha)->batches, 1);
+	cr_expect_eq(version_counters(bed.alpha)->requests_ok, 3);
 }
 
 Test(scheduler, binds_late)
@@ -77,13 +77,13 @@ Test(scheduler, binds_late)
 		drop(bed_submit(&bed, bed.alpha, &answers[i]));
 	bed_turn(&bed);
 	cr_expect_eq(fake_n_runs(bed.pool, NULL), 2);
-	cr_expect_eq(model_queue_depth(bed.alpha), 4);
+	cr_expect_eq(version_queue_depth(bed.alpha), 4);
 	drop(bed_submit(&bed, bed.alpha, &answers[20]));
 	bed_turn(&bed);
-	cr_expect_eq(model_queue_depth(bed.alpha), 5);
+	cr_expect_eq(version_queue_depth(bed.alpha), 5);
 	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
 	bed_turn(&bed);
-	cr_expect_eq(model_queue_depth(bed.alpha), 0);
+	cr_expect_eq(version_queue_depth(bed.alpha), 0);
 	cr_expect_eq(bed.pool->runs[2].n_items, 5);
 }
 
@@ -193,7 +193,7 @@ Test(scheduler, errors_of_the_worker_are_passed_on)
 	fake_done(bed.pool, fake_first(bed.pool, NULL), GRPC_FAILED_PRECONDITION);
 	cr_expect_eq(answers[0].status, GRPC_FAILED_PRECONDITION);
 	cr_expect_str_eq(answers[0].message, "the backend failed");
-	cr_expect_eq(model_counters(bed.alpha)->requests_failed, 1);
+	cr_expect_eq(version_counters(bed.alpha)->requests_failed, 1);
 }
 
 Test(scheduler, a_missing_result_is_internal)
@@ -273,14 +273,14 @@ Test(scheduler_many, a_busy_worker_is_kept_free_for_a_suspect)
 	fake_lose(&w[0]);
 	drop(bed_submit_by(&bed, bed.alpha, bed.client, 8, &answers[4]));
 	bed_turn(&bed);
-	cr_expect_eq(bed.alpha->reservation, &bed.d->scheduler.places[1]);
+	cr_expect_eq(bed.alpha->work->reservation, &bed.d->scheduler.places[1]);
 	fake_done(bed.pool, fake_first(bed.pool, &w[1]), 0);
 	bed_turn(&bed);
 	cr_expect_eq(w[1].in_flight, 1, "a free slot is not used while one is reserved");
 	fake_done(bed.pool, fake_first(bed.pool, &w[1]), 0);
 	bed_turn(&bed);
 	cr_expect_eq(w[1].in_flight, 1, "the suspect, alone");
-	cr_expect_null(bed.alpha->reservation);
+	cr_expect_null(bed.alpha->work->reservation);
 	cr_expect_not_null(bed.d->scheduler.places[1].exclusive);
 	cr_expect_eq(answers[4].n, 0);
 }
@@ -296,12 +296,12 @@ Test(scheduler_many, a_reservation_ends_with_its_suspect)
 	bed_turn(&bed);
 	fake_lose(&bed.pool->workers[0]);
 	bed_turn(&bed);
-	cr_assert_not_null(bed.alpha->reservation);
+	cr_assert_not_null(bed.alpha->work->reservation);
 	request_cancel(r);
 	drop(r);
 	drop(bed_submit_by(&bed, bed.alpha, bed.client, 8, &answers[2]));
 	bed_turn(&bed);
-	cr_expect_null(bed.alpha->reservation);
+	cr_expect_null(bed.alpha->work->reservation);
 	cr_expect_eq(bed.pool->workers[1].in_flight, 2);
 }
 
@@ -317,11 +317,11 @@ Test(scheduler_many, another_worker_is_reserved_when_the_first_is_lost_too)
 	}
 	fake_lose(&w[0]);
 	bed_turn(&bed);
-	cr_assert_not_null(bed.alpha->reservation);
-	fake_lose(bed.alpha->reservation->worker);
+	cr_assert_not_null(bed.alpha->work->reservation);
+	fake_lose(bed.alpha->work->reservation->worker);
 	bed_turn(&bed);
-	cr_assert_not_null(bed.alpha->reservation);
-	cr_expect(bed.alpha->reservation->worker->ready);
+	cr_assert_not_null(bed.alpha->work->reservation);
+	cr_expect(bed.alpha->work->reservation->worker->ready);
 }
 
 /* Else whoever was looked at before would wait for it until something else happens. */
@@ -343,13 +343,13 @@ Test(scheduler_many, a_worker_that_is_reserved_no_more_is_there_for_others)
 	w[0].ready = false;
 	fake_lose(&w[2]);
 	bed_turn(&bed);
-	cr_assert_eq(bed.alpha->reservation, &bed.d->scheduler.places[1]);
+	cr_assert_eq(bed.alpha->work->reservation, &bed.d->scheduler.places[1]);
 	/* As if alpha's breaker had opened on that device. */
 	w[0].ready = true;
 	w[1].holds[0] = false;
 	fake_done(bed.pool, fake_first(bed.pool, &w[1]), 0);
 	bed_turn(&bed);
-	cr_expect_eq(bed.alpha->reservation, &bed.d->scheduler.places[0]);
+	cr_expect_eq(bed.alpha->work->reservation, &bed.d->scheduler.places[0]);
 	cr_expect_eq(w[1].in_flight, 2, "beta is sent");
 }
 
@@ -458,7 +458,7 @@ Test(scheduler, the_wait_begins_with_the_outage_or_the_arrival)
 
 	fake_set_ready(&bed.pool->workers[0], false);
 	drop(bed_submit(&bed, bed.alpha, &answers[0]));
-	now = queue_oldest(&bed.alpha->queue)->queued_ns;
+	now = queue_oldest(&bed.alpha->work->queue)->queued_ns;
 	scheduler_run(&d->scheduler, now);
 	cr_expect_eq(d->scheduler.wait_ns, now + 20 * NS_PER_MS);
 	scheduler_run(&d->scheduler, now + 20 * NS_PER_MS - 1);
@@ -521,14 +521,14 @@ Test(scheduler, busy_after_all_keeps_order_and_age)
 
 	for (int i = 0; i < 3; i++)
 		drop(bed_submit(&bed, bed.alpha, &answers[i]));
-	queued_ns = queue_oldest(&bed.alpha->queue)->queued_ns;
+	queued_ns = queue_oldest(&bed.alpha->work->queue)->queued_ns;
 	bed.pool->workers[0].run_error = WORKER_E_BUSY;
 	bed_turn(&bed);
-	cr_expect_eq(model_queue_depth(bed.alpha), 3);
-	cr_expect_eq(queue_oldest(&bed.alpha->queue)->queued_ns, queued_ns);
-	cr_expect_eq(queue_oldest(&bed.alpha->queue)->data, &answers[0]);
+	cr_expect_eq(version_queue_depth(bed.alpha), 3);
+	cr_expect_eq(queue_oldest(&bed.alpha->work->queue)->queued_ns, queued_ns);
+	cr_expect_eq(queue_oldest(&bed.alpha->work->queue)->data, &answers[0]);
 	bed.pool->workers[0].run_error = 0;
-	dispatch_wake(bed.d);
+	bed.pool->events->on_credit(bed.d);
 	bed_turn(&bed);
 	cr_assert_eq(fake_n_runs(bed.pool, NULL), 1);
 	cr_expect_eq(fake_first(bed.pool, NULL)->n_items, 3);
@@ -542,10 +542,10 @@ Test(scheduler, a_suspect_that_finds_it_busy_stays_a_suspect)
 	fake_set_ready(&bed.pool->workers[0], true);
 	bed.pool->workers[0].run_error = WORKER_E_BUSY;
 	bed_turn(&bed);
-	cr_expect_not_null(queue_suspect(&bed.alpha->queue));
+	cr_expect_not_null(queue_suspect(&bed.alpha->work->queue));
 	cr_expect_null(bed.d->scheduler.places[0].exclusive);
 	bed.pool->workers[0].run_error = 0;
-	dispatch_wake(bed.d);
+	bed.pool->events->on_credit(bed.d);
 	bed_turn(&bed);
 	cr_expect_not_null(bed.d->scheduler.places[0].exclusive);
 }

@@ -17,13 +17,13 @@ static const struct wire_declaration outputs[] = {
 	{.name = "z", .dtype = DTYPE_U8, .rank = 1, .dims = any}};
 static const struct wire_loaded declared = {
 	.ok = true, .inputs = inputs, .n_inputs = 1, .outputs = outputs, .n_outputs = 2};
-static const struct model_settings settings = {.name = "m", .version = "1"};
+static const struct version_settings settings = {.name = "m", .version = "1"};
 static uint8_t bytes[256 * 1024];
 
-struct model {
+struct version {
 	int unused;
 };
-static struct model model;
+static struct version model;
 
 struct client {
 	unsigned refs;
@@ -90,15 +90,26 @@ void fake_answer(struct request *r, enum grpc_status status, size_t n, uint64_t 
 	leave(r);
 }
 
-/* --- client.h, model.h, dispatch.h ---------------------------------------------------------- */
+/* --- client.h, version.h, dispatch.h ---------------------------------------------------------- */
 
-int client_new(struct client **ret_client, struct dispatch *d)
+/* The tally and the regions are the double itself. */
+struct tally *dispatch_tally(struct dispatch *d)
+{
+	return (struct tally *)d;
+}
+
+struct region_desk *dispatch_regions(struct dispatch *d)
+{
+	return (struct region_desk *)d;
+}
+
+int client_new(struct client **ret_client, struct tally *t)
 {
 	struct client *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return -ENOMEM;
-	d->n_clients++;
+	((struct dispatch *)t)->n_clients++;
 	*ret_client = c;
 	return 0;
 }
@@ -111,28 +122,28 @@ struct client *client_unref(struct client *c)
 	return NULL;
 }
 
-struct model *dispatch_find_model(struct dispatch *d, const char *name, size_t n)
+struct version *dispatch_find_version(struct dispatch *d, const char *name, size_t n)
 {
 	return n == 1 && name[0] == 'm' ? &model : NULL;
 }
 
-const struct model_settings *model_settings(const struct model *m)
+const struct version_settings *version_settings(const struct version *m)
 {
 	return &settings;
 }
 
-const struct wire_loaded *model_declared(const struct model *m)
+const struct wire_loaded *version_declared(const struct version *m)
 {
 	return fake.undeclared ? NULL : &declared;
 }
 
-int model_find_input(const struct model *m, const char *name, uint32_t *ret_index)
+int version_find_input(const struct version *m, const char *name, uint32_t *ret_index)
 {
 	*ret_index = 0;
 	return strcmp(name, "x") ? -ENOENT : 0;
 }
 
-int model_find_output(const struct model *m, const char *name, uint32_t *ret_index)
+int version_find_output(const struct version *m, const char *name, uint32_t *ret_index)
 {
 	*ret_index = name[0] == 'z';
 	return strcmp(name, "y") && strcmp(name, "z") ? -ENOENT : 0;
@@ -150,7 +161,7 @@ int dispatch_submit(struct dispatch *d, struct request *r)
 
 /* --- request.h -------------------------------------------------------------------------------- */
 
-int request_new(struct request **ret_request, struct model *m, struct client *client,
+int request_new(struct request **ret_request, struct version *m, struct client *client,
 	uint64_t deadline_ns, request_done_fn on_done, void *data)
 {
 	struct request *r = calloc(1, sizeof(*r));
@@ -257,9 +268,10 @@ bool request_withdraw(struct request *r)
 
 /* --- region.h --------------------------------------------------------------------------------- */
 
-int region_new(struct region **ret_region, struct dispatch *d, int fd, uint64_t size, bool writable,
-	void (*on_gone)(void *data), void *data)
+int region_new(struct region **ret_region, struct region_desk *k, int fd, uint64_t size,
+	bool writable, void (*on_gone)(void *data), void *data)
 {
+	struct dispatch *d = (struct dispatch *)k;
 	struct region *r = malloc(sizeof(*r));
 
 	if (!r) {

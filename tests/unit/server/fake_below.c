@@ -75,14 +75,14 @@ static void dispatch_started(void *data)
 {
 	struct dispatch *d = data;
 
-	d->events->on_model(d->data, dispatch_model(d, 0));
+	d->events->on_version(d->data, dispatch_version(d, 0));
 	d->events->on_started(d->data);
 	if (below.on_serving)
 		below.on_serving();
 }
 
 int dispatch_new(struct dispatch **ret_dispatch, uv_loop_t *loop,
-	const struct dispatch_settings *settings, const struct model_settings *models,
+	const struct dispatch_settings *settings, const struct version_settings *models,
 	size_t n_models, const struct pool_settings *pool_settings,
 	const struct dispatch_events *events, void *data)
 {
@@ -152,17 +152,17 @@ void dispatch_schedule(struct dispatch *d)
 {
 }
 
-size_t dispatch_n_models(const struct dispatch *d)
+size_t dispatch_n_versions(const struct dispatch *d)
 {
 	return 1;
 }
 
-struct model *dispatch_model(const struct dispatch *d, size_t i)
+struct version *dispatch_version(const struct dispatch *d, size_t i)
 {
-	return (struct model *)(uintptr_t)8;
+	return (struct version *)(uintptr_t)8;
 }
 
-bool model_ready(const struct model *m)
+bool version_ready(const struct version *m)
 {
 	return true;
 }
@@ -277,7 +277,7 @@ void frontend_set_handoff(struct frontend *f, struct handoff *h)
 {
 }
 
-void frontend_model_changed(struct frontend *f, struct model *m)
+void frontend_model_changed(struct frontend *f, struct version *m)
 {
 	note("model_changed");
 }

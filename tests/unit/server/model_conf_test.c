@@ -11,7 +11,7 @@
 static char directory[] = "/tmp/modeld-test-XXXXXX";
 static char file[64];
 static char text[512];
-static struct model_settings m;
+static struct version_settings m;
 
 static void setup(void)
 {
@@ -21,7 +21,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-	model_conf_release(&m);
+	version_settings_release(&m);
 	unlink(file);
 	rmdir(directory);
 }
@@ -182,11 +182,11 @@ Test(model_conf, too_many_parameters)
 
 static int life(void *arg)
 {
-	struct model_settings s = {0};
+	struct version_settings s = {0};
 	int r = model_conf_read(file, &s, text, sizeof(text));
 
 	cr_assert(r <= 0);
-	model_conf_release(&s);
+	version_settings_release(&s);
 	return r;
 }
 

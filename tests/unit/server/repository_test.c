@@ -15,7 +15,7 @@ static char root[] = "/tmp/modeld-test-XXXXXX";
 static struct config c;
 static char text[1024];
 static struct repository *repository;
-static const struct model_settings *models;
+static const struct version_settings *models;
 static size_t n_models;
 
 static void setup(void)

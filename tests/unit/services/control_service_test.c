@@ -69,7 +69,7 @@ Test(control, server)
 	};
 	f.dispatch.arena = (struct arena){.used = 7, .touched = 8, .size = 9};
 	f.dispatch.default_model = double_model(&f.dispatch, "m");
-	f.dispatch.models[0].counters = (struct model_counters){
+	f.dispatch.models[0].counters = (struct version_counters){
 		.requests_ok = 2, .requests_failed = 3, .total_ns = 3000000};
 	m = ask();
 	cr_expect_str_eq(m->version, MODELD_VERSION);
@@ -146,12 +146,13 @@ Test(control, workers)
 
 Test(control, models)
 {
-	struct model *a = double_model(&f.dispatch, "a");
-	struct model *b = double_model(&f.dispatch, "b");
+	struct version *a = double_model(&f.dispatch, "a");
+	struct version *b = double_model(&f.dispatch, "b");
 	Response *m;
 
 	a->queue_depth = 4;
-	a->counters = (struct model_counters){.requests_ok = 5, .requests_failed = 6, .batches = 7};
+	a->counters =
+		(struct version_counters){.requests_ok = 5, .requests_failed = 6, .batches = 7};
 	b->is_declared = false;
 	b->ready = false;
 	b->hopeful = false;

@@ -20,8 +20,8 @@
 #define DOUBLE_MODELS_MAX  128
 #define DOUBLE_WORKERS_MAX 4
 
-struct model {
-	struct model_settings settings;
+struct version {
+	struct version_settings settings;
 	struct wire_loaded declared;
 	bool is_declared;
 	bool ready;
@@ -29,7 +29,7 @@ struct model {
 	const char *detail;
 	uint32_t max_batch_size;
 	uint32_t queue_depth;
-	struct model_counters counters;
+	struct version_counters counters;
 	uint32_t id;
 };
 
@@ -57,9 +57,9 @@ struct client {
 };
 
 struct dispatch {
-	struct model models[DOUBLE_MODELS_MAX];
+	struct version models[DOUBLE_MODELS_MAX];
 	size_t n_models;
-	struct model *default_model;
+	struct version *default_model;
 	struct pool pool;
 	struct arena arena;
 	int lease_error;	  /* what lease_new() returns */
@@ -100,7 +100,7 @@ struct request {
 	struct list node;
 	uint32_t refs;
 	struct dispatch *dispatch;
-	struct model *model;
+	struct version *model;
 	uint64_t deadline_ns;
 	request_done_fn on_done;
 	void *data;
@@ -125,16 +125,16 @@ static inline void double_dispatch_init(struct dispatch *d)
 	double_dispatch = d;
 }
 
-static inline struct model *double_model(struct dispatch *d, const char *name)
+static inline struct version *double_model(struct dispatch *d, const char *name)
 {
 	static const int64_t any[] = {-1};
 	static const struct wire_declaration input = {.name = "INPUT", .any_shape = true};
 	static const struct wire_declaration output = {
 		.name = "OUTPUT", .dtype = DTYPE_F32, .rank = 1, .dims = any};
-	struct model *m = &d->models[d->n_models];
+	struct version *m = &d->models[d->n_models];
 
 	assert(d->n_models < DOUBLE_MODELS_MAX);
-	*m = (struct model){
+	*m = (struct version){
 		.settings = {.name = name,
 			.version = "1",
 			.backend = "builtin",
@@ -256,8 +256,15 @@ static inline void double_echo(struct request *r)
 
 /* --- lease.h -------------------------------------------------------------------------------- */
 
-int lease_new(struct lease **ret_lease, struct dispatch *d, struct client *c, uint64_t length)
+/* The desk, the regions and the tally are the double itself. */
+struct lease_desk *dispatch_desk(struct dispatch *d)
 {
+	return (struct lease_desk *)d;
+}
+
+int lease_new(struct lease **ret_lease, struct lease_desk *k, struct client *c, uint64_t length)
+{
+	struct dispatch *d = (struct dispatch *)k;
 	struct lease *l;
 
 	(void)c;
@@ -295,9 +302,11 @@ uint64_t lease_length(const struct lease *l)
 	return l->length;
 }
 
-void lease_wait(struct dispatch *d, struct lease_waiter *w, struct client *c, uint64_t length,
+void lease_wait(struct lease_desk *k, struct lease_waiter *w, struct client *c, uint64_t length,
 	void (*on_space)(struct lease_waiter *w))
 {
+	struct dispatch *d = (struct dispatch *)k;
+
 	w->client = c;
 	w->length = length;
 	w->on_space = on_space;
@@ -351,7 +360,7 @@ struct handoff_counters handoff_counters(const struct handoff *h)
 
 /* --- request.h ------------------------------------------------------------------------------ */
 
-int request_new(struct request **ret_request, struct model *model, struct client *client,
+int request_new(struct request **ret_request, struct version *model, struct client *client,
 	uint64_t deadline_ns, request_done_fn on_done, void *data)
 {
 	struct request *r = calloc(1, sizeof(*r));
@@ -458,7 +467,7 @@ int dispatch_submit(struct dispatch *d, struct request *r)
 
 /* --- dispatch.h, model.h -------------------------------------------------------------------- */
 
-struct model *dispatch_find_model(struct dispatch *d, const char *name, size_t n)
+struct version *dispatch_find_version(struct dispatch *d, const char *name, size_t n)
 {
 	if (n == 0)
 		return d->default_model;
@@ -471,14 +480,14 @@ struct model *dispatch_find_model(struct dispatch *d, const char *name, size_t n
 	return NULL;
 }
 
-size_t dispatch_n_models(const struct dispatch *d)
+size_t dispatch_n_versions(const struct dispatch *d)
 {
 	return d->n_models;
 }
 
-struct model *dispatch_model(const struct dispatch *d, size_t i)
+struct version *dispatch_version(const struct dispatch *d, size_t i)
 {
-	return (struct model *)&d->models[i];
+	return (struct version *)&d->models[i];
 }
 
 struct pool *dispatch_pool(const struct dispatch *d)
@@ -496,9 +505,9 @@ uint32_t dispatch_load(const struct dispatch *d)
 	return double_queued((struct dispatch *)d);
 }
 
-struct model_counters dispatch_counters(const struct dispatch *d)
+struct version_counters dispatch_counters(const struct dispatch *d)
 {
-	struct model_counters sum = {0};
+	struct version_counters sum = {0};
 
 	for (size_t i = 0; i < d->n_models; i++) {
 		sum.requests_ok += d->models[i].counters.requests_ok;
@@ -509,57 +518,57 @@ struct model_counters dispatch_counters(const struct dispatch *d)
 	return sum;
 }
 
-const struct model_settings *model_settings(const struct model *m)
+const struct version_settings *version_settings(const struct version *m)
 {
 	return &m->settings;
 }
 
-uint32_t model_id(const struct model *m)
+uint32_t version_id(const struct version *m)
 {
 	return m->id;
 }
 
-const struct wire_loaded *model_declared(const struct model *m)
+const struct wire_loaded *version_declared(const struct version *m)
 {
 	return m->is_declared ? &m->declared : NULL;
 }
 
-uint32_t model_max_batch_size(const struct model *m)
+uint32_t version_max_batch_size(const struct version *m)
 {
 	return m->max_batch_size;
 }
 
-bool model_ready(const struct model *m)
+bool version_ready(const struct version *m)
 {
 	return m->ready;
 }
 
-bool model_hopeful(const struct model *m)
+bool version_hopeful(const struct version *m)
 {
 	return m->hopeful;
 }
 
-const char *model_state_name(const struct model *m)
+const char *version_state_name(const struct version *m)
 {
 	return m->ready ? "ready" : m->hopeful ? "loading" : "failed";
 }
 
-const char *model_detail(const struct model *m)
+const char *version_detail(const struct version *m)
 {
 	return m->detail;
 }
 
-uint32_t model_workers_ready(const struct model *m)
+uint32_t version_workers_ready(const struct version *m)
 {
 	return m->ready ? 1 : 0;
 }
 
-uint32_t model_queue_depth(const struct model *m)
+uint32_t version_queue_depth(const struct version *m)
 {
 	return m->queue_depth;
 }
 
-const struct model_counters *model_counters(const struct model *m)
+const struct version_counters *version_counters(const struct version *m)
 {
 	return &m->counters;
 }
@@ -576,12 +585,12 @@ static int double_find(
 	return -ENOENT;
 }
 
-int model_find_input(const struct model *m, const char *name, uint32_t *ret_index)
+int version_find_input(const struct version *m, const char *name, uint32_t *ret_index)
 {
 	return double_find(m->declared.inputs, m->declared.n_inputs, name, ret_index);
 }
 
-int model_find_output(const struct model *m, const char *name, uint32_t *ret_index)
+int version_find_output(const struct version *m, const char *name, uint32_t *ret_index)
 {
 	return double_find(m->declared.outputs, m->declared.n_outputs, name, ret_index);
 }

@@ -20,8 +20,8 @@ enum {
 };
 
 static struct fixture f;
-static struct model *a;
-static struct model *b;
+static struct version *a;
+static struct version *b;
 static struct call call;
 
 static void set_up(void)

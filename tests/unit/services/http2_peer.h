@@ -271,7 +271,7 @@ static inline void bed_close(struct bed *b)
 		cr_assert(bed_run(b, is_drained, b));
 		cr_assert_eq(frontend_counters(b->frontend).calls, 0);
 		cr_assert_eq(frontend_counters(b->frontend).connections, 0);
-		cr_assert_eq(b->dispatch->n_clients, 0);
+		cr_assert_eq(b->dispatch->tally.n_clients, 0);
 		b->frontend = frontend_free(b->frontend);
 	}
 	free(b->dispatch);

@@ -10,7 +10,7 @@
 static struct fixture f;
 static struct ask ask;
 static struct call call;
-static struct model *model;
+static struct version *model;
 
 static void set_up(void)
 {
@@ -791,7 +791,7 @@ Test(infer, health_check)
 {
 	double_worker(&f.dispatch, "cpu:0/0");
 	expect_health(true, "Healthy - 0 requests processed, 0.0ms avg latency");
-	model->counters = (struct model_counters){
+	model->counters = (struct version_counters){
 		.requests_ok = 4, .requests_failed = 1, .total_ns = 5000000};
 	expect_health(true, "Healthy - 5 requests processed, 1.2ms avg latency");
 	f.dispatch.default_model = model;
@@ -829,7 +829,7 @@ Test(infer, get_status)
 	struct worker *w;
 	struct call other;
 
-	model->counters = (struct model_counters){
+	model->counters = (struct version_counters){
 		.requests_ok = 4, .requests_failed = 1, .total_ns = 5000000};
 	expect_server("", "", "ready", 0);
 	w = double_worker(&f.dispatch, "cpu:0/0");

@@ -1,4 +1,4 @@
-/* Tests of submit.c: who is let in, and what those who are not are told. */
+/* Tests of admit.c: who is let in, and what those who are not are told. */
 #include <criterion/criterion.h>
 
 #include "base/clock.h"
@@ -20,7 +20,7 @@ static void teardown(void)
 	bed_close(&bed);
 }
 
-TestSuite(submit, .init = setup, .fini = teardown);
+TestSuite(admit, .init = setup, .fini = teardown);
 
 static void refused(struct request *r, enum grpc_status status, const char *text)
 {
@@ -32,12 +32,12 @@ static void refused(struct request *r, enum grpc_status status, const char *text
 	request_unref(r);
 }
 
-static struct request *make(struct model *m, uint64_t deadline_ns)
+static struct request *make(struct version *m, uint64_t deadline_ns)
 {
 	return bed_request(&bed, m, bed.client, 1, deadline_ns, &answers[7]);
 }
 
-Test(submit, takes_and_charges)
+Test(admit, takes_and_charges)
 {
 	struct request *r = make(bed.alpha, 0);
 
@@ -50,23 +50,23 @@ Test(submit, takes_and_charges)
 	request_unref(r);
 }
 
-Test(submit, bad_tensors)
+Test(admit, bad_tensors)
 {
 	struct request *r = make(bed.alpha, 0);
 
 	r->inputs[0].dtype = DTYPE_F32;
 	refused(r, GRPC_INVALID_ARGUMENT,
 		"model 'alpha' input 'x': expected i32 [-1,4], got f32 [1,4]");
-	cr_expect_eq(model_counters(bed.alpha)->requests_failed, 1);
+	cr_expect_eq(version_counters(bed.alpha)->requests_failed, 1);
 }
 
-Test(submit, deadline_passed)
+Test(admit, deadline_passed)
 {
 	refused(make(bed.alpha, 1), GRPC_DEADLINE_EXCEEDED,
 		"deadline passed before the request for model 'alpha' was complete");
 }
 
-Test(submit, draining)
+Test(admit, draining)
 {
 	struct request *r = make(bed.alpha, 0);
 
@@ -74,7 +74,7 @@ Test(submit, draining)
 	refused(r, GRPC_UNAVAILABLE, "modeld is shutting down");
 }
 
-Test(submit, killed)
+Test(admit, killed)
 {
 	struct request *r = make(bed.alpha, 0);
 
@@ -82,7 +82,7 @@ Test(submit, killed)
 	refused(r, GRPC_UNAVAILABLE, "modeld is shutting down");
 }
 
-Test(submit, not_loaded_yet)
+Test(admit, not_loaded_yet)
 {
 	struct request *r;
 
@@ -93,7 +93,7 @@ Test(submit, not_loaded_yet)
 	refused(r, GRPC_UNAVAILABLE, "model 'alpha' is not loaded yet");
 }
 
-Test(submit, loaded_meanwhile)
+Test(admit, loaded_meanwhile)
 {
 	const struct wire_loaded *loaded = bed.pool->loaded[0];
 	struct request *r;
@@ -106,7 +106,7 @@ Test(submit, loaded_meanwhile)
 	refused(r, GRPC_UNAVAILABLE, "model 'alpha' was not loaded yet when this request began");
 }
 
-Test(submit, failed)
+Test(admit, failed)
 {
 	bed.pool->hopeless[0] = true;
 	bed.pool->detail[0] = "model.onnx: no such file";
@@ -114,13 +114,13 @@ Test(submit, failed)
 		"model 'alpha' has failed: model.onnx: no such file");
 }
 
-Test(submit, failed_without_a_word)
+Test(admit, failed_without_a_word)
 {
 	bed.pool->hopeless[0] = true;
 	refused(make(bed.alpha, 0), GRPC_UNAVAILABLE, "model 'alpha' has failed");
 }
 
-Test(submit, a_worker_on_its_way_back_is_waited_for)
+Test(admit, a_worker_on_its_way_back_is_waited_for)
 {
 	struct request *r = make(bed.alpha, 0);
 
@@ -129,7 +129,7 @@ Test(submit, a_worker_on_its_way_back_is_waited_for)
 	request_unref(r);
 }
 
-Test(submit, queue_full)
+Test(admit, queue_full)
 {
 	for (int i = 0; i < 2; i++)
 		request_unref(bed_submit(&bed, bed.alpha, &answers[i]));
@@ -138,7 +138,7 @@ Test(submit, queue_full)
 	request_unref(bed_submit(&bed, bed.beta, &answers[2]));
 }
 
-Test(submit, too_many_of_one_client)
+Test(admit, too_many_of_one_client)
 {
 	struct client *other;
 
@@ -148,7 +148,7 @@ Test(submit, too_many_of_one_client)
 	refused(make(bed.beta, 0), GRPC_RESOURCE_EXHAUSTED,
 		"3 requests of this connection are queued or running, which is the limit "
 		"([dispatch] max_requests_per_client)");
-	cr_assert_eq(client_new(&other, bed.d), 0);
+	cr_assert_eq(client_new(&other, dispatch_tally(bed.d)), 0);
 	request_unref(bed_submit_by(&bed, bed.beta, other, 1, &answers[3]));
 	client_unref(other);
 }

@@ -1,0 +1,80 @@
+/*
+ * admit.c: whether a request may wait for a worker. Cheap refusals come first, so that an overloaded
+ * daemon does not look at tensors in vain. Daemon process, loop thread.
+ */
+#include "dispatch/admit.h"
+
+#include <inttypes.h>
+
+#include "dispatch/check.h"
+#include "dispatch/client_private.h"
+#include "dispatch/dispatch.h"
+#include "dispatch/request_private.h"
+#include "dispatch/scheduler.h"
+#include "dispatch/version_private.h"
+#include "dispatch/work.h"
+
+static int refuse_unavailable(struct request *r)
+{
+	const struct version *v = r->version;
+	const char *detail = version_detail(v);
+
+	return request_refuse(r, GRPC_UNAVAILABLE, "model '%s' %s%s%s", v->settings.name,
+		version_unavailable_text(v), *detail ? ": " : "", detail);
+}
+
+/* The first worker declared the version between request_new() and now: its inputs could not be given. */
+static bool made_too_early(const struct request *r)
+{
+	const struct wire_loaded *declared = version_declared(r->version);
+
+	return r->n_inputs != declared->n_inputs || r->n_outputs_max != declared->n_outputs;
+}
+
+/* The limits on what waits. */
+static int check_limits(struct request *r, uint32_t max_per_client)
+{
+	const struct queue *q = &r->version->work->queue;
+
+	if (queue_full(q))
+		return request_refuse(r, GRPC_RESOURCE_EXHAUSTED,
+			"%" PRIu32 " requests wait for model '%s', which is the limit "
+			"(max_queue_size)",
+			q->n, r->version->settings.name);
+	if (r->client->requests >= max_per_client)
+		return request_refuse(r, GRPC_RESOURCE_EXHAUSTED,
+			"%" PRIu32 " requests of this connection are queued or running, which is "
+			"the limit ([dispatch] max_requests_per_client)",
+			r->client->requests);
+	return 0;
+}
+
+/* Everything that needs no look at the tensors. */
+static int check_without_tensors(struct request *r, bool closed, uint32_t max_per_client)
+{
+	const struct version *v = r->version;
+
+	if (closed)
+		return request_refuse(r, GRPC_UNAVAILABLE, "%s", DISPATCH_ENDING_TEXT);
+	if (r->deadline_ns <= r->times.submitted_ns)
+		return request_refuse(r, GRPC_DEADLINE_EXCEEDED,
+			"deadline passed before the request for model '%s' was complete",
+			v->settings.name);
+	if (!version_declared(v) || !version_hopeful(v))
+		return refuse_unavailable(r);
+	if (made_too_early(r))
+		return request_refuse(r, GRPC_UNAVAILABLE,
+			"model '%s' was not loaded yet when this request began", v->settings.name);
+	return check_limits(r, max_per_client);
+}
+
+int admit(struct request *r, bool closed, uint32_t max_per_client)
+{
+	int e = check_without_tensors(r, closed, max_per_client);
+
+	if (!e)
+		e = check_request(r);
+	if (!e && queue_push(&r->version->work->queue, r, r->times.submitted_ns))
+		e = request_refuse(r, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+	return e;
+}

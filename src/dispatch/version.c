@@ -1,0 +1,196 @@
+/*
+ * version.c: one version of a model. What may change at run time (readiness, declaration) is asked of the
+ * pool each time and never kept here, so it cannot be stale.
+ *
+ * Daemon process, loop thread.
+ */
+#include "dispatch/version.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "dispatch/version_private.h"
+#include "dispatch/work.h"
+#include "pool/pool.h"
+
+int version_new(struct version **ret_version, const struct version_settings *settings,
+	uint32_t default_max_batch_size, struct pool *pool, uint32_t id)
+{
+	struct version *v = calloc(1, sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	if (version_settings_copy(&v->settings, settings)) {
+		free(v);
+		return -ENOMEM;
+	}
+	v->refs = 1;
+	v->pool = pool;
+	v->id = id;
+	v->max_batch_size = v->settings.max_batch_size;
+	if (v->max_batch_size == UINT32_MAX)
+		v->max_batch_size = default_max_batch_size;
+	*ret_version = v;
+	return 0;
+}
+
+struct version *version_ref(struct version *v)
+{
+	assert(v->refs > 0);
+	v->refs++;
+	return v;
+}
+
+struct version *version_unref(struct version *v)
+{
+	if (!v)
+		return NULL;
+	assert(v->refs > 0);
+	if (--v->refs > 0)
+		return NULL;
+	assert(!v->work);
+	spare_clear(&v->spare_requests);
+	version_settings_release(&v->settings);
+	free(v);
+	return NULL;
+}
+
+bool version_delays(const struct version *v)
+{
+	return v->settings.max_queue_delay_us > 0 && version_max_batch_size(v) > 1;
+}
+
+const struct version_settings *version_settings(const struct version *v)
+{
+	return &v->settings;
+}
+
+uint32_t version_id(const struct version *v)
+{
+	return v->id;
+}
+
+const struct wire_loaded *version_declared(const struct version *v)
+{
+	return pool_model_loaded(v->pool, v->id);
+}
+
+/* The backend's word, cut by the configuration's: its own when set, else the default. */
+uint32_t version_max_batch_size(const struct version *v)
+{
+	const struct wire_loaded *declared = version_declared(v);
+
+	if (declared && declared->max_batch_size < v->max_batch_size)
+		return declared->max_batch_size;
+	return v->max_batch_size;
+}
+
+bool version_ready(const struct version *v)
+{
+	return pool_model_ready(v->pool, v->id) > 0;
+}
+
+bool version_hopeful(const struct version *v)
+{
+	return pool_model_hopeful(v->pool, v->id) > 0;
+}
+
+const char *version_state_name(const struct version *v)
+{
+	if (version_ready(v))
+		return "ready";
+	if (!version_hopeful(v))
+		return "failed";
+	return version_declared(v) ? "unavailable" : "loading";
+}
+
+const char *version_unavailable_text(const struct version *v)
+{
+	if (!version_hopeful(v))
+		return "has failed";
+	return version_declared(v) ? "is not available" : "is not loaded yet";
+}
+
+const char *version_detail(const struct version *v)
+{
+	return pool_model_detail(v->pool, v->id);
+}
+
+static void log_version(const struct version *v, bool ready, const char *state)
+{
+	const struct version_settings *s = &v->settings;
+	const char *detail = version_detail(v);
+	char quoted[512];
+
+	if (ready)
+		log_info("model ready", "model=%s version=%s", s->name, s->version);
+	else if (!version_declared(v) && version_hopeful(v))
+		log_debug("model loading", "model=%s version=%s", s->name, s->version);
+	else
+		log_warning("model not ready", "model=%s version=%s state=%s detail=%s", s->name,
+			s->version, state,
+			log_quote(detail, strlen(detail), quoted, sizeof(quoted)));
+}
+
+bool version_announce(struct version *v)
+{
+	bool ready = version_ready(v);
+	const char *state = version_state_name(v);
+	bool changed = ready != v->announced_ready;
+
+	if (v->announced_state && !strcmp(v->announced_state, state))
+		return false;
+	v->announced_state = state;
+	v->announced_ready = ready;
+	log_version(v, ready, state);
+	return changed;
+}
+
+uint32_t version_workers_ready(const struct version *v)
+{
+	return pool_model_ready(v->pool, v->id);
+}
+
+uint32_t version_queue_depth(const struct version *v)
+{
+	return v->work ? v->work->queue.n : 0;
+}
+
+uint32_t version_in_flight(const struct version *v)
+{
+	return v->work ? v->work->in_flight : 0;
+}
+
+const struct version_counters *version_counters(const struct version *v)
+{
+	return &v->counters;
+}
+
+static int find(
+	const struct wire_declaration *list, size_t n, const char *name, uint32_t *ret_index)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(list[i].name, name))
+			continue;
+		*ret_index = (uint32_t)i;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+int version_find_input(const struct version *v, const char *name, uint32_t *ret_index)
+{
+	const struct wire_loaded *declared = version_declared(v);
+
+	return declared ? find(declared->inputs, declared->n_inputs, name, ret_index) : -ENOENT;
+}
+
+int version_find_output(const struct version *v, const char *name, uint32_t *ret_index)
+{
+	const struct wire_loaded *declared = version_declared(v);
+
+	return declared ? find(declared->outputs, declared->n_outputs, name, ret_index) : -ENOENT;
+}

@@ -1,0 +1,55 @@
+/*
+ * version.h: one version of a model: what the configuration says of it, what its backend declared, and its
+ * counters. It lives as long as somebody holds a reference: the catalogue while it is served, each request
+ * for it, and dispatch until no worker holds it any more.
+ */
+#ifndef DISPATCH_VERSION_H
+#define DISPATCH_VERSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "dispatch/version_settings.h"
+#include "proto/wire.h"
+
+struct version_counters {
+	uint64_t requests_ok;
+	uint64_t requests_failed; /* answered with an error, or refused */
+	uint64_t batches;
+	uint64_t total_ns; /* sum over requests_ok, submit to done */
+};
+
+struct version;
+
+struct version *version_ref(struct version *v);
+/* Accepts NULL; returns NULL. */
+struct version *version_unref(struct version *v);
+DEFINE_CLEANUP(struct version *, version_unref)
+
+/* Valid as long as the version. */
+const struct version_settings *version_settings(const struct version *v);
+uint32_t version_id(const struct version *v);
+/* What the backend declared; NULL while no worker has loaded it yet. It never changes then. */
+const struct wire_loaded *version_declared(const struct version *v);
+/* Rows a batch may have, in effect; 0: not batched. */
+uint32_t version_max_batch_size(const struct version *v);
+/* At least one ready worker holds it. */
+bool version_ready(const struct version *v);
+/* Is waiting for it of any use (it is loading, or its worker is being respawned)? */
+bool version_hopeful(const struct version *v);
+/* "ready", "loading", "unavailable", "failed". */
+const char *version_state_name(const struct version *v);
+/* Why it is not ready; "" when there is nothing to say. */
+const char *version_detail(const struct version *v);
+uint32_t version_workers_ready(const struct version *v);
+uint32_t version_queue_depth(const struct version *v);
+uint32_t version_in_flight(const struct version *v); /* requests sent to workers */
+const struct version_counters *version_counters(const struct version *v);
+
+/* Index of a declared input or output by name. -ENOENT. */
+_must_use_ int version_find_input(const struct version *v, const char *name, uint32_t *ret_index);
+_must_use_ int version_find_output(const struct version *v, const char *name, uint32_t *ret_index);
+
+#endif

@@ -1,0 +1,96 @@
+/* version_settings.c: settings with strings of their own. */
+#include "dispatch/version_settings.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* NULL stays NULL. Sets *failed where there is no memory. */
+static const char *copy_text(const char *text, bool *failed)
+{
+	char *copy = text ? strdup(text) : NULL;
+
+	*failed |= text && !copy;
+	return copy;
+}
+
+static void copy_parameters(
+	struct version_settings *to, const struct version_settings *from, bool *failed)
+{
+	struct wire_pair *pairs;
+
+	to->parameters = NULL;
+	to->n_parameters = 0;
+	if (from->n_parameters == 0)
+		return;
+	pairs = calloc(from->n_parameters, sizeof(*pairs));
+	if (!pairs) {
+		*failed = true;
+		return;
+	}
+	for (size_t i = 0; i < from->n_parameters; i++) {
+		pairs[i].key = copy_text(from->parameters[i].key, failed);
+		pairs[i].value = copy_text(from->parameters[i].value, failed);
+	}
+	to->parameters = pairs;
+	to->n_parameters = from->n_parameters;
+}
+
+int version_settings_copy(struct version_settings *to, const struct version_settings *from)
+{
+	bool failed = false;
+
+	*to = *from;
+	to->name = copy_text(from->name, &failed);
+	to->version = copy_text(from->version, &failed);
+	to->path = copy_text(from->path, &failed);
+	to->backend = copy_text(from->backend, &failed);
+	to->devices = copy_text(from->devices, &failed);
+	copy_parameters(to, from, &failed);
+	if (!failed)
+		return 0;
+	version_settings_release(to);
+	return -ENOMEM;
+}
+
+void version_settings_release(struct version_settings *s)
+{
+	for (size_t i = 0; i < s->n_parameters; i++) {
+		free((void *)s->parameters[i].key);
+		free((void *)s->parameters[i].value);
+	}
+	free((void *)s->parameters);
+	free((void *)s->name);
+	free((void *)s->version);
+	free((void *)s->path);
+	free((void *)s->backend);
+	free((void *)s->devices);
+	memset(s, 0, sizeof(*s));
+}
+
+static bool text_equal(const char *a, const char *b)
+{
+	return a == b || (a && b && !strcmp(a, b));
+}
+
+static bool parameters_equal(const struct version_settings *a, const struct version_settings *b)
+{
+	if (a->n_parameters != b->n_parameters)
+		return false;
+	for (size_t i = 0; i < a->n_parameters; i++) {
+		if (!text_equal(a->parameters[i].key, b->parameters[i].key) ||
+			!text_equal(a->parameters[i].value, b->parameters[i].value))
+			return false;
+	}
+	return true;
+}
+
+bool version_settings_equal(const struct version_settings *a, const struct version_settings *b)
+{
+	return text_equal(a->name, b->name) && text_equal(a->version, b->version) &&
+	       text_equal(a->path, b->path) && text_equal(a->backend, b->backend) &&
+	       text_equal(a->devices, b->devices) && a->max_batch_size == b->max_batch_size &&
+	       a->max_queue_delay_us == b->max_queue_delay_us &&
+	       a->max_queue_size == b->max_queue_size && a->run_timeout_ms == b->run_timeout_ms &&
+	       a->stateful == b->stateful && parameters_equal(a, b);
+}

@@ -1,0 +1,36 @@
+/* version_settings.h: what the repository and the configuration say of one version of a model. */
+#ifndef DISPATCH_VERSION_SETTINGS_H
+#define DISPATCH_VERSION_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "proto/wire.h"
+
+/* Whether the strings are owned is said where one is kept. */
+struct version_settings {
+	const char *name;    /* of the model */
+	const char *version; /* a positive number, in digits */
+	const char *path;    /* the version's directory */
+	const char *backend;
+	const char *devices;	 /* NULL: all */
+	uint32_t max_batch_size; /* UINT32_MAX: not set; 0: no batching */
+	uint64_t max_queue_delay_us;
+	uint32_t max_queue_size; /* requests */
+	uint64_t run_timeout_ms;
+	bool stateful; /* a request that lost its worker is not sent again */
+	const struct wire_pair *parameters;
+	size_t n_parameters;
+};
+
+/* Everything is copied: *to owns its strings. On failure it owns nothing. -ENOMEM */
+_must_use_ int version_settings_copy(
+	struct version_settings *to, const struct version_settings *from);
+/* Free what *s owns, and zero it. Accepts zeroed settings. */
+void version_settings_release(struct version_settings *s);
+/* Would workers and clients see no difference? Parameters are compared in their order. */
+bool version_settings_equal(const struct version_settings *a, const struct version_settings *b);
+
+#endif

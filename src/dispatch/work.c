@@ -1,0 +1,52 @@
+/* work.c: the scheduler's side of a version. Daemon process, loop thread. */
+#include "dispatch/work.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "dispatch/version_private.h"
+
+/* The mean of a batch's time moves by 1/MEAN_WEIGHT of the difference. */
+#define MEAN_WEIGHT 8
+
+int work_new(struct work **ret_work, struct version *v)
+{
+	struct work *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return -ENOMEM;
+	assert(!v->work);
+	w->version = version_ref(v);
+	queue_init(&w->queue, v->settings.max_queue_size);
+	list_init(&w->node);
+	v->work = w;
+	*ret_work = w;
+	return 0;
+}
+
+struct work *work_free(struct work *w)
+{
+	if (!w)
+		return NULL;
+	assert(w->in_flight == 0 && !w->reservation);
+	assert(list_empty(&w->node));
+	queue_deinit(&w->queue);
+	w->version->work = NULL;
+	version_unref(w->version);
+	free(w);
+	return NULL;
+}
+
+uint64_t work_expectation(const struct work *w, uint64_t most_ns)
+{
+	return w->batches_timed > 0 && w->compute_ns < most_ns ? w->compute_ns : most_ns;
+}
+
+void work_note_time(struct work *w, uint64_t compute_ns)
+{
+	int64_t off = (int64_t)(compute_ns - w->compute_ns);
+
+	w->compute_ns =
+		w->batches_timed++ > 0 ? w->compute_ns + (uint64_t)(off / MEAN_WEIGHT) : compute_ns;
+}

@@ -1,0 +1,40 @@
+/*
+ * work.h: the scheduler's side of a version: what waits for it, what runs, how long it takes. For
+ * src/dispatch alone.
+ */
+#ifndef DISPATCH_WORK_H
+#define DISPATCH_WORK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "base/list.h"
+#include "dispatch/queue.h"
+
+struct place;
+struct version;
+
+struct work {
+	struct version *version; /* ref */
+	struct list
+		node; /* in scheduler.work while it has requests queued, or a worker is kept free for it */
+	struct queue queue;
+	uint32_t in_flight;	   /* requests in batches */
+	uint64_t compute_ns;	   /* of a batch: a mean that favours the last ones */
+	uint64_t batches_timed;	   /* 0: compute_ns is not known */
+	struct place *reservation; /* borrow: the worker kept free for a suspect; NULL: none */
+	uint64_t unready_since_ns; /* 0: a ready worker held it when last looked at */
+};
+
+/* The version's, which knows it then. -ENOMEM */
+_must_use_ int work_new(struct work **ret_work, struct version *v);
+/* Asserts that nothing is queued or in flight. Accepts NULL; returns NULL. */
+struct work *work_free(struct work *w);
+
+/* How long a batch should take. More than `most` is all the same, and so is what is not known. */
+uint64_t work_expectation(const struct work *w, uint64_t most_ns);
+/* A batch took so long. */
+void work_note_time(struct work *w, uint64_t compute_ns);
+
+#endif

@@ -1,0 +1,99 @@
+/* Tests of version_settings.c: copies own all they point to; every difference counts. */
+#include "dispatch/version_settings.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "tests/support/failalloc.h"
+
+static const struct wire_pair pairs[] = {{"threads", "2"}, {"mode", "fast"}};
+
+static struct version_settings sample(void)
+{
+	return (struct version_settings){
+		.name = "digits",
+		.version = "1",
+		.path = "/models/digits/1",
+		.backend = "onnxruntime",
+		.devices = "cpu:0",
+		.max_batch_size = 8,
+		.max_queue_delay_us = 100,
+		.max_queue_size = 64,
+		.run_timeout_ms = 1000,
+		.parameters = pairs,
+		.n_parameters = 2,
+	};
+}
+
+Test(version_settings, a_copy_is_its_own)
+{
+	struct version_settings s = sample();
+	struct version_settings copy;
+
+	cr_assert_eq(version_settings_copy(&copy, &s), 0);
+	cr_expect(version_settings_equal(&copy, &s));
+	cr_expect_neq(copy.name, s.name);
+	cr_expect_neq(copy.parameters, s.parameters);
+	cr_expect_neq(copy.parameters[1].value, s.parameters[1].value);
+	version_settings_release(&copy);
+	cr_expect_null(copy.name);
+	version_settings_release(&copy);
+}
+
+Test(version_settings, nothing_stays_nothing)
+{
+	struct version_settings s = {.name = "a"};
+	struct version_settings copy;
+
+	cr_assert_eq(version_settings_copy(&copy, &s), 0);
+	cr_expect_null(copy.devices);
+	cr_expect_null(copy.parameters);
+	cr_expect(version_settings_equal(&copy, &s));
+	version_settings_release(&copy);
+}
+
+#define DIFFERS(change)                                                                            \
+	do {                                                                                       \
+		struct version_settings a = sample(), b = sample();                                \
+		b.change;                                                                          \
+		cr_expect_not(version_settings_equal(&a, &b), #change);                            \
+		cr_expect_not(version_settings_equal(&b, &a), #change);                            \
+	} while (0)
+
+Test(version_settings, every_difference_counts)
+{
+	static const struct wire_pair others[] = {{"threads", "2"}, {"mode", "slow"}};
+	static const struct wire_pair renamed[] = {{"threads", "2"}, {"kind", "fast"}};
+
+	DIFFERS(name = "digit");
+	DIFFERS(version = "2");
+	DIFFERS(path = "/models/digits/2");
+	DIFFERS(backend = "builtin");
+	DIFFERS(devices = NULL);
+	DIFFERS(max_batch_size = 9);
+	DIFFERS(max_queue_delay_us = 0);
+	DIFFERS(max_queue_size = 65);
+	DIFFERS(run_timeout_ms = 2);
+	DIFFERS(stateful = true);
+	DIFFERS(n_parameters = 1);
+	DIFFERS(parameters = others);
+	DIFFERS(parameters = renamed);
+}
+
+static int copy(void *arg)
+{
+	struct version_settings s = sample();
+	struct version_settings to;
+	int r = version_settings_copy(&to, &s);
+
+	(void)arg;
+	if (r)
+		cr_assert(!to.name && !to.parameters, "it owns nothing");
+	version_settings_release(&to);
+	return r;
+}
+
+Test(version_settings, faults)
+{
+	FAULT_LOOP(copy, NULL);
+}

@@ -1,0 +1,148 @@
+/* Tests of version.c: what a version says of itself. */
+#include "dispatch/version.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+
+#include "fake_bed.h"
+#include "tests/support/failalloc.h"
+
+static struct bed bed;
+
+static void teardown(void)
+{
+	bed_close(&bed);
+}
+
+TestSuite(version, .fini = teardown);
+
+static void up(uint32_t own, uint32_t otherwise)
+{
+	bed_init(&bed);
+	bed.models[0].max_batch_size = own;
+	bed.settings.default_max_batch_size = otherwise;
+	bed_up(&bed);
+}
+
+Test(version, batch_size_is_the_backend_s)
+{
+	up(UINT32_MAX, 16);
+	cr_expect_eq(version_max_batch_size(bed.alpha), 8);
+}
+
+Test(version, batch_size_is_the_default)
+{
+	up(UINT32_MAX, 4);
+	cr_expect_eq(version_max_batch_size(bed.alpha), 4);
+}
+
+Test(version, batch_size_is_its_own)
+{
+	up(2, 4);
+	cr_expect_eq(version_max_batch_size(bed.alpha), 2);
+	bed.pool->loaded[0] = NULL;
+	cr_expect_eq(version_max_batch_size(bed.alpha), 2);
+}
+
+Test(version, its_own_is_cut_by_the_backend_s)
+{
+	up(64, 4);
+	cr_expect_eq(version_max_batch_size(bed.alpha), 8);
+}
+
+Test(version, names_are_found)
+{
+	uint32_t i = 9;
+
+	up(UINT32_MAX, 16);
+	cr_expect_eq(version_find_input(bed.gamma, "b", &i), 0);
+	cr_expect_eq(i, 1);
+	cr_expect_eq(version_find_output(bed.gamma, "z", &i), 0);
+	cr_expect_eq(i, 1);
+	i = 9;
+	cr_expect_eq(version_find_input(bed.gamma, "y", &i), -ENOENT);
+	cr_expect_eq(version_find_output(bed.gamma, "b", &i), -ENOENT);
+	bed.pool->loaded[2] = NULL;
+	cr_expect_eq(version_find_input(bed.gamma, "b", &i), -ENOENT);
+	cr_expect_eq(i, 9);
+}
+
+Test(version, states)
+{
+	struct worker *w;
+
+	up(UINT32_MAX, 16);
+	w = &bed.pool->workers[0];
+	cr_expect_str_eq(version_state_name(bed.alpha), "ready");
+	cr_expect_eq(version_workers_ready(bed.alpha), 1);
+	w->ready = false;
+	cr_expect_str_eq(version_state_name(bed.alpha), "unavailable");
+	bed.pool->loaded[0] = NULL;
+	cr_expect_str_eq(version_state_name(bed.alpha), "loading");
+	bed.pool->hopeless[0] = true;
+	cr_expect_str_eq(version_state_name(bed.alpha), "failed");
+	cr_expect_str_eq(version_detail(bed.alpha), "");
+	cr_expect_eq(version_id(bed.gamma), 2);
+	cr_expect_str_eq(version_settings(bed.gamma)->name, "gamma");
+}
+
+Test(version, lives_as_long_as_somebody_holds_it)
+{
+	char name[] = "digits";
+	struct version_settings s = {.name = name, .version = "3", .max_batch_size = UINT32_MAX};
+	struct version *v;
+
+	up(UINT32_MAX, 16);
+	cr_assert_eq(version_new(&v, &s, 5, bed.pool, 7), 0);
+	name[0] = 'x';
+	cr_expect_str_eq(version_settings(v)->name, "digits", "its settings are its own");
+	cr_expect_eq(version_id(v), 7);
+	cr_expect_eq(v->max_batch_size, 5);
+	cr_expect_eq(version_queue_depth(v), 0, "nothing is scheduled for it yet");
+	cr_expect_eq(version_in_flight(v), 0);
+	cr_expect_eq(version_ref(v), v);
+	cr_expect_null(version_unref(v));
+	cr_expect_eq(v->refs, 1);
+	cr_expect_null(version_unref(v));
+	cr_expect_null(version_unref(NULL));
+}
+
+Test(version, a_request_holds_one)
+{
+	struct answer a = {0};
+	struct request *r;
+	uint32_t refs;
+
+	up(UINT32_MAX, 16);
+	refs = bed.alpha->refs;
+	r = bed_request(&bed, bed.alpha, bed.client, 1, 0, &a);
+	cr_assert_not_null(r);
+	cr_expect_eq(bed.alpha->refs, refs + 1);
+	request_unref(r);
+	cr_expect_eq(bed.alpha->refs, refs);
+}
+
+static int make(void *arg)
+{
+	static const struct wire_pair pair = {"k", "v"};
+	const struct version_settings s = {.name = "a",
+		.version = "1",
+		.path = "/p",
+		.backend = "b",
+		.devices = "cpu:0",
+		.parameters = &pair,
+		.n_parameters = 1};
+	struct version *v;
+	int r = version_new(&v, &s, 1, NULL, 0);
+
+	(void)arg;
+	if (!r)
+		version_unref(v);
+	return r;
+}
+
+Test(version, faults)
+{
+	up(UINT32_MAX, 16);
+	FAULT_LOOP(make, NULL);
+}
