@@ -3,6 +3,8 @@
 # Knobs:  BUILD=dir          where everything goes (default build)
 #         SANITIZE=address,undefined | thread   (use another BUILD with it)
 #         DEVELOPER=0        without -Werror
+#         CUDA=auto|0|1      workers that drive GPUs: where a toolkit is found (default), never, or fail
+#         CUDA_HOME=dir      where the toolkit is (default /usr/local/cuda)
 #         FUZZ=1             with clang and libFuzzer (set by `make fuzz`)
 #         V=1                print the commands
 
@@ -46,7 +48,7 @@ SRC_http2    := $(wildcard src/http2/*.c)
 SRC_grpc     := $(wildcard src/grpc/*.c)
 SRC_services := $(wildcard src/services/*.c)
 SRC_server   := $(filter-out src/main.c,$(wildcard src/*.c))
-SRC_workers  := $(filter-out workers/main.c workers/device_cuda%,$(wildcard workers/*.c))
+SRC_workers  := $(filter-out workers/main.c workers/device_cuda% workers/device_nocuda.c,$(wildcard workers/*.c))
 SRC_client   := $(wildcard clients/c/*.c)
 SRC_modelctl := $(filter-out %/main.c,$(wildcard clients/modelctl/*.c))
 SRC_backends := $(wildcard workers/backends/*.c)
@@ -72,6 +74,8 @@ LIBS_BELOW_server   := $(call lib,server) $(LIBS_BELOW_services)
 LIBS_BELOW_workers  := $(call lib,workers) $(call lib,shm) $(LIBS_BELOW_proto)
 LIBS_BELOW_client   := $(call lib,modelctl) $(call lib,client) $(call lib,shm) $(LIBS_BELOW_proto)
 
+include workers/cuda.mk
+
 # A backend is one file NAME.c, or a folder NAME of several: either becomes NAME.so.
 BACKENDS := $(patsubst workers/backends/%.c,$(BUILD)/backends/%.so,$(SRC_backends)) \
             $(patsubst workers/backends/%,$(BUILD)/backends/%.so,$(DIR_backends))
@@ -84,9 +88,9 @@ $(BUILD)/modeld: $(BUILD)/obj/src/main.o $(LIBS_BELOW_server)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_FRONT)
 # -rdynamic is not wanted: a backend is given what it needs through backend.h.
-$(BUILD)/modeld-worker: $(BUILD)/obj/workers/main.o $(LIBS_BELOW_workers)
+$(BUILD)/modeld-worker: $(BUILD)/obj/workers/main.o $(LIBS_BELOW_workers) $(DEVICE_CUDA)
 	@echo "  LD      $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_WORKER)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(CUDART) $(LIBS_WORKER)
 $(BUILD)/modelctl: $(BUILD)/obj/clients/modelctl/main.o $(LIBS_BELOW_client)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CLIENT)
@@ -143,10 +147,10 @@ comma := ,
 define unit_rule
 FAKES_$(1) := $$(call obj,$$(wildcard tests/unit/$(1)/fake_*.c))
 UNIT_$(1) := $$(patsubst tests/unit/%.c,$(BUILD)/unit/%,$$(call unit_src,$(1)))
-$$(UNIT_$(1)): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $$(FAKES_$(1)) $(SUPPORT) $(LIBS_BELOW_$(1))
+$$(UNIT_$(1)): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $$(FAKES_$(1)) $(SUPPORT) $(LIBS_BELOW_$(1)) $(UNIT_WITH_$(1))
 	@mkdir -p $$(@D)
 	@echo "  LD      $$@"
-	$(Q)$(CC) $(LDFLAGS) $(patsubst %,-Wl$(comma)--wrap=%,$(WRAP)) -o $$@ $$^ $(LIBS_FRONT) -ldl -lm -lcriterion
+	$(Q)$(CC) $(LDFLAGS) $(patsubst %,-Wl$(comma)--wrap=%,$(WRAP)) -o $$@ $$^ $(UNIT_LDFLAGS_$(1)) $(LIBS_FRONT) -ldl -lm -lcriterion
 .PHONY: unit-$(1)
 unit-$(1): $$(UNIT_$(1))
 	$(Q)scripts/run-unit $(BUILD) $$^

@@ -1,10 +1,6 @@
-/*
- * device.c: from a device's name to its implementation, and what all of them share. Worker process,
- * any thread.
- */
+/* device.c: what all devices share: their doors, results, and waiting. Worker process, any thread. */
 #include "workers/device.h"
 
-#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,11 +8,6 @@
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "workers/device_cuda.h"
-#include "workers/device_host.h"
-
-#define DIGITS_MAX 4u
-#define UUID_MAX   63u
 
 #define CLASS_BITS 8u
 #define CLASS_MASK ((1 << CLASS_BITS) - 1)
@@ -27,52 +18,6 @@
 #define SLEEP_MIN_NS  20000u
 #define SLEEP_MAX_NS  500000u
 #define NS_PER_SECOND 1000000000u
-
-/* --- Names -------------------------------------------------------------------------------- */
-
-/* N, without leading zeros. */
-static bool is_number(const char *text)
-{
-	size_t n = strspn(text, "0123456789");
-
-	return n > 0 && n <= DIGITS_MAX && !text[n] && (n == 1 || text[0] != '0');
-}
-
-/* "GPU-..." or "MIG-...", as the driver prints them. */
-static bool is_uuid(const char *text)
-{
-	size_t n;
-
-	if (strncmp(text, "GPU-", 4) != 0 && strncmp(text, "MIG-", 4) != 0)
-		return false;
-	n = strspn(text + 4, "0123456789abcdefABCDEF-/");
-	return n > 0 && n <= UUID_MAX && !text[4 + n];
-}
-
-static bool is_name(const char *name)
-{
-	const char *colon = strchr(name, ':');
-
-	if (!colon || colon == name)
-		return false;
-	return is_number(colon + 1) || (!strncmp(name, "cuda:", 5) && is_uuid(colon + 1));
-}
-
-int device_open(struct device **ret_device, const char *name, char *text)
-{
-	text[0] = 0;
-	if (!is_name(name)) {
-		snprintf(text, DEVICE_TEXT_MAX,
-			"no device is called that: cpu:N, cuda:N, cuda:GPU-uuid or cuda:MIG-uuid");
-		return -EINVAL;
-	}
-	if (!strncmp(name, "cpu:", 4))
-		return device_host_open(ret_device);
-	if (!strncmp(name, "cuda:", 5))
-		return device_cuda_open(ret_device, text);
-	snprintf(text, DEVICE_TEXT_MAX, "this build knows cpu:N and cuda:N");
-	return -ENODEV;
-}
 
 struct device *device_free(struct device *d)
 {

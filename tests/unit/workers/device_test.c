@@ -1,4 +1,4 @@
-/* device_test.c: names of devices, results, and the host as a device. */
+/* device_test.c: results, and the host as a device. */
 #include "workers/device.h"
 
 #include <criterion/criterion.h>
@@ -7,32 +7,6 @@
 
 #include "base/clock.h"
 #include "tests/support/failalloc.h"
-
-Test(device, names)
-{
-	static const char *const malformed[] = {"", "cpu", "cpu:", ":0", "cpu:x", "cpu:0x",
-		"cpu:01", "cpu:-1", "cpu:99999", "cpu:0/1", "cuda:GPU-", "cuda:GPU-g", "cuda:gpu-1",
-		"cpu:GPU-1", "cuda:all"};
-	static const char *const absent[] = {"tpu:1", "cpux:0"};
-	char text[DEVICE_TEXT_MAX];
-	struct device *d = NULL;
-
-	for (size_t i = 0; i < sizeof(malformed) / sizeof(malformed[0]); i++) {
-		cr_assert_eq(device_open(&d, malformed[i], text), -EINVAL, "%s", malformed[i]);
-		cr_assert(strstr(text, "cuda:GPU-uuid"));
-	}
-	for (size_t i = 0; i < sizeof(absent) / sizeof(absent[0]); i++) {
-		cr_assert_eq(device_open(&d, absent[i], text), -ENODEV, "%s", absent[i]);
-		cr_assert(strstr(text, "cpu:N"));
-	}
-	cr_assert_null(d);
-	cr_assert_eq(device_open(&d, "cpu:12", text), 0);
-	cr_assert_str_empty(text);
-	cr_assert_str_eq(d->ops->kind, "cpu");
-	cr_assert(device_is_host(d));
-	device_free(d);
-	cr_assert_null(device_free(NULL));
-}
 
 Test(device, results_hold_a_class_and_a_code)
 {

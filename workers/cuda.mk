@@ -1,0 +1,52 @@
+# cuda.mk: what drives GPUs. DEVICE_CUDA and CUDART are what a worker is linked with: the CUDA device
+# and the toolkit's static runtime, which looks for a driver only when it is called; or a few lines
+# that say that there is none. FAKECUDA_* are the same with the stand-in (tests/support/fakecuda), by
+# which tests see GPUs on machines that have neither a GPU nor a toolkit.
+
+CUDA      ?= auto
+CUDA_HOME ?= /usr/local/cuda
+NVCC      ?= $(or $(shell command -v nvcc 2>/dev/null),$(wildcard $(CUDA_HOME)/bin/nvcc))
+NVCC      := $(NVCC)
+# A distribution's package has them in the compiler's own search path.
+CUDA_INCLUDE  := $(patsubst %/cuda_runtime_api.h,%,$(firstword $(wildcard \
+                 $(patsubst %/bin/nvcc,%,$(NVCC))/include/cuda_runtime_api.h \
+                 $(CUDA_HOME)/include/cuda_runtime_api.h /usr/include/cuda_runtime_api.h)))
+CUDART_STATIC := $(firstword $(wildcard $(addsuffix /libcudart_static.a, \
+                 $(patsubst %/bin/nvcc,%,$(NVCC))/lib64 $(CUDA_HOME)/lib64 \
+                 /usr/lib/x86_64-linux-gnu /usr/lib/aarch64-linux-gnu)))
+HAVE_CUDA     := $(if $(filter-out 0,$(CUDA)),$(and $(CUDA_INCLUDE),$(CUDART_STATIC)))
+ifeq ($(CUDA)$(HAVE_CUDA),1)
+$(error CUDA=1, but there is no toolkit: nvcc in the PATH, or CUDA_HOME=dir)
+endif
+
+SRC_cuda      := $(wildcard workers/device_cuda*.c)
+DEVICE_CUDA   := $(call obj,$(if $(HAVE_CUDA),$(SRC_cuda),workers/device_nocuda.c))
+CUDART        := $(if $(HAVE_CUDA),$(CUDART_STATIC) -lrt)
+$(BUILD)/obj/workers/device_cuda%.o: CPPFLAGS += -isystem $(CUDA_INCLUDE)
+
+# --- The stand-in ---------------------------------------------------------------------------
+FAKECUDA_INCLUDE := tests/support/fakecuda/include
+FAKECUDA_LIB     := $(BUILD)/fakecuda/libfakecuda.so
+FAKECUDA_DEVICE  := $(patsubst %.c,$(BUILD)/fakecuda/obj/%.o,$(SRC_cuda))
+FAKECUDA_WORKER  := $(BUILD)/fakecuda/modeld-worker
+FAKECUDA_LDFLAGS := -Wl,-rpath,$(abspath $(BUILD)/fakecuda)
+
+# Where there is a toolkit, the compiler compares the stand-in with it.
+$(FAKECUDA_LIB): $(patsubst %.c,$(BUILD)/fakecuda/obj/%.o,$(wildcard tests/support/fakecuda/fake_*.c)) \
+		$(if $(HAVE_CUDA),$(BUILD)/fakecuda/agree.o)
+	@echo "  SO      $@"
+	$(Q)$(CC) $(LDFLAGS) -shared -Wl,-soname,$(@F) -o $@ $(filter-out %/agree.o,$^) -lpthread
+$(BUILD)/fakecuda/agree.o: tests/support/fakecuda/agree.c $(wildcard $(FAKECUDA_INCLUDE)/*.h)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -isystem $(CUDA_INCLUDE) $(CFLAGS) -c -o $@ $<
+$(BUILD)/fakecuda/obj/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC      $< (stand-in)"
+	$(Q)$(CC) $(CPPFLAGS) -isystem $(FAKECUDA_INCLUDE) $(CFLAGS) -MMD -MP -fPIC -fvisibility=hidden -c -o $@ $<
+$(FAKECUDA_WORKER): $(BUILD)/obj/workers/main.o $(LIBS_BELOW_workers) $(FAKECUDA_DEVICE) $(FAKECUDA_LIB)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS) $(FAKECUDA_LDFLAGS) -o $@ $^ $(LIBS_WORKER)
+UNIT_WITH_workers    := $(FAKECUDA_DEVICE) $(FAKECUDA_LIB)
+UNIT_LDFLAGS_workers := $(FAKECUDA_LDFLAGS)
+
+-include $(shell find $(BUILD)/fakecuda -name '*.d' 2>/dev/null)

@@ -1,0 +1,30 @@
+/* device_cuda_private.h: what the files of the CUDA device share. */
+#ifndef WORKERS_DEVICE_CUDA_PRIVATE_H
+#define WORKERS_DEVICE_CUDA_PRIVATE_H
+
+#include <cuda_runtime_api.h>
+
+#include "workers/device.h"
+
+/*
+ * A code of the runtime as a result of device.h, taken off the thread: else it would come back at an
+ * unrelated call.
+ */
+_must_use_ int cuda_result(cudaError_t error);
+/* "cudaErrorIllegalAddress (700): an illegal memory access was encountered" */
+void cuda_explain(int code, char *text, size_t cap);
+
+int cuda_stream_new(struct device *d, struct device_stream **ret_stream);
+void cuda_stream_free(struct device_stream *s);
+void *cuda_stream_native(const struct device_stream *s);
+int cuda_alloc(struct device_stream *s, uint64_t bytes, void **ret_data);
+int cuda_release(struct device_stream *s, void *data);
+int cuda_copy_in(struct device_stream *s, void *to, const void *from, uint64_t bytes);
+int cuda_copy_out(struct device_stream *s, void *to, const void *from, uint64_t bytes);
+int cuda_stream_wait(struct device_stream *s, struct device_event *e);
+int cuda_event_new(struct device *d, struct device_event **ret_event);
+void cuda_event_free(struct device_event *e);
+int cuda_event_record(struct device_event *e, struct device_stream *s);
+int cuda_event_query(struct device_event *e);
+
+#endif

@@ -1,0 +1,117 @@
+/*
+ * device_cuda_stream.c: streams of a GPU, the memory and the copies in their order, and events.
+ * Streams do not wait for the default one, and events carry no times: both cost. Worker process, any
+ * thread.
+ */
+#include <errno.h>
+
+#include "workers/device_cuda_private.h"
+
+struct cuda_stream {
+	struct device_stream base;
+	cudaStream_t stream; /* own */
+};
+
+struct cuda_event {
+	struct device_event base;
+	cudaEvent_t event; /* own */
+};
+
+static cudaStream_t stream_of(const struct device_stream *s)
+{
+	return ((const struct cuda_stream *)s)->stream;
+}
+
+static cudaEvent_t event_of(const struct device_event *e)
+{
+	return ((const struct cuda_event *)e)->event;
+}
+
+int cuda_stream_new(struct device *d, struct device_stream **ret_stream)
+{
+	struct cuda_stream *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	s->base.device = d;
+	r = cuda_result(cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking));
+	if (r) {
+		free(s);
+		return r;
+	}
+	*ret_stream = &s->base;
+	return 0;
+}
+
+void cuda_stream_free(struct device_stream *s)
+{
+	/* An error of the work in it has come back from its events already. */
+	(void)!cuda_result(cudaStreamSynchronize(stream_of(s)));
+	(void)!cuda_result(cudaStreamDestroy(stream_of(s)));
+	free(s);
+}
+
+void *cuda_stream_native(const struct device_stream *s)
+{
+	return stream_of(s);
+}
+
+int cuda_alloc(struct device_stream *s, uint64_t bytes, void **ret_data)
+{
+	/* Nothing is a size that CUDA refuses. */
+	return cuda_result(cudaMallocAsync(ret_data, bytes > 0 ? bytes : 1, stream_of(s)));
+}
+
+int cuda_release(struct device_stream *s, void *data)
+{
+	return cuda_result(cudaFreeAsync(data, stream_of(s)));
+}
+
+int cuda_copy_in(struct device_stream *s, void *to, const void *from, uint64_t bytes)
+{
+	return cuda_result(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_of(s)));
+}
+
+int cuda_copy_out(struct device_stream *s, void *to, const void *from, uint64_t bytes)
+{
+	return cuda_result(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_of(s)));
+}
+
+int cuda_stream_wait(struct device_stream *s, struct device_event *e)
+{
+	return cuda_result(cudaStreamWaitEvent(stream_of(s), event_of(e), 0));
+}
+
+int cuda_event_new(struct device *d, struct device_event **ret_event)
+{
+	struct cuda_event *e = calloc(1, sizeof(*e));
+	int r;
+
+	if (!e)
+		return -ENOMEM;
+	e->base.device = d;
+	r = cuda_result(cudaEventCreateWithFlags(&e->event, cudaEventDisableTiming));
+	if (r) {
+		free(e);
+		return r;
+	}
+	*ret_event = &e->base;
+	return 0;
+}
+
+void cuda_event_free(struct device_event *e)
+{
+	(void)!cuda_result(cudaEventDestroy(event_of(e)));
+	free(e);
+}
+
+int cuda_event_record(struct device_event *e, struct device_stream *s)
+{
+	return cuda_result(cudaEventRecord(event_of(e), stream_of(s)));
+}
+
+int cuda_event_query(struct device_event *e)
+{
+	return cuda_result(cudaEventQuery(event_of(e)));
+}

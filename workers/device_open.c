@@ -1,0 +1,55 @@
+/* device_open.c: from a device's name to its implementation. Worker process, any thread. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "workers/device.h"
+#include "workers/device_cuda.h"
+#include "workers/device_host.h"
+
+#define DIGITS_MAX 4u
+#define UUID_MAX   63u
+
+/* N, without leading zeros. */
+static bool is_number(const char *text)
+{
+	size_t n = strspn(text, "0123456789");
+
+	return n > 0 && n <= DIGITS_MAX && !text[n] && (n == 1 || text[0] != '0');
+}
+
+/* "GPU-..." or "MIG-...", as the driver prints them. */
+static bool is_uuid(const char *text)
+{
+	size_t n;
+
+	if (strncmp(text, "GPU-", 4) != 0 && strncmp(text, "MIG-", 4) != 0)
+		return false;
+	n = strspn(text + 4, "0123456789abcdefABCDEF-/");
+	return n > 0 && n <= UUID_MAX && !text[4 + n];
+}
+
+static bool is_name(const char *name)
+{
+	const char *colon = strchr(name, ':');
+
+	if (!colon || colon == name)
+		return false;
+	return is_number(colon + 1) || (!strncmp(name, "cuda:", 5) && is_uuid(colon + 1));
+}
+
+int device_open(struct device **ret_device, const char *name, char *text)
+{
+	text[0] = 0;
+	if (!is_name(name)) {
+		snprintf(text, DEVICE_TEXT_MAX,
+			"no device is called that: cpu:N, cuda:N, cuda:GPU-uuid or cuda:MIG-uuid");
+		return -EINVAL;
+	}
+	if (!strncmp(name, "cpu:", 4))
+		return device_host_open(ret_device);
+	if (!strncmp(name, "cuda:", 5))
+		return device_cuda_open(ret_device, text);
+	snprintf(text, DEVICE_TEXT_MAX, "this build knows cpu:N and cuda:N");
+	return -ENODEV;
+}
