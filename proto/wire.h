@@ -19,7 +19,7 @@
 /* Limits: a message beyond them is refused by wire_pack() and wire_unpack() alike. */
 #define WIRE_MESSAGE_MAX (128u * 1024u) /* bytes of a record, hence of a message in it */
 #define WIRE_ITEMS_MAX	 1024u		/* items of a batch */
-#define WIRE_TENSORS_MAX 64u		/* inputs or outputs of an item */
+#define WIRE_TENSORS_MAX 1024u		/* inputs or outputs of an item */
 #define WIRE_PAIRS_MAX	 64u
 #define WIRE_NAME_MAX	 255u	     /* names, keys */
 #define WIRE_TEXT_MAX	 4096u	     /* values, paths, error texts */

@@ -89,18 +89,19 @@ static int check_outputs(const uint32_t *outputs, size_t n)
 
 static int check_targets(const struct wire_target *targets, size_t n)
 {
-	uint64_t seen = 0; /* a bit an index */
+	uint64_t seen[WIRE_TENSORS_MAX / 64]; /* a bit an index */
 	int r = check_count(n, WIRE_TENSORS_MAX);
 
-	_Static_assert(WIRE_TENSORS_MAX <= 64, "an index must fit the set");
+	if (n > 0)
+		memset(seen, 0, sizeof(seen));
 	for (size_t i = 0; i < n && r == 0; i++) {
 		r = check_index(targets[i].output);
 		if (r == 0)
 			r = check_region(targets[i].span.arena);
-		if (r == 0 && seen >> targets[i].output & 1)
+		if (r == 0 && seen[targets[i].output / 64] >> targets[i].output % 64 & 1)
 			r = -EINVAL;
 		if (r == 0)
-			seen |= UINT64_C(1) << targets[i].output;
+			seen[targets[i].output / 64] |= UINT64_C(1) << targets[i].output % 64;
 	}
 	return r;
 }

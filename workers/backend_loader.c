@@ -141,12 +141,19 @@ static int check(const char *name, const struct modeld_backend *backend, struct 
 {
 	if (!backend)
 		return refuse(error, "backend '%s' is not willing to run on this worker", name);
-	if (backend->abi != MODELD_BACKEND_ABI)
+	/* In the first version the number stood where the size is now. */
+	if (backend->size == 1 || backend->abi != MODELD_BACKEND_ABI)
 		return refuse(error,
 			"backend '%s' was built for version %u of backend.h, this worker has %u",
-			name, backend->abi, MODELD_BACKEND_ABI);
+			name, backend->size == 1 ? 1 : backend->abi, MODELD_BACKEND_ABI);
+	if (backend->size < sizeof(*backend))
+		return refuse(error, "backend '%s' says that its table has %zu bytes, not %zu",
+			name, backend->size, sizeof(*backend));
 	if (!backend->load || !backend->run || !backend->unload)
 		return refuse(error, "backend '%s' lacks one of load, run and unload", name);
+	if (!backend->instance_create != !backend->instance_free)
+		return refuse(
+			error, "backend '%s' lacks one of instance_create and instance_free", name);
 	return 0;
 }
 

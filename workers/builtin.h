@@ -10,6 +10,8 @@
  *   crash             not 0: abort()
  *   hang              not 0: never come back
  *   leak              lose so many MiB, at most 1024 a request
+ *   later             answer after so many milliseconds, from a thread of its own
+ *   fatal             not 0: say that this process cannot go on
  * `delay_ms` in the [parameters] makes any of them take so long for each run.
  */
 #ifndef WORKERS_BUILTIN_H

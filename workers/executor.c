@@ -28,6 +28,7 @@ struct executor {
 	size_t given_cap;
 	struct modeld_error *errors; /* own: texts of results[i] */
 	size_t errors_cap;
+	const struct modeld_error *fatal; /* one of errors; NULL: the process can go on */
 	struct wire_result results[WIRE_ITEMS_MAX];
 };
 
@@ -50,7 +51,8 @@ struct executor *executor_free(struct executor *e)
 {
 	if (!e)
 		return NULL;
-	scratch_deinit(&e->inputs.scratch);
+	inputs_deinit(&e->inputs);
+	run_deinit(&e->run);
 	free(e->tensors);
 	free(e->given);
 	free(e->dims);
@@ -113,6 +115,10 @@ static int reserve(struct executor *e, const struct model *m, size_t n_items)
 {
 	int r = reserve_tensors(e, n_items * m->info.n_inputs);
 
+	if (!r)
+		r = inputs_reserve(&e->inputs, m->info.n_inputs);
+	if (!r)
+		r = run_reserve(&e->run, m);
 	if (!r)
 		r = reserve_given(e, n_items * m->info.n_outputs);
 	return r ? r : reserve_errors(e, n_items);
@@ -218,6 +224,15 @@ static void deliver_joined(struct executor *e, size_t n_items)
 
 /* --- Running ------------------------------------------------------------------------------ */
 
+static enum modeld_code execute(struct executor *e, struct modeld_error *error)
+{
+	enum modeld_code code = run_execute(&e->run, 0, error);
+
+	if (code == MODELD_FATAL)
+		e->fatal = error;
+	return code;
+}
+
 static void run_alone(
 	struct executor *e, const struct model *m, const struct wire_run *run, size_t i)
 {
@@ -231,7 +246,7 @@ static void run_alone(
 	if (code == MODELD_OK)
 		code = run_begin(&e->run, m, run->batch, tensors, item, item, rows, error);
 	if (code == MODELD_OK)
-		code = run_execute(&e->run, error);
+		code = execute(e, error);
 	if (code == MODELD_OK)
 		deliver_alone(e, i);
 	else
@@ -252,7 +267,7 @@ static bool run_joined(
 	code = run_begin(
 		&e->run, m, run->batch, e->inputs.joined, &run->items[0], NULL, rows, error);
 	if (code == MODELD_OK)
-		code = run_execute(&e->run, error);
+		code = execute(e, error);
 	*compute_ns += e->run.compute_ns;
 	if (code == MODELD_INVALID)
 		return false;
@@ -279,16 +294,17 @@ static size_t resolve_all(struct executor *e, const struct model *m, const struc
 	return n;
 }
 
-void executor_run(struct executor *e, const struct model *m, const struct wire_run *run,
+int executor_run(struct executor *e, const struct model *m, const struct wire_run *run,
 	struct wire_done *ret_done)
 {
 	uint64_t compute_ns = 0;
 
+	e->fatal = NULL;
 	if (reserve(e, m, run->n_items)) {
 		fail_all(e, run->n_items, MODELD_EXHAUSTED, "the worker is out of memory");
 	} else if (resolve_all(e, m, run) < run->n_items || !run_joined(e, m, run, &compute_ns)) {
 		for (size_t i = 0; i < run->n_items; i++) {
-			if (e->results[i].code != MODELD_OK)
+			if (e->results[i].code != MODELD_OK || e->fatal)
 				continue;
 			run_alone(e, m, run, i);
 			compute_ns += e->run.compute_ns;
@@ -301,6 +317,12 @@ void executor_run(struct executor *e, const struct model *m, const struct wire_r
 		.results = e->results,
 		.n_results = run->n_items,
 	};
+	return e->fatal ? EXECUTOR_E_FATAL : 0;
+}
+
+const char *executor_fatal(const struct executor *e)
+{
+	return e->fatal->text;
 }
 
 void executor_refuse(struct executor *e, const struct wire_run *run, struct wire_done *ret_done)

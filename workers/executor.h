@@ -1,7 +1,6 @@
 /*
  * executor.h: one Run message into one Done message. Items that can be joined are run as one, all
- * others one after another; what goes wrong with one item is its own result, and nothing here is
- * fatal.
+ * others one after another; what goes wrong with one item is its own result.
  */
 #ifndef WORKERS_EXECUTOR_H
 #define WORKERS_EXECUTOR_H
@@ -30,12 +29,20 @@ _must_use_ int executor_new(struct executor **ret_executor, const struct executo
 struct executor *executor_free(struct executor *e);
 DEFINE_CLEANUP(struct executor *, executor_free)
 
+enum {
+	EXECUTOR_E_FATAL = 1, /* the backend says that the process cannot go on */
+};
+
 /*
  * Run a batch. ret_done borrows from the executor until the next call. The outputs belong to
  * run->batch in parts.outputs. Calls malloc() only until it has seen as large a batch before.
+ *
+ * EXECUTOR_E_FATAL  executor_fatal() says why; ret_done is of no use
  */
-void executor_run(struct executor *e, const struct model *m, const struct wire_run *run,
+_must_use_ int executor_run(struct executor *e, const struct model *m, const struct wire_run *run,
 	struct wire_done *ret_done);
+/* After EXECUTOR_E_FATAL: printable text, borrowed until the next call. */
+const char *executor_fatal(const struct executor *e);
 /* The answer to a batch whose results do not fit a message: gives its outputs back; every item
  * fails with a short text. */
 void executor_refuse(struct executor *e, const struct wire_run *run, struct wire_done *ret_done);

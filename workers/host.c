@@ -1,6 +1,6 @@
 /*
- * host.c: settings and the log, as backends see them. Worker process; log() may be called by a
- * backend's own threads, the rest is for the one thread.
+ * host.c: settings and the log, as backends see them. Nothing changes once it is made. Worker process,
+ * any thread.
  */
 #include "workers/host.h"
 
@@ -35,6 +35,24 @@ static const char *host_setting(const struct modeld_host *api, const char *backe
 	return NULL;
 }
 
+static int host_setting_at(const struct modeld_host *api, const char *backend, size_t i,
+	const char **ret_key, const char **ret_value)
+{
+	const struct host *h = container_of(api, struct host, api);
+	size_t n = strlen(backend);
+
+	for (size_t k = 0; k < h->settings.n; k++) {
+		const char *name = h->settings.items[k].key;
+
+		if (strncmp(name, backend, n) != 0 || name[n] != '.' || i-- > 0)
+			continue;
+		*ret_key = name + n + 1;
+		*ret_value = h->settings.items[k].value;
+		return 1;
+	}
+	return 0;
+}
+
 static void host_log(const struct modeld_host *api, enum modeld_log_level level, const char *text)
 {
 	char quoted[LOG_TEXT_MAX];
@@ -51,7 +69,8 @@ _Static_assert((int)MODELD_LOG_ERROR == (int)LOG_LEVEL_ERROR &&
 		       (int)MODELD_LOG_DEBUG == (int)LOG_LEVEL_DEBUG,
 	"levels have the same numbers");
 
-int host_new(struct host **ret_host, const struct wire_setup *setup)
+int host_new(struct host **ret_host, const struct wire_setup *setup,
+	void (*complete)(const struct modeld_batch *batch, enum modeld_code code, const char *text))
 {
 	_cleanup_(host_freep) struct host *h = calloc(1, sizeof(*h));
 	int r;
@@ -66,11 +85,14 @@ int host_new(struct host **ret_host, const struct wire_setup *setup)
 	if (r)
 		return r;
 	h->api = (struct modeld_host){
+		.size = sizeof(h->api),
 		.abi = MODELD_BACKEND_ABI,
 		.worker = h->worker,
 		.device = h->device,
 		.setting = host_setting,
+		.setting_at = host_setting_at,
 		.log = host_log,
+		.complete = complete,
 	};
 	*ret_host = steal_ptr(h);
 	return 0;

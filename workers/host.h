@@ -8,8 +8,10 @@
 
 struct host;
 
-/* Copies what it needs of `setup`. -ENOMEM */
-_must_use_ int host_new(struct host **ret_host, const struct wire_setup *setup);
+/* Copies what it needs of `setup`; `complete` ends pending runs (see backend.h). -ENOMEM */
+_must_use_ int host_new(struct host **ret_host, const struct wire_setup *setup,
+	void (*complete)(
+		const struct modeld_batch *batch, enum modeld_code code, const char *text));
 struct host *host_free(struct host *h);
 DEFINE_CLEANUP(struct host *, host_free)
 

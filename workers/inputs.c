@@ -7,6 +7,7 @@
  */
 #include "workers/inputs.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,6 +24,37 @@ static _printf_(3, 4) enum modeld_code
 	vsnprintf(error->text, sizeof(error->text), format, ap);
 	va_end(ap);
 	return code;
+}
+
+static void drop_joined(struct inputs *in)
+{
+	free(in->joined);
+	free(in->joined_dims);
+	free(in->apart);
+	in->joined = NULL;
+	in->joined_dims = NULL;
+	in->apart = NULL;
+	in->cap = 0;
+}
+
+void inputs_deinit(struct inputs *in)
+{
+	scratch_deinit(&in->scratch);
+	drop_joined(in);
+}
+
+int inputs_reserve(struct inputs *in, size_t n)
+{
+	if (n <= in->cap)
+		return 0;
+	drop_joined(in);
+	in->joined = malloc(n * sizeof(*in->joined));
+	in->joined_dims = malloc(n * sizeof(*in->joined_dims));
+	in->apart = malloc(n * sizeof(*in->apart));
+	if (!in->joined || !in->joined_dims || !in->apart)
+		return -ENOMEM;
+	in->cap = n;
+	return 0;
 }
 
 /* --- Resolving ---------------------------------------------------------------------------- */
@@ -80,6 +112,7 @@ static enum modeld_code resolve(const struct inputs *in, const struct modeld_dec
 		return fail(error, MODELD_INTERNAL, "input '%s': its span is outside of its memory",
 			want->name);
 	*ret_tensor = (struct modeld_tensor){
+		.size = sizeof(*ret_tensor),
 		.dtype = (enum modeld_dtype)t->dtype,
 		.rank = t->rank,
 		.dims = t->dims,
@@ -273,24 +306,23 @@ static void shape_joined(
 int inputs_join(struct inputs *in, const struct model *m, const struct modeld_tensor *tensors,
 	size_t n_items, uint64_t rows)
 {
-	bool apart[WIRE_TENSORS_MAX];
 	size_t n = m->info.n_inputs;
 	uint64_t need = 0;
 	int r;
 
 	for (size_t k = 0; k < n; k++) {
 		shape_joined(in, &tensors[k], k, rows);
-		apart[k] = !contiguous(tensors, n, n_items, k, &in->joined[k].bytes);
-		if (apart[k])
+		in->apart[k] = !contiguous(tensors, n, n_items, k, &in->joined[k].bytes);
+		if (in->apart[k])
 			need = add_saturating(need, scratch_bytes(in->joined[k].bytes));
-		for (size_t i = 0; !apart[k] && i < n_items; i++)
+		for (size_t i = 0; !in->apart[k] && i < n_items; i++)
 			in->joined[k].shared |= tensors[i * n + k].shared;
 	}
 	r = scratch_begin(&in->scratch, need);
 	if (r)
 		return r;
 	for (size_t k = 0; k < n; k++) {
-		if (apart[k])
+		if (in->apart[k])
 			gather(in, tensors, n, n_items, k);
 	}
 	return 0;

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cleanup.h"
 #include "proto/wire.h"
 #include "shm/view.h"
 #include "workers/backend.h"
@@ -22,9 +23,17 @@ struct inputs {
 	const struct view *arena;      /* borrow: the input arena */
 	const struct regions *regions; /* borrow */
 	struct scratch scratch;
-	struct modeld_tensor joined[WIRE_TENSORS_MAX];
-	int64_t joined_dims[WIRE_TENSORS_MAX][TENSOR_RANK_MAX];
+	/* What inputs_join() made, by input. */
+	struct modeld_tensor *joined;		 /* own */
+	int64_t (*joined_dims)[TENSOR_RANK_MAX]; /* own */
+	bool *apart;				 /* own: the items' parts do not lie together */
+	size_t cap;
 };
+
+/* Accepts a zeroed object. */
+void inputs_deinit(struct inputs *in);
+/* Make room for joining `n` inputs. -ENOMEM */
+_must_use_ int inputs_reserve(struct inputs *in, size_t n);
 
 /*
  * Resolve an item's inputs into ret_tensors[m->info.n_inputs], which borrow from the item. Anything
@@ -41,7 +50,7 @@ enum modeld_code inputs_settle(
 bool inputs_joinable(const struct model *m, const struct wire_item *items,
 	const struct modeld_tensor *tensors, size_t n_items, uint64_t *ret_rows);
 /*
- * Join them into in->joined; valid as the copies of inputs_settle().
+ * Join them into in->joined (inputs_reserve() made room); valid as the copies of inputs_settle().
  *
  * SCRATCH_E_LIMIT  the copy would be larger than scratch.max
  * -ENOMEM

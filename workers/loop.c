@@ -16,6 +16,7 @@
  */
 #include "workers/loop.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -145,22 +146,35 @@ static void log_loaded(
 			took_ns / NS_PER_MS);
 }
 
-static int say_loaded(struct loop *l, uint32_t number, const struct model *m, const char *error)
+static int say_failed(struct loop *l, uint32_t number, const char *error)
 {
-	struct wire_declaration inputs[WIRE_TENSORS_MAX], outputs[WIRE_TENSORS_MAX];
-	struct wire_message message = {
-		.type = WIRE_LOADED, .loaded = {.model = number, .ok = m != NULL, .error = error}};
+	const struct wire_message m = {
+		.type = WIRE_LOADED, .loaded = {.model = number, .error = error}};
 
-	if (m) {
-		model_describe(m->info.inputs, m->info.n_inputs, inputs);
-		model_describe(m->info.outputs, m->info.n_outputs, outputs);
-		message.loaded.inputs = inputs;
-		message.loaded.n_inputs = m->info.n_inputs;
-		message.loaded.outputs = outputs;
-		message.loaded.n_outputs = m->info.n_outputs;
-		message.loaded.memory_bytes = model_memory_bytes(m);
-		message.loaded.max_batch_size = m->max_batch_size;
-	}
+	return loop_send(l, &m, NULL, 0);
+}
+
+static int say_loaded(struct loop *l, uint32_t number, const struct model *m)
+{
+	size_t n_inputs = m->info.n_inputs, n_outputs = m->info.n_outputs;
+	_cleanup_(freep) struct wire_declaration *declared =
+		calloc(n_inputs + n_outputs + 1, sizeof(*declared));
+	struct wire_message message = {.type = WIRE_LOADED};
+
+	if (!declared)
+		return -ENOMEM;
+	model_describe(m->info.inputs, n_inputs, declared);
+	model_describe(m->info.outputs, n_outputs, declared + n_inputs);
+	message.loaded = (struct wire_loaded){
+		.model = number,
+		.ok = true,
+		.inputs = declared,
+		.n_inputs = n_inputs,
+		.outputs = declared + n_inputs,
+		.n_outputs = n_outputs,
+		.memory_bytes = model_memory_bytes(m),
+		.max_batch_size = m->max_batch_size,
+	};
 	return loop_send(l, &message, NULL, 0);
 }
 
@@ -172,19 +186,37 @@ static int say_ready(struct loop *l)
 	return loop_send(l, &m, NULL, 0);
 }
 
+/* The backend cannot go on in this process. */
+static int fatal(struct loop *l, const char *model, const char *text)
+{
+	char quoted[sizeof(struct modeld_error)];
+
+	log_error("a backend cannot go on in this process", "worker=%s model=%s error=%s",
+		loop_name(l), model, log_quote(text, strlen(text), quoted, sizeof(quoted)));
+	return loop_stop(l, WORKER_EXIT_DEVICE_LOST, "a backend said so");
+}
+
 static int on_load(struct loop *l, const struct wire_load *load)
 {
-	struct modeld_error error = {{0}};
+	struct modeld_error error = {.size = sizeof(error)};
 	const struct model *m = NULL;
 	uint64_t start_ns = clock_ns();
 	int r = models_load(&l->models, l->backends, load, &m, &error);
 
 	if (r == MODELS_E_IN_USE || r == MODELS_E_NUMBER)
 		return loop_stop(l, WORKER_EXIT_INTERNAL, "load with a bad number");
+	if (r == MODELS_E_FATAL)
+		return fatal(l, load->name, error.text);
 	if (r < 0)
 		strncpy(error.text, err_str(r), sizeof(error.text) - 1);
 	log_loaded(l, load, m ? NULL : error.text, clock_ns() - start_ns);
-	r = say_loaded(l, load->model, m, error.text);
+	r = m ? say_loaded(l, load->model, m) : say_failed(l, load->model, error.text);
+	if (r == -EMSGSIZE) {
+		r = models_unload(&l->models, load->model);
+		assert(r == 0);
+		r = say_failed(l, load->model,
+			"what the model declares does not fit a message to the daemon");
+	}
 	if (!r && l->state == LOOP_LOADING && --l->n_loads == 0)
 		r = say_ready(l);
 	return r;
@@ -218,7 +250,8 @@ static int on_run(struct loop *l, const struct wire_run *run)
 		return loop_stop(l, WORKER_EXIT_INTERNAL, "run of a model that is not loaded");
 	if (outputs_holds(l->outputs, run->batch))
 		return loop_stop(l, WORKER_EXIT_INTERNAL, "run with the number of another batch");
-	executor_run(l->executor, m, run, &done.done);
+	if (executor_run(l->executor, m, run, &done.done))
+		return fatal(l, m->spec.name, executor_fatal(l->executor));
 	note_time(m, done.done.compute_ns);
 	l->answer_model = run->model;
 	r = loop_send(l, &done, NULL, 0);

@@ -112,5 +112,9 @@ int main(int argc, char **argv)
 		log_error("worker stops", "error=\"%s\"", err_str(r));
 		return WORKER_EXIT_INTERNAL;
 	}
-	return loop_run(l);
+	r = loop_run(l);
+	/* What is left of such a backend is not to be trusted with being unloaded. */
+	if (r == WORKER_EXIT_DEVICE_LOST)
+		_exit(r);
+	return r;
 }

@@ -27,12 +27,34 @@ static const char *spec_parameter(const struct modeld_model_spec *spec, const ch
 	return pairs_find(m->parameters.items, m->parameters.n, key);
 }
 
+static int spec_parameter_at(const struct modeld_model_spec *spec, size_t i, const char **ret_key,
+	const char **ret_value)
+{
+	const struct model *m = container_of(spec, struct model, spec);
+
+	if (i >= m->parameters.n)
+		return 0;
+	*ret_key = m->parameters.items[i].key;
+	*ret_value = m->parameters.items[i].value;
+	return 1;
+}
+
+static void free_instances(struct model *m)
+{
+	for (uint32_t i = 0; m->backend && m->backend->instance_free && i < m->n_instances; i++)
+		m->backend->instance_free(m->instances[i]);
+	free(m->instances);
+}
+
 static struct model *model_free(struct model *m)
 {
 	if (!m)
 		return NULL;
+	free_instances(m);
 	if (m->handle)
 		m->backend->unload(m->handle);
+	free((void *)m->info.inputs);
+	free((void *)m->info.outputs);
 	pairs_deinit(&m->parameters);
 	free((void *)m->spec.name);
 	free((void *)m->spec.version);
@@ -61,10 +83,14 @@ static int model_new(struct model **ret_model, const struct wire_load *load)
 	m->number = load->model;
 	m->compute_ns = UINT64_MAX;
 	m->spec = (struct modeld_model_spec){
+		.size = sizeof(m->spec),
 		.name = strdup(load->name),
 		.version = strdup(load->version),
 		.path = strdup(load->path),
 		.parameter = spec_parameter,
+		.parameter_at = spec_parameter_at,
+		.n_instances = 1,
+		.max_batch_size = load->max_batch_size,
 	};
 	if (!m->spec.name || !m->spec.version || !m->spec.path)
 		return -ENOMEM;
@@ -103,6 +129,9 @@ static const char *tensor_fault(const struct modeld_declaration *d, bool can_bat
 		return "has no name, or a longer one than 255 bytes";
 	if ((int)d->dtype < 0 || (int)d->dtype >= DTYPE_MAX_)
 		return "has an unknown dtype";
+	if (d->memory && !(d->memory & (MODELD_MEMORY_BIT(MODELD_MEMORY_HOST) |
+					       MODELD_MEMORY_BIT(MODELD_MEMORY_PINNED))))
+		return "is wanted in device memory, and this device has none";
 	if (d->any_shape)
 		return can_batch ? "has any shape, but the model batches" : NULL;
 	if (d->rank > TENSOR_RANK_MAX)
@@ -119,9 +148,6 @@ static const char *tensor_fault(const struct modeld_declaration *d, bool can_bat
 static int check_list(const struct modeld_declaration *list, size_t n, const char *what,
 	bool can_batch, struct modeld_error *error)
 {
-	if (n > WIRE_TENSORS_MAX || (n > 0 && !list))
-		return fail(error, "the backend declares %zu %ss; at most %u are possible", n, what,
-			WIRE_TENSORS_MAX);
 	for (size_t i = 0; i < n; i++) {
 		const char *fault = tensor_fault(&list[i], can_batch);
 
@@ -134,14 +160,56 @@ static int check_list(const struct modeld_declaration *list, size_t n, const cha
 	return 0;
 }
 
-static int check_info(const struct modeld_model_info *info, struct modeld_error *error)
+/* A copy of what a backend declares, whose elements may be larger than ours. -ENOMEM */
+static int copy_list(
+	const struct modeld_declaration **ret_list, const struct modeld_declaration *list, size_t n)
+{
+	struct modeld_declaration *copy = calloc(n + 1, sizeof(*copy));
+	size_t stride = n > 0 ? list->size : 0;
+
+	if (!copy)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		memcpy(&copy[i], (const char *)list + i * stride, sizeof(*copy));
+	*ret_list = copy;
+	return 0;
+}
+
+static int check_count(const struct modeld_declaration *list, size_t n, const char *what,
+	struct modeld_error *error)
+{
+	if (n > WIRE_TENSORS_MAX || (n > 0 && !list))
+		return fail(error, "the backend declares %zu %ss; at most %u are possible", n, what,
+			WIRE_TENSORS_MAX);
+	if (n > 0 && list->size < sizeof(*list))
+		return fail(error,
+			"the backend's declaration is wrong: %s 0 has a size of %zu, not %zu", what,
+			list->size, sizeof(*list));
+	return 0;
+}
+
+/* Believe what load() said, or not: m->info gets declarations of its own. */
+static int take_info(
+	struct model *m, const struct modeld_model_info *info, struct modeld_error *error)
 {
 	bool can_batch = info->can_batch;
-	int r = check_list(info->inputs, info->n_inputs, "input", can_batch, error);
+	int r = check_count(info->inputs, info->n_inputs, "input", error);
 
 	if (!r)
-		r = check_list(info->outputs, info->n_outputs, "output", can_batch, error);
-	if (!r && can_batch && info->n_inputs == 0)
+		r = check_count(info->outputs, info->n_outputs, "output", error);
+	if (!r)
+		r = copy_list(&m->info.inputs, info->inputs, info->n_inputs);
+	if (!r)
+		r = copy_list(&m->info.outputs, info->outputs, info->n_outputs);
+	if (r)
+		return r;
+	m->info.n_inputs = info->n_inputs;
+	m->info.n_outputs = info->n_outputs;
+	m->info.can_batch = can_batch;
+	r = check_list(m->info.inputs, m->info.n_inputs, "input", can_batch, error);
+	if (!r)
+		r = check_list(m->info.outputs, m->info.n_outputs, "output", can_batch, error);
+	if (!r && can_batch && m->info.n_inputs == 0)
 		return fail(error, "the backend's declaration is wrong: it batches without inputs");
 	return r;
 }
@@ -166,30 +234,72 @@ static int make_room(struct models *t, uint32_t number)
 	return 0;
 }
 
-/* The backend's part. */
+/* What a function of the backend returned, as an error of ours. */
+static int check_code(enum modeld_code code, struct modeld_error *error)
+{
+	if (code == MODELD_OK)
+		return 0;
+	host_clean_error(error);
+	return code == MODELD_FATAL ? MODELS_E_FATAL : MODELS_E_FAILED;
+}
+
 static int load_into(struct model *m, uint32_t max_batch_size, struct modeld_error *error)
 {
-	int r;
+	struct modeld_model_info info = {.size = sizeof(info)};
+	int r = check_code(m->backend->load(&m->spec, &m->handle, &info, error), error);
 
-	if (m->backend->load(&m->spec, &m->handle, &m->info, error) != MODELD_OK) {
+	if (r) {
 		m->handle = NULL;
-		host_clean_error(error);
-		return MODELS_E_FAILED;
+		return r;
 	}
 	if (!m->handle)
 		return fail(error, "the backend gave no model");
-	r = check_info(&m->info, error);
+	r = take_info(m, &info, error);
 	if (r)
 		return r;
 	m->max_batch_size = m->info.can_batch ? max_batch_size : 0;
 	return 0;
 }
 
+static int add_instance(struct model *m, struct modeld_error *error)
+{
+	const struct modeld_instance_spec spec = {.size = sizeof(spec), .index = m->n_instances};
+	void **at = &m->instances[m->n_instances];
+	enum modeld_code code = MODELD_OK;
+	int r;
+
+	*at = m->handle;
+	if (m->backend->instance_create) {
+		*at = NULL;
+		r = check_code(m->backend->instance_create(m->handle, &spec, at, error), error);
+		if (r)
+			return r;
+		if (!*at)
+			return fail(error, "the backend gave no instance");
+	}
+	m->n_instances++;
+	if (m->backend->warm)
+		code = m->backend->warm(*at, error);
+	return check_code(code, error);
+}
+
+static int make_instances(struct model *m, struct modeld_error *error)
+{
+	int r = 0;
+
+	m->instances = calloc(m->spec.n_instances, sizeof(*m->instances));
+	if (!m->instances)
+		return -ENOMEM;
+	while (!r && m->n_instances < m->spec.n_instances)
+		r = add_instance(m, error);
+	return r;
+}
+
 int models_load(struct models *t, struct backends *backends, const struct wire_load *load,
 	const struct model **ret_model, struct modeld_error *ret_error)
 {
 	_cleanup_(model_freep) struct model *m = NULL;
-	struct modeld_error error = {{0}};
+	struct modeld_error error = {.size = sizeof(error)};
 	int r = make_room(t, load->model);
 
 	if (!r)
@@ -201,6 +311,8 @@ int models_load(struct models *t, struct backends *backends, const struct wire_l
 		r = MODELS_E_FAILED;
 	if (!r)
 		r = load_into(m, load->max_batch_size, &error);
+	if (!r)
+		r = make_instances(m, &error);
 	if (r) {
 		*ret_error = error;
 		return r;

@@ -19,6 +19,7 @@ enum {
 		1, /* the backend is not there or could not load it: see the error's text */
 	MODELS_E_IN_USE = 2, /* a model has this number already */
 	MODELS_E_NUMBER = 3, /* above MODEL_NUMBER_MAX */
+	MODELS_E_FATAL = 4,  /* the process cannot go on: see the error's text */
 };
 
 /* A loaded model. Read-only for all but models.c, but for what is said below. */
@@ -27,7 +28,9 @@ struct model {
 	struct pairs parameters;
 	const struct modeld_backend *backend; /* borrow */
 	void *handle;			      /* own: the backend's */
-	struct modeld_model_info info;	      /* borrowed from the backend until unload() */
+	void **instances; /* own: the backend's, or the handle where it has none */
+	uint32_t n_instances;
+	struct modeld_model_info info; /* its declarations: own; their names: the backend's */
 	uint32_t number;
 	uint32_t max_batch_size; /* rows; 0: never joined */
 	/* The longest of the last runs, each counting half as much as the next; UINT64_MAX: none yet.
@@ -47,7 +50,7 @@ void models_deinit(struct models *t);
 /*
  * Load a model and give it its number.
  *
- * MODELS_E_FAILED, MODELS_E_IN_USE, MODELS_E_NUMBER   nothing is kept
+ * MODELS_E_FAILED, MODELS_E_IN_USE, MODELS_E_NUMBER, MODELS_E_FATAL   nothing is kept
  * -ENOMEM
  */
 _must_use_ int models_load(struct models *t, struct backends *backends,

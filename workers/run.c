@@ -2,11 +2,12 @@
  * run.c: gives a backend memory for its outputs, and believes nothing that it says about them.
  *
  * An output with a target is written where the client wants it when that place is aligned, else in
- * the output arena first. Worker process, its one thread; a backend's own threads may write to
- * outputs, but only the thread that called run() may ask for them.
+ * the output arena first. A run that is pending is waited for here. Worker process, the thread of the
+ * run; a backend's own threads may write to outputs, ask for them one at a time, and complete the run.
  */
 #include "workers/run.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -66,30 +67,45 @@ static const char *dtype_text(enum modeld_dtype dtype)
 	return known ? dtype_name((enum dtype)dtype) : "an unknown dtype";
 }
 
-static enum modeld_code check_output(const struct run *r, size_t index, enum modeld_dtype dtype,
-	const int64_t *dims, uint32_t rank, uint64_t bytes, struct modeld_error *error)
+static enum modeld_code output_refused(const struct run *r, const struct modeld_output *got,
+	const char *name, struct modeld_error *error)
 {
-	const struct modeld_declaration *want;
-	char got[SHAPE_TEXT_MAX] = "?", rows[64] = "";
+	char shape[SHAPE_TEXT_MAX] = "?", rows[64] = "";
 
-	if (index >= r->model->info.n_outputs)
-		return fail(error, MODELD_INTERNAL,
-			"the backend gave output %zu, but declared only %zu", index,
-			r->model->info.n_outputs);
-	want = &r->model->info.outputs[index];
-	if ((int)dtype > DTYPE_INVALID && (int)dtype < DTYPE_MAX_ &&
-		(want->dtype == MODELD_DTYPE_ANY || want->dtype == dtype) &&
-		dims_fit(want, dims, rank, r->rows) &&
-		bytes_fit((enum dtype)dtype, dims, rank, bytes))
-		return MODELD_OK;
-	if (rank <= TENSOR_RANK_MAX && (rank == 0 || dims))
-		shape_format(dims, rank, got, sizeof(got));
+	if (got->rank <= TENSOR_RANK_MAX && (got->rank == 0 || got->dims))
+		shape_format(got->dims, got->rank, shape, sizeof(shape));
 	if (r->rows != RUN_ROWS_ANY)
 		snprintf(rows, sizeof(rows), " for %" PRIu64 " rows", r->rows);
 	return fail(error, MODELD_INTERNAL,
 		"the backend gave output '%s' as %s %s of %" PRIu64
 		" bytes%s, which is not what it declared",
-		want->name, dtype_text(dtype), got, bytes, rows);
+		name, dtype_text(got->dtype), shape, got->bytes, rows);
+}
+
+static enum modeld_code check_output(
+	const struct run *r, const struct modeld_output *got, struct modeld_error *error)
+{
+	const struct modeld_declaration *want;
+
+	if (got->size < sizeof(*got))
+		return fail(error, MODELD_INTERNAL,
+			"the backend asked for an output with a size of %zu, not %zu", got->size,
+			sizeof(*got));
+	if (got->index >= r->model->info.n_outputs)
+		return fail(error, MODELD_INTERNAL,
+			"the backend gave output %zu, but declared only %zu", got->index,
+			r->model->info.n_outputs);
+	want = &r->model->info.outputs[got->index];
+	if (got->memory == MODELD_MEMORY_DEVICE)
+		return fail(error, MODELD_INTERNAL,
+			"the backend wants output '%s' in device memory, and this device has none",
+			want->name);
+	if ((int)got->dtype > DTYPE_INVALID && (int)got->dtype < DTYPE_MAX_ &&
+		(want->dtype == MODELD_DTYPE_ANY || want->dtype == got->dtype) &&
+		dims_fit(want, got->dims, got->rank, r->rows) &&
+		bytes_fit((enum dtype)got->dtype, got->dims, got->rank, got->bytes))
+		return MODELD_OK;
+	return output_refused(r, got, want->name, error);
 }
 
 static void drop_output(struct run *r, struct run_output *o)
@@ -142,31 +158,35 @@ static enum modeld_code place_output(
 	return MODELD_OK;
 }
 
-static void *give_output(const struct modeld_batch *batch, size_t index, enum modeld_dtype dtype,
-	const int64_t *dims, uint32_t rank, uint64_t bytes, struct modeld_error *error)
+static enum modeld_code take_output(
+	struct run *r, const struct modeld_output *want, struct run_output *o)
+{
+	drop_output(r, o);
+	o->dtype = (enum dtype)want->dtype;
+	o->rank = want->rank;
+	if (want->rank > 0)
+		memcpy(o->dims, want->dims, want->rank * sizeof(*want->dims));
+	o->bytes = want->bytes;
+	return place_output(r, o, r->model->info.outputs[want->index].name, &r->failed);
+}
+
+static void *give_output(const struct modeld_batch *batch, const struct modeld_output *want,
+	struct modeld_error *error)
 {
 	struct run *r = container_of(batch, struct run, batch);
-	enum modeld_code code = check_output(r, index, dtype, dims, rank, bytes, &r->failed);
-	struct run_output *o;
+	enum modeld_code code = check_output(r, want, &r->failed);
+	size_t index = want->index;
 
+	if (code == MODELD_OK)
+		code = take_output(r, want, &r->given[index]);
 	if (code == MODELD_OK) {
-		o = &r->given[index];
-		drop_output(r, o);
-		o->dtype = (enum dtype)dtype;
-		o->rank = rank;
-		if (rank > 0)
-			memcpy(o->dims, dims, rank * sizeof(*dims));
-		o->bytes = bytes;
-		code = place_output(r, o, r->model->info.outputs[index].name, &r->failed);
-		if (code == MODELD_OK) {
-			if (r->failed_output == index)
-				r->failed_code = MODELD_OK;
-			return o->data;
-		}
+		if (r->failed_output == index)
+			r->failed_code = MODELD_OK;
+		return r->given[index].data;
 	}
 	r->failed_code = code;
 	r->failed_output = index;
-	*error = r->failed;
+	memcpy(error->text, r->failed.text, sizeof(error->text));
 	return NULL;
 }
 
@@ -179,13 +199,58 @@ static const char *give_parameter(const struct modeld_batch *batch, const char *
 
 /* --- Before ------------------------------------------------------------------------------- */
 
+/* Nobody is told yet that an answer is not wanted any more. */
+static int is_cancelled(const struct modeld_batch *batch)
+{
+	return 0;
+}
+
 void run_init(struct run *r, struct outputs *outputs, const struct regions *regions)
 {
 	r->outputs = outputs;
 	r->regions = regions;
+	r->batch.size = sizeof(r->batch);
 	r->batch.output = give_output;
 	r->batch.parameter = give_parameter;
-	r->batch.wanted = r->wanted;
+	r->batch.cancelled = is_cancelled;
+	pthread_mutex_init(&r->completion.lock, NULL);
+	pthread_cond_init(&r->completion.arrived, NULL);
+}
+
+static void drop_arrays(struct run *r)
+{
+	free(r->inputs);
+	free(r->given);
+	free(r->wanted);
+	r->inputs = NULL;
+	r->given = NULL;
+	r->wanted = NULL;
+	r->inputs_cap = r->given_cap = 0;
+}
+
+void run_deinit(struct run *r)
+{
+	drop_arrays(r);
+	pthread_cond_destroy(&r->completion.arrived);
+	pthread_mutex_destroy(&r->completion.lock);
+}
+
+int run_reserve(struct run *r, const struct model *m)
+{
+	size_t n_inputs = m->info.n_inputs > r->inputs_cap ? m->info.n_inputs : r->inputs_cap;
+	size_t n_given = m->info.n_outputs > r->given_cap ? m->info.n_outputs : r->given_cap;
+
+	if (n_inputs == r->inputs_cap && n_given == r->given_cap)
+		return 0;
+	drop_arrays(r);
+	r->inputs = calloc(n_inputs + 1, sizeof(*r->inputs));
+	r->given = calloc(n_given + 1, sizeof(*r->given));
+	r->wanted = calloc(n_given + 1, sizeof(*r->wanted));
+	if (!r->inputs || !r->given || !r->wanted)
+		return -ENOMEM;
+	r->inputs_cap = n_inputs;
+	r->given_cap = n_given;
+	return 0;
 }
 
 static enum modeld_code set_wanted(
@@ -238,7 +303,10 @@ enum modeld_code run_begin(struct run *r, const struct model *m, uint64_t number
 	r->rows = rows;
 	r->compute_ns = 0;
 	r->failed_code = MODELD_OK;
-	r->batch.inputs = inputs;
+	for (size_t i = 0; i < m->info.n_inputs; i++)
+		r->inputs[i] = &inputs[i];
+	r->batch.inputs = r->inputs;
+	r->batch.wanted = r->wanted;
 	r->batch.n_inputs = m->info.n_inputs;
 	r->batch.n_outputs = m->info.n_outputs;
 	for (size_t i = 0; i < m->info.n_outputs; i++) {
@@ -251,12 +319,55 @@ enum modeld_code run_begin(struct run *r, const struct model *m, uint64_t number
 	return code == MODELD_OK ? set_targets(r, item, error) : code;
 }
 
+/* --- The run ------------------------------------------------------------------------------ */
+
+void run_complete(const struct modeld_batch *batch, enum modeld_code code, const char *text)
+{
+	struct completion *c = &container_of(batch, struct run, batch)->completion;
+
+	pthread_mutex_lock(&c->lock);
+	c->code = code;
+	snprintf(c->error.text, sizeof(c->error.text), "%s", text ? text : "");
+	c->done = true;
+	pthread_cond_signal(&c->arrived);
+	pthread_mutex_unlock(&c->lock);
+}
+
+static enum modeld_code wait_for(struct completion *c, struct modeld_error *error)
+{
+	enum modeld_code code;
+
+	pthread_mutex_lock(&c->lock);
+	while (!c->done)
+		pthread_cond_wait(&c->arrived, &c->lock);
+	code = c->code;
+	memcpy(error->text, c->error.text, sizeof(error->text));
+	pthread_mutex_unlock(&c->lock);
+	return code;
+}
+
+static enum modeld_code call_backend(struct run *r, uint32_t index, struct modeld_error *error)
+{
+	const struct model *m = r->model;
+	uint64_t start_ns = clock_ns();
+	enum modeld_code code;
+
+	error->size = sizeof(*error);
+	error->text[0] = 0;
+	r->completion.done = false;
+	code = m->backend->run(m->instances[index], &r->batch, error);
+	if (code == MODELD_PENDING)
+		code = wait_for(&r->completion, error);
+	r->compute_ns = clock_ns() - start_ns;
+	return code;
+}
+
 /* --- After -------------------------------------------------------------------------------- */
 
 static bool known_code(enum modeld_code code)
 {
 	return code == MODELD_INVALID || code == MODELD_EXHAUSTED || code == MODELD_UNSUPPORTED ||
-	       code == MODELD_INTERNAL;
+	       code == MODELD_INTERNAL || code == MODELD_CANCELLED || code == MODELD_FATAL;
 }
 
 /* A BYTES output that does not add up would mislead whoever walks it. What lies in a region is the
@@ -294,16 +405,11 @@ static enum modeld_code finish_output(struct run *r, size_t i, struct modeld_err
 	return MODELD_OK;
 }
 
-enum modeld_code run_execute(struct run *r, struct modeld_error *error)
+enum modeld_code run_execute(struct run *r, uint32_t index, struct modeld_error *error)
 {
-	enum modeld_code code;
-	uint64_t start_ns;
+	enum modeld_code code = call_backend(r, index, error);
 
-	error->text[0] = 0;
-	start_ns = clock_ns();
-	code = r->model->backend->run(r->model->handle, &r->batch, error);
-	r->compute_ns = clock_ns() - start_ns;
-	if (r->failed_code != MODELD_OK) {
+	if (code != MODELD_FATAL && r->failed_code != MODELD_OK) {
 		code = r->failed_code;
 		*error = r->failed;
 	}

@@ -5,10 +5,12 @@
 #ifndef WORKERS_RUN_H
 #define WORKERS_RUN_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cleanup.h"
 #include "proto/wire.h"
 #include "workers/backend.h"
 #include "workers/models.h"
@@ -29,9 +31,19 @@ struct run_output {
 	uint64_t bytes;
 };
 
+/* How a run ended that had returned MODELD_PENDING; the backend's own threads come here. */
+struct completion {
+	pthread_mutex_t lock;
+	pthread_cond_t arrived;
+	bool done;
+	enum modeld_code code;
+	struct modeld_error error;
+};
+
 /* Zeroed, then run_init() once; run_begin() starts each use. */
 struct run {
-	struct modeld_batch batch;     /* what the backend sees */
+	struct modeld_batch batch; /* what the backend sees */
+	struct completion completion;
 	struct outputs *outputs;       /* borrow */
 	const struct regions *regions; /* borrow */
 	const struct model *model;
@@ -39,8 +51,11 @@ struct run {
 	uint64_t number;	      /* the batch's */
 	uint64_t rows;
 	uint64_t compute_ns;
-	struct run_output given[WIRE_TENSORS_MAX];
-	uint8_t wanted[WIRE_TENSORS_MAX];
+	const struct modeld_tensor **inputs; /* own: the batch's; grown to the most seen */
+	size_t inputs_cap;
+	struct run_output *given; /* own, by output, and so is wanted; grown likewise */
+	uint8_t *wanted;
+	size_t given_cap;
 	/* Why output() returned NULL for `failed_output`; code is MODELD_OK when nothing failed. */
 	enum modeld_code failed_code;
 	size_t failed_output;
@@ -48,8 +63,11 @@ struct run {
 };
 
 void run_init(struct run *r, struct outputs *outputs, const struct regions *regions);
+void run_deinit(struct run *r);
+/* Make room for such a model. -ENOMEM */
+_must_use_ int run_reserve(struct run *r, const struct model *m);
 /*
- * Prepare to run `inputs` for batch `number`. `want` says which outputs are wanted; `item` is the
+ * Prepare to run `inputs` for batch `number`; run_reserve() has made room. `want` says which outputs are wanted; `item` is the
  * one item with its parameters and targets, NULL for several joined ones. All are borrowed until
  * the run's outputs were sent or dropped.
  *
@@ -59,10 +77,13 @@ enum modeld_code run_begin(struct run *r, const struct model *m, uint64_t number
 	const struct modeld_tensor *inputs, const struct wire_item *want,
 	const struct wire_item *item, uint64_t rows, struct modeld_error *error);
 /*
- * Run the backend. On MODELD_OK every wanted output is there, its content is in its final place
- * and unwanted ones are gone. On failure nothing is held, and error says why. compute_ns is set.
+ * Run the backend on instance `index` of the model, until the run is over. On MODELD_OK every wanted output is there, its content is in its final place
+ * and unwanted ones are gone. On failure nothing is held, and error says why; MODELD_FATAL: the
+ * process cannot go on. compute_ns is set.
  */
-enum modeld_code run_execute(struct run *r, struct modeld_error *error);
+enum modeld_code run_execute(struct run *r, uint32_t index, struct modeld_error *error);
+/* The host's complete(), see backend.h. */
+void run_complete(const struct modeld_batch *batch, enum modeld_code code, const char *text);
 /* Where output i lies, as it goes on the wire. */
 struct span run_output_span(const struct run_output *o);
 /* Give everything back. */

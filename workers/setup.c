@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "shm/arena.h"
 #include "workers/loop_private.h"
+#include "workers/run.h"
 
 static int check(struct loop *l, const struct wire_setup *s)
 {
@@ -128,7 +129,7 @@ int loop_setup(struct loop *l, const struct wire_setup *s)
 	int r = check(l, s);
 
 	if (!r)
-		r = host_new(&l->host, s);
+		r = host_new(&l->host, s, run_complete);
 	if (r)
 		return r;
 	log_set_level(

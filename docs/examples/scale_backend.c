@@ -17,10 +17,18 @@ struct scale {
 };
 
 static const struct modeld_declaration inputs[] = {
-	{.name = "INPUT", .dtype = MODELD_DTYPE_F32, .rank = 2, .dims = {-1, -1}},
+	{.size = sizeof(struct modeld_declaration),
+		.name = "INPUT",
+		.dtype = MODELD_DTYPE_F32,
+		.rank = 2,
+		.dims = {-1, -1}},
 };
 static const struct modeld_declaration outputs[] = {
-	{.name = "OUTPUT", .dtype = MODELD_DTYPE_F32, .rank = 2, .dims = {-1, -1}},
+	{.size = sizeof(struct modeld_declaration),
+		.name = "OUTPUT",
+		.dtype = MODELD_DTYPE_F32,
+		.rank = 2,
+		.dims = {-1, -1}},
 };
 
 static enum modeld_code scale_load(const struct modeld_model_spec *spec, void **ret_model,
@@ -46,27 +54,35 @@ static enum modeld_code scale_load(const struct modeld_model_spec *spec, void **
 	}
 	s->factor = factor;
 	*ret_model = s;
-	*ret_info = (struct modeld_model_info){
-		.inputs = inputs,
-		.n_inputs = 1,
-		.outputs = outputs,
-		.n_outputs = 1,
-		.can_batch = 1,
-	};
+	ret_info->inputs = inputs;
+	ret_info->n_inputs = 1;
+	ret_info->outputs = outputs;
+	ret_info->n_outputs = 1;
+	ret_info->can_batch = 1;
 	return MODELD_OK;
 }
 
+/* There are no instances of its own: it gets the model, which no run changes. */
 static enum modeld_code scale_run(
 	void *model, const struct modeld_batch *batch, struct modeld_error *error)
 {
 	const struct scale *s = model;
-	const struct modeld_tensor *in = &batch->inputs[0];
+	const struct modeld_tensor *in = batch->inputs[0];
+	const struct modeld_output output = {
+		.size = sizeof(output),
+		.index = 0,
+		.dtype = in->dtype,
+		.rank = in->rank,
+		.dims = in->dims,
+		.bytes = in->bytes,
+		.writes_all = 1,
+	};
 	const float *from = in->data;
 	float *to;
 
 	if (!batch->wanted[0])
 		return MODELD_OK;
-	to = batch->output(batch, 0, in->dtype, in->dims, in->rank, in->bytes, error);
+	to = batch->output(batch, &output, error);
 	if (!to)
 		return MODELD_INTERNAL; /* the host knows why */
 	for (uint64_t i = 0; i < in->bytes / sizeof(*from); i++)
@@ -80,6 +96,7 @@ static void scale_unload(void *model)
 }
 
 static const struct modeld_backend scale = {
+	.size = sizeof(scale),
 	.abi = MODELD_BACKEND_ABI,
 	.name = "scale",
 	.load = scale_load,

@@ -234,9 +234,16 @@ static uint64_t since(uint64_t from_ns, uint64_t to_ns)
 static void answer_outputs(struct inference *i, const struct request_result *result)
 {
 	const struct request_times *t = &result->times;
-	struct handoff_tensor tensors[WIRE_TENSORS_MAX];
+	struct handoff_tensor tensors[HANDOFF_TENSORS_MAX];
 	uint64_t bytes = inline_bytes(result);
 
+	if (result->n_outputs > HANDOFF_TENSORS_MAX) {
+		peer_refuse(i->peer, i->seq, GRPC_FAILED_PRECONDITION,
+			"model '%s' gave %zu outputs, above the limit of %u: name those that are "
+			"wanted",
+			version_settings(i->model)->name, result->n_outputs, HANDOFF_TENSORS_MAX);
+		return;
+	}
 	if (bytes > HANDOFF_INLINE_MAX) {
 		peer_refuse(i->peer, i->seq, GRPC_FAILED_PRECONDITION,
 			"model '%s': outputs without a target are %" PRIu64
@@ -244,7 +251,6 @@ static void answer_outputs(struct inference *i, const struct request_result *res
 			version_settings(i->model)->name, bytes, HANDOFF_INLINE_MAX);
 		return;
 	}
-	assert(result->n_outputs <= WIRE_TENSORS_MAX);
 	for (size_t k = 0; k < result->n_outputs; k++)
 		fill_tensor(i, result, &result->outputs[k], &tensors[k]);
 	peer_answer(i->peer,

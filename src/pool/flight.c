@@ -9,14 +9,16 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "pool/declaration.h"
 
-_Static_assert(WIRE_TENSORS_MAX <= 64, "flight_item.wanted has a bit for each output");
+#define WORD_BITS 64u
 
 void flight_deinit(struct flight *f)
 {
 	free(f->items);
+	free(f->wanted);
 	free(f->targets);
 	free(f->regions);
 	free(f->results);
@@ -72,7 +74,10 @@ static int make_room(struct flight *f, const struct wire_loaded *declared,
 		n_regions += count_regions(&items[i]);
 		n_wanted += count_wanted(&items[i], declared);
 	}
+	f->n_words = (declared->n_outputs + WORD_BITS - 1) / WORD_BITS;
 	r = grow(&f->items, &f->cap_items, n_items, sizeof(*f->items));
+	if (!r)
+		r = grow(&f->wanted, &f->cap_wanted, n_items * f->n_words, sizeof(*f->wanted));
 	if (!r)
 		r = grow(&f->results, &f->cap_results, n_items, sizeof(*f->results));
 	if (!r)
@@ -92,17 +97,34 @@ static void add_region(struct flight *f, struct region_table *regions, uint64_t 
 	f->regions[f->n_regions++] = region;
 }
 
-static uint64_t wanted_bits(const struct wire_item *item, const struct wire_loaded *declared)
+static void want(uint64_t *words, uint32_t output)
 {
-	uint64_t bits = 0;
+	words[output / WORD_BITS] |= UINT64_C(1) << output % WORD_BITS;
+}
 
-	if (item->n_outputs == 0 && declared->n_outputs > 0)
-		return UINT64_MAX >> (64 - declared->n_outputs);
+/* Was it wanted, and has not come yet? */
+static bool take_wanted(uint64_t *words, uint32_t output)
+{
+	uint64_t bit = UINT64_C(1) << output % WORD_BITS;
+	bool is = words[output / WORD_BITS] & bit;
+
+	words[output / WORD_BITS] &= ~bit;
+	return is;
+}
+
+static void set_wanted(struct flight *f, size_t first, const struct wire_item *item,
+	const struct wire_loaded *declared)
+{
+	uint64_t *words = f->wanted + first;
+
+	if (f->n_words > 0)
+		memset(words, 0, f->n_words * sizeof(*words));
+	for (uint32_t i = 0; item->n_outputs == 0 && i < declared->n_outputs; i++)
+		want(words, i);
 	for (size_t i = 0; i < item->n_outputs; i++) {
 		assert(item->outputs[i] < declared->n_outputs);
-		bits |= UINT64_C(1) << item->outputs[i];
+		want(words, item->outputs[i]);
 	}
-	return bits;
 }
 
 static void add_item(struct flight *f, struct region_table *regions,
@@ -111,11 +133,12 @@ static void add_item(struct flight *f, struct region_table *regions,
 	struct flight_item *to = &f->items[f->n_items++];
 
 	*to = (struct flight_item){
-		.wanted = wanted_bits(item, declared),
+		.first_wanted = (f->n_items - 1) * f->n_words,
 		.n_wanted = (uint32_t)count_wanted(item, declared),
 		.n_targets = (uint32_t)item->n_targets,
 		.first_target = f->n_targets,
 	};
+	set_wanted(f, to->first_wanted, item, declared);
 	for (size_t i = 0; i < item->n_inputs; i++) {
 		if (is_region(&item->inputs[i].span))
 			add_region(f, regions, item->inputs[i].span.arena);
@@ -208,11 +231,11 @@ static const char *check_output(const struct flight *f, const struct flight_item
 }
 
 /* NULL: fine. Outputs go to f->outputs from `at` on. */
-static const char *check_result(const struct flight *f, const struct flight_item *item,
+static const char *check_result(struct flight *f, const struct flight_item *item,
 	const struct wire_loaded *declared, const struct output *arena,
 	const struct wire_result *result, struct pool_output *at)
 {
-	uint64_t missing = item->wanted;
+	uint64_t *missing = f->wanted + item->first_wanted;
 
 	if (result->n_outputs != (result->code == 0 ? item->n_wanted : 0))
 		return "a wrong number of outputs";
@@ -222,9 +245,8 @@ static const char *check_result(const struct flight *f, const struct flight_item
 
 		if (why)
 			return why;
-		if (!(missing & (UINT64_C(1) << t->index)))
+		if (!take_wanted(missing, t->index))
 			return "an output that is not wanted, or twice";
-		missing &= ~(UINT64_C(1) << t->index);
 	}
 	return NULL;
 }

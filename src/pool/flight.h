@@ -12,7 +12,7 @@
 #include "pool/region.h"
 
 struct flight_item {
-	uint64_t wanted; /* a bit an output */
+	size_t first_wanted; /* in flight.wanted: flight.n_words of them, a bit an output */
 	uint32_t n_wanted;
 	uint32_t n_targets;
 	size_t first_target; /* in flight.targets */
@@ -29,12 +29,15 @@ struct flight {
 	size_t n_items;
 	size_t n_targets;
 	size_t n_regions;
+	size_t n_words;		      /* of an item's wanted bits */
 	struct flight_item *items;    /* own, as the arrays below */
+	uint64_t *wanted;	      /* of all items; flight_check() clears what has come */
 	struct wire_target *targets;  /* of all items */
 	struct pool_region **regions; /* held: one entry for each time it is named */
 	struct pool_result *results;  /* one an item */
 	struct pool_output *outputs;  /* room for all that is wanted */
 	size_t cap_items;
+	size_t cap_wanted;
 	size_t cap_targets;
 	size_t cap_regions;
 	size_t cap_results;

@@ -80,7 +80,7 @@ static void compile_text(const char *text, const char *name)
 
 static struct backends *make(void)
 {
-	static const struct modeld_host host = {.abi = MODELD_BACKEND_ABI};
+	static const struct modeld_host host = {.size = sizeof(host), .abi = MODELD_BACKEND_ABI};
 	const char *directories[] = {"/nowhere", directory};
 	struct backends *b;
 
@@ -91,7 +91,7 @@ static struct backends *make(void)
 static void expect_refused(struct backends *b, const char *name, const char *part)
 {
 	const struct modeld_backend *backend = NULL;
-	struct modeld_error error = {{0}};
+	struct modeld_error error = {.size = sizeof(error)};
 
 	cr_assert_eq(backends_get(b, name, &backend, &error), BACKEND_E_REFUSED);
 	cr_assert(strstr(error.text, part), "'%s' has no '%s'", error.text, part);
@@ -140,12 +140,39 @@ Test(backend_loader, what_is_no_backend)
 		     "{ (void)h; return NULL; }",
 		"unwilling");
 	expect_refused(b, "unwilling", "not willing");
-	compile_text("static const struct modeld_backend b = {.abi = 7};\n"
+	compile_text("static const struct modeld_backend b = {.size = sizeof(b), .abi = 7};\n"
 		     "const struct modeld_backend *modeld_backend(const struct modeld_host *h)\n"
 		     "{ (void)h; return &b; }",
 		"newer");
-	expect_refused(b, "newer", "version 7 of backend.h, this worker has 1");
-	compile_text("static const struct modeld_backend b = {.abi = MODELD_BACKEND_ABI};\n"
+	expect_refused(b, "newer", "version 7 of backend.h, this worker has 2");
+	/* A table of the first version began with its number. */
+	compile_text("struct old { unsigned abi; const char *name; void *f[4]; };\n"
+		     "static const struct old b = {1, \"old\", {0}};\n"
+		     "const struct modeld_backend *modeld_backend(const struct modeld_host *h)\n"
+		     "{ (void)h; return (const void *)&b; }",
+		"old");
+	expect_refused(b, "old", "version 1 of backend.h, this worker has 2");
+	compile_text(
+		"static const struct modeld_backend b = {.size = 16, .abi = MODELD_BACKEND_ABI};\n"
+		"const struct modeld_backend *modeld_backend(const struct modeld_host *h)\n"
+		"{ (void)h; return &b; }",
+		"short");
+	expect_refused(b, "short", "its table has 16 bytes");
+	compile_text("static enum modeld_code load(const struct modeld_model_spec *s, void **m,\n"
+		     "	struct modeld_model_info *i, struct modeld_error *e)\n"
+		     "{ (void)s; (void)m; (void)i; (void)e; return MODELD_OK; }\n"
+		     "static enum modeld_code run(void *m, const struct modeld_batch *b,\n"
+		     "	struct modeld_error *e) { (void)m; (void)b; (void)e; return MODELD_OK; }\n"
+		     "static void unload(void *m) { (void)m; }\n"
+		     "static const struct modeld_backend b = {.size = sizeof(b),\n"
+		     "	.abi = MODELD_BACKEND_ABI, .load = load, .run = run, .unload = unload,\n"
+		     "	.instance_free = unload};\n"
+		     "const struct modeld_backend *modeld_backend(const struct modeld_host *h)\n"
+		     "{ (void)h; return &b; }",
+		"half");
+	expect_refused(b, "half", "one of instance_create and instance_free");
+	compile_text("static const struct modeld_backend b = {.size = sizeof(b), .abi = "
+		     "MODELD_BACKEND_ABI};\n"
 		     "const struct modeld_backend *modeld_backend(const struct modeld_host *h)\n"
 		     "{ (void)h; return &b; }",
 		"hollow");
@@ -161,17 +188,21 @@ Test(backend_loader, what_is_no_backend)
 /* --- Declarations that are not believed --------------------------------------------------- */
 
 static const char declaring[] =
-	"static const struct modeld_declaration in[65] = {%s};\n"
+	"#define SIZE sizeof(struct modeld_declaration)\n"
+	"#define T(name_, dtype_, any_, rank_, ...) {.size = SIZE, .name = name_, .dtype = "
+	"dtype_,\\\n"
+	"	.any_shape = any_, .rank = rank_, .dims = {__VA_ARGS__}}\n"
+	"static const struct modeld_declaration in[1025] = {%s};\n"
 	"static enum modeld_code load(const struct modeld_model_spec *s, void **m,\n"
 	"	struct modeld_model_info *i, struct modeld_error *e)\n"
 	"{ (void)s; (void)e; *m = (void *)in;\n"
-	"  *i = (struct modeld_model_info){%s}; return MODELD_OK; }\n"
+	"  *i = (struct modeld_model_info){SIZE, %s}; return MODELD_OK; }\n"
 	"static enum modeld_code run(void *m, const struct modeld_batch *b, struct modeld_error "
 	"*e)\n"
 	"{ (void)m; (void)b; (void)e; return MODELD_OK; }\n"
 	"static void unload(void *m) { (void)m; }\n"
-	"static const struct modeld_backend b = {MODELD_BACKEND_ABI, \"b\", load, run, unload, "
-	"NULL};\n"
+	"static const struct modeld_backend b = {.size = sizeof(b), .abi = MODELD_BACKEND_ABI,\n"
+	"	.name = \"b\", .load = load, .run = run, .unload = unload};\n"
 	"const struct modeld_backend *modeld_backend(const struct modeld_host *h)\n"
 	"{ (void)h; return &b; }\n";
 
@@ -180,18 +211,21 @@ static const struct {
 	const char *info;
 	const char *error; /* NULL: fine */
 } declarations[] = {
-	{"{\"a\", 1, 0, 2, {-1, 3}}", "in, 1, in, 1, 1", NULL},
+	{"T(\"a\", 1, 0, 2, -1, 3)", "in, 1, in, 1, 1", NULL},
 	{"{0}", "in, 0, in, 0, 0", NULL},
-	{"{0}", "in, 1, in, 0, 0", "has no name"},
-	{"{\"\", 1, 0, 0, {0}}", "in, 1, in, 0, 0", "has no name"},
-	{"{\"a\", 15, 0, 0, {0}}", "in, 1, in, 0, 0", "unknown dtype"},
-	{"{\"a\", 1, 0, 17, {0}}", "in, 0, in, 1, 0", "output 0 has more than 16"},
-	{"{\"a\", 1, 0, 1, {-2}}", "in, 1, in, 0, 0", "below -1"},
-	{"{\"a\", 1, 0, 1, {4}}", "in, 1, in, 0, 1", "no free first dimension"},
-	{"{\"a\", 1, 0, 0, {0}}", "in, 1, in, 0, 1", "no free first dimension"},
-	{"{\"a\", 1, 1, 0, {0}}", "in, 1, in, 0, 1", "any shape, but"},
-	{"{\"a\", 1, 0, 0, {0}}, {\"a\", 1, 0, 0, {0}}", "in, 2, in, 0, 0", "name of another"},
-	{"{0}", "in, 65, in, 0, 0", "at most 64"},
+	{"T(NULL, 1, 0, 0, 0)", "in, 1, in, 0, 0", "has no name"},
+	{"{0}", "in, 1, in, 0, 0", "input 0 has a size of 0"},
+	{"{.size = SIZE, .name = \"a\", .dtype = 1, .memory = 4}", "in, 1, in, 0, 0",
+		"device memory"},
+	{"T(\"\", 1, 0, 0, 0)", "in, 1, in, 0, 0", "has no name"},
+	{"T(\"a\", 15, 0, 0, 0)", "in, 1, in, 0, 0", "unknown dtype"},
+	{"T(\"a\", 1, 0, 17, 0)", "in, 0, in, 1, 0", "output 0 has more than 16"},
+	{"T(\"a\", 1, 0, 1, -2)", "in, 1, in, 0, 0", "below -1"},
+	{"T(\"a\", 1, 0, 1, 4)", "in, 1, in, 0, 1", "no free first dimension"},
+	{"T(\"a\", 1, 0, 0, 0)", "in, 1, in, 0, 1", "no free first dimension"},
+	{"T(\"a\", 1, 1, 0, 0)", "in, 1, in, 0, 1", "any shape, but"},
+	{"T(\"a\", 1, 0, 0, 0), T(\"a\", 1, 0, 0, 0)", "in, 2, in, 0, 0", "name of another"},
+	{"{0}", "in, 1025, in, 0, 0", "at most 1024"},
 	{"{0}", "NULL, 1, in, 0, 0", "declares 1 inputs"},
 	{"{0}", "in, 0, in, 0, 1", "without inputs"},
 };
@@ -203,7 +237,7 @@ Test(backend_loader, declarations)
 	for (size_t i = 0; i < sizeof(declarations) / sizeof(declarations[0]); i++) {
 		char name[16], text[2048];
 		struct wire_load load = {.name = "m", .version = "1", .path = "/", .backend = name};
-		struct modeld_error error = {{0}};
+		struct modeld_error error = {.size = sizeof(error)};
 		struct models t = {0};
 		const struct model *m;
 		int r;
@@ -218,6 +252,68 @@ Test(backend_loader, declarations)
 			"%zu: %s", i, error.text);
 		models_deinit(&t);
 	}
+	backends_free(b);
+}
+
+/* --- Instances ---------------------------------------------------------------------------- */
+
+/* memory_usage() tells what was called: instances made, warmed, freed. */
+static const char counting[] =
+	"static unsigned made, warmed, freed;\n"
+	"static enum modeld_code load(const struct modeld_model_spec *s, void **m,\n"
+	"	struct modeld_model_info *i, struct modeld_error *e)\n"
+	"{ (void)i; (void)e; *m = (void *)s; return MODELD_OK; }\n"
+	"static void unload(void *m) { (void)m; }\n"
+	"static enum modeld_code create(void *m, const struct modeld_instance_spec *s, void **i,\n"
+	"	struct modeld_error *e) { (void)e; *i = m; made += 1 + s->index; return %s; }\n"
+	"static void release(void *i) { (void)i; freed++; }\n"
+	"static enum modeld_code warm(void *i, struct modeld_error *e)\n"
+	"{ (void)i; e->text[0] = 'w'; warmed++; return %s; }\n"
+	"static enum modeld_code run(void *m, const struct modeld_batch *b, struct modeld_error "
+	"*e)\n"
+	"{ (void)m; (void)b; (void)e; return MODELD_OK; }\n"
+	"static uint64_t usage(void *m) { (void)m; return made * 100 + warmed * 10 + freed; }\n"
+	"static const struct modeld_backend b = {.size = sizeof(b), .abi = MODELD_BACKEND_ABI,\n"
+	"	.name = \"b\", .load = load, .unload = unload, .instance_create = create,\n"
+	"	.instance_free = release, .run = run, .warm = warm, .memory_usage = usage};\n"
+	"const struct modeld_backend *modeld_backend(const struct modeld_host *h)\n"
+	"{ (void)h; return &b; }\n";
+
+static int load_counting(struct models *t, struct backends *b, const char *name, const char *create,
+	const char *warm, uint64_t *ret_counted)
+{
+	struct wire_load load = {.name = "m", .version = "1", .path = "/", .backend = name};
+	struct modeld_error error = {.size = sizeof(error)};
+	const struct modeld_backend *backend;
+	const struct model *m;
+	char text[4096];
+	int r;
+
+	snprintf(text, sizeof(text), counting, create, warm);
+	compile_text(text, name);
+	r = models_load(t, b, &load, &m, &error);
+	cr_assert_eq(backends_get(b, name, &backend, &error), 0);
+	*ret_counted = backend->memory_usage(NULL);
+	models_deinit(t);
+	return r;
+}
+
+Test(backend_loader, an_instance_is_made_and_warmed_before_the_model_is_loaded)
+{
+	struct backends *b = make();
+	struct models t = {0};
+	uint64_t counted;
+
+	cr_assert_eq(load_counting(&t, b, "fine", "MODELD_OK", "MODELD_OK", &counted), 0);
+	cr_assert_eq(counted, 110);
+	cr_assert_eq(load_counting(&t, b, "none", "MODELD_EXHAUSTED", "MODELD_OK", &counted),
+		MODELS_E_FAILED);
+	cr_assert_eq(counted, 100, "one that was not made is not freed");
+	cr_assert_eq(load_counting(&t, b, "cold", "MODELD_OK", "MODELD_INTERNAL", &counted),
+		MODELS_E_FAILED);
+	cr_assert_eq(counted, 111);
+	cr_assert_eq(load_counting(&t, b, "lost", "MODELD_OK", "MODELD_FATAL", &counted),
+		MODELS_E_FATAL);
 	backends_free(b);
 }
 

@@ -2,6 +2,7 @@
 #include "workers/builtin.h"
 
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ struct rig {
 	struct modeld_error error;
 	struct modeld_batch batch;
 	struct modeld_tensor inputs[2];
+	const struct modeld_tensor *in[2];
 	uint8_t wanted[2];
 	_Alignas(64) char out[2][256];
 	uint64_t out_bytes[2];
@@ -45,18 +47,20 @@ static const char *parameter(const struct modeld_model_spec *spec, const char *k
 	return strcmp(key, "delay_ms") ? NULL : g->delay_ms;
 }
 
-static void *output(const struct modeld_batch *batch, size_t index, enum modeld_dtype dtype,
-	const int64_t *dims, uint32_t rank, uint64_t bytes, struct modeld_error *error)
+static void *output(const struct modeld_batch *batch, const struct modeld_output *want,
+	struct modeld_error *error)
 {
 	struct rig *g = container_of(batch, struct rig, batch);
+	size_t index = want->index;
 
 	if (g->refuse)
 		return NULL;
-	cr_assert_leq(bytes, sizeof(g->out[index]));
-	cr_assert_eq(dtype, g->inputs[0].dtype);
-	cr_assert_eq(rank, g->inputs[0].rank);
-	cr_assert_eq(memcmp(dims, g->inputs[0].dims, rank * sizeof(*dims)), 0);
-	g->out_bytes[index] = bytes;
+	cr_assert_eq(want->size, sizeof(*want));
+	cr_assert_leq(want->bytes, sizeof(g->out[index]));
+	cr_assert_eq(want->dtype, g->inputs[0].dtype);
+	cr_assert_eq(want->rank, g->inputs[0].rank);
+	cr_assert_eq(memcmp(want->dims, g->inputs[0].dims, want->rank * sizeof(*want->dims)), 0);
+	g->out_bytes[index] = want->bytes;
 	return g->out[index];
 }
 
@@ -67,10 +71,19 @@ static enum modeld_code load_declared(
 	g->function = function;
 	g->dtype = dtype;
 	g->dims = dims;
-	g->spec = (struct modeld_model_spec){name, "1", "/", parameter};
+	g->spec = (struct modeld_model_spec){.size = sizeof(g->spec),
+		.name = name,
+		.version = "1",
+		.path = "/",
+		.parameter = parameter};
+	g->info.size = sizeof(g->info);
+	g->error.size = sizeof(g->error);
+	g->in[0] = &g->inputs[0];
+	g->in[1] = &g->inputs[1];
 	g->backend = builtin_backend(NULL);
 	g->wanted[0] = g->wanted[1] = 1;
-	g->batch = (struct modeld_batch){.inputs = g->inputs,
+	g->batch = (struct modeld_batch){.size = sizeof(g->batch),
+		.inputs = g->in,
 		.n_inputs = 1,
 		.wanted = g->wanted,
 		.n_outputs = 1,
@@ -88,7 +101,12 @@ static void input(
 {
 	static const int64_t dims[] = {1, 16};
 
-	g->inputs[i] = (struct modeld_tensor){dtype, 2, dims, data, bytes, 0};
+	g->inputs[i] = (struct modeld_tensor){.size = sizeof(g->inputs[i]),
+		.dtype = dtype,
+		.rank = 2,
+		.dims = dims,
+		.data = data,
+		.bytes = bytes};
 }
 
 static enum modeld_code run(struct rig *g)
@@ -175,7 +193,12 @@ Test(builtin, count_tells_the_size)
 	cr_assert_eq(load(&g, "count", NULL), MODELD_OK);
 	cr_assert_eq(g.info.inputs[0].any_shape, 1);
 	cr_assert_eq(g.info.outputs[0].dtype, MODELD_DTYPE_U64);
-	g.inputs[0] = (struct modeld_tensor){MODELD_DTYPE_U64, 1, dims, "", 24, 0};
+	g.inputs[0] = (struct modeld_tensor){.size = sizeof(g.inputs[0]),
+		.dtype = MODELD_DTYPE_U64,
+		.rank = 1,
+		.dims = dims,
+		.data = "",
+		.bytes = 24};
 	cr_assert_eq(run(&g), MODELD_OK);
 	memcpy(&n, g.out[0], sizeof(n));
 	cr_assert_eq(n, 24);
@@ -347,6 +370,63 @@ Test(builtin, leaks_what_it_is_told_to)
 	}
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	cr_assert_eq(status, 0);
+}
+
+/* How `later` ended. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	const struct modeld_batch *batch;
+	enum modeld_code code;
+} ended = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL, MODELD_OK};
+
+static void complete(const struct modeld_batch *batch, enum modeld_code code, const char *text)
+{
+	pthread_mutex_lock(&ended.lock);
+	ended.batch = batch;
+	ended.code = code;
+	pthread_cond_signal(&ended.cond);
+	pthread_mutex_unlock(&ended.lock);
+}
+
+static void wait_until_ended(void)
+{
+	pthread_mutex_lock(&ended.lock);
+	while (!ended.batch)
+		pthread_cond_wait(&ended.cond, &ended.lock);
+	pthread_mutex_unlock(&ended.lock);
+}
+
+Test(builtin, answers_later)
+{
+	static const struct modeld_host host = {.size = sizeof(host), .complete = complete};
+	uint16_t ms = 5;
+	struct rig g;
+
+	cr_assert_eq(load(&g, "later", NULL), MODELD_OK);
+	g.backend->unload(g.model);
+	cr_assert_eq(builtin_backend(&host), g.backend);
+	cr_assert_eq(g.backend->load(&g.spec, &g.model, &g.info, &g.error), MODELD_OK);
+	input(&g, 0, MODELD_DTYPE_U16, &ms, sizeof(ms));
+	cr_assert_eq(run(&g), MODELD_PENDING);
+	wait_until_ended();
+	cr_assert_eq(ended.batch, &g.batch);
+	cr_assert_eq(ended.code, MODELD_OK);
+	cr_assert_eq(memcmp(g.out[0], &ms, sizeof(ms)), 0);
+	g.backend->unload(g.model);
+}
+
+Test(builtin, says_that_it_cannot_go_on)
+{
+	struct rig g;
+
+	cr_assert_eq(load(&g, "fatal", NULL), MODELD_OK);
+	input(&g, 0, MODELD_DTYPE_U8, "\0", 1);
+	cr_assert_eq(run(&g), MODELD_OK);
+	input(&g, 0, MODELD_DTYPE_U8, "\1", 1);
+	cr_assert_eq(run(&g), MODELD_FATAL);
+	cr_assert_str_eq(g.error.text, "told to say so");
+	g.backend->unload(g.model);
 }
 
 static int work(void *arg)

@@ -2,6 +2,7 @@
 #include "workers/executor.h"
 
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 #include "fake_daemon.h"
 #include "proto/grpc_status.h"
 #include "tests/support/failalloc.h"
+#include "workers/run.h"
 
 #define ARENA_BYTES (256u * 1024u)
 #define REGION	    (WIRE_REGION_BIT | 7u)
@@ -110,7 +112,7 @@ static void add_gap(struct rig *g)
 
 static void execute(struct rig *g)
 {
-	executor_run(g->executor, &g->fake.model, &g->run, &g->done);
+	cr_assert_eq(executor_run(g->executor, &g->fake.model, &g->run, &g->done), 0);
 	cr_assert_eq(g->done.batch, g->run.batch);
 	cr_assert_eq(g->done.n_results, g->run.n_items);
 }
@@ -324,7 +326,7 @@ Test(executor, bytes_are_joined_and_split_by_element)
 static enum modeld_code give_malformed(
 	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
 {
-	void *out = batch->output(batch, 0, MODELD_DTYPE_BYTES, batch->inputs[0].dims, 2, 8, error);
+	void *out = fake_output(batch, 0, MODELD_DTYPE_BYTES, batch->inputs[0]->dims, 2, 8, error);
 
 	memset(out, 0xff, 8);
 	return MODELD_OK;
@@ -565,13 +567,10 @@ Test(executor, unwanted_outputs_are_not_sent)
 static enum modeld_code give_all(
 	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
 {
-	static const uint8_t all[4] = {1, 1, 1, 1};
-	struct modeld_batch b = *batch;
-	const struct modeld_tensor *in = &batch->inputs[0];
+	const struct modeld_tensor *in = batch->inputs[0];
 
-	b.wanted = all;
-	for (size_t i = 0; i < b.n_outputs; i++)
-		if (!batch->output(batch, i, in->dtype, in->dims, in->rank, in->bytes, error))
+	for (size_t i = 0; i < batch->n_outputs; i++)
+		if (!fake_output(batch, i, in->dtype, in->dims, in->rank, in->bytes, error))
 			return MODELD_INTERNAL;
 	return MODELD_OK;
 }
@@ -599,11 +598,11 @@ static enum modeld_code give_twice(
 	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
 {
 	int64_t bad[] = {-1, 4};
-	void *first = batch->output(batch, 0, MODELD_DTYPE_I32, batch->inputs[0].dims, 2,
-		batch->inputs[0].bytes, error);
+	void *first = fake_output(batch, 0, MODELD_DTYPE_I32, batch->inputs[0]->dims, 2,
+		batch->inputs[0]->bytes, error);
 
 	cr_assert(first);
-	cr_assert_null(batch->output(batch, 0, MODELD_DTYPE_I32, bad, 2, 16, error));
+	cr_assert_null(fake_output(batch, 0, MODELD_DTYPE_I32, bad, 2, 16, error));
 	return fake_echo(f, batch, error);
 }
 
@@ -649,7 +648,7 @@ static enum modeld_code give_wrong(
 {
 	const struct wrong *w = &wrongs[f->n_runs - 1];
 
-	cr_assert_null(batch->output(batch, w->index, w->dtype, w->dims, w->rank, w->bytes, error));
+	cr_assert_null(fake_output(batch, w->index, w->dtype, w->dims, w->rank, w->bytes, error));
 	cr_assert_neq(error->text[0], 0);
 	error->text[0] = 0;
 	return w->code;
@@ -694,7 +693,7 @@ Test(executor, a_missing_output_is_an_error)
 static enum modeld_code dislike_negative(
 	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
 {
-	const struct modeld_tensor *in = &batch->inputs[0];
+	const struct modeld_tensor *in = batch->inputs[0];
 
 	for (size_t i = 0; i < in->bytes / 4; i++) {
 		if (((const int32_t *)in->data)[i] < 0) {
@@ -728,8 +727,8 @@ static enum modeld_code fail_strangely(
 	static const enum modeld_code codes[] = {
 		MODELD_EXHAUSTED, MODELD_UNSUPPORTED, MODELD_INTERNAL, (enum modeld_code)77};
 
-	cr_assert(batch->output(batch, 0, MODELD_DTYPE_I32, batch->inputs[0].dims, 2,
-		batch->inputs[0].bytes, error));
+	cr_assert(fake_output(batch, 0, MODELD_DTYPE_I32, batch->inputs[0]->dims, 2,
+		batch->inputs[0]->bytes, error));
 	return codes[f->n_runs - 1];
 }
 
@@ -749,6 +748,134 @@ Test(executor, codes_of_a_failing_backend)
 		expect_error(&g, 1, codes[i], "the backend gave no reason");
 		cr_assert_eq(used(&g), 0);
 	}
+	rig_deinit(&g);
+}
+
+/* --- Runs that go on ---------------------------------------------------------------------- */
+
+struct late {
+	struct fake_backend *fake;
+	const struct modeld_batch *batch;
+};
+
+static void *finish(void *arg)
+{
+	struct late *l = arg;
+	struct modeld_error error = {.size = sizeof(error)};
+	enum modeld_code code = fake_echo(l->fake, l->batch, &error);
+
+	run_complete(l->batch, code, NULL);
+	return NULL;
+}
+
+static enum modeld_code run_late(
+	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
+{
+	static pthread_t thread;
+	static struct late late;
+
+	if (late.fake)
+		pthread_join(thread, NULL);
+	late = (struct late){f, batch};
+	cr_assert_eq(pthread_create(&thread, NULL, finish, &late), 0);
+	return MODELD_PENDING;
+}
+
+Test(executor, a_run_is_completed_by_another_thread)
+{
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	g.fake.run = run_late;
+	add_rows(&g, 1, 4);
+	for (int i = 0; i < 50; i++) {
+		execute(&g);
+		expect_rows(&g, 0, 1, 4);
+		outputs_release(g.outputs, g.run.batch);
+	}
+	rig_deinit(&g);
+}
+
+static enum modeld_code complete_at_once(
+	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
+{
+	run_complete(batch, MODELD_INVALID, "it is\nbad");
+	return MODELD_PENDING;
+}
+
+Test(executor, a_run_may_be_completed_before_it_returns)
+{
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	g.fake.run = complete_at_once;
+	add_rows(&g, 1, 4);
+	execute(&g);
+	expect_error(&g, 0, GRPC_INVALID_ARGUMENT, "it is bad");
+	rig_deinit(&g);
+}
+
+static enum modeld_code say_fatal(
+	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
+{
+	if (f->n_runs < 2)
+		return MODELD_INVALID;
+	cr_assert(fake_output(batch, 0, MODELD_DTYPE_I32, batch->inputs[0]->dims, 2,
+		batch->inputs[0]->bytes, error));
+	snprintf(error->text, sizeof(error->text), "the device\nis lost");
+	return MODELD_FATAL;
+}
+
+Test(executor, a_backend_that_cannot_go_on)
+{
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	g.fake.run = say_fatal;
+	add_rows(&g, 1, 4);
+	add_rows(&g, 1, 8);
+	cr_assert_eq(executor_run(g.executor, &g.fake.model, &g.run, &g.done), EXECUTOR_E_FATAL);
+	cr_assert_str_eq(executor_fatal(g.executor), "the device is lost");
+	cr_assert_eq(g.fake.n_runs, 2, "nothing is run after it");
+	cr_assert_eq(used(&g), 0);
+	g.fake.run = fake_echo;
+	execute(&g);
+	expect_rows(&g, 1, 1, 8);
+	rig_deinit(&g);
+}
+
+static enum modeld_code ask_for_device_memory(
+	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
+{
+	struct modeld_output output = {
+		.size = sizeof(output),
+		.dtype = MODELD_DTYPE_I32,
+		.rank = 2,
+		.dims = batch->inputs[0]->dims,
+		.bytes = batch->inputs[0]->bytes,
+		.memory = MODELD_MEMORY_DEVICE,
+	};
+
+	cr_assert_null(batch->output(batch, &output, error));
+	if (f->n_runs == 1)
+		return MODELD_OK;
+	output.memory = MODELD_MEMORY_HOST;
+	output.size = 8;
+	cr_assert_null(batch->output(batch, &output, error));
+	return MODELD_OK;
+}
+
+Test(executor, memory_that_there_is_not)
+{
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	g.fake.run = ask_for_device_memory;
+	add_rows(&g, 1, 4);
+	execute(&g);
+	expect_error(&g, 0, GRPC_INTERNAL, "in device memory");
+	execute(&g);
+	expect_error(&g, 0, GRPC_INTERNAL, "a size of 8");
 	rig_deinit(&g);
 }
 
@@ -852,7 +979,7 @@ static int run_under_fire(void *arg)
 
 	if (executor_new(&e, &parts))
 		return -1;
-	executor_run(e, &g->fake.model, &g->run, &g->done);
+	cr_assert_eq(executor_run(e, &g->fake.model, &g->run, &g->done), 0);
 	cr_assert_eq(g->done.n_results, g->run.n_items);
 	for (size_t i = 0; i < g->run.n_items; i++) {
 		uint32_t code = g->done.results[i].code;

@@ -28,6 +28,7 @@ struct fake_backend {
 	size_t n_runs;
 	struct modeld_declaration inputs[4];
 	struct modeld_declaration outputs[4];
+	void *instances[1];
 	struct model model; /* loaded */
 };
 
@@ -35,6 +36,9 @@ struct fake_backend {
  * [-1, width], that batches up to max_batch_size rows. run: echo. */
 void fake_backend_init(struct fake_backend *f, size_t n_inputs, size_t n_outputs,
 	enum modeld_dtype dtype, int64_t width, uint32_t max_batch_size);
+/* Ask for output `index`, as run() of a backend does. */
+void *fake_output(const struct modeld_batch *batch, size_t index, enum modeld_dtype dtype,
+	const int64_t *dims, uint32_t rank, uint64_t bytes, struct modeld_error *error);
 /* Output i is input 0, for each wanted output. */
 enum modeld_code fake_echo(
 	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error);

@@ -90,10 +90,26 @@ void onnx_open(void)
 
 enum modeld_code onnx_try_load(struct onnx_model *f, const char *name)
 {
+	const struct modeld_instance_spec spec = {.size = sizeof(spec)};
+	const struct modeld_backend *b = onnx_world.backend;
+	enum modeld_code code;
+
 	memset(f, 0, sizeof(*f));
 	snprintf(f->path, sizeof(f->path), "tests/models/onnx/%s/1", name);
-	f->spec = (struct modeld_model_spec){name, "1", f->path, parameter};
-	return onnx_world.backend->load(&f->spec, &f->model, &f->info, &f->error);
+	f->spec = (struct modeld_model_spec){.size = sizeof(f->spec),
+		.name = name,
+		.version = "1",
+		.path = f->path,
+		.parameter = parameter};
+	f->info = (struct modeld_model_info){.size = sizeof(f->info)};
+	code = b->load(&f->spec, &f->model, &f->info, &f->error);
+	if (code == MODELD_OK)
+		code = b->instance_create(f->model, &spec, &f->instance, &f->error);
+	if (code != MODELD_OK && f->model) {
+		b->unload(f->model);
+		f->model = NULL;
+	}
+	return code;
 }
 
 void onnx_load(struct onnx_model *f, const char *name)
@@ -106,17 +122,19 @@ void onnx_load(struct onnx_model *f, const char *name)
 
 void onnx_unload(struct onnx_model *f)
 {
+	onnx_world.backend->instance_free(f->instance);
 	onnx_world.backend->unload(f->model);
 }
 
-static void *output(const struct modeld_batch *batch, size_t index, enum modeld_dtype dtype,
-	const int64_t *dims, uint32_t rank, uint64_t bytes, struct modeld_error *error)
+static void *output(const struct modeld_batch *batch, const struct modeld_output *want,
+	struct modeld_error *error)
 {
 	struct onnx_run *r = (struct onnx_run *)batch;
+	size_t index = want->index;
 
 	cr_assert_lt(index, batch->n_outputs);
 	cr_assert(batch->wanted[index]);
-	cr_assert_leq(rank, MODELD_BACKEND_RANK_MAX);
+	cr_assert_leq(want->rank, MODELD_BACKEND_RANK_MAX);
 	if (r->refuse) {
 		snprintf(error->text, sizeof(error->text), "refused");
 		return NULL;
@@ -124,13 +142,13 @@ static void *output(const struct modeld_batch *batch, size_t index, enum modeld_
 	if (r->on_output)
 		r->on_output(r);
 	free(r->out[index].data);
-	r->out[index].dtype = dtype;
-	r->out[index].rank = rank;
-	memcpy(r->out[index].dims, dims, rank * sizeof(*dims));
-	r->out[index].bytes = bytes;
-	r->out[index].data = aligned_alloc(64, (bytes + 127) / 64 * 64);
+	r->out[index].dtype = want->dtype;
+	r->out[index].rank = want->rank;
+	memcpy(r->out[index].dims, want->dims, want->rank * sizeof(*want->dims));
+	r->out[index].bytes = want->bytes;
+	r->out[index].data = aligned_alloc(64, (want->bytes + 127) / 64 * 64);
 	cr_assert(r->out[index].data);
-	memset(r->out[index].data, 0xee, bytes);
+	memset(r->out[index].data, 0xee, want->bytes);
 	r->out[index].calls++;
 	return r->out[index].data;
 }
@@ -139,25 +157,33 @@ void onnx_prepare(struct onnx_run *r, const struct onnx_model *f)
 {
 	memset(r, 0, sizeof(*r));
 	r->batch = (struct modeld_batch){
-		.inputs = r->inputs,
+		.size = sizeof(r->batch),
+		.inputs = r->in,
 		.n_inputs = f->info.n_inputs,
 		.wanted = r->wanted,
 		.n_outputs = f->info.n_outputs,
 		.output = output,
 	};
+	r->in[0] = &r->inputs[0];
+	r->in[1] = &r->inputs[1];
 	memset(r->wanted, 1, sizeof(r->wanted));
 }
 
 void onnx_input(struct onnx_run *r, size_t index, enum modeld_dtype dtype, const int64_t *dims,
 	uint32_t rank, const void *data, uint64_t bytes)
 {
-	r->inputs[index] = (struct modeld_tensor){dtype, rank, dims, data, bytes, 0};
+	r->inputs[index] = (struct modeld_tensor){.size = sizeof(r->inputs[index]),
+		.dtype = dtype,
+		.rank = rank,
+		.dims = dims,
+		.data = data,
+		.bytes = bytes};
 }
 
 enum modeld_code onnx_run(struct onnx_run *r, struct onnx_model *f)
 {
 	f->error.text[0] = 0;
-	return onnx_world.backend->run(f->model, &r->batch, &f->error);
+	return onnx_world.backend->run(f->instance, &r->batch, &f->error);
 }
 
 void onnx_run_ok(struct onnx_run *r, struct onnx_model *f)

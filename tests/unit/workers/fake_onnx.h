@@ -34,12 +34,14 @@ struct onnx_model {
 	struct modeld_model_info info;
 	struct modeld_error error; /* of the last call */
 	void *model;
+	void *instance;
 };
 
 /* One run: the batch first, so that output() finds the rest. */
 struct onnx_run {
 	struct modeld_batch batch;
 	struct modeld_tensor inputs[2];
+	const struct modeld_tensor *in[2];
 	uint8_t wanted[ONNX_OUTPUTS_MAX];
 	struct {
 		enum modeld_dtype dtype;

@@ -20,18 +20,32 @@ static const struct wire_setup setup = {
 	.n_settings = 4,
 };
 
+static void complete(const struct modeld_batch *batch, enum modeld_code code, const char *text)
+{
+}
+
 Test(host, settings_belong_to_a_backend)
 {
 	const struct modeld_host *api;
+	const char *key, *value;
 	struct host *h;
 
-	cr_assert_eq(host_new(&h, &setup), 0);
+	cr_assert_eq(host_new(&h, &setup, complete), 0);
 	api = host_api(h);
 	cr_assert_eq(api->abi, MODELD_BACKEND_ABI);
 	cr_assert_str_eq(api->worker, "cpu:0/3");
 	cr_assert_str_eq(api->device, "cpu:0");
 	cr_assert_str_eq(api->setting(api, "onnxruntime", "library"), "/lib/x.so");
 	cr_assert_str_eq(api->setting(api, "other", "library"), "/lib/y.so");
+	cr_assert_eq(api->size, sizeof(*api));
+	cr_assert_eq(api->complete, complete);
+	cr_assert_eq(api->setting_at(api, "onnxruntime", 1, &key, &value), 1);
+	cr_assert_str_eq(key, "threads");
+	cr_assert_str_eq(value, "1");
+	cr_assert_eq(api->setting_at(api, "other", 0, &key, &value), 1);
+	cr_assert_str_eq(value, "/lib/y.so");
+	cr_assert_eq(api->setting_at(api, "other", 1, &key, &value), 0);
+	cr_assert_eq(api->setting_at(api, "onnx", 0, &key, &value), 0);
 	cr_assert_null(api->setting(api, "onnx", "runtime.library"));
 	cr_assert_null(api->setting(api, "onnxruntime", "lib"));
 	cr_assert_null(api->setting(api, "", "library"));
@@ -57,7 +71,7 @@ static int work(void *arg)
 {
 	_cleanup_(host_freep) struct host *h = NULL;
 
-	return host_new(&h, &setup);
+	return host_new(&h, &setup, complete);
 }
 
 Test(host, faults)

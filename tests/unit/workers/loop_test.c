@@ -664,6 +664,27 @@ Test(loop, descriptors_where_none_belong)
 	close(fd);
 }
 
+Test(loop, a_backend_that_cannot_go_on_ends_the_worker)
+{
+	struct fake_daemon d;
+
+	serve(&d, "fatal");
+	run_bytes(&d, 1, fake_daemon_put(&d, "\0", 1));
+	expect_done(&d, 1);
+	run_bytes(&d, 2, fake_daemon_put(&d, "\1", 1));
+	expect_exit(&d, WORKER_EXIT_DEVICE_LOST);
+}
+
+Test(loop, an_answer_that_comes_later)
+{
+	struct fake_daemon d;
+
+	serve(&d, "later");
+	run_bytes(&d, 1, fake_daemon_put(&d, "\1", 1));
+	cr_assert_eq(expect_done(&d, 1)->results[0].code, 0);
+	drain(&d);
+}
+
 /* --- Faults ------------------------------------------------------------------------------- */
 
 /* The daemon's words are written beforehand and the loop reads them in this thread, so that only

@@ -79,6 +79,7 @@ Test(models, failures_say_why_and_leave_the_number_free)
 Test(models, parameters_reach_the_backend)
 {
 	const struct wire_pair pairs[] = {{"function", "identity"}, {"function", "simple"}};
+	const char *key, *value;
 	struct wire_load load = load_of(0, "unheard-of");
 	const struct model *m = NULL;
 	struct backends *backends;
@@ -91,6 +92,11 @@ Test(models, parameters_reach_the_backend)
 	cr_assert_eq(models_load(&t, backends, &load, &m, &error), 0);
 	cr_assert_eq(m->info.n_inputs, 2, "the last one holds");
 	cr_assert_null(m->spec.parameter(&m->spec, "other"));
+	cr_assert_eq(m->spec.parameter_at(&m->spec, 1, &key, &value), 1);
+	cr_assert_str_eq(key, "function");
+	cr_assert_str_eq(value, "simple");
+	cr_assert_eq(m->spec.parameter_at(&m->spec, 2, &key, &value), 0);
+	cr_assert_eq(m->spec.max_batch_size, 8);
 	models_deinit(&t);
 	backends_free(backends);
 }
@@ -109,7 +115,7 @@ static int work(void *arg)
 
 	load.parameters = pairs;
 	load.n_parameters = 1;
-	r = host_new(&h, &setup);
+	r = host_new(&h, &setup, NULL);
 	if (!r)
 		r = backends_new(&backends, &directory, 1, host_api(h));
 	if (!r)

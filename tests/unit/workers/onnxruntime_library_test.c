@@ -162,7 +162,7 @@ TestSuite(onnxruntime_library, .init = fresh);
 static void finds(const char *path)
 {
 	struct library l = {0};
-	struct modeld_error error = {""};
+	struct modeld_error error = {.size = sizeof(error)};
 
 	fake.asked[0] = 0;
 	cr_assert_eq(library_open(&l, &host, &error), MODELD_OK, "%s", error.text);
@@ -174,7 +174,7 @@ static void finds(const char *path)
 static void fails(const char *text)
 {
 	struct library l = {0};
-	struct modeld_error error = {""};
+	struct modeld_error error = {.size = sizeof(error)};
 
 	fake.asked[0] = 0;
 	cr_assert_eq(library_open(&l, &host, &error), MODELD_INTERNAL);

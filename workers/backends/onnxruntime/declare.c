@@ -101,6 +101,7 @@ static enum modeld_code read_input(struct reader *q, size_t index)
 	struct OrtTypeInfo *type = NULL;
 	enum modeld_code code;
 
+	d->size = sizeof(*d);
 	code = runtime_check(q->r,
 		api->SessionGetInputName(q->session, index, q->r->allocator, (char **)&d->name),
 		"inputs", q->error);
@@ -121,6 +122,7 @@ static enum modeld_code read_output(struct reader *q, size_t index)
 	struct OrtTypeInfo *type = NULL;
 	enum modeld_code code;
 
+	d->size = sizeof(*d);
 	code = runtime_check(q->r,
 		api->SessionGetOutputName(q->session, index, q->r->allocator, (char **)&d->name),
 		"outputs", q->error);
@@ -292,7 +294,7 @@ void declarations_release(struct declarations *d, const struct runtime *r)
 }
 
 bool declarations_shape(const struct declarations *d, size_t index,
-	const struct modeld_tensor *inputs, int64_t *dims)
+	const struct modeld_tensor *const *inputs, int64_t *dims)
 {
 	const struct modeld_declaration *output = &d->outputs[index];
 	const struct shape_rule *rule = &d->rules[index];
@@ -300,7 +302,7 @@ bool declarations_shape(const struct declarations *d, size_t index,
 	if (!rule->known)
 		return false;
 	for (uint32_t i = 0; i < output->rank; i++) {
-		const struct modeld_tensor *input = &inputs[rule->from[i].input];
+		const struct modeld_tensor *input = inputs[rule->from[i].input];
 
 		if (output->dims[i] >= 0)
 			dims[i] = output->dims[i];

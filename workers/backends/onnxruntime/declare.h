@@ -50,6 +50,6 @@ void declarations_release(struct declarations *d, const struct runtime *r);
 
 /* The shape of output `index` for these inputs; false where memory for it cannot be given ahead. */
 bool declarations_shape(const struct declarations *d, size_t index,
-	const struct modeld_tensor *inputs, int64_t *dims);
+	const struct modeld_tensor *const *inputs, int64_t *dims);
 
 #endif

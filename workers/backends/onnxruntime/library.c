@@ -145,7 +145,7 @@ enum modeld_code library_open(
 	const char *named = host->setting(host, "onnxruntime", "library");
 	const char *venv = host->setting(host, "onnxruntime", "venv");
 	const char *variable = getenv("MODELD_ONNXRUNTIME");
-	struct modeld_error reason = {""};
+	struct modeld_error reason = {.size = sizeof(reason)};
 	bool ok;
 
 	if (named && *named) {

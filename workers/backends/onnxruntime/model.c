@@ -1,5 +1,5 @@
 /*
- * model.c: loads a model. Worker process.
+ * model.c: loads a model and makes its instances. Worker process.
  */
 #include "workers/backends/onnxruntime/model.h"
 
@@ -66,20 +66,27 @@ static enum modeld_code create_session(
 
 static enum modeld_code allocate(struct model *m, struct modeld_error *error)
 {
-	size_t n_in = m->declared.n_inputs + 1, n_out = m->declared.n_outputs + 1;
-	struct run *run = &m->run;
+	m->input_names = calloc(m->declared.n_inputs + 1, sizeof(*m->input_names));
+	if (!m->input_names)
+		return error_set(error, MODELD_EXHAUSTED, "no memory for the model");
+	for (size_t i = 0; i < m->declared.n_inputs; i++)
+		m->input_names[i] = m->declared.inputs[i].name;
+	return MODELD_OK;
+}
 
-	m->input_names = calloc(n_in, sizeof(*m->input_names));
+static enum modeld_code make_room(
+	struct run *run, const struct declarations *d, struct modeld_error *error)
+{
+	size_t n_in = d->n_inputs + 1, n_out = d->n_outputs + 1;
+
 	run->inputs = calloc(n_in, sizeof(struct OrtValue *));
 	run->outputs = calloc(n_out, sizeof(struct OrtValue *));
 	run->output_names = calloc(n_out, sizeof(*run->output_names));
 	run->output_index = calloc(n_out, sizeof(*run->output_index));
 	run->bound = calloc(n_out, sizeof(*run->bound));
-	if (!m->input_names || !run->inputs || !run->outputs || !run->output_names ||
-		!run->output_index || !run->bound)
-		return error_set(error, MODELD_EXHAUSTED, "no memory for the model");
-	for (size_t i = 0; i < m->declared.n_inputs; i++)
-		m->input_names[i] = m->declared.inputs[i].name;
+	if (!run->inputs || !run->outputs || !run->output_names || !run->output_index ||
+		!run->bound)
+		return error_set(error, MODELD_EXHAUSTED, "no memory for an instance");
 	return MODELD_OK;
 }
 
@@ -115,11 +122,35 @@ struct model *model_free(struct model *m)
 	if (m->session)
 		m->runtime->api->ReleaseSession(m->session);
 	free(m->input_names);
-	free(m->run.inputs);
-	free(m->run.outputs);
-	free(m->run.output_names);
-	free(m->run.output_index);
-	free(m->run.bound);
 	free(m);
+	return NULL;
+}
+
+enum modeld_code instance_new(
+	struct instance **ret_instance, struct model *m, struct modeld_error *error)
+{
+	_cleanup_(instance_freep) struct instance *in = calloc(1, sizeof(*in));
+	enum modeld_code code;
+
+	if (!in)
+		return error_set(error, MODELD_EXHAUSTED, "no memory for an instance");
+	in->model = m;
+	code = make_room(&in->run, &m->declared, error);
+	if (code)
+		return code;
+	*ret_instance = steal_ptr(in);
+	return MODELD_OK;
+}
+
+struct instance *instance_free(struct instance *in)
+{
+	if (!in)
+		return NULL;
+	free(in->run.inputs);
+	free(in->run.outputs);
+	free(in->run.output_names);
+	free(in->run.output_index);
+	free(in->run.bound);
+	free(in);
 	return NULL;
 }

@@ -1,8 +1,11 @@
 /*
- * model.h: one loaded model: a session and its declarations.
+ * model.h: one loaded model, a session and its declarations, which its instances share; and what an
+ * instance has of its own.
  */
 #ifndef WORKERS_BACKENDS_ONNXRUNTIME_MODEL_H
 #define WORKERS_BACKENDS_ONNXRUNTIME_MODEL_H
+
+#include <stdatomic.h>
 
 #include "workers/backends/onnxruntime/declare.h"
 
@@ -22,9 +25,14 @@ struct model {
 	struct OrtSession *session; /* own */
 	struct declarations declared;
 	const char **input_names; /* own; the names are borrowed from `declared` */
-	struct run run;
-	bool trust_shapes; /* false: the model made outputs of other shapes than declared */
+	atomic_bool trust_shapes; /* false: the model made outputs of other shapes than declared */
 	uint64_t memory_bytes;
+};
+
+/* ONNX Runtime runs a session in several threads at once. */
+struct instance {
+	struct model *model; /* borrow */
+	struct run run;
 };
 
 /* Load <path>/model.onnx. On failure nothing is kept. */
@@ -33,8 +41,13 @@ _must_use_ enum modeld_code model_new(struct model **ret_model, struct runtime *
 struct model *model_free(struct model *m);
 DEFINE_CLEANUP(struct model *, model_free)
 
+_must_use_ enum modeld_code instance_new(
+	struct instance **ret_instance, struct model *m, struct modeld_error *error);
+struct instance *instance_free(struct instance *in);
+DEFINE_CLEANUP(struct instance *, instance_free)
+
 /* Run once; see modeld_backend.run. */
-_must_use_ enum modeld_code model_run(
-	struct model *m, const struct modeld_batch *batch, struct modeld_error *error);
+_must_use_ enum modeld_code instance_run(
+	struct instance *in, const struct modeld_batch *batch, struct modeld_error *error);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * onnxruntime.c: the backend `onnxruntime`: serves <version>/model.onnx with ONNX Runtime, whose
  * library is opened when the first model is loaded. docs/onnxruntime.md is its manual.
- * Worker process, one thread; ONNX Runtime's own threads call back only to log.
+ * Worker process, any thread; ONNX Runtime's own threads call back only to log.
  */
 #include "workers/backends/onnxruntime/model.h"
 
@@ -21,21 +21,35 @@ static enum modeld_code load(const struct modeld_model_spec *spec, void **ret_mo
 		code = model_new(&m, &process.runtime, spec, error);
 	if (code)
 		return code;
-	*ret_info = (struct modeld_model_info){
-		.inputs = m->declared.inputs,
-		.n_inputs = m->declared.n_inputs,
-		.outputs = m->declared.outputs,
-		.n_outputs = m->declared.n_outputs,
-		.can_batch = m->declared.can_batch,
-	};
+	ret_info->inputs = m->declared.inputs;
+	ret_info->n_inputs = m->declared.n_inputs;
+	ret_info->outputs = m->declared.outputs;
+	ret_info->n_outputs = m->declared.n_outputs;
+	ret_info->can_batch = m->declared.can_batch;
 	*ret_model = m;
 	return MODELD_OK;
 }
 
-static enum modeld_code run(
-	void *model, const struct modeld_batch *batch, struct modeld_error *error)
+static enum modeld_code create(void *model, const struct modeld_instance_spec *spec,
+	void **ret_instance, struct modeld_error *error)
 {
-	return model_run(model, batch, error);
+	struct instance *in = NULL;
+	enum modeld_code code = instance_new(&in, model, error);
+
+	if (!code)
+		*ret_instance = in;
+	return code;
+}
+
+static void destroy(void *instance)
+{
+	instance_free(instance);
+}
+
+static enum modeld_code run(
+	void *instance, const struct modeld_batch *batch, struct modeld_error *error)
+{
+	return instance_run(instance, batch, error);
 }
 
 static void unload(void *model)
@@ -51,9 +65,12 @@ static uint64_t memory_usage(void *model)
 }
 
 static const struct modeld_backend backend = {
+	.size = sizeof(struct modeld_backend),
 	.abi = MODELD_BACKEND_ABI,
 	.name = "onnxruntime",
 	.load = load,
+	.instance_create = create,
+	.instance_free = destroy,
 	.run = run,
 	.unload = unload,
 	.memory_usage = memory_usage,

@@ -11,35 +11,39 @@
 
 #include <stdio.h>
 
-static void release_outputs(struct model *m)
+static void release_outputs(struct instance *in)
 {
-	struct run *run = &m->run;
+	const struct OrtApi *api = in->model->runtime->api;
+	struct run *run = &in->run;
 
 	for (size_t i = 0; i < run->n_outputs; i++) {
 		if (run->outputs[i])
-			m->runtime->api->ReleaseValue(run->outputs[i]);
+			api->ReleaseValue(run->outputs[i]);
 		run->outputs[i] = NULL;
 		run->bound[i] = false;
 	}
 }
 
-static void release_inputs(struct model *m)
+static void release_inputs(struct instance *in)
 {
-	for (size_t i = 0; i < m->declared.n_inputs; i++) {
-		if (m->run.inputs[i])
-			m->runtime->api->ReleaseValue(m->run.inputs[i]);
-		m->run.inputs[i] = NULL;
+	const struct OrtApi *api = in->model->runtime->api;
+
+	for (size_t i = 0; i < in->model->declared.n_inputs; i++) {
+		if (in->run.inputs[i])
+			api->ReleaseValue(in->run.inputs[i]);
+		in->run.inputs[i] = NULL;
 	}
 }
 
 static enum modeld_code bind_inputs(
-	struct model *m, const struct modeld_batch *batch, struct modeld_error *error)
+	struct instance *in, const struct modeld_batch *batch, struct modeld_error *error)
 {
-	struct modeld_error why = {""};
+	struct modeld_error why = {.size = sizeof(why)};
+	struct model *m = in->model;
 	enum modeld_code code;
 
 	for (size_t i = 0; i < m->declared.n_inputs; i++) {
-		code = tensor_from_input(&m->run.inputs[i], m->runtime, &batch->inputs[i], &why);
+		code = tensor_from_input(&in->run.inputs[i], m->runtime, batch->inputs[i], &why);
 		if (code)
 			return error_set(
 				error, code, "input '%.100s': %.380s", m->input_names[i], why.text);
@@ -48,9 +52,10 @@ static enum modeld_code bind_inputs(
 }
 
 /* Which outputs are wanted. */
-static void choose_outputs(struct model *m, const struct modeld_batch *batch)
+static void choose_outputs(struct instance *in, const struct modeld_batch *batch)
 {
-	struct run *run = &m->run;
+	const struct model *m = in->model;
+	struct run *run = &in->run;
 
 	run->n_outputs = 0;
 	for (size_t i = 0; i < m->declared.n_outputs; i++) {
@@ -63,9 +68,10 @@ static void choose_outputs(struct model *m, const struct modeld_batch *batch)
 }
 
 static enum modeld_code bind_output(
-	struct model *m, const struct modeld_batch *batch, size_t i, struct modeld_error *error)
+	struct instance *in, const struct modeld_batch *batch, size_t i, struct modeld_error *error)
 {
-	size_t index = m->run.output_index[i];
+	size_t index = in->run.output_index[i];
+	struct model *m = in->model;
 	const struct modeld_declaration *d = &m->declared.outputs[index];
 	int64_t dims[MODELD_BACKEND_RANK_MAX];
 	enum modeld_code code;
@@ -78,28 +84,38 @@ static enum modeld_code bind_output(
 	code = tensor_bytes(d->dtype, dims, d->rank, &bytes, error);
 	if (code)
 		return code;
-	data = batch->output(batch, index, d->dtype, dims, d->rank, bytes, error);
+	data = batch->output(batch,
+		&(struct modeld_output){
+			.size = sizeof(struct modeld_output),
+			.index = index,
+			.dtype = d->dtype,
+			.rank = d->rank,
+			.dims = dims,
+			.bytes = bytes,
+		},
+		error);
 	if (!data)
 		return MODELD_EXHAUSTED;
 	code = tensor_wrap(
-		&m->run.outputs[i], m->runtime, d->dtype, dims, d->rank, data, bytes, error);
-	m->run.bound[i] = !code;
+		&in->run.outputs[i], m->runtime, d->dtype, dims, d->rank, data, bytes, error);
+	in->run.bound[i] = !code;
 	return code;
 }
 
 static enum modeld_code bind_outputs(
-	struct model *m, const struct modeld_batch *batch, struct modeld_error *error)
+	struct instance *in, const struct modeld_batch *batch, struct modeld_error *error)
 {
 	enum modeld_code code = MODELD_OK;
 
-	for (size_t i = 0; i < m->run.n_outputs && !code; i++)
-		code = bind_output(m, batch, i, error);
+	for (size_t i = 0; i < in->run.n_outputs && !code; i++)
+		code = bind_output(in, batch, i, error);
 	return code;
 }
 
-static enum modeld_code run_session(struct model *m, struct modeld_error *error)
+static enum modeld_code run_session(struct instance *in, struct modeld_error *error)
 {
-	struct run *run = &m->run;
+	struct model *m = in->model;
+	struct run *run = &in->run;
 
 	return runtime_check(m->runtime,
 		m->runtime->api->Run(m->session, NULL, m->input_names,
@@ -116,15 +132,16 @@ static bool any_bound(const struct run *run)
 	return false;
 }
 
-static enum modeld_code run_again(struct model *m, struct modeld_error *error)
+static enum modeld_code run_again(struct instance *in, struct modeld_error *error)
 {
+	struct model *m = in->model;
 	const struct modeld_host *host = m->runtime->host;
 	char line[640];
-	struct modeld_error second = {""};
+	struct modeld_error second = {.size = sizeof(second)};
 	enum modeld_code code;
 
-	release_outputs(m);
-	code = run_session(m, &second);
+	release_outputs(in);
+	code = run_session(in, &second);
 	if (code) {
 		*error = second;
 		return code;
@@ -138,45 +155,45 @@ static enum modeld_code run_again(struct model *m, struct modeld_error *error)
 }
 
 static enum modeld_code deliver(
-	struct model *m, const struct modeld_batch *batch, struct modeld_error *error)
+	struct instance *in, const struct modeld_batch *batch, struct modeld_error *error)
 {
-	struct run *run = &m->run;
+	struct run *run = &in->run;
 	enum modeld_code code = MODELD_OK;
 
 	for (size_t i = 0; i < run->n_outputs && !code; i++)
 		if (!run->bound[i])
-			code = tensor_to_output(
-				run->outputs[i], m->runtime, batch, run->output_index[i], error);
+			code = tensor_to_output(run->outputs[i], in->model->runtime, batch,
+				run->output_index[i], error);
 	return code;
 }
 
 static enum modeld_code run_outputs(
-	struct model *m, const struct modeld_batch *batch, struct modeld_error *error)
+	struct instance *in, const struct modeld_batch *batch, struct modeld_error *error)
 {
 	enum modeld_code code = MODELD_OK;
 
-	if (m->trust_shapes)
-		code = bind_outputs(m, batch, error);
+	if (in->model->trust_shapes)
+		code = bind_outputs(in, batch, error);
 	if (code)
 		return code;
-	code = run_session(m, error);
-	if (code && code != MODELD_EXHAUSTED && any_bound(&m->run))
-		code = run_again(m, error);
-	return code ? code : deliver(m, batch, error);
+	code = run_session(in, error);
+	if (code && code != MODELD_EXHAUSTED && any_bound(&in->run))
+		code = run_again(in, error);
+	return code ? code : deliver(in, batch, error);
 }
 
-enum modeld_code model_run(
-	struct model *m, const struct modeld_batch *batch, struct modeld_error *error)
+enum modeld_code instance_run(
+	struct instance *in, const struct modeld_batch *batch, struct modeld_error *error)
 {
 	enum modeld_code code;
 
-	choose_outputs(m, batch);
-	if (!m->run.n_outputs)
+	choose_outputs(in, batch);
+	if (!in->run.n_outputs)
 		return MODELD_OK;
-	code = bind_inputs(m, batch, error);
+	code = bind_inputs(in, batch, error);
 	if (!code)
-		code = run_outputs(m, batch, error);
-	release_outputs(m);
-	release_inputs(m);
+		code = run_outputs(in, batch, error);
+	release_outputs(in);
+	release_inputs(in);
 	return code;
 }

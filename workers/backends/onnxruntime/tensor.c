@@ -269,6 +269,23 @@ static enum modeld_code copy_strings(const struct OrtValue *value, const struct 
 	return code;
 }
 
+/* Memory for an output that is copied whole from ONNX Runtime's. */
+static void *ask_output(const struct modeld_batch *batch, size_t index, const struct shape *s,
+	uint64_t bytes, struct modeld_error *error)
+{
+	return batch->output(batch,
+		&(struct modeld_output){
+			.size = sizeof(struct modeld_output),
+			.index = index,
+			.dtype = s->dtype,
+			.rank = (uint32_t)s->rank,
+			.dims = s->dims,
+			.bytes = bytes,
+			.writes_all = 1,
+		},
+		error);
+}
+
 static enum modeld_code strings_to_output(const struct OrtValue *value, const struct runtime *r,
 	const struct shape *s, const struct modeld_batch *batch, size_t index,
 	struct modeld_error *error)
@@ -285,8 +302,7 @@ static enum modeld_code strings_to_output(const struct OrtValue *value, const st
 	if (code)
 		return code;
 	/* Both are of memory that exists: their sum cannot overflow. */
-	to = batch->output(
-		batch, index, s->dtype, s->dims, (uint32_t)s->rank, text_bytes + 4 * n, error);
+	to = ask_output(batch, index, s, text_bytes + 4 * n, error);
 	if (!to)
 		return MODELD_EXHAUSTED;
 	return copy_strings(value, r, n, to, error);
@@ -312,7 +328,7 @@ enum modeld_code tensor_to_output(struct OrtValue *value, const struct runtime *
 			r, r->api->GetTensorMutableData(value, &data), "output", error);
 	if (code)
 		return code;
-	to = batch->output(batch, index, s.dtype, s.dims, (uint32_t)s.rank, bytes, error);
+	to = ask_output(batch, index, &s, bytes, error);
 	if (!to)
 		return MODELD_EXHAUSTED;
 	if (bytes)

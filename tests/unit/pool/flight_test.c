@@ -1,0 +1,107 @@
+/* flight_test.c: answers of a model with more outputs than a machine word has bits. */
+#include "pool/flight.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+
+#include "shm/arena.h"
+
+#define N_OUTPUTS 1024u
+
+/* A model whose outputs are u8 [1] each, all at the front of the output arena. */
+struct rig {
+	struct region_table regions;
+	struct output_desk desk;
+	struct arena *arena;
+	struct output *output;
+	struct flight flight;
+	struct wire_declaration declared[N_OUTPUTS];
+	struct wire_loaded loaded;
+	struct wire_tensor given[N_OUTPUTS];
+};
+
+static void send_nothing(struct worker *w, const struct wire_release *m)
+{
+}
+
+static void rig_init(struct rig *g)
+{
+	static const int64_t one[] = {1};
+	struct arena_options o = {.name = "out", .id = 9, .size = 65536};
+	struct span span;
+
+	memset(g, 0, sizeof(*g));
+	cr_assert_eq(output_desk_init(&g->desk), 0);
+	cr_assert_eq(arena_new(&g->arena, &o), 0);
+	cr_assert_eq(arena_alloc(g->arena, 1, &span), 0);
+	cr_assert_eq(
+		output_new(&g->output, &g->desk, NULL, arena_fd(g->arena), 9, arena_size(g->arena)),
+		0);
+	cr_assert_eq(output_lease_new(&g->flight.lease, g->output, 1), 0);
+	for (uint32_t i = 0; i < N_OUTPUTS; i++) {
+		g->declared[i] = (struct wire_declaration){
+			.name = "o", .dtype = DTYPE_U8, .rank = 1, .dims = one};
+		g->given[i] = (struct wire_tensor){i, DTYPE_U8, 1, one, span};
+	}
+	g->loaded.outputs = g->declared;
+	g->loaded.n_outputs = N_OUTPUTS;
+}
+
+static void rig_deinit(struct rig *g)
+{
+	output_lease_unref(g->flight.lease);
+	flight_deinit(&g->flight);
+	output_desk_flush(&g->desk, send_nothing);
+	output_mute(g->output);
+	output_unref(g->output);
+	output_desk_deinit(&g->desk);
+	arena_free(g->arena);
+}
+
+/* The verdict on an answer with the first n of g->given, where `wanted` was asked for. */
+static const char *check(struct rig *g, const uint32_t *wanted, size_t n_wanted, size_t n)
+{
+	const struct wire_item item = {.outputs = wanted, .n_outputs = n_wanted};
+	const struct wire_result result = {.message = "", .outputs = g->given, .n_outputs = n};
+	const struct wire_done done = {.results = &result, .n_results = 1};
+	const char *why = NULL;
+	int r;
+
+	cr_assert_eq(flight_prepare(&g->flight, &g->regions, &g->loaded, &item, 1), 0);
+	r = flight_check(&g->flight, &g->loaded, g->output, &done, &why);
+	cr_assert_eq(r, why ? -EPROTO : 0);
+	return why ? why : "";
+}
+
+Test(flight, all_of_many_outputs)
+{
+	struct rig g;
+
+	rig_init(&g);
+	cr_assert_str_eq(check(&g, NULL, 0, N_OUTPUTS), "");
+	cr_assert_eq(g.flight.results[0].n_outputs, N_OUTPUTS);
+	cr_assert_str_eq(check(&g, NULL, 0, N_OUTPUTS - 1), "a wrong number of outputs");
+	g.given[1023].index = 64;
+	cr_assert_str_eq(check(&g, NULL, 0, N_OUTPUTS), "an output that is not wanted, or twice");
+	g.given[1023].index = N_OUTPUTS;
+	cr_assert_str_eq(check(&g, NULL, 0, N_OUTPUTS), "an output index out of range");
+	rig_deinit(&g);
+}
+
+Test(flight, some_of_many_outputs)
+{
+	const uint32_t wanted[] = {63, 64, 1023};
+	struct rig g;
+
+	rig_init(&g);
+	g.given[0].index = 1023;
+	g.given[1].index = 63;
+	g.given[2].index = 64;
+	cr_assert_str_eq(check(&g, wanted, 3, 3), "");
+	g.given[2].index = 65;
+	cr_assert_str_eq(check(&g, wanted, 3, 3), "an output that is not wanted, or twice");
+	g.given[2].index = 1023;
+	cr_assert_str_eq(check(&g, wanted, 3, 3), "an output that is not wanted, or twice");
+	rig_deinit(&g);
+}
