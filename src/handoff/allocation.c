@@ -29,7 +29,7 @@ void allocation_desk_init(struct allocation_desk *d)
 
 static void release(struct allocation *a)
 {
-	list_remove(&a->peer_node);
+	list_remove(&a->held.node);
 	list_remove(&a->node);
 	close_fd(&a->fd);
 	if (a->user)
@@ -118,6 +118,18 @@ static void run_waiting(struct handoff *h)
 	}
 }
 
+/* The peer goes. */
+static void drop(struct held *held)
+{
+	struct allocation *a = container_of(held, struct allocation, held);
+
+	list_remove(&a->held.node);
+	a->peer = NULL;
+	atomic_store(&a->stop, true);
+	if (!list_empty(&a->node))
+		release(a);
+}
+
 int allocation_start(struct peer *p, uint64_t seq, uint64_t size)
 {
 	struct handoff *h = p->handoff;
@@ -137,19 +149,11 @@ int allocation_start(struct peer *p, uint64_t seq, uint64_t size)
 	a->work.data = a;
 	atomic_init(&a->stop, false);
 	list_init(&a->node);
-	list_init(&a->peer_node);
-	list_push_back(&p->allocations, &a->peer_node);
+	a->held.drop = drop;
+	list_init(&a->held.node);
+	list_push_back(&p->allocations, &a->held.node);
 	list_push_back(&h->allocations.waiting, &a->node);
 	h->allocations.n++;
 	run_waiting(h);
 	return 0;
-}
-
-void allocation_abandon(struct allocation *a)
-{
-	list_remove(&a->peer_node);
-	a->peer = NULL;
-	atomic_store(&a->stop, true);
-	if (!list_empty(&a->node))
-		release(a);
 }

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/list.h"
+#include "handoff/peer.h"
 
 struct handoff;
 struct peer;
@@ -19,7 +20,7 @@ struct user;
 struct allocation {
 	struct handoff *handoff; /* borrow */
 	struct peer *peer;	 /* borrow; NULL: gone, nobody wants it */
-	struct list peer_node;	 /* in peer.allocations */
+	struct held held;	 /* in peer.allocations */
 	struct list node;	 /* in allocation_desk.waiting */
 	struct user *user;	 /* charged for size */
 	uint64_t seq;
@@ -39,9 +40,7 @@ struct allocation_desk {
 
 void allocation_desk_init(struct allocation_desk *d);
 /* Begin; `size` (whole pages) is charged to the peer's user, which is undone when this fails. The answer
- * follows. -ENOMEM, -errno */
+ * follows, unless the peer goes: then what it took is given back when the thread is done with it. -ENOMEM, -errno */
 _must_use_ int allocation_start(struct peer *p, uint64_t seq, uint64_t size);
-/* The peer goes: no answer; what it took is given back when the thread is done with it. */
-void allocation_abandon(struct allocation *a);
 
 #endif

@@ -67,6 +67,11 @@ static int fill(struct entry *e, struct dispatch *d, const struct entry_options 
 	return region_new(&e->region, dispatch_regions(d), fd, o->size, o->writable, on_gone, e);
 }
 
+static void drop(struct held *held)
+{
+	entry_unregister(container_of(held, struct entry, held));
+}
+
 int entry_new(struct entry **ret_entry, struct entry_table *t, struct dispatch *d, struct peer *p,
 	const struct entry_options *options)
 {
@@ -86,7 +91,8 @@ int entry_new(struct entry **ret_entry, struct entry_table *t, struct dispatch *
 	e->number = ++p->last_number;
 	list_push_back(token_bucket(t, e->token), &e->by_token);
 	list_push_back(number_bucket(t, p, e->number), &e->by_number);
-	list_push_back(&p->entries, &e->peer_node);
+	e->held.drop = drop;
+	list_push_back(&p->entries, &e->held.node);
 	t->n++;
 	*ret_entry = steal_ptr(e);
 	return 0;
@@ -96,7 +102,7 @@ void entry_unregister(struct entry *e)
 {
 	list_remove(&e->by_token);
 	list_remove(&e->by_number);
-	list_remove(&e->peer_node);
+	list_remove(&e->held.node);
 	e->peer = NULL;
 	region_unref(steal_ptr(e->region));
 }

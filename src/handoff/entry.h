@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/list.h"
 #include "handoff/memfd.h"
+#include "handoff/peer.h"
 #include "handoff/user.h"
 #include "proto/handoff.h"
 
@@ -31,7 +32,7 @@ struct entry {
 	struct memfd_identity identity;
 	struct list by_token;
 	struct list by_number;
-	struct list peer_node; /* in peer.entries */
+	struct held held; /* in peer.entries */
 };
 
 struct entry_table {

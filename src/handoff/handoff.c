@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "handoff/handoff_private.h"
 #include "handoff/peer.h"
+#include "handoff/serve.h"
 
 static bool on_accept(void *data, int fd)
 {
@@ -33,6 +34,7 @@ int handoff_new(struct handoff **ret_handoff, uv_loop_t *loop,
 	h->dispatch = dispatch;
 	h->events = events;
 	h->data = data;
+	h->serve = serve_message;
 	h->listener.fd = h->listener.spare = -1;
 	list_init(&h->peers);
 	list_init(&h->dirty);

@@ -13,6 +13,8 @@
 
 #define HANDOFF_ENDING_TEXT "modeld is shutting down"
 
+struct peer;
+
 struct handoff {
 	uv_loop_t *loop;			 /* borrow */
 	const struct handoff_settings *settings; /* borrow */
@@ -22,6 +24,9 @@ struct handoff {
 	bool draining;
 	bool told_drained;
 
+	/* What a peer says. fds: those that came along, each to be closed by the caller unless it was
+	 * taken (-1 then). */
+	void (*serve)(struct peer *p, const struct handoff_message *m, int *fds, size_t n_fds);
 	struct handoff_listener listener;
 	struct list peers; /* struct peer.node: connected */
 	struct list dirty; /* struct peer.dirty_node: have something to send, or to end */

@@ -24,7 +24,7 @@
 #define TEXT_MAX 512u
 
 struct inference {
-	struct list node; /* in peer.inferences */
+	struct held held; /* in peer.inferences */
 	struct peer *peer;
 	struct version *model;	 /* borrow */
 	struct request *request; /* ref */
@@ -38,7 +38,7 @@ struct inference {
 
 static struct inference *inference_free(struct inference *i)
 {
-	list_remove(&i->node);
+	list_remove(&i->held.node);
 	i->peer->n_inferences--;
 	request_unref(i->request);
 	free(i);
@@ -293,6 +293,15 @@ static uint64_t deadline_of(const struct handoff_infer *m, uint64_t now_ns)
 	return clock_add(now_ns, m->timeout_us * NS_PER_US);
 }
 
+/* The peer goes: no answer. */
+static void drop(struct held *held)
+{
+	struct inference *i = container_of(held, struct inference, held);
+
+	request_cancel(i->request);
+	inference_free(i);
+}
+
 static struct inference *inference_new(
 	struct peer *p, uint64_t seq, struct version *model, const struct handoff_infer *m)
 {
@@ -310,8 +319,9 @@ static struct inference *inference_new(
 		return NULL;
 	}
 	request_set_received(i->request, now_ns);
-	list_init(&i->node);
-	list_push_back(&p->inferences, &i->node);
+	i->held.drop = drop;
+	list_init(&i->held.node);
+	list_push_back(&p->inferences, &i->held.node);
 	p->n_inferences++;
 	return i;
 }
@@ -366,7 +376,7 @@ void inference_begin(struct peer *p, uint64_t seq, const struct handoff_infer *m
 void inference_cancel(struct peer *p, uint64_t seq, uint64_t of)
 {
 	list_for_each (&p->inferences, node) {
-		struct inference *i = list_entry(node, struct inference, node);
+		struct inference *i = list_entry(node, struct inference, held.node);
 
 		if (i->seq != of)
 			continue;
@@ -383,14 +393,4 @@ void inference_cancel(struct peer *p, uint64_t seq, uint64_t of)
 		break;
 	}
 	peer_refuse(p, seq, GRPC_CANCELLED, "cancelled");
-}
-
-void inference_abandon_all(struct peer *p)
-{
-	while (!list_empty(&p->inferences)) {
-		struct inference *i = list_entry(p->inferences.next, struct inference, node);
-
-		request_cancel(i->request);
-		inference_free(i);
-	}
 }

@@ -13,7 +13,5 @@ struct peer;
 void inference_begin(struct peer *p, uint64_t seq, const struct handoff_infer *m);
 /* The answer to `of` is not wanted any more; seq is answered when nothing can touch its memory. */
 void inference_cancel(struct peer *p, uint64_t seq, uint64_t of);
-/* The peer goes: no answers. */
-void inference_abandon_all(struct peer *p);
 
 #endif

@@ -24,7 +24,6 @@
 #include "base/seqpacket.h"
 #include "dispatch/client.h"
 #include "handoff/handoff_private.h"
-#include "handoff/inference.h"
 
 #define RECORD_BATCH	16u /* in one go; other peers get their turn then */
 #define HANDOFF_FDS_MAX 8u  /* of a record */
@@ -197,7 +196,7 @@ static int take_record(struct peer *p, size_t n, int *fds, size_t n_fds)
 		peer_end(p, "a malformed record");
 		return -EPROTO;
 	}
-	peer_serve(p, m, fds, n_fds);
+	h->serve(p, m, fds, n_fds);
 	return 0;
 }
 
@@ -336,6 +335,15 @@ static void close_socket(struct peer *p)
 	close_fd(&p->fd);
 }
 
+static void drop_all(struct list *all)
+{
+	while (!list_empty(all)) {
+		struct held *h = list_entry(all->next, struct held, node);
+
+		h->drop(h);
+	}
+}
+
 void peer_close(struct peer *p)
 {
 	if (p->fd < 0)
@@ -347,11 +355,9 @@ void peer_close(struct peer *p)
 	list_remove(&p->dirty_node);
 	uv_close((uv_handle_t *)&p->poll, on_closed);
 	close_socket(p);
-	inference_abandon_all(p);
-	while (!list_empty(&p->allocations))
-		allocation_abandon(list_entry(p->allocations.next, struct allocation, peer_node));
-	while (!list_empty(&p->entries))
-		entry_unregister(list_entry(p->entries.next, struct entry, peer_node));
+	drop_all(&p->inferences);
+	drop_all(&p->allocations);
+	drop_all(&p->entries);
 	drop_answers(p);
 	p->client = client_unref(p->client);
 	user_disconnect(steal_ptr(p->user));

@@ -16,6 +16,12 @@ struct client;
 struct handoff;
 struct user;
 
+/* Something that hangs from a connection; embedded in it, and in one of the peer's lists. */
+struct held {
+	struct list node;
+	void (*drop)(struct held *h); /* the peer goes: leave its list, no answers */
+};
+
 struct peer {
 	struct handoff *handoff; /* borrow */
 	struct list node;	 /* in handoff.peers */
@@ -30,11 +36,12 @@ struct peer {
 	bool ended;   /* nothing is read any more; closed by the next flush */
 	bool blocked; /* does not read: watched for writing */
 
-	struct list entries; /* struct entry.peer_node: registered */
-	uint64_t last_number;
-	struct list allocations; /* struct allocation.peer_node */
-	struct list inferences;	 /* struct inference.node: in flight */
+	/* struct held.node. What is busy is waited for when the handoff drains. */
+	struct list inferences; /* busy: in flight */
 	uint32_t n_inferences;
+	struct list allocations; /* busy */
+	struct list entries;	 /* registered */
+	uint64_t last_number;	 /* of them */
 
 	struct list answers; /* to be sent, in order */
 	uint64_t answer_bytes;
@@ -52,9 +59,5 @@ void peer_answer(struct peer *p, const struct handoff_message *m, int fd);
 /* The same for an error. */
 void peer_refuse(struct peer *p, uint64_t seq, enum grpc_status code, const char *format, ...)
 	_printf_(4, 5);
-
-/* What the peer wants (serve.c). fds: those that came along, each to be closed by the caller unless
- * it was taken (-1 then). */
-void peer_serve(struct peer *p, const struct handoff_message *m, int *fds, size_t n_fds);
 
 #endif

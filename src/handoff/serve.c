@@ -8,6 +8,7 @@
 #include "handoff/handoff_private.h"
 #include "handoff/inference.h"
 #include "handoff/peer.h"
+#include "handoff/serve.h"
 
 #define TEXT_MAX 512u
 
@@ -42,7 +43,7 @@ static bool refused_ending(struct peer *p, uint64_t seq)
 static bool known(const struct peer *p, const struct memfd_identity *identity)
 {
 	list_for_each (&p->entries, node) {
-		const struct entry *e = list_entry(node, struct entry, peer_node);
+		const struct entry *e = list_entry(node, struct entry, held.node);
 
 		if (e->identity.device == identity->device && e->identity.inode == identity->inode)
 			return true;
@@ -155,7 +156,7 @@ static void serve_infer(struct peer *p, const struct handoff_message *m)
 		inference_begin(p, m->seq, &m->infer);
 }
 
-void peer_serve(struct peer *p, const struct handoff_message *m, int *fds, size_t n_fds)
+void serve_message(struct peer *p, const struct handoff_message *m, int *fds, size_t n_fds)
 {
 	if (n_fds > 0 && m->type != HANDOFF_REGISTER) {
 		peer_refuse(p, m->seq, GRPC_INVALID_ARGUMENT,
