@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/err.h"
 #include "clients/c/grpc_client_private.h"
 #include "proto/grpc_timeout.h"
 
@@ -29,6 +30,23 @@ void call_end(struct grpc_call *k)
 	list_remove(&k->node);
 	k->done = true;
 	k->client = NULL;
+}
+
+int connection_lost(struct grpc_client *c, int error)
+{
+	enum grpc_status status = error == -ECANCELED ? GRPC_CANCELLED : GRPC_UNAVAILABLE;
+	char text[128];
+
+	c->lost = true;
+	(void)snprintf(text, sizeof(text), "connection lost: %s",
+		error == -EPIPE ? "closed by the server" : err_str(error));
+	list_for_each (&c->calls, node) {
+		struct grpc_call *k = list_entry(node, struct grpc_call, node);
+
+		call_set_status(k, status, text);
+		call_end(k);
+	}
+	return -EPIPE;
 }
 
 /* What RST_STREAM without a status means (PROTOCOL-HTTP2.md, "Errors"). */

@@ -15,30 +15,12 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
-#include "base/err.h"
 #include "clients/c/connect.h"
 #include "clients/c/grpc_client_private.h"
 
 #define READ_BYTES   (256u * 1024u)
 #define WINDOW_BYTES (16 * 1024 * 1024)
 #define FRAME_BYTES  (256u * 1024u)
-
-int connection_lost(struct grpc_client *c, int error)
-{
-	enum grpc_status status = error == -ECANCELED ? GRPC_CANCELLED : GRPC_UNAVAILABLE;
-	char text[128];
-
-	c->lost = true;
-	(void)snprintf(text, sizeof(text), "connection lost: %s",
-		error == -EPIPE ? "closed by the server" : err_str(error));
-	list_for_each (&c->calls, node) {
-		struct grpc_call *k = list_entry(node, struct grpc_call, node);
-
-		call_set_status(k, status, text);
-		call_end(k);
-	}
-	return -EPIPE;
-}
 
 static ssize_t frame_length(nghttp2_session *session, uint8_t type, int32_t stream,
 	int32_t session_window, int32_t stream_window, uint32_t max_frame, void *user)

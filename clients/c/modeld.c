@@ -68,6 +68,8 @@ static struct modeld *modeld_new(const char *path)
 		return NULL;
 	m->fd = -1;
 	m->next_seq = 1;
+	m->on_answer = call_answer;
+	m->on_lost = call_all_over;
 	for (size_t i = 0; i < CALL_BUCKETS; i++)
 		list_init(&m->open[i]);
 	list_init(&m->ended);

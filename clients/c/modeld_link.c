@@ -26,7 +26,7 @@ static void relax(void)
 
 static void end_everything(struct modeld *m)
 {
-	call_all_over(m, &m->lost);
+	m->on_lost(m);
 	if (m->control)
 		*m->control->done = true;
 }
@@ -55,8 +55,6 @@ static int last_words(struct modeld *m, const struct handoff_answer *answer)
 /* Takes *fd when somebody wants it. */
 static int deliver(struct modeld *m, const struct handoff_answer *answer, int *fd)
 {
-	struct modeld_call *call;
-
 	if (answer->seq == 0)
 		return last_words(m, answer);
 	if (answer->seq >= m->next_seq)
@@ -69,8 +67,7 @@ static int deliver(struct modeld *m, const struct handoff_answer *answer, int *f
 	}
 	if (*fd >= 0)
 		return -EPROTO;
-	call = call_find(m, answer->seq);
-	return call ? call_answer(call, answer) : 0;
+	return m->on_answer(m, answer);
 }
 
 /* -EAGAIN: nothing is there. Any other failure ends the connection. */

@@ -29,7 +29,11 @@ struct modeld {
 	uint64_t timeout_ns;
 	uint64_t busy_poll_ns;
 	struct modeld_error lost; /* code 0: connected */
-	struct control *control;  /* borrow, of the caller's stack; NULL: none is waited for */
+	/* What the link reports: an answer, whose number was given out (-EPROTO: it makes no sense), and
+	 * that the connection is lost. */
+	int (*on_answer)(struct modeld *m, const struct handoff_answer *answer);
+	void (*on_lost)(struct modeld *m);
+	struct control *control; /* borrow, of the caller's stack; NULL: none is waited for */
 	struct list open[CALL_BUCKETS]; /* struct modeld_call.node by seq */
 	struct list ended;		/* struct modeld_call.node: not yet waited for */
 	struct list regions;		/* struct modeld_region.node */
@@ -113,20 +117,31 @@ _must_use_ int link_ask(struct modeld *m, struct handoff_request *request, int f
 /* --- modeld_region.c ---------------------------------------------------------------------------- */
 
 /* NULL when it is not wholly inside. */
-void *region_at(const struct modeld_region *r, uint64_t offset, uint64_t bytes);
+static inline void *region_at(const struct modeld_region *r, uint64_t offset, uint64_t bytes)
+{
+	if (offset > r->bytes || bytes > r->bytes - offset)
+		return NULL;
+	return (uint8_t *)r->base + offset;
+}
+
 /* Unmap and free, without a word to the daemon. */
 void region_drop(struct modeld_region *r);
 
-/* --- modeld_call.c ------------------------------------------------------------------------------ */
+/* --- modeld_calls.c: the calls of a connection ---------------------------------------------------- */
 
-struct modeld_call *call_find(struct modeld *m, uint64_t seq);
+/* One in no list, used before or new. NULL: out of memory */
+struct modeld_call *call_take(struct modeld *m);
+/* Its seq is set: it waits for its answer. */
+void call_open(struct modeld_call *call);
 /* The call is over: call->error and call->result say how. */
 void call_over(struct modeld_call *call);
-/* An answer came. -EPROTO: it makes no sense */
-_must_use_ int call_answer(struct modeld_call *call, const struct handoff_answer *answer);
+/* The caller is done with it: keep it for the next one. */
+void call_recycle(struct modeld_call *call);
 void call_free(struct modeld_call *call);
-/* Every open call ends with this error. */
-void call_all_over(struct modeld *m, const struct modeld_error *error);
+/* An answer came; dropped where nobody waits for it any more. -EPROTO: it makes no sense */
+_must_use_ int call_answer(struct modeld *m, const struct handoff_answer *answer);
+/* The connection is lost: every open call over the handoff socket ends with m->lost. */
+void call_all_over(struct modeld *m);
 /* Calls that are not waited for yet, and have targets in this region, get no result. */
 void call_forget_region(struct modeld *m, const struct modeld_region *region);
 

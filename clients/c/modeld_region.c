@@ -17,13 +17,6 @@
 /* What populating memory may cost the daemon: 250 MB/s. */
 #define POPULATE_NS_PER_BYTE 4u
 
-void *region_at(const struct modeld_region *r, uint64_t offset, uint64_t bytes)
-{
-	if (offset > r->bytes || bytes > r->bytes - offset)
-		return NULL;
-	return (uint8_t *)r->base + offset;
-}
-
 void region_drop(struct modeld_region *r)
 {
 	if (r->view)
