@@ -153,7 +153,7 @@ $$(UNIT_$(1)): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $$(FAKES_$(1)) $(SUP
 	$(Q)$(CC) $(LDFLAGS) $(patsubst %,-Wl$(comma)--wrap=%,$(WRAP)) -o $$@ $$^ $(UNIT_LDFLAGS_$(1)) $(LIBS_FRONT) -ldl -lm -lcriterion
 .PHONY: unit-$(1)
 unit-$(1): $$(UNIT_$(1))
-	$(Q)scripts/run-unit $(BUILD) $$^
+	$(Q)scripts/run-unit -j $(JOBS) $(BUILD) $$^
 endef
 $(foreach d,$(UNIT_DIRS),$(eval $(call unit_rule,$(d))))
 UNIT_ALL = $(foreach d,$(UNIT_DIRS),$(UNIT_$(d)))

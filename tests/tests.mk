@@ -2,13 +2,16 @@
 
 SETUP = BUILD=$(BUILD) scripts/setup
 PYTHON_TEST = $(BUILD)/venv/bin/python
+# Tests run one a CPU: JOBS=n for another number, X=-n0 for pytest in one process (a debugger needs that).
+JOBS ?= $(shell nproc)
+SYSTEM_TEST = $(PYTHON_TEST) -m pytest -q -p no:cacheprovider -n $(JOBS) --dist loadgroup
 # Each kind of instrumented build has a tree of its own.
 ASAN = SANITIZE=address,undefined BUILD=$(BUILD)/asan
 TSAN = SANITIZE=thread BUILD=$(BUILD)/tsan
 
 .PHONY: unit
 unit: $(UNIT_ALL) $(BACKENDS) $(BUILD)/modeld-worker  ## unit tests (criterion), fault loops included
-	$(Q)scripts/run-unit $(BUILD) $(UNIT_ALL)
+	$(Q)scripts/run-unit -j $(JOBS) $(BUILD) $(UNIT_ALL)
 
 .PHONY: unit-build
 unit-build: $(UNIT_ALL) $(BACKENDS) $(BUILD)/modeld-worker  ## build the unit tests, run none
@@ -25,13 +28,13 @@ unit-tsan:  ## tests with threads under ThreadSanitizer
 
 .PHONY: system
 system: all  ## the real daemon with real clients (pytest); K=expression selects, X=options
-	$(Q)$(PYTHON_TEST) -m pytest -q -p no:cacheprovider tests/system $(if $(K),-k '$(K)') $(X)
+	$(Q)$(SYSTEM_TEST) tests/system $(if $(K),-k '$(K)') $(X)
 
 .PHONY: system-asan
 system-asan:  ## system tests against a daemon and workers built with sanitizers
 	$(Q)$(MAKE) --no-print-directory $(ASAN) all
 	@ln -sfn ../venv $(BUILD)/asan/venv
-	$(Q)MODELD_TEST_BUILD=$(BUILD)/asan $(PYTHON_TEST) -m pytest -q -p no:cacheprovider \
+	$(Q)MODELD_TEST_BUILD=$(BUILD)/asan $(SYSTEM_TEST) \
 		-m 'not slow and not memory' tests/system $(if $(K),-k '$(K)') $(X)
 
 -include tests/fuzz/fuzz.mk

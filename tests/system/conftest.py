@@ -12,6 +12,15 @@ from daemon import Daemon  # noqa: E402
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes more than a few seconds; not run under sanitizers")
     config.addinivalue_line("markers", "memory: looks at resident memory; meaningless under sanitizers")
+    config.addinivalue_line("markers", "heavy: takes much of the machine; one such test at a time")
+
+
+def pytest_collection_modifyitems(items):
+    """For many processes (pytest-xdist, --dist loadgroup): the slow tests begin, so that none is left alone at the end."""
+    for item in items:
+        if item.get_closest_marker("heavy") or item.get_closest_marker("memory"):
+            item.add_marker(pytest.mark.xdist_group("heavy"))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture

@@ -1,12 +1,14 @@
 """libmodeld as its users have it: installed, found by pkg-config, against a real daemon."""
 import os
+import shlex
 import subprocess
 
 import pytest
 
 from daemon import BUILD, ROOT, SANITIZED
 
-pytestmark = pytest.mark.skipif(SANITIZED, reason="the compiler of the example links no sanitizer")
+pytestmark = [pytest.mark.skipif(SANITIZED, reason="the compiler of the example links no sanitizer"),
+              pytest.mark.xdist_group("make")]
 
 MANY = r"""
 #include <assert.h>
@@ -91,7 +93,7 @@ def compiled(tmp_path_factory):
 
     def build(source):
         program = str(root / (os.path.basename(source) + ".out"))
-        subprocess.run([os.environ.get("CC", "cc"), "-std=gnu11", "-Wall", "-Werror", "-o", program, source, *flags,
+        subprocess.run([*shlex.split(os.environ.get("CC", "cc")), "-std=gnu11", "-Wall", "-Werror", "-o", program, source, *flags,
                         f"-Wl,-rpath,{library}"], check=True)
         return program
 

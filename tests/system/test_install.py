@@ -11,7 +11,8 @@ import daemon as daemon_module
 import messages as m
 from daemon import BUILD, ROOT, Daemon, wait_for
 
-pytestmark = pytest.mark.slow
+# With others that run make in the same build directory.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("make")]
 
 
 def make(*args):
