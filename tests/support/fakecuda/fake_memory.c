@@ -323,14 +323,14 @@ FAKE_EXPORT cudaError_t cudaHostAlloc(void **ret_data, size_t bytes, unsigned fl
 
 FAKE_EXPORT cudaError_t cudaFreeHost(void *data)
 {
-	cudaError_t error;
+	/* It is gone whatever the context says. */
+	cudaError_t error = fake_enter(__func__), removed;
 
-	FAKE_ENTER();
 	pthread_mutex_lock(&fake_lock);
 	fake_streams_settle();
-	error = remove_piece(data, true);
+	removed = remove_piece(data, true);
 	pthread_mutex_unlock(&fake_lock);
-	if (error == cudaSuccess)
+	if (removed == cudaSuccess)
 		free(data);
-	return fake_done(error);
+	return fake_done(error == cudaSuccess ? removed : error);
 }

@@ -184,9 +184,7 @@ Test(device_cuda_stream, each_call_can_lose_the_context)
 		if (!r)
 			r = device_event_wait(b.e, CLOCK_NO_DEADLINE);
 		cr_assert_eq(device_class(r), DEVICE_E_LOST, "%s", calls[i]);
-		device_event_free(b.e);
-		device_stream_free(b.s);
-		device_free(b.d);
+		bed_free(&b);
 	}
 }
 
