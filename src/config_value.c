@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define WORKERS_MAX 1024u
+#define UUID_MAX    59u
 
 void *config_alloc(struct config *c, size_t n)
 {
@@ -220,6 +221,17 @@ static int store_list(
 	return 0;
 }
 
+/* "cuda:GPU-..." or "cuda:MIG-...", as the driver prints them. */
+static bool is_gpu_uuid(const char *device)
+{
+	size_t n = strlen("cuda:GPU-"), length;
+
+	if (strncmp(device, "cuda:GPU-", n) != 0 && strncmp(device, "cuda:MIG-", n) != 0)
+		return false;
+	length = strspn(device + n, "0123456789abcdefABCDEF-/");
+	return length > 0 && length <= UUID_MAX && !device[n + length];
+}
+
 /* "cpu:0" or "cpu:0 x2" (changed). */
 static int parse_place(char *piece, struct pool_place *place)
 {
@@ -233,9 +245,9 @@ static int parse_place(char *piece, struct pool_place *place)
 		if (*space++ != 'x' || parse_number(space, false, &n) || n < 1 || n > 256)
 			return -EINVAL;
 	}
-	if (!colon || colon == piece || parse_number(colon + 1, false, &index) || index > 1023)
+	if (!colon || (strncmp(piece, "cpu:", 4) && strncmp(piece, "cuda:", 5)))
 		return -EINVAL;
-	if (strncmp(piece, "cpu:", 4) && strncmp(piece, "cuda:", 5))
+	if (!is_gpu_uuid(piece) && (parse_number(colon + 1, false, &index) || index > 1023))
 		return -EINVAL;
 	*place = (struct pool_place){piece, (uint32_t)n};
 	return 0;

@@ -8,7 +8,7 @@
 #include "workers/device_host.h"
 
 #define DIGITS_MAX 4u
-#define UUID_MAX   63u
+#define UUID_MAX   59u
 
 /* N, without leading zeros. */
 static bool is_number(const char *text)

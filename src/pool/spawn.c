@@ -22,12 +22,12 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "pool/environment.h"
+
 #define CHANNEL_FD  3
 #define ARENA_FD    4
 #define FIRST_OTHER 5
 #define STACK_BYTES ((size_t)64 * 1024)
-
-#define CUDA_VARIABLE "CUDA_VISIBLE_DEVICES="
 
 struct child {
 	const struct spawn_options *options; /* borrow */
@@ -98,28 +98,6 @@ static int child_main(void *arg)
 	return 127;
 }
 
-/* Our environment, but for what the device decides. `variable` is borrowed by the array. */
-static int make_env(char ***ret_env, char *variable)
-{
-	size_t n = 0;
-	size_t at = 0;
-	char **env;
-
-	while (environ[n])
-		n++;
-	env = calloc(n + 2, sizeof(*env));
-	if (!env)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		if (variable && !strncmp(environ[i], CUDA_VARIABLE, strlen(CUDA_VARIABLE)))
-			continue;
-		env[at++] = environ[i];
-	}
-	env[at] = variable;
-	*ret_env = env;
-	return 0;
-}
-
 static int clone_child(struct child *c, pid_t *ret_pid, int *ret_pidfd)
 {
 	_cleanup_(freep) char *stack = malloc(STACK_BYTES);
@@ -154,14 +132,10 @@ static int clone_child(struct child *c, pid_t *ret_pid, int *ret_pidfd)
 int spawn(const struct spawn_options *o, pid_t *ret_pid, int *ret_pidfd)
 {
 	char *argv[] = {(char *)o->program, NULL};
-	char variable[sizeof(CUDA_VARIABLE) + 64];
-	bool cuda = !strncmp(o->device, "cuda:", 5);
 	struct child c = {.options = o, .argv = argv, .parent = getpid()};
 	_cleanup_(freep) char **env = NULL;
-	int r;
+	int r = environment_new(&env, o->device);
 
-	snprintf(variable, sizeof(variable), CUDA_VARIABLE "%s", cuda ? o->device + 5 : "");
-	r = make_env(&env, cuda ? variable : NULL);
 	if (r)
 		return r;
 	c.env = env;

@@ -8,7 +8,7 @@
 
 struct spawn_options {
 	const char *program; /* path: it is not searched for */
-	const char *device;  /* "cpu:0"; "cuda:N" sets CUDA_VISIBLE_DEVICES=N */
+	const char *device;  /* "cpu:0": decides what it sees, see environment.h */
 	int channel_fd;	     /* borrow: becomes descriptor 3 */
 	int arena_fd;	     /* borrow: becomes descriptor 4 */
 };

@@ -155,12 +155,18 @@ Test(config_value, places)
 	cr_expect_eq(c.pool.places[0].count, 2);
 	cr_expect_str_eq(c.pool.places[1].device, "cuda:1");
 	cr_expect_eq(c.pool.places[1].count, 1);
+	good("worker", "workers",
+		"cuda:GPU-4a1f0c2e-0000-4000-8000-00000000000f x3, cuda:MIG-7/1/0");
+	cr_expect_str_eq(c.pool.places[0].device, "cuda:GPU-4a1f0c2e-0000-4000-8000-00000000000f");
+	cr_expect_eq(c.pool.places[0].count, 3);
 }
 
 Test(config_value, places_that_are_none)
 {
 	static const char *const wrong[] = {"cpu:", ":0", "cpu:x", "cpu:1024", "tpu:0", "cpu:0 2",
-		"cpu:0 x0", "cpu:0 x257", "cpu:0 x", "cpu:0x2", "cpu:-1"};
+		"cpu:0 x0", "cpu:0 x257", "cpu:0 x", "cpu:0x2", "cpu:-1", "cpu:GPU-1", "cuda:GPU-",
+		"cuda:GPU-x", "cuda:gpu-1",
+		"cuda:GPU-000000000000000000000000000000000000000000000000000000000000"};
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		bad("worker", "workers", wrong[i], NO_DEVICE);

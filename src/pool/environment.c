@@ -1,0 +1,76 @@
+/*
+ * environment.c: CUDA_VISIBLE_DEVICES decides what a process sees, and what it is number 0 of.
+ * CUDA_DEVICE_ORDER makes numbers mean the same to everybody; CUDA's own order puts the fastest first.
+ * Daemon process, loop thread.
+ */
+#include "pool/environment.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#define VISIBLE	     "CUDA_VISIBLE_DEVICES="
+#define ORDER	     "CUDA_DEVICE_ORDER="
+#define ORDER_BY_BUS ORDER "PCI_BUS_ID"
+#define OURS	     2u /* variables */
+
+static bool is(const char *entry, const char *name)
+{
+	return !strncmp(entry, name, strlen(name));
+}
+
+/* The n-th of a list separated by commas; ret_length: 0 where there is none. */
+static const char *nth(const char *list, unsigned long n, size_t *ret_length)
+{
+	for (; n > 0; n--) {
+		list += strcspn(list, ",");
+		if (!*list)
+			break;
+		list++;
+	}
+	*ret_length = strcspn(list, ",");
+	return list;
+}
+
+/* What the worker sees: `length` bytes. */
+static const char *visible(const char *device, size_t *ret_length)
+{
+	const char *name = device + strlen("cuda:");
+	const char *seen = getenv("CUDA_VISIBLE_DEVICES");
+
+	*ret_length = 0;
+	if (strncmp(device, "cuda:", strlen("cuda:")) != 0)
+		return "";
+	if (seen && strspn(name, "0123456789") == strlen(name))
+		return nth(seen, strtoul(name, NULL, 10), ret_length);
+	*ret_length = strlen(name);
+	return name;
+}
+
+int environment_new(char ***ret_env, const char *device)
+{
+	size_t n = 0, at = 0, length, text_bytes;
+	const char *value = visible(device, &length);
+	char **env;
+	char *text;
+
+	while (environ[n])
+		n++;
+	text_bytes = sizeof(VISIBLE) + length;
+	env = malloc((n + OURS + 1) * sizeof(*env) + text_bytes + sizeof(ORDER_BY_BUS));
+	if (!env)
+		return -ENOMEM;
+	text = (char *)(env + n + OURS + 1);
+	for (size_t i = 0; i < n; i++) {
+		if (!is(environ[i], VISIBLE) && !is(environ[i], ORDER))
+			env[at++] = environ[i];
+	}
+	snprintf(text, text_bytes, VISIBLE "%.*s", (int)length, value);
+	memcpy(text + text_bytes, ORDER_BY_BUS, sizeof(ORDER_BY_BUS));
+	env[at++] = text;
+	env[at++] = text + text_bytes;
+	env[at] = NULL;
+	*ret_env = env;
+	return 0;
+}

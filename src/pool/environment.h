@@ -1,0 +1,15 @@
+/* environment.h: the environment of a worker: the daemon's, but for which GPUs it sees. */
+#ifndef POOL_ENVIRONMENT_H
+#define POOL_ENVIRONMENT_H
+
+#include "base/cleanup.h"
+
+/*
+ * Make it for a worker on `device`: on "cuda:N" the GPU with that number by PCI address, or, where the
+ * daemon itself sees only some (CUDA_VISIBLE_DEVICES), the N-th of those; on "cuda:GPU-uuid" that one;
+ * on anything else none. ret_env: one block for free(), which borrows the daemon's strings.
+ * -ENOMEM
+ */
+_must_use_ int environment_new(char ***ret_env, const char *device);
+
+#endif
