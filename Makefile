@@ -67,8 +67,8 @@ LIBS_BELOW_proto    := $(call lib,proto) $(LIBS_BELOW_base)
 LIBS_BELOW_pool     := $(call lib,pool) $(call lib,shm) $(LIBS_BELOW_proto)
 LIBS_BELOW_dispatch := $(call lib,dispatch) $(LIBS_BELOW_pool)
 LIBS_BELOW_handoff  := $(call lib,handoff) $(LIBS_BELOW_dispatch)
-LIBS_BELOW_http2    := $(call lib,http2) $(LIBS_BELOW_dispatch)
-LIBS_BELOW_grpc     := $(call lib,grpc) $(LIBS_BELOW_http2)
+LIBS_BELOW_http2    := $(call lib,http2) $(LIBS_BELOW_base)
+LIBS_BELOW_grpc     := $(call lib,grpc) $(call lib,http2) $(LIBS_BELOW_proto)
 LIBS_BELOW_services := $(call lib,services) $(call lib,grpc) $(call lib,http2) $(LIBS_BELOW_handoff)
 LIBS_BELOW_server   := $(call lib,server) $(LIBS_BELOW_services)
 LIBS_BELOW_workers  := $(call lib,workers) $(call lib,shm) $(LIBS_BELOW_proto)
@@ -153,7 +153,7 @@ $$(UNIT_$(1)): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $$(FAKES_$(1)) $(SUP
 	$(Q)$(CC) $(LDFLAGS) $(patsubst %,-Wl$(comma)--wrap=%,$(WRAP)) -o $$@ $$^ $(UNIT_LDFLAGS_$(1)) $(LIBS_FRONT) -ldl -lm -lcriterion
 .PHONY: unit-$(1)
 unit-$(1): $$(UNIT_$(1))
-	$(Q)scripts/run-unit -j $(JOBS) $(BUILD) $$^
+	$(Q)scripts/run-unit -j $$(JOBS) $(BUILD) $$^
 endef
 $(foreach d,$(UNIT_DIRS),$(eval $(call unit_rule,$(d))))
 UNIT_ALL = $(foreach d,$(UNIT_DIRS),$(UNIT_$(d)))

@@ -207,11 +207,12 @@ static int check_backend_settings(struct config *c, char *message, size_t cap)
 
 static int check_together(struct config *c, char *message, size_t cap)
 {
-	if (c->frontend.connection_window_bytes < c->frontend.stream_window_bytes) {
+	if (c->frontend.http2.connection_window_bytes < c->frontend.http2.stream_window_bytes) {
 		snprintf(message, cap,
 			"[http2] connection_window_bytes (%u) must not be below "
 			"stream_window_bytes (%u)",
-			c->frontend.connection_window_bytes, c->frontend.stream_window_bytes);
+			c->frontend.http2.connection_window_bytes,
+			c->frontend.http2.stream_window_bytes);
 		return CONFIG_E_INVALID;
 	}
 	if (c->pool.heartbeat_timeout_ms < c->pool.heartbeat_interval_ms) {

@@ -315,7 +315,7 @@ static int store_codec(struct config *c, const char *text, char *message, size_t
 
 	for (size_t i = 0; i < sizeof(codecs) / sizeof(codecs[0]); i++) {
 		if (!strcmp(text, codecs[i])) {
-			c->frontend.compression = codecs[i];
+			c->frontend.grpc.compression = codecs[i];
 			return 0;
 		}
 	}

@@ -197,7 +197,7 @@ static void on_drain_timeout(uv_timer_t *h)
 
 	log_warning("drain timed out: ending at once", "drain_timeout_s=%llu calls=%u",
 		(unsigned long long)(s->config->drain_timeout_ms / 1000),
-		frontend_counters(s->frontend).calls);
+		frontend_n_calls(s->frontend));
 	server_kill(s);
 }
 
@@ -215,7 +215,7 @@ static void on_signal(uv_signal_t *h, int number)
 	struct server *s = h->data;
 
 	log_info("signal", "signal=SIG%s state=%s calls=%u", sigabbrev_np(number),
-		state_names[s->state], frontend_counters(s->frontend).calls);
+		state_names[s->state], frontend_n_calls(s->frontend));
 	if (s->state == SERVER_DRAINING)
 		server_kill(s);
 	else if (s->state != SERVER_STOPPED)

@@ -13,8 +13,7 @@
 #include "proto/grpc_status.h"
 
 struct call;
-struct client;
-struct service_context;
+struct peer;
 
 /* A piece of an outgoing message. */
 struct segment {
@@ -25,20 +24,23 @@ struct segment {
 	 * before call_send() returns; also when it fails). */
 	void (*release)(void *owner);
 	void *owner;
-	bool tensor; /* counts as tensor data in the counters */
+	bool bulk; /* counts as such in calls_counters */
 };
 
-struct service_context *call_context(const struct call *c);
-/* Whom to charge: one a connection. Borrowed. */
-struct client *call_client(const struct call *c);
+/* What all services of this server hang from: calls_new()'s data. */
+void *call_context(const struct call *c);
+/* What services keep with its connection. Borrowed. */
+void *call_connection(const struct call *c);
+/* Who is at the other end; lives as long as the call. */
+const struct peer *call_peer(const struct call *c);
+/* The traceparent header, well-formed; "": there was none. */
+const char *call_traceparent(const struct call *c);
+/* The server has begun to drain. */
+bool call_draining(const struct call *c);
 /* CLOCK_MONOTONIC; CLOCK_NO_DEADLINE when the client set none. */
 uint64_t call_deadline_ns(const struct call *c);
 /* When the first byte of the current (or last) request message was read. */
 uint64_t call_received_ns(const struct call *c);
-/* uid of the peer when it is connected by a Unix socket, else -1. */
-int64_t call_peer_uid(const struct call *c);
-/* The peer is connected by TCP from this host's loopback. */
-bool call_peer_loopback(const struct call *c);
 
 /*
  * Queue one message made of n segments; the gRPC prefix is added here, and the response headers

@@ -7,9 +7,7 @@
 #include <strings.h>
 
 #include "grpc/call_private.h"
-#include "http2/http_page.h"
-#include "http2/session.h"
-#include "http2/transport.h"
+#include "grpc/page.h"
 #include "proto/grpc_timeout.h"
 
 #define PATH_SHOWN 200u
@@ -34,12 +32,12 @@ static void take_path(struct call *c, struct text value)
 {
 	struct call_headers *h = &c->headers;
 
-	c->method = service_index_find(call_calls(c)->index, value.data, value.n);
+	c->method =
+		service_index_find(session_endpoint(c->stream.session)->offer, value.data, value.n);
 	if (c->method || h->unknown_path)
 		return;
 	h->n_unknown_path = value.n < PATH_SHOWN ? value.n : PATH_SHOWN;
-	h->unknown_path =
-		blocks_take(&session_transport(c->stream.session)->blocks, h->n_unknown_path);
+	h->unknown_path = blocks_take(&call_transport(c)->blocks, h->n_unknown_path);
 	if (h->unknown_path)
 		memcpy(h->unknown_path, value.data, h->n_unknown_path);
 }
@@ -89,6 +87,12 @@ static void take_accept_encoding(struct call *c, struct text value)
 		c->reply_codec = ours;
 }
 
+static void take_traceparent(struct call *c, struct text value)
+{
+	if (traceparent_valid(value.data, value.n))
+		memcpy(c->headers.traceparent, value.data, TRACEPARENT_BYTES);
+}
+
 static const struct {
 	const char *name;
 	size_t n;
@@ -100,12 +104,13 @@ static const struct {
 	{"grpc-timeout", 12, take_timeout},
 	{"grpc-encoding", 13, take_encoding},
 	{"grpc-accept-encoding", 20, take_accept_encoding},
+	{"traceparent", 11, take_traceparent},
 };
 
 void call_take_header(
 	struct call *c, const char *name, size_t n_name, const char *value, size_t n_value)
 {
-	uint32_t max = session_transport(c->stream.session)->settings->max_header_bytes;
+	uint32_t max = call_transport(c)->settings->max_header_bytes;
 
 	if (c->stream.header_bytes > max)
 		return;
@@ -120,14 +125,12 @@ void call_take_header(
 /* gRPC clients read a status, people a page. */
 static void refuse_http(struct call *c, unsigned http_status, const char *text)
 {
-	const char *page = http_page_text(http_status);
-
 	if (c->headers.content == CONTENT_GRPC || c->headers.content == CONTENT_GRPC_OTHER) {
 		call_reject(c, http_status, GRPC_INTERNAL, text);
 		return;
 	}
 	c->phase = CALL_ENDED;
-	stream_page(&c->stream, http_status, page, strlen(page), c->headers.is_head);
+	call_send_page(c, http_status, page_text(http_status), c->headers.is_head);
 }
 
 static void refuse_path(struct call *c)
@@ -153,7 +156,7 @@ static void refuse_size(struct call *c, uint32_t max)
 bool call_accept_headers(struct call *c)
 {
 	const struct call_headers *h = &c->headers;
-	uint32_t max = session_transport(c->stream.session)->settings->max_header_bytes;
+	uint32_t max = call_transport(c)->settings->max_header_bytes;
 
 	if (c->stream.header_bytes > max)
 		refuse_size(c, max);

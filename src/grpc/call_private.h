@@ -1,23 +1,29 @@
-/* call_private.h: shared by call*.c and frontend.c alone. */
+/* call_private.h: shared by call*.c alone. */
 #ifndef GRPC_CALL_PRIVATE_H
 #define GRPC_CALL_PRIVATE_H
 
 #include "base/buf.h"
+#include "base/traceparent.h"
 #include "grpc/call.h"
+#include "grpc/calls.h"
 #include "grpc/codec.h"
 #include "grpc/service.h"
+#include "http2/session.h"
 #include "http2/stream.h"
 #include "proto/grpc_frame.h"
 
 #define CALL_INFLATE_BYTES ((size_t)64 << 10)
 
-/* What the calls of one frontend share. */
 struct calls {
-	struct service_context *context;   /* borrow */
-	const struct service_index *index; /* borrow */
-	struct inflater *spare_inflater;   /* own; of the call that needed one last */
-	uint8_t *inflate_buffer;	   /* own; CALL_INFLATE_BYTES */
+	struct transport *transport;	      /* own */
+	const struct grpc_settings *settings; /* borrow */
+	const struct calls_events *events;    /* borrow */
+	void *data;			      /* borrow: the services' */
+	struct calls_counters counters;
+	struct inflater *spare_inflater; /* own; of the call that needed one last */
+	uint8_t *inflate_buffer;	 /* own; CALL_INFLATE_BYTES */
 	enum codec reply_codec;
+	bool draining;
 };
 
 enum call_state {
@@ -38,6 +44,7 @@ struct call_headers {
 	char *unknown_path; /* own, from blocks; cut at PATH_SHOWN */
 	size_t n_unknown_path;
 	enum content content;
+	char traceparent[TRACEPARENT_BYTES + 1];
 	bool is_post;
 	bool is_head;
 	bool has_timeout;
@@ -48,6 +55,9 @@ struct call {
 	struct stream stream;	     /* first */
 	const struct method *method; /* borrow */
 	void *state;		     /* own, from blocks; the service's */
+	char *text;		     /* own, from blocks; grpc-message, encoded */
+	size_t n_text;
+	enum grpc_status status;
 	uint64_t deadline_ns;
 	uint64_t message_ns; /* when the current message began to come */
 	struct call_headers headers;
@@ -78,11 +88,33 @@ static inline struct call *call_of(struct stream *s)
 	return (struct call *)s;
 }
 
-extern const struct stream_events call_events;
+static inline struct transport *call_transport(const struct call *c)
+{
+	return session_transport(c->stream.session);
+}
 
-struct calls *call_calls(const struct call *c);
+static inline struct calls *call_calls(const struct call *c)
+{
+	return call_transport(c)->data;
+}
+
+/* call_send.c: what leaves. */
+/* The status, after all that is queued. */
+void call_send_status(
+	struct call *c, unsigned http_status, enum grpc_status status, const char *text, size_t n);
+/* A readable page instead. body: static storage. head: no body is sent. */
+void call_send_page(struct call *c, unsigned http_status, const char *body, bool head);
+/* stream_events.on_trailers: the status. */
+size_t call_trailers(struct call *c, struct header *ret_trailers);
+
+/* call.c */
 /* The status is given before the service has seen the call. */
 void call_reject(struct call *c, unsigned http_status, enum grpc_status status, const char *text);
+/* The service is told that it is over; its memory lives as long as the stream, it may still be in one
+ * of its functions. */
+void call_close(struct call *c);
+/* Let go of all input that was kept. */
+void call_release_input(struct call *c);
 
 /* call_headers.c */
 void call_take_header(
@@ -96,7 +128,8 @@ void call_receive_end(struct call *c);
 /* Go on with what is held. */
 void call_receive_held(struct call *c);
 void call_receive_init(struct call *c);
-/* Let go of everything that was kept. */
-void call_receive_release(struct call *c);
+
+/* call_events.c */
+extern const struct stream_events call_events;
 
 #endif

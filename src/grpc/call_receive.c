@@ -13,8 +13,6 @@
 #include <string.h>
 
 #include "grpc/call_private.h"
-#include "http2/session.h"
-#include "http2/transport.h"
 
 /* Inflated in one go; then others have their turn. Kilobytes may inflate to a gigabyte. */
 #define INFLATE_A_TURN ((size_t)4 << 20)
@@ -24,9 +22,9 @@ static bool going(const struct call *c)
 	return c->phase == CALL_OPEN && !c->stalled && !c->awaits_room;
 }
 
-static const struct frontend_settings *settings(const struct call *c)
+static uint64_t max_message(const struct call *c)
 {
-	return session_transport(c->stream.session)->settings;
+	return call_calls(c)->settings->max_receive_message_bytes;
 }
 
 static void out_of_memory(struct call *c)
@@ -45,14 +43,12 @@ static void too_large(struct call *c, uint64_t n, const char *what)
 	else
 		call_finishf(c, GRPC_RESOURCE_EXHAUSTED,
 			"%s of %llu bytes is larger than max_receive_message_bytes (%llu)", what,
-			(unsigned long long)n,
-			(unsigned long long)settings(c)->max_receive_message_bytes);
+			(unsigned long long)n, (unsigned long long)max_message(c));
 }
 
 static bool fits(const struct call *c, uint64_t n)
 {
-	return n <= settings(c)->max_receive_message_bytes &&
-	       (!c->method->collect_max || n <= c->method->collect_max);
+	return n <= max_message(c) && (!c->method->collect_max || n <= c->method->collect_max);
 }
 
 /* Returns how many were taken. */
@@ -283,7 +279,7 @@ static size_t consume(struct call *c, const uint8_t *data, size_t n)
 		;
 	c->in_receive = false;
 	if (c->phase == CALL_ENDED)
-		call_receive_release(c);
+		call_release_input(c);
 	return n - left;
 }
 
@@ -336,7 +332,7 @@ static void deliver_collected(struct call *c)
 	c->method->message(c, c->state, c->collected.data, c->collected.len);
 	c->in_receive = false;
 	if (c->phase == CALL_ENDED)
-		call_receive_release(c);
+		call_release_input(c);
 }
 
 static void half_close(struct call *c)
@@ -386,7 +382,7 @@ void call_receive_held(struct call *c)
 		c->held_done = 0;
 	}
 	/* What it waits for now starts anew. */
-	c->stream.received_ns = session_transport(c->stream.session)->now_ns;
+	c->stream.received_ns = call_transport(c)->now_ns;
 	set_awaits_input(c);
 	if (going(c) && c->half_close_waits)
 		half_close(c);
@@ -394,7 +390,7 @@ void call_receive_held(struct call *c)
 
 void call_receive_init(struct call *c)
 {
-	const struct frontend_settings *s = settings(c);
+	const struct http2_settings *s = call_transport(c)->settings;
 
 	grpc_frame_reader_init(&c->reader);
 	buf_init(&c->collected, c->method->collect_max);
@@ -403,20 +399,10 @@ void call_receive_init(struct call *c)
 	buf_init(&c->inflated, CALL_INFLATE_BYTES);
 }
 
-void call_receive_release(struct call *c)
+void call_resume(struct call *c)
 {
-	struct calls *shared = call_calls(c);
-
-	/* The service may be reading what it was lent: consume() comes back to this. */
-	if (c->in_receive)
+	if (c->phase != CALL_OPEN || !c->stalled)
 		return;
-	stream_unhold(&c->stream, c->stream.held_bytes);
-	buf_deinit(&c->collected);
-	buf_deinit(&c->held);
-	buf_deinit(&c->inflated);
-	if (!c->inflater)
-		return;
-	if (!shared->spare_inflater)
-		shared->spare_inflater = steal_ptr(c->inflater);
-	c->inflater = inflater_free(c->inflater);
+	c->stalled = false;
+	call_receive_held(c);
 }

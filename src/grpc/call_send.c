@@ -1,5 +1,5 @@
 /*
- * call_send.c: reply messages: compressed when that is wanted, else queued as they are; large
+ * call_send.c: what leaves: reply messages, the status, pages. Messages are compressed when that is wanted, else queued as they are; large
  * segments with an owner by reference.
  *
  * Invariant: each segment's release is called exactly once, whatever fails. Daemon process, loop
@@ -7,19 +7,14 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "grpc/call_private.h"
-#include "http2/session.h"
-#include "http2/transport.h"
 
 #define PIECES_MAX 64u /* of a compressed message; more go uncompressed */
-
-static struct transport *transport_of(const struct call *c)
-{
-	return session_transport(c->stream.session);
-}
 
 static void release_all(const struct segment *segments, size_t n)
 {
@@ -44,13 +39,13 @@ static int total_size(const struct segment *segments, size_t n, uint32_t *ret_to
 
 static void count(struct call *c, const struct segment *s, bool copied)
 {
-	struct frontend_counters *counters = &transport_of(c)->counters;
+	struct calls_counters *counters = &call_calls(c)->counters;
 
-	if (!s->tensor)
+	if (!s->bulk)
 		return;
-	counters->tensor_bytes_sent += s->n;
+	counters->bulk_bytes_sent += s->n;
 	if (copied)
-		counters->tensor_bytes_copied_out += s->n;
+		counters->bulk_bytes_copied += s->n;
 }
 
 static int queue_prefix(struct call *c, bool compressed, uint32_t n)
@@ -123,13 +118,35 @@ static int queue_message(struct call *c, const struct segment *segments, size_t 
 	struct buf out;
 
 	if (c->reply_codec == CODEC_IDENTITY ||
-		total < transport_of(c)->settings->compression_min_bytes)
+		total < call_calls(c)->settings->compression_min_bytes)
 		return queue_plain(c, segments, n, total);
 	buf_init(&out, total);
 	if (compress(c, segments, n, total, &out))
 		return queue_compressed(c, segments, n, &out);
 	buf_deinit(&out);
 	return queue_plain(c, segments, n, total);
+}
+
+static struct header text_header(const char *name, const char *value, size_t n, unsigned flags)
+{
+	return (struct header){name, value, strlen(name), n, flags};
+}
+
+static void respond(struct call *c)
+{
+	struct header headers[] = {
+		HEADER_LITERAL(":status", "200"),
+		HEADER_LITERAL("content-type", "application/grpc"),
+		HEADER_LITERAL("grpc-accept-encoding", CODEC_ACCEPTED),
+		{0},
+	};
+	const char *encoding = codec_name(c->reply_codec);
+	size_t n = 3;
+
+	if (c->reply_codec != CODEC_IDENTITY)
+		headers[n++] =
+			text_header("grpc-encoding", encoding, strlen(encoding), HEADER_STATIC);
+	stream_respond(&c->stream, headers, n);
 }
 
 int call_send(struct call *c, const struct segment *segments, size_t n)
@@ -152,9 +169,95 @@ int call_send(struct call *c, const struct segment *segments, size_t n)
 	}
 	c->broken = r != 0;
 	if (!s->headers_sent)
-		stream_respond(
-			s, c->reply_codec == CODEC_IDENTITY ? NULL : codec_name(c->reply_codec));
+		respond(c);
 	else
 		stream_resume(s);
 	return r;
+}
+
+/* --- the end ---------------------------------------------------------------------------------- */
+
+static size_t put_status(const struct call *c, const char *text, size_t n, struct header *ret)
+{
+	const char *digits = grpc_status_digits((int)c->status);
+
+	ret[0] = text_header("grpc-status", digits, strlen(digits), HEADER_STATIC);
+	if (!n)
+		return 1;
+	ret[1] = text_header("grpc-message", text, n, HEADER_UNIQUE);
+	return 2;
+}
+
+size_t call_trailers(struct call *c, struct header *ret_trailers)
+{
+	return put_status(c, c->text, c->n_text, ret_trailers);
+}
+
+/* Trailers-Only */
+static void send_status_alone(struct call *c, unsigned http_status, const char *text, size_t n)
+{
+	char digits[8];
+	size_t n_digits = (size_t)snprintf(digits, sizeof(digits), "%u", http_status);
+	struct header headers[5] = {
+		text_header(":status", digits, n_digits, 0),
+		HEADER_LITERAL("content-type", "application/grpc"),
+		HEADER_LITERAL("grpc-accept-encoding", CODEC_ACCEPTED),
+	};
+
+	stream_respond_alone(&c->stream, headers, 3 + put_status(c, text, n, headers + 3));
+}
+
+/* Until the trailers are due. Without memory for it the status goes alone. */
+static void keep_text(struct call *c, const char *text, size_t n)
+{
+	if (!n)
+		return;
+	c->text = blocks_take(&call_transport(c)->blocks, n);
+	if (!c->text)
+		return;
+	memcpy(c->text, text, n);
+	c->n_text = n;
+}
+
+void call_send_status(
+	struct call *c, unsigned http_status, enum grpc_status status, const char *text, size_t n)
+{
+	char encoded[GRPC_MESSAGE_ENCODED_MAX];
+	size_t n_encoded = n ? grpc_message_encode(text, n, encoded) : 0;
+
+	c->status = status;
+	if (!c->stream.headers_sent) {
+		send_status_alone(c, http_status, encoded, n_encoded);
+		return;
+	}
+	keep_text(c, encoded, n_encoded);
+	stream_end(&c->stream, true);
+}
+
+void call_send_page(struct call *c, unsigned http_status, const char *body, bool head)
+{
+	struct stream *s = &c->stream;
+	size_t n_body = strlen(body);
+	char digits[8];
+	char length[24];
+	size_t n_digits = (size_t)snprintf(digits, sizeof(digits), "%u", http_status);
+	size_t n_length = (size_t)snprintf(length, sizeof(length), "%zu", n_body);
+	const struct header headers[] = {
+		text_header(":status", digits, n_digits, 0),
+		HEADER_LITERAL("content-type", "text/plain; charset=utf-8"),
+		text_header("content-length", length, n_length, 0),
+		HEADER_LITERAL("allow", "POST"),
+	};
+	size_t n = http_status == 405 ? 4 : 3;
+
+	if (head) {
+		stream_respond_alone(s, headers, n);
+		return;
+	}
+	if (stream_queue_copy(s, body, n_body)) {
+		stream_cancel(s);
+		return;
+	}
+	stream_respond(s, headers, n);
+	stream_end(s, false);
 }

@@ -52,14 +52,14 @@ static int add(struct service_index *x, const struct method *m)
 	return 0;
 }
 
-int service_index_new(struct service_index **ret_index, const struct method *const *tables)
+int service_index_new(struct service_index **ret_index, const struct service *const *services)
 {
 	_cleanup_(service_index_freep) struct service_index *x = NULL;
 	size_t n = 0;
 	size_t cap = 8;
 
-	for (size_t i = 0; tables[i]; i++) {
-		for (const struct method *m = tables[i]; m->path; m++)
+	for (size_t i = 0; services[i]; i++) {
+		for (const struct method *m = services[i]->methods; m->path; m++)
 			n++;
 	}
 	while (cap < 2 * n)
@@ -68,8 +68,8 @@ int service_index_new(struct service_index **ret_index, const struct method *con
 	if (!x)
 		return -ENOMEM;
 	x->mask = cap - 1;
-	for (size_t i = 0; tables[i]; i++) {
-		for (const struct method *m = tables[i]; m->path; m++) {
+	for (size_t i = 0; services[i]; i++) {
+		for (const struct method *m = services[i]->methods; m->path; m++) {
 			int r = add(x, m);
 
 			if (r)

@@ -15,26 +15,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "dispatch/dispatch.h"
+#include <protobuf-c/protobuf-c.h>
+
+#include "base/cleanup.h"
 #include "grpc/call.h"
-#include "services/frontend.h"
-
-struct handoff;
-struct health;
-
-/* What services hang from; one a frontend. */
-struct service_context {
-	const struct frontend_settings *settings;
-	struct dispatch *dispatch;
-	struct frontend_counters *counters;
-	struct health *health;	 /* state of health_service.c */
-	struct handoff *handoff; /* NULL: there is none */
-	uint64_t started_ns;
-	bool draining;
-	uv_loop_t *loop;
-	uint64_t id_boot; /* of request ids made here (infer.c); 0: not chosen yet */
-	uint64_t id_last;
-};
 
 struct method {
 	const char *path;      /* "/package.Service/Method" */
@@ -62,18 +46,24 @@ struct method {
 	void (*half_close)(struct call *c, void *state);
 	/* Queued reply bytes fell below the low-water mark again (streaming replies). May be NULL. */
 	void (*writable)(struct call *c, void *state);
-	/* The server has begun to drain (context->draining is true): a call that would go on for ever
+	/* The server has begun to drain (call_draining() is true): a call that would go on for ever
 	 * ends itself when what it has begun is done. May be NULL. */
 	void (*drain)(struct call *c, void *state);
 	/* May be NULL. */
 	void (*close)(struct call *c, void *state);
 };
 
-/* All methods by :path: a hash table, const after it is made. */
+struct service {
+	const char *name;			      /* "grpc.health.v1.Health" */
+	const struct method *methods;		      /* ends with path NULL */
+	const ProtobufCServiceDescriptor *descriptor; /* as it was published */
+};
+
+/* The methods of services by :path: a hash table, const after it is made. */
 struct service_index;
-/* tables: NULL-terminated, borrowed. -ENOMEM, -EEXIST (one path twice) */
+/* services: NULL-terminated, borrowed. -ENOMEM, -EEXIST (one path twice) */
 _must_use_ int service_index_new(
-	struct service_index **ret_index, const struct method *const *tables);
+	struct service_index **ret_index, const struct service *const *services);
 struct service_index *service_index_free(struct service_index *x);
 DEFINE_CLEANUP(struct service_index *, service_index_free)
 /* Find by :path (n bytes, no NUL). NULL: UNIMPLEMENTED. */

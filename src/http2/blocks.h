@@ -1,7 +1,7 @@
 /*
  * blocks.h: free lists of small memory blocks, so that a call in the steady state allocates
  * nothing. Sizes are rounded up to powers of two; each size keeps at most BLOCKS_KEEP_BYTES. Larger
- * blocks come from malloc. Single-threaded, one a frontend.
+ * blocks come from malloc. Single-threaded, one a transport.
  */
 #ifndef HTTP2_BLOCKS_H
 #define HTTP2_BLOCKS_H

@@ -59,49 +59,38 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	c->events->on_end(c, n == UV_EOF ? 0 : (int)n);
 }
 
-static bool is_loopback(int fd)
+static int init_handle(struct conn *c, uv_loop_t *loop, enum endpoint_kind kind)
 {
-	struct sockaddr_storage peer = {0};
-	socklen_t n = sizeof(peer);
-
-	if (getpeername(fd, (struct sockaddr *)&peer, &n))
-		return false;
-	if (peer.ss_family == AF_INET6)
-		return IN6_IS_ADDR_LOOPBACK(&((struct sockaddr_in6 *)&peer)->sin6_addr);
-	return peer.ss_family == AF_INET &&
-	       ntohl(((struct sockaddr_in *)&peer)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+	return kind == ENDPOINT_UNIX ? uv_pipe_init(loop, &c->uv.pipe, 0)
+				     : uv_tcp_init(loop, &c->uv.tcp);
 }
 
-static void set_options(struct conn *c, int fd, bool is_unix)
+static int open_handle(struct conn *c, int fd, enum endpoint_kind kind)
 {
-	struct ucred peer;
-	socklen_t n = sizeof(peer);
 	int on = 1;
 
-	c->peer_uid = -1;
-	c->peer_loopback = !is_unix && is_loopback(fd);
-	if (!is_unix)
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	else if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n))
-		c->peer_uid = peer.uid;
+	if (kind == ENDPOINT_UNIX)
+		return uv_pipe_open(&c->uv.pipe, fd);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	return uv_tcp_open(&c->uv.tcp, fd);
 }
 
-int conn_open(struct conn *c, uv_loop_t *loop, int fd, bool is_unix,
+int conn_open(struct conn *c, uv_loop_t *loop, int fd, enum endpoint_kind kind,
 	const struct conn_events *events, const struct conn_shared *shared, bool *ret_opened)
 {
 	int r;
 
 	*c = (struct conn){.events = events, .shared = shared};
 	*ret_opened = false;
-	r = is_unix ? uv_pipe_init(loop, &c->uv.pipe, 0) : uv_tcp_init(loop, &c->uv.tcp);
+	r = init_handle(c, loop, kind);
 	if (r) {
 		close(fd);
 		return r;
 	}
 	*ret_opened = true;
 	c->uv.handle.data = c;
-	set_options(c, fd, is_unix);
-	r = is_unix ? uv_pipe_open(&c->uv.pipe, fd) : uv_tcp_open(&c->uv.tcp, fd);
+	peer_ask(&c->peer, fd);
+	r = open_handle(c, fd, kind);
 	if (r)
 		close(fd);
 	else

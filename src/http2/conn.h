@@ -15,6 +15,8 @@
 #include <uv.h>
 
 #include "base/cleanup.h"
+#include "base/peer.h"
+#include "http2/endpoint.h"
 #include "http2/output.h"
 
 struct conn;
@@ -29,7 +31,7 @@ struct conn_events {
 	void (*on_closed)(struct conn *c);
 };
 
-/* Shared by all connections of a frontend. */
+/* Shared by all connections of a transport. */
 struct conn_shared {
 	uint8_t *read_buffer; /* borrow */
 	size_t n_read_buffer;
@@ -49,15 +51,14 @@ struct conn {
 	struct conn_write *writing;	  /* own; what the kernel did not take at once */
 	uint64_t turn;			  /* of the last read */
 	uint32_t reads;			  /* in that turn */
-	int64_t peer_uid;		  /* -1: not a Unix socket */
-	bool peer_loopback;		  /* TCP from this host */
+	struct peer peer;
 	bool shut;
 	bool closing;
 };
 
 /* Takes fd (closes it on failure). Reading starts at once. After success end it with conn_close(),
  * which answers on_closed; after a failure on_closed comes too when *ret_opened is true. */
-_must_use_ int conn_open(struct conn *c, uv_loop_t *loop, int fd, bool is_unix,
+_must_use_ int conn_open(struct conn *c, uv_loop_t *loop, int fd, enum endpoint_kind kind,
 	const struct conn_events *events, const struct conn_shared *shared, bool *ret_opened);
 /* Bytes that wait for the kernel to take them. While there are any, nothing more may be written. */
 size_t conn_pending(const struct conn *c);

@@ -111,7 +111,7 @@ int deadlines_init(struct deadlines *ds, uv_loop_t *loop)
 		return -ENOMEM;
 	uv_timer_init(loop, ds->timer);
 	ds->timer->data = ds;
-	/* A few can always be set, the last words of a frontend among them. */
+	/* A few can always be set, the last words of a transport among them. */
 	return grow(ds);
 }
 

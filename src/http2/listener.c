@@ -101,7 +101,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 				return;
 			continue;
 		}
-		if (!l->on_accept(l->data, fd, address_is_unix(&l->address)))
+		if (!l->on_accept(l->data, fd, l->endpoint))
 			complain(l, "no room: see max_connections");
 		if (l->fd < 0) /* closed from inside */
 			return;
@@ -121,10 +121,10 @@ static int bind_inet(int fd, const struct address *a)
 	return bind(fd, (const struct sockaddr *)&a->socket, a->n_socket) ? -errno : 0;
 }
 
-static int open_socket(struct listener *l, const struct address *address,
-	const struct listener_options *options, const char **ret_what)
+static int open_socket(struct listener *l, const struct address *address, const char **ret_what)
 {
-	const struct socket_file_options access = {options->unix_mode, options->unix_group};
+	const struct endpoint *e = l->endpoint;
+	const struct socket_file_options access = {e->unix_mode, e->unix_group};
 	int r;
 
 	*ret_what = "socket";
@@ -132,7 +132,7 @@ static int open_socket(struct listener *l, const struct address *address,
 	if (l->fd < 0)
 		return -errno;
 	*ret_what = "bind";
-	if (address_is_unix(address))
+	if (e->kind == ENDPOINT_UNIX)
 		r = socket_file_bind(&l->file, l->fd, (const struct sockaddr_un *)&address->socket,
 			address->n_socket, &access, ret_what);
 	else
@@ -147,17 +147,17 @@ static int open_socket(struct listener *l, const struct address *address,
 }
 
 int listener_open(struct listener *l, uv_loop_t *loop, struct deadlines *deadlines,
-	const struct address *address, const struct listener_options *options, char *text,
-	size_t cap)
+	const struct endpoint *endpoint, const struct address *address, char *text, size_t cap)
 {
 	const char *what;
 	int r;
 
 	l->fd = l->spare_fd = -1;
+	l->endpoint = endpoint;
 	l->deadlines = deadlines;
 	l->pause = (struct deadline){.on_due = resume};
 	address_format(address, l->text);
-	r = open_socket(l, address, options, &what);
+	r = open_socket(l, address, &what);
 	if (!r) {
 		what = "poll";
 		r = uv_poll_init(loop, &l->poll, l->fd);

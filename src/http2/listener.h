@@ -12,17 +12,19 @@
 #include <sys/types.h>
 #include <uv.h>
 
+#include "base/address.h"
 #include "base/cleanup.h"
 #include "base/socket_file.h"
-#include "http2/address.h"
 #include "http2/deadlines.h"
+#include "http2/endpoint.h"
 
 struct listener {
 	uv_poll_t poll;
-	struct address address; /* really bound to */
+	const struct endpoint *endpoint; /* borrow */
+	struct address address;		 /* really bound to */
 	char text[ADDRESS_TEXT_MAX];
 	/* Takes fd. Returns false when it closed it because there is no room. */
-	bool (*on_accept)(void *data, int fd, bool is_unix);
+	bool (*on_accept)(void *data, int fd, const struct endpoint *endpoint);
 	void *data;		     /* borrow */
 	struct deadlines *deadlines; /* borrow */
 	struct deadline pause;	     /* until accepting is tried again */
@@ -33,18 +35,13 @@ struct listener {
 	int spare_fd; /* given up to accept when descriptors are out */
 };
 
-struct listener_options {
-	uint32_t unix_mode;
-	const char *unix_group; /* NULL: as the process has it */
-};
-
 /*
- * Bind and listen. text (cap bytes): which address and why, on failure. The listener must not move
- * in memory. -EADDRINUSE, -ENOENT (group unknown), -errno
+ * Bind and listen on one of the endpoint's addresses. The endpoint is borrowed for the listener's
+ * life. text (cap bytes): which address and why, on failure. The listener must not move in memory.
+ * -EADDRINUSE, -ENOENT (group unknown), -errno
  */
 _must_use_ int listener_open(struct listener *l, uv_loop_t *loop, struct deadlines *deadlines,
-	const struct address *address, const struct listener_options *options, char *text,
-	size_t cap);
+	const struct endpoint *endpoint, const struct address *address, char *text, size_t cap);
 /* Stop and close; a Unix socket's file is removed. on_closed: from the loop, then the memory may
  * go. */
 void listener_close(struct listener *l, uv_close_cb on_closed);

@@ -1,7 +1,7 @@
 /*
  * output.h: bytes on their way out. A piece is a run of reply bytes: copied into the piece, or lent
  * by their owner. A batch is what one writev() takes: an ordered list of segments, small ones
- * gathered in one buffer, large ones by reference. One batch serves all connections of a frontend,
+ * gathered in one buffer, large ones by reference. One batch serves all connections of a transport,
  * so an idle connection has no output buffer.
  */
 #ifndef HTTP2_OUTPUT_H

@@ -21,8 +21,6 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "dispatch/client.h"
-#include "http2/http_page.h"
 #include "http2/session_private.h"
 
 /* More frames than this waiting to be sent: the peer provokes them and does not read. */
@@ -34,7 +32,7 @@
 
 /* --- setup ------------------------------------------------------------------------------------ */
 
-static void set_options(nghttp2_option *o, const struct frontend_settings *settings)
+static void set_options(nghttp2_option *o, const struct http2_settings *settings)
 {
 	nghttp2_option_set_no_auto_window_update(o, 1);
 	nghttp2_option_set_no_closed_streams(o, 1);
@@ -45,7 +43,7 @@ static void set_options(nghttp2_option *o, const struct frontend_settings *setti
 	nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(o, 1);
 }
 
-int session_setup_new(struct session_setup **ret_setup, const struct frontend_settings *settings)
+int session_setup_new(struct session_setup **ret_setup, const struct http2_settings *settings)
 {
 	_cleanup_(session_setup_freep) struct session_setup *s = calloc(1, sizeof(*s));
 
@@ -69,16 +67,9 @@ struct session_setup *session_setup_free(struct session_setup *s)
 	return NULL;
 }
 
-static int translate(int rv)
-{
-	if (rv >= 0)
-		return 0;
-	return rv == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EPROTO;
-}
-
 static int greet(struct session *s)
 {
-	const struct frontend_settings *f = s->transport->settings;
+	const struct http2_settings *f = s->transport->settings;
 	const nghttp2_settings_entry entries[] = {
 		{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, f->max_concurrent_streams},
 		{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, f->stream_window_bytes},
@@ -92,7 +83,7 @@ static int greet(struct session *s)
 	if (!rv)
 		rv = nghttp2_session_set_local_window_size(
 			s->ng, NGHTTP2_FLAG_NONE, 0, (int32_t)f->connection_window_bytes);
-	return translate(rv);
+	return session_translate(rv);
 }
 
 static int open_http2(struct session *s)
@@ -100,7 +91,7 @@ static int open_http2(struct session *s)
 	const struct session_setup *setup = s->transport->setup;
 	int rv = nghttp2_session_server_new2(&s->ng, setup->callbacks, s, setup->option);
 
-	return rv ? translate(rv) : greet(s);
+	return rv ? session_translate(rv) : greet(s);
 }
 
 /* max_age +-10 %, so that connections made together do not all leave together. */
@@ -118,9 +109,10 @@ static uint64_t age_end(const struct session *s)
 
 static const struct conn_events conn_events;
 
-static void session_init(struct session *s, struct transport *t)
+static void session_init(struct session *s, struct transport *t, const struct endpoint *endpoint)
 {
 	s->transport = t;
+	s->endpoint = endpoint;
 	list_init(&s->node);
 	list_init(&s->dirty);
 	list_init(&s->streams);
@@ -131,7 +123,7 @@ static void session_init(struct session *s, struct transport *t)
 	s->age_ns = age_end(s);
 }
 
-int session_open(struct transport *t, int fd, bool is_unix)
+int session_open(struct transport *t, int fd, const struct endpoint *endpoint)
 {
 	struct session *s = calloc(1, sizeof(*s));
 	bool opened = false;
@@ -141,14 +133,14 @@ int session_open(struct transport *t, int fd, bool is_unix)
 		close(fd);
 		return -ENOMEM;
 	}
-	session_init(s, t);
-	r = conn_open(&s->conn, t->loop, fd, is_unix, &conn_events, &t->conns, &opened);
+	session_init(s, t, endpoint);
+	r = conn_open(&s->conn, t->loop, fd, endpoint->kind, &conn_events, &t->conns, &opened);
 	if (!opened) {
 		free(s);
 		return r;
 	}
 	list_push_back(&t->sessions, &s->node);
-	t->counters.connections++;
+	t->n_connections++;
 	if (!r)
 		r = open_http2(s);
 	if (r) {
@@ -160,7 +152,7 @@ int session_open(struct transport *t, int fd, bool is_unix)
 	return 0;
 }
 
-/* --- state ------------------------------------------------------------------------------------ */
+/* --- what it is ------------------------------------------------------------------------------------ */
 
 struct session *session_of(struct list *node)
 {
@@ -172,142 +164,27 @@ struct transport *session_transport(const struct session *s)
 	return s->transport;
 }
 
-int64_t session_peer_uid(const struct session *s)
+const struct endpoint *session_endpoint(const struct session *s)
 {
-	return s->conn.peer_uid;
+	return s->endpoint;
 }
 
-bool session_peer_loopback(const struct session *s)
+const struct peer *session_peer(const struct session *s)
 {
-	return s->conn.peer_loopback;
+	return &s->conn.peer;
 }
 
-struct client *session_client(struct session *s)
+void **session_kept(struct session *s)
 {
-	if (!s->client && client_new(&s->client, dispatch_tally(s->transport->dispatch)))
-		s->client = NULL;
-	return s->client;
-}
-
-void session_set_state(struct session *s, enum session_state state)
-{
-	assert(state > s->state);
-	s->state = state;
-	s->state_ns = s->transport->now_ns;
-	if (state != SESSION_CLOSED)
-		session_arm(s);
-}
-
-void session_mark_dirty(struct session *s)
-{
-	if (s->state < SESSION_LINGERING && list_empty(&s->dirty))
-		list_push_back(&s->transport->dirty, &s->dirty);
-}
-
-void session_fail(struct session *s, int err)
-{
-	if (!s->failed)
-		s->failed = err;
-	session_mark_dirty(s);
-}
-
-void session_check(struct session *s, int rv)
-{
-	if (rv < 0)
-		session_fail(s, translate(rv));
-}
-
-static void close_streams(struct session *s)
-{
-	struct list *node;
-
-	while ((node = list_first(&s->streams)))
-		stream_close(list_entry(node, struct stream, node));
-}
-
-void session_kill(struct session *s)
-{
-	if (s->state == SESSION_CLOSED)
-		return;
-	session_set_state(s, SESSION_CLOSED);
-	close_streams(s);
-	deadline_clear(&s->transport->deadlines, &s->timer);
-	list_remove(&s->dirty);
-	nghttp2_session_del(s->ng);
-	s->ng = NULL;
-	s->client = client_unref(s->client);
-	conn_close(&s->conn);
-}
-
-/* Our side is over; the peer gets a moment to close first, so that no TCP reset overtakes what it
- * has yet to read. */
-static void linger(struct session *s)
-{
-	close_streams(s);
-	list_remove(&s->dirty);
-	session_set_state(s, SESSION_LINGERING);
-	conn_shut(&s->conn);
-}
-
-void session_shutdown(struct session *s, const char *reason)
-{
-	if (s->state == SESSION_HANDSHAKE) {
-		session_kill(s);
-		return;
-	}
-	list_for_each (&s->streams, node)
-		s->transport->stream_events->on_shutdown(list_entry(node, struct stream, node));
-	if (s->state != SESSION_OPEN || s->goodbye_code)
-		return;
-	s->goodbye = reason;
-	session_set_state(s, SESSION_NOTICED);
-	session_check(s, nghttp2_submit_shutdown_notice(s->ng));
-	session_mark_dirty(s);
-}
-
-static void submit_goaway(struct session *s, uint32_t code)
-{
-	session_check(s, nghttp2_submit_goaway(s->ng, NGHTTP2_FLAG_NONE,
-				 nghttp2_session_get_last_proc_stream_id(s->ng), code,
-				 (const uint8_t *)s->goodbye, strlen(s->goodbye)));
-	session_mark_dirty(s);
-}
-
-void session_leave(struct session *s)
-{
-	session_set_state(s, SESSION_LEAVING);
-	submit_goaway(s, NGHTTP2_NO_ERROR);
-}
-
-void session_expel(struct session *s, uint32_t code, const char *reason)
-{
-	if (s->goodbye_code)
-		return;
-	log_info("client expelled", "reason=%s streams=%u", reason, s->n_streams);
-	s->goodbye_code = code;
-	s->goodbye = reason;
-	submit_goaway(s, code);
+	return &s->kept;
 }
 
 /* --- input ------------------------------------------------------------------------------------ */
 
-/* Held bytes count against the connection's window only above half of it: one slow call must not
- * starve the others, and what a client can park here stays bounded. */
-void session_credit(struct session *s)
-{
-	size_t free_bytes = s->transport->settings->connection_window_bytes / 2;
-	size_t keep = s->held_bytes > free_bytes ? s->held_bytes - free_bytes : 0;
-
-	if (s->uncredited_bytes <= keep)
-		return;
-	session_check(s, nghttp2_session_consume_connection(s->ng, s->uncredited_bytes - keep));
-	s->uncredited_bytes = keep;
-}
-
-/* Not HTTP/2. A browser or an HTTP/1 client gets a sentence to read. */
+/* Not HTTP/2. A browser or an HTTP/1 client may get a sentence to read. */
 static void answer_stranger(struct session *s, const uint8_t *data, size_t n)
 {
-	const char *page = http_page_for_http1(data, n);
+	const char *page = s->transport->events->on_stranger(data, n);
 	struct batch *b = s->transport->batch;
 
 	if (!page || conn_pending(&s->conn)) {
@@ -318,7 +195,7 @@ static void answer_stranger(struct session *s, const uint8_t *data, size_t n)
 	if (conn_write(&s->conn, b))
 		session_kill(s);
 	else
-		linger(s);
+		session_linger(s);
 }
 
 static void on_data(struct conn *c, const uint8_t *data, size_t n)
@@ -358,7 +235,7 @@ static void on_closed(struct conn *c)
 
 	assert(s->state == SESSION_CLOSED);
 	list_remove(&s->node);
-	t->counters.connections--;
+	t->n_connections--;
 	free(s);
 	t->on_session_gone(t);
 }
@@ -372,7 +249,7 @@ static int produce(struct session *s, struct batch *b)
 		ssize_t n = nghttp2_session_mem_send(s->ng, &data);
 
 		if (n < 0)
-			return translate((int)n);
+			return session_translate((int)n);
 		if (n == 0)
 			break;
 		batch_copy(b, data, (size_t)n);
@@ -438,7 +315,7 @@ void session_flush(struct list *node)
 	if (!list_empty(&s->waiting))
 		session_wake_waiting(s);
 	if (complete(s))
-		linger(s);
+		session_linger(s);
 }
 
 static void on_written(struct conn *c)

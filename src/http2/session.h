@@ -15,22 +15,23 @@
 #include "base/cleanup.h"
 #include "base/list.h"
 
-struct client;
+struct endpoint;
+struct peer;
 struct session;
 struct stream;
 struct transport;
 
-/* nghttp2's callbacks and options: one for all sessions of a frontend. */
+/* nghttp2's callbacks and options: one for all sessions of a transport. */
 struct session_setup;
-struct frontend_settings;
+struct http2_settings;
 _must_use_ int session_setup_new(
-	struct session_setup **ret_setup, const struct frontend_settings *settings);
+	struct session_setup **ret_setup, const struct http2_settings *settings);
 struct session_setup *session_setup_free(struct session_setup *s);
 DEFINE_CLEANUP(struct session_setup *, session_setup_free)
 
-/* Takes fd, closes it on failure. The session is in t->sessions until the loop has closed it and
+/* Takes fd, closes it on failure. endpoint is borrowed for the session's life. The session is in t->sessions until the loop has closed it and
  * on_session_gone was told; it frees itself. -ENOMEM, -errno */
-_must_use_ int session_open(struct transport *t, int fd, bool is_unix);
+_must_use_ int session_open(struct transport *t, int fd, const struct endpoint *endpoint);
 /* By its place in transport->sessions. */
 struct session *session_of(struct list *node);
 /* By its place in transport->dirty. Write out what there is. Takes the session off the list. */
@@ -40,11 +41,10 @@ void session_shutdown(struct session *s, const char *reason);
 /* Close at once: open calls are closed, nothing more is written. Not from inside a callback. */
 void session_kill(struct session *s);
 
-/* Whom its requests are charged to; made at the first call. NULL without memory. */
-struct client *session_client(struct session *s);
 struct transport *session_transport(const struct session *s);
-/* uid of the peer on a Unix socket, else -1. */
-int64_t session_peer_uid(const struct session *s);
-bool session_peer_loopback(const struct session *s);
+const struct endpoint *session_endpoint(const struct session *s);
+const struct peer *session_peer(const struct session *s);
+/* A place for what the floor above keeps with a connection; NULL at first. on_forget gets it. */
+void **session_kept(struct session *s);
 
 #endif

@@ -21,7 +21,7 @@ static struct stream *stream_of(nghttp2_session *ng, int32_t id)
 
 static const struct stream_events *events_of(const struct session *s)
 {
-	return s->transport->stream_events;
+	return s->transport->events->streams;
 }
 
 static bool is_request(const nghttp2_frame *frame)

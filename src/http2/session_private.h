@@ -27,11 +27,12 @@ struct session_setup {
 
 struct session {
 	struct conn conn;
-	struct transport *transport; /* borrow */
-	nghttp2_session *ng;	     /* own */
-	struct client *client;	     /* own a reference; NULL before the first call */
-	struct list node;	     /* of transport->sessions */
-	struct list dirty;	     /* of transport->dirty */
+	struct transport *transport;	 /* borrow */
+	nghttp2_session *ng;		 /* own */
+	const struct endpoint *endpoint; /* borrow */
+	void *kept;			 /* of the floor above */
+	struct list node;		 /* of transport->sessions */
+	struct list dirty;		 /* of transport->dirty */
 	struct list streams;
 	struct list waiting; /* streams to be told when output has drained */
 	struct deadline timer;
@@ -61,32 +62,38 @@ struct session {
 #define PING_GOODBYE   "goodbye!"
 #define PING_KEEPALIVE "alive???"
 
-/* session.c */
-void session_set_state(struct session *s, enum session_state state);
+/* session_pending.c */
 void session_mark_dirty(struct session *s);
 /* Something failed that leaves HTTP/2 state unclear (memory): close at the next flush. */
 void session_fail(struct session *s, int err);
+/* A result of nghttp2 as -errno; what is not negative is 0. */
+int session_translate(int rv);
 /* Translate, fail. rv 0 is accepted. */
 void session_check(struct session *s, int rv);
 void session_credit(struct session *s);
+/* How often open streams are looked at. */
+uint64_t session_scan_ns(const struct session *s);
+/* Something must be looked at by at_ns: pull the timer forward. */
+void session_due_by(struct session *s, uint64_t at_ns);
+/* Ask every rule of session_timers.c anew, from the loop. */
+void session_arm(struct session *s);
+
+/* session_state.c */
+void session_set_state(struct session *s, enum session_state state);
 /* Final GOAWAY with an error and close once it is written, whatever is open. */
 void session_expel(struct session *s, uint32_t code, const char *reason);
 /* Step two of the shutdown. */
 void session_leave(struct session *s);
+/* Everything is said: FIN, and a moment for the peer's. */
+void session_linger(struct session *s);
+/* RST_STREAM with this code was sent. */
+void session_count_reset(struct session *s, uint32_t code);
 
 /* session_callbacks.c */
 void session_set_callbacks(nghttp2_session_callbacks *callbacks);
 
-/* session_reply.c */
-void session_count_reset(struct session *s, uint32_t code);
-
 /* session_timers.c: all that depends on time, on one deadline. */
 void session_on_due(struct deadline *d);
-/* Something must be looked at by at_ns: pull the timer forward. */
-void session_due_by(struct session *s, uint64_t at_ns);
-/* How often open streams are looked at. */
-uint64_t session_scan_ns(const struct session *s);
-void session_arm(struct session *s);
 /* A PING came. */
 void session_on_ping(struct session *s);
 

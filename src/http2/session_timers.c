@@ -11,9 +11,8 @@
 #include "base/log.h"
 #include "http2/session_private.h"
 
-#define NOTICE_NS	(3 * NS_PER_S) /* for the answer to the PING after the first GOAWAY */
-#define LINGER_NS	NS_PER_S
-#define SCANS_A_TIMEOUT 4u
+#define NOTICE_NS (3 * NS_PER_S) /* for the answer to the PING after the first GOAWAY */
+#define LINGER_NS NS_PER_S
 
 static uint64_t after_ms(uint64_t since_ns, uint64_t ms)
 {
@@ -30,7 +29,7 @@ static void give_up(struct session *s, const char *setting)
 /* The end of the states that may not last. */
 static uint64_t state_rule(struct session *s, uint64_t now_ns)
 {
-	const struct frontend_settings *f = s->transport->settings;
+	const struct http2_settings *f = s->transport->settings;
 	uint64_t due_ns = CLOCK_NO_DEADLINE;
 
 	if (s->state == SESSION_HANDSHAKE)
@@ -79,7 +78,7 @@ static uint64_t age_rule(struct session *s, uint64_t now_ns)
 
 static uint64_t keepalive_rule(struct session *s, uint64_t now_ns)
 {
-	const struct frontend_settings *f = s->transport->settings;
+	const struct http2_settings *f = s->transport->settings;
 	uint64_t due_ns;
 
 	if (s->state == SESSION_HANDSHAKE || s->state >= SESSION_LINGERING)
@@ -103,20 +102,20 @@ static uint64_t keepalive_rule(struct session *s, uint64_t now_ns)
 
 static void scan_stream(struct session *s, struct stream *stream, uint64_t now_ns)
 {
-	const struct frontend_settings *f = s->transport->settings;
+	const struct http2_settings *f = s->transport->settings;
 
 	/* While the socket is full no stream can move: then the socket is what is judged. */
 	if (stream->queued_bytes && !conn_pending(&s->conn) &&
 		now_ns >= after_ms(stream->progress_ns, f->send_timeout_ms)) {
 		log_info("call closed", "reason=send_timeout_ms queued_bytes=%zu",
 			stream->queued_bytes);
-		s->transport->stream_events->on_stuck(stream);
+		s->transport->events->streams->on_stuck(stream);
 		stream_cancel(stream);
 		return;
 	}
 	if (stream->awaits_input && !stream->held_bytes &&
 		now_ns >= after_ms(stream->received_ns, f->receive_timeout_ms))
-		s->transport->stream_events->on_silent(stream);
+		s->transport->events->streams->on_silent(stream);
 }
 
 /* Does the socket take bytes? libuv finishes a write in parts, without telling. */
@@ -176,32 +175,9 @@ void session_on_due(struct deadline *d)
 		session_due_by(s, next_ns);
 }
 
-uint64_t session_scan_ns(const struct session *s)
-{
-	const struct frontend_settings *f = s->transport->settings;
-	uint64_t ms = f->receive_timeout_ms < f->send_timeout_ms ? f->receive_timeout_ms
-								 : f->send_timeout_ms;
-
-	return ms * (NS_PER_MS / SCANS_A_TIMEOUT) + 1;
-}
-
-void session_due_by(struct session *s, uint64_t at_ns)
-{
-	if (s->state == SESSION_CLOSED || (deadline_is_set(&s->timer) && s->timer.at_ns <= at_ns))
-		return;
-	if (deadline_set(&s->transport->deadlines, &s->timer, at_ns))
-		session_fail(s, -ENOMEM);
-}
-
-/* Ask every rule anew, from the loop. */
-void session_arm(struct session *s)
-{
-	session_due_by(s, s->transport->now_ns);
-}
-
 void session_on_ping(struct session *s)
 {
-	const struct frontend_settings *f = s->transport->settings;
+	const struct http2_settings *f = s->transport->settings;
 	uint64_t last_ns = s->ping_received_ns;
 	uint64_t now_ns = s->transport->now_ns;
 

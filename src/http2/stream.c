@@ -39,11 +39,11 @@ static void on_drain_due(struct deadline *d)
 struct stream *stream_new(struct session *session, int32_t id)
 {
 	struct transport *t = session->transport;
-	struct stream *s = blocks_take(&t->blocks, t->stream_events->stream_bytes);
+	struct stream *s = blocks_take(&t->blocks, t->events->streams->stream_bytes);
 
 	if (!s)
 		return NULL;
-	memset(s, 0, t->stream_events->stream_bytes);
+	memset(s, 0, t->events->streams->stream_bytes);
 	s->session = session;
 	s->id = id;
 	s->received_ns = t->now_ns;
@@ -51,7 +51,7 @@ struct stream *stream_new(struct session *session, int32_t id)
 	list_init(&s->node);
 	list_push_back(&session->streams, &s->node);
 	session->n_streams++;
-	t->stream_events->on_begin(s);
+	t->events->streams->on_begin(s);
 	return s;
 }
 
@@ -60,14 +60,13 @@ void stream_close(struct stream *s)
 	struct session *session = s->session;
 	struct transport *t = session->transport;
 
-	t->stream_events->on_close(s);
+	t->events->streams->on_close(s);
 	deadline_clear(&t->deadlines, &s->timer);
 	stream_drop_output(s);
 	stream_unhold(s, s->held_bytes);
 	list_remove(&s->waiting);
 	list_remove(&s->node);
-	blocks_give(&t->blocks, s->message, s->n_message);
-	blocks_give(&t->blocks, s, t->stream_events->stream_bytes);
+	blocks_give(&t->blocks, s, t->events->streams->stream_bytes);
 	if (--session->n_streams == 0) {
 		session->idle_ns = t->now_ns;
 		session_mark_dirty(session);
@@ -268,6 +267,6 @@ void session_wake_waiting(struct session *s)
 		struct stream *stream = list_entry(node, struct stream, waiting);
 
 		list_remove(node);
-		s->transport->stream_events->on_room(stream);
+		s->transport->events->streams->on_room(stream);
 	}
 }

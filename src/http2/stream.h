@@ -1,6 +1,6 @@
 /*
  * stream.h: one HTTP/2 stream: headers in, body in, body and trailers out. Embedded as the first
- * member of its call, which hears of it through stream_events.
+ * member of what it carries (a call), which hears of it through stream_events.
  *
  * Life: on_begin -> on_header* -> on_request -> (on_data* -> on_half_close) -> on_close -> freed.
  * on_close comes at any point: RST_STREAM, connection lost, or both sides have ended.
@@ -15,8 +15,8 @@
 #include "base/cleanup.h"
 #include "base/list.h"
 #include "http2/deadlines.h"
+#include "http2/header.h"
 #include "http2/output.h"
-#include "proto/grpc_status.h"
 
 struct session;
 
@@ -24,7 +24,7 @@ struct stream {
 	struct list node;	 /* of session->streams */
 	struct list waiting;	 /* of session->waiting: told when output has drained */
 	struct session *session; /* borrow */
-	struct deadline timer;	 /* the call's; the session's while draining */
+	struct deadline timer;	 /* of what it carries; the session's while draining */
 	int32_t id;
 	struct piece *head; /* own; output queue */
 	struct piece *tail;
@@ -35,18 +35,15 @@ struct stream {
 	size_t drained_bytes; /* thrown away after the reply ended */
 	uint64_t progress_ns; /* output: queued first, or moved */
 	uint64_t received_ns; /* input: last byte */
-	enum grpc_status status;
-	char *message; /* own, from blocks; grpc-message, encoded */
-	size_t n_message;
-	bool headers_sent; /* response HEADERS are submitted */
-	bool ended;	   /* nothing more will be queued */
-	bool plain;	   /* an HTTP page: no trailers */
-	bool deferred;	   /* nghttp2 waits for stream_resume() */
-	bool half_closed;  /* END_STREAM came */
-	bool reset;	   /* RST_STREAM is submitted */
-	bool draining;	   /* the reply is out, the peer has not ended */
-	bool awaits_input; /* the peer owes bytes: receive_timeout_ms applies */
-	bool blocked;	   /* was told to stop producing */
+	bool headers_sent;    /* response HEADERS are submitted */
+	bool ended;	      /* nothing more will be queued */
+	bool trailers;	      /* on_trailers will be asked for them */
+	bool deferred;	      /* nghttp2 waits for stream_resume() */
+	bool half_closed;     /* END_STREAM came */
+	bool reset;	      /* RST_STREAM is submitted */
+	bool draining;	      /* the reply is out, the peer has not ended */
+	bool awaits_input;    /* the peer owes bytes: receive_timeout_ms applies */
+	bool blocked;	      /* was told to stop producing */
 };
 
 struct stream_events {
@@ -60,6 +57,9 @@ struct stream_events {
 	/* What is taken must be told by stream_taken(), what is kept by stream_hold(). */
 	void (*on_data)(struct stream *s, const uint8_t *data, size_t n);
 	void (*on_half_close)(struct stream *s);
+	/* All that was queued has left: the trailers, at most HEADERS_MAX; returns how many. The
+	 * values are read before this stream's next callback. */
+	size_t (*on_trailers)(struct stream *s, struct header *ret_trailers);
 	/* Output has drained since stream_wait(). Outside of any other callback. */
 	void (*on_room)(struct stream *s);
 	/* receive_timeout_ms is over. */
@@ -75,7 +75,7 @@ struct stream_events {
 
 /* n bytes were taken (or thrown away): the peer may send as many more. */
 void stream_taken(struct stream *s, size_t n);
-/* n bytes of what came are kept by the call; given back by stream_unhold(), then taken. */
+/* n bytes of what came are kept above; given back by stream_unhold(), then taken. */
 void stream_hold(struct stream *s, size_t n);
 void stream_unhold(struct stream *s, size_t n);
 
@@ -88,16 +88,15 @@ _must_use_ int stream_queue_lent(
 	struct stream *s, const void *data, size_t n, void (*release)(void *owner), void *owner);
 /* Forget what is queued. */
 void stream_drop_output(struct stream *s);
-/* Submit response headers, once. encoding: NULL or the grpc-encoding that messages may have. */
-void stream_respond(struct stream *s, const char *encoding);
+/* Submit response headers, once; what is queued follows. */
+void stream_respond(struct stream *s, const struct header *headers, size_t n);
+/* Submit response headers that are all of the answer. Nothing may be queued any more. */
+void stream_respond_alone(struct stream *s, const struct header *headers, size_t n);
 /* More was queued, or the end was set: let it flow. */
 void stream_resume(struct stream *s);
-/* End with trailers after what is queued, or Trailers-Only when no headers were sent (with
- * http_status then). text may be NULL. Nothing may be queued afterwards. */
-void stream_end(struct stream *s, unsigned http_status, enum grpc_status status, const char *text,
-	size_t n);
-/* Answer with a readable page instead. body: static storage. head: no body is sent. */
-void stream_page(struct stream *s, unsigned http_status, const char *body, size_t n, bool head);
+/* End after what is queued (headers were or will be submitted), with or without trailers. Nothing
+ * may be queued afterwards. */
+void stream_end(struct stream *s, bool trailers);
 /* Drop what is queued and send RST_STREAM(CANCEL); on_close follows later. */
 void stream_cancel(struct stream *s);
 /* Ask for on_room: at the next flush or, when output must drain first, later. */

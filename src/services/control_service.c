@@ -16,7 +16,9 @@
 #include "handoff/handoff.h"
 #include "proto/control.pb-c.h"
 #include "services/health_service.h"
+#include "services/services.h"
 
+#define NAME		    "modeld.control.v1.Control"
 #define CONTROL_REQUEST_MAX 4096u
 /* Of memory for one reply: far more than 1024 models need. */
 #define CONTROL_REPLY_MAX ((size_t)64 << 20)
@@ -26,7 +28,7 @@ typedef Modeld__Control__V1__WorkerStatus Worker;
 typedef Modeld__Control__V1__ModelStatus Model;
 typedef Modeld__Control__V1__TensorStatus Tensor;
 
-static const char *server_state(const struct service_context *x)
+static const char *server_state(const struct services *x)
 {
 	if (x->draining)
 		return "draining";
@@ -142,10 +144,10 @@ static int fill_lists(struct bump *b, Response *m, struct dispatch *d, uint64_t 
 	return r;
 }
 
-static void fill_server(Response *m, const struct service_context *x, uint64_t now_ns)
+static void fill_server(Response *m, const struct services *x, uint64_t now_ns)
 {
 	struct version_counters counters = dispatch_counters(x->dispatch);
-	const struct frontend_counters *f = x->counters;
+	struct calls_counters calls = calls_counters(x->calls);
 	const struct arena *arena = dispatch_arena(x->dispatch);
 	const struct version *model = dispatch_find_version(x->dispatch, "", 0);
 
@@ -153,8 +155,8 @@ static void fill_server(Response *m, const struct service_context *x, uint64_t n
 	m->pid = (uint32_t)getpid();
 	m->uptime_ms = ms_since(x->started_ns, now_ns);
 	m->state = (char *)server_state(x);
-	m->connections = f->connections;
-	m->calls = f->calls;
+	m->connections = transport_n_connections(calls_transport(x->calls));
+	m->calls = calls.open;
 	m->requests_total = counters.requests_ok + counters.requests_failed;
 	if (counters.requests_ok > 0)
 		m->average_latency_ms = (double)counters.total_ns / (double)counters.requests_ok /
@@ -163,10 +165,10 @@ static void fill_server(Response *m, const struct service_context *x, uint64_t n
 	m->arena_touched_bytes = arena_touched(arena);
 	m->arena_size_bytes = arena_size(arena);
 	m->default_model = (char *)(model ? version_settings(model)->name : "");
-	m->tensor_bytes_received = f->tensor_bytes_received;
-	m->tensor_bytes_copied_in = f->tensor_bytes_copied_in;
-	m->tensor_bytes_sent = f->tensor_bytes_sent;
-	m->tensor_bytes_copied_out = f->tensor_bytes_copied_out;
+	m->tensor_bytes_received = x->tensor_bytes_received;
+	m->tensor_bytes_copied_in = x->tensor_bytes_copied_in;
+	m->tensor_bytes_sent = calls.bulk_bytes_sent;
+	m->tensor_bytes_copied_out = calls.bulk_bytes_copied;
 }
 
 static void fill_handoff(Response *m, const struct handoff *h)
@@ -186,7 +188,7 @@ static void fill_handoff(Response *m, const struct handoff *h)
 static void answer(struct call *c, struct bump *b)
 {
 	Response m = MODELD__CONTROL__V1__SERVER_STATUS_RESPONSE__INIT;
-	const struct service_context *x = call_context(c);
+	const struct services *x = call_context(c);
 	uint64_t now_ns = clock_ns();
 
 	if (fill_lists(b, &m, x->dispatch, now_ns)) {
@@ -211,11 +213,17 @@ static void status_message(struct call *c, void *state, const uint8_t *data, siz
 	bump_deinit(&bump);
 }
 
-const struct method control_methods[] = {
+static const struct method methods[] = {
 	{
-		.path = "/modeld.control.v1.Control/GetServerStatus",
+		.path = "/" NAME "/GetServerStatus",
 		.collect_max = CONTROL_REQUEST_MAX,
 		.message = status_message,
 	},
 	{.path = NULL},
+};
+
+const struct service control_service = {
+	.name = NAME,
+	.methods = methods,
+	.descriptor = &modeld__control__v1__control__descriptor,
 };

@@ -4,6 +4,6 @@
 
 #include "grpc/service.h"
 
-extern const struct method control_methods[]; /* ends with path NULL */
+extern const struct service control_service;
 
 #endif

@@ -23,8 +23,9 @@
 #include "grpc/bump.h"
 #include "grpc/message.h"
 #include "proto/health.pb-c.h"
-#include "services/tables.h"
+#include "services/services.h"
 
+#define NAME		   "grpc.health.v1.Health"
 #define HEALTH_REQUEST_MAX 4096u
 /* As in other implementations of List. */
 #define HEALTH_LIST_MAX 100u
@@ -35,9 +36,9 @@ typedef Grpc__Health__V1__HealthCheckResponse__ServingStatus Status;
 #define STATUS(name) GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__##name
 
 struct health {
-	struct service_context *context; /* borrow */
-	struct list watchers;		 /* struct watcher.node */
-	bool serving;			 /* start-up is over */
+	struct services *services; /* borrow */
+	struct list watchers;	   /* struct watcher.node */
+	bool serving;		   /* start-up is over */
 	bool draining;
 };
 
@@ -63,13 +64,20 @@ struct watcher {
 	Status told;
 };
 
-int health_new(struct health **ret_health, struct service_context *x)
+static struct health *health_of(const struct call *c)
+{
+	const struct services *x = call_context(c);
+
+	return x->health;
+}
+
+int health_new(struct health **ret_health, struct services *x)
 {
 	struct health *h = calloc(1, sizeof(*h));
 
 	if (!h)
 		return -ENOMEM;
-	h->context = x;
+	h->services = x;
 	list_init(&h->watchers);
 	*ret_health = h;
 	return 0;
@@ -91,13 +99,13 @@ bool health_serving(const struct health *h)
 
 static bool models_serve(const struct health *h)
 {
-	struct dispatch *d = h->context->dispatch;
+	struct dispatch *d = h->services->dispatch;
 	size_t n = dispatch_n_versions(d);
 	size_t n_ready = 0;
 
 	for (size_t i = 0; i < n; i++)
 		n_ready += version_ready(dispatch_version(d, i));
-	if (h->context->settings->strict_readiness)
+	if (h->services->settings->strict_readiness)
 		return n_ready == n;
 	return n_ready > 0 || n == 0;
 }
@@ -130,13 +138,13 @@ static struct subject find_subject(const struct health *h, const char *name)
 		s.kind = SUBJECT_SERVER;
 		return s;
 	}
-	for (const char *const *service = service_names(); *service; service++) {
-		if (!strcmp(*service, name)) {
+	for (const struct service *const *service = h->services->list; *service; service++) {
+		if (!strcmp((*service)->name, name)) {
 			s.kind = SUBJECT_SERVICE;
 			return s;
 		}
 	}
-	s.model = dispatch_find_version(h->context->dispatch, name, strlen(name));
+	s.model = dispatch_find_version(h->services->dispatch, name, strlen(name));
 	if (s.model)
 		s.kind = SUBJECT_MODEL;
 	return s;
@@ -169,7 +177,7 @@ static void answer_check(struct call *c, Status status)
 
 static void check_message(struct call *c, void *state, const uint8_t *data, size_t n)
 {
-	const struct health *h = call_context(c)->health;
+	const struct health *h = health_of(c);
 	struct subject subject;
 	const char *name;
 	struct bump bump;
@@ -227,7 +235,7 @@ static void update_all(struct health *h)
 
 static void watch_message(struct call *c, void *state, const uint8_t *data, size_t n)
 {
-	struct health *h = call_context(c)->health;
+	struct health *h = health_of(c);
 	struct watcher *w = state;
 	const char *name;
 	struct bump bump;
@@ -251,7 +259,7 @@ static void watch_writable(struct call *c, void *state)
 	struct watcher *w = state;
 
 	if (w->call)
-		watcher_update(call_context(c)->health, w);
+		watcher_update(health_of(c), w);
 }
 
 static void watch_close(struct call *c, void *state)
@@ -306,11 +314,11 @@ static bool list_add(struct listing *l, const struct health *h, const char *name
 
 static bool list_all(struct listing *l, const struct health *h)
 {
-	struct dispatch *d = h->context->dispatch;
+	struct dispatch *d = h->services->dispatch;
 	bool fits = list_add(l, h, "");
 
-	for (const char *const *service = service_names(); fits && *service; service++)
-		fits = list_add(l, h, *service);
+	for (const struct service *const *service = h->services->list; fits && *service; service++)
+		fits = list_add(l, h, (*service)->name);
 	for (size_t i = 0; fits && i < dispatch_n_versions(d); i++)
 		fits = list_add(l, h, version_settings(dispatch_version(d, i))->name);
 	return fits;
@@ -335,7 +343,7 @@ static void list_message(struct call *c, void *state, const uint8_t *data, size_
 	bump_init(&bump, MESSAGE_UNPACK_MAX(HEALTH_REQUEST_MAX));
 	if (!grpc__health__v1__health_list_request__unpack(&bump.allocator, n, data))
 		message_refuse(c, &bump, "HealthListRequest");
-	else if (!list_all(&l, call_context(c)->health))
+	else if (!list_all(&l, health_of(c)))
 		call_finishf(c, GRPC_RESOURCE_EXHAUSTED,
 			"more than %u names to list: use Check with a name", HEALTH_LIST_MAX);
 	else
@@ -363,14 +371,14 @@ void health_model_changed(struct health *h, struct version *m)
 	update_all(h);
 }
 
-const struct method health_methods[] = {
+static const struct method methods[] = {
 	{
-		.path = "/grpc.health.v1.Health/Check",
+		.path = "/" NAME "/Check",
 		.collect_max = HEALTH_REQUEST_MAX,
 		.message = check_message,
 	},
 	{
-		.path = "/grpc.health.v1.Health/Watch",
+		.path = "/" NAME "/Watch",
 		.server_streaming = true,
 		.state_bytes = sizeof(struct watcher),
 		.collect_max = HEALTH_REQUEST_MAX,
@@ -379,9 +387,15 @@ const struct method health_methods[] = {
 		.close = watch_close,
 	},
 	{
-		.path = "/grpc.health.v1.Health/List",
+		.path = "/" NAME "/List",
 		.collect_max = HEALTH_REQUEST_MAX,
 		.message = list_message,
 	},
 	{.path = NULL},
+};
+
+const struct service health_service = {
+	.name = NAME,
+	.methods = methods,
+	.descriptor = &grpc__health__v1__health__descriptor,
 };

@@ -11,10 +11,14 @@
 #include "base/cleanup.h"
 #include "grpc/service.h"
 
-extern const struct method health_methods[]; /* ends with path NULL */
+struct health;
+struct version;
+struct services;
+
+extern const struct service health_service;
 
 /* x is borrowed for the health's life. -ENOMEM */
-_must_use_ int health_new(struct health **ret_health, struct service_context *x);
+_must_use_ int health_new(struct health **ret_health, struct services *x);
 /* No watcher may be left (asserted). Accepts NULL; returns NULL. */
 struct health *health_free(struct health *h);
 DEFINE_CLEANUP(struct health *, health_free)

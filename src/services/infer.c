@@ -39,9 +39,9 @@ struct wishes {
 	struct infer_region_wish region;
 };
 
-void infer_init(struct infer *i, struct call *c, infer_done_fn on_done, void *data)
+void infer_init(struct infer *i, struct services *x, infer_done_fn on_done, void *data)
 {
-	i->call = c;
+	i->services = x;
 	i->on_done = on_done;
 	i->data = data;
 }
@@ -99,7 +99,7 @@ static bool is_utf8(const char *text, size_t n)
 /* An id that no other request of ours has, nor of a daemon before or beside us. */
 static void make_id(struct infer *i)
 {
-	struct service_context *x = call_context(i->call);
+	struct services *x = i->services;
 
 	if (x->id_boot == 0) {
 		if (getrandom(&x->id_boot, sizeof(x->id_boot), GRND_NONBLOCK) < 0)
@@ -135,8 +135,7 @@ static int set_id(struct infer *i, const char *id)
 
 static int find_model(struct infer *i, const char *name, struct version **ret_model)
 {
-	struct version *m =
-		dispatch_find_version(call_context(i->call)->dispatch, name, strlen(name));
+	struct version *m = dispatch_find_version(i->services->dispatch, name, strlen(name));
 
 	if (m) {
 		i->model = m;
@@ -350,7 +349,7 @@ static void on_done(void *data, const struct request_result *result)
 
 static int submit(struct infer *i)
 {
-	int r = dispatch_submit(call_context(i->call)->dispatch, i->request);
+	int r = dispatch_submit(i->services->dispatch, i->request);
 
 	if (r == DISPATCH_E_REFUSED)
 		return infer_fail(
@@ -369,23 +368,22 @@ static int read_message(struct infer *i, const InferRequest *message, struct inf
 		return r;
 	if (message->input_case != INPUT_TENSOR_DATA && message->input_case != INPUT_TENSOR_REF)
 		return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT, "Missing input tensor");
-	if (request_new(
-		    &i->request, m, call_client(i->call), call_deadline_ns(i->call), on_done, i))
+	if (request_new(&i->request, m, i->origin.client, i->origin.deadline_ns, on_done, i))
 		return infer_fail_memory(&i->failure);
-	request_set_received(i->request, call_received_ns(i->call));
+	request_set_received(i->request, i->origin.received_ns);
 	r = fill_request(i, m, message, receive);
 	if (!r)
 		r = submit(i);
 	if (r)
 		i->request = request_unref(i->request);
 	else if (message->input_case == INPUT_TENSOR_REF)
-		handoff_count_tensor(call_context(i->call)->handoff, message->tensor_ref->size);
+		handoff_count_tensor(i->services->handoff, message->tensor_ref->size);
 	return r;
 }
 
 static int fail_unpack(struct infer *i, const struct bump *b)
 {
-	const struct frontend_settings *settings = call_context(i->call)->settings;
+	const struct services_settings *settings = i->services->settings;
 
 	if (b->out_of_memory)
 		return infer_fail_memory(&i->failure);
@@ -397,15 +395,16 @@ static int fail_unpack(struct infer *i, const struct bump *b)
 	return infer_fail(&i->failure, GRPC_INTERNAL, "malformed InferRequest");
 }
 
-int infer_submit(struct infer *i, struct infer_receive *receive)
+int infer_submit(struct infer *i, const struct origin *origin, struct infer_receive *receive)
 {
-	const struct frontend_settings *settings = call_context(i->call)->settings;
+	const struct services_settings *settings = i->services->settings;
 	const InferRequest *message;
 	const uint8_t *data;
 	struct bump bump;
 	size_t n;
 	int r = infer_receive_end(receive, &data, &n);
 
+	i->origin = *origin;
 	if (r) {
 		infer_failure_move(&i->failure, &receive->failure);
 		return r;

@@ -12,10 +12,11 @@
 #include <stdint.h>
 
 #include "base/cleanup.h"
+#include "dispatch/origin.h"
 #include "dispatch/request.h"
-#include "grpc/service.h"
 #include "services/infer_failure.h"
 #include "services/infer_receive.h"
+#include "services/services.h"
 
 #define INFER_ID_INLINE 64u
 
@@ -25,7 +26,8 @@ struct infer;
 typedef void (*infer_done_fn)(struct infer *i, const struct request_result *result);
 
 struct infer {
-	struct call *call;	     /* borrow */
+	struct services *services;   /* borrow */
+	struct origin origin;	     /* what it points to is borrowed */
 	struct request *request;     /* ref */
 	const struct version *model; /* borrow: dispatch's life */
 	uint32_t output;	     /* which one is asked for */
@@ -39,13 +41,15 @@ struct infer {
 };
 
 /* Accepts a zeroed struct, which must not move from here on. Allocates nothing. */
-void infer_init(struct infer *i, struct call *c, infer_done_fn on_done, void *data);
+void infer_init(struct infer *i, struct services *x, infer_done_fn on_done, void *data);
 /* Cancels what is in flight: on_done is not called any more. Accepts a zeroed infer. */
 void infer_deinit(struct infer *i);
 /*
- * The message is all there: read it, check it, submit it. On 0, on_done follows, never before this
+ * The message is all there: read it, check it, submit it. What the origin points to must live as long
+ * as the infer. On 0, on_done follows, never before this
  * returns. INFER_E_FAILED: i->failure says why.
  */
-_must_use_ int infer_submit(struct infer *i, struct infer_receive *receive);
+_must_use_ int infer_submit(
+	struct infer *i, const struct origin *origin, struct infer_receive *receive);
 
 #endif

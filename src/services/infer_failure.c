@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "grpc/message.h"
-
 int infer_fail(struct infer_failure *f, enum grpc_status status, const char *format, ...)
 {
 	char text[GRPC_MESSAGE_MAX + 1];
@@ -35,18 +33,6 @@ int infer_fail_memory(struct infer_failure *f)
 	if (f->status == GRPC_OK)
 		f->status = GRPC_RESOURCE_EXHAUSTED;
 	return INFER_E_FAILED;
-}
-
-void infer_failure_finish(struct infer_failure *f, struct call *c)
-{
-	struct infer_failure taken = {0};
-
-	infer_failure_move(&taken, f);
-	if (taken.text)
-		call_finish(c, taken.status, taken.text);
-	else
-		message_no_memory(c);
-	infer_failure_deinit(&taken);
 }
 
 void infer_failure_deinit(struct infer_failure *f)

@@ -1,9 +1,8 @@
-/* infer_failure.h: why an inference could not be done: the status its call ends with. */
+/* infer_failure.h: why an inference could not be done. */
 #ifndef SERVICES_INFER_FAILURE_H
 #define SERVICES_INFER_FAILURE_H
 
 #include "base/cleanup.h"
-#include "grpc/call.h"
 #include "proto/grpc_status.h"
 
 enum {
@@ -21,8 +20,6 @@ int infer_fail(struct infer_failure *f, enum grpc_status status, const char *for
 	_printf_(3, 4);
 /* The same for -ENOMEM. */
 int infer_fail_memory(struct infer_failure *f);
-/* End the call with it. The call, and `f` if it lives in the call's state, are gone then. */
-void infer_failure_finish(struct infer_failure *f, struct call *c);
 /* Accepts a zeroed failure. */
 void infer_failure_deinit(struct infer_failure *f);
 /* Hand it on; `from` is empty then. */

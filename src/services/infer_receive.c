@@ -33,15 +33,15 @@ static const struct scanner_table infer_table = {
 
 static int on_tensor(void *data, uint64_t length, uint8_t **ret_target);
 
-void infer_receive_init(
-	struct infer_receive *r, struct call *c, infer_expired_fn on_expired, void *data)
+void infer_receive_init(struct infer_receive *r, struct services *x, struct client *client,
+	const struct infer_receive_events *events, void *data)
 {
-	const struct frontend_settings *settings = call_context(c)->settings;
-
-	r->call = c;
-	r->on_expired = on_expired;
+	r->services = x;
+	r->client = client;
+	r->events = events;
 	r->data = data;
-	scanner_init(&r->scanner, &infer_table, settings->max_request_metadata_bytes, on_tensor, r);
+	scanner_init(
+		&r->scanner, &infer_table, x->settings->max_request_metadata_bytes, on_tensor, r);
 }
 
 static void on_timer_closed(uv_handle_t *h)
@@ -66,9 +66,9 @@ void infer_receive_deinit(struct infer_receive *r)
 	r->lease = lease_unref(r->lease);
 	r->ready = false;
 	infer_failure_deinit(&r->failure);
-	if (r->call)
+	if (r->services)
 		scanner_deinit(&r->scanner);
-	r->call = NULL;
+	r->services = NULL;
 }
 
 void infer_receive_begin(struct infer_receive *r, uint64_t length)
@@ -81,7 +81,7 @@ void infer_receive_begin(struct infer_receive *r, uint64_t length)
 
 static int fail_large(struct infer_receive *r, uint64_t length)
 {
-	const struct service_context *x = call_context(r->call);
+	const struct services *x = r->services;
 
 	return infer_fail(&r->failure, GRPC_RESOURCE_EXHAUSTED,
 		"tensor data of %" PRIu64 " bytes is larger than the input arena: "
@@ -91,7 +91,7 @@ static int fail_large(struct infer_receive *r, uint64_t length)
 
 static int fail_waited(struct infer_receive *r, uint64_t length)
 {
-	const struct service_context *x = call_context(r->call);
+	const struct services *x = r->services;
 
 	return infer_fail(&r->failure, GRPC_RESOURCE_EXHAUSTED,
 		"no room for %" PRIu64 " bytes of tensor data in the input arena within %" PRIu64
@@ -108,14 +108,13 @@ static void on_timer(uv_timer_t *t)
 
 	fail_waited(r, w->length);
 	end_wait(r);
-	r->on_expired(r->data);
+	r->events->on_expired(r->data);
 }
 
 /* LEASE_E_FULL: wait. -ECANCELED: the failure is set. */
 static int lease_try(struct infer_receive *r, uint64_t length)
 {
-	int e = lease_new(&r->lease, dispatch_desk(call_context(r->call)->dispatch),
-		call_client(r->call), length);
+	int e = lease_new(&r->lease, dispatch_desk(r->services->dispatch), r->client, length);
 
 	switch (e) {
 	case 0:
@@ -139,22 +138,22 @@ static void on_space(struct lease_waiter *waiter)
 	int e = lease_try(r, w->length);
 
 	if (e == LEASE_E_FULL) {
-		lease_wait(dispatch_desk(call_context(r->call)->dispatch), waiter,
-			call_client(r->call), w->length, on_space);
+		lease_wait(dispatch_desk(r->services->dispatch), waiter, r->client, w->length,
+			on_space);
 		return;
 	}
 	end_wait(r);
 	if (e) {
-		r->on_expired(r->data);
+		r->events->on_expired(r->data);
 		return;
 	}
 	r->ready = true;
-	call_resume(r->call);
+	r->events->on_room(r->data);
 }
 
 static int begin_wait(struct infer_receive *r, uint64_t length)
 {
-	struct service_context *x = call_context(r->call);
+	struct services *x = r->services;
 	struct infer_wait *w = calloc(1, sizeof(*w));
 	int e;
 
@@ -169,7 +168,7 @@ static int begin_wait(struct infer_receive *r, uint64_t length)
 	e = uv_timer_start(&w->timer, on_timer, x->settings->arena_wait_ms, 0);
 	assert(e == 0);
 	(void)e;
-	lease_wait(dispatch_desk(x->dispatch), &w->waiter, call_client(r->call), length, on_space);
+	lease_wait(dispatch_desk(x->dispatch), &w->waiter, r->client, length, on_space);
 	r->wait = w;
 	return SCANNER_E_BLOCKED;
 }
@@ -198,17 +197,17 @@ static int on_tensor(void *data, uint64_t length, uint8_t **ret_target)
 
 static void count(struct infer_receive *r)
 {
-	struct frontend_counters *counters = call_context(r->call)->counters;
+	struct services *x = r->services;
 
-	counters->tensor_bytes_received += r->scanner.tensor_bytes - r->tensor_bytes;
-	counters->tensor_bytes_copied_in += r->scanner.copied_bytes - r->copied_bytes;
+	x->tensor_bytes_received += r->scanner.tensor_bytes - r->tensor_bytes;
+	x->tensor_bytes_copied_in += r->scanner.copied_bytes - r->copied_bytes;
 	r->tensor_bytes = r->scanner.tensor_bytes;
 	r->copied_bytes = r->scanner.copied_bytes;
 }
 
 static int fail_scan(struct infer_receive *r, int e)
 {
-	const struct frontend_settings *settings = call_context(r->call)->settings;
+	const struct services_settings *settings = r->services->settings;
 
 	switch (e) {
 	case SCANNER_E_MALFORMED:

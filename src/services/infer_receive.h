@@ -11,31 +11,36 @@
 
 #include "base/cleanup.h"
 #include "dispatch/lease.h"
-#include "grpc/service.h"
 #include "services/infer_failure.h"
 #include "services/scanner.h"
+#include "services/services.h"
 
-/* The last moment of a wait for room: the failure is set. */
-typedef void (*infer_expired_fn)(void *data);
+/* From the loop. */
+struct infer_receive_events {
+	/* There is room now: go on with the bytes that were not taken. */
+	void (*on_room)(void *data);
+	/* The wait for room took longer than arena_wait_ms, or ended otherwise: the failure is set. */
+	void (*on_expired)(void *data);
+};
 
 struct infer_wait;
 
 struct infer_receive {
-	struct call *call; /* borrow */
+	struct services *services; /* borrow; NULL: not begun */
+	struct client *client;	   /* borrow: whom the memory is charged to */
 	struct scanner scanner;
 	struct lease *lease;	 /* own: the tensor data; NULL: none, or of length 0 */
 	bool ready;		 /* lease was got while waiting and the scanner has not asked yet */
 	struct infer_wait *wait; /* own; NULL: not waiting */
 	struct infer_failure failure;
-	infer_expired_fn on_expired;
-	void *data;	       /* borrow */
-	uint64_t tensor_bytes; /* counted already */
+	const struct infer_receive_events *events; /* borrow */
+	void *data;				   /* borrow */
+	uint64_t tensor_bytes;			   /* counted already */
 	uint64_t copied_bytes;
 };
 
-/* on_expired(data) is called from the loop: the wait for room took longer than arena_wait_ms. */
-void infer_receive_init(
-	struct infer_receive *r, struct call *c, infer_expired_fn on_expired, void *data);
+void infer_receive_init(struct infer_receive *r, struct services *x, struct client *client,
+	const struct infer_receive_events *events, void *data);
 /* Accepts a zeroed one. */
 void infer_receive_deinit(struct infer_receive *r);
 /* A message follows, as method.message_begin() has it. */
@@ -43,8 +48,7 @@ void infer_receive_begin(struct infer_receive *r, uint64_t length);
 /*
  * Take n bytes; *ret_taken is always set.
  *
- * INFER_E_WAITING  fewer were taken: there is no room for the tensor; call_resume() follows, or
- *                  on_expired
+ * INFER_E_WAITING  fewer were taken: there is no room for the tensor; on_room follows, or on_expired
  * INFER_E_FAILED   r->failure
  */
 _must_use_ int infer_receive_data(

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/peer.h"
 #include "handoff/handoff.h"
 
 /* A longer text is cut in messages. */
@@ -20,8 +21,8 @@
 int infer_region_find(struct infer *i, const char *token, struct region **ret_region)
 {
 	const struct handoff_asker asker = {
-		.uid = call_peer_uid(i->call), .loopback = call_peer_loopback(i->call)};
-	struct handoff *h = call_context(i->call)->handoff;
+		.uid = i->origin.peer->uid, .loopback = i->origin.peer->loopback};
+	struct handoff *h = i->services->handoff;
 
 	if (!h)
 		return infer_fail(&i->failure, GRPC_FAILED_PRECONDITION,

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/digits.h"
 #include "dispatch/version.h"
+#include "grpc/message.h"
 #include "handoff/handoff.h"
 
 #define TEXT_MAX 255u
@@ -249,7 +250,7 @@ int infer_reply_init(struct infer_reply *p, struct infer *i, const struct reques
 	p->n_tensor = 0;
 	if (target) {
 		add_ref(p, i, o, target);
-		handoff_count_tensor(call_context(i->call)->handoff, o->length);
+		handoff_count_tensor(i->services->handoff, o->length);
 		return 0;
 	}
 	add_tensor(p, o);
@@ -281,7 +282,7 @@ int infer_reply_send(struct infer_reply *p, struct call *c)
 			.n = p->n_tensor,
 			.release = on_release,
 			.owner = steal_ptr(p->lease),
-			.tensor = true,
+			.bulk = true,
 		},
 	};
 
@@ -291,4 +292,16 @@ int infer_reply_send(struct infer_reply *p, struct call *c)
 void infer_reply_deinit(struct infer_reply *p)
 {
 	p->lease = output_lease_unref(p->lease);
+}
+
+void infer_reply_failure(struct call *c, struct infer_failure *f)
+{
+	struct infer_failure taken = {0};
+
+	infer_failure_move(&taken, f);
+	if (taken.text)
+		call_finish(c, taken.status, taken.text);
+	else
+		message_no_memory(c);
+	infer_failure_deinit(&taken);
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/cleanup.h"
+#include "grpc/call.h"
 #include "services/infer.h"
 
 #define INFER_REPLY_HEAD_MAX 3072u
@@ -33,6 +34,9 @@ _must_use_ int infer_reply_init(
 	struct infer_reply *p, struct infer *i, const struct request_result *result);
 /* Send it; the reply holds nothing then, whatever is returned. Errors as call_send(). */
 _must_use_ int infer_reply_send(struct infer_reply *p, struct call *c);
+/* End the call with a failure instead. The call, and `f` if it lives in the call's state, are gone
+ * then. */
+void infer_reply_failure(struct call *c, struct infer_failure *f);
 /* Accepts a zeroed reply. */
 void infer_reply_deinit(struct infer_reply *p);
 

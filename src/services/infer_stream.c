@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "grpc/message.h"
+#include "services/caller.h"
 #include "services/infer.h"
 #include "services/infer_reply.h"
 
@@ -94,7 +95,7 @@ static bool advance(struct infer_stream *s)
 		struct infer_slot *slot = list_entry(node, struct infer_slot, node);
 
 		if (slot_failed(slot)) {
-			infer_failure_finish(&slot->infer.failure, s->call);
+			infer_reply_failure(s->call, &slot->infer.failure);
 			return false;
 		}
 		if (!slot->reply)
@@ -110,7 +111,7 @@ static bool advance(struct infer_stream *s)
 
 static bool is_full(const struct infer_stream *s)
 {
-	return s->n_slots >= call_context(s->call)->settings->max_stream_requests ||
+	return s->n_slots >= s->receive.services->settings->max_stream_requests ||
 	       call_blocked(s->call);
 }
 
@@ -156,7 +157,7 @@ static void on_done(struct infer *i, const struct request_result *result)
 		unstall(s);
 }
 
-static void on_expired(void *data);
+static const struct infer_receive_events receive_events;
 
 void infer_stream_open(struct call *c, void *state)
 {
@@ -165,7 +166,7 @@ void infer_stream_open(struct call *c, void *state)
 	s->call = c;
 	list_init(&s->slots);
 	list_init(&s->spare);
-	infer_receive_init(&s->receive, c, on_expired, s);
+	infer_receive_init(&s->receive, call_context(c), call_connection(c), &receive_events, s);
 }
 
 void infer_stream_close(struct call *c, void *state)
@@ -190,7 +191,7 @@ static void refuse(struct infer_stream *s)
 
 	s->refusing = true;
 	if (!slot) {
-		infer_failure_finish(&s->receive.failure, s->call);
+		infer_reply_failure(s->call, &s->receive.failure);
 		return;
 	}
 	infer_failure_move(&slot->infer.failure, &s->receive.failure);
@@ -202,6 +203,18 @@ static void on_expired(void *data)
 {
 	refuse(data);
 }
+
+static void on_room(void *data)
+{
+	struct infer_stream *s = data;
+
+	call_resume(s->call);
+}
+
+static const struct infer_receive_events receive_events = {
+	.on_room = on_room,
+	.on_expired = on_expired,
+};
 
 void infer_stream_message_begin(struct call *c, void *state, uint64_t length)
 {
@@ -252,6 +265,7 @@ void infer_stream_message_end(struct call *c, void *state)
 {
 	struct infer_stream *s = state;
 	struct infer_slot *slot;
+	struct origin origin;
 
 	if (s->refusing)
 		return;
@@ -260,8 +274,9 @@ void infer_stream_message_end(struct call *c, void *state)
 		message_no_memory(c);
 		return;
 	}
-	infer_init(&slot->infer, c, on_done, slot);
-	if (infer_submit(&slot->infer, &s->receive) == 0)
+	origin = caller_origin(c);
+	infer_init(&slot->infer, s->receive.services, on_done, slot);
+	if (infer_submit(&slot->infer, &origin, &s->receive) == 0)
 		return;
 	s->refusing = true;
 	advance(s);

@@ -14,10 +14,12 @@
 #include "grpc/bump.h"
 #include "grpc/message.h"
 #include "proto/model_worker.pb-c.h"
+#include "services/caller.h"
 #include "services/health_service.h"
 #include "services/infer.h"
 #include "services/infer_reply.h"
 #include "services/infer_stream.h"
+#include "services/services.h"
 
 #define SMALL_REQUEST_MAX 4096u
 /* What a worker has when it is well supplied: one batch that runs and one for afterwards. */
@@ -26,17 +28,18 @@
 /* --- Infer ---------------------------------------------------------------------------------- */
 
 struct unary {
+	struct call *call; /* borrow */
 	struct infer_receive receive;
 	struct infer infer;
 };
 
 static void on_infer_done(struct infer *i, const struct request_result *result)
 {
-	struct call *c = i->call;
+	struct call *c = ((struct unary *)i->data)->call;
 	struct infer_reply reply;
 
 	if (i->failure.status != GRPC_OK || infer_reply_init(&reply, i, result)) {
-		infer_failure_finish(&i->failure, c);
+		infer_reply_failure(c, &i->failure);
 		return;
 	}
 	if (infer_reply_send(&reply, c))
@@ -49,15 +52,28 @@ static void on_infer_expired(void *data)
 {
 	struct unary *u = data;
 
-	infer_failure_finish(&u->receive.failure, u->receive.call);
+	infer_reply_failure(u->call, &u->receive.failure);
 }
+
+static void on_infer_room(void *data)
+{
+	struct unary *u = data;
+
+	call_resume(u->call);
+}
+
+static const struct infer_receive_events receive_events = {
+	.on_room = on_infer_room,
+	.on_expired = on_infer_expired,
+};
 
 static void infer_open(struct call *c, void *state)
 {
 	struct unary *u = state;
 
-	infer_receive_init(&u->receive, c, on_infer_expired, u);
-	infer_init(&u->infer, c, on_infer_done, u);
+	u->call = c;
+	infer_receive_init(&u->receive, call_context(c), call_connection(c), &receive_events, u);
+	infer_init(&u->infer, call_context(c), on_infer_done, u);
 }
 
 static void infer_message_begin(struct call *c, void *state, uint64_t length)
@@ -75,16 +91,17 @@ static size_t infer_message_data(struct call *c, void *state, const uint8_t *dat
 
 	if (infer_receive_data(&u->receive, data, n, &taken) != INFER_E_FAILED)
 		return taken;
-	infer_failure_finish(&u->receive.failure, c);
+	infer_reply_failure(c, &u->receive.failure);
 	return n;
 }
 
 static void infer_message_end(struct call *c, void *state)
 {
 	struct unary *u = state;
+	const struct origin origin = caller_origin(c);
 
-	if (infer_submit(&u->infer, &u->receive))
-		infer_failure_finish(&u->infer.failure, c);
+	if (infer_submit(&u->infer, &origin, &u->receive))
+		infer_reply_failure(c, &u->infer.failure);
 }
 
 static void infer_close(struct call *c, void *state)
@@ -128,7 +145,7 @@ static bool is_busy(const struct pool *pool)
 	return n > 0;
 }
 
-static enum server_status server_status(const struct service_context *x)
+static enum server_status server_status(const struct services *x)
 {
 	const struct version *m = dispatch_find_version(x->dispatch, "", 0);
 
@@ -167,7 +184,7 @@ static void health_check_message(struct call *c, void *state, const uint8_t *dat
 {
 	Remotemedia__ModelRegistry__V1__HealthCheckResponse m =
 		REMOTEMEDIA__MODEL_REGISTRY__V1__HEALTH_CHECK_RESPONSE__INIT;
-	const struct service_context *x = call_context(c);
+	const struct services *x = call_context(c);
 	struct version_counters counters = dispatch_counters(x->dispatch);
 	enum server_status status = server_status(x);
 	char text[128];
@@ -203,7 +220,7 @@ static void get_status_message(struct call *c, void *state, const uint8_t *data,
 {
 	Remotemedia__ModelRegistry__V1__GetStatusResponse m =
 		REMOTEMEDIA__MODEL_REGISTRY__V1__GET_STATUS_RESPONSE__INIT;
-	const struct service_context *x = call_context(c);
+	const struct services *x = call_context(c);
 	struct version_counters counters = dispatch_counters(x->dispatch);
 	const struct version *model = dispatch_find_version(x->dispatch, "", 0);
 
@@ -223,9 +240,10 @@ static void get_status_message(struct call *c, void *state, const uint8_t *data,
 	message_answer(c, &m.base);
 }
 
-#define PATH "/remotemedia.model_registry.v1.ModelWorkerService/"
+#define NAME "remotemedia.model_registry.v1.ModelWorkerService"
+#define PATH "/" NAME "/"
 
-const struct method model_worker_methods[] = {
+static const struct method methods[] = {
 	{
 		.path = PATH "Infer",
 		.state_bytes = sizeof(struct unary),
@@ -260,4 +278,10 @@ const struct method model_worker_methods[] = {
 		.message = get_status_message,
 	},
 	{.path = NULL},
+};
+
+const struct service model_worker_service = {
+	.name = NAME,
+	.methods = methods,
+	.descriptor = &remotemedia__model_registry__v1__model_worker_service__descriptor,
 };

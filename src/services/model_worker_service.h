@@ -7,6 +7,6 @@
 
 #include "grpc/service.h"
 
-extern const struct method model_worker_methods[]; /* ends with path NULL */
+extern const struct service model_worker_service;
 
 #endif

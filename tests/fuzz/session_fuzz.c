@@ -1,5 +1,5 @@
 /*
- * session_fuzz.c: bytes of a client into a connection of a frontend with small services of its own.
+ * session_fuzz.c: bytes of a client into a connection, with small services of its own.
  * The first byte says what comes before them (nothing, or preface and SETTINGS, so that mutations
  * reach the frames) and in what portions they arrive. Checked: every call that opened is closed,
  * every lent segment is released once, every byte that was held is given back (asserted inside).
@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "dispatch/dispatch_private.h"
-#include "services/frontend_private.h"
+#include "grpc/calls.h"
+#include "grpc/service.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -24,9 +24,12 @@ static const uint8_t greeting[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\
 
 static struct {
 	uv_loop_t loop;
-	struct frontend *frontend;
-	struct dispatch dispatch;
-	struct frontend_settings settings;
+	struct calls *calls;
+	struct service_index *index;
+	struct endpoint endpoint;
+	struct http2_settings http2;
+	struct grpc_settings grpc;
+	int kept; /* connections that had a call */
 	uint8_t zeros[LENT_BYTES];
 	int open;
 	int lent;
@@ -74,7 +77,7 @@ static void reply(struct call *c, void *state)
 {
 	const struct segment segments[] = {
 		{.data = "reply", .n = 5},
-		{.data = bed.zeros, .n = LENT_BYTES, .release = release, .tensor = true},
+		{.data = bed.zeros, .n = LENT_BYTES, .release = release, .bulk = true},
 	};
 
 	bed.lent++;
@@ -122,25 +125,41 @@ static const struct method methods[] = {
 	{0},
 };
 
+static int on_connection(void *data, void **ret_connection)
+{
+	bed.kept++;
+	*ret_connection = &bed;
+	return 0;
+}
+
+static void on_connection_gone(void *data, void *connection)
+{
+	bed.kept--;
+}
+
 static void on_drained(void *data)
 {
 }
 
 static void set_up(void)
 {
-	static const struct method *const tables[] = {methods, NULL};
-	static const struct frontend_events events = {.on_drained = on_drained};
+	static const struct service service = {.name = "a", .methods = methods};
+	static const struct service *const services[] = {&service, NULL};
+	static const struct calls_events events = {
+		.on_connection = on_connection,
+		.on_connection_gone = on_connection_gone,
+		.on_drained = on_drained,
+	};
 
 	signal(SIGPIPE, SIG_IGN);
 	log_init(NULL, LOG_LEVEL_ERROR);
-	bed.settings = (struct frontend_settings){
+	bed.http2 = (struct http2_settings){
 		.max_connections = 10,
 		.max_concurrent_streams = 20,
 		.stream_window_bytes = 65535,
 		.connection_window_bytes = 131072,
 		.max_frame_bytes = 16384,
 		.max_header_bytes = 4096,
-		.max_receive_message_bytes = 100000,
 		.receive_timeout_ms = 1000000,
 		.send_timeout_ms = 1000000,
 		.handshake_timeout_ms = 1000000,
@@ -151,12 +170,16 @@ static void set_up(void)
 		.reset_burst = 100,
 		.reset_rate = 10,
 		.max_output_bytes = 300000,
+	};
+	bed.grpc = (struct grpc_settings){
+		.max_receive_message_bytes = 100000,
 		.compression = "gzip",
 		.compression_min_bytes = 10,
 	};
-	if (uv_loop_init(&bed.loop) || frontend_new_with(&bed.frontend, &bed.loop, &bed.settings,
-					       &bed.dispatch, &events, NULL, tables))
+	if (uv_loop_init(&bed.loop) || service_index_new(&bed.index, services) ||
+		calls_new(&bed.calls, &bed.loop, &bed.http2, &bed.grpc, &events, NULL))
 		abort();
+	bed.endpoint = (struct endpoint){.kind = ENDPOINT_UNIX, .offer = bed.index};
 }
 
 static void turn(int fd)
@@ -164,7 +187,7 @@ static void turn(int fd)
 	static uint8_t sink[1 << 16];
 
 	uv_run(&bed.loop, UV_RUN_NOWAIT);
-	frontend_flush(bed.frontend);
+	transport_flush(calls_transport(bed.calls));
 	if (bed.stalled)
 		call_resume(bed.stalled);
 	while (recv(fd, sink, sizeof(sink), MSG_DONTWAIT) > 0)
@@ -188,20 +211,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	int fds[2];
 
-	if (!bed.frontend)
+	if (!bed.calls)
 		set_up();
 	if (n < 1 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds))
 		return 0;
-	if (frontend_adopt(bed.frontend, fds[1], true)) {
+	if (transport_adopt(calls_transport(bed.calls), fds[1], &bed.endpoint)) {
 		if (data[0] & 1)
 			feed(fds[0], greeting, sizeof(greeting) - 1, sizeof(greeting));
 		/* Portions of 1/64 of the input at least, so that an input is a bounded number of turns. */
 		feed(fds[0], data + 1, n - 1, (data[0] & 2) ? 1 + n / TURNS_MAX : n);
 	}
 	close(fds[0]);
-	while (frontend_counters(bed.frontend).connections > 0)
+	while (transport_n_connections(calls_transport(bed.calls)) > 0)
 		turn(-1);
 	assert(bed.open == 0 && bed.lent == 0);
-	assert(frontend_counters(bed.frontend).calls == 0 && bed.dispatch.n_clients == 0);
+	assert(calls_counters(bed.calls).open == 0 && bed.kept == 0);
 	return 0;
 }

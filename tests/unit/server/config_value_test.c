@@ -65,7 +65,7 @@ Test(config_value, bytes)
 	good("memory", "input_arena_bytes", "3G");
 	cr_expect_eq(c.dispatch.arena.size, 3 * (UINT64_C(1) << 30));
 	good("limits", "max_header_bytes", "2K");
-	cr_expect_eq(c.frontend.max_header_bytes, 2048);
+	cr_expect_eq(c.frontend.http2.max_header_bytes, 2048);
 	good("limits", "max_receive_message_bytes", "4095M");
 	bad("limits", "max_receive_message_bytes", "4G", "4G is out of range: 1024 to 4294967295");
 	bad("memory", "input_arena_bytes", "1k",
@@ -97,9 +97,9 @@ Test(config_value, modes)
 Test(config_value, yes_and_no)
 {
 	good("server", "strict_readiness", "no");
-	cr_expect_not(c.frontend.strict_readiness);
+	cr_expect_not(c.frontend.services.strict_readiness);
 	good("server", "strict_readiness", "true");
-	cr_expect(c.frontend.strict_readiness);
+	cr_expect(c.frontend.services.strict_readiness);
 	good("memory", "huge_pages", "0");
 	cr_expect_eq(c.dispatch.arena.pages, ARENA_PAGES_BASE);
 	good("memory", "huge_pages", "1");
@@ -139,7 +139,7 @@ Test(config_value, levels_and_codecs)
 	cr_expect_eq(c.log_level, LOG_LEVEL_DEBUG);
 	bad("server", "log_level", "loud", "'loud' is none of error, warning, info, debug");
 	good("compression", "algorithm", "deflate");
-	cr_expect_str_eq(c.frontend.compression, "deflate");
+	cr_expect_str_eq(c.frontend.grpc.compression, "deflate");
 	bad("compression", "algorithm", "br", "'br' is none of none, gzip, deflate");
 }
 

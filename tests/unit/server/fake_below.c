@@ -300,9 +300,9 @@ void frontend_flush(struct frontend *f)
 {
 }
 
-struct frontend_counters frontend_counters(const struct frontend *f)
+uint32_t frontend_n_calls(const struct frontend *f)
 {
-	return (struct frontend_counters){0};
+	return 0;
 }
 
 static void on_frontend_closed(uv_handle_t *h)

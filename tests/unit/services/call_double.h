@@ -14,7 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/peer.h"
 #include "grpc/call.h"
+#include "grpc/calls.h"
 #include "grpc/service.h"
 
 #define CALL_SENT_MAX 256
@@ -23,8 +25,11 @@
 void *__real_malloc(size_t n);
 
 struct call {
-	struct service_context *context;
-	struct client *client;
+	void *context;
+	void *connection;
+	struct peer peer;
+	const char *traceparent;
+	bool draining;
 	uint64_t deadline_ns;
 	uint64_t received_ns;
 	const struct method *method;
@@ -45,19 +50,20 @@ struct call {
 	uint64_t tensor_bytes;
 	int send_error; /* what call_send() returns */
 	bool blocked;
-	bool loopback;
 	bool closed;
 	enum grpc_status status;
 	char text[GRPC_MESSAGE_MAX + 1];
 };
 
 static inline void double_call_open(
-	struct call *c, const struct method *m, struct service_context *x, struct client *client)
+	struct call *c, const struct method *m, void *context, void *connection)
 {
 	memset(c, 0, sizeof(*c));
 	c->method = m;
-	c->context = x;
-	c->client = client;
+	c->context = context;
+	c->connection = connection;
+	c->peer.uid = -1;
+	c->traceparent = "";
 	c->deadline_ns = UINT64_MAX;
 	c->received_ns = 1;
 	c->state = __real_malloc(m->state_bytes + 1);
@@ -136,14 +142,50 @@ static inline void double_call_half_close(struct call *c)
 		c->method->half_close(c, c->state);
 }
 
-struct service_context *call_context(const struct call *c)
+void *call_context(const struct call *c)
 {
 	return c->context;
 }
 
-struct client *call_client(const struct call *c)
+void *call_connection(const struct call *c)
 {
-	return c->client;
+	return c->connection;
+}
+
+const struct peer *call_peer(const struct call *c)
+{
+	return &c->peer;
+}
+
+const char *call_traceparent(const struct call *c)
+{
+	return c->traceparent;
+}
+
+bool call_draining(const struct call *c)
+{
+	return c->draining;
+}
+
+/* What the transport counts. */
+struct calls {
+	struct calls_counters counters;
+	uint32_t n_connections;
+};
+
+struct calls_counters calls_counters(const struct calls *s)
+{
+	return s->counters;
+}
+
+struct transport *calls_transport(struct calls *s)
+{
+	return (struct transport *)s;
+}
+
+uint32_t transport_n_connections(const struct transport *t)
+{
+	return ((const struct calls *)t)->n_connections;
 }
 
 uint64_t call_deadline_ns(const struct call *c)
@@ -154,17 +196,6 @@ uint64_t call_deadline_ns(const struct call *c)
 uint64_t call_received_ns(const struct call *c)
 {
 	return c->received_ns;
-}
-
-bool call_peer_loopback(const struct call *c)
-{
-	return c->loopback;
-}
-
-int64_t call_peer_uid(const struct call *c)
-{
-	(void)c;
-	return -1;
 }
 
 int call_send(struct call *c, const struct segment *segments, size_t n)
@@ -185,7 +216,7 @@ int call_send(struct call *c, const struct segment *segments, size_t n)
 		if (data)
 			memcpy(data + total, segments[i].data, segments[i].n);
 		total += segments[i].n;
-		if (segments[i].tensor)
+		if (segments[i].bulk)
 			c->tensor_bytes += segments[i].n;
 		if (segments[i].release)
 			segments[i].release(segments[i].owner);

@@ -33,7 +33,7 @@ static void ask_raw(const char *data, size_t n)
 {
 	double_call_free(&call);
 	double_call_open(
-		&call, fixture_method(control_methods, "GetServerStatus"), &f.context, &f.client);
+		&call, fixture_method(&control_service, "GetServerStatus"), &f.services, &f.client);
 	double_call_message(&call, (const uint8_t *)data, n);
 	cr_assert(call.closed);
 }
@@ -58,15 +58,13 @@ Test(control, server)
 {
 	Response *m;
 
-	f.context.started_ns = clock_ns() - 5 * NS_PER_S;
-	f.counters = (struct frontend_counters){
-		.connections = 1,
-		.calls = 2,
-		.tensor_bytes_received = 3,
-		.tensor_bytes_copied_in = 4,
-		.tensor_bytes_sent = 5,
-		.tensor_bytes_copied_out = 6,
+	f.services.started_ns = clock_ns() - 5 * NS_PER_S;
+	f.calls = (struct calls){
+		.n_connections = 1,
+		.counters = {.open = 2, .bulk_bytes_sent = 5, .bulk_bytes_copied = 6},
 	};
+	f.services.tensor_bytes_received = 3;
+	f.services.tensor_bytes_copied_in = 4;
 	f.dispatch.arena = (struct arena){.used = 7, .touched = 8, .size = 9};
 	f.dispatch.default_model = double_model(&f.dispatch, "m");
 	f.dispatch.models[0].counters = (struct version_counters){
@@ -104,11 +102,11 @@ static void expect_state(const char *state)
 
 Test(control, states)
 {
-	health_set_serving(f.context.health, false);
+	health_set_serving(f.services.health, false);
 	expect_state("starting");
-	health_set_serving(f.context.health, true);
+	health_set_serving(f.services.health, true);
 	expect_state("serving");
-	f.context.draining = true;
+	f.services.draining = true;
 	expect_state("draining");
 }
 
@@ -200,7 +198,7 @@ static int ask_once(void *arg)
 
 	(void)arg;
 	double_call_open(
-		&c, fixture_method(control_methods, "GetServerStatus"), &f.context, &f.client);
+		&c, fixture_method(&control_service, "GetServerStatus"), &f.services, &f.client);
 	double_call_message(&c, NULL, 0);
 	cr_assert(c.closed);
 	r = c.status == GRPC_OK ? 0 : -ENOMEM;

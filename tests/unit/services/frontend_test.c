@@ -1,643 +1,377 @@
-/* frontend_test.c: connections: handshake, limits of time and number, GOAWAY, pings, strangers. */
-#include "http2_peer.h"
-#include "peer_services.h"
+/* frontend_test.c: the door: addresses, Unix socket files, refusals, the end. */
+#include "services/frontend.h"
 
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
-#include "grpc/call_private.h"
-#include "http2/session_private.h"
-#include "tests/support/failalloc.h"
+#include "base/log.h"
+#include "dispatch/dispatch_private.h"
+#include "services/frontend_private.h"
 
-static struct bed bed;
+#define WATCHDOG_MS 10000
 
-static void set_up(void)
+/* A frontend without services on a loop of its own. */
+static struct bed {
+	uv_loop_t loop;
+	uv_prepare_t prepare;
+	uv_timer_t watchdog; /* a test that waits for what never comes fails */
+	struct frontend_settings settings;
+	struct dispatch dispatch;
+	struct frontend *frontend;
+	bool (*done)(void *arg); /* what bed_run() waits for */
+	void *arg;
+	bool drained;
+	bool late;
+} bed;
+
+static const struct service *const no_services[] = {NULL};
+
+static char directory[64];
+static char path[128];
+static char listen_unix[160];
+static char text[512];
+
+static void bed_defaults(void)
 {
-	bed_defaults(&bed);
-	memset(&fake_log, 0, sizeof(fake_log));
+	bed = (struct bed){
+		.settings = {.unix_mode = 0600,
+			.grpc = {.compression = "none"},
+			.http2 = {.max_connections = 100,
+				.max_concurrent_streams = 256,
+				.stream_window_bytes = 4 << 20,
+				.connection_window_bytes = 64 << 20,
+				.max_frame_bytes = 64 << 10,
+				.max_header_bytes = 16 << 10,
+				.receive_timeout_ms = 60000,
+				.send_timeout_ms = 60000,
+				.handshake_timeout_ms = 60000,
+				.keepalive_interval_ms = 7200000,
+				.keepalive_timeout_ms = 20000,
+				.reset_burst = 10000,
+				.reset_rate = 1000}},
+	};
+	log_init(NULL, LOG_LEVEL_ERROR);
+	signal(SIGPIPE, SIG_IGN);
 }
 
-static void tear_down(void)
+static void on_drained(void *data)
 {
-	cr_assert_eq(fake_log.opened, fake_log.closed);
-	cr_assert_eq(fake_log.lent, fake_log.released);
+	cr_assert_not(bed.drained);
+	bed.drained = true;
 }
 
-TestSuite(frontend, .init = set_up, .fini = tear_down);
-
-static struct peer *open_with(const struct peer_options *options)
+static void on_prepare(uv_prepare_t *h)
 {
-	struct peer *p;
-
-	cr_assert_eq(bed_open(&bed, fake_tables), 0);
-	p = peer_new(&bed, options);
-	cr_assert(p);
-	return p;
+	if (bed.frontend)
+		frontend_flush(bed.frontend);
+	/* What timers have done must be seen before the loop sleeps. */
+	if (bed.done && bed.done(bed.arg))
+		uv_stop(&bed.loop);
 }
 
-static void close_with(struct peer *p)
+static void on_watchdog(uv_timer_t *h)
 {
-	peer_free(p);
-	bed_close(&bed);
+	bed.late = true;
 }
 
-static void wait_eof(struct peer *p)
+static int bed_open(void)
 {
-	cr_assert(bed_run(&bed, peer_is_eof, p));
+	static const struct frontend_events events = {.on_drained = on_drained};
+
+	cr_assert_eq(uv_loop_init(&bed.loop), 0);
+	uv_prepare_init(&bed.loop, &bed.prepare);
+	uv_timer_init(&bed.loop, &bed.watchdog);
+	uv_prepare_start(&bed.prepare, on_prepare);
+	return frontend_new_with(
+		&bed.frontend, &bed.loop, &bed.settings, &bed.dispatch, &events, NULL, no_services);
 }
 
-static int32_t start(struct peer *p, const char *path, bool end)
+static void bed_run(bool (*done)(void *arg), void *arg)
 {
-	return peer_call(p, &(struct peer_request){.path = path}, end);
+	bed.late = false;
+	bed.done = done;
+	bed.arg = arg;
+	uv_timer_start(&bed.watchdog, on_watchdog, WATCHDOG_MS, 0);
+	while (!done(arg) && !bed.late)
+		uv_run(&bed.loop, UV_RUN_ONCE);
+	uv_timer_stop(&bed.watchdog);
+	bed.done = NULL;
+	cr_assert(!bed.late);
 }
 
-static void expect_echo(struct peer *p)
-{
-	int32_t id = start(p, "/t.T/Echo", false);
-
-	peer_message(p, id, "x", 1, true);
-	cr_assert_eq(peer_wait(p, id)->grpc_status, GRPC_OK);
-}
-
-static bool call_is_open(void *arg)
-{
-	return fake_log.call != NULL;
-}
-
-static bool is_drained_now(void *arg)
+static bool is_drained(void *arg)
 {
 	return bed.drained;
 }
 
-/* --- shutdown --------------------------------------------------------------------------------- */
-
-static bool has_goaway(void *peer)
+static void bed_close(void)
 {
-	return ((struct peer *)peer)->n_goaways == 1;
-}
-
-static bool has_two_goaways(void *peer)
-{
-	return ((struct peer *)peer)->n_goaways == 2;
-}
-
-Test(frontend, goaway_in_two_steps)
-{
-	struct peer *p = open_with(NULL);
-	int32_t chat = start(p, "/t.T/Chat", false);
-	int32_t late;
-
-	cr_assert(bed_run(&bed, call_is_open, NULL));
-	p->no_ping_ack = true;
-	frontend_drain(bed.frontend);
-	cr_assert(bed_run(&bed, has_goaway, p));
-	cr_assert_eq(p->goaway_last, INT32_MAX);
-	cr_assert_eq(p->goaway_error, NGHTTP2_NO_ERROR);
-	/* What crossed the first GOAWAY on its way is served. nghttp2's client sends nothing after
-	 * a GOAWAY, so the call in flight stands for it. */
-	peer_message(p, chat, "a", 1, false);
-	late = p->goaway_last;
-	cr_assert_eq(late, INT32_MAX);
-	/* No answer to the ping: the second step comes by time. */
-	cr_assert(bed_run(&bed, has_two_goaways, p));
-	cr_assert_eq(p->goaway_last, chat);
-	cr_assert_str_eq(p->goaway_text, "draining");
-	cr_assert_not(bed.drained);
-	peer_message(p, chat, "b", 1, true);
-	cr_assert_eq(peer_wait(p, chat)->grpc_status, GRPC_OK);
-	wait_eof(p);
-	peer_free(p);
-	cr_assert(bed_run(&bed, is_drained_now, NULL));
-	bed_close(&bed);
-}
-
-static bool two_calls_were_opened(void *arg)
-{
-	return fake_log.opened == 2;
-}
-
-/* By hand, because nghttp2's client opens nothing after a GOAWAY. */
-static void open_by_hand(struct peer *p, uint8_t stream)
-{
-	static const char block[] = "\x83\x86\x04\x0a/t.T/Never\x01\x01"
-				    "a\x0f\x10\x10"
-				    "application/grpc";
-	const uint8_t frame[] = {0, 0, sizeof(block) - 1, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS,
-		0, 0, 0, stream};
-
-	peer_bytes(p, frame, sizeof(frame));
-	peer_bytes(p, block, sizeof(block) - 1);
-}
-
-Test(frontend, call_that_crosses_the_first_goaway_is_served)
-{
-	struct peer *p = open_with(NULL);
-
-	start(p, "/t.T/Never", false);
-	cr_assert(bed_run(&bed, call_is_open, NULL));
-	p->no_ping_ack = true;
-	frontend_drain(bed.frontend);
-	cr_assert(bed_run(&bed, has_goaway, p));
-	open_by_hand(p, 3);
-	cr_assert(bed_run(&bed, two_calls_were_opened, NULL));
-	cr_assert(bed_run(&bed, has_two_goaways, p));
-	cr_assert_eq(p->goaway_last, 3);
-	open_by_hand(p, 5);
-	for (unsigned i = 0; i < 20; i++)
-		uv_run(&bed.loop, UV_RUN_NOWAIT);
-	cr_assert_eq(fake_log.opened, 2);
-	close_with(p);
-}
-
-Test(frontend, drain_without_calls)
-{
-	struct peer *p = open_with(NULL);
-
-	expect_echo(p);
-	frontend_drain(bed.frontend);
-	wait_eof(p);
-	/* nghttp2's client looks at nothing after a GOAWAY when it has no calls. */
-	cr_assert_eq(p->goaway_last, INT32_MAX);
-	cr_assert(memmem(p->raw.data, p->raw.len, "draining", 8));
-	peer_free(p);
-	cr_assert(bed_run(&bed, is_drained_now, NULL));
-	bed_close(&bed);
-}
-
-Test(frontend, kill_closes_calls)
-{
-	struct peer *p = open_with(NULL);
-
-	start(p, "/t.T/Never", false);
-	cr_assert(bed_run(&bed, call_is_open, NULL));
-	frontend_kill(bed.frontend);
-	cr_assert_eq(fake_log.closed, 1);
-	cr_assert_not(bed.drained);
-	wait_eof(p);
-	close_with(p);
-}
-
-Test(frontend, drain_with_no_connection)
-{
-	cr_assert_eq(bed_open(&bed, fake_tables), 0);
-	frontend_drain(bed.frontend);
-	cr_assert_not(bed.drained);
-	cr_assert(bed_run(&bed, is_drained_now, NULL));
-	bed_close(&bed);
-}
-
-/* --- time ------------------------------------------------------------------------------------- */
-
-Test(frontend, handshake_timeout)
-{
-	struct peer *p;
-
-	bed.settings.handshake_timeout_ms = 20;
-	p = open_with(&(struct peer_options){.raw = true});
-	peer_bytes(p, "PRI * HT", 8);
-	wait_eof(p);
-	close_with(p);
-}
-
-Test(frontend, idle_timeout)
-{
-	struct peer *p;
-
-	bed.settings.idle_timeout_ms = 20;
-	p = open_with(NULL);
-	expect_echo(p);
-	wait_eof(p);
-	cr_assert(memmem(p->raw.data, p->raw.len, "max_idle", 8));
-	close_with(p);
-}
-
-Test(frontend, a_call_is_not_idle)
-{
-	struct peer *p;
-	int32_t id;
-
-	bed.settings.idle_timeout_ms = 10;
-	p = open_with(NULL);
-	id = peer_call(p, &(struct peer_request){.path = "/t.T/Never", .timeout = "60m"}, false);
-	cr_assert_eq(peer_wait(p, id)->http_status, 200);
-	cr_assert_eq(peer_answer(p, id)->grpc_status, GRPC_DEADLINE_EXCEEDED);
-	close_with(p);
-}
-
-Test(frontend, max_age_and_grace)
-{
-	struct peer *p;
-
-	bed.settings.max_age_ms = 30;
-	bed.settings.max_age_grace_ms = 30;
-	p = open_with(NULL);
-	start(p, "/t.T/Never", false);
-	wait_eof(p);
-	cr_assert_eq(p->n_goaways, 2);
-	cr_assert_str_eq(p->goaway_text, "max_age");
-	cr_assert_eq(fake_log.closed, 1);
-	close_with(p);
-}
-
-Test(frontend, keepalive)
-{
-	struct peer *p;
-
-	bed.settings.keepalive_interval_ms = 20;
-	bed.settings.keepalive_timeout_ms = 20;
-	p = open_with(NULL);
-	while (p->n_pings < 3)
-		uv_run(&bed.loop, UV_RUN_ONCE);
-	cr_assert_not(p->eof);
-	p->no_ping_ack = true;
-	wait_eof(p);
-	close_with(p);
-}
-
-Test(frontend, silent_inside_a_message)
-{
-	struct peer *p;
-	int32_t id;
-	const struct answer *a;
-
-	bed.settings.receive_timeout_ms = 30;
-	p = open_with(NULL);
-	id = start(p, "/t.T/Chat", false);
-	peer_send(p, id, "\0\0\0\0\7abc", 8, false);
-	a = peer_wait(p, id);
-	cr_assert_eq(a->grpc_status, GRPC_DEADLINE_EXCEEDED);
-	cr_assert(strstr(a->message, "receive_timeout_ms (30)"));
-	expect_echo(p);
-	close_with(p);
-}
-
-Test(frontend, reader_that_opens_no_window)
-{
-	struct peer *p;
-	int32_t id;
-
-	bed.settings.send_timeout_ms = 30;
-	p = open_with(&(struct peer_options){.no_window_update = true});
-	id = start(p, "/t.T/Big", false);
-	peer_message(p, id, "100000", 6, true);
-	cr_assert_eq(peer_wait(p, id)->error, NGHTTP2_CANCEL);
-	cr_assert_eq(fake_log.released, 1);
-	close_with(p);
-}
-
-static bool no_connection(void *arg)
-{
-	return frontend_counters(bed.frontend).connections == 0;
-}
-
-Test(frontend, reader_that_leaves_the_socket_full)
-{
-	struct peer *p;
-	int32_t id;
-
-	bed.settings.send_timeout_ms = 30;
-	p = open_with(&(struct peer_options){.window = 16 << 20});
-	nghttp2_session_set_local_window_size(p->ng, NGHTTP2_FLAG_NONE, 0, 16 << 20);
-	id = start(p, "/t.T/Big", false);
-	peer_read(p, false);
-	peer_message(p, id, "10000000", 8, true);
-	cr_assert(bed_run(&bed, no_connection, NULL));
-	cr_assert_eq(fake_log.released, 1);
-	close_with(p);
-}
-
-static struct session *session_under_test(void)
-{
-	return fake_log.call->stream.session;
-}
-
-/* Let the session look at its streams as if `stream` had been stuck since the machine started. */
-static void look_at_stuck(struct stream *stream)
-{
-	struct session *s = stream->session;
-
-	cr_assert_gt(stream->queued_bytes, 0);
-	stream->progress_ns = 0;
-	s->scanned_ns = 0;
-	session_on_due(&s->timer);
-}
-
-static struct peer *flood_with(uint32_t window)
-{
-	struct peer *p = open_with(
-		&(struct peer_options){.window = window, .no_window_update = window == 0});
-	int32_t id = start(p, "/t.T/Flood", false);
-
-	nghttp2_session_set_local_window_size(p->ng, NGHTTP2_FLAG_NONE, 0, 16 << 20);
-	peer_read(p, false);
-	peer_message(p, id, "", 0, true);
-	return p;
-}
-
-static bool socket_is_full(void *arg)
-{
-	return fake_log.call && conn_pending(&session_under_test()->conn) &&
-	       fake_log.call->stream.queued_bytes;
-}
-
-static bool window_is_shut(void *arg)
-{
-	return fake_log.call && !conn_pending(&session_under_test()->conn) &&
-	       fake_log.call->stream.queued_bytes;
-}
-
-/* A batch may take long on a slow line: the streams behind it are not to blame. */
-Test(frontend, slow_socket_is_no_stuck_stream)
-{
-	struct peer *p = flood_with(16 << 20);
-
-	cr_assert(bed_run(&bed, socket_is_full, NULL));
-	look_at_stuck(&fake_log.call->stream);
-	peer_read(p, true);
-	while (peer_answer(p, 1)->body.len < (4 << 20))
-		uv_run(&bed.loop, UV_RUN_ONCE);
-	cr_assert_eq(fake_log.closed, 0);
-	close_with(p);
-}
-
-/* Nothing may be sent on a call whose reset is on its way. */
-Test(frontend, stuck_stream_is_closed_at_once)
-{
-	struct peer *p = flood_with(0);
-
-	cr_assert(bed_run(&bed, window_is_shut, NULL));
-	look_at_stuck(&fake_log.call->stream);
-	cr_assert_eq(fake_log.closed, 1);
-	peer_read(p, true);
-	cr_assert_eq(peer_wait(p, 1)->error, NGHTTP2_CANCEL);
-	close_with(p);
-}
-
-static bool is_leaving(void *arg)
-{
-	return session_under_test()->state == SESSION_LEAVING;
-}
-
-/* The grace is for connections that are too old. */
-Test(frontend, drain_is_not_cut_by_the_grace_of_age)
-{
-	struct peer *p;
-
-	bed.settings.max_age_ms = 3600000;
-	p = open_with(NULL);
-	start(p, "/t.T/Never", false);
-	cr_assert(bed_run(&bed, call_is_open, NULL));
-	frontend_drain(bed.frontend);
-	cr_assert(bed_run(&bed, is_leaving, NULL));
-	session_under_test()->state_ns = 1;
-	session_on_due(&session_under_test()->timer);
-	cr_assert_eq(fake_log.closed, 0);
-	peer_reset(p, 1, NGHTTP2_CANCEL);
-	wait_eof(p);
-	close_with(p);
-}
-
-static bool kernel_takes_all;
-static size_t n_swallowed;
-
-/* In the place of libuv's: the fastest of all readers. */
-int uv_try_write(uv_stream_t *stream, const uv_buf_t *segments, unsigned n)
-{
-	ssize_t written;
-
-	if (!kernel_takes_all) {
-		written = writev(stream->io_watcher.fd, (const struct iovec *)segments, (int)n);
-		return written < 0 ? -errno : (int)written;
+	if (bed.frontend) {
+		frontend_kill(bed.frontend);
+		bed_run(is_drained, NULL);
+		bed.frontend = frontend_free(bed.frontend);
 	}
-	written = 0;
-	for (unsigned i = 0; i < n; i++)
-		written += (ssize_t)segments[i].len;
-	n_swallowed += (size_t)written;
-	return (int)written;
+	uv_close((uv_handle_t *)&bed.prepare, NULL);
+	uv_close((uv_handle_t *)&bed.watchdog, NULL);
+	uv_run(&bed.loop, UV_RUN_DEFAULT);
+	cr_assert_eq(uv_loop_close(&bed.loop), 0);
 }
 
-Test(frontend, fast_reader_leaves_others_their_turn)
+static void set_up(void)
 {
-	struct peer *p = open_with(&(struct peer_options){.window = INT32_MAX});
-	size_t most = 0;
-	size_t n = 0;
-	int32_t id;
+	bed_defaults();
+	snprintf(directory, sizeof(directory), "/tmp/modeld-frontend-XXXXXX");
+	cr_assert(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/s", directory);
+	snprintf(listen_unix, sizeof(listen_unix), "unix:%s", path);
+}
 
-	nghttp2_session_set_local_window_size(p->ng, NGHTTP2_FLAG_NONE, 0, INT32_MAX);
-	expect_echo(p);
-	kernel_takes_all = true;
-	id = start(p, "/t.T/Big", false);
-	peer_message(p, id, "30000000", 8, true);
-	while (n_swallowed < 30000000) {
-		uv_run(&bed.loop, UV_RUN_ONCE);
-		most = n_swallowed - n > most ? n_swallowed - n : most;
-		n = n_swallowed;
+static void tear_down(void)
+{
+	unlink(path);
+	rmdir(directory);
+}
+
+TestSuite(frontend, .init = set_up, .fini = tear_down);
+
+static int start(const char *const *addresses)
+{
+	bed.settings.listen = addresses;
+	cr_assert_eq(bed_open(), 0);
+	return frontend_listen(bed.frontend, text, sizeof(text));
+}
+
+static int connect_unix(void)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	memcpy(un.sun_path, path, strlen(path) + 1);
+	if (connect(fd, (struct sockaddr *)&un, sizeof(un))) {
+		close(fd);
+		return -1;
 	}
-	cr_assert_lt(most, 16 << 20);
-	close_with(p);
+	return fd;
 }
 
-/* --- pings ------------------------------------------------------------------------------------ */
-
-Test(frontend, ping_strikes)
+static int connect_port(unsigned port)
 {
-	struct peer *p = open_with(NULL);
+	struct sockaddr_in in = {.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	for (unsigned i = 0; i < 4; i++)
-		peer_ping(p);
-	wait_eof(p);
-	cr_assert_eq(p->n_goaways, 1);
-	cr_assert_eq(p->goaway_error, NGHTTP2_ENHANCE_YOUR_CALM);
-	cr_assert_str_eq(p->goaway_text, "too_many_pings");
-	close_with(p);
+	cr_assert_eq(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	return fd;
 }
 
-Test(frontend, replies_forgive_pings)
+static bool has_connections(void *n)
 {
-	struct peer *p = open_with(NULL);
-
-	for (unsigned i = 0; i < 20; i++) {
-		peer_ping(p);
-		peer_ping(p);
-		expect_echo(p);
-	}
-	cr_assert_eq(p->n_goaways, 0);
-	cr_assert_eq(p->n_ping_acks, 40);
-	close_with(p);
+	return frontend_n_connections(bed.frontend) == *(uint32_t *)n;
 }
 
-Test(frontend, no_strikes_when_there_is_no_limit)
+static void wait_connections(uint32_t n)
 {
-	struct peer *p;
-
-	bed.settings.max_ping_strikes = 0;
-	p = open_with(NULL);
-	for (unsigned i = 0; i < 20; i++)
-		peer_ping(p);
-	while (p->n_ping_acks < 20)
-		uv_run(&bed.loop, UV_RUN_ONCE);
-	expect_echo(p);
-	close_with(p);
+	bed_run(has_connections, &n);
 }
 
-/* --- strangers and abuse ---------------------------------------------------------------------- */
-
-Test(frontend, http1_gets_a_sentence)
+Test(frontend, several_addresses)
 {
-	static const char get[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-	struct peer *p = open_with(&(struct peer_options){.raw = true});
+	static const char *addresses[] = {"127.0.0.1:0", "127.0.0.1:0", NULL, NULL};
+	unsigned port[2];
+	int fds[3];
 
-	peer_bytes(p, get, sizeof(get) - 1);
-	wait_eof(p);
-	/* No SETTINGS frame comes before it. */
-	cr_assert_geq(p->raw.len, 12);
-	cr_assert_arr_eq(p->raw.data, "HTTP/1.1 505", 12);
-	cr_assert(memmem(p->raw.data, p->raw.len, "gRPC", 4));
-	close_with(p);
+	addresses[2] = listen_unix;
+	cr_assert_eq(start(addresses), 0, "%s", text);
+	for (size_t i = 0; i < 2; i++)
+		cr_assert_eq(
+			sscanf(frontend_address(bed.frontend, i), "127.0.0.1:%u", &port[i]), 1);
+	cr_assert_neq(port[0], port[1]);
+	cr_assert_str_eq(frontend_address(bed.frontend, 2), listen_unix);
+	cr_assert_null(frontend_address(bed.frontend, 3));
+	fds[0] = connect_port(port[0]);
+	fds[1] = connect_port(port[1]);
+	fds[2] = connect_unix();
+	wait_connections(3);
+	for (size_t i = 0; i < 3; i++)
+		close(fds[i]);
+	wait_connections(0);
+	bed_close();
+	/* The file goes with the listener. */
+	cr_assert_neq(access(path, F_OK), 0);
 }
 
-Test(frontend, noise_gets_nothing)
+Test(frontend, mode_of_a_unix_socket)
 {
-	struct peer *p = open_with(&(struct peer_options){.raw = true});
+	static const char *addresses[] = {NULL, NULL};
+	struct stat st;
 
-	peer_bytes(p, "\x16\x03\x01\x02\x00\x01\x00\x01\xfc", 9);
-	wait_eof(p);
-	cr_assert_eq(p->raw.len, 0);
-	close_with(p);
+	addresses[0] = listen_unix;
+	bed.settings.unix_mode = 0640;
+	cr_assert_eq(start(addresses), 0, "%s", text);
+	cr_assert_eq(stat(path, &st), 0);
+	cr_assert_eq(st.st_mode & 0777, 0640);
+	bed_close();
 }
 
-Test(frontend, reset_flood)
+Test(frontend, unknown_group)
 {
-	struct peer *p;
+	static const char *addresses[] = {NULL, NULL};
 
-	bed.settings.reset_burst = 20;
-	bed.settings.reset_rate = 1;
-	p = open_with(NULL);
-	for (unsigned i = 0; i < 60 && !p->eof; i++) {
-		int32_t id = start(p, "/t.T/Never", false);
-
-		peer_reset(p, id, NGHTTP2_CANCEL);
-		uv_run(&bed.loop, UV_RUN_NOWAIT);
-	}
-	wait_eof(p);
-	cr_assert_eq(p->n_goaways, 1);
-	close_with(p);
+	addresses[0] = listen_unix;
+	bed.settings.unix_group = "no-such-group-here";
+	cr_assert_eq(start(addresses), -ENOENT);
+	cr_assert(strstr(text, "unix_group"));
+	cr_assert_neq(access(path, F_OK), 0);
+	bed_close();
 }
 
-/* A header that HTTP/2 forbids is a stream error that makes the server send RST_STREAM. */
-Test(frontend, resets_that_the_peer_provokes)
+static int bind_path(void)
 {
-	const struct peer_request q = {
-		.path = "/t.T/Never", .extra_name = "connection", .extra_value = "close"};
-	struct peer *p = open_with(NULL);
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	for (unsigned i = 0; i < 150 && !p->eof; i++) {
-		peer_call(p, &q, false);
-		uv_run(&bed.loop, UV_RUN_NOWAIT);
-	}
-	wait_eof(p);
-	cr_assert_eq(p->n_goaways, 1);
-	cr_assert_eq(p->goaway_error, NGHTTP2_ENHANCE_YOUR_CALM);
-	cr_assert_str_eq(p->goaway_text, "too_many_resets");
-	cr_assert_eq(fake_log.opened, 0);
-	close_with(p);
+	memcpy(un.sun_path, path, strlen(path) + 1);
+	cr_assert_eq(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	return fd;
 }
 
+Test(frontend, stale_socket_is_replaced)
+{
+	static const char *addresses[] = {NULL, NULL};
+
+	close(bind_path());
+	addresses[0] = listen_unix;
+	cr_assert_eq(start(addresses), 0, "%s", text);
+	close(connect_unix());
+	bed_close();
+}
+
+Test(frontend, live_socket_is_not)
+{
+	static const char *addresses[] = {NULL, NULL};
+	int fd = bind_path();
+
+	cr_assert_eq(listen(fd, 5), 0);
+	addresses[0] = listen_unix;
+	cr_assert_eq(start(addresses), -EADDRINUSE);
+	cr_assert(strstr(text, path));
+	cr_assert_eq(access(path, F_OK), 0);
+	bed_close();
+	close(fd);
+}
+
+Test(frontend, other_files_are_never_removed)
+{
+	static const char *addresses[] = {NULL, NULL};
+
+	close(open(path, O_CREAT | O_WRONLY, 0600));
+	addresses[0] = listen_unix;
+	cr_assert_eq(start(addresses), -EADDRINUSE);
+	cr_assert_eq(access(path, F_OK), 0);
+	bed_close();
+}
+
+Test(frontend, a_successors_file_is_left)
+{
+	static const char *addresses[] = {NULL, NULL};
+	int fd;
+
+	addresses[0] = listen_unix;
+	cr_assert_eq(start(addresses), 0, "%s", text);
+	cr_assert_eq(unlink(path), 0);
+	fd = bind_path();
+	bed_close();
+	cr_assert_eq(access(path, F_OK), 0);
+	close(fd);
+}
+
+Test(frontend, all_or_nothing)
+{
+	static const char *addresses[] = {"127.0.0.1:0", "nonsense", NULL};
+
+	cr_assert_eq(start(addresses), -EINVAL);
+	cr_assert(strstr(text, "nonsense"));
+	cr_assert_null(frontend_address(bed.frontend, 0));
+	bed_close();
+}
+
+Test(frontend, both_families_on_one_port)
+{
+	static const char *const addresses[] = {"*:0", NULL};
+	unsigned port;
+	char six[32];
+
+	cr_assert_eq(start(addresses), 0, "%s", text);
+	cr_assert_eq(sscanf(frontend_address(bed.frontend, 0), "0.0.0.0:%u", &port), 1);
+	snprintf(six, sizeof(six), "[::]:%u", port);
+	if (frontend_address(bed.frontend, 1))
+		cr_assert_str_eq(frontend_address(bed.frontend, 1), six);
+	bed_close();
+}
+
+/* Everybody above the cap is closed, and those below are served on. */
 Test(frontend, connection_cap)
 {
-	struct peer *p;
-	struct peer *q;
+	static const char *addresses[] = {NULL, NULL};
+	int fds[6];
+	char byte;
 
-	bed.settings.max_connections = 2;
-	p = open_with(NULL);
-	q = peer_new(&bed, NULL);
-	cr_assert(q);
-	cr_assert_null(peer_new(&bed, NULL));
-	expect_echo(p);
-	peer_free(p);
-	while (frontend_counters(bed.frontend).connections > 1)
-		uv_run(&bed.loop, UV_RUN_ONCE);
-	p = peer_new(&bed, NULL);
-	cr_assert(p);
-	expect_echo(p);
-	peer_free(q);
-	close_with(p);
+	addresses[0] = listen_unix;
+	bed.settings.http2.max_connections = 4;
+	cr_assert_eq(start(addresses), 0, "%s", text);
+	for (size_t i = 0; i < 6; i++)
+		fds[i] = connect_unix();
+	wait_connections(4);
+	cr_assert_eq(read(fds[4], &byte, 1), 0);
+	cr_assert_eq(read(fds[5], &byte, 1), 0);
+	for (size_t i = 0; i < 6; i++)
+		close(fds[i]);
+	wait_connections(0);
+	bed_close();
 }
 
-Test(frontend, connections_do_not_disturb_each_other)
+/* Out of descriptors: the connection is taken and closed, and serving goes on afterwards. */
+Test(frontend, out_of_descriptors)
 {
-	struct peer *p = open_with(NULL);
-	struct peer *q = peer_new(&bed, NULL);
-	struct peer *noise = peer_new(&bed, &(struct peer_options){.raw = true});
+	static const char *addresses[] = {NULL, NULL};
+	struct rlimit old;
+	struct rlimit low;
+	char byte;
+	int fds[2];
+	int probe;
 
-	start(p, "/t.T/Never", false);
-	peer_bytes(noise, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\njunk that is no frame at all", 52);
-	expect_echo(q);
-	wait_eof(noise);
-	expect_echo(p);
-	peer_free(noise);
-	peer_free(q);
-	close_with(p);
-}
-
-/* --- faults ----------------------------------------------------------------------------------- */
-
-static bool closed_or_eof(void *arg)
-{
-	struct peer *p = arg;
-
-	return p->eof || (p->n_answers && p->answers[0].closed);
-}
-
-/* Only the frontend's allocations fail: the peer makes its own first. */
-static int one_call(const char *path, const char *message)
-{
-	struct peer *p = NULL;
-	int r;
-
-	memset(&fake_log, 0, sizeof(fake_log));
-	bed_defaults(&bed);
-	bed.settings.compression = "gzip";
-	bed.settings.compression_min_bytes = 8;
-	r = bed_open(&bed, fake_tables);
-	if (!r) {
-		p = peer_new(&bed, NULL);
-		r = p ? 0 : -1;
-	}
-	if (p) {
-		int32_t id =
-			peer_call(p, &(struct peer_request){.path = path, .accept = "gzip"}, false);
-
-		peer_message(p, id, message, strlen(message), true);
-		cr_assert(bed_run(&bed, closed_or_eof, p));
-		r = peer_answer(p, id)->grpc_status;
-	}
-	peer_free(p);
-	bed_close(&bed);
-	cr_assert_eq(fake_log.opened, fake_log.closed);
-	cr_assert_eq(fake_log.lent, fake_log.released);
-	return r;
-}
-
-static int fault_echo(void *arg)
-{
-	return one_call("/t.T/Echo", "a message that is a message that is compressed");
-}
-
-static int fault_big(void *arg)
-{
-	return one_call("/t.T/Big", "1000000");
-}
-
-static int fault_page(void *arg)
-{
-	return one_call("/no.T/Method", "") == GRPC_UNIMPLEMENTED ? 0 : -1;
-}
-
-Test(frontend, faults)
-{
-	FAULT_LOOP(fault_echo, NULL);
-	FAULT_LOOP(fault_big, NULL);
-	FAULT_LOOP(fault_page, NULL);
+	addresses[0] = listen_unix;
+	cr_assert_eq(start(addresses), 0, "%s", text);
+	/* libuv opens what it needs at its first turn. */
+	uv_run(&bed.loop, UV_RUN_NOWAIT);
+	fds[0] = connect_unix();
+	probe = dup(0);
+	close(probe);
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+	low = old;
+	low.rlim_cur = (rlim_t)probe;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+	for (unsigned i = 0; i < 10; i++)
+		uv_run(&bed.loop, UV_RUN_NOWAIT);
+	cr_assert_eq(frontend_n_connections(bed.frontend), 0);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+	cr_assert_eq(read(fds[0], &byte, 1), 0);
+	fds[1] = connect_unix();
+	wait_connections(1);
+	close(fds[0]);
+	close(fds[1]);
+	wait_connections(0);
+	bed_close();
 }

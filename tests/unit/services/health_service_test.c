@@ -48,7 +48,7 @@ static void ask(struct call *c, const char *method, const char *name)
 
 	m.service = (char *)name;
 	double_call_free(c);
-	double_call_open(c, fixture_method(health_methods, method), &f.context, &f.client);
+	double_call_open(c, fixture_method(&health_service, method), &f.services, &f.client);
 	double_call_message(c, data, grpc__health__v1__health_check_request__pack(&m, data));
 	double_call_half_close(c);
 }
@@ -85,7 +85,7 @@ Test(health, check)
 	cr_expect_eq(check("a"), SERVING);
 	cr_expect_eq(check("b"), NOT_SERVING);
 	cr_expect_eq(check(WORKER_SERVICE), SERVING);
-	health_set_serving(f.context.health, false);
+	health_set_serving(f.services.health, false);
 	cr_expect_eq(check("a"), SERVING, "start-up is not over, but this model is there");
 	cr_expect_eq(check(WORKER_SERVICE), NOT_SERVING);
 }
@@ -119,7 +119,7 @@ Test(health, malformed)
 	for (unsigned i = 0; i < 3; i++) {
 		double_call_free(&call);
 		double_call_open(
-			&call, fixture_method(health_methods, methods[i]), &f.context, &f.client);
+			&call, fixture_method(&health_service, methods[i]), &f.services, &f.client);
 		double_call_message(&call, (const uint8_t *)"\x0f", 1);
 		cr_assert(call.closed);
 		cr_expect_eq(call.status, GRPC_INTERNAL);
@@ -133,7 +133,7 @@ Test(health, fields_beyond_measure)
 
 	for (size_t i = 0; i < sizeof(data); i += 2)
 		data[i] = 0x78;
-	double_call_open(&call, fixture_method(health_methods, "Check"), &f.context, &f.client);
+	double_call_open(&call, fixture_method(&health_service, "Check"), &f.services, &f.client);
 	double_call_message(&call, data, sizeof(data));
 	cr_expect_eq(call.status, GRPC_OK, "%s", call.text);
 }
@@ -144,29 +144,29 @@ Test(health, watch_tells_each_change_once)
 	cr_assert(!call.closed);
 	cr_assert_eq(call.n_messages, 1);
 	cr_expect_eq(nth(&call, 0), SERVING);
-	health_model_changed(f.context.health, a);
-	health_model_changed(f.context.health, b);
+	health_model_changed(f.services.health, a);
+	health_model_changed(f.services.health, b);
 	cr_expect_eq(call.n_messages, 1, "nothing new");
 	b->ready = false;
-	health_model_changed(f.context.health, b);
-	health_model_changed(f.context.health, b);
+	health_model_changed(f.services.health, b);
+	health_model_changed(f.services.health, b);
 	cr_assert_eq(call.n_messages, 2);
 	cr_expect_eq(nth(&call, 1), NOT_SERVING);
 	b->ready = true;
-	health_model_changed(f.context.health, b);
+	health_model_changed(f.services.health, b);
 	cr_expect_eq(nth(&call, 2), SERVING);
 	cr_expect(!call.closed);
 }
 
 Test(health, watch_of_the_server)
 {
-	health_set_serving(f.context.health, false);
+	health_set_serving(f.services.health, false);
 	ask(&call, "Watch", "");
 	cr_expect_eq(nth(&call, 0), NOT_SERVING);
-	health_set_serving(f.context.health, true);
+	health_set_serving(f.services.health, true);
 	cr_expect_eq(nth(&call, 1), SERVING);
 	a->ready = false;
-	health_model_changed(f.context.health, a);
+	health_model_changed(f.services.health, a);
 	cr_expect_eq(nth(&call, 2), NOT_SERVING);
 }
 
@@ -175,7 +175,7 @@ Test(health, watch_of_a_name_that_is_unknown)
 	ask(&call, "Watch", "nobody");
 	cr_assert(!call.closed, "it stays");
 	cr_expect_eq(nth(&call, 0), UNKNOWN);
-	health_set_serving(f.context.health, false);
+	health_set_serving(f.services.health, false);
 	cr_expect_eq(call.n_messages, 1);
 }
 
@@ -184,16 +184,16 @@ Test(health, a_slow_watcher_hears_of_the_newest_state)
 	ask(&call, "Watch", "b");
 	call.blocked = true;
 	b->ready = false;
-	health_model_changed(f.context.health, b);
+	health_model_changed(f.services.health, b);
 	cr_expect_eq(call.n_messages, 1);
 	b->ready = true;
-	health_model_changed(f.context.health, b);
+	health_model_changed(f.services.health, b);
 	call.blocked = false;
 	call.method->writable(&call, call.state);
 	cr_expect_eq(call.n_messages, 1, "it is as it was when last heard of");
 	call.blocked = true;
 	b->ready = false;
-	health_model_changed(f.context.health, b);
+	health_model_changed(f.services.health, b);
 	call.blocked = false;
 	call.method->writable(&call, call.state);
 	cr_assert_eq(call.n_messages, 2);
@@ -210,7 +210,7 @@ Test(health, draining_ends_watchers)
 	ask(&other, "Watch", "nobody");
 	double_call_close(&gone);
 	call.blocked = true;
-	health_set_draining(f.context.health);
+	health_set_draining(f.services.health);
 	cr_assert(call.closed && other.closed);
 	cr_expect_eq(nth(&call, 1), NOT_SERVING);
 	cr_expect_eq(call.status, GRPC_UNAVAILABLE);
@@ -228,10 +228,10 @@ Test(health, draining_ends_watchers)
 
 Test(health, a_watcher_that_is_gone_before_it_asked)
 {
-	double_call_open(&call, fixture_method(health_methods, "Watch"), &f.context, &f.client);
+	double_call_open(&call, fixture_method(&health_service, "Watch"), &f.services, &f.client);
 	call.method->writable(&call, call.state);
 	double_call_close(&call);
-	health_set_serving(f.context.health, false);
+	health_set_serving(f.services.health, false);
 	cr_expect_eq(call.n_messages, 0);
 }
 
@@ -243,7 +243,7 @@ Test(health, a_watcher_that_cannot_be_told)
 	ask(&other, "Watch", "a");
 	call.send_error = -ENOMEM;
 	a->ready = false;
-	health_model_changed(f.context.health, a);
+	health_model_changed(f.services.health, a);
 	cr_assert(call.closed);
 	cr_expect_eq(call.status, GRPC_RESOURCE_EXHAUSTED);
 	cr_expect_eq(nth(&other, 1), NOT_SERVING);
@@ -303,7 +303,7 @@ static int ask_once(void *arg)
 	ask(&c, arg, "a");
 	if (!c.closed) {
 		a->ready = !a->ready;
-		health_model_changed(f.context.health, a);
+		health_model_changed(f.services.health, a);
 	}
 	r = c.closed && c.status != GRPC_OK ? -ENOMEM : 0;
 	double_call_free(&c);
@@ -313,7 +313,7 @@ static int ask_once(void *arg)
 static int new_and_free(void *arg)
 {
 	struct health *h;
-	int r = health_new(&h, &f.context);
+	int r = health_new(&h, &f.services);
 
 	(void)arg;
 	if (r == 0)

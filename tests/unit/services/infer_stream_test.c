@@ -15,8 +15,8 @@ static void set_up(void)
 	fixture_init(&f);
 	double_model(&f.dispatch, "m");
 	ask_init(&ask);
-	double_call_open(
-		&call, fixture_method(model_worker_methods, "InferStream"), &f.context, &f.client);
+	double_call_open(&call, fixture_method(&model_worker_service, "InferStream"), &f.services,
+		&f.client);
 }
 
 static void tear_down(void)
@@ -280,7 +280,7 @@ static int stream_once(void *arg)
 
 	(void)arg;
 	double_call_open(
-		&c, fixture_method(model_worker_methods, "InferStream"), &f.context, &f.client);
+		&c, fixture_method(&model_worker_service, "InferStream"), &f.services, &f.client);
 	double_call_message(&c, ask.packed, ask.n);
 	f.dispatch.lease_error = LEASE_E_FULL;
 	double_call_message(&c, ask.packed, ask.n);

@@ -19,7 +19,7 @@ static void set_up(void)
 	memset(&ask, 0, sizeof(ask));
 	ask_init(&ask);
 	double_call_open(
-		&call, fixture_method(model_worker_methods, "Infer"), &f.context, &f.client);
+		&call, fixture_method(&model_worker_service, "Infer"), &f.services, &f.client);
 }
 
 static void tear_down(void)
@@ -35,7 +35,7 @@ static void reopen(void)
 {
 	double_call_free(&call);
 	double_call_open(
-		&call, fixture_method(model_worker_methods, "Infer"), &f.context, &f.client);
+		&call, fixture_method(&model_worker_service, "Infer"), &f.services, &f.client);
 }
 
 static bool ask_it(void)
@@ -85,8 +85,8 @@ static void round_trip(size_t chunk)
 	cr_expect_str_eq(metadata(m, "model_version"), "1");
 	cr_expect_geq(atoll(metadata(m, "total_us")), 1500);
 	free_response(m);
-	cr_expect_eq(f.counters.tensor_bytes_received, 16);
-	cr_expect_eq(f.counters.tensor_bytes_copied_in, 16);
+	cr_expect_eq(f.services.tensor_bytes_received, 16);
+	cr_expect_eq(f.services.tensor_bytes_copied_in, 16);
 	cr_expect_eq(call.tensor_bytes, 16);
 }
 
@@ -284,9 +284,9 @@ static struct handoff handoff;
 /* Ask for 16 bytes in a region, from the loopback, with a handoff. */
 static void ask_ref(const char *token)
 {
-	f.context.handoff = &handoff;
+	f.services.handoff = &handoff;
 	handoff.region.size = 4096;
-	call.loopback = true;
+	call.peer.loopback = true;
 	ask.m.input_case = INPUT(REF);
 	ask.m.tensor_ref = &ask.ref;
 	ask.ref.region_id = (char *)token;
@@ -300,7 +300,7 @@ static void ask_ref(const char *token)
 Test(infer, tensor_ref_without_a_handoff)
 {
 	ask_ref(DOUBLE_TOKEN);
-	f.context.handoff = NULL;
+	f.services.handoff = NULL;
 	cr_assert(ask_it());
 	expect_status(GRPC_FAILED_PRECONDITION, "shared memory handoff is not available");
 }
@@ -334,7 +334,7 @@ Test(infer, unknown_region_and_one_of_others_are_alike)
 Test(infer, region_from_elsewhere)
 {
 	ask_ref(DOUBLE_TOKEN);
-	call.loopback = false;
+	call.peer.loopback = false;
 	cr_assert(ask_it());
 	expect_status(GRPC_NOT_FOUND, "region '" DOUBLE_TOKEN "' not found");
 }
@@ -624,7 +624,7 @@ Test(infer, waits_for_room)
 {
 	f.dispatch.lease_error = LEASE_E_FULL;
 	cr_assert(!ask_it());
-	cr_expect_eq(f.counters.tensor_bytes_received, 0);
+	cr_expect_eq(f.services.tensor_bytes_received, 0);
 	cr_assert(double_space(&f.dispatch), "it stands in line");
 	cr_assert(call.in_message, "and again, for there was none");
 	f.dispatch.lease_error = 0;
@@ -632,7 +632,7 @@ Test(infer, waits_for_room)
 	cr_assert(!call.in_message);
 	double_echo(double_nth(&f.dispatch, 0));
 	expect_status(GRPC_OK, "");
-	cr_expect_eq(f.counters.tensor_bytes_copied_in, 16);
+	cr_expect_eq(f.services.tensor_bytes_copied_in, 16);
 }
 
 Test(infer, takes_nothing_while_it_waits)
@@ -715,7 +715,7 @@ static int infer_once(void *arg)
 
 	x->dispatch.lease_error = *lease_error;
 	double_call_open(
-		&c, fixture_method(model_worker_methods, "Infer"), &x->context, &x->client);
+		&c, fixture_method(&model_worker_service, "Infer"), &x->services, &x->client);
 	double_call_message(&c, ask.packed, ask.n);
 	x->dispatch.lease_error = 0;
 	double_space(&x->dispatch);
@@ -768,7 +768,7 @@ static void ask_small(const char *method)
 {
 	double_call_free(&call);
 	double_call_open(
-		&call, fixture_method(model_worker_methods, method), &f.context, &f.client);
+		&call, fixture_method(&model_worker_service, method), &f.services, &f.client);
 	double_call_message(&call, NULL, 0);
 	cr_assert(call.closed, "it never waits");
 }
@@ -799,9 +799,9 @@ Test(infer, health_check)
 	expect_health(false, "Unhealthy - Status: starting");
 	model->hopeful = false;
 	expect_health(false, "Unhealthy - Status: terminated");
-	health_set_serving(f.context.health, false);
+	health_set_serving(f.services.health, false);
 	expect_health(false, "Unhealthy - Status: starting");
-	f.context.draining = true;
+	f.services.draining = true;
 	expect_health(false, "Unhealthy - Status: stopping");
 }
 
@@ -844,7 +844,7 @@ Test(infer, get_status)
 	f.dispatch.pool.workers[1].in_flight = 2;
 	expect_server("cpu:0/1", "m", "busy", 8);
 	double_call_open(
-		&other, fixture_method(model_worker_methods, "Infer"), &f.context, &f.client);
+		&other, fixture_method(&model_worker_service, "Infer"), &f.services, &f.client);
 	ask_pack(&ask);
 	double_call_message(&other, ask.packed, ask.n);
 	expect_server("cpu:0/1", "m", "busy", 8);
@@ -855,7 +855,7 @@ Test(infer, small_requests_that_are_malformed)
 {
 	double_call_free(&call);
 	double_call_open(
-		&call, fixture_method(model_worker_methods, "GetStatus"), &f.context, &f.client);
+		&call, fixture_method(&model_worker_service, "GetStatus"), &f.services, &f.client);
 	double_call_message(&call, (const uint8_t *)"\x0f", 1);
 	expect_status(GRPC_INTERNAL, "malformed GetStatusRequest");
 }
@@ -865,7 +865,7 @@ static int ask_health(void *arg)
 	struct call c;
 	int r;
 
-	double_call_open(&c, arg, &f.context, &f.client);
+	double_call_open(&c, arg, &f.services, &f.client);
 	double_call_message(&c, NULL, 0);
 	r = c.status == GRPC_OK ? 0 : -ENOMEM;
 	double_call_free(&c);
@@ -874,6 +874,6 @@ static int ask_health(void *arg)
 
 Test(infer, small_requests_without_memory)
 {
-	FAULT_LOOP(ask_health, (void *)fixture_method(model_worker_methods, "HealthCheck"));
-	FAULT_LOOP(ask_health, (void *)fixture_method(model_worker_methods, "GetStatus"));
+	FAULT_LOOP(ask_health, (void *)fixture_method(&model_worker_service, "HealthCheck"));
+	FAULT_LOOP(ask_health, (void *)fixture_method(&model_worker_service, "GetStatus"));
 }

@@ -8,15 +8,22 @@
 #include "call_double.h"
 #include "dispatch_double.h"
 #include "services/health_service.h"
-#include "services/tables.h"
+#include "services/services.h"
+
+/* By name alone. */
+static const struct service fixture_health = {.name = "grpc.health.v1.Health"};
+static const struct service fixture_model_worker = {
+	.name = "remotemedia.model_registry.v1.ModelWorkerService"};
+static const struct service *const fixture_services[] = {
+	&fixture_health, &fixture_model_worker, NULL};
 
 struct fixture {
 	uv_loop_t loop;
-	struct frontend_settings settings;
-	struct frontend_counters counters;
+	struct services_settings settings;
+	struct calls calls;
 	struct dispatch dispatch;
 	struct client client;
-	struct service_context context;
+	struct services services;
 };
 
 static inline void fixture_init(struct fixture *f)
@@ -24,27 +31,28 @@ static inline void fixture_init(struct fixture *f)
 	memset(f, 0, sizeof(*f));
 	cr_assert_eq(uv_loop_init(&f->loop), 0);
 	double_dispatch_init(&f->dispatch);
-	f->settings = (struct frontend_settings){
+	f->settings = (struct services_settings){
 		.max_request_metadata_bytes = 65536,
 		.max_stream_requests = 3,
 		.arena_wait_ms = 60000,
 		.strict_readiness = true,
 	};
-	f->context = (struct service_context){
+	f->services = (struct services){
 		.settings = &f->settings,
+		.list = fixture_services,
 		.dispatch = &f->dispatch,
-		.counters = &f->counters,
+		.calls = &f->calls,
 		.loop = &f->loop,
 	};
-	while (health_new(&f->context.health, &f->context))
+	while (health_new(&f->services.health, &f->services))
 		;
-	health_set_serving(f->context.health, true);
+	health_set_serving(f->services.health, true);
 }
 
 /* Nothing may be left. */
 static inline void fixture_deinit(struct fixture *f)
 {
-	f->context.health = health_free(f->context.health);
+	f->services.health = health_free(f->services.health);
 	uv_run(&f->loop, UV_RUN_DEFAULT);
 	cr_expect_eq(uv_loop_close(&f->loop), 0, "a handle is left");
 	cr_expect_eq(f->dispatch.n_leases, 0);
@@ -54,9 +62,9 @@ static inline void fixture_deinit(struct fixture *f)
 }
 
 /* The method at the end of a path. */
-static inline const struct method *fixture_method(const struct method *table, const char *name)
+static inline const struct method *fixture_method(const struct service *service, const char *name)
 {
-	for (; table->path; table++) {
+	for (const struct method *table = service->methods; table->path; table++) {
 		const char *slash = strrchr(table->path, '/');
 
 		if (!strcmp(slash + 1, name))
@@ -64,15 +72,6 @@ static inline const struct method *fixture_method(const struct method *table, co
 	}
 	cr_assert_fail("no method %s", name);
 	return NULL;
-}
-
-/* Stand-in for service.c's. */
-const char *const *service_names(void)
-{
-	static const char *const names[] = {
-		"grpc.health.v1.Health", "remotemedia.model_registry.v1.ModelWorkerService", NULL};
-
-	return names;
 }
 
 #endif

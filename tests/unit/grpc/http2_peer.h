@@ -1,5 +1,5 @@
 /*
- * http2_peer.h: a frontend on a loop of its own ("bed"), and HTTP/2 clients ("peers") that talk to it
+ * http2_peer.h: calls on a loop of their own ("bed"), and HTTP/2 clients ("peers") that talk to it
  * over socket pairs on the same loop. Tests say what to send and run the loop until what they expect
  * has happened; nothing waits for time alone. A header and not an object, because other tests of this
  * folder bring doubles of what this one links.
@@ -22,19 +22,22 @@
 
 #include "base/buf.h"
 #include "base/log.h"
-#include "dispatch/dispatch_private.h"
+#include "grpc/calls.h"
+#include "grpc/service.h"
 #include "proto/grpc_frame.h"
 #include "proto/grpc_status.h"
-#include "services/frontend_private.h"
 
 struct bed {
 	uv_loop_t loop;
 	uv_prepare_t prepare;
 	uv_check_t check;
 	uv_timer_t watchdog; /* a test that waits for what never comes fails */
-	struct frontend_settings settings;
-	struct dispatch *dispatch;
-	struct frontend *frontend;
+	struct http2_settings http2;
+	struct grpc_settings grpc;
+	struct calls *calls;
+	struct service_index *index;
+	struct endpoint endpoint;
+	unsigned n_kept;	 /* connections that a service keeps something with */
 	bool (*done)(void *arg); /* what bed_run() waits for */
 	void *arg;
 	bool drained;
@@ -43,8 +46,8 @@ struct bed {
 
 /* Defaults that no test runs into. */
 static inline void bed_defaults(struct bed *b);
-/* After bed_defaults() and what the test changes. tables: the services. */
-static inline int bed_open(struct bed *b, const struct method *const *tables);
+/* After bed_defaults() and what the test changes. */
+static inline int bed_open(struct bed *b, const struct service *const *services);
 /* Kill what is left, wait for on_drained, free. */
 static inline void bed_close(struct bed *b);
 /* Run the loop until done(arg). Returns false when that took too long. */
@@ -70,7 +73,7 @@ struct answer {
 	uint32_t error;
 };
 
-struct peer {
+struct http2_peer {
 	struct bed *bed;
 	nghttp2_session *ng; /* NULL: bytes only */
 	uv_poll_t poll;
@@ -107,9 +110,9 @@ struct peer_options {
 	bool no_ping_ack;
 };
 
-/* Connects; NULL when the frontend refused. */
-static inline struct peer *peer_new(struct bed *b, const struct peer_options *options);
-static inline struct peer *peer_free(struct peer *p);
+/* Connects; NULL when it was refused. */
+static inline struct http2_peer *peer_new(struct bed *b, const struct peer_options *options);
+static inline struct http2_peer *peer_free(struct http2_peer *p);
 
 struct peer_request {
 	const char *method; /* NULL: POST */
@@ -124,22 +127,24 @@ struct peer_request {
 };
 
 /* Open a call. end: END_STREAM on HEADERS. Returns the stream id. */
-static inline int32_t peer_call(struct peer *p, const struct peer_request *request, bool end);
+static inline int32_t peer_call(struct http2_peer *p, const struct peer_request *request, bool end);
 /* Queue body bytes. */
-static inline void peer_send(struct peer *p, int32_t id, const void *data, size_t n, bool end);
+static inline void peer_send(
+	struct http2_peer *p, int32_t id, const void *data, size_t n, bool end);
 /* A message with its prefix. */
-static inline void peer_message(struct peer *p, int32_t id, const void *data, size_t n, bool end);
-static inline void peer_reset(struct peer *p, int32_t id, uint32_t code);
-static inline void peer_ping(struct peer *p);
+static inline void peer_message(
+	struct http2_peer *p, int32_t id, const void *data, size_t n, bool end);
+static inline void peer_reset(struct http2_peer *p, int32_t id, uint32_t code);
+static inline void peer_ping(struct http2_peer *p);
 /* Bytes as they are. */
-static inline void peer_bytes(struct peer *p, const void *data, size_t n);
+static inline void peer_bytes(struct http2_peer *p, const void *data, size_t n);
 /* Stop or go on reading the socket. */
-static inline void peer_read(struct peer *p, bool on);
-static inline void peer_flush(struct peer *p);
+static inline void peer_read(struct http2_peer *p, bool on);
+static inline void peer_flush(struct http2_peer *p);
 
-static inline struct answer *peer_answer(struct peer *p, int32_t id);
+static inline struct answer *peer_answer(struct http2_peer *p, int32_t id);
 /* Run until the stream is closed. */
-static inline struct answer *peer_wait(struct peer *p, int32_t id);
+static inline struct answer *peer_wait(struct http2_peer *p, int32_t id);
 /* For bed_run. */
 static inline bool peer_is_eof(void *peer);
 /* Message i of a body: data and size; false when it is not there whole. */
@@ -170,22 +175,14 @@ static inline void bytes_append(struct buf *b, const void *data, size_t n)
 
 static inline void bed_defaults(struct bed *b)
 {
-	static const char *const nowhere[] = {NULL};
-
 	*b = (struct bed){0};
-	b->settings = (struct frontend_settings){
-		.listen = nowhere,
-		.unix_mode = 0600,
+	b->http2 = (struct http2_settings){
 		.max_connections = 100,
 		.max_concurrent_streams = 256,
 		.stream_window_bytes = 4 << 20,
 		.connection_window_bytes = 64 << 20,
 		.max_frame_bytes = 64 << 10,
 		.max_header_bytes = 16 << 10,
-		.max_receive_message_bytes = 16 << 20,
-		.max_request_metadata_bytes = 64 << 10,
-		.max_stream_requests = 64,
-		.arena_wait_ms = 5000,
 		.receive_timeout_ms = 60000,
 		.send_timeout_ms = 60000,
 		.handshake_timeout_ms = 60000,
@@ -197,6 +194,9 @@ static inline void bed_defaults(struct bed *b)
 		.reset_burst = 10000,
 		.reset_rate = 1000,
 		.max_output_bytes = 4 << 20,
+	};
+	b->grpc = (struct grpc_settings){
+		.max_receive_message_bytes = 16 << 20,
 		.compression = "none",
 		.compression_min_bytes = 1024,
 	};
@@ -207,8 +207,8 @@ static inline void bed_defaults(struct bed *b)
 /* What timers have done must be seen before the loop sleeps. */
 static inline void bed_turn(struct bed *b)
 {
-	if (b->frontend)
-		frontend_flush(b->frontend);
+	if (b->calls)
+		transport_flush(calls_transport(b->calls));
 	if (b->done && b->done(b->arg))
 		uv_stop(&b->loop);
 }
@@ -238,9 +238,33 @@ static inline void bed_on_watchdog(uv_timer_t *h)
 	b->late = true;
 }
 
-static inline int bed_open(struct bed *b, const struct method *const *tables)
+static inline int bed_on_connection(void *data, void **ret_connection)
 {
-	static const struct frontend_events events = {.on_drained = on_drained};
+	struct bed *b = data;
+	unsigned *kept = malloc(sizeof(*kept));
+
+	if (!kept)
+		return -ENOMEM;
+	b->n_kept++;
+	*ret_connection = kept;
+	return 0;
+}
+
+static inline void bed_on_connection_gone(void *data, void *connection)
+{
+	struct bed *b = data;
+
+	b->n_kept--;
+	free(connection);
+}
+
+static inline int bed_open(struct bed *b, const struct service *const *services)
+{
+	static const struct calls_events events = {
+		.on_connection = bed_on_connection,
+		.on_connection_gone = bed_on_connection_gone,
+		.on_drained = on_drained,
+	};
 	int r;
 
 	cr_assert_eq(uv_loop_init(&b->loop), 0);
@@ -250,11 +274,10 @@ static inline int bed_open(struct bed *b, const struct method *const *tables)
 	b->prepare.data = b->check.data = b->watchdog.data = b;
 	uv_prepare_start(&b->prepare, bed_on_prepare);
 	uv_check_start(&b->check, bed_on_check);
-	/* Clients are counted there; nothing else of it is reached. */
-	b->dispatch = calloc(1, sizeof(*b->dispatch));
-	r = b->dispatch ? frontend_new_with(&b->frontend, &b->loop, &b->settings, b->dispatch,
-				  &events, b, tables)
-			: -ENOMEM;
+	r = service_index_new(&b->index, services);
+	if (!r)
+		r = calls_new(&b->calls, &b->loop, &b->http2, &b->grpc, &events, b);
+	b->endpoint = (struct endpoint){.kind = ENDPOINT_UNIX, .offer = b->index};
 	return r;
 }
 
@@ -265,16 +288,16 @@ static inline bool is_drained(void *arg)
 
 static inline void bed_close(struct bed *b)
 {
-	if (b->frontend) {
+	if (b->calls) {
 		if (!b->drained)
-			frontend_kill(b->frontend);
+			calls_kill(b->calls);
 		cr_assert(bed_run(b, is_drained, b));
-		cr_assert_eq(frontend_counters(b->frontend).calls, 0);
-		cr_assert_eq(frontend_counters(b->frontend).connections, 0);
-		cr_assert_eq(b->dispatch->tally.n_clients, 0);
-		b->frontend = frontend_free(b->frontend);
+		cr_assert_eq(calls_counters(b->calls).open, 0);
+		cr_assert_eq(transport_n_connections(calls_transport(b->calls)), 0);
+		cr_assert_eq(b->n_kept, 0);
+		b->calls = calls_free(b->calls);
 	}
-	free(b->dispatch);
+	b->index = service_index_free(b->index);
 	uv_close((uv_handle_t *)&b->prepare, NULL);
 	uv_close((uv_handle_t *)&b->check, NULL);
 	uv_close((uv_handle_t *)&b->watchdog, NULL);
@@ -297,7 +320,7 @@ static inline bool bed_run(struct bed *b, bool (*done)(void *arg), void *arg)
 
 /* --- what comes back -------------------------------------------------------------------------- */
 
-static inline struct answer *peer_answer(struct peer *p, int32_t id)
+static inline struct answer *peer_answer(struct http2_peer *p, int32_t id)
 {
 	struct answer *a;
 
@@ -346,7 +369,7 @@ static inline int peer_on_header(nghttp2_session *ng, const nghttp2_frame *frame
 	return 0;
 }
 
-static inline void peer_on_goaway(struct peer *p, const nghttp2_goaway *goaway)
+static inline void peer_on_goaway(struct http2_peer *p, const nghttp2_goaway *goaway)
 {
 	p->n_goaways++;
 	p->goaway_error = goaway->error_code;
@@ -357,7 +380,7 @@ static inline void peer_on_goaway(struct peer *p, const nghttp2_goaway *goaway)
 
 static inline int peer_on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *data)
 {
-	struct peer *p = data;
+	struct http2_peer *p = data;
 	bool ack = frame->hd.flags & NGHTTP2_FLAG_ACK;
 	bool end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
 	struct answer *a;
@@ -413,7 +436,7 @@ static inline int peer_on_close(nghttp2_session *ng, int32_t id, uint32_t code, 
 static inline ssize_t read_body(nghttp2_session *ng, int32_t id, uint8_t *out, size_t cap,
 	uint32_t *flags, nghttp2_data_source *source, void *data)
 {
-	struct peer *p = data;
+	struct http2_peer *p = data;
 	unsigned i = (unsigned)source->fd;
 	size_t n = p->bodies[i].data.len - p->bodies[i].done;
 
@@ -437,7 +460,7 @@ static inline void add(nghttp2_nv *nv, size_t *n, const char *name, const char *
 			strlen(value), NGHTTP2_NV_FLAG_NONE};
 }
 
-static inline int32_t peer_call(struct peer *p, const struct peer_request *q, bool end)
+static inline int32_t peer_call(struct http2_peer *p, const struct peer_request *q, bool end)
 {
 	const char *type = q->content_type ? q->content_type : "application/grpc";
 	nghttp2_data_provider provider = {.read_callback = read_body};
@@ -465,7 +488,7 @@ static inline int32_t peer_call(struct peer *p, const struct peer_request *q, bo
 	return id;
 }
 
-static inline unsigned body_of(struct peer *p, int32_t id)
+static inline unsigned body_of(struct http2_peer *p, int32_t id)
 {
 	unsigned i = 0;
 
@@ -475,7 +498,7 @@ static inline unsigned body_of(struct peer *p, int32_t id)
 	return i;
 }
 
-static inline void peer_send(struct peer *p, int32_t id, const void *data, size_t n, bool end)
+static inline void peer_send(struct http2_peer *p, int32_t id, const void *data, size_t n, bool end)
 {
 	unsigned i = body_of(p, id);
 
@@ -488,7 +511,8 @@ static inline void peer_send(struct peer *p, int32_t id, const void *data, size_
 	peer_flush(p);
 }
 
-static inline void peer_message(struct peer *p, int32_t id, const void *data, size_t n, bool end)
+static inline void peer_message(
+	struct http2_peer *p, int32_t id, const void *data, size_t n, bool end)
 {
 	uint8_t prefix[GRPC_PREFIX_SIZE];
 	unsigned i = body_of(p, id);
@@ -498,13 +522,13 @@ static inline void peer_message(struct peer *p, int32_t id, const void *data, si
 	peer_send(p, id, data, n, end);
 }
 
-static inline void peer_reset(struct peer *p, int32_t id, uint32_t code)
+static inline void peer_reset(struct http2_peer *p, int32_t id, uint32_t code)
 {
 	nghttp2_submit_rst_stream(p->ng, NGHTTP2_FLAG_NONE, id, code);
 	peer_flush(p);
 }
 
-static inline void peer_ping(struct peer *p)
+static inline void peer_ping(struct http2_peer *p)
 {
 	nghttp2_submit_ping(p->ng, NGHTTP2_FLAG_NONE, NULL);
 	peer_flush(p);
@@ -512,7 +536,7 @@ static inline void peer_ping(struct peer *p)
 
 static inline void peer_on_poll(uv_poll_t *poll, int status, int events);
 
-static inline void set_events(struct peer *p)
+static inline void set_events(struct http2_peer *p)
 {
 	int events = (p->reading ? UV_READABLE : 0) | (p->out.len ? UV_WRITABLE : 0);
 
@@ -522,7 +546,7 @@ static inline void set_events(struct peer *p)
 		uv_poll_start(&p->poll, events, peer_on_poll);
 }
 
-static inline void write_out(struct peer *p)
+static inline void write_out(struct http2_peer *p)
 {
 	while (p->out.len && !p->eof) {
 		ssize_t n = send(p->fd, p->out.data, p->out.len, MSG_NOSIGNAL);
@@ -538,13 +562,13 @@ static inline void write_out(struct peer *p)
 	set_events(p);
 }
 
-static inline void peer_bytes(struct peer *p, const void *data, size_t n)
+static inline void peer_bytes(struct http2_peer *p, const void *data, size_t n)
 {
 	bytes_append(&p->out, data, n);
 	write_out(p);
 }
 
-static inline void peer_flush(struct peer *p)
+static inline void peer_flush(struct http2_peer *p)
 {
 	const uint8_t *data;
 	ssize_t n;
@@ -554,7 +578,7 @@ static inline void peer_flush(struct peer *p)
 	write_out(p);
 }
 
-static inline void read_in(struct peer *p)
+static inline void read_in(struct http2_peer *p)
 {
 	static uint8_t buffer[65536];
 	ssize_t n = read(p->fd, buffer, sizeof(buffer));
@@ -572,7 +596,7 @@ static inline void read_in(struct peer *p)
 
 static inline void peer_on_poll(uv_poll_t *poll, int status, int events)
 {
-	struct peer *p = poll->data;
+	struct http2_peer *p = poll->data;
 
 	/* libuv reports a reset connection as an error, without events. */
 	if (status < 0 || (events & UV_READABLE))
@@ -580,7 +604,7 @@ static inline void peer_on_poll(uv_poll_t *poll, int status, int events)
 	peer_flush(p);
 }
 
-static inline void peer_read(struct peer *p, bool on)
+static inline void peer_read(struct http2_peer *p, bool on)
 {
 	p->reading = on;
 	set_events(p);
@@ -588,7 +612,7 @@ static inline void peer_read(struct peer *p, bool on)
 
 /* --- life ------------------------------------------------------------------------------------- */
 
-static inline void open_http2(struct peer *p, const struct peer_options *o)
+static inline void open_http2(struct http2_peer *p, const struct peer_options *o)
 {
 	nghttp2_session_callbacks *c;
 	nghttp2_option *option;
@@ -610,11 +634,11 @@ static inline void open_http2(struct peer *p, const struct peer_options *o)
 	nghttp2_option_del(option);
 }
 
-static inline struct peer *peer_new(struct bed *b, const struct peer_options *options)
+static inline struct http2_peer *peer_new(struct bed *b, const struct peer_options *options)
 {
 	static const struct peer_options none;
 	const struct peer_options *o = options ? options : &none;
-	struct peer *p = __real_calloc(1, sizeof(*p));
+	struct http2_peer *p = __real_calloc(1, sizeof(*p));
 	int fds[2];
 
 	cr_assert(p);
@@ -627,7 +651,7 @@ static inline struct peer *peer_new(struct bed *b, const struct peer_options *op
 	buf_init(&p->raw, BODY_MAX);
 	cr_assert_eq(uv_poll_init(&b->loop, &p->poll, p->fd), 0);
 	p->poll.data = p;
-	if (!frontend_adopt(b->frontend, fds[1], true))
+	if (!transport_adopt(calls_transport(b->calls), fds[1], &b->endpoint))
 		return peer_free(p);
 	if (!o->raw)
 		open_http2(p, o);
@@ -637,15 +661,15 @@ static inline struct peer *peer_new(struct bed *b, const struct peer_options *op
 
 static inline void peer_on_poll_closed(uv_handle_t *h)
 {
-	((struct peer *)h->data)->poll_closed = true;
+	((struct http2_peer *)h->data)->poll_closed = true;
 }
 
 static inline bool is_poll_closed(void *arg)
 {
-	return ((struct peer *)arg)->poll_closed;
+	return ((struct http2_peer *)arg)->poll_closed;
 }
 
-static inline struct peer *peer_free(struct peer *p)
+static inline struct http2_peer *peer_free(struct http2_peer *p)
 {
 	if (!p)
 		return NULL;
@@ -666,7 +690,7 @@ static inline struct peer *peer_free(struct peer *p)
 
 static inline bool peer_is_eof(void *peer)
 {
-	return ((struct peer *)peer)->eof;
+	return ((struct http2_peer *)peer)->eof;
 }
 
 static inline bool is_closed(void *answer)
@@ -674,7 +698,7 @@ static inline bool is_closed(void *answer)
 	return ((struct answer *)answer)->closed;
 }
 
-static inline struct answer *peer_wait(struct peer *p, int32_t id)
+static inline struct answer *peer_wait(struct http2_peer *p, int32_t id)
 {
 	struct answer *a = peer_answer(p, id);
 

@@ -107,7 +107,7 @@ static inline size_t service_data(struct call *c, void *state, const uint8_t *da
 /* Returns false when the call is finished. */
 static inline bool answer(struct call *c, const void *data, size_t n)
 {
-	const struct segment segment = {.data = data, .n = n, .tensor = true};
+	const struct segment segment = {.data = data, .n = n, .bulk = true};
 
 	if (!call_send(c, &segment, 1))
 		return true;
@@ -175,7 +175,7 @@ static inline int lend(struct call *c, size_t n)
 {
 	const struct segment segments[] = {
 		{.data = "head", .n = 4},
-		{.data = zeros, .n = n, .release = give_back, .owner = &fake_log, .tensor = true},
+		{.data = zeros, .n = n, .release = give_back, .owner = &fake_log, .bulk = true},
 	};
 
 	fake_log.lent++;
@@ -285,6 +285,7 @@ static const struct method methods[] = {
 	{0},
 };
 
-static const struct method *const fake_tables[] = {methods, NULL};
+static const struct service fake_service = {.name = "t.T", .methods = methods};
+static const struct service *const fake_services[] = {&fake_service, NULL};
 
 #endif

@@ -3,8 +3,8 @@
  *   127.0.0.1:50052   [::1]:50052   name:50052   *:50052 (IPv4 and IPv6)
  *   unix:/path   unix:@name (abstract)
  */
-#ifndef HTTP2_ADDRESS_H
-#define HTTP2_ADDRESS_H
+#ifndef BASE_ADDRESS_H
+#define BASE_ADDRESS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,6 +31,8 @@ struct address {
  */
 _must_use_ int address_parse(const char *listen, struct address ret[ADDRESSES_MAX], size_t *ret_n,
 	char *text, size_t cap);
+/* Is it "unix:..."? */
+bool address_text_is_unix(const char *listen);
 bool address_is_unix(const struct address *a);
 /* "127.0.0.1:41234", "[::1]:1", "unix:/p", "unix:@name"; NUL-terminated. */
 void address_format(const struct address *a, char out[ADDRESS_TEXT_MAX]);

@@ -1,5 +1,5 @@
 /* address_test.c: listen addresses. */
-#include "http2/address.h"
+#include "base/address.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* http_page.c: static pages for requests that are not gRPC. Daemon process, loop thread. */
-#include "http2/http_page.h"
+/* page.c: static pages for requests that are not gRPC. Daemon process, loop thread. */
+#include "grpc/page.h"
 
 #include <assert.h>
 
@@ -11,7 +11,7 @@
 /* Long enough to tell a method and a space from noise. */
 #define LOOK 8u
 
-const char *http_page_text(unsigned status)
+const char *page_text(unsigned status)
 {
 	assert(status == 405 || status == 415);
 	if (status == 405)
@@ -19,7 +19,7 @@ const char *http_page_text(unsigned status)
 	return ABOUT "The content-type of a call is application/grpc; this request's was not.\n";
 }
 
-const char *http_page_for_http1(const uint8_t *data, size_t n)
+const char *page_for_http1(const uint8_t *data, size_t n)
 {
 	for (size_t i = 0; i < n && i < LOOK; i++) {
 		if (data[i] < 0x20 || data[i] > 0x7e)

@@ -2,7 +2,7 @@
  * address.c: listen addresses, text <-> socket address. Pure but for the name lookup. Daemon
  * process.
  */
-#include "http2/address.h"
+#include "base/address.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -23,6 +23,11 @@ _printf_(3, 4) static void say(char *text, size_t cap, const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(text, cap, format, arguments);
 	va_end(arguments);
+}
+
+bool address_text_is_unix(const char *listen)
+{
+	return !strncmp(listen, UNIX_PREFIX, N_UNIX_PREFIX);
 }
 
 bool address_is_unix(const struct address *a)
@@ -157,7 +162,7 @@ int address_parse(const char *listen, struct address ret[ADDRESSES_MAX], size_t 
 	uint16_t port;
 	int r;
 
-	if (!strncmp(listen, UNIX_PREFIX, N_UNIX_PREFIX)) {
+	if (address_text_is_unix(listen)) {
 		r = parse_unix(listen, &ret[0], text, cap);
 		if (!r)
 			*ret_n = 1;

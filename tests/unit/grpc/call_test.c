@@ -1,4 +1,4 @@
-/* session_test.c: calls over HTTP/2: the rows of what a gRPC server must do, both ways. */
+/* call_test.c: calls over HTTP/2: the rows of what a gRPC server must do, both ways. */
 #include "http2_peer.h"
 #include "peer_services.h"
 
@@ -9,12 +9,12 @@
 #include "grpc/codec.h"
 
 static struct bed bed;
-static struct peer *peer;
+static struct http2_peer *peer;
 
 static void open_all(void)
 {
 	memset(&fake_log, 0, sizeof(fake_log));
-	cr_assert_eq(bed_open(&bed, fake_tables), 0);
+	cr_assert_eq(bed_open(&bed, fake_services), 0);
 	peer = peer_new(&bed, NULL);
 	cr_assert(peer);
 }
@@ -33,7 +33,7 @@ static void tear_down(void)
 	cr_assert_eq(fake_log.lent, fake_log.released);
 }
 
-TestSuite(session, .init = set_up, .fini = tear_down);
+TestSuite(call, .init = set_up, .fini = tear_down);
 /* These open the bed themselves, with settings of their own. */
 TestSuite(settings, .fini = tear_down);
 
@@ -70,7 +70,7 @@ static struct answer *call(struct peer_request q)
 	return peer_wait(peer, id);
 }
 
-Test(session, unary)
+Test(call, unary)
 {
 	const struct answer *a = call((struct peer_request){0});
 
@@ -84,11 +84,11 @@ Test(session, unary)
 	expect_message(a, 0, "hello", 5);
 	cr_assert_eq(fake_log.length, 5);
 	cr_assert_eq(fake_log.deadline_ns, CLOCK_NO_DEADLINE);
-	cr_assert_eq(frontend_counters(bed.frontend).calls_total, 1);
-	cr_assert_eq(frontend_counters(bed.frontend).calls, 0);
+	cr_assert_eq(calls_counters(bed.calls).total, 1);
+	cr_assert_eq(calls_counters(bed.calls).open, 0);
 }
 
-Test(session, content_types)
+Test(call, content_types)
 {
 	static const char *const good[] = {"application/grpc", "application/grpc+proto",
 		"application/grpc;charset=utf-8", "application/grpc+proto;x", "Application/GRPC"};
@@ -111,12 +111,12 @@ Test(session, content_types)
 	}
 }
 
-Test(session, te_is_not_required)
+Test(call, te_is_not_required)
 {
 	cr_assert_eq(call((struct peer_request){.no_te = true})->grpc_status, GRPC_OK);
 }
 
-Test(session, get_is_answered_with_a_page)
+Test(call, get_is_answered_with_a_page)
 {
 	struct peer_request q = {.method = "GET", .path = "/", .content_type = ""};
 	const struct answer *a = peer_wait(peer, peer_call(peer, &q, true));
@@ -134,7 +134,7 @@ Test(session, get_is_answered_with_a_page)
 	expect_status(peer_wait(peer, peer_call(peer, &q, true)), 405, GRPC_INTERNAL, "POST");
 }
 
-Test(session, unknown_methods)
+Test(call, unknown_methods)
 {
 	static const char *const paths[] = {
 		"/t.T/echo", "/t.T/", "/t.T", "/", "/t.T/Echo/", "/x.Y/Z"};
@@ -144,7 +144,7 @@ Test(session, unknown_methods)
 			GRPC_UNIMPLEMENTED, paths[i]);
 }
 
-Test(session, timeouts)
+Test(call, timeouts)
 {
 	static const char *const bad[] = {"5x", "123456789S", "S", "5", "-1S", " 1S1"};
 
@@ -159,7 +159,7 @@ Test(session, timeouts)
 	cr_assert_eq(call((struct peer_request){.timeout = "99999999H"})->grpc_status, GRPC_OK);
 }
 
-Test(session, deadline_ends_a_call)
+Test(call, deadline_ends_a_call)
 {
 	expect_status(call((struct peer_request){.path = "/t.T/Never", .timeout = "5m"}), 200,
 		GRPC_DEADLINE_EXCEEDED, "deadline exceeded");
@@ -167,7 +167,7 @@ Test(session, deadline_ends_a_call)
 	cr_assert_eq(fake_log.closed, 1);
 }
 
-Test(session, header_list_limit)
+Test(call, header_list_limit)
 {
 	static char big[20000];
 	const struct answer *a;
@@ -191,7 +191,7 @@ static size_t bomb(nghttp2_nv *nv, size_t n, size_t cap)
 	return n;
 }
 
-Test(session, header_bomb_is_not_read_to_its_end)
+Test(call, header_bomb_is_not_read_to_its_end)
 {
 	nghttp2_nv nv[4 + 100] = {
 		{(uint8_t *)":method", (uint8_t *)"POST", 7, 4, 0},
@@ -216,7 +216,7 @@ static bool fake_call_is_open(void *arg)
 	return fake_log.call != NULL;
 }
 
-Test(session, trailer_bomb_is_not_read_to_its_end)
+Test(call, trailer_bomb_is_not_read_to_its_end)
 {
 	nghttp2_nv nv[100];
 	size_t n = bomb(nv, 0, sizeof(nv) / sizeof(nv[0]));
@@ -241,7 +241,7 @@ static struct answer *raw_call(const char *path, const char *encoding, const voi
 	return peer_wait(peer, id);
 }
 
-Test(session, every_split_of_two_messages)
+Test(call, every_split_of_two_messages)
 {
 	static const char bytes[] = "\0\0\0\0\003abc\0\0\0\0\0\0\0\0\0\002de";
 	const size_t n = sizeof(bytes) - 1;
@@ -262,7 +262,7 @@ Test(session, every_split_of_two_messages)
 	}
 }
 
-Test(session, byte_by_byte)
+Test(call, byte_by_byte)
 {
 	static const char bytes[] = "\0\0\0\0\003abc";
 	int32_t id = peer_call(peer, &(struct peer_request){.path = "/t.T/Echo"}, false);
@@ -275,7 +275,7 @@ Test(session, byte_by_byte)
 	expect_message(peer_wait(peer, id), 0, "abc", 3);
 }
 
-Test(session, cardinality)
+Test(call, cardinality)
 {
 	expect_status(raw_call("/t.T/Echo", NULL, "", 0), 200, GRPC_UNIMPLEMENTED, "got none");
 	expect_status(
@@ -287,7 +287,7 @@ Test(session, cardinality)
 	cr_assert_eq(raw_call("/t.T/Chat", NULL, "", 0)->grpc_status, GRPC_OK);
 }
 
-Test(session, empty_message_is_a_message)
+Test(call, empty_message_is_a_message)
 {
 	const struct answer *a = raw_call("/t.T/Echo", NULL, "\0\0\0\0\0", 5);
 
@@ -295,19 +295,19 @@ Test(session, empty_message_is_a_message)
 	expect_message(a, 0, "", 0);
 }
 
-Test(session, truncated)
+Test(call, truncated)
 {
 	expect_status(raw_call("/t.T/Echo", NULL, "\0\0\0", 3), 200, GRPC_INTERNAL, "inside");
 	expect_status(raw_call("/t.T/Echo", NULL, "\0\0\0\0\5ab", 7), 200, GRPC_INTERNAL, "inside");
 }
 
-Test(session, bad_flag)
+Test(call, bad_flag)
 {
 	expect_status(raw_call("/t.T/Echo", NULL, "\2\0\0\0\0", 5), 200, GRPC_INTERNAL,
 		"unexpected payload format");
 }
 
-Test(session, limit_from_the_prefix_alone)
+Test(call, limit_from_the_prefix_alone)
 {
 	struct peer_request q = {.path = "/t.T/Echo"};
 	int32_t id = peer_call(peer, &q, false);
@@ -320,7 +320,7 @@ Test(session, limit_from_the_prefix_alone)
 		GRPC_RESOURCE_EXHAUSTED);
 }
 
-Test(session, collected_message)
+Test(call, collected_message)
 {
 	const struct answer *a = raw_call("/t.T/Collect", NULL, "\0\0\0\0\3abc", 8);
 
@@ -350,7 +350,7 @@ static size_t compressed(enum codec c, const void *data, size_t n, uint8_t *out,
 	return size + 5;
 }
 
-Test(session, compressed_requests)
+Test(call, compressed_requests)
 {
 	static uint8_t data[300000];
 	static uint8_t packed[400000];
@@ -368,7 +368,7 @@ Test(session, compressed_requests)
 }
 
 /* More than what is inflated in one go. */
-Test(session, large_compressed_request)
+Test(call, large_compressed_request)
 {
 	static uint8_t data[15 << 20];
 	static uint8_t packed[1 << 20];
@@ -379,7 +379,7 @@ Test(session, large_compressed_request)
 	expect_message(a, 0, data, sizeof(data));
 }
 
-Test(session, compression_errors)
+Test(call, compression_errors)
 {
 	static uint8_t zeros_of_17_mib[17 << 20];
 	static uint8_t packed[1 << 20];
@@ -429,7 +429,7 @@ static void check_compressed_reply(const char *accept, bool expected)
 Test(settings, compressed_replies)
 {
 	bed_defaults(&bed);
-	bed.settings.compression = "gzip";
+	bed.grpc.compression = "gzip";
 	open_all();
 	check_compressed_reply("identity, deflate, gzip", true);
 	check_compressed_reply("identity,deflate", false);
@@ -440,7 +440,7 @@ Test(settings, compressed_replies)
 
 /* --- ends ------------------------------------------------------------------------------------- */
 
-Test(session, early_trailers_then_reset)
+Test(call, early_trailers_then_reset)
 {
 	struct peer_request q = {.path = "/t.T/Early"};
 	int32_t id = peer_call(peer, &q, false);
@@ -457,7 +457,7 @@ static bool has_ended(void *answer)
 	return ((struct answer *)answer)->ended;
 }
 
-Test(session, early_trailers_and_a_client_that_ends)
+Test(call, early_trailers_and_a_client_that_ends)
 {
 	struct peer_request q = {.path = "/t.T/Early"};
 	int32_t id = peer_call(peer, &q, false);
@@ -470,7 +470,7 @@ Test(session, early_trailers_and_a_client_that_ends)
 	cr_assert_eq(fake_log.taken, 0);
 }
 
-Test(session, status_after_a_message)
+Test(call, status_after_a_message)
 {
 	struct peer_request q = {.path = "/t.T/Late"};
 	const struct answer *a = peer_wait(peer, peer_call(peer, &q, true));
@@ -492,7 +492,7 @@ static bool all_closed(void *arg)
 	return fake_log.opened == fake_log.closed && fake_log.opened > 0;
 }
 
-Test(session, cancel_at_each_stage)
+Test(call, cancel_at_each_stage)
 {
 	static const char *const bodies[] = {"", "\0\0", "\0\0\0\0\5ab", "\0\0\0\0\2ab"};
 	static const size_t sizes[] = {0, 2, 7, 7};
@@ -508,10 +508,10 @@ Test(session, cancel_at_each_stage)
 		peer_reset(peer, id, NGHTTP2_CANCEL);
 		cr_assert(bed_run(&bed, all_closed, NULL));
 	}
-	cr_assert_eq(frontend_counters(bed.frontend).calls, 0);
+	cr_assert_eq(calls_counters(bed.calls).open, 0);
 }
 
-Test(session, connection_lost)
+Test(call, connection_lost)
 {
 	struct peer_request q = {.path = "/t.T/Never"};
 	unsigned opened = 2;
@@ -544,7 +544,7 @@ Test(settings, service_that_waits)
 	int32_t id;
 
 	bed_defaults(&bed);
-	bed.settings.stream_window_bytes = 65536;
+	bed.http2.stream_window_bytes = 65536;
 	open_all();
 	for (size_t i = 0; i < sizeof(data); i++)
 		sum = sum * 31 + (data[i] = (uint8_t)(i * 13 >> 3));
@@ -575,7 +575,7 @@ Test(settings, service_that_waits_inside_a_compressed_message)
 	size_t n;
 
 	bed_defaults(&bed);
-	bed.settings.stream_window_bytes = 65536;
+	bed.http2.stream_window_bytes = 65536;
 	open_all();
 	n = compressed(CODEC_GZIP, data, sizeof(data), packed, sizeof(packed));
 	id = peer_call(peer, &q, false);
@@ -597,8 +597,8 @@ Test(settings, stalled_calls_do_not_use_up_the_connection)
 	struct peer_request q = {.path = "/t.T/Hold"};
 
 	bed_defaults(&bed);
-	bed.settings.stream_window_bytes = 65536;
-	bed.settings.connection_window_bytes = 4 * 65536;
+	bed.http2.stream_window_bytes = 65536;
+	bed.http2.connection_window_bytes = 4 * 65536;
 	open_all();
 	for (unsigned i = 1; i <= 30; i++) {
 		int32_t id = peer_call(peer, &q, false);
@@ -613,7 +613,7 @@ Test(settings, stalled_calls_do_not_use_up_the_connection)
 
 /* --- output ----------------------------------------------------------------------------------- */
 
-static struct answer *big(struct peer *p, const char *digits)
+static struct answer *big(struct http2_peer *p, const char *digits)
 {
 	struct peer_request q = {.path = "/t.T/Big"};
 	int32_t id = peer_call(p, &q, false);
@@ -622,11 +622,11 @@ static struct answer *big(struct peer *p, const char *digits)
 	return peer_answer(p, id);
 }
 
-Test(session, lent_bytes_are_not_copied)
+Test(call, lent_bytes_are_not_copied)
 {
 	static const uint8_t zero[64];
 	const struct answer *a = peer_wait(peer, big(peer, "10000000")->id);
-	struct frontend_counters counters = frontend_counters(bed.frontend);
+	struct calls_counters counters = calls_counters(bed.calls);
 	const uint8_t *got;
 	size_t n;
 	bool flag;
@@ -637,11 +637,11 @@ Test(session, lent_bytes_are_not_copied)
 	cr_assert_arr_eq(got, "head", 4);
 	cr_assert_arr_eq(got + n - 64, zero, 64);
 	cr_assert_eq(fake_log.released, 1);
-	cr_assert_eq(counters.tensor_bytes_sent, 10000000);
-	cr_assert_eq(counters.tensor_bytes_copied_out, 0);
+	cr_assert_eq(counters.bulk_bytes_sent, 10000000);
+	cr_assert_eq(counters.bulk_bytes_copied, 0);
 	peer_wait(peer, big(peer, "100")->id);
-	counters = frontend_counters(bed.frontend);
-	cr_assert_eq(counters.tensor_bytes_copied_out, 100);
+	counters = calls_counters(bed.calls);
+	cr_assert_eq(counters.bulk_bytes_copied, 100);
 	cr_assert_eq(fake_log.released, 2);
 }
 
@@ -650,7 +650,7 @@ static bool body_began(void *answer)
 	return ((struct answer *)answer)->body.len > 0;
 }
 
-Test(session, lent_bytes_of_a_reset_stream)
+Test(call, lent_bytes_of_a_reset_stream)
 {
 	struct answer *a = big(peer, "20000000");
 
@@ -660,7 +660,7 @@ Test(session, lent_bytes_of_a_reset_stream)
 	cr_assert_eq(fake_log.released, 1);
 }
 
-Test(session, lent_bytes_of_a_lost_connection)
+Test(call, lent_bytes_of_a_lost_connection)
 {
 	struct answer *a = big(peer, "20000000");
 
@@ -677,7 +677,7 @@ Test(settings, producer_waits_for_a_slow_reader)
 	unsigned lent;
 
 	bed_defaults(&bed);
-	bed.settings.max_output_bytes = 512 << 10;
+	bed.http2.max_output_bytes = 512 << 10;
 	open_all();
 	id = peer_call(peer, &q, false);
 	a = peer_answer(peer, id);
@@ -706,7 +706,7 @@ Test(settings, requests_wait_behind_unread_replies)
 	struct answer *answers[40];
 
 	bed_defaults(&bed);
-	bed.settings.max_output_bytes = 1 << 20;
+	bed.http2.max_output_bytes = 1 << 20;
 	open_all();
 	peer_read(peer, false);
 	for (unsigned i = 0; i < 40; i++) {

@@ -1,0 +1,29 @@
+/* peer.c: who is at the other end of a connected socket. Any process, any thread. */
+#include "base/peer.h"
+
+#include <netinet/in.h>
+
+static bool is_loopback(const struct sockaddr_storage *a)
+{
+	if (a->ss_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)a)->sin6_addr);
+	return a->ss_family == AF_INET &&
+	       ntohl(((const struct sockaddr_in *)a)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
+void peer_ask(struct peer *p, int fd)
+{
+	struct ucred credentials;
+	socklen_t n = sizeof(credentials);
+
+	*p = (struct peer){.uid = -1};
+	p->address.n_socket = sizeof(p->address.socket);
+	if (getpeername(fd, (struct sockaddr *)&p->address.socket, &p->address.n_socket)) {
+		p->address.n_socket = 0;
+		return;
+	}
+	p->loopback = is_loopback(&p->address.socket);
+	if (address_is_unix(&p->address) &&
+		!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &n))
+		p->uid = credentials.uid;
+}

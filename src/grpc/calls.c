@@ -1,0 +1,93 @@
+/* calls.c: the door of src/grpc: what calls share. Daemon process, loop thread. */
+#include "grpc/calls.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "grpc/call_private.h"
+#include "grpc/page.h"
+
+static void on_forget(void *data, void *kept)
+{
+	struct calls *s = data;
+
+	s->events->on_connection_gone(s->data, kept);
+}
+
+static void on_drained(void *data)
+{
+	struct calls *s = data;
+
+	s->events->on_drained(s->data);
+}
+
+static const struct transport_events transport_events = {
+	.streams = &call_events,
+	.on_stranger = page_for_http1,
+	.on_forget = on_forget,
+	.on_drained = on_drained,
+};
+
+static enum codec reply_codec(const struct grpc_settings *settings)
+{
+	if (!strcmp(settings->compression, "none"))
+		return CODEC_IDENTITY;
+	return codec_parse(settings->compression, strlen(settings->compression));
+}
+
+int calls_new(struct calls **ret_calls, uv_loop_t *loop, const struct http2_settings *http2,
+	const struct grpc_settings *settings, const struct calls_events *events, void *data)
+{
+	_cleanup_(calls_freep) struct calls *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	s->settings = settings;
+	s->events = events;
+	s->data = data;
+	s->reply_codec = reply_codec(settings);
+	if (s->reply_codec == CODEC_UNKNOWN)
+		return -EINVAL;
+	s->inflate_buffer = malloc(CALL_INFLATE_BYTES);
+	if (!s->inflate_buffer)
+		return -ENOMEM;
+	r = transport_new(&s->transport, loop, http2, &transport_events, s);
+	if (!r)
+		*ret_calls = steal_ptr(s);
+	return r;
+}
+
+struct transport *calls_transport(struct calls *s)
+{
+	return s->transport;
+}
+
+void calls_drain(struct calls *s)
+{
+	s->draining = true;
+	transport_drain(s->transport);
+}
+
+void calls_kill(struct calls *s)
+{
+	s->draining = true;
+	transport_kill(s->transport);
+}
+
+struct calls_counters calls_counters(const struct calls *s)
+{
+	return s->counters;
+}
+
+struct calls *calls_free(struct calls *s)
+{
+	if (!s)
+		return NULL;
+	transport_free(s->transport);
+	inflater_free(s->spare_inflater);
+	free(s->inflate_buffer);
+	free(s);
+	return NULL;
+}

@@ -1,0 +1,114 @@
+/*
+ * session_state.c: the states of a connection, and how it comes to its end: asked to (shutdown, in
+ * two steps), thrown out (expel), or at once (kill).
+ *
+ * Invariants: state only moves forward; after SESSION_CLOSED there is no stream and no nghttp2
+ * session, and nothing is kept for the floor above. Daemon process, loop thread.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "http2/session_private.h"
+
+#define RESETS_A_MINUTE 100u
+
+void session_set_state(struct session *s, enum session_state state)
+{
+	assert(state > s->state);
+	s->state = state;
+	s->state_ns = s->transport->now_ns;
+	if (state != SESSION_CLOSED)
+		session_arm(s);
+}
+
+static void close_streams(struct session *s)
+{
+	struct list *node;
+
+	while ((node = list_first(&s->streams)))
+		stream_close(list_entry(node, struct stream, node));
+}
+
+void session_kill(struct session *s)
+{
+	if (s->state == SESSION_CLOSED)
+		return;
+	session_set_state(s, SESSION_CLOSED);
+	close_streams(s);
+	deadline_clear(&s->transport->deadlines, &s->timer);
+	list_remove(&s->dirty);
+	nghttp2_session_del(s->ng);
+	s->ng = NULL;
+	if (s->kept)
+		s->transport->events->on_forget(s->transport->data, s->kept);
+	s->kept = NULL;
+	conn_close(&s->conn);
+}
+
+/* Our side is over; the peer gets a moment to close first, so that no TCP reset overtakes what it
+ * has yet to read. */
+void session_linger(struct session *s)
+{
+	close_streams(s);
+	list_remove(&s->dirty);
+	session_set_state(s, SESSION_LINGERING);
+	conn_shut(&s->conn);
+}
+
+void session_shutdown(struct session *s, const char *reason)
+{
+	if (s->state == SESSION_HANDSHAKE) {
+		session_kill(s);
+		return;
+	}
+	list_for_each (&s->streams, node)
+		s->transport->events->streams->on_shutdown(list_entry(node, struct stream, node));
+	if (s->state != SESSION_OPEN || s->goodbye_code)
+		return;
+	s->goodbye = reason;
+	session_set_state(s, SESSION_NOTICED);
+	session_check(s, nghttp2_submit_shutdown_notice(s->ng));
+	session_mark_dirty(s);
+}
+
+static void submit_goaway(struct session *s, uint32_t code)
+{
+	session_check(s, nghttp2_submit_goaway(s->ng, NGHTTP2_FLAG_NONE,
+				 nghttp2_session_get_last_proc_stream_id(s->ng), code,
+				 (const uint8_t *)s->goodbye, strlen(s->goodbye)));
+	session_mark_dirty(s);
+}
+
+void session_leave(struct session *s)
+{
+	session_set_state(s, SESSION_LEAVING);
+	submit_goaway(s, NGHTTP2_NO_ERROR);
+}
+
+void session_expel(struct session *s, uint32_t code, const char *reason)
+{
+	if (s->goodbye_code)
+		return;
+	log_info("client expelled", "reason=%s streams=%u", reason, s->n_streams);
+	s->goodbye_code = code;
+	s->goodbye = reason;
+	submit_goaway(s, code);
+}
+
+/* Peers can make a server reset streams by frames that are slightly wrong, and so get work begun
+ * without holding a stream (CVE-2025-8671). Our own resets are not counted. */
+void session_count_reset(struct session *s, uint32_t code)
+{
+	uint64_t now_ns = s->transport->now_ns;
+
+	if (code == NGHTTP2_NO_ERROR || code == NGHTTP2_CANCEL || code == NGHTTP2_REFUSED_STREAM)
+		return;
+	if (now_ns - s->resets_ns >= 60 * NS_PER_S) {
+		s->resets_ns = now_ns;
+		s->n_resets = 0;
+	}
+	if (++s->n_resets > RESETS_A_MINUTE)
+		session_expel(s, NGHTTP2_ENHANCE_YOUR_CALM, "too_many_resets");
+}

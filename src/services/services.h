@@ -1,0 +1,33 @@
+/* services.h: what all services of one server hang from: call_context(). Owned by the frontend. */
+#ifndef SERVICES_SERVICES_H
+#define SERVICES_SERVICES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "dispatch/dispatch.h"
+#include "grpc/calls.h"
+#include "grpc/service.h"
+#include "services/settings.h"
+
+struct handoff;
+struct health;
+
+struct services {
+	const struct services_settings *settings; /* borrow */
+	const struct service *const *list;	  /* every service offered; NULL-terminated */
+	struct dispatch *dispatch;		  /* borrow */
+	struct handoff *handoff;		  /* borrow; NULL: there is none */
+	struct calls *calls;			  /* borrow */
+	struct health *health;			  /* own */
+	uv_loop_t *loop;			  /* borrow */
+	uint64_t started_ns;
+	bool draining;
+	uint64_t tensor_bytes_received;
+	uint64_t tensor_bytes_copied_in; /* equals received, when there is one copy */
+	uint64_t id_boot;		 /* of request ids made here (infer.c); 0: not chosen yet */
+	uint64_t id_last;
+};
+
+#endif

@@ -1,0 +1,15 @@
+/* settings.h: limits of what services do. Each has a name in modeld.conf. */
+#ifndef SERVICES_SETTINGS_H
+#define SERVICES_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct services_settings {
+	uint32_t max_request_metadata_bytes; /* of a message, without its tensor data */
+	uint32_t max_stream_requests;	     /* requests in flight of one streaming call */
+	uint64_t arena_wait_ms;		     /* how long a request waits for input arena space */
+	bool strict_readiness;		     /* health "" is SERVING only with every model ready */
+};
+
+#endif

@@ -1,0 +1,58 @@
+/* peer_test.c: who is at the other end of a socket. */
+#include "base/peer.h"
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+Test(peer, of_a_unix_socket)
+{
+	struct peer p;
+	int fds[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	peer_ask(&p, fds[0]);
+	cr_assert(address_is_unix(&p.address));
+	cr_assert_eq(p.uid, (int64_t)getuid());
+	cr_assert_not(p.loopback);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+Test(peer, by_tcp_from_this_host)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t n = sizeof(in);
+	int listening = socket(AF_INET, SOCK_STREAM, 0);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	char text[ADDRESS_TEXT_MAX];
+	struct peer p;
+
+	cr_assert_eq(bind(listening, (struct sockaddr *)&in, sizeof(in)), 0);
+	cr_assert_eq(getsockname(listening, (struct sockaddr *)&in, &n), 0);
+	cr_assert_eq(listen(listening, 1), 0);
+	cr_assert_eq(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	peer_ask(&p, fd);
+	cr_assert(p.loopback);
+	cr_assert_eq(p.uid, -1);
+	cr_assert_eq(address_port(&p.address), ntohs(in.sin_port));
+	address_format(&p.address, text);
+	cr_assert_eq(strncmp(text, "127.0.0.1:", 10), 0);
+	close(fd);
+	close(listening);
+}
+
+Test(peer, unknown_when_the_kernel_does_not_tell)
+{
+	struct peer p;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	peer_ask(&p, fd);
+	cr_assert_eq(p.address.n_socket, 0);
+	cr_assert_eq(p.uid, -1);
+	cr_assert_not(p.loopback);
+	close(fd);
+}

@@ -1,0 +1,44 @@
+/* traceparent_test.c: the form of a traceparent header. */
+#include "base/traceparent.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+#define TRACE  "0af7651916cd43dd8448eb211c80319c"
+#define PARENT "b7ad6b7169203331"
+
+static bool valid(const char *text)
+{
+	return traceparent_valid(text, strlen(text));
+}
+
+Test(traceparent, valid)
+{
+	cr_assert(valid("00-" TRACE "-" PARENT "-01"));
+	cr_assert(valid("00-" TRACE "-" PARENT "-00"));
+	/* A later version may have more behind a dash. */
+	cr_assert(valid("cc-" TRACE "-" PARENT "-01-more"));
+}
+
+Test(traceparent, invalid)
+{
+	static const char *const texts[] = {
+		"",
+		"00",
+		"00-" TRACE "-" PARENT "-0",
+		"00-" TRACE "-" PARENT "-01-more",
+		"cc-" TRACE "-" PARENT "-01more",
+		"ff-" TRACE "-" PARENT "-01",
+		"00-00000000000000000000000000000000-" PARENT "-01",
+		"00-" TRACE "-0000000000000000-01",
+		"00-0AF7651916CD43DD8448EB211C80319C-" PARENT "-01",
+		"00_" TRACE "-" PARENT "-01",
+		"00-" TRACE "_" PARENT "-01",
+		"00-" TRACE "-" PARENT "_01",
+		"00-" TRACE "-" PARENT "-0g",
+		"g0-" TRACE "-" PARENT "-01",
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		cr_assert_not(valid(texts[i]), "%s", texts[i]);
+}
