@@ -1,17 +1,13 @@
 /*
- * wire.c: the scratch memory and the names of the messages. wire_check.c holds the rules, wire_pack.c
- * and wire_unpack.c the two directions. Invariant: used <= WIRE_SCRATCH_MAX. Daemon and worker; one
- * thread a scratch.
+ * wire.c: records by the codec and the tables of wire_tables.c; the names of the messages. A message at a
+ * time is unpacked, so that the scratch memory holds no more than one. Daemon and worker; one thread a
+ * scratch.
  */
 #include "proto/wire.h"
 
-#include <assert.h>
 #include <errno.h>
 
 #include "proto/wire_private.h"
-
-/* Each allocation is preceded by its size, which is how the length of a string is known. */
-#define HEADER sizeof(uint64_t)
 
 static const char *const names[WIRE_TYPE_MAX + 1] = {
 	[WIRE_SETUP] = "setup",
@@ -41,52 +37,55 @@ const char *wire_type_name(enum wire_type type)
 
 int wire_scratch_new(struct wire_scratch **ret_scratch)
 {
-	struct wire_scratch *s = calloc(1, sizeof(*s));
-	uint8_t *memory = malloc(WIRE_SCRATCH_MAX);
+	struct wire_scratch *s = malloc(sizeof(*s));
 
-	if (!s || !memory) {
-		free(memory);
-		free(s);
+	if (!s)
 		return -ENOMEM;
-	}
-	s->memory = memory;
 	*ret_scratch = s;
 	return 0;
 }
 
 struct wire_scratch *wire_scratch_free(struct wire_scratch *s)
 {
-	if (s)
-		free(s->memory);
 	free(s);
 	return NULL;
 }
 
-void wire_scratch_reset(struct wire_scratch *s)
+int wire_pack(struct wire_scratch *s, const struct wire_message *m, const uint8_t **ret_data,
+	size_t *ret_n)
 {
-	s->used = 0;
+	const struct wire_record record = {m, 1};
+	uint8_t *at;
+	int r = codec_pack(&wire_record_table, &record, s->record, sizeof(s->record), &at);
+
+	if (r < 0)
+		return r;
+	*ret_data = at;
+	*ret_n = (size_t)(s->record + sizeof(s->record) - at);
+	return 0;
 }
 
-void *wire_scratch_alloc(struct wire_scratch *s, size_t n)
+size_t wire_item_bound(const struct wire_item *item)
 {
-	size_t left = WIRE_SCRATCH_MAX - s->used;
-	uint8_t *p = s->memory + s->used;
-	size_t rounded;
+	const struct wire_run run = {.items = item, .n_items = 1};
 
-	if (left < HEADER || n > left - HEADER)
-		return NULL;
-	rounded = (n + HEADER - 1) & ~(HEADER - 1);
-	if (rounded > left - HEADER)
-		return NULL;
-	*(uint64_t *)(void *)p = n;
-	s->used += HEADER + rounded;
-	return p + HEADER;
+	return codec_size(&wire_run_table, &run);
 }
 
-size_t wire_scratch_size(const struct wire_scratch *s, const void *p)
+int wire_unpack(struct wire_scratch *s, const uint8_t *record, size_t n, size_t *ret_used,
+	const struct wire_message **ret_message)
 {
-	const uint8_t *at = p;
+	const uint8_t *data = record, *envelope;
+	size_t n_left = n, n_envelope;
 
-	assert(at >= s->memory + HEADER && at <= s->memory + s->used);
-	return *(const uint64_t *)(const void *)(at - HEADER);
+	if (n > WIRE_MESSAGE_MAX)
+		return -EPROTO;
+	if (codec_cut(&data, &n_left, WIRE_RECORD_MESSAGES, &envelope, &n_envelope) < 0)
+		return -EPROTO;
+	s->unpacked = (struct codec_memory){s->memory, s->memory + sizeof(s->memory)};
+	if (codec_unpack(&wire_envelope_table, envelope, n_envelope, &s->unpacked, &s->message) < 0)
+		return -EPROTO;
+	*ret_used = n - n_left;
+	*ret_message = &s->message;
+	return 0;
 }

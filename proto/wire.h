@@ -1,7 +1,7 @@
 /*
  * wire.h: the messages between daemon and worker as plain structs; packing, unpacking and
- * validation. wire_pack.c and wire_unpack.c are the only includers of wire.pb-c.h. proto/wire.proto
- * documents each field, docs/protocol.md the conversation.
+ * validation. wire_tables.c says of each field where it lies and what is allowed in it;
+ * proto/wire.proto documents it, docs/protocol.md the conversation.
  */
 #ifndef PROTO_WIRE_H
 #define PROTO_WIRE_H
@@ -25,7 +25,7 @@
 #define WIRE_TEXT_MAX	 4096u	     /* values, paths, error texts */
 #define WIRE_RELEASE_MAX 4096u	     /* batches of one Release */
 #define WIRE_DIRS_MAX	 64u	     /* backend directories of a Setup */
-#define WIRE_SCRATCH_MAX (16u << 20) /* bytes that packing or unpacking a record may take */
+#define WIRE_SCRATCH_MAX (16u << 20) /* bytes that unpacking a message may take */
 
 enum wire_type {
 	WIRE_SETUP = 1,
@@ -208,9 +208,8 @@ const char *wire_type_name(enum wire_type type);
 
 /*
  * Scratch memory for packing and unpacking: one a channel end, reused. WIRE_SCRATCH_MAX bytes of
- * address space are taken at once, so that nothing is allocated later; only pages that a record
- * needed become resident. Everything that wire_unpack() returns lives in it until the next call of
- * either function on it.
+ * address space and those of a record are taken at once, so that nothing is allocated later; only
+ * pages that were needed become resident.
  */
 struct wire_scratch;
 _must_use_ int wire_scratch_new(struct wire_scratch **ret_scratch);
@@ -222,8 +221,8 @@ DEFINE_CLEANUP(struct wire_scratch *, wire_scratch_free)
  * packed as empty. A record is one packed message or several, one behind the other, of at most
  * WIRE_MESSAGE_MAX bytes. Whatever is packed, wire_unpack() accepts.
  *
- * -EMSGSIZE  above a limit of this header
- * -EINVAL    a value that wire_unpack() would refuse
+ * -EMSGSIZE  more elements, a longer text or a longer record than this header allows
+ * -EINVAL    any other value that wire_unpack() would refuse
  */
 _must_use_ int wire_pack(struct wire_scratch *s, const struct wire_message *m,
 	const uint8_t **ret_data, size_t *ret_n);
@@ -236,9 +235,10 @@ size_t wire_item_bound(const struct wire_item *item);
  * "any" in a declaration), ranks, dimensions not negative (-1 in a declaration, none where
  * any_shape is set), indexes of inputs and outputs below WIRE_TENSORS_MAX, arena ids not 0 in
  * tensors, WIRE_REGION_BIT set in targets and in Map, Unmap, Unmapped, no output named twice by an
- * item's targets, at least one item in a Run and one result in a Done, no NUL inside a string.
- * Unknown fields are ignored. Spans are NOT resolved here. Strings of *ret_message are never NULL;
- * arrays of no elements may be.
+ * item's targets, at least one item in a Run and one result in a Done, no NUL inside a string, no
+ * number too large for its field. Unknown fields are ignored. Spans are NOT resolved here. Strings of
+ * *ret_message are never NULL; arrays of no elements are. It lives in the scratch memory until the next
+ * call on `s`; the record is not needed any more.
  *
  * -EPROTO  malformed or out of limits
  */

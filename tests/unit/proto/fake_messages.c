@@ -292,6 +292,11 @@ int unpack_alone(struct wire_scratch *s, const uint8_t *record, size_t n,
 	return r;
 }
 
+size_t scratch_used(const struct wire_scratch *s)
+{
+	return (size_t)(s->unpacked.at - s->memory);
+}
+
 static struct span random_span(uint64_t *state, uint64_t bit)
 {
 	return (struct span){random_number(state) | bit, random_number(state), random_number(state),

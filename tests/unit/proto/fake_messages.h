@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "proto/wire.h"
+#include "proto/wire_private.h"
 
 #define FIRST_TYPE WIRE_SETUP
 #define LAST_TYPE  WIRE_UNMAPPED
@@ -14,6 +14,8 @@ const struct wire_message *sample_message(enum wire_type type);
 /* wire_unpack() of a record that must hold one message: -EPROTO where it holds more. */
 int unpack_alone(struct wire_scratch *s, const uint8_t *record, size_t n,
 	const struct wire_message **ret_message);
+/* Bytes of it that wire_unpack() took. */
+size_t scratch_used(const struct wire_scratch *s);
 /* Asserts that they are of one type and equal; NULL strings count as empty. */
 void assert_same_message(const struct wire_message *a, const struct wire_message *b);
 

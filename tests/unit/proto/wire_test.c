@@ -69,30 +69,3 @@ Test(wire, free_accepts_null)
 {
 	cr_assert_null(wire_scratch_free(NULL));
 }
-
-Test(wire_scratch, sizes_alignment_and_exhaustion)
-{
-	_cleanup_(wire_scratch_freep) struct wire_scratch *s = NULL;
-	size_t n_allocated = 0;
-
-	cr_assert_eq(wire_scratch_new(&s), 0);
-	for (size_t n = 0; n < 100; n++) {
-		uint8_t *p = wire_scratch_alloc(s, n);
-
-		cr_assert_not_null(p);
-		cr_assert_eq((uintptr_t)p % sizeof(uint64_t), 0);
-		cr_assert_eq(wire_scratch_size(s, p), n);
-		memset(p, 0xAA, n);
-	}
-	while (wire_scratch_alloc(s, 1000))
-		n_allocated++;
-	cr_assert_geq(n_allocated, WIRE_SCRATCH_MAX / 1008 - 10);
-	cr_assert_leq(s->used, WIRE_SCRATCH_MAX);
-	cr_assert_null(wire_scratch_alloc(s, SIZE_MAX));
-	cr_assert_null(wire_scratch_alloc(s, SIZE_MAX - 7));
-	wire_scratch_reset(s);
-	cr_assert_not_null(wire_scratch_alloc(s, WIRE_SCRATCH_MAX - sizeof(uint64_t)), "all of it");
-	cr_assert_null(wire_scratch_alloc(s, 0));
-	wire_scratch_reset(s);
-	cr_assert_null(wire_scratch_alloc(s, WIRE_SCRATCH_MAX - sizeof(uint64_t) + 1));
-}

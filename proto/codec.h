@@ -1,0 +1,182 @@
+/*
+ * codec.h: protobuf messages as plain structs, by tables. A table says of each field where it lies in
+ * the struct and what is allowed in it, for both directions alike: whatever is packed, unpacking
+ * accepts. Nothing is allocated.
+ *
+ * A table is an array indexed by field number (proto/wire_tables.c is made of them):
+ *
+ *	static const struct codec_field pong_fields[] = {
+ *		[1] = CODEC_NUMBER(struct pong, nonce),
+ *		[2] = CODEC_NUMBERS(struct pong, loads, n_loads, LOADS_MAX, 0, 100),
+ *		[3] = CODEC_TEXT(struct pong, reason, 255),
+ *		[4] = CODEC_MESSAGES(struct pong, lanes, n_lanes, 0, LANES_MAX, &lane),
+ *	};
+ *	static const struct codec_message pong = CODEC_MESSAGE(struct pong, pong_fields, NULL);
+ *
+ * Beyond proto3: a number too large for its member is refused instead of cut off; so are a string with
+ * a NUL in it and a message of a oneof that comes twice or with another one. Fields that no table has
+ * are skipped, groups refused.
+ */
+#ifndef PROTO_CODEC_H
+#define PROTO_CODEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+
+/* Where arrays and texts go that are unpacked: a block of the caller's, cut piece by piece. */
+struct codec_memory {
+	uint8_t *at; /* aligned to 8 bytes */
+	uint8_t *end;
+};
+
+/* Field numbers are below it. */
+#define CODEC_FIELDS_MAX 63u
+
+enum codec_kind {
+	CODEC_KIND_NONE, /* no such field */
+	CODEC_KIND_BOOL,
+	CODEC_KIND_32,	 /* uint32_t or an enum */
+	CODEC_KIND_64,	 /* uint64_t or int64_t */
+	CODEC_KIND_TEXT, /* const char *: a copy with a NUL; unpacked never NULL, packed "" if NULL */
+	CODEC_KIND_BYTES, /* const uint8_t *: lies in what was unpacked */
+	CODEC_KIND_BODY,  /* a struct: the one of a oneof that is there */
+	/* Arrays: a pointer to the first element, and a counter. */
+	CODEC_KIND_NUMBERS,
+	CODEC_KIND_TEXTS,
+	CODEC_KIND_MESSAGES,
+};
+
+struct codec_message;
+
+struct codec_field {
+	uint8_t kind;
+	bool matters;	      /* when it is absent: it is required, or a text */
+	uint8_t element_size; /* of an array's elements */
+	uint8_t count_size;   /* of the counter, 4 or 8 bytes */
+	uint16_t offset;
+	uint16_t count_offset; /* of elements; of bytes: how many */
+	uint32_t least, most;  /* elements */
+	uint64_t min, max; /* a number's value, as signed if min > max; a text's or bytes' length */
+	const struct codec_message *message;
+};
+
+struct codec_message {
+	const struct codec_field *fields;
+	uint16_t size;	  /* of the struct */
+	uint8_t n_fields; /* the last one's number + 1 */
+	uint64_t plain;	  /* a bit for each field that is not of the oneof */
+	/* The fields from first to last are of one oneof, messages which share one place in the struct;
+	 * the member at body_offset, 32 bits, is the number of the one that is there. */
+	uint8_t body_first, body_last;
+	uint16_t body_offset;
+	/* NULL, or the rules that a table cannot express; what it can was checked. -EINVAL. */
+	int (*check)(const void *message);
+};
+
+#define CODEC_BIT_(number)	  (UINT64_C(1) << (number))
+#define CODEC_SIZE_(type, member) sizeof(((type *)NULL)->member)
+#define CODEC_KIND_OF_(size)                                                                       \
+	((size) == 8 ? CODEC_KIND_64 : (size) == 4 ? CODEC_KIND_32 : CODEC_KIND_BOOL)
+#define CODEC_MAX_OF_(size) ((size) == 4 ? UINT32_MAX : UINT64_MAX)
+#define CODEC_COUNT_(type, count)                                                                  \
+	.count_offset = offsetof(type, count), .count_size = CODEC_SIZE_(type, count)
+#define CODEC_ARRAY_(type, member, count, most_)                                                   \
+	.offset = offsetof(type, member), .element_size = CODEC_SIZE_(type, member[0]),            \
+	CODEC_COUNT_(type, count), .most = (most_)
+
+/* --- Rows ------------------------------------------------------------------------------------- */
+
+/* A number or bool of any value. */
+#define CODEC_NUMBER(type, member)                                                                 \
+	CODEC_RANGE(type, member, 0, CODEC_MAX_OF_(CODEC_SIZE_(type, member)))
+/* One within limits. A field that is absent is 0, so with a `low` above 0 it is required. */
+#define CODEC_RANGE(type, member, low, high)                                                       \
+	{                                                                                          \
+		.kind = CODEC_KIND_OF_(CODEC_SIZE_(type, member)),                                 \
+		.offset = offsetof(type, member), .matters = (low) > 0, .min = (uint64_t)(low),    \
+		.max = (uint64_t)(high)                                                            \
+	}
+#define CODEC_TEXT(type, member, n_max)                                                            \
+	{                                                                                          \
+		.kind = CODEC_KIND_TEXT, .offset = offsetof(type, member), .matters = true,        \
+		.max = (n_max)                                                                     \
+	}
+/* From n_min to n_max bytes. */
+#define CODEC_BYTES(type, member, count, n_min, n_max)                                             \
+	{                                                                                          \
+		.kind = CODEC_KIND_BYTES, .offset = offsetof(type, member),                        \
+		CODEC_COUNT_(type, count), .matters = (n_min) > 0, .min = (n_min), .max = (n_max)  \
+	}
+/* One of a oneof: a struct in place, say in a union. */
+#define CODEC_BODY(type, member, of)                                                               \
+	{                                                                                          \
+		.kind = CODEC_KIND_BODY, .offset = offsetof(type, member), .message = (of)         \
+	}
+/* At most most_ elements; of messages, which are structs of `of`, at least least_. */
+#define CODEC_NUMBERS(type, member, count, most_, low, high)                                       \
+	{                                                                                          \
+		.kind = CODEC_KIND_NUMBERS, CODEC_ARRAY_(type, member, count, most_),              \
+		.min = (uint64_t)(low), .max = (uint64_t)(high)                                    \
+	}
+#define CODEC_TEXTS(type, member, count, most_, n_max)                                             \
+	{                                                                                          \
+		.kind = CODEC_KIND_TEXTS, CODEC_ARRAY_(type, member, count, most_), .max = (n_max) \
+	}
+#define CODEC_MESSAGES(type, member, count, least_, most_, of)                                     \
+	{                                                                                          \
+		.kind = CODEC_KIND_MESSAGES, CODEC_ARRAY_(type, member, count, most_),             \
+		.matters = (least_) > 0, .least = (least_), .message = (of)                        \
+	}
+
+#define CODEC_N_(table) (sizeof(table) / sizeof((table)[0]))
+#define CODEC_MESSAGE(type, table, check_)                                                         \
+	{                                                                                          \
+		.fields = (table), .size = sizeof(type), .n_fields = CODEC_N_(table),              \
+		.plain = CODEC_BIT_(CODEC_N_(table)) - 2, .check = (check_)                        \
+	}
+/* A message with a oneof, the fields first to last; `which` is the member with its number. */
+#define CODEC_ONEOF(type, table, which, first, last)                                               \
+	{                                                                                          \
+		.fields = (table), .size = sizeof(type), .n_fields = CODEC_N_(table),              \
+		.plain = (CODEC_BIT_(CODEC_N_(table)) - 2) &                                       \
+			 ~(CODEC_BIT_((last) + 1) - CODEC_BIT_(first)),                            \
+		.body_first = (first), .body_last = (last), .body_offset = offsetof(type, which)   \
+	}
+/* A message without fields. */
+#define CODEC_EMPTY                                                                                \
+	{                                                                                          \
+		.fields = NULL                                                                     \
+	}
+
+/* --- What it does ----------------------------------------------------------------------------- */
+
+/* Bytes that `in`, a struct of m, takes packed. Nothing is checked. */
+size_t codec_size(const struct codec_message *m, const void *in);
+/*
+ * Pack to the end of `out`; *ret_at is where it begins then. Back to front, so that lengths are known
+ * when they are written.
+ *
+ * -EMSGSIZE  it does not fit, too many elements, a text or bytes too long
+ * -EINVAL    any other value that is out of its limits
+ */
+_must_use_ int codec_pack(const struct codec_message *m, const void *in, uint8_t *out, size_t n_out,
+	uint8_t **ret_at);
+/*
+ * Unpack into `out`, a struct of m, which is all written. Arrays and texts lie in `memory`, bytes in
+ * `data`. An array of no elements is NULL.
+ *
+ * -EPROTO  malformed, out of limits, or more than the memory holds; `out` is void then
+ */
+_must_use_ int codec_unpack(const struct codec_message *m, const uint8_t *data, size_t n,
+	struct codec_memory *memory, void *out);
+/*
+ * Cut one length-delimited field off the front of *data, *n bytes, which are behind it then, if its
+ * number is `number`. -EPROTO: it is not, or is cut.
+ */
+_must_use_ int codec_cut(
+	const uint8_t **data, size_t *n, uint32_t number, const uint8_t **ret_part, size_t *ret_n);
+
+#endif

@@ -1,0 +1,39 @@
+/* codec_private.h: what codec_pack.c and codec_unpack.c share. Nobody else includes it. */
+#ifndef PROTO_CODEC_PRIVATE_H
+#define PROTO_CODEC_PRIVATE_H
+
+#include "proto/codec.h"
+
+enum {
+	VARINT = 0,
+	FIXED64 = 1,
+	DELIMITED = 2,
+	FIXED32 = 5,
+};
+
+/* A number in its member, or in an array of numbers. */
+static inline bool is_number(const struct codec_field *f)
+{
+	return f->kind <= CODEC_KIND_64;
+}
+
+/* Right for signed limits, too: then min is the larger one. */
+static inline bool in_range(const struct codec_field *f, uint64_t v)
+{
+	return v - f->min <= f->max - f->min;
+}
+
+/* The number of the field of the oneof that is there. */
+static inline uint32_t *body_number(const struct codec_message *m, const void *in)
+{
+	return (uint32_t *)(void *)((uint8_t *)in + m->body_offset);
+}
+
+static inline size_t load_count(const struct codec_field *f, const uint8_t *in)
+{
+	const void *at = in + f->count_offset;
+
+	return f->count_size == sizeof(size_t) ? *(const size_t *)at : *(const uint32_t *)at;
+}
+
+#endif

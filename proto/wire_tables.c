@@ -1,0 +1,216 @@
+/*
+ * wire_tables.c: the messages of wire.proto for the codec: where each field lies in the structs of
+ * wire.h, and every rule of a legal message, whoever sends it. wire_pack() refuses to send anything
+ * else, so that a daemon and a worker of the same version cannot lose trust in each other over it;
+ * wire_unpack() refuses to believe anything else. No state; any process, any thread.
+ */
+#include <errno.h>
+
+#include "proto/wire_private.h"
+
+#define RESULT_CODE_MAX 16 /* the last gRPC status code */
+
+static const struct codec_field pair_fields[] = {
+	[1] = CODEC_TEXT(struct wire_pair, key, WIRE_NAME_MAX),
+	[2] = CODEC_TEXT(struct wire_pair, value, WIRE_TEXT_MAX),
+};
+static const struct codec_message pair = CODEC_MESSAGE(struct wire_pair, pair_fields, NULL);
+
+static const struct codec_field tensor_fields[] = {
+	[1] = CODEC_RANGE(struct wire_tensor, index, 0, WIRE_TENSORS_MAX - 1),
+	[2] = CODEC_RANGE(struct wire_tensor, dtype, DTYPE_INVALID + 1, DTYPE_MAX_ - 1),
+	[3] = CODEC_NUMBERS(struct wire_tensor, dims, rank, TENSOR_RANK_MAX, 0, INT64_MAX),
+	[4] = CODEC_RANGE(struct wire_tensor, span.arena, 1, UINT64_MAX),
+	[5] = CODEC_NUMBER(struct wire_tensor, span.generation),
+	[6] = CODEC_NUMBER(struct wire_tensor, span.offset),
+	[7] = CODEC_NUMBER(struct wire_tensor, span.length),
+};
+static const struct codec_message tensor = CODEC_MESSAGE(struct wire_tensor, tensor_fields, NULL);
+
+static const struct codec_field setup_fields[] = {
+	[1] = CODEC_NUMBER(struct wire_setup, protocol),
+	[2] = CODEC_TEXT(struct wire_setup, worker, WIRE_NAME_MAX),
+	[3] = CODEC_TEXT(struct wire_setup, device, WIRE_NAME_MAX),
+	[4] = CODEC_NUMBER(struct wire_setup, input_arena),
+	[5] = CODEC_NUMBER(struct wire_setup, input_arena_size),
+	[6] = CODEC_NUMBER(struct wire_setup, output_arena),
+	[7] = CODEC_NUMBER(struct wire_setup, output_arena_size),
+	[8] = CODEC_NUMBER(struct wire_setup, output_populate_first),
+	[9] = CODEC_NUMBER(struct wire_setup, slots),
+	[10] = CODEC_NUMBER(struct wire_setup, n_loads),
+	[11] = CODEC_TEXTS(
+		struct wire_setup, backend_dirs, n_backend_dirs, WIRE_DIRS_MAX, WIRE_TEXT_MAX),
+	[12] = CODEC_MESSAGES(struct wire_setup, settings, n_settings, 0, WIRE_PAIRS_MAX, &pair),
+	[13] = CODEC_NUMBER(struct wire_setup, busy_poll_us),
+	[14] = CODEC_NUMBER(struct wire_setup, log_level),
+};
+static const struct codec_message setup = CODEC_MESSAGE(struct wire_setup, setup_fields, NULL);
+
+static const struct codec_field load_fields[] = {
+	[1] = CODEC_NUMBER(struct wire_load, model),
+	[2] = CODEC_TEXT(struct wire_load, name, WIRE_NAME_MAX),
+	[3] = CODEC_TEXT(struct wire_load, version, WIRE_NAME_MAX),
+	[4] = CODEC_TEXT(struct wire_load, path, WIRE_TEXT_MAX),
+	[5] = CODEC_TEXT(struct wire_load, backend, WIRE_NAME_MAX),
+	[6] = CODEC_NUMBER(struct wire_load, max_batch_size),
+	[7] = CODEC_MESSAGES(struct wire_load, parameters, n_parameters, 0, WIRE_PAIRS_MAX, &pair),
+};
+static const struct codec_message load = CODEC_MESSAGE(struct wire_load, load_fields, NULL);
+
+static const struct codec_field unload_fields[] = {
+	[1] = CODEC_NUMBER(struct wire_unload, model),
+};
+static const struct codec_message unload = CODEC_MESSAGE(struct wire_unload, unload_fields, NULL);
+
+static const struct codec_field target_fields[] = {
+	[1] = CODEC_RANGE(struct wire_target, output, 0, WIRE_TENSORS_MAX - 1),
+	[2] = CODEC_RANGE(struct wire_target, span.arena, WIRE_REGION_BIT, UINT64_MAX),
+	[3] = CODEC_NUMBER(struct wire_target, span.generation),
+	[4] = CODEC_NUMBER(struct wire_target, span.offset),
+	[5] = CODEC_NUMBER(struct wire_target, span.length),
+};
+static const struct codec_message target = CODEC_MESSAGE(struct wire_target, target_fields, NULL);
+
+/* No output has two targets. */
+static int check_item(const void *message)
+{
+	const struct wire_item *of = message;
+	uint64_t seen[(WIRE_TENSORS_MAX + 63) / 64] = {0};
+
+	for (size_t i = 0; i < of->n_targets; i++) {
+		uint32_t output = of->targets[i].output;
+		uint64_t bit = UINT64_C(1) << output % 64;
+
+		if (seen[output / 64] & bit)
+			return -EINVAL;
+		seen[output / 64] |= bit;
+	}
+	return 0;
+}
+
+static const struct codec_field item_fields[] = {
+	[1] = CODEC_MESSAGES(struct wire_item, inputs, n_inputs, 0, WIRE_TENSORS_MAX, &tensor),
+	[2] = CODEC_NUMBERS(
+		struct wire_item, outputs, n_outputs, WIRE_TENSORS_MAX, 0, WIRE_TENSORS_MAX - 1),
+	[3] = CODEC_MESSAGES(struct wire_item, parameters, n_parameters, 0, WIRE_PAIRS_MAX, &pair),
+	[4] = CODEC_MESSAGES(struct wire_item, targets, n_targets, 0, WIRE_TENSORS_MAX, &target),
+};
+static const struct codec_message item = CODEC_MESSAGE(struct wire_item, item_fields, check_item);
+
+static const struct codec_field map_fields[] = {
+	[1] = CODEC_RANGE(struct wire_map, region, WIRE_REGION_BIT, UINT64_MAX),
+	[2] = CODEC_NUMBER(struct wire_map, size),
+	[3] = CODEC_NUMBER(struct wire_map, writable),
+};
+static const struct codec_message map = CODEC_MESSAGE(struct wire_map, map_fields, NULL);
+
+static const struct codec_field unmap_fields[] = {
+	[1] = CODEC_RANGE(struct wire_unmap, region, WIRE_REGION_BIT, UINT64_MAX),
+};
+static const struct codec_message unmap = CODEC_MESSAGE(struct wire_unmap, unmap_fields, NULL);
+
+static const struct codec_field run_fields[] = {
+	[1] = CODEC_NUMBER(struct wire_run, batch),
+	[2] = CODEC_NUMBER(struct wire_run, model),
+	[3] = CODEC_MESSAGES(struct wire_run, items, n_items, 1, WIRE_ITEMS_MAX, &item),
+};
+const struct codec_message wire_run_table = CODEC_MESSAGE(struct wire_run, run_fields, NULL);
+
+static const struct codec_field release_fields[] = {
+	[1] = CODEC_NUMBERS(
+		struct wire_release, batches, n_batches, WIRE_RELEASE_MAX, 0, UINT64_MAX),
+};
+const struct codec_message wire_release_table =
+	CODEC_MESSAGE(struct wire_release, release_fields, NULL);
+
+static const struct codec_field ping_fields[] = {
+	[1] = CODEC_NUMBER(struct wire_ping, nonce),
+};
+static const struct codec_message ping = CODEC_MESSAGE(struct wire_ping, ping_fields, NULL);
+
+static const struct codec_field hello_fields[] = {
+	[1] = CODEC_NUMBER(struct wire_hello, protocol),
+	[2] = CODEC_NUMBER(struct wire_hello, output_arena),
+	[3] = CODEC_NUMBER(struct wire_hello, output_arena_size),
+	[4] = CODEC_NUMBER(struct wire_hello, slots),
+};
+static const struct codec_message hello = CODEC_MESSAGE(struct wire_hello, hello_fields, NULL);
+
+static int check_declaration(const void *message)
+{
+	const struct wire_declaration *d = message;
+
+	return d->any_shape && d->rank > 0 ? -EINVAL : 0;
+}
+
+static const struct codec_field declaration_fields[] = {
+	[1] = CODEC_TEXT(struct wire_declaration, name, WIRE_NAME_MAX),
+	[2] = CODEC_RANGE(struct wire_declaration, dtype, DTYPE_INVALID, DTYPE_MAX_ - 1),
+	[3] = CODEC_NUMBERS(struct wire_declaration, dims, rank, TENSOR_RANK_MAX, -1, INT64_MAX),
+	[4] = CODEC_NUMBER(struct wire_declaration, any_shape),
+};
+static const struct codec_message declaration =
+	CODEC_MESSAGE(struct wire_declaration, declaration_fields, check_declaration);
+
+static const struct codec_field loaded_fields[] = {
+	[1] = CODEC_NUMBER(struct wire_loaded, model),
+	[2] = CODEC_NUMBER(struct wire_loaded, ok),
+	[3] = CODEC_TEXT(struct wire_loaded, error, WIRE_TEXT_MAX),
+	[4] = CODEC_MESSAGES(
+		struct wire_loaded, inputs, n_inputs, 0, WIRE_TENSORS_MAX, &declaration),
+	[5] = CODEC_MESSAGES(
+		struct wire_loaded, outputs, n_outputs, 0, WIRE_TENSORS_MAX, &declaration),
+	[6] = CODEC_NUMBER(struct wire_loaded, memory_bytes),
+	[7] = CODEC_NUMBER(struct wire_loaded, max_batch_size),
+};
+static const struct codec_message loaded = CODEC_MESSAGE(struct wire_loaded, loaded_fields, NULL);
+
+static const struct codec_field result_fields[] = {
+	[1] = CODEC_RANGE(struct wire_result, code, 0, RESULT_CODE_MAX),
+	[2] = CODEC_TEXT(struct wire_result, message, WIRE_TEXT_MAX),
+	[3] = CODEC_MESSAGES(struct wire_result, outputs, n_outputs, 0, WIRE_TENSORS_MAX, &tensor),
+};
+static const struct codec_message result = CODEC_MESSAGE(struct wire_result, result_fields, NULL);
+
+static const struct codec_field done_fields[] = {
+	[1] = CODEC_NUMBER(struct wire_done, batch),
+	[2] = CODEC_NUMBER(struct wire_done, compute_ns),
+	[3] = CODEC_MESSAGES(struct wire_done, results, n_results, 1, WIRE_ITEMS_MAX, &result),
+};
+static const struct codec_message done = CODEC_MESSAGE(struct wire_done, done_fields, NULL);
+
+static const struct codec_field bye_fields[] = {
+	[1] = CODEC_TEXT(struct wire_bye, reason, WIRE_TEXT_MAX),
+};
+static const struct codec_message bye = CODEC_MESSAGE(struct wire_bye, bye_fields, NULL);
+
+static const struct codec_message empty = CODEC_EMPTY;
+
+/* Envelope: enum wire_type is its field numbers. */
+static const struct codec_field envelope_fields[] = {
+	[WIRE_SETUP] = CODEC_BODY(struct wire_message, setup, &setup),
+	[WIRE_LOAD] = CODEC_BODY(struct wire_message, load, &load),
+	[WIRE_UNLOAD] = CODEC_BODY(struct wire_message, unload, &unload),
+	[WIRE_RUN] = CODEC_BODY(struct wire_message, run, &wire_run_table),
+	[WIRE_RELEASE] = CODEC_BODY(struct wire_message, release, &wire_release_table),
+	[WIRE_PING] = CODEC_BODY(struct wire_message, ping, &ping),
+	[WIRE_DRAIN] = CODEC_BODY(struct wire_message, setup, &empty),
+	[WIRE_HELLO] = CODEC_BODY(struct wire_message, hello, &hello),
+	[WIRE_LOADED] = CODEC_BODY(struct wire_message, loaded, &loaded),
+	[WIRE_READY] = CODEC_BODY(struct wire_message, setup, &empty),
+	[WIRE_DONE] = CODEC_BODY(struct wire_message, done, &done),
+	[WIRE_PONG] = CODEC_BODY(struct wire_message, ping, &ping),
+	[WIRE_BYE] = CODEC_BODY(struct wire_message, bye, &bye),
+	[WIRE_MAP] = CODEC_BODY(struct wire_message, map, &map),
+	[WIRE_UNMAP] = CODEC_BODY(struct wire_message, unmap, &unmap),
+	[WIRE_UNMAPPED] = CODEC_BODY(struct wire_message, unmap, &unmap),
+};
+const struct codec_message wire_envelope_table =
+	CODEC_ONEOF(struct wire_message, envelope_fields, type, WIRE_SETUP, WIRE_TYPE_MAX);
+
+static const struct codec_field record_fields[] = {
+	[WIRE_RECORD_MESSAGES] = CODEC_MESSAGES(
+		struct wire_record, messages, n_messages, 1, 1, &wire_envelope_table),
+};
+const struct codec_message wire_record_table =
+	CODEC_MESSAGE(struct wire_record, record_fields, NULL);
