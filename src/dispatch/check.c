@@ -95,7 +95,7 @@ static int check_size(struct request *r, uint32_t i)
 		goto bad_shape;
 	if (in->dtype == DTYPE_BYTES) {
 		/* What a client can still change, the worker checks, on a copy. */
-		if (in->lease && bytes_tensor_check(lease_data(in->lease), in->length, n))
+		if (in->lease && bytes_tensor_check(lease_at(in->lease, in->offset), in->length, n))
 			return refuse_bytes(r, i, n);
 		return 0;
 	}
@@ -135,7 +135,7 @@ static int check_input(struct request *r, uint32_t i, const struct wire_declarat
 			in->length, in->offset, region_size(in->region));
 		return bad_input(r, i, text);
 	}
-	assert(in->region || in->length <= lease_length(in->lease));
+	assert(in->region || lease_holds(in->lease, in->offset, in->length));
 	return check_size(r, i);
 }
 
@@ -240,7 +240,7 @@ static struct span span_of(const struct request_input *in)
 	int e;
 
 	if (!in->region)
-		return span_slice(lease_span(in->lease), 0, in->length);
+		return span_slice(lease_span(in->lease), in->offset, in->length);
 	e = region_span(in->region, in->offset, in->length, &span);
 	assert(e == 0);
 	(void)e;

@@ -183,9 +183,20 @@ void *lease_data(const struct lease *l)
 	return l->data;
 }
 
+void *lease_at(const struct lease *l, uint64_t offset)
+{
+	assert(lease_holds(l, offset, 0));
+	return (uint8_t *)l->data + offset;
+}
+
 uint64_t lease_length(const struct lease *l)
 {
 	return l->span.length;
+}
+
+bool lease_holds(const struct lease *l, uint64_t offset, uint64_t length)
+{
+	return offset <= l->span.length && length <= l->span.length - offset;
 }
 
 struct span lease_span(const struct lease *l)

@@ -31,7 +31,11 @@ struct lease *lease_unref(struct lease *l);
 DEFINE_CLEANUP(struct lease *, lease_unref)
 
 void *lease_data(const struct lease *l);
+/* Its bytes from `offset` on. */
+void *lease_at(const struct lease *l, uint64_t offset);
 uint64_t lease_length(const struct lease *l);
+/* Are [offset, offset + length) within it? */
+bool lease_holds(const struct lease *l, uint64_t offset, uint64_t length);
 struct span lease_span(const struct lease *l);
 
 /*

@@ -32,9 +32,9 @@ struct request_input {
 	enum dtype dtype;
 	uint32_t rank;
 	int64_t dims[TENSOR_RANK_MAX];
-	struct lease *lease;   /* own */
+	struct lease *lease;   /* ref */
 	struct region *region; /* ref */
-	uint64_t offset;       /* in the region */
+	uint64_t offset;       /* in the lease or the region */
 	uint64_t length;       /* bytes of tensor data */
 };
 
@@ -83,8 +83,8 @@ _must_use_ int request_new(struct request **ret_request, struct version *version
 struct request *request_unref(struct request *r);
 DEFINE_CLEANUP(struct request *, request_unref)
 
-/* Input `index` of the declaration, to be filled by the service before submit. The lease, or the
- * reference to a region, in it is owned by the request from then on. NULL when index is out of range. */
+/* Input `index` of the declaration, to be filled by the service before submit. The
+ * reference to a lease or a region in it is the request's from then on. NULL when index is out of range. */
 struct request_input *request_input(struct request *r, uint32_t index);
 /* Ask for this output only (may be called several times); without it: all. -EINVAL, -EEXIST */
 _must_use_ int request_want_output(struct request *r, uint32_t index);

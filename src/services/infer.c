@@ -32,6 +32,15 @@ typedef Remotemedia__ModelRegistry__V1__InferRequest__ParametersEntry Parameter;
 #define INPUT_TENSOR_REF  REMOTEMEDIA__MODEL_REGISTRY__V1__INFER_REQUEST__INPUT_TENSOR_REF
 #define INPUT_TENSOR_DATA REMOTEMEDIA__MODEL_REGISTRY__V1__INFER_REQUEST__INPUT_TENSOR_DATA
 
+/* InferRequest.tensor_data.data */
+const struct scanner_table infer_request_table = {
+	.name = "InferRequest",
+	.outer_name = "tensor_data",
+	.outer = 3,
+	.tensor = 1,
+	.max_fields = 4096,
+};
+
 /* Parameters that are for us: what is left is the model's. */
 struct wishes {
 	const char *input;  /* NULL: the first */
@@ -290,18 +299,21 @@ static int fill_ref(struct infer *i, const TensorRef *t, struct request_input *i
 static int fill_data(struct infer *i, const TensorData *t, struct infer_receive *receive,
 	struct request_input *in)
 {
+	struct infer_piece piece;
 	int r = fill_dtype(i, t->dtype, in);
 
 	if (!r)
 		r = fill_shape(i, t->shape, t->n_shape, in);
 	if (r)
 		return r;
-	r = infer_receive_take(receive, &in->lease);
+	r = infer_receive_take(receive, 0, &piece);
 	if (r) {
 		infer_failure_move(&i->failure, &receive->failure);
 		return r;
 	}
-	in->length = lease_length(in->lease);
+	in->lease = piece.lease;
+	in->offset = piece.offset;
+	in->length = piece.length;
 	return 0;
 }
 

@@ -20,6 +20,9 @@
 
 #define INFER_ID_INLINE 64u
 
+/* What an infer_receive of InferRequests is made with. */
+extern const struct scanner_table infer_request_table;
+
 struct infer;
 
 /* The answer: either result (valid during the call) or, when it is not OK, i->failure is set. */

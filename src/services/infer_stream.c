@@ -157,7 +157,7 @@ static void on_done(struct infer *i, const struct request_result *result)
 		unstall(s);
 }
 
-static const struct infer_receive_events receive_events;
+static const struct infer_room_events room_events;
 
 void infer_stream_open(struct call *c, void *state)
 {
@@ -166,7 +166,8 @@ void infer_stream_open(struct call *c, void *state)
 	s->call = c;
 	list_init(&s->slots);
 	list_init(&s->spare);
-	infer_receive_init(&s->receive, call_context(c), call_connection(c), &receive_events, s);
+	infer_receive_init(&s->receive, &infer_request_table, call_context(c), call_connection(c),
+		&room_events, s);
 }
 
 void infer_stream_close(struct call *c, void *state)
@@ -211,7 +212,7 @@ static void on_room(void *data)
 	call_resume(s->call);
 }
 
-static const struct infer_receive_events receive_events = {
+static const struct infer_room_events room_events = {
 	.on_room = on_room,
 	.on_expired = on_expired,
 };

@@ -62,7 +62,7 @@ static void on_infer_room(void *data)
 	call_resume(u->call);
 }
 
-static const struct infer_receive_events receive_events = {
+static const struct infer_room_events room_events = {
 	.on_room = on_infer_room,
 	.on_expired = on_infer_expired,
 };
@@ -72,7 +72,8 @@ static void infer_open(struct call *c, void *state)
 	struct unary *u = state;
 
 	u->call = c;
-	infer_receive_init(&u->receive, call_context(c), call_connection(c), &receive_events, u);
+	infer_receive_init(&u->receive, &infer_request_table, call_context(c), call_connection(c),
+		&room_events, u);
 	infer_init(&u->infer, call_context(c), on_infer_done, u);
 }
 

@@ -74,8 +74,10 @@ void scanner_begin(struct scanner *s, uint64_t length)
 	s->value = 0;
 	s->todo = 0;
 	s->n_fields = 0;
+	s->n_announced = 0;
 	s->n_kept = 0;
 	s->left[0] = length;
+	s->length_known = length != UINT64_MAX;
 	s->left[1] = 0;
 	s->target = NULL;
 }
@@ -175,6 +177,8 @@ static int on_tag(struct scanner *s)
 	s->n_varint = 0;
 	if (s->n_fields++ >= s->table->max_fields)
 		return SCANNER_E_FIELDS;
+	if (s->field == s->table->announcing && s->depth == 0)
+		s->n_announced++;
 	switch (wire) {
 	case WIRE_VARINT:
 		s->state = SCANNER_VARINT;
@@ -340,6 +344,18 @@ int scanner_feed(struct scanner *s, const uint8_t *data, size_t n, size_t *ret_t
 	}
 	*ret_taken = taken;
 	return r;
+}
+
+uint64_t scanner_left(const struct scanner *s)
+{
+	return s->length_known ? s->left[0] : UINT64_MAX;
+}
+
+uint32_t scanner_pieces_left(const struct scanner *s, size_t n)
+{
+	uint32_t max = s->n_announced ? s->n_announced : s->table->max_pieces;
+
+	return n < max ? max - (uint32_t)n : 1;
 }
 
 int scanner_end(struct scanner *s, const uint8_t **ret_kept, size_t *ret_n)

@@ -25,9 +25,15 @@
 
 /* Where the tensor data of a message type is. */
 struct scanner_table {
-	uint32_t outer;	 /* field number of the message around it; 0: it is at the top */
-	uint32_t tensor; /* field number of the bytes field */
+	const char *name;	/* of the message type, for texts */
+	const char *outer_name; /* likewise, of the field around the tensor data */
+	uint32_t outer;		/* field number of the message around it; 0: it is at the top */
+	uint32_t tensor;	/* field number of the bytes field */
 	bool repeated;
+	uint32_t
+		announcing; /* repeated: field number of which one describes each piece, usually ahead
+				of them; 0: none */
+	uint32_t max_pieces; /* repeated: more are of no use */
 	uint32_t max_fields; /* at the top and in `outer`, together */
 };
 
@@ -42,7 +48,7 @@ enum {
 /*
  * A piece of tensor data of `length` bytes follows: give memory for it (not asked for when length
  * is 0). SCANNER_E_BLOCKED: it is asked again by the next scanner_feed(). Any negative value is
- * returned by scanner_feed(). Must not touch the scanner.
+ * returned by scanner_feed(). Must not change the scanner.
  */
 typedef int (*scanner_tensor_fn)(void *data, uint64_t length, uint8_t **ret_target);
 
@@ -63,11 +69,13 @@ struct scanner {
 	uint8_t head[SCANNER_HEAD_MAX];
 	uint32_t field;
 	uint32_t n_fields;
-	uint64_t value;	  /* of the varint that is being read */
-	uint64_t todo;	  /* bytes of the field still to come */
-	uint64_t left[2]; /* bytes of the message, and of the inner message, still to come */
-	uint8_t *target;  /* borrow: where the next tensor byte goes */
-	bool large;	  /* this tensor goes past the caches */
+	uint32_t n_announced; /* fields table->announcing so far */
+	uint64_t value;	      /* of the varint that is being read */
+	uint64_t todo;	      /* bytes of the field still to come */
+	uint64_t left[2];     /* bytes of the message, and of the inner message, still to come */
+	uint8_t *target;      /* borrow: where the next tensor byte goes */
+	bool large;	      /* this tensor goes past the caches */
+	bool length_known;
 
 	uint64_t tensor_bytes; /* of tensor data that came */
 	uint64_t copied_bytes; /* copied to where the callback said */
@@ -92,6 +100,11 @@ void scanner_begin(struct scanner *s, uint64_t length);
  * callback returned
  */
 _must_use_ int scanner_feed(struct scanner *s, const uint8_t *data, size_t n, size_t *ret_taken);
+/* Bytes of the message behind those that were taken; UINT64_MAX: its length is not known. */
+uint64_t scanner_left(const struct scanner *s);
+/* How many pieces of tensor data the message has at most, the one that is asked for included, when n
+ * came before: as many as were announced, where any were. */
+uint32_t scanner_pieces_left(const struct scanner *s, size_t n);
 /* All bytes came: what was kept, borrowed until scanner_begin(). SCANNER_E_MALFORMED: cut short */
 _must_use_ int scanner_end(struct scanner *s, const uint8_t **ret_kept, size_t *ret_n);
 

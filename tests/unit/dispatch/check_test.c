@@ -67,6 +67,31 @@ Test(check, less_than_the_lease_is_used)
 	cr_expect_eq(r->tensors[0].span.length, 16);
 }
 
+Test(check, inputs_that_share_a_lease)
+{
+	struct lease *l = NULL;
+
+	begin(bed.gamma);
+	cr_assert_eq(lease_new(&l, dispatch_desk(bed.d), bed.client, 200), 0);
+	memcpy(lease_at(l, 64), "\1\0\0\0a\0\0\0", 9);
+	*r->inputs = (struct request_input){.dtype = DTYPE_BYTES,
+		.rank = 1,
+		.dims = {2},
+		.lease = l,
+		.offset = 64,
+		.length = 9};
+	r->inputs[1] = (struct request_input){.dtype = DTYPE_F32,
+		.rank = 2,
+		.dims = {2, 1},
+		.lease = lease_ref(l),
+		.offset = 128,
+		.length = 8};
+	cr_assert_eq(check_request(r), 0, "%s", request_message(r));
+	cr_expect_eq(r->tensors[0].span.offset, lease_span(l).offset + 64);
+	cr_expect_eq(r->tensors[0].span.length, 9);
+	cr_expect_eq(r->tensors[1].span.offset, lease_span(l).offset + 128);
+}
+
 Test(check, missing_input)
 {
 	begin(bed.alpha);

@@ -91,6 +91,21 @@ Test(lease, lends_and_charges_granules)
 	cr_expect_null(lease_unref(NULL));
 }
 
+Test(lease, parts)
+{
+	struct lease *l = take(bed.client, 100);
+
+	cr_expect_eq(lease_at(l, 0), lease_data(l));
+	cr_expect_eq(lease_at(l, 100), (uint8_t *)lease_data(l) + 100);
+	cr_expect(lease_holds(l, 0, 100));
+	cr_expect(lease_holds(l, 100, 0));
+	cr_expect_not(lease_holds(l, 1, 100));
+	cr_expect_not(lease_holds(l, 101, 0));
+	cr_expect_not(lease_holds(l, UINT64_MAX, 2));
+	cr_expect_not(lease_holds(l, 2, UINT64_MAX));
+	lease_unref(l);
+}
+
 Test(lease, empty_costs_a_granule)
 {
 	struct lease *l = take(bed.client, 0);

@@ -249,7 +249,7 @@ static inline void double_echo(struct request *r)
 	*lease = (struct output_lease){.dispatch = r->dispatch, .refs = 1};
 	r->dispatch->n_output_leases++;
 	memcpy(output.dims, in->dims, sizeof(output.dims));
-	memcpy(lease->data, lease_data(in->lease), in->length);
+	memcpy(lease->data, lease_at(in->lease, in->offset), in->length);
 	double_answer(r, GRPC_OK, "", &output, lease);
 	output_lease_unref(lease);
 }
@@ -283,6 +283,12 @@ int lease_new(struct lease **ret_lease, struct lease_desk *k, struct client *c, 
 	return 0;
 }
 
+struct lease *lease_ref(struct lease *l)
+{
+	l->refs++;
+	return l;
+}
+
 struct lease *lease_unref(struct lease *l)
 {
 	if (!l || --l->refs > 0)
@@ -295,6 +301,16 @@ struct lease *lease_unref(struct lease *l)
 void *lease_data(const struct lease *l)
 {
 	return (void *)l->data;
+}
+
+void *lease_at(const struct lease *l, uint64_t offset)
+{
+	return (void *)(l->data + offset);
+}
+
+bool lease_holds(const struct lease *l, uint64_t offset, uint64_t length)
+{
+	return offset <= l->length && length <= l->length - offset;
 }
 
 uint64_t lease_length(const struct lease *l)

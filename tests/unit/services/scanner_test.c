@@ -342,6 +342,64 @@ Test(scanner, repeated_pieces_at_the_top)
 	scanner_deinit(&s);
 }
 
+/* What is to come, as the callback may ask. */
+struct left {
+	struct scanner s;
+	uint64_t bytes[8];
+	uint32_t pieces[8];
+	size_t n;
+};
+
+static int note_left(void *data, uint64_t length, uint8_t **ret_target)
+{
+	static uint8_t sink[64];
+	struct left *l = data;
+
+	l->bytes[l->n] = scanner_left(&l->s);
+	l->pieces[l->n] = scanner_pieces_left(&l->s, l->n);
+	l->n++;
+	*ret_target = sink;
+	return 0;
+}
+
+static void scan_left(struct left *l, const struct message *m, uint64_t length)
+{
+	static const struct scanner_table announced = {
+		.tensor = 7, .repeated = true, .announcing = 5, .max_pieces = 9, .max_fields = 99};
+	size_t taken;
+
+	l->n = 0;
+	scanner_init(&l->s, &announced, 1000, note_left, l);
+	scanner_begin(&l->s, length);
+	cr_assert_eq(scanner_feed(&l->s, m->data, m->n, &taken), 0);
+	scanner_deinit(&l->s);
+}
+
+Test(scanner, what_is_to_come)
+{
+	struct message m = {.n = 0};
+	struct left l;
+
+	put_bytes(&m, 7, "ab", 2);
+	put_text(&m, 5, "one");
+	put_text(&m, 5, "two");
+	put_bytes(&m, 7, "abc", 3);
+	put_bytes(&m, 7, "defg", 4);
+	put_bytes(&m, 7, "h", 1);
+	scan_left(&l, &m, m.n);
+	cr_assert_eq(l.n, 4);
+	/* The last byte of a length is taken when there is memory. */
+	cr_expect_eq(l.bytes[0], m.n - 1);
+	cr_expect_eq(l.bytes[1], 1 + 3 + 6 + 3);
+	cr_expect_eq(l.bytes[2], 1 + 4 + 3);
+	cr_expect_eq(l.bytes[3], 1 + 1);
+	cr_expect_eq(l.pieces[0], 9, "none is announced yet");
+	cr_expect_eq(l.pieces[1], 1);
+	cr_expect_eq(l.pieces[2], 1);
+	scan_left(&l, &m, UINT64_MAX);
+	cr_expect_eq(l.bytes[1], UINT64_MAX);
+}
+
 Test(scanner, a_tensor_that_does_not_fit_its_message_costs_nothing)
 {
 	/* tensor_data of 8 bytes with data of 1 GiB in it. */
