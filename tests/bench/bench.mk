@@ -18,6 +18,11 @@ $(BUILD)/bench/local: $(BUILD)/obj/tests/bench/local.o $(LIBS_BELOW_client)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CLIENT)
 
+$(BUILD)/bench/codec: $(BUILD)/obj/tests/bench/codec.o $(LIBS_BELOW_proto)
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs libprotobuf-c)
+
 # The comparison with grpc++ is made where its development files are (libgrpc++-dev).
 HAVE_GRPCPP := $(shell pkg-config --exists grpc++ 2>/dev/null && echo yes)
 $(BUILD)/bench/grpcpp_echo: tests/bench/grpcpp_echo.cc
@@ -26,6 +31,7 @@ $(BUILD)/bench/grpcpp_echo: tests/bench/grpcpp_echo.cc
 	$(Q)$(CXX) -O2 -o $@ $< $(shell pkg-config --cflags --libs grpc++)
 
 .PHONY: bench
-bench: all $(BUILD)/bench/responder $(BUILD)/bench/wakeup $(BUILD)/bench/local $(if $(HAVE_GRPCPP),$(BUILD)/bench/grpcpp_echo)  ## measure; prints ratios
+bench: all $(BUILD)/bench/responder $(BUILD)/bench/wakeup $(BUILD)/bench/local $(BUILD)/bench/codec $(if $(HAVE_GRPCPP),$(BUILD)/bench/grpcpp_echo)  ## measure; prints ratios
 	$(Q)$(PYTHON_TEST) tests/bench/bench.py --build $(BUILD) --runs $(BENCH_RUNS) --seconds $(BENCH_SECONDS) $(X)
 	$(Q)$(PYTHON_TEST) tests/bench/local.py --build $(BUILD) --runs $(BENCH_RUNS)
+	$(Q)$(BUILD)/bench/codec
