@@ -33,7 +33,7 @@ LDFLAGS   += -fsanitize=$(SANITIZE)
 endif
 
 LIBS_FRONT  := $(shell pkg-config --libs libuv libnghttp2 libprotobuf-c inih zlib 2>/dev/null) -lpthread
-LIBS_WORKER := $(shell pkg-config --libs libprotobuf-c inih 2>/dev/null) -ldl -lm -lpthread
+LIBS_WORKER := $(shell pkg-config --libs inih 2>/dev/null) -ldl -lm -lpthread
 LIBS_CLIENT := $(shell pkg-config --libs libnghttp2 libprotobuf-c 2>/dev/null)
 
 # --- Sources: one archive per folder, so that a test links only what lies below it ---------

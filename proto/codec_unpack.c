@@ -177,7 +177,7 @@ static uint8_t *make_room(const uint8_t *at, const uint8_t *end, const struct co
 	*room_of(larger) = n + n_more;
 	if (f->kind == CODEC_KIND_MESSAGES)
 		memset(larger, 0, (n + n_more) * f->element_size);
-	if (n > 0)
+	if (list)
 		memcpy(larger, list, n * f->element_size);
 	return larger;
 }

@@ -145,3 +145,16 @@ int bytes_tensor_check(const void *data, uint64_t n, uint64_t elements)
 	}
 	return n == 0 ? 0 : -EINVAL;
 }
+
+int tensor_check(enum dtype d, const int64_t *dims, size_t rank, uint64_t n, const void *data)
+{
+	uint64_t want;
+	int r;
+
+	if (d != DTYPE_BYTES) {
+		r = shape_bytes(d, dims, rank, &want);
+		return r == 0 && want != n ? -EINVAL : r;
+	}
+	r = shape_elements(dims, rank, &want);
+	return r == 0 && data ? bytes_tensor_check(data, n, want) : r;
+}

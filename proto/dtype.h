@@ -57,5 +57,11 @@ const char *shape_format(const int64_t *dims, size_t rank, char *out, size_t cap
  * passes memory that nobody else can write meanwhile. -EINVAL where it does not add up.
  */
 _must_use_ int bytes_tensor_check(const void *data, uint64_t n, uint64_t elements);
+/*
+ * Are n bytes what a tensor of this dtype and shape has? Of DTYPE_BYTES `data` is looked at, as above;
+ * where it is NULL any n goes. -EINVAL, -EOVERFLOW where not.
+ */
+_must_use_ int tensor_check(
+	enum dtype d, const int64_t *dims, size_t rank, uint64_t n, const void *data);
 
 #endif

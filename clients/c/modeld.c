@@ -47,8 +47,7 @@ void modeld_close(struct modeld *m)
 	close_fd(&m->fd);
 	drop_all(m);
 	grpc_client_free(m->grpc);
-	handoff_codec_free(m->out);
-	handoff_codec_free(m->in);
+	handoff_scratch_free(m->scratch);
 	free(m->record);
 	free(m->path);
 	free(m);
@@ -79,7 +78,7 @@ static struct modeld *modeld_new(const char *path)
 	list_init(&m->idle_results);
 	m->path = malloc(strlen(path) + 1);
 	m->record = malloc(HANDOFF_MESSAGE_MAX);
-	if (!m->path || !m->record || handoff_codec_new(&m->out) || handoff_codec_new(&m->in))
+	if (!m->path || !m->record || handoff_scratch_new(&m->scratch))
 		return NULL;
 	memcpy(m->path, path, strlen(path) + 1);
 	return steal_ptr(m);
@@ -96,8 +95,8 @@ static const char *first(const char *given, const char *variable, const char *ot
 static int ask_limits(struct modeld *m, uint64_t deadline_ns, struct handoff_limits *ret_limits,
 	struct modeld_error *error)
 {
-	struct handoff_request q = {.type = HANDOFF_GET_LIMITS};
-	const struct handoff_answer *answer;
+	struct handoff_message q = {.type = HANDOFF_GET_LIMITS};
+	const struct handoff_message *answer;
 	int e = link_ask(m, &q, -1, HANDOFF_LIMITS, deadline_ns, &answer, NULL, error);
 
 	if (!e)

@@ -27,7 +27,7 @@ static int handoff_submit(
 {
 	struct handoff_tensor inputs[HANDOFF_TENSORS_MAX];
 	struct handoff_target targets[HANDOFF_TENSORS_MAX];
-	const struct handoff_request q = {
+	const struct handoff_message q = {
 		.seq = call->seq,
 		.type = HANDOFF_INFER,
 		.infer = {.model = request->model,
@@ -126,8 +126,8 @@ static void handoff_cancel(struct modeld_call *call)
 {
 	struct modeld *m = call->m;
 	struct control control = {.seq = m->next_seq++, .done = &call->done, .fd = -1};
-	const struct handoff_request q = {
-		.seq = control.seq, .type = HANDOFF_CANCEL, .cancel_of = call->seq};
+	const struct handoff_message q = {
+		.seq = control.seq, .type = HANDOFF_CANCEL, .cancel.of = call->seq};
 	struct modeld_error error;
 
 	if (!link_send(m, &q, -1, clock_add(clock_ns(), m->timeout_ns), &error))

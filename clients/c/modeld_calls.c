@@ -120,7 +120,7 @@ void call_forget_region(struct modeld *m, const struct modeld_region *region)
 	forget_region(&m->ended, region);
 }
 
-int call_answer(struct modeld *m, const struct handoff_answer *answer)
+int call_answer(struct modeld *m, const struct handoff_message *answer)
 {
 	struct modeld_call *call = find(m, answer->seq);
 	int r;

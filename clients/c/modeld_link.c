@@ -44,7 +44,7 @@ void link_lost(struct modeld *m, int err)
 }
 
 /* The daemon's last words: an error that answers nothing. */
-static int last_words(struct modeld *m, const struct handoff_answer *answer)
+static int last_words(struct modeld *m, const struct handoff_message *answer)
 {
 	if (answer->type != HANDOFF_ERROR)
 		return -EPROTO;
@@ -53,7 +53,7 @@ static int last_words(struct modeld *m, const struct handoff_answer *answer)
 }
 
 /* Takes *fd when somebody wants it. */
-static int deliver(struct modeld *m, const struct handoff_answer *answer, int *fd)
+static int deliver(struct modeld *m, const struct handoff_message *answer, int *fd)
 {
 	if (answer->seq == 0)
 		return last_words(m, answer);
@@ -74,14 +74,14 @@ static int deliver(struct modeld *m, const struct handoff_answer *answer, int *f
 static int receive(struct modeld *m)
 {
 	_cleanup_(close_fd) int fd = -1;
-	const struct handoff_answer *answer;
+	const struct handoff_message *answer;
 	size_t n, n_fds;
 	int r = seqpacket_recv(m->fd, m->record, HANDOFF_MESSAGE_MAX, &n, &fd, 1, &n_fds, 1);
 
 	if (r == -EAGAIN)
 		return r;
 	if (!r)
-		r = handoff_codec_unpack(m->in, m->record, n, &answer);
+		r = handoff_unpack_answer(m->scratch, m->record, n, &answer);
 	if (!r)
 		r = deliver(m, answer, &fd);
 	if (r)
@@ -117,7 +117,7 @@ static int send_record(
 	return -EPIPE;
 }
 
-int link_send(struct modeld *m, const struct handoff_request *request, int fd, uint64_t deadline_ns,
+int link_send(struct modeld *m, const struct handoff_message *request, int fd, uint64_t deadline_ns,
 	struct modeld_error *error)
 {
 	const uint8_t *data;
@@ -126,7 +126,7 @@ int link_send(struct modeld *m, const struct handoff_request *request, int fd, u
 
 	if (m->lost.code)
 		return *error = m->lost, error->code;
-	if (handoff_codec_pack(m->out, request, &data, &n))
+	if (handoff_pack(m->scratch, request, &data, &n))
 		return error_set(error, MODELD_E_USAGE,
 			"the request is beyond the limit of a record, %u bytes",
 			HANDOFF_MESSAGE_MAX);
@@ -161,7 +161,7 @@ int link_wait(struct modeld *m, const bool *done, uint64_t deadline_ns)
 }
 
 /* What the answer is worth to link_ask(). */
-static int judge(struct modeld *m, struct control *c, enum handoff_answer_type type, bool wants_fd,
+static int judge(struct modeld *m, struct control *c, enum handoff_type type, bool wants_fd,
 	struct modeld_error *error)
 {
 	if (!c->answer)
@@ -174,9 +174,9 @@ static int judge(struct modeld *m, struct control *c, enum handoff_answer_type t
 	return *error = m->lost, error->code;
 }
 
-int link_ask(struct modeld *m, struct handoff_request *request, int fd,
-	enum handoff_answer_type type, uint64_t deadline_ns,
-	const struct handoff_answer **ret_answer, int *ret_fd, struct modeld_error *error)
+int link_ask(struct modeld *m, struct handoff_message *request, int fd, enum handoff_type type,
+	uint64_t deadline_ns, const struct handoff_message **ret_answer, int *ret_fd,
+	struct modeld_error *error)
 {
 	bool done = false;
 	struct control control = {.done = &done, .fd = -1};

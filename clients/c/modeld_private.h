@@ -6,8 +6,8 @@
 
 #include "base/list.h"
 #include "clients/c/grpc_client.h"
-#include "clients/c/handoff_codec.h"
 #include "clients/c/modeld.h"
+#include "proto/handoff_message.h"
 
 #define CALL_BUCKETS 64u
 #define IDLE_MAX     64u /* calls, and results, kept for the next ones */
@@ -16,22 +16,22 @@
 struct control {
 	uint64_t seq;
 	bool *done;
-	const struct handoff_answer *answer; /* borrow: valid until the next record is received */
-	int fd;				     /* own; -1: none came */
+	const struct handoff_message *answer; /* borrow: valid until the next record is received */
+	int fd;				      /* own; -1: none came */
 };
 
 struct modeld {
-	int fd;				/* own: the handoff socket */
-	char *path;			/* own: of that socket */
-	struct handoff_codec *out, *in; /* own */
-	uint8_t *record;		/* own, HANDOFF_MESSAGE_MAX: what was received last */
+	int fd;				 /* own: the handoff socket */
+	char *path;			 /* own: of that socket */
+	struct handoff_scratch *scratch; /* own: of records sent, and of the last one received */
+	uint8_t *record;		 /* own, HANDOFF_MESSAGE_MAX: what was received last */
 	uint64_t next_seq;
 	uint64_t timeout_ns;
 	uint64_t busy_poll_ns;
 	struct modeld_error lost; /* code 0: connected */
 	/* What the link reports: an answer, whose number was given out (-EPROTO: it makes no sense), and
 	 * that the connection is lost. */
-	int (*on_answer)(struct modeld *m, const struct handoff_answer *answer);
+	int (*on_answer)(struct modeld *m, const struct handoff_message *answer);
 	void (*on_lost)(struct modeld *m);
 	struct control *control; /* borrow, of the caller's stack; NULL: none is waited for */
 	struct list open[CALL_BUCKETS]; /* struct modeld_call.node by seq */
@@ -101,7 +101,7 @@ int error_system(struct modeld_error *e, int err, const char *what);
 void link_lost(struct modeld *m, int err);
 /* Pack and send with one descriptor (-1: none), taking answers in while the daemon takes nothing. A
  * code of modeld.h. */
-_must_use_ int link_send(struct modeld *m, const struct handoff_request *request, int fd,
+_must_use_ int link_send(struct modeld *m, const struct handoff_message *request, int fd,
 	uint64_t deadline_ns, struct modeld_error *error);
 /* Take answers in until *done, which the end of the connection sets too. 0; -ETIMEDOUT */
 _must_use_ int link_wait(struct modeld *m, const bool *done, uint64_t deadline_ns);
@@ -110,9 +110,9 @@ _must_use_ int link_wait(struct modeld *m, const bool *done, uint64_t deadline_n
  * but Error ends the connection, and so does no answer by deadline_ns. ret_answer is borrowed until
  * the next record; ret_fd: own, NULL: no descriptor is expected. A code of modeld.h.
  */
-_must_use_ int link_ask(struct modeld *m, struct handoff_request *request, int fd,
-	enum handoff_answer_type type, uint64_t deadline_ns,
-	const struct handoff_answer **ret_answer, int *ret_fd, struct modeld_error *error);
+_must_use_ int link_ask(struct modeld *m, struct handoff_message *request, int fd,
+	enum handoff_type type, uint64_t deadline_ns, const struct handoff_message **ret_answer,
+	int *ret_fd, struct modeld_error *error);
 
 /* --- modeld_region.c ---------------------------------------------------------------------------- */
 
@@ -139,7 +139,7 @@ void call_over(struct modeld_call *call);
 void call_recycle(struct modeld_call *call);
 void call_free(struct modeld_call *call);
 /* An answer came; dropped where nobody waits for it any more. -EPROTO: it makes no sense */
-_must_use_ int call_answer(struct modeld *m, const struct handoff_answer *answer);
+_must_use_ int call_answer(struct modeld *m, const struct handoff_message *answer);
 /* The connection is lost: every open call over the handoff socket ends with m->lost. */
 void call_all_over(struct modeld *m);
 /* Calls that are not waited for yet, and have targets in this region, get no result. */

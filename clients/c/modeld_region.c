@@ -55,12 +55,12 @@ static void take_registered(struct modeld_region *r, const struct handoff_regist
 /* Tell the daemon. What it answers changes nothing here, if it only answers. */
 static void unregister(struct modeld_region *r)
 {
-	struct handoff_request q = {.type = HANDOFF_UNREGISTER};
+	struct handoff_message q = {
+		.type = HANDOFF_UNREGISTER, .unregister = {r->token, sizeof(r->token)}};
 	struct modeld *m = r->m;
-	const struct handoff_answer *answer;
+	const struct handoff_message *answer;
 	struct modeld_error error;
 
-	memcpy(q.unregister, r->token, sizeof(q.unregister));
 	(void)(link_ask(m, &q, -1, HANDOFF_UNREGISTERED, clock_add(clock_ns(), m->timeout_ns),
 		       &answer, NULL, &error) == 0);
 }
@@ -91,9 +91,9 @@ int modeld_allocate(struct modeld *m, uint64_t bytes, struct modeld_region **ret
 	struct modeld_error *error)
 {
 	_cleanup_(region_dropp) struct modeld_region *r = region_new(m);
-	struct handoff_request q = {.type = HANDOFF_ALLOCATE, .allocate_size = bytes};
+	struct handoff_message q = {.type = HANDOFF_ALLOCATE, .allocate.size = bytes};
 	_cleanup_(close_fd) int fd = -1;
-	const struct handoff_answer *answer;
+	const struct handoff_message *answer;
 	struct handoff_registered registered;
 	uint64_t populate_ns, deadline_ns = clock_add(clock_ns(), m->timeout_ns);
 	int e;
@@ -149,8 +149,8 @@ int modeld_register(struct modeld *m, int memfd, uint64_t bytes, struct modeld_r
 	struct modeld_error *error)
 {
 	_cleanup_(region_dropp) struct modeld_region *r = region_new(m);
-	struct handoff_request q = {.type = HANDOFF_REGISTER};
-	const struct handoff_answer *answer;
+	struct handoff_message q = {.type = HANDOFF_REGISTER};
+	const struct handoff_message *answer;
 	int e;
 
 	if (!r)

@@ -87,6 +87,21 @@ static struct modeld_region *find_region(
 	return NULL;
 }
 
+/* It is in its region, or came with the answer. */
+static uint64_t bytes_of(const struct handoff_tensor *t)
+{
+	return t->region ? t->length : t->n_data;
+}
+
+static int check_output(const struct modeld_call *call, const struct handoff_tensor *t)
+{
+	const void *data = t->region ? NULL : t->data ? t->data : (const void *)"";
+
+	if (t->region && !find_region(call, t))
+		return -EPROTO;
+	return tensor_check(t->dtype, t->dims, t->rank, bytes_of(t), data) < 0 ? -EPROTO : 0;
+}
+
 static int check_outputs(
 	const struct modeld_call *call, const struct handoff_inferred *answer, size_t *ret_bytes)
 {
@@ -95,9 +110,11 @@ static int check_outputs(
 	for (size_t i = 0; i < answer->n_outputs; i++) {
 		const struct handoff_tensor *t = &answer->outputs[i];
 
-		if (t->region && !find_region(call, t))
-			return -EPROTO;
-		bytes += room(strlen(t->name) + 1) + (t->region ? 0 : room(t->length));
+		int e = check_output(call, t);
+
+		if (e)
+			return e;
+		bytes += room(strlen(t->name) + 1) + room(t->n_data);
 	}
 	*ret_bytes = bytes;
 	return 0;
@@ -111,8 +128,7 @@ static void fill_output(const struct modeld_call *call, struct modeld_tensor *to
 		.name = memcpy(*at, from->name, strlen(from->name) + 1),
 		.type = (enum modeld_type)from->dtype,
 		.rank = from->rank,
-		.offset = from->offset,
-		.bytes = from->length,
+		.bytes = bytes_of(from),
 	};
 	*at += room(strlen(from->name) + 1);
 	if (from->rank > 0)
@@ -120,13 +136,14 @@ static void fill_output(const struct modeld_call *call, struct modeld_tensor *to
 	if (from->region) {
 		to->region = find_region(call, from);
 		assert(to->region); /* check_outputs() */
+		to->offset = from->offset;
 		to->data = region_at(to->region, from->offset, from->length);
 		return;
 	}
 	to->data = *at;
-	if (from->length > 0)
-		memcpy(*at, from->data, from->length);
-	*at += room(from->length);
+	if (from->n_data > 0)
+		memcpy(*at, from->data, from->n_data);
+	*at += room(from->n_data);
 }
 
 int result_new(struct modeld_result **ret_result, const struct modeld_call *call,

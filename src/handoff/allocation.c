@@ -81,7 +81,10 @@ static void answer(struct allocation *a)
 	peer_answer(a->peer,
 		&(struct handoff_message){.seq = a->seq,
 			.type = HANDOFF_REGISTERED,
-			.registered = {e->token, e->number, e->bytes}},
+			.registered = {.token = e->token,
+				.n_token = HANDOFF_TOKEN_BYTES,
+				.number = e->number,
+				.size = e->bytes}},
 		fd);
 }
 

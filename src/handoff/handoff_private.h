@@ -8,8 +8,8 @@
 #include "handoff/entry.h"
 #include "handoff/handoff.h"
 #include "handoff/handoff_listener.h"
-#include "handoff/handoff_message.h"
 #include "handoff/user.h"
+#include "proto/handoff_message.h"
 
 #define HANDOFF_ENDING_TEXT "modeld is shutting down"
 

@@ -89,15 +89,15 @@ static int fill_input(struct inference *i, const struct handoff_tensor *t)
 		return invalid(i, "model '%s' has no inputs", version_settings(i->model)->name);
 	if (in->region)
 		return invalid(i, "input '%.255s' is given twice", t->name);
-	if (t->n_dims > TENSOR_RANK_MAX)
-		return invalid(i, "input '%.255s': rank %zu exceeds %d", t->name, t->n_dims,
+	if (t->rank > TENSOR_RANK_MAX)
+		return invalid(i, "input '%.255s': rank %" PRIu32 " exceeds %d", t->name, t->rank,
 			TENSOR_RANK_MAX);
 	e = find_region(i, "input", t->name, t->region, &region);
 	if (e)
 		return e;
-	in->dtype = t->dtype < DTYPE_MAX_ ? (enum dtype)t->dtype : DTYPE_INVALID;
-	in->rank = (uint32_t)t->n_dims;
-	for (size_t k = 0; k < t->n_dims; k++)
+	in->dtype = t->dtype < DTYPE_MAX_ ? t->dtype : DTYPE_INVALID;
+	in->rank = t->rank;
+	for (uint32_t k = 0; k < t->rank; k++)
 		in->dims[k] = t->dims[k];
 	in->region = region_ref(region);
 	in->offset = t->offset;
@@ -213,7 +213,7 @@ static void fill_tensor(struct inference *i, const struct request_result *result
 		.name = version_declared(i->model)->outputs[o->index].name,
 		.dtype = o->dtype,
 		.dims = o->dims,
-		.n_dims = o->rank,
+		.rank = o->rank,
 		.length = o->length,
 	};
 	if (!target) {

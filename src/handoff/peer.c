@@ -192,7 +192,7 @@ static int take_record(struct peer *p, size_t n, int *fds, size_t n_fds)
 		peer_end(p, "too many descriptors in a record");
 		return -EPROTO;
 	}
-	if (handoff_unpack(h->scratch, h->record, n, &m)) {
+	if (handoff_unpack_request(h->scratch, h->record, n, &m)) {
 		peer_end(p, "a malformed record");
 		return -EPROTO;
 	}

@@ -9,8 +9,8 @@
 
 #include "base/cleanup.h"
 #include "base/list.h"
-#include "handoff/handoff_message.h"
 #include "proto/grpc_status.h"
+#include "proto/handoff_message.h"
 
 struct client;
 struct handoff;

@@ -20,12 +20,14 @@ static void answer_limits(struct peer *p, uint64_t seq)
 	peer_answer(p,
 		&(struct handoff_message){.seq = seq,
 			.type = HANDOFF_LIMITS,
-			.limits = {.total_bytes = s->shm_total_bytes,
+			.limits = {.protocol = HANDOFF_PROTOCOL,
+				.total_bytes = s->shm_total_bytes,
 				.total_used_bytes = h->users.bytes,
 				.user_bytes = s->user_bytes,
 				.user_used_bytes = p->user->bytes,
 				.user_regions = s->user_regions,
 				.user_used_regions = p->user->regions,
+				.max_inline_bytes = HANDOFF_INLINE_MAX,
 				.max_requests = s->max_requests,
 				.busy_poll_us = s->busy_poll_us}},
 		-1);
@@ -55,11 +57,11 @@ static bool known(const struct peer *p, const struct memfd_identity *identity)
 static bool enroll(
 	struct peer *p, const struct handoff_message *m, int fd, struct entry_options *ret_options)
 {
-	uint64_t size = m->enroll.size;
+	uint64_t size = m->registration.size;
 	struct memfd_identity identity;
 	char text[TEXT_MAX];
 
-	if (memfd_check(fd, size, m->enroll.read_only, &identity, text, sizeof(text))) {
+	if (memfd_check(fd, size, m->registration.read_only, &identity, text, sizeof(text))) {
 		peer_refuse(p, m->seq, GRPC_INVALID_ARGUMENT, "%s", text);
 		return false;
 	}
@@ -75,7 +77,7 @@ static bool enroll(
 	*ret_options = (struct entry_options){
 		.fd = -1,
 		.size = size,
-		.writable = !m->enroll.read_only,
+		.writable = !m->registration.read_only,
 		.identity = identity,
 		.user = p->user,
 	};
@@ -108,7 +110,10 @@ static void serve_register(struct peer *p, const struct handoff_message *m, int 
 	peer_answer(p,
 		&(struct handoff_message){.seq = m->seq,
 			.type = HANDOFF_REGISTERED,
-			.registered = {e->token, e->number, e->bytes}},
+			.registered = {.token = e->token,
+				.n_token = HANDOFF_TOKEN_BYTES,
+				.number = e->number,
+				.size = e->bytes}},
 		-1);
 }
 
@@ -120,9 +125,9 @@ static void serve_allocate(struct peer *p, const struct handoff_message *m)
 
 	if (refused_ending(p, m->seq))
 		return;
-	if (memfd_round(m->allocate_size, &size)) {
+	if (memfd_round(m->allocate.size, &size)) {
 		peer_refuse(p, m->seq, GRPC_INVALID_ARGUMENT,
-			"a region cannot have %" PRIu64 " bytes", m->allocate_size);
+			"a region cannot have %" PRIu64 " bytes", m->allocate.size);
 		return;
 	}
 	if (user_charge(p->user, size, text, sizeof(text))) {
@@ -179,8 +184,8 @@ void serve_message(struct peer *p, const struct handoff_message *m, int *fds, si
 	case HANDOFF_INFER:
 		serve_infer(p, m);
 		break;
-	default: /* handoff_unpack() lets nothing else through */
-		inference_cancel(p, m->seq, m->cancel_of);
+	default: /* handoff_unpack_request() lets nothing else through */
+		inference_cancel(p, m->seq, m->cancel.of);
 		break;
 	}
 }

@@ -1,6 +1,6 @@
 /*
- * handoff_client_fuzz.c: any record of the daemon into the client's codec, and an Inferred further, into
- * a result: whatever a result says is inside the region that it names, or in memory of its own.
+ * handoff_client_fuzz.c: any record into the codec, which makes of it what protobuf-c does; an Inferred
+ * further, into a result of a client: whatever a result says is inside the region that it names, or in memory of its own.
  */
 #include <assert.h>
 #include <stddef.h>
@@ -8,6 +8,9 @@
 #include <string.h>
 
 #include "clients/c/modeld_private.h"
+#include "codec_oracle.h"
+#include "proto/handoff.pb-c.h"
+#include "proto/handoff_message_private.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -21,7 +24,7 @@ static void set_up(void)
 {
 	static uint8_t memory[REGION_BYTES];
 
-	assert(handoff_codec_new(&connection.in) == 0);
+	assert(handoff_scratch_new(&connection.scratch) == 0);
 	list_init(&connection.results);
 	list_init(&connection.idle_results);
 	region = (struct modeld_region){
@@ -51,12 +54,13 @@ static void check(const struct modeld_result *r)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	const struct handoff_answer *answer;
+	const struct handoff_message *answer;
 	struct modeld_result *result;
 
-	if (!connection.in)
+	if (!connection.scratch)
 		set_up();
-	if (handoff_codec_unpack(connection.in, data, n, &answer))
+	oracle_check(&handoff_envelope_table, &modeld__handoff__envelope__descriptor, data, n);
+	if (handoff_unpack_answer(connection.scratch, data, n, &answer))
 		return 0;
 	if (answer->type == HANDOFF_ERROR)
 		assert(strlen(answer->error.message) <= n);

@@ -184,3 +184,20 @@ Test(bytes_tensor, huge_length)
 
 	cr_assert_eq(bytes_tensor_check(huge, sizeof(huge), 1), -EINVAL);
 }
+
+Test(dtype, tensor_check)
+{
+	const int64_t dims[] = {2, 3}, none[] = {0}, negative[] = {-1}, huge[] = {INT64_MAX, 3};
+
+	cr_assert_eq(tensor_check(DTYPE_F32, dims, 2, 24, NULL), 0);
+	cr_assert_eq(tensor_check(DTYPE_F32, dims, 2, 23, NULL), -EINVAL);
+	cr_assert_eq(tensor_check(DTYPE_F32, dims, 0, 4, "1234"), 0);
+	cr_assert_eq(tensor_check(DTYPE_F32, none, 1, 0, NULL), 0);
+	cr_assert_eq(tensor_check(DTYPE_U8, negative, 1, 0, NULL), -EINVAL);
+	cr_assert_eq(tensor_check(DTYPE_U8, huge, 2, 0, NULL), -EOVERFLOW);
+	cr_assert_eq(tensor_check(DTYPE_INVALID, dims, 2, 0, NULL), -EINVAL);
+	cr_assert_eq(tensor_check(DTYPE_BYTES, dims, 1, 9, "\1\0\0\0a\0\0\0\0"), 0);
+	cr_assert_eq(tensor_check(DTYPE_BYTES, dims, 1, 8, "\1\0\0\0a\0\0\0\0"), -EINVAL);
+	cr_assert_eq(tensor_check(DTYPE_BYTES, dims, 1, 8, NULL), 0, "not looked at");
+	cr_assert_eq(tensor_check(DTYPE_BYTES, negative, 1, 8, NULL), -EINVAL);
+}
