@@ -98,9 +98,9 @@ $(BUILD)/backends/%.so: workers/backends/%.c workers/backend.h
 	@mkdir -p $(@D)
 	@echo "  SO      $@"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $(BUILD)/obj/backends-$*.d -fPIC -fvisibility=hidden -shared -o $@ $< -ldl -lm
-# Unit tests open them; the one that lets allocations fail is linked with one.
+# Unit tests open them; those that let allocations fail or look inside are linked with one.
 unit-workers: | $(BACKENDS)
-$(BUILD)/unit/workers/onnxruntime_fault_test: \
+$(patsubst %,$(BUILD)/unit/workers/onnxruntime_%_test,fault graph rows): \
 	$(patsubst %.c,$(BUILD)/pic/%.o,$(wildcard workers/backends/onnxruntime/*.c))
 define backend_rule
 $(BUILD)/backends/$(notdir $(1)).so: $$(patsubst %.c,$(BUILD)/pic/%.o,$$(wildcard $(1)/*.c))

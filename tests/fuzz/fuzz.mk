@@ -29,20 +29,24 @@ fuzz-build:
 	$(fuzz_make) fuzz-programs || echo "fuzz: not all fuzzers could be linked"
 
 # What follows is for fuzz_make. A fuzzer that must not see every archive says which it wants:
-# FUZZ_LIBS_NAME = workers shm proto base
+# FUZZ_LIBS_NAME = workers shm proto base; what is in no archive, FUZZ_OBJECTS_NAME.
 ifdef FUZZ_OUT
 FUZZ_LIBS := client server services grpc http2 handoff dispatch pool workers shm proto base
 fuzz_archives = $(foreach f,$(filter $(FOLDERS),$(1)),$(call lib,$(f)))
 
+FUZZ_LIBS_onnx_graph := base
+FUZZ_OBJECTS_onnx_graph := $(patsubst %.c,$(BUILD)/pic/%.o,$(wildcard \
+	$(addprefix workers/backends/onnxruntime/,protobuf.c graph*.c rows*.c)))
+
 .PHONY: fuzz-libs fuzz-programs fuzz-link
-fuzz-libs: $(call fuzz_archives,$(FUZZ_LIBS))
+fuzz-libs: $(call fuzz_archives,$(FUZZ_LIBS)) $(foreach f,$(FUZZERS),$(FUZZ_OBJECTS_$f))
 fuzz-programs: $(FUZZERS:%=$(FUZZ_OUT)/%)
 .SECONDARY: $(FUZZERS:%=$(BUILD)/obj/tests/fuzz/%_fuzz.o)
 $(FUZZ_OUT)/%: $(BUILD)/obj/tests/fuzz/%_fuzz.o fuzz-link
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	$(Q)rm -f $@
-	$(Q)$(CC) $(filter-out -fsanitize=%,$(LDFLAGS)) -fsanitize=fuzzer,address,undefined -o $@ $< \
+	$(Q)$(CC) $(filter-out -fsanitize=%,$(LDFLAGS)) -fsanitize=fuzzer,address,undefined -o $@ $< $(FUZZ_OBJECTS_$*) \
 		$(wildcard $(call fuzz_archives,$(or $(FUZZ_LIBS_$*),$(FUZZ_LIBS)))) $(LIBS_FRONT) -ldl -lm
 fuzz-link:
 endif

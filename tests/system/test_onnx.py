@@ -145,8 +145,9 @@ def test_output_as_large_as_the_data_says(onnx, values):
 
 
 def test_a_model_that_makes_other_rows_than_it_declares(onnx):
-    code, text = refusal(lambda: run(onnx, "lying", np.ones((3, 2), "f4")))
-    assert code == "INTERNAL" and "'y'" in text and "[6,2]" in text and "3 rows" in text
+    for _ in range(3):
+        assert (run(onnx, "lying", np.ones((3, 2), "f4")) == np.ones((6, 2))).all()
+    assert onnx.log().count("other shapes than it declares") == 1
     assert (run(onnx, "fixed", np.ones((2, 3), "f4")) == -1).all()
 
 

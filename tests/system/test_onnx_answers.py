@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import messages as m
-from daemon import Daemon, wait_for
+from callers import begin
+from daemon import Daemon, infer_request, wait_for
 from onnx_models import F32, Repository, constant, direct, node, same, tensor
 
 sys.path.insert(0, os.path.join(m.ROOT, "clients", "python"))
@@ -15,6 +16,23 @@ import modeld  # noqa: E402
 
 def batch(name, *rest, dtype=F32):
     return tensor(name, dtype, ["batch", *rest])
+
+
+AXIS = constant("axis", 0, "i8")
+LENGTH = [tensor("x", F32, ["sequence_length", 2])], [tensor("y", F32, ["sequence_length", 2])]
+# name: nodes, inputs, outputs, constants; what the log says of it
+NOT_JOINED = {
+    "running_sum": ([node("CumSum", ["x", "axis"], ["y"])], *LENGTH, [AXIS], "sequence_length"),
+    "running_sum_batch": ([node("CumSum", ["x", "axis"], ["y"])], [batch("x", 2)], [batch("y", 2)], [AXIS],
+                          "CumSum works along the first dimension"),
+    "unnamed": ([node("Neg", ["x"], ["y"])], [tensor("x", F32, [None, 2])], [tensor("y", F32, [None, 2])], [],
+                "has no name"),
+    "unique": ([node("Unique", ["x"], ["y"], sorted=1)], [batch("x")], [batch("y")], [], "Unique"),
+    "quantised": ([node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]), node("DequantizeLinear", ["q", "s", "z"], ["y"])],
+                  [batch("x", 2)], [batch("y", 2)], [], "takes its scale from all rows"),
+    "attention": ([node("Transpose", ["x"], ["t"]), node("MatMul", ["x", "t"], ["w"]), node("MatMul", ["w", "x"], ["y"])],
+                  [batch("x", 2)], [batch("y", 2)], [], "Transpose moves the first dimension"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +47,13 @@ def served():
     r.add("folded", [node("Identity", ["c"], ["d"]), node("Identity", ["x"], ["y"]), node("Neg", ["c"], ["e"])],
           [batch("x", 4)], [tensor("d", F32, [4]), tensor("e", F32, [4]), batch("y", 4)],
           [constant("c", [1, 2, 3, 4], "f4")])
-    d = Daemon("models.default=secret", repository=r.path)
+    for name, (nodes, inputs, outputs, initializers, _) in NOT_JOINED.items():
+        r.add(name, nodes, inputs, outputs, initializers)
+    r.add("mlp", [node("MatMul", ["x", "w"], ["h"]), node("Add", ["h", "b"], ["s"]), node("Relu", ["s"], ["t"]),
+                  node("Softmax", ["t"], ["y"])],
+          [tensor("x", F32, ["N", 4])], [tensor("y", F32, ["Batch_Size", 3])],
+          [constant("w", np.arange(12).reshape(4, 3) / 7, "f4"), constant("b", [1, 2, 3], "f4")])
+    d = Daemon("models.default=secret", "model.max_queue_delay_us=20000", repository=r.path)
     wait_for("all models", lambda: d.check_health() == m.SERVING)
     yield d, r
     try:
@@ -64,3 +88,39 @@ def test_an_output_that_no_operator_writes(served, clients, model, where):
             assert same(got, value), (name, got, value)
     got = clients["local"].infer_all(model, x)
     assert list(got) == list(want) and all(same(got[k], want[k]) for k in want)
+
+
+# --- Joining never changes an answer -----------------------------------------------------------------
+
+def run_at_once(d, model, arrays):
+    """(array, requests that it ran with) of each, asked for all together."""
+    calls = [begin(d, infer_request(model, x.tobytes(), x.shape, "f32")) for x in arrays]
+    replies = [c.result(60) for c in calls]
+    return [(np.frombuffer(r.tensor_data.data, "f4").reshape(tuple(r.tensor_data.shape)),
+             int(r.metadata["batch_size"])) for r in replies]
+
+
+@pytest.mark.parametrize("model", NOT_JOINED)
+def test_what_may_not_be_joined_is_not(served, model):
+    d, r = served
+    rng = np.random.default_rng(1)
+    columns = () if model == "unique" else (2,)
+    arrays = [rng.integers(0, 9, (3, *columns)).astype("f4") * 10 ** (i % 4) for i in range(32)]
+    for x, (got, joined) in zip(arrays, run_at_once(d, model, arrays)):
+        assert joined == 1 and same(got, direct(r.file(model), {"x": x})["y"])
+
+
+@pytest.mark.parametrize("model", NOT_JOINED)
+def test_the_log_says_once_why_requests_are_not_joined(served, model):
+    d, _ = served
+    lines = [line for line in d.log().splitlines() if f"'{model}' runs requests one by one" in line]
+    assert len(lines) == 1 and NOT_JOINED[model][4] in lines[0] and "max_batch_size" in lines[0]
+
+
+def test_what_is_safe_is_joined(served):
+    d, r = served
+    arrays = [np.full((1 + i % 2, 4), i, "f4") for i in range(32)]
+    answers = run_at_once(d, "mlp", arrays)
+    assert max(joined for _, joined in answers) > 1
+    for x, (got, _) in zip(arrays, answers):
+        assert np.allclose(got, direct(r.file("mlp"), {"x": x})["y"], atol=1e-6)

@@ -151,6 +151,10 @@ Test(onnxruntime_load, batch)
 		{"add_sub", "yes", 1},
 		{"add_sub", "no", 0},
 		{"renamed", "auto", 0},
+		{"unnamed", "auto", 0},
+		{"unnamed", "yes", 1},
+		{"swapped", "auto", 0},
+		{"lying", "auto", 0},
 		{"renamed", "yes", 1},
 		{"fixed", "no", 0},
 	};
@@ -167,6 +171,29 @@ Test(onnxruntime_load, batch)
 	set(&onnx_world.parameters[0], "batch", "yes");
 	refused("fixed", MODELD_INTERNAL, "batch = yes");
 	refused("scalar", MODELD_INTERNAL, "batch = yes");
+}
+
+/* The log says once a load why, and what would change it. */
+Test(onnxruntime_load, why_requests_are_not_joined)
+{
+	static const struct {
+		const char *name, *why;
+	} cases[] = {
+		{"unnamed", "the first dimension of input 'x' has no name"},
+		{"renamed", "the first dimension of output 'y' is 'unknown'"},
+		{"lying", "operator Concat works along the first dimension"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		onnx_world.log[0] = 0;
+		accepted(cases[i].name);
+		cr_assert(strstr(onnx_world.log, cases[i].why), "%s", onnx_world.log);
+		cr_assert(strstr(onnx_world.log, "max_batch_size in [model]"));
+	}
+	onnx_world.log[0] = 0;
+	accepted("add_sub");
+	accepted("fixed");
+	cr_assert_not(strstr(onnx_world.log, "one by one"), "%s", onnx_world.log);
 }
 
 Test(onnxruntime_load, devices)

@@ -295,7 +295,7 @@ Test(onnxruntime, declarations)
 	} cases[] = {
 		{"fixed", 0, 1, 2, {2, 3}},
 		{"scalar", 0, -1, 0, {0}}, /* an old library cannot tell it from any shape */
-		{"unnamed", 1, 0, 2, {-1, -1}},
+		{"unnamed", 0, 0, 2, {-1, -1}},
 		{"renamed", 0, 0, 2, {-1, 3}},
 	};
 	static const int64_t dims[] = {2, 3};

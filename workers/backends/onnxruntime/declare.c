@@ -5,9 +5,13 @@
  */
 #include "workers/backends/onnxruntime/declare.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "workers/backends/onnxruntime/batch_names.h"
+#include "workers/backends/onnxruntime/rows.h"
 #include "workers/backends/onnxruntime/tensor.h"
 
 /* Longer names count as none. */
@@ -152,28 +156,64 @@ static bool all_free_first(const struct declarations *d)
 	return d->n_inputs > 0;
 }
 
-static bool one_name_first(const struct reader *q)
+/* A reason not to join; false. */
+static bool alone(struct reader *q, const char *format, ...) _printf_(2, 3);
+static bool alone(struct reader *q, const char *format, ...)
 {
-	const char *name = q->inputs[0].names[0];
+	va_list args;
 
-	for (size_t i = 1; i < q->d->n_inputs; i++)
-		if (strcmp(q->inputs[i].names[0], name))
-			return false;
-	for (size_t i = 0; i < q->d->n_outputs; i++)
-		if (strcmp(q->outputs[i].names[0], name))
-			return false;
+	va_start(args, format);
+	vsnprintf(q->d->why_alone, sizeof(q->d->why_alone), format, args);
+	va_end(args);
+	return false;
+}
+
+static bool named_batch(struct reader *q, const struct modeld_declaration *list,
+	const struct symbols *symbols, size_t n, const char *what)
+{
+	for (size_t i = 0; i < n; i++) {
+		const char *name = symbols[i].names[0];
+
+		if (name_means_batch(name))
+			continue;
+		if (!*name)
+			return alone(q, "the first dimension of %s '%.60s' has no name", what,
+				list[i].name);
+		return alone(q,
+			"the first dimension of %s '%.60s' is '%.60s', which need not be a batch",
+			what, list[i].name, name);
+	}
 	return true;
 }
 
-static enum modeld_code decide_batch(struct reader *q, enum batch_option batch)
+/* Joining is harmless by all that is known. */
+static enum modeld_code judge(struct reader *q, const char *path, bool *ret_harmless)
 {
-	bool can = all_free_first(q->d);
+	struct declarations *d = q->d;
+	struct rows_verdict verdict = {0};
+
+	*ret_harmless = false;
+	if (!named_batch(q, d->inputs, q->inputs, d->n_inputs, "input") ||
+		!named_batch(q, d->outputs, q->outputs, d->n_outputs, "output"))
+		return MODELD_OK;
+	if (rows_judge(path, d->inputs, d->n_inputs, d->outputs, d->n_outputs, &verdict))
+		return error_set(q->error, MODELD_EXHAUSTED, "no memory for the model's graph");
+	*ret_harmless = verdict.apart || alone(q, "%s", verdict.why);
+	return MODELD_OK;
+}
+
+static enum modeld_code decide_batch(struct reader *q, const char *path, enum batch_option batch)
+{
+	bool can = all_free_first(q->d), harmless = false;
+	enum modeld_code code = MODELD_OK;
 
 	if (batch == BATCH_YES && !can)
 		return error_set(q->error, MODELD_INTERNAL,
 			"batch = yes, but the first dimension of an input or output is fixed");
-	q->d->can_batch = can && (batch == BATCH_YES || (batch == BATCH_AUTO && one_name_first(q)));
-	return MODELD_OK;
+	if (batch == BATCH_AUTO && can)
+		code = judge(q, path, &harmless);
+	q->d->can_batch = can && (batch == BATCH_YES || harmless);
+	return code;
 }
 
 static bool find_symbol(
@@ -229,7 +269,7 @@ static enum modeld_code allocate(struct reader *q)
 	return MODELD_OK;
 }
 
-static enum modeld_code read_all(struct reader *q, enum batch_option batch)
+static enum modeld_code read_all(struct reader *q, const char *path, enum batch_option batch)
 {
 	const struct OrtApi *api = q->r->api;
 	struct declarations *d = q->d;
@@ -247,18 +287,19 @@ static enum modeld_code read_all(struct reader *q, enum batch_option batch)
 	for (size_t i = 0; i < d->n_outputs && !code; i++)
 		code = read_output(q, i);
 	if (!code)
-		code = decide_batch(q, batch);
+		code = decide_batch(q, path, batch);
 	for (size_t i = 0; i < d->n_outputs && !code; i++)
 		make_rule(q, i);
 	return code;
 }
 
 enum modeld_code declarations_read(struct declarations *ret_declarations, const struct runtime *r,
-	const struct OrtSession *session, enum batch_option batch, struct modeld_error *error)
+	const struct OrtSession *session, const char *path, enum batch_option batch,
+	struct modeld_error *error)
 {
 	struct declarations d = {0};
 	struct reader q = {.r = r, .session = session, .d = &d, .error = error};
-	enum modeld_code code = read_all(&q, batch);
+	enum modeld_code code = read_all(&q, path, batch);
 
 	free(q.inputs);
 	free(q.outputs);

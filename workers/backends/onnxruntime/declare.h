@@ -31,21 +31,22 @@ struct declarations {
 	size_t n_outputs;
 	/*
 	 * The first dimension is a batch dimension. BATCH_AUTO: all first dimensions are free and
-	 * bear one name, or none. BATCH_YES: they are free.
+	 * bear a name that means a batch, and no operator mixes rows. BATCH_YES: they are free.
 	 */
 	bool can_batch;
+	char why_alone[256]; /* BATCH_AUTO: why not, where the dimensions would allow it; else "" */
 };
 
 /*
- * Read them. On failure nothing is kept.
+ * Read them; `path` is the model's file. On failure nothing is kept.
  *
  * MODELD_UNSUPPORTED  a tensor has an element type or rank that modeld does not know, or is none
  * MODELD_INTERNAL     BATCH_YES for a model with a fixed first dimension; ONNX Runtime's errors
  * MODELD_EXHAUSTED
  */
 _must_use_ enum modeld_code declarations_read(struct declarations *ret_declarations,
-	const struct runtime *r, const struct OrtSession *session, enum batch_option batch,
-	struct modeld_error *error);
+	const struct runtime *r, const struct OrtSession *session, const char *path,
+	enum batch_option batch, struct modeld_error *error);
 void declarations_release(struct declarations *d, const struct runtime *r);
 
 /* The shape of output `index` for these inputs; false where memory for it cannot be given ahead. */

@@ -37,19 +37,24 @@ static uint64_t heap_bytes(void)
 	return (uint64_t)heap.uordblks + heap.hblkhd;
 }
 
-static enum modeld_code create_session(
-	struct model *m, const struct modeld_model_spec *spec, struct modeld_error *error)
+static enum modeld_code find_file(const struct modeld_model_spec *spec, char *ret_path, size_t size,
+	struct modeld_error *error)
+{
+	if ((size_t)snprintf(ret_path, size, "%s/model.onnx", spec->path) >= size)
+		return error_set(error, MODELD_INTERNAL, "the model's path is too long");
+	if (access(ret_path, R_OK))
+		return error_set(error, MODELD_INTERNAL, "%.400s: %s", ret_path, strerror(errno));
+	return MODELD_OK;
+}
+
+static enum modeld_code create_session(struct model *m, const struct modeld_model_spec *spec,
+	const char *path, struct modeld_error *error)
 {
 	const struct OrtApi *api = m->runtime->api;
 	struct OrtSessionOptions *options = NULL;
 	uint64_t before = heap_bytes(), after;
 	enum modeld_code code;
-	char path[4096];
 
-	if ((size_t)snprintf(path, sizeof(path), "%s/model.onnx", spec->path) >= sizeof(path))
-		return error_set(error, MODELD_INTERNAL, "the model's path is too long");
-	if (access(path, R_OK))
-		return error_set(error, MODELD_INTERNAL, "%.400s: %s", path, strerror(errno));
 	code = options_new(&options, m->runtime, spec, error);
 	if (code)
 		return code;
@@ -90,12 +95,28 @@ static enum modeld_code make_room(
 	return MODELD_OK;
 }
 
+/* Once a load: somebody may wonder why requests are not joined, or know that they may be. */
+static void say_alone(const struct model *m, const struct modeld_model_spec *spec)
+{
+	const struct modeld_host *host = m->runtime->host;
+	struct modeld_error line;
+
+	if (!*m->declared.why_alone)
+		return;
+	error_set(&line, MODELD_OK,
+		"model '%.60s' runs requests one by one: %.250s; max_batch_size in [model] of its "
+		"model.conf has them joined all the same",
+		spec->name, m->declared.why_alone);
+	host->log(host, MODELD_LOG_INFO, line.text);
+}
+
 enum modeld_code model_new(struct model **ret_model, struct runtime *r,
 	const struct modeld_model_spec *spec, struct modeld_error *error)
 {
 	_cleanup_(model_freep) struct model *m = calloc(1, sizeof(*m));
 	enum batch_option batch = BATCH_AUTO;
 	enum modeld_code code;
+	char path[4096];
 
 	if (!m)
 		return error_set(error, MODELD_EXHAUSTED, "no memory for the model");
@@ -103,13 +124,16 @@ enum modeld_code model_new(struct model **ret_model, struct runtime *r,
 	m->trust_shapes = true;
 	code = options_batch(r, spec, &batch, error);
 	if (!code)
-		code = create_session(m, spec, error);
+		code = find_file(spec, path, sizeof(path), error);
 	if (!code)
-		code = declarations_read(&m->declared, r, m->session, batch, error);
+		code = create_session(m, spec, path, error);
+	if (!code)
+		code = declarations_read(&m->declared, r, m->session, path, batch, error);
 	if (!code)
 		code = allocate(m, error);
 	if (code)
 		return code;
+	say_alone(m, spec);
 	*ret_model = steal_ptr(m);
 	return MODELD_OK;
 }
