@@ -52,7 +52,8 @@ SRC_workers  := $(filter-out workers/main.c workers/device_cuda% workers/device_
 SRC_client   := $(wildcard clients/c/*.c)
 SRC_modelctl := $(filter-out %/main.c,$(wildcard clients/modelctl/*.c))
 SRC_backends := $(wildcard workers/backends/*.c)
-DIR_backends := $(patsubst %/,%,$(sort $(dir $(wildcard workers/backends/*/*.c))))
+# That of CUDA has rules of its own (workers/cuda.mk).
+DIR_backends := $(filter-out workers/backends/cuda,$(patsubst %/,%,$(sort $(dir $(wildcard workers/backends/*/*.c)))))
 PROTOS       := $(wildcard proto/*.proto)
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))

@@ -27,12 +27,12 @@ unit-tsan:  ## tests with threads under ThreadSanitizer
 	$(Q)CPPFLAGS=-Itests/support/plain $(MAKE) --no-print-directory $(TSAN) DEVELOPER=0 unit-shm
 
 .PHONY: system
-system: all  ## the real daemon with real clients (pytest); K=expression selects, X=options
+system: all fakecuda  ## the real daemon with real clients (pytest); K=expression selects, X=options
 	$(Q)$(SYSTEM_TEST) tests/system $(if $(K),-k '$(K)') $(X)
 
 .PHONY: system-asan
 system-asan:  ## system tests against a daemon and workers built with sanitizers
-	$(Q)$(MAKE) --no-print-directory $(ASAN) all
+	$(Q)$(MAKE) --no-print-directory $(ASAN) all fakecuda
 	@ln -sfn ../venv $(BUILD)/asan/venv
 	$(Q)MODELD_TEST_BUILD=$(BUILD)/asan $(SYSTEM_TEST) \
 		-m 'not slow and not memory' tests/system $(if $(K),-k '$(K)') $(X)
@@ -75,7 +75,7 @@ check-layers check-banned check-functions:
 	$(Q)scripts/$@
 
 .PHONY: check-circles
-check-circles: all  ## files of a folder that need each other in a circle, by their object files
+check-circles: all fakecuda  ## files of a folder that need each other in a circle, by their object files
 	$(Q)scripts/$@ $(BUILD)
 
 .PHONY: check-headers
@@ -97,7 +97,7 @@ TIDY_STAMPS = $(patsubst %.c,$(BUILD)/tidy/%.ok,$(C_TIDY))
 $(BUILD)/tidy/%.ok: %.c $(HEADERS) .clang-tidy | $(PB_H)
 	@mkdir -p $(@D)
 	@echo "  TIDY    $<"
-	$(Q)clang-tidy --quiet $< -- $(CPPFLAGS) -isystem $(FAKECUDA_INCLUDE) -std=c11 2>$@.log || { cat $@.log; exit 1; }
+	$(Q)clang-tidy --quiet $< -- $(CPPFLAGS) $(FAKECUDA_FLAGS) -std=c11 2>$@.log || { cat $@.log; exit 1; }
 	$(Q)touch $@
 .PHONY: tidy
 tidy: $(TIDY_STAMPS)  ## clang-tidy

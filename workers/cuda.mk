@@ -24,11 +24,36 @@ DEVICE_CUDA   := $(call obj,$(if $(HAVE_CUDA),$(SRC_cuda),workers/device_nocuda.
 CUDART        := $(if $(HAVE_CUDA),$(CUDART_STATIC) -lrt)
 $(BUILD)/obj/workers/device_cuda%.o: CPPFLAGS += -isystem $(CUDA_INCLUDE)
 
+# --- The backend of that name ---------------------------------------------------------------
+# nvcc reads sources with a C++ compiler. Code for every generation that the toolkit knows, and later.
+KERNELS      := $(BUILD)/cuda/kernels.fatbin
+KERNELS_ARCH ?= all-major
+SRC_kernels  := $(wildcard workers/backends/cuda/*.c)
+HAVE_KERNELS := $(and $(HAVE_CUDA),$(NVCC),$(shell command -v g++ 2>/dev/null))
+CUDA_BACKEND := $(if $(HAVE_KERNELS),$(BUILD)/backends/cuda.so)
+
+$(KERNELS): workers/backends/cuda/kernels.cu
+	@mkdir -p $(@D)
+	@echo "  NVCC    $<"
+	$(Q)$(NVCC) -fatbin -arch=$(KERNELS_ARCH) -o $@ $<
+$(BUILD)/backends/cuda.so: $(patsubst %.c,$(BUILD)/cuda/obj/%.o,$(SRC_kernels))
+	@mkdir -p $(@D)
+	@echo "  SO      $@"
+	$(Q)$(CC) $(LDFLAGS) -shared -Wl,--exclude-libs,ALL -o $@ $^ $(CUDART) -ldl -lpthread
+$(BUILD)/cuda/obj/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	$(Q)$(CC) $(CPPFLAGS) -isystem $(CUDA_INCLUDE) $(CFLAGS) -MMD -MP -fPIC -fvisibility=hidden -c -o $@ $<
+$(BUILD)/cuda/obj/workers/backends/cuda/image.o: CPPFLAGS += -DKERNELS='"$(KERNELS)"'
+$(BUILD)/cuda/obj/workers/backends/cuda/image.o: $(KERNELS)
+all: $(CUDA_BACKEND)
+
 # --- The stand-in ---------------------------------------------------------------------------
 FAKECUDA_INCLUDE := tests/support/fakecuda/include
 FAKECUDA_LIB     := $(BUILD)/fakecuda/libfakecuda.so
 FAKECUDA_DEVICE  := $(patsubst %.c,$(BUILD)/fakecuda/obj/%.o,$(SRC_cuda))
 FAKECUDA_WORKER  := $(BUILD)/fakecuda/modeld-worker
+FAKECUDA_FLAGS   := -isystem $(FAKECUDA_INCLUDE) -DKERNELS='"workers/backends/cuda/kernels.cu"'
 FAKECUDA_LDFLAGS := -Wl,-rpath,$(abspath $(BUILD)/fakecuda)
 
 # Where there is a toolkit, the compiler compares the stand-in with it.
@@ -42,11 +67,19 @@ $(BUILD)/fakecuda/agree.o: tests/support/fakecuda/agree.c $(wildcard $(FAKECUDA_
 $(BUILD)/fakecuda/obj/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC      $< (stand-in)"
-	$(Q)$(CC) $(CPPFLAGS) -isystem $(FAKECUDA_INCLUDE) $(CFLAGS) -MMD -MP -fPIC -fvisibility=hidden -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(FAKECUDA_FLAGS) $(CFLAGS) -MMD -MP -fPIC -fvisibility=hidden -c -o $@ $<
 $(FAKECUDA_WORKER): $(BUILD)/obj/workers/main.o $(LIBS_BELOW_workers) $(FAKECUDA_DEVICE) $(FAKECUDA_LIB)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS) $(FAKECUDA_LDFLAGS) -o $@ $^ $(LIBS_WORKER)
+# The stand-in knows the kernels by name: it does not look at the image.
+FAKECUDA_BACKEND := $(BUILD)/fakecuda/backends/cuda.so
+$(FAKECUDA_BACKEND): $(patsubst %.c,$(BUILD)/fakecuda/obj/%.o,$(SRC_kernels)) $(FAKECUDA_LIB)
+	@mkdir -p $(@D)
+	@echo "  SO      $@"
+	$(Q)$(CC) $(LDFLAGS) $(FAKECUDA_LDFLAGS) -shared -o $@ $^
+.PHONY: fakecuda
+fakecuda: $(FAKECUDA_WORKER) $(FAKECUDA_BACKEND)  ## workers with a stand-in for GPUs, for tests
 UNIT_WITH_workers    := $(FAKECUDA_DEVICE) $(FAKECUDA_LIB)
 UNIT_LDFLAGS_workers := $(FAKECUDA_LDFLAGS)
 
--include $(shell find $(BUILD)/fakecuda -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/fakecuda $(BUILD)/cuda -name '*.d' 2>/dev/null)

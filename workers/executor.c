@@ -42,7 +42,7 @@ int executor_new(struct executor **ret_executor, const struct executor_parts *pa
 	e->inputs.arena = parts->input;
 	e->inputs.regions = parts->regions;
 	e->inputs.scratch.max = parts->scratch_max;
-	run_init(&e->run, parts->outputs, parts->regions);
+	run_init(&e->run, parts->outputs, parts->regions, parts->pinned);
 	*ret_executor = e;
 	return 0;
 }
@@ -243,6 +243,8 @@ static void run_alone(
 	enum modeld_code code = inputs_settle(&e->inputs, tensors, m->info.n_inputs, error);
 
 	e->run.compute_ns = 0;
+	e->run.items = tensors;
+	e->run.n_items = 1;
 	if (code == MODELD_OK)
 		code = run_begin(&e->run, m, run->batch, tensors, item, item, rows, error);
 	if (code == MODELD_OK)
@@ -264,6 +266,8 @@ static bool run_joined(
 	if (run->n_items < 2 || !inputs_joinable(m, run->items, e->tensors, run->n_items, &rows) ||
 		inputs_join(&e->inputs, m, e->tensors, run->n_items, rows))
 		return false;
+	e->run.items = e->tensors;
+	e->run.n_items = run->n_items;
 	code = run_begin(
 		&e->run, m, run->batch, e->inputs.joined, &run->items[0], NULL, rows, error);
 	if (code == MODELD_OK)

@@ -12,6 +12,7 @@
 #include "shm/view.h"
 #include "workers/models.h"
 #include "workers/outputs.h"
+#include "workers/pinned.h"
 #include "workers/regions.h"
 
 struct executor;
@@ -21,7 +22,8 @@ struct executor_parts {
 	const struct view *input;
 	const struct regions *regions;
 	struct outputs *outputs;
-	uint64_t scratch_max; /* bytes that inputs may be copied into, at most */
+	uint64_t scratch_max;  /* bytes that inputs may be copied into, at most */
+	struct pinned *pinned; /* NULL on a host */
 };
 
 /* -ENOMEM */

@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "workers/offload.h"
+
 #define SHAPE_TEXT_MAX 200u
 
 static _printf_(3, 4) enum modeld_code
@@ -313,6 +315,9 @@ int inputs_join(struct inputs *in, const struct model *m, const struct modeld_te
 	for (size_t k = 0; k < n; k++) {
 		shape_joined(in, &tensors[k], k, rows);
 		in->apart[k] = !contiguous(tensors, n, n_items, k, &in->joined[k].bytes);
+		/* On a device the copies to it join them. */
+		if (m->device && offload_wants(&m->info.inputs[k]))
+			in->apart[k] = false;
 		if (in->apart[k])
 			need = add_saturating(need, scratch_bytes(in->joined[k].bytes));
 		for (size_t i = 0; !in->apart[k] && i < n_items; i++)

@@ -76,6 +76,8 @@ struct loop *loop_free(struct loop *l)
 		return NULL;
 	models_deinit(&l->models);
 	executor_free(l->executor);
+	/* Nothing is unmapped that the device may still use. */
+	pinned_free(l->pinned);
 	regions_deinit(&l->regions);
 	outputs_free(l->outputs);
 	view_free(l->input);
@@ -279,6 +281,30 @@ static int on_ping(struct loop *l, const struct wire_ping *ping)
 
 /* --- Regions ------------------------------------------------------------------------------ */
 
+/* Let the device use what is mapped here. On a host that is nothing. */
+int loop_pin(struct loop *l, const struct view *v, enum device_access access)
+{
+	const struct span all = {.arena = view_id(v), .length = view_size(v)};
+
+	return loop_pin_memory(l, (void *)view_data(v, &all), all.length, access);
+}
+
+int loop_pin_memory(struct loop *l, void *data, uint64_t bytes, enum device_access access)
+{
+	int r = pinned_add(l->pinned, data, bytes, access);
+
+	return r ? loop_stop(l, WORKER_EXIT_DEVICE_LOST, "the device refused memory") : 0;
+}
+
+static void unpin_region(struct loop *l, uint64_t region)
+{
+	const struct view *v = regions_find(&l->regions, region);
+	const struct span all = {.arena = region};
+
+	if (v)
+		pinned_remove(l->pinned, view_data(v, &all));
+}
+
 /* A region that the host cannot map is not there: runs that name it fail, others do not. */
 static int on_map(struct loop *l, const struct wire_map *map, int fd)
 {
@@ -289,13 +315,18 @@ static int on_map(struct loop *l, const struct wire_map *map, int fd)
 	if (r)
 		log_warning("cannot map a region", "worker=%s bytes=%" PRIu64 " error=\"%s\"",
 			loop_name(l), map->size, err_str(r));
-	return 0;
+	return r ? 0
+		 : loop_pin(l, regions_find(&l->regions, map->region),
+			   map->writable ? DEVICE_READ_WRITE : DEVICE_READ_ONLY);
 }
 
 static int on_unmap(struct loop *l, const struct wire_unmap *unmap)
 {
 	const struct wire_message m = {.type = WIRE_UNMAPPED, .unmap = *unmap};
-	int r = regions_unmap(&l->regions, unmap->region);
+	int r;
+
+	unpin_region(l, unmap->region);
+	r = regions_unmap(&l->regions, unmap->region);
 
 	if (r)
 		log_debug("unmap of a region that is not mapped", "worker=%s", loop_name(l));

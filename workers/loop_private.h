@@ -15,6 +15,7 @@
 #include "workers/loop.h"
 #include "workers/models.h"
 #include "workers/outputs.h"
+#include "workers/pinned.h"
 #include "workers/regions.h"
 
 enum loop_state {
@@ -40,6 +41,7 @@ struct loop {
 	struct wire_scratch *out;  /* own */
 	struct host *host;	   /* own; NULL before setup, and so are those below */
 	struct device *device;	   /* own */
+	struct pinned *pinned;	   /* own: what of the memory below the device may use */
 	struct view *input;	   /* own */
 	struct outputs *outputs;   /* own */
 	struct backends *backends; /* own */
@@ -59,6 +61,11 @@ _must_use_ int loop_stop(struct loop *l, enum worker_exit status, const char *wh
 _must_use_ int loop_send(
 	struct loop *l, const struct wire_message *m, const int *fds, size_t n_fds);
 _must_use_ int loop_flush(struct loop *l);
+/* Let the device use memory that is mapped here, until pinned_remove(). 0, or -ECANCELED after
+ * loop_stop(). */
+_must_use_ int loop_pin(struct loop *l, const struct view *v, enum device_access access);
+_must_use_ int loop_pin_memory(
+	struct loop *l, void *data, uint64_t bytes, enum device_access access);
 /* The worker's name for log lines. */
 const char *loop_name(const struct loop *l);
 

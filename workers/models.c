@@ -43,6 +43,9 @@ static void free_instances(struct model *m)
 {
 	for (uint32_t i = 0; m->backend && m->backend->instance_free && i < m->n_instances; i++)
 		m->backend->instance_free(m->instances[i]);
+	for (uint32_t i = 0; m->transfers && i < m->spec.n_instances; i++)
+		transfer_free(m->transfers[i]);
+	free(m->transfers);
 	free(m->instances);
 }
 
@@ -129,9 +132,6 @@ static const char *tensor_fault(const struct modeld_declaration *d, bool can_bat
 		return "has no name, or a longer one than 255 bytes";
 	if ((int)d->dtype < 0 || (int)d->dtype >= DTYPE_MAX_)
 		return "has an unknown dtype";
-	if (d->memory && !(d->memory & (MODELD_MEMORY_BIT(MODELD_MEMORY_HOST) |
-					       MODELD_MEMORY_BIT(MODELD_MEMORY_PINNED))))
-		return "is wanted in device memory, and this device has none";
 	if (d->any_shape)
 		return can_batch ? "has any shape, but the model batches" : NULL;
 	if (d->rank > TENSOR_RANK_MAX)
@@ -156,6 +156,24 @@ static int check_list(const struct modeld_declaration *list, size_t n, const cha
 		if (fault)
 			return fail(error, "the backend's declaration is wrong: %s %zu %s", what, i,
 				fault);
+	}
+	return 0;
+}
+
+/* A host has no other memory than its own. */
+static int check_memory(const struct model *m, struct modeld_error *error)
+{
+	const uint32_t host =
+		MODELD_MEMORY_BIT(MODELD_MEMORY_HOST) | MODELD_MEMORY_BIT(MODELD_MEMORY_PINNED);
+
+	for (size_t i = 0; !m->device && i < m->info.n_inputs; i++) {
+		uint32_t memory = m->info.inputs[i].memory;
+
+		if (memory && !(memory & host))
+			return fail(error,
+				"the backend's declaration is wrong: input %zu is wanted in device "
+				"memory, and this device has none",
+				i);
 	}
 	return 0;
 }
@@ -209,6 +227,8 @@ static int take_info(
 	r = check_list(m->info.inputs, m->info.n_inputs, "input", can_batch, error);
 	if (!r)
 		r = check_list(m->info.outputs, m->info.n_outputs, "output", can_batch, error);
+	if (!r)
+		r = check_memory(m, error);
 	if (!r && can_batch && m->info.n_inputs == 0)
 		return fail(error, "the backend's declaration is wrong: it batches without inputs");
 	return r;
@@ -261,13 +281,30 @@ static int load_into(struct model *m, uint32_t max_batch_size, struct modeld_err
 	return 0;
 }
 
+/* Its stream and its copies; ret_stream: what the backend calls it. */
+static int add_transfer(struct model *m, void **ret_stream, struct modeld_error *error)
+{
+	struct transfer **at = &m->transfers[m->n_instances];
+	char text[DEVICE_TEXT_MAX / 2];
+	int r = transfer_new(at, m->device);
+
+	if (!r)
+		*ret_stream = transfer_stream(*at);
+	if (r <= 0)
+		return r;
+	fail(error, "a stream of the device: %s", device_explain(m->device, r, text, sizeof(text)));
+	return device_fatal(r) ? MODELS_E_FATAL : MODELS_E_FAILED;
+}
+
 static int add_instance(struct model *m, struct modeld_error *error)
 {
-	const struct modeld_instance_spec spec = {.size = sizeof(spec), .index = m->n_instances};
+	struct modeld_instance_spec spec = {.size = sizeof(spec), .index = m->n_instances};
 	void **at = &m->instances[m->n_instances];
 	enum modeld_code code = MODELD_OK;
-	int r;
+	int r = m->device ? add_transfer(m, &spec.stream, error) : 0;
 
+	if (r)
+		return r;
 	*at = m->handle;
 	if (m->backend->instance_create) {
 		*at = NULL;
@@ -288,7 +325,9 @@ static int make_instances(struct model *m, struct modeld_error *error)
 	int r = 0;
 
 	m->instances = calloc(m->spec.n_instances, sizeof(*m->instances));
-	if (!m->instances)
+	if (m->device)
+		m->transfers = calloc(m->spec.n_instances, sizeof(struct transfer *));
+	if (!m->instances || (m->device && !m->transfers))
 		return -ENOMEM;
 	while (!r && m->n_instances < m->spec.n_instances)
 		r = add_instance(m, error);
@@ -306,6 +345,7 @@ int models_load(struct models *t, struct backends *backends, const struct wire_l
 		r = model_new(&m, load);
 	if (r)
 		return r;
+	m->device = t->device && !device_is_host(t->device) ? t->device : NULL;
 	r = backends_get(backends, load->backend, &m->backend, &error);
 	if (r == BACKEND_E_REFUSED)
 		r = MODELS_E_FAILED;

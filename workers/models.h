@@ -10,6 +10,7 @@
 #include "workers/backend.h"
 #include "workers/backend_loader.h"
 #include "workers/pairs.h"
+#include "workers/transfer.h"
 
 /* Numbers are indexes into the daemon's list of models; a larger one is refused. */
 #define MODEL_NUMBER_MAX 65535u
@@ -26,9 +27,12 @@ enum {
 struct model {
 	struct modeld_model_spec spec; /* strings: own */
 	struct pairs parameters;
+	struct device *device;		      /* borrow; NULL: a host */
 	const struct modeld_backend *backend; /* borrow */
 	void *handle;			      /* own: the backend's */
 	void **instances; /* own: the backend's, or the handle where it has none */
+	/* own, by instance: its stream and its copies; NULL on a host */
+	struct transfer **transfers;
 	uint32_t n_instances;
 	struct modeld_model_info info; /* its declarations: own; their names: the backend's */
 	uint32_t number;
@@ -38,9 +42,10 @@ struct model {
 	uint64_t compute_ns;
 };
 
-/* All zero is an empty table. */
+/* All zero is an empty table of a host. */
 struct models {
-	struct model **items; /* own; NULL: no model has the number */
+	struct device *device; /* borrow; set before the first load; NULL: a host */
+	struct model **items;  /* own; NULL: no model has the number */
 	size_t n;
 };
 

@@ -96,7 +96,7 @@ static enum modeld_code check_output(
 			"the backend gave output %zu, but declared only %zu", got->index,
 			r->model->info.n_outputs);
 	want = &r->model->info.outputs[got->index];
-	if (got->memory == MODELD_MEMORY_DEVICE)
+	if (got->memory == MODELD_MEMORY_DEVICE && !r->offload.transfer)
 		return fail(error, MODELD_INTERNAL,
 			"the backend wants output '%s' in device memory, and this device has none",
 			want->name);
@@ -114,6 +114,7 @@ static void drop_output(struct run *r, struct run_output *o)
 		outputs_give_back(r->outputs, o->memory);
 	o->memory = NULL;
 	o->data = NULL;
+	o->device = NULL;
 }
 
 static enum modeld_code arena_output(
@@ -161,13 +162,18 @@ static enum modeld_code place_output(
 static enum modeld_code take_output(
 	struct run *r, const struct modeld_output *want, struct run_output *o)
 {
+	enum modeld_code code;
+
 	drop_output(r, o);
 	o->dtype = (enum dtype)want->dtype;
 	o->rank = want->rank;
 	if (want->rank > 0)
 		memcpy(o->dims, want->dims, want->rank * sizeof(*want->dims));
 	o->bytes = want->bytes;
-	return place_output(r, o, r->model->info.outputs[want->index].name, &r->failed);
+	code = place_output(r, o, r->model->info.outputs[want->index].name, &r->failed);
+	if (code != MODELD_OK || want->memory != MODELD_MEMORY_DEVICE)
+		return code;
+	return offload_alloc(&r->offload, want->bytes, &o->device, &r->failed);
 }
 
 static void *give_output(const struct modeld_batch *batch, const struct modeld_output *want,
@@ -182,7 +188,7 @@ static void *give_output(const struct modeld_batch *batch, const struct modeld_o
 	if (code == MODELD_OK) {
 		if (r->failed_output == index)
 			r->failed_code = MODELD_OK;
-		return r->given[index].data;
+		return r->given[index].device ? r->given[index].device : r->given[index].data;
 	}
 	r->failed_code = code;
 	r->failed_output = index;
@@ -205,8 +211,10 @@ static int is_cancelled(const struct modeld_batch *batch)
 	return 0;
 }
 
-void run_init(struct run *r, struct outputs *outputs, const struct regions *regions)
+void run_init(struct run *r, struct outputs *outputs, const struct regions *regions,
+	struct pinned *pinned)
 {
+	r->offload.pinned = pinned;
 	r->outputs = outputs;
 	r->regions = regions;
 	r->batch.size = sizeof(r->batch);
@@ -230,6 +238,7 @@ static void drop_arrays(struct run *r)
 
 void run_deinit(struct run *r)
 {
+	offload_deinit(&r->offload);
 	drop_arrays(r);
 	pthread_cond_destroy(&r->completion.arrived);
 	pthread_mutex_destroy(&r->completion.lock);
@@ -314,6 +323,7 @@ enum modeld_code run_begin(struct run *r, const struct model *m, uint64_t number
 		r->given[i].data = NULL;
 		r->given[i].target = NULL;
 		r->given[i].target_data = NULL;
+		r->given[i].device = NULL;
 	}
 	code = set_wanted(r, want, error);
 	return code == MODELD_OK ? set_targets(r, item, error) : code;
@@ -349,15 +359,57 @@ static enum modeld_code wait_for(struct completion *c, struct modeld_error *erro
 static enum modeld_code call_backend(struct run *r, uint32_t index, struct modeld_error *error)
 {
 	const struct model *m = r->model;
+	enum modeld_code code;
+
+	r->completion.done = false;
+	code = m->backend->run(m->instances[index], &r->batch, error);
+	return code == MODELD_PENDING ? wait_for(&r->completion, error) : code;
+}
+
+/* Copy what the backend left on the device, and wait for it. */
+static enum modeld_code fetch_outputs(struct run *r, struct modeld_error *error)
+{
+	enum modeld_code code = MODELD_OK;
+
+	for (size_t i = 0; code == MODELD_OK && i < r->model->info.n_outputs; i++) {
+		const struct run_output *o = &r->given[i];
+
+		if (r->wanted[i] && o->device)
+			code = offload_out(&r->offload, o->data, o->device, o->bytes, error);
+	}
+	return code == MODELD_OK ? offload_finish(&r->offload, error) : code;
+}
+
+static enum modeld_code call_on_device(struct run *r, uint32_t index, struct modeld_error *error)
+{
+	const struct offload_inputs in = {
+		.declared = r->model->info.inputs,
+		.tensors = r->inputs,
+		.n = r->model->info.n_inputs,
+		.items = r->items,
+		.n_items = r->n_items,
+	};
+	enum modeld_code code = offload_begin(&r->offload, &in, error);
+
+	r->batch.stream = transfer_stream(r->offload.transfer);
+	if (code == MODELD_OK)
+		code = call_backend(r, index, error);
+	if (code == MODELD_OK && r->failed_code == MODELD_OK)
+		code = fetch_outputs(r, error);
+	return offload_end(&r->offload, code, error);
+}
+
+static enum modeld_code call(struct run *r, uint32_t index, struct modeld_error *error)
+{
 	uint64_t start_ns = clock_ns();
 	enum modeld_code code;
 
 	error->size = sizeof(*error);
 	error->text[0] = 0;
-	r->completion.done = false;
-	code = m->backend->run(m->instances[index], &r->batch, error);
-	if (code == MODELD_PENDING)
-		code = wait_for(&r->completion, error);
+	r->offload.transfer = r->model->transfers ? r->model->transfers[index] : NULL;
+	r->batch.stream = NULL;
+	code = r->offload.transfer ? call_on_device(r, index, error)
+				   : call_backend(r, index, error);
 	r->compute_ns = clock_ns() - start_ns;
 	return code;
 }
@@ -407,7 +459,7 @@ static enum modeld_code finish_output(struct run *r, size_t i, struct modeld_err
 
 enum modeld_code run_execute(struct run *r, uint32_t index, struct modeld_error *error)
 {
-	enum modeld_code code = call_backend(r, index, error);
+	enum modeld_code code = call(r, index, error);
 
 	if (code != MODELD_FATAL && r->failed_code != MODELD_OK) {
 		code = r->failed_code;

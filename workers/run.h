@@ -14,6 +14,7 @@
 #include "proto/wire.h"
 #include "workers/backend.h"
 #include "workers/models.h"
+#include "workers/offload.h"
 #include "workers/outputs.h"
 #include "workers/regions.h"
 
@@ -25,6 +26,7 @@ struct run_output {
 	void *data;			  /* NULL: the backend has not asked for it */
 	const struct wire_target *target; /* NULL: the output arena */
 	void *target_data;		  /* where it goes in the end; NULL without a target */
+	void *device;			  /* where the backend writes it; NULL: to `data` */
 	enum dtype dtype;
 	uint32_t rank;
 	int64_t dims[TENSOR_RANK_MAX];
@@ -44,11 +46,15 @@ struct completion {
 struct run {
 	struct modeld_batch batch; /* what the backend sees */
 	struct completion completion;
+	struct offload offload;
 	struct outputs *outputs;       /* borrow */
 	const struct regions *regions; /* borrow */
 	const struct model *model;
 	const struct wire_item *item; /* NULL: joined */
-	uint64_t number;	      /* the batch's */
+	/* Set by the caller ahead of run_begin(): the inputs of all items, by item; borrow. */
+	const struct modeld_tensor *items;
+	size_t n_items;
+	uint64_t number; /* the batch's */
 	uint64_t rows;
 	uint64_t compute_ns;
 	const struct modeld_tensor **inputs; /* own: the batch's; grown to the most seen */
@@ -62,7 +68,9 @@ struct run {
 	struct modeld_error failed;
 };
 
-void run_init(struct run *r, struct outputs *outputs, const struct regions *regions);
+/* pinned: NULL on a host. All are borrowed. */
+void run_init(struct run *r, struct outputs *outputs, const struct regions *regions,
+	struct pinned *pinned);
 void run_deinit(struct run *r);
 /* Make room for such a model. -ENOMEM */
 _must_use_ int run_reserve(struct run *r, const struct model *m);

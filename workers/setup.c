@@ -44,21 +44,30 @@ static int device_failed(struct loop *l, const char *name, const char *why, int 
 		"device");
 }
 
+static void log_opened(const struct loop *l, const char *name)
+{
+	const struct device_info *info = &l->device->info;
+	struct device_memory memory = {0};
+
+	if (device_memory(l->device, &memory) || device_is_host(l->device))
+		return;
+	log_info("device opened",
+		"worker=%s device=%s name=\"%s\" uuid=%s bus=%s total_bytes=%" PRIu64
+		" free_bytes=%" PRIu64 " inputs=%s",
+		loop_name(l), name, info->name, info->uuid, info->bus, memory.total_bytes,
+		memory.free_bytes, info->reads_read_only ? "pinned" : "staged");
+}
+
 static int open_device(struct loop *l, const char *name)
 {
-	struct device_memory memory = {0};
 	char why[DEVICE_TEXT_MAX];
 	int r = device_open(&l->device, name, why);
 
-	if (!r)
-		r = device_memory(l->device, &memory);
-	else
+	if (r)
 		return device_failed(l, name, why, r);
-	if (!r)
-		log_debug("device opened",
-			"worker=%s device=%s total_bytes=%" PRIu64 " free_bytes=%" PRIu64,
-			loop_name(l), name, memory.total_bytes, memory.free_bytes);
-	return 0;
+	log_opened(l, name);
+	l->models.device = l->device;
+	return pinned_new(&l->pinned, l->device);
 }
 
 static int map_input(struct loop *l, const struct wire_setup *s)
@@ -71,7 +80,23 @@ static int map_input(struct loop *l, const struct wire_setup *s)
 		return r;
 	}
 	close_fd(&l->arena_fd);
-	return 0;
+	return loop_pin(l, l->input, DEVICE_READ_ONLY);
+}
+
+/* All of it, while nothing is in use. */
+static int pin_outputs(struct loop *l, uint64_t bytes)
+{
+	struct output *all;
+	int r;
+
+	if (device_is_host(l->device))
+		return 0;
+	r = outputs_alloc(l->outputs, 0, bytes, &all);
+	if (r)
+		return r < 0 ? r : -ENOMEM;
+	r = loop_pin_memory(l, output_data(all), bytes, DEVICE_READ_WRITE);
+	outputs_give_back(l->outputs, all);
+	return r;
 }
 
 static int make_outputs(struct loop *l, const struct wire_setup *s)
@@ -91,7 +116,7 @@ static int make_outputs(struct loop *l, const struct wire_setup *s)
 			"worker=%s bytes=%" PRIu64 " error=\"%s\" setting=\"[worker] "
 			"output_arena_bytes\"",
 			loop_name(l), s->output_arena_size, err_str(r));
-	return r;
+	return r ? r : pin_outputs(l, s->output_arena_size);
 }
 
 static int make_executor(struct loop *l)
@@ -100,6 +125,7 @@ static int make_executor(struct loop *l)
 		.input = l->input,
 		.regions = &l->regions,
 		.outputs = l->outputs,
+		.pinned = l->pinned,
 		.scratch_max = view_size(l->input),
 	};
 

@@ -81,6 +81,11 @@ void *transfer_stream(const struct transfer *t)
 	return device_stream_native(t->stream);
 }
 
+const char *transfer_explain(const struct transfer *t, int result, char *text, size_t cap)
+{
+	return device_explain(t->device, result, text, cap);
+}
+
 void transfer_begin(struct transfer *t, uint64_t deadline_ns)
 {
 	t->deadline_ns = deadline_ns;

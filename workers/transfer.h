@@ -48,6 +48,8 @@ _must_use_ int transfer_new(struct transfer **ret_transfer, struct device *d);
 struct transfer *transfer_free(struct transfer *t);
 DEFINE_CLEANUP(struct transfer *, transfer_free)
 
+/* A result in words into text. Returns text. */
+const char *transfer_explain(const struct transfer *t, int result, char *text, size_t cap);
 /* What a backend puts its work into. */
 void *transfer_stream(const struct transfer *t);
 /* Waiting for the device ends at deadline_ns (clock_ns()), with DEVICE_E_TIMEOUT. */

@@ -51,7 +51,7 @@ static void rig_init(struct rig *g, uint64_t output_bytes, uint64_t scratch_max)
 	g->region = region;
 	cr_assert_eq(regions_map(&g->regions, fd, &map), 0);
 	close_fd(&fd);
-	parts = (struct executor_parts){g->view, &g->regions, g->outputs, scratch_max};
+	parts = (struct executor_parts){g->view, &g->regions, g->outputs, scratch_max, NULL};
 	cr_assert_eq(executor_new(&g->executor, &parts), 0);
 	fake_backend_init(&g->fake, 1, 1, MODELD_DTYPE_I32, 4, 8);
 	g->run.batch = 100;
@@ -973,7 +973,7 @@ Test(executor, steady_state_allocates_nothing)
 static int run_under_fire(void *arg)
 {
 	struct rig *g = arg;
-	struct executor_parts parts = {g->view, &g->regions, g->outputs, ARENA_BYTES};
+	struct executor_parts parts = {g->view, &g->regions, g->outputs, ARENA_BYTES, NULL};
 	_cleanup_(executor_freep) struct executor *e = NULL;
 	uint32_t worst = 0;
 

@@ -582,7 +582,7 @@ Test(loop, bad_setups)
 	for (size_t i = 0; i < 6; i++)
 		setups[i] = fake_daemon_setup(0);
 	setups[0].protocol = WIRE_PROTOCOL + 1;
-	setups[1].device = "cuda:9";
+	setups[1].device = "tpu:0";
 	setups[2].device = "cpu";
 	setups[3].slots = 0;
 	setups[4].output_arena = FAKE_INPUT_ARENA;

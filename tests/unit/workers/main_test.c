@@ -126,7 +126,7 @@ Test(program, exit_status_says_that_the_device_is_not_there)
 	pid_t pid;
 	int status;
 
-	setup.device = "cuda:9";
+	setup.device = "tpu:0";
 	m.setup = setup;
 	fake_daemon_open(&d);
 	fake_daemon_send(&d, &m);

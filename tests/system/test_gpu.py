@@ -1,0 +1,168 @@
+"""Workers on GPUs, with a stand-in for CUDA's runtime (tests/support/fakecuda): what each worker sees, what it
+copies, and what an error of a GPU costs."""
+import os
+import struct
+
+import grpc
+import pytest
+
+import messages as m
+from callers import Callers
+from daemon import BUILD, ROOT, infer_request, wait_for
+
+FAKE = os.path.join(BUILD, "fakecuda")
+MODELS = os.path.join(ROOT, "tests", "gpu", "models")
+
+
+@pytest.fixture
+def gpu(start, tmp_path):
+    """gpu(*sets, fake=settings of the stand-in, ...) -> Daemon"""
+
+    def begin(*sets, fake="", models=("identity",), workers="cuda:0", env=None, **options):
+        return start(f"worker.program={FAKE}/modeld-worker", f"worker.backend_dirs={FAKE}/backends",
+                     "memory.input_arena_bytes=128M", "worker.output_arena_bytes=128M", *sets,
+                     repository=options.pop("repository", MODELS), models=list(models), workers=workers,
+                     env={"FAKECUDA": fake, **(env or {})}, **options)
+
+    return begin
+
+
+def mlp(row, widths):
+    """What workers/backends/cuda/mlp.c computes."""
+    for layer, (depth, width) in enumerate(zip(widths, widths[1:])):
+        out = []
+        for c in range(width):
+            total = (c % 5) / 8 + sum(row[k] * (((k * 31 + c * 17 + layer * 7) % 13) / 64 - 6 / 64)
+                                      for k in range(depth))
+            out.append(total if layer == len(widths) - 2 else max(total, 0))
+        row = out
+    return row
+
+
+def test_a_gpu_answers(gpu):
+    d = gpu()
+    for n in (0, 1, 1000, 70000, 5 << 20):
+        data = os.urandom(n)
+        assert d.infer("identity", data).tensor_data.data == data
+    assert "device opened" in d.log() and "inputs=pinned" in d.log()
+    assert "staged" not in d.log()
+
+
+def test_copies_are_staged_where_memory_cannot_be_registered(gpu):
+    d = gpu(fake="readonly=0")
+    for n in (0, 1, 1000, 70000, 5 << 20):
+        data = os.urandom(n)
+        assert d.infer("identity", data).tensor_data.data == data
+    assert "inputs=staged" in d.log()
+
+
+def test_a_perceptron_is_right(gpu):
+    d = gpu(models=["mlp"])
+    rows = [[((r * 7 + i) % 11) / 10 for i in range(64)] for r in range(3)]
+    reply = d.infer("mlp", struct.pack("<192f", *sum(rows, [])), [3, 64], "f32").tensor_data
+    assert list(reply.shape) == [3, 10]
+    got = struct.unpack("<30f", reply.data)
+    for r, row in enumerate(rows):
+        assert got[r * 10:r * 10 + 10] == pytest.approx(mlp(row, [64, 256, 10]), abs=1e-4)
+
+
+def test_rows_are_joined_on_the_gpu(gpu):
+    d = gpu("model.max_queue_delay_us=20000", models=["mlp"])
+    rows = [[((r * 3 + i) % 13) / 12 for i in range(64)] for r in range(16)]
+    call = d.shared_channel()
+    futures = []
+    for row in rows:
+        futures.append(call.unary_unary(m.WORKER_SERVICE + "Infer", request_serializer=lambda r: r.SerializeToString(),
+                                        response_deserializer=m.worker.InferResponse.FromString).future(
+            infer_request("mlp", struct.pack("<64f", *row), [1, 64], "f32"), timeout=60))
+    for row, future in zip(rows, futures):
+        got = struct.unpack("<10f", future.result().tensor_data.data)
+        assert got == pytest.approx(mlp(row, [64, 256, 10]), abs=1e-4)
+
+
+def test_each_worker_sees_its_gpu_alone(gpu):
+    uuids = {f"cuda:{i}": f"GPU-0000000{i + 1}-0000-4000-8000-00000000000{i + 1}" for i in range(8)}
+    d = gpu(fake="devices=8", workers=", ".join([*list(uuids)[:7], "cuda:" + uuids["cuda:7"]]))
+    log = d.log()
+    for name, uuid in uuids.items():
+        device = name if name != "cuda:7" else "cuda:" + uuid
+        assert f"device={device} name=\"Stand-in GPU\" uuid={uuid}" in log
+    assert len(d.workers()) == 8
+
+
+def test_numbers_count_what_the_daemon_sees(gpu):
+    d = gpu(fake="devices=8", workers="cuda:0, cuda:1", env={"CUDA_VISIBLE_DEVICES": "6,2"})
+    assert "device=cuda:0 name=\"Stand-in GPU\" uuid=GPU-00000007" in d.log()
+    assert "device=cuda:1 name=\"Stand-in GPU\" uuid=GPU-00000003" in d.log()
+
+
+def test_an_illegal_access_costs_one_gpu_a_moment(gpu):
+    d = gpu(fake="devices=2", models=["identity", "fault"], workers="cuda:0, cuda:1")
+    callers = Callers(d, 8)
+    callers.wait_done(100)
+    with pytest.raises(grpc.RpcError) as e:
+        d.infer("fault", b"\1")
+    assert e.value.code() == grpc.StatusCode.INTERNAL
+    callers.wait_done(100)
+    assert callers.stop()[1] == []
+    d.wait_workers_ready(2)
+    assert "cudaErrorIllegalAddress (700)" in d.log()
+    assert d.infer("fault", b"\0").tensor_data.data == b"\0"
+
+
+def test_a_lost_context_is_answered_by_the_next_process(gpu, tmp_path):
+    d = gpu(fake=f"fail=cudaEventQuery:1:719 once={tmp_path}/once")
+    data = os.urandom(100000)
+    assert d.infer("identity", data).tensor_data.data == data
+    assert "cudaErrorLaunchFailure (719)" in d.log() and "exit status 76" in d.log()
+    assert sum(w.restarts for w in d.status().workers) == 1
+
+
+def test_a_kernel_that_hangs_is_ended_by_the_daemon(gpu, tmp_path):
+    d = gpu("model.run_timeout_ms=500", fake=f"stall=1 once={tmp_path}/once")
+    assert d.infer("identity", b"x").tensor_data.data == b"x"
+    assert "run_timeout_ms" in d.log()
+
+
+def test_memory_of_the_gpu_is_a_requests_matter(gpu):
+    d = gpu(fake="memory_mib=8")
+    with pytest.raises(grpc.RpcError) as e:
+        d.infer("identity", bytes(6 << 20))
+    assert e.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "the device is out of memory" in e.value.details()
+    assert d.infer("identity", bytes(3 << 20)).tensor_data.data == bytes(3 << 20)
+    assert sum(w.restarts for w in d.status().workers) == 0
+
+
+def test_an_error_of_a_copy_is_a_requests_matter(gpu):
+    d = gpu(fake="fail=cudaMemcpyAsync:2:1")
+    with pytest.raises(grpc.RpcError) as e:
+        d.infer("identity", bytes(100000))
+    assert e.value.code() == grpc.StatusCode.INTERNAL
+    assert "cudaErrorInvalidValue (1)" in e.value.details()
+    assert d.infer("identity", b"x").tensor_data.data == b"x"
+
+
+def test_a_gpu_that_is_unusable_is_tried_again_later_and_others_serve(gpu):
+    d = gpu(fake="devices=2 fail=cudaSetDevice:1:802", workers="cuda:1, cpu:0", ready=False,
+            repository=os.path.join(ROOT, "tests", "models"))
+    wait_for("an answer of the processor's worker", lambda: "READY" in d.wait_notification("READY=1"))
+    assert d.infer("identity", b"x").tensor_data.data == b"x"
+    wait_for("a word about the GPU", lambda: "cudaErrorSystemNotReady (802)" in d.log())
+    wait_for("the worker's end", lambda: "exit status 77" in d.log())
+
+
+@pytest.mark.parametrize("fake, said", [("devices=1", "no such GPU"), ("driver=0", "no CUDA driver")])
+def test_a_gpu_that_is_not_there(gpu, fake, said):
+    d = gpu(fake=fake, workers="cuda:1, cpu:0", ready=False, repository=os.path.join(ROOT, "tests", "models"))
+    d.wait_notification("READY=1")
+    assert d.infer("identity", b"x").tensor_data.data == b"x"
+    wait_for("a word about the GPU", lambda: said in d.log())
+
+
+def test_without_a_stand_in_there_is_no_gpu(start):
+    """The worker as it is shipped starts where there is no driver, and says so."""
+    d = start(workers="cuda:1023, cpu:0", models=["identity"], ready=False)
+    d.wait_notification("READY=1")
+    assert d.infer("identity", b"x").tensor_data.data == b"x"
+    wait_for("a word about the GPU", lambda: "device=cuda:1023" in d.log())
