@@ -26,6 +26,7 @@ static const char *const names[WIRE_TYPE_MAX + 1] = {
 	[WIRE_MAP] = "map",
 	[WIRE_UNMAP] = "unmap",
 	[WIRE_UNMAPPED] = "unmapped",
+	[WIRE_UNLOADED] = "unloaded",
 };
 
 const char *wire_type_name(enum wire_type type)

@@ -44,6 +44,7 @@ enum wire_type {
 	WIRE_MAP,
 	WIRE_UNMAP,
 	WIRE_UNMAPPED,
+	WIRE_UNLOADED,
 };
 
 /* Ids of regions (a client's memory) have this bit, ids of arenas have not. */
@@ -94,6 +95,11 @@ struct wire_load {
 
 struct wire_unload {
 	uint32_t model;
+};
+
+struct wire_unloaded {
+	uint32_t model;
+	uint64_t memory_bytes;
 };
 
 /* Where an output goes instead of the output arena: span.arena is a region. */
@@ -200,6 +206,7 @@ struct wire_message {
 		struct wire_bye bye;
 		struct wire_map map;
 		struct wire_unmap unmap; /* WIRE_UNMAP and WIRE_UNMAPPED */
+		struct wire_unloaded unloaded;
 	};
 };
 

@@ -184,6 +184,13 @@ static const struct codec_field bye_fields[] = {
 };
 static const struct codec_message bye = CODEC_MESSAGE(struct wire_bye, bye_fields, NULL);
 
+static const struct codec_field unloaded_fields[] = {
+	[1] = CODEC_NUMBER(struct wire_unloaded, model),
+	[2] = CODEC_NUMBER(struct wire_unloaded, memory_bytes),
+};
+static const struct codec_message unloaded =
+	CODEC_MESSAGE(struct wire_unloaded, unloaded_fields, NULL);
+
 static const struct codec_message empty = CODEC_EMPTY;
 
 /* Envelope: enum wire_type is its field numbers. */
@@ -204,6 +211,7 @@ static const struct codec_field envelope_fields[] = {
 	[WIRE_MAP] = CODEC_BODY(struct wire_message, map, &map),
 	[WIRE_UNMAP] = CODEC_BODY(struct wire_message, unmap, &unmap),
 	[WIRE_UNMAPPED] = CODEC_BODY(struct wire_message, unmap, &unmap),
+	[WIRE_UNLOADED] = CODEC_BODY(struct wire_message, unloaded, &unloaded),
 };
 const struct codec_message wire_envelope_table =
 	CODEC_ONEOF(struct wire_message, envelope_fields, type, WIRE_SETUP, WIRE_TYPE_MAX);

@@ -205,7 +205,7 @@ static int on_load(struct loop *l, const struct wire_load *load)
 	uint64_t start_ns = clock_ns();
 	int r = models_load(&l->models, l->backends, load, &m, &error);
 
-	if (r == MODELS_E_IN_USE || r == MODELS_E_NUMBER)
+	if (r == MODELS_E_IN_USE)
 		return loop_stop(l, WORKER_EXIT_INTERNAL, "load with a bad number");
 	if (r == MODELS_E_FATAL)
 		return fatal(l, load->name, error.text);
@@ -226,10 +226,19 @@ static int on_load(struct loop *l, const struct wire_load *load)
 
 static int on_unload(struct loop *l, const struct wire_unload *unload)
 {
-	if (models_unload(&l->models, unload->model))
+	const struct model *m = models_get(&l->models, unload->model);
+	struct wire_message answer = {.type = WIRE_UNLOADED, .unloaded = {.model = unload->model}};
+	int r;
+
+	if (!m)
 		return loop_stop(l, WORKER_EXIT_INTERNAL, "unload of a model that is not loaded");
-	log_info("model unloaded", "worker=%s number=%" PRIu32, loop_name(l), unload->model);
-	return 0;
+	answer.unloaded.memory_bytes = model_memory_bytes(m);
+	log_info("model unloaded", "worker=%s model=%s number=%" PRIu32, loop_name(l), m->spec.name,
+		unload->model);
+	r = models_unload(&l->models, unload->model);
+	assert(r == 0);
+	(void)r;
+	return loop_send(l, &answer, NULL, 0);
 }
 
 /* --- Batches ------------------------------------------------------------------------------ */

@@ -20,6 +20,8 @@ _Static_assert((int)MODELD_DTYPE_ANY == (int)DTYPE_INVALID &&
 	"backends and the wire use the same numbers");
 _Static_assert(MODELD_BACKEND_RANK_MAX == TENSOR_RANK_MAX, "and the same ranks");
 
+#define BUCKETS_MIN 16u
+
 static const char *spec_parameter(const struct modeld_model_spec *spec, const char *key)
 {
 	const struct model *m = container_of(spec, struct model, spec);
@@ -69,11 +71,14 @@ DEFINE_CLEANUP(struct model *, model_free)
 
 void models_deinit(struct models *t)
 {
-	for (size_t i = 0; i < t->n; i++)
-		model_free(t->items[i]);
-	free(t->items);
-	t->items = NULL;
-	t->n = 0;
+	for (size_t i = 0; i < t->n_buckets; i++) {
+		for (struct model *m = t->buckets[i], *next; m; m = next) {
+			next = m->next;
+			model_free(m);
+		}
+	}
+	free(t->buckets);
+	*t = (struct models){0};
 }
 
 static int model_new(struct model **ret_model, const struct wire_load *load)
@@ -236,21 +241,44 @@ static int take_info(
 
 /* --- The table ---------------------------------------------------------------------------- */
 
-static int make_room(struct models *t, uint32_t number)
+/* Where the model with this number is, or would be put. The table has buckets. */
+static struct model **find_link(const struct models *t, uint32_t number)
 {
-	size_t n = (size_t)number + 1;
-	struct model **items;
+	struct model **at = &t->buckets[number & (t->n_buckets - 1)];
 
-	if (number > MODEL_NUMBER_MAX)
-		return MODELS_E_NUMBER;
-	if (n <= t->n)
-		return t->items[number] ? MODELS_E_IN_USE : 0;
-	items = realloc(t->items, n * sizeof(*items));
-	if (!items)
+	while (*at && (*at)->number != number)
+		at = &(*at)->next;
+	return at;
+}
+
+static void put(struct models *t, struct model *m)
+{
+	struct model **at = find_link(t, m->number);
+
+	m->next = NULL;
+	*at = m;
+	t->n++;
+}
+
+/* Room for one more, so that chains are short. */
+static int make_room(struct models *t)
+{
+	struct models bigger = {
+		.device = t->device, .n_buckets = t->n_buckets ? 2 * t->n_buckets : BUCKETS_MIN};
+
+	if (t->n < t->n_buckets)
+		return 0;
+	bigger.buckets = calloc(bigger.n_buckets, sizeof(*bigger.buckets));
+	if (!bigger.buckets)
 		return -ENOMEM;
-	memset(items + t->n, 0, (n - t->n) * sizeof(*items));
-	t->items = items;
-	t->n = n;
+	for (size_t i = 0; i < t->n_buckets; i++) {
+		for (struct model *m = t->buckets[i], *next; m; m = next) {
+			next = m->next;
+			put(&bigger, m);
+		}
+	}
+	free(t->buckets);
+	*t = bigger;
 	return 0;
 }
 
@@ -339,8 +367,10 @@ int models_load(struct models *t, struct backends *backends, const struct wire_l
 {
 	_cleanup_(model_freep) struct model *m = NULL;
 	struct modeld_error error = {.size = sizeof(error)};
-	int r = make_room(t, load->model);
+	int r = make_room(t);
 
+	if (!r && models_get(t, load->model))
+		r = MODELS_E_IN_USE;
 	if (!r)
 		r = model_new(&m, load);
 	if (r)
@@ -358,21 +388,26 @@ int models_load(struct models *t, struct backends *backends, const struct wire_l
 		return r;
 	}
 	*ret_model = m;
-	t->items[load->model] = steal_ptr(m);
+	put(t, steal_ptr(m));
 	return 0;
 }
 
 int models_unload(struct models *t, uint32_t number)
 {
-	if (number >= t->n || !t->items[number])
+	struct model **at = t->n ? find_link(t, number) : NULL;
+	struct model *m = at ? *at : NULL;
+
+	if (!m)
 		return -ENOENT;
-	t->items[number] = model_free(t->items[number]);
+	*at = m->next;
+	t->n--;
+	model_free(m);
 	return 0;
 }
 
 struct model *models_get(const struct models *t, uint32_t number)
 {
-	return number < t->n ? t->items[number] : NULL;
+	return t->n ? *find_link(t, number) : NULL;
 }
 
 uint64_t model_memory_bytes(const struct model *m)

@@ -12,19 +12,16 @@
 #include "workers/pairs.h"
 #include "workers/transfer.h"
 
-/* Numbers are indexes into the daemon's list of models; a larger one is refused. */
-#define MODEL_NUMBER_MAX 65535u
-
 enum {
 	MODELS_E_FAILED =
 		1, /* the backend is not there or could not load it: see the error's text */
 	MODELS_E_IN_USE = 2, /* a model has this number already */
-	MODELS_E_NUMBER = 3, /* above MODEL_NUMBER_MAX */
-	MODELS_E_FATAL = 4,  /* the process cannot go on: see the error's text */
+	MODELS_E_FATAL = 3,  /* the process cannot go on: see the error's text */
 };
 
 /* A loaded model. Read-only for all but models.c, but for what is said below. */
 struct model {
+	struct model *next;	       /* in its bucket */
 	struct modeld_model_spec spec; /* strings: own */
 	struct pairs parameters;
 	struct device *device;		      /* borrow; NULL: a host */
@@ -42,10 +39,11 @@ struct model {
 	uint64_t compute_ns;
 };
 
-/* All zero is an empty table of a host. */
+/* By number, which may be any: the daemon never uses one again. All zero is an empty table of a host. */
 struct models {
-	struct device *device; /* borrow; set before the first load; NULL: a host */
-	struct model **items;  /* own; NULL: no model has the number */
+	struct device *device;	/* borrow; set before the first load; NULL: a host */
+	struct model **buckets; /* own: chains */
+	size_t n_buckets;	/* a power of two; 0: none yet */
 	size_t n;
 };
 
@@ -55,7 +53,7 @@ void models_deinit(struct models *t);
 /*
  * Load a model and give it its number.
  *
- * MODELS_E_FAILED, MODELS_E_IN_USE, MODELS_E_NUMBER, MODELS_E_FATAL   nothing is kept
+ * MODELS_E_FAILED, MODELS_E_IN_USE, MODELS_E_FATAL   nothing is kept
  * -ENOMEM
  */
 _must_use_ int models_load(struct models *t, struct backends *backends,

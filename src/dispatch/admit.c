@@ -4,6 +4,7 @@
  */
 #include "dispatch/admit.h"
 
+#include <assert.h>
 #include <inttypes.h>
 
 #include "dispatch/check.h"
@@ -60,6 +61,7 @@ static int check_without_tensors(struct request *r, bool closed, uint32_t max_pe
 		return request_refuse(r, GRPC_DEADLINE_EXCEEDED,
 			"deadline passed before the request for model '%s' was complete",
 			v->settings.name);
+	assert(v->work); /* it stays while there are requests for it */
 	if (!version_declared(v) || !version_hopeful(v))
 		return refuse_unavailable(r);
 	if (made_too_early(r))

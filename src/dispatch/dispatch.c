@@ -117,14 +117,29 @@ static void on_pool_credit(void *data)
 	wake_waiting(data);
 }
 
-static void on_pool_model(void *data, uint32_t id)
+static void on_pool_model(void *data, void *owner)
 {
 	struct dispatch *d = data;
-	struct version *v = dispatch_version(d, id);
 
 	wake_waiting(d);
 	/* Workers that end because all ends are no news. */
-	if (d->state < DISPATCH_ENDING && version_announce(v))
+	if (d->state < DISPATCH_ENDING)
+		catalogue_note(&d->catalogue, owner);
+}
+
+static void on_pool_model_gone(void *data, void *owner)
+{
+	struct dispatch *d = data;
+
+	catalogue_gone(&d->catalogue, owner);
+}
+
+/* The catalogue's. */
+static void on_version_change(void *data, struct version *v)
+{
+	struct dispatch *d = data;
+
+	if (d->started)
 		d->events->on_version(d->data, v);
 }
 
@@ -166,54 +181,6 @@ static void on_region_gone(void *data)
 
 /* --- Life ------------------------------------------------------------------------------------- */
 
-static void fill_pool_model(struct pool_model *p, const struct version_settings *s)
-{
-	*p = (struct pool_model){
-		.name = s->name,
-		.version = s->version,
-		.path = s->path,
-		.backend = s->backend,
-		.devices = s->devices,
-		.max_batch_size = s->max_batch_size,
-		.run_timeout_ms = s->run_timeout_ms,
-		.parameters = s->parameters,
-		.n_parameters = s->n_parameters,
-	};
-}
-
-/* Make a version, known to the catalogue and the scheduler. -EEXIST, -ENOMEM */
-static int add_version(struct dispatch *d, const struct version_settings *settings, uint32_t id)
-{
-	struct version *v;
-	struct work *w;
-	int r = version_new(&v, settings, d->settings->default_max_batch_size, NULL, id);
-
-	if (r)
-		return r;
-	r = catalogue_add(&d->catalogue, v);
-	if (r) {
-		version_unref(v);
-		return r;
-	}
-	fill_pool_model(&d->pool_models[id], &v->settings);
-	return work_new(&w, v);
-}
-
-static int build_versions(
-	struct dispatch *d, const struct version_settings *settings, size_t n_versions)
-{
-	int r = 0;
-
-	if (n_versions == 0 || n_versions > UINT32_MAX)
-		return -EINVAL;
-	d->pool_models = calloc(n_versions, sizeof(*d->pool_models));
-	if (!d->pool_models)
-		return -ENOMEM;
-	for (size_t i = 0; !r && i < n_versions; i++)
-		r = add_version(d, &settings[i], (uint32_t)i);
-	return r == -EEXIST ? -EINVAL : r;
-}
-
 static int build_pool(struct dispatch *d, uv_loop_t *loop, const struct pool_settings *settings)
 {
 	static const struct pool_events events = {
@@ -221,19 +188,31 @@ static int build_pool(struct dispatch *d, uv_loop_t *loop, const struct pool_set
 		.on_lost = on_pool_lost,
 		.on_credit = on_pool_credit,
 		.on_model = on_pool_model,
+		.on_model_gone = on_pool_model_gone,
 		.on_started = on_pool_started,
 		.on_drained = on_pool_drained,
 	};
 	const struct arena *a = d->desk.arena;
-	int r = pool_new(&d->pool, loop, settings, d->pool_models, d->catalogue.n, arena_fd(a),
-		arena_id(a), arena_size(a), &events, d);
+	int r = pool_new(
+		&d->pool, loop, settings, arena_fd(a), arena_id(a), arena_size(a), &events, d);
 
 	if (r)
 		return r;
-	for (size_t i = 0; i < d->catalogue.n; i++)
-		d->catalogue.versions[i]->pool = d->pool;
+	catalogue_init(
+		&d->catalogue, d->pool, d->settings->default_max_batch_size, on_version_change, d);
 	d->regions = (struct region_desk){.pool = d->pool, .on_gone = on_region_gone, .data = d};
 	return scheduler_init(&d->scheduler, d->pool, settings->slots, d->settings);
+}
+
+static int build_versions(
+	struct dispatch *d, const struct version_settings *settings, size_t n_versions)
+{
+	struct version *v;
+	int r = n_versions > 0 ? 0 : -EINVAL;
+
+	for (size_t i = 0; !r && i < n_versions; i++)
+		r = catalogue_add(&d->catalogue, &settings[i], NULL, &v);
+	return r == -EEXIST ? -EINVAL : r;
 }
 
 int dispatch_new(struct dispatch **ret_dispatch, uv_loop_t *loop,
@@ -249,11 +228,11 @@ int dispatch_new(struct dispatch **ret_dispatch, uv_loop_t *loop,
 	d->settings = settings;
 	d->events = events;
 	d->data = data;
-	r = build_versions(d, versions, n_versions);
-	if (!r)
-		r = lease_desk_init(&d->desk, &settings->arena, on_desk_wake, d);
+	r = lease_desk_init(&d->desk, &settings->arena, on_desk_wake, d);
 	if (!r)
 		r = build_pool(d, loop, pool_settings);
+	if (!r)
+		r = build_versions(d, versions, n_versions);
 	if (!r)
 		r = open_handles(d, loop);
 	if (r) {
@@ -271,6 +250,7 @@ int dispatch_start(struct dispatch *d)
 
 	if (r)
 		return r;
+	d->started = true;
 	populate_kick(&d->populate);
 	return 0;
 }
@@ -325,12 +305,9 @@ struct dispatch *dispatch_free(struct dispatch *d)
 	assert(d->tally.n_requests == 0 && d->tally.n_clients == 0 && d->regions.n == 0);
 	assert(!d->populate.busy && !d->scheduling);
 	scheduler_deinit(&d->scheduler);
-	for (size_t i = 0; i < d->catalogue.n; i++)
-		work_free(d->catalogue.versions[i]->work);
 	catalogue_deinit(&d->catalogue);
 	pool_free(d->pool);
 	lease_desk_deinit(&d->desk);
-	free(d->pool_models);
 	if (d->n_handles == 0) {
 		free(d);
 		return NULL;
@@ -349,7 +326,26 @@ struct version *dispatch_find_version(struct dispatch *d, const char *name, size
 		name = d->settings->default_model;
 		n = name ? strlen(name) : 0;
 	}
-	return catalogue_find(&d->catalogue, name, n);
+	return catalogue_find(&d->catalogue, name, n, NULL, 0);
+}
+
+struct version *dispatch_find_number(
+	struct dispatch *d, const char *name, size_t n, const char *number, size_t n_number)
+{
+	return catalogue_find(&d->catalogue, name, n, number, n_number);
+}
+
+int dispatch_add_version(
+	struct dispatch *d, const struct version_settings *settings, struct version *replaces)
+{
+	struct version *v;
+
+	return catalogue_add(&d->catalogue, settings, replaces, &v);
+}
+
+void dispatch_remove_version(struct dispatch *d, struct version *v)
+{
+	catalogue_retire(&d->catalogue, v);
 }
 
 size_t dispatch_n_versions(const struct dispatch *d)
@@ -481,6 +477,7 @@ void dispatch_schedule(struct dispatch *d)
 	assert(!d->scheduling);
 	if (d->dirty)
 		run(d);
+	catalogue_sweep(&d->catalogue);
 	if (d->desk.grew) {
 		d->desk.grew = false;
 		populate_kick(&d->populate);

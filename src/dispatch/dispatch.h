@@ -34,7 +34,9 @@ struct dispatch_settings {
 
 /* `data` is dispatch_new()'s. */
 struct dispatch_events {
-	/* A version's readiness changed. From the loop; never from inside a call into dispatch. */
+	/* A version's readiness changed, or it came, or went. Not before dispatch_start(). From the loop, and
+	 * from inside dispatch_add_version() and dispatch_remove_version(); versions must not be added or
+	 * removed in it. */
 	void (*on_version)(void *data, struct version *v);
 	/* Start-up is over: every worker is ready or has failed once. */
 	void (*on_started)(void *data);
@@ -64,8 +66,26 @@ void dispatch_kill(struct dispatch *d);
  * until its handles are closed before closing the loop. Accepts NULL; returns NULL. */
 struct dispatch *dispatch_free(struct dispatch *d);
 
-/* By name; an empty name is the default model. NULL when unknown. The name is n bytes, no NUL. */
+/* --- Versions --------------------------------------------------------------------------------- */
+
+/* By the model's name; an empty name is the default model. Of several versions the highest that was ever
+ * ready. NULL when unknown. The name is n bytes, no NUL. Borrowed: a request made for it holds a reference. */
 struct version *dispatch_find_version(struct dispatch *d, const char *name, size_t n);
+/* A version by its number, in digits. */
+struct version *dispatch_find_number(
+	struct dispatch *d, const char *name, size_t n, const char *number, size_t n_number);
+/*
+ * A version more, which workers load while all else is served; settings are copied. replaces: NULL, or a
+ * version of the same model, whose place it takes when it is ready on as many workers; when it fails, the
+ * other goes on and this one is removed.
+ *
+ * -EEXIST: there is this version already; -EINVAL, -ENOMEM
+ */
+_must_use_ int dispatch_add_version(
+	struct dispatch *d, const struct version_settings *settings, struct version *replaces);
+/* It is found no more. Requests that were made for it before are finished, then workers unload it. */
+void dispatch_remove_version(struct dispatch *d, struct version *v);
+/* All that are found, and those that are to replace one of them (version_replaces()). */
 size_t dispatch_n_versions(const struct dispatch *d);
 struct version *dispatch_version(const struct dispatch *d, size_t i);
 /* What leases, regions and clients are made of. */
@@ -78,7 +98,7 @@ const struct arena *dispatch_arena(const struct dispatch *d);
 uint64_t dispatch_activity(const struct dispatch *d);
 /* Requests queued or in flight. */
 uint32_t dispatch_load(const struct dispatch *d);
-/* Of all versions: sums. */
+/* Of all versions there ever were: sums. */
 struct version_counters dispatch_counters(const struct dispatch *d);
 
 enum {

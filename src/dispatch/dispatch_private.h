@@ -23,14 +23,14 @@ struct dispatch {
 	const struct dispatch_events *events;	  /* borrow */
 	void *data;				  /* borrow: of events */
 	enum dispatch_state state;
+	bool started; /* dispatch_start() was called */
 	bool killed;
 	bool pool_drained;
 	bool dirty;	 /* there may be something to schedule */
 	bool scheduling; /* inside dispatch_schedule() */
 
 	struct catalogue catalogue;
-	struct pool_model *pool_models; /* own: lives as long as the pool */
-	struct pool *pool;		/* own */
+	struct pool *pool; /* own */
 	struct lease_desk desk;
 	struct region_desk regions;
 	struct tally tally;

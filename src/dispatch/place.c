@@ -22,7 +22,7 @@
 bool place_takes(const struct place *p, const struct work *w)
 {
 	return !p->exclusive && (!p->reserved || p->reserved == w) &&
-	       worker_holds(p->worker, w->version->id);
+	       worker_holds(p->worker, w->version->pool_model);
 }
 
 static bool has_time(const struct place *p)

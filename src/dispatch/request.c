@@ -38,6 +38,8 @@ void request_set_state(struct request *r, enum request_state to)
 {
 	assert(allowed[r->state][to]);
 	r->state = to;
+	if (to == REQUEST_DONE)
+		r->version->n_requests--;
 }
 
 static void request_reset(struct request *r)
@@ -101,6 +103,7 @@ int request_new(struct request **ret_request, struct version *version, struct cl
 		return -ENOMEM;
 	request_reset(r);
 	r->version = version_ref(version);
+	version->n_requests++;
 	r->client = client_ref(client);
 	r->deadline_ns = deadline_ns;
 	r->on_done = on_done;
@@ -157,6 +160,8 @@ struct request *request_unref(struct request *r)
 	drop_leases(r);
 	drop_extras(r);
 	v = r->version;
+	if (r->state == REQUEST_NEW)
+		v->n_requests--;
 	r->client = client_unref(r->client);
 	if (request_is_spare(r))
 		spare_give(&v->spare_requests, r, REQUEST_SPARE_MAX);

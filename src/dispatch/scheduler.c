@@ -212,7 +212,7 @@ static bool send_batch(struct scheduler *s, struct work *w, struct place *p, str
 	list_for_each (taken, node)
 		s->items[i++] = list_entry(node, struct request, node)->item;
 	assert(i == n);
-	e = worker_run(p->worker, w->version->id, s->items, n, b);
+	e = worker_run(p->worker, w->version->pool_model, s->items, n, b);
 	if (e)
 		return send_failed(w, taken, n, e, now_ns);
 	list_remove(&b->node);

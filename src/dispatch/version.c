@@ -15,21 +15,54 @@
 #include "dispatch/version_private.h"
 #include "dispatch/work.h"
 #include "pool/pool.h"
+#include "pool/worker.h"
+
+static void fill_load(struct version *v)
+{
+	const struct version_settings *s = &v->settings;
+
+	v->load = (struct pool_model_settings){
+		.name = s->name,
+		.version = s->version,
+		.path = s->path,
+		.backend = s->backend,
+		.devices = s->devices,
+		.max_batch_size = s->max_batch_size,
+		.run_timeout_ms = s->run_timeout_ms,
+		.parameters = s->parameters,
+		.n_parameters = s->n_parameters,
+	};
+}
+
+static void version_free(struct version *v)
+{
+	assert(!v->work && !v->replaces && v->n_requests == 0);
+	pool_model_free(v->pool_model);
+	spare_clear(&v->spare_requests);
+	version_settings_release(&v->settings);
+	free(v);
+}
 
 int version_new(struct version **ret_version, const struct version_settings *settings,
-	uint32_t default_max_batch_size, struct pool *pool, uint32_t id)
+	uint32_t default_max_batch_size, struct pool *pool)
 {
 	struct version *v = calloc(1, sizeof(*v));
+	int r;
 
 	if (!v)
 		return -ENOMEM;
-	if (version_settings_copy(&v->settings, settings)) {
-		free(v);
-		return -ENOMEM;
-	}
 	v->refs = 1;
-	v->pool = pool;
-	v->id = id;
+	list_init(&v->node);
+	list_init(&v->family_node);
+	r = version_settings_copy(&v->settings, settings);
+	if (!r) {
+		fill_load(v);
+		r = pool_model_new(&v->pool_model, pool, &v->load, v);
+	}
+	if (r) {
+		version_free(v);
+		return r;
+	}
 	v->max_batch_size = v->settings.max_batch_size;
 	if (v->max_batch_size == UINT32_MAX)
 		v->max_batch_size = default_max_batch_size;
@@ -49,12 +82,8 @@ struct version *version_unref(struct version *v)
 	if (!v)
 		return NULL;
 	assert(v->refs > 0);
-	if (--v->refs > 0)
-		return NULL;
-	assert(!v->work);
-	spare_clear(&v->spare_requests);
-	version_settings_release(&v->settings);
-	free(v);
+	if (--v->refs == 0)
+		version_free(v);
 	return NULL;
 }
 
@@ -68,14 +97,14 @@ const struct version_settings *version_settings(const struct version *v)
 	return &v->settings;
 }
 
-uint32_t version_id(const struct version *v)
+const struct version *version_replaces(const struct version *v)
 {
-	return v->id;
+	return v->replaces;
 }
 
 const struct wire_loaded *version_declared(const struct version *v)
 {
-	return pool_model_loaded(v->pool, v->id);
+	return pool_model_loaded(v->pool_model);
 }
 
 /* The backend's word, cut by the configuration's: its own when set, else the default. */
@@ -90,12 +119,12 @@ uint32_t version_max_batch_size(const struct version *v)
 
 bool version_ready(const struct version *v)
 {
-	return pool_model_ready(v->pool, v->id) > 0;
+	return pool_model_ready(v->pool_model) > 0;
 }
 
 bool version_hopeful(const struct version *v)
 {
-	return pool_model_hopeful(v->pool, v->id) > 0;
+	return pool_model_hopeful(v->pool_model) > 0;
 }
 
 const char *version_state_name(const struct version *v)
@@ -116,7 +145,7 @@ const char *version_unavailable_text(const struct version *v)
 
 const char *version_detail(const struct version *v)
 {
-	return pool_model_detail(v->pool, v->id);
+	return pool_model_detail(v->pool_model);
 }
 
 static void log_version(const struct version *v, bool ready, const char *state)
@@ -151,7 +180,12 @@ bool version_announce(struct version *v)
 
 uint32_t version_workers_ready(const struct version *v)
 {
-	return pool_model_ready(v->pool, v->id);
+	return pool_model_ready(v->pool_model);
+}
+
+bool version_held_by(const struct version *v, const struct worker *w)
+{
+	return worker_holds(w, v->pool_model);
 }
 
 uint32_t version_queue_depth(const struct version *v)

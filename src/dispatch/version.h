@@ -1,7 +1,7 @@
 /*
  * version.h: one version of a model: what the configuration says of it, what its backend declared, and its
- * counters. It lives as long as somebody holds a reference: the catalogue while it is served, each request
- * for it, and dispatch until no worker holds it any more.
+ * counters. It lives as long as somebody holds a reference: each request for it, and dispatch while it is
+ * served and until no worker holds it any more.
  */
 #ifndef DISPATCH_VERSION_H
 #define DISPATCH_VERSION_H
@@ -22,6 +22,7 @@ struct version_counters {
 };
 
 struct version;
+struct worker;
 
 struct version *version_ref(struct version *v);
 /* Accepts NULL; returns NULL. */
@@ -30,7 +31,8 @@ DEFINE_CLEANUP(struct version *, version_unref)
 
 /* Valid as long as the version. */
 const struct version_settings *version_settings(const struct version *v);
-uint32_t version_id(const struct version *v);
+/* It is to replace this one when it is ready; NULL: it is served. */
+const struct version *version_replaces(const struct version *v);
 /* What the backend declared; NULL while no worker has loaded it yet. It never changes then. */
 const struct wire_loaded *version_declared(const struct version *v);
 /* Rows a batch may have, in effect; 0: not batched. */
@@ -44,6 +46,8 @@ const char *version_state_name(const struct version *v);
 /* Why it is not ready; "" when there is nothing to say. */
 const char *version_detail(const struct version *v);
 uint32_t version_workers_ready(const struct version *v);
+/* Is this one of them? */
+bool version_held_by(const struct version *v, const struct worker *w);
 uint32_t version_queue_depth(const struct version *v);
 uint32_t version_in_flight(const struct version *v); /* requests sent to workers */
 const struct version_counters *version_counters(const struct version *v);

@@ -2,8 +2,10 @@
 #ifndef DISPATCH_VERSION_PRIVATE_H
 #define DISPATCH_VERSION_PRIVATE_H
 
+#include "base/list.h"
 #include "dispatch/spare.h"
 #include "dispatch/version.h"
+#include "pool/pool.h"
 
 struct pool;
 struct work;
@@ -12,9 +14,15 @@ struct version {
 	uint32_t refs;
 	struct version_settings settings; /* own */
 	uint32_t max_batch_size;	  /* what settings and the default allow */
-	struct pool *pool;		  /* borrow */
-	uint32_t id;			  /* in the pool and on the wire */
-	struct work *work;		  /* borrow: the scheduler's; NULL: it takes no requests */
+	struct pool_model_settings load;  /* of settings: what workers are told */
+	struct pool_model *pool_model;	  /* own */
+	struct work *work;		  /* own; NULL: nothing can run any more */
+	uint32_t n_requests;		  /* made, and not DONE */
+	bool retired;			  /* out of the catalogue: what was begun is finished */
+	struct version *replaces;	  /* ref: it is to take that one's place when it is ready */
+	bool proven;			  /* a worker has had it ready once */
+	struct list node;		  /* in dispatch.retired */
+	struct list family_node;	  /* in its family of the catalogue */
 	struct version_counters counters;
 	struct spare spare_requests; /* blocks that fit its declaration */
 
@@ -24,10 +32,11 @@ struct version {
 
 /*
  * With one reference, for the caller. Settings are copied; default_max_batch_size holds where they say
- * nothing. -ENOMEM
+ * nothing. With its last reference nothing of it may be left in a worker.
+ * -EINVAL settings out of range; -ENOMEM
  */
 _must_use_ int version_new(struct version **ret_version, const struct version_settings *settings,
-	uint32_t default_max_batch_size, struct pool *pool, uint32_t id);
+	uint32_t default_max_batch_size, struct pool *pool);
 /* Log what is new of its state. Returns whether readiness has changed since it was announced last. */
 bool version_announce(struct version *v);
 /* May requests wait a little for company? */

@@ -17,7 +17,7 @@ int work_new(struct work **ret_work, struct version *v)
 	if (!w)
 		return -ENOMEM;
 	assert(!v->work);
-	w->version = version_ref(v);
+	w->version = v;
 	queue_init(&w->queue, v->settings.max_queue_size);
 	list_init(&w->node);
 	v->work = w;
@@ -33,7 +33,6 @@ struct work *work_free(struct work *w)
 	assert(list_empty(&w->node));
 	queue_deinit(&w->queue);
 	w->version->work = NULL;
-	version_unref(w->version);
 	free(w);
 	return NULL;
 }

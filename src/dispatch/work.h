@@ -16,7 +16,7 @@ struct place;
 struct version;
 
 struct work {
-	struct version *version; /* ref */
+	struct version *version; /* borrow: it owns this */
 	struct list
 		node; /* in scheduler.work while it has requests queued, or a worker is kept free for it */
 	struct queue queue;

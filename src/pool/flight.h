@@ -11,6 +11,8 @@
 #include "pool/output.h"
 #include "pool/region.h"
 
+struct pool_model;
+
 struct flight_item {
 	size_t first_wanted; /* in flight.wanted: flight.n_words of them, a bit an output */
 	uint32_t n_wanted;
@@ -20,9 +22,9 @@ struct flight_item {
 
 /* Reused: arrays grow to the largest batch seen, so that a steady load allocates nothing. */
 struct flight {
-	struct list node; /* in worker.spare or .in_flight */
-	uint64_t id;	  /* of the batch */
-	uint32_t model;
+	struct list node;	    /* in worker.spare or .in_flight */
+	uint64_t id;		    /* of the batch */
+	struct pool_model *model;   /* borrow: it lives while it has flights */
 	void *tag;		    /* borrow: the caller's */
 	bool behind_load;	    /* sent while a model was being loaded */
 	struct output_lease *lease; /* ref */

@@ -2,11 +2,17 @@
  * models.c: models over all workers: where each is wanted, how many workers have it, what it is
  * declared as, and the breakers that keep it away from a device.
  *
- * n_ready and n_hopeful are counted anew whenever something about a worker or a breaker changes,
- * which is rare; so they cannot drift, and asking costs nothing. Daemon process, loop thread.
+ * n_ready and n_hopeful are sums over holdings. Whatever changes something that a holding goes by (its own
+ * state, its worker's, a breaker's) has those looked at that it may concern, and no others: what a worker
+ * says of one model costs the same however many models and workers there are. Asking costs nothing.
+ *
+ * Invariant: holding.ready and .hopeful are what is in the sums. Daemon process, loop thread.
  */
+#include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -15,10 +21,123 @@
 #include "pool/pool_private.h"
 #include "pool/worker_private.h"
 
-struct breaker *pool_breaker(struct pool *p, uint32_t model, uint32_t device_index)
+#define MODEL_OF(at) list_entry(at, struct pool_model, node)
+
+struct breaker *pool_breaker(struct pool_model *m, uint32_t device_index)
 {
-	return &p->breakers[(size_t)model * p->n_devices + device_index];
+	return &m->breakers[device_index];
 }
+
+struct pool_model *pool_find_model(struct pool *p, uint32_t id)
+{
+	list_for_each (&p->buckets[id % POOL_MODEL_BUCKETS], node) {
+		struct pool_model *m = list_entry(node, struct pool_model, bucket_node);
+
+		if (m->id == id)
+			return m;
+	}
+	return NULL;
+}
+
+/* --- Counting -------------------------------------------------------------------------------- */
+
+void pool_model_changed(struct pool_model *m)
+{
+	if (!list_empty(&m->changed_node))
+		return;
+	list_push_back(&m->pool->changed, &m->changed_node);
+	pool_soon(m->pool);
+}
+
+static bool is_hopeful(struct pool_model *m, const struct worker *w)
+{
+	const struct holding *h = &m->holdings[w->index];
+
+	if (m->pool->draining || m->retired || !h->wanted || h->failed)
+		return false;
+	if (pool_breaker(m, w->device_index)->state == BREAKER_OPEN)
+		return false;
+	return w->state == WORKER_READY || w->failed_starts < WORKER_HOPELESS_STARTS;
+}
+
+static void count(struct pool_model *m, const struct worker *w)
+{
+	struct holding *h = &m->holdings[w->index];
+	bool ready = worker_holds(w, m);
+	bool hopeful = is_hopeful(m, w);
+
+	m->pool->n_counted++;
+	if (ready == h->ready && hopeful == h->hopeful)
+		return;
+	m->n_ready = m->n_ready - h->ready + ready;
+	m->n_hopeful = m->n_hopeful - h->hopeful + hopeful;
+	h->ready = ready;
+	h->hopeful = hopeful;
+	pool_model_changed(m);
+}
+
+void pool_recount(struct pool *p, struct worker *w)
+{
+	list_for_each (&p->models, node)
+		count(MODEL_OF(node), w);
+}
+
+static void recount_model(struct pool_model *m)
+{
+	for (size_t i = 0; i < m->pool->n_workers; i++)
+		count(m, &m->pool->workers[i]);
+}
+
+static void recount_device(struct pool_model *m, uint32_t device_index)
+{
+	for (size_t i = 0; i < m->pool->n_workers; i++) {
+		if (m->pool->workers[i].device_index == device_index)
+			count(m, &m->pool->workers[i]);
+	}
+}
+
+void pool_recount_all(struct pool *p)
+{
+	list_for_each (&p->models, node)
+		recount_model(MODEL_OF(node));
+}
+
+void pool_set_hold(struct pool_model *m, struct worker *w, enum hold state)
+{
+	struct holding *h = &m->holdings[w->index];
+
+	m->n_held += (state != HOLD_NONE) - (h->state != HOLD_NONE);
+	h->state = state;
+	count(m, w);
+	if (m->retired && m->n_held == 0)
+		pool_model_changed(m);
+}
+
+static bool is_gone(const struct pool_model *m)
+{
+	return m->retired && !m->told_gone && m->n_held == 0 && m->n_flights == 0;
+}
+
+void pool_tell_models(struct pool *p)
+{
+	struct list *node;
+
+	while ((node = list_first(&p->changed))) {
+		struct pool_model *m = list_entry(node, struct pool_model, changed_node);
+
+		list_remove(node);
+		if (!m->retired) {
+			p->events->on_model(p->data, m->owner);
+		} else if (is_gone(m)) {
+			m->told_gone = true;
+			log_debug("model is gone", "model=%s version=%s id=%" PRIu32,
+				m->settings->name, m->settings->version, m->id);
+			p->events->on_model_gone(p->data, m->owner);
+		}
+	}
+}
+
+/* --- Life ------------------------------------------------------------------------------------ */
 
 /* Is `name` in the comma-separated list? Spaces around names do not count. */
 static bool list_has(const char *list, const char *name)
@@ -37,97 +156,152 @@ static bool list_has(const char *list, const char *name)
 	return false;
 }
 
-bool pool_wants(const struct pool *p, uint32_t model, const struct worker *w)
+static int make_breakers(struct pool_model *m)
 {
-	const char *devices = p->entries[model].model->devices;
+	const struct pool_settings *s = m->pool->settings;
+	size_t n = m->pool->n_devices;
+	int r = 0;
 
-	return !devices || !*devices || list_has(devices, w->device);
+	m->breakers = calloc(n + 1, sizeof(*m->breakers));
+	if (!m->breakers)
+		return -ENOMEM;
+	for (size_t i = 0; i < n && !r; i++)
+		r = breaker_init(&m->breakers[i], s->breaker_crashes,
+			s->breaker_window_ms * NS_PER_MS, s->breaker_cooldown_ms * NS_PER_MS);
+	return r;
 }
 
-/* --- Counting -------------------------------------------------------------------------------- */
-
-static bool is_hopeful(struct pool *p, uint32_t model, const struct worker *w)
+static void release(struct pool_model *m)
 {
-	if (p->draining || !pool_wants(p, model, w) || w->holds[model] == HOLD_FAILED)
-		return false;
-	if (pool_breaker(p, model, w->device_index)->state == BREAKER_OPEN)
-		return false;
-	return w->state == WORKER_READY || w->failed_starts < WORKER_HOPELESS_STARTS;
-}
-
-void pool_recount(struct pool *p)
-{
-	for (uint32_t i = 0; i < p->n_entries; i++) {
-		struct pool_entry *e = &p->entries[i];
-		uint32_t n_ready = 0;
-		uint32_t n_hopeful = 0;
-
-		for (size_t k = 0; k < p->n_workers; k++) {
-			n_ready += worker_holds(&p->workers[k], i);
-			n_hopeful += is_hopeful(p, i, &p->workers[k]);
-		}
-		if (n_ready == e->n_ready && n_hopeful == e->n_hopeful)
-			continue;
-		e->n_ready = n_ready;
-		e->n_hopeful = n_hopeful;
-		e->changed = true;
-		pool_soon(p);
+	for (size_t i = 0; m->breakers && i < m->pool->n_devices; i++) {
+		m->pool->n_open -= m->breakers[i].state == BREAKER_OPEN;
+		breaker_deinit(&m->breakers[i]);
 	}
+	free(m->breakers);
+	free(m->declared);
+	free(m);
+}
+
+static void enter(struct pool_model *m)
+{
+	struct pool *p = m->pool;
+	const char *devices = m->settings->devices;
+
+	m->id = (uint32_t)p->next_model++;
+	list_init(&m->node);
+	list_init(&m->bucket_node);
+	list_init(&m->changed_node);
+	list_push_back(&p->models, &m->node);
+	list_push_back(&p->buckets[m->id % POOL_MODEL_BUCKETS], &m->bucket_node);
+	p->n_models++;
+	for (size_t i = 0; i < p->n_workers; i++)
+		m->holdings[i].wanted =
+			!devices || !*devices || list_has(devices, p->workers[i].device);
+	recount_model(m);
+	for (size_t i = 0; i < p->n_workers; i++)
+		worker_load_next(&p->workers[i]);
+}
+
+int pool_model_new(struct pool_model **ret_model, struct pool *p,
+	const struct pool_model_settings *settings, void *owner)
+{
+	struct pool_model *m;
+	int r;
+
+	if (settings->run_timeout_ms > POOL_MS_MAX)
+		return -EINVAL;
+	if (p->next_model > UINT32_MAX)
+		return -EOVERFLOW;
+	m = calloc(1, sizeof(*m) + p->n_workers * sizeof(m->holdings[0]));
+	if (!m)
+		return -ENOMEM;
+	m->pool = p;
+	m->settings = settings;
+	m->owner = owner;
+	r = make_breakers(m);
+	if (r) {
+		release(m);
+		return r;
+	}
+	enter(m);
+	*ret_model = m;
+	return 0;
+}
+
+void pool_model_retire(struct pool_model *m)
+{
+	assert(!m->retired);
+	m->retired = true;
+	for (size_t i = 0; i < m->pool->n_workers; i++)
+		worker_unload(&m->pool->workers[i], m);
+	recount_model(m);
+	pool_model_changed(m);
+}
+
+struct pool_model *pool_model_free(struct pool_model *m)
+{
+	if (!m)
+		return NULL;
+	assert(m->n_held == 0 && m->n_flights == 0);
+	list_remove(&m->node);
+	list_remove(&m->bucket_node);
+	list_remove(&m->changed_node);
+	m->pool->n_models--;
+	release(m);
+	return NULL;
 }
 
 /* --- Loads ----------------------------------------------------------------------------------- */
 
-static void load_failed(struct pool_entry *e, const struct worker *w, const char *error)
+static void load_failed(struct pool_model *m, const struct worker *w, const char *error)
 {
 	char quoted[POOL_TEXT_MAX];
 
-	log_warning("model failed to load", "model=%s worker=%s error=%s", e->model->name, w->name,
+	log_warning("model failed to load", "model=%s version=%s worker=%s error=%s",
+		m->settings->name, m->settings->version, w->name,
 		log_quote(error, strlen(error), quoted, sizeof(quoted)));
-	snprintf(e->error, sizeof(e->error), "load failed on %s: %s", w->device, error);
-	e->changed = true;
+	snprintf(m->error, sizeof(m->error), "load failed on %s: %s", w->device, error);
+	pool_model_changed(m);
 }
 
 /* The first declaration stays: clients were told. */
-static const char *declare(struct pool_entry *e, const struct wire_loaded *l)
+static const char *declare(struct pool_model *m, const struct wire_loaded *l)
 {
-	if (!e->declared) {
-		e->declared = declaration_copy(l);
-		e->changed = true;
-		return e->declared ? NULL : "out of memory";
+	if (!m->declared) {
+		m->declared = declaration_copy(l);
+		pool_model_changed(m);
+		return m->declared ? NULL : "out of memory";
 	}
-	return declaration_equal(e->declared, l)
+	return declaration_equal(m->declared, l)
 		       ? NULL
 		       : "it declares other inputs or outputs than when it was loaded first";
 }
 
-const char *pool_loaded(struct pool *p, struct worker *w, const struct wire_loaded *l)
+const char *pool_loaded(struct pool_model *m, struct worker *w, const struct wire_loaded *l)
 {
-	struct pool_entry *e = &p->entries[l->model];
-	const char *refused = l->ok ? declare(e, l) : NULL;
+	const char *refused = l->ok ? declare(m, l) : NULL;
 
 	if (!l->ok || refused) {
-		load_failed(e, w, refused ? refused : l->error);
-		pool_praise(p, w, l->model);
+		load_failed(m, w, refused ? refused : l->error);
+		pool_praise(m, w);
 		return refused;
 	}
-	e->error[0] = '\0';
-	log_debug("model loaded", "model=%s worker=%s memory_bytes=%" PRIu64, e->model->name,
-		w->name, l->memory_bytes);
+	m->error[0] = '\0';
+	log_debug("model loaded", "model=%s version=%s worker=%s memory_bytes=%" PRIu64,
+		m->settings->name, m->settings->version, w->name, l->memory_bytes);
 	return NULL;
 }
 
 /* --- Breakers -------------------------------------------------------------------------------- */
 
-/* Take it from the device's other workers, too. */
-static void unload_from(struct pool *p, uint32_t model, uint32_t device_index)
+/* Take it from all workers of the device. */
+static void unload_from(struct pool_model *m, uint32_t device_index)
 {
-	for (size_t i = 0; i < p->n_workers; i++) {
-		struct worker *w = &p->workers[i];
+	for (size_t i = 0; i < m->pool->n_workers; i++) {
+		struct worker *w = &m->pool->workers[i];
 
-		if (w->device_index != device_index || w->holds[model] != HOLD_HELD)
-			continue;
-		w->holds[model] = HOLD_NONE;
-		worker_unload(w, model);
+		if (w->device_index == device_index)
+			worker_unload(w, m);
 	}
 }
 
@@ -139,112 +313,140 @@ static void load_on(struct pool *p, uint32_t device_index)
 	}
 }
 
-void pool_blame(struct pool *p, struct worker *w, uint32_t model)
+void pool_blame(struct pool_model *m, struct worker *w)
 {
-	struct breaker *b = pool_breaker(p, model, w->device_index);
+	struct breaker *b = pool_breaker(m, w->device_index);
 	uint64_t now_ns = clock_ns();
 	char text[POOL_TEXT_MAX];
 
 	if (!breaker_crash(b, now_ns))
 		return;
-	log_error("model is taken off a device", "model=%s device=%s why=\"%s\"",
-		p->entries[model].model->name, w->device,
+	m->pool->n_open++;
+	log_error("model is taken off a device", "model=%s version=%s device=%s why=\"%s\"",
+		m->settings->name, m->settings->version, w->device,
 		breaker_format(b, w->device, now_ns, text, sizeof(text)));
-	p->entries[model].changed = true;
-	unload_from(p, model, w->device_index);
-	pool_recount(p);
-	pool_arm(p, breaker_deadline(b));
+	pool_model_changed(m);
+	unload_from(m, w->device_index);
+	recount_device(m, w->device_index);
+	pool_arm(m->pool, breaker_deadline(b));
 }
 
-void pool_praise(struct pool *p, struct worker *w, uint32_t model)
+void pool_praise(struct pool_model *m, struct worker *w)
 {
-	struct breaker *b = pool_breaker(p, model, w->device_index);
-
-	if (!breaker_success(b))
+	if (!breaker_success(pool_breaker(m, w->device_index)))
 		return;
-	log_info("circuit breaker closed", "model=%s device=%s", p->entries[model].model->name,
-		w->device);
-	p->entries[model].changed = true;
-	load_on(p, w->device_index);
-	pool_recount(p);
+	log_info("circuit breaker closed", "model=%s version=%s device=%s", m->settings->name,
+		m->settings->version, w->device);
+	pool_model_changed(m);
+	load_on(m->pool, w->device_index);
+	recount_device(m, w->device_index);
+}
+
+static void tick_breakers(struct pool_model *m, uint64_t now_ns)
+{
+	struct pool *p = m->pool;
+
+	for (uint32_t k = 0; k < p->n_devices; k++) {
+		if (!breaker_tick(pool_breaker(m, k), now_ns))
+			continue;
+		p->n_open--;
+		log_info("model is tried again", "model=%s version=%s device=%s", m->settings->name,
+			m->settings->version, p->devices[k]);
+		pool_model_changed(m);
+		load_on(p, k);
+		recount_device(m, k);
+	}
 }
 
 void pool_tick_breakers(struct pool *p, uint64_t now_ns)
 {
-	for (uint32_t i = 0; i < p->n_entries; i++) {
+	if (p->n_open == 0)
+		return;
+	list_for_each (&p->models, node)
+		tick_breakers(MODEL_OF(node), now_ns);
+}
+
+uint64_t pool_breakers_deadline(const struct pool *p)
+{
+	uint64_t first = CLOCK_NO_DEADLINE;
+
+	if (p->n_open == 0)
+		return first;
+	list_for_each (&p->models, node) {
 		for (uint32_t k = 0; k < p->n_devices; k++) {
-			if (!breaker_tick(pool_breaker(p, i, k), now_ns))
-				continue;
-			log_info("model is tried again", "model=%s device=%s",
-				p->entries[i].model->name, p->devices[k]);
-			p->entries[i].changed = true;
-			load_on(p, k);
-			pool_recount(p);
+			uint64_t at = breaker_deadline(&MODEL_OF(node)->breakers[k]);
+
+			first = at < first ? at : first;
 		}
 	}
+	return first;
 }
 
 /* --- What is asked --------------------------------------------------------------------------- */
 
-uint32_t pool_model_ready(const struct pool *p, uint32_t model)
+uint32_t pool_model_id(const struct pool_model *m)
 {
-	return p->entries[model].n_ready;
+	return m->id;
 }
 
-uint32_t pool_model_hopeful(const struct pool *p, uint32_t model)
+uint32_t pool_model_ready(const struct pool_model *m)
 {
-	return p->entries[model].n_hopeful;
+	return m->n_ready;
 }
 
-const struct wire_loaded *pool_model_loaded(const struct pool *p, uint32_t model)
+uint32_t pool_model_hopeful(const struct pool_model *m)
 {
-	return p->entries[model].declared;
+	return m->n_hopeful;
+}
+
+const struct wire_loaded *pool_model_loaded(const struct pool_model *m)
+{
+	return m->declared;
 }
 
 /* A worker that wants the model and fails to start; NULL: none. */
-static const struct worker *find_hopeless(const struct pool *p, uint32_t model)
+static const struct worker *find_hopeless(const struct pool_model *m)
 {
-	for (size_t i = 0; i < p->n_workers; i++) {
-		const struct worker *w = &p->workers[i];
+	for (size_t i = 0; i < m->pool->n_workers; i++) {
+		const struct worker *w = &m->pool->workers[i];
 
-		if (pool_wants(p, model, w) && w->failed_starts >= WORKER_HOPELESS_STARTS)
+		if (m->holdings[i].wanted && w->failed_starts >= WORKER_HOPELESS_STARTS)
 			return w;
 	}
 	return NULL;
 }
 
-static bool is_wanted(const struct pool *p, uint32_t model)
+static bool is_wanted(const struct pool_model *m)
 {
-	for (size_t i = 0; i < p->n_workers; i++) {
-		if (pool_wants(p, model, &p->workers[i]))
+	for (size_t i = 0; i < m->pool->n_workers; i++) {
+		if (m->holdings[i].wanted)
 			return true;
 	}
 	return false;
 }
 
-const char *pool_model_detail(const struct pool *p, uint32_t model)
+const char *pool_model_detail(struct pool_model *m)
 {
-	struct pool_entry *e = &p->entries[model];
 	const struct worker *w;
 
-	for (uint32_t k = 0; k < p->n_devices; k++) {
-		const struct breaker *b = &p->breakers[(size_t)model * p->n_devices + k];
+	for (uint32_t k = 0; k < m->pool->n_devices; k++) {
+		const struct breaker *b = &m->breakers[k];
 
 		if (b->state == BREAKER_OPEN)
 			return breaker_format(
-				b, p->devices[k], clock_ns(), e->detail, sizeof(e->detail));
+				b, m->pool->devices[k], clock_ns(), m->detail, sizeof(m->detail));
 	}
-	if (e->error[0] || e->n_ready > 0)
-		return e->error;
-	w = find_hopeless(p, model);
+	if (m->error[0] || m->n_ready > 0)
+		return m->error;
+	w = find_hopeless(m);
 	if (w)
-		snprintf(e->detail, sizeof(e->detail),
+		snprintf(m->detail, sizeof(m->detail),
 			"worker %s failed to start %" PRIu32 " times: %s", w->name,
 			w->failed_starts, w->last_exit);
-	else if (!is_wanted(p, model))
-		snprintf(e->detail, sizeof(e->detail), "no worker runs on its devices: %s",
-			e->model->devices ? e->model->devices : "");
+	else if (!is_wanted(m))
+		snprintf(m->detail, sizeof(m->detail), "no worker runs on its devices: %s",
+			m->settings->devices ? m->settings->devices : "");
 	else
-		e->detail[0] = '\0';
-	return e->detail;
+		m->detail[0] = '\0';
+	return m->detail;
 }

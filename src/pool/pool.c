@@ -20,8 +20,6 @@
 
 #define POOL_WORKERS_MAX 4096u
 #define POOL_SLOTS_MAX	 1024u
-/* Some 31 years: far from any overflow. */
-#define POOL_MS_MAX UINT64_C(1000000000000)
 
 /* --- The timer ------------------------------------------------------------------------------- */
 
@@ -30,12 +28,7 @@ static void call_back(struct pool *p)
 	bool up = true;
 	bool gone = true;
 
-	for (uint32_t i = 0; i < p->n_entries; i++) {
-		if (!p->entries[i].changed)
-			continue;
-		p->entries[i].changed = false;
-		p->events->on_model(p->data, i);
-	}
+	pool_tell_models(p);
 	region_table_sweep(&p->regions);
 	for (size_t i = 0; i < p->n_workers; i++) {
 		up = up && p->workers[i].came_up;
@@ -55,8 +48,7 @@ static void arm_next(struct pool *p)
 {
 	for (size_t i = 0; i < p->n_workers; i++)
 		pool_arm(p, worker_deadline(&p->workers[i]));
-	for (size_t i = 0; i < p->n_entries * p->n_devices; i++)
-		pool_arm(p, breaker_deadline(&p->breakers[i]));
+	pool_arm(p, pool_breakers_deadline(p));
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -125,15 +117,6 @@ static bool settings_fit(const struct pool_settings *s)
 	       s->drain_timeout_ms > 0;
 }
 
-static bool models_fit(const struct pool_model *models, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (models[i].run_timeout_ms > POOL_MS_MAX)
-			return false;
-	}
-	return n <= UINT32_MAX;
-}
-
 static uint32_t device_index(struct pool *p, const char *device)
 {
 	for (size_t i = 0; i < p->n_devices; i++) {
@@ -178,58 +161,25 @@ static int make_workers(struct pool *p)
 	return r;
 }
 
-static int make_breakers(struct pool *p)
-{
-	const struct pool_settings *s = p->settings;
-	size_t n = p->n_entries * p->n_devices;
-	int r = 0;
-
-	p->breakers = calloc(n + 1, sizeof(*p->breakers));
-	if (!p->breakers)
-		return -ENOMEM;
-	for (size_t i = 0; i < n && !r; i++)
-		r = breaker_init(&p->breakers[i], s->breaker_crashes,
-			s->breaker_window_ms * NS_PER_MS, s->breaker_cooldown_ms * NS_PER_MS);
-	return r;
-}
-
-static int make_entries(struct pool *p, const struct pool_model *models, size_t n)
-{
-	p->entries = calloc(n + 1, sizeof(*p->entries));
-	if (!p->entries)
-		return -ENOMEM;
-	p->n_entries = n;
-	for (size_t i = 0; i < n; i++)
-		p->entries[i].model = &models[i];
-	return 0;
-}
-
 static void release(struct pool *p)
 {
 	for (size_t i = 0; i < p->n_workers; i++)
 		worker_deinit(&p->workers[i]);
-	for (size_t i = 0; p->breakers && i < p->n_entries * p->n_devices; i++)
-		breaker_deinit(&p->breakers[i]);
-	for (size_t i = 0; i < p->n_entries; i++)
-		free(p->entries[i].declared);
 	output_desk_deinit(&p->outputs);
 	free(p->workers);
 	free(p->devices);
-	free(p->entries);
-	free(p->breakers);
 	free(p);
 }
 DEFINE_CLEANUP(struct pool *, release)
 
 int pool_new(struct pool **ret_pool, uv_loop_t *loop, const struct pool_settings *settings,
-	const struct pool_model *models, size_t n_models, int input_arena_fd, uint64_t input_arena,
-	uint64_t input_arena_size, const struct pool_events *events, void *data)
+	int input_arena_fd, uint64_t input_arena, uint64_t input_arena_size,
+	const struct pool_events *events, void *data)
 {
 	_cleanup_(releasep) struct pool *p = NULL;
 	int r;
 
-	if (!settings_fit(settings) || !models_fit(models, n_models) || input_arena == 0 ||
-		(input_arena & WIRE_REGION_BIT))
+	if (!settings_fit(settings) || input_arena == 0 || (input_arena & WIRE_REGION_BIT))
 		return -EINVAL;
 	p = calloc(1, sizeof(*p));
 	if (!p)
@@ -245,18 +195,17 @@ int pool_new(struct pool **ret_pool, uv_loop_t *loop, const struct pool_settings
 	p->random = clock_ns() | 1;
 	p->timer_at_ns = CLOCK_NO_DEADLINE;
 	region_table_init(&p->regions);
-	r = make_entries(p, models, n_models);
-	if (!r)
-		r = make_workers(p);
-	if (!r)
-		r = make_breakers(p);
+	list_init(&p->models);
+	list_init(&p->changed);
+	for (size_t i = 0; i < POOL_MODEL_BUCKETS; i++)
+		list_init(&p->buckets[i]);
+	r = make_workers(p);
 	if (!r)
 		r = output_desk_init(&p->outputs);
 	if (r)
 		return r;
 	uv_timer_init(loop, &p->timer);
 	p->timer.data = p;
-	pool_recount(p);
 	*ret_pool = steal_ptr(p);
 	return 0;
 }
@@ -272,7 +221,7 @@ struct pool *pool_free(struct pool *p)
 		return NULL;
 	for (size_t i = 0; i < p->n_workers; i++)
 		assert(p->workers[i].state == WORKER_REAPED);
-	assert(p->outputs.n_leases == 0);
+	assert(p->outputs.n_leases == 0 && list_empty(&p->models));
 	region_table_deinit(&p->regions);
 	uv_timer_stop(&p->timer);
 	uv_close((uv_handle_t *)&p->timer, on_timer_closed);
@@ -307,7 +256,7 @@ void pool_drain(struct pool *p)
 	p->draining = true;
 	for (size_t i = 0; i < p->n_workers; i++)
 		worker_drain(&p->workers[i]);
-	pool_recount(p);
+	pool_recount_all(p);
 	pool_soon(p);
 }
 
@@ -316,7 +265,7 @@ void pool_kill(struct pool *p)
 	p->draining = true;
 	for (size_t i = 0; i < p->n_workers; i++)
 		worker_kill(&p->workers[i]);
-	pool_recount(p);
+	pool_recount_all(p);
 	pool_soon(p);
 }
 

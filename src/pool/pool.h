@@ -21,6 +21,7 @@
 #include "proto/wire.h"
 
 struct pool;
+struct pool_model;
 struct worker;
 struct output_lease;
 
@@ -52,8 +53,8 @@ struct pool_settings {
 	uint64_t breaker_cooldown_ms;  /* ... for this long */
 };
 
-/* A model that workers are to load. `id` is its number on the wire and its index in the pool. */
-struct pool_model {
+/* A model that workers are to load. */
+struct pool_model_settings {
 	const char *name;
 	const char *version;
 	const char *path;
@@ -116,8 +117,11 @@ struct pool_events {
 	void (*on_lost)(void *data, void *tag, struct worker *w, bool running);
 	/* Some worker has a free slot, or became ready: time to schedule. */
 	void (*on_credit)(void *data);
-	/* A model's availability or declaration changed (loaded, failed, worker lost, breaker). */
-	void (*on_model)(void *data, uint32_t model);
+	/* A model's availability or declaration changed (loaded, failed, worker lost, breaker). Not
+	 * after pool_model_retire(). `owner` is pool_model_new()'s. */
+	void (*on_model)(void *data, void *owner);
+	/* No process holds a retired model any more: it may be freed, from inside this, too. */
+	void (*on_model_gone)(void *data, void *owner);
 	/* Every place is READY, or has failed to get there once: start-up is over. Called once. */
 	void (*on_started)(void *data);
 	/* pool_drain() is complete: no process is left. */
@@ -125,15 +129,14 @@ struct pool_events {
 };
 
 /*
- * Create; spawns nothing. settings, models and everything they point to are borrowed for the
+ * Create, without models; spawns nothing. settings and everything they point to are borrowed for the
  * pool's life. input_arena_fd is borrowed: each worker inherits it.
  *
  * -EINVAL settings out of range; -ENOMEM
  */
 _must_use_ int pool_new(struct pool **ret_pool, uv_loop_t *loop,
-	const struct pool_settings *settings, const struct pool_model *models, size_t n_models,
-	int input_arena_fd, uint64_t input_arena, uint64_t input_arena_size,
-	const struct pool_events *events, void *data);
+	const struct pool_settings *settings, int input_arena_fd, uint64_t input_arena,
+	uint64_t input_arena_size, const struct pool_events *events, void *data);
 /* Spawn all workers (fork and exec; they load in parallel). -errno when the worker program cannot
  * be executed at all. */
 _must_use_ int pool_start(struct pool *p);
@@ -142,25 +145,46 @@ _must_use_ int pool_start(struct pool *p);
 void pool_drain(struct pool *p);
 /* SIGKILL all at once; on_drained follows when all are reaped. */
 void pool_kill(struct pool *p);
-/* Handles are closed asynchronously: call after on_drained (or before pool_start()), then run the
- * loop once more before closing it. Accepts NULL; returns NULL. */
+/* Handles are closed asynchronously: call after on_drained (or before pool_start()) when all models are
+ * freed, then run the loop once more before closing it. Accepts NULL; returns NULL. */
 struct pool *pool_free(struct pool *p);
 
 size_t pool_n_workers(const struct pool *p);
 struct worker *pool_worker(const struct pool *p, size_t i);
-/* Workers that are READY and hold the model. */
-uint32_t pool_model_ready(const struct pool *p, uint32_t model);
-/* Workers that hold the model, are loading it, or will once respawned: 0 means that waiting is of
- * no use. */
-uint32_t pool_model_hopeful(const struct pool *p, uint32_t model);
-/* Why the model is not there: the last load error or "circuit breaker open ..."; "" when fine. */
-const char *pool_model_detail(const struct pool *p, uint32_t model);
-/* Declaration from the first worker that loaded it; NULL while none has. Valid for the pool's
- * life: it is kept when all workers are gone (a later load that disagrees is refused). */
-const struct wire_loaded *pool_model_loaded(const struct pool *p, uint32_t model);
 /* Send what worker_run() and output_lease_unref() left pending. Called in each loop iteration by the
  * server, before it polls. */
 void pool_flush(struct pool *p);
+
+/* --- Models ----------------------------------------------------------------------------------- */
+
+/*
+ * A model more, which each worker loads that it is meant for: with the others when a process starts, one
+ * at a time when it runs. settings and all that they point to are borrowed until it is freed. `owner` is
+ * borrowed, for events. Its number on the wire is never used again.
+ *
+ * -EINVAL settings out of range; -ENOMEM; -EOVERFLOW: all numbers were used
+ */
+_must_use_ int pool_model_new(struct pool_model **ret_model, struct pool *p,
+	const struct pool_model_settings *settings, void *owner);
+/* Unload it everywhere, behind its batches in flight; worker_run() takes none any more, and no worker
+ * loads it again. on_model_gone follows, never before this returns. */
+void pool_model_retire(struct pool_model *m);
+/* Nothing of it may be left in a process (asserted): after on_model_gone, or when all processes have
+ * ended. Accepts NULL; returns NULL. */
+struct pool_model *pool_model_free(struct pool_model *m);
+
+/* Its number on the wire. */
+uint32_t pool_model_id(const struct pool_model *m);
+/* Workers that are READY and hold the model. */
+uint32_t pool_model_ready(const struct pool_model *m);
+/* Workers that hold the model, are loading it, or will once respawned: 0 means that waiting is of
+ * no use. */
+uint32_t pool_model_hopeful(const struct pool_model *m);
+/* Why the model is not there: the last load error or "circuit breaker open ..."; "" when fine. */
+const char *pool_model_detail(struct pool_model *m);
+/* Declaration from the first worker that loaded it; NULL while none has. Valid until the model is
+ * freed: it is kept when all workers are gone (a later load that disagrees is refused). */
+const struct wire_loaded *pool_model_loaded(const struct pool_model *m);
 
 /* --- Regions: memory of a local client, which batches may name ------------------------------ */
 

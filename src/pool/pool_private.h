@@ -2,22 +2,55 @@
 #ifndef POOL_POOL_PRIVATE_H
 #define POOL_POOL_PRIVATE_H
 
+#include "base/list.h"
 #include "pool/breaker.h"
 #include "pool/output.h"
 #include "pool/pool.h"
 #include "pool/region.h"
 
 #define POOL_TEXT_MAX 1024u
+/* Some 31 years: far from any overflow. */
+#define POOL_MS_MAX UINT64_C(1000000000000)
 
-/* A model as the pool sees it. */
-struct pool_entry {
-	const struct pool_model *model; /* borrow */
-	struct wire_loaded *declared;	/* own; NULL while no worker has loaded it */
+#define POOL_MODEL_BUCKETS 256u
+
+/* What a worker's process has of a model. */
+enum hold {
+	HOLD_NONE,
+	HOLD_LOADING, /* Load was sent */
+	HOLD_HELD,
+	HOLD_LEAVING,	/* Unload is due when no batch of it is in flight there */
+	HOLD_UNLOADING, /* Unload was sent */
+};
+
+/* A model and a worker. */
+struct holding {
+	enum hold state;
+	bool wanted;  /* the model is meant for the worker's device */
+	bool failed;  /* the last load failed: tried again by the next process only */
+	bool ready;   /* as it is counted in n_ready */
+	bool hopeful; /* likewise */
+};
+
+struct pool_model {
+	struct pool *pool;			    /* borrow */
+	const struct pool_model_settings *settings; /* borrow */
+	void *owner;				    /* borrow: of events */
+	uint32_t id;
+	struct list node;	  /* in pool.models: by id, which is the order of loading */
+	struct list bucket_node;  /* in pool.buckets */
+	struct list changed_node; /* in pool.changed */
+	bool retired;
+	bool told_gone;
+	struct wire_loaded *declared; /* own; NULL while no worker has loaded it */
 	uint32_t n_ready;
 	uint32_t n_hopeful;
-	bool changed;		   /* on_model is due */
+	uint32_t n_held;	   /* processes that have, or may have, something of it */
+	uint32_t n_flights;	   /* batches in flight */
 	char error[POOL_TEXT_MAX]; /* of the last load that failed; "" after one that did not */
 	char detail[POOL_TEXT_MAX];
+	struct breaker *breakers;  /* own: by device */
+	struct holding holdings[]; /* by worker */
 };
 
 struct pool {
@@ -33,9 +66,14 @@ struct pool {
 	size_t n_workers;
 	const char **devices; /* own; the names are borrowed */
 	size_t n_devices;
-	struct pool_entry *entries; /* own: one a model */
-	size_t n_entries;
-	struct breaker *breakers; /* own: n_entries * n_devices */
+	struct list models; /* struct pool_model.node */
+	struct list
+		changed; /* struct pool_model.changed_node: on_model, or on_model_gone, is due */
+	struct list buckets[POOL_MODEL_BUCKETS]; /* struct pool_model.bucket_node, by id */
+	uint32_t n_models;
+	uint64_t next_model;
+	uint32_t n_open;    /* breakers that are open */
+	uint64_t n_counted; /* holdings that recounting has looked at */
 	struct output_desk outputs;
 	struct region_table regions;
 
@@ -58,18 +96,27 @@ uint64_t pool_random(struct pool *p);
 
 /* --- Models (models.c) ---------------------------------------------------------------------- */
 
-struct breaker *pool_breaker(struct pool *p, uint32_t model, uint32_t device_index);
-/* The model is to be on w's device, as far as the configuration is concerned. */
-bool pool_wants(const struct pool *p, uint32_t model, const struct worker *w);
-/* Something about workers or models has changed: count anew, and call on_model later. */
-void pool_recount(struct pool *p);
+/* NULL: there is no such model. */
+struct pool_model *pool_find_model(struct pool *p, uint32_t id);
+struct breaker *pool_breaker(struct pool_model *m, uint32_t device_index);
+/* on_model, or on_model_gone, is due. */
+void pool_model_changed(struct pool_model *m);
+/* Call them. */
+void pool_tell_models(struct pool *p);
+/* The one setter of holding.state; counts. */
+void pool_set_hold(struct pool_model *m, struct worker *w, enum hold state);
+/* Something about a worker has changed, or about all: count its models anew. */
+void pool_recount(struct pool *p, struct worker *w);
+void pool_recount_all(struct pool *p);
 /* w has loaded the model, or failed to. Returns NULL, or why the load is refused (static). */
-const char *pool_loaded(struct pool *p, struct worker *w, const struct wire_loaded *l);
+const char *pool_loaded(struct pool_model *m, struct worker *w, const struct wire_loaded *l);
 /* The model has taken a process of w's device down. */
-void pool_blame(struct pool *p, struct worker *w, uint32_t model);
+void pool_blame(struct pool_model *m, struct worker *w);
 /* The model does as it should on w's device. */
-void pool_praise(struct pool *p, struct worker *w, uint32_t model);
+void pool_praise(struct pool_model *m, struct worker *w);
 /* Breakers whose cool-down is over. */
 void pool_tick_breakers(struct pool *p, uint64_t now_ns);
+/* When the first is: CLOCK_NO_DEADLINE for none. */
+uint64_t pool_breakers_deadline(const struct pool *p);
 
 #endif

@@ -22,22 +22,17 @@
 static const uint32_t allowed[] = {
 	[WORKER_SPAWNED] = SAYS(WIRE_HELLO),
 	[WORKER_LOADING] = SAYS(WIRE_LOADED) | SAYS(WIRE_READY),
-	[WORKER_READY] =
-		SAYS(WIRE_DONE) | SAYS(WIRE_PONG) | SAYS(WIRE_LOADED) | SAYS(WIRE_UNMAPPED),
-	[WORKER_DRAINING] =
-		SAYS(WIRE_DONE) | SAYS(WIRE_PONG) | SAYS(WIRE_LOADED) | SAYS(WIRE_UNMAPPED),
-	[WORKER_STOPPING] =
-		SAYS(WIRE_BYE) | SAYS(WIRE_PONG) | SAYS(WIRE_LOADED) | SAYS(WIRE_UNMAPPED),
+	[WORKER_READY] = SAYS(WIRE_DONE) | SAYS(WIRE_PONG) | SAYS(WIRE_LOADED) |
+			 SAYS(WIRE_UNLOADED) | SAYS(WIRE_UNMAPPED),
+	[WORKER_DRAINING] = SAYS(WIRE_DONE) | SAYS(WIRE_PONG) | SAYS(WIRE_LOADED) |
+			    SAYS(WIRE_UNLOADED) | SAYS(WIRE_UNMAPPED),
+	[WORKER_STOPPING] = SAYS(WIRE_BYE) | SAYS(WIRE_PONG) | SAYS(WIRE_LOADED) |
+			    SAYS(WIRE_UNLOADED) | SAYS(WIRE_UNMAPPED),
 	[WORKER_LOST] = 0,
 	[WORKER_REAPED] = 0,
 };
 
 #define misbehaved(w, ...) worker_lose(w, WORKER_MISBEHAVED, __VA_ARGS__)
-
-static const char *model_name(const struct worker *w, uint32_t model)
-{
-	return w->pool->entries[model].model->name;
-}
 
 static bool hello_fits(struct worker *w, const struct wire_hello *h)
 {
@@ -84,40 +79,6 @@ static void on_hello(struct worker *w, const struct wire_hello *h, int fd)
 	w->front_ns = w->since_ns;
 }
 
-static enum hold hold_after(struct worker *w, const struct wire_loaded *l, const char *refused)
-{
-	if (!l->ok || refused)
-		return HOLD_FAILED;
-	/* It may have opened meanwhile. */
-	return breaker_admits(pool_breaker(w->pool, l->model, w->device_index), w) ? HOLD_HELD
-										   : HOLD_NONE;
-}
-
-static void on_loaded(struct worker *w, const struct wire_loaded *l)
-{
-	const char *refused;
-
-	if (l->model >= w->pool->n_entries || w->holds[l->model] != HOLD_LOADING) {
-		misbehaved(w, "loaded: model %" PRIu32 " was not to be loaded", l->model);
-		return;
-	}
-	w->n_loading--;
-	w->front_ns = w->heard_ns;
-	/* Before another load is sent, which these batches are ahead of. */
-	if (w->n_loading == 0) {
-		list_for_each (&w->in_flight, node)
-			list_entry(node, struct flight, node)->behind_load = false;
-	}
-	refused = pool_loaded(w->pool, w, l);
-	w->holds[l->model] = hold_after(w, l, refused);
-	if (l->ok && w->holds[l->model] != HOLD_HELD)
-		worker_unload(w, l->model);
-	if (w->holds[l->model] == HOLD_HELD && w->state == WORKER_READY)
-		w->credit = true;
-	worker_load_next(w);
-	pool_recount(w->pool);
-}
-
 static void on_ready(struct worker *w)
 {
 	if (w->n_loading > 0) {
@@ -135,7 +96,7 @@ static void on_ready(struct worker *w)
 	w->credit = true;
 	worker_unload_idle(w);
 	worker_load_next(w);
-	pool_recount(w->pool);
+	pool_recount(w->pool, w);
 }
 
 /* The batch at the front: answers come in order, else one that is missing would never be noticed. NULL:
@@ -171,6 +132,7 @@ static void hand_back(struct worker *w, struct flight *f, uint64_t compute_ns)
 	w->done++;
 	w->credit = true;
 	flight_end(f);
+	f->model->n_flights--;
 	for (size_t i = 0; i < f->n_items && !done.lease; i++) {
 		if (f->results[i].n_outputs > 0)
 			done.lease = f->lease;
@@ -187,12 +149,12 @@ static void on_done(struct worker *w, const struct wire_done *m)
 
 	if (!f)
 		return;
-	if (flight_check(f, w->pool->entries[f->model].declared, w->output, m, &why)) {
+	if (flight_check(f, f->model->declared, w->output, m, &why)) {
 		misbehaved(w, "done: batch of model '%s' came back with %s",
-			model_name(w, f->model), why);
+			f->model->settings->name, why);
 		return;
 	}
-	pool_praise(w->pool, w, f->model);
+	pool_praise(f->model, w);
 	hand_back(w, f, m->compute_ns);
 }
 
@@ -243,7 +205,7 @@ static void on_message(void *data, const struct wire_message *m, int *fd)
 		on_hello(w, &m->hello, *fd);
 		break;
 	case WIRE_LOADED:
-		on_loaded(w, &m->loaded);
+		worker_on_loaded(w, &m->loaded);
 		break;
 	case WIRE_READY:
 		on_ready(w);
@@ -253,6 +215,9 @@ static void on_message(void *data, const struct wire_message *m, int *fd)
 		break;
 	case WIRE_PONG:
 		on_pong(w, &m->ping);
+		break;
+	case WIRE_UNLOADED:
+		worker_on_unloaded(w, &m->unloaded);
 		break;
 	case WIRE_UNMAPPED:
 		on_unmapped(w, &m->unmap);
@@ -268,7 +233,7 @@ static void on_pause(void *data)
 	struct worker *w = data;
 	struct pool *p = w->pool;
 
-	if (w->n_unloads > 0) {
+	if (w->n_leaving > 0) {
 		worker_unload_idle(w);
 		worker_load_next(w);
 	}

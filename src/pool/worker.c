@@ -35,7 +35,6 @@
 /* So long READY, or so many batches, and earlier ends are forgiven. */
 #define HEALTHY_NS	(UINT64_C(10) * NS_PER_S)
 #define HEALTHY_BATCHES 256u
-#define NO_SUSPECT	UINT32_MAX
 
 #define TO(state) (1u << (state))
 
@@ -89,10 +88,8 @@ int worker_init(struct worker *w, struct pool *p, uint32_t index, const char *de
 	snprintf(w->name, sizeof(w->name), "%s/%" PRIu32, device, number);
 	list_init(&w->spare);
 	list_init(&w->in_flight);
-	w->holds = calloc(p->n_entries + 1, sizeof(*w->holds));
-	w->unloads = calloc(p->n_entries + 1, sizeof(*w->unloads));
 	w->flights = calloc(n, sizeof(*w->flights));
-	if (!w->holds || !w->unloads || !w->flights)
+	if (!w->flights)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
 		list_push_back(&w->spare, &w->flights[i].node);
@@ -106,8 +103,6 @@ void worker_deinit(struct worker *w)
 	for (size_t i = 0; w->flights && i <= w->pool->settings->slots; i++)
 		flight_deinit(&w->flights[i]);
 	free(w->flights);
-	free(w->holds);
-	free(w->unloads);
 }
 
 /* --- The end of trust ------------------------------------------------------------------------ */
@@ -120,20 +115,16 @@ const struct flight *worker_front(const struct worker *w)
 	return f && !f->behind_load ? f : NULL;
 }
 
-/* The model that is to blame if the process ends now. Models are loaded in order. */
-static uint32_t suspect_of(const struct worker *w)
+/* The model that is to blame if the process ends now. */
+static struct pool_model *suspect_of(const struct worker *w)
 {
 	const struct flight *f = worker_front(w);
 
 	if (f)
 		return f->model;
 	if (w->state == WORKER_SPAWNED)
-		return NO_SUSPECT;
-	for (uint32_t i = 0; i < w->pool->n_entries; i++) {
-		if (w->holds[i] == HOLD_LOADING)
-			return i;
-	}
-	return NO_SUSPECT;
+		return NULL;
+	return worker_loading(w);
 }
 
 static void forgive(struct worker *w, uint64_t now_ns)
@@ -156,7 +147,7 @@ static void end_trust(struct worker *w, enum worker_verdict verdict)
 	w->channel = channel_close(w->channel);
 	if (w->output)
 		output_mute(w->output);
-	pool_recount(w->pool);
+	pool_recount(w->pool, w);
 	pool_soon(w->pool);
 }
 
@@ -214,6 +205,8 @@ void worker_deliver_lost(struct worker *w)
 		list_remove(&f->node);
 		w->n_in_flight--;
 		flight_end(f);
+		if (--f->model->n_flights == 0)
+			pool_model_changed(f->model);
 		f->lease = output_lease_unref(f->lease);
 		list_push_front(&w->spare, &f->node);
 		p->events->on_lost(p->data, tag, w, running);
@@ -281,16 +274,10 @@ static void settle_blame(struct worker *w)
 	bool guilty = w->verdict == WORKER_CRASHED || w->verdict == WORKER_HUNG ||
 		      w->verdict == WORKER_MISBEHAVED;
 
-	if (guilty && w->suspect != NO_SUSPECT && !w->pool->draining)
-		pool_blame(w->pool, w, w->suspect);
-	for (uint32_t i = 0; i < w->pool->n_entries; i++) {
-		breaker_leave(pool_breaker(w->pool, i, w->device_index), w);
-		if (w->holds[i] != HOLD_FAILED)
-			w->holds[i] = HOLD_NONE;
-		w->unloads[i] = false;
-	}
-	w->n_loading = 0;
-	w->n_unloads = 0;
+	if (guilty && w->suspect && !w->pool->draining)
+		pool_blame(w->suspect, w);
+	w->suspect = NULL;
+	worker_forget_models(w);
 }
 
 /* Nothing of the process is left: let go of what it could touch. */
@@ -306,7 +293,7 @@ static void reap(struct worker *w, const struct process_exit *e)
 	region_table_reaped(&w->pool->regions, w);
 	settle_blame(w);
 	plan_restart(w);
-	pool_recount(w->pool);
+	pool_recount(w->pool, w);
 	pool_soon(w->pool);
 }
 
@@ -361,7 +348,7 @@ static void send_setup(struct worker *w)
  */
 static size_t queue_max(const struct pool *p)
 {
-	return (p->n_entries + 2 * (size_t)p->settings->slots + 16) * WIRE_MESSAGE_MAX;
+	return (p->n_models + 2 * (size_t)p->settings->slots + 16) * WIRE_MESSAGE_MAX;
 }
 
 static int start_process(struct worker *w)
@@ -420,7 +407,7 @@ int worker_spawn(struct worker *w)
 		log_warning("worker cannot be started", "worker=%s program=%s error=\"%s\"",
 			w->name, p->settings->worker_program, err_str(r));
 		plan_restart(w);
-		pool_recount(p);
+		pool_recount(p, w);
 		pool_soon(p);
 		return r;
 	}
@@ -432,7 +419,7 @@ int worker_spawn(struct worker *w)
 		w->generation);
 	send_setup(w);
 	worker_load_all(w);
-	pool_recount(p);
+	pool_recount(p, w);
 	pool_arm(p, worker_deadline(w));
 	return 0;
 }

@@ -37,11 +37,11 @@ enum {
  *
  * WORKER_E_BUSY, WORKER_E_LARGE; -ENOMEM (nothing was sent)
  */
-_must_use_ int worker_run(
-	struct worker *w, uint32_t model, const struct wire_item *items, size_t n_items, void *tag);
+_must_use_ int worker_run(struct worker *w, struct pool_model *m, const struct wire_item *items,
+	size_t n_items, void *tag);
 
 /* READY and holds the model. */
-bool worker_holds(const struct worker *w, uint32_t model);
+bool worker_holds(const struct worker *w, const struct pool_model *m);
 /* Slots free now; 0 unless READY. */
 uint32_t worker_free_slots(const struct worker *w);
 uint32_t worker_slots(const struct worker *w);

@@ -15,14 +15,6 @@
 /* A place that has failed to start so often in a row does not count as a hope. */
 #define WORKER_HOPELESS_STARTS 3u
 
-/* What a worker has of a model. */
-enum hold {
-	HOLD_NONE,
-	HOLD_LOADING, /* Load was sent */
-	HOLD_HELD,
-	HOLD_FAILED, /* the last load failed: tried again by the next process */
-};
-
 struct worker {
 	struct pool *pool; /* borrow */
 	uint32_t index;	   /* in pool.workers */
@@ -44,10 +36,8 @@ struct worker {
 	uint32_t n_in_flight;
 	uint64_t next_batch;
 
-	enum hold *holds; /* own: by model */
-	uint32_t n_loading;
-	bool *unloads; /* own: by model: Unload is due when no batch of it is in flight */
-	uint32_t n_unloads;
+	uint32_t n_loading; /* models: HOLD_LOADING here */
+	uint32_t n_leaving; /* models: HOLD_LEAVING here */
 
 	uint64_t started_ns;
 	uint64_t
@@ -65,8 +55,8 @@ struct worker {
 	/* Why trust has ended; loss is "" when the exit status says it. */
 	enum worker_verdict verdict;
 	char loss[WORKER_EXIT_MAX];
-	uint32_t suspect;	  /* the model to blame; UINT32_MAX: none */
-	const struct flight *ran; /* borrow: was at the front then; NULL: none, or handed back */
+	struct pool_model *suspect; /* borrow: the model to blame; NULL: none */
+	const struct flight *ran;   /* borrow: was at the front then; NULL: none, or handed back */
 
 	bool came_up;		/* was READY, or has failed to get there once */
 	uint32_t failures;	/* ends in a row without health between them */
@@ -109,19 +99,29 @@ void worker_flush(struct worker *w);
 void worker_send_release(struct worker *w, const struct wire_release *m);
 /* It reads what is sent to it, and is not about to end. */
 bool worker_listens(const struct worker *w);
-/* Send Load for the models that it should hold: all at once before it is READY, one at a time
- * afterwards. */
-void worker_load_all(struct worker *w);
-void worker_load_next(struct worker *w);
-/* Send Unload once it is READY and no batch of the model is in flight. */
-void worker_unload(struct worker *w, uint32_t model);
-void worker_unload_idle(struct worker *w);
-/* Models that worker_load_all() would load. */
-uint32_t worker_n_loads(const struct worker *w);
 /* DRAINING -> STOPPING when nothing is in flight. */
 void worker_stop_idle(struct worker *w);
 /* The batch at the front, which runs; NULL when there is none or a load is ahead of it. */
 const struct flight *worker_front(const struct worker *w);
+
+/* --- Its models (worker_models.c) ------------------------------------------------------------- */
+
+/* Send Load for the models that it should hold: all at once before it is READY, one at a time
+ * afterwards. */
+void worker_load_all(struct worker *w);
+void worker_load_next(struct worker *w);
+/* Models that worker_load_all() would load. */
+uint32_t worker_n_loads(const struct worker *w);
+/* Send Unload once it is READY and no batch of the model is in flight. Harmless when it holds none. */
+void worker_unload(struct worker *w, struct pool_model *m);
+void worker_unload_idle(struct worker *w);
+/* Loaded, Unloaded came. */
+void worker_on_loaded(struct worker *w, const struct wire_loaded *l);
+void worker_on_unloaded(struct worker *w, const struct wire_unloaded *u);
+/* The model that is being loaded; NULL: none. Models are loaded in order. */
+struct pool_model *worker_loading(const struct worker *w);
+/* Its process is gone, and all that it had. */
+void worker_forget_models(struct worker *w);
 
 /* What its channel reports (receive.c). */
 extern const struct channel_events worker_channel_events;

@@ -51,97 +51,6 @@ void worker_send_release(struct worker *w, const struct wire_release *m)
 	worker_send(w, &(struct wire_message){.type = WIRE_RELEASE, .release = *m});
 }
 
-/* --- Models ---------------------------------------------------------------------------------- */
-
-static bool is_to_load(const struct worker *w, uint32_t model)
-{
-	return (w->holds[model] == HOLD_NONE || w->holds[model] == HOLD_FAILED) &&
-	       !w->unloads[model] && pool_wants(w->pool, model, w) &&
-	       breaker_admits(pool_breaker(w->pool, model, w->device_index), w);
-}
-
-uint32_t worker_n_loads(const struct worker *w)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < w->pool->n_entries; i++)
-		n += is_to_load(w, i);
-	return n;
-}
-
-static void load(struct worker *w, uint32_t model)
-{
-	const struct pool_model *m = w->pool->entries[model].model;
-
-	breaker_try(pool_breaker(w->pool, model, w->device_index), w);
-	w->holds[model] = HOLD_LOADING;
-	if (w->n_loading++ == 0 && w->n_in_flight == 0)
-		w->front_ns = clock_ns();
-	worker_tell(w, &(struct wire_message){.type = WIRE_LOAD,
-			       .load = {
-				       .model = model,
-				       .name = m->name,
-				       .version = m->version,
-				       .path = m->path,
-				       .backend = m->backend,
-				       .max_batch_size = m->max_batch_size,
-				       .parameters = m->parameters,
-				       .n_parameters = m->n_parameters,
-			       }});
-	pool_arm(w->pool, worker_deadline(w));
-}
-
-void worker_load_all(struct worker *w)
-{
-	for (uint32_t i = 0; i < w->pool->n_entries; i++) {
-		if (is_to_load(w, i))
-			load(w, i);
-	}
-}
-
-/* One at a time, so that what is at the front is always known; what has failed waits for the next
- * process. */
-void worker_load_next(struct worker *w)
-{
-	if (w->state != WORKER_READY || w->n_loading > 0)
-		return;
-	for (uint32_t i = 0; i < w->pool->n_entries; i++) {
-		if (w->holds[i] == HOLD_NONE && is_to_load(w, i)) {
-			load(w, i);
-			return;
-		}
-	}
-}
-
-static bool runs(const struct worker *w, uint32_t model)
-{
-	list_for_each (&w->in_flight, node) {
-		if (list_entry(node, struct flight, node)->model == model)
-			return true;
-	}
-	return false;
-}
-
-void worker_unload(struct worker *w, uint32_t model)
-{
-	if (w->unloads[model])
-		return;
-	w->unloads[model] = true;
-	w->n_unloads++;
-	worker_unload_idle(w);
-}
-
-void worker_unload_idle(struct worker *w)
-{
-	for (uint32_t i = 0; i < w->pool->n_entries && w->n_unloads > 0; i++) {
-		if (!w->unloads[i] || w->state != WORKER_READY || runs(w, i))
-			continue;
-		w->unloads[i] = false;
-		w->n_unloads--;
-		worker_tell(w, &(struct wire_message){.type = WIRE_UNLOAD, .unload = {.model = i}});
-	}
-}
-
 /* --- Batches --------------------------------------------------------------------------------- */
 
 static int map_regions(struct worker *w, const struct flight *f)
@@ -159,7 +68,10 @@ static int send_run(struct worker *w, const struct flight *f, const struct wire_
 {
 	const struct wire_message m = {
 		.type = WIRE_RUN,
-		.run = {.batch = f->id, .model = f->model, .items = items, .n_items = f->n_items},
+		.run = {.batch = f->id,
+			.model = f->model->id,
+			.items = items,
+			.n_items = f->n_items},
 	};
 	int r;
 
@@ -176,6 +88,7 @@ static void take_off(struct worker *w, struct flight *f)
 	list_remove(&f->node);
 	list_push_back(&w->in_flight, &f->node);
 	f->behind_load = w->n_loading > 0;
+	f->model->n_flights++;
 	flight_begin(f);
 	w->next_batch++;
 	if (w->n_in_flight++ > 0)
@@ -185,23 +98,23 @@ static void take_off(struct worker *w, struct flight *f)
 	pool_arm(w->pool, worker_deadline(w));
 }
 
-int worker_run(
-	struct worker *w, uint32_t model, const struct wire_item *items, size_t n_items, void *tag)
+int worker_run(struct worker *w, struct pool_model *m, const struct wire_item *items,
+	size_t n_items, void *tag)
 {
 	struct flight *f;
 	int r;
 
-	if (worker_free_slots(w) == 0 || !worker_holds(w, model))
+	if (worker_free_slots(w) == 0 || !worker_holds(w, m))
 		return WORKER_E_BUSY;
 	assert(n_items > 0);
 	f = list_entry(w->spare.next, struct flight, node);
-	r = flight_prepare(f, &w->pool->regions, w->pool->entries[model].declared, items, n_items);
+	r = flight_prepare(f, &w->pool->regions, m->declared, items, n_items);
 	if (!r)
 		r = output_lease_new(&f->lease, w->output, w->next_batch);
 	if (r)
 		return r;
 	f->id = w->next_batch;
-	f->model = model;
+	f->model = m;
 	f->tag = tag;
 	r = send_run(w, f, items);
 	if (r == -EMSGSIZE) {
@@ -213,10 +126,9 @@ int worker_run(
 	return 0;
 }
 
-bool worker_holds(const struct worker *w, uint32_t model)
+bool worker_holds(const struct worker *w, const struct pool_model *m)
 {
-	return w->state == WORKER_READY && model < w->pool->n_entries &&
-	       w->holds[model] == HOLD_HELD;
+	return w->state == WORKER_READY && m->holdings[w->index].state == HOLD_HELD;
 }
 
 uint32_t worker_free_slots(const struct worker *w)

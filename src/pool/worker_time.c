@@ -27,7 +27,7 @@ static uint64_t front_deadline(const struct worker *w)
 	const struct flight *f = worker_front(w);
 
 	if (f)
-		return after(w->front_ns, w->pool->entries[f->model].model->run_timeout_ms);
+		return after(w->front_ns, f->model->settings->run_timeout_ms);
 	if (w->n_loading > 0)
 		return after(w->front_ns, w->pool->settings->load_timeout_ms);
 	return CLOCK_NO_DEADLINE;
@@ -90,7 +90,7 @@ static void tick_ready(struct worker *w, uint64_t now_ns)
 		worker_lose(w, WORKER_HUNG, "missed heartbeat for %" PRIu64 " ms",
 			s->heartbeat_timeout_ms);
 	} else if (front_deadline(w) <= now_ns && f) {
-		const struct pool_model *m = w->pool->entries[f->model].model;
+		const struct pool_model_settings *m = f->model->settings;
 
 		worker_lose(w, WORKER_HUNG,
 			"batch of model '%s' ran longer than run_timeout_ms = %" PRIu64, m->name,

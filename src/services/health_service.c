@@ -43,23 +43,22 @@ struct health {
 };
 
 enum subject_kind {
-	SUBJECT_UNKNOWN,
 	SUBJECT_SERVER,
 	SUBJECT_SERVICE,
-	SUBJECT_MODEL,
+	SUBJECT_MODEL, /* or nothing that is known: models come and go */
 };
 
 /* What is asked about. */
 struct subject {
 	enum subject_kind kind;
-	const struct version *model; /* borrow: dispatch's life */
+	const char *name; /* borrow */
 };
 
 /* The state of a Watch call; zeroed until its message came. */
 struct watcher {
 	struct list node;
-	struct call *call; /* borrow; NULL: nothing is watched yet */
-	struct subject subject;
+	struct call *call;	/* borrow; NULL: nothing is watched yet */
+	struct subject subject; /* its name: own */
 	bool was_told;
 	Status told;
 };
@@ -100,53 +99,53 @@ bool health_serving(const struct health *h)
 static bool models_serve(const struct health *h)
 {
 	struct dispatch *d = h->services->dispatch;
-	size_t n = dispatch_n_versions(d);
+	size_t n = 0;
 	size_t n_ready = 0;
 
-	for (size_t i = 0; i < n; i++)
-		n_ready += version_ready(dispatch_version(d, i));
+	for (size_t i = 0; i < dispatch_n_versions(d); i++) {
+		const struct version *v = dispatch_version(d, i);
+
+		/* What is to replace another one is not asked for yet. */
+		n += !version_replaces(v);
+		n_ready += !version_replaces(v) && version_ready(v);
+	}
 	if (h->services->settings->strict_readiness)
 		return n_ready == n;
 	return n_ready > 0 || n == 0;
 }
 
-static Status subject_status(const struct health *h, const struct subject *s)
+static Status model_status(const struct health *h, const char *name)
 {
-	bool serves = false;
+	const struct version *v = dispatch_find_version(h->services->dispatch, name, strlen(name));
 
-	switch (s->kind) {
-	case SUBJECT_UNKNOWN:
+	if (!v)
 		return STATUS(SERVICE_UNKNOWN);
-	case SUBJECT_SERVER:
-		serves = h->serving && models_serve(h);
-		break;
-	case SUBJECT_SERVICE:
-		serves = h->serving;
-		break;
-	case SUBJECT_MODEL:
-		serves = version_ready(s->model);
-		break;
-	}
-	return serves && !h->draining ? STATUS(SERVING) : STATUS(NOT_SERVING);
+	return version_ready(v) && !h->draining ? STATUS(SERVING) : STATUS(NOT_SERVING);
 }
 
+/* models: what models_serve() says. */
+static Status subject_status(const struct health *h, const struct subject *s, bool models)
+{
+	bool serves = h->serving && !h->draining;
+
+	if (s->kind == SUBJECT_MODEL)
+		return model_status(h, s->name);
+	if (s->kind == SUBJECT_SERVER)
+		serves = serves && models;
+	return serves ? STATUS(SERVING) : STATUS(NOT_SERVING);
+}
+
+/* The name is borrowed. */
 static struct subject find_subject(const struct health *h, const char *name)
 {
-	struct subject s = {.kind = SUBJECT_UNKNOWN};
+	struct subject s = {.kind = SUBJECT_MODEL, .name = name};
 
-	if (name[0] == '\0') {
+	if (name[0] == '\0')
 		s.kind = SUBJECT_SERVER;
-		return s;
-	}
 	for (const struct service *const *service = h->services->list; *service; service++) {
-		if (!strcmp((*service)->name, name)) {
+		if (!strcmp((*service)->name, name))
 			s.kind = SUBJECT_SERVICE;
-			return s;
-		}
 	}
-	s.model = dispatch_find_version(h->services->dispatch, name, strlen(name));
-	if (s.model)
-		s.kind = SUBJECT_MODEL;
 	return s;
 }
 
@@ -181,15 +180,17 @@ static void check_message(struct call *c, void *state, const uint8_t *data, size
 	struct subject subject;
 	const char *name;
 	struct bump bump;
+	Status status;
 
 	(void)state;
 	bump_init(&bump, MESSAGE_UNPACK_MAX(HEALTH_REQUEST_MAX));
 	if (read_request(c, &bump, data, n, &name)) {
 		subject = find_subject(h, name);
-		if (subject.kind == SUBJECT_UNKNOWN)
+		status = subject_status(h, &subject, models_serve(h));
+		if (status == STATUS(SERVICE_UNKNOWN))
 			call_finishf(c, GRPC_NOT_FOUND, "unknown service '%s'", name);
 		else
-			answer_check(c, subject_status(h, &subject));
+			answer_check(c, status);
 	}
 	bump_deinit(&bump);
 }
@@ -197,10 +198,10 @@ static void check_message(struct call *c, void *state, const uint8_t *data, size
 /* --- Watch ---------------------------------------------------------------------------------- */
 
 /* Tell a watcher what is new, or leave it for when he reads again. May end his call. */
-static void watcher_update(struct health *h, struct watcher *w)
+static void watcher_update(struct health *h, struct watcher *w, bool models)
 {
 	CheckResponse m = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
-	Status status = subject_status(h, &w->subject);
+	Status status = subject_status(h, &w->subject, models);
 
 	m.status = status;
 	if ((!w->was_told || w->told != status) && (h->draining || !call_blocked(w->call))) {
@@ -215,9 +216,18 @@ static void watcher_update(struct health *h, struct watcher *w)
 		call_finish(w->call, GRPC_UNAVAILABLE, "modeld is shutting down");
 }
 
-/* Any watcher may leave meanwhile: each is moved over before it is looked at. */
-static void update_all(struct health *h)
+/* May the change of a model (NULL: of all) be news for him? */
+static bool is_concerned(const struct watcher *w, const char *model)
 {
+	if (!model || w->subject.kind == SUBJECT_SERVER)
+		return true;
+	return w->subject.kind == SUBJECT_MODEL && !strcmp(w->subject.name, model);
+}
+
+/* Any watcher may leave meanwhile: each is moved over before it is looked at. */
+static void update_all(struct health *h, const char *model)
+{
+	bool models = models_serve(h);
 	struct list all;
 	struct list *node;
 
@@ -227,10 +237,21 @@ static void update_all(struct health *h)
 		list_push_back(&all, node);
 	}
 	while ((node = list_first(&all))) {
+		struct watcher *w = list_entry(node, struct watcher, node);
+
 		list_remove(node);
 		list_push_back(&h->watchers, node);
-		watcher_update(h, list_entry(node, struct watcher, node));
+		if (is_concerned(w, model))
+			watcher_update(h, w, models);
 	}
+}
+
+static char *copy_name(const char *name)
+{
+	size_t n = strlen(name) + 1;
+	char *copy = malloc(n);
+
+	return copy ? memcpy(copy, name, n) : NULL;
 }
 
 static void watch_message(struct call *c, void *state, const uint8_t *data, size_t n)
@@ -238,20 +259,25 @@ static void watch_message(struct call *c, void *state, const uint8_t *data, size
 	struct health *h = health_of(c);
 	struct watcher *w = state;
 	const char *name;
+	char *own = NULL;
 	struct bump bump;
 	bool valid;
 
 	bump_init(&bump, MESSAGE_UNPACK_MAX(HEALTH_REQUEST_MAX));
 	valid = read_request(c, &bump, data, n, &name);
-	if (valid) {
-		w->call = c;
-		w->subject = find_subject(h, name);
-		list_init(&w->node);
-		list_push_back(&h->watchers, &w->node);
-	}
-	bump_deinit(&bump);
 	if (valid)
-		watcher_update(h, w);
+		own = copy_name(name);
+	bump_deinit(&bump);
+	if (!own) {
+		if (valid)
+			message_no_memory(c);
+		return;
+	}
+	w->call = c;
+	w->subject = find_subject(h, own);
+	list_init(&w->node);
+	list_push_back(&h->watchers, &w->node);
+	watcher_update(h, w, models_serve(h));
 }
 
 static void watch_writable(struct call *c, void *state)
@@ -259,7 +285,7 @@ static void watch_writable(struct call *c, void *state)
 	struct watcher *w = state;
 
 	if (w->call)
-		watcher_update(health_of(c), w);
+		watcher_update(health_of(c), w, models_serve(health_of(c)));
 }
 
 static void watch_close(struct call *c, void *state)
@@ -267,8 +293,10 @@ static void watch_close(struct call *c, void *state)
 	struct watcher *w = state;
 
 	(void)c;
-	if (w->call)
-		list_remove(&w->node);
+	if (!w->call)
+		return;
+	list_remove(&w->node);
+	free((char *)w->subject.name);
 }
 
 /* --- List ----------------------------------------------------------------------------------- */
@@ -304,7 +332,7 @@ static bool list_add(struct listing *l, const struct health *h, const char *name
 		return false;
 	grpc__health__v1__health_check_response__init(&l->status[i]);
 	grpc__health__v1__health_list_response__statuses_entry__init(&l->entry[i]);
-	l->status[i].status = subject_status(h, &subject);
+	l->status[i].status = subject_status(h, &subject, models_serve(h));
 	l->entry[i].key = (char *)name;
 	l->entry[i].value = &l->status[i];
 	l->entries[i] = &l->entry[i];
@@ -356,19 +384,18 @@ static void list_message(struct call *c, void *state, const uint8_t *data, size_
 void health_set_serving(struct health *h, bool serving)
 {
 	h->serving = serving;
-	update_all(h);
+	update_all(h, NULL);
 }
 
 void health_set_draining(struct health *h)
 {
 	h->draining = true;
-	update_all(h);
+	update_all(h, NULL);
 }
 
-void health_model_changed(struct health *h, struct version *m)
+void health_model_changed(struct health *h, const struct version *v)
 {
-	(void)m; /* "" depends on every model */
-	update_all(h);
+	update_all(h, version_settings(v)->name);
 }
 
 static const struct method methods[] = {

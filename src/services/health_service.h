@@ -30,7 +30,7 @@ void health_set_serving(struct health *h, bool serving);
 void health_set_draining(struct health *h);
 /* Start-up is over and the server does not drain. */
 bool health_serving(const struct health *h);
-/* Readiness of a model changed. */
-void health_model_changed(struct health *h, struct version *m);
+/* Readiness of a model changed, or it came, or went. */
+void health_model_changed(struct health *h, const struct version *v);
 
 #endif

@@ -29,13 +29,13 @@ struct infer;
 typedef void (*infer_done_fn)(struct infer *i, const struct request_result *result);
 
 struct infer {
-	struct services *services;   /* borrow */
-	struct origin origin;	     /* what it points to is borrowed */
-	struct request *request;     /* ref */
-	const struct version *model; /* borrow: dispatch's life */
-	uint32_t output;	     /* which one is asked for */
-	char region[33];	     /* token of the region that it goes to; "": none */
-	char *id;		     /* own, unless it is id_inline; NULL: not known yet */
+	struct services *services; /* borrow */
+	struct origin origin;	   /* what it points to is borrowed */
+	struct request *request;   /* ref */
+	struct version *model;	   /* ref; NULL until it is known */
+	uint32_t output;	   /* which one is asked for */
+	char region[33];	   /* token of the region that it goes to; "": none */
+	char *id;		   /* own, unless it is id_inline; NULL: not known yet */
 	size_t n_id;
 	char id_inline[INFER_ID_INLINE];
 	struct infer_failure failure;

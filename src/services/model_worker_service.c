@@ -211,7 +211,7 @@ static const char *worker_id(const struct pool *pool, const struct version *m)
 	size_t n = pool_n_workers(pool);
 
 	for (size_t i = 0; m && i < n; i++) {
-		if (worker_holds(pool_worker(pool, i), version_id(m)))
+		if (version_held_by(m, pool_worker(pool, i)))
 			return worker_name(pool_worker(pool, i));
 	}
 	return n > 0 ? worker_name(pool_worker(pool, 0)) : "";

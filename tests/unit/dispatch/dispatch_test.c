@@ -113,7 +113,7 @@ Test(dispatch_own, a_failed_start_is_told)
 Test(dispatch, start_up_is_announced)
 {
 	cr_expect_eq(bed.started, 1);
-	cr_expect_eq(bed.model_events, 3);
+	cr_expect_eq(bed.version_events, 3);
 }
 
 Test(dispatch, readiness_is_announced_when_it_changes)
@@ -121,14 +121,14 @@ Test(dispatch, readiness_is_announced_when_it_changes)
 	struct worker *w = &bed.pool->workers[0];
 
 	fake_set_ready(w, true);
-	cr_expect_eq(bed.model_events, 3);
+	cr_expect_eq(bed.version_events, 3);
 	fake_set_ready(w, false);
-	cr_expect_eq(bed.model_events, 6);
+	cr_expect_eq(bed.version_events, 6);
 	bed.pool->hopeless[0] = true;
 	fake_set_ready(w, false);
-	cr_expect_eq(bed.model_events, 6, "another reason, but as little ready");
+	cr_expect_eq(bed.version_events, 6, "another reason, but as little ready");
 	fake_set_ready(w, true);
-	cr_expect_eq(bed.model_events, 9);
+	cr_expect_eq(bed.version_events, 9);
 }
 
 Test(dispatch, the_end_of_workers_is_no_news_at_the_end)
@@ -136,7 +136,7 @@ Test(dispatch, the_end_of_workers_is_no_news_at_the_end)
 	dispatch_drain(bed.d);
 	bed_turn(&bed);
 	fake_set_ready(&bed.pool->workers[0], false);
-	cr_expect_eq(bed.model_events, 3);
+	cr_expect_eq(bed.version_events, 3);
 }
 
 /* --- Scheduling ------------------------------------------------------------------------------- */
@@ -419,4 +419,131 @@ static int life(void *arg)
 Test(dispatch_bare, every_failure_leaves_nothing_behind)
 {
 	FAULT_LOOP(life, NULL);
+}
+
+/* --- Versions that come and go ---------------------------------------------------------------- */
+
+static const struct wire_loaded *alpha_declares(void)
+{
+	return bed.pool->loaded[0];
+}
+
+/* alpha anew, by the number of its own; it is made by the pool as `id`. */
+static void replace_alpha(uint32_t id)
+{
+	unsigned before = bed.version_events;
+
+	cr_assert_eq(dispatch_add_version(bed.d, &bed.models[0], bed.alpha), 0);
+	cr_expect_gt(bed.version_events, before);
+	cr_assert_eq(bed.pool->n_models, id + 1);
+	cr_expect_eq(dispatch_n_versions(bed.d), 4);
+}
+
+Test(dispatch, a_version_is_replaced_under_its_requests)
+{
+	struct answer a[4] = {{0}};
+	struct request *begun;
+	struct version *new;
+
+	begun = bed_request(&bed, bed.alpha, bed.client, 1, 0, &a[0]);
+	request_unref(bed_submit(&bed, bed.alpha, &a[1]));
+	bed_turn(&bed);
+	replace_alpha(3);
+	cr_expect_eq(dispatch_find_version(bed.d, "alpha", 5), bed.alpha);
+	request_unref(bed_submit(&bed, bed.alpha, &a[2]));
+	fake_load(bed.pool, 3, alpha_declares());
+	new = dispatch_find_version(bed.d, "alpha", 5);
+	cr_expect_neq(new, bed.alpha);
+	cr_expect_eq(dispatch_find_version(bed.d, "", 0), new, "it is the default");
+	cr_expect_eq(dispatch_n_versions(bed.d), 3);
+	/* What was begun on the old one is finished there. */
+	cr_expect_eq(dispatch_submit(bed.d, begun), 0);
+	request_unref(begun);
+	request_unref(bed_submit(&bed, new, &a[3]));
+	for (int i = 0; i < 8 && !a[3].n; i++) {
+		bed_turn(&bed);
+		if (fake_first(bed.pool, NULL))
+			fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
+	}
+	for (int i = 0; i < 4; i++)
+		cr_expect_eq(a[i].status, GRPC_OK);
+	bed_turn(&bed);
+	cr_assert(bed.pool->models[0]->retired);
+	cr_expect_not(bed.pool->models[3]->retired);
+	fake_gone(bed.pool, 0);
+	cr_expect_null(bed.pool->models[0]);
+	bed.alpha = new;
+}
+
+Test(dispatch, a_version_that_fails_leaves_the_old_one)
+{
+	replace_alpha(3);
+	fake_fail(bed.pool, 3, "no such file");
+	cr_expect_eq(dispatch_find_version(bed.d, "alpha", 5), bed.alpha);
+	cr_expect_eq(dispatch_n_versions(bed.d), 3);
+	bed_turn(&bed);
+	cr_assert(bed.pool->models[3]->retired);
+	fake_gone(bed.pool, 3);
+	cr_expect_null(bed.pool->models[3]);
+}
+
+Test(dispatch, a_version_is_removed_when_its_last_request_is_done)
+{
+	struct answer a = {0};
+	unsigned before;
+
+	request_unref(bed_submit(&bed, bed.alpha, &a));
+	before = bed.version_events;
+	dispatch_remove_version(bed.d, bed.alpha);
+	cr_expect_eq(bed.version_events, before + 1);
+	cr_expect_null(dispatch_find_version(bed.d, "alpha", 5));
+	cr_expect_null(dispatch_find_number(bed.d, "alpha", 5, "1", 1));
+	bed_turn(&bed);
+	cr_expect_not(bed.pool->models[0]->retired);
+	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
+	cr_expect_eq(a.status, GRPC_OK);
+	bed_turn(&bed);
+	cr_expect(bed.pool->models[0]->retired);
+	fake_gone(bed.pool, 0);
+	cr_expect_null(bed.pool->models[0]);
+	cr_expect_eq(dispatch_counters(bed.d).requests_ok, 1, "it still counts");
+}
+
+Test(dispatch, ends_with_a_version_that_goes)
+{
+	struct answer a = {0};
+
+	request_unref(bed_submit(&bed, bed.alpha, &a));
+	bed_turn(&bed);
+	dispatch_remove_version(bed.d, bed.alpha);
+	cr_assert_eq(dispatch_add_version(bed.d, &bed.models[1], bed.beta), 0);
+	dispatch_kill(bed.d);
+	cr_expect_eq(a.status, GRPC_UNAVAILABLE);
+}
+
+Test(dispatch, two_versions_side_by_side)
+{
+	struct version_settings second;
+	struct version *v;
+	struct answer a[2] = {{0}};
+
+	second = bed.models[0];
+	second.version = "2";
+	cr_assert_eq(dispatch_add_version(bed.d, &second, NULL), 0);
+	cr_expect_eq(dispatch_find_version(bed.d, "alpha", 5), bed.alpha, "not ready yet");
+	fake_load(bed.pool, 3, alpha_declares());
+	v = dispatch_find_version(bed.d, "alpha", 5);
+	cr_expect_str_eq(version_settings(v)->version, "2");
+	cr_expect_eq(dispatch_find_number(bed.d, "alpha", 5, "1", 1), bed.alpha);
+	cr_expect_eq(dispatch_find_number(bed.d, "alpha", 5, "2", 1), v);
+	request_unref(bed_submit(&bed, bed.alpha, &a[0]));
+	request_unref(bed_submit(&bed, v, &a[1]));
+	for (int i = 0; i < 4; i++) {
+		bed_turn(&bed);
+		if (fake_first(bed.pool, NULL))
+			fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
+	}
+	cr_expect_eq(a[0].status, GRPC_OK);
+	cr_expect_eq(a[1].status, GRPC_OK);
+	cr_expect_eq(dispatch_add_version(bed.d, &second, NULL), -EEXIST);
 }

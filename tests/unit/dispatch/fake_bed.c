@@ -42,7 +42,7 @@ static const struct wire_loaded declared[BED_MODELS] = {
 
 static void on_version(void *data, struct version *v)
 {
-	((struct bed *)data)->model_events++;
+	((struct bed *)data)->version_events++;
 }
 
 static void on_started(void *data)

@@ -27,7 +27,7 @@ struct bed {
 	struct pool *pool; /* borrow */
 	struct client *client;
 	struct version *alpha, *beta, *gamma;
-	unsigned model_events;
+	unsigned version_events;
 	unsigned started;
 	unsigned drained;
 };

@@ -8,19 +8,17 @@
 #include <string.h>
 
 int pool_new(struct pool **ret_pool, uv_loop_t *loop, const struct pool_settings *settings,
-	const struct pool_model *models, size_t n_models, int input_arena_fd, uint64_t input_arena,
-	uint64_t input_arena_size, const struct pool_events *events, void *data)
+	int input_arena_fd, uint64_t input_arena, uint64_t input_arena_size,
+	const struct pool_events *events, void *data)
 {
 	struct pool *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return -ENOMEM;
-	assert(n_models <= FAKE_MODELS_MAX && input_arena_fd >= 0 && input_arena_size > 0);
+	assert(input_arena_fd >= 0 && input_arena_size > 0);
 	p->compute_ns = 1000;
 	p->events = events;
 	p->data = data;
-	p->models = models;
-	p->n_models = n_models;
 	for (size_t i = 0; i < settings->n_places; i++) {
 		for (uint32_t k = 0; k < settings->places[i].count; k++) {
 			struct worker *w = &p->workers[p->n_workers++];
@@ -80,33 +78,75 @@ struct worker *pool_worker(const struct pool *p, size_t i)
 	return (struct worker *)&p->workers[i];
 }
 
-uint32_t pool_model_ready(const struct pool *p, uint32_t model)
+int pool_model_new(struct pool_model **ret_model, struct pool *p,
+	const struct pool_model_settings *settings, void *owner)
 {
+	struct pool_model *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return -ENOMEM;
+	assert(p->n_models < FAKE_MODELS_MAX);
+	*m = (struct pool_model){
+		.pool = p, .settings = settings, .owner = owner, .id = (uint32_t)p->n_models};
+	p->models[p->n_models++] = m;
+	*ret_model = m;
+	return 0;
+}
+
+void pool_model_retire(struct pool_model *m)
+{
+	assert(!m->retired);
+	m->retired = true;
+	for (size_t i = 0; i < m->pool->n_workers; i++)
+		m->pool->workers[i].holds[m->id] = false;
+}
+
+struct pool_model *pool_model_free(struct pool_model *m)
+{
+	if (!m)
+		return NULL;
+	for (size_t i = 0; i < m->pool->n_runs; i++)
+		assert(!m->pool->runs[i].worker || m->pool->runs[i].model != m);
+	m->pool->models[m->id] = NULL;
+	free(m);
+	return NULL;
+}
+
+uint32_t pool_model_id(const struct pool_model *m)
+{
+	return m->id;
+}
+
+uint32_t pool_model_ready(const struct pool_model *m)
+{
+	const struct pool *p = m->pool;
 	uint32_t n = 0;
 
 	for (size_t i = 0; i < p->n_workers; i++)
-		n += worker_holds(&p->workers[i], model);
+		n += worker_holds(&p->workers[i], m);
 	return n;
 }
 
-uint32_t pool_model_hopeful(const struct pool *p, uint32_t model)
+uint32_t pool_model_hopeful(const struct pool_model *m)
 {
-	return p->hopeless[model] ? 0 : (uint32_t)p->n_workers;
+	return m->pool->hopeless[m->id] ? 0 : (uint32_t)m->pool->n_workers;
 }
 
-const char *pool_model_detail(const struct pool *p, uint32_t model)
+const char *pool_model_detail(struct pool_model *m)
 {
-	return p->detail[model] ? p->detail[model] : "";
+	const char *detail = m->pool->detail[m->id];
+
+	return detail ? detail : "";
 }
 
-const struct wire_loaded *pool_model_loaded(const struct pool *p, uint32_t model)
+const struct wire_loaded *pool_model_loaded(const struct pool_model *m)
 {
-	return p->loaded[model];
+	return m->pool->loaded[m->id];
 }
 
-bool worker_holds(const struct worker *w, uint32_t model)
+bool worker_holds(const struct worker *w, const struct pool_model *m)
 {
-	return w->ready && w->holds[model];
+	return w->ready && w->holds[m->id];
 }
 
 uint32_t worker_free_slots(const struct worker *w)
@@ -129,18 +169,18 @@ const char *worker_device(const struct worker *w)
 	return w->device;
 }
 
-int worker_run(
-	struct worker *w, uint32_t model, const struct wire_item *items, size_t n_items, void *tag)
+int worker_run(struct worker *w, struct pool_model *m, const struct wire_item *items,
+	size_t n_items, void *tag)
 {
 	struct fake_run *run = &w->pool->runs[w->pool->n_runs];
 
 	if (w->run_error)
 		return w->run_error;
-	assert(worker_holds(w, model) && worker_free_slots(w) > 0);
+	assert(worker_holds(w, m) && !m->retired && worker_free_slots(w) > 0);
 	assert(w->pool->n_runs < FAKE_RUNS_MAX && n_items > 0 && n_items <= WIRE_ITEMS_MAX);
 	run->tag = tag;
 	run->worker = w;
-	run->model = model;
+	run->model = m;
 	run->n_items = n_items;
 	for (size_t i = 0; i < n_items; i++)
 		run->rows[i] = items[i].n_inputs ? items[i].inputs[0].dims[0] : 0;
@@ -207,12 +247,39 @@ void fake_declare(struct pool *p, uint32_t model, const struct wire_loaded *load
 		p->workers[i].holds[model] = true;
 }
 
+static void tell_models(struct pool *p)
+{
+	for (size_t i = 0; i < p->n_models; i++) {
+		if (p->models[i] && !p->models[i]->retired)
+			p->events->on_model(p->data, p->models[i]->owner);
+	}
+}
+
+void fake_load(struct pool *p, uint32_t model, const struct wire_loaded *loaded)
+{
+	fake_declare(p, model, loaded);
+	p->events->on_model(p->data, p->models[model]->owner);
+	p->events->on_credit(p->data);
+}
+
+void fake_fail(struct pool *p, uint32_t model, const char *detail)
+{
+	p->hopeless[model] = true;
+	p->detail[model] = detail;
+	p->events->on_model(p->data, p->models[model]->owner);
+}
+
+void fake_gone(struct pool *p, uint32_t model)
+{
+	assert(p->models[model]->retired);
+	p->events->on_model_gone(p->data, p->models[model]->owner);
+}
+
 void fake_start(struct pool *p)
 {
 	for (size_t i = 0; i < p->n_workers; i++)
 		p->workers[i].ready = true;
-	for (size_t i = 0; i < p->n_models; i++)
-		p->events->on_model(p->data, (uint32_t)i);
+	tell_models(p);
 	p->events->on_credit(p->data);
 	p->events->on_started(p->data);
 }
@@ -222,8 +289,7 @@ void fake_set_ready(struct worker *w, bool ready)
 	struct pool *p = w->pool;
 
 	w->ready = ready;
-	for (size_t i = 0; i < p->n_models; i++)
-		p->events->on_model(p->data, (uint32_t)i);
+	tell_models(p);
 	if (ready)
 		p->events->on_credit(p->data);
 }
@@ -302,8 +368,7 @@ void fake_lose(struct worker *w)
 		p->events->on_lost(p->data, take(run), w, running);
 		running = false;
 	}
-	for (size_t i = 0; i < p->n_models; i++)
-		p->events->on_model(p->data, (uint32_t)i);
+	tell_models(p);
 }
 
 void fake_drained(struct pool *p)

@@ -12,13 +12,13 @@
 
 #define FAKE_WORKERS_MAX 8
 #define FAKE_RUNS_MAX	 256
-#define FAKE_MODELS_MAX	 8
+#define FAKE_MODELS_MAX	 16
 
 /* A batch that was sent and has not come back. */
 struct fake_run {
 	void *tag;
 	struct worker *worker; /* NULL: free */
-	uint32_t model;
+	struct pool_model *model;
 	size_t n_items;
 	int64_t rows[WIRE_ITEMS_MAX]; /* first dimension of each item's first input */
 };
@@ -38,9 +38,10 @@ struct worker {
 struct pool {
 	const struct pool_events *events;
 	void *data;
-	const struct pool_model *models;
+	struct pool_model
+		*models[FAKE_MODELS_MAX]; /* not freed yet, in the order of ids, with gaps */
 	size_t n_models;
-	const struct wire_loaded *loaded[FAKE_MODELS_MAX];
+	const struct wire_loaded *loaded[FAKE_MODELS_MAX]; /* by id, as what follows */
 	bool hopeless[FAKE_MODELS_MAX];
 	const char *detail[FAKE_MODELS_MAX];
 	struct worker workers[FAKE_WORKERS_MAX];
@@ -59,6 +60,14 @@ struct pool {
 	const struct wire_item *last_item; /* of the last run: valid while its request is */
 };
 
+struct pool_model {
+	struct pool *pool;
+	const struct pool_model_settings *settings;
+	void *owner;
+	uint32_t id;
+	bool retired;
+};
+
 struct pool_region {
 	struct pool *pool;
 	uint64_t id;
@@ -74,6 +83,12 @@ struct output_lease {
 
 /* What a model declares; every worker holds it from then on. */
 void fake_declare(struct pool *p, uint32_t model, const struct wire_loaded *loaded);
+/* The model is ready on all workers that are: on_model. */
+void fake_load(struct pool *p, uint32_t model, const struct wire_loaded *loaded);
+/* It cannot be loaded: on_model. */
+void fake_fail(struct pool *p, uint32_t model, const char *detail);
+/* No process holds it any more: on_model_gone. It was retired. */
+void fake_gone(struct pool *p, uint32_t model);
 /* All workers become ready; on_model for every model, on_credit, on_started. */
 void fake_start(struct pool *p);
 void fake_set_ready(struct worker *w, bool ready);

@@ -155,8 +155,8 @@ Test(scheduler, models_take_turns)
 	drop(bed_submit_by(&bed, bed.beta, bed.client, 8, &answers[2]));
 	bed_turn(&bed);
 	cr_assert_eq(fake_n_runs(bed.pool, NULL), 2);
-	cr_expect_eq(bed.pool->runs[0].model, 0);
-	cr_expect_eq(bed.pool->runs[1].model, 1);
+	cr_expect_eq(bed.pool->runs[0].model->id, 0);
+	cr_expect_eq(bed.pool->runs[1].model->id, 1);
 }
 
 Test(scheduler_many, least_loaded_worker_is_taken)

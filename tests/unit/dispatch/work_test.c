@@ -4,17 +4,22 @@
 #include <criterion/criterion.h>
 
 #include "dispatch/version_private.h"
+#include "fake_pool.h"
 #include "tests/support/failalloc.h"
 
 static const struct version_settings settings = {.name = "a", .version = "1", .max_queue_size = 3};
+
+static struct pool pool;
 
 static int make(void *arg)
 {
 	struct version *v;
 	struct work *w;
-	int r = version_new(&v, &settings, 1, NULL, 0);
+	int r;
 
 	(void)arg;
+	pool.n_models = 0;
+	r = version_new(&v, &settings, 1, &pool);
 	if (r)
 		return r;
 	r = work_new(&w, v);

@@ -62,12 +62,22 @@ static void on_credit(void *data)
 	b->n_credit++;
 }
 
-static void on_model(void *data, uint32_t model)
+static void on_model(void *data, void *owner)
 {
 	struct bed *b = data;
 
 	note(b);
 	b->n_model++;
+}
+
+static void on_model_gone(void *data, void *owner)
+{
+	struct bed *b = data;
+	struct pool_model **at = owner;
+
+	note(b);
+	b->n_models_gone++;
+	*at = pool_model_free(*at);
 }
 
 static void on_started(void *data)
@@ -91,6 +101,7 @@ const struct pool_events bed_events = {
 	.on_lost = on_lost,
 	.on_credit = on_credit,
 	.on_model = on_model,
+	.on_model_gone = on_model_gone,
 	.on_started = on_started,
 	.on_drained = on_drained,
 };
@@ -101,7 +112,7 @@ static void add_models(struct bed *b, const char *names)
 	char *rest = list;
 
 	for (char *name; (name = strsep(&rest, " "));) {
-		b->models[b->n_models++] = (struct pool_model){.name = strdup(name),
+		b->models[b->n_models++] = (struct pool_model_settings){.name = strdup(name),
 			.version = "1",
 			.path = "/nowhere",
 			.backend = "builtin",
@@ -148,12 +159,19 @@ void bed_init(struct bed *b, const char *script, const char *names)
 	};
 }
 
+int bed_make(struct bed *b)
+{
+	int r = pool_new(&b->pool, &b->loop, &b->settings, arena_fd(b->arena), FAKE_INPUT_ARENA,
+		arena_size(b->arena), &bed_events, b);
+
+	for (size_t i = 0; !r && i < b->n_models; i++)
+		r = pool_model_new(&b->pm[i], b->pool, &b->models[i], &b->pm[i]);
+	return r;
+}
+
 void bed_start(struct bed *b)
 {
-	cr_assert_eq(
-		pool_new(&b->pool, &b->loop, &b->settings, b->models, b->n_models,
-			arena_fd(b->arena), FAKE_INPUT_ARENA, arena_size(b->arena), &bed_events, b),
-		0);
+	cr_assert_eq(bed_make(b), 0);
 	b->inside = true;
 	cr_assert_eq(pool_start(b->pool), 0);
 	b->inside = false;
@@ -165,11 +183,18 @@ void bed_up(struct bed *b)
 	bed_wait(b, b->n_started == 1);
 }
 
+void bed_free_pool(struct bed *b)
+{
+	for (size_t i = 0; i < b->n_models; i++)
+		b->pm[i] = pool_model_free(b->pm[i]);
+	b->pool = pool_free(b->pool);
+}
+
 void bed_free(struct bed *b)
 {
 	for (size_t i = 0; i < b->n_leases; i++)
 		output_lease_unref(b->leases[i]);
-	b->pool = pool_free(b->pool);
+	bed_free_pool(b);
 	uv_close((uv_handle_t *)&b->watchdog, NULL);
 	uv_run(&b->loop, UV_RUN_DEFAULT);
 	cr_assert_eq(uv_loop_close(&b->loop), 0);
@@ -222,7 +247,7 @@ int bed_run(struct bed *b, size_t worker, uint32_t model, intptr_t tag, uint64_t
 	int r;
 
 	b->inside = true;
-	r = worker_run(bed_worker(b, worker), model, &item, 1, (void *)tag);
+	r = worker_run(bed_worker(b, worker), b->pm[model], &item, 1, (void *)tag);
 	b->inside = inside;
 	return r;
 }

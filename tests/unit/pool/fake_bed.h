@@ -30,8 +30,9 @@ struct bed {
 	struct span input;
 	struct pool_settings settings;
 	struct pool_place places[2];
-	struct pool_model models[BED_MODELS];
+	struct pool_model_settings models[BED_MODELS];
 	size_t n_models;
+	struct pool_model *pm[BED_MODELS]; /* made of models, in their order; NULL: freed */
 	struct pool *pool;
 
 	struct bed_event events[BED_EVENTS];
@@ -44,6 +45,7 @@ struct bed {
 	uint32_t n_started;
 	uint32_t n_drained;
 	uint32_t n_gone;
+	uint32_t n_models_gone;
 	bool inside;   /* a call into the pool is running: nothing may come back */
 	int run_again; /* on_done runs so many batches more on the same worker */
 };
@@ -53,7 +55,9 @@ extern const struct pool_events bed_events;
 /* One worker on cpu:0 that runs `script`, a model for each word of `names`; short time limits that
  * no good worker meets. Change what you like, then bed_start(). */
 void bed_init(struct bed *b, const char *script, const char *names);
-/* pool_new() and pool_start(). */
+/* pool_new() and all models. 0 or what failed */
+int bed_make(struct bed *b);
+/* The same, asserted, and pool_start(). */
 void bed_start(struct bed *b);
 /* bed_start(), and wait for on_started. */
 void bed_up(struct bed *b);
@@ -61,6 +65,8 @@ void bed_up(struct bed *b);
 void bed_end(struct bed *b);
 /* bed_end() after an orderly drain. */
 void bed_drain_end(struct bed *b);
+/* The models that there are, and the pool. */
+void bed_free_pool(struct bed *b);
 /* Free all; the pool is drained or was never started. */
 void bed_free(struct bed *b);
 

@@ -426,6 +426,8 @@ static void on_message(struct fake *f, const struct wire_message *m, int fd)
 		f->names[m->unload.model][0] = '\0';
 		for (size_t i = 0; i < f->n_held; i++)
 			must(f->held_model[i] != m->unload.model, "unload of a model that runs");
+		say(f, &(struct wire_message){.type = WIRE_UNLOADED,
+			       .unloaded = {.model = m->unload.model + is(f, "w-unloaded")}});
 		break;
 	case WIRE_RELEASE:
 		on_release(f, &m->release);

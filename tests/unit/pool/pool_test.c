@@ -21,8 +21,8 @@ Test(pool, settings_out_of_range)
 	do {                                                                                       \
 		struct pool_settings s = b.settings;                                               \
 		s.field = value;                                                                   \
-		cr_assert_eq(pool_new(&p, &b.loop, &s, b.models, 1, 0, 7, 1, &bed_events, &b),     \
-			-EINVAL, #field);                                                          \
+		cr_assert_eq(                                                                      \
+			pool_new(&p, &b.loop, &s, 0, 7, 1, &bed_events, &b), -EINVAL, #field);     \
 	} while (0)
 	REFUSED(slots, 0);
 	REFUSED(slots, 100000);
@@ -35,12 +35,10 @@ Test(pool, settings_out_of_range)
 	b.places[0].count = 1000000;
 	REFUSED(slots, 1);
 	b.places[0].count = 1;
-	cr_assert_eq(
-		pool_new(&p, &b.loop, &b.settings, b.models, 1, 0, 0, 1, &bed_events, &b), -EINVAL);
+	cr_assert_eq(pool_new(&p, &b.loop, &b.settings, 0, 0, 1, &bed_events, &b), -EINVAL);
 	cr_assert_null(p);
 	/* Freed before it was started. */
-	cr_assert_eq(
-		pool_new(&b.pool, &b.loop, &b.settings, b.models, 1, 0, 7, 1, &bed_events, &b), 0);
+	cr_assert_eq(bed_make(&b), 0);
 	bed_free(&b);
 }
 
@@ -58,9 +56,7 @@ Test(pool, program_cannot_be_executed)
 		bed_init(&b, "good", "echo");
 		fds = failalloc_open_fds();
 		b.settings.worker_program = programs[i].path;
-		cr_assert_eq(pool_new(&b.pool, &b.loop, &b.settings, b.models, 1, arena_fd(b.arena),
-				     7, 1, &bed_events, &b),
-			0);
+		cr_assert_eq(bed_make(&b), 0);
 		cr_assert_eq(pool_start(b.pool), programs[i].error);
 		cr_assert(strstr(worker_last_exit(bed_worker(&b, 0)), "cannot be started"));
 		cr_assert_eq(failalloc_open_fds(), fds);
@@ -85,8 +81,8 @@ Test(pool, no_workers_at_all)
 	b.settings.n_places = 0;
 	bed_up(&b);
 	cr_assert_eq(pool_n_workers(b.pool), 0);
-	cr_assert_eq(pool_model_hopeful(b.pool, 0), 0);
-	cr_assert(strstr(pool_model_detail(b.pool, 0), "no worker"));
+	cr_assert_eq(pool_model_hopeful(b.pm[0]), 0);
+	cr_assert(strstr(pool_model_detail(b.pm[0]), "no worker"));
 	bed_drain_end(&b);
 }
 
@@ -104,10 +100,10 @@ Test(pool, places_and_devices)
 	cr_assert_str_eq(worker_name(bed_worker(&b, 1)), "cpu:0/1");
 	cr_assert_str_eq(worker_name(bed_worker(&b, 2)), "cpu:1/0");
 	cr_assert_str_eq(worker_device(bed_worker(&b, 2)), "cpu:1");
-	cr_assert_eq(pool_model_ready(b.pool, 0), 3);
-	cr_assert_eq(pool_model_ready(b.pool, 1), 1);
-	cr_assert_not(worker_holds(bed_worker(&b, 0), 1));
-	cr_assert(worker_holds(bed_worker(&b, 2), 1));
+	cr_assert_eq(pool_model_ready(b.pm[0]), 3);
+	cr_assert_eq(pool_model_ready(b.pm[1]), 1);
+	cr_assert_not(worker_holds(bed_worker(&b, 0), b.pm[1]));
+	cr_assert(worker_holds(bed_worker(&b, 2), b.pm[1]));
 	cr_assert_eq(bed_run(&b, 0, 1, 1, 10), WORKER_E_BUSY);
 	cr_assert_eq(b.n_started, 1);
 	bed_drain_end(&b);
@@ -120,10 +116,10 @@ Test(pool, model_that_does_not_load_hurts_no_other)
 	bed_init(&b, "good", "noload echo");
 	bed_up(&b);
 	cr_assert_eq(worker_get_state(bed_worker(&b, 0)), WORKER_READY);
-	cr_assert_eq(pool_model_ready(b.pool, 0), 0);
-	cr_assert_eq(pool_model_hopeful(b.pool, 0), 0);
-	cr_assert_str_eq(pool_model_detail(b.pool, 0), "load failed on cpu:0: no such thing");
-	cr_assert_null(pool_model_loaded(b.pool, 0));
+	cr_assert_eq(pool_model_ready(b.pm[0]), 0);
+	cr_assert_eq(pool_model_hopeful(b.pm[0]), 0);
+	cr_assert_str_eq(pool_model_detail(b.pm[0]), "load failed on cpu:0: no such thing");
+	cr_assert_null(pool_model_loaded(b.pm[0]));
 	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), WORKER_E_BUSY);
 	cr_assert_eq(bed_run(&b, 0, 1, 1, 10), 0);
 	bed_wait(&b, b.n_events == 1);
@@ -140,9 +136,9 @@ Test(pool, declaration_must_stay_the_same)
 	kill(worker_pid(bed_worker(&b, 0)), SIGKILL);
 	bed_wait(&b, worker_generation(bed_worker(&b, 0)) == 2 &&
 			     worker_get_state(bed_worker(&b, 0)) == WORKER_READY);
-	cr_assert_eq(pool_model_ready(b.pool, 0), 0);
-	cr_assert(strstr(pool_model_detail(b.pool, 0), "other inputs or outputs"));
-	cr_assert_str_eq(pool_model_loaded(b.pool, 0)->inputs[0].name, "x");
+	cr_assert_eq(pool_model_ready(b.pm[0]), 0);
+	cr_assert(strstr(pool_model_detail(b.pm[0]), "other inputs or outputs"));
+	cr_assert_str_eq(pool_model_loaded(b.pm[0])->inputs[0].name, "x");
 	bed_drain_end(&b);
 }
 
@@ -156,14 +152,14 @@ Test(pool, hopeless_after_three_starts_but_still_tried)
 	bed_init(&b, "exit78,exit78,exit78,exit78,good", "echo");
 	bed_start(&b);
 	w = bed_worker(&b, 0);
-	cr_assert_eq(pool_model_hopeful(b.pool, 0), 1);
+	cr_assert_eq(pool_model_hopeful(b.pm[0]), 1);
 	bed_wait(&b, w->failed_starts == 3);
-	cr_assert_eq(pool_model_hopeful(b.pool, 0), 0);
-	cr_assert_str_eq(pool_model_detail(b.pool, 0),
+	cr_assert_eq(pool_model_hopeful(b.pm[0]), 0);
+	cr_assert_str_eq(pool_model_detail(b.pm[0]),
 		"worker cpu:0/0 failed to start 3 times: exit status 78");
 	cr_assert_eq(b.n_started, 1);
 	bed_wait(&b, worker_get_state(w) == WORKER_READY);
-	cr_assert_eq(pool_model_hopeful(b.pool, 0), 1);
+	cr_assert_eq(pool_model_hopeful(b.pm[0]), 1);
 	cr_assert_eq(worker_restarts(w), 4);
 	cr_assert_eq(w->failed_starts, 0);
 	bed_drain_end(&b);
@@ -248,35 +244,35 @@ Test(pool, breaker_opens_and_closes)
 	bed_up(&b);
 	w = bed_worker(&b, 0);
 	crash(&b, 1);
-	cr_assert_eq(pool_model_ready(b.pool, 1), 1);
+	cr_assert_eq(pool_model_ready(b.pm[1]), 1);
 	crash(&b, 1);
-	cr_assert_eq(pool_model_ready(b.pool, 1), 0);
-	cr_assert_eq(pool_model_hopeful(b.pool, 1), 0);
-	cr_assert(strstr(
-		pool_model_detail(b.pool, 1), "circuit breaker open on cpu:0: 2 crashes in"));
-	cr_assert(strstr(pool_model_detail(b.pool, 1), " s; next try in 60 s"));
+	cr_assert_eq(pool_model_ready(b.pm[1]), 0);
+	cr_assert_eq(pool_model_hopeful(b.pm[1]), 0);
+	cr_assert(
+		strstr(pool_model_detail(b.pm[1]), "circuit breaker open on cpu:0: 2 crashes in"));
+	cr_assert(strstr(pool_model_detail(b.pm[1]), " s; next try in 60 s"));
 	/* The other model goes on. */
-	cr_assert_eq(pool_model_ready(b.pool, 0), 1);
+	cr_assert_eq(pool_model_ready(b.pm[0]), 1);
 	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
 	n = b.n_events;
 	bed_wait(&b, b.n_events == n + 1);
 	/* The cool-down passes: the running worker loads it again; it crashes, and that is enough. */
-	pool_breaker(b.pool, 1, 0)->until_ns = clock_ns();
+	pool_breaker(b.pm[1], 0)->until_ns = clock_ns();
 	pool_soon(b.pool);
-	bed_wait(&b, pool_model_ready(b.pool, 1) == 1);
-	cr_assert_str_eq(pool_model_detail(b.pool, 1), "");
+	bed_wait(&b, pool_model_ready(b.pm[1]) == 1);
+	cr_assert_str_eq(pool_model_detail(b.pm[1]), "");
 	crash(&b, 1);
-	cr_assert_eq(pool_model_hopeful(b.pool, 1), 0);
+	cr_assert_eq(pool_model_hopeful(b.pm[1]), 0);
 	/* The fourth process is a good one. */
-	pool_breaker(b.pool, 1, 0)->until_ns = clock_ns();
+	pool_breaker(b.pm[1], 0)->until_ns = clock_ns();
 	pool_soon(b.pool);
-	bed_wait(&b, pool_model_ready(b.pool, 1) == 1);
-	cr_assert_eq(pool_breaker(b.pool, 1, 0)->state, BREAKER_TRIAL);
+	bed_wait(&b, pool_model_ready(b.pm[1]) == 1);
+	cr_assert_eq(pool_breaker(b.pm[1], 0)->state, BREAKER_TRIAL);
 	n = b.n_events;
 	cr_assert_eq(bed_run(&b, 0, 1, 1, 10), 0);
 	bed_wait(&b, b.n_events == n + 1);
 	cr_assert_eq(b.events[n].what, 'd');
-	cr_assert_eq(pool_breaker(b.pool, 1, 0)->state, BREAKER_CLOSED);
+	cr_assert_eq(pool_breaker(b.pm[1], 0)->state, BREAKER_CLOSED);
 	cr_assert_eq(worker_restarts(w), 3);
 	bed_drain_end(&b);
 }
@@ -291,21 +287,21 @@ Test(pool, breaker_takes_the_model_from_all_of_the_device)
 	b.settings.n_places = 2;
 	b.settings.breaker_crashes = 1;
 	bed_up(&b);
-	cr_assert_eq(pool_model_ready(b.pool, 1), 3);
+	cr_assert_eq(pool_model_ready(b.pm[1]), 3);
 	cr_assert_eq(bed_run(&b, 0, 1, 1, 10), 0);
 	bed_wait(&b, worker_generation(bed_worker(&b, 0)) == 2 &&
 			     worker_get_state(bed_worker(&b, 0)) == WORKER_READY);
-	cr_assert_not(worker_holds(bed_worker(&b, 0), 1));
-	cr_assert_not(worker_holds(bed_worker(&b, 1), 1));
-	cr_assert(worker_holds(bed_worker(&b, 2), 1));
-	cr_assert_eq(pool_model_ready(b.pool, 0), 3);
+	cr_assert_not(worker_holds(bed_worker(&b, 0), b.pm[1]));
+	cr_assert_not(worker_holds(bed_worker(&b, 1), b.pm[1]));
+	cr_assert(worker_holds(bed_worker(&b, 2), b.pm[1]));
+	cr_assert_eq(pool_model_ready(b.pm[0]), 3);
 	/* One tries; when it has run a batch, the other gets it, too. */
-	pool_breaker(b.pool, 1, 0)->until_ns = clock_ns();
+	pool_breaker(b.pm[1], 0)->until_ns = clock_ns();
 	pool_soon(b.pool);
-	bed_wait(&b, pool_model_ready(b.pool, 1) == 2);
-	cr_assert(worker_holds(bed_worker(&b, 0), 1));
+	bed_wait(&b, pool_model_ready(b.pm[1]) == 2);
+	cr_assert(worker_holds(bed_worker(&b, 0), b.pm[1]));
 	cr_assert_eq(bed_run(&b, 0, 1, 2, 10), 0);
-	bed_wait(&b, pool_model_ready(b.pool, 1) == 3);
+	bed_wait(&b, pool_model_ready(b.pm[1]) == 3);
 	bed_drain_end(&b);
 }
 
@@ -318,17 +314,17 @@ Test(pool, breaker_takes_a_model_that_is_just_being_loaded)
 	b.settings.breaker_crashes = 1;
 	bed_start(&b);
 	w = bed_worker(&b, 0);
-	cr_assert_eq(w->holds[0], HOLD_LOADING);
+	cr_assert_eq(b.pm[0]->holdings[0].state, HOLD_LOADING);
 	/* As if another worker of the device had crashed by it. */
-	pool_blame(b.pool, w, 0);
+	pool_blame(b.pm[0], w);
 	bed_wait(&b, b.n_started == 1);
-	cr_assert_not(worker_holds(w, 0));
-	cr_assert(worker_holds(w, 1));
-	cr_assert_eq(pool_model_ready(b.pool, 0), 0);
+	cr_assert_not(worker_holds(w, b.pm[0]));
+	cr_assert(worker_holds(w, b.pm[1]));
+	cr_assert_eq(pool_model_ready(b.pm[0]), 0);
 	/* It comes back after the cool-down. */
-	pool_breaker(b.pool, 0, 0)->until_ns = clock_ns();
+	pool_breaker(b.pm[0], 0)->until_ns = clock_ns();
 	pool_soon(b.pool);
-	bed_wait(&b, pool_model_ready(b.pool, 0) == 1);
+	bed_wait(&b, pool_model_ready(b.pm[0]) == 1);
 	cr_assert_eq(worker_restarts(w), 0);
 	bed_drain_end(&b);
 }
@@ -344,17 +340,17 @@ Test(pool, unload_waits_for_batches_in_flight)
 	w = bed_worker(&b, 0);
 	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
 	/* As if another worker of the device had crashed by it. */
-	pool_blame(b.pool, w, 0);
-	cr_assert_not(worker_holds(w, 0));
-	cr_assert(w->unloads[0]);
+	pool_blame(b.pm[0], w);
+	cr_assert_not(worker_holds(w, b.pm[0]));
+	cr_assert(b.pm[0]->holdings[0].state == HOLD_LEAVING);
 	cr_assert_eq(bed_run(&b, 0, 1, 2, 10), 0);
-	bed_wait(&b, b.n_events == 2 && !w->unloads[0]);
+	bed_wait(&b, b.n_events == 2 && b.pm[0]->holdings[0].state != HOLD_LEAVING);
 	cr_assert_eq(b.events[0].tag, 1);
 	cr_assert_eq(b.events[0].what, 'd');
 	/* It comes back after the cool-down. */
-	pool_breaker(b.pool, 0, 0)->until_ns = clock_ns();
+	pool_breaker(b.pm[0], 0)->until_ns = clock_ns();
 	pool_soon(b.pool);
-	bed_wait(&b, pool_model_ready(b.pool, 0) == 1);
+	bed_wait(&b, pool_model_ready(b.pm[0]) == 1);
 	cr_assert_eq(worker_restarts(w), 0);
 	bed_drain_end(&b);
 }
@@ -368,9 +364,9 @@ Test(pool, breaker_of_a_model_that_crashes_while_loading)
 	bed_start(&b);
 	bed_wait(&b, worker_get_state(bed_worker(&b, 0)) == WORKER_READY);
 	cr_assert_eq(worker_restarts(bed_worker(&b, 0)), 2);
-	cr_assert_eq(pool_model_ready(b.pool, 0), 1);
-	cr_assert(strstr(pool_model_detail(b.pool, 1), "circuit breaker open"));
-	cr_assert_str_eq(pool_model_detail(b.pool, 0), "");
+	cr_assert_eq(pool_model_ready(b.pm[0]), 1);
+	cr_assert(strstr(pool_model_detail(b.pm[1]), "circuit breaker open"));
+	cr_assert_str_eq(pool_model_detail(b.pm[0]), "");
 	bed_drain_end(&b);
 }
 
@@ -380,15 +376,16 @@ Test(pool, breaker_of_a_model_that_crashes_while_loading)
  * is made unharmed; the pool lives in it under faults. */
 static int live_once(void *arg)
 {
-	static const struct pool_events *const events = &bed_events;
 	struct bed *b = arg;
 	uint64_t n_events = b->n_events;
 	bool answered;
 
 	b->n_started = b->n_drained = 0;
-	if (pool_new(&b->pool, &b->loop, &b->settings, b->models, b->n_models, arena_fd(b->arena),
-		    FAKE_INPUT_ARENA, arena_size(b->arena), events, b))
+	if (bed_make(b)) {
+		bed_free_pool(b);
+		uv_run(&b->loop, UV_RUN_NOWAIT);
 		return -1;
+	}
 	if (!pool_start(b->pool)) {
 		bed_wait(b, b->n_started == 1);
 		while (worker_get_state(bed_worker(b, 0)) != WORKER_READY && !failalloc_failed())
@@ -401,7 +398,7 @@ static int live_once(void *arg)
 	/* What is lost under way is handed back before the end. */
 	pool_kill(b->pool);
 	bed_wait(b, b->n_drained == 1);
-	b->pool = pool_free(b->pool);
+	bed_free_pool(b);
 	uv_run(&b->loop, UV_RUN_NOWAIT);
 	return answered ? 0 : -1;
 }
@@ -413,7 +410,6 @@ Test(pool, survives_faults)
 	bed_init(&b, "good", "echo");
 	b.settings.start_timeout_ms = 5000;
 	FAULT_LOOP(live_once, &b);
-	cr_assert_eq(
-		pool_new(&b.pool, &b.loop, &b.settings, b.models, 1, 0, 7, 1, &bed_events, &b), 0);
+	cr_assert_eq(bed_make(&b), 0);
 	bed_free(&b);
 }

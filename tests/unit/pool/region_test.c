@@ -61,7 +61,7 @@ static int run(struct bed *b, bool target)
 		.targets = &to,
 		.n_targets = target};
 
-	return worker_run(bed_worker(b, 0), 0, &item, 1, NULL);
+	return worker_run(bed_worker(b, 0), b->pm[0], &item, 1, NULL);
 }
 
 static void free_region(struct bed *b, struct pool_region *r)

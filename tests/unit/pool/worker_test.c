@@ -19,9 +19,9 @@ Test(worker, echoes_a_batch)
 	cr_assert_eq(worker_get_state(w), WORKER_READY);
 	cr_assert_str_eq(worker_name(w), "cpu:0/0");
 	cr_assert_eq(worker_free_slots(w), 2);
-	cr_assert_eq(pool_model_ready(b.pool, 0), 1);
-	cr_assert_str_eq(pool_model_detail(b.pool, 0), "");
-	cr_assert_eq(pool_model_loaded(b.pool, 0)->n_outputs, 2);
+	cr_assert_eq(pool_model_ready(b.pm[0]), 1);
+	cr_assert_str_eq(pool_model_detail(b.pm[0]), "");
+	cr_assert_eq(pool_model_loaded(b.pm[0])->n_outputs, 2);
 	b.keep_leases = true;
 	cr_assert_eq(bed_run(&b, 0, 0, 1, 1000), 0);
 	cr_assert_eq(worker_free_slots(w), 1);
@@ -193,17 +193,18 @@ Test(worker, a_load_ends_and_the_next_begins_behind_a_batch)
 	bed_up(&b);
 	w = bed_worker(&b, 0);
 	for (uint32_t i = 1; i < 3; i++) {
-		pool_blame(b.pool, w, i);
-		pool_breaker(b.pool, i, 0)->state = BREAKER_TRIAL;
-		w->holds[i] = HOLD_NONE;
+		pool_blame(b.pm[i], w);
+		bed_wait(&b, b.pm[i]->holdings[0].state == HOLD_NONE);
+		pool_breaker(b.pm[i], 0)->state = BREAKER_TRIAL;
+		b.pm[i]->holdings[0].failed = false;
 	}
 	worker_load_next(w);
-	cr_assert_eq(w->holds[1], HOLD_LOADING);
+	cr_assert_eq(b.pm[1]->holdings[0].state, HOLD_LOADING);
 	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
 	cr_assert(first_flight(w)->behind_load);
 	cr_assert_null(worker_front(w));
 	/* It fails in an orderly manner: the breaker closes, and the next load is sent. */
-	bed_wait(&b, w->holds[2] == HOLD_LOADING);
+	bed_wait(&b, b.pm[2]->holdings[0].state == HOLD_LOADING);
 	cr_assert_eq(w->n_in_flight, 1);
 	cr_assert_eq(worker_front(w), first_flight(w));
 	bed_end(&b);
@@ -276,12 +277,13 @@ Test(worker, takes_as_many_as_it_has_slots)
 	struct bed b;
 	struct worker *w;
 
-	bed_init(&b, "good", "hold echo");
+	bed_init(&b, "good", "hold echo more");
 	bed_start(&b);
 	cr_assert_eq(bed_run(&b, 0, 0, 9, 10), WORKER_E_BUSY); /* not ready */
 	bed_wait(&b, b.n_started == 1);
 	w = bed_worker(&b, 0);
-	cr_assert_eq(bed_run(&b, 0, 2, 9, 10), WORKER_E_BUSY); /* unknown model */
+	pool_model_retire(b.pm[2]);
+	cr_assert_eq(bed_run(&b, 0, 2, 9, 10), WORKER_E_BUSY); /* a model that goes */
 	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
 	cr_assert_eq(bed_run(&b, 0, 1, 2, 10), 0);
 	cr_assert_eq(worker_free_slots(w), 0);
@@ -334,7 +336,7 @@ Test(worker, refuses_what_no_message_can_hold)
 		pairs[i] = (struct wire_pair){"key", value};
 	bed_init(&b, "good", "echo");
 	bed_up(&b);
-	cr_assert_eq(worker_run(bed_worker(&b, 0), 0, &item, 1, NULL), WORKER_E_LARGE);
+	cr_assert_eq(worker_run(bed_worker(&b, 0), b.pm[0], &item, 1, NULL), WORKER_E_LARGE);
 	cr_assert_eq(worker_free_slots(bed_worker(&b, 0)), 2);
 	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
 	bed_wait(&b, b.n_events == 1);

@@ -58,6 +58,7 @@ static const struct wire_message samples[LAST_TYPE + 1] = {
 	[WIRE_MAP] = {.type = WIRE_MAP, .map = {REGION, 1 << 20, true}},
 	[WIRE_UNMAP] = {.type = WIRE_UNMAP, .unmap = {REGION}},
 	[WIRE_UNMAPPED] = {.type = WIRE_UNMAPPED, .unmap = {UINT64_MAX}},
+	[WIRE_UNLOADED] = {.type = WIRE_UNLOADED, .unloaded = {UINT32_MAX, UINT64_MAX}},
 };
 
 const struct wire_message *sample_message(enum wire_type type)
@@ -253,6 +254,10 @@ void assert_same_message(const struct wire_message *a, const struct wire_message
 	case WIRE_UNMAP:
 	case WIRE_UNMAPPED:
 		same(unmap.region);
+		return;
+	case WIRE_UNLOADED:
+		same(unloaded.model);
+		same(unloaded.memory_bytes);
 		return;
 	case WIRE_DRAIN:
 	case WIRE_READY:

@@ -139,7 +139,7 @@ Test(wire_unpack, unknown_and_malformed_envelopes)
 {
 	refused("", 0);
 	refused("\x02\x00", 2);				/* field 0 */
-	refused("\x8a\x01\x00", 3);			/* field 17 */
+	refused("\xc2\x0c\x00", 3);			/* field 200 */
 	refused("\xfa\xff\xff\xff\x0f\x00", 6);		/* the last field number */
 	refused("\x30\x00", 2);				/* ping as a varint */
 	refused("\x33\x34", 2);				/* ping as a group */

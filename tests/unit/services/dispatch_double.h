@@ -21,6 +21,8 @@
 #define DOUBLE_WORKERS_MAX 4
 
 struct version {
+	unsigned refs;
+	const struct version *replaces;
 	struct version_settings settings;
 	struct wire_loaded declared;
 	bool is_declared;
@@ -539,11 +541,6 @@ const struct version_settings *version_settings(const struct version *m)
 	return &m->settings;
 }
 
-uint32_t version_id(const struct version *m)
-{
-	return m->id;
-}
-
 const struct wire_loaded *version_declared(const struct version *m)
 {
 	return m->is_declared ? &m->declared : NULL;
@@ -631,9 +628,28 @@ const char *worker_state_name(enum worker_state s)
 	return names[s];
 }
 
-bool worker_holds(const struct worker *w, uint32_t model)
+/* Versions stay as long as the test; references are counted, to be zero at its end. */
+struct version *version_ref(struct version *v)
 {
-	(void)model;
+	v->refs++;
+	return v;
+}
+
+struct version *version_unref(struct version *v)
+{
+	if (v)
+		v->refs--;
+	return NULL;
+}
+
+const struct version *version_replaces(const struct version *v)
+{
+	return v->replaces;
+}
+
+bool version_held_by(const struct version *v, const struct worker *w)
+{
+	(void)v;
 	return w->state == WORKER_READY;
 }
 

@@ -179,6 +179,31 @@ Test(health, watch_of_a_name_that_is_unknown)
 	cr_expect_eq(call.n_messages, 1);
 }
 
+Test(health, watch_of_a_model_that_comes_and_goes)
+{
+	size_t n;
+
+	ask(&call, "Watch", "c");
+	cr_expect_eq(nth(&call, 0), UNKNOWN);
+	health_model_changed(f.services.health, double_model(&f.dispatch, "c"));
+	cr_assert_eq(call.n_messages, 2);
+	cr_expect_eq(nth(&call, 1), SERVING);
+	n = f.dispatch.n_models--;
+	health_model_changed(f.services.health, &f.dispatch.models[n - 1]);
+	cr_assert_eq(call.n_messages, 3);
+	cr_expect_eq(nth(&call, 2), UNKNOWN);
+}
+
+Test(health, what_is_to_replace_another_does_not_count_yet)
+{
+	struct version *c = double_model(&f.dispatch, "c");
+
+	c->ready = false;
+	c->replaces = b;
+	ask(&call, "Check", "");
+	cr_expect_eq(nth(&call, 0), SERVING);
+}
+
 Test(health, a_slow_watcher_hears_of_the_newest_state)
 {
 	ask(&call, "Watch", "b");

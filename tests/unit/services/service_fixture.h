@@ -57,6 +57,8 @@ static inline void fixture_deinit(struct fixture *f)
 	cr_expect_eq(uv_loop_close(&f->loop), 0, "a handle is left");
 	cr_expect_eq(f->dispatch.n_leases, 0);
 	cr_expect_eq(f->dispatch.n_requests, 0);
+	for (size_t i = 0; i < f->dispatch.n_models; i++)
+		cr_expect_eq(f->dispatch.models[i].refs, 0, "a reference is left");
 	cr_expect_eq(f->dispatch.n_output_leases, 0);
 	cr_expect(list_empty(&f->dispatch.line));
 }

@@ -43,14 +43,39 @@ Test(models, by_number)
 	load.name = "identity";
 	cr_assert_eq(models_load(&t, backends, &load, &m, &error), 0);
 	cr_assert_eq(m->max_batch_size, 0, "it cannot batch, whatever it is told");
-	load.model = MODEL_NUMBER_MAX + 1;
-	cr_assert_eq(models_load(&t, backends, &load, &m, &error), MODELS_E_NUMBER);
+	load.model = UINT32_MAX;
+	cr_assert_eq(models_load(&t, backends, &load, &m, &error), 0);
+	cr_assert_eq(models_get(&t, UINT32_MAX), m);
 	cr_assert_eq(models_unload(&t, 1), -ENOENT);
 	cr_assert_eq(models_unload(&t, 99), -ENOENT);
 	cr_assert_eq(models_unload(&t, 3), 0);
 	cr_assert_null(models_get(&t, 3));
 	load.model = 3;
 	cr_assert_eq(models_load(&t, backends, &load, &m, &error), 0);
+	models_deinit(&t);
+	backends_free(backends);
+}
+
+/* Numbers grow for as long as the daemon runs, and those that are held lie anywhere among them. */
+Test(models, numbers_are_sparse)
+{
+	struct wire_load load = load_of(0, "identity");
+	const struct model *m = NULL;
+	struct backends *backends;
+	struct models t = {0};
+	struct modeld_error error;
+
+	cr_assert_eq(backends_new(&backends, NULL, 0, NULL), 0);
+	for (uint32_t i = 0; i < 200; i++) {
+		load.model = i * 1000003;
+		cr_assert_eq(models_load(&t, backends, &load, &m, &error), 0);
+		if (i % 2)
+			cr_assert_eq(models_unload(&t, load.model), 0);
+	}
+	for (uint32_t i = 0; i < 200; i++)
+		cr_assert_eq(models_get(&t, i * 1000003) != NULL, i % 2 == 0, "%u", i);
+	cr_assert_eq(t.n, 100);
+	cr_assert_leq(t.n_buckets, 128);
 	models_deinit(&t);
 	backends_free(backends);
 }

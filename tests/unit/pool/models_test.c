@@ -1,0 +1,222 @@
+/* models_test.c: models that come and go while workers run, and what counting them costs. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "fake_bed.h"
+
+/* One more, of this name: number b->n_models - 1. */
+static void add(struct bed *b, const char *name)
+{
+	size_t i = b->n_models++;
+
+	b->models[i] = b->models[0];
+	b->models[i].name = strdup(name);
+	b->inside = true;
+	cr_assert_eq(pool_model_new(&b->pm[i], b->pool, &b->models[i], &b->pm[i]), 0);
+	b->inside = false;
+}
+
+static void retire(struct bed *b, size_t i)
+{
+	b->inside = true;
+	pool_model_retire(b->pm[i]);
+	b->inside = false;
+}
+
+Test(models, one_comes_while_workers_run)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "echo");
+	b.places[0].count = 2;
+	bed_up(&b);
+	add(&b, "second");
+	cr_expect_eq(pool_model_id(b.pm[1]), 1);
+	cr_expect_eq(pool_model_hopeful(b.pm[1]), 2);
+	cr_expect_eq(pool_model_ready(b.pm[1]), 0);
+	bed_wait(&b, pool_model_ready(b.pm[1]) == 2);
+	cr_expect_eq(bed_run(&b, 1, 1, 7, 10), 0);
+	bed_wait(&b, b.n_events == 1);
+	cr_expect_eq(b.events[0].what, 'd');
+	cr_expect_eq(worker_restarts(bed_worker(&b, 0)), 0);
+	bed_drain_end(&b);
+}
+
+Test(models, one_comes_before_workers_are_up)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "echo");
+	bed_start(&b);
+	add(&b, "second");
+	bed_wait(&b, pool_model_ready(b.pm[1]) == 1);
+	cr_expect_eq(pool_model_ready(b.pm[0]), 1);
+	bed_drain_end(&b);
+}
+
+Test(models, one_goes)
+{
+	struct bed b;
+	uint32_t told;
+
+	bed_init(&b, "good", "echo second");
+	bed_up(&b);
+	retire(&b, 1);
+	told = b.n_model;
+	cr_expect_eq(pool_model_ready(b.pm[1]), 0);
+	cr_expect_eq(pool_model_hopeful(b.pm[1]), 0);
+	bed_wait(&b, b.n_models_gone == 1);
+	cr_expect_null(b.pm[1]);
+	cr_expect_eq(b.n_model, told, "a retired one is no news");
+	cr_expect_eq(b.pool->n_models, 1);
+	/* Its number is not used again. */
+	add(&b, "third");
+	cr_expect_eq(pool_model_id(b.pm[2]), 2);
+	bed_wait(&b, pool_model_ready(b.pm[2]) == 1);
+	bed_drain_end(&b);
+}
+
+Test(models, one_goes_behind_its_batches)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "hold echo");
+	bed_up(&b);
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	retire(&b, 0);
+	cr_expect_eq(bed_run(&b, 0, 0, 2, 10), WORKER_E_BUSY);
+	cr_expect_eq(b.pm[0]->holdings[0].state, HOLD_LEAVING);
+	/* Which lets the other go. */
+	cr_assert_eq(bed_run(&b, 0, 1, 3, 10), 0);
+	bed_wait(&b, b.n_models_gone == 1);
+	cr_expect_geq(b.n_events, 1);
+	cr_expect_eq(b.events[0].tag, 1);
+	cr_expect_eq(b.events[0].what, 'd');
+	bed_drain_end(&b);
+}
+
+Test(models, one_goes_with_its_process)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "hold echo");
+	bed_up(&b);
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	pool_flush(b.pool);
+	retire(&b, 0);
+	kill(worker_pid(bed_worker(&b, 0)), SIGKILL);
+	bed_wait(&b, b.n_models_gone == 1);
+	cr_expect_eq(b.n_events, 1, "its batch came back before");
+	cr_expect_eq(b.events[0].what, 'r');
+	bed_wait(&b, pool_model_ready(b.pm[1]) == 1);
+	bed_drain_end(&b);
+}
+
+Test(models, one_goes_while_it_is_being_loaded)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "echo");
+	bed_up(&b);
+	add(&b, "second");
+	cr_expect_eq(b.pm[1]->holdings[0].state, HOLD_LOADING);
+	retire(&b, 1);
+	bed_wait(&b, b.n_models_gone == 1);
+	cr_expect_eq(worker_restarts(bed_worker(&b, 0)), 0);
+	cr_expect_eq(pool_model_ready(b.pm[0]), 1);
+	bed_drain_end(&b);
+}
+
+Test(models, one_that_failed_goes_at_once)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "echo noload");
+	bed_up(&b);
+	retire(&b, 1);
+	cr_expect_not_null(b.pm[1], "not from inside the call");
+	bed_wait(&b, b.n_models_gone == 1);
+	bed_drain_end(&b);
+}
+
+Test(models, one_that_was_never_loaded_goes)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "echo");
+	b.settings.n_places = 0;
+	bed_up(&b);
+	add(&b, "second");
+	retire(&b, 1);
+	bed_wait(&b, b.n_models_gone == 1);
+	bed_drain_end(&b);
+}
+
+Test(models, unloaded_that_was_not_asked_for)
+{
+	struct bed b;
+
+	bed_init(&b, "w-unloaded,good", "echo second third");
+	bed_up(&b);
+	retire(&b, 1);
+	bed_wait(&b, worker_restarts(bed_worker(&b, 0)) == 1);
+	cr_expect(strstr(worker_last_exit(bed_worker(&b, 0)), "unloaded: model 2 was not"));
+	bed_wait(&b, b.n_models_gone == 1);
+	bed_wait(&b, pool_model_ready(b.pm[2]) == 1);
+	bed_drain_end(&b);
+}
+
+Test(models, numbers_run_out)
+{
+	struct bed b;
+	struct pool_model *m;
+
+	bed_init(&b, "good", "echo");
+	bed_up(&b);
+	b.pool->next_model = UINT64_C(1) << 32;
+	cr_expect_eq(pool_model_new(&m, b.pool, &b.models[0], NULL), -EOVERFLOW);
+	b.models[0].run_timeout_ms = UINT64_MAX;
+	b.pool->next_model = 5;
+	cr_expect_eq(pool_model_new(&m, b.pool, &b.models[0], NULL), -EINVAL);
+	bed_drain_end(&b);
+}
+
+/* A model that is loaded concerns one worker's holding of it, and no other. */
+Test(models, a_load_costs_the_same_however_many_there_are)
+{
+	struct bed b;
+	uint64_t before;
+
+	bed_init(&b, "good", "echo a b c d e");
+	b.places[0].count = 4;
+	bed_up(&b);
+	before = b.pool->n_counted;
+	add(&b, "late");
+	bed_wait(&b, pool_model_ready(b.pm[6]) == 4);
+	/* When it came: each worker's; for each worker: Load was sent, Loaded came. */
+	cr_expect_eq(b.pool->n_counted - before, 4 + 2 * 4);
+	before = b.pool->n_counted;
+	retire(&b, 6);
+	bed_wait(&b, b.n_models_gone == 1);
+	/* Each is to leave, Unload was sent, Unloaded came; and all once more. */
+	cr_expect_eq(b.pool->n_counted - before, 3 * 4 + 4);
+	bed_drain_end(&b);
+}
+
+/* From spawn to ready: every holding when it was made, loaded, and as its worker's state changed. */
+Test(models, a_start_costs_models_times_workers)
+{
+	struct bed b;
+	const uint64_t n = 6 * 4;
+
+	bed_init(&b, "good", "echo a b c d e");
+	b.places[0].count = 4;
+	bed_up(&b);
+	cr_expect_leq(b.pool->n_counted, 5 * n);
+	for (size_t i = 0; i < 6; i++)
+		cr_expect_eq(pool_model_ready(b.pm[i]), 4);
+	bed_drain_end(&b);
+}
