@@ -170,6 +170,7 @@ run:  ## set up, build, start, classify the sample pictures, show the status
 include clients/c/client.mk
 include tests/tests.mk
 -include tests/gpu/probe.mk
+-include tests/gpu/check/check.mk
 -include scripts/install.mk
 
 .PHONY: clean

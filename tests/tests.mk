@@ -59,7 +59,7 @@ test: setup-test  ## all tests; ends with "N passed, N failed"
 # --- Lint -----------------------------------------------------------------------------------
 C_ALL = $(wildcard src/*.[ch] src/*/*.[ch] shm/*.[ch] proto/*.[ch] workers/*.[ch] workers/backends/*.[ch] \
 	workers/backends/*/*.[ch] clients/*/*.[ch] tests/*/*.[ch] tests/unit/*/*.[ch] tests/support/fakecuda/*.[ch] \
-	tests/support/fakecuda/include/*.h docs/examples/*.c)
+	tests/support/fakecuda/include/*.h tests/gpu/check/*.[ch] docs/examples/*.c)
 C_TIDY = $(wildcard src/*.c src/*/*.c shm/*.c proto/*.c workers/*.c workers/backends/*.c \
 	workers/backends/*/*.c clients/*/*.c)
 HEADERS = $(wildcard src/*.h src/*/*.h shm/*.h proto/*.h workers/*.h clients/*/*.h)

@@ -40,7 +40,7 @@ $(BUILD)/backends/cuda.so: $(patsubst %.c,$(BUILD)/cuda/obj/%.o,$(SRC_kernels))
 	@mkdir -p $(@D)
 	@echo "  SO      $@"
 	$(Q)$(CC) $(LDFLAGS) -shared -Wl,--exclude-libs,ALL -o $@ $^ $(CUDART) -ldl -lpthread
-$(BUILD)/cuda/obj/%.o: %.c
+$(BUILD)/cuda/obj/%.o: %.c | $(PB_H)
 	@mkdir -p $(@D)
 	@echo "  CC      $<"
 	$(Q)$(CC) $(CPPFLAGS) -isystem $(CUDA_INCLUDE) $(CFLAGS) -MMD -MP -fPIC -fvisibility=hidden -c -o $@ $<

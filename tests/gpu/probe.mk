@@ -9,7 +9,7 @@ PROBE_MODULE  := $(if $(and $(NVCC),$(shell command -v g++ 2>/dev/null)),$(BUILD
 # Code for every generation that the toolkit knows, and for later ones.
 PROBE_ARCH    ?= all-major
 
-.PHONY: probe-gpu check-gpu
+.PHONY: probe-gpu
 ifneq ($(and $(CUDA_INCLUDE),$(CUDART_STATIC)),)
 probe-gpu: $(BUILD)/gpu/probe $(PROBE_MODULE)  ## ask a GPU what the design rests on; prints tables (docs/gpu.md)
 	$(Q)$(BUILD)/gpu/probe --self-test
@@ -32,5 +32,3 @@ else
 probe-gpu:
 	@echo "probe-gpu: no CUDA toolkit (nvcc in the PATH, or CUDA_HOME=dir): nothing was built"
 endif
-
-check-gpu: probe-gpu  ## everything that needs a GPU

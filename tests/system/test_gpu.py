@@ -2,6 +2,7 @@
 copies, and what an error of a GPU costs."""
 import os
 import struct
+import subprocess
 
 import grpc
 import pytest
@@ -158,6 +159,12 @@ def test_a_gpu_that_is_not_there(gpu, fake, said):
     d.wait_notification("READY=1")
     assert d.infer("identity", b"x").tensor_data.data == b"x"
     wait_for("a word about the GPU", lambda: said in d.log())
+
+
+def test_the_stand_in_does_what_is_stated_to_a_gpu():
+    """The same statements that `make check-gpu` makes to the real runtime."""
+    done = subprocess.run([os.path.join(FAKE, "check"), "--agree"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "0 are not" in done.stdout and "NO:" not in done.stdout, done.stdout
 
 
 def test_without_a_stand_in_there_is_no_gpu(start):

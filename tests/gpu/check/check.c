@@ -1,0 +1,230 @@
+/*
+ * check.c: arguments, and what is found.
+ *
+ * Exit status: 0 also where there is no GPU (it says so), 1 where something that must be true is not.
+ */
+#include "tests/gpu/check/check.h"
+
+#include <errno.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "workers/device.h"
+
+extern char **environ;
+
+static void put(struct check *c, const char *text)
+{
+	fputs(text, stdout);
+	fflush(stdout);
+	if (c->file) {
+		fputs(text, c->file);
+		fflush(c->file);
+	}
+}
+
+void check_say(struct check *c, const char *format, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	put(c, text);
+	put(c, "\n");
+}
+
+void check_heading(struct check *c, const char *title)
+{
+	check_say(c, "\n### %s\n", title);
+}
+
+bool check_true(struct check *c, bool truth, const char *format, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	c->n_passed += truth;
+	c->n_failed += !truth;
+	check_say(c, "* %s: %s", truth ? "yes" : "NO", text);
+	return truth;
+}
+
+static double quotient(const struct ratio *r)
+{
+	return r->base > 0 ? r->value / r->base : 0;
+}
+
+static const char *verdict(const struct ratio *r)
+{
+	if (r->wanted <= 0)
+		return "";
+	if (r->less ? quotient(r) <= r->wanted : quotient(r) >= r->wanted)
+		return "reached";
+	return "MISSED";
+}
+
+static void say_ratio(struct check *c, const struct ratio *r)
+{
+	char wanted[32] = "";
+
+	if (r->wanted > 0)
+		snprintf(wanted, sizeof(wanted), "%s %.2f", r->less ? "at most" : "at least",
+			r->wanted);
+	check_say(c, "| %s | %.4g %s | %s: %.4g | %.2f | %s | %s |", r->what, r->value, r->unit,
+		r->beside, r->base, quotient(r), wanted, verdict(r));
+}
+
+void check_ratio(struct check *c, const struct ratio *r)
+{
+	if (c->n_ratios < RATIOS_MAX)
+		c->ratios[c->n_ratios++] = *r;
+	say_ratio(c, r);
+}
+
+static void say_all(struct check *c)
+{
+	check_heading(c, "All ratios");
+	check_say(c, "| what | value | beside | ratio | wanted | |\n|---|---|---|---|---|---|");
+	for (size_t i = 0; i < c->n_ratios; i++)
+		say_ratio(c, &c->ratios[i]);
+	check_say(c, "\n%u statements are true, %u are not", c->n_passed, c->n_failed);
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+double check_median(struct check *c, size_t n)
+{
+	if (n == 0)
+		return 0;
+	qsort(c->samples, n, sizeof(double), compare);
+	return c->samples[n / 2];
+}
+
+void check_fill(void *data, size_t n, uint32_t seed)
+{
+	unsigned char *p = data;
+	uint32_t x = seed * 2654435761u + 1;
+
+	for (size_t i = 0; i < n; i++) {
+		x = x * 1664525u + 1013904223u;
+		p[i] = (unsigned char)(x >> 24);
+	}
+}
+
+int check_child(const struct check *c, const char *name, const char *variable)
+{
+	char *const argv[] = {(char *)"check", (char *)"--child", (char *)name, NULL};
+	char *env[512];
+	size_t n = 0;
+	int status;
+	pid_t pid;
+
+	for (char **e = environ; *e && n < 510; e++) {
+		if (!variable || strncmp(*e, variable, strcspn(variable, "=") + 1) != 0)
+			env[n++] = *e;
+	}
+	if (variable)
+		env[n++] = (char *)variable;
+	env[n] = NULL;
+	if (posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, env) ||
+		waitpid(pid, &status, 0) != pid)
+		return -1;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* In a child: the parent's streams and contexts must not be in the way of what it measures. */
+static int say_device(void)
+{
+	_cleanup_(device_freep) struct device *d = NULL;
+	char text[DEVICE_TEXT_MAX];
+	struct device_memory memory;
+	int r = device_open(&d, "cuda:0", text);
+
+	if (r) {
+		printf("No GPU: %s\n", text);
+		return 1;
+	}
+	if (device_memory(d, &memory))
+		return 1;
+	printf("%s, %s, %s, %.1f of %.1f GiB free, read-only memory: %s\n", d->info.name,
+		d->info.uuid, d->info.bus, (double)memory.free_bytes / (double)(1024 * MIB),
+		(double)memory.total_bytes / (double)(1024 * MIB),
+		d->info.reads_read_only ? "can be registered" : "is staged");
+	return 0;
+}
+
+static int run(struct check *c, bool only_agree)
+{
+	uint64_t start_ns = clock_ns();
+
+	if (check_child(c, "device", NULL) != 0)
+		return 0;
+	check_agree(c);
+	if (!only_agree) {
+		check_serve(c);
+		check_copies(c);
+	}
+	say_all(c);
+	check_say(c, "%.0f s", (double)(clock_ns() - start_ns) / 1e9);
+	return c->n_failed > 0;
+}
+
+/* --name=value */
+static bool option(const char *argument, const char *name, const char **ret_value)
+{
+	size_t n = strlen(name);
+
+	if (strncmp(argument, name, n) != 0 || argument[n] != '=')
+		return false;
+	*ret_value = argument + n + 1;
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	struct check *c = calloc(1, sizeof(*c));
+	const char *file = NULL, *ms = "400";
+	bool only_agree = false;
+	int r;
+
+	if (!c)
+		return 1;
+	if (argc == 3 && !strcmp(argv[1], "--child"))
+		return strcmp(argv[2], "device") ? agree_child(argv[2]) : say_device();
+	for (int i = 1; i < argc; i++) {
+		if (option(argv[i], "--programs", &c->programs) ||
+			option(argv[i], "--models", &c->models) ||
+			option(argv[i], "--config", &c->config) ||
+			option(argv[i], "--worker", &c->worker) ||
+			option(argv[i], "--backends", &c->backends) ||
+			option(argv[i], "--file", &file) || option(argv[i], "--ms", &ms))
+			continue;
+		if (strcmp(argv[i], "--agree") != 0) {
+			fprintf(stderr, "check: unknown argument '%s'\n", argv[i]);
+			return 2;
+		}
+		only_agree = true;
+	}
+	c->measure_ns = strtoul(ms, NULL, 10) * NS_PER_MS;
+	c->file = file ? fopen(file, "we") : NULL;
+	r = run(c, only_agree);
+	if (c->file)
+		fclose(c->file);
+	free(c);
+	return r;
+}

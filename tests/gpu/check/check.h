@@ -1,0 +1,83 @@
+/*
+ * check.h: the parts of the check on a GPU (docs/gpu.md): what workers rely on, what copies and the
+ * daemon cost beside bare loops. What is found goes to standard output and to a file, line by line,
+ * so that a run that is cut short has left what it knew. One process, one thread; children are the
+ * same program again, since a GPU's faults end a process.
+ */
+#ifndef GPU_CHECK_H
+#define GPU_CHECK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/cleanup.h"
+
+#define KIB	    UINT64_C(1024)
+#define MIB	    (KIB * 1024)
+#define SAMPLES_MAX 100000u
+#define RATIOS_MAX  96u
+
+struct ratio {
+	char what[96];
+	char beside[48];
+	double value, base, wanted;
+	bool less; /* less is better: value / base is to be at most `wanted` */
+	char unit[16];
+};
+
+struct check {
+	FILE *file;	      /* own */
+	const char *programs; /* borrow: where modeld is, absolute */
+	const char *models;   /* borrow: the repository */
+	const char *config;   /* borrow */
+	const char *worker;   /* borrow */
+	const char *backends; /* borrow: where cuda.so is */
+	uint64_t measure_ns;  /* of each number */
+	unsigned n_passed, n_failed;
+	struct ratio ratios[RATIOS_MAX];
+	size_t n_ratios;
+	double samples[SAMPLES_MAX];
+};
+
+/* --- check.c: what is found ------------------------------------------------------------------ */
+void check_say(struct check *c, const char *format, ...) _printf_(2, 3);
+void check_heading(struct check *c, const char *title);
+/* A statement that must be true. Returns it. */
+bool check_true(struct check *c, bool truth, const char *format, ...) _printf_(3, 4);
+/* A number and the one that it is compared with; wanted: what value / base is to reach, 0: nothing. */
+void check_ratio(struct check *c, const struct ratio *r);
+/* The median of c->samples[0, n). Reorders them. */
+double check_median(struct check *c, size_t n);
+/* Runs this program with `--child name` and `variable` (NULL: none) in its environment. Returns its
+ * exit status, 128 and more for a signal. */
+int check_child(const struct check *c, const char *name, const char *variable);
+void check_fill(void *data, size_t n, uint32_t seed);
+
+/* --- The parts ---------------------------------------------------------------------------- */
+/* agree.c: what a device does, the stand-in as the real one. */
+void check_agree(struct check *c);
+/* A child's part of it: its exit status, or -1 for another name. */
+int agree_child(const char *name);
+/* copy.c: copies by transfer.h beside raw ones of memory that the runtime made. */
+void check_copies(struct check *c);
+/* serve.c: the real daemon. */
+void check_serve(struct check *c);
+
+/* --- bare.c: the same work without a daemon ------------------------------------------------- */
+struct bare;
+
+enum bare_work { BARE_IDENTITY, BARE_MLP };
+
+/* `depth` runs at once of `bytes` in (an mlp takes widths as the model has them). NULL: no GPU. */
+struct bare *bare_new(enum bare_work work, size_t bytes, unsigned depth);
+struct bare *bare_free(struct bare *b);
+/* One run after another for measure_ns: the median, in microseconds. */
+double bare_latency_us(struct bare *b, struct check *c);
+/* `depth` at once: runs a second. */
+double bare_rate(struct bare *b, const struct check *c);
+/* Puts an illegal access into a stream and waits: the context is lost. The result of device.h. */
+int bare_fault(void);
+
+#endif
