@@ -20,6 +20,8 @@ struct handoff_scratch {
 	struct handoff_message message;	     /* unpacked last */
 	uint8_t record[HANDOFF_MESSAGE_MAX]; /* packed last, at its end */
 	_Alignas(uint64_t) uint8_t memory[MEMORY_BYTES];
+	struct handoff_tensor tensors[HANDOFF_TENSORS_MAX]; /* lent */
+	struct handoff_target targets[HANDOFF_TENSORS_MAX]; /* lent */
 };
 
 /* --- Requests --------------------------------------------------------------------------------- */
@@ -183,6 +185,16 @@ struct handoff_scratch *handoff_scratch_free(struct handoff_scratch *s)
 {
 	free(s);
 	return NULL;
+}
+
+struct handoff_tensor *handoff_scratch_tensors(struct handoff_scratch *s)
+{
+	return s->tensors;
+}
+
+struct handoff_target *handoff_scratch_targets(struct handoff_scratch *s)
+{
+	return s->targets;
 }
 
 int handoff_pack(struct handoff_scratch *s, const struct handoff_message *m,

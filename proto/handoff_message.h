@@ -150,6 +150,10 @@ _must_use_ int handoff_scratch_new(struct handoff_scratch **ret_scratch);
 struct handoff_scratch *handoff_scratch_free(struct handoff_scratch *s);
 DEFINE_CLEANUP(struct handoff_scratch *, handoff_scratch_free)
 
+/* Room for HANDOFF_TENSORS_MAX of each, for what is to be packed next. */
+struct handoff_tensor *handoff_scratch_tensors(struct handoff_scratch *s);
+struct handoff_target *handoff_scratch_targets(struct handoff_scratch *s);
+
 /*
  * Pack into the scratch memory; ret_data is borrowed until the next call of this function on `s`. NULL
  * strings are packed as empty.

@@ -36,8 +36,8 @@ extern "C" {
 /* The library hides all but these names. */
 #pragma GCC visibility push(default)
 
-#define MODELD_RANK_MAX	   16 /* dimensions of a tensor */
-#define MODELD_TENSORS_MAX 64 /* inputs of a request, and targets */
+#define MODELD_RANK_MAX	   16	/* dimensions of a tensor */
+#define MODELD_TENSORS_MAX 1024 /* inputs of a request, and targets */
 
 /* Element types; the numbers are those of the protocols. */
 enum modeld_type {

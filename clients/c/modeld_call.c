@@ -11,22 +11,32 @@
 
 /* --- Sending ---------------------------------------------------------------------------------- */
 
-static void take_targets(struct modeld_call *call, const struct modeld_request *request)
+static int take_targets(struct modeld_call *call, const struct modeld_request *request)
 {
+	struct use *targets = call->targets;
+
+	if (request->n_targets > call->cap_targets) {
+		targets = realloc(targets, request->n_targets * sizeof(*targets));
+		if (!targets)
+			return -ENOMEM;
+		call->targets = targets;
+		call->cap_targets = request->n_targets;
+	}
 	call->n_targets = request->n_targets;
 	for (size_t i = 0; i < request->n_targets; i++) {
 		const struct modeld_target *t = &request->targets[i];
 
-		call->targets[i] =
+		targets[i] =
 			(struct use){.region = t->region, .offset = t->offset, .bytes = t->bytes};
 	}
+	return 0;
 }
 
 static int handoff_submit(
 	struct modeld_call *call, const struct modeld_request *request, struct modeld_error *error)
 {
-	struct handoff_tensor inputs[HANDOFF_TENSORS_MAX];
-	struct handoff_target targets[HANDOFF_TENSORS_MAX];
+	struct handoff_tensor *inputs = handoff_scratch_tensors(call->m->scratch);
+	struct handoff_target *targets = handoff_scratch_targets(call->m->scratch);
 	const struct handoff_message q = {
 		.seq = call->seq,
 		.type = HANDOFF_INFER,
@@ -72,7 +82,10 @@ int modeld_submit(struct modeld *m, const struct modeld_request *request,
 	if (!call)
 		return error_system(error, -ENOMEM, "a call");
 	call->seq = m->next_seq++;
-	take_targets(call, request);
+	if (take_targets(call, request)) {
+		call_recycle(call);
+		return error_system(error, -ENOMEM, "a call");
+	}
 	e = m->grpc ? grpc_submit(call, request, error) : handoff_submit(call, request, error);
 	if (e) {
 		call_recycle(call);

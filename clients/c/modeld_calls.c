@@ -49,6 +49,7 @@ void call_free(struct modeld_call *call)
 	list_remove(&call->node);
 	grpc_call_free(call->grpc);
 	free(call->packed);
+	free(call->targets);
 	if (call->result)
 		result_drop(call->result);
 	free(call);

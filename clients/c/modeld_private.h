@@ -72,8 +72,8 @@ struct modeld_call {
 	bool released;		      /* a target's region, meanwhile: the result is not wanted */
 	struct modeld_error error;    /* code 0: result is there, or released is set */
 	struct modeld_result *result; /* own */
-	size_t n_targets;
-	struct use targets[HANDOFF_TENSORS_MAX];
+	size_t n_targets, cap_targets;
+	struct use *targets;	/* own */
 	struct grpc_call *grpc; /* own */
 	uint8_t *packed;	/* own: the gRPC request */
 };

@@ -23,8 +23,6 @@
 #include "proto/dtype.h"
 #include "proto/grpc_status.h"
 
-#define REQUEST_INPUTS_MAX WIRE_TENSORS_MAX
-
 struct request;
 
 /* One input. Where it lies is either a lease (inline data) or a client's region. */

@@ -234,7 +234,7 @@ static uint64_t since(uint64_t from_ns, uint64_t to_ns)
 static void answer_outputs(struct inference *i, const struct request_result *result)
 {
 	const struct request_times *t = &result->times;
-	struct handoff_tensor tensors[HANDOFF_TENSORS_MAX];
+	struct handoff_tensor *tensors = handoff_scratch_tensors(i->peer->handoff->scratch);
 	uint64_t bytes = inline_bytes(result);
 
 	if (result->n_outputs > HANDOFF_TENSORS_MAX) {

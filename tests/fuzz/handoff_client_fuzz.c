@@ -23,6 +23,7 @@ static struct modeld_call call;
 static void set_up(void)
 {
 	static uint8_t memory[REGION_BYTES];
+	static struct use targets[2];
 
 	assert(handoff_scratch_new(&connection.scratch) == 0);
 	list_init(&connection.results);
@@ -31,8 +32,9 @@ static void set_up(void)
 		.m = &connection, .base = memory, .bytes = REGION_BYTES, .number = 5};
 	call.m = &connection;
 	call.n_targets = 2;
-	call.targets[0] = (struct use){.region = &region, .offset = 64, .bytes = 64};
-	call.targets[1] = (struct use){.region = &region, .offset = 2048, .bytes = 2048};
+	call.targets = targets;
+	targets[0] = (struct use){.region = &region, .offset = 64, .bytes = 64};
+	targets[1] = (struct use){.region = &region, .offset = 2048, .bytes = 2048};
 }
 
 /* Read every byte that a result offers. */

@@ -11,9 +11,8 @@ static uint8_t memory[REGION_BYTES];
 static struct modeld connection;
 static struct modeld_region region = {
 	.m = &connection, .base = memory, .bytes = REGION_BYTES, .number = 5};
-static struct modeld_call call = {.m = &connection,
-	.n_targets = 1,
-	.targets = {{.region = &region, .offset = 64, .bytes = 64}}};
+static struct use target = {.region = &region, .offset = 64, .bytes = 64};
+static struct modeld_call call = {.m = &connection, .n_targets = 1, .targets = &target};
 
 /* An answer with one output, f32[2], where its target is. */
 static int64_t dims[TENSOR_RANK_MAX];

@@ -618,6 +618,29 @@ Test(modeld, regions_of_another_connection_are_refused)
 	fake_handoff_stop(&second);
 }
 
+Test(modeld, as_many_tensors_as_allowed)
+{
+	static struct modeld_tensor inputs[MODELD_TENSORS_MAX];
+	static struct modeld_target targets[MODELD_TENSORS_MAX];
+	struct modeld *m = connected(FAKE_GOOD);
+	struct modeld_result *result;
+	struct sample s;
+
+	sample_init(&s, allocated(m), "");
+	for (size_t i = 0; i < MODELD_TENSORS_MAX; i++) {
+		inputs[i] = s.input;
+		targets[i] = s.target;
+	}
+	s.request.inputs = inputs;
+	s.request.n_inputs = MODELD_TENSORS_MAX;
+	s.request.targets = targets;
+	s.request.n_targets = MODELD_TENSORS_MAX;
+	cr_assert_eq(modeld_infer(m, &s.request, &result, &error), 0, "%s", error.text);
+	cr_assert_eq(modeld_result_n(result), 1);
+	modeld_result_free(result);
+	modeld_close(m);
+}
+
 /* --- Costs and faults --------------------------------------------------------------------------- */
 
 Test(modeld, nothing_is_allocated_in_the_steady_state)

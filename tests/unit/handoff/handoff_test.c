@@ -524,6 +524,35 @@ Test(handoff, garbage_ends_the_connection)
 	close(good);
 }
 
+Test(handoff, more_tensors_than_allowed_cost_the_request_alone)
+{
+	static Modeld__Handoff__Tensor *many[HANDOFF_TENSORS_MAX + 1];
+	static Modeld__Handoff__Target *many_targets[HANDOFF_TENSORS_MAX + 1];
+	static char *many_names[HANDOFF_TENSORS_MAX + 1];
+	int fd = join();
+
+	infer_init(allocate(fd, NULL));
+	for (size_t i = 0; i <= HANDOFF_TENSORS_MAX; i++) {
+		many[i] = &tensors[0];
+		many_targets[i] = &targets_[0];
+		many_names[i] = (char *)"";
+	}
+	infer.inputs = many;
+	infer.n_inputs = HANDOFF_TENSORS_MAX;
+	expect_refusal(fd, GRPC_INVALID_ARGUMENT, "given twice");
+	infer.n_inputs++;
+	expect_refusal(fd, GRPC_INVALID_ARGUMENT, "the limit of each is 1024");
+	infer.n_inputs = 1;
+	infer.targets = many_targets;
+	infer.n_targets = HANDOFF_TENSORS_MAX + 1;
+	expect_refusal(fd, GRPC_INVALID_ARGUMENT, "the limit of each is 1024");
+	infer.n_targets = 0;
+	infer.outputs = many_names;
+	infer.n_outputs = HANDOFF_TENSORS_MAX + 1;
+	expect_refusal(fd, GRPC_INVALID_ARGUMENT, "the limit of each is 1024");
+	close(fd);
+}
+
 Test(handoff, many_small_fields_end_the_connection)
 {
 	static uint8_t record[HANDOFF_MESSAGE_MAX - 64];
