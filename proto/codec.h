@@ -165,6 +165,13 @@ size_t codec_size(const struct codec_message *m, const void *in);
 _must_use_ int codec_pack(const struct codec_message *m, const void *in, uint8_t *out, size_t n_out,
 	uint8_t **ret_at);
 /*
+ * Write what comes ahead of the n bytes of a length-delimited field to the end of `end`, where
+ * CODEC_HEAD_MAX bytes are free. Returns where it begins: so what the codec does not pack can be put
+ * behind what it does.
+ */
+#define CODEC_HEAD_MAX 15u
+uint8_t *codec_put_head(uint8_t *end, uint32_t number, uint64_t n);
+/*
  * Unpack into `out`, a struct of m, which is all written. Arrays and texts lie in `memory`, bytes in
  * `data`. An array of no elements is NULL.
  *

@@ -2,6 +2,7 @@
  * codec_pack.c: structs to bytes, back to front: every length is known when its turn comes, so nothing
  * is measured beforehand. Goes as deep as the tables do. No state; any process, any thread.
  */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -101,176 +102,215 @@ size_t codec_size(const struct codec_message *m, const void *in)
 
 /* --- Packing ---------------------------------------------------------------------------------- */
 
-/* Filled from its end; what is packed begins at `at`. */
+/* So that what is usual does not save registers for what is not. */
+#define NOINLINE __attribute__((noinline))
+
+/* What is packed ends up between `at`, which each function takes and returns, and the end. NULL: error
+ * says why. */
 struct output {
 	uint8_t *start;
-	uint8_t *at;
+	int error;
 };
 
-static inline int put_varint(struct output *o, uint64_t v)
+static uint8_t *fail(struct output *o, int error)
 {
-	size_t n = v < 0x80 ? 1 : varint_size(v);
-	uint8_t *at;
-
-	if ((size_t)(o->at - o->start) < n)
-		return -EMSGSIZE;
-	o->at -= n;
-	for (at = o->at; v > 0x7F; v >>= 7)
-		*at++ = (uint8_t)(v | 0x80);
-	*at = (uint8_t)v;
-	return 0;
+	o->error = error;
+	return NULL;
 }
 
-/* What comes ahead of a field that ends at `end` and has been put but for this. */
-static int put_head(struct output *o, unsigned number, const uint8_t *end)
+static inline uint8_t *put_varint(struct output *o, uint8_t *at, uint64_t v)
 {
-	int r = put_varint(o, (uint64_t)(end - o->at));
+	size_t n = varint_size(v);
+	uint8_t *p;
 
-	return r < 0 ? r : put_varint(o, number << 3 | DELIMITED);
+	if ((size_t)(at - o->start) < n)
+		return fail(o, -EMSGSIZE);
+	at -= n;
+	for (p = at; v > 0x7F; v >>= 7)
+		*p++ = (uint8_t)(v | 0x80);
+	*p = (uint8_t)v;
+	return at;
 }
 
-static int put_number(
-	struct output *o, const struct codec_field *f, unsigned number, const uint8_t *in)
+static NOINLINE uint8_t *put_long_tagged(struct output *o, uint8_t *at, unsigned tag, uint64_t v)
+{
+	at = put_varint(o, at, v);
+	return at ? put_varint(o, at, tag) : NULL;
+}
+
+/* A tag and what follows it: a number or a length. */
+static inline uint8_t *put_tagged(struct output *o, uint8_t *at, unsigned tag, uint64_t v)
+{
+	if ((v | tag) > 0x7F || at - o->start < 2)
+		return put_long_tagged(o, at, tag, v);
+	at[-1] = (uint8_t)v;
+	at[-2] = (uint8_t)tag;
+	return at - 2;
+}
+
+static inline uint8_t *put_head(struct output *o, uint8_t *at, unsigned number, const uint8_t *end)
+{
+	return put_tagged(o, at, number << 3 | DELIMITED, (uint64_t)(end - at));
+}
+
+static inline uint8_t *put_number(struct output *o, uint8_t *at, const struct codec_field *f,
+	unsigned number, const uint8_t *in)
 {
 	uint64_t v = load_member(f, in);
-	int r;
 
 	if (!in_range(f, v))
-		return -EINVAL;
-	if (v == 0)
-		return 0;
-	r = put_varint(o, v);
-	return r < 0 ? r : put_varint(o, number << 3 | VARINT);
+		return fail(o, -EINVAL);
+	return v == 0 ? at : put_tagged(o, at, number << 3 | VARINT, v);
 }
 
-static int put_bytes(struct output *o, unsigned number, const void *data, size_t n)
+static NOINLINE uint8_t *put_bytes(
+	struct output *o, uint8_t *at, unsigned number, const void *data, size_t n)
 {
-	const uint8_t *end = o->at;
-
-	if ((size_t)(o->at - o->start) < n)
-		return -EMSGSIZE;
-	o->at -= n;
+	if ((size_t)(at - o->start) < n)
+		return fail(o, -EMSGSIZE);
 	if (n > 0)
-		memcpy(o->at, data, n);
-	return put_head(o, number, end);
+		memcpy(at - n, data, n);
+	return put_head(o, at - n, number, at);
 }
 
 /* An empty one is left out, unless it is an element. */
-static int put_text(
-	struct output *o, const struct codec_field *f, unsigned number, const char *text)
+static NOINLINE uint8_t *put_text(struct output *o, uint8_t *at, const struct codec_field *f,
+	unsigned number, const char *text)
 {
 	size_t n = text && *text ? strnlen(text, f->max + 1) : 0;
 
 	if (n > f->max)
-		return -EMSGSIZE;
-	return n == 0 && f->kind == CODEC_KIND_TEXT ? 0 : put_bytes(o, number, text, n);
+		return fail(o, -EMSGSIZE);
+	return n == 0 && f->kind == CODEC_KIND_TEXT ? at : put_bytes(o, at, number, text, n);
 }
 
-static int put_message(
-	struct output *o, const struct codec_message *m, unsigned number, const uint8_t *in);
+static uint8_t *put_fields(
+	struct output *o, uint8_t *at, const struct codec_message *m, const uint8_t *in);
 
-static int put_numbers(struct output *o, const struct codec_field *f, unsigned number,
-	const uint8_t *list, size_t n)
+static NOINLINE uint8_t *put_message(struct output *o, uint8_t *at, const struct codec_message *m,
+	unsigned number, const uint8_t *in)
 {
-	const uint8_t *end = o->at;
+	uint8_t *start = put_fields(o, at, m, in);
+
+	return start ? put_head(o, start, number, at) : NULL;
+}
+
+static uint8_t *put_numbers(struct output *o, uint8_t *at, const struct codec_field *f,
+	unsigned number, const uint8_t *list, size_t n)
+{
+	const uint8_t *end = at;
 
 	if (n == 0)
-		return 0;
+		return at;
 	while (n-- > 0) {
 		uint64_t v = load_number(f->element_size, list + n * f->element_size);
-		int r = in_range(f, v) ? put_varint(o, v) : -EINVAL;
 
-		if (r < 0)
-			return r;
+		if (!in_range(f, v))
+			return fail(o, -EINVAL);
+		at = put_varint(o, at, v);
+		if (!at)
+			return NULL;
 	}
-	return put_head(o, number, end);
+	return put_head(o, at, number, end);
 }
 
-static int put_array(
-	struct output *o, const struct codec_field *f, unsigned number, const uint8_t *in)
+static NOINLINE uint8_t *put_array(struct output *o, uint8_t *at, const struct codec_field *f,
+	unsigned number, const uint8_t *in)
 {
 	const uint8_t *list = load_pointer(in + f->offset);
 	size_t n = load_count(f, in);
-	int r = 0;
 
 	if (n > f->most)
-		return -EMSGSIZE;
+		return fail(o, -EMSGSIZE);
 	if (n < f->least)
-		return -EINVAL;
+		return fail(o, -EINVAL);
 	if (f->kind == CODEC_KIND_NUMBERS)
-		return put_numbers(o, f, number, list, n);
-	while (n-- > 0 && r == 0) {
+		return put_numbers(o, at, f, number, list, n);
+	while (n-- > 0 && at) {
 		const uint8_t *element = list + n * f->element_size;
 
-		r = f->kind == CODEC_KIND_MESSAGES ? put_message(o, f->message, number, element)
-						   : put_text(o, f, number, load_pointer(element));
+		at = f->kind == CODEC_KIND_MESSAGES
+			     ? put_message(o, at, f->message, number, element)
+			     : put_text(o, at, f, number, load_pointer(element));
 	}
-	return r;
+	return at;
 }
 
-static int put_field(
-	struct output *o, const struct codec_field *f, unsigned number, const uint8_t *in)
+/* A field that is no number. */
+static uint8_t *put_other(struct output *o, uint8_t *at, const struct codec_field *f,
+	unsigned number, const uint8_t *in)
 {
+	const uint8_t *member = in + f->offset;
 	size_t n;
 
 	switch (f->kind) {
 	case CODEC_KIND_NONE:
-		return 0;
+		return at;
 	case CODEC_KIND_TEXT:
-		return put_text(o, f, number, load_pointer(in + f->offset));
+		return put_text(o, at, f, number, load_pointer(member));
 	case CODEC_KIND_BYTES:
 		n = load_count(f, in);
 		if (n < f->min || n > f->max)
-			return n > f->max ? -EMSGSIZE : -EINVAL;
-		return n > 0 ? put_bytes(o, number, load_pointer(in + f->offset), n) : 0;
+			return fail(o, n > f->max ? -EMSGSIZE : -EINVAL);
+		return n > 0 ? put_bytes(o, at, number, load_pointer(member), n) : at;
 	case CODEC_KIND_BODY:
-		return put_message(o, f->message, number, in + f->offset);
+		return put_message(o, at, f->message, number, member);
 	default:
-		return is_number(f) ? put_number(o, f, number, in) : put_array(o, f, number, in);
+		return put_array(o, at, f, number, in);
 	}
 }
 
-static int put_body(struct output *o, const struct codec_message *m, const uint8_t *in)
+static uint8_t *put_body(
+	struct output *o, uint8_t *at, const struct codec_message *m, const uint8_t *in)
 {
 	uint32_t number = *body_number(m, in);
 
 	if (number < m->body_first || number > m->body_last ||
 		m->fields[number].kind != CODEC_KIND_BODY)
-		return -EINVAL;
-	return put_field(o, &m->fields[number], number, in);
+		return fail(o, -EINVAL);
+	return put_other(o, at, &m->fields[number], number, in);
 }
 
-static int put_fields(struct output *o, const struct codec_message *m, const uint8_t *in)
+static uint8_t *put_fields(
+	struct output *o, uint8_t *at, const struct codec_message *m, const uint8_t *in)
 {
-	int r = 0;
+	int r;
 
-	for (unsigned number = m->n_fields; number > 1 && r == 0;) {
-		if (--number == m->body_last) {
-			r = put_body(o, m, in);
+	for (unsigned number = m->n_fields; number > 1;) {
+		const struct codec_field *f = &m->fields[--number];
+
+		if (number == m->body_last) {
+			at = put_body(o, at, m, in);
 			number = m->body_first;
+		} else if (is_number(f)) {
+			at = put_number(o, at, f, number, in);
 		} else {
-			r = put_field(o, &m->fields[number], number, in);
+			at = put_other(o, at, f, number, in);
 		}
+		if (!at)
+			return NULL;
 	}
-	return r == 0 && m->check ? m->check(in) : r;
-}
-
-static int put_message(
-	struct output *o, const struct codec_message *m, unsigned number, const uint8_t *in)
-{
-	const uint8_t *end = o->at;
-	int r = put_fields(o, m, in);
-
-	return r < 0 ? r : put_head(o, number, end);
+	r = m->check ? m->check(in) : 0;
+	return r < 0 ? fail(o, r) : at;
 }
 
 int codec_pack(
 	const struct codec_message *m, const void *in, uint8_t *out, size_t n_out, uint8_t **ret_at)
 {
-	struct output o = {out, out + n_out};
-	int r = put_fields(&o, m, in);
+	struct output o = {out, 0};
+	uint8_t *at = put_fields(&o, out + n_out, m, in);
 
-	if (r == 0)
-		*ret_at = o.at;
-	return r;
+	if (!at)
+		return o.error;
+	*ret_at = at;
+	return 0;
+}
+
+uint8_t *codec_put_head(uint8_t *end, uint32_t number, uint64_t n)
+{
+	struct output o = {end - CODEC_HEAD_MAX, 0};
+	uint8_t *at = put_tagged(&o, end, number << 3 | DELIMITED, n);
+
+	assert(at);
+	return at;
 }

@@ -11,10 +11,10 @@ enum {
 	FIXED32 = 5,
 };
 
-/* A number in its member, or in an array of numbers. */
+/* One number. */
 static inline bool is_number(const struct codec_field *f)
 {
-	return f->kind <= CODEC_KIND_64;
+	return f->kind >= CODEC_KIND_BOOL && f->kind <= CODEC_KIND_64;
 }
 
 /* Right for signed limits, too: then min is the larger one. */

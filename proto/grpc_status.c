@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 #define N_STATUS (GRPC_UNAUTHENTICATED + 1)
 
 struct status_text {
@@ -64,38 +66,6 @@ int grpc_status_parse(const char *text, size_t n, enum grpc_status *ret_code)
 	return -EINVAL;
 }
 
-/* How many bytes a lead byte announces; *ret_low and *ret_high bound the byte behind it, which is
- * where overlong forms, surrogates and values above U+10FFFF show. 0: no lead byte. */
-static size_t utf8_lead(uint8_t lead, uint8_t *ret_low, uint8_t *ret_high)
-{
-	*ret_low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-	*ret_high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-	if (lead < 0x80)
-		return 1;
-	if (lead >= 0xC2 && lead <= 0xDF)
-		return 2;
-	if (lead >= 0xE0 && lead <= 0xEF)
-		return 3;
-	return lead >= 0xF0 && lead <= 0xF4 ? 4 : 0;
-}
-
-/* Length of the well-formed character at the front of text, 0 when there is none. */
-static size_t utf8_length(const uint8_t *text, size_t n)
-{
-	uint8_t low, high;
-	size_t length = utf8_lead(text[0], &low, &high);
-
-	if (length > n)
-		return 0;
-	for (size_t i = 1; i < length; i++) {
-		if (text[i] < low || text[i] > high)
-			return 0;
-		low = 0x80;
-		high = 0xBF;
-	}
-	return length;
-}
-
 static size_t encode_byte(uint8_t c, char *out)
 {
 	static const char hex[] = "0123456789ABCDEF";
@@ -118,7 +88,7 @@ size_t grpc_message_encode(const char *text, size_t n, char out[GRPC_MESSAGE_ENC
 
 	/* `room` counts bytes of the text after replacement, so that it bounds the output. */
 	for (size_t room = GRPC_MESSAGE_MAX; n > 0;) {
-		size_t taken = utf8_length(p, n);
+		size_t taken = utf8_length((const char *)p, n);
 		size_t length = taken ? taken : sizeof(replacement);
 		const uint8_t *character = taken ? p : replacement;
 

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/digits.h"
+
 #define WORKERS_MAX 1024u
 #define UUID_MAX    59u
 
@@ -62,37 +64,13 @@ char *config_printf(struct config *c, const char *format, ...)
 	return NULL;
 }
 
-/* Digits with an optional K, M or G (`scaled`). No sign, no spaces, no overflow. */
-static int parse_number(const char *text, bool scaled, uint64_t *ret_n)
-{
-	uint64_t n, unit = 1;
-	char *end;
-
-	if (!isdigit((unsigned char)*text))
-		return -EINVAL;
-	errno = 0;
-	n = strtoull(text, &end, 10);
-	if (errno)
-		return -ERANGE;
-	if (scaled && *end && strchr("KMG", *end)) {
-		unit = *end == 'K' ? 1u << 10 : *end == 'M' ? 1u << 20 : 1u << 30;
-		end++;
-	}
-	if (*end)
-		return -EINVAL;
-	if (__builtin_mul_overflow(n, unit, &n))
-		return -ERANGE;
-	*ret_n = n;
-	return 0;
-}
-
 static int store_number(
 	struct config *c, const struct config_key *key, const char *text, char *message, size_t cap)
 {
 	bool scaled = key->type == CONFIG_BYTES32 || key->type == CONFIG_BYTES64;
 	void *field = (char *)c + key->offset;
 	uint64_t n;
-	int r = parse_number(text, scaled, &n);
+	int r = scaled ? bytes_parse(text, &n) : decimal_parse(text, &n);
 
 	if (r == -EINVAL) {
 		snprintf(message, cap, "'%s' is not a whole number%s", text,
@@ -128,10 +106,9 @@ static int store_mode(
 static int store_bool(
 	struct config *c, const struct config_key *key, const char *text, char *message, size_t cap)
 {
-	bool yes = !strcmp(text, "yes") || !strcmp(text, "true") || !strcmp(text, "1");
-	bool no = !strcmp(text, "no") || !strcmp(text, "false") || !strcmp(text, "0");
+	bool yes;
 
-	if (!yes && !no) {
+	if (bool_parse(text, &yes)) {
 		snprintf(message, cap, "'%s' is neither yes nor no", text);
 		return CONFIG_E_INVALID;
 	}
@@ -242,12 +219,12 @@ static int parse_place(char *piece, struct pool_place *place)
 		*space++ = 0;
 		while (isspace((unsigned char)*space))
 			space++;
-		if (*space++ != 'x' || parse_number(space, false, &n) || n < 1 || n > 256)
+		if (*space++ != 'x' || decimal_parse(space, &n) || n < 1 || n > 256)
 			return -EINVAL;
 	}
 	if (!colon || (strncmp(piece, "cpu:", 4) && strncmp(piece, "cuda:", 5)))
 		return -EINVAL;
-	if (!is_gpu_uuid(piece) && (parse_number(colon + 1, false, &index) || index > 1023))
+	if (!is_gpu_uuid(piece) && (decimal_parse(colon + 1, &index) || index > 1023))
 		return -EINVAL;
 	*place = (struct pool_place){piece, (uint32_t)n};
 	return 0;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/digits.h"
 #include "conf_file.h"
 
 #define DAY_MS UINT64_C(86400000)
@@ -75,14 +76,9 @@ static int invalid(struct parser *p, const char *what)
 
 static bool parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret_n)
 {
-	char *end;
-	unsigned long long n;
+	uint64_t n;
 
-	if (!isdigit((unsigned char)*text))
-		return false;
-	errno = 0;
-	n = strtoull(text, &end, 10);
-	if (errno || *end || n < min || n > max)
+	if (decimal_parse(text, &n) || n < min || n > max)
 		return false;
 	*ret_n = n;
 	return true;
@@ -114,9 +110,9 @@ static int set_number(struct parser *p, const struct model_key *key)
 static int set_bool(struct parser *p, const struct model_key *key)
 {
 	const char *value = p->line->value;
-	bool yes = !strcmp(value, "yes") || !strcmp(value, "true") || !strcmp(value, "1");
+	bool yes;
 
-	if (!yes && strcmp(value, "no") && strcmp(value, "false") && strcmp(value, "0"))
+	if (bool_parse(value, &yes))
 		return invalid(p, "is neither yes nor no");
 	*(bool *)((char *)p->model + key->offset) = yes;
 	return 0;

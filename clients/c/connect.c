@@ -16,8 +16,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
-
-#define HOST_MAX 256u
+#include "base/host_port.h"
 
 int connect_wait(int fd, short events, uint64_t deadline_ns)
 {
@@ -126,41 +125,19 @@ static int connect_unix_stream(int *ret_fd, const char *path, uint64_t deadline_
 	return r;
 }
 
-/* "host:port" or "[host]:port" -> its parts. */
-static int split_host(const char *address, char host[HOST_MAX], const char **ret_port)
-{
-	const char *colon = strrchr(address, ':');
-	const char *from = address;
-	size_t n;
-
-	if (!colon || !colon[1])
-		return -EINVAL;
-	n = (size_t)(colon - address);
-	if (n >= 2 && from[0] == '[' && from[n - 1] == ']') {
-		from++;
-		n -= 2;
-	} else if (memchr(from, ':', n)) {
-		return -EINVAL;
-	}
-	if (n == 0 || n >= HOST_MAX)
-		return -EINVAL;
-	memcpy(host, from, n);
-	host[n] = 0;
-	*ret_port = colon + 1;
-	return 0;
-}
-
 static int connect_tcp(int *ret_fd, const char *address, uint64_t deadline_ns)
 {
 	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
 	struct addrinfo *found = NULL;
 	char host[HOST_MAX];
-	const char *port;
+	char port[8];
+	uint16_t number;
 	const int on = 1;
-	int r = split_host(address, host, &port);
+	int r = host_port_split(address, host, &number);
 
 	if (r)
 		return r;
+	(void)snprintf(port, sizeof(port), "%u", number);
 	if (getaddrinfo(host, port, &hints, &found))
 		return -EHOSTUNREACH;
 	r = -EHOSTUNREACH;

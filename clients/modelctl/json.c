@@ -5,44 +5,23 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 void json_init(struct json *j, FILE *out)
 {
 	memset(j, 0, sizeof(*j));
 	j->out = out;
 }
 
-/* What the second byte may be, from..to, behind the first (no overlong forms, no surrogates). */
-static bool second_fits(const unsigned char *s)
-{
-	unsigned from = s[0] == 0xE0 ? 0xA0 : s[0] == 0xF0 ? 0x90 : 0x80;
-	unsigned to = s[0] == 0xED ? 0x9F : s[0] == 0xF4 ? 0x8F : 0xBF;
-
-	return s[1] >= from && s[1] <= to;
-}
-
-/* Length of the well-formed UTF-8 sequence at s, 0 when there is none. */
-static size_t utf8_length(const unsigned char *s)
-{
-	size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xF0 ? 4 : s[0] >= 0xE0 ? 3 : 2;
-
-	if (n == 1)
-		return 1;
-	if (s[0] >= 0xF5 || s[0] < 0xC2 || !second_fits(s))
-		return 0;
-	for (size_t i = 2; i < n; i++) {
-		if ((s[i] & 0xC0) != 0x80)
-			return 0;
-	}
-	return n;
-}
-
 static void write_string(FILE *out, const char *text)
 {
 	const unsigned char *s = (const unsigned char *)text;
+	size_t left = strlen(text);
 
 	(void)fputc('"', out);
-	while (*s) {
-		size_t n = utf8_length(s);
+	while (left) {
+		size_t n = utf8_length((const char *)s, left);
+		size_t taken = n ? n : 1;
 
 		if (*s == '"' || *s == '\\')
 			(void)fprintf(out, "\\%c", *s);
@@ -50,7 +29,8 @@ static void write_string(FILE *out, const char *text)
 			(void)fprintf(out, "\\u%04x", *s);
 		else
 			(void)fwrite(s, 1, n, out);
-		s += n ? n : 1;
+		s += taken;
+		left -= taken;
 	}
 	(void)fputc('"', out);
 }

@@ -12,9 +12,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/host_port.h"
+
 #define UNIX_PREFIX   "unix:"
 #define N_UNIX_PREFIX (sizeof(UNIX_PREFIX) - 1)
-#define HOST_MAX      256u
 
 _printf_(3, 4) static void say(char *text, size_t cap, const char *format, ...)
 {
@@ -77,47 +78,6 @@ static int parse_unix(const char *listen, struct address *ret, char *text, size_
 	return 0;
 }
 
-/* 0 .. 65535, digits only. */
-static int parse_port(const char *digits, uint16_t *ret_port)
-{
-	unsigned value = 0;
-	size_t n = strlen(digits);
-
-	if (n == 0 || n > 5 || strspn(digits, "0123456789") != n)
-		return -EINVAL;
-	for (size_t i = 0; i < n; i++)
-		value = value * 10 + (unsigned)(digits[i] - '0');
-	if (value > UINT16_MAX)
-		return -EINVAL;
-	*ret_port = (uint16_t)value;
-	return 0;
-}
-
-/* "[host]:port" or "host:port"; a bare IPv6 address has too many colons. */
-static int split(const char *listen, char host[HOST_MAX], uint16_t *ret_port)
-{
-	const char *colon = strrchr(listen, ':');
-	const char *begin = listen;
-	size_t n;
-
-	if (!colon || colon == listen)
-		return -EINVAL;
-	n = (size_t)(colon - listen);
-	if (begin[0] == '[') {
-		if (n < 3 || begin[n - 1] != ']')
-			return -EINVAL;
-		begin++;
-		n -= 2;
-	} else if (memchr(begin, ':', n)) {
-		return -EINVAL;
-	}
-	if (n >= HOST_MAX)
-		return -EINVAL;
-	memcpy(host, begin, n);
-	host[n] = 0;
-	return parse_port(colon + 1, ret_port);
-}
-
 static void any_address(struct address ret[2], uint16_t port)
 {
 	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -168,7 +128,7 @@ int address_parse(const char *listen, struct address ret[ADDRESSES_MAX], size_t 
 			*ret_n = 1;
 		return r;
 	}
-	if (split(listen, host, &port)) {
+	if (host_port_split(listen, host, &port)) {
 		say(text, cap, "%s: not host:port, [ipv6]:port, *:port or unix:/path", listen);
 		return -EINVAL;
 	}

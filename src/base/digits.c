@@ -1,7 +1,94 @@
-/* digits.c: numbers as text. Stateless; any process, any thread. */
+/* digits.c: numbers and switches from text, numbers as text. Stateless; any process, any thread. */
 #include "base/digits.h"
 
+#include <errno.h>
 #include <string.h>
+
+/* Digits at the front; *ret_end: what follows them. */
+static int parse(const char *text, uint64_t *ret_v, const char **ret_end)
+{
+	uint64_t v = 0;
+	const char *p = text;
+
+	for (; *p >= '0' && *p <= '9'; p++) {
+		if (__builtin_mul_overflow(v, 10, &v) ||
+			__builtin_add_overflow(v, (uint64_t)(*p - '0'), &v))
+			return -ERANGE;
+	}
+	if (p == text)
+		return -EINVAL;
+	*ret_v = v;
+	*ret_end = p;
+	return 0;
+}
+
+int decimal_parse(const char *text, uint64_t *ret_v)
+{
+	const char *end;
+	uint64_t v;
+	int r = parse(text, &v, &end);
+
+	if (!r && *end)
+		r = -EINVAL;
+	if (!r)
+		*ret_v = v;
+	return r;
+}
+
+static uint64_t unit_of(char c)
+{
+	switch (c) {
+	case 'K':
+		return UINT64_C(1) << 10;
+	case 'M':
+		return UINT64_C(1) << 20;
+	case 'G':
+		return UINT64_C(1) << 30;
+	default:
+		return 0;
+	}
+}
+
+int bytes_parse(const char *text, uint64_t *ret_v)
+{
+	const char *end;
+	uint64_t unit;
+	uint64_t v;
+	int r = parse(text, &v, &end);
+
+	if (r)
+		return r;
+	unit = unit_of(*end);
+	if (end[unit ? 1 : 0])
+		return -EINVAL;
+	if (unit && __builtin_mul_overflow(v, unit, &v))
+		return -ERANGE;
+	*ret_v = v;
+	return 0;
+}
+
+int bool_parse(const char *text, bool *ret_v)
+{
+	static const struct {
+		const char *word;
+		bool value;
+	} words[] = {
+		{"yes", true},
+		{"true", true},
+		{"1", true},
+		{"no", false},
+		{"false", false},
+		{"0", false},
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(words[i].word, text) != 0)
+			continue;
+		*ret_v = words[i].value;
+		return 0;
+	}
+	return -EINVAL;
+}
 
 size_t decimal_write(char *out, uint64_t v)
 {

@@ -174,16 +174,17 @@ static int check_target(struct request *r, uint32_t i)
 	return bad_target(r, t, text);
 }
 
-/* Rows: the first dimension of every input, where the model batches. */
-static int check_rows(struct request *r)
+/* The configuration says how many rows there may be; else that is a limit on joining alone. */
+static bool rows_configured(const struct version *v)
 {
-	const struct version *v = r->version;
-	uint32_t max_rows = version_max_batch_size(v);
+	return v->settings.max_batch_size != UINT32_MAX;
+}
+
+/* Rows: the first dimension of every input. */
+static int find_rows(struct request *r)
+{
 	char text[128];
 
-	r->rows = 1;
-	if (max_rows == 0 || r->n_inputs == 0)
-		return 0;
 	for (uint32_t i = 0; i < r->n_inputs; i++) {
 		if (r->inputs[i].rank == 0)
 			return bad_input(r, i, "the first dimension must be the batch's, got []");
@@ -195,15 +196,49 @@ static int check_rows(struct request *r)
 		return bad_input(r, i, text);
 	}
 	r->rows = (uint64_t)r->inputs[0].dims[0];
+	return 0;
+}
+
+static int check_rows(struct request *r, uint32_t max_rows)
+{
+	const char *name = r->version->settings.name;
+	int e = find_rows(r);
+
+	if (e)
+		return e;
 	if (r->rows == 0)
-		return request_refuse(r, GRPC_INVALID_ARGUMENT, "batch of 0 rows for model '%s'",
-			v->settings.name);
+		return request_refuse(
+			r, GRPC_INVALID_ARGUMENT, "batch of 0 rows for model '%s'", name);
 	if (r->rows > max_rows)
 		return request_refuse(r, GRPC_INVALID_ARGUMENT,
 			"batch of %" PRIu64 " rows exceeds max_batch_size %" PRIu32
-			" of model '%s'",
-			r->rows, max_rows, v->settings.name);
+			" of model '%s' ([model] of its model.conf)",
+			r->rows, max_rows, name);
 	return 0;
+}
+
+/* May it share a batch by its rows? What may not is a request like any other, of one row. */
+static bool rows_join(const struct request *r, uint32_t max_rows)
+{
+	for (uint32_t i = 0; i < r->n_inputs; i++)
+		if (r->inputs[i].rank == 0 || r->inputs[i].dims[0] != r->inputs[0].dims[0])
+			return false;
+	return r->inputs[0].dims[0] > 0 && (uint64_t)r->inputs[0].dims[0] <= max_rows;
+}
+
+/* Sets rows, and joinable as far as rows decide. */
+static int count_rows(struct request *r)
+{
+	uint32_t max_rows = version_max_batch_size(r->version);
+
+	r->rows = 1;
+	r->joinable = false;
+	if (max_rows == 0 || r->n_inputs == 0)
+		return 0;
+	if (!rows_configured(r->version) && !rows_join(r, max_rows))
+		return 0;
+	r->joinable = max_rows > 1;
+	return check_rows(r, max_rows);
 }
 
 static uint64_t mix(uint64_t key, uint64_t value)
@@ -216,8 +251,7 @@ static uint64_t mix(uint64_t key, uint64_t value)
 static void set_key(struct request *r)
 {
 	uint64_t key = r->n_inputs;
-	bool joinable = version_max_batch_size(r->version) > 1 && r->item.n_parameters == 0 &&
-			r->n_inputs > 0;
+	bool joinable = r->joinable && r->item.n_parameters == 0;
 
 	for (uint32_t i = 0; joinable && i < r->n_inputs; i++) {
 		const struct request_input *in = &r->inputs[i];
@@ -279,7 +313,7 @@ int check_request(struct request *r)
 	for (uint32_t i = 0; !e && i < r->n_inputs; i++)
 		e = check_input(r, i, &declared->inputs[i]);
 	if (!e)
-		e = check_rows(r);
+		e = count_rows(r);
 	for (uint32_t i = 0; !e && i < r->n_targets; i++)
 		e = check_target(r, i);
 	if (e)

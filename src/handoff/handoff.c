@@ -35,7 +35,6 @@ int handoff_new(struct handoff **ret_handoff, uv_loop_t *loop,
 	h->events = events;
 	h->data = data;
 	h->serve = serve_message;
-	h->listener.fd = h->listener.spare = -1;
 	list_init(&h->peers);
 	list_init(&h->dirty);
 	users_init(&h->users, settings);
@@ -114,7 +113,7 @@ struct handoff *handoff_free(struct handoff *h)
 	entry_table_deinit(&h->entries);
 	disposal_desk_deinit(&h->disposals);
 	users_deinit(&h->users);
-	if (h->listener.n_handles == 0)
+	if (handoff_listener_closed(&h->listener))
 		release(h);
 	else
 		h->listener.on_closed = release;

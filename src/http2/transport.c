@@ -50,10 +50,8 @@ static void check_drained(struct transport *t)
 			"cannot tell that the transport is drained", "error=%s", err_str(-ENOMEM));
 }
 
-static void on_listener_closed(uv_handle_t *handle)
+static void on_listener_closed(struct listener *l)
 {
-	struct listener *l = handle->data;
-
 	free(container_of(l, struct listener_slot, listener));
 }
 
@@ -195,7 +193,7 @@ static int listen_on(struct transport *t, const struct endpoint *endpoint,
 	}
 	slot->listener.on_accept = on_accept;
 	slot->listener.data = t;
-	r = listener_open(&slot->listener, t->loop, &t->deadlines, endpoint, address, text, cap);
+	r = listener_open(&slot->listener, t->loop, endpoint, address, text, cap);
 	if (!r)
 		*last_slot(t) = steal_ptr(slot);
 	return r;

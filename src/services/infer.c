@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/digits.h"
+#include "base/utf8.h"
 #include "grpc/bump.h"
 #include "handoff/handoff.h"
 #include "proto/model_worker.pb-c.h"
@@ -67,45 +68,6 @@ void infer_deinit(struct infer *i)
 	infer_failure_deinit(&i->failure);
 }
 
-/* Bytes of the character at the front; 0: none that UTF-8 allows. n > 0. */
-static size_t utf8_size(const uint8_t *p, size_t n)
-{
-	static const struct {
-		uint8_t mask;
-		uint8_t lead;
-		uint32_t least; /* smaller ones have a shorter form */
-	} forms[] = {
-		{0x80, 0x00, 0}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
-	size_t k = 0;
-	uint32_t c;
-
-	while (k < 4 && (p[0] & forms[k].mask) != forms[k].lead)
-		k++;
-	if (k == 4 || k >= n)
-		return 0;
-	c = p[0] & (uint8_t)~forms[k].mask;
-	for (size_t j = 1; j <= k; j++) {
-		if ((p[j] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (p[j] & 0x3f);
-	}
-	if (c < forms[k].least || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
-		return 0;
-	return k + 1;
-}
-
-static bool is_utf8(const char *text, size_t n)
-{
-	size_t k;
-
-	for (size_t at = 0; at < n; at += k) {
-		k = utf8_size((const uint8_t *)text + at, n - at);
-		if (k == 0)
-			return false;
-	}
-	return true;
-}
-
 /* An id that no other request of ours has, nor of a daemon before or beside us. */
 static void make_id(struct infer *i)
 {
@@ -130,7 +92,7 @@ static int set_id(struct infer *i, const char *id)
 		make_id(i);
 		return 0;
 	}
-	if (!is_utf8(id, n))
+	if (!utf8_valid(id, n))
 		return infer_fail(
 			&i->failure, GRPC_INVALID_ARGUMENT, "request_id is not valid UTF-8");
 	i->id = i->id_inline;

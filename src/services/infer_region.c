@@ -7,11 +7,10 @@
 #include "services/infer_region.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/digits.h"
 #include "base/peer.h"
 #include "handoff/handoff.h"
 
@@ -37,18 +36,8 @@ int infer_region_find(struct infer *i, const char *token, struct region **ret_re
 /* Decimal digits, nothing else. */
 static int parse(struct infer *i, const char *key, const char *text, uint64_t *ret_value)
 {
-	size_t n = strlen(text);
-	char *end;
-
-	errno = 0;
-	if (n > 0 && strspn(text, "0123456789") == n) {
-		unsigned long long value = strtoull(text, &end, 10);
-
-		if (errno == 0) {
-			*ret_value = value;
-			return 0;
-		}
-	}
+	if (!decimal_parse(text, ret_value))
+		return 0;
 	return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT,
 		"parameter '%s' is not a number of bytes: '%.*s'", key, TOKEN_TEXT_MAX, text);
 }

@@ -1,7 +1,6 @@
 /*
- * infer_reply.c: an InferResponse, packed by hand. protobuf-c would need the tensor data in one
- * piece with the rest; here it stays where it is, and for that it is the last field of the last
- * field (readers take fields in any order).
+ * infer_reply.c: an InferResponse, by the codec. The tensor data stays where it is, and for that it is
+ * the last field of the last field (readers take fields in any order).
  *
  * The head is bounded: names that come from elsewhere are cut at TEXT_MAX bytes, which the wire to
  * the workers allows no more of. Daemon process, loop thread.
@@ -24,89 +23,104 @@
 /* Of one protobuf message: its readers take no longer one. */
 #define MESSAGE_MAX ((uint64_t)INT32_MAX)
 
-enum field {
-	RESPONSE_ID = 1,
-	RESPONSE_TENSOR_REF = 2,
-	RESPONSE_TENSOR_DATA = 3,
-	RESPONSE_TIME_MS = 4,
-	RESPONSE_METADATA = 5,
-	TENSOR_BYTES = 1,
-	TENSOR_SHAPE = 2,
-	TENSOR_DTYPE = 3,
-	REF_REGION = 1,
-	REF_OFFSET = 2,
-	REF_SIZE = 3,
-	REF_SHAPE = 4,
-	REF_DTYPE = 5,
-	ENTRY_KEY = 1,
-	ENTRY_VALUE = 2,
+#define RESPONSE_ID	     1u
+#define RESPONSE_TENSOR_DATA 3u
+#define RESPONSE_METADATA    5u
+#define TENSOR_BYTES	     1u
+#define ENTRY_KEY	     1u
+#define ENTRY_VALUE	     2u
+
+/* A TensorRef, or a TensorData but for its bytes. */
+struct tensor {
+	const char *region;
+	uint64_t offset;
+	uint64_t size;
+	const int64_t *dims;
+	uint32_t rank;
+	const char *dtype;
 };
 
-#define TAG_VARINT(field)    ((uint8_t)((field) << 3))
-#define TAG_DELIMITED(field) ((uint8_t)((field) << 3 | 2))
+/* An InferResponse but for its id, its metadata and a tensor in it. */
+struct response {
+	const struct tensor *refs; /* one, or none */
+	size_t n_refs;
+	uint64_t time_ms;
+};
 
-static size_t varint_size(uint64_t value)
+static const struct codec_field ref_fields[] = {
+	[1] = CODEC_TEXT(struct tensor, region, TEXT_MAX),
+	[2] = CODEC_NUMBER(struct tensor, offset),
+	[3] = CODEC_NUMBER(struct tensor, size),
+	[4] = CODEC_NUMBERS(struct tensor, dims, rank, TENSOR_RANK_MAX, 0, INT32_MAX),
+	[5] = CODEC_TEXT(struct tensor, dtype, TEXT_MAX),
+};
+static const struct codec_message ref = CODEC_MESSAGE(struct tensor, ref_fields, NULL);
+
+static const struct codec_field data_fields[] = {
+	[2] = CODEC_NUMBERS(struct tensor, dims, rank, TENSOR_RANK_MAX, 0, INT32_MAX),
+	[3] = CODEC_TEXT(struct tensor, dtype, TEXT_MAX),
+};
+static const struct codec_message data = CODEC_MESSAGE(struct tensor, data_fields, NULL);
+
+static const struct codec_field response_fields[] = {
+	[2] = CODEC_MESSAGES(struct response, refs, n_refs, 0, 1, &ref),
+	[4] = CODEC_NUMBER(struct response, time_ms),
+};
+static const struct codec_message response = CODEC_MESSAGE(struct response, response_fields, NULL);
+
+/* --- Bytes, back to front from the end of p->head; each returns where they begin then ------------ */
+
+/* Everything in the head is bounded, so that it fits. */
+static uint8_t *put(
+	struct infer_reply *p, uint8_t *end, const struct codec_message *m, const void *in)
 {
-	size_t n = 1;
+	uint8_t *at = end;
+	int r = codec_pack(m, in, p->head, (size_t)(end - p->head), &at);
 
-	while (value >= 0x80) {
-		value >>= 7;
-		n++;
-	}
-	return n;
+	assert(r == 0);
+	(void)r;
+	return at;
 }
 
-static size_t put_varint(uint8_t *out, uint64_t value)
+static inline uint8_t *put_text(uint8_t *end, uint32_t field, const char *text, size_t n)
 {
-	size_t n = 0;
-
-	while (value >= 0x80) {
-		out[n++] = (uint8_t)(value | 0x80);
-		value >>= 7;
-	}
-	out[n++] = (uint8_t)value;
-	return n;
+	memcpy(end - n, text, n);
+	return codec_put_head(end - n, field, n);
 }
 
-static void add_byte(struct infer_reply *p, uint8_t byte)
+static uint8_t *put_entry(
+	uint8_t *end, const char *key, size_t n_key, const char *value, size_t n_value)
 {
-	assert(p->n_head < sizeof(p->head));
-	p->head[p->n_head++] = byte;
+	uint8_t *at = put_text(end, ENTRY_VALUE, value, n_value);
+
+	at = put_text(at, ENTRY_KEY, key, n_key);
+	return codec_put_head(at, RESPONSE_METADATA, (uint64_t)(end - at));
 }
 
-static void add_varint(struct infer_reply *p, uint64_t value)
+#define KEY(text) "" text, sizeof(text) - 1
+
+static uint8_t *put_name(uint8_t *end, const char *key, size_t n_key, const char *value)
 {
-	assert(sizeof(p->head) - p->n_head >= 10);
-	p->n_head += put_varint(p->head + p->n_head, value);
+	return put_entry(end, key, n_key, value, strnlen(value, TEXT_MAX));
 }
 
-static void add_text(struct infer_reply *p, uint8_t tag, const char *text, size_t n)
+static uint8_t *put_figure(uint8_t *end, const char *key, size_t n_key, uint64_t value)
 {
-	add_byte(p, tag);
-	add_varint(p, n);
-	assert(n <= sizeof(p->head) - p->n_head);
-	memcpy(p->head + p->n_head, text, n);
-	p->n_head += n;
+	char text[DECIMAL_MAX];
+
+	return put_entry(end, key, n_key, text, decimal_write(text, value));
 }
 
-static void add_metadata(struct infer_reply *p, const char *key, const char *value)
+/* Its bytes, which are not in the head, come behind. */
+static uint8_t *put_data(struct infer_reply *p, uint8_t *end, const struct tensor *t)
 {
-	size_t n_key = strlen(key);
-	size_t n_value = strnlen(value, TEXT_MAX);
+	uint8_t *at = codec_put_head(end, TENSOR_BYTES, t->size);
 
-	add_byte(p, TAG_DELIMITED(RESPONSE_METADATA));
-	add_varint(p, 2 + varint_size(n_key) + n_key + varint_size(n_value) + n_value);
-	add_text(p, TAG_DELIMITED(ENTRY_KEY), key, n_key);
-	add_text(p, TAG_DELIMITED(ENTRY_VALUE), value, n_value);
+	at = put(p, at, &data, t);
+	return codec_put_head(at, RESPONSE_TENSOR_DATA, (uint64_t)(end - at) + t->size);
 }
 
-static void add_figure(struct infer_reply *p, const char *key, uint64_t value)
-{
-	char text[DECIMAL_MAX + 1];
-
-	text[decimal_write(text, value)] = '\0';
-	add_metadata(p, key, text);
-}
+/* --- What it says ----------------------------------------------------------------------------- */
 
 static uint64_t since(uint64_t from_ns, uint64_t to_ns)
 {
@@ -118,85 +132,50 @@ static uint64_t to_us(uint64_t ns)
 	return (ns + NS_PER_US / 2) / NS_PER_US;
 }
 
-static void add_times(
-	struct infer_reply *p, const struct infer *i, const struct request_result *result)
+static uint8_t *put_metadata(
+	uint8_t *end, const struct infer *i, const struct request_result *result, uint64_t total_ns)
 {
 	const struct request_times *t = &result->times;
-	uint64_t total_ns = since(t->received_ns, t->done_ns);
+	uint8_t *at = end;
 
-	add_byte(p, TAG_VARINT(RESPONSE_TIME_MS));
-	add_varint(p, total_ns / NS_PER_MS + (total_ns % NS_PER_MS > 0));
-	add_figure(p, "queue_us", to_us(since(t->submitted_ns, t->dispatched_ns)));
-	add_figure(p, "compute_us", to_us(t->compute_ns));
-	add_figure(p, "total_us", to_us(total_ns));
-	add_figure(p, "batch_size", result->batch_requests);
-	add_metadata(p, "worker", result->worker);
-	add_metadata(p, "device", result->device);
-	add_metadata(p, "model_version", version_settings(i->model)->version);
+	at = put_name(at, KEY("model_version"), version_settings(i->model)->version);
+	at = put_name(at, KEY("device"), result->device);
+	at = put_name(at, KEY("worker"), result->worker);
+	at = put_figure(at, KEY("batch_size"), result->batch_requests);
+	at = put_figure(at, KEY("total_us"), to_us(total_ns));
+	at = put_figure(at, KEY("compute_us"), to_us(t->compute_ns));
+	return put_figure(at, KEY("queue_us"), to_us(since(t->submitted_ns, t->dispatched_ns)));
 }
 
-static size_t shape_size(const struct pool_output *o)
+/* t->region: it is there; NULL: its bytes follow. */
+static void put_head(struct infer_reply *p, const struct infer *i,
+	const struct request_result *result, const struct tensor *t)
 {
-	size_t n = 0;
+	uint64_t total_ns = since(result->times.received_ns, result->times.done_ns);
+	const struct response r = {
+		.refs = t,
+		.n_refs = t->region ? 1 : 0,
+		.time_ms = total_ns / NS_PER_MS + (total_ns % NS_PER_MS > 0),
+	};
+	uint8_t *end = p->head + sizeof(p->head), *at = end;
 
-	for (uint32_t k = 0; k < o->rank; k++)
-		n += varint_size((uint64_t)o->dims[k]);
-	return n;
+	if (!t->region)
+		at = put_data(p, at, t);
+	at = put_metadata(at, i, result, total_ns);
+	at = put(p, at, &response, &r);
+	p->n_head = (size_t)(end - at);
+	memmove(p->head, at, p->n_head);
 }
 
-static void add_shape(struct infer_reply *p, uint8_t tag, const struct pool_output *o)
+static void put_id(struct infer_reply *p, const struct infer *i)
 {
-	size_t n = shape_size(o);
+	uint8_t *end = p->id_head + sizeof(p->id_head);
+	uint8_t *at = codec_put_head(end, RESPONSE_ID, i->n_id);
 
-	if (n == 0)
-		return;
-	add_byte(p, tag);
-	add_varint(p, n);
-	for (uint32_t k = 0; k < o->rank; k++)
-		add_varint(p, (uint64_t)o->dims[k]);
-}
-
-/* TensorRef: the output is where the client wanted it. */
-static void add_ref(struct infer_reply *p, const struct infer *i, const struct pool_output *o,
-	const struct request_target *target)
-{
-	const char *dtype = dtype_name(o->dtype);
-	size_t n_dtype = strlen(dtype);
-	size_t n_shape = shape_size(o);
-	size_t n_region = strlen(i->region);
-	uint64_t n = 2 + n_region + 1 + varint_size(target->offset) + 1 + varint_size(o->length) +
-		     2 + n_dtype;
-
-	if (n_shape > 0)
-		n += 1 + varint_size(n_shape) + n_shape;
-	add_byte(p, TAG_DELIMITED(RESPONSE_TENSOR_REF));
-	add_varint(p, n);
-	add_text(p, TAG_DELIMITED(REF_REGION), i->region, n_region);
-	add_byte(p, TAG_VARINT(REF_OFFSET));
-	add_varint(p, target->offset);
-	add_byte(p, TAG_VARINT(REF_SIZE));
-	add_varint(p, o->length);
-	add_shape(p, TAG_DELIMITED(REF_SHAPE), o);
-	add_text(p, TAG_DELIMITED(REF_DTYPE), dtype, n_dtype);
-}
-
-/* TensorData up to its bytes, which follow the head. */
-static void add_tensor(struct infer_reply *p, const struct pool_output *o)
-{
-	const char *dtype = dtype_name(o->dtype);
-	size_t n_dtype = strlen(dtype);
-	size_t n_shape = shape_size(o);
-	uint64_t n;
-
-	n = 1 + varint_size(n_dtype) + n_dtype + 1 + varint_size(o->length) + o->length;
-	if (n_shape > 0)
-		n += 1 + varint_size(n_shape) + n_shape;
-	add_byte(p, TAG_DELIMITED(RESPONSE_TENSOR_DATA));
-	add_varint(p, n);
-	add_shape(p, TAG_DELIMITED(TENSOR_SHAPE), o);
-	add_text(p, TAG_DELIMITED(TENSOR_DTYPE), dtype, n_dtype);
-	add_byte(p, TAG_DELIMITED(TENSOR_BYTES));
-	add_varint(p, o->length);
+	p->id = i->id;
+	p->n_id = i->n_id;
+	p->n_id_head = (uint8_t)(end - at);
+	memmove(p->id_head, at, p->n_id_head);
 }
 
 static const struct pool_output *find_output(const struct request_result *result, uint32_t index)
@@ -235,25 +214,28 @@ int infer_reply_init(struct infer_reply *p, struct infer *i, const struct reques
 {
 	const struct pool_output *o = find_output(result, i->output);
 	const struct request_target *target = request_result_target(result, i->output);
+	struct tensor t;
 	int r = check_output(i, o, target != NULL);
 
 	if (r)
 		return r;
-	p->id = i->id;
-	p->n_id = i->n_id;
-	p->id_head[0] = TAG_DELIMITED(RESPONSE_ID);
-	p->n_id_head = (uint8_t)(1 + put_varint(p->id_head + 1, i->n_id));
-	p->n_head = 0;
-	add_times(p, i, result);
+	t = (struct tensor){
+		.region = target ? i->region : NULL,
+		.offset = target ? target->offset : 0,
+		.size = o->length,
+		.dims = o->dims,
+		.rank = o->rank,
+		.dtype = dtype_name(o->dtype),
+	};
+	put_id(p, i);
+	put_head(p, i, result, &t);
 	p->lease = NULL;
 	p->tensor = NULL;
 	p->n_tensor = 0;
 	if (target) {
-		add_ref(p, i, o, target);
 		handoff_count_tensor(i->services->handoff, o->length);
 		return 0;
 	}
-	add_tensor(p, o);
 	p->tensor = o->data;
 	p->n_tensor = o->length;
 	if (o->length > 0)

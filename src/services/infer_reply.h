@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "grpc/call.h"
+#include "proto/codec.h"
 #include "services/infer.h"
 
 #define INFER_REPLY_HEAD_MAX 3072u
@@ -22,7 +23,7 @@ struct infer_reply {
 	uint64_t n_tensor;
 	struct output_lease *lease; /* own; NULL: no tensor data */
 	uint8_t n_id_head;
-	uint8_t id_head[11];
+	uint8_t id_head[CODEC_HEAD_MAX];
 	size_t n_head;
 	uint8_t head[INFER_REPLY_HEAD_MAX]; /* last: only n_head bytes of it are ever read */
 };

@@ -150,7 +150,16 @@ def test_what_cannot_be_joined_is_not(start, rows):
 
 
 def test_more_rows_than_a_batch_may_have(start, rows):
+    """What is not the model's own limit is one of joining: such a request runs alone."""
     d = start("model.max_batch_size=4", **rows)
+    for n in (0, 1, 4, 5, 150):
+        r = begin(d, rows_request(bytes(range(n)) * 4, [n, 4])).result(60)
+        assert r.tensor_data.data == bytes(range(n)) * 4 and r.metadata["batch_size"] == "1"
+
+
+def test_more_rows_than_its_model_may_have(start, rows, tmp_path):
+    (tmp_path / "rows" / "model.conf").write_text("[model]\nbackend = onnxruntime\nmax_batch_size = 4\n")
+    d = start(**rows)
     code, text = refusal(begin(d, rows_request(bytes(20), [5, 4])))
     assert code == "INVALID_ARGUMENT" and "max_batch_size" in text and "4" in text and "5" in text
 

@@ -151,8 +151,17 @@ def test_a_model_that_makes_other_rows_than_it_declares(onnx):
     assert (run(onnx, "fixed", np.ones((2, 3), "f4")) == -1).all()
 
 
-def test_no_rows(onnx):
-    code, text = refusal(lambda: run(onnx, "identity_f32", np.zeros((0, 5), "f4")))
+@pytest.mark.parametrize("rows", [0, 1, 8, 9, 150])
+def test_any_number_of_rows(onnx, rows):
+    """A limit on joining is none on one request."""
+    array = np.arange(rows * 5, dtype="f4").reshape(rows, 5)
+    assert (run(onnx, "identity_f32", array) == array).all()
+
+
+def test_rows_of_a_model_whose_batch_is_configured(digits):
+    code, text = refusal(lambda: run(digits, "digits", np.zeros((9, 8, 8), "f4")))
+    assert code == "INVALID_ARGUMENT" and "9 rows exceeds max_batch_size 8" in text and "model.conf" in text
+    code, text = refusal(lambda: run(digits, "digits", np.zeros((0, 8, 8), "f4")))
     assert code == "INVALID_ARGUMENT" and "0 rows" in text
 
 

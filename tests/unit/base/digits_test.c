@@ -1,7 +1,8 @@
-/* digits_test.c: against printf(). */
+/* digits_test.c: against printf(), and what is no number. */
 #include "base/digits.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,4 +34,62 @@ Test(digits, as_printf_does)
 	for (int i = 0; i < 64; i++)
 		check(UINT64_C(0x9E3779B97F4A7C15) >> i);
 	check(UINT64_MAX);
+}
+
+Test(digits, parse)
+{
+	uint64_t v = 7;
+
+	cr_assert_eq(decimal_parse("0", &v), 0);
+	cr_assert_eq(v, 0);
+	cr_assert_eq(decimal_parse("18446744073709551615", &v), 0);
+	cr_assert_eq(v, UINT64_MAX);
+	cr_assert_eq(decimal_parse("007", &v), 0);
+	cr_assert_eq(v, 7);
+	cr_assert_eq(decimal_parse("18446744073709551616", &v), -ERANGE);
+	cr_assert_eq(decimal_parse("99999999999999999999", &v), -ERANGE);
+	cr_assert_eq(v, 7, "untouched");
+}
+
+Test(digits, parse_bytes)
+{
+	uint64_t v;
+
+	cr_assert_eq(bytes_parse("12", &v), 0);
+	cr_assert_eq(v, 12);
+	cr_assert_eq(bytes_parse("3K", &v), 0);
+	cr_assert_eq(v, 3072);
+	cr_assert_eq(bytes_parse("2M", &v), 0);
+	cr_assert_eq(v, 2 << 20);
+	cr_assert_eq(bytes_parse("5G", &v), 0);
+	cr_assert_eq(v, UINT64_C(5) << 30);
+	cr_assert_eq(bytes_parse("17179869184G", &v), -ERANGE);
+	cr_assert_eq(bytes_parse("99999999999999999999G", &v), -ERANGE);
+}
+
+Test(digits, no_numbers)
+{
+	static const char *const texts[] = {
+		"", " 1", "1 ", "-1", "+1", "x", "1x", "0x1", "1KB", "1KK", "K", "1.5", "1k"};
+	uint64_t v;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		cr_assert_eq(decimal_parse(texts[i], &v), -EINVAL, "'%s'", texts[i]);
+		cr_assert_eq(bytes_parse(texts[i], &v), -EINVAL, "'%s'", texts[i]);
+	}
+	cr_assert_eq(decimal_parse("1K", &v), -EINVAL);
+}
+
+Test(digits, switches)
+{
+	static const char *const words[] = {"no", "yes", "false", "true", "0", "1"};
+	bool v;
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		cr_assert_eq(bool_parse(words[i], &v), 0);
+		cr_assert_eq(v, i % 2 == 1, "%s", words[i]);
+	}
+	cr_assert_eq(bool_parse("", &v), -EINVAL);
+	cr_assert_eq(bool_parse("Yes", &v), -EINVAL);
+	cr_assert_eq(bool_parse("yes ", &v), -EINVAL);
 }

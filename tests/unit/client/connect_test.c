@@ -44,7 +44,8 @@ static int listen_unix(int type, int backlog)
 
 Test(connect, what_is_no_address)
 {
-	static const char *const wrong[] = {"", "host", "host:", ":1", "a:b:c:1", "[]:1", "unix:",
+	static const char *const wrong[] = {"", "host", "host:", ":1", "a:b:c:1", "[]:1",
+		"127.0.0.1:notaport", "127.0.0.1:65536", "unix:",
 		"unix:/this/path/is/longer/than/the/hundred/and/eight/bytes/that/an/address/of/a/"
 		"unix/socket/can/ever/hold/so/it/is/refused"};
 
@@ -80,7 +81,7 @@ Test(connect, nobody_listens)
 	cr_assert_eq(connect_text(where), 0);
 	close(fd);
 	cr_assert_eq(connect_text("unix:/nonexistent/socket"), -ENOENT);
-	cr_assert_eq(connect_text("127.0.0.1:notaport"), -EHOSTUNREACH);
+	cr_assert_eq(connect_text("no such host:1"), -EHOSTUNREACH);
 }
 
 Test(connect, unix_sockets)

@@ -201,6 +201,7 @@ Test(check, well_formed_bytes)
 
 Test(check, no_rows)
 {
+	bed.alpha->settings.max_batch_size = 8;
 	begin(bed.alpha);
 	fill(0, DTYPE_I32, 2, DIMS(0, 4), 0);
 	refused("batch of 0 rows for model 'alpha'");
@@ -208,9 +209,11 @@ Test(check, no_rows)
 
 Test(check, too_many_rows)
 {
+	bed.alpha->settings.max_batch_size = 8;
 	begin(bed.alpha);
 	fill(0, DTYPE_I32, 2, DIMS(9, 4), 144);
-	refused("batch of 9 rows exceeds max_batch_size 8 of model 'alpha'");
+	refused("batch of 9 rows exceeds max_batch_size 8 of model 'alpha' ([model] of its "
+		"model.conf)");
 }
 
 /* gamma, as if it batched. */
@@ -223,9 +226,16 @@ static void make_gamma_batch(void)
 	bed.pool->loaded[2] = &batching;
 }
 
-Test(check, a_batched_model_needs_a_first_dimension)
+/* Its configuration says so. */
+static void configure_gamma_batch(void)
 {
 	make_gamma_batch();
+	bed.gamma->settings.max_batch_size = 8;
+}
+
+Test(check, a_batched_model_needs_a_first_dimension)
+{
+	configure_gamma_batch();
 	begin(bed.gamma);
 	fill(0, DTYPE_BOOL, 0, NULL, 1);
 	fill(1, DTYPE_F32, 2, DIMS(2, 1), 8);
@@ -234,11 +244,43 @@ Test(check, a_batched_model_needs_a_first_dimension)
 
 Test(check, rows_of_all_inputs_agree)
 {
-	make_gamma_batch();
+	configure_gamma_batch();
 	begin(bed.gamma);
 	fill(0, DTYPE_BOOL, 1, DIMS(3), 3);
 	fill(1, DTYPE_F32, 2, DIMS(2, 1), 8);
 	refused("model 'gamma' input 'b': batch of 2 rows, but the first input has 3");
+}
+
+/* Where nobody said how many rows there may be, the limit is one of joining. */
+Test(check, without_a_configuration_any_rows_run_alone)
+{
+	static const struct {
+		int64_t rows;
+		bool joinable;
+	} cases[] = {{1, true}, {8, true}, {9, false}, {150, false}, {0, false}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int64_t rows = cases[i].rows;
+
+		begin(bed.alpha);
+		fill(0, DTYPE_I32, 2, DIMS(rows, 4), (uint64_t)rows * 16);
+		cr_assert_eq(check_request(r), 0, "case %zu", i);
+		cr_expect_eq(r->joinable, cases[i].joinable, "case %zu", i);
+		cr_expect_eq(r->rows, cases[i].joinable ? (uint64_t)rows : 1, "case %zu", i);
+		request_unref(r);
+	}
+	make_gamma_batch();
+	begin(bed.gamma);
+	fill(0, DTYPE_BOOL, 1, DIMS(3), 3);
+	fill(1, DTYPE_F32, 2, DIMS(2, 1), 8);
+	cr_assert_eq(check_request(r), 0, "different rows");
+	cr_expect_not(r->joinable);
+	request_unref(r);
+	begin(bed.gamma);
+	fill(0, DTYPE_BOOL, 0, NULL, 1);
+	fill(1, DTYPE_F32, 2, DIMS(2, 1), 8);
+	cr_assert_eq(check_request(r), 0);
+	cr_expect_not(r->joinable);
 }
 
 /* --- What can be joined ----------------------------------------------------------------------- */
