@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "dispatch/dispatch.h"
+#include "dispatch/version_names.h"
 #include "handoff/handoff_private.h"
 #include "handoff/peer.h"
 
@@ -76,14 +77,16 @@ static int find_region(struct inference *i, const char *what, const char *name, 
 
 static int fill_input(struct inference *i, const struct handoff_tensor *t)
 {
+	char names[VERSION_NAMES_MAX];
 	struct request_input *in;
 	struct region *region;
 	uint32_t index = 0;
 	int e;
 
 	if (t->name[0] && version_find_input(i->model, t->name, &index))
-		return invalid(i, "model '%s' has no input '%.255s'",
-			version_settings(i->model)->name, t->name);
+		return invalid(i, "model '%s' has no input '%.255s'%s",
+			version_settings(i->model)->name, t->name,
+			version_list_inputs(i->model, names, sizeof(names)));
 	in = request_input(i->request, index);
 	if (!in)
 		return invalid(i, "model '%s' has no inputs", version_settings(i->model)->name);
@@ -108,11 +111,13 @@ static int fill_input(struct inference *i, const struct handoff_tensor *t)
 
 static int find_output(struct inference *i, const char *name, uint32_t *ret_index)
 {
+	char names[VERSION_NAMES_MAX];
+
 	*ret_index = 0;
 	if (!name[0] || !version_find_output(i->model, name, ret_index))
 		return GRPC_OK;
-	return invalid(
-		i, "model '%s' has no output '%.255s'", version_settings(i->model)->name, name);
+	return invalid(i, "model '%s' has no output '%.255s'%s", version_settings(i->model)->name,
+		name, version_list_outputs(i->model, names, sizeof(names)));
 }
 
 static int fill_target(struct inference *i, const struct handoff_target *t)

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/digits.h"
 #include "base/utf8.h"
+#include "dispatch/version_names.h"
 #include "grpc/bump.h"
 #include "handoff/handoff.h"
 #include "proto/model_worker.pb-c.h"
@@ -187,12 +188,14 @@ static int read_parameters(struct infer *i, const InferRequest *m, struct wishes
 
 static int choose_output(struct infer *i, struct version *m, const struct wishes *w)
 {
+	char names[VERSION_NAMES_MAX];
 	int r;
 
 	i->output = 0;
 	if (w->output && version_find_output(m, w->output, &i->output))
 		return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT,
-			"model '%s' has no output '%s'", version_settings(m)->name, w->output);
+			"model '%s' has no output '%.255s'%s", version_settings(m)->name, w->output,
+			version_list_outputs(m, names, sizeof(names)));
 	if (version_declared(m)->n_outputs == 0)
 		return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT, "model '%s' has no output",
 			version_settings(m)->name);
@@ -202,15 +205,21 @@ static int choose_output(struct infer *i, struct version *m, const struct wishes
 	return 0;
 }
 
+/* *ret_input is NULL for a model that has none. */
 static int choose_input(struct infer *i, struct version *m, const struct wishes *w,
 	struct request_input **ret_input)
 {
 	const struct wire_loaded *declared = version_declared(m);
+	char names[VERSION_NAMES_MAX];
 	uint32_t index = 0;
 
+	*ret_input = NULL;
 	if (w->input && version_find_input(m, w->input, &index))
 		return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT,
-			"model '%s' has no input '%s'", version_settings(m)->name, w->input);
+			"model '%s' has no input '%.255s'%s", version_settings(m)->name, w->input,
+			version_list_inputs(m, names, sizeof(names)));
+	if (declared->n_inputs == 0)
+		return 0;
 	if (declared->n_inputs != 1)
 		return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT,
 			"model '%s' needs %zu inputs, and an InferRequest carries one: use "
@@ -280,10 +289,22 @@ static int fill_data(struct infer *i, const TensorData *t, struct infer_receive 
 	return 0;
 }
 
+static bool has_tensor(const InferRequest *m)
+{
+	return m->input_case == INPUT_TENSOR_DATA || m->input_case == INPUT_TENSOR_REF;
+}
+
 static int fill_input(struct infer *i, const InferRequest *m, struct infer_receive *receive,
 	struct request_input *in)
 {
-	assert(in); /* its index was found in the declaration */
+	if (!in && has_tensor(m))
+		return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT,
+			"model '%s' has no inputs, but a tensor was sent",
+			version_settings(i->model)->name);
+	if (!in)
+		return 0;
+	if (!has_tensor(m))
+		return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT, "Missing input tensor");
 	if (m->input_case == INPUT_TENSOR_REF)
 		return fill_ref(i, m->tensor_ref, in);
 	return fill_data(i, m->tensor_data, receive, in);
@@ -341,8 +362,6 @@ static int read_message(struct infer *i, const InferRequest *message, struct inf
 		r = find_model(i, message->model_id, &m);
 	if (r)
 		return r;
-	if (message->input_case != INPUT_TENSOR_DATA && message->input_case != INPUT_TENSOR_REF)
-		return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT, "Missing input tensor");
 	if (request_new(&i->request, m, i->origin.client, i->origin.deadline_ns, on_done, i))
 		return infer_fail_memory(&i->failure);
 	request_set_received(i->request, i->origin.received_ns);

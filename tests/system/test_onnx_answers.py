@@ -8,7 +8,7 @@ import pytest
 import messages as m
 from callers import begin
 from daemon import Daemon, infer_request, wait_for
-from onnx_models import F32, Repository, constant, direct, node, same, tensor
+from onnx_models import F32, I64, Repository, constant, direct, node, same, tensor
 
 sys.path.insert(0, os.path.join(m.ROOT, "clients", "python"))
 import modeld  # noqa: E402
@@ -47,6 +47,9 @@ def served():
     r.add("folded", [node("Identity", ["c"], ["d"]), node("Identity", ["x"], ["y"]), node("Neg", ["c"], ["e"])],
           [batch("x", 4)], [tensor("d", F32, [4]), tensor("e", F32, [4]), batch("y", 4)],
           [constant("c", [1, 2, 3, 4], "f4")])
+    r.add("nothing_in", [node("Constant", [], ["y"], value=constant("c", [3, 1, 4], "f4"))], [], [tensor("y", F32, [3])])
+    r.add("boxes", [node("NonZero", ["x"], ["t"]), node("Transpose", ["t"], ["y"])], [tensor("x", F32, ["n"])],
+          [tensor("y", I64, ["m", 1])])
     for name, (nodes, inputs, outputs, initializers, _) in NOT_JOINED.items():
         r.add(name, nodes, inputs, outputs, initializers)
     r.add("mlp", [node("MatMul", ["x", "w"], ["h"]), node("Add", ["h", "b"], ["s"]), node("Relu", ["s"], ["t"]),
@@ -124,3 +127,32 @@ def test_what_is_safe_is_joined(served):
     assert max(joined for _, joined in answers) > 1
     for x, (got, _) in zip(arrays, answers):
         assert np.allclose(got, direct(r.file("mlp"), {"x": x})["y"], atol=1e-6)
+
+
+# --- Models as they are in the world -----------------------------------------------------------------
+
+def test_a_model_without_inputs(served, clients):
+    for client in clients.values():
+        for _ in range(2):
+            assert same(client.infer("nothing_in", {}), np.array([3, 1, 4], "f4"))
+            assert same(client.infer_all("nothing_in", {}, outputs=["y"])["y"], np.array([3, 1, 4], "f4"))
+    with pytest.raises(modeld.ModeldError, match="has no inputs"):
+        clients["remote"].infer("nothing_in", np.zeros(3, "f4"))
+
+
+def test_a_first_dimension_of_an_output_that_is_no_batch(served, clients):
+    """As many boxes as are found: more rows than came in, and more than the last time."""
+    for client in clients.values():
+        for n in (1, 50, 30000, 20, 60000):
+            assert same(client.infer_all("boxes", np.ones(n, "f4"), outputs=["y"])["y"], np.arange(n).reshape(n, 1))
+
+
+# --- Words -------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("where", ["local", "remote"])
+def test_a_wrong_name_is_answered_with_the_right_ones(clients, where):
+    x = np.ones((1, 4), "f4")
+    with pytest.raises(modeld.ModeldError, match="no input 'images'; its input is 'x'"):
+        clients[where].infer_all("passed", {"images": x}, outputs=["y"])
+    with pytest.raises(modeld.ModeldError, match="no output 'z'; its outputs are 'y', 'x'"):
+        clients[where].infer_all("passed", x, outputs=["z"])

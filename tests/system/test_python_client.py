@@ -75,6 +75,56 @@ def test_bf16(local, remote):
         assert np.array_equal(client.infer("identity", array, dtype="bf16"), array)
 
 
+def test_arrays_of_ml_dtypes(local, remote):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    array = np.array([[1.5, -2], [3, 4]], ml_dtypes.bfloat16)
+    for client in (local, remote):
+        out = client.infer("identity", array)
+        assert out.dtype == np.uint16 and out.tobytes() == array.tobytes() and out.shape == array.shape
+        with pytest.raises(ValueError, match="float8_e4m3fn"):
+            client.infer("identity", array.astype(ml_dtypes.float8_e4m3fn))
+    room = local.empty((2, 2), ml_dtypes.bfloat16)
+    room[...] = array
+    assert local.infer("identity", room).tobytes() == array.tobytes()
+
+
+def test_dtype_converts_what_is_safe_and_refuses_the_rest(local, remote):
+    whole = np.arange(-3, 3, dtype=np.int16)
+    for client in (local, remote):
+        for name, dtype in (("i16", np.int16), ("i64", np.int64), ("f32", np.float32)):
+            out = client.infer("identity", whole, dtype=name)
+            assert out.dtype == dtype and np.array_equal(out, whole)
+        for array, name in ((np.arange(3, dtype=np.int32), "f32"), (np.arange(3, dtype=np.float16), "bf16"),
+                            (np.arange(3, dtype=np.float32), "bf16"), (np.arange(3, dtype=np.float64), "f32"),
+                            (np.arange(3, dtype=np.int32), "u32"), (np.arange(3, dtype=np.int16), "f16"),
+                            (np.arange(3, dtype=np.uint8), "bytes"), (np.array(["a"]), "u8")):
+            with pytest.raises(ValueError, match="is not sent as " + name):
+                client.infer("identity", array, dtype=name)
+        with pytest.raises(ValueError, match="unknown dtype 'float'"):
+            client.infer("identity", whole, dtype="float")
+
+
+def test_each_input_has_its_own_dtype(local):
+    a, b = np.arange(32, dtype=np.int16).reshape(2, 16), np.full((2, 16), 3, np.int32)
+    for dtype in ({"INPUT0": "i32"}, {"INPUT0": "i32", "INPUT1": "i32"}, "i32"):
+        result = local.infer_all("simple", {"INPUT0": a, "INPUT1": b}, dtype=dtype)
+        assert np.array_equal(result["OUTPUT0"], a + b)
+    with pytest.raises(ValueError, match="'INPUT2', which is not sent"):
+        local.infer_all("simple", {"INPUT0": a, "INPUT1": b}, dtype={"INPUT2": "i32"})
+
+
+@pytest.mark.parametrize("elements", [[3, 5], [None, b"x"], [1.5, "x"], [np.int64(7)], [True, b"x"], [bytearray(b"x")]])
+def test_objects_that_are_no_strings_are_refused(local, remote, elements):
+    for client in (local, remote):
+        with pytest.raises(ValueError, match="element 0 of an array of objects is .*, neither str nor bytes"):
+            client.infer("identity", np.array(elements, object))
+
+
+def test_masked_arrays_are_refused(local):
+    with pytest.raises(ValueError, match="masked"):
+        local.infer("identity", np.ma.masked_array([1.0, 2.0, 3.0], [0, 1, 0]))
+
+
 def test_not_contiguous_and_foreign_byte_order(local, remote):
     array = np.arange(100000, dtype=np.float32).reshape(100, 1000)
     for client in (local, remote):

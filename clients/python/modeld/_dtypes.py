@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import numpy as np
 
@@ -18,20 +18,41 @@ _BY_NUMBER = {number: name for name, (number, _) in _TYPES.items()}
 _BY_NUMPY = {dtype: name for name, (_, dtype) in _TYPES.items() if name != "bf16"}
 
 
-def name_of(array: np.ndarray, dtype: Optional[str]) -> str:
-    """modeld's name for an array's elements; `dtype` overrules (for bf16 in uint16)."""
-    if dtype is not None:
-        if dtype not in _TYPES:
-            raise ValueError(f"unknown dtype {dtype!r}; known: {', '.join(_TYPES)}")
-        if array.dtype.kind not in "OSU" and array.dtype.itemsize != _TYPES[dtype][1].itemsize:
-            raise ValueError(f"dtype {dtype!r} does not fit an array of {array.dtype}")
-        return dtype
+def _own_name(array: np.ndarray) -> str:
+    """modeld's name for the elements that an array has."""
     if array.dtype.kind in "OSU":
         return "bytes"
+    if array.dtype.name == "bfloat16":  # of ml_dtypes
+        return "bf16"
     native = array.dtype.newbyteorder("=")
     if native not in _BY_NUMPY:
         raise ValueError(f"arrays of {array.dtype} cannot be sent; known: {', '.join(_TYPES)}")
     return _BY_NUMPY[native]
+
+
+def _converted(array: np.ndarray, own: str, wanted: str) -> np.ndarray:
+    """The same values as elements of another type, where numpy calls that safe."""
+    if wanted == "bf16" and own == "u16":
+        return array  # numpy has no bfloat16: its bits are handed over like this
+    if "bytes" in (own, wanted) or "bf16" in (own, wanted) or not np.can_cast(array.dtype, _TYPES[wanted][1], "safe"):
+        raise ValueError(f"an array of {array.dtype} is not sent as {wanted}: values might change; "
+                         "convert it yourself with astype()")
+    return array.astype(_TYPES[wanted][1])
+
+
+def to_send(value: Any, dtype: Optional[str]) -> Tuple[str, np.ndarray]:
+    """(modeld's name, array in this machine's byte order) of what is to be sent, as `dtype` if that is not None."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError("a masked array cannot be sent: fill it with filled() first")
+    array = np.asarray(value)
+    if dtype is not None and dtype not in _TYPES:
+        raise ValueError(f"unknown dtype {dtype!r}; known: {', '.join(_TYPES)}")
+    own = _own_name(array)
+    if dtype is not None and dtype != own:
+        array = _converted(array, own, dtype)
+    if array.dtype.kind not in "OSU" and not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    return dtype or own, array
 
 
 def number_of(name: str) -> int:
@@ -53,8 +74,10 @@ def numpy_of(name: str) -> np.dtype:
 def pack_bytes(array: np.ndarray) -> bytes:
     """Strings or bytes -> length-prefixed elements."""
     out = []
-    for element in array.reshape(-1):
-        data = element.encode() if isinstance(element, str) else bytes(element)
+    for i, element in enumerate(array.reshape(-1)):
+        if not isinstance(element, (str, bytes)):
+            raise ValueError(f"element {i} of an array of objects is {type(element).__name__}, neither str nor bytes")
+        data = element.encode() if isinstance(element, str) else element
         out.append(struct.pack("<I", len(data)) + data)
     return b"".join(out)
 

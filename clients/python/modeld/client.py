@@ -16,6 +16,10 @@ from ._memory import Block, Memory
 from .errors import ConnectionLost, ModeldError
 
 Inputs = Union[np.ndarray, Sequence[Any], Mapping[str, Any]]
+# One for all inputs, or by the input's name.
+Dtypes = Union[str, Mapping[str, str], None]
+# What is sent, by the input's name: modeld's name of its dtype, and the array.
+_Sent = Mapping[str, Tuple[str, np.ndarray]]
 
 _WORKER = "/remotemedia.model_registry.v1.ModelWorkerService/"
 _CONTROL = "/modeld.control.v1.Control/"
@@ -182,12 +186,13 @@ class Client:
         return self._memory.take(nbytes).array(kind, dims, nbytes)
 
     # --- inference ----------------------------------------------------------------------------
-    def infer(self, model: str, inputs: Inputs, *, dtype: Optional[str] = None,
+    def infer(self, model: str, inputs: Inputs, *, dtype: Dtypes = None,
               parameters: Optional[Mapping[str, str]] = None, timeout: Optional[float] = None) -> np.ndarray:
         """Run a model and return its first output (or the one that parameters["output"] names).
 
-        inputs: one array for the model's first input, or {name: array}.
-        dtype: modeld's name where numpy has none: "bf16" for uint16 arrays.
+        inputs: one array for the model's first input, or {name: array}; {} for a model that has none.
+        dtype: modeld's name of the dtype to send, for all inputs or {name: dtype}. An array of another one is
+        converted where numpy calls that safe, else refused; "bf16" takes the bits in a uint16 array.
         timeout: seconds until DEADLINE_EXCEEDED.
         """
         wanted = (parameters or {}).get("output")
@@ -196,48 +201,45 @@ class Client:
         return next(iter(result.values()))
 
     def infer_all(self, model: str, inputs: Inputs, *, outputs: Optional[Sequence[str]] = None,
-                  dtype: Optional[str] = None, parameters: Optional[Mapping[str, str]] = None,
+                  dtype: Dtypes = None, parameters: Optional[Mapping[str, str]] = None,
                   timeout: Optional[float] = None, first_only: bool = False) -> Result:
         """Run a model and return its outputs (those named, or all) by name."""
-        arrays = _arrays(inputs)
+        sent = _to_send(inputs, dtype)
         options = dict(parameters or {})
-        if self._by_handoff(arrays, outputs, first_only):
-            return self._infer_handoff(model, arrays, outputs, dtype, options, timeout, first_only)
-        return self._infer_grpc(model, arrays, outputs, dtype, options, timeout)
+        if self._by_handoff(sent, outputs, first_only):
+            return self._infer_handoff(model, sent, outputs, options, timeout, first_only)
+        return self._infer_grpc(model, sent, outputs, options, timeout)
 
-    def _by_handoff(self, arrays: Mapping[str, np.ndarray], outputs: Optional[Sequence[str]],
-                    first_only: bool) -> bool:
+    def _by_handoff(self, sent: _Sent, outputs: Optional[Sequence[str]], first_only: bool) -> bool:
         if self._memory is None:
             return False
-        if len(arrays) > 1 or not first_only and (outputs is None or len(outputs) > 1):
+        if len(sent) != 1 or not first_only and (outputs is None or len(outputs) > 1):
             return True
-        return any(a.nbytes >= HANDOFF_MIN_BYTES or self._memory.find(a) for a in arrays.values())
+        return any(a.nbytes >= HANDOFF_MIN_BYTES or self._memory.find(a) for _, a in sent.values())
 
     # --- by gRPC ------------------------------------------------------------------------------
-    def _infer_grpc(self, model: str, arrays: Mapping[str, np.ndarray], outputs: Optional[Sequence[str]],
-                    dtype: Optional[str], parameters: Dict[str, str], timeout: Optional[float]) -> Result:
-        if len(arrays) != 1 or outputs is not None and len(outputs) > 1:
+    def _infer_grpc(self, model: str, sent: _Sent, outputs: Optional[Sequence[str]], parameters: Dict[str, str],
+                    timeout: Optional[float]) -> Result:
+        if len(sent) > 1 or outputs is not None and len(outputs) > 1:
             raise ValueError("several inputs or outputs need the handoff: connect to a Unix socket")
-        name, array = next(iter(arrays.items()))
-        if name:
-            parameters.setdefault("input", name)
         if outputs:
             parameters.setdefault("output", outputs[0])
-        kind = _dtypes.name_of(array, dtype)
-        data = _dtypes.pack_bytes(array) if kind == "bytes" else np.ascontiguousarray(array).tobytes()
-        tensor = pb.delimited(1, data) + pb.packed(2, array.shape) + pb.text(3, kind)
-        reply = self._call(_WORKER + "Infer", pb.text(1, model) + pb.delimited(3, tensor) +
-                           pb.string_map(4, parameters), timeout)
+        request = pb.text(1, model)
+        for name, (kind, array) in sent.items():
+            if name:
+                parameters.setdefault("input", name)
+            data = _dtypes.pack_bytes(array) if kind == "bytes" else np.ascontiguousarray(array).tobytes()
+            request += pb.delimited(3, pb.delimited(1, data) + pb.packed(2, array.shape) + pb.text(3, kind))
+        reply = self._call(_WORKER + "Infer", request + pb.string_map(4, parameters), timeout)
         return _unpack_reply(reply, parameters.get("output") or "output")
 
     # --- by handoff ---------------------------------------------------------------------------
-    def _infer_handoff(self, model: str, arrays: Mapping[str, np.ndarray], outputs: Optional[Sequence[str]],
-                       dtype: Optional[str], parameters: Dict[str, str], timeout: Optional[float],
-                       first_only: bool) -> Result:
+    def _infer_handoff(self, model: str, sent: _Sent, outputs: Optional[Sequence[str]],
+                       parameters: Dict[str, str], timeout: Optional[float], first_only: bool) -> Result:
         assert self._handoff and self._memory
         self._handoff.check_process()
         blocks: List[Block] = []
-        tensors = [self._place(name, array, dtype, blocks) for name, array in arrays.items()]
+        tensors = [self._place(name, kind, array, blocks) for name, (kind, array) in sent.items()]
         declared = self.model(model).outputs
         names = list(outputs) if outputs is not None else [o.name for o in declared][:1 if first_only else None]
         parameters.pop("output", None)
@@ -250,30 +252,33 @@ class Client:
                 # The daemon answers only when nothing writes to the targets any more; the caller is told in time.
                 _, body, _ = self._handoff.wait(seq, None if timeout is None else timeout + _GRACE_S)
             except TimeoutError:
-                self._handoff.forget(seq, keep=(arrays, blocks, targets))
+                self._handoff.forget(seq, keep=(sent, blocks, targets))
                 raise ModeldError("DEADLINE_EXCEEDED", f"no answer within {timeout} s") from None
             except ModeldError as e:
                 if isinstance(e, ConnectionLost):
-                    self._handoff.forget(seq, keep=(arrays, blocks, targets))
+                    self._handoff.forget(seq, keep=(sent, blocks, targets))
                 if not self._learn_room(model, e):
                     raise
                 continue
             except BaseException:
                 # Interrupted: the request goes on, and so does its memory.
-                self._handoff.forget(seq, keep=(arrays, blocks, targets))
+                self._handoff.forget(seq, keep=(sent, blocks, targets))
                 raise
             return _collect(Inferred.unpack(body), targets)
 
     def _room(self, model: str, info: TensorInfo, inputs: Sequence[Tensor]) -> int:
-        """Bytes to reserve for an output: exact where its shape follows from the batch, else a guess."""
-        guess = max(HANDOFF_MIN_BYTES, *(t.length for t in inputs), self._rooms.get((model, info.name), 0))
+        """Bytes to reserve for an output: exact where its shape follows from the batch, else a guess. What it took
+        once is never too much: a first dimension need not be a batch, and a model may make other shapes than it
+        declares."""
+        known = self._rooms.get((model, info.name), 0)
+        guess = max([HANDOFF_MIN_BYTES, known, *(t.length for t in inputs)])
         if info.shape is None or info.dtype in ("any", "bytes"):
             return guess
-        batch = inputs[0].dims[0] if inputs[0].dims else 1
+        batch = inputs[0].dims[0] if inputs and inputs[0].dims else -1
         dims = [batch if i == 0 and n < 0 else n for i, n in enumerate(info.shape)]
         if any(n < 0 for n in dims):
             return guess
-        return max(1, int(np.prod(dims, dtype=np.int64)) * _dtypes.numpy_of(info.dtype).itemsize)
+        return max(1, known, int(np.prod(dims, dtype=np.int64)) * _dtypes.numpy_of(info.dtype).itemsize)
 
     def _learn_room(self, model: str, error: ModeldError) -> bool:
         """An output was larger than guessed: remember its size, so that the request can be made again."""
@@ -286,10 +291,9 @@ class Client:
         self._rooms[key] = needed
         return True
 
-    def _place(self, name: str, array: np.ndarray, dtype: Optional[str], blocks: List[Block]) -> Tensor:
+    def _place(self, name: str, kind: str, array: np.ndarray, blocks: List[Block]) -> Tensor:
         """A tensor that names the array's memory: where it lies, or a copy in ours."""
         assert self._memory
-        kind = _dtypes.name_of(array, dtype)
         number = _dtypes.number_of(kind)
         if kind == "bytes":
             data = _dtypes.pack_bytes(array)
@@ -306,15 +310,13 @@ class Client:
         return Tensor(name, number, array.shape, block.region.number, block.offset, array.nbytes)
 
 
-def _arrays(inputs: Inputs) -> Dict[str, np.ndarray]:
-    if isinstance(inputs, Mapping):
-        found = {str(name): np.asarray(value) for name, value in inputs.items()}
-    else:
-        found = {"": np.asarray(inputs)}
-    if not found:
-        raise ValueError("at least one input is needed")
-    return {name: a if a.dtype.isnative or a.dtype.kind in "OSU" else a.astype(a.dtype.newbyteorder("="))
-            for name, a in found.items()}
+def _to_send(inputs: Inputs, dtype: Dtypes) -> Dict[str, Tuple[str, np.ndarray]]:
+    values = {str(name): value for name, value in inputs.items()} if isinstance(inputs, Mapping) else {"": inputs}
+    dtypes = dtype if isinstance(dtype, Mapping) else dict.fromkeys(values, dtype)
+    for name in dtypes:
+        if name not in values:
+            raise ValueError(f"a dtype is given for input {name!r}, which is not sent")
+    return {name: _dtypes.to_send(value, dtypes.get(name)) for name, value in values.items()}
 
 
 def _collect(answer: Inferred, targets: Mapping[str, Block]) -> Result:

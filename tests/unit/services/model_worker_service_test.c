@@ -429,10 +429,26 @@ Test(infer, names_that_the_model_has_not)
 	ask_parameter(&ask, "input", "X");
 	cr_assert(ask_it());
 	expect_status(GRPC_INVALID_ARGUMENT, "model 'm' has no input 'X'");
+	cr_expect(strstr(call.text, "; its input is '"), "%s", call.text);
 	reopen();
 	ask_parameter(&ask, "output", "Y");
 	cr_assert(ask_it());
 	expect_status(GRPC_INVALID_ARGUMENT, "model 'm' has no output 'Y'");
+	cr_expect(strstr(call.text, "; its output is '"), "%s", call.text);
+}
+
+Test(infer, a_model_without_inputs)
+{
+	model->declared.n_inputs = 0;
+	cr_assert(ask_it());
+	expect_status(GRPC_INVALID_ARGUMENT, "model 'm' has no inputs, but a tensor was sent");
+	reopen();
+	model->declared.n_inputs = 0;
+	ask.m.input_case = 0;
+	cr_assert(ask_it());
+	cr_assert_eq(double_queued(&f.dispatch), 1);
+	double_answer(double_nth(&f.dispatch, 0), GRPC_INTERNAL, "enough", NULL, NULL);
+	expect_status(GRPC_INTERNAL, "enough");
 }
 
 Test(infer, a_model_without_output)
