@@ -147,15 +147,24 @@ static int describe(struct device_info *info)
 }
 
 /* Memory that was given back is kept for the next run: by default every pause returns it. */
-static int keep_memory(void)
+static int keep_memory(struct cuda_device *d)
 {
 	uint64_t keep = UINT64_MAX;
-	cudaMemPool_t pool;
-	int r = cuda_result(cudaDeviceGetDefaultMemPool(&pool, DEVICE));
+	int r = cuda_result(cudaDeviceGetDefaultMemPool(&d->pool, DEVICE));
 
 	return r ? r
-		 : cuda_result(
-			   cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep));
+		 : cuda_result(cudaMemPoolSetAttribute(
+			   d->pool, cudaMemPoolAttrReleaseThreshold, &keep));
+}
+
+static int measure_memory(struct cuda_device *d)
+{
+	struct device_memory memory;
+	int r = cuda_memory(&d->base, &memory);
+
+	if (!r)
+		d->total_bytes = memory.total_bytes;
+	return r;
 }
 
 /* The context comes with cudaSetDevice() since CUDA 12, with the first call before. */
@@ -166,25 +175,46 @@ static int make_context(void)
 	return r ? r : cuda_result(cudaFree(NULL));
 }
 
+/* ret_step: what was being done when it failed. */
+static int open_steps(struct cuda_device *d, const char **ret_step, char *text)
+{
+	int r;
+
+	*ret_step = "looking for it";
+	r = look(text);
+	if (!r) {
+		*ret_step = "making a context";
+		r = make_context();
+	}
+	if (!r) {
+		*ret_step = "asking what it is";
+		r = describe(&d->base.info);
+	}
+	if (!r) {
+		*ret_step = "its memory";
+		r = keep_memory(d);
+	}
+	return r ? r : measure_memory(d);
+}
+
 int device_cuda_open(struct device **ret_device, char *text)
 {
-	_cleanup_(device_freep) struct device *d = calloc(1, sizeof(*d));
+	struct cuda_device *d = calloc(1, sizeof(*d));
+	char why[DEVICE_TEXT_MAX / 2];
+	const char *step;
 	int r;
 
 	if (!d)
 		return -ENOMEM;
-	d->ops = &cuda_ops;
-	r = look(text);
-	if (!r)
-		r = make_context();
-	if (!r)
-		r = describe(&d->info);
-	if (!r)
-		r = keep_memory();
+	d->base.ops = &cuda_ops;
+	r = open_steps(d, &step, text);
 	if (r > 0)
-		device_explain(d, r, text, DEVICE_TEXT_MAX);
-	if (r)
+		snprintf(text, DEVICE_TEXT_MAX, "%s: %s", step,
+			device_explain(&d->base, r, why, sizeof(why)));
+	if (r) {
+		free(d);
 		return r;
-	*ret_device = steal_ptr(d);
+	}
+	*ret_device = &d->base;
 	return 0;
 }

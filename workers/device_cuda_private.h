@@ -6,6 +6,12 @@
 
 #include "workers/device.h"
 
+struct cuda_device {
+	struct device base;
+	cudaMemPool_t pool; /* where device_alloc() takes from */
+	uint64_t total_bytes;
+};
+
 /*
  * A code of the runtime as a result of device.h, taken off the thread: else it would come back at an
  * unrelated call.

@@ -39,8 +39,8 @@ static int device_failed(struct loop *l, const char *name, const char *why, int 
 	log_error("the device cannot be used", "worker=%s device=%s reason=\"%s\"", loop_name(l),
 		name, why);
 	return loop_stop(l,
-		device_class(r) == DEVICE_E_UNUSABLE ? WORKER_EXIT_DEVICE_UNUSABLE
-						     : WORKER_EXIT_DEVICE_LOST,
+		device_class(r) == DEVICE_E_LOST ? WORKER_EXIT_DEVICE_LOST
+						 : WORKER_EXIT_DEVICE_UNUSABLE,
 		"device");
 }
 

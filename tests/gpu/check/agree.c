@@ -125,15 +125,19 @@ static void order(struct check *c, struct bed *b)
 
 static void memory(struct check *c, struct bed *b)
 {
-	struct device_memory m = {0};
+	struct device_memory m = {0}, after = {0};
 	void *data = NULL;
 	int r = device_memory(b->d, &m);
 
 	check_true(c, r == 0 && m.free_bytes > 0 && m.free_bytes <= m.total_bytes,
 		"the device says how much memory it has");
-	r = device_alloc(b->s, m.total_bytes + 4096 * MIB, &data);
+	r = device_alloc(b->s, m.total_bytes, &data);
 	check_true(
 		c, device_class(r) == DEVICE_E_MEMORY, "more than there is is refused as memory");
+	r = device_memory(b->d, &after);
+	check_true(c, r == 0 && after.free_bytes + 64 * MIB >= m.free_bytes,
+		"what it took while it tried is given back: %.0f of %.0f MiB are free",
+		(double)after.free_bytes / (double)MIB, (double)m.free_bytes / (double)MIB);
 	r = device_alloc(b->s, BYTES, &data);
 	check_true(c, r == 0 && device_release(b->s, data) == 0 && finish(b) == 0,
 		"and less than that is given then");

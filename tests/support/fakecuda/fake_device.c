@@ -379,6 +379,12 @@ FAKE_EXPORT cudaError_t cudaMemPoolSetAttribute(
 	return fake_done(cudaSuccess);
 }
 
+FAKE_EXPORT cudaError_t cudaMemPoolTrimTo(cudaMemPool_t pool, size_t bytes)
+{
+	FAKE_ENTER();
+	return fake_done(cudaSuccess);
+}
+
 void fake_log(const void *stream, const char *what, const char *name)
 {
 	FILE *f = *fake.log ? fopen(fake.log, "ae") : NULL;

@@ -23,7 +23,7 @@ static enum device_class class_of(int code)
 	struct device *d;
 	int r;
 
-	snprintf(settings, sizeof(settings), "fail=cudaMemGetInfo:1:%d", code);
+	snprintf(settings, sizeof(settings), "fail=cudaMemGetInfo:2:%d", code);
 	fakecuda_reset(settings);
 	d = open_gpu();
 	r = device_memory(d, &memory);
@@ -66,7 +66,7 @@ Test(device_cuda_error, a_call_that_failed_leaves_nothing_behind)
 	struct device_memory memory;
 	struct device *d;
 
-	fakecuda_reset("fail=cudaMemGetInfo:1:1");
+	fakecuda_reset("fail=cudaMemGetInfo:2:1");
 	d = open_gpu();
 	cr_assert_eq(device_class(device_memory(d, &memory)), DEVICE_E_REQUEST);
 	cr_assert_eq(device_memory(d, &memory), 0);
@@ -79,7 +79,7 @@ Test(device_cuda_error, a_lost_context_stays_lost)
 	struct device_stream *s = NULL;
 	struct device *d;
 
-	fakecuda_reset("fail=cudaMemGetInfo:1:700");
+	fakecuda_reset("fail=cudaMemGetInfo:2:700");
 	d = open_gpu();
 	for (int i = 0; i < 3; i++)
 		cr_assert_eq(device_class(device_memory(d, &memory)), DEVICE_E_LOST);

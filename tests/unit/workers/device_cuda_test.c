@@ -71,7 +71,7 @@ Test(device_cuda, each_step_of_opening_can_fail)
 {
 	static const char *const calls[] = {"cudaGetDeviceCount", "cudaSetDevice", "cudaFree",
 		"cudaGetDeviceProperties", "cudaDeviceGetPCIBusId", "cudaDeviceGetAttribute",
-		"cudaDeviceGetDefaultMemPool", "cudaMemPoolSetAttribute"};
+		"cudaDeviceGetDefaultMemPool", "cudaMemPoolSetAttribute", "cudaMemGetInfo"};
 	char settings[128], text[DEVICE_TEXT_MAX];
 	struct device *d = NULL;
 
@@ -80,7 +80,7 @@ Test(device_cuda, each_step_of_opening_can_fail)
 		fakecuda_reset(settings);
 		cr_assert_eq(device_class(device_cuda_open(&d, text)), DEVICE_E_UNUSABLE, "%s",
 			calls[i]);
-		cr_assert(strstr(text, "cudaErrorDevicesUnavailable (46)"), "%s", text);
+		cr_assert(strstr(text, ": cudaErrorDevicesUnavailable (46)"), "%s", text);
 	}
 	cr_assert_null(d);
 }
