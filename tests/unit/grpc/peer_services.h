@@ -24,8 +24,9 @@ struct fake_log {
 	uint64_t deadline_ns;
 	size_t budget; /* Hold: bytes it takes before it waits */
 	size_t taken;
-	struct call *call; /* the one opened last, NULL after its close */
-	uint32_t sum;	   /* of all bytes taken */
+	void (*on_take)(struct call *c); /* Hold: is given bytes; NULL: nobody watches */
+	struct call *call;		 /* the one opened last, NULL after its close */
+	uint32_t sum;			 /* of all bytes taken */
 };
 
 /*
@@ -154,6 +155,8 @@ static inline size_t hold_data(struct call *c, void *state, const uint8_t *data,
 {
 	size_t part = n < fake_log.budget ? n : fake_log.budget;
 
+	if (fake_log.on_take)
+		fake_log.on_take(c);
 	fake_log.budget -= part;
 	sum_up(data, part);
 	return part;

@@ -1,0 +1,225 @@
+/*
+ * call_bounds_test.c: what one client can make us hold or do at once: bytes that no service takes,
+ * bytes behind an answer, answers that nobody reads, kilobytes that inflate to megabytes.
+ */
+#include "http2_peer.h"
+#include "peer_services.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "base/clock.h"
+#include "grpc/call_private.h"
+#include "http2/session_private.h"
+
+static struct bed bed;
+static struct http2_peer *peer;
+
+static void set_up(void)
+{
+	memset(&fake_log, 0, sizeof(fake_log));
+	bed_defaults(&bed);
+}
+
+static void open_all(const struct peer_options *options)
+{
+	cr_assert_eq(bed_open(&bed, fake_services), 0);
+	peer = peer_new(&bed, options);
+	cr_assert(peer);
+}
+
+static void tear_down(void)
+{
+	peer = peer_free(peer);
+	bed_close(&bed);
+	cr_assert_eq(fake_log.opened, fake_log.closed);
+	cr_assert_eq(fake_log.lent, fake_log.released);
+}
+
+TestSuite(call_bounds, .init = set_up, .fini = tear_down);
+
+static int32_t start(const char *path)
+{
+	return peer_call(peer, &(struct peer_request){.path = path}, false);
+}
+
+static struct session *only_session(void)
+{
+	return session_of(list_first(&calls_transport(bed.calls)->sessions));
+}
+
+static struct stream *only_stream(void)
+{
+	return list_entry(list_first(&only_session()->streams), struct stream, node);
+}
+
+/* --- input that nobody takes ------------------------------------------------------------------ */
+
+#define N_HOLDING    16u
+#define HOLD_WINDOW  65536u
+#define CONN_WINDOW  131072u
+#define MESSAGE_SIZE 60000u
+
+static bool nothing_comes(void *arg)
+{
+	size_t *seen = arg;
+	size_t now = only_session()->held_bytes;
+	bool same = *seen == now && now > 0;
+
+	*seen = now;
+	return same;
+}
+
+static bool all_taken(void *arg)
+{
+	return fake_log.taken == N_HOLDING * MESSAGE_SIZE;
+}
+
+/* Stream by stream each may send a window full. Together they are bounded by the connection's: half
+ * of it is free, and what is held beyond is not given back to it. */
+Test(call_bounds, what_calls_hold_together)
+{
+	static uint8_t data[MESSAGE_SIZE];
+	struct call *calls[N_HOLDING];
+	size_t seen = 0;
+	uint32_t n = 0;
+
+	bed.http2.stream_window_bytes = HOLD_WINDOW;
+	bed.http2.connection_window_bytes = CONN_WINDOW;
+	open_all(NULL);
+	for (unsigned i = 0; i < N_HOLDING; i++) {
+		peer_message(peer, start("/t.T/Hold"), data, sizeof(data), true);
+		while (fake_log.opened == i)
+			uv_run(&bed.loop, UV_RUN_ONCE);
+		calls[i] = fake_log.call;
+	}
+	/* Until a whole turn brings nothing more. */
+	do {
+		uv_run(&bed.loop, UV_RUN_NOWAIT);
+		n = nothing_comes(&seen) ? n + 1 : 0;
+	} while (n < 20);
+	cr_assert_leq(seen, CONN_WINDOW + CONN_WINDOW / 2);
+	cr_assert_geq(seen, CONN_WINDOW / 2, "half of it is free");
+	/* And nothing is lost: as soon as they are taken, the rest comes. */
+	fake_log.budget = SIZE_MAX;
+	for (unsigned i = 0; i < N_HOLDING; i++)
+		call_resume(calls[i]);
+	cr_assert(bed_run(&bed, all_taken, NULL));
+}
+
+/* --- input behind an answer ------------------------------------------------------------------- */
+
+static bool answer_ended(void *answer)
+{
+	return ((struct answer *)answer)->ended;
+}
+
+/* Who goes on sending after the status is listened to for a while; so much is enough before that. */
+Test(call_bounds, bytes_behind_an_answer)
+{
+	static uint8_t data[3 << 20];
+	int32_t id;
+	struct answer *a;
+	struct stream *s;
+
+	open_all(NULL);
+	id = start("/t.T/Early");
+	a = peer_answer(peer, id);
+	cr_assert(bed_run(&bed, answer_ended, a));
+	s = only_stream();
+	cr_assert(s->draining);
+	/* Time alone would never end it. */
+	cr_assert_eq(deadline_set(&calls_transport(bed.calls)->deadlines, &s->timer,
+			     clock_ns() + 3600 * NS_PER_S),
+		0);
+	peer_send(peer, id, data, 1 << 20, false);
+	while (s->drained_bytes < 1 << 20)
+		uv_run(&bed.loop, UV_RUN_ONCE);
+	cr_assert_not(a->closed, "so much is thrown away");
+	peer_send(peer, id, data, sizeof(data), false);
+	peer_wait(peer, id);
+	cr_assert_eq(a->error, NGHTTP2_NO_ERROR);
+	cr_assert_eq(fake_log.taken, 0);
+}
+
+/* --- output that nobody reads ----------------------------------------------------------------- */
+
+static bool all_closed(void *arg)
+{
+	return fake_log.closed == fake_log.opened && fake_log.opened > 0;
+}
+
+/* The deadline passes with a reply queued that could not leave: it is worth nothing any more. It is
+ * dropped and the stream reset; a status behind it would wait as long as the reply. */
+Test(call_bounds, a_deadline_with_output_queued)
+{
+	struct answer *a;
+	int32_t id;
+
+	open_all(&(struct peer_options){.no_window_update = true});
+	id = peer_call(peer, &(struct peer_request){.path = "/t.T/Flood", .timeout = "50m"}, false);
+	a = peer_answer(peer, id);
+	peer_message(peer, id, "", 0, true);
+	cr_assert(bed_run(&bed, all_closed, NULL));
+	cr_assert_eq(calls_counters(bed.calls).open, 0);
+	cr_assert_eq(only_session()->queued_bytes, 0, "nothing waits any more");
+	peer_wait(peer, id);
+	cr_assert_eq(a->error, NGHTTP2_CANCEL);
+	cr_assert_eq(a->grpc_status, -1);
+	cr_assert_eq(fake_log.closed, 1);
+	cr_assert_eq(fake_log.lent, fake_log.released);
+}
+
+/* --- kilobytes that inflate to megabytes ------------------------------------------------------ */
+
+#define INFLATED ((size_t)14 << 20)
+
+static size_t most_in_one_go;
+
+static void watch(struct call *c)
+{
+	if (c->inflated_turn > most_in_one_go)
+		most_in_one_go = c->inflated_turn;
+}
+
+/* A DATA frame by hand, with a message's prefix: nghttp2's client would make several of it. */
+static void data_frame(int32_t id, const uint8_t *message, size_t n_message)
+{
+	size_t n = GRPC_PREFIX_SIZE + n_message;
+	const uint8_t header[] = {0, (uint8_t)(n >> 8), (uint8_t)n, NGHTTP2_DATA,
+		NGHTTP2_FLAG_END_STREAM, 0, 0, 0, (uint8_t)id};
+	uint8_t prefix[GRPC_PREFIX_SIZE];
+
+	cr_assert_leq(n, 16384);
+	grpc_frame_prefix(prefix, true, (uint32_t)n_message);
+	peer_bytes(peer, header, sizeof(header));
+	peer_bytes(peer, prefix, sizeof(prefix));
+	peer_bytes(peer, message, n_message);
+}
+
+/* One frame of 14 KiB stands for 14 MiB here. In one go no more than a few are inflated, then others
+ * have their turn, and it goes on by itself. */
+Test(call_bounds, inflating_yields)
+{
+	struct peer_request q = {.path = "/t.T/Hold", .encoding = "deflate"};
+	uint8_t *plain = calloc(1, INFLATED);
+	uint8_t packed[16384 - GRPC_PREFIX_SIZE];
+	uLongf n = sizeof(packed);
+	int32_t id;
+
+	bed.grpc.max_receive_message_bytes = INFLATED;
+	open_all(NULL);
+	cr_assert_eq(compress2(packed, &n, plain, INFLATED, Z_BEST_COMPRESSION), Z_OK);
+	fake_log.budget = SIZE_MAX;
+	fake_log.on_take = watch;
+	id = peer_call(peer, &q, false);
+	data_frame(id, packed, n);
+	cr_assert(bed_run(&bed, answer_ended, peer_answer(peer, id)));
+	cr_assert_eq(peer_answer(peer, id)->grpc_status, GRPC_OK);
+	cr_assert_eq(fake_log.taken, INFLATED);
+	cr_assert_leq(most_in_one_go, 4 << 20);
+	cr_assert_gt(most_in_one_go, 0);
+	free(plain);
+}
