@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 struct slot {
 	const struct method *method; /* borrow; NULL: empty */
 	size_t n_path;
@@ -20,20 +22,10 @@ struct service_index {
 	struct slot slots[];
 };
 
-/* FNV-1a */
-static size_t hash(const char *path, size_t n)
-{
-	uint64_t h = UINT64_C(0xcbf29ce484222325);
-
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ (uint8_t)path[i]) * UINT64_C(0x100000001b3);
-	return (size_t)(h ^ h >> 32);
-}
-
 /* The slot of a path, or the empty one where it would be. */
 static const struct slot *find(const struct service_index *x, const char *path, size_t n)
 {
-	size_t i = hash(path, n) & x->mask;
+	size_t i = hash_bytes(path, n) & x->mask;
 
 	while (x->slots[i].method &&
 		(x->slots[i].n_path != n || memcmp(x->slots[i].method->path, path, n) != 0))

@@ -15,7 +15,7 @@
 #include "grpc/message.h"
 #include "handoff/handoff.h"
 #include "proto/control.pb-c.h"
-#include "services/health_service.h"
+#include "services/health.h"
 #include "services/services.h"
 
 #define NAME		    "modeld.control.v1.Control"

@@ -17,7 +17,7 @@
 #include "dispatch/client.h"
 #include "grpc/calls.h"
 #include "services/frontend_private.h"
-#include "services/health_service.h"
+#include "services/health.h"
 #include "services/services.h"
 #include "services/tables.h"
 
@@ -189,6 +189,7 @@ void frontend_model_changed(struct frontend *f, struct version *m)
 
 void frontend_flush(struct frontend *f)
 {
+	health_flush(f->services.health);
 	transport_flush(calls_transport(f->calls));
 }
 

@@ -54,7 +54,7 @@ const char *frontend_address(const struct frontend *f, size_t i);
 void frontend_set_serving(struct frontend *f, bool serving);
 /* Requests may name regions from here on; it outlives the frontend. */
 void frontend_set_handoff(struct frontend *f, struct handoff *h);
-/* dispatch's on_model, passed on: health watchers hear of it. */
+/* dispatch's on_version, passed on: health watchers hear of it in frontend_flush(). */
 void frontend_model_changed(struct frontend *f, struct version *m);
 /* Health NOT_SERVING, stop listening, GOAWAY in two steps, calls in flight finish; on_drained later,
  * never before it returns. */

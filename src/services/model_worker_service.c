@@ -15,7 +15,7 @@
 #include "grpc/message.h"
 #include "proto/model_worker.pb-c.h"
 #include "services/caller.h"
-#include "services/health_service.h"
+#include "services/health.h"
 #include "services/infer.h"
 #include "services/infer_reply.h"
 #include "services/infer_stream.h"

@@ -17,7 +17,7 @@
 #include "dispatch/dispatch.h"
 #include "handoff/handoff.h"
 
-#define DOUBLE_MODELS_MAX  128
+#define DOUBLE_MODELS_MAX  1000
 #define DOUBLE_WORKERS_MAX 4
 
 struct version {

@@ -41,6 +41,13 @@ static void tear_down(void)
 
 TestSuite(health, .init = set_up, .fini = tear_down);
 
+/* A change, at the end of whose turn watchers are told. */
+static void changed(const struct version *v)
+{
+	health_model_changed(f.services.health, v);
+	health_flush(f.services.health);
+}
+
 static void ask(struct call *c, const char *method, const char *name)
 {
 	CheckRequest m = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
@@ -144,16 +151,16 @@ Test(health, watch_tells_each_change_once)
 	cr_assert(!call.closed);
 	cr_assert_eq(call.n_messages, 1);
 	cr_expect_eq(nth(&call, 0), SERVING);
-	health_model_changed(f.services.health, a);
-	health_model_changed(f.services.health, b);
+	changed(a);
+	changed(b);
 	cr_expect_eq(call.n_messages, 1, "nothing new");
 	b->ready = false;
-	health_model_changed(f.services.health, b);
-	health_model_changed(f.services.health, b);
+	changed(b);
+	changed(b);
 	cr_assert_eq(call.n_messages, 2);
 	cr_expect_eq(nth(&call, 1), NOT_SERVING);
 	b->ready = true;
-	health_model_changed(f.services.health, b);
+	changed(b);
 	cr_expect_eq(nth(&call, 2), SERVING);
 	cr_expect(!call.closed);
 }
@@ -166,7 +173,7 @@ Test(health, watch_of_the_server)
 	health_set_serving(f.services.health, true);
 	cr_expect_eq(nth(&call, 1), SERVING);
 	a->ready = false;
-	health_model_changed(f.services.health, a);
+	changed(a);
 	cr_expect_eq(nth(&call, 2), NOT_SERVING);
 }
 
@@ -185,11 +192,11 @@ Test(health, watch_of_a_model_that_comes_and_goes)
 
 	ask(&call, "Watch", "c");
 	cr_expect_eq(nth(&call, 0), UNKNOWN);
-	health_model_changed(f.services.health, double_model(&f.dispatch, "c"));
+	changed(double_model(&f.dispatch, "c"));
 	cr_assert_eq(call.n_messages, 2);
 	cr_expect_eq(nth(&call, 1), SERVING);
 	n = f.dispatch.n_models--;
-	health_model_changed(f.services.health, &f.dispatch.models[n - 1]);
+	changed(&f.dispatch.models[n - 1]);
 	cr_assert_eq(call.n_messages, 3);
 	cr_expect_eq(nth(&call, 2), UNKNOWN);
 }
@@ -209,16 +216,16 @@ Test(health, a_slow_watcher_hears_of_the_newest_state)
 	ask(&call, "Watch", "b");
 	call.blocked = true;
 	b->ready = false;
-	health_model_changed(f.services.health, b);
+	changed(b);
 	cr_expect_eq(call.n_messages, 1);
 	b->ready = true;
-	health_model_changed(f.services.health, b);
+	changed(b);
 	call.blocked = false;
 	call.method->writable(&call, call.state);
 	cr_expect_eq(call.n_messages, 1, "it is as it was when last heard of");
 	call.blocked = true;
 	b->ready = false;
-	health_model_changed(f.services.health, b);
+	changed(b);
 	call.blocked = false;
 	call.method->writable(&call, call.state);
 	cr_assert_eq(call.n_messages, 2);
@@ -268,7 +275,7 @@ Test(health, a_watcher_that_cannot_be_told)
 	ask(&other, "Watch", "a");
 	call.send_error = -ENOMEM;
 	a->ready = false;
-	health_model_changed(f.services.health, a);
+	changed(a);
 	cr_assert(call.closed);
 	cr_expect_eq(call.status, GRPC_RESOURCE_EXHAUSTED);
 	cr_expect_eq(nth(&other, 1), NOT_SERVING);
@@ -328,7 +335,7 @@ static int ask_once(void *arg)
 	ask(&c, arg, "a");
 	if (!c.closed) {
 		a->ready = !a->ready;
-		health_model_changed(f.services.health, a);
+		changed(a);
 	}
 	r = c.closed && c.status != GRPC_OK ? -ENOMEM : 0;
 	double_call_free(&c);

@@ -7,7 +7,7 @@
 
 #include "call_double.h"
 #include "dispatch_double.h"
-#include "services/health_service.h"
+#include "services/health.h"
 #include "services/services.h"
 
 /* By name alone. */
