@@ -1,50 +1,47 @@
 /*
- * arena.c: shared memory that this process alone writes: a sealed memfd, its one writable mapping,
- * and spans cut from it by arena_blocks.c.
+ * arena.c: a set of segments.
  *
- * Invariants: the seals are on before anybody else sees the descriptor; nothing is ever read back
- * from the memory for the arena's own purposes; touched >= frontier; a range that is being
- * populated (populating) was fixed by arena_populate_next() and is not looked at until
- * arena_populate_done().
+ * The first member is made with the arena and stays. It counts against the limit with what is in use
+ * of it, others with their whole size: so one span may be as large as the limit, though it does not
+ * fit into the first. A member that is given up is `leaving`: nothing is cut from it, it counts no
+ * more, and it is kept only until its owner says that nobody maps it. When the limit stands in the
+ * way, idle members leave at once.
  *
- * Daemon process (input arena) or worker process (output arena), on the owner's thread;
- * arena_populate_run() alone runs on any: it uses only what is constant after arena_new(), and it
- * writes no byte of the memory.
+ * That a member is idle is seen by arena_tick() alone: `touched` says that something was cut from it
+ * since the last time. So cutting and giving back read no clock.
+ *
+ * Invariants: members[0] is never leaving; a leaving member has no spans and is not being populated;
+ * at most one member is being populated. Daemon process (input) or worker process (output), on the
+ * owner's thread.
  */
 #include "shm/arena.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
+#include <string.h>
 
-#include "shm/arena_blocks.h"
+#include "shm/slots.h"
 
-#ifndef MFD_NOEXEC_SEAL /* Linux 6.3 */
-#define MFD_NOEXEC_SEAL 0x0008U
-#endif
-#ifndef MADV_POPULATE_WRITE /* Linux 5.14 */
-#define MADV_POPULATE_WRITE 23
-#endif
+/* How often idle members are looked for, in the time that makes them leave. */
+#define TICKS 4u
 
-#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
-
-_Static_assert(sizeof(size_t) == sizeof(uint64_t), "spans are 64 bit: so must addresses be");
+struct member {
+	struct segment *segment; /* own */
+	bool large;		 /* of one span's size, above segment_bytes */
+	bool touched;
+	bool leaving;
+	uint64_t idle_since_ns; /* 0: not known to be idle */
+};
 
 struct arena {
-	int fd;	       /* own */
-	uint8_t *base; /* own: the mapping */
-	uint64_t id;
-	uint64_t size; /* bytes, whole pages */
-	uint64_t page; /* bytes */
-	struct arena_blocks blocks;
-
-	uint64_t populate_ahead; /* bytes */
-	uint64_t populate_from;	 /* offset: below it nothing is populated any more */
-	uint64_t touched;	 /* offset: the end of what was ever used or populated */
-	uint64_t populating_end; /* offset; of the range in progress */
-	bool populating;
+	struct arena_options options;
+	const struct arena_events *events; /* borrow */
+	void *data;			   /* borrow: of events */
+	struct member **members;	   /* own, and what they point to; in the order made */
+	uint32_t n;
+	uint32_t cap;
+	struct slots by_id;	    /* members */
+	const struct segment *busy; /* borrow: being populated */
 };
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
@@ -57,74 +54,134 @@ static uint64_t max_u64(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-static uint64_t page_down(const struct arena *a, uint64_t bytes)
+/* --- Members --------------------------------------------------------------------------------- */
+
+static struct member *member_free(struct member *m)
 {
-	return bytes & ~(a->page - 1);
+	if (!m)
+		return NULL;
+	segment_free(m->segment);
+	free(m);
+	return NULL;
 }
+DEFINE_CLEANUP(struct member *, member_free)
 
-/* bytes <= a->size, which is whole pages: cannot overflow. */
-static uint64_t page_up(const struct arena *a, uint64_t bytes)
+static int make_room(struct arena *a)
 {
-	return page_down(a, bytes + a->page - 1);
-}
+	uint32_t cap = a->cap ? a->cap * 2 : 8;
+	struct member **members;
 
-static int open_memfd(const char *name)
-{
-	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-	int fd = memfd_create(name, flags | MFD_NOEXEC_SEAL);
-
-	if (fd < 0 && errno == EINVAL) /* a kernel before 6.3 */
-		fd = memfd_create(name, flags);
-	return fd < 0 ? -errno : fd;
-}
-
-static int map_and_seal(struct arena *a, const struct arena_options *options)
-{
-	void *base;
-
-	a->fd = open_memfd(options->name);
-	if (a->fd < 0)
-		return a->fd;
-	if (fchmod(a->fd, 0600) < 0 || ftruncate(a->fd, (off_t)a->size) < 0)
-		return -errno;
-	base = mmap(NULL, a->size, PROT_READ | PROT_WRITE, MAP_SHARED, a->fd, 0);
-	if (base == MAP_FAILED)
-		return -errno;
-	a->base = base;
-	if (fcntl(a->fd, F_ADD_SEALS, SEALS) < 0)
-		return -errno;
-	if (options->pages == ARENA_PAGES_THP)
-		(void)madvise(a->base, a->size, MADV_HUGEPAGE); /* a wish */
+	if (a->n < a->cap)
+		return 0;
+	members = realloc(a->members, cap * sizeof(struct member *));
+	if (!members)
+		return -ENOMEM;
+	a->members = members;
+	a->cap = cap;
 	return 0;
 }
 
-int arena_new(struct arena **ret_arena, const struct arena_options *options)
+static int member_new(struct member **ret_member, struct arena *a, uint64_t size)
 {
-	_cleanup_(arena_freep) struct arena *a = NULL;
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	uint64_t first;
+	const struct segment_options options = {
+		.name = a->options.name, .size = size, .pages = a->options.pages};
+	_cleanup_(member_freep) struct member *m = calloc(1, sizeof(*m));
 	int r;
 
-	if (!options->name || options->id == 0 || options->size == 0 ||
-		options->size > INT64_MAX - page)
+	if (!m)
+		return -ENOMEM;
+	r = segment_new(&m->segment, &options);
+	if (r)
+		return r;
+	m->large = size > a->options.segment_bytes;
+	*ret_member = steal_ptr(m);
+	return 0;
+}
+
+static void leave(struct arena *a, struct member *m)
+{
+	assert(segment_n_spans(m->segment) == 0);
+	m->leaving = true;
+	a->events->on_idle(a->data, m->segment);
+}
+
+/* One more, of `size` bytes. */
+static int add_member(struct arena *a, uint64_t size, struct member **ret_member)
+{
+	_cleanup_(member_freep) struct member *m = NULL;
+	uint64_t id = 0;
+	int r = make_room(a);
+
+	if (!r)
+		r = member_new(&m, a, size);
+	if (!r)
+		r = a->events->on_made(a->data, m->segment, &id);
+	if (r)
+		return r;
+	segment_set_id(m->segment, id);
+	r = slots_put(&a->by_id, id, SLOTS_MAX, m);
+	*ret_member = a->members[a->n++] = steal_ptr(m);
+	if (r && a->n > 1)
+		leave(a, *ret_member);
+	return r;
+}
+
+static bool may_leave(const struct arena *a, const struct member *m)
+{
+	return m != a->members[0] && !m->leaving && segment_n_spans(m->segment) == 0 &&
+	       m->segment != a->busy;
+}
+
+struct segment *arena_remove(struct arena *a, struct segment *s)
+{
+	uint32_t i = 0;
+
+	while (a->members[i]->segment != s)
+		i++;
+	assert(a->members[i]->leaving);
+	slots_remove(&a->by_id, segment_id(s));
+	free(a->members[i]);
+	a->n--;
+	memmove(&a->members[i], &a->members[i + 1], (a->n - i) * sizeof(a->members[0]));
+	return s;
+}
+
+/* --- Life ------------------------------------------------------------------------------------ */
+
+static int populate_first(struct arena *a, struct segment *s)
+{
+	uint64_t offset;
+	uint64_t length;
+	int r;
+
+	if (!segment_populate_next(s, a->options.populate_first, UINT64_MAX, &offset, &length))
+		return 0;
+	r = segment_populate_run(s, offset, length);
+	segment_populate_done(s, r);
+	return r;
+}
+
+int arena_new(struct arena **ret_arena, const struct arena_options *options,
+	const struct arena_events *events, void *data)
+{
+	_cleanup_(arena_freep) struct arena *a = NULL;
+	struct member *first;
+	int r;
+
+	if (options->limit == 0 || options->segment_bytes == 0)
 		return -EINVAL;
 	a = calloc(1, sizeof(*a));
 	if (!a)
 		return -ENOMEM;
-	a->fd = -1;
-	a->id = options->id;
-	a->page = page;
-	a->size = page_up(a, options->size);
-	a->populate_ahead = options->populate_ahead;
-	arena_blocks_init(&a->blocks, a->size / ARENA_ALIGN);
-	r = map_and_seal(a, options);
+	a->options = *options;
+	a->options.segment_bytes = min_u64(options->segment_bytes, options->limit);
+	a->events = events;
+	a->data = data;
+	r = add_member(a, a->options.segment_bytes, &first);
+	if (!r)
+		r = populate_first(a, first->segment);
 	if (r)
 		return r;
-	first = page_up(a, min_u64(options->populate_first, a->size));
-	r = first > 0 ? arena_populate_run(a, 0, first) : 0;
-	if (r)
-		return r;
-	a->touched = a->populate_from = first;
 	*ret_arena = steal_ptr(a);
 	return 0;
 }
@@ -133,149 +190,258 @@ struct arena *arena_free(struct arena *a)
 {
 	if (!a)
 		return NULL;
-	arena_blocks_deinit(&a->blocks);
-	if (a->base)
-		munmap(a->base, a->size);
-	close_fd(&a->fd);
+	for (uint32_t i = 0; i < a->n; i++)
+		member_free(a->members[i]);
+	free(a->members);
+	slots_deinit(&a->by_id);
 	free(a);
 	return NULL;
 }
 
-int arena_fd(const struct arena *a)
-{
-	return a->fd;
-}
+/* --- Counting -------------------------------------------------------------------------------- */
 
-uint64_t arena_id(const struct arena *a)
+uint64_t arena_limit(const struct arena *a)
 {
-	return a->id;
-}
-
-uint64_t arena_size(const struct arena *a)
-{
-	return a->size;
+	return a->options.limit;
 }
 
 uint64_t arena_used(const struct arena *a)
 {
-	return a->blocks.used * ARENA_ALIGN;
+	uint64_t used = 0;
+
+	for (uint32_t i = 0; i < a->n; i++)
+		used += segment_used(a->members[i]->segment);
+	return used;
 }
 
 uint64_t arena_n_spans(const struct arena *a)
 {
-	return a->blocks.n_used;
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < a->n; i++)
+		n += segment_n_spans(a->members[i]->segment);
+	return n;
 }
 
-uint64_t arena_touched(const struct arena *a)
+struct arena_memory arena_memory(const struct arena *a)
 {
-	return a->touched;
+	struct arena_memory memory = {.n_segments = a->n};
+
+	for (uint32_t i = 0; i < a->n; i++) {
+		memory.mapped += segment_size(a->members[i]->segment);
+		memory.resident += segment_resident(a->members[i]->segment);
+	}
+	return memory;
 }
 
-static uint64_t frontier(const struct arena *a)
+/* Bytes that the limit leaves for a span in the first member, or for one more member. */
+static uint64_t room(const struct arena *a)
 {
-	return a->blocks.frontier * ARENA_ALIGN;
+	uint64_t sum = segment_used(a->members[0]->segment);
+
+	for (uint32_t i = 1; i < a->n; i++) {
+		if (!a->members[i]->leaving)
+			sum += segment_size(a->members[i]->segment);
+	}
+	return a->options.limit - min_u64(sum, a->options.limit);
+}
+
+/* --- Spans ----------------------------------------------------------------------------------- */
+
+static struct member *member_of(const struct arena *a, const struct span *span)
+{
+	return slots_find(&a->by_id, span->arena);
+}
+
+static int cut(struct member *m, uint64_t length, struct span *ret_span)
+{
+	int r = segment_alloc(m->segment, length, ret_span);
+
+	if (!r)
+		m->touched = true;
+	return r;
+}
+
+/* From the first of the members (large or not) that has room; SEGMENT_E_FULL, SEGMENT_E_MEMORY: none
+ * has, -ENOMEM. */
+static int cut_from_any(struct arena *a, bool large, uint64_t length, struct span *ret_span)
+{
+	int result = SEGMENT_E_FULL;
+
+	for (uint32_t i = 0; i < a->n; i++) {
+		struct member *m = a->members[i];
+		int r;
+
+		if (m->large != large || m->leaving || (i == 0 && a->n > 1 && length > room(a)))
+			continue;
+		r = cut(m, length, ret_span);
+		if (r <= 0)
+			return r;
+		if (r == SEGMENT_E_MEMORY)
+			result = r;
+	}
+	return result;
+}
+
+/* Idle members leave until there are `size` bytes of room. */
+static bool make_way(struct arena *a, uint64_t size)
+{
+	/* From the end: on_idle may remove it. */
+	for (uint32_t i = a->n; i-- > 1 && room(a) < size;) {
+		if (may_leave(a, a->members[i]))
+			leave(a, a->members[i]);
+	}
+	return room(a) >= size;
+}
+
+static bool may_grow(const struct arena *a)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < a->n; i++)
+		n += !a->members[i]->leaving;
+	return a->options.max_segments == 0 || n < a->options.max_segments;
+}
+
+/* From a new member. */
+static int cut_from_new(struct arena *a, uint64_t length, struct span *ret_span)
+{
+	struct member *m;
+	int r;
+
+	if (!make_way(a, max_u64(length, 1)) || !may_grow(a))
+		return ARENA_E_FULL;
+	r = add_member(a, max_u64(length, min_u64(a->options.segment_bytes, room(a))), &m);
+	if (r)
+		return r;
+	r = cut(m, length, ret_span);
+	assert(r <= 0); /* it is empty */
+	return r;
 }
 
 int arena_alloc(struct arena *a, uint64_t length, struct span *ret_span)
 {
-	struct block *block;
-	uint64_t n;
+	bool large = length > a->options.segment_bytes;
 	int r;
 
-	if (length > a->size)
+	if (length > a->options.limit)
 		return ARENA_E_TOO_LARGE;
-	n = length ? (length + ARENA_ALIGN - 1) / ARENA_ALIGN : 1;
-	r = arena_blocks_take(&a->blocks, n, &block);
-	if (r)
-		return r == BLOCKS_E_FULL ? ARENA_E_FULL : r;
-	block->length = length;
-	a->touched = max_u64(a->touched, frontier(a));
-	*ret_span = (struct span){
-		.arena = a->id,
-		.generation = block->generation,
-		.offset = block->start * ARENA_ALIGN,
-		.length = length,
-	};
-	return 0;
-}
-
-/* The allocation that the span is, or is a slice of; NULL: stale, or not inside of it. */
-static struct block *resolve(const struct arena *a, const struct span *span)
-{
-	struct block *block;
-	uint64_t start;
-
-	if (span->arena != a->id)
-		return NULL;
-	block = arena_blocks_find(&a->blocks, span->generation);
-	if (!block)
-		return NULL;
-	start = block->start * ARENA_ALIGN;
-	if (span->offset < start || span->offset - start > block->length ||
-		span->length > block->length - (span->offset - start))
-		return NULL;
-	return block;
+	r = cut_from_any(a, large, length, ret_span);
+	if (r == SEGMENT_E_MEMORY)
+		return ARENA_E_MEMORY;
+	if (r != SEGMENT_E_FULL)
+		return r;
+	r = cut_from_new(a, length, ret_span);
+	/* Large ones are for small spans only where there is nothing else. */
+	if (r != ARENA_E_FULL || large)
+		return r;
+	r = cut_from_any(a, true, length, ret_span);
+	if (r == SEGMENT_E_MEMORY)
+		return ARENA_E_MEMORY;
+	return r == SEGMENT_E_FULL ? ARENA_E_FULL : r;
 }
 
 int arena_release(struct arena *a, const struct span *span)
 {
-	struct block *block = resolve(a, span);
+	struct member *m = member_of(a, span);
 
-	if (!block)
-		return -ESTALE;
-	arena_blocks_give(&a->blocks, block);
-	return 0;
+	return m ? segment_release(m->segment, span) : -ESTALE;
 }
 
 void *arena_data(struct arena *a, const struct span *span)
 {
-	return resolve(a, span) ? a->base + span->offset : NULL;
+	struct member *m = member_of(a, span);
+
+	return m ? segment_data(m->segment, span) : NULL;
 }
 
-bool arena_populate_next(
-	struct arena *a, uint64_t max_bytes, uint64_t *ret_offset, uint64_t *ret_length)
-{
-	uint64_t start = page_down(a, max_u64(a->populate_from, a->touched));
-	uint64_t target = frontier(a) + min_u64(a->populate_ahead, a->size - frontier(a));
-	uint64_t length;
+/* --- Pages ----------------------------------------------------------------------------------- */
 
-	if (a->populating || start >= target)
+uint64_t arena_missing(const struct arena *a, const struct span *span)
+{
+	struct member *m = member_of(a, span);
+
+	return m ? segment_missing(m->segment, span) : 0;
+}
+
+int arena_populate_span(struct arena *a, const struct span *span)
+{
+	struct member *m = member_of(a, span);
+
+	return m && segment_populate_span(m->segment, span) == 0 ? 0 : ARENA_E_MEMORY;
+}
+
+/* As much ahead as is in use, within bounds: who uses little costs little. */
+static uint64_t goal_ahead(const struct arena *a, const struct segment *s)
+{
+	uint64_t frontier = segment_frontier(s);
+	uint64_t ahead = max_u64(frontier, a->options.populate_first);
+
+	return frontier ? frontier + min_u64(ahead, a->options.populate_ahead) : 0;
+}
+
+static bool populate_up_to(struct arena *a, bool ahead, uint64_t max, struct arena_range *ret_range)
+{
+	for (uint32_t i = 0; i < a->n; i++) {
+		struct segment *s = a->members[i]->segment;
+		uint64_t goal = ahead ? goal_ahead(a, s) : segment_frontier(s);
+
+		if (a->members[i]->leaving || !segment_populate_next(s, goal, max,
+						      &ret_range->offset, &ret_range->length))
+			continue;
+		a->busy = ret_range->segment = s;
+		return true;
+	}
+	return false;
+}
+
+bool arena_populate_next(struct arena *a, uint64_t max_bytes, struct arena_range *ret_range)
+{
+	if (a->busy)
 		return false;
-	length = min_u64(page_up(a, target) - start, page_down(a, max_bytes));
-	if (length == 0)
-		return false;
-	a->populating = true;
-	a->populating_end = start + length;
-	*ret_offset = start;
-	*ret_length = length;
-	return true;
+	return populate_up_to(a, false, max_bytes, ret_range) ||
+	       populate_up_to(a, true, max_bytes, ret_range);
 }
 
-int arena_populate_run(struct arena *a, uint64_t offset, uint64_t length)
+int arena_populate_run(const struct arena_range *range)
 {
-	int r;
-
-	assert(offset <= a->size && length <= a->size - offset);
-	do
-		r = madvise(a->base + offset, length, MADV_POPULATE_WRITE);
-	while (r < 0 && errno == EINTR);
-	if (r == 0)
-		return 0;
-	if (errno != EINVAL)
-		return -errno;
-	/* A kernel before 5.14. Touching the pages from here would race with the owner, who may have
-	 * begun to use them; this makes them without looking at them. */
-	do
-		r = fallocate(a->fd, 0, (off_t)offset, (off_t)length);
-	while (r < 0 && errno == EINTR);
-	return r < 0 ? -errno : 0;
+	return segment_populate_run(range->segment, range->offset, range->length);
 }
 
-void arena_populate_done(struct arena *a, bool ok)
+void arena_populate_done(struct arena *a, const struct arena_range *range, int result)
 {
-	assert(a->populating);
-	a->populating = false;
-	a->populate_from = max_u64(a->populate_from, a->populating_end);
-	if (ok)
-		a->touched = max_u64(a->touched, a->populating_end);
+	assert(a->busy == range->segment);
+	segment_populate_done(range->segment, result);
+	a->busy = NULL;
+}
+
+/* --- Giving up ------------------------------------------------------------------------------- */
+
+/* When it will be time to leave; now or earlier: it is. */
+static uint64_t look_at(struct arena *a, struct member *m, uint64_t now_ns)
+{
+	bool idle = may_leave(a, m) && !m->touched;
+
+	m->touched = false;
+	if (!idle)
+		m->idle_since_ns = 0;
+	else if (m->idle_since_ns == 0)
+		m->idle_since_ns = now_ns;
+	return idle ? m->idle_since_ns + a->options.idle_ns : UINT64_MAX;
+}
+
+uint64_t arena_tick(struct arena *a, uint64_t now_ns)
+{
+	uint64_t next_ns = now_ns + a->options.idle_ns / TICKS + 1;
+
+	/* From the end: on_idle may remove it. */
+	for (uint32_t i = a->n; i-- > 1;) {
+		uint64_t due_ns = look_at(a, a->members[i], now_ns);
+
+		if (due_ns <= now_ns)
+			leave(a, a->members[i]);
+		else
+			next_ns = min_u64(next_ns, due_ns);
+	}
+	return a->n > 1 ? next_ns : UINT64_MAX;
 }

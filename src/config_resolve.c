@@ -248,7 +248,6 @@ int config_resolve(struct config *c, char *message, size_t cap)
 		r = resolve_backend_settings(c);
 	c->dispatch.default_max_batch_size = c->model.max_batch_size;
 	c->dispatch.arena.name = "modeld-input";
-	c->dispatch.arena.id = 1;
 	if (!c->frontend.unix_group[0])
 		c->frontend.unix_group = NULL;
 	return r ? r : check_together(c, message, cap);

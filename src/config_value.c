@@ -113,7 +113,7 @@ static int store_bool(
 		return CONFIG_E_INVALID;
 	}
 	if (key->offset == offsetof(struct config, dispatch.arena.pages))
-		c->dispatch.arena.pages = yes ? ARENA_PAGES_THP : ARENA_PAGES_BASE;
+		c->dispatch.arena.pages = yes ? SEGMENT_PAGES_THP : SEGMENT_PAGES_BASE;
 	else
 		*(bool *)((char *)c + key->offset) = yes;
 	return 0;

@@ -30,13 +30,33 @@ struct outputs {
 	size_t n;
 	struct output *spare; /* own */
 	size_t n_spare;
-	struct {
-		uint64_t offset;
-		uint64_t length; /* 0: none */
-	} pages;		 /* to be populated next */
+	uint64_t first_id;
+	struct segment *segment;  /* borrow: of the arena */
+	struct arena_range pages; /* to be populated next; length 0: none */
 };
 
-int outputs_new(struct outputs **ret_outputs, const struct arena_options *options)
+static int on_made(void *data, struct segment *s, uint64_t *ret_id)
+{
+	struct outputs *o = data;
+
+	o->segment = s;
+	*ret_id = o->first_id;
+	return 0;
+}
+
+/* There is but one, and the first is never given up. */
+static void on_idle(void *data, struct segment *s)
+{
+	const struct outputs *o = data;
+
+	assert(s != o->segment);
+	(void)o;
+	(void)s;
+}
+
+static const struct arena_events events = {.on_made = on_made, .on_idle = on_idle};
+
+int outputs_new(struct outputs **ret_outputs, const struct arena_options *options, uint64_t id)
 {
 	_cleanup_(outputs_freep) struct outputs *o = calloc(1, sizeof(*o));
 	int r;
@@ -47,7 +67,8 @@ int outputs_new(struct outputs **ret_outputs, const struct arena_options *option
 	if (!o->buckets)
 		return -ENOMEM;
 	o->n_buckets = BUCKETS_FIRST;
-	r = arena_new(&o->arena, options);
+	o->first_id = id;
+	r = arena_new(&o->arena, options, &events, o);
 	if (r)
 		return r;
 	*ret_outputs = steal_ptr(o);
@@ -129,6 +150,30 @@ static void put(struct outputs *o, struct output *p)
 	o->n_spare++;
 }
 
+/* Memory whose pages are there: whoever writes it must not find that the host has none. */
+static int alloc_resident(struct outputs *o, uint64_t length, struct span *ret_span)
+{
+	int r = arena_alloc(o->arena, length, ret_span);
+	int released;
+
+	if (!r && arena_missing(o->arena, ret_span) > 0) {
+		r = arena_populate_span(o->arena, ret_span);
+		released = r ? arena_release(o->arena, ret_span) : 0;
+		assert(released == 0);
+		(void)released;
+	}
+	switch (r) {
+	case ARENA_E_FULL:
+		return OUTPUTS_E_FULL;
+	case ARENA_E_TOO_LARGE:
+		return OUTPUTS_E_LARGE;
+	case ARENA_E_MEMORY:
+		return OUTPUTS_E_MEMORY;
+	default:
+		return r;
+	}
+}
+
 int outputs_alloc(struct outputs *o, uint64_t batch, uint64_t length, struct output **ret_output)
 {
 	struct output *p = take(o);
@@ -137,12 +182,10 @@ int outputs_alloc(struct outputs *o, uint64_t batch, uint64_t length, struct out
 
 	if (!p)
 		return -ENOMEM;
-	r = arena_alloc(o->arena, length, &p->span);
+	r = alloc_resident(o, length, &p->span);
 	if (r) {
 		put(o, p);
-		if (r == ARENA_E_FULL)
-			return OUTPUTS_E_FULL;
-		return r == ARENA_E_TOO_LARGE ? OUTPUTS_E_LARGE : r;
+		return r;
 	}
 	p->data = arena_data(o->arena, &p->span);
 	p->batch = batch;
@@ -213,17 +256,20 @@ const struct arena *outputs_arena(const struct outputs *o)
 	return o->arena;
 }
 
+const struct segment *outputs_segment(const struct outputs *o)
+{
+	return o->segment;
+}
+
 bool outputs_wants_pages(struct outputs *o)
 {
 	if (o->pages.length == 0)
-		arena_populate_next(o->arena, POPULATE_CHUNK, &o->pages.offset, &o->pages.length);
+		arena_populate_next(o->arena, POPULATE_CHUNK, &o->pages);
 	return o->pages.length > 0;
 }
 
 void outputs_populate(struct outputs *o)
 {
-	int r = arena_populate_run(o->arena, o->pages.offset, o->pages.length);
-
+	arena_populate_done(o->arena, &o->pages, arena_populate_run(&o->pages));
 	o->pages.length = 0;
-	arena_populate_done(o->arena, r == 0);
 }

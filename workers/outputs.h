@@ -13,23 +13,25 @@
 #include "shm/span.h"
 
 enum {
-	OUTPUTS_E_FULL = 1,  /* held by batches that were not released yet */
-	OUTPUTS_E_LARGE = 2, /* above the arena's size */
+	OUTPUTS_E_FULL = 1,   /* held by batches that were not released yet */
+	OUTPUTS_E_LARGE = 2,  /* above the arena's limit */
+	OUTPUTS_E_MEMORY = 3, /* the host has none */
 };
 
 struct outputs;
 struct output;
 
-/* Errors as arena_new(), and -ENOMEM. */
-_must_use_ int outputs_new(struct outputs **ret_outputs, const struct arena_options *options);
+/* The arena's first segment gets that id. Errors as arena_new(), and -ENOMEM. */
+_must_use_ int outputs_new(
+	struct outputs **ret_outputs, const struct arena_options *options, uint64_t id);
 struct outputs *outputs_free(struct outputs *o);
 DEFINE_CLEANUP(struct outputs *, outputs_free)
 
 /*
- * Memory of `length` bytes for `batch`, 64-byte aligned; ret_output is borrowed until it is given
+ * Memory of `length` bytes for `batch`, 64-byte aligned and resident; ret_output is borrowed until it is given
  * back or its batch is released. Calls malloc() only until it has held as many at once before.
  *
- * OUTPUTS_E_FULL, OUTPUTS_E_LARGE, -ENOMEM
+ * OUTPUTS_E_FULL, OUTPUTS_E_LARGE, OUTPUTS_E_MEMORY, -ENOMEM
  */
 _must_use_ int outputs_alloc(
 	struct outputs *o, uint64_t batch, uint64_t length, struct output **ret_output);
@@ -44,6 +46,8 @@ void *output_data(const struct output *output);
 struct span output_span(const struct output *output);
 /* For counters and messages. */
 const struct arena *outputs_arena(const struct outputs *o);
+/* To be made known to the daemon. */
+const struct segment *outputs_segment(const struct outputs *o);
 
 /* Should more of the arena be made resident, ahead of need? Then, when there is nothing better to
  * do, outputs_populate() does a fraction of a millisecond's worth of it. */

@@ -132,13 +132,17 @@ static enum modeld_code arena_output(
 			"output '%s' takes %" PRIu64 " bytes, and %" PRIu64
 			" of the worker's %" PRIu64
 			" bytes of output memory are in use ([worker] output_arena_bytes)",
-			name, o->bytes, arena_used(a), arena_size(a));
+			name, o->bytes, arena_used(a), arena_limit(a));
 	if (e == OUTPUTS_E_LARGE)
 		return fail(error, MODELD_EXHAUSTED,
 			"output '%s' takes %" PRIu64
 			" bytes, more than the worker's output memory of "
 			"%" PRIu64 " bytes ([worker] output_arena_bytes)",
-			name, o->bytes, arena_size(a));
+			name, o->bytes, arena_limit(a));
+	if (e == OUTPUTS_E_MEMORY)
+		return fail(error, MODELD_EXHAUSTED,
+			"output '%s' takes %" PRIu64 " bytes, and the host has no memory for it",
+			name, o->bytes);
 	return fail(error, MODELD_EXHAUSTED, "the worker is out of memory for output '%s'", name);
 }
 
@@ -153,7 +157,7 @@ static enum modeld_code place_output(
 			" bytes, but its place in the region has room for "
 			"%" PRIu64,
 			name, o->bytes, o->target->span.length);
-	if ((uintptr_t)o->target_data % ARENA_ALIGN)
+	if ((uintptr_t)o->target_data % SEGMENT_ALIGN)
 		return arena_output(r, o, name, error);
 	o->data = o->target_data;
 	return MODELD_OK;

@@ -11,6 +11,9 @@
 #include "workers/loop_private.h"
 #include "workers/run.h"
 
+/* Of the output arena, populated ahead of use at most. */
+#define AHEAD_BYTES (UINT64_C(16) << 20)
+
 static int check(struct loop *l, const struct wire_setup *s)
 {
 	if (s->protocol != WIRE_PROTOCOL) {
@@ -103,13 +106,14 @@ static int make_outputs(struct loop *l, const struct wire_setup *s)
 {
 	struct arena_options options = {
 		.name = "modeld-output",
-		.id = s->output_arena,
-		.size = s->output_arena_size,
+		.limit = s->output_arena_size,
+		.segment_bytes = s->output_arena_size,
+		.max_segments = 1,
 		.populate_first = s->output_populate_first,
-		.populate_ahead = s->output_populate_first,
-		.pages = ARENA_PAGES_THP,
+		.populate_ahead = AHEAD_BYTES,
+		.pages = SEGMENT_PAGES_THP,
 	};
-	int r = outputs_new(&l->outputs, &options);
+	int r = outputs_new(&l->outputs, &options, s->output_arena);
 
 	if (r)
 		log_error("cannot make the output arena",
@@ -134,15 +138,15 @@ static int make_executor(struct loop *l)
 
 static int say_hello(struct loop *l, const struct wire_setup *s)
 {
-	const struct arena *a = outputs_arena(l->outputs);
-	int fd = arena_fd(a);
+	const struct segment *first = outputs_segment(l->outputs);
+	int fd = segment_fd(first);
 	struct wire_message m = {
 		.type = WIRE_HELLO,
 		.hello =
 			{
 				.protocol = WIRE_PROTOCOL,
-				.output_arena = arena_id(a),
-				.output_arena_size = arena_size(a),
+				.output_arena = segment_id(first),
+				.output_arena_size = segment_size(first),
 				.slots = s->slots,
 			},
 	};

@@ -168,6 +168,13 @@ static void on_pool_drained(void *data)
 	tell_drained(d);
 }
 
+static void on_populated(void *data)
+{
+	struct dispatch *d = data;
+
+	lease_desk_populated(&d->desk);
+}
+
 static void on_populate_idle(void *data)
 {
 	tell_drained(data);
@@ -192,9 +199,9 @@ static int build_pool(struct dispatch *d, uv_loop_t *loop, const struct pool_set
 		.on_started = on_pool_started,
 		.on_drained = on_pool_drained,
 	};
-	const struct arena *a = d->desk.arena;
-	int r = pool_new(
-		&d->pool, loop, settings, arena_fd(a), arena_id(a), arena_size(a), &events, d);
+	const struct segment *s = d->desk.segment;
+	int r = pool_new(&d->pool, loop, settings, segment_fd(s), segment_id(s), segment_size(s),
+		&events, d);
 
 	if (r)
 		return r;
@@ -239,7 +246,7 @@ int dispatch_new(struct dispatch **ret_dispatch, uv_loop_t *loop,
 		dispatch_free(d);
 		return r;
 	}
-	populate_init(&d->populate, loop, d->desk.arena, on_populate_idle, d);
+	populate_init(&d->populate, loop, d->desk.arena, on_populated, on_populate_idle, d);
 	*ret_dispatch = d;
 	return 0;
 }

@@ -8,6 +8,9 @@
  * it asks for would otherwise never fit while others are busy.
  * Nobody is called from lease_unref(): it leaves a mark, lease_desk_serve() does the rest.
  *
+ * What is lent is resident: pages of a small piece are made at once, those of a large one on another
+ * thread (populate.c). Meanwhile the piece is the waiter's, who stands beside the line and stops nobody.
+ *
  * Daemon process, loop thread.
  */
 #include "dispatch/lease.h"
@@ -22,6 +25,9 @@
 #include "dispatch/quota.h"
 
 #define LEASE_SPARE_MAX 1024u
+#define INPUT_ID	1u
+/* Pages of so many bytes are made at once: some 0.1 ms. */
+#define POPULATE_NOW_MAX (256u * 1024u)
 
 struct lease {
 	uint32_t refs;
@@ -33,15 +39,40 @@ struct lease {
 	struct list node;	 /* in lease_desk.spare */
 };
 
+static int on_made(void *data, struct segment *s, uint64_t *ret_id)
+{
+	struct lease_desk *k = data;
+
+	k->segment = s;
+	*ret_id = INPUT_ID;
+	return 0;
+}
+
+/* There is but one, and the first is never given up. */
+static void on_idle(void *data, struct segment *s)
+{
+	const struct lease_desk *k = data;
+
+	assert(s != k->segment);
+	(void)k;
+	(void)s;
+}
+
 int lease_desk_init(struct lease_desk *k, const struct arena_options *options,
 	void (*wake)(void *data), void *data)
 {
+	static const struct arena_events events = {.on_made = on_made, .on_idle = on_idle};
+	struct arena_options one = *options;
+
 	k->wake = wake;
 	k->data = data;
 	list_init(&k->line);
+	list_init(&k->cold);
 	list_init(&k->spare);
 	list_init(&k->here);
-	return arena_new(&k->arena, options);
+	one.segment_bytes = options->limit;
+	one.max_segments = 1;
+	return arena_new(&k->arena, &one, &events, k);
 }
 
 void lease_desk_deinit(struct lease_desk *k)
@@ -51,7 +82,7 @@ void lease_desk_deinit(struct lease_desk *k)
 	assert(k->n_leases == 0);
 	assert(k->n_holders == 0);
 	if (k->line.next)
-		assert(list_empty(&k->line));
+		assert(list_empty(&k->line) && list_empty(&k->cold));
 	while (k->spare.next && (node = list_first(&k->spare))) {
 		list_remove(node);
 		free(list_entry(node, struct lease, node));
@@ -62,16 +93,16 @@ void lease_desk_deinit(struct lease_desk *k)
 /* What a piece of that length costs: whole granules, at least one. Saturates. */
 static uint64_t charge_of(uint64_t length)
 {
-	if (length > UINT64_MAX - ARENA_ALIGN)
+	if (length > UINT64_MAX - SEGMENT_ALIGN)
 		return UINT64_MAX;
 	if (length == 0)
-		return ARENA_ALIGN;
-	return (length + ARENA_ALIGN - 1) & ~(uint64_t)(ARENA_ALIGN - 1);
+		return SEGMENT_ALIGN;
+	return (length + SEGMENT_ALIGN - 1) & ~(uint64_t)(SEGMENT_ALIGN - 1);
 }
 
 static uint64_t remaining(const struct lease_desk *k)
 {
-	return arena_size(k->arena) - arena_used(k->arena);
+	return arena_limit(k->arena) - arena_used(k->arena);
 }
 
 static bool share_allows(const struct lease_desk *k, const struct client *c, uint64_t charge)
@@ -103,9 +134,23 @@ static void lease_give(struct lease_desk *k, struct lease *l)
 	list_push_front(&k->spare, &l->node);
 }
 
+static int code_of(int r)
+{
+	switch (r) {
+	case ARENA_E_FULL:
+		return LEASE_E_FULL;
+	case ARENA_E_TOO_LARGE:
+		return LEASE_E_LARGE;
+	case ARENA_E_MEMORY:
+		return LEASE_E_MEMORY;
+	default:
+		return r;
+	}
+}
+
 static int lease_check(const struct lease_desk *k, const struct client *c, uint64_t length)
 {
-	if (length > arena_size(k->arena))
+	if (length > arena_limit(k->arena))
 		return LEASE_E_LARGE;
 	if (!share_allows(k, c, charge_of(length)))
 		return LEASE_E_SHARE;
@@ -114,22 +159,19 @@ static int lease_check(const struct lease_desk *k, const struct client *c, uint6
 	return 0;
 }
 
-int lease_new(struct lease **ret_lease, struct lease_desk *k, struct client *c, uint64_t length)
+/* A lease whose pages may be missing. */
+static int make_lease(
+	struct lease **ret_lease, struct lease_desk *k, struct client *c, uint64_t length)
 {
-	struct lease *l;
-	int r = lease_check(k, c, length);
+	struct lease *l = lease_take(k);
+	int r;
 
-	if (r)
-		return r;
-	l = lease_take(k);
 	if (!l)
 		return -ENOMEM;
 	r = arena_alloc(k->arena, length, &l->span);
 	if (r) {
 		lease_give(k, l);
-		if (r == ARENA_E_FULL)
-			return LEASE_E_FULL;
-		return r == ARENA_E_TOO_LARGE ? LEASE_E_LARGE : r;
+		return code_of(r);
 	}
 	l->refs = 1;
 	l->desk = k;
@@ -141,6 +183,72 @@ int lease_new(struct lease **ret_lease, struct lease_desk *k, struct client *c, 
 	k->grew = true;
 	*ret_lease = l;
 	return 0;
+}
+
+/* At most `max` bytes. LEASE_E_FULL: later. LEASE_E_MEMORY: never. */
+static int make_resident(struct lease *l, uint64_t max)
+{
+	struct arena *a = l->desk->arena;
+	uint64_t missing = arena_missing(a, &l->span);
+
+	if (missing == 0)
+		return 0;
+	if (missing == UINT64_MAX)
+		return LEASE_E_MEMORY;
+	return missing <= max ? code_of(arena_populate_span(a, &l->span)) : LEASE_E_FULL;
+}
+
+/* What was found for the one who is served, if that is who asks; it is void if he asks for anything
+ * else. */
+static bool take_offer(struct lease_desk *k, const struct client *c, uint64_t length,
+	struct lease **ret_lease, int *ret_refusal)
+{
+	if (k->serving_client != c || (!k->offer && !k->refusal))
+		return false;
+	if (k->offered_length != length) {
+		k->offer = lease_unref(k->offer);
+		k->refusal = 0;
+		return false;
+	}
+	*ret_refusal = k->refusal;
+	if (k->offer)
+		*ret_lease = k->offer;
+	k->offer = NULL;
+	k->refusal = 0;
+	return true;
+}
+
+static int lease_find(struct lease **ret_lease, struct lease_desk *k, struct client *c,
+	uint64_t length, uint64_t populate_max)
+{
+	struct lease *l;
+	int r;
+
+	if (take_offer(k, c, length, ret_lease, &r))
+		return r;
+	r = lease_check(k, c, length);
+	if (!r)
+		r = make_lease(&l, k, c, length);
+	if (r)
+		return r;
+	r = make_resident(l, populate_max);
+	if (r) {
+		lease_unref(l);
+		return r;
+	}
+	*ret_lease = l;
+	return 0;
+}
+
+int lease_new(struct lease **ret_lease, struct lease_desk *k, struct client *c, uint64_t length)
+{
+	return lease_find(ret_lease, k, c, length, POPULATE_NOW_MAX);
+}
+
+int lease_new_at_once(
+	struct lease **ret_lease, struct lease_desk *k, struct client *c, uint64_t length)
+{
+	return lease_find(ret_lease, k, c, length, UINT64_MAX);
 }
 
 static void note_change(struct lease_desk *k)
@@ -211,6 +319,7 @@ void lease_wait(struct lease_desk *k, struct lease_waiter *w, struct client *c, 
 	w->client = c;
 	w->length = length;
 	w->on_space = on_space;
+	w->lease = NULL;
 	list_init(&w->node);
 	if (k->serving == w) {
 		k->serving = NULL;
@@ -227,45 +336,112 @@ void lease_wait_cancel(struct lease_waiter *w)
 	if (list_empty(&w->node))
 		return;
 	list_remove(&w->node);
+	w->lease = lease_unref(w->lease);
 	note_change(w->desk);
 }
 
-/* Returns false when the waiter stood in line again: there was no room after all. */
-static bool serve_one(struct lease_desk *k, struct lease_waiter *w)
+/* Offer it a lease, which is taken over, or a refusal; where neither, it may look for itself. Returns
+ * false when the waiter stood in line again: there was no room after all. */
+static bool serve_one(
+	struct lease_desk *k, struct lease_waiter *w, struct lease *offer, int refusal)
 {
 	bool served;
 
 	list_remove(&w->node);
 	k->serving = w;
 	k->serving_client = w->client;
+	k->offer = offer;
+	k->refusal = refusal;
+	k->offered_length = w->length;
 	w->on_space(w);
 	/* w may be gone now. */
 	served = k->serving != NULL;
 	k->serving = NULL;
 	k->serving_client = NULL;
+	k->offer = lease_unref(k->offer);
+	k->refusal = 0;
 	return served;
 }
 
+/* For the first in line. Returns false where the line stops. */
+static bool serve_first(struct lease_desk *k, struct lease_waiter *w)
+{
+	struct lease *l = NULL;
+	int r = make_lease(&l, k, w->client, w->length);
+
+	if (r == LEASE_E_FULL)
+		return false;
+	if (!r)
+		r = make_resident(l, POPULATE_NOW_MAX);
+	if (r != LEASE_E_FULL) {
+		if (r)
+			l = lease_unref(l);
+		return serve_one(k, w, l, r);
+	}
+	w->lease = l;
+	list_remove(&w->node);
+	list_push_back(&k->cold, &w->node);
+	return true;
+}
+
 /* k->here walks along the line: before it are those who were passed over. */
+static void serve_line(struct lease_desk *k)
+{
+	list_push_front(&k->line, &k->here);
+	while (k->here.next != &k->line) {
+		struct lease_waiter *w = list_entry(k->here.next, struct lease_waiter, node);
+
+		if (!share_allows(k, w->client, charge_of(w->length))) {
+			list_remove(&k->here);
+			list_insert_before(w->node.next, &k->here);
+			continue;
+		}
+		if (!serve_first(k, w))
+			break;
+	}
+	list_remove(&k->here);
+}
+
+static struct lease_waiter *first_warm(struct lease_desk *k)
+{
+	list_for_each (&k->cold, node) {
+		struct lease_waiter *w = list_entry(node, struct lease_waiter, node);
+		uint64_t missing = arena_missing(k->arena, &w->lease->span);
+
+		if (missing == 0 || missing == UINT64_MAX)
+			return w;
+	}
+	return NULL;
+}
+
+static void serve_warm(struct lease_desk *k)
+{
+	struct lease_waiter *w;
+
+	while ((w = first_warm(k))) {
+		struct lease *l = w->lease;
+		bool there = arena_missing(k->arena, &l->span) == 0;
+
+		w->lease = NULL;
+		if (!there)
+			l = lease_unref(l);
+		list_push_front(&k->line, &k->here); /* where it stands if it waits again */
+		serve_one(k, w, l, there ? 0 : LEASE_E_MEMORY);
+		list_remove(&k->here);
+	}
+}
+
 void lease_desk_serve(struct lease_desk *k)
 {
 	if (!k->changed)
 		return;
 	k->changed = false;
-	list_push_front(&k->line, &k->here);
-	while (k->here.next != &k->line) {
-		struct lease_waiter *w = list_entry(k->here.next, struct lease_waiter, node);
-		uint64_t charge = charge_of(w->length);
+	serve_warm(k);
+	serve_line(k);
+}
 
-		if (!share_allows(k, w->client, charge)) {
-			list_remove(&k->here);
-			list_insert_before(w->node.next, &k->here);
-			continue;
-		}
-		if (charge > remaining(k) && w->length <= arena_size(k->arena))
-			break;
-		if (!serve_one(k, w))
-			break;
-	}
-	list_remove(&k->here);
+void lease_desk_populated(struct lease_desk *k)
+{
+	if (!list_empty(&k->cold))
+		note_change(k);
 }

@@ -17,13 +17,17 @@ struct lease;
 struct lease_desk;
 
 enum {
-	LEASE_E_FULL = 1,  /* not now: wait with lease_wait() */
-	LEASE_E_LARGE = 2, /* never: larger than the input arena */
-	LEASE_E_SHARE = 3, /* the client's fair share is used up by what it holds itself: wait */
+	LEASE_E_FULL = 1,   /* not now: wait with lease_wait() */
+	LEASE_E_LARGE = 2,  /* never: larger than the input arena */
+	LEASE_E_SHARE = 3,  /* the client's fair share is used up by what it holds itself: wait */
+	LEASE_E_MEMORY = 4, /* the host has no memory for it */
 };
 
 /* One lease of `length` bytes, from dispatch_desk(). -ENOMEM besides the codes above. */
 _must_use_ int lease_new(
+	struct lease **ret_lease, struct lease_desk *k, struct client *c, uint64_t length);
+/* The same for one who cannot wait: LEASE_E_FULL never means that pages are missing. May take long. */
+_must_use_ int lease_new_at_once(
 	struct lease **ret_lease, struct lease_desk *k, struct client *c, uint64_t length);
 struct lease *lease_ref(struct lease *l);
 /* Frees the span with the last reference. Accepts NULL; returns NULL. */
@@ -49,6 +53,7 @@ struct lease_waiter {
 	struct client *client;	 /* borrow */
 	uint64_t length;
 	uint64_t since_ns;
+	struct lease *lease; /* own: its pages are being made; NULL: in line */
 	void (*on_space)(struct lease_waiter *w);
 };
 

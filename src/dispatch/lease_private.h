@@ -7,10 +7,12 @@
 
 struct lease_desk {
 	struct arena *arena;	  /* own */
+	struct segment *segment;  /* borrow: its only one */
 	void (*wake)(void *data); /* lease_desk_serve() has something to do */
 	void *data;		  /* borrow: wake's */
 	struct list line;	  /* struct lease_waiter.node, first come first served */
-	struct list spare;	  /* struct lease.node, for reuse */
+	struct list cold;  /* the same, of those who have a lease whose pages are being made */
+	struct list spare; /* struct lease.node, for reuse */
 	uint32_t n_spare;
 	uint32_t n_leases;  /* lent now */
 	uint32_t n_holders; /* clients that hold bytes */
@@ -19,6 +21,9 @@ struct lease_desk {
 	struct list here;   /* while serving: the place in line of the one that is served */
 	const struct lease_waiter *serving;  /* borrow, compared only; NULL: nobody */
 	const struct client *serving_client; /* borrow, compared only: may go past the line */
+	struct lease *offer;		     /* own: for the one that is served, of ... */
+	uint64_t offered_length;
+	int refusal; /* ... or why there is none; 0: no reason */
 };
 
 /* `wake` is called from inside other calls: it must not call back into the desk. -errno of arena_new(). */
@@ -28,5 +33,7 @@ _must_use_ int lease_desk_init(struct lease_desk *k, const struct arena_options 
 void lease_desk_deinit(struct lease_desk *k);
 /* Tell those in line who may try now. Calls on_space. */
 void lease_desk_serve(struct lease_desk *k);
+/* Pages were made, or could not be: those who wait for some are to be looked at. */
+void lease_desk_populated(struct lease_desk *k);
 
 #endif

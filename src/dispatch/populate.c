@@ -15,28 +15,35 @@
 #define CHUNK_BYTES (UINT64_C(8) << 20)
 
 void populate_init(struct populate *p, uv_loop_t *loop, struct arena *arena,
-	void (*on_idle)(void *data), void *data)
+	void (*on_chunk)(void *data), void (*on_idle)(void *data), void *data)
 {
-	*p = (struct populate){.loop = loop, .arena = arena, .on_idle = on_idle, .data = data};
+	*p = (struct populate){
+		.loop = loop,
+		.arena = arena,
+		.on_chunk = on_chunk,
+		.on_idle = on_idle,
+		.data = data,
+	};
 	p->work.data = p;
 }
 
 static void announce(struct populate *p)
 {
-	uint64_t touched = arena_touched(p->arena);
-	uint64_t size = arena_size(p->arena);
-	unsigned quarters = (unsigned)(touched / (size / 4 ? size / 4 : 1));
+	uint64_t resident = arena_memory(p->arena).resident;
+	uint64_t limit = arena_limit(p->arena);
+	unsigned quarters = (unsigned)(resident / (limit / 4 ? limit / 4 : 1));
 
-	log_debug("input arena populated", "offset=%" PRIu64 " bytes=%" PRIu64 " resident=%" PRIu64,
-		p->offset, p->length, touched);
+	log_debug("input arena populated",
+		"segment=%#" PRIx64 " offset=%" PRIu64 " bytes=%" PRIu64 " resident=%" PRIu64,
+		segment_id(p->range.segment), p->range.offset, p->range.length, resident);
 	if (quarters > 4)
 		quarters = 4;
 	if (quarters <= p->quarters)
 		return;
 	p->quarters = quarters;
 	log_info("input arena populated",
-		"percent=%u resident_bytes=%" PRIu64 " size_bytes=%" PRIu64, 25 * quarters, touched,
-		size);
+		"percent=%u resident_bytes=%" PRIu64 " limit_bytes=%" PRIu64, 25 * quarters,
+		resident, limit);
 }
 
 /* On a thread of libuv's pool. */
@@ -44,7 +51,7 @@ static void run(uv_work_t *work)
 {
 	struct populate *p = work->data;
 
-	p->result = arena_populate_run(p->arena, p->offset, p->length);
+	p->result = arena_populate_run(&p->range);
 }
 
 static void done(uv_work_t *work, int status)
@@ -52,13 +59,14 @@ static void done(uv_work_t *work, int status)
 	struct populate *p = work->data;
 
 	p->busy = false;
-	arena_populate_done(p->arena, p->result == 0);
+	arena_populate_done(p->arena, &p->range, p->result);
 	if (p->result == 0)
 		announce(p);
 	else if (!p->warned)
-		log_warning("input arena cannot be populated ahead of need", "error=%s",
+		log_warning("the host has no memory for the input arena", "error=%s",
 			err_str(p->result));
 	p->warned |= p->result != 0;
+	p->on_chunk(p->data);
 	if (p->stopped)
 		p->on_idle(p->data);
 	else
@@ -82,8 +90,7 @@ static void queue_work(struct populate *p)
 
 void populate_kick(struct populate *p)
 {
-	if (p->busy || p->stopped ||
-		!arena_populate_next(p->arena, CHUNK_BYTES, &p->offset, &p->length))
+	if (p->busy || p->stopped || !arena_populate_next(p->arena, CHUNK_BYTES, &p->range))
 		return;
 	p->busy = true;
 	queue_work(p);

@@ -15,17 +15,17 @@ struct populate {
 	bool busy; /* a chunk is with the thread pool: the arena must stay */
 	bool stopped;
 	bool warned;
-	uint64_t offset;
-	uint64_t length;
-	int result;		     /* written by the pool's thread, read after it is done */
-	unsigned quarters;	     /* announced: 1 for 25 %, ... */
-	void (*on_idle)(void *data); /* a chunk ended after populate_stop() */
-	void *data;		     /* borrow */
+	struct arena_range range;     /* the chunk */
+	int result;		      /* written by the pool's thread, read after it is done */
+	unsigned quarters;	      /* announced: 1 for 25 %, ... */
+	void (*on_chunk)(void *data); /* a chunk ended, well or not */
+	void (*on_idle)(void *data);  /* a chunk ended after populate_stop() */
+	void *data;		      /* borrow */
 };
 
-/* on_idle is called from the loop. */
+/* on_chunk and on_idle are called from the loop. */
 void populate_init(struct populate *p, uv_loop_t *loop, struct arena *arena,
-	void (*on_idle)(void *data), void *data);
+	void (*on_chunk)(void *data), void (*on_idle)(void *data), void *data);
 /* Start the next chunk where there is one to do and none under way. */
 void populate_kick(struct populate *p);
 /* No more chunks. While p->busy is true, on_idle follows. */

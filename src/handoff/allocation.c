@@ -20,6 +20,7 @@
 
 /* libuv has four threads for everybody. */
 #define RUNNING_MAX 2u
+#define MEMORY_NAME "modeld-region"
 
 void allocation_desk_init(struct allocation_desk *d)
 {
@@ -42,7 +43,7 @@ static void populate(uv_work_t *work)
 {
 	struct allocation *a = work->data;
 
-	a->result = memfd_populate(a->fd, a->size, &a->stop);
+	a->result = memfd_populate_all(a->fd, a->size, &a->stop);
 }
 
 /* The region, and a descriptor of it for the client. */
@@ -133,13 +134,28 @@ static void drop(struct held *held)
 		release(a);
 }
 
+static int make_memory(struct allocation *a, uint64_t size)
+{
+	int r = memfd_new(MEMORY_NAME, size, &a->fd);
+
+	if (!r)
+		r = memfd_seal(a->fd, MEMFD_SIZE_SEALED);
+	return r;
+}
+
 int allocation_start(struct peer *p, uint64_t seq, uint64_t size)
 {
 	struct handoff *h = p->handoff;
 	struct allocation *a = calloc(1, sizeof(*a));
-	int r = a ? memfd_new(size, &a->fd) : -ENOMEM;
+	int r = -ENOMEM;
 
+	if (a) {
+		a->fd = -1;
+		r = make_memory(a, size);
+	}
 	if (r) {
+		if (a)
+			close_fd(&a->fd);
 		free(a);
 		user_refund(p->user, size);
 		return r;

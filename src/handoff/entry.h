@@ -10,10 +10,10 @@
 
 #include "base/cleanup.h"
 #include "base/list.h"
-#include "handoff/memfd.h"
 #include "handoff/peer.h"
 #include "handoff/user.h"
 #include "proto/handoff.h"
+#include "shm/memfd.h"
 
 #define ENTRY_BUCKETS 1024u
 

@@ -98,8 +98,11 @@ void stream_unhold(struct stream *s, size_t n)
 	assert(n <= s->held_bytes);
 	s->held_bytes -= n;
 	s->session->held_bytes -= n;
-	if (n)
-		session_credit(s->session);
+	if (n == 0)
+		return;
+	session_credit(s->session);
+	/* Nothing may have been received just now: then nobody else sends the window. */
+	session_mark_dirty(s->session);
 }
 
 void stream_drain(struct stream *s)

@@ -89,7 +89,7 @@ void infer_room_clear(struct infer_room *m)
 
 static uint64_t arena_bytes(const struct infer_room *m)
 {
-	return arena_size(dispatch_arena(m->services->dispatch));
+	return arena_limit(dispatch_arena(m->services->dispatch));
 }
 
 static int fail_large(struct infer_room *m, uint64_t length)
@@ -122,11 +122,13 @@ static int fail_holding(struct infer_room *m, uint64_t length)
 		length, arena_bytes(m));
 }
 
-/* INFER_E_WAITING: not now. */
+/* INFER_E_WAITING: not now. Who holds a lease must not wait, not even for pages. */
 static int try_lease(struct infer_room *m, uint64_t length)
 {
+	struct lease_desk *k = dispatch_desk(m->services->dispatch);
 	struct lease *l = NULL;
-	int e = lease_new(&l, dispatch_desk(m->services->dispatch), m->client, length);
+	int e = m->lease ? lease_new_at_once(&l, k, m->client, length)
+			 : lease_new(&l, k, m->client, length);
 
 	switch (e) {
 	case 0:
@@ -202,7 +204,7 @@ static int begin_wait(struct infer_room *m, uint64_t length)
 
 static uint64_t align(uint64_t n)
 {
-	return (n + ARENA_ALIGN - 1) & ~(uint64_t)(ARENA_ALIGN - 1);
+	return (n + SEGMENT_ALIGN - 1) & ~(uint64_t)(SEGMENT_ALIGN - 1);
 }
 
 uint64_t infer_room_total(uint64_t length, uint64_t left, uint32_t n)
@@ -212,7 +214,7 @@ uint64_t infer_room_total(uint64_t length, uint64_t left, uint32_t n)
 
 	if (n_others > n - 1)
 		n_others = n - 1;
-	return left + n_others * (ARENA_ALIGN - 1);
+	return left + n_others * (SEGMENT_ALIGN - 1);
 }
 
 static bool fits(const struct infer_room *m, uint64_t length)

@@ -87,6 +87,7 @@ int __real_fcntl(int fd, int command, ...);
 ssize_t __real_sendmsg(int fd, const struct msghdr *m, int flags);
 ssize_t __real_recvmsg(int fd, struct msghdr *m, int flags);
 int __real_memfd_create(const char *name, unsigned flags);
+int __real_madvise(void *at, size_t length, int advice);
 
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t n, size_t size);
@@ -97,6 +98,7 @@ int __wrap_fcntl(int fd, int command, ...);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *m, int flags);
 ssize_t __wrap_recvmsg(int fd, struct msghdr *m, int flags);
 int __wrap_memfd_create(const char *name, unsigned flags);
+int __wrap_madvise(void *at, size_t length, int advice);
 
 void *__wrap_malloc(size_t size)
 {
@@ -151,6 +153,11 @@ ssize_t __wrap_recvmsg(int fd, struct msghdr *m, int flags)
 int __wrap_memfd_create(const char *name, unsigned flags)
 {
 	return fails(FAIL_SYSCALLS, EMFILE) ? -1 : __real_memfd_create(name, flags);
+}
+
+int __wrap_madvise(void *at, size_t length, int advice)
+{
+	return fails(FAIL_SYSCALLS, ENOMEM) ? -1 : __real_madvise(at, length, advice);
 }
 
 unsigned failalloc_open_fds(void)

@@ -2,8 +2,8 @@
  * failalloc.h: makes the i-th allocation or system call of our code fail.
  *
  * Unit tests are linked with --wrap for malloc, calloc, realloc (allocations) and mmap, ftruncate,
- * fcntl, sendmsg, recvmsg, memfd_create (system calls): each call from our objects, the test's own
- * included, passes through here; those inside of libc and other shared libraries do not. A library
+ * fcntl, sendmsg, recvmsg, memfd_create, madvise (system calls): each call from our objects, the
+ * test's own included, passes through here; those inside of libc and other shared libraries do not. A library
  * with an allocator hook is reached by giving it ours, as in
  * uv_replace_allocator(malloc, realloc, calloc, free): the names mean the wrapped functions there.
  *
@@ -29,7 +29,7 @@ enum fail_mode {
 
 /*
  * From now on count calls of `kinds` and fail the i-th (from 1; 0: only count) as `mode` says. A
- * failed call does nothing and sets errno to ENOMEM (allocations, mmap), ENOSPC (ftruncate), EMFILE
+ * failed call does nothing and sets errno to ENOMEM (allocations, mmap, madvise), ENOSPC (ftruncate), EMFILE
  * (memfd_create), EIO (fcntl), ENOBUFS (sendmsg, recvmsg).
  */
 void failalloc_arm(enum fail_kind kinds, enum fail_mode mode, unsigned long i);

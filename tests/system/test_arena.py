@@ -45,6 +45,18 @@ def test_arena_full_then_space(start, same):
     holds_nothing(d)
 
 
+def test_larger_than_the_window_waits(start):
+    """What comes behind the window must be asked for when the wait is over, though nothing else happens then."""
+    d, first = busy(start, "memory.input_arena_bytes=16M", "limits.arena_wait_ms=60000")
+    held = begin(d, infer_request("identity", bytes(12 * MIB)))
+    queued(d, "identity", 1)
+    waiting = begin(d, infer_request("identity", b"w" * (14 * MIB)), d.channel())
+    assert held.result(60).tensor_data.data == bytes(12 * MIB)
+    assert waiting.result(20).tensor_data.data == b"w" * (14 * MIB)
+    first.result(60)
+    holds_nothing(d)
+
+
 def test_many_large_ones_through_a_small_arena(start):
     d = start(*SMALL_ARENA, "limits.arena_wait_ms=60000", models=["identity"])
     channels = [d.channel() for _ in range(4)]

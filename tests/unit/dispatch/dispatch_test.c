@@ -82,7 +82,7 @@ Test(dispatch_bare, an_arena_without_size_is_refused)
 	static const struct dispatch_events none;
 
 	bed_init(&bed);
-	bed.settings.arena.size = 0;
+	bed.settings.arena.limit = 0;
 	cr_assert_eq(uv_loop_init(&bed.loop), 0);
 	cr_expect_eq(dispatch_new(&d, &bed.loop, &bed.settings, bed.models, 3, &bed.pool_settings,
 			     &none, NULL),
@@ -356,11 +356,16 @@ Test(dispatch, kill_while_draining)
 
 Test(dispatch_own, drained_only_when_populating_has_ended)
 {
+	struct lease *l;
+
 	bed_init(&bed);
-	bed.settings.arena.size = 64 << 20;
+	bed.settings.arena.limit = 64 << 20;
 	bed.settings.arena.populate_ahead = 64 << 20;
 	bed_up(&bed);
+	cr_assert_eq(lease_new(&l, dispatch_desk(bed.d), bed.client, 128 << 10), 0);
+	dispatch_schedule(bed.d);
 	cr_assert(bed.d->populate.busy);
+	lease_unref(l);
 	dispatch_drain(bed.d);
 	bed_turn(&bed);
 	bed.pool->events->on_drained(bed.pool->data);

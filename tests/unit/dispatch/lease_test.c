@@ -3,7 +3,10 @@
 
 #include <criterion/criterion.h>
 
+#include <string.h>
+
 #include "fake_bed.h"
+#include "tests/support/failalloc.h"
 
 #define KIB UINT64_C(1024)
 
@@ -13,7 +16,7 @@ static struct client *other;
 static void setup(void)
 {
 	bed_init(&bed);
-	bed.settings.arena.size = 64 * KIB;
+	bed.settings.arena.limit = 64 * KIB;
 	bed_up(&bed);
 	cr_assert_eq(client_new(&other, dispatch_tally(bed.d)), 0);
 }
@@ -230,19 +233,53 @@ Test(lease, the_place_is_kept_when_there_was_no_room_after_all)
 	lease_unref(piece[0]);
 	lease_unref(piece[2]);
 	bed_turn(&bed);
-	cr_expect_eq(first.called, 1);
-	cr_expect_eq(first.error, LEASE_E_FULL);
+	cr_expect_eq(first.called, 0, "he is not asked in vain");
 	cr_expect_eq(second.called, 0, "still behind");
 	cr_expect_eq(first.w.since_ns, since);
 	lease_unref(piece[1]);
 	bed_turn(&bed);
-	cr_expect_eq(first.called, 2);
+	cr_expect_eq(first.called, 1);
 	cr_assert_eq(first.error, 0);
 	lease_unref(piece[3]);
 	lease_unref(first.lease);
 	bed_turn(&bed);
 	cr_expect_eq(second.error, 0);
 	cr_expect_eq(second.called, 1);
+	lease_unref(second.lease);
+}
+
+/* He asks for more than he has waited for. */
+static void on_space_more(struct lease_waiter *w)
+{
+	struct waiting *me = list_entry(w, struct waiting, w);
+
+	me->error = lease_new(&me->lease, dispatch_desk(bed.d), w->client, 32 * KIB);
+	if (++me->called == 1)
+		lease_wait(dispatch_desk(bed.d), w, w->client, 32 * KIB, on_space_more);
+}
+
+Test(lease, who_waits_again_keeps_his_place)
+{
+	struct waiting first = {0}, second = {0};
+	struct lease *a = take(bed.client, 40 * KIB), *b = take(bed.client, 24 * KIB);
+	uint64_t since;
+
+	lease_wait(dispatch_desk(bed.d), &first.w, other, 16 * KIB, on_space_more);
+	wait_for(&second, other, 16 * KIB);
+	since = first.w.since_ns;
+	lease_unref(b);
+	bed_turn(&bed);
+	cr_expect_eq(first.called, 1);
+	cr_expect_eq(first.error, LEASE_E_FULL);
+	cr_expect_eq(first.w.since_ns, since);
+	cr_expect_eq(second.called, 0, "still behind");
+	lease_unref(a);
+	bed_turn(&bed);
+	cr_expect_eq(first.called, 2);
+	cr_expect_eq(first.error, 0);
+	cr_expect_eq(second.called, 1);
+	cr_expect_eq(second.error, 0);
+	lease_unref(first.lease);
 	lease_unref(second.lease);
 }
 
@@ -295,4 +332,99 @@ Test(lease, lending_makes_the_arena_grow_ahead)
 	bed_turn(&bed);
 	cr_expect_not(bed.d->desk.grew);
 	lease_unref(a);
+}
+
+/* --- Pages -------------------------------------------------------------------------------------- */
+
+#define MIB (UINT64_C(1) << 20)
+
+static void setup_large(void)
+{
+	bed_init(&bed);
+	bed.settings.arena.limit = 32 * MIB;
+	bed_up(&bed);
+	cr_assert_eq(client_new(&other, dispatch_tally(bed.d)), 0);
+}
+
+TestSuite(lease_pages, .init = setup_large, .fini = teardown);
+
+static void turn_until(const unsigned *called)
+{
+	while (*called == 0) {
+		uv_run(&bed.loop, UV_RUN_ONCE);
+		dispatch_schedule(bed.d);
+	}
+}
+
+Test(lease_pages, a_small_one_is_there_at_once)
+{
+	struct lease *l = take(bed.client, 200 * KIB);
+
+	cr_expect_geq(arena_memory(dispatch_arena(bed.d)).resident, 200 * KIB);
+	memset(lease_data(l), 1, 200 * KIB);
+	lease_unref(l);
+}
+
+Test(lease_pages, a_large_one_waits_and_stops_nobody)
+{
+	struct waiting large = {0}, next = {0};
+	struct lease *small;
+
+	cr_expect_eq(try(bed.client, 8 * MIB), LEASE_E_FULL);
+	wait_for(&large, bed.client, 8 * MIB);
+	wait_for(&next, other, KIB);
+	dispatch_schedule(bed.d);
+	cr_expect_eq(large.called, 0);
+	cr_expect_eq(next.called, 1);
+	cr_expect_eq(client_bytes(bed.client), 8 * MIB, "it is his already");
+	small = take(other, KIB);
+	turn_until(&large.called);
+	cr_assert_eq(large.error, 0);
+	cr_expect_eq(client_bytes(bed.client), 8 * MIB);
+	cr_expect_geq(arena_memory(dispatch_arena(bed.d)).resident, 8 * MIB);
+	memset(lease_data(large.lease), 1, 8 * MIB);
+	lease_unref(small);
+	lease_unref(next.lease);
+	lease_unref(large.lease);
+	cr_expect_eq(client_bytes(bed.client), 0);
+	cr_expect_eq(try(bed.client, 8 * MIB), 0, "what is there is lent at once");
+}
+
+Test(lease_pages, who_cannot_wait_gets_it_at_once)
+{
+	struct lease *l;
+
+	cr_assert_eq(lease_new_at_once(&l, dispatch_desk(bed.d), bed.client, 8 * MIB), 0);
+	memset(lease_data(l), 1, 8 * MIB);
+	lease_unref(l);
+}
+
+Test(lease_pages, who_waits_for_pages_may_leave)
+{
+	struct waiting large = {0};
+
+	wait_for(&large, bed.client, 8 * MIB);
+	dispatch_schedule(bed.d);
+	cr_expect_eq(client_bytes(bed.client), 8 * MIB);
+	lease_wait_cancel(&large.w);
+	cr_expect_eq(client_bytes(bed.client), 0);
+	cr_expect_eq(arena_used(dispatch_arena(bed.d)), 0);
+	cr_expect_eq(large.called, 0);
+}
+
+Test(lease_pages, a_host_without_memory_is_an_error)
+{
+	struct lease *low = take(bed.client, KIB);
+	struct waiting large = {0};
+
+	wait_for(&large, other, 8 * MIB);
+	failalloc_arm(FAIL_SYSCALLS, FAIL_PERSISTENT, 1);
+	dispatch_schedule(bed.d);
+	turn_until(&large.called);
+	cr_expect_eq(large.error, LEASE_E_MEMORY);
+	cr_expect_eq(try(other, 200 * KIB), LEASE_E_MEMORY);
+	failalloc_disarm();
+	cr_expect_eq(client_bytes(other), 0);
+	lease_unref(low);
+	cr_expect_eq(try(other, 200 * KIB), 0, "when nothing is lent it is tried again");
 }

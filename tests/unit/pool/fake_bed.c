@@ -125,8 +125,7 @@ static void add_models(struct bed *b, const char *names)
 void bed_init(struct bed *b, const char *script, const char *names)
 {
 	static const char *const dirs[] = {"/nowhere", NULL};
-	struct arena_options o = {
-		.name = "input", .id = FAKE_INPUT_ARENA, .size = INPUT_BYTES, .populate_first = 0};
+	struct segment_options o = {.name = "input", .size = INPUT_BYTES};
 
 	memset(b, 0, sizeof(*b));
 	log_init(NULL, getenv("BED_DEBUG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
@@ -134,10 +133,11 @@ void bed_init(struct bed *b, const char *script, const char *names)
 	cr_assert_eq(uv_loop_init(&b->loop), 0);
 	uv_timer_init(&b->loop, &b->watchdog);
 	uv_timer_start(&b->watchdog, on_watchdog, 30000, 0);
-	cr_assert_eq(arena_new(&b->arena, &o), 0);
-	cr_assert_eq(arena_alloc(b->arena, INPUT_BYTES / 2, &b->input), 0);
+	cr_assert_eq(segment_new(&b->arena, &o), 0);
+	segment_set_id(b->arena, FAKE_INPUT_ARENA);
+	cr_assert_eq(segment_alloc(b->arena, INPUT_BYTES / 2, &b->input), 0);
 	for (size_t i = 0; i < INPUT_BYTES / 2; i++)
-		((uint8_t *)arena_data(b->arena, &b->input))[i] = (uint8_t)(i * 7);
+		((uint8_t *)segment_data(b->arena, &b->input))[i] = (uint8_t)(i * 7);
 	add_models(b, names);
 	b->places[0] = (struct pool_place){"cpu:0", 1};
 	b->settings = (struct pool_settings){
@@ -161,8 +161,8 @@ void bed_init(struct bed *b, const char *script, const char *names)
 
 int bed_make(struct bed *b)
 {
-	int r = pool_new(&b->pool, &b->loop, &b->settings, arena_fd(b->arena), FAKE_INPUT_ARENA,
-		arena_size(b->arena), &bed_events, b);
+	int r = pool_new(&b->pool, &b->loop, &b->settings, segment_fd(b->arena), FAKE_INPUT_ARENA,
+		segment_size(b->arena), &bed_events, b);
 
 	for (size_t i = 0; !r && i < b->n_models; i++)
 		r = pool_model_new(&b->pm[i], b->pool, &b->models[i], &b->pm[i]);
@@ -198,7 +198,7 @@ void bed_free(struct bed *b)
 	uv_close((uv_handle_t *)&b->watchdog, NULL);
 	uv_run(&b->loop, UV_RUN_DEFAULT);
 	cr_assert_eq(uv_loop_close(&b->loop), 0);
-	b->arena = arena_free(b->arena);
+	b->arena = segment_free(b->arena);
 	for (size_t i = 0; i < b->n_models; i++)
 		free((char *)b->models[i].name);
 	/* No child, not even a zombie. */

@@ -10,7 +10,7 @@
 #include "pool/pool_private.h"
 #include "pool/worker.h"
 #include "pool/worker_private.h"
-#include "shm/arena.h"
+#include "shm/segment.h"
 
 #define BED_MODELS 8
 #define BED_EVENTS 256
@@ -26,7 +26,7 @@ struct bed_event {
 struct bed {
 	uv_loop_t loop;
 	uv_timer_t watchdog;
-	struct arena *arena;
+	struct segment *arena;
 	struct span input;
 	struct pool_settings settings;
 	struct pool_place places[2];

@@ -13,7 +13,7 @@
 
 #include "base/seqpacket.h"
 #include "proto/wire.h"
-#include "shm/arena.h"
+#include "shm/segment.h"
 #include "shm/view.h"
 
 #define BATCHES 256
@@ -26,7 +26,7 @@ struct fake {
 	struct wire_scratch *out;
 	uint8_t buffer[WIRE_MESSAGE_MAX];
 	struct view *inputs;
-	struct arena *arena;
+	struct segment *arena;
 	struct view *regions[REGIONS];
 	struct {
 		uint64_t batch;
@@ -118,9 +118,9 @@ static void say_hello(struct fake *f, const struct wire_setup *s)
 	struct wire_message m = {.type = WIRE_HELLO,
 		.hello = {.protocol = WIRE_PROTOCOL,
 			.output_arena = s->output_arena,
-			.output_arena_size = arena_size(f->arena),
+			.output_arena_size = segment_size(f->arena),
 			.slots = s->slots}};
-	int fd = arena_fd(f->arena);
+	int fd = segment_fd(f->arena);
 
 	if (is(f, "bad-protocol"))
 		m.hello.protocol = 99;
@@ -141,7 +141,7 @@ static void say_hello(struct fake *f, const struct wire_setup *s)
 	if (is(f, "unsealed"))
 		fd = memfd_create("unsealed", MFD_CLOEXEC);
 	if (is(f, "unsealed"))
-		must(!ftruncate(fd, (off_t)arena_size(f->arena)), "ftruncate");
+		must(!ftruncate(fd, (off_t)segment_size(f->arena)), "ftruncate");
 	say_fd(f, &m, fd);
 	if (is(f, "hello-twice"))
 		say_fd(f, &m, fd);
@@ -154,8 +154,7 @@ static void say_ready(struct fake *f)
 
 static void on_setup(struct fake *f, const struct wire_setup *s)
 {
-	struct arena_options o = {
-		.name = "fake", .id = s->output_arena, .size = s->output_arena_size};
+	struct segment_options o = {.name = "fake", .size = s->output_arena_size};
 
 	f->script = word_of(
 		strdup(getenv(FAKE_WORKER_VARIABLE)), s->output_arena - FAKE_INPUT_ARENA - 1);
@@ -171,7 +170,8 @@ static void on_setup(struct fake *f, const struct wire_setup *s)
 	if (is(f, "garbage"))
 		must(!seqpacket_send(3, "\377\377\377", 3, NULL, 0, 0), "garbage");
 	must(!view_new(&f->inputs, 4, s->input_arena, s->input_arena_size), "input arena");
-	must(!arena_new(&f->arena, &o), "output arena");
+	must(!segment_new(&f->arena, &o), "output arena");
+	segment_set_id(f->arena, s->output_arena);
 	f->n_loads = s->n_loads;
 	if (is(f, "pong-first"))
 		say(f, &(struct wire_message){.type = WIRE_PONG});
@@ -271,10 +271,10 @@ static bool echo(struct fake *f, uint64_t batch, const struct wire_item *item,
 		memcpy(write_target(f, &item->targets[0].span), from, in->span.length);
 		return true;
 	}
-	if (arena_alloc(f->arena, in->span.length, &out->span))
+	if (segment_alloc(f->arena, in->span.length, &out->span))
 		return false;
 	remember(f, batch, out->span);
-	memcpy(arena_data(f->arena, &out->span), from, in->span.length);
+	memcpy(segment_data(f->arena, &out->span), from, in->span.length);
 	return true;
 }
 
@@ -366,7 +366,7 @@ static void on_release(struct fake *f, const struct wire_release *r)
 		for (size_t k = 0; k < BATCHES; k++) {
 			if (f->spans[k].batch != r->batches[i])
 				continue;
-			must(!arena_release(f->arena, &f->spans[k].span), "release");
+			must(!segment_release(f->arena, &f->spans[k].span), "release");
 			f->spans[k].batch = 0;
 		}
 	}

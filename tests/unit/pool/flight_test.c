@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "shm/arena.h"
+#include "shm/segment.h"
 
 #define N_OUTPUTS 1024u
 
@@ -13,7 +13,7 @@
 struct rig {
 	struct region_table regions;
 	struct output_desk desk;
-	struct arena *arena;
+	struct segment *arena;
 	struct output *output;
 	struct flight flight;
 	struct wire_declaration declared[N_OUTPUTS];
@@ -28,15 +28,16 @@ static void send_nothing(struct worker *w, const struct wire_release *m)
 static void rig_init(struct rig *g)
 {
 	static const int64_t one[] = {1};
-	struct arena_options o = {.name = "out", .id = 9, .size = 65536};
+	struct segment_options o = {.name = "out", .size = 65536};
 	struct span span;
 
 	memset(g, 0, sizeof(*g));
 	cr_assert_eq(output_desk_init(&g->desk), 0);
-	cr_assert_eq(arena_new(&g->arena, &o), 0);
-	cr_assert_eq(arena_alloc(g->arena, 1, &span), 0);
-	cr_assert_eq(
-		output_new(&g->output, &g->desk, NULL, arena_fd(g->arena), 9, arena_size(g->arena)),
+	cr_assert_eq(segment_new(&g->arena, &o), 0);
+	segment_set_id(g->arena, 9);
+	cr_assert_eq(segment_alloc(g->arena, 1, &span), 0);
+	cr_assert_eq(output_new(&g->output, &g->desk, NULL, segment_fd(g->arena), 9,
+			     segment_size(g->arena)),
 		0);
 	cr_assert_eq(output_lease_new(&g->flight.lease, g->output, 1), 0);
 	for (uint32_t i = 0; i < N_OUTPUTS; i++) {
@@ -56,7 +57,7 @@ static void rig_deinit(struct rig *g)
 	output_mute(g->output);
 	output_unref(g->output);
 	output_desk_deinit(&g->desk);
-	arena_free(g->arena);
+	segment_free(g->arena);
 }
 
 /* The verdict on an answer with the first n of g->given, where `wanted` was asked for. */

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "shm/arena.h"
+#include "shm/segment.h"
 #include "tests/support/failalloc.h"
 
 struct sent {
@@ -28,20 +28,21 @@ static void tell(struct worker *w, const struct wire_release *m)
 
 struct scene {
 	struct output_desk desk;
-	struct arena *arena;
+	struct segment *arena;
 	struct output *output;
 	struct sent sent;
 };
 
 static void scene_init(struct scene *s)
 {
-	struct arena_options o = {.name = "out", .id = 9, .size = 65536};
+	struct segment_options o = {.name = "out", .size = 65536};
 
 	memset(s, 0, sizeof(*s));
 	cr_assert_eq(output_desk_init(&s->desk), 0);
-	cr_assert_eq(arena_new(&s->arena, &o), 0);
-	cr_assert_eq(output_new(&s->output, &s->desk, (struct worker *)&s->sent, arena_fd(s->arena),
-			     9, arena_size(s->arena)),
+	cr_assert_eq(segment_new(&s->arena, &o), 0);
+	segment_set_id(s->arena, 9);
+	cr_assert_eq(output_new(&s->output, &s->desk, (struct worker *)&s->sent,
+			     segment_fd(s->arena), 9, segment_size(s->arena)),
 		0);
 }
 
@@ -51,7 +52,7 @@ static void scene_deinit(struct scene *s)
 		output_mute(s->output);
 	output_unref(s->output);
 	output_desk_deinit(&s->desk);
-	arena_free(s->arena);
+	segment_free(s->arena);
 }
 
 static struct output_lease *lease(struct scene *s, uint64_t batch, bool fill)
@@ -109,7 +110,7 @@ Test(output, a_large_part_of_the_arena_does_not_wait)
 
 	scene_init(&s);
 	l = lease(&s, 1, false);
-	output_lease_fill(l, arena_size(s.arena) / 16 - 1);
+	output_lease_fill(l, segment_size(s.arena) / 16 - 1);
 	output_lease_unref(l);
 	output_desk_flush(&s.desk, tell);
 	cr_assert_eq(s.sent.n_messages, 0);
@@ -145,8 +146,8 @@ Test(output, mapping_outlives_its_process)
 	struct span span;
 
 	scene_init(&s);
-	cr_assert_eq(arena_alloc(s.arena, 100, &span), 0);
-	memset(arena_data(s.arena, &span), 'x', 100);
+	cr_assert_eq(segment_alloc(s.arena, 100, &span), 0);
+	memset(segment_data(s.arena, &span), 'x', 100);
 	l = lease(&s, 1, true);
 	data = output_data(s.output, &span);
 	span.offset = 65536;

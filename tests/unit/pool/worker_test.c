@@ -28,7 +28,7 @@ Test(worker, echoes_a_batch)
 	bed_wait(&b, b.n_events == 1);
 	cr_assert_eq(b.events[0].what, 'd');
 	cr_assert_eq(b.events[0].length, 1000);
-	cr_assert_eq(memcmp(b.events[0].data, arena_data(b.arena, &b.input), 1000), 0);
+	cr_assert_eq(memcmp(b.events[0].data, segment_data(b.arena, &b.input), 1000), 0);
 	cr_assert_eq(worker_free_slots(w), 2);
 	cr_assert_eq(worker_batches_done(w), 1);
 	bed_drain_end(&b);
@@ -384,7 +384,7 @@ Test(worker, lease_outlives_the_process)
 	kill(worker_pid(w), SIGKILL);
 	bed_wait(&b, worker_restarts(w) == 1 && worker_get_state(w) == WORKER_READY);
 	cr_assert_str_eq(worker_last_exit(w), "signal 9 (Killed)");
-	cr_assert_eq(memcmp(b.events[0].data, arena_data(b.arena, &b.input), 5000), 0);
+	cr_assert_eq(memcmp(b.events[0].data, segment_data(b.arena, &b.input), 5000), 0);
 	output_lease_unref(output_lease_ref(b.leases[0]));
 	output_lease_unref(b.leases[0]);
 	b.n_leases = 0;

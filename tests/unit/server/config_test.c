@@ -60,7 +60,7 @@ Test(config, nothing_said_is_all_defaults)
 	cr_expect_eq(c.drain_timeout_ms, 30000);
 	cr_expect_str_eq(c.frontend.listen[0], "0.0.0.0:50052");
 	cr_expect_null(c.frontend.unix_group);
-	cr_expect_eq(c.dispatch.arena.size, UINT64_C(1) << 30);
+	cr_expect_eq(c.dispatch.arena.limit, UINT64_C(1) << 30);
 	cr_expect_eq(c.dispatch.default_max_batch_size, 8);
 }
 
@@ -71,7 +71,7 @@ Test(config, what_the_file_says)
 		0);
 	finish();
 	cr_expect_eq(c.model.max_batch_size, 3);
-	cr_expect_eq(c.dispatch.arena.size, 2u << 20);
+	cr_expect_eq(c.dispatch.arena.limit, 2u << 20);
 }
 
 Test(config, unknown_key)

@@ -63,7 +63,7 @@ Test(config_value, bytes)
 {
 	good("memory", "input_arena_bytes", "1048576");
 	good("memory", "input_arena_bytes", "3G");
-	cr_expect_eq(c.dispatch.arena.size, 3 * (UINT64_C(1) << 30));
+	cr_expect_eq(c.dispatch.arena.limit, 3 * (UINT64_C(1) << 30));
 	good("limits", "max_header_bytes", "2K");
 	cr_expect_eq(c.frontend.http2.max_header_bytes, 2048);
 	good("limits", "max_receive_message_bytes", "4095M");
@@ -101,9 +101,9 @@ Test(config_value, yes_and_no)
 	good("server", "strict_readiness", "true");
 	cr_expect(c.frontend.services.strict_readiness);
 	good("memory", "huge_pages", "0");
-	cr_expect_eq(c.dispatch.arena.pages, ARENA_PAGES_BASE);
+	cr_expect_eq(c.dispatch.arena.pages, SEGMENT_PAGES_BASE);
 	good("memory", "huge_pages", "1");
-	cr_expect_eq(c.dispatch.arena.pages, ARENA_PAGES_THP);
+	cr_expect_eq(c.dispatch.arena.pages, SEGMENT_PAGES_THP);
 	bad("server", "strict_readiness", "maybe", "'maybe' is neither yes nor no");
 }
 

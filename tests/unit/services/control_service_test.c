@@ -65,7 +65,7 @@ Test(control, server)
 	};
 	f.services.tensor_bytes_received = 3;
 	f.services.tensor_bytes_copied_in = 4;
-	f.dispatch.arena = (struct arena){.used = 7, .touched = 8, .size = 9};
+	f.dispatch.arena = (struct arena){.used = 7, .memory = {.resident = 8}, .limit = 9};
 	f.dispatch.default_model = double_model(&f.dispatch, "m");
 	f.dispatch.models[0].counters = (struct version_counters){
 		.requests_ok = 2, .requests_failed = 3, .total_ns = 3000000};

@@ -51,7 +51,8 @@ struct pool {
 };
 
 struct arena {
-	uint64_t used, touched, size;
+	uint64_t used, limit;
+	struct arena_memory memory;
 };
 
 struct client {
@@ -123,7 +124,7 @@ static inline void double_dispatch_init(struct dispatch *d)
 	memset(d, 0, sizeof(*d));
 	list_init(&d->line);
 	list_init(&d->queue);
-	d->arena.size = 1 << 20;
+	d->arena.limit = 1 << 20;
 	double_dispatch = d;
 }
 
@@ -272,7 +273,7 @@ int lease_new(struct lease **ret_lease, struct lease_desk *k, struct client *c, 
 	(void)c;
 	if (d->lease_error)
 		return d->lease_error;
-	if (length > d->arena.size)
+	if (length > d->arena.limit)
 		return LEASE_E_LARGE;
 	l = malloc(sizeof(*l) + length);
 	if (!l)
@@ -283,6 +284,12 @@ int lease_new(struct lease **ret_lease, struct lease_desk *k, struct client *c, 
 	d->n_leases++;
 	*ret_lease = l;
 	return 0;
+}
+
+int lease_new_at_once(
+	struct lease **ret_lease, struct lease_desk *k, struct client *c, uint64_t length)
+{
+	return lease_new(ret_lease, k, c, length);
 }
 
 struct lease *lease_ref(struct lease *l)
@@ -738,14 +745,14 @@ uint64_t arena_used(const struct arena *a)
 	return a->used;
 }
 
-uint64_t arena_touched(const struct arena *a)
+struct arena_memory arena_memory(const struct arena *a)
 {
-	return a->touched;
+	return a->memory;
 }
 
-uint64_t arena_size(const struct arena *a)
+uint64_t arena_limit(const struct arena *a)
 {
-	return a->size;
+	return a->limit;
 }
 
 #endif

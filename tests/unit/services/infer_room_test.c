@@ -53,7 +53,8 @@ static void on_wake(void *data)
 
 static void set_up(void)
 {
-	const struct arena_options options = {.name = "test", .id = 1, .size = ARENA_BYTES};
+	const struct arena_options options = {
+		.name = "test", .limit = ARENA_BYTES, .segment_bytes = ARENA_BYTES};
 
 	memset(&dispatch, 0, sizeof(dispatch));
 	cr_assert_eq(uv_loop_init(&loop), 0);
@@ -157,7 +158,7 @@ static void expect_piece(struct upload *u, size_t i, size_t n, int value)
 	cr_assert_eq(piece.length, n);
 	cr_assert(lease_holds(piece.lease, piece.offset, piece.length));
 	data = lease_at(piece.lease, piece.offset);
-	cr_assert_eq((uintptr_t)data % ARENA_ALIGN, 0);
+	cr_assert_eq((uintptr_t)data % SEGMENT_ALIGN, 0);
 	for (size_t k = 0; k < n; k++)
 		cr_assert_eq(data[k], (uint8_t)value);
 	lease_unref(piece.lease);

@@ -705,7 +705,7 @@ Test(infer, fails_while_it_waits)
 
 Test(infer, larger_than_the_arena)
 {
-	f.dispatch.arena.size = 15;
+	f.dispatch.arena.limit = 15;
 	cr_assert(ask_it());
 	expect_status(GRPC_RESOURCE_EXHAUSTED,
 		"16 bytes is larger than the input arena: [memory] input_arena_bytes is 15");

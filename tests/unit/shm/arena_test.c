@@ -1,252 +1,566 @@
 /*
- * arena_test.c: the owner's promises (seals, mode, stale spans refused) and its data under random
- * use.
+ * arena_test.c: an arena grows by segments and shrinks again; low ones come first; the limit holds;
+ * what is not resident is known; a host without memory is an error.
  */
 #include "shm/arena.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
+#include <pthread.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "shm/view.h"
+#include "shm/slots.h"
 #include "tests/support/failalloc.h"
 
-#define ID   5u
+#define KIB  UINT64_C(1024)
 #define MIB  (UINT64_C(1) << 20)
 #define PAGE UINT64_C(4096)
+#define S    UINT64_C(1000000000)
 
-static struct arena *make(uint64_t size, uint64_t first, uint64_t ahead)
+/* Who is told of segments. */
+struct owner {
+	struct arena *arena;
+	struct slots ids;
+	struct segment *idle[16]; /* on_idle came for, not removed yet */
+	unsigned n_idle;
+	unsigned n_made;
+	bool keep; /* do not remove what is idle at once */
+	int fail;  /* of on_made */
+};
+
+static int on_made(void *data, struct segment *s, uint64_t *ret_id)
 {
-	struct arena_options options = {.name = "test",
-		.id = ID,
-		.size = size,
-		.populate_first = first,
-		.populate_ahead = ahead};
-	struct arena *a = NULL;
+	struct owner *o = data;
 
-	cr_assert_eq(arena_new(&a, &options), 0);
-	return a;
+	o->n_made++;
+	return o->fail ? o->fail : slots_add(&o->ids, s, ret_id);
 }
 
-static struct span take(struct arena *a, uint64_t length)
+static void drop(struct owner *o, struct segment *s)
 {
-	struct span s;
-
-	cr_assert_eq(arena_alloc(a, length, &s), 0);
-	cr_assert_eq(s.length, length);
-	cr_assert_eq(s.arena, ID);
-	cr_assert_eq(s.offset % ARENA_ALIGN, 0);
-	return s;
+	slots_remove(&o->ids, segment_id(s));
+	segment_free(arena_remove(o->arena, s));
 }
 
-static void give(struct arena *a, struct span s)
+static void on_idle(void *data, struct segment *s)
 {
-	cr_assert_eq(arena_release(a, &s), 0);
-	cr_assert_eq(arena_release(a, &s), -ESTALE);
+	struct owner *o = data;
+
+	cr_assert_eq(segment_n_spans(s), 0);
+	if (o->keep)
+		o->idle[o->n_idle++] = s;
+	else
+		drop(o, s);
 }
 
-static uint64_t resident(struct arena *a)
-{
-	struct stat st;
+static const struct arena_events events = {.on_made = on_made, .on_idle = on_idle};
 
-	cr_assert_eq(fstat(arena_fd(a), &st), 0);
-	return (uint64_t)st.st_blocks * 512;
+static const struct arena_options usual = {
+	.name = "test",
+	.limit = 16 * MIB,
+	.segment_bytes = MIB,
+	.populate_first = 64 * KIB,
+	.populate_ahead = 256 * KIB,
+	.idle_ns = 30 * S,
+};
+
+static void begin(struct owner *o, const struct arena_options *options)
+{
+	*o = (struct owner){0};
+	cr_assert_eq(arena_new(&o->arena, options, &events, o), 0);
+}
+
+static void end(struct owner *o)
+{
+	o->arena = arena_free(o->arena);
+	slots_deinit(&o->ids);
+}
+
+static struct span take(struct owner *o, uint64_t length)
+{
+	struct span span;
+
+	cr_assert_eq(arena_alloc(o->arena, length, &span), 0);
+	cr_assert_eq(span.length, length);
+	cr_assert_not_null(arena_data(o->arena, &span));
+	return span;
+}
+
+static void give(struct owner *o, struct span span)
+{
+	cr_assert_eq(arena_release(o->arena, &span), 0);
+	cr_assert_eq(arena_release(o->arena, &span), -ESTALE);
+	cr_assert_null(arena_data(o->arena, &span));
+}
+
+static uint32_t n_segments(const struct owner *o)
+{
+	return arena_memory(o->arena).n_segments;
 }
 
 Test(arena, options)
 {
-	static const struct arena_options bad[] = {
-		{.name = NULL, .id = 1, .size = 1},
-		{.name = "a", .id = 0, .size = 1},
-		{.name = "a", .id = 1, .size = 0},
-		{.name = "a", .id = 1, .size = UINT64_MAX},
-		{.name = "a", .id = 1, .size = INT64_MAX},
-	};
-	struct arena *a = NULL;
+	struct owner o = {0};
+	struct arena_options bad = usual;
 
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		cr_assert_eq(arena_new(&a, &bad[i]), -EINVAL);
-	cr_assert_null(a);
+	bad.limit = 0;
+	cr_assert_eq(arena_new(&o.arena, &bad, &events, &o), -EINVAL);
+	bad = usual;
+	bad.segment_bytes = 0;
+	cr_assert_eq(arena_new(&o.arena, &bad, &events, &o), -EINVAL);
+	bad = usual;
+	bad.name = NULL;
+	cr_assert_eq(arena_new(&o.arena, &bad, &events, &o), -EINVAL);
+	o.fail = -EMFILE;
+	cr_assert_eq(arena_new(&o.arena, &usual, &events, &o), -EMFILE);
+	cr_assert_null(o.arena);
 	cr_assert_null(arena_free(NULL));
 }
 
-Test(arena, size_is_whole_pages)
+Test(arena, the_first_segment)
 {
-	_cleanup_(arena_freep) struct arena *a = make(1, 0, 0);
+	struct owner o;
+	struct arena_memory m;
+
+	begin(&o, &usual);
+	m = arena_memory(o.arena);
+	cr_assert_eq(o.n_made, 1);
+	cr_assert(m.n_segments == 1 && m.mapped == MIB && m.resident == 64 * KIB);
+	cr_assert_eq(arena_limit(o.arena), 16 * MIB);
+	end(&o);
+}
+
+Test(arena, a_segment_is_no_larger_than_the_limit)
+{
+	struct arena_options options = usual;
+	struct owner o;
+
+	options.segment_bytes = UINT64_MAX;
+	begin(&o, &options);
+	cr_assert_eq(arena_memory(o.arena).mapped, 16 * MIB);
+	give(&o, take(&o, 16 * MIB));
+	cr_assert_eq(o.n_made, 1);
+	end(&o);
+}
+
+Test(arena, grows_and_reuses_low_ones_first)
+{
+	struct owner o;
+	struct span first, second, third, again;
+
+	begin(&o, &usual);
+	first = take(&o, MIB);
+	second = take(&o, MIB / 2);
+	third = take(&o, MIB);
+	cr_assert_eq(n_segments(&o), 3);
+	cr_assert(first.arena != second.arena && second.arena != third.arena);
+	cr_assert_eq(take(&o, MIB / 2).arena, second.arena);
+	cr_assert_eq(arena_used(o.arena), 3 * MIB);
+	cr_assert_eq(arena_n_spans(o.arena), 4);
+	give(&o, third);
+	give(&o, first);
+	again = take(&o, 1);
+	cr_assert_eq(again.arena, first.arena);
+	end(&o);
+}
+
+Test(arena, a_large_span_has_a_segment_of_its_own)
+{
+	struct owner o;
+	struct span large, small;
+
+	begin(&o, &usual);
+	large = take(&o, 5 * MIB + 1);
+	cr_assert_eq(arena_memory(o.arena).mapped, 6 * MIB + PAGE);
+	give(&o, large);
+	small = take(&o, MIB); /* does not go there */
+	cr_assert_neq(small.arena, large.arena);
+	cr_assert_neq(take(&o, MIB).arena, large.arena);
+	cr_assert_eq(take(&o, 4 * MIB).arena, large.arena);
+	end(&o);
+}
+
+Test(arena, the_limit_holds)
+{
+	struct owner o;
+	struct span span, all[16];
+
+	begin(&o, &usual);
+	cr_assert_eq(arena_alloc(o.arena, 16 * MIB + 1, &span), ARENA_E_TOO_LARGE);
+	cr_assert_eq(arena_alloc(o.arena, UINT64_MAX, &span), ARENA_E_TOO_LARGE);
+	for (unsigned i = 0; i < 16; i++)
+		all[i] = take(&o, MIB);
+	cr_assert_eq(arena_alloc(o.arena, 0, &span), ARENA_E_FULL);
+	cr_assert_eq(arena_alloc(o.arena, 2 * MIB, &span), ARENA_E_FULL);
+	give(&o, all[5]);
+	all[5] = take(&o, MIB);
+	cr_assert_eq(n_segments(&o), 16);
+	for (unsigned i = 0; i < 16; i++)
+		give(&o, all[i]);
+	end(&o);
+}
+
+/* A span as large as the limit fits beside an empty first segment; then that gives nothing. */
+Test(arena, one_span_may_be_all)
+{
+	struct owner o;
+	struct span all, span;
+
+	begin(&o, &usual);
+	all = take(&o, 16 * MIB);
+	cr_assert_eq(arena_alloc(o.arena, 1, &span), ARENA_E_FULL);
+	give(&o, all);
+	span = take(&o, 1);
+	cr_assert_eq(arena_alloc(o.arena, 16 * MIB, &all), ARENA_E_FULL);
+	give(&o, span);
+	give(&o, take(&o, 16 * MIB));
+	end(&o);
+}
+
+Test(arena, the_number_of_segments_has_a_limit)
+{
+	struct arena_options options = usual;
+	struct owner o;
+	struct span first, second, span;
+
+	options.max_segments = 2;
+	begin(&o, &options);
+	first = take(&o, MIB);
+	second = take(&o, MIB);
+	cr_assert_eq(arena_alloc(o.arena, 1, &span), ARENA_E_FULL);
+	give(&o, second);
+	give(&o, take(&o, 1));
+	give(&o, first);
+	end(&o);
+}
+
+/* What is left of the limit is given, though it is no whole segment. */
+Test(arena, the_last_segment_may_be_smaller)
+{
+	struct arena_options options = usual;
+	struct owner o;
+	struct span span;
+
+	options.limit = 2 * MIB + MIB / 2;
+	begin(&o, &options);
+	(void)take(&o, MIB);
+	(void)take(&o, MIB);
+	(void)take(&o, MIB / 2);
+	cr_assert_eq(arena_alloc(o.arena, 1, &span), ARENA_E_FULL);
+	end(&o);
+}
+
+Test(arena, idle_segments_make_way)
+{
+	struct owner o;
+	struct span spans[15], kept, large;
+
+	begin(&o, &usual);
+	for (unsigned i = 0; i < 15; i++)
+		spans[i] = take(&o, MIB);
+	kept = spans[3];
+	for (unsigned i = 0; i < 15; i++) {
+		if (i != 3)
+			give(&o, spans[i]);
+	}
+	o.keep = true;
+	large = take(&o, 10 * MIB); /* they leave as many as must */
+	cr_assert_eq(o.n_idle, 8);
+	cr_assert_eq(n_segments(&o), 16);
+	cr_assert_eq(arena_alloc(o.arena, 6 * MIB, &spans[0]), ARENA_E_FULL);
+	while (o.n_idle > 0)
+		drop(&o, o.idle[--o.n_idle]);
+	cr_assert_eq(n_segments(&o), 3);
+	give(&o, large);
+	give(&o, kept);
+	end(&o);
+}
+
+Test(arena, small_spans_go_to_large_segments_at_the_limit_only)
+{
+	struct owner o;
+	struct span large[2], span;
+
+	begin(&o, &usual);
+	large[0] = take(&o, 10 * MIB);
+	large[1] = take(&o, 5 * MIB);
+	(void)take(&o, MIB);
+	cr_assert_eq(arena_alloc(o.arena, 1, &span), ARENA_E_FULL);
+	give(&o, large[1]);
+	span = take(&o, 1);
+	cr_assert_neq(span.arena, large[0].arena);
+	(void)take(&o, 3 * MIB);
+	end(&o);
+}
+
+Test(arena, idle_ones_are_given_up_after_a_while)
+{
+	struct owner o;
+	struct span first, second;
+
+	begin(&o, &usual);
+	cr_assert_eq(arena_tick(o.arena, 1 * S), UINT64_MAX);
+	first = take(&o, MIB);
+	second = take(&o, MIB);
+	cr_assert_lt(arena_tick(o.arena, 2 * S), 30 * S);
+	give(&o, first);
+	give(&o, second);
+	arena_tick(o.arena, 100 * S); /* since now */
+	cr_assert_eq(arena_tick(o.arena, 129 * S), 130 * S);
+	give(&o, take(&o, MIB)); /* of the first: that does not count */
+	cr_assert_eq(n_segments(&o), 2);
+	cr_assert_eq(arena_tick(o.arena, 130 * S), UINT64_MAX);
+	cr_assert_eq(n_segments(&o), 1);
+	cr_assert_eq(arena_memory(o.arena).mapped, MIB);
+	end(&o);
+}
+
+Test(arena, use_starts_the_while_anew)
+{
+	struct owner o;
+	struct span first, second;
+
+	begin(&o, &usual);
+	first = take(&o, MIB);
+	give(&o, take(&o, MIB));
+	arena_tick(o.arena, 1 * S);
+	arena_tick(o.arena, 2 * S); /* idle since then */
+	give(&o, take(&o, MIB));
+	arena_tick(o.arena, 32 * S); /* it was used meanwhile */
+	cr_assert_eq(n_segments(&o), 2);
+	arena_tick(o.arena, 33 * S);
+	second = take(&o, MIB);
+	arena_tick(o.arena, 100 * S);
+	arena_tick(o.arena, 200 * S); /* it is in use */
+	cr_assert_eq(n_segments(&o), 2);
+	give(&o, second);
+	arena_tick(o.arena, 201 * S);
+	arena_tick(o.arena, 231 * S);
+	cr_assert_eq(n_segments(&o), 1);
+	give(&o, first);
+	end(&o);
+}
+
+Test(arena, one_that_leaves_gives_nothing)
+{
+	struct owner o;
+	struct span first, second;
+
+	begin(&o, &usual);
+	o.keep = true;
+	first = take(&o, MIB);
+	give(&o, take(&o, MIB));
+	arena_tick(o.arena, 1 * S);
+	arena_tick(o.arena, 2 * S);
+	arena_tick(o.arena, 32 * S);
+	cr_assert_eq(o.n_idle, 1);
+	cr_assert_neq(arena_tick(o.arena, 100 * S), UINT64_MAX);
+	cr_assert_eq(o.n_idle, 1); /* told once */
+	second = take(&o, MIB);
+	cr_assert_neq(second.arena, segment_id(o.idle[0]));
+	drop(&o, o.idle[0]);
+	cr_assert_eq(n_segments(&o), 2);
+	give(&o, second);
+	give(&o, first);
+	end(&o);
+}
+
+Test(arena, forged_spans)
+{
+	struct owner o;
+	struct span span, forged;
+
+	begin(&o, &usual);
+	span = take(&o, 100);
+	forged = span;
+	forged.arena += SLOTS_MAX;
+	cr_assert_null(arena_data(o.arena, &forged));
+	cr_assert_eq(arena_release(o.arena, &forged), -ESTALE);
+	forged = (struct span){0};
+	cr_assert_null(arena_data(o.arena, &forged));
+	forged = span;
+	forged.length++;
+	cr_assert_null(arena_data(o.arena, &forged));
+	give(&o, span);
+	end(&o);
+}
+
+/* --- Pages ----------------------------------------------------------------------------------- */
+
+static bool step(struct owner *o, uint64_t max)
+{
+	struct arena_range range;
+
+	if (!arena_populate_next(o->arena, max, &range))
+		return false;
+	arena_populate_done(o->arena, &range, arena_populate_run(&range));
+	return true;
+}
+
+Test(arena, what_is_used_comes_before_what_may_be)
+{
+	struct owner o;
+	struct span small, large;
+	struct arena_range range, other;
+
+	begin(&o, &usual);
+	cr_assert_not(step(&o, MIB)); /* nobody uses any */
+	small = take(&o, 1);
+	large = take(&o, 2 * MIB);
+	cr_assert_eq(arena_missing(o.arena, &small), 0);
+	cr_assert_eq(arena_missing(o.arena, &large), 2 * MIB);
+	cr_assert(arena_populate_next(o.arena, MIB, &range));
+	cr_assert_eq(segment_id(range.segment), large.arena);
+	cr_assert_not(arena_populate_next(o.arena, MIB, &other)); /* one at a time */
+	arena_populate_done(o.arena, &range, arena_populate_run(&range));
+	cr_assert_eq(arena_missing(o.arena, &large), MIB);
+	cr_assert(step(&o, MIB));
+	cr_assert_eq(arena_missing(o.arena, &large), 0);
+	while (step(&o, 16 * KIB))
+		;
+	/* 64 KiB that are used or not, and as much ahead: that is in the next part. */
+	cr_assert_eq(arena_memory(o.arena).resident, 2 * MIB + 2 * 64 * KIB);
+	end(&o);
+}
+
+Test(arena, as_much_ahead_as_is_in_use)
+{
+	struct owner o;
+
+	begin(&o, &usual);
+	(void)take(&o, 128 * KIB);
+	while (step(&o, MIB))
+		;
+	cr_assert_eq(arena_memory(o.arena).resident, 256 * KIB);
+	(void)take(&o, 256 * KIB);
+	while (step(&o, MIB))
+		;
+	cr_assert_eq(arena_memory(o.arena).resident, (384 + 256) * KIB);
+	end(&o);
+}
+
+Test(arena, at_once)
+{
+	struct owner o;
+	struct span span;
+
+	begin(&o, &usual);
+	span = take(&o, 3 * MIB);
+	cr_assert_eq(arena_populate_span(o.arena, &span), 0);
+	cr_assert_eq(arena_missing(o.arena, &span), 0);
+	memset(arena_data(o.arena, &span), 1, span.length);
+	end(&o);
+}
+
+Test(arena, a_host_without_memory)
+{
+	struct owner o;
+	struct span first, span;
+
+	begin(&o, &usual);
+	first = take(&o, 64 * KIB);
+	span = take(&o, MIB / 2);
+	failalloc_arm(FAIL_SYSCALLS, FAIL_PERSISTENT, 1);
+	cr_assert_eq(arena_populate_span(o.arena, &span), ARENA_E_MEMORY);
+	failalloc_disarm();
+	give(&o, span);
+	cr_assert_eq(arena_alloc(o.arena, MIB / 2, &span), ARENA_E_MEMORY);
+	give(&o, first);
+	span = take(&o, MIB / 2);
+	cr_assert_eq(arena_populate_span(o.arena, &span), 0);
+	end(&o);
+}
+
+Test(arena, what_is_being_populated_does_not_leave)
+{
+	struct owner o;
+	struct arena_range range;
+	struct span span;
+
+	begin(&o, &usual);
+	span = take(&o, 4 * MIB);
+	cr_assert(arena_populate_next(o.arena, MIB, &range));
+	give(&o, span);
+	arena_tick(o.arena, 1 * S);
+	arena_tick(o.arena, 2 * S);
+	arena_tick(o.arena, 100 * S);
+	cr_assert_eq(n_segments(&o), 2);
+	arena_populate_done(o.arena, &range, arena_populate_run(&range));
+	arena_tick(o.arena, 200 * S);
+	arena_tick(o.arena, 300 * S);
+	cr_assert_eq(n_segments(&o), 1);
+	end(&o);
+}
+
+/* Pages of the host that an arena had are the host's again. */
+Test(arena, memory_comes_back)
+{
+	struct owner o;
+	struct span span;
 	struct stat st;
+	int fd;
 
-	cr_assert_eq(arena_size(a), PAGE);
-	cr_assert_eq(arena_id(a), ID);
-	cr_assert_eq(fstat(arena_fd(a), &st), 0);
-	cr_assert_eq((uint64_t)st.st_size, PAGE);
-	cr_assert_eq(st.st_mode & 07777, 0600);
-	cr_assert(fcntl(arena_fd(a), F_GETFD) & FD_CLOEXEC);
+	begin(&o, &usual);
+	o.keep = true;
+	span = take(&o, 8 * MIB);
+	cr_assert_eq(arena_populate_span(o.arena, &span), 0);
+	cr_assert_eq(arena_memory(o.arena).resident, 8 * MIB + 64 * KIB);
+	give(&o, span);
+	for (uint64_t t = 1; o.n_idle == 0; t++)
+		arena_tick(o.arena, t * 20 * S);
+	fd = segment_fd(o.idle[0]);
+	cr_assert_eq(fstat(fd, &st), 0);
+	drop(&o, o.idle[0]);
+	cr_assert_eq(fstat(fd, &st), -1);
+	cr_assert_eq(errno, EBADF);
+	cr_assert_eq(arena_memory(o.arena).resident, 64 * KIB);
+	end(&o);
 }
 
-Test(arena, nobody_else_can_write_or_resize)
-{
-	_cleanup_(arena_freep) struct arena *a = make(MIB, 0, 0);
-	_cleanup_(close_fd) int other = -1;
-	char path[64];
-	void *p;
+struct job {
+	struct arena_range range;
+	int result;
+};
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", arena_fd(a));
-	other = open(path, O_RDWR | O_CLOEXEC);
-	cr_assert_geq(other, 0);
-	cr_assert_eq(mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_SHARED, other, 0), MAP_FAILED);
-	cr_assert_eq(errno, EPERM);
-	p = mmap(NULL, MIB, PROT_READ, MAP_SHARED, other, 0);
-	cr_assert_neq(p, MAP_FAILED);
-	cr_assert_eq(mprotect(p, MIB, PROT_READ | PROT_WRITE), -1);
-	cr_assert_eq(errno, EACCES);
-	munmap(p, MIB);
-	cr_assert_eq(ftruncate(other, MIB - 1), -1);
-	cr_assert_eq(errno, EPERM);
-	cr_assert_eq(ftruncate(other, MIB + 1), -1);
-	cr_assert_eq(errno, EPERM);
-	cr_assert_eq(pwrite(other, "x", 1, 0), -1);
-	cr_assert_eq(errno, EPERM);
-	cr_assert_eq(fallocate(other, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096), -1);
-	cr_assert_eq(errno, EPERM);
-	cr_assert_eq(fcntl(other, F_ADD_SEALS, F_SEAL_WRITE), -1);
-	cr_assert_eq(errno, EPERM);
+static void *run(void *arg)
+{
+	struct job *j = arg;
+
+	j->result = arena_populate_run(&j->range);
+	return NULL;
 }
 
-Test(arena, a_view_sees_what_the_owner_writes)
+/* For ThreadSanitizer: the owner goes on while another thread populates. */
+Test(arena, the_owner_goes_on_meanwhile)
 {
-	_cleanup_(arena_freep) struct arena *a = make(MIB, 0, 0);
-	_cleanup_(view_freep) struct view *v = NULL;
-	struct span s = take(a, 100);
+	struct owner o;
+	struct span large;
+	struct job j;
 
-	cr_assert_eq(view_new(&v, arena_fd(a), ID, arena_size(a)), 0);
-	memcpy(arena_data(a, &s), "tensor", 6);
-	cr_assert_eq(memcmp(view_data(v, &s), "tensor", 6), 0);
-	cr_assert_neq(view_data(v, &s), arena_data(a, &s));
-	cr_assert_null(view_data_writable(v, &s));
-}
+	begin(&o, &usual);
+	large = take(&o, 8 * MIB);
+	while (arena_missing(o.arena, &large) > 0) {
+		pthread_t thread;
 
-Test(arena, counts_and_frees)
-{
-	_cleanup_(arena_freep) struct arena *a = make(MIB, 0, 0);
-	struct span one = take(a, 1), none = take(a, 0), more = take(a, 65);
+		cr_assert(arena_populate_next(o.arena, MIB, &j.range));
+		cr_assert_eq(pthread_create(&thread, NULL, run, &j), 0);
+		for (unsigned i = 0; i < 20; i++) {
+			struct span small = take(&o, 32 * KIB), other = take(&o, MIB);
 
-	cr_assert_eq(arena_used(a), 64 + 64 + 128);
-	cr_assert_eq(arena_n_spans(a), 3);
-	cr_assert_not_null(arena_data(a, &none));
-	give(a, none);
-	give(a, one);
-	give(a, more);
-	cr_assert_eq(arena_used(a), 0);
-	cr_assert_eq(arena_n_spans(a), 0);
-	give(a, take(a, MIB));
-}
-
-Test(arena, full_and_too_large)
-{
-	_cleanup_(arena_freep) struct arena *a = make(MIB, 0, 0);
-	struct span s = {.offset = 1}, half = take(a, MIB / 2);
-
-	cr_assert_eq(arena_alloc(a, MIB + 1, &s), ARENA_E_TOO_LARGE);
-	cr_assert_eq(arena_alloc(a, UINT64_MAX, &s), ARENA_E_TOO_LARGE);
-	cr_assert_eq(arena_alloc(a, MIB, &s), ARENA_E_FULL);
-	cr_assert_eq(arena_alloc(a, MIB / 2 + 1, &s), ARENA_E_FULL);
-	cr_assert(s.arena == 0 && s.offset == 1);
-	(void)take(a, MIB / 2);
-	cr_assert_eq(arena_alloc(a, 0, &s), ARENA_E_FULL);
-	give(a, half);
-	(void)take(a, MIB / 2);
-}
-
-Test(arena, slices)
-{
-	_cleanup_(arena_freep) struct arena *a = make(MIB, 0, 0);
-	struct span before = take(a, 200), s = take(a, 200), slice;
-
-	slice = span_slice(s, 50, 100);
-	cr_assert_eq(arena_data(a, &slice), (char *)arena_data(a, &s) + 50);
-	slice = span_slice(s, 200, 0);
-	cr_assert_not_null(arena_data(a, &slice));
-	cr_assert_eq(arena_release(a, &slice), 0);
-	cr_assert_null(arena_data(a, &s));
-	cr_assert_not_null(arena_data(a, &before));
-}
-
-Test(arena, forged_spans_are_stale)
-{
-	_cleanup_(arena_freep) struct arena *a = make(MIB, 0, 0);
-	struct span below = take(a, 64), s = take(a, 100), above = take(a, 64);
-	const struct span forged[] = {
-		{ID + 1, s.generation, s.offset, s.length},
-		{0, s.generation, s.offset, s.length},
-		{ID, 0, s.offset, s.length},
-		{ID, s.generation + 1, s.offset, s.length},
-		{ID, UINT64_MAX, s.offset, s.length},
-		{ID, s.generation, below.offset, below.length},
-		{ID, s.generation, above.offset, above.length},
-		{ID, s.generation, s.offset - 1, 1},
-		{ID, s.generation, s.offset, 101},
-		{ID, s.generation, s.offset + 100, 1},
-		{ID, s.generation, s.offset + 101, 0},
-		{ID, s.generation, s.offset + 1, UINT64_MAX},
-		{ID, s.generation, UINT64_MAX, 1},
-	};
-
-	for (size_t i = 0; i < sizeof(forged) / sizeof(forged[0]); i++) {
-		cr_assert_null(arena_data(a, &forged[i]), "case %zu", i);
-		cr_assert_eq(arena_release(a, &forged[i]), -ESTALE, "case %zu", i);
+			memset(arena_data(o.arena, &small), (int)i, small.length);
+			give(&o, small);
+			give(&o, other);
+			arena_tick(o.arena, (i + 1) * 20 * S);
+		}
+		cr_assert_eq(pthread_join(thread, NULL), 0);
+		arena_populate_done(o.arena, &j.range, j.result);
 	}
-	cr_assert_eq(arena_n_spans(a), 3);
-	give(a, s);
+	memset(arena_data(o.arena, &large), 1, large.length);
+	end(&o);
 }
 
-Test(arena, a_freed_span_stays_stale)
-{
-	_cleanup_(arena_freep) struct arena *a = make(MIB, 0, 0);
-	struct span old = take(a, 100);
-
-	give(a, old);
-	for (int i = 0; i < 10000; i++) {
-		struct span s = take(a, 100);
-
-		cr_assert(s.offset == old.offset && s.generation != old.generation);
-		cr_assert_null(arena_data(a, &old));
-		cr_assert_eq(arena_release(a, &old), -ESTALE);
-		give(a, s);
-	}
-}
-
-/* Use that does not grow touches nothing new. */
-Test(arena, memory_follows_use)
-{
-	_cleanup_(arena_freep) struct arena *a = make(64 * MIB, 0, 0);
-
-	for (int i = 0; i < 1000; i++) {
-		struct span x = take(a, MIB), y = take(a, 10000 + (uint64_t)i);
-
-		memset(arena_data(a, &x), 1, MIB);
-		memset(arena_data(a, &y), 1, y.length);
-		give(a, x);
-		give(a, y);
-	}
-	cr_assert_leq(arena_touched(a), MIB + 11008);
-	cr_assert_leq(resident(a), MIB + 12288);
-}
-
-Test(arena, name_that_the_kernel_refuses)
-{
-	struct arena *a = NULL;
-	char name[300];
-
-	memset(name, 'n', sizeof(name) - 1);
-	name[sizeof(name) - 1] = '\0';
-	cr_assert_eq(
-		arena_new(&a, &(struct arena_options){.name = name, .id = 1, .size = 1}), -EINVAL);
-	cr_assert_null(a);
-}
+/* --- Random use, and failures ---------------------------------------------------------------- */
 
 static uint64_t next_random(uint64_t *x)
 {
@@ -256,74 +570,78 @@ static uint64_t next_random(uint64_t *x)
 	return *x;
 }
 
-#define LIVE 64u
+#define LIVE 48u
 
-static void fill(struct arena *a, const struct span *s)
+Test(arena, random_use_keeps_contents_and_the_limit)
 {
-	memset(arena_data(a, s), (int)(s->generation % 251), s->length);
-}
-
-static void check_fill(struct arena *a, const struct span *s)
-{
-	const unsigned char *p = arena_data(a, s);
-
-	for (uint64_t i = 0; i < s->length; i++)
-		cr_assert_eq(p[i], s->generation % 251);
-}
-
-/* Whole contents survive whatever happens to other spans; freed ones never come back to life. */
-Test(arena, random_use_keeps_contents)
-{
-	_cleanup_(arena_freep) struct arena *a = make(MIB, MIB / 4, 0);
+	struct owner o;
 	struct span live[LIVE] = {{0}};
-	uint64_t random = 42;
+	uint64_t random = 7;
 
-	for (unsigned step = 0; step < 20000; step++) {
+	begin(&o, &usual);
+	for (unsigned i = 0; i < 6000; i++) {
 		struct span *s = &live[next_random(&random) % LIVE];
-		uint64_t length = next_random(&random) % (1u << (next_random(&random) % 17));
+		uint64_t length =
+			next_random(&random) % (UINT64_C(1) << (next_random(&random) % 23));
 		int r;
 
 		if (s->arena) {
-			check_fill(a, s);
-			give(a, *s);
-			cr_assert_null(arena_data(a, s));
+			cr_assert_eq(*(uint64_t *)arena_data(o.arena, s), s->generation);
+			give(&o, *s);
 			s->arena = 0;
 		}
-		r = arena_alloc(a, length, s);
+		r = arena_alloc(o.arena, length + 8, s);
 		cr_assert(r == 0 || r == ARENA_E_FULL);
-		if (r == 0)
-			fill(a, s);
+		if (r == 0) {
+			*(uint64_t *)arena_data(o.arena, s) = s->generation;
+		} else {
+			s->arena = 0;
+		}
+		cr_assert_leq(arena_used(o.arena), usual.limit);
+		cr_assert_leq(arena_memory(o.arena).mapped, usual.limit + usual.segment_bytes);
+		if (i % 16 == 0)
+			arena_tick(o.arena, (i + 1) * S);
 	}
 	for (unsigned i = 0; i < LIVE; i++) {
 		if (live[i].arena)
-			give(a, live[i]);
+			give(&o, live[i]);
 	}
-	cr_assert(arena_used(a) == 0 && arena_n_spans(a) == 0);
-	give(a, take(a, MIB));
+	cr_assert(arena_used(o.arena) == 0 && arena_n_spans(o.arena) == 0);
+	arena_tick(o.arena, 10000 * S);
+	arena_tick(o.arena, 20000 * S);
+	arena_tick(o.arena, 30000 * S);
+	cr_assert_eq(n_segments(&o), 1);
+	end(&o);
 }
-
-/* Enough spans for the table to grow twice. */
-#define MANY 200u
 
 static int use(void *arg)
 {
-	_cleanup_(arena_freep) struct arena *a = NULL;
-	struct arena_options options = {
-		.name = "fault", .id = ID, .size = MIB, .populate_first = PAGE};
-	struct span spans[MANY];
+	struct owner o = {0};
+	struct span spans[40];
 	unsigned n = 0;
-	int r;
+	int r = arena_new(&o.arena, &usual, &events, &o);
 
-	r = arena_new(&a, &options);
-	while (!r && n < MANY) {
-		r = arena_alloc(a, 100, &spans[n]);
+	while (!r && n < 20) {
+		uint64_t length = n % 4 ? MIB / 2 : 2 * MIB;
+
+		r = arena_alloc(o.arena, length, &spans[n]);
 		n += r == 0;
+		if (!r && n == 3)
+			r = arena_populate_span(o.arena, &spans[n - 1]);
+		if (r == ARENA_E_FULL && n > 0) {
+			n--;
+			r = arena_release(o.arena, &spans[n]);
+			break;
+		}
 	}
 	cr_assert_eq(r != 0, failalloc_failed() != 0);
-	cr_assert(!a || arena_n_spans(a) == n);
+	cr_assert(!o.arena || arena_n_spans(o.arena) == n);
 	while (n > 0)
-		give(a, spans[--n]);
-	cr_assert(!a || arena_used(a) == 0);
+		give(&o, spans[--n]);
+	for (uint64_t t = 1; o.arena && t < 5; t++)
+		arena_tick(o.arena, t * 40 * S);
+	cr_assert(!o.arena || n_segments(&o) == 1);
+	end(&o);
 	return r;
 }
 

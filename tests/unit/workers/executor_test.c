@@ -19,7 +19,7 @@
 
 /* An executor with everything that it works on. */
 struct rig {
-	struct arena *input;
+	struct segment *input;
 	struct view *view;
 	struct outputs *outputs;
 	struct regions regions;
@@ -36,17 +36,19 @@ struct rig {
 
 static void rig_init(struct rig *g, uint64_t output_bytes, uint64_t scratch_max)
 {
-	struct arena_options input = {.name = "input", .id = 1, .size = ARENA_BYTES};
-	struct arena_options output = {.name = "output", .id = 2, .size = output_bytes};
+	struct segment_options input = {.name = "input", .size = ARENA_BYTES};
+	struct arena_options output = {
+		.name = "output", .limit = output_bytes, .segment_bytes = output_bytes};
 	struct wire_map map = {.region = REGION, .size = REGION_SIZE, .writable = true};
 	struct executor_parts parts;
 	void *region;
 	int fd;
 
 	memset(g, 0, sizeof(*g));
-	cr_assert_eq(arena_new(&g->input, &input), 0);
-	cr_assert_eq(view_new(&g->view, arena_fd(g->input), 1, arena_size(g->input)), 0);
-	cr_assert_eq(outputs_new(&g->outputs, &output), 0);
+	cr_assert_eq(segment_new(&g->input, &input), 0);
+	segment_set_id(g->input, 1);
+	cr_assert_eq(view_new(&g->view, segment_fd(g->input), 1, segment_size(g->input)), 0);
+	cr_assert_eq(outputs_new(&g->outputs, &output, 2), 0);
 	fd = fake_region(REGION_SIZE, &region);
 	g->region = region;
 	cr_assert_eq(regions_map(&g->regions, fd, &map), 0);
@@ -64,7 +66,7 @@ static void rig_deinit(struct rig *g)
 	regions_deinit(&g->regions);
 	outputs_free(g->outputs);
 	view_free(g->view);
-	arena_free(g->input);
+	segment_free(g->input);
 }
 
 static uint64_t used(const struct rig *g)
@@ -85,9 +87,9 @@ static void add_span(struct rig *g, enum dtype dtype, int64_t rows, int64_t widt
 
 static void *put(struct rig *g, const void *data, uint64_t n, struct span *ret_span)
 {
-	cr_assert_eq(arena_alloc(g->input, n, ret_span), 0);
-	memcpy(arena_data(g->input, ret_span), data, n);
-	return arena_data(g->input, ret_span);
+	cr_assert_eq(segment_alloc(g->input, n, ret_span), 0);
+	memcpy(segment_data(g->input, ret_span), data, n);
+	return segment_data(g->input, ret_span);
 }
 
 /* i32 [rows, 4], counting up from `first`. */
@@ -122,13 +124,13 @@ static const void *output_of(struct rig *g, size_t i, size_t k)
 {
 	const struct wire_result *r = &g->done.results[i];
 	_cleanup_(view_freep) struct view *v = NULL;
-	const struct arena *a = outputs_arena(g->outputs);
+	const struct segment *s = outputs_segment(g->outputs);
 
 	cr_assert_eq(r->code, 0, "item %zu: %u %s", i, r->code, r->message);
 	cr_assert_lt(k, r->n_outputs);
-	cr_assert_eq(view_new(&v, arena_fd(a), arena_id(a), arena_size(a)), 0);
+	cr_assert_eq(view_new(&v, segment_fd(s), segment_id(s), segment_size(s)), 0);
 	cr_assert(view_data(v, &r->outputs[k].span));
-	return arena_data((struct arena *)a, &r->outputs[k].span);
+	return segment_data((struct segment *)s, &r->outputs[k].span);
 }
 
 static void expect_rows(struct rig *g, size_t i, int64_t rows, int32_t first)
@@ -316,7 +318,7 @@ Test(executor, bytes_are_joined_and_split_by_element)
 
 		cr_assert_eq(out->span.length, in->span.length);
 		cr_assert_eq(out->dims[0], rows[i]);
-		cr_assert_eq(memcmp(output_of(&g, i, 0), arena_data(g.input, &in->span),
+		cr_assert_eq(memcmp(output_of(&g, i, 0), segment_data(g.input, &in->span),
 				     in->span.length),
 			0);
 	}
@@ -458,7 +460,8 @@ Test(executor, output_goes_straight_to_its_place)
 	cr_assert_eq(g.done.results[0].outputs[0].span.offset, 64);
 	cr_assert_eq(g.done.results[0].outputs[0].span.length, 16);
 	cr_assert_eq(((int32_t *)(g.region + 64))[3], 10);
-	cr_assert_eq(arena_touched(outputs_arena(g.outputs)), 0, "the arena was not needed");
+	cr_assert_eq(
+		arena_memory(outputs_arena(g.outputs)).resident, 0, "the arena was not needed");
 	rig_deinit(&g);
 }
 
@@ -909,12 +912,12 @@ Test(executor, full_output_arena)
 	uint64_t size;
 
 	rig_init(&g, 4096, ARENA_BYTES);
-	size = arena_size(outputs_arena(g.outputs));
+	size = arena_limit(outputs_arena(g.outputs));
 	fake_backend_init(&g.fake, 1, 1, MODELD_DTYPE_I32, 512, 8);
 	for (int i = 0; i < 4; i++) {
 		struct span s;
 
-		cr_assert_eq(arena_alloc(g.input, 2048, &s), 0);
+		cr_assert_eq(segment_alloc(g.input, 2048, &s), 0);
 		add_span(&g, DTYPE_I32, 1, 512, s);
 	}
 	g.fake.model.max_batch_size = 1;

@@ -34,22 +34,22 @@ static void *serve(void *arg)
 
 void fake_daemon_open(struct fake_daemon *d)
 {
-	struct arena_options options = {
-		.name = "input", .id = FAKE_INPUT_ARENA, .size = FAKE_ARENA_BYTES};
+	struct segment_options options = {.name = "input", .size = FAKE_ARENA_BYTES};
 	int fds[2];
 
 	memset(d, 0, sizeof(*d));
 	log_init(NULL, LOG_LEVEL_ERROR);
 	cr_assert_eq(seqpacket_pair(fds), 0);
 	cr_assert_eq(seqpacket_set_send_buffer(fds[0], WIRE_MESSAGE_MAX), 0);
-	cr_assert_eq(arena_new(&d->input, &options), 0);
+	cr_assert_eq(segment_new(&d->input, &options), 0);
+	segment_set_id(d->input, FAKE_INPUT_ARENA);
 	cr_assert_eq(wire_scratch_new(&d->in), 0);
 	cr_assert_eq(wire_scratch_new(&d->out), 0);
 	d->record = malloc(WIRE_MESSAGE_MAX);
 	cr_assert(d->record);
 	d->fd = fds[0];
 	d->worker_fds[0] = fds[1];
-	d->worker_fds[1] = fcntl(arena_fd(d->input), F_DUPFD_CLOEXEC, 0);
+	d->worker_fds[1] = fcntl(segment_fd(d->input), F_DUPFD_CLOEXEC, 0);
 	cr_assert_geq(d->worker_fds[1], 0);
 }
 
@@ -197,9 +197,9 @@ struct span fake_daemon_put(struct fake_daemon *d, const void *data, uint64_t n)
 {
 	struct span s;
 
-	cr_assert_eq(arena_alloc(d->input, n, &s), 0);
+	cr_assert_eq(segment_alloc(d->input, n, &s), 0);
 	if (n > 0)
-		memcpy(arena_data(d->input, &s), data, n);
+		memcpy(segment_data(d->input, &s), data, n);
 	return s;
 }
 
@@ -214,7 +214,7 @@ int fake_daemon_end(struct fake_daemon *d)
 void fake_daemon_close(struct fake_daemon *d)
 {
 	close_fd(&d->fd);
-	arena_free(d->input);
+	segment_free(d->input);
 	view_free(d->output);
 	wire_scratch_free(d->in);
 	wire_scratch_free(d->out);

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "proto/wire.h"
-#include "shm/arena.h"
+#include "shm/segment.h"
 #include "shm/view.h"
 
 #define FAKE_INPUT_ARENA  1u
@@ -22,7 +22,7 @@ struct fake_daemon {
 	pthread_t thread;
 	int status;    /* of the loop, once joined */
 	char name[64]; /* what the loop said its name was */
-	struct arena *input;
+	struct segment *input;
 	struct view *output; /* after hello */
 	struct wire_scratch *in;
 	struct wire_scratch *out;

@@ -739,20 +739,20 @@ static void write_script(struct script *s)
 
 	cr_assert_eq(seqpacket_pair(s->fds), 0);
 	cr_assert_eq(seqpacket_set_send_buffer(s->fds[0], WIRE_MESSAGE_MAX), 0);
-	s->arena = fcntl(arena_fd(s->d.input), F_DUPFD_CLOEXEC, 0);
+	s->arena = fcntl(segment_fd(s->d.input), F_DUPFD_CLOEXEC, 0);
 	for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++)
 		write_message(s, &messages[i]);
 }
 
 Test(loop, faults)
 {
-	struct arena_options options = {
-		.name = "input", .id = FAKE_INPUT_ARENA, .size = FAKE_ARENA_BYTES};
+	struct segment_options options = {.name = "input", .size = FAKE_ARENA_BYTES};
 	struct script s = {0};
 	unsigned long count = 1;
 
 	log_init(NULL, LOG_LEVEL_ERROR);
-	cr_assert_eq(arena_new(&s.d.input, &options), 0);
+	cr_assert_eq(segment_new(&s.d.input, &options), 0);
+	segment_set_id(s.d.input, FAKE_INPUT_ARENA);
 	cr_assert_eq(wire_scratch_new(&s.d.out), 0);
 	for (unsigned long i = 0; i <= count; i++) {
 		unsigned fds = failalloc_open_fds();
@@ -772,6 +772,6 @@ Test(loop, faults)
 			r == WORKER_EXIT_OK || r == WORKER_EXIT_INTERNAL || r == -ENOMEM, "%d", r);
 		cr_assert_eq(failalloc_open_fds(), fds);
 	}
-	arena_free(s.d.input);
+	segment_free(s.d.input);
 	wire_scratch_free(s.d.out);
 }

@@ -12,10 +12,10 @@
 static struct outputs *make(uint64_t size, uint64_t ahead)
 {
 	struct arena_options options = {
-		.name = "output", .id = 2, .size = size, .populate_ahead = ahead};
+		.name = "output", .limit = size, .segment_bytes = size, .populate_ahead = ahead};
 	struct outputs *o;
 
-	cr_assert_eq(outputs_new(&o, &options), 0);
+	cr_assert_eq(outputs_new(&o, &options, 2), 0);
 	return o;
 }
 
@@ -60,9 +60,9 @@ Test(outputs, limits)
 	struct outputs *o = make(4096, 0);
 	struct output *p, *untouched = NULL;
 
-	cr_assert_eq(
-		outputs_alloc(o, 1, arena_size(outputs_arena(o)) + 1, &untouched), OUTPUTS_E_LARGE);
-	cr_assert_eq(outputs_alloc(o, 1, arena_size(outputs_arena(o)), &p), 0);
+	cr_assert_eq(outputs_alloc(o, 1, arena_limit(outputs_arena(o)) + 1, &untouched),
+		OUTPUTS_E_LARGE);
+	cr_assert_eq(outputs_alloc(o, 1, arena_limit(outputs_arena(o)), &p), 0);
 	cr_assert_eq(outputs_alloc(o, 2, 1, &untouched), OUTPUTS_E_FULL);
 	cr_assert_null(untouched);
 	cr_assert_not(outputs_holds(o, 2));
@@ -95,25 +95,39 @@ Test(outputs, populates_in_steps_and_then_stops)
 	struct output *p;
 	unsigned steps = 0;
 
-	cr_assert_eq(arena_touched(outputs_arena(o)), 0);
+	cr_assert_not(outputs_wants_pages(o), "nothing is in use");
+	cr_assert_eq(outputs_alloc(o, 1, SIZE / 2, &p), 0);
+	cr_assert_eq(arena_memory(outputs_arena(o)).resident, SIZE / 2, "what is in use is there");
 	while (outputs_wants_pages(o)) {
 		cr_assert(outputs_wants_pages(o), "asking is not doing");
 		outputs_populate(o);
 		cr_assert_lt(steps++, 100);
 	}
-	cr_assert_eq(arena_touched(outputs_arena(o)), SIZE / 2);
+	cr_assert_eq(arena_memory(outputs_arena(o)).resident, SIZE);
 	cr_assert_gt(steps, 1);
-	cr_assert_eq(outputs_alloc(o, 1, SIZE / 4, &p), 0);
-	cr_assert(outputs_wants_pages(o), "what is in use is not ahead");
+	outputs_free(o);
+}
+
+Test(outputs, a_host_without_memory)
+{
+	struct outputs *o = make(SIZE, 0);
+	struct output *p;
+
+	failalloc_arm(FAIL_SYSCALLS, FAIL_PERSISTENT, 1);
+	cr_assert_eq(outputs_alloc(o, 1, 100, &p), OUTPUTS_E_MEMORY);
+	failalloc_disarm();
+	cr_assert_not(outputs_holds(o, 1));
+	cr_assert_eq(arena_used(outputs_arena(o)), 0);
+	cr_assert_eq(outputs_alloc(o, 1, 100, &p), 0);
 	outputs_free(o);
 }
 
 static int work(void *arg)
 {
-	struct arena_options options = {.name = "output", .id = 2, .size = 65536};
+	struct arena_options options = {.name = "output", .limit = 65536, .segment_bytes = 65536};
 	_cleanup_(outputs_freep) struct outputs *o = NULL;
 	struct output *p;
-	int r = outputs_new(&o, &options);
+	int r = outputs_new(&o, &options, 2);
 
 	for (uint64_t i = 0; !r && i < 300; i++) {
 		r = outputs_alloc(o, i, 1, &p);

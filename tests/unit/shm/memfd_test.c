@@ -1,5 +1,5 @@
 /* Tests of memfd.c: each thing that a client's memory may lack; what ours is like. */
-#include "handoff/memfd.h"
+#include "shm/memfd.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -9,13 +9,23 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "fake_peer.h"
 #include "tests/support/failalloc.h"
 
-#define PAGE 4096u
+#define PAGE   4096u
+#define SEALED (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 static struct memfd_identity identity;
 static char text[512];
+
+static int fake_memfd(uint64_t size, int seals, unsigned flags)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING | flags);
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(ftruncate(fd, (off_t)size), 0);
+	cr_assert(!seals || fcntl(fd, F_ADD_SEALS, seals) == 0);
+	return fd;
+}
 
 /* Takes fd. */
 static void expect_unfit(int fd, uint64_t size, bool read_only, const char *why)
@@ -128,9 +138,13 @@ Test(memfd, ours_is_what_we_ask_of_others)
 	struct stat st;
 	int fd = -1;
 
-	cr_assert_eq(memfd_new(4 * PAGE, &fd), 0);
+	cr_assert_eq(memfd_new("test", 4 * PAGE, &fd), 0);
+	cr_expect_eq(
+		memfd_check(fd, 4 * PAGE, false, &identity, text, sizeof(text)), MEMFD_E_UNFIT);
+	cr_assert_eq(memfd_seal(fd, MEMFD_SIZE_SEALED), 0);
 	cr_expect_eq(
 		memfd_check(fd, 4 * PAGE, false, &identity, text, sizeof(text)), 0, "%s", text);
+	cr_expect_eq(memfd_seal(fd, MEMFD_WRITER_SEALED), -EPERM); /* for good */
 	cr_assert_eq(fstat(fd, &st), 0);
 	cr_expect_eq(st.st_mode & 0777, 0600);
 	cr_expect_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
@@ -143,11 +157,11 @@ Test(memfd, populating_takes_all_pages_unless_it_is_stopped)
 	struct stat st;
 	int fd = -1;
 
-	cr_assert_eq(memfd_new(64 * PAGE, &fd), 0);
-	cr_expect_eq(memfd_populate(fd, 64 * PAGE, &(atomic_bool){true}), -ECANCELED);
+	cr_assert_eq(memfd_new("test", 64 * PAGE, &fd), 0);
+	cr_expect_eq(memfd_populate_all(fd, 64 * PAGE, &(atomic_bool){true}), -ECANCELED);
 	cr_assert_eq(fstat(fd, &st), 0);
 	cr_expect_eq(st.st_blocks, 0);
-	cr_expect_eq(memfd_populate(fd, 64 * PAGE, &stop), 0);
+	cr_expect_eq(memfd_populate_all(fd, 64 * PAGE, &stop), 0);
 	cr_assert_eq(fstat(fd, &st), 0);
 	cr_expect_geq((uint64_t)st.st_blocks * 512, 64 * PAGE);
 	close(fd);
@@ -157,10 +171,12 @@ static int make(void *arg)
 {
 	atomic_bool stop = false;
 	int fd = -1;
-	int r = memfd_new(PAGE, &fd);
+	int r = memfd_new("test", PAGE, &fd);
 
 	if (!r)
-		r = memfd_populate(fd, PAGE, &stop);
+		r = memfd_seal(fd, MEMFD_SIZE_SEALED);
+	if (!r)
+		r = memfd_populate_all(fd, PAGE, &stop);
 	close_fd(&fd);
 	return r;
 }

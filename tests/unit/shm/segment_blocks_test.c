@@ -1,8 +1,8 @@
 /*
- * arena_blocks_test.c: the allocator against its invariants and against a model that marks each
+ * segment_blocks_test.c: the allocator against its invariants and against a model that marks each
  * granule, driven by random takes and gives.
  */
-#include "shm/arena_blocks.h"
+#include "shm/segment_blocks.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -19,7 +19,7 @@ static uint64_t next_random(uint64_t *x)
 }
 
 /* How often place i hangs in a free list. */
-static unsigned listings(const struct arena_blocks *b, uint32_t i)
+static unsigned listings(const struct segment_blocks *b, uint32_t i)
 {
 	unsigned n = 0;
 
@@ -37,8 +37,8 @@ static unsigned listings(const struct arena_blocks *b, uint32_t i)
 	return n;
 }
 
-/* The invariants of arena_blocks.h. Walks from the top down. */
-static void check(const struct arena_blocks *b, bool lists_too)
+/* The invariants of segment_blocks.h. Walks from the top down. */
+static void check(const struct segment_blocks *b, bool lists_too)
 {
 	uint64_t end = b->frontier, used = 0, n_used = 0;
 	uint32_t above = BLOCKS_NONE;
@@ -64,35 +64,35 @@ static void check(const struct arena_blocks *b, bool lists_too)
 	cr_assert_leq(b->frontier, b->capacity);
 }
 
-static uint64_t take(struct arena_blocks *b, uint64_t n)
+static uint64_t take(struct segment_blocks *b, uint64_t n)
 {
 	struct block *block;
 
-	cr_assert_eq(arena_blocks_take(b, n, &block), 0);
+	cr_assert_eq(segment_blocks_take(b, n, &block), 0);
 	cr_assert_eq(block->n, n);
 	return block->generation;
 }
 
-static void give(struct arena_blocks *b, uint64_t generation)
+static void give(struct segment_blocks *b, uint64_t generation)
 {
-	struct block *block = arena_blocks_find(b, generation);
+	struct block *block = segment_blocks_find(b, generation);
 
 	cr_assert_not_null(block);
-	arena_blocks_give(b, block);
-	cr_assert_null(arena_blocks_find(b, generation));
+	segment_blocks_give(b, block);
+	cr_assert_null(segment_blocks_find(b, generation));
 }
 
-static uint64_t start_of(const struct arena_blocks *b, uint64_t generation)
+static uint64_t start_of(const struct segment_blocks *b, uint64_t generation)
 {
-	return arena_blocks_find(b, generation)->start;
+	return segment_blocks_find(b, generation)->start;
 }
 
-Test(arena_blocks, frontier_rises_and_falls)
+Test(segment_blocks, frontier_rises_and_falls)
 {
-	struct arena_blocks b;
+	struct segment_blocks b;
 	uint64_t g[4];
 
-	arena_blocks_init(&b, 100);
+	segment_blocks_init(&b, 100);
 	for (int i = 0; i < 4; i++)
 		g[i] = take(&b, 10);
 	cr_assert_eq(b.frontier, 40);
@@ -104,15 +104,15 @@ Test(arena_blocks, frontier_rises_and_falls)
 	cr_assert_eq(b.frontier, 20);
 	give(&b, g[1]);
 	cr_assert(b.frontier == 0 && b.last == BLOCKS_NONE && b.rows == 0);
-	arena_blocks_deinit(&b);
+	segment_blocks_deinit(&b);
 }
 
-Test(arena_blocks, below_the_frontier_first)
+Test(segment_blocks, below_the_frontier_first)
 {
-	struct arena_blocks b;
+	struct segment_blocks b;
 	uint64_t g[6];
 
-	arena_blocks_init(&b, 10000);
+	segment_blocks_init(&b, 10000);
 	for (int i = 0; i < 6; i++)
 		g[i] = take(&b, 1001);
 	give(&b, g[3]);
@@ -120,16 +120,16 @@ Test(arena_blocks, below_the_frontier_first)
 	cr_assert_eq(start_of(&b, take(&b, 1001)), 1001);
 	cr_assert_eq(start_of(&b, take(&b, 1001)), 3003);
 	cr_assert_eq(start_of(&b, take(&b, 1001)), 6006);
-	arena_blocks_deinit(&b);
+	segment_blocks_deinit(&b);
 }
 
 /* An exact fit is found though other blocks of its class are too small. */
-Test(arena_blocks, fit_inside_of_a_class)
+Test(segment_blocks, fit_inside_of_a_class)
 {
-	struct arena_blocks b;
+	struct segment_blocks b;
 	uint64_t g[9];
 
-	arena_blocks_init(&b, 100000);
+	segment_blocks_init(&b, 100000);
 	for (unsigned i = 0; i < 9; i++)
 		g[i] = take(&b, i % 2 ? 1 : 1024 + i);
 	give(&b, g[6]); /* first freed, so last in the list */
@@ -138,31 +138,31 @@ Test(arena_blocks, fit_inside_of_a_class)
 	check(&b, true);
 	cr_assert_eq(start_of(&b, take(&b, 1030)), 1024 + 1 + 1026 + 1 + 1028 + 1);
 	check(&b, true);
-	arena_blocks_deinit(&b);
+	segment_blocks_deinit(&b);
 }
 
 /* None of its own class is large enough: a larger class comes before the untouched space. */
-Test(arena_blocks, fit_in_a_larger_class)
+Test(segment_blocks, fit_in_a_larger_class)
 {
-	struct arena_blocks b;
+	struct segment_blocks b;
 	uint64_t g[4];
 
-	arena_blocks_init(&b, 100000);
+	segment_blocks_init(&b, 100000);
 	for (unsigned i = 0; i < 4; i++)
 		g[i] = take(&b, i % 2 ? 1 : 1024 << i);
 	give(&b, g[0]);
 	give(&b, g[2]);
 	cr_assert_eq(start_of(&b, take(&b, 1025)), 1025);
 	check(&b, true);
-	arena_blocks_deinit(&b);
+	segment_blocks_deinit(&b);
 }
 
-Test(arena_blocks, joins_both_sides)
+Test(segment_blocks, joins_both_sides)
 {
-	struct arena_blocks b;
+	struct segment_blocks b;
 	uint64_t g[5];
 
-	arena_blocks_init(&b, 50);
+	segment_blocks_init(&b, 50);
 	for (int i = 0; i < 5; i++)
 		g[i] = take(&b, 10);
 	give(&b, g[0]);
@@ -171,32 +171,32 @@ Test(arena_blocks, joins_both_sides)
 	give(&b, g[1]);
 	check(&b, true);
 	cr_assert_eq(start_of(&b, take(&b, 30)), 0);
-	arena_blocks_deinit(&b);
+	segment_blocks_deinit(&b);
 }
 
-Test(arena_blocks, full_and_full_again)
+Test(segment_blocks, full_and_full_again)
 {
-	struct arena_blocks b;
+	struct segment_blocks b;
 	struct block *block = NULL;
 	uint64_t g;
 
-	arena_blocks_init(&b, 100);
+	segment_blocks_init(&b, 100);
 	g = take(&b, 100);
-	cr_assert_eq(arena_blocks_take(&b, 1, &block), BLOCKS_E_FULL);
+	cr_assert_eq(segment_blocks_take(&b, 1, &block), BLOCKS_E_FULL);
 	give(&b, g);
 	(void)take(&b, 1);
-	cr_assert_eq(arena_blocks_take(&b, 100, &block), BLOCKS_E_FULL);
+	cr_assert_eq(segment_blocks_take(&b, 100, &block), BLOCKS_E_FULL);
 	cr_assert_null(block);
 	(void)take(&b, 99);
-	arena_blocks_deinit(&b);
+	segment_blocks_deinit(&b);
 }
 
-Test(arena_blocks, every_size_class)
+Test(segment_blocks, every_size_class)
 {
 	uint64_t capacity = (UINT64_C(1) << 57) - 1;
-	struct arena_blocks b;
+	struct segment_blocks b;
 
-	arena_blocks_init(&b, capacity);
+	segment_blocks_init(&b, capacity);
 	for (unsigned shift = 0; shift < 56; shift++) {
 		for (int delta = -1; delta <= 1; delta++) {
 			uint64_t n = (UINT64_C(1) << shift) + (uint64_t)delta;
@@ -209,42 +209,42 @@ Test(arena_blocks, every_size_class)
 			give(&b, hole);
 			cr_assert_eq(start_of(&b, take(&b, n)), 0, "%u %d", shift, delta);
 			check(&b, true);
-			arena_blocks_give(&b, &b.table[b.table[b.last].below]);
+			segment_blocks_give(&b, &b.table[b.table[b.last].below]);
 			give(&b, fence);
 			cr_assert_eq(b.frontier, 0);
 		}
 	}
 	give(&b, take(&b, capacity));
-	arena_blocks_deinit(&b);
+	segment_blocks_deinit(&b);
 }
 
-Test(arena_blocks, unknown_generations)
+Test(segment_blocks, unknown_generations)
 {
-	struct arena_blocks b;
+	struct segment_blocks b;
 	uint64_t g;
 
-	arena_blocks_init(&b, 100);
-	cr_assert_null(arena_blocks_find(&b, 0));
-	cr_assert_null(arena_blocks_find(&b, UINT64_MAX));
+	segment_blocks_init(&b, 100);
+	cr_assert_null(segment_blocks_find(&b, 0));
+	cr_assert_null(segment_blocks_find(&b, UINT64_MAX));
 	g = take(&b, 10);
 	cr_assert_neq(g, 0);
 	for (unsigned bit = 0; bit < 64; bit++)
-		cr_assert_null(arena_blocks_find(&b, g ^ UINT64_C(1) << bit));
+		cr_assert_null(segment_blocks_find(&b, g ^ UINT64_C(1) << bit));
 	give(&b, g);
 	cr_assert_neq(take(&b, 10), g);
-	cr_assert_null(arena_blocks_find(&b, g));
-	arena_blocks_deinit(&b);
+	cr_assert_null(segment_blocks_find(&b, g));
+	segment_blocks_deinit(&b);
 }
 
-Test(arena_blocks, lack_of_memory_changes_nothing)
+Test(segment_blocks, lack_of_memory_changes_nothing)
 {
 	struct block *block = NULL;
-	struct arena_blocks b;
+	struct segment_blocks b;
 	uint64_t g;
 
-	arena_blocks_init(&b, 1000);
+	segment_blocks_init(&b, 1000);
 	failalloc_arm(FAIL_ALLOCATIONS, FAIL_PERSISTENT, 1);
-	cr_assert_eq(arena_blocks_take(&b, 10, &block), -ENOMEM);
+	cr_assert_eq(segment_blocks_take(&b, 10, &block), -ENOMEM);
 	cr_assert(!block && b.frontier == 0);
 	failalloc_disarm();
 	g = take(&b, 10);
@@ -252,19 +252,19 @@ Test(arena_blocks, lack_of_memory_changes_nothing)
 		(void)take(&b, 1);
 	give(&b, g);
 	failalloc_arm(FAIL_ALLOCATIONS, FAIL_PERSISTENT, 1);
-	cr_assert_eq(arena_blocks_take(&b, 9, &block), -ENOMEM); /* would split */
+	cr_assert_eq(segment_blocks_take(&b, 9, &block), -ENOMEM); /* would split */
 	check(&b, true);
-	cr_assert_eq(arena_blocks_take(&b, 10, &block), 0); /* needs no new place */
+	cr_assert_eq(segment_blocks_take(&b, 10, &block), 0); /* needs no new place */
 	failalloc_disarm();
 	check(&b, true);
-	arena_blocks_deinit(&b);
+	segment_blocks_deinit(&b);
 }
 
 #define CAPACITY 4096u
 #define LIVE_MAX 512u
 
 struct model {
-	struct arena_blocks blocks;
+	struct segment_blocks blocks;
 	uint64_t live[LIVE_MAX];
 	unsigned n_live;
 	uint8_t taken[CAPACITY]; /* by granule */
@@ -284,7 +284,7 @@ static void model_take(struct model *m)
 {
 	uint64_t n = 1 + next_random(&m->random) % m->longest;
 	struct block *block;
-	int r = arena_blocks_take(&m->blocks, n, &block);
+	int r = segment_blocks_take(&m->blocks, n, &block);
 
 	if (r) {
 		cr_assert_eq(r, BLOCKS_E_FULL);
@@ -300,7 +300,7 @@ static void model_take(struct model *m)
 static void model_give(struct model *m)
 {
 	unsigned i = (unsigned)(next_random(&m->random) % m->n_live);
-	struct block *block = arena_blocks_find(&m->blocks, m->live[i]);
+	struct block *block = segment_blocks_find(&m->blocks, m->live[i]);
 
 	cr_assert_not_null(block);
 	mark(m, block, 0);
@@ -314,7 +314,7 @@ static void model_run(uint64_t seed, uint64_t longest, unsigned steps)
 
 	m->random = seed;
 	m->longest = longest;
-	arena_blocks_init(&m->blocks, CAPACITY);
+	segment_blocks_init(&m->blocks, CAPACITY);
 	for (unsigned step = 0; step < steps; step++) {
 		bool more = next_random(&m->random) % 1000 < (step / 512 % 2 ? 300 : 700);
 
@@ -327,11 +327,11 @@ static void model_run(uint64_t seed, uint64_t longest, unsigned steps)
 	while (m->n_live > 0)
 		model_give(m);
 	cr_assert(m->blocks.frontier == 0 && m->blocks.used == 0 && m->blocks.rows == 0);
-	arena_blocks_deinit(&m->blocks);
+	segment_blocks_deinit(&m->blocks);
 	free(m);
 }
 
-Test(arena_blocks, random_against_a_model)
+Test(segment_blocks, random_against_a_model)
 {
 	static const uint64_t longest[] = {1, 3, 31, 33, 100, 1000, CAPACITY + 10};
 

@@ -1,13 +1,13 @@
 /*
- * arena_blocks.h: the arithmetic of an arena: which granules are taken, which are free. Knows no
- * memory but its own table in the private heap; used by arena.c alone.
+ * segment_blocks.h: the arithmetic of a segment: which granules are taken, which are free. Knows no
+ * memory but its own table in the private heap; used by segment.c alone.
  *
  * Two-level segregated fit. The granules [0, frontier) are cut into blocks without gaps, each used
  * or free; two free blocks are never neighbours and the last block is never free. Everything from
  * the frontier up is untouched space and belongs to no block.
  */
-#ifndef SHM_ARENA_BLOCKS_H
-#define SHM_ARENA_BLOCKS_H
+#ifndef SHM_SEGMENT_BLOCKS_H
+#define SHM_SEGMENT_BLOCKS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,13 +26,13 @@ struct block {
 	uint64_t start;	       /* granule */
 	uint64_t n;	       /* granules */
 	uint64_t generation;   /* of the last allocation; its low bits are the block's place */
-	uint64_t length;       /* bytes asked for; kept for arena.c while used */
+	uint64_t length;       /* bytes asked for; kept for segment.c while used */
 	uint32_t below, above; /* neighbours by address, or BLOCKS_NONE */
 	uint32_t prev, next;   /* in a free list (next: also in the list of spare places) */
 	bool used;
 };
 
-struct arena_blocks {
+struct segment_blocks {
 	uint64_t capacity; /* granules */
 	uint64_t frontier; /* granule: the end of the last block */
 	uint64_t used;	   /* granules in used blocks */
@@ -50,20 +50,20 @@ struct arena_blocks {
 };
 
 /* capacity < 2^57 granules, > 0. Allocates nothing. */
-void arena_blocks_init(struct arena_blocks *b, uint64_t capacity);
-void arena_blocks_deinit(struct arena_blocks *b);
+void segment_blocks_init(struct segment_blocks *b, uint64_t capacity);
+void segment_blocks_deinit(struct segment_blocks *b);
 
 /*
- * Take n > 0 granules. ret_block is valid until the next arena_blocks_take() or arena_blocks_give(); its
+ * Take n > 0 granules. ret_block is valid until the next segment_blocks_take() or segment_blocks_give(); its
  * generation has never been in use before and is not 0.
  *
  * BLOCKS_E_FULL  as above
  * -ENOMEM        the table could not grow; nothing has changed
  */
-_must_use_ int arena_blocks_take(struct arena_blocks *b, uint64_t n, struct block **ret_block);
+_must_use_ int segment_blocks_take(struct segment_blocks *b, uint64_t n, struct block **ret_block);
 /* The used block of this generation, or NULL. Any number may be asked for. */
-struct block *arena_blocks_find(const struct arena_blocks *b, uint64_t generation);
+struct block *segment_blocks_find(const struct segment_blocks *b, uint64_t generation);
 /* Give a used block back. Never allocates. */
-void arena_blocks_give(struct arena_blocks *b, struct block *block);
+void segment_blocks_give(struct segment_blocks *b, struct block *block);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * arena_blocks.c: two-level segregated fit over granules.
+ * segment_blocks.c: two-level segregated fit over granules.
  *
  * Free blocks hang in lists by size class; two levels of bitmaps find the next class that has one
  * in a few instructions. Sizes below 32 granules have a class each; above, a power of two is cut
@@ -10,9 +10,9 @@
  * A generation is (times this place was taken) << PLACE_BITS | place: it finds its block without a
  * search, and returns only after the same place was taken 2^40 times.
  *
- * Invariants: see arena_blocks.h. Whichever process owns the arena, on the thread that owns it.
+ * Invariants: see segment_blocks.h. Whichever process owns the segment, on the thread that owns it.
  */
-#include "shm/arena_blocks.h"
+#include "shm/segment_blocks.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -23,13 +23,14 @@
 #define TABLE_FIRST 64u
 #define SCAN_MAX    16u /* blocks looked at in one free list */
 
-void arena_blocks_init(struct arena_blocks *b, uint64_t capacity)
+void segment_blocks_init(struct segment_blocks *b, uint64_t capacity)
 {
-	*b = (struct arena_blocks){.capacity = capacity, .spare = BLOCKS_NONE, .last = BLOCKS_NONE};
+	*b = (struct segment_blocks){
+		.capacity = capacity, .spare = BLOCKS_NONE, .last = BLOCKS_NONE};
 	memset(b->heads, 0xff, sizeof(b->heads)); /* BLOCKS_NONE in each */
 }
 
-void arena_blocks_deinit(struct arena_blocks *b)
+void segment_blocks_deinit(struct segment_blocks *b)
 {
 	free(b->table);
 	b->table = NULL;
@@ -45,13 +46,13 @@ static uint32_t class_of(uint64_t n)
 	return (log - 4) * BLOCKS_COLUMNS + ((uint32_t)(n >> (log - 5)) & (BLOCKS_COLUMNS - 1));
 }
 
-static uint32_t *head_of(struct arena_blocks *b, uint32_t class)
+static uint32_t *head_of(struct segment_blocks *b, uint32_t class)
 {
 	return &b->heads[class / BLOCKS_COLUMNS][class % BLOCKS_COLUMNS];
 }
 
 /* The first class from `class` up that has a free block, or BLOCKS_NONE. */
-static uint32_t next_class(const struct arena_blocks *b, uint32_t class)
+static uint32_t next_class(const struct segment_blocks *b, uint32_t class)
 {
 	uint32_t row = class / BLOCKS_COLUMNS;
 	uint32_t columns = b->columns[row] & (UINT32_MAX << (class % BLOCKS_COLUMNS));
@@ -67,7 +68,7 @@ static uint32_t next_class(const struct arena_blocks *b, uint32_t class)
 	return row * BLOCKS_COLUMNS + (uint32_t)__builtin_ctz(columns);
 }
 
-static void list_free_block(struct arena_blocks *b, uint32_t i)
+static void list_free_block(struct segment_blocks *b, uint32_t i)
 {
 	struct block *block = &b->table[i];
 	uint32_t class = class_of(block->n);
@@ -83,7 +84,7 @@ static void list_free_block(struct arena_blocks *b, uint32_t i)
 	b->rows |= UINT64_C(1) << (class / BLOCKS_COLUMNS);
 }
 
-static void unlist_free_block(struct arena_blocks *b, uint32_t i)
+static void unlist_free_block(struct segment_blocks *b, uint32_t i)
 {
 	struct block *block = &b->table[i];
 	uint32_t class = class_of(block->n);
@@ -104,7 +105,7 @@ static void unlist_free_block(struct arena_blocks *b, uint32_t i)
 }
 
 /* Make sure that place_take() finds one. */
-static int place_reserve(struct arena_blocks *b)
+static int place_reserve(struct segment_blocks *b)
 {
 	struct block *table;
 	uint32_t cap;
@@ -122,7 +123,7 @@ static int place_reserve(struct arena_blocks *b)
 	return 0;
 }
 
-static uint32_t place_take(struct arena_blocks *b)
+static uint32_t place_take(struct segment_blocks *b)
 {
 	uint32_t i = b->spare;
 
@@ -136,14 +137,14 @@ static uint32_t place_take(struct arena_blocks *b)
 	return i;
 }
 
-static void place_give(struct arena_blocks *b, uint32_t i)
+static void place_give(struct segment_blocks *b, uint32_t i)
 {
 	b->table[i].used = false;
 	b->table[i].next = b->spare;
 	b->spare = i;
 }
 
-static uint32_t lowest_fit(struct arena_blocks *b, uint32_t class, uint64_t n)
+static uint32_t lowest_fit(struct segment_blocks *b, uint32_t class, uint64_t n)
 {
 	uint32_t i = *head_of(b, class);
 	uint32_t best = BLOCKS_NONE;
@@ -159,7 +160,7 @@ static uint32_t lowest_fit(struct arena_blocks *b, uint32_t class, uint64_t n)
 }
 
 /* A free block of at least n granules, or BLOCKS_NONE. */
-static uint32_t find_free(struct arena_blocks *b, uint64_t n)
+static uint32_t find_free(struct segment_blocks *b, uint64_t n)
 {
 	uint32_t class = class_of(n);
 	uint32_t best = lowest_fit(b, class, n);
@@ -171,7 +172,7 @@ static uint32_t find_free(struct arena_blocks *b, uint64_t n)
 }
 
 /* Cut the unlisted block i down to n granules; what is left above them is free. */
-static void split(struct arena_blocks *b, uint32_t i, uint64_t n)
+static void split(struct segment_blocks *b, uint32_t i, uint64_t n)
 {
 	uint32_t j = place_take(b);
 	struct block *block = &b->table[i], *rest = &b->table[j];
@@ -186,7 +187,7 @@ static void split(struct arena_blocks *b, uint32_t i, uint64_t n)
 	list_free_block(b, j);
 }
 
-static uint32_t append(struct arena_blocks *b, uint64_t n)
+static uint32_t append(struct segment_blocks *b, uint64_t n)
 {
 	uint32_t i = place_take(b);
 	struct block *block = &b->table[i];
@@ -202,7 +203,7 @@ static uint32_t append(struct arena_blocks *b, uint64_t n)
 	return i;
 }
 
-int arena_blocks_take(struct arena_blocks *b, uint64_t n, struct block **ret_block)
+int segment_blocks_take(struct segment_blocks *b, uint64_t n, struct block **ret_block)
 {
 	uint32_t i = find_free(b, n);
 	struct block *block;
@@ -227,7 +228,7 @@ int arena_blocks_take(struct arena_blocks *b, uint64_t n, struct block **ret_blo
 	return 0;
 }
 
-struct block *arena_blocks_find(const struct arena_blocks *b, uint64_t generation)
+struct block *segment_blocks_find(const struct segment_blocks *b, uint64_t generation)
 {
 	uint64_t i = generation & (PLACES_MAX - 1);
 
@@ -237,7 +238,7 @@ struct block *arena_blocks_find(const struct arena_blocks *b, uint64_t generatio
 }
 
 /* Join block `i` with the one above it; both are unlisted, i takes over. */
-static void join_above(struct arena_blocks *b, uint32_t i)
+static void join_above(struct segment_blocks *b, uint32_t i)
 {
 	struct block *block = &b->table[i];
 	uint32_t j = block->above;
@@ -251,7 +252,7 @@ static void join_above(struct arena_blocks *b, uint32_t i)
 	place_give(b, j);
 }
 
-static void frontier_fall(struct arena_blocks *b)
+static void frontier_fall(struct segment_blocks *b)
 {
 	uint32_t i = b->last;
 
@@ -262,7 +263,7 @@ static void frontier_fall(struct arena_blocks *b)
 	place_give(b, i);
 }
 
-void arena_blocks_give(struct arena_blocks *b, struct block *block)
+void segment_blocks_give(struct segment_blocks *b, struct block *block)
 {
 	uint32_t i = (uint32_t)(block - b->table);
 

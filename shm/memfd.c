@@ -1,13 +1,13 @@
 /*
- * memfd.c: what makes a client's memory safe to share. The seals are the point: what is sealed
- * SHRINK cannot be pulled away from under a reader, so no access can raise SIGBUS; GROW makes the size
- * that was checked stay true; SEAL makes the seals final. A file that has F_SEAL_SHRINK is a memfd:
- * others know no seals, or have F_SEAL_SEAL alone. Files of huge pages are refused all the same: a hole
- * in them is filled from a pool that may be empty, which is SIGBUS.
+ * memfd.c: what makes memory safe to share. The seals are the point: what is sealed SHRINK cannot be
+ * pulled away from under a reader, so no access can raise SIGBUS; GROW makes the size that was checked
+ * stay true; SEAL makes the seals final. A file that has F_SEAL_SHRINK is a memfd: others know no seals,
+ * or have F_SEAL_SEAL alone. Files of huge pages are refused all the same: a hole in them is filled from
+ * a pool that may be empty, which is SIGBUS.
  *
- * Stateless; memfd_populate() runs on any thread, the rest on the loop's.
+ * Stateless: any process, any thread.
  */
-#include "handoff/memfd.h"
+#include "shm/memfd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,6 @@
 #define SEALS	    (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define WRITE_SEALS (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)
 #define CHUNK_BYTES (UINT64_C(32) << 20) /* between two looks at *stop */
-#define MEMORY_NAME "modeld-region"
 
 static uint64_t page_bytes(void)
 {
@@ -128,44 +127,72 @@ int memfd_round(uint64_t size, uint64_t *ret_size)
 	return 0;
 }
 
-int memfd_new(uint64_t size, int *ret_fd)
+int memfd_new(const char *name, uint64_t size, int *ret_fd)
 {
 	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-	_cleanup_(close_fd) int fd = memfd_create(MEMORY_NAME, flags | MFD_NOEXEC_SEAL);
+	_cleanup_(close_fd) int fd = memfd_create(name, flags | MFD_NOEXEC_SEAL);
 
 	if (fd < 0 && errno == EINVAL) /* a kernel before 6.3 */
-		fd = memfd_create(MEMORY_NAME, flags);
+		fd = memfd_create(name, flags);
 	if (fd < 0)
 		return -errno;
-	if (fchmod(fd, 0600) || ftruncate(fd, (off_t)size) || fcntl(fd, F_ADD_SEALS, SEALS) < 0)
+	if (fchmod(fd, 0600) < 0 || ftruncate(fd, (off_t)size) < 0)
 		return -errno;
 	*ret_fd = steal_fd(&fd);
 	return 0;
 }
 
-static int populate(uint8_t *base, uint64_t size, atomic_bool *stop)
+int memfd_seal(int fd, enum memfd_seals seals)
+{
+	int flags = seals == MEMFD_WRITER_SEALED ? SEALS | F_SEAL_FUTURE_WRITE : SEALS;
+
+	return fcntl(fd, F_ADD_SEALS, flags) < 0 ? -errno : 0;
+}
+
+int memfd_populate(int fd, void *base, uint64_t offset, uint64_t length)
+{
+	int r;
+
+	do
+		r = madvise((uint8_t *)base + offset, length, MADV_POPULATE_WRITE);
+	while (r < 0 && errno == EINTR);
+	if (r == 0)
+		return 0;
+	if (errno != EINVAL)
+		return -errno;
+	/* A kernel before 5.14. Touching the pages from here would race with who may have begun to use
+	 * them; this makes them without looking at them. */
+	do
+		r = fallocate(fd, 0, (off_t)offset, (off_t)length);
+	while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : 0;
+}
+
+static int populate_in_chunks(int fd, uint8_t *base, uint64_t size, atomic_bool *stop)
 {
 	(void)madvise(base, size, MADV_HUGEPAGE); /* a wish */
 	for (uint64_t at = 0; at < size;) {
 		uint64_t n = size - at < CHUNK_BYTES ? size - at : CHUNK_BYTES;
+		int r;
 
 		if (atomic_load(stop))
 			return -ECANCELED;
-		if (madvise(base + at, n, MADV_POPULATE_WRITE) && errno != EINTR)
-			return errno == EINVAL ? 0 : -errno; /* a kernel before 5.14 */
+		r = memfd_populate(fd, base, at, n);
+		if (r)
+			return r;
 		at += n;
 	}
 	return 0;
 }
 
-int memfd_populate(int fd, uint64_t size, atomic_bool *stop)
+int memfd_populate_all(int fd, uint64_t size, atomic_bool *stop)
 {
 	void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	int r;
 
 	if (base == MAP_FAILED)
 		return -errno;
-	r = populate(base, size, stop);
+	r = populate_in_chunks(fd, base, size, stop);
 	munmap(base, size);
 	return r;
 }

@@ -1,0 +1,56 @@
+/* memfd.h: the memory itself: judging a client's descriptor, making one of ours. */
+#ifndef SHM_MEMFD_H
+#define SHM_MEMFD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/cleanup.h"
+
+/* Which file it is: two descriptors of one file are one memory. */
+struct memfd_identity {
+	dev_t device;
+	ino_t inode;
+};
+
+enum {
+	MEMFD_E_UNFIT = 1, /* the text says why */
+};
+
+enum memfd_seals {
+	MEMFD_SIZE_SEALED,   /* SHRINK|GROW|SEAL: everybody may map it for writing */
+	MEMFD_WRITER_SEALED, /* FUTURE_WRITE too: only mappings that are there already may write */
+};
+
+/*
+ * May this descriptor, of which a client says that it has `size` bytes, be shared? A memfd sealed
+ * SHRINK|GROW|SEAL, of that size and whole pages, not of huge pages, open for reading, and for
+ * writing too where outputs go there (!read_only).
+ *
+ * MEMFD_E_UNFIT: text (cap bytes) tells the client why
+ */
+_must_use_ int memfd_check(int fd, uint64_t size, bool read_only,
+	struct memfd_identity *ret_identity, char *text, size_t cap);
+/* size in whole pages. -EOVERFLOW: 0, or more than a file can have */
+_must_use_ int memfd_round(uint64_t size, uint64_t *ret_size);
+/* A new one of `size` bytes (whole pages), mode 0600, not sealed yet; `name` is shown in
+ * /proc/PID/maps. -errno */
+_must_use_ int memfd_new(const char *name, uint64_t size, int *ret_fd);
+/* For good: a sealed one keeps its seals. -errno */
+_must_use_ int memfd_seal(int fd, enum memfd_seals seals);
+/*
+ * Make `length` bytes at `offset`, mapped for writing at `base` + offset, resident (whole pages).
+ * Changes no byte and reads none, so they may be in use meanwhile: any thread. May take long.
+ * -errno, where the host has no memory for them: touching them would raise SIGBUS then.
+ */
+_must_use_ int memfd_populate(int fd, void *base, uint64_t offset, uint64_t length);
+/*
+ * The same for all pages of a file that is not mapped yet, in huge ones where the host allows it.
+ * -ECANCELED: *stop became true meanwhile; -errno also of mmap()
+ */
+_must_use_ int memfd_populate_all(int fd, uint64_t size, atomic_bool *stop);
+
+#endif
