@@ -57,24 +57,34 @@ void *cuda_stream_native(const struct device_stream *s)
 	return stream_of(s);
 }
 
+static int trim(const struct cuda_device *d)
+{
+	return cuda_result(cudaMemPoolTrimTo(d->pool, 0));
+}
+
 /*
  * A request that cannot be met leaves the pool with all that it took while it tried, and nobody else,
- * another process least of all, could have it: so what is unused goes back. What can never be met
- * is not tried.
+ * another process least of all, could have it: so what is unused goes back, also after the second
+ * try. What can never be met is not tried.
  */
 int cuda_alloc(struct device_stream *s, uint64_t bytes, void **ret_data)
 {
 	const struct cuda_device *d = (const struct cuda_device *)s->device;
-	int r;
+	int r, trimmed;
 
 	if (bytes > d->total_bytes)
 		return device_result(DEVICE_E_MEMORY, cudaErrorMemoryAllocation);
 	/* Nothing is a size that CUDA refuses. */
-	r = cuda_result(cudaMallocAsync(ret_data, bytes > 0 ? bytes : 1, stream_of(s)));
+	bytes = bytes > 0 ? bytes : 1;
+	r = cuda_result(cudaMallocAsync(ret_data, bytes, stream_of(s)));
 	if (device_class(r) != DEVICE_E_MEMORY)
 		return r;
-	r = cuda_result(cudaMemPoolTrimTo(d->pool, 0));
-	return r ? r : cuda_result(cudaMallocAsync(ret_data, bytes, stream_of(s)));
+	trimmed = trim(d);
+	r = trimmed ? trimmed : cuda_result(cudaMallocAsync(ret_data, bytes, stream_of(s)));
+	if (device_class(r) != DEVICE_E_MEMORY)
+		return r;
+	trimmed = trim(d);
+	return trimmed ? trimmed : r;
 }
 
 int cuda_release(struct device_stream *s, void *data)
