@@ -5,7 +5,6 @@
 #include "proto/dtype.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -107,6 +106,21 @@ int shape_bytes(enum dtype d, const int64_t *dims, size_t rank, uint64_t *ret_n)
 		return -EOVERFLOW;
 	*ret_n = n;
 	return 0;
+}
+
+bool dtype_admits(enum dtype declared, enum dtype d)
+{
+	return d != DTYPE_INVALID && (declared == DTYPE_INVALID || declared == d);
+}
+
+bool shape_admits(const int64_t *declared, size_t declared_rank, const int64_t *dims, size_t rank)
+{
+	if (rank != declared_rank)
+		return false;
+	for (size_t i = 0; i < rank; i++)
+		if (declared[i] != -1 && declared[i] != dims[i])
+			return false;
+	return true;
 }
 
 const char *shape_format(const int64_t *dims, size_t rank, char *out, size_t cap)

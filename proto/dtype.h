@@ -6,6 +6,7 @@
 #ifndef PROTO_DTYPE_H
 #define PROTO_DTYPE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -50,6 +51,10 @@ size_t dtype_size(enum dtype d);
 _must_use_ int shape_elements(const int64_t *dims, size_t rank, uint64_t *ret_n);
 /* Bytes of a tensor of fixed-size elements; errors as above, and -EINVAL where dtype_size() is 0. */
 _must_use_ int shape_bytes(enum dtype d, const int64_t *dims, size_t rank, uint64_t *ret_n);
+/* Does a declaration, where DTYPE_INVALID is any dtype, admit this one? */
+bool dtype_admits(enum dtype declared, enum dtype d);
+/* Does a declared shape, where -1 is any size, admit this one? */
+bool shape_admits(const int64_t *declared, size_t declared_rank, const int64_t *dims, size_t rank);
 /* "[1,64]" into out; cut at cap. Returns out. */
 const char *shape_format(const int64_t *dims, size_t rank, char *out, size_t cap);
 /*

@@ -63,29 +63,14 @@ int inputs_reserve(struct inputs *in, size_t n)
 
 static bool shape_fits(const struct modeld_declaration *want, const struct wire_tensor *got)
 {
-	if (want->dtype != MODELD_DTYPE_ANY && (int)want->dtype != (int)got->dtype)
-		return false;
-	if (got->dtype == DTYPE_INVALID)
-		return false;
-	if (want->any_shape)
-		return true;
-	if (want->rank != got->rank)
-		return false;
-	for (uint32_t i = 0; i < want->rank; i++) {
-		if (want->dims[i] != -1 && want->dims[i] != got->dims[i])
-			return false;
-	}
-	return true;
+	return dtype_admits((enum dtype)want->dtype, got->dtype) &&
+	       (want->any_shape || shape_admits(want->dims, want->rank, got->dims, got->rank));
 }
 
 /* Bytes that the shape asks for; for BYTES any number is good here. */
 static bool size_fits(const struct wire_tensor *t)
 {
-	uint64_t n;
-
-	if (t->dtype == DTYPE_BYTES)
-		return shape_elements(t->dims, t->rank, &n) == 0;
-	return shape_bytes(t->dtype, t->dims, t->rank, &n) == 0 && n == t->span.length;
+	return tensor_check(t->dtype, t->dims, t->rank, t->span.length, NULL) == 0;
 }
 
 static const struct view *view_of(const struct inputs *in, const struct wire_tensor *t)

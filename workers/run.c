@@ -39,25 +39,13 @@ static bool dims_fit(
 		return false;
 	if (rows != RUN_ROWS_ANY && (rank == 0 || (uint64_t)dims[0] != rows))
 		return false;
-	if (want->any_shape)
-		return true;
-	if (rank != want->rank)
-		return false;
-	for (uint32_t i = 0; i < rank; i++) {
-		if (want->dims[i] != -1 && want->dims[i] != dims[i])
-			return false;
-	}
-	return true;
+	return want->any_shape || shape_admits(want->dims, want->rank, dims, rank);
 }
 
 /* The bytes of an element's type, or at least the elements of a BYTES tensor, add up. */
 static bool bytes_fit(enum dtype dtype, const int64_t *dims, uint32_t rank, uint64_t bytes)
 {
-	uint64_t n;
-
-	if (dtype == DTYPE_BYTES)
-		return shape_elements(dims, rank, &n) == 0;
-	return shape_bytes(dtype, dims, rank, &n) == 0 && n == bytes;
+	return tensor_check(dtype, dims, rank, bytes, NULL) == 0;
 }
 
 static const char *dtype_text(enum modeld_dtype dtype)

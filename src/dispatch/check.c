@@ -45,17 +45,8 @@ static int check_missing(struct request *r, const struct wire_loaded *declared)
 
 static bool shape_fits(const struct wire_declaration *want, const struct request_input *got)
 {
-	if (want->dtype != DTYPE_INVALID && want->dtype != got->dtype)
-		return false;
-	if (want->any_shape)
-		return true;
-	if (want->rank != got->rank)
-		return false;
-	for (uint32_t i = 0; i < want->rank; i++) {
-		if (want->dims[i] != -1 && want->dims[i] != got->dims[i])
-			return false;
-	}
-	return true;
+	return dtype_admits(want->dtype, got->dtype) &&
+	       (want->any_shape || shape_admits(want->dims, want->rank, got->dims, got->rank));
 }
 
 static int refuse_shape(struct request *r, uint32_t i, const struct wire_declaration *want)

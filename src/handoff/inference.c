@@ -95,10 +95,13 @@ static int fill_input(struct inference *i, const struct handoff_tensor *t)
 	if (t->rank > TENSOR_RANK_MAX)
 		return invalid(i, "input '%.255s': rank %" PRIu32 " exceeds %d", t->name, t->rank,
 			TENSOR_RANK_MAX);
+	if (t->dtype == DTYPE_INVALID || t->dtype >= DTYPE_MAX_)
+		return invalid(
+			i, "input '%.255s': there is no dtype %u", t->name, (unsigned int)t->dtype);
 	e = find_region(i, "input", t->name, t->region, &region);
 	if (e)
 		return e;
-	in->dtype = t->dtype < DTYPE_MAX_ ? t->dtype : DTYPE_INVALID;
+	in->dtype = t->dtype;
 	in->rank = t->rank;
 	for (uint32_t k = 0; k < t->rank; k++)
 		in->dims[k] = t->dims[k];

@@ -102,15 +102,6 @@ bool declaration_equal(const struct wire_loaded *a, const struct wire_loaded *b)
 
 bool declaration_admits(const struct wire_declaration *d, const struct wire_tensor *t)
 {
-	if (d->dtype != DTYPE_INVALID && d->dtype != t->dtype)
-		return false;
-	if (d->any_shape)
-		return true;
-	if (d->rank != t->rank)
-		return false;
-	for (uint32_t i = 0; i < d->rank; i++) {
-		if (d->dims[i] >= 0 && d->dims[i] != t->dims[i])
-			return false;
-	}
-	return true;
+	return dtype_admits(d->dtype, t->dtype) &&
+	       (d->any_shape || shape_admits(d->dims, d->rank, t->dims, t->rank));
 }

@@ -524,6 +524,20 @@ Test(handoff, garbage_ends_the_connection)
 	close(good);
 }
 
+Test(handoff, dtypes_that_there_are_not)
+{
+	int fd = join();
+
+	infer_init(allocate(fd, NULL));
+	tensors[0].dtype = DTYPE_INVALID;
+	expect_refusal(fd, GRPC_INVALID_ARGUMENT, "there is no dtype 0");
+	tensors[0].dtype = DTYPE_MAX_;
+	expect_refusal(fd, GRPC_INVALID_ARGUMENT, "there is no dtype 15");
+	tensors[0].dtype = UINT32_MAX;
+	expect_refusal(fd, GRPC_INVALID_ARGUMENT, "there is no dtype 4294967295");
+	close(fd);
+}
+
 Test(handoff, more_tensors_than_allowed_cost_the_request_alone)
 {
 	static Modeld__Handoff__Tensor *many[HANDOFF_TENSORS_MAX + 1];

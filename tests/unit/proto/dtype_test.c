@@ -201,3 +201,20 @@ Test(dtype, tensor_check)
 	cr_assert_eq(tensor_check(DTYPE_BYTES, dims, 1, 8, NULL), 0, "not looked at");
 	cr_assert_eq(tensor_check(DTYPE_BYTES, negative, 1, 8, NULL), -EINVAL);
 }
+
+Test(dtype, what_a_declaration_admits)
+{
+	const int64_t declared[] = {-1, 3}, good[] = {7, 3}, zero[] = {0, 3}, bad[] = {7, 4};
+
+	cr_assert(shape_admits(declared, 2, good, 2));
+	cr_assert(shape_admits(declared, 2, zero, 2));
+	cr_assert_not(shape_admits(declared, 2, bad, 2));
+	cr_assert_not(shape_admits(declared, 2, good, 1));
+	cr_assert_not(shape_admits(declared, 1, good, 2));
+	cr_assert(shape_admits(NULL, 0, NULL, 0));
+	cr_assert(dtype_admits(DTYPE_INVALID, DTYPE_F32));
+	cr_assert(dtype_admits(DTYPE_F32, DTYPE_F32));
+	cr_assert_not(dtype_admits(DTYPE_F32, DTYPE_F64));
+	cr_assert_not(dtype_admits(DTYPE_INVALID, DTYPE_INVALID), "no tensor has it");
+	cr_assert_not(dtype_admits(DTYPE_F32, DTYPE_INVALID));
+}
