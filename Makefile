@@ -144,7 +144,8 @@ UNIT_DIRS := base event shm proto pool dispatch handoff http2 grpc services serv
 unit_src = $(wildcard tests/unit/$(1)/*_test.c)
 SUPPORT  := $(call obj,$(wildcard tests/support/*.c))
 # Every allocation and system call of ours can be made to fail (tests/support/failalloc.h).
-WRAP := malloc calloc realloc mmap ftruncate fcntl sendmsg recvmsg memfd_create madvise
+WRAP := malloc calloc realloc free aligned_alloc strdup strndup asprintf vasprintf realpath \
+	mmap ftruncate fcntl sendmsg recvmsg memfd_create madvise socket bind connect accept4 send write
 WRAPFLAGS := $(patsubst %,-Wl$(comma)--wrap=%,$(WRAP))
 comma := ,
 define unit_rule

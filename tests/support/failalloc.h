@@ -1,10 +1,11 @@
 /*
  * failalloc.h: makes the i-th allocation or system call of our code fail.
  *
- * Unit tests are linked with --wrap for malloc, calloc, realloc (allocations) and mmap, ftruncate,
- * fcntl, sendmsg, recvmsg, memfd_create, madvise (system calls): each call from our objects, the
- * test's own included, passes through here; those inside of libc and other shared libraries do not. A library
- * with an allocator hook is reached by giving it ours, as in
+ * Unit tests are linked with --wrap for malloc, calloc, realloc, aligned_alloc, strdup, strndup,
+ * asprintf, vasprintf, realpath (allocations) and mmap, ftruncate, fcntl, sendmsg, recvmsg,
+ * memfd_create, madvise, socket, bind, connect, accept4, send, write (system calls): each call from our
+ * objects, the test's own included, passes through here; those inside of libc and other shared
+ * libraries do not. A library with an allocator hook is reached by giving it ours, as in
  * uv_replace_allocator(malloc, realloc, calloc, free): the names mean the wrapped functions there.
  *
  * Disarmed (the initial state) every call goes through untouched. Counters are atomic: with threads
@@ -29,8 +30,9 @@ enum fail_mode {
 
 /*
  * From now on count calls of `kinds` and fail the i-th (from 1; 0: only count) as `mode` says. A
- * failed call does nothing and sets errno to ENOMEM (allocations, mmap, madvise), ENOSPC (ftruncate), EMFILE
- * (memfd_create), EIO (fcntl), ENOBUFS (sendmsg, recvmsg).
+ * failed call does nothing and sets errno to ENOMEM (allocations, mmap, madvise), ENOSPC (ftruncate, write),
+ * EMFILE (memfd_create, socket, accept4), EIO (fcntl), ENOBUFS (sendmsg, recvmsg, send), EACCES
+ * (bind), ECONNREFUSED (connect).
  */
 void failalloc_arm(enum fail_kind kinds, enum fail_mode mode, unsigned long i);
 /* The same, and each failing system call sets errno to `error` (positive). */
@@ -50,7 +52,8 @@ unsigned failalloc_open_fds(void);
  * every failure and returns 0 when it did what it should (the unharmed runs have to); a harmed run
  * may return anything, and fn itself asserts what holds in spite of the failure (while it does,
  * failalloc_failed() says whether one happened). After each run as many descriptors are open as
- * before it and, under AddressSanitizer, nothing has leaked.
+ * before it, and what our objects allocated in it they freed. What libraries allocated for us is
+ * looked at once, after the last run, by the leak checker of AddressSanitizer.
  *
  * Returns NULL or what went wrong (static storage). Disarmed on return.
  */
