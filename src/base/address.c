@@ -146,9 +146,12 @@ int address_parse(const char *listen, struct address ret[ADDRESSES_MAX], size_t 
 static void format_unix(const struct address *a, char out[ADDRESS_TEXT_MAX])
 {
 	const struct sockaddr_un *un = (const struct sockaddr_un *)&a->socket;
-	size_t n = a->n_socket - offsetof(struct sockaddr_un, sun_path);
+	size_t at = offsetof(struct sockaddr_un, sun_path);
+	size_t n = a->n_socket > at ? a->n_socket - at : 0;
 
-	if (un->sun_path[0])
+	if (n == 0)
+		snprintf(out, ADDRESS_TEXT_MAX, UNIX_PREFIX);
+	else if (un->sun_path[0])
 		snprintf(out, ADDRESS_TEXT_MAX, UNIX_PREFIX "%s", un->sun_path);
 	else
 		snprintf(

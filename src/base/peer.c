@@ -2,6 +2,7 @@
 #include "base/peer.h"
 
 #include <netinet/in.h>
+#include <stdio.h>
 
 static bool is_loopback(const struct sockaddr_storage *a)
 {
@@ -26,4 +27,15 @@ void peer_ask(struct peer *p, int fd)
 	if (address_is_unix(&p->address) &&
 		!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &n))
 		p->uid = credentials.uid;
+}
+
+const char *peer_format(const struct peer *p, char out[PEER_TEXT_MAX])
+{
+	if (p->address.n_socket == 0)
+		snprintf(out, PEER_TEXT_MAX, "?");
+	else if (address_is_unix(&p->address))
+		snprintf(out, PEER_TEXT_MAX, "uid:%lld", (long long)p->uid);
+	else
+		address_format(&p->address, out);
+	return out;
 }

@@ -13,7 +13,12 @@ struct peer {
 	bool loopback;		/* TCP from this host */
 };
 
+#define PEER_TEXT_MAX ADDRESS_TEXT_MAX
+
 /* Ask the kernel. What it does not tell is not known. */
 void peer_ask(struct peer *p, int fd);
+/* For the log: "192.0.2.1:41234", "uid:1000" (by a Unix socket), "?" where nothing is known. Returns
+ * out. */
+const char *peer_format(const struct peer *p, char out[PEER_TEXT_MAX]);
 
 #endif

@@ -16,7 +16,7 @@ struct call;
 struct peer;
 
 /* A piece of an outgoing message. */
-struct segment {
+struct part {
 	const void *data;
 	size_t n;
 	/* NULL: copied before call_send() returns. Else the bytes are sent from where they lie, and
@@ -43,13 +43,13 @@ uint64_t call_deadline_ns(const struct call *c);
 uint64_t call_received_ns(const struct call *c);
 
 /*
- * Queue one message made of n segments; the gRPC prefix is added here, and the response headers
+ * Queue one message made of n parts; the gRPC prefix is added here, and the response headers
  * before the first message. Compressed when configured, allowed by the client and large enough.
  *
  * -ENOMEM    the call is finished INTERNAL by the caller
  * -EMSGSIZE  more than 4 GiB - 1
  */
-_must_use_ int call_send(struct call *c, const struct segment *segments, size_t n);
+_must_use_ int call_send(struct call *c, const struct part *parts, size_t n);
 /* Bytes of this call that are queued and not yet written are above the high-water mark: a streaming
  * service stops producing until `writable`. */
 bool call_blocked(const struct call *c);

@@ -1,8 +1,8 @@
 /*
  * call_send.c: what leaves: reply messages, the status, pages. Messages are compressed when that is wanted, else queued as they are; large
- * segments with an owner by reference.
+ * parts with an owner by reference.
  *
- * Invariant: each segment's release is called exactly once, whatever fails. Daemon process, loop
+ * Invariant: each part's release is called exactly once, whatever fails. Daemon process, loop
  * thread.
  */
 #include <assert.h>
@@ -16,28 +16,28 @@
 
 #define PIECES_MAX 64u /* of a compressed message; more go uncompressed */
 
-static void release_all(const struct segment *segments, size_t n)
+static void release_all(const struct part *parts, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (segments[i].release)
-			segments[i].release(segments[i].owner);
+		if (parts[i].release)
+			parts[i].release(parts[i].owner);
 	}
 }
 
-static int total_size(const struct segment *segments, size_t n, uint32_t *ret_total)
+static int total_size(const struct part *parts, size_t n, uint32_t *ret_total)
 {
 	uint64_t total = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		if (segments[i].n > UINT32_MAX - total)
+		if (parts[i].n > UINT32_MAX - total)
 			return -EMSGSIZE;
-		total += segments[i].n;
+		total += parts[i].n;
 	}
 	*ret_total = (uint32_t)total;
 	return 0;
 }
 
-static void count(struct call *c, const struct segment *s, bool copied)
+static void count(struct call *c, const struct part *s, bool copied)
 {
 	struct calls_counters *counters = &call_calls(c)->counters;
 
@@ -56,9 +56,9 @@ static int queue_prefix(struct call *c, bool compressed, uint32_t n)
 	return stream_queue_copy(&c->stream, prefix, sizeof(prefix));
 }
 
-static int queue_segment(struct call *c, const struct segment *s)
+static int queue_part(struct call *c, const struct part *s)
 {
-	bool lent = s->release && s->n >= OUTPUT_COPY_MAX;
+	bool lent = s->release && s->n >= GATHER_COPY_MAX;
 	int r;
 
 	count(c, s, !lent);
@@ -70,41 +70,40 @@ static int queue_segment(struct call *c, const struct segment *s)
 	return r;
 }
 
-static int queue_plain(struct call *c, const struct segment *segments, size_t n, uint32_t total)
+static int queue_plain(struct call *c, const struct part *parts, size_t n, uint32_t total)
 {
 	int r = queue_prefix(c, false, total);
 	size_t i = 0;
 
 	while (!r && i < n)
-		r = queue_segment(c, &segments[i++]);
-	release_all(segments + i, n - i);
+		r = queue_part(c, &parts[i++]);
+	release_all(parts + i, n - i);
 	return r;
 }
 
 /* Returns whether it is worth it: out is filled then. */
 static bool compress(
-	struct call *c, const struct segment *segments, size_t n, uint32_t total, struct buf *out)
+	struct call *c, const struct part *parts, size_t n, uint32_t total, struct buf *out)
 {
 	struct deflate_piece pieces[PIECES_MAX];
 
 	if (n > PIECES_MAX)
 		return false;
 	for (size_t i = 0; i < n; i++)
-		pieces[i] = (struct deflate_piece){segments[i].data, segments[i].n};
+		pieces[i] = (struct deflate_piece){parts[i].data, parts[i].n};
 	/* What does not get smaller goes as it is; so does what there is no memory for. */
 	return codec_compress(c->reply_codec, pieces, n, out) == 0 && out->len < total;
 }
 
-static int queue_compressed(
-	struct call *c, const struct segment *segments, size_t n, struct buf *out)
+static int queue_compressed(struct call *c, const struct part *parts, size_t n, struct buf *out)
 {
 	size_t n_out = out->len;
 	int r = queue_prefix(c, true, (uint32_t)n_out);
 
 	for (size_t i = 0; i < n; i++)
-		count(c, &segments[i], true);
-	release_all(segments, n);
-	if (r || n_out < OUTPUT_COPY_MAX) {
+		count(c, &parts[i], true);
+	release_all(parts, n);
+	if (r || n_out < GATHER_COPY_MAX) {
 		if (!r)
 			r = stream_queue_copy(&c->stream, out->data, n_out);
 		buf_deinit(out);
@@ -113,18 +112,18 @@ static int queue_compressed(
 	return stream_queue_lent(&c->stream, out->data, n_out, free, out->data);
 }
 
-static int queue_message(struct call *c, const struct segment *segments, size_t n, uint32_t total)
+static int queue_message(struct call *c, const struct part *parts, size_t n, uint32_t total)
 {
 	struct buf out;
 
 	if (c->reply_codec == CODEC_IDENTITY ||
 		total < call_calls(c)->settings->compression_min_bytes)
-		return queue_plain(c, segments, n, total);
+		return queue_plain(c, parts, n, total);
 	buf_init(&out, total);
-	if (compress(c, segments, n, total, &out))
-		return queue_compressed(c, segments, n, &out);
+	if (compress(c, parts, n, total, &out))
+		return queue_compressed(c, parts, n, &out);
 	buf_deinit(&out);
-	return queue_plain(c, segments, n, total);
+	return queue_plain(c, parts, n, total);
 }
 
 static struct header text_header(const char *name, const char *value, size_t n, unsigned flags)
@@ -149,19 +148,19 @@ static void respond(struct call *c)
 	stream_respond(&c->stream, headers, n);
 }
 
-int call_send(struct call *c, const struct segment *segments, size_t n)
+int call_send(struct call *c, const struct part *parts, size_t n)
 {
 	struct stream *s = &c->stream;
 	uint32_t total;
 	int r;
 
 	assert(c->phase == CALL_OPEN && !c->broken);
-	r = total_size(segments, n, &total);
+	r = total_size(parts, n, &total);
 	if (r) {
-		release_all(segments, n);
+		release_all(parts, n);
 		return r;
 	}
-	r = queue_message(c, segments, n, total);
+	r = queue_message(c, parts, n, total);
 	if (r && !s->headers_sent) {
 		/* Nothing has left: the caller's status can still stand alone. */
 		stream_drop_output(s);

@@ -30,7 +30,7 @@ struct calls_events {
 struct calls_counters {
 	uint32_t open;
 	uint64_t total;
-	uint64_t bulk_bytes_sent;   /* of segments that are marked so */
+	uint64_t bulk_bytes_sent;   /* of parts that are marked so */
 	uint64_t bulk_bytes_copied; /* by us, on the way to the socket */
 };
 

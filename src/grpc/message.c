@@ -11,13 +11,13 @@ int message_send(struct call *c, const ProtobufCMessage *m)
 	uint8_t small[STACK_BYTES];
 	size_t n = protobuf_c_message_get_packed_size(m);
 	uint8_t *data = n > sizeof(small) ? malloc(n) : small;
-	struct segment segment = {.data = data, .n = n};
+	struct part part = {.data = data, .n = n};
 	int r;
 
 	if (!data)
 		return -ENOMEM;
 	protobuf_c_message_pack(m, data);
-	r = call_send(c, &segment, 1);
+	r = call_send(c, &part, 1);
 	if (data != small)
 		free(data);
 	return r;

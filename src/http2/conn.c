@@ -20,12 +20,12 @@
 /* Reads of one connection in one loop iteration; then the others have their turn. */
 #define READS_A_TURN 4u
 
-/* The rest of a batch: one allocation with everything in it. */
+/* The rest of a gather: one allocation with everything in it. */
 struct conn_write {
 	uv_write_t request;
 	size_t n_pieces;
 	struct piece **pieces; /* own the references */
-	uv_buf_t *segments;
+	uv_buf_t *bufs;
 	uint8_t *copy;
 };
 
@@ -129,43 +129,43 @@ static void on_write(uv_write_t *request, int status)
 		c->events->on_written(c);
 }
 
-/* Copied bytes of segments from `first` on. */
-static size_t copied_bytes(const struct batch *b, size_t first)
+/* Copied bytes of buffers from `first` on. */
+static size_t copied_bytes(const struct gather *b, size_t first)
 {
 	size_t n = 0;
 
-	for (size_t i = first; i < b->n_segments; i++)
-		n += b->pieces[i] ? 0 : b->segments[i].len;
+	for (size_t i = first; i < b->n_bufs; i++)
+		n += b->pieces[i] ? 0 : b->bufs[i].len;
 	return n;
 }
 
-/* Take the rest of a batch over: references move, copied bytes are copied once more. */
-static struct conn_write *write_new(struct batch *b, size_t first)
+/* Take the rest of a gather over: references move, copied bytes are copied once more. */
+static struct conn_write *write_new(struct gather *b, size_t first)
 {
-	size_t n = b->n_segments - first;
+	size_t n = b->n_bufs - first;
 	struct conn_write *w = malloc(sizeof(*w) + n * (sizeof(uv_buf_t) + sizeof(struct piece *)) +
 				      copied_bytes(b, first));
 	uint8_t *copy;
 
 	if (!w)
 		return NULL;
-	w->segments = (uv_buf_t *)(w + 1);
-	w->pieces = (struct piece **)(w->segments + n);
+	w->bufs = (uv_buf_t *)(w + 1);
+	w->pieces = (struct piece **)(w->bufs + n);
 	w->copy = copy = (uint8_t *)(w->pieces + n);
 	w->n_pieces = n;
 	for (size_t i = 0; i < n; i++) {
 		w->pieces[i] = steal_ptr(b->pieces[first + i]);
-		w->segments[i] = b->segments[first + i];
+		w->bufs[i] = b->bufs[first + i];
 		if (w->pieces[i])
 			continue;
-		memcpy(copy, w->segments[i].base, w->segments[i].len);
-		w->segments[i].base = (char *)copy;
-		copy += w->segments[i].len;
+		memcpy(copy, w->bufs[i].base, w->bufs[i].len);
+		w->bufs[i].base = (char *)copy;
+		copy += w->bufs[i].len;
 	}
 	return w;
 }
 
-static int write_rest(struct conn *c, struct batch *b, size_t first)
+static int write_rest(struct conn *c, struct gather *b, size_t first)
 {
 	struct conn_write *w = write_new(b, first);
 	int r;
@@ -173,7 +173,7 @@ static int write_rest(struct conn *c, struct batch *b, size_t first)
 	if (!w)
 		return -ENOMEM;
 	w->request.data = c;
-	r = uv_write(&w->request, &c->uv.stream, w->segments, (unsigned)w->n_pieces, on_write);
+	r = uv_write(&w->request, &c->uv.stream, w->bufs, (unsigned)w->n_pieces, on_write);
 	if (r)
 		write_free(w);
 	else
@@ -181,21 +181,21 @@ static int write_rest(struct conn *c, struct batch *b, size_t first)
 	return r;
 }
 
-int conn_write(struct conn *c, struct batch *b)
+int conn_write(struct conn *c, struct gather *b)
 {
 	size_t first = 0;
 	int r;
 
 	assert(!c->writing && !c->shut);
-	r = uv_try_write(&c->uv.stream, b->segments, (unsigned)b->n_segments);
+	r = uv_try_write(&c->uv.stream, b->bufs, (unsigned)b->n_bufs);
 	if (r >= 0)
-		first = batch_advance(b, (size_t)r);
+		first = gather_advance(b, (size_t)r);
 	else if (r != UV_EAGAIN)
-		first = b->n_segments;
+		first = b->n_bufs;
 	r = r < 0 && r != UV_EAGAIN ? r : 0;
-	if (!r && first < b->n_segments)
+	if (!r && first < b->n_bufs)
 		r = write_rest(c, b, first);
-	batch_reset(b, 0);
+	gather_reset(b, 0);
 	return r;
 }
 

@@ -17,7 +17,7 @@
 #include "base/cleanup.h"
 #include "base/peer.h"
 #include "http2/endpoint.h"
-#include "http2/output.h"
+#include "http2/gather.h"
 
 struct conn;
 
@@ -63,10 +63,10 @@ _must_use_ int conn_open(struct conn *c, uv_loop_t *loop, int fd, enum endpoint_
 /* Bytes that wait for the kernel to take them. While there are any, nothing more may be written. */
 size_t conn_pending(const struct conn *c);
 /*
- * Write a batch and empty it: with one writev() when the kernel takes all. What is left over waits
- * in the connection; on_written then. -ENOMEM or -errno: the batch is dropped, close the connection.
+ * Write a gather and empty it: with one writev() when the kernel takes all. What is left over waits
+ * in the connection; on_written then. -ENOMEM or -errno: the gather is dropped, close the connection.
  */
-_must_use_ int conn_write(struct conn *c, struct batch *b);
+_must_use_ int conn_write(struct conn *c, struct gather *b);
 /* Nothing more will be written: send FIN. Harmless the second time. */
 void conn_shut(struct conn *c);
 /* Harmless the second time. */

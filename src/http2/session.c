@@ -27,7 +27,7 @@
 #define OUTBOUND_QUEUE_MAX    5000u
 #define MAX_SEND_HEADER_BYTES ((size_t)16 << 10)
 #define MAX_OUTBOUND_ACK      ((size_t)128)
-/* Batches written in one go; then other connections have their turn. */
+/* Gathers written in one go; then other connections have their turn. */
 #define WRITES_A_FLUSH 2u
 
 /* --- setup ------------------------------------------------------------------------------------ */
@@ -185,13 +185,13 @@ void **session_kept(struct session *s)
 static void answer_stranger(struct session *s, const uint8_t *data, size_t n)
 {
 	const char *page = s->transport->events->on_stranger(data, n);
-	struct batch *b = s->transport->batch;
+	struct gather *b = s->transport->gather;
 
 	if (!page || conn_pending(&s->conn)) {
 		session_kill(s);
 		return;
 	}
-	batch_copy(b, page, strlen(page));
+	gather_copy(b, page, strlen(page));
 	if (conn_write(&s->conn, b))
 		session_kill(s);
 	else
@@ -242,9 +242,9 @@ static void on_closed(struct conn *c)
 
 /* --- output ----------------------------------------------------------------------------------- */
 
-static int produce(struct session *s, struct batch *b)
+static int produce(struct session *s, struct gather *b)
 {
-	while (!batch_full(b)) {
+	while (!gather_full(b)) {
 		const uint8_t *data;
 		ssize_t n = nghttp2_session_mem_send(s->ng, &data);
 
@@ -252,14 +252,14 @@ static int produce(struct session *s, struct batch *b)
 			return session_translate((int)n);
 		if (n == 0)
 			break;
-		batch_copy(b, data, (size_t)n);
+		gather_copy(b, data, (size_t)n);
 	}
 	return s->failed;
 }
 
 static int write_out(struct session *s)
 {
-	struct batch *b = s->transport->batch;
+	struct gather *b = s->transport->gather;
 
 	for (unsigned i = 0; !conn_pending(&s->conn); i++) {
 		int r;
@@ -270,7 +270,7 @@ static int write_out(struct session *s)
 		}
 		r = produce(s, b);
 		if (r) {
-			batch_reset(b, 0);
+			gather_reset(b, 0);
 			return r;
 		}
 		if (b->n_bytes == 0)

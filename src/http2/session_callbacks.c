@@ -205,27 +205,27 @@ static int on_frame_not_send(nghttp2_session *ng, const nghttp2_frame *frame, in
 static ssize_t on_read_length(nghttp2_session *ng, uint8_t frame_type, int32_t id,
 	int32_t session_window, int32_t stream_window, uint32_t max_frame, void *data)
 {
-	return max_frame < BATCH_FRAME_MAX ? (ssize_t)max_frame : (ssize_t)BATCH_FRAME_MAX;
+	return max_frame < GATHER_FRAME_MAX ? (ssize_t)max_frame : (ssize_t)GATHER_FRAME_MAX;
 }
 
-/* A batch that is not full has room for a frame, so one is always taken whole. */
+/* A gather that is not full has room for a frame, so one is always taken whole. */
 static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *header, size_t n,
 	nghttp2_data_source *source, void *data)
 {
 	struct session *s = data;
-	struct batch *b = s->transport->batch;
+	struct gather *b = s->transport->gather;
 	static const uint8_t zeros[256];
 
-	batch_copy(b, header, 9);
+	gather_copy(b, header, 9);
 	if (frame->data.padlen > 0) {
 		const uint8_t pad = (uint8_t)(frame->data.padlen - 1);
 
-		batch_copy(b, &pad, 1);
+		gather_copy(b, &pad, 1);
 	}
 	stream_take_output(source->ptr, b, n);
 	if (frame->data.padlen > 1)
-		batch_copy(b, zeros, frame->data.padlen - 1);
-	return batch_full(b) ? NGHTTP2_ERR_PAUSE : 0;
+		gather_copy(b, zeros, frame->data.padlen - 1);
+	return gather_full(b) ? NGHTTP2_ERR_PAUSE : 0;
 }
 
 void session_set_callbacks(nghttp2_session_callbacks *c)

@@ -101,8 +101,8 @@ void session_on_ping(struct session *s);
 struct stream *stream_new(struct session *session, int32_t id);
 /* Tells on_close and frees. */
 void stream_close(struct stream *s);
-/* Put the next n queued bytes into the batch. */
-void stream_take_output(struct stream *s, struct batch *b, size_t n);
+/* Put the next n queued bytes into the gather. */
+void stream_take_output(struct stream *s, struct gather *b, size_t n);
 /* The reply is out and the peer still sends: throw it away for a while, then RST(NO_ERROR). */
 void stream_drain(struct stream *s);
 /* n bytes came that nobody wants. */

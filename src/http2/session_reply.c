@@ -1,7 +1,7 @@
 /*
  * session_reply.c: replies into HTTP/2: headers, body, trailers, resets. Body bytes are
  * never copied into nghttp2: the data source only says how many there are (NO_COPY), and
- * on_send_data() takes them from the stream's queue into the batch.
+ * on_send_data() takes them from the stream's queue into the gather.
  *
  * Trailers are submitted where the data source says EOF: earlier they would overtake the body.
  * Daemon process, loop thread.

@@ -89,9 +89,12 @@ void session_leave(struct session *s)
 
 void session_expel(struct session *s, uint32_t code, const char *reason)
 {
+	char text[PEER_TEXT_MAX];
+
 	if (s->goodbye_code)
 		return;
-	log_info("client expelled", "reason=%s streams=%u", reason, s->n_streams);
+	log_info("client expelled", "client=%s reason=%s streams=%u",
+		peer_format(&s->conn.peer, text), reason, s->n_streams);
 	s->goodbye_code = code;
 	s->goodbye = reason;
 	submit_goaway(s, code);

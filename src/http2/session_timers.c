@@ -22,7 +22,10 @@ static uint64_t after_ms(uint64_t since_ns, uint64_t ms)
 
 static void give_up(struct session *s, const char *setting)
 {
-	log_info("connection closed", "reason=%s streams=%u", setting, s->n_streams);
+	char text[PEER_TEXT_MAX];
+
+	log_info("connection closed", "client=%s reason=%s streams=%u",
+		peer_format(&s->conn.peer, text), setting, s->n_streams);
 	session_kill(s);
 }
 

@@ -198,7 +198,7 @@ static void pop(struct stream *s)
 	piece_unref(p);
 }
 
-void stream_take_output(struct stream *s, struct batch *b, size_t n)
+void stream_take_output(struct stream *s, struct gather *b, size_t n)
 {
 	assert(n <= s->queued_bytes);
 	s->queued_bytes -= n;
@@ -208,7 +208,7 @@ void stream_take_output(struct stream *s, struct batch *b, size_t n)
 		size_t left = s->head->n - s->head_sent;
 		size_t part = n < left ? n : left;
 
-		batch_piece(b, s->head, s->head_sent, part);
+		gather_piece(b, s->head, s->head_sent, part);
 		s->head_sent += part;
 		n -= part;
 		if (part == left)

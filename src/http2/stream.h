@@ -15,8 +15,8 @@
 #include "base/cleanup.h"
 #include "base/list.h"
 #include "http2/deadlines.h"
+#include "http2/gather.h"
 #include "http2/header.h"
-#include "http2/output.h"
 
 struct session;
 
@@ -29,7 +29,7 @@ struct stream {
 	struct piece *head; /* own; output queue */
 	struct piece *tail;
 	size_t head_sent;     /* of the first piece */
-	size_t queued_bytes;  /* not yet in a batch */
+	size_t queued_bytes;  /* not yet in a gather */
 	size_t header_bytes;  /* of the header list that came, RFC 9113 6.5.2 */
 	size_t held_bytes;    /* request bytes that nobody took yet */
 	size_t drained_bytes; /* thrown away after the reply ended */

@@ -103,10 +103,10 @@ static int set_up(struct transport *t)
 		r = session_setup_new(&t->setup, t->settings);
 	if (r)
 		return r;
-	t->batch = calloc(1, sizeof(*t->batch));
+	t->gather = calloc(1, sizeof(*t->gather));
 	t->conns.read_buffer = malloc(READ_BUFFER_BYTES);
 	t->conns.n_read_buffer = READ_BUFFER_BYTES;
-	return t->batch && t->conns.read_buffer ? 0 : -ENOMEM;
+	return t->gather && t->conns.read_buffer ? 0 : -ENOMEM;
 }
 
 int transport_new(struct transport **ret_transport, uv_loop_t *loop,
@@ -145,7 +145,7 @@ struct transport *transport_free(struct transport *t)
 	deadlines_close(&t->deadlines);
 	session_setup_free(t->setup);
 	free(t->conns.read_buffer);
-	free(t->batch);
+	free(t->gather);
 	blocks_deinit(&t->blocks);
 	free(t);
 	return NULL;

@@ -20,7 +20,7 @@
 #include "http2/conn.h"
 #include "http2/deadlines.h"
 #include "http2/endpoint.h"
-#include "http2/output.h"
+#include "http2/gather.h"
 #include "http2/settings.h"
 
 struct listener_slot;
@@ -53,9 +53,9 @@ struct transport {
 	struct session_setup *setup;	       /* own: callbacks and options of nghttp2 */
 	struct listener_slot *listeners;       /* own, in the order they were opened */
 	struct conn_shared conns;
-	struct batch *batch;  /* own */
-	struct list sessions; /* every one whose memory is not freed yet */
-	struct list dirty;    /* sessions that may have something to write */
+	struct gather *gather; /* own */
+	struct list sessions;  /* every one whose memory is not freed yet */
+	struct list dirty;     /* sessions that may have something to write */
 	uint32_t n_connections;
 	struct deadline drained; /* tells on_drained from the loop */
 	struct deadline again;	 /* the flush was cut short */

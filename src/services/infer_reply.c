@@ -255,7 +255,7 @@ static void on_release(void *owner)
 
 int infer_reply_send(struct infer_reply *p, struct call *c)
 {
-	struct segment segments[4] = {
+	struct part parts[4] = {
 		{.data = p->id_head, .n = p->n_id_head},
 		{.data = p->id, .n = p->n_id},
 		{.data = p->head, .n = p->n_head},
@@ -268,7 +268,7 @@ int infer_reply_send(struct infer_reply *p, struct call *c)
 		},
 	};
 
-	return call_send(c, segments, p->n_tensor > 0 ? 4 : 3);
+	return call_send(c, parts, p->n_tensor > 0 ? 4 : 3);
 }
 
 void infer_reply_deinit(struct infer_reply *p)

@@ -2,7 +2,7 @@
  * session_fuzz.c: bytes of a client into a connection, with small services of its own.
  * The first byte says what comes before them (nothing, or preface and SETTINGS, so that mutations
  * reach the frames) and in what portions they arrive. Checked: every call that opened is closed,
- * every lent segment is released once, every byte that was held is given back (asserted inside).
+ * every lent part is released once, every byte that was held is given back (asserted inside).
  */
 #include <assert.h>
 #include <signal.h>
@@ -75,13 +75,13 @@ static void release(void *owner)
 
 static void reply(struct call *c, void *state)
 {
-	const struct segment segments[] = {
+	const struct part parts[] = {
 		{.data = "reply", .n = 5},
 		{.data = bed.zeros, .n = LENT_BYTES, .release = release, .bulk = true},
 	};
 
 	bed.lent++;
-	if (call_send(c, segments, 2))
+	if (call_send(c, parts, 2))
 		call_finish(c, GRPC_INTERNAL, "out of memory");
 }
 
@@ -98,9 +98,9 @@ static void reply_and_finish(struct call *c, void *state)
 
 static void echo(struct call *c, void *state, const uint8_t *data, size_t n)
 {
-	const struct segment segment = {.data = data, .n = n};
+	const struct part part = {.data = data, .n = n};
 
-	if (!call_send(c, &segment, 1))
+	if (!call_send(c, &part, 1))
 		call_finish(c, GRPC_OK, NULL);
 	else
 		call_finish(c, GRPC_INTERNAL, "out of memory");

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -11,6 +12,8 @@
 Test(peer, of_a_unix_socket)
 {
 	struct peer p;
+	char text[PEER_TEXT_MAX];
+	char want[32];
 	int fds[2];
 
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
@@ -18,6 +21,8 @@ Test(peer, of_a_unix_socket)
 	cr_assert(address_is_unix(&p.address));
 	cr_assert_eq(p.uid, (int64_t)getuid());
 	cr_assert_not(p.loopback);
+	snprintf(want, sizeof(want), "uid:%u", getuid());
+	cr_assert_str_eq(peer_format(&p, text), want);
 	close(fds[0]);
 	close(fds[1]);
 }
@@ -28,7 +33,7 @@ Test(peer, by_tcp_from_this_host)
 	socklen_t n = sizeof(in);
 	int listening = socket(AF_INET, SOCK_STREAM, 0);
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	char text[ADDRESS_TEXT_MAX];
+	char text[PEER_TEXT_MAX];
 	struct peer p;
 
 	cr_assert_eq(bind(listening, (struct sockaddr *)&in, sizeof(in)), 0);
@@ -39,8 +44,7 @@ Test(peer, by_tcp_from_this_host)
 	cr_assert(p.loopback);
 	cr_assert_eq(p.uid, -1);
 	cr_assert_eq(address_port(&p.address), ntohs(in.sin_port));
-	address_format(&p.address, text);
-	cr_assert_eq(strncmp(text, "127.0.0.1:", 10), 0);
+	cr_assert_eq(strncmp(peer_format(&p, text), "127.0.0.1:", 10), 0);
 	close(fd);
 	close(listening);
 }
@@ -50,7 +54,10 @@ Test(peer, unknown_when_the_kernel_does_not_tell)
 	struct peer p;
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
+	char text[PEER_TEXT_MAX];
+
 	peer_ask(&p, fd);
+	cr_assert_str_eq(peer_format(&p, text), "?");
 	cr_assert_eq(p.address.n_socket, 0);
 	cr_assert_eq(p.uid, -1);
 	cr_assert_not(p.loopback);

@@ -687,7 +687,7 @@ Test(settings, producer_waits_for_a_slow_reader)
 		uv_run(&bed.loop, UV_RUN_NOWAIT);
 	lent = fake_log.lent;
 	cr_assert_gt(lent, 0);
-	/* The limit, a batch at the socket, and what the kernel took. */
+	/* The limit, a gather at the socket, and what the kernel took. */
 	cr_assert_lt(lent, 64);
 	for (unsigned i = 0; i < 50; i++)
 		uv_run(&bed.loop, UV_RUN_NOWAIT);

@@ -347,7 +347,7 @@ static bool window_is_shut(void *arg)
 	       fake_log.call->stream.queued_bytes;
 }
 
-/* A batch may take long on a slow line: the streams behind it are not to blame. */
+/* A gather may take long on a slow line: the streams behind it are not to blame. */
 Test(calls, slow_socket_is_no_stuck_stream)
 {
 	struct http2_peer *p = flood_with(16 << 20);
@@ -402,17 +402,17 @@ static bool kernel_takes_all;
 static size_t n_swallowed;
 
 /* In the place of libuv's: the fastest of all readers. */
-int uv_try_write(uv_stream_t *stream, const uv_buf_t *segments, unsigned n)
+int uv_try_write(uv_stream_t *stream, const uv_buf_t *parts, unsigned n)
 {
 	ssize_t written;
 
 	if (!kernel_takes_all) {
-		written = writev(stream->io_watcher.fd, (const struct iovec *)segments, (int)n);
+		written = writev(stream->io_watcher.fd, (const struct iovec *)parts, (int)n);
 		return written < 0 ? -errno : (int)written;
 	}
 	written = 0;
 	for (unsigned i = 0; i < n; i++)
-		written += (ssize_t)segments[i].len;
+		written += (ssize_t)parts[i].len;
 	n_swallowed += (size_t)written;
 	return (int)written;
 }

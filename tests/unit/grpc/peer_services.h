@@ -18,7 +18,7 @@ struct fake_log {
 	unsigned messages;
 	unsigned half_closed;
 	unsigned writable;
-	unsigned released; /* lent segments given back */
+	unsigned released; /* lent parts given back */
 	unsigned lent;	   /* lent */
 	uint64_t length;   /* of the last message_begin */
 	uint64_t deadline_ns;
@@ -108,9 +108,9 @@ static inline size_t service_data(struct call *c, void *state, const uint8_t *da
 /* Returns false when the call is finished. */
 static inline bool answer(struct call *c, const void *data, size_t n)
 {
-	const struct segment segment = {.data = data, .n = n, .bulk = true};
+	const struct part part = {.data = data, .n = n, .bulk = true};
 
-	if (!call_send(c, &segment, 1))
+	if (!call_send(c, &part, 1))
 		return true;
 	call_finish(c, GRPC_INTERNAL, "out of memory");
 	return false;
@@ -176,13 +176,13 @@ static inline void give_back(void *owner)
 
 static inline int lend(struct call *c, size_t n)
 {
-	const struct segment segments[] = {
+	const struct part parts[] = {
 		{.data = "head", .n = 4},
 		{.data = zeros, .n = n, .release = give_back, .owner = &fake_log, .bulk = true},
 	};
 
 	fake_log.lent++;
-	return call_send(c, segments, 2);
+	return call_send(c, parts, 2);
 }
 
 static inline void big_half_close(struct call *c, void *state)

@@ -198,14 +198,14 @@ uint64_t call_received_ns(const struct call *c)
 	return c->received_ns;
 }
 
-int call_send(struct call *c, const struct segment *segments, size_t n)
+int call_send(struct call *c, const struct part *parts, size_t n)
 {
 	size_t total = 0;
 	uint8_t *data = NULL;
 
 	assert(!c->closed && c->n_messages < CALL_SENT_MAX);
 	for (size_t i = 0; i < n; i++)
-		total += segments[i].n;
+		total += parts[i].n;
 	if (!c->send_error) {
 		data = malloc(total + 1);
 		if (data)
@@ -214,12 +214,12 @@ int call_send(struct call *c, const struct segment *segments, size_t n)
 	total = 0;
 	for (size_t i = 0; i < n; i++) {
 		if (data)
-			memcpy(data + total, segments[i].data, segments[i].n);
-		total += segments[i].n;
-		if (segments[i].bulk)
-			c->tensor_bytes += segments[i].n;
-		if (segments[i].release)
-			segments[i].release(segments[i].owner);
+			memcpy(data + total, parts[i].data, parts[i].n);
+		total += parts[i].n;
+		if (parts[i].bulk)
+			c->tensor_bytes += parts[i].n;
+		if (parts[i].release)
+			parts[i].release(parts[i].owner);
 	}
 	if (!data)
 		return c->send_error ? c->send_error : -ENOMEM;

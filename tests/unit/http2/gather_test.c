@@ -1,11 +1,11 @@
-/* output_test.c: blocks, pieces and batches. */
-#include "http2/output.h"
+/* gather_test.c: blocks, pieces and gathers. */
+#include "http2/gather.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
 
 static struct blocks blocks;
-static struct batch batch;
+static struct gather gather;
 static unsigned n_released;
 
 static void set_up(void)
@@ -18,7 +18,7 @@ static void tear_down(void)
 	blocks_deinit(&blocks);
 }
 
-TestSuite(output, .init = set_up, .fini = tear_down);
+TestSuite(gather, .init = set_up, .fini = tear_down);
 
 static void on_release(void *owner)
 {
@@ -26,7 +26,7 @@ static void on_release(void *owner)
 	n_released++;
 }
 
-Test(output, blocks_come_back)
+Test(gather, blocks_come_back)
 {
 	static const size_t sizes[] = {1, 64, 65, 1000, 8192, 8193, 100000};
 
@@ -46,44 +46,44 @@ Test(output, blocks_come_back)
 	cr_assert_eq(blocks.n_taken, 0);
 }
 
-Test(output, small_things_share_a_segment)
+Test(gather, small_things_share_a_buffer)
 {
 	struct piece *p = piece_new(&blocks, 100);
 
 	cr_assert_eq(piece_append(p, "body", 4), 4);
-	batch_copy(&batch, "head", 4);
-	batch_piece(&batch, p, 1, 2);
-	batch_copy(&batch, "tail", 4);
-	cr_assert_eq(batch.n_segments, 1);
-	cr_assert_eq(batch.n_bytes, 10);
-	cr_assert_arr_eq(batch.segments[0].base, "headodtail", 10);
-	batch_reset(&batch, 0);
+	gather_copy(&gather, "head", 4);
+	gather_piece(&gather, p, 1, 2);
+	gather_copy(&gather, "tail", 4);
+	cr_assert_eq(gather.n_bufs, 1);
+	cr_assert_eq(gather.n_bytes, 10);
+	cr_assert_arr_eq(gather.bufs[0].base, "headodtail", 10);
+	gather_reset(&gather, 0);
 	piece_unref(p);
 }
 
-Test(output, lent_bytes_are_released_once_by_the_last)
+Test(gather, lent_bytes_are_released_once_by_the_last)
 {
 	static const uint8_t data[10000];
 	struct piece *p = piece_lent(&blocks, data, sizeof(data), on_release, &n_released);
 
 	/* Even its small parts go by reference. */
-	batch_piece(&batch, p, 0, 5000);
-	batch_piece(&batch, p, 5000, 10);
-	batch_piece(&batch, p, 5010, 4990);
-	cr_assert_eq(batch.n_segments, 3);
-	cr_assert_eq(batch.n_copy, 0);
+	gather_piece(&gather, p, 0, 5000);
+	gather_piece(&gather, p, 5000, 10);
+	gather_piece(&gather, p, 5010, 4990);
+	cr_assert_eq(gather.n_bufs, 3);
+	cr_assert_eq(gather.n_copy, 0);
 	piece_unref(p);
 	cr_assert_eq(n_released, 0);
-	cr_assert_eq(batch_advance(&batch, 5005), 1);
-	cr_assert_eq(batch.segments[1].len, 5);
-	cr_assert_eq((const uint8_t *)batch.segments[1].base, data + 5005);
-	cr_assert_eq(batch_advance(&batch, 0), 0);
+	cr_assert_eq(gather_advance(&gather, 5005), 1);
+	cr_assert_eq(gather.bufs[1].len, 5);
+	cr_assert_eq((const uint8_t *)gather.bufs[1].base, data + 5005);
+	cr_assert_eq(gather_advance(&gather, 0), 0);
 	cr_assert_eq(n_released, 0);
-	batch_reset(&batch, 1);
+	gather_reset(&gather, 1);
 	cr_assert_eq(n_released, 1);
 }
 
-Test(output, piece_takes_what_fits)
+Test(gather, piece_takes_what_fits)
 {
 	struct piece *p = piece_new(&blocks, 5);
 

@@ -1,11 +1,11 @@
 /*
- * output.h: bytes on their way out. A piece is a run of reply bytes: copied into the piece, or lent
- * by their owner. A batch is what one writev() takes: an ordered list of segments, small ones
- * gathered in one buffer, large ones by reference. One batch serves all connections of a transport,
+ * gather.h: bytes on their way out. A piece is a run of reply bytes: copied into the piece, or lent
+ * by their owner. A gather is what one writev() takes: an ordered list of buffers, small ones
+ * gathered in one buffer, large ones by reference. One gather serves all connections of a transport,
  * so an idle connection has no output buffer.
  */
-#ifndef HTTP2_OUTPUT_H
-#define HTTP2_OUTPUT_H
+#ifndef HTTP2_GATHER_H
+#define HTTP2_GATHER_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,8 +15,8 @@
 #include "base/cleanup.h"
 #include "http2/blocks.h"
 
-/* Below this, copying beats one more segment. */
-#define OUTPUT_COPY_MAX ((size_t)4096)
+/* Below this, copying beats one more buffer. */
+#define GATHER_COPY_MAX ((size_t)4096)
 
 /* Reference-counted: by the stream that queues it and by each write that still needs its bytes. */
 struct piece {
@@ -41,34 +41,34 @@ struct piece *piece_ref(struct piece *p);
 /* The last one calls release. Accepts NULL; returns NULL. */
 struct piece *piece_unref(struct piece *p);
 
-#define BATCH_SEGMENTS ((size_t)512)
-#define BATCH_COPY     ((size_t)256 << 10)
+#define GATHER_BUFS ((size_t)512)
+#define GATHER_COPY ((size_t)256 << 10)
 /* A DATA frame of ours is never longer. */
-#define BATCH_FRAME_MAX ((size_t)64 << 10)
-#define BATCH_BYTES	((size_t)1 << 20)
+#define GATHER_FRAME_MAX ((size_t)64 << 10)
+#define GATHER_BYTES	 ((size_t)1 << 20)
 
-struct batch {
-	uv_buf_t segments[BATCH_SEGMENTS];
-	struct piece *pieces[BATCH_SEGMENTS]; /* own a reference; NULL: the bytes are in `copy` */
-	size_t n_segments;
+struct gather {
+	uv_buf_t bufs[GATHER_BUFS];
+	struct piece *pieces[GATHER_BUFS]; /* own a reference; NULL: the bytes are in `copy` */
+	size_t n_bufs;
 	size_t n_bytes;
 	size_t n_copy;
-	uint8_t copy[BATCH_COPY];
+	uint8_t copy[GATHER_COPY];
 };
 
 /* No frame more must be put in. */
-static inline bool batch_full(const struct batch *b)
+static inline bool gather_full(const struct gather *b)
 {
-	return b->n_bytes >= BATCH_BYTES || b->n_segments >= BATCH_SEGMENTS / 2 ||
-	       b->n_copy >= BATCH_COPY / 2;
+	return b->n_bytes >= GATHER_BYTES || b->n_bufs >= GATHER_BUFS / 2 ||
+	       b->n_copy >= GATHER_COPY / 2;
 }
-/* There is room for a frame while the batch is not full (asserted). */
-void batch_copy(struct batch *b, const void *data, size_t n);
+/* There is room for a frame while the gather is not full (asserted). */
+void gather_copy(struct gather *b, const void *data, size_t n);
 /* Bytes [offset, offset + n) of p: copied when small and p's own, else by reference. */
-void batch_piece(struct batch *b, struct piece *p, size_t offset, size_t n);
-/* Drop n bytes from the front: the kernel has them. Returns how many segments are done with. */
-size_t batch_advance(struct batch *b, size_t n);
-/* Let go of all pieces from segment `first` on, and start anew. */
-void batch_reset(struct batch *b, size_t first);
+void gather_piece(struct gather *b, struct piece *p, size_t offset, size_t n);
+/* Drop n bytes from the front: the kernel has them. Returns how many buffers are done with. */
+size_t gather_advance(struct gather *b, size_t n);
+/* Let go of all pieces from buffer `first` on, and start anew. */
+void gather_reset(struct gather *b, size_t first);
 
 #endif

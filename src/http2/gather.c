@@ -1,9 +1,9 @@
 /*
- * output.c: pieces and the batch. Invariants: a piece with cap 0 is lent and its owner is released
- * exactly once, by the last reference; in a batch, segments are in the order of the wire and
+ * gather.c: pieces and the gather. Invariants: a piece with cap 0 is lent and its owner is released
+ * exactly once, by the last reference; in a gather, buffers are in the order of the wire and
  * n_bytes is their sum. Daemon process, loop thread.
  */
-#include "http2/output.h"
+#include "http2/gather.h"
 
 #include <assert.h>
 #include <string.h>
@@ -70,70 +70,70 @@ struct piece *piece_unref(struct piece *p)
 	return NULL;
 }
 
-static void add_segment(struct batch *b, const void *data, size_t n, struct piece *p)
+static void add_buffer(struct gather *b, const void *data, size_t n, struct piece *p)
 {
-	assert(b->n_segments < BATCH_SEGMENTS);
-	b->segments[b->n_segments] = uv_buf_init((char *)data, (unsigned)n);
-	b->pieces[b->n_segments++] = p;
+	assert(b->n_bufs < GATHER_BUFS);
+	b->bufs[b->n_bufs] = uv_buf_init((char *)data, (unsigned)n);
+	b->pieces[b->n_bufs++] = p;
 }
 
-/* Does the last segment end where the next copied byte goes? */
-static bool continues(const struct batch *b)
+/* Does the last buffer end where the next copied byte goes? */
+static bool continues(const struct gather *b)
 {
-	const uv_buf_t *last = &b->segments[b->n_segments - 1];
+	const uv_buf_t *last = &b->bufs[b->n_bufs - 1];
 
-	return !b->pieces[b->n_segments - 1] &&
+	return !b->pieces[b->n_bufs - 1] &&
 	       (const uint8_t *)last->base + last->len == b->copy + b->n_copy;
 }
 
-void batch_copy(struct batch *b, const void *data, size_t n)
+void gather_copy(struct gather *b, const void *data, size_t n)
 {
-	assert(n <= BATCH_COPY - b->n_copy);
+	assert(n <= GATHER_COPY - b->n_copy);
 	if (!n)
 		return;
 	memcpy(b->copy + b->n_copy, data, n);
-	if (b->n_segments && continues(b))
-		b->segments[b->n_segments - 1].len += n;
+	if (b->n_bufs && continues(b))
+		b->bufs[b->n_bufs - 1].len += n;
 	else
-		add_segment(b, b->copy + b->n_copy, n, NULL);
+		add_buffer(b, b->copy + b->n_copy, n, NULL);
 	b->n_copy += n;
 	b->n_bytes += n;
 }
 
-void batch_piece(struct batch *b, struct piece *p, size_t offset, size_t n)
+void gather_piece(struct gather *b, struct piece *p, size_t offset, size_t n)
 {
 	assert(offset <= p->n && n <= p->n - offset);
-	if (p->cap && n < OUTPUT_COPY_MAX) {
-		batch_copy(b, p->data + offset, n);
+	if (p->cap && n < GATHER_COPY_MAX) {
+		gather_copy(b, p->data + offset, n);
 		return;
 	}
-	add_segment(b, p->data + offset, n, piece_ref(p));
+	add_buffer(b, p->data + offset, n, piece_ref(p));
 	b->n_bytes += n;
 }
 
-size_t batch_advance(struct batch *b, size_t n)
+size_t gather_advance(struct gather *b, size_t n)
 {
 	size_t done = 0;
 
 	assert(n <= b->n_bytes);
 	b->n_bytes -= n;
-	while (n && n >= b->segments[done].len) {
-		n -= b->segments[done].len;
+	while (n && n >= b->bufs[done].len) {
+		n -= b->bufs[done].len;
 		b->pieces[done] = piece_unref(b->pieces[done]);
 		done++;
 	}
 	if (n) {
-		b->segments[done].base += n;
-		b->segments[done].len -= n;
+		b->bufs[done].base += n;
+		b->bufs[done].len -= n;
 	}
 	return done;
 }
 
-void batch_reset(struct batch *b, size_t first)
+void gather_reset(struct gather *b, size_t first)
 {
-	for (size_t i = first; i < b->n_segments; i++)
+	for (size_t i = first; i < b->n_bufs; i++)
 		b->pieces[i] = piece_unref(b->pieces[i]);
-	b->n_segments = 0;
+	b->n_bufs = 0;
 	b->n_bytes = 0;
 	b->n_copy = 0;
 }
