@@ -15,8 +15,8 @@
 #include <sys/stat.h>
 
 #include "base/err.h"
+#include "handoff/guest.h"
 #include "handoff/handoff_private.h"
-#include "handoff/peer.h"
 
 /* libuv has four threads for everybody. */
 #define RUNNING_MAX 2u
@@ -60,7 +60,7 @@ static int enter(struct allocation *a, struct entry **ret_entry, int *ret_fd)
 	options.identity = (struct memfd_identity){st.st_dev, st.st_ino};
 	options.fd = steal_fd(&a->fd);
 	a->user = NULL;
-	r = entry_new(ret_entry, &h->entries, h->dispatch, a->peer, &options);
+	r = entry_new(ret_entry, &h->entries, h->dispatch, a->guest, &options);
 	if (r)
 		return r;
 	*ret_fd = steal_fd(&fd);
@@ -74,12 +74,12 @@ static void answer(struct allocation *a)
 	int r = a->result ? a->result : enter(a, &e, &fd);
 
 	if (r) {
-		peer_refuse(a->peer, a->seq, GRPC_RESOURCE_EXHAUSTED,
+		guest_refuse(a->guest, a->seq, GRPC_RESOURCE_EXHAUSTED,
 			"a region of %" PRIu64 " bytes cannot be made: %s", a->size, err_str(r));
 		return;
 	}
 	assert(e);
-	peer_answer(a->peer,
+	guest_answer(a->guest,
 		&(struct handoff_message){.seq = a->seq,
 			.type = HANDOFF_REGISTERED,
 			.registered = {.token = e->token,
@@ -99,7 +99,7 @@ static void on_populated(uv_work_t *work, int status)
 	h->allocations.n_running--;
 	if (status)
 		a->result = status;
-	if (a->peer)
+	if (a->guest)
 		answer(a);
 	release(a);
 	run_waiting(h);
@@ -122,13 +122,13 @@ static void run_waiting(struct handoff *h)
 	}
 }
 
-/* The peer goes. */
+/* The guest goes. */
 static void drop(struct held *held)
 {
 	struct allocation *a = container_of(held, struct allocation, held);
 
 	list_remove(&a->held.node);
-	a->peer = NULL;
+	a->guest = NULL;
 	atomic_store(&a->stop, true);
 	if (!list_empty(&a->node))
 		release(a);
@@ -143,7 +143,7 @@ static int make_memory(struct allocation *a, uint64_t size)
 	return r;
 }
 
-int allocation_start(struct peer *p, uint64_t seq, uint64_t size)
+int allocation_start(struct guest *p, uint64_t seq, uint64_t size)
 {
 	struct handoff *h = p->handoff;
 	struct allocation *a = calloc(1, sizeof(*a));
@@ -161,7 +161,7 @@ int allocation_start(struct peer *p, uint64_t seq, uint64_t size)
 		return r;
 	}
 	a->handoff = h;
-	a->peer = p;
+	a->guest = p;
 	a->user = p->user;
 	a->seq = seq;
 	a->size = size;

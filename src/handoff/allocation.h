@@ -11,16 +11,16 @@
 
 #include "base/cleanup.h"
 #include "base/list.h"
-#include "handoff/peer.h"
+#include "handoff/guest.h"
 
 struct handoff;
-struct peer;
+struct guest;
 struct user;
 
 struct allocation {
 	struct handoff *handoff; /* borrow */
-	struct peer *peer;	 /* borrow; NULL: gone, nobody wants it */
-	struct held held;	 /* in peer.allocations */
+	struct guest *guest;	 /* borrow; NULL: gone, nobody wants it */
+	struct held held;	 /* in guest.allocations */
 	struct list node;	 /* in allocation_desk.waiting */
 	struct user *user;	 /* charged for size */
 	uint64_t seq;
@@ -39,8 +39,8 @@ struct allocation_desk {
 };
 
 void allocation_desk_init(struct allocation_desk *d);
-/* Begin; `size` (whole pages) is charged to the peer's user, which is undone when this fails. The answer
- * follows, unless the peer goes: then what it took is given back when the thread is done with it. -ENOMEM, -errno */
-_must_use_ int allocation_start(struct peer *p, uint64_t seq, uint64_t size);
+/* Begin; `size` (whole pages) is charged to the guest's user, which is undone when this fails. The answer
+ * follows, unless the guest goes: then what it took is given back when the thread is done with it. -ENOMEM, -errno */
+_must_use_ int allocation_start(struct guest *p, uint64_t seq, uint64_t size);
 
 #endif

@@ -6,7 +6,7 @@
  * connection.
  *
  * Invariant: an entry lives from entry_new() until dispatch's on_gone; registered means that it is in
- * both tables, in its peer's list, and holds its region. Daemon process, loop thread.
+ * both tables, in its guest's list, and holds its region. Daemon process, loop thread.
  */
 #include "handoff/entry.h"
 
@@ -17,7 +17,7 @@
 
 #include "dispatch/dispatch.h"
 #include "dispatch/region.h"
-#include "handoff/peer.h"
+#include "handoff/guest.h"
 
 void entry_table_init(struct entry_table *t)
 {
@@ -41,7 +41,7 @@ static struct list *token_bucket(struct entry_table *t, const uint8_t *token)
 	return &t->by_token[hash % ENTRY_BUCKETS];
 }
 
-static struct list *number_bucket(struct entry_table *t, const struct peer *p, uint64_t number)
+static struct list *number_bucket(struct entry_table *t, const struct guest *p, uint64_t number)
 {
 	return &t->by_number[(p->id * 31 + number) % ENTRY_BUCKETS];
 }
@@ -72,7 +72,7 @@ static void drop(struct held *held)
 	entry_unregister(container_of(held, struct entry, held));
 }
 
-int entry_new(struct entry **ret_entry, struct entry_table *t, struct dispatch *d, struct peer *p,
+int entry_new(struct entry **ret_entry, struct entry_table *t, struct dispatch *d, struct guest *p,
 	const struct entry_options *options)
 {
 	_cleanup_(close_fd) int fd = options->fd;
@@ -84,7 +84,7 @@ int entry_new(struct entry **ret_entry, struct entry_table *t, struct dispatch *
 		return r;
 	}
 	e->table = t;
-	e->peer = p;
+	e->guest = p;
 	e->user = options->user;
 	e->bytes = options->size;
 	e->identity = options->identity;
@@ -103,7 +103,7 @@ void entry_unregister(struct entry *e)
 	list_remove(&e->by_token);
 	list_remove(&e->by_number);
 	list_remove(&e->held.node);
-	e->peer = NULL;
+	e->guest = NULL;
 	region_unref(steal_ptr(e->region));
 }
 
@@ -127,12 +127,12 @@ struct entry *entry_find(struct entry_table *t, const uint8_t token[HANDOFF_TOKE
 	return NULL;
 }
 
-struct entry *entry_find_number(struct entry_table *t, const struct peer *p, uint64_t number)
+struct entry *entry_find_number(struct entry_table *t, const struct guest *p, uint64_t number)
 {
 	list_for_each (number_bucket(t, p, number), node) {
 		struct entry *e = list_entry(node, struct entry, by_number);
 
-		if (e->peer == p && e->number == number)
+		if (e->guest == p && e->number == number)
 			return e;
 	}
 	return NULL;

@@ -10,7 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/list.h"
-#include "handoff/peer.h"
+#include "handoff/guest.h"
 #include "handoff/user.h"
 #include "proto/handoff.h"
 #include "shm/memfd.h"
@@ -18,12 +18,12 @@
 #define ENTRY_BUCKETS 1024u
 
 struct dispatch;
-struct peer;
+struct guest;
 struct region;
 
 struct entry {
 	struct entry_table *table; /* borrow */
-	struct peer *peer;	   /* borrow: whose it is; NULL: not registered any more */
+	struct guest *guest;	   /* borrow: whose it is; NULL: not registered any more */
 	struct region *region;	   /* ref; NULL: not registered any more */
 	struct user *user;	   /* charged for `bytes` */
 	uint64_t bytes;
@@ -32,7 +32,7 @@ struct entry {
 	struct memfd_identity identity;
 	struct list by_token;
 	struct list by_number;
-	struct held held; /* in peer.entries */
+	struct held held; /* in guest.entries */
 };
 
 struct entry_table {
@@ -55,12 +55,12 @@ struct entry_options {
 
 /* Registered for p, at the end of p's list. -ENOMEM, -errno of getrandom() */
 _must_use_ int entry_new(struct entry **ret_entry, struct entry_table *t, struct dispatch *d,
-	struct peer *p, const struct entry_options *options);
+	struct guest *p, const struct entry_options *options);
 /* It is found no more; the rest follows when its memory is gone. */
 void entry_unregister(struct entry *e);
 /* NULL: unknown. */
 struct entry *entry_find(struct entry_table *t, const uint8_t token[HANDOFF_TOKEN_BYTES]);
-struct entry *entry_find_number(struct entry_table *t, const struct peer *p, uint64_t number);
+struct entry *entry_find_number(struct entry_table *t, const struct guest *p, uint64_t number);
 
 /* Hex text of 2 * HANDOFF_TOKEN_BYTES digits. -EINVAL */
 _must_use_ int entry_parse_token(const char *text, uint8_t ret_token[HANDOFF_TOKEN_BYTES]);

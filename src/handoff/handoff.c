@@ -1,7 +1,7 @@
 /*
- * handoff.c: the door: wires listener, peers, users and entries together.
+ * handoff.c: the door: wires listener, guests, users and entries together.
  *
- * on_drained is called from handoff_flush(), once nothing is left: no peer, no allocation, no region
+ * on_drained is called from handoff_flush(), once nothing is left: no guest, no allocation, no region
  * that a worker still maps. Disposals are not waited for: a client
  * decides how long they take. Daemon process, loop thread.
  */
@@ -12,13 +12,14 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/peer.h"
+#include "handoff/guest.h"
 #include "handoff/handoff_private.h"
-#include "handoff/peer.h"
 #include "handoff/serve.h"
 
 static bool on_accept(void *data, int fd)
 {
-	return peer_open(data, fd) == 0;
+	return guest_open(data, fd) == 0;
 }
 
 int handoff_new(struct handoff **ret_handoff, uv_loop_t *loop,
@@ -35,7 +36,7 @@ int handoff_new(struct handoff **ret_handoff, uv_loop_t *loop,
 	h->events = events;
 	h->data = data;
 	h->serve = serve_message;
-	list_init(&h->peers);
+	list_init(&h->guests);
 	list_init(&h->dirty);
 	users_init(&h->users, settings);
 	entry_table_init(&h->entries);
@@ -61,9 +62,9 @@ void handoff_drain(struct handoff *h)
 {
 	h->draining = true;
 	handoff_listener_close(&h->listener);
-	/* peer_flush() closes those that are idle, the others when they are. */
-	list_for_each (&h->peers, node) {
-		struct peer *p = list_entry(node, struct peer, node);
+	/* guest_flush() closes those that are idle, the others when they are. */
+	list_for_each (&h->guests, node) {
+		struct guest *p = list_entry(node, struct guest, node);
 
 		if (list_empty(&p->dirty_node))
 			list_push_back(&h->dirty, &p->dirty_node);
@@ -73,13 +74,13 @@ void handoff_drain(struct handoff *h)
 void handoff_kill(struct handoff *h)
 {
 	handoff_drain(h);
-	while (!list_empty(&h->peers))
-		peer_close(list_entry(h->peers.next, struct peer, node));
+	while (!list_empty(&h->guests))
+		guest_close(list_entry(h->guests.next, struct guest, node));
 }
 
 static bool drained(const struct handoff *h)
 {
-	return h->draining && h->n_peers == 0 && h->entries.n == 0 && h->allocations.n == 0;
+	return h->draining && h->n_guests == 0 && h->entries.n == 0 && h->allocations.n == 0;
 }
 
 void handoff_flush(struct handoff *h)
@@ -87,7 +88,7 @@ void handoff_flush(struct handoff *h)
 	struct list *node;
 
 	while ((node = list_first(&h->dirty)))
-		peer_flush(list_entry(node, struct peer, dirty_node));
+		guest_flush(list_entry(node, struct guest, dirty_node));
 	disposal_desk_sweep(&h->disposals);
 	if (h->told_drained || !drained(h))
 		return;
@@ -108,7 +109,7 @@ struct handoff *handoff_free(struct handoff *h)
 {
 	if (!h)
 		return NULL;
-	assert(h->n_peers == 0 && h->allocations.n == 0);
+	assert(h->n_guests == 0 && h->allocations.n == 0);
 	handoff_listener_close(&h->listener);
 	entry_table_deinit(&h->entries);
 	disposal_desk_deinit(&h->disposals);
@@ -136,8 +137,8 @@ void handoff_count_tensor(struct handoff *h, uint64_t bytes)
 	h->tensor_bytes_handed += bytes;
 }
 
-int handoff_find(struct handoff *h, const struct handoff_asker *asker, const char *token,
-	struct region **ret_region)
+int handoff_find(
+	struct handoff *h, const struct peer *asker, const char *token, struct region **ret_region)
 {
 	uint8_t bytes[HANDOFF_TOKEN_BYTES];
 	struct entry *e;

@@ -2,7 +2,7 @@
  * handoff.h: the door of src/handoff: local clients pass memory over a Unix socket and name pieces of
  * it in requests. Daemon process, loop thread.
  *
- *   listener > peer > serve > entry (token) > dispatch's region;   user: who is charged
+ *   listener > guest > serve > entry (token) > dispatch's region;   user: who is charged
  *                       serve > inference > dispatch's request
  *
  * A region belongs to the connection that brought it and to the user (SO_PEERCRED) behind it. It
@@ -21,6 +21,7 @@
 #include "dispatch/region.h"
 
 struct handoff;
+struct peer;
 
 /* [handoff] of modeld.conf; the texts of errors name the keys. */
 struct handoff_settings {
@@ -56,10 +57,10 @@ _must_use_ int handoff_new(struct handoff **ret_handoff, uv_loop_t *loop,
 	const struct handoff_events *events, void *data);
 /* Bind and listen; a stale socket is replaced, a live one is not. text says what failed. -errno */
 _must_use_ int handoff_listen(struct handoff *h, char *text, size_t cap);
-/* Stop listening; peers may finish what is in flight (new work is refused UNAVAILABLE) and are then
+/* Stop listening; guests may finish what is in flight (new work is refused UNAVAILABLE) and are then
  * closed. on_drained comes from handoff_flush() when all regions are gone. */
 void handoff_drain(struct handoff *h);
-/* Close every peer at once. on_drained likewise. */
+/* Close every guest at once. on_drained likewise. */
 void handoff_kill(struct handoff *h);
 /* Write out answers that are queued. Once a loop iteration, after dispatch_schedule(). */
 void handoff_flush(struct handoff *h);
@@ -69,17 +70,12 @@ struct handoff *handoff_free(struct handoff *h);
 struct handoff_counters handoff_counters(const struct handoff *h);
 void handoff_count_tensor(struct handoff *h, uint64_t bytes);
 
-/* Who asks for a region. */
-struct handoff_asker {
-	int64_t uid;   /* of a Unix socket's peer; -1: none */
-	bool loopback; /* TCP from this host */
-};
-
 /*
- * The region with this token (hex text of 32 characters), with a reference for the caller.
+ * The region with this token (hex text of 32 characters), with a reference for the caller: for the
+ * user who brought it, by a Unix socket, and for who knows the token on this host's loopback.
  * -ENOENT: unknown, malformed, or not for this asker: all alike
  */
-_must_use_ int handoff_find(struct handoff *h, const struct handoff_asker *asker, const char *token,
-	struct region **ret_region);
+_must_use_ int handoff_find(
+	struct handoff *h, const struct peer *asker, const char *token, struct region **ret_region);
 
 #endif

@@ -13,7 +13,7 @@
 
 #define HANDOFF_ENDING_TEXT "modeld is shutting down"
 
-struct peer;
+struct guest;
 
 struct handoff {
 	uv_loop_t *loop;			 /* borrow */
@@ -24,14 +24,14 @@ struct handoff {
 	bool draining;
 	bool told_drained;
 
-	/* What a peer says. fds: those that came along, each to be closed by the caller unless it was
+	/* What a guest says. fds: those that came along, each to be closed by the caller unless it was
 	 * taken (-1 then). */
-	void (*serve)(struct peer *p, const struct handoff_message *m, int *fds, size_t n_fds);
+	void (*serve)(struct guest *p, const struct handoff_message *m, int *fds, size_t n_fds);
 	struct handoff_listener listener;
-	struct list peers; /* struct peer.node: connected */
-	struct list dirty; /* struct peer.dirty_node: have something to send, or to end */
-	uint32_t n_peers;  /* not freed yet */
-	uint64_t last_peer;
+	struct list guests; /* struct guest.node: connected */
+	struct list dirty;  /* struct guest.dirty_node: have something to send, or to end */
+	uint32_t n_guests;  /* not freed yet */
+	uint64_t last_guest;
 	struct users users;
 	struct entry_table entries;
 	struct allocation_desk allocations;

@@ -3,7 +3,7 @@
  *
  * An answer, of whatever kind, means that nothing of ours touches the memory that the request named
  * any more: a deadline that passes while a worker is running is answered when it has ended, and so is
- * Cancel. Invariant: an inference is in its peer's list until it was answered or abandoned, and holds
+ * Cancel. Invariant: an inference is in its guest's list until it was answered or abandoned, and holds
  * its request. Daemon process, loop thread.
  */
 #include "handoff/inference.h"
@@ -19,14 +19,14 @@
 #include "base/clock.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/version_names.h"
+#include "handoff/guest.h"
 #include "handoff/handoff_private.h"
-#include "handoff/peer.h"
 
 #define TEXT_MAX 512u
 
 struct inference {
-	struct held held; /* in peer.inferences */
-	struct peer *peer;
+	struct held held; /* in guest.inferences */
+	struct guest *guest;
 	struct version *model;	 /* borrow */
 	struct request *request; /* ref */
 	uint64_t seq;
@@ -40,7 +40,7 @@ struct inference {
 static struct inference *inference_free(struct inference *i)
 {
 	list_remove(&i->held.node);
-	i->peer->n_inferences--;
+	i->guest->n_inferences--;
 	request_unref(i->request);
 	free(i);
 	return NULL;
@@ -64,7 +64,7 @@ static int invalid(struct inference *i, const char *format, ...)
 static int find_region(struct inference *i, const char *what, const char *name, uint64_t number,
 	struct region **ret_region)
 {
-	struct entry *e = entry_find_number(&i->peer->handoff->entries, i->peer, number);
+	struct entry *e = entry_find_number(&i->guest->handoff->entries, i->guest, number);
 
 	if (e) {
 		*ret_region = e->region;
@@ -242,18 +242,18 @@ static uint64_t since(uint64_t from_ns, uint64_t to_ns)
 static void answer_outputs(struct inference *i, const struct request_result *result)
 {
 	const struct request_times *t = &result->times;
-	struct handoff_tensor *tensors = handoff_scratch_tensors(i->peer->handoff->scratch);
+	struct handoff_tensor *tensors = handoff_scratch_tensors(i->guest->handoff->scratch);
 	uint64_t bytes = inline_bytes(result);
 
 	if (result->n_outputs > HANDOFF_TENSORS_MAX) {
-		peer_refuse(i->peer, i->seq, GRPC_FAILED_PRECONDITION,
+		guest_refuse(i->guest, i->seq, GRPC_FAILED_PRECONDITION,
 			"model '%s' gave %zu outputs, above the limit of %u: name those that are "
 			"wanted",
 			version_settings(i->model)->name, result->n_outputs, HANDOFF_TENSORS_MAX);
 		return;
 	}
 	if (bytes > HANDOFF_INLINE_MAX) {
-		peer_refuse(i->peer, i->seq, GRPC_FAILED_PRECONDITION,
+		guest_refuse(i->guest, i->seq, GRPC_FAILED_PRECONDITION,
 			"model '%s': outputs without a target are %" PRIu64
 			" bytes, above max_inline_bytes, %u: name a target in a region",
 			version_settings(i->model)->name, bytes, HANDOFF_INLINE_MAX);
@@ -261,7 +261,7 @@ static void answer_outputs(struct inference *i, const struct request_result *res
 	}
 	for (size_t k = 0; k < result->n_outputs; k++)
 		fill_tensor(i, result, &result->outputs[k], &tensors[k]);
-	peer_answer(i->peer,
+	guest_answer(i->guest,
 		&(struct handoff_message){.seq = i->seq,
 			.type = HANDOFF_INFERRED,
 			.inferred = {.outputs = tensors,
@@ -272,7 +272,7 @@ static void answer_outputs(struct inference *i, const struct request_result *res
 				.batch_requests = result->batch_requests,
 				.worker = result->worker}},
 		-1);
-	i->peer->handoff->tensor_bytes_handed += i->handed_bytes;
+	i->guest->handoff->tensor_bytes_handed += i->handed_bytes;
 }
 
 static void on_done(void *data, const struct request_result *result)
@@ -280,15 +280,15 @@ static void on_done(void *data, const struct request_result *result)
 	struct inference *i = data;
 
 	if (i->cancelled)
-		peer_refuse(i->peer, i->cancel_seq, GRPC_CANCELLED, "cancelled");
+		guest_refuse(i->guest, i->cancel_seq, GRPC_CANCELLED, "cancelled");
 	else if (result->status == GRPC_OK && result->times.done_ns >= i->deadline_ns)
-		peer_refuse(i->peer, i->seq, GRPC_DEADLINE_EXCEEDED,
+		guest_refuse(i->guest, i->seq, GRPC_DEADLINE_EXCEEDED,
 			"deadline passed while model '%s' was running",
 			version_settings(i->model)->name);
 	else if (result->status == GRPC_OK)
 		answer_outputs(i, result);
 	else
-		peer_refuse(i->peer, i->seq, result->status, "%s", result->message);
+		guest_refuse(i->guest, i->seq, result->status, "%s", result->message);
 	inference_free(i);
 }
 
@@ -301,7 +301,7 @@ static uint64_t deadline_of(const struct handoff_infer *m, uint64_t now_ns)
 	return clock_add(now_ns, m->timeout_us * NS_PER_US);
 }
 
-/* The peer goes: no answer. */
+/* The guest goes: no answer. */
 static void drop(struct held *held)
 {
 	struct inference *i = container_of(held, struct inference, held);
@@ -311,14 +311,14 @@ static void drop(struct held *held)
 }
 
 static struct inference *inference_new(
-	struct peer *p, uint64_t seq, struct version *model, const struct handoff_infer *m)
+	struct guest *p, uint64_t seq, struct version *model, const struct handoff_infer *m)
 {
 	struct inference *i = calloc(1, sizeof(*i));
 	uint64_t now_ns = clock_ns();
 
 	if (!i)
 		return NULL;
-	i->peer = p;
+	i->guest = p;
 	i->model = model;
 	i->seq = seq;
 	i->deadline_ns = deadline_of(m, now_ns);
@@ -336,22 +336,22 @@ static struct inference *inference_new(
 
 static void submit(struct inference *i, const struct handoff_infer *m)
 {
-	struct peer *p = i->peer;
+	struct guest *p = i->guest;
 	int e = fill(i, m);
 
 	if (!e && !dispatch_submit(p->handoff->dispatch, i->request))
 		return;
 	if (e)
-		peer_refuse(p, i->seq, (enum grpc_status)e, "%s", i->why);
+		guest_refuse(p, i->seq, (enum grpc_status)e, "%s", i->why);
 	else
-		peer_refuse(
+		guest_refuse(
 			p, i->seq, request_status(i->request), "%s", request_message(i->request));
 	if (e)
 		request_cancel(i->request);
 	inference_free(i);
 }
 
-void inference_begin(struct peer *p, uint64_t seq, const struct handoff_infer *m)
+void inference_begin(struct guest *p, uint64_t seq, const struct handoff_infer *m)
 {
 	struct handoff *h = p->handoff;
 	struct version *model = dispatch_find_version(h->dispatch, m->model, strlen(m->model));
@@ -359,7 +359,7 @@ void inference_begin(struct peer *p, uint64_t seq, const struct handoff_infer *m
 
 	h->requests_total++;
 	if (p->n_inferences >= h->settings->max_requests) {
-		peer_refuse(p, seq, GRPC_RESOURCE_EXHAUSTED,
+		guest_refuse(p, seq, GRPC_RESOURCE_EXHAUSTED,
 			"%" PRIu32
 			" requests of this connection are in flight, which is the limit: "
 			"[handoff] max_requests",
@@ -367,7 +367,7 @@ void inference_begin(struct peer *p, uint64_t seq, const struct handoff_infer *m
 		return;
 	}
 	if (!model) {
-		peer_refuse(p, seq, GRPC_NOT_FOUND,
+		guest_refuse(p, seq, GRPC_NOT_FOUND,
 			m->model[0] ? "model '%.255s' not found"
 				    : "no model is named%s, and none is the default: [models] "
 				      "default",
@@ -378,10 +378,10 @@ void inference_begin(struct peer *p, uint64_t seq, const struct handoff_infer *m
 	if (i)
 		submit(i, m);
 	else
-		peer_refuse(p, seq, GRPC_RESOURCE_EXHAUSTED, "modeld is out of memory");
+		guest_refuse(p, seq, GRPC_RESOURCE_EXHAUSTED, "modeld is out of memory");
 }
 
-void inference_cancel(struct peer *p, uint64_t seq, uint64_t of)
+void inference_cancel(struct guest *p, uint64_t seq, uint64_t of)
 {
 	list_for_each (&p->inferences, node) {
 		struct inference *i = list_entry(node, struct inference, held.node);
@@ -389,7 +389,7 @@ void inference_cancel(struct peer *p, uint64_t seq, uint64_t of)
 		if (i->seq != of)
 			continue;
 		if (i->cancelled) {
-			peer_refuse(p, seq, GRPC_INVALID_ARGUMENT,
+			guest_refuse(p, seq, GRPC_INVALID_ARGUMENT,
 				"request %" PRIu64 " is being cancelled already", of);
 			return;
 		}
@@ -400,5 +400,5 @@ void inference_cancel(struct peer *p, uint64_t seq, uint64_t of)
 		inference_free(i);
 		break;
 	}
-	peer_refuse(p, seq, GRPC_CANCELLED, "cancelled");
+	guest_refuse(p, seq, GRPC_CANCELLED, "cancelled");
 }

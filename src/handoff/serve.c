@@ -5,19 +5,19 @@
 #include <inttypes.h>
 
 #include "base/err.h"
+#include "handoff/guest.h"
 #include "handoff/handoff_private.h"
 #include "handoff/inference.h"
-#include "handoff/peer.h"
 #include "handoff/serve.h"
 
 #define TEXT_MAX 512u
 
-static void answer_limits(struct peer *p, uint64_t seq)
+static void answer_limits(struct guest *p, uint64_t seq)
 {
 	const struct handoff *h = p->handoff;
 	const struct handoff_settings *s = h->settings;
 
-	peer_answer(p,
+	guest_answer(p,
 		&(struct handoff_message){.seq = seq,
 			.type = HANDOFF_LIMITS,
 			.limits = {.protocol = HANDOFF_PROTOCOL,
@@ -33,16 +33,16 @@ static void answer_limits(struct peer *p, uint64_t seq)
 		-1);
 }
 
-static bool refused_ending(struct peer *p, uint64_t seq)
+static bool refused_ending(struct guest *p, uint64_t seq)
 {
 	if (!p->handoff->draining)
 		return false;
-	peer_refuse(p, seq, GRPC_UNAVAILABLE, "%s", HANDOFF_ENDING_TEXT);
+	guest_refuse(p, seq, GRPC_UNAVAILABLE, "%s", HANDOFF_ENDING_TEXT);
 	return true;
 }
 
 /* One descriptor more than one memory would be two charges, and two regions that overlap unseen. */
-static bool known(const struct peer *p, const struct memfd_identity *identity)
+static bool known(const struct guest *p, const struct memfd_identity *identity)
 {
 	list_for_each (&p->entries, node) {
 		const struct entry *e = list_entry(node, struct entry, held.node);
@@ -55,23 +55,23 @@ static bool known(const struct peer *p, const struct memfd_identity *identity)
 
 /* Each check of the memory, then the charge. */
 static bool enroll(
-	struct peer *p, const struct handoff_message *m, int fd, struct entry_options *ret_options)
+	struct guest *p, const struct handoff_message *m, int fd, struct entry_options *ret_options)
 {
 	uint64_t size = m->registration.size;
 	struct memfd_identity identity;
 	char text[TEXT_MAX];
 
 	if (memfd_check(fd, size, m->registration.read_only, &identity, text, sizeof(text))) {
-		peer_refuse(p, m->seq, GRPC_INVALID_ARGUMENT, "%s", text);
+		guest_refuse(p, m->seq, GRPC_INVALID_ARGUMENT, "%s", text);
 		return false;
 	}
 	if (known(p, &identity)) {
-		peer_refuse(p, m->seq, GRPC_ALREADY_EXISTS,
+		guest_refuse(p, m->seq, GRPC_ALREADY_EXISTS,
 			"this memory is registered on this connection already");
 		return false;
 	}
 	if (user_charge(p->user, size, text, sizeof(text))) {
-		peer_refuse(p, m->seq, GRPC_RESOURCE_EXHAUSTED, "%s", text);
+		guest_refuse(p, m->seq, GRPC_RESOURCE_EXHAUSTED, "%s", text);
 		return false;
 	}
 	*ret_options = (struct entry_options){
@@ -84,7 +84,7 @@ static bool enroll(
 	return true;
 }
 
-static void serve_register(struct peer *p, const struct handoff_message *m, int *fds, size_t n_fds)
+static void serve_register(struct guest *p, const struct handoff_message *m, int *fds, size_t n_fds)
 {
 	struct handoff *h = p->handoff;
 	struct entry_options options;
@@ -94,7 +94,7 @@ static void serve_register(struct peer *p, const struct handoff_message *m, int 
 	if (refused_ending(p, m->seq))
 		return;
 	if (n_fds != 1) {
-		peer_refuse(p, m->seq, GRPC_INVALID_ARGUMENT,
+		guest_refuse(p, m->seq, GRPC_INVALID_ARGUMENT,
 			"exactly one descriptor travels with Register, not %zu", n_fds);
 		return;
 	}
@@ -103,11 +103,11 @@ static void serve_register(struct peer *p, const struct handoff_message *m, int 
 	options.fd = steal_fd(&fds[0]);
 	r = entry_new(&e, &h->entries, h->dispatch, p, &options);
 	if (r) {
-		peer_refuse(p, m->seq, GRPC_RESOURCE_EXHAUSTED, "the region cannot be kept: %s",
+		guest_refuse(p, m->seq, GRPC_RESOURCE_EXHAUSTED, "the region cannot be kept: %s",
 			err_str(r));
 		return;
 	}
-	peer_answer(p,
+	guest_answer(p,
 		&(struct handoff_message){.seq = m->seq,
 			.type = HANDOFF_REGISTERED,
 			.registered = {.token = e->token,
@@ -117,7 +117,7 @@ static void serve_register(struct peer *p, const struct handoff_message *m, int 
 		-1);
 }
 
-static void serve_allocate(struct peer *p, const struct handoff_message *m)
+static void serve_allocate(struct guest *p, const struct handoff_message *m)
 {
 	char text[TEXT_MAX];
 	uint64_t size;
@@ -126,45 +126,45 @@ static void serve_allocate(struct peer *p, const struct handoff_message *m)
 	if (refused_ending(p, m->seq))
 		return;
 	if (memfd_round(m->allocate.size, &size)) {
-		peer_refuse(p, m->seq, GRPC_INVALID_ARGUMENT,
+		guest_refuse(p, m->seq, GRPC_INVALID_ARGUMENT,
 			"a region cannot have %" PRIu64 " bytes", m->allocate.size);
 		return;
 	}
 	if (user_charge(p->user, size, text, sizeof(text))) {
-		peer_refuse(p, m->seq, GRPC_RESOURCE_EXHAUSTED, "%s", text);
+		guest_refuse(p, m->seq, GRPC_RESOURCE_EXHAUSTED, "%s", text);
 		return;
 	}
 	r = allocation_start(p, m->seq, size);
 	if (r)
-		peer_refuse(p, m->seq, GRPC_RESOURCE_EXHAUSTED,
+		guest_refuse(p, m->seq, GRPC_RESOURCE_EXHAUSTED,
 			"a region of %" PRIu64 " bytes cannot be made: %s", size, err_str(r));
 }
 
-static void serve_unregister(struct peer *p, const struct handoff_message *m)
+static void serve_unregister(struct guest *p, const struct handoff_message *m)
 {
 	struct entry *e = NULL;
 
 	if (m->unregister.n_token == HANDOFF_TOKEN_BYTES)
 		e = entry_find(&p->handoff->entries, m->unregister.token);
-	if (!e || e->peer != p) {
-		peer_refuse(p, m->seq, GRPC_NOT_FOUND,
+	if (!e || e->guest != p) {
+		guest_refuse(p, m->seq, GRPC_NOT_FOUND,
 			"no region with this token is registered on this connection");
 		return;
 	}
 	entry_unregister(e);
-	peer_answer(p, &(struct handoff_message){.seq = m->seq, .type = HANDOFF_UNREGISTERED}, -1);
+	guest_answer(p, &(struct handoff_message){.seq = m->seq, .type = HANDOFF_UNREGISTERED}, -1);
 }
 
-static void serve_infer(struct peer *p, const struct handoff_message *m)
+static void serve_infer(struct guest *p, const struct handoff_message *m)
 {
 	if (!refused_ending(p, m->seq))
 		inference_begin(p, m->seq, &m->infer);
 }
 
-void serve_message(struct peer *p, const struct handoff_message *m, int *fds, size_t n_fds)
+void serve_message(struct guest *p, const struct handoff_message *m, int *fds, size_t n_fds)
 {
 	if (n_fds > 0 && m->type != HANDOFF_REGISTER) {
-		peer_refuse(p, m->seq, GRPC_INVALID_ARGUMENT,
+		guest_refuse(p, m->seq, GRPC_INVALID_ARGUMENT,
 			"%zu descriptors came with a message that takes none", n_fds);
 		return;
 	}

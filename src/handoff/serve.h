@@ -5,9 +5,9 @@
 #include <stddef.h>
 
 struct handoff_message;
-struct peer;
+struct guest;
 
 /* Do what the message asks for, and answer it, now or later (struct handoff.serve). */
-void serve_message(struct peer *p, const struct handoff_message *m, int *fds, size_t n_fds);
+void serve_message(struct guest *p, const struct handoff_message *m, int *fds, size_t n_fds);
 
 #endif

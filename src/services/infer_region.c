@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "base/digits.h"
-#include "base/peer.h"
 #include "handoff/handoff.h"
 
 /* A longer text is cut in messages. */
@@ -19,15 +18,13 @@
 
 int infer_region_find(struct infer *i, const char *token, struct region **ret_region)
 {
-	const struct handoff_asker asker = {
-		.uid = i->origin.peer->uid, .loopback = i->origin.peer->loopback};
 	struct handoff *h = i->services->handoff;
 
 	if (!h)
 		return infer_fail(&i->failure, GRPC_FAILED_PRECONDITION,
 			"shared memory handoff is not available ([handoff] socket is empty): send "
 			"the tensor as tensor_data");
-	if (!handoff_find(h, &asker, token, ret_region))
+	if (!handoff_find(h, i->origin.peer, token, ret_region))
 		return 0;
 	return infer_fail(
 		&i->failure, GRPC_NOT_FOUND, "region '%.*s' not found", TOKEN_TEXT_MAX, token);

@@ -1,5 +1,5 @@
 /*
- * handoff_fuzz.c: records of a hostile client, through a real socket into peer, regions and requests, on
+ * handoff_fuzz.c: records of a hostile client, through a real socket into guest, regions and requests, on
  * the unit tests' fake dispatch. The input is a list of records: a length byte pair, then the record; the
  * top bit of the length sends a sealed memfd along, the next has a request answered after it.
  */
@@ -15,8 +15,8 @@
 
 #include "base/log.h"
 #include "base/seqpacket.h"
+#include "handoff/guest.h"
 #include "handoff/handoff_private.h"
-#include "handoff/peer.h"
 #include "proto/handoff.h"
 #include "tests/unit/handoff/fake_dispatch.c"
 
@@ -103,7 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(!uv_loop_init(&loop));
 	assert(!handoff_new(&h, &loop, &handoff_settings, &fake, &events, NULL));
 	assert(!seqpacket_pair(pair));
-	if (!peer_open(h, pair[0]))
+	if (!guest_open(h, pair[0]))
 		talk(&loop, h, pair[1], data, size);
 	close(pair[1]);
 	handoff_kill(h);

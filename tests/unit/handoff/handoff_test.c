@@ -11,6 +11,7 @@
 #include <sys/un.h>
 
 #include "base/log.h"
+#include "base/peer.h"
 #include "base/seqpacket.h"
 #include "fake_peer.h"
 #include "tests/support/failalloc.h"
@@ -298,8 +299,8 @@ static const char *hex(const uint8_t *token)
 
 Test(handoff, who_finds_a_region)
 {
-	const struct handoff_asker own = {.uid = getuid()}, other = {.uid = getuid() + 1},
-				   near = {.uid = -1, .loopback = true}, far = {.uid = -1};
+	const struct peer own = {.uid = getuid()}, other = {.uid = getuid() + 1},
+			  near = {.uid = -1, .loopback = true}, far = {.uid = -1};
 	struct region *region = NULL;
 	uint8_t token[16];
 	int fd = join();

@@ -364,8 +364,8 @@ uint64_t region_size(const struct region *r)
 	return r->size;
 }
 
-int handoff_find(struct handoff *h, const struct handoff_asker *asker, const char *token,
-	struct region **ret_region)
+int handoff_find(
+	struct handoff *h, const struct peer *asker, const char *token, struct region **ret_region)
 {
 	if (!asker->loopback || strcmp(token, DOUBLE_TOKEN))
 		return -ENOENT;

@@ -1,6 +1,6 @@
-/* peer.h: one connected client: records in, answers out, and what it holds. */
-#ifndef HANDOFF_PEER_H
-#define HANDOFF_PEER_H
+/* guest.h: one connected client: records in, answers out, and what it holds. */
+#ifndef HANDOFF_GUEST_H
+#define HANDOFF_GUEST_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,17 +16,17 @@ struct client;
 struct handoff;
 struct user;
 
-/* Something that hangs from a connection; embedded in it, and in one of the peer's lists. */
+/* Something that hangs from a connection; embedded in it, and in one of the guest's lists. */
 struct held {
 	struct list node;
-	void (*drop)(struct held *h); /* the peer goes: leave its list, no answers */
+	void (*drop)(struct held *h); /* the guest goes: leave its list, no answers */
 };
 
-struct peer {
+struct guest {
 	struct handoff *handoff; /* borrow */
-	struct list node;	 /* in handoff.peers */
+	struct list node;	 /* in handoff.guests */
 	struct list dirty_node;	 /* in handoff.dirty */
-	uint64_t id;		 /* of handoff's peers, never reused */
+	uint64_t id;		 /* of handoff's guests, never reused */
 	int fd;			 /* own; -1: closed */
 	uv_poll_t poll;
 	struct user *user;     /* connected */
@@ -48,16 +48,16 @@ struct peer {
 };
 
 /* fd is the callee's, also when this fails. USER_E_LIMIT, -ENOMEM, -errno */
-_must_use_ int peer_open(struct handoff *h, int fd);
+_must_use_ int guest_open(struct handoff *h, int fd);
 /* Give everything back; harmless when closed. The struct lives until the loop's next turn. */
-void peer_close(struct peer *p);
+void guest_close(struct guest *p);
 /* Send what is queued; close it when it is to end. From handoff_flush() only. */
-void peer_flush(struct peer *p);
+void guest_flush(struct guest *p);
 
-/* Queue an answer for peer_flush(); fd (own, -1: none) travels with it. */
-void peer_answer(struct peer *p, const struct handoff_message *m, int fd);
+/* Queue an answer for guest_flush(); fd (own, -1: none) travels with it. */
+void guest_answer(struct guest *p, const struct handoff_message *m, int fd);
 /* The same for an error. */
-void peer_refuse(struct peer *p, uint64_t seq, enum grpc_status code, const char *format, ...)
+void guest_refuse(struct guest *p, uint64_t seq, enum grpc_status code, const char *format, ...)
 	_printf_(4, 5);
 
 #endif

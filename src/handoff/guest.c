@@ -1,15 +1,15 @@
 /*
- * peer.c: one connected client.
+ * guest.c: one connected client.
  *
  * Answers are queued and sent by handoff_flush(), once a loop iteration; so nothing that answers can
- * find its peer gone afterwards, except where it closes it itself. Whatever ends a peer (its own end,
+ * find its guest gone afterwards, except where it closes it itself. Whatever ends a guest (its own end,
  * a malformed record, answers that it does not read) costs it its connection and everything that hangs
  * from it, and nobody else anything.
  *
- * Invariants: not closed means: in handoff.peers, connected in its user's account, polled. Closed: no
+ * Invariants: not closed means: in handoff.guests, connected in its user's account, polled. Closed: no
  * entries, inferences, allocations or answers. Daemon process, loop thread.
  */
-#include "handoff/peer.h"
+#include "handoff/guest.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -25,12 +25,12 @@
 #include "dispatch/client.h"
 #include "handoff/handoff_private.h"
 
-#define RECORD_BATCH	16u /* in one go; other peers get their turn then */
+#define RECORD_BATCH	16u /* in one go; other guests get their turn then */
 #define HANDOFF_FDS_MAX 8u  /* of a record */
 #define TEXT_MAX	768u
 
 struct answer {
-	struct list node; /* in peer.answers */
+	struct list node; /* in guest.answers */
 	int fd;		  /* own; -1: none */
 	size_t n;
 	uint8_t data[];
@@ -42,14 +42,14 @@ static void answer_free(struct answer *a)
 	free(a);
 }
 
-static void make_dirty(struct peer *p)
+static void make_dirty(struct guest *p)
 {
 	if (list_empty(&p->dirty_node))
 		list_push_back(&p->handoff->dirty, &p->dirty_node);
 }
 
 /* Nothing more is read; what is queued is not sent either. */
-static void peer_end(struct peer *p, const char *why)
+static void guest_end(struct guest *p, const char *why)
 {
 	if (p->ended)
 		return;
@@ -74,7 +74,7 @@ static int answer_new(struct answer **ret_answer, const uint8_t *data, size_t n,
 	return 0;
 }
 
-void peer_answer(struct peer *p, const struct handoff_message *m, int fd)
+void guest_answer(struct guest *p, const struct handoff_message *m, int fd)
 {
 	_cleanup_(close_fd) int owned = fd;
 	struct answer *a;
@@ -84,21 +84,21 @@ void peer_answer(struct peer *p, const struct handoff_message *m, int fd)
 	if (p->fd < 0 || p->ended)
 		return;
 	if (handoff_pack(p->handoff->scratch, m, &data, &n)) {
-		peer_end(p, "an answer beyond the limits of the protocol");
+		guest_end(p, "an answer beyond the limits of the protocol");
 		return;
 	}
 	if (answer_new(&a, data, n, &owned)) {
-		peer_end(p, "out of memory");
+		guest_end(p, "out of memory");
 		return;
 	}
 	list_push_back(&p->answers, &a->node);
 	p->answer_bytes += sizeof(*a) + n;
 	make_dirty(p);
 	if (p->answer_bytes > p->handoff->settings->max_output_bytes)
-		peer_end(p, "it does not read its answers: [handoff] max_output_bytes");
+		guest_end(p, "it does not read its answers: [handoff] max_output_bytes");
 }
 
-void peer_refuse(struct peer *p, uint64_t seq, enum grpc_status code, const char *format, ...)
+void guest_refuse(struct guest *p, uint64_t seq, enum grpc_status code, const char *format, ...)
 {
 	char text[TEXT_MAX];
 	va_list args;
@@ -106,14 +106,14 @@ void peer_refuse(struct peer *p, uint64_t seq, enum grpc_status code, const char
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	peer_answer(p,
+	guest_answer(p,
 		&(struct handoff_message){.seq = seq, .type = HANDOFF_ERROR, .error = {code, text}},
 		-1);
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 
-static void watch(struct peer *p, bool blocked)
+static void watch(struct guest *p, bool blocked)
 {
 	if (p->blocked == blocked)
 		return;
@@ -122,7 +122,7 @@ static void watch(struct peer *p, bool blocked)
 }
 
 /* 0: all is sent, or the rest waits. */
-static int send_answers(struct peer *p)
+static int send_answers(struct guest *p)
 {
 	while (!list_empty(&p->answers)) {
 		struct answer *a = list_entry(p->answers.next, struct answer, node);
@@ -142,16 +142,16 @@ static int send_answers(struct peer *p)
 	return 0;
 }
 
-static bool idle(const struct peer *p)
+static bool idle(const struct guest *p)
 {
 	return p->n_inferences == 0 && list_empty(&p->allocations) && list_empty(&p->answers);
 }
 
-void peer_flush(struct peer *p)
+void guest_flush(struct guest *p)
 {
 	list_remove(&p->dirty_node);
 	if (p->ended || send_answers(p) || (p->handoff->draining && idle(p)))
-		peer_close(p);
+		guest_close(p);
 }
 
 /* --- Records ---------------------------------------------------------------------------------- */
@@ -169,7 +169,7 @@ static const char *end_text(int r)
 }
 
 /* What was not taken of the descriptors that came: who knows what they are. */
-static void dispose(struct peer *p, int *fds, size_t n_fds)
+static void dispose(struct guest *p, int *fds, size_t n_fds)
 {
 	size_t n = 0;
 
@@ -180,20 +180,20 @@ static void dispose(struct peer *p, int *fds, size_t n_fds)
 	if (n > 0)
 		disposal_start(&p->handoff->disposals, p->user, fds, n);
 	if (p->user->connections > p->handoff->settings->max_connections)
-		peer_end(p, "descriptors come faster than they can be closed");
+		guest_end(p, "descriptors come faster than they can be closed");
 }
 
-static int take_record(struct peer *p, size_t n, int *fds, size_t n_fds)
+static int take_record(struct guest *p, size_t n, int *fds, size_t n_fds)
 {
 	struct handoff *h = p->handoff;
 	const struct handoff_message *m;
 
 	if (n_fds > HANDOFF_FDS_MAX) {
-		peer_end(p, "too many descriptors in a record");
+		guest_end(p, "too many descriptors in a record");
 		return -EPROTO;
 	}
 	if (handoff_unpack_request(h->scratch, h->record, n, &m)) {
-		peer_end(p, "a malformed record");
+		guest_end(p, "a malformed record");
 		return -EPROTO;
 	}
 	h->serve(p, m, fds, n_fds);
@@ -201,7 +201,7 @@ static int take_record(struct peer *p, size_t n, int *fds, size_t n_fds)
 }
 
 /* 0: go on; -EAGAIN: nothing there; else the end. */
-static int receive(struct peer *p)
+static int receive(struct guest *p)
 {
 	int fds[SEQPACKET_FDS_MAX];
 	size_t n_fds = 0;
@@ -212,7 +212,7 @@ static int receive(struct peer *p)
 	if (!r)
 		r = take_record(p, n, fds, n_fds);
 	else if (r != -EAGAIN && r != -EPIPE)
-		peer_end(p, end_text(r));
+		guest_end(p, end_text(r));
 	if (n_fds > 0)
 		dispose(p, fds, n_fds);
 	return r;
@@ -220,7 +220,7 @@ static int receive(struct peer *p)
 
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
-	struct peer *p = poll->data;
+	struct guest *p = poll->data;
 	int r = status;
 
 	if (events & UV_WRITABLE)
@@ -228,24 +228,24 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	for (uint32_t i = 0; !r && i < RECORD_BATCH && !p->ended; i++)
 		r = receive(p);
 	if (r && r != -EAGAIN)
-		peer_close(p);
+		guest_close(p);
 }
 
 /* --- Life ------------------------------------------------------------------------------------- */
 
-static int identify(struct peer *p)
+static int identify(struct guest *p)
 {
-	struct ucred peer;
-	socklen_t n = sizeof(peer);
+	struct ucred credentials;
+	socklen_t n = sizeof(credentials);
 
-	if (getsockopt(p->fd, SOL_SOCKET, SO_PEERCRED, &peer, &n))
+	if (getsockopt(p->fd, SOL_SOCKET, SO_PEERCRED, &credentials, &n))
 		return -errno;
-	p->uid = peer.uid;
-	p->pid = peer.pid;
+	p->uid = credentials.uid;
+	p->pid = credentials.pid;
 	return 0;
 }
 
-static int admit(struct peer *p)
+static int admit(struct guest *p)
 {
 	char text[TEXT_MAX];
 	int r = user_connect(&p->user, &p->handoff->users, p->uid, text, sizeof(text));
@@ -255,7 +255,7 @@ static int admit(struct peer *p)
 	return r;
 }
 
-static int set_up(struct peer *p)
+static int set_up(struct guest *p)
 {
 	struct handoff *h = p->handoff;
 	int r = identify(p);
@@ -273,23 +273,23 @@ static int set_up(struct peer *p)
 
 static void on_closed(uv_handle_t *handle)
 {
-	struct peer *p = handle->data;
+	struct guest *p = handle->data;
 
-	p->handoff->n_peers--;
+	p->handoff->n_guests--;
 	free(p);
 }
 
-int peer_open(struct handoff *h, int fd)
+int guest_open(struct handoff *h, int fd)
 {
 	_cleanup_(close_fd) int owned = fd;
-	struct peer *p = calloc(1, sizeof(*p));
+	struct guest *p = calloc(1, sizeof(*p));
 	int r;
 
 	if (!p)
 		return -ENOMEM;
 	p->handoff = h;
 	p->fd = fd;
-	p->id = ++h->last_peer;
+	p->id = ++h->last_guest;
 	list_init(&p->dirty_node);
 	list_init(&p->entries);
 	list_init(&p->allocations);
@@ -306,15 +306,15 @@ int peer_open(struct handoff *h, int fd)
 	steal_fd(&owned);
 	p->poll.data = p;
 	list_init(&p->node);
-	list_push_back(&h->peers, &p->node);
-	h->n_peers++;
+	list_push_back(&h->guests, &p->node);
+	h->n_guests++;
 	r = uv_poll_start(&p->poll, UV_READABLE, on_poll);
 	if (r)
-		peer_close(p);
+		guest_close(p);
 	return r;
 }
 
-static void drop_answers(struct peer *p)
+static void drop_answers(struct guest *p)
 {
 	struct list *node;
 
@@ -326,7 +326,7 @@ static void drop_answers(struct peer *p)
 }
 
 /* Records that were not read end with the socket, and whatever descriptors they have. */
-static void close_socket(struct peer *p)
+static void close_socket(struct guest *p)
 {
 	char byte;
 
@@ -344,7 +344,7 @@ static void drop_all(struct list *all)
 	}
 }
 
-void peer_close(struct peer *p)
+void guest_close(struct guest *p)
 {
 	if (p->fd < 0)
 		return;
