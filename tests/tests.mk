@@ -38,6 +38,7 @@ system-asan:  ## system tests against a daemon and workers built with sanitizers
 		-m 'not slow and not memory' tests/system $(if $(K),-k '$(K)') $(X)
 
 -include tests/fuzz/fuzz.mk
+include tests/conformance/conformance.mk
 -include tests/bench/bench.mk
 
 .PHONY: setup-test
@@ -54,6 +55,7 @@ test: setup-test  ## all tests; ends with "N passed, N failed"
 		'GPU probe' '$(MAKE) --no-print-directory -j2 probe-gpu' \
 		'fuzz corpora' '$(MAKE) --no-print-directory -j2 fuzz-corpus' \
 		'system' '$(MAKE) --no-print-directory -j2 system' \
+		'conformance (a sample)' '$(MAKE) --no-print-directory conformance SAMPLE=200' \
 		'system, address+undefined' '$(MAKE) --no-print-directory -j2 system-asan'
 
 # --- Lint -----------------------------------------------------------------------------------
