@@ -8,7 +8,7 @@ import pytest
 import messages as m
 from callers import begin
 from daemon import Daemon, infer_request, wait_for
-from onnx_models import F32, I64, Repository, constant, direct, node, same, tensor
+from onnx_models import F32, I64, Repository, TensorProto, constant, direct, helper, node, same, tensor
 
 sys.path.insert(0, os.path.join(m.ROOT, "clients", "python"))
 import modeld  # noqa: E402
@@ -35,6 +35,32 @@ NOT_JOINED = {
 }
 
 
+def sequence(name):
+    return helper.make_tensor_sequence_value_info(name, F32, None)
+
+
+def optional(name):
+    return helper.make_value_info(name, helper.make_optional_type_proto(helper.make_tensor_type_proto(F32, [2])))
+
+
+def map_of_scores(name):
+    return helper.make_value_info(name, helper.make_sequence_type_proto(
+        helper.make_map_type_proto(I64, helper.make_tensor_type_proto(F32, []))))
+
+
+# name: nodes, inputs, outputs; what is said of it
+NOT_SERVED = {
+    "float8": ([node("Cast", ["x"], ["y"], to=F32)], [tensor("x", TensorProto.FLOAT8E4M3FN, ["n"])],
+               [tensor("y", F32, ["n"])], "'x' is a tensor of float8e4m3fn, which is not served: convert"),
+    "sequences": ([node("ConcatFromSequence", ["x"], ["y"], axis=0)], [sequence("x")], [tensor("y", F32, None)],
+                  "'x' is a sequence, which is not served: give"),
+    "optionals": ([node("OptionalGetElement", ["x"], ["y"])], [optional("x")], [tensor("y", F32, [2])],
+                  "'x' is optional, which is not served: make"),
+    "maps": ([node("ZipMap", ["x"], ["y"], domain="ai.onnx.ml", classlabels_int64s=[0, 1])],
+             [tensor("x", F32, ["n", 2])], [map_of_scores("y")], "'y' is a sequence of maps, which is not served: leave"),
+}
+
+
 @pytest.fixture(scope="module")
 def served():
     """(daemon, repository), with every model of this page."""
@@ -50,6 +76,13 @@ def served():
     r.add("nothing_in", [node("Constant", [], ["y"], value=constant("c", [3, 1, 4], "f4"))], [], [tensor("y", F32, [3])])
     r.add("boxes", [node("NonZero", ["x"], ["t"]), node("Transpose", ["t"], ["y"])], [tensor("x", F32, ["n"])],
           [tensor("y", I64, ["m", 1])])
+    for name, (nodes, inputs, outputs, _) in NOT_SERVED.items():
+        r.add(name, nodes, inputs, outputs, domains=["ai.onnx.ml"])
+    r.add("picker", [node("Cast", ["x"], ["f"], to=F32), node("GatherElements", ["f", "x"], ["y"], axis=1)],
+          [batch("x", 1, dtype=I64)], [batch("y", 1)])
+    os.makedirs(os.path.join(r.path, "junk", "1"))
+    with open(r.file("junk"), "wb") as f:
+        f.write(b"junk")
     for name, (nodes, inputs, outputs, initializers, _) in NOT_JOINED.items():
         r.add(name, nodes, inputs, outputs, initializers)
     r.add("mlp", [node("MatMul", ["x", "w"], ["h"]), node("Add", ["h", "b"], ["s"]), node("Relu", ["s"], ["t"]),
@@ -57,7 +90,7 @@ def served():
           [tensor("x", F32, ["N", 4])], [tensor("y", F32, ["Batch_Size", 3])],
           [constant("w", np.arange(12).reshape(4, 3) / 7, "f4"), constant("b", [1, 2, 3], "f4")])
     d = Daemon("models.default=secret", "model.max_queue_delay_us=20000", repository=r.path)
-    wait_for("all models", lambda: d.check_health() == m.SERVING)
+    wait_for("all models", lambda: all(s.state in ("ready", "failed") for s in d.status().models))
     yield d, r
     try:
         d.stop()
@@ -156,3 +189,23 @@ def test_a_wrong_name_is_answered_with_the_right_ones(clients, where):
         clients[where].infer_all("passed", {"images": x}, outputs=["y"])
     with pytest.raises(modeld.ModeldError, match="no output 'z'; its outputs are 'y', 'x'"):
         clients[where].infer_all("passed", x, outputs=["z"])
+
+
+@pytest.mark.parametrize("model", NOT_SERVED)
+def test_what_is_not_served_and_what_to_do(served, clients, model):
+    info = clients["local"].models()[model]
+    assert info.state == "failed" and NOT_SERVED[model][3] in info.detail
+    assert ("scikit" in info.detail) == (model == "maps")
+
+
+def test_texts_of_libraries_are_cut_and_name_no_path(served, clients):
+    """What a client sees is of the model, not of the server's disk or of a library's source."""
+    _, r = served
+    texts = []
+    for model in ("junk", "picker"):
+        with pytest.raises(modeld.ModeldError) as e:
+            clients["remote"].infer(model, np.full((1, 1), 99, "i8"))
+        texts.append(str(e.value))
+    assert "Load model from model.onnx failed" in texts[0]
+    assert "operator GatherElements: GatherElements op: Out of range value in index tensor" in texts[1]
+    assert not any(r.path in text or "onnxruntime_src" in text or ".cc:" in text for text in texts)

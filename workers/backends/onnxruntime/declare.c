@@ -66,15 +66,57 @@ static enum modeld_code read_tensor(struct reader *q, const struct OrtTensorType
 	d->dtype = dtype_of(element);
 	if (d->dtype == MODELD_DTYPE_ANY)
 		return error_set(q->error, MODELD_UNSUPPORTED,
-			"%.100s: ONNX Runtime's element type %d is not served", d->name,
-			(int)element);
+			"'%.100s' is a tensor of %s, which is not served: convert it inside of the "
+			"model with Cast, to float16 or int8 for instance",
+			d->name, element_name(element));
 	if (rank > MODELD_BACKEND_RANK_MAX)
-		return error_set(q->error, MODELD_UNSUPPORTED, "%.100s: %zu dimensions, at most %u",
-			d->name, rank, MODELD_BACKEND_RANK_MAX);
+		return error_set(q->error, MODELD_UNSUPPORTED,
+			"'%.100s' has %zu dimensions; at most %u are served", d->name, rank,
+			MODELD_BACKEND_RANK_MAX);
 	d->rank = (uint32_t)rank;
 	/* An old library says rank 0 of a tensor that may have any shape, too. */
 	d->any_shape = q->r->has_shape ? !api->TensorTypeAndShape_HasShape(info) : rank == 0;
 	return read_dimensions(q, info, d, symbols);
+}
+
+static bool has_maps(struct reader *q, const struct OrtTypeInfo *type)
+{
+	const struct OrtSequenceTypeInfo *sequence = NULL;
+	const struct OrtApi *api = q->r->api;
+	struct OrtTypeInfo *element = NULL;
+	struct modeld_error ignored = {0};
+	enum ort_type kind = 0;
+	bool ok;
+
+	ok = !runtime_check(
+		q->r, api->CastTypeInfoToSequenceTypeInfo(type, &sequence), "", &ignored);
+	if (!ok || !sequence ||
+		runtime_check(q->r, api->GetSequenceElementType(sequence, &element), "", &ignored))
+		return false;
+	ok = !runtime_check(q->r, api->GetOnnxTypeFromTypeInfo(element, &kind), "", &ignored);
+	api->ReleaseTypeInfo(element);
+	return ok && kind == ORT_TYPE_MAP;
+}
+
+/* What is no tensor, and what its author could do. */
+static enum modeld_code refuse_kind(struct reader *q, const struct OrtTypeInfo *type,
+	enum ort_type kind, const struct modeld_declaration *d)
+{
+	const char *what = "of a kind that is not served";
+
+	if (kind == ORT_TYPE_SEQUENCE && has_maps(q, type))
+		what = "a sequence of maps, which is not served: leave the operator ZipMap out "
+		       "(scikit-learn: zipmap=False)";
+	else if (kind == ORT_TYPE_SEQUENCE)
+		what = "a sequence, which is not served: give its tensors names of their own, or "
+		       "join them inside of the model (ConcatFromSequence)";
+	else if (kind == ORT_TYPE_OPTIONAL)
+		what = "optional, which is not served: make it a tensor (OptionalGetElement)";
+	else if (kind == ORT_TYPE_MAP)
+		what = "a map, which is not served: leave the operator ZipMap out";
+	else if (kind == ORT_TYPE_SPARSE)
+		what = "a sparse tensor, which is not served: make it a dense one";
+	return error_set(q->error, MODELD_UNSUPPORTED, "'%.100s' is %s", d->name, what);
 }
 
 static enum modeld_code read_type(struct reader *q, const struct OrtTypeInfo *type,
@@ -89,11 +131,7 @@ static enum modeld_code read_type(struct reader *q, const struct OrtTypeInfo *ty
 	if (code)
 		return code;
 	if (kind != ORT_TYPE_TENSOR)
-		return error_set(q->error, MODELD_UNSUPPORTED,
-			"%.100s is no tensor: sequences and maps are not served (export "
-			"classifiers "
-			"of scikit-learn with zipmap=False)",
-			d->name);
+		return refuse_kind(q, type, kind, d);
 	code = runtime_check(q->r, api->CastTypeInfoToTensorInfo(type, &info), d->name, q->error);
 	return code ? code : read_tensor(q, info, d, symbols);
 }

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "workers/backends/onnxruntime/text.h"
+
 /* All files of the version's directory: weights may lie beside model.onnx. */
 static uint64_t directory_bytes(const char *path)
 {
@@ -43,7 +45,7 @@ static enum modeld_code find_file(const struct modeld_model_spec *spec, char *re
 	if ((size_t)snprintf(ret_path, size, "%s/model.onnx", spec->path) >= size)
 		return error_set(error, MODELD_INTERNAL, "the model's path is too long");
 	if (access(ret_path, R_OK))
-		return error_set(error, MODELD_INTERNAL, "%.400s: %s", ret_path, strerror(errno));
+		return error_set(error, MODELD_INTERNAL, "model.onnx: %s", strerror(errno));
 	return MODELD_OK;
 }
 
@@ -59,7 +61,10 @@ static enum modeld_code create_session(struct model *m, const struct modeld_mode
 	if (code)
 		return code;
 	code = runtime_check(m->runtime,
-		api->CreateSession(m->runtime->env, path, options, &m->session), path, error);
+		api->CreateSession(m->runtime->env, path, options, &m->session), "model.onnx",
+		error);
+	if (code)
+		text_hide(error->text, spec->path);
 	api->ReleaseSessionOptions(options);
 	after = heap_bytes();
 	m->memory_bytes = after > before ? after - before : 0;

@@ -21,6 +21,7 @@ struct OrtValue;
 struct OrtMemoryInfo;
 struct OrtAllocator;
 struct OrtTypeInfo;
+struct OrtSequenceTypeInfo;
 struct OrtTensorTypeAndShapeInfo;
 struct OrtCUDAProviderOptionsV2;
 
@@ -52,6 +53,11 @@ enum ort_optimization {
 
 enum ort_type {
 	ORT_TYPE_TENSOR = 1,
+	ORT_TYPE_SEQUENCE = 2,
+	ORT_TYPE_MAP = 3,
+	ORT_TYPE_OPAQUE = 4,
+	ORT_TYPE_SPARSE = 5,
+	ORT_TYPE_OPTIONAL = 6,
 };
 
 enum ort_element {
@@ -68,7 +74,18 @@ enum ort_element {
 	ORT_ELEMENT_DOUBLE = 11,
 	ORT_ELEMENT_UINT32 = 12,
 	ORT_ELEMENT_UINT64 = 13,
+	ORT_ELEMENT_COMPLEX64 = 14,
+	ORT_ELEMENT_COMPLEX128 = 15,
 	ORT_ELEMENT_BFLOAT16 = 16,
+	ORT_ELEMENT_FLOAT8E4M3FN = 17,
+	ORT_ELEMENT_FLOAT8E4M3FNUZ = 18,
+	ORT_ELEMENT_FLOAT8E5M2 = 19,
+	ORT_ELEMENT_FLOAT8E5M2FNUZ = 20,
+	ORT_ELEMENT_UINT4 = 21,
+	ORT_ELEMENT_INT4 = 22,
+	ORT_ELEMENT_FLOAT4E2M1 = 23,
+	ORT_ELEMENT_UINT2 = 24,
+	ORT_ELEMENT_INT2 = 25,
 };
 
 #define ORT_EXECUTION_PARALLEL 1
@@ -159,7 +176,13 @@ struct OrtApi {
 	void (*ReleaseTypeInfo)(struct OrtTypeInfo *);
 	void (*ReleaseTensorTypeAndShapeInfo)(struct OrtTensorTypeAndShapeInfo *);
 	void (*ReleaseSessionOptions)(struct OrtSessionOptions *);
-	void *slots_101[26];
+	void *slots_101[3];
+	struct OrtStatus *(*CastTypeInfoToSequenceTypeInfo)(
+		const struct OrtTypeInfo *, const struct OrtSequenceTypeInfo **ret_info);
+	void *slots_105[2];
+	struct OrtStatus *(*GetSequenceElementType)(
+		const struct OrtSequenceTypeInfo *, struct OrtTypeInfo **ret_type);
+	void *slots_108[19];
 	struct OrtStatus *(*GetStringTensorElementLength)(
 		const struct OrtValue *, size_t index, size_t *ret_bytes);
 	struct OrtStatus *(*GetStringTensorElement)(
@@ -212,6 +235,8 @@ ORT_SLOT(AllocatorFree, 76);
 ORT_SLOT(GetAllocatorWithDefaultOptions, 78);
 ORT_SLOT(ReleaseEnv, 92);
 ORT_SLOT(ReleaseTypeInfo, 98);
+ORT_SLOT(CastTypeInfoToSequenceTypeInfo, 104);
+ORT_SLOT(GetSequenceElementType, 107);
 ORT_SLOT(GetStringTensorElementLength, 127);
 ORT_SLOT(AddSessionConfigEntry, 130);
 ORT_SLOT(SessionOptionsAppendExecutionProvider_CUDA_V2, 204);

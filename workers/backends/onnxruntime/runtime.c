@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "workers/backends/onnxruntime/text.h"
+
 /* Names in a model are its author's: keep what is printed on one line. */
 static void make_printable(char *text)
 {
@@ -41,6 +43,17 @@ static enum modeld_code translate(int code, const char *text)
 	return MODELD_INTERNAL;
 }
 
+/* What is cut off makes room: the end of a long text is what says what was wrong. */
+static void set_cut(
+	struct modeld_error *error, enum modeld_code code, const char *doing, const char *text)
+{
+	char whole[4096];
+
+	snprintf(whole, sizeof(whole), "%s", text);
+	text_cut(whole);
+	error_set(error, code, "%s: ONNX Runtime: %s", doing, whole);
+}
+
 enum modeld_code runtime_check(const struct runtime *r, struct OrtStatus *status, const char *doing,
 	struct modeld_error *error)
 {
@@ -51,7 +64,7 @@ enum modeld_code runtime_check(const struct runtime *r, struct OrtStatus *status
 		return MODELD_OK;
 	text = r->api->GetErrorMessage(status);
 	code = translate(r->api->GetErrorCode(status), text);
-	error_set(error, code, "%s: ONNX Runtime: %s", doing, text);
+	set_cut(error, code, doing, text);
 	r->api->ReleaseStatus(status);
 	return code;
 }

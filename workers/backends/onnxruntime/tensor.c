@@ -43,6 +43,18 @@ enum modeld_dtype dtype_of(enum ort_element element)
 	return MODELD_DTYPE_ANY;
 }
 
+const char *element_name(enum ort_element element)
+{
+	static const char *const names[] = {"undefined", "float", "uint8", "int8", "uint16",
+		"int16", "int32", "int64", "string", "bool", "float16", "double", "uint32",
+		"uint64", "complex64", "complex128", "bfloat16", "float8e4m3fn", "float8e4m3fnuz",
+		"float8e5m2", "float8e5m2fnuz", "uint4", "int4", "float4e2m1", "uint2", "int2"};
+
+	_Static_assert(sizeof(names) / sizeof(names[0]) == ORT_ELEMENT_INT2 + 1, "one of each");
+	return (size_t)element < sizeof(names) / sizeof(names[0]) ? names[element]
+								  : "an unknown type";
+}
+
 bool dtype_is_plain(enum modeld_dtype dtype)
 {
 	switch (dtype) {
@@ -220,7 +232,8 @@ static enum modeld_code read_shape(struct OrtTensorTypeAndShapeInfo *info, const
 	s.dtype = dtype_of(element);
 	if (s.dtype == MODELD_DTYPE_ANY || s.rank > MODELD_BACKEND_RANK_MAX)
 		return error_set(error, MODELD_UNSUPPORTED,
-			"an output has element type %d and rank %zu", (int)element, s.rank);
+			"the model made a tensor of %s and rank %zu, which is not served",
+			element_name(element), s.rank);
 	code = runtime_check(r, r->api->GetDimensions(info, s.dims, s.rank), "output", error);
 	if (!code)
 		*ret_shape = s;

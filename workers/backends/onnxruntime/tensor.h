@@ -11,6 +11,9 @@ enum ort_element element_of(enum modeld_dtype dtype);
 /* MODELD_DTYPE_ANY where there is none. */
 enum modeld_dtype dtype_of(enum ort_element element);
 
+/* Its name, as ONNX writes it, whether or not it is served. */
+const char *element_name(enum ort_element element);
+
 /* Bytes of a tensor with fixed-size elements. MODELD_EXHAUSTED where they do not fit 64 bits,
  * MODELD_INTERNAL for a negative dimension. */
 _must_use_ enum modeld_code tensor_bytes(enum modeld_dtype dtype, const int64_t *dims,
