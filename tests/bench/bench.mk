@@ -35,3 +35,7 @@ bench: all $(BUILD)/bench/responder $(BUILD)/bench/wakeup $(BUILD)/bench/local $
 	$(Q)$(PYTHON_TEST) tests/bench/bench.py --build $(BUILD) --runs $(BENCH_RUNS) --seconds $(BENCH_SECONDS) $(X)
 	$(Q)$(PYTHON_TEST) tests/bench/local.py --build $(BUILD) --runs $(BENCH_RUNS)
 	$(Q)$(BUILD)/bench/codec
+
+.PHONY: bench-scale
+bench-scale: all  ## whether costs grow faster than the work: CPU a unit, in curves; X=names of curves
+	$(Q)$(PYTHON_TEST) tests/bench/scale.py --build $(BUILD) $(X)

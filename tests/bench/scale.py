@@ -1,0 +1,245 @@
+"""make bench-scale: whether costs grow faster than the work. Each curve is what one unit costs the daemon, in CPU time
+(the scheduler's count, no wall time: a busy machine makes no difference to speak of) and in wake-ups, while something
+beside it grows; the verdict compares each step with the cheapest one before it.
+
+    scale.py [--build DIR] [CURVE...]
+"""
+import argparse
+import os
+import shutil
+import socket
+import struct
+import sys
+import tempfile
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+sys.path.insert(0, os.path.join(ROOT, "tests", "system"))
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--build", default=os.path.join(ROOT, "build"))
+parser.add_argument("curves", nargs="*", help="some of: models workers watchers start connections regions")
+options = parser.parse_args()
+os.environ["MODELD_TEST_BUILD"] = os.path.abspath(options.build)
+
+import http2 as h  # noqa: E402
+import messages as m  # noqa: E402
+from daemon import Daemon, infer_request, wait_for  # noqa: E402
+from raw_handoff import Raw  # noqa: E402
+
+REQUESTS, BURST = 4096, 64
+# A curve is flat when no step costs more than this much of one before it.
+FLAT = 1.5
+
+
+class Spent:
+    """CPU time and wake-ups of processes since it was made."""
+
+    def __init__(self, *pids):
+        self.pids, self.before = pids, self.now(pids)
+
+    @staticmethod
+    def now(pids):
+        cpu_ns = wakeups = 0
+        for pid in pids:
+            for task in os.listdir(f"/proc/{pid}/task"):
+                at = f"/proc/{pid}/task/{task}/"
+                cpu_ns += int(open(at + "schedstat").read().split()[0])
+                status = open(at + "status").read()
+                wakeups += int(status.split("\nvoluntary_ctxt_switches:")[1].split()[0])
+        return cpu_ns, wakeups
+
+    def each(self, units):
+        """(microseconds of CPU, wake-ups) a unit."""
+        cpu_ns, wakeups = self.now(self.pids)
+        return (cpu_ns - self.before[0]) / 1000 / units, (wakeups - self.before[1]) / units
+
+
+class Repository:
+    """`n` models that give their input back."""
+
+    def __init__(self, n):
+        self.path = tempfile.mkdtemp(prefix="modeld-scale-")
+        self.names = [f"m{i}" for i in range(n)]
+        for name in self.names:
+            os.makedirs(os.path.join(self.path, name, "1"))
+            with open(os.path.join(self.path, name, "model.conf"), "w") as f:
+                f.write("[model]\nbackend = builtin\n[parameters]\nfunction = identity\n")
+
+    def close(self):
+        shutil.rmtree(self.path)
+
+
+class Server:
+    """A daemon that serves `n` models, for a `with`."""
+
+    def __init__(self, n=1, workers=1, *sets):
+        self.repository = Repository(n)
+        self.daemon = Daemon("server.log_level=info", *sets, models=self.repository.names,
+                             repository=self.repository.path, workers=f"cpu:0 x{workers}")
+
+    def __enter__(self):
+        self.daemon.wait_workers_ready(sum(1 for _ in self.daemon.status().workers))
+        return self.daemon
+
+    def __exit__(self, *_):
+        self.daemon.close()
+        self.repository.close()
+
+
+class Load:
+    """Small inferences over one connection, in bursts: each is one write of ours."""
+
+    def __init__(self, port, models):
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.sendall(h.PREFACE + h.frame(h.SETTINGS))
+        self.header = b"".join(literal(k, v) for k, v in h.grpc_headers())
+        self.bodies = [h.message(infer_request(name, b"x").SerializeToString()) for name in models]
+        self.stream, self.sent, self.rest = 1, 0, b""
+
+    def burst(self, n):
+        out = []
+        for _ in range(n):
+            body = self.bodies[self.sent % len(self.bodies)]
+            out.append(h.frame(h.HEADERS, h.END_HEADERS, self.stream, self.header) +
+                       h.frame(h.DATA, h.END_STREAM, self.stream, body))
+            self.stream, self.sent = self.stream + 2, self.sent + 1
+        self.socket.sendall(b"".join(out))
+        credit = 0
+        while n:
+            self.rest += self.socket.recv(1 << 20)
+            at = 0
+            while len(self.rest) - at >= 9:
+                length = int.from_bytes(self.rest[at:at + 3], "big")
+                if len(self.rest) - at < 9 + length:
+                    break
+                kind, flags = self.rest[at + 3], self.rest[at + 4]
+                assert kind != h.GOAWAY and kind != h.RST_STREAM
+                credit += length if kind == h.DATA else 0
+                n -= kind == h.HEADERS and flags & h.END_STREAM == h.END_STREAM
+                at += 9 + length
+            self.rest = self.rest[at:]
+        self.socket.sendall(h.frame(h.WINDOW_UPDATE, 0, 0, struct.pack(">I", credit)))
+
+    def run(self, requests=REQUESTS, burst=BURST):
+        for _ in range(requests // burst):
+            self.burst(burst)
+
+    def close(self):
+        self.socket.close()
+
+
+def literal(name, value):
+    """A header field that no table remembers, so that each call's block is the same."""
+    name, value = name.encode(), value.encode()
+    assert len(name) < 127 and len(value) < 127
+    return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
+
+
+def requests(daemon, models, burst=BURST):
+    load = Load(daemon.port, models)
+    load.run(REQUESTS // 4, burst)
+    spent = Spent(daemon.pid)
+    load.run(REQUESTS, burst)
+    result = spent.each(REQUESTS)
+    load.close()
+    return result
+
+
+# --- the curves: (steps, what a unit is, cost of a unit at a step) -----------------------------------
+def models(n):
+    with Server(n) as d:
+        return requests(d, [f"m{i}" for i in range(n)])
+
+
+def workers(n):
+    with Server(1, n) as d:
+        return requests(d, ["m0"], burst=8)
+
+
+def watchers(n):
+    """Watch streams of 64 models, `n` on each; a unit is one of them, or a model, seen through a worker's restart."""
+    with Server(64, 1, "worker.backoff_max_ms=1", "worker.breaker_crashes=10000") as d:
+        connections = [h.Connection(d) for _ in range(max(1, n))]
+        for c in connections[:n]:
+            for i in range(64):
+                stream = c.open(h.grpc_headers(m.HEALTH_SERVICE + "Watch"))
+                c.data(stream, h.message(m.health.HealthCheckRequest(service=f"m{i}").SerializeToString()))
+            c.ping()
+        spent, rounds = Spent(d.pid), 5
+        for _ in range(rounds):
+            before = d.status().workers[0].generation
+            d.kill_a_worker()
+            wait_for("a new worker", lambda: d.status().workers[0].generation > before and
+                     all(x.state == "ready" for x in d.status().models))
+        result = spent.each(rounds * 64 * (1 + n))
+        for c in connections:
+            c.socket.close()
+        return result
+
+
+def start(n):
+    """A unit is one model on one worker, from nothing to ready."""
+    with Server(n, 8) as d:
+        return tuple(x / (8 * n) for x in (Spent.now([d.pid])[0] / 1000, Spent.now([d.pid])[1]))
+
+
+def connections(n):
+    with Server() as d:
+        idle = [socket.create_connection(("127.0.0.1", d.port)) for _ in range(n)]
+        for s in idle:
+            s.sendall(h.PREFACE + h.frame(h.SETTINGS))
+        wait_for("all connections", lambda: d.status().connections > n)
+        result = requests(d, ["m0"])
+        for s in idle:
+            s.close()
+        return result
+
+
+def regions(n):
+    """A unit is an inference in a region, beside `n` others of the same client."""
+    with Server() as d:
+        raw = Raw(d)
+        held = [raw.allocate(4096) for _ in range(n)]
+        region, _ = held[0]
+        spent = Spent(d.pid)
+        for _ in range(REQUESTS // BURST):
+            for _ in range(BURST):
+                raw.infer("m0", region.number, 1, target=(region.number, 64, 1))
+            for _ in range(BURST):
+                assert raw.receive()[0].WhichOneof("body") == "inferred"
+        result = spent.each(REQUESTS)
+        raw.close()
+        return result
+
+
+CURVES = {
+    "models": ("a request, so many models of one worker in turn", models, (1, 2, 8, 64)),
+    "workers": ("a request, 8 at once, so many workers", workers, (1, 4, 16)),
+    "watchers": ("a Watch or model in a restart, so many watchers of each of 64 models", watchers, (0, 1, 8)),
+    "start": ("a model on a worker at start, so many models on each of 8", start, (16, 64, 256)),
+    "connections": ("a request, so many idle connections", connections, (0, 500, 4000)),
+    "regions": ("a local request, so many regions", regions, (1, 50, 500)),
+}
+
+
+def verdict(costs):
+    ratio = max(costs[i] / min(costs[:i]) for i in range(1, len(costs)))
+    return f"flat ({ratio:.2f}x)" if ratio <= FLAT else f"BENDS ({ratio:.2f}x)"
+
+
+def main():
+    print(f"{'one unit':64} {'n':>6} {'CPU us':>9} {'wake-ups':>9}")
+    for name, (what, cost, steps) in CURVES.items():
+        if options.curves and name not in options.curves:
+            continue
+        costs = []
+        for n in steps:
+            cpu_us, wakeups = cost(n)
+            costs.append(cpu_us)
+            print(f"{what if n == steps[0] else '':64} {n:6} {cpu_us:9.2f} {wakeups:9.3f}", flush=True)
+        print(f"{'':64} {verdict(costs)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
