@@ -71,6 +71,11 @@ $(BUILD)/fakecuda/obj/%.o: %.c
 $(FAKECUDA_WORKER): $(BUILD)/obj/workers/main.o $(LIBS_BELOW_workers) $(FAKECUDA_DEVICE) $(FAKECUDA_LIB)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS) $(FAKECUDA_LDFLAGS) -o $@ $^ $(LIBS_WORKER)
+# And the driver's management library, which the daemon finds by LD_LIBRARY_PATH.
+FAKENVML_LIB := $(BUILD)/fakecuda/libnvidia-ml.so.1
+$(FAKENVML_LIB): $(BUILD)/fakecuda/obj/tests/support/fakecuda/nvml.o
+	@echo "  SO      $@"
+	$(Q)$(CC) $(LDFLAGS) -shared -Wl,-soname,$(@F) -o $@ $^
 # The stand-in knows the kernels by name: it does not look at the image.
 FAKECUDA_BACKEND := $(BUILD)/fakecuda/backends/cuda.so
 $(FAKECUDA_BACKEND): $(patsubst %.c,$(BUILD)/fakecuda/obj/%.o,$(SRC_kernels)) $(FAKECUDA_LIB)
@@ -78,8 +83,9 @@ $(FAKECUDA_BACKEND): $(patsubst %.c,$(BUILD)/fakecuda/obj/%.o,$(SRC_kernels)) $(
 	@echo "  SO      $@"
 	$(Q)$(CC) $(LDFLAGS) $(FAKECUDA_LDFLAGS) -shared -o $@ $^
 .PHONY: fakecuda
-fakecuda: $(FAKECUDA_WORKER) $(FAKECUDA_BACKEND)  ## workers with a stand-in for GPUs, for tests
+fakecuda: $(FAKECUDA_WORKER) $(FAKECUDA_BACKEND) $(FAKENVML_LIB)  ## workers with a stand-in for GPUs, for tests
 UNIT_WITH_workers    := $(FAKECUDA_DEVICE) $(FAKECUDA_LIB)
 UNIT_LDFLAGS_workers := $(FAKECUDA_LDFLAGS)
+$(BUILD)/unit/base/nvml_test: | $(FAKENVML_LIB)
 
 -include $(shell find $(BUILD)/fakecuda $(BUILD)/cuda -name '*.d' 2>/dev/null)

@@ -10,6 +10,7 @@
 
 typedef Modeld__Control__V1__WorkerStatus WorkerStatus;
 typedef Modeld__Control__V1__ModelStatus ModelStatus;
+typedef Modeld__Control__V1__GpuStatus GpuStatus;
 typedef Modeld__Control__V1__TensorStatus TensorStatus;
 typedef Modeld__Control__V1__ServerStatusResponse ServerStatus;
 
@@ -81,6 +82,31 @@ static void print_worker(const WorkerStatus *w)
 	(void)fputc('\n', stdout);
 }
 
+static void print_gpu(const GpuStatus *g)
+{
+	char used[32], total[32];
+
+	(void)printf("  %-12s %s", *g->bus ? g->bus : "?", g->name);
+	if (g->busy_percent >= 0)
+		(void)printf(", %" PRId64 " %% busy", g->busy_percent);
+	if (g->memory_total_bytes >= 0)
+		(void)printf(", %s of %s", bytes_text((uint64_t)g->memory_used_bytes, used),
+			bytes_text((uint64_t)g->memory_total_bytes, total));
+	if (g->power_mw >= 0)
+		(void)printf(", %" PRId64 " W", g->power_mw / 1000);
+	if (g->temperature_c >= 0)
+		(void)printf(", %" PRId64 " C", g->temperature_c);
+	if (g->sm_clock_mhz >= 0)
+		(void)printf(", %" PRId64 " MHz", g->sm_clock_mhz);
+	if (g->ecc_uncorrected > 0)
+		(void)printf(", %" PRId64 " uncorrected memory errors", g->ecc_uncorrected);
+	if (g->last_xid >= 0)
+		(void)printf(", last critical error Xid %" PRId64, g->last_xid);
+	if (g->recovery_action > 0)
+		(void)printf(", NEEDS HELP: recovery action %" PRId64, g->recovery_action);
+	(void)printf("\n  %-12s %s\n", "", g->uuid);
+}
+
 static void print_model(const ServerStatus *s, const ModelStatus *m)
 {
 	char memory[32];
@@ -129,6 +155,10 @@ static void print_text(const ServerStatus *s)
 	(void)puts("workers");
 	for (size_t i = 0; i < s->n_workers; i++)
 		print_worker(s->workers[i]);
+	if (s->n_gpus)
+		(void)puts("GPUs");
+	for (size_t i = 0; i < s->n_gpus; i++)
+		print_gpu(s->gpus[i]);
 	(void)puts("models");
 	for (size_t i = 0; i < s->n_models; i++)
 		print_model(s, s->models[i]);
@@ -190,6 +220,34 @@ static void json_model(struct json *j, const ModelStatus *m)
 	json_close(j, '}');
 }
 
+static void json_figure(struct json *j, const char *key, int64_t figure)
+{
+	if (figure >= 0)
+		json_u64(j, key, (uint64_t)figure);
+}
+
+/* What is not known is left out. */
+static void json_gpu(struct json *j, const GpuStatus *g)
+{
+	json_open(j, NULL, '{');
+	json_string(j, "name", g->name);
+	json_string(j, "uuid", g->uuid);
+	json_string(j, "bus", g->bus);
+	json_figure(j, "busy_percent", g->busy_percent);
+	json_figure(j, "memory_busy_percent", g->memory_busy_percent);
+	json_figure(j, "memory_total_bytes", g->memory_total_bytes);
+	json_figure(j, "memory_used_bytes", g->memory_used_bytes);
+	json_figure(j, "power_mw", g->power_mw);
+	json_figure(j, "energy_mj", g->energy_mj);
+	json_figure(j, "temperature_c", g->temperature_c);
+	json_figure(j, "sm_clock_mhz", g->sm_clock_mhz);
+	json_figure(j, "memory_clock_mhz", g->memory_clock_mhz);
+	json_figure(j, "ecc_uncorrected", g->ecc_uncorrected);
+	json_figure(j, "recovery_action", g->recovery_action);
+	json_figure(j, "last_xid", g->last_xid);
+	json_close(j, '}');
+}
+
 static void json_counters(struct json *j, const ServerStatus *s)
 {
 	json_u64(j, "connections", s->connections);
@@ -225,6 +283,10 @@ static void print_json(const ServerStatus *s)
 	json_open(&j, "workers", '[');
 	for (size_t i = 0; i < s->n_workers; i++)
 		json_worker(&j, s->workers[i]);
+	json_close(&j, ']');
+	json_open(&j, "gpus", '[');
+	for (size_t i = 0; i < s->n_gpus; i++)
+		json_gpu(&j, s->gpus[i]);
 	json_close(&j, ']');
 	json_open(&j, "models", '[');
 	for (size_t i = 0; i < s->n_models; i++)

@@ -15,6 +15,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
 #include "pool/pool_private.h"
 #include "pool/worker_private.h"
 
@@ -223,12 +225,31 @@ struct pool *pool_free(struct pool *p)
 		assert(p->workers[i].state == WORKER_REAPED);
 	assert(p->outputs.n_leases == 0 && list_empty(&p->models));
 	region_table_deinit(&p->regions);
+	p->gpus = gpus_free(p->gpus);
 	uv_timer_stop(&p->timer);
 	uv_close((uv_handle_t *)&p->timer, on_timer_closed);
 	return NULL;
 }
 
 /* --- Life ------------------------------------------------------------------------------------ */
+
+/* Figures of GPUs are not worth failing for. */
+static void watch_gpus(struct pool *p)
+{
+	bool any = false;
+	int r;
+
+	for (size_t i = 0; i < p->n_devices; i++)
+		any = any || !strncmp(p->devices[i], "cuda:", 5);
+	r = any ? gpus_new(&p->gpus) : 0;
+	if (r)
+		log_warning("no figures of GPUs", "error=%s", err_str(r));
+}
+
+size_t pool_gpus(const struct pool *p, struct nvml_gpu *ret_list, size_t cap)
+{
+	return gpus_read(p->gpus, ret_list, cap);
+}
 
 int pool_start(struct pool *p)
 {
@@ -245,6 +266,7 @@ int pool_start(struct pool *p)
 		}
 		any = true;
 	}
+	watch_gpus(p);
 	pool_soon(p);
 	return 0;
 }

@@ -18,6 +18,7 @@
 #include <uv.h>
 
 #include "base/cleanup.h"
+#include "base/nvml.h"
 #include "proto/wire.h"
 
 struct pool;
@@ -149,6 +150,9 @@ void pool_kill(struct pool *p);
  * freed, then run the loop once more before closing it. Accepts NULL; returns NULL. */
 struct pool *pool_free(struct pool *p);
 
+/* How the GPUs here are, as far as the driver tells: fills up to `cap`, returns how many there are. None
+ * where no worker is on one. */
+size_t pool_gpus(const struct pool *p, struct nvml_gpu *ret_list, size_t cap);
 size_t pool_n_workers(const struct pool *p);
 struct worker *pool_worker(const struct pool *p, size_t i);
 /* Send what worker_run() and output_lease_unref() left pending. Called in each loop iteration by the

@@ -4,6 +4,7 @@
 
 #include "base/list.h"
 #include "pool/breaker.h"
+#include "pool/gpus.h"
 #include "pool/output.h"
 #include "pool/pool.h"
 #include "pool/region.h"
@@ -66,6 +67,7 @@ struct pool {
 	size_t n_workers;
 	const char **devices; /* own; the names are borrowed */
 	size_t n_devices;
+	struct gpus *gpus;  /* own; NULL: no worker is on one, or it has not started */
 	struct list models; /* struct pool_model.node */
 	struct list
 		changed; /* struct pool_model.changed_node: on_model, or on_model_gone, is due */

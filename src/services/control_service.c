@@ -27,6 +27,7 @@ typedef Modeld__Control__V1__ServerStatusResponse Response;
 typedef Modeld__Control__V1__WorkerStatus Worker;
 typedef Modeld__Control__V1__ModelStatus Model;
 typedef Modeld__Control__V1__TensorStatus Tensor;
+typedef Modeld__Control__V1__GpuStatus Gpu;
 
 static const char *server_state(const struct services *x)
 {
@@ -126,10 +127,51 @@ static int fill_model(struct bump *b, Model *m, const struct version *model)
 	return fill_declared(b, m, version_declared(model));
 }
 
+static int64_t known(int64_t figure)
+{
+	return figure == NVML_UNKNOWN ? -1 : figure;
+}
+
+static void fill_gpu(Gpu *m, const struct nvml_gpu *g)
+{
+	modeld__control__v1__gpu_status__init(m);
+	m->name = (char *)g->name;
+	m->uuid = (char *)g->uuid;
+	m->bus = (char *)g->bus;
+	m->busy_percent = known(g->busy_percent);
+	m->memory_busy_percent = known(g->memory_busy_percent);
+	m->memory_total_bytes = known(g->memory_total_bytes);
+	m->memory_used_bytes = known(g->memory_used_bytes);
+	m->power_mw = known(g->power_mw);
+	m->energy_mj = known(g->energy_mj);
+	m->temperature_c = known(g->temperature_c);
+	m->sm_clock_mhz = known(g->sm_clock_mhz);
+	m->memory_clock_mhz = known(g->memory_clock_mhz);
+	m->ecc_uncorrected = known(g->ecc_uncorrected);
+	m->recovery_action = known(g->recovery_action);
+	m->last_xid = known(g->last_xid);
+}
+
+static int fill_gpus(struct bump *b, Response *m, struct pool *pool)
+{
+	size_t n = pool_gpus(pool, NULL, 0);
+	struct nvml_gpu *list = bump_calloc(b, n, sizeof(*list));
+
+	m->n_gpus = n;
+	m->gpus = (Gpu **)make_array(b, n, sizeof(Gpu));
+	if (!list || !m->gpus)
+		return -ENOMEM;
+	/* There may be more by now, never fewer. */
+	(void)pool_gpus(pool, list, n);
+	for (size_t i = 0; i < n; i++)
+		fill_gpu(m->gpus[i], &list[i]);
+	return 0;
+}
+
 static int fill_lists(struct bump *b, Response *m, struct dispatch *d, uint64_t now_ns)
 {
 	struct pool *pool = dispatch_pool(d);
-	int r = 0;
+	int r = fill_gpus(b, m, pool);
 
 	m->n_workers = pool_n_workers(pool);
 	m->workers = (Worker **)make_array(b, m->n_workers, sizeof(Worker));

@@ -161,6 +161,27 @@ def test_a_gpu_that_is_not_there(gpu, fake, said):
     wait_for("a word about the GPU", lambda: said in d.log())
 
 
+def test_figures_of_gpus_are_in_the_status(gpu):
+    d = gpu(fake="devices=2", workers="cuda:0, cuda:1",
+            env={"LD_LIBRARY_PATH": FAKE, "FAKENVML": "devices=2 xid=31 recovery=1"})
+    gpus = wait_for("figures", lambda: list(d.status().gpus) if len(d.status().gpus) == 2 else None)
+    assert [g.uuid[:12] for g in gpus] == ["GPU-00000001", "GPU-00000002"]
+    assert (gpus[1].busy_percent, gpus[1].temperature_c, gpus[1].memory_total_bytes) == (41, 34, 80 << 30)
+    wait_for("the critical error", lambda: d.status().gpus[0].last_xid == 31)
+    assert d.status().gpus[1].last_xid == -1
+    text = d.modelctl("status").stdout
+    assert "Stand-in GPU, 41 % busy, 1.0 GiB of 80.0 GiB, 123 W, 34 C, 1980 MHz" in text
+    assert "last critical error Xid 31" in text and "NEEDS HELP: recovery action 1" in text
+    wait_for("words in the log", lambda: "xid=31" in d.log() or "asks for help" in d.log())
+
+
+def test_without_the_library_there_are_no_figures_and_one_line_says_so(gpu):
+    d = gpu(env={"LD_LIBRARY_PATH": "/nonexistent"})
+    if not d.status().gpus:
+        wait_for("the line", lambda: d.log().count("no figures of GPUs") == 1)
+    assert d.infer("identity", b"x").tensor_data.data == b"x"
+
+
 def test_the_stand_in_does_what_is_stated_to_a_gpu():
     """The same statements that `make check-gpu` makes to the real runtime."""
     done = subprocess.run([os.path.join(FAKE, "check"), "--agree"], capture_output=True, text=True, timeout=60)

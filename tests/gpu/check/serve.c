@@ -171,6 +171,21 @@ static void measure_identity(struct check *c, const struct daemon *d, size_t byt
 	inline_close(&k);
 }
 
+/* Two workers: what one copies overlaps with what the other does. */
+static void measure_together(struct check *c, const struct daemon *d)
+{
+	struct bare *b = bare_new(BARE_IDENTITY, 16 * MIB, LINK_DEPTH);
+	double rate = b ? bare_rate(b, c) : 0;
+	struct link l;
+
+	bare_free(b);
+	/* Both have to be back after the faults. */
+	if (link_open(&l, d, "identity", 16 * MIB) && link_rate(&l, c) > 0)
+		say(c, "2 workers, identity by handoff, 8 at once", l.in_bytes, "/s",
+			link_rate(&l, c), rate, 0.9);
+	link_close(&l);
+}
+
 static void measure_mlp(struct check *c, const struct daemon *d)
 {
 	struct bare *b = bare_new(BARE_MLP, 64 * sizeof(float), LINK_DEPTH);
@@ -335,8 +350,10 @@ void check_serve(struct check *c)
 	}
 	check_heading(c, "The daemon with two workers on the GPU");
 	if (daemon_start(&d, c, "cuda:0 x2")) {
-		if (answers(c, &d))
+		if (answers(c, &d)) {
 			faults_under_load(c, &d);
+			measure_together(c, &d);
+		}
 		daemon_stop(&d, c);
 	}
 }

@@ -110,6 +110,34 @@ Test(control, states)
 	expect_state("draining");
 }
 
+Test(control, gpus)
+{
+	Response *m = ask();
+
+	cr_assert_eq(m->n_gpus, 2);
+	cr_expect_str_eq(m->gpus[0]->name, "GPU");
+	cr_expect_str_eq(m->gpus[0]->uuid, "GPU-1");
+	cr_expect_str_eq(m->gpus[0]->bus, "0:1");
+	for (size_t i = 0; i < 2; i++) {
+		const Modeld__Control__V1__GpuStatus *g = m->gpus[i];
+		int64_t expected = i ? -1 : 7;
+
+		cr_expect_eq(g->busy_percent, expected);
+		cr_expect_eq(g->memory_busy_percent, expected);
+		cr_expect_eq(g->memory_total_bytes, expected);
+		cr_expect_eq(g->memory_used_bytes, expected);
+		cr_expect_eq(g->power_mw, expected);
+		cr_expect_eq(g->energy_mj, expected);
+		cr_expect_eq(g->temperature_c, expected);
+		cr_expect_eq(g->sm_clock_mhz, expected);
+		cr_expect_eq(g->memory_clock_mhz, expected);
+		cr_expect_eq(g->ecc_uncorrected, expected);
+		cr_expect_eq(g->recovery_action, expected);
+		cr_expect_eq(g->last_xid, expected);
+	}
+	free_response(m);
+}
+
 Test(control, workers)
 {
 	struct worker *w = double_worker(&f.dispatch, "cpu:0/0");

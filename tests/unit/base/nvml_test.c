@@ -1,0 +1,119 @@
+/* nvml_test.c: figures of GPUs, with a stand-in for the driver's library. */
+#include "base/nvml.h"
+
+#include <criterion/criterion.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/support/failalloc.h"
+
+/* build/unit/base/nvml_test -> build/fakecuda: a library that is loaded is found by its soname. */
+static void load(const char *settings)
+{
+	char exe[PATH_MAX], path[PATH_MAX + 64];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+
+	cr_assert_gt(n, 0);
+	exe[n] = 0;
+	for (int i = 0; i < 3; i++)
+		*strrchr(exe, '/') = 0;
+	snprintf(path, sizeof(path), "%s/fakecuda/libnvidia-ml.so.1", exe);
+	setenv("FAKENVML", settings, 1);
+	cr_assert_not_null(dlopen(path, RTLD_NOW), "%s", dlerror());
+}
+
+Test(nvml, all_figures)
+{
+	struct nvml_gpu g;
+	struct nvml *n;
+
+	load("devices=2");
+	cr_assert_eq(nvml_open(&n), 0);
+	cr_assert_eq(nvml_count(n), 2);
+	cr_assert(nvml_read(n, 1, &g));
+	cr_assert_str_eq(g.name, "Stand-in GPU");
+	cr_assert_str_eq(g.uuid, "GPU-00000002-0000-4000-8000-000000000002");
+	cr_assert_str_eq(g.bus, "00000000:02:00.0");
+	cr_assert_eq(g.busy_percent, 41);
+	cr_assert_eq(g.memory_busy_percent, 20);
+	cr_assert_eq(g.memory_total_bytes, INT64_C(80) << 30);
+	cr_assert_eq(g.memory_used_bytes, INT64_C(1) << 30);
+	cr_assert_eq(g.power_mw, 123456);
+	cr_assert_eq(g.energy_mj, INT64_C(1) << 40);
+	cr_assert_eq(g.temperature_c, 34);
+	cr_assert_eq(g.sm_clock_mhz, 1980);
+	cr_assert_eq(g.memory_clock_mhz, 2619);
+	cr_assert_eq(g.ecc_uncorrected, 3);
+	cr_assert_eq(g.recovery_action, 0);
+	cr_assert_eq(g.last_xid, NVML_UNKNOWN);
+	cr_assert_null(nvml_close(n));
+	cr_assert_null(nvml_close(NULL));
+}
+
+Test(nvml, what_is_not_supported_is_not_known)
+{
+	struct nvml_gpu g;
+	struct nvml *n;
+
+	load("old=1");
+	cr_assert_eq(nvml_open(&n), 0);
+	cr_assert_not(nvml_read(n, 0, &g));
+	cr_assert_str_eq(g.name, "Stand-in GPU");
+	cr_assert_eq(g.busy_percent, NVML_UNKNOWN);
+	cr_assert_eq(g.memory_total_bytes, NVML_UNKNOWN);
+	cr_assert_eq(g.power_mw, NVML_UNKNOWN);
+	cr_assert_eq(g.temperature_c, NVML_UNKNOWN);
+	cr_assert_eq(g.ecc_uncorrected, NVML_UNKNOWN);
+	cr_assert_eq(g.recovery_action, NVML_UNKNOWN);
+	nvml_close(n);
+}
+
+Test(nvml, a_critical_error_is_kept)
+{
+	struct nvml_gpu g;
+	struct nvml *n;
+
+	load("devices=2 xid=79 recovery=1");
+	cr_assert_eq(nvml_open(&n), 0);
+	cr_assert(nvml_read(n, 1, &g));
+	cr_assert_eq(g.last_xid, NVML_UNKNOWN, "it was the other one's");
+	cr_assert(nvml_read(n, 0, &g));
+	cr_assert_eq(g.last_xid, 79);
+	cr_assert_eq(g.recovery_action, 1);
+	cr_assert(nvml_read(n, 0, &g));
+	cr_assert_eq(g.last_xid, 79);
+	nvml_close(n);
+}
+
+Test(nvml, no_driver)
+{
+	struct nvml *n = NULL;
+
+	if (dlopen("libnvidia-ml.so.1", RTLD_NOW))
+		return;
+	cr_assert_eq(nvml_open(&n), -ENOENT);
+	load("init=9");
+	cr_assert_eq(nvml_open(&n), -ENODEV);
+	cr_assert_null(n);
+}
+
+static int work(void *arg)
+{
+	struct nvml *n;
+	int r = nvml_open(&n);
+
+	if (!r)
+		nvml_close(n);
+	return r;
+}
+
+Test(nvml, faults)
+{
+	load("devices=64");
+	FAULT_LOOP(work, NULL);
+}
