@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "config.h"
+#include "config_source.h"
 #include "repository.h"
 #include "server.h"
 
@@ -31,13 +32,13 @@ static const char usage[] =
 	"  -h, --help                   print this\n"
 	"\n"
 	"SIGTERM or SIGINT finishes calls in flight and exits 0; a second one ends at once.\n"
+	"SIGHUP reads the models' part of the configuration and the repository again.\n"
 	"Exit status: 64 usage, 70 internal, 71 system (socket in use, no memory), 78 "
 	"configuration.\n";
 
 struct options {
-	const char *config;
+	struct config_source source; /* sets: the array below */
 	const char *sets[SETS_MAX];
-	size_t n_sets;
 	bool check;
 };
 
@@ -62,9 +63,9 @@ static int parse_options(int argc, char **argv, struct options *o)
 
 	while ((c = getopt_long(argc, argv, "c:s:Vh", longs, NULL)) != -1) {
 		if (c == 'c')
-			o->config = optarg;
-		else if (c == 's' && o->n_sets < SETS_MAX)
-			o->sets[o->n_sets++] = optarg;
+			o->source.file = optarg;
+		else if (c == 's' && o->source.n_sets < SETS_MAX)
+			o->sets[o->source.n_sets++] = optarg;
 		else if (c == 'C')
 			o->check = true;
 		else if (c == 'V')
@@ -78,7 +79,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 	}
 	if (optind < argc)
 		return usage_error("there are no arguments besides options");
-	if (!o->config)
+	if (!o->source.file)
 		return usage_error("--config FILE is needed");
 	return 0;
 }
@@ -89,15 +90,12 @@ static int config_failed(int r, const char *text)
 	return SERVER_EXIT_CONFIG;
 }
 
-static int load(struct config *c, const struct options *o, struct repository **ret_repository)
+static int load(
+	struct config *c, const struct config_source *source, struct repository **ret_repository)
 {
 	char text[1024];
-	int r = config_load_file(c, o->config, text, sizeof(text));
+	int r = config_source_read(source, c, text, sizeof(text));
 
-	for (size_t i = 0; !r && i < o->n_sets; i++)
-		r = config_set(c, o->sets[i], text, sizeof(text));
-	if (!r)
-		r = config_finish(c, text, sizeof(text));
 	if (!r)
 		r = repository_new(ret_repository, c, text, sizeof(text));
 	return r ? config_failed(r, text) : 0;
@@ -161,10 +159,12 @@ static void block_signals(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
-static int serve(const struct config *c, const struct repository *repository)
+static int serve(const struct config *c, const struct repository *repository,
+	const struct config_source *source)
 {
 	_cleanup_(server_freep) struct server *s = NULL;
 	int r;
@@ -176,8 +176,10 @@ static int serve(const struct config *c, const struct repository *repository)
 		return r;
 	log_info("modeld " MODELD_VERSION, "pid=%d repository=%s", getpid(), c->model_repository);
 	r = server_new(&s, c, repository);
-	if (!r)
+	if (!r) {
+		server_set_source(s, source);
 		r = server_run(s);
+	}
 	block_signals();
 	return r;
 }
@@ -191,10 +193,11 @@ int main(int argc, char **argv)
 
 	if (r)
 		return r < 0 ? SERVER_EXIT_OK : r;
+	/* It asks for something that is not there yet; it ends nothing. */
+	signal(SIGHUP, SIG_IGN);
 	log_init(NULL, LOG_LEVEL_INFO);
-	if (config_init(&config))
-		return config_failed(-ENOMEM, "");
-	r = load(&config, &o, &repository);
+	o.source.sets = o.sets;
+	r = load(&config, &o.source, &repository);
 	if (r)
 		return r;
 	log_init(NULL, config.log_level);
@@ -203,5 +206,5 @@ int main(int argc, char **argv)
 		print_models(repository);
 		return fflush(stdout) ? SERVER_EXIT_OS : SERVER_EXIT_OK;
 	}
-	return serve(&config, repository);
+	return serve(&config, repository, &o.source);
 }

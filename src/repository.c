@@ -1,5 +1,5 @@
 /*
- * repository.c: directories into model settings. Daemon process, before the loop starts. Paths stay
+ * repository.c: directories into model settings. Daemon process, any thread. Paths stay
  * below the repository: names are checked, links are followed as the administrator made them.
  */
 #include "repository.h"
@@ -14,10 +14,15 @@
 
 #include "model_conf.h"
 
+/* So deep are version directories looked into for changes. */
+#define CONTENT_DEPTH_MAX 8u
+
 struct repository {
 	struct version_settings *models; /* own; strings in it are owned too */
 	size_t n;
 	size_t cap;
+	struct repository_error *errors; /* own, and their strings */
+	size_t n_errors;
 };
 
 struct repository *repository_free(struct repository *r)
@@ -26,7 +31,12 @@ struct repository *repository_free(struct repository *r)
 		return NULL;
 	for (size_t i = 0; i < r->n; i++)
 		version_settings_release(&r->models[i]);
+	for (size_t i = 0; i < r->n_errors; i++) {
+		free((void *)r->errors[i].name);
+		free((void *)r->errors[i].text);
+	}
 	free(r->models);
+	free(r->errors);
 	free(r);
 	return NULL;
 }
@@ -35,6 +45,26 @@ const struct version_settings *repository_models(const struct repository *r, siz
 {
 	*ret_n = r->n;
 	return r->models;
+}
+
+const struct repository_error *repository_errors(const struct repository *r, size_t *ret_n)
+{
+	*ret_n = r->n_errors;
+	return r->errors;
+}
+
+static int add_error(struct repository *r, const char *name, const char *text)
+{
+	struct repository_error *all = realloc(r->errors, (r->n_errors + 1) * sizeof(*all));
+	struct repository_error *e;
+
+	if (!all)
+		return -ENOMEM;
+	r->errors = all;
+	e = &all[r->n_errors++];
+	e->name = strdup(name);
+	e->text = strdup(text);
+	return e->name && e->text ? 0 : -ENOMEM;
 }
 
 /* asprintf() that gives NULL when it fails. */
@@ -86,6 +116,53 @@ static int choose_backend(struct version_settings *m)
 	return model_conf_replace(&m->backend, "onnxruntime");
 }
 
+/* FNV-1a */
+static uint64_t hash_bytes(uint64_t hash, const void *data, size_t n)
+{
+	const uint8_t *p = data;
+
+	for (size_t i = 0; i < n; i++)
+		hash = (hash ^ p[i]) * UINT64_C(0x100000001b3);
+	return hash;
+}
+
+static uint64_t content_of(const char *directory, unsigned depth);
+
+/* What tells one state of a file from another, without reading it. */
+static uint64_t content_of_entry(const char *directory, const char *name, unsigned depth)
+{
+	_cleanup_(freep) char *path = path_join(directory, name);
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+	struct stat st;
+
+	if (!path || stat(path, &st))
+		return 0;
+	hash = hash_bytes(hash, name, strlen(name));
+	if (S_ISDIR(st.st_mode))
+		return hash + (depth < CONTENT_DEPTH_MAX ? content_of(path, depth + 1) : 0);
+	hash = hash_bytes(hash, &st.st_dev, sizeof(st.st_dev));
+	hash = hash_bytes(hash, &st.st_ino, sizeof(st.st_ino));
+	hash = hash_bytes(hash, &st.st_size, sizeof(st.st_size));
+	return hash_bytes(hash, &st.st_mtim, sizeof(st.st_mtim));
+}
+
+/* A sum, so that the order of names does not count. */
+static uint64_t content_of(const char *directory, unsigned depth)
+{
+	DIR *d = opendir(directory);
+	struct dirent *e;
+	uint64_t sum = 1;
+
+	if (!d)
+		return 0;
+	while ((e = readdir(d))) {
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			sum += content_of_entry(directory, e->d_name, depth);
+	}
+	closedir(d);
+	return sum;
+}
+
 /* Find the version's directory, and the backend. */
 static int resolve_version(
 	struct version_settings *m, const char *directory, char *text, size_t cap)
@@ -107,8 +184,10 @@ static int resolve_version(
 			WIRE_TEXT_MAX);
 		return CONFIG_E_INVALID;
 	}
-	if (!stat(m->path, &st) && S_ISDIR(st.st_mode))
+	if (!stat(m->path, &st) && S_ISDIR(st.st_mode)) {
+		m->content = content_of(m->path, 0);
 		return 0;
+	}
 	if (strcmp(m->backend, "builtin")) {
 		snprintf(text, cap, "%s: there is no version directory %s", directory, m->version);
 		return CONFIG_E_INVALID;
@@ -239,6 +318,17 @@ static bool is_wanted(const struct config *c, DIR *d, const char *name)
 	return !directory || looks_like_model(directory);
 }
 
+static int add_entry(
+	struct repository *r, const struct config *c, const char *name, char *text, size_t cap)
+{
+	if (model_name_valid(name))
+		return add_model(r, c, name, text, cap);
+	snprintf(text, cap,
+		"%s/%s: a model's name has only letters, digits, _, . and -, at most %u",
+		c->model_repository, name, WIRE_NAME_MAX);
+	return CONFIG_E_INVALID;
+}
+
 static int scan(struct repository *r, const struct config *c, DIR *d, char *text, size_t cap)
 {
 	struct dirent *e;
@@ -247,22 +337,22 @@ static int scan(struct repository *r, const struct config *c, DIR *d, char *text
 	while (!error && (e = readdir(d))) {
 		if (!is_wanted(c, d, e->d_name))
 			continue;
-		if (!model_name_valid(e->d_name)) {
-			snprintf(text, cap,
-				"%s/%s: a model's name has only letters, digits, _, . and -, at "
-				"most %u",
-				c->model_repository, e->d_name, WIRE_NAME_MAX);
-			return CONFIG_E_INVALID;
-		}
-		error = add_model(r, c, e->d_name, text, cap);
+		error = add_entry(r, c, e->d_name, text, cap);
+		if (error == CONFIG_E_INVALID)
+			error = add_error(r, e->d_name, text);
 	}
 	return error;
 }
 
+/* Or one that is wrong. */
 static bool has_model(const struct repository *r, const char *name)
 {
 	for (size_t i = 0; i < r->n; i++) {
 		if (!strcmp(r->models[i].name, name))
+			return true;
+	}
+	for (size_t i = 0; i < r->n_errors; i++) {
+		if (!strcmp(r->errors[i].name, name))
 			return true;
 	}
 	return false;
@@ -284,7 +374,7 @@ static int check_names(const struct repository *r, const struct config *c, char 
 		snprintf(text, cap, "[models] default: model '%s' is not served", name);
 		return CONFIG_E_INVALID;
 	}
-	if (!r->n) {
+	if (r->n == 0 && r->n_errors == 0) {
 		snprintf(text, cap, "[models] repository: there is no model in %s",
 			c->model_repository);
 		return CONFIG_E_INVALID;
@@ -292,7 +382,7 @@ static int check_names(const struct repository *r, const struct config *c, char 
 	return 0;
 }
 
-int repository_new(
+int repository_read(
 	struct repository **ret_repository, const struct config *config, char *text, size_t cap)
 {
 	_cleanup_(repository_freep) struct repository *r = calloc(1, sizeof(*r));
@@ -315,6 +405,22 @@ int repository_new(
 		return error;
 	if (r->n > 0)
 		qsort(r->models, r->n, sizeof(*r->models), compare_models);
+	*ret_repository = steal_ptr(r);
+	return 0;
+}
+
+int repository_new(
+	struct repository **ret_repository, const struct config *config, char *text, size_t cap)
+{
+	_cleanup_(repository_freep) struct repository *r = NULL;
+	int error = repository_read(&r, config, text, cap);
+
+	if (error)
+		return error;
+	if (r->n_errors > 0) {
+		snprintf(text, cap, "%s", r->errors[0].text);
+		return CONFIG_E_INVALID;
+	}
 	*ret_repository = steal_ptr(r);
 	return 0;
 }

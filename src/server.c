@@ -25,6 +25,7 @@
 #include "dispatch/dispatch.h"
 #include "handoff/handoff.h"
 #include "notify.h"
+#include "reload.h"
 #include "services/frontend.h"
 
 enum server_state {
@@ -42,16 +43,16 @@ static const char *const state_names[] = {
 };
 
 struct server {
-	const struct config *config;	     /* borrow */
-	const struct repository *repository; /* borrow */
+	const struct config *config; /* borrow */
 	uv_loop_t loop;
 	uv_prepare_t prepare;
 	uv_check_t check;
 	uv_idle_t idle; /* active while spinning: the loop does not sleep then */
 	struct busy_poll busy;
 	uint64_t activity;	/* dispatch's, when last seen */
-	uv_signal_t signals[2]; /* SIGTERM, SIGINT */
+	uv_signal_t signals[3]; /* SIGTERM, SIGINT, SIGHUP */
 	uv_timer_t drain_timer;
+	struct reload reload;
 	struct dispatch *dispatch; /* own */
 	struct handoff *handoff;   /* own */
 	struct frontend *frontend; /* own */
@@ -185,6 +186,7 @@ static void server_kill(struct server *s)
 	if (s->killed)
 		return;
 	s->killed = true;
+	reload_stop(&s->reload);
 	s->exit_code = SERVER_EXIT_INTERNAL;
 	dispatch_kill(s->dispatch);
 	handoff_kill(s->handoff);
@@ -204,6 +206,7 @@ static void on_drain_timeout(uv_timer_t *h)
 static void server_drain(struct server *s)
 {
 	s->state = SERVER_DRAINING;
+	reload_stop(&s->reload);
 	server_notify("STOPPING=1\nSTATUS=draining");
 	frontend_drain(s->frontend);
 	handoff_drain(s->handoff);
@@ -222,9 +225,17 @@ static void on_signal(uv_signal_t *h, int number)
 		server_drain(s);
 }
 
+static void on_hangup(uv_signal_t *h, int number)
+{
+	struct server *s = h->data;
+
+	log_info("signal", "signal=SIGHUP state=%s", state_names[s->state]);
+	reload_ask(&s->reload);
+}
+
 static int open_loop(struct server *s)
 {
-	static const int numbers[2] = {SIGTERM, SIGINT};
+	static const int numbers[3] = {SIGTERM, SIGINT, SIGHUP};
 	int r = uv_loop_init(&s->loop);
 
 	if (r)
@@ -235,19 +246,20 @@ static int open_loop(struct server *s)
 	uv_idle_init(&s->loop, &s->idle);
 	uv_timer_init(&s->loop, &s->drain_timer);
 	s->prepare.data = s->check.data = s->drain_timer.data = s;
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		r = uv_signal_init(&s->loop, &s->signals[i]);
 		if (r)
 			return r;
 		s->signals[i].data = s;
-		r = uv_signal_start(&s->signals[i], on_signal, numbers[i]);
+		r = uv_signal_start(
+			&s->signals[i], numbers[i] == SIGHUP ? on_hangup : on_signal, numbers[i]);
 		if (r)
 			return r;
 	}
 	return 0;
 }
 
-static int build(struct server *s)
+static int build(struct server *s, const struct repository *repository)
 {
 	static const struct dispatch_events dispatch_events = {
 		.on_version = on_version,
@@ -258,7 +270,7 @@ static int build(struct server *s)
 	static const struct frontend_events frontend_events = {.on_drained = on_frontend_drained};
 	const struct config *c = s->config;
 	size_t n;
-	const struct version_settings *models = repository_models(s->repository, &n);
+	const struct version_settings *models = repository_models(repository, &n);
 	int r = dispatch_new(
 		&s->dispatch, &s->loop, &c->dispatch, models, n, &c->pool, &dispatch_events, s);
 
@@ -290,7 +302,6 @@ int server_new(struct server **ret_server, const struct config *config,
 	if (!s)
 		return SERVER_EXIT_OS;
 	s->config = config;
-	s->repository = repository;
 	s->started_ns = clock_ns();
 	busy_poll_init(&s->busy, config->pool.busy_poll_us);
 	r = open_loop(s);
@@ -298,11 +309,16 @@ int server_new(struct server **ret_server, const struct config *config,
 		log_error("cannot start the event loop", "error=%s", err_str(r));
 		return SERVER_EXIT_OS;
 	}
-	r = build(s);
+	r = build(s, repository);
 	if (r)
 		return r;
 	*ret_server = steal_ptr(s);
 	return 0;
+}
+
+void server_set_source(struct server *s, const struct config_source *source)
+{
+	reload_init(&s->reload, &s->loop, source, s->dispatch);
 }
 
 /* Workers first: they are spawned before any socket of the daemon's exists. */
@@ -359,6 +375,7 @@ struct server *server_free(struct server *s)
 {
 	if (!s)
 		return NULL;
+	reload_stop(&s->reload);
 	if (!s->loop_open) {
 		free(s);
 		return NULL;
@@ -370,6 +387,7 @@ struct server *server_free(struct server *s)
 	close_handle((uv_handle_t *)&s->drain_timer);
 	close_handle((uv_handle_t *)&s->signals[0]);
 	close_handle((uv_handle_t *)&s->signals[1]);
+	close_handle((uv_handle_t *)&s->signals[2]);
 	frontend_free(s->frontend);
 	handoff_free(s->handoff);
 	/* Its connections refund what they were charged when they are closed. */

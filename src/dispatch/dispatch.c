@@ -235,7 +235,9 @@ int dispatch_new(struct dispatch **ret_dispatch, uv_loop_t *loop,
 	d->settings = settings;
 	d->events = events;
 	d->data = data;
-	r = lease_desk_init(&d->desk, &settings->arena, on_desk_wake, d);
+	r = dispatch_set_default(d, settings->default_model);
+	if (!r)
+		r = lease_desk_init(&d->desk, &settings->arena, on_desk_wake, d);
 	if (!r)
 		r = build_pool(d, loop, pool_settings);
 	if (!r)
@@ -315,6 +317,7 @@ struct dispatch *dispatch_free(struct dispatch *d)
 	catalogue_deinit(&d->catalogue);
 	pool_free(d->pool);
 	lease_desk_deinit(&d->desk);
+	free(d->default_model);
 	if (d->n_handles == 0) {
 		free(d);
 		return NULL;
@@ -326,45 +329,6 @@ struct dispatch *dispatch_free(struct dispatch *d)
 }
 
 /* --- What others ask -------------------------------------------------------------------------- */
-
-struct version *dispatch_find_version(struct dispatch *d, const char *name, size_t n)
-{
-	if (n == 0) {
-		name = d->settings->default_model;
-		n = name ? strlen(name) : 0;
-	}
-	return catalogue_find(&d->catalogue, name, n, NULL, 0);
-}
-
-struct version *dispatch_find_number(
-	struct dispatch *d, const char *name, size_t n, const char *number, size_t n_number)
-{
-	return catalogue_find(&d->catalogue, name, n, number, n_number);
-}
-
-int dispatch_add_version(
-	struct dispatch *d, const struct version_settings *settings, struct version *replaces)
-{
-	struct version *v;
-
-	return catalogue_add(&d->catalogue, settings, replaces, &v);
-}
-
-void dispatch_remove_version(struct dispatch *d, struct version *v)
-{
-	catalogue_retire(&d->catalogue, v);
-}
-
-size_t dispatch_n_versions(const struct dispatch *d)
-{
-	return d->catalogue.n;
-}
-
-struct version *dispatch_version(const struct dispatch *d, size_t i)
-{
-	assert(i < d->catalogue.n);
-	return d->catalogue.versions[i];
-}
 
 struct lease_desk *dispatch_desk(struct dispatch *d)
 {

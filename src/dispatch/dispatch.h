@@ -71,6 +71,8 @@ struct dispatch *dispatch_free(struct dispatch *d);
 /* By the model's name; an empty name is the default model. Of several versions the highest that was ever
  * ready. NULL when unknown. The name is n bytes, no NUL. Borrowed: a request made for it holds a reference. */
 struct version *dispatch_find_version(struct dispatch *d, const char *name, size_t n);
+/* Another default model (copied; NULL or "": none). -ENOMEM: it stays as it is */
+_must_use_ int dispatch_set_default(struct dispatch *d, const char *name);
 /* A version by its number, in digits. */
 struct version *dispatch_find_number(
 	struct dispatch *d, const char *name, size_t n, const char *number, size_t n_number);

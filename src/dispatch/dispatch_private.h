@@ -30,7 +30,8 @@ struct dispatch {
 	bool scheduling; /* inside dispatch_schedule() */
 
 	struct catalogue catalogue;
-	struct pool *pool; /* own */
+	char *default_model; /* own; NULL: none */
+	struct pool *pool;   /* own */
 	struct lease_desk desk;
 	struct region_desk regions;
 	struct tally tally;

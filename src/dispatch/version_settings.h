@@ -23,6 +23,8 @@ struct version_settings {
 	bool stateful; /* a request that lost its worker is not sent again */
 	const struct wire_pair *parameters;
 	size_t n_parameters;
+	uint64_t
+		content; /* of the directory: another number when a file in it changed; 0: unknown */
 };
 
 /* Everything is copied: *to owns its strings. On failure it owns nothing. -ENOMEM */

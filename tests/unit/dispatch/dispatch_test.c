@@ -53,7 +53,11 @@ Test(dispatch_own, no_default_model)
 	bed.settings.default_model = NULL;
 	bed_up(&bed);
 	cr_expect_null(dispatch_find_version(bed.d, "", 0));
-	bed.settings.default_model = "gone";
+	cr_expect_eq(dispatch_set_default(bed.d, "gone"), 0);
+	cr_expect_null(dispatch_find_version(bed.d, NULL, 0));
+	cr_expect_eq(dispatch_set_default(bed.d, "beta"), 0);
+	cr_expect_eq(dispatch_find_version(bed.d, NULL, 0), bed.beta);
+	cr_expect_eq(dispatch_set_default(bed.d, NULL), 0);
 	cr_expect_null(dispatch_find_version(bed.d, NULL, 0));
 }
 

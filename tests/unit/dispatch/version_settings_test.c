@@ -75,6 +75,7 @@ Test(version_settings, every_difference_counts)
 	DIFFERS(max_queue_size = 65);
 	DIFFERS(run_timeout_ms = 2);
 	DIFFERS(stateful = true);
+	DIFFERS(content = 1);
 	DIFFERS(n_parameters = 1);
 	DIFFERS(parameters = others);
 	DIFFERS(parameters = renamed);

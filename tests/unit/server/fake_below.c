@@ -154,15 +154,53 @@ void dispatch_schedule(struct dispatch *d)
 
 size_t dispatch_n_versions(const struct dispatch *d)
 {
-	return 1;
+	return below.n_versions;
 }
 
 struct version *dispatch_version(const struct dispatch *d, size_t i)
 {
-	return (struct version *)(uintptr_t)8;
+	return &below.versions[i];
 }
 
-bool version_ready(const struct version *m)
+static void note_change(const char *what, const struct version_settings *s)
+{
+	size_t n = strlen(below.changes);
+
+	snprintf(below.changes + n, sizeof(below.changes) - n, "%s%s %s/%s", n ? " " : "", what,
+		s->name, s->version);
+}
+
+int dispatch_add_version(
+	struct dispatch *d, const struct version_settings *settings, struct version *replaces)
+{
+	if (below.add_error)
+		return below.add_error;
+	note_change(replaces ? "replace" : "add", settings);
+	return 0;
+}
+
+void dispatch_remove_version(struct dispatch *d, struct version *v)
+{
+	note_change("remove", &v->settings);
+}
+
+int dispatch_set_default(struct dispatch *d, const char *name)
+{
+	snprintf(below.default_model, sizeof(below.default_model), "%s", name ? name : "");
+	return 0;
+}
+
+const struct version_settings *version_settings(const struct version *v)
+{
+	return &v->settings;
+}
+
+const struct version *version_replaces(const struct version *v)
+{
+	return v->replaces;
+}
+
+bool version_ready(const struct version *v)
 {
 	return true;
 }

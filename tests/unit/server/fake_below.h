@@ -5,6 +5,14 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#include "dispatch/version_settings.h"
+
+/* What the fake dispatch serves. */
+struct version {
+	struct version_settings settings;
+	const struct version *replaces;
+};
+
 struct fake_below {
 	char trace[1024]; /* "dispatch_start listen ..." */
 	int dispatch_new_error, dispatch_start_error, frontend_new_error, listen_error;
@@ -12,6 +20,11 @@ struct fake_below {
 	int frontend_takes, dispatch_takes;
 	int handoff_takes; /* flushes; -1: only when it is killed */
 	int handoff_new_error, handoff_listen_error;
+	struct version versions[8];
+	size_t n_versions;
+	char changes[1024];	/* "add a/1 replace b/2 remove c/1" */
+	char default_model[64]; /* as dispatch_set_default() had it */
+	int add_error;		/* what dispatch_add_version() returns */
 	/* Called when start-up is over, and when the frontend is told to drain. */
 	void (*on_serving)(void);
 	void (*on_draining)(void);

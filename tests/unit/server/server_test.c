@@ -23,6 +23,7 @@ static void setup(void)
 	log_init(NULL, LOG_LEVEL_ERROR);
 	unsetenv("NOTIFY_SOCKET");
 	memset(&below, 0, sizeof(below));
+	below.n_versions = 1;
 	cr_assert_eq(config_init(&config), 0);
 	cr_assert_eq(config_set(&config, "models.repository=tests/models", text, sizeof(text)), 0);
 	cr_assert_eq(config_finish(&config, text, sizeof(text)), 0, "%s", text);
@@ -89,6 +90,21 @@ Test(server, a_second_signal_ends_at_once)
 	cr_expect_str_eq(below.trace,
 		STARTED "frontend_drain dispatch_kill frontend_kill frontend_drained "
 			"dispatch_drained" FREED);
+}
+
+static void hang_up(void)
+{
+	raise(SIGHUP);
+	raise(SIGTERM);
+}
+
+Test(server, sighup_ends_nothing)
+{
+	below.on_serving = hang_up;
+	cr_expect_eq(run(), SERVER_EXIT_OK);
+	cr_expect_str_eq(below.trace,
+		STARTED "frontend_drain frontend_drained dispatch_drain dispatch_drained" FREED);
+	cr_expect_str_eq(below.changes, "", "there is no source to read from");
 }
 
 Test(server, both_are_awaited_whichever_ends_first)

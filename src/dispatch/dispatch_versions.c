@@ -1,0 +1,60 @@
+/* dispatch_versions.c: the door's half that is about versions: found, added, removed. Daemon process, loop
+ * thread. */
+#include "dispatch/dispatch.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatch/dispatch_private.h"
+
+struct version *dispatch_find_version(struct dispatch *d, const char *name, size_t n)
+{
+	if (n == 0) {
+		name = d->default_model;
+		n = name ? strlen(name) : 0;
+	}
+	return catalogue_find(&d->catalogue, name, n, NULL, 0);
+}
+
+int dispatch_set_default(struct dispatch *d, const char *name)
+{
+	char *copy = name ? strdup(name) : NULL;
+
+	if (name && !copy)
+		return -ENOMEM;
+	free(d->default_model);
+	d->default_model = copy;
+	return 0;
+}
+
+struct version *dispatch_find_number(
+	struct dispatch *d, const char *name, size_t n, const char *number, size_t n_number)
+{
+	return catalogue_find(&d->catalogue, name, n, number, n_number);
+}
+
+int dispatch_add_version(
+	struct dispatch *d, const struct version_settings *settings, struct version *replaces)
+{
+	struct version *v;
+
+	return catalogue_add(&d->catalogue, settings, replaces, &v);
+}
+
+void dispatch_remove_version(struct dispatch *d, struct version *v)
+{
+	catalogue_retire(&d->catalogue, v);
+}
+
+size_t dispatch_n_versions(const struct dispatch *d)
+{
+	return d->catalogue.n;
+}
+
+struct version *dispatch_version(const struct dispatch *d, size_t i)
+{
+	assert(i < d->catalogue.n);
+	return d->catalogue.versions[i];
+}
