@@ -167,6 +167,21 @@ Test(call, deadline_ends_a_call)
 	cr_assert_eq(fake_log.closed, 1);
 }
 
+#define TRACEPARENT "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+/* What services can know of who calls. */
+Test(call, who_calls)
+{
+	struct peer_request q = {.extra_name = "traceparent", .extra_value = TRACEPARENT};
+
+	cr_assert_eq(call(q)->grpc_status, GRPC_OK);
+	cr_assert_str_eq(fake_log.traceparent, TRACEPARENT);
+	cr_assert_eq(fake_log.uid, (int64_t)getuid());
+	q.extra_value = "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01";
+	cr_assert_eq(call(q)->grpc_status, GRPC_OK, "a malformed one is ignored");
+	cr_assert_str_eq(fake_log.traceparent, "");
+}
+
 Test(call, header_list_limit)
 {
 	static char big[20000];

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/peer.h"
 #include "grpc/service.h"
 
 struct fake_log {
@@ -22,6 +23,8 @@ struct fake_log {
 	unsigned lent;	   /* lent */
 	uint64_t length;   /* of the last message_begin */
 	uint64_t deadline_ns;
+	char traceparent[64];
+	int64_t uid; /* of the peer */
 	size_t budget; /* Hold: bytes it takes before it waits */
 	size_t taken;
 	void (*on_take)(struct call *c); /* Hold: is given bytes; NULL: nobody watches */
@@ -64,6 +67,9 @@ static inline void service_open(struct call *c, void *state)
 	fake_log.opened++;
 	fake_log.call = c;
 	fake_log.deadline_ns = call_deadline_ns(c);
+	fake_log.uid = call_peer(c)->uid;
+	snprintf(fake_log.traceparent, sizeof(fake_log.traceparent), "%s", call_traceparent(c));
+	cr_assert(call_connection(c));
 }
 
 static inline void service_close(struct call *c, void *state)
