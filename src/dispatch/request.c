@@ -94,8 +94,8 @@ static struct request *request_take(struct version *v)
 	return r;
 }
 
-int request_new(struct request **ret_request, struct version *version, struct client *client,
-	uint64_t deadline_ns, request_done_fn on_done, void *data)
+int request_new(struct request **ret_request, struct version *version, const struct origin *origin,
+	request_done_fn on_done, void *data)
 {
 	struct request *r = request_take(version);
 
@@ -104,8 +104,9 @@ int request_new(struct request **ret_request, struct version *version, struct cl
 	request_reset(r);
 	r->version = version_ref(version);
 	version->n_requests++;
-	r->client = client_ref(client);
-	r->deadline_ns = deadline_ns;
+	r->client = client_ref(origin->client);
+	r->deadline_ns = origin->deadline_ns;
+	r->times.received_ns = origin->received_ns;
 	r->on_done = on_done;
 	r->data = data;
 	*ret_request = r;
@@ -241,11 +242,6 @@ int request_add_parameter(struct request *r, const char *key, const char *value)
 	pairs[n] = (struct wire_pair){.key = block, .value = block + n_key};
 	r->item.n_parameters++;
 	return 0;
-}
-
-void request_set_received(struct request *r, uint64_t received_ns)
-{
-	r->times.received_ns = received_ns;
 }
 
 enum grpc_status request_status(const struct request *r)

@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "dispatch/client.h"
 #include "dispatch/lease.h"
+#include "dispatch/origin.h"
 #include "dispatch/region.h"
 #include "dispatch/version.h"
 #include "pool/pool.h"
@@ -46,7 +47,7 @@ struct request_target {
 
 /* Times are CLOCK_MONOTONIC ns. */
 struct request_times {
-	uint64_t received_ns; /* first byte of the request message; set by the service */
+	uint64_t received_ns; /* the origin's */
 	uint64_t submitted_ns;
 	uint64_t dispatched_ns; /* sent to the worker that answered */
 	uint64_t compute_ns;	/* as the worker measured, for the whole batch */
@@ -73,11 +74,11 @@ struct request_result {
 typedef void (*request_done_fn)(void *data, const struct request_result *result);
 
 /*
- * A request for `version` by `client`; both are referenced.
- * on_done and data: see above. deadline_ns: CLOCK_NO_DEADLINE for none. -ENOMEM
+ * A request for `version`, which is referenced, as is the client that it comes from; of the origin
+ * nothing else is kept but its times. on_done and data: see above. -ENOMEM
  */
 _must_use_ int request_new(struct request **ret_request, struct version *version,
-	struct client *client, uint64_t deadline_ns, request_done_fn on_done, void *data);
+	const struct origin *origin, request_done_fn on_done, void *data);
 struct request *request_unref(struct request *r);
 DEFINE_CLEANUP(struct request *, request_unref)
 
@@ -98,7 +99,6 @@ const struct request_target *request_result_target(
 	const struct request_result *result, uint32_t output);
 /* Copies both. -ENOMEM; -E2BIG above WIRE_PAIRS_MAX pairs, WIRE_NAME_MAX or WIRE_TEXT_MAX. */
 _must_use_ int request_add_parameter(struct request *r, const char *key, const char *value);
-void request_set_received(struct request *r, uint64_t received_ns);
 
 /* After dispatch_submit() refused it: why. */
 enum grpc_status request_status(const struct request *r);

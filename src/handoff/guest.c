@@ -55,7 +55,7 @@ static void guest_end(struct guest *p, const char *why)
 		return;
 	p->ended = true;
 	log_warning("handoff connection closed", "pid=%d uid=%" PRIu32 " why=\"%s\"", p->pid,
-		p->uid, why);
+		(uint32_t)p->peer.uid, why);
 	make_dirty(p);
 }
 
@@ -240,7 +240,7 @@ static int identify(struct guest *p)
 
 	if (getsockopt(p->fd, SOL_SOCKET, SO_PEERCRED, &credentials, &n))
 		return -errno;
-	p->uid = credentials.uid;
+	p->peer = (struct peer){.uid = credentials.uid};
 	p->pid = credentials.pid;
 	return 0;
 }
@@ -248,7 +248,8 @@ static int identify(struct guest *p)
 static int admit(struct guest *p)
 {
 	char text[TEXT_MAX];
-	int r = user_connect(&p->user, &p->handoff->users, p->uid, text, sizeof(text));
+	int r = user_connect(
+		&p->user, &p->handoff->users, (uint32_t)p->peer.uid, text, sizeof(text));
 
 	if (r == USER_E_LIMIT)
 		log_debug("handoff connection refused", "pid=%d why=\"%s\"", p->pid, text);
@@ -349,7 +350,7 @@ void guest_close(struct guest *p)
 	if (p->fd < 0)
 		return;
 	log_debug("handoff connection ended", "pid=%d uid=%" PRIu32 " requests=%" PRIu32, p->pid,
-		p->uid, p->n_inferences);
+		(uint32_t)p->peer.uid, p->n_inferences);
 	p->ended = true;
 	list_remove(&p->node);
 	list_remove(&p->dirty_node);

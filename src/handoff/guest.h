@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/list.h"
+#include "base/peer.h"
 #include "proto/grpc_status.h"
 #include "proto/handoff_message.h"
 
@@ -31,7 +32,7 @@ struct guest {
 	uv_poll_t poll;
 	struct user *user;     /* connected */
 	struct client *client; /* ref: of its requests */
-	uint32_t uid;
+	struct peer peer;      /* its uid is known */
 	int pid;
 	bool ended;   /* nothing is read any more; closed by the next flush */
 	bool blocked; /* does not read: watched for writing */

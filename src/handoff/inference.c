@@ -314,19 +314,21 @@ static struct inference *inference_new(
 	struct guest *p, uint64_t seq, struct version *model, const struct handoff_infer *m)
 {
 	struct inference *i = calloc(1, sizeof(*i));
-	uint64_t now_ns = clock_ns();
+	struct origin origin = {.client = p->client,
+		.peer = &p->peer,
+		.received_ns = clock_ns(),
+		.traceparent = ""};
 
 	if (!i)
 		return NULL;
 	i->guest = p;
 	i->model = model;
 	i->seq = seq;
-	i->deadline_ns = deadline_of(m, now_ns);
-	if (request_new(&i->request, model, p->client, i->deadline_ns, on_done, i)) {
+	origin.deadline_ns = i->deadline_ns = deadline_of(m, origin.received_ns);
+	if (request_new(&i->request, model, &origin, on_done, i)) {
 		free(i);
 		return NULL;
 	}
-	request_set_received(i->request, now_ns);
 	i->held.drop = drop;
 	list_init(&i->held.node);
 	list_push_back(&p->inferences, &i->held.node);

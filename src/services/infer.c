@@ -362,9 +362,8 @@ static int read_message(struct infer *i, const InferRequest *message, struct inf
 		r = find_model(i, message->model_id, &m);
 	if (r)
 		return r;
-	if (request_new(&i->request, m, i->origin.client, i->origin.deadline_ns, on_done, i))
+	if (request_new(&i->request, m, &i->origin, on_done, i))
 		return infer_fail_memory(&i->failure);
-	request_set_received(i->request, i->origin.received_ns);
 	r = fill_request(i, m, message, receive);
 	if (!r)
 		r = submit(i);

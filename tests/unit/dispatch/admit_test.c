@@ -87,9 +87,7 @@ Test(admit, not_loaded_yet)
 	struct request *r;
 
 	bed.pool->loaded[0] = NULL;
-	cr_assert_eq(
-		request_new(&r, bed.alpha, bed.client, CLOCK_NO_DEADLINE, bed_on_done, &answers[7]),
-		0);
+	cr_assert_eq(request_new(&r, bed.alpha, &bed.origin, bed_on_done, &answers[7]), 0);
 	refused(r, GRPC_UNAVAILABLE, "model 'alpha' is not loaded yet");
 }
 
@@ -99,9 +97,7 @@ Test(admit, loaded_meanwhile)
 	struct request *r;
 
 	bed.pool->loaded[0] = NULL;
-	cr_assert_eq(
-		request_new(&r, bed.alpha, bed.client, CLOCK_NO_DEADLINE, bed_on_done, &answers[7]),
-		0);
+	cr_assert_eq(request_new(&r, bed.alpha, &bed.origin, bed_on_done, &answers[7]), 0);
 	bed.pool->loaded[0] = loaded;
 	refused(r, GRPC_UNAVAILABLE, "model 'alpha' was not loaded yet when this request began");
 }

@@ -27,7 +27,7 @@ TestSuite(check, .init = setup, .fini = teardown);
 
 static void begin(struct version *m)
 {
-	cr_assert_eq(request_new(&r, m, bed.client, CLOCK_NO_DEADLINE, bed_on_done, &answer), 0);
+	cr_assert_eq(request_new(&r, m, &bed.origin, bed_on_done, &answer), 0);
 }
 
 static void fill(uint32_t index, enum dtype dtype, uint32_t rank, const int64_t *dims, uint64_t n)
@@ -291,8 +291,7 @@ static struct request *other(enum dtype dtype, int64_t rows, int64_t columns)
 	const int64_t dims[] = {rows, columns};
 	const int64_t b_dims[] = {2, 1};
 
-	cr_assert_eq(
-		request_new(&o, bed.gamma, bed.client, CLOCK_NO_DEADLINE, bed_on_done, &answer), 0);
+	cr_assert_eq(request_new(&o, bed.gamma, &bed.origin, bed_on_done, &answer), 0);
 	cr_assert_eq(bed_fill(&bed, o, 0, dtype, 2, dims,
 			     (uint64_t)(rows * columns) * dtype_size(dtype)),
 		0);

@@ -93,6 +93,7 @@ int bed_open(struct bed *b)
 		&events, b);
 	if (!r)
 		r = client_new(&b->client, dispatch_tally(b->d));
+	b->origin = (struct origin){.client = b->client, .deadline_ns = CLOCK_NO_DEADLINE};
 	if (r)
 		return r;
 	b->pool = dispatch_pool(b->d);
@@ -173,11 +174,13 @@ int bed_fill(struct bed *b, struct request *r, uint32_t index, enum dtype dtype,
 struct request *bed_request(struct bed *b, struct version *m, struct client *c, int64_t rows,
 	uint64_t deadline_ns, struct answer *a)
 {
+	const struct origin origin = {
+		.client = c, .deadline_ns = deadline_ns ? deadline_ns : CLOCK_NO_DEADLINE};
 	const int64_t dims[] = {rows, 4};
 	struct request *r;
 
 	a->bed = b;
-	if (request_new(&r, m, c, deadline_ns ? deadline_ns : CLOCK_NO_DEADLINE, bed_on_done, a))
+	if (request_new(&r, m, &origin, bed_on_done, a))
 		return NULL;
 	if (bed_fill(b, r, 0, DTYPE_I32, 2, dims, rows > 0 ? (uint64_t)rows * 16 : 0))
 		return request_unref(r);

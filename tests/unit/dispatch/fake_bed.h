@@ -26,6 +26,7 @@ struct bed {
 	struct dispatch *d;
 	struct pool *pool; /* borrow */
 	struct client *client;
+	struct origin origin; /* of client, without a deadline */
 	struct version *alpha, *beta, *gamma;
 	unsigned version_events;
 	unsigned started;

@@ -30,7 +30,7 @@ static struct request *make(struct version *m)
 {
 	struct request *r;
 
-	cr_assert_eq(request_new(&r, m, bed.client, CLOCK_NO_DEADLINE, bed_on_done, &answer), 0);
+	cr_assert_eq(request_new(&r, m, &bed.origin, bed_on_done, &answer), 0);
 	return r;
 }
 
@@ -48,6 +48,18 @@ Test(request, has_the_inputs_of_the_declaration)
 	cr_expect_null(request_unref(NULL));
 }
 
+Test(request, keeps_the_times_of_its_origin)
+{
+	const struct origin origin = {.client = bed.client, .deadline_ns = 77, .received_ns = 55};
+	struct request *r = NULL;
+
+	cr_assert_eq(request_new(&r, bed.alpha, &origin, bed_on_done, NULL), 0);
+	cr_expect_eq(r->deadline_ns, 77);
+	cr_expect_eq(r->times.received_ns, 55);
+	cr_expect_eq(r->client, bed.client);
+	request_unref(r);
+}
+
 Test(request, blocks_are_used_again_and_clean)
 {
 	struct request *r = make(bed.gamma), *again;
@@ -55,7 +67,6 @@ Test(request, blocks_are_used_again_and_clean)
 	request_input(r, 0)->rank = 7;
 	cr_assert_eq(request_want_output(r, 0), 0);
 	cr_assert_eq(request_add_parameter(r, "k", "v"), 0);
-	request_set_received(r, 5);
 	request_unref(r);
 	cr_expect_eq(bed.gamma->spare_requests.n, 1);
 	again = make(bed.gamma);

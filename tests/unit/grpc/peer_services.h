@@ -24,7 +24,7 @@ struct fake_log {
 	uint64_t length;   /* of the last message_begin */
 	uint64_t deadline_ns;
 	char traceparent[64];
-	int64_t uid; /* of the peer */
+	int64_t uid;   /* of the peer */
 	size_t budget; /* Hold: bytes it takes before it waits */
 	size_t taken;
 	void (*on_take)(struct call *c); /* Hold: is given bytes; NULL: nobody watches */

@@ -161,15 +161,15 @@ int dispatch_submit(struct dispatch *d, struct request *r)
 
 /* --- request.h -------------------------------------------------------------------------------- */
 
-int request_new(struct request **ret_request, struct version *m, struct client *client,
-	uint64_t deadline_ns, request_done_fn on_done, void *data)
+int request_new(struct request **ret_request, struct version *m, const struct origin *origin,
+	request_done_fn on_done, void *data)
 {
 	struct request *r = calloc(1, sizeof(*r));
 
 	if (!r)
 		return -ENOMEM;
 	r->refs = 1;
-	r->deadline_ns = deadline_ns;
+	r->deadline_ns = origin->deadline_ns;
 	r->on_done = on_done;
 	r->data = data;
 	list_init(&r->node);
@@ -231,10 +231,6 @@ int request_add_parameter(struct request *r, const char *key, const char *value)
 		return -E2BIG;
 	r->n_parameters++;
 	return 0;
-}
-
-void request_set_received(struct request *r, uint64_t received_ns)
-{
 }
 
 enum grpc_status request_status(const struct request *r)

@@ -385,19 +385,19 @@ struct handoff_counters handoff_counters(const struct handoff *h)
 
 /* --- request.h ------------------------------------------------------------------------------ */
 
-int request_new(struct request **ret_request, struct version *model, struct client *client,
-	uint64_t deadline_ns, request_done_fn on_done, void *data)
+int request_new(struct request **ret_request, struct version *model, const struct origin *origin,
+	request_done_fn on_done, void *data)
 {
 	struct request *r = calloc(1, sizeof(*r));
 
-	(void)client;
 	if (!r)
 		return -ENOMEM;
 	list_init(&r->node);
 	r->refs = 1;
 	r->dispatch = double_dispatch;
 	r->model = model;
-	r->deadline_ns = deadline_ns;
+	r->deadline_ns = origin->deadline_ns;
+	r->times.received_ns = origin->received_ns;
 	r->on_done = on_done;
 	r->data = data;
 	r->n_inputs = model->is_declared ? (uint32_t)model->declared.n_inputs : 0;
@@ -452,11 +452,6 @@ int request_add_parameter(struct request *r, const char *key, const char *value)
 	snprintf(r->parameters[r->n_parameters][0], 64, "%.60s", key);
 	snprintf(r->parameters[r->n_parameters++][1], 64, "%.60s", value);
 	return 0;
-}
-
-void request_set_received(struct request *r, uint64_t received_ns)
-{
-	r->times.received_ns = received_ns;
 }
 
 enum grpc_status request_status(const struct request *r)
