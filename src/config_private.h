@@ -70,5 +70,8 @@ _must_use_ int config_store_value(struct config *c, const struct config_key *key
 	char *message, size_t cap);
 /* Fill in what is "auto" and check what hangs together. */
 _must_use_ int config_resolve(struct config *c, char *message, size_t cap);
+/* config_gpus.c: replaces "cuda:all" by the GPUs that there are. ret_text: [worker] workers as it is
+ * then; NULL: it was not there. CONFIG_E_INVALID, -ENOMEM */
+_must_use_ int config_find_gpus(struct config *c, const char **ret_text, char *message, size_t cap);
 
 #endif

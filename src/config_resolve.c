@@ -205,6 +205,14 @@ static int check_backend_settings(struct config *c, char *message, size_t cap)
 	return CONFIG_E_INVALID;
 }
 
+static int resolve_gpus(struct config *c, char *message, size_t cap)
+{
+	const char *text;
+	int r = config_find_gpus(c, &text, message, cap);
+
+	return r || !text ? r : set_entry(c, "worker", "workers", text);
+}
+
 static int check_together(struct config *c, char *message, size_t cap)
 {
 	if (c->frontend.http2.connection_window_bytes < c->frontend.http2.stream_window_bytes) {
@@ -246,6 +254,8 @@ int config_resolve(struct config *c, char *message, size_t cap)
 		r = resolve_path(c, "models", "repository", &c->model_repository);
 	if (!r)
 		r = resolve_backend_settings(c);
+	if (!r)
+		r = resolve_gpus(c, message, cap);
 	c->dispatch.default_max_batch_size = c->model.max_batch_size;
 	c->dispatch.arena.name = "modeld-input";
 	if (!c->frontend.unix_group[0])

@@ -224,7 +224,8 @@ static int parse_place(char *piece, struct pool_place *place)
 	}
 	if (!colon || (strncmp(piece, "cpu:", 4) && strncmp(piece, "cuda:", 5)))
 		return -EINVAL;
-	if (!is_gpu_uuid(piece) && (decimal_parse(colon + 1, &index) || index > 1023))
+	if (!is_gpu_uuid(piece) && strcmp(piece, "cuda:all") != 0 &&
+		(decimal_parse(colon + 1, &index) || index > 1023))
 		return -EINVAL;
 	*place = (struct pool_place){piece, (uint32_t)n};
 	return 0;

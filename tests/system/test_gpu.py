@@ -91,6 +91,14 @@ def test_each_worker_sees_its_gpu_alone(gpu):
     assert len(d.workers()) == 8
 
 
+def test_all_gpus_that_there_are(gpu):
+    d = gpu(fake="devices=3", workers="cpu:0, cuda:all x2", models=["identity"], ready=False,
+            env={"LD_LIBRARY_PATH": FAKE, "FAKENVML": "devices=3"})
+    d.wait_notification("READY=1")
+    names = {w.name for w in d.status().workers}
+    assert names == {"cpu:0/0", *(f"cuda:{i}/{k}" for i in range(3) for k in range(2))}
+
+
 def test_numbers_count_what_the_daemon_sees(gpu):
     d = gpu(fake="devices=8", workers="cuda:0, cuda:1", env={"CUDA_VISIBLE_DEVICES": "6,2"})
     assert "device=cuda:0 name=\"Stand-in GPU\" uuid=GPU-00000007" in d.log()
