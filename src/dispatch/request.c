@@ -213,6 +213,9 @@ int request_set_target(
 const struct request_target *request_result_target(
 	const struct request_result *result, uint32_t output)
 {
+	/* Mostly they are all there and in order. */
+	if (output < result->n_targets && result->targets[output].output == output)
+		return &result->targets[output];
 	for (size_t i = 0; i < result->n_targets; i++) {
 		if (result->targets[i].output == output)
 			return &result->targets[i];

@@ -203,28 +203,30 @@ const struct version_counters *version_counters(const struct version *v)
 	return &v->counters;
 }
 
-static int find(
-	const struct wire_declaration *list, size_t n, const char *name, uint32_t *ret_index)
+/* From *index on, and round. */
+static int find(const struct wire_declaration *list, size_t n, const char *name, uint32_t *index)
 {
-	for (size_t i = 0; i < n; i++) {
+	size_t i = *index < n ? *index : 0;
+
+	for (size_t k = 0; k < n; k++, i = i + 1 < n ? i + 1 : 0) {
 		if (strcmp(list[i].name, name))
 			continue;
-		*ret_index = (uint32_t)i;
+		*index = (uint32_t)i;
 		return 0;
 	}
 	return -ENOENT;
 }
 
-int version_find_input(const struct version *v, const char *name, uint32_t *ret_index)
+int version_find_input(const struct version *v, const char *name, uint32_t *index)
 {
 	const struct wire_loaded *declared = version_declared(v);
 
-	return declared ? find(declared->inputs, declared->n_inputs, name, ret_index) : -ENOENT;
+	return declared ? find(declared->inputs, declared->n_inputs, name, index) : -ENOENT;
 }
 
-int version_find_output(const struct version *v, const char *name, uint32_t *ret_index)
+int version_find_output(const struct version *v, const char *name, uint32_t *index)
 {
 	const struct wire_loaded *declared = version_declared(v);
 
-	return declared ? find(declared->outputs, declared->n_outputs, name, ret_index) : -ENOENT;
+	return declared ? find(declared->outputs, declared->n_outputs, name, index) : -ENOENT;
 }

@@ -52,8 +52,9 @@ uint32_t version_queue_depth(const struct version *v);
 uint32_t version_in_flight(const struct version *v); /* requests sent to workers */
 const struct version_counters *version_counters(const struct version *v);
 
-/* Index of a declared input or output by name. -ENOENT. */
-_must_use_ int version_find_input(const struct version *v, const char *name, uint32_t *ret_index);
-_must_use_ int version_find_output(const struct version *v, const char *name, uint32_t *ret_index);
+/* Index of a declared input or output by name. *index is where to look first: where a caller has many
+ * in the declared order, none takes a search. -ENOENT: it is untouched. */
+_must_use_ int version_find_input(const struct version *v, const char *name, uint32_t *index);
+_must_use_ int version_find_output(const struct version *v, const char *name, uint32_t *index);
 
 #endif

@@ -75,12 +75,18 @@ static int find_region(struct inference *i, const char *what, const char *name, 
 	return GRPC_NOT_FOUND;
 }
 
-static int fill_input(struct inference *i, const struct handoff_tensor *t)
+/* An empty name is the first; any other is probably the one that is declared in this position. */
+static uint32_t guess(const char *name, size_t position)
+{
+	return name[0] ? (uint32_t)position : 0;
+}
+
+static int fill_input(struct inference *i, const struct handoff_tensor *t, size_t position)
 {
 	char names[VERSION_NAMES_MAX];
 	struct request_input *in;
 	struct region *region;
-	uint32_t index = 0;
+	uint32_t index = guess(t->name, position);
 	int e;
 
 	if (t->name[0] && version_find_input(i->model, t->name, &index))
@@ -112,22 +118,22 @@ static int fill_input(struct inference *i, const struct handoff_tensor *t)
 	return GRPC_OK;
 }
 
-static int find_output(struct inference *i, const char *name, uint32_t *ret_index)
+static int find_output(struct inference *i, const char *name, size_t position, uint32_t *ret_index)
 {
 	char names[VERSION_NAMES_MAX];
 
-	*ret_index = 0;
+	*ret_index = guess(name, position);
 	if (!name[0] || !version_find_output(i->model, name, ret_index))
 		return GRPC_OK;
 	return invalid(i, "model '%s' has no output '%.255s'%s", version_settings(i->model)->name,
 		name, version_list_outputs(i->model, names, sizeof(names)));
 }
 
-static int fill_target(struct inference *i, const struct handoff_target *t)
+static int fill_target(struct inference *i, const struct handoff_target *t, size_t position)
 {
 	struct region *region;
 	uint32_t index;
-	int e = find_output(i, t->name, &index);
+	int e = find_output(i, t->name, position, &index);
 
 	if (!e)
 		e = find_region(i, "output", t->name, t->region, &region);
@@ -143,10 +149,10 @@ static int fill_target(struct inference *i, const struct handoff_target *t)
 	}
 }
 
-static int fill_output(struct inference *i, const char *name)
+static int fill_output(struct inference *i, const char *name, size_t position)
 {
 	uint32_t index;
-	int e = find_output(i, name, &index);
+	int e = find_output(i, name, position, &index);
 
 	if (e)
 		return e;
@@ -188,11 +194,11 @@ static int fill(struct inference *i, const struct handoff_infer *m)
 	if (!version_declared(i->model))
 		return e;
 	for (size_t k = 0; !e && k < m->n_inputs; k++)
-		e = fill_input(i, &m->inputs[k]);
+		e = fill_input(i, &m->inputs[k], k);
 	for (size_t k = 0; !e && k < m->n_targets; k++)
-		e = fill_target(i, &m->targets[k]);
+		e = fill_target(i, &m->targets[k], k);
 	for (size_t k = 0; !e && k < m->n_outputs; k++)
-		e = fill_output(i, m->outputs[k]);
+		e = fill_output(i, m->outputs[k], k);
 	for (size_t k = 0; !e && k < m->n_parameters; k++)
 		e = fill_parameter(i, &m->parameters[k]);
 	return e;

@@ -59,6 +59,11 @@ Test(version, names_are_found)
 	cr_expect_eq(i, 1);
 	cr_expect_eq(version_find_output(bed.gamma, "z", &i), 0);
 	cr_expect_eq(i, 1);
+	for (uint32_t from = 0; from < 3; from++) {
+		i = from;
+		cr_expect_eq(version_find_input(bed.gamma, "b", &i), 0, "wherever it looks first");
+		cr_expect_eq(i, 1);
+	}
 	i = 9;
 	cr_expect_eq(version_find_input(bed.gamma, "y", &i), -ENOENT);
 	cr_expect_eq(version_find_output(bed.gamma, "b", &i), -ENOENT);
