@@ -78,11 +78,12 @@ static int open_handles(struct dispatch *d, uv_loop_t *loop)
 	if (r)
 		return r;
 	uv_timer_init(loop, &d->wait);
+	watchdog_init(&d->watchdog, loop, &d->scheduler, on_desk_wake, d);
 	uv_idle_init(loop, &d->idle);
 	d->wait.data = d;
 	d->idle.data = d;
 	d->wait_at_ns = CLOCK_NO_DEADLINE;
-	d->n_handles = 3;
+	d->n_handles = 4;
 	return 0;
 }
 
@@ -301,6 +302,12 @@ static void on_closed(uv_handle_t *h)
 		free(d);
 }
 
+static void on_watchdog_closed(uv_handle_t *h)
+{
+	h->data = container_of((struct watchdog *)h->data, struct dispatch, watchdog);
+	on_closed(h);
+}
+
 static void on_alarm_closed(uv_handle_t *h)
 {
 	h->data = container_of((struct alarm *)h->data, struct dispatch, alarm);
@@ -324,6 +331,7 @@ struct dispatch *dispatch_free(struct dispatch *d)
 	}
 	alarm_close(&d->alarm, on_alarm_closed);
 	uv_close((uv_handle_t *)&d->wait, on_closed);
+	watchdog_close(&d->watchdog, on_watchdog_closed);
 	uv_close((uv_handle_t *)&d->idle, on_closed);
 	return NULL;
 }
@@ -360,6 +368,11 @@ uint64_t dispatch_activity(const struct dispatch *d)
 	return d->tally.activity;
 }
 
+uint64_t dispatch_stalls(const struct dispatch *d)
+{
+	return d->watchdog.stalls;
+}
+
 uint32_t dispatch_load(const struct dispatch *d)
 {
 	return d->tally.n_requests;
@@ -393,6 +406,13 @@ int dispatch_submit(struct dispatch *d, struct request *r)
 	return 0;
 }
 
+/* Who gives up at his deadline was failed, though nobody is told. */
+static void note_deadline(struct request *r)
+{
+	if (!r->silent && r->deadline_ns != CLOCK_NO_DEADLINE && r->deadline_ns <= clock_ns())
+		r->version->counters.requests_failed++;
+}
+
 void request_cancel(struct request *r)
 {
 	switch (r->state) {
@@ -400,12 +420,14 @@ void request_cancel(struct request *r)
 		request_discard(r);
 		break;
 	case REQUEST_QUEUED:
+		note_deadline(r);
 		wake(r->dispatch);
 		queue_remove(&r->version->work->queue, r);
 		request_drop(r);
 		break;
 	case REQUEST_SENT:
 	case REQUEST_LEAVING:
+		note_deadline(r);
 		r->silent = true;
 		break;
 	case REQUEST_DONE:
@@ -448,6 +470,7 @@ void dispatch_schedule(struct dispatch *d)
 	assert(!d->scheduling);
 	if (d->dirty)
 		run(d);
+	watchdog_turn(&d->watchdog, d->scheduler.n_work > 0);
 	catalogue_sweep(&d->catalogue);
 	if (d->desk.grew) {
 		d->desk.grew = false;

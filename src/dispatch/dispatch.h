@@ -98,6 +98,8 @@ struct pool *dispatch_pool(const struct dispatch *d);
 const struct arena *dispatch_arena(const struct dispatch *d);
 /* Grows with each request that is submitted and each batch that is answered. */
 uint64_t dispatch_activity(const struct dispatch *d);
+/* How often a request was found waiting although a worker was free: never, unless there is a mistake here. */
+uint64_t dispatch_stalls(const struct dispatch *d);
 /* Requests queued or in flight. */
 uint32_t dispatch_load(const struct dispatch *d);
 /* Of all versions there ever were: sums. */

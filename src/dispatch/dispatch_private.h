@@ -10,6 +10,7 @@
 #include "dispatch/region_private.h"
 #include "dispatch/scheduler.h"
 #include "dispatch/tally.h"
+#include "dispatch/watchdog.h"
 
 enum dispatch_state {
 	DISPATCH_OPEN,	   /* takes requests */
@@ -41,8 +42,9 @@ struct dispatch {
 	struct alarm alarm;  /* the first held batch is due */
 	uv_timer_t wait;     /* the first deadline in a queue, or wait for a worker, ends; ms */
 	uint64_t wait_at_ns; /* what `wait` is set for; CLOCK_NO_DEADLINE: stopped */
-	uv_idle_t idle;	     /* active while dirty: the loop does not sleep then */
-	int n_handles;	     /* of these three, not closed yet */
+	struct watchdog watchdog;
+	uv_idle_t idle; /* active while dirty: the loop does not sleep then */
+	int n_handles;	/* of these four, not closed yet */
 };
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * scheduler.c: which worker gets the next batch of which model.
  *
- * Versions with requests take turns, a batch each; place.c says which worker takes one.
+ * Versions with requests take turns, a batch each, or several that should take TURN_NS together: a worker
+ * that goes from one model to another does so for some work and not for every batch; place.c says which worker takes one.
  *
  * A request that lost a worker is a suspect: it is sent only to a worker with nothing in flight, and
  * nothing else is sent there until it is back; so a poison request takes nobody with it twice. Where
@@ -31,9 +32,13 @@
 #include "dispatch/batcher.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/request_private.h"
+#include "dispatch/scheduler_wait.h"
 #include "dispatch/version_private.h"
 #include "dispatch/work.h"
 #include "pool/worker.h"
+
+/* Of expected work: then the next version has its turn. */
+#define TURN_NS (100 * NS_PER_US)
 
 struct batch {
 	struct list node;     /* in scheduler.spare or .sent */
@@ -111,14 +116,14 @@ static bool unreserve(struct work *w)
 
 /* Keep one worker free for w's suspect; another one if the reserved one is no good any more. Returns
  * whether one is there for others again. */
-static bool reserve(struct scheduler *s, struct work *w)
+static bool reserve(struct scheduler *s, struct work *w, uint64_t now_ns)
 {
 	bool freed;
 
-	if (w->reservation && place_takes(w->reservation, w))
+	if (w->reservation && place_takes(w->reservation, w, now_ns))
 		return false;
 	freed = unreserve(w);
-	w->reservation = place_pick(s->places, s->n_places, &s->next, w, place_takes);
+	w->reservation = place_pick(s->places, s->n_places, &s->next, w, place_takes, now_ns);
 	if (w->reservation)
 		w->reservation->reserved = w;
 	return freed;
@@ -221,7 +226,8 @@ static bool send_batch(struct scheduler *s, struct work *w, struct place *p, str
 	b->place = p;
 	b->n = n;
 	b->expect_ns = place_expectation(p, w);
-	p->expect_ns += b->expect_ns;
+	place_begin(p, b->expect_ns, now_ns);
+	s->turn_ns += b->expect_ns;
 	for (struct request *r; (r = pop(taken));) {
 		r->times.dispatched_ns = now_ns;
 		list_push_back(&b->requests, &r->node);
@@ -241,9 +247,9 @@ static bool run_suspect(struct scheduler *s, struct work *w, uint64_t now_ns)
 
 	p = list_empty(&s->spare)
 		    ? NULL
-		    : place_pick(s->places, s->n_places, &s->next, w, place_takes_suspect);
+		    : place_pick(s->places, s->n_places, &s->next, w, place_takes_suspect, now_ns);
 	if (!p)
-		return reserve(s, w);
+		return reserve(s, w, now_ns);
 	unreserve(w);
 	queue_remove(&w->queue, r);
 	request_set_state(r, REQUEST_SENT);
@@ -265,7 +271,7 @@ static bool run_batch(struct scheduler *s, struct work *w, uint64_t now_ns)
 	}
 	p = list_empty(&s->spare)
 		    ? NULL
-		    : place_pick(s->places, s->n_places, &s->next, w, place_takes_batch);
+		    : place_pick(s->places, s->n_places, &s->next, w, place_takes_batch, now_ns);
 	if (!p)
 		return false;
 	list_init(&taken);
@@ -273,55 +279,7 @@ static bool run_batch(struct scheduler *s, struct work *w, uint64_t now_ns)
 	return send_batch(s, w, p, &taken, n, now_ns);
 }
 
-/* --- Waiting for a worker ------------------------------------------------------------------- */
-
-/* Waiting is of no use. */
-static void fail_hopeless(
-	struct scheduler *s, const struct version *v, struct request *r, uint64_t now_ns)
-{
-	const char *detail = version_detail(v);
-
-	if (s->draining)
-		request_fail(r, now_ns, GRPC_UNAVAILABLE, "%s", DISPATCH_ENDING_TEXT);
-	else
-		request_fail(r, now_ns, GRPC_UNAVAILABLE, "model '%s' %s%s%s", v->settings.name,
-			version_unavailable_text(v), *detail ? ": " : "", detail);
-}
-
-/* No ready worker holds the version: wait for one within limits. */
-static void wait_for_worker(struct scheduler *s, struct work *w, uint64_t now_ns)
-{
-	const struct dispatch_settings *settings = s->settings;
-	bool hopeful = version_hopeful(w->version) && !s->draining;
-	uint64_t wait_ns = clock_add(0, settings->retry_wait_ms > UINT64_MAX / NS_PER_MS
-						? CLOCK_NO_DEADLINE
-						: settings->retry_wait_ms * NS_PER_MS);
-	struct request *r;
-
-	if (w->unready_since_ns == 0)
-		w->unready_since_ns = now_ns;
-	while ((r = queue_oldest(&w->queue))) {
-		uint64_t since =
-			r->queued_ns > w->unready_since_ns ? r->queued_ns : w->unready_since_ns;
-		uint64_t until = clock_add(since, wait_ns);
-
-		if (hopeful && until > now_ns) {
-			s->wait_ns = until < s->wait_ns ? until : s->wait_ns;
-			break;
-		}
-		queue_remove(&w->queue, r);
-		request_set_state(r, REQUEST_LEAVING);
-		if (hopeful)
-			request_fail(r, now_ns, GRPC_UNAVAILABLE,
-				"model '%s' had no ready worker for %" PRIu64
-				" ms ([dispatch] retry_wait_ms)%s%s",
-				w->version->settings.name, settings->retry_wait_ms,
-				*version_detail(w->version) ? ": " : "",
-				version_detail(w->version));
-		else
-			fail_hopeless(s, w->version, r, now_ns);
-	}
-}
+/* --- Turns ----------------------------------------------------------------------------------- */
 
 /* One step for one model. Returns whether anything moved, so that another look is worth while. */
 static bool schedule_model(struct scheduler *s, struct work *w, uint64_t now_ns)
@@ -339,12 +297,26 @@ static bool schedule_model(struct scheduler *s, struct work *w, uint64_t now_ns)
 		if (q->n > q->n_suspects)
 			moved |= run_batch(s, w, now_ns);
 	} else if (q->n > 0) {
-		wait_for_worker(s, w, now_ns);
+		scheduler_wait(s, w, now_ns);
 	}
 	if (queue_first_deadline(q) < s->wait_ns)
 		s->wait_ns = queue_first_deadline(q);
 	if (q->n == 0 && !w->reservation)
 		leave_work(s, w);
+	return moved;
+}
+
+/* The same until nothing moves, or its turn is over. */
+static bool take_turn(struct scheduler *s, struct work *w, uint64_t now_ns)
+{
+	bool moved = false;
+
+	s->turn_ns = 0;
+	while (schedule_model(s, w, now_ns)) {
+		moved = true;
+		if (s->turn_ns >= TURN_NS || w->queue.n == 0)
+			break;
+	}
 	return moved;
 }
 
@@ -359,7 +331,7 @@ void scheduler_run(struct scheduler *s, uint64_t now_ns)
 
 		list_remove(&w->node);
 		list_push_back(&s->work, &w->node);
-		if (schedule_model(s, w, now_ns))
+		if (take_turn(s, w, now_ns))
 			still = 0;
 		else
 			still++;
@@ -369,11 +341,11 @@ void scheduler_run(struct scheduler *s, uint64_t now_ns)
 /* --- What comes back ------------------------------------------------------------------------ */
 
 /* Off the books; its requests are in `requests`, to be dealt with one by one. */
-static void batch_end(struct scheduler *s, struct batch *b, struct list *requests)
+static void batch_end(struct scheduler *s, struct batch *b, struct list *requests, uint64_t now_ns)
 {
 	list_remove(&b->node);
 	b->work->in_flight -= b->n;
-	b->place->expect_ns -= b->expect_ns;
+	place_end(b->place, b->expect_ns, now_ns);
 	if (b->place->exclusive == b)
 		b->place->exclusive = NULL;
 	list_init(requests);
@@ -408,7 +380,7 @@ void scheduler_done(struct scheduler *s, void *tag, const struct pool_done *done
 	struct request *r;
 
 	work_note_time(b->work, done->compute_ns);
-	batch_end(s, b, &requests);
+	batch_end(s, b, &requests, now_ns);
 	for (size_t i = 0; (r = pop(&requests)); i++) {
 		struct request_answer a = answer_of(done, i);
 
@@ -459,7 +431,7 @@ void scheduler_lost(struct scheduler *s, void *tag, struct worker *w)
 	struct list requests;
 	struct request *r;
 
-	batch_end(s, b, &requests);
+	batch_end(s, b, &requests, now_ns);
 	while ((r = pop(&requests)))
 		lost_one(s, r, worker_name(w), now_ns);
 }
@@ -492,4 +464,27 @@ void scheduler_fail_all(struct scheduler *s, uint64_t now_ns)
 void scheduler_drain(struct scheduler *s)
 {
 	s->draining = true;
+}
+
+static bool is_runnable(const struct scheduler *s, struct work *w, uint64_t now_ns)
+{
+	size_t next = s->next;
+
+	if (w->queue.n == 0 || !version_ready(w->version) || list_empty(&s->spare))
+		return false;
+	if (queue_suspect(&w->queue))
+		return place_pick(s->places, s->n_places, &next, w, place_takes_suspect, now_ns);
+	return (s->draining || batcher_due(w, now_ns) == 0) &&
+	       place_pick(s->places, s->n_places, &next, w, place_takes_batch, now_ns);
+}
+
+struct work *scheduler_runnable(const struct scheduler *s, uint64_t now_ns)
+{
+	list_for_each (&s->work, node) {
+		struct work *w = list_entry(node, struct work, node);
+
+		if (is_runnable(s, w, now_ns))
+			return w;
+	}
+	return NULL;
 }

@@ -32,6 +32,7 @@ struct scheduler {
 	struct list sent;      /* struct batch.node */
 	struct list work;      /* struct work.node: whose turn it is comes first */
 	uint32_t n_work;
+	uint64_t turn_ns; /* expected work that was sent in the turn of a version */
 	uint64_t due_ns;  /* of the last run: when the first held batch is due */
 	uint64_t wait_ns; /* of the last run: when the first deadline passes in a queue, or
 	                              the first wait for a worker ends */
@@ -54,6 +55,8 @@ void scheduler_lost(struct scheduler *s, void *tag, struct worker *w);
 /* Answer everything queued or sent UNAVAILABLE; what was sent still has to come back. */
 void scheduler_fail_all(struct scheduler *s, uint64_t now_ns);
 
+/* A work whose first request could be sent now; NULL: none, as it should be after scheduler_run(). */
+struct work *scheduler_runnable(const struct scheduler *s, uint64_t now_ns);
 /* Drain: what is queued is sent at once, and what no worker can run fails. */
 void scheduler_drain(struct scheduler *s);
 

@@ -37,9 +37,9 @@ struct work *work_free(struct work *w)
 	return NULL;
 }
 
-uint64_t work_expectation(const struct work *w, uint64_t most_ns)
+uint64_t work_expectation(const struct work *w, uint64_t unknown_ns)
 {
-	return w->batches_timed > 0 && w->compute_ns < most_ns ? w->compute_ns : most_ns;
+	return w->batches_timed > 0 ? w->compute_ns : unknown_ns;
 }
 
 void work_note_time(struct work *w, uint64_t compute_ns)

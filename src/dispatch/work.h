@@ -32,8 +32,8 @@ _must_use_ int work_new(struct work **ret_work, struct version *v);
 /* Asserts that nothing is queued or in flight. Accepts NULL; returns NULL. */
 struct work *work_free(struct work *w);
 
-/* How long a batch should take. More than `most` is all the same, and so is what is not known. */
-uint64_t work_expectation(const struct work *w, uint64_t most_ns);
+/* How long a batch should take; unknown_ns where none has come back yet. */
+uint64_t work_expectation(const struct work *w, uint64_t unknown_ns);
 /* A batch took so long. */
 void work_note_time(struct work *w, uint64_t compute_ns);
 

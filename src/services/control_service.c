@@ -206,6 +206,7 @@ static void fill_server(Response *m, const struct services *x, uint64_t now_ns)
 	m->arena_used_bytes = arena_used(arena);
 	m->arena_touched_bytes = arena_memory(arena).resident;
 	m->arena_size_bytes = arena_limit(arena);
+	m->stalls = dispatch_stalls(x->dispatch);
 	m->default_model = (char *)(model ? version_settings(model)->name : "");
 	m->tensor_bytes_received = x->tensor_bytes_received;
 	m->tensor_bytes_copied_in = x->tensor_bytes_copied_in;

@@ -209,7 +209,7 @@ class Daemon:
         self.check_log()
 
     def check_log(self):
-        for bad in ("AddressSanitizer", "runtime error:", "LeakSanitizer", "Assertion"):
+        for bad in ("AddressSanitizer", "runtime error:", "LeakSanitizer", "Assertion", "stalled: "):
             assert bad not in self.log(), self.log()[-8000:]
 
     def close(self):

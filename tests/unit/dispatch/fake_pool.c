@@ -154,6 +154,16 @@ uint32_t worker_free_slots(const struct worker *w)
 	return w->ready ? w->slots - w->in_flight : 0;
 }
 
+enum worker_state worker_get_state(const struct worker *w)
+{
+	return w->ready ? WORKER_READY : WORKER_REAPED;
+}
+
+const char *worker_state_name(enum worker_state s)
+{
+	return s == WORKER_READY ? "ready" : "reaped";
+}
+
 uint32_t worker_in_flight(const struct worker *w)
 {
 	return w->in_flight;

@@ -635,3 +635,56 @@ Test(scheduler, a_callback_may_submit)
 	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
 	cr_expect_eq(answers[0].n, 2);
 }
+
+/* Counted: of two quick models, runs of one before the other has its turn; of two slow ones, each batch. */
+static unsigned changes_of_model(uint64_t compute_ns)
+{
+	unsigned changes = 0;
+
+	bed_init(&bed);
+	bed.pool_settings.slots = 64;
+	bed.settings.pipeline_us = 100000;
+	bed_up(&bed);
+	bed.alpha->work->batches_timed = bed.beta->work->batches_timed = 1;
+	bed.alpha->work->compute_ns = bed.beta->work->compute_ns = compute_ns;
+	for (int i = 0; i < 10; i++) {
+		drop(bed_submit_by(&bed, bed.alpha, bed.client, 8, &answers[2 * i]));
+		drop(bed_submit_by(&bed, bed.beta, bed.client, 8, &answers[2 * i + 1]));
+	}
+	bed_turn(&bed);
+	cr_assert_eq(bed.pool->n_runs, 20);
+	for (size_t i = 1; i < 20; i++)
+		changes += bed.pool->runs[i].model != bed.pool->runs[i - 1].model;
+	return changes;
+}
+
+Test(scheduler_many, quick_models_have_several_batches_a_turn)
+{
+	cr_expect_eq(changes_of_model(10 * NS_PER_US), 1, "ten of one, ten of the other");
+}
+
+Test(scheduler_many, slow_models_take_turns_batch_by_batch)
+{
+	cr_expect_eq(changes_of_model(200 * NS_PER_US), 19);
+}
+
+Test(scheduler, who_gives_up_at_his_deadline_is_counted)
+{
+	struct request *queued = bed_request(
+		&bed, bed.alpha, bed.client, 1, clock_ns() + 20 * NS_PER_MS, &answers[0]);
+	struct request *early = bed_request(
+		&bed, bed.alpha, bed.client, 1, clock_ns() + 60 * NS_PER_S, &answers[1]);
+
+	cr_assert_eq(dispatch_submit(bed.d, queued), 0);
+	cr_assert_eq(dispatch_submit(bed.d, early), 0);
+	bed_turn(&bed);
+	while (clock_ns() < queued->deadline_ns)
+		;
+	request_cancel(queued);
+	request_cancel(early);
+	cr_expect_eq(version_counters(bed.alpha)->requests_failed, 1);
+	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
+	cr_expect_eq(version_counters(bed.alpha)->requests_failed, 1, "once");
+	request_unref(queued);
+	request_unref(early);
+}

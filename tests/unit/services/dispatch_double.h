@@ -520,6 +520,11 @@ const struct arena *dispatch_arena(const struct dispatch *d)
 	return &d->arena;
 }
 
+uint64_t dispatch_stalls(const struct dispatch *d)
+{
+	return 0;
+}
+
 uint32_t dispatch_load(const struct dispatch *d)
 {
 	return double_queued((struct dispatch *)d);

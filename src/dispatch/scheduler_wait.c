@@ -1,0 +1,58 @@
+/* scheduler_wait.c: waiting for a worker, within limits. Daemon process, loop thread. */
+#include "dispatch/scheduler_wait.h"
+
+#include <inttypes.h>
+
+#include "base/clock.h"
+#include "dispatch/dispatch.h"
+#include "dispatch/request_private.h"
+#include "dispatch/scheduler.h"
+#include "dispatch/version_private.h"
+#include "dispatch/work.h"
+
+/* Waiting is of no use. */
+static void fail_hopeless(
+	struct scheduler *s, const struct version *v, struct request *r, uint64_t now_ns)
+{
+	const char *detail = version_detail(v);
+
+	if (s->draining)
+		request_fail(r, now_ns, GRPC_UNAVAILABLE, "%s", DISPATCH_ENDING_TEXT);
+	else
+		request_fail(r, now_ns, GRPC_UNAVAILABLE, "model '%s' %s%s%s", v->settings.name,
+			version_unavailable_text(v), *detail ? ": " : "", detail);
+}
+
+void scheduler_wait(struct scheduler *s, struct work *w, uint64_t now_ns)
+{
+	const struct dispatch_settings *settings = s->settings;
+	bool hopeful = version_hopeful(w->version) && !s->draining;
+	uint64_t wait_ns = clock_add(0, settings->retry_wait_ms > UINT64_MAX / NS_PER_MS
+						? CLOCK_NO_DEADLINE
+						: settings->retry_wait_ms * NS_PER_MS);
+	struct request *r;
+
+	if (w->unready_since_ns == 0)
+		w->unready_since_ns = now_ns;
+	while ((r = queue_oldest(&w->queue))) {
+		uint64_t since =
+			r->queued_ns > w->unready_since_ns ? r->queued_ns : w->unready_since_ns;
+		uint64_t until = clock_add(since, wait_ns);
+
+		if (hopeful && until > now_ns) {
+			s->wait_ns = until < s->wait_ns ? until : s->wait_ns;
+			break;
+		}
+		queue_remove(&w->queue, r);
+		request_set_state(r, REQUEST_LEAVING);
+		if (hopeful)
+			request_fail(r, now_ns, GRPC_UNAVAILABLE,
+				"model '%s' had no ready worker for %" PRIu64
+				" ms ([dispatch] retry_wait_ms)%s%s",
+				w->version->settings.name, settings->retry_wait_ms,
+				*version_detail(w->version) ? ": " : "",
+				version_detail(w->version));
+		else
+			fail_hopeless(s, w->version, r, now_ns);
+	}
+}
