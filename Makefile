@@ -103,7 +103,7 @@ $(BUILD)/backends/%.so: workers/backends/%.c workers/backend.h
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $(BUILD)/obj/backends-$*.d -fPIC -fvisibility=hidden -shared -o $@ $< -ldl -lm
 # Unit tests open them; those that let allocations fail or look inside are linked with one.
 unit-workers: | $(BACKENDS)
-$(patsubst %,$(BUILD)/unit/workers/onnxruntime_%_test,fault graph rows text): \
+$(patsubst %,$(BUILD)/unit/workers/onnxruntime_%_test,fault graph rows text usual): \
 	$(patsubst %.c,$(BUILD)/pic/%.o,$(wildcard workers/backends/onnxruntime/*.c))
 define backend_rule
 $(BUILD)/backends/$(notdir $(1)).so: $$(patsubst %.c,$(BUILD)/pic/%.o,$$(wildcard $(1)/*.c))

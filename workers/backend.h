@@ -233,9 +233,10 @@ struct modeld_batch {
 	size_t n_outputs;
 	/*
 	 * Memory for an output, 64-byte aligned. Call at most once an output; calling again gives new
-	 * memory and drops the old. NULL: no memory, or dtype, shape and bytes do not fit each other or
-	 * the declaration, or the batch's rows where the model can batch; error says which. End the run
-	 * then: the host knows the reason, whatever code it ends with.
+	 * memory and drops the old. NULL: no memory, or shape and bytes do not fit each other, or the
+	 * dtype is not the declared one; of joined requests also a shape that is not as declared, or
+	 * has other rows. error says which. End the run then: the host knows the reason, whatever code
+	 * it ends with.
 	 */
 	void *(*output)(const struct modeld_batch *batch, const struct modeld_output *output,
 		struct modeld_error *error);

@@ -239,14 +239,13 @@ static void run_alone(
 	struct modeld_tensor *tensors = &e->tensors[i * m->info.n_inputs];
 	const struct wire_item *item = &run->items[i];
 	struct modeld_error *error = &e->errors[i];
-	uint64_t rows = m->max_batch_size > 0 ? (uint64_t)tensors[0].dims[0] : RUN_ROWS_ANY;
 	enum modeld_code code = inputs_settle(&e->inputs, tensors, m->info.n_inputs, error);
 
 	e->run.compute_ns = 0;
 	e->run.items = tensors;
 	e->run.n_items = 1;
 	if (code == MODELD_OK)
-		code = run_begin(&e->run, m, run->batch, tensors, item, item, rows, error);
+		code = run_begin(&e->run, m, run->batch, tensors, item, item, RUN_ROWS_ANY, error);
 	if (code == MODELD_OK)
 		code = execute(e, error);
 	if (code == MODELD_OK)

@@ -37,7 +37,9 @@ static bool dims_fit(
 {
 	if (rank > TENSOR_RANK_MAX || (rank > 0 && !dims))
 		return false;
-	if (rows != RUN_ROWS_ANY && (rank == 0 || (uint64_t)dims[0] != rows))
+	if (rows == RUN_ROWS_ANY)
+		return true;
+	if (rank == 0 || (uint64_t)dims[0] != rows)
 		return false;
 	return want->any_shape || shape_admits(want->dims, want->rank, dims, rank);
 }

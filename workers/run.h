@@ -18,7 +18,8 @@
 #include "workers/outputs.h"
 #include "workers/regions.h"
 
-/* Rows that every output must have; RUN_ROWS_ANY where the model does not batch. */
+/* Rows that every output of joined requests must have, and its declared shape; RUN_ROWS_ANY where a
+ * request runs alone: a model may make other shapes than it declares. */
 #define RUN_ROWS_ANY UINT64_MAX
 
 struct run_output {

@@ -99,9 +99,3 @@ bool declaration_equal(const struct wire_loaded *a, const struct wire_loaded *b)
 	       a->n_outputs == b->n_outputs && equal(a->inputs, b->inputs, a->n_inputs) &&
 	       equal(a->outputs, b->outputs, a->n_outputs);
 }
-
-bool declaration_admits(const struct wire_declaration *d, const struct wire_tensor *t)
-{
-	return dtype_admits(d->dtype, t->dtype) &&
-	       (d->any_shape || shape_admits(d->dims, d->rank, t->dims, t->rank));
-}

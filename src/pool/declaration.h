@@ -11,7 +11,5 @@
 struct wire_loaded *declaration_copy(const struct wire_loaded *l);
 /* Same inputs, outputs and max_batch_size. */
 bool declaration_equal(const struct wire_loaded *a, const struct wire_loaded *b);
-/* Does a tensor of that dtype and shape fit? */
-bool declaration_admits(const struct wire_declaration *d, const struct wire_tensor *t);
 
 #endif

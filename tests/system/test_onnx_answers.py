@@ -1,13 +1,14 @@
 """What a model says through the daemon is what ONNX Runtime says, whoever else asks."""
 import os
 import sys
+import sysconfig
 
 import numpy as np
 import pytest
 
 import messages as m
 from callers import begin
-from daemon import Daemon, infer_request, wait_for
+from daemon import Daemon, infer_request, status_field, wait_for
 from onnx_models import F32, I64, Repository, TensorProto, constant, direct, helper, node, same, tensor
 
 sys.path.insert(0, os.path.join(m.ROOT, "clients", "python"))
@@ -73,6 +74,17 @@ def served():
     r.add("folded", [node("Identity", ["c"], ["d"]), node("Identity", ["x"], ["y"]), node("Neg", ["c"], ["e"])],
           [batch("x", 4)], [tensor("d", F32, [4]), tensor("e", F32, [4]), batch("y", 4)],
           [constant("c", [1, 2, 3, 4], "f4")])
+    shape = [node("Shape", ["x"], ["s"]), node("Slice", ["s", "one", "two"], ["n"]),
+             node("Concat", ["one", "one", "n"], ["shape"], axis=0), node("Reshape", ["x", "shape"], ["y"])]
+    r.add("other_rank", shape, [tensor("x", F32, [1, "n"])], [tensor("y", F32, [1, "m"])],
+          [constant("one", [1], "i8"), constant("two", [2], "i8")])
+    r.add("other_size", [node("NonZero", ["x"], ["t"]), node("Cast", ["t"], ["y"], to=F32)], [tensor("x", F32, ["n"])],
+          [tensor("y", F32, [1, 3])])
+    r.add("configured", [node("CumSum", ["x", "axis"], ["y"])], [tensor("x", F32, ["time", 2])],
+          [tensor("y", F32, [None, 2])], [AXIS],
+          conf="[model]\nbackend = onnxruntime\nmax_batch_size = 64\n[parameters]\nspinn = no\n")
+    r.add("impossible", [node("Neg", ["x"], ["y"])], [tensor("x", F32, [3, 2])], [tensor("y", F32, [3, 2])],
+          conf="[model]\nbackend = onnxruntime\nmax_batch_size = 8\n")
     r.add("nothing_in", [node("Constant", [], ["y"], value=constant("c", [3, 1, 4], "f4"))], [], [tensor("y", F32, [3])])
     r.add("boxes", [node("NonZero", ["x"], ["t"]), node("Transpose", ["t"], ["y"])], [tensor("x", F32, ["n"])],
           [tensor("y", I64, ["m", 1])])
@@ -97,6 +109,13 @@ def served():
     finally:
         d.close()
         r.close()
+
+
+def wait_states(d):
+    """Of all models, once they are settled."""
+    wait_for("an address", lambda: d.addresses)
+    wait_for("all models", lambda: all(s.state in ("ready", "failed") for s in d.status().models))
+    return {s.name: s for s in d.status().models}
 
 
 @pytest.fixture
@@ -162,6 +181,17 @@ def test_what_is_safe_is_joined(served):
         assert np.allclose(got, direct(r.file("mlp"), {"x": x})["y"], atol=1e-6)
 
 
+def test_what_is_configured_is_joined_whatever_it_is(served, clients):
+    d, r = served
+    arrays = [np.full((2, 2), i, "f4") for i in range(32)]
+    answers = run_at_once(d, "configured", arrays)
+    assert max(joined for _, joined in answers) > 1 and all(got.shape == (2, 2) for got, _ in answers)
+    info = clients["local"].models()["impossible"]
+    assert info.state == "failed"
+    assert "max_batch_size = 8, but requests cannot be joined: the first dimension of input 'x'" in info.detail
+    assert "model 'configured' [parameters]: spinn means nothing; known are intra_op_threads" in d.log()
+
+
 # --- Models as they are in the world -----------------------------------------------------------------
 
 def test_a_model_without_inputs(served, clients):
@@ -173,11 +203,69 @@ def test_a_model_without_inputs(served, clients):
         clients["remote"].infer("nothing_in", np.zeros(3, "f4"))
 
 
+@pytest.mark.parametrize("model, inputs", [("other_rank", [np.ones((1, 5), "f4")] * 2),
+                                           ("other_size", [np.array([0, 1, 1, 0, 1], "f4"), np.ones(5, "f4")])])
+def test_outputs_of_other_shapes_than_declared(served, clients, model, inputs):
+    """A well-known captcha reader does: it works, and is logged once."""
+    d, r = served
+    for client in clients.values():
+        for x in inputs * 2:
+            assert same(client.infer_all(model, x, outputs=["y"])["y"], direct(r.file(model), {"x": x})["y"])
+    # ONNX Runtime itself finds out about the rank, and declares what it found.
+    logged = d.log().count(f"model '{model}' makes outputs of other shapes than it declares")
+    assert logged == 1 or (logged, model) == (0, "other_rank")
+
+
 def test_a_first_dimension_of_an_output_that_is_no_batch(served, clients):
     """As many boxes as are found: more rows than came in, and more than the last time."""
     for client in clients.values():
         for n in (1, 50, 30000, 20, 60000):
             assert same(client.infer_all("boxes", np.ones(n, "f4"), outputs=["y"])["y"], np.arange(n).reshape(n, 1))
+
+
+def test_operators_of_a_library(start):
+    """Those of onnxruntime-extensions, in the backend's settings and in a model's parameters; and a library that is none."""
+    extensions = pytest.importorskip("onnxruntime_extensions")
+    libraries = f"{sysconfig.get_config_var('INSTSONAME')}, {extensions.get_library_path()}"
+    r = Repository()
+    try:
+        for name, conf in (("without", ""), ("own", f"custom_op_libraries = {libraries}\n"),
+                           ("broken", "custom_op_libraries = libnosuch.so.7\n")):
+            r.add(name, [node("StringUpper", ["x"], ["y"], domain="ai.onnx.contrib")],
+                  [tensor("x", TensorProto.STRING, ["n"])], [tensor("y", TensorProto.STRING, ["n"])],
+                  conf="[model]\nbackend = onnxruntime\n[parameters]\n" + conf, domains=["ai.onnx.contrib"])
+        d = start("models.default=own", repository=r.path, ready=False)
+        infos = wait_states(d)
+        assert infos["own"].state == "ready" and infos["without"].state == "failed"
+        assert infos["broken"].state == "failed" and "libnosuch.so.7" in infos["broken"].detail
+        with modeld.connect(d.unix) as client:
+            assert client.infer("own", np.array(["a", "Bc"])).tolist() == [b"A", b"BC"]
+        d = start("models.default=without", f"backend.onnxruntime.custom_op_libraries={libraries}", repository=r.path,
+                  models=["without"])
+        with modeld.connect(d.unix) as client:
+            assert client.infer("without", np.array(["x"])).tolist() == [b"X"]
+    finally:
+        r.close()
+
+
+@pytest.mark.memory
+@pytest.mark.parametrize("setting, kept", [("auto", False), ("yes", False), ("no", True)])
+def test_memory_of_an_unusual_run_goes_back(start, setting, kept):
+    r = Repository()
+    try:
+        r.add("conv", [node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1]), node("ReduceMax", ["a"], ["y"], axes=[1, 2, 3])],
+              [tensor("x", F32, ["batch", 1, "h", "w"])], [tensor("y", F32, ["batch", 1, 1, 1])],
+              [constant("w", np.ones((8, 1, 3, 3)), "f4")], opset=17,
+              conf=f"[model]\nbackend = onnxruntime\n[parameters]\narena_shrinkage = {setting}\n")
+        d = start("models.default=conv", repository=r.path)
+        worker, = d.workers()
+        with modeld.connect(d.tcp) as client:
+            for n in (32, 64, 32, 1500, 32):
+                assert client.infer("conv", np.ones((1, 1, n, n), "f4")).tolist() == [[[[9]]]]
+        # 1500 x 1500 makes 72 MB between the two operators.
+        assert (status_field(worker, "RssAnon") > 60 << 10) == kept
+    finally:
+        r.close()
 
 
 # --- Words -------------------------------------------------------------------------------------------

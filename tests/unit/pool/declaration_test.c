@@ -85,24 +85,3 @@ Test(declaration, every_difference_counts)
 		cr_assert(declaration_equal(&la, &lb));
 	}
 }
-
-Test(declaration, admits)
-{
-	struct wire_declaration list[3];
-	int64_t d[] = {5, 64};
-	struct wire_tensor t = {.dtype = DTYPE_F32, .rank = 2, .dims = d};
-
-	sample(list);
-	cr_assert(declaration_admits(&list[0], &t));
-	cr_assert(declaration_admits(&list[1], &t));
-	cr_assert_not(declaration_admits(&list[2], &t));
-	t.dtype = DTYPE_I64;
-	cr_assert_not(declaration_admits(&list[0], &t));
-	cr_assert_not(declaration_admits(&list[2], &t));
-	t.rank = 1;
-	cr_assert(declaration_admits(&list[2], &t));
-	t.dtype = DTYPE_F32;
-	t.rank = 2;
-	d[1] = 63;
-	cr_assert_not(declaration_admits(&list[0], &t));
-}

@@ -301,6 +301,7 @@ static void spoil(const char *name, struct wire_done *d, struct wire_tensor *t)
 	if (!strcmp(name, "w-target"))
 		t->span.offset++;
 	if (!strcmp(name, "w-rank")) {
+		dims[1] = t->dims[0];
 		t->rank = 2;
 		t->dims = dims;
 	}

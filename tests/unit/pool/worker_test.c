@@ -124,8 +124,7 @@ Test(worker, bad_answers_end_it)
 		{"w-error", "a wrong number of outputs", WORKER_MISBEHAVED},
 		{"w-index", "an output index out of range", WORKER_MISBEHAVED},
 		{"w-unwanted", "not wanted", WORKER_MISBEHAVED},
-		{"w-dtype", "dtype or shape is not as declared", WORKER_MISBEHAVED},
-		{"w-rank", "dtype or shape is not as declared", WORKER_MISBEHAVED},
+		{"w-dtype", "dtype is not as declared", WORKER_MISBEHAVED},
 		{"w-length", "size does not fit its shape", WORKER_MISBEHAVED},
 		{"w-outside", "not inside the output arena", WORKER_MISBEHAVED},
 		{"w-arena", "not inside the output arena", WORKER_MISBEHAVED},
@@ -134,6 +133,21 @@ Test(worker, bad_answers_end_it)
 
 	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
 		lose_by_answer(&faults[i]);
+}
+
+/* The shape is the model's affair: it may not keep what it declares. */
+Test(worker, another_shape_than_declared_is_an_answer)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "w-rank");
+	bed_up(&b);
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	bed_wait(&b, b.n_events == 1);
+	cr_assert_eq(b.events[0].what, 'd');
+	cr_assert_eq(b.events[0].code, 0);
+	cr_assert_eq(worker_restarts(bed_worker(&b, 0)), 0);
+	bed_drain_end(&b);
 }
 
 Test(worker, last_words_count)

@@ -29,6 +29,29 @@ static const char *parameter(const struct modeld_model_spec *spec, const char *k
 	return look_up(onnx_world.parameters, key);
 }
 
+static int list(
+	const struct onnx_setting *settings, size_t i, const char **ret_key, const char **ret_value)
+{
+	for (size_t k = 0; k <= i; k++)
+		if (!settings[k].key)
+			return 0;
+	*ret_key = settings[i].key;
+	*ret_value = settings[i].value;
+	return 1;
+}
+
+static int setting_at(const struct modeld_host *host, const char *backend, size_t i,
+	const char **ret_key, const char **ret_value)
+{
+	return list(onnx_world.settings, i, ret_key, ret_value);
+}
+
+static int parameter_at(const struct modeld_model_spec *spec, size_t i, const char **ret_key,
+	const char **ret_value)
+{
+	return list(onnx_world.parameters, i, ret_key, ret_value);
+}
+
 static void take_log(const struct modeld_host *host, enum modeld_log_level level, const char *text)
 {
 	size_t n = strlen(onnx_world.log);
@@ -62,6 +85,7 @@ void onnx_start(modeld_backend_fn entry)
 		.worker = "cpu:0/0",
 		.device = "cpu:0",
 		.setting = setting,
+		.setting_at = setting_at,
 		.log = take_log};
 	onnx_world.backend = entry(&onnx_world.host);
 	cr_assert(onnx_world.backend);
@@ -100,7 +124,10 @@ enum modeld_code onnx_try_load(struct onnx_model *f, const char *name)
 		.name = name,
 		.version = "1",
 		.path = f->path,
-		.parameter = parameter};
+		.parameter = parameter,
+		.parameter_at = parameter_at,
+		.max_batch_size =
+			onnx_world.limited ? onnx_world.max_batch_size : MODELD_BATCH_UNSET};
 	f->info = (struct modeld_model_info){.size = sizeof(f->info)};
 	code = b->load(&f->spec, &f->model, &f->info, &f->error);
 	if (code == MODELD_OK)

@@ -25,6 +25,8 @@ struct onnx_world {
 	char venv[PATH_MAX];
 	struct onnx_setting settings[4]; /* the first one says where ONNX Runtime is */
 	struct onnx_setting parameters[4];
+	bool limited; /* model.conf says max_batch_size: */
+	uint32_t max_batch_size;
 	char log[4096];
 };
 

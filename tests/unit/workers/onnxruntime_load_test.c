@@ -174,6 +174,72 @@ Test(onnxruntime_load, batch)
 	refused("scalar", MODELD_INTERNAL, "batch = yes");
 }
 
+static void limit(uint32_t rows)
+{
+	onnx_world.limited = true;
+	onnx_world.max_batch_size = rows;
+}
+
+/* What model.conf says holds, whatever the names and the operators are. */
+Test(onnxruntime_load, max_batch_size)
+{
+	static const struct {
+		const char *name;
+		uint32_t rows;
+		int can;
+	} cases[] = {
+		{"add_sub", 8, 1},
+		{"add_sub", 1, 1},
+		{"add_sub", 0, 0},
+		{"renamed", 8, 1},
+		{"unnamed", 8, 1},
+		{"lying", 8, 1},
+		{"fixed", 1, 0},
+		{"fixed", 0, 0},
+	};
+	struct onnx_model m;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		limit(cases[i].rows);
+		onnx_world.log[0] = 0;
+		onnx_load(&m, cases[i].name);
+		cr_assert_eq(m.info.can_batch, cases[i].can, "%s %u", cases[i].name, cases[i].rows);
+		cr_assert_not(strstr(onnx_world.log, "one by one"), "%s", onnx_world.log);
+		onnx_unload(&m);
+	}
+	limit(8);
+	refused("fixed", MODELD_INTERNAL,
+		"max_batch_size = 8, but requests cannot be joined: the first dimension of input "
+		"'x'");
+	refused("nonzero", MODELD_INTERNAL, "the first dimension of output 'indices' is not free");
+	refused("shapeless", MODELD_INTERNAL, "output 'y' is not free");
+	set(&onnx_world.parameters[0], "batch", "no");
+	refused("add_sub", MODELD_INTERNAL, "max_batch_size = 8 and batch = no contradict");
+}
+
+/* Nobody notices a misspelt key by what it does. */
+Test(onnxruntime_load, keys_that_mean_nothing)
+{
+	set(&onnx_world.settings[1], "intra_op_thread", "4");
+	set(&onnx_world.parameters[0], "batchh", "no");
+	set(&onnx_world.parameters[1], "venv", "/elsewhere");
+	set(&onnx_world.parameters[2], "spin", "no");
+	accepted("fixed");
+	accepted("scalar");
+	cr_assert(strstr(onnx_world.log,
+			  "[backend.onnxruntime]: intra_op_thread means nothing; known are "
+			  "intra_op_threads, "),
+		"%s", onnx_world.log);
+	cr_assert(strstr(
+		onnx_world.log, "model 'fixed' [parameters]: batchh means nothing; known are"));
+	cr_assert(strstr(onnx_world.log, "model 'scalar' [parameters]: batchh means nothing"));
+	cr_assert(strstr(onnx_world.log, "venv belongs in [backend.onnxruntime]"));
+	cr_assert_not(strstr(onnx_world.log, ": spin"), "%s", onnx_world.log);
+	cr_assert_eq(strstr(strstr(onnx_world.log, "intra_op_thread means") + 1,
+			     "intra_op_thread means"),
+		NULL, "once a process");
+}
+
 /* The log says once a load why, and what would change it. */
 Test(onnxruntime_load, why_requests_are_not_joined)
 {

@@ -240,17 +240,57 @@ static enum modeld_code judge(struct reader *q, const char *path, bool *ret_harm
 	return MODELD_OK;
 }
 
-static enum modeld_code decide_batch(struct reader *q, const char *path, enum batch_option batch)
+/* Why requests cannot be joined at all; NULL: they can. */
+static const char *fixed_tensor(const struct modeld_declaration *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!free_first(&list[i]))
+			return list[i].name;
+	return NULL;
+}
+
+/* Somebody asked for what is impossible: `what` says how. */
+static enum modeld_code refuse_joining(const struct reader *q, const char *what)
+{
+	const char *input = fixed_tensor(q->d->inputs, q->d->n_inputs);
+	const char *output = fixed_tensor(q->d->outputs, q->d->n_outputs);
+
+	if (q->d->n_inputs == 0)
+		return error_set(
+			q->error, MODELD_INTERNAL, "%s, but the model has no inputs", what);
+	return error_set(q->error, MODELD_INTERNAL,
+		"%s, but requests cannot be joined: the first dimension of %s '%.100s' is not free",
+		what, input ? "input" : "output", input ? input : output);
+}
+
+/* What the configuration asks for, whatever the names and operators are. */
+static enum modeld_code check_demand(
+	const struct reader *q, const struct joining *joining, bool can)
+{
+	char what[64];
+
+	if (joining->max_batch_size == MODELD_BATCH_UNSET || joining->max_batch_size <= 1)
+		return joining->batch == BATCH_YES && !can ? refuse_joining(q, "batch = yes")
+							   : MODELD_OK;
+	snprintf(what, sizeof(what), "max_batch_size = %u", joining->max_batch_size);
+	if (joining->batch == BATCH_NO)
+		return error_set(
+			q->error, MODELD_INTERNAL, "%s and batch = no contradict each other", what);
+	return can ? MODELD_OK : refuse_joining(q, what);
+}
+
+static enum modeld_code decide_batch(
+	struct reader *q, const char *path, const struct joining *joining)
 {
 	bool can = all_free_first(q->d), harmless = false;
-	enum modeld_code code = MODELD_OK;
+	bool configured = joining->max_batch_size != MODELD_BATCH_UNSET;
+	enum modeld_code code = check_demand(q, joining, can);
 
-	if (batch == BATCH_YES && !can)
-		return error_set(q->error, MODELD_INTERNAL,
-			"batch = yes, but the first dimension of an input or output is fixed");
-	if (batch == BATCH_AUTO && can)
+	if (code || joining->max_batch_size == 0 || joining->batch == BATCH_NO)
+		return code;
+	if (can && !configured && joining->batch == BATCH_AUTO)
 		code = judge(q, path, &harmless);
-	q->d->can_batch = can && (batch == BATCH_YES || harmless);
+	q->d->can_batch = can && (configured || joining->batch == BATCH_YES || harmless);
 	return code;
 }
 
@@ -307,7 +347,7 @@ static enum modeld_code allocate(struct reader *q)
 	return MODELD_OK;
 }
 
-static enum modeld_code read_all(struct reader *q, const char *path, enum batch_option batch)
+static enum modeld_code read_all(struct reader *q, const char *path, const struct joining *joining)
 {
 	const struct OrtApi *api = q->r->api;
 	struct declarations *d = q->d;
@@ -325,19 +365,19 @@ static enum modeld_code read_all(struct reader *q, const char *path, enum batch_
 	for (size_t i = 0; i < d->n_outputs && !code; i++)
 		code = read_output(q, i);
 	if (!code)
-		code = decide_batch(q, path, batch);
+		code = decide_batch(q, path, joining);
 	for (size_t i = 0; i < d->n_outputs && !code; i++)
 		make_rule(q, i);
 	return code;
 }
 
 enum modeld_code declarations_read(struct declarations *ret_declarations, const struct runtime *r,
-	const struct OrtSession *session, const char *path, enum batch_option batch,
+	const struct OrtSession *session, const char *path, const struct joining *joining,
 	struct modeld_error *error)
 {
 	struct declarations d = {0};
 	struct reader q = {.r = r, .session = session, .d = &d, .error = error};
-	enum modeld_code code = read_all(&q, path, batch);
+	enum modeld_code code = read_all(&q, path, joining);
 
 	free(q.inputs);
 	free(q.outputs);

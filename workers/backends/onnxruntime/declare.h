@@ -23,6 +23,12 @@ struct shape_rule {
 	} from[MODELD_BACKEND_RANK_MAX]; /* only for dimensions declared -1 */
 };
 
+/* What the configuration says about joining requests. */
+struct joining {
+	enum batch_option batch;
+	uint32_t max_batch_size; /* of model.conf; MODELD_BATCH_UNSET: it says nothing */
+};
+
 struct declarations {
 	struct modeld_declaration *inputs; /* own; each name is ONNX Runtime's allocator's */
 	struct modeld_declaration *outputs;
@@ -30,23 +36,24 @@ struct declarations {
 	size_t n_inputs;
 	size_t n_outputs;
 	/*
-	 * The first dimension is a batch dimension. BATCH_AUTO: all first dimensions are free and
-	 * bear a name that means a batch, and no operator mixes rows. BATCH_YES: they are free.
+	 * The first dimension is a batch dimension. Where the configuration asks for joining: all
+	 * first dimensions are free. Else they bear a name that means a batch, too, and no operator
+	 * mixes rows.
 	 */
 	bool can_batch;
-	char why_alone[256]; /* BATCH_AUTO: why not, where the dimensions would allow it; else "" */
+	char why_alone[256]; /* why not, where the dimensions would allow it; else "" */
 };
 
 /*
  * Read them; `path` is the model's file. On failure nothing is kept.
  *
  * MODELD_UNSUPPORTED  a tensor has an element type or rank that modeld does not know, or is none
- * MODELD_INTERNAL     BATCH_YES for a model with a fixed first dimension; ONNX Runtime's errors
+ * MODELD_INTERNAL     joining is asked for where a first dimension is fixed; ONNX Runtime's errors
  * MODELD_EXHAUSTED
  */
 _must_use_ enum modeld_code declarations_read(struct declarations *ret_declarations,
 	const struct runtime *r, const struct OrtSession *session, const char *path,
-	enum batch_option batch, struct modeld_error *error);
+	const struct joining *joining, struct modeld_error *error);
 void declarations_release(struct declarations *d, const struct runtime *r);
 
 /* The shape of output `index` for these inputs; false where memory for it cannot be given ahead. */

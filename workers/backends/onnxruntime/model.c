@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "workers/backends/onnxruntime/keys.h"
 #include "workers/backends/onnxruntime/text.h"
 
 /* All files of the version's directory: weights may lie beside model.onnx. */
@@ -74,6 +75,24 @@ static enum modeld_code create_session(struct model *m, const struct modeld_mode
 	return code == MODELD_INVALID ? MODELD_INTERNAL : code;
 }
 
+static enum modeld_code prepare_shrinking(
+	struct model *m, const struct modeld_model_spec *spec, struct modeld_error *error)
+{
+	const struct OrtApi *api = m->runtime->api;
+	bool cpu = !strncmp(m->runtime->host->device, "cpu", 3);
+	enum modeld_code code = options_shrinkage(m->runtime, spec, &m->shrinkage, error);
+
+	if (code || m->shrinkage == SHRINK_NEVER)
+		return code;
+	code = runtime_check(m->runtime, api->CreateRunOptions(&m->shrink), "run options", error);
+	if (!code)
+		code = runtime_check(m->runtime,
+			api->AddRunConfigEntry(m->shrink, "memory.enable_memory_arena_shrinkage",
+				cpu ? "cpu:0" : "cpu:0;gpu:0"),
+			"arena_shrinkage", error);
+	return code;
+}
+
 static enum modeld_code allocate(struct model *m, struct modeld_error *error)
 {
 	m->input_names = calloc(m->declared.n_inputs + 1, sizeof(*m->input_names));
@@ -119,26 +138,30 @@ enum modeld_code model_new(struct model **ret_model, struct runtime *r,
 	const struct modeld_model_spec *spec, struct modeld_error *error)
 {
 	_cleanup_(model_freep) struct model *m = calloc(1, sizeof(*m));
-	enum batch_option batch = BATCH_AUTO;
+	struct joining joining = {BATCH_AUTO, spec->max_batch_size};
 	enum modeld_code code;
 	char path[4096];
 
 	if (!m)
 		return error_set(error, MODELD_EXHAUSTED, "no memory for the model");
+	m->name = spec->name;
 	m->runtime = r;
 	m->trust_shapes = true;
-	code = options_batch(r, spec, &batch, error);
+	code = options_batch(r, spec, &joining.batch, error);
 	if (!code)
 		code = find_file(spec, path, sizeof(path), error);
 	if (!code)
 		code = create_session(m, spec, path, error);
 	if (!code)
-		code = declarations_read(&m->declared, r, m->session, path, batch, error);
+		code = declarations_read(&m->declared, r, m->session, path, &joining, error);
+	if (!code)
+		code = prepare_shrinking(m, spec, error);
 	if (!code)
 		code = allocate(m, error);
 	if (code)
 		return code;
 	say_alone(m, spec);
+	keys_check_parameters(r->host, spec);
 	*ret_model = steal_ptr(m);
 	return MODELD_OK;
 }
@@ -148,6 +171,8 @@ struct model *model_free(struct model *m)
 	if (!m)
 		return NULL;
 	declarations_release(&m->declared, m->runtime);
+	if (m->shrink)
+		m->runtime->api->ReleaseRunOptions(m->shrink);
 	if (m->session)
 		m->runtime->api->ReleaseSession(m->session);
 	free(m->input_names);

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "workers/backends/onnxruntime/declare.h"
+#include "workers/backends/onnxruntime/usual.h"
 
 /* Arrays that a run fills and empties; here so that a run allocates nothing. */
 struct run {
@@ -18,13 +19,17 @@ struct run {
 	size_t *output_index; /* which of the declared ones it is */
 	bool *bound;	      /* lies in the host's memory already */
 	size_t n_outputs;
+	const struct OrtRunOptions *options; /* borrow; NULL: the usual ones */
 };
 
 struct model {
+	const char *name;	    /* borrow: of what was loaded, valid until it is unloaded */
 	struct runtime *runtime;    /* borrow */
 	struct OrtSession *session; /* own */
 	struct declarations declared;
-	const char **input_names; /* own; the names are borrowed from `declared` */
+	const char **input_names;     /* own; the names are borrowed from `declared` */
+	struct OrtRunOptions *shrink; /* own; for runs after which memory goes back; NULL: never */
+	enum shrinkage shrinkage;
 	atomic_bool trust_shapes; /* false: the model made outputs of other shapes than declared */
 	uint64_t memory_bytes;
 };
@@ -32,6 +37,7 @@ struct model {
 /* ONNX Runtime runs a session in several threads at once. */
 struct instance {
 	struct model *model; /* borrow */
+	struct usual usual;
 	struct run run;
 };
 

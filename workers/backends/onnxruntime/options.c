@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "workers/backends/onnxruntime/custom.h"
+
 #define THREADS_MAX 1024
 
 struct word {
@@ -18,6 +20,8 @@ struct word {
 static const struct word yes_no[] = {{"no", 0}, {"yes", 1}, {NULL, 0}};
 static const struct word batch_words[] = {
 	{"auto", BATCH_AUTO}, {"yes", BATCH_YES}, {"no", BATCH_NO}, {NULL, 0}};
+static const struct word shrinkages[] = {
+	{"auto", SHRINK_UNUSUAL}, {"yes", SHRINK_ALWAYS}, {"no", SHRINK_NEVER}, {NULL, 0}};
 static const struct word optimizations[] = {{"none", ORT_OPTIMIZE_NONE},
 	{"basic", ORT_OPTIMIZE_BASIC}, {"extended", ORT_OPTIMIZE_EXTENDED},
 	{"all", ORT_OPTIMIZE_ALL}, {NULL, 0}};
@@ -113,6 +117,32 @@ static enum modeld_code set_optimization(struct OrtSessionOptions *o, const stru
 		r, r->api->SetSessionGraphOptimizationLevel(o, level), "optimization", error);
 }
 
+static enum modeld_code set_memory(struct OrtSessionOptions *o, const struct runtime *r,
+	const struct modeld_model_spec *spec, struct modeld_error *error)
+{
+	int arena = 1, pattern = 1;
+	enum modeld_code code = option_word(r, spec, "arena", yes_no, &arena, error);
+
+	if (!code)
+		code = option_word(r, spec, "memory_pattern", yes_no, &pattern, error);
+	if (!code && !arena)
+		code = runtime_check(r, r->api->DisableCpuMemArena(o), "arena", error);
+	if (!code && !pattern)
+		code = runtime_check(r, r->api->DisableMemPattern(o), "memory_pattern", error);
+	return code;
+}
+
+/* Those for all models, then the model's own. */
+static enum modeld_code set_operators(struct OrtSessionOptions *o, const struct runtime *r,
+	const struct modeld_model_spec *spec, struct modeld_error *error)
+{
+	const char *key = "custom_op_libraries";
+	enum modeld_code code =
+		custom_register(o, r, r->host->setting(r->host, "onnxruntime", key), error);
+
+	return code ? code : custom_register(o, r, spec->parameter(spec, key), error);
+}
+
 /* The worker sees its one GPU as device 0. */
 static enum modeld_code add_cuda(
 	struct OrtSessionOptions *o, const struct runtime *r, struct modeld_error *error)
@@ -161,6 +191,10 @@ enum modeld_code options_new(struct OrtSessionOptions **ret_options, const struc
 	if (!code)
 		code = set_optimization(o, r, spec, error);
 	if (!code)
+		code = set_memory(o, r, spec, error);
+	if (!code)
+		code = set_operators(o, r, spec, error);
+	if (!code)
 		code = set_device(o, r, error);
 	if (code) {
 		if (o)
@@ -169,6 +203,20 @@ enum modeld_code options_new(struct OrtSessionOptions **ret_options, const struc
 	}
 	*ret_options = o;
 	return MODELD_OK;
+}
+
+enum modeld_code options_shrinkage(const struct runtime *r, const struct modeld_model_spec *spec,
+	enum shrinkage *ret_shrinkage, struct modeld_error *error)
+{
+	int shrinkage = SHRINK_UNUSUAL, arena = 1;
+	enum modeld_code code =
+		option_word(r, spec, "arena_shrinkage", shrinkages, &shrinkage, error);
+
+	if (!code)
+		code = option_word(r, spec, "arena", yes_no, &arena, error);
+	if (!code)
+		*ret_shrinkage = arena ? (enum shrinkage)shrinkage : SHRINK_NEVER;
+	return code;
 }
 
 enum modeld_code options_batch(const struct runtime *r, const struct modeld_model_spec *spec,

@@ -7,6 +7,12 @@
  *   spin              yes: those threads wait for work by spinning, which is quick and burns CPU
  *                     (default no)
  *   optimization      none, basic, extended or all (default all)
+ *   custom_op_libraries
+ *                     libraries of operators, with commas between; of both places (default none)
+ *   arena             no: memory is taken and given back run by run (default yes)
+ *   arena_shrinkage   auto: what a run far above the usual took is given back; yes: what any run
+ *                     took; no (default auto)
+ *   memory_pattern    no: memory of a run is not planned ahead by the one before (default yes)
  *   batch             auto, yes or no: whether requests may be joined along the first dimension
  *                     (default auto: see declare.h)
  */
@@ -14,6 +20,12 @@
 #define WORKERS_BACKENDS_ONNXRUNTIME_OPTIONS_H
 
 #include "workers/backends/onnxruntime/runtime.h"
+
+enum shrinkage {
+	SHRINK_UNUSUAL,
+	SHRINK_ALWAYS,
+	SHRINK_NEVER,
+};
 
 enum batch_option {
 	BATCH_AUTO,
@@ -25,6 +37,10 @@ enum batch_option {
  * that is none, and where the device cannot be had. */
 _must_use_ enum modeld_code options_new(struct OrtSessionOptions **ret_options,
 	const struct runtime *r, const struct modeld_model_spec *spec, struct modeld_error *error);
+/* SHRINK_NEVER also where there is no arena. */
+_must_use_ enum modeld_code options_shrinkage(const struct runtime *r,
+	const struct modeld_model_spec *spec, enum shrinkage *ret_shrinkage,
+	struct modeld_error *error);
 _must_use_ enum modeld_code options_batch(const struct runtime *r,
 	const struct modeld_model_spec *spec, enum batch_option *ret_batch,
 	struct modeld_error *error);

@@ -114,12 +114,18 @@ struct OrtApi {
 	struct OrtStatus *(*CreateSessionOptions)(struct OrtSessionOptions **ret_options);
 	void *slots_11[2];
 	struct OrtStatus *(*SetSessionExecutionMode)(struct OrtSessionOptions *, int mode);
-	void *slots_14[9];
+	void *slots_14[3];
+	struct OrtStatus *(*DisableMemPattern)(struct OrtSessionOptions *);
+	void *slots_18[1];
+	struct OrtStatus *(*DisableCpuMemArena)(struct OrtSessionOptions *);
+	void *slots_20[3];
 	struct OrtStatus *(*SetSessionGraphOptimizationLevel)(
 		struct OrtSessionOptions *, int level);
 	struct OrtStatus *(*SetIntraOpNumThreads)(struct OrtSessionOptions *, int n);
 	struct OrtStatus *(*SetInterOpNumThreads)(struct OrtSessionOptions *, int n);
-	void *slots_26[4];
+	void *slots_26[3];
+	struct OrtStatus *(*RegisterCustomOpsLibrary)(
+		struct OrtSessionOptions *, const char *path, void **ret_handle);
 	struct OrtStatus *(*SessionGetInputCount)(const struct OrtSession *, size_t *ret_n);
 	struct OrtStatus *(*SessionGetOutputCount)(const struct OrtSession *, size_t *ret_n);
 	void *slots_32[1];
@@ -132,7 +138,9 @@ struct OrtApi {
 		const struct OrtSession *, size_t index, struct OrtAllocator *, char **ret_name);
 	struct OrtStatus *(*SessionGetOutputName)(
 		const struct OrtSession *, size_t index, struct OrtAllocator *, char **ret_name);
-	void *slots_38[10];
+	void *slots_38[1];
+	struct OrtStatus *(*CreateRunOptions)(struct OrtRunOptions **ret_options);
+	void *slots_40[8];
 	struct OrtStatus *(*CreateTensorAsOrtValue)(struct OrtAllocator *, const int64_t *dims,
 		size_t rank, enum ort_element, struct OrtValue **ret_value);
 	struct OrtStatus *(*CreateTensorWithDataAsOrtValue)(const struct OrtMemoryInfo *,
@@ -172,7 +180,7 @@ struct OrtApi {
 	void (*ReleaseMemoryInfo)(struct OrtMemoryInfo *);
 	void (*ReleaseSession)(struct OrtSession *);
 	void (*ReleaseValue)(struct OrtValue *);
-	void *slots_97[1];
+	void (*ReleaseRunOptions)(struct OrtRunOptions *);
 	void (*ReleaseTypeInfo)(struct OrtTypeInfo *);
 	void (*ReleaseTensorTypeAndShapeInfo)(struct OrtTensorTypeAndShapeInfo *);
 	void (*ReleaseSessionOptions)(struct OrtSessionOptions *);
@@ -190,7 +198,10 @@ struct OrtApi {
 	void *slots_129[1];
 	struct OrtStatus *(*AddSessionConfigEntry)(
 		struct OrtSessionOptions *, const char *key, const char *value);
-	void *slots_131[73];
+	void *slots_131[34];
+	struct OrtStatus *(*AddRunConfigEntry)(
+		struct OrtRunOptions *, const char *key, const char *value);
+	void *slots_166[38];
 	struct OrtStatus *(*SessionOptionsAppendExecutionProvider_CUDA_V2)(
 		struct OrtSessionOptions *, const struct OrtCUDAProviderOptionsV2 *);
 	struct OrtStatus *(*CreateCUDAProviderOptions)(
@@ -221,10 +232,14 @@ ORT_SLOT(DisableTelemetryEvents, 6);
 ORT_SLOT(CreateSession, 7);
 ORT_SLOT(Run, 9);
 ORT_SLOT(SetSessionExecutionMode, 13);
+ORT_SLOT(DisableMemPattern, 17);
+ORT_SLOT(DisableCpuMemArena, 19);
 ORT_SLOT(SetSessionGraphOptimizationLevel, 23);
+ORT_SLOT(RegisterCustomOpsLibrary, 29);
 ORT_SLOT(SessionGetInputCount, 30);
 ORT_SLOT(SessionGetInputTypeInfo, 33);
 ORT_SLOT(SessionGetInputName, 36);
+ORT_SLOT(CreateRunOptions, 39);
 ORT_SLOT(CreateTensorAsOrtValue, 48);
 ORT_SLOT(GetStringTensorDataLength, 53);
 ORT_SLOT(CastTypeInfoToTensorInfo, 55);
@@ -234,11 +249,13 @@ ORT_SLOT(CreateCpuMemoryInfo, 69);
 ORT_SLOT(AllocatorFree, 76);
 ORT_SLOT(GetAllocatorWithDefaultOptions, 78);
 ORT_SLOT(ReleaseEnv, 92);
+ORT_SLOT(ReleaseRunOptions, 97);
 ORT_SLOT(ReleaseTypeInfo, 98);
 ORT_SLOT(CastTypeInfoToSequenceTypeInfo, 104);
 ORT_SLOT(GetSequenceElementType, 107);
 ORT_SLOT(GetStringTensorElementLength, 127);
 ORT_SLOT(AddSessionConfigEntry, 130);
+ORT_SLOT(AddRunConfigEntry, 165);
 ORT_SLOT(SessionOptionsAppendExecutionProvider_CUDA_V2, 204);
 ORT_SLOT(ReleaseCUDAProviderOptions, 208);
 ORT_SLOT(GetResizedStringTensorElementBuffer, 252);

@@ -9,8 +9,6 @@
 #include "workers/backends/onnxruntime/model.h"
 #include "workers/backends/onnxruntime/tensor.h"
 
-#include <stdio.h>
-
 static void release_outputs(struct instance *in)
 {
 	const struct OrtApi *api = in->model->runtime->api;
@@ -112,13 +110,28 @@ static enum modeld_code bind_outputs(
 	return code;
 }
 
+/* NULL, or those of a run after which memory goes back to the system. */
+static const struct OrtRunOptions *choose_options(
+	struct instance *in, const struct modeld_batch *batch)
+{
+	const struct model *m = in->model;
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < batch->n_inputs; i++)
+		bytes += batch->inputs[i]->bytes;
+	if (m->shrinkage == SHRINK_NEVER)
+		return NULL;
+	return usual_exceeded(&in->usual, bytes) || m->shrinkage == SHRINK_ALWAYS ? m->shrink
+										  : NULL;
+}
+
 static enum modeld_code run_session(struct instance *in, struct modeld_error *error)
 {
 	struct model *m = in->model;
 	struct run *run = &in->run;
 
 	return runtime_check(m->runtime,
-		m->runtime->api->Run(m->session, NULL, m->input_names,
+		m->runtime->api->Run(m->session, run->options, m->input_names,
 			(const struct OrtValue *const *)run->inputs, m->declared.n_inputs,
 			run->output_names, run->n_outputs, run->outputs),
 		"running the model", error);
@@ -132,11 +145,23 @@ static bool any_bound(const struct run *run)
 	return false;
 }
 
+/* Once a load, from whichever instance finds it out. */
+static void distrust_shapes(struct model *m, const char *why)
+{
+	const struct modeld_host *host = m->runtime->host;
+	struct modeld_error line;
+
+	if (!atomic_exchange(&m->trust_shapes, false))
+		return;
+	error_set(&line, MODELD_OK,
+		"model '%.60s' makes outputs of other shapes than it declares; they are copied: "
+		"%.300s",
+		m->name, why);
+	host->log(host, MODELD_LOG_WARNING, line.text);
+}
+
 static enum modeld_code run_again(struct instance *in, struct modeld_error *error)
 {
-	struct model *m = in->model;
-	const struct modeld_host *host = m->runtime->host;
-	char line[640];
 	struct modeld_error second = {.size = sizeof(second)};
 	enum modeld_code code;
 
@@ -146,11 +171,7 @@ static enum modeld_code run_again(struct instance *in, struct modeld_error *erro
 		*error = second;
 		return code;
 	}
-	m->trust_shapes = false;
-	snprintf(line, sizeof(line),
-		"a model makes outputs of other shapes than it declares; they are copied: %s",
-		error->text);
-	host->log(host, MODELD_LOG_WARNING, line);
+	distrust_shapes(in->model, error->text);
 	return MODELD_OK;
 }
 
@@ -158,12 +179,19 @@ static enum modeld_code deliver(
 	struct instance *in, const struct modeld_batch *batch, struct modeld_error *error)
 {
 	struct run *run = &in->run;
+	struct model *m = in->model;
 	enum modeld_code code = MODELD_OK;
 
-	for (size_t i = 0; i < run->n_outputs && !code; i++)
-		if (!run->bound[i])
-			code = tensor_to_output(run->outputs[i], in->model->runtime, batch,
-				run->output_index[i], error);
+	for (size_t i = 0; i < run->n_outputs && !code; i++) {
+		size_t index = run->output_index[i];
+
+		if (run->bound[i])
+			continue;
+		if (m->trust_shapes && !tensor_is_declared(run->outputs[i], m->runtime,
+					       &m->declared.outputs[index]))
+			distrust_shapes(m, m->declared.outputs[index].name);
+		code = tensor_to_output(run->outputs[i], m->runtime, batch, index, error);
+	}
 	return code;
 }
 
@@ -188,6 +216,7 @@ enum modeld_code instance_run(
 	enum modeld_code code;
 
 	choose_outputs(in, batch);
+	in->run.options = choose_options(in, batch);
 	if (!in->run.n_outputs)
 		return MODELD_OK;
 	code = bind_inputs(in, batch, error);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "workers/backends/onnxruntime/keys.h"
 #include "workers/backends/onnxruntime/text.h"
 
 /* Names in a model are its author's: keep what is printed on one line. */
@@ -139,5 +140,6 @@ enum modeld_code runtime_start(
 	snprintf(line, sizeof(line), "ONNX Runtime %.40s from %.900s",
 		r->library.base->GetVersionString(), r->library.path);
 	host->log(host, MODELD_LOG_INFO, line);
+	keys_check_settings(host);
 	return MODELD_OK;
 }

@@ -260,6 +260,22 @@ static enum modeld_code value_shape(const struct OrtValue *value, const struct r
 	return code;
 }
 
+bool tensor_is_declared(
+	const struct OrtValue *value, const struct runtime *r, const struct modeld_declaration *d)
+{
+	struct modeld_error ignored;
+	struct shape s = {0};
+
+	if (d->any_shape || value_shape(value, r, &s, &ignored))
+		return true;
+	if (s.rank != d->rank)
+		return false;
+	for (uint32_t i = 0; i < d->rank; i++)
+		if (d->dims[i] != -1 && d->dims[i] != s.dims[i])
+			return false;
+	return true;
+}
+
 static enum modeld_code copy_strings(const struct OrtValue *value, const struct runtime *r,
 	uint64_t n, uint8_t *to, struct modeld_error *error)
 {

@@ -37,6 +37,10 @@ bool dtype_is_plain(enum modeld_dtype dtype);
 _must_use_ enum modeld_code tensor_from_input(struct OrtValue **ret_value, const struct runtime *r,
 	const struct modeld_tensor *input, struct modeld_error *error);
 
+/* Is its shape as declared? True where it cannot be told. */
+bool tensor_is_declared(
+	const struct OrtValue *value, const struct runtime *r, const struct modeld_declaration *d);
+
 /* Copy what ONNX Runtime made into memory that the batch gives for output `index`. */
 _must_use_ enum modeld_code tensor_to_output(struct OrtValue *value, const struct runtime *r,
 	const struct modeld_batch *batch, size_t index, struct modeld_error *error);
