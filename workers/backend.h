@@ -251,6 +251,10 @@ struct modeld_batch {
 	 * before an output is used: so run() need not wait for the device.
 	 */
 	void *stream;
+	/* The request's parameters by number, to refuse those that mean nothing; 0: there are no
+	 * more. */
+	int (*parameter_at)(const struct modeld_batch *batch, size_t i, const char **ret_key,
+		const char **ret_value);
 };
 
 struct modeld_backend {

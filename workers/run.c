@@ -197,6 +197,18 @@ static const char *give_parameter(const struct modeld_batch *batch, const char *
 	return r->item ? pairs_find(r->item->parameters, r->item->n_parameters, key) : NULL;
 }
 
+static int give_parameter_at(
+	const struct modeld_batch *batch, size_t i, const char **ret_key, const char **ret_value)
+{
+	const struct run *r = container_of(batch, struct run, batch);
+
+	if (!r->item || i >= r->item->n_parameters)
+		return 0;
+	*ret_key = r->item->parameters[i].key;
+	*ret_value = r->item->parameters[i].value;
+	return 1;
+}
+
 /* --- Before ------------------------------------------------------------------------------- */
 
 /* Nobody is told yet that an answer is not wanted any more. */
@@ -214,6 +226,7 @@ void run_init(struct run *r, struct outputs *outputs, const struct regions *regi
 	r->batch.size = sizeof(r->batch);
 	r->batch.output = give_output;
 	r->batch.parameter = give_parameter;
+	r->batch.parameter_at = give_parameter_at;
 	r->batch.cancelled = is_cancelled;
 	pthread_mutex_init(&r->completion.lock, NULL);
 	pthread_cond_init(&r->completion.arrived, NULL);

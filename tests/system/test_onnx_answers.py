@@ -279,6 +279,12 @@ def test_a_wrong_name_is_answered_with_the_right_ones(clients, where):
         clients[where].infer_all("passed", x, outputs=["z"])
 
 
+@pytest.mark.parametrize("where", ["local", "remote"])
+def test_a_parameter_that_means_nothing(clients, where):
+    with pytest.raises(modeld.ModeldError, match="INVALID_ARGUMENT.*'ouput' means nothing.*output"):
+        clients[where].infer("passed", np.ones((1, 4), "f4"), parameters={"ouput": "x"})
+
+
 @pytest.mark.parametrize("model", NOT_SERVED)
 def test_what_is_not_served_and_what_to_do(served, clients, model):
     info = clients["local"].models()[model]

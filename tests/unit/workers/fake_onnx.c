@@ -183,6 +183,16 @@ static void *output(const struct modeld_batch *batch, const struct modeld_output
 	return r->out[index].data;
 }
 
+static int request_parameter_at(
+	const struct modeld_batch *batch, size_t i, const char **ret_key, const char **ret_value)
+{
+	const struct onnx_run *r = (const struct onnx_run *)batch;
+
+	*ret_key = r->parameter;
+	*ret_value = "";
+	return r->parameter && i == 0;
+}
+
 void onnx_prepare(struct onnx_run *r, const struct onnx_model *f)
 {
 	memset(r, 0, sizeof(*r));
@@ -193,6 +203,7 @@ void onnx_prepare(struct onnx_run *r, const struct onnx_model *f)
 		.wanted = r->wanted,
 		.n_outputs = f->info.n_outputs,
 		.output = output,
+		.parameter_at = request_parameter_at,
 	};
 	r->in[0] = &r->inputs[0];
 	r->in[1] = &r->inputs[1];

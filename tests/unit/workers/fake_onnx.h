@@ -54,7 +54,8 @@ struct onnx_run {
 		unsigned calls;
 	} out[ONNX_OUTPUTS_MAX];
 	void (*on_output)(struct onnx_run *r); /* NULL: nothing happens when memory is asked for */
-	bool refuse;			       /* give no memory */
+	const char *parameter; /* the key of the request's one parameter; NULL: it has none */
+	bool refuse;	       /* give no memory */
 };
 
 extern struct onnx_world onnx_world;

@@ -112,6 +112,26 @@ Test(onnxruntime, strings_that_do_not_add_up)
 	onnx_unload(&f);
 }
 
+Test(onnxruntime, parameters_mean_nothing)
+{
+	static const int64_t dims[] = {1, 4};
+	float a[4] = {1, 2, 3, 4};
+	struct onnx_model f;
+	struct onnx_run r;
+
+	onnx_load(&f, "add_sub");
+	onnx_prepare(&r, &f);
+	onnx_input(&r, 0, MODELD_DTYPE_F32, dims, 2, a, sizeof(a));
+	onnx_input(&r, 1, MODELD_DTYPE_F32, dims, 2, a, sizeof(a));
+	r.parameter = "ouput";
+	cr_assert_eq(onnx_run(&r, &f), MODELD_INVALID);
+	cr_assert(strstr(f.error.text, "parameter 'ouput' means nothing"), "%s", f.error.text);
+	r.parameter = NULL;
+	onnx_run_ok(&r, &f);
+	onnx_done(&r);
+	onnx_unload(&f);
+}
+
 Test(onnxruntime, bools_are_zero_or_one)
 {
 	static const int64_t dims[] = {1, 3};
@@ -382,7 +402,7 @@ Test(onnxruntime, model_that_declares_other_shapes_than_it_makes)
 		/* Twice in the first run; after that it is known. */
 		cr_assert_eq(r.out[0].calls, 2 + i);
 	}
-	cr_assert(strstr(onnx_world.log, "1 a model makes outputs of other shapes"), "%s",
+	cr_assert(strstr(onnx_world.log, "1 model 'lying' makes outputs of other shapes"), "%s",
 		onnx_world.log);
 	onnx_done(&r);
 	onnx_unload(&f);

@@ -52,6 +52,15 @@ Test(onnxruntime_text, operators_that_fail)
 		"operator ConvInteger: Non per-tensor quantization is not supported now.");
 }
 
+Test(onnxruntime_text, codes)
+{
+	becomes("/a/op_kernel.cc:87 virtual OrtValue* OutputMLValue(int, const T&) "
+		"[ONNXRuntimeError] : 2 : "
+		"INVALID_ARGUMENT : The output has shape {1,2}",
+		"The output has shape {1,2}");
+	becomes("[ONNXRuntimeError] : 2", "[ONNXRuntimeError] : 2");
+}
+
 Test(onnxruntime_text, models_that_do_not_load)
 {
 	becomes("Exception during initialization: "

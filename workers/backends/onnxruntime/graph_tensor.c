@@ -144,7 +144,7 @@ static int read_raw(struct pb_file *f, struct graph_tensor *t, const struct elem
 	uint8_t bytes[8] = {0};
 	int e = 0;
 
-	if ((raw.end - raw.at) / size > GRAPH_NUMBERS_MAX) {
+	if (!size || (raw.end - raw.at) / size > GRAPH_NUMBERS_MAX) {
 		t->n_numbers = -1;
 		return 0;
 	}

@@ -210,11 +210,27 @@ static enum modeld_code run_outputs(
 	return code ? code : deliver(in, batch, error);
 }
 
+/* A misspelt one ("ouput") would change nothing, unnoticed. */
+static enum modeld_code refuse_parameters(
+	const struct modeld_batch *batch, struct modeld_error *error)
+{
+	const char *key, *value;
+
+	if (!MODELD_HAS(batch, parameter_at) || !batch->parameter_at(batch, 0, &key, &value))
+		return MODELD_OK;
+	return error_set(error, MODELD_INVALID,
+		"parameter '%.100s' means nothing: ONNX models have none; of a request are input, "
+		"output, output_region, output_offset, output_size",
+		key);
+}
+
 enum modeld_code instance_run(
 	struct instance *in, const struct modeld_batch *batch, struct modeld_error *error)
 {
-	enum modeld_code code;
+	enum modeld_code code = refuse_parameters(batch, error);
 
+	if (code)
+		return code;
 	choose_outputs(in, batch);
 	in->run.options = choose_options(in, batch);
 	if (!in->run.n_outputs)

@@ -126,6 +126,20 @@ static bool cut_source(char *text)
 	return true;
 }
 
+/* "[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : " inside of a text that a code goes with. */
+static void cut_code(char *text)
+{
+	static const char mark[] = "[ONNXRuntimeError] : ", between[] = " : ";
+	char *from = strstr(text, mark), *to = from;
+
+	for (int i = 0; i < 3 && to; i++) {
+		to = strstr(to, between);
+		to = to ? to + strlen(between) : NULL;
+	}
+	if (to)
+		take_out(from, to);
+}
+
 static void cut_end(char *text)
 {
 	size_t n = strlen(text);
@@ -139,6 +153,7 @@ void text_cut(char *text)
 	cut_node(text);
 	for (int i = 0; i < 8 && cut_source(text); i++)
 		continue;
+	cut_code(text);
 	cut_end(text);
 }
 
