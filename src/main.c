@@ -3,18 +3,20 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/standard_fds.h"
 #include "config.h"
 #include "config_source.h"
+#include "descriptors.h"
 #include "repository.h"
 #include "server.h"
 
@@ -101,18 +103,6 @@ static int load(
 	return r ? config_failed(r, text) : 0;
 }
 
-/* Each connection, worker and region takes descriptors: take what the hard limit gives. */
-static void raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == limit.rlim_max)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit))
-		log_warning("cannot raise the descriptor limit", "error=%s", err_str(-errno));
-}
-
 /* Does a Unix socket go there? */
 static bool needs_runtime_dir(const struct config *c)
 {
@@ -163,18 +153,22 @@ static void block_signals(void)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
-static int serve(const struct config *c, const struct repository *repository,
-	const struct config_source *source)
+static int serve(
+	struct config *c, const struct repository *repository, const struct config_source *source)
 {
 	_cleanup_(server_freep) struct server *s = NULL;
+	uint64_t descriptors;
 	int r;
 
 	signal(SIGPIPE, SIG_IGN);
-	raise_descriptor_limit();
+	descriptors = descriptors_raise();
+	if (descriptors_share(c, descriptors))
+		return SERVER_EXIT_OS;
 	r = needs_runtime_dir(c) ? make_runtime_dir(c->runtime_dir) : 0;
 	if (r)
 		return r;
-	log_info("modeld " MODELD_VERSION, "pid=%d repository=%s", getpid(), c->model_repository);
+	log_info("modeld " MODELD_VERSION, "pid=%d repository=%s descriptors=%" PRIu64, getpid(),
+		c->model_repository, descriptors);
 	r = server_new(&s, c, repository);
 	if (!r) {
 		server_set_source(s, source);
@@ -189,12 +183,17 @@ int main(int argc, char **argv)
 	_cleanup_(config_release) struct config config = {0};
 	_cleanup_(repository_freep) struct repository *repository = NULL;
 	struct options o = {0};
-	int r = parse_options(argc, argv, &o);
+	int r;
 
+	if (standard_fds_open())
+		return SERVER_EXIT_OS;
+	r = parse_options(argc, argv, &o);
 	if (r)
 		return r < 0 ? SERVER_EXIT_OK : r;
 	/* It asks for something that is not there yet; it ends nothing. */
 	signal(SIGHUP, SIG_IGN);
+	/* There is nothing to be reopened: log rotation is the business of whoever reads the log. */
+	signal(SIGUSR1, SIG_IGN);
 	log_init(NULL, LOG_LEVEL_INFO);
 	o.source.sets = o.sets;
 	r = load(&config, &o.source, &repository);

@@ -2,6 +2,7 @@
  * server.c: the composition root: owns the loop, the signals and the order of start and end.
  *
  *   STARTING -workers up-> SERVING -SIGTERM-> DRAINING -frontend and handoff, then dispatch-> STOPPED
+ *                                                +-- shortly before drain_timeout_s: work is ended
  *                                                +-- second signal | drain_timeout_s: all is killed
  *
  * STOPPED is reached only when all are drained: nothing of theirs may be freed before.
@@ -25,8 +26,13 @@
 #include "dispatch/dispatch.h"
 #include "handoff/handoff.h"
 #include "notify.h"
+#include "orphans.h"
 #include "reload.h"
 #include "services/frontend.h"
+
+/* What is left of drain_timeout_s for answers to calls that a model still holds: a fifth, and no more than
+ * this. */
+#define ENDING_MS_MAX 2000u
 
 enum server_state {
 	SERVER_STARTING,
@@ -51,6 +57,7 @@ struct server {
 	struct busy_poll busy;
 	uint64_t activity;	/* dispatch's, when last seen */
 	uv_signal_t signals[3]; /* SIGTERM, SIGINT, SIGHUP */
+	uv_signal_t child;	/* SIGCHLD: for orphans; workers are seen through their pidfds */
 	uv_timer_t drain_timer;
 	struct reload reload;
 	struct dispatch *dispatch; /* own */
@@ -59,6 +66,8 @@ struct server {
 	enum server_state state;
 	uint64_t started_ns;
 	bool loop_open;
+	bool look_for_orphans;
+	bool ending; /* work is ended: the last part of drain_timeout_s */
 	bool killed;
 	bool frontend_drained; /* or it never listened */
 	bool handoff_drained;
@@ -73,9 +82,31 @@ static void server_turn(struct server *s)
 	frontend_flush(s->frontend);
 }
 
+static bool is_worker(void *data, pid_t pid)
+{
+	const struct pool *pool = dispatch_pool(((struct server *)data)->dispatch);
+
+	for (size_t i = 0; i < pool_n_workers(pool); i++)
+		if (worker_pid(pool_worker(pool, i)) == pid)
+			return true;
+	return false;
+}
+
+static void on_child(uv_signal_t *h, int number)
+{
+	struct server *s = h->data;
+
+	s->look_for_orphans = true;
+}
+
 static void on_prepare(uv_prepare_t *h)
 {
-	server_turn(h->data);
+	struct server *s = h->data;
+
+	server_turn(s);
+	/* A worker that has ended and hides others is waited for in one of the next turns. */
+	if (s->look_for_orphans)
+		s->look_for_orphans = orphans_reap(is_worker, s);
 }
 
 /* Does nothing: that it is active is what counts. */
@@ -150,7 +181,7 @@ static void stop_if_drained(struct server *s)
 /* No more requests come. */
 static void drain_dispatch(struct server *s)
 {
-	if (s->frontend_drained && s->handoff_drained && !s->killed)
+	if (s->frontend_drained && s->handoff_drained && !s->killed && !s->ending)
 		dispatch_drain(s->dispatch);
 	stop_if_drained(s);
 }
@@ -188,9 +219,17 @@ static void server_kill(struct server *s)
 	s->killed = true;
 	reload_stop(&s->reload);
 	s->exit_code = SERVER_EXIT_INTERNAL;
-	dispatch_kill(s->dispatch);
+	if (!s->ending)
+		dispatch_kill(s->dispatch);
 	handoff_kill(s->handoff);
 	frontend_kill(s->frontend);
+}
+
+static uint64_t ending_ms(const struct server *s)
+{
+	uint64_t part = s->config->drain_timeout_ms / 5;
+
+	return part < ENDING_MS_MAX ? part : ENDING_MS_MAX;
 }
 
 static void on_drain_timeout(uv_timer_t *h)
@@ -203,6 +242,19 @@ static void on_drain_timeout(uv_timer_t *h)
 	server_kill(s);
 }
 
+/* A model that hangs, or is only slow, must not keep its callers from an answer. */
+static void on_drain_ending(uv_timer_t *h)
+{
+	struct server *s = h->data;
+
+	log_warning("drain takes long: what runs is ended", "drain_timeout_s=%llu calls=%u",
+		(unsigned long long)(s->config->drain_timeout_ms / 1000),
+		frontend_n_calls(s->frontend));
+	s->ending = true;
+	dispatch_kill(s->dispatch);
+	uv_timer_start(&s->drain_timer, on_drain_timeout, ending_ms(s), 0);
+}
+
 static void server_drain(struct server *s)
 {
 	s->state = SERVER_DRAINING;
@@ -210,7 +262,8 @@ static void server_drain(struct server *s)
 	server_notify("STOPPING=1\nSTATUS=draining");
 	frontend_drain(s->frontend);
 	handoff_drain(s->handoff);
-	uv_timer_start(&s->drain_timer, on_drain_timeout, s->config->drain_timeout_ms, 0);
+	uv_timer_start(
+		&s->drain_timer, on_drain_ending, s->config->drain_timeout_ms - ending_ms(s), 0);
 }
 
 static void on_signal(uv_signal_t *h, int number)
@@ -246,6 +299,13 @@ static int open_loop(struct server *s)
 	uv_idle_init(&s->loop, &s->idle);
 	uv_timer_init(&s->loop, &s->drain_timer);
 	s->prepare.data = s->check.data = s->drain_timer.data = s;
+	s->child.data = s;
+	r = uv_signal_init(&s->loop, &s->child);
+	if (!r)
+		r = uv_signal_start(&s->child, on_child, SIGCHLD);
+	if (r)
+		return r;
+	s->look_for_orphans = true; /* those that ended before */
 	for (size_t i = 0; i < 3; i++) {
 		r = uv_signal_init(&s->loop, &s->signals[i]);
 		if (r)
@@ -385,6 +445,7 @@ struct server *server_free(struct server *s)
 	close_handle((uv_handle_t *)&s->check);
 	close_handle((uv_handle_t *)&s->idle);
 	close_handle((uv_handle_t *)&s->drain_timer);
+	close_handle((uv_handle_t *)&s->child);
 	close_handle((uv_handle_t *)&s->signals[0]);
 	close_handle((uv_handle_t *)&s->signals[1]);
 	close_handle((uv_handle_t *)&s->signals[2]);

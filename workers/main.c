@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/standard_fds.h"
 #include "workers/loop.h"
 
 #define CHANNEL_FD 3
@@ -76,6 +77,7 @@ static void set_signals(void)
 {
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
+	signal(SIGUSR1, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
 	/* End of file says the same, but only where somebody reads. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
@@ -95,8 +97,11 @@ int main(int argc, char **argv)
 {
 	_cleanup_(loop_freep) struct loop *l = NULL;
 	struct title title = {argv[0], strlen(argv[0])};
-	int r = answer_arguments(argc, argv);
+	int r;
 
+	if (standard_fds_open())
+		return WORKER_EXIT_INTERNAL;
+	r = answer_arguments(argc, argv);
 	if (r >= 0)
 		return r;
 	log_init("modeld-worker", LOG_LEVEL_INFO);

@@ -8,13 +8,16 @@
  * The message is a constant; values go into the format behind it as key=value. A value that came
  * from outside is passed through log_quote() first. Under systemd ($JOURNAL_STREAM names stderr)
  * the time is left out and the line starts with a <priority> prefix (sd-daemon(3)).
- * One write(2) a line, at most 2048 bytes; a longer line is cut and marked with "...".
+ * One write(2) a line, at most 2048 bytes; a longer line is cut and marked with "...". A line that
+ * would have to wait for a reader (of a pipe, socket or terminal) is dropped; once there is room again a
+ * line says how many were.
  * What log_init() sets is the only file-scope state. Safe from several threads.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/cleanup.h"
 
@@ -25,13 +28,16 @@ enum log_level {
 	LOG_LEVEL_DEBUG,
 };
 
-/* Call once, before threads start. `program` is borrowed for ever (NULL: nothing is prefixed). */
+/* Call before threads start, and again when standard error was replaced. `program` is borrowed for
+ * ever (NULL: nothing is prefixed). */
 void log_init(const char *program, enum log_level level);
 enum log_level log_level(void);
 void log_set_level(enum log_level level);
 /* "error", "warning", "info", "debug" -> level. Returns -EINVAL for anything else. */
 _must_use_ int log_level_parse(const char *text, enum log_level *ret_level);
 const char *log_level_name(enum log_level level);
+/* Lines lost so far because nobody read them. */
+uint64_t log_dropped(void);
 /* Write `text` (n bytes) into out (cap bytes) quoted and escaped so that it stays one printable
  * token on one line; cut at cap. Returns out. */
 const char *log_quote(const char *text, size_t n, char *out, size_t cap);

@@ -32,6 +32,7 @@ struct handoff_settings {
 	uint64_t shm_total_bytes; /* of all users' regions */
 	uint64_t user_bytes;	  /* of one user's; fair share below it */
 	uint32_t user_regions;
+	uint32_t max_regions;	   /* of all users */
 	uint32_t max_requests;	   /* in flight on one connection */
 	uint64_t max_output_bytes; /* answers queued for a client that does not read */
 	uint32_t busy_poll_us;	   /* of the loop: clients are told */

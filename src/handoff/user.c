@@ -3,7 +3,7 @@
  * stays charged after its connection is gone.
  *
  * Invariants: the sums in struct users are those over all users; n_holders counts users with bytes,
- * n_connected those with connections. Daemon process, loop thread.
+ * n_owners those with regions, n_connected those with connections. Daemon process, loop thread.
  */
 #include "handoff/user.h"
 
@@ -144,6 +144,17 @@ static int over_share(const struct user *u, uint64_t bytes, char *text, size_t c
 	return USER_E_LIMIT;
 }
 
+static int over_all_regions(const struct user *u, char *text, size_t cap)
+{
+	const struct users *s = u->users;
+
+	snprintf(text, cap,
+		"a region besides the %" PRIu32 " that the user has is more than a fair share of "
+		"[handoff] max_regions, %" PRIu32 ", of which all users together have %" PRIu32,
+		u->regions, s->settings->max_regions, s->regions);
+	return USER_E_LIMIT;
+}
+
 int user_charge(struct user *u, uint64_t bytes, char *text, size_t cap)
 {
 	struct users *s = u->users;
@@ -151,12 +162,16 @@ int user_charge(struct user *u, uint64_t bytes, char *text, size_t cap)
 
 	if (u->regions >= settings->user_regions)
 		return over_regions(u, text, cap);
+	if (!share_allows(settings->max_regions, s->regions, s->n_owners - (u->regions > 0),
+		    u->regions, 1))
+		return over_all_regions(u, text, cap);
 	if (u->bytes > settings->user_bytes || bytes > settings->user_bytes - u->bytes)
 		return over_user(u, bytes, text, cap);
 	if (!share_allows(settings->shm_total_bytes, s->bytes, s->n_holders - (u->bytes > 0),
 		    u->bytes, bytes))
 		return over_share(u, bytes, text, cap);
 	s->n_holders += u->bytes == 0;
+	s->n_owners += u->regions == 0;
 	u->bytes += bytes;
 	s->bytes += bytes;
 	u->regions++;
@@ -175,5 +190,6 @@ void user_refund(struct user *u, uint64_t bytes)
 	u->regions--;
 	s->regions--;
 	s->n_holders -= u->bytes == 0;
+	s->n_owners -= u->regions == 0;
 	user_unref(u);
 }

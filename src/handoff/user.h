@@ -27,6 +27,7 @@ struct users {
 	const struct handoff_settings *settings; /* borrow */
 	struct list all;			 /* struct user.node */
 	uint32_t n_holders;			 /* of bytes */
+	uint32_t n_owners;			 /* of regions */
 	uint32_t n_connected;
 	uint32_t connections;
 	uint32_t regions;

@@ -1,6 +1,9 @@
 /*
- * process.c: a child seen through its pidfd: readable when it has ended. SIGCHLD is not used, no
- * other child is ever waited for, and a signal can never reach a stranger that got the same pid.
+ * process.c: a child seen through its pidfd: readable when it has ended. No other child is ever waited
+ * for here, and a signal can never reach a stranger that got the same pid.
+ *
+ * The child leads a process group (pool/spawn.c): what it started ends with it. The group is named by
+ * the leader's pid, which nobody else can get before the leader is waited for; so it is killed first.
  *
  * Daemon process, loop thread.
  */
@@ -23,15 +26,23 @@ struct process {
 	void *data; /* borrow: on_exit's */
 };
 
+/* Nothing to kill is as good, and so is a child that leads no group. */
+static void kill_group(pid_t leader)
+{
+	kill(-leader, SIGKILL);
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
 	struct process *p = poll->data;
 	struct process_exit e = {0};
 	siginfo_t info = {0};
 
-	if (!waitid(P_PIDFD, (id_t)p->pidfd, &info, WEXITED | WNOHANG)) {
+	if (!waitid(P_PIDFD, (id_t)p->pidfd, &info, WEXITED | WNOHANG | WNOWAIT)) {
 		if (info.si_pid == 0)
 			return;
+		kill_group(p->pid);
+		waitid(P_PIDFD, (id_t)p->pidfd, &info, WEXITED | WNOHANG);
 		e.known = true;
 		e.signaled = info.si_code != CLD_EXITED;
 		e.code = info.si_status;
@@ -46,6 +57,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 /* It was not waited for yet, so the pid is still its own. */
 static void end_child(pid_t pid, int pidfd)
 {
+	kill_group(pid);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	close(pidfd);
@@ -76,7 +88,7 @@ int process_new(struct process **ret_process, uv_loop_t *loop, pid_t pid, int pi
 
 void process_kill(struct process *p)
 {
-	/* Gone already is as good. */
+	/* Gone already is as good. The rest of its group follows when its end is seen. */
 	if (!p->ended)
 		pidfd_send_signal(p->pidfd, SIGKILL, NULL, 0);
 }

@@ -25,6 +25,7 @@ static const struct handoff_settings handoff_settings = {
 	.shm_total_bytes = 1 << 20,
 	.user_bytes = 1 << 20,
 	.user_regions = 4,
+	.max_regions = 100,
 	.max_requests = 4,
 	.max_output_bytes = 1 << 20,
 };

@@ -45,10 +45,11 @@ def status_field(pid, field):
 
 
 class Daemon:
-    """`sets`: section.key=value; `models`: names served from tests/models (or `repository`)."""
+    """`sets`: section.key=value; `models`: names served from tests/models (or `repository`). `preexec` is called in
+    the process that becomes the daemon; `stderr`: a descriptor that gets the log instead of self.log_path."""
 
     def __init__(self, *sets, models=None, repository=None, workers="cpu:0", config=None, env=None, ready=True,
-                 listen="127.0.0.1:0, unix:modeld.sock"):
+                 preexec=None, stderr=None, listen="127.0.0.1:0, unix:modeld.sock"):
         self.directory = tempfile.mkdtemp(prefix="modeld-test-")
         self.repository = repository or os.path.join(ROOT, "tests", "models")
         self.log_path = os.path.join(self.directory, "log")
@@ -64,8 +65,8 @@ class Daemon:
             argv += ["--set", value]
         environment = dict(os.environ, NOTIFY_SOCKET=os.path.join(self.directory, "notify"), **(env or {}))
         environment.pop("JOURNAL_STREAM", None)
-        self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=open(self.log_path, "wb"),
-                                        env=environment)
+        self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=stderr or open(self.log_path, "wb"),
+                                        env=environment, preexec_fn=preexec)
         self.pid = self.process.pid
         self.channels = []
         self.checked = False

@@ -8,8 +8,11 @@
 #include <regex.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* In a packet pipe (O_DIRECT) each write(2) is one read(2). */
 struct capture {
@@ -278,4 +281,81 @@ Test(log, quote_is_cut_between_escapes)
 	out[0] = '#';
 	log_quote("abc", 3, out, 0);
 	cr_assert_eq(out[0], '#');
+}
+
+/* Until the pipe or socket takes no more, and some lines on top. */
+static uint64_t fill(void)
+{
+	uint64_t before = log_dropped();
+
+	for (unsigned i = 0; i < 100000 && log_dropped() < before + 3; i++)
+		log_error("line", "i=%u", i);
+	return log_dropped() - before;
+}
+
+static void a_reader_that_stopped(const int fds[2])
+{
+	static char text[1 << 20];
+	int real = dup(STDERR_FILENO);
+	ssize_t n;
+
+	cr_assert_eq(dup2(fds[1], STDERR_FILENO), STDERR_FILENO);
+	log_init(NULL, LOG_LEVEL_INFO);
+	/* Everybody else's lines wait as they always did. */
+	cr_assert_not(fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK);
+	cr_assert_eq(fill(), 3);
+	while ((n = read(fds[0], text, sizeof(text))) == (ssize_t)sizeof(text))
+		;
+	log_error("read again", NULL);
+	n = read(fds[0], text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = 0;
+	if (!strstr(text, "read again")) { /* a socket gives a part at a time */
+		ssize_t more = read(fds[0], text + n, sizeof(text) - 1 - (size_t)n);
+
+		text[n + (more > 0 ? more : 0)] = 0;
+	}
+	dup2(real, STDERR_FILENO);
+	log_init(NULL, LOG_LEVEL_INFO);
+	close(real);
+	cr_assert(strstr(text, "warning log lines were lost: nobody read them lines=3\n"), "%s",
+		text);
+	cr_assert(strstr(text, "error read again\n"));
+}
+
+Test(log, never_waits_for_the_reader_of_a_pipe, .timeout = 30)
+{
+	int fds[2];
+
+	cr_assert_eq(pipe2(fds, O_CLOEXEC), 0);
+	a_reader_that_stopped(fds);
+}
+
+Test(log, never_waits_for_the_reader_of_a_socket, .timeout = 30)
+{
+	int fds[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	a_reader_that_stopped(fds);
+}
+
+Test(log, a_file_that_others_write_too)
+{
+	char path[] = "/tmp/modeld-log-test-XXXXXX";
+	char text[200] = "";
+	int fd = mkostemp(path, O_CLOEXEC);
+	int real = dup(STDERR_FILENO);
+
+	cr_assert_geq(fd, 0);
+	unlink(path);
+	dup2(fd, STDERR_FILENO);
+	log_init(NULL, LOG_LEVEL_INFO);
+	cr_assert_eq(dprintf(STDERR_FILENO, "mine\n"), 5);
+	log_error("ours", NULL);
+	cr_assert_eq(dprintf(STDERR_FILENO, "mine\n"), 5);
+	dup2(real, STDERR_FILENO);
+	log_init(NULL, LOG_LEVEL_INFO);
+	cr_assert_gt(pread(fd, text, sizeof(text) - 1, 0), 0);
+	cr_assert(matches(text, "^mine\n.*Z error ours\nmine\n$"), "%s", text);
+	close(fd);
+	close(real);
 }

@@ -47,6 +47,7 @@ void bench_init(struct bench *b)
 		.shm_total_bytes = 1 << 20,
 		.user_bytes = 1 << 20,
 		.user_regions = 4,
+		.max_regions = 100,
 		.max_requests = 3,
 		.max_output_bytes = 1 << 20,
 		.busy_poll_us = 7,

@@ -17,7 +17,8 @@ static void setup(void)
 	settings = (struct handoff_settings){.max_connections = 8,
 		.shm_total_bytes = 1000,
 		.user_bytes = 900,
-		.user_regions = 3};
+		.user_regions = 3,
+		.max_regions = 100};
 	users_init(&users, &settings);
 }
 
@@ -81,6 +82,26 @@ Test(user, regions_are_counted)
 	for (int i = 0; i < 3; i++)
 		user_refund(u, 1);
 	user_disconnect(u);
+}
+
+Test(user, all_regions_are_shared_fairly)
+{
+	struct user *a = connect_as(1), *b = connect_as(2);
+
+	settings.max_regions = 5;
+	for (int i = 0; i < 2; i++)
+		cr_assert_eq(user_charge(a, 1, text, sizeof(text)), 0);
+	/* Two users: (2 + 1) * 1 fits in what is left, 3, and not in 2. */
+	cr_assert_eq(user_charge(b, 1, text, sizeof(text)), 0);
+	expect_refused(user_charge(a, 1, text, sizeof(text)), "max_regions, 5");
+	for (int i = 0; i < 2; i++)
+		user_refund(a, 1);
+	for (int i = 0; i < 2; i++)
+		cr_assert_eq(user_charge(b, 1, text, sizeof(text)), 0, "alone again");
+	for (int i = 0; i < 3; i++)
+		user_refund(b, 1);
+	user_disconnect(a);
+	user_disconnect(b);
 }
 
 Test(user, several_share_fairly)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 struct seen {
 	struct process_exit exit;
@@ -79,6 +80,43 @@ Test(process, somebody_else_took_the_status)
 {
 	signal(SIGCHLD, SIG_IGN);
 	says(watch(child(-1), true), "exit status unknown");
+}
+
+/* A leader that has ended, or hangs, and a child of its that holds a pipe open until it is killed. */
+static pid_t family(int fds[2], bool hangs)
+{
+	pid_t pid;
+	char byte;
+
+	cr_assert_eq(pipe2(fds, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		setpgid(0, 0);
+		if (fork() == 0) {
+			cr_assert_eq(write(fds[1], "x", 1), 1);
+			while (true)
+				pause();
+		}
+		while (hangs)
+			pause();
+		_exit(0);
+	}
+	cr_assert_eq(read(fds[0], &byte, 1), 1);
+	close(fds[1]);
+	return pid;
+}
+
+Test(process, what_a_child_started_ends_with_it, .timeout = 30)
+{
+	int fds[2];
+	char byte;
+
+	says(watch(family(fds, false), false), "exit status 0");
+	cr_assert_eq(read(fds[0], &byte, 1), 0);
+	close(fds[0]);
+	says(watch(family(fds, true), true), "signal 9 (Killed)");
+	cr_assert_eq(read(fds[0], &byte, 1), 0);
+	close(fds[0]);
 }
 
 Test(process, without_a_loop_the_child_is_ended)

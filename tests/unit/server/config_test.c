@@ -57,7 +57,7 @@ Test(config, nothing_said_is_all_defaults)
 	cr_assert_eq(load(""), 0);
 	finish();
 	cr_expect_eq(c.model.max_batch_size, 8);
-	cr_expect_eq(c.drain_timeout_ms, 30000);
+	cr_expect_eq(c.drain_timeout_ms, 25000);
 	cr_expect_str_eq(c.frontend.listen[0], "0.0.0.0:50052");
 	cr_expect_null(c.frontend.unix_group);
 	cr_expect_eq(c.dispatch.arena.limit, UINT64_C(1) << 30);

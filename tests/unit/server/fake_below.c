@@ -8,6 +8,8 @@
 
 #include "dispatch/dispatch.h"
 #include "handoff/handoff.h"
+#include "pool/pool.h"
+#include "pool/worker.h"
 #include "services/frontend.h"
 
 struct fake_below below;
@@ -117,9 +119,31 @@ void dispatch_drain(struct dispatch *d)
 	countdown_start(&d->end, below.dispatch_takes);
 }
 
+struct pool *dispatch_pool(const struct dispatch *d)
+{
+	return NULL;
+}
+
+size_t pool_n_workers(const struct pool *p)
+{
+	return 0;
+}
+
+struct worker *pool_worker(const struct pool *p, size_t i)
+{
+	return NULL;
+}
+
+int worker_pid(const struct worker *w)
+{
+	return 0;
+}
+
 void dispatch_kill(struct dispatch *d)
 {
 	note("dispatch_kill");
+	if (below.frontend_holds)
+		countdown_start(below.frontend_holds, 0);
 	uv_idle_stop(&d->start.idle);
 	countdown_start(&d->end, below.dispatch_takes < 0 ? 0 : below.dispatch_takes);
 }
@@ -324,6 +348,8 @@ void frontend_drain(struct frontend *f)
 {
 	note("frontend_drain");
 	countdown_start(&f->end, below.frontend_takes);
+	if (below.frontend_waits_for_dispatch)
+		below.frontend_holds = &f->end;
 	if (below.on_draining)
 		below.on_draining();
 }

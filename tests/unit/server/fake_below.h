@@ -13,12 +13,17 @@ struct version {
 	const struct version *replaces;
 };
 
+struct countdown;
+
 struct fake_below {
 	char trace[1024]; /* "dispatch_start listen ..." */
 	int dispatch_new_error, dispatch_start_error, frontend_new_error, listen_error;
 	/* Loop iterations until each is drained, once it is asked; -1: only when it is killed. */
 	int frontend_takes, dispatch_takes;
-	int handoff_takes; /* flushes; -1: only when it is killed */
+	/* The frontend is drained when dispatch was killed: a call waited for a model. */
+	bool frontend_waits_for_dispatch;
+	struct countdown *frontend_holds; /* inside */
+	int handoff_takes;		  /* flushes; -1: only when it is killed */
 	int handoff_new_error, handoff_listen_error;
 	struct version versions[8];
 	size_t n_versions;

@@ -155,6 +155,18 @@ Test(server, a_drain_takes_no_longer_than_it_may)
 	cr_expect_not_null(strstr(below.trace, "frontend_drain dispatch_kill frontend_kill"));
 }
 
+Test(server, what_a_model_holds_is_ended_before_the_time_is_up)
+{
+	config.drain_timeout_ms = 500;
+	below.on_serving = terminate;
+	below.frontend_takes = -1;
+	below.frontend_waits_for_dispatch = true;
+	below.dispatch_takes = 2;
+	cr_expect_eq(run(), SERVER_EXIT_OK);
+	cr_expect_str_eq(below.trace,
+		STARTED "frontend_drain dispatch_kill frontend_drained dispatch_drained" FREED);
+}
+
 Test(server, a_signal_before_all_is_ready)
 {
 	below.frontend_takes = 1;

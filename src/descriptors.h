@@ -1,0 +1,22 @@
+/*
+ * descriptors.h: what RLIMIT_NOFILE allows, and who may take how much of it, so that a worker that
+ * died can always be started again, however many connections and regions clients have.
+ */
+#ifndef MODELD_DESCRIPTORS_H
+#define MODELD_DESCRIPTORS_H
+
+#include <stdint.h>
+
+#include "base/cleanup.h"
+
+struct config;
+
+/* Raise the soft limit to the hard one. Returns the one in effect. */
+uint64_t descriptors_raise(void);
+/*
+ * Keep what the daemon and its workers need, and lower the limits of connections and regions to
+ * shares of the rest; what was lowered is logged. -EMFILE: there is no rest (logged, too)
+ */
+_must_use_ int descriptors_share(struct config *config, uint64_t limit);
+
+#endif

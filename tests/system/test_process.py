@@ -1,0 +1,171 @@
+"""The daemon as a process among others: what it inherits, what it is sent, and what it leaves."""
+import ctypes
+import fcntl
+import os
+import re
+import resource
+import signal
+import socket
+import struct
+import threading
+import time
+
+import grpc
+import pytest
+
+import messages as m
+from callers import begin, running, sleep_request
+from daemon import alive, wait_for
+from raw_handoff import Raw
+
+PR_SET_CHILD_SUBREAPER = 36
+F_SETPIPE_SZ = 1031
+
+
+def serves(d):
+    return d.infer("identity", b"abc").tensor_data.data == b"abc"
+
+
+# --- what it is started with ------------------------------------------------------------------------
+@pytest.mark.parametrize("closed", [(0,), (1,), (0, 1)])
+def test_closed_descriptors(start, closed):
+    d = start(models=["identity"], preexec=lambda: [os.close(fd) for fd in closed])
+    assert serves(d)
+    for pid in [d.pid, *d.workers()]:
+        for fd in closed:
+            target = os.readlink(f"/proc/{pid}/fd/{fd}")
+            assert target in ("/dev/null", d.log_path), target
+
+
+def test_closed_standard_error(start):
+    """No memory and no socket gets the number that libraries print to."""
+    d = start(models=["identity"], preexec=lambda: os.close(2), listen="unix:modeld.sock")
+    channel = d.channel(d.unix)
+    assert d.infer("identity", b"abc", channel=channel).tensor_data.data == b"abc"
+    for pid in [d.pid, *d.workers()]:
+        assert os.readlink(f"/proc/{pid}/fd/2") == "/dev/null"
+
+
+def test_descriptor_limit_is_raised(start):
+    d = start(models=["identity"], preexec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, 900)))
+    assert serves(d)
+    assert resource.prlimit(d.pid, resource.RLIMIT_NOFILE) == (900, 900)
+    assert re.search(r"modeld [\d.]+ .*descriptors=900\b", d.log())
+
+
+# --- strangers ----------------------------------------------------------------------------------------
+def children_of(pid):
+    return [int(p) for p in open(f"/proc/{pid}/task/{pid}/children").read().split()]
+
+
+def strangers():
+    """Before the daemon is executed: a child that ends at once, and one whose own child outlives it."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    for outlives in (False, True):
+        if os.fork() == 0:
+            if outlives and os.fork() == 0:
+                time.sleep(1)
+            os._exit(0)
+
+
+def test_strangers_are_reaped(start):
+    d = start(models=["identity"], preexec=strangers)
+    assert serves(d)
+    wait_for("no child but the worker", lambda: children_of(d.pid) == d.workers())
+    d.kill_a_worker()
+    d.wait_workers_ready(1)
+    assert serves(d)
+    assert children_of(d.pid) == d.workers()
+
+
+# --- signals ------------------------------------------------------------------------------------------
+def test_sigusr1_kills_nothing(start):
+    d = start(models=["identity"])
+    pids = [d.pid, *d.workers()]
+    for pid in pids:
+        os.kill(pid, signal.SIGUSR1)
+    assert serves(d) and [d.pid, *d.workers()] == pids
+
+
+def test_calls_that_a_hung_model_holds_are_ended(start):
+    """Before the drain's time is up, with a status and words; and the daemon ends well."""
+    d = start("server.drain_timeout_s=5", models=["sleep", "identity"])
+    call = begin(d, sleep_request(600000), timeout=120)
+    running(d)
+    worker = d.workers()[0]
+    d.terminate()
+    error = call.exception(60)
+    assert error.code() == grpc.StatusCode.UNAVAILABLE and error.details()
+    d.wait_end(0)
+    assert not alive(worker)
+    assert "drain takes long" in d.log()
+
+
+# --- the log ------------------------------------------------------------------------------------------
+def bad_handoff_clients(d, n):
+    for _ in range(n):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+            s.settimeout(60)
+            s.connect(os.path.join(d.directory, "handoff.sock"))
+            s.send(b"\xff" * 64)
+            assert s.recv(10) == b""
+
+
+def test_nobody_reads_the_log(start):
+    """A pipe whose reader has stopped: serving goes on, workers come back, and the end is the usual one."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, F_SETPIPE_SZ, 4096)
+    d = start(models=["identity"], stderr=writing, ready=False, listen="unix:modeld.sock")
+    os.close(writing)
+    d.wait_notification("READY=1")
+    channel = d.channel(d.unix)
+    bad_handoff_clients(d, 200)
+    assert d.infer("identity", b"x", channel=channel).tensor_data.data == b"x"
+    d.kill_a_worker()
+    d.wait_workers_ready(1)
+    assert d.infer("identity", b"x", channel=channel).tensor_data.data == b"x"
+    # What was not read is told once somebody reads.
+    seen = os.read(reading, 1 << 20)
+    bad_handoff_clients(d, 1)
+    wait_for("the count", lambda: b"log lines were lost" in (seen := os.read(reading, 1 << 20)))
+    threading.Thread(target=drain, args=(reading,), daemon=True).start()
+    channel.close()
+    d.terminate()
+    assert d.process.wait(60) == 0 and seen
+    d.checked = True
+
+
+def drain(fd):
+    while os.read(fd, 1 << 20):
+        pass
+    os.close(fd)
+
+
+# --- few descriptors ------------------------------------------------------------------------------------
+def test_few_descriptors_are_kept_for_workers(start):
+    """One user's regions and idle connections take all that they may: others are served, and a worker comes back."""
+    d = start(models=["identity"], preexec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)))
+    assert "few descriptors: limits are lowered" in d.log()
+    raw = Raw(d)
+    held, refused = 0, ""
+    while not refused:
+        answer = raw.ask(allocate=m.handoff.Allocate(size=4096))
+        refused = getattr(answer, "message", "")
+        held += 0 if refused else os.close(raw.fds[0]) or 1
+    assert "max_regions" in refused and held >= 16
+    idle = [socket.create_connection(("127.0.0.1", d.port)) for _ in range(300)]
+    for s in idle:
+        s.settimeout(0.01)
+    wait_for("as many connections as may be", lambda: "connections refused" in d.log())
+    for s in idle:
+        s.close()
+    d.kill_a_worker()
+    wait_for("a worker", lambda: serves(d))
+    raw.close()
+
+
+def test_too_few_descriptors(start):
+    d = start(models=["identity"], ready=False,
+              preexec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20)))
+    d.wait_end(71)
+    assert "RLIMIT_NOFILE=20" in d.log() and "ulimit -n" in d.log()
