@@ -119,7 +119,7 @@ int main(int argc, char **argv)
 	}
 	r = loop_run(l);
 	/* What is left of such a backend is not to be trusted with being unloaded. */
-	if (r == WORKER_EXIT_DEVICE_LOST)
+	if (r == WORKER_EXIT_DEVICE_LOST || r == WORKER_EXIT_DEVICE_UNUSABLE)
 		_exit(r);
 	return r;
 }

@@ -200,15 +200,16 @@ static bool option(const char *argument, const char *name, const char **ret_valu
 
 int main(int argc, char **argv)
 {
-	struct check *c = calloc(1, sizeof(*c));
+	struct check *c;
 	const char *file = NULL, *ms = "400";
 	bool only_agree = false;
 	int r;
 
-	if (!c)
-		return 1;
 	if (argc == 3 && !strcmp(argv[1], "--child"))
 		return strcmp(argv[2], "device") ? agree_child(argv[2]) : say_device();
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return 1;
 	for (int i = 1; i < argc; i++) {
 		if (option(argv[i], "--programs", &c->programs) ||
 			option(argv[i], "--models", &c->models) ||
@@ -219,6 +220,7 @@ int main(int argc, char **argv)
 			continue;
 		if (strcmp(argv[i], "--agree") != 0) {
 			fprintf(stderr, "check: unknown argument '%s'\n", argv[i]);
+			free(c);
 			return 2;
 		}
 		only_agree = true;
