@@ -2,7 +2,7 @@
  * executor.c: resolves a batch, runs it, and deals its outputs out to its items.
  *
  * A joined run writes each output once, and an item's part of it is a slice of the same span:
- * nothing is copied. When a joined run fails as MODELD_INVALID its items are run again, each alone,
+ * nothing is copied. When a joined run fails, for whatever reason, its items are run again, each alone,
  * so that only the one at fault pays. Worker process, its one thread.
  */
 #include "workers/executor.h"
@@ -272,12 +272,12 @@ static bool run_joined(
 	if (code == MODELD_OK)
 		code = execute(e, error);
 	*compute_ns += e->run.compute_ns;
-	if (code == MODELD_INVALID)
-		return false;
 	if (code == MODELD_OK)
 		deliver_joined(e, run->n_items);
-	else
+	else if (code == MODELD_FATAL || code == MODELD_CANCELLED)
 		fail_all(e, run->n_items, code, error->text);
+	else
+		return false;
 	return true;
 }
 

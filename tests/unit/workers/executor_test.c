@@ -649,8 +649,13 @@ static const struct wrong wrongs[] = {
 static enum modeld_code give_wrong(
 	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
 {
-	const struct wrong *w = &wrongs[f->n_runs - 1];
+	static const int64_t one[] = {1, 4};
+	const struct wrong *w = &wrongs[(f->n_runs - 1) / 3];
 
+	if (batch->inputs[0]->dims[0] == 1) {
+		cr_assert_null(fake_output(batch, 0, MODELD_DTYPE_F32, one, 2, 16, error));
+		return MODELD_OK;
+	}
 	cr_assert_null(fake_output(batch, w->index, w->dtype, w->dims, w->rank, w->bytes, error));
 	cr_assert_neq(error->text[0], 0);
 	error->text[0] = 0;
@@ -669,7 +674,7 @@ Test(executor, outputs_that_were_not_declared_so_are_refused)
 		execute(&g);
 		expect_error(&g, 0, GRPC_INTERNAL, "declared");
 		expect_error(&g, 1, GRPC_INTERNAL, "declared");
-		cr_assert_eq(g.fake.n_runs, i + 1, "joined, and not run again");
+		cr_assert_eq(g.fake.n_runs, 3 * (i + 1), "joined, then each alone");
 		cr_assert_eq(used(&g), 0);
 	}
 	rig_deinit(&g);
@@ -724,19 +729,51 @@ Test(executor, one_invalid_item_does_not_fail_the_others)
 	rig_deinit(&g);
 }
 
+/* Fails for more than one row. */
+static enum modeld_code company_code;
+
+static enum modeld_code dislike_company(
+	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
+{
+	return batch->inputs[0]->dims[0] > 1 ? company_code : fake_echo(f, batch, error);
+}
+
+/* Whatever a joined run fails for, memory for all outputs together included. */
+Test(executor, what_fails_together_is_run_one_by_one)
+{
+	static const enum modeld_code codes[] = {
+		MODELD_INVALID, MODELD_EXHAUSTED, MODELD_UNSUPPORTED, MODELD_INTERNAL};
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		struct rig g;
+
+		rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+		g.fake.run = dislike_company;
+		company_code = codes[i];
+		add_rows(&g, 1, 1);
+		add_rows(&g, 1, 9);
+		execute(&g);
+		cr_assert_eq(g.fake.n_runs, 3);
+		expect_rows(&g, 0, 1, 1);
+		expect_rows(&g, 1, 1, 9);
+		rig_deinit(&g);
+	}
+}
+
+static enum modeld_code strange_code;
+
 static enum modeld_code fail_strangely(
 	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
 {
-	static const enum modeld_code codes[] = {
-		MODELD_EXHAUSTED, MODELD_UNSUPPORTED, MODELD_INTERNAL, (enum modeld_code)77};
-
 	cr_assert(fake_output(batch, 0, MODELD_DTYPE_I32, batch->inputs[0]->dims, 2,
 		batch->inputs[0]->bytes, error));
-	return codes[f->n_runs - 1];
+	return strange_code;
 }
 
 Test(executor, codes_of_a_failing_backend)
 {
+	static const enum modeld_code given[] = {
+		MODELD_EXHAUSTED, MODELD_UNSUPPORTED, MODELD_INTERNAL, (enum modeld_code)77};
 	static const enum grpc_status codes[] = {
 		GRPC_RESOURCE_EXHAUSTED, GRPC_UNIMPLEMENTED, GRPC_INTERNAL, GRPC_INTERNAL};
 	struct rig g;
@@ -746,6 +783,7 @@ Test(executor, codes_of_a_failing_backend)
 	add_rows(&g, 1, 0);
 	add_rows(&g, 1, 0);
 	for (size_t i = 0; i < 4; i++) {
+		strange_code = given[i];
 		execute(&g);
 		expect_error(&g, 0, codes[i], "the backend gave no reason");
 		expect_error(&g, 1, codes[i], "the backend gave no reason");
@@ -929,10 +967,27 @@ Test(executor, full_output_arena)
 	expect_error(&g, 3, GRPC_RESOURCE_EXHAUSTED, "2048 bytes");
 	outputs_release(g.outputs, g.run.batch);
 	cr_assert_eq(used(&g), 0);
+	/* Together they are more than there is; what has room one by one gets it. */
 	g.fake.model.max_batch_size = 8;
 	execute(&g);
+	cr_assert_eq(g.done.results[0].code, 0);
+	cr_assert_eq(g.done.results[1].code, 0);
+	expect_error(&g, 2, GRPC_RESOURCE_EXHAUSTED, "[worker] output_arena_bytes");
+	expect_error(&g, 3, GRPC_RESOURCE_EXHAUSTED, "[worker] output_arena_bytes");
+	rig_deinit(&g);
+}
+
+Test(executor, an_output_larger_than_the_output_arena)
+{
+	struct span s;
+	struct rig g;
+
+	rig_init(&g, 4096, ARENA_BYTES);
+	fake_backend_init(&g.fake, 1, 1, MODELD_DTYPE_I32, 512, 8);
+	cr_assert_eq(segment_alloc(g.input, 8192, &s), 0);
+	add_span(&g, DTYPE_I32, 4, 512, s);
+	execute(&g);
 	expect_error(&g, 0, GRPC_RESOURCE_EXHAUSTED, "more than the worker's output memory");
-	expect_error(&g, 3, GRPC_RESOURCE_EXHAUSTED, "more than the worker's output memory");
 	rig_deinit(&g);
 }
 
