@@ -91,6 +91,7 @@ struct wire_load {
 	uint32_t max_batch_size;
 	const struct wire_pair *parameters;
 	size_t n_parameters;
+	uint32_t instances; /* 0: 1 */
 };
 
 struct wire_unload {
@@ -135,6 +136,7 @@ struct wire_run {
 	uint32_t model;
 	const struct wire_item *items;
 	size_t n_items;
+	uint32_t lane;
 };
 
 struct wire_release {
@@ -171,6 +173,7 @@ struct wire_loaded {
 	size_t n_outputs;
 	uint64_t memory_bytes;
 	uint32_t max_batch_size;
+	uint32_t lanes; /* 0: 1 */
 };
 
 struct wire_result {

@@ -54,6 +54,7 @@ static const struct codec_field load_fields[] = {
 	[5] = CODEC_TEXT(struct wire_load, backend, WIRE_NAME_MAX),
 	[6] = CODEC_NUMBER(struct wire_load, max_batch_size),
 	[7] = CODEC_MESSAGES(struct wire_load, parameters, n_parameters, 0, WIRE_PAIRS_MAX, &pair),
+	[8] = CODEC_NUMBER(struct wire_load, instances),
 };
 static const struct codec_message load = CODEC_MESSAGE(struct wire_load, load_fields, NULL);
 
@@ -113,6 +114,7 @@ static const struct codec_field run_fields[] = {
 	[1] = CODEC_NUMBER(struct wire_run, batch),
 	[2] = CODEC_NUMBER(struct wire_run, model),
 	[3] = CODEC_MESSAGES(struct wire_run, items, n_items, 1, WIRE_ITEMS_MAX, &item),
+	[4] = CODEC_NUMBER(struct wire_run, lane),
 };
 const struct codec_message wire_run_table = CODEC_MESSAGE(struct wire_run, run_fields, NULL);
 
@@ -162,6 +164,7 @@ static const struct codec_field loaded_fields[] = {
 		struct wire_loaded, outputs, n_outputs, 0, WIRE_TENSORS_MAX, &declaration),
 	[6] = CODEC_NUMBER(struct wire_loaded, memory_bytes),
 	[7] = CODEC_NUMBER(struct wire_loaded, max_batch_size),
+	[8] = CODEC_NUMBER(struct wire_loaded, lanes),
 };
 static const struct codec_message loaded = CODEC_MESSAGE(struct wire_loaded, loaded_fields, NULL);
 

@@ -40,6 +40,7 @@ static const struct model_key keys[] = {
 	{"max_batch_size", KEY_U32, AT(max_batch_size), 0, 65536},
 	{"max_queue_delay_us", KEY_U64, AT(max_queue_delay_us), 0, 10000000},
 	{"max_queue_size", KEY_U32, AT(max_queue_size), 1, 1000000},
+	{"instances", KEY_U32, AT(instances), 1, 1024},
 	{"run_timeout_ms", KEY_U64, AT(run_timeout_ms), 1, DAY_MS},
 	{"stateful", KEY_BOOL, AT(stateful), 0, 0},
 };

@@ -1,6 +1,6 @@
 /*
  * model_conf.h: one model's model.conf. Sections [model] (backend, version, devices, max_batch_size,
- * max_queue_delay_us, max_queue_size, run_timeout_ms, stateful) and [parameters], whose keys are the
+ * max_queue_delay_us, max_queue_size, instances, run_timeout_ms, stateful) and [parameters], whose keys are the
  * backend's affair.
  */
 #ifndef MODEL_CONF_H

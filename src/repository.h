@@ -3,7 +3,7 @@
  * version directories below. Read at start, and again at SIGHUP.
  *
  *   digits/model.conf          [model] backend, version, max_batch_size, max_queue_delay_us,
- *                              max_queue_size, run_timeout_ms, devices, stateful;
+ *                              max_queue_size, instances, run_timeout_ms, devices, stateful;
  *                              [parameters] any keys
  *   digits/1/model.onnx        the highest version is served unless model.conf names one
  *

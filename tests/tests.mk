@@ -24,7 +24,14 @@ unit-asan:  ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
 # ThreadSanitizer: tests/support/plain stands in for it.
 .PHONY: unit-tsan
 unit-tsan:  ## tests with threads under ThreadSanitizer
-	$(Q)CPPFLAGS=-Itests/support/plain $(MAKE) --no-print-directory $(TSAN) DEVELOPER=0 unit-shm
+	$(Q)CPPFLAGS=-Itests/support/plain $(MAKE) --no-print-directory $(TSAN) DEVELOPER=0 \
+		unit-shm unit-worker-threads
+
+# The threads of a worker; not what needs a compiler or a library that was built without the sanitizer.
+WORKER_THREADS = $(patsubst %,$(BUILD)/unit/workers/%_test,answers crew executor lane loader loop)
+.PHONY: unit-worker-threads
+unit-worker-threads: $(WORKER_THREADS)
+	$(Q)scripts/run-unit -j $(JOBS) $(BUILD) $^
 
 .PHONY: system
 system: all fakecuda  ## the real daemon with real clients (pytest); K=expression selects, X=options

@@ -98,6 +98,7 @@ static enum modeld_code builtin_load(const struct modeld_model_spec *spec, void 
 	const char *name = spec->parameter(spec, "function");
 	const struct builtin_function *f = builtin_function(name ? name : spec->name);
 	double delay_ms = parse_delay(spec->parameter(spec, "delay_ms"));
+	double load_ms = parse_delay(spec->parameter(spec, "load_ms"));
 	struct builtin *b;
 	enum modeld_code code;
 
@@ -108,12 +109,13 @@ static enum modeld_code builtin_load(const struct modeld_model_spec *spec, void 
 			name ? name : spec->name);
 		return MODELD_INVALID;
 	}
-	if (delay_ms < 0) {
+	if (delay_ms < 0 || load_ms < 0) {
 		snprintf(error->text, sizeof(error->text),
-			"[parameters] delay_ms: a number from 0 to %.0f is expected",
+			"[parameters] delay_ms and load_ms: a number from 0 to %.0f is expected",
 			BUILTIN_SLEEP_MS_MAX);
 		return MODELD_INVALID;
 	}
+	builtin_sleep_ms(load_ms);
 	b = calloc(1, sizeof(*b));
 	if (!b) {
 		snprintf(error->text, sizeof(error->text), "out of memory");

@@ -12,7 +12,7 @@
  *   leak              lose so many MiB, at most 1024 a request
  *   later             answer after so many milliseconds, from a thread of its own
  *   fatal             not 0: say that this process cannot go on
- * `delay_ms` in the [parameters] makes any of them take so long for each run.
+ * `delay_ms` in the [parameters] makes any of them take so long for each run, `load_ms` for the load.
  */
 #ifndef WORKERS_BUILTIN_H
 #define WORKERS_BUILTIN_H

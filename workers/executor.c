@@ -3,7 +3,7 @@
  *
  * A joined run writes each output once, and an item's part of it is a slice of the same span:
  * nothing is copied. When a joined run fails, for whatever reason, its items are run again, each alone,
- * so that only the one at fault pays. Worker process, its one thread.
+ * so that only the one at fault pays. Worker process, one thread at a time.
  */
 #include "workers/executor.h"
 
@@ -19,6 +19,8 @@
 /* Arrays for one batch, by item; grown to the largest batch seen. */
 struct executor {
 	struct outputs *outputs; /* borrow */
+	pthread_mutex_t *memory; /* borrow: of outputs and regions */
+	const struct lane *lane; /* borrow: the one that runs */
 	struct inputs inputs;
 	struct run run;
 	struct modeld_tensor *tensors; /* own: inputs of all items */
@@ -42,7 +44,12 @@ int executor_new(struct executor **ret_executor, const struct executor_parts *pa
 	e->inputs.arena = parts->input;
 	e->inputs.regions = parts->regions;
 	e->inputs.scratch.max = parts->scratch_max;
-	run_init(&e->run, parts->outputs, parts->regions, parts->pinned);
+	e->memory = parts->memory;
+	e->inputs.memory = parts->memory;
+	run_init(&e->run, &(struct run_parts){.outputs = parts->outputs,
+				  .regions = parts->regions,
+				  .memory = parts->memory,
+				  .pinned = parts->pinned});
 	*ret_executor = e;
 	return 0;
 }
@@ -226,7 +233,7 @@ static void deliver_joined(struct executor *e, size_t n_items)
 
 static enum modeld_code execute(struct executor *e, struct modeld_error *error)
 {
-	enum modeld_code code = run_execute(&e->run, 0, error);
+	enum modeld_code code = run_execute(&e->run, e->lane, error);
 
 	if (code == MODELD_FATAL)
 		e->fatal = error;
@@ -297,11 +304,13 @@ static size_t resolve_all(struct executor *e, const struct model *m, const struc
 	return n;
 }
 
-int executor_run(struct executor *e, const struct model *m, const struct wire_run *run,
+int executor_run(struct executor *e, const struct lane *lane, const struct wire_run *run,
 	struct wire_done *ret_done)
 {
+	const struct model *m = lane->model;
 	uint64_t compute_ns = 0;
 
+	e->lane = lane;
 	e->fatal = NULL;
 	if (reserve(e, m, run->n_items)) {
 		fail_all(e, run->n_items, MODELD_EXHAUSTED, "the worker is out of memory");
@@ -330,7 +339,9 @@ const char *executor_fatal(const struct executor *e)
 
 void executor_refuse(struct executor *e, const struct wire_run *run, struct wire_done *ret_done)
 {
+	pthread_mutex_lock(e->memory);
 	outputs_release(e->outputs, run->batch);
+	pthread_mutex_unlock(e->memory);
 	fail_all(e, run->n_items, MODELD_EXHAUSTED,
 		"the batch's results do not fit a message (lower max_batch_size)");
 	*ret_done = (struct wire_done){

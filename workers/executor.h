@@ -1,16 +1,19 @@
 /*
  * executor.h: one Run message into one Done message. Items that can be joined are run as one, all
- * others one after another; what goes wrong with one item is its own result.
+ * others one after another; what goes wrong with one item is its own result. Each thread has an
+ * executor of its own.
  */
 #ifndef WORKERS_EXECUTOR_H
 #define WORKERS_EXECUTOR_H
 
+#include <pthread.h>
 #include <stdint.h>
 
 #include "base/cleanup.h"
 #include "proto/wire.h"
 #include "shm/view.h"
-#include "workers/models.h"
+#include "workers/lane.h"
+#include "workers/model.h"
 #include "workers/outputs.h"
 #include "workers/pinned.h"
 #include "workers/regions.h"
@@ -22,8 +25,9 @@ struct executor_parts {
 	const struct view *input;
 	const struct regions *regions;
 	struct outputs *outputs;
-	uint64_t scratch_max;  /* bytes that inputs may be copied into, at most */
-	struct pinned *pinned; /* NULL on a host */
+	pthread_mutex_t *memory; /* held to use regions and outputs */
+	uint64_t scratch_max;	 /* bytes that inputs may be copied into, at most */
+	struct pinned *pinned;	 /* NULL on a host */
 };
 
 /* -ENOMEM */
@@ -41,7 +45,7 @@ enum {
  *
  * EXECUTOR_E_FATAL  executor_fatal() says why; ret_done is of no use
  */
-_must_use_ int executor_run(struct executor *e, const struct model *m, const struct wire_run *run,
+_must_use_ int executor_run(struct executor *e, const struct lane *lane, const struct wire_run *run,
 	struct wire_done *ret_done);
 /* After EXECUTOR_E_FATAL: printable text, borrowed until the next call. */
 const char *executor_fatal(const struct executor *e);

@@ -3,7 +3,7 @@
  *
  * A region can be rewritten by its client at any moment. So nothing in it is read twice: BYTES
  * tensors, whose lengths decide about memory, are copied before they are checked. Worker process,
- * its one thread.
+ * one thread at a time.
  */
 #include "workers/inputs.h"
 
@@ -75,9 +75,15 @@ static bool size_fits(const struct wire_tensor *t)
 
 static const struct view *view_of(const struct inputs *in, const struct wire_tensor *t)
 {
-	if (t->span.arena & WIRE_REGION_BIT)
-		return regions_find(in->regions, t->span.arena);
-	return in->arena;
+	const struct view *v;
+
+	if (!(t->span.arena & WIRE_REGION_BIT))
+		return in->arena;
+	/* It stays as long as the batch that names it runs. */
+	pthread_mutex_lock(in->memory);
+	v = regions_find(in->regions, t->span.arena);
+	pthread_mutex_unlock(in->memory);
+	return v;
 }
 
 static enum modeld_code resolve(const struct inputs *in, const struct modeld_declaration *want,

@@ -7,6 +7,7 @@
 #ifndef WORKERS_INPUTS_H
 #define WORKERS_INPUTS_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,13 +16,14 @@
 #include "proto/wire.h"
 #include "shm/view.h"
 #include "workers/backend.h"
-#include "workers/models.h"
+#include "workers/model.h"
 #include "workers/regions.h"
 #include "workers/scratch.h"
 
 struct inputs {
 	const struct view *arena;      /* borrow: the input arena */
 	const struct regions *regions; /* borrow */
+	pthread_mutex_t *memory;       /* borrow: held to use regions */
 	struct scratch scratch;
 	/* What inputs_join() made, by input. */
 	struct modeld_tensor *joined;		 /* own */

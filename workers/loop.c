@@ -1,25 +1,20 @@
 /*
- * loop.c: receive, handle, answer.
+ * loop.c: the life of a worker: its threads, the channel's records, and the end.
  *
- * Everything is done in the order in which it came, so an answer to Ping is worth something: it
- * waits behind the batches before it. Which message is allowed when is a table; anything else means
- * that the daemon is not what it should be, and the worker ends. End of file ends it at once.
+ * The main thread starts the crew and waits for the end, whichever thread finds it. The leader of the
+ * crew reads records and handles their messages in the order in which they came (messages.c). End of
+ * file ends everything at once.
  *
- * Answers to the messages of one record gather in one record, which saves a system call and a
- * wake-up each; but an answer never waits for anything that may take long: quick_next() says what
- * does not.
- *
- * Invariant: nothing is left to be flushed when the loop waits for the daemon.
+ * Invariant: nothing is left to be flushed when the leader waits for the daemon.
  *
  * In idle moments the output arena gets pages ahead of need, a little at a time, so that a message
- * never waits long. Worker process, its one thread.
+ * never waits long.
  */
 #include "workers/loop.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <inttypes.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -27,20 +22,202 @@
 #include "base/seqpacket.h"
 #include "workers/loop_private.h"
 
-#define BIT(type) (1u << (type))
+/* --- The end ------------------------------------------------------------------------------ */
 
-/* A model whose last runs took less is quick. */
-#define QUICK_NS 20000u
-/* Answers do not wait longer for quick ones. */
-#define ANSWER_NS 30000u
+/* What is to be said on the way out, and the exit status. */
+static int conclude(const struct loop *l, int r)
+{
+	if (r == LOOP_E_DONE)
+		return WORKER_EXIT_OK;
+	if (r == -EPIPE || r == -ECONNRESET) {
+		log_debug("the daemon is gone", "worker=%s", loop_name(l));
+		return WORKER_EXIT_OK;
+	}
+	if (r == -ECANCELED) {
+		log_error("worker stops", "worker=%s reason=\"%s\"", loop_name(l), l->stopped);
+		return l->exit;
+	}
+	log_error("worker stops", "worker=%s error=\"%s\"", loop_name(l), err_str(r));
+	return WORKER_EXIT_INTERNAL;
+}
 
-static const uint32_t allowed[LOOP_N_STATES] = {
-	[LOOP_NEW] = BIT(WIRE_SETUP),
-	[LOOP_LOADING] =
-		BIT(WIRE_LOAD) | BIT(WIRE_PING) | BIT(WIRE_DRAIN) | BIT(WIRE_MAP) | BIT(WIRE_UNMAP),
-	[LOOP_READY] = BIT(WIRE_LOAD) | BIT(WIRE_UNLOAD) | BIT(WIRE_RUN) | BIT(WIRE_RELEASE) |
-		       BIT(WIRE_PING) | BIT(WIRE_DRAIN) | BIT(WIRE_MAP) | BIT(WIRE_UNMAP),
+/* The end, for the reason r; the first one counts. Any thread. */
+static void finish(struct loop *l, int r)
+{
+	pthread_mutex_lock(&l->lock);
+	if (!l->finished)
+		l->exit = conclude(l, r);
+	l->finished = true;
+	pthread_mutex_unlock(&l->lock);
+	/* Whoever leads may wait there. The daemon must not see an end before it can see an exit status. */
+	shutdown(l->channel_fd, SHUT_RD);
+	crew_end(l->crew);
+}
+
+/* --- Leading ------------------------------------------------------------------------------ */
+
+/* More of the output arena is made resident. False: that is not needed. */
+static bool populate(struct loop *l)
+{
+	bool wants;
+
+	if (!l->outputs)
+		return false;
+	pthread_mutex_lock(&l->memory);
+	wants = outputs_wants_pages(l->outputs);
+	if (wants)
+		outputs_populate(l->outputs);
+	pthread_mutex_unlock(&l->memory);
+	return wants;
+}
+
+/* The next record; pages for the output arena while there is none. */
+static int receive(struct loop *l, struct tools *t, int *ret_fd, size_t *ret_n_fds)
+{
+	bool idle = false; /* there is nothing else to do */
+
+	for (;;) {
+		bool spin = l->busy.limit_ns > 0 && busy_poll_spins(&l->busy, clock_ns());
+		int r = seqpacket_recv(l->channel_fd, t->record, WIRE_MESSAGE_MAX, &t->n, ret_fd, 1,
+			ret_n_fds, !idle || spin);
+
+		t->at = 0;
+		if (r == 0 && l->busy.limit_ns > 0)
+			busy_poll_work(&l->busy, clock_ns());
+		if (r != -EAGAIN)
+			return r;
+		idle = !populate(l);
+	}
+}
+
+/* Until the record is done with, or h does not lead any more. */
+static int serve_record(struct loop *l, struct hand *h, struct tools *t, int fd, size_t n_fds)
+{
+	int r = 0;
+
+	while (!r && t->at < t->n && crew_leads(h)) {
+		const struct wire_message *m;
+		size_t used;
+
+		if (wire_unpack(t->in, t->record + t->at, t->n - t->at, &used, &m))
+			return loop_stop(l, WORKER_EXIT_INTERNAL, "malformed message");
+		t->at += used;
+		r = loop_handle(l, h, t, m, used, fd, n_fds);
+	}
+	return r;
+}
+
+static int serve_next(struct loop *l, struct hand *h, struct tools *t)
+{
+	_cleanup_(close_fd) int fd = -1;
+	size_t n_fds = 0;
+	int r = receive(l, t, &fd, &n_fds);
+
+	return r ? r : serve_record(l, h, t, fd, n_fds);
+}
+
+/* What a leader that was deposed has not come to. It touches its record again only as a leader; that
+ * may be now. */
+static void take_over(struct tools *t, const struct tools *from)
+{
+	size_t n = from->n - from->at;
+
+	memmove(t->record, from->record + from->at, n);
+	t->at = 0;
+	t->n = n;
+}
+
+static void on_lead(void *data, struct hand *h, void *tools, void *from)
+{
+	struct loop *l = data;
+	struct tools *t = tools;
+	int r = answers_flush(l->answers);
+
+	if (from)
+		take_over(t, from);
+	else
+		t->at = t->n = 0;
+	if (!r)
+		r = serve_record(l, h, t, -1, 0);
+	while (!r && crew_leads(h)) {
+		r = answers_flush(l->answers);
+		if (!r && !crew_resign(h))
+			r = serve_next(l, h, t);
+	}
+	if (r)
+		finish(l, r);
+}
+
+/* --- The crew ----------------------------------------------------------------------------- */
+
+static void *tools_free(struct tools *t)
+{
+	if (!t)
+		return NULL;
+	executor_free(t->executor);
+	wire_scratch_free(t->in);
+	free(t->record);
+	free(t);
+	return NULL;
+}
+DEFINE_CLEANUP(struct tools *, tools_free)
+
+static int on_equip(void *data, void **ret_tools)
+{
+	_cleanup_(tools_freep) struct tools *t = calloc(1, sizeof(*t));
+	int r;
+
+	if (!t)
+		return -ENOMEM;
+	t->record = malloc(WIRE_MESSAGE_MAX);
+	if (!t->record)
+		return -ENOMEM;
+	r = wire_scratch_new(&t->in);
+	if (!r)
+		r = loop_equip(data, t);
+	if (r)
+		return r;
+	*ret_tools = steal_ptr(t);
+	return 0;
+}
+
+static void on_strip(void *data, void *tools)
+{
+	tools_free(tools);
+}
+
+static void on_work(void *data, void *tools, struct lane *lane, struct job *job, bool last)
+{
+	struct loop *l = data;
+	struct tools *t = tools;
+	const struct wire_message *m;
+	size_t used;
+	int r = wire_unpack(t->in, job->message, job->n, &used, &m);
+
+	assert(r == 0);
+	r = loop_handle_waiting(l, t, lane, &m->run, last);
+	free(job);
+	if (r)
+		finish(l, r);
+}
+
+static const struct crew_events crew_events = {
+	.equip = on_equip,
+	.strip = on_strip,
+	.lead = on_lead,
+	.work = on_work,
 };
+
+static void on_load(void *data, const struct wire_message *m)
+{
+	struct loop *l = data;
+	int r = loop_handle_load(l, m);
+
+	if (r)
+		finish(l, r);
+}
+
+/* --- A life ------------------------------------------------------------------------------- */
 
 int loop_new(struct loop **ret_loop, int channel_fd, int arena_fd,
 	void (*on_name)(void *data, const char *name), void *data)
@@ -57,13 +234,13 @@ int loop_new(struct loop **ret_loop, int channel_fd, int arena_fd,
 	l->arena_fd = arena_fd;
 	l->on_name = on_name;
 	l->data = data;
-	l->record = malloc(WIRE_MESSAGE_MAX);
-	l->answer = malloc(WIRE_MESSAGE_MAX);
-	if (!l->record || !l->answer)
-		return -ENOMEM;
-	r = wire_scratch_new(&l->in);
+	pthread_mutex_init(&l->lock, NULL);
+	pthread_mutex_init(&l->memory, NULL);
+	r = answers_new(&l->answers, channel_fd);
 	if (!r)
-		r = wire_scratch_new(&l->out);
+		r = crew_new(&l->crew, &crew_events, l);
+	if (!r)
+		r = loader_new(&l->loader, on_load, l);
 	if (r)
 		return r;
 	*ret_loop = steal_ptr(l);
@@ -74,8 +251,13 @@ struct loop *loop_free(struct loop *l)
 {
 	if (!l)
 		return NULL;
+	/* The loader ends the crew where a load fails for good; the crew gives the loader its work. */
+	if (l->loader)
+		loader_end(l->loader);
+	crew_free(l->crew);
+	loader_free(l->loader);
 	models_deinit(&l->models);
-	executor_free(l->executor);
+	answers_free(l->answers);
 	/* Nothing is unmapped that the device may still use. */
 	pinned_free(l->pinned);
 	regions_deinit(&l->regions);
@@ -84,407 +266,30 @@ struct loop *loop_free(struct loop *l)
 	device_free(l->device);
 	backends_free(l->backends);
 	host_free(l->host);
-	wire_scratch_free(l->in);
-	wire_scratch_free(l->out);
-	free(l->record);
-	free(l->answer);
+	pthread_mutex_destroy(&l->memory);
+	pthread_mutex_destroy(&l->lock);
 	close_fd(&l->arena_fd);
 	close_fd(&l->channel_fd);
 	free(l);
 	return NULL;
 }
 
-const char *loop_name(const struct loop *l)
-{
-	return l->host ? host_worker(l->host) : "(new)";
-}
-
-int loop_stop(struct loop *l, enum worker_exit status, const char *why)
-{
-	l->exit = status;
-	l->stopped = why;
-	return -ECANCELED;
-}
-
-int loop_send(struct loop *l, const struct wire_message *m, const int *fds, size_t n_fds)
-{
-	const uint8_t *data;
-	size_t n;
-	int r = wire_pack(l->out, m, &data, &n);
-
-	if (!r && (n_fds > 0 || n > WIRE_MESSAGE_MAX - l->n_answer))
-		r = loop_flush(l);
-	if (r)
-		return r;
-	if (n_fds > 0)
-		return seqpacket_send(l->channel_fd, data, n, fds, n_fds, 0);
-	memcpy(l->answer + l->n_answer, data, n);
-	l->n_answer += n;
-	return 0;
-}
-
-int loop_flush(struct loop *l)
-{
-	size_t n = l->n_answer;
-
-	l->n_answer = 0;
-	return n > 0 ? seqpacket_send(l->channel_fd, l->answer, n, NULL, 0, 0) : 0;
-}
-
-/* --- Models ------------------------------------------------------------------------------- */
-
-static void log_loaded(
-	const struct loop *l, const struct wire_load *load, const char *error, uint64_t took_ns)
-{
-	char text[sizeof(struct modeld_error)];
-
-	if (error)
-		log_warning("model not loaded", "worker=%s model=%s version=%s backend=%s error=%s",
-			loop_name(l), load->name, load->version, load->backend,
-			log_quote(error, strlen(error), text, sizeof(text)));
-	else
-		log_info("model loaded", "worker=%s model=%s version=%s backend=%s ms=%" PRIu64,
-			loop_name(l), load->name, load->version, load->backend,
-			took_ns / NS_PER_MS);
-}
-
-static int say_failed(struct loop *l, uint32_t number, const char *error)
-{
-	const struct wire_message m = {
-		.type = WIRE_LOADED, .loaded = {.model = number, .error = error}};
-
-	return loop_send(l, &m, NULL, 0);
-}
-
-static int say_loaded(struct loop *l, uint32_t number, const struct model *m)
-{
-	size_t n_inputs = m->info.n_inputs, n_outputs = m->info.n_outputs;
-	_cleanup_(freep) struct wire_declaration *declared =
-		calloc(n_inputs + n_outputs + 1, sizeof(*declared));
-	struct wire_message message = {.type = WIRE_LOADED};
-
-	if (!declared)
-		return -ENOMEM;
-	model_describe(m->info.inputs, n_inputs, declared);
-	model_describe(m->info.outputs, n_outputs, declared + n_inputs);
-	message.loaded = (struct wire_loaded){
-		.model = number,
-		.ok = true,
-		.inputs = declared,
-		.n_inputs = n_inputs,
-		.outputs = declared + n_inputs,
-		.n_outputs = n_outputs,
-		.memory_bytes = model_memory_bytes(m),
-		.max_batch_size = m->max_batch_size,
-	};
-	return loop_send(l, &message, NULL, 0);
-}
-
-static int say_ready(struct loop *l)
-{
-	const struct wire_message m = {.type = WIRE_READY};
-
-	l->state = LOOP_READY;
-	return loop_send(l, &m, NULL, 0);
-}
-
-/* The backend cannot go on in this process. */
-static int fatal(struct loop *l, const char *model, const char *text)
-{
-	char quoted[sizeof(struct modeld_error)];
-
-	log_error("a backend cannot go on in this process", "worker=%s model=%s error=%s",
-		loop_name(l), model, log_quote(text, strlen(text), quoted, sizeof(quoted)));
-	return loop_stop(l, WORKER_EXIT_DEVICE_LOST, "a backend said so");
-}
-
-static int on_load(struct loop *l, const struct wire_load *load)
-{
-	struct modeld_error error = {.size = sizeof(error)};
-	const struct model *m = NULL;
-	uint64_t start_ns = clock_ns();
-	int r = models_load(&l->models, l->backends, load, &m, &error);
-
-	if (r == MODELS_E_IN_USE)
-		return loop_stop(l, WORKER_EXIT_INTERNAL, "load with a bad number");
-	if (r == MODELS_E_FATAL)
-		return fatal(l, load->name, error.text);
-	if (r < 0)
-		strncpy(error.text, err_str(r), sizeof(error.text) - 1);
-	log_loaded(l, load, m ? NULL : error.text, clock_ns() - start_ns);
-	r = m ? say_loaded(l, load->model, m) : say_failed(l, load->model, error.text);
-	if (r == -EMSGSIZE) {
-		r = models_unload(&l->models, load->model);
-		assert(r == 0);
-		r = say_failed(l, load->model,
-			"what the model declares does not fit a message to the daemon");
-	}
-	if (!r && l->state == LOOP_LOADING && --l->n_loads == 0)
-		r = say_ready(l);
-	return r;
-}
-
-static int on_unload(struct loop *l, const struct wire_unload *unload)
-{
-	const struct model *m = models_get(&l->models, unload->model);
-	struct wire_message answer = {.type = WIRE_UNLOADED, .unloaded = {.model = unload->model}};
-	int r;
-
-	if (!m)
-		return loop_stop(l, WORKER_EXIT_INTERNAL, "unload of a model that is not loaded");
-	answer.unloaded.memory_bytes = model_memory_bytes(m);
-	log_info("model unloaded", "worker=%s model=%s number=%" PRIu32, loop_name(l), m->spec.name,
-		unload->model);
-	r = models_unload(&l->models, unload->model);
-	assert(r == 0);
-	(void)r;
-	return loop_send(l, &answer, NULL, 0);
-}
-
-/* --- Batches ------------------------------------------------------------------------------ */
-
-/* A slow run is remembered for a while: for some models it depends on the input. */
-static void note_time(struct model *m, uint64_t compute_ns)
-{
-	uint64_t before_ns = m->compute_ns == UINT64_MAX ? 0 : m->compute_ns / 2;
-
-	m->compute_ns = compute_ns > before_ns ? compute_ns : before_ns;
-}
-
-static int on_run(struct loop *l, const struct wire_run *run)
-{
-	struct model *m = models_get(&l->models, run->model);
-	struct wire_message done = {.type = WIRE_DONE};
-	int r;
-
-	if (!m)
-		return loop_stop(l, WORKER_EXIT_INTERNAL, "run of a model that is not loaded");
-	if (outputs_holds(l->outputs, run->batch))
-		return loop_stop(l, WORKER_EXIT_INTERNAL, "run with the number of another batch");
-	if (executor_run(l->executor, m, run, &done.done))
-		return fatal(l, m->spec.name, executor_fatal(l->executor));
-	note_time(m, done.done.compute_ns);
-	l->answer_model = run->model;
-	r = loop_send(l, &done, NULL, 0);
-	if (r != -EMSGSIZE)
-		return r;
-	log_warning("results do not fit a message", "worker=%s model=%s items=%zu bytes_max=%u",
-		loop_name(l), m->spec.name, run->n_items, WIRE_MESSAGE_MAX);
-	executor_refuse(l->executor, run, &done.done);
-	return loop_send(l, &done, NULL, 0);
-}
-
-static int on_release(struct loop *l, const struct wire_release *release)
-{
-	for (size_t i = 0; i < release->n_batches; i++)
-		outputs_release(l->outputs, release->batches[i]);
-	return 0;
-}
-
-static int on_ping(struct loop *l, const struct wire_ping *ping)
-{
-	const struct wire_message pong = {.type = WIRE_PONG, .ping = *ping};
-
-	return loop_send(l, &pong, NULL, 0);
-}
-
-/* --- Regions ------------------------------------------------------------------------------ */
-
-/* Let the device use what is mapped here. On a host that is nothing. */
-int loop_pin(struct loop *l, const struct view *v, enum device_access access)
-{
-	const struct span all = {.arena = view_id(v), .length = view_size(v)};
-
-	return loop_pin_memory(l, (void *)view_data(v, &all), all.length, access);
-}
-
-int loop_pin_memory(struct loop *l, void *data, uint64_t bytes, enum device_access access)
-{
-	int r = pinned_add(l->pinned, data, bytes, access);
-
-	return r ? loop_stop(l, WORKER_EXIT_DEVICE_LOST, "the device refused memory") : 0;
-}
-
-static void unpin_region(struct loop *l, uint64_t region)
-{
-	const struct view *v = regions_find(&l->regions, region);
-	const struct span all = {.arena = region};
-
-	if (v)
-		pinned_remove(l->pinned, view_data(v, &all));
-}
-
-/* A region that the host cannot map is not there: runs that name it fail, others do not. */
-static int on_map(struct loop *l, const struct wire_map *map, int fd)
-{
-	int r = regions_map(&l->regions, fd, map);
-
-	if (r == -EEXIST)
-		return loop_stop(l, WORKER_EXIT_INTERNAL, "map of a region that is mapped");
-	if (r)
-		log_warning("cannot map a region", "worker=%s bytes=%" PRIu64 " error=\"%s\"",
-			loop_name(l), map->size, err_str(r));
-	return r ? 0
-		 : loop_pin(l, regions_find(&l->regions, map->region),
-			   map->writable ? DEVICE_READ_WRITE : DEVICE_READ_ONLY);
-}
-
-static int on_unmap(struct loop *l, const struct wire_unmap *unmap)
-{
-	const struct wire_message m = {.type = WIRE_UNMAPPED, .unmap = *unmap};
-	int r;
-
-	unpin_region(l, unmap->region);
-	r = regions_unmap(&l->regions, unmap->region);
-
-	if (r)
-		log_debug("unmap of a region that is not mapped", "worker=%s", loop_name(l));
-	return loop_send(l, &m, NULL, 0);
-}
-
-/* --- The loop ----------------------------------------------------------------------------- */
-
-static int on_setup(struct loop *l, const struct wire_setup *setup)
-{
-	int r = loop_setup(l, setup);
-
-	if (r)
-		return r;
-	l->state = LOOP_LOADING;
-	return l->n_loads == 0 ? say_ready(l) : 0;
-}
-
-static int handle(struct loop *l, const struct wire_message *m, int fd)
-{
-	switch (m->type) {
-	case WIRE_SETUP:
-		return on_setup(l, &m->setup);
-	case WIRE_LOAD:
-		return on_load(l, &m->load);
-	case WIRE_UNLOAD:
-		return on_unload(l, &m->unload);
-	case WIRE_RUN:
-		return on_run(l, &m->run);
-	case WIRE_RELEASE:
-		return on_release(l, &m->release);
-	case WIRE_PING:
-		return on_ping(l, &m->ping);
-	case WIRE_MAP:
-		return on_map(l, &m->map, fd);
-	case WIRE_UNMAP:
-		return on_unmap(l, &m->unmap);
-	default:
-		l->state = LOOP_DRAINED;
-		return 0;
-	}
-}
-
-/* The next record; pages for the output arena while there is none. */
-static int receive(struct loop *l, size_t *ret_n, int *ret_fd, size_t *ret_n_fds)
-{
-	for (;;) {
-		bool work = l->outputs && outputs_wants_pages(l->outputs);
-		bool spin = l->busy.limit_ns > 0 && busy_poll_spins(&l->busy, clock_ns());
-		int r = seqpacket_recv(l->channel_fd, l->record, WIRE_MESSAGE_MAX, ret_n, ret_fd, 1,
-			ret_n_fds, work || spin);
-
-		if (r == 0 && l->busy.limit_ns > 0)
-			busy_poll_work(&l->busy, clock_ns());
-		if (r != -EAGAIN || (!work && !spin))
-			return r;
-		if (work)
-			outputs_populate(l->outputs);
-	}
-}
-
-/* Will m be done with soon? Of another model that is never taken for granted: if it crashes, the
- * daemon must not take it for the one whose answer it misses. */
-static bool quick_next(const struct loop *l, const struct wire_message *m)
-{
-	const struct model *model;
-
-	switch (m->type) {
-	case WIRE_RELEASE:
-	case WIRE_PING:
-		return true;
-	case WIRE_RUN:
-		model = models_get(&l->models, m->run.model);
-		return model && model->compute_ns < QUICK_NS && m->run.model == l->answer_model;
-	default:
-		return false;
-	}
-}
-
-/* Before m is handled: may the answers that are there wait for it? */
-static int settle_answers(struct loop *l, const struct wire_message *m)
-{
-	uint64_t now_ns = clock_ns();
-
-	if (l->n_answer > 0 && quick_next(l, m) && now_ns - l->answer_ns < ANSWER_NS)
-		return 0;
-	l->answer_ns = now_ns;
-	return loop_flush(l);
-}
-
-static int serve_message(struct loop *l, const struct wire_message *m, int fd, size_t n_fds)
-{
-	int r = settle_answers(l, m);
-
-	if (r)
-		return r;
-	if (!(allowed[l->state] & BIT(m->type))) {
-		log_error("message out of turn", "worker=%s type=%s", loop_name(l),
-			wire_type_name(m->type));
-		return loop_stop(l, WORKER_EXIT_INTERNAL, "message out of turn");
-	}
-	if (n_fds != (m->type == WIRE_MAP))
-		return loop_stop(l, WORKER_EXIT_INTERNAL, "a descriptor too many or too few");
-	return handle(l, m, fd);
-}
-
-static int serve_record(struct loop *l)
-{
-	_cleanup_(close_fd) int fd = -1;
-	const struct wire_message *m;
-	size_t n, used, n_fds = 0;
-	int r = receive(l, &n, &fd, &n_fds);
-
-	for (size_t at = 0; !r && at < n && l->state != LOOP_DRAINED; at += used) {
-		if (wire_unpack(l->in, l->record + at, n - at, &used, &m))
-			return loop_stop(l, WORKER_EXIT_INTERNAL, "malformed message");
-		r = serve_message(l, m, fd, n_fds);
-	}
-	return r ? r : loop_flush(l);
-}
-
-/* Unloading comes first: a backend that crashes there must not look like a clean end. */
-static int leave(struct loop *l)
-{
-	const struct wire_message bye = {.type = WIRE_BYE, .bye = {.reason = "drained"}};
-
-	models_deinit(&l->models);
-	return loop_send(l, &bye, NULL, 0);
-}
-
 int loop_run(struct loop *l)
 {
 	int r = seqpacket_set_send_buffer(l->channel_fd, WIRE_MESSAGE_MAX);
 
-	while (!r && l->state != LOOP_DRAINED)
-		r = serve_record(l);
 	if (!r)
-		r = leave(l);
-	if (!r)
-		r = loop_flush(l);
-	if (r == -EPIPE || r == -ECONNRESET) {
-		log_debug("the daemon is gone", "worker=%s", loop_name(l));
-		return WORKER_EXIT_OK;
-	}
-	if (r == -ECANCELED) {
-		log_error("worker stops", "worker=%s reason=\"%s\"", loop_name(l), l->stopped);
-		return l->exit;
-	}
+		r = crew_start(l->crew);
 	if (r)
-		log_error("worker stops", "worker=%s error=\"%s\"", loop_name(l), err_str(r));
-	return r ? WORKER_EXIT_INTERNAL : WORKER_EXIT_OK;
+		finish(l, r);
+	crew_wait_end(l->crew);
+	pthread_mutex_lock(&l->lock);
+	r = l->exit;
+	pthread_mutex_unlock(&l->lock);
+	return r;
+}
+
+bool loop_is_idle(struct loop *l)
+{
+	return crew_is_idle(l->crew) && loader_is_idle(l->loader);
 }

@@ -1,9 +1,12 @@
 /*
- * loop.h: the worker's conversation with the daemon: one message at a time, in order, so that a
- * pong says that everything before it was done. docs/protocol.md describes the messages.
+ * loop.h: the worker's conversation with the daemon. Messages are handled in order, but batches run on
+ * the lanes of their models and loads on a thread of their own, while messages go on being answered.
+ * docs/protocol.md describes them.
  */
 #ifndef WORKERS_LOOP_H
 #define WORKERS_LOOP_H
+
+#include <stdbool.h>
 
 #include "base/cleanup.h"
 
@@ -27,11 +30,13 @@ struct loop;
  */
 _must_use_ int loop_new(struct loop **ret_loop, int channel_fd, int arena_fd,
 	void (*on_name)(void *data, const char *name), void *data);
-/* Closes everything; models that are still loaded are unloaded. Accepts NULL; returns NULL. */
+/* Waits for backends that are at work, unloads models that are loaded and closes everything. Accepts NULL; returns NULL. */
 struct loop *loop_free(struct loop *l);
 DEFINE_CLEANUP(struct loop *, loop_free)
 
 /* Serve until the daemon says Drain or is gone. Returns an enum worker_exit. */
 _must_use_ int loop_run(struct loop *l);
+/* Afterwards: no backend is at work any more, so that loop_free() does not have to wait. */
+bool loop_is_idle(struct loop *l);
 
 #endif

@@ -1,17 +1,23 @@
-/* loop_private.h: what loop.c and setup.c share. */
+/* loop_private.h: struct loop, for loop.c, messages.c, loading.c and setup.c. */
 #ifndef WORKERS_LOOP_PRIVATE_H
 #define WORKERS_LOOP_PRIVATE_H
 
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/busy_poll.h"
 #include "proto/wire.h"
 #include "shm/view.h"
+#include "workers/answers.h"
 #include "workers/backend_loader.h"
+#include "workers/crew.h"
 #include "workers/device.h"
 #include "workers/executor.h"
 #include "workers/host.h"
+#include "workers/loader.h"
 #include "workers/loop.h"
 #include "workers/models.h"
 #include "workers/outputs.h"
@@ -22,55 +28,89 @@ enum loop_state {
 	LOOP_NEW,     /* waiting for setup */
 	LOOP_LOADING, /* hello was sent; loads come */
 	LOOP_READY,   /* ready was sent */
-	LOOP_DRAINED, /* drain came: bye is to be said */
+	LOOP_DRAINED, /* drain came */
 	LOOP_N_STATES,
 };
 
+/* loop_handle(): bye was said. */
+#define LOOP_E_DONE 1
+
+/* What each thread of the crew has of its own. */
+struct tools {
+	uint8_t *record; /* own: WIRE_MESSAGE_MAX bytes, the record received */
+	size_t n;
+	size_t at;		   /* of the first message that was not begun yet */
+	struct wire_scratch *in;   /* own: the message being handled lives here */
+	struct executor *executor; /* own; NULL before setup */
+	struct loop *loop;	   /* borrow */
+};
+
 struct loop {
-	enum loop_state state;
-	int channel_fd; /* own */
-	int arena_fd;	/* own; -1 once mapped */
+	_Atomic int state; /* enum loop_state; set by the leader, READY by the loader */
+	int channel_fd;	   /* own */
+	int arena_fd;	   /* own; -1 once mapped */
 	void (*on_name)(void *data, const char *name);
 	void *data;
-	uint8_t *record; /* own: WIRE_MESSAGE_MAX bytes, the record received */
-	uint8_t *answer; /* own: WIRE_MESSAGE_MAX bytes, messages to be flushed */
-	size_t n_answer;
-	uint64_t answer_ns;	   /* when the first of them was begun */
-	uint32_t answer_model;	   /* of the last run */
-	struct wire_scratch *in;   /* own: the message being handled lives here */
-	struct wire_scratch *out;  /* own */
+	struct answers *answers;   /* own */
+	struct crew *crew;	   /* own */
+	struct loader *loader;	   /* own */
 	struct host *host;	   /* own; NULL before setup, and so are those below */
 	struct device *device;	   /* own */
 	struct pinned *pinned;	   /* own: what of the memory below the device may use */
 	struct view *input;	   /* own */
 	struct outputs *outputs;   /* own */
-	struct backends *backends; /* own */
-	struct executor *executor; /* own */
-	struct models models;
+	struct backends *backends; /* own; the loader's */
 	struct regions regions;
-	struct busy_poll busy;
+	pthread_mutex_t memory; /* of outputs and regions */
+	struct busy_poll busy;	/* the leader's */
+
+	pthread_mutex_t lock; /* of what follows */
+	struct models models;
 	uint32_t n_loads;    /* still to come before ready */
 	const char *stopped; /* why the loop ends without bye; NULL: it goes on */
-	int exit;	     /* with it, enum worker_exit */
+	bool finished;
+	int exit; /* once finished, enum worker_exit */
 };
 
-/* Ends the loop. Returns -ECANCELED. */
-_must_use_ int loop_stop(struct loop *l, enum worker_exit status, const char *why);
-/* Send with the next loop_flush(), or earlier; with descriptors (n_fds > 0) at once, and all before
- * it too. -EMSGSIZE: nothing has happened */
-_must_use_ int loop_send(
-	struct loop *l, const struct wire_message *m, const int *fds, size_t n_fds);
-_must_use_ int loop_flush(struct loop *l);
-/* Let the device use memory that is mapped here, until pinned_remove(). 0, or -ECANCELED after
- * loop_stop(). */
-_must_use_ int loop_pin(struct loop *l, const struct view *v, enum device_access access);
-_must_use_ int loop_pin_memory(
-	struct loop *l, void *data, uint64_t bytes, enum device_access access);
+/* Ends the loop: who gets -ECANCELED passes it on. Any thread; the first reason counts. */
+static inline int loop_stop(struct loop *l, enum worker_exit status, const char *why)
+{
+	pthread_mutex_lock(&l->lock);
+	l->exit = l->stopped ? l->exit : (int)status;
+	l->stopped = l->stopped ? l->stopped : why;
+	pthread_mutex_unlock(&l->lock);
+	return -ECANCELED;
+}
+
 /* The worker's name for log lines. */
-const char *loop_name(const struct loop *l);
+static inline const char *loop_name(const struct loop *l)
+{
+	return l->host ? host_worker(l->host) : "(new)";
+}
 
 /* setup.c: builds everything that a Setup message asks for and answers Hello. -errno, or
  * -ECANCELED after loop_stop(). */
 _must_use_ int loop_setup(struct loop *l, const struct wire_setup *setup);
+/* setup.c: let the device use memory that is mapped here, until pinned_remove(). On a host that is
+ * nothing. As loop_setup() */
+_must_use_ int loop_pin(struct loop *l, const struct view *v, enum device_access access);
+_must_use_ int loop_pin_memory(
+	struct loop *l, void *data, uint64_t bytes, enum device_access access);
+/* setup.c: a thread's executor, once there is a setup. -ENOMEM */
+_must_use_ int loop_equip(struct loop *l, struct tools *t);
+
+/* loading.c, on the loader's thread: Load and Unload. As loop_setup() */
+_must_use_ int loop_handle_load(struct loop *l, const struct wire_message *m);
+/* loading.c: all loads were tried; l->lock is held. */
+void loop_set_ready(struct loop *l);
+/* loading.c: a backend cannot go on in this process. Returns -ECANCELED. */
+int loop_fatal(struct loop *l, const char *model, const char *text);
+
+/* messages.c, by the leader: the message that is record[at - n ... at). As loop_setup(), LOOP_E_DONE */
+_must_use_ int loop_handle(struct loop *l, struct hand *h, struct tools *t,
+	const struct wire_message *m, size_t n, int fd, size_t n_fds);
+/* messages.c, by any thread: a batch that waited for its lane. As loop_setup() */
+_must_use_ int loop_handle_waiting(
+	struct loop *l, struct tools *t, struct lane *lane, const struct wire_run *run, bool last);
 
 #endif

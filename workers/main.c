@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 #define ARENA_FD   4
 
 #define TITLE_PREFIX "modeld-worker: "
+#define COMM_MAX     16 /* bytes of a thread's name, with the NUL */
 
 static const char usage[] =
 	"modeld-worker runs models for modeld, which starts it: there is nothing to do by hand.\n"
@@ -39,7 +41,8 @@ static const char usage[] =
 /* The memory of the command line, which `ps` shows. */
 struct title {
 	char *text;
-	size_t room; /* without the NUL at the end */
+	size_t room;	  /* without the NUL at the end */
+	pthread_t thread; /* whose name is the process's */
 };
 
 /* -1: go on; else an exit status. */
@@ -87,8 +90,10 @@ static void set_signals(void)
 static void show_name(void *data, const char *name)
 {
 	struct title *t = data;
+	char comm[COMM_MAX];
 
-	prctl(PR_SET_NAME, name);
+	snprintf(comm, sizeof(comm), "%s", name);
+	pthread_setname_np(t->thread, comm);
 	memset(t->text, 0, t->room);
 	snprintf(t->text, t->room + 1, TITLE_PREFIX "%s", name);
 }
@@ -96,7 +101,7 @@ static void show_name(void *data, const char *name)
 int main(int argc, char **argv)
 {
 	_cleanup_(loop_freep) struct loop *l = NULL;
-	struct title title = {argv[0], strlen(argv[0])};
+	struct title title = {argv[0], strlen(argv[0]), pthread_self()};
 	int r;
 
 	if (standard_fds_open())
@@ -118,8 +123,9 @@ int main(int argc, char **argv)
 		return WORKER_EXIT_INTERNAL;
 	}
 	r = loop_run(l);
-	/* What is left of such a backend is not to be trusted with being unloaded. */
-	if (r == WORKER_EXIT_DEVICE_LOST || r == WORKER_EXIT_DEVICE_UNUSABLE)
+	/* What is at work cannot be told to stop, and what is left of a backend that cannot go on is not
+	 * to be trusted with being unloaded. */
+	if (r == WORKER_EXIT_DEVICE_LOST || r == WORKER_EXIT_DEVICE_UNUSABLE || !loop_is_idle(l))
 		_exit(r);
 	return r;
 }

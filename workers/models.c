@@ -1,245 +1,11 @@
 /*
- * models.c: loads models through their backends and holds what they declared. A declaration is
- * checked once, at load; the executor counts on it. Worker process, its one thread.
+ * models.c: a hash table. Worker process; the caller locks.
  */
 #include "workers/models.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <string.h>
-
-#include "base/list.h"
-#include "workers/host.h"
-
-_Static_assert((int)MODELD_DTYPE_ANY == (int)DTYPE_INVALID &&
-		       (int)MODELD_DTYPE_BOOL == (int)DTYPE_BOOL &&
-		       (int)MODELD_DTYPE_BF16 == (int)DTYPE_BF16 &&
-		       (int)MODELD_DTYPE_BYTES == (int)DTYPE_BYTES,
-	"backends and the wire use the same numbers");
-_Static_assert(MODELD_BACKEND_RANK_MAX == TENSOR_RANK_MAX, "and the same ranks");
 
 #define BUCKETS_MIN 16u
-
-static const char *spec_parameter(const struct modeld_model_spec *spec, const char *key)
-{
-	const struct model *m = container_of(spec, struct model, spec);
-
-	return pairs_find(m->parameters.items, m->parameters.n, key);
-}
-
-static int spec_parameter_at(const struct modeld_model_spec *spec, size_t i, const char **ret_key,
-	const char **ret_value)
-{
-	const struct model *m = container_of(spec, struct model, spec);
-
-	if (i >= m->parameters.n)
-		return 0;
-	*ret_key = m->parameters.items[i].key;
-	*ret_value = m->parameters.items[i].value;
-	return 1;
-}
-
-static void free_instances(struct model *m)
-{
-	for (uint32_t i = 0; m->backend && m->backend->instance_free && i < m->n_instances; i++)
-		m->backend->instance_free(m->instances[i]);
-	for (uint32_t i = 0; m->transfers && i < m->spec.n_instances; i++)
-		transfer_free(m->transfers[i]);
-	free(m->transfers);
-	free(m->instances);
-}
-
-static struct model *model_free(struct model *m)
-{
-	if (!m)
-		return NULL;
-	free_instances(m);
-	if (m->handle)
-		m->backend->unload(m->handle);
-	free((void *)m->info.inputs);
-	free((void *)m->info.outputs);
-	pairs_deinit(&m->parameters);
-	free((void *)m->spec.name);
-	free((void *)m->spec.version);
-	free((void *)m->spec.path);
-	free(m);
-	return NULL;
-}
-DEFINE_CLEANUP(struct model *, model_free)
-
-void models_deinit(struct models *t)
-{
-	for (size_t i = 0; i < t->n_buckets; i++) {
-		for (struct model *m = t->buckets[i], *next; m; m = next) {
-			next = m->next;
-			model_free(m);
-		}
-	}
-	free(t->buckets);
-	*t = (struct models){0};
-}
-
-static int model_new(struct model **ret_model, const struct wire_load *load)
-{
-	_cleanup_(model_freep) struct model *m = calloc(1, sizeof(*m));
-	int r;
-
-	if (!m)
-		return -ENOMEM;
-	m->number = load->model;
-	m->compute_ns = UINT64_MAX;
-	m->spec = (struct modeld_model_spec){
-		.size = sizeof(m->spec),
-		.name = strdup(load->name),
-		.version = strdup(load->version),
-		.path = strdup(load->path),
-		.parameter = spec_parameter,
-		.parameter_at = spec_parameter_at,
-		.n_instances = 1,
-		.max_batch_size = load->max_batch_size,
-	};
-	if (!m->spec.name || !m->spec.version || !m->spec.path)
-		return -ENOMEM;
-	r = pairs_copy(&m->parameters, load->parameters, load->n_parameters);
-	if (r)
-		return r;
-	*ret_model = steal_ptr(m);
-	return 0;
-}
-
-/* --- Checking a declaration --------------------------------------------------------------- */
-
-static _printf_(2, 3) int fail(struct modeld_error *error, const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(error->text, sizeof(error->text), format, ap);
-	va_end(ap);
-	return MODELS_E_FAILED;
-}
-
-static bool named_before(const struct modeld_declaration *list, size_t i)
-{
-	for (size_t k = 0; k < i; k++) {
-		if (!strcmp(list[k].name, list[i].name))
-			return true;
-	}
-	return false;
-}
-
-/* What is wrong with a tensor's declaration, or NULL. */
-static const char *tensor_fault(const struct modeld_declaration *d, bool can_batch)
-{
-	if (!d->name || !*d->name || strlen(d->name) > WIRE_NAME_MAX)
-		return "has no name, or a longer one than 255 bytes";
-	if ((int)d->dtype < 0 || (int)d->dtype >= DTYPE_MAX_)
-		return "has an unknown dtype";
-	if (d->any_shape)
-		return can_batch ? "has any shape, but the model batches" : NULL;
-	if (d->rank > TENSOR_RANK_MAX)
-		return "has more than 16 dimensions";
-	for (uint32_t i = 0; i < d->rank; i++) {
-		if (d->dims[i] < -1)
-			return "has a dimension below -1";
-	}
-	if (can_batch && (d->rank == 0 || d->dims[0] != -1))
-		return "has no free first dimension, but the model batches";
-	return NULL;
-}
-
-static int check_list(const struct modeld_declaration *list, size_t n, const char *what,
-	bool can_batch, struct modeld_error *error)
-{
-	for (size_t i = 0; i < n; i++) {
-		const char *fault = tensor_fault(&list[i], can_batch);
-
-		if (!fault && named_before(list, i))
-			fault = "has the name of another one";
-		if (fault)
-			return fail(error, "the backend's declaration is wrong: %s %zu %s", what, i,
-				fault);
-	}
-	return 0;
-}
-
-/* A host has no other memory than its own. */
-static int check_memory(const struct model *m, struct modeld_error *error)
-{
-	const uint32_t host =
-		MODELD_MEMORY_BIT(MODELD_MEMORY_HOST) | MODELD_MEMORY_BIT(MODELD_MEMORY_PINNED);
-
-	for (size_t i = 0; !m->device && i < m->info.n_inputs; i++) {
-		uint32_t memory = m->info.inputs[i].memory;
-
-		if (memory && !(memory & host))
-			return fail(error,
-				"the backend's declaration is wrong: input %zu is wanted in device "
-				"memory, and this device has none",
-				i);
-	}
-	return 0;
-}
-
-/* A copy of what a backend declares, whose elements may be larger than ours. -ENOMEM */
-static int copy_list(
-	const struct modeld_declaration **ret_list, const struct modeld_declaration *list, size_t n)
-{
-	struct modeld_declaration *copy = calloc(n + 1, sizeof(*copy));
-	size_t stride = n > 0 ? list->size : 0;
-
-	if (!copy)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++)
-		memcpy(&copy[i], (const char *)list + i * stride, sizeof(*copy));
-	*ret_list = copy;
-	return 0;
-}
-
-static int check_count(const struct modeld_declaration *list, size_t n, const char *what,
-	struct modeld_error *error)
-{
-	if (n > WIRE_TENSORS_MAX || (n > 0 && !list))
-		return fail(error, "the backend declares %zu %ss; at most %u are possible", n, what,
-			WIRE_TENSORS_MAX);
-	if (n > 0 && list->size < sizeof(*list))
-		return fail(error,
-			"the backend's declaration is wrong: %s 0 has a size of %zu, not %zu", what,
-			list->size, sizeof(*list));
-	return 0;
-}
-
-/* Believe what load() said, or not: m->info gets declarations of its own. */
-static int take_info(
-	struct model *m, const struct modeld_model_info *info, struct modeld_error *error)
-{
-	bool can_batch = info->can_batch;
-	int r = check_count(info->inputs, info->n_inputs, "input", error);
-
-	if (!r)
-		r = check_count(info->outputs, info->n_outputs, "output", error);
-	if (!r)
-		r = copy_list(&m->info.inputs, info->inputs, info->n_inputs);
-	if (!r)
-		r = copy_list(&m->info.outputs, info->outputs, info->n_outputs);
-	if (r)
-		return r;
-	m->info.n_inputs = info->n_inputs;
-	m->info.n_outputs = info->n_outputs;
-	m->info.can_batch = can_batch;
-	r = check_list(m->info.inputs, m->info.n_inputs, "input", can_batch, error);
-	if (!r)
-		r = check_list(m->info.outputs, m->info.n_outputs, "output", can_batch, error);
-	if (!r)
-		r = check_memory(m, error);
-	if (!r && can_batch && m->info.n_inputs == 0)
-		return fail(error, "the backend's declaration is wrong: it batches without inputs");
-	return r;
-}
-
-/* --- The table ---------------------------------------------------------------------------- */
 
 /* Where the model with this number is, or would be put. The table has buckets. */
 static struct model **find_link(const struct models *t, uint32_t number)
@@ -263,8 +29,7 @@ static void put(struct models *t, struct model *m)
 /* Room for one more, so that chains are short. */
 static int make_room(struct models *t)
 {
-	struct models bigger = {
-		.device = t->device, .n_buckets = t->n_buckets ? 2 * t->n_buckets : BUCKETS_MIN};
+	struct models bigger = {.n_buckets = t->n_buckets ? 2 * t->n_buckets : BUCKETS_MIN};
 
 	if (t->n < t->n_buckets)
 		return 0;
@@ -282,149 +47,45 @@ static int make_room(struct models *t)
 	return 0;
 }
 
-/* What a function of the backend returned, as an error of ours. */
-static int check_code(enum modeld_code code, struct modeld_error *error)
+void models_deinit(struct models *t)
 {
-	if (code == MODELD_OK)
-		return 0;
-	host_clean_error(error);
-	return code == MODELD_FATAL ? MODELS_E_FATAL : MODELS_E_FAILED;
-}
-
-static int load_into(struct model *m, uint32_t max_batch_size, struct modeld_error *error)
-{
-	struct modeld_model_info info = {.size = sizeof(info)};
-	int r = check_code(m->backend->load(&m->spec, &m->handle, &info, error), error);
-
-	if (r) {
-		m->handle = NULL;
-		return r;
+	for (size_t i = 0; i < t->n_buckets; i++) {
+		for (struct model *m = t->buckets[i], *next; m; m = next) {
+			next = m->next;
+			model_unload(m);
+		}
 	}
-	if (!m->handle)
-		return fail(error, "the backend gave no model");
-	r = take_info(m, &info, error);
-	if (r)
-		return r;
-	m->max_batch_size = m->info.can_batch ? max_batch_size : 0;
-	return 0;
-}
-
-/* Its stream and its copies; ret_stream: what the backend calls it. */
-static int add_transfer(struct model *m, void **ret_stream, struct modeld_error *error)
-{
-	struct transfer **at = &m->transfers[m->n_instances];
-	char text[DEVICE_TEXT_MAX / 2];
-	int r = transfer_new(at, m->device);
-
-	if (!r)
-		*ret_stream = transfer_stream(*at);
-	if (r <= 0)
-		return r;
-	fail(error, "a stream of the device: %s", device_explain(m->device, r, text, sizeof(text)));
-	return device_fatal(r) ? MODELS_E_FATAL : MODELS_E_FAILED;
-}
-
-static int add_instance(struct model *m, struct modeld_error *error)
-{
-	struct modeld_instance_spec spec = {.size = sizeof(spec), .index = m->n_instances};
-	void **at = &m->instances[m->n_instances];
-	enum modeld_code code = MODELD_OK;
-	int r = m->device ? add_transfer(m, &spec.stream, error) : 0;
-
-	if (r)
-		return r;
-	*at = m->handle;
-	if (m->backend->instance_create) {
-		*at = NULL;
-		r = check_code(m->backend->instance_create(m->handle, &spec, at, error), error);
-		if (r)
-			return r;
-		if (!*at)
-			return fail(error, "the backend gave no instance");
-	}
-	m->n_instances++;
-	if (m->backend->warm)
-		code = m->backend->warm(*at, error);
-	return check_code(code, error);
-}
-
-static int make_instances(struct model *m, struct modeld_error *error)
-{
-	int r = 0;
-
-	m->instances = calloc(m->spec.n_instances, sizeof(*m->instances));
-	if (m->device)
-		m->transfers = calloc(m->spec.n_instances, sizeof(struct transfer *));
-	if (!m->instances || (m->device && !m->transfers))
-		return -ENOMEM;
-	while (!r && m->n_instances < m->spec.n_instances)
-		r = add_instance(m, error);
-	return r;
-}
-
-int models_load(struct models *t, struct backends *backends, const struct wire_load *load,
-	const struct model **ret_model, struct modeld_error *ret_error)
-{
-	_cleanup_(model_freep) struct model *m = NULL;
-	struct modeld_error error = {.size = sizeof(error)};
-	int r = make_room(t);
-
-	if (!r && models_get(t, load->model))
-		r = MODELS_E_IN_USE;
-	if (!r)
-		r = model_new(&m, load);
-	if (r)
-		return r;
-	m->device = t->device && !device_is_host(t->device) ? t->device : NULL;
-	r = backends_get(backends, load->backend, &m->backend, &error);
-	if (r == BACKEND_E_REFUSED)
-		r = MODELS_E_FAILED;
-	if (!r)
-		r = load_into(m, load->max_batch_size, &error);
-	if (!r)
-		r = make_instances(m, &error);
-	if (r) {
-		*ret_error = error;
-		return r;
-	}
-	*ret_model = m;
-	put(t, steal_ptr(m));
-	return 0;
-}
-
-int models_unload(struct models *t, uint32_t number)
-{
-	struct model **at = t->n ? find_link(t, number) : NULL;
-	struct model *m = at ? *at : NULL;
-
-	if (!m)
-		return -ENOENT;
-	*at = m->next;
-	t->n--;
-	model_free(m);
-	return 0;
+	free(t->buckets);
+	*t = (struct models){0};
 }
 
 struct model *models_get(const struct models *t, uint32_t number)
 {
-	return t->n ? *find_link(t, number) : NULL;
+	return t->n_buckets > 0 ? *find_link(t, number) : NULL;
 }
 
-uint64_t model_memory_bytes(const struct model *m)
+int models_put(struct models *t, struct model *m)
 {
-	return m->backend->memory_usage ? m->backend->memory_usage(m->handle) : 0;
+	int r;
+
+	if (models_get(t, m->number))
+		return -EEXIST;
+	r = make_room(t);
+	if (r)
+		return r;
+	put(t, m);
+	return 0;
 }
 
-void model_describe(
-	const struct modeld_declaration *list, size_t n, struct wire_declaration *ret_list)
+struct model *models_take(struct models *t, uint32_t number)
 {
-	for (size_t i = 0; i < n; i++) {
-		ret_list[i] = (struct wire_declaration){
-			.name = list[i].name,
-			.dtype = (enum dtype)list[i].dtype,
-			.any_shape = list[i].any_shape,
-			.rank = list[i].any_shape ? 0 : list[i].rank,
-			.dims = list[i].dims,
-		};
+	struct model **at = t->n_buckets > 0 ? find_link(t, number) : NULL;
+	struct model *m = at ? *at : NULL;
+
+	if (m) {
+		*at = m->next;
+		m->next = NULL;
+		t->n--;
 	}
+	return m;
 }

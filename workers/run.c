@@ -2,8 +2,7 @@
  * run.c: gives a backend memory for its outputs, and believes nothing that it says about them.
  *
  * An output with a target is written where the client wants it when that place is aligned, else in
- * the output arena first. A run that is pending is waited for here. Worker process, the thread of the
- * run; a backend's own threads may write to outputs, ask for them one at a time, and complete the run.
+ * the output arena first. Worker process, the thread of the run; a backend's own threads may write to outputs, ask for them one at a time, and complete the run.
  */
 #include "workers/run.h"
 
@@ -100,14 +99,17 @@ static enum modeld_code check_output(
 
 static void drop_output(struct run *r, struct run_output *o)
 {
-	if (o->memory)
+	if (o->memory) {
+		pthread_mutex_lock(r->memory);
 		outputs_give_back(r->outputs, o->memory);
+		pthread_mutex_unlock(r->memory);
+	}
 	o->memory = NULL;
 	o->data = NULL;
 	o->device = NULL;
 }
 
-static enum modeld_code arena_output(
+static enum modeld_code allocate(
 	struct run *r, struct run_output *o, const char *name, struct modeld_error *error)
 {
 	const struct arena *a = outputs_arena(r->outputs);
@@ -134,6 +136,17 @@ static enum modeld_code arena_output(
 			"output '%s' takes %" PRIu64 " bytes, and the host has no memory for it",
 			name, o->bytes);
 	return fail(error, MODELD_EXHAUSTED, "the worker is out of memory for output '%s'", name);
+}
+
+static enum modeld_code arena_output(
+	struct run *r, struct run_output *o, const char *name, struct modeld_error *error)
+{
+	enum modeld_code code;
+
+	pthread_mutex_lock(r->memory);
+	code = allocate(r, o, name, error);
+	pthread_mutex_unlock(r->memory);
+	return code;
 }
 
 static enum modeld_code place_output(
@@ -217,12 +230,12 @@ static int is_cancelled(const struct modeld_batch *batch)
 	return 0;
 }
 
-void run_init(struct run *r, struct outputs *outputs, const struct regions *regions,
-	struct pinned *pinned)
+void run_init(struct run *r, const struct run_parts *parts)
 {
-	r->offload.pinned = pinned;
-	r->outputs = outputs;
-	r->regions = regions;
+	r->memory = parts->memory;
+	r->offload.pinned = parts->pinned;
+	r->outputs = parts->outputs;
+	r->regions = parts->regions;
 	r->batch.size = sizeof(r->batch);
 	r->batch.output = give_output;
 	r->batch.parameter = give_parameter;
@@ -285,12 +298,23 @@ static enum modeld_code set_wanted(
 	return MODELD_OK;
 }
 
+/* It stays as long as the batch that names it runs. */
+static const struct view *find_region(const struct run *r, uint64_t id)
+{
+	const struct view *v;
+
+	pthread_mutex_lock(r->memory);
+	v = regions_find(r->regions, id);
+	pthread_mutex_unlock(r->memory);
+	return v;
+}
+
 static enum modeld_code set_targets(
 	struct run *r, const struct wire_item *item, struct modeld_error *error)
 {
 	for (size_t i = 0; item && i < item->n_targets; i++) {
 		const struct wire_target *t = &item->targets[i];
-		const struct view *v = regions_find(r->regions, t->span.arena);
+		const struct view *v = find_region(r, t->span.arena);
 		void *data = v ? view_data_writable(v, &t->span) : NULL;
 
 		if (t->output >= r->model->info.n_outputs || !r->wanted[t->output])
@@ -336,91 +360,6 @@ enum modeld_code run_begin(struct run *r, const struct model *m, uint64_t number
 	return code == MODELD_OK ? set_targets(r, item, error) : code;
 }
 
-/* --- The run ------------------------------------------------------------------------------ */
-
-void run_complete(const struct modeld_batch *batch, enum modeld_code code, const char *text)
-{
-	struct completion *c = &container_of(batch, struct run, batch)->completion;
-
-	pthread_mutex_lock(&c->lock);
-	c->code = code;
-	snprintf(c->error.text, sizeof(c->error.text), "%s", text ? text : "");
-	c->done = true;
-	pthread_cond_signal(&c->arrived);
-	pthread_mutex_unlock(&c->lock);
-}
-
-static enum modeld_code wait_for(struct completion *c, struct modeld_error *error)
-{
-	enum modeld_code code;
-
-	pthread_mutex_lock(&c->lock);
-	while (!c->done)
-		pthread_cond_wait(&c->arrived, &c->lock);
-	code = c->code;
-	memcpy(error->text, c->error.text, sizeof(error->text));
-	pthread_mutex_unlock(&c->lock);
-	return code;
-}
-
-static enum modeld_code call_backend(struct run *r, uint32_t index, struct modeld_error *error)
-{
-	const struct model *m = r->model;
-	enum modeld_code code;
-
-	r->completion.done = false;
-	code = m->backend->run(m->instances[index], &r->batch, error);
-	return code == MODELD_PENDING ? wait_for(&r->completion, error) : code;
-}
-
-/* Copy what the backend left on the device, and wait for it. */
-static enum modeld_code fetch_outputs(struct run *r, struct modeld_error *error)
-{
-	enum modeld_code code = MODELD_OK;
-
-	for (size_t i = 0; code == MODELD_OK && i < r->model->info.n_outputs; i++) {
-		const struct run_output *o = &r->given[i];
-
-		if (r->wanted[i] && o->device)
-			code = offload_out(&r->offload, o->data, o->device, o->bytes, error);
-	}
-	return code == MODELD_OK ? offload_finish(&r->offload, error) : code;
-}
-
-static enum modeld_code call_on_device(struct run *r, uint32_t index, struct modeld_error *error)
-{
-	const struct offload_inputs in = {
-		.declared = r->model->info.inputs,
-		.tensors = r->inputs,
-		.n = r->model->info.n_inputs,
-		.items = r->items,
-		.n_items = r->n_items,
-	};
-	enum modeld_code code = offload_begin(&r->offload, &in, error);
-
-	r->batch.stream = transfer_stream(r->offload.transfer);
-	if (code == MODELD_OK)
-		code = call_backend(r, index, error);
-	if (code == MODELD_OK && r->failed_code == MODELD_OK)
-		code = fetch_outputs(r, error);
-	return offload_end(&r->offload, code, error);
-}
-
-static enum modeld_code call(struct run *r, uint32_t index, struct modeld_error *error)
-{
-	uint64_t start_ns = clock_ns();
-	enum modeld_code code;
-
-	error->size = sizeof(*error);
-	error->text[0] = 0;
-	r->offload.transfer = r->model->transfers ? r->model->transfers[index] : NULL;
-	r->batch.stream = NULL;
-	code = r->offload.transfer ? call_on_device(r, index, error)
-				   : call_backend(r, index, error);
-	r->compute_ns = clock_ns() - start_ns;
-	return code;
-}
-
 /* --- After -------------------------------------------------------------------------------- */
 
 static bool known_code(enum modeld_code code)
@@ -464,9 +403,9 @@ static enum modeld_code finish_output(struct run *r, size_t i, struct modeld_err
 	return MODELD_OK;
 }
 
-enum modeld_code run_execute(struct run *r, uint32_t index, struct modeld_error *error)
+enum modeld_code run_execute(struct run *r, const struct lane *lane, struct modeld_error *error)
 {
-	enum modeld_code code = call(r, index, error);
+	enum modeld_code code = run_call(r, lane, error);
 
 	if (code != MODELD_FATAL && r->failed_code != MODELD_OK) {
 		code = r->failed_code;

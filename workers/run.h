@@ -13,7 +13,7 @@
 #include "base/cleanup.h"
 #include "proto/wire.h"
 #include "workers/backend.h"
-#include "workers/models.h"
+#include "workers/model.h"
 #include "workers/offload.h"
 #include "workers/outputs.h"
 #include "workers/regions.h"
@@ -50,6 +50,7 @@ struct run {
 	struct offload offload;
 	struct outputs *outputs;       /* borrow */
 	const struct regions *regions; /* borrow */
+	pthread_mutex_t *memory;       /* borrow: held to use outputs and regions */
 	const struct model *model;
 	const struct wire_item *item; /* NULL: joined */
 	/* Set by the caller ahead of run_begin(): the inputs of all items, by item; borrow. */
@@ -69,9 +70,15 @@ struct run {
 	struct modeld_error failed;
 };
 
-/* pinned: NULL on a host. All are borrowed. */
-void run_init(struct run *r, struct outputs *outputs, const struct regions *regions,
-	struct pinned *pinned);
+/* What a run works on; borrowed for its life. */
+struct run_parts {
+	struct outputs *outputs;
+	const struct regions *regions;
+	pthread_mutex_t *memory; /* held to use outputs and regions */
+	struct pinned *pinned;	 /* NULL on a host */
+};
+
+void run_init(struct run *r, const struct run_parts *parts);
 void run_deinit(struct run *r);
 /* Make room for such a model. -ENOMEM */
 _must_use_ int run_reserve(struct run *r, const struct model *m);
@@ -86,11 +93,13 @@ enum modeld_code run_begin(struct run *r, const struct model *m, uint64_t number
 	const struct modeld_tensor *inputs, const struct wire_item *want,
 	const struct wire_item *item, uint64_t rows, struct modeld_error *error);
 /*
- * Run the backend on instance `index` of the model, until the run is over. On MODELD_OK every wanted output is there, its content is in its final place
+ * Run the backend on a lane of the model, until the run is over. On MODELD_OK every wanted output is there, its content is in its final place
  * and unwanted ones are gone. On failure nothing is held, and error says why; MODELD_FATAL: the
  * process cannot go on. compute_ns is set.
  */
-enum modeld_code run_execute(struct run *r, uint32_t index, struct modeld_error *error);
+enum modeld_code run_execute(struct run *r, const struct lane *lane, struct modeld_error *error);
+/* run_call.c: the call alone. What came of its outputs is not looked at; compute_ns is set. */
+enum modeld_code run_call(struct run *r, const struct lane *lane, struct modeld_error *error);
 /* The host's complete(), see backend.h. */
 void run_complete(const struct modeld_batch *batch, enum modeld_code code, const char *text);
 /* Where output i lies, as it goes on the wire. */

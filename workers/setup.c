@@ -1,5 +1,5 @@
 /*
- * setup.c: from a Setup message to a worker that can load models. Worker process, its one thread.
+ * setup.c: from a Setup message to a worker that can load models. Worker process, the leader, once.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -69,8 +69,21 @@ static int open_device(struct loop *l, const char *name)
 	if (r)
 		return device_failed(l, name, why, r);
 	log_opened(l, name);
-	l->models.device = l->device;
 	return pinned_new(&l->pinned, l->device);
+}
+
+int loop_pin_memory(struct loop *l, void *data, uint64_t bytes, enum device_access access)
+{
+	int r = pinned_add(l->pinned, data, bytes, access);
+
+	return r ? loop_stop(l, WORKER_EXIT_DEVICE_LOST, "the device refused memory") : 0;
+}
+
+int loop_pin(struct loop *l, const struct view *v, enum device_access access)
+{
+	const struct span all = {.arena = view_id(v), .length = view_size(v)};
+
+	return loop_pin_memory(l, (void *)view_data(v, &all), all.length, access);
 }
 
 static int map_input(struct loop *l, const struct wire_setup *s)
@@ -123,17 +136,18 @@ static int make_outputs(struct loop *l, const struct wire_setup *s)
 	return r ? r : pin_outputs(l, s->output_arena_size);
 }
 
-static int make_executor(struct loop *l)
+int loop_equip(struct loop *l, struct tools *t)
 {
 	struct executor_parts parts = {
 		.input = l->input,
 		.regions = &l->regions,
 		.outputs = l->outputs,
+		.memory = &l->memory,
 		.pinned = l->pinned,
-		.scratch_max = view_size(l->input),
+		.scratch_max = l->input ? view_size(l->input) : 0,
 	};
 
-	return executor_new(&l->executor, &parts);
+	return l->outputs ? executor_new(&t->executor, &parts) : 0;
 }
 
 static int say_hello(struct loop *l, const struct wire_setup *s)
@@ -151,7 +165,7 @@ static int say_hello(struct loop *l, const struct wire_setup *s)
 			},
 	};
 
-	return loop_send(l, &m, &fd, 1);
+	return answers_send(l->answers, &m, &fd, 1);
 }
 
 int loop_setup(struct loop *l, const struct wire_setup *s)
@@ -174,8 +188,6 @@ int loop_setup(struct loop *l, const struct wire_setup *s)
 	if (!r)
 		r = backends_new(
 			&l->backends, s->backend_dirs, s->n_backend_dirs, host_api(l->host));
-	if (!r)
-		r = make_executor(l);
 	if (!r)
 		r = say_hello(l, s);
 	l->n_loads = s->n_loads;

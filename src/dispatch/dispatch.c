@@ -105,11 +105,11 @@ static void on_pool_done(void *data, void *tag, const struct pool_done *done)
 	wake_waiting(d);
 }
 
-static void on_pool_lost(void *data, void *tag, struct worker *w, bool running)
+static void on_pool_lost(void *data, void *tag, struct worker *w, enum lost how)
 {
 	struct dispatch *d = data;
 
-	scheduler_lost(&d->scheduler, tag, w);
+	scheduler_lost(&d->scheduler, tag, w, how);
 	wake_waiting(d);
 }
 

@@ -7,9 +7,9 @@
  * has kept a batch for longer than all that it has should take counts as busy for as long again, so that
  * nothing quick is put behind something that turned out slow while another worker could run it.
  *
- * One batch runs at a worker; a second is at hand, so that it never waits for us, only where what is there should be
- * done within AT_HAND_NS; more than these two only while that is within pipeline_us: quick models get
- * many batches for one wake-up, slow ones keep late binding.
+ * One batch runs on a lane of a worker; a second is at hand, so that it never waits for us, only where what
+ * is there should be done within AT_HAND_NS; more than these two only while that is within pipeline_us:
+ * quick models get many batches for one wake-up, slow ones keep late binding.
  *
  * Daemon process, loop thread.
  */
@@ -57,9 +57,9 @@ bool place_takes(const struct place *p, const struct work *w, uint64_t now_ns)
 	       worker_holds(p->worker, w->version->pool_model);
 }
 
-static bool has_time(const struct place *p, uint64_t now_ns)
+static bool has_time(const struct place *p, const struct work *w, uint64_t now_ns)
 {
-	uint32_t n = worker_in_flight(p->worker);
+	uint32_t n = worker_lane_in_flight(p->worker, w->version->pool_model);
 	uint64_t load_ns = place_load(p, now_ns);
 
 	return n == 0 || load_ns <= p->pipeline_ns || (n == 1 && load_ns <= AT_HAND_NS);
@@ -67,8 +67,8 @@ static bool has_time(const struct place *p, uint64_t now_ns)
 
 bool place_takes_batch(const struct place *p, const struct work *w, uint64_t now_ns)
 {
-	return !p->reserved && worker_free_slots(p->worker) > 0 && has_time(p, now_ns) &&
-	       place_takes(p, w, now_ns);
+	return !p->reserved && worker_free_slots(p->worker) > 0 && place_takes(p, w, now_ns) &&
+	       has_time(p, w, now_ns);
 }
 
 bool place_takes_suspect(const struct place *p, const struct work *w, uint64_t now_ns)

@@ -158,37 +158,20 @@ static bool expire(struct work *w, uint64_t now_ns)
 	return any;
 }
 
-/* It was not sent after all: back to where it was. */
-static void requeue(struct work *w, struct list *taken, uint64_t now_ns)
-{
-	struct list out;
-	struct request *r;
-
-	list_init(&out);
-	while (!list_empty(taken)) {
-		r = list_entry(taken->prev, struct request, node);
-		list_remove(&r->node);
-		if (queue_push_front(&w->queue, r))
-			list_push_front(&out, &r->node);
-	}
-	while ((r = pop(&out)))
-		request_fail(r, now_ns, GRPC_RESOURCE_EXHAUSTED, "out of memory");
-}
-
 /* Returns whether something has happened to the queue. */
 static bool send_failed(struct work *w, struct list *taken, uint32_t n, int e, uint64_t now_ns)
 {
 	struct request *r;
 
 	if (e == WORKER_E_BUSY) {
-		requeue(w, taken, now_ns);
+		work_requeue(w, taken, now_ns);
 		return false;
 	}
 	if (e == WORKER_E_LARGE && n > 1) {
 		/* Each alone, then: wire_item_bound() should have kept us from this. */
 		list_for_each (taken, node)
 			list_entry(node, struct request, node)->joinable = false;
-		requeue(w, taken, now_ns);
+		work_requeue(w, taken, now_ns);
 		return true;
 	}
 	while ((r = pop(taken))) {
@@ -392,16 +375,22 @@ void scheduler_done(struct scheduler *s, void *tag, const struct pool_done *done
 	}
 }
 
-/* A request whose worker is gone: once more, alone, or that was it. */
-static void lost_one(struct scheduler *s, struct request *r, const char *worker, uint64_t now_ns)
+/* A request whose worker is gone: once more, alone, or that was it; where another one is to blame it
+ * goes to `again`. */
+static void lost_one(struct scheduler *s, struct request *r, const char *worker, enum lost how,
+	struct list *again, uint64_t now_ns)
 {
 	struct work *w = r->version->work;
 
-	r->losses++;
+	r->losses += how != LOST_INNOCENT;
 	if (r->silent) {
 		request_drop(r);
 	} else if (r->withdrawn) {
 		request_fail(r, now_ns, GRPC_CANCELLED, "cancelled");
+	} else if (how == LOST_GUILTY) {
+		request_fail(r, now_ns, GRPC_INTERNAL,
+			"model '%s' took longer than run_timeout_ms = %" PRIu64 " for this request",
+			w->version->settings.name, w->version->settings.run_timeout_ms);
 	} else if (r->losses > 1) {
 		log_warning("request lost two workers", "model=%s worker=%s",
 			w->version->settings.name, worker);
@@ -418,22 +407,27 @@ static void lost_one(struct scheduler *s, struct request *r, const char *worker,
 		request_fail(r, now_ns, GRPC_DEADLINE_EXCEEDED,
 			"deadline passed when worker %s was lost with this request for model '%s'",
 			worker, w->version->settings.name);
+	} else if (how == LOST_INNOCENT && !r->suspect) {
+		list_push_back(again, &r->node);
 	} else {
 		queue_push_suspect(&w->queue, r, now_ns);
-		scheduler_add(s, w);
 	}
 }
 
-void scheduler_lost(struct scheduler *s, void *tag, struct worker *w)
+void scheduler_lost(struct scheduler *s, void *tag, struct worker *w, enum lost how)
 {
-	struct batch *b = tag;
+	struct work *work = ((struct batch *)tag)->work;
 	uint64_t now_ns = clock_ns();
-	struct list requests;
+	struct list requests, again;
 	struct request *r;
 
-	batch_end(s, b, &requests, now_ns);
+	list_init(&again);
+	batch_end(s, tag, &requests, now_ns);
 	while ((r = pop(&requests)))
-		lost_one(s, r, worker_name(w), now_ns);
+		lost_one(s, r, worker_name(w), how, &again, now_ns);
+	work_requeue(work, &again, now_ns);
+	if (work->queue.n > 0)
+		scheduler_add(s, work);
 }
 
 void scheduler_fail_all(struct scheduler *s, uint64_t now_ns)

@@ -92,5 +92,6 @@ bool version_settings_equal(const struct version_settings *a, const struct versi
 	       text_equal(a->devices, b->devices) && a->max_batch_size == b->max_batch_size &&
 	       a->max_queue_delay_us == b->max_queue_delay_us &&
 	       a->max_queue_size == b->max_queue_size && a->run_timeout_ms == b->run_timeout_ms &&
-	       a->stateful == b->stateful && a->content == b->content && parameters_equal(a, b);
+	       a->instances == b->instances && a->stateful == b->stateful &&
+	       a->content == b->content && parameters_equal(a, b);
 }

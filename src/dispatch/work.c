@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "dispatch/request_private.h"
 #include "dispatch/version_private.h"
+#include "proto/grpc_status.h"
 
 /* The mean of a batch's time moves by 1/MEAN_WEIGHT of the difference. */
 #define MEAN_WEIGHT 8
@@ -48,4 +50,23 @@ void work_note_time(struct work *w, uint64_t compute_ns)
 
 	w->compute_ns =
 		w->batches_timed++ > 0 ? w->compute_ns + (uint64_t)(off / MEAN_WEIGHT) : compute_ns;
+}
+
+void work_requeue(struct work *w, struct list *taken, uint64_t now_ns)
+{
+	struct list out;
+
+	list_init(&out);
+	while (!list_empty(taken)) {
+		struct request *r = list_entry(taken->prev, struct request, node);
+
+		list_remove(&r->node);
+		if (queue_push_front(&w->queue, r))
+			list_push_front(&out, &r->node);
+	}
+	list_for_each (&out, node) {
+		list_remove(node);
+		request_fail(list_entry(node, struct request, node), now_ns,
+			GRPC_RESOURCE_EXHAUSTED, "out of memory");
+	}
 }

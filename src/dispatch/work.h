@@ -32,6 +32,10 @@ _must_use_ int work_new(struct work **ret_work, struct version *v);
 /* Asserts that nothing is queued or in flight. Accepts NULL; returns NULL. */
 struct work *work_free(struct work *w);
 
+/* Requests (struct request.node) that were not sent after all, or to no purpose: back to where they were.
+ * Those for which there is no memory fail. */
+void work_requeue(struct work *w, struct list *taken, uint64_t now_ns);
+
 /* How long a batch should take; unknown_ns where none has come back yet. */
 uint64_t work_expectation(const struct work *w, uint64_t unknown_ns);
 /* A batch took so long. */

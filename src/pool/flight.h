@@ -23,10 +23,11 @@ struct flight_item {
 /* Reused: arrays grow to the largest batch seen, so that a steady load allocates nothing. */
 struct flight {
 	struct list node;	    /* in worker.spare or .in_flight */
+	struct list lane_node;	    /* in pool_lane.flights */
+	struct pool_lane *lane;	    /* borrow: the one that it was sent to, while that is there */
 	uint64_t id;		    /* of the batch */
 	struct pool_model *model;   /* borrow: it lives while it has flights */
 	void *tag;		    /* borrow: the caller's */
-	bool behind_load;	    /* sent while a model was being loaded */
 	struct output_lease *lease; /* ref */
 	size_t n_items;
 	size_t n_targets;

@@ -62,6 +62,7 @@ struct pool_model_settings {
 	const char *backend;
 	const char *devices;	 /* NULL: all; else comma-separated device names */
 	uint32_t max_batch_size; /* UINT32_MAX: what the backend can and the default allow */
+	uint32_t instances;	 /* batches of it that a worker runs at once; 0: 1 */
 	uint64_t run_timeout_ms; /* a batch that takes longer ends its worker */
 	const struct wire_pair *parameters;
 	size_t n_parameters;
@@ -95,6 +96,13 @@ struct pool_done {
 	                               when no item has outputs */
 };
 
+/* What a batch has to do with the loss of its worker. */
+enum lost {
+	LOST_SUSPECT,  /* it may have been the reason */
+	LOST_GUILTY,   /* it was: one request alone, and its run overran run_timeout_ms */
+	LOST_INNOCENT, /* it was not: another one overran */
+};
+
 /* How a place lost its process, for status and log. */
 enum worker_verdict {
 	WORKER_CLEAN,	   /* bye and exit status 0 */
@@ -114,8 +122,8 @@ struct pool_events {
 	void (*on_done)(void *data, void *tag, const struct pool_done *done);
 	/* The worker that held `tag` is lost; the batch must be sent elsewhere or failed. Called in
 	 * the order in which the batches were sent, those with targets later: when the process that
-	 * could still write there was reaped. `running` is true for the one that was running. */
-	void (*on_lost)(void *data, void *tag, struct worker *w, bool running);
+	 * could still write there was reaped. */
+	void (*on_lost)(void *data, void *tag, struct worker *w, enum lost how);
 	/* Some worker has a free slot, or became ready: time to schedule. */
 	void (*on_credit)(void *data);
 	/* A model's availability or declaration changed (loaded, failed, worker lost, breaker). Not

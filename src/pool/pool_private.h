@@ -24,9 +24,23 @@ enum hold {
 	HOLD_UNLOADING, /* Unload was sent */
 };
 
+/*
+ * An instance of a model in a worker's process: it runs one batch at a time, in the order in which they
+ * were sent. What runs on one lane has nothing to do with the others, until the process ends.
+ */
+struct pool_lane {
+	struct list node;    /* in worker.busy */
+	struct list flights; /* struct flight.lane_node, in the order sent */
+	uint32_t n_flights;
+	uint32_t index;
+	uint64_t front_ns; /* when the batch at the front came there */
+};
+
 /* A model and a worker. */
 struct holding {
 	enum hold state;
+	struct pool_lane *lanes; /* own, while the process holds the model */
+	uint32_t n_lanes;
 	bool wanted;  /* the model is meant for the worker's device */
 	bool failed;  /* the last load failed: tried again by the next process only */
 	bool ready;   /* as it is counted in n_ready */

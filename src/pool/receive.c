@@ -76,7 +76,7 @@ static void on_hello(struct worker *w, const struct wire_hello *h, int fd)
 	}
 	w->slots = h->slots;
 	worker_set_state(w, WORKER_LOADING);
-	w->front_ns = w->since_ns;
+	w->load_ns = w->since_ns;
 }
 
 static void on_ready(struct worker *w)
@@ -99,19 +99,30 @@ static void on_ready(struct worker *w)
 	pool_recount(w->pool, w);
 }
 
-/* The batch at the front: answers come in order, else one that is missing would never be noticed. NULL:
- * trust has ended. */
+static struct flight *find_flight(const struct worker *w, uint64_t batch)
+{
+	list_for_each (&w->in_flight, node) {
+		struct flight *f = list_entry(node, struct flight, node);
+
+		if (f->id >= batch)
+			return f->id == batch ? f : NULL;
+	}
+	return NULL;
+}
+
+/* The batch at the front of its lane, where answers come in order, else one that is missing would never be
+ * noticed. NULL: trust has ended. */
 static struct flight *answered_flight(struct worker *w, uint64_t batch)
 {
-	struct list *node = list_first(&w->in_flight);
-	struct flight *f = node ? list_entry(node, struct flight, node) : NULL;
+	struct flight *f = find_flight(w, batch);
 
-	if (f && f->id == batch)
-		return f;
-	if (f && batch > f->id && batch < w->next_batch)
-		misbehaved(w, "done: batch %" PRIu64 " comes before batch %" PRIu64, batch, f->id);
-	else
+	if (!f)
 		misbehaved(w, "done: batch %" PRIu64 " is not in flight", batch);
+	else if (worker_front(f->lane) != f)
+		misbehaved(w, "done: batch %" PRIu64 " comes before batch %" PRIu64, batch,
+			worker_front(f->lane)->id);
+	else
+		return f;
 	return NULL;
 }
 
@@ -128,7 +139,7 @@ static void hand_back(struct worker *w, struct flight *f, uint64_t compute_ns)
 
 	list_remove(&f->node);
 	w->n_in_flight--;
-	w->front_ns = w->heard_ns;
+	worker_leave_lane(w, f, w->heard_ns);
 	w->done++;
 	w->credit = true;
 	flight_end(f);

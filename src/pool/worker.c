@@ -88,6 +88,7 @@ int worker_init(struct worker *w, struct pool *p, uint32_t index, const char *de
 	snprintf(w->name, sizeof(w->name), "%s/%" PRIu32, device, number);
 	list_init(&w->spare);
 	list_init(&w->in_flight);
+	list_init(&w->busy);
 	w->flights = calloc(n, sizeof(*w->flights));
 	if (!w->flights)
 		return -ENOMEM;
@@ -107,24 +108,26 @@ void worker_deinit(struct worker *w)
 
 /* --- The end of trust ------------------------------------------------------------------------ */
 
-const struct flight *worker_front(const struct worker *w)
-{
-	const struct list *node = list_first(&w->in_flight);
-	const struct flight *f = node ? list_entry(node, struct flight, node) : NULL;
-
-	return f && !f->behind_load ? f : NULL;
-}
-
-/* The model that is to blame if the process ends now. */
+/* The model that is to blame if the process ends now: the one that runs or is loaded. Where several are,
+ * it is nobody, until one of them, run again alone, does it again. */
 static struct pool_model *suspect_of(const struct worker *w)
 {
-	const struct flight *f = worker_front(w);
+	struct pool_model *loading = worker_loading(w);
 
-	if (f)
-		return f->model;
-	if (w->state == WORKER_SPAWNED)
+	if (w->overran)
+		return w->overran->model;
+	if (w->state == WORKER_SPAWNED || w->n_busy + (loading != NULL) != 1)
 		return NULL;
-	return worker_loading(w);
+	return loading ? loading
+		       : worker_front(list_entry(w->busy.next, struct pool_lane, node))->model;
+}
+
+/* Lanes go with the process. */
+static void clear_lanes(struct worker *w)
+{
+	list_for_each (&w->in_flight, node)
+		worker_leave_lane(w, list_entry(node, struct flight, node), 0);
+	assert(w->n_busy == 0);
 }
 
 static void forgive(struct worker *w, uint64_t now_ns)
@@ -140,8 +143,7 @@ static void end_trust(struct worker *w, enum worker_verdict verdict)
 	forgive(w, clock_ns());
 	w->verdict = verdict;
 	w->suspect = suspect_of(w);
-	w->ran = list_empty(&w->in_flight) ? NULL
-					   : list_entry(w->in_flight.next, struct flight, node);
+	clear_lanes(w);
 	worker_set_state(w, WORKER_LOST);
 	process_kill(w->process);
 	w->channel = channel_close(w->channel);
@@ -190,6 +192,15 @@ static struct flight *first_to_deliver(const struct worker *w)
 	return NULL;
 }
 
+static enum lost how_lost(const struct worker *w, const struct flight *f)
+{
+	if (!w->overran)
+		return LOST_SUSPECT;
+	if (f != w->overran)
+		return LOST_INNOCENT;
+	return f->n_items == 1 ? LOST_GUILTY : LOST_SUSPECT;
+}
+
 void worker_deliver_lost(struct worker *w)
 {
 	struct pool *p = w->pool;
@@ -199,9 +210,8 @@ void worker_deliver_lost(struct worker *w)
 		return;
 	while ((f = first_to_deliver(w))) {
 		void *tag = f->tag;
-		bool running = f == w->ran;
+		enum lost how = how_lost(w, f);
 
-		w->ran = running ? NULL : w->ran;
 		list_remove(&f->node);
 		w->n_in_flight--;
 		flight_end(f);
@@ -209,7 +219,7 @@ void worker_deliver_lost(struct worker *w)
 			pool_model_changed(f->model);
 		f->lease = output_lease_unref(f->lease);
 		list_push_front(&w->spare, &f->node);
-		p->events->on_lost(p->data, tag, w, running);
+		p->events->on_lost(p->data, tag, w, how);
 	}
 }
 
@@ -399,6 +409,7 @@ int worker_spawn(struct worker *w)
 	w->up = false;
 	w->credit = false;
 	w->ping_ns = 0;
+	w->overran = NULL;
 	w->next_batch = 1;
 	w->done_before = w->done;
 	r = start_process(w);

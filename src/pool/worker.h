@@ -44,6 +44,9 @@ _must_use_ int worker_run(struct worker *w, struct pool_model *m, const struct w
 bool worker_holds(const struct worker *w, const struct pool_model *m);
 /* Slots free now; 0 unless READY. */
 uint32_t worker_free_slots(const struct worker *w);
+/* Batches in flight on the lane that the model's next one would be sent to: the one with the fewest. 0
+ * unless the worker holds the model. */
+uint32_t worker_lane_in_flight(const struct worker *w, const struct pool_model *m);
 uint32_t worker_slots(const struct worker *w);
 uint32_t worker_in_flight(const struct worker *w);
 

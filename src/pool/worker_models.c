@@ -5,6 +5,7 @@
  * same however many models came and went. Daemon process, loop thread.
  */
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -39,8 +40,8 @@ static void load(struct worker *w, struct pool_model *m)
 	breaker_try(pool_breaker(m, w->device_index), w);
 	m->holdings[w->index].failed = false;
 	pool_set_hold(m, w, HOLD_LOADING);
-	if (w->n_loading++ == 0 && w->n_in_flight == 0)
-		w->front_ns = clock_ns();
+	if (w->n_loading++ == 0)
+		w->load_ns = clock_ns();
 	worker_tell(w, &(struct wire_message){.type = WIRE_LOAD,
 			       .load = {
 				       .model = m->id,
@@ -51,6 +52,7 @@ static void load(struct worker *w, struct pool_model *m)
 				       .max_batch_size = s->max_batch_size,
 				       .parameters = s->parameters,
 				       .n_parameters = s->n_parameters,
+				       .instances = s->instances,
 			       }});
 	pool_arm(w->pool, worker_deadline(w));
 }
@@ -121,29 +123,57 @@ struct pool_model *worker_loading(const struct worker *w)
 	return NULL;
 }
 
-/* One load less: batches that were sent after it come to the front. */
-static void end_load(struct worker *w)
+/* As many lanes as the worker says. NULL: fine; else what it has (static). */
+static const char *make_lanes(struct worker *w, struct pool_model *m, const struct wire_loaded *l)
 {
-	w->n_loading--;
-	w->front_ns = w->heard_ns;
-	if (w->n_loading > 0)
-		return;
-	list_for_each (&w->in_flight, node)
-		list_entry(node, struct flight, node)->behind_load = false;
+	struct holding *h = &m->holdings[w->index];
+	uint32_t asked = m->settings->instances > 0 ? m->settings->instances : 1;
+	uint32_t n = l->lanes > 0 ? l->lanes : 1;
+
+	if (!l->ok)
+		return NULL;
+	if (n > asked)
+		return "more lanes than it was to have";
+	h->lanes = calloc(n, sizeof(*h->lanes));
+	if (!h->lanes)
+		return "lanes, for which the daemon has no memory";
+	h->n_lanes = n;
+	for (uint32_t i = 0; i < n; i++) {
+		h->lanes[i].index = i;
+		list_init(&h->lanes[i].node);
+		list_init(&h->lanes[i].flights);
+	}
+	return NULL;
+}
+
+static void drop_lanes(struct worker *w, struct pool_model *m)
+{
+	struct holding *h = &m->holdings[w->index];
+
+	free(h->lanes);
+	h->lanes = NULL;
+	h->n_lanes = 0;
 }
 
 void worker_on_loaded(struct worker *w, const struct wire_loaded *l)
 {
 	struct pool_model *m = pool_find_model(w->pool, l->model);
 	struct holding *h = m ? &m->holdings[w->index] : NULL;
+	const char *wrong;
 
 	if (!h || h->state != HOLD_LOADING) {
 		worker_lose(w, WORKER_MISBEHAVED, "loaded: model %" PRIu32 " was not to be loaded",
 			l->model);
 		return;
 	}
-	/* Before another load is sent, which these batches are ahead of. */
-	end_load(w);
+	wrong = make_lanes(w, m, l);
+	if (wrong) {
+		worker_lose(w, WORKER_MISBEHAVED, "loaded: model '%s' has %s", m->settings->name,
+			wrong);
+		return;
+	}
+	w->n_loading--;
+	w->load_ns = w->heard_ns;
 	h->failed = pool_loaded(m, w, l) || !l->ok;
 	pool_set_hold(m, w, l->ok ? HOLD_HELD : HOLD_NONE);
 	/* The breaker may have opened meanwhile. */
@@ -165,6 +195,7 @@ void worker_on_unloaded(struct worker *w, const struct wire_unloaded *u)
 	}
 	log_debug("model unloaded", "model=%s version=%s worker=%s memory_bytes=%" PRIu64,
 		m->settings->name, m->settings->version, w->name, u->memory_bytes);
+	drop_lanes(w, m);
 	pool_set_hold(m, w, HOLD_NONE);
 	worker_load_next(w);
 }
@@ -174,6 +205,7 @@ void worker_forget_models(struct worker *w)
 	for_each_model(w->pool, m)
 	{
 		breaker_leave(pool_breaker(m, w->device_index), w);
+		drop_lanes(w, m);
 		pool_set_hold(m, w, HOLD_NONE);
 	}
 	w->n_loading = 0;

@@ -33,6 +33,8 @@ struct worker {
 	struct flight *flights; /* own: settings.slots + 1, one being for a callback */
 	struct list spare;
 	struct list in_flight; /* in the order sent */
+	struct list busy;      /* struct pool_lane.node: with batches in flight */
+	uint32_t n_busy;
 	uint32_t n_in_flight;
 	uint64_t next_batch;
 
@@ -43,7 +45,7 @@ struct worker {
 	uint64_t
 		since_ns; /* when it came into its state; DRAINING and STOPPING: when draining began */
 	uint64_t heard_ns; /* the last message */
-	uint64_t front_ns; /* when the batch or load at the front came there */
+	uint64_t load_ns;  /* when the load that is under way began */
 	uint64_t ping_ns;  /* when the ping that is not answered was sent; 0: none */
 	uint64_t nonce;	   /* of the last ping */
 	uint64_t ready_since_ns;
@@ -55,8 +57,8 @@ struct worker {
 	/* Why trust has ended; loss is "" when the exit status says it. */
 	enum worker_verdict verdict;
 	char loss[WORKER_EXIT_MAX];
-	struct pool_model *suspect; /* borrow: the model to blame; NULL: none */
-	const struct flight *ran;   /* borrow: was at the front then; NULL: none, or handed back */
+	struct pool_model *suspect;   /* borrow: the model to blame; NULL: none, or several */
+	const struct flight *overran; /* borrow: the batch that took too long; NULL: none did */
 
 	bool came_up;		/* was READY, or has failed to get there once */
 	uint32_t failures;	/* ends in a row without health between them */
@@ -101,8 +103,10 @@ void worker_send_release(struct worker *w, const struct wire_release *m);
 bool worker_listens(const struct worker *w);
 /* DRAINING -> STOPPING when nothing is in flight. */
 void worker_stop_idle(struct worker *w);
-/* The batch at the front, which runs; NULL when there is none or a load is ahead of it. */
-const struct flight *worker_front(const struct worker *w);
+/* The batch at the front of a lane that has some in flight: it runs. */
+struct flight *worker_front(const struct pool_lane *l);
+/* A batch has been answered at now_ns. */
+void worker_leave_lane(struct worker *w, struct flight *f, uint64_t now_ns);
 
 /* --- Its models (worker_models.c) ------------------------------------------------------------- */
 

@@ -53,6 +53,61 @@ void worker_send_release(struct worker *w, const struct wire_release *m)
 
 /* --- Batches --------------------------------------------------------------------------------- */
 
+/* --- Lanes ----------------------------------------------------------------------------------- */
+
+struct flight *worker_front(const struct pool_lane *l)
+{
+	return list_entry(l->flights.next, struct flight, lane_node);
+}
+
+/* The one with the fewest batches. NULL: the worker does not hold the model. */
+static struct pool_lane *pick_lane(const struct worker *w, const struct pool_model *m)
+{
+	const struct holding *h = &m->holdings[w->index];
+	struct pool_lane *best = h->lanes;
+
+	for (uint32_t i = 1; i < h->n_lanes; i++) {
+		if (h->lanes[i].n_flights < best->n_flights)
+			best = &h->lanes[i];
+	}
+	return best;
+}
+
+uint32_t worker_lane_in_flight(const struct worker *w, const struct pool_model *m)
+{
+	const struct pool_lane *l = pick_lane(w, m);
+
+	return l ? l->n_flights : 0;
+}
+
+static void enter_lane(struct worker *w, struct flight *f)
+{
+	struct pool_lane *l = f->lane;
+
+	list_push_back(&l->flights, &f->lane_node);
+	if (l->n_flights++ > 0)
+		return;
+	l->front_ns = clock_ns();
+	list_push_back(&w->busy, &l->node);
+	w->n_busy++;
+	pool_arm(w->pool, worker_deadline(w));
+}
+
+void worker_leave_lane(struct worker *w, struct flight *f, uint64_t now_ns)
+{
+	struct pool_lane *l = f->lane;
+
+	list_remove(&f->lane_node);
+	f->lane = NULL;
+	l->front_ns = now_ns;
+	if (--l->n_flights > 0)
+		return;
+	list_remove(&l->node);
+	w->n_busy--;
+}
+
+/* --- Sending --------------------------------------------------------------------------------- */
+
 static int map_regions(struct worker *w, const struct flight *f)
 {
 	for (size_t i = 0; i < f->n_regions; i++) {
@@ -71,7 +126,8 @@ static int send_run(struct worker *w, const struct flight *f, const struct wire_
 		.run = {.batch = f->id,
 			.model = f->model->id,
 			.items = items,
-			.n_items = f->n_items},
+			.n_items = f->n_items,
+			.lane = f->lane->index},
 	};
 	int r;
 
@@ -87,15 +143,11 @@ static void take_off(struct worker *w, struct flight *f)
 {
 	list_remove(&f->node);
 	list_push_back(&w->in_flight, &f->node);
-	f->behind_load = w->n_loading > 0;
 	f->model->n_flights++;
 	flight_begin(f);
 	w->next_batch++;
-	if (w->n_in_flight++ > 0)
-		return;
-	if (!f->behind_load)
-		w->front_ns = clock_ns();
-	pool_arm(w->pool, worker_deadline(w));
+	w->n_in_flight++;
+	enter_lane(w, f);
 }
 
 int worker_run(struct worker *w, struct pool_model *m, const struct wire_item *items,
@@ -116,6 +168,7 @@ int worker_run(struct worker *w, struct pool_model *m, const struct wire_item *i
 	f->id = w->next_batch;
 	f->model = m;
 	f->tag = tag;
+	f->lane = pick_lane(w, m);
 	r = send_run(w, f, items);
 	if (r == -EMSGSIZE) {
 		f->lease = output_lease_unref(f->lease);

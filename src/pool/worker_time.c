@@ -21,20 +21,40 @@ static uint64_t min_ns(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* The end of what is at the front: a batch or a load. */
-static uint64_t front_deadline(const struct worker *w)
+/* The batch whose time is up first, and when; NULL: none. */
+static const struct flight *first_due(const struct worker *w, uint64_t *ret_ns)
 {
-	const struct flight *f = worker_front(w);
+	const struct flight *first = NULL;
 
-	if (f)
-		return after(w->front_ns, f->model->settings->run_timeout_ms);
-	if (w->n_loading > 0)
-		return after(w->front_ns, w->pool->settings->load_timeout_ms);
-	return CLOCK_NO_DEADLINE;
+	*ret_ns = CLOCK_NO_DEADLINE;
+	list_for_each (&w->busy, node) {
+		const struct pool_lane *l = list_entry(node, struct pool_lane, node);
+		const struct flight *f = worker_front(l);
+		uint64_t due_ns = after(l->front_ns, f->model->settings->run_timeout_ms);
+
+		if (due_ns >= *ret_ns)
+			continue;
+		*ret_ns = due_ns;
+		first = f;
+	}
+	return first;
 }
 
-/* A ping is sent only to an idle worker; so whatever was sent to it afterwards, the answer to the
- * ping comes first. */
+static uint64_t run_deadline(const struct worker *w)
+{
+	uint64_t due_ns;
+
+	first_due(w, &due_ns);
+	return due_ns;
+}
+
+static uint64_t load_deadline(const struct worker *w)
+{
+	return w->n_loading > 0 ? after(w->load_ns, w->pool->settings->load_timeout_ms)
+				: CLOCK_NO_DEADLINE;
+}
+
+/* Messages are answered whatever runs or is loaded meanwhile. */
 static uint64_t heartbeat_deadline(const struct worker *w)
 {
 	if (w->ping_ns == 0)
@@ -45,7 +65,7 @@ static uint64_t heartbeat_deadline(const struct worker *w)
 
 static uint64_t ping_deadline(const struct worker *w)
 {
-	if (w->ping_ns > 0 || w->n_in_flight > 0 || w->n_loading > 0)
+	if (w->ping_ns > 0)
 		return CLOCK_NO_DEADLINE;
 	return after(w->heard_ns, w->pool->settings->heartbeat_interval_ms);
 }
@@ -53,7 +73,7 @@ static uint64_t ping_deadline(const struct worker *w)
 uint64_t worker_deadline(const struct worker *w)
 {
 	const struct pool_settings *s = w->pool->settings;
-	uint64_t busy_ns = min_ns(front_deadline(w), heartbeat_deadline(w));
+	uint64_t busy_ns = min_ns(min_ns(run_deadline(w), load_deadline(w)), heartbeat_deadline(w));
 
 	switch (w->state) {
 	case WORKER_SPAWNED:
@@ -81,21 +101,27 @@ static void send_ping(struct worker *w, uint64_t now_ns)
 	worker_tell(w, &(struct wire_message){.type = WIRE_PING, .ping = {.nonce = w->nonce}});
 }
 
+static void lose_overran(struct worker *w, const struct flight *f)
+{
+	const struct pool_model_settings *m = f->model->settings;
+
+	w->overran = f;
+	worker_lose(w, WORKER_HUNG, "batch of model '%s' ran longer than run_timeout_ms = %" PRIu64,
+		m->name, m->run_timeout_ms);
+}
+
 static void tick_ready(struct worker *w, uint64_t now_ns)
 {
 	const struct pool_settings *s = w->pool->settings;
-	const struct flight *f = worker_front(w);
+	uint64_t due_ns;
+	const struct flight *f = first_due(w, &due_ns);
 
 	if (heartbeat_deadline(w) <= now_ns) {
 		worker_lose(w, WORKER_HUNG, "missed heartbeat for %" PRIu64 " ms",
 			s->heartbeat_timeout_ms);
-	} else if (front_deadline(w) <= now_ns && f) {
-		const struct pool_model_settings *m = f->model->settings;
-
-		worker_lose(w, WORKER_HUNG,
-			"batch of model '%s' ran longer than run_timeout_ms = %" PRIu64, m->name,
-			m->run_timeout_ms);
-	} else if (front_deadline(w) <= now_ns) {
+	} else if (f && due_ns <= now_ns) {
+		lose_overran(w, f);
+	} else if (load_deadline(w) <= now_ns) {
 		worker_lose(w, WORKER_HUNG, "load took longer than load_timeout_ms = %" PRIu64,
 			s->load_timeout_ms);
 	} else if (w->state == WORKER_READY && ping_deadline(w) <= now_ns) {

@@ -164,6 +164,11 @@ const char *worker_state_name(enum worker_state s)
 	return s == WORKER_READY ? "ready" : "reaped";
 }
 
+uint32_t worker_lane_in_flight(const struct worker *w, const struct pool_model *m)
+{
+	return w->in_flight;
+}
+
 uint32_t worker_in_flight(const struct worker *w)
 {
 	return w->in_flight;
@@ -371,13 +376,10 @@ void fake_lose(struct worker *w)
 {
 	struct pool *p = w->pool;
 	struct fake_run *run;
-	bool running = true;
 
 	w->ready = false;
-	while ((run = fake_first(p, w))) {
-		p->events->on_lost(p->data, take(run), w, running);
-		running = false;
-	}
+	while ((run = fake_first(p, w)))
+		p->events->on_lost(p->data, take(run), w, LOST_SUSPECT);
 	tell_models(p);
 }
 

@@ -19,6 +19,7 @@ static struct version_settings sample(void)
 		.max_batch_size = 8,
 		.max_queue_delay_us = 100,
 		.max_queue_size = 64,
+		.instances = 1,
 		.run_timeout_ms = 1000,
 		.parameters = pairs,
 		.n_parameters = 2,
@@ -74,6 +75,7 @@ Test(version_settings, every_difference_counts)
 	DIFFERS(max_queue_delay_us = 0);
 	DIFFERS(max_queue_size = 65);
 	DIFFERS(run_timeout_ms = 2);
+	DIFFERS(instances = 2);
 	DIFFERS(stateful = true);
 	DIFFERS(content = 1);
 	DIFFERS(n_parameters = 1);

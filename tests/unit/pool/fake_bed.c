@@ -45,13 +45,13 @@ static void on_done(void *data, void *tag, const struct pool_done *done)
 	}
 }
 
-static void on_lost(void *data, void *tag, struct worker *w, bool running)
+static void on_lost(void *data, void *tag, struct worker *w, enum lost how)
 {
 	struct bed *b = data;
 
 	note(b);
 	b->events[b->n_events++ % BED_EVENTS] =
-		(struct bed_event){.what = running ? 'r' : 'l', .tag = (intptr_t)tag};
+		(struct bed_event){.what = "sgi"[how], .tag = (intptr_t)tag};
 }
 
 static void on_credit(void *data)

@@ -194,7 +194,8 @@ static void on_load(struct fake *f, const struct wire_load *l)
 			.n_inputs = 1,
 			.outputs = d,
 			.n_outputs = 2,
-			.max_batch_size = 8}};
+			.max_batch_size = 8,
+			.lanes = l->instances}};
 
 	must(l->model < MODELS, "model number");
 	snprintf(f->names[l->model], sizeof(f->names[0]), "%s", l->name);

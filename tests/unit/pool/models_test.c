@@ -110,7 +110,7 @@ Test(models, one_goes_with_its_process)
 	kill(worker_pid(bed_worker(&b, 0)), SIGKILL);
 	bed_wait(&b, b.n_models_gone == 1);
 	cr_expect_eq(b.n_events, 1, "its batch came back before");
-	cr_expect_eq(b.events[0].what, 'r');
+	cr_expect_eq(b.events[0].what, 's');
 	bed_wait(&b, pool_model_ready(b.pm[1]) == 1);
 	bed_drain_end(&b);
 }

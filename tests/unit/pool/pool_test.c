@@ -229,7 +229,7 @@ static void crash(struct bed *b, uint32_t model)
 	cr_assert_eq(bed_run(b, 0, model, 1, 10), 0);
 	bed_wait(b, b->n_events == n + 1 && worker_generation(w) == generation + 1 &&
 			    worker_get_state(w) == WORKER_READY);
-	cr_assert_eq(b->events[n].what, 'r');
+	cr_assert_eq(b->events[n].what, 's');
 }
 
 Test(pool, breaker_opens_and_closes)

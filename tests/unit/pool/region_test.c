@@ -157,9 +157,9 @@ Test(region, batches_with_targets_come_back_when_it_is_reaped)
 	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
 	pool_kill(b.pool);
 	bed_wait(&b, b.n_events == 2);
-	cr_expect_eq(b.events[0].what, 'l');
+	cr_expect_eq(b.events[0].what, 's');
 	cr_expect_eq(b.events[0].tag, 1, "the one without a target, though it was sent later");
-	cr_expect_eq(b.events[1].what, 'r');
+	cr_expect_eq(b.events[1].what, 's');
 	cr_expect_eq(b.events[1].tag, 0);
 	cr_expect_eq(worker_get_state(bed_worker(&b, 0)), WORKER_REAPED);
 	free_region(&b, r);
@@ -206,7 +206,7 @@ Test(region, output_must_be_at_its_target)
 	cr_assert_eq(pool_region_new(&r, b.pool, ID, m.fd, BYTES, true, on_gone, &b), 0);
 	cr_assert_eq(run(&b, true), 0);
 	bed_wait(&b, b.n_events == 1);
-	cr_assert_eq(b.events[0].what, 'r');
+	cr_assert_eq(b.events[0].what, 's');
 	bed_wait(&b, worker_get_state(bed_worker(&b, 0)) == WORKER_READY);
 	cr_assert(strstr(worker_last_exit(bed_worker(&b, 0)), "not at its target"));
 	pool_region_free(r);

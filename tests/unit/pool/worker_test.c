@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "fake_bed.h"
 #include "tests/support/failalloc.h"
 
@@ -105,9 +106,9 @@ static void lose_by_answer(const struct fault *f)
 	cr_assert_eq(bed_run(&b, 0, 0, 2, 10), 0);
 	bed_wait(&b, b.n_events == 2 && worker_get_state(w) == WORKER_READY);
 	/* The first may have been taken for good; what comes behind it is lost then. */
-	cr_assert_eq(b.events[0].what, 'r');
+	cr_assert_eq(b.events[0].what, 's');
 	cr_assert_eq(b.events[0].tag, 1);
-	cr_assert_eq(b.events[1].what, 'l');
+	cr_assert_eq(b.events[1].what, 's');
 	cr_assert_eq(b.events[1].tag, 2);
 	cr_assert(strstr(worker_last_exit(w), f->text), "%s: %s", f->word, worker_last_exit(w));
 	cr_assert_eq(w->verdict, f->verdict);
@@ -160,7 +161,7 @@ Test(worker, last_words_count)
 	cr_assert_eq(bed_run(&b, 0, 0, 2, 10), 0);
 	bed_wait(&b, b.n_events == 2);
 	cr_assert_eq(b.events[0].what, 'd');
-	cr_assert_eq(b.events[1].what, 'r');
+	cr_assert_eq(b.events[1].what, 's');
 	cr_assert_eq(b.events[1].tag, 2);
 	bed_end(&b);
 }
@@ -196,8 +197,8 @@ static const struct flight *first_flight(const struct worker *w)
 	return list_entry(w->in_flight.next, struct flight, node);
 }
 
-/* A batch waits for the load ahead of it, not for the one behind it. */
-Test(worker, a_load_ends_and_the_next_begins_behind_a_batch)
+/* Whatever is loaded, a batch has a time of its own, and so has the load. */
+Test(worker, a_batch_beside_a_load)
 {
 	struct bed b;
 	struct worker *w;
@@ -215,12 +216,60 @@ Test(worker, a_load_ends_and_the_next_begins_behind_a_batch)
 	worker_load_next(w);
 	cr_assert_eq(b.pm[1]->holdings[0].state, HOLD_LOADING);
 	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
-	cr_assert(first_flight(w)->behind_load);
-	cr_assert_null(worker_front(w));
+	cr_assert_eq(w->n_busy, 1);
+	cr_assert_eq(worker_front(first_flight(w)->lane), first_flight(w));
+	cr_assert_lt(worker_deadline(w), CLOCK_NO_DEADLINE);
 	/* It fails in an orderly manner: the breaker closes, and the next load is sent. */
 	bed_wait(&b, b.pm[2]->holdings[0].state == HOLD_LOADING);
 	cr_assert_eq(w->n_in_flight, 1);
-	cr_assert_eq(worker_front(w), first_flight(w));
+	bed_end(&b);
+}
+
+/* --- Lanes ------------------------------------------------------------------------------------ */
+
+/* The fake worker says that it has as many as it is asked for. */
+Test(worker, batches_go_to_the_lane_with_the_fewest)
+{
+	struct bed b;
+	struct holding *h;
+	struct worker *w;
+
+	bed_init(&b, "good", "hold");
+	b.settings.slots = 8;
+	b.models[0].instances = 3;
+	bed_up(&b);
+	w = bed_worker(&b, 0);
+	h = &b.pm[0]->holdings[0];
+	cr_assert_eq(h->n_lanes, 3);
+	for (int i = 1; i <= 4; i++) {
+		cr_assert_eq(worker_lane_in_flight(w, b.pm[0]), i > 3);
+		cr_assert_eq(bed_run(&b, 0, 0, i, 10), 0);
+	}
+	cr_assert_eq(w->n_busy, 3);
+	cr_assert_eq(h->lanes[0].n_flights, 2);
+	cr_assert_eq(h->lanes[1].n_flights, 1);
+	cr_assert_eq(h->lanes[2].n_flights, 1);
+	bed_end(&b);
+}
+
+Test(worker, a_crash_while_several_lanes_run_is_nobodys)
+{
+	struct bed b;
+	struct worker *w;
+
+	bed_init(&b, "good", "crash hold");
+	bed_up(&b);
+	w = bed_worker(&b, 0);
+	cr_assert_eq(bed_run(&b, 0, 1, 1, 10), 0);
+	cr_assert_eq(bed_run(&b, 0, 0, 2, 10), 0);
+	bed_wait(&b, b.n_events == 2 && worker_get_state(w) == WORKER_READY);
+	cr_assert_eq(b.events[0].what, 's');
+	cr_assert_eq(b.events[1].what, 's');
+	cr_assert_eq(pool_breaker(b.pm[0], 0)->crashes, 0);
+	cr_assert_eq(bed_run(&b, 0, 0, 3, 10), 0);
+	bed_wait(&b, b.n_events == 3 && worker_get_state(w) == WORKER_READY);
+	cr_assert_eq(pool_breaker(b.pm[0], 0)->crashes, 1, "alone it was it");
+	cr_assert_eq(pool_breaker(b.pm[1], 0)->crashes, 0);
 	bed_end(&b);
 }
 
@@ -250,12 +299,15 @@ Test(worker, batch_runs_too_long)
 
 	bed_init(&b, "good", "hang echo");
 	b.models[0].run_timeout_ms = 20;
+	b.settings.slots = 4;
 	bed_up(&b);
 	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
 	cr_assert_eq(bed_run(&b, 0, 1, 2, 10), 0);
-	bed_wait(&b, b.n_events == 2);
-	cr_assert_eq(b.events[0].what, 'r');
-	cr_assert_eq(b.events[1].what, 'l');
+	cr_assert_eq(bed_run(&b, 0, 0, 3, 10), 0);
+	bed_wait(&b, b.n_events == 3);
+	cr_assert_eq(b.events[0].what, 'g', "it was one request");
+	cr_assert_eq(b.events[1].what, 'i', "another model's");
+	cr_assert_eq(b.events[2].what, 'i', "behind it");
 	lose_by_time(&b, "batch of model 'hang' ran longer than run_timeout_ms = 20", WORKER_HUNG);
 }
 
@@ -471,7 +523,7 @@ Test(worker, drain_ends_a_batch_that_hangs)
 	pool_drain(b.pool);
 	bed_wait(&b, b.n_drained == 1);
 	cr_assert_eq(b.n_events, 1);
-	cr_assert_eq(b.events[0].what, 'r');
+	cr_assert_eq(b.events[0].what, 's');
 	bed_free(&b);
 }
 
@@ -503,8 +555,8 @@ Test(worker, kill_hands_batches_back)
 	bed_wait(&b, b.n_drained == 1);
 	cr_assert_eq(b.n_events, 2);
 	cr_assert_eq(b.events[0].tag, 1);
-	cr_assert_eq(b.events[0].what, 'r');
-	cr_assert_eq(b.events[1].what, 'l');
+	cr_assert_eq(b.events[0].what, 's');
+	cr_assert_eq(b.events[1].what, 's');
 	bed_free(&b);
 }
 

@@ -361,7 +361,8 @@ static struct wire_message random_message(uint64_t *state)
 			.n_outputs = items[i].n_inputs};
 	}
 	if (m.type == WIRE_RUN)
-		m.run = (struct wire_run){random_next(state), 7, items, n};
+		m.run = (struct wire_run){
+			random_next(state), 7, items, n, (uint32_t)small(state, 3)};
 	else
 		m.done = (struct wire_done){random_next(state), 8, results, n};
 	return m;

@@ -42,15 +42,15 @@ static const struct wire_message samples[LAST_TYPE + 1] = {
 		.setup = {1, "cpu:0/1~", "cpu:0~", 10, UINT64_C(1) << 40, 11, 1 << 20, 4096, 3, 5,
 			dirs, 2, pairs, 2, 50}},
 	[WIRE_LOAD] = {.type = WIRE_LOAD,
-		.load = {7, "digits~", "1~", "/models/digits/1~", "onnxruntime~", 64, pairs, 2}},
+		.load = {7, "digits~", "1~", "/models/digits/1~", "onnxruntime~", 64, pairs, 2, 3}},
 	[WIRE_UNLOAD] = {.type = WIRE_UNLOAD, .unload = {UINT32_MAX}},
-	[WIRE_RUN] = {.type = WIRE_RUN, .run = {99, 7, items, 3}},
+	[WIRE_RUN] = {.type = WIRE_RUN, .run = {99, 7, items, 3, 2}},
 	[WIRE_RELEASE] = {.type = WIRE_RELEASE, .release = {batches, 3}},
 	[WIRE_PING] = {.type = WIRE_PING, .ping = {UINT64_MAX}},
 	[WIRE_DRAIN] = {.type = WIRE_DRAIN},
 	[WIRE_HELLO] = {.type = WIRE_HELLO, .hello = {1, 11, 1 << 20, 2}},
 	[WIRE_LOADED] = {.type = WIRE_LOADED,
-		.loaded = {7, true, "none~", declarations, 2, declarations, 1, 1 << 30, 8}},
+		.loaded = {7, true, "none~", declarations, 2, declarations, 1, 1 << 30, 8, 3}},
 	[WIRE_READY] = {.type = WIRE_READY},
 	[WIRE_DONE] = {.type = WIRE_DONE, .done = {99, 1234567, results, 2}},
 	[WIRE_PONG] = {.type = WIRE_PONG, .ping = {1}},
@@ -159,6 +159,7 @@ static void same_load(const struct wire_load *a, const struct wire_load *b)
 	same_text(a->path, b->path);
 	same_text(a->backend, b->backend);
 	same(max_batch_size);
+	same(instances);
 	same(n_parameters);
 	same_pairs(a->parameters, b->parameters, a->n_parameters);
 }
@@ -186,6 +187,7 @@ static void same_loaded(const struct wire_loaded *a, const struct wire_loaded *b
 	same_declarations(a->outputs, b->outputs, a->n_outputs);
 	same(memory_bytes);
 	same(max_batch_size);
+	same(lanes);
 }
 
 static void same_done(const struct wire_done *a, const struct wire_done *b)
@@ -230,6 +232,7 @@ void assert_same_message(const struct wire_message *a, const struct wire_message
 	case WIRE_RUN:
 		same(run.batch);
 		same(run.model);
+		same(run.lane);
 		same(run.n_items);
 		return same_items(a->run.items, b->run.items, a->run.n_items);
 	case WIRE_RELEASE:

@@ -119,7 +119,7 @@ Test(wire_pack, more_than_the_scratch_holds_is_more_than_a_record_holds)
 	static struct wire_target targets[WIRE_TENSORS_MAX];
 	static const struct wire_pair pairs[WIRE_PAIRS_MAX];
 	static struct wire_item items[WIRE_ITEMS_MAX];
-	const struct wire_message m = {.type = WIRE_RUN, .run = {1, 0, items, WIRE_ITEMS_MAX}};
+	const struct wire_message m = {.type = WIRE_RUN, .run = {1, 0, items, WIRE_ITEMS_MAX, 0}};
 	const uint8_t *data;
 	size_t n;
 
@@ -139,7 +139,7 @@ Test(wire_pack, the_densest_record_fits_the_scratch)
 {
 	static const struct wire_pair pairs[WIRE_PAIRS_MAX];
 	static struct wire_item items[WIRE_ITEMS_MAX];
-	struct wire_message m = {.type = WIRE_RUN, .run = {1, 0, items, 0}};
+	struct wire_message m = {.type = WIRE_RUN, .run = {1, 0, items, 0, 0}};
 	size_t size;
 
 	for (size_t i = 0; i < WIRE_ITEMS_MAX; i++)

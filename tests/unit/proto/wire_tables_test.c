@@ -142,7 +142,7 @@ Test(wire_tables, counts_of_an_item)
 	static struct wire_tensor tensors[WIRE_TENSORS_MAX + 1];
 	static struct wire_target targets[WIRE_TENSORS_MAX + 1];
 	struct wire_item item = {tensors, 0, outputs, 0, many_pairs, 0, targets, 0};
-	struct wire_message m = {.type = WIRE_RUN, .run = {1, 0, &item, 1}};
+	struct wire_message m = {.type = WIRE_RUN, .run = {1, 0, &item, 1, 0}};
 
 	for (uint32_t i = 0; i <= WIRE_TENSORS_MAX; i++) {
 		tensors[i] = (struct wire_tensor){.dtype = DTYPE_U8, .span.arena = 1};
@@ -199,7 +199,7 @@ Test(wire_tables, tensors)
 	const struct wire_tensor good = {0, DTYPE_U8, 0, dims, {1, 0, 0, 0}};
 	struct wire_tensor t = good;
 	struct wire_item item = {.inputs = &t, .n_inputs = 1};
-	struct wire_message m = {.type = WIRE_RUN, .run = {1, 0, &item, 1}};
+	struct wire_message m = {.type = WIRE_RUN, .run = {1, 0, &item, 1, 0}};
 
 	t.rank = TENSOR_RANK_MAX;
 	passes(&m);
@@ -231,7 +231,7 @@ Test(wire_tables, a_bad_tensor_is_found_wherever_it_stands)
 	struct wire_tensor tensors[3];
 	struct wire_item items[2] = {
 		{.inputs = tensors, .n_inputs = 2}, {.inputs = tensors, .n_inputs = 3}};
-	struct wire_message m = {.type = WIRE_RUN, .run = {1, 0, items, 2}};
+	struct wire_message m = {.type = WIRE_RUN, .run = {1, 0, items, 2, 0}};
 
 	for (size_t i = 0; i < 3; i++)
 		tensors[i] = (struct wire_tensor){.dtype = DTYPE_U8, .span.arena = 1};
@@ -247,7 +247,7 @@ Test(wire_tables, outputs_and_targets)
 		{WIRE_TENSORS_MAX - 1, {.arena = WIRE_REGION_BIT}}};
 	struct wire_item item = {
 		.outputs = outputs, .n_outputs = 2, .targets = targets, .n_targets = 2};
-	struct wire_message m = {.type = WIRE_RUN, .run = {1, 0, &item, 1}};
+	struct wire_message m = {.type = WIRE_RUN, .run = {1, 0, &item, 1, 0}};
 
 	passes(&m);
 	outputs[1] = WIRE_TENSORS_MAX;

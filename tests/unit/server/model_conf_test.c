@@ -51,7 +51,8 @@ Test(model_conf, every_key)
 {
 	cr_assert_eq(read_text("[model]\nbackend = builtin\nversion = 3\ndevices = cpu:0 , cuda:1\n"
 			       "max_batch_size = 0\nmax_queue_delay_us = 5\nmax_queue_size = 6\n"
-			       "run_timeout_ms = 7\nstateful = yes\n[parameters]\nfunction = f\n"
+			       "instances = 3\nrun_timeout_ms = 7\nstateful = "
+			       "yes\n[parameters]\nfunction = f\n"
 			       "x = 1 2\n"),
 		0, "%s", text);
 	cr_expect_str_eq(m.backend, "builtin");
@@ -60,6 +61,7 @@ Test(model_conf, every_key)
 	cr_expect_eq(m.max_batch_size, 0);
 	cr_expect_eq(m.max_queue_delay_us, 5);
 	cr_expect_eq(m.max_queue_size, 6);
+	cr_expect_eq(m.instances, 3);
 	cr_expect_eq(m.run_timeout_ms, 7);
 	cr_expect(m.stateful);
 	cr_assert_eq(m.n_parameters, 2);

@@ -19,7 +19,7 @@
 #include "proto/grpc_status.h"
 #include "workers/host.h"
 #include "workers/loop.h"
-#include "workers/models.h"
+#include "workers/model.h"
 
 static char directory[64];
 
@@ -238,19 +238,17 @@ Test(backend_loader, declarations)
 		char name[16], text[2048];
 		struct wire_load load = {.name = "m", .version = "1", .path = "/", .backend = name};
 		struct modeld_error error = {.size = sizeof(error)};
-		struct models t = {0};
-		const struct model *m;
+		_cleanup_(model_unloadp) struct model *m = NULL;
 		int r;
 
 		snprintf(name, sizeof(name), "d%zu", i);
 		snprintf(text, sizeof(text), declaring, declarations[i].tensors,
 			declarations[i].info);
 		compile_text(text, name);
-		r = models_load(&t, b, &load, &m, &error);
-		cr_assert_eq(r, declarations[i].error ? MODELS_E_FAILED : 0, "%zu", i);
+		r = model_load(&m, b, NULL, &load, &error);
+		cr_assert_eq(r, declarations[i].error ? MODEL_E_FAILED : 0, "%zu", i);
 		cr_assert(strstr(error.text, declarations[i].error ? declarations[i].error : ""),
 			"%zu: %s", i, error.text);
-		models_deinit(&t);
 	}
 	backends_free(b);
 }
@@ -279,41 +277,39 @@ static const char counting[] =
 	"const struct modeld_backend *modeld_backend(const struct modeld_host *h)\n"
 	"{ (void)h; return &b; }\n";
 
-static int load_counting(struct models *t, struct backends *b, const char *name, const char *create,
-	const char *warm, uint64_t *ret_counted)
+static int load_counting(struct backends *b, const char *name, const char *create, const char *warm,
+	uint64_t *ret_counted)
 {
 	struct wire_load load = {.name = "m", .version = "1", .path = "/", .backend = name};
 	struct modeld_error error = {.size = sizeof(error)};
 	const struct modeld_backend *backend;
-	const struct model *m;
+	_cleanup_(model_unloadp) struct model *m = NULL;
 	char text[4096];
 	int r;
 
 	snprintf(text, sizeof(text), counting, create, warm);
 	compile_text(text, name);
-	r = models_load(t, b, &load, &m, &error);
+	r = model_load(&m, b, NULL, &load, &error);
 	cr_assert_eq(backends_get(b, name, &backend, &error), 0);
 	*ret_counted = backend->memory_usage(NULL);
-	models_deinit(t);
 	return r;
 }
 
 Test(backend_loader, an_instance_is_made_and_warmed_before_the_model_is_loaded)
 {
 	struct backends *b = make();
-	struct models t = {0};
 	uint64_t counted;
 
-	cr_assert_eq(load_counting(&t, b, "fine", "MODELD_OK", "MODELD_OK", &counted), 0);
+	cr_assert_eq(load_counting(b, "fine", "MODELD_OK", "MODELD_OK", &counted), 0);
 	cr_assert_eq(counted, 110);
-	cr_assert_eq(load_counting(&t, b, "none", "MODELD_EXHAUSTED", "MODELD_OK", &counted),
-		MODELS_E_FAILED);
+	cr_assert_eq(load_counting(b, "none", "MODELD_EXHAUSTED", "MODELD_OK", &counted),
+		MODEL_E_FAILED);
 	cr_assert_eq(counted, 100, "one that was not made is not freed");
-	cr_assert_eq(load_counting(&t, b, "cold", "MODELD_OK", "MODELD_INTERNAL", &counted),
-		MODELS_E_FAILED);
+	cr_assert_eq(
+		load_counting(b, "cold", "MODELD_OK", "MODELD_INTERNAL", &counted), MODEL_E_FAILED);
 	cr_assert_eq(counted, 111);
-	cr_assert_eq(load_counting(&t, b, "lost", "MODELD_OK", "MODELD_FATAL", &counted),
-		MODELS_E_FATAL);
+	cr_assert_eq(
+		load_counting(b, "lost", "MODELD_OK", "MODELD_FATAL", &counted), MODEL_E_FATAL);
 	backends_free(b);
 }
 

@@ -23,6 +23,7 @@ struct rig {
 	struct view *view;
 	struct outputs *outputs;
 	struct regions regions;
+	pthread_mutex_t memory;
 	struct executor *executor;
 	char *region; /* the client's mapping */
 	struct fake_backend fake;
@@ -49,11 +50,13 @@ static void rig_init(struct rig *g, uint64_t output_bytes, uint64_t scratch_max)
 	segment_set_id(g->input, 1);
 	cr_assert_eq(view_new(&g->view, segment_fd(g->input), 1, segment_size(g->input)), 0);
 	cr_assert_eq(outputs_new(&g->outputs, &output, 2), 0);
+	pthread_mutex_init(&g->memory, NULL);
 	fd = fake_region(REGION_SIZE, &region);
 	g->region = region;
 	cr_assert_eq(regions_map(&g->regions, fd, &map), 0);
 	close_fd(&fd);
-	parts = (struct executor_parts){g->view, &g->regions, g->outputs, scratch_max, NULL};
+	parts = (struct executor_parts){
+		g->view, &g->regions, g->outputs, &g->memory, scratch_max, NULL};
 	cr_assert_eq(executor_new(&g->executor, &parts), 0);
 	fake_backend_init(&g->fake, 1, 1, MODELD_DTYPE_I32, 4, 8);
 	g->run.batch = 100;
@@ -114,7 +117,7 @@ static void add_gap(struct rig *g)
 
 static void execute(struct rig *g)
 {
-	cr_assert_eq(executor_run(g->executor, &g->fake.model, &g->run, &g->done), 0);
+	cr_assert_eq(executor_run(g->executor, &g->fake.lane, &g->run, &g->done), 0);
 	cr_assert_eq(g->done.batch, g->run.batch);
 	cr_assert_eq(g->done.n_results, g->run.n_items);
 }
@@ -809,16 +812,14 @@ static void *finish(void *arg)
 	return NULL;
 }
 
+static struct late late;
+static pthread_t late_thread;
+
 static enum modeld_code run_late(
 	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
 {
-	static pthread_t thread;
-	static struct late late;
-
-	if (late.fake)
-		pthread_join(thread, NULL);
 	late = (struct late){f, batch};
-	cr_assert_eq(pthread_create(&thread, NULL, finish, &late), 0);
+	cr_assert_eq(pthread_create(&late_thread, NULL, finish, &late), 0);
 	return MODELD_PENDING;
 }
 
@@ -831,6 +832,7 @@ Test(executor, a_run_is_completed_by_another_thread)
 	add_rows(&g, 1, 4);
 	for (int i = 0; i < 50; i++) {
 		execute(&g);
+		pthread_join(late_thread, NULL);
 		expect_rows(&g, 0, 1, 4);
 		outputs_release(g.outputs, g.run.batch);
 	}
@@ -875,7 +877,7 @@ Test(executor, a_backend_that_cannot_go_on)
 	g.fake.run = say_fatal;
 	add_rows(&g, 1, 4);
 	add_rows(&g, 1, 8);
-	cr_assert_eq(executor_run(g.executor, &g.fake.model, &g.run, &g.done), EXECUTOR_E_FATAL);
+	cr_assert_eq(executor_run(g.executor, &g.fake.lane, &g.run, &g.done), EXECUTOR_E_FATAL);
 	cr_assert_str_eq(executor_fatal(g.executor), "the device is lost");
 	cr_assert_eq(g.fake.n_runs, 2, "nothing is run after it");
 	cr_assert_eq(used(&g), 0);
@@ -1031,13 +1033,14 @@ Test(executor, steady_state_allocates_nothing)
 static int run_under_fire(void *arg)
 {
 	struct rig *g = arg;
-	struct executor_parts parts = {g->view, &g->regions, g->outputs, ARENA_BYTES, NULL};
+	struct executor_parts parts = {
+		g->view, &g->regions, g->outputs, &g->memory, ARENA_BYTES, NULL};
 	_cleanup_(executor_freep) struct executor *e = NULL;
 	uint32_t worst = 0;
 
 	if (executor_new(&e, &parts))
 		return -1;
-	cr_assert_eq(executor_run(e, &g->fake.model, &g->run, &g->done), 0);
+	cr_assert_eq(executor_run(e, &g->fake.lane, &g->run, &g->done), 0);
 	cr_assert_eq(g->done.n_results, g->run.n_items);
 	for (size_t i = 0; i < g->run.n_items; i++) {
 		uint32_t code = g->done.results[i].code;

@@ -91,14 +91,15 @@ void fake_backend_init(struct fake_backend *f, size_t n_inputs, size_t n_outputs
 		.unload = fake_unload,
 	};
 	f->run = fake_echo;
-	f->instances[0] = f;
+	lane_init(&f->lane, &f->model, 0);
+	f->lane.instance = f;
 	declare(f->inputs, input_names, n_inputs, dtype, width);
 	declare(f->outputs, output_names, n_outputs, dtype, width);
 	f->model = (struct model){
 		.backend = &f->backend,
 		.handle = f,
-		.instances = f->instances,
-		.n_instances = 1,
+		.lanes = &f->lane,
+		.n_lanes = 1,
 		.info =
 			{
 				.size = sizeof(f->model.info),

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 #include "workers/backend.h"
-#include "workers/models.h"
+#include "workers/model.h"
 
 #define FAKE_RUNS_MAX 32u
 
@@ -28,7 +28,7 @@ struct fake_backend {
 	size_t n_runs;
 	struct modeld_declaration inputs[4];
 	struct modeld_declaration outputs[4];
-	void *instances[1];
+	struct lane lane;
 	struct model model; /* loaded */
 };
 

@@ -123,7 +123,7 @@ static void receive_record(struct fake_daemon *d, int *ret_fd)
 	d->n_records++;
 }
 
-static const struct wire_message *receive(struct fake_daemon *d, enum wire_type type, int *ret_fd)
+static const struct wire_message *next(struct fake_daemon *d, int *ret_fd)
 {
 	const struct wire_message *m;
 	size_t used;
@@ -132,6 +132,18 @@ static const struct wire_message *receive(struct fake_daemon *d, enum wire_type 
 		receive_record(d, ret_fd);
 	cr_assert_eq(wire_unpack(d->in, d->record + d->at, d->n_record - d->at, &used, &m), 0);
 	d->at += used;
+	return m;
+}
+
+const struct wire_message *fake_daemon_next(struct fake_daemon *d)
+{
+	return next(d, NULL);
+}
+
+static const struct wire_message *receive(struct fake_daemon *d, enum wire_type type, int *ret_fd)
+{
+	const struct wire_message *m = next(d, ret_fd);
+
 	cr_assert_eq(m->type, type, "%s came, %s was expected", wire_type_name(m->type),
 		wire_type_name(type));
 	return m;

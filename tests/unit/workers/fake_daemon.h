@@ -54,6 +54,8 @@ void fake_daemon_send_all(struct fake_daemon *d, const struct wire_message *m, s
 void fake_daemon_send_bytes(struct fake_daemon *d, const void *data, size_t n);
 /* The next message, which must be of that type; valid until the next one. */
 const struct wire_message *fake_daemon_receive(struct fake_daemon *d, enum wire_type type);
+/* The same, of whatever type. */
+const struct wire_message *fake_daemon_next(struct fake_daemon *d);
 /* Nothing more comes: the worker has closed its end. */
 void fake_daemon_expect_end(struct fake_daemon *d);
 

@@ -202,11 +202,11 @@ Test(program, title_stays_where_the_path_was)
 	char path[] = "/long/enough/for/any/name";
 	char small[] = "./w\0next";
 	volatile size_t room = 3;
-	struct title t = {path, strlen(path)};
+	struct title t = {path, strlen(path), pthread_self()};
 
 	show_name(&t, "cpu:0/1");
 	cr_assert_str_eq(path, TITLE_PREFIX "cpu:0/1");
-	t = (struct title){small, room};
+	t = (struct title){small, room, pthread_self()};
 	show_name(&t, "cpu:0/1");
 	cr_assert_eq(memcmp(small, "mod\0next", sizeof(small)), 0);
 }

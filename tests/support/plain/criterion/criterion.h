@@ -5,7 +5,7 @@
  *   CPPFLAGS=-Itests/support/plain make unit SANITIZE=thread DEVELOPER=0 BUILD=build/tsan
  *
  * Each test runs in a child of its own, one after the other; messages of assertions are left out.
- * Prints what scripts/run-unit reads. Included by the one file of a test program.
+ * Prints what scripts/run-unit reads.
  */
 #ifndef TESTS_SUPPORT_PLAIN_CRITERION_H
 #define TESTS_SUPPORT_PLAIN_CRITERION_H
@@ -36,7 +36,8 @@ struct plain_test {
 	struct plain_test *next;
 };
 
-static struct plain_test *plain_tests;
+/* One list and one main() in a program, whichever of its files include this. */
+__attribute__((weak)) struct plain_test *plain_tests;
 
 #define Test(suite, test, ...)                                                                     \
 	static void suite##_##test##_impl(void);                                                   \
@@ -54,7 +55,7 @@ static struct plain_test *plain_tests;
 
 #define PLAIN_SKIPPED 77
 
-static void plain_assert(bool ok, const char *what, const char *file, int line)
+static inline void plain_assert(bool ok, const char *what, const char *file, int line)
 {
 	if (ok)
 		return;
@@ -109,7 +110,7 @@ static bool plain_run(const struct plain_test *t)
 	return WEXITSTATUS(status) == t->options.exit_code || WEXITSTATUS(status) == PLAIN_SKIPPED;
 }
 
-int main(void)
+__attribute__((weak)) int main(void)
 {
 	unsigned passed = 0, failed = 0;
 

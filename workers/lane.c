@@ -1,0 +1,38 @@
+/*
+ * lane.c: lanes and what waits on them; who runs them when is crew.c's business. Worker process.
+ */
+#include "workers/lane.h"
+
+#include <string.h>
+
+struct job *job_new(const uint8_t *message, size_t n)
+{
+	struct job *j = malloc(sizeof(*j) + n);
+
+	if (!j)
+		return NULL;
+	list_init(&j->node);
+	j->n = n;
+	memcpy(j->message, message, n);
+	return j;
+}
+
+void lane_init(struct lane *l, struct model *m, uint32_t index)
+{
+	l->model = m;
+	l->index = index;
+	list_init(&l->node);
+	list_init(&l->jobs);
+	atomic_init(&l->busy, false);
+}
+
+void lane_deinit(struct lane *l)
+{
+	if (!l->model)
+		return;
+	list_remove(&l->node);
+	list_for_each (&l->jobs, node) {
+		list_remove(node);
+		free(list_entry(node, struct job, node));
+	}
+}

@@ -1,0 +1,169 @@
+/*
+ * loading.c: what Load and Unload ask for. Worker process, the loader's thread, while the crew serves.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "workers/loop_private.h"
+
+int loop_fatal(struct loop *l, const char *model, const char *text)
+{
+	char quoted[sizeof(struct modeld_error)];
+
+	log_error("a backend cannot go on in this process", "worker=%s model=%s error=%s",
+		loop_name(l), model, log_quote(text, strlen(text), quoted, sizeof(quoted)));
+	return loop_stop(l, WORKER_EXIT_DEVICE_LOST, "a backend said so");
+}
+
+void loop_set_ready(struct loop *l)
+{
+	int loading = LOOP_LOADING;
+
+	/* A drain that came meanwhile stays. */
+	atomic_compare_exchange_strong(&l->state, &loading, LOOP_READY);
+}
+
+static void log_loaded(
+	const struct loop *l, const struct wire_load *load, const char *error, uint64_t took_ns)
+{
+	char text[sizeof(struct modeld_error)];
+
+	if (error)
+		log_warning("model not loaded", "worker=%s model=%s version=%s backend=%s error=%s",
+			loop_name(l), load->name, load->version, load->backend,
+			log_quote(error, strlen(error), text, sizeof(text)));
+	else
+		log_info("model loaded", "worker=%s model=%s version=%s backend=%s ms=%" PRIu64,
+			loop_name(l), load->name, load->version, load->backend,
+			took_ns / NS_PER_MS);
+}
+
+static int say_failed(struct loop *l, uint32_t number, const char *error)
+{
+	const struct wire_message m = {
+		.type = WIRE_LOADED, .loaded = {.model = number, .error = error}};
+
+	return answers_add(l->answers, &m, false);
+}
+
+static int say_loaded(struct loop *l, const struct model *m)
+{
+	size_t n_inputs = m->info.n_inputs, n_outputs = m->info.n_outputs;
+	_cleanup_(freep) struct wire_declaration *declared =
+		calloc(n_inputs + n_outputs + 1, sizeof(*declared));
+	struct wire_message message = {.type = WIRE_LOADED};
+
+	if (!declared)
+		return -ENOMEM;
+	model_describe(m->info.inputs, n_inputs, declared);
+	model_describe(m->info.outputs, n_outputs, declared + n_inputs);
+	message.loaded = (struct wire_loaded){
+		.model = m->number,
+		.ok = true,
+		.inputs = declared,
+		.n_inputs = n_inputs,
+		.outputs = declared + n_inputs,
+		.n_outputs = n_outputs,
+		.memory_bytes = model_memory_bytes(m),
+		.max_batch_size = m->max_batch_size,
+		.lanes = m->n_lanes,
+	};
+	return answers_add(l->answers, &message, false);
+}
+
+static int put(struct loop *l, struct model *m)
+{
+	int r;
+
+	pthread_mutex_lock(&l->lock);
+	r = models_put(&l->models, m);
+	pthread_mutex_unlock(&l->lock);
+	return r;
+}
+
+static struct model *take(struct loop *l, uint32_t number)
+{
+	struct model *m;
+
+	pthread_mutex_lock(&l->lock);
+	m = models_take(&l->models, number);
+	pthread_mutex_unlock(&l->lock);
+	return m;
+}
+
+/* It is there before the daemon knows. */
+static int announce(struct loop *l, struct model *m)
+{
+	int r = put(l, m);
+
+	if (r)
+		model_unload(m);
+	if (r == -EEXIST)
+		return loop_stop(l, WORKER_EXIT_INTERNAL, "load with a number that is in use");
+	if (r)
+		return r;
+	r = say_loaded(l, m);
+	if (r != -EMSGSIZE)
+		return r;
+	r = say_failed(
+		l, m->number, "what the model declares does not fit a message to the daemon");
+	model_unload(take(l, m->number));
+	return r;
+}
+
+/* All that came with Setup was tried: ready. */
+static int count_down(struct loop *l)
+{
+	const struct wire_message ready = {.type = WIRE_READY};
+	bool last;
+
+	pthread_mutex_lock(&l->lock);
+	last = l->n_loads > 0 && --l->n_loads == 0;
+	if (last)
+		loop_set_ready(l);
+	pthread_mutex_unlock(&l->lock);
+	return last ? answers_add(l->answers, &ready, false) : 0;
+}
+
+static int on_load(struct loop *l, const struct wire_load *load)
+{
+	struct modeld_error error = {.size = sizeof(error)};
+	struct model *m = NULL;
+	uint64_t start_ns = clock_ns();
+	int r = model_load(&m, l->backends, l->device, load, &error);
+
+	if (r == MODEL_E_FATAL)
+		return loop_fatal(l, load->name, error.text);
+	if (r < 0)
+		strncpy(error.text, err_str(r), sizeof(error.text) - 1);
+	log_loaded(l, load, m ? NULL : error.text, clock_ns() - start_ns);
+	r = m ? announce(l, m) : say_failed(l, load->model, error.text);
+	return r ? r : count_down(l);
+}
+
+static int on_unload(struct loop *l, const struct wire_unload *unload)
+{
+	struct model *m = take(l, unload->model);
+	struct wire_message answer = {.type = WIRE_UNLOADED, .unloaded = {.model = unload->model}};
+
+	if (!m)
+		return loop_stop(l, WORKER_EXIT_INTERNAL, "unload of a model that is not loaded");
+	/* The last batch was answered, but its thread may not have let go of the lane yet. */
+	for (uint32_t i = 0; i < m->n_lanes; i++)
+		crew_wait_lane(l->crew, &m->lanes[i]);
+	answer.unloaded.memory_bytes = model_memory_bytes(m);
+	log_info("model unloaded", "worker=%s model=%s number=%" PRIu32, loop_name(l), m->spec.name,
+		unload->model);
+	model_unload(m);
+	return answers_add(l->answers, &answer, false);
+}
+
+int loop_handle_load(struct loop *l, const struct wire_message *m)
+{
+	int r = m->type == WIRE_LOAD ? on_load(l, &m->load) : on_unload(l, &m->unload);
+
+	return r ? r : answers_flush(l->answers);
+}

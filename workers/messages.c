@@ -1,0 +1,288 @@
+/*
+ * messages.c: what each message asks for. Which message is allowed when is a table; anything else
+ * means that the daemon is not what it should be, and the worker ends.
+ *
+ * Answers to the messages of one record gather in one record, which saves a system call and a
+ * wake-up each; but an answer never waits for anything that may take long.
+ *
+ * Worker process, the leader; batches that waited for their lane: any thread of the crew.
+ */
+#include <inttypes.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "workers/loop_private.h"
+
+#define BIT(type) (1u << (type))
+
+/* A model whose last runs took less is quick: answers may wait for it ... */
+#define QUICK_NS 20000u
+/* ... but no longer than this. */
+#define ANSWER_NS 30000u
+
+static const uint32_t allowed[LOOP_N_STATES] = {
+	[LOOP_NEW] = BIT(WIRE_SETUP),
+	[LOOP_LOADING] =
+		BIT(WIRE_LOAD) | BIT(WIRE_PING) | BIT(WIRE_DRAIN) | BIT(WIRE_MAP) | BIT(WIRE_UNMAP),
+	[LOOP_READY] = BIT(WIRE_LOAD) | BIT(WIRE_UNLOAD) | BIT(WIRE_RUN) | BIT(WIRE_RELEASE) |
+		       BIT(WIRE_PING) | BIT(WIRE_DRAIN) | BIT(WIRE_MAP) | BIT(WIRE_UNMAP),
+};
+
+static int answer(struct loop *l, const struct wire_message *m)
+{
+	return answers_add(l->answers, m, false);
+}
+
+/* Something begins that is over soon, or not: may the answers that are there wait for it? */
+static int settle_answers(struct loop *l, bool soon, uint64_t now_ns)
+{
+	uint64_t since_ns = answers_since(l->answers);
+
+	if (since_ns == 0 || (soon && now_ns < since_ns + ANSWER_NS))
+		return 0;
+	return answers_flush(l->answers);
+}
+
+/* --- Batches ------------------------------------------------------------------------------ */
+
+/* A slow run is remembered for a while: for some models it depends on the input. */
+static void note_time(struct model *m, uint64_t compute_ns)
+{
+	uint64_t before_ns = m->compute_ns == UINT64_MAX ? 0 : m->compute_ns / 2;
+
+	m->compute_ns = compute_ns > before_ns ? compute_ns : before_ns;
+}
+
+/* Run it and add the answer. */
+static int run(struct loop *l, struct tools *t, struct lane *lane, const struct wire_run *m)
+{
+	struct wire_message done = {.type = WIRE_DONE};
+	int r;
+
+	if (executor_run(t->executor, lane, m, &done.done))
+		return loop_fatal(l, lane->model->spec.name, executor_fatal(t->executor));
+	note_time(lane->model, done.done.compute_ns);
+	r = answer(l, &done);
+	if (r != -EMSGSIZE)
+		return r;
+	log_warning("results do not fit a message", "worker=%s model=%s items=%zu bytes_max=%u",
+		loop_name(l), lane->model->spec.name, m->n_items, WIRE_MESSAGE_MAX);
+	executor_refuse(t->executor, m, &done.done);
+	return answer(l, &done);
+}
+
+int loop_handle_waiting(
+	struct loop *l, struct tools *t, struct lane *lane, const struct wire_run *m, bool last)
+{
+	bool soon = !last && lane->model->compute_ns < QUICK_NS;
+	int r = run(l, t, lane, m);
+
+	return r ? r : settle_answers(l, soon && lane->model->compute_ns < QUICK_NS, clock_ns());
+}
+
+/* On the spot. Whoever leads by the end flushes the answer. */
+static int run_here(struct loop *l, struct hand *h, struct tools *t, struct lane *lane,
+	const struct wire_run *m)
+{
+	int r = run(l, t, lane, m);
+
+	if (!crew_give_back(h, lane) && !r)
+		r = answers_flush(l->answers);
+	return r;
+}
+
+static int let_wait(
+	struct loop *l, struct hand *h, struct lane *lane, const uint8_t *message, size_t n)
+{
+	struct job *job = job_new(message, n);
+
+	if (!job)
+		return -ENOMEM;
+	crew_push(h, lane, job);
+	return 0;
+}
+
+static struct lane *find_lane(struct loop *l, const struct wire_run *m)
+{
+	struct model *model;
+
+	pthread_mutex_lock(&l->lock);
+	model = models_get(&l->models, m->model);
+	pthread_mutex_unlock(&l->lock);
+	return model && m->lane < model->n_lanes ? &model->lanes[m->lane] : NULL;
+}
+
+static bool is_held(struct loop *l, uint64_t batch)
+{
+	bool is;
+
+	pthread_mutex_lock(&l->memory);
+	is = outputs_holds(l->outputs, batch);
+	pthread_mutex_unlock(&l->memory);
+	return is;
+}
+
+static int on_run(
+	struct loop *l, struct hand *h, struct tools *t, const struct wire_run *m, size_t n)
+{
+	struct lane *lane = find_lane(l, m);
+	uint64_t compute_ns, now_ns;
+	int r;
+
+	if (!lane)
+		return loop_stop(
+			l, WORKER_EXIT_INTERNAL, "run of a model or a lane that is not there");
+	if (is_held(l, m->batch))
+		return loop_stop(l, WORKER_EXIT_INTERNAL, "run with the number of another batch");
+	compute_ns = lane->model->compute_ns;
+	now_ns = clock_ns();
+	if (compute_ns >= CREW_LONG_NS || !crew_take(h, lane, now_ns))
+		return let_wait(l, h, lane, t->record + t->at - n, n);
+	r = settle_answers(l, compute_ns < QUICK_NS, now_ns);
+	return r ? r : run_here(l, h, t, lane, m);
+}
+
+static int on_release(struct loop *l, const struct wire_release *release)
+{
+	pthread_mutex_lock(&l->memory);
+	for (size_t i = 0; i < release->n_batches; i++)
+		outputs_release(l->outputs, release->batches[i]);
+	pthread_mutex_unlock(&l->memory);
+	return 0;
+}
+
+static int on_ping(struct loop *l, const struct wire_ping *ping)
+{
+	const struct wire_message pong = {.type = WIRE_PONG, .ping = *ping};
+
+	return answer(l, &pong);
+}
+
+/* --- Regions ------------------------------------------------------------------------------ */
+
+/* Only the leader changes the regions, so it may look without the lock. */
+static int pin_region(struct loop *l, const struct wire_map *map)
+{
+	return loop_pin(l, regions_find(&l->regions, map->region),
+		map->writable ? DEVICE_READ_WRITE : DEVICE_READ_ONLY);
+}
+
+static void unpin_region(struct loop *l, uint64_t region)
+{
+	const struct view *v = regions_find(&l->regions, region);
+	const struct span all = {.arena = region};
+
+	if (v)
+		pinned_remove(l->pinned, view_data(v, &all));
+}
+
+/* A region that the host cannot map is not there: runs that name it fail, others do not. */
+static int on_map(struct loop *l, const struct wire_map *map, int fd)
+{
+	int r;
+
+	pthread_mutex_lock(&l->memory);
+	r = regions_map(&l->regions, fd, map);
+	pthread_mutex_unlock(&l->memory);
+	if (r == -EEXIST)
+		return loop_stop(l, WORKER_EXIT_INTERNAL, "map of a region that is mapped");
+	if (!r)
+		return pin_region(l, map);
+	log_warning("cannot map a region", "worker=%s bytes=%" PRIu64 " error=\"%s\"", loop_name(l),
+		map->size, err_str(r));
+	return 0;
+}
+
+static int on_unmap(struct loop *l, const struct wire_unmap *unmap)
+{
+	const struct wire_message m = {.type = WIRE_UNMAPPED, .unmap = *unmap};
+	int r;
+
+	unpin_region(l, unmap->region);
+	pthread_mutex_lock(&l->memory);
+	r = regions_unmap(&l->regions, unmap->region);
+	pthread_mutex_unlock(&l->memory);
+	if (r)
+		log_debug("unmap of a region that is not mapped", "worker=%s", loop_name(l));
+	return answer(l, &m);
+}
+
+/* --- A life ------------------------------------------------------------------------------- */
+
+static int on_setup(struct loop *l, struct tools *t, const struct wire_setup *setup)
+{
+	const struct wire_message ready = {.type = WIRE_READY};
+	int r = loop_setup(l, setup);
+
+	if (!r)
+		r = loop_equip(l, t);
+	if (r)
+		return r;
+	l->state = LOOP_LOADING;
+	if (setup->n_loads > 0)
+		return 0;
+	loop_set_ready(l);
+	return answer(l, &ready);
+}
+
+static int on_load(struct loop *l, const uint8_t *message, size_t n)
+{
+	struct job *job = job_new(message, n);
+
+	if (!job)
+		return -ENOMEM;
+	loader_push(l->loader, job);
+	return 0;
+}
+
+/* Unloading comes before bye: a backend that crashes there must not look like a clean end. */
+static int on_drain(struct loop *l, struct hand *h)
+{
+	const struct wire_message bye = {.type = WIRE_BYE, .bye = {.reason = "drained"}};
+	int r;
+
+	l->state = LOOP_DRAINED;
+	crew_wait_idle(h);
+	loader_wait_idle(l->loader);
+	models_deinit(&l->models);
+	r = answers_add(l->answers, &bye, true);
+	return r ? r : LOOP_E_DONE;
+}
+
+static int handle(struct loop *l, struct hand *h, struct tools *t, const struct wire_message *m,
+	size_t n, int fd)
+{
+	switch (m->type) {
+	case WIRE_SETUP:
+		return on_setup(l, t, &m->setup);
+	case WIRE_LOAD:
+	case WIRE_UNLOAD:
+		return on_load(l, t->record + t->at - n, n);
+	case WIRE_RUN:
+		return on_run(l, h, t, &m->run, n);
+	case WIRE_RELEASE:
+		return on_release(l, &m->release);
+	case WIRE_PING:
+		return on_ping(l, &m->ping);
+	case WIRE_MAP:
+		return on_map(l, &m->map, fd);
+	case WIRE_UNMAP:
+		return on_unmap(l, &m->unmap);
+	default:
+		return on_drain(l, h);
+	}
+}
+
+int loop_handle(struct loop *l, struct hand *h, struct tools *t, const struct wire_message *m,
+	size_t n, int fd, size_t n_fds)
+{
+	if (!(allowed[l->state] & BIT(m->type))) {
+		log_error("message out of turn", "worker=%s type=%s", loop_name(l),
+			wire_type_name(m->type));
+		return loop_stop(l, WORKER_EXIT_INTERNAL, "message out of turn");
+	}
+	if (n_fds != (m->type == WIRE_MAP))
+		return loop_stop(l, WORKER_EXIT_INTERNAL, "a descriptor too many or too few");
+	return handle(l, h, t, m, n, fd);
+}
