@@ -78,9 +78,24 @@ static inline void plain_assert(bool ok, const char *what, const char *file, int
 #define cr_assert_str_neq(a, b, ...)	PLAIN_ASSERT(strcmp(a, b) != 0)
 #define cr_assert_arr_eq(a, b, n, ...)	PLAIN_ASSERT(memcmp(a, b, n) == 0)
 #define cr_assert_arr_neq(a, b, n, ...) PLAIN_ASSERT(memcmp(a, b, n) != 0)
-#define cr_assert_fail(...)		plain_assert(false, "failed", __FILE__, __LINE__)
-#define cr_fatal(...)			cr_assert_fail()
-#define cr_skip_test(...)		_exit(PLAIN_SKIPPED)
+/* The first one that fails ends the test, whichever it is. */
+#define cr_expect	    cr_assert
+#define cr_expect_not	    cr_assert_not
+#define cr_expect_eq	    cr_assert_eq
+#define cr_expect_neq	    cr_assert_neq
+#define cr_expect_lt	    cr_assert_lt
+#define cr_expect_leq	    cr_assert_leq
+#define cr_expect_gt	    cr_assert_gt
+#define cr_expect_geq	    cr_assert_geq
+#define cr_expect_null	    cr_assert_null
+#define cr_expect_not_null  cr_assert_not_null
+#define cr_expect_str_eq    cr_assert_str_eq
+#define cr_expect_str_neq   cr_assert_str_neq
+#define cr_expect_arr_eq    cr_assert_arr_eq
+#define cr_expect_arr_neq   cr_assert_arr_neq
+#define cr_assert_fail(...) plain_assert(false, "failed", __FILE__, __LINE__)
+#define cr_fatal(...)	    cr_assert_fail()
+#define cr_skip_test(...)   _exit(PLAIN_SKIPPED)
 
 static void plain_child(const struct plain_test *t)
 {
