@@ -14,7 +14,7 @@
 #include "proto/dtype.h"
 #include "shm/span.h"
 
-#define WIRE_PROTOCOL 1u
+#define WIRE_PROTOCOL 2u
 
 /* Limits: a message beyond them is refused by wire_pack() and wire_unpack() alike. */
 #define WIRE_MESSAGE_MAX (128u * 1024u) /* bytes of a record, hence of a message in it */
@@ -47,7 +47,7 @@ enum wire_type {
 	WIRE_UNLOADED,
 };
 
-/* Ids of regions (a client's memory) have this bit, ids of arenas have not. */
+/* Ids of regions (a client's memory) have this bit, ids of segments have not. */
 #define WIRE_REGION_BIT (UINT64_C(1) << 63)
 
 struct wire_pair {
@@ -67,10 +67,8 @@ struct wire_setup {
 	uint32_t protocol;
 	const char *worker;
 	const char *device;
-	uint64_t input_arena;
-	uint64_t input_arena_size;
-	uint64_t output_arena;
-	uint64_t output_arena_size;
+	uint64_t process;
+	uint64_t output_bytes;
 	uint64_t output_populate_first;
 	uint32_t slots;
 	uint32_t n_loads;
@@ -80,6 +78,10 @@ struct wire_setup {
 	size_t n_settings;
 	uint32_t busy_poll_us;
 	uint32_t log_level; /* 0: error ... 3: debug */
+	uint64_t output_segment_bytes;
+	uint32_t output_segments;
+	uint64_t output_idle_ms;
+	uint64_t scratch_bytes;
 };
 
 struct wire_load {
@@ -121,14 +123,14 @@ struct wire_item {
 };
 
 struct wire_map {
-	uint64_t region;
+	uint64_t id;
 	uint64_t size;
 	bool writable;
 };
 
 /* WIRE_UNMAP and WIRE_UNMAPPED. */
 struct wire_unmap {
-	uint64_t region;
+	uint64_t id;
 };
 
 struct wire_run {
@@ -150,8 +152,6 @@ struct wire_ping {
 
 struct wire_hello {
 	uint32_t protocol;
-	uint64_t output_arena;
-	uint64_t output_arena_size;
 	uint32_t slots;
 };
 
@@ -244,7 +244,7 @@ size_t wire_item_bound(const struct wire_item *item);
  * it are done with then. It must be a known message, within every limit above, dtypes known (or
  * "any" in a declaration), ranks, dimensions not negative (-1 in a declaration, none where
  * any_shape is set), indexes of inputs and outputs below WIRE_TENSORS_MAX, arena ids not 0 in
- * tensors, WIRE_REGION_BIT set in targets and in Map, Unmap, Unmapped, no output named twice by an
+ * tensors, Map, Unmap and Unmapped, WIRE_REGION_BIT set in targets, no output named twice by an
  * item's targets, at least one item in a Run and one result in a Done, no NUL inside a string, no
  * number too large for its field. Unknown fields are ignored. Spans are NOT resolved here. Strings of
  * *ret_message are never NULL; arrays of no elements are. It lives in the scratch memory until the next

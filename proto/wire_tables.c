@@ -31,10 +31,8 @@ static const struct codec_field setup_fields[] = {
 	[1] = CODEC_NUMBER(struct wire_setup, protocol),
 	[2] = CODEC_TEXT(struct wire_setup, worker, WIRE_NAME_MAX),
 	[3] = CODEC_TEXT(struct wire_setup, device, WIRE_NAME_MAX),
-	[4] = CODEC_NUMBER(struct wire_setup, input_arena),
-	[5] = CODEC_NUMBER(struct wire_setup, input_arena_size),
-	[6] = CODEC_NUMBER(struct wire_setup, output_arena),
-	[7] = CODEC_NUMBER(struct wire_setup, output_arena_size),
+	[6] = CODEC_NUMBER(struct wire_setup, process),
+	[7] = CODEC_NUMBER(struct wire_setup, output_bytes),
 	[8] = CODEC_NUMBER(struct wire_setup, output_populate_first),
 	[9] = CODEC_NUMBER(struct wire_setup, slots),
 	[10] = CODEC_NUMBER(struct wire_setup, n_loads),
@@ -43,6 +41,10 @@ static const struct codec_field setup_fields[] = {
 	[12] = CODEC_MESSAGES(struct wire_setup, settings, n_settings, 0, WIRE_PAIRS_MAX, &pair),
 	[13] = CODEC_NUMBER(struct wire_setup, busy_poll_us),
 	[14] = CODEC_NUMBER(struct wire_setup, log_level),
+	[15] = CODEC_NUMBER(struct wire_setup, output_segment_bytes),
+	[16] = CODEC_NUMBER(struct wire_setup, output_segments),
+	[17] = CODEC_NUMBER(struct wire_setup, output_idle_ms),
+	[18] = CODEC_NUMBER(struct wire_setup, scratch_bytes),
 };
 static const struct codec_message setup = CODEC_MESSAGE(struct wire_setup, setup_fields, NULL);
 
@@ -99,14 +101,14 @@ static const struct codec_field item_fields[] = {
 static const struct codec_message item = CODEC_MESSAGE(struct wire_item, item_fields, check_item);
 
 static const struct codec_field map_fields[] = {
-	[1] = CODEC_RANGE(struct wire_map, region, WIRE_REGION_BIT, UINT64_MAX),
+	[1] = CODEC_RANGE(struct wire_map, id, 1, UINT64_MAX),
 	[2] = CODEC_NUMBER(struct wire_map, size),
 	[3] = CODEC_NUMBER(struct wire_map, writable),
 };
 static const struct codec_message map = CODEC_MESSAGE(struct wire_map, map_fields, NULL);
 
 static const struct codec_field unmap_fields[] = {
-	[1] = CODEC_RANGE(struct wire_unmap, region, WIRE_REGION_BIT, UINT64_MAX),
+	[1] = CODEC_RANGE(struct wire_unmap, id, 1, UINT64_MAX),
 };
 static const struct codec_message unmap = CODEC_MESSAGE(struct wire_unmap, unmap_fields, NULL);
 
@@ -132,8 +134,6 @@ static const struct codec_message ping = CODEC_MESSAGE(struct wire_ping, ping_fi
 
 static const struct codec_field hello_fields[] = {
 	[1] = CODEC_NUMBER(struct wire_hello, protocol),
-	[2] = CODEC_NUMBER(struct wire_hello, output_arena),
-	[3] = CODEC_NUMBER(struct wire_hello, output_arena_size),
 	[4] = CODEC_NUMBER(struct wire_hello, slots),
 };
 static const struct codec_message hello = CODEC_MESSAGE(struct wire_hello, hello_fields, NULL);

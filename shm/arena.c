@@ -223,6 +223,11 @@ uint64_t arena_n_spans(const struct arena *a)
 	return n;
 }
 
+uint32_t arena_n_segments(const struct arena *a)
+{
+	return a->n;
+}
+
 struct arena_memory arena_memory(const struct arena *a)
 {
 	struct arena_memory memory = {.n_segments = a->n};

@@ -65,6 +65,9 @@ uint64_t arena_used(const struct arena *a);
 /* Spans allocated now. */
 uint64_t arena_n_spans(const struct arena *a);
 
+/* Those that are given up but not removed yet are counted. */
+uint32_t arena_n_segments(const struct arena *a);
+
 struct arena_memory {
 	uint32_t n_segments;
 	uint64_t mapped;   /* bytes of all segments */

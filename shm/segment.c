@@ -122,6 +122,11 @@ int segment_fd(const struct segment *s)
 	return s->fd;
 }
 
+void *segment_base(const struct segment *s)
+{
+	return s->base;
+}
+
 uint64_t segment_size(const struct segment *s)
 {
 	return s->size;

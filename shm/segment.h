@@ -57,6 +57,8 @@ uint64_t segment_id(const struct segment *s);
 /* The sealed memfd: borrowed, valid as long as the segment. */
 int segment_fd(const struct segment *s);
 uint64_t segment_size(const struct segment *s);
+/* Where it is mapped: for those who register memory with a device. */
+void *segment_base(const struct segment *s);
 /* Bytes allocated now, rounded to granules. */
 uint64_t segment_used(const struct segment *s);
 /* Spans allocated now. */

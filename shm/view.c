@@ -41,13 +41,13 @@ static int check_size(int fd, uint64_t size)
 }
 
 /* *ret_constant: nobody can ever write to it. */
-static int check_seals(int fd, bool writable, bool *ret_constant)
+static int check_seals(int fd, int needed, bool writable, bool *ret_constant)
 {
 	int seals = fcntl(fd, F_GET_SEALS);
 
 	if (seals < 0)
 		return errno == EINVAL ? -EPERM : -errno; /* EINVAL: a file that knows no seals */
-	if ((seals & SEALS_NEEDED) != SEALS_NEEDED)
+	if ((seals & needed) != needed)
 		return -EPERM;
 	if (writable && (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)))
 		return -EPERM;
@@ -66,7 +66,7 @@ static int check_pages(int fd)
 	return fs.f_type == HUGETLBFS_MAGIC ? -EPERM : 0;
 }
 
-int view_new_region(struct view **ret_view, int fd, uint64_t id, uint64_t size, bool writable)
+static int map(struct view **ret_view, int fd, uint64_t id, uint64_t size, int seals, bool writable)
 {
 	_cleanup_(view_freep) struct view *v = NULL;
 	int prot = PROT_READ | (writable ? PROT_WRITE : 0);
@@ -76,7 +76,7 @@ int view_new_region(struct view **ret_view, int fd, uint64_t id, uint64_t size, 
 
 	r = check_size(fd, size);
 	if (!r)
-		r = check_seals(fd, writable, &constant);
+		r = check_seals(fd, seals, writable, &constant);
 	if (!r)
 		r = check_pages(fd);
 	if (r)
@@ -96,7 +96,12 @@ int view_new_region(struct view **ret_view, int fd, uint64_t id, uint64_t size, 
 
 int view_new(struct view **ret_view, int fd, uint64_t id, uint64_t size)
 {
-	return view_new_region(ret_view, fd, id, size, false);
+	return map(ret_view, fd, id, size, SEALS_NEEDED | F_SEAL_FUTURE_WRITE, false);
+}
+
+int view_new_region(struct view **ret_view, int fd, uint64_t id, uint64_t size, bool writable)
+{
+	return map(ret_view, fd, id, size, SEALS_NEEDED, writable);
 }
 
 struct view *view_free(struct view *v)

@@ -41,6 +41,9 @@ const struct config_key config_keys[] = {
 		0, UINT64_C(1) << 46},
 	{"memory", "input_populate_ahead_bytes", CONFIG_BYTES64, AT(dispatch.arena.populate_ahead),
 		"64M", 0, UINT64_C(1) << 46},
+	{"memory", "segment_bytes", CONFIG_BYTES64, AT(dispatch.arena.segment_bytes), "64M",
+		1 << 16, UINT64_C(1) << 46},
+	{"memory", "segment_idle_ms", CONFIG_U64, AT(pool.output_idle_ms), "30000", 1, DAY_MS},
 	{"memory", "huge_pages", CONFIG_BOOL, AT(dispatch.arena.pages), "yes", 0, 0},
 
 	{"worker", "workers", CONFIG_PLACES, 0, "cpu:0", 1, 256},

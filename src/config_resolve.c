@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 #define BACKEND_SETTINGS_BYTES_MAX (64u * 1024u)
 
 /* The directory of this program, without a trailing slash. */
@@ -258,6 +260,9 @@ int config_resolve(struct config *c, char *message, size_t cap)
 		r = resolve_gpus(c, message, cap);
 	c->dispatch.default_max_batch_size = c->model.max_batch_size;
 	c->dispatch.arena.name = "modeld-input";
+	c->dispatch.arena.idle_ns = c->pool.output_idle_ms * NS_PER_MS;
+	c->pool.output_segment_bytes = c->dispatch.arena.segment_bytes;
+	c->pool.scratch_bytes = c->dispatch.arena.limit;
 	if (!c->frontend.unix_group[0])
 		c->frontend.unix_group = NULL;
 	return r ? r : check_together(c, message, cap);

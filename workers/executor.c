@@ -41,7 +41,6 @@ int executor_new(struct executor **ret_executor, const struct executor_parts *pa
 	if (!e)
 		return -ENOMEM;
 	e->outputs = parts->outputs;
-	e->inputs.arena = parts->input;
 	e->inputs.regions = parts->regions;
 	e->inputs.scratch.max = parts->scratch_max;
 	e->memory = parts->memory;

@@ -22,7 +22,6 @@ struct executor;
 
 /* What an executor works on; borrowed for its life. */
 struct executor_parts {
-	const struct view *input;
 	const struct regions *regions;
 	struct outputs *outputs;
 	pthread_mutex_t *memory; /* held to use regions and outputs */

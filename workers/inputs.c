@@ -73,15 +73,13 @@ static bool size_fits(const struct wire_tensor *t)
 	return tensor_check(t->dtype, t->dims, t->rank, t->span.length, NULL) == 0;
 }
 
-static const struct view *view_of(const struct inputs *in, const struct wire_tensor *t)
+/* It stays as long as the batch that names it runs. */
+static const struct view *find_view(const struct inputs *in, uint64_t id)
 {
 	const struct view *v;
 
-	if (!(t->span.arena & WIRE_REGION_BIT))
-		return in->arena;
-	/* It stays as long as the batch that names it runs. */
 	pthread_mutex_lock(in->memory);
-	v = regions_find(in->regions, t->span.arena);
+	v = regions_find(in->regions, id);
 	pthread_mutex_unlock(in->memory);
 	return v;
 }
@@ -89,7 +87,7 @@ static const struct view *view_of(const struct inputs *in, const struct wire_ten
 static enum modeld_code resolve(const struct inputs *in, const struct modeld_declaration *want,
 	const struct wire_tensor *t, struct modeld_tensor *ret_tensor, struct modeld_error *error)
 {
-	const struct view *v = view_of(in, t);
+	const struct view *v = find_view(in, t->span.arena);
 	const void *data = v ? view_data(v, &t->span) : NULL;
 	char shape[SHAPE_TEXT_MAX];
 
@@ -100,7 +98,7 @@ static enum modeld_code resolve(const struct inputs *in, const struct modeld_dec
 			shape_format(t->dims, t->rank, shape, sizeof(shape)), t->span.length);
 	if (!v)
 		return fail(error, MODELD_INTERNAL,
-			"input '%s': its region is not mapped in this worker", want->name);
+			"input '%s': its memory is not mapped in this worker", want->name);
 	if (!data)
 		return fail(error, MODELD_INTERNAL, "input '%s': its span is outside of its memory",
 			want->name);
@@ -111,7 +109,7 @@ static enum modeld_code resolve(const struct inputs *in, const struct modeld_dec
 		.dims = t->dims,
 		.data = data,
 		.bytes = t->span.length,
-		.shared = v != in->arena,
+		.shared = (t->span.arena & WIRE_REGION_BIT) != 0,
 	};
 	return MODELD_OK;
 }

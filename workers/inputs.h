@@ -21,7 +21,6 @@
 #include "workers/scratch.h"
 
 struct inputs {
-	const struct view *arena;      /* borrow: the input arena */
 	const struct regions *regions; /* borrow */
 	pthread_mutex_t *memory;       /* borrow: held to use regions */
 	struct scratch scratch;

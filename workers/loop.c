@@ -219,19 +219,17 @@ static void on_load(void *data, const struct wire_message *m)
 
 /* --- A life ------------------------------------------------------------------------------- */
 
-int loop_new(struct loop **ret_loop, int channel_fd, int arena_fd,
-	void (*on_name)(void *data, const char *name), void *data)
+int loop_new(struct loop **ret_loop, int channel_fd, void (*on_name)(void *data, const char *name),
+	void *data)
 {
 	_cleanup_(loop_freep) struct loop *l = calloc(1, sizeof(*l));
 	int r;
 
 	if (!l) {
 		close_fd(&channel_fd);
-		close_fd(&arena_fd);
 		return -ENOMEM;
 	}
 	l->channel_fd = channel_fd;
-	l->arena_fd = arena_fd;
 	l->on_name = on_name;
 	l->data = data;
 	pthread_mutex_init(&l->lock, NULL);
@@ -262,13 +260,11 @@ struct loop *loop_free(struct loop *l)
 	pinned_free(l->pinned);
 	regions_deinit(&l->regions);
 	outputs_free(l->outputs);
-	view_free(l->input);
 	device_free(l->device);
 	backends_free(l->backends);
 	host_free(l->host);
 	pthread_mutex_destroy(&l->memory);
 	pthread_mutex_destroy(&l->lock);
-	close_fd(&l->arena_fd);
 	close_fd(&l->channel_fd);
 	free(l);
 	return NULL;

@@ -24,11 +24,10 @@ enum worker_exit {
 struct loop;
 
 /*
- * channel_fd: the socket, blocking; arena_fd: the input arena. Both are owned by the loop from now
- * on, also where this fails. on_name(data, name), if not NULL, is called once with the worker's
+ * channel_fd: the socket, blocking; owned by the loop from now on, also where this fails. on_name(data, name), if not NULL, is called once with the worker's
  * name. -ENOMEM
  */
-_must_use_ int loop_new(struct loop **ret_loop, int channel_fd, int arena_fd,
+_must_use_ int loop_new(struct loop **ret_loop, int channel_fd,
 	void (*on_name)(void *data, const char *name), void *data);
 /* Waits for backends that are at work, unloads models that are loaded and closes everything. Accepts NULL; returns NULL. */
 struct loop *loop_free(struct loop *l);

@@ -48,7 +48,6 @@ struct tools {
 struct loop {
 	_Atomic int state; /* enum loop_state; set by the leader, READY by the loader */
 	int channel_fd;	   /* own */
-	int arena_fd;	   /* own; -1 once mapped */
 	void (*on_name)(void *data, const char *name);
 	void *data;
 	struct answers *answers;   /* own */
@@ -57,8 +56,8 @@ struct loop {
 	struct host *host;	   /* own; NULL before setup, and so are those below */
 	struct device *device;	   /* own */
 	struct pinned *pinned;	   /* own: what of the memory below the device may use */
-	struct view *input;	   /* own */
 	struct outputs *outputs;   /* own */
+	uint64_t scratch_bytes;	   /* that inputs may be copied into, at most */
 	struct backends *backends; /* own; the loader's */
 	struct regions regions;
 	pthread_mutex_t memory; /* of outputs and regions */
@@ -88,10 +87,17 @@ static inline const char *loop_name(const struct loop *l)
 	return l->host ? host_worker(l->host) : "(new)";
 }
 
+/* announce.c: tell the daemon of new segments of the output memory, and of those that are given up: before
+ * an answer is sent. */
+_must_use_ int loop_announce(struct loop *l);
+/* Give up what is idle: now and then, when there is nothing to do. */
+_must_use_ int loop_give_up_idle(struct loop *l);
+_must_use_ int loop_unmapped(struct loop *l, const struct wire_unmap *unmapped);
+
 /* setup.c: builds everything that a Setup message asks for and answers Hello. -errno, or
  * -ECANCELED after loop_stop(). */
 _must_use_ int loop_setup(struct loop *l, const struct wire_setup *setup);
-/* setup.c: let the device use memory that is mapped here, until pinned_remove(). On a host that is
+/* announce.c: let the device use memory that is mapped here, until pinned_remove(). On a host that is
  * nothing. As loop_setup() */
 _must_use_ int loop_pin(struct loop *l, const struct view *v, enum device_access access);
 _must_use_ int loop_pin_memory(

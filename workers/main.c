@@ -18,7 +18,6 @@
 #include "workers/loop.h"
 
 #define CHANNEL_FD 3
-#define ARENA_FD   4
 
 #define TITLE_PREFIX "modeld-worker: "
 #define COMM_MAX     16 /* bytes of a thread's name, with the NUL */
@@ -60,18 +59,17 @@ static int answer_arguments(int argc, char **argv)
 	return WORKER_EXIT_CONFIG;
 }
 
-/* A socket on 3 and a memfd on 4: this is no accident. Children of backends do not get them. */
+/* A socket on 3: this is no accident. Children of backends do not get them. */
 static bool started_by_daemon(void)
 {
 	struct stat st;
 	int flags;
 
-	if (fstat(CHANNEL_FD, &st) || !S_ISSOCK(st.st_mode) || fcntl(ARENA_FD, F_GET_SEALS) < 0)
+	if (fstat(CHANNEL_FD, &st) || !S_ISSOCK(st.st_mode))
 		return false;
 	flags = fcntl(CHANNEL_FD, F_GETFL);
 	return flags >= 0 && fcntl(CHANNEL_FD, F_SETFL, flags & ~O_NONBLOCK) >= 0 &&
-	       fcntl(CHANNEL_FD, F_SETFD, FD_CLOEXEC) >= 0 &&
-	       fcntl(ARENA_FD, F_SETFD, FD_CLOEXEC) >= 0;
+	       fcntl(CHANNEL_FD, F_SETFD, FD_CLOEXEC) >= 0;
 }
 
 /* SIGTERM keeps its default: it ends this worker, and the daemon starts another one. What a
@@ -117,7 +115,7 @@ int main(int argc, char **argv)
 		return WORKER_EXIT_CONFIG;
 	}
 	set_signals();
-	r = loop_new(&l, CHANNEL_FD, ARENA_FD, show_name, &title);
+	r = loop_new(&l, CHANNEL_FD, show_name, &title);
 	if (r) {
 		log_error("worker stops", "error=\"%s\"", err_str(r));
 		return WORKER_EXIT_INTERNAL;

@@ -23,10 +23,11 @@
 
 static const uint32_t allowed[LOOP_N_STATES] = {
 	[LOOP_NEW] = BIT(WIRE_SETUP),
-	[LOOP_LOADING] =
-		BIT(WIRE_LOAD) | BIT(WIRE_PING) | BIT(WIRE_DRAIN) | BIT(WIRE_MAP) | BIT(WIRE_UNMAP),
-	[LOOP_READY] = BIT(WIRE_LOAD) | BIT(WIRE_UNLOAD) | BIT(WIRE_RUN) | BIT(WIRE_RELEASE) |
-		       BIT(WIRE_PING) | BIT(WIRE_DRAIN) | BIT(WIRE_MAP) | BIT(WIRE_UNMAP),
+	[LOOP_LOADING] = BIT(WIRE_UNMAPPED) | BIT(WIRE_LOAD) | BIT(WIRE_PING) | BIT(WIRE_DRAIN) |
+			 BIT(WIRE_MAP) | BIT(WIRE_UNMAP),
+	[LOOP_READY] = BIT(WIRE_UNMAPPED) | BIT(WIRE_LOAD) | BIT(WIRE_UNLOAD) | BIT(WIRE_RUN) |
+		       BIT(WIRE_RELEASE) | BIT(WIRE_PING) | BIT(WIRE_DRAIN) | BIT(WIRE_MAP) |
+		       BIT(WIRE_UNMAP),
 };
 
 static int answer(struct loop *l, const struct wire_message *m)
@@ -63,7 +64,9 @@ static int run(struct loop *l, struct tools *t, struct lane *lane, const struct 
 	if (executor_run(t->executor, lane, m, &done.done))
 		return loop_fatal(l, lane->model->spec.name, executor_fatal(t->executor));
 	note_time(lane->model, done.done.compute_ns);
-	r = answer(l, &done);
+	r = loop_announce(l);
+	if (!r)
+		r = answer(l, &done);
 	if (r != -EMSGSIZE)
 		return r;
 	log_warning("results do not fit a message", "worker=%s model=%s items=%zu bytes_max=%u",
@@ -155,41 +158,44 @@ static int on_release(struct loop *l, const struct wire_release *release)
 static int on_ping(struct loop *l, const struct wire_ping *ping)
 {
 	const struct wire_message pong = {.type = WIRE_PONG, .ping = *ping};
+	int r = loop_give_up_idle(l);
 
-	return answer(l, &pong);
+	return r ? r : answer(l, &pong);
 }
 
-/* --- Regions ------------------------------------------------------------------------------ */
+/* --- Memory ------------------------------------------------------------------------------- */
 
-/* Only the leader changes the regions, so it may look without the lock. */
-static int pin_region(struct loop *l, const struct wire_map *map)
+static int pin_mapped(struct loop *l, const struct wire_map *map)
 {
-	return loop_pin(l, regions_find(&l->regions, map->region),
+	return loop_pin(l, regions_find(&l->regions, map->id),
 		map->writable ? DEVICE_READ_WRITE : DEVICE_READ_ONLY);
 }
 
-static void unpin_region(struct loop *l, uint64_t region)
+static void unpin_mapped(struct loop *l, uint64_t id)
 {
-	const struct view *v = regions_find(&l->regions, region);
-	const struct span all = {.arena = region};
+	const struct view *v = regions_find(&l->regions, id);
+	const struct span all = {.arena = id};
 
 	if (v)
 		pinned_remove(l->pinned, view_data(v, &all));
 }
 
-/* A region that the host cannot map is not there: runs that name it fail, others do not. */
+/* What the host cannot map is not there: runs that name it fail, others do not. */
 static int on_map(struct loop *l, const struct wire_map *map, int fd)
 {
+	int pinned = 0;
 	int r;
 
 	pthread_mutex_lock(&l->memory);
 	r = regions_map(&l->regions, fd, map);
+	if (!r)
+		pinned = pin_mapped(l, map);
 	pthread_mutex_unlock(&l->memory);
 	if (r == -EEXIST)
-		return loop_stop(l, WORKER_EXIT_INTERNAL, "map of a region that is mapped");
+		return loop_stop(l, WORKER_EXIT_INTERNAL, "map of memory that is mapped");
 	if (!r)
-		return pin_region(l, map);
-	log_warning("cannot map a region", "worker=%s bytes=%" PRIu64 " error=\"%s\"", loop_name(l),
+		return pinned;
+	log_warning("cannot map memory", "worker=%s bytes=%" PRIu64 " error=\"%s\"", loop_name(l),
 		map->size, err_str(r));
 	return 0;
 }
@@ -199,12 +205,12 @@ static int on_unmap(struct loop *l, const struct wire_unmap *unmap)
 	const struct wire_message m = {.type = WIRE_UNMAPPED, .unmap = *unmap};
 	int r;
 
-	unpin_region(l, unmap->region);
 	pthread_mutex_lock(&l->memory);
-	r = regions_unmap(&l->regions, unmap->region);
+	unpin_mapped(l, unmap->id);
+	r = regions_unmap(&l->regions, unmap->id);
 	pthread_mutex_unlock(&l->memory);
 	if (r)
-		log_debug("unmap of a region that is not mapped", "worker=%s", loop_name(l));
+		log_debug("unmap of memory that is not mapped", "worker=%s", loop_name(l));
 	return answer(l, &m);
 }
 
@@ -269,6 +275,8 @@ static int handle(struct loop *l, struct hand *h, struct tools *t, const struct 
 		return on_map(l, &m->map, fd);
 	case WIRE_UNMAP:
 		return on_unmap(l, &m->unmap);
+	case WIRE_UNMAPPED:
+		return loop_unmapped(l, &m->unmap);
 	default:
 		return on_drain(l, h);
 	}

@@ -10,6 +10,9 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "base/list.h"
+#include "shm/slots.h"
+
 #define BUCKETS_FIRST 256u /* powers of two */
 #define BUCKETS_MAX   65536u
 #define SPARE_MAX     4096u
@@ -23,6 +26,13 @@ struct output {
 	void *data;	  /* into the arena */
 };
 
+/* A segment, as the daemon knows it. */
+struct told {
+	struct segment *segment; /* borrow: of the arena */
+	bool idle;		 /* given up */
+	struct list node;	 /* in outputs.made or .idle, or told */
+};
+
 struct outputs {
 	struct arena *arena;	 /* own */
 	struct output **buckets; /* own; chains are own, too */
@@ -30,44 +40,98 @@ struct outputs {
 	size_t n;
 	struct output *spare; /* own */
 	size_t n_spare;
-	uint64_t first_id;
-	struct segment *segment;  /* borrow: of the arena */
+	struct slots ids;	  /* struct told, by id */
+	struct list made;	  /* struct told.node: to be told as new */
+	struct list idle;	  /* to be told as given up */
 	struct arena_range pages; /* to be populated next; length 0: none */
 };
+
+/* --- Segments ----------------------------------------------------------------------------- */
 
 static int on_made(void *data, struct segment *s, uint64_t *ret_id)
 {
 	struct outputs *o = data;
+	struct told *t = calloc(1, sizeof(*t));
+	int r = t ? slots_add(&o->ids, t, ret_id) : -ENOMEM;
 
-	o->segment = s;
-	*ret_id = o->first_id;
+	if (r) {
+		free(t);
+		return r;
+	}
+	t->segment = s;
+	list_init(&t->node);
+	list_push_back(&o->made, &t->node);
 	return 0;
 }
 
-/* There is but one, and the first is never given up. */
 static void on_idle(void *data, struct segment *s)
 {
-	const struct outputs *o = data;
+	struct outputs *o = data;
+	struct told *t = slots_find(&o->ids, segment_id(s));
 
-	assert(s != o->segment);
-	(void)o;
-	(void)s;
+	t->idle = true;
+	if (list_empty(&t->node)) /* else it is new, and told first */
+		list_push_back(&o->idle, &t->node);
 }
 
 static const struct arena_events events = {.on_made = on_made, .on_idle = on_idle};
 
-int outputs_new(struct outputs **ret_outputs, const struct arena_options *options, uint64_t id)
+struct segment *outputs_next_new(struct outputs *o)
+{
+	struct list *node = list_first(&o->made);
+	struct told *t = node ? list_entry(node, struct told, node) : NULL;
+
+	if (!t)
+		return NULL;
+	list_remove(node);
+	if (t->idle)
+		list_push_back(&o->idle, &t->node);
+	return t->segment;
+}
+
+uint64_t outputs_next_idle(struct outputs *o)
+{
+	struct list *node = list_first(&o->idle);
+
+	if (!node)
+		return 0;
+	list_remove(node);
+	return segment_id(list_entry(node, struct told, node)->segment);
+}
+
+void outputs_tick(struct outputs *o, uint64_t now_ns)
+{
+	arena_tick(o->arena, now_ns);
+}
+
+struct segment *outputs_remove(struct outputs *o, uint64_t id)
+{
+	struct told *t = slots_find(&o->ids, id);
+	struct segment *s;
+
+	if (!t || !t->idle || !list_empty(&t->node))
+		return NULL;
+	s = arena_remove(o->arena, t->segment);
+	slots_remove(&o->ids, id);
+	free(t);
+	return s;
+}
+
+/* --- Life --------------------------------------------------------------------------------- */
+
+int outputs_new(struct outputs **ret_outputs, const struct arena_options *options)
 {
 	_cleanup_(outputs_freep) struct outputs *o = calloc(1, sizeof(*o));
 	int r;
 
 	if (!o)
 		return -ENOMEM;
+	list_init(&o->made);
+	list_init(&o->idle);
 	o->buckets = calloc(BUCKETS_FIRST, sizeof(struct output *));
 	if (!o->buckets)
 		return -ENOMEM;
 	o->n_buckets = BUCKETS_FIRST;
-	o->first_id = id;
 	r = arena_new(&o->arena, options, &events, o);
 	if (r)
 		return r;
@@ -94,6 +158,9 @@ struct outputs *outputs_free(struct outputs *o)
 	free_chain(o->spare);
 	free(o->buckets);
 	arena_free(o->arena);
+	for (uint32_t i = 0; i < o->ids.cap; i++)
+		free(o->ids.items[i].item);
+	slots_deinit(&o->ids);
 	free(o);
 	return NULL;
 }
@@ -254,11 +321,6 @@ struct span output_span(const struct output *output)
 const struct arena *outputs_arena(const struct outputs *o)
 {
 	return o->arena;
-}
-
-const struct segment *outputs_segment(const struct outputs *o)
-{
-	return o->segment;
 }
 
 bool outputs_wants_pages(struct outputs *o)

@@ -21,9 +21,8 @@ enum {
 struct outputs;
 struct output;
 
-/* The arena's first segment gets that id. Errors as arena_new(), and -ENOMEM. */
-_must_use_ int outputs_new(
-	struct outputs **ret_outputs, const struct arena_options *options, uint64_t id);
+/* With its first segment, new. Errors as arena_new(), and -ENOMEM. */
+_must_use_ int outputs_new(struct outputs **ret_outputs, const struct arena_options *options);
 struct outputs *outputs_free(struct outputs *o);
 DEFINE_CLEANUP(struct outputs *, outputs_free)
 
@@ -46,8 +45,18 @@ void *output_data(const struct output *output);
 struct span output_span(const struct output *output);
 /* For counters and messages. */
 const struct arena *outputs_arena(const struct outputs *o);
-/* To be made known to the daemon. */
-const struct segment *outputs_segment(const struct outputs *o);
+
+/*
+ * Segments that the daemon must know of. The next one that was made since (borrow; it stays until it is
+ * removed), and the id of the next one that is given up; NULL, 0: none. Each is told once, and a new one
+ * before it is given up.
+ */
+struct segment *outputs_next_new(struct outputs *o);
+uint64_t outputs_next_idle(struct outputs *o);
+/* Give up what was idle long enough, as of now: outputs_next_idle() tells. */
+void outputs_tick(struct outputs *o, uint64_t now_ns);
+/* The daemon has unmapped it: the caller's to free. NULL: it was not given up. */
+struct segment *outputs_remove(struct outputs *o, uint64_t id);
 
 /* Should more of the arena be made resident, ahead of need? Then, when there is nothing better to
  * do, outputs_populate() does a fraction of a millisecond's worth of it. */

@@ -1,5 +1,6 @@
 /*
- * regions.c: a sorted array of mapped regions. Ids only ever grow, so a new one goes to the end.
+ * regions.c: segments, which each batch names, in a table by id; regions in a sorted array. Their ids
+ * only ever grow, so a new one goes to the end.
  * Worker process, its one thread.
  */
 #include "workers/regions.h"
@@ -16,6 +17,9 @@ void regions_deinit(struct regions *s)
 {
 	for (size_t i = 0; i < s->n; i++)
 		view_free(s->items[i].view);
+	for (uint32_t i = 0; i < s->segments.cap; i++)
+		view_free(s->segments.items[i].item);
+	slots_deinit(&s->segments);
 	free(s->items);
 	*s = (struct regions){0};
 }
@@ -51,22 +55,48 @@ static int make_room(struct regions *s)
 	return 0;
 }
 
+static int map_segment(struct regions *s, int fd, const struct wire_map *map)
+{
+	_cleanup_(view_freep) struct view *v = NULL;
+	int r = slots_find(&s->segments, map->id) ? -EEXIST : 0;
+
+	if (!r)
+		r = view_new(&v, fd, map->id, map->size);
+	if (!r)
+		r = slots_put(&s->segments, map->id, SLOTS_MAX, v);
+	if (!r)
+		steal_ptr(v);
+	return r;
+}
+
 int regions_map(struct regions *s, int fd, const struct wire_map *map)
 {
 	_cleanup_(view_freep) struct view *v = NULL;
-	size_t at = place_of(s, map->region);
+	size_t at = place_of(s, map->id);
 	int r;
 
-	if (at < s->n && s->items[at].id == map->region)
+	if (!(map->id & WIRE_REGION_BIT))
+		return map_segment(s, fd, map);
+	if (at < s->n && s->items[at].id == map->id)
 		return -EEXIST;
 	r = make_room(s);
 	if (!r)
-		r = view_new_region(&v, fd, map->region, map->size, map->writable);
+		r = view_new_region(&v, fd, map->id, map->size, map->writable);
 	if (r)
 		return r;
 	memmove(&s->items[at + 1], &s->items[at], (s->n - at) * sizeof(*s->items));
-	s->items[at] = (struct region){.id = map->region, .view = steal_ptr(v)};
+	s->items[at] = (struct region){.id = map->id, .view = steal_ptr(v)};
 	s->n++;
+	return 0;
+}
+
+static int unmap_segment(struct regions *s, uint64_t id)
+{
+	struct view *v = slots_remove(&s->segments, id);
+
+	if (!v)
+		return -ENOENT;
+	view_free(v);
 	return 0;
 }
 
@@ -74,6 +104,8 @@ int regions_unmap(struct regions *s, uint64_t id)
 {
 	size_t at = place_of(s, id);
 
+	if (!(id & WIRE_REGION_BIT))
+		return unmap_segment(s, id);
 	if (at >= s->n || s->items[at].id != id)
 		return -ENOENT;
 	view_free(s->items[at].view);
@@ -84,7 +116,10 @@ int regions_unmap(struct regions *s, uint64_t id)
 
 const struct view *regions_find(const struct regions *s, uint64_t id)
 {
-	size_t at = place_of(s, id);
+	size_t at;
 
+	if (!(id & WIRE_REGION_BIT))
+		return slots_find(&s->segments, id);
+	at = place_of(s, id);
 	return at < s->n && s->items[at].id == id ? s->items[at].view : NULL;
 }

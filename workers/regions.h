@@ -1,4 +1,4 @@
-/* regions.h: the memory of local clients that batches may name, by its id. */
+/* regions.h: the memory that batches may name, by its id: segments of the daemon's, regions of clients. */
 #ifndef WORKERS_REGIONS_H
 #define WORKERS_REGIONS_H
 
@@ -7,11 +7,13 @@
 
 #include "base/cleanup.h"
 #include "proto/wire.h"
+#include "shm/slots.h"
 #include "shm/view.h"
 
 /* All zero is an empty set. */
 struct regions {
-	struct region *items; /* own; by ascending id */
+	struct slots segments; /* struct view: own */
+	struct region *items;  /* own; by ascending id */
 	size_t n;
 	size_t cap;
 };
@@ -22,7 +24,7 @@ void regions_deinit(struct regions *s);
  * Map fd, which is borrowed.
  *
  * -EEXIST    the id is in use
- * -ENOMEM, or as view_new_region()
+ * -ENOMEM, or as view_new(), view_new_region()
  */
 _must_use_ int regions_map(struct regions *s, int fd, const struct wire_map *map);
 /* -ENOENT where the id is not known. */

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "shm/arena.h"
@@ -22,10 +23,8 @@ static int check(struct loop *l, const struct wire_setup *s)
 			WIRE_PROTOCOL);
 		return loop_stop(l, WORKER_EXIT_CONFIG, "protocol version");
 	}
-	if (s->slots == 0 || s->input_arena == 0 || s->output_arena == 0 ||
-		s->input_arena == s->output_arena ||
-		((s->input_arena | s->output_arena) & WIRE_REGION_BIT))
-		return loop_stop(l, WORKER_EXIT_INTERNAL, "setup names no slots or bad arenas");
+	if (s->slots == 0)
+		return loop_stop(l, WORKER_EXIT_INTERNAL, "setup names no slots");
 	return 0;
 }
 
@@ -72,79 +71,36 @@ static int open_device(struct loop *l, const char *name)
 	return pinned_new(&l->pinned, l->device);
 }
 
-int loop_pin_memory(struct loop *l, void *data, uint64_t bytes, enum device_access access)
-{
-	int r = pinned_add(l->pinned, data, bytes, access);
-
-	return r ? loop_stop(l, WORKER_EXIT_DEVICE_LOST, "the device refused memory") : 0;
-}
-
-int loop_pin(struct loop *l, const struct view *v, enum device_access access)
-{
-	const struct span all = {.arena = view_id(v), .length = view_size(v)};
-
-	return loop_pin_memory(l, (void *)view_data(v, &all), all.length, access);
-}
-
-static int map_input(struct loop *l, const struct wire_setup *s)
-{
-	int r = view_new(&l->input, l->arena_fd, s->input_arena, s->input_arena_size);
-
-	if (r) {
-		log_error("cannot map the input arena", "worker=%s bytes=%" PRIu64 " error=\"%s\"",
-			loop_name(l), s->input_arena_size, err_str(r));
-		return r;
-	}
-	close_fd(&l->arena_fd);
-	return loop_pin(l, l->input, DEVICE_READ_ONLY);
-}
-
-/* All of it, while nothing is in use. */
-static int pin_outputs(struct loop *l, uint64_t bytes)
-{
-	struct output *all;
-	int r;
-
-	if (device_is_host(l->device))
-		return 0;
-	r = outputs_alloc(l->outputs, 0, bytes, &all);
-	if (r)
-		return r < 0 ? r : -ENOMEM;
-	r = loop_pin_memory(l, output_data(all), bytes, DEVICE_READ_WRITE);
-	outputs_give_back(l->outputs, all);
-	return r;
-}
-
 static int make_outputs(struct loop *l, const struct wire_setup *s)
 {
 	struct arena_options options = {
 		.name = "modeld-output",
-		.limit = s->output_arena_size,
-		.segment_bytes = s->output_arena_size,
-		.max_segments = 1,
+		.limit = s->output_bytes,
+		.segment_bytes = s->output_segment_bytes,
+		.max_segments = s->output_segments,
+		.idle_ns = s->output_idle_ms * NS_PER_MS,
 		.populate_first = s->output_populate_first,
 		.populate_ahead = AHEAD_BYTES,
 		.pages = SEGMENT_PAGES_THP,
 	};
-	int r = outputs_new(&l->outputs, &options, s->output_arena);
+	int r = outputs_new(&l->outputs, &options);
 
 	if (r)
 		log_error("cannot make the output arena",
 			"worker=%s bytes=%" PRIu64 " error=\"%s\" setting=\"[worker] "
 			"output_arena_bytes\"",
-			loop_name(l), s->output_arena_size, err_str(r));
-	return r ? r : pin_outputs(l, s->output_arena_size);
+			loop_name(l), s->output_bytes, err_str(r));
+	return r;
 }
 
 int loop_equip(struct loop *l, struct tools *t)
 {
 	struct executor_parts parts = {
-		.input = l->input,
 		.regions = &l->regions,
 		.outputs = l->outputs,
 		.memory = &l->memory,
 		.pinned = l->pinned,
-		.scratch_max = l->input ? view_size(l->input) : 0,
+		.scratch_max = l->scratch_bytes,
 	};
 
 	return l->outputs ? executor_new(&t->executor, &parts) : 0;
@@ -152,20 +108,10 @@ int loop_equip(struct loop *l, struct tools *t)
 
 static int say_hello(struct loop *l, const struct wire_setup *s)
 {
-	const struct segment *first = outputs_segment(l->outputs);
-	int fd = segment_fd(first);
-	struct wire_message m = {
-		.type = WIRE_HELLO,
-		.hello =
-			{
-				.protocol = WIRE_PROTOCOL,
-				.output_arena = segment_id(first),
-				.output_arena_size = segment_size(first),
-				.slots = s->slots,
-			},
-	};
+	const struct wire_message m = {
+		.type = WIRE_HELLO, .hello = {.protocol = WIRE_PROTOCOL, .slots = s->slots}};
 
-	return answers_send(l->answers, &m, &fd, 1);
+	return answers_send(l->answers, &m, NULL, 0);
 }
 
 int loop_setup(struct loop *l, const struct wire_setup *s)
@@ -180,9 +126,8 @@ int loop_setup(struct loop *l, const struct wire_setup *s)
 		s->log_level <= LOG_LEVEL_DEBUG ? (enum log_level)s->log_level : LOG_LEVEL_DEBUG);
 	if (l->on_name)
 		l->on_name(l->data, s->worker);
+	l->scratch_bytes = s->scratch_bytes;
 	r = open_device(l, s->device);
-	if (!r)
-		r = map_input(l, s);
 	if (!r)
 		r = make_outputs(l, s);
 	if (!r)
@@ -190,6 +135,8 @@ int loop_setup(struct loop *l, const struct wire_setup *s)
 			&l->backends, s->backend_dirs, s->n_backend_dirs, host_api(l->host));
 	if (!r)
 		r = say_hello(l, s);
+	if (!r)
+		r = loop_announce(l);
 	l->n_loads = s->n_loads;
 	busy_poll_init(&l->busy, s->busy_poll_us);
 	return r;

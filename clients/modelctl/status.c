@@ -136,15 +136,17 @@ static void print_model(const ServerStatus *s, const ModelStatus *m)
 
 static void print_text(const ServerStatus *s)
 {
-	char a[32], b[32], c[32];
+	char a[32], b[32], c[32], d[32];
 
 	(void)printf("modeld %s  %s, pid %" PRIu32 ", up %s\n", s->version, s->state, s->pid,
 		duration_text(s->uptime_ms, a));
 	(void)printf("requests      %" PRIu64 " done, mean latency %.3f ms; now %" PRIu32
 		     " calls on %" PRIu32 " connections\n",
 		s->requests_total, s->average_latency_ms, s->calls, s->connections);
-	(void)printf("input arena   %s in use, %s resident, limit %s\n",
+	(void)printf("input arena   %s in use, %s resident of %s in %" PRIu32
+		     " segments, limit %s\n",
 		bytes_text(s->arena_used_bytes, a), bytes_text(s->arena_touched_bytes, b),
+		bytes_text(s->arena_mapped_bytes, d), s->arena_segments,
 		bytes_text(s->arena_size_bytes, c));
 	if (s->handoff_connections || s->handoff_regions || s->handoff_requests)
 		(void)printf("handoff       %" PRIu32 " clients, %" PRIu32
@@ -178,6 +180,8 @@ static void json_worker(struct json *j, const WorkerStatus *w)
 	json_u64(j, "restarts", w->restarts);
 	json_u64(j, "uptime_ms", w->uptime_ms);
 	json_u64(j, "restart_in_ms", w->restart_in_ms);
+	json_u64(j, "output_segments", w->output_segments);
+	json_u64(j, "output_mapped_bytes", w->output_mapped_bytes);
 	json_string(j, "last_exit", w->last_exit);
 	json_close(j, '}');
 }
@@ -257,6 +261,8 @@ static void json_counters(struct json *j, const ServerStatus *s)
 	json_u64(j, "arena_used_bytes", s->arena_used_bytes);
 	json_u64(j, "arena_touched_bytes", s->arena_touched_bytes);
 	json_u64(j, "arena_size_bytes", s->arena_size_bytes);
+	json_u64(j, "arena_segments", s->arena_segments);
+	json_u64(j, "arena_mapped_bytes", s->arena_mapped_bytes);
 	json_u64(j, "tensor_bytes_received", s->tensor_bytes_received);
 	json_u64(j, "tensor_bytes_copied_in", s->tensor_bytes_copied_in);
 	json_u64(j, "tensor_bytes_sent", s->tensor_bytes_sent);

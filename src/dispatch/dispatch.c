@@ -83,7 +83,9 @@ static int open_handles(struct dispatch *d, uv_loop_t *loop)
 	d->wait.data = d;
 	d->idle.data = d;
 	d->wait_at_ns = CLOCK_NO_DEADLINE;
-	d->n_handles = 4;
+	uv_timer_init(loop, &d->input.timer);
+	d->input.timer.data = d;
+	d->n_handles = 5;
 	return 0;
 }
 
@@ -152,9 +154,12 @@ static void on_pool_started(void *data)
 }
 
 /* Called from the loop only. */
-static void tell_drained(struct dispatch *d)
+static void tell_drained(void *data)
 {
-	if (d->state != DISPATCH_ENDING || !d->pool_drained || d->populate.busy || d->regions.n > 0)
+	struct dispatch *d = data;
+
+	if (d->state != DISPATCH_ENDING || !d->pool_drained || d->populate.busy ||
+		d->regions.n > 0 || d->input.n_leaving > 0)
 		return;
 	assert(d->tally.n_requests == 0);
 	d->state = DISPATCH_DRAINED;
@@ -176,15 +181,13 @@ static void on_populated(void *data)
 	lease_desk_populated(&d->desk);
 }
 
-static void on_populate_idle(void *data)
+/* There may be room in the arena now for a segment of another size. */
+static void on_input_left(void *data)
 {
-	tell_drained(data);
-}
+	struct dispatch *d = data;
 
-/* A region is gone: the last thing that a drain waits for. */
-static void on_region_gone(void *data)
-{
-	tell_drained(data);
+	lease_desk_populated(&d->desk);
+	tell_drained(d);
 }
 
 /* --- Life ------------------------------------------------------------------------------------- */
@@ -200,15 +203,13 @@ static int build_pool(struct dispatch *d, uv_loop_t *loop, const struct pool_set
 		.on_started = on_pool_started,
 		.on_drained = on_pool_drained,
 	};
-	const struct segment *s = d->desk.segment;
-	int r = pool_new(&d->pool, loop, settings, segment_fd(s), segment_id(s), segment_size(s),
-		&events, d);
+	int r = pool_new(&d->pool, loop, settings, &events, d);
 
 	if (r)
 		return r;
 	catalogue_init(
 		&d->catalogue, d->pool, d->settings->default_max_batch_size, on_version_change, d);
-	d->regions = (struct region_desk){.pool = d->pool, .on_gone = on_region_gone, .data = d};
+	d->regions = (struct region_desk){.pool = d->pool, .on_gone = tell_drained, .data = d};
 	return scheduler_init(&d->scheduler, d->pool, settings->slots, d->settings);
 }
 
@@ -238,9 +239,9 @@ int dispatch_new(struct dispatch **ret_dispatch, uv_loop_t *loop,
 	d->data = data;
 	r = dispatch_set_default(d, settings->default_model);
 	if (!r)
-		r = lease_desk_init(&d->desk, &settings->arena, on_desk_wake, d);
-	if (!r)
 		r = build_pool(d, loop, pool_settings);
+	if (!r)
+		r = input_arena_init(&d->input, loop, d->pool, &settings->arena, on_input_left, d);
 	if (!r)
 		r = build_versions(d, versions, n_versions);
 	if (!r)
@@ -249,7 +250,8 @@ int dispatch_new(struct dispatch **ret_dispatch, uv_loop_t *loop,
 		dispatch_free(d);
 		return r;
 	}
-	populate_init(&d->populate, loop, d->desk.arena, on_populated, on_populate_idle, d);
+	lease_desk_init(&d->desk, d->input.arena, on_desk_wake, d);
+	populate_init(&d->populate, loop, d->input.arena, on_populated, tell_drained, d);
 	*ret_dispatch = d;
 	return 0;
 }
@@ -322,8 +324,9 @@ struct dispatch *dispatch_free(struct dispatch *d)
 	assert(!d->populate.busy && !d->scheduling);
 	scheduler_deinit(&d->scheduler);
 	catalogue_deinit(&d->catalogue);
-	pool_free(d->pool);
 	lease_desk_deinit(&d->desk);
+	input_arena_deinit(&d->input);
+	pool_free(d->pool);
 	free(d->default_model);
 	if (d->n_handles == 0) {
 		free(d);
@@ -333,6 +336,7 @@ struct dispatch *dispatch_free(struct dispatch *d)
 	uv_close((uv_handle_t *)&d->wait, on_closed);
 	watchdog_close(&d->watchdog, on_watchdog_closed);
 	uv_close((uv_handle_t *)&d->idle, on_closed);
+	uv_close((uv_handle_t *)&d->input.timer, on_closed);
 	return NULL;
 }
 
@@ -360,7 +364,7 @@ struct pool *dispatch_pool(const struct dispatch *d)
 
 const struct arena *dispatch_arena(const struct dispatch *d)
 {
-	return d->desk.arena;
+	return d->input.arena;
 }
 
 uint64_t dispatch_activity(const struct dispatch *d)
@@ -475,6 +479,7 @@ void dispatch_schedule(struct dispatch *d)
 	if (d->desk.grew) {
 		d->desk.grew = false;
 		populate_kick(&d->populate);
+		input_arena_kick(&d->input);
 	}
 	pool_flush(d->pool);
 }

@@ -5,6 +5,7 @@
 #include "dispatch/alarm.h"
 #include "dispatch/catalogue.h"
 #include "dispatch/dispatch.h"
+#include "dispatch/input_arena.h"
 #include "dispatch/lease_private.h"
 #include "dispatch/populate.h"
 #include "dispatch/region_private.h"
@@ -33,6 +34,7 @@ struct dispatch {
 	struct catalogue catalogue;
 	char *default_model; /* own; NULL: none */
 	struct pool *pool;   /* own */
+	struct input_arena input;
 	struct lease_desk desk;
 	struct region_desk regions;
 	struct tally tally;

@@ -25,7 +25,6 @@
 #include "dispatch/quota.h"
 
 #define LEASE_SPARE_MAX 1024u
-#define INPUT_ID	1u
 /* Pages of so many bytes are made at once: some 0.1 ms. */
 #define POPULATE_NOW_MAX (256u * 1024u)
 
@@ -39,40 +38,16 @@ struct lease {
 	struct list node;	 /* in lease_desk.spare */
 };
 
-static int on_made(void *data, struct segment *s, uint64_t *ret_id)
+void lease_desk_init(
+	struct lease_desk *k, struct arena *arena, void (*wake)(void *data), void *data)
 {
-	struct lease_desk *k = data;
-
-	k->segment = s;
-	*ret_id = INPUT_ID;
-	return 0;
-}
-
-/* There is but one, and the first is never given up. */
-static void on_idle(void *data, struct segment *s)
-{
-	const struct lease_desk *k = data;
-
-	assert(s != k->segment);
-	(void)k;
-	(void)s;
-}
-
-int lease_desk_init(struct lease_desk *k, const struct arena_options *options,
-	void (*wake)(void *data), void *data)
-{
-	static const struct arena_events events = {.on_made = on_made, .on_idle = on_idle};
-	struct arena_options one = *options;
-
+	k->arena = arena;
 	k->wake = wake;
 	k->data = data;
 	list_init(&k->line);
 	list_init(&k->cold);
 	list_init(&k->spare);
 	list_init(&k->here);
-	one.segment_bytes = options->limit;
-	one.max_segments = 1;
-	return arena_new(&k->arena, &one, &events, k);
 }
 
 void lease_desk_deinit(struct lease_desk *k)
@@ -87,7 +62,6 @@ void lease_desk_deinit(struct lease_desk *k)
 		list_remove(node);
 		free(list_entry(node, struct lease, node));
 	}
-	k->arena = arena_free(k->arena);
 }
 
 /* What a piece of that length costs: whole granules, at least one. Saturates. */
@@ -442,6 +416,6 @@ void lease_desk_serve(struct lease_desk *k)
 
 void lease_desk_populated(struct lease_desk *k)
 {
-	if (!list_empty(&k->cold))
+	if (!list_empty(&k->cold) || !list_empty(&k->line))
 		note_change(k);
 }

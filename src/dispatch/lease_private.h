@@ -6,8 +6,7 @@
 #include "shm/arena.h"
 
 struct lease_desk {
-	struct arena *arena;	  /* own */
-	struct segment *segment;  /* borrow: its only one */
+	struct arena *arena;	  /* borrow */
 	void (*wake)(void *data); /* lease_desk_serve() has something to do */
 	void *data;		  /* borrow: wake's */
 	struct list line;	  /* struct lease_waiter.node, first come first served */
@@ -26,14 +25,14 @@ struct lease_desk {
 	int refusal; /* ... or why there is none; 0: no reason */
 };
 
-/* `wake` is called from inside other calls: it must not call back into the desk. -errno of arena_new(). */
-_must_use_ int lease_desk_init(struct lease_desk *k, const struct arena_options *options,
-	void (*wake)(void *data), void *data);
+/* `wake` is called from inside other calls: it must not call back into the desk. */
+void lease_desk_init(
+	struct lease_desk *k, struct arena *arena, void (*wake)(void *data), void *data);
 /* Accepts a zeroed desk. Asserts that nothing is lent and nobody waits. */
 void lease_desk_deinit(struct lease_desk *k);
 /* Tell those in line who may try now. Calls on_space. */
 void lease_desk_serve(struct lease_desk *k);
-/* Pages were made, or could not be: those who wait for some are to be looked at. */
+/* Pages were made, or could not be, or a segment left: those who wait are to be looked at. */
 void lease_desk_populated(struct lease_desk *k);
 
 #endif

@@ -16,7 +16,7 @@
 
 struct region {
 	struct region_desk *desk;  /* borrow: outlives all regions */
-	struct pool_region *known; /* own; NULL: freed, on_gone is due */
+	struct pool_memory *known; /* own; NULL: freed, on_gone is due */
 	uint32_t refs;
 	int fd; /* own */
 	uint64_t id;
@@ -58,7 +58,7 @@ int region_new(struct region **ret_region, struct region_desk *k, int fd, uint64
 		.on_gone = on_region_gone,
 		.data = data,
 	};
-	e = pool_region_new(&r->known, k->pool, r->id, fd, size, writable, on_gone, r);
+	e = pool_memory_new(&r->known, k->pool, r->id, fd, size, writable, on_gone, r);
 	if (e) {
 		free(r);
 		return e;
@@ -82,7 +82,7 @@ struct region *region_unref(struct region *r)
 		return NULL;
 	assert(r->refs > 0);
 	if (--r->refs == 0)
-		pool_region_free(steal_ptr(r->known));
+		pool_memory_free(steal_ptr(r->known));
 	return NULL;
 }
 

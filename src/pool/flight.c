@@ -20,7 +20,7 @@ void flight_deinit(struct flight *f)
 	free(f->items);
 	free(f->wanted);
 	free(f->targets);
-	free(f->regions);
+	free(f->memories);
 	free(f->results);
 	free(f->outputs);
 }
@@ -42,18 +42,9 @@ static int grow(void *array, size_t *cap, size_t n, size_t size)
 	return 0;
 }
 
-static bool is_region(const struct span *span)
+static size_t count_memories(const struct wire_item *item)
 {
-	return span->arena & WIRE_REGION_BIT;
-}
-
-static size_t count_regions(const struct wire_item *item)
-{
-	size_t n = item->n_targets;
-
-	for (size_t i = 0; i < item->n_inputs; i++)
-		n += is_region(&item->inputs[i].span);
-	return n;
+	return item->n_targets + item->n_inputs;
 }
 
 static size_t count_wanted(const struct wire_item *item, const struct wire_loaded *declared)
@@ -65,13 +56,13 @@ static int make_room(struct flight *f, const struct wire_loaded *declared,
 	const struct wire_item *items, size_t n_items)
 {
 	size_t n_targets = 0;
-	size_t n_regions = 0;
+	size_t n_memories = 0;
 	size_t n_wanted = 0;
 	int r;
 
 	for (size_t i = 0; i < n_items; i++) {
 		n_targets += items[i].n_targets;
-		n_regions += count_regions(&items[i]);
+		n_memories += count_memories(&items[i]);
 		n_wanted += count_wanted(&items[i], declared);
 	}
 	f->n_words = (declared->n_outputs + WORD_BITS - 1) / WORD_BITS;
@@ -83,18 +74,19 @@ static int make_room(struct flight *f, const struct wire_loaded *declared,
 	if (!r)
 		r = grow(&f->targets, &f->cap_targets, n_targets, sizeof(*f->targets));
 	if (!r)
-		r = grow(&f->regions, &f->cap_regions, n_regions, sizeof(struct pool_region *));
+		r = grow(&f->memories, &f->cap_memories, n_memories, sizeof(struct pool_memory *));
 	if (!r)
 		r = grow(&f->outputs, &f->cap_outputs, n_wanted, sizeof(*f->outputs));
 	return r;
 }
 
-static void add_region(struct flight *f, struct region_table *regions, uint64_t id)
+static void add_memory(struct flight *f, struct memory_table *memories, uint64_t id)
 {
-	struct pool_region *region = region_find(regions, id);
+	struct pool_memory *memory = memory_find(memories, id);
 
-	assert(region);
-	f->regions[f->n_regions++] = region;
+	assert(memory);
+	if (f->n_memories == 0 || f->memories[f->n_memories - 1] != memory)
+		f->memories[f->n_memories++] = memory;
 }
 
 static void want(uint64_t *words, uint32_t output)
@@ -127,7 +119,7 @@ static void set_wanted(struct flight *f, size_t first, const struct wire_item *i
 	}
 }
 
-static void add_item(struct flight *f, struct region_table *regions,
+static void add_item(struct flight *f, struct memory_table *memories,
 	const struct wire_loaded *declared, const struct wire_item *item)
 {
 	struct flight_item *to = &f->items[f->n_items++];
@@ -139,40 +131,38 @@ static void add_item(struct flight *f, struct region_table *regions,
 		.first_target = f->n_targets,
 	};
 	set_wanted(f, to->first_wanted, item, declared);
-	for (size_t i = 0; i < item->n_inputs; i++) {
-		if (is_region(&item->inputs[i].span))
-			add_region(f, regions, item->inputs[i].span.arena);
-	}
+	for (size_t i = 0; i < item->n_inputs; i++)
+		add_memory(f, memories, item->inputs[i].span.arena);
 	for (size_t i = 0; i < item->n_targets; i++) {
 		f->targets[f->n_targets++] = item->targets[i];
-		add_region(f, regions, item->targets[i].span.arena);
+		add_memory(f, memories, item->targets[i].span.arena);
 	}
 }
 
-int flight_prepare(struct flight *f, struct region_table *regions,
+int flight_prepare(struct flight *f, struct memory_table *memories,
 	const struct wire_loaded *declared, const struct wire_item *items, size_t n_items)
 {
 	int r = make_room(f, declared, items, n_items);
 
 	if (r)
 		return r;
-	f->n_items = f->n_targets = f->n_regions = 0;
+	f->n_items = f->n_targets = f->n_memories = 0;
 	for (size_t i = 0; i < n_items; i++)
-		add_item(f, regions, declared, &items[i]);
+		add_item(f, memories, declared, &items[i]);
 	return 0;
 }
 
 void flight_begin(struct flight *f)
 {
-	for (size_t i = 0; i < f->n_regions; i++)
-		region_hold(f->regions[i]);
+	for (size_t i = 0; i < f->n_memories; i++)
+		memory_hold(f->memories[i]);
 }
 
 void flight_end(struct flight *f)
 {
-	for (size_t i = 0; i < f->n_regions; i++)
-		region_let_go(f->regions[i]);
-	f->n_regions = 0;
+	for (size_t i = 0; i < f->n_memories; i++)
+		memory_let_go(f->memories[i]);
+	f->n_memories = 0;
 }
 
 /* --- The answer ------------------------------------------------------------------------------ */
@@ -228,7 +218,7 @@ static const char *check_output(const struct flight *f, const struct flight_item
 		return at_target(&t->span, &target->span) ? NULL
 							  : "an output that is not at its target";
 	to->data = output_data(arena, &t->span);
-	return to->data ? NULL : "an output that is not inside the output arena";
+	return to->data ? NULL : "an output that is not inside the worker's output memory";
 }
 
 /* NULL: fine. Outputs go to f->outputs from `at` on. */

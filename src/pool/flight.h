@@ -8,8 +8,8 @@
 
 #include "base/cleanup.h"
 #include "base/list.h"
+#include "pool/memory.h"
 #include "pool/output.h"
-#include "pool/region.h"
 
 struct pool_model;
 
@@ -31,18 +31,18 @@ struct flight {
 	struct output_lease *lease; /* ref */
 	size_t n_items;
 	size_t n_targets;
-	size_t n_regions;
-	size_t n_words;		      /* of an item's wanted bits */
-	struct flight_item *items;    /* own, as the arrays below */
-	uint64_t *wanted;	      /* of all items; flight_check() clears what has come */
-	struct wire_target *targets;  /* of all items */
-	struct pool_region **regions; /* held: one entry for each time it is named */
-	struct pool_result *results;  /* one an item */
-	struct pool_output *outputs;  /* room for all that is wanted */
+	size_t n_memories;
+	size_t n_words;		       /* of an item's wanted bits */
+	struct flight_item *items;     /* own, as the arrays below */
+	uint64_t *wanted;	       /* of all items; flight_check() clears what has come */
+	struct wire_target *targets;   /* of all items */
+	struct pool_memory **memories; /* held: one entry for each time it is named */
+	struct pool_result *results;   /* one an item */
+	struct pool_output *outputs;   /* room for all that is wanted */
 	size_t cap_items;
 	size_t cap_wanted;
 	size_t cap_targets;
-	size_t cap_regions;
+	size_t cap_memories;
 	size_t cap_results;
 	size_t cap_outputs;
 };
@@ -52,11 +52,11 @@ void flight_deinit(struct flight *f);
  * Note what items ask of a model declared so. Regions are looked up (asserted) but not held yet.
  * -ENOMEM
  */
-_must_use_ int flight_prepare(struct flight *f, struct region_table *regions,
+_must_use_ int flight_prepare(struct flight *f, struct memory_table *memories,
 	const struct wire_loaded *declared, const struct wire_item *items, size_t n_items);
-/* It was sent: hold its regions. */
+/* It was sent: hold its memories. */
 void flight_begin(struct flight *f);
-/* It is over: let go of its regions. */
+/* It is over: let go of its memories. */
 void flight_end(struct flight *f);
 /*
  * Check an answer and fill f->results and f->outputs from it; they borrow from `done`.

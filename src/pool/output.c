@@ -1,12 +1,15 @@
 /*
- * output.c: mapped output arenas and the leases on them.
+ * output.c: mapped output memory of workers, and the leases on it.
  *
- * Two kinds of owners keep an arena mapped: its process, until reaped, and each lease. A lease that
+ * Two kinds of owners keep it mapped: its process, until reaped, and each lease. A lease that
  * nobody holds any more is kept on output.released until the worker was told, then on the desk's
  * spare list; so neither giving back nor, in the steady state, taking one allocates.
  *
  * Telling costs a wake-up of its own unless something else is said anyway, so it waits for that
  * (output_tell()), but not when much has gathered: then the output is on desk.overdue.
+ *
+ * A lease does not know which segments it is on. So a segment that its worker takes back is `leaving` until
+ * all leases are gone that were there then: leases have numbers, and the oldest is the first in `held`.
  *
  * Daemon process, loop thread.
  */
@@ -16,6 +19,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "shm/slots.h"
 #include "shm/view.h"
 
 #define OUTPUT_SPARE_MAX 1024u
@@ -23,24 +27,39 @@
 #define OUTPUT_HELD_MAX	  256u
 #define OUTPUT_HELD_SHARE 16u
 
+/* A segment of the worker's, mapped here. */
+struct mapped {
+	struct view *view; /* own */
+	uint64_t last;	   /* leaving: number of the last lease that may be on it */
+	struct list node;  /* in output.mapped, then .leaving, then .left */
+};
+
 struct output {
 	uint32_t refs;		  /* the process, and one a lease */
 	struct output_desk *desk; /* borrow */
 	struct worker *worker;	  /* borrow; NULL: muted */
-	struct view *view;	  /* own */
-	struct list released;	  /* struct output_lease.node; empty when muted */
+	struct output_limits limits;
+	struct slots by_id;    /* struct mapped: those that spans may name */
+	struct list mapped;    /* the same */
+	struct list leaving;   /* in the order taken back */
+	struct list left;      /* unmapped; the worker is to be told */
+	uint64_t mapped_bytes; /* of .mapped */
+	struct list held;      /* struct output_lease.node, in the order made */
+	uint64_t last_lease;   /* number given last */
+	struct list released;  /* struct output_lease.node; empty when muted */
 	uint32_t n_released;
 	uint64_t released_bytes;
-	struct list node; /* in desk.overdue when too much is in released */
+	struct list node; /* in desk.overdue when too much is in released, or anything in left */
 };
 
 struct output_lease {
 	uint32_t refs;
 	bool filled;
 	uint64_t batch;
+	uint64_t number;
 	uint64_t bytes;
 	struct output *output; /* ref */
-	struct list node;      /* in output.released or desk.spare */
+	struct list node;      /* in output.held, .released or desk.spare */
 };
 
 int output_desk_init(struct output_desk *k)
@@ -65,24 +84,38 @@ void output_desk_deinit(struct output_desk *k)
 	k->batches = NULL;
 }
 
-int output_new(struct output **ret_output, struct output_desk *k, struct worker *w, int fd,
-	uint64_t id, uint64_t size)
+int output_new(struct output **ret_output, struct output_desk *k, struct worker *w,
+	const struct output_limits *limits)
 {
-	_cleanup_(freep) struct output *o = calloc(1, sizeof(*o));
-	int r;
+	struct output *o = calloc(1, sizeof(*o));
 
 	if (!o)
 		return -ENOMEM;
-	r = view_new(&o->view, fd, id, size);
-	if (r)
-		return r;
 	o->refs = 1;
 	o->desk = k;
 	o->worker = w;
+	o->limits = *limits;
+	list_init(&o->mapped);
+	list_init(&o->leaving);
+	list_init(&o->left);
+	list_init(&o->held);
 	list_init(&o->released);
 	list_init(&o->node);
-	*ret_output = steal_ptr(o);
+	*ret_output = o;
 	return 0;
+}
+
+static void free_mapped(struct list *segments)
+{
+	struct list *node;
+
+	while ((node = list_first(segments))) {
+		struct mapped *m = list_entry(node, struct mapped, node);
+
+		list_remove(node);
+		view_free(m->view);
+		free(m);
+	}
 }
 
 struct output *output_unref(struct output *o)
@@ -92,22 +125,156 @@ struct output *output_unref(struct output *o)
 	assert(o->refs > 0);
 	if (--o->refs > 0)
 		return NULL;
-	assert(list_empty(&o->released));
-	view_free(o->view);
+	assert(list_empty(&o->released) && list_empty(&o->held));
+	list_remove(&o->node);
+	free_mapped(&o->mapped);
+	free_mapped(&o->leaving);
+	free_mapped(&o->left);
+	slots_deinit(&o->by_id);
 	free(o);
 	return NULL;
 }
 
+/* --- Segments -------------------------------------------------------------------------------- */
+
+static const char *refusal(const struct output *o, const struct wire_map *map)
+{
+	if (map->writable || (map->id & WIRE_REGION_BIT))
+		return "it is not of a kind that a worker has";
+	if (map->size > o->limits.bytes - o->mapped_bytes)
+		return "all would be larger than [worker] output_arena_bytes and a segment";
+	if (o->by_id.n >= o->limits.n_segments)
+		return "there are too many";
+	return NULL;
+}
+
+static int enter(struct output *o, struct mapped *m, const char **ret_why)
+{
+	int r = slots_put(&o->by_id, view_id(m->view), SLOTS_MAX, m);
+
+	if (r == -ENOMEM)
+		return r;
+	if (r) {
+		*ret_why = "its id is in use";
+		return -EPROTO;
+	}
+	o->mapped_bytes += view_size(m->view);
+	list_init(&m->node);
+	list_push_back(&o->mapped, &m->node);
+	return 0;
+}
+
+int output_map(struct output *o, int fd, const struct wire_map *map, const char **ret_why)
+{
+	struct mapped *m;
+	int r;
+
+	*ret_why = refusal(o, map);
+	if (*ret_why)
+		return -EPROTO;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return -ENOMEM;
+	r = view_new(&m->view, fd, map->id, map->size);
+	if (r == -EINVAL || r == -EPERM) {
+		*ret_why = r == -EINVAL ? "it has not that size" : "it is not sealed";
+		r = -EPROTO;
+	}
+	if (!r)
+		r = enter(o, m, ret_why);
+	if (r) {
+		view_free(m->view);
+		free(m);
+	}
+	return r;
+}
+
+/* Lower than any lease that is held, or than those to come. */
+static uint64_t oldest_lease(const struct output *o)
+{
+	const struct list *node = list_first(&o->held);
+
+	return node ? list_entry(node, struct output_lease, node)->number : o->last_lease + 1;
+}
+
+/* Unmap what no lease can be on any more. */
+static void let_leave(struct output *o)
+{
+	struct list *node;
+
+	while ((node = list_first(&o->leaving))) {
+		struct mapped *m = list_entry(node, struct mapped, node);
+
+		if (m->last >= oldest_lease(o))
+			return;
+		list_remove(node);
+		if (!o->worker) {
+			view_free(m->view);
+			free(m);
+			continue;
+		}
+		m->last = view_id(m->view);
+		m->view = view_free(m->view);
+		list_push_back(&o->left, &m->node);
+		if (list_empty(&o->node))
+			list_push_back(&o->desk->overdue, &o->node);
+	}
+}
+
+int output_unmap(struct output *o, uint64_t id)
+{
+	struct mapped *m = slots_remove(&o->by_id, id);
+
+	if (!m)
+		return -EPROTO;
+	o->mapped_bytes -= view_size(m->view);
+	m->last = o->last_lease;
+	list_remove(&m->node);
+	list_push_back(&o->leaving, &m->node);
+	let_leave(o);
+	return 0;
+}
+
+static void tell_left(struct output *o, output_send *send)
+{
+	struct list *node;
+
+	while (o->worker && (node = list_first(&o->left))) {
+		struct mapped *m = list_entry(node, struct mapped, node);
+		uint64_t id = m->last;
+
+		list_remove(node);
+		free(m);
+		send(o->worker, &(struct wire_message){.type = WIRE_UNMAPPED, .unmap = {.id = id}});
+	}
+}
+
 const void *output_data(const struct output *o, const struct span *span)
 {
-	return view_data(o->view, span);
+	const struct mapped *m = slots_find(&o->by_id, span->arena);
+
+	return m ? view_data(m->view, span) : NULL;
 }
+
+uint32_t output_n_segments(const struct output *o)
+{
+	return o ? o->by_id.n : 0;
+}
+
+uint64_t output_mapped(const struct output *o)
+{
+	return o ? o->mapped_bytes : 0;
+}
+
+/* --- Leases ---------------------------------------------------------------------------------- */
 
 /* Nothing is left to do for it. May unmap its arena. */
 static void lease_recycle(struct output_lease *l)
 {
 	struct output_desk *k = l->output->desk;
 
+	list_remove(&l->node);
+	let_leave(l->output);
 	l->output = output_unref(l->output);
 	k->n_leases--;
 	if (k->n_spare >= OUTPUT_SPARE_MAX) {
@@ -154,19 +321,20 @@ static struct wire_release collect(struct output *o)
 	return m;
 }
 
-void output_tell(struct output *o, void (*send)(struct worker *w, const struct wire_release *m))
+void output_tell(struct output *o, output_send *send)
 {
 	while (!list_empty(&o->released)) {
-		struct wire_release m = collect(o);
+		struct wire_message m = {.type = WIRE_RELEASE, .release = collect(o)};
 
 		if (list_empty(&o->released))
 			forget_released(o);
 		send(o->worker, &m);
 	}
+	tell_left(o, send);
+	list_remove(&o->node);
 }
 
-void output_desk_flush(
-	struct output_desk *k, void (*send)(struct worker *w, const struct wire_release *m))
+void output_desk_flush(struct output_desk *k, output_send *send)
 {
 	struct list *node;
 
@@ -193,8 +361,10 @@ int output_lease_new(struct output_lease **ret_lease, struct output *o, uint64_t
 		return -ENOMEM;
 	o->refs++;
 	o->desk->n_leases++;
-	*l = (struct output_lease){.refs = 1, .batch = batch, .output = o};
+	*l = (struct output_lease){
+		.refs = 1, .batch = batch, .number = ++o->last_lease, .output = o};
 	list_init(&l->node);
+	list_push_back(&o->held, &l->node);
 	*ret_lease = l;
 	return 0;
 }
@@ -214,7 +384,7 @@ struct output_lease *output_lease_ref(struct output_lease *l)
 static bool is_overdue(const struct output *o)
 {
 	return o->n_released >= OUTPUT_HELD_MAX ||
-	       o->released_bytes >= view_size(o->view) / OUTPUT_HELD_SHARE;
+	       o->released_bytes >= o->mapped_bytes / OUTPUT_HELD_SHARE;
 }
 
 struct output_lease *output_lease_unref(struct output_lease *l)
@@ -231,7 +401,9 @@ struct output_lease *output_lease_unref(struct output_lease *l)
 		lease_recycle(l);
 		return NULL;
 	}
+	list_remove(&l->node);
 	list_push_back(&o->released, &l->node);
+	let_leave(o);
 	o->n_released++;
 	o->released_bytes += l->bytes;
 	if (list_empty(&o->node) && is_overdue(o))

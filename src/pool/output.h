@@ -1,5 +1,6 @@
 /*
- * output.h: the output arena of one worker process, mapped here, and the leases that keep it so.
+ * output.h: the output memory of one worker process, its segments mapped here, and the leases that keep
+ * them so.
  * The public half, leases seen from outside, is in worker.h.
  */
 #ifndef POOL_OUTPUT_H
@@ -17,8 +18,9 @@ struct output;
 
 /* What all outputs of a pool share: embedded in it. */
 struct output_desk {
-	struct list overdue; /* struct output.node: with much to be released */
-	struct list spare;   /* struct output_lease.node */
+	struct list
+		overdue;   /* struct output.node: with much to be released, or something unmapped */
+	struct list spare; /* struct output_lease.node */
 	uint32_t n_spare;
 	uint32_t n_leases; /* not spare */
 	uint64_t *batches; /* own: WIRE_RELEASE_MAX ids, to build a message from */
@@ -28,29 +30,45 @@ struct output_desk {
 _must_use_ int output_desk_init(struct output_desk *k);
 /* Asserts that no lease is held. Accepts a zeroed desk. */
 void output_desk_deinit(struct output_desk *k);
-/* Send what was released where that is so much that it should not wait for output_tell(): `send` is
- * called with up to WIRE_RELEASE_MAX batches at a time, and may call output_mute(). */
-void output_desk_flush(
-	struct output_desk *k, void (*send)(struct worker *w, const struct wire_release *m));
+/* Sends a Release or an Unmapped; may call output_mute(). */
+typedef void output_send(struct worker *w, const struct wire_message *m);
 
-/*
- * Check and map. fd is borrowed. The caller's reference is held until its process is reaped.
- * -EINVAL, -EPERM (view_new()); -ENOMEM
- */
+/* Send what was released where that is so much that it should not wait for output_tell(). */
+void output_desk_flush(struct output_desk *k, output_send *send);
+
+struct output_limits {
+	uint64_t bytes;	     /* of all segments, at most */
+	uint32_t n_segments; /* at most */
+};
+
+/* Without a segment yet. The caller's reference is held until its process is reaped. -ENOMEM */
 _must_use_ int output_new(struct output **ret_output, struct output_desk *k, struct worker *w,
-	int fd, uint64_t id, uint64_t size);
-/* Something is about to be said to the process: send what was released, as above. */
-void output_tell(struct output *o, void (*send)(struct worker *w, const struct wire_release *m));
-/* The process is not to be told about released leases any more. */
+	const struct output_limits *limits);
+/*
+ * Check and map one of its segments. fd is borrowed.
+ * -EPROTO  *ret_why says what is wrong (static storage)
+ * -ENOMEM, -errno of mmap
+ */
+_must_use_ int output_map(
+	struct output *o, int fd, const struct wire_map *map, const char **ret_why);
+/* It is not to be named any more: unmapped, and Unmapped is sent, as soon as no lease that is held now is
+ * held any more. -EPROTO: there is none of this id */
+_must_use_ int output_unmap(struct output *o, uint64_t id);
+/* Something is about to be said to the process: send what was released. */
+void output_tell(struct output *o, output_send *send);
+/* The process is not to be told about anything any more. */
 void output_mute(struct output *o);
 /* Accepts NULL; returns NULL. */
 struct output *output_unref(struct output *o);
-/* Where a span lies; NULL when it is not wholly inside. */
+/* Where a span lies; NULL when it is not wholly inside of one segment. */
 const void *output_data(const struct output *o, const struct span *span);
+/* Segments that are mapped here, and their bytes; NULL: none. */
+uint32_t output_n_segments(const struct output *o);
+uint64_t output_mapped(const struct output *o);
 
 /* A lease with one reference for a batch that is about to be sent. -ENOMEM */
 _must_use_ int output_lease_new(struct output_lease **ret_lease, struct output *o, uint64_t batch);
-/* The batch has a span of so many bytes in the arena, so the worker waits for its release. */
+/* The batch has a span of so many bytes in that memory, so the worker waits for its release. */
 void output_lease_fill(struct output_lease *l, uint64_t bytes);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * pool.c: the door: wires workers, models, outputs and regions together.
+ * pool.c: the door: wires workers, models, outputs and memories together.
  *
  * One timer does everything that is due: time limits, restarts, breakers, and the callbacks that are
  * owed since some call from outside. It is set lazily: to the earliest thing known when something
@@ -31,7 +31,7 @@ static void call_back(struct pool *p)
 	bool gone = true;
 
 	pool_tell_models(p);
-	region_table_sweep(&p->regions);
+	memory_table_sweep(&p->memories);
 	for (size_t i = 0; i < p->n_workers; i++) {
 		up = up && p->workers[i].came_up;
 		gone = gone && p->workers[i].state == WORKER_REAPED;
@@ -86,6 +86,15 @@ void pool_soon(struct pool *p)
 	pool_arm(p, 0);
 }
 
+/* As many as fit the limit, and half of them again, since the last ones may be smaller. */
+uint32_t pool_output_segments(const struct pool_settings *s)
+{
+	uint64_t n = s->output_arena_bytes / s->output_segment_bytes;
+
+	n += n / 2 + 8;
+	return n < SLOTS_MAX ? (uint32_t)n : SLOTS_MAX;
+}
+
 /* xorshift64 */
 uint64_t pool_random(struct pool *p)
 {
@@ -114,9 +123,9 @@ static bool settings_fit(const struct pool_settings *s)
 			return false;
 	}
 	return n_workers <= POOL_WORKERS_MAX && s->slots > 0 && s->slots <= POOL_SLOTS_MAX &&
-	       s->output_arena_bytes > 0 && s->breaker_crashes > 0 && s->start_timeout_ms > 0 &&
-	       s->heartbeat_interval_ms > 0 && s->heartbeat_timeout_ms > 0 &&
-	       s->drain_timeout_ms > 0;
+	       s->output_arena_bytes > 0 && s->output_segment_bytes > 0 && s->breaker_crashes > 0 &&
+	       s->start_timeout_ms > 0 && s->heartbeat_interval_ms > 0 &&
+	       s->heartbeat_timeout_ms > 0 && s->drain_timeout_ms > 0;
 }
 
 static uint32_t device_index(struct pool *p, const char *device)
@@ -175,13 +184,12 @@ static void release(struct pool *p)
 DEFINE_CLEANUP(struct pool *, release)
 
 int pool_new(struct pool **ret_pool, uv_loop_t *loop, const struct pool_settings *settings,
-	int input_arena_fd, uint64_t input_arena, uint64_t input_arena_size,
 	const struct pool_events *events, void *data)
 {
 	_cleanup_(releasep) struct pool *p = NULL;
 	int r;
 
-	if (!settings_fit(settings) || input_arena == 0 || (input_arena & WIRE_REGION_BIT))
+	if (!settings_fit(settings))
 		return -EINVAL;
 	p = calloc(1, sizeof(*p));
 	if (!p)
@@ -190,13 +198,9 @@ int pool_new(struct pool **ret_pool, uv_loop_t *loop, const struct pool_settings
 	p->settings = settings;
 	p->events = events;
 	p->data = data;
-	p->input_arena_fd = input_arena_fd;
-	p->input_arena = input_arena;
-	p->input_arena_size = input_arena_size;
-	p->next_arena = input_arena + 1;
 	p->random = clock_ns() | 1;
 	p->timer_at_ns = CLOCK_NO_DEADLINE;
-	region_table_init(&p->regions);
+	memory_table_init(&p->memories);
 	list_init(&p->models);
 	list_init(&p->changed);
 	for (size_t i = 0; i < POOL_MODEL_BUCKETS; i++)
@@ -224,7 +228,7 @@ struct pool *pool_free(struct pool *p)
 	for (size_t i = 0; i < p->n_workers; i++)
 		assert(p->workers[i].state == WORKER_REAPED);
 	assert(p->outputs.n_leases == 0 && list_empty(&p->models));
-	region_table_deinit(&p->regions);
+	memory_table_deinit(&p->memories);
 	p->gpus = gpus_free(p->gpus);
 	uv_timer_stop(&p->timer);
 	uv_close((uv_handle_t *)&p->timer, on_timer_closed);
@@ -293,7 +297,7 @@ void pool_kill(struct pool *p)
 
 void pool_flush(struct pool *p)
 {
-	output_desk_flush(&p->outputs, worker_send_release);
+	output_desk_flush(&p->outputs, worker_send);
 	for (size_t i = 0; i < p->n_workers; i++)
 		worker_flush(&p->workers[i]);
 }

@@ -41,7 +41,10 @@ struct pool_settings {
 	size_t n_places;
 	uint32_t slots;		     /* batches outstanding a worker, at most */
 	uint64_t output_arena_bytes; /* of each worker */
+	uint64_t output_segment_bytes;
 	uint64_t output_populate_bytes;
+	uint64_t output_idle_ms;   /* a segment that was not used for so long is given up */
+	uint64_t scratch_bytes;	   /* that a worker may copy inputs into, at most */
 	uint64_t start_timeout_ms; /* spawn to hello */
 	uint64_t load_timeout_ms;  /* hello to ready; 0: none */
 	uint64_t heartbeat_interval_ms;
@@ -139,13 +142,12 @@ struct pool_events {
 
 /*
  * Create, without models; spawns nothing. settings and everything they point to are borrowed for the
- * pool's life. input_arena_fd is borrowed: each worker inherits it.
+ * pool's life.
  *
  * -EINVAL settings out of range; -ENOMEM
  */
 _must_use_ int pool_new(struct pool **ret_pool, uv_loop_t *loop,
-	const struct pool_settings *settings, int input_arena_fd, uint64_t input_arena,
-	uint64_t input_arena_size, const struct pool_events *events, void *data);
+	const struct pool_settings *settings, const struct pool_events *events, void *data);
 /* Spawn all workers (fork and exec; they load in parallel). -errno when the worker program cannot
  * be executed at all. */
 _must_use_ int pool_start(struct pool *p);
@@ -198,23 +200,26 @@ const char *pool_model_detail(struct pool_model *m);
  * freed: it is kept when all workers are gone (a later load that disagrees is refused). */
 const struct wire_loaded *pool_model_loaded(const struct pool_model *m);
 
-/* --- Regions: memory of a local client, which batches may name ------------------------------ */
+/* --- Memory that batches may name: segments of the daemon's own, regions of local clients ----- */
 
-struct pool_region;
+struct pool_memory;
 
 /*
- * Make a region known under `id` (WIRE_REGION_BIT set, never reused). `fd` is a checked, sealed
- * memfd of `size` bytes, borrowed until on_gone. It is passed to a worker process ahead of the
- * first batch that names it there, once. on_gone(data) comes once, after pool_region_free().
+ * Make memory known under `id`, never reused: a region's has WIRE_REGION_BIT, a segment's is of
+ * slots_add(). `fd` is a sealed memfd of `size` bytes, borrowed until on_gone. It is passed to a worker
+ * process ahead of the first batch that names it there, once. on_gone(data) comes once, after
+ * pool_memory_free().
  * -ENOMEM
  */
-_must_use_ int pool_region_new(struct pool_region **ret_region, struct pool *p, uint64_t id, int fd,
+_must_use_ int pool_memory_new(struct pool_memory **ret_memory, struct pool *p, uint64_t id, int fd,
 	uint64_t size, bool writable, void (*on_gone)(void *data), void *data);
 /*
  * No batch names it any more, sent or to be sent (asserted). Processes that map it are told to
  * unmap it; on_gone follows, never before this returns, when each has said so or was reaped: then
  * nothing of ours can touch its memory any more.
  */
-void pool_region_free(struct pool_region *r);
+void pool_memory_free(struct pool_memory *m);
+/* The same where no process maps it (asserted), at once and without on_gone. Accepts NULL. */
+void pool_memory_drop(struct pool_memory *m);
 
 #endif

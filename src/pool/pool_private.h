@@ -5,9 +5,9 @@
 #include "base/list.h"
 #include "pool/breaker.h"
 #include "pool/gpus.h"
+#include "pool/memory.h"
 #include "pool/output.h"
 #include "pool/pool.h"
-#include "pool/region.h"
 
 #define POOL_TEXT_MAX 1024u
 /* Some 31 years: far from any overflow. */
@@ -73,9 +73,6 @@ struct pool {
 	const struct pool_settings *settings; /* borrow */
 	const struct pool_events *events;     /* borrow */
 	void *data;			      /* borrow: of events */
-	int input_arena_fd;		      /* borrow */
-	uint64_t input_arena;
-	uint64_t input_arena_size;
 
 	struct worker *workers; /* own */
 	size_t n_workers;
@@ -91,11 +88,11 @@ struct pool {
 	uint32_t n_open;    /* breakers that are open */
 	uint64_t n_counted; /* holdings that recounting has looked at */
 	struct output_desk outputs;
-	struct region_table regions;
+	struct memory_table memories;
 
 	uv_timer_t timer;     /* the next thing is due; timer.data: the pool */
 	uint64_t timer_at_ns; /* what it is set for; CLOCK_NO_DEADLINE: stopped */
-	uint64_t next_arena;  /* id of the next output arena */
+	uint64_t n_processes; /* started so far */
 	uint64_t random;      /* state of pool_random() */
 	bool started;	      /* pool_start() was called */
 	bool told_started;
@@ -107,6 +104,8 @@ struct pool {
 void pool_arm(struct pool *p, uint64_t at_ns);
 /* There is something to be called back about: do it in the loop's next turn. */
 void pool_soon(struct pool *p);
+/* Segments that a worker may have at most. */
+uint32_t pool_output_segments(const struct pool_settings *s);
 /* Pseudo-random, for jitter. */
 uint64_t pool_random(struct pool *p);
 

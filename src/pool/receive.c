@@ -14,20 +14,21 @@
 #include "pool/pool_private.h"
 #include "pool/worker_private.h"
 
-/* An output arena may be larger than asked for by what rounding to (huge) pages adds. */
+/* Segments may be larger than asked for by what rounding to (huge) pages adds. */
 #define OUTPUT_ROUNDING (UINT64_C(2) << 20)
 
 #define SAYS(type) (1u << (type))
+#define MEMORY	   (SAYS(WIRE_MAP) | SAYS(WIRE_UNMAP) | SAYS(WIRE_UNMAPPED))
 
 static const uint32_t allowed[] = {
 	[WORKER_SPAWNED] = SAYS(WIRE_HELLO),
-	[WORKER_LOADING] = SAYS(WIRE_LOADED) | SAYS(WIRE_READY),
-	[WORKER_READY] = SAYS(WIRE_DONE) | SAYS(WIRE_PONG) | SAYS(WIRE_LOADED) |
-			 SAYS(WIRE_UNLOADED) | SAYS(WIRE_UNMAPPED),
-	[WORKER_DRAINING] = SAYS(WIRE_DONE) | SAYS(WIRE_PONG) | SAYS(WIRE_LOADED) |
-			    SAYS(WIRE_UNLOADED) | SAYS(WIRE_UNMAPPED),
-	[WORKER_STOPPING] = SAYS(WIRE_BYE) | SAYS(WIRE_PONG) | SAYS(WIRE_LOADED) |
-			    SAYS(WIRE_UNLOADED) | SAYS(WIRE_UNMAPPED),
+	[WORKER_LOADING] = MEMORY | SAYS(WIRE_LOADED) | SAYS(WIRE_READY),
+	[WORKER_READY] = MEMORY | SAYS(WIRE_DONE) | SAYS(WIRE_PONG) | SAYS(WIRE_LOADED) |
+			 SAYS(WIRE_UNLOADED),
+	[WORKER_DRAINING] = MEMORY | SAYS(WIRE_DONE) | SAYS(WIRE_PONG) | SAYS(WIRE_LOADED) |
+			    SAYS(WIRE_UNLOADED),
+	[WORKER_STOPPING] =
+		MEMORY | SAYS(WIRE_BYE) | SAYS(WIRE_PONG) | SAYS(WIRE_LOADED) | SAYS(WIRE_UNLOADED),
 	[WORKER_LOST] = 0,
 	[WORKER_REAPED] = 0,
 };
@@ -41,15 +42,6 @@ static bool hello_fits(struct worker *w, const struct wire_hello *h)
 	if (h->protocol != WIRE_PROTOCOL)
 		misbehaved(
 			w, "hello: protocol %" PRIu32 ", expected %u", h->protocol, WIRE_PROTOCOL);
-	else if (h->output_arena != w->output_arena)
-		misbehaved(w, "hello: output arena %" PRIu64 ", expected %" PRIu64, h->output_arena,
-			w->output_arena);
-	else if (h->output_arena_size > s->output_arena_bytes &&
-		 h->output_arena_size - s->output_arena_bytes > OUTPUT_ROUNDING)
-		misbehaved(w,
-			"hello: output arena of %" PRIu64
-			" bytes, above output_arena_bytes = %" PRIu64,
-			h->output_arena_size, s->output_arena_bytes);
 	else if (h->slots == 0 || h->slots > s->slots)
 		misbehaved(
 			w, "hello: %" PRIu32 " slots, expected 1 to %" PRIu32, h->slots, s->slots);
@@ -58,25 +50,48 @@ static bool hello_fits(struct worker *w, const struct wire_hello *h)
 	return false;
 }
 
-static void on_hello(struct worker *w, const struct wire_hello *h, int fd)
+static void on_hello(struct worker *w, const struct wire_hello *h)
 {
-	int r;
+	const struct pool_settings *s = w->pool->settings;
+	const struct output_limits limits = {
+		.bytes = s->output_arena_bytes + s->output_segment_bytes + OUTPUT_ROUNDING,
+		.n_segments = pool_output_segments(s),
+	};
 
 	if (!hello_fits(w, h))
 		return;
-	if (fd < 0) {
-		misbehaved(w, "hello: no output arena came along");
-		return;
-	}
-	r = output_new(&w->output, &w->pool->outputs, w, fd, h->output_arena, h->output_arena_size);
-	if (r) {
-		misbehaved(w, "hello: output arena of %" PRIu64 " bytes refused: %s",
-			h->output_arena_size, err_str(r));
+	if (output_new(&w->output, &w->pool->outputs, w, &limits)) {
+		worker_lose(w, WORKER_UNUSABLE, "no memory to keep its outputs");
 		return;
 	}
 	w->slots = h->slots;
 	worker_set_state(w, WORKER_LOADING);
 	w->load_ns = w->since_ns;
+}
+
+/* --- Memory ----------------------------------------------------------------------------------- */
+
+static void on_map(struct worker *w, const struct wire_map *m, int fd)
+{
+	const char *why = "";
+	int r;
+
+	if (fd < 0) {
+		misbehaved(w, "map: no descriptor came along");
+		return;
+	}
+	r = output_map(w->output, fd, m, &why);
+	if (r == -EPROTO)
+		misbehaved(w, "map: segment of %" PRIu64 " bytes refused: %s", m->size, why);
+	else if (r)
+		worker_lose(w, WORKER_UNUSABLE,
+			"a segment of %" PRIu64 " bytes cannot be mapped: %s", m->size, err_str(r));
+}
+
+static void on_unmap(struct worker *w, const struct wire_unmap *m)
+{
+	if (output_unmap(w->output, m->id))
+		misbehaved(w, "unmap: there is no segment %#" PRIx64, m->id);
 }
 
 static void on_ready(struct worker *w)
@@ -180,8 +195,8 @@ static void on_pong(struct worker *w, const struct wire_ping *m)
 
 static void on_unmapped(struct worker *w, const struct wire_unmap *m)
 {
-	if (region_unmapped(&w->pool->regions, w, m->region))
-		misbehaved(w, "unmapped: region %#" PRIx64 " was not to be unmapped", m->region);
+	if (memory_unmapped(&w->pool->memories, w, m->id))
+		misbehaved(w, "unmapped: memory %#" PRIx64 " was not to be unmapped", m->id);
 }
 
 static void on_bye(struct worker *w, const struct wire_bye *m)
@@ -207,13 +222,13 @@ static void on_message(void *data, const struct wire_message *m, int *fd)
 			w->bye ? "after bye" : worker_state_name(w->state));
 		return;
 	}
-	if (*fd >= 0 && m->type != WIRE_HELLO) {
+	if (*fd >= 0 && m->type != WIRE_MAP) {
 		misbehaved(w, "message '%s' with a descriptor", wire_type_name(m->type));
 		return;
 	}
 	switch (m->type) {
 	case WIRE_HELLO:
-		on_hello(w, &m->hello, *fd);
+		on_hello(w, &m->hello);
 		break;
 	case WIRE_LOADED:
 		worker_on_loaded(w, &m->loaded);
@@ -229,6 +244,12 @@ static void on_message(void *data, const struct wire_message *m, int *fd)
 		break;
 	case WIRE_UNLOADED:
 		worker_on_unloaded(w, &m->unloaded);
+		break;
+	case WIRE_MAP:
+		on_map(w, &m->map, *fd);
+		break;
+	case WIRE_UNMAP:
+		on_unmap(w, &m->unmap);
 		break;
 	case WIRE_UNMAPPED:
 		on_unmapped(w, &m->unmap);

@@ -25,8 +25,7 @@
 #include "pool/environment.h"
 
 #define CHANNEL_FD  3
-#define ARENA_FD    4
-#define FIRST_OTHER 5
+#define FIRST_OTHER 4
 #define STACK_BYTES ((size_t)64 * 1024)
 
 struct child {
@@ -52,14 +51,12 @@ static void reset_signals(void)
 static int place_descriptors(const struct spawn_options *o)
 {
 	int channel = fcntl(o->channel_fd, F_DUPFD_CLOEXEC, FIRST_OTHER);
-	int arena = fcntl(o->arena_fd, F_DUPFD_CLOEXEC, FIRST_OTHER);
 	int opened = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	int empty = opened < 0 ? -1 : fcntl(opened, F_DUPFD_CLOEXEC, FIRST_OTHER);
 
-	if (channel < 0 || arena < 0 || empty < 0)
+	if (channel < 0 || empty < 0)
 		return -errno;
-	if (dup2(channel, CHANNEL_FD) < 0 || dup2(arena, ARENA_FD) < 0 ||
-		dup2(empty, STDIN_FILENO) < 0)
+	if (dup2(channel, CHANNEL_FD) < 0 || dup2(empty, STDIN_FILENO) < 0)
 		return -errno;
 	/* Where standard error is closed there is nothing to join. */
 	if (dup2(STDERR_FILENO, STDOUT_FILENO) < 0 && errno != EBADF)

@@ -10,12 +10,11 @@ struct spawn_options {
 	const char *program; /* path: it is not searched for */
 	const char *device;  /* "cpu:0": decides what it sees, see environment.h */
 	int channel_fd;	     /* borrow: becomes descriptor 3 */
-	int arena_fd;	     /* borrow: becomes descriptor 4 */
 };
 
 /*
  * Start it in a process group of its own, with standard input empty, standard output joined to
- * standard error, and no other descriptor than 3 and 4. It gets SIGKILL when the calling thread
+ * standard error, and no other descriptor than 3. It gets SIGKILL when the calling thread
  * ends. Blocks until the program is executing or has failed to.
  * ret_pid: to be waited for by the caller; ret_pidfd: own.
  *

@@ -300,7 +300,7 @@ static void reap(struct worker *w, const struct process_exit *e)
 	if (w->output)
 		output_mute(w->output);
 	w->output = output_unref(w->output);
-	region_table_reaped(&w->pool->regions, w);
+	memory_table_reaped(&w->pool->memories, w);
 	settle_blame(w);
 	plan_restart(w);
 	pool_recount(w->pool, w);
@@ -336,10 +336,12 @@ static void send_setup(struct worker *w)
 		.protocol = WIRE_PROTOCOL,
 		.worker = w->name,
 		.device = w->device,
-		.input_arena = p->input_arena,
-		.input_arena_size = p->input_arena_size,
-		.output_arena = w->output_arena,
-		.output_arena_size = s->output_arena_bytes,
+		.process = w->number,
+		.output_bytes = s->output_arena_bytes,
+		.output_segment_bytes = s->output_segment_bytes,
+		.output_segments = pool_output_segments(s),
+		.output_idle_ms = s->output_idle_ms,
+		.scratch_bytes = s->scratch_bytes,
 		.output_populate_first = s->output_populate_bytes,
 		.slots = s->slots,
 		.n_loads = worker_n_loads(w),
@@ -384,8 +386,7 @@ static int start_process(struct worker *w)
 	steal_fd(&ours);
 	r = spawn(&(struct spawn_options){.program = p->settings->worker_program,
 			  .device = w->device,
-			  .channel_fd = theirs,
-			  .arena_fd = p->input_arena_fd},
+			  .channel_fd = theirs},
 		&pid, &pidfd);
 	if (!r)
 		r = process_new(&w->process, p->loop, pid, pidfd, on_exit_seen, w);
@@ -423,7 +424,7 @@ int worker_spawn(struct worker *w)
 		return r;
 	}
 	w->generation++;
-	w->output_arena = p->next_arena++;
+	w->number = ++p->n_processes;
 	worker_set_state(w, WORKER_SPAWNED);
 	w->started_ns = w->since_ns;
 	log_debug("worker spawned", "worker=%s pid=%d generation=%" PRIu64, w->name, worker_pid(w),

@@ -33,7 +33,7 @@ enum {
  * Send one batch, with the next pool_flush(). On success `tag` comes back exactly once, by on_done or on_lost, never before
  * this returns. items are read during the call only; their input spans must stay valid until then.
  * A send that fails because the process is gone counts as sent: on_lost follows.
- * Regions that items name (inputs or targets) must be known (pool_region_new(); asserted).
+ * Memory that items name (inputs or targets) must be known (pool_memory_new(); asserted).
  *
  * WORKER_E_BUSY, WORKER_E_LARGE; -ENOMEM (nothing was sent)
  */
@@ -57,9 +57,11 @@ int worker_pid(const struct worker *w); /* 0 when there is no process */
 uint64_t worker_generation(const struct worker *w);
 uint64_t worker_batches_done(const struct worker *w);
 uint64_t worker_restarts(const struct worker *w);
-uint64_t worker_ready_since_ns(const struct worker *w); /* 0 when not ready */
-const char *worker_last_exit(const struct worker *w);	/* "" when none */
-uint64_t worker_restart_at_ns(const struct worker *w);	/* 0 unless waiting for a restart */
+uint32_t worker_output_segments(const struct worker *w); /* of its process, mapped here */
+uint64_t worker_output_mapped(const struct worker *w);	 /* their bytes */
+uint64_t worker_ready_since_ns(const struct worker *w);	 /* 0 when not ready */
+const char *worker_last_exit(const struct worker *w);	 /* "" when none */
+uint64_t worker_restart_at_ns(const struct worker *w);	 /* 0 unless waiting for a restart */
 
 /*
  * A hold on one batch's outputs in a worker's output arena. The mapping outlives the process for

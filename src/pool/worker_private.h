@@ -27,7 +27,7 @@ struct worker {
 	struct channel *channel; /* own; NULL when LOST or REAPED */
 	struct output *output;	 /* ref; from hello until reaped */
 	uint64_t generation;	 /* of the process */
-	uint64_t output_arena;	 /* id that it was given */
+	uint64_t number;	 /* of the process among all of the pool */
 	uint32_t slots;		 /* that it accepted */
 
 	struct flight *flights; /* own: settings.slots + 1, one being for a callback */
@@ -98,7 +98,6 @@ void worker_lose(struct worker *w, enum worker_verdict verdict, const char *form
 void worker_send(struct worker *w, const struct wire_message *m);
 void worker_tell(struct worker *w, const struct wire_message *m);
 void worker_flush(struct worker *w);
-void worker_send_release(struct worker *w, const struct wire_release *m);
 /* It reads what is sent to it, and is not about to end. */
 bool worker_listens(const struct worker *w);
 /* DRAINING -> STOPPING when nothing is in flight. */

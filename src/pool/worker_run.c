@@ -46,11 +46,6 @@ void worker_tell(struct worker *w, const struct wire_message *m)
 	worker_flush(w);
 }
 
-void worker_send_release(struct worker *w, const struct wire_release *m)
-{
-	worker_send(w, &(struct wire_message){.type = WIRE_RELEASE, .release = *m});
-}
-
 /* --- Batches --------------------------------------------------------------------------------- */
 
 /* --- Lanes ----------------------------------------------------------------------------------- */
@@ -108,10 +103,10 @@ void worker_leave_lane(struct worker *w, struct flight *f, uint64_t now_ns)
 
 /* --- Sending --------------------------------------------------------------------------------- */
 
-static int map_regions(struct worker *w, const struct flight *f)
+static int map_memories(struct worker *w, const struct flight *f)
 {
-	for (size_t i = 0; i < f->n_regions; i++) {
-		int r = region_map(f->regions[i], w);
+	for (size_t i = 0; i < f->n_memories; i++) {
+		int r = memory_map(f->memories[i], w);
 
 		if (r)
 			return r;
@@ -131,11 +126,11 @@ static int send_run(struct worker *w, const struct flight *f, const struct wire_
 	};
 	int r;
 
-	output_tell(w->output, worker_send_release);
+	output_tell(w->output, worker_send);
 	/* That has shown that it is lost: what was to be sent comes back by on_lost. */
 	if (!w->channel)
 		return 0;
-	r = map_regions(w, f);
+	r = map_memories(w, f);
 	return r ? r : channel_send(w->channel, &m, -1);
 }
 
@@ -160,7 +155,7 @@ int worker_run(struct worker *w, struct pool_model *m, const struct wire_item *i
 		return WORKER_E_BUSY;
 	assert(n_items > 0);
 	f = list_entry(w->spare.next, struct flight, node);
-	r = flight_prepare(f, &w->pool->regions, m->declared, items, n_items);
+	r = flight_prepare(f, &w->pool->memories, m->declared, items, n_items);
 	if (!r)
 		r = output_lease_new(&f->lease, w->output, w->next_batch);
 	if (r)
@@ -229,6 +224,16 @@ uint64_t worker_generation(const struct worker *w)
 uint64_t worker_batches_done(const struct worker *w)
 {
 	return w->done;
+}
+
+uint32_t worker_output_segments(const struct worker *w)
+{
+	return output_n_segments(w->output);
+}
+
+uint64_t worker_output_mapped(const struct worker *w)
+{
+	return output_mapped(w->output);
 }
 
 uint64_t worker_restarts(const struct worker *w)

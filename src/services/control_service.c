@@ -57,6 +57,8 @@ static void fill_worker(Worker *m, const struct worker *w, uint64_t now_ns)
 	m->restarts = worker_restarts(w);
 	m->uptime_ms = ms_since(worker_ready_since_ns(w), now_ns);
 	m->last_exit = (char *)worker_last_exit(w);
+	m->output_segments = worker_output_segments(w);
+	m->output_mapped_bytes = worker_output_mapped(w);
 	m->restart_in_ms = restart_ns ? clock_ms_until(now_ns, restart_ns) : 0;
 }
 
@@ -191,6 +193,7 @@ static void fill_server(Response *m, const struct services *x, uint64_t now_ns)
 	struct version_counters counters = dispatch_counters(x->dispatch);
 	struct calls_counters calls = calls_counters(x->calls);
 	const struct arena *arena = dispatch_arena(x->dispatch);
+	const struct arena_memory memory = arena_memory(arena);
 	const struct version *model = dispatch_find_version(x->dispatch, "", 0);
 
 	m->version = (char *)MODELD_VERSION;
@@ -204,7 +207,9 @@ static void fill_server(Response *m, const struct services *x, uint64_t now_ns)
 		m->average_latency_ms = (double)counters.total_ns / (double)counters.requests_ok /
 					(double)NS_PER_MS;
 	m->arena_used_bytes = arena_used(arena);
-	m->arena_touched_bytes = arena_memory(arena).resident;
+	m->arena_touched_bytes = memory.resident;
+	m->arena_segments = memory.n_segments;
+	m->arena_mapped_bytes = memory.mapped;
 	m->arena_size_bytes = arena_limit(arena);
 	m->stalls = dispatch_stalls(x->dispatch);
 	m->default_model = (char *)(model ? version_settings(model)->name : "");

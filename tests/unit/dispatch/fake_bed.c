@@ -64,7 +64,10 @@ void bed_init(struct bed *b)
 	b->place = (struct pool_place){"cpu:0", 1};
 	b->pool_settings = (struct pool_settings){.places = &b->place, .n_places = 1, .slots = 2};
 	b->settings = (struct dispatch_settings){
-		.arena = {.name = "test", .limit = 1 << 20, .segment_bytes = 1 << 20},
+		.arena = {.name = "test",
+			.limit = 1 << 20,
+			.segment_bytes = 1 << 20,
+			.idle_ns = UINT64_C(30000000000)},
 		.max_requests_per_client = 64,
 		.retry_wait_ms = 20,
 		.default_model = "alpha",

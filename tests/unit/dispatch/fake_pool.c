@@ -8,14 +8,12 @@
 #include <string.h>
 
 int pool_new(struct pool **ret_pool, uv_loop_t *loop, const struct pool_settings *settings,
-	int input_arena_fd, uint64_t input_arena, uint64_t input_arena_size,
 	const struct pool_events *events, void *data)
 {
 	struct pool *p = calloc(1, sizeof(*p));
 
 	if (!p)
 		return -ENOMEM;
-	assert(input_arena_fd >= 0 && input_arena_size > 0);
 	p->compute_ns = 1000;
 	p->events = events;
 	p->data = data;
@@ -206,30 +204,59 @@ int worker_run(struct worker *w, struct pool_model *m, const struct wire_item *i
 	return 0;
 }
 
-int pool_region_new(struct pool_region **ret_region, struct pool *p, uint64_t id, int fd,
+int pool_memory_new(struct pool_memory **ret_memory, struct pool *p, uint64_t id, int fd,
 	uint64_t size, bool writable, void (*on_gone)(void *data), void *data)
 {
-	struct pool_region *r = calloc(1, sizeof(*r));
+	struct pool_memory *r = calloc(1, sizeof(*r));
 
 	if (!r)
 		return -ENOMEM;
-	assert(id & WIRE_REGION_BIT);
-	*r = (struct pool_region){.pool = p, .id = id, .on_gone = on_gone, .data = data};
-	p->region = r;
-	p->regions++;
-	*ret_region = r;
+	assert(fd >= 0 && size > 0);
+	*r = (struct pool_memory){.pool = p, .id = id, .fd = fd, .on_gone = on_gone, .data = data};
+	if (id & WIRE_REGION_BIT) {
+		p->region = r;
+		p->regions++;
+	} else {
+		p->segments++;
+	}
+	*ret_memory = r;
 	return 0;
 }
 
-void pool_region_free(struct pool_region *r)
+void pool_memory_free(struct pool_memory *r)
 {
 	assert(!r->freed);
 	r->freed = true;
+	if (r->id & WIRE_REGION_BIT)
+		return;
+	r->next = r->pool->leaving;
+	r->pool->leaving = r;
+}
+
+void pool_memory_drop(struct pool_memory *r)
+{
+	if (!r)
+		return;
+	assert(!r->freed && !(r->id & WIRE_REGION_BIT));
+	r->pool->segments--;
+	free(r);
+}
+
+void fake_segments_gone(struct pool *p)
+{
+	while (p->leaving) {
+		struct pool_memory *r = p->leaving;
+
+		p->leaving = r->next;
+		p->segments--;
+		r->on_gone(r->data);
+		free(r);
+	}
 }
 
 void fake_region_gone(struct pool *p)
 {
-	struct pool_region *r = p->region;
+	struct pool_memory *r = p->region;
 
 	assert(r && r->freed);
 	p->region = NULL;

@@ -55,8 +55,10 @@ struct pool {
 	bool killed;
 	unsigned flushes;
 	unsigned output_leases;		   /* references held */
-	struct pool_region *region;	   /* the last one made that is not gone */
+	struct pool_memory *region;	   /* the last one made that is not gone */
 	unsigned regions;		   /* made and not gone */
+	unsigned segments;		   /* the same of segments */
+	struct pool_memory *leaving;	   /* segments that are freed and not gone */
 	const struct wire_item *last_item; /* of the last run: valid while its request is */
 };
 
@@ -68,12 +70,14 @@ struct pool_model {
 	bool retired;
 };
 
-struct pool_region {
+struct pool_memory {
 	struct pool *pool;
 	uint64_t id;
+	int fd;
 	void (*on_gone)(void *data);
 	void *data;
 	bool freed;
+	struct pool_memory *next; /* in pool.leaving */
 };
 
 struct output_lease {
@@ -103,6 +107,8 @@ void fake_done_short(struct pool *p, struct fake_run *run, size_t n_results);
 void fake_lose(struct worker *w);
 /* Nothing of ours can touch the last region any more: on_gone. It was freed. */
 void fake_region_gone(struct pool *p);
+/* No process maps the segments that were freed: on_gone. */
+void fake_segments_gone(struct pool *p);
 /* Lose everything that is in flight, then on_drained. */
 void fake_drained(struct pool *p);
 

@@ -17,6 +17,7 @@ static void setup(void)
 {
 	bed_init(&bed);
 	bed.settings.arena.limit = 64 * KIB;
+	bed.settings.arena.max_segments = 1;
 	bed_up(&bed);
 	cr_assert_eq(client_new(&other, dispatch_tally(bed.d)), 0);
 }
@@ -342,6 +343,7 @@ static void setup_large(void)
 {
 	bed_init(&bed);
 	bed.settings.arena.limit = 32 * MIB;
+	bed.settings.arena.segment_bytes = 32 * MIB;
 	bed_up(&bed);
 	cr_assert_eq(client_new(&other, dispatch_tally(bed.d)), 0);
 }

@@ -190,7 +190,7 @@ Test(channel, a_descriptor_goes_at_once_and_in_order)
 {
 	static struct end e;
 	const struct wire_message map = {
-		.type = WIRE_MAP, .map = {.region = WIRE_REGION_BIT, .size = 1}};
+		.type = WIRE_MAP, .map = {.id = WIRE_REGION_BIT, .size = 1}};
 	size_t n, n_fds;
 	int fd;
 

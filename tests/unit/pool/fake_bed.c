@@ -147,6 +147,7 @@ void bed_init(struct bed *b, const char *script, const char *names)
 		.n_places = 1,
 		.slots = 2,
 		.output_arena_bytes = 64 * 1024,
+		.output_segment_bytes = 64 * 1024,
 		.start_timeout_ms = 20000,
 		.load_timeout_ms = 20000,
 		.heartbeat_interval_ms = 10000,
@@ -161,8 +162,11 @@ void bed_init(struct bed *b, const char *script, const char *names)
 
 int bed_make(struct bed *b)
 {
-	int r = pool_new(&b->pool, &b->loop, &b->settings, segment_fd(b->arena), FAKE_INPUT_ARENA,
-		segment_size(b->arena), &bed_events, b);
+	int r = pool_new(&b->pool, &b->loop, &b->settings, &bed_events, b);
+
+	if (!r)
+		r = pool_memory_new(&b->memory, b->pool, FAKE_INPUT_ARENA, segment_fd(b->arena),
+			segment_size(b->arena), false, NULL, NULL);
 
 	for (size_t i = 0; !r && i < b->n_models; i++)
 		r = pool_model_new(&b->pm[i], b->pool, &b->models[i], &b->pm[i]);
@@ -187,6 +191,8 @@ void bed_free_pool(struct bed *b)
 {
 	for (size_t i = 0; i < b->n_models; i++)
 		b->pm[i] = pool_model_free(b->pm[i]);
+	pool_memory_drop(b->memory);
+	b->memory = NULL;
 	b->pool = pool_free(b->pool);
 }
 

@@ -27,6 +27,7 @@ struct bed {
 	uv_loop_t loop;
 	uv_timer_t watchdog;
 	struct segment *arena;
+	struct pool_memory *memory; /* of the arena */
 	struct span input;
 	struct pool_settings settings;
 	struct pool_place places[2];

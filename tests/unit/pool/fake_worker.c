@@ -16,16 +16,16 @@
 #include "shm/segment.h"
 #include "shm/view.h"
 
-#define BATCHES 256
-#define MODELS	8
-#define REGIONS 8
+#define BATCHES	       256
+#define MODELS	       8
+#define FAKE_OUTPUT_ID 9u
+#define REGIONS	       8
 
 struct fake {
 	const char *script;
 	struct wire_scratch *in;
 	struct wire_scratch *out;
 	uint8_t buffer[WIRE_MESSAGE_MAX];
-	struct view *inputs;
 	struct segment *arena;
 	struct view *regions[REGIONS];
 	struct {
@@ -99,8 +99,8 @@ static void check_surroundings(const struct fake *f)
 
 	if (!is(f, "surroundings"))
 		return;
-	must(fcntl(0, F_GETFD) == 0 && fcntl(3, F_GETFD) == 0 && fcntl(4, F_GETFD) == 0, "fds");
-	for (int fd = 5; fd < 256; fd++)
+	must(fcntl(0, F_GETFD) == 0 && fcntl(3, F_GETFD) == 0, "fds");
+	for (int fd = 4; fd < 256; fd++)
 		must(fcntl(fd, F_GETFD) < 0, "a descriptor too many");
 	sigprocmask(SIG_SETMASK, NULL, &mask);
 	must(!sigismember(&mask, SIGUSR1), "signal mask");
@@ -115,27 +115,35 @@ static void check_surroundings(const struct fake *f)
 
 static void say_hello(struct fake *f, const struct wire_setup *s)
 {
-	struct wire_message m = {.type = WIRE_HELLO,
-		.hello = {.protocol = WIRE_PROTOCOL,
-			.output_arena = s->output_arena,
-			.output_arena_size = segment_size(f->arena),
-			.slots = s->slots}};
-	int fd = segment_fd(f->arena);
+	struct wire_message m = {
+		.type = WIRE_HELLO, .hello = {.protocol = WIRE_PROTOCOL, .slots = s->slots}};
 
 	if (is(f, "bad-protocol"))
 		m.hello.protocol = 99;
-	if (is(f, "bad-arena"))
-		m.hello.output_arena++;
-	if (is(f, "large-arena"))
-		m.hello.output_arena_size += 1 << 30;
-	if (is(f, "wrong-size"))
-		m.hello.output_arena_size -= 4096;
 	if (is(f, "no-slots"))
 		m.hello.slots = 0;
 	if (is(f, "many-slots"))
 		m.hello.slots++;
 	if (is(f, "one-slot"))
 		m.hello.slots = 1;
+	say(f, &m);
+	if (is(f, "hello-twice"))
+		say(f, &m);
+}
+
+/* The output memory. */
+static void say_map(struct fake *f)
+{
+	struct wire_message m = {
+		.type = WIRE_MAP, .map = {.id = FAKE_OUTPUT_ID, .size = segment_size(f->arena)}};
+	int fd = segment_fd(f->arena);
+
+	if (is(f, "region"))
+		m.map.id |= WIRE_REGION_BIT;
+	if (is(f, "large-segment"))
+		m.map.size += 1 << 30;
+	if (is(f, "wrong-size"))
+		m.map.size -= 4096;
 	if (is(f, "no-fd"))
 		fd = -1;
 	if (is(f, "unsealed"))
@@ -143,21 +151,22 @@ static void say_hello(struct fake *f, const struct wire_setup *s)
 	if (is(f, "unsealed"))
 		must(!ftruncate(fd, (off_t)segment_size(f->arena)), "ftruncate");
 	say_fd(f, &m, fd);
-	if (is(f, "hello-twice"))
+	if (is(f, "map-twice"))
 		say_fd(f, &m, fd);
+	if (is(f, "unmap-unknown"))
+		say(f, &(struct wire_message){.type = WIRE_UNMAP, .unmap = {.id = 99}});
 }
 
 static void say_ready(struct fake *f)
 {
-	say_fd(f, &(struct wire_message){.type = WIRE_READY}, is(f, "fd-with-ready") ? 4 : -1);
+	say_fd(f, &(struct wire_message){.type = WIRE_READY}, is(f, "fd-with-ready") ? 3 : -1);
 }
 
 static void on_setup(struct fake *f, const struct wire_setup *s)
 {
-	struct segment_options o = {.name = "fake", .size = s->output_arena_size};
+	struct segment_options o = {.name = "fake", .size = s->output_bytes};
 
-	f->script = word_of(
-		strdup(getenv(FAKE_WORKER_VARIABLE)), s->output_arena - FAKE_INPUT_ARENA - 1);
+	f->script = word_of(strdup(getenv(FAKE_WORKER_VARIABLE)), s->process - 1);
 	check_surroundings(f);
 	if (is(f, "exit77"))
 		_exit(77);
@@ -169,13 +178,13 @@ static void on_setup(struct fake *f, const struct wire_setup *s)
 		hang();
 	if (is(f, "garbage"))
 		must(!seqpacket_send(3, "\377\377\377", 3, NULL, 0, 0), "garbage");
-	must(!view_new(&f->inputs, 4, s->input_arena, s->input_arena_size), "input arena");
 	must(!segment_new(&f->arena, &o), "output arena");
-	segment_set_id(f->arena, s->output_arena);
+	segment_set_id(f->arena, FAKE_OUTPUT_ID);
 	f->n_loads = s->n_loads;
 	if (is(f, "pong-first"))
 		say(f, &(struct wire_message){.type = WIRE_PONG});
 	say_hello(f, s);
+	say_map(f);
 	if (f->n_loads == 0 || is(f, "early-ready"))
 		say_ready(f);
 }
@@ -221,14 +230,14 @@ static void on_load(struct fake *f, const struct wire_load *l)
 		say(f, &(struct wire_message){.type = WIRE_PONG});
 	if (is(f, "unmapped"))
 		say(f, &(struct wire_message){
-			       .type = WIRE_UNMAPPED, .unmap = {.region = WIRE_REGION_BIT | 1}});
+			       .type = WIRE_UNMAPPED, .unmap = {.id = WIRE_REGION_BIT | 1}});
 }
 
 /* --- Batches --------------------------------------------------------------------------------- */
 
 static const void *read_span(struct fake *f, const struct span *span)
 {
-	const void *data = view_data(f->inputs, span);
+	const void *data = NULL;
 
 	for (size_t i = 0; i < REGIONS && !data; i++) {
 		if (f->regions[i])
@@ -374,24 +383,27 @@ static void on_release(struct fake *f, const struct wire_release *r)
 	}
 }
 
-/* --- Regions, the end ------------------------------------------------------------------------ */
+/* --- Memory, the end ------------------------------------------------------------------------ */
 
 static void on_map(struct fake *f, const struct wire_map *m, int fd)
 {
 	size_t i = 0;
 
 	while (i < REGIONS && f->regions[i]) {
-		must(view_id(f->regions[i]) != m->region, "mapped twice");
+		must(view_id(f->regions[i]) != m->id, "mapped twice");
 		i++;
 	}
 	must(i < REGIONS, "regions");
-	must(!view_new_region(&f->regions[i], fd, m->region, m->size, m->writable), "region");
+	if (m->id & WIRE_REGION_BIT)
+		must(!view_new_region(&f->regions[i], fd, m->id, m->size, m->writable), "region");
+	else
+		must(!view_new(&f->regions[i], fd, m->id, m->size), "segment");
 }
 
 static void on_unmap(struct fake *f, const struct wire_unmap *m)
 {
 	for (size_t i = 0; i < REGIONS; i++) {
-		if (f->regions[i] && view_id(f->regions[i]) == m->region)
+		if (f->regions[i] && view_id(f->regions[i]) == m->id)
 			f->regions[i] = view_free(f->regions[i]);
 	}
 	if (!is(f, "no-unmapped"))

@@ -1,6 +1,6 @@
 /*
  * fake_worker.h: a worker process for tests. A test program that is started with FAKE_WORKER in its
- * environment never reaches main(): it serves descriptors 3 and 4 as a worker does, and misbehaves
+ * environment never reaches main(): it serves descriptor 3 as a worker does, and misbehaves
  * where it is told to.
  *
  * FAKE_WORKER is a comma-separated list, one word for each process that the pool starts, in order;
@@ -12,7 +12,7 @@
 #define TESTS_UNIT_POOL_FAKE_WORKER_H
 
 #define FAKE_WORKER_VARIABLE "FAKE_WORKER"
-/* Id of the input arena: processes are numbered by the output arenas that they get. */
+/* Id of the input segment. */
 #define FAKE_INPUT_ARENA 7u
 
 #endif

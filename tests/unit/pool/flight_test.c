@@ -11,7 +11,7 @@
 
 /* A model whose outputs are u8 [1] each, all at the front of the output arena. */
 struct rig {
-	struct region_table regions;
+	struct memory_table memories;
 	struct output_desk desk;
 	struct segment *arena;
 	struct output *output;
@@ -21,14 +21,17 @@ struct rig {
 	struct wire_tensor given[N_OUTPUTS];
 };
 
-static void send_nothing(struct worker *w, const struct wire_release *m)
+static void send_nothing(struct worker *w, const struct wire_message *m)
 {
 }
 
 static void rig_init(struct rig *g)
 {
 	static const int64_t one[] = {1};
+	const struct output_limits limits = {.bytes = 65536, .n_segments = 1};
+	const struct wire_map map = {.id = 9, .size = 65536};
 	struct segment_options o = {.name = "out", .size = 65536};
+	const char *why = "";
 	struct span span;
 
 	memset(g, 0, sizeof(*g));
@@ -36,9 +39,8 @@ static void rig_init(struct rig *g)
 	cr_assert_eq(segment_new(&g->arena, &o), 0);
 	segment_set_id(g->arena, 9);
 	cr_assert_eq(segment_alloc(g->arena, 1, &span), 0);
-	cr_assert_eq(output_new(&g->output, &g->desk, NULL, segment_fd(g->arena), 9,
-			     segment_size(g->arena)),
-		0);
+	cr_assert_eq(output_new(&g->output, &g->desk, NULL, &limits), 0);
+	cr_assert_eq(output_map(g->output, segment_fd(g->arena), &map, &why), 0, "%s", why);
 	cr_assert_eq(output_lease_new(&g->flight.lease, g->output, 1), 0);
 	for (uint32_t i = 0; i < N_OUTPUTS; i++) {
 		g->declared[i] = (struct wire_declaration){
@@ -69,7 +71,7 @@ static const char *check(struct rig *g, const uint32_t *wanted, size_t n_wanted,
 	const char *why = NULL;
 	int r;
 
-	cr_assert_eq(flight_prepare(&g->flight, &g->regions, &g->loaded, &item, 1), 0);
+	cr_assert_eq(flight_prepare(&g->flight, &g->memories, &g->loaded, &item, 1), 0);
 	r = flight_check(&g->flight, &g->loaded, g->output, &done, &why);
 	cr_assert_eq(r, why ? -EPROTO : 0);
 	return why ? why : "";

@@ -21,12 +21,12 @@ Test(pool, settings_out_of_range)
 	do {                                                                                       \
 		struct pool_settings s = b.settings;                                               \
 		s.field = value;                                                                   \
-		cr_assert_eq(                                                                      \
-			pool_new(&p, &b.loop, &s, 0, 7, 1, &bed_events, &b), -EINVAL, #field);     \
+		cr_assert_eq(pool_new(&p, &b.loop, &s, &bed_events, &b), -EINVAL, #field);         \
 	} while (0)
 	REFUSED(slots, 0);
 	REFUSED(slots, 100000);
 	REFUSED(output_arena_bytes, 0);
+	REFUSED(output_segment_bytes, 0);
 	REFUSED(breaker_crashes, 0);
 	REFUSED(start_timeout_ms, 0);
 	REFUSED(drain_timeout_ms, UINT64_MAX);
@@ -35,7 +35,6 @@ Test(pool, settings_out_of_range)
 	b.places[0].count = 1000000;
 	REFUSED(slots, 1);
 	b.places[0].count = 1;
-	cr_assert_eq(pool_new(&p, &b.loop, &b.settings, 0, 0, 1, &bed_events, &b), -EINVAL);
 	cr_assert_null(p);
 	/* Freed before it was started. */
 	cr_assert_eq(bed_make(&b), 0);

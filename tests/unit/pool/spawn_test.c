@@ -11,8 +11,7 @@
 
 static int start(const char *program, pid_t *pid, int *pidfd)
 {
-	const struct spawn_options o = {
-		.program = program, .device = "cuda:0", .channel_fd = 0, .arena_fd = 0};
+	const struct spawn_options o = {.program = program, .device = "cuda:0", .channel_fd = 0};
 
 	return spawn(&o, pid, pidfd);
 }
@@ -60,7 +59,6 @@ static int cat_with_low_descriptors_free(void)
 	pid_t pid;
 
 	o.channel_fd = fcntl(open("/", O_RDONLY | O_CLOEXEC), F_DUPFD_CLOEXEC, 10);
-	o.arena_fd = o.channel_fd;
 	close(3);
 	close(4);
 	if (spawn(&o, &pid, &pidfd))

@@ -39,8 +39,8 @@ static const struct wire_result results[] = {
 
 static const struct wire_message samples[LAST_TYPE + 1] = {
 	[WIRE_SETUP] = {.type = WIRE_SETUP,
-		.setup = {1, "cpu:0/1~", "cpu:0~", 10, UINT64_C(1) << 40, 11, 1 << 20, 4096, 3, 5,
-			dirs, 2, pairs, 2, 50}},
+		.setup = {1, "cpu:0/1~", "cpu:0~", 10, UINT64_C(1) << 40, 4096, 3, 5, dirs, 2,
+			pairs, 2, 50, 2, 1 << 26, 17, 30000, 18}},
 	[WIRE_LOAD] = {.type = WIRE_LOAD,
 		.load = {7, "digits~", "1~", "/models/digits/1~", "onnxruntime~", 64, pairs, 2, 3}},
 	[WIRE_UNLOAD] = {.type = WIRE_UNLOAD, .unload = {UINT32_MAX}},
@@ -48,7 +48,7 @@ static const struct wire_message samples[LAST_TYPE + 1] = {
 	[WIRE_RELEASE] = {.type = WIRE_RELEASE, .release = {batches, 3}},
 	[WIRE_PING] = {.type = WIRE_PING, .ping = {UINT64_MAX}},
 	[WIRE_DRAIN] = {.type = WIRE_DRAIN},
-	[WIRE_HELLO] = {.type = WIRE_HELLO, .hello = {1, 11, 1 << 20, 2}},
+	[WIRE_HELLO] = {.type = WIRE_HELLO, .hello = {1, 2}},
 	[WIRE_LOADED] = {.type = WIRE_LOADED,
 		.loaded = {7, true, "none~", declarations, 2, declarations, 1, 1 << 30, 8, 3}},
 	[WIRE_READY] = {.type = WIRE_READY},
@@ -135,10 +135,8 @@ static void same_setup(const struct wire_setup *a, const struct wire_setup *b)
 	same(protocol);
 	same_text(a->worker, b->worker);
 	same_text(a->device, b->device);
-	same(input_arena);
-	same(input_arena_size);
-	same(output_arena);
-	same(output_arena_size);
+	same(process);
+	same(output_bytes);
 	same(output_populate_first);
 	same(slots);
 	same(n_loads);
@@ -149,6 +147,10 @@ static void same_setup(const struct wire_setup *a, const struct wire_setup *b)
 	same_pairs(a->settings, b->settings, a->n_settings);
 	same(busy_poll_us);
 	same(log_level);
+	same(output_segment_bytes);
+	same(output_segments);
+	same(output_idle_ms);
+	same(scratch_bytes);
 }
 
 static void same_load(const struct wire_load *a, const struct wire_load *b)
@@ -206,8 +208,6 @@ static void same_done(const struct wire_done *a, const struct wire_done *b)
 static void same_hello(const struct wire_hello *a, const struct wire_hello *b)
 {
 	same(protocol);
-	same(output_arena);
-	same(output_arena_size);
 	same(slots);
 }
 
@@ -246,7 +246,7 @@ void assert_same_message(const struct wire_message *a, const struct wire_message
 	case WIRE_BYE:
 		return same_text(a->bye.reason, b->bye.reason);
 	case WIRE_MAP:
-		same(map.region);
+		same(map.id);
 		same(map.size);
 		same(map.writable);
 		return;
@@ -256,7 +256,7 @@ void assert_same_message(const struct wire_message *a, const struct wire_message
 		return;
 	case WIRE_UNMAP:
 	case WIRE_UNMAPPED:
-		same(unmap.region);
+		same(unmap.id);
 		return;
 	case WIRE_UNLOADED:
 		same(unloaded.model);

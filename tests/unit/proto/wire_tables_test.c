@@ -281,7 +281,7 @@ Test(wire_tables, declarations)
 	refused(&m, -EMSGSIZE);
 }
 
-Test(wire_tables, regions)
+Test(wire_tables, memory)
 {
 	struct wire_message map = {.type = WIRE_MAP, .map = {WIRE_REGION_BIT, 1, false}};
 	struct wire_message unmap = {.type = WIRE_UNMAP, .unmap = {WIRE_REGION_BIT}};
@@ -290,7 +290,10 @@ Test(wire_tables, regions)
 	passes(&unmap);
 	unmap.type = WIRE_UNMAPPED;
 	passes(&unmap);
-	unmap.unmap.region = map.map.region = WIRE_REGION_BIT - 1;
+	unmap.unmap.id = map.map.id = 1;
+	passes(&map);
+	passes(&unmap);
+	unmap.unmap.id = map.map.id = 0;
 	refused(&map, -EINVAL);
 	refused(&unmap, -EINVAL);
 	unmap.type = WIRE_UNMAP;

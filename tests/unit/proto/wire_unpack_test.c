@@ -272,7 +272,7 @@ Test(wire_unpack, bad_answers)
 	done.results = &results;
 	result.code = 17;
 	refused(envelope, pack_envelope(MODELD__WIRE__ENVELOPE__BODY_DONE, &done));
-	unmapped.region = 5;
+	unmapped.id = 0;
 	refused(envelope, pack_envelope(MODELD__WIRE__ENVELOPE__BODY_UNMAPPED, &unmapped));
 }
 

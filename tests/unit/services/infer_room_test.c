@@ -51,14 +51,27 @@ static void on_wake(void *data)
 {
 }
 
+static struct arena *arena;
+
+static int on_made(void *data, struct segment *s, uint64_t *ret_id)
+{
+	*ret_id = 1;
+	return 0;
+}
+
 static void set_up(void)
 {
-	const struct arena_options options = {
-		.name = "test", .limit = ARENA_BYTES, .segment_bytes = ARENA_BYTES};
+	static const struct arena_events events = {.on_made = on_made};
+	const struct arena_options options = {.name = "test",
+		.limit = ARENA_BYTES,
+		.segment_bytes = ARENA_BYTES,
+		.max_segments = 1};
 
 	memset(&dispatch, 0, sizeof(dispatch));
 	cr_assert_eq(uv_loop_init(&loop), 0);
-	cr_assert_eq(lease_desk_init(&dispatch.desk, &options, on_wake, NULL), 0);
+	cr_assert_eq(arena_new(&arena, &options, &events, NULL), 0);
+	dispatch.input.arena = arena;
+	lease_desk_init(&dispatch.desk, arena, on_wake, NULL);
 	cr_assert_eq(client_new(&client, dispatch_tally(&dispatch)), 0);
 }
 
@@ -67,6 +80,7 @@ static void tear_down(void)
 	client_unref(client);
 	cr_expect_eq(arena_used(dispatch.desk.arena), 0);
 	lease_desk_deinit(&dispatch.desk);
+	arena = arena_free(arena);
 	uv_run(&loop, UV_RUN_DEFAULT);
 	cr_expect_eq(uv_loop_close(&loop), 0);
 }

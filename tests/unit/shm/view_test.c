@@ -115,19 +115,24 @@ Test(view, bounds)
 Test(view, each_seal_is_needed)
 {
 	static const int lacking[] = {F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_SEAL, SEALS};
+	_cleanup_(close_fd) int others_may_write = memory(SEALS);
 
 	for (size_t i = 0; i < sizeof(lacking) / sizeof(lacking[0]); i++) {
-		_cleanup_(close_fd) int fd = memory(SEALS & ~lacking[i]);
+		_cleanup_(close_fd) int region = memory(SEALS & ~lacking[i]);
+		_cleanup_(close_fd) int segment =
+			memory((SEALS & ~lacking[i]) | F_SEAL_FUTURE_WRITE);
 
-		cr_assert_eq(try_view(fd, BYTES), -EPERM);
-		cr_assert_eq(try_region(fd, BYTES, true), -EPERM);
+		cr_assert_eq(try_view(segment, BYTES), -EPERM);
+		cr_assert_eq(try_region(region, BYTES, true), -EPERM);
 	}
+	cr_assert_eq(try_view(others_may_write, BYTES), -EPERM);
+	cr_assert_eq(try_region(others_may_write, BYTES, true), 0);
 }
 
 Test(view, size_has_to_be_the_true_one)
 {
 	static const uint64_t sizes[] = {0, 1, BYTES - 1, BYTES + 1, 12288, UINT64_MAX};
-	_cleanup_(close_fd) int fd = memory(SEALS);
+	_cleanup_(close_fd) int fd = memory(SEALS | F_SEAL_FUTURE_WRITE);
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
 		cr_assert_eq(try_view(fd, sizes[i]), -EINVAL);
@@ -227,5 +232,5 @@ Test(view, fault_loop)
 	_cleanup_(close_fd) int fd = memory(SEALS);
 
 	FAULT_LOOP(map, &fd);
-	cr_assert_eq(try_view(fd, BYTES), 0);
+	cr_assert_eq(try_region(fd, BYTES, true), 0);
 }

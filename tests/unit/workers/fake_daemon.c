@@ -24,7 +24,7 @@ static void *serve(void *arg)
 	struct fake_daemon *d = arg;
 	struct loop *l;
 
-	d->status = loop_new(&l, d->worker_fds[0], d->worker_fds[1], take_name, d);
+	d->status = loop_new(&l, d->worker_fd, take_name, d);
 	if (d->status)
 		return NULL;
 	d->status = loop_run(l);
@@ -48,9 +48,7 @@ void fake_daemon_open(struct fake_daemon *d)
 	d->record = malloc(WIRE_MESSAGE_MAX);
 	cr_assert(d->record);
 	d->fd = fds[0];
-	d->worker_fds[0] = fds[1];
-	d->worker_fds[1] = fcntl(segment_fd(d->input), F_DUPFD_CLOEXEC, 0);
-	cr_assert_geq(d->worker_fds[1], 0);
+	d->worker_fd = fds[1];
 }
 
 void fake_daemon_start(struct fake_daemon *d)
@@ -65,10 +63,10 @@ struct wire_setup fake_daemon_setup(uint32_t n_loads)
 		.protocol = WIRE_PROTOCOL,
 		.worker = "cpu:0/1",
 		.device = "cpu:0",
-		.input_arena = FAKE_INPUT_ARENA,
-		.input_arena_size = FAKE_ARENA_BYTES,
-		.output_arena = FAKE_OUTPUT_ARENA,
-		.output_arena_size = FAKE_ARENA_BYTES,
+		.output_bytes = FAKE_ARENA_BYTES,
+		.output_segment_bytes = FAKE_ARENA_BYTES,
+		.output_idle_ms = 1,
+		.scratch_bytes = FAKE_ARENA_BYTES,
 		.output_populate_first = 4096,
 		.slots = 2,
 		.n_loads = n_loads,
@@ -154,20 +152,37 @@ const struct wire_message *fake_daemon_receive(struct fake_daemon *d, enum wire_
 	return receive(d, type, NULL);
 }
 
+void fake_daemon_map_input(struct fake_daemon *d)
+{
+	const struct wire_message m = {
+		.type = WIRE_MAP, .map = {.id = FAKE_INPUT_ARENA, .size = segment_size(d->input)}};
+	int fd = segment_fd(d->input);
+
+	fake_daemon_send_fds(d, &m, &fd, 1);
+}
+
+struct view *fake_daemon_receive_map(struct fake_daemon *d)
+{
+	struct view *v = NULL;
+	int fd;
+	const struct wire_map *map = &receive(d, WIRE_MAP, &fd)->map;
+
+	cr_assert_eq(view_new(&v, fd, map->id, map->size), 0);
+	close_fd(&fd);
+	return v;
+}
+
 void fake_daemon_greet(struct fake_daemon *d, const struct wire_setup *setup)
 {
 	const struct wire_message m = {.type = WIRE_SETUP, .setup = *setup};
 	const struct wire_hello *hello;
-	int fd;
 
 	fake_daemon_send(d, &m);
-	hello = &receive(d, WIRE_HELLO, &fd)->hello;
+	fake_daemon_map_input(d);
+	hello = &fake_daemon_receive(d, WIRE_HELLO)->hello;
 	cr_assert_eq(hello->protocol, WIRE_PROTOCOL);
-	cr_assert_eq(hello->output_arena, setup->output_arena);
-	cr_assert_geq(hello->output_arena_size, setup->output_arena_size);
 	cr_assert(hello->slots >= 1 && hello->slots <= setup->slots);
-	cr_assert_eq(view_new(&d->output, fd, hello->output_arena, hello->output_arena_size), 0);
-	close_fd(&fd);
+	d->output = fake_daemon_receive_map(d);
 	if (setup->n_loads == 0)
 		fake_daemon_receive(d, WIRE_READY);
 }

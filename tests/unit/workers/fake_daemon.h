@@ -13,9 +13,8 @@
 #include "shm/segment.h"
 #include "shm/view.h"
 
-#define FAKE_INPUT_ARENA  1u
-#define FAKE_OUTPUT_ARENA 2u
-#define FAKE_ARENA_BYTES  (1024u * 1024u)
+#define FAKE_INPUT_ARENA 1u
+#define FAKE_ARENA_BYTES (1024u * 1024u)
 
 struct fake_daemon {
 	int fd; /* own; -1: hung up */
@@ -30,10 +29,10 @@ struct fake_daemon {
 	size_t n_record;
 	size_t at;	    /* of the next message in it */
 	uint32_t n_records; /* received */
-	int worker_fds[2];  /* what the loop starts with */
+	int worker_fd;	    /* what the loop starts with */
 };
 
-/* The daemon's end alone: worker_fds are for the caller to give to a worker. */
+/* The daemon's end alone: worker_fd is for the caller to give to a worker. */
 void fake_daemon_open(struct fake_daemon *d);
 /* The end of one that was only opened. */
 void fake_daemon_close(struct fake_daemon *d);
@@ -41,8 +40,11 @@ void fake_daemon_close(struct fake_daemon *d);
 void fake_daemon_start(struct fake_daemon *d);
 /* A Setup message as the fake wants it, to be changed before it is sent. */
 struct wire_setup fake_daemon_setup(uint32_t n_loads);
-/* Send setup, take hello (and ready, if n_loads is 0), map the output arena. */
+/* Send setup and the input segment, take hello and the first output segment (and ready, if n_loads is 0). */
 void fake_daemon_greet(struct fake_daemon *d, const struct wire_setup *setup);
+void fake_daemon_map_input(struct fake_daemon *d);
+/* The next message, which must be a Map: the caller's to free. */
+struct view *fake_daemon_receive_map(struct fake_daemon *d);
 /* Load a builtin function under a number; the answer, which must say ok. */
 void fake_daemon_load(struct fake_daemon *d, uint32_t number, const char *function);
 

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -473,7 +474,7 @@ Test(loop, results_that_do_not_fit_a_message)
 static void map(struct fake_daemon *d, int fd, uint64_t size)
 {
 	const struct wire_message m = {
-		.type = WIRE_MAP, .map = {.region = REGION, .size = size, .writable = true}};
+		.type = WIRE_MAP, .map = {.id = REGION, .size = size, .writable = true}};
 
 	fake_daemon_send_fds(d, &m, &fd, 1);
 }
@@ -483,7 +484,7 @@ static void unmap(struct fake_daemon *d)
 	const struct wire_message m = {.type = WIRE_UNMAP, .unmap = {REGION}};
 
 	fake_daemon_send(d, &m);
-	cr_assert_eq(fake_daemon_receive(d, WIRE_UNMAPPED)->unmap.region, REGION);
+	cr_assert_eq(fake_daemon_receive(d, WIRE_UNMAPPED)->unmap.id, REGION);
 }
 
 Test(loop, region_in_and_out)
@@ -553,9 +554,9 @@ static struct wire_message any_message(enum wire_type type)
 	if (type == WIRE_SETUP)
 		m.setup = fake_daemon_setup(1);
 	if (type == WIRE_UNMAP || type == WIRE_UNMAPPED)
-		m.unmap.region = REGION;
+		m.unmap.id = REGION;
 	if (type == WIRE_HELLO)
-		m.hello = (struct wire_hello){WIRE_PROTOCOL, 2, 4096, 1};
+		m.hello = (struct wire_hello){WIRE_PROTOCOL, 1};
 	if (type == WIRE_RUN)
 		m.run = (struct wire_run){.items = &item, .n_items = 1};
 	if (type == WIRE_DONE)
@@ -609,18 +610,16 @@ Test(loop, garbage)
 
 Test(loop, bad_setups)
 {
-	struct wire_setup setups[6];
+	struct wire_setup setups[4];
 	struct fake_daemon d;
 
-	for (size_t i = 0; i < 6; i++)
+	for (size_t i = 0; i < 4; i++)
 		setups[i] = fake_daemon_setup(0);
 	setups[0].protocol = WIRE_PROTOCOL + 1;
 	setups[1].device = "tpu:0";
 	setups[2].device = "cpu";
 	setups[3].slots = 0;
-	setups[4].output_arena = FAKE_INPUT_ARENA;
-	setups[5].input_arena_size += 4096;
-	for (size_t i = 0; i < 6; i++) {
+	for (size_t i = 0; i < 4; i++) {
 		const struct wire_message m = {.type = WIRE_SETUP, .setup = setups[i]};
 
 		fake_daemon_start(&d);
@@ -674,8 +673,7 @@ Test(loop, batch_number_in_use)
 Test(loop, descriptors_where_none_belong)
 {
 	const struct wire_message pinging = {.type = WIRE_PING};
-	const struct wire_message mapping = {
-		.type = WIRE_MAP, .map = {.region = REGION, .size = 4096}};
+	const struct wire_message mapping = {.type = WIRE_MAP, .map = {.id = REGION, .size = 4096}};
 	struct fake_daemon d;
 	int two[] = {0, 0};
 	void *data;
@@ -833,10 +831,32 @@ Test(loop, an_answer_that_comes_later)
 struct script {
 	struct fake_daemon d; /* thread not used */
 	int fds[2];
-	int arena;
-	uint8_t words[2][4096];
-	size_t n_words[2];
+	uint8_t words[3][4096];
+	size_t n_words[3];
 };
+
+/* With the input segment. */
+static void say_map(struct script *s, int part)
+{
+	int fd = segment_fd(s->d.input);
+	union {
+		char room[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr aligned;
+	} control = {{0}};
+	struct iovec words = {s->words[part], s->n_words[part]};
+	struct msghdr m = {.msg_iov = &words,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control)};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	if (syscall(SYS_sendmsg, s->fds[0], &m, MSG_NOSIGNAL) < 0)
+		cr_assert(errno == EPIPE || errno == ECONNRESET);
+}
 
 static void say(struct script *s, int part)
 {
@@ -863,6 +883,7 @@ static void *play_daemon(void *arg)
 	long n;
 
 	say(s, 0);
+	say_map(s, 2);
 	while ((n = syscall(SYS_read, s->fds[0], s->d.record, WIRE_MESSAGE_MAX)) > 0) {
 		if (says_ready(s, (size_t)n))
 			say(s, 1);
@@ -878,7 +899,7 @@ static int play(struct script *s)
 
 	signal(SIGPIPE, SIG_IGN);
 	cr_assert_eq(pthread_create(&thread, NULL, play_daemon, s), 0);
-	r = loop_new(&l, s->fds[1], s->arena, NULL, NULL);
+	r = loop_new(&l, s->fds[1], NULL, NULL);
 	if (!r) {
 		r = loop_run(l);
 		loop_free(l);
@@ -916,6 +937,8 @@ static void write_script(struct script *s)
 				.path = "/",
 				.backend = "builtin"}},
 	};
+	const struct wire_message map = {
+		.type = WIRE_MAP, .map = {.id = FAKE_INPUT_ARENA, .size = FAKE_ARENA_BYTES}};
 	const struct wire_message second[] = {
 		{.type = WIRE_RUN, .run = {1, 0, &item, 1, 0}},
 		{.type = WIRE_DRAIN},
@@ -923,9 +946,9 @@ static void write_script(struct script *s)
 
 	cr_assert_eq(seqpacket_pair(s->fds), 0);
 	cr_assert_eq(seqpacket_set_send_buffer(s->fds[0], WIRE_MESSAGE_MAX), 0);
-	s->arena = fcntl(segment_fd(s->d.input), F_DUPFD_CLOEXEC, 0);
 	write_words(s, 0, first, 2);
 	write_words(s, 1, second, 2);
+	write_words(s, 2, &map, 1);
 }
 
 Test(loop, faults)

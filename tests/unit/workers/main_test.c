@@ -12,22 +12,18 @@ int worker_main(int argc, char **argv);
 
 #include "fake_daemon.h"
 
-/* In a child: run the program with channel and arena (-1: none) where it expects them. */
-static void become(int channel, int arena, const char *argument)
+/* In a child: run the program with a channel (-1: none) where it expects it. */
+static void become(int channel, const char *argument)
 {
 	static char program[] = "/usr/local/libexec/modeld/modeld-worker";
 	char *argv[] = {program, (char *)argument, NULL};
-	int spare[2] = {-1, -1};
+	int spare = -1;
 
 	if (channel >= 0)
-		spare[0] = fcntl(channel, F_DUPFD, 100);
-	if (arena >= 0)
-		spare[1] = fcntl(arena, F_DUPFD, 100);
+		spare = fcntl(channel, F_DUPFD, 100);
 	close_range(CHANNEL_FD, 99, 0);
-	if (spare[0] >= 0)
-		dup2(spare[0], CHANNEL_FD);
-	if (spare[1] >= 0)
-		dup2(spare[1], ARENA_FD);
+	if (spare >= 0)
+		dup2(spare, CHANNEL_FD);
 	close_range(100, ~0u, 0);
 	_exit(worker_main(argument ? 2 : 1, argv));
 }
@@ -40,13 +36,13 @@ static int wait_status(pid_t pid)
 	return status;
 }
 
-static int exit_status(int channel, int arena, const char *argument)
+static int exit_status(int channel, const char *argument)
 {
 	pid_t pid = fork();
 	int status;
 
 	if (pid == 0)
-		become(channel, arena, argument);
+		become(channel, argument);
 	status = wait_status(pid);
 	cr_assert(WIFEXITED(status));
 	return WEXITSTATUS(status);
@@ -61,9 +57,8 @@ static pid_t start(struct fake_daemon *d)
 	fake_daemon_open(d);
 	pid = fork();
 	if (pid == 0)
-		become(d->worker_fds[0], d->worker_fds[1], NULL);
-	close_fd(&d->worker_fds[0]);
-	close_fd(&d->worker_fds[1]);
+		become(d->worker_fd, NULL);
+	close_fd(&d->worker_fd);
 	fake_daemon_greet(d, &setup);
 	return pid;
 }
@@ -83,25 +78,21 @@ Test(program, refuses_to_run_by_hand)
 
 	fake_daemon_open(&d);
 	cr_assert_eq(pipe(pipes), 0);
-	cr_assert_eq(exit_status(-1, -1, NULL), WORKER_EXIT_CONFIG);
-	cr_assert_eq(exit_status(d.worker_fds[0], -1, NULL), WORKER_EXIT_CONFIG);
-	cr_assert_eq(exit_status(-1, d.worker_fds[1], NULL), WORKER_EXIT_CONFIG);
-	cr_assert_eq(exit_status(pipes[0], d.worker_fds[1], NULL), WORKER_EXIT_CONFIG);
-	cr_assert_eq(exit_status(d.worker_fds[0], pipes[0], NULL), WORKER_EXIT_CONFIG);
+	cr_assert_eq(exit_status(-1, NULL), WORKER_EXIT_CONFIG);
+	cr_assert_eq(exit_status(pipes[0], NULL), WORKER_EXIT_CONFIG);
 	close_fd(&pipes[0]);
 	close_fd(&pipes[1]);
-	close_fd(&d.worker_fds[0]);
-	close_fd(&d.worker_fds[1]);
+	close_fd(&d.worker_fd);
 	fake_daemon_close(&d);
 }
 
 Test(program, arguments)
 {
-	cr_assert_eq(exit_status(-1, -1, "--version"), 0);
-	cr_assert_eq(exit_status(-1, -1, "-V"), 0);
-	cr_assert_eq(exit_status(-1, -1, "--help"), 0);
-	cr_assert_eq(exit_status(-1, -1, "-h"), 0);
-	cr_assert_eq(exit_status(-1, -1, "--other"), WORKER_EXIT_CONFIG);
+	cr_assert_eq(exit_status(-1, "--version"), 0);
+	cr_assert_eq(exit_status(-1, "-V"), 0);
+	cr_assert_eq(exit_status(-1, "--help"), 0);
+	cr_assert_eq(exit_status(-1, "-h"), 0);
+	cr_assert_eq(exit_status(-1, "--other"), WORKER_EXIT_CONFIG);
 }
 
 Test(program, ends_well_after_bye_and_after_end_of_file)
@@ -132,12 +123,11 @@ Test(program, exit_status_says_that_the_device_is_not_there)
 	fake_daemon_send(&d, &m);
 	pid = fork();
 	if (pid == 0)
-		become(d.worker_fds[0], d.worker_fds[1], NULL);
+		become(d.worker_fd, NULL);
 	status = wait_status(pid);
 	cr_assert(WIFEXITED(status));
 	cr_assert_eq(WEXITSTATUS(status), WORKER_EXIT_CONFIG);
-	close_fd(&d.worker_fds[0]);
-	close_fd(&d.worker_fds[1]);
+	close_fd(&d.worker_fd);
 	fake_daemon_close(&d);
 }
 
@@ -226,15 +216,14 @@ Test(program, does_not_outlive_the_process_that_started_it)
 	if (middle == 0) {
 		worker = fork();
 		if (worker == 0)
-			become(d.worker_fds[0], d.worker_fds[1], NULL);
+			become(d.worker_fd, NULL);
 		if (write(report[1], &worker, sizeof(worker)) < 0)
 			_exit(1);
 		for (;;)
 			pause();
 	}
 	cr_assert_eq(read(report[0], &worker, sizeof(worker)), sizeof(worker));
-	close_fd(&d.worker_fds[0]);
-	close_fd(&d.worker_fds[1]);
+	close_fd(&d.worker_fd);
 	{
 		struct wire_setup setup = fake_daemon_setup(0);
 

@@ -15,7 +15,7 @@ static struct outputs *make(uint64_t size, uint64_t ahead)
 		.name = "output", .limit = size, .segment_bytes = size, .populate_ahead = ahead};
 	struct outputs *o;
 
-	cr_assert_eq(outputs_new(&o, &options, 2), 0);
+	cr_assert_eq(outputs_new(&o, &options), 0);
 	return o;
 }
 
@@ -127,7 +127,7 @@ static int work(void *arg)
 	struct arena_options options = {.name = "output", .limit = 65536, .segment_bytes = 65536};
 	_cleanup_(outputs_freep) struct outputs *o = NULL;
 	struct output *p;
-	int r = outputs_new(&o, &options, 2);
+	int r = outputs_new(&o, &options);
 
 	for (uint64_t i = 0; !r && i < 300; i++) {
 		r = outputs_alloc(o, i, 1, &p);

@@ -10,7 +10,7 @@
 
 static struct wire_map map_of(uint64_t id)
 {
-	return (struct wire_map){.region = WIRE_REGION_BIT | id, .size = 4096, .writable = true};
+	return (struct wire_map){.id = WIRE_REGION_BIT | id, .size = 4096, .writable = true};
 }
 
 Test(regions, found_by_id_in_any_order)
@@ -51,7 +51,7 @@ Test(regions, what_the_view_refuses_is_not_there)
 
 	m.size = 8192;
 	cr_assert_eq(regions_map(&s, fd, &m), -EINVAL);
-	cr_assert_null(regions_find(&s, m.region));
+	cr_assert_null(regions_find(&s, m.id));
 	regions_deinit(&s);
 	close(fd);
 }
@@ -65,7 +65,7 @@ static int work(void *arg)
 		struct wire_map m = map_of(i);
 
 		r = regions_map(&s, *(int *)arg, &m);
-		cr_assert_eq(regions_find(&s, m.region) != NULL, r == 0);
+		cr_assert_eq(regions_find(&s, m.id) != NULL, r == 0);
 	}
 	regions_deinit(&s);
 	return r;

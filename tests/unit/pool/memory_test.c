@@ -1,5 +1,5 @@
-/* region_test.c: clients' memory: mapped once a process, unmapped when asked, or by its end. */
-#include "pool/region.h"
+/* memory_test.c: memory that batches name: mapped once a process, unmapped when asked, or by its end. */
+#include "pool/memory.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -64,24 +64,24 @@ static int run(struct bed *b, bool target)
 	return worker_run(bed_worker(b, 0), b->pm[0], &item, 1, NULL);
 }
 
-static void free_region(struct bed *b, struct pool_region *r)
+static void free_region(struct bed *b, struct pool_memory *r)
 {
 	b->inside = true;
-	pool_region_free(r);
+	pool_memory_free(r);
 	b->inside = false;
 	cr_assert_eq(b->n_gone, 0);
 }
 
 Test(region, is_mapped_once_and_unmapped)
 {
-	struct pool_region *r;
+	struct pool_memory *r;
 	struct memory m;
 	struct bed b;
 
 	bed_init(&b, "good", "echo");
 	memory_init(&m);
 	bed_up(&b);
-	cr_assert_eq(pool_region_new(&r, b.pool, ID, m.fd, BYTES, true, on_gone, &b), 0);
+	cr_assert_eq(pool_memory_new(&r, b.pool, ID, m.fd, BYTES, true, on_gone, &b), 0);
 	b.keep_leases = true;
 	cr_assert_eq(run(&b, false), 0);
 	/* The worker ends itself when it is told to map it twice. */
@@ -102,14 +102,14 @@ Test(region, is_mapped_once_and_unmapped)
 
 Test(region, that_nobody_maps_goes_at_once_but_later)
 {
-	struct pool_region *r;
+	struct pool_memory *r;
 	struct memory m;
 	struct bed b;
 
 	bed_init(&b, "good", "echo");
 	memory_init(&m);
 	bed_up(&b);
-	cr_assert_eq(pool_region_new(&r, b.pool, ID, m.fd, BYTES, false, on_gone, &b), 0);
+	cr_assert_eq(pool_memory_new(&r, b.pool, ID, m.fd, BYTES, false, on_gone, &b), 0);
 	free_region(&b, r);
 	bed_wait(&b, b.n_gone == 1);
 	bed_drain_end(&b);
@@ -118,7 +118,7 @@ Test(region, that_nobody_maps_goes_at_once_but_later)
 
 Test(region, waits_for_the_process_to_be_reaped)
 {
-	struct pool_region *r;
+	struct pool_memory *r;
 	struct memory m;
 	struct bed b;
 	struct worker *w;
@@ -127,7 +127,7 @@ Test(region, waits_for_the_process_to_be_reaped)
 	memory_init(&m);
 	bed_up(&b);
 	w = bed_worker(&b, 0);
-	cr_assert_eq(pool_region_new(&r, b.pool, ID, m.fd, BYTES, true, on_gone, &b), 0);
+	cr_assert_eq(pool_memory_new(&r, b.pool, ID, m.fd, BYTES, true, on_gone, &b), 0);
 	cr_assert_eq(run(&b, false), 0);
 	bed_wait(&b, b.n_events == 1);
 	free_region(&b, r);
@@ -145,14 +145,14 @@ Test(region, waits_for_the_process_to_be_reaped)
 /* A process that was killed may still be writing to a target. */
 Test(region, batches_with_targets_come_back_when_it_is_reaped)
 {
-	struct pool_region *r;
+	struct pool_memory *r;
 	struct memory m;
 	struct bed b;
 
 	bed_init(&b, "good", "hang");
 	memory_init(&m);
 	bed_up(&b);
-	cr_assert_eq(pool_region_new(&r, b.pool, ID, m.fd, BYTES, true, on_gone, &b), 0);
+	cr_assert_eq(pool_memory_new(&r, b.pool, ID, m.fd, BYTES, true, on_gone, &b), 0);
 	cr_assert_eq(run(&b, true), 0);
 	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
 	pool_kill(b.pool);
@@ -170,7 +170,7 @@ Test(region, batches_with_targets_come_back_when_it_is_reaped)
 
 Test(region, is_mapped_anew_by_the_next_process)
 {
-	struct pool_region *r;
+	struct pool_memory *r;
 	struct memory m;
 	struct bed b;
 	struct worker *w;
@@ -179,7 +179,7 @@ Test(region, is_mapped_anew_by_the_next_process)
 	memory_init(&m);
 	bed_up(&b);
 	w = bed_worker(&b, 0);
-	cr_assert_eq(pool_region_new(&r, b.pool, ID, m.fd, BYTES, true, on_gone, &b), 0);
+	cr_assert_eq(pool_memory_new(&r, b.pool, ID, m.fd, BYTES, true, on_gone, &b), 0);
 	cr_assert_eq(run(&b, false), 0);
 	bed_wait(&b, b.n_events == 1);
 	kill(worker_pid(w), SIGKILL);
@@ -196,20 +196,20 @@ Test(region, is_mapped_anew_by_the_next_process)
 
 Test(region, output_must_be_at_its_target)
 {
-	struct pool_region *r;
+	struct pool_memory *r;
 	struct memory m;
 	struct bed b;
 
 	bed_init(&b, "good", "w-target");
 	memory_init(&m);
 	bed_up(&b);
-	cr_assert_eq(pool_region_new(&r, b.pool, ID, m.fd, BYTES, true, on_gone, &b), 0);
+	cr_assert_eq(pool_memory_new(&r, b.pool, ID, m.fd, BYTES, true, on_gone, &b), 0);
 	cr_assert_eq(run(&b, true), 0);
 	bed_wait(&b, b.n_events == 1);
 	cr_assert_eq(b.events[0].what, 's');
 	bed_wait(&b, worker_get_state(bed_worker(&b, 0)) == WORKER_READY);
 	cr_assert(strstr(worker_last_exit(bed_worker(&b, 0)), "not at its target"));
-	pool_region_free(r);
+	pool_memory_free(r);
 	bed_wait(&b, b.n_gone == 1);
 	bed_end(&b);
 	memory_deinit(&m);
