@@ -10,7 +10,7 @@
 #define SLOT_BITS 16u
 #define CAP_FIRST 16u
 
-_Static_assert(SLOTS_MAX == UINT32_C(1) << SLOT_BITS, "the serial number is above the place");
+_Static_assert(SLOTS_MAX >> SLOT_BITS == 1, "the serial number is above the place");
 
 void slots_deinit(struct slots *s)
 {

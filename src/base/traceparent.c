@@ -14,8 +14,10 @@
 /* Lower case alone, as the header has it. */
 static bool is_hex(const char *text, size_t n)
 {
+	static const char digits[] = "0123456789abcdef";
+
 	for (size_t i = 0; i < n; i++) {
-		if (!memchr("0123456789abcdef", text[i], 16))
+		if (!memchr(digits, text[i], sizeof(digits) - 1))
 			return false;
 	}
 	return true;
