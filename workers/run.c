@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/clock.h"
 #include "base/list.h"
@@ -166,6 +167,24 @@ static enum modeld_code place_output(
 	return MODELD_OK;
 }
 
+/* Another batch's output may have lain there: what the backend does not promise to fill is cleared,
+ * and what it does ends with a mark, by which a broken promise is seen. Regions are the client's own. */
+static void forget(const struct run *r, struct run_output *o, int writes_all)
+{
+	o->marked = writes_all && o->bytes >= RUN_MARK_BYTES;
+	if (o->marked)
+		memcpy((char *)o->data + o->bytes - RUN_MARK_BYTES, r->mark, RUN_MARK_BYTES);
+	else if (o->bytes > 0)
+		memset(o->data, 0, o->bytes);
+}
+
+static bool was_written(const struct run *r, const struct run_output *o)
+{
+	const char *end = (const char *)o->data + o->bytes;
+
+	return !o->marked || memcmp(end - RUN_MARK_BYTES, r->mark, RUN_MARK_BYTES) != 0;
+}
+
 static enum modeld_code take_output(
 	struct run *r, const struct modeld_output *want, struct run_output *o)
 {
@@ -178,8 +197,14 @@ static enum modeld_code take_output(
 		memcpy(o->dims, want->dims, want->rank * sizeof(*want->dims));
 	o->bytes = want->bytes;
 	code = place_output(r, o, r->model->info.outputs[want->index].name, &r->failed);
-	if (code != MODELD_OK || want->memory != MODELD_MEMORY_DEVICE)
+	o->marked = false;
+	if (code != MODELD_OK)
 		return code;
+	if (want->memory != MODELD_MEMORY_DEVICE) {
+		if (o->memory)
+			forget(r, o, want->writes_all);
+		return MODELD_OK;
+	}
 	return offload_alloc(&r->offload, want->bytes, &o->device, &r->failed);
 }
 
@@ -241,6 +266,8 @@ void run_init(struct run *r, const struct run_parts *parts)
 	r->batch.parameter = give_parameter;
 	r->batch.parameter_at = give_parameter_at;
 	r->batch.cancelled = is_cancelled;
+	/* Without random bytes the mark is zeroes: an output that ends with them fails then. */
+	(void)!getrandom(r->mark, sizeof(r->mark), GRND_NONBLOCK);
 	pthread_mutex_init(&r->completion.lock, NULL);
 	pthread_cond_init(&r->completion.arrived, NULL);
 }
@@ -391,6 +418,9 @@ static enum modeld_code finish_output(struct run *r, size_t i, struct modeld_err
 	}
 	if (!o->data)
 		return fail(error, MODELD_INTERNAL, "the backend gave no output '%s'", name);
+	if (!was_written(r, o))
+		return fail(error, MODELD_INTERNAL,
+			"the backend said that it writes all of output '%s', and did not", name);
 	if (!content_fits(o))
 		return fail(error, MODELD_INTERNAL,
 			"the backend gave output '%s' as a malformed bytes tensor", name);

@@ -22,12 +22,16 @@
  * request runs alone: a model may make other shapes than it declares. */
 #define RUN_ROWS_ANY UINT64_MAX
 
+/* The end of an output that its backend promises to fill, until it has. */
+#define RUN_MARK_BYTES 16u
+
 struct run_output {
 	struct output *memory;		  /* own; NULL: none, or the target's own memory */
 	void *data;			  /* NULL: the backend has not asked for it */
 	const struct wire_target *target; /* NULL: the output arena */
 	void *target_data;		  /* where it goes in the end; NULL without a target */
 	void *device;			  /* where the backend writes it; NULL: to `data` */
+	bool marked; /* `data` ends with the run's mark unless it was written */
 	enum dtype dtype;
 	uint32_t rank;
 	int64_t dims[TENSOR_RANK_MAX];
@@ -56,7 +60,8 @@ struct run {
 	/* Set by the caller ahead of run_begin(): the inputs of all items, by item; borrow. */
 	const struct modeld_tensor *items;
 	size_t n_items;
-	uint64_t number; /* the batch's */
+	uint8_t mark[RUN_MARK_BYTES]; /* random, so that no honest output ends with it */
+	uint64_t number;	      /* the batch's */
 	uint64_t rows;
 	uint64_t compute_ns;
 	const struct modeld_tensor **inputs; /* own: the batch's; grown to the most seen */

@@ -685,6 +685,71 @@ Test(executor, outputs_that_were_not_declared_so_are_refused)
 	rig_deinit(&g);
 }
 
+/* How much of its output a backend writes, and what it says of it. */
+static struct {
+	uint64_t written;
+	int writes_all;
+} promise;
+
+static enum modeld_code write_some(
+	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
+{
+	const struct modeld_tensor *in = batch->inputs[0];
+	const struct modeld_output output = {
+		.size = sizeof(output),
+		.dtype = in->dtype,
+		.dims = in->dims,
+		.rank = in->rank,
+		.bytes = in->bytes,
+		.writes_all = promise.writes_all,
+	};
+	void *out = batch->output(batch, &output, error);
+
+	if (!out)
+		return MODELD_INTERNAL;
+	memset(out, 0x5a, promise.written);
+	return MODELD_OK;
+}
+
+/* Run a batch of 64 bytes where another one's output lay; `written` bytes of it are written. */
+static void run_after_another(struct rig *g, uint64_t written, int writes_all)
+{
+	outputs_release(g->outputs, g->run.batch++);
+	promise.written = 64;
+	promise.writes_all = 1;
+	execute(g);
+	cr_assert_eq(g->done.results[0].code, 0);
+	outputs_release(g->outputs, g->run.batch++);
+	promise.written = written;
+	promise.writes_all = writes_all;
+	execute(g);
+}
+
+Test(executor, what_a_backend_does_not_write_is_nobody_elses)
+{
+	static const char zeroes[64];
+	const char *out;
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, 4096);
+	g.fake.run = write_some;
+	add_rows(&g, 4, 0);
+	run_after_another(&g, 0, 0);
+	cr_assert_arr_eq(output_of(&g, 0, 0), zeroes, 64);
+	run_after_another(&g, 32, 0);
+	out = output_of(&g, 0, 0);
+	cr_assert_eq(out[31], 0x5a);
+	cr_assert_arr_eq(out + 32, zeroes, 32);
+	run_after_another(&g, 0, 1);
+	expect_error(&g, 0, GRPC_INTERNAL, "did not");
+	run_after_another(&g, 32, 1);
+	expect_error(&g, 0, GRPC_INTERNAL, "did not");
+	run_after_another(&g, 64, 1);
+	out = output_of(&g, 0, 0);
+	cr_assert_eq(out[63], 0x5a);
+	rig_deinit(&g);
+}
+
 static enum modeld_code give_nothing(
 	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
 {
