@@ -13,7 +13,8 @@ struct job *job_new(const uint8_t *message, size_t n)
 		return NULL;
 	list_init(&j->node);
 	j->n = n;
-	memcpy(j->message, message, n);
+	if (n > 0)
+		memcpy(j->message, message, n);
 	return j;
 }
 

@@ -225,7 +225,7 @@ static int on_setup(struct loop *l, struct tools *t, const struct wire_setup *se
 		r = loop_equip(l, t);
 	if (r)
 		return r;
-	l->state = LOOP_LOADING;
+	atomic_store(&l->state, LOOP_LOADING);
 	if (setup->n_loads > 0)
 		return 0;
 	loop_set_ready(l);
@@ -248,7 +248,7 @@ static int on_drain(struct loop *l, struct hand *h)
 	const struct wire_message bye = {.type = WIRE_BYE, .bye = {.reason = "drained"}};
 	int r;
 
-	l->state = LOOP_DRAINED;
+	atomic_store(&l->state, LOOP_DRAINED);
 	crew_wait_idle(h);
 	loader_wait_idle(l->loader);
 	models_deinit(&l->models);
@@ -285,7 +285,9 @@ static int handle(struct loop *l, struct hand *h, struct tools *t, const struct 
 int loop_handle(struct loop *l, struct hand *h, struct tools *t, const struct wire_message *m,
 	size_t n, int fd, size_t n_fds)
 {
-	if (!(allowed[l->state] & BIT(m->type))) {
+	int state = atomic_load(&l->state);
+
+	if (!(allowed[state] & BIT(m->type))) {
 		log_error("message out of turn", "worker=%s type=%s", loop_name(l),
 			wire_type_name(m->type));
 		return loop_stop(l, WORKER_EXIT_INTERNAL, "message out of turn");
