@@ -70,6 +70,9 @@ def test_on_a_terminal(environment, end):
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(ROOT)
+        # A shell cannot trap what it inherits as ignored.
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
         os.execvpe("scripts/run", ["scripts/run"], environment)
     text = read_until(terminal, "serving until Ctrl-C")
     text = read_until(terminal, "demo.py", text)
