@@ -69,7 +69,7 @@ def test_a_hung_model_stops_no_other(start):
     assert error.code() == grpc.StatusCode.INTERNAL
     assert "run_timeout_ms = 2000" in error.details()
     assert beside.end().error is None
-    assert d.workers() != [worker]
+    wait_for("another worker", lambda: len(d.workers()) == 1 and d.workers() != [worker])
     assert d.status().workers[0].restarts == 1
 
 

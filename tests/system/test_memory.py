@@ -1,6 +1,8 @@
 """Memory follows use: what a large request took is the host's again when it was idle for a while."""
 import os
 
+import pytest
+
 from callers import begin, holds_nothing
 from daemon import ROOT, infer_request, wait_for
 
@@ -26,6 +28,7 @@ def n_segments(d):
     return s.arena_segments + sum(w.output_segments for w in s.workers)
 
 
+@pytest.mark.memory
 def test_a_large_request_leaves_nothing(start):
     d = start("memory.segment_idle_ms=300", "worker.heartbeat_interval_ms=100", models=["identity"])
     assert d.infer("identity", bytes(MIB)).tensor_data.data == bytes(MIB)
@@ -39,6 +42,7 @@ def test_a_large_request_leaves_nothing(start):
     assert pss_kib(processes(d)) <= before + 32 * 1024
 
 
+@pytest.mark.memory
 def test_little_is_held_at_the_start(start):
     d = start(repository=os.path.join(ROOT, "conf", "models"))
     assert pss_kib(processes(d)) <= 50 * 1024
