@@ -62,6 +62,7 @@ def killer(daemon, rng, end):
 
 @pytest.mark.parametrize("kills", [False, True])
 @pytest.mark.parametrize("slots", [1, 128])
+@pytest.mark.slow
 def test_who_behaves_is_served(start, kills, slots):
     d = start(f"worker.slots={slots}", "worker.backoff_max_ms=50", "worker.breaker_crashes=1000",
               models=["identity", "sleep"])
