@@ -316,8 +316,8 @@ void scheduler_run(struct scheduler *s, uint64_t now_ns)
 		list_push_back(&s->work, &w->node);
 		if (take_turn(s, w, now_ns))
 			still = 0;
-		else
-			still++;
+		else if (!list_empty(&w->node))
+			still++; /* of those that are still there */
 	}
 }
 

@@ -159,6 +159,20 @@ Test(scheduler, models_take_turns)
 	cr_expect_eq(bed.pool->runs[1].model->id, 1);
 }
 
+/* Whose last request was given up leaves without having moved anything: the next in line has its turn all the
+ * same, since nobody would come to look after it again. */
+Test(scheduler, who_leaves_takes_nobodys_turn)
+{
+	struct request *r = bed_submit(&bed, bed.alpha, &answers[0]);
+
+	drop(bed_submit(&bed, bed.beta, &answers[1]));
+	request_cancel(r);
+	drop(r);
+	bed_turn(&bed);
+	cr_assert_eq(fake_n_runs(bed.pool, NULL), 1);
+	cr_expect_eq(bed.pool->runs[0].model->id, 1);
+}
+
 Test(scheduler_many, least_loaded_worker_is_taken)
 {
 	up(3);
