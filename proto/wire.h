@@ -24,6 +24,7 @@
 #define WIRE_NAME_MAX	 255u	     /* names, keys */
 #define WIRE_TEXT_MAX	 4096u	     /* values, paths, error texts */
 #define WIRE_RELEASE_MAX 4096u	     /* batches of one Release */
+#define WIRE_LANES_FREE	 16u	     /* of a model that was to have no certain number, at most */
 #define WIRE_DIRS_MAX	 64u	     /* backend directories of a Setup */
 #define WIRE_SCRATCH_MAX (16u << 20) /* bytes that unpacking a message may take */
 
@@ -93,7 +94,7 @@ struct wire_load {
 	uint32_t max_batch_size;
 	const struct wire_pair *parameters;
 	size_t n_parameters;
-	uint32_t instances; /* 0: 1 */
+	uint32_t instances; /* 0: as the worker finds best, at most WIRE_LANES_FREE */
 };
 
 struct wire_unload {

@@ -284,7 +284,6 @@ static int add_model(
 		.max_batch_size = UINT32_MAX,
 		.max_queue_delay_us = c->model.max_queue_delay_us,
 		.max_queue_size = c->model.max_queue_size,
-		.instances = 1,
 		.run_timeout_ms = c->model.run_timeout_ms,
 	};
 	int error = grow(r);

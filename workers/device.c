@@ -56,6 +56,11 @@ const char *device_explain(const struct device *d, int result, char *text, size_
 	return text;
 }
 
+uint32_t device_lanes(const struct device *d)
+{
+	return d->ops->lanes;
+}
+
 bool device_is_host(const struct device *d)
 {
 	return d->ops->stream_native == NULL;

@@ -55,6 +55,7 @@ struct device_info {
 /* What an implementation does; use the functions below. */
 struct device_ops {
 	const char *kind; /* "cpu", "cuda" */
+	uint32_t lanes;	  /* how many runs at once keep it busy */
 	int (*memory)(struct device *d, struct device_memory *ret_memory);
 	int (*register_host)(
 		struct device *d, void *data, uint64_t bytes, enum device_access access);
@@ -117,6 +118,9 @@ bool device_fatal(int result);
 const char *device_explain(const struct device *d, int result, char *text, size_t cap);
 /* Its memory is the host's: nothing has to be copied, and pointers are good on both sides. */
 bool device_is_host(const struct device *d);
+/* How many lanes a model should have here that was not told: on a GPU one copies in and another out
+ * while a third computes. At least 1. */
+uint32_t device_lanes(const struct device *d);
 
 /* -ENOTSUP where the device cannot tell; else as any call: DEVICE_E_LOST, DEVICE_E_UNUSABLE */
 _must_use_ int device_memory(struct device *d, struct device_memory *ret_memory);

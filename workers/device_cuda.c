@@ -67,6 +67,7 @@ static void cuda_free(struct device *d)
 
 static const struct device_ops cuda_ops = {
 	.kind = "cuda",
+	.lanes = 3,
 	.memory = cuda_memory,
 	.register_host = cuda_register,
 	.unregister_host = cuda_unregister,

@@ -128,6 +128,7 @@ static void host_free(struct device *d)
 
 static const struct device_ops host_ops = {
 	.kind = "cpu",
+	.lanes = 1,
 	.memory = host_memory,
 	.register_host = host_register,
 	.unregister_host = host_unregister,

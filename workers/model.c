@@ -86,7 +86,6 @@ static int make(struct model **ret_model, const struct wire_load *load)
 		.path = strdup(load->path),
 		.parameter = spec_parameter,
 		.parameter_at = spec_parameter_at,
-		.n_instances = load->instances > 0 ? load->instances : 1,
 		.max_batch_size = load->max_batch_size,
 	};
 	if (!m->spec.name || !m->spec.version || !m->spec.path)
@@ -317,6 +316,14 @@ static int make_lanes(struct model *m, struct modeld_error *error)
 	return r;
 }
 
+/* Several where nobody said how many, the device gains from it, and the backend can tell them apart. */
+static uint32_t count_instances(const struct model *m, uint32_t asked)
+{
+	if (asked > 0)
+		return asked;
+	return m->device && m->backend->instance_create ? device_lanes(m->device) : 1;
+}
+
 int model_load(struct model **ret_model, struct backends *backends, struct device *device,
 	const struct wire_load *load, struct modeld_error *ret_error)
 {
@@ -330,8 +337,10 @@ int model_load(struct model **ret_model, struct backends *backends, struct devic
 	r = backends_get(backends, load->backend, &m->backend, &error);
 	if (r == BACKEND_E_REFUSED)
 		r = MODEL_E_FAILED;
-	if (!r)
+	if (!r) {
+		m->spec.n_instances = count_instances(m, load->instances);
 		r = load_into(m, load->max_batch_size, &error);
+	}
 	if (!r)
 		r = make_lanes(m, &error);
 	if (r) {

@@ -19,7 +19,8 @@ struct version_settings {
 	uint32_t max_batch_size; /* UINT32_MAX: not set; 0: no batching */
 	uint64_t max_queue_delay_us;
 	uint32_t max_queue_size; /* requests */
-	uint32_t instances;	 /* lanes: batches that a worker runs at once */
+	uint32_t
+		instances; /* lanes: batches that a worker runs at once; 0: as the worker finds best */
 	uint64_t run_timeout_ms;
 	bool stateful; /* a request that lost its worker is not sent again */
 	const struct wire_pair *parameters;

@@ -65,7 +65,8 @@ struct pool_model_settings {
 	const char *backend;
 	const char *devices;	 /* NULL: all; else comma-separated device names */
 	uint32_t max_batch_size; /* UINT32_MAX: what the backend can and the default allow */
-	uint32_t instances;	 /* batches of it that a worker runs at once; 0: 1 */
+	uint32_t
+		instances; /* batches of it that a worker runs at once; 0: as the worker finds best */
 	uint64_t run_timeout_ms; /* a batch that takes longer ends its worker */
 	const struct wire_pair *parameters;
 	size_t n_parameters;

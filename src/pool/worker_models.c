@@ -127,7 +127,7 @@ struct pool_model *worker_loading(const struct worker *w)
 static const char *make_lanes(struct worker *w, struct pool_model *m, const struct wire_loaded *l)
 {
 	struct holding *h = &m->holdings[w->index];
-	uint32_t asked = m->settings->instances > 0 ? m->settings->instances : 1;
+	uint32_t asked = m->settings->instances > 0 ? m->settings->instances : WIRE_LANES_FREE;
 	uint32_t n = l->lanes > 0 ? l->lanes : 1;
 
 	if (!l->ok)

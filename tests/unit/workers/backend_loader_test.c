@@ -17,6 +17,7 @@
 
 #include "fake_daemon.h"
 #include "proto/grpc_status.h"
+#include "tests/support/fakecuda/fakecuda.h"
 #include "workers/host.h"
 #include "workers/loop.h"
 #include "workers/model.h"
@@ -280,7 +281,7 @@ static const char counting[] =
 static int load_counting(struct backends *b, const char *name, const char *create, const char *warm,
 	uint64_t *ret_counted)
 {
-	struct wire_load load = {.name = "m", .version = "1", .path = "/", .backend = name};
+	const struct wire_load load = {.name = "m", .version = "1", .path = "/", .backend = name};
 	struct modeld_error error = {.size = sizeof(error)};
 	const struct modeld_backend *backend;
 	_cleanup_(model_unloadp) struct model *m = NULL;
@@ -310,6 +311,40 @@ Test(backend_loader, an_instance_is_made_and_warmed_before_the_model_is_loaded)
 	cr_assert_eq(counted, 111);
 	cr_assert_eq(
 		load_counting(b, "lost", "MODELD_OK", "MODELD_FATAL", &counted), MODEL_E_FATAL);
+	backends_free(b);
+}
+
+static uint32_t lanes_of(struct backends *b, struct device *d, const char *backend, uint32_t asked)
+{
+	const struct wire_load load = {.name = "identity",
+		.version = "1",
+		.path = "/",
+		.backend = backend,
+		.instances = asked};
+	struct modeld_error error = {.size = sizeof(error)};
+	_cleanup_(model_unloadp) struct model *m = NULL;
+
+	cr_assert_eq(model_load(&m, b, d, &load, &error), 0, "%s", error.text);
+	return m->n_lanes;
+}
+
+Test(backend_loader, where_nobody_says_how_many_instances_the_device_does)
+{
+	struct backends *b = make();
+	struct device *cpu, *gpu;
+	char text[DEVICE_TEXT_MAX];
+	uint64_t counted;
+
+	fakecuda_reset("");
+	cr_assert_eq(device_open(&cpu, "cpu:0", text), 0, "%s", text);
+	cr_assert_eq(device_open(&gpu, "cuda:0", text), 0, "%s", text);
+	cr_assert_eq(load_counting(b, "many", "MODELD_OK", "MODELD_OK", &counted), 0);
+	cr_expect_eq(lanes_of(b, cpu, "many", 0), 1);
+	cr_expect_eq(lanes_of(b, gpu, "many", 0), 3);
+	cr_expect_eq(lanes_of(b, gpu, "many", 1), 1);
+	cr_expect_eq(lanes_of(b, gpu, "builtin", 0), 1, "it cannot tell instances apart");
+	device_free(cpu);
+	device_free(gpu);
 	backends_free(b);
 }
 
