@@ -55,7 +55,7 @@ SRC_modelctl := $(filter-out %/main.c,$(wildcard clients/modelctl/*.c))
 SRC_backends := $(wildcard workers/backends/*.c)
 # That of CUDA has rules of its own (workers/cuda.mk).
 DIR_backends := $(filter-out workers/backends/cuda,$(patsubst %/,%,$(sort $(dir $(wildcard workers/backends/*/*.c)))))
-PROTOS       := $(wildcard proto/*.proto)
+PROTOS       := $(wildcard proto/*.proto proto/*/*.proto)
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 PB_C   := $(patsubst proto/%.proto,$(BUILD)/gen/proto/%.pb-c.c,$(PROTOS))

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
-FILES = ["model_worker.proto", "health.proto", "control.proto", "handoff.proto"]
+FILES = ["model_worker.proto", "health.proto", "control.proto", "handoff.proto",
+         "kserve/model_config.proto", "kserve/grpc_service.proto"]
 
 
 def load():
@@ -34,7 +35,10 @@ worker = _ALL["model_worker"]
 health = _ALL["health"]
 control = _ALL["control"]
 handoff = _ALL.get("handoff")
+kserve = _ALL["grpc_service"]
+model_config = _ALL["model_config"]
 WORKER_SERVICE = "/remotemedia.model_registry.v1.ModelWorkerService/"
 HEALTH_SERVICE = "/grpc.health.v1.Health/"
+KSERVE_SERVICE = "/inference.GRPCInferenceService/"
 CONTROL_SERVICE = "/modeld.control.v1.Control/"
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
