@@ -1,8 +1,8 @@
 /*
- * infer.h: one inference of ModelWorkerService in flight: from a received InferRequest to its
- * answer.
+ * infer.h: one inference in flight, whatever messages it is asked and answered with (struct
+ * infer_kind): from a received message to its answer.
  *
- *   infer_submit() -> request of dispatch -> on_done
+ *   infer_submit() -> request of dispatch -> on_done -> infer_kind.reply
  */
 #ifndef SERVICES_INFER_H
 #define SERVICES_INFER_H
@@ -20,31 +20,41 @@
 
 #define INFER_ID_INLINE 64u
 
-/* What an infer_receive of InferRequests is made with. */
-extern const struct scanner_table infer_request_table;
-
 struct infer;
+struct infer_reply;
+
+/* The messages of one service. */
+struct infer_kind {
+	const struct scanner_table *table; /* where a request has its tensors */
+	size_t size;			   /* of the struct that begins with the struct infer */
+	/* Read a message, of which the tensors are left out: the id, the model, i->request, filled.
+	 * INFER_E_FAILED */
+	int (*read)(struct infer *i, const uint8_t *data, size_t n, struct infer_receive *receive);
+	/* Make the answer of a result that is OK. INFER_E_FAILED */
+	int (*reply)(struct infer *i, const struct request_result *result, struct infer_reply *p);
+};
 
 /* The answer: either result (valid during the call) or, when it is not OK, i->failure is set. */
 typedef void (*infer_done_fn)(struct infer *i, const struct request_result *result);
 
 struct infer {
+	const struct infer_kind *kind;
 	struct services *services; /* borrow */
 	struct origin origin;	   /* what it points to is borrowed */
 	struct request *request;   /* ref */
 	struct version *model;	   /* ref; NULL until it is known */
-	uint32_t output;	   /* which one is asked for */
-	char region[33];	   /* token of the region that it goes to; "": none */
 	char *id;		   /* own, unless it is id_inline; NULL: not known yet */
 	size_t n_id;
 	char id_inline[INFER_ID_INLINE];
+	uint64_t n_handed; /* bytes of its inputs that are in regions of a local client */
 	struct infer_failure failure;
 	infer_done_fn on_done;
 	void *data; /* borrow: the owner's */
 };
 
-/* Accepts a zeroed struct, which must not move from here on. Allocates nothing. */
-void infer_init(struct infer *i, struct services *x, infer_done_fn on_done, void *data);
+/* Of a zeroed struct of kind->size bytes, which must not move from here on. Allocates nothing. */
+void infer_init(struct infer *i, const struct infer_kind *kind, struct services *x,
+	infer_done_fn on_done, void *data);
 /* Cancels what is in flight: on_done is not called any more. Accepts a zeroed infer. */
 void infer_deinit(struct infer *i);
 /*
@@ -54,5 +64,16 @@ void infer_deinit(struct infer *i);
  */
 _must_use_ int infer_submit(
 	struct infer *i, const struct origin *origin, struct infer_receive *receive);
+
+/* --- For infer_kind.read ---------------------------------------------------------------------- */
+
+/* Keep the client's id, n bytes, for the answer. INFER_E_FAILED */
+_must_use_ int infer_set_id(struct infer *i, const char *id, size_t n);
+/* Make one that no other request of ours has, nor of a daemon before or beside us. */
+void infer_make_id(struct infer *i);
+/* It is for this version: i->model and i->request, to be filled. INFER_E_FAILED */
+_must_use_ int infer_set_model(struct infer *i, struct version *m);
+/* A parameter for the model. INFER_E_FAILED */
+_must_use_ int infer_add_parameter(struct infer *i, const char *key, const char *value);
 
 #endif

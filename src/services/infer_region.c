@@ -8,7 +8,6 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <string.h>
 
 #include "base/digits.h"
 #include "handoff/handoff.h"
@@ -39,7 +38,8 @@ static int parse(struct infer *i, const char *key, const char *text, uint64_t *r
 		"parameter '%s' is not a number of bytes: '%.*s'", key, TOKEN_TEXT_MAX, text);
 }
 
-static int set_target(struct infer *i, const struct infer_region_wish *wish, struct region *region)
+static int set_target(struct infer *i, uint32_t output, const struct infer_region_wish *wish,
+	struct region *region)
 {
 	uint64_t offset = 0;
 	uint64_t size = 0;
@@ -53,12 +53,12 @@ static int set_target(struct infer *i, const struct infer_region_wish *wish, str
 		size = region_size(region) - offset;
 	if (r)
 		return r;
-	r = request_set_target(i->request, i->output, region, offset, size);
+	r = request_set_target(i->request, output, region, offset, size);
 	assert(r == 0);
 	return r;
 }
 
-int infer_region_target(struct infer *i, const struct infer_region_wish *wish)
+int infer_region_target(struct infer *i, uint32_t output, const struct infer_region_wish *wish)
 {
 	struct region *region = NULL;
 	int r;
@@ -71,10 +71,7 @@ int infer_region_target(struct infer *i, const struct infer_region_wish *wish)
 	r = infer_region_find(i, wish->region, &region);
 	if (r)
 		return r;
-	r = set_target(i, wish, region);
+	r = set_target(i, output, wish, region);
 	region_unref(region);
-	/* What was found is a token, of this length. */
-	if (!r)
-		memcpy(i->region, wish->region, sizeof(i->region));
 	return r;
 }

@@ -19,7 +19,8 @@ struct infer_region_wish {
  * handoff FAILED_PRECONDITION, else NOT_FOUND, whatever the reason
  */
 _must_use_ int infer_region_find(struct infer *i, const char *token, struct region **ret_region);
-/* Have i's output written where the wish says. INFER_E_FAILED */
-_must_use_ int infer_region_target(struct infer *i, const struct infer_region_wish *wish);
+/* Have this output of i written where the wish says. INFER_E_FAILED */
+_must_use_ int infer_region_target(
+	struct infer *i, uint32_t output, const struct infer_region_wish *wish);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * infer_reply.h: an InferResponse: a small packed head, and the tensor data where the worker wrote
- * it.
+ * infer_reply.h: one answer of an inference, made but not sent yet: parts in memory of its own, and
+ * tensor data where the worker wrote it.
  */
 #ifndef SERVICES_INFER_REPLY_H
 #define SERVICES_INFER_REPLY_H
@@ -9,36 +9,41 @@
 #include <stdint.h>
 
 #include "base/cleanup.h"
+#include "grpc/bump.h"
 #include "grpc/call.h"
-#include "proto/codec.h"
 #include "services/infer.h"
 
-#define INFER_REPLY_HEAD_MAX 3072u
+/* Of one protobuf message: its readers take no longer one. */
+#define INFER_REPLY_MESSAGE_MAX ((uint64_t)INT32_MAX)
 
-/* The message is: id_head, the infer's id, head, tensor. */
+/* Bytes of the heap that an answer without its tensor data may take. */
+#define INFER_REPLY_MEMORY_MAX ((size_t)4 << 20)
+
+struct output_lease;
+
 struct infer_reply {
-	const char *id; /* borrow: the infer's */
-	size_t n_id;
-	const void *tensor; /* lives as long as lease */
-	uint64_t n_tensor;
-	struct output_lease *lease; /* own; NULL: no tensor data */
-	uint8_t n_id_head;
-	uint8_t id_head[CODEC_HEAD_MAX];
-	size_t n_head;
-	uint8_t head[INFER_REPLY_HEAD_MAX]; /* last: only n_head bytes of it are ever read */
+	struct bump memory; /* of the parts and of what they point to */
+	struct part *parts; /* each holds what it needs */
+	size_t n_parts;
 };
 
-/* The first n bytes of a struct are all that it needs: what a copy must have. */
-size_t infer_reply_size(const struct infer_reply *p);
-/* Build it from an OK result. INFER_E_FAILED: i->failure says why, nothing is held. */
-_must_use_ int infer_reply_init(
-	struct infer_reply *p, struct infer *i, const struct request_result *result);
+/* Allocates nothing; must not move. max_bytes: of memory on the heap. */
+void infer_reply_init(struct infer_reply *p, size_t max_bytes);
+/* Drops what was not sent. */
+void infer_reply_deinit(struct infer_reply *p);
+/* Room for n parts at most. INFER_E_FAILED */
+_must_use_ int infer_reply_reserve(struct infer_reply *p, size_t n, struct infer_failure *failure);
+/* n bytes, for infer_reply_add(); NULL where there is no memory: the failure is set. */
+uint8_t *infer_reply_alloc(struct infer_reply *p, size_t n, struct infer_failure *failure);
+/* What follows in the message: bytes that live as long as the reply. */
+void infer_reply_add(struct infer_reply *p, const void *data, size_t n);
+/* Tensor data, which lives as long as the lease, which is referenced. */
+void infer_reply_add_tensor(
+	struct infer_reply *p, const void *data, size_t n, struct output_lease *lease);
 /* Send it; the reply holds nothing then, whatever is returned. Errors as call_send(). */
 _must_use_ int infer_reply_send(struct infer_reply *p, struct call *c);
 /* End the call with a failure instead. The call, and `f` if it lives in the call's state, are gone
  * then. */
 void infer_reply_failure(struct call *c, struct infer_failure *f);
-/* Accepts a zeroed reply. */
-void infer_reply_deinit(struct infer_reply *p);
 
 #endif

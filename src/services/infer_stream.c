@@ -1,5 +1,5 @@
 /*
- * infer_stream.c: one InferStream call.
+ * infer_stream.c: a call with any number of inferences.
  *
  * Every request has a slot, from the end of its message until its answer is handed to the
  * transport. Answers go out from the front; one that comes before its turn is kept. At most
@@ -26,10 +26,15 @@
 
 struct infer_slot {
 	struct list node;
-	struct infer_stream *stream; /* borrow */
-	struct infer infer;
-	struct infer_reply *reply; /* own: came before its turn */
+	struct infer_stream *stream;		  /* borrow */
+	struct infer_reply *reply;		  /* own: came before its turn */
+	_Alignas(max_align_t) struct infer infer; /* last: of its kind's size */
 };
+
+static size_t slot_size(const struct infer_stream *s)
+{
+	return offsetof(struct infer_slot, infer) + s->kind->size;
+}
 
 static struct infer_slot *slot_new(struct infer_stream *s)
 {
@@ -37,13 +42,13 @@ static struct infer_slot *slot_new(struct infer_stream *s)
 	struct infer_slot *slot;
 
 	if (!node) {
-		slot = calloc(1, sizeof(*slot));
+		slot = calloc(1, slot_size(s));
 		if (!slot)
 			return NULL;
 	} else {
 		list_remove(node);
 		slot = list_entry(node, struct infer_slot, node);
-		memset(slot, 0, sizeof(*slot));
+		memset(slot, 0, slot_size(s));
 	}
 	slot->stream = s;
 	list_init(&slot->node);
@@ -124,33 +129,48 @@ static void unstall(struct infer_stream *s)
 	call_resume(s->call);
 }
 
-/* Not its turn yet: keep it. Takes what the reply holds. */
-static void save(struct infer_slot *slot, struct infer_reply *reply)
+/* Not its turn yet: keep the answer. */
+static void save(struct infer_slot *slot, const struct request_result *result)
 {
-	size_t n = infer_reply_size(reply);
+	struct infer *i = &slot->infer;
+	struct infer_reply *reply = malloc(sizeof(*reply));
 
-	slot->reply = malloc(n);
-	if (slot->reply) {
-		memcpy(slot->reply, reply, n);
-		return;
+	if (!reply) {
+		infer_fail_memory(&i->failure);
+	} else {
+		infer_reply_init(reply, INFER_REPLY_MEMORY_MAX);
+		slot->reply = reply;
+		if (i->kind->reply(i, result, reply) == 0)
+			return;
 	}
-	infer_reply_deinit(reply);
-	infer_fail_memory(&slot->infer.failure);
 	slot->stream->refusing = true;
+}
+
+/* True: go on. */
+static bool answer(struct infer_slot *slot, const struct request_result *result)
+{
+	struct infer *i = &slot->infer;
+	struct infer_reply reply;
+
+	infer_reply_init(&reply, INFER_REPLY_MEMORY_MAX);
+	if (i->kind->reply(i, result, &reply) == 0)
+		return slot_send(slot, &reply);
+	infer_reply_deinit(&reply);
+	slot->stream->refusing = true;
+	return true;
 }
 
 static void on_done(struct infer *i, const struct request_result *result)
 {
 	struct infer_slot *slot = i->data;
 	struct infer_stream *s = slot->stream;
-	struct infer_reply reply;
 
-	if (slot_failed(slot) || infer_reply_init(&reply, i, result)) {
+	if (slot_failed(slot)) {
 		s->refusing = true;
 	} else if (list_first(&s->slots) != &slot->node) {
-		save(slot, &reply);
+		save(slot, result);
 		return;
-	} else if (!slot_send(slot, &reply)) {
+	} else if (!answer(slot, result)) {
 		return;
 	}
 	if (advance(s))
@@ -159,15 +179,14 @@ static void on_done(struct infer *i, const struct request_result *result)
 
 static const struct infer_room_events room_events;
 
-void infer_stream_open(struct call *c, void *state)
+void infer_stream_open(struct infer_stream *s, struct call *c, const struct infer_kind *kind)
 {
-	struct infer_stream *s = state;
-
 	s->call = c;
+	s->kind = kind;
 	list_init(&s->slots);
 	list_init(&s->spare);
-	infer_receive_init(&s->receive, &infer_request_table, call_context(c), call_connection(c),
-		&room_events, s);
+	infer_receive_init(
+		&s->receive, kind->table, call_context(c), call_connection(c), &room_events, s);
 }
 
 void infer_stream_close(struct call *c, void *state)
@@ -276,7 +295,7 @@ void infer_stream_message_end(struct call *c, void *state)
 		return;
 	}
 	origin = caller_origin(c);
-	infer_init(&slot->infer, s->receive.services, on_done, slot);
+	infer_init(&slot->infer, s->kind, s->receive.services, on_done, slot);
 	if (infer_submit(&slot->infer, &origin, &s->receive) == 0)
 		return;
 	s->refusing = true;

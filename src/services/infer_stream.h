@@ -1,5 +1,6 @@
 /*
- * infer_stream.h: one InferStream call: requests in flight side by side, answers in their order.
+ * infer_stream.h: a call with any number of inferences: requests in flight side by side, answers in their
+ * order.
  */
 #ifndef SERVICES_INFER_STREAM_H
 #define SERVICES_INFER_STREAM_H
@@ -9,10 +10,12 @@
 
 #include "base/list.h"
 #include "grpc/service.h"
+#include "services/infer.h"
 #include "services/infer_receive.h"
 
 struct infer_stream {
 	struct call *call; /* borrow */
+	const struct infer_kind *kind;
 	struct infer_receive receive;
 	struct list slots; /* struct infer_slot.node: the requests, in their order */
 	struct list spare; /* struct infer_slot.node: at most one */
@@ -22,8 +25,10 @@ struct infer_stream {
 	bool half_closed;
 };
 
+/* From struct method's open. */
+void infer_stream_open(struct infer_stream *s, struct call *c, const struct infer_kind *kind);
+
 /* The functions of struct method, with a struct infer_stream as state. */
-void infer_stream_open(struct call *c, void *state);
 void infer_stream_message_begin(struct call *c, void *state, uint64_t length);
 size_t infer_stream_message_data(struct call *c, void *state, const uint8_t *data, size_t n);
 void infer_stream_message_end(struct call *c, void *state);

@@ -1,5 +1,5 @@
 /*
- * model_worker_service.c: the table of ModelWorkerService, its unary Infer, and the two methods
+ * model_worker_service.c: the table of ModelWorkerService, and the two methods
  * that tell how the server is. Those two speak of the default model where the published service
  * means the one model of its process, and never wait for a worker.
  *
@@ -14,104 +14,33 @@
 #include "grpc/bump.h"
 #include "grpc/message.h"
 #include "proto/model_worker.pb-c.h"
-#include "services/caller.h"
 #include "services/health.h"
-#include "services/infer.h"
-#include "services/infer_reply.h"
 #include "services/infer_stream.h"
+#include "services/infer_unary.h"
+#include "services/model_worker_infer.h"
 #include "services/services.h"
 
 #define SMALL_REQUEST_MAX 4096u
 /* What a worker has when it is well supplied: one batch that runs and one for afterwards. */
 #define BATCHES_AT_HAND 2u
 
-/* --- Infer ---------------------------------------------------------------------------------- */
+/* --- Infer and InferStream ------------------------------------------------------------------ */
 
 struct unary {
-	struct call *call; /* borrow */
-	struct infer_receive receive;
-	struct infer infer;
-};
-
-static void on_infer_done(struct infer *i, const struct request_result *result)
-{
-	struct call *c = ((struct unary *)i->data)->call;
-	struct infer_reply reply;
-
-	if (i->failure.status != GRPC_OK || infer_reply_init(&reply, i, result)) {
-		infer_reply_failure(c, &i->failure);
-		return;
-	}
-	if (infer_reply_send(&reply, c))
-		message_no_memory(c);
-	else
-		call_finish(c, GRPC_OK, NULL);
-}
-
-static void on_infer_expired(void *data)
-{
-	struct unary *u = data;
-
-	infer_reply_failure(u->call, &u->receive.failure);
-}
-
-static void on_infer_room(void *data)
-{
-	struct unary *u = data;
-
-	call_resume(u->call);
-}
-
-static const struct infer_room_events room_events = {
-	.on_room = on_infer_room,
-	.on_expired = on_infer_expired,
+	struct infer_unary unary; /* first */
+	struct model_worker_infer infer;
 };
 
 static void infer_open(struct call *c, void *state)
 {
 	struct unary *u = state;
 
-	u->call = c;
-	infer_receive_init(&u->receive, &infer_request_table, call_context(c), call_connection(c),
-		&room_events, u);
-	infer_init(&u->infer, call_context(c), on_infer_done, u);
+	infer_unary_open(&u->unary, c, &model_worker_infer_kind, &u->infer.infer);
 }
 
-static void infer_message_begin(struct call *c, void *state, uint64_t length)
+static void infer_stream_begin(struct call *c, void *state)
 {
-	struct unary *u = state;
-
-	(void)c;
-	infer_receive_begin(&u->receive, length);
-}
-
-static size_t infer_message_data(struct call *c, void *state, const uint8_t *data, size_t n)
-{
-	struct unary *u = state;
-	size_t taken;
-
-	if (infer_receive_data(&u->receive, data, n, &taken) != INFER_E_FAILED)
-		return taken;
-	infer_reply_failure(c, &u->receive.failure);
-	return n;
-}
-
-static void infer_message_end(struct call *c, void *state)
-{
-	struct unary *u = state;
-	const struct origin origin = caller_origin(c);
-
-	if (infer_submit(&u->infer, &origin, &u->receive))
-		infer_reply_failure(c, &u->infer.failure);
-}
-
-static void infer_close(struct call *c, void *state)
-{
-	struct unary *u = state;
-
-	(void)c;
-	infer_deinit(&u->infer);
-	infer_receive_deinit(&u->receive);
+	infer_stream_open(state, c, &model_worker_infer_kind);
 }
 
 /* --- HealthCheck and GetStatus -------------------------------------------------------------- */
@@ -249,17 +178,17 @@ static const struct method methods[] = {
 		.path = PATH "Infer",
 		.state_bytes = sizeof(struct unary),
 		.open = infer_open,
-		.message_begin = infer_message_begin,
-		.message_data = infer_message_data,
-		.message_end = infer_message_end,
-		.close = infer_close,
+		.message_begin = infer_unary_message_begin,
+		.message_data = infer_unary_message_data,
+		.message_end = infer_unary_message_end,
+		.close = infer_unary_close,
 	},
 	{
 		.path = PATH "InferStream",
 		.client_streaming = true,
 		.server_streaming = true,
 		.state_bytes = sizeof(struct infer_stream),
-		.open = infer_stream_open,
+		.open = infer_stream_begin,
 		.message_begin = infer_stream_message_begin,
 		.message_data = infer_stream_message_data,
 		.message_end = infer_stream_message_end,
