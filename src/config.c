@@ -23,28 +23,6 @@ struct reading {
 	size_t cap;
 };
 
-static const struct config_key *find_key(const char *section, const char *name, size_t *ret_i)
-{
-	for (size_t i = 0; i < config_n_keys; i++) {
-		if (!strcmp(config_keys[i].section, section) &&
-			!strcmp(config_keys[i].name, name)) {
-			*ret_i = i;
-			return &config_keys[i];
-		}
-	}
-	return NULL;
-}
-
-struct config_entry *config_entry(const struct config *c, const char *section, const char *name)
-{
-	size_t i = 0;
-	const struct config_key *key = find_key(section, name, &i);
-
-	assert(key);
-	(void)key;
-	return &c->store->entries[i];
-}
-
 int config_init(struct config *c)
 {
 	struct config_store *s = calloc(1, sizeof(*s));
@@ -205,7 +183,7 @@ static int set_line(
 	if (!strncmp(l->section, BACKEND_PREFIX, strlen(BACKEND_PREFIX)) &&
 		backend_name_valid(l->section + strlen(BACKEND_PREFIX)))
 		return set_backend(c, l, from_file, text, cap);
-	if (!find_key(l->section, l->key, &i)) {
+	if (!config_find_key(l->section, l->key, &i)) {
 		snprintf(text, cap, "%s: unknown key [%s] %s", l->where, l->section, l->key);
 		return CONFIG_E_INVALID;
 	}

@@ -37,6 +37,8 @@ struct config {
 	const char *model_repository; /* absolute */
 	const char *const *models;    /* names to serve; {"*", NULL}: all */
 	const char *runtime_dir;      /* where Unix sockets without a directory go */
+	uint64_t memory_bytes;	      /* that there is, 0: not known; what "auto" limits go by */
+	const char *memory_source;    /* who says so */
 	enum log_level log_level;
 	uint64_t drain_timeout_ms;
 

@@ -9,8 +9,9 @@ enum config_type {
 	CONFIG_U64,
 	CONFIG_BYTES32, /* K, M, G suffixes (KiB, MiB, GiB) */
 	CONFIG_BYTES64,
-	CONFIG_SECONDS, /* kept as milliseconds in a uint64_t */
-	CONFIG_MODE,	/* octal */
+	CONFIG_BYTES_AUTO, /* the same, or "auto": CONFIG_AUTO until it is resolved */
+	CONFIG_SECONDS,	   /* kept as milliseconds in a uint64_t */
+	CONFIG_MODE,	   /* octal */
 	CONFIG_BOOL,
 	CONFIG_STRING,
 	CONFIG_LIST, /* comma-separated -> NULL-terminated array */
@@ -18,6 +19,8 @@ enum config_type {
 	CONFIG_CODEC,
 	CONFIG_PLACES, /* "cpu:0 x2, cuda:1" -> pool.places */
 };
+
+#define CONFIG_AUTO UINT64_MAX
 
 struct config_key {
 	const char *section;
@@ -62,14 +65,21 @@ char *config_printf(struct config *c, const char *format, ...) _printf_(2, 3);
 
 /* asprintf() that owns up to having failed: NULL. The caller frees it. */
 char *config_format(const char *format, ...) _printf_(1, 2);
+/* Which of config_keys it is; false: there is none. */
+bool config_find_key(const char *section, const char *name, size_t *ret_i);
 /* A key's entry (asserts that the key exists). */
 struct config_entry *config_entry(const struct config *c, const char *section, const char *name);
+/* Have --check print `text` for a key: what an automatic value has become. -ENOMEM */
+_must_use_ int config_show(
+	struct config *c, const char *section, const char *name, const char *text);
 /* Parse `text` for `key` and store it in its field. 0; CONFIG_E_INVALID with a message that does not
  * name the key; -ENOMEM */
 _must_use_ int config_store_value(struct config *c, const struct config_key *key, const char *text,
 	char *message, size_t cap);
 /* Fill in what is "auto" and check what hangs together. */
 _must_use_ int config_resolve(struct config *c, char *message, size_t cap);
+/* config_memory.c: limits of memory that are "auto", for a machine with so many bytes (0: unknown). -ENOMEM */
+_must_use_ int config_resolve_memory(struct config *c, uint64_t machine_bytes);
 /* config_gpus.c: replaces "cuda:all" by the GPUs that there are. ret_text: [worker] workers as it is
  * then; NULL: it was not there. CONFIG_E_INVALID, -ENOMEM */
 _must_use_ int config_find_gpus(struct config *c, const char **ret_text, char *message, size_t cap);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/machine.h"
 
 #define BACKEND_SETTINGS_BYTES_MAX (64u * 1024u)
 
@@ -30,19 +31,6 @@ static char *program_directory(struct config *c)
 	return config_strdup(c, path);
 }
 
-/* Show what was resolved in --check. */
-static int set_entry(struct config *c, const char *section, const char *name, const char *text)
-{
-	struct config_entry *e = config_entry(c, section, name);
-	char *copy = strdup(text);
-
-	if (!copy)
-		return -ENOMEM;
-	free(e->text);
-	e->text = copy;
-	return 0;
-}
-
 /* What a file says is relative to the file, what --set says to the working directory. The result is
  * absolute, so that what --check prints means the same everywhere. NULL: no memory. */
 static const char *absolute(struct config *c, const struct config_entry *e, const char *path)
@@ -59,7 +47,7 @@ static const char *absolute(struct config *c, const struct config_entry *e, cons
 static int resolve_path(struct config *c, const char *section, const char *name, const char **path)
 {
 	*path = absolute(c, config_entry(c, section, name), *path);
-	return *path ? set_entry(c, section, name, *path) : -ENOMEM;
+	return *path ? config_show(c, section, name, *path) : -ENOMEM;
 }
 
 /* Beside modeld in a build tree, in ../libexec/modeld when installed. */
@@ -75,7 +63,7 @@ static int resolve_program(struct config *c, const char *directory)
 	if (!path)
 		return -ENOMEM;
 	c->pool.worker_program = path;
-	return set_entry(c, "worker", "program", path);
+	return config_show(c, "worker", "program", path);
 }
 
 static int resolve_backend_dirs(struct config *c)
@@ -97,7 +85,7 @@ static int resolve_backend_dirs(struct config *c)
 			return -ENOMEM;
 	}
 	c->pool.backend_dirs = out;
-	return set_entry(c, "worker", "backend_dirs", text);
+	return config_show(c, "worker", "backend_dirs", text);
 }
 
 static int resolve_backends(struct config *c, const char *directory)
@@ -115,7 +103,7 @@ static int resolve_backends(struct config *c, const char *directory)
 		return -ENOMEM;
 	dirs[0] = path;
 	c->pool.backend_dirs = dirs;
-	return set_entry(c, "worker", "backend_dirs", path);
+	return config_show(c, "worker", "backend_dirs", path);
 }
 
 /* $RUNTIME_DIRECTORY (systemd; may list several), else $XDG_RUNTIME_DIR/modeld, else `run` beside the
@@ -136,7 +124,7 @@ static int resolve_runtime_dir(struct config *c, const char *directory)
 	if (!path)
 		return -ENOMEM;
 	c->runtime_dir = path;
-	return set_entry(c, "server", "runtime_dir", path);
+	return config_show(c, "server", "runtime_dir", path);
 }
 
 /* "unix:name" without a directory goes to the runtime directory. */
@@ -212,7 +200,16 @@ static int resolve_gpus(struct config *c, char *message, size_t cap)
 	const char *text;
 	int r = config_find_gpus(c, &text, message, cap);
 
-	return r || !text ? r : set_entry(c, "worker", "workers", text);
+	return r || !text ? r : config_show(c, "worker", "workers", text);
+}
+
+static int resolve_memory(struct config *c)
+{
+	char what[256];
+
+	c->memory_bytes = machine_memory("", what, sizeof(what));
+	c->memory_source = config_strdup(c, what);
+	return c->memory_source ? config_resolve_memory(c, c->memory_bytes) : -ENOMEM;
 }
 
 static int check_together(struct config *c, char *message, size_t cap)
@@ -258,6 +255,8 @@ int config_resolve(struct config *c, char *message, size_t cap)
 		r = resolve_backend_settings(c);
 	if (!r)
 		r = resolve_gpus(c, message, cap);
+	if (!r)
+		r = resolve_memory(c);
 	c->dispatch.default_max_batch_size = c->model.max_batch_size;
 	c->dispatch.arena.name = "modeld-input";
 	c->dispatch.arena.idle_ns = c->pool.output_idle_ms * NS_PER_MS;

@@ -67,7 +67,8 @@ char *config_printf(struct config *c, const char *format, ...)
 static int store_number(
 	struct config *c, const struct config_key *key, const char *text, char *message, size_t cap)
 {
-	bool scaled = key->type == CONFIG_BYTES32 || key->type == CONFIG_BYTES64;
+	bool scaled = key->type == CONFIG_BYTES32 || key->type == CONFIG_BYTES64 ||
+		      key->type == CONFIG_BYTES_AUTO;
 	void *field = (char *)c + key->offset;
 	uint64_t n;
 	int r = scaled ? bytes_parse(text, &n) : decimal_parse(text, &n);
@@ -86,6 +87,15 @@ static int store_number(
 		*(uint32_t *)field = (uint32_t)n;
 	else
 		*(uint64_t *)field = key->type == CONFIG_SECONDS ? n * 1000 : n;
+	return 0;
+}
+
+static int store_bytes_or_auto(
+	struct config *c, const struct config_key *key, const char *text, char *message, size_t cap)
+{
+	if (strcmp(text, "auto"))
+		return store_number(c, key, text, message, cap);
+	*(uint64_t *)((char *)c + key->offset) = CONFIG_AUTO;
 	return 0;
 }
 
@@ -311,6 +321,8 @@ int config_store_value(
 	case CONFIG_BYTES64:
 	case CONFIG_SECONDS:
 		return store_number(c, key, text, message, cap);
+	case CONFIG_BYTES_AUTO:
+		return store_bytes_or_auto(c, key, text, message, cap);
 	case CONFIG_MODE:
 		return store_mode(c, key, text, message, cap);
 	case CONFIG_BOOL:

@@ -169,6 +169,11 @@ static int serve(
 		return r;
 	log_info("modeld " MODELD_VERSION, "pid=%d repository=%s descriptors=%" PRIu64, getpid(),
 		c->model_repository, descriptors);
+	log_info("memory",
+		"bytes=%" PRIu64 " source=%s input_arena_bytes=%" PRIu64
+		" output_arena_bytes=%" PRIu64 " shm_total_bytes=%" PRIu64,
+		c->memory_bytes, c->memory_source, c->dispatch.arena.limit,
+		c->pool.output_arena_bytes, c->handoff.shm_total_bytes);
 	r = server_new(&s, c, repository);
 	if (!r) {
 		server_set_source(s, source);

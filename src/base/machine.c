@@ -1,0 +1,141 @@
+/*
+ * machine.c: memory by /proc/meminfo (proc(5)) and the limits of control groups: memory.max (version 2,
+ * Documentation/admin-guide/cgroup-v2.rst of Linux), memory.limit_in_bytes (version 1), in every group from our own up to the
+ * root of what is mounted. Where a container shows us a part of the tree, paths that are not there are passed over.
+ */
+#include "base/machine.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/digits.h"
+
+#define PATH_CAP 4096
+
+static void close_file(FILE **f)
+{
+	if (*f)
+		fclose(*f);
+}
+
+struct search {
+	const char *root;
+	uint64_t least; /* UINT64_MAX: nothing yet */
+	char *what;
+	size_t cap;
+};
+
+static void note(struct search *s, uint64_t bytes, const char *file)
+{
+	if (bytes >= s->least)
+		return;
+	s->least = bytes;
+	snprintf(s->what, s->cap, "%s", file + strlen(s->root));
+}
+
+static bool read_line(const char *path, char *line, int cap)
+{
+	_cleanup_(close_file) FILE *f = fopen(path, "re");
+
+	if (!f || !fgets(line, cap, f))
+		return false;
+	line[strcspn(line, "\n")] = 0;
+	return true;
+}
+
+/* One group's limit; "max" and what cannot be read is none. */
+static void look_at_group(struct search *s, const char *directory, const char *file)
+{
+	char path[PATH_CAP + 64], line[32];
+	uint64_t bytes;
+
+	snprintf(path, sizeof(path), "%s/%s", directory, file);
+	if (read_line(path, line, sizeof(line)) && !decimal_parse(line, &bytes))
+		note(s, bytes, path);
+}
+
+static void climb(struct search *s, const char *mount, const char *group, const char *file)
+{
+	char path[PATH_CAP];
+	size_t top = strlen(s->root) + strlen(mount);
+
+	if ((size_t)snprintf(path, sizeof(path), "%s%s%s", s->root, mount, group) >= sizeof(path))
+		return;
+	for (;;) {
+		char *slash = strrchr(path + top, '/');
+
+		/* "/" is the mount itself. */
+		if (slash && !slash[1])
+			*slash = 0;
+		look_at_group(s, path, file);
+		slash = strrchr(path + top, '/');
+		if (!slash)
+			return;
+		*slash = 0;
+	}
+}
+
+/* Is it in the comma-separated list? */
+static bool has_memory(const char *controllers)
+{
+	for (;;) {
+		size_t n = strcspn(controllers, ",");
+
+		if (n == 6 && !memcmp(controllers, "memory", n))
+			return true;
+		if (!controllers[n])
+			return false;
+		controllers += n + 1;
+	}
+}
+
+/* "0::/system.slice/modeld.service", "9:cpu,memory:/docker/1f" */
+static void look_at_line(struct search *s, char *line)
+{
+	char *controllers = strchr(line, ':');
+	char *group = controllers ? strchr(controllers + 1, ':') : NULL;
+
+	if (!group || group[1] != '/')
+		return;
+	*group++ = 0;
+	if (!strcmp(line, "0:"))
+		climb(s, "/sys/fs/cgroup", group, "memory.max");
+	if (has_memory(controllers + 1))
+		climb(s, "/sys/fs/cgroup/memory", group, "memory.limit_in_bytes");
+}
+
+static void look_at_groups(struct search *s)
+{
+	char path[PATH_CAP], line[PATH_CAP];
+	_cleanup_(close_file) FILE *f = NULL;
+
+	snprintf(path, sizeof(path), "%s/proc/self/cgroup", s->root);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = 0;
+		look_at_line(s, line);
+	}
+}
+
+static void look_at_machine(struct search *s)
+{
+	char path[PATH_CAP], line[256];
+	unsigned long long kib;
+
+	snprintf(path, sizeof(path), "%s/proc/meminfo", s->root);
+	if (read_line(path, line, sizeof(line)) && sscanf(line, "MemTotal: %llu kB", &kib) == 1)
+		note(s, (uint64_t)kib * 1024, path);
+}
+
+uint64_t machine_memory(const char *root, char *ret_what, size_t cap)
+{
+	struct search s = {.root = root, .least = UINT64_MAX, .what = ret_what, .cap = cap};
+
+	*ret_what = 0;
+	look_at_machine(&s);
+	look_at_groups(&s);
+	return s.least == UINT64_MAX ? 0 : s.least;
+}
