@@ -128,20 +128,26 @@ bool version_hopeful(const struct version *v)
 	return pool_model_hopeful(v->pool_model) > 0;
 }
 
+/* It was ready before; what was only declared is still on its way. */
+static bool was_there(const struct version *v)
+{
+	return version_declared(v) && v->proven;
+}
+
 const char *version_state_name(const struct version *v)
 {
 	if (version_ready(v))
 		return "ready";
 	if (!version_hopeful(v))
 		return "failed";
-	return version_declared(v) ? "unavailable" : "loading";
+	return was_there(v) ? "unavailable" : "loading";
 }
 
 const char *version_unavailable_text(const struct version *v)
 {
 	if (!version_hopeful(v))
 		return "has failed";
-	return version_declared(v) ? "is not available" : "is not loaded yet";
+	return was_there(v) ? "is not available" : "is not loaded yet";
 }
 
 const char *version_detail(const struct version *v)
@@ -157,7 +163,7 @@ static void log_version(const struct version *v, bool ready, const char *state)
 
 	if (ready)
 		log_info("model ready", "model=%s version=%s", s->name, s->version);
-	else if (!version_declared(v) && version_hopeful(v))
+	else if (!was_there(v) && version_hopeful(v))
 		log_debug("model loading", "model=%s version=%s", s->name, s->version);
 	else
 		log_warning("model not ready", "model=%s version=%s state=%s detail=%s", s->name,

@@ -22,6 +22,9 @@
 #include "base/list.h"
 #include "base/seqpacket.h"
 
+/* Records that channel_catch_up() takes: more than a peer has in its socket that says what it should. */
+#define CATCH_UP_MAX 1024u
+
 /* A record that waits. */
 struct record {
 	struct list node;
@@ -97,6 +100,18 @@ static void receive(struct channel *c)
 	int r = receive_record(c);
 
 	if (r && r != -EAGAIN)
+		channel_end(c, r);
+	if (!c->ended)
+		c->events->on_pause(c->data);
+}
+
+void channel_catch_up(struct channel *c)
+{
+	int r = 0;
+
+	for (unsigned n = 0; n < CATCH_UP_MAX && !r && !c->ended; n++)
+		r = receive_record(c);
+	if (r && r != -EAGAIN && !c->ended)
 		channel_end(c, r);
 	if (!c->ended)
 		c->events->on_pause(c->data);

@@ -18,7 +18,8 @@ enum {
 	CHANNEL_E_FULL = 1, /* the peer does not read: the queue has reached its bound */
 };
 
-/* All come from the loop, or from inside channel_drain(). channel_close() may be called in each. */
+/* All come from the loop, or from inside channel_drain() and channel_catch_up(). channel_close() may be called in
+ * each. */
 struct channel_events {
 	/* `fd` holds a descriptor that came along, or -1: take it with steal_fd() or it is closed.
 	 * The message is borrowed during the callback. */
@@ -50,6 +51,8 @@ struct channel *channel_close(struct channel *c);
 _must_use_ int channel_send(struct channel *c, const struct wire_message *m, int fd);
 /* CHANNEL_E_FULL, -ENOMEM: as above. */
 _must_use_ int channel_flush(struct channel *c);
+/* Receive what is there, now: before a peer is judged by what it has not said. */
+void channel_catch_up(struct channel *c);
 /* Receive all there is, now, and then the end: for a peer that is known to have ended. */
 void channel_drain(struct channel *c);
 

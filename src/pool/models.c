@@ -425,6 +425,36 @@ static bool is_wanted(const struct pool_model *m)
 	return false;
 }
 
+/* What a worker that the model is wanted on is about to do for it. Returns out. */
+static const char *format_hope(
+	const struct pool_model *m, const struct worker *w, char *out, size_t cap)
+{
+	enum hold hold = m->holdings[w->index].state;
+
+	if (w->state == WORKER_LOST)
+		snprintf(out, cap, "worker %s was lost", w->name);
+	else if (w->state == WORKER_REAPED)
+		snprintf(out, cap, "worker %s is restarted%s%s", w->name,
+			w->last_exit[0] ? " after: " : "", w->last_exit);
+	else if (w->state == WORKER_SPAWNED)
+		snprintf(out, cap, "worker %s starts", w->name);
+	else if (hold == HOLD_NONE)
+		snprintf(out, cap, "it is to be loaded on worker %s", w->name);
+	else
+		snprintf(out, cap, "it is %s on worker %s",
+			hold == HOLD_LOADING ? "being loaded" : "loaded", w->name);
+	return out;
+}
+
+static const struct worker *find_hope(const struct pool_model *m)
+{
+	for (size_t i = 0; i < m->pool->n_workers; i++) {
+		if (m->holdings[i].hopeful)
+			return &m->pool->workers[i];
+	}
+	return NULL;
+}
+
 const char *pool_model_detail(struct pool_model *m)
 {
 	const struct worker *w;
@@ -446,7 +476,9 @@ const char *pool_model_detail(struct pool_model *m)
 	else if (!is_wanted(m))
 		snprintf(m->detail, sizeof(m->detail), "no worker runs on its devices: %s",
 			m->settings->devices ? m->settings->devices : "");
+	else if ((w = find_hope(m)))
+		format_hope(m, w, m->detail, sizeof(m->detail));
 	else
-		m->detail[0] = '\0';
+		snprintf(m->detail, sizeof(m->detail), "no worker is to load it");
 	return m->detail;
 }

@@ -195,7 +195,8 @@ uint32_t pool_model_ready(const struct pool_model *m);
 /* Workers that hold the model, are loading it, or will once respawned: 0 means that waiting is of
  * no use. */
 uint32_t pool_model_hopeful(const struct pool_model *m);
-/* Why the model is not there: the last load error or "circuit breaker open ..."; "" when fine. */
+/* Why the model is not there: the last load error, "circuit breaker open ...", or what a worker is about to
+ * do for it; "" only while one has it ready. */
 const char *pool_model_detail(struct pool_model *m);
 /* Declaration from the first worker that loaded it; NULL while none has. Valid until the model is
  * freed: it is kept when all workers are gone (a later load that disagrees is refused). */

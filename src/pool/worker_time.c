@@ -136,6 +136,11 @@ void worker_tick(struct worker *w, uint64_t now_ns)
 
 	if (worker_deadline(w) > now_ns)
 		return;
+	/* Where it was this process that stood still, what it would be blamed for not saying lies in the socket. */
+	if (w->channel)
+		channel_catch_up(w->channel);
+	if (worker_deadline(w) > now_ns)
+		return;
 	switch (w->state) {
 	case WORKER_SPAWNED:
 		worker_lose(w, WORKER_UNUSABLE, "no hello within start_timeout_ms = %" PRIu64,

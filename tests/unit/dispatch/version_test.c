@@ -82,6 +82,11 @@ Test(version, states)
 	cr_expect_eq(version_workers_ready(bed.alpha), 1);
 	w->ready = false;
 	cr_expect_str_eq(version_state_name(bed.alpha), "unavailable");
+	bed.alpha->proven = false;
+	cr_expect_str_eq(
+		version_state_name(bed.alpha), "loading", "declared, but nobody has had it");
+	cr_expect_str_eq(version_unavailable_text(bed.alpha), "is not loaded yet");
+	bed.alpha->proven = true;
 	bed.pool->loaded[0] = NULL;
 	cr_expect_str_eq(version_state_name(bed.alpha), "loading");
 	bed.pool->hopeless[0] = true;

@@ -358,6 +358,30 @@ Test(channel, drain_reads_all_and_ends)
 	end_deinit(&e);
 }
 
+Test(channel, catching_up_reads_what_is_there_and_goes_on)
+{
+	static struct end e;
+
+	cr_assert_eq(end_init(&e, 1000), 0);
+	channel_catch_up(e.channel);
+	cr_expect_eq(e.n + e.n_ends, 0);
+	for (uint64_t i = 1; i <= 100; i++)
+		peer_says(&e, i, -1);
+	e.n_pauses = 0;
+	channel_catch_up(e.channel);
+	cr_expect_eq(e.n, 100);
+	cr_expect_eq(e.n_pauses, 1);
+	cr_expect_eq(e.n_ends, 0);
+	peer_says(&e, 101, -1);
+	uv_run(&e.loop, UV_RUN_ONCE);
+	cr_expect_eq(e.n, 101);
+	close_fd(&e.peer);
+	channel_catch_up(e.channel);
+	cr_expect_eq(e.n_ends, 1);
+	cr_expect_eq(e.err, -EPIPE);
+	end_deinit(&e);
+}
+
 static int live_once(void *arg)
 {
 	struct end *e = arg;

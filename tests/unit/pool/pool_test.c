@@ -141,6 +141,34 @@ Test(pool, declaration_must_stay_the_same)
 	bed_drain_end(&b);
 }
 
+/* Whatever the reason, there is one, in each state that a worker passes. */
+Test(pool, a_model_that_is_not_ready_says_why)
+{
+	struct bed b;
+	struct worker *w;
+
+	bed_init(&b, "good", "echo");
+	cr_assert_eq(bed_make(&b), 0);
+	w = bed_worker(&b, 0);
+	cr_expect_str_eq(pool_model_detail(b.pm[0]), "worker cpu:0/0 is restarted");
+	b.inside = true;
+	cr_assert_eq(pool_start(b.pool), 0);
+	b.inside = false;
+	cr_expect_str_eq(pool_model_detail(b.pm[0]), "worker cpu:0/0 starts");
+	bed_wait(&b, worker_get_state(w) >= WORKER_LOADING);
+	cr_expect(pool_model_ready(b.pm[0]) > 0 || *pool_model_detail(b.pm[0]));
+	bed_wait(&b, b.n_started == 1);
+	cr_expect_str_eq(pool_model_detail(b.pm[0]), "");
+	b.settings.backoff_max_ms = 60000;
+	w->failures = 5;
+	w->up_since_ns = clock_ns();
+	kill(worker_pid(w), SIGKILL);
+	bed_wait(&b, worker_get_state(w) == WORKER_REAPED);
+	cr_expect_str_eq(
+		pool_model_detail(b.pm[0]), "worker cpu:0/0 is restarted after: signal 9 (Killed)");
+	bed_end(&b);
+}
+
 /* --- Restarts --------------------------------------------------------------------------------- */
 
 Test(pool, hopeless_after_three_starts_but_still_tried)

@@ -2,6 +2,7 @@
 #include "pool/worker.h"
 
 #include <criterion/criterion.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 
@@ -311,6 +312,32 @@ Test(worker, batch_runs_too_long)
 	cr_assert_eq(b.events[1].what, 'i', "another model's");
 	cr_assert_eq(b.events[2].what, 'i', "behind it");
 	lose_by_time(&b, "batch of model 'hang' ran longer than run_timeout_ms = 20", WORKER_HUNG);
+}
+
+/* This process stood still, so that the answer lies in the socket when the limit is found to have passed. */
+Test(worker, what_was_said_while_nobody_listened_counts)
+{
+	struct bed b;
+	struct worker *w;
+	struct pollfd answer = {.events = POLLIN};
+
+	bed_init(&b, "good", "echo");
+	bed_up(&b);
+	w = bed_worker(&b, 0);
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	pool_flush(b.pool);
+	cr_assert_eq(uv_fileno((uv_handle_t *)w->channel, &answer.fd), 0);
+	cr_assert_eq(poll(&answer, 1, -1), 1);
+	list_entry(w->busy.next, struct pool_lane, node)->front_ns -= 20 * NS_PER_S;
+	w->ping_ns = w->heard_ns -= 10 * NS_PER_S;
+	w->nonce = 0;
+	worker_tick(w, clock_ns());
+	cr_assert_eq(worker_get_state(w), WORKER_READY);
+	cr_assert_eq(b.n_events, 1);
+	cr_assert_eq(b.events[0].what, 'd');
+	cr_assert_geq(b.n_credit, 1, "its slot is free");
+	w->ping_ns = 0;
+	bed_drain_end(&b);
 }
 
 Test(worker, misses_its_heartbeat)
