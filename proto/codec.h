@@ -24,13 +24,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/bump.h"
 #include "base/cleanup.h"
-
-/* Where arrays and texts go that are unpacked: a block of the caller's, cut piece by piece. */
-struct codec_memory {
-	uint8_t *at; /* aligned to 8 bytes */
-	uint8_t *end;
-};
 
 /* Field numbers are below it. */
 #define CODEC_FIELDS_MAX 63u
@@ -178,7 +173,7 @@ uint8_t *codec_put_head(uint8_t *end, uint32_t number, uint64_t n);
  * -EPROTO  malformed, out of limits, or more than the memory holds; `out` is void then
  */
 _must_use_ int codec_unpack(const struct codec_message *m, const uint8_t *data, size_t n,
-	struct codec_memory *memory, void *out);
+	struct bump *memory, void *out);
 /*
  * Cut one length-delimited field off the front of *data, *n bytes, which are behind it then, if its
  * number is `number`. -EPROTO: it is not, or is cut.

@@ -140,15 +140,9 @@ static size_t count_elements(const uint8_t *at, const uint8_t *end, const struct
 }
 
 /* n bytes, not cleared. NULL: there are not so many. */
-static inline void *allocate(struct codec_memory *memory, size_t n)
+static inline void *allocate(struct bump *memory, size_t n)
 {
-	size_t rounded = (n + sizeof(uint64_t) - 1) & ~(sizeof(uint64_t) - 1);
-	uint8_t *p = memory->at;
-
-	if (rounded > (size_t)(memory->end - p))
-		return NULL;
-	memory->at += rounded;
-	return p;
+	return bump_take(memory, n, sizeof(uint64_t));
 }
 
 /* How many elements an array has room for stands ahead of it. */
@@ -160,7 +154,7 @@ static inline uint64_t *room_of(uint8_t *list)
 /* A list with room for the n elements that there are and those that follow, as far as they are read in
  * a row. NULL: too many. */
 static uint8_t *make_room(const uint8_t *at, const uint8_t *end, const struct codec_field *f,
-	uint64_t number, uint8_t *list, size_t n, struct codec_memory *memory)
+	uint64_t number, uint8_t *list, size_t n, struct bump *memory)
 {
 	size_t n_more;
 	uint8_t *larger;
@@ -183,7 +177,7 @@ static uint8_t *make_room(const uint8_t *at, const uint8_t *end, const struct co
 }
 
 static bool get_text(const uint8_t *at, const uint8_t *end, const struct codec_field *f,
-	struct codec_memory *memory, void *to)
+	struct bump *memory, void *to)
 {
 	size_t n = (size_t)(end - at);
 	char *text;
@@ -201,7 +195,7 @@ static bool get_text(const uint8_t *at, const uint8_t *end, const struct codec_f
 
 /* `out` is zeroed. */
 static bool get_fields(const uint8_t *at, const uint8_t *end, const struct codec_message *m,
-	struct codec_memory *memory, uint8_t *out);
+	struct bump *memory, uint8_t *out);
 
 /* Numbers of one field, one after the other, to the list, which has room. Returns how many; SIZE_MAX:
  * one is bad. */
@@ -226,7 +220,7 @@ static size_t get_numbers(
 
 /* What one field of an array adds to it: an element, or numbers. Returns how many; SIZE_MAX: bad. */
 static inline size_t get_elements(const uint8_t *at, const uint8_t *end,
-	const struct codec_field *f, struct codec_memory *memory, uint8_t *to)
+	const struct codec_field *f, struct bump *memory, uint8_t *to)
 {
 	if (f->kind == CODEC_KIND_NUMBERS)
 		return get_numbers(at, end, f, to);
@@ -237,7 +231,7 @@ static inline size_t get_elements(const uint8_t *at, const uint8_t *end,
 
 /* All elements that come in a row, the first with its tag. */
 static const uint8_t *get_array(const uint8_t *at, const uint8_t *end, const struct codec_field *f,
-	uint64_t number, struct codec_memory *memory, uint8_t *out)
+	uint64_t number, struct bump *memory, uint8_t *out)
 {
 	void **list = (void **)(void *)(out + f->offset);
 	size_t n = load_count(f, out);
@@ -290,7 +284,7 @@ static inline void store_number(const struct codec_field *f, uint64_t v, void *t
 }
 
 static bool get_delimited(const uint8_t *at, const uint8_t *end, const struct codec_message *m,
-	uint64_t number, struct codec_memory *memory, uint8_t *out)
+	uint64_t number, struct bump *memory, uint8_t *out)
 {
 	const struct codec_field *f = &m->fields[number];
 	size_t n = (size_t)(end - at);
@@ -310,7 +304,7 @@ static bool get_delimited(const uint8_t *at, const uint8_t *end, const struct co
 
 /* One that is no array, behind its tag. */
 static inline const uint8_t *get_member(struct number tag, const uint8_t *end,
-	const struct codec_message *m, struct codec_memory *memory, uint8_t *out)
+	const struct codec_message *m, struct bump *memory, uint8_t *out)
 {
 	const struct codec_field *f = &m->fields[tag.v >> 3];
 	struct number n;
@@ -345,7 +339,7 @@ static bool get_absent(const struct codec_message *m, uint64_t absent, uint8_t *
 }
 
 static bool get_fields(const uint8_t *at, const uint8_t *end, const struct codec_message *m,
-	struct codec_memory *memory, uint8_t *out)
+	struct bump *memory, uint8_t *out)
 {
 	uint64_t seen = 0;
 
@@ -370,8 +364,8 @@ static bool get_fields(const uint8_t *at, const uint8_t *end, const struct codec
 	return get_absent(m, m->plain & ~seen, out) && (!m->check || m->check(out) == 0);
 }
 
-int codec_unpack(const struct codec_message *m, const uint8_t *data, size_t n,
-	struct codec_memory *memory, void *out)
+int codec_unpack(const struct codec_message *m, const uint8_t *data, size_t n, struct bump *memory,
+	void *out)
 {
 	memset(out, 0, m->size);
 	return get_fields(data, data + n, m, memory, out) ? 0 : -EPROTO;

@@ -18,6 +18,7 @@
 
 struct handoff_scratch {
 	struct handoff_message message;	     /* unpacked last */
+	struct bump unpacked;		     /* of `memory` */
 	uint8_t record[HANDOFF_MESSAGE_MAX]; /* packed last, at its end */
 	_Alignas(uint64_t) uint8_t memory[MEMORY_BYTES];
 	struct handoff_tensor tensors[HANDOFF_TENSORS_MAX]; /* lent */
@@ -177,6 +178,7 @@ int handoff_scratch_new(struct handoff_scratch **ret_scratch)
 
 	if (!s)
 		return -ENOMEM;
+	bump_init(&s->unpacked, s->memory, sizeof(s->memory));
 	*ret_scratch = s;
 	return 0;
 }
@@ -212,11 +214,10 @@ int handoff_pack(struct handoff_scratch *s, const struct handoff_message *m,
 
 static int unpack(struct handoff_scratch *s, const uint8_t *record, size_t n)
 {
-	struct codec_memory memory = {s->memory, s->memory + sizeof(s->memory)};
-
 	if (n > HANDOFF_MESSAGE_MAX)
 		return -EPROTO;
-	return codec_unpack(&handoff_envelope_table, record, n, &memory, &s->message);
+	bump_reset(&s->unpacked);
+	return codec_unpack(&handoff_envelope_table, record, n, &s->unpacked, &s->message);
 }
 
 int handoff_unpack_request(struct handoff_scratch *s, const uint8_t *record, size_t n,

@@ -42,6 +42,7 @@ int wire_scratch_new(struct wire_scratch **ret_scratch)
 
 	if (!s)
 		return -ENOMEM;
+	bump_init(&s->unpacked, s->memory, sizeof(s->memory));
 	*ret_scratch = s;
 	return 0;
 }
@@ -83,7 +84,7 @@ int wire_unpack(struct wire_scratch *s, const uint8_t *record, size_t n, size_t 
 		return -EPROTO;
 	if (codec_cut(&data, &n_left, WIRE_RECORD_MESSAGES, &envelope, &n_envelope) < 0)
 		return -EPROTO;
-	s->unpacked = (struct codec_memory){s->memory, s->memory + sizeof(s->memory)};
+	bump_reset(&s->unpacked);
 	if (codec_unpack(&wire_envelope_table, envelope, n_envelope, &s->unpacked, &s->message) < 0)
 		return -EPROTO;
 	*ret_used = n - n_left;

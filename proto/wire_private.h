@@ -18,7 +18,7 @@ struct wire_record {
 };
 
 struct wire_scratch {
-	struct codec_memory unpacked;	  /* of `memory` */
+	struct bump unpacked;		  /* of `memory` */
 	struct wire_message message;	  /* what wire_unpack() returned last */
 	uint8_t record[WIRE_MESSAGE_MAX]; /* what wire_pack() returned last, at its end */
 	_Alignas(uint64_t) uint8_t memory[WIRE_SCRATCH_MAX];

@@ -1,6 +1,6 @@
 /*
  * scratch.c: one block, grown when a run needs more, cut into pieces from its front. Worker
- * process, its one thread.
+ * process; one thread an object.
  */
 #include "workers/scratch.h"
 
@@ -12,10 +12,10 @@
 
 void scratch_deinit(struct scratch *s)
 {
+	s->pieces = (struct bump){0};
 	free(s->memory);
 	s->memory = NULL;
 	s->size = 0;
-	s->used = 0;
 }
 
 uint64_t scratch_bytes(uint64_t length)
@@ -25,13 +25,11 @@ uint64_t scratch_bytes(uint64_t length)
 	return (length + SCRATCH_ALIGN - 1) & ~(uint64_t)(SCRATCH_ALIGN - 1);
 }
 
-int scratch_begin(struct scratch *s, uint64_t bytes)
+static int grow(struct scratch *s, uint64_t bytes)
 {
 	uint64_t size = s->size * 2;
+	size_t gap;
 
-	s->used = 0;
-	if (bytes <= s->size)
-		return 0;
 	if (bytes > s->max || bytes > SIZE_MAX - SCRATCH_ALIGN)
 		return SCRATCH_E_LIMIT;
 	if (size < bytes || size > SCRATCH_KEEP_MAX || size > s->max)
@@ -41,23 +39,32 @@ int scratch_begin(struct scratch *s, uint64_t bytes)
 	if (!s->memory)
 		return -ENOMEM;
 	s->size = size;
+	gap = (0 - (uintptr_t)s->memory) & (SCRATCH_ALIGN - 1);
+	bump_init(&s->pieces, (char *)s->memory + gap, size);
 	return 0;
+}
+
+int scratch_begin(struct scratch *s, uint64_t bytes)
+{
+	int r = bytes > s->size ? grow(s, bytes) : 0;
+
+	if (!r)
+		bump_reset(&s->pieces);
+	return r;
 }
 
 void *scratch_take(struct scratch *s, uint64_t length)
 {
-	uintptr_t start =
-		((uintptr_t)s->memory + SCRATCH_ALIGN - 1) & ~(uintptr_t)(SCRATCH_ALIGN - 1);
-	void *piece = (void *)(start + s->used);
+	void *piece = bump_take(&s->pieces, length, SCRATCH_ALIGN);
 
-	assert(scratch_bytes(length) <= s->size - s->used);
-	s->used += scratch_bytes(length);
+	assert(piece || length == 0);
 	return piece;
 }
 
 void scratch_end(struct scratch *s)
 {
-	s->used = 0;
 	if (s->size > SCRATCH_KEEP_MAX)
 		scratch_deinit(s);
+	else
+		bump_reset(&s->pieces);
 }

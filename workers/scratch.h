@@ -4,16 +4,17 @@
 
 #include <stdint.h>
 
+#include "base/bump.h"
 #include "base/cleanup.h"
 
 #define SCRATCH_ALIGN 64u
 
 /* All zero but max is an empty one. */
 struct scratch {
-	void *memory; /* own */
-	uint64_t size;
-	uint64_t used;
-	uint64_t max; /* most bytes that it may ever have */
+	void *memory;	    /* own */
+	uint64_t size;	    /* that can be cut */
+	struct bump pieces; /* of memory */
+	uint64_t max;	    /* most bytes that it may ever have */
 };
 
 enum {

@@ -31,11 +31,11 @@ void message_answer(struct call *c, const ProtobufCMessage *m)
 		call_finish(c, GRPC_OK, NULL);
 }
 
-void message_refuse(struct call *c, const struct bump *b, const char *type)
+void message_refuse(struct call *c, const struct message_memory *memory, const char *type)
 {
-	if (b->out_of_memory)
+	if (memory->out_of_memory)
 		message_no_memory(c);
-	else if (b->exceeded)
+	else if (memory->exceeded)
 		call_finishf(c, GRPC_RESOURCE_EXHAUSTED, "%s with too many fields", type);
 	else
 		call_finishf(c, GRPC_INTERNAL, "malformed %s", type);

@@ -5,8 +5,8 @@
 #include <protobuf-c/protobuf-c.h>
 
 #include "base/cleanup.h"
-#include "grpc/bump.h"
 #include "grpc/call.h"
+#include "grpc/message_memory.h"
 
 /* Room that unpacking a collected request of n bytes may take on the heap: even one of nothing but
  * fields of two bytes. */
@@ -16,8 +16,8 @@
 _must_use_ int message_send(struct call *c, const ProtobufCMessage *m);
 /* Send m, the only answer, and end the call. */
 void message_answer(struct call *c, const ProtobufCMessage *m);
-/* Unpacking a message of that type with `b` failed: end the call with the reason. */
-void message_refuse(struct call *c, const struct bump *b, const char *type);
+/* Unpacking a message of that type with `memory` failed: end the call with the reason. */
+void message_refuse(struct call *c, const struct message_memory *memory, const char *type);
 /* End the call for want of memory. */
 void message_no_memory(struct call *c);
 

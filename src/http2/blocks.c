@@ -7,16 +7,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define KEEP_BYTES ((size_t)0)
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define KEEP_BYTES ((size_t)0)
-#endif
-#endif
-#ifndef KEEP_BYTES
-#define KEEP_BYTES BLOCKS_KEEP_BYTES
-#endif
+#include "base/poison.h"
+
+#define KEEP_BYTES (POISON_KNOWN ? (size_t)0 : BLOCKS_KEEP_BYTES)
 
 #define SMALLEST ((size_t)64)
 

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "grpc/bump.h"
 #include "grpc/message.h"
+#include "grpc/message_memory.h"
 #include "handoff/handoff.h"
 #include "proto/control.pb-c.h"
 #include "services/health.h"
@@ -63,10 +63,10 @@ static void fill_worker(Worker *m, const struct worker *w, uint64_t now_ns)
 }
 
 /* An array of n pointers to n zeroed structs of `size` bytes; NULL: no memory. */
-static void **make_array(struct bump *b, size_t n, size_t size)
+static void **make_array(struct message_memory *memory, size_t n, size_t size)
 {
-	void **array = bump_calloc(b, n, sizeof(void *));
-	uint8_t *items = bump_calloc(b, n, size);
+	void **array = message_memory_calloc(memory, n, sizeof(void *));
+	uint8_t *items = message_memory_calloc(memory, n, size);
 
 	if (!array || !items)
 		return NULL;
@@ -75,10 +75,10 @@ static void **make_array(struct bump *b, size_t n, size_t size)
 	return array;
 }
 
-static int fill_tensors(struct bump *b, const struct wire_declaration *list, size_t n,
-	size_t *ret_n, Tensor ***ret_tensors)
+static int fill_tensors(struct message_memory *memory, const struct wire_declaration *list,
+	size_t n, size_t *ret_n, Tensor ***ret_tensors)
 {
-	Tensor **tensors = (Tensor **)make_array(b, n, sizeof(Tensor));
+	Tensor **tensors = (Tensor **)make_array(memory, n, sizeof(Tensor));
 
 	if (!tensors)
 		return -ENOMEM;
@@ -95,20 +95,22 @@ static int fill_tensors(struct bump *b, const struct wire_declaration *list, siz
 	return 0;
 }
 
-static int fill_declared(struct bump *b, Model *m, const struct wire_loaded *declared)
+static int fill_declared(
+	struct message_memory *memory, Model *m, const struct wire_loaded *declared)
 {
 	int r;
 
 	if (!declared)
 		return 0;
 	m->memory_bytes = declared->memory_bytes;
-	r = fill_tensors(b, declared->inputs, declared->n_inputs, &m->n_inputs, &m->inputs);
+	r = fill_tensors(memory, declared->inputs, declared->n_inputs, &m->n_inputs, &m->inputs);
 	if (r)
 		return r;
-	return fill_tensors(b, declared->outputs, declared->n_outputs, &m->n_outputs, &m->outputs);
+	return fill_tensors(
+		memory, declared->outputs, declared->n_outputs, &m->n_outputs, &m->outputs);
 }
 
-static int fill_model(struct bump *b, Model *m, const struct version *model)
+static int fill_model(struct message_memory *memory, Model *m, const struct version *model)
 {
 	const struct version_settings *settings = version_settings(model);
 	const struct version_counters *counters = version_counters(model);
@@ -126,7 +128,7 @@ static int fill_model(struct bump *b, Model *m, const struct version *model)
 	m->requests_ok = counters->requests_ok;
 	m->requests_failed = counters->requests_failed;
 	m->batches = counters->batches;
-	return fill_declared(b, m, version_declared(model));
+	return fill_declared(memory, m, version_declared(model));
 }
 
 static int64_t known(int64_t figure)
@@ -154,13 +156,13 @@ static void fill_gpu(Gpu *m, const struct nvml_gpu *g)
 	m->last_xid = known(g->last_xid);
 }
 
-static int fill_gpus(struct bump *b, Response *m, struct pool *pool)
+static int fill_gpus(struct message_memory *memory, Response *m, struct pool *pool)
 {
 	size_t n = pool_gpus(pool, NULL, 0);
-	struct nvml_gpu *list = bump_calloc(b, n, sizeof(*list));
+	struct nvml_gpu *list = message_memory_calloc(memory, n, sizeof(*list));
 
 	m->n_gpus = n;
-	m->gpus = (Gpu **)make_array(b, n, sizeof(Gpu));
+	m->gpus = (Gpu **)make_array(memory, n, sizeof(Gpu));
 	if (!list || !m->gpus)
 		return -ENOMEM;
 	/* There may be more by now, never fewer. */
@@ -170,21 +172,22 @@ static int fill_gpus(struct bump *b, Response *m, struct pool *pool)
 	return 0;
 }
 
-static int fill_lists(struct bump *b, Response *m, struct dispatch *d, uint64_t now_ns)
+static int fill_lists(
+	struct message_memory *memory, Response *m, struct dispatch *d, uint64_t now_ns)
 {
 	struct pool *pool = dispatch_pool(d);
-	int r = fill_gpus(b, m, pool);
+	int r = fill_gpus(memory, m, pool);
 
 	m->n_workers = pool_n_workers(pool);
-	m->workers = (Worker **)make_array(b, m->n_workers, sizeof(Worker));
+	m->workers = (Worker **)make_array(memory, m->n_workers, sizeof(Worker));
 	m->n_models = dispatch_n_versions(d);
-	m->models = (Model **)make_array(b, m->n_models, sizeof(Model));
+	m->models = (Model **)make_array(memory, m->n_models, sizeof(Model));
 	if (!m->workers || !m->models)
 		return -ENOMEM;
 	for (size_t i = 0; i < m->n_workers; i++)
 		fill_worker(m->workers[i], pool_worker(pool, i), now_ns);
 	for (size_t i = 0; i < m->n_models && !r; i++)
-		r = fill_model(b, m->models[i], dispatch_version(d, i));
+		r = fill_model(memory, m->models[i], dispatch_version(d, i));
 	return r;
 }
 
@@ -233,13 +236,13 @@ static void fill_handoff(Response *m, const struct handoff *h)
 	m->tensor_bytes_handed = counters.tensor_bytes_handed;
 }
 
-static void answer(struct call *c, struct bump *b)
+static void answer(struct call *c, struct message_memory *memory)
 {
 	Response m = MODELD__CONTROL__V1__SERVER_STATUS_RESPONSE__INIT;
 	const struct services *x = call_context(c);
 	uint64_t now_ns = clock_ns();
 
-	if (fill_lists(b, &m, x->dispatch, now_ns)) {
+	if (fill_lists(memory, &m, x->dispatch, now_ns)) {
 		message_no_memory(c);
 		return;
 	}
@@ -250,15 +253,15 @@ static void answer(struct call *c, struct bump *b)
 
 static void status_message(struct call *c, void *state, const uint8_t *data, size_t n)
 {
-	struct bump bump;
+	struct message_memory memory;
 
 	(void)state;
-	bump_init(&bump, CONTROL_REPLY_MAX);
-	if (modeld__control__v1__server_status_request__unpack(&bump.allocator, n, data))
-		answer(c, &bump);
+	message_memory_init(&memory, CONTROL_REPLY_MAX);
+	if (modeld__control__v1__server_status_request__unpack(&memory.allocator, n, data))
+		answer(c, &memory);
 	else
-		message_refuse(c, &bump, "ServerStatusRequest");
-	bump_deinit(&bump);
+		message_refuse(c, &memory, "ServerStatusRequest");
+	message_memory_deinit(&memory);
 }
 
 static const struct method methods[] = {

@@ -13,8 +13,8 @@
 #include <string.h>
 
 #include "base/list.h"
-#include "grpc/bump.h"
 #include "grpc/message.h"
+#include "grpc/message_memory.h"
 #include "proto/health.pb-c.h"
 #include "services/health.h"
 #include "services/services.h"
@@ -58,15 +58,15 @@ static struct health *health_of(const struct call *c)
 
 /* --- Messages ------------------------------------------------------------------------------- */
 
-/* Finishes the call when the message is none; false then. name: valid as long as b. */
-static bool read_request(
-	struct call *c, struct bump *b, const uint8_t *data, size_t n, const char **ret_name)
+/* Finishes the call when the message is none; false then. name: valid as long as memory. */
+static bool read_request(struct call *c, struct message_memory *memory, const uint8_t *data,
+	size_t n, const char **ret_name)
 {
 	Grpc__Health__V1__HealthCheckRequest *m =
-		grpc__health__v1__health_check_request__unpack(&b->allocator, n, data);
+		grpc__health__v1__health_check_request__unpack(&memory->allocator, n, data);
 
 	if (!m) {
-		message_refuse(c, b, "HealthCheckRequest");
+		message_refuse(c, memory, "HealthCheckRequest");
 		return false;
 	}
 	*ret_name = m->service;
@@ -85,18 +85,18 @@ static void check_message(struct call *c, void *state, const uint8_t *data, size
 {
 	enum health_status status;
 	const char *name;
-	struct bump bump;
+	struct message_memory memory;
 
 	(void)state;
-	bump_init(&bump, MESSAGE_UNPACK_MAX(HEALTH_REQUEST_MAX));
-	if (read_request(c, &bump, data, n, &name)) {
+	message_memory_init(&memory, MESSAGE_UNPACK_MAX(HEALTH_REQUEST_MAX));
+	if (read_request(c, &memory, data, n, &name)) {
 		status = health_status(health_of(c), name);
 		if (status == HEALTH_UNKNOWN)
 			call_finishf(c, GRPC_NOT_FOUND, "unknown service '%s'", name);
 		else
 			answer_check(c, to_status(status));
 	}
-	bump_deinit(&bump);
+	message_memory_deinit(&memory);
 }
 
 /* --- Watch ---------------------------------------------------------------------------------- */
@@ -143,12 +143,12 @@ static void watch_message(struct call *c, void *state, const uint8_t *data, size
 {
 	struct watcher *w = state;
 	const char *name;
-	struct bump bump;
+	struct message_memory memory;
 	bool watches;
 
-	bump_init(&bump, MESSAGE_UNPACK_MAX(HEALTH_REQUEST_MAX));
-	watches = read_request(c, &bump, data, n, &name) && !begin_watch(c, w, name);
-	bump_deinit(&bump);
+	message_memory_init(&memory, MESSAGE_UNPACK_MAX(HEALTH_REQUEST_MAX));
+	watches = read_request(c, &memory, data, n, &name) && !begin_watch(c, w, name);
+	message_memory_deinit(&memory);
 	if (watches)
 		watcher_update(w);
 }
@@ -235,19 +235,19 @@ static void answer_list(struct call *c, struct listing *l)
 static void list_message(struct call *c, void *state, const uint8_t *data, size_t n)
 {
 	struct listing l;
-	struct bump bump;
+	struct message_memory memory;
 
 	(void)state;
 	l.n = 0;
-	bump_init(&bump, MESSAGE_UNPACK_MAX(HEALTH_REQUEST_MAX));
-	if (!grpc__health__v1__health_list_request__unpack(&bump.allocator, n, data))
-		message_refuse(c, &bump, "HealthListRequest");
+	message_memory_init(&memory, MESSAGE_UNPACK_MAX(HEALTH_REQUEST_MAX));
+	if (!grpc__health__v1__health_list_request__unpack(&memory.allocator, n, data))
+		message_refuse(c, &memory, "HealthListRequest");
 	else if (!list_all(&l, call_context(c)))
 		call_finishf(c, GRPC_RESOURCE_EXHAUSTED,
 			"more than %u names to list: use Check with a name", HEALTH_LIST_MAX);
 	else
 		answer_list(c, &l);
-	bump_deinit(&bump);
+	message_memory_deinit(&memory);
 }
 
 static const struct method methods[] = {

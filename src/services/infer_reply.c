@@ -12,7 +12,7 @@
 
 void infer_reply_init(struct infer_reply *p, size_t max_bytes)
 {
-	bump_init(&p->memory, max_bytes);
+	message_memory_init(&p->memory, max_bytes);
 	p->parts = NULL;
 	p->n_parts = 0;
 }
@@ -24,19 +24,19 @@ void infer_reply_deinit(struct infer_reply *p)
 			p->parts[i].release(p->parts[i].owner);
 	}
 	p->n_parts = 0;
-	bump_deinit(&p->memory);
+	message_memory_deinit(&p->memory);
 }
 
 int infer_reply_reserve(struct infer_reply *p, size_t n, struct infer_failure *failure)
 {
 	assert(p->n_parts == 0);
-	p->parts = bump_alloc(&p->memory, n * sizeof(p->parts[0]));
+	p->parts = message_memory_alloc(&p->memory, n * sizeof(p->parts[0]));
 	return p->parts ? 0 : infer_fail_memory(failure);
 }
 
 uint8_t *infer_reply_alloc(struct infer_reply *p, size_t n, struct infer_failure *failure)
 {
-	uint8_t *at = bump_alloc(&p->memory, n);
+	uint8_t *at = message_memory_alloc(&p->memory, n);
 
 	if (!at)
 		infer_fail_memory(failure);
@@ -72,7 +72,7 @@ int infer_reply_send(struct infer_reply *p, struct call *c)
 
 	p->n_parts = 0;
 	r = call_send(c, p->parts, n);
-	bump_deinit(&p->memory);
+	message_memory_deinit(&p->memory);
 	return r;
 }
 

@@ -9,8 +9,8 @@
 #include <stdint.h>
 
 #include "base/cleanup.h"
-#include "grpc/bump.h"
 #include "grpc/call.h"
+#include "grpc/message_memory.h"
 #include "services/infer.h"
 
 /* Of one protobuf message: its readers take no longer one. */
@@ -22,8 +22,8 @@
 struct output_lease;
 
 struct infer_reply {
-	struct bump memory; /* of the parts and of what they point to */
-	struct part *parts; /* each holds what it needs */
+	struct message_memory memory; /* of the parts and of what they point to */
+	struct part *parts;	      /* each holds what it needs */
 	size_t n_parts;
 };
 

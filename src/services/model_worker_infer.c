@@ -10,7 +10,7 @@
 
 #include "base/utf8.h"
 #include "dispatch/version_names.h"
-#include "grpc/bump.h"
+#include "grpc/message_memory.h"
 #include "handoff/handoff.h"
 #include "proto/model_worker.pb-c.h"
 #include "services/infer_region.h"
@@ -279,13 +279,13 @@ static int read_message(struct infer *i, const InferRequest *message, struct inf
 	return r;
 }
 
-static int fail_unpack(struct infer *i, const struct bump *b)
+static int fail_unpack(struct infer *i, const struct message_memory *memory)
 {
 	const struct services_settings *settings = i->services->settings;
 
-	if (b->out_of_memory)
+	if (memory->out_of_memory)
 		return infer_fail_memory(&i->failure);
-	if (b->exceeded)
+	if (memory->exceeded)
 		return infer_fail(&i->failure, GRPC_RESOURCE_EXHAUSTED,
 			"InferRequest needs too much memory to be read: many small fields; "
 			"[limits] max_request_metadata_bytes is %" PRIu32,
@@ -298,13 +298,15 @@ static int read_request(
 {
 	const struct services_settings *settings = i->services->settings;
 	const InferRequest *message;
-	struct bump bump;
+	struct message_memory memory;
 	int r;
 
-	bump_init(&bump, BUMP_FIRST_BYTES + (size_t)8 * settings->max_request_metadata_bytes);
-	message = remotemedia__model_registry__v1__infer_request__unpack(&bump.allocator, n, data);
-	r = message ? read_message(i, message, receive) : fail_unpack(i, &bump);
-	bump_deinit(&bump);
+	message_memory_init(&memory,
+		MESSAGE_MEMORY_FIRST_BYTES + (size_t)8 * settings->max_request_metadata_bytes);
+	message =
+		remotemedia__model_registry__v1__infer_request__unpack(&memory.allocator, n, data);
+	r = message ? read_message(i, message, receive) : fail_unpack(i, &memory);
+	message_memory_deinit(&memory);
 	return r;
 }
 

@@ -11,8 +11,8 @@
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "grpc/bump.h"
 #include "grpc/message.h"
+#include "grpc/message_memory.h"
 #include "proto/model_worker.pb-c.h"
 #include "services/health.h"
 #include "services/infer_stream.h"
@@ -99,14 +99,14 @@ static double average_ms(const struct version_counters *c)
 static bool check_empty(
 	struct call *c, const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t n)
 {
-	struct bump bump;
+	struct message_memory memory;
 	bool valid;
 
-	bump_init(&bump, MESSAGE_UNPACK_MAX(SMALL_REQUEST_MAX));
-	valid = protobuf_c_message_unpack(type, &bump.allocator, n, data) != NULL;
+	message_memory_init(&memory, MESSAGE_UNPACK_MAX(SMALL_REQUEST_MAX));
+	valid = protobuf_c_message_unpack(type, &memory.allocator, n, data) != NULL;
 	if (!valid)
-		message_refuse(c, &bump, type->short_name);
-	bump_deinit(&bump);
+		message_refuse(c, &memory, type->short_name);
+	message_memory_deinit(&memory);
 	return valid;
 }
 

@@ -161,13 +161,13 @@ static uint8_t *oracle_copy(const uint8_t *data, size_t n)
 static bool oracle_take(const struct codec_message *table, const uint8_t *data, size_t n, void *out)
 {
 	static uint8_t *memory;
-	struct codec_memory s;
+	struct bump s;
 	int r;
 
 	if (!memory)
 		memory = malloc(ORACLE_MEMORY);
 	oracle_assert(memory);
-	s = (struct codec_memory){memory, memory + ORACLE_MEMORY};
+	bump_init(&s, memory, ORACLE_MEMORY);
 	r = codec_unpack(table, data, n, &s, out);
 	oracle_assert(r == 0 || r == -EPROTO);
 	return r == 0;

@@ -17,11 +17,11 @@ static struct sample sample;
 static int unpack_into(const char *text, size_t n, size_t n_memory)
 {
 	uint8_t *data = oracle_copy((const uint8_t *)text, n);
-	struct codec_memory s;
+	struct bump s;
 	int r;
 
 	memset(&sample, 0xAA, sizeof(sample));
-	s = (struct codec_memory){memory, memory + n_memory};
+	bump_init(&s, memory, n_memory);
 	r = codec_unpack(&sample_table, data, n, &s, &sample);
 	free(data); /* only bytes lie in it */
 	return r;
@@ -115,9 +115,9 @@ Test(codec_unpack, bytes_lie_in_the_record)
 {
 	static const uint8_t data[] = NEED "\x22\x02"
 					   "xy";
-	struct codec_memory s;
+	struct bump s;
 
-	s = (struct codec_memory){memory, memory + sizeof(memory)};
+	bump_init(&s, memory, sizeof(memory));
 	cr_assert_eq(codec_unpack(&sample_table, data, sizeof(data) - 1, &s, &sample), 0);
 	cr_assert_eq(sample.bytes, data + 4);
 	cr_assert_eq(s.at, memory, "and take no memory");
@@ -192,9 +192,9 @@ Test(codec_unpack, arrays_of_texts_and_messages)
 Test(codec_unpack, at_least_so_many)
 {
 	struct wire_run run;
-	struct codec_memory s;
+	struct bump s;
 
-	s = (struct codec_memory){memory, memory + sizeof(memory)};
+	bump_init(&s, memory, sizeof(memory));
 	cr_assert_eq(
 		codec_unpack(&wire_run_table, (const uint8_t *)"\x08\x01", 2, &s, &run), -EPROTO);
 	cr_assert_eq(codec_unpack(&wire_run_table, (const uint8_t *)"\x1a\x00", 2, &s, &run), 0);
@@ -209,10 +209,10 @@ Test(codec_unpack, rules_of_their_own)
 Test(codec_unpack, one_of_a_oneof)
 {
 	struct choice c;
-	struct codec_memory s;
+	struct bump s;
 
 #define choose(text)                                                                               \
-	(s = (struct codec_memory){memory, memory + sizeof(memory)},                               \
+	(bump_init(&s, memory, sizeof(memory)),                                                    \
 		codec_unpack(&choice_table, (const uint8_t *)"" text, sizeof(text) - 1, &s, &c))
 	cr_assert_eq(choose("\x08\x09\x12\x02\x08\x05\x20\x08"), 0);
 	cr_assert_eq(c.seq, 9);
@@ -277,14 +277,14 @@ Test(codec_unpack, an_array_in_many_pieces)
 	static uint8_t data[3 * WIRE_RELEASE_MAX * 2];
 	static _Alignas(uint64_t) uint8_t room[1 << 17];
 	struct wire_release release;
-	struct codec_memory s;
+	struct bump s;
 	size_t n = 0;
 
 	for (size_t i = 0; i < WIRE_RELEASE_MAX; i++) {
 		memcpy(data + n, "\x08\x05\x10\x00", 4);
 		n += 4;
 	}
-	s = (struct codec_memory){room, room + sizeof(room)};
+	bump_init(&s, room, sizeof(room));
 	cr_assert_eq(codec_unpack(&wire_release_table, data, n, &s, &release), 0);
 	cr_assert_eq(release.n_batches, WIRE_RELEASE_MAX);
 	cr_assert_lt((size_t)(s.at - room), (WIRE_RELEASE_MAX + 16) * sizeof(uint64_t));
