@@ -105,8 +105,10 @@ $(BUILD)/backends/%.so: workers/backends/%.c workers/backend.h
 unit-workers: | $(BACKENDS)
 $(patsubst %,$(BUILD)/unit/workers/onnxruntime_%_test,fault graph rows text usual): \
 	$(patsubst %.c,$(BUILD)/pic/%.o,$(wildcard workers/backends/onnxruntime/*.c))
+# What of base/ a backend of several files may use.
+BACKENDS_BASE := src/base/digits.c
 define backend_rule
-$(BUILD)/backends/$(notdir $(1)).so: $$(patsubst %.c,$(BUILD)/pic/%.o,$$(wildcard $(1)/*.c))
+$(BUILD)/backends/$(notdir $(1)).so: $$(patsubst %.c,$(BUILD)/pic/%.o,$$(wildcard $(1)/*.c) $(BACKENDS_BASE))
 	@mkdir -p $$(@D)
 	@echo "  SO      $$@"
 	$(Q)$(CC) $(LDFLAGS) -shared -o $$@ $$^ -ldl -lm

@@ -8,18 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/digits.h"
 #include "workers/builtin_functions.h"
 
 /* Milliseconds of `text` (NULL: 0) or a negative number. */
 static double parse_delay(const char *text)
 {
-	char *end;
-	double ms;
+	double ms = 0;
 
-	if (!text)
-		return 0;
-	ms = strtod(text, &end);
-	return *text && !*end && ms >= 0 && ms <= BUILTIN_SLEEP_MS_MAX ? ms : -1;
+	if (text && real_parse(text, &ms))
+		return -1;
+	return ms <= BUILTIN_SLEEP_MS_MAX ? ms : -1;
 }
 
 /* MODELD_DTYPE_ANY: there is none of that name. */
@@ -35,21 +34,32 @@ static enum modeld_dtype parse_dtype(const char *text)
 	return MODELD_DTYPE_ANY;
 }
 
-/* "-1,16" into d; 0 when that is no shape. */
-static int parse_dims(const char *text, struct modeld_declaration *d)
+/* -1 or a number at the front of *text, which is moved on. */
+static bool parse_dim(const char **text, int64_t *ret_dim)
 {
-	char *end;
+	uint64_t dim;
 
-	for (d->rank = 0; d->rank < MODELD_BACKEND_RANK_MAX; text = end + 1) {
-		long long dim = strtoll(text, &end, 10);
-
-		if (end == text || dim < -1 || (*end && *end != ','))
-			return 0;
-		d->dims[d->rank++] = dim;
-		if (!*end)
-			return 1;
+	if (!strncmp(*text, "-1", 2)) {
+		*text += 2;
+		*ret_dim = -1;
+		return true;
 	}
-	return 0;
+	if (decimal_read(*text, &dim, text) || dim > INT64_MAX)
+		return false;
+	*ret_dim = (int64_t)dim;
+	return true;
+}
+
+/* "-1,16" into d; false when that is no shape. */
+static bool parse_dims(const char *text, struct modeld_declaration *d)
+{
+	for (d->rank = 0; d->rank < MODELD_BACKEND_RANK_MAX; text++) {
+		if (!parse_dim(&text, &d->dims[d->rank++]))
+			return false;
+		if (*text != ',')
+			return !*text;
+	}
+	return false;
 }
 
 /* [parameters] dtype and dims make identity a model of one type, which can be joined where its first

@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/digits.h"
+
 #define LEAK_MIB_MAX	1024.0
 #define MIB		(1024u * 1024u)
 #define SIMPLE_WIDTH	16
@@ -34,6 +36,7 @@ void builtin_sleep_ms(double ms)
 
 static double bytes_value(const struct modeld_tensor *t)
 {
+	double value = 0;
 	char text[32];
 	uint32_t n;
 
@@ -44,7 +47,7 @@ static double bytes_value(const struct modeld_tensor *t)
 		return 0;
 	memcpy(text, (const char *)t->data + sizeof(n), n);
 	text[n] = 0;
-	return strtod(text, NULL);
+	return real_parse(text, &value) ? 0 : value;
 }
 
 #define AS(type)                                                                                   \

@@ -28,7 +28,7 @@ $(BUILD)/obj/workers/device_cuda%.o: CPPFLAGS += -isystem $(CUDA_INCLUDE)
 # nvcc reads sources with a C++ compiler. Code for every generation that the toolkit knows, and later.
 KERNELS      := $(BUILD)/cuda/kernels.fatbin
 KERNELS_ARCH ?= all-major
-SRC_kernels  := $(wildcard workers/backends/cuda/*.c)
+SRC_kernels  := $(wildcard workers/backends/cuda/*.c) src/base/digits.c
 HAVE_KERNELS := $(and $(HAVE_CUDA),$(NVCC),$(shell command -v g++ 2>/dev/null))
 CUDA_BACKEND := $(if $(HAVE_KERNELS),$(BUILD)/backends/cuda.so)
 

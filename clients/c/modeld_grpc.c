@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/digits.h"
 #include "clients/c/modeld_private.h"
 #include "proto/model_worker.pb-c.h"
 
@@ -101,7 +102,8 @@ static uint64_t metadata_ns(const InferResponse *r, const char *key)
 	for (size_t i = 0; i < r->n_metadata; i++) {
 		if (strcmp(r->metadata[i]->key, key) != 0)
 			continue;
-		us = strtoull(r->metadata[i]->value, NULL, 10);
+		if (decimal_parse(r->metadata[i]->value, &us))
+			return 0;
 		return __builtin_mul_overflow(us, NS_PER_US, &ns) ? UINT64_MAX : ns;
 	}
 	return 0;

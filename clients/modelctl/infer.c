@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/digits.h"
 #include "clients/modelctl/json.h"
 #include "clients/modelctl/modelctl.h"
 #include "clients/modelctl/server_status.h"
@@ -171,11 +172,10 @@ static int fit(struct infer *x, struct grpc_client *c)
 			d->dims, d->n_dims, text, sizeof(text))
 	      : tensor_fit(&x->tensor, DTYPE_INVALID, true, NULL, 0, text, sizeof(text));
 	if (!r && x->fill) {
-		char *end = NULL;
 		bool ramp = !strcmp(x->fill, "ramp");
-		double value = ramp ? 0 : strtod(x->fill, &end);
+		double value = 0;
 
-		if (!ramp && (end == x->fill || *end))
+		if (!ramp && real_parse(x->fill, &value))
 			return modelctl_fail(MODELCTL_USAGE,
 				"--fill '%s': a number or `ramp` is expected", x->fill);
 		r = tensor_fill(&x->tensor, value, ramp, text, sizeof(text));

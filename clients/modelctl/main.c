@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/digits.h"
 #include "base/err.h"
 #include "clients/modelctl/modelctl.h"
 
@@ -59,10 +60,9 @@ int modelctl_fail(int code, const char *format, ...)
 
 static int parse_timeout(struct modelctl *m, const char *value)
 {
-	char *end;
-	double seconds = strtod(value, &end);
+	double seconds;
 
-	if (end == value || *end || !(seconds > 0) || seconds > 1e9)
+	if (real_parse(value, &seconds) || seconds <= 0 || seconds > 1e9)
 		return modelctl_fail(MODELCTL_USAGE,
 			"--timeout '%s': a number of seconds above 0 is expected", value);
 	m->timeout_ns = (uint64_t)(seconds * 1e9);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/digits.h"
 #include "base/err.h"
 #include "clients/modelctl/tensor_parse.h"
 
@@ -95,15 +96,13 @@ int tensor_parse_shape(struct tensor *t, const char *text)
 	t->rank = 0;
 	t->has_shape = true;
 	while (*text) {
-		char *end;
-		long long value;
+		const char *end;
+		uint64_t dim;
 
-		errno = 0;
-		value = strtoll(text, &end, 10);
-		if (errno || end == text || value < 0 || t->rank == TENSOR_RANK_MAX ||
-			(*end && (*end != ',' || !end[1])))
+		if (decimal_read(text, &dim, &end) || dim > INT64_MAX ||
+			t->rank == TENSOR_RANK_MAX || (*end && (*end != ',' || !end[1])))
 			return -EINVAL;
-		t->dims[t->rank++] = value;
+		t->dims[t->rank++] = (int64_t)dim;
 		text = *end ? end + 1 : end;
 	}
 	return 0;

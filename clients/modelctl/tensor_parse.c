@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/digits.h"
+
 #define PGM_SIDE_MAX 1000000u
 
 /* --- .npy ------------------------------------------------------------------------------------- */
@@ -54,15 +56,12 @@ static int npy_shape(struct tensor *t, const char *at)
 {
 	t->rank = 0;
 	while (isdigit((unsigned char)*at)) {
-		char *end;
+		uint64_t dim;
 
-		if (t->rank == TENSOR_RANK_MAX)
+		if (t->rank == TENSOR_RANK_MAX || decimal_read(at, &dim, &at) || dim > INT64_MAX)
 			return -EINVAL;
-		errno = 0;
-		t->dims[t->rank++] = strtoll(at, &end, 10);
-		if (errno)
-			return -EINVAL;
-		at = end + strspn(end, "L, ");
+		t->dims[t->rank++] = (int64_t)dim;
+		at += strspn(at, "L, ");
 	}
 	return *at == ')' ? 0 : -EINVAL;
 }

@@ -2,10 +2,11 @@
 #include "base/digits.h"
 
 #include <errno.h>
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* Digits at the front; *ret_end: what follows them. */
-static int parse(const char *text, uint64_t *ret_v, const char **ret_end)
+int decimal_read(const char *text, uint64_t *ret_v, const char **ret_end)
 {
 	uint64_t v = 0;
 	const char *p = text;
@@ -26,7 +27,7 @@ int decimal_parse(const char *text, uint64_t *ret_v)
 {
 	const char *end;
 	uint64_t v;
-	int r = parse(text, &v, &end);
+	int r = decimal_read(text, &v, &end);
 
 	if (!r && *end)
 		r = -EINVAL;
@@ -54,7 +55,7 @@ int bytes_parse(const char *text, uint64_t *ret_v)
 	const char *end;
 	uint64_t unit;
 	uint64_t v;
-	int r = parse(text, &v, &end);
+	int r = decimal_read(text, &v, &end);
 
 	if (r)
 		return r;
@@ -88,6 +89,17 @@ int bool_parse(const char *text, bool *ret_v)
 		return 0;
 	}
 	return -EINVAL;
+}
+
+int real_parse(const char *text, double *ret_v)
+{
+	char *end;
+	double v = strtod(text, &end);
+
+	if (end == text || *end || !isfinite(v))
+		return -EINVAL;
+	*ret_v = v;
+	return 0;
 }
 
 size_t decimal_write(char *out, uint64_t v)

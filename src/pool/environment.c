@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/digits.h"
+
 #define VISIBLE	     "CUDA_VISIBLE_DEVICES="
 #define ORDER	     "CUDA_DEVICE_ORDER="
 #define ORDER_BY_BUS ORDER "PCI_BUS_ID"
@@ -21,7 +23,7 @@ static bool is(const char *entry, const char *name)
 }
 
 /* The n-th of a list separated by commas; ret_length: 0 where there is none. */
-static const char *nth(const char *list, unsigned long n, size_t *ret_length)
+static const char *nth(const char *list, uint64_t n, size_t *ret_length)
 {
 	for (; n > 0; n--) {
 		list += strcspn(list, ",");
@@ -38,12 +40,13 @@ static const char *visible(const char *device, size_t *ret_length)
 {
 	const char *name = device + strlen("cuda:");
 	const char *seen = getenv("CUDA_VISIBLE_DEVICES");
+	uint64_t n;
 
 	*ret_length = 0;
 	if (strncmp(device, "cuda:", strlen("cuda:")) != 0)
 		return "";
-	if (seen && strspn(name, "0123456789") == strlen(name))
-		return nth(seen, strtoul(name, NULL, 10), ret_length);
+	if (seen && !decimal_parse(name, &n))
+		return nth(seen, n, ret_length);
 	*ret_length = strlen(name);
 	return name;
 }

@@ -51,6 +51,37 @@ Test(digits, parse)
 	cr_assert_eq(v, 7, "untouched");
 }
 
+Test(digits, read)
+{
+	const char *end = NULL;
+	uint64_t v = 7;
+
+	cr_assert_eq(decimal_read("12,3", &v, &end), 0);
+	cr_assert_eq(v, 12);
+	cr_assert_str_eq(end, ",3");
+	cr_assert_eq(decimal_read("5", &v, &end), 0);
+	cr_assert_eq(*end, 0);
+	cr_assert_eq(decimal_read(",3", &v, &end), -EINVAL);
+	cr_assert_eq(decimal_read("18446744073709551616,", &v, &end), -ERANGE);
+	cr_assert_eq(v, 5, "untouched");
+	cr_assert_eq(*end, 0, "untouched");
+}
+
+Test(digits, parse_real)
+{
+	static const char *const bad[] = {
+		"", "x", "1x", "1 ", "inf", "-inf", "nan", "1e999", "1,5"};
+	double v = 7;
+
+	cr_assert_eq(real_parse("1.5", &v), 0);
+	cr_assert_eq(v, 1.5);
+	cr_assert_eq(real_parse("-2e3", &v), 0);
+	cr_assert_eq(v, -2000.0);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		cr_assert_eq(real_parse(bad[i], &v), -EINVAL, "'%s'", bad[i]);
+	cr_assert_eq(v, -2000.0, "untouched");
+}
+
 Test(digits, parse_bytes)
 {
 	uint64_t v;

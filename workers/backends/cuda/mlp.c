@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/digits.h"
 #include "workers/backends/cuda/cuda.h"
 
 #define WIDTH_MAX 65536
@@ -21,19 +22,18 @@ static size_t layer_floats(const struct mlp *m, uint32_t layer)
 static int parse_widths(struct mlp *m, const char *text)
 {
 	uint32_t n = 0;
-	char *end;
+	uint64_t width;
 
-	for (;; text = end + 1) {
-		long width = strtol(text, &end, 10);
-
-		if (end == text || width < 1 || width > WIDTH_MAX || n > LAYERS_MAX)
+	for (;; text++) {
+		if (decimal_read(text, &width, &text) || width < 1 || width > WIDTH_MAX ||
+			n > LAYERS_MAX)
 			return 0;
 		m->widths[n++] = (uint32_t)width;
-		if (*end != ',')
+		if (*text != ',')
 			break;
 	}
 	m->n_layers = n - 1;
-	return *end == 0 && n > 1;
+	return *text == 0 && n > 1;
 }
 
 static void fill(const struct mlp *m, uint32_t layer, float *to)

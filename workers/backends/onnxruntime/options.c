@@ -3,11 +3,10 @@
  */
 #include "workers/backends/onnxruntime/options.h"
 
-#include <ctype.h>
-#include <errno.h>
-#include <stdlib.h>
+#include <stdbool.h>
 #include <string.h>
 
+#include "base/digits.h"
 #include "workers/backends/onnxruntime/custom.h"
 
 #define THREADS_MAX 1024
@@ -17,7 +16,6 @@ struct word {
 	int value;
 };
 
-static const struct word yes_no[] = {{"no", 0}, {"yes", 1}, {NULL, 0}};
 static const struct word batch_words[] = {
 	{"auto", BATCH_AUTO}, {"yes", BATCH_YES}, {"no", BATCH_NO}, {NULL, 0}};
 static const struct word shrinkages[] = {
@@ -51,19 +49,27 @@ static enum modeld_code option_word(const struct runtime *r, const struct modeld
 	return error_set(error, MODELD_INTERNAL, "%s = %.64s: no such value", key, value);
 }
 
+static enum modeld_code option_bool(const struct runtime *r, const struct modeld_model_spec *spec,
+	const char *key, bool *ret_value, struct modeld_error *error)
+{
+	const char *value = option(r, spec, key);
+
+	if (value && bool_parse(value, ret_value))
+		return error_set(
+			error, MODELD_INTERNAL, "%s = %.64s: yes or no is expected", key, value);
+	return MODELD_OK;
+}
+
 static enum modeld_code option_threads(const struct runtime *r,
 	const struct modeld_model_spec *spec, const char *key, int *ret_n,
 	struct modeld_error *error)
 {
 	const char *value = option(r, spec, key);
-	char *end;
-	long n;
+	uint64_t n;
 
 	if (!value)
 		return MODELD_OK;
-	errno = 0;
-	n = strtol(value, &end, 10);
-	if (!isdigit((unsigned char)*value) || *end || errno || n > THREADS_MAX)
+	if (decimal_parse(value, &n) || n > THREADS_MAX)
 		return error_set(error, MODELD_INTERNAL, "%s = %.64s: no number from 0 to %d", key,
 			value, THREADS_MAX);
 	*ret_n = (int)n;
@@ -74,7 +80,8 @@ static enum modeld_code set_threads(struct OrtSessionOptions *o, const struct ru
 	const struct modeld_model_spec *spec, struct modeld_error *error)
 {
 	const struct OrtApi *api = r->api;
-	int intra = 1, inter = 1, spin = 0;
+	int intra = 1, inter = 1;
+	bool spin = false;
 	const char *spinning;
 	enum modeld_code code;
 
@@ -82,7 +89,7 @@ static enum modeld_code set_threads(struct OrtSessionOptions *o, const struct ru
 	if (!code)
 		code = option_threads(r, spec, "inter_op_threads", &inter, error);
 	if (!code)
-		code = option_word(r, spec, "spin", yes_no, &spin, error);
+		code = option_bool(r, spec, "spin", &spin, error);
 	if (!code)
 		code = runtime_check(
 			r, api->SetIntraOpNumThreads(o, intra), "intra_op_threads", error);
@@ -120,11 +127,11 @@ static enum modeld_code set_optimization(struct OrtSessionOptions *o, const stru
 static enum modeld_code set_memory(struct OrtSessionOptions *o, const struct runtime *r,
 	const struct modeld_model_spec *spec, struct modeld_error *error)
 {
-	int arena = 1, pattern = 1;
-	enum modeld_code code = option_word(r, spec, "arena", yes_no, &arena, error);
+	bool arena = true, pattern = true;
+	enum modeld_code code = option_bool(r, spec, "arena", &arena, error);
 
 	if (!code)
-		code = option_word(r, spec, "memory_pattern", yes_no, &pattern, error);
+		code = option_bool(r, spec, "memory_pattern", &pattern, error);
 	if (!code && !arena)
 		code = runtime_check(r, r->api->DisableCpuMemArena(o), "arena", error);
 	if (!code && !pattern)
@@ -208,12 +215,13 @@ enum modeld_code options_new(struct OrtSessionOptions **ret_options, const struc
 enum modeld_code options_shrinkage(const struct runtime *r, const struct modeld_model_spec *spec,
 	enum shrinkage *ret_shrinkage, struct modeld_error *error)
 {
-	int shrinkage = SHRINK_UNUSUAL, arena = 1;
+	int shrinkage = SHRINK_UNUSUAL;
+	bool arena = true;
 	enum modeld_code code =
 		option_word(r, spec, "arena_shrinkage", shrinkages, &shrinkage, error);
 
 	if (!code)
-		code = option_word(r, spec, "arena", yes_no, &arena, error);
+		code = option_bool(r, spec, "arena", &arena, error);
 	if (!code)
 		*ret_shrinkage = arena ? (enum shrinkage)shrinkage : SHRINK_NEVER;
 	return code;
