@@ -5,12 +5,17 @@
 #include "base/socket_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
-#include <stdbool.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/digits.h"
 
 #define GROUP_BUFFER 16384u
 
@@ -44,6 +49,100 @@ static int bind_replacing(int fd, const struct sockaddr_un *address, socklen_t n
 		return -errno;
 	return bind(fd, to, n) ? -errno : 0;
 }
+
+/* --- The lock ----------------------------------------------------------------------------- */
+
+#define LOCK_TRIES 8
+#define PID_CAP	   16
+
+static void lock_path(const char *path, char *out, size_t cap)
+{
+	snprintf(out, cap, "%s.lock", path);
+}
+
+/* Does the name still mean this file? Whoever had it may have removed it just now. */
+static bool is_named(int fd, const char *path)
+{
+	struct stat at, is;
+
+	return !lstat(path, &at) && !fstat(fd, &is) && at.st_dev == is.st_dev &&
+	       at.st_ino == is.st_ino;
+}
+
+/* Its holder has written his number into it. */
+static void name_holder(struct socket_file *f, int fd, const char **ret_what)
+{
+	char text[PID_CAP + 1] = "";
+	ssize_t n = pread(fd, text, PID_CAP, 0);
+	uint64_t pid;
+
+	if (n <= 0)
+		return;
+	text[strcspn(text, "\n")] = 0;
+	if (decimal_parse(text, &pid))
+		return;
+	snprintf(f->what, sizeof(f->what), "bind: process %" PRIu64 " serves there", pid);
+	*ret_what = f->what;
+}
+
+static void write_holder(int fd)
+{
+	char text[PID_CAP + 1];
+	int n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+
+	/* For a message only. */
+	if (!ftruncate(fd, 0) && pwrite(fd, text, (size_t)n, 0) < 0)
+		return;
+}
+
+/* Once. -EAGAIN: again; -EADDRINUSE; 0, perhaps without a lock: what keeps us from having one will be told
+ * by bind(), or does not matter. */
+static int try_lock(struct socket_file *f, const char *path, const char **ret_what)
+{
+	_cleanup_(close_fd) int fd = -1;
+
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	if (fd < 0)
+		return 0;
+	if (flock(fd, LOCK_EX | LOCK_NB)) {
+		if (errno != EWOULDBLOCK)
+			return 0;
+		name_holder(f, fd, ret_what);
+		return -EADDRINUSE;
+	}
+	if (!is_named(fd, path))
+		return -EAGAIN;
+	write_holder(fd);
+	f->lock_fd = steal_fd(&fd);
+	f->locked = true;
+	return 0;
+}
+
+static int lock(struct socket_file *f, const char **ret_what)
+{
+	char path[sizeof(f->path) + 8];
+	int r = -EAGAIN;
+
+	lock_path(f->path, path, sizeof(path));
+	for (int i = 0; i < LOCK_TRIES && r == -EAGAIN; i++)
+		r = try_lock(f, path, ret_what);
+	return r == -EAGAIN ? -EADDRINUSE : r;
+}
+
+static void unlock(struct socket_file *f)
+{
+	char path[sizeof(f->path) + 8];
+
+	if (!f->locked)
+		return;
+	lock_path(f->path, path, sizeof(path));
+	if (is_named(f->lock_fd, path))
+		unlink(path);
+	close_fd(&f->lock_fd);
+	f->locked = false;
+}
+
+/* --- Access ------------------------------------------------------------------------------- */
 
 static int set_group(const char *path, const char *name)
 {
@@ -83,11 +182,15 @@ int socket_file_bind(struct socket_file *f, int fd, const struct sockaddr_un *ad
 	int r;
 
 	*ret_what = "bind";
-	r = bind_replacing(fd, address, n);
-	if (r || !address->sun_path[0])
-		return r;
+	if (!address->sun_path[0])
+		return bind_replacing(fd, address, n);
 	memcpy(f->path, address->sun_path, sizeof(f->path));
 	f->path[sizeof(f->path) - 1] = 0;
+	r = lock(f, ret_what);
+	if (!r)
+		r = bind_replacing(fd, address, n);
+	if (r)
+		return r;
 	if (lstat(f->path, &st))
 		return -errno;
 	/* From here on the file is ours to remove. */
@@ -103,4 +206,5 @@ void socket_file_remove(struct socket_file *f)
 	if (f->inode && !lstat(f->path, &st) && st.st_dev == f->device && st.st_ino == f->inode)
 		unlink(f->path);
 	f->inode = 0;
+	unlock(f);
 }

@@ -169,3 +169,17 @@ def test_too_few_descriptors(start):
               preexec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20)))
     d.wait_end(71)
     assert "RLIMIT_NOFILE=20" in d.log() and "ulimit -n" in d.log()
+
+
+def test_of_several_started_at_once_one_serves(start, tmp_path):
+    daemons = [start(f"server.runtime_dir={tmp_path}", models=["identity"], ready=False) for _ in range(5)]
+    wait_for("all but one ended", lambda: sum(d.process.poll() is None for d in daemons) == 1)
+    serves = next(d for d in daemons if d.process.poll() is None)
+    serves.wait_ready()
+    for d in daemons:
+        if d is not serves:
+            d.wait_end(71)
+            assert f"process {serves.pid} serves there" in d.log()
+    assert serves.infer("identity", b"x").tensor_data.data == b"x"
+    serves.stop()
+    assert os.listdir(tmp_path) == []

@@ -66,6 +66,7 @@ static void check_stale(int type)
 	cr_assert_eq(bind_to(&old, fd), 0);
 	cr_assert_eq(listen(fd, 1), 0);
 	close(fd);
+	close(old.lock_fd); /* as when its process ends */
 	/* Its inode's number is not given to the next one as long as it has a name. */
 	snprintf(kept, sizeof(kept), "%s.kept", at.sun_path);
 	cr_assert_eq(link(at.sun_path, kept), 0);
@@ -87,6 +88,7 @@ Test(socket_file, stale_is_replaced)
 
 Test(socket_file, live_is_left_alone)
 {
+	char text[80];
 	struct socket_file live = {0};
 	struct socket_file f = {0};
 	int fd = new_socket(SOCK_STREAM);
@@ -95,10 +97,47 @@ Test(socket_file, live_is_left_alone)
 	cr_assert_eq(bind_to(&live, fd), 0);
 	cr_assert_eq(listen(fd, 1), 0);
 	cr_assert_eq(bind_to(&f, other), -EADDRINUSE);
-	cr_assert_str_eq(what, "bind");
+	snprintf(text, sizeof(text), "bind: process %d serves there", getpid());
+	cr_assert_str_eq(what, text);
 	socket_file_remove(&f);
 	cr_assert_eq(access(at.sun_path, F_OK), 0);
 	socket_file_remove(&live);
+	close(fd);
+	close(other);
+}
+
+/* Between bind() and listen() a socket looks dead. */
+Test(socket_file, who_does_not_listen_yet_keeps_the_name)
+{
+	struct socket_file first = {0};
+	struct socket_file second = {0};
+	int fd = new_socket(SOCK_STREAM);
+	int other = new_socket(SOCK_STREAM);
+
+	cr_assert_eq(bind_to(&first, fd), 0);
+	cr_assert_eq(bind_to(&second, other), -EADDRINUSE);
+	socket_file_remove(&second);
+	cr_assert_eq(access(at.sun_path, F_OK), 0);
+	socket_file_remove(&first);
+	cr_assert_eq(bind_to(&second, other), 0);
+	socket_file_remove(&second);
+	close(fd);
+	close(other);
+}
+
+/* One that knows of no locks. */
+Test(socket_file, who_answers_without_a_lock_keeps_the_name)
+{
+	struct socket_file f = {0};
+	int fd = new_socket(SOCK_STREAM);
+	int other = new_socket(SOCK_STREAM);
+
+	cr_assert_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	cr_assert_eq(listen(fd, 1), 0);
+	cr_assert_eq(bind_to(&f, other), -EADDRINUSE);
+	cr_assert_str_eq(what, "bind");
+	socket_file_remove(&f);
+	cr_assert_eq(access(at.sun_path, F_OK), 0);
 	close(fd);
 	close(other);
 }
