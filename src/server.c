@@ -25,7 +25,7 @@
 #include "base/log.h"
 #include "dispatch/dispatch.h"
 #include "handoff/handoff.h"
-#include "notify.h"
+#include "manager.h"
 #include "orphans.h"
 #include "reload.h"
 #include "services/frontend.h"
@@ -59,6 +59,7 @@ struct server {
 	uv_signal_t signals[3]; /* SIGTERM, SIGINT, SIGHUP */
 	uv_signal_t child;	/* SIGCHLD: for orphans; workers are seen through their pidfds */
 	uv_timer_t drain_timer;
+	struct manager manager;
 	struct reload reload;
 	struct dispatch *dispatch; /* own */
 	struct handoff *handoff;   /* own */
@@ -138,14 +139,6 @@ static void on_check(uv_check_t *h)
 		set_spinning(s);
 }
 
-static void server_notify(const char *state)
-{
-	int r = notify_send(state);
-
-	if (r)
-		log_warning("service manager cannot be told", "error=%s", err_str(r));
-}
-
 static void on_version(void *data, struct version *v)
 {
 	struct server *s = data;
@@ -167,7 +160,7 @@ static void on_started(void *data)
 	frontend_set_serving(s->frontend, true);
 	log_info("ready", "models_ready=%u models=%zu start_ms=%llu", ready, n,
 		(unsigned long long)((clock_ns() - s->started_ns) / NS_PER_MS));
-	server_notify("READY=1\nSTATUS=serving");
+	manager_tell(&s->manager, "READY=1\nSTATUS=serving", false);
 }
 
 static void stop_if_drained(struct server *s)
@@ -259,7 +252,7 @@ static void server_drain(struct server *s)
 {
 	s->state = SERVER_DRAINING;
 	reload_stop(&s->reload);
-	server_notify("STOPPING=1\nSTATUS=draining");
+	manager_tell(&s->manager, "STOPPING=1\nSTATUS=draining", true);
 	frontend_drain(s->frontend);
 	handoff_drain(s->handoff);
 	uv_timer_start(
@@ -300,7 +293,9 @@ static int open_loop(struct server *s)
 	uv_timer_init(&s->loop, &s->drain_timer);
 	s->prepare.data = s->check.data = s->drain_timer.data = s;
 	s->child.data = s;
-	r = uv_signal_init(&s->loop, &s->child);
+	r = manager_init(&s->manager, &s->loop);
+	if (!r)
+		r = uv_signal_init(&s->loop, &s->child);
 	if (!r)
 		r = uv_signal_start(&s->child, on_child, SIGCHLD);
 	if (r)
@@ -445,6 +440,7 @@ struct server *server_free(struct server *s)
 	close_handle((uv_handle_t *)&s->check);
 	close_handle((uv_handle_t *)&s->idle);
 	close_handle((uv_handle_t *)&s->drain_timer);
+	manager_close(&s->manager);
 	close_handle((uv_handle_t *)&s->child);
 	close_handle((uv_handle_t *)&s->signals[0]);
 	close_handle((uv_handle_t *)&s->signals[1]);

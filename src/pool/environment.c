@@ -17,9 +17,22 @@
 #define ORDER_BY_BUS ORDER "PCI_BUS_ID"
 #define OURS	     2u /* variables */
 
+/* What others said to the daemon alone: a worker must not speak for it, nor take its sockets. */
+static const char *const private_names[] = {"NOTIFY_SOCKET=", "WATCHDOG_USEC=", "WATCHDOG_PID=",
+	"LISTEN_FDS=", "LISTEN_PID=", "LISTEN_FDNAMES="};
+
 static bool is(const char *entry, const char *name)
 {
 	return !strncmp(entry, name, strlen(name));
+}
+
+static bool is_passed_on(const char *entry)
+{
+	for (size_t i = 0; i < sizeof(private_names) / sizeof(private_names[0]); i++) {
+		if (is(entry, private_names[i]))
+			return false;
+	}
+	return !is(entry, VISIBLE) && !is(entry, ORDER);
 }
 
 /* The n-th of a list separated by commas; ret_length: 0 where there is none. */
@@ -66,7 +79,7 @@ int environment_new(char ***ret_env, const char *device)
 		return -ENOMEM;
 	text = (char *)(env + n + OURS + 1);
 	for (size_t i = 0; i < n; i++) {
-		if (!is(environ[i], VISIBLE) && !is(environ[i], ORDER))
+		if (is_passed_on(environ[i]))
 			env[at++] = environ[i];
 	}
 	snprintf(text, text_bytes, VISIBLE "%.*s", (int)length, value);

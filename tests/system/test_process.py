@@ -183,3 +183,22 @@ def test_of_several_started_at_once_one_serves(start, tmp_path):
     assert serves.infer("identity", b"x").tensor_data.data == b"x"
     serves.stop()
     assert os.listdir(tmp_path) == []
+
+
+def test_the_service_manager_is_kept_up_to_date(start):
+    d = start(models=["identity"], ready=False, env={"WATCHDOG_USEC": "300000"})
+    assert "EXTEND_TIMEOUT_USEC=" in d.wait_notification("STATUS=starting")
+    d.wait_notification("READY=1")
+    for _ in range(3):
+        d.wait_notification("WATCHDOG=1")
+    os.kill(d.pid, signal.SIGSTOP)
+    wait_for("a stopped daemon", lambda: open(f"/proc/{d.pid}/stat").read().rsplit(")", 1)[1].split()[0] == "T")
+    d.notify.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            d.notify.recv(4096)
+    os.kill(d.pid, signal.SIGCONT)
+    d.notify.settimeout(60)
+    d.wait_notification("WATCHDOG=1")
+    d.stop()
+    d.wait_notification("STOPPING=1")

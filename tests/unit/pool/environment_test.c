@@ -45,6 +45,20 @@ Test(environment, a_worker_sees_its_gpu_and_no_other)
 	sees("cuda:MIG-1/2/3", "MIG-1/2/3");
 }
 
+Test(environment, what_was_said_to_the_daemon_alone_is_not_passed_on)
+{
+	const char *names[] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS",
+		"LISTEN_PID", "LISTEN_FDNAMES"};
+	char **env;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		setenv(names[i], "1", 1);
+	cr_assert_eq(environment_new(&env, "cpu:0"), 0);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		cr_expect_null(value_of(env, names[i]), "%s", names[i]);
+	free(env);
+}
+
 Test(environment, numbers_count_what_the_daemon_sees)
 {
 	setenv("MODELD_TEST_VARIABLE", "kept", 1);

@@ -229,6 +229,9 @@ Test(server, the_service_manager_is_told)
 	below.on_serving = terminate;
 	cr_expect_eq(run(), SERVER_EXIT_OK);
 	cr_assert(recv(fd, got, sizeof(got) - 1, 0) > 0);
+	cr_expect_str_eq(got, "EXTEND_TIMEOUT_USEC=30000000\nSTATUS=starting");
+	memset(got, 0, sizeof(got));
+	cr_assert(recv(fd, got, sizeof(got) - 1, 0) > 0);
 	cr_expect_str_eq(got, "READY=1\nSTATUS=serving");
 	memset(got, 0, sizeof(got));
 	cr_assert(recv(fd, got, sizeof(got) - 1, 0) > 0);
