@@ -49,6 +49,7 @@ const struct config_key config_keys[] = {
 	{"worker", "workers", CONFIG_PLACES, 0, "cpu:0", 1, 256},
 	{"worker", "program", CONFIG_STRING, AT(pool.worker_program), "auto", 1, 4095},
 	{"worker", "backend_dirs", CONFIG_LIST, AT(pool.backend_dirs), "auto", 1, 16},
+	{"worker", "core", CONFIG_BOOL, AT(pool.core), "no", 0, 0},
 	{"worker", "slots", CONFIG_U32, AT(pool.slots), "128", 1, 1024},
 	{"worker", "pipeline_us", CONFIG_U64, AT(dispatch.pipeline_us), "1000", 0, 1000000},
 	{"worker", "output_arena_bytes", CONFIG_BYTES_AUTO, AT(pool.output_arena_bytes), "auto",

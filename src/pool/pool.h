@@ -34,6 +34,7 @@ struct pool_place {
 
 struct pool_settings {
 	const char *worker_program;	  /* path of modeld-worker */
+	bool core;			  /* workers may dump core */
 	const char *const *backend_dirs;  /* NULL-terminated */
 	const struct wire_pair *settings; /* "BACKEND.key" */
 	size_t n_settings;

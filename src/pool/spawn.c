@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "pool/environment.h"
@@ -33,7 +34,8 @@ struct child {
 	char *const *argv;		     /* borrow */
 	char *const *env;		     /* borrow */
 	pid_t parent;
-	int error; /* written by the child: why it ended, as -errno */
+	char oom_adj[16]; /* "500\n"; "": what it inherits */
+	int error;	  /* written by the child: why it ended, as -errno */
 };
 
 static void reset_signals(void)
@@ -45,6 +47,27 @@ static void reset_signals(void)
 	/* Some numbers cannot be set; those need not be. */
 	for (int i = 1; i < NSIG; i++)
 		sigaction(i, &act, NULL);
+}
+
+/* A core of a worker holds other people's tensors, and all of its arenas. A limit of 1 is what also keeps a
+ * program that core_pattern names from getting it (core(5); fs/coredump.c of Linux). */
+static int forbid_core(void)
+{
+	const struct rlimit limit = {.rlim_cur = 1, .rlim_max = 1};
+
+	return setrlimit(RLIMIT_CORE, &limit) ? -errno : 0;
+}
+
+/* Where there is no /proc the kernel chooses by size alone. */
+static void set_oom_adj(const char *text)
+{
+	int fd = *text ? open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC) : -1;
+
+	if (fd < 0)
+		return;
+	if (write(fd, text, strlen(text)) < 0)
+		errno = 0;
+	close(fd);
 }
 
 /* All are moved out of the way first: they may be one of those that the worker gets themselves. */
@@ -78,7 +101,10 @@ static int become_worker(const struct child *c)
 	/* A Ctrl-C on the daemon's terminal is for the daemon alone: it drains its workers. */
 	if (setpgid(0, 0) < 0)
 		return -errno;
-	r = place_descriptors(c->options);
+	set_oom_adj(c->oom_adj);
+	r = c->options->core ? 0 : forbid_core();
+	if (!r)
+		r = place_descriptors(c->options);
 	if (r)
 		return r;
 	sigemptyset(&none);
@@ -126,6 +152,20 @@ static int clone_child(struct child *c, pid_t *ret_pid, int *ret_pidfd)
 	return 0;
 }
 
+/* Relative to our own, which somebody may have set. */
+static void choose_oom_adj(struct child *c)
+{
+	_cleanup_(close_fd) int fd = -1;
+	char text[16] = "";
+	int own;
+
+	fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0 || sscanf(text, "%d", &own) != 1)
+		return;
+	own += SPAWN_OOM_ADJ;
+	snprintf(c->oom_adj, sizeof(c->oom_adj), "%d\n", own < 1000 ? own : 1000);
+}
+
 int spawn(const struct spawn_options *o, pid_t *ret_pid, int *ret_pidfd)
 {
 	char *argv[] = {(char *)o->program, NULL};
@@ -136,5 +176,6 @@ int spawn(const struct spawn_options *o, pid_t *ret_pid, int *ret_pidfd)
 	if (r)
 		return r;
 	c.env = env;
+	choose_oom_adj(&c);
 	return clone_child(&c, ret_pid, ret_pidfd);
 }

@@ -2,20 +2,24 @@
 #ifndef POOL_SPAWN_H
 #define POOL_SPAWN_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/cleanup.h"
+
+#define SPAWN_OOM_ADJ 500 /* oom_score_adj, proc(5) */
 
 struct spawn_options {
 	const char *program; /* path: it is not searched for */
 	const char *device;  /* "cpu:0": decides what it sees, see environment.h */
 	int channel_fd;	     /* borrow: becomes descriptor 3 */
+	bool core;	     /* it may dump its core where the limits allow it */
 };
 
 /*
  * Start it in a process group of its own, with standard input empty, standard output joined to
  * standard error, and no other descriptor than 3. It gets SIGKILL when the calling thread
- * ends. Blocks until the program is executing or has failed to.
+ * ends, and is by SPAWN_OOM_ADJ likelier to be ended for want of memory than its parent. Blocks until the program is executing or has failed to.
  * ret_pid: to be waited for by the caller; ret_pidfd: own.
  *
  * -ENOMEM; -errno of clone(), execve() or whatever else failed on the way: no process is left then

@@ -386,7 +386,8 @@ static int start_process(struct worker *w)
 	steal_fd(&ours);
 	r = spawn(&(struct spawn_options){.program = p->settings->worker_program,
 			  .device = w->device,
-			  .channel_fd = theirs},
+			  .channel_fd = theirs,
+			  .core = p->settings->core},
 		&pid, &pidfd);
 	if (!r)
 		r = process_new(&w->process, p->loop, pid, pidfd, on_exit_seen, w);

@@ -202,3 +202,14 @@ def test_the_service_manager_is_kept_up_to_date(start):
     d.wait_notification("WATCHDOG=1")
     d.stop()
     d.wait_notification("STOPPING=1")
+
+
+def test_a_worker_goes_first_when_memory_is_short_and_dumps_no_core(start):
+    own = int(open("/proc/self/oom_score_adj", encoding="ascii").read())
+    for core in ("no", "yes"):
+        d = start(f"worker.core={core}", models=["identity"])
+        pid = d.status().workers[0].pid
+        assert int(open(f"/proc/{pid}/oom_score_adj", encoding="ascii").read()) == min(own + 500, 1000)
+        assert int(open(f"/proc/{d.pid}/oom_score_adj", encoding="ascii").read()) == own
+        limits = resource.prlimit(pid, resource.RLIMIT_CORE)
+        assert limits == ((1, 1) if core == "no" else resource.getrlimit(resource.RLIMIT_CORE))
