@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* FNV-1a, folded so that the low bits are good. */
+/* All bits are good, so the low ones may be taken. It is another one on another machine: not to be kept. */
 uint64_t hash_bytes(const void *data, size_t n);
 
 #endif

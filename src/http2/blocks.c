@@ -25,11 +25,13 @@ static size_t class_bytes(unsigned class)
 /* BLOCKS_CLASSES: too large for a list. */
 static unsigned class_of(size_t n)
 {
-	unsigned class = 0;
+	unsigned class;
 
-	while (class < BLOCKS_CLASSES && class_bytes(class) < n)
-		class ++;
-	return class;
+	if (n <= SMALLEST)
+		return 0;
+	/* Bits that n - 1 has more than the smallest. */
+	class = (unsigned)(__builtin_clzll(SMALLEST) - __builtin_clzll(n - 1)) + 1;
+	return class < BLOCKS_CLASSES ? class : BLOCKS_CLASSES;
 }
 
 void blocks_init(struct blocks *b)

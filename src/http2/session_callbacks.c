@@ -14,9 +14,13 @@
 #define HEADER_OVERHEAD	  32u /* of each, RFC 9113 6.5.2 */
 #define HEADER_LISTS_READ 4u  /* of the largest size allowed */
 
-static struct stream *stream_of(nghttp2_session *ng, int32_t id)
+static struct stream *stream_of(struct session *s, int32_t id)
 {
-	return nghttp2_session_get_stream_user_data(ng, id);
+	struct stream *stream = s->recent;
+
+	if (!stream || stream->id != id)
+		s->recent = stream = nghttp2_session_get_stream_user_data(s->ng, id);
+	return stream;
 }
 
 static const struct stream_events *events_of(const struct session *s)
@@ -51,7 +55,7 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
 	size_t n_name, const uint8_t *value, size_t n_value, uint8_t flags, void *data)
 {
 	struct session *s = data;
-	struct stream *stream = stream_of(ng, frame->hd.stream_id);
+	struct stream *stream = stream_of(s, frame->hd.stream_id);
 
 	if (!stream)
 		return 0;
@@ -74,7 +78,7 @@ static void half_close(struct session *s, struct stream *stream)
 
 static void on_headers_frame(struct session *s, const nghttp2_frame *frame)
 {
-	struct stream *stream = stream_of(s->ng, frame->hd.stream_id);
+	struct stream *stream = stream_of(s, frame->hd.stream_id);
 
 	if (!stream)
 		return;
@@ -87,7 +91,7 @@ static void on_headers_frame(struct session *s, const nghttp2_frame *frame)
 
 static void on_data_frame(struct session *s, const nghttp2_frame *frame)
 {
-	struct stream *stream = stream_of(s->ng, frame->hd.stream_id);
+	struct stream *stream = stream_of(s, frame->hd.stream_id);
 
 	if (stream && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		half_close(s, stream);
@@ -132,7 +136,7 @@ static int on_data_chunk(
 	nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *bytes, size_t n, void *data)
 {
 	struct session *s = data;
-	struct stream *stream = stream_of(ng, id);
+	struct stream *stream = stream_of(s, id);
 
 	s->uncredited_bytes += n;
 	if (stream) {
@@ -148,7 +152,8 @@ static int on_data_chunk(
 
 static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void *data)
 {
-	struct stream *stream = stream_of(ng, id);
+	struct session *s = data;
+	struct stream *stream = stream_of(s, id);
 
 	if (!stream)
 		return 0;
@@ -168,7 +173,7 @@ static void on_reply_frame(struct session *s, const nghttp2_frame *frame)
 	s->ping_received_ns = 0;
 	if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		return;
-	stream = stream_of(s->ng, frame->hd.stream_id);
+	stream = stream_of(s, frame->hd.stream_id);
 	if (stream && !stream->half_closed && !stream->reset)
 		stream_drain(stream);
 }
@@ -194,7 +199,7 @@ static int on_frame_not_send(nghttp2_session *ng, const nghttp2_frame *frame, in
 {
 	struct session *s = data;
 
-	if (frame->hd.type == NGHTTP2_HEADERS && stream_of(ng, frame->hd.stream_id))
+	if (frame->hd.type == NGHTTP2_HEADERS && stream_of(s, frame->hd.stream_id))
 		session_check(s, nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE,
 					 frame->hd.stream_id, NGHTTP2_INTERNAL_ERROR));
 	return 0;

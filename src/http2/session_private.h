@@ -35,6 +35,8 @@ struct session {
 	struct list dirty;		 /* of transport->dirty */
 	struct list streams;
 	struct list waiting; /* streams to be told when output has drained */
+	struct stream *
+		recent; /* borrow; the one looked for last: what comes is mostly for it. NULL: none */
 	struct deadline timer;
 	enum session_state state;
 	int failed;	       /* -errno: close at the next flush */

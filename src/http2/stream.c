@@ -66,6 +66,8 @@ void stream_close(struct stream *s)
 	stream_unhold(s, s->held_bytes);
 	list_remove(&s->waiting);
 	list_remove(&s->node);
+	if (session->recent == s)
+		session->recent = NULL;
 	blocks_give(&t->blocks, s, t->events->streams->stream_bytes);
 	if (--session->n_streams == 0) {
 		session->idle_ns = t->now_ns;

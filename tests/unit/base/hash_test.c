@@ -1,18 +1,39 @@
-/* hash_test.c: FNV-1a, and that its low bits part keys that look alike. */
+/* hash_test.c: every byte counts, and the low bits part keys that look alike. */
 #include "base/hash.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
 
-Test(hash, is_fnv_1a_folded)
+/* Whatever its length and its place; what lies behind does not. */
+Test(hash, each_byte_counts)
 {
-	/* The published values of "" and "foobar". */
-	const uint64_t empty = UINT64_C(0xcbf29ce484222325);
-	const uint64_t foobar = UINT64_C(0x85944171f73967e8);
+	char buffer[40];
+	const size_t last = sizeof(buffer) - 1;
 
-	cr_assert_eq(hash_bytes("", 0), empty ^ empty >> 32);
-	cr_assert_eq(hash_bytes("foobar", 6), foobar ^ foobar >> 32);
+	memset(buffer, 'a', sizeof(buffer));
+	for (size_t n = 0; n < last; n++) {
+		uint64_t h = hash_bytes(buffer, n);
+
+		cr_assert_eq(hash_bytes(buffer + 1, n), h);
+		cr_assert_neq(hash_bytes(buffer, n + 1), h, "length %zu", n);
+		buffer[n] = 'x';
+		cr_assert_eq(hash_bytes(buffer, n), h);
+		buffer[n] = 'a';
+		for (size_t i = 0; i < n; i++) {
+			buffer[i] = 'b';
+			cr_assert_neq(hash_bytes(buffer, n), h, "byte %zu of %zu", i, n);
+			buffer[i] = 'a';
+		}
+	}
+}
+
+Test(hash, zeros_count)
+{
+	const char zeros[24] = {0};
+
+	for (size_t n = 0; n < sizeof(zeros); n++)
+		cr_assert_neq(hash_bytes(zeros, n), hash_bytes(zeros, n + 1));
 }
 
 Test(hash, low_bits_spread)
