@@ -8,29 +8,43 @@
 #include <stdio.h>
 #include <string.h>
 
+#define NAMES 3u
+
+struct dtype_name {
+	const char *text;
+	size_t n;
+};
+
 struct dtype_info {
-	const char *name;
-	const char *other; /* the long form that is accepted too */
-	const char *kserve;
+	struct dtype_name names[NAMES]; /* ours, the long form that is accepted too, KServe's */
 	size_t bytes;
 };
 
+#define NAME(text)                                                                                 \
+	{                                                                                          \
+		text, sizeof(text) - 1                                                             \
+	}
+#define ROW(name, other, kserve, bytes)                                                            \
+	{                                                                                          \
+		{NAME(name), NAME(other), NAME(kserve)}, bytes                                     \
+	}
+
 static const struct dtype_info dtypes[DTYPE_MAX_] = {
-	[DTYPE_INVALID] = {"any", "any", "INVALID", 0},
-	[DTYPE_BOOL] = {"bool", "bool", "BOOL", 1},
-	[DTYPE_U8] = {"u8", "uint8", "UINT8", 1},
-	[DTYPE_U16] = {"u16", "uint16", "UINT16", 2},
-	[DTYPE_U32] = {"u32", "uint32", "UINT32", 4},
-	[DTYPE_U64] = {"u64", "uint64", "UINT64", 8},
-	[DTYPE_I8] = {"i8", "int8", "INT8", 1},
-	[DTYPE_I16] = {"i16", "int16", "INT16", 2},
-	[DTYPE_I32] = {"i32", "int32", "INT32", 4},
-	[DTYPE_I64] = {"i64", "int64", "INT64", 8},
-	[DTYPE_F16] = {"f16", "float16", "FP16", 2},
-	[DTYPE_BF16] = {"bf16", "bfloat16", "BF16", 2},
-	[DTYPE_F32] = {"f32", "float32", "FP32", 4},
-	[DTYPE_F64] = {"f64", "float64", "FP64", 8},
-	[DTYPE_BYTES] = {"bytes", "string", "BYTES", 0},
+	[DTYPE_INVALID] = ROW("any", "any", "INVALID", 0),
+	[DTYPE_BOOL] = ROW("bool", "bool", "BOOL", 1),
+	[DTYPE_U8] = ROW("u8", "uint8", "UINT8", 1),
+	[DTYPE_U16] = ROW("u16", "uint16", "UINT16", 2),
+	[DTYPE_U32] = ROW("u32", "uint32", "UINT32", 4),
+	[DTYPE_U64] = ROW("u64", "uint64", "UINT64", 8),
+	[DTYPE_I8] = ROW("i8", "int8", "INT8", 1),
+	[DTYPE_I16] = ROW("i16", "int16", "INT16", 2),
+	[DTYPE_I32] = ROW("i32", "int32", "INT32", 4),
+	[DTYPE_I64] = ROW("i64", "int64", "INT64", 8),
+	[DTYPE_F16] = ROW("f16", "float16", "FP16", 2),
+	[DTYPE_BF16] = ROW("bf16", "bfloat16", "BF16", 2),
+	[DTYPE_F32] = ROW("f32", "float32", "FP32", 4),
+	[DTYPE_F64] = ROW("f64", "float64", "FP64", 8),
+	[DTYPE_BYTES] = ROW("bytes", "string", "BYTES", 0),
 };
 
 static const struct dtype_info *dtype_info(enum dtype d)
@@ -38,9 +52,13 @@ static const struct dtype_info *dtype_info(enum dtype d)
 	return &dtypes[(unsigned int)d < DTYPE_MAX_ ? d : DTYPE_INVALID];
 }
 
-static bool same(const char *name, const char *text, size_t n)
+static bool is(const struct dtype_info *info, const char *name, size_t n)
 {
-	return strlen(name) == n && memcmp(name, text, n) == 0;
+	for (unsigned int i = 0; i < NAMES; i++) {
+		if (info->names[i].n == n && memcmp(info->names[i].text, name, n) == 0)
+			return true;
+	}
+	return false;
 }
 
 enum dtype dtype_parse(const char *name, size_t n)
@@ -48,10 +66,7 @@ enum dtype dtype_parse(const char *name, size_t n)
 	if (n == 0)
 		return DTYPE_INVALID;
 	for (unsigned int d = DTYPE_INVALID + 1; d < DTYPE_MAX_; d++) {
-		const struct dtype_info *info = &dtypes[d];
-
-		if (same(info->name, name, n) || same(info->other, name, n) ||
-			same(info->kserve, name, n))
+		if (is(&dtypes[d], name, n))
 			return (enum dtype)d;
 	}
 	return DTYPE_INVALID;
@@ -59,12 +74,12 @@ enum dtype dtype_parse(const char *name, size_t n)
 
 const char *dtype_name(enum dtype d)
 {
-	return dtype_info(d)->name;
+	return dtype_info(d)->names[0].text;
 }
 
 const char *dtype_kserve_name(enum dtype d)
 {
-	return dtype_info(d)->kserve;
+	return dtype_info(d)->names[2].text;
 }
 
 size_t dtype_size(enum dtype d)

@@ -102,14 +102,28 @@ int real_parse(const char *text, double *ret_v)
 	return 0;
 }
 
+static const char pairs[] = "0001020304050607080910111213141516171819"
+			    "2021222324252627282930313233343536373839"
+			    "4041424344454647484950515253545556575859"
+			    "6061626364656667686970717273747576777879"
+			    "8081828384858687888990919293949596979899";
+
+/* Two digits at a time: a division is what it costs. */
 size_t decimal_write(char *out, uint64_t v)
 {
 	char digits[DECIMAL_MAX];
 	size_t at = sizeof(digits);
 
-	do
-		digits[--at] = (char)('0' + v % 10);
-	while (v /= 10);
+	for (; v >= 100; v /= 100) {
+		at -= 2;
+		memcpy(digits + at, pairs + 2 * (v % 100), 2);
+	}
+	if (v >= 10) {
+		at -= 2;
+		memcpy(digits + at, pairs + 2 * v, 2);
+	} else {
+		digits[--at] = (char)('0' + v);
+	}
 	memcpy(out, digits + at, sizeof(digits) - at);
 	return sizeof(digits) - at;
 }

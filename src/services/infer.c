@@ -40,19 +40,26 @@ void infer_deinit(struct infer *i)
 	infer_failure_deinit(&i->failure);
 }
 
+static void choose_boot(struct services *x)
+{
+	uint64_t boot;
+
+	if (getrandom(&boot, sizeof(boot), GRND_NONBLOCK) < 0)
+		boot = clock_wall_ns();
+	hex64_write(x->id_boot, boot);
+	x->id_boot[HEX64_DIGITS] = '-';
+}
+
 void infer_make_id(struct infer *i)
 {
 	struct services *x = i->services;
+	const size_t n = sizeof(x->id_boot);
 
-	if (x->id_boot == 0) {
-		if (getrandom(&x->id_boot, sizeof(x->id_boot), GRND_NONBLOCK) < 0)
-			x->id_boot = clock_wall_ns();
-		x->id_boot |= 1; /* 0: not chosen */
-	}
+	if (!x->id_boot[0])
+		choose_boot(x);
 	i->id = i->id_inline;
-	hex64_write(i->id, x->id_boot);
-	i->id[HEX64_DIGITS] = '-';
-	i->n_id = HEX64_DIGITS + 1 + decimal_write(i->id + HEX64_DIGITS + 1, ++x->id_last);
+	memcpy(i->id, x->id_boot, n);
+	i->n_id = n + decimal_write(i->id + n, ++x->id_last);
 }
 
 int infer_set_id(struct infer *i, const char *id, size_t n)

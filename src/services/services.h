@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "base/digits.h"
 #include "dispatch/dispatch.h"
 #include "grpc/calls.h"
 #include "grpc/service.h"
@@ -26,7 +27,8 @@ struct services {
 	bool draining;
 	uint64_t tensor_bytes_received;
 	uint64_t tensor_bytes_copied_in; /* equals received, when there is one copy */
-	uint64_t id_boot;		 /* of request ids made here (infer.c); 0: not chosen yet */
+	char id_boot[HEX64_DIGITS +
+		     1]; /* begins request ids made here (infer.c); empty: not chosen yet */
 	uint64_t id_last;
 };
 
