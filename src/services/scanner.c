@@ -325,18 +325,54 @@ static int step_bytes(struct scanner *s, const uint8_t *data, size_t n)
 	return 0;
 }
 
+/* Bytes of a field that has come whole, with a byte each for its tag and its length, and is neither tensor
+ * data nor around it: most are like that. 0: what comes is none. */
+static size_t whole_field(const struct scanner *s, const uint8_t *data, size_t n)
+{
+	uint32_t special = s->table->outer && s->depth == 0 ? s->table->outer : s->table->tensor;
+	size_t size;
+
+	if (s->state != SCANNER_TAG || s->n_head > 0 || n < 2 || ((data[0] | data[1]) & 0x80))
+		return 0;
+	size = 2 + (size_t)data[1];
+	if ((data[0] & 7) != WIRE_DELIMITED || data[0] >> 3 == special || size > n ||
+		size > s->left[s->depth])
+		return 0;
+	return size;
+}
+
+static int step_field(struct scanner *s, const uint8_t *data, size_t n)
+{
+	int r;
+
+	if (s->n_fields++ >= s->table->max_fields)
+		return SCANNER_E_FIELDS;
+	if (data[0] >> 3 == s->table->announcing && s->depth == 0)
+		s->n_announced++;
+	r = keep(s, data, n);
+	if (r)
+		return r;
+	consume(s, n);
+	if (s->depth == 1 && s->left[1] == 0)
+		close_outer(s);
+	return 0;
+}
+
 int scanner_feed(struct scanner *s, const uint8_t *data, size_t n, size_t *ret_taken)
 {
 	size_t taken = 0;
 	int r = 0;
 
 	while (taken < n && r == 0) {
-		size_t some = 1;
+		size_t some = whole_field(s, data + taken, n - taken);
 
-		if (s->state == SCANNER_COPY || s->state == SCANNER_TENSOR) {
+		if (some > 0) {
+			r = step_field(s, data + taken, some);
+		} else if (s->state == SCANNER_COPY || s->state == SCANNER_TENSOR) {
 			some = n - taken < s->todo ? n - taken : (size_t)s->todo;
 			r = step_bytes(s, data + taken, some);
 		} else {
+			some = 1;
 			r = step_byte(s, data[taken]);
 		}
 		if (r == 0)
