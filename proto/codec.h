@@ -148,8 +148,6 @@ struct codec_message {
 
 /* --- What it does ----------------------------------------------------------------------------- */
 
-/* Bytes that `in`, a struct of m, takes packed. Nothing is checked. */
-size_t codec_size(const struct codec_message *m, const void *in);
 /*
  * Pack to the end of `out`; *ret_at is where it begins then. Back to front, so that lengths are known
  * when they are written.
@@ -165,7 +163,15 @@ _must_use_ int codec_pack(const struct codec_message *m, const void *in, uint8_t
  * behind what it does.
  */
 #define CODEC_HEAD_MAX 15u
-uint8_t *codec_put_head(uint8_t *end, uint32_t number, uint64_t n);
+uint8_t *codec_put_long_head(uint8_t *end, uint32_t number, uint64_t n); /* of any length */
+static inline uint8_t *codec_put_head(uint8_t *end, uint32_t number, uint64_t n)
+{
+	if (number > 15 || n > 127)
+		return codec_put_long_head(end, number, n);
+	end[-1] = (uint8_t)n;
+	end[-2] = (uint8_t)(number << 3 | 2);
+	return end - 2;
+}
 /*
  * Unpack into `out`, a struct of m, which is all written. Arrays and texts lie in `memory`, bytes in
  * `data`. An array of no elements is NULL.

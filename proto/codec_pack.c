@@ -8,12 +8,6 @@
 
 #include "proto/codec_private.h"
 
-static inline size_t varint_size(uint64_t v)
-{
-	/* A byte each 7 bits: up to 64 of them, 9/64 is as good as 1/7. */
-	return ((size_t)(63 - __builtin_clzll(v | 1)) * 9 + 73) / 64;
-}
-
 static inline uint64_t load_number(size_t size, const void *from)
 {
 	if (size == sizeof(uint64_t))
@@ -32,75 +26,6 @@ static inline const void *load_pointer(const uint8_t *at)
 {
 	return *(const void *const *)(const void *)at;
 }
-
-/* --- Size ------------------------------------------------------------------------------------- */
-
-static size_t delimited_size(unsigned number, size_t n)
-{
-	return varint_size(number << 3) + varint_size(n) + n;
-}
-
-static size_t text_length(const char *text)
-{
-	return text ? strlen(text) : 0;
-}
-
-static size_t array_size(const struct codec_field *f, unsigned number, const uint8_t *in)
-{
-	const uint8_t *list = load_pointer(in + f->offset);
-	size_t n = load_count(f, in), size = 0;
-
-	for (size_t i = 0; i < n; i++, list += f->element_size) {
-		if (f->kind == CODEC_KIND_NUMBERS)
-			size += varint_size(load_number(f->element_size, list));
-		else if (f->kind == CODEC_KIND_MESSAGES)
-			size += delimited_size(number, codec_size(f->message, list));
-		else
-			size += delimited_size(number, text_length(load_pointer(list)));
-	}
-	return f->kind == CODEC_KIND_NUMBERS && n > 0 ? delimited_size(number, size) : size;
-}
-
-static size_t field_size(const struct codec_field *f, unsigned number, const uint8_t *in)
-{
-	size_t n;
-	uint64_t v;
-
-	switch (f->kind) {
-	case CODEC_KIND_NONE:
-		return 0;
-	case CODEC_KIND_TEXT:
-		n = text_length(load_pointer(in + f->offset));
-		return n > 0 ? delimited_size(number, n) : 0;
-	case CODEC_KIND_BYTES:
-		n = load_count(f, in);
-		return n > 0 ? delimited_size(number, n) : 0;
-	case CODEC_KIND_BODY:
-		return delimited_size(number, codec_size(f->message, in + f->offset));
-	default:
-		if (!is_number(f))
-			return array_size(f, number, in);
-		v = load_member(f, in);
-		return v > 0 ? varint_size(number << 3) + varint_size(v) : 0;
-	}
-}
-
-size_t codec_size(const struct codec_message *m, const void *in)
-{
-	uint64_t fields = m->plain;
-	size_t size = 0;
-
-	if (m->body_last > 0)
-		fields |= CODEC_BIT_(*body_number(m, in));
-	for (; fields > 0; fields &= fields - 1) {
-		unsigned number = (unsigned)__builtin_ctzll(fields);
-
-		size += field_size(&m->fields[number], number, in);
-	}
-	return size;
-}
-
-/* --- Packing ---------------------------------------------------------------------------------- */
 
 /* So that what is usual does not save registers for what is not. */
 #define NOINLINE __attribute__((noinline))
@@ -284,6 +209,8 @@ static uint8_t *put_fields(
 			number = m->body_first;
 		} else if (is_number(f)) {
 			at = put_number(o, at, f, number, in);
+		} else if (f->kind >= CODEC_KIND_NUMBERS && load_count(f, in) == 0 && !f->matters) {
+			continue;
 		} else {
 			at = put_other(o, at, f, number, in);
 		}
@@ -306,7 +233,7 @@ int codec_pack(
 	return 0;
 }
 
-uint8_t *codec_put_head(uint8_t *end, uint32_t number, uint64_t n)
+uint8_t *codec_put_long_head(uint8_t *end, uint32_t number, uint64_t n)
 {
 	struct output o = {end - CODEC_HEAD_MAX, 0};
 	uint8_t *at = put_tagged(&o, end, number << 3 | DELIMITED, n);

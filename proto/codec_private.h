@@ -1,4 +1,4 @@
-/* codec_private.h: what codec_pack.c and codec_unpack.c share. Nobody else includes it. */
+/* codec_private.h: what codec*.c and wire.c share. Nobody else includes it. */
 #ifndef PROTO_CODEC_PRIVATE_H
 #define PROTO_CODEC_PRIVATE_H
 
@@ -10,6 +10,12 @@ enum {
 	DELIMITED = 2,
 	FIXED32 = 5,
 };
+
+static inline size_t varint_size(uint64_t v)
+{
+	/* A byte each 7 bits: up to 64 of them, 9/64 is as good as 1/7. */
+	return ((size_t)(63 - __builtin_clzll(v | 1)) * 9 + 73) / 64;
+}
 
 /* One number. */
 static inline bool is_number(const struct codec_field *f)

@@ -5,6 +5,7 @@
  * wire_unpack() refuses to believe anything else. No state; any process, any thread.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "proto/wire_private.h"
 
@@ -78,8 +79,11 @@ static const struct codec_message target = CODEC_MESSAGE(struct wire_target, tar
 static int check_item(const void *message)
 {
 	const struct wire_item *of = message;
-	uint64_t seen[(WIRE_TENSORS_MAX + 63) / 64] = {0};
+	uint64_t seen[(WIRE_TENSORS_MAX + 63) / 64];
 
+	if (of->n_targets < 2)
+		return 0;
+	memset(seen, 0, sizeof(seen));
 	for (size_t i = 0; i < of->n_targets; i++) {
 		uint32_t output = of->targets[i].output;
 		uint64_t bit = UINT64_C(1) << output % 64;

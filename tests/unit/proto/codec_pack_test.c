@@ -15,7 +15,6 @@ static void packs_to(const struct codec_message *m, const void *in, const char *
 	cr_assert_eq(codec_pack(m, in, buffer, sizeof(buffer), &at), 0);
 	cr_assert_eq((size_t)(buffer + sizeof(buffer) - at), n);
 	cr_assert_arr_eq(at, want, n);
-	cr_assert_eq(codec_size(m, in), n);
 	cr_assert_eq(codec_pack(m, in, buffer, n, &at), 0, "it fits exactly");
 	cr_assert_eq(at, buffer);
 	/* Whatever is short by a byte. */
@@ -111,7 +110,6 @@ Test(codec_pack, varints_of_every_length)
 		c.seq = UINT64_C(1) << bits;
 		cr_assert_eq(codec_pack(&choice_table, &c, buffer, sizeof(buffer), &at), 0);
 		cr_assert_eq((size_t)(buffer + sizeof(buffer) - at), want, "%u bits", bits);
-		cr_assert_eq(codec_size(&choice_table, &c), want);
 		c.seq += c.seq - 1;
 		cr_assert_eq(codec_pack(&choice_table, &c, buffer, sizeof(buffer), &at), 0);
 		cr_assert_eq((size_t)(buffer + sizeof(buffer) - at), want, "%u bits", bits);
