@@ -13,6 +13,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,10 +125,13 @@ static void set_spinning(struct server *s)
 	if (activity != s->activity)
 		busy_poll_work(&s->busy, now_ns);
 	s->activity = activity;
-	if (busy_poll_spins(&s->busy, now_ns))
+	if (busy_poll_spins(&s->busy, now_ns)) {
 		uv_idle_start(&s->idle, on_idle);
-	else
+		/* Who is waited for may have no other CPU than this one. */
+		sched_yield();
+	} else {
 		uv_idle_stop(&s->idle);
+	}
 }
 
 static void on_check(uv_check_t *h)

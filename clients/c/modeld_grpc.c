@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -257,8 +258,11 @@ int grpc_wait(struct modeld_call *call, uint64_t deadline_ns)
 	uint64_t spin_until = m->busy_poll_ns ? clock_add(clock_ns(), m->busy_poll_ns) : 0;
 	int r = 0;
 
-	while (!grpc_call_done(call->grpc) && clock_ns() < spin_until && spin_until < deadline_ns)
-		(void)(grpc_client_run(m->grpc, call->grpc, 0) == 0);
+	while (!grpc_call_done(call->grpc) && clock_ns() < spin_until && spin_until < deadline_ns) {
+		/* Who is waited for may have no other CPU than this one. */
+		if (grpc_client_run(m->grpc, call->grpc, 0) == -ETIMEDOUT)
+			sched_yield();
+	}
 	if (!grpc_call_done(call->grpc))
 		r = grpc_client_run(m->grpc, call->grpc, deadline_ns);
 	if (!grpc_call_done(call->grpc) && r != -ETIMEDOUT) {

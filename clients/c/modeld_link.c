@@ -9,20 +9,13 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/seqpacket.h"
 #include "clients/c/connect.h"
 #include "clients/c/modeld_private.h"
-
-/* Let the other thread of this core go on. */
-static void relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#endif
-}
 
 static void end_everything(struct modeld *m)
 {
@@ -148,7 +141,8 @@ int link_wait(struct modeld *m, const bool *done, uint64_t deadline_ns)
 		if (r != -EAGAIN)
 			continue;
 		if (spin_until && clock_ns() < spin_until) {
-			relax();
+			/* Who is waited for may have no other CPU than this one. */
+			sched_yield();
 			continue;
 		}
 		r = connect_wait(m->fd, POLLIN, deadline_ns);
