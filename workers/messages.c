@@ -18,8 +18,9 @@
 
 /* A model whose last runs took less is quick: answers may wait for it ... */
 #define QUICK_NS 20000u
-/* ... but no longer than this. */
-#define ANSWER_NS 30000u
+/* ... but no longer than this: as long as a turn of the scheduler, so that what was sent together is
+ * answered together, and each connection of the daemon is written to once for it. */
+#define ANSWER_NS 100000u
 
 static const uint32_t allowed[LOOP_N_STATES] = {
 	[LOOP_NEW] = BIT(WIRE_SETUP),
