@@ -2,115 +2,150 @@
  * place.c: which workers take a batch, and which of them gets it.
  *
  * Of the workers that hold the model and take it, one that is awake with a little work is filled first, since
- * waking another one costs more than waiting behind that; else the one that should be done first is taken,
- * ties in turn. All goes by expected time, by what batches of these models took lately. A worker that
+ * waking another one costs more than waiting behind that; else the one whose lane should be done first is taken,
+ * ties in turn. All goes by expected time, by what batches of these models took lately. A lane that
  * has kept a batch for longer than all that it has should take counts as busy for as long again, so that
- * nothing quick is put behind something that turned out slow while another worker could run it.
+ * nothing quick is put behind something that turned out slow while another could run it.
  *
- * One batch runs on a lane of a worker; a second is at hand, so that it never waits for us, only where what
+ * One batch runs on a lane; a second is at hand, so that it never waits for us, only where what
  * is there should be done within AT_HAND_NS; more than these two only while that is within pipeline_us:
- * quick models get many batches for one wake-up, slow ones keep late binding.
+ * quick models get many batches for one wake-up, slow ones keep late binding. What other lanes of
+ * the worker have to do makes no difference to that.
  *
  * Daemon process, loop thread.
  */
 #include "dispatch/place.h"
 
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
 #include "base/clock.h"
 #include "dispatch/version_private.h"
 #include "dispatch/work.h"
+#include "pool/pool.h"
 #include "pool/worker.h"
 
 /* Of expected work, behind which a second batch may wait. */
 #define AT_HAND_NS (2 * NS_PER_MS)
 /* An awake worker with no more than this is filled first: a wake-up costs some such time. */
 #define FILL_NS (20 * NS_PER_US)
-/* What is not known should take more than this, and than pipeline_us. */
-#define UNKNOWN_NS (1 * NS_PER_MS)
-/* So late is no news: workers are not always scheduled at once. */
-#define LATE_NS (1 * NS_PER_MS)
 
-void place_begin(struct place *p, uint64_t expect_ns, uint64_t now_ns)
+int places_init(struct places *p, const struct pool *pool, uint64_t pipeline_ns)
 {
-	if (p->expect_ns == 0)
-		p->since_ns = now_ns;
-	p->expect_ns += expect_ns;
+	size_t n = pool_n_workers(pool);
+
+	*p = (struct places){.n = n, .pipeline_ns = pipeline_ns};
+	p->list = calloc(n + 1, sizeof(*p->list));
+	if (!p->list)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		p->list[i].worker = pool_worker(pool, i);
+	return 0;
 }
 
-void place_end(struct place *p, uint64_t expect_ns, uint64_t now_ns)
+void places_deinit(struct places *p)
 {
-	p->expect_ns -= expect_ns;
-	p->since_ns = now_ns;
+	for (size_t i = 0; p->list && i < p->n; i++)
+		assert(!p->list[i].exclusive && !p->list[i].reserved);
+	free(p->list);
+	p->list = NULL;
 }
 
-uint64_t place_load(const struct place *p, uint64_t now_ns)
-{
-	uint64_t kept_ns = now_ns > p->since_ns ? now_ns - p->since_ns : 0;
-
-	if (worker_in_flight(p->worker) == 0)
-		return 0;
-	return kept_ns > p->expect_ns + LATE_NS ? kept_ns : p->expect_ns;
-}
-
-bool place_takes(const struct place *p, const struct work *w, uint64_t now_ns)
+bool place_takes(
+	const struct places *all, const struct place *p, const struct work *w, uint64_t now_ns)
 {
 	return !p->exclusive && (!p->reserved || p->reserved == w) &&
 	       worker_holds(p->worker, w->version->pool_model);
 }
 
-static bool has_time(const struct place *p, const struct work *w, uint64_t now_ns)
+bool place_takes_batch(
+	const struct places *all, const struct place *p, const struct work *w, uint64_t now_ns)
 {
-	uint32_t n = worker_lane_in_flight(p->worker, w->version->pool_model);
-	uint64_t load_ns = place_load(p, now_ns);
+	struct lane_load lane;
 
-	return n == 0 || load_ns <= p->pipeline_ns || (n == 1 && load_ns <= AT_HAND_NS);
+	if (p->reserved || worker_free_slots(p->worker) == 0 || !place_takes(all, p, w, now_ns))
+		return false;
+	lane = worker_lane_load(p->worker, w->version->pool_model, now_ns);
+	return lane.n == 0 || lane.ns <= all->pipeline_ns || (lane.n == 1 && lane.ns <= AT_HAND_NS);
 }
 
-bool place_takes_batch(const struct place *p, const struct work *w, uint64_t now_ns)
-{
-	return !p->reserved && worker_free_slots(p->worker) > 0 && place_takes(p, w, now_ns) &&
-	       has_time(p, w, now_ns);
-}
-
-bool place_takes_suspect(const struct place *p, const struct work *w, uint64_t now_ns)
+bool place_takes_suspect(
+	const struct places *all, const struct place *p, const struct work *w, uint64_t now_ns)
 {
 	return worker_in_flight(p->worker) == 0 && worker_free_slots(p->worker) > 0 &&
-	       place_takes(p, w, now_ns);
+	       place_takes(all, p, w, now_ns);
+}
+
+/* What a place is chosen by: less is better. */
+struct cost {
+	bool idle;
+	uint64_t lane_ns;   /* when the lane that would run it should be done */
+	uint64_t worker_ns; /* and all that its worker has, of other lanes, too */
+};
+
+static struct cost cost_of(const struct place *p, const struct work *w, uint64_t now_ns)
+{
+	if (worker_in_flight(p->worker) == 0)
+		return (struct cost){.idle = true};
+	return (struct cost){
+		.lane_ns = worker_lane_load(p->worker, w->version->pool_model, now_ns).ns,
+		.worker_ns = worker_load_ns(p->worker, now_ns),
+	};
 }
 
 /* Awake, with a little to do. */
-static bool is_to_fill(const struct place *p, uint64_t now_ns)
+static bool is_to_fill(struct cost c)
 {
-	return worker_in_flight(p->worker) > 0 && place_load(p, now_ns) <= FILL_NS;
+	return !c.idle && c.worker_ns <= FILL_NS;
 }
 
-struct place *place_pick(struct place *places, size_t n, size_t *next, const struct work *w,
-	bool (*fit)(const struct place *p, const struct work *w, uint64_t now_ns), uint64_t now_ns)
+static bool is_less(struct cost a, struct cost b)
+{
+	return a.lane_ns < b.lane_ns || (a.lane_ns == b.lane_ns && a.worker_ns < b.worker_ns);
+}
+
+struct place *place_pick(struct places *p, const struct work *w, place_fit *fit, uint64_t now_ns)
 {
 	struct place *best = NULL;
-	uint64_t best_ns = 0;
+	struct cost best_cost = {0};
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < p->n; i++) {
 		/* The one that was taken last comes first: it is the likeliest to be filled. */
-		struct place *p = &places[(*next + n - 1 + i) % n];
-		bool fill = is_to_fill(p, now_ns);
-		uint64_t load_ns = fill ? 0 : place_load(p, now_ns);
+		struct place *at = &p->list[(p->next + p->n - 1 + i) % p->n];
+		struct cost cost;
 
-		/* Of two that are idle, the one whose turn it is. */
-		if (best && !fill && (load_ns > best_ns || (load_ns == best_ns && i > 1)))
+		p->n_visits++;
+		if (!fit(p, at, w, now_ns))
 			continue;
-		if (!fit(p, w, now_ns))
-			continue;
-		best = p;
-		best_ns = load_ns;
-		if (fill)
+		cost = cost_of(at, w, now_ns);
+		/* Of two that are alike, the one whose turn it is. */
+		if (!best || is_to_fill(cost) || is_less(cost, best_cost) ||
+			(i == 1 && !is_less(best_cost, cost))) {
+			best = at;
+			best_cost = cost;
+		}
+		/* Nobody will be better, though it may not be the first one's turn. */
+		if (is_to_fill(cost) || (cost.idle && i > 0))
 			break;
 	}
 	if (best)
-		*next = (size_t)(best - places) + 1;
+		p->next = (size_t)(best - p->list) + 1;
 	return best;
 }
 
-uint64_t place_expectation(const struct place *p, const struct work *w)
+bool place_is_there(const struct places *p, const struct work *w, place_fit *fit, uint64_t now_ns)
 {
-	return work_expectation(w, (p->pipeline_ns > UNKNOWN_NS ? p->pipeline_ns : UNKNOWN_NS) + 1);
+	for (size_t i = 0; i < p->n; i++) {
+		if (fit(p, &p->list[i], w, now_ns))
+			return true;
+	}
+	return false;
+}
+
+uint64_t place_expectation(const struct places *p, const struct work *w)
+{
+	uint64_t unknown_ns = (p->pipeline_ns > AT_HAND_NS ? p->pipeline_ns : AT_HAND_NS) + 1;
+
+	return work_expectation(w, unknown_ns);
 }

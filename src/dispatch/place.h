@@ -1,4 +1,8 @@
-/* place.h: a worker as the scheduler sees it: what it has, who has it for himself, what it takes. */
+/*
+ * place.h: where batches run, as the scheduler sees it: a worker with the lanes of each model that it holds
+ * under it, which the pool finds through the model. What a place has at hand is a lane's; who has a place for
+ * himself has the process.
+ */
 #ifndef DISPATCH_PLACE_H
 #define DISPATCH_PLACE_H
 
@@ -6,39 +10,49 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cleanup.h"
+
 struct batch;
+struct pool;
 struct work;
 struct worker;
 
 struct place {
-	struct worker *worker; /* borrow: the pool's life */
-	uint64_t pipeline_ns;  /* of work that it may have at hand beyond one batch */
-	uint64_t expect_ns;    /* sum of place_expectation() over the batches in flight there */
-	uint64_t
-		since_ns; /* when what runs there began: sent to an idle worker, or the last answer */
+	struct worker *worker;	 /* borrow: the pool's life */
 	struct batch *exclusive; /* borrow: a suspect runs there: nothing else is sent */
 	/* borrow: nothing is sent until it is idle, then a suspect of this work */
 	struct work *reserved;
 };
 
-/* Something is sent there that should take so long; it came back. */
-void place_begin(struct place *p, uint64_t expect_ns, uint64_t now_ns);
-void place_end(struct place *p, uint64_t expect_ns, uint64_t now_ns);
+struct places {
+	struct place *list; /* own */
+	size_t n;
+	size_t next;	      /* ties are broken in turn: who comes first */
+	uint64_t pipeline_ns; /* of work that a lane may have at hand beyond one batch */
+	uint64_t n_visits;    /* places looked at so far */
+};
 
-/* When what is there should be done, from now: by what it should take, or by how long it has kept its worker
- * already, where that is more. 0: it has nothing. */
-uint64_t place_load(const struct place *p, uint64_t now_ns);
+/* One for each worker of the pool. -ENOMEM */
+_must_use_ int places_init(struct places *p, const struct pool *pool, uint64_t pipeline_ns);
+/* Accepts zeroed places. */
+void places_deinit(struct places *p);
+
+/* Whether a place takes something of the version now. */
+typedef bool place_fit(
+	const struct places *all, const struct place *p, const struct work *w, uint64_t now_ns);
 /* It holds the version, and nobody else has it for himself. */
-bool place_takes(const struct place *p, const struct work *w, uint64_t now_ns);
-/* It takes a batch of the version now. */
-bool place_takes_batch(const struct place *p, const struct work *w, uint64_t now_ns);
-/* It has nothing to do, so it takes a suspect of the version. */
-bool place_takes_suspect(const struct place *p, const struct work *w, uint64_t now_ns);
-/* The best of n places that `fit` accepts; NULL: none. *next: where ties begin, moved on. */
-struct place *place_pick(struct place *places, size_t n, size_t *next, const struct work *w,
-	bool (*fit)(const struct place *p, const struct work *w, uint64_t now_ns), uint64_t now_ns);
+place_fit place_takes;
+/* And has a slot, and the lane that would run a batch has time for it. */
+place_fit place_takes_batch;
+/* And has nothing to do: so it takes a suspect. */
+place_fit place_takes_suspect;
 
-/* How long a batch of the work should take there; more than pipeline_ns where that is not known. */
-uint64_t place_expectation(const struct place *p, const struct work *w);
+/* The best of those that `fit` accepts; NULL: none. */
+struct place *place_pick(struct places *p, const struct work *w, place_fit *fit, uint64_t now_ns);
+/* place_pick() would find one. */
+bool place_is_there(const struct places *p, const struct work *w, place_fit *fit, uint64_t now_ns);
+
+/* How long a batch of the work should take; what is not known is more than anything waits behind. */
+uint64_t place_expectation(const struct places *p, const struct work *w);
 
 #endif

@@ -46,28 +46,25 @@ struct batch {
 	struct work *work;    /* borrow */
 	struct place *place;  /* borrow */
 	uint32_t n;
-	uint64_t expect_ns; /* so long it should take, or at least */
 };
 
 int scheduler_init(struct scheduler *s, struct pool *pool, uint32_t slots,
 	const struct dispatch_settings *settings)
 {
-	size_t n = pool_n_workers(pool);
+	size_t n = pool_n_workers(pool) * slots;
+	int r;
 
 	s->settings = settings;
-	s->n_places = n;
 	list_init(&s->spare);
 	list_init(&s->sent);
 	list_init(&s->work);
-	s->places = calloc(n, sizeof(*s->places));
-	s->batches = calloc(n * slots, sizeof(*s->batches));
-	if (n > 0 && (!s->places || !s->batches))
+	r = places_init(&s->places, pool, settings->pipeline_us * NS_PER_US);
+	if (r)
+		return r;
+	s->batches = calloc(n + 1, sizeof(*s->batches));
+	if (!s->batches)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		s->places[i].worker = pool_worker(pool, i);
-		s->places[i].pipeline_ns = settings->pipeline_us * NS_PER_US;
-	}
-	for (size_t i = 0; i < n * slots; i++) {
 		list_init(&s->batches[i].requests);
 		list_push_back(&s->spare, &s->batches[i].node);
 	}
@@ -80,9 +77,8 @@ void scheduler_deinit(struct scheduler *s)
 		assert(list_empty(&s->sent));
 		assert(list_empty(&s->work));
 	}
-	free(s->places);
+	places_deinit(&s->places);
 	free(s->batches);
-	s->places = NULL;
 	s->batches = NULL;
 }
 
@@ -120,10 +116,11 @@ static bool reserve(struct scheduler *s, struct work *w, uint64_t now_ns)
 {
 	bool freed;
 
-	if (w->reservation && place_takes(w->reservation, w, now_ns))
+	assert(!w->reservation || w->reservation->reserved == w);
+	if (w->reservation && place_takes(&s->places, w->reservation, w, now_ns))
 		return false;
 	freed = unreserve(w);
-	w->reservation = place_pick(s->places, s->n_places, &s->next, w, place_takes, now_ns);
+	w->reservation = place_pick(&s->places, w, place_takes, now_ns);
 	if (w->reservation)
 		w->reservation->reserved = w;
 	return freed;
@@ -192,15 +189,21 @@ static bool send_batch(struct scheduler *s, struct work *w, struct place *p, str
 	uint32_t n, uint64_t now_ns)
 {
 	struct batch *b;
+	uint64_t expect_ns = place_expectation(&s->places, w);
 	uint32_t i = 0;
 	int e;
 
-	assert(!list_empty(&s->spare));
+	assert(!list_empty(&s->spare) && !p->exclusive);
 	b = list_entry(s->spare.next, struct batch, node);
 	list_for_each (taken, node)
 		s->items[i++] = list_entry(node, struct request, node)->item;
 	assert(i == n);
-	e = worker_run(p->worker, w->version->pool_model, s->items, n, b);
+	e = worker_run(p->worker, &(struct pool_batch){.model = w->version->pool_model,
+					  .items = s->items,
+					  .n_items = n,
+					  .expect_ns = expect_ns,
+					  .now_ns = now_ns,
+					  .tag = b});
 	if (e)
 		return send_failed(w, taken, n, e, now_ns);
 	list_remove(&b->node);
@@ -208,15 +211,14 @@ static bool send_batch(struct scheduler *s, struct work *w, struct place *p, str
 	b->work = w;
 	b->place = p;
 	b->n = n;
-	b->expect_ns = place_expectation(p, w);
-	place_begin(p, b->expect_ns, now_ns);
-	s->turn_ns += b->expect_ns;
+	s->turn_ns += expect_ns;
 	for (struct request *r; (r = pop(taken));) {
 		r->times.dispatched_ns = now_ns;
 		list_push_back(&b->requests, &r->node);
 		if (r->suspect)
 			p->exclusive = b;
 	}
+	assert(!p->exclusive || (n == 1 && worker_in_flight(p->worker) == 1));
 	w->in_flight += n;
 	w->version->counters.batches++;
 	return true;
@@ -228,9 +230,7 @@ static bool run_suspect(struct scheduler *s, struct work *w, uint64_t now_ns)
 	struct place *p;
 	struct list taken;
 
-	p = list_empty(&s->spare)
-		    ? NULL
-		    : place_pick(s->places, s->n_places, &s->next, w, place_takes_suspect, now_ns);
+	p = list_empty(&s->spare) ? NULL : place_pick(&s->places, w, place_takes_suspect, now_ns);
 	if (!p)
 		return reserve(s, w, now_ns);
 	unreserve(w);
@@ -252,9 +252,7 @@ static bool run_batch(struct scheduler *s, struct work *w, uint64_t now_ns)
 		s->due_ns = due < s->due_ns ? due : s->due_ns;
 		return false;
 	}
-	p = list_empty(&s->spare)
-		    ? NULL
-		    : place_pick(s->places, s->n_places, &s->next, w, place_takes_batch, now_ns);
+	p = list_empty(&s->spare) ? NULL : place_pick(&s->places, w, place_takes_batch, now_ns);
 	if (!p)
 		return false;
 	list_init(&taken);
@@ -324,11 +322,10 @@ void scheduler_run(struct scheduler *s, uint64_t now_ns)
 /* --- What comes back ------------------------------------------------------------------------ */
 
 /* Off the books; its requests are in `requests`, to be dealt with one by one. */
-static void batch_end(struct scheduler *s, struct batch *b, struct list *requests, uint64_t now_ns)
+static void batch_end(struct scheduler *s, struct batch *b, struct list *requests)
 {
 	list_remove(&b->node);
 	b->work->in_flight -= b->n;
-	place_end(b->place, b->expect_ns, now_ns);
 	if (b->place->exclusive == b)
 		b->place->exclusive = NULL;
 	list_init(requests);
@@ -363,7 +360,7 @@ void scheduler_done(struct scheduler *s, void *tag, const struct pool_done *done
 	struct request *r;
 
 	work_note_time(b->work, done->compute_ns);
-	batch_end(s, b, &requests, now_ns);
+	batch_end(s, b, &requests);
 	for (size_t i = 0; (r = pop(&requests)); i++) {
 		struct request_answer a = answer_of(done, i);
 
@@ -422,7 +419,7 @@ void scheduler_lost(struct scheduler *s, void *tag, struct worker *w, enum lost 
 	struct request *r;
 
 	list_init(&again);
-	batch_end(s, tag, &requests, now_ns);
+	batch_end(s, tag, &requests);
 	while ((r = pop(&requests)))
 		lost_one(s, r, worker_name(w), how, &again, now_ns);
 	work_requeue(work, &again, now_ns);
@@ -462,14 +459,12 @@ void scheduler_drain(struct scheduler *s)
 
 static bool is_runnable(const struct scheduler *s, struct work *w, uint64_t now_ns)
 {
-	size_t next = s->next;
-
 	if (w->queue.n == 0 || !version_ready(w->version) || list_empty(&s->spare))
 		return false;
 	if (queue_suspect(&w->queue))
-		return place_pick(s->places, s->n_places, &next, w, place_takes_suspect, now_ns);
+		return place_is_there(&s->places, w, place_takes_suspect, now_ns);
 	return (s->draining || batcher_due(w, now_ns) == 0) &&
-	       place_pick(s->places, s->n_places, &next, w, place_takes_batch, now_ns);
+	       place_is_there(&s->places, w, place_takes_batch, now_ns);
 }
 
 struct work *scheduler_runnable(const struct scheduler *s, uint64_t now_ns)

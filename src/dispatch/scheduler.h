@@ -23,10 +23,8 @@ struct work;
 
 struct scheduler {
 	const struct dispatch_settings *settings; /* borrow */
-	bool draining;	      /* nothing is held back for company, or waits for a worker */
-	struct place *places; /* own */
-	size_t n_places;
-	size_t next;	       /* ties are broken in turn */
+	bool draining; /* nothing is held back for company, or waits for a worker */
+	struct places places;
 	struct batch *batches; /* own: as many as all workers have slots */
 	struct list spare;     /* struct batch.node */
 	struct list sent;      /* struct batch.node */

@@ -14,14 +14,20 @@
 #define WATCH_MS       500
 #define WATCH_AGAIN_MS 50
 
-static void log_place(const struct place *p, uint64_t now_ns)
+static void log_place(const struct place *p, const struct work *w, uint64_t now_ns)
 {
+	const struct pool_model *m = w->version->pool_model;
+	struct lane_load lane = {0};
+
+	if (worker_holds(p->worker, m))
+		lane = worker_lane_load(p->worker, m, now_ns);
 	log_error("stalled: worker",
-		"worker=%s state=%s in_flight=%" PRIu32 " free_slots=%" PRIu32 " expect_us=%" PRIu64
-		" load_us=%" PRIu64 " exclusive=%d reserved=%d",
+		"worker=%s state=%s in_flight=%" PRIu32 " free_slots=%" PRIu32 " load_us=%" PRIu64
+		" lane_in_flight=%" PRIu32 " lane_us=%" PRIu64 " exclusive=%d reserved=%d",
 		worker_name(p->worker), worker_state_name(worker_get_state(p->worker)),
-		worker_in_flight(p->worker), worker_free_slots(p->worker), p->expect_ns / NS_PER_US,
-		place_load(p, now_ns) / NS_PER_US, p->exclusive != NULL, p->reserved != NULL);
+		worker_in_flight(p->worker), worker_free_slots(p->worker),
+		worker_load_ns(p->worker, now_ns) / NS_PER_US, lane.n, lane.ns / NS_PER_US,
+		p->exclusive != NULL, p->reserved != NULL);
 }
 
 static void log_state(const struct watchdog *d, const struct work *w, uint64_t now_ns)
@@ -36,8 +42,8 @@ static void log_state(const struct watchdog *d, const struct work *w, uint64_t n
 		w->queue.n_suspects, (now_ns - d->oldest_ns) / NS_PER_MS, w->in_flight,
 		w->version->counters.batches, d->turns - d->turn, s->n_work, !list_empty(&w->node),
 		!list_empty(&s->spare));
-	for (size_t i = 0; i < s->n_places; i++)
-		log_place(&s->places[i], now_ns);
+	for (size_t i = 0; i < s->places.n; i++)
+		log_place(&s->places.list[i], w, now_ns);
 }
 
 /* The same request as before, and nothing was sent since, for full turns. */

@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "pool/breaker.h"
 #include "pool/gpus.h"
+#include "pool/lane.h"
 #include "pool/memory.h"
 #include "pool/output.h"
 #include "pool/pool.h"
@@ -22,18 +23,6 @@ enum hold {
 	HOLD_HELD,
 	HOLD_LEAVING,	/* Unload is due when no batch of it is in flight there */
 	HOLD_UNLOADING, /* Unload was sent */
-};
-
-/*
- * An instance of a model in a worker's process: it runs one batch at a time, in the order in which they
- * were sent. What runs on one lane has nothing to do with the others, until the process ends.
- */
-struct pool_lane {
-	struct list node;    /* in worker.busy */
-	struct list flights; /* struct flight.lane_node, in the order sent */
-	uint32_t n_flights;
-	uint32_t index;
-	uint64_t front_ns; /* when the batch at the front came there */
 };
 
 /* A model and a worker. */

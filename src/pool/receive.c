@@ -133,9 +133,9 @@ static struct flight *answered_flight(struct worker *w, uint64_t batch)
 
 	if (!f)
 		misbehaved(w, "done: batch %" PRIu64 " is not in flight", batch);
-	else if (worker_front(f->lane) != f)
+	else if (lane_front(f->lane) != f)
 		misbehaved(w, "done: batch %" PRIu64 " comes before batch %" PRIu64, batch,
-			worker_front(f->lane)->id);
+			lane_front(f->lane)->id);
 	else
 		return f;
 	return NULL;

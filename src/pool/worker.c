@@ -119,7 +119,7 @@ static struct pool_model *suspect_of(const struct worker *w)
 	if (w->state == WORKER_SPAWNED || w->n_busy + (loading != NULL) != 1)
 		return NULL;
 	return loading ? loading
-		       : worker_front(list_entry(w->busy.next, struct pool_lane, node))->model;
+		       : lane_front(list_entry(w->busy.next, struct pool_lane, node))->model;
 }
 
 /* Lanes go with the process. */
@@ -127,7 +127,7 @@ static void clear_lanes(struct worker *w)
 {
 	list_for_each (&w->in_flight, node)
 		worker_leave_lane(w, list_entry(node, struct flight, node), 0);
-	assert(w->n_busy == 0);
+	assert(w->n_busy == 0 && w->load.n == 0);
 }
 
 static void forgive(struct worker *w, uint64_t now_ns)

@@ -29,24 +29,42 @@ enum {
 	WORKER_E_LARGE = 2, /* the packed run exceeds WIRE_MESSAGE_MAX */
 };
 
+/* What worker_run() sends. */
+struct pool_batch {
+	struct pool_model *model;
+	const struct wire_item *items;
+	size_t n_items;
+	uint64_t expect_ns; /* so long it should take */
+	uint64_t now_ns;    /* as of which lanes are compared */
+	void *tag;	    /* borrow: comes back with it */
+};
+
 /*
- * Send one batch, with the next pool_flush(). On success `tag` comes back exactly once, by on_done or on_lost, never before
+ * Send one batch, with the next pool_flush(), to the model's lane that should be done first. On success `tag`
+ * comes back exactly once, by on_done or on_lost, never before
  * this returns. items are read during the call only; their input spans must stay valid until then.
  * A send that fails because the process is gone counts as sent: on_lost follows.
  * Memory that items name (inputs or targets) must be known (pool_memory_new(); asserted).
  *
  * WORKER_E_BUSY, WORKER_E_LARGE; -ENOMEM (nothing was sent)
  */
-_must_use_ int worker_run(struct worker *w, struct pool_model *m, const struct wire_item *items,
-	size_t n_items, void *tag);
+_must_use_ int worker_run(struct worker *w, const struct pool_batch *b);
 
 /* READY and holds the model. */
 bool worker_holds(const struct worker *w, const struct pool_model *m);
 /* Slots free now; 0 unless READY. */
 uint32_t worker_free_slots(const struct worker *w);
-/* Batches in flight on the lane that the model's next one would be sent to: the one with the fewest. 0
- * unless the worker holds the model. */
-uint32_t worker_lane_in_flight(const struct worker *w, const struct pool_model *m);
+/* Of one lane: how many batches are in flight there, and when they should be done, from now: by what they should
+ * take, or, where they are late, by how long they have kept it already. */
+struct lane_load {
+	uint32_t n;
+	uint64_t ns;
+};
+/* Of the lane that the model's next batch would be sent to. The worker holds the model (asserted). */
+struct lane_load worker_lane_load(
+	const struct worker *w, const struct pool_model *m, uint64_t now_ns);
+/* The same of all that is in flight to a worker, as if it ran one after the other. */
+uint64_t worker_load_ns(const struct worker *w, uint64_t now_ns);
 uint32_t worker_slots(const struct worker *w);
 uint32_t worker_in_flight(const struct worker *w);
 

@@ -138,11 +138,8 @@ static const char *make_lanes(struct worker *w, struct pool_model *m, const stru
 	if (!h->lanes)
 		return "lanes, for which the daemon has no memory";
 	h->n_lanes = n;
-	for (uint32_t i = 0; i < n; i++) {
-		h->lanes[i].index = i;
-		list_init(&h->lanes[i].node);
-		list_init(&h->lanes[i].flights);
-	}
+	for (uint32_t i = 0; i < n; i++)
+		lane_init(&h->lanes[i], i);
 	return NULL;
 }
 

@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "pool/channel.h"
 #include "pool/flight.h"
+#include "pool/lane.h"
 #include "pool/output.h"
 #include "pool/process.h"
 #include "pool/worker.h"
@@ -35,6 +36,7 @@ struct worker {
 	struct list in_flight; /* in the order sent */
 	struct list busy;      /* struct pool_lane.node: with batches in flight */
 	uint32_t n_busy;
+	struct load load; /* of all lanes */
 	uint32_t n_in_flight;
 	uint64_t next_batch;
 
@@ -102,9 +104,7 @@ void worker_flush(struct worker *w);
 bool worker_listens(const struct worker *w);
 /* DRAINING -> STOPPING when nothing is in flight. */
 void worker_stop_idle(struct worker *w);
-/* The batch at the front of a lane that has some in flight: it runs. */
-struct flight *worker_front(const struct pool_lane *l);
-/* A batch has been answered at now_ns. */
+/* A batch has been answered at now_ns, or is lost. */
 void worker_leave_lane(struct worker *w, struct flight *f, uint64_t now_ns);
 
 /* --- Its models (worker_models.c) ------------------------------------------------------------- */

@@ -46,43 +46,38 @@ void worker_tell(struct worker *w, const struct wire_message *m)
 	worker_flush(w);
 }
 
-/* --- Batches --------------------------------------------------------------------------------- */
-
 /* --- Lanes ----------------------------------------------------------------------------------- */
 
-struct flight *worker_front(const struct pool_lane *l)
-{
-	return list_entry(l->flights.next, struct flight, lane_node);
-}
-
-/* The one with the fewest batches. NULL: the worker does not hold the model. */
-static struct pool_lane *pick_lane(const struct worker *w, const struct pool_model *m)
+static struct pool_lane *pick_lane(
+	const struct worker *w, const struct pool_model *m, uint64_t now_ns)
 {
 	const struct holding *h = &m->holdings[w->index];
-	struct pool_lane *best = h->lanes;
 
-	for (uint32_t i = 1; i < h->n_lanes; i++) {
-		if (h->lanes[i].n_flights < best->n_flights)
-			best = &h->lanes[i];
-	}
-	return best;
+	assert(h->n_lanes > 0);
+	return lane_pick(h->lanes, h->n_lanes, now_ns);
 }
 
-uint32_t worker_lane_in_flight(const struct worker *w, const struct pool_model *m)
+struct lane_load worker_lane_load(
+	const struct worker *w, const struct pool_model *m, uint64_t now_ns)
 {
-	const struct pool_lane *l = pick_lane(w, m);
+	const struct pool_lane *l = pick_lane(w, m, now_ns);
 
-	return l ? l->n_flights : 0;
+	return (struct lane_load){.n = l->load.n, .ns = load_ns(&l->load, now_ns)};
 }
 
-static void enter_lane(struct worker *w, struct flight *f)
+uint64_t worker_load_ns(const struct worker *w, uint64_t now_ns)
+{
+	return load_ns(&w->load, now_ns);
+}
+
+static void enter_lane(struct worker *w, struct flight *f, uint64_t now_ns)
 {
 	struct pool_lane *l = f->lane;
 
-	list_push_back(&l->flights, &f->lane_node);
-	if (l->n_flights++ > 0)
+	lane_enter(l, f, now_ns);
+	load_add(&w->load, f->expect_ns, now_ns);
+	if (l->load.n > 1)
 		return;
-	l->front_ns = clock_ns();
 	list_push_back(&w->busy, &l->node);
 	w->n_busy++;
 	pool_arm(w->pool, worker_deadline(w));
@@ -92,10 +87,10 @@ void worker_leave_lane(struct worker *w, struct flight *f, uint64_t now_ns)
 {
 	struct pool_lane *l = f->lane;
 
-	list_remove(&f->lane_node);
+	lane_leave(l, f, now_ns);
+	load_remove(&w->load, f->expect_ns, now_ns);
 	f->lane = NULL;
-	l->front_ns = now_ns;
-	if (--l->n_flights > 0)
+	if (l->load.n > 0)
 		return;
 	list_remove(&l->node);
 	w->n_busy--;
@@ -134,7 +129,7 @@ static int send_run(struct worker *w, const struct flight *f, const struct wire_
 	return r ? r : channel_send(w->channel, &m, -1);
 }
 
-static void take_off(struct worker *w, struct flight *f)
+static void take_off(struct worker *w, struct flight *f, uint64_t now_ns)
 {
 	list_remove(&f->node);
 	list_push_back(&w->in_flight, &f->node);
@@ -142,34 +137,35 @@ static void take_off(struct worker *w, struct flight *f)
 	flight_begin(f);
 	w->next_batch++;
 	w->n_in_flight++;
-	enter_lane(w, f);
+	enter_lane(w, f, now_ns);
 }
 
-int worker_run(struct worker *w, struct pool_model *m, const struct wire_item *items,
-	size_t n_items, void *tag)
+int worker_run(struct worker *w, const struct pool_batch *b)
 {
+	struct pool_model *m = b->model;
 	struct flight *f;
 	int r;
 
 	if (worker_free_slots(w) == 0 || !worker_holds(w, m))
 		return WORKER_E_BUSY;
-	assert(n_items > 0);
+	assert(b->n_items > 0);
 	f = list_entry(w->spare.next, struct flight, node);
-	r = flight_prepare(f, &w->pool->memories, m->declared, items, n_items);
+	r = flight_prepare(f, &w->pool->memories, m->declared, b->items, b->n_items);
 	if (!r)
 		r = output_lease_new(&f->lease, w->output, w->next_batch);
 	if (r)
 		return r;
 	f->id = w->next_batch;
 	f->model = m;
-	f->tag = tag;
-	f->lane = pick_lane(w, m);
-	r = send_run(w, f, items);
+	f->tag = b->tag;
+	f->expect_ns = b->expect_ns;
+	f->lane = pick_lane(w, m, b->now_ns);
+	r = send_run(w, f, b->items);
 	if (r == -EMSGSIZE) {
 		f->lease = output_lease_unref(f->lease);
 		return WORKER_E_LARGE;
 	}
-	take_off(w, f);
+	take_off(w, f, b->now_ns);
 	check_sent(w, r, "run");
 	return 0;
 }

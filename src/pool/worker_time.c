@@ -29,8 +29,8 @@ static const struct flight *first_due(const struct worker *w, uint64_t *ret_ns)
 	*ret_ns = CLOCK_NO_DEADLINE;
 	list_for_each (&w->busy, node) {
 		const struct pool_lane *l = list_entry(node, struct pool_lane, node);
-		const struct flight *f = worker_front(l);
-		uint64_t due_ns = after(l->front_ns, f->model->settings->run_timeout_ms);
+		const struct flight *f = lane_front(l);
+		uint64_t due_ns = after(l->load.since_ns, f->model->settings->run_timeout_ms);
 
 		if (due_ns >= *ret_ns)
 			continue;

@@ -116,12 +116,23 @@ void bed_start(struct bed *b)
 	fake_start(b->pool);
 }
 
+void bed_expect(struct bed *b, uint64_t compute_ns)
+{
+	struct version *const all[] = {b->alpha, b->beta, b->gamma};
+
+	for (size_t i = 0; i < BED_MODELS; i++) {
+		all[i]->work->compute_ns = compute_ns;
+		all[i]->work->batches_timed = compute_ns > 0;
+	}
+}
+
 void bed_up(struct bed *b)
 {
 	int r = bed_open(b);
 
 	assert(r == 0);
 	bed_start(b);
+	bed_expect(b, 1500 * NS_PER_US);
 }
 
 void bed_close(struct bed *b)

@@ -54,8 +54,10 @@ void bed_init(struct bed *b);
 int bed_open(struct bed *b);
 /* Declare all models and make the workers ready. */
 void bed_start(struct bed *b);
-/* Both, asserted. */
+/* Both, asserted; batches of all models should take 1.5 ms then, so that two are at hand. */
 void bed_up(struct bed *b);
+/* How long batches should take; 0: nobody knows. */
+void bed_expect(struct bed *b, uint64_t compute_ns);
 /* Kill what is left; everything must be given back. */
 void bed_close(struct bed *b);
 

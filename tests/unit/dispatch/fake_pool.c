@@ -162,9 +162,16 @@ const char *worker_state_name(enum worker_state s)
 	return s == WORKER_READY ? "ready" : "reaped";
 }
 
-uint32_t worker_lane_in_flight(const struct worker *w, const struct pool_model *m)
+struct lane_load worker_lane_load(
+	const struct worker *w, const struct pool_model *m, uint64_t now_ns)
 {
-	return w->in_flight;
+	assert(w->holds[m->id]);
+	return w->lanes[m->id];
+}
+
+uint64_t worker_load_ns(const struct worker *w, uint64_t now_ns)
+{
+	return w->load_ns;
 }
 
 uint32_t worker_in_flight(const struct worker *w)
@@ -182,24 +189,28 @@ const char *worker_device(const struct worker *w)
 	return w->device;
 }
 
-int worker_run(struct worker *w, struct pool_model *m, const struct wire_item *items,
-	size_t n_items, void *tag)
+int worker_run(struct worker *w, const struct pool_batch *b)
 {
+	struct pool_model *m = b->model;
 	struct fake_run *run = &w->pool->runs[w->pool->n_runs];
 
 	if (w->run_error)
 		return w->run_error;
 	assert(worker_holds(w, m) && !m->retired && worker_free_slots(w) > 0);
-	assert(w->pool->n_runs < FAKE_RUNS_MAX && n_items > 0 && n_items <= WIRE_ITEMS_MAX);
-	run->tag = tag;
+	assert(w->pool->n_runs < FAKE_RUNS_MAX && b->n_items > 0 && b->n_items <= WIRE_ITEMS_MAX);
+	run->tag = b->tag;
 	run->worker = w;
 	run->model = m;
-	run->n_items = n_items;
-	for (size_t i = 0; i < n_items; i++)
-		run->rows[i] = items[i].n_inputs ? items[i].inputs[0].dims[0] : 0;
-	w->pool->last_item = &items[0];
+	run->expect_ns = b->expect_ns;
+	run->n_items = b->n_items;
+	for (size_t i = 0; i < b->n_items; i++)
+		run->rows[i] = b->items[i].n_inputs ? b->items[i].inputs[0].dims[0] : 0;
+	w->pool->last_item = &b->items[0];
 	w->pool->n_runs++;
 	w->in_flight++;
+	w->lanes[m->id].n++;
+	w->lanes[m->id].ns += b->expect_ns;
+	w->load_ns += b->expect_ns;
 	w->n_runs++;
 	return 0;
 }
@@ -356,8 +367,15 @@ struct fake_run *fake_first(struct pool *p, const struct worker *w)
 
 static void *take(struct fake_run *run)
 {
-	assert(run->worker);
-	run->worker->in_flight--;
+	struct worker *w = run->worker;
+	struct lane_load *lane;
+
+	assert(w);
+	lane = &w->lanes[run->model->id];
+	w->in_flight--;
+	lane->n--;
+	lane->ns -= run->expect_ns;
+	w->load_ns -= run->expect_ns;
 	run->worker = NULL;
 	return run->tag;
 }

@@ -10,7 +10,7 @@
 #include "pool/pool.h"
 #include "pool/worker.h"
 
-#define FAKE_WORKERS_MAX 8
+#define FAKE_WORKERS_MAX 64
 #define FAKE_RUNS_MAX	 256
 #define FAKE_MODELS_MAX	 16
 
@@ -19,6 +19,7 @@ struct fake_run {
 	void *tag;
 	struct worker *worker; /* NULL: free */
 	struct pool_model *model;
+	uint64_t expect_ns;
 	size_t n_items;
 	int64_t rows[WIRE_ITEMS_MAX]; /* first dimension of each item's first input */
 };
@@ -31,6 +32,8 @@ struct worker {
 	bool holds[FAKE_MODELS_MAX];
 	uint32_t slots;
 	uint32_t in_flight;
+	struct lane_load lanes[FAKE_MODELS_MAX]; /* each model has one; never late by itself */
+	uint64_t load_ns;			 /* of all in flight */
 	uint64_t n_runs;
 	int run_error; /* what worker_run() returns; 0: it sends */
 };

@@ -1,4 +1,4 @@
-/* Tests of place.c: what a worker takes, who is least loaded, and how long batches should take. */
+/* Tests of place.c: what a place takes, who is least loaded, and how long batches should take. */
 #include "dispatch/place.h"
 
 #include <criterion/criterion.h>
@@ -6,173 +6,196 @@
 #include "base/clock.h"
 #include "fake_bed.h"
 
-static struct bed bed;
+#define US NS_PER_US
 
-static void setup(void)
+static struct bed bed;
+static struct places *all;
+
+static void up(uint32_t workers)
 {
 	bed_init(&bed);
-	bed.place.count = 3;
+	bed.place.count = workers;
 	bed.pool_settings.slots = 4;
 	bed.settings.pipeline_us = 100;
 	bed_up(&bed);
+	all = &bed.d->scheduler.places;
+}
+
+static void setup(void)
+{
+	up(3);
+}
+
+/* So much is in flight on alpha's lane of a worker, in batches of some equal length. */
+static void load(size_t i, uint32_t n, uint64_t ns)
+{
+	struct worker *w = &bed.pool->workers[i];
+
+	w->in_flight = w->in_flight - w->lanes[0].n + n;
+	w->load_ns = w->load_ns - w->lanes[0].ns + ns;
+	w->lanes[0] = (struct lane_load){.n = n, .ns = ns};
+}
+
+/* The same of another model's. */
+static void load_beta(size_t i, uint32_t n, uint64_t ns)
+{
+	struct worker *w = &bed.pool->workers[i];
+
+	w->in_flight = w->in_flight - w->lanes[1].n + n;
+	w->load_ns = w->load_ns - w->lanes[1].ns + ns;
+	w->lanes[1] = (struct lane_load){.n = n, .ns = ns};
 }
 
 static void teardown(void)
 {
+	for (size_t i = 0; i < all->n; i++) {
+		load(i, 0, 0);
+		load_beta(i, 0, 0);
+		all->list[i].reserved = NULL;
+		all->list[i].exclusive = NULL;
+	}
 	bed_close(&bed);
 }
 
 TestSuite(place, .init = setup, .fini = teardown);
+TestSuite(place_many, .fini = teardown);
 
-static struct place place_of(size_t i)
+/* The number of the worker that gets alpha's next batch; -1: none. */
+static long pick(void)
 {
-	return (struct place){.worker = &bed.pool->workers[i], .pipeline_ns = 100000};
+	struct place *p = place_pick(all, bed.alpha->work, place_takes_batch, 0);
+
+	return p ? p - all->list : -1;
 }
 
-#define US NS_PER_US
-
-static struct place *pick(struct place *places, size_t *next)
+static bool takes(place_fit *fit, size_t i, const struct version *v)
 {
-	return place_pick(places, 3, next, bed.alpha->work, place_takes_batch, 0);
-}
-
-/* So much is in flight there, in batches of some equal length. */
-static void load(struct place *p, uint32_t n, uint64_t expect_ns)
-{
-	p->worker->in_flight = n;
-	p->expect_ns = expect_ns;
-	p->since_ns = 0;
-}
-
-static void unload_all(void)
-{
-	for (size_t i = 0; i < 3; i++)
-		bed.pool->workers[i].in_flight = 0;
+	return fit(all, &all->list[i], v->work, 0);
 }
 
 Test(place, ties_in_turn)
 {
-	struct place places[] = {place_of(0), place_of(1), place_of(2)};
-	size_t next = 0;
-
-	for (size_t i = 0; i < 6; i++)
-		cr_expect_eq(pick(places, &next), &places[i % 3]);
+	for (int i = 0; i < 6; i++)
+		cr_expect_eq(pick(), i % 3);
 }
 
 Test(place, the_one_that_is_done_first)
 {
-	struct place places[] = {place_of(0), place_of(1), place_of(2)};
-	size_t next = 0;
-
-	load(&places[0], 1, 1000 * US);
-	load(&places[1], 1, 900 * US);
-	load(&places[2], 1, 1100 * US);
-	cr_expect_eq(pick(places, &next), &places[1]);
-	load(&places[1], 1, 60 * NS_PER_S);
-	cr_expect_eq(pick(places, &next), &places[0], "not capped");
-	load(&places[2], 0, 0);
-	cr_expect_eq(
-		pick(places, &next), &places[2], "nobody is quicker than one with nothing to do");
+	load(0, 1, 1000 * US);
+	load(1, 1, 900 * US);
+	load(2, 1, 1100 * US);
+	cr_expect_eq(pick(), 1);
+	load(1, 1, 60 * NS_PER_S);
+	cr_expect_eq(pick(), 0, "not capped");
+	load(2, 0, 0);
+	cr_expect_eq(pick(), 2, "nobody is quicker than one with nothing to do");
 	fake_set_ready(&bed.pool->workers[2], false);
-	cr_expect_eq(pick(places, &next), &places[0]);
-	cr_expect_null(place_pick(places, 3, &next, bed.alpha->work, place_takes_suspect, 0));
+	cr_expect_eq(pick(), 0);
+	cr_expect_null(place_pick(all, bed.alpha->work, place_takes_suspect, 0));
+	cr_expect_not(place_is_there(all, bed.alpha->work, place_takes_suspect, 0));
 	fake_set_ready(&bed.pool->workers[2], true);
-	unload_all();
+	cr_expect(place_is_there(all, bed.alpha->work, place_takes_suspect, 0));
 }
 
 /* Counted: how many workers are woken for 12 batches of 5 us. */
 Test(place, an_awake_worker_with_a_little_work_is_filled_first)
 {
-	struct place places[] = {place_of(0), place_of(1), place_of(2)};
-	size_t next = 0;
 	unsigned woken = 0;
 
-	for (int i = 0; i < 5; i++) {
-		struct place *p = pick(places, &next);
+	for (uint32_t i = 1; i <= 5; i++) {
+		long at = pick();
 
-		woken += p->worker->in_flight == 0;
-		place_begin(p, 5 * US, 0);
-		p->worker->in_flight++;
-		p->worker->slots = 100;
+		woken += bed.pool->workers[at].in_flight == 0;
+		bed.pool->workers[at].slots = 100;
+		load((size_t)at, i, i * 5 * US);
 	}
 	cr_expect_eq(woken, 1, "they went to one");
-	cr_expect_neq(pick(places, &next)->worker->in_flight, 5, "which is full enough now");
-	unload_all();
+	cr_expect_eq(bed.pool->workers[pick()].in_flight, 0, "which is full enough now");
 }
 
-/* It has kept a batch for longer than it should take: who knows how long it will. */
-Test(place, one_that_is_late_counts_as_busy_for_as_long_again)
+/* Filling looks at the worker, all of whose lanes it wakes. */
+Test(place, a_worker_with_other_work_is_filled_only_while_that_is_little)
 {
-	struct place places[] = {place_of(0), place_of(1), place_of(2)};
-	uint64_t now_ns = 50 * NS_PER_MS;
-	size_t next = 1;
-
-	load(&places[0], 1, 5 * US);
-	load(&places[1], 1, 1500 * US);
-	places[1].since_ns = now_ns;
-	load(&places[2], 1, 1600 * US);
-	places[2].since_ns = now_ns;
-	cr_expect_eq(place_load(&places[0], 500 * US), 5 * US, "not late yet");
-	cr_expect_eq(place_load(&places[0], now_ns), now_ns);
-	cr_expect_not(place_takes_batch(&places[0], bed.alpha->work, now_ns));
-	cr_expect_eq(place_pick(places, 3, &next, bed.alpha->work, place_takes_batch, now_ns),
-		&places[1]);
-	place_end(&places[0], 0, now_ns);
-	cr_expect_eq(place_load(&places[0], now_ns), 5 * US, "an answer came");
-	unload_all();
+	load_beta(2, 1, 15 * US);
+	cr_expect_eq(pick(), 2, "it is awake");
+	load_beta(2, 1, 60 * NS_PER_MS);
+	cr_expect_neq(pick(), 2, "its lane is free, but so are others that do nothing");
+	load(0, 1, 50 * US);
+	load(1, 1, 50 * US);
+	cr_expect_eq(pick(), 2, "its lane is done first");
 }
 
-Test(place, what_a_worker_takes)
+Test(place, what_a_lane_takes)
 {
-	struct place p = place_of(0);
-	struct worker *w = p.worker;
+	struct place *p = &all->list[0];
 
-	cr_assert(place_takes_batch(&p, bed.alpha->work, 0));
-	p.reserved = bed.alpha->work;
-	cr_assert_not(place_takes_batch(&p, bed.alpha->work, 0), "it is to become idle");
-	cr_assert(place_takes_suspect(&p, bed.alpha->work, 0));
-	cr_assert_not(place_takes_suspect(&p, bed.beta->work, 0));
-	p.reserved = NULL;
-	p.exclusive = (struct batch *)w;
-	cr_assert_not(place_takes(&p, bed.alpha->work, 0));
-	p.exclusive = NULL;
-	load(&p, 0, 0);
-	cr_assert(place_takes_batch(&p, bed.alpha->work, 0));
-	load(&p, 1, 2000 * US);
-	cr_assert(place_takes_batch(&p, bed.alpha->work, 0), "one is at hand");
-	load(&p, 1, 2001 * US);
-	cr_assert_not(place_takes_batch(&p, bed.alpha->work, 0), "but not behind slow work");
-	load(&p, 2, 100 * US);
-	cr_assert(place_takes_batch(&p, bed.alpha->work, 0));
-	load(&p, 2, 100 * US + 1);
-	cr_assert_not(place_takes_batch(&p, bed.alpha->work, 0));
-	load(&p, 4, 0);
-	cr_assert_not(place_takes_batch(&p, bed.alpha->work, 0), "no slot is free");
-	w->in_flight = 0;
+	cr_assert(takes(place_takes_batch, 0, bed.alpha));
+	p->reserved = bed.alpha->work;
+	cr_assert_not(takes(place_takes_batch, 0, bed.alpha), "it is to become idle");
+	cr_assert(takes(place_takes_suspect, 0, bed.alpha));
+	cr_assert_not(takes(place_takes_suspect, 0, bed.beta));
+	p->reserved = NULL;
+	p->exclusive = (struct batch *)p;
+	cr_assert_not(takes(place_takes, 0, bed.alpha));
+	p->exclusive = NULL;
+	load(0, 1, 2000 * US);
+	cr_assert(takes(place_takes_batch, 0, bed.alpha), "one is at hand");
+	cr_assert_not(takes(place_takes_suspect, 0, bed.alpha));
+	load(0, 1, 2001 * US);
+	cr_assert_not(takes(place_takes_batch, 0, bed.alpha), "but not behind slow work");
+	load(0, 2, 100 * US);
+	cr_assert(takes(place_takes_batch, 0, bed.alpha));
+	load(0, 2, 100 * US + 1);
+	cr_assert_not(takes(place_takes_batch, 0, bed.alpha));
+	load(0, 4, 0);
+	cr_assert_not(takes(place_takes_batch, 0, bed.alpha), "no slot is free");
+}
+
+/* A quick model beside a slow one on one worker has as many batches at hand as without it. */
+Test(place, what_other_lanes_have_makes_no_difference)
+{
+	load_beta(0, 1, 60 * NS_PER_S);
+	cr_expect_not(takes(place_takes_batch, 0, bed.beta));
+	for (uint32_t n = 0; n < 3; n++) {
+		load(0, n, n * 10 * US);
+		cr_expect(takes(place_takes_batch, 0, bed.alpha), "%u", n);
+	}
+	load(0, 3, 30 * US);
+	cr_expect_not(takes(place_takes_batch, 0, bed.alpha), "the slots are the worker's");
+	load(0, 0, 0);
+	cr_expect_not(takes(place_takes_suspect, 0, bed.alpha), "a suspect has the process");
 }
 
 Test(place, expectations_follow_what_batches_took)
 {
-	struct place p = place_of(0);
-
-	cr_expect_eq(place_expectation(&p, bed.alpha->work), NS_PER_MS + 1, "not known");
-	p.pipeline_ns = 5 * NS_PER_MS;
-	cr_expect_eq(place_expectation(&p, bed.alpha->work), 5 * NS_PER_MS + 1);
+	bed_expect(&bed, 0);
+	cr_expect_eq(place_expectation(all, bed.alpha->work), 2 * NS_PER_MS + 1, "not known");
+	all->pipeline_ns = 5 * NS_PER_MS;
+	cr_expect_eq(place_expectation(all, bed.alpha->work), 5 * NS_PER_MS + 1);
 	work_note_time(bed.alpha->work, 8000);
-	cr_expect_eq(place_expectation(&p, bed.alpha->work), 8000);
+	cr_expect_eq(place_expectation(all, bed.alpha->work), 8000);
 	work_note_time(bed.beta->work, UINT64_C(1000000000));
-	cr_expect_eq(place_expectation(&p, bed.beta->work), UINT64_C(1000000000), "not capped");
+	cr_expect_eq(place_expectation(all, bed.beta->work), UINT64_C(1000000000), "not capped");
 }
 
-Test(place, what_is_there_is_counted)
+/* Counted: places looked at for a batch, where most have nothing to do. */
+Test(place_many, a_pick_costs_the_same_however_many_workers_there_are)
 {
-	struct place p = {0};
-
-	place_begin(&p, 5, 100);
-	place_begin(&p, 7, 200);
-	cr_expect_eq(p.expect_ns, 12);
-	cr_expect_eq(p.since_ns, 100);
-	place_end(&p, 5, 300);
-	cr_expect_eq(p.expect_ns, 7);
-	cr_expect_eq(p.since_ns, 300);
+	for (uint32_t n = 1; n <= FAKE_WORKERS_MAX; n *= 2) {
+		up(n);
+		all->n_visits = 0;
+		for (int i = 0; i < 100; i++)
+			cr_assert_geq(pick(), 0);
+		cr_expect_leq(all->n_visits, 200, "%u workers: %llu", n,
+			(unsigned long long)all->n_visits);
+		/* One is filled: it is looked at first. */
+		load((size_t)pick(), 1, 10 * US);
+		all->n_visits = 0;
+		for (int i = 0; i < 100; i++)
+			cr_assert_geq(pick(), 0);
+		cr_expect_eq(all->n_visits, 100, "%u workers: %llu", n,
+			(unsigned long long)all->n_visits);
+		if (n < FAKE_WORKERS_MAX)
+			teardown();
+	}
 }

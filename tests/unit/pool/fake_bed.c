@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "fake_worker.h"
 
@@ -253,7 +254,12 @@ int bed_run(struct bed *b, size_t worker, uint32_t model, intptr_t tag, uint64_t
 	int r;
 
 	b->inside = true;
-	r = worker_run(bed_worker(b, worker), b->pm[model], &item, 1, (void *)tag);
+	r = worker_run(bed_worker(b, worker), &(struct pool_batch){.model = b->pm[model],
+						      .items = &item,
+						      .n_items = 1,
+						      .expect_ns = 1000,
+						      .now_ns = clock_ns(),
+						      .tag = (void *)tag});
 	b->inside = inside;
 	return r;
 }

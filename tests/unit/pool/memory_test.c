@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/clock.h"
 #include "fake_bed.h"
 
 #define ID    (WIRE_REGION_BIT | 5)
@@ -61,7 +62,9 @@ static int run(struct bed *b, bool target)
 		.targets = &to,
 		.n_targets = target};
 
-	return worker_run(bed_worker(b, 0), b->pm[0], &item, 1, NULL);
+	return worker_run(bed_worker(b, 0),
+		&(struct pool_batch){
+			.model = b->pm[0], .items = &item, .n_items = 1, .now_ns = clock_ns()});
 }
 
 static void free_region(struct bed *b, struct pool_memory *r)

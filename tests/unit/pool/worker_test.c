@@ -220,7 +220,7 @@ Test(worker, a_batch_beside_a_load)
 	cr_assert_eq(b.pm[1]->holdings[0].state, HOLD_LOADING);
 	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
 	cr_assert_eq(w->n_busy, 1);
-	cr_assert_eq(worker_front(first_flight(w)->lane), first_flight(w));
+	cr_assert_eq(lane_front(first_flight(w)->lane), first_flight(w));
 	cr_assert_lt(worker_deadline(w), CLOCK_NO_DEADLINE);
 	/* It fails in an orderly manner: the breaker closes, and the next load is sent. */
 	bed_wait(&b, b.pm[2]->holdings[0].state == HOLD_LOADING);
@@ -231,7 +231,7 @@ Test(worker, a_batch_beside_a_load)
 /* --- Lanes ------------------------------------------------------------------------------------ */
 
 /* The fake worker says that it has as many as it is asked for. */
-Test(worker, batches_go_to_the_lane_with_the_fewest)
+Test(worker, batches_go_to_the_lane_that_is_done_first)
 {
 	struct bed b;
 	struct holding *h;
@@ -245,13 +245,21 @@ Test(worker, batches_go_to_the_lane_with_the_fewest)
 	h = &b.pm[0]->holdings[0];
 	cr_assert_eq(h->n_lanes, 3);
 	for (int i = 1; i <= 4; i++) {
-		cr_assert_eq(worker_lane_in_flight(w, b.pm[0]), i > 3);
+		cr_assert_eq(worker_lane_load(w, b.pm[0], 0).n, i > 3);
 		cr_assert_eq(bed_run(&b, 0, 0, i, 10), 0);
 	}
 	cr_assert_eq(w->n_busy, 3);
-	cr_assert_eq(h->lanes[0].n_flights, 2);
-	cr_assert_eq(h->lanes[1].n_flights, 1);
-	cr_assert_eq(h->lanes[2].n_flights, 1);
+	cr_assert_eq(h->lanes[0].load.n, 2);
+	cr_assert_eq(h->lanes[1].load.n, 1);
+	cr_assert_eq(h->lanes[2].load.n, 1);
+	cr_assert_eq(h->lanes[0].load.expect_ns, 2000);
+	cr_assert_eq(w->load.n, 4);
+	cr_assert_eq(w->load.expect_ns, 4000);
+	/* The account of a process that is gone is closed. */
+	kill(worker_pid(w), SIGKILL);
+	bed_wait(&b, b.n_events == 4);
+	cr_assert_eq(w->load.n, 0);
+	cr_assert_eq(worker_load_ns(w, clock_ns()), 0);
 	bed_end(&b);
 }
 
@@ -328,7 +336,7 @@ Test(worker, what_was_said_while_nobody_listened_counts)
 	pool_flush(b.pool);
 	cr_assert_eq(uv_fileno((uv_handle_t *)w->channel, &answer.fd), 0);
 	cr_assert_eq(poll(&answer, 1, -1), 1);
-	list_entry(w->busy.next, struct pool_lane, node)->front_ns -= 20 * NS_PER_S;
+	list_entry(w->busy.next, struct pool_lane, node)->load.since_ns -= 20 * NS_PER_S;
 	w->ping_ns = w->heard_ns -= 10 * NS_PER_S;
 	w->nonce = 0;
 	worker_tick(w, clock_ns());
@@ -431,7 +439,9 @@ Test(worker, refuses_what_no_message_can_hold)
 		pairs[i] = (struct wire_pair){"key", value};
 	bed_init(&b, "good", "echo");
 	bed_up(&b);
-	cr_assert_eq(worker_run(bed_worker(&b, 0), b.pm[0], &item, 1, NULL), WORKER_E_LARGE);
+	cr_assert_eq(worker_run(bed_worker(&b, 0),
+			     &(struct pool_batch){.model = b.pm[0], .items = &item, .n_items = 1}),
+		WORKER_E_LARGE);
 	cr_assert_eq(worker_free_slots(bed_worker(&b, 0)), 2);
 	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
 	bed_wait(&b, b.n_events == 1);
