@@ -1,6 +1,6 @@
 /*
  * modelctl.h: what modelctl's commands share. Each command is one file with one function; main.c lists them
- * in a table.
+ * in a table; what is declared below those is in modelctl.c.
  */
 #ifndef CLIENTS_MODELCTL_MODELCTL_H
 #define CLIENTS_MODELCTL_MODELCTL_H
