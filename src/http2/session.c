@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "http2/session_memory.h"
 #include "http2/session_private.h"
 
 /* More frames than this waiting to be sent: the peer provokes them and does not read. */
@@ -89,7 +90,8 @@ static int greet(struct session *s)
 static int open_http2(struct session *s)
 {
 	const struct session_setup *setup = s->transport->setup;
-	int rv = nghttp2_session_server_new2(&s->ng, setup->callbacks, s, setup->option);
+	int rv = nghttp2_session_server_new3(
+		&s->ng, setup->callbacks, s, setup->option, &session_memory);
 
 	return rv ? session_translate(rv) : greet(s);
 }
