@@ -28,10 +28,10 @@ static void teardown(void)
 	for (size_t i = 0; i < N; i++) {
 		struct request *r = requests[i];
 
-		if (r && r->state == REQUEST_QUEUED) {
+		if (r && r->state == REQUEST_QUEUED)
 			queue_remove(&q, r);
+		if (r && r->state != REQUEST_NEW)
 			request_set_state(r, REQUEST_DONE);
-		}
 		request_unref(r);
 	}
 	queue_deinit(&q);

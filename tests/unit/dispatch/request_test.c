@@ -174,9 +174,10 @@ Test(request, allowed_moves)
 			r->state = (enum request_state)from;
 			request_set_state(r, (enum request_state)to);
 			cr_expect_eq(r->state, to);
+			r->version->n_requests += to == REQUEST_DONE;
 		}
 	}
-	r->state = REQUEST_DONE;
+	r->state = REQUEST_NEW;
 	request_unref(r);
 }
 

@@ -117,7 +117,7 @@ Test(repository, models_are_sorted_and_get_the_defaults)
 	cr_expect_eq(models[0].max_queue_size, 1024);
 	cr_expect_eq(models[0].max_queue_delay_us, 7);
 	cr_expect_eq(models[0].max_batch_size, UINT32_MAX);
-	cr_expect_eq(models[0].instances, 1);
+	cr_expect_eq(models[0].instances, 0, "as the worker finds best");
 	cr_expect_eq(models[0].run_timeout_ms, 60000);
 	cr_expect_not(models[0].stateful);
 	cr_expect_eq(models[1].max_queue_size, 5);
