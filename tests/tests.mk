@@ -74,13 +74,13 @@ C_TIDY = $(wildcard src/*.c src/*/*.c shm/*.c proto/*.c workers/*.c workers/back
 HEADERS = $(wildcard src/*.h src/*/*.h shm/*.h proto/*.h workers/*.h clients/*/*.h)
 
 .PHONY: lint-quick
-lint-quick: check-layers check-circles check-banned check-functions check-headers format-check
+lint-quick: check-layers check-circles check-banned check-functions check-mirrors check-headers format-check
 
 .PHONY: lint
 lint: lint-quick tidy  ## formatting, include ranks, banned calls, sizes, headers alone, clang-tidy
 
-.PHONY: check-layers check-banned check-functions
-check-layers check-banned check-functions:
+.PHONY: check-layers check-banned check-functions check-mirrors
+check-layers check-banned check-functions check-mirrors:
 	$(Q)scripts/$@
 
 .PHONY: check-circles

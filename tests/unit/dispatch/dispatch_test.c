@@ -34,33 +34,6 @@ static void submit(struct version *m, struct answer *a)
 	request_unref(bed_submit(&bed, m, a));
 }
 
-Test(dispatch, models_are_found_by_name)
-{
-	cr_expect_eq(dispatch_n_versions(bed.d), 3);
-	cr_expect_eq(dispatch_find_version(bed.d, "beta", 4), bed.beta);
-	cr_expect_eq(dispatch_find_version(bed.d, "gammaXYZ", 5), bed.gamma);
-	cr_expect_eq(dispatch_find_version(bed.d, "", 0), bed.alpha, "the default");
-	cr_expect_null(dispatch_find_version(bed.d, "bet", 3));
-	cr_expect_null(dispatch_find_version(bed.d, "betas", 5));
-	cr_expect_null(dispatch_find_version(bed.d, "alpha\0x", 7));
-	cr_expect_null(dispatch_find_version(bed.d, "zeta", 4));
-	cr_expect_null(dispatch_find_version(bed.d, "a", 1));
-}
-
-Test(dispatch_own, no_default_model)
-{
-	bed_init(&bed);
-	bed.settings.default_model = NULL;
-	bed_up(&bed);
-	cr_expect_null(dispatch_find_version(bed.d, "", 0));
-	cr_expect_eq(dispatch_set_default(bed.d, "gone"), 0);
-	cr_expect_null(dispatch_find_version(bed.d, NULL, 0));
-	cr_expect_eq(dispatch_set_default(bed.d, "beta"), 0);
-	cr_expect_eq(dispatch_find_version(bed.d, NULL, 0), bed.beta);
-	cr_expect_eq(dispatch_set_default(bed.d, NULL), 0);
-	cr_expect_null(dispatch_find_version(bed.d, NULL, 0));
-}
-
 Test(dispatch_bare, two_models_of_one_name_are_refused)
 {
 	struct dispatch *d = NULL;

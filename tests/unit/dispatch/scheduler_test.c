@@ -440,63 +440,6 @@ Test(scheduler, a_late_request_is_not_sent_again)
 		"deadline passed when worker cpu:0/0 was lost with this request for model 'alpha'");
 }
 
-Test(scheduler, waits_for_a_worker_that_comes_back)
-{
-	drop(bed_submit(&bed, bed.alpha, &answers[0]));
-	bed_turn(&bed);
-	fake_lose(&bed.pool->workers[0]);
-	bed_turn(&bed);
-	cr_expect_eq(answers[0].n, 0);
-	fake_set_ready(&bed.pool->workers[0], true);
-	bed_turn(&bed);
-	cr_assert_eq(fake_n_runs(bed.pool, NULL), 1);
-	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
-	cr_expect_eq(answers[0].status, GRPC_OK);
-}
-
-Test(scheduler, waits_retry_wait_ms_and_no_longer)
-{
-	uint64_t start = clock_ns();
-
-	bed.pool->detail[0] = "restarting";
-	drop(bed_submit(&bed, bed.alpha, &answers[0]));
-	bed_turn(&bed);
-	fake_lose(&bed.pool->workers[0]);
-	bed_wait(&bed, &answers[0]);
-	cr_expect_eq(answers[0].status, GRPC_UNAVAILABLE);
-	cr_expect_str_eq(answers[0].message, "model 'alpha' had no ready worker for 20 ms "
-					     "([dispatch] retry_wait_ms): restarting");
-	cr_expect(clock_ns() - start >= 20 * NS_PER_MS);
-}
-
-Test(scheduler, does_not_wait_where_there_is_no_hope)
-{
-	drop(bed_submit(&bed, bed.alpha, &answers[0]));
-	bed_turn(&bed);
-	bed.pool->hopeless[0] = true;
-	bed.pool->detail[0] = "circuit breaker open";
-	fake_lose(&bed.pool->workers[0]);
-	bed_turn(&bed);
-	cr_expect_eq(answers[0].status, GRPC_UNAVAILABLE);
-	cr_expect_str_eq(answers[0].message, "model 'alpha' has failed: circuit breaker open");
-}
-
-Test(scheduler, the_wait_begins_with_the_outage_or_the_arrival)
-{
-	struct dispatch *d = bed.d;
-	uint64_t now;
-
-	fake_set_ready(&bed.pool->workers[0], false);
-	drop(bed_submit(&bed, bed.alpha, &answers[0]));
-	now = queue_oldest(&bed.alpha->work->queue)->queued_ns;
-	scheduler_run(&d->scheduler, now);
-	cr_expect_eq(d->scheduler.wait_ns, now + 20 * NS_PER_MS);
-	scheduler_run(&d->scheduler, now + 20 * NS_PER_MS - 1);
-	cr_expect_eq(answers[0].n, 0);
-	scheduler_run(&d->scheduler, now + 20 * NS_PER_MS);
-	cr_expect_eq(answers[0].n, 1);
-}
-
 /* --- Deadlines -------------------------------------------------------------------------------- */
 
 Test(scheduler, deadlines_are_honoured_in_the_queue)

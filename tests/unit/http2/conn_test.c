@@ -1,0 +1,250 @@
+/* conn_test.c: what is read in a turn, what a write leaves over, the end from either side. */
+#include "http2/conn.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tests/support/failalloc.h"
+
+#define READ_BUFFER 1000u
+#define LENT	    ((size_t)4 << 20) /* more than a socket takes */
+
+static struct bed {
+	uv_loop_t loop;
+	struct conn conn;
+	struct conn_shared shared;
+	struct blocks blocks;
+	struct gather gather;
+	uint8_t read_buffer[READ_BUFFER];
+	int peer;
+	size_t n_received;
+	unsigned n_reads;
+	unsigned written;
+	unsigned ended;
+	int end_error;
+	unsigned closed;
+	unsigned released;
+} bed;
+
+static void on_data(struct conn *c, const uint8_t *data, size_t n)
+{
+	cr_assert_eq(c, &bed.conn);
+	bed.n_received += n;
+	bed.n_reads++;
+}
+
+static void on_written(struct conn *c)
+{
+	cr_assert_eq(conn_pending(c), 0);
+	bed.written++;
+}
+
+static void on_end(struct conn *c, int err)
+{
+	bed.ended++;
+	bed.end_error = err;
+}
+
+static void on_closed(struct conn *c)
+{
+	bed.closed++;
+}
+
+static const struct conn_events events = {
+	.on_data = on_data, .on_written = on_written, .on_end = on_end, .on_closed = on_closed};
+
+static void setup(void)
+{
+	int fds[2];
+	bool opened;
+
+	signal(SIGPIPE, SIG_IGN);
+	memset(&bed, 0, sizeof(bed));
+	cr_assert_eq(uv_loop_init(&bed.loop), 0);
+	blocks_init(&bed.blocks);
+	bed.shared = (struct conn_shared){bed.read_buffer, sizeof(bed.read_buffer), 1};
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+	bed.peer = fds[1];
+	cr_assert_eq(conn_open(&bed.conn, &bed.loop, fds[0], ENDPOINT_UNIX, &events, &bed.shared,
+			     &opened),
+		0);
+	cr_assert(opened);
+}
+
+static void teardown(void)
+{
+	conn_close(&bed.conn);
+	conn_close(&bed.conn);
+	uv_run(&bed.loop, UV_RUN_DEFAULT);
+	cr_assert_eq(bed.closed, 1);
+	cr_assert_eq(uv_loop_close(&bed.loop), 0);
+	close_fd(&bed.peer);
+	blocks_deinit(&bed.blocks);
+}
+
+TestSuite(conn, .init = setup, .fini = teardown);
+
+static void on_release(void *owner)
+{
+	bed.released++;
+}
+
+/* `head` and LENT bytes of zeroes into the gather. */
+static void fill_gather(void)
+{
+	static const uint8_t zeroes[LENT];
+	struct piece *p = piece_lent(&bed.blocks, zeroes, LENT, on_release, NULL);
+
+	cr_assert(p);
+	gather_copy(&bed.gather, "head", 4);
+	gather_piece(&bed.gather, p, 0, LENT);
+	piece_unref(p);
+}
+
+/* Reads what is there. Returns how much. */
+static size_t take(void)
+{
+	static uint8_t some[65536];
+	size_t sum = 0;
+	ssize_t n;
+
+	while ((n = read(bed.peer, some, sizeof(some))) > 0)
+		sum += (size_t)n;
+	return sum;
+}
+
+Test(conn, one_connection_reads_so_much_a_turn)
+{
+	static const uint8_t much[10 * READ_BUFFER];
+
+	cr_assert_eq(write(bed.peer, much, sizeof(much)), sizeof(much));
+	uv_run(&bed.loop, UV_RUN_NOWAIT);
+	uv_run(&bed.loop, UV_RUN_NOWAIT);
+	cr_expect_eq(bed.n_received, 4 * READ_BUFFER, "the others have their turn");
+	bed.shared.turn++;
+	uv_run(&bed.loop, UV_RUN_NOWAIT);
+	cr_expect_eq(bed.n_received, 8 * READ_BUFFER);
+	bed.shared.turn++;
+	uv_run(&bed.loop, UV_RUN_NOWAIT);
+	cr_expect_eq(bed.n_received, 10 * READ_BUFFER);
+}
+
+Test(conn, a_small_write_is_over_at_once)
+{
+	char got[8] = "";
+
+	gather_copy(&bed.gather, "head", 4);
+	cr_assert_eq(conn_write(&bed.conn, &bed.gather), 0);
+	cr_expect_eq(conn_pending(&bed.conn), 0);
+	cr_expect_eq(bed.gather.n_bytes, 0);
+	cr_expect_eq(read(bed.peer, got, sizeof(got)), 4);
+	cr_expect_str_eq(got, "head");
+	uv_run(&bed.loop, UV_RUN_NOWAIT);
+	cr_expect_eq(bed.written, 0, "on_written is for what had to wait");
+}
+
+Test(conn, what_the_kernel_does_not_take_waits)
+{
+	size_t sum = 0;
+
+	fill_gather();
+	cr_assert_eq(conn_write(&bed.conn, &bed.gather), 0);
+	cr_expect_gt(conn_pending(&bed.conn), 0);
+	cr_expect_eq(bed.gather.n_bytes, 0, "the gather is free for others");
+	cr_expect_eq(bed.released, 0, "the bytes are still needed");
+	while (bed.written == 0) {
+		sum += take();
+		uv_run(&bed.loop, UV_RUN_NOWAIT);
+	}
+	sum += take();
+	cr_expect_eq(sum, 4 + LENT);
+	cr_expect_eq(bed.released, 1);
+	cr_expect_eq(conn_pending(&bed.conn), 0);
+}
+
+Test(conn, closed_while_a_write_waits)
+{
+	fill_gather();
+	cr_assert_eq(conn_write(&bed.conn, &bed.gather), 0);
+	conn_close(&bed.conn);
+	cr_expect_eq(bed.released, 0);
+	uv_run(&bed.loop, UV_RUN_DEFAULT);
+	cr_expect_eq(bed.released, 1);
+	cr_expect_eq(bed.written, 0);
+	cr_expect_eq(bed.ended, 0);
+}
+
+Test(conn, no_memory_for_the_rest)
+{
+	fill_gather();
+	failalloc_arm(FAIL_ALLOCATIONS, FAIL_PERSISTENT, 1);
+	cr_expect_eq(conn_write(&bed.conn, &bed.gather), -ENOMEM);
+	failalloc_disarm();
+	cr_expect_eq(bed.released, 1);
+	cr_expect_eq(bed.gather.n_bytes, 0);
+	cr_expect_eq(conn_pending(&bed.conn), 0);
+}
+
+Test(conn, the_peer_closes)
+{
+	cr_assert_eq(write(bed.peer, "last", 4), 4);
+	close_fd(&bed.peer);
+	while (bed.ended == 0)
+		uv_run(&bed.loop, UV_RUN_ONCE);
+	cr_expect_eq(bed.n_received, 4, "what it said before is read");
+	cr_expect_eq(bed.end_error, 0);
+	uv_run(&bed.loop, UV_RUN_NOWAIT);
+	cr_expect_eq(bed.ended, 1);
+	gather_copy(&bed.gather, "head", 4);
+	cr_expect_eq(conn_write(&bed.conn, &bed.gather), -EPIPE);
+	cr_expect_eq(bed.gather.n_bytes, 0);
+}
+
+Test(conn, the_peer_is_gone_while_a_write_waits)
+{
+	fill_gather();
+	cr_assert_eq(conn_write(&bed.conn, &bed.gather), 0);
+	close_fd(&bed.peer);
+	while (bed.released == 0)
+		uv_run(&bed.loop, UV_RUN_ONCE);
+	cr_expect_geq(bed.ended, 1);
+	cr_expect_eq(bed.written, 0);
+}
+
+Test(conn, fin_follows_what_was_written)
+{
+	char got[8] = "";
+
+	gather_copy(&bed.gather, "head", 4);
+	cr_assert_eq(conn_write(&bed.conn, &bed.gather), 0);
+	conn_shut(&bed.conn);
+	conn_shut(&bed.conn);
+	uv_run(&bed.loop, UV_RUN_NOWAIT);
+	cr_expect_eq(read(bed.peer, got, sizeof(got)), 4);
+	cr_expect_eq(read(bed.peer, got, sizeof(got)), 0);
+	cr_assert_eq(write(bed.peer, "late", 4), 4);
+	while (bed.n_received == 0)
+		uv_run(&bed.loop, UV_RUN_ONCE);
+	cr_expect_eq(bed.n_received, 4, "the other way is open");
+}
+
+Test(conn, a_descriptor_that_nothing_can_be_read_from)
+{
+	struct conn c;
+	bool opened;
+	int fd = open("/", O_PATH | O_CLOEXEC);
+	unsigned before = failalloc_open_fds();
+
+	cr_assert_geq(fd, 0);
+	cr_expect_lt(conn_open(&c, &bed.loop, fd, ENDPOINT_TCP, &events, &bed.shared, &opened), 0);
+	cr_expect(opened);
+	uv_run(&bed.loop, UV_RUN_NOWAIT);
+	cr_expect_eq(bed.closed, 1);
+	bed.closed = 0;
+	cr_expect_eq(failalloc_open_fds(), before - 1);
+}
