@@ -79,6 +79,7 @@ static const struct codec_field infer_fields[] = {
 	[4] = CODEC_TEXTS(struct handoff_infer, outputs, n_outputs, ANY_COUNT, ANY_LENGTH),
 	[5] = CODEC_NUMBER(struct handoff_infer, timeout_us),
 	[6] = CODEC_MESSAGES(struct handoff_infer, parameters, n_parameters, 0, ANY_COUNT, &pair),
+	[7] = CODEC_NUMBER(struct handoff_infer, make_room),
 };
 static const struct codec_message infer = CODEC_MESSAGE(struct handoff_infer, infer_fields, NULL);
 
@@ -141,6 +142,7 @@ static const struct codec_field inferred_fields[] = {
 	[4] = CODEC_NUMBER(struct handoff_inferred, total_ns),
 	[5] = CODEC_NUMBER(struct handoff_inferred, batch_requests),
 	[6] = CODEC_TEXT(struct handoff_inferred, worker, ANY_LENGTH),
+	[7] = CODEC_MESSAGES(struct handoff_inferred, room, n_room, 0, 1, &registered),
 };
 static const struct codec_message inferred =
 	CODEC_MESSAGE(struct handoff_inferred, inferred_fields, NULL);
@@ -148,6 +150,8 @@ static const struct codec_message inferred =
 static const struct codec_field error_fields[] = {
 	[1] = CODEC_RANGE(struct handoff_error, code, GRPC_OK + 1, GRPC_UNAUTHENTICATED),
 	[2] = CODEC_TEXT(struct handoff_error, message, ANY_LENGTH),
+	[3] = CODEC_MESSAGES(
+		struct handoff_error, outputs, n_outputs, 0, HANDOFF_TENSORS_MAX, &output),
 };
 static const struct codec_message error = CODEC_MESSAGE(struct handoff_error, error_fields, NULL);
 

@@ -82,6 +82,7 @@ struct handoff_infer {
 	uint64_t timeout_us;
 	const struct handoff_pair *parameters;
 	size_t n_parameters;
+	bool make_room;
 };
 
 struct handoff_cancel {
@@ -116,11 +117,16 @@ struct handoff_inferred {
 	uint64_t total_ns;
 	uint32_t batch_requests;
 	const char *worker;
+	const struct handoff_registered *room; /* the region that was made for outputs */
+	size_t n_room;			       /* 0 or 1 */
 };
 
 struct handoff_error {
 	enum grpc_status code; /* never GRPC_OK */
 	const char *message;
+	/* Those that found no room, without data. */
+	const struct handoff_tensor *outputs;
+	size_t n_outputs;
 };
 
 struct handoff_message {

@@ -182,6 +182,7 @@ struct wire_result {
 	const char *message;
 	const struct wire_tensor *outputs;
 	size_t n_outputs;
+	uint32_t joined; /* items that ran as one with this one, itself included; 0: 1 */
 };
 
 struct wire_done {

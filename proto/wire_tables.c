@@ -176,6 +176,7 @@ static const struct codec_field result_fields[] = {
 	[1] = CODEC_RANGE(struct wire_result, code, 0, RESULT_CODE_MAX),
 	[2] = CODEC_TEXT(struct wire_result, message, WIRE_TEXT_MAX),
 	[3] = CODEC_MESSAGES(struct wire_result, outputs, n_outputs, 0, WIRE_TENSORS_MAX, &tensor),
+	[8] = CODEC_RANGE(struct wire_result, joined, 0, WIRE_ITEMS_MAX),
 };
 static const struct codec_message result = CODEC_MESSAGE(struct wire_result, result_fields, NULL);
 

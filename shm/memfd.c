@@ -196,3 +196,21 @@ int memfd_populate_all(int fd, uint64_t size, atomic_bool *stop)
 	munmap(base, size);
 	return r;
 }
+
+int memfd_write(int fd, uint64_t offset, const void *data, uint64_t length, atomic_bool *stop)
+{
+	for (uint64_t done = 0; done < length;) {
+		uint64_t n = length - done < CHUNK_BYTES ? length - done : CHUNK_BYTES;
+		ssize_t r;
+
+		if (atomic_load(stop))
+			return -ECANCELED;
+		r = pwrite(fd, (const uint8_t *)data + done, n, (off_t)(offset + done));
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			return r < 0 ? -errno : -EIO;
+		done += (uint64_t)r;
+	}
+	return 0;
+}

@@ -52,5 +52,12 @@ _must_use_ int memfd_populate(int fd, void *base, uint64_t offset, uint64_t leng
  * -ECANCELED: *stop became true meanwhile; -errno also of mmap()
  */
 _must_use_ int memfd_populate_all(int fd, uint64_t size, atomic_bool *stop);
+/*
+ * Copy `length` bytes to `offset` of it, without mapping it: where the host has no memory for them, this fails
+ * where a store would be a signal. Any thread; may take long.
+ * -ECANCELED: *stop became true meanwhile; -errno
+ */
+_must_use_ int memfd_write(
+	int fd, uint64_t offset, const void *data, uint64_t length, atomic_bool *stop);
 
 #endif

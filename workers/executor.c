@@ -2,7 +2,7 @@
  * executor.c: resolves a batch, runs it, and deals its outputs out to its items.
  *
  * A joined run writes each output once, and an item's part of it is a slice of the same span:
- * nothing is copied. When a joined run fails, for whatever reason, its items are run again, each alone,
+ * nothing is copied, but to the target of an item that has one. When a joined run fails, for whatever reason, its items are run again, each alone,
  * so that only the one at fault pays. Worker process, one thread at a time.
  */
 #include "workers/executor.h"
@@ -189,14 +189,17 @@ static struct wire_tensor *add_output(struct executor *e, size_t i, size_t k)
 	return t;
 }
 
-static void begin_result(struct executor *e, size_t i)
+static void begin_result(struct executor *e, size_t i, size_t joined)
 {
-	e->results[i] = (struct wire_result){.outputs = &e->given[i * e->run.batch.n_outputs]};
+	e->results[i] = (struct wire_result){
+		.outputs = &e->given[i * e->run.batch.n_outputs],
+		.joined = (uint32_t)joined,
+	};
 }
 
 static void deliver_alone(struct executor *e, size_t i)
 {
-	begin_result(e, i);
+	begin_result(e, i, 1);
 	for (size_t k = 0; k < e->run.batch.n_outputs; k++) {
 		if (e->run.wanted[k])
 			add_output(e, i, k)->span = run_output_span(&e->run.given[k]);
@@ -209,22 +212,61 @@ static uint64_t rows_of(const struct executor *e, size_t i)
 	return (uint64_t)e->tensors[i * e->run.batch.n_inputs].dims[0];
 }
 
-static void deliver_joined(struct executor *e, size_t n_items)
+static const struct wire_target *find_target(const struct wire_item *item, size_t output)
 {
-	for (size_t i = 0; i < n_items; i++)
-		begin_result(e, i);
-	for (size_t k = 0; k < e->run.batch.n_outputs; k++) {
-		const struct run_output *o = &e->run.given[k];
-		uint64_t from = 0;
+	for (size_t i = 0; i < item->n_targets; i++) {
+		if (item->targets[i].output == output)
+			return &item->targets[i];
+	}
+	return NULL;
+}
 
-		for (size_t i = 0; e->run.wanted[k] && i < n_items; i++) {
-			struct wire_tensor *t = add_output(e, i, k);
-			uint64_t bytes = part_bytes(o, from, rows_of(e, i), e->run.rows);
+/* Copy a part of an output to the item's target, where it has one that it fits. */
+static bool deliver_to_target(struct executor *e, const struct wire_item *item, size_t k,
+	uint64_t from, uint64_t bytes, struct span *ret_span)
+{
+	const struct wire_target *target = find_target(item, k);
+	void *to = NULL;
 
+	if (target && bytes <= target->span.length)
+		to = run_target_data(&e->run, target);
+	if (!to)
+		return false;
+	if (bytes > 0)
+		memcpy(to, (const char *)e->run.given[k].data + from, bytes);
+	*ret_span = span_slice(target->span, 0, bytes);
+	return true;
+}
+
+/* An output of a joined run, in parts. What nobody has a part of in the arena is given back. */
+static void deal_output(struct executor *e, const struct wire_run *run, size_t k)
+{
+	const struct run_output *o = &e->run.given[k];
+	uint64_t from = 0;
+	bool kept = false;
+
+	for (size_t i = 0; i < run->n_items; i++) {
+		struct wire_tensor *t = add_output(e, i, k);
+		uint64_t bytes = part_bytes(o, from, rows_of(e, i), e->run.rows);
+
+		e->dims[t - e->given][0] = (int64_t)rows_of(e, i);
+		if (!deliver_to_target(e, &run->items[i], k, from, bytes, &t->span)) {
 			t->span = span_slice(run_output_span(o), from, bytes);
-			e->dims[t - e->given][0] = (int64_t)rows_of(e, i);
-			from += bytes;
+			kept = true;
 		}
+		from += bytes;
+	}
+	if (!kept)
+		run_drop_output(&e->run, k);
+}
+
+static void deliver_joined(struct executor *e, const struct wire_run *run)
+{
+	for (size_t i = 0; i < run->n_items; i++)
+		begin_result(e, i, run->n_items);
+	for (size_t k = 0; k < e->run.batch.n_outputs; k++) {
+		if (e->run.wanted[k])
+			deal_output(e, run, k);
 	}
 }
 
@@ -275,11 +317,13 @@ static bool run_joined(
 	e->run.n_items = run->n_items;
 	code = run_begin(
 		&e->run, m, run->batch, e->inputs.joined, &run->items[0], NULL, rows, error);
+	for (size_t i = 0; code == MODELD_OK && i < run->n_items; i++)
+		code = run_check_targets(&e->run, &run->items[i], error);
 	if (code == MODELD_OK)
 		code = execute(e, error);
 	*compute_ns += e->run.compute_ns;
 	if (code == MODELD_OK)
-		deliver_joined(e, run->n_items);
+		deliver_joined(e, run);
 	else if (code == MODELD_FATAL || code == MODELD_CANCELLED)
 		fail_all(e, run->n_items, code, error->text);
 	else

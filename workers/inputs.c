@@ -215,8 +215,7 @@ static bool item_joins(const struct model *m, const struct wire_item *first_item
 	const struct modeld_tensor *first, const struct wire_item *item,
 	const struct modeld_tensor *tensors)
 {
-	if (item->n_parameters > 0 || item->n_targets > 0 ||
-		item->n_outputs != first_item->n_outputs)
+	if (item->n_parameters > 0 || item->n_outputs != first_item->n_outputs)
 		return false;
 	for (size_t i = 0; i < item->n_outputs; i++) {
 		if (item->outputs[i] != first_item->outputs[i])

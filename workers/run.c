@@ -2,7 +2,9 @@
  * run.c: gives a backend memory for its outputs, and believes nothing that it says about them.
  *
  * An output with a target is written where the client wants it when that place is aligned, else in
- * the output arena first. Worker process, the thread of the run; a backend's own threads may write to outputs, ask for them one at a time, and complete the run.
+ * the output arena first. One that is larger than its target stays in the arena, as one without: so what
+ * the client did not know costs it no second run.
+ * Worker process, the thread of the run; a backend's own threads may write to outputs, ask for them one at a time, and complete the run.
  */
 #include "workers/run.h"
 
@@ -153,15 +155,8 @@ static enum modeld_code arena_output(
 static enum modeld_code place_output(
 	struct run *r, struct run_output *o, const char *name, struct modeld_error *error)
 {
-	if (!o->target)
-		return arena_output(r, o, name, error);
-	if (o->bytes > o->target->span.length)
-		return fail(error, MODELD_INVALID,
-			"output '%s' takes %" PRIu64
-			" bytes, but its place in the region has room for "
-			"%" PRIu64,
-			name, o->bytes, o->target->span.length);
-	if ((uintptr_t)o->target_data % SEGMENT_ALIGN)
+	o->at_target = o->target && o->bytes <= o->target->span.length;
+	if (!o->at_target || (uintptr_t)o->target_data % SEGMENT_ALIGN)
 		return arena_output(r, o, name, error);
 	o->data = o->target_data;
 	return MODELD_OK;
@@ -336,22 +331,48 @@ static const struct view *find_region(const struct run *r, uint64_t id)
 	return v;
 }
 
+void *run_target_data(const struct run *r, const struct wire_target *target)
+{
+	const struct view *v = find_region(r, target->span.arena);
+
+	return v ? view_data_writable(v, &target->span) : NULL;
+}
+
+static enum modeld_code check_target(
+	struct run *r, const struct wire_target *t, void **ret_data, struct modeld_error *error)
+{
+	if (t->output >= r->model->info.n_outputs || !r->wanted[t->output])
+		return fail(error, MODELD_INTERNAL,
+			"a place is given for output %" PRIu32 ", which is not wanted", t->output);
+	*ret_data = run_target_data(r, t);
+	if (!*ret_data)
+		return fail(error, MODELD_INTERNAL,
+			"the place for output '%s' is not in a region that can be written",
+			r->model->info.outputs[t->output].name);
+	return MODELD_OK;
+}
+
+enum modeld_code run_check_targets(
+	struct run *r, const struct wire_item *item, struct modeld_error *error)
+{
+	enum modeld_code code = MODELD_OK;
+	void *data;
+
+	for (size_t i = 0; code == MODELD_OK && i < item->n_targets; i++)
+		code = check_target(r, &item->targets[i], &data, error);
+	return code;
+}
+
 static enum modeld_code set_targets(
 	struct run *r, const struct wire_item *item, struct modeld_error *error)
 {
 	for (size_t i = 0; item && i < item->n_targets; i++) {
 		const struct wire_target *t = &item->targets[i];
-		const struct view *v = find_region(r, t->span.arena);
-		void *data = v ? view_data_writable(v, &t->span) : NULL;
+		void *data = NULL;
+		enum modeld_code code = check_target(r, t, &data, error);
 
-		if (t->output >= r->model->info.n_outputs || !r->wanted[t->output])
-			return fail(error, MODELD_INTERNAL,
-				"a place is given for output %" PRIu32 ", which is not wanted",
-				t->output);
-		if (!data)
-			return fail(error, MODELD_INTERNAL,
-				"the place for output '%s' is not in a region that can be written",
-				r->model->info.outputs[t->output].name);
+		if (code != MODELD_OK)
+			return code;
 		r->given[t->output].target = t;
 		r->given[t->output].target_data = data;
 	}
@@ -381,6 +402,7 @@ enum modeld_code run_begin(struct run *r, const struct model *m, uint64_t number
 		r->given[i].data = NULL;
 		r->given[i].target = NULL;
 		r->given[i].target_data = NULL;
+		r->given[i].at_target = false;
 		r->given[i].device = NULL;
 	}
 	code = set_wanted(r, want, error);
@@ -424,7 +446,7 @@ static enum modeld_code finish_output(struct run *r, size_t i, struct modeld_err
 	if (!content_fits(o))
 		return fail(error, MODELD_INTERNAL,
 			"the backend gave output '%s' as a malformed bytes tensor", name);
-	if (o->target && o->memory) {
+	if (o->at_target && o->memory) {
 		if (o->bytes > 0)
 			memcpy(o->target_data, o->data, o->bytes);
 		drop_output(r, o);
@@ -455,6 +477,11 @@ enum modeld_code run_execute(struct run *r, const struct lane *lane, struct mode
 struct span run_output_span(const struct run_output *o)
 {
 	return o->memory ? output_span(o->memory) : span_slice(o->target->span, 0, o->bytes);
+}
+
+void run_drop_output(struct run *r, size_t output)
+{
+	drop_output(r, &r->given[output]);
 }
 
 void run_drop(struct run *r)

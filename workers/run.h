@@ -28,8 +28,9 @@
 struct run_output {
 	struct output *memory;		  /* own; NULL: none, or the target's own memory */
 	void *data;			  /* NULL: the backend has not asked for it */
-	const struct wire_target *target; /* NULL: the output arena */
-	void *target_data;		  /* where it goes in the end; NULL without a target */
+	const struct wire_target *target; /* NULL: none */
+	void *target_data;		  /* its memory; NULL without a target */
+	bool at_target;			  /* it ends up there; else in the output arena */
 	void *device;			  /* where the backend writes it; NULL: to `data` */
 	bool marked; /* `data` ends with the run's mark unless it was written */
 	enum dtype dtype;
@@ -107,8 +108,15 @@ enum modeld_code run_execute(struct run *r, const struct lane *lane, struct mode
 enum modeld_code run_call(struct run *r, const struct lane *lane, struct modeld_error *error);
 /* The host's complete(), see backend.h. */
 void run_complete(const struct modeld_batch *batch, enum modeld_code code, const char *text);
-/* Where output i lies, as it goes on the wire. */
+/* Where an output lies, as it goes on the wire. */
 struct span run_output_span(const struct run_output *o);
+/* Joined items: may what each names as targets be written? MODELD_INTERNAL. Behind run_begin(). */
+enum modeld_code run_check_targets(
+	struct run *r, const struct wire_item *item, struct modeld_error *error);
+/* The memory of an item's target; NULL: not in a region that can be written. */
+void *run_target_data(const struct run *r, const struct wire_target *target);
+/* Give back one output. */
+void run_drop_output(struct run *r, size_t output);
 /* Give everything back. */
 void run_drop(struct run *r);
 

@@ -211,13 +211,17 @@ int request_set_target(
 }
 
 const struct request_target *request_result_target(
-	const struct request_result *result, uint32_t output)
+	const struct request_result *result, const struct pool_output *output)
 {
+	uint32_t index = output->index;
+
+	if (output->data)
+		return NULL;
 	/* Mostly they are all there and in order. */
-	if (output < result->n_targets && result->targets[output].output == output)
-		return &result->targets[output];
+	if (index < result->n_targets && result->targets[index].output == index)
+		return &result->targets[index];
 	for (size_t i = 0; i < result->n_targets; i++) {
-		if (result->targets[i].output == output)
+		if (result->targets[i].output == index)
 			return &result->targets[i];
 	}
 	return NULL;

@@ -58,7 +58,8 @@ struct request_times {
 struct request_result {
 	enum grpc_status status;
 	const char *message;		   /* "" when OK */
-	const struct pool_output *outputs; /* data NULL: it is at its target */
+	const struct pool_output *outputs; /* data NULL: it is at its target, else it has none or
+					      does not fit it */
 	size_t n_outputs;
 	const struct request_target *targets;
 	size_t n_targets;
@@ -94,9 +95,9 @@ _must_use_ int request_want_output(struct request *r, uint32_t index);
  */
 _must_use_ int request_set_target(struct request *r, uint32_t output, struct region *region,
 	uint64_t offset, uint64_t length);
-/* The target of an output of a result; NULL: none. */
+/* The target that an output of a result lies at; NULL: it is at its `data`. */
 const struct request_target *request_result_target(
-	const struct request_result *result, uint32_t output);
+	const struct request_result *result, const struct pool_output *output);
 /* Copies both. -ENOMEM; -E2BIG above WIRE_PAIRS_MAX pairs, WIRE_NAME_MAX or WIRE_TEXT_MAX. */
 _must_use_ int request_add_parameter(struct request *r, const char *key, const char *value);
 

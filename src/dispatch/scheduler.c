@@ -347,6 +347,7 @@ static struct request_answer answer_of(const struct pool_done *done, size_t i)
 		.message = result->message,
 		.outputs = result->outputs,
 		.n_outputs = result->n_outputs,
+		.batch_requests = result->joined,
 		.lease = done->lease,
 	};
 }
@@ -354,7 +355,6 @@ static struct request_answer answer_of(const struct pool_done *done, size_t i)
 void scheduler_done(struct scheduler *s, void *tag, const struct pool_done *done)
 {
 	struct batch *b = tag;
-	uint32_t n = b->n;
 	uint64_t now_ns = clock_ns();
 	struct list requests;
 	struct request *r;
@@ -366,7 +366,6 @@ void scheduler_done(struct scheduler *s, void *tag, const struct pool_done *done
 
 		a.worker = done->worker;
 		a.compute_ns = done->compute_ns;
-		a.batch_requests = n;
 		a.now_ns = now_ns;
 		request_finish(r, &a);
 	}

@@ -2,7 +2,7 @@
  * allocation.c: memory made for a client.
  *
  * Invariants: n_running <= RUNNING_MAX, the others wait in order; the charge is the allocation's until
- * an entry takes it over. populate() runs on a thread of libuv's and touches fd, size, stop and result
+ * an entry takes it over. prepare() runs on a thread of libuv's and touches fd, order, stop and result
  * alone; everything else on the loop's thread. Daemon process.
  */
 #include "handoff/allocation.h"
@@ -10,13 +10,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "base/err.h"
 #include "handoff/guest.h"
 #include "handoff/handoff_private.h"
+#include "pool/worker.h"
 
 /* libuv has four threads for everybody. */
 #define RUNNING_MAX 2u
@@ -28,30 +27,44 @@ void allocation_desk_init(struct allocation_desk *d)
 	list_init(&d->waiting);
 }
 
+struct allocation_content *allocation_content_free(struct allocation_content *c)
+{
+	if (c)
+		output_lease_unref(c->lease);
+	free(c);
+	return NULL;
+}
+
 static void release(struct allocation *a)
 {
 	list_remove(&a->held.node);
 	list_remove(&a->node);
 	close_fd(&a->fd);
+	allocation_content_free(a->order.content);
 	if (a->user)
-		user_refund(a->user, a->size);
+		user_refund(a->user, a->order.size);
 	a->handoff->allocations.n--;
 	free(a);
 }
 
-static void populate(uv_work_t *work)
+static void prepare(uv_work_t *work)
 {
 	struct allocation *a = work->data;
+	const struct allocation_content *c = a->order.content;
+	int r = c ? 0 : memfd_populate_all(a->fd, a->order.size, &a->stop);
 
-	a->result = memfd_populate_all(a->fd, a->size, &a->stop);
+	for (size_t i = 0; !r && c && i < c->n; i++)
+		r = memfd_write(a->fd, c->pieces[i].offset, c->pieces[i].data, c->pieces[i].length,
+			&a->stop);
+	a->result = r;
 }
 
 /* The region, and a descriptor of it for the client. */
-static int enter(struct allocation *a, struct entry **ret_entry, int *ret_fd)
+static int enter(struct allocation *a, struct allocation_end *end)
 {
 	struct handoff *h = a->handoff;
 	_cleanup_(close_fd) int fd = fcntl(a->fd, F_DUPFD_CLOEXEC, 0);
-	struct entry_options options = {.size = a->size, .writable = true, .user = a->user};
+	struct entry_options options = {.size = a->order.size, .writable = true, .user = a->user};
 	struct stat st;
 	int r;
 
@@ -60,38 +73,26 @@ static int enter(struct allocation *a, struct entry **ret_entry, int *ret_fd)
 	options.identity = (struct memfd_identity){st.st_dev, st.st_ino};
 	options.fd = steal_fd(&a->fd);
 	a->user = NULL;
-	r = entry_new(ret_entry, &h->entries, h->dispatch, a->guest, &options);
+	r = entry_new(&end->entry, &h->entries, h->dispatch, a->guest, &options);
 	if (r)
 		return r;
-	*ret_fd = steal_fd(&fd);
+	end->fd = steal_fd(&fd);
 	return 0;
 }
 
-static void answer(struct allocation *a)
+static void tell(struct allocation *a)
 {
-	struct entry *e = NULL;
-	int fd = -1;
-	int r = a->result ? a->result : enter(a, &e, &fd);
+	struct allocation_end end = {
+		.seq = a->order.seq, .error = a->result, .fd = -1, .size = a->order.size};
 
-	if (r) {
-		guest_refuse(a->guest, a->seq, GRPC_RESOURCE_EXHAUSTED,
-			"a region of %" PRIu64 " bytes cannot be made: %s", a->size, err_str(r));
-		return;
-	}
-	assert(e);
-	guest_answer(a->guest,
-		&(struct handoff_message){.seq = a->seq,
-			.type = HANDOFF_REGISTERED,
-			.registered = {.token = e->token,
-				.n_token = HANDOFF_TOKEN_BYTES,
-				.number = e->number,
-				.size = e->bytes}},
-		fd);
+	if (!end.error)
+		end.error = enter(a, &end);
+	a->order.on_end(a->guest, a->order.data, &end);
 }
 
 static void run_waiting(struct handoff *h);
 
-static void on_populated(uv_work_t *work, int status)
+static void on_prepared(uv_work_t *work, int status)
 {
 	struct allocation *a = work->data;
 	struct handoff *h = a->handoff;
@@ -100,7 +101,7 @@ static void on_populated(uv_work_t *work, int status)
 	if (status)
 		a->result = status;
 	if (a->guest)
-		answer(a);
+		tell(a);
 	release(a);
 	run_waiting(h);
 }
@@ -116,7 +117,7 @@ static void run_waiting(struct handoff *h)
 
 		list_remove(node);
 		d->n_running++;
-		r = uv_queue_work(h->loop, &a->work, populate, on_populated);
+		r = uv_queue_work(h->loop, &a->work, prepare, on_prepared);
 		assert(r == 0);
 		(void)r;
 	}
@@ -143,7 +144,7 @@ static int make_memory(struct allocation *a, uint64_t size)
 	return r;
 }
 
-int allocation_start(struct guest *p, uint64_t seq, uint64_t size)
+int allocation_start(struct guest *p, const struct allocation_order *order)
 {
 	struct handoff *h = p->handoff;
 	struct allocation *a = calloc(1, sizeof(*a));
@@ -151,27 +152,30 @@ int allocation_start(struct guest *p, uint64_t seq, uint64_t size)
 
 	if (a) {
 		a->fd = -1;
-		r = make_memory(a, size);
+		r = make_memory(a, order->size);
 	}
 	if (r) {
 		if (a)
 			close_fd(&a->fd);
 		free(a);
-		user_refund(p->user, size);
+		allocation_content_free(order->content);
+		user_refund(p->user, order->size);
 		return r;
 	}
 	a->handoff = h;
 	a->guest = p;
 	a->user = p->user;
-	a->seq = seq;
-	a->size = size;
+	a->order = *order;
 	a->work.data = a;
 	atomic_init(&a->stop, false);
 	list_init(&a->node);
 	a->held.drop = drop;
 	list_init(&a->held.node);
 	list_push_back(&p->allocations, &a->held.node);
-	list_push_back(&h->allocations.waiting, &a->node);
+	if (order->content)
+		list_push_front(&h->allocations.waiting, &a->node);
+	else
+		list_push_back(&h->allocations.waiting, &a->node);
 	h->allocations.n++;
 	run_waiting(h);
 	return 0;

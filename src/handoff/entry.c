@@ -107,6 +107,16 @@ void entry_unregister(struct entry *e)
 	region_unref(steal_ptr(e->region));
 }
 
+struct handoff_registered entry_registered(const struct entry *e)
+{
+	return (struct handoff_registered){
+		.token = e->token,
+		.n_token = HANDOFF_TOKEN_BYTES,
+		.number = e->number,
+		.size = e->bytes,
+	};
+}
+
 static bool same_token(const uint8_t *a, const uint8_t *b)
 {
 	unsigned differ = 0;

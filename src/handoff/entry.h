@@ -13,6 +13,7 @@
 #include "handoff/guest.h"
 #include "handoff/user.h"
 #include "proto/handoff.h"
+#include "proto/handoff_message.h"
 #include "shm/memfd.h"
 
 #define ENTRY_BUCKETS 1024u
@@ -58,6 +59,8 @@ _must_use_ int entry_new(struct entry **ret_entry, struct entry_table *t, struct
 	struct guest *p, const struct entry_options *options);
 /* It is found no more; the rest follows when its memory is gone. */
 void entry_unregister(struct entry *e);
+/* What its client is told; borrows from e. */
+struct handoff_registered entry_registered(const struct entry *e);
 /* NULL: unknown. */
 struct entry *entry_find(struct entry_table *t, const uint8_t token[HANDOFF_TOKEN_BYTES]);
 struct entry *entry_find_number(struct entry_table *t, const struct guest *p, uint64_t number);

@@ -110,11 +110,23 @@ static void serve_register(struct guest *p, const struct handoff_message *m, int
 	guest_answer(p,
 		&(struct handoff_message){.seq = m->seq,
 			.type = HANDOFF_REGISTERED,
-			.registered = {.token = e->token,
-				.n_token = HANDOFF_TOKEN_BYTES,
-				.number = e->number,
-				.size = e->bytes}},
+			.registered = entry_registered(e)},
 		-1);
+}
+
+static void on_allocated(struct guest *p, void *data, const struct allocation_end *end)
+{
+	if (end->error) {
+		guest_refuse(p, end->seq, GRPC_RESOURCE_EXHAUSTED,
+			"a region of %" PRIu64 " bytes cannot be made: %s", end->size,
+			err_str(end->error));
+		return;
+	}
+	guest_answer(p,
+		&(struct handoff_message){.seq = end->seq,
+			.type = HANDOFF_REGISTERED,
+			.registered = entry_registered(end->entry)},
+		end->fd);
 }
 
 static void serve_allocate(struct guest *p, const struct handoff_message *m)
@@ -134,7 +146,8 @@ static void serve_allocate(struct guest *p, const struct handoff_message *m)
 		guest_refuse(p, m->seq, GRPC_RESOURCE_EXHAUSTED, "%s", text);
 		return;
 	}
-	r = allocation_start(p, m->seq, size);
+	r = allocation_start(
+		p, &(struct allocation_order){.seq = m->seq, .size = size, .on_end = on_allocated});
 	if (r)
 		guest_refuse(p, m->seq, GRPC_RESOURCE_EXHAUSTED,
 			"a region of %" PRIu64 " bytes cannot be made: %s", size, err_str(r));

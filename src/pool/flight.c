@@ -214,7 +214,8 @@ static const char *check_output(const struct flight *f, const struct flight_item
 		to->dims[i] = t->dims[i];
 	to->length = t->span.length;
 	target = find_target(f, item, t->index);
-	if (target)
+	/* One that does not fit its target is like one that has none. */
+	if (target && (t->span.arena & WIRE_REGION_BIT))
 		return at_target(&t->span, &target->span) ? NULL
 							  : "an output that is not at its target";
 	to->data = output_data(arena, &t->span);
@@ -230,6 +231,8 @@ static const char *check_result(struct flight *f, const struct flight_item *item
 
 	if (result->n_outputs != (result->code == 0 ? item->n_wanted : 0))
 		return "a wrong number of outputs";
+	if (result->joined > f->n_items)
+		return "a result of more items than there are";
 	for (size_t i = 0; i < result->n_outputs; i++) {
 		const struct wire_tensor *t = &result->outputs[i];
 		const char *why = check_output(f, item, declared, arena, t, &at[i]);
@@ -257,6 +260,7 @@ int flight_check(struct flight *f, const struct wire_loaded *declared, const str
 			.message = result->message,
 			.outputs = at,
 			.n_outputs = result->n_outputs,
+			.joined = result->joined > 0 ? result->joined : 1,
 		};
 		at += result->n_outputs;
 		for (size_t k = 0; !why && k < result->n_outputs; k++) {

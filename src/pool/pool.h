@@ -80,7 +80,8 @@ struct pool_output {
 	uint32_t rank;
 	int64_t dims[TENSOR_RANK_MAX];
 	/* Valid while the lease is held; NULL when the output was written to the target that the
-	 * item named for it: `length` bytes at the front of the target's span. */
+	 * item named for it: `length` bytes at the front of the target's span. One that does not fit
+	 * its target has data. */
 	const void *data;
 	uint64_t length;
 };
@@ -90,6 +91,7 @@ struct pool_result {
 	const char *message; /* "" when code is 0; borrowed during the callback */
 	const struct pool_output *outputs;
 	size_t n_outputs;
+	uint32_t joined; /* items of the batch that ran as one with this one, itself included */
 };
 
 struct pool_done {

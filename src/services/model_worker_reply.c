@@ -222,12 +222,13 @@ int model_worker_reply(struct infer *i, const struct request_result *result, str
 {
 	struct model_worker_infer *x = (struct model_worker_infer *)i;
 	const struct pool_output *o = find_output(result, x->output);
-	const struct request_target *target = request_result_target(result, x->output);
+	const struct request_target *target = o ? request_result_target(result, o) : NULL;
 	struct tensor t;
 	int r = check_output(x, o, target != NULL);
 
 	if (r)
 		return r;
+	assert(o); /* check_output() */
 	t = (struct tensor){
 		.region = target ? x->region : NULL,
 		.offset = target ? target->offset : 0,

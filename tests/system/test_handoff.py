@@ -203,7 +203,6 @@ def test_spans_and_regions(d, raw):
     assert raw.infer_wait("identity", region.number + 1, 1).code == NOT_FOUND
     assert raw.infer_wait("identity", region.number, 8, dims=[4]).code == INVALID_ARGUMENT
     assert raw.infer_wait("none", region.number, 1).code == NOT_FOUND
-    assert raw.infer_wait("identity", region.number, 16, target=(region.number, 0, 8)).code != 0
     answer = raw.unregister(b"x" * 16)
     assert answer.code == NOT_FOUND
     raw.unregister(region.region)
@@ -224,6 +223,32 @@ def test_large_output_needs_a_target(raw):
     answer = raw.infer_wait("identity", region.number, 64 * 1024 + 1)
     assert answer.code == PRECONDITION and "max_inline_bytes" in answer.message
     assert len(raw.infer_wait("identity", region.number, 64 * 1024).outputs[0].data) == 64 * 1024
+
+
+def test_output_larger_than_its_target(d, raw):
+    region, memory = raw.allocate(4 * MIB)
+    memory[:2 * MIB] = os.urandom(2 * MIB)
+    small = raw.infer_wait("identity", region.number, 16, target=(region.number, 2 * MIB, 8)).outputs[0]
+    assert small.data == memory[:16] and small.region == 0
+    before = d.status().models
+    answer = raw.infer_wait("identity", region.number, 2 * MIB, target=(region.number, 2 * MIB, MIB))
+    assert answer.code == PRECONDITION
+    assert [(o.name, o.length, list(o.dims)) for o in answer.outputs] == [("OUTPUT0", 2 * MIB, [2 * MIB])]
+    seq = raw.infer("identity", region.number, 2 * MIB, target=(region.number, 2 * MIB, MIB), make_room=True)
+    envelope, fds = raw.receive()
+    answer, = envelope.inferred.outputs
+    room, = envelope.inferred.room
+    assert envelope.seq == seq and answer.region == room.number and len(fds) == 1
+    with mmap.mmap(fds[0], room.size) as made:
+        assert made[answer.offset:answer.offset + answer.length] == memory[:2 * MIB]
+    os.close(fds[0])
+    assert memory[2 * MIB:3 * MIB] == bytes(MIB), "nothing is written to a target that is too small"
+    # The region is as good as any other.
+    again = raw.infer_wait("identity", room.number, 2 * MIB, target=(region.number, 2 * MIB, 2 * MIB)).outputs[0]
+    assert again.region == region.number and memory[2 * MIB:] == memory[:2 * MIB]
+    raw.unregister(room.region)
+    runs = [sum(model.batches for model in models) for models in (before, d.status().models)]
+    assert runs[1] - runs[0] == 3, "each request ran once"
 
 
 def test_forged_and_stale_tokens(d, raw):

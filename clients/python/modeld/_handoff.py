@@ -16,6 +16,7 @@ from ._memory import Region
 from .errors import ConnectionLost, ModeldError
 
 MESSAGE_MAX = 128 * 1024
+_INFERRED, _ERROR = 11, 12
 
 
 @dataclass
@@ -69,6 +70,31 @@ class Target:
 
 
 @dataclass
+class Registered:
+    """A region, as the daemon names it."""
+    token: bytes = b""
+    number: int = 0
+    size: int = 0
+
+    @classmethod
+    def unpack(cls, data: memoryview) -> "Registered":
+        r = cls()
+        for number, value in pb.fields(data):
+            if number == 1:
+                r.token = bytes(pb.chunk(value))
+            elif number == 2:
+                r.number = pb.number(value)
+            elif number == 3:
+                r.size = pb.number(value)
+        return r
+
+    def map(self, fds: List[int]) -> Region:
+        if len(fds) != 1 or not self.token:
+            raise ConnectionLost("the daemon's answer has no descriptor of the region that it made")
+        return Region(self.number, self.token, self.size, fds[0])
+
+
+@dataclass
 class Inferred:
     outputs: List[Tensor] = field(default_factory=list)
     queue_ns: int = 0
@@ -76,6 +102,7 @@ class Inferred:
     total_ns: int = 0
     batch_requests: int = 0
     worker: str = ""
+    room: Optional[Registered] = None
 
     @classmethod
     def unpack(cls, data: memoryview) -> "Inferred":
@@ -93,6 +120,8 @@ class Inferred:
                 r.batch_requests = pb.number(value)
             elif number == 6:
                 r.worker = pb.string(value)
+            elif number == 7:
+                r.room = Registered.unpack(pb.chunk(value))
         return r
 
 
@@ -101,13 +130,18 @@ LIMITS = {1: "protocol", 2: "total_bytes", 3: "total_used_bytes", 4: "user_bytes
 
 
 def _error(data: memoryview) -> ModeldError:
-    code, message = 2, ""
+    code, message, needed = 2, "", {}
     for number, value in pb.fields(data):
         if number == 1:
             code = pb.number(value)
         elif number == 2:
             message = pb.string(value)
-    return ModeldError.from_number(code, message)
+        elif number == 3:
+            output = Tensor.unpack(pb.chunk(value))
+            needed[output.name] = output.length
+    error = ModeldError.from_number(code, message)
+    error.needed = needed
+    return error
 
 
 # A child must not keep its parent's connections, and so its regions, alive.
@@ -219,8 +253,18 @@ class Handoff:
                 self._answers[seq] = (kind, body, fds)
                 return
             del self._dropped[seq]
+        self._drop(kind, body, fds)
+
+    def _drop(self, kind: int, body: memoryview, fds: List[int]) -> None:
+        """An answer that nobody wants any more, and the region that may have come with it."""
         for fd in fds:
             os.close(fd)
+        room = Inferred.unpack(body).room if kind == _INFERRED else None
+        if room:
+            try:
+                self.unregister(room.token)
+            except ConnectionLost:
+                pass  # the region is gone with it
 
     def wait(self, seq: int, timeout: Optional[float]) -> Tuple[int, memoryview, List[int]]:
         """The answer to seq. TimeoutError leaves it outstanding."""
@@ -244,15 +288,18 @@ class Handoff:
                     self._reader = False
                     self._receiving.notify_all()
             kind, body, fds = self._answers.pop(seq)
-        if kind == 12:
+        if kind == _ERROR:
             raise _error(body)
         return kind, body, fds
 
     def forget(self, seq: int, keep: object = None) -> None:
         """Nobody will wait for seq any more. `keep` (memory that it may still write) lives until it ends."""
         with self._receiving:
-            if self._answers.pop(seq, None) is None:
+            answer = self._answers.pop(seq, None)
+            if answer is None:
                 self._dropped[seq] = keep
+        if answer:
+            self._drop(*answer)
 
     # --- requests -----------------------------------------------------------------------------
     def get_limits(self, timeout: Optional[float] = None) -> Dict[str, int]:
@@ -265,30 +312,23 @@ class Handoff:
 
     def allocate(self, size: int) -> Region:
         _, body, fds = self.wait(self.send(4, pb.integer(1, size)), None)
-        token, number, real = b"", 0, 0
-        for field_number, value in pb.fields(body):
-            if field_number == 1:
-                token = bytes(pb.chunk(value))
-            elif field_number == 2:
-                number = pb.number(value)
-            elif field_number == 3:
-                real = pb.number(value)
         try:
-            if len(fds) != 1 or not token:
-                raise ConnectionLost("the daemon's answer to an allocation has no descriptor")
-            return Region(number, token, real, fds[0])
+            return Registered.unpack(body).map(fds)
         finally:
             for fd in fds:
                 os.close(fd)
 
-    def unregister(self, region: Region) -> None:
-        self.wait(self.send(5, pb.delimited(1, region.token)), None)
+    def unregister(self, token: bytes) -> None:
+        """The answer, which is of no interest, is not waited for."""
+        self.forget(self.send(5, pb.delimited(1, token)))
 
     def infer(self, model: str, inputs: List[Tensor], targets: List[Target], outputs: List[str],
               timeout: Optional[float], parameters: Dict[str, str]) -> int:
+        """Outputs that find no room in their targets come in a region of the daemon's making."""
         body = (pb.text(1, model) + b"".join(pb.delimited(2, t.pack()) for t in inputs) +
                 b"".join(pb.delimited(3, t.pack()) for t in targets) +
                 b"".join(pb.delimited(4, name.encode()) for name in outputs) +
                 pb.integer(5, 0 if timeout is None else max(1, int(timeout * 1e6))) +
-                b"".join(pb.delimited(6, pb.text(1, k) + pb.text(2, v)) for k, v in parameters.items()))
+                b"".join(pb.delimited(6, pb.text(1, k) + pb.text(2, v)) for k, v in parameters.items()) +
+                pb.integer(7, 1))
         return self.send(6, body)

@@ -1,22 +1,33 @@
 """Shared memory that the daemon lent: regions, and the blocks of them that arrays lie in.
 
-A block goes back to its region when the last array over it is collected; a region goes back to the daemon when
-it is empty and another one is, too (one is kept for the next array).
+A block goes back to its region when the last array over it is collected, and is handed out again only then. Regions
+are kept for the arrays to come, at most as much as is in use or KEEP_BYTES, and one that was empty and not wanted for
+IDLE_S is given back to the daemon, by a thread that is there while there are regions.
 """
 from __future__ import annotations
 
 import mmap
 import os
 import threading
+import time
+import weakref
 from typing import Callable, List, Optional, Tuple
 
 import numpy as np
 
-from .errors import ConnectionLost
+from .errors import ConnectionLost, ModeldError
 
 ALIGN = 64
 REGION_MIN = 16 << 20
 PAGE = mmap.PAGESIZE
+KEEP_BYTES = 256 << 20
+IDLE_S = 5.0
+# Memory that was given back is charged until the last worker has unmapped it.
+_UNMAP_S = 1.0
+
+
+def room_for(length: int) -> int:
+    return max(ALIGN, (length + ALIGN - 1) // ALIGN * ALIGN)
 
 
 class Region:
@@ -28,17 +39,28 @@ class Region:
         self.address = np.frombuffer(self.map, np.uint8).__array_interface__["data"][0]
         self.free: List[Tuple[int, int]] = [(0, size)]
         self.used = 0
+        self.wanted = True  # since the thread looked last
 
     def take(self, length: int) -> Optional[int]:
         for i, (offset, room) in enumerate(self.free):
             if room >= length:
-                if room == length:
-                    del self.free[i]
-                else:
-                    self.free[i] = (offset + length, room - length)
-                self.used += length
+                self._cut(i, offset, length)
                 return offset
         return None
+
+    def take_at(self, offset: int, length: int) -> bool:
+        for i, (start, room) in enumerate(self.free):
+            if start <= offset and offset + length <= start + room:
+                self._cut(i, offset, length)
+                return True
+        return False
+
+    def _cut(self, i: int, offset: int, length: int) -> None:
+        start, room = self.free[i]
+        parts = [(start, offset - start), (offset + length, start + room - offset - length)]
+        self.free[i:i + 1] = [part for part in parts if part[1]]
+        self.used += length
+        self.wanted = True
 
     def give(self, offset: int, length: int) -> None:
         self.used -= length
@@ -56,10 +78,14 @@ class Region:
 class Block:
     """Memory of one array. numpy keeps it alive through __array_interface__."""
 
-    def __init__(self, memory: "Memory", region: Region, offset: int, length: int, room: int) -> None:
-        self._memory, self.region, self.offset, self.length, self._room = memory, region, offset, length, room
-        self.__array_interface__ = {"version": 3, "shape": (length,), "typestr": "|u1",
-                                    "data": (region.address + offset, False)}
+    def __init__(self, memory: "Memory", region: Region, offset: int, length: int) -> None:
+        self._memory, self.region, self.offset, self.length = memory, region, offset, length
+        self._room = room_for(length)
+
+    @property
+    def __array_interface__(self) -> dict:
+        return {"version": 3, "shape": (self.length,), "typestr": "|u1",
+                "data": (self.region.address + self.offset, False)}
 
     def array(self, dtype: np.dtype, shape: Tuple[int, ...], nbytes: int) -> np.ndarray:
         return np.asarray(self)[:nbytes].view(dtype).reshape(shape)
@@ -67,37 +93,113 @@ class Block:
     def bytes(self, nbytes: int) -> memoryview:
         return memoryview(self.region.map)[self.offset:self.offset + nbytes]
 
+    def trim(self, length: int) -> None:
+        """No more than this is needed of it. Before there is an array over it."""
+        room = room_for(length)
+        if room < self._room:
+            self._memory.give(self.region, self.offset + room, self._room - room)
+            self.length, self._room = length, room
+
     def __del__(self) -> None:
         self._memory.give(self.region, self.offset, self._room)
 
 
 class Memory:
-    """All regions of a connection. allocate(size) -> Region asks the daemon; release(region) gives it back."""
+    """All regions of a connection. allocate(size) -> Region asks the daemon; release(region) gives it back, at once."""
 
     def __init__(self, allocate: Callable[[int], Region], release: Callable[[Region], None]) -> None:
         self._allocate, self._release = allocate, release
         self._regions: List[Region] = []
         self._returned: List[Tuple[Region, int, int]] = []
         self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._watched = False
         self._pid = os.getpid()
+        weakref.finalize(self, self._ended.set)
+
+    def close(self) -> None:
+        self._ended.set()
 
     def take(self, length: int) -> Block:
         if os.getpid() != self._pid:
             # The parent's free space is not ours to give.
             raise ConnectionLost("this memory was lent before fork(): connect anew in the child")
-        room = max(ALIGN, (length + ALIGN - 1) // ALIGN * ALIGN)
+        room = room_for(length)
         with self._lock:
             self._settle()
             for region in self._regions:
                 offset = region.take(room)
                 if offset is not None:
-                    return Block(self, region, offset, length, room)
-            size = max(REGION_MIN, (room + PAGE - 1) // PAGE * PAGE)
-            region = self._allocate(size)
+                    return Block(self, region, offset, length)
+        region = self._make(room)
+        offset = region.take(room)
+        assert offset is not None
+        block = Block(self, region, offset, length)
+        self._add(region)
+        return block
+
+    def adopt(self, region: Region, pieces: List[Tuple[int, int]]) -> List[Optional[Block]]:
+        """A region of the daemon's making, with a block for each piece (offset, length); None: it has no bytes."""
+        blocks: List[Optional[Block]] = []
+        for offset, length in pieces:
+            if length and not region.take_at(offset, room_for(length)):
+                raise ConnectionLost("the daemon's answer names memory outside of its region, or twice")
+            blocks.append(Block(self, region, offset, length) if length else None)
+        self._add(region)
+        return blocks
+
+    def _make(self, room: int) -> Region:
+        """A little larger, as the next one may be."""
+        size = max(REGION_MIN, (room + room // 8 + PAGE - 1) // PAGE * PAGE)
+        end = time.monotonic() + _UNMAP_S
+        while True:
+            try:
+                return self._allocate(size)
+            except ModeldError as e:
+                if e.code != "RESOURCE_EXHAUSTED" or time.monotonic() > end:
+                    raise
+            size = (room + PAGE - 1) // PAGE * PAGE
+            if not self._give_back(lambda region: True):
+                end = 0.0
+            time.sleep(0.01)
+
+    def _add(self, region: Region) -> None:
+        with self._lock:
             self._regions.append(region)
-            offset = region.take(room)
-            assert offset is not None
-            return Block(self, region, offset, length, room)
+            keep = max(KEEP_BYTES, sum(r.used for r in self._regions))
+            start = not self._watched
+            self._watched = True
+        # The empty ones were too small; what is kept of them, the newest, may serve smaller arrays.
+        kept = 0
+
+        def is_surplus(empty: Region) -> bool:
+            nonlocal kept
+            kept += empty.size
+            return kept > keep
+
+        self._give_back(is_surplus)
+        if start:
+            threading.Thread(target=_give_back_idle, args=(weakref.ref(self), self._ended), daemon=True,
+                             name="modeld-memory").start()
+
+    def _give_back(self, which: Callable[[Region], bool]) -> int:
+        """Give empty regions back to the daemon, newest first; returns how many."""
+        with self._lock:
+            self._settle()
+            gone = [r for r in reversed(self._regions) if r.used == 0 and which(r)]
+            self._regions = [r for r in self._regions if r not in gone]
+        for region in gone:
+            self._release(region)
+        return len(gone)
+
+    def give_back_idle(self) -> bool:
+        """What was not wanted since the last call. False: there are no regions left."""
+        self._give_back(lambda region: not region.wanted)
+        with self._lock:
+            for region in self._regions:
+                region.wanted = region.used > 0
+            self._watched = bool(self._regions)
+            return self._watched
 
     def give(self, region: Region, offset: int, room: int) -> None:
         """From a destructor, on any thread, perhaps inside take(): only note it (list.append is atomic)."""
@@ -107,10 +209,6 @@ class Memory:
         while self._returned:
             region, offset, room = self._returned.pop()
             region.give(offset, room)
-        empty = [r for r in self._regions if r.used == 0]
-        for region in empty[1:]:
-            self._regions.remove(region)
-            self._release(region)
 
     def find(self, array: np.ndarray) -> Optional[Tuple[Region, int]]:
         """Where a contiguous array lies, if in one of our regions."""
@@ -126,3 +224,17 @@ class Memory:
         with self._lock:
             self._settle()
             return sum(r.used for r in self._regions)
+
+    @property
+    def bytes_lent(self) -> int:
+        """All regions, used or not."""
+        with self._lock:
+            return sum(r.size for r in self._regions)
+
+
+def _give_back_idle(of: "weakref.ref[Memory]", ended: threading.Event) -> None:
+    while not ended.wait(IDLE_S):
+        memory = of()
+        if memory is None or not memory.give_back_idle():
+            return
+        del memory

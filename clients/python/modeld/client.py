@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
@@ -11,15 +10,15 @@ import numpy as np
 
 from . import _dtypes
 from . import _protobuf as pb
-from ._handoff import Handoff, Inferred, Target, Tensor
-from ._memory import Block, Memory
+from ._handoff import Handoff, Inferred, Tensor
+from ._memory import Block, Memory, Region
+from ._results import Out, Place, Result, Sent, Timings, adopt, collect, copy_out, out_places
+from ._rooms import Rooms
 from .errors import ConnectionLost, ModeldError
 
 Inputs = Union[np.ndarray, Sequence[Any], Mapping[str, Any]]
 # One for all inputs, or by the input's name.
 Dtypes = Union[str, Mapping[str, str], None]
-# What is sent, by the input's name: modeld's name of its dtype, and the array.
-_Sent = Mapping[str, Tuple[str, np.ndarray]]
 
 _WORKER = "/remotemedia.model_registry.v1.ModelWorkerService/"
 _CONTROL = "/modeld.control.v1.Control/"
@@ -29,8 +28,6 @@ DEFAULT_ADDRESS = "unix:/run/modeld/modeld.sock"
 HANDOFF_MIN_BYTES = 64 * 1024
 # An answer that is on its way when the time is up is waited for.
 _GRACE_S = 0.1
-# What the daemon says of an output that does not fit its target.
-_TOO_SMALL = re.compile(r"output '([^']*)' takes (\d+) bytes, but its place")
 
 
 @dataclass(frozen=True)
@@ -51,21 +48,6 @@ class ModelInfo:
     max_batch_size: int
     inputs: Tuple[TensorInfo, ...]
     outputs: Tuple[TensorInfo, ...]
-
-
-@dataclass(frozen=True)
-class Timings:
-    """Microseconds in the daemon."""
-    queue_us: int
-    compute_us: int
-    total_us: int
-    batch_size: int
-    worker: str
-
-
-class Result(Dict[str, np.ndarray]):
-    """Outputs by name, in the model's order, and where the time went."""
-    timings: Timings
 
 
 def connect(address: Optional[str] = None, *, handoff: Union[str, bool, None] = None,
@@ -105,7 +87,7 @@ class Client:
             ("grpc.use_local_subchannel_pool", 1)])
         self._models: Dict[str, ModelInfo] = {}
         self._default_model = ""
-        self._rooms: Dict[Tuple[str, str], int] = {}
+        self._rooms = Rooms()
         self._handoff: Optional[Handoff] = None
         self._memory: Optional[Memory] = None
         path = _handoff_path(address, handoff)
@@ -122,17 +104,18 @@ class Client:
     def close(self) -> None:
         """End the connection. Arrays that lie in shared memory stay valid."""
         self._channel.close()
-        if self._handoff:
+        if self._handoff and self._memory:
+            self._memory.close()
             self._handoff.close()
 
     @property
     def uses_shared_memory(self) -> bool:
         return self._handoff is not None
 
-    def _release(self, region: Any) -> None:
+    def _release(self, region: Region) -> None:
         try:
             assert self._handoff
-            self._handoff.unregister(region)
+            self._handoff.unregister(region.token)
         except ModeldError:
             pass  # the connection is gone, and the region with it
 
@@ -187,38 +170,42 @@ class Client:
 
     # --- inference ----------------------------------------------------------------------------
     def infer(self, model: str, inputs: Inputs, *, dtype: Dtypes = None,
-              parameters: Optional[Mapping[str, str]] = None, timeout: Optional[float] = None) -> np.ndarray:
+              parameters: Optional[Mapping[str, str]] = None, timeout: Optional[float] = None,
+              out: Optional[np.ndarray] = None) -> np.ndarray:
         """Run a model and return its first output (or the one that parameters["output"] names).
 
         inputs: one array for the model's first input, or {name: array}; {} for a model that has none.
         dtype: modeld's name of the dtype to send, for all inputs or {name: dtype}. An array of another one is
         converted where numpy calls that safe, else refused; "bf16" takes the bits in a uint16 array.
         timeout: seconds until DEADLINE_EXCEEDED.
+        out: an array of empty() that the result is written to, and which is returned: itself where it has the result's
+        shape, else a view of its beginning. Another dtype, or a larger result, is a ValueError.
         """
         wanted = (parameters or {}).get("output")
         result = self.infer_all(model, inputs, outputs=[wanted] if wanted else None, dtype=dtype,
-                                parameters=parameters, timeout=timeout, first_only=not wanted)
+                                parameters=parameters, timeout=timeout, first_only=not wanted, out=out)
         return next(iter(result.values()))
 
     def infer_all(self, model: str, inputs: Inputs, *, outputs: Optional[Sequence[str]] = None,
                   dtype: Dtypes = None, parameters: Optional[Mapping[str, str]] = None,
-                  timeout: Optional[float] = None, first_only: bool = False) -> Result:
-        """Run a model and return its outputs (those named, or all) by name."""
+                  timeout: Optional[float] = None, first_only: bool = False, out: Out = None) -> Result:
+        """Run a model and return its outputs (those named, or all) by name; out: arrays by the output's name, as
+        infer() has it."""
         sent = _to_send(inputs, dtype)
         options = dict(parameters or {})
-        if self._by_handoff(sent, outputs, first_only):
-            return self._infer_handoff(model, sent, outputs, options, timeout, first_only)
-        return self._infer_grpc(model, sent, outputs, options, timeout)
+        if self._by_handoff(sent, outputs, first_only, out):
+            return self._infer_handoff(model, sent, outputs, options, timeout, first_only, out)
+        return copy_out(self._infer_grpc(model, sent, outputs, options, timeout), out)
 
-    def _by_handoff(self, sent: _Sent, outputs: Optional[Sequence[str]], first_only: bool) -> bool:
+    def _by_handoff(self, sent: Sent, outputs: Optional[Sequence[str]], first_only: bool, out: Out) -> bool:
         if self._memory is None:
             return False
-        if len(sent) != 1 or not first_only and (outputs is None or len(outputs) > 1):
+        if out is not None or len(sent) != 1 or not first_only and (outputs is None or len(outputs) > 1):
             return True
         return any(a.nbytes >= HANDOFF_MIN_BYTES or self._memory.find(a) for _, a in sent.values())
 
     # --- by gRPC ------------------------------------------------------------------------------
-    def _infer_grpc(self, model: str, sent: _Sent, outputs: Optional[Sequence[str]], parameters: Dict[str, str],
+    def _infer_grpc(self, model: str, sent: Sent, outputs: Optional[Sequence[str]], parameters: Dict[str, str],
                     timeout: Optional[float]) -> Result:
         if len(sent) > 1 or outputs is not None and len(outputs) > 1:
             raise ValueError("several inputs or outputs need the handoff: connect to a Unix socket")
@@ -234,8 +221,8 @@ class Client:
         return _unpack_reply(reply, parameters.get("output") or "output")
 
     # --- by handoff ---------------------------------------------------------------------------
-    def _infer_handoff(self, model: str, sent: _Sent, outputs: Optional[Sequence[str]],
-                       parameters: Dict[str, str], timeout: Optional[float], first_only: bool) -> Result:
+    def _infer_handoff(self, model: str, sent: Sent, outputs: Optional[Sequence[str]],
+                       parameters: Dict[str, str], timeout: Optional[float], first_only: bool, out: Out) -> Result:
         assert self._handoff and self._memory
         self._handoff.check_process()
         blocks: List[Block] = []
@@ -243,53 +230,45 @@ class Client:
         declared = self.model(model).outputs
         names = list(outputs) if outputs is not None else [o.name for o in declared][:1 if first_only else None]
         parameters.pop("output", None)
-        while True:
-            targets = {info.name: self._memory.take(self._room(model, info, tensors))
-                       for info in declared if info.name in names}
-            seq = self._handoff.infer(model, tensors, [Target(name, b.region.number, b.offset, b.length)
-                                                       for name, b in targets.items()], names, timeout, parameters)
-            try:
-                # The daemon answers only when nothing writes to the targets any more; the caller is told in time.
-                _, body, _ = self._handoff.wait(seq, None if timeout is None else timeout + _GRACE_S)
-            except TimeoutError:
-                self._handoff.forget(seq, keep=(sent, blocks, targets))
-                raise ModeldError("DEADLINE_EXCEEDED", f"no answer within {timeout} s") from None
-            except ModeldError as e:
-                if isinstance(e, ConnectionLost):
-                    self._handoff.forget(seq, keep=(sent, blocks, targets))
-                if not self._learn_room(model, e):
-                    raise
-                continue
-            except BaseException:
-                # Interrupted: the request goes on, and so does its memory.
-                self._handoff.forget(seq, keep=(sent, blocks, targets))
+        total = sum(t.length for t in tensors)
+        places = out_places(self._memory, names, sent, out)
+        for info in declared:
+            if info.name in names and info.name not in places:
+                rows = tensors[0].dims[0] if tensors and tensors[0].dims else -1
+                self._add_place(places, info.name,
+                                self._rooms.expect(model, info.name, info.dtype, info.shape, rows, total))
+        targets = [place.target(name) for name, place in places.items()]
+        seq = self._handoff.infer(model, tensors, targets, names, timeout, parameters)
+        try:
+            # The daemon answers only when nothing writes to the targets any more; the caller is told in time.
+            _, body, fds = self._handoff.wait(seq, None if timeout is None else timeout + _GRACE_S)
+        except TimeoutError:
+            self._handoff.forget(seq, keep=(sent, blocks, places))
+            raise ModeldError("DEADLINE_EXCEEDED", f"no answer within {timeout} s") from None
+        except ModeldError as e:
+            if isinstance(e, ConnectionLost):
+                self._handoff.forget(seq, keep=(sent, blocks, places))
+            for name, took in e.needed.items():
+                self._rooms.note(model, name, took, total)
+            raise
+        except BaseException:
+            # Interrupted: the request goes on, and so does its memory.
+            self._handoff.forget(seq, keep=(sent, blocks, places))
+            raise
+        answer = Inferred.unpack(body)
+        adopt(self._memory, answer, fds, places)
+        for t in answer.outputs:
+            self._rooms.note(model, t.name, t.length, total)
+        return collect(answer, places)
+
+    def _add_place(self, places: Dict[str, Place], name: str, room: int) -> None:
+        """Where there is no memory for what is but a guess, the daemon finds out."""
+        assert self._memory
+        try:
+            places[name] = Place(self._memory.take(room))
+        except ModeldError as e:
+            if e.code != "RESOURCE_EXHAUSTED":
                 raise
-            return _collect(Inferred.unpack(body), targets)
-
-    def _room(self, model: str, info: TensorInfo, inputs: Sequence[Tensor]) -> int:
-        """Bytes to reserve for an output: exact where its shape follows from the batch, else a guess. What it took
-        once is never too much: a first dimension need not be a batch, and a model may make other shapes than it
-        declares."""
-        known = self._rooms.get((model, info.name), 0)
-        guess = max([HANDOFF_MIN_BYTES, known, *(t.length for t in inputs)])
-        if info.shape is None or info.dtype in ("any", "bytes"):
-            return guess
-        batch = inputs[0].dims[0] if inputs and inputs[0].dims else -1
-        dims = [batch if i == 0 and n < 0 else n for i, n in enumerate(info.shape)]
-        if any(n < 0 for n in dims):
-            return guess
-        return max(1, known, int(np.prod(dims, dtype=np.int64)) * _dtypes.numpy_of(info.dtype).itemsize)
-
-    def _learn_room(self, model: str, error: ModeldError) -> bool:
-        """An output was larger than guessed: remember its size, so that the request can be made again."""
-        match = _TOO_SMALL.search(error.message)
-        if error.code != "INVALID_ARGUMENT" or not match:
-            return False
-        key, needed = (model, match.group(1)), int(match.group(2))
-        if needed <= self._rooms.get(key, 0):
-            return False
-        self._rooms[key] = needed
-        return True
 
     def _place(self, name: str, kind: str, array: np.ndarray, blocks: List[Block]) -> Tensor:
         """A tensor that names the array's memory: where it lies, or a copy in ours."""
@@ -317,25 +296,6 @@ def _to_send(inputs: Inputs, dtype: Dtypes) -> Dict[str, Tuple[str, np.ndarray]]
         if name not in values:
             raise ValueError(f"a dtype is given for input {name!r}, which is not sent")
     return {name: _dtypes.to_send(value, dtypes.get(name)) for name, value in values.items()}
-
-
-def _collect(answer: Inferred, targets: Mapping[str, Block]) -> Result:
-    result = Result()
-    for t in answer.outputs:
-        kind = _dtypes.name_of_number(t.dtype)
-        block = targets.get(t.name)
-        if t.data is not None or block is None or not t.region:
-            array = _dtypes.from_memory(t.data if t.data is not None else memoryview(b""), kind, t.dims)
-        elif t.length > block.length or (t.region, t.offset) != (block.region.number, block.offset):
-            raise ConnectionLost("the daemon's answer names memory that was not offered")
-        elif kind == "bytes":
-            array = _dtypes.unpack_bytes(block.bytes(t.length), t.dims)
-        else:
-            array = block.array(_dtypes.numpy_of(kind), t.dims, t.length)
-        result[t.name] = array
-    result.timings = Timings(answer.queue_ns // 1000, answer.compute_ns // 1000, answer.total_ns // 1000,
-                             answer.batch_requests, answer.worker)
-    return result
 
 
 def _unpack_reply(reply: bytes, name: str) -> Result:

@@ -1,6 +1,8 @@
 """What can go wrong, as exceptions."""
 from __future__ import annotations
 
+from typing import Dict
+
 _NAMES = ["OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
           "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
           "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"]
@@ -13,6 +15,7 @@ class ModeldError(Exception):
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
+        self.needed: Dict[str, int] = {}  # bytes, by output, where room for them is what was missing
 
     @classmethod
     def from_number(cls, code: int, message: str) -> "ModeldError":

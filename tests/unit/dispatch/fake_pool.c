@@ -400,7 +400,8 @@ static void finish(struct pool *p, struct fake_run *run, uint32_t code, size_t n
 		results[i] = (struct pool_result){.code = code,
 			.message = code ? "the backend failed" : "",
 			.outputs = &output,
-			.n_outputs = code ? 0 : 1};
+			.n_outputs = code ? 0 : 1,
+			.joined = (uint32_t)run->n_items};
 	p->events->on_done(p->data, take(run), &done);
 	output_lease_unref(lease);
 	free(results);

@@ -29,8 +29,27 @@ struct client {
 	unsigned refs;
 };
 
+struct output_lease {
+	int unused;
+};
+static struct output_lease lease;
+
+struct output_lease *output_lease_ref(struct output_lease *l)
+{
+	fake.n_leased++;
+	return l;
+}
+
+struct output_lease *output_lease_unref(struct output_lease *l)
+{
+	fake.n_leased -= l != NULL;
+	return NULL;
+}
+
 void fake_init(void)
 {
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i % 251);
 	memset(&fake, 0, sizeof(fake));
 	list_init(&fake.requests);
 	list_init(&fake.regions);
@@ -65,6 +84,7 @@ void fake_answer(struct request *r, enum grpc_status status, size_t n, uint64_t 
 		.n_outputs = status == GRPC_OK ? n : 0,
 		.targets = r->targets,
 		.n_targets = r->n_targets,
+		.lease = &lease,
 		.worker = "cpu:0/0",
 		.device = "cpu:0",
 		.batch_requests = 1,
@@ -82,8 +102,10 @@ void fake_answer(struct request *r, enum grpc_status status, size_t n, uint64_t 
 			.dims = {(int64_t)length},
 			.data = bytes,
 			.length = length};
-		if (request_result_target(&result, i))
-			results[i].data = NULL;
+		for (uint32_t k = 0; k < r->n_targets; k++) {
+			if (r->targets[k].output == i && length <= r->targets[k].length)
+				results[i].data = NULL;
+		}
 	}
 	if (r->on_done)
 		r->on_done(r->data, &result);
@@ -216,10 +238,10 @@ int request_set_target(
 }
 
 const struct request_target *request_result_target(
-	const struct request_result *result, uint32_t output)
+	const struct request_result *result, const struct pool_output *output)
 {
-	for (size_t i = 0; i < result->n_targets; i++) {
-		if (result->targets[i].output == output)
+	for (size_t i = 0; !output->data && i < result->n_targets; i++) {
+		if (result->targets[i].output == output->index)
 			return &result->targets[i];
 	}
 	return NULL;

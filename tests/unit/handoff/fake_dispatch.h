@@ -41,6 +41,7 @@ struct dispatch {
 	struct list requests;
 	struct list regions;
 	unsigned n_requests, n_regions, n_clients, n_cancelled;
+	unsigned n_leased; /* references to what was answered */
 	enum grpc_status refusal;
 	bool undeclared;
 };
@@ -53,7 +54,7 @@ void fake_init(void);
 struct request *fake_first_request(void);
 /* A worker has it: withdrawing takes until it is answered. */
 void fake_run(struct request *r);
-/* Answer it: y and, if n is 2, z, of `length` bytes each. */
+/* Answer it: y and, if n is 2, z, of `length` bytes each: at its target where that has room. */
 void fake_answer(struct request *r, enum grpc_status status, size_t n, uint64_t length);
 /* on_gone of all regions without references. */
 void fake_regions_gone(void);

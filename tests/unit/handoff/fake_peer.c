@@ -93,6 +93,7 @@ void bench_close(struct bench *b, bool kill)
 	uv_run(&b->loop, UV_RUN_DEFAULT);
 	assert(!uv_loop_close(&b->loop));
 	assert(fake.n_requests == 0 && fake.n_regions == 0 && fake.n_clients == 0);
+	assert(fake.n_leased == 0);
 	assert(access(b->path, F_OK));
 	assert(!rmdir(b->directory));
 }

@@ -108,3 +108,55 @@ Test(flight, some_of_many_outputs)
 	cr_assert_str_eq(check(&g, wanted, 3, 3), "an output that is not wanted, or twice");
 	rig_deinit(&g);
 }
+
+/* A region that a target lies in; what an answer says of it is judged by its span alone. */
+Test(flight, an_output_with_a_target)
+{
+	const int64_t four[] = {4};
+	const struct span place = {.arena = WIRE_REGION_BIT | 5, .offset = 64, .length = 3};
+	struct flight_item item = {.n_wanted = 1, .n_targets = 1};
+	struct wire_target target = {.output = 0, .span = place};
+	struct pool_result results[1];
+	struct pool_output outputs[1];
+	uint64_t wanted[N_OUTPUTS / 64] = {1};
+	struct wire_result result = {.message = "", .n_outputs = 1};
+	const struct wire_done done = {.results = &result, .n_results = 1};
+	const char *why = "";
+	struct flight f;
+	struct rig g;
+
+	rig_init(&g);
+	result.outputs = g.given;
+	f = (struct flight){.lease = g.flight.lease,
+		.n_items = 1,
+		.n_targets = 1,
+		.n_words = N_OUTPUTS / 64,
+		.items = &item,
+		.wanted = wanted,
+		.targets = &target,
+		.results = results,
+		.outputs = outputs};
+	/* In the output arena: it did not fit. */
+	cr_assert_eq(flight_check(&f, &g.loaded, g.output, &done, &why), 0, "%s", why);
+	cr_expect_not_null(outputs[0].data);
+	cr_expect_eq(results[0].joined, 1);
+	/* At its target, larger than that, and somewhere else. */
+	g.given[0].span = place;
+	g.given[0].span.length = 1;
+	wanted[0] = 1;
+	cr_assert_eq(flight_check(&f, &g.loaded, g.output, &done, &why), 0, "%s", why);
+	cr_expect_null(outputs[0].data);
+	g.given[0].dims = four;
+	g.given[0].span.length = 4;
+	cr_assert_eq(flight_check(&f, &g.loaded, g.output, &done, &why), -EPROTO);
+	cr_expect_str_eq(why, "an output that is not at its target");
+	g.given[0].dims = g.given[1].dims;
+	g.given[0].span = place;
+	g.given[0].span.length = 1;
+	g.given[0].span.arena++;
+	cr_assert_eq(flight_check(&f, &g.loaded, g.output, &done, &why), -EPROTO);
+	result.joined = 2;
+	cr_assert_eq(flight_check(&f, &g.loaded, g.output, &done, &why), -EPROTO);
+	cr_expect_str_eq(why, "a result of more items than there are");
+	rig_deinit(&g);
+}

@@ -33,8 +33,8 @@ static const struct wire_declaration declarations[] = {
 	{"anything~", DTYPE_INVALID, true, 0, NULL},
 };
 static const struct wire_result results[] = {
-	{0, "fine~", tensors, 2},
-	{16, "not today~", NULL, 0},
+	{0, "fine~", tensors, 2, 3},
+	{16, "not today~", NULL, 0, 0},
 };
 
 static const struct wire_message samples[LAST_TYPE + 1] = {
@@ -201,6 +201,7 @@ static void same_done(const struct wire_done *a, const struct wire_done *b)
 		same(results[i].code);
 		same_text(a->results[i].message, b->results[i].message);
 		same(results[i].n_outputs);
+		same(results[i].joined);
 		same_tensors(a->results[i].outputs, b->results[i].outputs, a->results[i].n_outputs);
 	}
 }

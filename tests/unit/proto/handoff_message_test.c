@@ -491,6 +491,8 @@ static const struct handoff_tensor some_outputs[] = {
 static const struct handoff_target some_targets[] = {{"out", 5, 128, 256}, {"", 1, 0, 0}};
 static const struct handoff_pair some_pairs[] = {{"key", "value"}, {"", ""}};
 static const char *const some_names[] = {"out", ""};
+static const struct handoff_registered some_room = {
+	(const uint8_t *)"0123456789abcdef", 16, 2, 8192};
 static const struct handoff_message some[] = {
 	{7, HANDOFF_GET_LIMITS, {.limits = {0}}},
 	{0, HANDOFF_REGISTER, {.registration = {4096, true}}},
@@ -498,14 +500,43 @@ static const struct handoff_message some[] = {
 	{2, HANDOFF_UNREGISTER, {.unregister = {(const uint8_t *)"0123456789abcdef", 16}}},
 	{UINT64_MAX, HANDOFF_INFER,
 		{.infer = {"digits", some_tensors, 2, some_targets, 2, some_names, 2, 1000000,
-			 some_pairs, 2}}},
+			 some_pairs, 2, true}}},
 	{9, HANDOFF_CANCEL, {.cancel = {7}}},
 	{7, HANDOFF_LIMITS, {.limits = {1, 2, 3, 4, 5, 6, 7, 65536, 64, 20}}},
 	{3, HANDOFF_REGISTERED, {.registered = {(const uint8_t *)"0123456789abcdef", 16, 1, 4096}}},
 	{2, HANDOFF_UNREGISTERED, {.limits = {0}}},
-	{9, HANDOFF_INFERRED, {.inferred = {some_outputs, 2, 1, 2, 300, 4, "cpu:0/0"}}},
+	{9, HANDOFF_INFERRED,
+		{.inferred = {some_outputs, 2, 1, 2, 300, 4, "cpu:0/0", &some_room, 1}}},
 	{9, HANDOFF_ERROR, {.error = {GRPC_CANCELLED, "cancelled"}}},
+	{9, HANDOFF_ERROR, {.error = {GRPC_FAILED_PRECONDITION, "no room", some_outputs, 1}}},
 };
+
+Test(handoff_message, room_and_sizes)
+{
+	const struct handoff_message *m;
+	const uint8_t *data;
+	size_t n;
+	struct handoff_registered room = some_room;
+	struct handoff_message given = {.seq = 1, .type = HANDOFF_INFERRED};
+
+	given.inferred = (struct handoff_inferred){
+		.outputs = some_outputs, .n_outputs = 1, .room = &room, .n_room = 1};
+	cr_assert_eq(handoff_pack(scratch, &given, &data, &n), 0);
+	cr_assert_eq(handoff_unpack_answer(scratch, data, n, &m), 0);
+	cr_assert_eq(m->inferred.n_room, 1);
+	cr_expect_eq(m->inferred.room->number, 2);
+	cr_expect_eq(m->inferred.room->size, 8192);
+	cr_expect_eq(m->inferred.room->n_token, HANDOFF_TOKEN_BYTES);
+	room.number = 0;
+	cr_expect_eq(handoff_pack(scratch, &given, &data, &n), -EINVAL, "a region has a number");
+	given.type = HANDOFF_ERROR;
+	given.error = (struct handoff_error){GRPC_FAILED_PRECONDITION, "no room", some_outputs, 2};
+	cr_assert_eq(handoff_pack(scratch, &given, &data, &n), 0);
+	cr_assert_eq(handoff_unpack_answer(scratch, data, n, &m), 0);
+	cr_assert_eq(m->error.n_outputs, 2);
+	cr_expect_str_eq(m->error.outputs[0].name, "out");
+	cr_expect_eq(m->error.outputs[0].length, 602112);
+}
 
 Test(handoff_message, agrees_with_protobuf_on_mutants)
 {

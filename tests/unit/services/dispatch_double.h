@@ -235,11 +235,21 @@ static inline void double_answer(struct request *r, enum grpc_status status, con
 	request_unref(r);
 }
 
+/* With one reference. */
+static inline struct output_lease *double_lease_new(struct dispatch *d)
+{
+	struct output_lease *lease = __real_malloc(sizeof(*lease));
+
+	*lease = (struct output_lease){.dispatch = d, .refs = 1};
+	d->n_output_leases++;
+	return lease;
+}
+
 /* The identity model: the first input comes back. */
 static inline void double_echo(struct request *r)
 {
 	struct request_input *in = &r->inputs[0];
-	struct output_lease *lease = __real_malloc(sizeof(*lease));
+	struct output_lease *lease = double_lease_new(r->dispatch);
 	struct pool_output output = {
 		.index = 0,
 		.dtype = in->dtype,
@@ -249,8 +259,6 @@ static inline void double_echo(struct request *r)
 	};
 
 	assert(in->length <= sizeof(lease->data));
-	*lease = (struct output_lease){.dispatch = r->dispatch, .refs = 1};
-	r->dispatch->n_output_leases++;
 	memcpy(output.dims, in->dims, sizeof(output.dims));
 	memcpy(lease->data, lease_at(in->lease, in->offset), in->length);
 	double_answer(r, GRPC_OK, "", &output, lease);
@@ -440,9 +448,11 @@ int request_set_target(
 }
 
 const struct request_target *request_result_target(
-	const struct request_result *result, uint32_t output)
+	const struct request_result *result, const struct pool_output *output)
 {
-	return result->n_targets > 0 && result->targets->output == output ? result->targets : NULL;
+	if (output->data || result->n_targets == 0)
+		return NULL;
+	return result->targets->output == output->index ? result->targets : NULL;
 }
 
 int request_add_parameter(struct request *r, const char *key, const char *value)

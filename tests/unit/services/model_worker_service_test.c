@@ -368,6 +368,30 @@ Test(infer, output_goes_to_a_region)
 	cr_expect_eq(handoff.region.refs, 0);
 }
 
+/* It is sent like one that has no region. */
+Test(infer, output_that_is_too_large_for_its_region)
+{
+	static const float data[4] = {1, 2, 3, 4};
+	struct pool_output output = {
+		.dtype = DTYPE_F32, .rank = 1, .dims = {4}, .data = data, .length = 16};
+	struct output_lease *lease;
+	InferResponse *m;
+
+	ask_ref(DOUBLE_TOKEN);
+	ask_parameter(&ask, "output_region", DOUBLE_TOKEN);
+	ask_parameter(&ask, "output_size", "15");
+	cr_assert(ask_it());
+	lease = double_lease_new(&f.dispatch);
+	double_answer(double_nth(&f.dispatch, 0), GRPC_OK, "", &output, lease);
+	output_lease_unref(lease);
+	expect_status(GRPC_OK, "");
+	m = read_response(&call, 0);
+	cr_assert_eq(m->output_case, OUTPUT(DATA));
+	cr_assert_eq(m->tensor_data->data.len, 16);
+	cr_expect_arr_eq(m->tensor_data->data.data, data, 16);
+	free_response(m);
+}
+
 Test(infer, output_offset_without_a_region)
 {
 	ask_parameter(&ask, "output_offset", "4");

@@ -167,6 +167,29 @@ Test(memfd, populating_takes_all_pages_unless_it_is_stopped)
 	close(fd);
 }
 
+Test(memfd, writing_without_a_mapping)
+{
+	const uint64_t size = 9000 * PAGE; /* more than a chunk */
+	atomic_bool stop = false;
+	uint8_t *data = malloc(size), *back = malloc(size);
+	int fd = -1;
+
+	cr_assert(data && back);
+	for (uint64_t i = 0; i < size; i++)
+		data[i] = (uint8_t)(i % 251);
+	cr_assert_eq(memfd_new("test", size, &fd), 0);
+	cr_assert_eq(memfd_seal(fd, MEMFD_SIZE_SEALED), 0);
+	cr_expect_eq(memfd_write(fd, 0, data, size, &(atomic_bool){true}), -ECANCELED);
+	cr_assert_eq(memfd_write(fd, 64, data, size - 64, &stop), 0);
+	cr_assert_eq(pread(fd, back, size, 0), (ssize_t)size);
+	cr_expect_arr_eq(back + 64, data, size - 64);
+	cr_expect_eq(back[63], 0);
+	cr_expect_eq(memfd_write(fd, size - 64, data, 65, &stop), -EPERM, "a sealed size is kept");
+	close(fd);
+	free(data);
+	free(back);
+}
+
 static int make(void *arg)
 {
 	atomic_bool stop = false;
