@@ -11,15 +11,22 @@ install_backends := $(DESTDIR)$(PREFIX)/lib/modeld/backends
 install_include  := $(DESTDIR)$(PREFIX)/include/modeld
 install_models   := $(DESTDIR)$(PREFIX)/share/modeld/models
 install_etc      := $(DESTDIR)$(SYSCONFDIR)/modeld
+install_runtime  := $(DESTDIR)$(PREFIX)/lib/modeld/onnxruntime
+# The one that scripts/setup has got; without it the installed daemon looks where docs/onnxruntime.md says.
+ONNXRUNTIME      ?= $(lastword $(wildcard $(BUILD)/venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*))
+install_unit     := $(DESTDIR)$(PREFIX)/lib/systemd/system
 
 .PHONY: install
 install: all  ## install below PREFIX (/usr/local), DESTDIR in front of it
 	$(INSTALL) -d $(install_bin) $(install_libexec) $(install_backends) $(install_include) \
-		$(install_models) $(install_etc)
+		$(install_models) $(install_etc) $(install_unit)
 	$(INSTALL) -m 755 $(BUILD)/modeld $(BUILD)/modelctl $(install_bin)
 	$(INSTALL) -m 755 $(BUILD)/modeld-worker $(install_libexec)
 	$(if $(BACKENDS),$(INSTALL) -m 644 $(BACKENDS) $(install_backends))
+	$(if $(ONNXRUNTIME),$(INSTALL) -d $(install_runtime) && $(INSTALL) -m 644 $(ONNXRUNTIME) $(install_runtime))
 	$(INSTALL) -m 644 workers/backend.h $(install_include)
+	sed 's|@PREFIX@|$(PREFIX)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' conf/systemd/modeld.service >$(install_unit)/modeld.service
+	chmod 644 $(install_unit)/modeld.service
 	cp -R conf/models/. $(install_models)
 	chmod -R u=rwX,go=rX $(install_models)
 	sed 's|^repository = models$$|repository = $(PREFIX)/share/modeld/models|' conf/modeld.conf \
@@ -33,9 +40,9 @@ install: all  ## install below PREFIX (/usr/local), DESTDIR in front of it
 
 .PHONY: uninstall
 uninstall:  ## remove what install put there, but not the configuration or models that were added
-	rm -f $(install_bin)/modeld $(install_bin)/modelctl $(install_include)/backend.h
+	rm -f $(install_bin)/modeld $(install_bin)/modelctl $(install_include)/backend.h $(install_unit)/modeld.service
 	rm -f $(patsubst $(BUILD)/backends/%,$(install_backends)/%,$(BACKENDS))
-	rm -rf $(install_libexec) \
+	rm -rf $(install_libexec) $(install_runtime) \
 		$(patsubst conf/models/%,$(install_models)/%,$(wildcard conf/models/*))
-	rmdir $(install_include) $(install_backends) $(DESTDIR)$(PREFIX)/lib/modeld \
+	rmdir $(install_unit) $(dir $(install_unit)) $(install_include) $(install_backends) $(DESTDIR)$(PREFIX)/lib/modeld \
 		$(install_models) $(DESTDIR)$(PREFIX)/share/modeld 2>/dev/null || true

@@ -44,6 +44,10 @@ system-asan:  ## system tests against a daemon and workers built with sanitizers
 	$(Q)MODELD_TEST_BUILD=$(BUILD)/asan $(SYSTEM_TEST) \
 		-m 'not slow and not memory' tests/system $(if $(K),-k '$(K)') $(X)
 
+.PHONY: check-service
+check-service: all  ## the service under a real systemd, in namespaces of its own; needs root
+	$(Q)$(PYTHON_TEST) -m pytest -q -rs -p no:cacheprovider tests/service $(X)
+
 -include tests/fuzz/fuzz.mk
 include tests/conformance/conformance.mk
 -include tests/bench/bench.mk

@@ -53,8 +53,12 @@ static void reset_signals(void)
  * program that core_pattern names from getting it (core(5); fs/coredump.c of Linux). */
 static int forbid_core(void)
 {
-	const struct rlimit limit = {.rlim_cur = 1, .rlim_max = 1};
+	struct rlimit limit;
 
+	if (getrlimit(RLIMIT_CORE, &limit))
+		return -errno;
+	limit.rlim_max = limit.rlim_max > 0 ? 1 : 0;
+	limit.rlim_cur = limit.rlim_max;
 	return setrlimit(RLIMIT_CORE, &limit) ? -errno : 0;
 }
 

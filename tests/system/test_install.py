@@ -59,7 +59,10 @@ def test_what_is_installed(prefix):
     files = files_below(prefix)
     assert {"bin/modeld", "bin/modelctl", "libexec/modeld/modeld-worker", "include/modeld/backend.h",
             "lib/modeld/backends/onnxruntime.so", "share/modeld/models/digits/1/model.onnx",
-            "etc/modeld/modeld.conf"} <= files
+            "etc/modeld/modeld.conf", "lib/systemd/system/modeld.service"} <= files
+    unit = (prefix / "lib" / "systemd" / "system" / "modeld.service").read_text()
+    assert f"ExecStart={prefix}/bin/modeld --config {prefix}/etc/modeld/modeld.conf\n" in unit
+    assert "@PREFIX@" not in unit and "@SYSCONFDIR@" not in unit
     for name in ("bin/modeld", "bin/modelctl", "libexec/modeld/modeld-worker"):
         assert os.access(prefix / name, os.X_OK)
     linked = subprocess.run(["ldd", prefix / "bin" / "modeld"], capture_output=True, text=True).stdout
@@ -67,8 +70,7 @@ def test_what_is_installed(prefix):
 
 
 def test_it_serves_from_there(installed, prefix):
-    python = os.path.join(ROOT, "build", "venv")
-    d = installed(f"backend.onnxruntime.venv={python}", repository=str(prefix / "share" / "modeld" / "models"))
+    d = installed(repository=str(prefix / "share" / "modeld" / "models"))
     wait_for("the models", lambda: d.check_health() == m.SERVING)
     assert {x.name for x in d.status().models} == {"digits", "identity", "simple"}
     assert d.infer("", struct.pack("<64f", *range(64)), [1, 8, 8], "f32").tensor_data.dtype == "f32"

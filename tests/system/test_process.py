@@ -213,3 +213,8 @@ def test_a_worker_goes_first_when_memory_is_short_and_dumps_no_core(start):
         assert int(open(f"/proc/{d.pid}/oom_score_adj", encoding="ascii").read()) == own
         limits = resource.prlimit(pid, resource.RLIMIT_CORE)
         assert limits == ((1, 1) if core == "no" else resource.getrlimit(resource.RLIMIT_CORE))
+
+
+def test_a_limit_of_no_cores_at_all(start):
+    d = start(models=["identity"], preexec=lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)))
+    assert resource.prlimit(d.status().workers[0].pid, resource.RLIMIT_CORE) == (0, 0)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "tests/support/failalloc.h"
@@ -89,6 +90,20 @@ static int start_once(void *arg)
 	waitpid(pid, NULL, 0);
 	close(pidfd);
 	return 0;
+}
+
+/* Not even root has to be able to raise it. */
+Test(spawn, a_limit_of_no_cores_is_no_hindrance)
+{
+	const struct rlimit none = {0};
+	int pidfd;
+	pid_t pid;
+
+	cr_assert_eq(setrlimit(RLIMIT_CORE, &none), 0);
+	cr_assert(geteuid() != 0 || !setuid(65534));
+	cr_assert_eq(start("/bin/true", &pid, &pidfd), 0);
+	cr_assert_eq(waitpid(pid, NULL, 0), pid);
+	close(pidfd);
 }
 
 Test(spawn, survives_faults)

@@ -202,6 +202,7 @@ Test(onnxruntime_library, order_of_the_usual_places)
 	cr_assert_str_eq(fake.asked,
 		"libonnxruntime.so.1 libonnxruntime.so "
 		"/v/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.* "
+		"/b/backends/../onnxruntime/libonnxruntime.so* "
 		"/b/backends/../venv/lib/python3*/site-packages/onnxruntime/capi/"
 		"libonnxruntime.so.* "
 		"/usr/local/lib/libonnxruntime.so* "
@@ -212,9 +213,10 @@ Test(onnxruntime_library, order_of_the_usual_places)
 Test(onnxruntime_library, each_usual_place)
 {
 	static const char *const places[] = {"libonnxruntime.so.1", "libonnxruntime.so",
-		"/b/backends/../venv/" IN_VENV, "/usr/local/lib/libonnxruntime.so1"};
+		"/b/backends/../onnxruntime/libonnxruntime.so1", "/b/backends/../venv/" IN_VENV,
+		"/usr/local/lib/libonnxruntime.so1"};
 
-	for (size_t i = 0; i < 4; i++) {
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		fake.n_open = 0;
 		there(0, places[i], "1.19.0");
 		finds(places[i]);

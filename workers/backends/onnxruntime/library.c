@@ -105,11 +105,11 @@ static bool try_venv(struct library *l, const char *venv, struct modeld_error *e
 	return n > 0 && (size_t)n < sizeof(pattern) && try_pattern(l, pattern, error);
 }
 
-/* <build>/backends/onnxruntime.so -> <build>/venv */
-static bool try_venv_beside(struct library *l, struct modeld_error *error)
+/* What lies beside the directory of the backends: PREFIX/lib/modeld/backends/onnxruntime.so ->
+ * PREFIX/lib/modeld/NAME */
+static bool beside(char *out, size_t cap, const char *name)
 {
 	const char *slash;
-	char venv[4096];
 	Dl_info self;
 	int n;
 
@@ -118,9 +118,19 @@ static bool try_venv_beside(struct library *l, struct modeld_error *error)
 	slash = strrchr(self.dli_fname, '/');
 	if (!slash || slash - self.dli_fname > INT_MAX)
 		return false;
-	n = snprintf(
-		venv, sizeof(venv), "%.*s/../venv", (int)(slash - self.dli_fname), self.dli_fname);
-	return n > 0 && (size_t)n < sizeof(venv) && try_venv(l, venv, error);
+	n = snprintf(out, cap, "%.*s/../%s", (int)(slash - self.dli_fname), self.dli_fname, name);
+	return n > 0 && (size_t)n < cap;
+}
+
+/* Where `make install` lays it, and where scripts/setup does. */
+static bool try_beside(struct library *l, struct modeld_error *error)
+{
+	char path[4096];
+
+	if (beside(path, sizeof(path), "onnxruntime/libonnxruntime.so*") &&
+		try_pattern(l, path, error))
+		return true;
+	return beside(path, sizeof(path), "venv") && try_venv(l, path, error);
 }
 
 static bool try_usual_places(struct library *l, struct modeld_error *error)
@@ -131,7 +141,7 @@ static bool try_usual_places(struct library *l, struct modeld_error *error)
 		return true;
 	if (venv && *venv && try_venv(l, venv, error))
 		return true;
-	if (try_venv_beside(l, error))
+	if (try_beside(l, error))
 		return true;
 	for (size_t i = 0; i < sizeof(usual_places) / sizeof(usual_places[0]); i++)
 		if (try_pattern(l, usual_places[i], error))

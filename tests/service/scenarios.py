@@ -1,0 +1,101 @@
+"""What is done to the service, under a systemd that test_systemd.py has booted: one function a scenario."""
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+MODELCTL = "/opt/modeld/bin/modelctl"
+SOCKET = "unix:/run/modeld/modeld.sock"
+LOG = "/run/modeld.log"
+PATIENCE_S = 60
+
+
+def systemctl(*words, check=True):
+    return subprocess.run(["systemctl", *words], check=check, capture_output=True, text=True)
+
+
+def show(name):
+    return systemctl("show", "modeld.service", "--property", name, "--value").stdout.strip()
+
+
+def wait_for(what, condition):
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, f"{what}: {systemctl('status', '--no-pager', 'modeld', check=False).stdout}"
+        time.sleep(0.02)
+
+
+def modelctl(*words, check=True):
+    return subprocess.run([MODELCTL, *words, "--address", SOCKET], check=check, capture_output=True, text=True)
+
+
+def start():
+    systemctl("start", "modeld.service")
+    assert show("ActiveState") == "active" and show("SubState") == "running"
+    return int(show("MainPID"))
+
+
+def start_and_stop():
+    pid = start()
+    assert modelctl("infer", "digits", "--fill", "0").stdout.startswith("f32[1,10]")
+    assert modelctl("infer", "identity", "--dtype", "u8", "--shape", "3", "--fill", "ramp").returncode == 0
+    status = open(f"/proc/{pid}/status", encoding="ascii").read()
+    assert re.search(r"Uid:\s+[1-9]", status), "it runs as root"
+    assert re.search(r"NoNewPrivs:\s+1", status) and re.search(r"CapEff:\s+0+\n", status)
+    assert os.readlink(f"/proc/{pid}/cwd") == "/"
+    began = time.monotonic()
+    systemctl("stop", "modeld.service")
+    assert time.monotonic() - began < 10
+    assert show("Result") == "success" and show("ActiveState") == "inactive"
+    assert not os.path.exists("/run/modeld")
+
+
+def a_crash_is_followed_by_a_start():
+    pid = start()
+    os.kill(pid, signal.SIGKILL)
+    wait_for("another daemon", lambda: show("ActiveState") == "active" and show("MainPID") not in ("0", str(pid)))
+    assert modelctl("status").returncode == 0
+
+
+def a_daemon_that_stands_still_is_replaced():
+    pid = start()
+    os.kill(pid, signal.SIGSTOP)
+    wait_for("another daemon", lambda: show("ActiveState") == "active" and show("MainPID") not in ("0", str(pid)))
+    assert show("NRestarts") == "1"
+    assert modelctl("status").returncode == 0
+
+
+def reload_reads_the_repository():
+    pid = start()
+    assert modelctl("infer", "added", "--dtype", "u8", "--shape", "1", "--fill", "1", check=False).returncode != 0
+    os.makedirs("/opt/modeld/share/modeld/models/added/1")
+    with open("/opt/modeld/share/modeld/models/added/model.conf", "w", encoding="ascii") as f:
+        f.write("[model]\nbackend = builtin\n[parameters]\nfunction = identity\n")
+    systemctl("reload", "modeld.service")
+    assert int(show("MainPID")) == pid
+    wait_for("the added model", lambda: modelctl(
+        "infer", "added", "--dtype", "u8", "--shape", "1", "--fill", "1", check=False).returncode == 0)
+
+
+def a_bad_configuration_is_not_tried_again():
+    with open("/opt/modeld/etc/modeld/modeld.conf", "a", encoding="ascii") as f:
+        f.write("\n[nonsense]\nkey = 1\n")
+    assert systemctl("start", "modeld.service", check=False).returncode != 0
+    assert show("ActiveState") == "failed" and show("NRestarts") == "0" and show("ExecMainStatus") == "78"
+
+
+def main():
+    wait_for("process 1", lambda: systemctl("is-system-running", check=False).stdout.strip() in ("running", "degraded"))
+    try:
+        globals()[sys.argv[1]]()
+    except BaseException:
+        print(systemctl("status", "--no-pager", "--full", "modeld", check=False).stdout)
+        if os.path.exists(LOG):
+            print(open(LOG, encoding="utf-8", errors="replace").read())
+        raise
+
+
+if __name__ == "__main__":
+    main()
