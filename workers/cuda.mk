@@ -85,7 +85,7 @@ $(FAKECUDA_BACKEND): $(patsubst %.c,$(BUILD)/fakecuda/obj/%.o,$(SRC_kernels)) $(
 .PHONY: fakecuda
 fakecuda: $(FAKECUDA_WORKER) $(FAKECUDA_BACKEND) $(FAKENVML_LIB)  ## workers with a stand-in for GPUs, for tests
 UNIT_WITH_workers    := $(FAKECUDA_DEVICE) $(FAKECUDA_LIB)
-UNIT_LDFLAGS_workers := $(FAKECUDA_LDFLAGS)
+UNIT_LDFLAGS_workers := $(FAKECUDA_LDFLAGS) -Wl,--wrap=clock_ns -Wl,--wrap=nanosleep
 $(BUILD)/unit/base/nvml_test: | $(FAKENVML_LIB)
 
 -include $(shell find $(BUILD)/fakecuda $(BUILD)/cuda -name '*.d' 2>/dev/null)
