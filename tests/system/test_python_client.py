@@ -338,9 +338,9 @@ def test_worker_killed_in_the_middle(start):
         array = client.empty(1, np.int32)
         array[0] = 500
         client.infer("sleep", client.empty(1, np.int32) * 0)
-        killer = threading.Thread(target=lambda: (
-            wait_for("a batch", lambda: any(w.batches_in_flight for w in d.status().workers)),
-            [os.kill(w.pid, signal.SIGKILL) for w in d.status().workers if w.batches_in_flight]))
+        killer = threading.Thread(target=lambda: [
+            os.kill(pid, signal.SIGKILL) for pid in
+            wait_for("a batch", lambda: [w.pid for w in d.status().workers if w.batches_in_flight])])
         killer.start()
         out = client.infer("sleep", array)
         killer.join()

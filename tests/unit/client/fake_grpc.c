@@ -422,6 +422,7 @@ static int listen_tcp(struct fake_grpc *f)
 
 void fake_grpc_start(struct fake_grpc *f, int tcp)
 {
+	pid_t test = getpid();
 	int listener;
 
 	*f = (struct fake_grpc){0};
@@ -431,6 +432,9 @@ void fake_grpc_start(struct fake_grpc *f, int tcp)
 	assert(f->pid >= 0);
 	if (f->pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		/* The test may have ended before. */
+		if (getppid() != test)
+			_exit(1);
 		for (;;)
 			serve(accept(listener, NULL, NULL));
 	}
