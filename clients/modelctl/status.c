@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "clients/modelctl/json.h"
+#include "clients/modelctl/json_message.h"
 #include "clients/modelctl/modelctl.h"
 #include "clients/modelctl/server_status.h"
 
@@ -166,139 +166,12 @@ static void print_text(const ServerStatus *s)
 		print_model(s, s->models[i]);
 }
 
-static void json_worker(struct json *j, const WorkerStatus *w)
-{
-	json_open(j, NULL, '{');
-	json_string(j, "name", w->name);
-	json_string(j, "device", w->device);
-	json_string(j, "state", w->state);
-	json_u64(j, "pid", w->pid);
-	json_u64(j, "generation", w->generation);
-	json_u64(j, "batches_in_flight", w->batches_in_flight);
-	json_u64(j, "slots", w->slots);
-	json_u64(j, "batches_done", w->batches_done);
-	json_u64(j, "restarts", w->restarts);
-	json_u64(j, "uptime_ms", w->uptime_ms);
-	json_u64(j, "restart_in_ms", w->restart_in_ms);
-	json_u64(j, "output_segments", w->output_segments);
-	json_u64(j, "output_mapped_bytes", w->output_mapped_bytes);
-	json_string(j, "last_exit", w->last_exit);
-	json_close(j, '}');
-}
-
-static void json_tensors(struct json *j, const char *key, TensorStatus **tensors, size_t n)
-{
-	json_open(j, key, '[');
-	for (size_t i = 0; i < n; i++) {
-		json_open(j, NULL, '{');
-		json_string(j, "name", tensors[i]->name);
-		json_string(j, "dtype", tensors[i]->dtype);
-		json_bool(j, "any_shape", tensors[i]->any_shape);
-		json_open(j, "shape", '[');
-		for (size_t d = 0; d < tensors[i]->n_dims; d++)
-			json_i64(j, NULL, tensors[i]->dims[d]);
-		json_close(j, ']');
-		json_close(j, '}');
-	}
-	json_close(j, ']');
-}
-
-static void json_model(struct json *j, const ModelStatus *m)
-{
-	json_open(j, NULL, '{');
-	json_string(j, "name", m->name);
-	json_string(j, "version", m->version);
-	json_string(j, "backend", m->backend);
-	json_string(j, "state", m->state);
-	json_string(j, "detail", m->detail);
-	json_u64(j, "workers_ready", m->workers_ready);
-	json_u64(j, "max_batch_size", m->max_batch_size);
-	json_u64(j, "queue_depth", m->queue_depth);
-	json_u64(j, "queue_limit", m->queue_limit);
-	json_u64(j, "requests_ok", m->requests_ok);
-	json_u64(j, "requests_failed", m->requests_failed);
-	json_u64(j, "batches", m->batches);
-	json_u64(j, "memory_bytes", m->memory_bytes);
-	json_tensors(j, "inputs", m->inputs, m->n_inputs);
-	json_tensors(j, "outputs", m->outputs, m->n_outputs);
-	json_close(j, '}');
-}
-
-static void json_figure(struct json *j, const char *key, int64_t figure)
-{
-	if (figure >= 0)
-		json_u64(j, key, (uint64_t)figure);
-}
-
-/* What is not known is left out. */
-static void json_gpu(struct json *j, const GpuStatus *g)
-{
-	json_open(j, NULL, '{');
-	json_string(j, "name", g->name);
-	json_string(j, "uuid", g->uuid);
-	json_string(j, "bus", g->bus);
-	json_figure(j, "busy_percent", g->busy_percent);
-	json_figure(j, "memory_busy_percent", g->memory_busy_percent);
-	json_figure(j, "memory_total_bytes", g->memory_total_bytes);
-	json_figure(j, "memory_used_bytes", g->memory_used_bytes);
-	json_figure(j, "power_mw", g->power_mw);
-	json_figure(j, "energy_mj", g->energy_mj);
-	json_figure(j, "temperature_c", g->temperature_c);
-	json_figure(j, "sm_clock_mhz", g->sm_clock_mhz);
-	json_figure(j, "memory_clock_mhz", g->memory_clock_mhz);
-	json_figure(j, "ecc_uncorrected", g->ecc_uncorrected);
-	json_figure(j, "recovery_action", g->recovery_action);
-	json_figure(j, "last_xid", g->last_xid);
-	json_close(j, '}');
-}
-
-static void json_counters(struct json *j, const ServerStatus *s)
-{
-	json_u64(j, "connections", s->connections);
-	json_u64(j, "calls", s->calls);
-	json_u64(j, "requests_total", s->requests_total);
-	json_double(j, "average_latency_ms", s->average_latency_ms);
-	json_u64(j, "arena_used_bytes", s->arena_used_bytes);
-	json_u64(j, "arena_touched_bytes", s->arena_touched_bytes);
-	json_u64(j, "arena_size_bytes", s->arena_size_bytes);
-	json_u64(j, "arena_segments", s->arena_segments);
-	json_u64(j, "arena_mapped_bytes", s->arena_mapped_bytes);
-	json_u64(j, "tensor_bytes_received", s->tensor_bytes_received);
-	json_u64(j, "tensor_bytes_copied_in", s->tensor_bytes_copied_in);
-	json_u64(j, "tensor_bytes_sent", s->tensor_bytes_sent);
-	json_u64(j, "tensor_bytes_copied_out", s->tensor_bytes_copied_out);
-	json_u64(j, "handoff_connections", s->handoff_connections);
-	json_u64(j, "handoff_regions", s->handoff_regions);
-	json_u64(j, "handoff_region_bytes", s->handoff_region_bytes);
-	json_u64(j, "handoff_requests", s->handoff_requests);
-	json_u64(j, "tensor_bytes_handed", s->tensor_bytes_handed);
-}
-
 static void print_json(const ServerStatus *s)
 {
 	struct json j;
 
 	json_init(&j, stdout);
-	json_open(&j, NULL, '{');
-	json_string(&j, "version", s->version);
-	json_u64(&j, "pid", s->pid);
-	json_string(&j, "state", s->state);
-	json_u64(&j, "uptime_ms", s->uptime_ms);
-	json_string(&j, "default_model", s->default_model);
-	json_counters(&j, s);
-	json_open(&j, "workers", '[');
-	for (size_t i = 0; i < s->n_workers; i++)
-		json_worker(&j, s->workers[i]);
-	json_close(&j, ']');
-	json_open(&j, "gpus", '[');
-	for (size_t i = 0; i < s->n_gpus; i++)
-		json_gpu(&j, s->gpus[i]);
-	json_close(&j, ']');
-	json_open(&j, "models", '[');
-	for (size_t i = 0; i < s->n_models; i++)
-		json_model(&j, s->models[i]);
-	json_close(&j, ']');
-	json_close(&j, '}');
+	json_message(&j, NULL, &s->base);
 	json_end(&j);
 }
 
