@@ -232,9 +232,11 @@ static inline void late_open(struct call *c, void *state)
 		call_finishf(c, GRPC_INTERNAL, "after %d", 1);
 }
 
-#define COMMON                                                                                     \
-	.state_bytes = sizeof(struct state), .open = service_open, .close = service_close,         \
-	.message_begin = service_begin, .message_data = service_data, .message_end = service_end
+/* What all but one are made of. */
+#define METHOD(opened, data, end)                                                                  \
+	.state_bytes = sizeof(struct state), .open = (opened), .close = service_close,             \
+	.message_begin = service_begin, .message_data = (data), .message_end = (end)
+#define COMMON METHOD(service_open, service_data, service_end)
 
 static const struct method methods[] = {
 	{.path = "/t.T/Echo", COMMON, .half_close = echo_half_close},
@@ -245,52 +247,27 @@ static const struct method methods[] = {
 		.close = service_close,
 		.message = collect_message},
 	{.path = "/t.T/Chat",
+		METHOD(service_open, service_data, chat_end),
 		.client_streaming = true,
 		.server_streaming = true,
-		.state_bytes = sizeof(struct state),
-		.open = service_open,
-		.close = service_close,
-		.message_begin = service_begin,
-		.message_data = service_data,
-		.message_end = chat_end,
 		.half_close = chat_half_close},
 	{.path = "/t.T/Hold",
+		METHOD(service_open, hold_data, service_end),
 		.client_streaming = true,
-		.state_bytes = sizeof(struct state),
-		.open = service_open,
-		.close = service_close,
-		.message_begin = service_begin,
-		.message_data = hold_data,
-		.message_end = service_end,
 		.half_close = hold_half_close},
 	{.path = "/t.T/Never", COMMON},
 	{.path = "/t.T/Big", COMMON, .half_close = big_half_close},
 	{.path = "/t.T/Flood",
+		METHOD(service_open, service_data, flood),
 		.server_streaming = true,
-		.state_bytes = sizeof(struct state),
-		.open = service_open,
-		.close = service_close,
-		.message_begin = service_begin,
-		.message_data = service_data,
-		.message_end = flood,
 		.writable = flood_writable},
 	{.path = "/t.T/Early",
-		.client_streaming = true,
-		.state_bytes = sizeof(struct state),
-		.open = early_open,
-		.close = service_close,
-		.message_begin = service_begin,
-		.message_data = service_data,
-		.message_end = service_end},
+		METHOD(early_open, service_data, service_end),
+		.client_streaming = true},
 	{.path = "/t.T/Late",
+		METHOD(late_open, service_data, service_end),
 		.client_streaming = true,
-		.server_streaming = true,
-		.state_bytes = sizeof(struct state),
-		.open = late_open,
-		.close = service_close,
-		.message_begin = service_begin,
-		.message_data = service_data,
-		.message_end = service_end},
+		.server_streaming = true},
 	{0},
 };
 

@@ -67,6 +67,19 @@ static int run(struct bed *b, bool target)
 			.model = b->pm[0], .items = &item, .n_items = 1, .now_ns = clock_ns()});
 }
 
+/* A pool whose workers run `script` and one model, and a region. */
+static struct pool_memory *up(
+	struct bed *b, struct memory *m, const char *script, const char *model, bool writable)
+{
+	struct pool_memory *r;
+
+	bed_init(b, script, model);
+	memory_init(m);
+	bed_up(b);
+	cr_assert_eq(pool_memory_new(&r, b->pool, ID, m->fd, BYTES, writable, on_gone, b), 0);
+	return r;
+}
+
 static void free_region(struct bed *b, struct pool_memory *r)
 {
 	b->inside = true;
@@ -77,14 +90,10 @@ static void free_region(struct bed *b, struct pool_memory *r)
 
 Test(region, is_mapped_once_and_unmapped)
 {
-	struct pool_memory *r;
 	struct memory m;
 	struct bed b;
+	struct pool_memory *r = up(&b, &m, "good", "echo", true);
 
-	bed_init(&b, "good", "echo");
-	memory_init(&m);
-	bed_up(&b);
-	cr_assert_eq(pool_memory_new(&r, b.pool, ID, m.fd, BYTES, true, on_gone, &b), 0);
 	b.keep_leases = true;
 	cr_assert_eq(run(&b, false), 0);
 	/* The worker ends itself when it is told to map it twice. */
@@ -105,14 +114,10 @@ Test(region, is_mapped_once_and_unmapped)
 
 Test(region, that_nobody_maps_goes_at_once_but_later)
 {
-	struct pool_memory *r;
 	struct memory m;
 	struct bed b;
+	struct pool_memory *r = up(&b, &m, "good", "echo", false);
 
-	bed_init(&b, "good", "echo");
-	memory_init(&m);
-	bed_up(&b);
-	cr_assert_eq(pool_memory_new(&r, b.pool, ID, m.fd, BYTES, false, on_gone, &b), 0);
 	free_region(&b, r);
 	bed_wait(&b, b.n_gone == 1);
 	bed_drain_end(&b);
@@ -121,16 +126,11 @@ Test(region, that_nobody_maps_goes_at_once_but_later)
 
 Test(region, waits_for_the_process_to_be_reaped)
 {
-	struct pool_memory *r;
 	struct memory m;
 	struct bed b;
-	struct worker *w;
+	struct pool_memory *r = up(&b, &m, "no-unmapped,good", "echo", true);
+	struct worker *w = bed_worker(&b, 0);
 
-	bed_init(&b, "no-unmapped,good", "echo");
-	memory_init(&m);
-	bed_up(&b);
-	w = bed_worker(&b, 0);
-	cr_assert_eq(pool_memory_new(&r, b.pool, ID, m.fd, BYTES, true, on_gone, &b), 0);
 	cr_assert_eq(run(&b, false), 0);
 	bed_wait(&b, b.n_events == 1);
 	free_region(&b, r);
@@ -148,14 +148,10 @@ Test(region, waits_for_the_process_to_be_reaped)
 /* A process that was killed may still be writing to a target. */
 Test(region, batches_with_targets_come_back_when_it_is_reaped)
 {
-	struct pool_memory *r;
 	struct memory m;
 	struct bed b;
+	struct pool_memory *r = up(&b, &m, "good", "hang", true);
 
-	bed_init(&b, "good", "hang");
-	memory_init(&m);
-	bed_up(&b);
-	cr_assert_eq(pool_memory_new(&r, b.pool, ID, m.fd, BYTES, true, on_gone, &b), 0);
 	cr_assert_eq(run(&b, true), 0);
 	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
 	pool_kill(b.pool);
@@ -173,16 +169,11 @@ Test(region, batches_with_targets_come_back_when_it_is_reaped)
 
 Test(region, is_mapped_anew_by_the_next_process)
 {
-	struct pool_memory *r;
 	struct memory m;
 	struct bed b;
-	struct worker *w;
+	struct pool_memory *r = up(&b, &m, "good", "echo", true);
+	struct worker *w = bed_worker(&b, 0);
 
-	bed_init(&b, "good", "echo");
-	memory_init(&m);
-	bed_up(&b);
-	w = bed_worker(&b, 0);
-	cr_assert_eq(pool_memory_new(&r, b.pool, ID, m.fd, BYTES, true, on_gone, &b), 0);
 	cr_assert_eq(run(&b, false), 0);
 	bed_wait(&b, b.n_events == 1);
 	kill(worker_pid(w), SIGKILL);
@@ -199,14 +190,10 @@ Test(region, is_mapped_anew_by_the_next_process)
 
 Test(region, output_must_be_at_its_target)
 {
-	struct pool_memory *r;
 	struct memory m;
 	struct bed b;
+	struct pool_memory *r = up(&b, &m, "good", "w-target", true);
 
-	bed_init(&b, "good", "w-target");
-	memory_init(&m);
-	bed_up(&b);
-	cr_assert_eq(pool_memory_new(&r, b.pool, ID, m.fd, BYTES, true, on_gone, &b), 0);
 	cr_assert_eq(run(&b, true), 0);
 	bed_wait(&b, b.n_events == 1);
 	cr_assert_eq(b.events[0].what, 's');
