@@ -1,4 +1,6 @@
 """Clients that call while something else goes on, and say afterwards whether they were disturbed."""
+import os
+import signal
 import struct
 import threading
 import time
@@ -101,9 +103,45 @@ def holds_nothing(d):
         not w.batches_in_flight for w in s.workers) and all(not x.queue_depth for x in s.models))(d.status()))
 
 
+# A stopped process is not to be noticed.
+PATIENT = ("worker.slots=1", "worker.heartbeat_timeout_ms=600000")
+
+
+@contextmanager
+def stopped(d):
+    """Its only worker does nothing meanwhile."""
+    worker = d.workers()[0]
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(worker, signal.SIGCONT)
+
+
+class Held:
+    """A call that runs until let_go(): its worker, the only one of a daemon started PATIENT, is stopped meanwhile."""
+
+    def __init__(self, d, channel=None, timeout=60):
+        self.worker = d.workers()[0]
+        os.kill(self.worker, signal.SIGSTOP)
+        self.call = begin(d, sleep_request(0), channel, timeout)
+        running(d)
+
+    def let_go(self):
+        os.kill(self.worker, signal.SIGCONT)
+
+    def done(self):
+        return self.call.done()
+
+    def cancel(self):
+        self.call.cancel()
+
+    def result(self, timeout):
+        self.let_go()
+        return self.call.result(timeout)
+
+
 def busy(start, *sets, **options):
-    """A daemon whose one worker sleeps until it is told otherwise (its process is killed at the end of the test)."""
-    d = start("worker.slots=1", *sets, **dict({"models": ["sleep", "identity"]}, **options))
-    call = begin(d, sleep_request(1500))
-    running(d)
-    return d, call
+    """A daemon whose one worker runs a call that is held."""
+    d = start(*PATIENT, *sets, **dict({"models": ["sleep", "identity"]}, **options))
+    return d, Held(d)

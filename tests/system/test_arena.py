@@ -3,7 +3,7 @@ import pytest
 
 import messages as m
 from callers import begin, busy, holds_nothing, queued, refusal
-from daemon import infer_request
+from daemon import infer_request, wait_for
 
 MIB = 1 << 20
 SMALL_ARENA = ("memory.input_arena_bytes=4M", "memory.input_populate_bytes=1M")
@@ -25,6 +25,7 @@ def test_arena_full_past_arena_wait_ms(start):
     assert code == "RESOURCE_EXHAUSTED"
     assert "arena_wait_ms" in text and "input_arena_bytes" in text
     assert not first.done()
+    first.let_go()
     assert held.result(60).tensor_data.data == bytes(3 * MIB)
     holds_nothing(d)
 
@@ -39,6 +40,7 @@ def test_arena_full_then_space(start, same):
                for i in range(3)]
     # Small ones of others are answered meanwhile: nothing is full for them but the worker.
     assert d.check_health() == m.SERVING
+    first.let_go()
     assert [c.result(60).tensor_data.data[:1] for c in waiting] == [b"\0", b"\1", b"\2"]
     held.result(60)
     first.result(60)
@@ -51,6 +53,8 @@ def test_larger_than_the_window_waits(start):
     held = begin(d, infer_request("identity", bytes(12 * MIB)))
     queued(d, "identity", 1)
     waiting = begin(d, infer_request("identity", b"w" * (14 * MIB)), d.channel())
+    wait_for("a call that waits", lambda: d.status().calls == 4)
+    first.let_go()
     assert held.result(60).tensor_data.data == bytes(12 * MIB)
     assert waiting.result(20).tensor_data.data == b"w" * (14 * MIB)
     first.result(60)

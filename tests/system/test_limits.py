@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 import messages as m
-from callers import Callers, begin, busy, holds_nothing, queued, refusal, running, sleep_request
+from callers import PATIENT, Callers, Held, begin, busy, holds_nothing, queued, refusal, sleep_request, stopped
 from daemon import infer_request, wait_for
 from http2 import Connection, message
 
@@ -26,6 +26,7 @@ def test_queue_full(start):
     assert code == "RESOURCE_EXHAUSTED"
     assert "max_queue_size" in text and "'identity'" in text and "3" in text
     assert not any(c.done() for c in waiting)
+    first.let_go()
     assert [c.result(60).tensor_data.data for c in waiting] == [b"x"] * 3
     first.result(60)
     holds_nothing(d)
@@ -39,6 +40,8 @@ def test_max_requests_per_client(start):
     assert code == "RESOURCE_EXHAUSTED" and "max_requests_per_client" in text and "3" in text
     # Another connection has a share of its own.
     other = begin(d, infer_request("identity", b"y"), d.channel())
+    queued(d, "identity", 3)
+    first.let_go()
     assert other.result(60).tensor_data.data == b"y"
     for call in waiting + [first]:
         call.result(60)
@@ -48,7 +51,6 @@ def test_max_requests_per_client(start):
 def test_deadline_in_the_queue(start):
     d, first = busy(start)
     call = begin(d, infer_request("identity", bytes(MIB)), timeout=0.2)
-    queued(d, "identity", 1)
     assert refusal(call)[0] == "DEADLINE_EXCEEDED"
     queued(d, "identity", 0)
     assert not first.done()
@@ -58,19 +60,19 @@ def test_deadline_in_the_queue(start):
 
 
 def test_deadline_while_running(start):
-    d = start(models=["sleep"])
-    call = begin(d, sleep_request(700), timeout=0.2)
-    running(d)
-    assert refusal(call)[0] == "DEADLINE_EXCEEDED"
+    d = start(*PATIENT, models=["sleep"])
+    held = Held(d, timeout=1)
+    assert refusal(held.call)[0] == "DEADLINE_EXCEEDED"
+    held.let_go()
     holds_nothing(d)
     assert begin(d, sleep_request(0)).result(60)
 
 
 def test_the_daemon_keeps_the_deadline_itself(start):
     """A client that does not: raw HTTP/2."""
-    d = start(models=["sleep"])
-    with Connection(d) as c:
-        r = c.call(message(sleep_request(700).SerializeToString()), grpc_timeout="100m")
+    d = start(*PATIENT, models=["sleep"])
+    with stopped(d), Connection(d) as c:
+        r = c.call(message(sleep_request(0).SerializeToString()), grpc_timeout="100m")
         assert r.status == 4 and r.trailers_only and "deadline" in r.text.lower()
     holds_nothing(d)
 
@@ -93,6 +95,7 @@ def test_cancelled_while_running(start):
     d, first = busy(start)
     first.cancel()
     wait_for("the end of the call", lambda: d.status().calls == 1)
+    first.let_go()
     assert d.infer("identity", b"x").tensor_data.data == b"x"
     holds_nothing(d)
 
@@ -100,7 +103,7 @@ def test_cancelled_while_running(start):
 def test_disconnected_in_the_queue_and_running(start):
     d, first = busy(start)
     channel = d.channel()
-    calls = [begin(d, r, channel) for r in (sleep_request(500), infer_request("identity", bytes(MIB)))]
+    calls = [begin(d, r, channel) for r in (sleep_request(0), infer_request("identity", bytes(MIB)))]
     queued(d, "identity", 1)
     queued(d, "sleep", 1)
     channel.close()
@@ -172,10 +175,9 @@ def test_queue_delay_is_kept(start, rows):
 
 def test_two_clients_take_turns(start):
     """One client has queued a hundred requests before the other comes with one: that one is not the last."""
-    d = start("worker.slots=1", "model.max_batch_size=0", models=["sleep"])
+    d = start(*PATIENT, "model.max_batch_size=0", models=["sleep"])
     greedy, modest, order = d.channel(), d.channel(), []
-    first = begin(d, sleep_request(300), greedy)
-    running(d)
+    first = Held(d, greedy)
 
     def note(name):
         return lambda _: order.append(name)
@@ -186,6 +188,8 @@ def test_two_clients_take_turns(start):
     late.add_done_callback(note("modest"))
     for c in calls:
         c.add_done_callback(note("greedy"))
+    queued(d, "sleep", 101)
+    first.let_go()
     for c in calls + [late, first]:
         c.result(60)
     wait_for("all callbacks", lambda: len(order) == 101)
@@ -198,32 +202,33 @@ def test_two_clients_take_turns(start):
 
 def test_max_concurrent_streams(start):
     """gRPC clients wait; one that does not loses its connection, by HTTP/2's own rule."""
-    d = start("limits.max_concurrent_streams=4", models=["sleep"], workers="cpu:0")
+    d = start(*PATIENT, "limits.max_concurrent_streams=4", models=["sleep"], workers="cpu:0")
     calls = [begin(d, sleep_request(1)) for _ in range(50)]
     for c in calls:
         c.result(60)
+    held = Held(d)
     with Connection(d) as c:
         assert c.settings[3] == 4
-        body = message(sleep_request(300).SerializeToString())
+        body = message(sleep_request(0).SerializeToString())
         streams = [c.open() for _ in range(4)]
         for s in streams:
             c.data(s, body)
         c.open()
         code = c.wait_closed()[1]
         assert code != 0
+    held.result(60)
     holds_nothing(d)
 
 
 def test_max_stream_requests(start):
     """A streaming call's requests in flight are bounded; the others wait, and all are answered in order."""
-    d = start("limits.max_stream_requests=3", "worker.slots=1", "model.max_batch_size=0", models=["sleep", "identity"])
-    blocker = begin(d, sleep_request(800))
-    running(d)
+    d, blocker = busy(start, "limits.max_stream_requests=3", "model.max_batch_size=0")
     call = d.channel().stream_stream(m.WORKER_SERVICE + "InferStream",
                                      request_serializer=lambda r: r.SerializeToString(),
                                      response_deserializer=m.worker.InferResponse.FromString)
     replies = call(iter([infer_request("identity", bytes([i])) for i in range(50)]), timeout=60)
     queued(d, "identity", 3)
+    blocker.let_go()
     assert [r.tensor_data.data for r in replies] == [bytes([i]) for i in range(50)]
     blocker.result(60)
     holds_nothing(d)
