@@ -1,4 +1,4 @@
-/* handoff_scratch_test.c: what a client sends, as the daemon reads it; what a client takes, and what not. */
+/* handoff_message_test.c: what a client sends, as the daemon reads it; what a client takes, and what not. */
 #include "proto/handoff_message.h"
 
 #include <criterion/criterion.h>
