@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conf_file.h"
+#include "models/conf_file.h"
 
 #define BACKEND_PREFIX "backend."
 #define PRINT_COLUMNS  100u

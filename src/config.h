@@ -17,28 +17,19 @@
 #include "base/log.h"
 #include "dispatch/dispatch.h"
 #include "handoff/handoff.h"
+#include "models/settings.h"
 #include "pool/pool.h"
 #include "services/frontend.h"
-
-/* What a model gets when its model.conf does not say. */
-struct config_model_defaults {
-	uint32_t max_batch_size;
-	uint64_t max_queue_delay_us;
-	uint32_t max_queue_size;
-	uint64_t run_timeout_ms;
-};
 
 struct config {
 	struct frontend_settings frontend;
 	struct dispatch_settings dispatch;
 	struct pool_settings pool;
 	struct handoff_settings handoff;
-	struct config_model_defaults model;
-	const char *model_repository; /* absolute */
-	const char *const *models;    /* names to serve; {"*", NULL}: all */
-	const char *runtime_dir;      /* where Unix sockets without a directory go */
-	uint64_t memory_bytes;	      /* that there is, 0: not known; what "auto" limits go by */
-	const char *memory_source;    /* who says so */
+	struct models_settings models;
+	const char *runtime_dir;   /* where Unix sockets without a directory go */
+	uint64_t memory_bytes;	   /* that there is, 0: not known; what "auto" limits go by */
+	const char *memory_source; /* who says so */
 	enum log_level log_level;
 	uint64_t drain_timeout_ms;
 

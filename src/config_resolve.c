@@ -66,9 +66,11 @@ static int resolve_program(struct config *c, const char *directory)
 	return config_show(c, "worker", "program", path);
 }
 
-static int resolve_backend_dirs(struct config *c)
+/* A list of paths becomes one of absolute ones. */
+static int resolve_paths(
+	struct config *c, const char *section, const char *name, const char *const **paths)
 {
-	const char *const *in = c->pool.backend_dirs;
+	const char *const *in = *paths;
 	const char *text = "";
 	const char **out;
 	size_t n = 0;
@@ -79,13 +81,13 @@ static int resolve_backend_dirs(struct config *c)
 	if (!out)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		out[i] = absolute(c, config_entry(c, "worker", "backend_dirs"), in[i]);
+		out[i] = absolute(c, config_entry(c, section, name), in[i]);
 		text = out[i] ? config_printf(c, "%s%s%s", text, i ? ", " : "", out[i]) : NULL;
 		if (!text)
 			return -ENOMEM;
 	}
-	c->pool.backend_dirs = out;
-	return config_show(c, "worker", "backend_dirs", text);
+	*paths = out;
+	return config_show(c, section, name, text);
 }
 
 static int resolve_backends(struct config *c, const char *directory)
@@ -94,7 +96,7 @@ static int resolve_backends(struct config *c, const char *directory)
 	char *path;
 
 	if (strcmp(c->pool.backend_dirs[0], "auto"))
-		return resolve_backend_dirs(c);
+		return resolve_paths(c, "worker", "backend_dirs", &c->pool.backend_dirs);
 	path = config_printf(c, "%s/backends", directory);
 	if (path && access(path, X_OK))
 		path = config_printf(c, "%s/../lib/modeld/backends", directory);
@@ -250,14 +252,17 @@ int config_resolve(struct config *c, char *message, size_t cap)
 	if (!r)
 		r = resolve_handoff(c);
 	if (!r)
-		r = resolve_path(c, "models", "repository", &c->model_repository);
+		r = resolve_paths(c, "models", "repository", &c->models.repositories);
 	if (!r)
 		r = resolve_backend_settings(c);
 	if (!r)
 		r = resolve_gpus(c, message, cap);
 	if (!r)
 		r = resolve_memory(c);
-	c->dispatch.default_max_batch_size = c->model.max_batch_size;
+	c->dispatch.default_max_batch_size = c->models.defaults.max_batch_size;
+	c->models.default_model = c->dispatch.default_model;
+	c->models.places = c->pool.places;
+	c->models.n_places = c->pool.n_places;
 	c->dispatch.arena.name = "modeld-input";
 	c->dispatch.arena.idle_ns = c->pool.output_idle_ms * NS_PER_MS;
 	c->pool.output_segment_bytes = c->dispatch.arena.segment_bytes;

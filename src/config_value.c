@@ -184,7 +184,7 @@ static int split_value(struct config *c, const struct config_key *key, const cha
 	if (!copy || !pieces)
 		return -ENOMEM;
 	n = split_list(copy, pieces, key->max);
-	if (n < key->min || n > key->max) {
+	if (n < key->min || n > key->max || (n == 0 && text[strspn(text, " \t")])) {
 		snprintf(message, cap,
 			"needs %llu to %llu entries separated by commas, none empty or a comment",
 			(unsigned long long)key->min, (unsigned long long)key->max);
@@ -311,6 +311,23 @@ static int store_codec(struct config *c, const char *text, char *message, size_t
 	return CONFIG_E_INVALID;
 }
 
+static int store_control(struct config *c, const char *text, char *message, size_t cap)
+{
+	static const char *const words[] = {
+		[MODELS_CONTROL_NONE] = "none",
+		[MODELS_CONTROL_EXPLICIT] = "explicit",
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (!words[i] || strcmp(text, words[i]))
+			continue;
+		c->models.control = (enum models_control)i;
+		return 0;
+	}
+	snprintf(message, cap, "'%s' is none of none, explicit", text);
+	return CONFIG_E_INVALID;
+}
+
 int config_store_value(
 	struct config *c, const struct config_key *key, const char *text, char *message, size_t cap)
 {
@@ -337,6 +354,8 @@ int config_store_value(
 		return store_level(c, text, message, cap);
 	case CONFIG_CODEC:
 		return store_codec(c, text, message, cap);
+	case CONFIG_CONTROL:
+		return store_control(c, text, message, cap);
 	}
 	return -EINVAL;
 }

@@ -17,7 +17,7 @@
 #include "config.h"
 #include "config_source.h"
 #include "descriptors.h"
-#include "repository.h"
+#include "models/repository.h"
 #include "server.h"
 
 #define SETS_MAX 256
@@ -99,7 +99,7 @@ static int load(
 	int r = config_source_read(source, c, text, sizeof(text));
 
 	if (!r)
-		r = repository_new(ret_repository, c, text, sizeof(text));
+		r = repository_read(ret_repository, &c->models, text, sizeof(text));
 	return r ? config_failed(r, text) : 0;
 }
 
@@ -128,17 +128,43 @@ static int make_runtime_dir(const char *path)
 	return SERVER_EXIT_OS;
 }
 
+static void print_version(const struct version_settings *s)
+{
+	printf("; %s: version %s, backend %s, devices %s, %s\n", s->name, s->version, s->backend,
+		s->devices ? s->devices : "all", s->path);
+}
+
 /* As comments: what --check prints is a configuration file. */
 static void print_models(const struct repository *repository)
 {
 	size_t n;
-	const struct version_settings *models = repository_models(repository, &n);
+	const struct repository_entry *entries = repository_entries(repository, &n);
 
+	n -= repository_n_wrong(repository);
 	printf("\n; %zu model%s:\n", n, n == 1 ? "" : "s");
-	for (size_t i = 0; i < n; i++)
-		printf("; %s: version %s, backend %s, devices %s, %s\n", models[i].name,
-			models[i].version, models[i].backend,
-			models[i].devices ? models[i].devices : "all", models[i].path);
+	(void)repository_entries(repository, &n);
+	for (size_t i = 0; i < n; i++) {
+		for (size_t k = 0; k < entries[i].n_versions; k++) {
+			if (entries[i].versions[k].chosen)
+				print_version(&entries[i].versions[k].settings);
+		}
+	}
+}
+
+/* Of each model that is wrong or not quite right. Returns the exit code of --check. */
+static int print_wrong(const struct repository *repository)
+{
+	size_t n;
+	const struct repository_entry *entries = repository_entries(repository, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		if (entries[i].error)
+			fprintf(stderr, "modeld: model %s: %s\n", entries[i].name,
+				entries[i].error);
+		if (entries[i].odd)
+			fprintf(stderr, "modeld: model %s: %s\n", entries[i].name, entries[i].odd);
+	}
+	return repository_n_wrong(repository) ? SERVER_EXIT_CONFIG : SERVER_EXIT_OK;
 }
 
 /* What is left to do is short: a signal that comes now must not replace the exit status. */
@@ -154,7 +180,7 @@ static void block_signals(void)
 }
 
 static int serve(
-	struct config *c, const struct repository *repository, const struct config_source *source)
+	struct config *c, struct repository **repository, const struct config_source *source)
 {
 	_cleanup_(server_freep) struct server *s = NULL;
 	uint64_t descriptors;
@@ -168,13 +194,13 @@ static int serve(
 	if (r)
 		return r;
 	log_info("modeld " MODELD_VERSION, "pid=%d repository=%s descriptors=%" PRIu64, getpid(),
-		c->model_repository, descriptors);
+		c->models.repositories[0], descriptors);
 	log_info("memory",
 		"bytes=%" PRIu64 " source=%s input_arena_bytes=%" PRIu64
 		" output_arena_bytes=%" PRIu64 " shm_total_bytes=%" PRIu64,
 		c->memory_bytes, c->memory_source, c->dispatch.arena.limit,
 		c->pool.output_arena_bytes, c->handoff.shm_total_bytes);
-	r = server_new(&s, c, repository);
+	r = server_new(&s, c, steal_ptr(*repository));
 	if (!r) {
 		server_set_source(s, source);
 		r = server_run(s);
@@ -208,7 +234,7 @@ int main(int argc, char **argv)
 	if (o.check) {
 		config_print(&config, stdout);
 		print_models(repository);
-		return fflush(stdout) ? SERVER_EXIT_OS : SERVER_EXIT_OK;
+		return fflush(stdout) ? SERVER_EXIT_OS : print_wrong(repository);
 	}
-	return serve(&config, repository, &o.source);
+	return serve(&config, &repository, &o.source);
 }

@@ -27,8 +27,9 @@
 #include "dispatch/dispatch.h"
 #include "handoff/handoff.h"
 #include "manager.h"
+#include "models/lifecycle.h"
+#include "models_source.h"
 #include "orphans.h"
-#include "reload.h"
 #include "services/frontend.h"
 
 /* What is left of drain_timeout_s for answers to calls that a model still holds: a fifth, and no more than
@@ -61,10 +62,11 @@ struct server {
 	uv_signal_t child;	/* SIGCHLD: for orphans; workers are seen through their pidfds */
 	uv_timer_t drain_timer;
 	struct manager manager;
-	struct reload reload;
-	struct dispatch *dispatch; /* own */
-	struct handoff *handoff;   /* own */
-	struct frontend *frontend; /* own */
+	struct models_source source;
+	struct dispatch *dispatch;   /* own */
+	struct lifecycle *lifecycle; /* own */
+	struct handoff *handoff;     /* own */
+	struct frontend *frontend;   /* own */
 	enum server_state state;
 	uint64_t started_ns;
 	bool loop_open;
@@ -79,6 +81,7 @@ struct server {
 
 static void server_turn(struct server *s)
 {
+	lifecycle_flush(s->lifecycle);
 	dispatch_schedule(s->dispatch);
 	handoff_flush(s->handoff);
 	frontend_flush(s->frontend);
@@ -150,6 +153,20 @@ static void on_version(void *data, struct version *v)
 	frontend_model_changed(s->frontend, v);
 }
 
+static void on_version_note(void *data, struct version *v)
+{
+	struct server *s = data;
+
+	lifecycle_note(s->lifecycle, v);
+}
+
+static void on_version_gone(void *data, struct version *v)
+{
+	struct server *s = data;
+
+	lifecycle_gone(s->lifecycle, v);
+}
+
 static void on_started(void *data)
 {
 	struct server *s = data;
@@ -214,7 +231,7 @@ static void server_kill(struct server *s)
 	if (s->killed)
 		return;
 	s->killed = true;
-	reload_stop(&s->reload);
+	lifecycle_stop(s->lifecycle);
 	s->exit_code = SERVER_EXIT_INTERNAL;
 	if (!s->ending)
 		dispatch_kill(s->dispatch);
@@ -255,7 +272,7 @@ static void on_drain_ending(uv_timer_t *h)
 static void server_drain(struct server *s)
 {
 	s->state = SERVER_DRAINING;
-	reload_stop(&s->reload);
+	lifecycle_stop(s->lifecycle);
 	manager_tell(&s->manager, "STOPPING=1\nSTATUS=draining", true);
 	frontend_drain(s->frontend);
 	handoff_drain(s->handoff);
@@ -280,7 +297,7 @@ static void on_hangup(uv_signal_t *h, int number)
 	struct server *s = h->data;
 
 	log_info("signal", "signal=SIGHUP state=%s", state_names[s->state]);
-	reload_ask(&s->reload);
+	lifecycle_reload_all(s->lifecycle, NULL);
 }
 
 static int open_loop(struct server *s)
@@ -318,66 +335,85 @@ static int open_loop(struct server *s)
 	return 0;
 }
 
-static int build(struct server *s, const struct repository *repository)
+static int cannot(const char *what, int error)
+{
+	log_error("cannot start", "what=\"%s\" error=%s", what, err_str(error));
+	return SERVER_EXIT_OS;
+}
+
+/* Steals the repository. */
+static int build_dispatch(struct server *s, struct repository *repository)
 {
 	static const struct dispatch_events dispatch_events = {
 		.on_version = on_version,
+		.on_version_note = on_version_note,
+		.on_version_gone = on_version_gone,
 		.on_started = on_started,
 		.on_drained = on_dispatch_drained,
 	};
+	int r = dispatch_new(&s->dispatch, &s->loop, &s->config->dispatch, NULL, 0,
+		&s->config->pool, &dispatch_events, s);
+
+	if (!r)
+		r = lifecycle_new(&s->lifecycle, &s->loop, &s->config->models, &s->source.lifecycle,
+			s->dispatch);
+	if (!r) {
+		lifecycle_begin(s->lifecycle, repository);
+		return 0;
+	}
+	repository_free(repository);
+	return cannot("set up the input arena and the workers", r);
+}
+
+static int build(struct server *s, struct repository *repository)
+{
 	static const struct handoff_events handoff_events = {.on_drained = on_handoff_drained};
 	static const struct frontend_events frontend_events = {.on_drained = on_frontend_drained};
 	const struct config *c = s->config;
-	size_t n;
-	const struct version_settings *models = repository_models(repository, &n);
-	int r = dispatch_new(
-		&s->dispatch, &s->loop, &c->dispatch, models, n, &c->pool, &dispatch_events, s);
+	int r = build_dispatch(s, repository);
 
-	if (r) {
-		log_error("cannot set up the input arena and the workers", "error=%s", err_str(r));
-		return SERVER_EXIT_OS;
-	}
+	if (r)
+		return r;
 	r = handoff_new(&s->handoff, &s->loop, &c->handoff, s->dispatch, &handoff_events, s);
-	if (r) {
-		log_error("cannot set up the handoff", "error=%s", err_str(r));
-		return SERVER_EXIT_OS;
-	}
+	if (r)
+		return cannot("set up the handoff", r);
 	r = frontend_new(&s->frontend, &s->loop, &c->frontend, s->dispatch, &frontend_events, s);
-	if (r) {
-		log_error("cannot set up the frontend", "error=%s", err_str(r));
-		return SERVER_EXIT_OS;
-	}
+	if (r)
+		return cannot("set up the frontend", r);
 	if (c->handoff.socket)
 		frontend_set_handoff(s->frontend, s->handoff);
+	frontend_set_lifecycle(s->frontend, s->lifecycle);
 	return 0;
 }
 
-int server_new(struct server **ret_server, const struct config *config,
-	const struct repository *repository)
+int server_new(
+	struct server **ret_server, const struct config *config, struct repository *repository)
 {
 	_cleanup_(server_freep) struct server *s = calloc(1, sizeof(*s));
 	int r;
 
-	if (!s)
+	if (!s) {
+		repository_free(repository);
 		return SERVER_EXIT_OS;
+	}
 	s->config = config;
+	models_source_init(&s->source, config);
 	s->started_ns = clock_ns();
 	busy_poll_init(&s->busy, config->pool.busy_poll_us);
 	r = open_loop(s);
 	if (r) {
-		log_error("cannot start the event loop", "error=%s", err_str(r));
-		return SERVER_EXIT_OS;
+		repository_free(repository);
+		return cannot("start the event loop", r);
 	}
 	r = build(s, repository);
-	if (r)
-		return r;
-	*ret_server = steal_ptr(s);
-	return 0;
+	if (!r)
+		*ret_server = steal_ptr(s);
+	return r;
 }
 
 void server_set_source(struct server *s, const struct config_source *source)
 {
-	reload_init(&s->reload, &s->loop, source, s->dispatch);
+	models_source_set(&s->source, source);
 }
 
 /* Workers first: they are spawned before any socket of the daemon's exists. */
@@ -434,7 +470,8 @@ struct server *server_free(struct server *s)
 {
 	if (!s)
 		return NULL;
-	reload_stop(&s->reload);
+	if (s->lifecycle)
+		lifecycle_stop(s->lifecycle);
 	if (!s->loop_open) {
 		free(s);
 		return NULL;
@@ -446,9 +483,8 @@ struct server *server_free(struct server *s)
 	close_handle((uv_handle_t *)&s->drain_timer);
 	manager_close(&s->manager);
 	close_handle((uv_handle_t *)&s->child);
-	close_handle((uv_handle_t *)&s->signals[0]);
-	close_handle((uv_handle_t *)&s->signals[1]);
-	close_handle((uv_handle_t *)&s->signals[2]);
+	for (size_t i = 0; i < 3; i++)
+		close_handle((uv_handle_t *)&s->signals[i]);
 	frontend_free(s->frontend);
 	handoff_free(s->handoff);
 	/* Its connections refund what they were charged when they are closed. */
@@ -457,6 +493,8 @@ struct server *server_free(struct server *s)
 	uv_run(&s->loop, UV_RUN_DEFAULT);
 	if (uv_loop_close(&s->loop))
 		log_warning("handles were left open", "state=%s", state_names[s->state]);
+	lifecycle_free(s->lifecycle);
+	models_source_release(&s->source);
 	free(s);
 	return NULL;
 }

@@ -8,7 +8,7 @@
 #include "base/cleanup.h"
 #include "config.h"
 #include "config_source.h"
-#include "repository.h"
+#include "models/repository.h"
 
 /* Exit codes of the daemon (sysexits.h where one fits). */
 enum server_exit {
@@ -21,10 +21,11 @@ enum server_exit {
 
 struct server;
 
-/* config is borrowed for the server's life, repository during the call. Logs what failed; returns an exit code. */
-_must_use_ int server_new(struct server **ret_server, const struct config *config,
-	const struct repository *repository);
-/* Where SIGHUP has the models read from again; borrowed for the server's life. Without: nowhere. */
+/* config is borrowed for the server's life; repository, the first reading, is taken over whatever comes of it. Logs
+ * what failed; returns an exit code. */
+_must_use_ int server_new(
+	struct server **ret_server, const struct config *config, struct repository *repository);
+/* Where SIGHUP has the configuration read from again; borrowed for the server's life. Without: nowhere. */
 void server_set_source(struct server *s, const struct config_source *source);
 /*
  * Spawn the workers, then listen, then serve until SIGTERM or SIGINT; drain; return an exit code. A second signal ends

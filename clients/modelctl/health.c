@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "clients/modelctl/json.h"
 #include "clients/modelctl/modelctl.h"
+#include "clients/modelctl/server_status.h"
 #include "proto/health.pb-c.h"
 
 #define CHECK_PATH "/grpc.health.v1.Health/Check"
@@ -23,11 +24,13 @@ static const char health_usage[] =
 	"\n"
 	"Options of every command: see modelctl --help. Exit status 0 only when SERVING.\n";
 
-static const char wait_usage[] = "usage: modelctl wait-ready [NAME] [options]\n"
-				 "\n"
-				 "Returns 0 as soon as the server (or the model NAME) is SERVING. "
-				 "A server that is not up yet\n"
-				 "is waited for. --timeout limits the whole wait (default 10).\n";
+static const char wait_usage[] =
+	"usage: modelctl wait-ready [NAME] [options]\n"
+	"\n"
+	"Returns 0 as soon as the server (or the model NAME) is SERVING. "
+	"A server that is not up yet\n"
+	"is waited for. --timeout limits the whole wait (default 10). Models "
+	"that are not\nready are named.\n";
 
 /* Packed HealthCheckRequest. The caller frees. */
 static uint8_t *pack_name(const char *name, size_t *ret_n)
@@ -204,6 +207,28 @@ static void pause_before_retry(unsigned attempt)
 	(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
 }
 
+static bool is_at_fault(const Modeld__Control__V1__ModelStatus *s)
+{
+	return strcmp(s->state, "ready") != 0 && strcmp(s->state, "loading") != 0;
+}
+
+/* Each model that is not ready, and why; of one name, or of all (""). */
+static void name_faults(const struct modelctl *m, struct grpc_client *c, const char *name)
+{
+	_cleanup_(server_status_freep) Modeld__Control__V1__ServerStatusResponse *s = NULL;
+
+	if (server_status_fetch(m, c, &s))
+		return;
+	for (size_t i = 0; i < s->n_models; i++) {
+		const Modeld__Control__V1__ModelStatus *model = s->models[i];
+
+		if (is_at_fault(model) && (!*name || !strcmp(model->name, name)))
+			(void)modelctl_fail(0, "model %s%s%s is %s: %s", model->name,
+				*model->version ? ":" : "", model->version, model->state,
+				*model->detail ? model->detail : "no reason is known");
+	}
+}
+
 int command_wait_ready(struct modelctl *m, int argc, char **argv)
 {
 	static const struct option longs[] = {MODELCTL_OPTIONS, {0}};
@@ -230,6 +255,8 @@ int command_wait_ready(struct modelctl *m, int argc, char **argv)
 		if (!grpc_client_new(
 			    &client, m->address, deadline - clock_ns(), text, sizeof(text))) {
 			(void)watch(client, &w, deadline, text, sizeof(text));
+			if (serving(w.last) || clock_ns() >= deadline)
+				name_faults(m, client, w.name);
 			if (serving(w.last))
 				return MODELCTL_OK;
 		}

@@ -23,6 +23,9 @@ static const struct command {
 		"health of the server, a service or a model; --watch follows it"},
 	{"infer", command_infer, "run a model on a file or on generated data"},
 	{"wait-ready", command_wait_ready, "return when the server (or a model) is serving"},
+	{"load", command_load, "have a model served, and wait until it is ready"},
+	{"unload", command_unload, "have a model served no more, and wait until it is gone"},
+	{"reload", command_reload, "have a model, or the configuration and all models, read again"},
 };
 
 static void usage(FILE *out)

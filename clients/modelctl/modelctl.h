@@ -36,6 +36,9 @@ int command_status(struct modelctl *m, int argc, char **argv);
 int command_health(struct modelctl *m, int argc, char **argv);
 int command_infer(struct modelctl *m, int argc, char **argv);
 int command_wait_ready(struct modelctl *m, int argc, char **argv);
+int command_load(struct modelctl *m, int argc, char **argv);
+int command_unload(struct modelctl *m, int argc, char **argv);
+int command_reload(struct modelctl *m, int argc, char **argv);
 
 /* Print "modelctl: ..." to standard error; returns `code`. */
 int modelctl_fail(int code, const char *format, ...) _printf_(2, 3);

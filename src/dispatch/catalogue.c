@@ -194,6 +194,22 @@ struct version *catalogue_find(
 	return n_number > 0 ? find_number(f, number, n_number) : find_default(f);
 }
 
+size_t catalogue_family(
+	const struct catalogue *c, const char *name, struct version **list, size_t cap)
+{
+	const struct family *f = find_family(c, name, strlen(name));
+	size_t n = 0;
+
+	if (!f)
+		return 0;
+	list_for_each (&f->versions, node) {
+		if (n < cap)
+			list[n] = FAMILY_VERSION(node);
+		n++;
+	}
+	return n;
+}
+
 /* --- Coming ----------------------------------------------------------------------------------- */
 
 void catalogue_init(struct catalogue *c, struct pool *pool, uint32_t default_max_batch_size,

@@ -67,6 +67,9 @@ void catalogue_gone(struct catalogue *c, struct version *v);
  */
 struct version *catalogue_find(
 	const struct catalogue *c, const char *name, size_t n, const char *number, size_t n_number);
+/* Those of one model, the highest first: the first `cap` of them into list. Returns how many there are. */
+size_t catalogue_family(
+	const struct catalogue *c, const char *name, struct version **list, size_t cap);
 /* Of all versions there ever were: sums. */
 struct version_counters catalogue_counters(const struct catalogue *c);
 

@@ -126,14 +126,19 @@ static void on_pool_model(void *data, void *owner)
 
 	wake_waiting(d);
 	/* Workers that end because all ends are no news. */
-	if (d->state < DISPATCH_ENDING)
-		catalogue_note(&d->catalogue, owner);
+	if (d->state >= DISPATCH_ENDING)
+		return;
+	catalogue_note(&d->catalogue, owner);
+	if (d->events->on_version_note)
+		d->events->on_version_note(d->data, owner);
 }
 
 static void on_pool_model_gone(void *data, void *owner)
 {
 	struct dispatch *d = data;
 
+	if (d->events->on_version_gone)
+		d->events->on_version_gone(d->data, owner);
 	catalogue_gone(&d->catalogue, owner);
 }
 
@@ -217,7 +222,7 @@ static int build_versions(
 	struct dispatch *d, const struct version_settings *settings, size_t n_versions)
 {
 	struct version *v;
-	int r = n_versions > 0 ? 0 : -EINVAL;
+	int r = 0;
 
 	for (size_t i = 0; !r && i < n_versions; i++)
 		r = catalogue_add(&d->catalogue, &settings[i], NULL, &v);

@@ -38,6 +38,10 @@ struct dispatch_events {
 	 * from inside dispatch_add_version() and dispatch_remove_version(); versions must not be added or
 	 * removed in it. */
 	void (*on_version)(void *data, struct version *v);
+	/* Anything about a version has changed: its state, the workers that have it. May be NULL. From the loop. */
+	void (*on_version_note)(void *data, struct version *v);
+	/* No worker holds a removed version any more. May be NULL. From the loop. */
+	void (*on_version_gone)(void *data, struct version *v);
 	/* Start-up is over: every worker is ready or has failed once. */
 	void (*on_started)(void *data);
 	/* dispatch_drain() is complete. */
@@ -81,12 +85,17 @@ struct version *dispatch_find_number(
  * version of the same model, whose place it takes when it is ready on as many workers; when it fails, the
  * other goes on and this one is removed.
  *
+ * ret_version: borrowed; may be NULL.
+ *
  * -EEXIST: there is this version already; -EINVAL, -ENOMEM
  */
-_must_use_ int dispatch_add_version(
-	struct dispatch *d, const struct version_settings *settings, struct version *replaces);
+_must_use_ int dispatch_add_version(struct dispatch *d, const struct version_settings *settings,
+	struct version *replaces, struct version **ret_version);
 /* It is found no more. Requests that were made for it before are finished, then workers unload it. */
 void dispatch_remove_version(struct dispatch *d, struct version *v);
+/* Those of one model, the highest first: the first `cap` of them into list. Returns how many there are. */
+size_t dispatch_model_versions(
+	const struct dispatch *d, const char *name, struct version **list, size_t cap);
 /* All that are found, and those that are to replace one of them (version_replaces()). */
 size_t dispatch_n_versions(const struct dispatch *d);
 struct version *dispatch_version(const struct dispatch *d, size_t i);

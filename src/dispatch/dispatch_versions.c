@@ -35,12 +35,21 @@ struct version *dispatch_find_number(
 	return catalogue_find(&d->catalogue, name, n, number, n_number);
 }
 
-int dispatch_add_version(
-	struct dispatch *d, const struct version_settings *settings, struct version *replaces)
+int dispatch_add_version(struct dispatch *d, const struct version_settings *settings,
+	struct version *replaces, struct version **ret_version)
 {
 	struct version *v;
+	int r = catalogue_add(&d->catalogue, settings, replaces, &v);
 
-	return catalogue_add(&d->catalogue, settings, replaces, &v);
+	if (!r && ret_version)
+		*ret_version = v;
+	return r;
+}
+
+size_t dispatch_model_versions(
+	const struct dispatch *d, const char *name, struct version **list, size_t cap)
+{
+	return catalogue_family(&d->catalogue, name, list, cap);
 }
 
 void dispatch_remove_version(struct dispatch *d, struct version *v)

@@ -103,6 +103,22 @@ const struct version *version_replaces(const struct version *v)
 	return v->replaces;
 }
 
+bool version_retired(const struct version *v)
+{
+	return v->retired;
+}
+
+uint32_t version_workers_failed(const struct version *v)
+{
+	return pool_model_failed(v->pool_model);
+}
+
+void version_retry(struct version *v)
+{
+	if (!v->retired)
+		pool_model_retry(v->pool_model);
+}
+
 const struct wire_loaded *version_declared(const struct version *v)
 {
 	return pool_model_loaded(v->pool_model);

@@ -33,6 +33,12 @@ DEFINE_CLEANUP(struct version *, version_unref)
 const struct version_settings *version_settings(const struct version *v);
 /* It is to replace this one when it is ready; NULL: it is served. */
 const struct version *version_replaces(const struct version *v);
+/* It was removed: nothing new runs on it. */
+bool version_retired(const struct version *v);
+/* Workers that could not load it. */
+uint32_t version_workers_failed(const struct version *v);
+/* Those try again. */
+void version_retry(struct version *v);
 /* What the backend declared; NULL while no worker has loaded it yet. It never changes then. */
 const struct wire_loaded *version_declared(const struct version *v);
 /* Rows a batch may have, in effect; 0: not batched. */

@@ -198,6 +198,10 @@ uint32_t pool_model_ready(const struct pool_model *m);
 /* Workers that hold the model, are loading it, or will once respawned: 0 means that waiting is of
  * no use. */
 uint32_t pool_model_hopeful(const struct pool_model *m);
+/* Workers where it could not be loaded. */
+uint32_t pool_model_failed(const struct pool_model *m);
+/* Those try again. */
+void pool_model_retry(struct pool_model *m);
 /* Why the model is not there: the last load error, "circuit breaker open ...", or what a worker is about to
  * do for it; "" only while one has it ready. */
 const char *pool_model_detail(struct pool_model *m);

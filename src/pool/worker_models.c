@@ -208,3 +208,25 @@ void worker_forget_models(struct worker *w)
 	w->n_loading = 0;
 	w->n_leaving = 0;
 }
+
+uint32_t pool_model_failed(const struct pool_model *m)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < m->pool->n_workers; i++)
+		n += m->holdings[i].wanted && m->holdings[i].failed;
+	return n;
+}
+
+void pool_model_retry(struct pool_model *m)
+{
+	for (size_t i = 0; i < m->pool->n_workers; i++) {
+		struct worker *w = &m->pool->workers[i];
+
+		if (!m->holdings[i].failed)
+			continue;
+		m->holdings[i].failed = false;
+		pool_recount(m->pool, w);
+		worker_load_next(w);
+	}
+}

@@ -14,7 +14,9 @@
 #include "grpc/message.h"
 #include "grpc/message_memory.h"
 #include "handoff/handoff.h"
+#include "models/lifecycle.h"
 #include "proto/control.pb-c.h"
+#include "services/control_models.h"
 #include "services/health.h"
 #include "services/services.h"
 
@@ -172,22 +174,50 @@ static int fill_gpus(struct message_memory *memory, Response *m, struct pool *po
 	return 0;
 }
 
-static int fill_lists(
-	struct message_memory *memory, Response *m, struct dispatch *d, uint64_t now_ns)
+/* --- Models that cannot be served as their files are ------------------------------------------ */
+
+static void count_wrong(void *data, const struct lifecycle_item *item)
 {
+	*(size_t *)data += item->wrong && !*item->version;
+}
+
+static void add_wrong(void *data, const struct lifecycle_item *item)
+{
+	Response *m = data;
+	Model *model = m->models[m->n_models];
+
+	if (!item->wrong || *item->version)
+		return;
+	modeld__control__v1__model_status__init(model);
+	model->name = (char *)item->name;
+	model->state = (char *)"wrong";
+	model->detail = (char *)item->reason;
+	m->n_models++;
+}
+
+static int fill_lists(
+	struct message_memory *memory, Response *m, const struct services *x, uint64_t now_ns)
+{
+	struct dispatch *d = x->dispatch;
 	struct pool *pool = dispatch_pool(d);
+	size_t n_wrong = 0;
+	size_t n = dispatch_n_versions(d);
 	int r = fill_gpus(memory, m, pool);
 
 	m->n_workers = pool_n_workers(pool);
 	m->workers = (Worker **)make_array(memory, m->n_workers, sizeof(Worker));
-	m->n_models = dispatch_n_versions(d);
-	m->models = (Model **)make_array(memory, m->n_models, sizeof(Model));
+	if (x->lifecycle)
+		lifecycle_list(x->lifecycle, count_wrong, &n_wrong);
+	m->models = (Model **)make_array(memory, n + n_wrong + 1, sizeof(Model));
 	if (!m->workers || !m->models)
 		return -ENOMEM;
 	for (size_t i = 0; i < m->n_workers; i++)
 		fill_worker(m->workers[i], pool_worker(pool, i), now_ns);
-	for (size_t i = 0; i < m->n_models && !r; i++)
+	for (size_t i = 0; i < n && !r; i++)
 		r = fill_model(memory, m->models[i], dispatch_version(d, i));
+	m->n_models = n;
+	if (x->lifecycle)
+		lifecycle_list(x->lifecycle, add_wrong, m);
 	return r;
 }
 
@@ -242,7 +272,7 @@ static void answer(struct call *c, struct message_memory *memory)
 	const struct services *x = call_context(c);
 	uint64_t now_ns = clock_ns();
 
-	if (fill_lists(memory, &m, x->dispatch, now_ns)) {
+	if (fill_lists(memory, &m, x, now_ns)) {
 		message_no_memory(c);
 		return;
 	}
@@ -269,6 +299,27 @@ static const struct method methods[] = {
 		.path = "/" NAME "/GetServerStatus",
 		.collect_max = CONTROL_REQUEST_MAX,
 		.message = status_message,
+	},
+	{
+		.path = "/" NAME "/LoadModel",
+		.state_bytes = CONTROL_MODELS_STATE_BYTES,
+		.collect_max = CONTROL_REQUEST_MAX,
+		.message = control_load_message,
+		.close = control_models_close,
+	},
+	{
+		.path = "/" NAME "/UnloadModel",
+		.state_bytes = CONTROL_MODELS_STATE_BYTES,
+		.collect_max = CONTROL_REQUEST_MAX,
+		.message = control_unload_message,
+		.close = control_models_close,
+	},
+	{
+		.path = "/" NAME "/ReloadModel",
+		.state_bytes = CONTROL_MODELS_STATE_BYTES,
+		.collect_max = CONTROL_REQUEST_MAX,
+		.message = control_reload_message,
+		.close = control_models_close,
 	},
 	{.path = NULL},
 };

@@ -182,6 +182,11 @@ void frontend_set_handoff(struct frontend *f, struct handoff *h)
 	f->services.handoff = h;
 }
 
+void frontend_set_lifecycle(struct frontend *f, struct lifecycle *l)
+{
+	f->services.lifecycle = l;
+}
+
 void frontend_model_changed(struct frontend *f, struct version *m)
 {
 	health_model_changed(f->services.health, m);

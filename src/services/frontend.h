@@ -20,6 +20,7 @@
 
 struct frontend;
 struct handoff;
+struct lifecycle;
 
 /* Each floor's, and where to listen. */
 struct frontend_settings {
@@ -54,6 +55,8 @@ const char *frontend_address(const struct frontend *f, size_t i);
 void frontend_set_serving(struct frontend *f, bool serving);
 /* Requests may name regions from here on; it outlives the frontend. */
 void frontend_set_handoff(struct frontend *f, struct handoff *h);
+/* Services may load and unload models from here on; it outlives the frontend. */
+void frontend_set_lifecycle(struct frontend *f, struct lifecycle *l);
 /* dispatch's on_version, passed on: health watchers hear of it in frontend_flush(). */
 void frontend_model_changed(struct frontend *f, struct version *m);
 /* Health NOT_SERVING, stop listening, GOAWAY in two steps, calls in flight finish; on_drained later,

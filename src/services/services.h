@@ -14,12 +14,14 @@
 
 struct handoff;
 struct health;
+struct lifecycle;
 
 struct services {
 	const struct services_settings *settings; /* borrow */
 	const struct service *const *list;	  /* every service offered; NULL-terminated */
 	struct dispatch *dispatch;		  /* borrow */
 	struct handoff *handoff;		  /* borrow; NULL: there is none */
+	struct lifecycle *lifecycle;		  /* borrow; NULL: there is none */
 	struct calls *calls;			  /* borrow */
 	struct health *health;			  /* own */
 	uv_loop_t *loop;			  /* borrow */

@@ -299,3 +299,18 @@ Test(catalogue, faults)
 	FAULT_LOOP(fill, NULL);
 	setup();
 }
+
+Test(catalogue, versions_of_one_model)
+{
+	struct version *list[2] = {NULL};
+	struct version *v10;
+
+	cr_expect_eq(catalogue_family(&c, "a", NULL, 0), 0);
+	(void)add("a", "9", NULL);
+	v10 = add("a", "10", NULL);
+	(void)add("a", "1", NULL);
+	(void)add("b", "1", NULL);
+	cr_expect_eq(catalogue_family(&c, "a", list, 1), 3);
+	cr_expect_eq(list[0], v10, "the highest first");
+	cr_expect_null(list[1]);
+}

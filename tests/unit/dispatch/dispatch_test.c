@@ -45,11 +45,25 @@ Test(dispatch_bare, two_models_of_one_name_are_refused)
 	cr_expect_eq(dispatch_new(&d, &bed.loop, &bed.settings, bed.models, 3, &bed.pool_settings,
 			     &none, NULL),
 		-EINVAL);
-	cr_expect_eq(dispatch_new(&d, &bed.loop, &bed.settings, bed.models, 0, &bed.pool_settings,
-			     &none, NULL),
-		-EINVAL);
 	cr_expect_null(d);
 	cr_expect_null(dispatch_free(NULL));
+	cr_expect_eq(uv_loop_close(&bed.loop), 0);
+}
+
+Test(dispatch_bare, without_models)
+{
+	struct dispatch *d = NULL;
+	static const struct dispatch_events none;
+
+	bed_init(&bed);
+	cr_assert_eq(uv_loop_init(&bed.loop), 0);
+	cr_assert_eq(dispatch_new(&d, &bed.loop, &bed.settings, NULL, 0, &bed.pool_settings, &none,
+			     NULL),
+		0);
+	cr_expect_eq(dispatch_n_versions(d), 0);
+	cr_expect_null(dispatch_find_version(d, "", 0));
+	dispatch_free(d);
+	cr_expect_eq(uv_run(&bed.loop, UV_RUN_DEFAULT), 0);
 	cr_expect_eq(uv_loop_close(&bed.loop), 0);
 }
 
@@ -415,7 +429,7 @@ static void replace_alpha(uint32_t id)
 {
 	unsigned before = bed.version_events;
 
-	cr_assert_eq(dispatch_add_version(bed.d, &bed.models[0], bed.alpha), 0);
+	cr_assert_eq(dispatch_add_version(bed.d, &bed.models[0], bed.alpha, NULL), 0);
 	cr_expect_gt(bed.version_events, before);
 	cr_assert_eq(bed.pool->n_models, id + 1);
 	cr_expect_eq(dispatch_n_versions(bed.d), 4);
@@ -498,7 +512,7 @@ Test(dispatch, ends_with_a_version_that_goes)
 	request_unref(bed_submit(&bed, bed.alpha, &a));
 	bed_turn(&bed);
 	dispatch_remove_version(bed.d, bed.alpha);
-	cr_assert_eq(dispatch_add_version(bed.d, &bed.models[1], bed.beta), 0);
+	cr_assert_eq(dispatch_add_version(bed.d, &bed.models[1], bed.beta, NULL), 0);
 	dispatch_kill(bed.d);
 	cr_expect_eq(a.status, GRPC_UNAVAILABLE);
 }
@@ -511,7 +525,7 @@ Test(dispatch, two_versions_side_by_side)
 
 	second = bed.models[0];
 	second.version = "2";
-	cr_assert_eq(dispatch_add_version(bed.d, &second, NULL), 0);
+	cr_assert_eq(dispatch_add_version(bed.d, &second, NULL, NULL), 0);
 	cr_expect_eq(dispatch_find_version(bed.d, "alpha", 5), bed.alpha, "not ready yet");
 	fake_load(bed.pool, 3, alpha_declares());
 	v = dispatch_find_version(bed.d, "alpha", 5);
@@ -527,5 +541,5 @@ Test(dispatch, two_versions_side_by_side)
 	}
 	cr_expect_eq(a[0].status, GRPC_OK);
 	cr_expect_eq(a[1].status, GRPC_OK);
-	cr_expect_eq(dispatch_add_version(bed.d, &second, NULL), -EEXIST);
+	cr_expect_eq(dispatch_add_version(bed.d, &second, NULL, NULL), -EEXIST);
 }

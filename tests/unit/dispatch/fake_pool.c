@@ -130,6 +130,16 @@ uint32_t pool_model_hopeful(const struct pool_model *m)
 	return m->pool->hopeless[m->id] ? 0 : (uint32_t)m->pool->n_workers;
 }
 
+uint32_t pool_model_failed(const struct pool_model *m)
+{
+	return m->pool->hopeless[m->id] ? (uint32_t)m->pool->n_workers : 0;
+}
+
+void pool_model_retry(struct pool_model *m)
+{
+	m->pool->hopeless[m->id] = false;
+}
+
 const char *pool_model_detail(struct pool_model *m)
 {
 	const char *detail = m->pool->detail[m->id];

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "fake_bed.h"
 #include "fake_worker.h"
+#include "pool/pool_private.h"
 #include "tests/support/failalloc.h"
 
 Test(pool, settings_out_of_range)
@@ -123,6 +124,25 @@ Test(pool, model_that_does_not_load_hurts_no_other)
 	cr_assert_eq(bed_run(&b, 0, 1, 1, 10), 0);
 	bed_wait(&b, b.n_events == 1);
 	cr_assert_gt(b.n_model, 0);
+	bed_drain_end(&b);
+}
+
+Test(pool, what_failed_to_load_is_tried_again)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "noload echo");
+	bed_up(&b);
+	cr_assert_eq(pool_model_failed(b.pm[0]), 1);
+	cr_assert_eq(pool_model_failed(b.pm[1]), 0);
+	pool_model_retry(b.pm[1]);
+	cr_assert_eq(b.pm[1]->holdings[0].state, HOLD_HELD);
+	pool_model_retry(b.pm[0]);
+	cr_assert_eq(pool_model_failed(b.pm[0]), 0);
+	cr_assert_eq(pool_model_hopeful(b.pm[0]), 1);
+	cr_assert_eq(b.pm[0]->holdings[0].state, HOLD_LOADING);
+	bed_wait(&b, pool_model_failed(b.pm[0]) == 1);
+	cr_assert_eq(pool_model_hopeful(b.pm[0]), 0);
 	bed_drain_end(&b);
 }
 

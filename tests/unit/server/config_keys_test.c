@@ -90,8 +90,8 @@ Test(config_keys, the_shipped_file_loads)
 	cr_assert_eq(config_init(&c), 0);
 	cr_expect_eq(config_load_file(&c, path, text, sizeof(text)), 0, "%s", text);
 	cr_expect_eq(config_finish(&c, text, sizeof(text)), 0, "%s", text);
-	cr_expect_eq(c.model_repository[0], '/');
-	cr_expect_not_null(strstr(c.model_repository, "/conf/models"));
+	cr_expect_eq(c.models.repositories[0][0], '/');
+	cr_expect_not_null(strstr(c.models.repositories[0], "/conf/models"));
 	cr_expect_str_eq(c.dispatch.default_model, "digits");
 	config_release(&c);
 }

@@ -130,13 +130,13 @@ Test(config_resolve, paths_in_the_file_are_relative_to_it)
 	load("[models]\nrepository = m\n[worker]\nprogram = ../w\nbackend_dirs = b, /abs\n"
 	     "[server]\nruntime_dir = r\n");
 	finish();
-	cr_expect(strncmp(c.model_repository, "/tmp/modeld-test-", 17) == 0);
-	ends(c.model_repository, "/m");
+	cr_expect(strncmp(c.models.repositories[0], "/tmp/modeld-test-", 17) == 0);
+	ends(c.models.repositories[0], "/m");
 	ends(c.pool.worker_program, "/../w");
 	ends(c.pool.backend_dirs[0], "/b");
 	cr_expect_str_eq(c.pool.backend_dirs[1], "/abs");
 	ends(c.runtime_dir, "/r");
-	cr_expect_str_eq(config_entry(&c, "models", "repository")->text, c.model_repository);
+	cr_expect_str_eq(config_entry(&c, "models", "repository")->text, c.models.repositories[0]);
 }
 
 Test(config_resolve, paths_of_the_command_line_are_relative_to_the_working_directory)
@@ -148,8 +148,8 @@ Test(config_resolve, paths_of_the_command_line_are_relative_to_the_working_direc
 	set("worker.backend_dirs=x");
 	finish();
 	cr_assert_not_null(getcwd(here, sizeof(here)));
-	cr_expect(!strncmp(c.model_repository, here, strlen(here)));
-	ends(c.model_repository, "/n");
+	cr_expect(!strncmp(c.models.repositories[0], here, strlen(here)));
+	ends(c.models.repositories[0], "/n");
 	cr_expect(!strncmp(c.pool.backend_dirs[0], here, strlen(here)));
 	ends(c.pool.backend_dirs[0], "/x");
 }
@@ -158,8 +158,8 @@ Test(config_resolve, the_default_repository_is_beside_the_file)
 {
 	load("");
 	finish();
-	ends(c.model_repository, "/models");
-	cr_expect_eq(c.model_repository[0], '/');
+	ends(c.models.repositories[0], "/models");
+	cr_expect_eq(c.models.repositories[0][0], '/');
 }
 
 Test(config_resolve, windows)

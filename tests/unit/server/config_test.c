@@ -56,7 +56,7 @@ Test(config, nothing_said_is_all_defaults)
 {
 	cr_assert_eq(load(""), 0);
 	finish();
-	cr_expect_eq(c.model.max_batch_size, 8);
+	cr_expect_eq(c.models.defaults.max_batch_size, 8);
 	cr_expect_eq(c.drain_timeout_ms, 25000);
 	cr_expect_str_eq(c.frontend.listen[0], "0.0.0.0:50052");
 	cr_expect_null(c.frontend.unix_group);
@@ -70,7 +70,7 @@ Test(config, what_the_file_says)
 			  "input_arena_bytes=2M\n"),
 		0);
 	finish();
-	cr_expect_eq(c.model.max_batch_size, 3);
+	cr_expect_eq(c.models.defaults.max_batch_size, 3);
 	cr_expect_eq(c.dispatch.arena.limit, 2u << 20);
 }
 
@@ -145,7 +145,7 @@ Test(config, a_list_goes_on)
 	cr_expect_str_eq(c.frontend.listen[1], "b:2");
 	cr_expect_str_eq(c.frontend.listen[2], "c:3");
 	cr_expect_null(c.frontend.listen[4]);
-	cr_expect_str_eq(c.models[0], "x");
+	cr_expect_str_eq(c.models.serve[0], "x");
 }
 
 Test(config, a_file_that_is_not_there)
@@ -168,7 +168,7 @@ Test(config, the_command_line_overrides)
 	cr_assert_eq(set("model.max_batch_size=5"), 0);
 	cr_assert_eq(set("model.max_batch_size=6"), 0);
 	finish();
-	cr_expect_eq(c.model.max_batch_size, 6);
+	cr_expect_eq(c.models.defaults.max_batch_size, 6);
 }
 
 Test(config, backend_settings)
@@ -265,7 +265,7 @@ Test(config, what_is_printed_can_be_read_again)
 	cr_assert_eq(config_finish(&again, text, sizeof(text)), 0, "%s", text);
 	second = print(&again);
 	cr_expect_str_eq(second, first);
-	cr_expect_str_eq(again.models[89], "model-89");
+	cr_expect_str_eq(again.models.serve[89], "model-89");
 	cr_expect_eq(again.pool.places[0].count, 2);
 	cr_expect_str_eq(again.pool.settings[0].value, "v w");
 	cr_expect_not_null(strstr(first, "\nworkers = cpu:0 x2, cuda:1\n"));

@@ -47,7 +47,7 @@ Test(config_value, numbers)
 {
 	good("model", "max_batch_size", "0");
 	good("model", "max_batch_size", "65536");
-	cr_expect_eq(c.model.max_batch_size, 65536);
+	cr_expect_eq(c.models.defaults.max_batch_size, 65536);
 	bad("model", "max_batch_size", "65537", "65537 is out of range: 0 to 65536");
 	bad("model", "max_batch_size", "-1", "'-1' is not a whole number");
 	bad("model", "max_batch_size", "+1", "'+1' is not a whole number");
@@ -112,7 +112,17 @@ Test(config_value, strings)
 	good("models", "default", "");
 	good("models", "default", "digits");
 	cr_expect_str_eq(c.dispatch.default_model, "digits");
-	bad("models", "repository", "", "must have 1 to 4095 characters, has 0");
+	bad("worker", "program", "", "must have 1 to 4095 characters, has 0");
+}
+
+Test(config_value, control)
+{
+	good("models", "control", "explicit");
+	cr_expect_eq(c.models.control, MODELS_CONTROL_EXPLICIT);
+	good("models", "control", "none");
+	cr_expect_eq(c.models.control, MODELS_CONTROL_NONE);
+	bad("models", "control", "", "'' is none of none, explicit");
+	bad("models", "control", "both", "'both' is none of none, explicit");
 }
 
 Test(config_value, lists)
@@ -123,6 +133,10 @@ Test(config_value, lists)
 	cr_expect_null(c.frontend.listen[2]);
 	bad("server", "listen", "",
 		"needs 1 to 64 entries separated by commas, none empty or a comment");
+	good("models", "load", "");
+	cr_expect_null(c.models.load[0]);
+	bad("models", "load", "a,",
+		"needs 0 to 4096 entries separated by commas, none empty or a comment");
 	bad("server", "listen", "a:1,",
 		"needs 1 to 64 entries separated by commas, none empty or a comment");
 	bad("server", "listen", "a,#b",

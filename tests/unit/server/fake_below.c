@@ -186,32 +186,66 @@ struct version *dispatch_version(const struct dispatch *d, size_t i)
 	return &below.versions[i];
 }
 
-static void note_change(const char *what, const struct version_settings *s)
+int dispatch_add_version(struct dispatch *d, const struct version_settings *settings,
+	struct version *replaces, struct version **ret_version)
 {
-	size_t n = strlen(below.changes);
-
-	snprintf(below.changes + n, sizeof(below.changes) - n, "%s%s %s/%s", n ? " " : "", what,
-		s->name, s->version);
-}
-
-int dispatch_add_version(
-	struct dispatch *d, const struct version_settings *settings, struct version *replaces)
-{
-	if (below.add_error)
-		return below.add_error;
-	note_change(replaces ? "replace" : "add", settings);
+	*ret_version = &below.versions[0];
+	below.n_added++;
 	return 0;
 }
 
 void dispatch_remove_version(struct dispatch *d, struct version *v)
 {
-	note_change("remove", &v->settings);
+}
+
+size_t dispatch_model_versions(
+	const struct dispatch *d, const char *name, struct version **list, size_t cap)
+{
+	return 0;
 }
 
 int dispatch_set_default(struct dispatch *d, const char *name)
 {
-	snprintf(below.default_model, sizeof(below.default_model), "%s", name ? name : "");
 	return 0;
+}
+
+struct version *version_ref(struct version *v)
+{
+	return v;
+}
+
+struct version *version_unref(struct version *v)
+{
+	return NULL;
+}
+
+bool version_retired(const struct version *v)
+{
+	return false;
+}
+
+bool version_hopeful(const struct version *v)
+{
+	return true;
+}
+
+const char *version_detail(const struct version *v)
+{
+	return "";
+}
+
+const struct wire_loaded *version_declared(const struct version *v)
+{
+	return NULL;
+}
+
+uint32_t version_workers_failed(const struct version *v)
+{
+	return 0;
+}
+
+void version_retry(struct version *v)
+{
 }
 
 const struct version_settings *version_settings(const struct version *v)
@@ -221,7 +255,7 @@ const struct version_settings *version_settings(const struct version *v)
 
 const struct version *version_replaces(const struct version *v)
 {
-	return v->replaces;
+	return NULL;
 }
 
 bool version_ready(const struct version *v)
@@ -336,6 +370,10 @@ void frontend_set_serving(struct frontend *f, bool serving)
 }
 
 void frontend_set_handoff(struct frontend *f, struct handoff *h)
+{
+}
+
+void frontend_set_lifecycle(struct frontend *f, struct lifecycle *l)
 {
 }
 

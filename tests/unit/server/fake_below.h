@@ -10,7 +10,6 @@
 /* What the fake dispatch serves. */
 struct version {
 	struct version_settings settings;
-	const struct version *replaces;
 };
 
 struct countdown;
@@ -27,9 +26,7 @@ struct fake_below {
 	int handoff_new_error, handoff_listen_error;
 	struct version versions[8];
 	size_t n_versions;
-	char changes[1024];	/* "add a/1 replace b/2 remove c/1" */
-	char default_model[64]; /* as dispatch_set_default() had it */
-	int add_error;		/* what dispatch_add_version() returns */
+	unsigned n_added; /* dispatch_add_version() was called so often */
 	/* Called when start-up is over, and when the frontend is told to drain. */
 	void (*on_serving)(void);
 	void (*on_draining)(void);

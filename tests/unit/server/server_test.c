@@ -18,16 +18,23 @@ static struct repository *repository;
 static struct server *server;
 static char text[512];
 
+static void read_models(void)
+{
+	cr_assert_eq(
+		repository_read(&repository, &config.models, text, sizeof(text)), 0, "%s", text);
+}
+
 static void setup(void)
 {
 	log_init(NULL, LOG_LEVEL_ERROR);
 	unsetenv("NOTIFY_SOCKET");
 	memset(&below, 0, sizeof(below));
 	below.n_versions = 1;
+	below.versions[0].settings = (struct version_settings){.name = "identity", .version = "1"};
 	cr_assert_eq(config_init(&config), 0);
 	cr_assert_eq(config_set(&config, "models.repository=tests/models", text, sizeof(text)), 0);
 	cr_assert_eq(config_finish(&config, text, sizeof(text)), 0, "%s", text);
-	cr_assert_eq(repository_new(&repository, &config, text, sizeof(text)), 0, "%s", text);
+	read_models();
 }
 
 static void teardown(void)
@@ -40,7 +47,11 @@ TestSuite(server, .init = setup, .fini = teardown);
 
 static int run(void)
 {
-	int r = server_new(&server, &config, repository);
+	int r;
+
+	if (!repository)
+		read_models();
+	r = server_new(&server, &config, steal_ptr(repository));
 
 	if (r)
 		return r;
@@ -104,7 +115,7 @@ Test(server, sighup_ends_nothing)
 	cr_expect_eq(run(), SERVER_EXIT_OK);
 	cr_expect_str_eq(below.trace,
 		STARTED "frontend_drain frontend_drained dispatch_drain dispatch_drained" FREED);
-	cr_expect_str_eq(below.changes, "", "there is no source to read from");
+	cr_expect_gt(below.n_added, 0);
 }
 
 Test(server, both_are_awaited_whichever_ends_first)
@@ -170,7 +181,7 @@ Test(server, what_a_model_holds_is_ended_before_the_time_is_up)
 Test(server, a_signal_before_all_is_ready)
 {
 	below.frontend_takes = 1;
-	cr_assert_eq(server_new(&server, &config, repository), 0);
+	cr_assert_eq(server_new(&server, &config, steal_ptr(repository)), 0);
 	terminate();
 	cr_expect_eq(server_run(server), SERVER_EXIT_OK);
 	server_free(server);

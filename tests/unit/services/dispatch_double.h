@@ -16,6 +16,7 @@
 #include "call_double.h"
 #include "dispatch/dispatch.h"
 #include "handoff/handoff.h"
+#include "lifecycle_double.h"
 
 #define DOUBLE_MODELS_MAX  1000
 #define DOUBLE_WORKERS_MAX 4

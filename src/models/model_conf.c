@@ -1,7 +1,7 @@
 /*
- * model_conf.c: one model's model.conf into its settings. Daemon process, before the loop starts.
+ * model_conf.c: one model's model.conf into its settings. Daemon process, any thread.
  */
-#include "model_conf.h"
+#include "models/model_conf.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/digits.h"
-#include "conf_file.h"
+#include "models/conf_file.h"
 
 #define DAY_MS UINT64_C(86400000)
 
@@ -35,7 +35,7 @@ struct model_key {
 
 static const struct model_key keys[] = {
 	{"backend", KEY_BACKEND, AT(backend), 0, 0},
-	{"version", KEY_VERSION, AT(version), 0, 0},
+	{"version", KEY_VERSION, 0, 0, 0},
 	{"devices", KEY_DEVICES, AT(devices), 0, 0},
 	{"max_batch_size", KEY_U32, AT(max_batch_size), 0, 65536},
 	{"max_queue_delay_us", KEY_U64, AT(max_queue_delay_us), 0, 10000000},
@@ -48,8 +48,9 @@ static const struct model_key keys[] = {
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
 
 struct parser {
-	struct version_settings *model; /* borrow */
-	const struct conf_line *line;	/* borrow: the current one */
+	struct version_settings *model;	 /* borrow */
+	struct version_policy *versions; /* borrow */
+	const struct conf_line *line;	 /* borrow: the current one */
 	bool seen[N_KEYS];
 	char *text; /* borrow */
 	size_t cap;
@@ -72,7 +73,7 @@ static int invalid(struct parser *p, const char *what)
 	const struct conf_line *l = p->line;
 
 	snprintf(p->text, p->cap, "%s: [%s] %s: %s", l->where, l->section, l->key, what);
-	return CONFIG_E_INVALID;
+	return MODEL_CONF_E_INVALID;
 }
 
 static bool parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret_n)
@@ -85,9 +86,10 @@ static bool parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *re
 	return true;
 }
 
-bool model_conf_version(const char *text, uint64_t *ret_version)
+void model_conf_release(struct model_conf *m)
 {
-	return *text != '0' && parse_u64(text, 1, INT64_MAX, ret_version);
+	version_settings_release(&m->settings);
+	version_policy_release(&m->versions);
 }
 
 static int set_number(struct parser *p, const struct model_key *key)
@@ -130,11 +132,13 @@ static int set_backend(struct parser *p)
 
 static int set_version(struct parser *p)
 {
-	uint64_t version;
+	int r = version_policy_parse(p->versions, p->line->value);
 
-	if (!model_conf_version(p->line->value, &version))
-		return invalid(p, "a version is a whole number from 1, without leading zeros");
-	return model_conf_replace(&p->model->version, p->line->value);
+	if (r != VERSION_POLICY_E_INVALID)
+		return r;
+	return invalid(p,
+		"'latest', 'latest N', 'all' or numbers from 1 without leading zeros, separated "
+		"by commas, are expected");
 }
 
 /* Kept without spaces. Whether there are such devices is for the repository to say. */
@@ -224,9 +228,10 @@ static bool on_key(void *data, const struct conf_line *line)
 	return !p->error;
 }
 
-int model_conf_read(const char *file, struct version_settings *m, char *text, size_t cap)
+int model_conf_read(const char *file, struct model_conf *m, char *text, size_t cap)
 {
-	struct parser p = {.model = m, .text = text, .cap = cap};
+	struct parser p = {
+		.model = &m->settings, .versions = &m->versions, .text = text, .cap = cap};
 	FILE *in = fopen(file, "re");
 	int e;
 
@@ -234,11 +239,11 @@ int model_conf_read(const char *file, struct version_settings *m, char *text, si
 		return 0;
 	if (!in) {
 		snprintf(text, cap, "%s: cannot be opened: %s", file, strerror(errno));
-		return CONFIG_E_INVALID;
+		return MODEL_CONF_E_INVALID;
 	}
 	e = conf_file_read(in, file, on_key, &p, text, cap);
 	fclose(in);
 	if (e == CONF_FILE_E_STOPPED)
 		return p.error;
-	return e ? CONFIG_E_INVALID : 0;
+	return e ? MODEL_CONF_E_INVALID : 0;
 }

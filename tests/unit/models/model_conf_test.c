@@ -1,7 +1,8 @@
 /* Tests of model_conf.c: each key, and each error with file, line and key. */
-#include "model_conf.h"
+#include "models/model_conf.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,7 +12,8 @@
 static char directory[] = "/tmp/modeld-test-XXXXXX";
 static char file[64];
 static char text[512];
-static struct version_settings m;
+static struct model_conf conf;
+#define m conf.settings
 
 static void setup(void)
 {
@@ -21,7 +23,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-	version_settings_release(&m);
+	model_conf_release(&conf);
 	unlink(file);
 	rmdir(directory);
 }
@@ -35,14 +37,14 @@ static int read_text(const char *data)
 	cr_assert_not_null(f);
 	fputs(data, f);
 	fclose(f);
-	return model_conf_read(file, &m, text, sizeof(text));
+	return model_conf_read(file, &conf, text, sizeof(text));
 }
 
 static void bad(const char *data, const char *expected)
 {
 	char whole[256];
 
-	cr_assert_eq(read_text(data), CONFIG_E_INVALID);
+	cr_assert_eq(read_text(data), MODEL_CONF_E_INVALID);
 	snprintf(whole, sizeof(whole), "%s:%s", file, expected);
 	cr_expect_str_eq(text, whole);
 }
@@ -56,7 +58,8 @@ Test(model_conf, every_key)
 			       "x = 1 2\n"),
 		0, "%s", text);
 	cr_expect_str_eq(m.backend, "builtin");
-	cr_expect_str_eq(m.version, "3");
+	cr_assert_eq(conf.versions.n_numbers, 1);
+	cr_expect_eq(conf.versions.numbers[0], 3);
 	cr_expect_str_eq(m.devices, "cpu:0,cuda:1");
 	cr_expect_eq(m.max_batch_size, 0);
 	cr_expect_eq(m.max_queue_delay_us, 5);
@@ -72,13 +75,13 @@ Test(model_conf, every_key)
 Test(model_conf, none_changes_nothing)
 {
 	m.max_batch_size = 77;
-	cr_expect_eq(model_conf_read("/nonexistent/model.conf", &m, text, sizeof(text)), 0);
+	cr_expect_eq(model_conf_read("/nonexistent/model.conf", &conf, text, sizeof(text)), 0);
 	cr_expect_eq(m.max_batch_size, 77);
 }
 
 Test(model_conf, a_directory_in_its_place)
 {
-	cr_expect_eq(model_conf_read("/tmp", &m, text, sizeof(text)), CONFIG_E_INVALID);
+	cr_expect_eq(model_conf_read("/tmp", &conf, text, sizeof(text)), MODEL_CONF_E_INVALID);
 	cr_expect_str_eq(text, "/tmp: cannot be read: Is a directory");
 }
 
@@ -130,15 +133,17 @@ Test(model_conf, versions)
 	static const char *const wrong[] = {
 		"0", "01", "-1", "1a", "../1", "9223372036854775808", ""};
 	char data[64];
-	uint64_t n = 0;
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 		snprintf(data, sizeof(data), "[model]\nversion = %s\n", wrong[i]);
-		bad(data, "2: [model] version: a version is a whole number from 1, without leading "
-			  "zeros");
+		bad(data,
+			"2: [model] version: 'latest', 'latest N', 'all' or numbers from 1 without "
+			"leading zeros, separated by commas, are expected");
 	}
-	cr_expect(model_conf_version("9223372036854775807", &n));
-	cr_expect_eq(n, INT64_MAX);
+	cr_expect_eq(read_text("[model]\nversion = all\n"), 0);
+	cr_expect_eq(conf.versions.kind, VERSION_POLICY_ALL);
+	cr_expect_eq(read_text("[model]\nversion = latest 2\n"), 0);
+	cr_expect_eq(conf.versions.count, 2);
 }
 
 Test(model_conf, numbers)
@@ -184,11 +189,11 @@ Test(model_conf, too_many_parameters)
 
 static int life(void *arg)
 {
-	struct version_settings s = {0};
+	struct model_conf s = {0};
 	int r = model_conf_read(file, &s, text, sizeof(text));
 
 	cr_assert(r <= 0);
-	version_settings_release(&s);
+	model_conf_release(&s);
 	return r;
 }
 

@@ -1,9 +1,9 @@
 /*
  * conf_file.c: what inih leaves out: line numbers, lines that are too long for it (it would split
  * them silently), control characters (it would stop at a NUL byte), and stopping at the first error. Daemon process,
- * before the loop starts.
+ * any thread.
  */
-#include "conf_file.h"
+#include "models/conf_file.h"
 
 #include <assert.h>
 #include <ctype.h>

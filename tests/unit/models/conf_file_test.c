@@ -1,5 +1,5 @@
 /* Tests of conf_file.c: line numbers, continued lines, and what inih would let pass. */
-#include "conf_file.h"
+#include "models/conf_file.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -2,8 +2,8 @@
  * conf_file.h: a file in INI form, key by key, with line numbers for messages. inih splits the
  * lines. A `;` or `#` starts a comment line, a `;` behind a space ends a value.
  */
-#ifndef CONF_FILE_H
-#define CONF_FILE_H
+#ifndef MODELS_CONF_FILE_H
+#define MODELS_CONF_FILE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,0 +1,386 @@
+/*
+ * entry.c: one model's directory into an entry of the snapshot. Paths stay below the repository: names are
+ * checked, links are followed as the administrator made them. Daemon process, any thread.
+ */
+#include "models/entry.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "models/fingerprint.h"
+#include "models/layout.h"
+#include "models/model_conf.h"
+#include "models/path.h"
+#include "pool/pool.h"
+
+#define CONF_FILE  "model.conf"
+#define MODEL_FILE "model.onnx"
+#define ONNX	   "onnxruntime"
+#define BUILTIN	   "builtin"
+
+/* What is at hand while a model's directory is read. */
+struct reading {
+	struct repository_entry *entry;		/* borrow */
+	const struct models_settings *settings; /* borrow */
+	char *directory;			/* own: of the model */
+	struct model_conf conf;
+	struct layout layout;
+	size_t n_usable; /* versions so far that could be served */
+};
+
+/* --- Entries ------------------------------------------------------------------------------------ */
+
+/* Names of files are bytes; what is shown is text. */
+static void make_printable(char *text)
+{
+	bool valid = utf8_valid(text, strlen(text));
+
+	for (char *at = text; *at; at++) {
+		unsigned char c = (unsigned char)*at;
+
+		if (c < 0x20 || c == 0x7f || (c >= 0x80 && !valid))
+			*at = '?';
+	}
+}
+
+static void drop_versions(struct repository_entry *e)
+{
+	for (size_t i = 0; i < e->n_versions; i++)
+		version_settings_release(&e->versions[i].settings);
+	free(e->versions);
+	e->versions = NULL;
+	e->n_versions = 0;
+}
+
+void entry_release(struct repository_entry *e)
+{
+	drop_versions(e);
+	free((void *)e->name);
+	free((void *)e->error);
+	free((void *)e->odd);
+	*e = (struct repository_entry){0};
+}
+
+int entry_set_name(struct repository_entry *e, const char *name)
+{
+	char *copy = strdup(name);
+
+	if (!copy)
+		return -ENOMEM;
+	make_printable(copy);
+	free((void *)e->name);
+	e->name = copy;
+	return 0;
+}
+
+int entry_refuse(struct repository_entry *e, const char *format, ...)
+{
+	char *text;
+	va_list ap;
+	int n;
+
+	va_start(ap, format);
+	n = vasprintf(&text, format, ap);
+	va_end(ap);
+	if (n < 0)
+		return -ENOMEM;
+	make_printable(text);
+	free((void *)e->error);
+	e->error = text;
+	drop_versions(e);
+	return 0;
+}
+
+static bool name_valid(const char *name)
+{
+	const char *allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+	size_t n = strlen(name);
+
+	return *name != '.' && n && n <= WIRE_NAME_MAX && strspn(name, allowed) == n;
+}
+
+/* --- Versions ----------------------------------------------------------------------------------- */
+
+/* The one file NAME.onnx there is; the caller frees it. NULL: there is none, or there are several. */
+static char *only_onnx_file(const char *directory)
+{
+	DIR *d = opendir(directory);
+	struct dirent *e;
+	char *found = NULL;
+	size_t n = 0;
+
+	if (!d)
+		return NULL;
+	while ((e = readdir(d))) {
+		const char *dot = strrchr(e->d_name, '.');
+
+		if (!dot || strcmp(dot, ".onnx") != 0 || n++ > 0)
+			continue;
+		found = strdup(e->d_name);
+	}
+	closedir(d);
+	if (n == 1)
+		return found;
+	free(found);
+	return NULL;
+}
+
+/* Why `path` cannot be served without a model.onnx, or with this backend. */
+static int say_incomplete(struct reading *r, const char *path)
+{
+	_cleanup_(freep) char *file = only_onnx_file(path);
+
+	if (file)
+		return layout_add_odd(&r->layout.odd,
+			"%s/%s is not served: the model's file is called " MODEL_FILE ": rename it",
+			path, file);
+	if (r->conf.settings.backend)
+		return layout_add_odd(
+			&r->layout.odd, "%s has no " MODEL_FILE " (is it being copied?)", path);
+	return layout_add_odd(&r->layout.odd,
+		"%s has no " MODEL_FILE ", and no " CONF_FILE " names a backend", path);
+}
+
+/* Its files are complete as far as can be told. */
+static bool is_complete(const struct reading *r, const char *path)
+{
+	const char *backend = r->conf.settings.backend;
+
+	return (backend && strcmp(backend, ONNX) != 0) || path_has(path, MODEL_FILE);
+}
+
+static int fill_version(
+	struct reading *r, struct repository_version *v, uint64_t number, const char *path)
+{
+	char digits[24];
+	int e = version_settings_copy(&v->settings, &r->conf.settings);
+
+	snprintf(digits, sizeof(digits), "%" PRIu64, number);
+	if (!e)
+		e = model_conf_replace(&v->settings.version, digits);
+	if (!e)
+		e = model_conf_replace(&v->settings.path, path);
+	if (!e && !v->settings.backend)
+		e = model_conf_replace(&v->settings.backend, ONNX);
+	v->number = number;
+	v->chosen = version_policy_has(&r->conf.versions, number, r->n_usable++);
+	v->settings.content = strcmp(path, r->directory) != 0 ? fingerprint_directory(path) : 0;
+	return e;
+}
+
+static int add_version(struct reading *r, uint64_t number, const char *path)
+{
+	struct repository_entry *entry = r->entry;
+	struct repository_version *all =
+		realloc(entry->versions, (entry->n_versions + 1) * sizeof(*all));
+
+	if (!all)
+		return -ENOMEM;
+	entry->versions = all;
+	all[entry->n_versions] = (struct repository_version){0};
+	return fill_version(r, &all[entry->n_versions++], number, path);
+}
+
+static int add_if_usable(struct reading *r, const struct layout_version *v)
+{
+	if (v->ambiguous)
+		return 0;
+	if (!is_complete(r, v->path))
+		return say_incomplete(r, v->path);
+	if (strlen(v->path) > WIRE_TEXT_MAX)
+		return layout_add_odd(&r->layout.odd, "%s: the path is longer than %u characters",
+			v->path, WIRE_TEXT_MAX);
+	return add_version(r, v->number, v->path);
+}
+
+/* What needs no files has the versions that its policy names, or version 1. */
+static int add_builtin(struct reading *r)
+{
+	const struct version_policy *p = &r->conf.versions;
+	int e = 0;
+
+	if (p->kind != VERSION_POLICY_SPECIFIC)
+		return add_version(r, 1, r->directory);
+	for (size_t i = 0; !e && i < p->n_numbers; i++)
+		e = add_version(r, p->numbers[i], r->directory);
+	return e;
+}
+
+static bool is_builtin(const struct reading *r)
+{
+	const char *backend = r->conf.settings.backend;
+
+	return backend && !strcmp(backend, BUILTIN);
+}
+
+static int add_versions(struct reading *r)
+{
+	int e = 0;
+
+	for (size_t i = 0; !e && i < r->layout.n; i++)
+		e = add_if_usable(r, &r->layout.versions[i]);
+	return e || r->entry->n_versions > 0 || !is_builtin(r) ? e : add_builtin(r);
+}
+
+/* --- What must hold ----------------------------------------------------------------------------- */
+
+static bool has_number(const struct repository_entry *e, uint64_t number)
+{
+	for (size_t i = 0; i < e->n_versions; i++) {
+		if (e->versions[i].number == number)
+			return true;
+	}
+	return false;
+}
+
+static bool any_chosen(const struct repository_entry *e)
+{
+	for (size_t i = 0; i < e->n_versions; i++) {
+		if (e->versions[i].chosen)
+			return true;
+	}
+	return false;
+}
+
+/* Numbers that the policy names and that are not there. */
+static int check_numbers(struct reading *r)
+{
+	const struct version_policy *p = &r->conf.versions;
+	int e = 0;
+
+	for (size_t i = 0; !e && i < p->n_numbers; i++) {
+		if (!has_number(r->entry, p->numbers[i]))
+			e = layout_add_odd(&r->layout.odd,
+				"%s: there is no version directory %" PRIu64, r->directory,
+				p->numbers[i]);
+	}
+	return e;
+}
+
+static int check_any(struct reading *r)
+{
+	if (any_chosen(r->entry))
+		return 0;
+	if (r->layout.odd)
+		return entry_refuse(r->entry, "%s", r->layout.odd);
+	if (r->conf.settings.backend)
+		return entry_refuse(
+			r->entry, "%s: there is no version directory, such as 1", r->directory);
+	return entry_refuse(r->entry,
+		"%s: no " CONF_FILE " that names a backend, and no 1/" MODEL_FILE, r->directory);
+}
+
+/* Is `device` in the list, whose names are separated by single commas? */
+static bool list_has(const char *list, const char *device)
+{
+	size_t n = strlen(device);
+
+	for (const char *at = list; (at = strstr(at, device)); at += n) {
+		if ((at == list || at[-1] == ',') && (!at[n] || at[n] == ','))
+			return true;
+	}
+	return false;
+}
+
+static int check_devices(struct reading *r)
+{
+	const char *devices = r->conf.settings.devices;
+	const struct models_settings *s = r->settings;
+
+	if (!devices)
+		return 0;
+	for (size_t i = 0; i < s->n_places; i++) {
+		if (list_has(devices, s->places[i].device))
+			return 0;
+	}
+	return entry_refuse(r->entry,
+		"%s/" CONF_FILE ": [model] devices: there is no worker on any of '%s' ([worker] "
+		"workers)",
+		r->directory, devices);
+}
+
+static int keep_odd(struct reading *r)
+{
+	if (!r->layout.odd || r->entry->error)
+		return 0;
+	make_printable(r->layout.odd);
+	r->entry->odd = steal_ptr(r->layout.odd);
+	return 0;
+}
+
+/* --- Reading ------------------------------------------------------------------------------------ */
+
+static void set_defaults(struct version_settings *m, const struct models_defaults *d)
+{
+	m->max_batch_size = UINT32_MAX;
+	m->max_queue_delay_us = d->max_queue_delay_us;
+	m->max_queue_size = d->max_queue_size;
+	m->run_timeout_ms = d->run_timeout_ms;
+}
+
+static int read_conf(struct reading *r, const char *name)
+{
+	_cleanup_(freep) char *file = path_join(r->directory, CONF_FILE);
+	char text[1024];
+	int e;
+
+	set_defaults(&r->conf.settings, &r->settings->defaults);
+	if (!file || model_conf_replace(&r->conf.settings.name, name))
+		return -ENOMEM;
+	e = model_conf_read(file, &r->conf, text, sizeof(text));
+	return e == MODEL_CONF_E_INVALID ? entry_refuse(r->entry, "%s", text) : e;
+}
+
+static int read_model(struct reading *r)
+{
+	int e = layout_read(&r->layout, r->directory);
+
+	if (!e)
+		e = add_versions(r);
+	if (!e)
+		e = check_numbers(r);
+	if (!e)
+		e = check_any(r);
+	if (!e && !r->entry->error)
+		e = check_devices(r);
+	return e ? e : keep_odd(r);
+}
+
+int entry_read(struct repository_entry *e, const struct models_settings *s, const char *directory,
+	const char *name)
+{
+	struct reading r = {.entry = e, .settings = s, .directory = path_join(directory, name)};
+	int error = r.directory ? entry_set_name(e, name) : -ENOMEM;
+
+	if (!error && !name_valid(name))
+		error = entry_refuse(e,
+			"%s: a model's name has only letters, digits, _, . and -, at most %u",
+			r.directory, WIRE_NAME_MAX);
+	else if (!error)
+		error = read_conf(&r, name);
+	if (!error && !e->error)
+		error = read_model(&r);
+	if (!error)
+		e->fingerprint = fingerprint_directory(r.directory);
+	model_conf_release(&r.conf);
+	layout_release(&r.layout);
+	free(r.directory);
+	return error;
+}
+
+int entry_looks_like_model(const char *directory, const char *name, bool *ret_yes)
+{
+	_cleanup_(freep) char *path = path_join(directory, name);
+	_cleanup_(layout_release) struct layout l = {0};
+	int e = path ? layout_read(&l, path) : -ENOMEM;
+
+	if (!e)
+		*ret_yes = l.n > 0 || l.has_files || path_has(path, CONF_FILE);
+	return e;
+}

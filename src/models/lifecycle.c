@@ -1,0 +1,401 @@
+/*
+ * lifecycle.c: the door; what is read on a thread, and when. The thread has `reading` while `busy`, and
+ * nothing else; all else: daemon process, loop thread.
+ */
+#include "models/lifecycle.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "dispatch/dispatch.h"
+#include "models/lifecycle_private.h"
+#include "models/version_policy.h"
+
+#define WAIT(at) list_entry(at, struct lifecycle_wait, node)
+#define TASK(at) list_entry(at, struct task, node)
+
+/* --- Who waits ---------------------------------------------------------------------------------- */
+
+static void answer(struct list *waits, enum lifecycle_code code, const char *text)
+{
+	struct list *node;
+
+	while ((node = list_first(waits))) {
+		list_remove(node);
+		WAIT(node)->on_done(WAIT(node), code, text);
+	}
+}
+
+void lifecycle_forget(struct lifecycle_wait *w)
+{
+	if (w->node.next)
+		list_remove(&w->node);
+}
+
+static void move(struct list *from, struct list *to)
+{
+	struct list *node;
+
+	while ((node = list_first(from))) {
+		list_remove(node);
+		list_push_back(to, node);
+	}
+}
+
+/* --- Reading ------------------------------------------------------------------------------------ */
+
+static void read_on_thread(uv_work_t *work)
+{
+	struct lifecycle *l = work->data;
+	struct reading *r = &l->reading;
+
+	r->error = l->source->read(
+		l->source->data, r->name, r->anew, &r->repository, r->text, sizeof(r->text));
+}
+
+static void failed_to_read(struct lifecycle *l)
+{
+	struct reading *r = &l->reading;
+	const char *text = r->error > 0 ? r->text : err_str(r->error);
+
+	log_error("models are not read anew", "error=\"%s\"", text);
+	answer(&l->waits_now, r->error > 0 ? LIFECYCLE_WRONG : LIFECYCLE_NO_MEMORY, text);
+}
+
+static void on_read_all(struct lifecycle *l)
+{
+	struct reading *r = &l->reading;
+
+	if (l->stopped) {
+		answer(&l->waits_now, LIFECYCLE_ENDING, "the server shuts down");
+	} else if (r->error) {
+		failed_to_read(l);
+	} else {
+		if (l->applies) {
+			lifecycle_apply_all(l, steal_ptr(r->repository));
+		} else {
+			repository_free(l->seen);
+			l->seen = steal_ptr(r->repository);
+		}
+		answer(&l->waits_now, LIFECYCLE_OK, "");
+	}
+}
+
+static void advance(struct lifecycle *l);
+
+static void on_read(uv_work_t *work, int status)
+{
+	struct lifecycle *l = work->data;
+	struct reading *r = &l->reading;
+
+	(void)status;
+	l->busy = false;
+	l->dirty = true;
+	if (r->name)
+		lifecycle_on_model_read(l, r->repository, r->error, r->text);
+	else
+		on_read_all(l);
+	r->repository = repository_free(r->repository);
+	free(r->name);
+	r->name = NULL;
+	if (!l->stopped)
+		advance(l);
+}
+
+/* Threads that this makes take no signals: those are for the loop. */
+static void start(struct lifecycle *l, char *name, bool anew)
+{
+	sigset_t all;
+	sigset_t before;
+	int e;
+
+	l->reading = (struct reading){.name = name, .anew = anew};
+	l->busy = true;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	e = uv_queue_work(l->loop, &l->work, read_on_thread, on_read);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	assert(e == 0); /* fails only without a function */
+	(void)e;
+}
+
+static void start_all(struct lifecycle *l)
+{
+	move(&l->waits_next, &l->waits_now);
+	l->applies = l->apply_asked;
+	start(l, NULL, l->anew_asked);
+	l->all_asked = l->apply_asked = l->anew_asked = false;
+}
+
+static void start_task(struct lifecycle *l, struct task *t)
+{
+	char *name = strdup(t->name);
+
+	if (!name) {
+		task_end(t, LIFECYCLE_NO_MEMORY, "out of memory");
+		return;
+	}
+	t->phase = TASK_READING;
+	start(l, name, false);
+}
+
+static void advance(struct lifecycle *l)
+{
+	struct task *t = NULL;
+
+	while (!l->stopped && !l->busy && (l->all_asked || (t = lifecycle_next_task(l)))) {
+		if (l->all_asked)
+			start_all(l);
+		else
+			start_task(l, t);
+	}
+}
+
+static void ask_all(struct lifecycle *l, bool apply, struct lifecycle_wait *w)
+{
+	if (w)
+		list_push_back(&l->waits_next, &w->node);
+	l->all_asked = true;
+	l->apply_asked |= apply;
+	l->anew_asked |= apply;
+	advance(l);
+}
+
+void lifecycle_reload_all(struct lifecycle *l, struct lifecycle_wait *w)
+{
+	ask_all(l, true, w);
+}
+
+void lifecycle_refresh(struct lifecycle *l, struct lifecycle_wait *w)
+{
+	ask_all(l, false, w);
+}
+
+/* --- Asking ------------------------------------------------------------------------------------- */
+
+static bool name_can_be(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n > 0 && n <= WIRE_NAME_MAX && *name != '.' && !strchr(name, '/');
+}
+
+/* What cannot be is answered without looking. */
+static bool refuse(struct lifecycle *l, struct task *t, const char *name, const char *version)
+{
+	char quoted[64];
+
+	if (l->stopped)
+		task_end(t, LIFECYCLE_ENDING, "the server shuts down");
+	else if (t->kind != TASK_RELOAD && !lifecycle_is_explicit(l))
+		task_end(t, LIFECYCLE_NOT_ALLOWED,
+			"models are loaded and unloaded only where [models] control = explicit");
+	else if (!name_can_be(name))
+		task_end(t, LIFECYCLE_INVALID, "%s is no name of a model",
+			log_quote(name, strlen(name), quoted, sizeof(quoted)));
+	else if (*version && !version_number_parse(version, &t->number))
+		task_end(t, LIFECYCLE_INVALID,
+			"%s is no version: a whole number from 1 is expected, without leading "
+			"zeros",
+			log_quote(version, strlen(version), quoted, sizeof(quoted)));
+	return t->phase == TASK_DONE;
+}
+
+static void ask(struct lifecycle *l, enum task_kind kind, const char *name, const char *version,
+	struct lifecycle_wait *w)
+{
+	uint64_t number = 0;
+	bool valid = !*version || version_number_parse(version, &number);
+	struct task *t = valid ? lifecycle_find_task(l, kind, name, number) : NULL;
+
+	if (t) {
+		list_push_back(&t->waits, &w->node);
+		return;
+	}
+	t = task_new(kind, name, number);
+	if (!t) {
+		list_push_back(&l->starved, &w->node);
+		return;
+	}
+	list_push_back(&l->tasks, &t->node);
+	list_push_back(&t->waits, &w->node);
+	if (!refuse(l, t, name, version))
+		advance(l);
+}
+
+void lifecycle_load(
+	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w)
+{
+	ask(l, TASK_LOAD, name, version, w);
+}
+
+void lifecycle_unload(
+	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w)
+{
+	ask(l, TASK_UNLOAD, name, version, w);
+}
+
+void lifecycle_reload(struct lifecycle *l, const char *name, struct lifecycle_wait *w)
+{
+	ask(l, TASK_RELOAD, name, "", w);
+}
+
+/* --- Life --------------------------------------------------------------------------------------- */
+
+int lifecycle_new(struct lifecycle **ret_lifecycle, uv_loop_t *loop,
+	const struct models_settings *settings, const struct lifecycle_source *source,
+	struct dispatch *dispatch)
+{
+	struct lifecycle *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return -ENOMEM;
+	l->loop = loop;
+	l->settings = settings;
+	l->source = source;
+	l->dispatch = dispatch;
+	l->work.data = l;
+	list_init(&l->waits_next);
+	list_init(&l->waits_now);
+	list_init(&l->tasks);
+	list_init(&l->starved);
+	list_init(&l->retries);
+	wishes_init(&l->wishes);
+	uv_timer_init(loop, &l->retry_timer);
+	l->retry_timer.data = l;
+	*ret_lifecycle = l;
+	return 0;
+}
+
+static int wish_for_all(struct lifecycle *l, const struct repository *first)
+{
+	size_t n;
+	const struct repository_entry *entries = repository_entries(first, &n);
+	int r = 0;
+
+	for (size_t i = 0; !r && i < n; i++)
+		r = wishes_add(&l->wishes, entries[i].name, 0);
+	return r;
+}
+
+/* [models] load */
+static void make_first_wishes(struct lifecycle *l, const struct repository *first)
+{
+	const char *const *load = l->settings->load;
+	int r = 0;
+
+	for (size_t i = 0; !r && load && load[i]; i++)
+		r = strcmp(load[i], "*") ? wishes_add(&l->wishes, load[i], 0)
+					 : wish_for_all(l, first);
+	for (size_t i = 0; load && load[i]; i++) {
+		if (strcmp(load[i], "*") != 0 && !repository_find(first, load[i]))
+			log_error("[models] load: there is no such model", "model=%s", load[i]);
+	}
+	if (r)
+		log_error("not all models are loaded", "error=%s", err_str(r));
+}
+
+void lifecycle_begin(struct lifecycle *l, struct repository *first)
+{
+	if (lifecycle_is_explicit(l))
+		make_first_wishes(l, first);
+	lifecycle_apply_all(l, first);
+}
+
+void lifecycle_stop(struct lifecycle *l)
+{
+	if (l->stopped)
+		return;
+	l->stopped = true;
+	lifecycle_retry_stop(l);
+	list_for_each (&l->tasks, node) {
+		struct task *t = TASK(node);
+
+		/* The thread's will be ended when it is back. */
+		if (t->phase == TASK_ASKED || t->phase == TASK_WAITING)
+			task_end(t, LIFECYCLE_ENDING, "the server shuts down");
+		answer(&t->waits, t->phase == TASK_DONE ? t->code : LIFECYCLE_ENDING,
+			t->text ? t->text : "the server shuts down");
+	}
+	answer(&l->waits_now, LIFECYCLE_ENDING, "the server shuts down");
+	answer(&l->waits_next, LIFECYCLE_ENDING, "the server shuts down");
+	answer(&l->starved, LIFECYCLE_NO_MEMORY, "out of memory");
+}
+
+struct lifecycle *lifecycle_free(struct lifecycle *l)
+{
+	if (!l)
+		return NULL;
+	assert(!l->busy);
+	list_for_each (&l->tasks, node)
+		task_free(TASK(node));
+	wishes_release(&l->wishes);
+	repository_free(l->seen);
+	free(l);
+	return NULL;
+}
+
+bool lifecycle_busy(const struct lifecycle *l)
+{
+	return l->busy;
+}
+
+bool lifecycle_explicit(const struct lifecycle *l)
+{
+	return lifecycle_is_explicit(l);
+}
+
+/* --- What dispatch tells ------------------------------------------------------------------------ */
+
+void lifecycle_note(struct lifecycle *l, struct version *v)
+{
+	l->dirty = true;
+	if (!l->stopped)
+		lifecycle_retry_note(l, v);
+}
+
+void lifecycle_gone(struct lifecycle *l, struct version *v)
+{
+	l->dirty = true;
+	lifecycle_retry_drop(l, v);
+	list_for_each (&l->tasks, node)
+		task_gone(TASK(node), v);
+}
+
+/* Returns whether there were any. */
+static bool end_tasks(struct lifecycle *l)
+{
+	bool any = false;
+
+	list_for_each (&l->tasks, node) {
+		struct task *t = TASK(node);
+
+		if (t->phase != TASK_DONE)
+			continue;
+		any = true;
+		answer(&t->waits, t->code, t->text ? t->text : "");
+		task_free(t);
+	}
+	return any;
+}
+
+void lifecycle_flush(struct lifecycle *l)
+{
+	if (l->dirty) {
+		l->dirty = false;
+		list_for_each (&l->tasks, node)
+			task_look(TASK(node));
+	}
+	/* Whoever is told may ask for more. */
+	while (end_tasks(l))
+		continue;
+	if (l->stopped)
+		answer(&l->waits_next, LIFECYCLE_ENDING, "the server shuts down");
+	answer(&l->starved, LIFECYCLE_NO_MEMORY, "out of memory");
+}

@@ -1,0 +1,128 @@
+/*
+ * lifecycle.h: which models are served, and how that changes while the daemon serves: what the repositories
+ * have, what the configuration and callers want of it, and what dispatch is told so that it becomes so. Daemon
+ * process, loop thread.
+ *
+ * Repositories are read on a thread of libuv's, since one may be large or far away. What is wrong changes
+ * nothing: a configuration or a repository that cannot be read leaves all as it is, a model that is wrong
+ * leaves that model as it is.
+ *
+ *   lifecycle_new -> lifecycle_begin -> lifecycle_stop -> (run the loop) -> lifecycle_free
+ */
+#ifndef MODELS_LIFECYCLE_H
+#define MODELS_LIFECYCLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <uv.h>
+
+#include "base/cleanup.h"
+#include "base/list.h"
+#include "models/settings.h"
+
+struct dispatch;
+struct lifecycle;
+struct repository;
+struct version;
+
+/* Where models are read from. */
+struct lifecycle_source {
+	/*
+	 * A snapshot of the model `name`, NULL: of all; `anew`: the configuration is read again first. On a
+	 * thread of libuv's, one at a time. 0; > 0: text (cap bytes) says what is wrong; -ENOMEM
+	 */
+	int (*read)(void *data, const char *name, bool anew, struct repository **ret_repository,
+		char *text, size_t cap);
+	void *data; /* borrow */
+};
+
+/* Why a call came to nothing. */
+enum lifecycle_code {
+	LIFECYCLE_OK,
+	LIFECYCLE_NOT_ALLOWED, /* [models] control is not explicit */
+	LIFECYCLE_INVALID,     /* what can be no name, or no number of a version */
+	LIFECYCLE_UNKNOWN,    /* it is in no repository, or has no such version; it is not loaded */
+	LIFECYCLE_WRONG,      /* its files, or what they say */
+	LIFECYCLE_FAILED,     /* no worker could load it, or the repository could not be read */
+	LIFECYCLE_SUPERSEDED, /* it was unloaded, or changed again, meanwhile */
+	LIFECYCLE_ENDING,     /* the server ends */
+	LIFECYCLE_NO_MEMORY,
+};
+
+/* Who waits. Embedded by the caller, zeroed but for on_done; it lives until on_done or lifecycle_forget(). */
+struct lifecycle_wait {
+	/* Once, from lifecycle_flush() or lifecycle_stop(). text is borrowed during it; "" when all is well. */
+	void (*on_done)(struct lifecycle_wait *w, enum lifecycle_code code, const char *text);
+	struct list node; /* private */
+};
+
+/*
+ * settings: of the start; borrowed, as source and dispatch are, for its life. -ENOMEM
+ */
+_must_use_ int lifecycle_new(struct lifecycle **ret_lifecycle, uv_loop_t *loop,
+	const struct models_settings *settings, const struct lifecycle_source *source,
+	struct dispatch *dispatch);
+/* Before dispatch_start(): have served what is to be, out of the first snapshot, which is taken over. */
+void lifecycle_begin(struct lifecycle *l, struct repository *first);
+/* The server ends: nothing is applied any more, who waits is told so. Versions are held no more. */
+void lifecycle_stop(struct lifecycle *l);
+/* Once it was stopped, and the loop has run until nothing is left to do. Accepts NULL; returns NULL. */
+struct lifecycle *lifecycle_free(struct lifecycle *l);
+/* A thread reads. */
+bool lifecycle_busy(const struct lifecycle *l);
+/* Tell who waits what has come of it. Once a loop iteration. */
+void lifecycle_flush(struct lifecycle *l);
+/* Something about a version has changed: dispatch's on_version_note. */
+void lifecycle_note(struct lifecycle *l, struct version *v);
+/* Dispatch's on_version_gone. */
+void lifecycle_gone(struct lifecycle *l, struct version *v);
+
+/* --- Callers ------------------------------------------------------------------------------------ */
+
+/*
+ * Have a model served, and wait until it is ready: the versions that its policy has, or that of one number
+ * (version; "": by policy). Where it is served, what has changed about it is applied. A load of the same that
+ * is under way is joined.
+ */
+void lifecycle_load(
+	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w);
+/* Have it served no more, and wait until its memory is back. What runs is finished. */
+void lifecycle_unload(
+	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w);
+/* Read it again, whoever says which models there are, and wait until what has changed is ready. */
+void lifecycle_reload(struct lifecycle *l, const char *name, struct lifecycle_wait *w);
+/* Read the configuration and all models again, and apply what has changed (SIGHUP). Asked for several times
+ * while it reads, it reads once more. w may be NULL. */
+void lifecycle_reload_all(struct lifecycle *l, struct lifecycle_wait *w);
+/* Read what the repositories have now, for lifecycle_list(); with control other than explicit, lists what was read last. */
+void lifecycle_refresh(struct lifecycle *l, struct lifecycle_wait *w);
+/* The caller waits no more; what was begun goes on. Harmless when it is done. */
+void lifecycle_forget(struct lifecycle_wait *w);
+
+/* --- What there is ------------------------------------------------------------------------------ */
+
+enum lifecycle_state {
+	LIFECYCLE_UNLOADED, /* it was never asked for */
+	LIFECYCLE_LOADING,
+	LIFECYCLE_READY,
+	LIFECYCLE_UNAVAILABLE, /* reason says why */
+	LIFECYCLE_UNLOADING,
+};
+
+/* All borrowed during the callback. */
+struct lifecycle_item {
+	const char *name;
+	const char *version; /* "": none is known */
+	enum lifecycle_state state;
+	const char *reason; /* "": there is nothing to say */
+	bool wrong;	    /* its files are, or what they say */
+};
+
+/* Each version that is served and each model that is not and that a repository has, by name. on_item is
+ * called from inside and must change nothing. */
+void lifecycle_list(const struct lifecycle *l,
+	void (*on_item)(void *data, const struct lifecycle_item *item), void *data);
+/* May callers load and unload? */
+bool lifecycle_explicit(const struct lifecycle *l);
+
+#endif

@@ -1,0 +1,91 @@
+/* lifecycle_private.h: struct lifecycle, for lifecycle*.c alone. */
+#ifndef MODELS_LIFECYCLE_PRIVATE_H
+#define MODELS_LIFECYCLE_PRIVATE_H
+
+#include "models/lifecycle.h"
+#include "models/repository.h"
+#include "models/task.h"
+#include "models/wish.h"
+#include "proto/wire.h"
+
+/* What the thread is given and gives back: its own while `busy`. */
+struct reading {
+	char *name;		       /* own: a model; NULL: all */
+	bool anew;		       /* the configuration, too */
+	struct repository *repository; /* own */
+	int error;
+	char text[1024];
+};
+
+struct lifecycle {
+	uv_loop_t *loop;			/* borrow */
+	const struct models_settings *settings; /* borrow */
+	const struct lifecycle_source *source;	/* borrow */
+	struct dispatch *dispatch;		/* borrow */
+
+	uv_work_t work;
+	bool busy;
+	bool stopped;
+	struct reading reading;
+
+	bool all_asked; /* for the next reading of all */
+	bool anew_asked;
+	bool apply_asked;
+	struct list waits_next; /* struct lifecycle_wait: for the next reading of all */
+	struct list waits_now;	/* for the one under way */
+	bool applies;		/* the one under way is to be applied */
+
+	struct list tasks;   /* struct task, in the order in which they were asked for */
+	struct list starved; /* struct lifecycle_wait: there was no memory for a task */
+	struct wishes wishes;
+	struct list retries; /* struct retry: versions that failed to load */
+	uv_timer_t retry_timer;
+	struct repository *seen; /* own: of the last reading of all; NULL: none yet */
+	bool dirty;		 /* something about a version has changed since lifecycle_flush() */
+};
+
+/* --- lifecycle_apply.c: dispatch is told ----------------------------------------------------------- */
+
+struct applied {
+	unsigned n_added, n_replaced, n_removed;
+	int error;	   /* the first that dispatch refused with */
+	struct task *task; /* borrow; NULL: nobody waits. Gets the versions that matter to it */
+};
+
+/* Make what is served of a model what is wanted of the entry. */
+void lifecycle_apply_entry(
+	struct lifecycle *l, const struct repository_entry *e, struct applied *a);
+/* Serve this version of it no more; 0: nothing of it. */
+void lifecycle_remove(struct lifecycle *l, const char *name, uint64_t number, struct applied *a);
+/* All of a snapshot, which becomes the one that was seen last; steals it. */
+void lifecycle_apply_all(struct lifecycle *l, struct repository *r);
+/* Log what is wrong in r and was not so in l->seen. */
+void lifecycle_tell_odd(const struct lifecycle *l, const struct repository *r);
+
+/* --- lifecycle_task.c ------------------------------------------------------------------------------ */
+
+/* One of the same that is under way, and behind which nothing else was asked of the model; NULL. */
+struct task *lifecycle_find_task(
+	struct lifecycle *l, enum task_kind kind, const char *name, uint64_t number);
+/* The first task that is to read now; NULL: none. Begins those that need not. */
+struct task *lifecycle_next_task(struct lifecycle *l);
+/* The model's snapshot is there (or an error: text), for the task that is READING. */
+void lifecycle_on_model_read(
+	struct lifecycle *l, const struct repository *r, int error, const char *text);
+
+/* --- lifecycle_retry.c ------------------------------------------------------------------------------ */
+
+/* Something about it has changed. */
+void lifecycle_retry_note(struct lifecycle *l, struct version *v);
+/* It is not tried again, nor held any more. */
+void lifecycle_retry_drop(struct lifecycle *l, const struct version *v);
+/* Nothing is; the timer is closed. */
+void lifecycle_retry_stop(struct lifecycle *l);
+
+/* Do callers say which models there are? */
+static inline bool lifecycle_is_explicit(const struct lifecycle *l)
+{
+	return l->settings->control == MODELS_CONTROL_EXPLICIT;
+}
+
+#endif

@@ -1,0 +1,181 @@
+/*
+ * lifecycle_task.c: what callers asked for, model by model.
+ *
+ * Tasks of one model are begun in the order in which they were asked for: none before the ones ahead of it
+ * have been applied. Daemon process, loop thread.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "dispatch/dispatch.h"
+#include "models/lifecycle_private.h"
+
+#define TASK(at) list_entry(at, struct task, node)
+
+/* --- Finding ------------------------------------------------------------------------------------ */
+
+static struct task *find_same(
+	struct lifecycle *l, enum task_kind kind, const char *name, uint64_t number)
+{
+	list_for_each (&l->tasks, node) {
+		struct task *t = TASK(node);
+
+		if (t->kind == kind && t->number == number && t->phase != TASK_DONE &&
+			!strcmp(t->name, name))
+			return t;
+	}
+	return NULL;
+}
+
+/* Has nothing else been asked for since? */
+static bool is_last_word(const struct lifecycle *l, const struct task *t)
+{
+	for (const struct list *at = t->node.next; at != &l->tasks; at = at->next) {
+		const struct task *later = list_entry(at, struct task, node);
+
+		if (later->phase != TASK_DONE && !strcmp(later->name, t->name))
+			return false;
+	}
+	return true;
+}
+
+struct task *lifecycle_find_task(
+	struct lifecycle *l, enum task_kind kind, const char *name, uint64_t number)
+{
+	struct task *t = find_same(l, kind, name, number);
+
+	return t && is_last_word(l, t) ? t : NULL;
+}
+
+/* --- Beginning ---------------------------------------------------------------------------------- */
+
+/* Is one ahead of it, of the same model, not applied yet? */
+static bool has_predecessor(const struct lifecycle *l, const struct task *t)
+{
+	for (const struct list *at = l->tasks.next; at != &t->node; at = at->next) {
+		const struct task *other = list_entry(at, struct task, node);
+
+		if (other->phase < TASK_WAITING && !strcmp(other->name, t->name))
+			return true;
+	}
+	return false;
+}
+
+static void begin_unload(struct lifecycle *l, struct task *t)
+{
+	struct applied a = {.task = t};
+
+	if (wishes_remove(&l->wishes, t->name, t->number)) {
+		task_end(t, LIFECYCLE_NO_MEMORY, "out of memory");
+		return;
+	}
+	lifecycle_remove(l, t->name, t->number, &a);
+	if (a.error)
+		task_end(t, LIFECYCLE_NO_MEMORY, "out of memory");
+	else if (a.n_removed == 0 && t->number)
+		task_end(t, LIFECYCLE_UNKNOWN, "model '%s' version %" PRIu64 " is not loaded",
+			t->name, t->number);
+	else if (a.n_removed == 0)
+		task_end(t, LIFECYCLE_UNKNOWN, "model '%s' is not loaded", t->name);
+	else
+		t->phase = TASK_WAITING;
+}
+
+struct task *lifecycle_next_task(struct lifecycle *l)
+{
+	list_for_each (&l->tasks, node) {
+		struct task *t = TASK(node);
+
+		if (t->phase != TASK_ASKED || has_predecessor(l, t))
+			continue;
+		if (t->kind != TASK_UNLOAD)
+			return t;
+		begin_unload(l, t);
+	}
+	return NULL;
+}
+
+/* --- Applying what was read --------------------------------------------------------------------- */
+
+static struct task *find_reading(struct lifecycle *l)
+{
+	list_for_each (&l->tasks, node) {
+		if (TASK(node)->phase == TASK_READING)
+			return TASK(node);
+	}
+	return NULL;
+}
+
+static bool has_version(const struct repository_entry *e, uint64_t number)
+{
+	for (size_t i = 0; i < e->n_versions; i++) {
+		if (e->versions[i].number == number)
+			return true;
+	}
+	return false;
+}
+
+/* Is it served now, or was asked to be? */
+static bool is_managed(const struct lifecycle *l, const char *name)
+{
+	const struct wish *w = wishes_find(&l->wishes, name);
+
+	return !lifecycle_is_explicit(l) || (w && !wish_empty(w));
+}
+
+/* Returns whether there is something to apply. */
+static bool check(struct lifecycle *l, struct task *t, const struct repository_entry *e)
+{
+	if (!e)
+		task_end(t, LIFECYCLE_UNKNOWN, "model '%s' is in no repository", t->name);
+	else if (e->error)
+		task_end(t, LIFECYCLE_WRONG, "%s", e->error);
+	else if (t->number && !has_version(e, t->number))
+		task_end(t, LIFECYCLE_UNKNOWN, "model '%s' has no version %" PRIu64 "%s%s", t->name,
+			t->number, e->odd ? ": " : "", e->odd ? e->odd : "");
+	else if (t->kind == TASK_RELOAD && !is_managed(l, t->name))
+		task_end(t, LIFECYCLE_UNKNOWN, "model '%s' is not loaded", t->name);
+	else if (t->kind == TASK_LOAD && wishes_add(&l->wishes, t->name, t->number))
+		task_end(t, LIFECYCLE_NO_MEMORY, "out of memory");
+	return t->phase != TASK_DONE;
+}
+
+static void apply(struct lifecycle *l, struct task *t, const struct repository_entry *e)
+{
+	struct applied a = {.task = t};
+
+	lifecycle_apply_entry(l, e, &a);
+	if (a.error == -ENOMEM)
+		task_end(t, LIFECYCLE_NO_MEMORY, "out of memory");
+	else if (a.error)
+		task_end(t, LIFECYCLE_FAILED, "model '%s' cannot be added", t->name);
+	else
+		t->phase = TASK_WAITING;
+	if (t->phase != TASK_WAITING)
+		return;
+	task_drop_others(t);
+	for (size_t i = 0; i < t->n_versions; i++)
+		version_retry(t->versions[i]);
+	log_info("model is read anew", "model=%s added=%u replaced=%u removed=%u", t->name,
+		a.n_added, a.n_replaced, a.n_removed);
+}
+
+void lifecycle_on_model_read(
+	struct lifecycle *l, const struct repository *r, int error, const char *text)
+{
+	struct task *t = find_reading(l);
+	const struct repository_entry *e = r ? repository_find(r, t->name) : NULL;
+
+	if (r && !l->stopped)
+		lifecycle_tell_odd(l, r);
+	if (l->stopped)
+		task_end(t, LIFECYCLE_ENDING, "the server shuts down");
+	else if (error < 0)
+		task_end(t, LIFECYCLE_NO_MEMORY, "out of memory");
+	else if (error)
+		task_end(t, LIFECYCLE_FAILED, "%s", text);
+	else if (check(l, t, e))
+		apply(l, t, e);
+}

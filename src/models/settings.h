@@ -1,0 +1,37 @@
+/* settings.h: where models come from, which of them are served, and what they get when their files do not say. */
+#ifndef MODELS_SETTINGS_H
+#define MODELS_SETTINGS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct pool_place;
+
+/* What a model gets when its model.conf does not say. */
+struct models_defaults {
+	uint32_t max_batch_size;
+	uint64_t max_queue_delay_us;
+	uint32_t max_queue_size;
+	uint64_t run_timeout_ms;
+};
+
+/* Who says which models there are, once the daemon serves. */
+enum models_control {
+	MODELS_CONTROL_NONE,	 /* what is there at start; again when asked to reload */
+	MODELS_CONTROL_POLL,	 /* the files */
+	MODELS_CONTROL_EXPLICIT, /* callers, model by model */
+};
+
+/* All borrowed by whoever is given one. */
+struct models_settings {
+	const char *const *repositories; /* absolute; NULL-terminated */
+	const char *const *serve;	 /* names of models; {"*", NULL}: all */
+	enum models_control control;
+	const char *const *load;   /* EXPLICIT: what is loaded at start; {"*", NULL}: all */
+	const char *default_model; /* "": none */
+	struct models_defaults defaults;
+	const struct pool_place *places; /* whose devices there are */
+	size_t n_places;
+};
+
+#endif

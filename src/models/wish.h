@@ -1,0 +1,44 @@
+/*
+ * wish.h: which models and versions callers asked for, where they say which there are
+ * ([models] control = explicit). Of one model: what its own policy says, and numbers more or fewer.
+ */
+#ifndef MODELS_WISH_H
+#define MODELS_WISH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "base/list.h"
+
+struct wish {
+	struct list node;
+	bool by_policy; /* what the model's policy says */
+	uint64_t *more; /* own: and these */
+	size_t n_more;
+	uint64_t *without; /* own: and not these */
+	size_t n_without;
+	char name[]; /* of the model */
+};
+
+/* Zeroed is not enough: wishes_init(). */
+struct wishes {
+	struct list list; /* struct wish */
+};
+
+void wishes_init(struct wishes *w);
+void wishes_release(struct wishes *w);
+/* Version `number`, 0: what the model's policy says and nothing else. -ENOMEM: nothing has changed */
+_must_use_ int wishes_add(struct wishes *w, const char *name, uint64_t number);
+/* Version `number` no more, 0: none at all. The wish stays, and says that the model was asked for once.
+ * -ENOMEM: nothing has changed */
+_must_use_ int wishes_remove(struct wishes *w, const char *name, uint64_t number);
+/* NULL: it was never asked for. */
+const struct wish *wishes_find(const struct wishes *w, const char *name);
+/* Is this version wanted? chosen: the model's policy has it. */
+bool wish_has(const struct wish *w, uint64_t number, bool chosen);
+/* Nothing is wanted. */
+bool wish_empty(const struct wish *w);
+
+#endif

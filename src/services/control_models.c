@@ -1,0 +1,142 @@
+/*
+ * control_models.c: callers have models loaded, unloaded and read again, and wait for what comes of it. Only
+ * from this host: whoever may do this decides what everybody else is served. Daemon process, loop thread.
+ */
+#include "services/control_models.h"
+
+#include "base/list.h"
+#include "base/peer.h"
+#include "grpc/message.h"
+#include "grpc/message_memory.h"
+#include "proto/control.pb-c.h"
+#include "services/services.h"
+
+typedef Modeld__Control__V1__ModelRequest Request;
+
+static enum grpc_status status_of(enum lifecycle_code code)
+{
+	static const enum grpc_status statuses[] = {
+		[LIFECYCLE_OK] = GRPC_OK,
+		[LIFECYCLE_NOT_ALLOWED] = GRPC_FAILED_PRECONDITION,
+		[LIFECYCLE_INVALID] = GRPC_INVALID_ARGUMENT,
+		[LIFECYCLE_UNKNOWN] = GRPC_NOT_FOUND,
+		[LIFECYCLE_WRONG] = GRPC_FAILED_PRECONDITION,
+		[LIFECYCLE_FAILED] = GRPC_INTERNAL,
+		[LIFECYCLE_SUPERSEDED] = GRPC_ABORTED,
+		[LIFECYCLE_ENDING] = GRPC_UNAVAILABLE,
+		[LIFECYCLE_NO_MEMORY] = GRPC_RESOURCE_EXHAUSTED,
+	};
+
+	return statuses[code];
+}
+
+static void on_done(struct lifecycle_wait *wait, enum lifecycle_code code, const char *text)
+{
+	static const Modeld__Control__V1__ModelResponse done =
+		MODELD__CONTROL__V1__MODEL_RESPONSE__INIT;
+	struct control_waiter *w = container_of(wait, struct control_waiter, wait);
+
+	if (code == LIFECYCLE_OK)
+		message_answer(w->call, &done.base);
+	else
+		call_finish(w->call, status_of(code), text);
+}
+
+/* By a Unix socket, whose permissions say who may, or from this host. */
+static bool is_local(const struct peer *p)
+{
+	return p->uid >= 0 || p->loopback;
+}
+
+static struct lifecycle *lifecycle_of(struct call *c)
+{
+	struct lifecycle *l = ((struct services *)call_context(c))->lifecycle;
+
+	if (!is_local(call_peer(c))) {
+		call_finish(c, GRPC_PERMISSION_DENIED,
+			"models are loaded and unloaded from this host only");
+		return NULL;
+	}
+	if (!l)
+		call_finish(c, GRPC_UNIMPLEMENTED, "models cannot be loaded and unloaded here");
+	return l;
+}
+
+/* NULL: the call has ended. Borrowed from `memory`. */
+static const Request *unpack(
+	struct call *c, struct message_memory *memory, const uint8_t *data, size_t n)
+{
+	const Request *m = modeld__control__v1__model_request__unpack(&memory->allocator, n, data);
+
+	if (!m)
+		message_refuse(c, memory, "ModelRequest");
+	return m;
+}
+
+static struct lifecycle_wait *begin_wait(struct call *c, void *state)
+{
+	struct control_waiter *w = state;
+
+	w->call = c;
+	w->wait.on_done = on_done;
+	return &w->wait;
+}
+
+static void load_or_unload(struct call *c, void *state, const uint8_t *data, size_t n,
+	void (*ask)(struct lifecycle *l, const char *name, const char *version,
+		struct lifecycle_wait *w))
+{
+	struct lifecycle *l = lifecycle_of(c);
+	const Request *m;
+	struct message_memory memory;
+
+	if (!l)
+		return;
+	message_memory_init(&memory, MESSAGE_UNPACK_MAX(n));
+	m = unpack(c, &memory, data, n);
+	if (m)
+		ask(l, m->name, m->version, begin_wait(c, state));
+	message_memory_deinit(&memory);
+}
+
+void control_load_message(struct call *c, void *state, const uint8_t *data, size_t n)
+{
+	load_or_unload(c, state, data, n, lifecycle_load);
+}
+
+void control_unload_message(struct call *c, void *state, const uint8_t *data, size_t n)
+{
+	load_or_unload(c, state, data, n, lifecycle_unload);
+}
+
+static void reload(struct call *c, struct lifecycle *l, const Request *m, void *state)
+{
+	if (*m->version)
+		call_finish(
+			c, GRPC_INVALID_ARGUMENT, "a model is read again with all its versions");
+	else if (*m->name)
+		lifecycle_reload(l, m->name, begin_wait(c, state));
+	else
+		lifecycle_reload_all(l, begin_wait(c, state));
+}
+
+void control_reload_message(struct call *c, void *state, const uint8_t *data, size_t n)
+{
+	struct lifecycle *l = lifecycle_of(c);
+	const Request *m;
+	struct message_memory memory;
+
+	if (!l)
+		return;
+	message_memory_init(&memory, MESSAGE_UNPACK_MAX(n));
+	m = unpack(c, &memory, data, n);
+	if (m)
+		reload(c, l, m, state);
+	message_memory_deinit(&memory);
+}
+
+void control_models_close(struct call *c, void *state)
+{
+	(void)c;
+	lifecycle_forget(&((struct control_waiter *)state)->wait);
+}

@@ -1,0 +1,44 @@
+/* fake_dispatch.h: stands in for src/dispatch below lifecycle*.c; the test says how versions are. */
+#ifndef TESTS_UNIT_MODELS_FAKE_DISPATCH_H
+#define TESTS_UNIT_MODELS_FAKE_DISPATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dispatch/dispatch.h"
+
+#define FAKE_VERSIONS_MAX 32
+
+struct version {
+	unsigned refs;
+	struct version_settings settings;
+	struct version *replaces;
+	bool retired, ready, hopeful, declared;
+	uint32_t failed;
+	unsigned n_retries;
+	const char *detail;
+};
+
+/* struct dispatch */
+struct fake_dispatch {
+	struct version *versions[FAKE_VERSIONS_MAX]; /* that are found, a reference each */
+	size_t n;
+	char changes[1024];	/* "add a/1 replace b/2 remove c/1" */
+	char default_model[64]; /* as dispatch_set_default() had it */
+	int add_error;		/* what dispatch_add_version() returns */
+	bool added_ready;	/* versions are ready at once; else they load */
+	unsigned n_living;	/* versions that have references */
+};
+
+extern struct fake_dispatch fake;
+
+/* The one that was added last. */
+struct version *fake_last(void);
+/* The one of this name and number that is found and replaces none; NULL. */
+struct version *fake_find(const char *name, const char *number);
+/* As the catalogue does when a candidate is ready. */
+void fake_take_over(struct version *v);
+/* All references of the fake's own go. */
+void fake_clear(void);
+
+#endif

@@ -1,0 +1,647 @@
+/* Tests of lifecycle*.c: what is read, what dispatch is told, and what callers hear. */
+#include "models/lifecycle.h"
+
+#include "base/log.h"
+#include "fake_dispatch.h"
+#include "models/repository.h"
+#include "pool/pool.h"
+#include "tests/support/failalloc.h"
+#include "tree.h"
+
+static const char *repositories[2] = {root};
+static const char *serve[4] = {"*"};
+static const char *load[4];
+static const struct pool_place places[1] = {{"cpu:0", 1}};
+static struct models_settings settings;
+static struct lifecycle_source source;
+static uv_loop_t loop;
+static struct lifecycle *l;
+static int read_error;	/* what reading returns */
+static unsigned n_read; /* how often it was read */
+
+static int read_models(void *data, const char *name, bool anew, struct repository **ret_repository,
+	char *text, size_t cap)
+{
+	(void)data;
+	(void)anew;
+	n_read++;
+	if (read_error) {
+		snprintf(text, cap, "modeld.conf:3: nonsense");
+		return read_error;
+	}
+	return name ? repository_read_model(ret_repository, &settings, name, text, cap)
+		    : repository_read(ret_repository, &settings, text, cap);
+}
+
+static void start_afresh(void)
+{
+	memset(&fake, 0, sizeof(fake));
+	fake.added_ready = true;
+	cr_assert_eq(uv_loop_init(&loop), 0);
+}
+
+static void setup(void)
+{
+	log_init(NULL, LOG_LEVEL_ERROR);
+	tree_make();
+	start_afresh();
+	put("a/model.conf", "[model]\nbackend = builtin\n");
+	put("b/model.conf", "[model]\nbackend = builtin\n");
+	put("c/1/model.onnx", "one");
+	settings = (struct models_settings){
+		.repositories = repositories,
+		.serve = serve,
+		.load = load,
+		.default_model = "",
+		.defaults = {.max_queue_size = 1024, .run_timeout_ms = 60000},
+		.places = places,
+		.n_places = 1,
+	};
+	source = (struct lifecycle_source){.read = read_models};
+}
+
+static void begin(enum models_control control)
+{
+	struct repository *first;
+	char text[256];
+
+	settings.control = control;
+	cr_assert_eq(lifecycle_new(&l, &loop, &settings, &source, NULL), 0);
+	cr_assert_eq(repository_read(&first, &settings, text, sizeof(text)), 0);
+	lifecycle_begin(l, first);
+}
+
+static void end(void)
+{
+	lifecycle_stop(l);
+	cr_expect_eq(uv_run(&loop, UV_RUN_DEFAULT), 0);
+	cr_expect_eq(uv_loop_close(&loop), 0);
+	l = lifecycle_free(l);
+	fake_clear();
+	cr_expect_eq(fake.n_living, 0, "a reference is left");
+}
+
+static void teardown(void)
+{
+	if (l)
+		end();
+	tree_remove();
+}
+
+TestSuite(lifecycle, .init = setup, .fini = teardown);
+
+/* Let the thread finish, and tell who waits. */
+static void turn(void)
+{
+	while (lifecycle_busy(l))
+		uv_run(&loop, UV_RUN_ONCE);
+	lifecycle_flush(l);
+}
+
+static const char *changes(void)
+{
+	fake.changes[0] = 0;
+	lifecycle_reload_all(l, NULL);
+	turn();
+	return fake.changes;
+}
+
+/* --- Callers -------------------------------------------------------------------------------------- */
+
+struct caller {
+	struct lifecycle_wait wait;
+	bool done;
+	enum lifecycle_code code;
+	char text[256];
+};
+
+static void on_done(struct lifecycle_wait *w, enum lifecycle_code code, const char *text)
+{
+	struct caller *c = (struct caller *)w;
+
+	cr_assert_not(c->done);
+	c->done = true;
+	c->code = code;
+	snprintf(c->text, sizeof(c->text), "%s", text);
+}
+
+static struct caller callers[8];
+
+static struct lifecycle_wait *caller(size_t i)
+{
+	callers[i] = (struct caller){.wait = {.on_done = on_done}};
+	return &callers[i].wait;
+}
+
+static void expect(size_t i, enum lifecycle_code code, const char *text)
+{
+	cr_assert(callers[i].done, "caller %zu waits", i);
+	cr_expect_eq(callers[i].code, code, "%d: %s", callers[i].code, callers[i].text);
+	cr_expect_str_eq(callers[i].text, in_tree(text));
+}
+
+static void ask_load(const char *name, const char *version)
+{
+	lifecycle_forget(&callers[0].wait);
+	lifecycle_load(l, name, version, caller(0));
+	turn();
+}
+
+static void ask_unload(const char *name, const char *version)
+{
+	lifecycle_forget(&callers[0].wait);
+	lifecycle_unload(l, name, version, caller(0));
+	turn();
+}
+
+/* --- All of them ---------------------------------------------------------------------------------- */
+
+Test(lifecycle, what_is_there_at_start_is_served)
+{
+	settings.default_model = "b";
+	begin(MODELS_CONTROL_NONE);
+	cr_expect_str_eq(fake.changes, "add a/1 add b/1 add c/1");
+	cr_expect_str_eq(fake.default_model, "b");
+	cr_expect_str_eq(changes(), "");
+}
+
+Test(lifecycle, models_that_came_went_and_changed)
+{
+	begin(MODELS_CONTROL_NONE);
+	put("d/model.conf", "[model]\nbackend = builtin\n");
+	put("b/model.conf", "[model]\nbackend = builtin\nmax_queue_size = 7\n");
+	take_away("a");
+	cr_expect_str_eq(changes(), "replace b/1 add d/1 remove a/1");
+}
+
+Test(lifecycle, a_version_directory_that_changed)
+{
+	begin(MODELS_CONTROL_NONE);
+	put("c/1/more/weights", "x");
+	cr_expect_str_eq(changes(), "replace c/1");
+	fake_take_over(fake_last());
+	put("c/2/model.onnx", "two");
+	cr_expect_str_eq(changes(), "replace c/2");
+	fake_take_over(fake_last());
+	put("c/model.conf", "[model]\nversion = latest 2\n");
+	cr_expect_str_eq(changes(), "add c/1");
+}
+
+Test(lifecycle, a_model_that_is_wrong_stays_as_it_is)
+{
+	begin(MODELS_CONTROL_NONE);
+	put("b/model.conf", "[model]\nbackend = builtin\nmax_queue_size = many\n");
+	put("d/model.conf", "[model]\nbackend = builtin\n");
+	put("wrong name/model.conf", "[model]\nbackend = builtin\n");
+	cr_expect_str_eq(changes(), "add d/1");
+	cr_expect_not_null(fake_find("b", "1"));
+}
+
+Test(lifecycle, what_cannot_be_read_changes_nothing)
+{
+	begin(MODELS_CONTROL_NONE);
+	take_away("a");
+	read_error = 1;
+	lifecycle_reload_all(l, caller(0));
+	cr_expect_str_eq(changes(), "");
+	expect(0, LIFECYCLE_WRONG, "modeld.conf:3: nonsense");
+	read_error = -ENOMEM;
+	cr_expect_str_eq(changes(), "");
+	read_error = 0;
+	lifecycle_reload_all(l, caller(1));
+	cr_expect_str_eq(changes(), "remove a/1");
+	expect(1, LIFECYCLE_OK, "");
+}
+
+/* The newest of a model counts, and what is served is what is replaced. */
+Test(lifecycle, a_candidate_is_superseded_or_goes_with_its_model)
+{
+	begin(MODELS_CONTROL_NONE);
+	fake.added_ready = false;
+	put("b/model.conf", "[model]\nbackend = builtin\nmax_queue_size = 7\n");
+	cr_expect_str_eq(changes(), "replace b/1");
+	cr_expect_str_eq(changes(), "");
+	put("b/model.conf", "[model]\nbackend = builtin\nmax_queue_size = 8\n");
+	cr_expect_str_eq(changes(), "replace b/1");
+	cr_expect_eq(fake_last()->replaces, fake_find("b", "1"));
+	take_away("b");
+	changes();
+	cr_expect_null(fake_find("b", "1"));
+	cr_expect_eq(fake.n, 2);
+}
+
+Test(lifecycle, what_dispatch_refuses_is_logged)
+{
+	begin(MODELS_CONTROL_NONE);
+	put("d/model.conf", "[model]\nbackend = builtin\n");
+	fake.add_error = -ENOMEM;
+	cr_expect_str_eq(changes(), "");
+	fake.add_error = 0;
+	cr_expect_str_eq(changes(), "add d/1");
+}
+
+Test(lifecycle, asked_for_while_it_reads)
+{
+	begin(MODELS_CONTROL_NONE);
+	for (int i = 0; i < 5; i++)
+		lifecycle_reload_all(l, NULL);
+	put("d/model.conf", "[model]\nbackend = builtin\n");
+	turn();
+	cr_expect_not_null(fake_find("d", "1"), "the last reading began after it came");
+	cr_expect_eq(n_read, 2);
+}
+
+Test(lifecycle, stopped_while_it_reads)
+{
+	begin(MODELS_CONTROL_NONE);
+	fake.changes[0] = 0;
+	take_away("a");
+	lifecycle_reload_all(l, caller(0));
+	lifecycle_reload_all(l, caller(1));
+	lifecycle_stop(l);
+	expect(0, LIFECYCLE_ENDING, "the server shuts down");
+	expect(1, LIFECYCLE_ENDING, "the server shuts down");
+	turn();
+	cr_expect_str_eq(fake.changes, "");
+	lifecycle_reload_all(l, caller(2));
+	lifecycle_load(l, "a", "", caller(3));
+	turn();
+	expect(2, LIFECYCLE_ENDING, "the server shuts down");
+	expect(3, LIFECYCLE_ENDING, "the server shuts down");
+	cr_expect_not(lifecycle_busy(l));
+}
+
+/* --- Model by model ------------------------------------------------------------------------------- */
+
+Test(lifecycle, callers_may_not_where_the_files_say)
+{
+	begin(MODELS_CONTROL_NONE);
+	ask_load("a", "");
+	expect(0, LIFECYCLE_NOT_ALLOWED,
+		"models are loaded and unloaded only where [models] control = explicit");
+	ask_unload("a", "");
+	cr_expect_eq(callers[0].code, LIFECYCLE_NOT_ALLOWED);
+	lifecycle_reload(l, "a", caller(0));
+	turn();
+	expect(0, LIFECYCLE_OK, "");
+	lifecycle_reload(l, "x", caller(0));
+	turn();
+	expect(0, LIFECYCLE_UNKNOWN, "model 'x' is in no repository");
+}
+
+Test(lifecycle, at_start_nothing_but_what_is_named)
+{
+	begin(MODELS_CONTROL_EXPLICIT);
+	cr_expect_str_eq(fake.changes, "");
+	end();
+	start_afresh();
+	load[0] = "b";
+	load[1] = "x";
+	begin(MODELS_CONTROL_EXPLICIT);
+	cr_expect_str_eq(fake.changes, "add b/1");
+	end();
+	start_afresh();
+	load[0] = "*";
+	load[1] = NULL;
+	begin(MODELS_CONTROL_EXPLICIT);
+	cr_expect_str_eq(fake.changes, "add a/1 add b/1 add c/1");
+}
+
+Test(lifecycle, load_waits_until_it_is_ready)
+{
+	begin(MODELS_CONTROL_EXPLICIT);
+	fake.added_ready = false;
+	ask_load("a", "");
+	cr_expect_str_eq(fake.changes, "add a/1");
+	cr_expect_not(callers[0].done);
+	lifecycle_load(l, "a", "", caller(1));
+	fake_last()->ready = true;
+	lifecycle_note(l, fake_last());
+	lifecycle_flush(l);
+	expect(0, LIFECYCLE_OK, "");
+	expect(1, LIFECYCLE_OK, "");
+	cr_expect_eq(n_read, 1, "the second joined the first");
+	ask_load("a", "");
+	expect(0, LIFECYCLE_OK, "");
+	cr_expect_str_eq(fake.changes, "add a/1", "it is there already");
+}
+
+Test(lifecycle, load_tells_why_it_failed)
+{
+	begin(MODELS_CONTROL_EXPLICIT);
+	fake.added_ready = false;
+	ask_load("a", "");
+	fake_last()->hopeful = false;
+	fake_last()->failed = 1;
+	fake_last()->detail = "load failed on cpu:0: no";
+	lifecycle_note(l, fake_last());
+	lifecycle_flush(l);
+	expect(0, LIFECYCLE_FAILED, "model 'a' version 1: load failed on cpu:0: no");
+	/* Asked for again, it is tried again. */
+	ask_load("a", "");
+	cr_expect_not(callers[0].done);
+	cr_expect_eq(fake_last()->n_retries, 1);
+	fake_last()->ready = true;
+	lifecycle_note(l, fake_last());
+	lifecycle_flush(l);
+	expect(0, LIFECYCLE_OK, "");
+}
+
+Test(lifecycle, a_candidate_that_fails)
+{
+	struct version *candidate;
+
+	begin(MODELS_CONTROL_EXPLICIT);
+	ask_load("c", "");
+	fake.added_ready = false;
+	put("c/1/model.onnx", "another");
+	ask_load("c", "");
+	candidate = fake_last();
+	cr_assert_not_null(candidate->replaces);
+	candidate->detail = "load failed on cpu:0: no";
+	candidate->failed = 1;
+	dispatch_remove_version(NULL, candidate);
+	lifecycle_note(l, candidate);
+	lifecycle_flush(l);
+	expect(0, LIFECYCLE_FAILED, "model 'c' version 1: load failed on cpu:0: no");
+	cr_expect_not_null(fake_find("c", "1"), "the old one goes on");
+}
+
+Test(lifecycle, what_cannot_be_loaded)
+{
+	char name[301];
+
+	memset(name, 'a', sizeof(name));
+	name[300] = 0;
+	begin(MODELS_CONTROL_EXPLICIT);
+	ask_load("x", "");
+	expect(0, LIFECYCLE_UNKNOWN, "model 'x' is in no repository");
+	ask_load("c", "7");
+	expect(0, LIFECYCLE_UNKNOWN, "model 'c' has no version 7");
+	ask_load("c", "0");
+	expect(0, LIFECYCLE_INVALID,
+		"\"0\" is no version: a whole number from 1 is expected, without leading zeros");
+	ask_load("c", "../1");
+	cr_expect_eq(callers[0].code, LIFECYCLE_INVALID);
+	ask_load("../c", "");
+	expect(0, LIFECYCLE_INVALID, "\"../c\" is no name of a model");
+	ask_load("", "");
+	cr_expect_eq(callers[0].code, LIFECYCLE_INVALID);
+	ask_load(name, "");
+	cr_expect_eq(callers[0].code, LIFECYCLE_INVALID);
+	put("w/model.conf", "nonsense\n");
+	ask_load("w", "");
+	expect(0, LIFECYCLE_WRONG, "%/w/model.conf:1: neither [section] nor key = value");
+	read_error = 1;
+	ask_load("a", "");
+	expect(0, LIFECYCLE_FAILED, "modeld.conf:3: nonsense");
+	read_error = -ENOMEM;
+	ask_load("a", "");
+	expect(0, LIFECYCLE_NO_MEMORY, "out of memory");
+	cr_expect_eq(fake.n, 0);
+}
+
+Test(lifecycle, unload_waits_until_it_is_gone)
+{
+	struct version *v;
+
+	begin(MODELS_CONTROL_EXPLICIT);
+	ask_load("a", "");
+	v = version_ref(fake_last());
+	ask_unload("a", "");
+	cr_expect(v->retired);
+	cr_expect_not(callers[0].done);
+	lifecycle_unload(l, "a", "", caller(1));
+	lifecycle_gone(l, v);
+	version_unref(v);
+	lifecycle_flush(l);
+	expect(0, LIFECYCLE_OK, "");
+	expect(1, LIFECYCLE_OK, "");
+	cr_expect_eq(fake.n_living, 0, "nobody holds it");
+	ask_unload("a", "");
+	expect(0, LIFECYCLE_UNKNOWN, "model 'a' is not loaded");
+	cr_expect_str_eq(changes(), "", "reading all again loads nothing that is not wanted");
+}
+
+Test(lifecycle, unloaded_while_it_loads)
+{
+	struct version *v;
+
+	begin(MODELS_CONTROL_EXPLICIT);
+	fake.added_ready = false;
+	lifecycle_load(l, "a", "", caller(0));
+	/* The load is not applied yet: what was asked for first is done first. */
+	lifecycle_unload(l, "a", "", caller(1));
+	lifecycle_load(l, "a", "", caller(2));
+	while (!fake_last() || lifecycle_busy(l))
+		uv_run(&loop, UV_RUN_ONCE);
+	cr_expect_str_eq(fake.changes, "add a/1 remove a/1 add a/1");
+	lifecycle_flush(l);
+	expect(0, LIFECYCLE_SUPERSEDED,
+		"model 'a' version 1 was unloaded or changed again meanwhile");
+	cr_expect_not(callers[1].done || callers[2].done);
+	v = fake_last();
+	v->ready = true;
+	lifecycle_note(l, v);
+	lifecycle_flush(l);
+	expect(2, LIFECYCLE_OK, "");
+}
+
+Test(lifecycle, versions)
+{
+	struct version *v;
+
+	put("c/2/model.onnx", "two");
+	put("c/3/model.onnx", "three");
+	begin(MODELS_CONTROL_EXPLICIT);
+	ask_load("c", "2");
+	ask_load("c", "");
+	cr_expect_str_eq(fake.changes, "add c/2 replace c/3");
+	cr_expect_not(callers[0].done);
+	fake_take_over(fake_last());
+	lifecycle_note(l, fake_last());
+	lifecycle_flush(l);
+	expect(0, LIFECYCLE_OK, "");
+	fake.changes[0] = 0;
+	ask_load("c", "1");
+	cr_expect_str_eq(fake.changes, "add c/1", "beside the other");
+	v = version_ref(fake_find("c", "3"));
+	ask_unload("c", "3");
+	cr_expect_str_eq(fake.changes, "add c/1 remove c/3");
+	lifecycle_gone(l, v);
+	version_unref(v);
+	lifecycle_flush(l);
+	expect(0, LIFECYCLE_OK, "");
+	cr_expect_str_eq(changes(), "", "and 2 does not come back in its place");
+	ask_unload("c", "3");
+	expect(0, LIFECYCLE_UNKNOWN, "model 'c' version 3 is not loaded");
+	lifecycle_reload(l, "b", caller(0));
+	turn();
+	expect(0, LIFECYCLE_UNKNOWN, "model 'b' is not loaded");
+}
+
+Test(lifecycle, a_caller_that_goes_away)
+{
+	begin(MODELS_CONTROL_EXPLICIT);
+	lifecycle_load(l, "a", "", caller(0));
+	lifecycle_forget(&callers[0].wait);
+	turn();
+	cr_expect_not(callers[0].done);
+	cr_expect_str_eq(fake.changes, "add a/1", "what was begun goes on");
+	lifecycle_forget(&callers[0].wait);
+}
+
+Test(lifecycle, stopped_while_callers_wait)
+{
+	begin(MODELS_CONTROL_EXPLICIT);
+	fake.added_ready = false;
+	ask_load("a", "");
+	lifecycle_load(l, "b", "", caller(1));
+	lifecycle_load(l, "c", "", caller(2));
+	lifecycle_stop(l);
+	for (size_t i = 0; i < 3; i++)
+		expect(i, LIFECYCLE_ENDING, "the server shuts down");
+	turn();
+	cr_expect_str_eq(fake.changes, "add a/1");
+}
+
+/* --- What there is -------------------------------------------------------------------------------- */
+
+static char listing[512];
+
+static void on_item(void *data, const struct lifecycle_item *i)
+{
+	static const char *const states[] = {
+		"unloaded", "loading", "ready", "unavailable", "unloading"};
+	size_t n = strlen(listing);
+
+	(void)data;
+	snprintf(listing + n, sizeof(listing) - n, "%s:%s %s%s%s%s; ", i->name, i->version,
+		states[i->state], *i->reason ? " " : "", i->reason, i->wrong ? " (wrong)" : "");
+}
+
+static const char *list(void)
+{
+	listing[0] = 0;
+	lifecycle_list(l, on_item, NULL);
+	return listing;
+}
+
+Test(lifecycle, a_list)
+{
+	struct version *v;
+
+	put("w/model.conf", "nonsense\n");
+	begin(MODELS_CONTROL_EXPLICIT);
+	cr_expect(lifecycle_explicit(l));
+	cr_expect_str_eq(
+		list(), in_tree("a: unloaded; b: unloaded; c: unloaded; w: unavailable "
+				"%/w/model.conf:1: neither [section] nor key = value (wrong); "));
+	take_away("w");
+	fake.added_ready = false;
+	ask_load("a", "");
+	put("d/model.conf", "[model]\nbackend = builtin\n");
+	ask_load("d", "");
+	cr_expect_str_eq(
+		list(), in_tree("a:1 loading; b: unloaded; c: unloaded; w: unavailable "
+				"%/w/model.conf:1: neither [section] nor key = value (wrong); "
+				"d:1 loading; "));
+	lifecycle_refresh(l, caller(1));
+	turn();
+	expect(1, LIFECYCLE_OK, "");
+	v = fake_last();
+	v->ready = v->declared = true;
+	cr_expect_str_eq(list(), "a:1 loading; b: unloaded; c: unloaded; d:1 ready; ");
+	v = version_ref(fake_find("a", "1"));
+	ask_unload("a", "");
+	cr_expect_str_eq(list(), "a:1 unloading; b: unloaded; c: unloaded; d:1 ready; ");
+	lifecycle_gone(l, v);
+	version_unref(v);
+	lifecycle_flush(l);
+	cr_expect_str_eq(list(), "a: unavailable unloaded; b: unloaded; c: unloaded; d:1 ready; ");
+}
+
+Test(lifecycle, a_list_of_what_was_right_once)
+{
+	begin(MODELS_CONTROL_NONE);
+	put("b/model.conf", "nonsense\n");
+	take_away("c");
+	changes();
+	cr_expect_str_eq(
+		list(), in_tree("a:1 ready; b:1 ready %/b/model.conf:1: neither [section] nor "
+				"key = value (wrong); "));
+}
+
+/* --- Trying again --------------------------------------------------------------------------------- */
+
+static void fail_last(void)
+{
+	struct version *v = fake_last();
+
+	v->failed = 1;
+	v->hopeful = false;
+	lifecycle_note(l, v);
+}
+
+Test(lifecycle, what_failed_is_tried_again_by_itself)
+{
+	uint64_t before;
+	struct version *v;
+
+	fake.added_ready = false;
+	begin(MODELS_CONTROL_NONE);
+	v = fake_last();
+	fail_last();
+	lifecycle_note(l, v);
+	uv_update_time(&loop);
+	before = uv_now(&loop);
+	while (v->n_retries == 0)
+		uv_run(&loop, UV_RUN_ONCE);
+	cr_expect_geq(uv_now(&loop) - before, 900);
+	fail_last();
+	before = uv_now(&loop);
+	while (v->n_retries == 1)
+		uv_run(&loop, UV_RUN_ONCE);
+	cr_expect_geq(uv_now(&loop) - before, 1900, "after twice as long");
+	v->ready = true;
+	lifecycle_note(l, v);
+	cr_expect_eq(v->refs, 1, "it is not held any more");
+	fail_last();
+	lifecycle_gone(l, v);
+	cr_expect_eq(v->refs, 1, "nor when it is gone");
+}
+
+static int life(void *arg)
+{
+	struct repository *first = NULL;
+	char text[256];
+	int r;
+
+	(void)arg;
+	start_afresh();
+	r = repository_read(&first, &settings, text, sizeof(text));
+	if (!r)
+		r = lifecycle_new(&l, &loop, &settings, &source, NULL);
+	if (r) {
+		repository_free(first);
+		cr_expect_eq(uv_loop_close(&loop), 0);
+		return r;
+	}
+	lifecycle_begin(l, first);
+	lifecycle_load(l, "a", "", caller(0));
+	turn();
+	lifecycle_unload(l, "a", "", caller(1));
+	turn();
+	cr_expect(callers[0].done);
+	r = callers[0].code == LIFECYCLE_OK && fake.n == 0 ? 0 : -ENOMEM;
+	end();
+	return r;
+}
+
+Test(lifecycle, every_failure_leaves_nothing_behind)
+{
+	settings.control = MODELS_CONTROL_EXPLICIT;
+	log_init(NULL, LOG_LEVEL_ERROR);
+	cr_assert_eq(uv_loop_close(&loop), 0);
+	FAULT_LOOP_KINDS(life, NULL, FAIL_ALLOCATIONS);
+}

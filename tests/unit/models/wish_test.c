@@ -1,0 +1,88 @@
+/* Tests of wish.c: what is asked for adds up. */
+#include "models/wish.h"
+
+#include <criterion/criterion.h>
+
+#include "tests/support/failalloc.h"
+
+static struct wishes w;
+
+static void setup(void)
+{
+	wishes_init(&w);
+}
+
+static void teardown(void)
+{
+	wishes_release(&w);
+}
+
+TestSuite(wish, .init = setup, .fini = teardown);
+
+static bool wanted(uint64_t number, bool chosen)
+{
+	return wish_has(wishes_find(&w, "m"), number, chosen);
+}
+
+Test(wish, by_policy)
+{
+	cr_expect_null(wishes_find(&w, "m"));
+	cr_assert_eq(wishes_add(&w, "m", 0), 0);
+	cr_expect(wanted(3, true));
+	cr_expect_not(wanted(2, false));
+	cr_expect_null(wishes_find(&w, "n"));
+}
+
+Test(wish, a_version_more_and_one_less)
+{
+	cr_assert_eq(wishes_add(&w, "m", 0), 0);
+	cr_assert_eq(wishes_add(&w, "m", 2), 0);
+	cr_assert_eq(wishes_add(&w, "m", 2), 0);
+	cr_expect(wanted(3, true) && wanted(2, false));
+	cr_assert_eq(wishes_remove(&w, "m", 3), 0);
+	cr_expect(!wanted(3, true) && wanted(2, false));
+	cr_assert_eq(wishes_add(&w, "m", 3), 0);
+	cr_expect(wanted(3, true) && wanted(2, false));
+	cr_assert_eq(wishes_remove(&w, "m", 2), 0);
+	cr_expect(wanted(3, true) && !wanted(2, false));
+}
+
+Test(wish, only_one_version)
+{
+	cr_assert_eq(wishes_add(&w, "m", 2), 0);
+	cr_expect(!wanted(3, true) && wanted(2, false));
+	cr_expect_not(wish_empty(wishes_find(&w, "m")));
+	cr_assert_eq(wishes_remove(&w, "m", 2), 0);
+	cr_expect(wish_empty(wishes_find(&w, "m")));
+}
+
+Test(wish, all_of_it)
+{
+	cr_assert_eq(wishes_add(&w, "m", 2), 0);
+	cr_assert_eq(wishes_add(&w, "m", 0), 0);
+	cr_expect_not(wanted(2, false), "what the policy says and nothing else");
+	cr_assert_eq(wishes_remove(&w, "m", 0), 0);
+	cr_expect_not(wanted(3, true));
+	cr_expect(wish_empty(wishes_find(&w, "m")));
+}
+
+static int life(void *arg)
+{
+	struct wishes own;
+	int r;
+
+	(void)arg;
+	wishes_init(&own);
+	r = wishes_add(&own, "a", 1);
+	if (!r)
+		r = wishes_remove(&own, "a", 2);
+	if (!r)
+		r = wishes_remove(&own, "b", 2);
+	wishes_release(&own);
+	return r;
+}
+
+Test(wish, every_failure_leaves_nothing_behind)
+{
+	FAULT_LOOP_KINDS(life, NULL, FAIL_ALLOCATIONS);
+}

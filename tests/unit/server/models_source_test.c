@@ -1,0 +1,88 @@
+/* Tests of models_source.c and config_source.c: what is wrong with the configuration changes nothing. */
+#include "models_source.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "models/repository.h"
+
+static char file[] = "/tmp/modeld-conf-XXXXXX";
+static struct config config;
+static struct config_source where = {.file = file};
+static struct models_source s;
+static char text[512];
+
+static void write_conf(const char *content)
+{
+	FILE *f = fopen(file, "w");
+
+	cr_assert_not_null(f);
+	fprintf(f, "[models]\nrepository = %s/tests/models\n%s", getcwd(text, sizeof(text)),
+		content);
+	fclose(f);
+}
+
+static void setup(void)
+{
+	close(mkstemp(file));
+	write_conf("serve = identity, simple\n");
+	cr_assert_eq(config_source_read(&where, &config, text, sizeof(text)), 0, "%s", text);
+	models_source_init(&s, &config);
+}
+
+static void teardown(void)
+{
+	models_source_release(&s);
+	config_release(&config);
+	unlink(file);
+}
+
+TestSuite(models_source, .init = setup, .fini = teardown);
+
+static size_t n_models(bool anew)
+{
+	struct repository *r;
+	size_t n;
+
+	cr_assert_eq(s.lifecycle.read(s.lifecycle.data, NULL, anew, &r, text, sizeof(text)), 0,
+		"%s", text);
+	(void)repository_entries(r, &n);
+	repository_free(r);
+	return n;
+}
+
+Test(models_source, the_configuration_is_read_when_wanted)
+{
+	cr_expect_eq(n_models(false), 2);
+	write_conf("serve = identity\n");
+	cr_expect_eq(n_models(true), 2, "it cannot be");
+	models_source_set(&s, &where);
+	cr_expect_eq(n_models(false), 2);
+	cr_expect_eq(n_models(true), 1);
+	cr_expect_eq(n_models(false), 1, "and it stays so");
+}
+
+Test(models_source, one_that_is_wrong)
+{
+	struct repository *r = NULL;
+
+	models_source_set(&s, &where);
+	write_conf("nonsense = 1\n");
+	cr_expect_gt(s.lifecycle.read(s.lifecycle.data, NULL, true, &r, text, sizeof(text)), 0);
+	cr_expect_not_null(strstr(text, "nonsense"));
+	cr_expect_null(r);
+	cr_expect_eq(n_models(false), 2);
+}
+
+Test(models_source, one_model)
+{
+	struct repository *r;
+
+	cr_assert_eq(
+		s.lifecycle.read(s.lifecycle.data, "identity", false, &r, text, sizeof(text)), 0);
+	cr_expect_not_null(repository_find(r, "identity"));
+	cr_expect_null(repository_find(r, "simple"));
+	repository_free(r);
+}

@@ -1,0 +1,96 @@
+/*
+ * lifecycle_double.h: src/models as services see it, played by the test: who asks is written down, and waits
+ * until the test answers. Included by dispatch_double.h.
+ */
+#ifndef TESTS_UNIT_SERVICES_LIFECYCLE_DOUBLE_H
+#define TESTS_UNIT_SERVICES_LIFECYCLE_DOUBLE_H
+
+#include <stdio.h>
+
+#include "models/lifecycle.h"
+
+struct lifecycle {
+	char asked[256]; /* "load m/2 unload m/ reload m/ reload all refresh" */
+	struct list waits;
+	struct lifecycle_item items[8];
+	size_t n_items;
+	bool explicit;
+};
+
+static inline void double_lifecycle_init(struct lifecycle *l)
+{
+	*l = (struct lifecycle){.explicit = true};
+	list_init(&l->waits);
+}
+
+static inline void double_lifecycle_ask(struct lifecycle *l, const char *what, const char *name,
+	const char *version, struct lifecycle_wait *w)
+{
+	size_t n = strlen(l->asked);
+
+	snprintf(l->asked + n, sizeof(l->asked) - n, "%s%s %s/%s", n ? " " : "", what, name,
+		version);
+	list_push_back(&l->waits, &w->node);
+}
+
+/* Answer the first that waits; false: nobody does. */
+static inline bool double_lifecycle_answer(
+	struct lifecycle *l, enum lifecycle_code code, const char *text)
+{
+	struct list *node = list_first(&l->waits);
+	struct lifecycle_wait *w;
+
+	if (!node)
+		return false;
+	w = list_entry(node, struct lifecycle_wait, node);
+	list_remove(node);
+	w->on_done(w, code, text);
+	return true;
+}
+
+void lifecycle_load(
+	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w)
+{
+	double_lifecycle_ask(l, "load", name, version, w);
+}
+
+void lifecycle_unload(
+	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w)
+{
+	double_lifecycle_ask(l, "unload", name, version, w);
+}
+
+void lifecycle_reload(struct lifecycle *l, const char *name, struct lifecycle_wait *w)
+{
+	double_lifecycle_ask(l, "reload", name, "", w);
+}
+
+void lifecycle_reload_all(struct lifecycle *l, struct lifecycle_wait *w)
+{
+	double_lifecycle_ask(l, "reload", "all", "", w);
+}
+
+void lifecycle_refresh(struct lifecycle *l, struct lifecycle_wait *w)
+{
+	double_lifecycle_ask(l, "refresh", "", "", w);
+}
+
+void lifecycle_forget(struct lifecycle_wait *w)
+{
+	if (w->node.next)
+		list_remove(&w->node);
+}
+
+void lifecycle_list(const struct lifecycle *l,
+	void (*on_item)(void *data, const struct lifecycle_item *item), void *data)
+{
+	for (size_t i = 0; i < l->n_items; i++)
+		on_item(data, &l->items[i]);
+}
+
+bool lifecycle_explicit(const struct lifecycle *l)
+{
+	return l->explicit;
+}
+
+#endif
