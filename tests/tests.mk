@@ -67,6 +67,7 @@ test: setup-test  ## all tests; ends with "N passed, N failed"
 		'fuzz corpora' '$(MAKE) --no-print-directory -j2 fuzz-corpus' \
 		'system' '$(MAKE) --no-print-directory -j2 system' \
 		'conformance (a sample)' '$(MAKE) --no-print-directory conformance SAMPLE=200' \
+		'mixed stress' '$(MAKE) --no-print-directory mixed REQUESTS=3000 SAMPLE=60' \
 		'system, address+undefined' '$(MAKE) --no-print-directory -j2 system-asan'
 
 # --- Lint -----------------------------------------------------------------------------------

@@ -4,9 +4,12 @@
  */
 #include "workers/host.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/list.h"
 #include "base/log.h"
@@ -29,8 +32,11 @@ static const char *host_setting(const struct modeld_host *api, const char *backe
 	for (size_t i = 0; i < h->settings.n; i++) {
 		const char *name = h->settings.items[i].key;
 
-		if (!strncmp(name, backend, n) && name[n] == '.' && !strcmp(name + n + 1, key))
-			return h->settings.items[i].value;
+		if (strncmp(name, backend, n) != 0 || name[n] != '.' ||
+			strcmp(name + n + 1, key) != 0)
+			continue;
+		pairs_ask(&h->settings, i);
+		return h->settings.items[i].value;
 	}
 	return NULL;
 }
@@ -46,6 +52,7 @@ static int host_setting_at(const struct modeld_host *api, const char *backend, s
 
 		if (strncmp(name, backend, n) != 0 || name[n] != '.' || i-- > 0)
 			continue;
+		pairs_ask(&h->settings, k);
 		*ret_key = name + n + 1;
 		*ret_value = h->settings.items[k].value;
 		return 1;
@@ -114,6 +121,16 @@ const struct modeld_host *host_api(const struct host *h)
 	return &h->api;
 }
 
+const char *host_next_unasked(const struct host *h, const char *backend)
+{
+	char prefix[WIRE_NAME_MAX + 2];
+	int n = snprintf(prefix, sizeof(prefix), "%s.", backend);
+
+	if (n < 0 || (size_t)n >= sizeof(prefix))
+		return NULL;
+	return pairs_next_unasked(&h->settings, prefix);
+}
+
 const char *host_worker(const struct host *h)
 {
 	return h->worker;
@@ -128,4 +145,42 @@ void host_clean_error(struct modeld_error *error)
 	}
 	if (!error->text[0])
 		(void)snprintf(error->text, sizeof(error->text), "the backend gave no reason");
+}
+
+static bool in_path(char c)
+{
+	return isalnum((unsigned char)c) || (c && strchr("_./-+@~%=", c));
+}
+
+/* Names in models may begin with a slash, too; but there is no such directory on this host. */
+static bool is_here(const char *path, size_t n)
+{
+	const char *second = memchr(path + 1, '/', n - 1);
+	char first[NAME_MAX + 2];
+	struct stat st;
+
+	if (!second || second == path + 1 || (size_t)(second - path) >= sizeof(first))
+		return false;
+	memcpy(first, path, (size_t)(second - path));
+	first[second - path] = 0;
+	return !stat(first, &st) && S_ISDIR(st.st_mode);
+}
+
+void host_hide_paths(char *text)
+{
+	for (char *at = strchr(text, '/'); at; at = strchr(at, '/')) {
+		bool begins = at == text || !in_path(at[-1]);
+		size_t n = 0, last;
+
+		while (in_path(at[n]))
+			n++;
+		for (last = n; last > 1 && at[last - 1] == '/';)
+			last--;
+		while (last > 0 && at[last - 1] != '/')
+			last--;
+		if (begins && is_here(at, n))
+			memmove(at, at + last, strlen(at + last) + 1);
+		else
+			at += n;
+	}
 }

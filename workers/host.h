@@ -18,9 +18,13 @@ DEFINE_CLEANUP(struct host *, host_free)
 /* Valid as long as the host. */
 const struct modeld_host *host_api(const struct host *h);
 const char *host_worker(const struct host *h);
+/* A key of [backend.NAME] that the backend has not asked for; NULL: there is none left. Each is told once. */
+const char *host_next_unasked(const struct host *h, const char *backend);
 
 /* Make text of a backend fit for a log line and a status message: NUL-terminated, no control
  * characters, never empty. */
 void host_clean_error(struct modeld_error *error);
+/* Clients see texts, and the server's directories are not theirs to know: of an absolute path only the last name stays. */
+void host_hide_paths(char *text);
 
 #endif

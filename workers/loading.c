@@ -2,6 +2,7 @@
  * loading.c: what Load and Unload ask for. Worker process, the loader's thread, while the crew serves.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -41,11 +42,29 @@ static void log_loaded(
 			took_ns / NS_PER_MS);
 }
 
+/* Settings that mean nothing to a backend, and parameters of a model (NULL: not loaded) likewise, are misspelt. */
+static void log_unasked(const struct loop *l, const struct wire_load *load, const struct model *m)
+{
+	const char *key;
+
+	while ((key = host_next_unasked(l->host, load->backend)))
+		log_warning("a setting means nothing to its backend",
+			"worker=%s section=[backend.%s] key=%s", loop_name(l), load->backend, key);
+	while (m && (key = pairs_next_unasked(&m->parameters, "")))
+		log_warning("a parameter means nothing to the model's backend",
+			"worker=%s model=%s section=[parameters] key=%s backend=%s", loop_name(l),
+			load->name, key, load->backend);
+}
+
+/* The log has the whole text. */
 static int say_failed(struct loop *l, uint32_t number, const char *error)
 {
+	char text[sizeof(struct modeld_error)];
 	const struct wire_message m = {
-		.type = WIRE_LOADED, .loaded = {.model = number, .error = error}};
+		.type = WIRE_LOADED, .loaded = {.model = number, .error = text}};
 
+	snprintf(text, sizeof(text), "%s", error);
+	host_hide_paths(text);
 	return answers_add(l->answers, &m, false);
 }
 
@@ -140,6 +159,7 @@ static int on_load(struct loop *l, const struct wire_load *load)
 	if (r < 0)
 		strncpy(error.text, err_str(r), sizeof(error.text) - 1);
 	log_loaded(l, load, m ? NULL : error.text, clock_ns() - start_ns);
+	log_unasked(l, load, m);
 	r = m ? announce(l, m) : say_failed(l, load->model, error.text);
 	return r ? r : count_down(l);
 }

@@ -26,7 +26,13 @@ static const char *spec_parameter(const struct modeld_model_spec *spec, const ch
 {
 	const struct model *m = container_of(spec, struct model, spec);
 
-	return pairs_find(m->parameters.items, m->parameters.n, key);
+	for (size_t i = m->parameters.n; i > 0; i--) {
+		if (strcmp(m->parameters.items[i - 1].key, key) != 0)
+			continue;
+		pairs_ask(&m->parameters, i - 1);
+		return m->parameters.items[i - 1].value;
+	}
+	return NULL;
 }
 
 static int spec_parameter_at(const struct modeld_model_spec *spec, size_t i, const char **ret_key,
@@ -36,6 +42,7 @@ static int spec_parameter_at(const struct modeld_model_spec *spec, size_t i, con
 
 	if (i >= m->parameters.n)
 		return 0;
+	pairs_ask(&m->parameters, i);
 	*ret_key = m->parameters.items[i].key;
 	*ret_value = m->parameters.items[i].value;
 	return 1;

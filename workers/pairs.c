@@ -11,7 +11,8 @@ int pairs_copy(struct pairs *p, const struct wire_pair *items, size_t n)
 	if (n == 0)
 		return 0;
 	p->items = calloc(n, sizeof(*p->items));
-	if (!p->items)
+	p->asked = calloc(n, sizeof(*p->asked));
+	if (!p->items || !p->asked)
 		return -ENOMEM;
 	p->n = n;
 	for (size_t i = 0; i < n; i++) {
@@ -30,8 +31,26 @@ void pairs_deinit(struct pairs *p)
 		free((void *)p->items[i].value);
 	}
 	free(p->items);
-	p->items = NULL;
-	p->n = 0;
+	free(p->asked);
+	*p = (struct pairs){0};
+}
+
+void pairs_ask(const struct pairs *p, size_t i)
+{
+	atomic_store_explicit(&p->asked[i], true, memory_order_relaxed);
+}
+
+const char *pairs_next_unasked(const struct pairs *p, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	for (size_t i = 0; i < p->n; i++) {
+		if (strncmp(p->items[i].key, prefix, n) != 0 || atomic_load(&p->asked[i]))
+			continue;
+		pairs_ask(p, i);
+		return p->items[i].key + n;
+	}
+	return NULL;
 }
 
 const char *pairs_find(const struct wire_pair *items, size_t n, const char *key)

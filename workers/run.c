@@ -466,6 +466,7 @@ enum modeld_code run_execute(struct run *r, const struct lane *lane, struct mode
 	if (code != MODELD_OK) {
 		code = known_code(code) ? code : MODELD_INTERNAL;
 		host_clean_error(error);
+		host_hide_paths(error->text);
 	}
 	for (size_t i = 0; code == MODELD_OK && i < r->model->info.n_outputs; i++)
 		code = finish_output(r, i, error);

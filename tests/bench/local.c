@@ -2,7 +2,8 @@
  * local.c: what one request of a local client takes, by size and by way, one caller, one request at a
  * time: over the handoff socket, over gRPC with a TensorRef, inline over gRPC; beside it a memcpy of that
  * many bytes and their way through a Unix socket to a process that answers with a byte. The model (`count`)
- * does not look at its input. Prints "WAY BYTES MEDIAN_NS" lines.
+ * does not look at its input; `in-out` is over the handoff socket, too, by a model (`identity`) that copies it to the
+ * output, which lies in memory of the client. Prints "WAY BYTES MEDIAN_NS" lines.
  *
  *   local HANDOFF_SOCKET GRPC_ADDRESS BUSY_POLL_US ROUNDS BYTES...
  */
@@ -74,6 +75,8 @@ static void measure(
 struct reference {
 	struct modeld *modeld;
 	struct modeld_request request;
+	uint64_t out_bytes;
+	uint64_t out_first; /* the output begins with it */
 };
 
 static void reference_once(struct bench *b, void *data)
@@ -86,12 +89,18 @@ static void reference_once(struct bench *b, void *data)
 	if (modeld_infer(r->modeld, &r->request, &result, &error))
 		die("infer", error.text);
 	out = modeld_result_output(result, 0);
-	if (!out || out->bytes != 8 || *(const uint64_t *)out->data != b->bytes)
+	if (!out || out->bytes != r->out_bytes ||
+		memcmp(out->data, &r->out_first, out->bytes < 8 ? out->bytes : 8) != 0)
 		die("infer", "wrong answer");
 	modeld_result_free(result);
 }
 
-static void bench_reference(struct bench *b, const char *way, int grpc)
+static uint64_t align(uint64_t n)
+{
+	return (n + 63) / 64 * 64;
+}
+
+static void bench_reference(struct bench *b, const char *way, const char *model, int grpc)
 {
 	const struct modeld_options options = {.handoff = b->handoff,
 		.address = b->address,
@@ -99,20 +108,24 @@ static void bench_reference(struct bench *b, const char *way, int grpc)
 		.grpc = grpc};
 	struct reference r = {0};
 	struct modeld_tensor input = {.type = MODELD_U8, .rank = 1, .dims = {(int64_t)b->bytes}};
-	struct modeld_target target = {.bytes = 64};
+	struct modeld_target target = {0};
 	struct modeld_region *region;
+	int copies = strcmp(model, "identity") == 0;
 	struct modeld_error error;
 
 	if (modeld_connect(&r.modeld, &options, &error))
 		die("connect", error.text);
-	if (modeld_allocate(r.modeld, b->bytes + 4096, &region, &error))
+	r.out_bytes = copies ? b->bytes : 8;
+	r.out_first = copies ? UINT64_C(0x0707070707070707) : b->bytes;
+	target.bytes = align(r.out_bytes);
+	if (modeld_allocate(r.modeld, align(b->bytes) + target.bytes, &region, &error))
 		die("allocate", error.text);
 	memset(modeld_region_data(region), 7, b->bytes);
 	input.region = region;
 	input.bytes = b->bytes;
 	target.region = region;
-	target.offset = (b->bytes + 63) / 64 * 64;
-	r.request = (struct modeld_request){.model = "count",
+	target.offset = align(b->bytes);
+	r.request = (struct modeld_request){.model = model,
 		.inputs = &input,
 		.n_inputs = 1,
 		.targets = &target,
@@ -285,9 +298,10 @@ int main(int argc, char **argv)
 		b.bytes = strtoull(argv[i], NULL, 10);
 		/* Large sizes take long inline: fewer rounds there. */
 		b.rounds = rounds;
-		bench_reference(&b, "handoff", 0);
-		bench_reference(&b, "grpc-ref", 1);
+		bench_reference(&b, "handoff", "count", 0);
+		bench_reference(&b, "grpc-ref", "count", 1);
 		b.rounds = b.bytes > 10 << 20 && rounds > 20 ? 20 : rounds;
+		bench_reference(&b, "in-out", "identity", 0);
 		bench_inline(&b);
 		bench_memcpy(&b);
 		bench_socket(&b);

@@ -17,7 +17,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "..", "clients", "python"))
 SIZES = [4, 1 << 20, 100 << 20]
-WAYS = ["handoff", "grpc-ref", "inline", "memcpy", "socket"]
+WAYS = ["handoff", "grpc-ref", "in-out", "python", "changing", "inline", "memcpy", "socket"]
 
 
 def pin(pid, cpu):
@@ -76,6 +76,25 @@ def python_client(daemon, rounds):
     return {name: statistics.median(t) for name, t in times.items()}
 
 
+def python_in_and_out(daemon, rounds, sizes, found):
+    """An array in, an array out, by the Python client: of one size, and of sizes that change by a fifth."""
+    import modeld
+    import numpy as np
+    with modeld.connect(daemon.address) as client:
+        for size in sizes:
+            array = client.empty(size, np.uint8)
+            array[:] = 7
+            for way, lengths in (("python", [size]), ("changing", [size, size - size // 5, size - size // 10])):
+                times = []
+                for i in range(min(rounds, 30 if size > 10 << 20 else rounds) + 2):
+                    sent = array[:lengths[i % len(lengths)]]
+                    began = time.perf_counter()
+                    result = client.infer("identity", sent)
+                    times.append((time.perf_counter() - began) * 1e6)
+                    assert result.nbytes == sent.nbytes and result[-1] == 7
+                found.setdefault((way, size), []).append(statistics.median(times[2:]))
+
+
 def nothing_copied(daemon, build):
     """By reference the daemon's copy counters stand still; returns the bytes handed over meanwhile."""
     import modeld
@@ -97,8 +116,12 @@ def table(found, sizes):
     names = {4: "4 B", 1 << 20: "1 MiB", 100 << 20: "100 MiB"}
     print(f"{'':<44}" + "".join(f"{names[s]:>14}" for s in sizes))
     labels = {"handoff": "handoff socket (fast path)", "grpc-ref": "gRPC, TensorRef", "inline": "gRPC, inline",
-              "memcpy": "memcpy", "socket": "Unix socket to a process and back"}
+              "in-out": "handoff socket, in and out, C", "python": "the same, Python, from the third call on",
+              "changing": "the same, results of changing sizes", "memcpy": "memcpy",
+              "socket": "Unix socket to a process and back"}
     for way in WAYS:
+        if (way, sizes[0]) not in found:
+            continue
         print(f"{labels[way]:<44}" + "".join(f"{text(found[way, s]):>14}" for s in sizes))
 
 
@@ -118,6 +141,8 @@ def main():
         try:
             for _ in range(args.runs):
                 measure(daemon, build, busy, args.rounds, sizes, found)
+                if busy == 0:
+                    python_in_and_out(daemon, args.rounds, sizes, found)
             by_python = python_client(daemon, args.rounds)
             copied, handed = nothing_copied(daemon, build)
         finally:
@@ -127,6 +152,11 @@ def main():
         table(median, sizes)
         if busy == 0:
             print(f"100 MiB / 4 B by handoff: {median['handoff', SIZES[2]] / median['handoff', 4]:.2f}x (to reach: <= 1.1x)")
+            for way, label in (("in-out", "C client"), ("python", "Python client"),
+                               ("changing", "Python client, changing sizes")):
+                print(f"100 MiB in and out / memcpy, {label}: {median[way, SIZES[2]] / median['memcpy', SIZES[2]]:.2f}x "
+                      "(to reach: <= 1.5x)")
+            print(f"1 MiB in and out, Python client: {text(median['python', SIZES[1]])} (to reach: <= 300 us)")
             print(f"tensor bytes copied by modeld while {handed:,} were handed over: {copied} (to reach: 0)")
         print(f"fast path / gRPC for 4 B, C client: {median['handoff', 4] / median['inline', 4]:.2f}x inline, "
               f"{median['handoff', 4] / median['grpc-ref', 4]:.2f}x TensorRef (to reach: <= 0.5x)")

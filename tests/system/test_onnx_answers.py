@@ -304,3 +304,26 @@ def test_texts_of_libraries_are_cut_and_name_no_path(served, clients):
     assert "Load model from model.onnx failed" in texts[0]
     assert "operator GatherElements: GatherElements op: Out of range value in index tensor" in texts[1]
     assert not any(r.path in text or "onnxruntime_src" in text or ".cc:" in text for text in texts)
+
+
+@pytest.mark.parametrize("key", ["library", "custom_op_libraries"])
+def test_clients_do_not_see_where_libraries_are(start, tmp_path, key):
+    """The log does, once for the model."""
+    library = str(tmp_path / "libnowhere.so")
+    d = start(f"backend.onnxruntime.{key}={library}", models=["identity_f32"],
+              repository=os.path.join(m.ROOT, "tests", "models", "onnx"), ready=False)
+    detail = wait_states(d)["identity_f32"].detail
+    assert "libnowhere.so" in detail and str(tmp_path) not in detail
+    assert library in d.log()
+
+
+def test_keys_that_mean_nothing_to_a_backend(start):
+    """No backend needs to know of that: what it never asks for is told."""
+    r = Repository()
+    os.makedirs(os.path.join(r.path, "m", "1"))
+    r.configure("m", "[model]\nbackend = builtin\n[parameters]\nfunction = sleep\ndelay = 3\n")
+    d = start("backend.builtin.thread=4", models=["m"], repository=r.path)
+    assert "section=[backend.builtin] key=thread" in d.log()
+    assert "section=[parameters] key=delay" in d.log()
+    d.stop()
+    r.close()

@@ -14,7 +14,13 @@ class DecodeError(ValueError):
     """The daemon sent something that is no protobuf message."""
 
 
+# Most numbers are small.
+_ONE_BYTE = [bytes([n]) for n in range(0x80)]
+
+
 def varint(n: int) -> bytes:
+    if 0 <= n < 0x80:
+        return _ONE_BYTE[n]
     n &= (1 << 64) - 1
     out = bytearray()
     while n > 0x7F:
@@ -60,21 +66,27 @@ def read_varint(data: memoryview, at: int) -> Tuple[int, int]:
 
 def fields(data: Union[bytes, memoryview]) -> Iterator[Tuple[int, Value]]:
     view = memoryview(data)
+    end = len(view)
     at = 0
-    while at < len(view):
-        key, at = read_varint(view, at)
+    while at < end:
+        key = view[at]
+        at += 1
+        if key >= 0x80:
+            key, at = read_varint(view, at - 1)
         kind = key & 7
-        if kind == 0:
-            value, at = read_varint(view, at)
-            yield key >> 3, value
-            continue
-        if kind == 2:
-            n, at = read_varint(view, at)
+        if kind in (0, 2):
+            n = view[at] if at < end else 0x80
+            at += 1
+            if n >= 0x80:
+                n, at = read_varint(view, at - 1)
+            if kind == 0:
+                yield key >> 3, n
+                continue
         elif kind in (1, 5):
             n = 8 if kind == 1 else 4
         else:
             raise DecodeError(f"wire type {kind}")
-        if n > len(view) - at:
+        if n > end - at:
             raise DecodeError("truncated field")
         chunk = view[at:at + n]
         at += n

@@ -2,6 +2,7 @@
 #include "workers/host.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/support/failalloc.h"
@@ -65,6 +66,44 @@ Test(host, error_texts_are_made_printable)
 	e.text[0] = 0;
 	host_clean_error(&e);
 	cr_assert_str_eq(e.text, "the backend gave no reason");
+}
+
+Test(host, keys_that_nobody_asked_for)
+{
+	const struct modeld_host *api;
+	const char *key, *value;
+	struct host *h;
+
+	cr_assert_eq(host_new(&h, &setup, complete), 0);
+	api = host_api(h);
+	cr_assert_str_eq(api->setting(api, "onnxruntime", "library"), "/lib/x.so");
+	cr_assert_str_eq(host_next_unasked(h, "onnxruntime"), "threads");
+	cr_assert_eq(api->setting_at(api, "onnxruntime", 2, &key, &value), 1);
+	cr_assert_null(host_next_unasked(h, "onnxruntime"), "each is told once");
+	cr_assert_null(host_next_unasked(h, "onnx"));
+	cr_assert_str_eq(host_next_unasked(h, "other"), "library");
+	cr_assert_null(host_next_unasked(h, "other"));
+	host_free(h);
+}
+
+Test(host, paths_are_hidden)
+{
+	static const char *const texts[][2] = {
+		{"/usr/lib/x.so: cannot open /usr/lib/y.so.1", "x.so: cannot open y.so.1"},
+		{"in '/usr/lib/', (/etc/passwd)", "in 'lib/', (passwd)"},
+		{"no x.so in /usr/lib, /tmp/backends", "no x.so in lib, backends"},
+		{"input '/model.0/conv/Conv' has rank 3/4",
+			"input '/model.0/conv/Conv' has rank 3/4"},
+		{"a/usr/lib and /usr and / and //", "a/usr/lib and /usr and / and //"},
+		{"", ""},
+	};
+	char text[128];
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		snprintf(text, sizeof(text), "%s", texts[i][0]);
+		host_hide_paths(text);
+		cr_expect_str_eq(text, texts[i][1]);
+	}
 }
 
 static int work(void *arg)
