@@ -183,7 +183,8 @@ def test_memory_is_given_back_when_arrays_go(server):
         del view
         gc.collect()
         assert client._memory.bytes_used == 0
-    wait_for("the charges to come back", lambda: charged(server) == base)
+    # Of others on the same daemon, pools may shrink meanwhile.
+    wait_for("the charges to come back", lambda: charged(server) <= base)
 
 
 def test_results_outlive_the_connection(server):
