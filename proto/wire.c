@@ -29,6 +29,7 @@ static const char *const names[WIRE_TYPE_MAX + 1] = {
 	[WIRE_UNMAP] = "unmap",
 	[WIRE_UNMAPPED] = "unmapped",
 	[WIRE_UNLOADED] = "unloaded",
+	[WIRE_PARTIAL] = "partial",
 };
 
 const char *wire_type_name(enum wire_type type)

@@ -14,7 +14,7 @@
 #include "proto/dtype.h"
 #include "shm/span.h"
 
-#define WIRE_PROTOCOL 2u
+#define WIRE_PROTOCOL 3u
 
 /* Limits: a message beyond them is refused by wire_pack() and wire_unpack() alike. */
 #define WIRE_MESSAGE_MAX (128u * 1024u) /* bytes of a record, hence of a message in it */
@@ -23,7 +23,7 @@
 #define WIRE_PAIRS_MAX	 64u
 #define WIRE_NAME_MAX	 255u	     /* names, keys */
 #define WIRE_TEXT_MAX	 4096u	     /* values, paths, error texts */
-#define WIRE_RELEASE_MAX 4096u	     /* batches of one Release */
+#define WIRE_RELEASE_MAX 4096u	     /* holds of one Release */
 #define WIRE_LANES_FREE	 16u	     /* of a model that was to have no certain number, at most */
 #define WIRE_DIRS_MAX	 64u	     /* backend directories of a Setup */
 #define WIRE_SCRATCH_MAX (16u << 20) /* bytes that unpacking a message may take */
@@ -46,6 +46,7 @@ enum wire_type {
 	WIRE_UNMAP,
 	WIRE_UNMAPPED,
 	WIRE_UNLOADED,
+	WIRE_PARTIAL,
 };
 
 /* Ids of regions (a client's memory) have this bit, ids of segments have not. */
@@ -83,6 +84,7 @@ struct wire_setup {
 	uint32_t output_segments;
 	uint64_t output_idle_ms;
 	uint64_t scratch_bytes;
+	uint32_t holds;
 };
 
 struct wire_load {
@@ -143,8 +145,8 @@ struct wire_run {
 };
 
 struct wire_release {
-	const uint64_t *batches;
-	size_t n_batches;
+	const uint64_t *holds;
+	size_t n_holds;
 };
 
 struct wire_ping {
@@ -175,6 +177,7 @@ struct wire_loaded {
 	uint64_t memory_bytes;
 	uint32_t max_batch_size;
 	uint32_t lanes; /* 0: 1 */
+	bool decoupled;
 };
 
 struct wire_result {
@@ -183,6 +186,15 @@ struct wire_result {
 	const struct wire_tensor *outputs;
 	size_t n_outputs;
 	uint32_t joined; /* items that ran as one with this one, itself included; 0: 1 */
+	uint64_t hold;	 /* 0: none of outputs is in output memory */
+};
+
+struct wire_partial {
+	uint64_t batch;
+	uint32_t item;
+	const struct wire_tensor *outputs;
+	size_t n_outputs;
+	uint64_t hold;
 };
 
 struct wire_done {
@@ -212,6 +224,7 @@ struct wire_message {
 		struct wire_map map;
 		struct wire_unmap unmap; /* WIRE_UNMAP and WIRE_UNMAPPED */
 		struct wire_unloaded unloaded;
+		struct wire_partial partial;
 	};
 };
 

@@ -46,6 +46,7 @@ static const struct codec_field setup_fields[] = {
 	[16] = CODEC_NUMBER(struct wire_setup, output_segments),
 	[17] = CODEC_NUMBER(struct wire_setup, output_idle_ms),
 	[18] = CODEC_NUMBER(struct wire_setup, scratch_bytes),
+	[19] = CODEC_NUMBER(struct wire_setup, holds),
 };
 static const struct codec_message setup = CODEC_MESSAGE(struct wire_setup, setup_fields, NULL);
 
@@ -125,8 +126,7 @@ static const struct codec_field run_fields[] = {
 const struct codec_message wire_run_table = CODEC_MESSAGE(struct wire_run, run_fields, NULL);
 
 static const struct codec_field release_fields[] = {
-	[1] = CODEC_NUMBERS(
-		struct wire_release, batches, n_batches, WIRE_RELEASE_MAX, 0, UINT64_MAX),
+	[2] = CODEC_NUMBERS(struct wire_release, holds, n_holds, WIRE_RELEASE_MAX, 0, UINT64_MAX),
 };
 const struct codec_message wire_release_table =
 	CODEC_MESSAGE(struct wire_release, release_fields, NULL);
@@ -158,6 +158,14 @@ static const struct codec_field declaration_fields[] = {
 static const struct codec_message declaration =
 	CODEC_MESSAGE(struct wire_declaration, declaration_fields, check_declaration);
 
+/* Nobody could say of a joined run's answer in part whose it is. */
+static int check_loaded(const void *message)
+{
+	const struct wire_loaded *of = message;
+
+	return of->decoupled && of->max_batch_size > 0 ? -EINVAL : 0;
+}
+
 static const struct codec_field loaded_fields[] = {
 	[1] = CODEC_NUMBER(struct wire_loaded, model),
 	[2] = CODEC_NUMBER(struct wire_loaded, ok),
@@ -169,16 +177,28 @@ static const struct codec_field loaded_fields[] = {
 	[6] = CODEC_NUMBER(struct wire_loaded, memory_bytes),
 	[7] = CODEC_NUMBER(struct wire_loaded, max_batch_size),
 	[8] = CODEC_NUMBER(struct wire_loaded, lanes),
+	[9] = CODEC_NUMBER(struct wire_loaded, decoupled),
 };
-static const struct codec_message loaded = CODEC_MESSAGE(struct wire_loaded, loaded_fields, NULL);
+static const struct codec_message loaded =
+	CODEC_MESSAGE(struct wire_loaded, loaded_fields, check_loaded);
 
 static const struct codec_field result_fields[] = {
 	[1] = CODEC_RANGE(struct wire_result, code, 0, RESULT_CODE_MAX),
 	[2] = CODEC_TEXT(struct wire_result, message, WIRE_TEXT_MAX),
 	[3] = CODEC_MESSAGES(struct wire_result, outputs, n_outputs, 0, WIRE_TENSORS_MAX, &tensor),
+	[4] = CODEC_NUMBER(struct wire_result, hold),
 	[8] = CODEC_RANGE(struct wire_result, joined, 0, WIRE_ITEMS_MAX),
 };
 static const struct codec_message result = CODEC_MESSAGE(struct wire_result, result_fields, NULL);
+
+static const struct codec_field partial_fields[] = {
+	[1] = CODEC_NUMBER(struct wire_partial, batch),
+	[2] = CODEC_RANGE(struct wire_partial, item, 0, WIRE_ITEMS_MAX - 1),
+	[3] = CODEC_MESSAGES(struct wire_partial, outputs, n_outputs, 0, WIRE_TENSORS_MAX, &tensor),
+	[4] = CODEC_NUMBER(struct wire_partial, hold),
+};
+static const struct codec_message partial =
+	CODEC_MESSAGE(struct wire_partial, partial_fields, NULL);
 
 static const struct codec_field done_fields[] = {
 	[1] = CODEC_NUMBER(struct wire_done, batch),
@@ -220,6 +240,7 @@ static const struct codec_field envelope_fields[] = {
 	[WIRE_UNMAP] = CODEC_BODY(struct wire_message, unmap, &unmap),
 	[WIRE_UNMAPPED] = CODEC_BODY(struct wire_message, unmap, &unmap),
 	[WIRE_UNLOADED] = CODEC_BODY(struct wire_message, unloaded, &unloaded),
+	[WIRE_PARTIAL] = CODEC_BODY(struct wire_message, partial, &partial),
 };
 const struct codec_message wire_envelope_table =
 	CODEC_ONEOF(struct wire_message, envelope_fields, type, WIRE_SETUP, WIRE_TYPE_MAX);

@@ -11,8 +11,8 @@
 #include "base/log.h"
 #include "config.h"
 
-/* The loop's, the listeners', the arena's, and some on the way in a message; a worker's pidfd, channel
- * and outputs, and what starting one takes for a moment. */
+/* The loop's, the listeners', the arena's, and some on the way in a message; a worker's pidfd, channel,
+ * and what starting one takes for a moment, beside its output segments. */
 #define OWN	    40u
 #define EACH_WORKER 8u
 /* Fewer for clients are not worth starting for. */
@@ -54,7 +54,7 @@ static bool lower(uint32_t *value, uint64_t share)
 
 int descriptors_share(struct config *c, uint64_t limit)
 {
-	uint64_t needed = OWN + EACH_WORKER * n_workers(c);
+	uint64_t needed = OWN + (EACH_WORKER + pool_output_segments(&c->pool)) * n_workers(c);
 	bool lowered;
 
 	if (limit < needed + REST_MIN) {

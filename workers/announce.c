@@ -63,6 +63,19 @@ int loop_announce(struct loop *l)
 	return r;
 }
 
+int loop_answer(struct loop *l, struct executor *e, struct wire_message *done)
+{
+	int r;
+
+	pthread_mutex_lock(&l->memory);
+	executor_number(e, &done->done);
+	r = announce(l);
+	if (!r)
+		r = answers_add(l->answers, done, false);
+	pthread_mutex_unlock(&l->memory);
+	return r;
+}
+
 int loop_give_up_idle(struct loop *l)
 {
 	int r;

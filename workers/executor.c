@@ -32,6 +32,8 @@ struct executor {
 	size_t errors_cap;
 	const struct modeld_error *fatal; /* one of errors; NULL: the process can go on */
 	struct wire_result results[WIRE_ITEMS_MAX];
+	struct hold *holds
+		[WIRE_ITEMS_MAX]; /* own, until they are the daemon's: results[i]'s; NULL: none */
 };
 
 int executor_new(struct executor **ret_executor, const struct executor_parts *parts)
@@ -135,6 +137,7 @@ static int reserve(struct executor *e, const struct model *m, size_t n_items)
 static void fail_item(struct executor *e, size_t i, enum modeld_code code, const char *text)
 {
 	e->results[i] = (struct wire_result){.code = (uint32_t)code, .message = text};
+	e->holds[i] = NULL;
 }
 
 static void fail_all(struct executor *e, size_t n, enum modeld_code code, const char *text)
@@ -191,6 +194,7 @@ static struct wire_tensor *add_output(struct executor *e, size_t i, size_t k)
 
 static void begin_result(struct executor *e, size_t i, size_t joined)
 {
+	e->holds[i] = NULL;
 	e->results[i] = (struct wire_result){
 		.outputs = &e->given[i * e->run.batch.n_outputs],
 		.joined = (uint32_t)joined,
@@ -204,6 +208,7 @@ static void deliver_alone(struct executor *e, size_t i)
 		if (e->run.wanted[k])
 			add_output(e, i, k)->span = run_output_span(&e->run.given[k]);
 	}
+	e->holds[i] = run_take_hold(&e->run);
 }
 
 /* Item i's rows are the first dimension of its first input. */
@@ -252,6 +257,7 @@ static void deal_output(struct executor *e, const struct wire_run *run, size_t k
 		e->dims[t - e->given][0] = (int64_t)rows_of(e, i);
 		if (!deliver_to_target(e, &run->items[i], k, from, bytes, &t->span)) {
 			t->span = span_slice(run_output_span(o), from, bytes);
+			e->holds[i] = e->run.hold;
 			kept = true;
 		}
 		from += bytes;
@@ -268,6 +274,8 @@ static void deliver_joined(struct executor *e, const struct wire_run *run)
 		if (e->run.wanted[k])
 			deal_output(e, run, k);
 	}
+	/* Now it is that of the results; nobody's where all is at targets. */
+	(void)run_take_hold(&e->run);
 }
 
 /* --- Running ------------------------------------------------------------------------------ */
@@ -293,7 +301,7 @@ static void run_alone(
 	e->run.items = tensors;
 	e->run.n_items = 1;
 	if (code == MODELD_OK)
-		code = run_begin(&e->run, m, run->batch, tensors, item, item, RUN_ROWS_ANY, error);
+		code = run_begin(&e->run, m, tensors, item, item, RUN_ROWS_ANY, error);
 	if (code == MODELD_OK)
 		code = execute(e, error);
 	if (code == MODELD_OK)
@@ -315,8 +323,7 @@ static bool run_joined(
 		return false;
 	e->run.items = e->tensors;
 	e->run.n_items = run->n_items;
-	code = run_begin(
-		&e->run, m, run->batch, e->inputs.joined, &run->items[0], NULL, rows, error);
+	code = run_begin(&e->run, m, e->inputs.joined, &run->items[0], NULL, rows, error);
 	for (size_t i = 0; code == MODELD_OK && i < run->n_items; i++)
 		code = run_check_targets(&e->run, &run->items[i], error);
 	if (code == MODELD_OK)
@@ -347,6 +354,21 @@ static size_t resolve_all(struct executor *e, const struct model *m, const struc
 	return n;
 }
 
+static void drop_holds(struct executor *e, size_t n_items)
+{
+	const struct hold *before = NULL;
+
+	pthread_mutex_lock(e->memory);
+	for (size_t i = 0; i < n_items; i++) {
+		/* Items that ran as one have one hold. */
+		if (!e->holds[i] || e->holds[i] == before)
+			continue;
+		before = e->holds[i];
+		outputs_drop(e->outputs, e->holds[i]);
+	}
+	pthread_mutex_unlock(e->memory);
+}
+
 int executor_run(struct executor *e, const struct lane *lane, const struct wire_run *run,
 	struct wire_done *ret_done)
 {
@@ -372,7 +394,10 @@ int executor_run(struct executor *e, const struct lane *lane, const struct wire_
 		.results = e->results,
 		.n_results = run->n_items,
 	};
-	return e->fatal ? EXECUTOR_E_FATAL : 0;
+	if (!e->fatal)
+		return 0;
+	drop_holds(e, run->n_items);
+	return EXECUTOR_E_FATAL;
 }
 
 const char *executor_fatal(const struct executor *e)
@@ -380,16 +405,16 @@ const char *executor_fatal(const struct executor *e)
 	return e->fatal->text;
 }
 
-void executor_refuse(struct executor *e, const struct wire_run *run, struct wire_done *ret_done)
+void executor_number(struct executor *e, struct wire_done *done)
 {
-	pthread_mutex_lock(e->memory);
-	outputs_release(e->outputs, run->batch);
-	pthread_mutex_unlock(e->memory);
-	fail_all(e, run->n_items, MODELD_EXHAUSTED,
+	for (size_t i = 0; i < done->n_results; i++)
+		e->results[i].hold = e->holds[i] ? outputs_number(e->outputs, e->holds[i]) : 0;
+}
+
+void executor_refuse(struct executor *e, struct wire_done *done)
+{
+	drop_holds(e, done->n_results);
+	fail_all(e, done->n_results, MODELD_EXHAUSTED,
 		"the batch's results do not fit a message (lower max_batch_size)");
-	*ret_done = (struct wire_done){
-		.batch = run->batch,
-		.results = e->results,
-		.n_results = run->n_items,
-	};
+	done->compute_ns = 0;
 }

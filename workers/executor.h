@@ -39,17 +39,20 @@ enum {
 };
 
 /*
- * Run a batch. ret_done borrows from the executor until the next call. The outputs belong to
- * run->batch in parts.outputs. Calls malloc() only until it has seen as large a batch before.
+ * Run a batch. ret_done borrows from the executor until the next call, and is sent after
+ * executor_number(), or refused. Calls malloc() only until it has seen as large a batch before.
  *
  * EXECUTOR_E_FATAL  executor_fatal() says why; ret_done is of no use
  */
 _must_use_ int executor_run(struct executor *e, const struct lane *lane, const struct wire_run *run,
 	struct wire_done *ret_done);
+/* Give the holds of the results their numbers, which makes them the daemon's. parts.memory is held, and stays so
+ * until `done` has its place among what is sent: their order is the numbers'. */
+void executor_number(struct executor *e, struct wire_done *done);
 /* After EXECUTOR_E_FATAL: printable text, borrowed until the next call. */
 const char *executor_fatal(const struct executor *e);
-/* The answer to a batch whose results do not fit a message: gives its outputs back; every item
- * fails with a short text. */
-void executor_refuse(struct executor *e, const struct wire_run *run, struct wire_done *ret_done);
+/* The answer does not fit a message: gives its outputs back, numbered or not; every item fails with a short
+ * text. */
+void executor_refuse(struct executor *e, struct wire_done *done);
 
 #endif

@@ -62,6 +62,7 @@ struct loop {
 	struct regions regions;
 	pthread_mutex_t memory; /* of outputs and regions */
 	struct busy_poll busy;	/* the leader's */
+	uint64_t last_batch;	/* the leader's: number of the last Run */
 
 	pthread_mutex_t lock; /* of what follows */
 	struct models models;
@@ -90,6 +91,8 @@ static inline const char *loop_name(const struct loop *l)
 /* announce.c: tell the daemon of new segments of the output memory, and of those that are given up: before
  * an answer is sent. */
 _must_use_ int loop_announce(struct loop *l);
+/* The same, and add a batch's answer, with the numbers of its holds. */
+_must_use_ int loop_answer(struct loop *l, struct executor *e, struct wire_message *done);
 /* Give up what is idle: now and then, when there is nothing to do. */
 _must_use_ int loop_give_up_idle(struct loop *l);
 _must_use_ int loop_unmapped(struct loop *l, const struct wire_unmap *unmapped);

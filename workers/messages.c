@@ -65,14 +65,12 @@ static int run(struct loop *l, struct tools *t, struct lane *lane, const struct 
 	if (executor_run(t->executor, lane, m, &done.done))
 		return loop_fatal(l, lane->model->spec.name, executor_fatal(t->executor));
 	note_time(lane->model, done.done.compute_ns);
-	r = loop_announce(l);
-	if (!r)
-		r = answer(l, &done);
+	r = loop_answer(l, t->executor, &done);
 	if (r != -EMSGSIZE)
 		return r;
 	log_warning("results do not fit a message", "worker=%s model=%s items=%zu bytes_max=%u",
 		loop_name(l), lane->model->spec.name, m->n_items, WIRE_MESSAGE_MAX);
-	executor_refuse(t->executor, m, &done.done);
+	executor_refuse(t->executor, &done.done);
 	return answer(l, &done);
 }
 
@@ -117,16 +115,6 @@ static struct lane *find_lane(struct loop *l, const struct wire_run *m)
 	return model && m->lane < model->n_lanes ? &model->lanes[m->lane] : NULL;
 }
 
-static bool is_held(struct loop *l, uint64_t batch)
-{
-	bool is;
-
-	pthread_mutex_lock(&l->memory);
-	is = outputs_holds(l->outputs, batch);
-	pthread_mutex_unlock(&l->memory);
-	return is;
-}
-
 static int on_run(
 	struct loop *l, struct hand *h, struct tools *t, const struct wire_run *m, size_t n)
 {
@@ -137,8 +125,10 @@ static int on_run(
 	if (!lane)
 		return loop_stop(
 			l, WORKER_EXIT_INTERNAL, "run of a model or a lane that is not there");
-	if (is_held(l, m->batch))
-		return loop_stop(l, WORKER_EXIT_INTERNAL, "run with the number of another batch");
+	if (m->batch <= l->last_batch)
+		return loop_stop(
+			l, WORKER_EXIT_INTERNAL, "run with a number that does not come next");
+	l->last_batch = m->batch;
 	compute_ns = lane->model->compute_ns;
 	now_ns = clock_ns();
 	if (compute_ns >= CREW_LONG_NS || !crew_take(h, lane, now_ns))
@@ -149,11 +139,13 @@ static int on_run(
 
 static int on_release(struct loop *l, const struct wire_release *release)
 {
+	int r = 0;
+
 	pthread_mutex_lock(&l->memory);
-	for (size_t i = 0; i < release->n_batches; i++)
-		outputs_release(l->outputs, release->batches[i]);
+	for (size_t i = 0; !r && i < release->n_holds; i++)
+		r = outputs_release(l->outputs, release->holds[i]);
 	pthread_mutex_unlock(&l->memory);
-	return 0;
+	return r ? loop_stop(l, WORKER_EXIT_INTERNAL, "release of a hold that is not there") : 0;
 }
 
 static int on_ping(struct loop *l, const struct wire_ping *ping)

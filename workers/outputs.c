@@ -1,9 +1,9 @@
 /*
- * outputs.c: the output arena's books: a hash table from batch numbers to the pieces that each
- * holds, chained through the pieces.
+ * outputs.c: the output arena's books: holds, each a chain of the pieces that it has, and a hash table of
+ * those that have a number.
  *
- * Invariant: n is the number of pieces in the chains, and what the arena has allocated is exactly
- * these. Worker process, its one thread.
+ * Invariant: what the arena has allocated is exactly the pieces of all holds. Worker process, any thread,
+ * under the lock of whoever owns it.
  */
 #include "workers/outputs.h"
 
@@ -20,10 +20,16 @@
 #define POPULATE_CHUNK (256u * 1024u)
 
 struct output {
-	struct output *next; /* in a chain, or in outputs.spare */
-	uint64_t batch;
+	struct output *next; /* in hold.outputs, or in outputs.spare */
+	struct hold *hold;
 	struct span span; /* own */
 	void *data;	  /* into the arena */
+};
+
+struct hold {
+	struct hold *next;	/* in a bucket, or in outputs.spare_holds */
+	struct output *outputs; /* own */
+	uint64_t number;	/* 0: none yet */
 };
 
 /* A segment, as the daemon knows it. */
@@ -34,12 +40,17 @@ struct told {
 };
 
 struct outputs {
-	struct arena *arena;	 /* own */
-	struct output **buckets; /* own; chains are own, too */
+	struct arena *arena;   /* own */
+	struct hold **buckets; /* own, and so are the chains: by number */
 	size_t n_buckets;
-	size_t n;
-	struct output *spare; /* own */
+	size_t n_numbered; /* in them */
+	size_t n_holds;	   /* with those that have no number */
+	size_t holds_max;
+	uint64_t last_number;
+	struct output *spare;	  /* own */
+	struct hold *spare_holds; /* own */
 	size_t n_spare;
+	size_t n_spare_holds;
 	struct slots ids;	  /* struct told, by id */
 	struct list made;	  /* struct told.node: to be told as new */
 	struct list idle;	  /* to be told as given up */
@@ -119,7 +130,8 @@ struct segment *outputs_remove(struct outputs *o, uint64_t id)
 
 /* --- Life --------------------------------------------------------------------------------- */
 
-int outputs_new(struct outputs **ret_outputs, const struct arena_options *options)
+int outputs_new(
+	struct outputs **ret_outputs, const struct arena_options *options, uint32_t holds_max)
 {
 	_cleanup_(outputs_freep) struct outputs *o = calloc(1, sizeof(*o));
 	int r;
@@ -128,7 +140,8 @@ int outputs_new(struct outputs **ret_outputs, const struct arena_options *option
 		return -ENOMEM;
 	list_init(&o->made);
 	list_init(&o->idle);
-	o->buckets = calloc(BUCKETS_FIRST, sizeof(struct output *));
+	o->holds_max = holds_max;
+	o->buckets = calloc(BUCKETS_FIRST, sizeof(struct hold *));
 	if (!o->buckets)
 		return -ENOMEM;
 	o->n_buckets = BUCKETS_FIRST;
@@ -139,7 +152,7 @@ int outputs_new(struct outputs **ret_outputs, const struct arena_options *option
 	return 0;
 }
 
-static void free_chain(struct output *chain)
+static void free_outputs(struct output *chain)
 {
 	while (chain) {
 		struct output *next = chain->next;
@@ -149,13 +162,26 @@ static void free_chain(struct output *chain)
 	}
 }
 
+static void free_holds(struct hold *chain)
+{
+	while (chain) {
+		struct hold *next = chain->next;
+
+		free_outputs(chain->outputs);
+		free(chain);
+		chain = next;
+	}
+}
+
 struct outputs *outputs_free(struct outputs *o)
 {
 	if (!o)
 		return NULL;
+	assert(o->n_holds == o->n_numbered);
 	for (size_t i = 0; i < o->n_buckets; i++)
-		free_chain(o->buckets[i]);
-	free_chain(o->spare);
+		free_holds(o->buckets[i]);
+	free_holds(o->spare_holds);
+	free_outputs(o->spare);
 	free(o->buckets);
 	arena_free(o->arena);
 	for (uint32_t i = 0; i < o->ids.cap; i++)
@@ -165,35 +191,65 @@ struct outputs *outputs_free(struct outputs *o)
 	return NULL;
 }
 
-static size_t bucket_of(uint64_t batch, size_t n_buckets)
+/* --- Numbers ------------------------------------------------------------------------------ */
+
+static struct hold **bucket_of(const struct outputs *o, uint64_t number)
 {
-	return (size_t)((batch * UINT64_C(0x9E3779B97F4A7C15)) >> 32) & (n_buckets - 1);
+	return &o->buckets[number & (o->n_buckets - 1)];
+}
+
+static void enter(struct outputs *o, struct hold *h)
+{
+	struct hold **to = bucket_of(o, h->number);
+
+	h->next = *to;
+	*to = h;
 }
 
 /* Chains grow longer where there is no memory for more of them: slower, not wrong. */
 static void grow_table(struct outputs *o)
 {
-	size_t n = o->n_buckets * 2;
-	struct output **buckets;
+	size_t n_before = o->n_buckets;
+	struct hold **before = o->buckets, **buckets;
 
-	if (o->n < o->n_buckets || n > BUCKETS_MAX)
+	if (o->n_numbered < n_before || 2 * n_before > BUCKETS_MAX)
 		return;
-	buckets = calloc(n, sizeof(struct output *));
+	buckets = calloc(2 * n_before, sizeof(struct hold *));
 	if (!buckets)
 		return;
-	for (size_t i = 0; i < o->n_buckets; i++) {
-		for (struct output *p = o->buckets[i], *next; p; p = next) {
-			struct output **to = &buckets[bucket_of(p->batch, n)];
-
-			next = p->next;
-			p->next = *to;
-			*to = p;
+	o->buckets = buckets;
+	o->n_buckets = 2 * n_before;
+	for (size_t i = 0; i < n_before; i++) {
+		for (struct hold *h = before[i], *next; h; h = next) {
+			next = h->next;
+			enter(o, h);
 		}
 	}
-	free(o->buckets);
-	o->buckets = buckets;
-	o->n_buckets = n;
+	free(before);
 }
+
+uint64_t outputs_number(struct outputs *o, struct hold *hold)
+{
+	if (hold->number > 0)
+		return hold->number;
+	grow_table(o);
+	hold->number = ++o->last_number;
+	enter(o, hold);
+	o->n_numbered++;
+	return hold->number;
+}
+
+/* Out of its bucket, of which *at is a link. */
+static struct hold *forget(struct outputs *o, struct hold **at)
+{
+	struct hold *h = *at;
+
+	*at = h->next;
+	o->n_numbered--;
+	return h;
+}
+
+/* --- Holds and what they have ------------------------------------------------------------- */
 
 static struct output *take(struct outputs *o)
 {
@@ -215,6 +271,43 @@ static void put(struct outputs *o, struct output *p)
 	p->next = o->spare;
 	o->spare = p;
 	o->n_spare++;
+}
+
+int outputs_hold_new(struct outputs *o, struct hold **ret_hold)
+{
+	struct hold *h = o->spare_holds;
+
+	if (o->n_holds >= o->holds_max)
+		return OUTPUTS_E_HOLDS;
+	if (h) {
+		o->spare_holds = h->next;
+		o->n_spare_holds--;
+	} else {
+		h = malloc(sizeof(*h));
+	}
+	if (!h)
+		return -ENOMEM;
+	*h = (struct hold){0};
+	o->n_holds++;
+	*ret_hold = h;
+	return 0;
+}
+
+bool hold_is_empty(const struct hold *hold)
+{
+	return !hold->outputs;
+}
+
+static void put_hold(struct outputs *o, struct hold *h)
+{
+	o->n_holds--;
+	if (o->n_spare_holds >= SPARE_MAX) {
+		free(h);
+		return;
+	}
+	h->next = o->spare_holds;
+	o->spare_holds = h;
+	o->n_spare_holds++;
 }
 
 /* Memory whose pages are there: whoever writes it must not find that the host has none. */
@@ -241,26 +334,23 @@ static int alloc_resident(struct outputs *o, uint64_t length, struct span *ret_s
 	}
 }
 
-int outputs_alloc(struct outputs *o, uint64_t batch, uint64_t length, struct output **ret_output)
+int outputs_alloc(struct outputs *o, struct hold *hold, uint64_t length, struct output **ret_output)
 {
 	struct output *p = take(o);
-	struct output **bucket;
 	int r;
 
 	if (!p)
 		return -ENOMEM;
+	assert(hold->number == 0);
 	r = alloc_resident(o, length, &p->span);
 	if (r) {
 		put(o, p);
 		return r;
 	}
 	p->data = arena_data(o->arena, &p->span);
-	p->batch = batch;
-	grow_table(o);
-	bucket = &o->buckets[bucket_of(batch, o->n_buckets)];
-	p->next = *bucket;
-	*bucket = p;
-	o->n++;
+	p->hold = hold;
+	p->next = hold->outputs;
+	hold->outputs = p;
 	*ret_output = p;
 	return 0;
 }
@@ -274,38 +364,48 @@ static void give_back(struct outputs *o, struct output **at)
 	assert(r == 0);
 	(void)r;
 	*at = p->next;
-	o->n--;
 	put(o, p);
 }
 
 void outputs_give_back(struct outputs *o, struct output *output)
 {
-	struct output **at = &o->buckets[bucket_of(output->batch, o->n_buckets)];
+	struct output **at = &output->hold->outputs;
 
 	while (*at != output)
 		at = &(*at)->next;
 	give_back(o, at);
 }
 
-void outputs_release(struct outputs *o, uint64_t batch)
+static void give_back_all(struct outputs *o, struct hold *h)
 {
-	struct output **at = &o->buckets[bucket_of(batch, o->n_buckets)];
-
-	while (*at) {
-		if ((*at)->batch == batch)
-			give_back(o, at);
-		else
-			at = &(*at)->next;
-	}
+	while (h->outputs)
+		give_back(o, &h->outputs);
+	put_hold(o, h);
 }
 
-bool outputs_holds(const struct outputs *o, uint64_t batch)
+void outputs_drop(struct outputs *o, struct hold *hold)
 {
-	const struct output *p = o->buckets[bucket_of(batch, o->n_buckets)];
+	struct hold **at;
 
-	while (p && p->batch != batch)
-		p = p->next;
-	return p != NULL;
+	if (hold->number > 0) {
+		at = bucket_of(o, hold->number);
+		while (*at != hold)
+			at = &(*at)->next;
+		forget(o, at);
+	}
+	give_back_all(o, hold);
+}
+
+int outputs_release(struct outputs *o, uint64_t number)
+{
+	struct hold **at = bucket_of(o, number);
+
+	while (*at && (*at)->number != number)
+		at = &(*at)->next;
+	if (!*at)
+		return -ENOENT;
+	give_back_all(o, forget(o, at));
+	return 0;
 }
 
 void *output_data(const struct output *output)

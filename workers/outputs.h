@@ -1,6 +1,6 @@
 /*
- * outputs.h: the output arena and which batch holds what of it. An output is memory of one batch
- * until that batch is released, or given back earlier.
+ * outputs.h: the output arena, and who holds what of it. An output belongs to a hold. That is a run's at
+ * first; once it has a number it is the daemon's, which says by that number when it is released.
  */
 #ifndef WORKERS_OUTPUTS_H
 #define WORKERS_OUTPUTS_H
@@ -13,33 +13,42 @@
 #include "shm/span.h"
 
 enum {
-	OUTPUTS_E_FULL = 1,   /* held by batches that were not released yet */
+	OUTPUTS_E_FULL = 1,   /* held, and not released yet */
 	OUTPUTS_E_LARGE = 2,  /* above the arena's limit */
 	OUTPUTS_E_MEMORY = 3, /* the host has none */
+	OUTPUTS_E_HOLDS = 4,  /* there are as many holds as may be */
 };
 
 struct outputs;
 struct output;
+struct hold;
 
-/* With its first segment, new. Errors as arena_new(), and -ENOMEM. */
-_must_use_ int outputs_new(struct outputs **ret_outputs, const struct arena_options *options);
+/* With its first segment, new. holds_max: at once. Errors as arena_new(), and -ENOMEM. */
+_must_use_ int outputs_new(
+	struct outputs **ret_outputs, const struct arena_options *options, uint32_t holds_max);
 struct outputs *outputs_free(struct outputs *o);
 DEFINE_CLEANUP(struct outputs *, outputs_free)
 
+/* A hold of nothing yet, borrowed until it is dropped or released. OUTPUTS_E_HOLDS, -ENOMEM */
+_must_use_ int outputs_hold_new(struct outputs *o, struct hold **ret_hold);
 /*
- * Memory of `length` bytes for `batch`, 64-byte aligned and resident; ret_output is borrowed until it is given
- * back or its batch is released. Calls malloc() only until it has held as many at once before.
+ * Memory of `length` bytes for a hold that has no number, 64-byte aligned and resident; ret_output is borrowed until
+ * it is given back or its hold is gone. Calls malloc() only until it has held as many at once before.
  *
  * OUTPUTS_E_FULL, OUTPUTS_E_LARGE, OUTPUTS_E_MEMORY, -ENOMEM
  */
 _must_use_ int outputs_alloc(
-	struct outputs *o, uint64_t batch, uint64_t length, struct output **ret_output);
+	struct outputs *o, struct hold *hold, uint64_t length, struct output **ret_output);
 /* Give back one. */
 void outputs_give_back(struct outputs *o, struct output *output);
-/* Give back all of a batch; harmless for one that holds nothing. */
-void outputs_release(struct outputs *o, uint64_t batch);
-/* Does the batch hold anything? */
-bool outputs_holds(const struct outputs *o, uint64_t batch);
+/* The number by which the daemon releases it: higher than all before, not 0. Always the same. */
+uint64_t outputs_number(struct outputs *o, struct hold *hold);
+/* Give back the hold and all that it has, whether it has a number or not. */
+void outputs_drop(struct outputs *o, struct hold *hold);
+/* The same by its number. -ENOENT: there is none of it */
+_must_use_ int outputs_release(struct outputs *o, uint64_t number);
+
+bool hold_is_empty(const struct hold *hold);
 
 void *output_data(const struct output *output);
 struct span output_span(const struct output *output);

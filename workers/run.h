@@ -62,7 +62,7 @@ struct run {
 	const struct modeld_tensor *items;
 	size_t n_items;
 	uint8_t mark[RUN_MARK_BYTES]; /* random, so that no honest output ends with it */
-	uint64_t number;	      /* the batch's */
+	struct hold *hold; /* own: of all that lies in the output arena; NULL: nothing does */
 	uint64_t rows;
 	uint64_t compute_ns;
 	const struct modeld_tensor **inputs; /* own: the batch's; grown to the most seen */
@@ -89,15 +89,15 @@ void run_deinit(struct run *r);
 /* Make room for such a model. -ENOMEM */
 _must_use_ int run_reserve(struct run *r, const struct model *m);
 /*
- * Prepare to run `inputs` for batch `number`; run_reserve() has made room. `want` says which outputs are wanted; `item` is the
+ * Prepare to run `inputs`; run_reserve() has made room. `want` says which outputs are wanted; `item` is the
  * one item with its parameters and targets, NULL for several joined ones. All are borrowed until
  * the run's outputs were sent or dropped.
  *
  * MODELD_INTERNAL, MODELD_INVALID  the item names outputs or targets that there are not
  */
-enum modeld_code run_begin(struct run *r, const struct model *m, uint64_t number,
-	const struct modeld_tensor *inputs, const struct wire_item *want,
-	const struct wire_item *item, uint64_t rows, struct modeld_error *error);
+enum modeld_code run_begin(struct run *r, const struct model *m, const struct modeld_tensor *inputs,
+	const struct wire_item *want, const struct wire_item *item, uint64_t rows,
+	struct modeld_error *error);
 /*
  * Run the backend on a lane of the model, until the run is over. On MODELD_OK every wanted output is there, its content is in its final place
  * and unwanted ones are gone. On failure nothing is held, and error says why; MODELD_FATAL: the
@@ -110,6 +110,8 @@ enum modeld_code run_call(struct run *r, const struct lane *lane, struct modeld_
 void run_complete(const struct modeld_batch *batch, enum modeld_code code, const char *text);
 /* Where an output lies, as it goes on the wire. */
 struct span run_output_span(const struct run_output *o);
+/* The hold of the outputs that lie in the output arena: the caller's from then on. NULL: none does. */
+struct hold *run_take_hold(struct run *r);
 /* Joined items: may what each names as targets be written? MODELD_INTERNAL. Behind run_begin(). */
 enum modeld_code run_check_targets(
 	struct run *r, const struct wire_item *item, struct modeld_error *error);

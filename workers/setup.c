@@ -23,8 +23,8 @@ static int check(struct loop *l, const struct wire_setup *s)
 			WIRE_PROTOCOL);
 		return loop_stop(l, WORKER_EXIT_CONFIG, "protocol version");
 	}
-	if (s->slots == 0)
-		return loop_stop(l, WORKER_EXIT_INTERNAL, "setup names no slots");
+	if (s->slots == 0 || s->holds == 0)
+		return loop_stop(l, WORKER_EXIT_INTERNAL, "setup names no slots or holds");
 	return 0;
 }
 
@@ -83,7 +83,7 @@ static int make_outputs(struct loop *l, const struct wire_setup *s)
 		.populate_ahead = AHEAD_BYTES,
 		.pages = SEGMENT_PAGES_THP,
 	};
-	int r = outputs_new(&l->outputs, &options);
+	int r = outputs_new(&l->outputs, &options, s->holds);
 
 	if (r)
 		log_error("cannot make the output arena",

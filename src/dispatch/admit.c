@@ -50,10 +50,29 @@ static int check_limits(struct request *r, uint32_t max_per_client)
 	return 0;
 }
 
+/* Whoever asks must be able to take what a decoupled model says. */
+static int check_partial(struct request *r)
+{
+	if (!version_decoupled(r->version))
+		return 0;
+	if (!r->allows_partial)
+		return request_refuse(r, GRPC_UNIMPLEMENTED,
+			"model '%s' answers a request any number of times (it is decoupled): only "
+			"a streaming call can take that",
+			r->version->settings.name);
+	if (r->n_targets > 0)
+		return request_refuse(r, GRPC_UNIMPLEMENTED,
+			"model '%s' answers a request any number of times (it is decoupled): its "
+			"outputs cannot go to a region",
+			r->version->settings.name);
+	return 0;
+}
+
 /* Everything that needs no look at the tensors. */
 static int check_without_tensors(struct request *r, bool closed, uint32_t max_per_client)
 {
 	const struct version *v = r->version;
+	int e;
 
 	if (closed)
 		return request_refuse(r, GRPC_UNAVAILABLE, "%s", DISPATCH_ENDING_TEXT);
@@ -67,7 +86,8 @@ static int check_without_tensors(struct request *r, bool closed, uint32_t max_pe
 	if (made_too_early(r))
 		return request_refuse(r, GRPC_UNAVAILABLE,
 			"model '%s' was not loaded yet when this request began", v->settings.name);
-	return check_limits(r, max_per_client);
+	e = check_partial(r);
+	return e ? e : check_limits(r, max_per_client);
 }
 
 int admit(struct request *r, bool closed, uint32_t max_per_client)

@@ -107,6 +107,14 @@ static void on_pool_done(void *data, void *tag, const struct pool_done *done)
 	wake_waiting(d);
 }
 
+static void on_pool_partial(void *data, void *tag, const struct pool_partial *partial)
+{
+	struct dispatch *d = data;
+
+	d->tally.activity++;
+	scheduler_partial(&d->scheduler, tag, partial);
+}
+
 static void on_pool_lost(void *data, void *tag, struct worker *w, enum lost how)
 {
 	struct dispatch *d = data;
@@ -201,6 +209,7 @@ static int build_pool(struct dispatch *d, uv_loop_t *loop, const struct pool_set
 {
 	static const struct pool_events events = {
 		.on_done = on_pool_done,
+		.on_partial = on_pool_partial,
 		.on_lost = on_pool_lost,
 		.on_credit = on_pool_credit,
 		.on_model = on_pool_model,

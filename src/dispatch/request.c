@@ -4,7 +4,7 @@
  * One block holds a request and its arrays, sized for the version's declaration; blocks are kept by
  * the version, so that a request costs no malloc in the steady state.
  *
- * Invariants: on_done is called at most once, and not at all once a request is silent. A request
+ * Invariants: on_done is called at most once with a last answer, and not at all once a request is silent. A request
  * that is QUEUED, SENT or LEAVING is charged to its client, and referenced by
  * dispatch; in NEW and DONE it is none of these. Leases and regions are held until DONE.
  *
@@ -251,6 +251,11 @@ int request_add_parameter(struct request *r, const char *key, const char *value)
 	return 0;
 }
 
+void request_allow_partial(struct request *r)
+{
+	r->allows_partial = true;
+}
+
 enum grpc_status request_status(const struct request *r)
 {
 	return r->status;
@@ -291,6 +296,7 @@ static void fill_result(
 	const struct request *r, const struct request_answer *a, struct request_result *result)
 {
 	*result = (struct request_result){
+		.partial = a->partial,
 		.status = a->status,
 		.message = a->message,
 		.outputs = a->outputs,
@@ -321,6 +327,17 @@ void request_tell(struct request *r, const struct request_answer *a)
 	} else {
 		counters->requests_failed++;
 	}
+	fill_result(r, a, &result);
+	r->on_done(r->data, &result);
+}
+
+void request_tell_partial(struct request *r, const struct request_answer *a)
+{
+	struct request_result result;
+
+	r->begun = true;
+	if (r->silent)
+		return;
 	fill_result(r, a, &result);
 	r->on_done(r->data, &result);
 }

@@ -1,9 +1,9 @@
 /*
  * request.h: one inference in flight. Made and filled by a service of the frontend, submitted
- * once, answered once.
+ * once, answered once; where its model is decoupled, any number of times in part before that.
  *
  *   NEW -submit-> QUEUED -scheduled-> SENT -done-> DONE
- *                   |  ^--- worker lost, first time (sent again alone)
+ *                   |  ^--- worker lost, first time (sent again alone, unless it was answered in part)
  *                   +-- cancelled | expired | refused --> DONE
  */
 #ifndef DISPATCH_REQUEST_H
@@ -56,11 +56,12 @@ struct request_times {
 
 /* Valid during on_done; `outputs` data stays valid while a reference to `lease` is held. */
 struct request_result {
+	bool partial; /* it is OK, and not the last one */
 	enum grpc_status status;
 	const char *message;		   /* "" when OK */
 	const struct pool_output *outputs; /* data NULL: it is at its target, else it has none or
 					      does not fit it */
-	size_t n_outputs;
+	size_t n_outputs; /* all that are wanted; of a decoupled model's last answer maybe none */
 	const struct request_target *targets;
 	size_t n_targets;
 	struct output_lease *lease; /* borrow; NULL: all outputs are at targets */
@@ -70,8 +71,11 @@ struct request_result {
 	struct request_times times;
 };
 
-/* Called exactly once for a submitted request, unless it was cancelled; never from inside
- * dispatch_submit() or request_cancel(). */
+/*
+ * Called exactly once for a submitted request, unless it was cancelled; never from inside
+ * dispatch_submit() or request_cancel(). After request_allow_partial() also for each answer in part, in
+ * their order, ahead of that. The request may be cancelled in it.
+ */
 typedef void (*request_done_fn)(void *data, const struct request_result *result);
 
 /*
@@ -98,6 +102,8 @@ _must_use_ int request_set_target(struct request *r, uint32_t output, struct reg
 /* The target that an output of a result lies at; NULL: it is at its `data`. */
 const struct request_target *request_result_target(
 	const struct request_result *result, const struct pool_output *output);
+/* on_done can take answers in part: else the request is refused where its model is decoupled. */
+void request_allow_partial(struct request *r);
 /* Copies both. -ENOMEM; -E2BIG above WIRE_PAIRS_MAX pairs, WIRE_NAME_MAX or WIRE_TEXT_MAX. */
 _must_use_ int request_add_parameter(struct request *r, const char *key, const char *value);
 

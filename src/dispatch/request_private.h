@@ -43,6 +43,8 @@ struct request {
 	bool suspect;	/* lost a worker once: runs alone on an idle one */
 	bool withdrawn; /* not to be sent again; answered when nothing can touch its memory */
 	bool silent;	/* nobody wants the answer any more */
+	bool allows_partial; /* answers in part */
+	bool begun;	     /* one was given: it is not sent again */
 	uint8_t losses;
 
 	uint32_t n_inputs;		  /* of the declaration when it was made */
@@ -63,6 +65,7 @@ struct request {
 
 /* What an answer carries, beside what the request knows itself. */
 struct request_answer {
+	bool partial; /* request_tell_partial() */
 	enum grpc_status status;
 	const char *message;
 	const struct pool_output *outputs;
@@ -84,6 +87,8 @@ _must_use_ int request_refuse(struct request *r, enum grpc_status status, const 
 void request_discard(struct request *r);
 /* Call on_done (unless it is silent) and forget it: no one may answer it again. */
 void request_tell(struct request *r, const struct request_answer *a);
+/* Call on_done with an answer in part, unless it is silent. */
+void request_tell_partial(struct request *r, const struct request_answer *a);
 /* The end of a submitted request: request_tell(), state DONE, charges and leases given back, and
  * dispatch's reference dropped. SENT or LEAVING -> DONE. */
 void request_finish(struct request *r, const struct request_answer *a);

@@ -334,21 +334,20 @@ static void batch_end(struct scheduler *s, struct batch *b, struct list *request
 	list_push_front(&s->spare, &b->node);
 }
 
-static struct request_answer answer_of(const struct pool_done *done, size_t i)
+static struct request_answer answer_of(const struct pool_result *result, struct worker *w)
 {
-	const struct pool_result *result;
-
-	if (i >= done->n_results)
-		return (struct request_answer){
-			.status = GRPC_INTERNAL, .message = "the worker gave no result"};
-	result = &done->results[i];
+	if (!result)
+		return (struct request_answer){.status = GRPC_INTERNAL,
+			.message = "the worker gave no result",
+			.worker = w};
 	return (struct request_answer){
 		.status = (enum grpc_status)result->code,
 		.message = result->message,
 		.outputs = result->outputs,
 		.n_outputs = result->n_outputs,
 		.batch_requests = result->joined,
-		.lease = done->lease,
+		.lease = result->lease,
+		.worker = w,
 	};
 }
 
@@ -362,17 +361,29 @@ void scheduler_done(struct scheduler *s, void *tag, const struct pool_done *done
 	work_note_time(b->work, done->compute_ns);
 	batch_end(s, b, &requests);
 	for (size_t i = 0; (r = pop(&requests)); i++) {
-		struct request_answer a = answer_of(done, i);
+		struct request_answer a =
+			answer_of(i < done->n_results ? &done->results[i] : NULL, done->worker);
 
-		a.worker = done->worker;
 		a.compute_ns = done->compute_ns;
 		a.now_ns = now_ns;
 		request_finish(r, &a);
 	}
 }
 
-/* A request whose worker is gone: once more, alone, or that was it; where another one is to blame it
- * goes to `again`. */
+void scheduler_partial(struct scheduler *s, void *tag, const struct pool_partial *partial)
+{
+	struct batch *b = tag;
+	struct request_answer a = answer_of(partial->result, partial->worker);
+	struct list *node = b->requests.next;
+
+	a.partial = true;
+	a.now_ns = clock_ns();
+	for (size_t i = 0; i < partial->item; i++)
+		node = node->next;
+	request_tell_partial(list_entry(node, struct request, node), &a);
+}
+
+/* Its worker is gone: once more, alone, or that was it; where another one is to blame it goes to `again`. */
 static void lost_one(struct scheduler *s, struct request *r, const char *worker, enum lost how,
 	struct list *again, uint64_t now_ns)
 {
@@ -394,6 +405,10 @@ static void lost_one(struct scheduler *s, struct request *r, const char *worker,
 			"worker lost twice while it had this request for model '%s', the second "
 			"time %s, running it alone",
 			w->version->settings.name, worker);
+	} else if (r->begun) {
+		request_fail(r, now_ns, GRPC_UNAVAILABLE,
+			"worker %s was lost between answers for model '%s': it is not sent again",
+			worker, w->version->settings.name);
 	} else if (w->version->settings.stateful) {
 		request_fail(r, now_ns, GRPC_UNAVAILABLE,
 			"worker %s was lost with this request for model '%s', which is stateful: "

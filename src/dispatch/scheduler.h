@@ -47,8 +47,9 @@ void scheduler_add(struct scheduler *s, struct work *w);
 /* Send all that can be sent, fail what has waited too long; sets due_ns and wait_ns. Calls
  * on_done of requests that fail. */
 void scheduler_run(struct scheduler *s, uint64_t now_ns);
-/* The pool's on_done and on_lost. Call on_done of the batch's requests. */
+/* The pool's on_done, on_partial and on_lost. Call on_done of the batch's requests. */
 void scheduler_done(struct scheduler *s, void *tag, const struct pool_done *done);
+void scheduler_partial(struct scheduler *s, void *tag, const struct pool_partial *partial);
 void scheduler_lost(struct scheduler *s, void *tag, struct worker *w, enum lost how);
 /* Answer everything queued or sent UNAVAILABLE; what was sent still has to come back. */
 void scheduler_fail_all(struct scheduler *s, uint64_t now_ns);

@@ -124,6 +124,13 @@ const struct wire_loaded *version_declared(const struct version *v)
 	return pool_model_loaded(v->pool_model);
 }
 
+bool version_decoupled(const struct version *v)
+{
+	const struct wire_loaded *declared = version_declared(v);
+
+	return declared && declared->decoupled;
+}
+
 /* The backend's word, cut by the configuration's: its own when set, else the default. */
 uint32_t version_max_batch_size(const struct version *v)
 {

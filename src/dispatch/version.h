@@ -41,6 +41,8 @@ uint32_t version_workers_failed(const struct version *v);
 void version_retry(struct version *v);
 /* What the backend declared; NULL while no worker has loaded it yet. It never changes then. */
 const struct wire_loaded *version_declared(const struct version *v);
+/* It may answer a request several times, or not at all: see request_allow_partial(). */
+bool version_decoupled(const struct version *v);
 /* Rows a batch may have, in effect; 0: not batched. */
 uint32_t version_max_batch_size(const struct version *v);
 /* At least one ready worker holds it. */

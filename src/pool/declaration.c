@@ -95,7 +95,8 @@ static bool equal(const struct wire_declaration *a, const struct wire_declaratio
 
 bool declaration_equal(const struct wire_loaded *a, const struct wire_loaded *b)
 {
-	return a->max_batch_size == b->max_batch_size && a->n_inputs == b->n_inputs &&
-	       a->n_outputs == b->n_outputs && equal(a->inputs, b->inputs, a->n_inputs) &&
+	return a->max_batch_size == b->max_batch_size && a->decoupled == b->decoupled &&
+	       a->n_inputs == b->n_inputs && a->n_outputs == b->n_outputs &&
+	       equal(a->inputs, b->inputs, a->n_inputs) &&
 	       equal(a->outputs, b->outputs, a->n_outputs);
 }

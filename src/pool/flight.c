@@ -222,14 +222,28 @@ static const char *check_output(const struct flight *f, const struct flight_item
 	return to->data ? NULL : "an output that is not inside the worker's output memory";
 }
 
-/* NULL: fine. Outputs go to f->outputs from `at` on. */
+/* The last answer of an item may be an empty one where others may have come before it. */
+static bool count_fits(const struct flight_item *item, const struct wire_loaded *declared,
+	const struct wire_result *result)
+{
+	if (result->code != 0 || (declared->decoupled && result->n_outputs == 0))
+		return result->n_outputs == 0;
+	return result->n_outputs == item->n_wanted;
+}
+
+/* NULL: fine. Outputs go to `at`, and *to describes them. */
 static const char *check_result(struct flight *f, const struct flight_item *item,
 	const struct wire_loaded *declared, const struct output *arena,
-	const struct wire_result *result, struct pool_output *at)
+	const struct wire_result *result, struct pool_output *at, struct pool_result *to)
 {
 	uint64_t *missing = f->wanted + item->first_wanted;
 
-	if (result->n_outputs != (result->code == 0 ? item->n_wanted : 0))
+	*to = (struct pool_result){.code = result->code,
+		.message = result->message,
+		.outputs = at,
+		.n_outputs = result->n_outputs,
+		.joined = result->joined > 0 ? result->joined : 1};
+	if (!count_fits(item, declared, result))
 		return "a wrong number of outputs";
 	if (result->joined > f->n_items)
 		return "a result of more items than there are";
@@ -245,31 +259,121 @@ static const char *check_result(struct flight *f, const struct flight_item *item
 	return NULL;
 }
 
-int flight_check(struct flight *f, const struct wire_loaded *declared, const struct output *output,
-	const struct wire_done *done, const char **ret_why)
+/* --- Holds ----------------------------------------------------------------------------------- */
+
+/* How many of its outputs lie in output memory, and their bytes. */
+static size_t count_held(const struct pool_result *r, uint64_t *ret_bytes)
+{
+	size_t n = 0;
+
+	*ret_bytes = 0;
+	for (size_t i = 0; i < r->n_outputs; i++) {
+		if (!r->outputs[i].data)
+			continue;
+		n++;
+		*ret_bytes += r->outputs[i].length;
+	}
+	return n;
+}
+
+/* Lease what r has in output memory. `before`: the lease of the same hold, where a result before has it. */
+static int lease(struct pool_result *r, struct output *output, uint64_t hold,
+	struct output_lease *before, const char **ret_why)
+{
+	uint64_t bytes;
+	size_t n = count_held(r, &bytes);
+	int e = 0;
+
+	if ((n > 0) != (hold > 0)) {
+		*ret_why = n > 0 ? "outputs without a hold" : "a hold without outputs";
+		return -EPROTO;
+	}
+	if (n == 0)
+		return 0;
+	if (before)
+		r->lease = output_lease_ref(before);
+	else
+		e = output_lease_new(&r->lease, output, hold, ret_why);
+	if (!e)
+		output_lease_add(r->lease, bytes);
+	return e;
+}
+
+static int lease_all(struct flight *f, struct output *output, const struct wire_result *results,
+	const char **ret_why)
+{
+	struct output_lease *before = NULL;
+	uint64_t hold = 0;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < f->n_items; i++) {
+		r = lease(&f->results[i], output, results[i].hold,
+			results[i].hold == hold ? before : NULL, ret_why);
+		if (!f->results[i].lease)
+			continue;
+		before = f->results[i].lease;
+		hold = results[i].hold;
+	}
+	return r;
+}
+
+void flight_let_go(struct flight *f)
+{
+	for (size_t i = 0; i < f->n_items; i++)
+		f->results[i].lease = output_lease_unref(f->results[i].lease);
+}
+
+/* --- All of it ------------------------------------------------------------------------------- */
+
+int flight_check(struct flight *f, const struct wire_loaded *declared, struct output *output,
+	const struct wire_result *results, size_t n_results, const char **ret_why)
 {
 	struct pool_output *at = f->outputs;
-	const char *why = done->n_results == f->n_items ? NULL : "a wrong number of results";
+	const char *why = n_results == f->n_items ? NULL : "a wrong number of results";
+	int r;
 
 	for (size_t i = 0; !why && i < f->n_items; i++) {
-		const struct wire_result *result = &done->results[i];
-
-		why = check_result(f, &f->items[i], declared, output, result, at);
-		f->results[i] = (struct pool_result){
-			.code = result->code,
-			.message = result->message,
-			.outputs = at,
-			.n_outputs = result->n_outputs,
-			.joined = result->joined > 0 ? result->joined : 1,
-		};
-		at += result->n_outputs;
-		for (size_t k = 0; !why && k < result->n_outputs; k++) {
-			if (f->results[i].outputs[k].data)
-				output_lease_fill(f->lease, f->results[i].outputs[k].length);
-		}
+		why = check_result(
+			f, &f->items[i], declared, output, &results[i], at, &f->results[i]);
+		at += results[i].n_outputs;
 	}
-	if (!why)
-		return 0;
 	*ret_why = why;
-	return -EPROTO;
+	if (why)
+		return -EPROTO;
+	r = lease_all(f, output, results, ret_why);
+	if (r)
+		flight_let_go(f);
+	return r;
+}
+
+/* NULL: fine. All that is wanted is wanted again by the next answer. */
+static const char *check_partial(struct flight *f, const struct wire_loaded *declared,
+	const struct output *output, const struct wire_partial *partial)
+{
+	const struct wire_result result = {
+		.message = "", .outputs = partial->outputs, .n_outputs = partial->n_outputs};
+	const struct flight_item *item;
+	const char *why;
+
+	if (!declared->decoupled)
+		return "an answer in part, and is not declared decoupled";
+	if (partial->item >= f->n_items)
+		return "an answer of an item that it has not";
+	if (partial->hold == 0)
+		return "an answer in part that holds nothing";
+	item = &f->items[partial->item];
+	why = check_result(
+		f, item, declared, output, &result, f->outputs, &f->results[partial->item]);
+	for (size_t i = 0; !why && i < partial->n_outputs; i++)
+		want(f->wanted + item->first_wanted, partial->outputs[i].index);
+	return why;
+}
+
+int flight_check_partial(struct flight *f, const struct wire_loaded *declared,
+	struct output *output, const struct wire_partial *partial, const char **ret_why)
+{
+	*ret_why = check_partial(f, declared, output, partial);
+	if (*ret_why)
+		return -EPROTO;
+	return lease(&f->results[partial->item], output, partial->hold, NULL, ret_why);
 }

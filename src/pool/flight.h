@@ -22,14 +22,13 @@ struct flight_item {
 
 /* Reused: arrays grow to the largest batch seen, so that a steady load allocates nothing. */
 struct flight {
-	struct list node;	    /* in worker.spare or .in_flight */
-	struct list lane_node;	    /* in pool_lane.flights */
-	struct pool_lane *lane;	    /* borrow: the one that it was sent to, while that is there */
-	uint64_t expect_ns;	    /* so long it should take */
-	uint64_t id;		    /* of the batch */
-	struct pool_model *model;   /* borrow: it lives while it has flights */
-	void *tag;		    /* borrow: the caller's */
-	struct output_lease *lease; /* ref */
+	struct list node;	  /* in worker.spare or .in_flight */
+	struct list lane_node;	  /* in pool_lane.flights */
+	struct pool_lane *lane;	  /* borrow: the one that it was sent to, while that is there */
+	uint64_t expect_ns;	  /* so long it should take */
+	uint64_t id;		  /* of the batch */
+	struct pool_model *model; /* borrow: it lives while it has flights */
+	void *tag;		  /* borrow: the caller's */
 	size_t n_items;
 	size_t n_targets;
 	size_t n_memories;
@@ -38,7 +37,7 @@ struct flight {
 	uint64_t *wanted;	       /* of all items; flight_check() clears what has come */
 	struct wire_target *targets;   /* of all items */
 	struct pool_memory **memories; /* held: one entry for each time it is named */
-	struct pool_result *results;   /* one an item */
+	struct pool_result *results;   /* one an item; flight_check() fills them */
 	struct pool_output *outputs;   /* room for all that is wanted */
 	size_t cap_items;
 	size_t cap_wanted;
@@ -60,10 +59,18 @@ void flight_begin(struct flight *f);
 /* It is over: let go of its memories. */
 void flight_end(struct flight *f);
 /*
- * Check an answer and fill f->results and f->outputs from it; they borrow from `done`.
+ * Check the last answers of all items and fill f->results and f->outputs from them; they borrow from
+ * `results`, and each that has outputs in output memory holds a reference to a lease.
  * -EPROTO  *ret_why says what is wrong (static storage)
+ * -ENOMEM
  */
 _must_use_ int flight_check(struct flight *f, const struct wire_loaded *declared,
-	const struct output *output, const struct wire_done *done, const char **ret_why);
+	struct output *output, const struct wire_result *results, size_t n_results,
+	const char **ret_why);
+/* The same for an answer of one item that more will follow, into its place of f->results. */
+_must_use_ int flight_check_partial(struct flight *f, const struct wire_loaded *declared,
+	struct output *output, const struct wire_partial *partial, const char **ret_why);
+/* Drop the references to leases of f->results. */
+void flight_let_go(struct flight *f);
 
 #endif

@@ -9,7 +9,7 @@
  * (output_tell()), but not when much has gathered: then the output is on desk.overdue.
  *
  * A lease does not know which segments it is on. So a segment that its worker takes back is `leaving` until
- * all leases are gone that were there then: leases have numbers, and the oldest is the first in `held`.
+ * all leases are gone that were there then: the numbers of holds grow, and the lowest is the first in `held`.
  *
  * Daemon process, loop thread.
  */
@@ -23,14 +23,15 @@
 #include "shm/view.h"
 
 #define OUTPUT_SPARE_MAX 1024u
-/* So many released batches, or such a part of the arena, are overdue. */
+/* So many released holds, or such a part of the arena or of all holds, are overdue. */
 #define OUTPUT_HELD_MAX	  256u
 #define OUTPUT_HELD_SHARE 16u
 
 /* A segment of the worker's, mapped here. */
 struct mapped {
 	struct view *view; /* own */
-	uint64_t last;	   /* leaving: number of the last lease that may be on it */
+	int fd;		   /* own */
+	uint64_t last;	   /* leaving: the last hold that may be on it; left: its id */
 	struct list node;  /* in output.mapped, then .leaving, then .left */
 };
 
@@ -45,7 +46,8 @@ struct output {
 	struct list left;      /* unmapped; the worker is to be told */
 	uint64_t mapped_bytes; /* of .mapped */
 	struct list held;      /* struct output_lease.node, in the order made */
-	uint64_t last_lease;   /* number given last */
+	uint64_t last_hold;    /* the highest number there was */
+	uint32_t n_holds;      /* in .held and .released */
 	struct list released;  /* struct output_lease.node; empty when muted */
 	uint32_t n_released;
 	uint64_t released_bytes;
@@ -54,9 +56,7 @@ struct output {
 
 struct output_lease {
 	uint32_t refs;
-	bool filled;
-	uint64_t batch;
-	uint64_t number;
+	uint64_t hold;
 	uint64_t bytes;
 	struct output *output; /* ref */
 	struct list node;      /* in output.held, .released or desk.spare */
@@ -67,8 +67,8 @@ int output_desk_init(struct output_desk *k)
 	*k = (struct output_desk){0};
 	list_init(&k->overdue);
 	list_init(&k->spare);
-	k->batches = calloc(WIRE_RELEASE_MAX, sizeof(*k->batches));
-	return k->batches ? 0 : -ENOMEM;
+	k->holds = calloc(WIRE_RELEASE_MAX, sizeof(*k->holds));
+	return k->holds ? 0 : -ENOMEM;
 }
 
 void output_desk_deinit(struct output_desk *k)
@@ -80,8 +80,8 @@ void output_desk_deinit(struct output_desk *k)
 		list_remove(node);
 		free(list_entry(node, struct output_lease, node));
 	}
-	free(k->batches);
-	k->batches = NULL;
+	free(k->holds);
+	k->holds = NULL;
 }
 
 int output_new(struct output **ret_output, struct output_desk *k, struct worker *w,
@@ -105,6 +105,12 @@ int output_new(struct output **ret_output, struct output_desk *k, struct worker 
 	return 0;
 }
 
+static void unmap(struct mapped *m)
+{
+	m->view = view_free(m->view);
+	close_fd(&m->fd);
+}
+
 static void free_mapped(struct list *segments)
 {
 	struct list *node;
@@ -113,7 +119,7 @@ static void free_mapped(struct list *segments)
 		struct mapped *m = list_entry(node, struct mapped, node);
 
 		list_remove(node);
-		view_free(m->view);
+		unmap(m);
 		free(m);
 	}
 }
@@ -164,7 +170,7 @@ static int enter(struct output *o, struct mapped *m, const char **ret_why)
 	return 0;
 }
 
-int output_map(struct output *o, int fd, const struct wire_map *map, const char **ret_why)
+int output_map(struct output *o, int *fd, const struct wire_map *map, const char **ret_why)
 {
 	struct mapped *m;
 	int r;
@@ -175,7 +181,8 @@ int output_map(struct output *o, int fd, const struct wire_map *map, const char 
 	m = calloc(1, sizeof(*m));
 	if (!m)
 		return -ENOMEM;
-	r = view_new(&m->view, fd, map->id, map->size);
+	m->fd = -1;
+	r = view_new(&m->view, *fd, map->id, map->size);
 	if (r == -EINVAL || r == -EPERM) {
 		*ret_why = r == -EINVAL ? "it has not that size" : "it is not sealed";
 		r = -EPROTO;
@@ -183,18 +190,20 @@ int output_map(struct output *o, int fd, const struct wire_map *map, const char 
 	if (!r)
 		r = enter(o, m, ret_why);
 	if (r) {
-		view_free(m->view);
+		unmap(m);
 		free(m);
+		return r;
 	}
-	return r;
+	m->fd = steal_fd(fd);
+	return 0;
 }
 
-/* Lower than any lease that is held, or than those to come. */
-static uint64_t oldest_lease(const struct output *o)
+/* The lowest hold that is held, or could be held next. */
+static uint64_t lowest_hold(const struct output *o)
 {
 	const struct list *node = list_first(&o->held);
 
-	return node ? list_entry(node, struct output_lease, node)->number : o->last_lease + 1;
+	return node ? list_entry(node, struct output_lease, node)->hold : o->last_hold + 1;
 }
 
 /* Unmap what no lease can be on any more. */
@@ -205,16 +214,15 @@ static void let_leave(struct output *o)
 	while ((node = list_first(&o->leaving))) {
 		struct mapped *m = list_entry(node, struct mapped, node);
 
-		if (m->last >= oldest_lease(o))
+		if (m->last >= lowest_hold(o))
 			return;
 		list_remove(node);
+		m->last = view_id(m->view);
+		unmap(m);
 		if (!o->worker) {
-			view_free(m->view);
 			free(m);
 			continue;
 		}
-		m->last = view_id(m->view);
-		m->view = view_free(m->view);
 		list_push_back(&o->left, &m->node);
 		if (list_empty(&o->node))
 			list_push_back(&o->desk->overdue, &o->node);
@@ -228,7 +236,7 @@ int output_unmap(struct output *o, uint64_t id)
 	if (!m)
 		return -EPROTO;
 	o->mapped_bytes -= view_size(m->view);
-	m->last = o->last_lease;
+	m->last = o->last_hold;
 	list_remove(&m->node);
 	list_push_back(&o->leaving, &m->node);
 	let_leave(o);
@@ -256,6 +264,13 @@ const void *output_data(const struct output *o, const struct span *span)
 	return m ? view_data(m->view, span) : NULL;
 }
 
+int output_segment_fd(const struct output *o, uint64_t id)
+{
+	const struct mapped *m = slots_find(&o->by_id, id);
+
+	return m ? m->fd : -1;
+}
+
 uint32_t output_n_segments(const struct output *o)
 {
 	return o ? o->by_id.n : 0;
@@ -274,6 +289,7 @@ static void lease_recycle(struct output_lease *l)
 	struct output_desk *k = l->output->desk;
 
 	list_remove(&l->node);
+	l->output->n_holds--;
 	let_leave(l->output);
 	l->output = output_unref(l->output);
 	k->n_leases--;
@@ -305,16 +321,16 @@ void output_mute(struct output *o)
 	}
 }
 
-/* Up to WIRE_RELEASE_MAX of o's released batches; the message borrows from the desk. */
+/* Up to WIRE_RELEASE_MAX of o's released holds; the message borrows from the desk. */
 static struct wire_release collect(struct output *o)
 {
-	struct wire_release m = {.batches = o->desk->batches};
+	struct wire_release m = {.holds = o->desk->holds};
 	struct list *node;
 
-	while (m.n_batches < WIRE_RELEASE_MAX && (node = list_first(&o->released))) {
+	while (m.n_holds < WIRE_RELEASE_MAX && (node = list_first(&o->released))) {
 		struct output_lease *l = list_entry(node, struct output_lease, node);
 
-		o->desk->batches[m.n_batches++] = l->batch;
+		o->desk->holds[m.n_holds++] = l->hold;
 		list_remove(node);
 		lease_recycle(l);
 	}
@@ -353,25 +369,39 @@ static struct output_lease *lease_take(struct output_desk *k)
 	return list_entry(node, struct output_lease, node);
 }
 
-int output_lease_new(struct output_lease **ret_lease, struct output *o, uint64_t batch)
+static const char *hold_refusal(const struct output *o, uint64_t hold)
 {
-	struct output_lease *l = lease_take(o->desk);
+	if (hold <= o->last_hold)
+		return "a hold that does not come next";
+	if (o->n_holds >= o->limits.n_holds)
+		return "a hold more than [worker] max_holds";
+	return NULL;
+}
 
+int output_lease_new(
+	struct output_lease **ret_lease, struct output *o, uint64_t hold, const char **ret_why)
+{
+	struct output_lease *l;
+
+	*ret_why = hold_refusal(o, hold);
+	if (*ret_why)
+		return -EPROTO;
+	l = lease_take(o->desk);
 	if (!l)
 		return -ENOMEM;
 	o->refs++;
 	o->desk->n_leases++;
-	*l = (struct output_lease){
-		.refs = 1, .batch = batch, .number = ++o->last_lease, .output = o};
+	o->n_holds++;
+	o->last_hold = hold;
+	*l = (struct output_lease){.refs = 1, .hold = hold, .output = o};
 	list_init(&l->node);
 	list_push_back(&o->held, &l->node);
 	*ret_lease = l;
 	return 0;
 }
 
-void output_lease_fill(struct output_lease *l, uint64_t bytes)
+void output_lease_add(struct output_lease *l, uint64_t bytes)
 {
-	l->filled = true;
 	l->bytes += bytes;
 }
 
@@ -384,6 +414,7 @@ struct output_lease *output_lease_ref(struct output_lease *l)
 static bool is_overdue(const struct output *o)
 {
 	return o->n_released >= OUTPUT_HELD_MAX ||
+	       o->n_released >= o->limits.n_holds / OUTPUT_HELD_SHARE ||
 	       o->released_bytes >= o->mapped_bytes / OUTPUT_HELD_SHARE;
 }
 
@@ -397,7 +428,7 @@ struct output_lease *output_lease_unref(struct output_lease *l)
 	if (--l->refs > 0)
 		return NULL;
 	o = l->output;
-	if (!l->filled || !o->worker) {
+	if (!o->worker) {
 		lease_recycle(l);
 		return NULL;
 	}

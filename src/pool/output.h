@@ -23,7 +23,7 @@ struct output_desk {
 	struct list spare; /* struct output_lease.node */
 	uint32_t n_spare;
 	uint32_t n_leases; /* not spare */
-	uint64_t *batches; /* own: WIRE_RELEASE_MAX ids, to build a message from */
+	uint64_t *holds;   /* own: WIRE_RELEASE_MAX of them, to build a message from */
 };
 
 /* -ENOMEM */
@@ -39,18 +39,19 @@ void output_desk_flush(struct output_desk *k, output_send *send);
 struct output_limits {
 	uint64_t bytes;	     /* of all segments, at most */
 	uint32_t n_segments; /* at most */
+	uint32_t n_holds;    /* that the process was not told to release, at most */
 };
 
 /* Without a segment yet. The caller's reference is held until its process is reaped. -ENOMEM */
 _must_use_ int output_new(struct output **ret_output, struct output_desk *k, struct worker *w,
 	const struct output_limits *limits);
 /*
- * Check and map one of its segments. fd is borrowed.
+ * Check and map one of its segments. *fd is taken over on success, and kept as long as the segment is mapped.
  * -EPROTO  *ret_why says what is wrong (static storage)
  * -ENOMEM, -errno of mmap
  */
 _must_use_ int output_map(
-	struct output *o, int fd, const struct wire_map *map, const char **ret_why);
+	struct output *o, int *fd, const struct wire_map *map, const char **ret_why);
 /* It is not to be named any more: unmapped, and Unmapped is sent, as soon as no lease that is held now is
  * held any more. -EPROTO: there is none of this id */
 _must_use_ int output_unmap(struct output *o, uint64_t id);
@@ -62,13 +63,22 @@ void output_mute(struct output *o);
 struct output *output_unref(struct output *o);
 /* Where a span lies; NULL when it is not wholly inside of one segment. */
 const void *output_data(const struct output *o, const struct span *span);
+/* The descriptor of a segment that spans may name, to be mapped read-only by another process: borrowed while
+ * a lease on something in it is held. -1: there is none of this id. */
+int output_segment_fd(const struct output *o, uint64_t id);
 /* Segments that are mapped here, and their bytes; NULL: none. */
 uint32_t output_n_segments(const struct output *o);
 uint64_t output_mapped(const struct output *o);
 
-/* A lease with one reference for a batch that is about to be sent. -ENOMEM */
-_must_use_ int output_lease_new(struct output_lease **ret_lease, struct output *o, uint64_t batch);
-/* The batch has a span of so many bytes in that memory, so the worker waits for its release. */
-void output_lease_fill(struct output_lease *l, uint64_t bytes);
+/*
+ * On what the worker calls `hold`, and keeps until it is told to release that. With one reference. Numbers
+ * of holds grow.
+ * -EPROTO  *ret_why says what is wrong (static storage)
+ * -ENOMEM
+ */
+_must_use_ int output_lease_new(
+	struct output_lease **ret_lease, struct output *o, uint64_t hold, const char **ret_why);
+/* So many bytes more are part of it. */
+void output_lease_add(struct output_lease *l, uint64_t bytes);
 
 #endif

@@ -87,14 +87,6 @@ void pool_soon(struct pool *p)
 }
 
 /* As many as fit the limit, and half of them again, since the last ones may be smaller. */
-uint32_t pool_output_segments(const struct pool_settings *s)
-{
-	uint64_t n = s->output_arena_bytes / s->output_segment_bytes;
-
-	n += n / 2 + 8;
-	return n < SLOTS_MAX ? (uint32_t)n : SLOTS_MAX;
-}
-
 /* xorshift64 */
 uint64_t pool_random(struct pool *p)
 {
@@ -123,8 +115,8 @@ static bool settings_fit(const struct pool_settings *s)
 			return false;
 	}
 	return n_workers <= POOL_WORKERS_MAX && s->slots > 0 && s->slots <= POOL_SLOTS_MAX &&
-	       s->output_arena_bytes > 0 && s->output_segment_bytes > 0 && s->breaker_crashes > 0 &&
-	       s->start_timeout_ms > 0 && s->heartbeat_interval_ms > 0 &&
+	       s->max_holds > 0 && s->output_arena_bytes > 0 && s->output_segment_bytes > 0 &&
+	       s->breaker_crashes > 0 && s->start_timeout_ms > 0 && s->heartbeat_interval_ms > 0 &&
 	       s->heartbeat_timeout_ms > 0 && s->drain_timeout_ms > 0;
 }
 

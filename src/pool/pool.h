@@ -20,6 +20,7 @@
 #include "base/cleanup.h"
 #include "base/nvml.h"
 #include "proto/wire.h"
+#include "shm/slots.h"
 
 struct pool;
 struct pool_model;
@@ -44,8 +45,9 @@ struct pool_settings {
 	uint64_t output_arena_bytes; /* of each worker */
 	uint64_t output_segment_bytes;
 	uint64_t output_populate_bytes;
-	uint64_t output_idle_ms;   /* a segment that was not used for so long is given up */
-	uint64_t scratch_bytes;	   /* that a worker may copy inputs into, at most */
+	uint64_t output_idle_ms; /* a segment that was not used for so long is given up */
+	uint64_t scratch_bytes;	 /* that a worker may copy inputs into, at most */
+	uint32_t max_holds;	 /* answers of a worker's whose output memory is in use, at most */
 	uint64_t start_timeout_ms; /* spawn to hello */
 	uint64_t load_timeout_ms;  /* hello to ready; 0: none */
 	uint64_t heartbeat_interval_ms;
@@ -89,9 +91,12 @@ struct pool_output {
 struct pool_result {
 	uint32_t code;	     /* gRPC status */
 	const char *message; /* "" when code is 0; borrowed during the callback */
-	const struct pool_output *outputs;
+	const struct pool_output
+		*outputs; /* all that are wanted; of a decoupled model's last maybe none */
 	size_t n_outputs;
 	uint32_t joined; /* items of the batch that ran as one with this one, itself included */
+	struct output_lease
+		*lease; /* borrowed: take a reference to keep outputs' data; NULL: none has any */
 };
 
 struct pool_done {
@@ -99,8 +104,13 @@ struct pool_done {
 	uint64_t compute_ns;
 	const struct pool_result *results; /* one an item; borrowed during the callback */
 	size_t n_results;
-	struct output_lease *lease; /* borrowed: take a reference to keep outputs' data; may be NULL
-	                               when no item has outputs */
+};
+
+/* An answer of one item, of a model that is declared decoupled. */
+struct pool_partial {
+	struct worker *worker;
+	size_t item;
+	const struct pool_result *result; /* code is 0; borrowed during the callback */
 };
 
 /* What a batch has to do with the loss of its worker. */
@@ -127,6 +137,8 @@ enum worker_verdict {
 struct pool_events {
 	/* A worker answered batch `tag`; the slot is free again. */
 	void (*on_done)(void *data, void *tag, const struct pool_done *done);
+	/* A worker has answered an item of `tag`, and that is not its last answer. */
+	void (*on_partial)(void *data, void *tag, const struct pool_partial *partial);
 	/* The worker that held `tag` is lost; the batch must be sent elsewhere or failed. Called in
 	 * the order in which the batches were sent, those with targets later: when the process that
 	 * could still write there was reaped. */
@@ -160,6 +172,14 @@ _must_use_ int pool_start(struct pool *p);
 void pool_drain(struct pool *p);
 /* SIGKILL all at once; on_drained follows when all are reaped. */
 void pool_kill(struct pool *p);
+/* Segments of output memory that each worker may have; the daemon has a descriptor of each. */
+static inline uint32_t pool_output_segments(const struct pool_settings *s)
+{
+	uint64_t n = s->output_arena_bytes / s->output_segment_bytes;
+
+	n += n / 2 + 8;
+	return n < SLOTS_MAX ? (uint32_t)n : SLOTS_MAX;
+}
 /* Handles are closed asynchronously: call after on_drained (or before pool_start()) when all models are
  * freed, then run the loop once more before closing it. Accepts NULL; returns NULL. */
 struct pool *pool_free(struct pool *p);

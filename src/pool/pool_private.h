@@ -93,8 +93,6 @@ struct pool {
 void pool_arm(struct pool *p, uint64_t at_ns);
 /* There is something to be called back about: do it in the loop's next turn. */
 void pool_soon(struct pool *p);
-/* Segments that a worker may have at most. */
-uint32_t pool_output_segments(const struct pool_settings *s);
 /* Pseudo-random, for jitter. */
 uint64_t pool_random(struct pool *p);
 

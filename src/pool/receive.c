@@ -23,10 +23,10 @@
 static const uint32_t allowed[] = {
 	[WORKER_SPAWNED] = SAYS(WIRE_HELLO),
 	[WORKER_LOADING] = MEMORY | SAYS(WIRE_LOADED) | SAYS(WIRE_READY),
-	[WORKER_READY] = MEMORY | SAYS(WIRE_DONE) | SAYS(WIRE_PONG) | SAYS(WIRE_LOADED) |
-			 SAYS(WIRE_UNLOADED),
-	[WORKER_DRAINING] = MEMORY | SAYS(WIRE_DONE) | SAYS(WIRE_PONG) | SAYS(WIRE_LOADED) |
-			    SAYS(WIRE_UNLOADED),
+	[WORKER_READY] = MEMORY | SAYS(WIRE_DONE) | SAYS(WIRE_PARTIAL) | SAYS(WIRE_PONG) |
+			 SAYS(WIRE_LOADED) | SAYS(WIRE_UNLOADED),
+	[WORKER_DRAINING] = MEMORY | SAYS(WIRE_DONE) | SAYS(WIRE_PARTIAL) | SAYS(WIRE_PONG) |
+			    SAYS(WIRE_LOADED) | SAYS(WIRE_UNLOADED),
 	[WORKER_STOPPING] =
 		MEMORY | SAYS(WIRE_BYE) | SAYS(WIRE_PONG) | SAYS(WIRE_LOADED) | SAYS(WIRE_UNLOADED),
 	[WORKER_LOST] = 0,
@@ -56,6 +56,7 @@ static void on_hello(struct worker *w, const struct wire_hello *h)
 	const struct output_limits limits = {
 		.bytes = s->output_arena_bytes + s->output_segment_bytes + OUTPUT_ROUNDING,
 		.n_segments = pool_output_segments(s),
+		.n_holds = s->max_holds,
 	};
 
 	if (!hello_fits(w, h))
@@ -71,12 +72,12 @@ static void on_hello(struct worker *w, const struct wire_hello *h)
 
 /* --- Memory ----------------------------------------------------------------------------------- */
 
-static void on_map(struct worker *w, const struct wire_map *m, int fd)
+static void on_map(struct worker *w, const struct wire_map *m, int *fd)
 {
 	const char *why = "";
 	int r;
 
-	if (fd < 0) {
+	if (*fd < 0) {
 		misbehaved(w, "map: no descriptor came along");
 		return;
 	}
@@ -127,14 +128,15 @@ static struct flight *find_flight(const struct worker *w, uint64_t batch)
 
 /* The batch at the front of its lane, where answers come in order, else one that is missing would never be
  * noticed. NULL: trust has ended. */
-static struct flight *answered_flight(struct worker *w, uint64_t batch)
+static struct flight *answered_flight(struct worker *w, enum wire_type type, uint64_t batch)
 {
 	struct flight *f = find_flight(w, batch);
+	const char *name = wire_type_name(type);
 
 	if (!f)
-		misbehaved(w, "done: batch %" PRIu64 " is not in flight", batch);
+		misbehaved(w, "%s: batch %" PRIu64 " is not in flight", name, batch);
 	else if (lane_front(f->lane) != f)
-		misbehaved(w, "done: batch %" PRIu64 " comes before batch %" PRIu64, batch,
+		misbehaved(w, "%s: batch %" PRIu64 " comes before batch %" PRIu64, name, batch,
 			lane_front(f->lane)->id);
 	else
 		return f;
@@ -159,29 +161,56 @@ static void hand_back(struct worker *w, struct flight *f, uint64_t compute_ns)
 	w->credit = true;
 	flight_end(f);
 	f->model->n_flights--;
-	for (size_t i = 0; i < f->n_items && !done.lease; i++) {
-		if (f->results[i].n_outputs > 0)
-			done.lease = f->lease;
-	}
 	p->events->on_done(p->data, f->tag, &done);
-	f->lease = output_lease_unref(f->lease);
+	flight_let_go(f);
 	list_push_front(&w->spare, &f->node);
+}
+
+/* r: of the check of an answer to f. Trust has ended unless it is 0. */
+static bool answer_fits(struct worker *w, const struct flight *f, int r, const char *why)
+{
+	if (r == -EPROTO)
+		misbehaved(w, "a batch of model '%s' came back with %s", f->model->settings->name,
+			why);
+	else if (r)
+		worker_lose(w, WORKER_UNUSABLE, "no memory to keep its outputs");
+	return r == 0;
 }
 
 static void on_done(struct worker *w, const struct wire_done *m)
 {
-	struct flight *f = answered_flight(w, m->batch);
+	struct flight *f = answered_flight(w, WIRE_DONE, m->batch);
 	const char *why = "";
+	int r;
 
 	if (!f)
 		return;
-	if (flight_check(f, f->model->declared, w->output, m, &why)) {
-		misbehaved(w, "done: batch of model '%s' came back with %s",
-			f->model->settings->name, why);
+	r = flight_check(f, f->model->declared, w->output, m->results, m->n_results, &why);
+	if (!answer_fits(w, f, r, why))
 		return;
-	}
 	pool_praise(f->model, w);
 	hand_back(w, f, m->compute_ns);
+}
+
+/* The batch has so long again for the next one. */
+static void on_partial(struct worker *w, const struct wire_partial *m)
+{
+	struct flight *f = answered_flight(w, WIRE_PARTIAL, m->batch);
+	struct pool *p = w->pool;
+	struct pool_result *result;
+	const char *why = "";
+	int r;
+
+	if (!f)
+		return;
+	r = flight_check_partial(f, f->model->declared, w->output, m, &why);
+	if (!answer_fits(w, f, r, why))
+		return;
+	f->lane->load.since_ns = w->heard_ns;
+	result = &f->results[m->item];
+	p->events->on_partial(p->data, f->tag,
+		&(struct pool_partial){.worker = w, .item = m->item, .result = result});
+	result->lease = output_lease_unref(result->lease);
 }
 
 static void on_pong(struct worker *w, const struct wire_ping *m)
@@ -239,6 +268,9 @@ static void on_message(void *data, const struct wire_message *m, int *fd)
 	case WIRE_DONE:
 		on_done(w, &m->done);
 		break;
+	case WIRE_PARTIAL:
+		on_partial(w, &m->partial);
+		break;
 	case WIRE_PONG:
 		on_pong(w, &m->ping);
 		break;
@@ -246,7 +278,7 @@ static void on_message(void *data, const struct wire_message *m, int *fd)
 		worker_on_unloaded(w, &m->unloaded);
 		break;
 	case WIRE_MAP:
-		on_map(w, &m->map, *fd);
+		on_map(w, &m->map, fd);
 		break;
 	case WIRE_UNMAP:
 		on_unmap(w, &m->unmap);

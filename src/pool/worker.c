@@ -217,7 +217,6 @@ void worker_deliver_lost(struct worker *w)
 		flight_end(f);
 		if (--f->model->n_flights == 0)
 			pool_model_changed(f->model);
-		f->lease = output_lease_unref(f->lease);
 		list_push_front(&w->spare, &f->node);
 		p->events->on_lost(p->data, tag, w, how);
 	}
@@ -341,6 +340,7 @@ static void send_setup(struct worker *w)
 		.output_segment_bytes = s->output_segment_bytes,
 		.output_segments = pool_output_segments(s),
 		.output_idle_ms = s->output_idle_ms,
+		.holds = s->max_holds,
 		.scratch_bytes = s->scratch_bytes,
 		.output_populate_first = s->output_populate_bytes,
 		.slots = s->slots,

@@ -82,8 +82,8 @@ const char *worker_last_exit(const struct worker *w);	 /* "" when none */
 uint64_t worker_restart_at_ns(const struct worker *w);	 /* 0 unless waiting for a restart */
 
 /*
- * A hold on one batch's outputs in a worker's output arena. The mapping outlives the process for
- * as long as it is held. When the last reference goes, the batch is released to the worker by the
+ * A hold on what one answer, or several of a batch, have in a worker's output memory. The mapping
+ * outlives the process for as long as it is held. When the last reference goes, the worker is told by the
  * next worker_run() there, or by a pool_flush() when much is to be released. A lease must not outlive the pool (asserted in pool_free()).
  */
 struct output_lease *output_lease_ref(struct output_lease *l);

@@ -2,7 +2,7 @@
  * worker_run.c: what is sent to a worker, and what is asked about it.
  *
  * Batches gather in the channel's record until pool_flush(), with what was released ahead of them.
- * Flights, leases and their arrays are reused.
+ * Flights and their arrays are reused.
  * Daemon process, loop thread.
  */
 #include <assert.h>
@@ -151,8 +151,6 @@ int worker_run(struct worker *w, const struct pool_batch *b)
 	assert(b->n_items > 0);
 	f = list_entry(w->spare.next, struct flight, node);
 	r = flight_prepare(f, &w->pool->memories, m->declared, b->items, b->n_items);
-	if (!r)
-		r = output_lease_new(&f->lease, w->output, w->next_batch);
 	if (r)
 		return r;
 	f->id = w->next_batch;
@@ -161,10 +159,8 @@ int worker_run(struct worker *w, const struct pool_batch *b)
 	f->expect_ns = b->expect_ns;
 	f->lane = pick_lane(w, m, b->now_ns);
 	r = send_run(w, f, b->items);
-	if (r == -EMSGSIZE) {
-		f->lease = output_lease_unref(f->lease);
+	if (r == -EMSGSIZE)
 		return WORKER_E_LARGE;
-	}
 	take_off(w, f, b->now_ns);
 	check_sent(w, r, "run");
 	return 0;

@@ -66,6 +66,22 @@ Test(admit, deadline_passed)
 		"deadline passed before the request for model 'alpha' was complete");
 }
 
+Test(admit, a_decoupled_model_needs_who_can_take_it)
+{
+	struct request *r;
+
+	bed_decouple(&bed);
+	cr_expect(version_decoupled(bed.alpha));
+	cr_expect_not(version_decoupled(bed.gamma));
+	refused(make(bed.alpha, 0), GRPC_UNIMPLEMENTED,
+		"model 'alpha' answers a request any number of times (it is decoupled): only a "
+		"streaming call can take that");
+	r = make(bed.alpha, 0);
+	request_allow_partial(r);
+	cr_assert_eq(dispatch_submit(bed.d, r), 0);
+	request_unref(r);
+}
+
 Test(admit, draining)
 {
 	struct request *r = make(bed.alpha, 0);

@@ -155,6 +155,13 @@ void bed_on_done(void *data, const struct request_result *result)
 {
 	struct answer *a = data;
 
+	if (result->partial) {
+		assert(a->n == 0 && result->status == GRPC_OK && result->lease);
+		a->n_partial++;
+		if (a->partial_hook)
+			a->partial_hook(a);
+		return;
+	}
 	a->n++;
 	a->status = result->status;
 	snprintf(a->message, sizeof(a->message), "%s", result->message);
@@ -166,6 +173,16 @@ void bed_on_done(void *data, const struct request_result *result)
 		a->keep = output_lease_ref(result->lease);
 	if (a->hook)
 		a->hook(a);
+}
+
+void bed_decouple(struct bed *b)
+{
+	static struct wire_loaded loaded;
+
+	loaded = declared[0];
+	loaded.max_batch_size = 0;
+	loaded.decoupled = true;
+	b->pool->loaded[0] = &loaded;
 }
 
 int bed_fill(struct bed *b, struct request *r, uint32_t index, enum dtype dtype, uint32_t rank,

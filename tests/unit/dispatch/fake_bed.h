@@ -35,7 +35,8 @@ struct bed {
 
 struct answer {
 	struct bed *bed;
-	unsigned n;
+	unsigned n;	    /* last ones */
+	unsigned n_partial; /* before that */
 	enum grpc_status status;
 	char message[512];
 	char worker[32];
@@ -45,6 +46,7 @@ struct answer {
 	struct output_lease *keep; /* `take`: a reference */
 	bool take;
 	void (*hook)(struct answer *a);
+	void (*partial_hook)(struct answer *a);
 	struct request *other; /* for the hook */
 };
 
@@ -68,6 +70,8 @@ struct request *bed_request(struct bed *b, struct version *m, struct client *c, 
 /* Fill in an input with a lease of so many bytes of zeroes. 0 or an error of lease_new(). */
 int bed_fill(struct bed *b, struct request *r, uint32_t index, enum dtype dtype, uint32_t rank,
 	const int64_t *dims, uint64_t length);
+/* Alpha is declared decoupled from here on. */
+void bed_decouple(struct bed *b);
 /* Make and submit one without a deadline, one row; asserts that it is taken. The reference is the
  * caller's. */
 struct request *bed_submit(struct bed *b, struct version *m, struct answer *a);

@@ -390,28 +390,47 @@ static void *take(struct fake_run *run)
 	return run->tag;
 }
 
-static void finish(struct pool *p, struct fake_run *run, uint32_t code, size_t n_results)
-{
-	static const uint8_t bytes[4] = {1, 2, 3, 4};
-	const struct pool_output output = {
-		.dtype = DTYPE_I32, .rank = 1, .dims = {1}, .data = bytes, .length = 4};
-	struct output_lease *lease = malloc(sizeof(*lease));
-	struct pool_result *results = calloc(WIRE_ITEMS_MAX, sizeof(*results));
-	struct pool_done done = {.worker = run->worker,
-		.compute_ns = p->compute_ns,
-		.results = results,
-		.lease = lease};
+static const uint8_t bytes[4] = {1, 2, 3, 4};
+static const struct pool_output output = {
+	.dtype = DTYPE_I32, .rank = 1, .dims = {1}, .data = bytes, .length = 4};
 
-	assert(lease && results);
+static struct output_lease *lease_new(struct pool *p)
+{
+	struct output_lease *lease = malloc(sizeof(*lease));
+
+	assert(lease);
 	*lease = (struct output_lease){.pool = p, .refs = 1};
 	p->output_leases++;
+	return lease;
+}
+
+void fake_partial(struct pool *p, struct fake_run *run, size_t item)
+{
+	struct output_lease *lease = lease_new(p);
+	const struct pool_result result = {
+		.message = "", .outputs = &output, .n_outputs = 1, .lease = lease};
+
+	p->events->on_partial(p->data, run->tag,
+		&(struct pool_partial){.worker = run->worker, .item = item, .result = &result});
+	output_lease_unref(lease);
+}
+
+static void finish(struct pool *p, struct fake_run *run, uint32_t code, size_t n_results)
+{
+	struct output_lease *lease = lease_new(p);
+	struct pool_result *results = calloc(WIRE_ITEMS_MAX, sizeof(*results));
+	struct pool_done done = {
+		.worker = run->worker, .compute_ns = p->compute_ns, .results = results};
+
+	assert(results);
 	done.n_results = n_results;
 	for (size_t i = 0; i < done.n_results; i++)
 		results[i] = (struct pool_result){.code = code,
 			.message = code ? "the backend failed" : "",
 			.outputs = &output,
 			.n_outputs = code ? 0 : 1,
-			.joined = (uint32_t)run->n_items};
+			.joined = (uint32_t)run->n_items,
+			.lease = code ? NULL : lease};
 	p->events->on_done(p->data, take(run), &done);
 	output_lease_unref(lease);
 	free(results);

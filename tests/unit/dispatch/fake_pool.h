@@ -104,7 +104,9 @@ size_t fake_n_runs(const struct pool *p, const struct worker *w);
 struct fake_run *fake_first(struct pool *p, const struct worker *w);
 /* Answer one: every item has this status and one output of 4 bytes. */
 void fake_done(struct pool *p, struct fake_run *run, uint32_t code);
-/* The same with fewer results than items. */
+/* Answer one of its items in part, with one output of 4 bytes. */
+void fake_partial(struct pool *p, struct fake_run *run, size_t item);
+/* The same as fake_done() with fewer results than items. */
 void fake_done_short(struct pool *p, struct fake_run *run, size_t n_results);
 /* The worker is gone: its batches come back lost. It stays unready. */
 void fake_lose(struct worker *w);

@@ -248,6 +248,72 @@ Test(scheduler, outputs_outlive_the_callback)
 	cr_expect_eq(bed.pool->output_leases, 0);
 }
 
+/* --- Answers in part ------------------------------------------------------------------------ */
+
+static struct request *submit_decoupled(struct answer *a)
+{
+	struct request *r = bed_request(&bed, bed.alpha, bed.client, 1, 0, a);
+
+	request_allow_partial(r);
+	cr_assert_eq(dispatch_submit(bed.d, r), 0);
+	bed_turn(&bed);
+	return r;
+}
+
+Test(scheduler, answers_in_part_come_ahead_of_the_last)
+{
+	struct fake_run *run;
+
+	bed_decouple(&bed);
+	drop(submit_decoupled(&answers[0]));
+	run = fake_first(bed.pool, NULL);
+	fake_partial(bed.pool, run, 0);
+	fake_partial(bed.pool, run, 0);
+	cr_expect_eq(answers[0].n_partial, 2);
+	cr_expect_eq(answers[0].n, 0);
+	cr_expect_eq(version_counters(bed.alpha)->requests_ok, 0);
+	cr_expect_eq(client_requests(bed.client), 1);
+	fake_done(bed.pool, run, 0);
+	cr_expect_eq(answers[0].n_partial, 2);
+	cr_expect_eq(answers[0].n, 1);
+	cr_expect_eq(version_counters(bed.alpha)->requests_ok, 1);
+	cr_expect_eq(bed.pool->output_leases, 0);
+}
+
+static void cancel_other(struct answer *a)
+{
+	request_cancel(a->other);
+}
+
+Test(scheduler, cancelled_between_answers)
+{
+	struct fake_run *run;
+
+	bed_decouple(&bed);
+	answers[0].other = submit_decoupled(&answers[0]);
+	answers[0].partial_hook = cancel_other;
+	run = fake_first(bed.pool, NULL);
+	fake_partial(bed.pool, run, 0);
+	fake_partial(bed.pool, run, 0);
+	fake_done(bed.pool, run, 0);
+	cr_expect_eq(answers[0].n_partial, 1);
+	cr_expect_eq(answers[0].n, 0);
+	drop(answers[0].other);
+}
+
+Test(scheduler, answered_in_part_it_is_not_sent_again)
+{
+	bed_decouple(&bed);
+	drop(submit_decoupled(&answers[0]));
+	drop(submit_decoupled(&answers[1]));
+	fake_partial(bed.pool, fake_first(bed.pool, NULL), 0);
+	fake_lose(&bed.pool->workers[0]);
+	cr_expect_eq(answers[0].n, 1);
+	cr_expect_eq(answers[0].status, GRPC_UNAVAILABLE);
+	cr_expect_neq(strstr(answers[0].message, "it is not sent again"), NULL);
+	cr_expect_eq(answers[1].n, 0, "nobody has heard of it yet");
+}
+
 /* --- Lost workers --------------------------------------------------------------------------- */
 
 Test(scheduler_many, requests_of_a_lost_worker_go_to_another_one_by_one)
@@ -567,11 +633,6 @@ Test(scheduler, a_callback_may_end_everything)
 		cr_expect_eq(answers[i].n, 1, "%d", i);
 	cr_expect(bed.pool->killed);
 	cr_expect_eq(bed.d->scheduler.n_work, 0);
-}
-
-static void cancel_other(struct answer *a)
-{
-	request_cancel(a->other);
 }
 
 Test(scheduler, a_callback_may_cancel_its_neighbours)

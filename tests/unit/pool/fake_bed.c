@@ -26,6 +26,25 @@ static void note(struct bed *b)
 	uv_stop(&b->loop);
 }
 
+static void keep(struct bed *b, const struct pool_result *r)
+{
+	if (b->keep_leases && r->lease)
+		b->leases[b->n_leases++] = output_lease_ref(r->lease);
+}
+
+static void on_partial(void *data, void *tag, const struct pool_partial *partial)
+{
+	struct bed *b = data;
+	const struct pool_result *r = partial->result;
+
+	note(b);
+	b->events[b->n_events++ % BED_EVENTS] = (struct bed_event){.what = 'p',
+		.tag = (intptr_t)tag,
+		.length = r->outputs[0].length,
+		.data = r->outputs[0].data};
+	keep(b, r);
+}
+
 static void on_done(void *data, void *tag, const struct pool_done *done)
 {
 	struct bed *b = data;
@@ -38,8 +57,7 @@ static void on_done(void *data, void *tag, const struct pool_done *done)
 		e->length = r->outputs[0].length;
 		e->data = r->outputs[0].data;
 	}
-	if (b->keep_leases && done->lease)
-		b->leases[b->n_leases++] = output_lease_ref(done->lease);
+	keep(b, r);
 	if (b->run_again > 0) {
 		b->run_again--;
 		cr_assert_eq(bed_run(b, done->worker->index, 0, (intptr_t)tag + 1, 16), 0);
@@ -99,6 +117,7 @@ static void on_drained(void *data)
 
 const struct pool_events bed_events = {
 	.on_done = on_done,
+	.on_partial = on_partial,
 	.on_lost = on_lost,
 	.on_credit = on_credit,
 	.on_model = on_model,
@@ -149,6 +168,7 @@ void bed_init(struct bed *b, const char *script, const char *names)
 		.slots = 2,
 		.output_arena_bytes = 64 * 1024,
 		.output_segment_bytes = 64 * 1024,
+		.max_holds = 256,
 		.start_timeout_ms = 20000,
 		.load_timeout_ms = 20000,
 		.heartbeat_interval_ms = 10000,

@@ -17,6 +17,7 @@
 #include "shm/view.h"
 
 #define BATCHES	       256
+#define HOLDS	       512
 #define MODELS	       8
 #define FAKE_OUTPUT_ID 9u
 #define REGIONS	       8
@@ -29,9 +30,10 @@ struct fake {
 	struct segment *arena;
 	struct view *regions[REGIONS];
 	struct {
-		uint64_t batch;
+		uint64_t hold;
 		struct span span;
-	} spans[BATCHES];
+	} spans[HOLDS];
+	uint64_t last_hold;
 	uint32_t n_loads;
 	char names[MODELS][64];
 	uint64_t held[BATCHES];
@@ -191,6 +193,11 @@ static void on_setup(struct fake *f, const struct wire_setup *s)
 
 /* --- Models ---------------------------------------------------------------------------------- */
 
+static bool is_decoupled(const char *name)
+{
+	return !strncmp(name, "parts", 5) || !strncmp(name, "p-", 2);
+}
+
 static void on_load(struct fake *f, const struct wire_load *l)
 {
 	static const int64_t dims[] = {-1};
@@ -214,6 +221,10 @@ static void on_load(struct fake *f, const struct wire_load *l)
 		raise(SIGKILL);
 	} else if (!strcmp(l->name, "hangload")) {
 		hang();
+	}
+	if (is_decoupled(l->name)) {
+		m.loaded.decoupled = true;
+		m.loaded.max_batch_size = 0;
 	}
 	if (is(f, "other-declaration"))
 		d[0].name = "z";
@@ -257,21 +268,22 @@ static void *write_target(struct fake *f, const struct span *span)
 	return NULL;
 }
 
-static void remember(struct fake *f, uint64_t batch, struct span span)
+static uint64_t hold(struct fake *f, struct span span)
 {
-	for (size_t i = 0; i < BATCHES; i++) {
-		if (f->spans[i].batch)
+	for (size_t i = 0; i < HOLDS; i++) {
+		if (f->spans[i].hold)
 			continue;
-		f->spans[i].batch = batch;
+		f->spans[i].hold = ++f->last_hold;
 		f->spans[i].span = span;
-		return;
+		return f->last_hold;
 	}
-	must(false, "batches that were never released");
+	must(false, "holds that were never released");
+	return 0;
 }
 
 /* Copy the first input to the target or to memory of ours. Returns false when that is full. */
-static bool echo(struct fake *f, uint64_t batch, const struct wire_item *item,
-	const struct wire_tensor *in, struct wire_tensor *out)
+static bool echo(struct fake *f, const struct wire_item *item, const struct wire_tensor *in,
+	struct wire_tensor *out, uint64_t *ret_hold)
 {
 	const void *from = read_span(f, &in->span);
 
@@ -283,12 +295,13 @@ static bool echo(struct fake *f, uint64_t batch, const struct wire_item *item,
 	}
 	if (segment_alloc(f->arena, in->span.length, &out->span))
 		return false;
-	remember(f, batch, out->span);
+	*ret_hold = hold(f, out->span);
 	memcpy(segment_data(f->arena, &out->span), from, in->span.length);
 	return true;
 }
 
-static void spoil(const char *name, struct wire_done *d, struct wire_tensor *t)
+static void spoil(
+	const char *name, struct wire_done *d, struct wire_result *r, struct wire_tensor *t)
 {
 	static int64_t dims[] = {1, 1};
 
@@ -310,6 +323,12 @@ static void spoil(const char *name, struct wire_done *d, struct wire_tensor *t)
 		t->span.arena = FAKE_INPUT_ARENA;
 	if (!strcmp(name, "w-target"))
 		t->span.offset++;
+	if (!strcmp(name, "w-no-hold"))
+		r->hold = 0;
+	if (!strcmp(name, "w-hold-for-nothing"))
+		*r = (struct wire_result){.code = 13, .hold = r->hold};
+	if (!strcmp(name, "w-old-hold"))
+		r->hold = 1;
 	if (!strcmp(name, "w-rank")) {
 		dims[1] = t->dims[0];
 		t->rank = 2;
@@ -334,15 +353,55 @@ static void answer(
 		results[i].n_outputs = 1;
 		if (!strcmp(name, "error"))
 			results[i] = (struct wire_result){.code = 13, .message = "as told"};
-		else if (!echo(f, batch, &items[i], &items[i].inputs[0], &tensors[i]))
+		else if (!echo(f, &items[i], &items[i].inputs[0], &tensors[i], &results[i].hold))
 			results[i] = (struct wire_result){.code = 8, .message = "arena full"};
 		if (!strcmp(name, "w-none"))
 			results[i].n_outputs = 0;
 		if (!strcmp(name, "w-error"))
 			results[i].code = 13;
 	}
-	spoil(name, d, &tensors[0]);
+	spoil(name, d, &results[0], &tensors[0]);
 	say(f, &m);
+}
+
+/* An answer in part: the first input once more. */
+static void say_part(struct fake *f, const struct wire_run *r, const char *name)
+{
+	struct wire_tensor out = r->items[0].inputs[0];
+	struct wire_message m = {.type = WIRE_PARTIAL,
+		.partial = {.batch = r->batch, .outputs = &out, .n_outputs = 1}};
+
+	out.index = 0;
+	must(echo(f, &r->items[0], &r->items[0].inputs[0], &out, &m.partial.hold), "memory");
+	if (!strcmp(name, "p-item"))
+		m.partial.item = 1;
+	if (!strcmp(name, "p-batch"))
+		m.partial.batch += 1000;
+	if (!strcmp(name, "p-empty"))
+		m.partial.n_outputs = 0;
+	if (!strcmp(name, "p-no-hold"))
+		m.partial.hold = 0;
+	if (!strcmp(name, "p-unwanted"))
+		out.index = 1;
+	say(f, &m);
+}
+
+/* "parts0" to "parts9": so many, "p-many": too many, others 3. */
+static void answer_in_parts(struct fake *f, const struct wire_run *r, const char *name)
+{
+	struct wire_result nothing = {.message = ""};
+	size_t n = !strcmp(name, "p-many") ? 300 : 3;
+
+	if (name[0] == 'p' && name[5] >= '0' && name[5] <= '9')
+		n = (size_t)(name[5] - '0');
+	for (size_t i = 0; i < n; i++)
+		say_part(f, r, name);
+	if (!strcmp(name, "parts-crash"))
+		raise(SIGKILL);
+	say(f, &(struct wire_message){.type = WIRE_DONE,
+		       .done = {.batch = r->batch, .results = &nothing, .n_results = 1}});
+	if (!strcmp(name, "p-late"))
+		say_part(f, r, name);
 }
 
 static void on_run(struct fake *f, const struct wire_run *r)
@@ -366,6 +425,10 @@ static void on_run(struct fake *f, const struct wire_run *r)
 		say(f, &(struct wire_message){.type = WIRE_DONE,
 			       .done = {.batch = f->held[i], .results = &error, .n_results = 1}});
 	f->n_held = 0;
+	if (is_decoupled(name) || !strcmp(name, "w-part")) {
+		answer_in_parts(f, r, name);
+		return;
+	}
 	answer(f, r->batch, name, r->items, r->n_items);
 	if (!strcmp(name, "last"))
 		raise(SIGKILL);
@@ -373,12 +436,12 @@ static void on_run(struct fake *f, const struct wire_run *r)
 
 static void on_release(struct fake *f, const struct wire_release *r)
 {
-	for (size_t i = 0; i < r->n_batches; i++) {
-		for (size_t k = 0; k < BATCHES; k++) {
-			if (f->spans[k].batch != r->batches[i])
+	for (size_t i = 0; i < r->n_holds; i++) {
+		for (size_t k = 0; k < HOLDS; k++) {
+			if (f->spans[k].hold != r->holds[i])
 				continue;
 			must(!segment_release(f->arena, &f->spans[k].span), "release");
-			f->spans[k].batch = 0;
+			f->spans[k].hold = 0;
 		}
 	}
 }

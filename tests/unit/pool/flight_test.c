@@ -4,8 +4,10 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "shm/segment.h"
+#include "tests/support/failalloc.h"
 
 #define N_OUTPUTS 1024u
 
@@ -19,6 +21,7 @@ struct rig {
 	struct wire_declaration declared[N_OUTPUTS];
 	struct wire_loaded loaded;
 	struct wire_tensor given[N_OUTPUTS];
+	uint64_t hold; /* given last */
 };
 
 static void send_nothing(struct worker *w, const struct wire_message *m)
@@ -28,11 +31,12 @@ static void send_nothing(struct worker *w, const struct wire_message *m)
 static void rig_init(struct rig *g)
 {
 	static const int64_t one[] = {1};
-	const struct output_limits limits = {.bytes = 65536, .n_segments = 1};
+	const struct output_limits limits = {.bytes = 65536, .n_segments = 1, .n_holds = 8};
 	const struct wire_map map = {.id = 9, .size = 65536};
 	struct segment_options o = {.name = "out", .size = 65536};
 	const char *why = "";
 	struct span span;
+	int fd;
 
 	memset(g, 0, sizeof(*g));
 	cr_assert_eq(output_desk_init(&g->desk), 0);
@@ -40,8 +44,8 @@ static void rig_init(struct rig *g)
 	segment_set_id(g->arena, 9);
 	cr_assert_eq(segment_alloc(g->arena, 1, &span), 0);
 	cr_assert_eq(output_new(&g->output, &g->desk, NULL, &limits), 0);
-	cr_assert_eq(output_map(g->output, segment_fd(g->arena), &map, &why), 0, "%s", why);
-	cr_assert_eq(output_lease_new(&g->flight.lease, g->output, 1), 0);
+	fd = dup(segment_fd(g->arena));
+	cr_assert_eq(output_map(g->output, &fd, &map, &why), 0, "%s", why);
 	for (uint32_t i = 0; i < N_OUTPUTS; i++) {
 		g->declared[i] = (struct wire_declaration){
 			.name = "o", .dtype = DTYPE_U8, .rank = 1, .dims = one};
@@ -53,7 +57,6 @@ static void rig_init(struct rig *g)
 
 static void rig_deinit(struct rig *g)
 {
-	output_lease_unref(g->flight.lease);
 	flight_deinit(&g->flight);
 	output_desk_flush(&g->desk, send_nothing);
 	output_mute(g->output);
@@ -66,14 +69,16 @@ static void rig_deinit(struct rig *g)
 static const char *check(struct rig *g, const uint32_t *wanted, size_t n_wanted, size_t n)
 {
 	const struct wire_item item = {.outputs = wanted, .n_outputs = n_wanted};
-	const struct wire_result result = {.message = "", .outputs = g->given, .n_outputs = n};
-	const struct wire_done done = {.results = &result, .n_results = 1};
+	const struct wire_result result = {
+		.message = "", .outputs = g->given, .n_outputs = n, .hold = ++g->hold};
 	const char *why = NULL;
 	int r;
 
 	cr_assert_eq(flight_prepare(&g->flight, &g->memories, &g->loaded, &item, 1), 0);
-	r = flight_check(&g->flight, &g->loaded, g->output, &done, &why);
+	r = flight_check(&g->flight, &g->loaded, g->output, &result, 1, &why);
 	cr_assert_eq(r, why ? -EPROTO : 0);
+	if (!r)
+		flight_let_go(&g->flight);
 	return why ? why : "";
 }
 
@@ -120,15 +125,13 @@ Test(flight, an_output_with_a_target)
 	struct pool_output outputs[1];
 	uint64_t wanted[N_OUTPUTS / 64] = {1};
 	struct wire_result result = {.message = "", .n_outputs = 1};
-	const struct wire_done done = {.results = &result, .n_results = 1};
 	const char *why = "";
 	struct flight f;
 	struct rig g;
 
 	rig_init(&g);
 	result.outputs = g.given;
-	f = (struct flight){.lease = g.flight.lease,
-		.n_items = 1,
+	f = (struct flight){.n_items = 1,
 		.n_targets = 1,
 		.n_words = N_OUTPUTS / 64,
 		.items = &item,
@@ -137,26 +140,107 @@ Test(flight, an_output_with_a_target)
 		.results = results,
 		.outputs = outputs};
 	/* In the output arena: it did not fit. */
-	cr_assert_eq(flight_check(&f, &g.loaded, g.output, &done, &why), 0, "%s", why);
+	result.hold = 1;
+	cr_assert_eq(flight_check(&f, &g.loaded, g.output, &result, 1, &why), 0, "%s", why);
 	cr_expect_not_null(outputs[0].data);
 	cr_expect_eq(results[0].joined, 1);
+	cr_expect_not_null(results[0].lease);
+	flight_let_go(&f);
+	result.hold = 0;
 	/* At its target, larger than that, and somewhere else. */
 	g.given[0].span = place;
 	g.given[0].span.length = 1;
 	wanted[0] = 1;
-	cr_assert_eq(flight_check(&f, &g.loaded, g.output, &done, &why), 0, "%s", why);
+	cr_assert_eq(flight_check(&f, &g.loaded, g.output, &result, 1, &why), 0, "%s", why);
 	cr_expect_null(outputs[0].data);
 	g.given[0].dims = four;
 	g.given[0].span.length = 4;
-	cr_assert_eq(flight_check(&f, &g.loaded, g.output, &done, &why), -EPROTO);
+	cr_assert_eq(flight_check(&f, &g.loaded, g.output, &result, 1, &why), -EPROTO);
 	cr_expect_str_eq(why, "an output that is not at its target");
 	g.given[0].dims = g.given[1].dims;
 	g.given[0].span = place;
 	g.given[0].span.length = 1;
 	g.given[0].span.arena++;
-	cr_assert_eq(flight_check(&f, &g.loaded, g.output, &done, &why), -EPROTO);
+	cr_assert_eq(flight_check(&f, &g.loaded, g.output, &result, 1, &why), -EPROTO);
 	result.joined = 2;
-	cr_assert_eq(flight_check(&f, &g.loaded, g.output, &done, &why), -EPROTO);
+	cr_assert_eq(flight_check(&f, &g.loaded, g.output, &result, 1, &why), -EPROTO);
 	cr_expect_str_eq(why, "a result of more items than there are");
+	rig_deinit(&g);
+}
+
+/* Three items of one output each. */
+static int check_holds(struct rig *g, const uint64_t *holds, const char **ret_why)
+{
+	static const uint32_t wanted[] = {0};
+	struct wire_item items[3];
+	struct wire_result results[3];
+
+	for (size_t i = 0; i < 3; i++) {
+		items[i] = (struct wire_item){.outputs = wanted, .n_outputs = 1};
+		results[i] = (struct wire_result){.message = "",
+			.outputs = g->given,
+			.n_outputs = holds[i] ? 1 : 0,
+			.code = holds[i] ? 0 : 13,
+			.hold = holds[i]};
+	}
+	cr_assert_eq(flight_prepare(&g->flight, &g->memories, &g->loaded, items, 3), 0);
+	return flight_check(&g->flight, &g->loaded, g->output, results, 3, ret_why);
+}
+
+Test(flight, items_that_ran_as_one_share_a_hold)
+{
+	const struct pool_result *r;
+	const char *why = NULL;
+	struct rig g;
+
+	rig_init(&g);
+	cr_assert_eq(check_holds(&g, (uint64_t[]){4, 4, 5}, &why), 0);
+	r = g.flight.results;
+	cr_assert_eq(r[0].lease, r[1].lease);
+	cr_assert_neq(r[1].lease, r[2].lease);
+	flight_let_go(&g.flight);
+	cr_assert_eq(check_holds(&g, (uint64_t[]){6, 0, 7}, &why), 0);
+	cr_assert_null(r[1].lease);
+	flight_let_go(&g.flight);
+	cr_assert_eq(check_holds(&g, (uint64_t[]){8, 0, 8}, &why), 0);
+	cr_assert_null(r[1].lease);
+	cr_assert_eq(r[0].lease, r[2].lease);
+	flight_let_go(&g.flight);
+	rig_deinit(&g);
+}
+
+Test(flight, a_lie_about_holds_leaves_nothing_behind)
+{
+	const char *why = NULL;
+	struct rig g;
+
+	rig_init(&g);
+	cr_assert_eq(check_holds(&g, (uint64_t[]){4, 5, 4}, &why), -EPROTO);
+	cr_assert_str_eq(why, "a hold that does not come next");
+	cr_assert_eq(check_holds(&g, (uint64_t[]){1, 7, 8}, &why), -EPROTO);
+	rig_deinit(&g);
+}
+
+static int check_once(void *arg)
+{
+	const char *why = NULL;
+	struct rig *g = arg;
+	uint64_t holds[3];
+	int r;
+
+	for (size_t i = 0; i < 3; i++)
+		holds[i] = ++g->hold;
+	r = check_holds(g, holds, &why);
+	if (!r)
+		flight_let_go(&g->flight);
+	return r;
+}
+
+Test(flight, checks_survive_faults)
+{
+	struct rig g;
+
+	rig_init(&g);
+	FAULT_LOOP(check_once, &g);
 	rig_deinit(&g);
 }

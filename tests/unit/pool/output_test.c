@@ -3,17 +3,21 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "shm/segment.h"
 #include "shm/slots.h"
+#include "shm/view.h"
 #include "tests/support/failalloc.h"
 
-#define ID (5 * SLOTS_MAX + 9)
+#define ID	  (5 * SLOTS_MAX + 9)
+#define HOLDS_MAX 8192u
 
 struct sent {
 	size_t n_messages;
-	size_t n_batches;
+	size_t n_holds;
 	uint64_t last;
 	uint64_t unmapped;
 	unsigned n_unmapped;
@@ -30,8 +34,8 @@ static void tell(struct worker *w, const struct wire_message *m)
 		return;
 	}
 	s->n_messages++;
-	s->n_batches += m->release.n_batches;
-	s->last = m->release.batches[m->release.n_batches - 1];
+	s->n_holds += m->release.n_holds;
+	s->last = m->release.holds[m->release.n_holds - 1];
 	if (s->mute)
 		output_mute(s->mute);
 }
@@ -48,14 +52,19 @@ static const char *why;
 static int map(struct scene *s, const struct segment *segment, uint64_t id, uint64_t size)
 {
 	const struct wire_map m = {.id = id, .size = size};
+	_cleanup_(close_fd) int fd = dup(segment_fd(segment));
+	int r;
 
 	why = "";
-	return output_map(s->output, segment_fd(segment), &m, &why);
+	r = output_map(s->output, &fd, &m, &why);
+	cr_assert_eq(fd >= 0, r != 0);
+	return r;
 }
 
 static void scene_init(struct scene *s)
 {
-	const struct output_limits limits = {.bytes = 4 * 65536, .n_segments = 3};
+	const struct output_limits limits = {
+		.bytes = 4 * 65536, .n_segments = 3, .n_holds = HOLDS_MAX};
 	struct segment_options o = {.name = "out", .size = 65536};
 
 	memset(s, 0, sizeof(*s));
@@ -75,13 +84,12 @@ static void scene_deinit(struct scene *s)
 	segment_free(s->arena);
 }
 
-static struct output_lease *lease(struct scene *s, uint64_t batch, bool fill)
+static struct output_lease *lease(struct scene *s, uint64_t hold)
 {
 	struct output_lease *l = NULL;
 
-	cr_assert_eq(output_lease_new(&l, s->output, batch), 0);
-	if (fill)
-		output_lease_fill(l, 1);
+	cr_assert_eq(output_lease_new(&l, s->output, hold, &why), 0, "%s", why);
+	output_lease_add(l, 1);
 	return l;
 }
 
@@ -91,11 +99,11 @@ Test(output, released_in_portions)
 
 	scene_init(&s);
 	for (uint64_t i = 1; i <= WIRE_RELEASE_MAX + 5; i++)
-		output_lease_unref(lease(&s, i, true));
+		output_lease_unref(lease(&s, i));
 	cr_assert_eq(s.sent.n_messages, 0);
 	output_tell(s.output, tell);
 	cr_assert_eq(s.sent.n_messages, 2);
-	cr_assert_eq(s.sent.n_batches, WIRE_RELEASE_MAX + 5);
+	cr_assert_eq(s.sent.n_holds, WIRE_RELEASE_MAX + 5);
 	cr_assert_eq(s.sent.last, WIRE_RELEASE_MAX + 5);
 	cr_assert_eq(s.desk.n_leases, 0);
 	output_tell(s.output, tell);
@@ -110,14 +118,14 @@ Test(output, few_wait_for_company_and_many_do_not)
 
 	scene_init(&s);
 	for (uint64_t i = 1; i <= 255; i++)
-		output_lease_unref(lease(&s, i, true));
+		output_lease_unref(lease(&s, i));
 	output_desk_flush(&s.desk, tell);
 	cr_assert_eq(s.sent.n_messages, 0);
-	output_lease_unref(lease(&s, 256, true));
+	output_lease_unref(lease(&s, 256));
 	output_desk_flush(&s.desk, tell);
 	cr_assert_eq(s.sent.n_messages, 1);
-	cr_assert_eq(s.sent.n_batches, 256);
-	output_lease_unref(lease(&s, 257, true));
+	cr_assert_eq(s.sent.n_holds, 256);
+	output_lease_unref(lease(&s, 257));
 	output_desk_flush(&s.desk, tell);
 	cr_assert_eq(s.sent.n_messages, 1, "counted anew");
 	scene_deinit(&s);
@@ -129,31 +137,30 @@ Test(output, a_large_part_of_the_arena_does_not_wait)
 	struct output_lease *l;
 
 	scene_init(&s);
-	l = lease(&s, 1, false);
-	output_lease_fill(l, segment_size(s.arena) / 16 - 1);
+	l = lease(&s, 1);
+	output_lease_add(l, segment_size(s.arena) / 16 - 2);
 	output_lease_unref(l);
 	output_desk_flush(&s.desk, tell);
 	cr_assert_eq(s.sent.n_messages, 0);
-	output_lease_unref(lease(&s, 2, true));
+	output_lease_unref(lease(&s, 2));
 	output_desk_flush(&s.desk, tell);
-	cr_assert_eq(s.sent.n_batches, 2);
+	cr_assert_eq(s.sent.n_holds, 2);
 	scene_deinit(&s);
 }
 
-Test(output, only_the_last_reference_of_a_filled_one_is_told)
+Test(output, only_the_last_reference_is_told)
 {
 	struct scene s;
 	struct output_lease *l;
 
 	scene_init(&s);
-	l = output_lease_ref(lease(&s, 1, true));
+	l = output_lease_ref(lease(&s, 1));
 	output_lease_unref(l);
-	output_lease_unref(lease(&s, 2, false));
 	output_tell(s.output, tell);
 	cr_assert_eq(s.sent.n_messages, 0);
 	output_lease_unref(l);
 	output_tell(s.output, tell);
-	cr_assert_eq(s.sent.n_batches, 1);
+	cr_assert_eq(s.sent.n_holds, 1);
 	cr_assert_eq(s.sent.last, 1);
 	scene_deinit(&s);
 }
@@ -168,11 +175,11 @@ Test(output, mapping_outlives_its_process)
 	scene_init(&s);
 	cr_assert_eq(segment_alloc(s.arena, 100, &span), 0);
 	memset(segment_data(s.arena, &span), 'x', 100);
-	l = lease(&s, 1, true);
+	l = lease(&s, 1);
 	data = output_data(s.output, &span);
 	span.offset = 65536;
 	cr_assert_null(output_data(s.output, &span));
-	output_lease_unref(lease(&s, 2, true)); /* waits for a flush that never comes */
+	output_lease_unref(lease(&s, 2)); /* waits for a flush that never comes */
 	output_mute(s.output);
 	s.output = output_unref(s.output);
 	cr_assert_eq(data[99], 'x');
@@ -190,10 +197,54 @@ Test(output, muted_while_it_is_told)
 	scene_init(&s);
 	s.sent.mute = s.output;
 	for (uint64_t i = 1; i <= WIRE_RELEASE_MAX + 5; i++)
-		output_lease_unref(lease(&s, i, true));
+		output_lease_unref(lease(&s, i));
 	output_desk_flush(&s.desk, tell);
 	cr_assert_eq(s.sent.n_messages, 1);
 	cr_assert_eq(s.desk.n_leases, 0);
+	scene_deinit(&s);
+}
+
+Test(output, holds_grow_and_are_not_too_many)
+{
+	struct output_lease *l[3], *untouched = NULL;
+	struct scene s;
+
+	scene_init(&s);
+	l[0] = lease(&s, 5);
+	cr_assert_eq(output_lease_new(&untouched, s.output, 5, &why), -EPROTO);
+	cr_assert_eq(output_lease_new(&untouched, s.output, 0, &why), -EPROTO);
+	cr_assert_str_eq(why, "a hold that does not come next");
+	l[1] = lease(&s, 6);
+	for (uint64_t i = 2; i < HOLDS_MAX; i++)
+		output_lease_unref(lease(&s, 100 + i));
+	/* What the worker was not told yet counts. */
+	cr_assert_eq(output_lease_new(&untouched, s.output, UINT64_MAX, &why), -EPROTO);
+	cr_assert_str_eq(why, "a hold more than [worker] max_holds");
+	output_tell(s.output, tell);
+	l[2] = lease(&s, UINT64_MAX);
+	for (size_t i = 0; i < 3; i++)
+		output_lease_unref(l[i]);
+	scene_deinit(&s);
+}
+
+Test(output, the_descriptor_stays_while_the_segment_does)
+{
+	struct output_lease *l;
+	struct scene s;
+	struct view *again;
+	int fd;
+
+	scene_init(&s);
+	fd = output_segment_fd(s.output, ID);
+	cr_assert_eq(output_segment_fd(s.output, ID + 1), -1);
+	cr_assert_eq(view_new(&again, fd, ID, 65536), 0, "another process can map it");
+	view_free(again);
+	l = lease(&s, 1);
+	cr_assert_eq(output_unmap(s.output, ID), 0);
+	cr_assert_eq(output_segment_fd(s.output, ID), -1, "nothing new begins there");
+	cr_assert_geq(fcntl(fd, F_GETFD), 0, "but it is read");
+	output_lease_unref(l);
+	cr_assert_lt(fcntl(fd, F_GETFD), 0);
 	scene_deinit(&s);
 }
 
@@ -202,16 +253,16 @@ Test(output, steady_load_allocates_nothing)
 	struct scene s;
 
 	scene_init(&s);
-	output_lease_unref(lease(&s, 1, true));
+	output_lease_unref(lease(&s, 1));
 	output_tell(s.output, tell);
 	failalloc_arm(FAIL_ALLOCATIONS, FAIL_PERSISTENT, 1);
 	for (uint64_t i = 2; i <= 100; i++) {
-		output_lease_unref(lease(&s, i, true));
+		output_lease_unref(lease(&s, i));
 		output_tell(s.output, tell);
 	}
 	failalloc_disarm();
 	cr_assert_eq(failalloc_count(), 0);
-	cr_assert_eq(s.sent.n_batches, 100);
+	cr_assert_eq(s.sent.n_holds, 100);
 	scene_deinit(&s);
 }
 
@@ -254,13 +305,13 @@ Test(output, a_segment_leaves_when_nobody_reads_it)
 
 	scene_init(&s);
 	cr_assert_eq(segment_alloc(s.arena, 100, &span), 0);
-	before = lease(&s, 1, true);
+	before = lease(&s, 1);
 	cr_assert_eq(output_unmap(s.output, ID + SLOTS_MAX), -EPROTO);
 	cr_assert_eq(output_unmap(s.output, ID), 0);
 	cr_assert_eq(output_unmap(s.output, ID), -EPROTO);
 	cr_assert_null(output_data(s.output, &span));
 	cr_assert_eq(output_mapped(s.output), 0);
-	after = lease(&s, 2, true);
+	after = lease(&s, 2);
 	output_desk_flush(&s.desk, tell);
 	cr_assert_eq(s.sent.n_unmapped, 0);
 	output_lease_unref(before);
@@ -281,7 +332,7 @@ Test(output, nobody_is_told_of_a_segment_when_muted)
 	struct output_lease *l;
 
 	scene_init(&s);
-	l = lease(&s, 1, true);
+	l = lease(&s, 1);
 	cr_assert_eq(output_unmap(s.output, ID), 0);
 	output_mute(s.output);
 	output_lease_unref(l);
@@ -292,14 +343,18 @@ Test(output, nobody_is_told_of_a_segment_when_muted)
 
 static int map_once(void *arg)
 {
-	const struct output_limits limits = {.bytes = 65536, .n_segments = 1};
+	const struct output_limits limits = {.bytes = 65536, .n_segments = 1, .n_holds = 1};
 	struct scene *s = arg;
 	struct output *o = NULL;
+	struct output_lease *l = NULL;
+	_cleanup_(close_fd) int fd = dup(segment_fd(s->arena));
 	int r = output_new(&o, &s->desk, NULL, &limits);
 
 	if (!r)
-		r = output_map(
-			o, segment_fd(s->arena), &(struct wire_map){.id = 1, .size = 65536}, &why);
+		r = output_map(o, &fd, &(struct wire_map){.id = 1, .size = 65536}, &why);
+	if (!r)
+		r = output_lease_new(&l, o, 7, &why);
+	output_lease_unref(l);
 	output_unref(o);
 	return r;
 }

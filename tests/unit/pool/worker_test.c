@@ -74,7 +74,7 @@ Test(worker, bad_messages_end_it)
 		{"exit-ready", "exit status 42", WORKER_CRASHED},
 		{"garbage", "malformed", WORKER_MISBEHAVED},
 		{"pong-first", "message 'pong' is not allowed spawned", WORKER_MISBEHAVED},
-		{"bad-protocol", "protocol 99, expected 2", WORKER_MISBEHAVED},
+		{"bad-protocol", "protocol 99, expected 3", WORKER_MISBEHAVED},
 		{"region", "not of a kind that a worker has", WORKER_MISBEHAVED},
 		{"large-segment", "larger than [worker] output_arena_bytes", WORKER_MISBEHAVED},
 		{"wrong-size", "refused: it has not that size", WORKER_MISBEHAVED},
@@ -132,11 +132,52 @@ Test(worker, bad_answers_end_it)
 		{"w-length", "size does not fit its shape", WORKER_MISBEHAVED},
 		{"w-outside", "not inside the worker's output memory", WORKER_MISBEHAVED},
 		{"w-arena", "not inside the worker's output memory", WORKER_MISBEHAVED},
+		{"w-no-hold", "outputs without a hold", WORKER_MISBEHAVED},
+		{"w-hold-for-nothing", "a hold without outputs", WORKER_MISBEHAVED},
+		{"w-part", "an answer in part, and is not declared decoupled", WORKER_MISBEHAVED},
+		{"p-item", "an answer of an item that it has not", WORKER_MISBEHAVED},
+		{"p-batch", "partial: batch 1001 is not in flight", WORKER_MISBEHAVED},
+		{"p-empty", "a hold without outputs", WORKER_MISBEHAVED},
+		{"p-no-hold", "an answer in part that holds nothing", WORKER_MISBEHAVED},
+		{"p-unwanted", "not wanted", WORKER_MISBEHAVED},
 		{"crash", "signal 9 (Killed)", WORKER_CRASHED},
 	};
 
 	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
 		lose_by_answer(&faults[i]);
+}
+
+/* What came before the lie was taken for good. */
+static void lose_later(const struct fault *f)
+{
+	struct bed b;
+	struct worker *w;
+
+	bed_init(&b, "good", f->word);
+	b.settings.max_holds = 100;
+	bed_up(&b);
+	w = bed_worker(&b, 0);
+	b.keep_leases = true;
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	cr_assert_eq(bed_run(&b, 0, 0, 2, 10), 0);
+	bed_wait(&b, worker_restarts(w) == 1 && worker_get_state(w) == WORKER_READY);
+	cr_assert_neq(b.events[0].what, 's');
+	cr_assert_eq(b.events[b.n_events - 1].what, 's');
+	cr_assert(strstr(worker_last_exit(w), f->text), "%s: %s", f->word, worker_last_exit(w));
+	cr_assert_eq(w->verdict, f->verdict);
+	bed_end(&b);
+}
+
+Test(worker, answers_that_are_bad_only_after_others)
+{
+	static const struct fault faults[] = {
+		{"w-old-hold", "a hold that does not come next", WORKER_MISBEHAVED},
+		{"p-late", "partial: batch 1 is not in flight", WORKER_MISBEHAVED},
+		{"p-many", "a hold more than [worker] max_holds", WORKER_MISBEHAVED},
+	};
+
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		lose_later(&faults[i]);
 }
 
 /* The shape is the model's affair: it may not keep what it declares. */
@@ -473,6 +514,59 @@ Test(worker, outputs_are_released_ahead_of_the_next_batch)
 	b.n_leases = 0;
 	b.keep_leases = false;
 	bed_drain_end(&b);
+}
+
+Test(worker, answers_in_part_come_in_their_order_and_are_held_one_by_one)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "parts3 parts0");
+	bed_up(&b);
+	cr_assert(pool_model_loaded(b.pm[0])->decoupled);
+	b.keep_leases = true;
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 100), 0);
+	bed_wait(&b, b.n_events == 4);
+	for (size_t i = 0; i < 3; i++) {
+		cr_assert_eq(b.events[i].what, 'p');
+		cr_assert_eq(b.events[i].length, 100);
+		cr_assert_eq(memcmp(b.events[i].data, segment_data(b.arena, &b.input), 100), 0);
+	}
+	cr_assert_eq(b.events[3].what, 'd');
+	cr_assert_eq(b.events[3].length, 0);
+	cr_assert_eq(b.n_leases, 3);
+	cr_assert_neq(b.leases[0], b.leases[1]);
+	cr_assert_eq(bed_run(&b, 0, 1, 2, 100), 0);
+	bed_wait(&b, b.n_events == 5);
+	cr_assert_eq(b.events[4].what, 'd');
+	cr_assert_eq(b.events[4].code, 0);
+	bed_drain_end(&b);
+}
+
+/* However many there are: what was read is released while they come. */
+Test(worker, answers_in_part_without_end)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "parts9");
+	bed_up(&b);
+	for (size_t i = 1; i <= 100; i++) {
+		cr_assert_eq(bed_run(&b, 0, 0, 1, 1000), 0);
+		bed_wait(&b, b.n_events == 10 * i);
+	}
+	bed_drain_end(&b);
+}
+
+Test(worker, a_worker_that_is_lost_between_answers)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "parts-crash");
+	bed_up(&b);
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	bed_wait(&b, b.n_events == 4);
+	cr_assert_eq(b.events[2].what, 'p');
+	cr_assert_eq(b.events[3].what, 's');
+	bed_end(&b);
 }
 
 Test(worker, lease_outlives_the_process)

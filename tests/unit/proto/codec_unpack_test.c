@@ -281,12 +281,12 @@ Test(codec_unpack, an_array_in_many_pieces)
 	size_t n = 0;
 
 	for (size_t i = 0; i < WIRE_RELEASE_MAX; i++) {
-		memcpy(data + n, "\x08\x05\x10\x00", 4);
+		memcpy(data + n, "\x10\x05\x18\x00", 4);
 		n += 4;
 	}
 	bump_init(&s, room, sizeof(room));
 	cr_assert_eq(codec_unpack(&wire_release_table, data, n, &s, &release), 0);
-	cr_assert_eq(release.n_batches, WIRE_RELEASE_MAX);
+	cr_assert_eq(release.n_holds, WIRE_RELEASE_MAX);
 	cr_assert_lt((size_t)(s.at - room), (WIRE_RELEASE_MAX + 16) * sizeof(uint64_t));
 }
 

@@ -12,7 +12,7 @@ static const int64_t dims[] = {1, 0, INT64_MAX};
 static const int64_t declared[] = {-1, 28, 28};
 static const char *const dirs[] = {"/usr/lib/modeld/backends~", "~"};
 static const uint32_t wanted[] = {1, 0, WIRE_TENSORS_MAX - 1};
-static const uint64_t batches[] = {1, UINT64_MAX, 0};
+static const uint64_t holds[] = {1, UINT64_MAX, 0};
 
 static const struct wire_tensor tensors[] = {
 	{0, DTYPE_F32, 3, dims, {1, 2, 3, 4}},
@@ -33,24 +33,25 @@ static const struct wire_declaration declarations[] = {
 	{"anything~", DTYPE_INVALID, true, 0, NULL},
 };
 static const struct wire_result results[] = {
-	{0, "fine~", tensors, 2, 3},
-	{16, "not today~", NULL, 0, 0},
+	{0, "fine~", tensors, 2, 3, UINT64_MAX},
+	{16, "not today~", NULL, 0, 0, 0},
 };
 
 static const struct wire_message samples[LAST_TYPE + 1] = {
 	[WIRE_SETUP] = {.type = WIRE_SETUP,
 		.setup = {1, "cpu:0/1~", "cpu:0~", 10, UINT64_C(1) << 40, 4096, 3, 5, dirs, 2,
-			pairs, 2, 50, 2, 1 << 26, 17, 30000, 18}},
+			pairs, 2, 50, 2, 1 << 26, 17, 30000, 18, 19}},
 	[WIRE_LOAD] = {.type = WIRE_LOAD,
 		.load = {7, "digits~", "1~", "/models/digits/1~", "onnxruntime~", 64, pairs, 2, 3}},
 	[WIRE_UNLOAD] = {.type = WIRE_UNLOAD, .unload = {UINT32_MAX}},
 	[WIRE_RUN] = {.type = WIRE_RUN, .run = {99, 7, items, 3, 2}},
-	[WIRE_RELEASE] = {.type = WIRE_RELEASE, .release = {batches, 3}},
+	[WIRE_RELEASE] = {.type = WIRE_RELEASE, .release = {holds, 3}},
 	[WIRE_PING] = {.type = WIRE_PING, .ping = {UINT64_MAX}},
 	[WIRE_DRAIN] = {.type = WIRE_DRAIN},
 	[WIRE_HELLO] = {.type = WIRE_HELLO, .hello = {1, 2}},
 	[WIRE_LOADED] = {.type = WIRE_LOADED,
-		.loaded = {7, true, "none~", declarations, 2, declarations, 1, 1 << 30, 8, 3}},
+		.loaded = {7, true, "none~", declarations, 2, declarations, 1, 1 << 30, 0, 3,
+			true}},
 	[WIRE_READY] = {.type = WIRE_READY},
 	[WIRE_DONE] = {.type = WIRE_DONE, .done = {99, 1234567, results, 2}},
 	[WIRE_PONG] = {.type = WIRE_PONG, .ping = {1}},
@@ -59,6 +60,7 @@ static const struct wire_message samples[LAST_TYPE + 1] = {
 	[WIRE_UNMAP] = {.type = WIRE_UNMAP, .unmap = {REGION}},
 	[WIRE_UNMAPPED] = {.type = WIRE_UNMAPPED, .unmap = {UINT64_MAX}},
 	[WIRE_UNLOADED] = {.type = WIRE_UNLOADED, .unloaded = {UINT32_MAX, UINT64_MAX}},
+	[WIRE_PARTIAL] = {.type = WIRE_PARTIAL, .partial = {99, 1023, tensors, 2, 8}},
 };
 
 const struct wire_message *sample_message(enum wire_type type)
@@ -151,6 +153,7 @@ static void same_setup(const struct wire_setup *a, const struct wire_setup *b)
 	same(output_segments);
 	same(output_idle_ms);
 	same(scratch_bytes);
+	same(holds);
 }
 
 static void same_load(const struct wire_load *a, const struct wire_load *b)
@@ -190,6 +193,7 @@ static void same_loaded(const struct wire_loaded *a, const struct wire_loaded *b
 	same(memory_bytes);
 	same(max_batch_size);
 	same(lanes);
+	same(decoupled);
 }
 
 static void same_done(const struct wire_done *a, const struct wire_done *b)
@@ -202,6 +206,7 @@ static void same_done(const struct wire_done *a, const struct wire_done *b)
 		same_text(a->results[i].message, b->results[i].message);
 		same(results[i].n_outputs);
 		same(results[i].joined);
+		same(results[i].hold);
 		same_tensors(a->results[i].outputs, b->results[i].outputs, a->results[i].n_outputs);
 	}
 }
@@ -214,9 +219,9 @@ static void same_hello(const struct wire_hello *a, const struct wire_hello *b)
 
 static void same_release(const struct wire_release *a, const struct wire_release *b)
 {
-	same(n_batches);
-	for (size_t i = 0; i < a->n_batches; i++)
-		same(batches[i]);
+	same(n_holds);
+	for (size_t i = 0; i < a->n_holds; i++)
+		same(holds[i]);
 }
 
 void assert_same_message(const struct wire_message *a, const struct wire_message *b)
@@ -263,6 +268,12 @@ void assert_same_message(const struct wire_message *a, const struct wire_message
 		same(unloaded.model);
 		same(unloaded.memory_bytes);
 		return;
+	case WIRE_PARTIAL:
+		same(partial.batch);
+		same(partial.item);
+		same(partial.n_outputs);
+		same(partial.hold);
+		return same_tensors(a->partial.outputs, b->partial.outputs, a->partial.n_outputs);
 	case WIRE_DRAIN:
 	case WIRE_READY:
 		return;

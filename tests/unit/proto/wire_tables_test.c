@@ -158,16 +158,16 @@ Test(wire_tables, counts_of_run_release_done)
 {
 	static const struct wire_item items[WIRE_ITEMS_MAX + 1];
 	static const struct wire_result results[WIRE_ITEMS_MAX + 1];
-	static const uint64_t batches[WIRE_RELEASE_MAX + 1];
+	static const uint64_t holds[WIRE_RELEASE_MAX + 1];
 	struct wire_message run = {.type = WIRE_RUN, .run.items = items};
 	struct wire_message done = {.type = WIRE_DONE, .done.results = results};
-	struct wire_message release = {.type = WIRE_RELEASE, .release.batches = batches};
+	struct wire_message release = {.type = WIRE_RELEASE, .release.holds = holds};
 
 	count_limit(&run, &run.run.n_items, WIRE_ITEMS_MAX);
 	refused(&run, -EINVAL);
 	count_limit(&done, &done.done.n_results, WIRE_ITEMS_MAX);
 	refused(&done, -EINVAL);
-	count_limit(&release, &release.release.n_batches, WIRE_RELEASE_MAX);
+	count_limit(&release, &release.release.n_holds, WIRE_RELEASE_MAX);
 	passes(&release);
 }
 
@@ -279,6 +279,26 @@ Test(wire_tables, declarations)
 	refused(&m, -EINVAL);
 	d.rank = TENSOR_RANK_MAX + 1;
 	refused(&m, -EMSGSIZE);
+}
+
+Test(wire_tables, what_is_decoupled_is_not_batched)
+{
+	struct wire_message m = {.type = WIRE_LOADED, .loaded = {.decoupled = true}};
+
+	passes(&m);
+	m.loaded.max_batch_size = 1;
+	refused(&m, -EINVAL);
+	m.loaded.decoupled = false;
+	passes(&m);
+}
+
+Test(wire_tables, an_item_of_a_partial)
+{
+	struct wire_message m = {.type = WIRE_PARTIAL, .partial = {.item = WIRE_ITEMS_MAX - 1}};
+
+	passes(&m);
+	m.partial.item = WIRE_ITEMS_MAX;
+	refused(&m, -EINVAL);
 }
 
 Test(wire_tables, memory)

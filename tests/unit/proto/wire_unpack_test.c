@@ -176,9 +176,9 @@ Test(wire_unpack, repeated_numbers_may_come_unpacked)
 {
 	const struct wire_message *m;
 
-	cr_assert_eq(unpack("\x2a\x07\x08\x05\x0a\x01\x07\x08\x06", 9, &m), 0);
-	cr_assert_eq(m->release.n_batches, 3);
-	cr_assert_arr_eq(m->release.batches, ((uint64_t[]){5, 7, 6}), 3 * sizeof(uint64_t));
+	cr_assert_eq(unpack("\x2a\x07\x10\x05\x12\x01\x07\x10\x06", 9, &m), 0);
+	cr_assert_eq(m->release.n_holds, 3);
+	cr_assert_arr_eq(m->release.holds, ((uint64_t[]){5, 7, 6}), 3 * sizeof(uint64_t));
 }
 
 Test(wire_unpack, malformed_bodies)
@@ -188,7 +188,7 @@ Test(wire_unpack, malformed_bodies)
 	refused("\x32\x03\x0a\x01\x05", 5); /* the nonce as a string */
 	refused("\x6a\x02\x0a\x05", 4);	    /* a reason longer than the envelope */
 	refused("\x6a\x02\x08\x05", 4);	    /* the reason as a number */
-	refused("\x2a\x03\x0a\x01\x80", 5); /* half a varint in a packed field */
+	refused("\x2a\x03\x12\x01\x80", 5); /* half a varint in a packed field */
 	refused("\x22\x02\x1a\x01", 4);	    /* an item longer than the envelope */
 }
 
@@ -319,7 +319,7 @@ Test(wire_unpack, bombs_of_fields_are_bounded)
 	refused(envelope, bomb(WIRE_SETUP, 0x62, 0));	/* settings */
 	refused(envelope, bomb(WIRE_SETUP, 0x5a, 0));	/* backend_dirs */
 	refused(envelope, bomb(WIRE_LOADED, 0x22, 0));	/* inputs */
-	refused(envelope, bomb(WIRE_RELEASE, 0x08, 1)); /* batches, one by one */
+	refused(envelope, bomb(WIRE_RELEASE, 0x10, 1)); /* holds, one by one */
 	/* One field again and again: the last one counts. */
 	cr_assert_eq(unpack(envelope, bomb(WIRE_PING, 0x08, 1), &m), 0);
 	cr_assert_eq(m->ping.nonce, 1);
@@ -335,7 +335,7 @@ Test(wire_unpack, packed_bomb)
 {
 	memset(envelope, 1, sizeof(envelope));
 	put_head(envelope, WIRE_RELEASE, ENVELOPE_MAX - 4);
-	put_head(envelope + 4, 1, ENVELOPE_MAX - 8);
+	put_head(envelope + 4, 2, ENVELOPE_MAX - 8);
 	refused(envelope, ENVELOPE_MAX);
 }
 

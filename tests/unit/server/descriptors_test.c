@@ -8,13 +8,21 @@
 #include "base/log.h"
 #include "config.h"
 
+/* Of each worker. */
+#define SEGMENTS 9
+#define NEEDED	 (40 + 4 * (8 + SEGMENTS))
+
 static struct config config;
 static struct pool_place places[] = {{"cpu:0", 3}, {"cpu:1", 1}};
 
 static void setup(void)
 {
 	log_init(NULL, LOG_LEVEL_ERROR);
-	config = (struct config){.pool = {.places = places, .n_places = 2}};
+	config = (struct config){.pool = {.places = places,
+					 .n_places = 2,
+					 .output_arena_bytes = 1 << 26,
+					 .output_segment_bytes = 1 << 26}};
+	cr_assert_eq(pool_output_segments(&config.pool), SEGMENTS);
 	config.frontend.http2.max_connections = 10000;
 	config.handoff.max_connections = 1000;
 	config.handoff.max_regions = 5000;
@@ -41,14 +49,14 @@ Test(descriptors, shares_and_a_rest)
 	/* Whoever takes all of it: the workers' own is left. */
 	cr_expect_leq(config.frontend.http2.max_connections + config.handoff.max_connections +
 			      config.handoff.max_regions,
-		limit - 4 * 8 - 40);
+		limit - NEEDED);
 }
 
 Test(descriptors, too_few)
 {
 	cr_assert_eq(descriptors_share(&config, 64), -EMFILE);
-	cr_assert_eq(descriptors_share(&config, 40 + 4 * 8 + 15), -EMFILE);
-	cr_assert_eq(descriptors_share(&config, 40 + 4 * 8 + 16), 0);
+	cr_assert_eq(descriptors_share(&config, NEEDED + 15), -EMFILE);
+	cr_assert_eq(descriptors_share(&config, NEEDED + 16), 0);
 	cr_expect_gt(config.handoff.max_connections, 0);
 	cr_expect_gt(config.handoff.max_regions, 0);
 }

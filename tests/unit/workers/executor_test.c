@@ -50,7 +50,7 @@ static void rig_init(struct rig *g, uint64_t output_bytes, uint64_t scratch_max)
 	cr_assert_eq(segment_new(&g->input, &input), 0);
 	segment_set_id(g->input, 1);
 	cr_assert_eq(regions_map(&g->regions, segment_fd(g->input), &input_map), 0);
-	cr_assert_eq(outputs_new(&g->outputs, &output), 0);
+	cr_assert_eq(outputs_new(&g->outputs, &output, 64), 0);
 	g->made = outputs_next_new(g->outputs);
 	pthread_mutex_init(&g->memory, NULL);
 	fd = fake_region(REGION_SIZE, &region);
@@ -120,6 +120,18 @@ static void execute(struct rig *g)
 	cr_assert_eq(executor_run(g->executor, &g->fake.lane, &g->run, &g->done), 0);
 	cr_assert_eq(g->done.batch, g->run.batch);
 	cr_assert_eq(g->done.n_results, g->run.n_items);
+	executor_number(g->executor, &g->done);
+}
+
+/* As the daemon does, when all clients have theirs. */
+static void release(struct rig *g)
+{
+	for (size_t i = 0; i < g->done.n_results; i++) {
+		uint64_t hold = g->done.results[i].hold;
+
+		if (hold > 0 && (i == 0 || hold != g->done.results[i - 1].hold))
+			cr_assert_eq(outputs_release(g->outputs, hold), 0);
+	}
 }
 
 /* The data of output k of item i: resolved as the daemon would. */
@@ -668,7 +680,7 @@ Test(executor, unwanted_outputs_given_anyway_are_dropped)
 	execute(&g);
 	cr_assert_eq(g.done.results[0].n_outputs, 1);
 	cr_assert_eq(arena_n_spans(outputs_arena(g.outputs)), 1);
-	outputs_release(g.outputs, g.run.batch);
+	release(&g);
 	cr_assert_eq(used(&g), 0);
 	rig_deinit(&g);
 }
@@ -785,12 +797,12 @@ static enum modeld_code write_some(
 /* Run a batch of 64 bytes where another one's output lay; `written` bytes of it are written. */
 static void run_after_another(struct rig *g, uint64_t written, int writes_all)
 {
-	outputs_release(g->outputs, g->run.batch++);
+	release(g);
 	promise.written = 64;
 	promise.writes_all = 1;
 	execute(g);
 	cr_assert_eq(g->done.results[0].code, 0);
-	outputs_release(g->outputs, g->run.batch++);
+	release(g);
 	promise.written = written;
 	promise.writes_all = writes_all;
 	execute(g);
@@ -972,7 +984,7 @@ Test(executor, a_run_is_completed_by_another_thread)
 		execute(&g);
 		pthread_join(late_thread, NULL);
 		expect_rows(&g, 0, 1, 4);
-		outputs_release(g.outputs, g.run.batch);
+		release(&g);
 	}
 	rig_deinit(&g);
 }
@@ -1105,7 +1117,7 @@ Test(executor, full_output_arena)
 	cr_assert_eq(used(&g), size);
 	expect_error(&g, 2, GRPC_RESOURCE_EXHAUSTED, "[worker] output_arena_bytes");
 	expect_error(&g, 3, GRPC_RESOURCE_EXHAUSTED, "2048 bytes");
-	outputs_release(g.outputs, g.run.batch);
+	release(&g);
 	cr_assert_eq(used(&g), 0);
 	/* Together they are more than there is; what has room one by one gets it. */
 	g.fake.model.max_batch_size = 8;
@@ -1131,6 +1143,45 @@ Test(executor, an_output_larger_than_the_output_arena)
 	rig_deinit(&g);
 }
 
+Test(executor, items_have_a_hold_each_unless_they_ran_as_one)
+{
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	for (int i = 0; i < 3; i++)
+		add_rows(&g, 1, i);
+	execute(&g);
+	cr_assert_neq(g.done.results[0].hold, 0);
+	cr_assert_eq(g.done.results[0].hold, g.done.results[2].hold);
+	release(&g);
+	g.fake.model.max_batch_size = 1;
+	execute(&g);
+	for (int i = 1; i < 3; i++)
+		cr_assert_gt(g.done.results[i].hold, g.done.results[i - 1].hold);
+	cr_assert_eq(outputs_release(g.outputs, g.done.results[1].hold), 0);
+	cr_assert_eq(arena_n_spans(outputs_arena(g.outputs)), 2, "of the others");
+	rig_deinit(&g);
+}
+
+Test(executor, more_holds_than_may_be)
+{
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	g.fake.model.max_batch_size = 1;
+	add_rows(&g, 1, 0);
+	for (int i = 0; i < 64; i++)
+		execute(&g);
+	cr_assert_eq(g.done.results[0].code, 0);
+	execute(&g);
+	expect_error(&g, 0, GRPC_RESOURCE_EXHAUSTED, "[worker] max_holds");
+	cr_assert_eq(g.done.results[0].hold, 0);
+	cr_assert_eq(outputs_release(g.outputs, 7), 0);
+	execute(&g);
+	cr_assert_eq(g.done.results[0].code, 0);
+	rig_deinit(&g);
+}
+
 Test(executor, refused_batch_holds_nothing)
 {
 	struct rig g;
@@ -1140,7 +1191,7 @@ Test(executor, refused_batch_holds_nothing)
 	add_rows(&g, 1, 0);
 	execute(&g);
 	cr_assert_gt(used(&g), 0);
-	executor_refuse(g.executor, &g.run, &g.done);
+	executor_refuse(g.executor, &g.done);
 	expect_error(&g, 0, GRPC_RESOURCE_EXHAUSTED, "max_batch_size");
 	expect_error(&g, 1, GRPC_RESOURCE_EXHAUSTED, "max_batch_size");
 	cr_assert_eq(used(&g), 0);
@@ -1156,11 +1207,11 @@ Test(executor, steady_state_allocates_nothing)
 	add_gap(&g);
 	add_rows(&g, 2, 0);
 	execute(&g);
-	outputs_release(g.outputs, g.run.batch);
+	release(&g);
 	failalloc_arm(FAIL_ALL, FAIL_TRANSIENT, 0);
 	for (int i = 0; i < 100; i++) {
 		execute(&g);
-		outputs_release(g.outputs, g.run.batch);
+		release(&g);
 	}
 	failalloc_disarm();
 	cr_assert_eq(failalloc_count(), 0);
@@ -1186,7 +1237,8 @@ static int run_under_fire(void *arg)
 			g->done.results[i].message);
 		worst = code > worst ? code : worst;
 	}
-	outputs_release(g->outputs, g->run.batch);
+	executor_number(e, &g->done);
+	release(g);
 	cr_assert_eq(used(g), 0);
 	return worst ? -1 : 0;
 }

@@ -69,6 +69,7 @@ struct wire_setup fake_daemon_setup(uint32_t n_loads)
 		.scratch_bytes = FAKE_ARENA_BYTES,
 		.output_populate_first = 4096,
 		.slots = 2,
+		.holds = 4096,
 		.n_loads = n_loads,
 	};
 }

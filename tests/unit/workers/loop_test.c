@@ -49,10 +49,10 @@ static void serve(struct fake_daemon *d, const char *function)
 	fake_daemon_receive(d, WIRE_READY);
 }
 
-static void release(struct fake_daemon *d, uint64_t batch)
+static void release(struct fake_daemon *d, uint64_t hold)
 {
 	const struct wire_message m = {
-		.type = WIRE_RELEASE, .release = {.batches = &batch, .n_batches = 1}};
+		.type = WIRE_RELEASE, .release = {.holds = &hold, .n_holds = 1}};
 
 	fake_daemon_send(d, &m);
 }
@@ -331,22 +331,23 @@ Test(loop, quick_answers_gather_across_models)
 /* Runs may take their time, all else is handled in order, and drain waits for the runs. */
 Test(loop, a_record_of_many_kinds)
 {
-	const uint64_t batch = 99;
-	uint64_t last_batch = 0, last_nonce = 0;
+	uint64_t last_batch = 1, last_nonce = 0, hold;
 	int64_t dims[] = {0};
 	const struct wire_tensor input = {0, DTYPE_U8, 1, dims, {.arena = FAKE_INPUT_ARENA}};
 	const struct wire_item item = {.inputs = &input, .n_inputs = 1};
 	const struct wire_message messages[] = {
 		{.type = WIRE_PING, .ping = {1}},
-		{.type = WIRE_RUN, .run = {1, 0, &item, 1, 0}},
-		{.type = WIRE_RELEASE, .release = {&batch, 1}},
 		{.type = WIRE_RUN, .run = {2, 0, &item, 1, 0}},
+		{.type = WIRE_RELEASE, .release = {&hold, 1}},
+		{.type = WIRE_RUN, .run = {3, 0, &item, 1, 0}},
 		{.type = WIRE_PING, .ping = {2}},
 		{.type = WIRE_DRAIN},
 	};
 	struct fake_daemon d;
 
 	serve(&d, "identity");
+	run_items(&d, 1, 0, &item, 1);
+	hold = expect_done(&d, 1)->results[0].hold;
 	fake_daemon_send_all(&d, messages, sizeof(messages) / sizeof(messages[0]));
 	for (int i = 0; i < 4; i++) {
 		const struct wire_message *m = fake_daemon_next(&d);
@@ -356,7 +357,7 @@ Test(loop, a_record_of_many_kinds)
 		else
 			cr_assert_eq(m->ping.nonce, ++last_nonce);
 	}
-	cr_assert_eq(last_batch, 2);
+	cr_assert_eq(last_batch, 3);
 	cr_assert_eq(last_nonce, 2);
 	fake_daemon_receive(&d, WIRE_BYE);
 	fake_daemon_expect_end(&d);
@@ -402,6 +403,8 @@ Test(loop, joined_batch_of_simple)
 Test(loop, release_frees)
 {
 	static char data[FAKE_ARENA_BYTES / 4];
+	const struct wire_done *done;
+	uint64_t holds[22] = {0};
 	struct fake_daemon d;
 	struct span s;
 
@@ -409,17 +412,23 @@ Test(loop, release_frees)
 	s = fake_daemon_put(&d, data, sizeof(data));
 	for (uint64_t batch = 1; batch <= 20; batch++) {
 		run_bytes(&d, batch, s);
-		cr_assert_eq(expect_done(&d, batch)->results[0].code, GRPC_OK);
+		done = expect_done(&d, batch);
+		cr_assert_eq(done->results[0].code, GRPC_OK);
+		holds[batch] = done->results[0].hold;
+		cr_assert_gt(holds[batch], holds[batch - 1]);
 		if (batch >= 4)
-			release(&d, batch - 3);
+			release(&d, holds[batch - 3]);
 	}
 	/* Three are still held. */
 	run_bytes(&d, 21, s);
-	cr_assert_eq(expect_done(&d, 21)->results[0].code, GRPC_OK);
+	done = expect_done(&d, 21);
+	cr_assert_eq(done->results[0].code, GRPC_OK);
+	holds[21] = done->results[0].hold;
 	run_bytes(&d, 22, s);
-	cr_assert_eq(expect_done(&d, 22)->results[0].code, GRPC_RESOURCE_EXHAUSTED);
-	release(&d, 22); /* holds nothing: harmless */
-	release(&d, 21);
+	done = expect_done(&d, 22);
+	cr_assert_eq(done->results[0].code, GRPC_RESOURCE_EXHAUSTED);
+	cr_assert_eq(done->results[0].hold, 0);
+	release(&d, holds[21]);
 	run_bytes(&d, 23, s);
 	cr_assert_eq(expect_done(&d, 23)->results[0].code, GRPC_OK);
 	drain(&d);
@@ -614,16 +623,17 @@ Test(loop, garbage)
 
 Test(loop, bad_setups)
 {
-	struct wire_setup setups[4];
+	struct wire_setup setups[5];
 	struct fake_daemon d;
 
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 0; i < 5; i++)
 		setups[i] = fake_daemon_setup(0);
 	setups[0].protocol = WIRE_PROTOCOL + 1;
 	setups[1].device = "tpu:0";
 	setups[2].device = "cpu";
 	setups[3].slots = 0;
-	for (size_t i = 0; i < 4; i++) {
+	setups[4].holds = 0;
+	for (size_t i = 0; i < 5; i++) {
 		const struct wire_message m = {.type = WIRE_SETUP, .setup = setups[i]};
 
 		fake_daemon_start(&d);
@@ -658,6 +668,24 @@ Test(loop, numbers_that_are_not_free_or_not_there)
 	expect_exit(&d, WORKER_EXIT_INTERNAL);
 	serve(&d, "identity");
 	run_items(&d, 1, 1, &none, 1);
+	expect_exit(&d, WORKER_EXIT_INTERNAL);
+}
+
+Test(loop, holds_that_are_not_there)
+{
+	struct fake_daemon d;
+	struct span s;
+	uint64_t hold;
+
+	serve(&d, "identity");
+	s = fake_daemon_put(&d, "x", 1);
+	run_bytes(&d, 1, s);
+	hold = expect_done(&d, 1)->results[0].hold;
+	release(&d, hold);
+	release(&d, hold);
+	expect_exit(&d, WORKER_EXIT_INTERNAL);
+	serve(&d, "identity");
+	release(&d, 0);
 	expect_exit(&d, WORKER_EXIT_INTERNAL);
 }
 
