@@ -197,23 +197,37 @@ static int check_output(struct model_worker_infer *x, const struct pool_output *
 	return 0;
 }
 
-/* The id, which may be long, stands ahead of the head, and the tensor's bytes behind it. */
+/* A long id stays where it is, ahead of the head. */
+static int add_long_id(struct infer_reply *p, struct infer *i)
+{
+	uint8_t *end = infer_reply_alloc(p, CODEC_HEAD_MAX, &i->failure);
+	uint8_t *at;
+
+	if (!end)
+		return INFER_E_FAILED;
+	end += CODEC_HEAD_MAX;
+	at = codec_put_head(end, RESPONSE_ID, i->n_id);
+	infer_reply_add(p, at, (size_t)(end - at));
+	infer_reply_add(p, i->id, i->n_id);
+	return 0;
+}
+
+/* The tensor's bytes come behind it. */
 static int fill_reply(struct infer_reply *p, struct infer *i, const struct request_result *result,
 	const struct tensor *t)
 {
-	uint8_t *id_end, *id_at, *head, *at;
+	uint8_t *head, *at;
 
 	if (infer_reply_reserve(p, 4, &i->failure))
 		return INFER_E_FAILED;
-	id_end = infer_reply_alloc(p, CODEC_HEAD_MAX, &i->failure);
 	head = infer_reply_alloc(p, HEAD_MAX, &i->failure);
-	if (!id_end || !head)
+	if (!head)
 		return INFER_E_FAILED;
-	id_end += CODEC_HEAD_MAX;
-	id_at = codec_put_head(id_end, RESPONSE_ID, i->n_id);
 	at = put_head(head, i, result, t);
-	infer_reply_add(p, id_at, (size_t)(id_end - id_at));
-	infer_reply_add(p, i->id, i->n_id);
+	if (i->n_id <= INFER_ID_INLINE)
+		at = put_text(at, RESPONSE_ID, i->id, i->n_id);
+	else if (add_long_id(p, i))
+		return INFER_E_FAILED;
 	infer_reply_add(p, at, (size_t)(head + HEAD_MAX - at));
 	return 0;
 }
