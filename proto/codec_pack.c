@@ -43,7 +43,7 @@ static uint8_t *fail(struct output *o, int error)
 	return NULL;
 }
 
-static inline uint8_t *put_varint(struct output *o, uint8_t *at, uint64_t v)
+static NOINLINE uint8_t *put_long_varint(struct output *o, uint8_t *at, uint64_t v)
 {
 	size_t n = varint_size(v);
 	uint8_t *p;
@@ -54,6 +54,14 @@ static inline uint8_t *put_varint(struct output *o, uint8_t *at, uint64_t v)
 	for (p = at; v > 0x7F; v >>= 7)
 		*p++ = (uint8_t)(v | 0x80);
 	*p = (uint8_t)v;
+	return at;
+}
+
+static inline uint8_t *put_varint(struct output *o, uint8_t *at, uint64_t v)
+{
+	if (v > 0x7F || at == o->start)
+		return put_long_varint(o, at, v);
+	*--at = (uint8_t)v;
 	return at;
 }
 

@@ -24,48 +24,44 @@ struct number {
 static const struct number bad = {NULL, 0};
 static const struct codec_field none = {.kind = CODEC_KIND_NONE};
 
-static struct number get_longest_varint(const uint8_t *at, const uint8_t *end, unsigned n_max)
+/* At most n_max bytes, of which the last one has n_last bits. It may be longer than it has to be. */
+static inline struct number get_number(
+	const uint8_t *at, const uint8_t *end, unsigned n_max, unsigned n_last)
 {
-	unsigned n_last = n_max == VARINT64_BYTES ? 64 % 7 : 32 % 7; /* bits of the last byte */
 	uint64_t v = 0;
 
-	for (unsigned i = 0; i < n_max && at < end; i++) {
-		uint8_t byte = *at++;
+	if ((size_t)(end - at) > n_max)
+		end = at + n_max;
+	for (unsigned shift = 0; at < end; shift += 7) {
+		uint64_t byte = *at++;
 
-		if (i == n_max - 1 && byte >> n_last)
-			return bad;
-		v |= (uint64_t)(byte & 0x7F) << (7 * i);
+		v |= (byte & 0x7F) << shift;
 		if (!(byte & 0x80))
-			return (struct number){at, v};
+			return shift < 7 * (n_max - 1) || !(byte >> n_last) ? (struct number){at, v}
+									    : bad;
 	}
 	return bad;
 }
 
-/* One of more than a byte. Up to four are taken at once, where eight can be looked at. */
-static __attribute__((noinline)) struct number get_long_varint(
-	const uint8_t *at, const uint8_t *end, unsigned n_max)
-{
-	uint64_t v, ends;
-	unsigned n;
+/* So that what is usual, a byte, needs no loop. */
+#define NOINLINE __attribute__((noinline))
 
-	if (end - at < (ptrdiff_t)sizeof(v))
-		return get_longest_varint(at, end, n_max);
-	memcpy(&v, at, sizeof(v));
-	ends = ~v & 0x80808080;
-	if (ends == 0)
-		return get_longest_varint(at, end, n_max);
-	n = (unsigned)__builtin_ctzll(ends) + 1; /* bits */
-	v &= (UINT64_C(1) << n) - 1;
-	v = (v & 0x7F) | (v & 0x7F00) >> 1 | (v & 0x7F0000) >> 2 | (v & 0x7F000000) >> 3;
-	return (struct number){at + n / 8, v};
+static NOINLINE struct number get_long_varint(const uint8_t *at, const uint8_t *end)
+{
+	return get_number(at, end, VARINT64_BYTES, 64 % 7);
 }
 
-/* Bad where it is cut, or of more than 64 bits. It may be longer than it has to be. */
+static NOINLINE struct number get_long_tag(const uint8_t *at, const uint8_t *end)
+{
+	return get_number(at, end, VARINT32_BYTES, 32 % 7);
+}
+
+/* Bad where it is cut, or of more than 64 bits. */
 static inline struct number get_varint(const uint8_t *at, const uint8_t *end)
 {
 	if (at < end && !(*at & 0x80))
 		return (struct number){at + 1, *at};
-	return get_long_varint(at, end, VARINT64_BYTES);
+	return get_long_varint(at, end);
 }
 
 /* A tag. */
@@ -73,7 +69,7 @@ static inline struct number get_tag(const uint8_t *at, const uint8_t *end)
 {
 	if (at < end && !(*at & 0x80))
 		return (struct number){at + 1, *at};
-	return get_long_varint(at, end, VARINT32_BYTES);
+	return get_long_tag(at, end);
 }
 
 /* A length; so many bytes are there. */
@@ -151,17 +147,30 @@ static inline uint64_t *room_of(uint8_t *list)
 	return (uint64_t *)(void *)list - 1;
 }
 
-/* A list with room for the n elements that there are and those that follow, as far as they are read in
- * a row. NULL: too many. */
-static uint8_t *make_room(const uint8_t *at, const uint8_t *end, const struct codec_field *f,
-	uint64_t number, uint8_t *list, size_t n, struct bump *memory)
+/* One piece of an array: with its tag, and what it says. */
+struct piece {
+	const uint8_t *start, *from, *behind;
+	uint64_t tag;
+};
+
+static inline bool is_last(const struct piece *p, const uint8_t *end)
+{
+	return (p->tag & 7) == DELIMITED && p->tag < 0x80 &&
+	       (p->behind == end || *p->behind != p->tag);
+}
+
+/* A list with room for the n elements that there are and those from this piece on, as far as they are
+ * read in a row. NULL: too many. */
+static uint8_t *make_room(const struct piece *p, const uint8_t *end, const struct codec_field *f,
+	uint8_t *list, size_t n, struct bump *memory)
 {
 	size_t n_more;
 	uint8_t *larger;
 
-	if (list && n < *room_of(list))
-		return list;
-	n_more = count_elements(at, end, f, number, list != NULL);
+	if (list || !is_last(p, end))
+		n_more = count_elements(p->start, end, f, p->tag >> 3, list != NULL);
+	else
+		n_more = f->kind == CODEC_KIND_NUMBERS ? count_varints(p->from, p->behind) : 1;
 	if (n_more > f->most - n)
 		return NULL;
 	larger = allocate(memory, sizeof(uint64_t) + (n + n_more) * f->element_size);
@@ -229,41 +238,48 @@ static inline size_t get_elements(const uint8_t *at, const uint8_t *end,
 	return get_text(at, end, f, memory, to) ? 1 : SIZE_MAX;
 }
 
-/* All elements that come in a row, the first with its tag. */
-static const uint8_t *get_array(const uint8_t *at, const uint8_t *end, const struct codec_field *f,
-	uint64_t number, struct bump *memory, uint8_t *out)
+/* What a piece has. Returns false where it is cut, or of the wrong kind. */
+static inline bool get_piece(struct piece *p, struct number tag, const uint8_t *start,
+	const uint8_t *end, const struct codec_field *f)
+{
+	struct number length;
+
+	*p = (struct piece){.start = start, .from = tag.behind, .tag = tag.v};
+	if ((tag.v & 7) == DELIMITED) {
+		length = get_length(tag.behind, end);
+		p->from = length.behind;
+		p->behind = length.behind + length.v;
+		return p->from;
+	}
+	if ((tag.v & 7) == VARINT && f->kind == CODEC_KIND_NUMBERS)
+		p->behind = get_varint(tag.behind, end).behind;
+	return p->behind;
+}
+
+/* All elements that come in a row; the first begins at `at`, where the tag was read. */
+static const uint8_t *get_array(const uint8_t *at, struct number tag, const uint8_t *end,
+	const struct codec_field *f, struct bump *memory, uint8_t *out)
 {
 	void **list = (void **)(void *)(out + f->offset);
-	size_t n = load_count(f, out);
+	const uint64_t number = tag.v >> 3;
+	size_t n = load_count(f, out), n_more;
+	struct piece p;
 
-	*list = make_room(at, end, f, number, *list, n, memory);
-	if (!*list)
-		return NULL;
-	while (at < end) {
-		struct number tag = get_tag(at, end), length;
-		const uint8_t *from = tag.behind;
-		size_t n_more;
-
-		if (!from || tag.v >> 3 != number)
-			break;
-		if (tag.v == (number << 3 | DELIMITED)) {
-			length = get_length(from, end);
-			if (!length.behind)
-				return NULL;
-			from = length.behind;
-			at = from + length.v;
-		} else if (tag.v == (number << 3 | VARINT) && f->kind == CODEC_KIND_NUMBERS) {
-			at = get_varint(from, end).behind;
-		} else {
+	do {
+		if (!get_piece(&p, tag, at, end, f))
 			return NULL;
-		}
-		if (!at)
+		if (!*list || n == *room_of(*list))
+			*list = make_room(&p, end, f, *list, n, memory);
+		if (!*list)
 			return NULL;
-		n_more = get_elements(from, at, f, memory, (uint8_t *)*list + n * f->element_size);
+		n_more = get_elements(
+			p.from, p.behind, f, memory, (uint8_t *)*list + n * f->element_size);
 		if (n_more == SIZE_MAX)
 			return NULL;
 		n += n_more;
-	}
+		at = p.behind;
+		tag = at < end ? get_tag(at, end) : bad;
+	} while (tag.behind && tag.v >> 3 == number);
 	if (f->count_size == sizeof(size_t))
 		*(size_t *)(void *)(out + f->count_offset) = n;
 	else
@@ -354,9 +370,8 @@ static bool get_fields(const uint8_t *at, const uint8_t *end, const struct codec
 			at = skip(tag.behind, end, tag.v);
 		} else {
 			seen |= CODEC_BIT_(number);
-			at = f->kind >= CODEC_KIND_NUMBERS
-				     ? get_array(at, end, f, number, memory, out)
-				     : get_member(tag, end, m, memory, out);
+			at = f->kind >= CODEC_KIND_NUMBERS ? get_array(at, tag, end, f, memory, out)
+							   : get_member(tag, end, m, memory, out);
 		}
 		if (!at)
 			return false;

@@ -12,17 +12,77 @@
 #include "dispatch/version_names.h"
 #include "grpc/message_memory.h"
 #include "handoff/handoff.h"
-#include "proto/model_worker.pb-c.h"
+#include "proto/codec.h"
 #include "services/infer_region.h"
 #include "services/model_worker_reply.h"
 
-typedef Remotemedia__ModelRegistry__V1__InferRequest InferRequest;
-typedef Remotemedia__ModelRegistry__V1__TensorData TensorData;
-typedef Remotemedia__ModelRegistry__V1__TensorRef TensorRef;
-typedef Remotemedia__ModelRegistry__V1__InferRequest__ParametersEntry Parameter;
+/* --- The message, for the codec --------------------------------------------------------------- */
 
-#define INPUT_TENSOR_REF  REMOTEMEDIA__MODEL_REGISTRY__V1__INFER_REQUEST__INPUT_TENSOR_REF
-#define INPUT_TENSOR_DATA REMOTEMEDIA__MODEL_REGISTRY__V1__INFER_REQUEST__INPUT_TENSOR_DATA
+/* A TensorRef, or a TensorData but for its bytes. */
+struct tensor {
+	const char *region;
+	uint64_t offset;
+	uint64_t size;
+	const int64_t *dims;
+	size_t rank;
+	const char *dtype;
+};
+
+struct parameter {
+	const char *key;
+	const char *value;
+};
+
+struct infer_request {
+	const char *model;
+	const struct tensor *refs; /* one, or none */
+	size_t n_refs;
+	const struct tensor *data; /* one, or none */
+	size_t n_data;
+	const struct parameter *parameters;
+	size_t n_parameters;
+	const char *id;
+};
+
+/* Lengths and counts have their limits elsewhere, which can say which one it was. */
+#define ANY UINT32_MAX
+/* What unpacking n bytes takes at most: two bytes can be a parameter, one can be a dimension. */
+#define UNPACKED_MAX(n) (8 * (size_t)(n) + 256)
+
+static const struct codec_field ref_fields[] = {
+	[1] = CODEC_TEXT(struct tensor, region, ANY),
+	[2] = CODEC_NUMBER(struct tensor, offset),
+	[3] = CODEC_NUMBER(struct tensor, size),
+	[4] = CODEC_NUMBERS(struct tensor, dims, rank, ANY, INT64_MIN, INT64_MAX),
+	[5] = CODEC_TEXT(struct tensor, dtype, ANY),
+};
+static const struct codec_message ref_table = CODEC_MESSAGE(struct tensor, ref_fields, NULL);
+
+static const struct codec_field data_fields[] = {
+	[2] = CODEC_NUMBERS(struct tensor, dims, rank, ANY, INT64_MIN, INT64_MAX),
+	[3] = CODEC_TEXT(struct tensor, dtype, ANY),
+};
+static const struct codec_message data_table = CODEC_MESSAGE(struct tensor, data_fields, NULL);
+
+static const struct codec_field parameter_fields[] = {
+	[1] = CODEC_TEXT(struct parameter, key, ANY),
+	[2] = CODEC_TEXT(struct parameter, value, ANY),
+};
+static const struct codec_message parameter_table =
+	CODEC_MESSAGE(struct parameter, parameter_fields, NULL);
+
+static const struct codec_field request_fields[] = {
+	[1] = CODEC_TEXT(struct infer_request, model, ANY),
+	[2] = CODEC_MESSAGES(struct infer_request, refs, n_refs, 0, 1, &ref_table),
+	[3] = CODEC_MESSAGES(struct infer_request, data, n_data, 0, 1, &data_table),
+	[4] = CODEC_MESSAGES(
+		struct infer_request, parameters, n_parameters, 0, ANY, &parameter_table),
+	[5] = CODEC_TEXT(struct infer_request, id, ANY),
+};
+static const struct codec_message message_table =
+	CODEC_MESSAGE(struct infer_request, request_fields, NULL);
+
+/* --- Reading it ------------------------------------------------------------------------------- */
 
 /* InferRequest.tensor_data.data */
 static const struct scanner_table request_table = {
@@ -67,16 +127,16 @@ static int find_model(struct infer *i, const char *name)
 }
 
 /* Of entries with the same key the last one counts. */
-static bool is_last(const InferRequest *m, size_t at)
+static bool is_last(const struct infer_request *m, size_t at)
 {
 	for (size_t i = at + 1; i < m->n_parameters; i++) {
-		if (!strcmp(m->parameters[i]->key, m->parameters[at]->key))
+		if (!strcmp(m->parameters[i].key, m->parameters[at].key))
 			return false;
 	}
 	return true;
 }
 
-static bool is_wish(struct wishes *w, const Parameter *p)
+static bool is_wish(struct wishes *w, const struct parameter *p)
 {
 	const struct {
 		const char *key;
@@ -98,7 +158,7 @@ static bool is_wish(struct wishes *w, const Parameter *p)
 	return false;
 }
 
-static int read_parameters(struct infer *i, const InferRequest *m, struct wishes *w)
+static int read_parameters(struct infer *i, const struct infer_request *m, struct wishes *w)
 {
 	int r;
 
@@ -107,9 +167,9 @@ static int read_parameters(struct infer *i, const InferRequest *m, struct wishes
 		return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT,
 			"%zu parameters exceed the limit of %u", m->n_parameters, WIRE_PAIRS_MAX);
 	for (size_t k = 0; k < m->n_parameters; k++) {
-		if (!is_last(m, k) || is_wish(w, m->parameters[k]))
+		if (!is_last(m, k) || is_wish(w, &m->parameters[k]))
 			continue;
-		r = infer_add_parameter(i, m->parameters[k]->key, m->parameters[k]->value);
+		r = infer_add_parameter(i, m->parameters[k].key, m->parameters[k].value);
 		if (r)
 			return r;
 	}
@@ -164,18 +224,17 @@ static int choose_input(struct infer *i, const struct wishes *w, struct request_
 	return 0;
 }
 
-static int fill_shape(
-	struct infer *i, const int32_t *shape, size_t n_shape, struct request_input *in)
+static int fill_shape(struct infer *i, const struct tensor *t, struct request_input *in)
 {
-	if (n_shape > TENSOR_RANK_MAX)
+	if (t->rank > TENSOR_RANK_MAX)
 		return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT,
-			"shape of rank %zu exceeds %d", n_shape, TENSOR_RANK_MAX);
-	in->rank = (uint32_t)n_shape;
-	for (size_t k = 0; k < n_shape; k++) {
-		if (shape[k] < 0)
+			"shape of rank %zu exceeds %d", t->rank, TENSOR_RANK_MAX);
+	in->rank = (uint32_t)t->rank;
+	for (size_t k = 0; k < t->rank; k++) {
+		if (t->dims[k] < 0)
 			return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT,
-				"dimension %zu of the shape is negative: %" PRId32, k, shape[k]);
-		in->dims[k] = shape[k];
+				"dimension %zu of the shape is negative: %" PRId64, k, t->dims[k]);
+		in->dims[k] = t->dims[k];
 	}
 	return 0;
 }
@@ -188,14 +247,14 @@ static int fill_dtype(struct infer *i, const char *dtype, struct request_input *
 	return 0;
 }
 
-static int fill_ref(struct infer *i, const TensorRef *t, struct request_input *in)
+static int fill_ref(struct infer *i, const struct tensor *t, struct request_input *in)
 {
 	int r = fill_dtype(i, t->dtype, in);
 
 	if (!r)
-		r = fill_shape(i, t->shape, t->n_shape, in);
+		r = fill_shape(i, t, in);
 	if (!r)
-		r = infer_region_find(i, t->region_id, &in->region);
+		r = infer_region_find(i, t->region, &in->region);
 	if (r)
 		return r;
 	in->offset = t->offset;
@@ -204,14 +263,14 @@ static int fill_ref(struct infer *i, const TensorRef *t, struct request_input *i
 	return 0;
 }
 
-static int fill_data(struct infer *i, const TensorData *t, struct infer_receive *receive,
+static int fill_data(struct infer *i, const struct tensor *t, struct infer_receive *receive,
 	struct request_input *in)
 {
 	struct infer_piece piece;
 	int r = fill_dtype(i, t->dtype, in);
 
 	if (!r)
-		r = fill_shape(i, t->shape, t->n_shape, in);
+		r = fill_shape(i, t, in);
 	if (r)
 		return r;
 	r = infer_receive_take(receive, 0, &piece);
@@ -225,31 +284,29 @@ static int fill_data(struct infer *i, const TensorData *t, struct infer_receive 
 	return 0;
 }
 
-static bool has_tensor(const InferRequest *m)
-{
-	return m->input_case == INPUT_TENSOR_DATA || m->input_case == INPUT_TENSOR_REF;
-}
-
-static int fill_input(struct infer *i, const InferRequest *m, struct infer_receive *receive,
+static int fill_input(struct infer *i, const struct infer_request *m, struct infer_receive *receive,
 	struct request_input *in)
 {
-	if (!in && has_tensor(m))
+	if (m->n_refs > 0 && m->n_data > 0)
+		return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT,
+			"tensor_ref and tensor_data in one InferRequest");
+	if (!in && (m->n_refs > 0 || m->n_data > 0))
 		return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT,
 			"model '%s' has no inputs, but a tensor was sent",
 			version_settings(i->model)->name);
 	if (!in)
 		return 0;
-	if (!has_tensor(m))
-		return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT, "Missing input tensor");
-	if (m->input_case == INPUT_TENSOR_REF)
-		return fill_ref(i, m->tensor_ref, in);
-	return fill_data(i, m->tensor_data, receive, in);
+	if (m->n_refs > 0)
+		return fill_ref(i, m->refs, in);
+	if (m->n_data > 0)
+		return fill_data(i, m->data, receive, in);
+	return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT, "Missing input tensor");
 }
 
 /* A model that was never loaded has no declaration: dispatch will refuse the request and say
  * why. */
-static int fill_request(
-	struct model_worker_infer *x, const InferRequest *message, struct infer_receive *receive)
+static int fill_request(struct model_worker_infer *x, const struct infer_request *message,
+	struct infer_receive *receive)
 {
 	struct infer *i = &x->infer;
 	struct wishes wishes = {0};
@@ -268,44 +325,39 @@ static int fill_request(
 	return r;
 }
 
-static int read_message(struct infer *i, const InferRequest *message, struct infer_receive *receive)
+static int read_message(
+	struct infer *i, const struct infer_request *message, struct infer_receive *receive)
 {
-	int r = set_id(i, message->request_id);
+	int r = set_id(i, message->id);
 
 	if (!r)
-		r = find_model(i, message->model_id);
+		r = find_model(i, message->model);
 	if (!r)
 		r = fill_request((struct model_worker_infer *)i, message, receive);
 	return r;
 }
 
-static int fail_unpack(struct infer *i, const struct message_memory *memory)
-{
-	const struct services_settings *settings = i->services->settings;
-
-	if (memory->out_of_memory)
-		return infer_fail_memory(&i->failure);
-	if (memory->exceeded)
-		return infer_fail(&i->failure, GRPC_RESOURCE_EXHAUSTED,
-			"InferRequest needs too much memory to be read: many small fields; "
-			"[limits] max_request_metadata_bytes is %" PRIu32,
-			settings->max_request_metadata_bytes);
-	return infer_fail(&i->failure, GRPC_INTERNAL, "malformed InferRequest");
-}
-
 static int read_request(
 	struct infer *i, const uint8_t *data, size_t n, struct infer_receive *receive)
 {
-	const struct services_settings *settings = i->services->settings;
-	const InferRequest *message;
+	struct infer_request message;
 	struct message_memory memory;
+	struct bump bump;
+	void *block;
 	int r;
 
-	message_memory_init(&memory,
-		MESSAGE_MEMORY_FIRST_BYTES + (size_t)8 * settings->max_request_metadata_bytes);
-	message =
-		remotemedia__model_registry__v1__infer_request__unpack(&memory.allocator, n, data);
-	r = message ? read_message(i, message, receive) : fail_unpack(i, &memory);
+	message_memory_init(&memory, UNPACKED_MAX(n));
+	block = message_memory_alloc(&memory, UNPACKED_MAX(n));
+	if (!block) {
+		message_memory_deinit(&memory);
+		return infer_fail_memory(&i->failure);
+	}
+	bump_init(&bump, block, UNPACKED_MAX(n));
+	if (codec_unpack(&message_table, data, n, &bump, &message))
+		r = infer_fail(&i->failure, GRPC_INTERNAL, "malformed InferRequest");
+	else
+		r = read_message(i, &message, receive);
+	bump_deinit(&bump);
 	message_memory_deinit(&memory);
 	return r;
 }
