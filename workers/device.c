@@ -14,10 +14,9 @@
 
 /* A wait looks again and again for so long, then it sleeps a little between looks: what is quick is
  * not slowed down, what is slow does not cost a core. */
-#define SPIN_NS	      100000u
-#define SLEEP_MIN_NS  20000u
-#define SLEEP_MAX_NS  500000u
-#define NS_PER_SECOND 1000000000u
+#define SPIN_NS	     100000u
+#define SLEEP_MIN_NS 20000u
+#define SLEEP_MAX_NS 500000u
 
 struct device *device_free(struct device *d)
 {
@@ -163,7 +162,7 @@ int device_event_query(struct device_event *e)
 /* A device offers no descriptor to wait for, and its callbacks do not come after an error. */
 static void pause_between(uint64_t *sleep_ns)
 {
-	struct timespec t = {.tv_sec = 0, .tv_nsec = (long)(*sleep_ns % NS_PER_SECOND)};
+	struct timespec t = {.tv_sec = 0, .tv_nsec = (long)(*sleep_ns % NS_PER_S)};
 
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
 	if (*sleep_ns < SLEEP_MAX_NS)

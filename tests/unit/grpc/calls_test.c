@@ -590,21 +590,36 @@ static bool closed_or_eof(void *arg)
 	return p->eof || (p->n_answers && p->answers[0].closed);
 }
 
-/* Only the daemon's side fails to allocate: the peer makes its own first. */
-static int one_call(const char *path, const char *message)
+/* Only the daemon's side fails to allocate: the peer makes its own first. NULL: r says why. */
+static struct http2_peer *open_anyway(int *r)
 {
 	struct http2_peer *p = NULL;
-	int r;
 
 	memset(&fake_log, 0, sizeof(fake_log));
 	bed_defaults(&bed);
 	bed.grpc.compression = "gzip";
 	bed.grpc.compression_min_bytes = 8;
-	r = bed_open(&bed, fake_services);
-	if (!r) {
+	*r = bed_open(&bed, fake_services);
+	if (!*r) {
 		p = peer_new(&bed, NULL);
-		r = p ? 0 : -1;
+		*r = p ? 0 : -1;
 	}
+	return p;
+}
+
+static void close_anyway(struct http2_peer *p)
+{
+	peer_free(p);
+	bed_close(&bed);
+	cr_assert_eq(fake_log.opened, fake_log.closed);
+	cr_assert_eq(fake_log.lent, fake_log.released);
+}
+
+static int one_call(const char *path, const char *message)
+{
+	int r;
+	struct http2_peer *p = open_anyway(&r);
+
 	if (p) {
 		int32_t id =
 			peer_call(p, &(struct peer_request){.path = path, .accept = "gzip"}, false);
@@ -613,10 +628,38 @@ static int one_call(const char *path, const char *message)
 		cr_assert(bed_run(&bed, closed_or_eof, p));
 		r = peer_answer(p, id)->grpc_status;
 	}
-	peer_free(p);
-	bed_close(&bed);
-	cr_assert_eq(fake_log.opened, fake_log.closed);
-	cr_assert_eq(fake_log.lent, fake_log.released);
+	close_anyway(p);
+	return r;
+}
+
+static bool opened_or_over(void *arg)
+{
+	return fake_log.opened == 1 || closed_or_eof(arg);
+}
+
+static bool told_or_over(void *arg)
+{
+	return ((struct http2_peer *)arg)->n_goaways > 0 || closed_or_eof(arg);
+}
+
+/* A call is under way when the daemon drains, and ends then. */
+static int fault_drain(void *arg)
+{
+	int r;
+	struct http2_peer *p = open_anyway(&r);
+
+	if (p) {
+		int32_t id = peer_call(p, &(struct peer_request){.path = "/t.T/Chat"}, false);
+
+		cr_assert(bed_run(&bed, opened_or_over, p));
+		calls_drain(bed.calls);
+		cr_assert(bed_run(&bed, told_or_over, p));
+		if (!closed_or_eof(p))
+			peer_message(p, id, "b", 1, true);
+		cr_assert(bed_run(&bed, closed_or_eof, p));
+		r = peer_answer(p, id)->grpc_status;
+	}
+	close_anyway(p);
 	return r;
 }
 
@@ -640,4 +683,5 @@ Test(calls, faults)
 	FAULT_LOOP(fault_echo, NULL);
 	FAULT_LOOP(fault_big, NULL);
 	FAULT_LOOP(fault_page, NULL);
+	FAULT_LOOP(fault_drain, NULL);
 }
