@@ -6,7 +6,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
 pytest.register_assert_rewrite("daemon", "callers", "http2")
-from daemon import Daemon  # noqa: E402
+from daemon import starting  # noqa: E402
 
 
 def pytest_configure(config):
@@ -26,30 +26,18 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture
 def start():
     """start(*sets, **options) -> Daemon. Each is stopped and checked at the end of the test."""
-    started = []
-
-    def begin(*sets, **options):
-        d = Daemon(*sets, **options)
-        started.append(d)
-        return d
-
-    yield begin
-    try:
-        for d in started:
-            if not d.checked:
-                d.stop()
-    finally:
-        for d in started:
-            d.close()
+    with starting() as begin:
+        yield begin
 
 
 @pytest.fixture(scope="module")
-def daemon():
+def start_once():
+    """The same for daemons that all tests of a module share: they end with it."""
+    with starting() as begin:
+        yield begin
+
+
+@pytest.fixture(scope="module")
+def daemon(start_once):
     """One daemon for the tests of a module that only look: identity, simple and sleep, one worker."""
-    d = Daemon(models=["identity", "simple", "sleep"])
-    yield d
-    try:
-        if not d.checked:
-            d.stop()
-    finally:
-        d.close()
+    return start_once(models=["identity", "simple", "sleep"])

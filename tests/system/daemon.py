@@ -1,5 +1,6 @@
 """A real modeld, started for a test: waits for READY=1, knows its addresses, workers and log, and checks at the
 end that it left nothing behind."""
+import contextlib
 import os
 import re
 import shutil
@@ -222,6 +223,26 @@ class Daemon:
             self.process.wait()
         self.notify.close()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def starting(**given):
+    """A function that starts a Daemon with these options and more. In the end each is stopped and checked."""
+    started = []
+
+    def begin(*sets, **options):
+        d = Daemon(*sets, **given, **options)
+        started.append(d)
+        return d
+
+    yield begin
+    try:
+        for d in started:
+            if not d.checked:
+                d.stop()
+    finally:
+        for d in started:
+            d.close()
 
 
 def infer_request(model, data, shape=None, dtype="u8", parameters=None, request_id=""):

@@ -9,7 +9,7 @@ import pytest
 
 import daemon as daemon_module
 import messages as m
-from daemon import BUILD, ROOT, Daemon, wait_for
+from daemon import BUILD, ROOT, starting, wait_for
 
 # With others that run make in the same build directory.
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("make")]
@@ -34,21 +34,8 @@ def prefix(tmp_path_factory):
 def installed(prefix, monkeypatch):
     """start(...) with the installed program."""
     monkeypatch.setattr(daemon_module, "BUILD", str(prefix / "bin"))
-    started = []
-
-    def begin(*sets, **options):
-        d = Daemon(*sets, config=str(prefix / "etc" / "modeld" / "modeld.conf"), **options)
-        started.append(d)
-        return d
-
-    yield begin
-    try:
-        for d in started:
-            if not d.checked:
-                d.stop()
-    finally:
-        for d in started:
-            d.close()
+    with starting(config=str(prefix / "etc" / "modeld" / "modeld.conf")) as begin:
+        yield begin
 
 
 def files_below(path):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import messages as m
-from daemon import Daemon, wait_for
+from daemon import wait_for
 from onnx_models import F32, Repository, node, tensor
 from raw_handoff import Raw
 from raw_handoff import F32 as HANDOFF_F32
@@ -25,19 +25,15 @@ def add(repository, name, n, pad=""):
 
 
 @pytest.fixture(scope="module")
-def served():
+def served(start_once):
     r = Repository()
     add(r, "decoder", N)
     add(r, "beyond", N + 1)
     add(r, "talkative", N, "_" * 200)
-    d = Daemon("models.default=decoder", repository=r.path)
+    d = start_once("models.default=decoder", repository=r.path)
     wait_for("the decoder", lambda: d.check_health("decoder") == m.SERVING)
     yield d
-    try:
-        d.stop()
-    finally:
-        d.close()
-        r.close()
+    r.close()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import messages as m
-from daemon import MODELCTL, Daemon, wait_for
+from daemon import MODELCTL, wait_for
 
 OK, FAILED, UNREACHABLE, USAGE = 0, 1, 2, 64
 CONF_MODELS = os.path.join(m.ROOT, "conf", "models")
@@ -23,13 +23,8 @@ def run(*args, **kw):
 
 
 @pytest.fixture(scope="module")
-def digits():
-    d = Daemon(repository=CONF_MODELS)
-    yield d
-    try:
-        d.stop()
-    finally:
-        d.close()
+def digits(start_once):
+    return start_once(repository=CONF_MODELS)
 
 
 def infer_json(d, *args):

@@ -9,7 +9,7 @@ import pytest
 
 import messages as m
 from callers import begin
-from daemon import Daemon, infer_request, wait_for
+from daemon import infer_request, wait_for
 
 ONNX = os.path.join(m.ROOT, "tests", "models", "onnx")
 SAMPLES = sorted(glob.glob(os.path.join(m.ROOT, "conf", "samples", "digits", "*.pgm")))
@@ -19,26 +19,18 @@ NUMPY = {"u8": "uint8", "u16": "uint16", "u32": "uint32", "u64": "uint64", "i8":
 
 
 @pytest.fixture(scope="module")
-def onnx():
+def onnx(start_once):
     dtypes = [f"identity_{d}" for d in [*NUMPY, "bf16", "bytes"]]
-    d = Daemon(repository=ONNX, models=sorted({*dtypes, *SERVED}))
+    d = start_once(repository=ONNX, models=sorted({*dtypes, *SERVED}))
     wait_for("all models", lambda: d.check_health() == m.SERVING)
-    yield d
-    try:
-        d.stop()
-    finally:
-        d.close()
+    return d
 
 
 @pytest.fixture(scope="module")
-def digits():
-    d = Daemon(repository=os.path.join(m.ROOT, "conf", "models"))
+def digits(start_once):
+    d = start_once(repository=os.path.join(m.ROOT, "conf", "models"))
     wait_for("the model", lambda: d.check_health("digits") == m.SERVING)
-    yield d
-    try:
-        d.stop()
-    finally:
-        d.close()
+    return d
 
 
 def picture(path):

@@ -8,7 +8,7 @@ import pytest
 
 import messages as m
 from callers import begin
-from daemon import SANITIZED, Daemon, infer_request, status_field, wait_for
+from daemon import SANITIZED, infer_request, status_field, wait_for
 from onnx_models import F32, I64, Repository, TensorProto, constant, direct, helper, node, same, tensor
 
 sys.path.insert(0, os.path.join(m.ROOT, "clients", "python"))
@@ -63,7 +63,7 @@ NOT_SERVED = {
 
 
 @pytest.fixture(scope="module")
-def served():
+def served(start_once):
     """(daemon, repository), with every model of this page."""
     r = Repository()
     r.add("secret", [node("Neg", ["x"], ["y"])], [batch("x", 4)], [batch("y", 4)])
@@ -101,14 +101,10 @@ def served():
                   node("Softmax", ["t"], ["y"])],
           [tensor("x", F32, ["N", 4])], [tensor("y", F32, ["Batch_Size", 3])],
           [constant("w", np.arange(12).reshape(4, 3) / 7, "f4"), constant("b", [1, 2, 3], "f4")])
-    d = Daemon("models.default=secret", "model.max_queue_delay_us=20000", repository=r.path)
+    d = start_once("models.default=secret", "model.max_queue_delay_us=20000", repository=r.path)
     wait_for("all models", lambda: all(s.state in ("ready", "failed") for s in d.status().models))
     yield d, r
-    try:
-        d.stop()
-    finally:
-        d.close()
-        r.close()
+    r.close()
 
 
 def wait_states(d):

@@ -10,21 +10,16 @@ import numpy as np
 import pytest
 
 import messages as m
-from daemon import Daemon, wait_for
+from daemon import wait_for
 
 sys.path.insert(0, os.path.join(m.ROOT, "clients", "python"))
 import modeld  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def server():
+def server(start_once):
     repository = os.path.join(m.ROOT, "conf", "models")
-    d = Daemon(models=["identity", "simple", "digits"], repository=repository)
-    yield d
-    try:
-        d.stop()
-    finally:
-        d.close()
+    return start_once(models=["identity", "simple", "digits"], repository=repository)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import messages as m
-from daemon import Daemon, wait_for
+from daemon import wait_for
 from onnx_models import F32, I64, Repository, constant, direct, node, same, tensor
 
 sys.path.insert(0, os.path.join(m.ROOT, "clients", "python"))
@@ -24,7 +24,7 @@ ROWS = [node("Shape", ["x"], ["s"]), node("Gather", ["s", "first"], ["n"]), node
 
 
 @pytest.fixture(scope="module")
-def served():
+def served(start_once):
     """(daemon, repository)"""
     r = Repository()
     r.add("audio", REPEAT, [tensor("x", F32, [1, "n"])], [tensor("audio", F32, ["samples"])],
@@ -42,14 +42,10 @@ def served():
           conf="[model]\nbackend = onnxruntime\nmax_batch_size = 8\n")
     for name in ("identity", "simple"):
         os.symlink(os.path.join(m.ROOT, "tests", "models", name), os.path.join(r.path, name))
-    d = Daemon("models.default=identity", "model.max_queue_delay_us=20000", repository=r.path)
+    d = start_once("models.default=identity", "model.max_queue_delay_us=20000", repository=r.path)
     wait_for("all models", lambda: all(s.state == "ready" for s in d.status().models))
     yield d, r
-    try:
-        d.stop()
-    finally:
-        d.close()
-        r.close()
+    r.close()
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ struct bed {
 static int bed_open(struct bed *b)
 {
 	char text[DEVICE_TEXT_MAX];
-	int fd = memfd_create("segment", MFD_CLOEXEC);
+	void *written, *read;
 	int r = device_open(&b->d, "cuda:0", text);
 
 	if (!r)
@@ -37,12 +37,11 @@ static int bed_open(struct bed *b)
 		r = device_event_new(b->d, &b->e);
 	if (!r)
 		r = device_alloc(b->s, BYTES, &b->there);
-	if (r || fd < 0 || ftruncate(fd, 2 * BYTES))
+	if (r || check_segment(2 * BYTES, &written, &read))
 		return -1;
-	b->segment = mmap(NULL, 2 * BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	b->read_only = mmap(NULL, 2 * BYTES, PROT_READ, MAP_SHARED, fd, 0);
-	close(fd);
-	return b->segment == MAP_FAILED || b->read_only == MAP_FAILED ? -1 : 0;
+	b->segment = written;
+	b->read_only = read;
+	return 0;
 }
 
 static int finish(struct bed *b)

@@ -10,8 +10,10 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "workers/device.h"
@@ -126,6 +128,17 @@ void check_fill(void *data, size_t n, uint32_t seed)
 		x = x * 1664525u + 1013904223u;
 		p[i] = (unsigned char)(x >> 24);
 	}
+}
+
+int check_segment(size_t bytes, void **ret_written, void **ret_read)
+{
+	_cleanup_(close_fd) int fd = memfd_create("segment", MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, (off_t)bytes))
+		return -1;
+	*ret_written = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+	*ret_read = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+	return *ret_written == MAP_FAILED || *ret_read == MAP_FAILED ? -1 : 0;
 }
 
 int check_child(const struct check *c, const char *name, const char *variable)

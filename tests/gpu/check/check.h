@@ -54,6 +54,8 @@ double check_median(struct check *c, size_t n);
  * exit status, 128 and more for a signal. */
 int check_child(const struct check *c, const char *name, const char *variable);
 void check_fill(void *data, size_t n, uint32_t seed);
+/* A segment's memory, mapped twice: read-write and read-only, for munmap(). 0 or -1 */
+_must_use_ int check_segment(size_t bytes, void **ret_written, void **ret_read);
 
 /* --- The parts ---------------------------------------------------------------------------- */
 /* agree.c: what a device does, the stand-in as the real one. */

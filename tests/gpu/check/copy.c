@@ -27,7 +27,6 @@ struct bed {
 static int bed_open(struct bed *b)
 {
 	char text[DEVICE_TEXT_MAX];
-	int fd = memfd_create("segment", MFD_CLOEXEC);
 	int r = device_open(&b->d, "cuda:0", text);
 
 	if (!r)
@@ -40,12 +39,7 @@ static int bed_open(struct bed *b)
 		r = device_alloc(b->s, LARGEST, &b->there);
 	if (!r)
 		r = device_host_alloc(b->d, LARGEST, &b->runtimes);
-	if (r || fd < 0 || ftruncate(fd, (off_t)LARGEST))
-		return -1;
-	b->written = mmap(NULL, LARGEST, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-	b->read = mmap(NULL, LARGEST, PROT_READ, MAP_SHARED, fd, 0);
-	close(fd);
-	if (b->written == MAP_FAILED || b->read == MAP_FAILED)
+	if (r || check_segment(LARGEST, &b->written, &b->read))
 		return -1;
 	memset(b->written, 1, LARGEST);
 	return 0;
