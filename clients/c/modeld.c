@@ -36,6 +36,7 @@ static void drop_all(struct modeld *m)
 	/* Results belong to the caller, who frees them. */
 	list_for_each (&m->results, node) {
 		list_entry(node, struct modeld_result, node)->m = NULL;
+		list_entry(node, struct modeld_result, node)->room = NULL;
 		list_remove(node);
 	}
 }

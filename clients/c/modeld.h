@@ -160,6 +160,9 @@ struct modeld_request {
 	const struct modeld_target *targets;
 	size_t n_targets;
 	uint64_t timeout_us; /* kept by the daemon: DEADLINE_EXCEEDED, code 4; 0: none */
+	/* Not 0: outputs that have no target, or are larger than it, and too large to come inline, are put into a
+	 * region that the daemon makes (modeld_result_region()). 0: FAILED_PRECONDITION, code 9. Not by gRPC. */
+	int make_room;
 };
 
 /* Send and wait, for ever: the daemon keeps the timeout. The result must be freed. */
@@ -192,6 +195,11 @@ size_t modeld_result_n(const struct modeld_result *r);
 const struct modeld_tensor *modeld_result_output(const struct modeld_result *r, size_t i);
 /* By name; NULL when it is not there. */
 const struct modeld_tensor *modeld_result_find(const struct modeld_result *r, const char *name);
+/*
+ * The region that was made for outputs (make_room): the caller's from then on, to hold other tensors, or for
+ * modeld_release(). NULL: none was, or it was taken already. What is not taken is released with the result.
+ */
+struct modeld_region *modeld_result_region(struct modeld_result *r);
 /* Nanoseconds in the daemon: waiting, running, in all. */
 void modeld_result_times(const struct modeld_result *r, uint64_t *ret_queue_ns,
 	uint64_t *ret_compute_ns, uint64_t *ret_total_ns);

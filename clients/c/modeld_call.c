@@ -45,7 +45,8 @@ static int handoff_submit(
 			.n_inputs = request->n_inputs,
 			.targets = targets,
 			.n_targets = request->n_targets,
-			.timeout_us = request->timeout_us},
+			.timeout_us = request->timeout_us,
+			.make_room = request->make_room != 0},
 	};
 
 	for (size_t i = 0; i < request->n_inputs; i++) {
@@ -82,6 +83,7 @@ int modeld_submit(struct modeld *m, const struct modeld_request *request,
 	if (!call)
 		return error_system(error, -ENOMEM, "a call");
 	call->seq = m->next_seq++;
+	call->make_room = request->make_room != 0;
 	if (take_targets(call, request)) {
 		call_recycle(call);
 		return error_system(error, -ENOMEM, "a call");

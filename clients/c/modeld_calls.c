@@ -69,6 +69,7 @@ void call_recycle(struct modeld_call *call)
 	if (call->result)
 		modeld_result_free(call->result);
 	call->result = NULL;
+	modeld_release(steal_ptr(call->room));
 	call->done = false;
 	call->released = false;
 	call->error.code = 0;
@@ -104,28 +105,22 @@ void call_all_over(struct modeld *m)
 	}
 }
 
-static void forget_region(struct list *calls, const struct modeld_region *region)
+/* The region that came with an answer, if one did. */
+static int take_room(struct modeld_call *call, const struct handoff_inferred *answer, int fd)
 {
-	list_for_each (calls, node) {
-		struct modeld_call *call = list_entry(node, struct modeld_call, node);
-
-		for (size_t t = 0; t < call->n_targets; t++)
-			call->released |= call->targets[t].region == region;
-	}
+	if (answer->n_room == 0)
+		return 0;
+	return call->make_room ? region_take(&call->room, call->m, answer->room, fd) : -EPROTO;
 }
 
-void call_forget_region(struct modeld *m, const struct modeld_region *region)
-{
-	for (size_t i = 0; i < CALL_BUCKETS; i++)
-		forget_region(&m->open[i], region);
-	forget_region(&m->ended, region);
-}
-
-int call_answer(struct modeld *m, const struct handoff_message *answer)
+int call_answer(struct modeld *m, const struct handoff_message *answer, int fd)
 {
 	struct modeld_call *call = find(m, answer->seq);
+	bool has_room = answer->type == HANDOFF_INFERRED && answer->inferred.n_room > 0;
 	int r;
 
+	if ((fd >= 0) != has_room)
+		return -EPROTO;
 	if (!call)
 		return 0;
 	if (answer->type == HANDOFF_ERROR) {
@@ -135,7 +130,9 @@ int call_answer(struct modeld *m, const struct handoff_message *answer)
 	}
 	if (answer->type != HANDOFF_INFERRED)
 		return -EPROTO;
-	r = result_new(&call->result, call, &answer->inferred);
+	r = take_room(call, &answer->inferred, fd);
+	if (!r)
+		r = result_new(&call->result, call, &answer->inferred);
 	if (r == -EPROTO)
 		return r;
 	if (r)

@@ -58,9 +58,7 @@ static int deliver(struct modeld *m, const struct handoff_message *answer, int *
 		*m->control->done = true;
 		return 0;
 	}
-	if (*fd >= 0)
-		return -EPROTO;
-	return m->on_answer(m, answer);
+	return m->on_answer(m, answer, *fd);
 }
 
 /* -EAGAIN: nothing is there. Any other failure ends the connection. */

@@ -29,9 +29,9 @@ struct modeld {
 	uint64_t timeout_ns;
 	uint64_t busy_poll_ns;
 	struct modeld_error lost; /* code 0: connected */
-	/* What the link reports: an answer, whose number was given out (-EPROTO: it makes no sense), and
-	 * that the connection is lost. */
-	int (*on_answer)(struct modeld *m, const struct handoff_message *answer);
+	/* What the link reports: an answer, whose number was given out, with the descriptor that came with it
+	 * (borrow; -1: none; -EPROTO: it makes no sense), and that the connection is lost. */
+	int (*on_answer)(struct modeld *m, const struct handoff_message *answer, int fd);
 	void (*on_lost)(struct modeld *m);
 	struct control *control; /* borrow, of the caller's stack; NULL: none is waited for */
 	struct list open[CALL_BUCKETS]; /* struct modeld_call.node by seq */
@@ -69,7 +69,9 @@ struct modeld_call {
 	struct modeld *m; /* borrow */
 	uint64_t seq;
 	bool done;
-	bool released;		      /* a target's region, meanwhile: the result is not wanted */
+	bool released; /* a target's region, meanwhile: the result is not wanted */
+	bool make_room;
+	struct modeld_region *room;   /* own, until the result has it: made for outputs */
 	struct modeld_error error;    /* code 0: result is there, or released is set */
 	struct modeld_result *result; /* own */
 	size_t n_targets, cap_targets;
@@ -83,6 +85,7 @@ struct modeld_result {
 	struct modeld *m; /* borrow; NULL: closed */
 	size_t n;
 	struct modeld_tensor *outputs; /* in memory */
+	struct modeld_region *room;    /* own; NULL: none, taken, or closed */
 	uint64_t queue_ns, compute_ns, total_ns;
 	uint8_t *memory; /* own */
 	size_t cap;
@@ -126,6 +129,9 @@ static inline void *region_at(const struct modeld_region *r, uint64_t offset, ui
 
 /* Unmap and free, without a word to the daemon. */
 void region_drop(struct modeld_region *r);
+/* Map a region of the daemon's making. fd is borrowed. -EPROTO: it is not as it says; -ENOMEM, -errno */
+_must_use_ int region_take(struct modeld_region **ret_region, struct modeld *m,
+	const struct handoff_registered *from, int fd);
 
 /* --- modeld_calls.c: the calls of a connection ---------------------------------------------------- */
 
@@ -138,10 +144,14 @@ void call_over(struct modeld_call *call);
 /* The caller is done with it: keep it for the next one. */
 void call_recycle(struct modeld_call *call);
 void call_free(struct modeld_call *call);
-/* An answer came; dropped where nobody waits for it any more. -EPROTO: it makes no sense */
-_must_use_ int call_answer(struct modeld *m, const struct handoff_message *answer);
+/* An answer came, with a descriptor (borrow; -1: none); dropped where nobody waits for it any more. -EPROTO: it
+ * makes no sense */
+_must_use_ int call_answer(struct modeld *m, const struct handoff_message *answer, int fd);
 /* The connection is lost: every open call over the handoff socket ends with m->lost. */
 void call_all_over(struct modeld *m);
+
+/* --- modeld_forget.c ----------------------------------------------------------------------------- */
+
 /* Calls that are not waited for yet, and have targets in this region, get no result. */
 void call_forget_region(struct modeld *m, const struct modeld_region *region);
 
@@ -153,9 +163,9 @@ _must_use_ int check_request(
 
 /* --- modeld_result.c ---------------------------------------------------------------------------- */
 
-/* The result of a call from its answer; outputs in regions must be where the call's targets are. None
- * (0, and *ret_result is untouched) where call->released. -EPROTO, -ENOMEM */
-_must_use_ int result_new(struct modeld_result **ret_result, const struct modeld_call *call,
+/* The result of a call from its answer; outputs in regions must be where the call's targets are, or in call->room,
+ * which is the result's then. None (0, and *ret_result is untouched) where call->released. -EPROTO, -ENOMEM */
+_must_use_ int result_new(struct modeld_result **ret_result, struct modeld_call *call,
 	const struct handoff_inferred *answer);
 void result_drop(struct modeld_result *r);
 

@@ -65,25 +65,48 @@ static void unregister(struct modeld_region *r)
 		       &answer, NULL, &error) == 0);
 }
 
+/* Memory of the daemon's making. -EPROTO: it is not as it says */
+static int map_made(struct modeld_region *r, int fd, const struct handoff_registered *from)
+{
+	struct span all = {.arena = from->number, .length = from->size};
+	int e = view_new_region(&r->view, fd, from->number, from->size, true);
+
+	if (e)
+		return e == -EINVAL || e == -EPERM ? -EPROTO : e;
+	r->bytes = from->size;
+	r->base = view_data_writable(r->view, &all);
+	r->writable = true;
+	return 0;
+}
+
+int region_take(struct modeld_region **ret_region, struct modeld *m,
+	const struct handoff_registered *from, int fd)
+{
+	_cleanup_(region_dropp) struct modeld_region *r = region_new(m);
+	int e = r ? map_made(r, fd, from) : -ENOMEM;
+
+	if (e)
+		return e;
+	take_registered(r, from);
+	list_push_back(&m->regions, &r->node);
+	*ret_region = steal_ptr(r);
+	return 0;
+}
+
 /* Map what Allocate brought. */
 static int map_allocated(struct modeld_region *r, int fd, uint64_t wanted,
 	const struct handoff_registered *from, struct modeld_error *error)
 {
-	struct span all = {.arena = from->number, .length = from->size};
-	int e = from->size < wanted ? -EPROTO
-				    : view_new_region(&r->view, fd, from->number, from->size, true);
+	int e = from->size < wanted ? -EPROTO : map_made(r, fd, from);
 
-	if (e == -EPROTO || e == -EINVAL || e == -EPERM) {
-		link_lost(r->m, -EPROTO);
+	if (e == -EPROTO) {
+		link_lost(r->m, e);
 		return *error = r->m->lost, error->code;
 	}
 	if (e) {
 		unregister(r);
 		return error_system(error, e, "cannot map the region");
 	}
-	r->bytes = from->size;
-	r->base = view_data_writable(r->view, &all);
-	r->writable = true;
 	return 0;
 }
 

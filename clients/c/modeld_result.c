@@ -63,6 +63,8 @@ void modeld_result_free(struct modeld_result *r)
 	if (!r)
 		return;
 	m = r->m;
+	if (m)
+		modeld_release(steal_ptr(r->room));
 	/* What was large once need not be so again. */
 	if (!m || m->n_idle_results == IDLE_MAX || r->cap > 2 * HANDOFF_MESSAGE_MAX) {
 		result_drop(r);
@@ -73,7 +75,7 @@ void modeld_result_free(struct modeld_result *r)
 	m->n_idle_results++;
 }
 
-/* The region of an output: that of the target which it fills; NULL: it fills none. */
+/* The region of an output: that of the target which it fills, or the one that was made; NULL: in none. */
 static struct modeld_region *find_region(
 	const struct modeld_call *call, const struct handoff_tensor *t)
 {
@@ -84,6 +86,9 @@ static struct modeld_region *find_region(
 			t->length <= u->bytes)
 			return u->region;
 	}
+	if (call->room && call->room->number == t->region &&
+		region_at(call->room, t->offset, t->length))
+		return call->room;
 	return NULL;
 }
 
@@ -146,7 +151,7 @@ static void fill_output(const struct modeld_call *call, struct modeld_tensor *to
 	*at += room(from->n_data);
 }
 
-int result_new(struct modeld_result **ret_result, const struct modeld_call *call,
+int result_new(struct modeld_result **ret_result, struct modeld_call *call,
 	const struct handoff_inferred *answer)
 {
 	struct modeld_result *r;
@@ -170,9 +175,15 @@ int result_new(struct modeld_result **ret_result, const struct modeld_call *call
 	at = r->memory + room(r->n * sizeof(r->outputs[0]));
 	for (size_t i = 0; i < r->n; i++)
 		fill_output(call, &r->outputs[i], &answer->outputs[i], &at);
+	r->room = steal_ptr(call->room);
 	list_push_back(&call->m->results, &r->node);
 	*ret_result = r;
 	return 0;
+}
+
+struct modeld_region *modeld_result_region(struct modeld_result *r)
+{
+	return r->m ? steal_ptr(r->room) : NULL;
 }
 
 size_t modeld_result_n(const struct modeld_result *r)

@@ -78,6 +78,64 @@ int main(int argc, char **argv)
 }
 """
 
+ROOM = r"""
+#include <assert.h>
+#include <err.h>
+#include <modeld.h>
+#include <stdio.h>
+#include <string.h>
+
+#define N (3 << 20)
+
+int main(void)
+{
+	struct modeld_region *r, *made;
+	const struct modeld_tensor *out;
+	struct modeld_result *result;
+	struct modeld_limits limits;
+	struct modeld_error e;
+	struct modeld *m;
+
+	if (modeld_connect(&m, NULL, &e) || modeld_allocate(m, N, &r, &e))
+		errx(1, "%s", e.text);
+	for (int i = 0; i < N; i++)
+		((unsigned char *)modeld_region_data(r))[i] = (unsigned char)(i * 7 / 5);
+	struct modeld_tensor in = {.type = MODELD_U8, .rank = 1, .dims = {N}, .region = r, .bytes = N};
+	struct modeld_request q = {.model = "identity", .inputs = &in, .n_inputs = 1};
+
+	if (modeld_infer(m, &q, &result, &e) != 9)
+		errx(1, "expected FAILED_PRECONDITION: %s", e.text);
+	q.make_room = 1;
+	if (modeld_infer(m, &q, &result, &e))
+		errx(1, "%s", e.text);
+	out = modeld_result_output(result, 0);
+	assert(out->bytes == N && !memcmp(out->data, modeld_region_data(r), N));
+	made = modeld_result_region(result);
+	assert(made == out->region);
+	modeld_result_free(result);
+	/* The next result goes there, and nothing is made. */
+	struct modeld_target target = {.region = made, .bytes = modeld_region_bytes(made)};
+
+	q.targets = &target;
+	q.n_targets = 1;
+	if (modeld_infer(m, &q, &result, &e))
+		errx(1, "%s", e.text);
+	assert(modeld_result_output(result, 0)->region == made && !modeld_result_region(result));
+	modeld_result_free(result);
+	q.n_targets = 0;
+	for (int i = 0; i < 50; i++) {
+		if (modeld_infer(m, &q, &result, &e))
+			errx(1, "%s", e.text);
+		modeld_result_free(result);
+	}
+	modeld_release(made);
+	if (modeld_get_limits(m, &limits, &e) || limits.user_used_regions > 20)
+		errx(1, "%u regions are left: %s", limits.user_used_regions, e.text);
+	modeld_close(m);
+	puts("done");
+}
+"""
+
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
@@ -117,4 +175,11 @@ def test_pipelining(compiled, daemon, tmp_path, grpc):
     source = tmp_path / f"many{grpc}.c"
     source.write_text(MANY)
     r = run(daemon, compiled(str(source)), str(grpc))
+    assert (r.returncode, r.stdout) == (0, "done\n"), r.stderr
+
+
+def test_an_output_of_unknown_size(compiled, daemon, tmp_path):
+    source = tmp_path / "room.c"
+    source.write_text(ROOM)
+    r = run(daemon, compiled(str(source)))
     assert (r.returncode, r.stdout) == (0, "done\n"), r.stderr

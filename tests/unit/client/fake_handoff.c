@@ -15,6 +15,8 @@
  *     fd        the input, with a descriptor
  *     forge-X   an output that is not where the target is: region, offset, length, shape
  *     empty     an Envelope without a body
+ *     room      the input, in a region that is made for it, if that is asked for
+ *     room-X    likewise, with a lie: none (no descriptor), outside, unsealed; unasked: always
  *     stuck     the input, after the next record came
  *
  * Cancel of a held request: CANCELLED to the request; `hold-quiet` is held and gets its Cancel answered
@@ -258,6 +260,50 @@ static void identity(struct daemon *d, uint64_t seq, const Modeld__Handoff__Infe
 		send_inferred(d, seq, &list, 1, false);
 }
 
+static void room(struct daemon *d, uint64_t seq, const Modeld__Handoff__Infer *q)
+{
+	const Modeld__Handoff__Tensor *in = q->inputs[0];
+	Modeld__Handoff__Registered made = MODELD__HANDOFF__REGISTERED__INIT, *rooms = &made;
+	Modeld__Handoff__Tensor out = MODELD__HANDOFF__TENSOR__INIT, *list = &out;
+	Modeld__Handoff__Inferred body = MODELD__HANDOFF__INFERRED__INIT;
+	Envelope e = MODELD__HANDOFF__ENVELOPE__INIT;
+	uint64_t bytes = (64 + in->length + 4095) & ~(uint64_t)4095;
+	uint8_t token[HANDOFF_TOKEN_BYTES];
+	const char *lie = q->model + 4;
+	int fd;
+
+	if (!q->make_room && strcmp(lie, "-unasked") != 0) {
+		answer_error(d, seq, 9, "no room");
+		return;
+	}
+	fd = memfd_create("fake", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	assert(ftruncate(fd, (off_t)bytes) == 0);
+	if (strcmp(lie, "-unsealed") != 0)
+		assert(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0);
+	add_region(d, fd, bytes);
+	memcpy(d->regions[d->n_regions].data + 64, d->regions[in->region].data + in->offset,
+		in->length);
+	memset(token, (int)d->n_regions, sizeof(token));
+	made.region.data = token;
+	made.region.len = sizeof(token);
+	made.number = out.region = d->n_regions;
+	made.size = bytes;
+	out.name = (char *)"out";
+	out.dtype = in->dtype;
+	out.n_dims = in->n_dims;
+	out.dims = in->dims;
+	out.offset = strcmp(lie, "-outside") ? 64 : bytes;
+	out.length = in->length;
+	body.n_outputs = body.n_room = 1;
+	body.outputs = &list;
+	body.room = &rooms;
+	e.seq = seq;
+	e.body_case = MODELD__HANDOFF__ENVELOPE__BODY_INFERRED;
+	e.inferred = &body;
+	answer_with(d, &e, &fd, strcmp(lie, "-none") != 0);
+	close(fd);
+}
+
 static void two_outputs(struct daemon *d, uint64_t seq)
 {
 	static uint8_t text[] = "\1\0\0\0a\2\0\0\0bc";
@@ -300,6 +346,8 @@ static void infer(struct daemon *d, uint64_t seq, const Modeld__Handoff__Infer *
 		answer_error(d, seq, 9, "no luck");
 	else if (!strncmp(model, "hold", 4))
 		d->held[d->n_held++] = (struct held){seq, !strcmp(model, "hold-quiet")};
+	else if (!strncmp(model, "room", 4))
+		room(d, seq, q);
 	else if (!strcmp(model, "die"))
 		_exit(0);
 	else if (!strcmp(model, "wrong"))

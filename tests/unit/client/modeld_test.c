@@ -330,6 +330,68 @@ Test(modeld, inline_outputs)
 	modeld_result_free(second);
 }
 
+Test(modeld, an_output_in_a_region_that_is_made_for_it)
+{
+	struct modeld *m = connected(FAKE_GOOD);
+	struct modeld_region *r = allocated(m), *made;
+	const struct modeld_tensor *out;
+	struct modeld_result *result;
+	struct sample s;
+
+	sample_init(&s, r, "room");
+	memcpy(modeld_region_data(r), "8 bytes", 8);
+	cr_assert_eq(modeld_infer(m, &s.request, &result, &error), 9, "only where it is asked for");
+	s.request.make_room = 1;
+	cr_assert_eq(modeld_infer(m, &s.request, &result, &error), 0, "%s", error.text);
+	out = modeld_result_output(result, 0);
+	cr_assert_neq(out->region, r);
+	cr_assert_eq(out->offset, 64);
+	cr_assert_str_eq(out->data, "8 bytes");
+	made = modeld_result_region(result);
+	cr_assert_eq(made, out->region);
+	cr_assert_null(modeld_result_region(result), "it was taken");
+	modeld_result_free(result);
+	cr_assert_str_eq((const char *)modeld_region_data(made) + 64, "8 bytes");
+	/* It is as good as any other. */
+	s.request.model = "";
+	s.target = (struct modeld_target){.region = made, .offset = 128, .bytes = 8};
+	cr_assert_eq(modeld_infer(m, &s.request, &result, &error), 0, "%s", error.text);
+	cr_assert_eq(modeld_result_output(result, 0)->region, made);
+	modeld_result_free(result);
+	modeld_release(made);
+	modeld_close(m);
+}
+
+Test(modeld, a_region_that_is_not_taken_goes_with_its_result)
+{
+	struct modeld *m = connected(FAKE_GOOD);
+	struct modeld_result *result, *kept;
+	struct sample s;
+
+	sample_init(&s, allocated(m), "room");
+	s.request.make_room = 1;
+	for (int i = 0; i < 20; i++) {
+		cr_assert_eq(modeld_infer(m, &s.request, &result, &error), 0, "%s", error.text);
+		modeld_result_free(result);
+	}
+	cr_assert_eq(modeld_infer(m, &s.request, &kept, &error), 0);
+	modeld_close(m);
+	cr_assert_null(modeld_result_region(kept), "regions go with their connection");
+	modeld_result_free(kept);
+}
+
+Test(modeld, a_region_that_nobody_asked_for_ends_the_connection)
+{
+	struct modeld *m = connected(FAKE_GOOD);
+	struct modeld_result *result;
+	struct sample s;
+
+	sample_init(&s, allocated(m), "room-unasked");
+	cr_assert_eq(modeld_infer(m, &s.request, &result, &error), MODELD_E_SYSTEM);
+	cr_assert(strstr(error.text, "broke the protocol"), "%s", error.text);
+	modeld_close(m);
+}
+
 Test(modeld, the_daemons_errors_concern_one_call)
 {
 	struct modeld *m = connected(FAKE_GOOD);
@@ -431,7 +493,8 @@ Test(modeld, an_answer_that_comes_twice_is_dropped)
 Test(modeld, forged_answers_end_the_connection)
 {
 	static const char *const models[] = {"forge-region", "forge-offset", "forge-length",
-		"forge-shape", "forge-dtype", "wrong", "fd", "empty"};
+		"forge-shape", "forge-dtype", "wrong", "fd", "empty", "room-none", "room-outside",
+		"room-unsealed"};
 
 	for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++) {
 		unsigned fds = failalloc_open_fds();
@@ -441,6 +504,7 @@ Test(modeld, forged_answers_end_the_connection)
 		struct sample s;
 
 		sample_init(&s, r, models[i]);
+		s.request.make_room = 1;
 		cr_assert_eq(modeld_infer(m, &s.request, &result, &error), MODELD_E_SYSTEM, "%s",
 			models[i]);
 		cr_assert(strstr(error.text, "broke the protocol"), "%s", error.text);
@@ -684,6 +748,13 @@ static int one_of_everything(void *arg)
 	if (!code) {
 		sample_init(&s, r, "");
 		s.target.region = own;
+		code = modeld_infer(m, &s.request, &result, &e);
+	}
+	if (!code) {
+		modeld_result_free(result);
+		result = NULL;
+		s.request.model = "room";
+		s.request.make_room = 1;
 		code = modeld_infer(m, &s.request, &result, &e);
 	}
 	if (!code) {
