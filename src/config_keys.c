@@ -25,6 +25,8 @@ const struct config_key config_keys[] = {
 	{"models", "repository", CONFIG_LIST, AT(models.repositories), "models", 1, 64},
 	{"models", "serve", CONFIG_LIST, AT(models.serve), "*", 1, 4096},
 	{"models", "control", CONFIG_CONTROL, AT(models.control), "none", 0, 0},
+	{"models", "poll_interval_ms", CONFIG_U64, AT(models.poll_interval_ms), "15000", 1, DAY_MS},
+	{"models", "settle_ms", CONFIG_U64, AT(models.settle_ms), "1000", 1, DAY_MS},
 	{"models", "load", CONFIG_LIST, AT(models.load), "", 0, 4096},
 	{"models", "default", CONFIG_STRING, AT(dispatch.default_model), "", 0, 255},
 

@@ -315,16 +315,17 @@ static int store_control(struct config *c, const char *text, char *message, size
 {
 	static const char *const words[] = {
 		[MODELS_CONTROL_NONE] = "none",
+		[MODELS_CONTROL_POLL] = "poll",
 		[MODELS_CONTROL_EXPLICIT] = "explicit",
 	};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (!words[i] || strcmp(text, words[i]))
+		if (strcmp(text, words[i]) != 0)
 			continue;
 		c->models.control = (enum models_control)i;
 		return 0;
 	}
-	snprintf(message, cap, "'%s' is none of none, explicit", text);
+	snprintf(message, cap, "'%s' is none of none, poll, explicit", text);
 	return CONFIG_E_INVALID;
 }
 

@@ -72,7 +72,7 @@ struct dispatch *dispatch_free(struct dispatch *d);
 
 /* --- Versions --------------------------------------------------------------------------------- */
 
-/* By the model's name; an empty name is the default model. Of several versions the highest that was ever
+/* By the model's name, or "name:number"; an empty name is the default model. Of several versions the highest that was ever
  * ready. NULL when unknown. The name is n bytes, no NUL. Borrowed: a request made for it holds a reference. */
 struct version *dispatch_find_version(struct dispatch *d, const char *name, size_t n);
 /* Another default model (copied; NULL or "": none). -ENOMEM: it stays as it is */

@@ -9,13 +9,23 @@
 
 #include "dispatch/dispatch_private.h"
 
+/* No name of a model has a colon. */
 struct version *dispatch_find_version(struct dispatch *d, const char *name, size_t n)
 {
+	const char *colon;
+	size_t n_number;
+
 	if (n == 0) {
 		name = d->default_model;
 		n = name ? strlen(name) : 0;
 	}
-	return catalogue_find(&d->catalogue, name, n, NULL, 0);
+	colon = n ? memchr(name, ':', n) : NULL;
+	if (!colon)
+		return catalogue_find(&d->catalogue, name, n, NULL, 0);
+	n_number = n - (size_t)(colon + 1 - name);
+	return n_number ? catalogue_find(
+				  &d->catalogue, name, (size_t)(colon - name), colon + 1, n_number)
+			: NULL;
 }
 
 int dispatch_set_default(struct dispatch *d, const char *name)

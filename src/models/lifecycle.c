@@ -55,6 +55,8 @@ static void read_on_thread(uv_work_t *work)
 	struct lifecycle *l = work->data;
 	struct reading *r = &l->reading;
 
+	if (!r->name)
+		lifecycle_poll_watch(l);
 	r->error = l->source->read(
 		l->source->data, r->name, r->anew, &r->repository, r->text, sizeof(r->text));
 }
@@ -65,7 +67,19 @@ static void failed_to_read(struct lifecycle *l)
 	const char *text = r->error > 0 ? r->text : err_str(r->error);
 
 	log_error("models are not read anew", "error=\"%s\"", text);
+	lifecycle_poll_next(l, false);
 	answer(&l->waits_now, r->error > 0 ? LIFECYCLE_WRONG : LIFECYCLE_NO_MEMORY, text);
+}
+
+static void use_reading(struct lifecycle *l, struct repository *r)
+{
+	bool moving = false;
+
+	if (l->reading_for == PURPOSE_ANEW)
+		lifecycle_apply_all(l, r);
+	else
+		moving = lifecycle_apply_settled(l, r, l->reading_for == PURPOSE_SETTLED);
+	lifecycle_poll_next(l, moving);
 }
 
 static void on_read_all(struct lifecycle *l)
@@ -77,12 +91,7 @@ static void on_read_all(struct lifecycle *l)
 	} else if (r->error) {
 		failed_to_read(l);
 	} else {
-		if (l->applies) {
-			lifecycle_apply_all(l, steal_ptr(r->repository));
-		} else {
-			repository_free(l->seen);
-			l->seen = steal_ptr(r->repository);
-		}
+		use_reading(l, steal_ptr(r->repository));
 		answer(&l->waits_now, LIFECYCLE_OK, "");
 	}
 }
@@ -128,9 +137,9 @@ static void start(struct lifecycle *l, char *name, bool anew)
 static void start_all(struct lifecycle *l)
 {
 	move(&l->waits_next, &l->waits_now);
-	l->applies = l->apply_asked;
-	start(l, NULL, l->anew_asked);
-	l->all_asked = l->apply_asked = l->anew_asked = false;
+	l->reading_for = l->asked;
+	l->asked = PURPOSE_NONE;
+	start(l, NULL, l->reading_for == PURPOSE_ANEW);
 }
 
 static void start_task(struct lifecycle *l, struct task *t)
@@ -149,32 +158,36 @@ static void advance(struct lifecycle *l)
 {
 	struct task *t = NULL;
 
-	while (!l->stopped && !l->busy && (l->all_asked || (t = lifecycle_next_task(l)))) {
-		if (l->all_asked)
+	while (!l->stopped && !l->busy && (l->asked || (t = lifecycle_next_task(l)))) {
+		if (l->asked)
 			start_all(l);
 		else
 			start_task(l, t);
 	}
 }
 
-static void ask_all(struct lifecycle *l, bool apply, struct lifecycle_wait *w)
+static void ask_all(struct lifecycle *l, enum purpose purpose, struct lifecycle_wait *w)
 {
 	if (w)
 		list_push_back(&l->waits_next, &w->node);
-	l->all_asked = true;
-	l->apply_asked |= apply;
-	l->anew_asked |= apply;
+	if (l->asked < purpose)
+		l->asked = purpose;
 	advance(l);
 }
 
 void lifecycle_reload_all(struct lifecycle *l, struct lifecycle_wait *w)
 {
-	ask_all(l, true, w);
+	ask_all(l, PURPOSE_ANEW, w);
 }
 
 void lifecycle_refresh(struct lifecycle *l, struct lifecycle_wait *w)
 {
-	ask_all(l, false, w);
+	ask_all(l, PURPOSE_LIST, w);
+}
+
+static void ask_poll(struct lifecycle *l)
+{
+	ask_all(l, PURPOSE_SETTLED, NULL);
 }
 
 /* --- Asking ------------------------------------------------------------------------------------- */
@@ -269,6 +282,7 @@ int lifecycle_new(struct lifecycle **ret_lifecycle, uv_loop_t *loop,
 	wishes_init(&l->wishes);
 	uv_timer_init(loop, &l->retry_timer);
 	l->retry_timer.data = l;
+	lifecycle_poll_init(l, ask_poll);
 	*ret_lifecycle = l;
 	return 0;
 }
@@ -314,6 +328,7 @@ void lifecycle_stop(struct lifecycle *l)
 		return;
 	l->stopped = true;
 	lifecycle_retry_stop(l);
+	lifecycle_poll_stop(l);
 	list_for_each (&l->tasks, node) {
 		struct task *t = TASK(node);
 

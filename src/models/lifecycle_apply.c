@@ -252,28 +252,87 @@ static void tell_default(const struct lifecycle *l, const struct repository *r)
 			log_quote(name, strlen(name), quoted, sizeof(quoted)));
 }
 
+static void tell_changes(const struct repository *r, const struct applied *a)
+{
+	log_info("models were read anew", "added=%u replaced=%u removed=%u wrong=%zu", a->n_added,
+		a->n_replaced, a->n_removed, repository_n_wrong(r));
+}
+
+static void apply_if_wanted(struct lifecycle *l, struct repository *r, size_t i, struct applied *a)
+{
+	size_t n;
+	const struct repository_entry *e = &repository_entries(r, &n)[i];
+
+	repository_set_applied(r, i);
+	if (!e->error && (!lifecycle_is_explicit(l) || wishes_find(&l->wishes, e->name)))
+		lifecycle_apply_entry(l, e, a);
+}
+
 void lifecycle_apply_all(struct lifecycle *l, struct repository *r)
 {
 	struct applied a = {0};
-	bool explicit = l->settings->control == MODELS_CONTROL_EXPLICIT;
 	size_t n;
-	const struct repository_entry *entries = repository_entries(r, &n);
 
+	(void)repository_entries(r, &n);
 	lifecycle_tell_odd(l, r);
 	tell_default(l, r);
 	if (dispatch_set_default(l->dispatch, repository_default_model(r)))
 		a.error = -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		if (!entries[i].error && !(explicit && !wishes_find(&l->wishes, entries[i].name)))
-			lifecycle_apply_entry(l, &entries[i], &a);
-	}
-	if (!explicit)
+	for (size_t i = 0; i < n; i++)
+		apply_if_wanted(l, r, i, &a);
+	if (!lifecycle_is_explicit(l))
 		remove_vanished(l, r, &a);
 	if (l->seen)
-		log_info("models were read anew", "added=%u replaced=%u removed=%u wrong=%zu",
-			a.n_added, a.n_replaced, a.n_removed, repository_n_wrong(r));
+		tell_changes(r, &a);
 	if (a.error)
 		log_error("not all models are as they were read", "error=%s", err_str(a.error));
 	repository_free(l->seen);
 	l->seen = r;
+}
+
+static bool same_files(const struct repository_entry *before, const struct repository_entry *e)
+{
+	return before && before->fingerprint == e->fingerprint &&
+	       same_text(before->error, e->error);
+}
+
+/* Is a model in a that is not in b? */
+static bool has_more(const struct repository *a, const struct repository *b)
+{
+	size_t n;
+	const struct repository_entry *entries = repository_entries(a, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		if (!repository_find(b, entries[i].name))
+			return true;
+	}
+	return false;
+}
+
+bool lifecycle_apply_settled(struct lifecycle *l, struct repository *r, bool apply)
+{
+	struct applied a = {0};
+	bool vanishing = has_more(l->seen, r);
+	bool moving = vanishing;
+	size_t n;
+	const struct repository_entry *entries = repository_entries(r, &n);
+
+	lifecycle_tell_odd(l, r);
+	for (size_t i = 0; i < n; i++) {
+		const struct repository_entry *before = repository_find(l->seen, entries[i].name);
+
+		if (!same_files(before, &entries[i]))
+			moving = true;
+		else if (before->applied)
+			repository_set_applied(r, i);
+		else if (apply)
+			apply_if_wanted(l, r, i, &a);
+	}
+	if (apply && !vanishing)
+		remove_vanished(l, r, &a);
+	if (a.n_added + a.n_replaced + a.n_removed > 0)
+		tell_changes(r, &a);
+	repository_free(l->seen);
+	l->seen = r;
+	return moving;
 }

@@ -5,6 +5,7 @@
 #include "models/lifecycle.h"
 #include "models/repository.h"
 #include "models/task.h"
+#include "models/watch.h"
 #include "models/wish.h"
 #include "proto/wire.h"
 
@@ -15,6 +16,14 @@ struct reading {
 	struct repository *repository; /* own */
 	int error;
 	char text[1024];
+};
+
+/* What a reading of all is for; of several the last. */
+enum purpose {
+	PURPOSE_NONE,
+	PURPOSE_LIST,	 /* lifecycle_list() */
+	PURPOSE_SETTLED, /* what has settled is applied */
+	PURPOSE_ANEW,	 /* the configuration is read, too, and all is applied */
 };
 
 struct lifecycle {
@@ -28,18 +37,19 @@ struct lifecycle {
 	bool stopped;
 	struct reading reading;
 
-	bool all_asked; /* for the next reading of all */
-	bool anew_asked;
-	bool apply_asked;
+	enum purpose asked;	/* of the next reading of all */
 	struct list waits_next; /* struct lifecycle_wait: for the next reading of all */
 	struct list waits_now;	/* for the one under way */
-	bool applies;		/* the one under way is to be applied */
+	enum purpose reading_for;
 
 	struct list tasks;   /* struct task, in the order in which they were asked for */
 	struct list starved; /* struct lifecycle_wait: there was no memory for a task */
 	struct wishes wishes;
 	struct list retries; /* struct retry: versions that failed to load */
 	uv_timer_t retry_timer;
+	uv_timer_t poll_timer; /* POLL: the next reading */
+	struct watch watch;
+	void (*ask_poll)(struct lifecycle *l);
 	struct repository *seen; /* own: of the last reading of all; NULL: none yet */
 	bool dirty;		 /* something about a version has changed since lifecycle_flush() */
 };
@@ -59,6 +69,8 @@ void lifecycle_apply_entry(
 void lifecycle_remove(struct lifecycle *l, const char *name, uint64_t number, struct applied *a);
 /* All of a snapshot, which becomes the one that was seen last; steals it. */
 void lifecycle_apply_all(struct lifecycle *l, struct repository *r);
+/* The same for what was so in the reading before, too, or only look (apply). Returns whether something was not. */
+_must_use_ bool lifecycle_apply_settled(struct lifecycle *l, struct repository *r, bool apply);
 /* Log what is wrong in r and was not so in l->seen. */
 void lifecycle_tell_odd(const struct lifecycle *l, const struct repository *r);
 
@@ -72,6 +84,16 @@ struct task *lifecycle_next_task(struct lifecycle *l);
 /* The model's snapshot is there (or an error: text), for the task that is READING. */
 void lifecycle_on_model_read(
 	struct lifecycle *l, const struct repository *r, int error, const char *text);
+
+/* --- lifecycle_poll.c ------------------------------------------------------------------------------- */
+
+/* ask_poll: a reading is due. */
+void lifecycle_poll_init(struct lifecycle *l, void (*ask_poll)(struct lifecycle *l));
+/* Hear of changes of what there is now. On the thread. */
+void lifecycle_poll_watch(const struct lifecycle *l);
+/* All was read; moving: and not all of it has settled. */
+void lifecycle_poll_next(struct lifecycle *l, bool moving);
+void lifecycle_poll_stop(struct lifecycle *l);
 
 /* --- lifecycle_retry.c ------------------------------------------------------------------------------ */
 

@@ -37,6 +37,11 @@ const struct repository_entry *repository_entries(const struct repository *r, si
 	return r->entries;
 }
 
+void repository_set_applied(struct repository *r, size_t i)
+{
+	r->entries[i].applied = true;
+}
+
 const char *repository_default_model(const struct repository *r)
 {
 	return r->default_model;

@@ -34,6 +34,7 @@ struct repository_entry {
 	const char *
 		error; /* own; NULL: it can be served. Names file, line and key, or what is missing */
 	const char *odd;      /* own; NULL: nothing. What of it is not served, and how to mend it */
+	bool applied;	      /* the lifecycle's mark */
 	uint64_t fingerprint; /* of all of its files */
 	struct repository_version
 		*versions; /* own; the highest first; none where there is an error */
@@ -56,6 +57,8 @@ _must_use_ int repository_read(struct repository **ret_repository,
 /* The same for one model, of any name: a snapshot of one entry, or of none where there is no such model. */
 _must_use_ int repository_read_model(struct repository **ret_repository,
 	const struct models_settings *settings, const char *name, char *text, size_t cap);
+/* Set the mark of entry i. */
+void repository_set_applied(struct repository *r, size_t i);
 struct repository *repository_free(struct repository *r);
 DEFINE_CLEANUP(struct repository *, repository_free)
 

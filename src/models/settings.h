@@ -28,6 +28,8 @@ struct models_settings {
 	const char *const *serve;	 /* names of models; {"*", NULL}: all */
 	enum models_control control;
 	const char *const *load;   /* EXPLICIT: what is loaded at start; {"*", NULL}: all */
+	uint64_t poll_interval_ms; /* POLL: files are looked at so often in any case */
+	uint64_t settle_ms;	   /* POLL: a change counts when nothing moved for so long */
 	const char *default_model; /* "": none */
 	struct models_defaults defaults;
 	const struct pool_place *places; /* whose devices there are */

@@ -214,3 +214,52 @@ def test_a_worker_dies_while_it_loads(start, repository):
         assert ctl(d, "unload", f"m{i}") == (OK, "")
     wait_for("a worker", lambda: d.status().workers[0].state == "ready")
     assert models(d) == {}
+
+
+# --- By the files -----------------------------------------------------------------------------------
+
+
+def test_files_are_followed(start, repository):
+    d = start("models.serve=*", "models.default=identity", "models.control=poll", "models.settle_ms=50",
+              "models.poll_interval_ms=3600000", repository=repository.directory)
+    repository.put("second")
+    wait_for("the new model", lambda: works(d, "second"))
+    load = Callers(d, 4)
+    for i in range(5):
+        repository.put("identity", more=f"max_queue_size = {1000 + i}")
+        wait_for("the new version", lambda i=i: d.log().count("model version takes over") == i + 1)
+    repository.write("second/model.conf", "nonsense")
+    wait_for("its reason", lambda: "second/model.conf:1: neither" in d.log())
+    assert works(d, "second")
+    repository.remove("second")
+    wait_for("its end", lambda: "model version is gone model=second" in d.log())
+    _, failures = load.stop()
+    assert not failures, failures[:5]
+
+
+def test_files_are_looked_for_where_nothing_tells_of_changes(start, repository, tmp_path):
+    """As Kubernetes mounts a ConfigMap: a directory is a link to a link, which is replaced."""
+    for number in "one", "two":
+        os.makedirs(tmp_path / "data" / number / "mounted")
+        conf = "[model]\nbackend = builtin\n[parameters]\nfunction = identity\n"
+        (tmp_path / "data" / number / "mounted" / "model.conf").write_text(
+            conf if number == "one" else conf.replace("builtin\n", "builtin\nmax_queue_size = 5\n"))
+    os.symlink("one", tmp_path / "data" / "now")
+    os.symlink(tmp_path / "data" / "now" / "mounted", os.path.join(repository.directory, "mounted"))
+    d = start("models.serve=*", "models.default=identity", "models.control=poll", "models.settle_ms=50",
+              "models.poll_interval_ms=100", repository=repository.directory)
+    wait_for("the model", lambda: works(d, "mounted"))
+    os.symlink("two", tmp_path / "data" / "next")
+    os.replace(tmp_path / "data" / "next", tmp_path / "data" / "now")
+    wait_for("its change", lambda: "model version takes over model=mounted" in d.log())
+    assert [x.queue_limit for x in d.status().models if x.name == "mounted"] == [5]
+
+
+def test_a_request_names_a_version(start, repository):
+    repository.put("m", function="identity", more="version = 1, 2")
+    d = start("models.serve=*", "models.default=identity", repository=repository.directory)
+    for name, version in ("m:1", "1"), ("m:2", "2"), ("m", "2"):
+        wait_for(name, lambda name=name: works(d, name))
+        assert d.infer(name, b"abc").metadata["model_version"] == version
+    for name in "m:3", "m:", "m:x", "m:1:1", "n:1":
+        assert code_of(lambda name=name: d.infer(name, b"abc")) == grpc.StatusCode.NOT_FOUND, name

@@ -51,6 +51,15 @@ Test(dispatch_versions_own, no_default_model)
 	cr_expect_null(dispatch_find_version(bed.d, NULL, 0));
 }
 
+Test(dispatch_versions, by_name_and_number)
+{
+	cr_expect_eq(dispatch_find_version(bed.d, "beta:1", 6), bed.beta);
+	cr_expect_null(dispatch_find_version(bed.d, "beta:2", 6));
+	cr_expect_null(dispatch_find_version(bed.d, "beta:", 5));
+	cr_expect_null(dispatch_find_version(bed.d, ":1", 2));
+	cr_expect_null(dispatch_find_version(bed.d, "beta:1:1", 8));
+}
+
 Test(dispatch_versions, by_number)
 {
 	cr_expect_eq(dispatch_find_number(bed.d, "beta", 4, "1", 1), bed.beta);

@@ -52,6 +52,8 @@ static void setup(void)
 		.repositories = repositories,
 		.serve = serve,
 		.load = load,
+		.poll_interval_ms = 50,
+		.settle_ms = 20,
 		.default_model = "",
 		.defaults = {.max_queue_size = 1024, .run_timeout_ms = 60000},
 		.places = places,
@@ -609,6 +611,81 @@ Test(lifecycle, what_failed_is_tried_again_by_itself)
 	fail_last();
 	lifecycle_gone(l, v);
 	cr_expect_eq(v->refs, 1, "nor when it is gone");
+}
+
+/* --- The files say -------------------------------------------------------------------------------- */
+
+/* Until it was read n more times, from now on. */
+static void let_read(unsigned n)
+{
+	n += n_read + (lifecycle_busy(l) ? 1 : 0);
+	while (n_read < n || lifecycle_busy(l))
+		uv_run(&loop, UV_RUN_ONCE);
+}
+
+static void poll_files(void)
+{
+	begin(MODELS_CONTROL_POLL);
+	let_read(1);
+	fake.changes[0] = 0;
+}
+
+Test(lifecycle, changes_of_files_are_followed)
+{
+	poll_files();
+	put("d/model.conf", "[model]\nbackend = builtin\n");
+	let_read(2);
+	cr_expect_str_eq(fake.changes, "add d/1", "seen, and seen the same again");
+	put("b/model.conf", "[model]\nbackend = builtin\nmax_queue_size = 7\n");
+	take_away("a");
+	let_read(2);
+	cr_expect_str_eq(fake.changes, "add d/1 replace b/1 remove a/1");
+	let_read(2);
+	cr_expect_str_eq(fake.changes, "add d/1 replace b/1 remove a/1");
+}
+
+Test(lifecycle, what_moves_is_left_until_it_has_settled)
+{
+	poll_files();
+	for (int i = 0; i < 4; i++) {
+		char content[8];
+
+		snprintf(content, sizeof(content), "%.*s", i + 1, "xxxxxx");
+		put("d/1/model.onnx", content);
+		let_read(1);
+		cr_expect_str_eq(fake.changes, "");
+	}
+	put("e/model.conf", "[model]\nbackend = builtin\n");
+	let_read(2);
+	cr_expect_str_eq(fake.changes, "add d/1 add e/1");
+}
+
+Test(lifecycle, a_version_that_failed_is_not_offered_again)
+{
+	poll_files();
+	fake.added_ready = false;
+	put("c/1/model.onnx", "another");
+	let_read(2);
+	cr_expect_str_eq(fake.changes, "replace c/1");
+	dispatch_remove_version(NULL, fake_last());
+	fake.changes[0] = 0;
+	let_read(2);
+	cr_expect_str_eq(fake.changes, "");
+	put("c/1/model.onnx", "one more");
+	let_read(2);
+	cr_expect_str_eq(fake.changes, "replace c/1", "its files have changed");
+}
+
+Test(lifecycle, a_repository_that_vanishes)
+{
+	poll_files();
+	read_error = 1;
+	let_read(2);
+	cr_expect_str_eq(fake.changes, "", "what is loaded goes on");
+	read_error = 0;
+	take_away("a");
+	let_read(2);
+	cr_expect_str_eq(fake.changes, "remove a/1");
 }
 
 static int life(void *arg)

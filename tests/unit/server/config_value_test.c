@@ -121,8 +121,8 @@ Test(config_value, control)
 	cr_expect_eq(c.models.control, MODELS_CONTROL_EXPLICIT);
 	good("models", "control", "none");
 	cr_expect_eq(c.models.control, MODELS_CONTROL_NONE);
-	bad("models", "control", "", "'' is none of none, explicit");
-	bad("models", "control", "both", "'both' is none of none, explicit");
+	bad("models", "control", "", "'' is none of none, poll, explicit");
+	bad("models", "control", "both", "'both' is none of none, poll, explicit");
 }
 
 Test(config_value, lists)
