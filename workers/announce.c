@@ -1,8 +1,8 @@
 /*
  * announce.c: memory that others are told of. The device, of all that is mapped here; the daemon, of
- * the output memory: a new segment before the first answer
- * that names it, one that is given up when it is. Worker process, any thread: l->memory is held until
- * the daemon was told, so that no other thread answers with a segment that is only about to be announced.
+ * the output memory: a new segment before the first answer that names it, one that is given up when it
+ * is. Worker process, any thread: l->memory is held until the daemon was told, so that no other thread
+ * answers with a segment that is only about to be announced.
  */
 #include <inttypes.h>
 
@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "workers/loop_private.h"
 
-int loop_pin_memory(struct loop *l, void *data, uint64_t bytes, enum device_access access)
+static int pin(struct loop *l, void *data, uint64_t bytes, enum device_access access)
 {
 	int r = pinned_add(l->pinned, data, bytes, access);
 
@@ -22,7 +22,7 @@ int loop_pin(struct loop *l, const struct view *v, enum device_access access)
 {
 	const struct span all = {.arena = view_id(v), .length = view_size(v)};
 
-	return loop_pin_memory(l, (void *)view_data(v, &all), all.length, access);
+	return pin(l, (void *)view_data(v, &all), all.length, access);
 }
 
 static int say_map(struct loop *l, const struct segment *s)
@@ -43,7 +43,7 @@ static int announce(struct loop *l)
 	int r = 0;
 
 	while (!r && (s = outputs_next_new(l->outputs))) {
-		r = loop_pin_memory(l, segment_base(s), segment_size(s), DEVICE_READ_WRITE);
+		r = pin(l, segment_base(s), segment_size(s), DEVICE_READ_WRITE);
 		if (!r)
 			r = say_map(l, s);
 	}

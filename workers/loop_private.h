@@ -103,8 +103,6 @@ _must_use_ int loop_setup(struct loop *l, const struct wire_setup *setup);
 /* announce.c: let the device use memory that is mapped here, until pinned_remove(). On a host that is
  * nothing. As loop_setup() */
 _must_use_ int loop_pin(struct loop *l, const struct view *v, enum device_access access);
-_must_use_ int loop_pin_memory(
-	struct loop *l, void *data, uint64_t bytes, enum device_access access);
 /* setup.c: a thread's executor, once there is a setup. -ENOMEM */
 _must_use_ int loop_equip(struct loop *l, struct tools *t);
 

@@ -16,7 +16,8 @@
 
 /* --- The end of a call ----------------------------------------------------------------------- */
 
-void call_set_status(struct grpc_call *k, enum grpc_status status, const char *text)
+/* The first one counts. */
+static void set_status(struct grpc_call *k, enum grpc_status status, const char *text)
 {
 	if (k->has_status)
 		return;
@@ -25,7 +26,8 @@ void call_set_status(struct grpc_call *k, enum grpc_status status, const char *t
 	(void)snprintf(k->message, sizeof(k->message), "%s", text);
 }
 
-void call_end(struct grpc_call *k)
+/* Done, and out of its client. */
+static void end(struct grpc_call *k)
 {
 	list_remove(&k->node);
 	k->done = true;
@@ -43,8 +45,8 @@ int connection_lost(struct grpc_client *c, int error)
 	list_for_each (&c->calls, node) {
 		struct grpc_call *k = list_entry(node, struct grpc_call, node);
 
-		call_set_status(k, status, text);
-		call_end(k);
+		set_status(k, status, text);
+		end(k);
 	}
 	return -EPIPE;
 }
@@ -114,7 +116,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 
 		(void)snprintf(text, sizeof(text), "HTTP status %.*s",
 			n_value < 8 ? (int)n_value : 8, value);
-		call_set_status(k, status_of_http((const char *)value, n_value), text);
+		set_status(k, status_of_http((const char *)value, n_value), text);
 	}
 	return 0;
 }
@@ -123,7 +125,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 static void call_abort(
 	nghttp2_session *session, struct grpc_call *k, enum grpc_status status, const char *text)
 {
-	call_set_status(k, status, text);
+	set_status(k, status, text);
 	k->aborted = true;
 	(void)nghttp2_submit_rst_stream(session, 0, k->stream, NGHTTP2_CANCEL);
 }
@@ -208,7 +210,7 @@ static int on_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int
 		return 0;
 	k = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
 	if (k)
-		call_set_status(k, GRPC_UNAVAILABLE, "the server takes no more calls");
+		set_status(k, GRPC_UNAVAILABLE, "the server takes no more calls");
 	return 0;
 }
 
@@ -221,13 +223,13 @@ static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t co
 		return 0;
 	(void)snprintf(
 		text, sizeof(text), "the server reset the call: %s", nghttp2_http2_strerror(code));
-	call_set_status(k, status_of_reset(code),
+	set_status(k, status_of_reset(code),
 		code == NGHTTP2_NO_ERROR ? "the server ended the call without a status" : text);
 	if (k->status == GRPC_OK && !grpc_frame_reader_idle(&k->reader)) {
 		k->has_status = false;
-		call_set_status(k, GRPC_INTERNAL, "the server ended the call within a message");
+		set_status(k, GRPC_INTERNAL, "the server ended the call within a message");
 	}
-	call_end(k);
+	end(k);
 	return 0;
 }
 
@@ -350,7 +352,7 @@ static void call_cancel(struct grpc_call *k)
 	struct grpc_client *c = k->client;
 
 	(void)nghttp2_session_set_stream_user_data(c->session, k->stream, NULL);
-	call_end(k);
+	end(k);
 	if (nghttp2_submit_rst_stream(c->session, 0, k->stream, NGHTTP2_CANCEL))
 		(void)connection_lost(c, -ENOMEM);
 }

@@ -46,10 +46,6 @@ struct grpc_call {
 
 /* Give the connection up (-errno); -ECANCELED: we close it. Every open call ends. -EPIPE */
 int connection_lost(struct grpc_client *c, int error);
-/* Remember the first status; later ones are ignored. */
-void call_set_status(struct grpc_call *k, enum grpc_status status, const char *text);
-/* Done, and out of its client. */
-void call_end(struct grpc_call *k);
 /* The nghttp2 callbacks that concern calls. */
 void call_set_callbacks(nghttp2_session_callbacks *callbacks);
 
