@@ -121,8 +121,9 @@ def test_dropped_answers_leave_no_region(client):
     before = regions(client)
     from modeld._handoff import Tensor
     for _ in range(5):
-        seq = client._handoff.infer("identity", [Tensor("", 2, (MIB,), region.number, offset, MIB)], [], ["OUTPUT0"],
-                                    None, {})
+        seq = client._handoff.number()
+        client._handoff.infer(seq, "identity", [Tensor("", 2, (MIB,), region.number, offset, MIB)], [], ["OUTPUT0"],
+                              None, {})
         client._handoff.forget(seq)
     wait_for("the regions to be gone", lambda: regions(client) == before)
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import array
+import itertools
 import os
 import select
 import socket
@@ -165,7 +166,7 @@ class Handoff:
         self._reader = False
         self._answers: Dict[int, Tuple[int, memoryview, List[int]]] = {}
         self._dropped: Dict[int, object] = {}
-        self._seq = 0
+        self._numbers = itertools.count(1)
         self._lost: Optional[ConnectionLost] = None
         self._pid = os.getpid()
         _open.add(self)
@@ -198,19 +199,21 @@ class Handoff:
             raise ConnectionLost("this connection was made before fork(): connect anew in the child")
 
     # --- records ------------------------------------------------------------------------------
-    def send(self, kind: int, body: bytes, fds: Tuple[int, ...] = ()) -> int:
+    def number(self) -> int:
+        """The seq of a request that is to be sent: who has it ahead can forget() it, wherever he is interrupted."""
+        return next(self._numbers)
+
+    def send(self, kind: int, body: bytes, seq: Optional[int] = None) -> int:
         """Send a request; returns its seq for wait()."""
         self.check_process()
+        seq = self.number() if seq is None else seq
         with self._sending:
-            self._seq += 1
-            seq = self._seq
             record = pb.integer(1, seq) + pb.delimited(kind, body)
             if len(record) > MESSAGE_MAX:
                 raise ModeldError("INVALID_ARGUMENT", f"a request of {len(record)} bytes without its tensors is "
                                                       f"beyond the limit of {MESSAGE_MAX}")
-            control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
             try:
-                self._socket.sendmsg([record], control)
+                self._socket.send(record)
             except OSError as e:
                 raise ConnectionLost(f"the handoff connection was lost: {e.strerror}") from e
         return seq
@@ -322,8 +325,8 @@ class Handoff:
         """The answer, which is of no interest, is not waited for."""
         self.forget(self.send(5, pb.delimited(1, token)))
 
-    def infer(self, model: str, inputs: List[Tensor], targets: List[Target], outputs: List[str],
-              timeout: Optional[float], parameters: Dict[str, str]) -> int:
+    def infer(self, seq: int, model: str, inputs: List[Tensor], targets: List[Target], outputs: List[str],
+              timeout: Optional[float], parameters: Dict[str, str]) -> None:
         """Outputs that find no room in their targets come in a region of the daemon's making."""
         body = (pb.text(1, model) + b"".join(pb.delimited(2, t.pack()) for t in inputs) +
                 b"".join(pb.delimited(3, t.pack()) for t in targets) +
@@ -331,4 +334,4 @@ class Handoff:
                 pb.integer(5, 0 if timeout is None else max(1, int(timeout * 1e6))) +
                 b"".join(pb.delimited(6, pb.text(1, k) + pb.text(2, v)) for k, v in parameters.items()) +
                 pb.integer(7, 1))
-        return self.send(6, body)
+        self.send(6, body, seq)

@@ -238,8 +238,9 @@ class Client:
                 self._add_place(places, info.name,
                                 self._rooms.expect(model, info.name, info.dtype, info.shape, rows, total))
         targets = [place.target(name) for name, place in places.items()]
-        seq = self._handoff.infer(model, tensors, targets, names, timeout, parameters)
+        seq = self._handoff.number()
         try:
+            self._handoff.infer(seq, model, tensors, targets, names, timeout, parameters)
             # The daemon answers only when nothing writes to the targets any more; the caller is told in time.
             _, body, fds = self._handoff.wait(seq, None if timeout is None else timeout + _GRACE_S)
         except TimeoutError:
