@@ -346,6 +346,12 @@ static void add_counters(struct version_counters *sum, const struct version_coun
 {
 	sum->requests_ok += one->requests_ok;
 	sum->requests_failed += one->requests_failed;
+	sum->failed_ns += one->failed_ns;
+	sum->queue_ns += one->queue_ns;
+	sum->compute_ns += one->compute_ns;
+	sum->rows += one->rows;
+	if (one->last_ns > sum->last_ns)
+		sum->last_ns = one->last_ns;
 	sum->batches += one->batches;
 	sum->total_ns += one->total_ns;
 }

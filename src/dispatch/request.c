@@ -313,20 +313,32 @@ static void fill_result(
 	result->times.done_ns = a->now_ns;
 }
 
-void request_tell(struct request *r, const struct request_answer *a)
+static void count(struct request *r, const struct request_answer *a)
 {
 	struct version_counters *counters = &r->version->counters;
+	uint64_t total_ns = a->now_ns - r->times.submitted_ns;
+
+	if (a->status != GRPC_OK) {
+		counters->requests_failed++;
+		counters->failed_ns += total_ns;
+		return;
+	}
+	counters->requests_ok++;
+	counters->total_ns += total_ns;
+	counters->queue_ns += r->times.dispatched_ns - r->times.submitted_ns;
+	counters->compute_ns += a->compute_ns;
+	counters->rows += r->rows;
+	counters->last_ns = a->now_ns;
+}
+
+void request_tell(struct request *r, const struct request_answer *a)
+{
 	struct request_result result;
 
 	if (r->silent)
 		return;
 	r->silent = true;
-	if (a->status == GRPC_OK) {
-		counters->requests_ok++;
-		counters->total_ns += a->now_ns - r->times.submitted_ns;
-	} else {
-		counters->requests_failed++;
-	}
+	count(r, a);
 	fill_result(r, a, &result);
 	r->on_done(r->data, &result);
 }

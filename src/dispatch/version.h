@@ -19,6 +19,12 @@ struct version_counters {
 	uint64_t requests_failed; /* answered with an error, or refused */
 	uint64_t batches;
 	uint64_t total_ns; /* sum over requests_ok, submit to done */
+	/* Of requests_ok: waiting for a worker; the run of each one's batch; rows. */
+	uint64_t queue_ns;
+	uint64_t compute_ns;
+	uint64_t rows;
+	uint64_t failed_ns; /* sum over those that were answered with an error */
+	uint64_t last_ns;   /* when the last of requests_ok was answered; 0: never */
 };
 
 struct version;

@@ -18,7 +18,7 @@ static void on_deadline(struct deadline *d)
 		call_close(c);
 		return;
 	}
-	call_finish(c, GRPC_DEADLINE_EXCEEDED, "deadline exceeded");
+	call_finish(c, GRPC_DEADLINE_EXCEEDED, "Deadline Exceeded");
 }
 
 /* --- begin ------------------------------------------------------------------------------------ */

@@ -38,6 +38,8 @@ void infer_deinit(struct infer *i)
 		free(i->id);
 	i->id = NULL;
 	infer_failure_deinit(&i->failure);
+	if (i->kind && i->kind->deinit)
+		i->kind->deinit(i);
 }
 
 static void choose_boot(struct services *x)

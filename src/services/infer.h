@@ -32,6 +32,11 @@ struct infer_kind {
 	int (*read)(struct infer *i, const uint8_t *data, size_t n, struct infer_receive *receive);
 	/* Make the answer of a result that is OK. INFER_E_FAILED */
 	int (*reply)(struct infer *i, const struct request_result *result, struct infer_reply *p);
+	/* Make an answer of i->failure, for streams that go on behind one. INFER_E_FAILED: no memory. NULL:
+	 * a failure ends the stream. */
+	int (*refuse)(struct infer *i, struct infer_reply *p);
+	/* Gives back what read() took for the kind's own part. NULL: it takes nothing. */
+	void (*deinit)(struct infer *i);
 };
 
 /* The answer: either result (valid during the call) or, when it is not OK, i->failure is set. */

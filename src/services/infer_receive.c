@@ -127,3 +127,8 @@ int infer_receive_take(struct infer_receive *r, size_t i, struct infer_piece *re
 {
 	return infer_room_take(&r->room, i, ret_piece);
 }
+
+int infer_receive_make(struct infer_receive *r, uint64_t length, struct infer_piece *ret_piece)
+{
+	return infer_room_make(&r->room, length, ret_piece);
+}

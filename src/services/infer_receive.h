@@ -48,5 +48,8 @@ _must_use_ int infer_receive_end(
 size_t infer_receive_count(const struct infer_receive *r);
 /* Take tensor i over, with its reference; one past the last is empty. INFER_E_FAILED */
 _must_use_ int infer_receive_take(struct infer_receive *r, size_t i, struct infer_piece *ret_piece);
+/* Room for tensor data that comes otherwise, without waiting. INFER_E_FAILED */
+_must_use_ int infer_receive_make(
+	struct infer_receive *r, uint64_t length, struct infer_piece *ret_piece);
 
 #endif

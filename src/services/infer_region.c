@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/digits.h"
 #include "handoff/handoff.h"
@@ -27,6 +28,21 @@ int infer_region_find(struct infer *i, const char *token, struct region **ret_re
 		return 0;
 	return infer_fail(
 		&i->failure, GRPC_NOT_FOUND, "region '%.*s' not found", TOKEN_TEXT_MAX, token);
+}
+
+int infer_region_named(struct infer *i, const char *name, size_t n, struct region **ret_region)
+{
+	struct handoff *h = i->services->handoff;
+	char token[TOKEN_TEXT_MAX + 1];
+
+	if (h && n < sizeof(token) && !memchr(name, '\0', n)) {
+		memcpy(token, name, n);
+		token[n] = '\0';
+		if (!handoff_find(h, i->origin.peer, token, ret_region))
+			return 0;
+	}
+	return infer_fail(&i->failure, GRPC_NOT_FOUND,
+		"Unable to find shared memory region: '%.*s'", n < 255 ? (int)n : 255, name);
 }
 
 /* Decimal digits, nothing else. */

@@ -19,6 +19,9 @@ struct infer_region_wish {
  * handoff FAILED_PRECONDITION, else NOT_FOUND, whatever the reason
  */
 _must_use_ int infer_region_find(struct infer *i, const char *token, struct region **ret_region);
+/* The same where the name, n bytes, may be any text: NOT_FOUND with Triton's words. */
+_must_use_ int infer_region_named(
+	struct infer *i, const char *name, size_t n, struct region **ret_region);
 /* Have this output of i written where the wish says. INFER_E_FAILED */
 _must_use_ int infer_region_target(
 	struct infer *i, uint32_t output, const struct infer_region_wish *wish);

@@ -123,18 +123,14 @@ static int fail_holding(struct infer_room *m, uint64_t length)
 }
 
 /* INFER_E_WAITING: not now. Who holds a lease must not wait, not even for pages. */
-static int try_lease(struct infer_room *m, uint64_t length)
+static int get_lease(struct infer_room *m, uint64_t length, bool at_once, struct lease **ret_lease)
 {
 	struct lease_desk *k = dispatch_desk(m->services->dispatch);
-	struct lease *l = NULL;
-	int e = m->lease ? lease_new_at_once(&l, k, m->client, length)
-			 : lease_new(&l, k, m->client, length);
+	int e = at_once ? lease_new_at_once(ret_lease, k, m->client, length)
+			: lease_new(ret_lease, k, m->client, length);
 
 	switch (e) {
 	case 0:
-		lease_unref(m->lease); /* pieces that were cut from it have their own references */
-		m->lease = l;
-		m->used = 0;
 		return 0;
 	case LEASE_E_FULL:
 	case LEASE_E_SHARE:
@@ -144,6 +140,19 @@ static int try_lease(struct infer_room *m, uint64_t length)
 	default:
 		return infer_fail_memory(m->failure);
 	}
+}
+
+static int try_lease(struct infer_room *m, uint64_t length)
+{
+	struct lease *l = NULL;
+	int e = get_lease(m, length, m->lease != NULL, &l);
+
+	if (e)
+		return e;
+	lease_unref(m->lease); /* pieces that were cut from it have their own references */
+	m->lease = l;
+	m->used = 0;
+	return 0;
 }
 
 /* --- waiting for one -------------------------------------------------------------------------- */
@@ -299,4 +308,20 @@ int infer_room_take(struct infer_room *m, size_t i, struct infer_piece *ret_piec
 		taken.lease = lease_ref(m->lease);
 	*ret_piece = taken;
 	return 0;
+}
+
+int infer_room_make(struct infer_room *m, uint64_t length, struct infer_piece *ret_piece)
+{
+	struct lease *l = NULL;
+	int e = get_lease(m, length, true, &l);
+
+	if (e == INFER_E_WAITING)
+		return infer_fail(m->failure, GRPC_RESOURCE_EXHAUSTED,
+			"no room for %" PRIu64
+			" bytes of tensor data in the input arena: [memory] input_arena_bytes is "
+			"%" PRIu64,
+			length, arena_bytes(m));
+	if (!e)
+		*ret_piece = (struct infer_piece){.lease = l, .length = length};
+	return e;
 }

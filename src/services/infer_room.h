@@ -74,5 +74,8 @@ uint64_t infer_room_total(uint64_t length, uint64_t left, uint32_t n);
 /* Piece i is given away, with its reference; one of no bytes, or one past the last (an empty field is
  * left out of a message), gets room now. INFER_E_FAILED */
 _must_use_ int infer_room_take(struct infer_room *m, size_t i, struct infer_piece *ret_piece);
+/* A lease of its own for tensor data that is in no piece; without waiting. INFER_E_FAILED */
+_must_use_ int infer_room_make(
+	struct infer_room *m, uint64_t length, struct infer_piece *ret_piece);
 
 #endif

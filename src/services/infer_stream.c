@@ -4,11 +4,11 @@
  * Every request has a slot, from the end of its message until its answer is handed to the
  * transport. Answers go out from the front; one that comes before its turn is kept. At most
  * max_stream_requests slots are taken, and none while the client does not read: then no bytes are
- * taken either, and the transport closes the stream's window. A request that fails ends the stream
- * when it is at the front: what was asked behind it is dropped.
+ * taken either, and the transport closes the stream's window. Where failures are no answers
+ * (infer_kind.refuse), a request that fails ends the stream when it is at the front: what was asked
+ * behind it is dropped.
  *
- * Invariants: n_slots is the length of slots; only the last slot can have failed before it was
- * submitted; the front slot is never answered (it would have been sent).
+ * Invariants: n_slots is the length of slots; the front slot is never answered (it would have been sent).
  * Whoever may have ended the call returns false, and its state must not be touched any more.
  * Daemon process, loop thread.
  */
@@ -36,6 +36,8 @@ static size_t slot_size(const struct infer_stream *s)
 	return offsetof(struct infer_slot, infer) + s->kind->size;
 }
 
+static void on_done(struct infer *i, const struct request_result *result);
+
 static struct infer_slot *slot_new(struct infer_stream *s)
 {
 	struct list *node = list_first(&s->spare);
@@ -51,6 +53,7 @@ static struct infer_slot *slot_new(struct infer_stream *s)
 		memset(slot, 0, slot_size(s));
 	}
 	slot->stream = s;
+	infer_init(&slot->infer, s->kind, s->receive.services, on_done, slot);
 	list_init(&slot->node);
 	list_push_back(&s->slots, &slot->node);
 	s->n_slots++;
@@ -91,6 +94,31 @@ static bool slot_send(struct infer_slot *slot, struct infer_reply *reply)
 	return true;
 }
 
+/* True: a failure is an answer like others, and the stream goes on. */
+static bool goes_on(const struct infer_stream *s)
+{
+	return s->kind->refuse != NULL;
+}
+
+/* The front slot has failed. False: the call has ended. */
+static bool tell_failure(struct infer_slot *slot)
+{
+	struct infer_stream *s = slot->stream;
+	bool last = s->refusing && s->slots.prev == &slot->node;
+	struct infer_reply reply;
+
+	if (!goes_on(s) || last) {
+		infer_reply_failure(s->call, &slot->infer.failure);
+		return false;
+	}
+	infer_reply_init(&reply, INFER_REPLY_MEMORY_MAX);
+	if (s->kind->refuse(&slot->infer, &reply) == 0)
+		return slot_send(slot, &reply);
+	infer_reply_deinit(&reply);
+	message_no_memory(s->call);
+	return false;
+}
+
 /* Send what is due from the front; end the call where that is due. */
 static bool advance(struct infer_stream *s)
 {
@@ -99,13 +127,9 @@ static bool advance(struct infer_stream *s)
 	while ((node = list_first(&s->slots))) {
 		struct infer_slot *slot = list_entry(node, struct infer_slot, node);
 
-		if (slot_failed(slot)) {
-			infer_reply_failure(s->call, &slot->infer.failure);
-			return false;
-		}
-		if (!slot->reply)
+		if (!slot_failed(slot) && !slot->reply)
 			return true;
-		if (!slot_send(slot, slot->reply))
+		if (slot_failed(slot) ? !tell_failure(slot) : !slot_send(slot, slot->reply))
 			return false;
 	}
 	if (!s->half_closed)
@@ -129,6 +153,13 @@ static void unstall(struct infer_stream *s)
 	call_resume(s->call);
 }
 
+/* A request has failed: does what comes behind it count? */
+static void failed(struct infer_stream *s)
+{
+	if (!goes_on(s))
+		s->refusing = true;
+}
+
 /* Not its turn yet: keep the answer. */
 static void save(struct infer_slot *slot, const struct request_result *result)
 {
@@ -143,7 +174,7 @@ static void save(struct infer_slot *slot, const struct request_result *result)
 		if (i->kind->reply(i, result, reply) == 0)
 			return;
 	}
-	slot->stream->refusing = true;
+	failed(slot->stream);
 }
 
 /* True: go on. */
@@ -156,7 +187,7 @@ static bool answer(struct infer_slot *slot, const struct request_result *result)
 	if (i->kind->reply(i, result, &reply) == 0)
 		return slot_send(slot, &reply);
 	infer_reply_deinit(&reply);
-	slot->stream->refusing = true;
+	failed(slot->stream);
 	return true;
 }
 
@@ -166,7 +197,7 @@ static void on_done(struct infer *i, const struct request_result *result)
 	struct infer_stream *s = slot->stream;
 
 	if (slot_failed(slot)) {
-		s->refusing = true;
+		failed(s);
 	} else if (list_first(&s->slots) != &slot->node) {
 		save(slot, result);
 		return;
@@ -204,24 +235,36 @@ void infer_stream_close(struct call *c, void *state)
 	infer_receive_deinit(&s->receive);
 }
 
-/* The request whose message was received last has failed on the way in. */
-static void refuse(struct infer_stream *s)
+/* The request whose message was received last has failed on the way in. True: the call goes on. */
+static bool refuse(struct infer_stream *s)
 {
 	struct infer_slot *slot = slot_new(s);
 
-	s->refusing = true;
+	failed(s);
+	s->skipping = true;
 	if (!slot) {
 		infer_reply_failure(s->call, &s->receive.failure);
-		return;
+		return false;
 	}
 	infer_failure_move(&slot->infer.failure, &s->receive.failure);
-	advance(s);
+	return advance(s);
 }
 
-/* The rest of the message stays with the transport: the stream ends when its turn comes. */
+/* The stream ends behind the answers that are due. */
+static void end_behind(struct infer_stream *s, enum grpc_status status, const char *text)
+{
+	infer_fail(&s->receive.failure, status, "%s", text);
+	s->refusing = true;
+	refuse(s);
+}
+
+/* The rest of the message stays with the transport where the stream ends when its turn comes. */
 static void on_expired(void *data)
 {
-	refuse(data);
+	struct infer_stream *s = data;
+
+	if (refuse(s) && goes_on(s))
+		call_resume(s->call);
 }
 
 static void on_room(void *data)
@@ -241,7 +284,8 @@ void infer_stream_message_begin(struct call *c, void *state, uint64_t length)
 	struct infer_stream *s = state;
 
 	(void)c;
-	if (!s->refusing)
+	s->skipping = s->refusing;
+	if (!s->skipping)
 		infer_receive_begin(&s->receive, length);
 }
 
@@ -251,7 +295,7 @@ size_t infer_stream_message_data(struct call *c, void *state, const uint8_t *dat
 	size_t taken;
 
 	(void)c;
-	if (s->refusing)
+	if (s->refusing || s->skipping)
 		return n;
 	if (is_full(s)) {
 		s->stalled = true;
@@ -277,8 +321,7 @@ void infer_stream_drain(struct call *c, void *state)
 	(void)c;
 	if (s->refusing || s->half_closed)
 		return;
-	infer_fail(&s->receive.failure, GRPC_UNAVAILABLE, "modeld is shutting down");
-	refuse(s);
+	end_behind(s, GRPC_UNAVAILABLE, "modeld is shutting down");
 }
 
 void infer_stream_message_end(struct call *c, void *state)
@@ -287,18 +330,23 @@ void infer_stream_message_end(struct call *c, void *state)
 	struct infer_slot *slot;
 	struct origin origin;
 
-	if (s->refusing)
+	if (s->refusing || s->skipping)
 		return;
+	/* An empty message: the others stopped at their first byte. */
+	if (s->n_slots >= s->receive.services->settings->max_stream_requests) {
+		end_behind(s, GRPC_RESOURCE_EXHAUSTED,
+			"empty requests, and no more are taken now: [limits] max_stream_requests");
+		return;
+	}
 	slot = slot_new(s);
 	if (!slot) {
 		message_no_memory(c);
 		return;
 	}
 	origin = caller_origin(c);
-	infer_init(&slot->infer, s->kind, s->receive.services, on_done, slot);
 	if (infer_submit(&slot->infer, &origin, &s->receive) == 0)
 		return;
-	s->refusing = true;
+	failed(s);
 	advance(s);
 }
 

@@ -20,7 +20,8 @@ struct infer_stream {
 	struct list slots; /* struct infer_slot.node: the requests, in their order */
 	struct list spare; /* struct infer_slot.node: at most one */
 	uint32_t n_slots;
-	bool refusing; /* a request failed: what comes behind it is dropped */
+	bool refusing; /* the stream ends behind its last slot: what comes is dropped */
+	bool skipping; /* so is the rest of this message: its request has failed */
 	bool stalled;  /* bytes were not taken, for want of a slot or for unread answers */
 	bool half_closed;
 };

@@ -3,6 +3,7 @@
 
 #include "services/control_service.h"
 #include "services/health_service.h"
+#include "services/kserve_service.h"
 #include "services/model_worker_service.h"
 
 /* A new service adds itself here. */
@@ -10,6 +11,7 @@ const struct service *const *service_list(void)
 {
 	static const struct service *const list[] = {
 		&model_worker_service,
+		&kserve_service,
 		&health_service,
 		&control_service,
 		NULL,

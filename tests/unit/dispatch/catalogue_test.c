@@ -220,7 +220,7 @@ Test(catalogue, a_retired_one_goes_when_its_requests_are_done)
 	struct version *v = add("a", "1", NULL);
 	uint32_t id = id_of(v);
 
-	v->counters = (struct version_counters){1, 2, 3, 4};
+	v->counters = (struct version_counters){1, 2, 3, 4, 5, 6, 7, 8, 9};
 	version_ref(v);
 	v->n_requests = 1;
 	catalogue_retire(&c, v);
@@ -258,13 +258,18 @@ Test(catalogue, counters_are_sums)
 {
 	struct version_counters sum;
 
-	add("a", "1", NULL)->counters = (struct version_counters){1, 2, 3, 4};
-	add("b", "1", NULL)->counters = (struct version_counters){1, 2, 3, 4};
+	add("a", "1", NULL)->counters = (struct version_counters){1, 2, 3, 4, 5, 6, 7, 8, 9};
+	add("b", "1", NULL)->counters = (struct version_counters){1, 2, 3, 4, 5, 6, 7, 8, 9};
 	sum = catalogue_counters(&c);
 	cr_expect_eq(sum.requests_ok, 2);
 	cr_expect_eq(sum.requests_failed, 4);
 	cr_expect_eq(sum.batches, 6);
 	cr_expect_eq(sum.total_ns, 8);
+	cr_expect_eq(sum.queue_ns, 10);
+	cr_expect_eq(sum.compute_ns, 12);
+	cr_expect_eq(sum.rows, 14);
+	cr_expect_eq(sum.failed_ns, 16);
+	cr_expect_eq(sum.last_ns, 9, "the latest");
 }
 
 /* --- Faults ----------------------------------------------------------------------------------- */

@@ -162,7 +162,7 @@ Test(call, timeouts)
 Test(call, deadline_ends_a_call)
 {
 	expect_status(call((struct peer_request){.path = "/t.T/Never", .timeout = "5m"}), 200,
-		GRPC_DEADLINE_EXCEEDED, "deadline exceeded");
+		GRPC_DEADLINE_EXCEEDED, "Deadline Exceeded");
 	cr_assert_eq(fake_log.messages, 1);
 	cr_assert_eq(fake_log.closed, 1);
 }

@@ -208,15 +208,16 @@ static inline unsigned double_queued(struct dispatch *d)
 	return n;
 }
 
-/* Answer a submitted request. output NULL: no outputs. */
-static inline void double_answer(struct request *r, enum grpc_status status, const char *message,
-	const struct pool_output *output, struct output_lease *lease)
+/* Answer a submitted request with n outputs. */
+static inline void double_answer_all(struct request *r, enum grpc_status status,
+	const char *message, const struct pool_output *outputs, size_t n,
+	struct output_lease *lease)
 {
 	struct request_result result = {
 		.status = status,
 		.message = message,
-		.outputs = output,
-		.n_outputs = output ? 1 : 0,
+		.outputs = outputs,
+		.n_outputs = n,
 		.targets = &r->target,
 		.n_targets = r->target.region ? 1 : 0,
 		.lease = lease,
@@ -236,6 +237,13 @@ static inline void double_answer(struct request *r, enum grpc_status status, con
 	request_unref(r);
 }
 
+/* The same with one; output NULL: none. */
+static inline void double_answer(struct request *r, enum grpc_status status, const char *message,
+	const struct pool_output *output, struct output_lease *lease)
+{
+	double_answer_all(r, status, message, output, output ? 1 : 0, lease);
+}
+
 /* With one reference. */
 static inline struct output_lease *double_lease_new(struct dispatch *d)
 {
@@ -244,6 +252,31 @@ static inline struct output_lease *double_lease_new(struct dispatch *d)
 	*lease = (struct output_lease){.dispatch = d, .refs = 1};
 	d->n_output_leases++;
 	return lease;
+}
+
+/* Each input comes back as the output of its number. */
+static inline void double_echo_all(struct request *r)
+{
+	struct output_lease *lease = double_lease_new(r->dispatch);
+	struct pool_output outputs[8];
+	size_t at = 0;
+
+	assert(r->n_inputs <= 8);
+	for (uint32_t i = 0; i < r->n_inputs; i++) {
+		struct request_input *in = &r->inputs[i];
+
+		assert(in->length <= sizeof(lease->data) - at);
+		outputs[i] = (struct pool_output){.index = i,
+			.dtype = in->dtype,
+			.rank = in->rank,
+			.data = lease->data + at,
+			.length = in->length};
+		memcpy(outputs[i].dims, in->dims, sizeof(in->dims));
+		memcpy(lease->data + at, lease_at(in->lease, in->offset), in->length);
+		at += in->length;
+	}
+	double_answer_all(r, GRPC_OK, "", outputs, r->n_inputs, lease);
+	output_lease_unref(lease);
 }
 
 /* The identity model: the first input comes back. */
@@ -437,6 +470,10 @@ struct request_input *request_input(struct request *r, uint32_t index)
 
 int request_want_output(struct request *r, uint32_t index)
 {
+	for (uint32_t i = 0; i < r->n_outputs; i++) {
+		if (r->outputs[i] == index)
+			return -EEXIST;
+	}
 	r->outputs[r->n_outputs++] = index;
 	return 0;
 }
@@ -509,6 +546,17 @@ struct version *dispatch_find_version(struct dispatch *d, const char *name, size
 			return &d->models[i];
 	}
 	return NULL;
+}
+
+struct version *dispatch_find_number(
+	struct dispatch *d, const char *name, size_t n, const char *number, size_t n_number)
+{
+	struct version *v = dispatch_find_version(d, name, n);
+
+	return v && strlen(v->settings.version) == n_number &&
+			       !memcmp(v->settings.version, number, n_number)
+		       ? v
+		       : NULL;
 }
 
 size_t dispatch_n_versions(const struct dispatch *d)

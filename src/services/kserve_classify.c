@@ -1,0 +1,185 @@
+/*
+ * kserve_classify.c: the greatest elements of a tensor, as text. Of equal ones the first counts; one that
+ * is no number (NaN) is the least. Daemon process, loop thread.
+ */
+#include "services/kserve_classify.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatch/version.h"
+
+#define LENGTH_BYTES 4u
+/* "value:index": a double written by %f has 309 digits and a few more. */
+#define TEXT_MAX 352u
+
+struct element {
+	double value;
+	uint64_t index;
+};
+
+struct rows {
+	const struct pool_output *o;
+	uint64_t n;	 /* rows */
+	uint64_t length; /* elements of a row */
+	uint64_t n_best; /* of each row */
+};
+
+#define LOAD(type)                                                                                 \
+	{                                                                                          \
+		type v;                                                                            \
+		memcpy(&v, (const type *)o->data + at, sizeof(v));                                 \
+		return (double)v;                                                                  \
+	}
+
+static double load(const struct pool_output *o, uint64_t at)
+{
+	switch (o->dtype) {
+	case DTYPE_U8:
+		LOAD(uint8_t)
+	case DTYPE_U16:
+		LOAD(uint16_t)
+	case DTYPE_U32:
+		LOAD(uint32_t)
+	case DTYPE_U64:
+		LOAD(uint64_t)
+	case DTYPE_I8:
+		LOAD(int8_t)
+	case DTYPE_I16:
+		LOAD(int16_t)
+	case DTYPE_I32:
+		LOAD(int32_t)
+	case DTYPE_I64:
+		LOAD(int64_t)
+	case DTYPE_F32:
+		LOAD(float)
+	default:
+		LOAD(double)
+	}
+}
+
+static bool is_float(enum dtype d)
+{
+	return d == DTYPE_F32 || d == DTYPE_F64;
+}
+
+static bool is_supported(enum dtype d)
+{
+	return (d >= DTYPE_U8 && d <= DTYPE_I64) || is_float(d);
+}
+
+/* The greater one first. */
+static int compare(const void *a, const void *b)
+{
+	const struct element *x = a, *y = b;
+
+	if (x->value > y->value || (isnan(y->value) && !isnan(x->value)))
+		return -1;
+	if (x->value < y->value || (isnan(x->value) && !isnan(y->value)))
+		return 1;
+	return x->index < y->index ? -1 : 1;
+}
+
+/* "0.874902:2", with its length ahead. Returns the bytes. */
+static size_t write_class(uint8_t *to, const struct element *e, enum dtype d)
+{
+	char text[TEXT_MAX];
+	int n = snprintf(text, sizeof(text), is_float(d) ? "%f:%" PRIu64 : "%.0f:%" PRIu64,
+		e->value, e->index);
+	uint32_t length = n < 0 ? 0 : (uint32_t)n;
+
+	for (unsigned k = 0; k < LENGTH_BYTES; k++)
+		to[k] = (uint8_t)(length >> 8 * k);
+	memcpy(to + LENGTH_BYTES, text, length);
+	return LENGTH_BYTES + length;
+}
+
+static int fail_type(struct infer *i, const struct pool_output *o)
+{
+	return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT,
+		"class result not available for output due to unsupported type '%s'",
+		dtype_kserve_name(o->dtype));
+}
+
+/* The first dimension is the batch's where the model takes batches. */
+static int find_rows(
+	struct infer *i, const struct pool_output *o, uint64_t n_classes, struct rows *ret_rows)
+{
+	bool batch = version_max_batch_size(i->model) > 0 && o->rank > 0;
+	uint64_t n = 0;
+
+	if (!is_supported(o->dtype))
+		return fail_type(i, o);
+	if (shape_elements(o->dims, o->rank, &n) || n > o->length / dtype_size(o->dtype))
+		return infer_fail(&i->failure, GRPC_INTERNAL, "an output that is too short");
+	*ret_rows = (struct rows){.o = o, .n = batch ? (uint64_t)o->dims[0] : 1};
+	ret_rows->length = ret_rows->n > 0 ? n / ret_rows->n : 0;
+	ret_rows->n_best = n_classes < ret_rows->length ? n_classes : ret_rows->length;
+	return 0;
+}
+
+static size_t write_row(
+	uint8_t *to, const struct rows *rows, uint64_t row, struct element *elements)
+{
+	size_t n = 0;
+
+	for (uint64_t k = 0; k < rows->length; k++)
+		elements[k] = (struct element){load(rows->o, row * rows->length + k), k};
+	qsort(elements, rows->length, sizeof(*elements), compare);
+	for (uint64_t k = 0; k < rows->n_best; k++)
+		n += write_class(to + n, &elements[k], rows->o->dtype);
+	return n;
+}
+
+static int write_all(struct infer *i, struct infer_reply *p, const struct rows *rows,
+	const void **ret_data, uint64_t *ret_n)
+{
+	uint64_t n_texts;
+	struct element *elements;
+	uint8_t *to;
+
+	if (__builtin_mul_overflow(rows->n, rows->n_best, &n_texts) ||
+		n_texts > INFER_REPLY_MEMORY_MAX / (LENGTH_BYTES + TEXT_MAX))
+		return infer_fail(&i->failure, GRPC_RESOURCE_EXHAUSTED,
+			"%" PRIu64 " classes of %" PRIu64 " rows are too many for one answer",
+			rows->n_best, rows->n);
+	to = infer_reply_alloc(p, (size_t)n_texts * (LENGTH_BYTES + TEXT_MAX), &i->failure);
+	elements = calloc(rows->length + 1, sizeof(*elements));
+	if (!to || !elements) {
+		free(elements);
+		return infer_fail_memory(&i->failure);
+	}
+	*ret_data = to;
+	*ret_n = 0;
+	for (uint64_t row = 0; row < rows->n && rows->n_best > 0; row++)
+		*ret_n += write_row(to + *ret_n, rows, row, elements);
+	free(elements);
+	return 0;
+}
+
+int kserve_classify(struct infer *i, struct infer_reply *p, const struct pool_output *o,
+	uint64_t n_classes, struct kserve_answer_output *output, const void **ret_data,
+	uint64_t *ret_n)
+{
+	struct rows rows = {0};
+	int64_t *dims;
+	int r = find_rows(i, o, n_classes, &rows);
+
+	if (!r)
+		r = write_all(i, p, &rows, ret_data, ret_n);
+	if (r)
+		return r;
+	dims = (void *)infer_reply_alloc(p, 2 * sizeof(*dims), &i->failure);
+	if (!dims)
+		return INFER_E_FAILED;
+	output->rank = 0;
+	if (version_max_batch_size(i->model) > 0 && o->rank > 0)
+		dims[output->rank++] = (int64_t)rows.n;
+	dims[output->rank++] = (int64_t)rows.n_best;
+	output->dims = dims;
+	output->datatype = dtype_kserve_name(DTYPE_BYTES);
+	return 0;
+}

@@ -1,0 +1,255 @@
+/*
+ * kserve_config.c: a ModelConfig made from a version's settings and declaration, the way Triton completes
+ * one: dims leave the batch's dimension out where max_batch_size is set. Daemon process, loop thread.
+ */
+#include "services/kserve_config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dispatch/dispatch.h"
+#include "pool/pool.h"
+#include "pool/worker.h"
+#include "proto/kserve/grpc_service.pb-c.h"
+#include "services/kserve_models.h"
+#include "services/kserve_small.h"
+
+typedef Inference__ModelConfig Config;
+
+/* What a config lives in: everything that it points to. */
+struct parts {
+	Inference__ModelVersionPolicy policy;
+	Inference__ModelVersionPolicy__Latest latest;
+	Inference__ModelDynamicBatching batching;
+	int32_t preferred;
+	Inference__ModelInstanceGroup group;
+	Inference__ModelInstanceGroup *groups[1];
+	Inference__ModelOptimizationPolicy optimization;
+	Inference__ModelOptimizationPolicy__PinnedMemoryBuffer input_pinned, output_pinned;
+	Inference__ModelTransactionPolicy transaction;
+};
+
+static Inference__DataType data_type(enum dtype d)
+{
+	static const Inference__DataType types[DTYPE_MAX_] = {
+		[DTYPE_BOOL] = INFERENCE__DATA_TYPE__TYPE_BOOL,
+		[DTYPE_U8] = INFERENCE__DATA_TYPE__TYPE_UINT8,
+		[DTYPE_U16] = INFERENCE__DATA_TYPE__TYPE_UINT16,
+		[DTYPE_U32] = INFERENCE__DATA_TYPE__TYPE_UINT32,
+		[DTYPE_U64] = INFERENCE__DATA_TYPE__TYPE_UINT64,
+		[DTYPE_I8] = INFERENCE__DATA_TYPE__TYPE_INT8,
+		[DTYPE_I16] = INFERENCE__DATA_TYPE__TYPE_INT16,
+		[DTYPE_I32] = INFERENCE__DATA_TYPE__TYPE_INT32,
+		[DTYPE_I64] = INFERENCE__DATA_TYPE__TYPE_INT64,
+		[DTYPE_F16] = INFERENCE__DATA_TYPE__TYPE_FP16,
+		[DTYPE_BF16] = INFERENCE__DATA_TYPE__TYPE_BF16,
+		[DTYPE_F32] = INFERENCE__DATA_TYPE__TYPE_FP32,
+		[DTYPE_F64] = INFERENCE__DATA_TYPE__TYPE_FP64,
+		[DTYPE_BYTES] = INFERENCE__DATA_TYPE__TYPE_STRING,
+	};
+
+	return types[d];
+}
+
+/* --- Tensors ---------------------------------------------------------------------------------- */
+
+static int64_t any_dims[] = {-1};
+
+/* Its dims, without the batch's. */
+static void fill_dims(const struct wire_declaration *d, bool batched, size_t *ret_n, int64_t **ret)
+{
+	size_t skip = batched && d->rank > 0 ? 1 : 0;
+
+	if (d->any_shape) {
+		*ret_n = 1;
+		*ret = any_dims;
+		return;
+	}
+	*ret_n = d->rank - skip;
+	*ret = (int64_t *)d->dims + skip;
+}
+
+static int fill_inputs(struct message_memory *memory, Config *m, const struct wire_loaded *declared)
+{
+	size_t n = declared->n_inputs;
+
+	m->input = kserve_small_array(memory, n, sizeof(Inference__ModelInput));
+	if (!m->input)
+		return -ENOMEM;
+	m->n_input = n;
+	for (size_t k = 0; k < n; k++) {
+		Inference__ModelInput *in = m->input[k];
+
+		inference__model_input__init(in);
+		in->name = (char *)declared->inputs[k].name;
+		in->data_type = data_type(declared->inputs[k].dtype);
+		fill_dims(&declared->inputs[k], m->max_batch_size > 0, &in->n_dims, &in->dims);
+	}
+	return 0;
+}
+
+static int fill_outputs(
+	struct message_memory *memory, Config *m, const struct wire_loaded *declared)
+{
+	size_t n = declared->n_outputs;
+
+	m->output = kserve_small_array(memory, n, sizeof(Inference__ModelOutput));
+	if (!m->output)
+		return -ENOMEM;
+	m->n_output = n;
+	for (size_t k = 0; k < n; k++) {
+		Inference__ModelOutput *out = m->output[k];
+
+		inference__model_output__init(out);
+		out->name = (char *)declared->outputs[k].name;
+		out->data_type = data_type(declared->outputs[k].dtype);
+		fill_dims(&declared->outputs[k], m->max_batch_size > 0, &out->n_dims, &out->dims);
+	}
+	return 0;
+}
+
+/* --- The rest --------------------------------------------------------------------------------- */
+
+static int fill_parameters(
+	struct message_memory *memory, Config *m, const struct version_settings *s)
+{
+	size_t n = s->n_parameters;
+	Inference__ModelParameter *values =
+		message_memory_calloc(memory, n, sizeof(Inference__ModelParameter));
+
+	m->parameters =
+		kserve_small_array(memory, n, sizeof(Inference__ModelConfig__ParametersEntry));
+	if (!m->parameters || !values)
+		return -ENOMEM;
+	m->n_parameters = n;
+	for (size_t k = 0; k < n; k++) {
+		inference__model_config__parameters_entry__init(m->parameters[k]);
+		inference__model_parameter__init(&values[k]);
+		values[k].string_value = (char *)s->parameters[k].value;
+		m->parameters[k]->key = (char *)s->parameters[k].key;
+		m->parameters[k]->value = &values[k];
+	}
+	return 0;
+}
+
+/* "cuda:0" is a GPU. */
+static bool on_gpu(const struct dispatch *d, const struct version *v)
+{
+	const struct pool *pool = dispatch_pool(d);
+
+	for (size_t k = 0; k < pool_n_workers(pool); k++) {
+		const struct worker *w = pool_worker((struct pool *)pool, k);
+
+		if (version_held_by(v, w))
+			return strncmp(worker_device(w), "cpu", strlen("cpu")) != 0;
+	}
+	return false;
+}
+
+static void fill_group(struct parts *p, Config *m, struct dispatch *d, const struct version *v)
+{
+	const struct version_settings *s = version_settings(v);
+
+	inference__model_instance_group__init(&p->group);
+	p->group.name = m->name;
+	p->group.kind = on_gpu(d, v) ? INFERENCE__MODEL_INSTANCE_GROUP__KIND__KIND_GPU
+				     : INFERENCE__MODEL_INSTANCE_GROUP__KIND__KIND_CPU;
+	p->group.count = s->instances > 0 ? (int32_t)s->instances : 1;
+	p->groups[0] = &p->group;
+	m->instance_group = p->groups;
+	m->n_instance_group = 1;
+}
+
+static void fill_batching(struct parts *p, Config *m, const struct version_settings *s)
+{
+	if (m->max_batch_size <= 1)
+		return;
+	inference__model_dynamic_batching__init(&p->batching);
+	p->preferred = m->max_batch_size;
+	p->batching.preferred_batch_size = &p->preferred;
+	p->batching.n_preferred_batch_size = 1;
+	p->batching.max_queue_delay_microseconds = s->max_queue_delay_us;
+	m->dynamic_batching = &p->batching;
+	m->scheduling_choice_case = INFERENCE__MODEL_CONFIG__SCHEDULING_CHOICE_DYNAMIC_BATCHING;
+}
+
+static void fill_policies(struct parts *p, Config *m)
+{
+	inference__model_version_policy__init(&p->policy);
+	inference__model_version_policy__latest__init(&p->latest);
+	p->latest.num_versions = 1;
+	p->policy.latest = &p->latest;
+	p->policy.policy_choice_case = INFERENCE__MODEL_VERSION_POLICY__POLICY_CHOICE_LATEST;
+	m->version_policy = &p->policy;
+	inference__model_optimization_policy__init(&p->optimization);
+	inference__model_optimization_policy__pinned_memory_buffer__init(&p->input_pinned);
+	p->input_pinned.enable = true;
+	p->output_pinned = p->input_pinned;
+	p->optimization.input_pinned_memory = &p->input_pinned;
+	p->optimization.output_pinned_memory = &p->output_pinned;
+	m->optimization = &p->optimization;
+}
+
+static void fill_settings(struct parts *p, Config *m, struct dispatch *d, const struct version *v)
+{
+	const struct version_settings *s = version_settings(v);
+
+	m->name = (char *)s->name;
+	m->backend = (char *)s->backend;
+	m->max_batch_size = (int32_t)version_max_batch_size(v);
+	if (!strcmp(s->backend, "onnxruntime")) {
+		m->platform = (char *)kserve_platform(v);
+		m->default_model_filename = (char *)"model.onnx";
+	}
+	fill_policies(p, m);
+	fill_group(p, m, d, v);
+	fill_batching(p, m, s);
+}
+
+static int fill(struct message_memory *memory, struct parts *p, Config *m, struct dispatch *d,
+	const struct version *v)
+{
+	const struct wire_loaded *declared = version_declared(v);
+	int r;
+
+	fill_settings(p, m, d, v);
+	r = fill_inputs(memory, m, declared);
+	if (!r)
+		r = fill_outputs(memory, m, declared);
+	if (!r)
+		r = fill_parameters(memory, m, version_settings(v));
+	return r;
+}
+
+static void answer(struct call *c, struct message_memory *memory, const struct version *v)
+{
+	const struct services *x = call_context(c);
+	Inference__ModelConfigResponse m = INFERENCE__MODEL_CONFIG_RESPONSE__INIT;
+	Config config = INFERENCE__MODEL_CONFIG__INIT;
+	struct parts parts;
+
+	m.config = &config;
+	if (fill(memory, &parts, &config, x->dispatch, v))
+		message_no_memory(c);
+	else
+		message_answer(c, &m.base);
+}
+
+void kserve_model_config(struct call *c, void *state, const uint8_t *data, size_t n)
+{
+	const struct services *x = call_context(c);
+	const Inference__ModelConfigRequest *q;
+	struct infer_failure failure = {0};
+	struct message_memory memory;
+	struct version *v = NULL;
+
+	(void)state;
+	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
+	q = kserve_small_read(c, &memory, &inference__model_config_request__descriptor, data, n);
+	if (q && kserve_find_version(x->dispatch, q->name, q->version, &v, &failure))
+		kserve_small_fail(c, &failure);
+	else if (q)
+		answer(c, &memory, v);
+	message_memory_deinit(&memory);
+}

@@ -1,0 +1,98 @@
+/* kserve_models.c: versions of models by Triton's rules. Daemon process, loop thread. */
+#include "services/kserve_models.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/digits.h"
+#include "dispatch/dispatch.h"
+#include "dispatch/version.h"
+
+#define NAME_SHOWN 255
+
+static int fail_version(struct infer_failure *f, const char *number)
+{
+	const char *digits = number[0] == '-' ? number + 1 : number;
+	uint64_t value;
+
+	if (number[0] == '-' && !decimal_parse(digits, &value) && value <= INT64_MAX)
+		return infer_fail(f, GRPC_INVALID_ARGUMENT,
+			"invalid model version specified '%s' , version should be an integral "
+			"value > 0",
+			number);
+	return infer_fail(f, GRPC_INVALID_ARGUMENT,
+		"failed to get model version from specified version string '%.64s' (details: "
+		"stol), version should be an integral value > 0",
+		number);
+}
+
+static int fail_unknown(struct infer_failure *f, const char *name, const char *number)
+{
+	if (number[0] == '\0')
+		return infer_fail(f, GRPC_NOT_FOUND,
+			"Request for unknown model: '%.*s' is not found", NAME_SHOWN, name);
+	return infer_fail(f, GRPC_NOT_FOUND,
+		"Request for unknown model: '%.*s' version %s is not found", NAME_SHOWN, name,
+		number);
+}
+
+static bool is_number(const char *number)
+{
+	uint64_t value;
+
+	return !decimal_parse(number, &value) && value <= INT64_MAX;
+}
+
+/* What has no declaration was never ready: it has nothing to be asked for. */
+static int judge(struct infer_failure *f, const struct version *v)
+{
+	const struct version_settings *s = version_settings(v);
+
+	if (version_declared(v))
+		return 0;
+	if (!version_hopeful(v))
+		return infer_fail(f, GRPC_NOT_FOUND,
+			"Request for unknown model: '%s' has no available versions", s->name);
+	return infer_fail(f, GRPC_UNAVAILABLE,
+		"Request for unknown model: '%s' version %s is not at ready state", s->name,
+		s->version);
+}
+
+int kserve_find_version(struct dispatch *d, const char *name, const char *number,
+	struct version **ret_version, struct infer_failure *failure)
+{
+	struct version *v = NULL;
+	int r;
+
+	/* No name is the default model elsewhere. */
+	if (number[0] != '\0' && !is_number(number))
+		return fail_version(failure, number);
+	if (name[0] != '\0' && number[0] != '\0')
+		v = dispatch_find_number(d, name, strlen(name), number, strlen(number));
+	else if (name[0] != '\0')
+		v = dispatch_find_version(d, name, strlen(name));
+	if (!v)
+		return fail_unknown(failure, name, number);
+	r = judge(failure, v);
+	if (!r)
+		*ret_version = v;
+	return r;
+}
+
+bool kserve_is_ready(struct dispatch *d, const char *name, const char *number)
+{
+	struct infer_failure failure = {0};
+	struct version *v = NULL;
+	bool found = kserve_find_version(d, name, number, &v, &failure) == 0;
+
+	infer_failure_deinit(&failure);
+	return found && version_ready(v);
+}
+
+const char *kserve_platform(const struct version *v)
+{
+	const char *backend = version_settings(v)->backend;
+
+	return !strcmp(backend, "onnxruntime") ? "onnxruntime_onnx" : backend;
+}

@@ -1,0 +1,28 @@
+/*
+ * kserve_models.h: which version of a model a message of inference.GRPCInferenceService means, with
+ * Triton's words where there is none.
+ */
+#ifndef SERVICES_KSERVE_MODELS_H
+#define SERVICES_KSERVE_MODELS_H
+
+#include <stdbool.h>
+
+#include "services/infer_failure.h"
+
+struct dispatch;
+struct version;
+
+/*
+ * By name and number, as they came; an empty number is the default version. Borrowed. INFER_E_FAILED:
+ *   INVALID_ARGUMENT  the number is none
+ *   NOT_FOUND         there is no such model or version, or nothing of it was ever ready
+ *   UNAVAILABLE       it is not ready yet
+ */
+_must_use_ int kserve_find_version(struct dispatch *d, const char *name, const char *number,
+	struct version **ret_version, struct infer_failure *failure);
+/* The same for who only asks: false where kserve_find_version() fails, or no worker is ready. */
+bool kserve_is_ready(struct dispatch *d, const char *name, const char *number);
+/* What Triton calls its format; "" where it does not say. */
+const char *kserve_platform(const struct version *v);
+
+#endif

@@ -1,0 +1,260 @@
+/* Tests of ModelStreamInfer: answers in order, failures among them, and the small calls that say no. */
+#include "services/infer_stream.h"
+
+#include <criterion/criterion.h>
+
+#include "kserve_messages.h"
+#include "tests/support/failalloc.h"
+
+static struct fixture f;
+static struct kserve_ask ask;
+static struct call call;
+
+static void set_up(void)
+{
+	fixture_init(&f);
+	kserve_model(&f);
+	kserve_ask_init(&ask);
+	double_call_open(
+		&call, fixture_method(&kserve_service, "ModelStreamInfer"), &f.services, &f.client);
+}
+
+static void tear_down(void)
+{
+	double_call_free(&call);
+	fixture_deinit(&f);
+}
+
+TestSuite(kserve_stream, .init = set_up, .fini = tear_down);
+
+static bool ask_it(const char *model, const char *id)
+{
+	ask.m.model_name = (char *)model;
+	ask.m.id = (char *)id;
+	kserve_ask_pack(&ask);
+	return double_call_message(&call, ask.packed, ask.n);
+}
+
+static Inference__ModelStreamInferResponse *read_stream(unsigned i)
+{
+	Inference__ModelStreamInferResponse *m;
+
+	cr_assert_lt(i, call.n_messages);
+	m = inference__model_stream_infer_response__unpack(NULL, call.n_sent[i], call.sent[i]);
+	cr_assert(m && m->infer_response, "the answer is no ModelStreamInferResponse");
+	return m;
+}
+
+static void expect_answer(unsigned i, const char *id)
+{
+	Inference__ModelStreamInferResponse *m = read_stream(i);
+	ModelInferResponse *r = m->infer_response;
+
+	cr_expect_str_eq(m->error_message, "");
+	cr_expect_str_eq(r->id, id);
+	cr_assert_eq(r->n_parameters, 1);
+	cr_expect_str_eq(r->parameters[0]->key, "triton_final_response");
+	cr_expect(r->parameters[0]->value->bool_param);
+	cr_assert_eq(r->n_raw_output_contents, 2);
+	cr_expect_arr_eq(r->raw_output_contents[1].data, ask.bytes + 16, 16);
+	inference__model_stream_infer_response__free_unpacked(m, NULL);
+}
+
+static void expect_refusal(unsigned i, const char *id, const char *text)
+{
+	Inference__ModelStreamInferResponse *m = read_stream(i);
+
+	cr_expect_str_eq(m->error_message, text);
+	cr_expect_str_eq(m->infer_response->id, id);
+	inference__model_stream_infer_response__free_unpacked(m, NULL);
+}
+
+static void echo(unsigned i)
+{
+	cr_assert(double_nth(&f.dispatch, i));
+	double_echo_all(double_nth(&f.dispatch, i));
+}
+
+Test(kserve_stream, failures_are_answers_in_their_turn)
+{
+	cr_assert(ask_it("m", "1"));
+	cr_assert(ask_it("x", "2"));
+	cr_expect_eq(call.n_messages, 0, "the first one is not answered yet");
+	cr_assert(ask_it("m", "3"));
+	double_call_half_close(&call);
+	echo(1);
+	echo(0);
+	cr_assert_eq(call.n_messages, 3);
+	expect_answer(0, "1");
+	expect_refusal(1, "2", "Request for unknown model: 'x' is not found");
+	expect_answer(2, "3");
+	cr_expect(call.closed);
+	cr_expect_eq(call.status, GRPC_OK);
+}
+
+Test(kserve_stream, what_the_model_says)
+{
+	cr_assert(ask_it("m", "1"));
+	double_answer(double_nth(&f.dispatch, 0), GRPC_INTERNAL, "the soup is cold", NULL, NULL);
+	expect_refusal(0, "1", "the soup is cold");
+	cr_expect(!call.closed);
+}
+
+Test(kserve_stream, a_request_that_fails_on_its_way_in_is_skipped)
+{
+	double_call_free(&call);
+	f.settings.max_request_metadata_bytes = 60;
+	double_call_open(
+		&call, fixture_method(&kserve_service, "ModelStreamInfer"), &f.services, &f.client);
+	call.chunk = 1;
+	cr_assert(
+		ask_it("m", "0123456789012345678901234567890123456789012345678901234567890123456"));
+	cr_assert_eq(call.n_messages, 1);
+	call.chunk = 0;
+	expect_refusal(0, "",
+		"ModelInferRequest without its tensor data is larger than [limits] "
+		"max_request_metadata_bytes, 60");
+	cr_expect(!call.closed, "it goes on");
+}
+
+Test(kserve_stream, without_room_for_its_tensors)
+{
+	f.dispatch.lease_error = LEASE_E_LARGE;
+	cr_assert(ask_it("m", "1"));
+	cr_assert_eq(call.n_messages, 1);
+	f.dispatch.lease_error = 0;
+	cr_assert(ask_it("m", "2"));
+	echo(0);
+	expect_answer(1, "2");
+}
+
+Test(kserve_stream, the_server_ends)
+{
+	cr_assert(ask_it("m", "1"));
+	call.draining = true;
+	call.method->drain(&call, call.state);
+	cr_expect(!call.closed, "an answer is due");
+	echo(0);
+	expect_answer(0, "1");
+	cr_assert(call.closed);
+	cr_expect_eq(call.status, GRPC_UNAVAILABLE);
+}
+
+Test(kserve_stream, no_more_empty_requests_than_fit)
+{
+	ask_it("m", "1");
+	for (unsigned i = 0; i < 3; i++)
+		double_call_message(&call, ask.packed, 0);
+	echo(0);
+	cr_assert(call.closed);
+	cr_expect_eq(call.status, GRPC_RESOURCE_EXHAUSTED);
+}
+
+static int stream_once(void *arg)
+{
+	struct call c;
+	bool ok;
+
+	(void)arg;
+	double_call_open(
+		&c, fixture_method(&kserve_service, "ModelStreamInfer"), &f.services, &f.client);
+	double_call_message(&c, ask.packed, ask.n);
+	double_call_message(&c, (const uint8_t *)"\x0a\x01x", 3);
+	double_call_message(&c, ask.packed, ask.n);
+	double_call_half_close(&c);
+	while (double_queued(&f.dispatch))
+		double_echo_all(double_nth(&f.dispatch, double_queued(&f.dispatch) - 1));
+	cr_assert(c.closed, "an end in any case");
+	ok = c.status == GRPC_OK && c.n_messages == 3;
+	double_call_free(&c);
+	return ok ? 0 : -ENOMEM;
+}
+
+/* A request without memory is a failure like others. */
+Test(kserve_stream, without_memory)
+{
+	kserve_ask_pack(&ask);
+	FAULT_LOOP(stream_once, NULL);
+}
+
+/* --- The small calls that say no, or what is so ------------------------------------------------ */
+
+static void small(const char *method, const void *data, size_t n)
+{
+	double_call_free(&call);
+	double_call_open(&call, fixture_method(&kserve_service, method), &f.services, &f.client);
+	double_call_message(&call, data, n);
+	cr_assert(call.closed);
+}
+
+#define SMALL(method, text) small(method, text, sizeof(text) - 1)
+
+static void expect_status(enum grpc_status status, const char *text)
+{
+	cr_expect_eq(call.status, status, "got %s", call.text);
+	cr_expect_str_eq(call.text, text);
+}
+
+Test(kserve_stream, the_index_lists_what_there_is)
+{
+	Inference__RepositoryIndexResponse *m;
+	struct version *failed = double_model(&f.dispatch, "failed");
+
+	failed->ready = failed->hopeful = failed->is_declared = false;
+	failed->detail = "no such file";
+	SMALL("RepositoryIndex", "");
+	m = inference__repository_index_response__unpack(NULL, call.n_sent[0], call.sent[0]);
+	cr_assert_eq(m->n_models, 2);
+	cr_expect_str_eq(m->models[0]->state, "READY");
+	cr_expect_str_eq(m->models[1]->name, "failed");
+	cr_expect_str_eq(m->models[1]->state, "UNAVAILABLE");
+	cr_expect_str_eq(m->models[1]->reason, "no such file");
+	inference__repository_index_response__free_unpacked(m, NULL);
+	SMALL("RepositoryIndex", "\x10\x01");
+	m = inference__repository_index_response__unpack(NULL, call.n_sent[0], call.sent[0]);
+	cr_assert_eq(m->n_models, 1, "those that are ready");
+	inference__repository_index_response__free_unpacked(m, NULL);
+	SMALL("RepositoryIndex", "\x0a\x01r");
+	expect_status(GRPC_UNIMPLEMENTED, "'repository_name' specification is not supported");
+}
+
+Test(kserve_stream, loading_is_not_allowed)
+{
+	SMALL("RepositoryModelLoad", "\x12\x01m");
+	expect_status(GRPC_UNAVAILABLE,
+		"explicit model load / unload is not allowed if polling is enabled");
+	SMALL("RepositoryModelUnload", "\x0a\x01r");
+	expect_status(GRPC_UNIMPLEMENTED, "'repository_name' specification is not supported");
+}
+
+Test(kserve_stream, shared_memory_by_key_is_off)
+{
+	SMALL("SystemSharedMemoryRegister", "\x0a\x01r");
+	cr_expect_eq(call.status, GRPC_UNIMPLEMENTED);
+	SMALL("SystemSharedMemoryUnregister", "");
+	cr_expect_eq(call.status, GRPC_UNIMPLEMENTED);
+	SMALL("SystemSharedMemoryStatus", "");
+	cr_expect_eq(call.status, GRPC_OK);
+	SMALL("SystemSharedMemoryStatus", "\x0a\x01r");
+	expect_status(GRPC_NOT_FOUND, "Unable to find system shared memory region: 'r'");
+	SMALL("CudaSharedMemoryRegister", "\x0a\x01r");
+	expect_status(GRPC_INVALID_ARGUMENT,
+		"failed to register shared memory region 'r': invalid args (GPUs not supported)");
+	SMALL("CudaSharedMemoryUnregister", "");
+	cr_expect_eq(call.status, GRPC_OK);
+	SMALL("CudaSharedMemoryStatus", "\x0a\x01r");
+	expect_status(GRPC_NOT_FOUND, "Unable to find cuda shared memory region: 'r'");
+}
+
+Test(kserve_stream, settings_can_be_read)
+{
+	SMALL("TraceSetting", "");
+	cr_expect_eq(call.status, GRPC_OK);
+	SMALL("TraceSetting", "\x0a\x1b\x0a\x0btrace_level\x12\x0c\x0a\x0aTIMESTAMPS");
+	cr_expect_eq(call.status, GRPC_UNIMPLEMENTED);
+	SMALL("LogSettings", "");
+	cr_expect_eq(call.status, GRPC_OK);
+	SMALL("LogSettings", "\x0a\x0f\x0a\x08log_file\x12\x03\x1a\x01x");
+	expect_status(GRPC_UNIMPLEMENTED,
+		"log file location can not be updated through network protocol");
+}
