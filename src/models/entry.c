@@ -16,10 +16,12 @@
 #include "models/fingerprint.h"
 #include "models/layout.h"
 #include "models/model_conf.h"
+#include "models/model_pbtxt.h"
 #include "models/path.h"
 #include "pool/pool.h"
 
 #define CONF_FILE  "model.conf"
+#define PBTXT_FILE "config.pbtxt"
 #define MODEL_FILE "model.onnx"
 #define ONNX	   "onnxruntime"
 #define BUILTIN	   "builtin"
@@ -30,6 +32,8 @@ struct reading {
 	const struct models_settings *settings; /* borrow */
 	char *directory;			/* own: of the model */
 	struct model_conf conf;
+	bool is_pbtxt; /* that came from config.pbtxt */
+	char *ignored; /* own; what of it does nothing here; NULL: all does something */
 	struct layout layout;
 	size_t n_usable; /* versions so far that could be served */
 };
@@ -299,14 +303,16 @@ static int check_devices(struct reading *r)
 		if (list_has(devices, s->places[i].device))
 			return 0;
 	}
-	return entry_refuse(r->entry,
-		"%s/" CONF_FILE ": [model] devices: there is no worker on any of '%s' ([worker] "
-		"workers)",
-		r->directory, devices);
+	return entry_refuse(r->entry, "%s/%s: there is no worker on any of '%s' ([worker] workers)",
+		r->directory,
+		r->is_pbtxt ? PBTXT_FILE ": instance_group" : CONF_FILE ": [model] devices",
+		devices);
 }
 
 static int keep_odd(struct reading *r)
 {
+	if (r->ignored && layout_add_odd(&r->layout.odd, "%s", r->ignored))
+		return -ENOMEM;
 	if (!r->layout.odd || r->entry->error)
 		return 0;
 	make_printable(r->layout.odd);
@@ -324,6 +330,19 @@ static void set_defaults(struct version_settings *m, const struct models_default
 	m->run_timeout_ms = d->run_timeout_ms;
 }
 
+static int read_pbtxt(struct reading *r)
+{
+	_cleanup_(freep) char *file = path_join(r->directory, PBTXT_FILE);
+	char text[1024];
+	int e;
+
+	if (!file)
+		return -ENOMEM;
+	r->is_pbtxt = true;
+	e = model_pbtxt_read(file, &r->conf, r->settings, &r->ignored, text, sizeof(text));
+	return e == MODEL_PBTXT_E_INVALID ? entry_refuse(r->entry, "%s", text) : e;
+}
+
 static int read_conf(struct reading *r, const char *name)
 {
 	_cleanup_(freep) char *file = path_join(r->directory, CONF_FILE);
@@ -332,6 +351,12 @@ static int read_conf(struct reading *r, const char *name)
 
 	set_defaults(&r->conf.settings, &r->settings->defaults);
 	if (!file || model_conf_replace(&r->conf.settings.name, name))
+		return -ENOMEM;
+	if (path_has(r->directory, PBTXT_FILE) && !path_has(r->directory, CONF_FILE))
+		return read_pbtxt(r);
+	if (path_has(r->directory, PBTXT_FILE) &&
+		layout_add_odd(&r->ignored, "%s/" PBTXT_FILE " is not read beside " CONF_FILE,
+			r->directory))
 		return -ENOMEM;
 	e = model_conf_read(file, &r->conf, text, sizeof(text));
 	return e == MODEL_CONF_E_INVALID ? entry_refuse(r->entry, "%s", text) : e;
@@ -370,6 +395,7 @@ int entry_read(struct repository_entry *e, const struct models_settings *s, cons
 		e->fingerprint = fingerprint_directory(r.directory);
 	model_conf_release(&r.conf);
 	layout_release(&r.layout);
+	free(r.ignored);
 	free(r.directory);
 	return error;
 }
@@ -381,6 +407,7 @@ int entry_looks_like_model(const char *directory, const char *name, bool *ret_ye
 	int e = path ? layout_read(&l, path) : -ENOMEM;
 
 	if (!e)
-		*ret_yes = l.n > 0 || l.has_files || path_has(path, CONF_FILE);
+		*ret_yes = l.n > 0 || l.has_files || path_has(path, CONF_FILE) ||
+			   path_has(path, PBTXT_FILE);
 	return e;
 }

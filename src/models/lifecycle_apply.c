@@ -222,7 +222,8 @@ void lifecycle_tell_odd(const struct lifecycle *l, const struct repository *r)
 			tell("model is wrong: it stays as it is", entries[i].name,
 				entries[i].error);
 		if (entries[i].odd && !(before && same_text(before->odd, entries[i].odd)))
-			tell("not all of a model is served", entries[i].name, entries[i].odd);
+			tell("model is not served just as its files say", entries[i].name,
+				entries[i].odd);
 	}
 }
 

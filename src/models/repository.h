@@ -8,7 +8,7 @@
  *                              [parameters] any keys
  *   digits/1/model.onnx        the highest version is served unless model.conf says otherwise
  *
- * Without a model.conf a directory that has a version with model.onnx in it is an onnxruntime model.
+ * A config.pbtxt in place of model.conf says the same in Triton's words (model_pbtxt.h). Without either a directory that has a version with model.onnx in it is an onnxruntime model.
  * A builtin model needs no version directory: it is version 1. With `serve = *` a directory that has
  * nothing of a model in it is not taken for one.
  */

@@ -263,3 +263,26 @@ def test_a_request_names_a_version(start, repository):
         assert d.infer(name, b"abc").metadata["model_version"] == version
     for name in "m:3", "m:", "m:x", "m:1:1", "n:1":
         assert code_of(lambda name=name: d.infer(name, b"abc")) == grpc.StatusCode.NOT_FOUND, name
+
+
+# --- In Triton's words -------------------------------------------------------------------------------
+
+
+def test_a_model_of_a_triton_repository(start, repository):
+    copy_onnx(repository, "triton/1/model.onnx")
+    copy_onnx(repository, "triton/3/model.onnx")
+    copy_onnx(repository, "wrong/1/model.onnx")
+    repository.write("triton/config.pbtxt", """name: "triton"
+platform: "onnxruntime_onnx"
+max_batch_size: 6  # rows
+input [ { name: "x" data_type: TYPE_FP32 dims: [ 4 ] } ]
+optimization { cuda { graphs: true } }
+version_policy: { all { } }
+""")
+    repository.write("wrong/config.pbtxt", 'name: "wrong"\nmax_batch_size: many\n')
+    d = start("models.serve=*", "models.default=identity", repository=repository.directory)
+    wait_for("both versions", lambda: [models(d).get(("triton", v)) for v in "13"] == ["ready"] * 2)
+    assert "triton/config.pbtxt: not acted on: optimization" in d.log()
+    details = {x.name: x.detail for x in d.status().models}
+    assert details["wrong"].endswith("wrong/config.pbtxt:2:17: 'many' is no value of max_batch_size")
+    assert [x.max_batch_size for x in d.status().models if x.name == "triton"] == [6, 6]

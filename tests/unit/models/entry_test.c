@@ -37,7 +37,8 @@ Test(entry, what_looks_like_a_model)
 	put("c/model.onnx", "");
 	put("d/stable/model.onnx", "");
 	put("e/README", "");
-	cr_expect(looks("a") && looks("b") && looks("c") && looks("d"));
+	put("f/config.pbtxt", "");
+	cr_expect(looks("a") && looks("b") && looks("c") && looks("d") && looks("f"));
 	cr_expect_not(looks("e"));
 	cr_expect_not(looks("nothing"));
 }

@@ -379,6 +379,33 @@ Test(repository, names_that_are_no_text)
 	cr_expect_not_null(repository_find(repository, "a??"));
 }
 
+/* --- In Triton's words ----------------------------------------------------------------------------- */
+
+Test(repository, a_config_pbtxt)
+{
+	put("a/config.pbtxt", "platform: \"onnxruntime_onnx\" max_batch_size: 4 runtime: \"x\"\n"
+			      "version_policy { all {} }");
+	put("a/1/model.onnx", "");
+	put("a/2/model.onnx", "");
+	odd("a", "%/a/config.pbtxt: not acted on: runtime");
+	cr_assert_eq(n_models, 2);
+	cr_expect_eq(models[0].max_batch_size, 4);
+	cr_expect_str_eq(models[0].backend, "onnxruntime");
+	put("a/config.pbtxt", "name: \"a\"\n  max_batch_sise: 4");
+	bad("%/a/config.pbtxt:2:3: ModelConfig has no field 'max_batch_sise'");
+	put("a/config.pbtxt", "instance_group { gpus: 7 }");
+	bad("%/a/config.pbtxt: instance_group: there is no worker on any of 'cuda:7' ([worker] "
+	    "workers)");
+	put("a/model.conf", "[model]\nbackend = onnxruntime\n");
+	odd("a", "%/a/config.pbtxt is not read beside model.conf");
+	take_away("a/1");
+	take_away("a/2");
+	take_away("a/model.conf");
+	put("a/config.pbtxt", "backend: \"builtin\"");
+	good();
+	cr_expect_str_eq(models[0].version, "1");
+}
+
 /* --- Several repositories ------------------------------------------------------------------------- */
 
 Test(repository, models_of_all_of_them)
@@ -456,6 +483,8 @@ Test(repository, every_failure_leaves_nothing_behind)
 	}
 	put("odd/2", NULL);
 	put("odd/1/model.onnx", "");
+	put("triton/config.pbtxt", "runtime: \"x\"");
+	put("triton/1/model.onnx", "");
 	put("stray.onnx", "");
 	put("builtin/model.conf", "[model]\nbackend = builtin\nversion = 1, 2\n");
 	serve[1] = "missing";

@@ -1,0 +1,379 @@
+/* model_pbtxt.c: Triton's words into ours. Daemon process, any thread. */
+#include "models/model_pbtxt.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "models/layout.h"
+#include "models/pbtxt.h"
+#include "pool/pool.h"
+#include "proto/kserve/model_config.pb-c.h"
+
+#define FILE_BYTES_MAX	   (1u << 20)
+#define MESSAGE_BYTES_MAX  (4u << 20)
+#define DEVICE_BYTES_MAX   64u
+#define MODEL_FILE	   "model.onnx"
+#define QUEUE_DELAY_US_MAX UINT64_C(10000000)
+#define QUEUE_SIZE_MAX	   1000000u
+#define BATCH_SIZE_MAX	   65536
+#define INSTANCES_MAX	   1024
+
+typedef Inference__ModelConfig Config;
+typedef Inference__ModelInstanceGroup Group;
+
+struct mapping {
+	const Config *config;			/* borrow */
+	uint64_t present;			/* fields of it that were there */
+	struct model_conf *conf;		/* borrow */
+	const struct models_settings *settings; /* borrow */
+	const char *file;			/* borrow */
+	char *ignored;				/* own */
+	char *text;				/* borrow */
+	size_t cap;
+};
+
+static bool has(const struct mapping *m, unsigned number)
+{
+	return m->present & UINT64_C(1) << number;
+}
+
+static int wrong(struct mapping *m, const char *field, const char *what)
+{
+	snprintf(m->text, m->cap, "%s: %s: %s", m->file, field, what);
+	return MODEL_PBTXT_E_INVALID;
+}
+
+/* --- Name and backend ----------------------------------------------------------------------------- */
+
+static int map_name(struct mapping *m)
+{
+	if (!*m->config->name || !strcmp(m->config->name, m->conf->settings.name))
+		return 0;
+	return wrong(m, "name", "is not the name of the model's directory");
+}
+
+/* What Triton calls a platform says which backend it is. */
+static int map_backend(struct mapping *m)
+{
+	const char *backend = m->config->backend;
+	const char *platform = m->config->platform;
+
+	if (!*backend && !*platform)
+		return 0;
+	if (!*backend && strcmp(platform, "onnxruntime_onnx") != 0)
+		return wrong(m, "platform",
+			"is none that is served here: onnxruntime_onnx is, or name a backend");
+	backend = *backend ? backend : "onnxruntime";
+	if (strspn(backend, "abcdefghijklmnopqrstuvwxyz0123456789_-") != strlen(backend))
+		return wrong(m, "backend", "a backend's name has only a-z, 0-9, _ and -");
+	return model_conf_replace(&m->conf->settings.backend, backend);
+}
+
+static int map_file(struct mapping *m)
+{
+	const char *name = m->config->default_model_filename;
+
+	return !*name || !strcmp(name, MODEL_FILE)
+		       ? 0
+		       : wrong(m, "default_model_filename",
+				 "the file is called " MODEL_FILE " here: rename it");
+}
+
+/* --- Versions ------------------------------------------------------------------------------------- */
+
+static int map_specific(struct mapping *m, const Inference__ModelVersionPolicy__Specific *specific)
+{
+	struct version_policy *p = &m->conf->versions;
+
+	p->kind = VERSION_POLICY_SPECIFIC;
+	p->numbers = calloc(specific->n_versions + 1, sizeof(*p->numbers));
+	if (!p->numbers)
+		return -ENOMEM;
+	for (size_t i = 0; i < specific->n_versions; i++) {
+		if (specific->versions[i] < 1)
+			return wrong(m, "version_policy", "a version is a number from 1");
+		p->numbers[p->n_numbers++] = (uint64_t)specific->versions[i];
+	}
+	return 0;
+}
+
+static int map_versions(struct mapping *m)
+{
+	const Inference__ModelVersionPolicy *policy = m->config->version_policy;
+
+	if (!policy)
+		return 0;
+	version_policy_release(&m->conf->versions);
+	switch (policy->policy_choice_case) {
+	case INFERENCE__MODEL_VERSION_POLICY__POLICY_CHOICE_LATEST:
+		m->conf->versions.count = policy->latest->num_versions;
+		return 0;
+	case INFERENCE__MODEL_VERSION_POLICY__POLICY_CHOICE_ALL:
+		m->conf->versions.kind = VERSION_POLICY_ALL;
+		return 0;
+	case INFERENCE__MODEL_VERSION_POLICY__POLICY_CHOICE_SPECIFIC:
+		return map_specific(m, policy->specific);
+	default:
+		return 0;
+	}
+}
+
+/* --- Scheduling: what would be answered wrongly without it ------------------------------------------ */
+
+static int map_scheduling(struct mapping *m)
+{
+	switch (m->config->scheduling_choice_case) {
+	case INFERENCE__MODEL_CONFIG__SCHEDULING_CHOICE_SEQUENCE_BATCHING:
+		return wrong(m, "sequence_batching", "is not served here");
+	case INFERENCE__MODEL_CONFIG__SCHEDULING_CHOICE_ENSEMBLE_SCHEDULING:
+		return wrong(m, "ensemble_scheduling", "is not served here");
+	default:
+		return 0;
+	}
+}
+
+/* --- Batches -------------------------------------------------------------------------------------- */
+
+static int map_batching(struct mapping *m)
+{
+	struct version_settings *s = &m->conf->settings;
+	const Inference__ModelDynamicBatching *d =
+		m->config->scheduling_choice_case ==
+				INFERENCE__MODEL_CONFIG__SCHEDULING_CHOICE_DYNAMIC_BATCHING
+			? m->config->dynamic_batching
+			: NULL;
+	uint32_t queue = d && d->default_queue_policy ? d->default_queue_policy->max_queue_size : 0;
+
+	if (has(m, 4)) {
+		if (m->config->max_batch_size < 0 || m->config->max_batch_size > BATCH_SIZE_MAX)
+			return wrong(m, "max_batch_size", "a number from 0 to 65536 is expected");
+		s->max_batch_size = (uint32_t)m->config->max_batch_size;
+	}
+	if (!d)
+		return 0;
+	if (d->max_queue_delay_microseconds > QUEUE_DELAY_US_MAX)
+		return wrong(m, "dynamic_batching.max_queue_delay_microseconds",
+			"a number from 0 to 10000000 is expected");
+	if (queue > QUEUE_SIZE_MAX)
+		return wrong(m, "dynamic_batching.default_queue_policy.max_queue_size",
+			"a number from 0 to 1000000 is expected");
+	s->max_queue_delay_us = d->max_queue_delay_microseconds;
+	if (queue > 0)
+		s->max_queue_size = queue;
+	return 0;
+}
+
+/* --- Instances ------------------------------------------------------------------------------------ */
+
+static int add_device(struct mapping *m, const char *device)
+{
+	const char **devices = &m->conf->settings.devices;
+	char *longer;
+
+	if (asprintf(&longer, "%s%s%s", *devices ? *devices : "", *devices ? "," : "", device) < 0)
+		return -ENOMEM;
+	free((void *)*devices);
+	*devices = longer;
+	return 0;
+}
+
+/* All devices of a kind that there are; kind itself where there is none, so that it is named. */
+static int add_devices_of(struct mapping *m, const char *kind)
+{
+	bool any = false;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < m->settings->n_places; i++) {
+		const char *device = m->settings->places[i].device;
+
+		if (strncmp(device, kind, strlen(kind)) != 0 || device[strlen(kind)] != ':')
+			continue;
+		any = true;
+		r = add_device(m, device);
+	}
+	if (r || any)
+		return r;
+	return wrong(m, "instance_group",
+		!strcmp(kind, "cuda") ? "KIND_GPU: there is no worker on a GPU ([worker] workers)"
+				      : "KIND_CPU: there is no worker on a CPU ([worker] workers)");
+}
+
+static int map_group(struct mapping *m, const Group *g)
+{
+	struct version_settings *s = &m->conf->settings;
+	int r = 0;
+
+	if (g->count < 0 || g->count > INSTANCES_MAX)
+		return wrong(m, "instance_group.count", "a number from 0 to 1024 is expected");
+	if ((uint32_t)g->count > s->instances)
+		s->instances = (uint32_t)g->count;
+	if (g->kind == INFERENCE__MODEL_INSTANCE_GROUP__KIND__KIND_CPU)
+		return add_devices_of(m, "cpu");
+	if (g->n_gpus == 0)
+		return g->kind == INFERENCE__MODEL_INSTANCE_GROUP__KIND__KIND_GPU
+			       ? add_devices_of(m, "cuda")
+			       : 0;
+	for (size_t i = 0; !r && i < g->n_gpus; i++) {
+		char device[DEVICE_BYTES_MAX];
+
+		snprintf(device, sizeof(device), "cuda:%" PRId32, g->gpus[i]);
+		r = add_device(m, device);
+	}
+	return r;
+}
+
+static int map_instances(struct mapping *m)
+{
+	if (m->config->n_instance_group > 1)
+		return wrong(m, "instance_group",
+			"several groups are not served: one, whose count holds on each of its "
+			"devices");
+	return m->config->n_instance_group ? map_group(m, m->config->instance_group[0]) : 0;
+}
+
+/* --- Parameters ----------------------------------------------------------------------------------- */
+
+static int map_parameters(struct mapping *m)
+{
+	struct version_settings *s = &m->conf->settings;
+	size_t n = m->config->n_parameters;
+	struct wire_pair *pairs;
+
+	if (n == 0)
+		return 0;
+	if (n > WIRE_PAIRS_MAX)
+		return wrong(m, "parameters", "too many: at most 64 are allowed");
+	pairs = calloc(n, sizeof(*pairs));
+	if (!pairs)
+		return -ENOMEM;
+	s->parameters = pairs;
+	s->n_parameters = n;
+	for (size_t i = 0; i < n; i++) {
+		const Inference__ModelConfig__ParametersEntry *e = m->config->parameters[i];
+
+		pairs[i].key = strdup(e->key);
+		pairs[i].value = strdup(e->value ? e->value->string_value : "");
+		if (!pairs[i].key || !pairs[i].value)
+			return -ENOMEM;
+		if (strlen(e->key) > WIRE_NAME_MAX || strlen(pairs[i].value) > WIRE_TEXT_MAX)
+			return wrong(m, "parameters", "a name or a value is too long");
+	}
+	return 0;
+}
+
+/* --- What does nothing here ----------------------------------------------------------------------- */
+
+/* What a model declares itself holds: input and output say the same, or are wrong, and are not compared. */
+static bool is_acted_on(unsigned number)
+{
+	static const unsigned numbers[] = {1, 2, 3, 4, 5, 6, 7, 8, 11, 14, 17};
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		if (numbers[i] == number)
+			return true;
+	}
+	return false;
+}
+
+static int name_ignored(struct mapping *m)
+{
+	const ProtobufCMessageDescriptor *type = m->config->base.descriptor;
+	char names[512] = "";
+	size_t n = 0;
+
+	for (unsigned i = 0; i < type->n_fields; i++) {
+		const ProtobufCFieldDescriptor *f = &type->fields[i];
+
+		if (has(m, f->id) && !is_acted_on(f->id) && n + strlen(f->name) + 3 < sizeof(names))
+			n += (size_t)snprintf(
+				names + n, sizeof(names) - n, "%s%s", n ? ", " : "", f->name);
+	}
+	return n ? layout_add_odd(&m->ignored, "%s: not acted on: %s", m->file, names) : 0;
+}
+
+static int map(struct mapping *m)
+{
+	static int (*const steps[])(struct mapping * m) = {map_name, map_backend, map_file,
+		map_versions, map_scheduling, map_batching, map_instances, map_parameters,
+		name_ignored};
+	int r = 0;
+
+	for (size_t i = 0; !r && i < sizeof(steps) / sizeof(steps[0]); i++)
+		r = steps[i](m);
+	return r;
+}
+
+/* --- Reading -------------------------------------------------------------------------------------- */
+
+static int read_file(const char *file, struct buf *content, char *text, size_t cap)
+{
+	FILE *in = fopen(file, "re");
+	uint8_t block[4096];
+	size_t n;
+	int r = 0;
+
+	if (!in) {
+		snprintf(text, cap, "%s: cannot be opened: %s", file, strerror(errno));
+		return MODEL_PBTXT_E_INVALID;
+	}
+	while (!r && (n = fread(block, 1, sizeof(block), in)) > 0)
+		r = buf_append(content, block, n);
+	if (!r && ferror(in)) {
+		snprintf(text, cap, "%s: cannot be read: %s", file, strerror(errno));
+		r = MODEL_PBTXT_E_INVALID;
+	}
+	fclose(in);
+	return r;
+}
+
+static int too_large(const char *file, char *text, size_t cap)
+{
+	snprintf(text, cap, "%s: is larger than %u bytes", file, FILE_BYTES_MAX);
+	return MODEL_PBTXT_E_INVALID;
+}
+
+static int parse(const struct buf *content, const char *file, struct buf *wire, uint64_t *present,
+	char *text, size_t cap)
+{
+	char what[256];
+	int r = pbtxt_read(&inference__model_config__descriptor, (const char *)content->data,
+		content->len, wire, present, what, sizeof(what));
+
+	if (r == PBTXT_E_INVALID)
+		snprintf(text, cap, "%s:%s", file, what);
+	if (r == -ENOBUFS)
+		return too_large(file, text, cap);
+	return r == PBTXT_E_INVALID ? MODEL_PBTXT_E_INVALID : r;
+}
+
+int model_pbtxt_read(const char *file, struct model_conf *conf,
+	const struct models_settings *settings, char **ret_ignored, char *text, size_t cap)
+{
+	_cleanup_(buf_deinit) struct buf content = {.max = FILE_BYTES_MAX};
+	_cleanup_(buf_deinit) struct buf wire = {.max = MESSAGE_BYTES_MAX};
+	struct mapping m = {
+		.conf = conf, .settings = settings, .file = file, .text = text, .cap = cap};
+	Config *config;
+	int r = read_file(file, &content, text, cap);
+
+	if (!r)
+		r = parse(&content, file, &wire, &m.present, text, cap);
+	if (r)
+		return r == -ENOBUFS ? too_large(file, text, cap) : r;
+	config = inference__model_config__unpack(NULL, wire.len, wire.data);
+	if (!config)
+		return -ENOMEM;
+	m.config = config;
+	r = map(&m);
+	inference__model_config__free_unpacked(config, NULL);
+	if (r) {
+		free(m.ignored);
+		return r;
+	}
+	*ret_ignored = m.ignored;
+	return 0;
+}

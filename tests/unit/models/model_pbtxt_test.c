@@ -1,0 +1,170 @@
+/* Tests of model_pbtxt.c: each field that does something, and the words for those that do not. */
+#include "models/model_pbtxt.h"
+
+#include "pool/pool.h"
+#include "tests/support/failalloc.h"
+#include "tree.h"
+
+static struct pool_place places[] = {{"cpu:0", 1}, {"cuda:0", 1}, {"cuda:1", 1}};
+static struct models_settings settings = {.places = places, .n_places = 3};
+static struct model_conf m;
+static char *ignored;
+static char text[512];
+static char file[64];
+
+static void setup(void)
+{
+	tree_make();
+	snprintf(file, sizeof(file), "%s/config.pbtxt", root);
+}
+
+static void fresh(void)
+{
+	model_conf_release(&m);
+	free(ignored);
+	ignored = NULL;
+	m.settings.max_batch_size = UINT32_MAX;
+	m.settings.max_queue_size = 77;
+	cr_assert_eq(model_conf_replace(&m.settings.name, "m"), 0);
+}
+
+static void teardown(void)
+{
+	model_conf_release(&m);
+	free(ignored);
+	tree_remove();
+}
+
+TestSuite(model_pbtxt, .init = setup, .fini = teardown);
+
+static void good(const char *content)
+{
+	fresh();
+	put("config.pbtxt", content);
+	cr_assert_eq(
+		model_pbtxt_read(file, &m, &settings, &ignored, text, sizeof(text)), 0, "%s", text);
+}
+
+static void bad(const char *content, const char *expected)
+{
+	char whole[512];
+
+	fresh();
+	put("config.pbtxt", content);
+	cr_assert_eq(model_pbtxt_read(file, &m, &settings, &ignored, text, sizeof(text)),
+		MODEL_PBTXT_E_INVALID);
+	snprintf(whole, sizeof(whole), "%s:%s", file, expected);
+	cr_expect_str_eq(text, whole);
+}
+
+Test(model_pbtxt, what_does_something)
+{
+	good("name: \"m\" platform: \"onnxruntime_onnx\" max_batch_size: 4\n"
+	     "input { name: \"x\" data_type: TYPE_FP32 dims: 3 } output { name: \"y\" }\n"
+	     "dynamic_batching { max_queue_delay_microseconds: 100\n"
+	     "  default_queue_policy { max_queue_size: 9 } }\n"
+	     "instance_group { count: 3 kind: KIND_GPU gpus: 1 }\n"
+	     "parameters { key: \"k\" value { string_value: \"v\" } }\n"
+	     "version_policy { specific { versions: [ 1, 3 ] } } default_model_filename: "
+	     "\"model.onnx\"");
+	cr_expect_str_eq(m.settings.backend, "onnxruntime");
+	cr_expect_eq(m.settings.max_batch_size, 4);
+	cr_expect_eq(m.settings.max_queue_delay_us, 100);
+	cr_expect_eq(m.settings.max_queue_size, 9);
+	cr_expect_eq(m.settings.instances, 3);
+	cr_expect_str_eq(m.settings.devices, "cuda:1");
+	cr_assert_eq(m.settings.n_parameters, 1);
+	cr_expect_str_eq(m.settings.parameters[0].value, "v");
+	cr_expect(version_policy_has(&m.versions, 3, 5) && !version_policy_has(&m.versions, 2, 0));
+	cr_expect_null(ignored);
+}
+
+Test(model_pbtxt, what_is_left_out_stays)
+{
+	good("");
+	cr_expect_null(m.settings.backend);
+	cr_expect_null(m.settings.devices);
+	cr_expect_eq(m.settings.max_batch_size, UINT32_MAX);
+	cr_expect_eq(m.settings.max_queue_size, 77);
+	cr_expect_eq(m.settings.instances, 0);
+	good("max_batch_size: 0 backend: \"mine\" version_policy { all {} }");
+	cr_expect_eq(m.settings.max_batch_size, 0, "said is not left out");
+	cr_expect_str_eq(m.settings.backend, "mine");
+	cr_expect_eq(m.versions.kind, VERSION_POLICY_ALL);
+	good("version_policy { latest { num_versions: 2 } }");
+	cr_expect(version_policy_has(&m.versions, 1, 1));
+}
+
+Test(model_pbtxt, devices)
+{
+	good("instance_group { kind: KIND_CPU }");
+	cr_expect_str_eq(m.settings.devices, "cpu:0");
+	good("instance_group { kind: KIND_GPU count: 2 }");
+	cr_expect_str_eq(m.settings.devices, "cuda:0,cuda:1");
+	good("instance_group { count: 2 }");
+	cr_expect_null(m.settings.devices);
+	settings.n_places = 1;
+	bad("instance_group { kind: KIND_GPU }",
+		" instance_group: KIND_GPU: there is no worker on a GPU ([worker] workers)");
+	settings.n_places = 3;
+}
+
+Test(model_pbtxt, what_does_nothing_is_named)
+{
+	good("optimization { } runtime: \"x\" response_cache { enable: true }");
+	cr_assert_not_null(ignored);
+	cr_expect_str_eq(ignored,
+		in_tree("%/config.pbtxt: not acted on: optimization, response_cache, runtime"));
+}
+
+Test(model_pbtxt, what_is_wrong)
+{
+	bad("nam: \"m\"", "1:1: ModelConfig has no field 'nam'");
+	bad("name: \"n\"", " name: is not the name of the model's directory");
+	bad("platform: \"tensorrt_plan\"",
+		" platform: is none that is served here: onnxruntime_onnx is, or name a backend");
+	bad("backend: \"../x\"", " backend: a backend's name has only a-z, 0-9, _ and -");
+	bad("default_model_filename: \"m.onnx\"",
+		" default_model_filename: the file is called model.onnx here: rename it");
+	bad("version_policy { specific { versions: 0 } }",
+		" version_policy: a version is a number from 1");
+	bad("max_batch_size: -1", " max_batch_size: a number from 0 to 65536 is expected");
+	bad("sequence_batching { }", " sequence_batching: is not served here");
+	bad("ensemble_scheduling { }", " ensemble_scheduling: is not served here");
+	bad("instance_group { count: 2000 }",
+		" instance_group.count: a number from 0 to 1024 is expected");
+	bad("instance_group [ { }, { } ]",
+		" instance_group: several groups are not served: one, whose count holds on each of "
+		"its devices");
+	bad("dynamic_batching { max_queue_delay_microseconds: 10000001 }",
+		" dynamic_batching.max_queue_delay_microseconds: a number from 0 to 10000000 is "
+		"expected");
+}
+
+Test(model_pbtxt, no_file)
+{
+	fresh();
+	cr_expect_eq(model_pbtxt_read("/nonexistent", &m, &settings, &ignored, text, sizeof(text)),
+		MODEL_PBTXT_E_INVALID);
+	cr_expect_str_eq(text, "/nonexistent: cannot be opened: No such file or directory");
+}
+
+static int life(void *arg)
+{
+	struct model_conf own = {.settings = {.name = arg}};
+	char *odd = NULL;
+	int r = model_pbtxt_read(file, &own, &settings, &odd, text, sizeof(text));
+
+	own.settings.name = NULL;
+	model_conf_release(&own);
+	free(odd);
+	return r;
+}
+
+Test(model_pbtxt, every_failure_leaves_nothing_behind)
+{
+	put("config.pbtxt", "backend: \"b\" instance_group { gpus: [ 0, 1 ] } runtime: \"x\"\n"
+			    "parameters { key: \"k\" value { string_value: \"v\" } }\n"
+			    "version_policy { specific { versions: 1 } }");
+	FAULT_LOOP_KINDS(life, (void *)"m", FAIL_ALLOCATIONS);
+}
