@@ -103,6 +103,8 @@ const struct config_key config_keys[] = {
 		KIB, 16 * MIB},
 	{"limits", "max_stream_requests", CONFIG_U32, AT(frontend.services.max_stream_requests),
 		"64", 1, 100000},
+	{"limits", "max_unread_answers", CONFIG_U32, AT(frontend.services.max_unread_answers),
+		"256", 1, 1000000},
 	{"limits", "max_output_bytes", CONFIG_BYTES64, AT(frontend.http2.max_output_bytes), "4M",
 		64 * KIB, GIB},
 	{"limits", "arena_wait_ms", CONFIG_U64, AT(frontend.services.arena_wait_ms), "5000", 0,

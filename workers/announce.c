@@ -76,6 +76,23 @@ int loop_answer(struct loop *l, struct executor *e, struct wire_message *done)
 	return r;
 }
 
+int loop_say_partial(void *data, struct wire_partial *partial, struct hold *hold)
+{
+	struct wire_message m = {.type = WIRE_PARTIAL};
+	struct loop *l = data;
+	int r;
+
+	pthread_mutex_lock(&l->memory);
+	if (hold)
+		partial->hold = outputs_number(l->outputs, hold);
+	m.partial = *partial;
+	r = announce(l);
+	if (!r)
+		r = answers_add(l->answers, &m, true);
+	pthread_mutex_unlock(&l->memory);
+	return r;
+}
+
 int loop_give_up_idle(struct loop *l)
 {
 	int r;

@@ -138,6 +138,14 @@ struct modeld_host {
 	 * `text` says why it is not MODELD_OK, else it may be NULL. The batch is gone afterwards.
 	 */
 	void (*complete)(const struct modeld_batch *batch, enum modeld_code code, const char *text);
+	/*
+	 * Of a model that is decoupled: send what the run was given by batch->output() since it began, or
+	 * since the last answer, as one answer. All outputs that are wanted must be there; they are the
+	 * host's then, not to be written or read any more, and output() may be asked for the next ones. From any
+	 * thread that may call batch->output() at that moment. On failure what was given is gone, and
+	 * error says why: end the run then, with that code; MODELD_CANCELLED: nobody listens any more.
+	 */
+	enum modeld_code (*answer)(const struct modeld_batch *batch, struct modeld_error *error);
 };
 
 /* One tensor a model takes or gives. The elements of an array of them are of one size. */
@@ -163,6 +171,13 @@ struct modeld_model_info {
 	/* Not 0: the first dimension of every input and output is a batch dimension (declared as -1)
 	 * along which the worker may join requests. */
 	int can_batch;
+	/*
+	 * Not 0: a run may answer any number of times, by host->answer(), before it ends. It ends
+	 * with all outputs that are wanted, as one more answer, or with none of them: nothing more is
+	 * to come. Such a model does not batch, takes no device memory for outputs, and only streaming calls
+	 * can ask it.
+	 */
+	int decoupled;
 };
 
 #define MODELD_BATCH_UNSET UINT32_MAX

@@ -115,7 +115,7 @@ static enum modeld_code builtin_load(const struct modeld_model_spec *spec, void 
 	if (!f) {
 		snprintf(error->text, sizeof(error->text),
 			"builtin has no function '%.64s': identity, count, simple, add_sub, sleep, "
-			"crash, hang, leak, later or fatal",
+			"crash, hang, leak, later, fatal or repeat",
 			name ? name : spec->name);
 		return MODELD_INVALID;
 	}

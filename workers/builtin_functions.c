@@ -287,6 +287,43 @@ static enum modeld_code run_fatal(
 	return run_identity(b, batch, error);
 }
 
+/* --- More than one answer ----------------------------------------------------------------- */
+
+static int give_u32(const struct modeld_batch *batch, size_t index, enum modeld_dtype dtype,
+	const void *value, struct modeld_error *error)
+{
+	static const int64_t dims[] = {1};
+	const struct modeld_tensor like = {.dtype = dtype, .rank = 1, .dims = dims, .bytes = 4};
+	void *out;
+
+	if (!batch->wanted[index])
+		return 1;
+	out = output_like(batch, index, &like, error);
+	if (out)
+		memcpy(out, value, 4);
+	return out != NULL;
+}
+
+/* An answer for each element of IN, with its place; the request's parameter delay_ms: so long between two. */
+static enum modeld_code run_repeat(
+	struct builtin *b, const struct modeld_batch *batch, struct modeld_error *error)
+{
+	const struct modeld_tensor *in = batch->inputs[0];
+	const char *delay = batch->parameter(batch, "delay_ms");
+	double delay_ms = delay ? strtod(delay, NULL) : 0;
+	enum modeld_code code = MODELD_OK;
+
+	for (uint32_t i = 0; code == MODELD_OK && i < in->bytes / 4; i++) {
+		if (i > 0 && delay_ms > 0)
+			builtin_sleep_ms(fmin(delay_ms, BUILTIN_SLEEP_MS_MAX));
+		if (!give_u32(batch, 0, MODELD_DTYPE_I32, (const char *)in->data + 4 * i, error) ||
+			!give_u32(batch, 1, MODELD_DTYPE_U32, &i, error))
+			return MODELD_INTERNAL;
+		code = b->host->answer(batch, error);
+	}
+	return code;
+}
+
 /* --- The table ---------------------------------------------------------------------------- */
 
 static const struct modeld_declaration any_input[] = {
@@ -313,6 +350,23 @@ static const struct modeld_declaration simple_inputs[] = {
 static const struct modeld_declaration simple_outputs[] = {
 	SIMPLE_TENSOR("OUTPUT0"), SIMPLE_TENSOR("OUTPUT1")};
 
+static const struct modeld_declaration repeat_input[] = {{.size = sizeof(struct modeld_declaration),
+	.name = "IN",
+	.dtype = MODELD_DTYPE_I32,
+	.rank = 1,
+	.dims = {-1}}};
+static const struct modeld_declaration repeat_outputs[] = {
+	{.size = sizeof(struct modeld_declaration),
+		.name = "OUT",
+		.dtype = MODELD_DTYPE_I32,
+		.rank = 1,
+		.dims = {1}},
+	{.size = sizeof(struct modeld_declaration),
+		.name = "IDX",
+		.dtype = MODELD_DTYPE_U32,
+		.rank = 1,
+		.dims = {1}}};
+
 #define INFO(inputs_, outputs_, can_batch_)                                                        \
 	{                                                                                          \
 		.inputs = (inputs_), .n_inputs = COUNT_OF(inputs_), .outputs = (outputs_),         \
@@ -332,6 +386,12 @@ static const struct builtin_function functions[] = {
 	{"leak", run_leak, ANY_INFO},
 	{"later", run_later, ANY_INFO},
 	{"fatal", run_fatal, ANY_INFO},
+	{"repeat", run_repeat,
+		{.inputs = repeat_input,
+			.n_inputs = 1,
+			.outputs = repeat_outputs,
+			.n_outputs = 2,
+			.decoupled = 1}},
 };
 
 const struct builtin_function *builtin_function(const char *name)

@@ -20,6 +20,10 @@
 struct executor {
 	struct outputs *outputs; /* borrow */
 	pthread_mutex_t *memory; /* borrow: of outputs and regions */
+	int (*say_partial)(void *data, struct wire_partial *partial, struct hold *hold);
+	void *data;		 /* borrow: say_partial's */
+	uint64_t batch;		 /* the number of the one that runs ... */
+	size_t item;		 /* ... and which of its items, where it runs alone */
 	const struct lane *lane; /* borrow: the one that runs */
 	struct inputs inputs;
 	struct run run;
@@ -35,39 +39,6 @@ struct executor {
 	struct hold *holds
 		[WIRE_ITEMS_MAX]; /* own, until they are the daemon's: results[i]'s; NULL: none */
 };
-
-int executor_new(struct executor **ret_executor, const struct executor_parts *parts)
-{
-	struct executor *e = calloc(1, sizeof(*e));
-
-	if (!e)
-		return -ENOMEM;
-	e->outputs = parts->outputs;
-	e->inputs.regions = parts->regions;
-	e->inputs.scratch.max = parts->scratch_max;
-	e->memory = parts->memory;
-	e->inputs.memory = parts->memory;
-	run_init(&e->run, &(struct run_parts){.outputs = parts->outputs,
-				  .regions = parts->regions,
-				  .memory = parts->memory,
-				  .pinned = parts->pinned});
-	*ret_executor = e;
-	return 0;
-}
-
-struct executor *executor_free(struct executor *e)
-{
-	if (!e)
-		return NULL;
-	inputs_deinit(&e->inputs);
-	run_deinit(&e->run);
-	free(e->tensors);
-	free(e->given);
-	free(e->dims);
-	free(e->errors);
-	free(e);
-	return NULL;
-}
 
 /* --- Room for a batch --------------------------------------------------------------------- */
 
@@ -204,7 +175,7 @@ static void begin_result(struct executor *e, size_t i, size_t joined)
 static void deliver_alone(struct executor *e, size_t i)
 {
 	begin_result(e, i, 1);
-	for (size_t k = 0; k < e->run.batch.n_outputs; k++) {
+	for (size_t k = 0; !e->run.empty && k < e->run.batch.n_outputs; k++) {
 		if (e->run.wanted[k])
 			add_output(e, i, k)->span = run_output_span(&e->run.given[k]);
 	}
@@ -297,6 +268,8 @@ static void run_alone(
 	struct modeld_error *error = &e->errors[i];
 	enum modeld_code code = inputs_settle(&e->inputs, tensors, m->info.n_inputs, error);
 
+	e->item = i;
+	e->run.empty = false;
 	e->run.compute_ns = 0;
 	e->run.items = tensors;
 	e->run.n_items = 1;
@@ -376,6 +349,7 @@ int executor_run(struct executor *e, const struct lane *lane, const struct wire_
 	uint64_t compute_ns = 0;
 
 	e->lane = lane;
+	e->batch = run->batch;
 	e->fatal = NULL;
 	if (reserve(e, m, run->n_items)) {
 		fail_all(e, run->n_items, MODELD_EXHAUSTED, "the worker is out of memory");
@@ -417,4 +391,67 @@ void executor_refuse(struct executor *e, struct wire_done *done)
 	fail_all(e, done->n_results, MODELD_EXHAUSTED,
 		"the batch's results do not fit a message (lower max_batch_size)");
 	done->compute_ns = 0;
+}
+
+/* --- Life --------------------------------------------------------------------------------- */
+
+/* An answer of the item that runs, which is not its last. The run's thread waits, or is this one. */
+static enum modeld_code on_answer(void *data, struct modeld_error *error)
+{
+	struct executor *e = data;
+	struct wire_partial partial = {.batch = e->batch, .item = (uint32_t)e->item};
+	int r;
+
+	deliver_alone(e, e->item);
+	partial.outputs = e->results[e->item].outputs;
+	partial.n_outputs = e->results[e->item].n_outputs;
+	r = e->say_partial(e->data, &partial, e->holds[e->item]);
+	if (r == -EMSGSIZE) {
+		pthread_mutex_lock(e->memory);
+		outputs_drop(e->outputs, e->holds[e->item]);
+		pthread_mutex_unlock(e->memory);
+	}
+	e->holds[e->item] = NULL;
+	if (r == 0)
+		return MODELD_OK;
+	snprintf(error->text, sizeof(error->text), "%s",
+		r == -EMSGSIZE ? "an answer does not fit a message" : "the daemon is gone");
+	return r == -EMSGSIZE ? MODELD_EXHAUSTED : MODELD_CANCELLED;
+}
+
+int executor_new(struct executor **ret_executor, const struct executor_parts *parts)
+{
+	struct executor *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return -ENOMEM;
+	e->outputs = parts->outputs;
+	e->inputs.regions = parts->regions;
+	e->inputs.scratch.max = parts->scratch_max;
+	e->memory = parts->memory;
+	e->say_partial = parts->say_partial;
+	e->data = parts->data;
+	e->inputs.memory = parts->memory;
+	run_init(&e->run, &(struct run_parts){.outputs = parts->outputs,
+				  .regions = parts->regions,
+				  .memory = parts->memory,
+				  .pinned = parts->pinned,
+				  .on_answer = on_answer,
+				  .data = e});
+	*ret_executor = e;
+	return 0;
+}
+
+struct executor *executor_free(struct executor *e)
+{
+	if (!e)
+		return NULL;
+	inputs_deinit(&e->inputs);
+	run_deinit(&e->run);
+	free(e->tensors);
+	free(e->given);
+	free(e->dims);
+	free(e->errors);
+	free(e);
+	return NULL;
 }

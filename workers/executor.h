@@ -27,6 +27,10 @@ struct executor_parts {
 	pthread_mutex_t *memory; /* held to use regions and outputs */
 	uint64_t scratch_max;	 /* bytes that inputs may be copied into, at most */
 	struct pinned *pinned;	 /* NULL on a host */
+	/* Send an answer of an item that is not its last, with the number of `hold`, which is the daemon's then. Any
+	 * thread. -EMSGSIZE: it does not fit a message; -errno: nobody is there any more */
+	int (*say_partial)(void *data, struct wire_partial *partial, struct hold *hold);
+	void *data; /* borrow: say_partial's */
 };
 
 /* -ENOMEM */

@@ -76,8 +76,7 @@ _Static_assert((int)MODELD_LOG_ERROR == (int)LOG_LEVEL_ERROR &&
 		       (int)MODELD_LOG_DEBUG == (int)LOG_LEVEL_DEBUG,
 	"levels have the same numbers");
 
-int host_new(struct host **ret_host, const struct wire_setup *setup,
-	void (*complete)(const struct modeld_batch *batch, enum modeld_code code, const char *text))
+int host_new(struct host **ret_host, const struct wire_setup *setup, const struct host_calls *calls)
 {
 	_cleanup_(host_freep) struct host *h = calloc(1, sizeof(*h));
 	int r;
@@ -99,7 +98,8 @@ int host_new(struct host **ret_host, const struct wire_setup *setup,
 		.setting = host_setting,
 		.setting_at = host_setting_at,
 		.log = host_log,
-		.complete = complete,
+		.complete = calls->complete,
+		.answer = calls->answer,
 	};
 	*ret_host = steal_ptr(h);
 	return 0;

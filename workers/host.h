@@ -8,10 +8,15 @@
 
 struct host;
 
-/* Copies what it needs of `setup`; `complete` ends pending runs (see backend.h). -ENOMEM */
-_must_use_ int host_new(struct host **ret_host, const struct wire_setup *setup,
-	void (*complete)(
-		const struct modeld_batch *batch, enum modeld_code code, const char *text));
+/* What backend.h says of a run that goes on. */
+struct host_calls {
+	void (*complete)(const struct modeld_batch *batch, enum modeld_code code, const char *text);
+	enum modeld_code (*answer)(const struct modeld_batch *batch, struct modeld_error *error);
+};
+
+/* Copies what it needs. -ENOMEM */
+_must_use_ int host_new(
+	struct host **ret_host, const struct wire_setup *setup, const struct host_calls *calls);
 struct host *host_free(struct host *h);
 DEFINE_CLEANUP(struct host *, host_free)
 

@@ -89,6 +89,7 @@ static int say_loaded(struct loop *l, const struct model *m)
 		.memory_bytes = model_memory_bytes(m),
 		.max_batch_size = m->max_batch_size,
 		.lanes = m->n_lanes,
+		.decoupled = m->info.decoupled,
 	};
 	return answers_add(l->answers, &message, false);
 }

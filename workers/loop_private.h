@@ -93,6 +93,8 @@ static inline const char *loop_name(const struct loop *l)
 _must_use_ int loop_announce(struct loop *l);
 /* The same, and add a batch's answer, with the numbers of its holds. */
 _must_use_ int loop_answer(struct loop *l, struct executor *e, struct wire_message *done);
+/* executor_parts.say_partial: `data` is the loop. */
+_must_use_ int loop_say_partial(void *data, struct wire_partial *partial, struct hold *hold);
 /* Give up what is idle: now and then, when there is nothing to do. */
 _must_use_ int loop_give_up_idle(struct loop *l);
 _must_use_ int loop_unmapped(struct loop *l, const struct wire_unmap *unmapped);

@@ -224,6 +224,7 @@ static int take_info(
 	m->info.n_inputs = info->n_inputs;
 	m->info.n_outputs = info->n_outputs;
 	m->info.can_batch = can_batch;
+	m->info.decoupled = info->decoupled != 0;
 	r = check_list(m->info.inputs, m->info.n_inputs, "input", can_batch, error);
 	if (!r)
 		r = check_list(m->info.outputs, m->info.n_outputs, "output", can_batch, error);
@@ -231,6 +232,9 @@ static int take_info(
 		r = check_memory(m, error);
 	if (!r && can_batch && m->info.n_inputs == 0)
 		return fail(error, "the backend's declaration is wrong: it batches without inputs");
+	if (!r && can_batch && info->decoupled)
+		return fail(
+			error, "the backend's declaration is wrong: it batches and is decoupled");
 	return r;
 }
 

@@ -45,6 +45,8 @@ void run_init(struct run *r, const struct run_parts *parts)
 	r->memory = parts->memory;
 	r->offload.pinned = parts->pinned;
 	r->outputs = parts->outputs;
+	r->on_answer = parts->on_answer;
+	r->data = parts->data;
 	r->regions = parts->regions;
 	r->batch.size = sizeof(r->batch);
 	r->batch.output = run_give_output;
@@ -206,21 +208,70 @@ static bool known_code(enum modeld_code code)
 	       code == MODELD_INTERNAL || code == MODELD_CANCELLED || code == MODELD_FATAL;
 }
 
-enum modeld_code run_execute(struct run *r, const struct lane *lane, struct modeld_error *error)
+/* What output() refused is the reason, whatever the backend says. */
+static enum modeld_code settle(
+	const struct run *r, enum modeld_code code, struct modeld_error *error)
 {
-	enum modeld_code code = run_call(r, lane, error);
-
 	if (code != MODELD_FATAL && r->failed_code != MODELD_OK) {
 		code = r->failed_code;
 		*error = r->failed;
 	}
+	return code;
+}
+
+static bool gave_nothing(const struct run *r)
+{
+	for (size_t i = 0; i < r->model->info.n_outputs; i++) {
+		if (r->given[i].data)
+			return false;
+	}
+	return true;
+}
+
+static enum modeld_code finish_outputs(struct run *r, struct modeld_error *error)
+{
+	enum modeld_code code = MODELD_OK;
+
+	for (size_t i = 0; code == MODELD_OK && i < r->model->info.n_outputs; i++)
+		code = run_finish_output(r, i, error);
+	return code;
+}
+
+enum modeld_code run_answer(const struct modeld_batch *batch, struct modeld_error *error)
+{
+	struct run *r = container_of(batch, struct run, batch);
+	enum modeld_code code;
+
+	if (!r->model->info.decoupled)
+		return run_fail(error, MODELD_INTERNAL,
+			"the backend answers in part, and did not declare the model decoupled");
+	code = settle(r, MODELD_OK, error);
+	if (code == MODELD_OK)
+		code = finish_outputs(r, error);
+	if (code == MODELD_OK)
+		code = r->on_answer(r->data, error);
+	if (code != MODELD_OK) {
+		run_drop(r);
+		return code;
+	}
+	for (size_t i = 0; i < r->model->info.n_outputs; i++)
+		run_forget_output(&r->given[i]);
+	return MODELD_OK;
+}
+
+enum modeld_code run_execute(struct run *r, const struct lane *lane, struct modeld_error *error)
+{
+	enum modeld_code code = run_call(r, lane, error);
+
+	code = settle(r, code, error);
 	if (code != MODELD_OK) {
 		code = known_code(code) ? code : MODELD_INTERNAL;
 		host_clean_error(error);
 		host_hide_paths(error->text);
 	}
-	for (size_t i = 0; code == MODELD_OK && i < r->model->info.n_outputs; i++)
-		code = run_finish_output(r, i, error);
+	r->empty = code == MODELD_OK && r->model->info.decoupled && gave_nothing(r);
+	if (code == MODELD_OK && !r->empty)
+		code = finish_outputs(r, error);
 	if (code != MODELD_OK)
 		run_drop(r);
 	return code;

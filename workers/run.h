@@ -56,6 +56,8 @@ struct run {
 	struct outputs *outputs;       /* borrow */
 	const struct regions *regions; /* borrow */
 	pthread_mutex_t *memory;       /* borrow: held to use outputs and regions */
+	enum modeld_code (*on_answer)(void *data, struct modeld_error *error);
+	void *data; /* borrow: on_answer's */
 	const struct model *model;
 	const struct wire_item *item; /* NULL: joined */
 	/* Set by the caller ahead of run_begin(): the inputs of all items, by item; borrow. */
@@ -70,6 +72,7 @@ struct run {
 	struct run_output *given; /* own, by output, and so is wanted; grown likewise */
 	uint8_t *wanted;
 	size_t given_cap;
+	bool empty; /* it has ended without an output, as a decoupled model may */
 	/* Why output() returned NULL for `failed_output`; code is MODELD_OK when nothing failed. */
 	enum modeld_code failed_code;
 	size_t failed_output;
@@ -82,6 +85,9 @@ struct run_parts {
 	const struct regions *regions;
 	pthread_mutex_t *memory; /* held to use outputs and regions */
 	struct pinned *pinned;	 /* NULL on a host */
+	/* The run has an answer, and goes on: take its outputs and its hold. Any thread. As run_answer() */
+	enum modeld_code (*on_answer)(void *data, struct modeld_error *error);
+	void *data; /* borrow: on_answer's */
 };
 
 void run_init(struct run *r, const struct run_parts *parts);
@@ -108,6 +114,8 @@ enum modeld_code run_execute(struct run *r, const struct lane *lane, struct mode
 enum modeld_code run_call(struct run *r, const struct lane *lane, struct modeld_error *error);
 /* The host's complete(), see backend.h. */
 void run_complete(const struct modeld_batch *batch, enum modeld_code code, const char *text);
+/* The host's answer(), see backend.h. */
+enum modeld_code run_answer(const struct modeld_batch *batch, struct modeld_error *error);
 /* Where an output lies, as it goes on the wire. */
 struct span run_output_span(const struct run_output *o);
 /* The hold of the outputs that lie in the output arena: the caller's from then on. NULL: none does. */

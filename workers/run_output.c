@@ -88,6 +88,11 @@ static enum modeld_code check_output(
 		return run_fail(error, MODELD_INTERNAL,
 			"the backend wants output '%s' in device memory, and this device has none",
 			want->name);
+	if (got->memory == MODELD_MEMORY_DEVICE && r->model->info.decoupled)
+		return run_fail(error, MODELD_INTERNAL,
+			"the backend wants output '%s' in device memory, and the model is "
+			"decoupled",
+			want->name);
 	if ((int)got->dtype > DTYPE_INVALID && (int)got->dtype < DTYPE_MAX_ &&
 		(want->dtype == MODELD_DTYPE_ANY || want->dtype == got->dtype) &&
 		dims_fit(want, got->dims, got->rank, r->rows) &&

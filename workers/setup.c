@@ -101,6 +101,8 @@ int loop_equip(struct loop *l, struct tools *t)
 		.memory = &l->memory,
 		.pinned = l->pinned,
 		.scratch_max = l->scratch_bytes,
+		.say_partial = loop_say_partial,
+		.data = l,
 	};
 
 	return l->outputs ? executor_new(&t->executor, &parts) : 0;
@@ -116,10 +118,11 @@ static int say_hello(struct loop *l, const struct wire_setup *s)
 
 int loop_setup(struct loop *l, const struct wire_setup *s)
 {
+	static const struct host_calls calls = {.complete = run_complete, .answer = run_answer};
 	int r = check(l, s);
 
 	if (!r)
-		r = host_new(&l->host, s, run_complete);
+		r = host_new(&l->host, s, &calls);
 	if (r)
 		return r;
 	log_set_level(

@@ -28,11 +28,16 @@ void infer_init(struct infer *i, const struct infer_kind *kind, struct services 
 	i->data = data;
 }
 
-void infer_deinit(struct infer *i)
+void infer_cancel(struct infer *i)
 {
 	if (i->request)
 		request_cancel(i->request);
 	i->request = request_unref(i->request);
+}
+
+void infer_deinit(struct infer *i)
+{
+	infer_cancel(i);
 	i->model = version_unref(i->model);
 	if (i->id != i->id_inline)
 		free(i->id);
@@ -80,6 +85,10 @@ static void on_done(void *data, const struct request_result *result)
 {
 	struct infer *i = data;
 
+	if (result->partial) {
+		i->on_done(i, result);
+		return;
+	}
 	i->request = request_unref(i->request);
 	if (result->status != GRPC_OK)
 		infer_fail(&i->failure, result->status, "%s", result->message);
@@ -91,6 +100,8 @@ int infer_set_model(struct infer *i, struct version *m)
 	i->model = version_ref(m);
 	if (request_new(&i->request, m, &i->origin, on_done, i))
 		return infer_fail_memory(&i->failure);
+	if (i->allows_partial)
+		request_allow_partial(i->request);
 	return 0;
 }
 

@@ -27,6 +27,7 @@ struct infer_reply;
 struct infer_kind {
 	const struct scanner_table *table; /* where a request has its tensors */
 	size_t size;			   /* of the struct that begins with the struct infer */
+	bool partial; /* reply() makes answers in part, too, and a last one without outputs */
 	/* Read a message, of which the tensors are left out: the id, the model, i->request, filled.
 	 * INFER_E_FAILED */
 	int (*read)(struct infer *i, const uint8_t *data, size_t n, struct infer_receive *receive);
@@ -39,7 +40,8 @@ struct infer_kind {
 	void (*deinit)(struct infer *i);
 };
 
-/* The answer: either result (valid during the call) or, when it is not OK, i->failure is set. */
+/* The answer: either result (valid during the call) or, when it is not OK, i->failure is set. Where i->allows_partial,
+ * any number of answers in part come ahead of it. */
 typedef void (*infer_done_fn)(struct infer *i, const struct request_result *result);
 
 struct infer {
@@ -51,7 +53,8 @@ struct infer {
 	char *id;		   /* own, unless it is id_inline; NULL: not known yet */
 	size_t n_id;
 	char id_inline[INFER_ID_INLINE];
-	uint64_t n_handed; /* bytes of its inputs that are in regions of a local client */
+	uint64_t n_handed;   /* bytes of its inputs that are in regions of a local client */
+	bool allows_partial; /* on_done takes answers in part: set ahead of infer_submit() */
 	struct infer_failure failure;
 	infer_done_fn on_done;
 	void *data; /* borrow: the owner's */
@@ -62,6 +65,8 @@ void infer_init(struct infer *i, const struct infer_kind *kind, struct services 
 	infer_done_fn on_done, void *data);
 /* Cancels what is in flight: on_done is not called any more. Accepts a zeroed infer. */
 void infer_deinit(struct infer *i);
+/* Cancels what is in flight: on_done is not called any more. */
+void infer_cancel(struct infer *i);
 /*
  * The message is all there: read it, check it, submit it. What the origin points to must live as long
  * as the infer. On 0, on_done follows, never before this

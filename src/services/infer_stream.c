@@ -1,8 +1,9 @@
 /*
  * infer_stream.c: a call with any number of inferences.
  *
- * Every request has a slot, from the end of its message until its answer is handed to the
- * transport. Answers go out from the front; one that comes before its turn is kept. At most
+ * Every request has a slot, from the end of its message until its last answer is handed to the
+ * transport. Answers go out from the front; one that comes before its turn is kept, and so are answers in part,
+ * but no more than max_unread_answers of them: then the request fails. At most
  * max_stream_requests slots are taken, and none while the client does not read: then no bytes are
  * taken either, and the transport closes the stream's window. Where failures are no answers
  * (infer_kind.refuse), a request that fails ends the stream when it is at the front: what was asked
@@ -16,6 +17,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,10 +26,18 @@
 #include "services/infer.h"
 #include "services/infer_reply.h"
 
+/* An answer in part that came before its turn. */
+struct part_reply {
+	struct list node; /* in infer_slot.parts */
+	struct infer_reply reply;
+};
+
 struct infer_slot {
 	struct list node;
-	struct infer_stream *stream;		  /* borrow */
-	struct infer_reply *reply;		  /* own: came before its turn */
+	struct infer_stream *stream; /* borrow */
+	struct list parts;	     /* struct part_reply.node: own */
+	uint32_t n_unread;	     /* answers in part that the client is not ready for */
+	struct infer_reply *reply;   /* own: the last one came before its turn */
 	_Alignas(max_align_t) struct infer infer; /* last: of its kind's size */
 };
 
@@ -54,15 +64,28 @@ static struct infer_slot *slot_new(struct infer_stream *s)
 	}
 	slot->stream = s;
 	infer_init(&slot->infer, s->kind, s->receive.services, on_done, slot);
+	slot->infer.allows_partial = s->kind->partial;
+	list_init(&slot->parts);
 	list_init(&slot->node);
 	list_push_back(&s->slots, &slot->node);
 	s->n_slots++;
 	return slot;
 }
 
+static void part_free(struct part_reply *p)
+{
+	list_remove(&p->node);
+	infer_reply_deinit(&p->reply);
+	free(p);
+}
+
 static void slot_free(struct infer_slot *slot)
 {
 	struct infer_stream *s = slot->stream;
+	struct list *node;
+
+	while ((node = list_first(&slot->parts)))
+		part_free(list_entry(node, struct part_reply, node));
 
 	list_remove(&slot->node);
 	s->n_slots--;
@@ -119,6 +142,25 @@ static bool tell_failure(struct infer_slot *slot)
 	return false;
 }
 
+/* Its turn has come. False: the call has ended. */
+static bool send_parts(struct infer_slot *slot)
+{
+	struct call *c = slot->stream->call;
+	struct list *node;
+
+	while ((node = list_first(&slot->parts))) {
+		struct part_reply *p = list_entry(node, struct part_reply, node);
+		int r = infer_reply_send(&p->reply, c);
+
+		part_free(p);
+		if (r) {
+			message_no_memory(c);
+			return false;
+		}
+	}
+	return true;
+}
+
 /* Send what is due from the front; end the call where that is due. */
 static bool advance(struct infer_stream *s)
 {
@@ -127,6 +169,8 @@ static bool advance(struct infer_stream *s)
 	while ((node = list_first(&s->slots))) {
 		struct infer_slot *slot = list_entry(node, struct infer_slot, node);
 
+		if (!send_parts(slot))
+			return false;
 		if (!slot_failed(slot) && !slot->reply)
 			return true;
 		if (slot_failed(slot) ? !tell_failure(slot) : !slot_send(slot, slot->reply))
@@ -191,11 +235,80 @@ static bool answer(struct infer_slot *slot, const struct request_result *result)
 	return true;
 }
 
+/* --- Answers in part -------------------------------------------------------------------------- */
+
+/* Not its turn yet. INFER_E_FAILED */
+static int save_part(struct infer_slot *slot, const struct request_result *result)
+{
+	struct infer *i = &slot->infer;
+	struct part_reply *p = malloc(sizeof(*p));
+	int r;
+
+	if (!p)
+		return infer_fail_memory(&i->failure);
+	list_init(&p->node);
+	infer_reply_init(&p->reply, INFER_REPLY_MEMORY_MAX);
+	r = i->kind->reply(i, result, &p->reply);
+	if (r)
+		part_free(p);
+	else
+		list_push_back(&slot->parts, &p->node);
+	return r;
+}
+
+static int send_part(struct infer_slot *slot, const struct request_result *result)
+{
+	struct infer *i = &slot->infer;
+	struct infer_reply reply;
+	int r;
+
+	infer_reply_init(&reply, INFER_REPLY_MEMORY_MAX);
+	r = i->kind->reply(i, result, &reply);
+	if (!r && infer_reply_send(&reply, slot->stream->call))
+		r = infer_fail_memory(&i->failure);
+	infer_reply_deinit(&reply);
+	return r;
+}
+
+/* A client that asks for a stream of answers and does not read it holds no more than so many. */
+static int count_unread(struct infer_slot *slot, bool ready)
+{
+	uint32_t max = slot->stream->receive.services->settings->max_unread_answers;
+
+	slot->n_unread = ready ? 0 : slot->n_unread + 1;
+	if (slot->n_unread <= max)
+		return 0;
+	return infer_fail(&slot->infer.failure, GRPC_RESOURCE_EXHAUSTED,
+		"%" PRIu32
+		" answers of one request wait for the client to read, which is the limit "
+		"([limits] max_unread_answers)",
+		max);
+}
+
+static void on_part(struct infer_slot *slot, const struct request_result *result)
+{
+	struct infer_stream *s = slot->stream;
+	bool front = list_first(&s->slots) == &slot->node;
+	int r = count_unread(slot, front && !call_blocked(s->call));
+
+	if (!r)
+		r = front ? send_part(slot, result) : save_part(slot, result);
+	if (!r)
+		return;
+	infer_cancel(&slot->infer);
+	failed(s);
+	advance(s);
+}
+
 static void on_done(struct infer *i, const struct request_result *result)
 {
 	struct infer_slot *slot = i->data;
 	struct infer_stream *s = slot->stream;
 
+	if (result->partial) {
+		on_part(slot, result);
+		return;
+	}
 	if (slot_failed(slot)) {
 		failed(s);
 	} else if (list_first(&s->slots) != &slot->node) {

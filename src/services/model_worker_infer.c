@@ -366,5 +366,6 @@ const struct infer_kind model_worker_infer_kind = {
 	.table = &request_table,
 	.size = sizeof(struct model_worker_infer),
 	.read = read_request,
+	.partial = true,
 	.reply = model_worker_reply,
 };

@@ -137,6 +137,8 @@ static uint8_t *put_metadata(
 	const struct request_times *t = &result->times;
 	uint8_t *at = end;
 
+	if (version_decoupled(i->model))
+		at = put_name(at, KEY("final"), result->partial ? "false" : "true");
 	at = put_name(at, KEY("model_version"), version_settings(i->model)->version);
 	at = put_name(at, KEY("device"), result->device);
 	at = put_name(at, KEY("worker"), result->worker);
@@ -146,19 +148,19 @@ static uint8_t *put_metadata(
 	return put_figure(at, KEY("queue_us"), to_us(since(t->submitted_ns, t->dispatched_ns)));
 }
 
-/* t->region: it is there; NULL: its bytes follow. head has HEAD_MAX bytes. */
+/* t NULL: there is no output. t->region: it is there; NULL: its bytes follow. head has HEAD_MAX bytes. */
 static uint8_t *put_head(uint8_t *head, const struct infer *i, const struct request_result *result,
 	const struct tensor *t)
 {
 	uint64_t total_ns = since(result->times.received_ns, result->times.done_ns);
 	const struct response r = {
 		.refs = t,
-		.n_refs = t->region ? 1 : 0,
+		.n_refs = t && t->region ? 1 : 0,
 		.time_ms = total_ns / NS_PER_MS + (total_ns % NS_PER_MS > 0),
 	};
 	uint8_t *at = head + HEAD_MAX;
 
-	if (!t->region)
+	if (t && !t->region)
 		at = put_data(head, at, t);
 	at = put_metadata(at, i, result, total_ns);
 	return put(head, at, &response, &r);
@@ -238,8 +240,12 @@ int model_worker_reply(struct infer *i, const struct request_result *result, str
 	const struct pool_output *o = find_output(result, x->output);
 	const struct request_target *target = o ? request_result_target(result, o) : NULL;
 	struct tensor t;
-	int r = check_output(x, o, target != NULL);
+	int r;
 
+	/* Nothing more is to come. */
+	if (version_decoupled(i->model) && result->n_outputs == 0)
+		return fill_reply(p, i, result, NULL);
+	r = check_output(x, o, target != NULL);
 	if (r)
 		return r;
 	assert(o); /* check_output() */

@@ -8,8 +8,9 @@
 struct services_settings {
 	uint32_t max_request_metadata_bytes; /* of a message, without its tensor data */
 	uint32_t max_stream_requests;	     /* requests in flight of one streaming call */
-	uint64_t arena_wait_ms;		     /* how long a request waits for input arena space */
-	bool strict_readiness;		     /* health "" is SERVING only with every model ready */
+	uint32_t max_unread_answers; /* answers in part of a request that wait for the client */
+	uint64_t arena_wait_ms;	     /* how long a request waits for input arena space */
+	bool strict_readiness;	     /* health "" is SERVING only with every model ready */
 };
 
 #endif

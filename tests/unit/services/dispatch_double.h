@@ -113,6 +113,7 @@ struct request {
 	uint32_t outputs[8];
 	char parameters[80][2][64];
 	bool submitted;
+	bool allows_partial;
 	struct request_input inputs[8];
 	struct request_target target; /* region NULL: none */
 };
@@ -206,6 +207,24 @@ static inline unsigned double_queued(struct dispatch *d)
 	list_for_each (&d->queue, node)
 		n++;
 	return n;
+}
+
+/* Answer a submitted request in part. */
+static inline void double_partial(
+	struct request *r, const struct pool_output *output, struct output_lease *lease)
+{
+	const struct request_result result = {.partial = true,
+		.message = "",
+		.outputs = output,
+		.n_outputs = 1,
+		.lease = lease,
+		.worker = "cpu:0/1",
+		.device = "cpu:0",
+		.batch_requests = 1,
+		.times = r->times};
+
+	assert(r->submitted && r->allows_partial);
+	r->on_done(r->data, &result);
 }
 
 /* Answer a submitted request with n outputs. */
@@ -605,6 +624,16 @@ struct version_counters dispatch_counters(const struct dispatch *d)
 const struct version_settings *version_settings(const struct version *m)
 {
 	return &m->settings;
+}
+
+void request_allow_partial(struct request *r)
+{
+	r->allows_partial = true;
+}
+
+bool version_decoupled(const struct version *m)
+{
+	return version_declared(m) && version_declared(m)->decoupled;
 }
 
 const struct wire_loaded *version_declared(const struct version *m)

@@ -307,3 +307,142 @@ Test(infer_stream, without_memory)
 	ask_pack(&ask);
 	FAULT_LOOP(stream_once, NULL);
 }
+
+/* --- Answers in part -------------------------------------------------------------------------- */
+
+static void part(unsigned i)
+{
+	static const uint8_t bytes[16];
+	struct request *r = double_nth(&f.dispatch, i);
+	struct output_lease *lease = double_lease_new(&f.dispatch);
+	const struct pool_output output = {
+		.dtype = DTYPE_F32, .rank = 1, .dims = {4}, .data = bytes, .length = sizeof(bytes)};
+
+	cr_assert(r);
+	double_partial(r, &output, lease);
+	output_lease_unref(lease);
+}
+
+static void last(unsigned i)
+{
+	cr_assert(double_nth(&f.dispatch, i));
+	double_answer(double_nth(&f.dispatch, i), GRPC_OK, "", NULL, NULL);
+}
+
+static void expect_part(unsigned i, const char *id, const char *final)
+{
+	InferResponse *m = read_response(&call, i);
+	const char *said = NULL;
+
+	cr_expect_str_eq(m->request_id, id);
+	for (size_t k = 0; k < m->n_metadata; k++) {
+		if (!strcmp(m->metadata[k]->key, "final"))
+			said = m->metadata[k]->value;
+	}
+	cr_expect_str_eq(said, final);
+	cr_expect_eq(m->output_case, !strcmp(final, "true") ? 0 : OUTPUT(DATA));
+	free_response(m);
+}
+
+Test(infer_stream, a_decoupled_model_answers_several_times)
+{
+	f.dispatch.models[0].declared.decoupled = true;
+	cr_assert(ask_it("a"));
+	part(0);
+	part(0);
+	cr_assert_eq(call.n_messages, 2);
+	expect_part(0, "a", "false");
+	expect_part(1, "a", "false");
+	last(0);
+	cr_assert_eq(call.n_messages, 3);
+	expect_part(2, "a", "true");
+	double_call_half_close(&call);
+	expect_end(GRPC_OK, "");
+}
+
+Test(infer_stream, answers_in_part_wait_for_their_turn)
+{
+	f.dispatch.models[0].declared.decoupled = true;
+	cr_assert(ask_it("a"));
+	cr_assert(ask_it("b"));
+	part(1);
+	part(1);
+	part(0);
+	cr_assert_eq(call.n_messages, 1);
+	expect_part(0, "a", "false");
+	last(0);
+	cr_assert_eq(call.n_messages, 4);
+	expect_part(1, "a", "true");
+	expect_part(2, "b", "false");
+	expect_part(3, "b", "false");
+	part(0);
+	cr_assert_eq(call.n_messages, 5);
+	last(0);
+	expect_part(5, "b", "true");
+}
+
+/* A failure comes behind what was answered. */
+Test(infer_stream, a_failure_after_answers_in_part)
+{
+	f.dispatch.models[0].declared.decoupled = true;
+	cr_assert(ask_it("a"));
+	cr_assert(ask_it("b"));
+	part(1);
+	double_answer(double_nth(&f.dispatch, 1), GRPC_INTERNAL, "broken", NULL, NULL);
+	last(0);
+	cr_assert_eq(call.n_messages, 2);
+	expect_part(1, "b", "false");
+	expect_end(GRPC_INTERNAL, "broken");
+}
+
+Test(infer_stream, unread_answers_are_limited)
+{
+	f.dispatch.models[0].declared.decoupled = true;
+	cr_assert(ask_it("a"));
+	call.blocked = true;
+	part(0);
+	part(0);
+	cr_expect(!call.closed);
+	part(0);
+	cr_assert_eq(call.n_messages, 2);
+	cr_expect_eq(f.dispatch.n_cancelled, 1);
+	expect_end(GRPC_RESOURCE_EXHAUSTED, "[limits] max_unread_answers");
+}
+
+Test(infer_stream, a_client_that_reads_again_may_have_more)
+{
+	f.dispatch.models[0].declared.decoupled = true;
+	cr_assert(ask_it("a"));
+	for (int i = 0; i < 10; i++) {
+		call.blocked = true;
+		part(0);
+		part(0);
+		call.blocked = false;
+		part(0);
+	}
+	cr_assert_eq(call.n_messages, 30);
+	cr_expect(!call.closed);
+}
+
+Test(infer_stream, answers_that_wait_for_their_turn_are_limited_too)
+{
+	f.dispatch.models[0].declared.decoupled = true;
+	cr_assert(ask_it("a"));
+	cr_assert(ask_it("b"));
+	part(1);
+	part(1);
+	part(1);
+	cr_expect_eq(f.dispatch.n_cancelled, 1);
+	cr_expect(!call.closed, "the first one goes on");
+	last(0);
+	expect_end(GRPC_RESOURCE_EXHAUSTED, "[limits] max_unread_answers");
+}
+
+Test(infer_stream, a_call_that_ends_drops_what_waits)
+{
+	f.dispatch.models[0].declared.decoupled = true;
+	cr_assert(ask_it("a"));
+	cr_assert(ask_it("b"));
+	part(1);
+	cr_expect_eq(f.dispatch.n_output_leases, 1);
+}

@@ -34,6 +34,7 @@ static inline void fixture_init(struct fixture *f)
 	f->settings = (struct services_settings){
 		.max_request_metadata_bytes = 65536,
 		.max_stream_requests = 3,
+		.max_unread_answers = 2,
 		.arena_wait_ms = 60000,
 		.strict_readiness = true,
 	};

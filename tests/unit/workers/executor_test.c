@@ -2,6 +2,7 @@
 #include "workers/executor.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,7 +34,14 @@ struct rig {
 	struct wire_item items[ITEMS];
 	struct wire_run run;
 	struct wire_done done;
+	/* Answers in part. */
+	unsigned n_partial;
+	uint64_t last_hold;
+	int32_t last_value;
+	int say_error;
 };
+
+static int say_partial(void *data, struct wire_partial *partial, struct hold *hold);
 
 static void rig_init(struct rig *g, uint64_t output_bytes, uint64_t scratch_max)
 {
@@ -57,7 +65,8 @@ static void rig_init(struct rig *g, uint64_t output_bytes, uint64_t scratch_max)
 	g->region = region;
 	cr_assert_eq(regions_map(&g->regions, fd, &map), 0);
 	close_fd(&fd);
-	parts = (struct executor_parts){&g->regions, g->outputs, &g->memory, scratch_max, NULL};
+	parts = (struct executor_parts){
+		&g->regions, g->outputs, &g->memory, scratch_max, NULL, say_partial, g};
 	cr_assert_eq(executor_new(&g->executor, &parts), 0);
 	fake_backend_init(&g->fake, 1, 1, MODELD_DTYPE_I32, 4, 8);
 	g->run.batch = 100;
@@ -1222,7 +1231,8 @@ Test(executor, steady_state_allocates_nothing)
 static int run_under_fire(void *arg)
 {
 	struct rig *g = arg;
-	struct executor_parts parts = {&g->regions, g->outputs, &g->memory, ARENA_BYTES, NULL};
+	struct executor_parts parts = {
+		&g->regions, g->outputs, &g->memory, ARENA_BYTES, NULL, say_partial, g};
 	_cleanup_(executor_freep) struct executor *e = NULL;
 	uint32_t worst = 0;
 
@@ -1256,5 +1266,139 @@ Test(executor, faults)
 	g.tensors[2][0].dims = g.dims[2][0];
 	g.fake.model.max_batch_size = 1;
 	FAULT_LOOP(run_under_fire, &g);
+	rig_deinit(&g);
+}
+
+/* --- Answers in part ---------------------------------------------------------------------- */
+
+static int say_partial(void *data, struct wire_partial *partial, struct hold *hold)
+{
+	struct rig *g = data;
+	struct span span = partial->outputs[0].span;
+
+	if (g->say_error)
+		return g->say_error;
+	cr_assert_eq(partial->batch, g->run.batch);
+	cr_assert_eq(partial->n_outputs, 1);
+	memcpy(&g->last_value, segment_data(g->made, &span), sizeof(g->last_value));
+	g->last_hold = outputs_number(g->outputs, hold);
+	g->n_partial++;
+	return 0;
+}
+
+static void *give_row(const struct modeld_batch *batch, int32_t value, struct modeld_error *error)
+{
+	static const int64_t dims[] = {1, 4};
+	const struct modeld_output output = {.size = sizeof(output),
+		.dtype = MODELD_DTYPE_I32,
+		.rank = 2,
+		.dims = dims,
+		.bytes = 16};
+	void *out = batch->output(batch, &output, error);
+
+	if (out)
+		memcpy(out, &value, sizeof(value));
+	return out;
+}
+
+/* Two in part; how it ends is the test's. */
+static enum modeld_code (*end_after_two)(
+	const struct modeld_batch *batch, struct modeld_error *error);
+
+static enum modeld_code answer_twice(
+	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
+{
+	for (int32_t i = 1; i <= 2; i++) {
+		enum modeld_code code;
+
+		if (!give_row(batch, i, error))
+			return MODELD_INTERNAL;
+		code = run_answer(batch, error);
+		if (code != MODELD_OK)
+			return code;
+	}
+	return end_after_two ? end_after_two(batch, error) : MODELD_OK;
+}
+
+static void rig_decoupled(struct rig *g)
+{
+	rig_init(g, ARENA_BYTES, ARENA_BYTES);
+	g->fake.model.info.decoupled = 1;
+	g->fake.model.max_batch_size = 0;
+	g->fake.run = answer_twice;
+	end_after_two = NULL;
+	add_rows(g, 1, 4);
+}
+
+Test(executor, answers_in_part_and_an_empty_last)
+{
+	struct rig g;
+
+	rig_decoupled(&g);
+	execute(&g);
+	cr_assert_eq(g.n_partial, 2);
+	cr_assert_eq(g.last_value, 2);
+	cr_assert_eq(g.done.results[0].code, 0);
+	cr_assert_eq(g.done.results[0].n_outputs, 0);
+	cr_assert_eq(g.done.results[0].hold, 0);
+	cr_assert_eq(arena_n_spans(outputs_arena(g.outputs)), 2, "the daemon's");
+	cr_assert_eq(outputs_release(g.outputs, g.last_hold - 1), 0);
+	cr_assert_eq(outputs_release(g.outputs, g.last_hold), 0);
+	cr_assert_eq(used(&g), 0);
+	rig_deinit(&g);
+}
+
+static enum modeld_code end_with_a_row(const struct modeld_batch *batch, struct modeld_error *error)
+{
+	return give_row(batch, 3, error) ? MODELD_OK : MODELD_INTERNAL;
+}
+
+static enum modeld_code end_badly(const struct modeld_batch *batch, struct modeld_error *error)
+{
+	snprintf(error->text, sizeof(error->text), "no more");
+	return give_row(batch, 3, error) ? MODELD_INVALID : MODELD_INTERNAL;
+}
+
+Test(executor, a_last_answer_with_outputs_or_with_an_error)
+{
+	struct rig g;
+
+	rig_decoupled(&g);
+	end_after_two = end_with_a_row;
+	execute(&g);
+	cr_assert_eq(g.done.results[0].n_outputs, 1);
+	cr_assert_gt(g.done.results[0].hold, g.last_hold);
+	end_after_two = end_badly;
+	execute(&g);
+	expect_error(&g, 0, GRPC_INVALID_ARGUMENT, "no more");
+	cr_assert_eq(g.n_partial, 4);
+	cr_assert_eq(arena_n_spans(outputs_arena(g.outputs)), 5, "nothing of the failure");
+	rig_deinit(&g);
+}
+
+static enum modeld_code answer_without_outputs(
+	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
+{
+	return run_answer(batch, error);
+}
+
+Test(executor, answers_in_part_that_are_not_as_they_must_be)
+{
+	struct rig g;
+
+	rig_decoupled(&g);
+	g.fake.model.info.decoupled = 0;
+	execute(&g);
+	expect_error(&g, 0, GRPC_INTERNAL, "did not declare the model decoupled");
+	g.fake.model.info.decoupled = 1;
+	g.fake.run = answer_without_outputs;
+	execute(&g);
+	expect_error(&g, 0, GRPC_INTERNAL, "gave no output");
+	g.fake.run = answer_twice;
+	g.say_error = -EMSGSIZE;
+	execute(&g);
+	expect_error(&g, 0, GRPC_RESOURCE_EXHAUSTED, "does not fit a message");
+	cr_assert_eq(g.n_partial, 0);
+	cr_assert_eq(used(&g), 0);
 	rig_deinit(&g);
 }

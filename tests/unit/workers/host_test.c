@@ -25,13 +25,20 @@ static void complete(const struct modeld_batch *batch, enum modeld_code code, co
 {
 }
 
+static enum modeld_code answer(const struct modeld_batch *batch, struct modeld_error *error)
+{
+	return MODELD_OK;
+}
+
+static const struct host_calls calls = {complete, answer};
+
 Test(host, settings_belong_to_a_backend)
 {
 	const struct modeld_host *api;
 	const char *key, *value;
 	struct host *h;
 
-	cr_assert_eq(host_new(&h, &setup, complete), 0);
+	cr_assert_eq(host_new(&h, &setup, &calls), 0);
 	api = host_api(h);
 	cr_assert_eq(api->abi, MODELD_BACKEND_ABI);
 	cr_assert_str_eq(api->worker, "cpu:0/3");
@@ -40,6 +47,7 @@ Test(host, settings_belong_to_a_backend)
 	cr_assert_str_eq(api->setting(api, "other", "library"), "/lib/y.so");
 	cr_assert_eq(api->size, sizeof(*api));
 	cr_assert_eq(api->complete, complete);
+	cr_assert_eq(api->answer, answer);
 	cr_assert_eq(api->setting_at(api, "onnxruntime", 1, &key, &value), 1);
 	cr_assert_str_eq(key, "threads");
 	cr_assert_str_eq(value, "1");
@@ -74,7 +82,7 @@ Test(host, keys_that_nobody_asked_for)
 	const char *key, *value;
 	struct host *h;
 
-	cr_assert_eq(host_new(&h, &setup, complete), 0);
+	cr_assert_eq(host_new(&h, &setup, &calls), 0);
 	api = host_api(h);
 	cr_assert_str_eq(api->setting(api, "onnxruntime", "library"), "/lib/x.so");
 	cr_assert_str_eq(host_next_unasked(h, "onnxruntime"), "threads");
@@ -110,7 +118,7 @@ static int work(void *arg)
 {
 	_cleanup_(host_freep) struct host *h = NULL;
 
-	return host_new(&h, &setup, complete);
+	return host_new(&h, &setup, &calls);
 }
 
 Test(host, faults)

@@ -97,7 +97,7 @@ static int work(void *arg)
 
 	l.parameters = pairs;
 	l.n_parameters = 1;
-	r = host_new(&h, &setup, NULL);
+	r = host_new(&h, &setup, &(struct host_calls){0});
 	if (!r)
 		r = backends_new(&backends, &directory, 1, host_api(h));
 	if (!r)
