@@ -89,12 +89,7 @@ static void server_turn(struct server *s)
 
 static bool is_worker(void *data, pid_t pid)
 {
-	const struct pool *pool = dispatch_pool(((struct server *)data)->dispatch);
-
-	for (size_t i = 0; i < pool_n_workers(pool); i++)
-		if (worker_pid(pool_worker(pool, i)) == pid)
-			return true;
-	return false;
+	return pool_has_process(dispatch_pool(((struct server *)data)->dispatch), pid);
 }
 
 static void on_child(uv_signal_t *h, int number)

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "dispatch/request_private.h"
 #include "dispatch/version_private.h"
 #include "dispatch/work.h"
 #include "pool/pool.h"
@@ -62,46 +63,54 @@ bool place_takes(
 bool place_takes_batch(
 	const struct places *all, const struct place *p, const struct work *w, uint64_t now_ns)
 {
-	struct lane_load lane;
+	struct lane_backlog lane;
 
 	if (p->reserved || worker_free_slots(p->worker) == 0 || !place_takes(all, p, w, now_ns))
 		return false;
-	lane = worker_lane_load(p->worker, w->version->pool_model, now_ns);
+	lane = worker_lane_backlog(p->worker, w->version->pool_model, now_ns);
 	return lane.n == 0 || lane.ns <= all->pipeline_ns || (lane.n == 1 && lane.ns <= AT_HAND_NS);
 }
 
 bool place_takes_suspect(
 	const struct places *all, const struct place *p, const struct work *w, uint64_t now_ns)
 {
+	const struct request *r = queue_suspect(&w->queue);
+
 	return worker_in_flight(p->worker) == 0 && worker_free_slots(p->worker) > 0 &&
-	       place_takes(all, p, w, now_ns);
+	       !(r && r->careful && worker_is_loading(p->worker)) && place_takes(all, p, w, now_ns);
 }
 
 /* What a place is chosen by: less is better. */
 struct cost {
 	bool idle;
+	bool loading;	    /* which takes what running a batch needs */
 	uint64_t lane_ns;   /* when the lane that would run it should be done */
 	uint64_t worker_ns; /* and all that its worker has, of other lanes, too */
 };
 
 static struct cost cost_of(const struct place *p, const struct work *w, uint64_t now_ns)
 {
+	bool loading = worker_is_loading(p->worker);
+
 	if (worker_in_flight(p->worker) == 0)
-		return (struct cost){.idle = true};
+		return (struct cost){.idle = !loading, .loading = loading};
 	return (struct cost){
-		.lane_ns = worker_lane_load(p->worker, w->version->pool_model, now_ns).ns,
-		.worker_ns = worker_load_ns(p->worker, now_ns),
+		.loading = loading,
+		.lane_ns = worker_lane_backlog(p->worker, w->version->pool_model, now_ns).ns,
+		.worker_ns = worker_backlog_ns(p->worker, now_ns),
 	};
 }
 
 /* Awake, with a little to do. */
 static bool is_to_fill(struct cost c)
 {
-	return !c.idle && c.worker_ns <= FILL_NS;
+	return !c.idle && !c.loading && c.worker_ns <= FILL_NS;
 }
 
 static bool is_less(struct cost a, struct cost b)
 {
+	if (a.loading != b.loading)
+		return b.loading;
 	return a.lane_ns < b.lane_ns || (a.lane_ns == b.lane_ns && a.worker_ns < b.worker_ns);
 }
 

@@ -44,7 +44,7 @@ typedef bool place_fit(
 place_fit place_takes;
 /* And has a slot, and the lane that would run a batch has time for it. */
 place_fit place_takes_batch;
-/* And has nothing to do: so it takes a suspect. */
+/* And has nothing to do, nor to load where that matters: so it takes a suspect. */
 place_fit place_takes_suspect;
 
 /* The best of those that `fit` accepts; NULL: none. */

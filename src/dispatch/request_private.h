@@ -36,11 +36,12 @@ struct request {
 	struct request_times times;
 
 	/* Set by check_request(): what the batcher goes by. */
-	uint64_t key;	/* equal for requests that can be joined; a hash: compare exactly too */
-	uint64_t rows;	/* 1 where the model does not batch */
-	size_t bound;	/* wire_item_bound() */
-	bool joinable;	/* may share a batch */
-	bool suspect;	/* lost a worker once: runs alone on an idle one */
+	uint64_t key;  /* equal for requests that can be joined; a hash: compare exactly too */
+	uint64_t rows; /* 1 where the model does not batch */
+	size_t bound;  /* wire_item_bound() */
+	bool joinable; /* may share a batch */
+	bool suspect;  /* lost a worker once: runs alone on an idle one */
+	bool careful;  /* and another, or the model did that was being loaded: runs where none is */
 	bool withdrawn; /* not to be sent again; answered when nothing can touch its memory */
 	bool silent;	/* nobody wants the answer any more */
 	bool allows_partial; /* answers in part */

@@ -198,12 +198,14 @@ static bool send_batch(struct scheduler *s, struct work *w, struct place *p, str
 	list_for_each (taken, node)
 		s->items[i++] = list_entry(node, struct request, node)->item;
 	assert(i == n);
-	e = worker_run(p->worker, &(struct pool_batch){.model = w->version->pool_model,
-					  .items = s->items,
-					  .n_items = n,
-					  .expect_ns = expect_ns,
-					  .now_ns = now_ns,
-					  .tag = b});
+	e = worker_run(
+		p->worker, &(struct pool_batch){.model = w->version->pool_model,
+				   .items = s->items,
+				   .n_items = n,
+				   .expect_ns = expect_ns,
+				   .now_ns = now_ns,
+				   .alone = list_entry(taken->next, struct request, node)->suspect,
+				   .tag = b});
 	if (e)
 		return send_failed(w, taken, n, e, now_ns);
 	list_remove(&b->node);
@@ -389,7 +391,10 @@ static void lost_one(struct scheduler *s, struct request *r, const char *worker,
 {
 	struct work *w = r->version->work;
 
-	r->losses += how != LOST_INNOCENT;
+	if (how == LOST_BESIDE_LOAD && r->suspect && !r->careful)
+		r->careful = true;
+	else
+		r->losses += how != LOST_INNOCENT;
 	if (r->silent) {
 		request_drop(r);
 	} else if (r->withdrawn) {

@@ -17,16 +17,16 @@
 static void log_place(const struct place *p, const struct work *w, uint64_t now_ns)
 {
 	const struct pool_model *m = w->version->pool_model;
-	struct lane_load lane = {0};
+	struct lane_backlog lane = {0};
 
 	if (worker_holds(p->worker, m))
-		lane = worker_lane_load(p->worker, m, now_ns);
+		lane = worker_lane_backlog(p->worker, m, now_ns);
 	log_error("stalled: worker",
 		"worker=%s state=%s in_flight=%" PRIu32 " free_slots=%" PRIu32 " load_us=%" PRIu64
 		" lane_in_flight=%" PRIu32 " lane_us=%" PRIu64 " exclusive=%d reserved=%d",
 		worker_name(p->worker), worker_state_name(worker_get_state(p->worker)),
 		worker_in_flight(p->worker), worker_free_slots(p->worker),
-		worker_load_ns(p->worker, now_ns) / NS_PER_US, lane.n, lane.ns / NS_PER_US,
+		worker_backlog_ns(p->worker, now_ns) / NS_PER_US, lane.n, lane.ns / NS_PER_US,
 		p->exclusive != NULL, p->reserved != NULL);
 }
 

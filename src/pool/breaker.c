@@ -27,22 +27,33 @@ void breaker_deinit(struct breaker *b)
 
 bool breaker_admits(const struct breaker *b, const void *who)
 {
-	if (b->state == BREAKER_TRIAL)
-		return !b->trial || b->trial == who;
+	if (b->state == BREAKER_PROBATION)
+		return !b->who || b->who == who;
 	return b->state == BREAKER_CLOSED;
+}
+
+bool breaker_wants_trial(const struct breaker *b)
+{
+	return b->state == BREAKER_TRIAL && !b->who;
 }
 
 void breaker_try(struct breaker *b, const void *who)
 {
-	assert(breaker_admits(b, who));
-	if (b->state == BREAKER_TRIAL)
-		b->trial = who;
+	assert(breaker_admits(b, who) || breaker_wants_trial(b));
+	if (b->state != BREAKER_CLOSED)
+		b->who = who;
 }
 
 void breaker_leave(struct breaker *b, const void *who)
 {
-	if (b->trial == who)
-		b->trial = NULL;
+	if (b->who == who)
+		b->who = NULL;
+}
+
+static void set_state(struct breaker *b, enum breaker_state state)
+{
+	b->state = state;
+	b->who = NULL;
 }
 
 static void forget(struct breaker *b)
@@ -51,7 +62,7 @@ static void forget(struct breaker *b)
 	b->next = 0;
 	b->crashes = 0;
 	b->good = 0;
-	b->trial = NULL;
+	b->runs_badly = false;
 }
 
 /* Remember a crash. Returns whether there were `limit` within the window. */
@@ -72,18 +83,36 @@ static bool record(struct breaker *b, uint64_t now_ns)
 	return b->n_times == b->limit && now_ns - oldest <= b->window_ns;
 }
 
-bool breaker_crash(struct breaker *b, uint64_t now_ns)
+bool breaker_crash(struct breaker *b, const void *who, uint64_t now_ns)
 {
 	bool many = record(b, now_ns);
 
 	b->good = 0;
 	if (b->state == BREAKER_OPEN)
 		return false; /* a worker that still held it; the cool-down is not extended */
-	if (!many && b->state != BREAKER_TRIAL)
+	/* While it is tried, others may still go that loaded it before. */
+	if (!many && (b->state == BREAKER_CLOSED || (b->state == BREAKER_TRIAL && b->who != who)))
 		return false;
-	b->state = BREAKER_OPEN;
-	b->trial = NULL;
+	b->runs_badly |= b->state != BREAKER_TRIAL;
+	set_state(b, BREAKER_OPEN);
 	b->until_ns = clock_add(now_ns, b->cooldown_ns);
+	return true;
+}
+
+bool breaker_suspect(struct breaker *b)
+{
+	if (b->state != BREAKER_CLOSED)
+		return false;
+	set_state(b, BREAKER_TRIAL);
+	return true;
+}
+
+/* Its crashes are not forgotten: should it load well here only, they add up. */
+bool breaker_loaded(struct breaker *b)
+{
+	if (b->state != BREAKER_TRIAL)
+		return false;
+	set_state(b, b->runs_badly ? BREAKER_PROBATION : BREAKER_CLOSED);
 	return true;
 }
 
@@ -91,9 +120,9 @@ bool breaker_success(struct breaker *b)
 {
 	if (b->state == BREAKER_CLOSED && b->crashes > 0 && ++b->good >= BREAKER_GOOD_BATCHES)
 		forget(b);
-	if (b->state != BREAKER_TRIAL)
+	if (b->state != BREAKER_PROBATION)
 		return false;
-	b->state = BREAKER_CLOSED;
+	set_state(b, BREAKER_CLOSED);
 	forget(b);
 	return true;
 }
@@ -102,8 +131,7 @@ bool breaker_tick(struct breaker *b, uint64_t now_ns)
 {
 	if (b->state != BREAKER_OPEN || now_ns < b->until_ns)
 		return false;
-	b->state = BREAKER_TRIAL;
-	b->trial = NULL;
+	set_state(b, BREAKER_TRIAL);
 	return true;
 }
 

@@ -1,8 +1,14 @@
 /*
- * breaker.h: keeps a model that crashes workers of a device away from that device for a while.
+ * breaker.h: keeps a model that crashes workers of a device away from that device for a while, and says when it
+ * is to be tried, and where.
  *
- *  CLOSED -so many crashes within the window-> OPEN -cool-down over-> TRIAL -a batch done-> CLOSED
- *                                               ^----- another crash ----+
+ *                 so many crashes within the window
+ *  CLOSED ---------------------------------------------> OPEN -cool-down over-> TRIAL
+ *     ^  ^ \\---- a crash or a hang while it was loaded ------------------------->/ |
+ *     |  +------ loaded, where running it was never the reason -----------------/  | another crash
+ *     |                                                                 loaded /   v
+ *     +--a batch done-- PROBATION <-------------------------------------------/   OPEN
+ *                           +--- another crash ---> OPEN
  *
  * CLOSED, crashes are forgotten when enough batches have run well since the last: workers that are
  * killed from outside, or by a rare poison request, do not take a working model away.
@@ -18,8 +24,9 @@
 
 enum breaker_state {
 	BREAKER_CLOSED,
-	BREAKER_OPEN,  /* the model is not loaded on the device */
-	BREAKER_TRIAL, /* one worker may load it */
+	BREAKER_OPEN,	   /* the model is not loaded on the device */
+	BREAKER_TRIAL,	   /* a process of its own may load it, which serves nobody */
+	BREAKER_PROBATION, /* one worker may load it */
 };
 
 /* So many batches that ran well make earlier crashes forgotten. */
@@ -38,7 +45,8 @@ struct breaker {
 	uint64_t first_ns; /* of these, the first and the last */
 	uint64_t last_ns;
 	uint64_t until_ns; /* OPEN: the end of the cool-down */
-	const void *trial; /* TRIAL: who tries; NULL: nobody yet */
+	bool runs_badly;   /* it was opened from CLOSED or PROBATION: loading it proves little */
+	const void *who;   /* TRIAL, PROBATION: who tries; NULL: nobody yet */
 };
 
 /* limit > 0. -ENOMEM */
@@ -47,14 +55,21 @@ _must_use_ int breaker_init(
 /* Accepts a zeroed breaker. */
 void breaker_deinit(struct breaker *b);
 
-/* May `who` load the model? */
+/* May `who`, a worker that serves, load the model? */
 bool breaker_admits(const struct breaker *b, const void *who);
-/* `who` was admitted and loads it. */
+/* Is it to be tried in a process of its own, and nobody does yet? */
+bool breaker_wants_trial(const struct breaker *b);
+/* `who` loads it: it was admitted, or is the process of its own. */
 void breaker_try(struct breaker *b, const void *who);
 /* `who` is gone, and the model was not to blame. */
 void breaker_leave(struct breaker *b, const void *who);
-/* The model is to blame for a crash. Returns whether the breaker has opened by it. */
-bool breaker_crash(struct breaker *b, uint64_t now_ns);
+/* The model is to blame for a crash of `who`. Returns whether the breaker has opened by it. */
+bool breaker_crash(struct breaker *b, const void *who, uint64_t now_ns);
+/* A process ended while it loaded the model: CLOSED -> TRIAL. Returns whether it was. */
+bool breaker_suspect(struct breaker *b);
+/* It was loaded, or refused in an orderly manner, in a process of its own: TRIAL -> CLOSED or PROBATION. Returns
+ * whether it was. */
+bool breaker_loaded(struct breaker *b);
 /* The model has run well, or at least failed in an orderly manner. Returns whether the breaker has
  * closed by it. */
 bool breaker_success(struct breaker *b);

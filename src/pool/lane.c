@@ -10,14 +10,14 @@
 /* So late is no news: workers are not always scheduled at once. */
 #define LATE_NS (1 * NS_PER_MS)
 
-void load_add(struct load *l, uint64_t expect_ns, uint64_t now_ns)
+void backlog_add(struct backlog *l, uint64_t expect_ns, uint64_t now_ns)
 {
 	if (l->n++ == 0)
 		l->since_ns = now_ns;
 	l->expect_ns += expect_ns;
 }
 
-void load_remove(struct load *l, uint64_t expect_ns, uint64_t now_ns)
+void backlog_remove(struct backlog *l, uint64_t expect_ns, uint64_t now_ns)
 {
 	assert(l->n > 0 && l->expect_ns >= expect_ns);
 	l->n--;
@@ -26,7 +26,7 @@ void load_remove(struct load *l, uint64_t expect_ns, uint64_t now_ns)
 	assert(l->n > 0 || l->expect_ns == 0);
 }
 
-uint64_t load_ns(const struct load *l, uint64_t now_ns)
+uint64_t backlog_ns(const struct backlog *l, uint64_t now_ns)
 {
 	uint64_t kept_ns = now_ns > l->since_ns ? now_ns - l->since_ns : 0;
 
@@ -45,18 +45,18 @@ void lane_init(struct pool_lane *l, uint32_t index)
 void lane_enter(struct pool_lane *l, struct flight *f, uint64_t now_ns)
 {
 	list_push_back(&l->flights, &f->lane_node);
-	load_add(&l->load, f->expect_ns, now_ns);
+	backlog_add(&l->backlog, f->expect_ns, now_ns);
 }
 
 void lane_leave(struct pool_lane *l, struct flight *f, uint64_t now_ns)
 {
 	list_remove(&f->lane_node);
-	load_remove(&l->load, f->expect_ns, now_ns);
+	backlog_remove(&l->backlog, f->expect_ns, now_ns);
 }
 
 struct flight *lane_front(const struct pool_lane *l)
 {
-	assert(l->load.n > 0);
+	assert(l->backlog.n > 0);
 	return list_entry(l->flights.next, struct flight, lane_node);
 }
 
@@ -67,11 +67,11 @@ struct pool_lane *lane_pick(struct pool_lane *lanes, uint32_t n, uint64_t now_ns
 
 	if (n <= 1)
 		return best;
-	best_ns = load_ns(&best->load, now_ns);
-	for (uint32_t i = 1; i < n && best->load.n > 0; i++) {
-		uint64_t ns = load_ns(&lanes[i].load, now_ns);
+	best_ns = backlog_ns(&best->backlog, now_ns);
+	for (uint32_t i = 1; i < n && best->backlog.n > 0; i++) {
+		uint64_t ns = backlog_ns(&lanes[i].backlog, now_ns);
 
-		if (lanes[i].load.n > 0 && ns >= best_ns)
+		if (lanes[i].backlog.n > 0 && ns >= best_ns)
 			continue;
 		best = &lanes[i];
 		best_ns = ns;

@@ -14,23 +14,23 @@
 struct flight;
 
 /* What is in flight on a lane, or on all of a worker, and how long it should take. */
-struct load {
+struct backlog {
 	uint32_t n;	    /* batches */
 	uint64_t expect_ns; /* sum of flight.expect_ns */
 	uint64_t since_ns;  /* when what runs began: sent where nothing was, or the last answer */
 };
 
 /* Harmless sums; asserted to close: with no batch nothing is expected. */
-void load_add(struct load *l, uint64_t expect_ns, uint64_t now_ns);
-void load_remove(struct load *l, uint64_t expect_ns, uint64_t now_ns);
+void backlog_add(struct backlog *l, uint64_t expect_ns, uint64_t now_ns);
+void backlog_remove(struct backlog *l, uint64_t expect_ns, uint64_t now_ns);
 /* When it should be done, from now: by what it should take, or, where it is late, by how long it has kept whoever
  * runs it already. 0: there is nothing. */
-uint64_t load_ns(const struct load *l, uint64_t now_ns);
+uint64_t backlog_ns(const struct backlog *l, uint64_t now_ns);
 
 struct pool_lane {
 	struct list node;    /* in worker.busy while it has batches */
 	struct list flights; /* struct flight.lane_node, in the order sent */
-	struct load load;
+	struct backlog backlog;
 	uint32_t index; /* among the model's in this process */
 };
 

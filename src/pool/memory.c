@@ -75,7 +75,7 @@ struct pool_memory *memory_find(struct memory_table *t, uint64_t id)
 int pool_memory_new(struct pool_memory **ret_memory, struct pool *p, uint64_t id, int fd,
 	uint64_t size, bool writable, void (*on_gone)(void *data), void *data)
 {
-	struct pool_memory *r = calloc(1, sizeof(*r) + p->n_workers * sizeof(r->uses[0]));
+	struct pool_memory *r = calloc(1, sizeof(*r) + p->n_all * sizeof(r->uses[0]));
 
 	if (!r)
 		return -ENOMEM;

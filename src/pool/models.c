@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "pool/declaration.h"
 #include "pool/pool_private.h"
+#include "pool/trial.h"
 #include "pool/worker_private.h"
 
 #define MODEL_OF(at) list_entry(at, struct pool_model, node)
@@ -78,6 +79,9 @@ static void count(struct pool_model *m, const struct worker *w)
 
 void pool_recount(struct pool *p, struct worker *w)
 {
+	/* What it holds is for nobody. */
+	if (w->trial)
+		return;
 	list_for_each (&p->models, node)
 		count(MODEL_OF(node), w);
 }
@@ -88,7 +92,7 @@ static void recount_model(struct pool_model *m)
 		count(m, &m->pool->workers[i]);
 }
 
-static void recount_device(struct pool_model *m, uint32_t device_index)
+void pool_recount_device(struct pool_model *m, uint32_t device_index)
 {
 	for (size_t i = 0; i < m->pool->n_workers; i++) {
 		if (m->pool->workers[i].device_index == device_index)
@@ -108,7 +112,8 @@ void pool_set_hold(struct pool_model *m, struct worker *w, enum hold state)
 
 	m->n_held += (state != HOLD_NONE) - (h->state != HOLD_NONE);
 	h->state = state;
-	count(m, w);
+	if (!w->trial)
+		count(m, w);
 	if (m->retired && m->n_held == 0)
 		pool_model_changed(m);
 }
@@ -194,12 +199,18 @@ static void enter(struct pool_model *m)
 	list_push_back(&p->models, &m->node);
 	list_push_back(&p->buckets[m->id % POOL_MODEL_BUCKETS], &m->bucket_node);
 	p->n_models++;
-	for (size_t i = 0; i < p->n_workers; i++)
-		m->holdings[i].wanted =
-			!devices || !*devices || list_has(devices, p->workers[i].device);
+	for (size_t i = 0; i < p->n_all; i++) {
+		struct holding *h = &m->holdings[i];
+
+		h->model = m;
+		list_init(&h->load_node);
+		h->wanted = !devices || !*devices || list_has(devices, p->workers[i].device);
+	}
 	recount_model(m);
-	for (size_t i = 0; i < p->n_workers; i++)
+	for (size_t i = 0; i < p->n_workers; i++) {
+		worker_want(&p->workers[i], m);
 		worker_load_next(&p->workers[i]);
+	}
 }
 
 int pool_model_new(struct pool_model **ret_model, struct pool *p,
@@ -212,7 +223,7 @@ int pool_model_new(struct pool_model **ret_model, struct pool *p,
 		return -EINVAL;
 	if (p->next_model > UINT32_MAX)
 		return -EOVERFLOW;
-	m = calloc(1, sizeof(*m) + p->n_workers * sizeof(m->holdings[0]));
+	m = calloc(1, sizeof(*m) + p->n_all * sizeof(m->holdings[0]));
 	if (!m)
 		return -ENOMEM;
 	m->pool = p;
@@ -232,8 +243,12 @@ void pool_model_retire(struct pool_model *m)
 {
 	assert(!m->retired);
 	m->retired = true;
-	for (size_t i = 0; i < m->pool->n_workers; i++)
+	trial_forget(m->pool, m);
+	for (size_t i = 0; i < m->pool->n_all; i++) {
+		list_remove(&m->holdings[i].load_node);
 		worker_unload(&m->pool->workers[i], m);
+		worker_load_next(&m->pool->workers[i]);
+	}
 	recount_model(m);
 	pool_model_changed(m);
 }
@@ -292,96 +307,6 @@ const char *pool_loaded(struct pool_model *m, struct worker *w, const struct wir
 	return NULL;
 }
 
-/* --- Breakers -------------------------------------------------------------------------------- */
-
-/* Take it from all workers of the device. */
-static void unload_from(struct pool_model *m, uint32_t device_index)
-{
-	for (size_t i = 0; i < m->pool->n_workers; i++) {
-		struct worker *w = &m->pool->workers[i];
-
-		if (w->device_index == device_index)
-			worker_unload(w, m);
-	}
-}
-
-static void load_on(struct pool *p, uint32_t device_index)
-{
-	for (size_t i = 0; i < p->n_workers; i++) {
-		if (p->workers[i].device_index == device_index)
-			worker_load_next(&p->workers[i]);
-	}
-}
-
-void pool_blame(struct pool_model *m, struct worker *w)
-{
-	struct breaker *b = pool_breaker(m, w->device_index);
-	uint64_t now_ns = clock_ns();
-	char text[POOL_TEXT_MAX];
-
-	if (!breaker_crash(b, now_ns))
-		return;
-	m->pool->n_open++;
-	log_error("model is taken off a device", "model=%s version=%s device=%s why=\"%s\"",
-		m->settings->name, m->settings->version, w->device,
-		breaker_format(b, w->device, now_ns, text, sizeof(text)));
-	pool_model_changed(m);
-	unload_from(m, w->device_index);
-	recount_device(m, w->device_index);
-	pool_arm(m->pool, breaker_deadline(b));
-}
-
-void pool_praise(struct pool_model *m, struct worker *w)
-{
-	if (!breaker_success(pool_breaker(m, w->device_index)))
-		return;
-	log_info("circuit breaker closed", "model=%s version=%s device=%s", m->settings->name,
-		m->settings->version, w->device);
-	pool_model_changed(m);
-	load_on(m->pool, w->device_index);
-	recount_device(m, w->device_index);
-}
-
-static void tick_breakers(struct pool_model *m, uint64_t now_ns)
-{
-	struct pool *p = m->pool;
-
-	for (uint32_t k = 0; k < p->n_devices; k++) {
-		if (!breaker_tick(pool_breaker(m, k), now_ns))
-			continue;
-		p->n_open--;
-		log_info("model is tried again", "model=%s version=%s device=%s", m->settings->name,
-			m->settings->version, p->devices[k]);
-		pool_model_changed(m);
-		load_on(p, k);
-		recount_device(m, k);
-	}
-}
-
-void pool_tick_breakers(struct pool *p, uint64_t now_ns)
-{
-	if (p->n_open == 0)
-		return;
-	list_for_each (&p->models, node)
-		tick_breakers(MODEL_OF(node), now_ns);
-}
-
-uint64_t pool_breakers_deadline(const struct pool *p)
-{
-	uint64_t first = CLOCK_NO_DEADLINE;
-
-	if (p->n_open == 0)
-		return first;
-	list_for_each (&p->models, node) {
-		for (uint32_t k = 0; k < p->n_devices; k++) {
-			uint64_t at = breaker_deadline(&MODEL_OF(node)->breakers[k]);
-
-			first = at < first ? at : first;
-		}
-	}
-	return first;
-}
-
 /* --- What is asked --------------------------------------------------------------------------- */
 
 uint32_t pool_model_id(const struct pool_model *m)
@@ -431,7 +356,9 @@ static const char *format_hope(
 {
 	enum hold hold = m->holdings[w->index].state;
 
-	if (w->state == WORKER_LOST)
+	if (hold == HOLD_NONE && m->breakers[w->device_index].state == BREAKER_TRIAL)
+		snprintf(out, cap, "it is tried in a process of its own on %s", w->device);
+	else if (w->state == WORKER_LOST)
 		snprintf(out, cap, "worker %s was lost", w->name);
 	else if (w->state == WORKER_REAPED)
 		snprintf(out, cap, "worker %s is restarted%s%s", w->name,

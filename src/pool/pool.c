@@ -32,10 +32,10 @@ static void call_back(struct pool *p)
 
 	pool_tell_models(p);
 	memory_table_sweep(&p->memories);
-	for (size_t i = 0; i < p->n_workers; i++) {
+	for (size_t i = 0; i < p->n_workers; i++)
 		up = up && p->workers[i].came_up;
+	for (size_t i = 0; i < p->n_all; i++)
 		gone = gone && p->workers[i].state == WORKER_REAPED;
-	}
 	if (up && p->started && !p->told_started && !p->draining) {
 		p->told_started = true;
 		p->events->on_started(p->data);
@@ -48,7 +48,7 @@ static void call_back(struct pool *p)
 
 static void arm_next(struct pool *p)
 {
-	for (size_t i = 0; i < p->n_workers; i++)
+	for (size_t i = 0; i < p->n_all; i++)
 		pool_arm(p, worker_deadline(&p->workers[i]));
 	pool_arm(p, pool_breakers_deadline(p));
 }
@@ -62,7 +62,7 @@ static void on_timer(uv_timer_t *timer)
 	for (size_t i = 0; i < p->n_workers; i++)
 		worker_deliver_lost(&p->workers[i]);
 	pool_tick_breakers(p, now_ns);
-	for (size_t i = 0; i < p->n_workers; i++)
+	for (size_t i = 0; i < p->n_all; i++)
 		worker_tick(&p->workers[i], now_ns);
 	call_back(p);
 	arm_next(p);
@@ -137,6 +137,8 @@ static int make_place(struct pool *p, const struct pool_place *place, uint32_t *
 
 	for (uint32_t i = 0; i < place->count; i++) {
 		uint32_t index = (uint32_t)p->n_workers++;
+
+		p->n_all++;
 		int r = worker_init(
 			&p->workers[index], p, index, place->device, device, numbers[device]++);
 
@@ -144,6 +146,20 @@ static int make_place(struct pool *p, const struct pool_place *place, uint32_t *
 			return r;
 	}
 	return 0;
+}
+
+/* One a device, behind those that serve. */
+static int make_trials(struct pool *p)
+{
+	int r = 0;
+
+	for (uint32_t k = 0; k < p->n_devices && !r; k++) {
+		struct worker *t = &p->workers[p->n_all];
+
+		t->trial = true;
+		r = worker_init(t, p, (uint32_t)p->n_all++, p->devices[k], k, 0);
+	}
+	return r;
 }
 
 static int make_workers(struct pool *p)
@@ -156,17 +172,17 @@ static int make_workers(struct pool *p)
 	for (size_t i = 0; i < s->n_places; i++)
 		n += s->places[i].count;
 	p->devices = calloc(s->n_places + 1, sizeof(*p->devices));
-	p->workers = calloc(n + 1, sizeof(*p->workers));
+	p->workers = calloc(n + s->n_places + 1, sizeof(*p->workers));
 	if (!numbers || !p->devices || !p->workers)
 		return -ENOMEM;
 	for (size_t i = 0; i < s->n_places && !r; i++)
 		r = make_place(p, &s->places[i], numbers);
-	return r;
+	return r ? r : make_trials(p);
 }
 
 static void release(struct pool *p)
 {
-	for (size_t i = 0; i < p->n_workers; i++)
+	for (size_t i = 0; i < p->n_all; i++)
 		worker_deinit(&p->workers[i]);
 	output_desk_deinit(&p->outputs);
 	free(p->workers);
@@ -192,6 +208,7 @@ int pool_new(struct pool **ret_pool, uv_loop_t *loop, const struct pool_settings
 	p->data = data;
 	p->random = clock_ns() | 1;
 	p->timer_at_ns = CLOCK_NO_DEADLINE;
+	p->spawn_ms = UINT64_MAX;
 	memory_table_init(&p->memories);
 	list_init(&p->models);
 	list_init(&p->changed);
@@ -217,7 +234,7 @@ struct pool *pool_free(struct pool *p)
 {
 	if (!p)
 		return NULL;
-	for (size_t i = 0; i < p->n_workers; i++)
+	for (size_t i = 0; i < p->n_all; i++)
 		assert(p->workers[i].state == WORKER_REAPED);
 	assert(p->outputs.n_leases == 0 && list_empty(&p->models));
 	memory_table_deinit(&p->memories);
@@ -272,7 +289,7 @@ void pool_drain(struct pool *p)
 	if (p->draining)
 		return;
 	p->draining = true;
-	for (size_t i = 0; i < p->n_workers; i++)
+	for (size_t i = 0; i < p->n_all; i++)
 		worker_drain(&p->workers[i]);
 	pool_recount_all(p);
 	pool_soon(p);
@@ -281,7 +298,7 @@ void pool_drain(struct pool *p)
 void pool_kill(struct pool *p)
 {
 	p->draining = true;
-	for (size_t i = 0; i < p->n_workers; i++)
+	for (size_t i = 0; i < p->n_all; i++)
 		worker_kill(&p->workers[i]);
 	pool_recount_all(p);
 	pool_soon(p);
@@ -292,6 +309,15 @@ void pool_flush(struct pool *p)
 	output_desk_flush(&p->outputs, worker_send);
 	for (size_t i = 0; i < p->n_workers; i++)
 		worker_flush(&p->workers[i]);
+}
+
+bool pool_has_process(const struct pool *p, int pid)
+{
+	for (size_t i = 0; i < p->n_all; i++) {
+		if (worker_pid(&p->workers[i]) == pid)
+			return true;
+	}
+	return false;
 }
 
 size_t pool_n_workers(const struct pool *p)

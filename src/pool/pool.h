@@ -115,9 +115,10 @@ struct pool_partial {
 
 /* What a batch has to do with the loss of its worker. */
 enum lost {
-	LOST_SUSPECT,  /* it may have been the reason */
-	LOST_GUILTY,   /* it was: one request alone, and its run overran run_timeout_ms */
-	LOST_INNOCENT, /* it was not: another one overran */
+	LOST_SUSPECT,	  /* it may have been the reason */
+	LOST_GUILTY,	  /* it was: one request alone, and its run overran run_timeout_ms */
+	LOST_INNOCENT,	  /* it was not: another one, or a load, overran */
+	LOST_BESIDE_LOAD, /* it may have been, or the model that was being loaded */
 };
 
 /* How a place lost its process, for status and log. */
@@ -187,7 +188,10 @@ struct pool *pool_free(struct pool *p);
 /* How the GPUs here are, as far as the driver tells: fills up to `cap`, returns how many there are. None
  * where no worker is on one. */
 size_t pool_gpus(const struct pool *p, struct nvml_gpu *ret_list, size_t cap);
+/* Workers that serve. */
 size_t pool_n_workers(const struct pool *p);
+/* Is this one of a worker's, of those that serve nobody, too? */
+bool pool_has_process(const struct pool *p, int pid);
 struct worker *pool_worker(const struct pool *p, size_t i);
 /* Send what worker_run() and output_lease_unref() left pending. Called in each loop iteration by the
  * server, before it polls. */

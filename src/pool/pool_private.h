@@ -27,6 +27,8 @@ enum hold {
 
 /* A model and a worker. */
 struct holding {
+	struct pool_model *model; /* borrow: of which it is part */
+	struct list load_node;	  /* in worker.to_load */
 	enum hold state;
 	struct pool_lane *lanes; /* own, while the process holds the model */
 	uint32_t n_lanes;
@@ -51,10 +53,11 @@ struct pool_model {
 	uint32_t n_hopeful;
 	uint32_t n_held;	   /* processes that have, or may have, something of it */
 	uint32_t n_flights;	   /* batches in flight */
+	uint64_t uses;		   /* batches that were sent, older ones counting less */
 	char error[POOL_TEXT_MAX]; /* of the last load that failed; "" after one that did not */
 	char detail[POOL_TEXT_MAX];
 	struct breaker *breakers;  /* own: by device */
-	struct holding holdings[]; /* by worker */
+	struct holding holdings[]; /* by worker, those of trials too */
 };
 
 struct pool {
@@ -63,8 +66,9 @@ struct pool {
 	const struct pool_events *events;     /* borrow */
 	void *data;			      /* borrow: of events */
 
-	struct worker *workers; /* own */
-	size_t n_workers;
+	struct worker *workers; /* own: those that serve, then one a device for trials (trial.c) */
+	size_t n_workers;	/* that serve */
+	size_t n_all;
 	const char **devices; /* own; the names are borrowed */
 	size_t n_devices;
 	struct gpus *gpus;  /* own; NULL: no worker is on one, or it has not started */
@@ -82,6 +86,8 @@ struct pool {
 	uv_timer_t timer;     /* the next thing is due; timer.data: the pool */
 	uint64_t timer_at_ns; /* what it is set for; CLOCK_NO_DEADLINE: stopped */
 	uint64_t n_processes; /* started so far */
+	uint64_t spawn_ms;    /* the loop's time when the last one was: one a turn */
+	bool kept_back;	      /* a worker waits until another one has loaded */
 	uint64_t random;      /* state of pool_random() */
 	bool started;	      /* pool_start() was called */
 	bool told_started;
@@ -110,10 +116,19 @@ void pool_set_hold(struct pool_model *m, struct worker *w, enum hold state);
 /* Something about a worker has changed, or about all: count its models anew. */
 void pool_recount(struct pool *p, struct worker *w);
 void pool_recount_all(struct pool *p);
+/* The same of one model's on a device. */
+void pool_recount_device(struct pool_model *m, uint32_t device_index);
 /* w has loaded the model, or failed to. Returns NULL, or why the load is refused (static). */
 const char *pool_loaded(struct pool_model *m, struct worker *w, const struct wire_loaded *l);
+
+/* --- Blame (blame.c) -------------------------------------------------------------------------- */
+
 /* The model has taken a process of w's device down. */
 void pool_blame(struct pool_model *m, struct worker *w);
+/* w ended while it loaded the model: it is tried in a process of its own before workers load it again. */
+void pool_suspect(struct pool_model *m, struct worker *w);
+/* It was loaded, or refused in an orderly manner, there: they may. */
+void pool_trust(struct pool_model *m, struct worker *w);
 /* The model does as it should on w's device. */
 void pool_praise(struct pool_model *m, struct worker *w);
 /* Breakers whose cool-down is over. */

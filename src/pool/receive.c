@@ -22,7 +22,8 @@
 
 static const uint32_t allowed[] = {
 	[WORKER_SPAWNED] = SAYS(WIRE_HELLO),
-	[WORKER_LOADING] = MEMORY | SAYS(WIRE_LOADED) | SAYS(WIRE_READY),
+	[WORKER_LOADING] = MEMORY | SAYS(WIRE_READY) | SAYS(WIRE_DONE) | SAYS(WIRE_PARTIAL) |
+			   SAYS(WIRE_PONG) | SAYS(WIRE_LOADED) | SAYS(WIRE_UNLOADED),
 	[WORKER_READY] = MEMORY | SAYS(WIRE_DONE) | SAYS(WIRE_PARTIAL) | SAYS(WIRE_PONG) |
 			 SAYS(WIRE_LOADED) | SAYS(WIRE_UNLOADED),
 	[WORKER_DRAINING] = MEMORY | SAYS(WIRE_DONE) | SAYS(WIRE_PARTIAL) | SAYS(WIRE_PONG) |
@@ -67,7 +68,6 @@ static void on_hello(struct worker *w, const struct wire_hello *h)
 	}
 	w->slots = h->slots;
 	worker_set_state(w, WORKER_LOADING);
-	w->load_ns = w->since_ns;
 }
 
 /* --- Memory ----------------------------------------------------------------------------------- */
@@ -97,10 +97,17 @@ static void on_unmap(struct worker *w, const struct wire_unmap *m)
 
 static void on_ready(struct worker *w)
 {
-	if (w->n_loading > 0) {
-		misbehaved(w, "ready: %" PRIu32 " models are not loaded yet", w->n_loading);
+	if (w->set_up) {
+		misbehaved(w, "ready: for the second time");
 		return;
 	}
+	w->set_up = true;
+	worker_load_next(w);
+}
+
+/* All that it began with was tried. */
+void worker_set_ready(struct worker *w)
+{
 	worker_set_state(w, WORKER_READY);
 	log_info("worker ready", "worker=%s pid=%d slots=%" PRIu32 " ms=%" PRIu64, w->name,
 		worker_pid(w), w->slots, (w->since_ns - w->started_ns) / NS_PER_MS);
@@ -111,8 +118,9 @@ static void on_ready(struct worker *w)
 	w->came_up = true;
 	w->credit = true;
 	worker_unload_idle(w);
-	worker_load_next(w);
 	pool_recount(w->pool, w);
+	if (w->trial)
+		worker_drain(w);
 }
 
 static struct flight *find_flight(const struct worker *w, uint64_t batch)
@@ -206,7 +214,7 @@ static void on_partial(struct worker *w, const struct wire_partial *m)
 	r = flight_check_partial(f, f->model->declared, w->output, m, &why);
 	if (!answer_fits(w, f, r, why))
 		return;
-	f->lane->load.since_ns = w->heard_ns;
+	f->lane->backlog.since_ns = w->heard_ns;
 	result = &f->results[m->item];
 	p->events->on_partial(p->data, f->tag,
 		&(struct pool_partial){.worker = w, .item = m->item, .result = result});
@@ -297,16 +305,16 @@ static void on_pause(void *data)
 	struct worker *w = data;
 	struct pool *p = w->pool;
 
-	if (w->n_leaving > 0) {
+	if (w->n_leaving > 0)
 		worker_unload_idle(w);
+	if (!list_empty(&w->to_load))
 		worker_load_next(w);
-	}
 	worker_stop_idle(w);
 	pool_arm(p, worker_deadline(w));
 	if (!w->credit)
 		return;
 	w->credit = false;
-	if (w->state == WORKER_READY)
+	if (worker_takes(w))
 		p->events->on_credit(p->data);
 }
 

@@ -27,6 +27,7 @@
 #include "base/seqpacket.h"
 #include "pool/pool_private.h"
 #include "pool/spawn.h"
+#include "pool/trial.h"
 #include "pool/worker_private.h"
 
 /* Exit statuses of a worker that cannot work as configured, and whose device cannot be used. */
@@ -41,7 +42,7 @@
 static const uint32_t moves[] = {
 	[WORKER_REAPED] = TO(WORKER_SPAWNED),
 	[WORKER_SPAWNED] = TO(WORKER_LOADING) | TO(WORKER_LOST),
-	[WORKER_LOADING] = TO(WORKER_READY) | TO(WORKER_LOST),
+	[WORKER_LOADING] = TO(WORKER_READY) | TO(WORKER_DRAINING) | TO(WORKER_LOST),
 	[WORKER_READY] = TO(WORKER_DRAINING) | TO(WORKER_LOST),
 	[WORKER_DRAINING] = TO(WORKER_STOPPING) | TO(WORKER_LOST),
 	[WORKER_STOPPING] = TO(WORKER_REAPED) | TO(WORKER_LOST),
@@ -85,10 +86,14 @@ int worker_init(struct worker *w, struct pool *p, uint32_t index, const char *de
 	w->device = device;
 	w->device_index = device_index;
 	w->state = WORKER_REAPED;
-	snprintf(w->name, sizeof(w->name), "%s/%" PRIu32, device, number);
+	if (w->trial)
+		snprintf(w->name, sizeof(w->name), "%s/trial", device);
+	else
+		snprintf(w->name, sizeof(w->name), "%s/%" PRIu32, device, number);
 	list_init(&w->spare);
 	list_init(&w->in_flight);
 	list_init(&w->busy);
+	list_init(&w->to_load);
 	w->flights = calloc(n, sizeof(*w->flights));
 	if (!w->flights)
 		return -ENOMEM;
@@ -112,14 +117,14 @@ void worker_deinit(struct worker *w)
  * it is nobody, until one of them, run again alone, does it again. */
 static struct pool_model *suspect_of(const struct worker *w)
 {
-	struct pool_model *loading = worker_loading(w);
-
 	if (w->overran)
 		return w->overran->model;
-	if (w->state == WORKER_SPAWNED || w->n_busy + (loading != NULL) != 1)
+	if (w->load_overran)
+		return w->loading;
+	if (w->n_busy + (w->loading != NULL) != 1)
 		return NULL;
-	return loading ? loading
-		       : lane_front(list_entry(w->busy.next, struct pool_lane, node))->model;
+	return w->loading ? w->loading
+			  : lane_front(list_entry(w->busy.next, struct pool_lane, node))->model;
 }
 
 /* Lanes go with the process. */
@@ -127,7 +132,7 @@ static void clear_lanes(struct worker *w)
 {
 	list_for_each (&w->in_flight, node)
 		worker_leave_lane(w, list_entry(node, struct flight, node), 0);
-	assert(w->n_busy == 0 && w->load.n == 0);
+	assert(w->n_busy == 0 && w->backlog.n == 0);
 }
 
 static void forgive(struct worker *w, uint64_t now_ns)
@@ -143,6 +148,7 @@ static void end_trust(struct worker *w, enum worker_verdict verdict)
 	forgive(w, clock_ns());
 	w->verdict = verdict;
 	w->suspect = suspect_of(w);
+	w->was_loading = w->overran ? NULL : w->loading;
 	clear_lanes(w);
 	worker_set_state(w, WORKER_LOST);
 	process_kill(w->process);
@@ -194,8 +200,10 @@ static struct flight *first_to_deliver(const struct worker *w)
 
 static enum lost how_lost(const struct worker *w, const struct flight *f)
 {
+	if (w->load_overran)
+		return LOST_INNOCENT;
 	if (!w->overran)
-		return LOST_SUSPECT;
+		return w->was_loading ? LOST_BESIDE_LOAD : LOST_SUSPECT;
 	if (f != w->overran)
 		return LOST_INNOCENT;
 	return f->n_items == 1 ? LOST_GUILTY : LOST_SUSPECT;
@@ -285,7 +293,11 @@ static void settle_blame(struct worker *w)
 
 	if (guilty && w->suspect && !w->pool->draining)
 		pool_blame(w->suspect, w);
-	w->suspect = NULL;
+	if (guilty && w->was_loading && !w->pool->draining)
+		pool_suspect(w->was_loading, w);
+	w->suspect = w->was_loading = NULL;
+	if (w->trial)
+		trial_end(w);
 	worker_forget_models(w);
 }
 
@@ -302,6 +314,7 @@ static void reap(struct worker *w, const struct process_exit *e)
 	memory_table_reaped(&w->pool->memories, w);
 	settle_blame(w);
 	plan_restart(w);
+	worker_load_others(w->pool);
 	pool_recount(w->pool, w);
 	pool_soon(w->pool);
 }
@@ -344,7 +357,6 @@ static void send_setup(struct worker *w)
 		.scratch_bytes = s->scratch_bytes,
 		.output_populate_first = s->output_populate_bytes,
 		.slots = s->slots,
-		.n_loads = worker_n_loads(w),
 		.backend_dirs = s->backend_dirs,
 		.settings = s->settings,
 		.n_settings = s->n_settings,
@@ -356,11 +368,10 @@ static void send_setup(struct worker *w)
 	worker_tell(w, &m);
 }
 
-/* What may wait for a worker that does not read: all loads, and the runs and releases of all slots.
- */
+/* What may wait for a worker that does not read: a load, and the runs and releases of all slots. */
 static size_t queue_max(const struct pool *p)
 {
-	return (p->n_models + 2 * (size_t)p->settings->slots + 16) * WIRE_MESSAGE_MAX;
+	return (2 * (size_t)p->settings->slots + 16) * WIRE_MESSAGE_MAX;
 }
 
 static int start_process(struct worker *w)
@@ -412,6 +423,9 @@ int worker_spawn(struct worker *w)
 	w->credit = false;
 	w->ping_ns = 0;
 	w->overran = NULL;
+	w->load_overran = false;
+	w->set_up = false;
+	w->alone = false;
 	w->next_batch = 1;
 	w->done_before = w->done;
 	r = start_process(w);
@@ -431,7 +445,8 @@ int worker_spawn(struct worker *w)
 	log_debug("worker spawned", "worker=%s pid=%d generation=%" PRIu64, w->name, worker_pid(w),
 		w->generation);
 	send_setup(w);
-	worker_load_all(w);
+	if (!w->trial)
+		worker_want_all(w);
 	pool_recount(p, w);
 	pool_arm(p, worker_deadline(w));
 	return 0;
@@ -440,7 +455,8 @@ int worker_spawn(struct worker *w)
 void worker_drain(struct worker *w)
 {
 	w->restart_at_ns = 0;
-	if (w->state != WORKER_READY) {
+	/* What has nothing to answer yet need not come up first. */
+	if (w->state != WORKER_READY && !(w->state == WORKER_LOADING && w->n_in_flight > 0)) {
 		worker_kill(w);
 		return;
 	}

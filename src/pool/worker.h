@@ -13,9 +13,9 @@
 #include "proto/wire.h"
 
 enum worker_state {
-	WORKER_SPAWNED,	 /* exec'ed; waiting for hello */
-	WORKER_LOADING,	 /* hello came; models are loading */
-	WORKER_READY,	 /* takes batches */
+	WORKER_SPAWNED, /* exec'ed; waiting for hello */
+	WORKER_LOADING, /* hello came; the models that it begins with are loading; takes batches of those it has */
+	WORKER_READY,	 /* takes batches; all were loaded, or failed to */
 	WORKER_DRAINING, /* takes none; batches in flight finish */
 	WORKER_STOPPING, /* drain was sent; waiting for bye and exit */
 	WORKER_LOST,	 /* trust has ended, SIGKILL was sent; waiting for exit */
@@ -36,6 +36,7 @@ struct pool_batch {
 	size_t n_items;
 	uint64_t expect_ns; /* so long it should take */
 	uint64_t now_ns;    /* as of which lanes are compared */
+	bool alone;	    /* nothing is loaded while it runs */
 	void *tag;	    /* borrow: comes back with it */
 };
 
@@ -50,22 +51,24 @@ struct pool_batch {
  */
 _must_use_ int worker_run(struct worker *w, const struct pool_batch *b);
 
-/* READY and holds the model. */
+/* It serves and holds the model: READY, or LOADING others. */
 bool worker_holds(const struct worker *w, const struct pool_model *m);
-/* Slots free now; 0 unless READY. */
+/* Slots free now; 0 unless it serves. */
 uint32_t worker_free_slots(const struct worker *w);
 /* Of one lane: how many batches are in flight there, and when they should be done, from now: by what they should
  * take, or, where they are late, by how long they have kept it already. */
-struct lane_load {
+struct lane_backlog {
 	uint32_t n;
 	uint64_t ns;
 };
 /* Of the lane that the model's next batch would be sent to. The worker holds the model (asserted). */
-struct lane_load worker_lane_load(
+struct lane_backlog worker_lane_backlog(
 	const struct worker *w, const struct pool_model *m, uint64_t now_ns);
 /* The same of all that is in flight to a worker, as if it ran one after the other. */
-uint64_t worker_load_ns(const struct worker *w, uint64_t now_ns);
+uint64_t worker_backlog_ns(const struct worker *w, uint64_t now_ns);
 uint32_t worker_slots(const struct worker *w);
+/* A model is being loaded there. */
+bool worker_is_loading(const struct worker *w);
 uint32_t worker_in_flight(const struct worker *w);
 
 const char *worker_name(const struct worker *w);   /* "cpu:0/1" */

@@ -4,33 +4,88 @@
  * What it has of a model is the model's business to remember (struct holding), so that a worker costs the
  * same however many models came and went. Daemon process, loop thread.
  */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "pool/pool_private.h"
+#include "pool/trial.h"
 #include "pool/worker_private.h"
 
 #define for_each_model(p, m)                                                                       \
 	for (struct pool_model *m = list_entry((p)->models.next, struct pool_model, node);         \
 		&m->node != &(p)->models; m = list_entry(m->node.next, struct pool_model, node))
 
-/* By a process that starts now. */
+/* May it, and should it? */
 static bool is_to_load(const struct worker *w, struct pool_model *m)
 {
 	const struct holding *h = &m->holdings[w->index];
+	const struct breaker *b = pool_breaker(m, w->device_index);
 
 	return h->state == HOLD_NONE && h->wanted && !m->retired &&
-	       breaker_admits(pool_breaker(m, w->device_index), w);
+	       (w->trial ? breaker_wants_trial(b) : breaker_admits(b, w));
 }
 
-uint32_t worker_n_loads(const struct worker *w)
+void worker_want(struct worker *w, struct pool_model *m)
 {
-	uint32_t n = 0;
+	struct holding *h = &m->holdings[w->index];
 
-	for_each_model(w->pool, m) n += is_to_load(w, m);
-	return n;
+	if (w->state == WORKER_LOST || w->state == WORKER_REAPED)
+		return;
+	if (!h->failed && is_to_load(w, m) && list_empty(&h->load_node))
+		list_push_back(&w->to_load, &h->load_node);
+}
+
+static int compare_uses(const void *a, const void *b)
+{
+	const struct pool_model *const *x = a, *const *y = b;
+
+	if ((*x)->uses != (*y)->uses)
+		return (*x)->uses > (*y)->uses ? -1 : 1;
+	return (*x)->id < (*y)->id ? -1 : 1;
+}
+
+/* All models in the order in which they should be loaded. NULL: no memory for that. */
+static struct pool_model **by_use(struct pool *p)
+{
+	struct pool_model **all = calloc(p->n_models + 1, sizeof(struct pool_model *));
+	size_t n = 0;
+
+	if (!all)
+		return NULL;
+	for_each_model(p, m)
+	{
+		all[n++] = m;
+	}
+	assert(n == p->n_models);
+	qsort(all, n, sizeof(*all), compare_uses);
+	/* What was used long ago counts less. */
+	for (size_t i = 0; i < n; i++)
+		all[i]->uses -= all[i]->uses / 4;
+	return all;
+}
+
+static void want_anew(struct worker *w, struct pool_model *m)
+{
+	m->holdings[w->index].failed = false;
+	worker_want(w, m);
+}
+
+void worker_want_all(struct worker *w)
+{
+	_cleanup_(freep) struct pool_model **all = by_use(w->pool);
+
+	for (size_t i = 0; all && i < w->pool->n_models; i++)
+		want_anew(w, all[i]);
+	if (all)
+		return;
+	/* Some order is better than none. */
+	for_each_model(w->pool, m)
+	{
+		want_anew(w, m);
+	}
 }
 
 static void load(struct worker *w, struct pool_model *m)
@@ -38,10 +93,9 @@ static void load(struct worker *w, struct pool_model *m)
 	const struct pool_model_settings *s = m->settings;
 
 	breaker_try(pool_breaker(m, w->device_index), w);
-	m->holdings[w->index].failed = false;
+	w->loading = m;
+	w->load_ns = clock_ns();
 	pool_set_hold(m, w, HOLD_LOADING);
-	if (w->n_loading++ == 0)
-		w->load_ns = clock_ns();
 	worker_tell(w, &(struct wire_message){.type = WIRE_LOAD,
 			       .load = {
 				       .model = m->id,
@@ -57,27 +111,60 @@ static void load(struct worker *w, struct pool_model *m)
 	pool_arm(w->pool, worker_deadline(w));
 }
 
-void worker_load_all(struct worker *w)
+static bool takes_loads(const struct worker *w)
 {
-	for_each_model(w->pool, m)
-	{
-		if (is_to_load(w, m))
-			load(w, m);
-	}
+	return w->set_up && !w->loading && !w->alone &&
+	       (w->state == WORKER_LOADING || w->state == WORKER_READY);
 }
 
-/* One at a time, so that what is at the front is always known. */
+/* Loading takes what serving needs, so of a device that serves one worker loads at a time, and what may
+ * never end (a trial) neither keeps others back nor begins beside them. */
+static bool is_kept_back(const struct worker *w)
+{
+	const struct pool *p = w->pool;
+	bool serves = w->trial, loads = false;
+
+	for (size_t i = 0; i < p->n_workers; i++) {
+		const struct worker *o = &p->workers[i];
+
+		if (o == w || o->device_index != w->device_index)
+			continue;
+		serves |= o->state == WORKER_READY;
+		loads |= o->loading != NULL;
+	}
+	return serves && loads;
+}
+
 void worker_load_next(struct worker *w)
 {
-	if (w->state != WORKER_READY || w->n_loading > 0)
-		return;
-	for_each_model(w->pool, m)
-	{
-		if (m->holdings[w->index].failed || !is_to_load(w, m))
-			continue;
-		load(w, m);
-		return;
+	while (takes_loads(w) && !list_empty(&w->to_load)) {
+		struct holding *h = list_entry(w->to_load.next, struct holding, load_node);
+
+		if (is_kept_back(w)) {
+			w->pool->kept_back = true;
+			return;
+		}
+		list_remove(&h->load_node);
+		/* Something may have come between. */
+		if (is_to_load(w, h->model))
+			load(w, h->model);
 	}
+	if (w->state == WORKER_LOADING && takes_loads(w))
+		worker_set_ready(w);
+}
+
+void worker_load_others(struct pool *p)
+{
+	if (!p->kept_back)
+		return;
+	p->kept_back = false;
+	for (size_t i = 0; i < p->n_all; i++)
+		worker_load_next(&p->workers[i]);
+}
+
+bool worker_is_loading(const struct worker *w)
+{
+	return w->loading;
 }
 
 static bool runs(const struct worker *w, const struct pool_model *m)
@@ -100,7 +187,7 @@ void worker_unload(struct worker *w, struct pool_model *m)
 
 void worker_unload_idle(struct worker *w)
 {
-	if (w->state != WORKER_READY || w->n_leaving == 0)
+	if (!worker_takes(w) || w->n_leaving == 0)
 		return;
 	for_each_model(w->pool, m)
 	{
@@ -111,16 +198,6 @@ void worker_unload_idle(struct worker *w)
 		worker_tell(
 			w, &(struct wire_message){.type = WIRE_UNLOAD, .unload = {.model = m->id}});
 	}
-}
-
-struct pool_model *worker_loading(const struct worker *w)
-{
-	for_each_model(w->pool, m)
-	{
-		if (m->holdings[w->index].state == HOLD_LOADING)
-			return m;
-	}
-	return NULL;
 }
 
 /* As many lanes as the worker says. NULL: fine; else what it has (static). */
@@ -169,16 +246,21 @@ void worker_on_loaded(struct worker *w, const struct wire_loaded *l)
 			wrong);
 		return;
 	}
-	w->n_loading--;
-	w->load_ns = w->heard_ns;
+	assert(w->loading == m);
+	w->loading = NULL;
 	h->failed = pool_loaded(m, w, l) || !l->ok;
 	pool_set_hold(m, w, l->ok ? HOLD_HELD : HOLD_NONE);
+	if (w->trial) {
+		trial_passed(w, m);
+		return;
+	}
 	/* The breaker may have opened meanwhile. */
 	if (h->failed || m->retired || !breaker_admits(pool_breaker(m, w->device_index), w))
 		worker_unload(w, m);
-	if (h->state == HOLD_HELD && w->state == WORKER_READY)
-		w->credit = true;
+	/* It can run this one, or what is not to run beside a load. */
+	w->credit = true;
 	worker_load_next(w);
+	worker_load_others(w->pool);
 }
 
 void worker_on_unloaded(struct worker *w, const struct wire_unloaded *u)
@@ -194,6 +276,7 @@ void worker_on_unloaded(struct worker *w, const struct wire_unloaded *u)
 		m->settings->name, m->settings->version, w->name, u->memory_bytes);
 	drop_lanes(w, m);
 	pool_set_hold(m, w, HOLD_NONE);
+	worker_want(w, m);
 	worker_load_next(w);
 }
 
@@ -203,9 +286,11 @@ void worker_forget_models(struct worker *w)
 	{
 		breaker_leave(pool_breaker(m, w->device_index), w);
 		drop_lanes(w, m);
+		list_remove(&m->holdings[w->index].load_node);
 		pool_set_hold(m, w, HOLD_NONE);
 	}
-	w->n_loading = 0;
+	assert(list_empty(&w->to_load));
+	w->loading = NULL;
 	w->n_leaving = 0;
 }
 

@@ -36,12 +36,17 @@ struct worker {
 	struct list in_flight; /* in the order sent */
 	struct list busy;      /* struct pool_lane.node: with batches in flight */
 	uint32_t n_busy;
-	struct load load; /* of all lanes */
+	struct backlog backlog; /* of all lanes */
 	uint32_t n_in_flight;
 	uint64_t next_batch;
 
-	uint32_t n_loading; /* models: HOLD_LOADING here */
-	uint32_t n_leaving; /* models: HOLD_LEAVING here */
+	bool trial;		  /* see trial.h */
+	struct pool_model *tried; /* borrow: of a trial: it was loaded, or refused; NULL: not yet */
+	bool alone;		  /* a batch runs beside which nothing is to be loaded */
+	bool set_up;		  /* the process takes Loads */
+	struct list to_load;	  /* struct holding.load_node, in the order in which they are due */
+	struct pool_model *loading; /* borrow: HOLD_LOADING here; NULL: none */
+	uint32_t n_leaving;	    /* models: HOLD_LEAVING here */
 
 	uint64_t started_ns;
 	uint64_t
@@ -59,8 +64,10 @@ struct worker {
 	/* Why trust has ended; loss is "" when the exit status says it. */
 	enum worker_verdict verdict;
 	char loss[WORKER_EXIT_MAX];
-	struct pool_model *suspect;   /* borrow: the model to blame; NULL: none, or several */
-	const struct flight *overran; /* borrow: the batch that took too long; NULL: none did */
+	struct pool_model *suspect;	/* borrow: the model to blame; NULL: none, or several */
+	struct pool_model *was_loading; /* borrow: the one that was being loaded then; NULL: none */
+	const struct flight *overran;	/* borrow: the batch that took too long; NULL: none did */
+	bool load_overran;		/* the load did */
 
 	bool came_up;		/* was READY, or has failed to get there once */
 	uint32_t failures;	/* ends in a row without health between them */
@@ -100,8 +107,12 @@ void worker_lose(struct worker *w, enum worker_verdict verdict, const char *form
 void worker_send(struct worker *w, const struct wire_message *m);
 void worker_tell(struct worker *w, const struct wire_message *m);
 void worker_flush(struct worker *w);
+/* It takes batches. */
+bool worker_takes(const struct worker *w);
 /* It reads what is sent to it, and is not about to end. */
 bool worker_listens(const struct worker *w);
+/* LOADING -> READY. */
+void worker_set_ready(struct worker *w);
 /* DRAINING -> STOPPING when nothing is in flight. */
 void worker_stop_idle(struct worker *w);
 /* A batch has been answered at now_ns, or is lost. */
@@ -109,20 +120,21 @@ void worker_leave_lane(struct worker *w, struct flight *f, uint64_t now_ns);
 
 /* --- Its models (worker_models.c) ------------------------------------------------------------- */
 
-/* Send Load for the models that it should hold: all at once before it is READY, one at a time
- * afterwards. */
-void worker_load_all(struct worker *w);
+/* It is to hold the model: load it behind those that are due already. Harmless when it has it, has failed to load
+ * it, or may not. */
+void worker_want(struct worker *w, struct pool_model *m);
+/* The same for all that a new process should hold, those that failed before too: what is used most comes first. */
+void worker_want_all(struct worker *w);
+/* Load what is due next, one model at a time, as its device allows; LOADING -> READY when nothing is left. */
 void worker_load_next(struct worker *w);
-/* Models that worker_load_all() would load. */
-uint32_t worker_n_loads(const struct worker *w);
+/* Those that were kept back by another one that loads. */
+void worker_load_others(struct pool *p);
 /* Send Unload once it is READY and no batch of the model is in flight. Harmless when it holds none. */
 void worker_unload(struct worker *w, struct pool_model *m);
 void worker_unload_idle(struct worker *w);
 /* Loaded, Unloaded came. */
 void worker_on_loaded(struct worker *w, const struct wire_loaded *l);
 void worker_on_unloaded(struct worker *w, const struct wire_unloaded *u);
-/* The model that is being loaded; NULL: none. Models are loaded in order. */
-struct pool_model *worker_loading(const struct worker *w);
 /* Its process is gone, and all that it had. */
 void worker_forget_models(struct worker *w);
 

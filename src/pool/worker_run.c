@@ -13,9 +13,14 @@
 #include "pool/pool_private.h"
 #include "pool/worker_private.h"
 
+bool worker_takes(const struct worker *w)
+{
+	return w->state == WORKER_READY || (w->state == WORKER_LOADING && w->set_up);
+}
+
 bool worker_listens(const struct worker *w)
 {
-	return w->state == WORKER_READY || w->state == WORKER_DRAINING;
+	return worker_takes(w) || w->state == WORKER_DRAINING;
 }
 
 /* `r` came from the channel for a message: trust ends where it was lost. */
@@ -57,17 +62,17 @@ static struct pool_lane *pick_lane(
 	return lane_pick(h->lanes, h->n_lanes, now_ns);
 }
 
-struct lane_load worker_lane_load(
+struct lane_backlog worker_lane_backlog(
 	const struct worker *w, const struct pool_model *m, uint64_t now_ns)
 {
 	const struct pool_lane *l = pick_lane(w, m, now_ns);
 
-	return (struct lane_load){.n = l->load.n, .ns = load_ns(&l->load, now_ns)};
+	return (struct lane_backlog){.n = l->backlog.n, .ns = backlog_ns(&l->backlog, now_ns)};
 }
 
-uint64_t worker_load_ns(const struct worker *w, uint64_t now_ns)
+uint64_t worker_backlog_ns(const struct worker *w, uint64_t now_ns)
 {
-	return load_ns(&w->load, now_ns);
+	return backlog_ns(&w->backlog, now_ns);
 }
 
 static void enter_lane(struct worker *w, struct flight *f, uint64_t now_ns)
@@ -75,8 +80,8 @@ static void enter_lane(struct worker *w, struct flight *f, uint64_t now_ns)
 	struct pool_lane *l = f->lane;
 
 	lane_enter(l, f, now_ns);
-	load_add(&w->load, f->expect_ns, now_ns);
-	if (l->load.n > 1)
+	backlog_add(&w->backlog, f->expect_ns, now_ns);
+	if (l->backlog.n > 1)
 		return;
 	list_push_back(&w->busy, &l->node);
 	w->n_busy++;
@@ -88,12 +93,13 @@ void worker_leave_lane(struct worker *w, struct flight *f, uint64_t now_ns)
 	struct pool_lane *l = f->lane;
 
 	lane_leave(l, f, now_ns);
-	load_remove(&w->load, f->expect_ns, now_ns);
+	backlog_remove(&w->backlog, f->expect_ns, now_ns);
 	f->lane = NULL;
-	if (l->load.n > 0)
+	if (l->backlog.n > 0)
 		return;
 	list_remove(&l->node);
-	w->n_busy--;
+	if (--w->n_busy == 0)
+		w->alone = false;
 }
 
 /* --- Sending --------------------------------------------------------------------------------- */
@@ -134,6 +140,7 @@ static void take_off(struct worker *w, struct flight *f, uint64_t now_ns)
 	list_remove(&f->node);
 	list_push_back(&w->in_flight, &f->node);
 	f->model->n_flights++;
+	f->model->uses++;
 	flight_begin(f);
 	w->next_batch++;
 	w->n_in_flight++;
@@ -162,18 +169,19 @@ int worker_run(struct worker *w, const struct pool_batch *b)
 	if (r == -EMSGSIZE)
 		return WORKER_E_LARGE;
 	take_off(w, f, b->now_ns);
+	w->alone |= b->alone;
 	check_sent(w, r, "run");
 	return 0;
 }
 
 bool worker_holds(const struct worker *w, const struct pool_model *m)
 {
-	return w->state == WORKER_READY && m->holdings[w->index].state == HOLD_HELD;
+	return worker_takes(w) && m->holdings[w->index].state == HOLD_HELD;
 }
 
 uint32_t worker_free_slots(const struct worker *w)
 {
-	return w->state == WORKER_READY ? w->slots - w->n_in_flight : 0;
+	return worker_takes(w) ? w->slots - w->n_in_flight : 0;
 }
 
 uint32_t worker_slots(const struct worker *w)

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "pool/pool_private.h"
+#include "pool/trial.h"
 #include "pool/worker_private.h"
 
 /* 0 ms: no limit. */
@@ -30,7 +31,7 @@ static const struct flight *first_due(const struct worker *w, uint64_t *ret_ns)
 	list_for_each (&w->busy, node) {
 		const struct pool_lane *l = list_entry(node, struct pool_lane, node);
 		const struct flight *f = lane_front(l);
-		uint64_t due_ns = after(l->load.since_ns, f->model->settings->run_timeout_ms);
+		uint64_t due_ns = after(l->backlog.since_ns, f->model->settings->run_timeout_ms);
 
 		if (due_ns >= *ret_ns)
 			continue;
@@ -50,8 +51,8 @@ static uint64_t run_deadline(const struct worker *w)
 
 static uint64_t load_deadline(const struct worker *w)
 {
-	return w->n_loading > 0 ? after(w->load_ns, w->pool->settings->load_timeout_ms)
-				: CLOCK_NO_DEADLINE;
+	return w->loading ? after(w->load_ns, w->pool->settings->load_timeout_ms)
+			  : CLOCK_NO_DEADLINE;
 }
 
 /* Messages are answered whatever runs or is loaded meanwhile. */
@@ -79,7 +80,9 @@ uint64_t worker_deadline(const struct worker *w)
 	case WORKER_SPAWNED:
 		return after(w->since_ns, s->start_timeout_ms);
 	case WORKER_LOADING:
-		return after(w->since_ns, s->load_timeout_ms);
+		if (!w->set_up)
+			return after(w->since_ns, s->start_timeout_ms);
+		return min_ns(busy_ns, ping_deadline(w));
 	case WORKER_READY:
 		return min_ns(busy_ns, ping_deadline(w));
 	case WORKER_DRAINING:
@@ -122,17 +125,39 @@ static void tick_ready(struct worker *w, uint64_t now_ns)
 	} else if (f && due_ns <= now_ns) {
 		lose_overran(w, f);
 	} else if (load_deadline(w) <= now_ns) {
-		worker_lose(w, WORKER_HUNG, "load took longer than load_timeout_ms = %" PRIu64,
-			s->load_timeout_ms);
-	} else if (w->state == WORKER_READY && ping_deadline(w) <= now_ns) {
+		w->load_overran = true;
+		worker_lose(w, WORKER_HUNG,
+			"loading model '%s' took longer than load_timeout_ms = %" PRIu64,
+			w->loading->settings->name, s->load_timeout_ms);
+	} else if (worker_takes(w) && ping_deadline(w) <= now_ns) {
 		send_ping(w, now_ns);
 	}
+}
+
+/* A process takes about a millisecond to make: one a turn of the loop, so that nobody waits for more. */
+static void restart(struct worker *w, uint64_t now_ns)
+{
+	struct pool *p = w->pool;
+	int r;
+
+	/* The loop reads its clock once a turn. */
+	if (p->spawn_ms == uv_now(p->loop)) {
+		w->restart_at_ns = now_ns + NS_PER_MS;
+		return;
+	}
+	p->spawn_ms = uv_now(p->loop);
+	if (w->trial) {
+		trial_start(w);
+		return;
+	}
+	/* A failure was noted, and the next try is planned. */
+	r = worker_spawn(w);
+	(void)r;
 }
 
 void worker_tick(struct worker *w, uint64_t now_ns)
 {
 	const struct pool_settings *s = w->pool->settings;
-	int r;
 
 	if (worker_deadline(w) > now_ns)
 		return;
@@ -147,13 +172,15 @@ void worker_tick(struct worker *w, uint64_t now_ns)
 			s->start_timeout_ms);
 		break;
 	case WORKER_LOADING:
-		worker_lose(w, WORKER_HUNG, "not ready within load_timeout_ms = %" PRIu64,
-			s->load_timeout_ms);
+		if (w->set_up)
+			tick_ready(w, now_ns);
+		else
+			worker_lose(w, WORKER_UNUSABLE,
+				"not ready within start_timeout_ms = %" PRIu64,
+				s->start_timeout_ms);
 		break;
 	case WORKER_REAPED:
-		/* A failure was noted, and the next try is planned. */
-		r = worker_spawn(w);
-		(void)r;
+		restart(w, now_ns);
 		break;
 	default:
 		if (w->state != WORKER_READY && after(w->since_ns, s->drain_timeout_ms) <= now_ns)

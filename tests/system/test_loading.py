@@ -1,5 +1,44 @@
 """Models that are being loaded, and what that does to those that are loaded."""
-from daemon import wait_for
+import os
+import shutil
+import subprocess
+
+import pytest
+
+import messages as m
+from daemon import ROOT, wait_for
+
+# A backend whose load does what the parameter `how` says.
+ODD = r"""
+#include <modeld/backend.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+static enum modeld_code load(const struct modeld_model_spec *spec, void **ret, struct modeld_model_info *info,
+	struct modeld_error *e)
+{
+	const char *how = spec->parameter(spec, "how");
+	if (!strcmp(how, "abort"))
+		abort();
+	if (!strcmp(how, "exit"))
+		_exit(3);
+	for (;;)
+		pause();
+}
+static enum modeld_code run(void *instance, struct modeld_batch *batch, struct modeld_error *e)
+{
+	return MODELD_INTERNAL;
+}
+static void unload(void *model)
+{
+}
+static const struct modeld_backend odd = {
+	.size = sizeof(odd), .abi = MODELD_BACKEND_ABI, .name = "odd", .load = load, .run = run, .unload = unload};
+const struct modeld_backend *modeld_backend(const struct modeld_host *host)
+{
+	return &odd;
+}
+"""
 
 
 def repository(path, **models):
@@ -22,3 +61,65 @@ def test_only_what_is_not_ready_is_warned_of_and_with_a_reason(start, tmp_path):
     wait_for("the next worker", lambda: d.status().workers[0].restarts == 1 and
              sum(x.state == "ready" for x in d.status().models) == 6)
     assert "detail=\"\"" not in d.log()
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    """The folder with that backend."""
+    path = tmp_path_factory.mktemp("odd")
+    (path / "modeld").mkdir()
+    shutil.copy(os.path.join(ROOT, "workers", "backend.h"), path / "modeld")
+    (path / "odd.c").write_text(ODD)
+    subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-shared", "-fPIC", f"-I{path}", "-o", path / "odd.so",
+                    path / "odd.c"], check=True)
+    return str(path)
+
+
+def model(d, name):
+    return next(x for x in d.status().models if x.name == name)
+
+
+def answers(d, name):
+    return d.infer(name, b"x").tensor_data.data == b"x"
+
+
+def test_a_model_serves_while_others_are_loaded_again(start, tmp_path):
+    d = start(models=["quick", "a-slow"], workers="cpu:0", repository=repository(
+        tmp_path, **{"a-slow": ("identity", "load_ms = 2000"), "quick": ("identity",)}))
+    wait_for("both", lambda: model(d, "a-slow").state == "ready")
+    assert answers(d, "quick")
+    d.kill_a_worker()
+    assert answers(d, "quick")
+    assert d.status().workers[0].state == "loading" and model(d, "a-slow").state == "unavailable"
+    assert d.check_health("quick") == m.SERVING and d.check_health("a-slow") == m.NOT_SERVING
+    assert answers(d, "a-slow"), "it is waited for"
+
+
+def test_a_worker_that_loads_is_spared(start, tmp_path):
+    """Two workers, of which one has just started: what the other can run it does, and one loads at a time."""
+    d = start(models=["quick", "slow"], workers="cpu:0 x2", repository=repository(
+        tmp_path, slow=("identity", "load_ms = 1000"), quick=("identity",)))
+    wait_for("both", lambda: model(d, "slow").workers_ready == 2)
+    d.kill_a_worker()
+    wait_for("the new one to load", lambda: model(d, "quick").workers_ready == 2 and model(d, "slow").workers_ready == 1)
+    before = {w.name: w.batches_done for w in d.status().workers}
+    for _ in range(50):
+        assert answers(d, "quick")
+    done = {w.name: (w.batches_done - before[w.name], w.state) for w in d.status().workers}
+    assert sorted(done.values()) == [(0, "loading"), (50, "ready")]
+
+
+@pytest.mark.parametrize("how", ["abort", "exit", "hang"])
+def test_a_model_that_ends_or_hangs_in_loading_costs_others_one_restart(start, tmp_path, odd, how):
+    """It is loaded once beside others, then in processes of its own."""
+    path = repository(tmp_path, alpha=("identity",), zeta=("identity",))
+    (tmp_path / "bad" / "1").mkdir(parents=True)
+    (tmp_path / "bad" / "model.conf").write_text(f"[model]\nbackend = odd\n[parameters]\nhow = {how}\n")
+    d = start(f"worker.backend_dirs={odd}", "worker.load_timeout_ms=500", "worker.breaker_cooldown_ms=200",
+              models=["alpha", "bad", "zeta"], repository=path, workers="cpu:0")
+    wait_for("the others", lambda: model(d, "zeta").state == "ready")
+    tries = "model is tried in a process of its own"
+    wait_for("three tries", lambda: answers(d, "alpha") and answers(d, "zeta") and d.log().count(tries) >= 3)
+    assert d.status().workers[0].restarts == 1
+    assert d.check_health("bad") == m.NOT_SERVING and model(d, "bad").detail
+    d.stop()

@@ -172,16 +172,21 @@ const char *worker_state_name(enum worker_state s)
 	return s == WORKER_READY ? "ready" : "reaped";
 }
 
-struct lane_load worker_lane_load(
+struct lane_backlog worker_lane_backlog(
 	const struct worker *w, const struct pool_model *m, uint64_t now_ns)
 {
 	assert(w->holds[m->id]);
 	return w->lanes[m->id];
 }
 
-uint64_t worker_load_ns(const struct worker *w, uint64_t now_ns)
+uint64_t worker_backlog_ns(const struct worker *w, uint64_t now_ns)
 {
-	return w->load_ns;
+	return w->backlog_ns;
+}
+
+bool worker_is_loading(const struct worker *w)
+{
+	return w->loading;
 }
 
 uint32_t worker_in_flight(const struct worker *w)
@@ -220,7 +225,7 @@ int worker_run(struct worker *w, const struct pool_batch *b)
 	w->in_flight++;
 	w->lanes[m->id].n++;
 	w->lanes[m->id].ns += b->expect_ns;
-	w->load_ns += b->expect_ns;
+	w->backlog_ns += b->expect_ns;
 	w->n_runs++;
 	return 0;
 }
@@ -378,14 +383,14 @@ struct fake_run *fake_first(struct pool *p, const struct worker *w)
 static void *take(struct fake_run *run)
 {
 	struct worker *w = run->worker;
-	struct lane_load *lane;
+	struct lane_backlog *lane;
 
 	assert(w);
 	lane = &w->lanes[run->model->id];
 	w->in_flight--;
 	lane->n--;
 	lane->ns -= run->expect_ns;
-	w->load_ns -= run->expect_ns;
+	w->backlog_ns -= run->expect_ns;
 	run->worker = NULL;
 	return run->tag;
 }
@@ -449,12 +454,17 @@ void fake_done_short(struct pool *p, struct fake_run *run, size_t n_results)
 
 void fake_lose(struct worker *w)
 {
+	fake_lose_how(w, LOST_SUSPECT);
+}
+
+void fake_lose_how(struct worker *w, enum lost how)
+{
 	struct pool *p = w->pool;
 	struct fake_run *run;
 
 	w->ready = false;
 	while ((run = fake_first(p, w)))
-		p->events->on_lost(p->data, take(run), w, LOST_SUSPECT);
+		p->events->on_lost(p->data, take(run), w, how);
 	tell_models(p);
 }
 

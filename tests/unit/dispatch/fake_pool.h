@@ -32,9 +32,10 @@ struct worker {
 	bool holds[FAKE_MODELS_MAX];
 	uint32_t slots;
 	uint32_t in_flight;
-	struct lane_load lanes[FAKE_MODELS_MAX]; /* each model has one; never late by itself */
-	uint64_t load_ns;			 /* of all in flight */
+	struct lane_backlog lanes[FAKE_MODELS_MAX]; /* each model has one; never late by itself */
+	uint64_t backlog_ns;			    /* of all in flight */
 	uint64_t n_runs;
+	bool loading;  /* a model */
 	int run_error; /* what worker_run() returns; 0: it sends */
 };
 
@@ -110,6 +111,7 @@ void fake_partial(struct pool *p, struct fake_run *run, size_t item);
 void fake_done_short(struct pool *p, struct fake_run *run, size_t n_results);
 /* The worker is gone: its batches come back lost. It stays unready. */
 void fake_lose(struct worker *w);
+void fake_lose_how(struct worker *w, enum lost how);
 /* Nothing of ours can touch the last region any more: on_gone. It was freed. */
 void fake_region_gone(struct pool *p);
 /* No process maps the segments that were freed: on_gone. */

@@ -32,8 +32,8 @@ static void load(size_t i, uint32_t n, uint64_t ns)
 	struct worker *w = &bed.pool->workers[i];
 
 	w->in_flight = w->in_flight - w->lanes[0].n + n;
-	w->load_ns = w->load_ns - w->lanes[0].ns + ns;
-	w->lanes[0] = (struct lane_load){.n = n, .ns = ns};
+	w->backlog_ns = w->backlog_ns - w->lanes[0].ns + ns;
+	w->lanes[0] = (struct lane_backlog){.n = n, .ns = ns};
 }
 
 /* The same of another model's. */
@@ -42,8 +42,8 @@ static void load_beta(size_t i, uint32_t n, uint64_t ns)
 	struct worker *w = &bed.pool->workers[i];
 
 	w->in_flight = w->in_flight - w->lanes[1].n + n;
-	w->load_ns = w->load_ns - w->lanes[1].ns + ns;
-	w->lanes[1] = (struct lane_load){.n = n, .ns = ns};
+	w->backlog_ns = w->backlog_ns - w->lanes[1].ns + ns;
+	w->lanes[1] = (struct lane_backlog){.n = n, .ns = ns};
 }
 
 static void teardown(void)
@@ -123,6 +123,21 @@ Test(place, a_worker_with_other_work_is_filled_only_while_that_is_little)
 	load(0, 1, 50 * US);
 	load(1, 1, 50 * US);
 	cr_expect_eq(pick(), 2, "its lane is done first");
+}
+
+Test(place, one_that_loads_a_model_is_taken_only_when_no_other_can)
+{
+	struct worker *w = bed.pool->workers;
+
+	w[0].loading = w[1].loading = true;
+	load(2, 1, 900 * US);
+	for (int i = 0; i < 3; i++)
+		cr_expect_eq(pick(), 2, "busy is better than loading");
+	cr_expect(takes(place_takes_suspect, 0, bed.alpha));
+	load(2, 2, 60 * NS_PER_S);
+	load(0, 1, 10 * US);
+	cr_expect_eq(pick(), 1, "which is not filled either");
+	w[0].loading = w[1].loading = false;
 }
 
 Test(place, what_a_lane_takes)

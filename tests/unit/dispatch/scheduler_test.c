@@ -467,6 +467,31 @@ Test(scheduler, a_request_that_loses_two_workers_is_internal)
 		"cpu:0/0, running it alone");
 }
 
+/* A worker that loads runs suspects; should it end then, it may have been the load: once more, where nothing is
+ * loaded. */
+Test(scheduler, a_loss_beside_a_load_is_tried_without_one)
+{
+	struct worker *w = bed.pool->workers;
+
+	drop(bed_submit(&bed, bed.alpha, &answers[0]));
+	bed_turn(&bed);
+	fake_lose(w);
+	for (int i = 0; i < 2; i++) {
+		w->loading = true;
+		fake_set_ready(w, true);
+		bed_turn(&bed);
+		if (i == 0)
+			fake_lose_how(w, LOST_BESIDE_LOAD);
+	}
+	cr_expect_eq(fake_n_runs(bed.pool, NULL), 0);
+	w->loading = false;
+	bed.pool->events->on_credit(bed.pool->data);
+	bed_turn(&bed);
+	cr_assert_eq(fake_n_runs(bed.pool, NULL), 1);
+	fake_lose(w);
+	cr_expect_eq(answers[0].status, GRPC_INTERNAL);
+}
+
 Test(scheduler, stateful_models_are_not_sent_again)
 {
 	drop(bed_submit(&bed, bed.beta, &answers[0]));

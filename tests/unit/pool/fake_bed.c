@@ -70,7 +70,7 @@ static void on_lost(void *data, void *tag, struct worker *w, enum lost how)
 
 	note(b);
 	b->events[b->n_events++ % BED_EVENTS] =
-		(struct bed_event){.what = "sgi"[how], .tag = (intptr_t)tag};
+		(struct bed_event){.what = "sgib"[how], .tag = (intptr_t)tag};
 }
 
 static void on_credit(void *data)

@@ -10,34 +10,34 @@
 
 Test(lane, what_is_there_is_counted)
 {
-	struct load l = {0};
+	struct backlog l = {0};
 
-	cr_expect_eq(load_ns(&l, 1000), 0);
-	load_add(&l, 5, 100);
-	load_add(&l, 7, 200);
+	cr_expect_eq(backlog_ns(&l, 1000), 0);
+	backlog_add(&l, 5, 100);
+	backlog_add(&l, 7, 200);
 	cr_expect_eq(l.n, 2);
 	cr_expect_eq(l.since_ns, 100, "the first one runs");
-	cr_expect_eq(load_ns(&l, 200), 12);
-	load_remove(&l, 5, 300);
+	cr_expect_eq(backlog_ns(&l, 200), 12);
+	backlog_remove(&l, 5, 300);
 	cr_expect_eq(l.since_ns, 300, "then the next");
-	cr_expect_eq(load_ns(&l, 300), 7);
-	load_remove(&l, 7, 400);
-	cr_expect_eq(load_ns(&l, 50 * NS_PER_S), 0);
+	cr_expect_eq(backlog_ns(&l, 300), 7);
+	backlog_remove(&l, 7, 400);
+	cr_expect_eq(backlog_ns(&l, 50 * NS_PER_S), 0);
 }
 
 /* It has kept a batch for longer than it should take: who knows how long it will. */
 Test(lane, what_is_late_counts_as_busy_for_as_long_again)
 {
-	struct load l = {0};
+	struct backlog l = {0};
 
-	load_add(&l, 5 * US, 0);
-	cr_expect_eq(load_ns(&l, 500 * US), 5 * US, "not late yet");
-	cr_expect_eq(load_ns(&l, 50 * NS_PER_MS), 50 * NS_PER_MS);
-	load_add(&l, 6 * US, 50 * NS_PER_MS);
-	cr_expect_eq(load_ns(&l, 50 * NS_PER_MS), 50 * NS_PER_MS, "something sent is no answer");
-	load_remove(&l, 5 * US, 51 * NS_PER_MS);
-	cr_expect_eq(load_ns(&l, 51 * NS_PER_MS), 6 * US);
-	cr_expect_eq(load_ns(&l, 40 * NS_PER_MS), 6 * US, "a clock that was read before");
+	backlog_add(&l, 5 * US, 0);
+	cr_expect_eq(backlog_ns(&l, 500 * US), 5 * US, "not late yet");
+	cr_expect_eq(backlog_ns(&l, 50 * NS_PER_MS), 50 * NS_PER_MS);
+	backlog_add(&l, 6 * US, 50 * NS_PER_MS);
+	cr_expect_eq(backlog_ns(&l, 50 * NS_PER_MS), 50 * NS_PER_MS, "something sent is no answer");
+	backlog_remove(&l, 5 * US, 51 * NS_PER_MS);
+	cr_expect_eq(backlog_ns(&l, 51 * NS_PER_MS), 6 * US);
+	cr_expect_eq(backlog_ns(&l, 40 * NS_PER_MS), 6 * US, "a clock that was read before");
 }
 
 Test(lane, the_front_is_what_was_sent_first)
@@ -54,8 +54,8 @@ Test(lane, the_front_is_what_was_sent_first)
 	}
 	lane_leave(&l, &flights[0], 100);
 	cr_expect_eq(lane_front(&l), &flights[1]);
-	cr_expect_eq(l.load.since_ns, 100);
-	cr_expect_eq(l.load.expect_ns, 5);
+	cr_expect_eq(l.backlog.since_ns, 100);
+	cr_expect_eq(l.backlog.expect_ns, 5);
 	lane_leave(&l, &flights[2], 100);
 	lane_leave(&l, &flights[1], 100);
 	cr_expect(list_empty(&l.flights));
@@ -68,21 +68,21 @@ Test(lane, the_one_that_is_done_first)
 	for (uint32_t i = 0; i < 3; i++)
 		lane_init(&lanes[i], i);
 	cr_expect_eq(lane_pick(lanes, 3, 0), &lanes[0]);
-	load_add(&lanes[0].load, 10 * US, 0);
+	backlog_add(&lanes[0].backlog, 10 * US, 0);
 	cr_expect_eq(lane_pick(lanes, 1, 0), &lanes[0], "there is no other");
 	cr_expect_eq(lane_pick(lanes, 3, 0), &lanes[1]);
-	load_add(&lanes[1].load, 30 * US, 0);
-	load_add(&lanes[2].load, 20 * US, 0);
+	backlog_add(&lanes[1].backlog, 30 * US, 0);
+	backlog_add(&lanes[2].backlog, 20 * US, 0);
 	cr_expect_eq(lane_pick(lanes, 3, 0), &lanes[0]);
-	load_add(&lanes[0].load, 15 * US, 0);
+	backlog_add(&lanes[0].backlog, 15 * US, 0);
 	cr_expect_eq(lane_pick(lanes, 3, 0), &lanes[2]);
 	/* An answer came from the second one lately, and nothing of the others. */
-	lanes[1].load.since_ns = 9 * NS_PER_MS;
+	lanes[1].backlog.since_ns = 9 * NS_PER_MS;
 	cr_expect_eq(lane_pick(lanes, 3, 10 * NS_PER_MS), &lanes[1], "the others are late");
-	lanes[2].load = (struct load){0};
+	lanes[2].backlog = (struct backlog){0};
 	cr_expect_eq(lane_pick(lanes, 3, 10 * NS_PER_MS), &lanes[2]);
 	/* Something that should take no time at all is something. */
-	lanes[0].load = lanes[1].load = (struct load){0};
-	load_add(&lanes[0].load, 0, 0);
+	lanes[0].backlog = lanes[1].backlog = (struct backlog){0};
+	backlog_add(&lanes[0].backlog, 0, 0);
 	cr_expect_eq(lane_pick(lanes, 3, 0), &lanes[1]);
 }

@@ -220,3 +220,131 @@ Test(models, a_start_costs_models_times_workers)
 		cr_expect_eq(pool_model_ready(b.pm[i]), 4);
 	bed_drain_end(&b);
 }
+
+/* --- While others are loaded --------------------------------------------------------------------- */
+
+Test(models, what_is_loaded_serves_while_others_load)
+{
+	struct bed b;
+	struct worker *w;
+
+	bed_init(&b, "good", "echo hold longload third");
+	bed_start(&b);
+	w = bed_worker(&b, 0);
+	bed_wait(&b, b.pm[2]->holdings[0].state == HOLD_LOADING);
+	cr_expect_eq(worker_get_state(w), WORKER_LOADING);
+	cr_expect_eq(pool_model_ready(b.pm[0]), 1);
+	cr_expect_eq(worker_free_slots(w), 2);
+	cr_expect(worker_is_loading(w));
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	bed_wait(&b, b.n_events == 1);
+	cr_expect_eq(b.events[0].what, 'd');
+	cr_expect_geq(b.n_credit, 1);
+	cr_expect_eq(bed_run(&b, 0, 3, 1, 10), WORKER_E_BUSY);
+	cr_expect_eq(b.n_started, 0, "start-up is not over");
+	/* One that waits to be loaded may go. */
+	retire(&b, 3);
+	bed_wait(&b, b.n_models_gone == 1);
+	cr_expect(list_empty(&w->to_load));
+	/* It ends while both go on. */
+	cr_assert_eq(bed_run(&b, 0, 1, 2, 10), 0);
+	kill(worker_pid(w), SIGKILL);
+	bed_wait(&b, b.n_events == 2);
+	cr_expect_eq(b.events[1].what, 'b');
+	bed_wait(&b, pool_breaker(b.pm[2], 0)->state == BREAKER_TRIAL);
+	cr_expect_eq(pool_breaker(b.pm[2], 0)->crashes, 0, "nobody knows which it was");
+	bed_end(&b);
+}
+
+Test(models, the_most_used_is_loaded_first)
+{
+	struct bed b;
+	struct worker *w;
+	struct list *at;
+
+	bed_init(&b, "good", "echo a b c");
+	bed_up(&b);
+	w = bed_worker(&b, 0);
+	for (uint32_t i = 0; i < 5; i++) {
+		cr_assert_eq(bed_run(&b, 0, i < 2 ? 1 : 3, i, 10), 0);
+		bed_wait(&b, b.n_events == i + 1);
+	}
+	kill(worker_pid(w), SIGKILL);
+	bed_wait(&b, worker_generation(w) == 2);
+	at = w->to_load.next;
+	for (const size_t *i = (const size_t[]){3, 1, 0, 2, 9}; *i < 9; i++, at = at->next)
+		cr_expect_eq(list_entry(at, struct holding, load_node)->model, b.pm[*i]);
+	bed_wait(&b, worker_get_state(w) == WORKER_READY);
+	bed_drain_end(&b);
+}
+
+/* Of a device that serves, one worker loads, and the other goes on. */
+Test(models, one_worker_of_a_device_loads_at_a_time)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "echo");
+	b.places[0].count = 2;
+	b.places[1] = (struct pool_place){"cpu:1", 1};
+	b.settings.n_places = 2;
+	bed_up(&b);
+	add(&b, "hangload");
+	cr_expect_eq(b.pm[1]->holdings[0].state, HOLD_LOADING);
+	cr_expect_eq(b.pm[1]->holdings[1].state, HOLD_NONE);
+	cr_expect_eq(b.pm[1]->holdings[2].state, HOLD_LOADING, "another device");
+	cr_assert_eq(bed_run(&b, 1, 0, 1, 10), 0);
+	bed_wait(&b, b.n_events == 1);
+	cr_expect_eq(b.pm[1]->holdings[1].state, HOLD_NONE);
+	/* The one that loads is gone: it is the other's turn. */
+	kill(worker_pid(bed_worker(&b, 2)), SIGKILL);
+	retire(&b, 1);
+	add(&b, "third");
+	cr_expect_eq(b.pm[2]->holdings[1].state, HOLD_NONE);
+	kill(worker_pid(bed_worker(&b, 0)), SIGKILL);
+	bed_wait(&b, b.pm[2]->holdings[1].state == HOLD_HELD);
+	bed_wait(&b, pool_model_ready(b.pm[2]) == 3);
+	bed_drain_end(&b);
+}
+
+/* Nothing is loaded beside a batch that runs alone: should the process end, one of them did it. */
+Test(models, nothing_is_loaded_beside_a_suspect)
+{
+	struct bed b;
+	struct worker *w;
+
+	bed_init(&b, "good", "hold echo");
+	b.settings.slots = 4;
+	bed_up(&b);
+	w = bed_worker(&b, 0);
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	w->alone = true;
+	add(&b, "late");
+	cr_expect_eq(b.pm[2]->holdings[0].state, HOLD_NONE);
+	cr_assert_eq(bed_run(&b, 0, 1, 2, 10), 0);
+	cr_expect_eq(b.pm[2]->holdings[0].state, HOLD_NONE);
+	bed_wait(&b, b.n_events == 2);
+	bed_wait(&b, pool_model_ready(b.pm[2]) == 1);
+	bed_drain_end(&b);
+}
+
+/* Counted: processes made in a turn of the loop, when all are lost at once. */
+Test(models, one_process_a_turn_is_made)
+{
+	struct bed b;
+	uint64_t before;
+
+	bed_init(&b, "good", "echo");
+	b.places[0].count = 4;
+	bed_up(&b);
+	for (size_t i = 0; i < 4; i++)
+		kill(worker_pid(bed_worker(&b, i)), SIGKILL);
+	while (b.pool->n_processes < 8) {
+		before = b.pool->n_processes;
+		pool_flush(b.pool);
+		/* Unlike UV_RUN_ONCE, this looks at timers once. */
+		uv_run(&b.loop, UV_RUN_NOWAIT);
+		cr_assert_leq(b.pool->n_processes - before, 1);
+	}
+	bed_wait(&b, pool_model_ready(b.pm[0]) == 4);
+	bed_drain_end(&b);
+}

@@ -124,19 +124,9 @@ struct pool *dispatch_pool(const struct dispatch *d)
 	return NULL;
 }
 
-size_t pool_n_workers(const struct pool *p)
+bool pool_has_process(const struct pool *p, int pid)
 {
-	return 0;
-}
-
-struct worker *pool_worker(const struct pool *p, size_t i)
-{
-	return NULL;
-}
-
-int worker_pid(const struct worker *w)
-{
-	return 0;
+	return false;
 }
 
 void dispatch_kill(struct dispatch *d)

@@ -1,0 +1,126 @@
+/*
+ * blame.c: which model is kept away from which device, and for how long: what the ends of processes and answers
+ * mean for its breaker, and what follows for the workers of that device. Daemon process, loop thread.
+ */
+#include <inttypes.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "pool/pool_private.h"
+#include "pool/trial.h"
+#include "pool/worker_private.h"
+
+#define MODEL_OF(at) list_entry(at, struct pool_model, node)
+
+/* Take it from all workers of the device. */
+static void unload_from(struct pool_model *m, uint32_t device_index)
+{
+	for (size_t i = 0; i < m->pool->n_workers; i++) {
+		struct worker *w = &m->pool->workers[i];
+
+		if (w->device_index == device_index)
+			worker_unload(w, m);
+	}
+}
+
+static void load_on(struct pool_model *m, uint32_t device_index)
+{
+	struct pool *p = m->pool;
+
+	for (size_t i = 0; i < p->n_workers; i++) {
+		if (p->workers[i].device_index != device_index)
+			continue;
+		worker_want(&p->workers[i], m);
+		worker_load_next(&p->workers[i]);
+	}
+}
+
+void pool_blame(struct pool_model *m, struct worker *w)
+{
+	struct breaker *b = pool_breaker(m, w->device_index);
+	uint64_t now_ns = clock_ns();
+	char text[POOL_TEXT_MAX];
+
+	if (!breaker_crash(b, w, now_ns))
+		return;
+	m->pool->n_open++;
+	log_error("model is taken off a device", "model=%s version=%s device=%s why=\"%s\"",
+		m->settings->name, m->settings->version, w->device,
+		breaker_format(b, w->device, now_ns, text, sizeof(text)));
+	pool_model_changed(m);
+	unload_from(m, w->device_index);
+	pool_recount_device(m, w->device_index);
+	pool_arm(m->pool, breaker_deadline(b));
+}
+
+void pool_praise(struct pool_model *m, struct worker *w)
+{
+	if (!breaker_success(pool_breaker(m, w->device_index)))
+		return;
+	log_info("circuit breaker closed", "model=%s version=%s device=%s", m->settings->name,
+		m->settings->version, w->device);
+	pool_model_changed(m);
+	load_on(m, w->device_index);
+	pool_recount_device(m, w->device_index);
+}
+
+void pool_suspect(struct pool_model *m, struct worker *w)
+{
+	if (m->retired || !breaker_suspect(pool_breaker(m, w->device_index)))
+		return;
+	log_warning("a worker ended while it loaded a model, which is tried alone now",
+		"model=%s version=%s worker=%s", m->settings->name, m->settings->version, w->name);
+	pool_model_changed(m);
+	trial_ask(m->pool, w->device_index);
+}
+
+void pool_trust(struct pool_model *m, struct worker *w)
+{
+	if (m->retired || !breaker_loaded(pool_breaker(m, w->device_index)))
+		return;
+	log_info("model can be loaded", "model=%s version=%s device=%s", m->settings->name,
+		m->settings->version, w->device);
+	pool_model_changed(m);
+	load_on(m, w->device_index);
+	pool_recount_device(m, w->device_index);
+}
+
+static void tick_breakers(struct pool_model *m, uint64_t now_ns)
+{
+	struct pool *p = m->pool;
+
+	for (uint32_t k = 0; k < p->n_devices; k++) {
+		if (!breaker_tick(pool_breaker(m, k), now_ns))
+			continue;
+		p->n_open--;
+		log_info("model is tried again", "model=%s version=%s device=%s", m->settings->name,
+			m->settings->version, p->devices[k]);
+		pool_model_changed(m);
+		trial_ask(p, k);
+		pool_recount_device(m, k);
+	}
+}
+
+void pool_tick_breakers(struct pool *p, uint64_t now_ns)
+{
+	if (p->n_open == 0)
+		return;
+	list_for_each (&p->models, node)
+		tick_breakers(MODEL_OF(node), now_ns);
+}
+
+uint64_t pool_breakers_deadline(const struct pool *p)
+{
+	uint64_t first = CLOCK_NO_DEADLINE;
+
+	if (p->n_open == 0)
+		return first;
+	list_for_each (&p->models, node) {
+		for (uint32_t k = 0; k < p->n_devices; k++) {
+			uint64_t at = breaker_deadline(&MODEL_OF(node)->breakers[k]);
+
+			first = at < first ? at : first;
+		}
+	}
+	return first;
+}
