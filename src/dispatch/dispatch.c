@@ -85,7 +85,8 @@ static int open_handles(struct dispatch *d, uv_loop_t *loop)
 	d->wait_at_ns = CLOCK_NO_DEADLINE;
 	uv_timer_init(loop, &d->input.timer);
 	d->input.timer.data = d;
-	d->n_handles = 5;
+	overdue_init(&d->overdue, loop, &d->catalogue);
+	d->n_handles = 6;
 	return 0;
 }
 
@@ -318,12 +319,6 @@ static void on_closed(uv_handle_t *h)
 		free(d);
 }
 
-static void on_watchdog_closed(uv_handle_t *h)
-{
-	h->data = container_of((struct watchdog *)h->data, struct dispatch, watchdog);
-	on_closed(h);
-}
-
 static void on_alarm_closed(uv_handle_t *h)
 {
 	h->data = container_of((struct alarm *)h->data, struct dispatch, alarm);
@@ -348,7 +343,9 @@ struct dispatch *dispatch_free(struct dispatch *d)
 	}
 	alarm_close(&d->alarm, on_alarm_closed);
 	uv_close((uv_handle_t *)&d->wait, on_closed);
-	watchdog_close(&d->watchdog, on_watchdog_closed);
+	d->watchdog.timer.data = d->overdue.timer.data = d;
+	watchdog_close(&d->watchdog, on_closed);
+	overdue_close(&d->overdue, on_closed);
 	uv_close((uv_handle_t *)&d->idle, on_closed);
 	uv_close((uv_handle_t *)&d->input.timer, on_closed);
 	return NULL;
@@ -489,6 +486,7 @@ void dispatch_schedule(struct dispatch *d)
 	if (d->dirty)
 		run(d);
 	watchdog_turn(&d->watchdog, d->scheduler.n_work > 0);
+	overdue_turn(&d->overdue, d->tally.n_requests > 0);
 	catalogue_sweep(&d->catalogue);
 	if (d->desk.grew) {
 		d->desk.grew = false;

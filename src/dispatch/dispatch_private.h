@@ -7,6 +7,7 @@
 #include "dispatch/dispatch.h"
 #include "dispatch/input_arena.h"
 #include "dispatch/lease_private.h"
+#include "dispatch/overdue.h"
 #include "dispatch/populate.h"
 #include "dispatch/region_private.h"
 #include "dispatch/scheduler.h"
@@ -45,8 +46,9 @@ struct dispatch {
 	uv_timer_t wait;     /* the first deadline in a queue, or wait for a worker, ends; ms */
 	uint64_t wait_at_ns; /* what `wait` is set for; CLOCK_NO_DEADLINE: stopped */
 	struct watchdog watchdog;
+	struct overdue overdue;
 	uv_idle_t idle; /* active while dirty: the loop does not sleep then */
-	int n_handles;	/* of these four, not closed yet */
+	int n_handles;	/* of these six, not closed yet */
 };
 
 #endif

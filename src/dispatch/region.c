@@ -3,7 +3,7 @@
  * mapped here.
  *
  * Invariant: with references the pool knows it; without, it waits for the pool's on_gone, which
- * closes the descriptor. Daemon process, loop thread.
+ * closes the descriptor, off the loop. Daemon process, loop thread.
  */
 #include "dispatch/region.h"
 
@@ -31,7 +31,7 @@ static void on_gone(void *data)
 	struct region *r = data;
 	struct region_desk *k = r->desk;
 
-	close_fd(&r->fd);
+	pool_dispose(k->pool, steal_fd(&r->fd));
 	r->on_gone(r->data);
 	free(r);
 	assert(k->n > 0);

@@ -42,8 +42,8 @@ struct request {
 	bool joinable; /* may share a batch */
 	bool suspect;  /* lost a worker once: runs alone on an idle one */
 	bool careful;  /* and another, or the model did that was being loaded: runs where none is */
-	bool withdrawn; /* not to be sent again; answered when nothing can touch its memory */
-	bool silent;	/* nobody wants the answer any more */
+	bool withdrawn;	     /* not to be sent again; answered when nothing can touch its memory */
+	bool silent;	     /* nobody wants the answer any more */
 	bool allows_partial; /* answers in part */
 	bool begun;	     /* one was given: it is not sent again */
 	uint8_t losses;

@@ -146,6 +146,11 @@ bool version_ready(const struct version *v)
 	return pool_model_ready(v->pool_model) > 0;
 }
 
+bool version_serving(const struct version *v)
+{
+	return version_ready(v) && !(v->work && v->work->overdue[0]);
+}
+
 bool version_hopeful(const struct version *v)
 {
 	return pool_model_hopeful(v->pool_model) > 0;
@@ -160,7 +165,7 @@ static bool was_there(const struct version *v)
 const char *version_state_name(const struct version *v)
 {
 	if (version_ready(v))
-		return "ready";
+		return version_serving(v) ? "ready" : "overdue";
 	if (!version_hopeful(v))
 		return "failed";
 	return was_there(v) ? "unavailable" : "loading";
@@ -175,6 +180,8 @@ const char *version_unavailable_text(const struct version *v)
 
 const char *version_detail(const struct version *v)
 {
+	if (version_ready(v) && !version_serving(v))
+		return v->work->overdue;
 	return pool_model_detail(v->pool_model);
 }
 
@@ -186,7 +193,7 @@ static void log_version(const struct version *v, bool ready, const char *state)
 
 	if (ready)
 		log_info("model ready", "model=%s version=%s", s->name, s->version);
-	else if (!was_there(v) && version_hopeful(v))
+	else if (!version_ready(v) && !was_there(v) && version_hopeful(v))
 		log_debug("model loading", "model=%s version=%s", s->name, s->version);
 	else
 		log_warning("model not ready", "model=%s version=%s state=%s detail=%s", s->name,
@@ -196,7 +203,7 @@ static void log_version(const struct version *v, bool ready, const char *state)
 
 bool version_announce(struct version *v)
 {
-	bool ready = version_ready(v);
+	bool ready = version_serving(v);
 	const char *state = version_state_name(v);
 	bool changed = ready != v->announced_ready;
 

@@ -53,11 +53,13 @@ bool version_decoupled(const struct version *v);
 uint32_t version_max_batch_size(const struct version *v);
 /* At least one ready worker holds it. */
 bool version_ready(const struct version *v);
+/* And not all of its lanes have been busy with one batch for much longer than usual. */
+bool version_serving(const struct version *v);
 /* Is waiting for it of any use (it is loading, or its worker is being respawned)? */
 bool version_hopeful(const struct version *v);
-/* "ready", "loading", "unavailable", "failed". */
+/* "ready", "overdue" (ready, but not serving), "loading", "unavailable", "failed". */
 const char *version_state_name(const struct version *v);
-/* Why it is not ready; "" when there is nothing to say. */
+/* Why it does not serve; "" when there is nothing to say. */
 const char *version_detail(const struct version *v);
 uint32_t version_workers_ready(const struct version *v);
 /* Is this one of them? */

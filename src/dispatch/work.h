@@ -25,6 +25,7 @@ struct work {
 	uint64_t batches_timed;	   /* 0: compute_ns is not known */
 	struct place *reservation; /* borrow: the worker kept free for a suspect; NULL: none */
 	uint64_t unready_since_ns; /* 0: a ready worker held it when last looked at */
+	char overdue[128]; /* why it does not serve though it is ready (overdue.h); "": it does */
 };
 
 /* The version's, which knows it then. -ENOMEM */

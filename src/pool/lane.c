@@ -26,9 +26,14 @@ void backlog_remove(struct backlog *l, uint64_t expect_ns, uint64_t now_ns)
 	assert(l->n > 0 || l->expect_ns == 0);
 }
 
+uint64_t backlog_kept_ns(const struct backlog *l, uint64_t now_ns)
+{
+	return l->n > 0 && now_ns > l->since_ns ? now_ns - l->since_ns : 0;
+}
+
 uint64_t backlog_ns(const struct backlog *l, uint64_t now_ns)
 {
-	uint64_t kept_ns = now_ns > l->since_ns ? now_ns - l->since_ns : 0;
+	uint64_t kept_ns = backlog_kept_ns(l, now_ns);
 
 	if (l->n == 0)
 		return 0;

@@ -23,6 +23,8 @@ struct backlog {
 /* Harmless sums; asserted to close: with no batch nothing is expected. */
 void backlog_add(struct backlog *l, uint64_t expect_ns, uint64_t now_ns);
 void backlog_remove(struct backlog *l, uint64_t expect_ns, uint64_t now_ns);
+/* How long whoever runs it has kept it. 0: there is nothing. */
+uint64_t backlog_kept_ns(const struct backlog *l, uint64_t now_ns);
 /* When it should be done, from now: by what it should take, or, where it is late, by how long it has kept whoever
  * runs it already. 0: there is nothing. */
 uint64_t backlog_ns(const struct backlog *l, uint64_t now_ns);

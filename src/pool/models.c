@@ -324,6 +324,22 @@ uint32_t pool_model_hopeful(const struct pool_model *m)
 	return m->n_hopeful;
 }
 
+uint64_t pool_model_busy_ns(const struct pool_model *m, uint64_t now_ns)
+{
+	uint64_t least_ns = UINT64_MAX;
+
+	for (size_t i = 0; i < m->pool->n_workers; i++) {
+		const struct holding *h = &m->holdings[i];
+
+		for (uint32_t k = 0; k < h->n_lanes && h->ready; k++) {
+			uint64_t ns = backlog_kept_ns(&h->lanes[k].backlog, now_ns);
+
+			least_ns = ns < least_ns ? ns : least_ns;
+		}
+	}
+	return least_ns < UINT64_MAX ? least_ns : 0;
+}
+
 const struct wire_loaded *pool_model_loaded(const struct pool_model *m)
 {
 	return m->declared;

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "pool/disposer.h"
 #include "shm/slots.h"
 #include "shm/view.h"
 
@@ -68,7 +69,7 @@ int output_desk_init(struct output_desk *k)
 	list_init(&k->overdue);
 	list_init(&k->spare);
 	k->holds = calloc(WIRE_RELEASE_MAX, sizeof(*k->holds));
-	return k->holds ? 0 : -ENOMEM;
+	return k->holds ? disposer_new(&k->disposer) : -ENOMEM;
 }
 
 void output_desk_deinit(struct output_desk *k)
@@ -82,6 +83,7 @@ void output_desk_deinit(struct output_desk *k)
 	}
 	free(k->holds);
 	k->holds = NULL;
+	k->disposer = disposer_free(k->disposer);
 }
 
 int output_new(struct output **ret_output, struct output_desk *k, struct worker *w,
@@ -105,13 +107,12 @@ int output_new(struct output **ret_output, struct output_desk *k, struct worker 
 	return 0;
 }
 
-static void unmap(struct mapped *m)
+static void unmap(struct disposer *d, struct mapped *m)
 {
-	m->view = view_free(m->view);
-	close_fd(&m->fd);
+	disposer_view(d, steal_ptr(m->view), steal_fd(&m->fd));
 }
 
-static void free_mapped(struct list *segments)
+static void free_mapped(struct disposer *d, struct list *segments)
 {
 	struct list *node;
 
@@ -119,7 +120,7 @@ static void free_mapped(struct list *segments)
 		struct mapped *m = list_entry(node, struct mapped, node);
 
 		list_remove(node);
-		unmap(m);
+		unmap(d, m);
 		free(m);
 	}
 }
@@ -133,9 +134,9 @@ struct output *output_unref(struct output *o)
 		return NULL;
 	assert(list_empty(&o->released) && list_empty(&o->held));
 	list_remove(&o->node);
-	free_mapped(&o->mapped);
-	free_mapped(&o->leaving);
-	free_mapped(&o->left);
+	free_mapped(o->desk->disposer, &o->mapped);
+	free_mapped(o->desk->disposer, &o->leaving);
+	free_mapped(o->desk->disposer, &o->left);
 	slots_deinit(&o->by_id);
 	free(o);
 	return NULL;
@@ -190,7 +191,7 @@ int output_map(struct output *o, int *fd, const struct wire_map *map, const char
 	if (!r)
 		r = enter(o, m, ret_why);
 	if (r) {
-		unmap(m);
+		unmap(o->desk->disposer, m);
 		free(m);
 		return r;
 	}
@@ -218,7 +219,7 @@ static void let_leave(struct output *o)
 			return;
 		list_remove(node);
 		m->last = view_id(m->view);
-		unmap(m);
+		unmap(o->desk->disposer, m);
 		if (!o->worker) {
 			free(m);
 			continue;

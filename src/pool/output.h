@@ -22,8 +22,9 @@ struct output_desk {
 		overdue;   /* struct output.node: with much to be released, or something unmapped */
 	struct list spare; /* struct output_lease.node */
 	uint32_t n_spare;
-	uint32_t n_leases; /* not spare */
-	uint64_t *holds;   /* own: WIRE_RELEASE_MAX of them, to build a message from */
+	uint32_t n_leases;	   /* not spare */
+	uint64_t *holds;	   /* own: WIRE_RELEASE_MAX of them, to build a message from */
+	struct disposer *disposer; /* own: unmaps segments */
 };
 
 /* -ENOMEM */

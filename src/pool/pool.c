@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "pool/disposer.h"
 #include "pool/pool_private.h"
 #include "pool/worker_private.h"
 
@@ -309,6 +310,11 @@ void pool_flush(struct pool *p)
 	output_desk_flush(&p->outputs, worker_send);
 	for (size_t i = 0; i < p->n_workers; i++)
 		worker_flush(&p->workers[i]);
+}
+
+void pool_dispose(struct pool *p, int fd)
+{
+	disposer_fd(p->outputs.disposer, fd);
 }
 
 bool pool_has_process(const struct pool *p, int pid)

@@ -226,6 +226,8 @@ uint32_t pool_model_hopeful(const struct pool_model *m);
 uint32_t pool_model_failed(const struct pool_model *m);
 /* Those try again. */
 void pool_model_retry(struct pool_model *m);
+/* For how long every lane of it has been busy with the batch that it runs; 0: one is free, or there is none. */
+uint64_t pool_model_busy_ns(const struct pool_model *m, uint64_t now_ns);
 /* Why the model is not there: the last load error, "circuit breaker open ...", or what a worker is about to
  * do for it; "" only while one has it ready. */
 const char *pool_model_detail(struct pool_model *m);
@@ -254,5 +256,8 @@ _must_use_ int pool_memory_new(struct pool_memory **ret_memory, struct pool *p, 
 void pool_memory_free(struct pool_memory *m);
 /* The same where no process maps it (asserted), at once and without on_gone. Accepts NULL. */
 void pool_memory_drop(struct pool_memory *m);
+/* Close a descriptor (own) of memory that nobody may have any more, on a thread of the pool's: freeing many
+ * pages takes long. */
+void pool_dispose(struct pool *p, int fd);
 
 #endif

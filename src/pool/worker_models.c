@@ -312,6 +312,7 @@ void pool_model_retry(struct pool_model *m)
 			continue;
 		m->holdings[i].failed = false;
 		pool_recount(m->pool, w);
+		worker_want(w, m);
 		worker_load_next(w);
 	}
 }

@@ -96,7 +96,7 @@ static bool any_version(struct health *h, bool ready)
 		const struct version *v = dispatch_version(d, at);
 
 		h->visits++;
-		if (version_ready(v) != ready || version_replaces(v))
+		if (version_serving(v) != ready || version_replaces(v))
 			continue;
 		h->looked_at = at;
 		return true;
@@ -134,7 +134,7 @@ enum health_status health_status(struct health *h, const char *name)
 	if (is_service(h, name))
 		return status_of(h, h->serving);
 	v = dispatch_find_version(h->services->dispatch, name, strlen(name));
-	return v ? status_of(h, version_ready(v)) : HEALTH_UNKNOWN;
+	return v ? status_of(h, version_serving(v)) : HEALTH_UNKNOWN;
 }
 
 /* --- topics ----------------------------------------------------------------------------------- */

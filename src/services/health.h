@@ -5,7 +5,8 @@
  *   ""       SERVING from the end of start-up while every model is ready (strict_readiness) or
  *            at least one is, or there is none at all
  *   service  SERVING from the end of start-up
- *   model    SERVING while a worker that holds it is ready
+ *   model    SERVING while a worker that holds it is ready, unless all of its instances have been busy with one batch
+ *            for much longer than usual
  * Draining ends all of it.
  *
  * Who watches a name is told in health_flush(), once a turn, whatever happened in it, and only when

@@ -107,3 +107,19 @@ def test_an_answer_that_comes_later(start, tmp_path):
     d = start(models=["later"], repository=repository(tmp_path, later=("later", "instances = 2")), workers="cpu:0")
     calls = [Call(d, "later", (30).to_bytes(2, "little"), "u16") for _ in range(8)]
     assert all(call.end().error is None for call in calls)
+
+
+def test_a_model_that_hangs_is_not_serving_until_it_is_over(start):
+    """Health and status say so, of that model alone, and the others go on."""
+    d = start("model.run_timeout_ms=3000", models=["hang", "identity"], workers="cpu:0")
+    assert d.infer("hang", b"\0", [1], "u8").tensor_data.data == b"\0"
+    call = Call(d, "hang", b"\1")
+    wait_for("hang to be noticed", lambda: d.check_health("hang") == m.NOT_SERVING)
+    model = {x.name: x for x in d.status().models}["hang"]
+    if model.state == "overdue":
+        assert "busy with one batch" in model.detail
+    assert d.check_health("identity") == m.SERVING
+    assert d.infer("identity", b"x").tensor_data.data == b"x"
+    assert call.end().error.code() == grpc.StatusCode.INTERNAL
+    wait_for("the next worker", lambda: d.check_health("hang") == m.SERVING)
+    assert "state=overdue" in d.log()

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int pool_new(struct pool **ret_pool, uv_loop_t *loop, const struct pool_settings *settings,
 	const struct pool_events *events, void *data)
@@ -147,6 +148,11 @@ const char *pool_model_detail(struct pool_model *m)
 	return detail ? detail : "";
 }
 
+uint64_t pool_model_busy_ns(const struct pool_model *m, uint64_t now_ns)
+{
+	return m->pool->busy_ns[m->id];
+}
+
 const struct wire_loaded *pool_model_loaded(const struct pool_model *m)
 {
 	return m->pool->loaded[m->id];
@@ -266,6 +272,12 @@ void pool_memory_drop(struct pool_memory *r)
 	assert(!r->freed && !(r->id & WIRE_REGION_BIT));
 	r->pool->segments--;
 	free(r);
+}
+
+void pool_dispose(struct pool *p, int fd)
+{
+	close(fd);
+	p->disposed++;
 }
 
 void fake_segments_gone(struct pool *p)

@@ -48,6 +48,7 @@ struct pool {
 	const struct wire_loaded *loaded[FAKE_MODELS_MAX]; /* by id, as what follows */
 	bool hopeless[FAKE_MODELS_MAX];
 	const char *detail[FAKE_MODELS_MAX];
+	uint64_t busy_ns[FAKE_MODELS_MAX]; /* all of its lanes have been */
 	struct worker workers[FAKE_WORKERS_MAX];
 	size_t n_workers;
 	struct fake_run runs[FAKE_RUNS_MAX]; /* in the order in which they were sent, with gaps */
@@ -62,6 +63,7 @@ struct pool {
 	struct pool_memory *region;	   /* the last one made that is not gone */
 	unsigned regions;		   /* made and not gone */
 	unsigned segments;		   /* the same of segments */
+	unsigned disposed;		   /* descriptors closed off the loop */
 	struct pool_memory *leaving;	   /* segments that are freed and not gone */
 	const struct wire_item *last_item; /* of the last run: valid while its request is */
 };

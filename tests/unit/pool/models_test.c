@@ -348,3 +348,24 @@ Test(models, one_process_a_turn_is_made)
 	bed_wait(&b, pool_model_ready(b.pm[0]) == 4);
 	bed_drain_end(&b);
 }
+
+Test(models, busy_is_who_has_no_lane_free)
+{
+	struct bed b;
+	uint64_t now_ns = clock_ns() + 5 * NS_PER_S;
+
+	bed_init(&b, "good", "hold echo");
+	b.models[0].instances = 2;
+	b.settings.slots = 8;
+	bed_up(&b);
+	cr_expect_eq(pool_model_busy_ns(b.pm[0], now_ns), 0);
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	cr_expect_eq(pool_model_busy_ns(b.pm[0], now_ns), 0, "one lane is free");
+	cr_assert_eq(bed_run(&b, 0, 0, 2, 10), 0);
+	cr_expect_gt(pool_model_busy_ns(b.pm[0], now_ns), 4 * NS_PER_S);
+	cr_expect_eq(pool_model_busy_ns(b.pm[1], now_ns), 0);
+	kill(worker_pid(bed_worker(&b, 0)), SIGKILL);
+	bed_wait(&b, b.n_events == 2);
+	cr_expect_eq(pool_model_busy_ns(b.pm[0], now_ns), 0, "no worker has it");
+	bed_end(&b);
+}

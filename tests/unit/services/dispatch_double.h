@@ -651,6 +651,11 @@ bool version_ready(const struct version *m)
 	return m->ready;
 }
 
+bool version_serving(const struct version *m)
+{
+	return version_ready(m);
+}
+
 bool version_hopeful(const struct version *m)
 {
 	return m->hopeful;
