@@ -208,9 +208,9 @@ def test_a_worker_dies_while_it_loads(start, repository):
     d = explicit(start, repository, "worker.backoff_max_ms=1")
     for i in range(5):
         repository.put(f"m{i}")
-        os.kill(d.workers()[0], signal.SIGKILL)
+        d.kill_a_worker()
         assert ctl(d, "load", f"m{i}") == (OK, "")
-        os.kill(d.workers()[0], signal.SIGKILL)
+        d.kill_a_worker()
         assert ctl(d, "unload", f"m{i}") == (OK, "")
     wait_for("a worker", lambda: d.status().workers[0].state == "ready")
     assert models(d) == {}
