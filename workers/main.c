@@ -26,8 +26,8 @@ static const char usage[] =
 	"modeld-worker runs models for modeld, which starts it: there is nothing to do by hand.\n"
 	"See [worker] in modeld.conf for how many there are and on which devices.\n"
 	"\n"
-	"Descriptor 3 is a Unix SOCK_SEQPACKET socket to the daemon, 4 its input arena (a sealed\n"
-	"memfd). docs/protocol.md describes the messages.\n"
+	"Descriptor 3 is a Unix SOCK_SEQPACKET socket to the daemon; memory comes over it.\n"
+	"docs/protocol.md describes the messages.\n"
 	"\n"
 	"  -V, --version   print the version\n"
 	"  -h, --help      print this\n"
@@ -121,9 +121,10 @@ int main(int argc, char **argv)
 		return WORKER_EXIT_INTERNAL;
 	}
 	r = loop_run(l);
-	/* What is at work cannot be told to stop, and what is left of a backend that cannot go on is not
-	 * to be trusted with being unloaded. */
-	if (r == WORKER_EXIT_DEVICE_LOST || r == WORKER_EXIT_DEVICE_UNUSABLE || !loop_is_idle(l))
+	/* What is at work cannot be told to stop; what is left of a backend that cannot go on is not to be
+	 * trusted with being unloaded; and a channel that is closed while we tidy up is a crash to the daemon,
+	 * which would never see the status. */
+	if (r != WORKER_EXIT_OK || !loop_is_idle(l))
 		_exit(r);
 	return r;
 }
