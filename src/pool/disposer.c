@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -92,16 +93,21 @@ struct disposer *disposer_free(struct disposer *d)
 	return NULL;
 }
 
+/* Signals are the loop's: one that comes when the loop is closed must not find a thread to end the process by. */
 static bool start(struct disposer *d)
 {
 	pthread_attr_t attributes;
+	sigset_t all, before;
 	int r = pthread_attr_init(&attributes);
 
 	if (r)
 		return false;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
 	r = pthread_attr_setstacksize(&attributes, STACK_BYTES);
 	if (!r)
 		r = pthread_create(&d->thread, &attributes, dispose_all, d);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attributes);
 	d->started = r == 0;
 	return d->started;

@@ -307,7 +307,8 @@ static void on_pause(void *data)
 
 	if (w->n_leaving > 0)
 		worker_unload_idle(w);
-	if (!list_empty(&w->to_load))
+	/* Also where all is loaded: it may have come up beside a batch that nothing was to be loaded beside. */
+	if (!list_empty(&w->to_load) || w->state == WORKER_LOADING)
 		worker_load_next(w);
 	worker_stop_idle(w);
 	pool_arm(p, worker_deadline(w));

@@ -107,11 +107,19 @@ def holds_nothing(d):
 PATIENT = ("worker.slots=1", "worker.heartbeat_timeout_ms=600000")
 
 
+def stop(pid):
+    """Each of its threads stands still, which takes a moment after the signal."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_for("a stopped process", lambda: all(
+        open(f"/proc/{pid}/task/{t}/stat", encoding="ascii", errors="replace").read().rsplit(")", 1)[1].split()[0] == "T"
+        for t in os.listdir(f"/proc/{pid}/task")))
+
+
 @contextmanager
 def stopped(d):
     """Its only worker does nothing meanwhile."""
     worker = d.workers()[0]
-    os.kill(worker, signal.SIGSTOP)
+    stop(worker)
     try:
         yield
     finally:
@@ -123,7 +131,7 @@ class Held:
 
     def __init__(self, d, channel=None, timeout=60):
         self.worker = d.workers()[0]
-        os.kill(self.worker, signal.SIGSTOP)
+        stop(self.worker)
         self.call = begin(d, sleep_request(0), channel, timeout)
         running(d)
 

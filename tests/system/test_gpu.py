@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 import messages as m
-from callers import Callers
+from callers import Callers, begin
 from daemon import BUILD, ROOT, infer_request, wait_for
 
 FAKE = os.path.join(BUILD, "fakecuda")
@@ -47,6 +47,15 @@ def test_a_gpu_answers(gpu):
         assert d.infer("identity", data).tensor_data.data == data
     assert "device opened" in d.log() and "inputs=pinned" in d.log()
     assert "staged" not in d.log()
+
+
+def test_runs_of_one_model_overlap(gpu, tmp_path):
+    """A model that says nothing of instances has three, each with a stream of its own."""
+    log = tmp_path / "streams"
+    d = gpu("model.max_batch_size=0", fake=f"copy_us=400000 log={log}")
+    calls = [begin(d, infer_request("identity", bytes([i]))) for i in range(3)]
+    assert [c.result(60).tensor_data.data for c in calls] == [bytes([i]) for i in range(3)]
+    assert len({line.split()[0] for line in log.read_text().splitlines()}) == 3
 
 
 def test_copies_are_staged_where_memory_cannot_be_registered(gpu):

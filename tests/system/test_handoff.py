@@ -12,6 +12,7 @@ import grpc
 import pytest
 
 import messages as m
+from callers import stop
 from daemon import wait_for
 from raw_handoff import Raw, memfd
 
@@ -311,7 +312,7 @@ def test_descriptors_whose_closing_waits_stall_nobody(d, base, how):
     lingering, keep = lingering_socket(3600)
     raw = Raw(d)
     # The daemon sleeps meanwhile, so that its reference is the last one.
-    os.kill(d.pid, signal.SIGSTOP)
+    stop(d.pid)
     if how == "refused":
         raw.send([lingering.fileno()], register=m.handoff.Register(size=4096))
     elif how == "unread":

@@ -10,7 +10,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import messages as m
-from callers import begin, running
+from callers import begin, running, stop
 from daemon import infer_request, wait_for
 from http2 import Connection, grpc_headers, message
 
@@ -188,7 +188,7 @@ def test_never_waits_for_a_worker(start, method):
     """The only worker is stopped: still there, but it answers nothing."""
     d = start(models=["identity"])
     pid = d.workers()[0]
-    os.kill(pid, signal.SIGSTOP)
+    stop(pid)
     try:
         stuck = begin(d, infer_request("identity", b"x"))
         running(d)

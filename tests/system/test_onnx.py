@@ -181,10 +181,11 @@ def test_models_that_cannot_be_served(start, model, text):
 def test_no_library(start, library):
     d = start(f"backend.onnxruntime.library={library}", repository=ONNX, models=["fixed"])
     state = d.status().models[0]
-    assert state.state == "failed" and library in state.detail
+    shown = os.path.basename(library)  # clients are not told where things lie here
+    assert state.state == "failed" and shown in state.detail
     code, text = refusal(lambda: d.infer("fixed", bytes(24), [2, 3], "f32"))
-    assert code == "UNAVAILABLE" and library in text and "onnxruntime" in text
-    assert library in d.modelctl("status").stdout
+    assert code == "UNAVAILABLE" and shown in text and "onnxruntime" in text
+    assert "/usr/bin" not in text and shown in d.modelctl("status").stdout
     assert library in d.log() and d.check_health() == m.NOT_SERVING
 
 

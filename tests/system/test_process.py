@@ -14,7 +14,7 @@ import grpc
 import pytest
 
 import messages as m
-from callers import begin, running, sleep_request
+from callers import begin, running, sleep_request, stop
 from daemon import alive, wait_for
 from raw_handoff import Raw
 
@@ -191,8 +191,7 @@ def test_the_service_manager_is_kept_up_to_date(start):
     d.wait_notification("READY=1")
     for _ in range(3):
         d.wait_notification("WATCHDOG=1")
-    os.kill(d.pid, signal.SIGSTOP)
-    wait_for("a stopped daemon", lambda: open(f"/proc/{d.pid}/stat").read().rsplit(")", 1)[1].split()[0] == "T")
+    stop(d.pid)
     d.notify.setblocking(False)
     with pytest.raises(BlockingIOError):
         while True:
@@ -211,8 +210,8 @@ def test_a_worker_goes_first_when_memory_is_short_and_dumps_no_core(start):
         pid = d.status().workers[0].pid
         assert int(open(f"/proc/{pid}/oom_score_adj", encoding="ascii").read()) == min(own + 500, 1000)
         assert int(open(f"/proc/{d.pid}/oom_score_adj", encoding="ascii").read()) == own
-        limits = resource.prlimit(pid, resource.RLIMIT_CORE)
-        assert limits == ((1, 1) if core == "no" else resource.getrlimit(resource.RLIMIT_CORE))
+        _, hard = resource.prlimit(pid, resource.RLIMIT_CORE)  # sanitizers lower the soft one
+        assert hard == (1 if core == "no" else resource.getrlimit(resource.RLIMIT_CORE)[1])
 
 
 def test_a_limit_of_no_cores_at_all(start):

@@ -263,7 +263,19 @@ static enum modeld_code cuda_load(const struct modeld_model_spec *spec, void **r
 	return MODELD_OK;
 }
 
-/* A model is the same for all of its instances: each has a stream, and nothing else. */
+/* A model is the same for all of its instances: each has a stream, and nothing else. That they can be told
+ * apart has the worker make several. */
+static enum modeld_code cuda_instance_create(void *model, const struct modeld_instance_spec *spec,
+	void **ret_instance, struct modeld_error *error)
+{
+	*ret_instance = model;
+	return MODELD_OK;
+}
+
+static void cuda_instance_free(void *instance)
+{
+}
+
 static enum modeld_code cuda_run(
 	void *instance, const struct modeld_batch *batch, struct modeld_error *error)
 {
@@ -285,6 +297,8 @@ static const struct modeld_backend backend = {
 	.name = "cuda",
 	.load = cuda_load,
 	.unload = cuda_unload,
+	.instance_create = cuda_instance_create,
+	.instance_free = cuda_instance_free,
 	.run = cuda_run,
 	.memory_usage = cuda_memory_usage,
 };
