@@ -238,24 +238,11 @@ static uint64_t mix(uint64_t key, uint64_t value)
 	return key ^ (key >> 32);
 }
 
-/* Inputs of so many bytes run alone: to gather them, or to have one lane copy all of them to its device while
- * others are idle, costs more than a run of its own. */
-#define ALONE_BYTES (UINT64_C(8) << 20)
-
-static bool is_large(const struct request *r)
-{
-	uint64_t bytes = 0;
-
-	for (uint32_t i = 0; i < r->n_inputs && bytes < ALONE_BYTES; i++)
-		bytes += r->inputs[i].length < ALONE_BYTES ? r->inputs[i].length : ALONE_BYTES;
-	return bytes >= ALONE_BYTES;
-}
-
 /* What must be equal for two requests to share a batch, as a hash. */
 static void set_key(struct request *r)
 {
 	uint64_t key = r->n_inputs;
-	bool joinable = r->joinable && r->item.n_parameters == 0 && !is_large(r);
+	bool joinable = r->joinable && r->item.n_parameters == 0;
 
 	for (uint32_t i = 0; joinable && i < r->n_inputs; i++) {
 		const struct request_input *in = &r->inputs[i];

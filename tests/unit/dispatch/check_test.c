@@ -251,37 +251,6 @@ Test(check, rows_of_all_inputs_agree)
 	refused("model 'gamma' input 'b': batch of 2 rows, but the first input has 3");
 }
 
-/* In an arena of its own size. */
-TestSuite(check_large, .fini = teardown);
-
-Test(check_large, large_inputs_run_alone)
-{
-	static const struct {
-		int64_t rows;
-		bool joinable;
-	} cases[] = {{524287, true}, {524288, false}, {600000, false}}; /* of 16 bytes */
-	struct wire_loaded loaded;
-
-	bed_init(&bed);
-	bed.settings.arena.limit = bed.settings.arena.segment_bytes = 64 << 20;
-	bed.settings.arena.populate_first = 64 << 20;
-	bed.settings.default_max_batch_size = 1 << 20;
-	bed_up(&bed);
-	loaded = *bed.pool->loaded[0];
-	loaded.max_batch_size = 1 << 20;
-	bed.pool->loaded[0] = &loaded;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		begin(bed.alpha);
-		fill(0, DTYPE_I32, 2, DIMS(cases[i].rows, 4), (uint64_t)cases[i].rows * 16);
-		cr_assert_eq(check_request(r), 0, "case %zu", i);
-		cr_expect_eq(r->joinable, cases[i].joinable, "case %zu", i);
-		request_unref(r);
-	}
-	begin(bed.alpha);
-	fill(0, DTYPE_I32, 2, DIMS(1, 4), 16);
-	cr_assert_eq(check_request(r), 0);
-}
-
 /* Where nobody said how many rows there may be, the limit is one of joining. */
 Test(check, without_a_configuration_any_rows_run_alone)
 {
