@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +54,7 @@ static int bind_replacing(int fd, const struct sockaddr_un *address, socklen_t n
 /* --- The lock ----------------------------------------------------------------------------- */
 
 #define LOCK_TRIES 8
+#define READ_TRIES 100000
 #define PID_CAP	   16
 
 static void lock_path(const char *path, char *out, size_t cap)
@@ -69,14 +71,24 @@ static bool is_named(int fd, const char *path)
 	       at.st_ino == is.st_ino;
 }
 
-/* Its holder has written his number into it. */
+/* Its holder writes his number into it, though perhaps not yet: he has had it for a moment only. */
+static ssize_t read_holder(int fd, char *text)
+{
+	ssize_t n = pread(fd, text, PID_CAP, 0);
+
+	for (int i = 0; i < READ_TRIES && n == 0; i++) {
+		sched_yield();
+		n = pread(fd, text, PID_CAP, 0);
+	}
+	return n;
+}
+
 static void name_holder(struct socket_file *f, int fd, const char **ret_what)
 {
 	char text[PID_CAP + 1] = "";
-	ssize_t n = pread(fd, text, PID_CAP, 0);
 	uint64_t pid;
 
-	if (n <= 0)
+	if (read_holder(fd, text) <= 0)
 		return;
 	text[strcspn(text, "\n")] = 0;
 	if (decimal_parse(text, &pid))
