@@ -76,10 +76,13 @@ Test(manager, the_watchdog_hears_from_the_loop)
 	cr_assert_eq(manager_init(&m, &loop), 0);
 	manager_tell(&m, "READY=1", false);
 	cr_expect(came("EXTEND_TIMEOUT_USEC=30000000\nSTATUS=starting") && came("READY=1"));
+	cr_expect(nothing_came(), "the loop has not turned");
 	for (int i = 0; i < 3; i++) {
-		cr_expect(nothing_came());
 		uv_run(&loop, UV_RUN_ONCE);
 		cr_expect(came("WATCHDOG=1"));
+		/* One turn may do, where it is late, what is due twice. */
+		while (came("WATCHDOG=1"))
+			;
 	}
 }
 
