@@ -7,10 +7,10 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <signal.h>
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/signals.h"
 
 #define CHUNK_BYTES (UINT64_C(8) << 20)
 
@@ -76,14 +76,12 @@ static void done(uv_work_t *work, int status)
 /* Threads that this makes take no signals: those are for the loop, and blocked when it has ended. */
 static void queue_work(struct populate *p)
 {
-	sigset_t all;
 	sigset_t before;
 	int r;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
+	signals_block(&before);
 	r = uv_queue_work(p->loop, &p->work, run, done);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	signals_restore(&before);
 	assert(r == 0); /* fails only without a function */
 	(void)r;
 }

@@ -6,13 +6,13 @@
 
 #include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/signals.h"
 #include "handoff/user.h"
 
 #define STACK_BYTES ((size_t)256 << 10)
@@ -47,24 +47,22 @@ static void *dispose(void *data)
 	return NULL;
 }
 
-/* Signals are the loop's: one that comes when the loop is closed must not find a thread to end the process by. */
 static bool start(struct disposal *d)
 {
 	pthread_attr_t attributes;
 	pthread_t thread;
-	sigset_t all, before;
+	sigset_t before;
 	int r = pthread_attr_init(&attributes);
 
 	if (r)
 		return false;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
+	signals_block(&before);
 	r = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	if (!r)
 		r = pthread_attr_setstacksize(&attributes, STACK_BYTES);
 	if (!r)
 		r = pthread_create(&thread, &attributes, dispose, d);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	signals_restore(&before);
 	pthread_attr_destroy(&attributes);
 	return r == 0;
 }

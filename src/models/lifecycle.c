@@ -6,13 +6,12 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "dispatch/dispatch.h"
 #include "models/lifecycle_private.h"
 #include "models/version_policy.h"
@@ -120,16 +119,14 @@ static void on_read(uv_work_t *work, int status)
 /* Threads that this makes take no signals: those are for the loop. */
 static void start(struct lifecycle *l, char *name, bool anew)
 {
-	sigset_t all;
 	sigset_t before;
 	int e;
 
 	l->reading = (struct reading){.name = name, .anew = anew};
 	l->busy = true;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
+	signals_block(&before);
 	e = uv_queue_work(l->loop, &l->work, read_on_thread, on_read);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	signals_restore(&before);
 	assert(e == 0); /* fails only without a function */
 	(void)e;
 }

@@ -6,11 +6,11 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/list.h"
+#include "base/signals.h"
 #include "shm/view.h"
 
 /* What is smaller costs less to give back than to hand over. */
@@ -93,21 +93,19 @@ struct disposer *disposer_free(struct disposer *d)
 	return NULL;
 }
 
-/* Signals are the loop's: one that comes when the loop is closed must not find a thread to end the process by. */
 static bool start(struct disposer *d)
 {
 	pthread_attr_t attributes;
-	sigset_t all, before;
+	sigset_t before;
 	int r = pthread_attr_init(&attributes);
 
 	if (r)
 		return false;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
+	signals_block(&before);
 	r = pthread_attr_setstacksize(&attributes, STACK_BYTES);
 	if (!r)
 		r = pthread_create(&d->thread, &attributes, dispose_all, d);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	signals_restore(&before);
 	pthread_attr_destroy(&attributes);
 	d->started = r == 0;
 	return d->started;

@@ -6,12 +6,12 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/signals.h"
 
 #define PERIOD_S 2
 
@@ -115,17 +115,15 @@ static void init(struct gpus *g)
 	g->owners = 2;
 }
 
-/* Signals are for the loop's thread. */
 static int start_thread(struct gpus *g)
 {
-	sigset_t all, before;
+	sigset_t before;
 	pthread_t thread;
 	int r;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
+	signals_block(&before);
 	r = -pthread_create(&thread, NULL, gpus_main, g);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	signals_restore(&before);
 	if (!r)
 		pthread_detach(thread);
 	return r;

@@ -23,6 +23,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "base/signals.h"
 #include "pool/environment.h"
 
 #define CHANNEL_FD  3
@@ -129,7 +130,6 @@ static int clone_child(struct child *c, pid_t *ret_pid, int *ret_pidfd)
 {
 	_cleanup_(freep) char *stack = malloc(STACK_BYTES);
 	char *top;
-	sigset_t all;
 	sigset_t before;
 	int pidfd = -1;
 	pid_t pid;
@@ -139,11 +139,10 @@ static int clone_child(struct child *c, pid_t *ret_pid, int *ret_pidfd)
 		return -ENOMEM;
 	top = stack + STACK_BYTES;
 	top -= (uintptr_t)top % 16;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
+	signals_block(&before);
 	pid = clone(child_main, top, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, c, &pidfd);
 	r = pid < 0 ? -errno : 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	signals_restore(&before);
 	if (r)
 		return r;
 	if (c->error) {
