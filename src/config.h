@@ -58,6 +58,8 @@ _must_use_ int config_set(struct config *c, const char *assignment, char *text, 
  * this one, the runtime directory, paths relative to the configuration file) and fill the public
  * fields. Creates nothing. */
 _must_use_ int config_finish(struct config *c, char *text, size_t cap);
+/* Worker processes of all devices. */
+uint64_t config_n_workers(const struct config *c);
 /* The effective configuration in the file's form. Call after config_finish(). */
 void config_print(const struct config *c, FILE *out);
 

@@ -22,15 +22,6 @@ struct limit {
 	uint64_t most;
 };
 
-static uint64_t n_workers(const struct config *c)
-{
-	uint64_t n = 0;
-
-	for (size_t i = 0; i < c->pool.n_places; i++)
-		n += c->pool.places[i].count;
-	return n > 0 ? n : 1;
-}
-
 /* Whole MiB, at least one. */
 static uint64_t bounded(const struct limit *l)
 {
@@ -55,11 +46,12 @@ static int resolve(struct config *c, const struct limit *l)
 
 int config_resolve_memory(struct config *c, uint64_t machine_bytes)
 {
+	uint64_t n_workers = config_n_workers(c);
 	uint64_t all = machine_bytes > 0 ? machine_bytes : UINT64_MAX / 2;
 	const struct limit limits[] = {
 		{"memory", "input_arena_bytes", &c->dispatch.arena.limit, all / 8, GIB},
 		{"worker", "output_arena_bytes", &c->pool.output_arena_bytes,
-			all / 8 / n_workers(c), GIB},
+			all / 8 / (n_workers > 0 ? n_workers : 1), GIB},
 		{"handoff", "shm_total_bytes", &c->handoff.shm_total_bytes, all / 2, 10 * GIB},
 		{"handoff", "user_bytes", &c->handoff.user_bytes, all / 2, 10 * GIB},
 	};

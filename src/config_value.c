@@ -360,3 +360,12 @@ int config_store_value(
 	}
 	return -EINVAL;
 }
+
+uint64_t config_n_workers(const struct config *c)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < c->pool.n_places; i++)
+		n += c->pool.places[i].count;
+	return n;
+}

@@ -35,15 +35,6 @@ uint64_t descriptors_raise(void)
 	return soft;
 }
 
-static uint64_t n_workers(const struct config *c)
-{
-	uint64_t n = 0;
-
-	for (size_t i = 0; i < c->pool.n_places; i++)
-		n += c->pool.places[i].count;
-	return n;
-}
-
 static bool lower(uint32_t *value, uint64_t share)
 {
 	if (*value <= share)
@@ -54,7 +45,8 @@ static bool lower(uint32_t *value, uint64_t share)
 
 int descriptors_share(struct config *c, uint64_t limit)
 {
-	uint64_t needed = OWN + (EACH_WORKER + pool_output_segments(&c->pool)) * n_workers(c);
+	uint64_t needed =
+		OWN + (EACH_WORKER + pool_output_segments(&c->pool)) * config_n_workers(c);
 	bool lowered;
 
 	if (limit < needed + REST_MIN) {
