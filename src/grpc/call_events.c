@@ -157,13 +157,19 @@ static void on_close(struct stream *s)
 		blocks_give(&t->blocks, c->state, c->method->state_bytes);
 }
 
-/* Closed now: the reset has yet to leave, and what the service sent until then would be lost. */
+/* Closed now: the end has yet to leave, and what the service sent until then would be lost. A page has no
+ * trailers to say why. */
 static void on_stuck(struct stream *s)
 {
 	struct call *c = call_of(s);
+	bool has_status = (c->phase == CALL_OPEN || s->trailers) && !c->broken;
 
 	if (c->phase == CALL_OPEN)
 		call_close(c);
+	if (has_status)
+		call_send_unread(c);
+	else
+		stream_cancel(s);
 }
 
 static size_t on_trailers(struct stream *s, struct header *ret_trailers)

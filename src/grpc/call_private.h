@@ -102,6 +102,8 @@ static inline struct calls *call_calls(const struct call *c)
 /* The status, after all that is queued. */
 void call_send_status(
 	struct call *c, unsigned http_status, enum grpc_status status, const char *text, size_t n);
+/* The status of one whose client did not read: at once, without what is queued. */
+void call_send_unread(struct call *c);
 /* A readable page instead. body: static storage. head: no body is sent. */
 void call_send_page(struct call *c, unsigned http_status, const char *body, bool head);
 /* stream_events.on_trailers: the status. */

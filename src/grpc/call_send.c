@@ -233,6 +233,20 @@ void call_send_status(
 	stream_end(&c->stream, true);
 }
 
+void call_send_unread(struct call *c)
+{
+	char text[64];
+	int n = snprintf(text, sizeof(text), "the reply was not read for send_timeout_ms (%llu)",
+		(unsigned long long)call_transport(c)->settings->send_timeout_ms);
+
+	blocks_give(&call_transport(c)->blocks, c->text, c->n_text);
+	c->text = NULL;
+	c->n_text = 0;
+	c->status = GRPC_DEADLINE_EXCEEDED;
+	keep_text(c, text, (size_t)n);
+	stream_cut(&c->stream);
+}
+
 void call_send_page(struct call *c, unsigned http_status, const char *body, bool head)
 {
 	struct stream *s = &c->stream;

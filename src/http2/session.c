@@ -314,6 +314,7 @@ void session_flush(struct list *node)
 		session_kill(s);
 		return;
 	}
+	session_find_shut(s);
 	if (!list_empty(&s->waiting))
 		session_wake_waiting(s);
 	if (complete(s))

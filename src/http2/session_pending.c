@@ -50,6 +50,11 @@ void session_credit(struct session *s)
 	s->uncredited_bytes = keep;
 }
 
+bool stream_window_closed(const struct stream *s)
+{
+	return nghttp2_session_get_stream_remote_window_size(s->session->ng, s->id) <= 0;
+}
+
 uint64_t session_scan_ns(const struct session *s)
 {
 	const struct http2_settings *f = s->transport->settings;

@@ -44,6 +44,7 @@ struct session {
 	uint32_t goodbye_code; /* of nghttp2 */
 	uint32_t n_streams;
 	size_t queued_bytes;	 /* sum over streams */
+	size_t shut_bytes;	 /* of them, of streams that are shut */
 	size_t held_bytes;	 /* sum over streams */
 	size_t uncredited_bytes; /* came, and not yet given back to the connection's window */
 	uint64_t started_ns;
@@ -109,6 +110,10 @@ void stream_take_output(struct stream *s, struct gather *b, size_t n);
 void stream_drain(struct stream *s);
 /* n bytes came that nobody wants. */
 void stream_discard(struct stream *s, size_t n);
+/* Does its own window let nothing out? Asks nghttp2. */
+bool stream_window_closed(const struct stream *s);
+/* See anew which streams are shut, where it matters. */
+void session_find_shut(struct session *s);
 /* Call on_room of all that wait, when there is room. */
 void session_wake_waiting(struct session *s);
 

@@ -45,7 +45,7 @@ static ssize_t read_output(nghttp2_session *ng, int32_t id, uint8_t *buffer, siz
 	struct stream *s = source->ptr;
 	size_t n = s->queued_bytes < length ? s->queued_bytes : length;
 
-	if (n == 0 && !s->ended) {
+	if (s->cut || (n == 0 && !s->ended)) {
 		s->deferred = true;
 		return NGHTTP2_ERR_DEFERRED;
 	}
@@ -107,6 +107,19 @@ void stream_resume(struct stream *s)
 		s->deferred = false;
 		session_check(s->session, nghttp2_session_resume_data(s->session->ng, s->id));
 	}
+	session_mark_dirty(s->session);
+}
+
+/* nghttp2 forgets the body once trailers were sent. */
+void stream_cut(struct stream *s)
+{
+	assert(s->headers_sent);
+	if (s->reset)
+		return;
+	stream_drop_output(s);
+	s->ended = s->cut = true;
+	s->awaits_input = false;
+	session_check(s->session, submit_trailers(s));
 	session_mark_dirty(s->session);
 }
 

@@ -103,17 +103,29 @@ static uint64_t keepalive_rule(struct session *s, uint64_t now_ns)
 	return after_ms(now_ns, f->keepalive_timeout_ms);
 }
 
+/* While the socket is full no stream can move: then the socket is what is judged, but for a stream that
+ * could not move anyway. */
+static bool output_stuck(const struct session *s, const struct stream *stream)
+{
+	return !conn_pending(&s->conn) || stream_window_closed(stream);
+}
+
+static void log_stuck(const struct session *s, const struct stream *stream)
+{
+	char text[PEER_TEXT_MAX];
+
+	log_info("call closed", "client=%s reason=send_timeout_ms queued_bytes=%zu",
+		peer_format(&s->conn.peer, text), stream->queued_bytes);
+}
+
 static void scan_stream(struct session *s, struct stream *stream, uint64_t now_ns)
 {
 	const struct http2_settings *f = s->transport->settings;
 
-	/* While the socket is full no stream can move: then the socket is what is judged. */
-	if (stream->queued_bytes && !conn_pending(&s->conn) &&
-		now_ns >= after_ms(stream->progress_ns, f->send_timeout_ms)) {
-		log_info("call closed", "reason=send_timeout_ms queued_bytes=%zu",
-			stream->queued_bytes);
+	if (stream->queued_bytes && now_ns >= after_ms(stream->progress_ns, f->send_timeout_ms) &&
+		output_stuck(s, stream)) {
+		log_stuck(s, stream);
 		s->transport->events->streams->on_stuck(stream);
-		stream_cancel(stream);
 		return;
 	}
 	if (stream->awaits_input && !stream->held_bytes &&

@@ -2,8 +2,13 @@
  * stream.c: a stream's queues: output pieces that wait for HTTP/2 to take them, and the accounts of
  * input that was not taken yet.
  *
- * Invariants: session->queued_bytes and ->held_bytes are the sums over its streams; head_sent is
- * below head->n; nothing is queued once `ended`. Daemon process, loop thread.
+ * What the client does not read of one stream must not stop others, which may be other people's (a proxy
+ * puts them on one connection): bytes of a stream that is shut, its own window being closed, do not count
+ * against the connection's max_output_bytes. They are bounded by the stream's mark, which is lower where
+ * many streams are shut.
+ *
+ * Invariants: session->queued_bytes and ->held_bytes are the sums over its streams, ->shut_bytes is that of
+ * queued_bytes over those that are shut; head_sent is below head->n; nothing is queued once `ended`. Daemon process, loop thread.
  */
 #include "http2/stream.h"
 
@@ -16,8 +21,11 @@
 
 /* A stream's own high-water mark; the connection's is max_output_bytes. */
 #define STREAM_OUTPUT_HIGH ((size_t)1 << 20)
-#define PIECE_SMALLEST	   ((size_t)448)
-#define PIECE_LARGEST	   ((size_t)64 << 10)
+/* The same where streams that are shut have so many times max_output_bytes together. */
+#define SHUT_OUTPUT_HIGH ((size_t)64 << 10)
+#define SHUT_TIMES	 4u
+#define PIECE_SMALLEST	 ((size_t)448)
+#define PIECE_LARGEST	 ((size_t)64 << 10)
 /* A client that still sends after its reply ended is listened to for so long, and so much. */
 #define DRAIN_NS    NS_PER_S
 #define DRAIN_BYTES ((size_t)1 << 20)
@@ -144,6 +152,8 @@ static void queued(struct stream *s, size_t n)
 		s->progress_ns = s->session->transport->now_ns;
 	s->queued_bytes += n;
 	s->session->queued_bytes += n;
+	if (s->shut)
+		s->session->shut_bytes += n;
 }
 
 static size_t piece_size(size_t n)
@@ -200,9 +210,21 @@ static void pop(struct stream *s)
 	piece_unref(p);
 }
 
+static void set_shut(struct stream *s, bool shut)
+{
+	if (s->shut == shut)
+		return;
+	s->shut = shut;
+	if (shut)
+		s->session->shut_bytes += s->queued_bytes;
+	else
+		s->session->shut_bytes -= s->queued_bytes;
+}
+
 void stream_take_output(struct stream *s, struct gather *b, size_t n)
 {
 	assert(n <= s->queued_bytes);
+	set_shut(s, false);
 	s->queued_bytes -= n;
 	s->session->queued_bytes -= n;
 	s->progress_ns = s->session->transport->now_ns;
@@ -220,6 +242,7 @@ void stream_take_output(struct stream *s, struct gather *b, size_t n)
 
 void stream_drop_output(struct stream *s)
 {
+	set_shut(s, false);
 	s->session->queued_bytes -= s->queued_bytes;
 	s->queued_bytes = 0;
 	while (s->head)
@@ -228,14 +251,43 @@ void stream_drop_output(struct stream *s)
 
 /* --- back-pressure ---------------------------------------------------------------------------- */
 
+void session_find_shut(struct session *s)
+{
+	/* Far from the mark nobody asks. */
+	if (s->queued_bytes < s->transport->settings->max_output_bytes / 2)
+		return;
+	list_for_each (&s->streams, it) {
+		struct stream *stream = list_entry(it, struct stream, node);
+
+		if (stream->queued_bytes)
+			set_shut(stream, stream_window_closed(stream));
+	}
+}
+
+/* What counts against max_output_bytes. */
+static uint64_t connection_bytes(const struct session *s)
+{
+	return s->queued_bytes - s->shut_bytes;
+}
+
+static size_t high_water(const struct stream *s)
+{
+	const struct session *session = s->session;
+
+	bool many =
+		session->shut_bytes / SHUT_TIMES >= session->transport->settings->max_output_bytes;
+
+	return many ? SHUT_OUTPUT_HIGH : STREAM_OUTPUT_HIGH;
+}
+
 bool stream_connection_full(const struct stream *s)
 {
-	return s->session->queued_bytes >= s->session->transport->settings->max_output_bytes;
+	return connection_bytes(s->session) >= s->session->transport->settings->max_output_bytes;
 }
 
 bool stream_full(const struct stream *s)
 {
-	return s->queued_bytes >= STREAM_OUTPUT_HIGH || stream_connection_full(s);
+	return s->queued_bytes >= high_water(s) || stream_connection_full(s);
 }
 
 void stream_wait(struct stream *s)
@@ -250,7 +302,7 @@ static bool has_room(const struct stream *s)
 {
 	uint64_t max = s->session->transport->settings->max_output_bytes;
 
-	return s->queued_bytes <= STREAM_OUTPUT_HIGH / 2 && s->session->queued_bytes <= max / 2;
+	return s->queued_bytes <= high_water(s) / 2 && connection_bytes(s->session) <= max / 2;
 }
 
 void session_wake_waiting(struct session *s)

@@ -44,6 +44,8 @@ struct stream {
 	bool draining;	      /* the reply is out, the peer has not ended */
 	bool awaits_input;    /* the peer owes bytes: receive_timeout_ms applies */
 	bool blocked;	      /* was told to stop producing */
+	bool shut;	      /* its own window lets nothing out, as was seen last */
+	bool cut;	      /* ended without what was queued */
 };
 
 struct stream_events {
@@ -64,7 +66,7 @@ struct stream_events {
 	void (*on_room)(struct stream *s);
 	/* receive_timeout_ms is over. */
 	void (*on_silent)(struct stream *s);
-	/* send_timeout_ms is over: nothing more can be queued, stream_cancel() follows. */
+	/* send_timeout_ms is over: the stream is to be cut or cancelled. */
 	void (*on_stuck)(struct stream *s);
 	/* The session is asked to end. */
 	void (*on_shutdown)(struct stream *s);
@@ -97,11 +99,15 @@ void stream_resume(struct stream *s);
 /* End after what is queued (headers were or will be submitted), with or without trailers. Nothing
  * may be queued afterwards. */
 void stream_end(struct stream *s, bool trailers);
+/* Drop what is queued, and what was not yet, and send the trailers at once: they need no window. Headers
+ * were submitted. */
+void stream_cut(struct stream *s);
 /* Drop what is queued and send RST_STREAM(CANCEL); on_close follows later. */
 void stream_cancel(struct stream *s);
 /* Ask for on_room: at the next flush or, when output must drain first, later. */
 void stream_wait(struct stream *s);
-/* Above the high-water mark, of the stream or of its connection. */
+/* Above the high-water mark, of the stream or of its connection. What a stream's own closed window keeps
+ * counts against that stream alone. */
 bool stream_full(const struct stream *s);
 /* The connection holds more output than it may: no new work should be begun. */
 bool stream_connection_full(const struct stream *s);

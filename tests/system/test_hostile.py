@@ -14,7 +14,9 @@ from callers import undisturbed
 from daemon import SANITIZED, infer_request, wait_for
 from http2 import Connection, frame, grpc_headers, message
 
+MIB = 1 << 20
 GROWTH_KIB = 16 << 10
+DEADLINE_EXCEEDED = 4
 
 
 class Victim:
@@ -279,8 +281,29 @@ def test_window_never_opened(start):
                 c.data(s, message(infer_request("identity", bytes(50000)).SerializeToString()))
             for s in streams:
                 r = c.reply(s)
-                assert r.reset == h.CANCEL and not r.data
+                assert r.status == DEADLINE_EXCEEDED and "send_timeout_ms" in r.text and not r.data
     for channel in d.channels[1:]:
         channel.close()
     del d.channels[1:]
+    v.check()
+
+
+def test_streams_that_are_not_read_stop_no_other(start):
+    """Calls of several people on one connection, as proxies make them: one of them does not read."""
+    d = start(models=["identity"])
+    v = Victim(d)
+    with Connection(d, settings=[(h.SETTINGS_INITIAL_WINDOW, 1000)], credit=False) as c:
+        c.send_frame(h.WINDOW_UPDATE, 0, 0, struct.pack(">I", 64 << 20))
+        unread = [c.open() for _ in range(8)]
+        for s in unread:
+            c.data(s, message(infer_request("identity", bytes(MIB)).SerializeToString()))
+            c.until(lambda stream=s: stream in c.replies and len(c.replies[stream].data) == 1000, "what the window allows")
+        for _ in range(3):
+            assert c.infer(b"others go on").status == 0
+        for s in unread:
+            c.send_frame(h.WINDOW_UPDATE, 0, s, struct.pack(">I", 2 * MIB))
+        assert [c.reply(s).status for s in unread] == [0] * 8
+    for channel in d.channels:
+        channel.close()
+    d.channels.clear()
     v.check()

@@ -172,6 +172,119 @@ Test(call_bounds, a_deadline_with_output_queued)
 	cr_assert_eq(fake_log.lent, fake_log.released);
 }
 
+/* Streams that their client does not read, on a connection that others use: no window of a stream is ever
+ * opened, the connection's is wide. */
+#define UNREAD_WINDOW 1000u
+#define OUTPUT_MAX    ((uint64_t)256 << 10)
+
+static void open_unread(void)
+{
+	bed.http2.max_output_bytes = OUTPUT_MAX;
+	open_all(&(struct peer_options){.window = UNREAD_WINDOW, .no_window_update = true});
+	cr_assert_eq(
+		nghttp2_session_set_local_window_size(peer->ng, NGHTTP2_FLAG_NONE, 0, 64 << 20), 0);
+}
+
+static bool first_window_is_full(void *answer)
+{
+	return ((struct answer *)answer)->body.len == UNREAD_WINDOW;
+}
+
+static struct answer *leave_unread(const char *path, const char *message, size_t n)
+{
+	int32_t id = start(path);
+	struct answer *a = peer_answer(peer, id);
+
+	peer_message(peer, id, message, n, true);
+	cr_assert(bed_run(&bed, first_window_is_full, a));
+	return a;
+}
+
+static void expect_echo(void)
+{
+	int32_t id = start("/t.T/Echo");
+
+	peer_message(peer, id, "x", 1, true);
+	cr_assert_eq(peer_wait(peer, id)->grpc_status, GRPC_OK);
+}
+
+Test(call_bounds, streams_that_are_not_read_stop_no_other)
+{
+	struct answer *unread[8];
+
+	open_unread();
+	for (unsigned i = 0; i < 8; i++)
+		unread[i] = leave_unread("/t.T/Big", "1000000", 7);
+	expect_echo();
+	cr_assert_gt(only_session()->queued_bytes, 8 * 900000);
+	for (unsigned i = 0; i < 8; i++) {
+		int32_t id = unread[i]->id;
+
+		cr_assert_eq(nghttp2_submit_window_update(peer->ng, 0, id, 1 << 20), 0);
+		peer_flush(peer);
+		cr_assert_eq(peer_wait(peer, id)->grpc_status, GRPC_OK, "nothing is lost");
+	}
+	cr_assert_eq(only_session()->queued_bytes, 0);
+	cr_assert_eq(only_session()->shut_bytes, 0);
+}
+
+/* Each may have its mark full; where they are many, the mark is low. */
+Test(call_bounds, streams_that_are_not_read_are_bounded_together)
+{
+	int32_t ids[40];
+	uint64_t bound = 2 * (4 * OUTPUT_MAX) + (1 << 20) + 40 * (64 << 10) + 40 * FLOOD_BIT;
+
+	open_unread();
+	for (unsigned i = 0; i < 40; i++)
+		ids[i] = leave_unread("/t.T/Flood", "", 0)->id;
+	for (unsigned i = 0; i < 50; i++)
+		uv_run(&bed.loop, UV_RUN_NOWAIT);
+	expect_echo();
+	cr_assert_leq(only_session()->queued_bytes, bound);
+	for (unsigned i = 0; i < 40; i++)
+		peer_reset(peer, ids[i], NGHTTP2_CANCEL);
+	cr_assert(bed_run(&bed, all_closed, NULL));
+	cr_assert_eq(only_session()->shut_bytes, 0);
+}
+
+static void look_at_stuck(struct stream *s)
+{
+	s->progress_ns = 0;
+	s->session->scanned_ns = 0;
+	session_on_due(&s->session->timer);
+}
+
+/* What was queued is dropped; a status needs no window. */
+Test(call_bounds, reader_that_pauses_too_long_is_told_why)
+{
+	struct answer *a;
+
+	open_unread();
+	a = leave_unread("/t.T/Big", "1000000", 7);
+	look_at_stuck(only_stream());
+	peer_wait(peer, a->id);
+	cr_assert_eq(a->grpc_status, GRPC_DEADLINE_EXCEEDED);
+	cr_assert(strstr(a->message, "send_timeout_ms"), "%s", a->message);
+	cr_assert_eq(a->body.len, UNREAD_WINDOW);
+	cr_assert_eq(fake_log.released, 1);
+	expect_echo();
+}
+
+/* The window opens when the status is on its way. */
+Test(call_bounds, window_that_opens_too_late)
+{
+	struct answer *a;
+
+	open_unread();
+	a = leave_unread("/t.T/Flood", "", 0);
+	look_at_stuck(only_stream());
+	cr_assert_eq(nghttp2_submit_window_update(peer->ng, 0, a->id, 1 << 20), 0);
+	peer_flush(peer);
+	peer_wait(peer, a->id);
+	cr_assert_eq(a->grpc_status, GRPC_DEADLINE_EXCEEDED);
+	expect_echo();
+}
+
 /* --- kilobytes that inflate to megabytes ------------------------------------------------------ */
 
 #define INFLATED ((size_t)14 << 20)

@@ -281,7 +281,8 @@ Test(calls, reader_that_opens_no_window)
 	p = open_with(&(struct peer_options){.no_window_update = true});
 	id = start(p, "/t.T/Big", false);
 	peer_message(p, id, "100000", 6, true);
-	cr_assert_eq(peer_wait(p, id)->error, NGHTTP2_CANCEL);
+	cr_assert_eq(peer_wait(p, id)->grpc_status, GRPC_DEADLINE_EXCEEDED);
+	cr_assert(strstr(peer_answer(p, id)->message, "send_timeout_ms (30)"));
 	cr_assert_eq(fake_log.released, 1);
 	close_with(p);
 }
@@ -361,7 +362,7 @@ Test(calls, slow_socket_is_no_stuck_stream)
 	close_with(p);
 }
 
-/* Nothing may be sent on a call whose reset is on its way. */
+/* Nothing may be sent on a call whose status is on its way. */
 Test(calls, stuck_stream_is_closed_at_once)
 {
 	struct http2_peer *p = flood_with(0);
@@ -370,7 +371,7 @@ Test(calls, stuck_stream_is_closed_at_once)
 	look_at_stuck(&fake_log.call->stream);
 	cr_assert_eq(fake_log.closed, 1);
 	peer_read(p, true);
-	cr_assert_eq(peer_wait(p, 1)->error, NGHTTP2_CANCEL);
+	cr_assert_eq(peer_wait(p, 1)->grpc_status, GRPC_DEADLINE_EXCEEDED);
 	close_with(p);
 }
 
