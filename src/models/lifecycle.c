@@ -31,6 +31,16 @@ static void answer(struct list *waits, enum lifecycle_code code, const char *tex
 	}
 }
 
+/* It is DONE. */
+static void answer_task(struct task *t)
+{
+	list_for_each (&t->waits, node) {
+		WAIT(node)->version = t->failed_version;
+		WAIT(node)->detail = t->failed_detail;
+	}
+	answer(&t->waits, t->code, t->text ? t->text : "");
+}
+
 void lifecycle_forget(struct lifecycle_wait *w)
 {
 	if (w->node.next)
@@ -391,7 +401,7 @@ static bool end_tasks(struct lifecycle *l)
 		if (t->phase != TASK_DONE)
 			continue;
 		any = true;
-		answer(&t->waits, t->code, t->text ? t->text : "");
+		answer_task(t);
 		task_free(t);
 	}
 	return any;

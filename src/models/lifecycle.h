@@ -53,6 +53,9 @@ enum lifecycle_code {
 struct lifecycle_wait {
 	/* Once, from lifecycle_flush() or lifecycle_stop(). text is borrowed during it; "" when all is well. */
 	void (*on_done)(struct lifecycle_wait *w, enum lifecycle_code code, const char *text);
+	/* During on_done, FAILED: which version could not be loaded, and why without its name; NULL: it was
+	 * none of them. Borrowed. */
+	const char *version, *detail;
 	struct list node; /* private */
 };
 
@@ -109,7 +112,7 @@ enum lifecycle_state {
 	LIFECYCLE_UNLOADING,
 };
 
-/* All borrowed during the callback. */
+/* All borrowed: valid until who called lifecycle_list() returns to the loop. */
 struct lifecycle_item {
 	const char *name;
 	const char *version; /* "": none is known */

@@ -40,6 +40,7 @@ void task_free(struct task *t)
 	list_remove(&t->node);
 	free(t->name);
 	free(t->text);
+	free(t->failed_version);
 	free(t);
 }
 
@@ -86,7 +87,6 @@ void task_drop_others(struct task *t)
 
 /* --- Waiting ------------------------------------------------------------------------------------ */
 
-/* What has come of one version. */
 static bool is_pending(const struct version *v)
 {
 	if (version_retired(v))
@@ -94,17 +94,32 @@ static bool is_pending(const struct version *v)
 	return version_replaces(v) || (!version_ready(v) && version_hopeful(v));
 }
 
+/* No worker could load v. */
+static void end_failed(struct task *t, const struct version *v)
+{
+	const char *number = version_settings(v)->version;
+	const char *detail = *version_detail(v) ? version_detail(v) : "no worker can load it";
+	char *copy = strdup(number);
+	size_t n = strlen(detail);
+
+	task_end(t, LIFECYCLE_FAILED, "model '%s' version %s: %s", t->name, number, detail);
+	if (!copy || !t->text) {
+		free(copy);
+		return;
+	}
+	t->failed_version = copy;
+	t->failed_detail = t->text + strlen(t->text) - n;
+}
+
+/* What has come of one version. */
 static void end_with(struct task *t, const struct version *v)
 {
-	const char *detail = version_detail(v);
-
 	if (version_retired(v) && version_workers_failed(v) == 0)
 		task_end(t, LIFECYCLE_SUPERSEDED,
 			"model '%s' version %s was unloaded or changed again meanwhile", t->name,
 			version_settings(v)->version);
 	else
-		task_end(t, LIFECYCLE_FAILED, "model '%s' version %s: %s", t->name,
-			version_settings(v)->version, *detail ? detail : "no worker can load it");
+		end_failed(t, v);
 }
 
 static void look_at_loads(struct task *t)

@@ -32,8 +32,10 @@ struct task {
 	struct list waits;	   /* struct lifecycle_wait.node */
 	struct version **versions; /* own: a reference each */
 	size_t n_versions;
-	enum lifecycle_code code; /* DONE: what came of it, and why */
-	char *text;		  /* own; NULL: "" */
+	enum lifecycle_code code;  /* DONE: what came of it, and why */
+	char *text;		   /* own; NULL: "" */
+	char *failed_version;	   /* own; FAILED: which could not be loaded; NULL: none of them */
+	const char *failed_detail; /* in text: the end of it; NULL as failed_version */
 };
 
 /* version 0: none was named. NULL: no memory */

@@ -1,6 +1,8 @@
 /* caller.c: who makes a gRPC call. Daemon process, loop thread. */
 #include "services/caller.h"
 
+#include "base/peer.h"
+
 struct origin caller_origin(const struct call *c)
 {
 	return (struct origin){
@@ -10,4 +12,11 @@ struct origin caller_origin(const struct call *c)
 		.received_ns = call_received_ns(c),
 		.traceparent = call_traceparent(c),
 	};
+}
+
+bool caller_is_local(const struct call *c)
+{
+	const struct peer *p = call_peer(c);
+
+	return p->uid >= 0 || p->loopback;
 }

@@ -5,10 +5,10 @@
 #include "services/control_models.h"
 
 #include "base/list.h"
-#include "base/peer.h"
 #include "grpc/message.h"
 #include "grpc/message_memory.h"
 #include "proto/control.pb-c.h"
+#include "services/caller.h"
 #include "services/services.h"
 
 typedef Modeld__Control__V1__ModelRequest Request;
@@ -42,17 +42,11 @@ static void on_done(struct lifecycle_wait *wait, enum lifecycle_code code, const
 		call_finish(w->call, status_of(code), text);
 }
 
-/* By a Unix socket, whose permissions say who may, or from this host. */
-static bool is_local(const struct peer *p)
-{
-	return p->uid >= 0 || p->loopback;
-}
-
 static struct lifecycle *lifecycle_of(struct call *c)
 {
 	struct lifecycle *l = ((struct services *)call_context(c))->lifecycle;
 
-	if (!is_local(call_peer(c))) {
+	if (!caller_is_local(c)) {
 		call_finish(c, GRPC_PERMISSION_DENIED,
 			"models are loaded and unloaded from this host only");
 		return NULL;

@@ -1,56 +1,102 @@
 /*
- * kserve_repository.c: what the repository has, and the calls that load and unload. Those are refused as
- * Triton refuses them where it is not started with explicit control. Daemon process, loop thread.
+ * kserve_repository.c: RepositoryIndex: what the repositories have, and what has become of it. Where callers say
+ * which models there are, the repositories are read for it, as Triton does: what was copied there since can be
+ * loaded. Daemon process, loop thread.
  */
 #include "services/kserve_repository.h"
 
-#include <string.h>
-
-#include "dispatch/dispatch.h"
 #include "proto/kserve/grpc_service.pb-c.h"
 #include "services/kserve_small.h"
 
 typedef Inference__RepositoryIndexResponse__ModelIndex Index;
 
-static const char *state_name(const struct version *v)
+struct listing {
+	Index **models; /* borrow; NULL: they are only counted */
+	size_t n;
+	bool ready; /* those alone */
+};
+
+static const char *state_name(enum lifecycle_state state)
 {
-	if (version_ready(v))
-		return "READY";
-	return version_hopeful(v) && !version_declared(v) ? "LOADING" : "UNAVAILABLE";
+	static const char *const names[] = {
+		[LIFECYCLE_UNLOADED] = "", /* Triton's word for what was never asked for */
+		[LIFECYCLE_LOADING] = "LOADING",
+		[LIFECYCLE_READY] = "READY",
+		[LIFECYCLE_UNAVAILABLE] = "UNAVAILABLE",
+		[LIFECYCLE_UNLOADING] = "UNLOADING",
+	};
+
+	return names[state];
 }
 
-static void fill(Index *m, const struct version *v)
+static void on_item(void *data, const struct lifecycle_item *item)
 {
-	inference__repository_index_response__model_index__init(m);
-	m->name = (char *)version_settings(v)->name;
-	m->version = (char *)version_settings(v)->version;
-	m->state = (char *)state_name(v);
-	m->reason = (char *)(version_ready(v) ? "" : version_detail(v));
+	struct listing *l = data;
+	Index *m;
+
+	if (l->ready && item->state != LIFECYCLE_READY)
+		return;
+	if (l->models) {
+		m = l->models[l->n];
+		inference__repository_index_response__model_index__init(m);
+		m->name = (char *)item->name;
+		m->version = (char *)item->version;
+		m->state = (char *)state_name(item->state);
+		m->reason = (char *)(item->state == LIFECYCLE_READY ? "" : item->reason);
+	}
+	l->n++;
 }
 
-static void answer_index(struct call *c, struct message_memory *memory, bool ready)
+static void answer_index(struct call *c, bool ready)
 {
 	const struct services *x = call_context(c);
 	Inference__RepositoryIndexResponse m = INFERENCE__REPOSITORY_INDEX_RESPONSE__INIT;
-	size_t n = dispatch_n_versions(x->dispatch);
+	struct listing list = {.ready = ready};
+	struct message_memory memory;
 
-	m.models = kserve_small_array(memory, n, sizeof(Index));
-	if (!m.models) {
+	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
+	if (x->lifecycle)
+		lifecycle_list(x->lifecycle, on_item, &list);
+	m.n_models = list.n;
+	list = (struct listing){
+		.models = (Index **)kserve_small_array(&memory, list.n, sizeof(Index)),
+		.ready = ready,
+	};
+	m.models = list.models;
+	if (!list.models) {
 		message_no_memory(c);
-		return;
+	} else {
+		if (x->lifecycle)
+			lifecycle_list(x->lifecycle, on_item, &list);
+		message_answer(c, &m.base);
 	}
-	for (size_t k = 0; k < n; k++) {
-		const struct version *v = dispatch_version(x->dispatch, k);
-
-		if (!version_replaces(v) && (version_ready(v) || !ready))
-			fill(m.models[m.n_models++], v);
-	}
-	message_answer(c, &m.base);
+	message_memory_deinit(&memory);
 }
 
-static void refuse_name(struct call *c)
+/* Where they cannot be read, what was read last is listed. */
+static void on_refreshed(struct lifecycle_wait *wait, enum lifecycle_code code, const char *text)
 {
-	call_finish(c, GRPC_UNIMPLEMENTED, "'repository_name' specification is not supported");
+	struct kserve_index *w = container_of(wait, struct kserve_index, wait);
+
+	(void)text;
+	if (code == LIFECYCLE_ENDING)
+		call_finish(w->call, GRPC_UNAVAILABLE, KSERVE_ENDING);
+	else
+		answer_index(w->call, w->ready);
+}
+
+static void begin(struct call *c, struct kserve_index *w, bool ready)
+{
+	struct lifecycle *l = ((struct services *)call_context(c))->lifecycle;
+
+	if (!l || !lifecycle_explicit(l)) {
+		answer_index(c, ready);
+		return;
+	}
+	w->call = c;
+	w->ready = ready;
+	w->wait.on_done = on_refreshed;
+	lifecycle_refresh(l, &w->wait);
 }
 
 void kserve_repository_index(struct call *c, void *state, const uint8_t *data, size_t n)
@@ -58,50 +104,18 @@ void kserve_repository_index(struct call *c, void *state, const uint8_t *data, s
 	const Inference__RepositoryIndexRequest *q;
 	struct message_memory memory;
 
-	(void)state;
 	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
 	q = kserve_small_read(
 		c, &memory, &inference__repository_index_request__descriptor, data, n);
 	if (q && q->repository_name[0] != '\0')
-		refuse_name(c);
+		call_finish(c, GRPC_UNIMPLEMENTED, KSERVE_NAMED_REPOSITORY);
 	else if (q)
-		answer_index(c, &memory, q->ready);
+		begin(c, state, q->ready);
 	message_memory_deinit(&memory);
 }
 
-static void refuse_control(struct call *c, const char *repository_name)
+void kserve_repository_index_close(struct call *c, void *state)
 {
-	if (repository_name[0] != '\0')
-		refuse_name(c);
-	else
-		call_finish(c, GRPC_UNAVAILABLE,
-			"explicit model load / unload is not allowed if polling is enabled");
-}
-
-void kserve_repository_model_load(struct call *c, void *state, const uint8_t *data, size_t n)
-{
-	const Inference__RepositoryModelLoadRequest *q;
-	struct message_memory memory;
-
-	(void)state;
-	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
-	q = kserve_small_read(
-		c, &memory, &inference__repository_model_load_request__descriptor, data, n);
-	if (q)
-		refuse_control(c, q->repository_name);
-	message_memory_deinit(&memory);
-}
-
-void kserve_repository_model_unload(struct call *c, void *state, const uint8_t *data, size_t n)
-{
-	const Inference__RepositoryModelUnloadRequest *q;
-	struct message_memory memory;
-
-	(void)state;
-	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
-	q = kserve_small_read(
-		c, &memory, &inference__repository_model_unload_request__descriptor, data, n);
-	if (q)
-		refuse_control(c, q->repository_name);
-	message_memory_deinit(&memory);
+	(void)c;
+	lifecycle_forget(&((struct kserve_index *)state)->wait);
 }

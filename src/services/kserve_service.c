@@ -8,6 +8,7 @@
 #include "services/infer_unary.h"
 #include "services/kserve_config.h"
 #include "services/kserve_infer.h"
+#include "services/kserve_load.h"
 #include "services/kserve_metadata.h"
 #include "services/kserve_repository.h"
 #include "services/kserve_settings.h"
@@ -37,6 +38,13 @@ static void stream_open(struct call *c, void *state)
 #define SMALL(name, function)                                                                      \
 	{                                                                                          \
 		.path = PATH name, .collect_max = KSERVE_SMALL_MAX, .message = (function)          \
+	}
+
+/* One that may be answered later. */
+#define WAITING(name, state, function, function_close)                                             \
+	{                                                                                          \
+		.path = PATH name, .state_bytes = sizeof(state), .collect_max = KSERVE_SMALL_MAX,  \
+		.message = (function), .close = (function_close)                                   \
 	}
 
 static const struct method methods[] = {
@@ -70,9 +78,12 @@ static const struct method methods[] = {
 	SMALL("ModelMetadata", kserve_model_metadata),
 	SMALL("ModelConfig", kserve_model_config),
 	SMALL("ModelStatistics", kserve_model_statistics),
-	SMALL("RepositoryIndex", kserve_repository_index),
-	SMALL("RepositoryModelLoad", kserve_repository_model_load),
-	SMALL("RepositoryModelUnload", kserve_repository_model_unload),
+	WAITING("RepositoryIndex", struct kserve_index, kserve_repository_index,
+		kserve_repository_index_close),
+	WAITING("RepositoryModelLoad", struct kserve_load, kserve_repository_model_load,
+		kserve_load_close),
+	WAITING("RepositoryModelUnload", struct kserve_load, kserve_repository_model_unload,
+		kserve_load_close),
 	SMALL("SystemSharedMemoryStatus", kserve_system_status),
 	SMALL("SystemSharedMemoryRegister", kserve_system_register),
 	SMALL("SystemSharedMemoryUnregister", kserve_system_unregister),

@@ -17,6 +17,10 @@
 /* Of the heap, for a request and its answer. */
 #define KSERVE_SMALL_MEMORY ((size_t)16 << 20)
 
+/* Triton's words, for several calls. */
+#define KSERVE_NAMED_REPOSITORY "'repository_name' specification is not supported"
+#define KSERVE_ENDING		"GRPC server is shutting down and has stopped accepting new requests."
+
 /* The request; NULL: the call is finished. */
 void *kserve_small_read(struct call *c, struct message_memory *memory,
 	const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t n);

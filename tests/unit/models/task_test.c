@@ -72,6 +72,8 @@ Test(task, only_the_version_that_was_named)
 	task_look(t);
 	cr_expect_eq(t->code, LIFECYCLE_FAILED);
 	cr_expect_str_eq(t->text, "model 'm' version 2: no worker can load it");
+	cr_expect_str_eq(t->failed_version, "2");
+	cr_expect_str_eq(t->failed_detail, "no worker can load it");
 	end();
 }
 

@@ -195,38 +195,6 @@ static void expect_status(enum grpc_status status, const char *text)
 	cr_expect_str_eq(call.text, text);
 }
 
-Test(kserve_stream, the_index_lists_what_there_is)
-{
-	Inference__RepositoryIndexResponse *m;
-	struct version *failed = double_model(&f.dispatch, "failed");
-
-	failed->ready = failed->hopeful = failed->is_declared = false;
-	failed->detail = "no such file";
-	SMALL("RepositoryIndex", "");
-	m = inference__repository_index_response__unpack(NULL, call.n_sent[0], call.sent[0]);
-	cr_assert_eq(m->n_models, 2);
-	cr_expect_str_eq(m->models[0]->state, "READY");
-	cr_expect_str_eq(m->models[1]->name, "failed");
-	cr_expect_str_eq(m->models[1]->state, "UNAVAILABLE");
-	cr_expect_str_eq(m->models[1]->reason, "no such file");
-	inference__repository_index_response__free_unpacked(m, NULL);
-	SMALL("RepositoryIndex", "\x10\x01");
-	m = inference__repository_index_response__unpack(NULL, call.n_sent[0], call.sent[0]);
-	cr_assert_eq(m->n_models, 1, "those that are ready");
-	inference__repository_index_response__free_unpacked(m, NULL);
-	SMALL("RepositoryIndex", "\x0a\x01r");
-	expect_status(GRPC_UNIMPLEMENTED, "'repository_name' specification is not supported");
-}
-
-Test(kserve_stream, loading_is_not_allowed)
-{
-	SMALL("RepositoryModelLoad", "\x12\x01m");
-	expect_status(GRPC_UNAVAILABLE,
-		"explicit model load / unload is not allowed if polling is enabled");
-	SMALL("RepositoryModelUnload", "\x0a\x01r");
-	expect_status(GRPC_UNIMPLEMENTED, "'repository_name' specification is not supported");
-}
-
 Test(kserve_stream, shared_memory_by_key_is_off)
 {
 	SMALL("SystemSharedMemoryRegister", "\x0a\x01r");

@@ -15,6 +15,7 @@ struct lifecycle {
 	struct lifecycle_item items[8];
 	size_t n_items;
 	bool explicit;
+	const char *failed_version, *failed_detail; /* borrow */
 };
 
 static inline void double_lifecycle_init(struct lifecycle *l)
@@ -44,6 +45,8 @@ static inline bool double_lifecycle_answer(
 		return false;
 	w = list_entry(node, struct lifecycle_wait, node);
 	list_remove(node);
+	w->version = l->failed_version;
+	w->detail = l->failed_detail;
 	w->on_done(w, code, text);
 	return true;
 }

@@ -1,0 +1,193 @@
+/*
+ * kserve_load.c: callers have models loaded and unloaded, in Triton's words, and wait for what comes of it. Only
+ * from this host: whoever may do this decides what everybody else is served. Daemon process, loop thread.
+ */
+#include "services/kserve_load.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/kserve/grpc_service.pb-c.h"
+#include "services/caller.h"
+#include "services/kserve_small.h"
+
+#define NOT_ALLOWED "explicit model load / unload is not allowed if polling is enabled"
+
+typedef Inference__ModelRepositoryParameter Parameter;
+
+/* --- What came of it -------------------------------------------------------------------------- */
+
+/* What loading and unloading have in common. */
+static void refuse(struct kserve_load *w, enum lifecycle_code code, const char *text)
+{
+	switch (code) {
+	case LIFECYCLE_NOT_ALLOWED:
+		call_finish(w->call, GRPC_UNAVAILABLE, NOT_ALLOWED);
+		break;
+	case LIFECYCLE_ENDING:
+		call_finish(w->call, GRPC_UNAVAILABLE, KSERVE_ENDING);
+		break;
+	case LIFECYCLE_SUPERSEDED:
+		call_finish(w->call, GRPC_ABORTED, text);
+		break;
+	case LIFECYCLE_NO_MEMORY:
+		message_no_memory(w->call);
+		break;
+	default:
+		call_finish(w->call, GRPC_INTERNAL, text);
+		break;
+	}
+}
+
+static void on_loaded(struct lifecycle_wait *wait, enum lifecycle_code code, const char *text)
+{
+	static const Inference__RepositoryModelLoadResponse done =
+		INFERENCE__REPOSITORY_MODEL_LOAD_RESPONSE__INIT;
+	struct kserve_load *w = container_of(wait, struct kserve_load, wait);
+
+	if (code == LIFECYCLE_OK)
+		message_answer(w->call, &done.base);
+	else if (code == LIFECYCLE_UNKNOWN || code == LIFECYCLE_INVALID)
+		call_finishf(w->call, GRPC_INTERNAL,
+			"failed to load '%s', failed to poll from model repository", w->name);
+	else if (code == LIFECYCLE_WRONG)
+		call_finishf(w->call, GRPC_INTERNAL,
+			"failed to load '%s', failed to poll from model repository: %s", w->name,
+			text);
+	else if (code == LIFECYCLE_FAILED && wait->version)
+		call_finishf(w->call, GRPC_INVALID_ARGUMENT,
+			"load failed for model '%s': version %s is at UNAVAILABLE state: %s;\n",
+			w->name, wait->version, wait->detail);
+	else
+		refuse(w, code, text);
+}
+
+/* What is not loaded needs no unloading. */
+static void on_unloaded(struct lifecycle_wait *wait, enum lifecycle_code code, const char *text)
+{
+	static const Inference__RepositoryModelUnloadResponse done =
+		INFERENCE__REPOSITORY_MODEL_UNLOAD_RESPONSE__INIT;
+	struct kserve_load *w = container_of(wait, struct kserve_load, wait);
+
+	if (code == LIFECYCLE_OK || code == LIFECYCLE_UNKNOWN || code == LIFECYCLE_INVALID)
+		message_answer(w->call, &done.base);
+	else
+		refuse(w, code, text);
+}
+
+/* --- What is asked ---------------------------------------------------------------------------- */
+
+static void begin(struct call *c, struct kserve_load *w, const char *name,
+	void (*ask)(struct lifecycle *l, const char *name, const char *version,
+		struct lifecycle_wait *w))
+{
+	struct lifecycle *l = ((struct services *)call_context(c))->lifecycle;
+
+	if (!l || !lifecycle_explicit(l)) {
+		call_finish(c, GRPC_UNAVAILABLE, NOT_ALLOWED);
+		return;
+	}
+	if (!caller_is_local(c)) {
+		call_finish(c, GRPC_PERMISSION_DENIED,
+			"models are loaded and unloaded from this host only");
+		return;
+	}
+	w->call = c;
+	snprintf(w->name, sizeof(w->name), "%s", name);
+	ask(l, name, "", &w->wait);
+}
+
+/* False: the call is finished. */
+static bool check_load_parameter(struct call *c, const char *key, const Parameter *p)
+{
+	bool is_file = !strncmp(key, "file:", 5);
+
+	if (!is_file && strcmp(key, "config") != 0)
+		call_finishf(
+			c, GRPC_INVALID_ARGUMENT, "unrecognized load parameter '%.255s'.", key);
+	else if (!is_file &&
+		 p->parameter_choice_case !=
+			 INFERENCE__MODEL_REPOSITORY_PARAMETER__PARAMETER_CHOICE_STRING_PARAM)
+		call_finish(c, GRPC_INVALID_ARGUMENT,
+			"invalid value type for load parameter 'config', expected string_param.");
+	else if (is_file &&
+		 p->parameter_choice_case !=
+			 INFERENCE__MODEL_REPOSITORY_PARAMETER__PARAMETER_CHOICE_BYTES_PARAM)
+		call_finishf(c, GRPC_INVALID_ARGUMENT,
+			"invalid value type for load parameter '%.255s', expected bytes_param.",
+			key);
+	else
+		call_finishf(c, GRPC_UNIMPLEMENTED,
+			"load parameter '%.255s' is not supported: models and their settings "
+			"are files of a repository",
+			key);
+	return false;
+}
+
+/* False: the call is finished. */
+static bool check_unload_parameter(struct call *c, const char *key, const Parameter *p)
+{
+	if (strcmp(key, "unload_dependents") != 0 ||
+		p->parameter_choice_case ==
+			INFERENCE__MODEL_REPOSITORY_PARAMETER__PARAMETER_CHOICE_BOOL_PARAM)
+		return true;
+	call_finish(c, GRPC_INVALID_ARGUMENT,
+		"invalid value type for 'unload_dependents' parameter, expected bool_param.");
+	return false;
+}
+
+static bool check_repository(struct call *c, const char *name)
+{
+	if (name[0] == '\0')
+		return true;
+	call_finish(c, GRPC_UNIMPLEMENTED, KSERVE_NAMED_REPOSITORY);
+	return false;
+}
+
+static const Parameter no_value = INFERENCE__MODEL_REPOSITORY_PARAMETER__INIT;
+
+void kserve_repository_model_load(struct call *c, void *state, const uint8_t *data, size_t n)
+{
+	const Inference__RepositoryModelLoadRequest *q;
+	struct kserve_load *w = state;
+	struct message_memory memory;
+	bool fine;
+
+	w->wait.on_done = on_loaded;
+	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
+	q = kserve_small_read(
+		c, &memory, &inference__repository_model_load_request__descriptor, data, n);
+	fine = q && check_repository(c, q->repository_name);
+	for (size_t i = 0; fine && i < q->n_parameters; i++)
+		fine = check_load_parameter(c, q->parameters[i]->key,
+			q->parameters[i]->value ? q->parameters[i]->value : &no_value);
+	if (fine)
+		begin(c, w, q->model_name, lifecycle_load);
+	message_memory_deinit(&memory);
+}
+
+void kserve_repository_model_unload(struct call *c, void *state, const uint8_t *data, size_t n)
+{
+	const Inference__RepositoryModelUnloadRequest *q;
+	struct kserve_load *w = state;
+	struct message_memory memory;
+	bool fine;
+
+	w->wait.on_done = on_unloaded;
+	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
+	q = kserve_small_read(
+		c, &memory, &inference__repository_model_unload_request__descriptor, data, n);
+	fine = q && check_repository(c, q->repository_name);
+	for (size_t i = 0; fine && i < q->n_parameters; i++)
+		fine = check_unload_parameter(c, q->parameters[i]->key,
+			q->parameters[i]->value ? q->parameters[i]->value : &no_value);
+	if (fine)
+		begin(c, w, q->model_name, lifecycle_unload);
+	message_memory_deinit(&memory);
+}
+
+void kserve_load_close(struct call *c, void *state)
+{
+	(void)c;
+	lifecycle_forget(&((struct kserve_load *)state)->wait);
+}
