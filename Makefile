@@ -18,7 +18,7 @@ PREFIX    ?= /usr/local
 VERSION   := 0.1.0
 Q         := $(if $(V),,@)
 
-PACKAGES  := libuv libnghttp2 libprotobuf-c inih zlib
+PACKAGES  := libuv libnghttp2 libprotobuf-c inih zlib libmicrohttpd
 WARN      := -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wshadow -Wundef \
              -Wpointer-arith -Wwrite-strings -Wformat=2 -Wno-unused-parameter
 ifneq ($(DEVELOPER),0)
@@ -46,12 +46,12 @@ endif
 FLAGS     := $(CFLAGS) $(LTO_COMPILE)
 $(shell echo '$(FLAGS)' | cmp -s - $(BUILD)/flags || rm -f $(BUILD)/flags)
 
-LIBS_FRONT  := $(shell pkg-config --libs libuv libnghttp2 libprotobuf-c inih zlib 2>/dev/null) -lpthread
+LIBS_FRONT  := $(shell pkg-config --libs libuv libnghttp2 libprotobuf-c inih zlib libmicrohttpd 2>/dev/null) -lpthread
 LIBS_WORKER := $(shell pkg-config --libs inih 2>/dev/null) -ldl -lm -lpthread
 LIBS_CLIENT := $(shell pkg-config --libs libnghttp2 libprotobuf-c 2>/dev/null)
 
 # --- Sources: one archive per folder, so that a test links only what lies below it ---------
-FOLDERS   := base event shm proto pool dispatch models handoff http2 grpc services server workers client modelctl
+FOLDERS   := base event shm proto pool dispatch models handoff http http2 grpc services metrics server workers client modelctl
 SRC_base     := $(wildcard src/base/*.c)
 SRC_event    := $(wildcard src/event/*.c)
 SRC_shm      := $(wildcard shm/*.c)
@@ -60,9 +60,11 @@ SRC_pool     := $(wildcard src/pool/*.c)
 SRC_dispatch := $(wildcard src/dispatch/*.c)
 SRC_models   := $(wildcard src/models/*.c)
 SRC_handoff  := $(wildcard src/handoff/*.c)
+SRC_http     := $(wildcard src/http/*.c)
 SRC_http2    := $(wildcard src/http2/*.c)
 SRC_grpc     := $(wildcard src/grpc/*.c)
 SRC_services := $(wildcard src/services/*.c)
+SRC_metrics  := $(wildcard src/metrics/*.c)
 SRC_server   := $(filter-out src/main.c,$(wildcard src/*.c))
 SRC_workers  := $(filter-out workers/main.c workers/device_cuda% workers/device_nocuda.c,$(wildcard workers/*.c))
 SRC_client   := $(wildcard clients/c/*.c)
@@ -86,10 +88,12 @@ LIBS_BELOW_pool     := $(call lib,pool) $(call lib,shm) $(LIBS_BELOW_proto)
 LIBS_BELOW_dispatch := $(call lib,dispatch) $(LIBS_BELOW_pool)
 LIBS_BELOW_models   := $(call lib,models) $(LIBS_BELOW_dispatch)
 LIBS_BELOW_handoff  := $(call lib,handoff) $(call lib,event) $(LIBS_BELOW_dispatch)
+LIBS_BELOW_http     := $(call lib,http) $(LIBS_BELOW_event)
 LIBS_BELOW_http2    := $(call lib,http2) $(LIBS_BELOW_event)
 LIBS_BELOW_grpc     := $(call lib,grpc) $(call lib,http2) $(call lib,event) $(LIBS_BELOW_proto)
 LIBS_BELOW_services := $(call lib,services) $(call lib,models) $(call lib,grpc) $(call lib,http2) $(LIBS_BELOW_handoff)
-LIBS_BELOW_server   := $(call lib,server) $(LIBS_BELOW_services)
+LIBS_BELOW_metrics  := $(call lib,metrics) $(call lib,http) $(LIBS_BELOW_services)
+LIBS_BELOW_server   := $(call lib,server) $(LIBS_BELOW_metrics)
 LIBS_BELOW_workers  := $(call lib,workers) $(call lib,shm) $(LIBS_BELOW_proto)
 LIBS_BELOW_client   := $(call lib,modelctl) $(call lib,client) $(call lib,shm) $(LIBS_BELOW_proto)
 
@@ -162,7 +166,7 @@ $(BUILD)/gen/proto/%.pb-c.c $(BUILD)/gen/proto/%.pb-c.h: proto/%.proto
 
 # --- Unit tests: tests/unit/<path>_test.c mirrors <path>.c; fake_*.c beside them stand in for
 # --- what lies below and are linked into every test of that folder -------------------------
-UNIT_DIRS := base event shm proto pool dispatch models handoff http2 grpc services server workers client
+UNIT_DIRS := base event shm proto pool dispatch models handoff http http2 grpc services metrics server workers client
 unit_src = $(wildcard tests/unit/$(1)/*_test.c)
 SUPPORT  := $(call obj,$(wildcard tests/support/*.c))
 # Every allocation and system call of ours can be made to fail (tests/support/failalloc.h).

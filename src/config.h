@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "dispatch/dispatch.h"
 #include "handoff/handoff.h"
+#include "http/http.h"
 #include "models/settings.h"
 #include "pool/pool.h"
 #include "services/frontend.h"
@@ -27,6 +28,7 @@ struct config {
 	struct pool_settings pool;
 	struct handoff_settings handoff;
 	struct models_settings models;
+	struct http_settings metrics;
 	const char *runtime_dir;   /* where Unix sockets without a directory go */
 	uint64_t memory_bytes;	   /* that there is, 0: not known; what "auto" limits go by */
 	const char *memory_source; /* who says so */

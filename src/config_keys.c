@@ -138,6 +138,10 @@ const struct config_key config_keys[] = {
 	{"http2", "max_ping_strikes", CONFIG_U32, AT(frontend.http2.max_ping_strikes), "2", 0,
 		1000},
 
+	{"metrics", "listen", CONFIG_STRING, AT(metrics.listen), "127.0.0.1:8002", 0, 255},
+	{"metrics", "max_connections", CONFIG_U32, AT(metrics.max_connections), "64", 1, 10000},
+	{"metrics", "timeout_s", CONFIG_SECONDS, AT(metrics.timeout_ms), "30", 1, 3600},
+
 	{"compression", "algorithm", CONFIG_CODEC, AT(frontend.grpc.compression), "none", 0, 0},
 	{"compression", "min_bytes", CONFIG_BYTES32, AT(frontend.grpc.compression_min_bytes), "1K",
 		0, GIB},

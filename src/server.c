@@ -6,31 +6,31 @@
  *                                                +-- second signal | drain_timeout_s: all is killed
  *
  * STOPPED is reached only when all are drained: nothing of theirs may be freed before.
- * Once a loop iteration, before and after polling, server_turn() moves what was produced: batches
+ * Once a loop iteration, before and after polling, move() moves what was produced: batches
  * to workers first, then bytes to sockets. Daemon process, main thread.
  */
 #include "server.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <uv.h>
 
-#include "base/busy_poll.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "dispatch/dispatch.h"
 #include "handoff/handoff.h"
 #include "manager.h"
+#include "metrics/metrics.h"
 #include "models/lifecycle.h"
 #include "models_source.h"
 #include "orphans.h"
 #include "services/frontend.h"
+#include "turn.h"
 
 /* What is left of drain_timeout_s for answers to calls that a model still holds: a fifth, and no more than
  * this. */
@@ -53,11 +53,7 @@ static const char *const state_names[] = {
 struct server {
 	const struct config *config; /* borrow */
 	uv_loop_t loop;
-	uv_prepare_t prepare;
-	uv_check_t check;
-	uv_idle_t idle; /* active while spinning: the loop does not sleep then */
-	struct busy_poll busy;
-	uint64_t activity;	/* dispatch's, when last seen */
+	struct turn turn;
 	uv_signal_t signals[3]; /* SIGTERM, SIGINT, SIGHUP */
 	uv_signal_t child;	/* SIGCHLD: for orphans; workers are seen through their pidfds */
 	uv_timer_t drain_timer;
@@ -67,6 +63,7 @@ struct server {
 	struct lifecycle *lifecycle; /* own */
 	struct handoff *handoff;     /* own */
 	struct frontend *frontend;   /* own */
+	struct metrics *metrics;     /* own; NULL: nowhere to be seen */
 	enum server_state state;
 	uint64_t started_ns;
 	bool loop_open;
@@ -79,8 +76,10 @@ struct server {
 	int exit_code;
 };
 
-static void server_turn(struct server *s)
+static void move(void *data)
 {
+	struct server *s = data;
+
 	lifecycle_flush(s->lifecycle);
 	dispatch_schedule(s->dispatch);
 	handoff_flush(s->handoff);
@@ -99,46 +98,18 @@ static void on_child(uv_signal_t *h, int number)
 	s->look_for_orphans = true;
 }
 
-static void on_prepare(uv_prepare_t *h)
+static void look_for_orphans(void *data)
 {
-	struct server *s = h->data;
+	struct server *s = data;
 
-	server_turn(s);
 	/* A worker that has ended and hides others is waited for in one of the next turns. */
 	if (s->look_for_orphans)
 		s->look_for_orphans = orphans_reap(is_worker, s);
 }
 
-/* Does nothing: that it is active is what counts. */
-static void on_idle(uv_idle_t *h)
+static uint64_t activity(void *data)
 {
-}
-
-/* Sleep, or look again at once? */
-static void set_spinning(struct server *s)
-{
-	uint64_t activity = dispatch_activity(s->dispatch);
-	uint64_t now_ns = clock_ns();
-
-	if (activity != s->activity)
-		busy_poll_work(&s->busy, now_ns);
-	s->activity = activity;
-	if (busy_poll_spins(&s->busy, now_ns)) {
-		uv_idle_start(&s->idle, on_idle);
-		/* Who is waited for may have no other CPU than this one. */
-		sched_yield();
-	} else {
-		uv_idle_stop(&s->idle);
-	}
-}
-
-static void on_check(uv_check_t *h)
-{
-	struct server *s = h->data;
-
-	server_turn(s);
-	if (s->config->pool.busy_poll_us > 0)
-		set_spinning(s);
+	return dispatch_activity(((struct server *)data)->dispatch);
 }
 
 static void on_version(void *data, struct version *v)
@@ -298,17 +269,16 @@ static void on_hangup(uv_signal_t *h, int number)
 static int open_loop(struct server *s)
 {
 	static const int numbers[3] = {SIGTERM, SIGINT, SIGHUP};
+	static const struct turn_events turn_events = {
+		.move = move, .rest = look_for_orphans, .activity = activity};
 	int r = uv_loop_init(&s->loop);
 
 	if (r)
 		return r;
 	s->loop_open = true;
-	uv_prepare_init(&s->loop, &s->prepare);
-	uv_check_init(&s->loop, &s->check);
-	uv_idle_init(&s->loop, &s->idle);
+	turn_init(&s->turn, &s->loop, s->config->pool.busy_poll_us, &turn_events, s);
 	uv_timer_init(&s->loop, &s->drain_timer);
-	s->prepare.data = s->check.data = s->drain_timer.data = s;
-	s->child.data = s;
+	s->drain_timer.data = s->child.data = s;
 	r = manager_init(&s->manager, &s->loop);
 	if (!r)
 		r = uv_signal_init(&s->loop, &s->child);
@@ -360,6 +330,19 @@ static int build_dispatch(struct server *s, struct repository *repository)
 	return cannot("set up the input arena and the workers", r);
 }
 
+static int build_metrics(struct server *s)
+{
+	const struct metrics_sources sources = {
+		.dispatch = s->dispatch,
+		.frontend = s->frontend,
+	};
+	int r = 0;
+
+	if (s->config->metrics.listen[0])
+		r = metrics_new(&s->metrics, &s->loop, &s->config->metrics, &sources);
+	return r ? cannot("set up metrics", r) : 0;
+}
+
 static int build(struct server *s, struct repository *repository)
 {
 	static const struct handoff_events handoff_events = {.on_drained = on_handoff_drained};
@@ -378,7 +361,7 @@ static int build(struct server *s, struct repository *repository)
 	if (c->handoff.socket)
 		frontend_set_handoff(s->frontend, s->handoff);
 	frontend_set_lifecycle(s->frontend, s->lifecycle);
-	return 0;
+	return build_metrics(s);
 }
 
 int server_new(
@@ -394,7 +377,6 @@ int server_new(
 	s->config = config;
 	models_source_init(&s->source, config);
 	s->started_ns = clock_ns();
-	busy_poll_init(&s->busy, config->pool.busy_poll_us);
 	r = open_loop(s);
 	if (r) {
 		repository_free(repository);
@@ -423,7 +405,9 @@ static int start(struct server *s)
 		return SERVER_EXIT_OS;
 	}
 	/* The frontend last: it alone cannot be freed any more without being drained. */
-	r = handoff_listen(s->handoff, text, sizeof(text));
+	r = s->metrics ? metrics_listen(s->metrics, text, sizeof(text)) : 0;
+	if (!r)
+		r = handoff_listen(s->handoff, text, sizeof(text));
 	if (!r)
 		r = frontend_listen(s->frontend, text, sizeof(text));
 	if (r) {
@@ -434,8 +418,7 @@ static int start(struct server *s)
 		log_info("listening", "address=%s", frontend_address(s->frontend, i));
 	if (s->config->handoff.socket)
 		log_info("handoff", "socket=%s", s->config->handoff.socket);
-	uv_prepare_start(&s->prepare, on_prepare);
-	uv_check_start(&s->check, on_check);
+	turn_start(&s->turn);
 	return 0;
 }
 
@@ -471,15 +454,14 @@ struct server *server_free(struct server *s)
 		free(s);
 		return NULL;
 	}
-	/* First: server_turn() needs what is freed next. */
-	close_handle((uv_handle_t *)&s->prepare);
-	close_handle((uv_handle_t *)&s->check);
-	close_handle((uv_handle_t *)&s->idle);
+	/* First: move() needs what is freed next. */
+	turn_close(&s->turn);
 	close_handle((uv_handle_t *)&s->drain_timer);
 	manager_close(&s->manager);
 	close_handle((uv_handle_t *)&s->child);
 	for (size_t i = 0; i < 3; i++)
 		close_handle((uv_handle_t *)&s->signals[i]);
+	metrics_free(s->metrics);
 	frontend_free(s->frontend);
 	handoff_free(s->handoff);
 	/* Its connections refund what they were charged when they are closed. */

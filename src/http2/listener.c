@@ -2,27 +2,14 @@
 #include "http2/listener.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
 #include "base/err.h"
+#include "base/inet_bind.h"
 #include "base/list.h"
 
 #define BACKLOG 1024
-
-static int bind_inet(int fd, const struct address *a)
-{
-	int on = 1;
-
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)))
-		return -errno;
-	/* One socket a family: "*:port" opens both, and nobody gets v4-mapped addresses. */
-	if (a->socket.ss_family == AF_INET6 &&
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)))
-		return -errno;
-	return bind(fd, (const struct sockaddr *)&a->socket, a->n_socket) ? -errno : 0;
-}
 
 static int bind_address(
 	struct listener *l, int fd, const struct address *address, const char **ret_what)
@@ -31,7 +18,7 @@ static int bind_address(
 	const struct socket_file_options access = {e->unix_mode, e->unix_group};
 
 	if (e->kind != ENDPOINT_UNIX)
-		return bind_inet(fd, address);
+		return inet_bind(fd, address);
 	return socket_file_bind(&l->file, fd, (const struct sockaddr_un *)&address->socket,
 		address->n_socket, &access, ret_what);
 }

@@ -192,6 +192,16 @@ void frontend_model_changed(struct frontend *f, struct version *m)
 	health_model_changed(f->services.health, m);
 }
 
+bool frontend_ready(struct frontend *f)
+{
+	return health_status(f->services.health, "") == HEALTH_SERVING;
+}
+
+bool frontend_draining(const struct frontend *f)
+{
+	return f->services.draining;
+}
+
 void frontend_flush(struct frontend *f)
 {
 	health_flush(f->services.health);

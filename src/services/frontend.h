@@ -64,6 +64,10 @@ void frontend_model_changed(struct frontend *f, struct version *m);
 void frontend_drain(struct frontend *f);
 /* Close every connection at once; on_drained follows. */
 void frontend_kill(struct frontend *f);
+/* Start-up is over, it does not drain, and models are ready as [server] strict_readiness wants them: what the
+ * health service says of "". */
+bool frontend_ready(struct frontend *f);
+bool frontend_draining(const struct frontend *f);
 /* Write out what was produced. Once a loop iteration, after dispatch_schedule(). */
 void frontend_flush(struct frontend *f);
 uint32_t frontend_n_connections(const struct frontend *f);

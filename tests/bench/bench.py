@@ -98,7 +98,7 @@ def modeld(build, workers=1, extra=()):
     argv = [f"{build}/modeld", "--config", f"{HERE}/../../conf/modeld.conf", "--set",
             f"server.listen=127.0.0.1:{port}", "--set", f"server.runtime_dir={directory}", "--set",
             f"models.repository={HERE}/models", "--set", "models.default=identity", "--set",
-            f"worker.workers=cpu:0 x{workers}", "--set", "server.log_level=warning"]
+            f"worker.workers=cpu:0 x{workers}", "--set", "server.log_level=warning", "--set", "metrics.listen="]
     for item in extra:
         argv += ["--set", item]
 

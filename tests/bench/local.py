@@ -32,7 +32,7 @@ class Daemon:
         self.process = subprocess.Popen(
             [f"{build}/modeld", "--config", f"{HERE}/../../conf/modeld.conf", "--set", "server.listen=unix:modeld.sock",
              "--set", f"server.runtime_dir={self.directory}", "--set", f"models.repository={HERE}/models", "--set",
-             "models.default=count", "--set", "server.log_level=warning", "--set",
+             "models.default=count", "--set", "metrics.listen=", "--set", "server.log_level=warning", "--set",
              f"server.busy_poll_us={busy_poll_us}"])
         self.address = f"unix:{self.directory}/modeld.sock"
         self.handoff = f"{self.directory}/handoff.sock"

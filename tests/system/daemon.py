@@ -59,7 +59,7 @@ class Daemon:
         self.notify.settimeout(PATIENCE_S)
         argv = [os.path.join(BUILD, "modeld"), "--config", config or os.path.join(ROOT, "conf", "modeld.conf")]
         values = [f"server.listen={listen}", f"server.runtime_dir={self.directory}",
-                  f"models.repository={self.repository}", f"worker.workers={workers}", "server.log_level=debug"]
+                  f"models.repository={self.repository}", f"worker.workers={workers}", "server.log_level=debug", "metrics.listen="]
         if models is not None:
             values += [f"models.serve={', '.join(models)}", f"models.default={models[0]}"]
         for value in values + list(sets):

@@ -24,6 +24,7 @@ struct fake_below {
 	struct countdown *frontend_holds; /* inside */
 	int handoff_takes;		  /* flushes; -1: only when it is killed */
 	int handoff_new_error, handoff_listen_error;
+	int metrics_new_error, metrics_listen_error;
 	struct version versions[8];
 	size_t n_versions;
 	unsigned n_added; /* dispatch_add_version() was called so often */

@@ -150,6 +150,17 @@ Test(server, a_handoff_that_does_not_drain_is_killed)
 	cr_expect_not_null(strstr(below.trace, "handoff_drained"));
 }
 
+Test(server, metrics_that_cannot_be_served)
+{
+	below.metrics_new_error = -ENOMEM;
+	cr_expect_eq(run(), SERVER_EXIT_OS);
+	below.metrics_new_error = 0;
+	below.metrics_listen_error = -EINVAL;
+	memset(below.trace, 0, sizeof(below.trace));
+	cr_expect_eq(run(), SERVER_EXIT_CONFIG);
+	cr_expect_str_eq(below.trace, "dispatch_start dispatch_kill dispatch_drained" FREED);
+}
+
 Test(server, a_handoff_socket_in_use)
 {
 	below.handoff_listen_error = -EADDRINUSE;

@@ -1,0 +1,93 @@
+/* turn.c: an iteration of the loop. What libuv slept, it says itself: callbacks of sockets run inside of its poll. */
+#include "turn.h"
+
+#include <assert.h>
+#include <sched.h>
+
+#include "base/clock.h"
+
+/* Does nothing: that it is active is what counts. */
+static void on_idle(uv_idle_t *h)
+{
+	(void)h;
+}
+
+/* Sleep, or look again at once? */
+static void set_spinning(struct turn *t)
+{
+	uint64_t activity = t->events->activity(t->data);
+	uint64_t now_ns = clock_ns();
+
+	if (activity != t->activity)
+		busy_poll_work(&t->busy, now_ns);
+	t->activity = activity;
+	if (busy_poll_spins(&t->busy, now_ns)) {
+		uv_idle_start(&t->idle, on_idle);
+		/* Who is waited for may have no other CPU than this one. */
+		sched_yield();
+	} else {
+		uv_idle_stop(&t->idle);
+	}
+}
+
+static void measure(struct turn *t)
+{
+	uint64_t slept_ns = uv_metrics_idle_time(t->prepare.loop);
+	uint64_t now_ns = clock_ns();
+	uint64_t passed_ns = now_ns - t->since_ns, idle_ns = slept_ns - t->slept_ns;
+
+	if (t->since_ns && passed_ns > idle_ns)
+		histogram_add(&t->time, HISTOGRAM_SHIFT_NS, passed_ns - idle_ns);
+	t->since_ns = now_ns;
+	t->slept_ns = slept_ns;
+}
+
+static void on_prepare(uv_prepare_t *h)
+{
+	struct turn *t = h->data;
+
+	t->events->move(t->data);
+	t->events->rest(t->data);
+	measure(t);
+}
+
+static void on_check(uv_check_t *h)
+{
+	struct turn *t = h->data;
+
+	t->events->move(t->data);
+	if (t->busy_poll_us > 0)
+		set_spinning(t);
+}
+
+void turn_init(struct turn *t, uv_loop_t *loop, uint32_t busy_poll_us,
+	const struct turn_events *events, void *data)
+{
+	int r = uv_loop_configure(loop, UV_METRICS_IDLE_TIME);
+
+	assert(r == 0); /* libuv knows the option since 1.39 */
+	*t = (struct turn){.events = events, .data = data, .busy_poll_us = busy_poll_us};
+	busy_poll_init(&t->busy, busy_poll_us);
+	uv_prepare_init(loop, &t->prepare);
+	uv_check_init(loop, &t->check);
+	uv_idle_init(loop, &t->idle);
+	t->prepare.data = t->check.data = t;
+}
+
+void turn_start(struct turn *t)
+{
+	uv_prepare_start(&t->prepare, on_prepare);
+	uv_check_start(&t->check, on_check);
+}
+
+void turn_close(struct turn *t)
+{
+	uv_close((uv_handle_t *)&t->prepare, NULL);
+	uv_close((uv_handle_t *)&t->check, NULL);
+	uv_close((uv_handle_t *)&t->idle, NULL);
+}
+
+const struct histogram *turn_time(const struct turn *t)
+{
+	return &t->time;
+}
