@@ -25,16 +25,18 @@ void peer_ask(struct peer *p, int fd)
 	}
 	p->loopback = is_loopback(&p->address.socket);
 	if (address_is_unix(&p->address) &&
-		!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &n))
+		!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &n)) {
 		p->uid = credentials.uid;
+		p->pid = credentials.pid;
+	}
 }
 
 const char *peer_format(const struct peer *p, char out[PEER_TEXT_MAX])
 {
-	if (p->address.n_socket == 0)
+	if (p->uid >= 0)
+		snprintf(out, PEER_TEXT_MAX, "uid:%lld,pid:%d", (long long)p->uid, (int)p->pid);
+	else if (p->address.n_socket == 0 || address_is_unix(&p->address))
 		snprintf(out, PEER_TEXT_MAX, "?");
-	else if (address_is_unix(&p->address))
-		snprintf(out, PEER_TEXT_MAX, "uid:%lld", (long long)p->uid);
 	else
 		address_format(&p->address, out);
 	return out;

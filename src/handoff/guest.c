@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/seqpacket.h"
@@ -51,11 +52,13 @@ static void make_dirty(struct guest *p)
 /* Nothing more is read; what is queued is not sent either. */
 static void guest_end(struct guest *p, const char *why)
 {
+	char text[PEER_LOG_TEXT_MAX];
+
 	if (p->ended)
 		return;
 	p->ended = true;
-	log_warning("handoff connection closed", "pid=%d uid=%" PRIu32 " why=\"%s\"", p->pid,
-		(uint32_t)p->peer.uid, why);
+	if (peer_log_who(&p->handoff->peer_log, &p->peer, clock_ns(), text))
+		log_warning("handoff connection closed", "client=%s why=\"%s\"", text, why);
 	make_dirty(p);
 }
 
@@ -240,8 +243,7 @@ static int identify(struct guest *p)
 
 	if (getsockopt(p->fd, SOL_SOCKET, SO_PEERCRED, &credentials, &n))
 		return -errno;
-	p->peer = (struct peer){.uid = credentials.uid};
-	p->pid = credentials.pid;
+	p->peer = (struct peer){.uid = credentials.uid, .pid = credentials.pid};
 	return 0;
 }
 
@@ -252,7 +254,7 @@ static int admit(struct guest *p)
 		&p->user, &p->handoff->users, (uint32_t)p->peer.uid, text, sizeof(text));
 
 	if (r == USER_E_LIMIT)
-		log_debug("handoff connection refused", "pid=%d why=\"%s\"", p->pid, text);
+		log_debug("handoff connection refused", "pid=%d why=\"%s\"", p->peer.pid, text);
 	return r;
 }
 
@@ -349,8 +351,8 @@ void guest_close(struct guest *p)
 {
 	if (p->fd < 0)
 		return;
-	log_debug("handoff connection ended", "pid=%d uid=%" PRIu32 " requests=%" PRIu32, p->pid,
-		(uint32_t)p->peer.uid, p->n_inferences);
+	log_debug("handoff connection ended", "pid=%d uid=%" PRIu32 " requests=%" PRIu32,
+		p->peer.pid, (uint32_t)p->peer.uid, p->n_inferences);
 	p->ended = true;
 	list_remove(&p->node);
 	list_remove(&p->dirty_node);

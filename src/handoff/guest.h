@@ -33,9 +33,8 @@ struct guest {
 	struct user *user;     /* connected */
 	struct client *client; /* ref: of its requests */
 	struct peer peer;      /* its uid is known */
-	int pid;
-	bool ended;   /* nothing is read any more; closed by the next flush */
-	bool blocked; /* does not read: watched for writing */
+	bool ended;	       /* nothing is read any more; closed by the next flush */
+	bool blocked;	       /* does not read: watched for writing */
 
 	/* struct held.node. What is busy is waited for when the handoff drains. */
 	struct list inferences; /* busy: in flight */

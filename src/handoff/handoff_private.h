@@ -3,6 +3,7 @@
 #define HANDOFF_HANDOFF_PRIVATE_H
 
 #include "base/list.h"
+#include "base/peer_log.h"
 #include "handoff/allocation.h"
 #include "handoff/disposal.h"
 #include "handoff/entry.h"
@@ -32,6 +33,7 @@ struct handoff {
 	struct list dirty;  /* struct guest.dirty_node: have something to send, or to end */
 	uint32_t n_guests;  /* not freed yet */
 	uint64_t last_guest;
+	struct peer_log peer_log;
 	struct users users;
 	struct entry_table entries;
 	struct allocation_desk allocations;

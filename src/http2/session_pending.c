@@ -11,6 +11,13 @@
 /* Open streams are looked at so often in the shorter of their timeouts. */
 #define SCANS_A_TIMEOUT 4u
 
+const char *session_log_who(struct session *s, char out[PEER_LOG_TEXT_MAX])
+{
+	struct transport *t = s->transport;
+
+	return peer_log_who(&t->peer_log, &s->conn.peer, t->now_ns, out);
+}
+
 int session_translate(int rv)
 {
 	if (rv >= 0)

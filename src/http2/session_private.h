@@ -69,6 +69,8 @@ struct session {
 void session_mark_dirty(struct session *s);
 /* Something failed that leaves HTTP/2 state unclear (memory): close at the next flush. */
 void session_fail(struct session *s, int err);
+/* For a line about the peer, which may be left out: as peer_log_who(). */
+const char *session_log_who(struct session *s, char out[PEER_LOG_TEXT_MAX]);
 /* A result of nghttp2 as -errno; what is not negative is 0. */
 int session_translate(int rv);
 /* Translate, fail. rv 0 is accepted. */

@@ -89,12 +89,13 @@ void session_leave(struct session *s)
 
 void session_expel(struct session *s, uint32_t code, const char *reason)
 {
-	char text[PEER_TEXT_MAX];
+	char text[PEER_LOG_TEXT_MAX];
 
 	if (s->goodbye_code)
 		return;
-	log_info("client expelled", "client=%s reason=%s streams=%u",
-		peer_format(&s->conn.peer, text), reason, s->n_streams);
+	if (session_log_who(s, text))
+		log_info("client expelled", "client=%s reason=%s streams=%u", text, reason,
+			s->n_streams);
 	s->goodbye_code = code;
 	s->goodbye = reason;
 	submit_goaway(s, code);

@@ -22,10 +22,11 @@ static uint64_t after_ms(uint64_t since_ns, uint64_t ms)
 
 static void give_up(struct session *s, const char *setting)
 {
-	char text[PEER_TEXT_MAX];
+	char text[PEER_LOG_TEXT_MAX];
 
-	log_info("connection closed", "client=%s reason=%s streams=%u",
-		peer_format(&s->conn.peer, text), setting, s->n_streams);
+	if (session_log_who(s, text))
+		log_info("connection closed", "client=%s reason=%s streams=%u", text, setting,
+			s->n_streams);
 	session_kill(s);
 }
 
@@ -110,12 +111,13 @@ static bool output_stuck(const struct session *s, const struct stream *stream)
 	return !conn_pending(&s->conn) || stream_window_closed(stream);
 }
 
-static void log_stuck(const struct session *s, const struct stream *stream)
+static void log_stuck(struct session *s, const struct stream *stream)
 {
-	char text[PEER_TEXT_MAX];
+	char text[PEER_LOG_TEXT_MAX];
 
-	log_info("call closed", "client=%s reason=send_timeout_ms queued_bytes=%zu",
-		peer_format(&s->conn.peer, text), stream->queued_bytes);
+	if (session_log_who(s, text))
+		log_info("call closed", "client=%s reason=send_timeout_ms queued_bytes=%zu", text,
+			stream->queued_bytes);
 }
 
 static void scan_stream(struct session *s, struct stream *stream, uint64_t now_ns)

@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/list.h"
+#include "base/peer_log.h"
 #include "http2/blocks.h"
 #include "http2/conn.h"
 #include "http2/deadlines.h"
@@ -57,6 +58,7 @@ struct transport {
 	struct list sessions;  /* every one whose memory is not freed yet */
 	struct list dirty;     /* sessions that may have something to write */
 	uint32_t n_connections;
+	struct peer_log peer_log;
 	struct deadline drained; /* tells on_drained from the loop */
 	struct deadline again;	 /* the flush was cut short */
 	void (*on_session_gone)(

@@ -13,6 +13,7 @@ import messages as m
 from callers import undisturbed
 from daemon import SANITIZED, infer_request, wait_for
 from http2 import Connection, frame, grpc_headers, message
+from raw_handoff import Raw
 
 MIB = 1 << 20
 GROWTH_KIB = 16 << 10
@@ -307,3 +308,21 @@ def test_streams_that_are_not_read_stop_no_other(start):
         channel.close()
     d.channels.clear()
     v.check()
+
+
+def test_lines_that_a_peer_provokes_are_limited(start):
+    """Who errs a hundred times is told of a few times, and by name."""
+    d = start("http2.max_ping_strikes=1", models=["identity"])
+    for _ in range(100):
+        guest = Raw(d)
+        guest.send_bytes(b"\xff" * 64)
+        assert guest.receive() is None
+        guest.close()
+    for _ in range(30):
+        with Connection(d) as c:
+            flood(c, frame(h.PING, 0, 0, bytes(8)), 10)
+            c.wait_closed()
+    log = d.log()
+    assert 1 <= log.count("handoff connection closed") <= 50
+    assert f"client=uid:{os.getuid()},pid:{os.getpid()} why=\"a malformed record\"" in log
+    assert 1 <= log.count("client expelled") < 30 and "client=127.0.0.1:" in log

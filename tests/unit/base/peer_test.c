@@ -21,7 +21,7 @@ Test(peer, of_a_unix_socket)
 	cr_assert(address_is_unix(&p.address));
 	cr_assert_eq(p.uid, (int64_t)getuid());
 	cr_assert_not(p.loopback);
-	snprintf(want, sizeof(want), "uid:%u", getuid());
+	snprintf(want, sizeof(want), "uid:%u,pid:%d", getuid(), getpid());
 	cr_assert_str_eq(peer_format(&p, text), want);
 	close(fds[0]);
 	close(fds[1]);
