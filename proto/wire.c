@@ -30,6 +30,7 @@ static const char *const names[WIRE_TYPE_MAX + 1] = {
 	[WIRE_UNMAPPED] = "unmapped",
 	[WIRE_UNLOADED] = "unloaded",
 	[WIRE_PARTIAL] = "partial",
+	[WIRE_CANCEL] = "cancel",
 };
 
 const char *wire_type_name(enum wire_type type)

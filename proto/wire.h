@@ -14,7 +14,7 @@
 #include "proto/dtype.h"
 #include "shm/span.h"
 
-#define WIRE_PROTOCOL 3u
+#define WIRE_PROTOCOL 4u
 
 /* Limits: a message beyond them is refused by wire_pack() and wire_unpack() alike. */
 #define WIRE_MESSAGE_MAX (128u * 1024u) /* bytes of a record, hence of a message in it */
@@ -47,6 +47,7 @@ enum wire_type {
 	WIRE_UNMAPPED,
 	WIRE_UNLOADED,
 	WIRE_PARTIAL,
+	WIRE_CANCEL,
 };
 
 /* Ids of regions (a client's memory) have this bit, ids of segments have not. */
@@ -204,6 +205,12 @@ struct wire_done {
 	size_t n_results;
 };
 
+struct wire_cancel {
+	uint64_t batch;
+	uint32_t model;
+	uint32_t lane;
+};
+
 struct wire_bye {
 	const char *reason;
 };
@@ -225,6 +232,7 @@ struct wire_message {
 		struct wire_unmap unmap; /* WIRE_UNMAP and WIRE_UNMAPPED */
 		struct wire_unloaded unloaded;
 		struct wire_partial partial;
+		struct wire_cancel cancel;
 	};
 };
 

@@ -131,6 +131,13 @@ static const struct codec_field release_fields[] = {
 const struct codec_message wire_release_table =
 	CODEC_MESSAGE(struct wire_release, release_fields, NULL);
 
+static const struct codec_field cancel_fields[] = {
+	[1] = CODEC_NUMBER(struct wire_cancel, batch),
+	[2] = CODEC_NUMBER(struct wire_cancel, model),
+	[3] = CODEC_NUMBER(struct wire_cancel, lane),
+};
+static const struct codec_message cancel = CODEC_MESSAGE(struct wire_cancel, cancel_fields, NULL);
+
 static const struct codec_field ping_fields[] = {
 	[1] = CODEC_NUMBER(struct wire_ping, nonce),
 };
@@ -241,6 +248,7 @@ static const struct codec_field envelope_fields[] = {
 	[WIRE_UNMAPPED] = CODEC_BODY(struct wire_message, unmap, &unmap),
 	[WIRE_UNLOADED] = CODEC_BODY(struct wire_message, unloaded, &unloaded),
 	[WIRE_PARTIAL] = CODEC_BODY(struct wire_message, partial, &partial),
+	[WIRE_CANCEL] = CODEC_BODY(struct wire_message, cancel, &cancel),
 };
 const struct codec_message wire_envelope_table =
 	CODEC_ONEOF(struct wire_message, envelope_fields, type, WIRE_SETUP, WIRE_TYPE_MAX);

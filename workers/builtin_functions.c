@@ -19,6 +19,7 @@
 #define LEAK_MIB_MAX	1024.0
 #define MIB		(1024u * 1024u)
 #define SIMPLE_WIDTH	16
+#define LOOK_MS		10u /* so often a run that waits asks whether it should go on */
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 /* --- What the models do ------------------------------------------------------------------- */
@@ -32,6 +33,17 @@ void builtin_sleep_ms(double ms)
 
 	while (nanosleep(&left, &left) && errno == EINTR)
 		;
+}
+
+/* Less, once nobody waits for the batch. */
+static void sleep_for(const struct modeld_batch *batch, double ms)
+{
+	uint64_t left = (uint64_t)fmin(fmax(ms, 0), BUILTIN_SLEEP_MS_MAX);
+
+	for (; left >= LOOK_MS && !batch->cancelled(batch); left -= LOOK_MS)
+		builtin_sleep_ms(LOOK_MS);
+	if (!batch->cancelled(batch))
+		builtin_sleep_ms((double)left);
 }
 
 static double bytes_value(const struct modeld_tensor *t)
@@ -221,6 +233,14 @@ static enum modeld_code run_hang(
 	return run_identity(b, batch, error);
 }
 
+static enum modeld_code run_until_cancelled(
+	struct builtin *b, const struct modeld_batch *batch, struct modeld_error *error)
+{
+	while (!batch->cancelled(batch))
+		builtin_sleep_ms(LOOK_MS);
+	return MODELD_CANCELLED;
+}
+
 static enum modeld_code run_leak(
 	struct builtin *b, const struct modeld_batch *batch, struct modeld_error *error)
 {
@@ -315,7 +335,7 @@ static enum modeld_code run_repeat(
 
 	for (uint32_t i = 0; code == MODELD_OK && i < in->bytes / 4; i++) {
 		if (i > 0 && delay_ms > 0)
-			builtin_sleep_ms(fmin(delay_ms, BUILTIN_SLEEP_MS_MAX));
+			sleep_for(batch, delay_ms);
 		if (!give_u32(batch, 0, MODELD_DTYPE_I32, (const char *)in->data + 4 * i, error) ||
 			!give_u32(batch, 1, MODELD_DTYPE_U32, &i, error))
 			return MODELD_INTERNAL;
@@ -383,6 +403,7 @@ static const struct builtin_function functions[] = {
 	{"sleep", run_sleep, ANY_INFO},
 	{"crash", run_crash, ANY_INFO},
 	{"hang", run_hang, ANY_INFO},
+	{"until_cancelled", run_until_cancelled, ANY_INFO},
 	{"leak", run_leak, ANY_INFO},
 	{"later", run_later, ANY_INFO},
 	{"fatal", run_fatal, ANY_INFO},

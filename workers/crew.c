@@ -148,6 +148,14 @@ static void stop_working(struct crew *c)
 	pthread_cond_broadcast(&c->quiet);
 }
 
+/* Under the lock. Batches come to a lane in the order of their numbers: what is told of one that is over says
+ * nothing of the one that runs. */
+static void set_cancelled(struct lane *lane, uint64_t batch)
+{
+	if (batch > atomic_load(&lane->cancelled))
+		atomic_store(&lane->cancelled, batch);
+}
+
 static void take_lane(struct crew *c, struct hand *h)
 {
 	struct lane *lane = list_entry(c->waiting.next, struct lane, node);
@@ -162,6 +170,8 @@ static void take_lane(struct crew *c, struct hand *h)
 
 		list_remove(&job->node);
 		last = list_empty(&lane->jobs);
+		if (job->cancelled)
+			set_cancelled(lane, job->batch);
 		pthread_mutex_unlock(&c->lock);
 		c->events->work(c->data, h->tools, lane, job, last);
 		pthread_mutex_lock(&c->lock);
@@ -424,6 +434,26 @@ void crew_push(struct hand *h, struct lane *lane, struct job *job)
 	list_push_back(&lane->jobs, &job->node);
 	if (!atomic_exchange(&lane->busy, true))
 		put_waiting(c, lane);
+	pthread_mutex_unlock(&c->lock);
+}
+
+void crew_cancel(struct hand *h, struct lane *lane, uint64_t batch)
+{
+	struct crew *c = h->crew;
+	struct job *waiting = NULL;
+
+	assert(h->leads);
+	pthread_mutex_lock(&c->lock);
+	list_for_each (&lane->jobs, node) {
+		struct job *job = list_entry(node, struct job, node);
+
+		if (job->batch == batch)
+			waiting = job;
+	}
+	if (waiting)
+		waiting->cancelled = true;
+	else
+		set_cancelled(lane, batch);
 	pthread_mutex_unlock(&c->lock);
 }
 

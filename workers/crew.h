@@ -65,6 +65,8 @@ _must_use_ bool crew_take(struct hand *h, struct lane *lane, uint64_t now_ns);
 _must_use_ bool crew_give_back(struct hand *h, struct lane *lane);
 /* Let a batch wait for its lane; takes over `job`. */
 void crew_push(struct hand *h, struct lane *lane, struct job *job);
+/* Nobody waits for the batch any more, which was sent to the lane: it learns so, unless it is over already. */
+void crew_cancel(struct hand *h, struct lane *lane, uint64_t batch);
 /* A record was handled. True: there is work on lanes, and h does not lead any more. */
 _must_use_ bool crew_resign(struct hand *h);
 /* Wait until no lane runs or waits, and help; work() may be called. Also over at the crew's end. */

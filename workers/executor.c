@@ -21,10 +21,8 @@ struct executor {
 	struct outputs *outputs; /* borrow */
 	pthread_mutex_t *memory; /* borrow: of outputs and regions */
 	int (*say_partial)(void *data, struct wire_partial *partial, struct hold *hold);
-	void *data;		 /* borrow: say_partial's */
-	uint64_t batch;		 /* the number of the one that runs ... */
-	size_t item;		 /* ... and which of its items, where it runs alone */
-	const struct lane *lane; /* borrow: the one that runs */
+	void *data;  /* borrow: say_partial's */
+	size_t item; /* of the batch, where one runs alone */
 	struct inputs inputs;
 	struct run run;
 	struct modeld_tensor *tensors; /* own: inputs of all items */
@@ -115,6 +113,12 @@ static void fail_all(struct executor *e, size_t n, enum modeld_code code, const 
 {
 	for (size_t i = 0; i < n; i++)
 		fail_item(e, i, code, text);
+}
+
+/* Nobody waits for the batch any more. */
+static bool is_cancelled(const struct executor *e)
+{
+	return lane_is_cancelled(e->run.lane, e->run.number);
 }
 
 /* Bytes of the next `elements` elements of a BYTES tensor that was checked as a whole. */
@@ -253,7 +257,7 @@ static void deliver_joined(struct executor *e, const struct wire_run *run)
 
 static enum modeld_code execute(struct executor *e, struct modeld_error *error)
 {
-	enum modeld_code code = run_execute(&e->run, e->lane, error);
+	enum modeld_code code = run_execute(&e->run, error);
 
 	if (code == MODELD_FATAL)
 		e->fatal = error;
@@ -348,15 +352,21 @@ int executor_run(struct executor *e, const struct lane *lane, const struct wire_
 	const struct model *m = lane->model;
 	uint64_t compute_ns = 0;
 
-	e->lane = lane;
-	e->batch = run->batch;
+	e->run.lane = lane;
+	e->run.number = run->batch;
 	e->fatal = NULL;
 	if (reserve(e, m, run->n_items)) {
 		fail_all(e, run->n_items, MODELD_EXHAUSTED, "the worker is out of memory");
+	} else if (is_cancelled(e)) {
+		fail_all(e, run->n_items, MODELD_CANCELLED, RUN_CANCELLED_TEXT);
 	} else if (resolve_all(e, m, run) < run->n_items || !run_joined(e, m, run, &compute_ns)) {
 		for (size_t i = 0; i < run->n_items; i++) {
 			if (e->results[i].code != MODELD_OK || e->fatal)
 				continue;
+			if (is_cancelled(e)) {
+				fail_item(e, i, MODELD_CANCELLED, RUN_CANCELLED_TEXT);
+				continue;
+			}
 			run_alone(e, m, run, i);
 			compute_ns += e->run.compute_ns;
 		}
@@ -399,7 +409,7 @@ void executor_refuse(struct executor *e, struct wire_done *done)
 static enum modeld_code on_answer(void *data, struct modeld_error *error)
 {
 	struct executor *e = data;
-	struct wire_partial partial = {.batch = e->batch, .item = (uint32_t)e->item};
+	struct wire_partial partial = {.batch = e->run.number, .item = (uint32_t)e->item};
 	int r;
 
 	deliver_alone(e, e->item);

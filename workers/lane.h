@@ -19,12 +19,14 @@ struct transfer;
 /* A message that waits, as it came. */
 struct job {
 	struct list node;
+	uint64_t batch; /* of a Run: its number; else 0 */
+	bool cancelled; /* nobody waits for it any more */
 	size_t n;
 	uint8_t message[]; /* packed */
 };
 
-/* NULL: no memory. */
-struct job *job_new(const uint8_t *message, size_t n);
+/* batch: the number of a Run, else 0. NULL: no memory. */
+struct job *job_new(uint64_t batch, const uint8_t *message, size_t n);
 
 struct lane {
 	struct model *model;	   /* borrow: its own */
@@ -34,10 +36,14 @@ struct lane {
 	struct list node;	   /* crew.c: in its list of lanes that wait for a thread */
 	struct list jobs;	   /* crew.c: own */
 	atomic_bool busy;	   /* crew.c: a thread has it, or jobs wait */
+	_Atomic uint64_t
+		cancelled; /* crew.c: the last batch that began here, or is about to, that nobody waits for */
 };
 
 /* Idle, with nothing waiting. */
 void lane_init(struct lane *l, struct model *m, uint32_t index);
+/* Nobody waits for the batch any more, which runs there. Any thread. */
+bool lane_is_cancelled(const struct lane *l, uint64_t batch);
 /* Drops what waits. Accepts a zeroed lane. */
 void lane_deinit(struct lane *l);
 

@@ -27,8 +27,8 @@ static const uint32_t allowed[LOOP_N_STATES] = {
 	[LOOP_LOADING] = BIT(WIRE_UNMAPPED) | BIT(WIRE_LOAD) | BIT(WIRE_PING) | BIT(WIRE_DRAIN) |
 			 BIT(WIRE_MAP) | BIT(WIRE_UNMAP),
 	[LOOP_READY] = BIT(WIRE_UNMAPPED) | BIT(WIRE_LOAD) | BIT(WIRE_UNLOAD) | BIT(WIRE_RUN) |
-		       BIT(WIRE_RELEASE) | BIT(WIRE_PING) | BIT(WIRE_DRAIN) | BIT(WIRE_MAP) |
-		       BIT(WIRE_UNMAP),
+		       BIT(WIRE_CANCEL) | BIT(WIRE_RELEASE) | BIT(WIRE_PING) | BIT(WIRE_DRAIN) |
+		       BIT(WIRE_MAP) | BIT(WIRE_UNMAP),
 };
 
 static int answer(struct loop *l, const struct wire_message *m)
@@ -94,10 +94,10 @@ static int run_here(struct loop *l, struct hand *h, struct tools *t, struct lane
 	return r;
 }
 
-static int let_wait(
-	struct loop *l, struct hand *h, struct lane *lane, const uint8_t *message, size_t n)
+static int let_wait(struct loop *l, struct hand *h, struct lane *lane, uint64_t batch,
+	const uint8_t *message, size_t n)
 {
-	struct job *job = job_new(message, n);
+	struct job *job = job_new(batch, message, n);
 
 	if (!job)
 		return -ENOMEM;
@@ -105,23 +105,24 @@ static int let_wait(
 	return 0;
 }
 
-static struct lane *find_lane(struct loop *l, const struct wire_run *m)
+/* l->lock is held. NULL: there is no such lane. */
+static struct lane *find_lane(struct loop *l, uint32_t number, uint32_t lane)
 {
-	struct model *model;
+	struct model *model = models_get(&l->models, number);
 
-	pthread_mutex_lock(&l->lock);
-	model = models_get(&l->models, m->model);
-	pthread_mutex_unlock(&l->lock);
-	return model && m->lane < model->n_lanes ? &model->lanes[m->lane] : NULL;
+	return model && lane < model->n_lanes ? &model->lanes[lane] : NULL;
 }
 
 static int on_run(
 	struct loop *l, struct hand *h, struct tools *t, const struct wire_run *m, size_t n)
 {
-	struct lane *lane = find_lane(l, m);
 	uint64_t compute_ns, now_ns;
+	struct lane *lane;
 	int r;
 
+	pthread_mutex_lock(&l->lock);
+	lane = find_lane(l, m->model, m->lane);
+	pthread_mutex_unlock(&l->lock);
 	if (!lane)
 		return loop_stop(
 			l, WORKER_EXIT_INTERNAL, "run of a model or a lane that is not there");
@@ -132,9 +133,24 @@ static int on_run(
 	compute_ns = lane->model->compute_ns;
 	now_ns = clock_ns();
 	if (compute_ns >= CREW_LONG_NS || !crew_take(h, lane, now_ns))
-		return let_wait(l, h, lane, t->record + t->at - n, n);
+		return let_wait(l, h, lane, m->batch, t->record + t->at - n, n);
 	r = settle_answers(l, compute_ns < QUICK_NS, now_ns);
 	return r ? r : run_here(l, h, t, lane, m);
+}
+
+/* What there is not, or not any more, is no harm. */
+static int on_cancel(struct loop *l, struct hand *h, const struct wire_cancel *m)
+{
+	struct lane *lane;
+
+	if (m->batch > l->last_batch)
+		return 0;
+	pthread_mutex_lock(&l->lock);
+	lane = find_lane(l, m->model, m->lane);
+	if (lane)
+		crew_cancel(h, lane, m->batch);
+	pthread_mutex_unlock(&l->lock);
+	return 0;
 }
 
 static int on_release(struct loop *l, const struct wire_release *release)
@@ -227,7 +243,7 @@ static int on_setup(struct loop *l, struct tools *t, const struct wire_setup *se
 
 static int on_load(struct loop *l, const uint8_t *message, size_t n)
 {
-	struct job *job = job_new(message, n);
+	struct job *job = job_new(0, message, n);
 
 	if (!job)
 		return -ENOMEM;
@@ -260,6 +276,8 @@ static int handle(struct loop *l, struct hand *h, struct tools *t, const struct 
 		return on_load(l, t->record + t->at - n, n);
 	case WIRE_RUN:
 		return on_run(l, h, t, &m->run, n);
+	case WIRE_CANCEL:
+		return on_cancel(l, h, &m->cancel);
 	case WIRE_RELEASE:
 		return on_release(l, &m->release);
 	case WIRE_PING:

@@ -34,10 +34,11 @@ static int give_parameter_at(
 
 /* --- Before ------------------------------------------------------------------------------- */
 
-/* Nobody is told yet that an answer is not wanted any more. */
 static int is_cancelled(const struct modeld_batch *batch)
 {
-	return 0;
+	const struct run *r = container_of(batch, struct run, batch);
+
+	return lane_is_cancelled(r->lane, r->number);
 }
 
 void run_init(struct run *r, const struct run_parts *parts)
@@ -246,6 +247,8 @@ enum modeld_code run_answer(const struct modeld_batch *batch, struct modeld_erro
 		return run_fail(error, MODELD_INTERNAL,
 			"the backend answers in part, and did not declare the model decoupled");
 	code = settle(r, MODELD_OK, error);
+	if (code == MODELD_OK && is_cancelled(batch))
+		code = run_fail(error, MODELD_CANCELLED, "%s", RUN_CANCELLED_TEXT);
 	if (code == MODELD_OK)
 		code = finish_outputs(r, error);
 	if (code == MODELD_OK)
@@ -259,9 +262,9 @@ enum modeld_code run_answer(const struct modeld_batch *batch, struct modeld_erro
 	return MODELD_OK;
 }
 
-enum modeld_code run_execute(struct run *r, const struct lane *lane, struct modeld_error *error)
+enum modeld_code run_execute(struct run *r, struct modeld_error *error)
 {
-	enum modeld_code code = run_call(r, lane, error);
+	enum modeld_code code = run_call(r, error);
 
 	code = settle(r, code, error);
 	if (code != MODELD_OK) {

@@ -22,6 +22,9 @@
  * request runs alone: a model may make other shapes than it declares. */
 #define RUN_ROWS_ANY UINT64_MAX
 
+/* Why a run was given up, for whoever may hear of it. */
+#define RUN_CANCELLED_TEXT "nobody waits for an answer any more"
+
 /* The end of an output that its backend promises to fill, until it has. */
 #define RUN_MARK_BYTES 16u
 
@@ -60,7 +63,10 @@ struct run {
 	void *data; /* borrow: on_answer's */
 	const struct model *model;
 	const struct wire_item *item; /* NULL: joined */
-	/* Set by the caller ahead of run_begin(): the inputs of all items, by item; borrow. */
+	/* Set by the caller ahead of run_begin(): the lane that runs, and the number of the batch that does; the
+	 * inputs of all items, by item; borrow. */
+	const struct lane *lane;
+	uint64_t number;
 	const struct modeld_tensor *items;
 	size_t n_items;
 	uint8_t mark[RUN_MARK_BYTES]; /* random, so that no honest output ends with it */
@@ -105,13 +111,13 @@ enum modeld_code run_begin(struct run *r, const struct model *m, const struct mo
 	const struct wire_item *want, const struct wire_item *item, uint64_t rows,
 	struct modeld_error *error);
 /*
- * Run the backend on a lane of the model, until the run is over. On MODELD_OK every wanted output is there, its content is in its final place
+ * Run the backend on the lane, until the run is over. On MODELD_OK every wanted output is there, its content is in its final place
  * and unwanted ones are gone. On failure nothing is held, and error says why; MODELD_FATAL: the
  * process cannot go on. compute_ns is set.
  */
-enum modeld_code run_execute(struct run *r, const struct lane *lane, struct modeld_error *error);
+enum modeld_code run_execute(struct run *r, struct modeld_error *error);
 /* run_call.c: the call alone. What came of its outputs is not looked at; compute_ns is set. */
-enum modeld_code run_call(struct run *r, const struct lane *lane, struct modeld_error *error);
+enum modeld_code run_call(struct run *r, struct modeld_error *error);
 /* The host's complete(), see backend.h. */
 void run_complete(const struct modeld_batch *batch, enum modeld_code code, const char *text);
 /* The host's answer(), see backend.h. */

@@ -34,13 +34,12 @@ static enum modeld_code wait_for(struct completion *c, struct modeld_error *erro
 	return code;
 }
 
-static enum modeld_code call_backend(
-	struct run *r, const struct lane *lane, struct modeld_error *error)
+static enum modeld_code call_backend(struct run *r, struct modeld_error *error)
 {
 	enum modeld_code code;
 
 	r->completion.done = false;
-	code = r->model->backend->run(lane->instance, &r->batch, error);
+	code = r->model->backend->run(r->lane->instance, &r->batch, error);
 	return code == MODELD_PENDING ? wait_for(&r->completion, error) : code;
 }
 
@@ -58,8 +57,7 @@ static enum modeld_code fetch_outputs(struct run *r, struct modeld_error *error)
 	return code == MODELD_OK ? offload_finish(&r->offload, error) : code;
 }
 
-static enum modeld_code call_on_device(
-	struct run *r, const struct lane *lane, struct modeld_error *error)
+static enum modeld_code call_on_device(struct run *r, struct modeld_error *error)
 {
 	const struct offload_inputs in = {
 		.declared = r->model->info.inputs,
@@ -72,22 +70,22 @@ static enum modeld_code call_on_device(
 
 	r->batch.stream = transfer_stream(r->offload.transfer);
 	if (code == MODELD_OK)
-		code = call_backend(r, lane, error);
+		code = call_backend(r, error);
 	if (code == MODELD_OK && r->failed_code == MODELD_OK)
 		code = fetch_outputs(r, error);
 	return offload_end(&r->offload, code, error);
 }
 
-enum modeld_code run_call(struct run *r, const struct lane *lane, struct modeld_error *error)
+enum modeld_code run_call(struct run *r, struct modeld_error *error)
 {
 	uint64_t start_ns = clock_ns();
 	enum modeld_code code;
 
 	error->size = sizeof(*error);
 	error->text[0] = 0;
-	r->offload.transfer = lane->transfer;
+	r->offload.transfer = r->lane->transfer;
 	r->batch.stream = NULL;
-	code = r->offload.transfer ? call_on_device(r, lane, error) : call_backend(r, lane, error);
+	code = r->offload.transfer ? call_on_device(r, error) : call_backend(r, error);
 	r->compute_ns = clock_ns() - start_ns;
 	return code;
 }

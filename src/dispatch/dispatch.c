@@ -21,6 +21,7 @@
 #include "dispatch/admit.h"
 #include "dispatch/client_private.h"
 #include "dispatch/dispatch_private.h"
+#include "dispatch/give_up.h"
 #include "dispatch/request_private.h"
 #include "dispatch/version_private.h"
 #include "dispatch/work.h"
@@ -85,7 +86,7 @@ static int open_handles(struct dispatch *d, uv_loop_t *loop)
 	d->wait_at_ns = CLOCK_NO_DEADLINE;
 	uv_timer_init(loop, &d->input.timer);
 	d->input.timer.data = d;
-	overdue_init(&d->overdue, loop, &d->catalogue);
+	overdue_init(&d->overdue, loop, &d->catalogue, &d->scheduler);
 	d->n_handles = 6;
 	return 0;
 }
@@ -444,6 +445,7 @@ void request_cancel(struct request *r)
 	case REQUEST_LEAVING:
 		note_deadline(r);
 		r->silent = true;
+		give_up(r);
 		break;
 	case REQUEST_DONE:
 	case REQUEST_STATES_:
@@ -455,6 +457,7 @@ bool request_withdraw(struct request *r)
 {
 	if (r->state == REQUEST_SENT || r->state == REQUEST_LEAVING) {
 		r->withdrawn = true;
+		give_up(r);
 		return false;
 	}
 	request_cancel(r);

@@ -130,7 +130,7 @@ enum {
  */
 _must_use_ int dispatch_submit(struct dispatch *d, struct request *r);
 /* The caller is no longer interested: on_done will not be called. A queued request is dropped, a
- * running one finishes into the void. Harmless when done. */
+ * running one finishes into the void; its worker is told when all of a batch is. Harmless when done. */
 void request_cancel(struct request *r);
 /*
  * The same for who must know when nothing can touch the request's memory any more. True: that is

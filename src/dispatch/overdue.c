@@ -1,4 +1,5 @@
-/* overdue.c: looks for models that nobody who calls now would get an answer of soon. Daemon process, loop thread. */
+/* overdue.c: looks for models that nobody who calls now would get an answer of soon, and for answers that nobody
+ * waits for. Daemon process, loop thread. */
 #include "dispatch/overdue.h"
 
 #include <inttypes.h>
@@ -6,6 +7,8 @@
 
 #include "base/clock.h"
 #include "dispatch/catalogue.h"
+#include "dispatch/give_up.h"
+#include "dispatch/scheduler.h"
 #include "dispatch/version_private.h"
 #include "dispatch/work.h"
 #include "pool/pool.h"
@@ -58,6 +61,7 @@ static void on_timer(uv_timer_t *timer)
 
 	o->armed = false;
 	o->n = 0;
+	give_up_late(&o->scheduler->sent, now_ns);
 	/* A candidate that takes over makes the list shorter. */
 	for (size_t i = 0; i < n && i < c->n; i++) {
 		if (c->versions[i]->work)
@@ -66,9 +70,9 @@ static void on_timer(uv_timer_t *timer)
 	overdue_turn(o, o->n > 0);
 }
 
-void overdue_init(struct overdue *o, uv_loop_t *loop, struct catalogue *c)
+void overdue_init(struct overdue *o, uv_loop_t *loop, struct catalogue *c, struct scheduler *s)
 {
-	*o = (struct overdue){.catalogue = c};
+	*o = (struct overdue){.catalogue = c, .scheduler = s};
 	uv_timer_init(loop, &o->timer);
 	o->timer.data = o;
 }

@@ -6,6 +6,7 @@
 #include "dispatch/heap.h"
 #include "dispatch/request.h"
 
+struct batch;
 struct dispatch;
 struct lane;
 
@@ -28,7 +29,8 @@ struct request {
 	request_done_fn on_done;
 	void *data; /* borrow: on_done's */
 
-	struct list node; /* queue: in a lane or the suspects; else in a batch or a local list */
+	struct batch *batch; /* borrow: while it is in one */
+	struct list node;    /* queue: in a lane or the suspects; else in a batch or a local list */
 	struct list age_node;		/* in queue.arrivals */
 	struct heap_node deadline_node; /* in queue.deadlines, if it has a deadline */
 	struct lane *lane;		/* borrow: set while it is in one */
@@ -44,6 +46,7 @@ struct request {
 	bool careful;  /* and another, or the model did that was being loaded: runs where none is */
 	bool withdrawn;	     /* not to be sent again; answered when nothing can touch its memory */
 	bool silent;	     /* nobody wants the answer any more */
+	bool given_up;	     /* its batch knows that it is silent or withdrawn */
 	bool allows_partial; /* answers in part */
 	bool begun;	     /* one was given: it is not sent again */
 	uint8_t losses;

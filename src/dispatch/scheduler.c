@@ -29,6 +29,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "dispatch/batch.h"
 #include "dispatch/batcher.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/request_private.h"
@@ -39,14 +40,6 @@
 
 /* Of expected work: then the next version has its turn. */
 #define TURN_NS (100 * NS_PER_US)
-
-struct batch {
-	struct list node;     /* in scheduler.spare or .sent */
-	struct list requests; /* struct request.node, as sent */
-	struct work *work;    /* borrow */
-	struct place *place;  /* borrow */
-	uint32_t n;
-};
 
 int scheduler_init(struct scheduler *s, struct pool *pool, uint32_t slots,
 	const struct dispatch_settings *settings)
@@ -213,9 +206,11 @@ static bool send_batch(struct scheduler *s, struct work *w, struct place *p, str
 	b->work = w;
 	b->place = p;
 	b->n = n;
+	b->n_given_up = 0;
 	s->turn_ns += expect_ns;
 	for (struct request *r; (r = pop(taken));) {
 		r->times.dispatched_ns = now_ns;
+		r->batch = b;
 		list_push_back(&b->requests, &r->node);
 		if (r->suspect)
 			p->exclusive = b;
@@ -331,8 +326,10 @@ static void batch_end(struct scheduler *s, struct batch *b, struct list *request
 	if (b->place->exclusive == b)
 		b->place->exclusive = NULL;
 	list_init(requests);
-	for (struct request *r; (r = pop(&b->requests));)
+	for (struct request *r; (r = pop(&b->requests));) {
+		r->batch = NULL;
 		list_push_back(requests, &r->node);
+	}
 	list_push_front(&s->spare, &b->node);
 }
 
@@ -368,6 +365,10 @@ void scheduler_done(struct scheduler *s, void *tag, const struct pool_done *done
 
 		a.compute_ns = done->compute_ns;
 		a.now_ns = now_ns;
+		if (a.status == GRPC_CANCELLED && r->given_up && !r->withdrawn) {
+			a.status = GRPC_DEADLINE_EXCEEDED;
+			a.message = "deadline passed while the model was running";
+		}
 		request_finish(r, &a);
 	}
 }

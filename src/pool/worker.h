@@ -51,6 +51,10 @@ struct pool_batch {
  */
 _must_use_ int worker_run(struct worker *w, const struct pool_batch *b);
 
+/* Nobody waits for batch `tag` any more, which was sent there: the worker is told with the next pool_flush(), and
+ * may give it up. It comes back all the same. Harmless when it is lost. */
+void worker_cancel(struct worker *w, const void *tag);
+
 /* It serves and holds the model: READY, or LOADING others. */
 bool worker_holds(const struct worker *w, const struct pool_model *m);
 /* Slots free now; 0 unless it serves. */

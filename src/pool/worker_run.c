@@ -174,6 +174,28 @@ int worker_run(struct worker *w, const struct pool_batch *b)
 	return 0;
 }
 
+static const struct flight *find_tag(const struct worker *w, const void *tag)
+{
+	list_for_each (&w->in_flight, node) {
+		const struct flight *f = list_entry(node, struct flight, node);
+
+		if (f->tag == tag)
+			return f;
+	}
+	return NULL;
+}
+
+void worker_cancel(struct worker *w, const void *tag)
+{
+	const struct flight *f = worker_listens(w) ? find_tag(w, tag) : NULL;
+
+	if (f)
+		worker_send(w, &(struct wire_message){.type = WIRE_CANCEL,
+				       .cancel = {.batch = f->id,
+					       .model = f->model->id,
+					       .lane = f->lane->index}});
+}
+
 bool worker_holds(const struct worker *w, const struct pool_model *m)
 {
 	return worker_takes(w) && m->holdings[w->index].state == HOLD_HELD;

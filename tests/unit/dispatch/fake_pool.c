@@ -220,6 +220,7 @@ int worker_run(struct worker *w, const struct pool_batch *b)
 	assert(worker_holds(w, m) && !m->retired && worker_free_slots(w) > 0);
 	assert(w->pool->n_runs < FAKE_RUNS_MAX && b->n_items > 0 && b->n_items <= WIRE_ITEMS_MAX);
 	run->tag = b->tag;
+	run->cancelled = false;
 	run->worker = w;
 	run->model = m;
 	run->expect_ns = b->expect_ns;
@@ -234,6 +235,22 @@ int worker_run(struct worker *w, const struct pool_batch *b)
 	w->backlog_ns += b->expect_ns;
 	w->n_runs++;
 	return 0;
+}
+
+void worker_cancel(struct worker *w, const void *tag)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->pool->n_runs; i++) {
+		struct fake_run *run = &w->pool->runs[i];
+
+		if (run->worker != w || run->tag != tag)
+			continue;
+		assert(!run->cancelled);
+		run->cancelled = true;
+		n++;
+	}
+	assert(n == 1);
 }
 
 int pool_memory_new(struct pool_memory **ret_memory, struct pool *p, uint64_t id, int fd,

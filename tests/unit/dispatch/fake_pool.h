@@ -21,6 +21,7 @@ struct fake_run {
 	struct pool_model *model;
 	uint64_t expect_ns;
 	size_t n_items;
+	bool cancelled;		      /* worker_cancel() */
 	int64_t rows[WIRE_ITEMS_MAX]; /* first dimension of each item's first input */
 };
 

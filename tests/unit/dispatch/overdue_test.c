@@ -110,3 +110,34 @@ Test(overdue, it_looks_while_anything_is_in_flight_or_overdue)
 	cr_expect(serves(0));
 	cr_expect_not(o->armed);
 }
+
+/* Its caller waits for the worker, not for the clock. */
+Test(overdue, what_runs_past_its_deadline_is_given_up)
+{
+	struct request *r = bed_request(
+		&bed, bed.alpha, bed.client, 1, clock_ns() + 100 * NS_PER_S, &answers[0]);
+
+	cr_assert_eq(dispatch_submit(bed.d, r), 0);
+	submit();
+	cr_assert_eq(fake_first(bed.pool, NULL)->n_items, 2);
+	serves(0);
+	r->deadline_ns = clock_ns();
+	serves(0);
+	cr_expect_not(fake_first(bed.pool, NULL)->cancelled, "another one still waits");
+	fake_done(bed.pool, fake_first(bed.pool, NULL), GRPC_CANCELLED);
+	cr_expect_eq(answers[0].n, 2);
+	request_unref(r);
+	r = bed_request(&bed, bed.alpha, bed.client, 1, clock_ns() + 100 * NS_PER_S, &answers[1]);
+	cr_assert_eq(dispatch_submit(bed.d, r), 0);
+	bed_turn(&bed);
+	serves(0);
+	cr_expect_not(fake_first(bed.pool, NULL)->cancelled);
+	r->deadline_ns = clock_ns();
+	serves(0);
+	serves(0);
+	cr_expect(fake_first(bed.pool, NULL)->cancelled);
+	fake_done(bed.pool, fake_first(bed.pool, NULL), GRPC_CANCELLED);
+	cr_expect_eq(answers[1].n, 1);
+	cr_expect_eq(answers[1].status, GRPC_DEADLINE_EXCEEDED);
+	request_unref(r);
+}

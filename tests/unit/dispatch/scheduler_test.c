@@ -293,7 +293,9 @@ Test(scheduler, cancelled_between_answers)
 	answers[0].other = submit_decoupled(&answers[0]);
 	answers[0].partial_hook = cancel_other;
 	run = fake_first(bed.pool, NULL);
+	cr_expect_not(run->cancelled);
 	fake_partial(bed.pool, run, 0);
+	cr_expect(run->cancelled, "one call given up ends the work");
 	fake_partial(bed.pool, run, 0);
 	fake_done(bed.pool, run, 0);
 	cr_expect_eq(answers[0].n_partial, 1);

@@ -434,6 +434,24 @@ static void on_run(struct fake *f, const struct wire_run *r)
 		raise(SIGKILL);
 }
 
+/* What is held is given up; what is not there is ignored. */
+static void on_cancel(struct fake *f, const struct wire_cancel *c)
+{
+	struct wire_result given_up = {.code = 1, .message = "given up"};
+
+	must(c->lane == 0, "lane");
+	for (size_t i = 0; i < f->n_held; i++) {
+		if (f->held[i] != c->batch)
+			continue;
+		must(f->held_model[i] == c->model, "model of what is given up");
+		f->n_held--;
+		f->held[i] = f->held[f->n_held];
+		f->held_model[i] = f->held_model[f->n_held];
+		say(f, &(struct wire_message){.type = WIRE_DONE,
+			       .done = {.batch = c->batch, .results = &given_up, .n_results = 1}});
+	}
+}
+
 static void on_release(struct fake *f, const struct wire_release *r)
 {
 	for (size_t i = 0; i < r->n_holds; i++) {
@@ -504,6 +522,9 @@ static void on_message(struct fake *f, const struct wire_message *m, int fd)
 			must(f->held_model[i] != m->unload.model, "unload of a model that runs");
 		say(f, &(struct wire_message){.type = WIRE_UNLOADED,
 			       .unloaded = {.model = m->unload.model + is(f, "w-unloaded")}});
+		break;
+	case WIRE_CANCEL:
+		on_cancel(f, &m->cancel);
 		break;
 	case WIRE_RELEASE:
 		on_release(f, &m->release);

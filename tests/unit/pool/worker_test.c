@@ -76,7 +76,7 @@ Test(worker, bad_messages_end_it)
 		{"exit-ready", "exit status 42", WORKER_CRASHED},
 		{"garbage", "malformed", WORKER_MISBEHAVED},
 		{"pong-first", "message 'pong' is not allowed spawned", WORKER_MISBEHAVED},
-		{"bad-protocol", "protocol 99, expected 3", WORKER_MISBEHAVED},
+		{"bad-protocol", "protocol 99, expected 4", WORKER_MISBEHAVED},
 		{"region", "not of a kind that a worker has", WORKER_MISBEHAVED},
 		{"large-segment", "larger than [worker] output_arena_bytes", WORKER_MISBEHAVED},
 		{"wrong-size", "refused: it has not that size", WORKER_MISBEHAVED},
@@ -445,6 +445,41 @@ Test(worker, takes_as_many_as_it_has_slots)
 	bed_wait(&b, b.n_credit > 0);
 	cr_assert_eq(worker_free_slots(w), 2);
 	bed_drain_end(&b);
+}
+
+/* With the flush, and nothing but that: the worker holds it for ever else. */
+Test(worker, is_told_of_a_batch_that_nobody_waits_for)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "echo hold");
+	bed_up(&b);
+	cr_assert_eq(bed_run(&b, 0, 1, 1, 10), 0);
+	worker_cancel(bed_worker(&b, 0), (void *)(intptr_t)9);
+	worker_cancel(bed_worker(&b, 0), (void *)(intptr_t)1);
+	bed_wait(&b, b.n_events == 1);
+	cr_assert_eq(b.events[0].tag, 1);
+	cr_assert_eq(b.events[0].code, 1);
+	worker_cancel(bed_worker(&b, 0), (void *)(intptr_t)1);
+	cr_assert_eq(bed_run(&b, 0, 0, 2, 10), 0);
+	bed_wait(&b, b.n_events == 2);
+	cr_assert_eq(b.events[1].code, 0);
+	bed_drain_end(&b);
+}
+
+/* Its batches are on their way back. */
+Test(worker, is_told_nothing_once_it_is_lost)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "hold");
+	bed_up(&b);
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	worker_lose(bed_worker(&b, 0), WORKER_MISBEHAVED, "told so");
+	worker_cancel(bed_worker(&b, 0), (void *)(intptr_t)1);
+	bed_wait(&b, b.n_events == 1);
+	cr_assert_eq(b.events[0].tag, 1);
+	bed_end(&b);
 }
 
 Test(worker, may_accept_fewer_slots)

@@ -61,6 +61,7 @@ static const struct wire_message samples[LAST_TYPE + 1] = {
 	[WIRE_UNMAPPED] = {.type = WIRE_UNMAPPED, .unmap = {UINT64_MAX}},
 	[WIRE_UNLOADED] = {.type = WIRE_UNLOADED, .unloaded = {UINT32_MAX, UINT64_MAX}},
 	[WIRE_PARTIAL] = {.type = WIRE_PARTIAL, .partial = {99, 1023, tensors, 2, 8}},
+	[WIRE_CANCEL] = {.type = WIRE_CANCEL, .cancel = {UINT64_MAX, UINT32_MAX, 2}},
 };
 
 const struct wire_message *sample_message(enum wire_type type)
@@ -274,6 +275,11 @@ void assert_same_message(const struct wire_message *a, const struct wire_message
 		same(partial.n_outputs);
 		same(partial.hold);
 		return same_tensors(a->partial.outputs, b->partial.outputs, a->partial.n_outputs);
+	case WIRE_CANCEL:
+		same(cancel.batch);
+		same(cancel.model);
+		same(cancel.lane);
+		return;
 	case WIRE_DRAIN:
 	case WIRE_READY:
 		return;

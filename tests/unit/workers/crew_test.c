@@ -21,6 +21,7 @@ enum {
 	STUCK = 's', /* the same, and stay in it until the gate opens */
 	PUSH = 'p',  /* let a job wait for lane 0, which waits for the gate */
 	OTHER = 'o', /* let a job wait for lane 1 */
+	FIRST = '1', /* ... to '9': nobody waits for so many-th batch of lane 0 */
 	END = 'e',
 };
 
@@ -33,7 +34,9 @@ struct rig {
 	pthread_cond_t changed;
 	bool open;
 	unsigned n_hands, n_leaders, n_deposed, n_quick, n_jobs[2];
-	unsigned inside; /* in lane 0 */
+	unsigned inside;    /* in lane 0 */
+	uint64_t n_pushed;  /* to lane 0: the numbers of its batches */
+	bool cancelled[10]; /* what they knew of themselves in the end, by number */
 };
 
 static void count(struct rig *g, unsigned *n)
@@ -82,16 +85,19 @@ static void strip(void *data, void *tools)
 static void work(void *data, void *tools, struct lane *lane, struct job *job, bool last)
 {
 	struct rig *g = data;
+	uint64_t batch = job->batch;
 
 	free(job);
 	if (lane->index == 0)
 		wait_for_gate(g);
+	if (lane->index == 0 && batch < 10)
+		g->cancelled[batch] = lane_is_cancelled(lane, batch);
 	count(g, &g->n_jobs[lane->index]);
 }
 
 static void push(struct rig *g, struct hand *h, struct lane *lane)
 {
-	struct job *j = job_new(NULL, 0);
+	struct job *j = job_new(lane->index == 0 ? ++g->n_pushed : 0, NULL, 0);
 
 	if (j)
 		crew_push(h, lane, j);
@@ -103,6 +109,8 @@ static void command(struct rig *g, struct hand *h, char c)
 		push(g, h, &g->lanes[c == OTHER]);
 	} else if (c == END) {
 		crew_end(g->crew);
+	} else if (c >= FIRST && c <= '9') {
+		crew_cancel(h, &g->lanes[0], (uint64_t)(c - '0'));
 	} else if (!crew_take(h, &g->lanes[0], clock_ns())) {
 		push(g, h, &g->lanes[0]);
 	} else {
@@ -239,6 +247,54 @@ Test(crew, a_leader_that_is_stuck_is_deposed)
 			sched_yield();
 		close_gate(&g);
 	}
+	end(&g);
+}
+
+/* A byte behind what is told: when its job is done, all of that was heard. */
+static void tell_and_wait(struct rig *g, const char *commands)
+{
+	unsigned n = g->n_jobs[1];
+
+	tell(g, commands);
+	tell(g, "o");
+	wait_for(g, &g->n_jobs[1], n + 1);
+}
+
+Test(crew, a_batch_learns_that_nobody_waits_for_it)
+{
+	struct rig g;
+
+	start(&g);
+	tell(&g, "p");
+	wait_for(&g, &g.inside, 1);
+	cr_assert_not(lane_is_cancelled(&g.lanes[0], 1));
+	/* One that waits, and one that runs. */
+	tell_and_wait(&g, "pp21");
+	open_gate(&g);
+	wait_for(&g, &g.n_jobs[0], 3);
+	cr_assert(g.cancelled[1]);
+	cr_assert(g.cancelled[2]);
+	cr_assert_not(g.cancelled[3]);
+	end(&g);
+}
+
+Test(crew, what_is_over_cannot_be_cancelled)
+{
+	struct rig g;
+
+	start(&g);
+	open_gate(&g);
+	tell(&g, "p");
+	wait_for(&g, &g.n_jobs[0], 1);
+	close_gate(&g);
+	tell_and_wait(&g, "1");
+	tell(&g, "p");
+	wait_for(&g, &g.inside, 1);
+	tell_and_wait(&g, "p21");
+	open_gate(&g);
+	wait_for(&g, &g.n_jobs[0], 3);
+	cr_assert(g.cancelled[2], "what is heard of an older one says nothing of it");
+	cr_assert_not(g.cancelled[3]);
 	end(&g);
 }
 

@@ -922,6 +922,60 @@ Test(executor, what_fails_together_is_run_one_by_one)
 	}
 }
 
+/* --- Nobody waits any more -------------------------------------------------------------- */
+
+Test(executor, what_nobody_waits_for_is_not_run)
+{
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	add_rows(&g, 1, 0);
+	add_rows(&g, 1, 4);
+	atomic_store(&g.fake.lane.cancelled, g.run.batch);
+	execute(&g);
+	cr_assert_eq(g.fake.n_runs, 0);
+	for (size_t i = 0; i < 2; i++)
+		expect_error(&g, i, GRPC_CANCELLED, "nobody waits");
+	cr_assert_eq(used(&g), 0);
+	g.run.batch++;
+	execute(&g);
+	expect_rows(&g, 0, 1, 0);
+	release(&g);
+	rig_deinit(&g);
+}
+
+static enum modeld_code give_up_when_told(
+	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
+{
+	cr_assert_not(batch->cancelled(batch));
+	atomic_store(&f->lane.cancelled, 99);
+	cr_assert_not(batch->cancelled(batch), "that was another one");
+	atomic_store(&f->lane.cancelled, 100);
+	cr_assert(batch->cancelled(batch));
+	snprintf(error->text, sizeof(error->text), "in the middle of it");
+	return fake_echo(f, batch, error) == MODELD_OK ? MODELD_CANCELLED : MODELD_INTERNAL;
+}
+
+/* Joined or alone, the others of the batch are not run either, and nothing is held. */
+Test(executor, a_run_may_end_early)
+{
+	for (int joined = 0; joined < 2; joined++) {
+		struct rig g;
+
+		rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+		g.fake.run = give_up_when_told;
+		g.fake.model.max_batch_size = joined ? 8 : 0;
+		add_rows(&g, 1, 0);
+		add_rows(&g, 1, 4);
+		execute(&g);
+		cr_assert_eq(g.fake.n_runs, 1);
+		expect_error(&g, 0, GRPC_CANCELLED, "in the middle");
+		expect_error(&g, 1, GRPC_CANCELLED, joined ? "in the middle" : "nobody waits");
+		cr_assert_eq(used(&g), 0);
+		rig_deinit(&g);
+	}
+}
+
 static enum modeld_code strange_code;
 
 static enum modeld_code fail_strangely(
@@ -1380,6 +1434,28 @@ static enum modeld_code answer_without_outputs(
 	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
 {
 	return run_answer(batch, error);
+}
+
+static enum modeld_code answer_until_told(
+	struct fake_backend *f, const struct modeld_batch *batch, struct modeld_error *error)
+{
+	cr_assert(give_row(batch, 1, error));
+	cr_assert_eq(run_answer(batch, error), MODELD_OK);
+	cr_assert(give_row(batch, 2, error));
+	atomic_store(&f->lane.cancelled, 100);
+	return run_answer(batch, error);
+}
+
+Test(executor, no_answer_in_part_for_nobody)
+{
+	struct rig g;
+
+	rig_decoupled(&g);
+	g.fake.run = answer_until_told;
+	execute(&g);
+	cr_assert_eq(g.n_partial, 1);
+	expect_error(&g, 0, GRPC_CANCELLED, "nobody waits");
+	rig_deinit(&g);
 }
 
 Test(executor, answers_in_part_that_are_not_as_they_must_be)

@@ -16,7 +16,7 @@ static int work(void *arg)
 	lane_init(&l, &m, 3);
 	cr_assert_eq(l.index, 3);
 	cr_assert_not(l.busy);
-	j = job_new((const uint8_t *)"abc", 3);
+	j = job_new(0, (const uint8_t *)"abc", 3);
 	if (j) {
 		cr_assert_eq(j->n, 3);
 		cr_assert_eq(memcmp(j->message, "abc", 3), 0);

@@ -30,7 +30,7 @@ static struct job *unload(struct wire_scratch *out, uint32_t model)
 	size_t n;
 
 	cr_assert_eq(wire_pack(out, &m, &data, &n), 0);
-	return job_new(data, n);
+	return job_new(0, data, n);
 }
 
 Test(loader, handles_jobs_in_turn_and_forgets_what_waits_in_the_end)

@@ -588,9 +588,9 @@ static void send_and_expect_exit(struct fake_daemon *d, enum wire_type type)
 Test(loop, messages_out_of_turn)
 {
 	static const enum wire_type early[] = {WIRE_LOAD, WIRE_RUN, WIRE_PING, WIRE_DRAIN,
-		WIRE_RELEASE, WIRE_UNLOAD, WIRE_UNMAP, WIRE_READY, WIRE_PONG};
+		WIRE_RELEASE, WIRE_CANCEL, WIRE_UNLOAD, WIRE_UNMAP, WIRE_READY, WIRE_PONG};
 	static const enum wire_type loading[] = {
-		WIRE_SETUP, WIRE_RUN, WIRE_RELEASE, WIRE_UNLOAD, WIRE_BYE, WIRE_DONE};
+		WIRE_SETUP, WIRE_RUN, WIRE_RELEASE, WIRE_CANCEL, WIRE_UNLOAD, WIRE_BYE, WIRE_DONE};
 	static const enum wire_type ready[] = {
 		WIRE_SETUP, WIRE_READY, WIRE_HELLO, WIRE_UNMAPPED, WIRE_UNLOADED};
 	struct fake_daemon d;
@@ -790,6 +790,80 @@ Test(loop, a_decoupled_model_gives_what_is_wanted_or_nothing_at_all)
 	cr_assert_eq(expect_done(&d, 1)->results[0].n_outputs, 0);
 	run_i32(&d, 2, &value, 0, NULL, 0);
 	cr_assert_eq(expect_done(&d, 2)->results[0].code, GRPC_OK);
+	drain(&d);
+}
+
+/* --- Nobody waits any more ---------------------------------------------------------------- */
+
+static void cancel(struct fake_daemon *d, uint64_t batch, uint32_t model, uint32_t lane)
+{
+	const struct wire_message m = {.type = WIRE_CANCEL, .cancel = {batch, model, lane}};
+
+	fake_daemon_send(d, &m);
+}
+
+static void expect_cancelled(struct fake_daemon *d, uint64_t batch)
+{
+	cr_assert_eq(expect_done(d, batch)->results[0].code, GRPC_CANCELLED);
+}
+
+Test(loop, what_nobody_waits_for_ends_early)
+{
+	struct fake_daemon d;
+	struct span s;
+
+	serve(&d, "until_cancelled");
+	s = fake_daemon_put(&d, "x", 1);
+	cancel(&d, UINT64_MAX, 0, 0);
+	run_bytes(&d, 1, s);
+	cancel(&d, 1, 0, 0);
+	expect_cancelled(&d, 1);
+	/* Also what waits for its lane. */
+	run_bytes(&d, 2, s);
+	run_bytes(&d, 3, s);
+	cancel(&d, 3, 0, 0);
+	cancel(&d, 2, 0, 0);
+	expect_cancelled(&d, 2);
+	expect_cancelled(&d, 3);
+	drain(&d);
+}
+
+Test(loop, giving_up_what_is_not_there_is_no_harm)
+{
+	struct fake_daemon d;
+
+	serve(&d, "identity");
+	cancel(&d, 1, 0, 0);
+	run_bytes(&d, 2, fake_daemon_put(&d, "x", 1));
+	cr_assert_eq(expect_done(&d, 2)->results[0].code, GRPC_OK);
+	cancel(&d, 2, 0, 0);
+	cancel(&d, UINT64_MAX, 0, 0);
+	cancel(&d, 3, 0, 1);
+	cancel(&d, 3, 1, 0);
+	cancel(&d, 3, UINT32_MAX, UINT32_MAX);
+	ping(&d, 5);
+	expect_pong(&d, 5);
+	run_bytes(&d, 3, fake_daemon_put(&d, "x", 1));
+	cr_assert_eq(expect_done(&d, 3)->results[0].code, GRPC_OK);
+	drain(&d);
+}
+
+Test(loop, a_decoupled_model_ends_early)
+{
+	static const int32_t values[] = {7, 8};
+	static const struct wire_pair hour = {"delay_ms", "3600000"};
+	struct fake_daemon d;
+	int64_t dims[] = {2};
+	struct wire_tensor input = {0, DTYPE_I32, 1, dims, {0}};
+	const struct wire_item item = {
+		.inputs = &input, .n_inputs = 1, .parameters = &hour, .n_parameters = 1};
+
+	serve(&d, "repeat");
+	input.span = fake_daemon_put(&d, values, sizeof(values));
+	run_items(&d, 1, 0, &item, 1);
+	fake_daemon_receive(&d, WIRE_PARTIAL);
+	cancel(&d, 1, 0, 0);
+	expect_cancelled(&d, 1);
 	drain(&d);
 }
 
