@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/digits.h"
+#include "workers/builtin_examples.h"
 #include "workers/builtin_functions.h"
 
 /* Milliseconds of `text` (NULL: 0) or a negative number. */
@@ -102,11 +103,18 @@ static enum modeld_code declare(struct builtin *b, const struct modeld_model_spe
 /* The interface hands load() no object to keep it in; set before any load. */
 static const struct modeld_host *the_host;
 
+static const struct builtin_function *find_function(const char *name)
+{
+	const struct builtin_function *f = builtin_function(name);
+
+	return f ? f : builtin_example(name);
+}
+
 static enum modeld_code builtin_load(const struct modeld_model_spec *spec, void **ret_model,
 	struct modeld_model_info *ret_info, struct modeld_error *error)
 {
 	const char *name = spec->parameter(spec, "function");
-	const struct builtin_function *f = builtin_function(name ? name : spec->name);
+	const struct builtin_function *f = find_function(name ? name : spec->name);
 	double delay_ms = parse_delay(spec->parameter(spec, "delay_ms"));
 	double load_ms = parse_delay(spec->parameter(spec, "load_ms"));
 	struct builtin *b;
@@ -115,7 +123,8 @@ static enum modeld_code builtin_load(const struct modeld_model_spec *spec, void 
 	if (!f) {
 		snprintf(error->text, sizeof(error->text),
 			"builtin has no function '%.64s': identity, count, simple, add_sub, sleep, "
-			"crash, hang, leak, later, fatal or repeat",
+			"crash, hang, leak, later, fatal, repeat, simple_int8, simple_string, "
+			"repeat_int32 or nan_inf_output",
 			name ? name : spec->name);
 		return MODELD_INVALID;
 	}

@@ -117,8 +117,7 @@ static double first_value(const struct modeld_tensor *t)
 	return value > 0 ? value : 0;
 }
 
-/* Memory for an output that is like `in`, and is written whole. */
-static void *output_like(const struct modeld_batch *batch, size_t index,
+void *builtin_output_like(const struct modeld_batch *batch, size_t index,
 	const struct modeld_tensor *in, struct modeld_error *error)
 {
 	return batch->output(batch,
@@ -142,7 +141,7 @@ static enum modeld_code run_identity(
 
 	if (!batch->wanted[0])
 		return MODELD_OK;
-	out = output_like(batch, 0, in, error);
+	out = builtin_output_like(batch, 0, in, error);
 	if (!out)
 		return MODELD_INTERNAL;
 	/* A client may name the same memory for both. */
@@ -159,7 +158,7 @@ static enum modeld_code run_count(
 
 	if (!batch->wanted[0])
 		return MODELD_OK;
-	out = output_like(batch, 0,
+	out = builtin_output_like(batch, 0,
 		&(struct modeld_tensor){
 			.dtype = MODELD_DTYPE_U64,
 			.rank = 1,
@@ -202,7 +201,7 @@ static enum modeld_code run_simple(
 	for (size_t i = 0; i < 2; i++) {
 		if (!batch->wanted[i])
 			continue;
-		out[i] = output_like(batch, i, in[0], error);
+		out[i] = builtin_output_like(batch, i, in[0], error);
 		if (!out[i])
 			return MODELD_INTERNAL;
 	}
@@ -318,7 +317,7 @@ static int give_u32(const struct modeld_batch *batch, size_t index, enum modeld_
 
 	if (!batch->wanted[index])
 		return 1;
-	out = output_like(batch, index, &like, error);
+	out = builtin_output_like(batch, index, &like, error);
 	if (out)
 		memcpy(out, value, 4);
 	return out != NULL;

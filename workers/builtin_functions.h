@@ -36,5 +36,8 @@ const struct builtin_function *builtin_function(const char *name);
 /* Its output is its input, of any dtype and shape: it can be declared to have one of them. */
 int builtin_is_identity(const struct builtin_function *f);
 void builtin_sleep_ms(double ms);
+/* Memory for an output that is like `in`, and is written whole. NULL: error says why. */
+void *builtin_output_like(const struct modeld_batch *batch, size_t index,
+	const struct modeld_tensor *in, struct modeld_error *error);
 
 #endif

@@ -27,11 +27,11 @@ struct infer_reply;
 struct infer_kind {
 	const struct scanner_table *table; /* where a request has its tensors */
 	size_t size;			   /* of the struct that begins with the struct infer */
-	bool partial; /* reply() makes answers in part, too, and a last one without outputs */
+	bool partial; /* reply() makes answers in part, too, and a last one without outputs, or none */
 	/* Read a message, of which the tensors are left out: the id, the model, i->request, filled.
 	 * INFER_E_FAILED */
 	int (*read)(struct infer *i, const uint8_t *data, size_t n, struct infer_receive *receive);
-	/* Make the answer of a result that is OK. INFER_E_FAILED */
+	/* Make the answer of a result that is OK; none where nothing is added to it. INFER_E_FAILED */
 	int (*reply)(struct infer *i, const struct request_result *result, struct infer_reply *p);
 	/* Make an answer of i->failure, for streams that go on behind one. INFER_E_FAILED: no memory. NULL:
 	 * a failure ends the stream. */

@@ -71,7 +71,7 @@ int infer_reply_send(struct infer_reply *p, struct call *c)
 	int r;
 
 	p->n_parts = 0;
-	r = call_send(c, p->parts, n);
+	r = n > 0 ? call_send(c, p->parts, n) : 0;
 	message_memory_deinit(&p->memory);
 	return r;
 }

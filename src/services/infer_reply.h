@@ -40,7 +40,7 @@ void infer_reply_add(struct infer_reply *p, const void *data, size_t n);
 /* Tensor data, which lives as long as the lease, which is referenced. */
 void infer_reply_add_tensor(
 	struct infer_reply *p, const void *data, size_t n, struct output_lease *lease);
-/* Send it; the reply holds nothing then, whatever is returned. Errors as call_send(). */
+/* Send it, if there is anything; the reply holds nothing then, whatever is returned. Errors as call_send(). */
 _must_use_ int infer_reply_send(struct infer_reply *p, struct call *c);
 /* End the call with a failure instead. The call, and `f` if it lives in the call's state, are gone
  * then. */

@@ -191,6 +191,15 @@ static void fill_policies(struct parts *p, Config *m)
 	m->optimization = &p->optimization;
 }
 
+static void fill_transactions(struct parts *p, Config *m, const struct version *v)
+{
+	if (!version_decoupled(v))
+		return;
+	inference__model_transaction_policy__init(&p->transaction);
+	p->transaction.decoupled = true;
+	m->model_transaction_policy = &p->transaction;
+}
+
 static void fill_settings(struct parts *p, Config *m, struct dispatch *d, const struct version *v)
 {
 	const struct version_settings *s = version_settings(v);
@@ -205,6 +214,7 @@ static void fill_settings(struct parts *p, Config *m, struct dispatch *d, const 
 	fill_policies(p, m);
 	fill_group(p, m, d, v);
 	fill_batching(p, m, s);
+	fill_transactions(p, m, v);
 }
 
 static int fill(struct message_memory *memory, struct parts *p, Config *m, struct dispatch *d,

@@ -37,6 +37,9 @@ static int set_model(struct infer *i, const struct kserve_request *m)
 	int r = kserve_find_version(
 		i->services->dispatch, m->model_name, m->model_version, &v, &i->failure);
 
+	if (!r && version_decoupled(v) && !i->allows_partial)
+		r = infer_fail(&i->failure, GRPC_UNIMPLEMENTED,
+			"ModelInfer RPC doesn't support models with decoupled transaction policy");
 	return r ? r : infer_set_model(i, v);
 }
 
@@ -188,6 +191,7 @@ const struct infer_kind kserve_infer_kind = {
 const struct infer_kind kserve_stream_kind = {
 	.table = &kserve_request_scanner,
 	.size = sizeof(struct kserve_infer),
+	.partial = true,
 	.read = read_request,
 	.reply = kserve_stream_reply,
 	.refuse = kserve_stream_refusal,

@@ -149,12 +149,13 @@ static int fill(struct kserve_infer *x, struct infer_reply *p, const struct requ
 	return r ? r : check_size(i, total);
 }
 
-/* An InferParameter: is it the request's last answer? */
-static const struct kserve_entry final_entry = {
-	.key = "triton_final_response",
-	.value = (const uint8_t *)"\x08\x01",
-	.n_value = 2,
-};
+/* InferParameters: is it the request's last answer? */
+#define FINAL(value_)                                                                              \
+	{                                                                                          \
+		.key = "triton_final_response", .value = (const uint8_t *)(value_), .n_value = 2   \
+	}
+static const struct kserve_entry final_entry = FINAL("\x08\x01");
+static const struct kserve_entry more_entry = FINAL("\x08\x00");
 
 static int reply(
 	struct infer *i, const struct request_result *result, struct infer_reply *p, bool in_stream)
@@ -180,7 +181,7 @@ static int reply(
 			.model_version = version_settings(i->model)->version,
 			.id = (const uint8_t *)i->id,
 			.n_id = i->n_id,
-			.parameters = &final_entry,
+			.parameters = result->partial ? &more_entry : &final_entry,
 			.n_parameters = in_stream ? 1 : 0,
 			.outputs = outputs,
 			.n_outputs = n,
@@ -193,8 +194,30 @@ int kserve_reply(struct infer *i, const struct request_result *result, struct in
 	return reply(i, result, p, false);
 }
 
+/* A decoupled model has said all: an answer without outputs, for those who asked for one. */
+static int reply_empty(struct kserve_infer *x, struct infer_reply *p)
+{
+	struct infer *i = &x->infer;
+	const struct kserve_answer m = {
+		.model_name = version_settings(i->model)->name,
+		.model_version = "",
+		.id = (const uint8_t *)i->id,
+		.n_id = i->n_id,
+		.parameters = &final_entry,
+		.n_parameters = 1,
+	};
+
+	if (!x->wishes.empty_final_response)
+		return 0;
+	if (infer_reply_reserve(p, 1, &i->failure))
+		return INFER_E_FAILED;
+	return put(i, p, &m, NULL, NULL, true);
+}
+
 int kserve_stream_reply(struct infer *i, const struct request_result *result, struct infer_reply *p)
 {
+	if (version_decoupled(i->model) && !result->partial && result->n_outputs == 0)
+		return reply_empty((struct kserve_infer *)i, p);
 	return reply(i, result, p, true);
 }
 

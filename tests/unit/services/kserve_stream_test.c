@@ -92,6 +92,128 @@ Test(kserve_stream, failures_are_answers_in_their_turn)
 	cr_expect_eq(call.status, GRPC_OK);
 }
 
+/* --- Models that answer any number of times --------------------------------------------------- */
+
+static void decouple(void)
+{
+	f.dispatch.models[0].declared.decoupled = true;
+}
+
+/* The parameter of the message is all: 0: no last answer is given that is empty. */
+static bool ask_for_all(const char *id, bool empty_final)
+{
+	inference__infer_parameter__init(&ask.values[0]);
+	inference__model_infer_request__parameters_entry__init(&ask.parameters[0]);
+	ask.values[0].parameter_choice_case =
+		INFERENCE__INFER_PARAMETER__PARAMETER_CHOICE_BOOL_PARAM;
+	ask.values[0].bool_param = empty_final;
+	ask.parameters[0].key = (char *)"triton_enable_empty_final_response";
+	ask.parameters[0].value = &ask.values[0];
+	ask.parameter_list[0] = &ask.parameters[0];
+	ask.m.n_parameters = 1;
+	return ask_it("m", id);
+}
+
+static void say_part(struct request *r)
+{
+	struct output_lease *lease = double_lease_new(&f.dispatch);
+	const struct pool_output output = {
+		.dtype = DTYPE_F32, .rank = 1, .dims = {4}, .data = ask.bytes, .length = 16};
+
+	double_partial(r, &output, lease);
+	output_lease_unref(lease);
+}
+
+static void say(unsigned i, bool partial)
+{
+	struct request *r = double_nth(&f.dispatch, i);
+
+	cr_assert(r);
+	if (partial)
+		say_part(r);
+	else
+		double_answer(r, GRPC_OK, "", NULL, NULL);
+}
+
+static void expect_part(unsigned i, const char *id, size_t n_outputs, bool final)
+{
+	Inference__ModelStreamInferResponse *m = read_stream(i);
+	ModelInferResponse *r = m->infer_response;
+
+	cr_expect_str_eq(m->error_message, "");
+	cr_expect_str_eq(r->model_name, "m");
+	cr_expect_str_eq(r->id, id);
+	cr_expect_eq(r->n_outputs, n_outputs);
+	cr_expect_eq(r->n_raw_output_contents, n_outputs);
+	cr_assert_eq(r->n_parameters, 1);
+	cr_expect_str_eq(r->parameters[0]->key, "triton_final_response");
+	cr_expect_eq(r->parameters[0]->value->bool_param, final);
+	inference__model_stream_infer_response__free_unpacked(m, NULL);
+}
+
+Test(kserve_stream, answers_in_part)
+{
+	decouple();
+	cr_assert(ask_for_all("1", false));
+	cr_assert(ask_for_all("2", true));
+	cr_assert(ask_for_all("3", true));
+	say(2, false);
+	say(1, true);
+	cr_expect_eq(call.n_messages, 0);
+	say(0, true);
+	say(0, true);
+	cr_assert_eq(call.n_messages, 2);
+	say(0, false);
+	cr_assert_eq(call.n_messages, 3, "no last one that is empty for the first");
+	say(0, false);
+	cr_assert_eq(call.n_messages, 5);
+	expect_part(0, "1", 1, false);
+	expect_part(1, "1", 1, false);
+	expect_part(2, "2", 1, false);
+	expect_part(3, "2", 0, true);
+	expect_part(4, "3", 0, true);
+	double_call_half_close(&call);
+	cr_expect(call.closed);
+	cr_expect_eq(call.status, GRPC_OK);
+}
+
+Test(kserve_stream, a_last_answer_with_outputs)
+{
+	decouple();
+	cr_assert(ask_for_all("1", true));
+	say(0, true);
+	echo(0);
+	cr_assert_eq(call.n_messages, 2);
+	expect_part(0, "1", 1, false);
+	expect_part(1, "1", 2, true);
+}
+
+Test(kserve_stream, a_failure_after_answers_in_part)
+{
+	decouple();
+	cr_assert(ask_for_all("1", true));
+	say(0, true);
+	double_answer(double_nth(&f.dispatch, 0), GRPC_INTERNAL, "the soup is cold", NULL, NULL);
+	cr_assert_eq(call.n_messages, 2);
+	expect_refusal(1, "1", "the soup is cold");
+	cr_expect(!call.closed);
+}
+
+Test(kserve_stream, only_a_stream_can_take_them)
+{
+	decouple();
+	double_call_free(&call);
+	double_call_open(
+		&call, fixture_method(&kserve_service, "ModelInfer"), &f.services, &f.client);
+	cr_assert(ask_it("m", "1"));
+	cr_assert(call.closed);
+	cr_expect_eq(call.status, GRPC_UNIMPLEMENTED);
+	cr_expect_str_eq(call.text,
+		"ModelInfer RPC doesn't support models with decoupled transaction policy");
+}
+
+/* --- Failures --------------------------------------------------------------------------------- */
+
 Test(kserve_stream, what_the_model_says)
 {
 	cr_assert(ask_it("m", "1"));
