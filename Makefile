@@ -102,7 +102,7 @@ include workers/cuda.mk
 # A backend is one file NAME.c, or a folder NAME of several: either becomes NAME.so.
 BACKENDS := $(patsubst workers/backends/%.c,$(BUILD)/backends/%.so,$(SRC_backends)) \
             $(patsubst workers/backends/%,$(BUILD)/backends/%.so,$(DIR_backends))
-PROGRAMS := $(BUILD)/modeld $(BUILD)/modeld-worker $(BUILD)/modelctl
+PROGRAMS := $(BUILD)/modeld $(BUILD)/modeld-worker $(BUILD)/modeld-python $(BUILD)/modelctl
 
 .DEFAULT_GOAL := all
 .PHONY: all
@@ -111,6 +111,10 @@ all: $(PROGRAMS) $(BACKENDS)  ## build the daemon, the worker, modelctl and the 
 $(BUILD)/modeld: $(BUILD)/obj/src/main.o $(LIBS_BELOW_server)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(filter-out -fno-lto,$(LDFLAGS)) $(LTO_LINK) -o $@ $^ $(LIBS_FRONT)
+# It finds what it imports beside the file that the link leads to.
+$(BUILD)/modeld-python: workers/python/modeld-python
+	@mkdir -p $(@D)
+	$(Q)ln -sfn $(abspath $<) $@
 # -rdynamic is not wanted: a backend is given what it needs through backend.h.
 $(BUILD)/modeld-worker: $(BUILD)/obj/workers/main.o $(LIBS_BELOW_workers) $(DEVICE_CUDA)
 	@echo "  LD      $@"

@@ -8,6 +8,7 @@ SYSCONFDIR ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
 install_bin      := $(DESTDIR)$(PREFIX)/bin
 install_libexec  := $(DESTDIR)$(PREFIX)/libexec/modeld
 install_backends := $(DESTDIR)$(PREFIX)/lib/modeld/backends
+install_python   := $(DESTDIR)$(PREFIX)/lib/modeld/python/modeld_worker
 install_include  := $(DESTDIR)$(PREFIX)/include/modeld
 install_models   := $(DESTDIR)$(PREFIX)/share/modeld/models
 install_etc      := $(DESTDIR)$(SYSCONFDIR)/modeld
@@ -19,9 +20,10 @@ install_unit     := $(DESTDIR)$(PREFIX)/lib/systemd/system
 .PHONY: install
 install: all  ## install below PREFIX (/usr/local), DESTDIR in front of it
 	$(INSTALL) -d $(install_bin) $(install_libexec) $(install_backends) $(install_include) \
-		$(install_models) $(install_etc) $(install_unit)
+		$(install_models) $(install_etc) $(install_unit) $(install_python)
 	$(INSTALL) -m 755 $(BUILD)/modeld $(BUILD)/modelctl $(install_bin)
-	$(INSTALL) -m 755 $(BUILD)/modeld-worker $(install_libexec)
+	$(INSTALL) -m 755 $(BUILD)/modeld-worker $(BUILD)/modeld-python $(install_libexec)
+	$(INSTALL) -m 644 workers/python/modeld_worker/*.py $(install_python)
 	$(if $(BACKENDS),$(INSTALL) -m 644 $(BACKENDS) $(install_backends))
 	$(if $(ONNXRUNTIME),$(INSTALL) -d $(install_runtime) && $(INSTALL) -m 644 $(ONNXRUNTIME) $(install_runtime))
 	$(INSTALL) -m 644 workers/backend.h $(install_include)
@@ -42,7 +44,7 @@ install: all  ## install below PREFIX (/usr/local), DESTDIR in front of it
 uninstall:  ## remove what install put there, but not the configuration or models that were added
 	rm -f $(install_bin)/modeld $(install_bin)/modelctl $(install_include)/backend.h $(install_unit)/modeld.service
 	rm -f $(patsubst $(BUILD)/backends/%,$(install_backends)/%,$(BACKENDS))
-	rm -rf $(install_libexec) $(install_runtime) \
+	rm -rf $(install_libexec) $(install_runtime) $(dir $(install_python)) \
 		$(patsubst conf/models/%,$(install_models)/%,$(wildcard conf/models/*))
 	rmdir $(install_unit) $(dir $(install_unit)) $(install_include) $(install_backends) $(DESTDIR)$(PREFIX)/lib/modeld \
 		$(install_models) $(DESTDIR)$(PREFIX)/share/modeld 2>/dev/null || true

@@ -35,7 +35,7 @@ unit-worker-threads: $(WORKER_THREADS)
 
 .PHONY: system
 system: all fakecuda  ## the real daemon with real clients (pytest); K=expression selects, X=options
-	$(Q)$(SYSTEM_TEST) tests/system $(if $(K),-k '$(K)') $(X)
+	$(Q)$(SYSTEM_TEST) tests/system tests/unit/python $(if $(K),-k '$(K)') $(X)
 
 .PHONY: system-asan
 system-asan:  ## system tests against a daemon and workers built with sanitizers

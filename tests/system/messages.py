@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
-FILES = ["model_worker.proto", "health.proto", "control.proto", "handoff.proto",
+FILES = ["model_worker.proto", "health.proto", "control.proto", "handoff.proto", "wire.proto",
          "kserve/model_config.proto", "kserve/grpc_service.proto"]
 
 
@@ -35,6 +35,7 @@ worker = _ALL["model_worker"]
 health = _ALL["health"]
 control = _ALL["control"]
 handoff = _ALL.get("handoff")
+wire = _ALL["wire"]
 kserve = _ALL["grpc_service"]
 model_config = _ALL["model_config"]
 WORKER_SERVICE = "/remotemedia.model_registry.v1.ModelWorkerService/"

@@ -45,13 +45,16 @@ def files_below(path):
 def test_what_is_installed(prefix):
     files = files_below(prefix)
     assert {"bin/modeld", "bin/modelctl", "libexec/modeld/modeld-worker", "include/modeld/backend.h",
+            "libexec/modeld/modeld-python", "lib/modeld/python/modeld_worker/main.py",
             "lib/modeld/backends/onnxruntime.so", "share/modeld/models/digits/1/model.onnx",
             "etc/modeld/modeld.conf", "lib/systemd/system/modeld.service"} <= files
     unit = (prefix / "lib" / "systemd" / "system" / "modeld.service").read_text()
     assert f"ExecStart={prefix}/bin/modeld --config {prefix}/etc/modeld/modeld.conf\n" in unit
     assert "@PREFIX@" not in unit and "@SYSCONFDIR@" not in unit
-    for name in ("bin/modeld", "bin/modelctl", "libexec/modeld/modeld-worker"):
+    for name in ("bin/modeld", "bin/modelctl", "libexec/modeld/modeld-worker", "libexec/modeld/modeld-python"):
         assert os.access(prefix / name, os.X_OK)
+    said = subprocess.run([prefix / "libexec/modeld/modeld-python", "--version"], capture_output=True, text=True)
+    assert said.returncode == 0 and said.stdout.startswith("modeld-python "), said.stderr
     linked = subprocess.run(["ldd", prefix / "bin" / "modeld"], capture_output=True, text=True).stdout
     assert "not found" not in linked and ROOT not in linked
 

@@ -1,0 +1,90 @@
+"""The socket to the daemon: records and descriptors in, gathered answers out. Any thread."""
+import array
+import os
+import socket
+import threading
+import time
+
+from . import wire
+
+CONTROL = socket.CMSG_SPACE(4 * 4)
+
+
+class Closed(Exception):
+    """The daemon is gone."""
+
+
+class Channel:
+    def __init__(self, fd):
+        os.set_inheritable(fd, False)  # children of models do not get it
+        self.socket = socket.socket(fileno=fd)
+        self.socket.setblocking(True)
+        self._buffer = bytearray(wire.RECORD_MAX)
+        self._view = memoryview(self._buffer)
+        self._sending = threading.Lock()
+        self._waiting = []  # bytes of messages that were not sent
+        self._n = 0
+        self._since = 0
+
+    def receive(self):
+        """(messages, descriptors) of the next record. The descriptors are the caller's. Closed, WireError"""
+        try:
+            n, control, flags, _ = self.socket.recvmsg_into([self._buffer], CONTROL, socket.MSG_CMSG_CLOEXEC)
+        except ConnectionError:
+            raise Closed from None
+        fds = array.array("i")
+        for level, kind, data in control:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds.frombytes(data[:len(data) - len(data) % fds.itemsize])
+        if n == 0:
+            raise Closed
+        try:
+            if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+                raise wire.WireError("a record is longer than it may be")
+            return wire.read_record(bytes(self._view[:n])), fds
+        except wire.WireError:
+            for fd in fds:
+                os.close(fd)
+            raise
+
+    def add(self, message, now=False):
+        """Sent with what else waits: `now`, or at the next flush(). WireError: it does not fit a record."""
+        data = wire.write(message)
+        with self._sending:
+            if self._n + len(data) > wire.RECORD_MAX:
+                self._flush()
+            if not self._waiting:
+                self._since = time.perf_counter_ns()
+            self._waiting.append(data)
+            self._n += len(data)
+            if now:
+                self._flush()
+
+    def send_with(self, message, fd):
+        data = wire.write(message)
+        with self._sending:
+            self._flush()
+            self._send(lambda: socket.send_fds(self.socket, [data], [fd], socket.MSG_NOSIGNAL))
+
+    def flush(self):
+        if self._waiting:
+            with self._sending:
+                self._flush()
+
+    def waits_ns(self):
+        """For how long the oldest answer has waited; 0: there is none."""
+        return time.perf_counter_ns() - self._since if self._waiting else 0
+
+    def _flush(self):
+        if self._waiting:
+            data = b"".join(self._waiting)
+            self._waiting.clear()
+            self._n = 0
+            self._send(lambda: self.socket.send(data, socket.MSG_NOSIGNAL))
+
+    @staticmethod
+    def _send(call):
+        try:
+            call()
+        except ConnectionError:
+            raise Closed from None

@@ -1,0 +1,62 @@
+"""What a model knows of where it runs, and of the request that it answers."""
+import threading
+
+import numpy as np
+
+
+class Request:
+    """One of several that infer_batch() is given."""
+    __slots__ = ("inputs", "parameters", "wanted")
+
+    def __init__(self, inputs, parameters, wanted):
+        self.inputs = inputs          # {name: array}
+        self.parameters = parameters  # {key: value} of the request's own
+        self.wanted = wanted          # names of outputs that the client asked for
+
+    def __getitem__(self, name):
+        return self.inputs[name]
+
+
+class Context:
+    """A model's. What is said of the request is that of the one which runs in this thread."""
+
+    def __init__(self, *, name, version, path, device, worker, parameters, settings, log):
+        self.name = name
+        self.version = version
+        self.path = path              # the version's directory
+        self.worker_device = device   # as the daemon calls it: "cpu:0", "cuda:1"
+        self.device = "cuda:0" if device.startswith("cuda:") else "cpu"
+        self.worker = worker
+        self.parameters = parameters  # of model.conf
+        self.settings = settings      # of [backend.python]
+        self.log = log
+        self._local = threading.local()
+
+    def bind(self, call):
+        """For the worker: the call that runs in this thread; None: none does."""
+        self._local.call = call
+
+    def _call(self):
+        call = getattr(self._local, "call", None)
+        if call is None:
+            raise RuntimeError("there is no request here: this is for the thread that runs infer(), while it does")
+        return call
+
+    @property
+    def request_parameters(self):
+        """{key: value} of the request; {} for several that were joined."""
+        return self._call().parameters
+
+    @property
+    def wanted(self):
+        """Names of outputs that the client asked for: others need not be computed."""
+        return self._call().wanted
+
+    def cancelled(self):
+        """Nobody waits for the answer any more."""
+        return self._call().cancelled()
+
+    def empty(self, shape, dtype=np.float32, output=None):
+        """An array, all zero, in memory that the client's answer is sent from: returned as the output, it is not copied.
+        `output`: its name, where there are several."""
+        return self._call().empty(shape, np.dtype(dtype), output)

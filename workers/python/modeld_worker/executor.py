@@ -1,0 +1,477 @@
+"""Runs a batch: resolves its inputs, calls the model, and writes what it gives where the daemon reads it.
+
+A joined run writes each output once, and an item's part of it is a slice of the same memory. When a joined run fails,
+its items are run again, each alone, so that only the one at fault pays.
+"""
+import re
+import time
+import traceback
+from math import prod
+
+import numpy as np
+
+from . import dtypes, wire
+from .context import Request
+from .errors import Fatal, ModelError
+from .memory import GRANULE, ArenaError
+from .model import GENERATOR
+
+INVALID, EXHAUSTED, INTERNAL = 3, 8, 13
+# A model's sys.exit() is its mistake, like any other.
+RAISED = (Exception, SystemExit)
+ERROR_MAX = 511
+_PATH = re.compile(r"(?<![\w./~-])/(?:[\w.@%=+~-]+/)+([\w.@%=+~-]+)")
+
+
+class RunError(Exception):
+    """An item fails with this code and text."""
+
+    def __init__(self, code, text):
+        super().__init__(text)
+        self.code = code
+
+
+class FatalError(Exception):
+    """This process cannot go on."""
+
+
+class Answer:
+    """A result, and what it has in output memory; items that ran as one share the list."""
+    __slots__ = ("code", "message", "outputs", "blocks", "joined")
+
+    def __init__(self, code=0, message="", outputs=(), blocks=None, joined=0):
+        self.code, self.message, self.outputs = code, message, outputs
+        self.blocks, self.joined = blocks, joined
+
+
+class Call:
+    """One call of the model, as its context sees it."""
+
+    def __init__(self, executor, model, item, targets):
+        self.executor = executor
+        self.model = model
+        self.parameters = {p.key: p.value for p in item.parameters} if item is not None else {}
+        self.targets = targets
+        self.lent = []  # (array, block) of empty()
+        self.wanted_indexes = None
+        self.is_cancelled = False
+
+    @property
+    def wanted(self):
+        return [self.model.outputs[i].name for i in self.wanted_indexes]
+
+    def cancelled(self):
+        return self.is_cancelled
+
+    def empty(self, shape, dtype, output):
+        if dtype.hasobject:
+            raise TypeError("memory for an answer holds numbers; return str or bytes as they are")
+        shape = tuple(shape) if hasattr(shape, "__iter__") else (shape,)
+        array, block = self.executor.lend(shape, dtype)
+        self.lent.append((array, block))
+        return array
+
+    def take_lent(self, array):
+        """The block that is exactly `array`, which is the answer's from now on; None."""
+        address = array.__array_interface__["data"][0]
+        for i, (lent, block) in enumerate(self.lent):
+            if lent.__array_interface__["data"][0] == address and array.nbytes <= block.size:
+                del self.lent[i]
+                return block
+        return None
+
+    def give_back(self):
+        for array, block in self.lent:
+            self.executor.give_back([block])
+        self.lent = []
+
+
+class Executor:
+    """One thread runs batches at a time. `partial(batch, item, answer)` sends an answer ahead of the last one."""
+
+    def __init__(self, views, arena, memory_lock, partial):
+        self._views = views
+        self._arena = arena
+        self._memory = memory_lock
+        self._partial = partial
+        self.call = None  # the one that runs
+
+    # --- Output memory ------------------------------------------------------------------------
+
+    def allocate(self, length, name):
+        try:
+            with self._memory:
+                return self._arena.allocate(length)
+        except ArenaError as e:
+            raise RunError(EXHAUSTED, f"output '{name}' {e}") from None
+
+    def give_back(self, blocks):
+        with self._memory:
+            for block in blocks:
+                self._arena.release(block)
+
+    def lend(self, shape, dtype):
+        block = self.allocate(prod(shape) * dtype.itemsize, "of context.empty()")
+        array = np.ndarray(shape, dtype, block.segment.memory, block.offset)
+        array.fill(0)  # it was another client's
+        self._arena.guard(block, array)
+        return array, block
+
+    # --- Inputs -------------------------------------------------------------------------------
+
+    def _resolve(self, model, item):
+        inputs = item.inputs
+        if len(inputs) != len(model.inputs):
+            raise RunError(INTERNAL, f"{len(inputs)} inputs came, the model declares {len(model.inputs)}")
+        return [self._resolve_one(i, want, inputs[i]) for i, want in enumerate(model.inputs)]
+
+    def _resolve_one(self, i, want, t):
+        dims, number = t.dims, t.dtype
+        if t.index != i:
+            raise RunError(INTERNAL, "inputs came in the wrong order")
+        size = dtypes.SIZES[number]
+        if not want.admits(number, dims) or size and prod(dims) * size != t.length:
+            raise RunError(INTERNAL, f"input '{want.name}': {dtypes.NAMES[number]} {list(dims)} of {t.length} bytes is not "
+                                     "what the model declares")
+        view = self._views.readable(t.arena)
+        if view is None:
+            raise RunError(INTERNAL, f"input '{want.name}': its memory is not mapped in this worker")
+        if t.length > len(view) or t.offset > len(view) - t.length:
+            raise RunError(INTERNAL, f"input '{want.name}': its span is outside of its memory")
+        if not size:
+            return _bytes_input(i, view[t.offset:t.offset + t.length], dims)
+        array = np.ndarray(dims, dtypes.NUMPY[number], view, t.offset)
+        # A client may let its tensors begin anywhere; a model need not expect that.
+        return array.copy() if t.arena & wire.REGION_BIT and t.offset % GRANULE else array
+
+    # --- One alone ----------------------------------------------------------------------------
+
+    def _run_alone(self, model, run, i, arrays):
+        item = run.items[i]
+        call = self._begin(model, item, item.targets)
+        blocks = []
+        try:
+            if model.kind == GENERATOR:
+                self._run_generator(model, run, i, arrays, call)
+                return Answer(joined=1)
+            if model.infer_batch:
+                given = self._infer_batch(model, [self._request(model, item, arrays, call)])[0]
+            else:
+                given = self._infer(model, arrays)
+            return Answer(outputs=self._write_all(model, call, given, blocks), blocks=blocks, joined=1)
+        except RAISED as e:
+            self.give_back(blocks)
+            return self._failed(model, e)
+        finally:
+            self._end(model, call)
+
+    def _run_generator(self, model, run, i, arrays, call):
+        answers = self._infer(model, arrays)
+        for given in answers:
+            if call.is_cancelled:
+                answers.close()
+                return
+            blocks = []
+            try:
+                outputs = self._write_all(model, call, given, blocks)
+            except RAISED:
+                self.give_back(blocks)
+                raise
+            self._partial(run.batch, i, Answer(outputs=outputs, blocks=blocks))
+
+    def _begin(self, model, item, targets):
+        call = Call(self, model, item, targets)
+        call.wanted_indexes = item.outputs or range(len(model.outputs))
+        self.call = call
+        model.context.bind(call)
+        return call
+
+    def _end(self, model, call):
+        self.call = None
+        model.context.bind(None)
+        if call.lent:
+            call.give_back()
+
+    def _infer(self, model, arrays):
+        if model.by_keyword:
+            given = {d.name: a for d, a in zip(model.inputs, arrays)}
+            return model.infer(**given, context=model.context) if model.wants_context else model.infer(**given)
+        if model.wants_context:
+            return model.infer(*arrays, context=model.context)
+        return model.infer(*arrays)
+
+    def _request(self, model, item, arrays, call):
+        return Request({d.name: a for d, a in zip(model.inputs, arrays)},
+                       {p.key: p.value for p in item.parameters}, call.wanted)
+
+    @staticmethod
+    def _infer_batch(model, requests):
+        given = list(model.infer_batch(requests))
+        if len(given) != len(requests):
+            raise RunError(INTERNAL, f"the model answered {len(given)} of {len(requests)} requests")
+        for one in given:
+            if isinstance(one, BaseException) and len(given) == 1:
+                raise one
+        return given
+
+    # --- Several together ---------------------------------------------------------------------
+
+    def _joinable(self, model, run, resolved):
+        first = run.items[0]
+        if model.max_batch_size == 0:
+            return False
+        rows = 0
+        for item, arrays in zip(run.items, resolved):
+            if list(item.outputs) != list(first.outputs) or (item.parameters and not model.infer_batch):
+                return False
+            n = len(arrays[0]) if arrays and arrays[0].ndim else -1
+            for a, b in zip(arrays, resolved[0]):
+                if a.ndim == 0 or len(a) != n or a.dtype != b.dtype or a.shape[1:] != b.shape[1:]:
+                    return False
+            rows += n
+        return rows <= model.max_batch_size
+
+    def _run_joined(self, model, run, resolved):
+        """Answers of all items; None: they are still to be run one by one."""
+        call = self._begin(model, run.items[0], ())
+        call.parameters = {}
+        blocks = []
+        try:
+            if model.infer_batch:
+                return self._run_list(model, run, resolved, call, blocks)
+            joined = [_join(arrays) for arrays in zip(*resolved)]
+            given = _by_index(model, self._infer(model, joined))
+            rows = [len(arrays[0]) for arrays in resolved]
+            return self._deal(model, run, call, given, rows, blocks)
+        except RAISED as e:
+            self.give_back(blocks)
+            if is_fatal(e):
+                self._failed(model, e)
+            return None
+        finally:
+            self._end(model, call)
+
+    def _run_list(self, model, run, resolved, call, blocks):
+        given = self._infer_batch(model, [self._request(model, item, arrays, call)
+                                          for item, arrays in zip(run.items, resolved)])
+        answers = []
+        for item, one in zip(run.items, given):
+            call.targets = item.targets
+            own = []
+            try:
+                if isinstance(one, BaseException):
+                    raise one
+                answers.append(Answer(outputs=self._write_all(model, call, one, own), blocks=own, joined=len(given)))
+            except RAISED as e:
+                self.give_back(own)
+                answers.append(self._failed(model, e))
+        return answers
+
+    def _deal(self, model, run, call, given, rows, blocks):
+        """Each output is written once; items get slices."""
+        total = sum(rows)
+        answers = [Answer(outputs=[], blocks=blocks, joined=len(rows)) for _ in rows]
+        for k in call.wanted_indexes:
+            array, number = self._check_output(model, k, given)
+            if array.ndim == 0 or len(array) != total:
+                raise RunError(INTERNAL, _refused(model.outputs[k], array, number, f" for {total} rows"))
+            parts, at = [], 0
+            for n in rows:
+                parts.append(array[at:at + n])
+                at += n
+            self._deal_output(model, run, call, k, number, array, parts, answers, blocks)
+        return answers
+
+    def _deal_output(self, model, run, call, k, number, array, parts, answers, blocks):
+        packed = [dtypes.pack_bytes(p) for p in parts] if number == dtypes.BYTES else None
+        sizes = [len(p) for p in packed] if packed else [p.nbytes for p in parts]
+        targets = [_target(item.targets, k, n) for item, n in zip(run.items, sizes)]
+        block = None
+        if not all(targets):
+            block = self._place(model, k, array, sum(sizes), call, blocks, b"".join(packed) if packed else None)
+        at = 0
+        for i, part in enumerate(parts):
+            t = targets[i] and self._to_target(targets[i], packed[i] if packed else part, k, number, part.shape)
+            answers[i].outputs.append(t or _tensor(k, number, part.shape, block.segment.id, block.offset + at, sizes[i]))
+            at += sizes[i]
+
+    # --- Outputs ------------------------------------------------------------------------------
+
+    def _write_all(self, model, call, given, blocks):
+        by_index = _by_index(model, given)
+        return [self._write(model, call, k, by_index, blocks) for k in call.wanted_indexes]
+
+    def _write(self, model, call, k, given, blocks):
+        array, number = self._check_output(model, k, given)
+        data = dtypes.pack_bytes(array) if number == dtypes.BYTES else None
+        length = array.nbytes if data is None else len(data)
+        target = _target(call.targets, k, length) if call.targets else None
+        if target:
+            written = self._to_target(target, array if data is None else data, k, number, array.shape)
+            if written:
+                return written
+        block = self._place(model, k, array, length, call, blocks, data)
+        return _tensor(k, number, array.shape, block.segment.id, block.offset, length)
+
+    def _check_output(self, model, k, given):
+        """(array, number of its dtype) of output k."""
+        want = model.outputs[k]
+        value = given.get(k)
+        if value is None:
+            raise RunError(INTERNAL, f"the model gave no output '{want.name}'")
+        array = value if type(value) is np.ndarray else _as_array(value, want)
+        number = dtypes.of_numpy(array.dtype)
+        if want.dtype == dtypes.BF16 and array.dtype == np.uint16:
+            number = dtypes.BF16
+        if not number or array.ndim > wire.RANK_MAX or not want.admits(number, array.shape):
+            raise RunError(INTERNAL, _refused(want, array, number))
+        return array, number
+
+    def _place(self, model, k, array, length, call, blocks, data):
+        """The Block where the array, or its packed data, lies."""
+        if data is None and call.lent and array.flags.c_contiguous:
+            block = call.take_lent(array)
+            if block:
+                blocks.append(block)
+                return block
+        block = self.allocate(length, model.outputs[k].name)
+        blocks.append(block)
+        memory = block.segment.memory
+        if data is not None:
+            memory[block.offset:block.offset + length] = data
+        elif length:
+            to = np.ndarray(array.shape, array.dtype.newbyteorder("=") if array.dtype.byteorder == ">" else array.dtype,
+                            memory, block.offset)
+            to[...] = array
+        return block
+
+    def _to_target(self, target, given, k, number, shape):
+        """The Tensor there; None where it cannot be written to."""
+        view = self._views.writable(target.arena)
+        if view is None or target.length > len(view) or target.offset > len(view) - target.length:
+            raise RunError(INTERNAL, "the place for an output is not in a region that can be written")
+        if isinstance(given, bytes):
+            length = len(given)
+            view[target.offset:target.offset + length] = given
+        else:
+            length = given.nbytes
+            to = np.ndarray(shape, dtypes.NUMPY[number], view, target.offset)
+            to[...] = given.view(np.uint16) if number == dtypes.BF16 else given
+        return _tensor(k, number, shape, target.arena, target.offset, length, target.generation)
+
+    # --- A batch ------------------------------------------------------------------------------
+
+    def run(self, model, run):
+        """(Answers, one an item; nanoseconds that it took). FatalError"""
+        start = time.perf_counter_ns()
+        answers, resolved = [None] * len(run.items), []
+        for i, item in enumerate(run.items):
+            try:
+                resolved.append(self._resolve(model, item))
+            except RunError as e:
+                resolved.append(None)
+                answers[i] = Answer(e.code, str(e))
+        if len(run.items) > 1 and all(r is not None for r in resolved) and self._joinable(model, run, resolved):
+            answers = self._run_joined(model, run, resolved) or answers
+        for i, arrays in enumerate(resolved):
+            if answers[i] is None:
+                answers[i] = self._run_alone(model, run, i, arrays)
+        return answers, time.perf_counter_ns() - start
+
+    def _failed(self, model, e):
+        """The Answer for what a model raised. FatalError"""
+        if isinstance(e, RunError):
+            return Answer(e.code, clean(str(e)))
+        if is_fatal(e):
+            model.voice.error(_trace(e))
+            raise FatalError(clean(last_line(e))) from e
+        if isinstance(e, ModelError):
+            return Answer(e.code, clean(str(e) or type(e).__name__))
+        model.voice.say(1, "model raised", _trace(e))
+        return Answer(EXHAUSTED if isinstance(e, MemoryError) else INTERNAL, clean(last_line(e)))
+
+
+def _bytes_input(i, view, dims):
+    try:
+        return dtypes.unpack_bytes(view, tuple(dims))
+    except ValueError as e:
+        raise RunError(INVALID, f"input {i}: {e}") from None
+
+
+def _by_index(model, given):
+    """{index: value} of what infer() returned."""
+    if isinstance(given, dict):
+        unknown = [n for n in given if n not in model.output_index]
+        if unknown:
+            raise RunError(INTERNAL, f"the model gave an output '{unknown[0]}', which it did not declare")
+        return {model.output_index[n]: v for n, v in given.items()}
+    if len(model.outputs) == 1:
+        return {0: given}
+    if isinstance(given, (tuple, list)) and len(given) == len(model.outputs):
+        return dict(enumerate(given))
+    raise RunError(INTERNAL, f"the model declares {len(model.outputs)} outputs: return a dict of them, or a tuple")
+
+
+def _as_array(value, want):
+    """What is no ndarray: a tensor of another library, a number, a list, a str."""
+    if isinstance(value, (str, bytes)):
+        array = np.empty(1, object)
+        array[0] = value
+        return array
+    if hasattr(value, "detach"):  # torch
+        value = value.detach()
+        if hasattr(value, "cpu"):
+            value = value.cpu()
+        if str(getattr(value, "dtype", "")) == "torch.bfloat16":
+            import torch
+            return value.view(torch.int16).numpy().view(np.uint16)
+    if hasattr(value, "__array__") or hasattr(value, "__array_interface__") or isinstance(value, np.ndarray):
+        return np.asarray(value)
+    if hasattr(value, "__dlpack__"):
+        return np.from_dlpack(value)
+    try:
+        return np.asarray(value, dtypes.NUMPY[want.dtype] if want.dtype not in (0, dtypes.BF16) else None)
+    except (TypeError, ValueError) as e:
+        raise RunError(INTERNAL, f"the model gave output '{want.name}' as {type(value).__name__}, which is no array: {e}") from None
+
+
+def _refused(want, array, number, rows=""):
+    return (f"the model gave output '{want.name}' as {dtypes.NAMES[number] if number else array.dtype} "
+            f"{list(array.shape)}{rows}, which is not what it declared: {want.spec()}")
+
+
+def _tensor(index, dtype, shape, arena, offset, length, generation=0):
+    return wire.Tensor(index=index, dtype=dtype, dims=shape, arena=arena, generation=generation, offset=offset, length=length)
+
+
+def _target(targets, output, length):
+    for target in targets:
+        if target.output == output and length <= target.length:
+            return target
+    return None
+
+
+def _join(arrays):
+    """One array of all rows."""
+    return np.concatenate(arrays)
+
+
+def is_fatal(e):
+    """The model says so, or its device's context is lost."""
+    return isinstance(e, (Fatal, FatalError)) or type(e).__name__ == "AcceleratorError" or "CUDA error" in str(e)
+
+
+def last_line(e):
+    return traceback.format_exception_only(type(e), e)[-1].strip()
+
+
+def _trace(e):
+    return "".join(traceback.format_exception(type(e), e, e.__traceback__)).strip()
+
+
+def clean(text):
+    """For clients: on one line, not too long, of a path its last name alone."""
+    text = "".join(c if c.isprintable() else " " for c in text)
+    text = _PATH.sub(lambda match: match[1], text)
+    data = text.encode("utf-8", "replace")[:ERROR_MAX]
+    return data.decode("utf-8", "ignore") or "the model gave no reason"

@@ -1,0 +1,445 @@
+"""The life of a worker: what each message asks for, in the order in which they came.
+
+The main thread reads the channel and runs batches on the spot, which costs no wake-up of another thread. While it is at
+something that takes long (a load, a slow run) the watch reads in its place: a Ping is answered whatever runs. Whoever reads
+handles all messages at once, but those that take time: these wait for the main thread.
+"""
+import os
+import select
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+
+from . import log, wire
+from .channel import Channel, Closed
+from .executor import Answer, Executor, FatalError, clean, is_fatal, last_line
+from .memory import Arena, MapError, Views
+from .model import LoadError, Model
+from .status import EXIT_CONFIG, EXIT_DEVICE_LOST, EXIT_INTERNAL, EXIT_OK
+
+# What the main thread may be at before the watch takes the channel over, and how often that looks.
+LONG_S = 0.05
+# Answers of models that are quicker wait for each other, but no longer than that.
+QUICK_NS = 60_000
+ANSWER_NS = 200_000
+
+NEW, LOADING, READY, DRAINED = range(4)
+_EARLY = (wire.Load, wire.Ping, wire.Drain, wire.Map, wire.Unmap, wire.Unmapped)
+_ALLOWED = {NEW: (wire.Setup,), LOADING: _EARLY, READY: _EARLY + (wire.Unload, wire.Run, wire.Release), DRAINED: ()}
+
+
+class Stop(Exception):
+    """The worker ends with this status."""
+
+    def __init__(self, status, reason):
+        super().__init__(reason)
+        self.status = status
+
+
+class Loop:
+    def __init__(self, fd):
+        self._channel = Channel(fd)
+        self._state = NEW
+        self._setup = None
+        self._views = Views()
+        self._arena = None
+        self._memory = threading.Lock()  # of the arena, its announcements and the holds
+        self._holds = {}                 # number -> blocks
+        self._last_hold = 0
+        self._executor = None
+        self._models = {}
+        self._last_batch = 0
+        self._n_loads = 0
+        self._jobs = deque()             # Run, Load, Unload, Drain: for the main thread
+        self._running = None             # the Model that runs or is loaded
+        self._watch = Watch(self)
+
+    # --- Threads ------------------------------------------------------------------------------
+
+    def serve(self):
+        """Until the end; returns the exit status."""
+        self._watch.start()
+        try:
+            while True:
+                while self._jobs:
+                    self._do(self._jobs.popleft())
+                self._channel.flush()
+                with self._watch.reading():
+                    # The watch may have read something for us until now.
+                    if not self._jobs:
+                        self.read()
+        except Exception as e:
+            return self.conclude(e)
+
+    def read(self):
+        """One record. Only by the thread that has the channel."""
+        messages, fds = self._channel.receive()
+        try:
+            for message in messages:
+                self._take(message, fds)
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def conclude(self, e):
+        """The exit status for what ended the worker."""
+        name = self._setup.worker if self._setup else ""
+        if isinstance(e, Closed):
+            return EXIT_OK
+        if isinstance(e, Stop):
+            if e.status != EXIT_OK:
+                log.line(log.ERROR, "worker stops", worker=name, reason=str(e))
+            return e.status
+        if isinstance(e, FatalError):
+            log.line(log.ERROR, "a backend cannot go on in this process", worker=name,
+                     model=self._running.name if self._running else "", error=str(e))
+            return EXIT_DEVICE_LOST
+        if isinstance(e, wire.WireError):
+            log.line(log.ERROR, "worker stops", worker=name, reason="malformed message", error=str(e))
+            return EXIT_INTERNAL
+        log.line(log.ERROR, "worker stops", worker=name, error=last_line(e), trace=traceback.format_exc())
+        return EXIT_INTERNAL
+
+    @property
+    def running(self):
+        return self._running
+
+    # --- Messages that are handled at once ----------------------------------------------------
+
+    def _take(self, message, fds):
+        kind = type(message)
+        if kind not in _ALLOWED[self._state]:
+            raise Stop(EXIT_INTERNAL, f"message out of turn: {kind.__name__}")
+        if len(fds) != (kind is wire.Map):
+            raise Stop(EXIT_INTERNAL, "a descriptor too many or too few")
+        if kind in (wire.Run, wire.Load, wire.Unload, wire.Drain):
+            if kind is wire.Run:
+                self._check_run(message)
+            self._jobs.append(message)
+        elif kind is wire.Map:
+            self._on_map(message, fds.pop())
+        else:
+            self._HANDLERS[kind](self, message)
+
+    def _check_run(self, run):
+        if run.batch <= self._last_batch:
+            raise Stop(EXIT_INTERNAL, "run with a number that does not come next")
+        self._last_batch = run.batch
+
+    def _on_setup(self, setup):
+        if setup.protocol != wire.PROTOCOL:
+            log.line(log.ERROR, "daemon and worker are of different builds", daemon_protocol=setup.protocol,
+                     worker_protocol=wire.PROTOCOL)
+            raise Stop(EXIT_CONFIG, "protocol version")
+        if not setup.slots or not setup.holds:
+            raise Stop(EXIT_INTERNAL, "setup names no slots or holds")
+        log.set_level(setup.log_level)
+        _show_name(setup.worker)
+        self._setup = setup
+        self._arena = Arena(setup)
+        self._executor = Executor(self._views, self._arena, self._memory, self._send_partial)
+        self._channel.add(wire.Hello(protocol=wire.PROTOCOL, slots=setup.slots), now=True)
+        with self._memory:
+            self._announce()
+        self._n_loads = setup.n_loads
+        self._state = LOADING
+        if not self._n_loads:
+            self._set_ready()
+
+    def _set_ready(self):
+        if self._state == LOADING:
+            self._state = READY
+        self._channel.add(wire.Ready(), now=True)
+
+    def _on_map(self, m, fd):
+        try:
+            self._views.map(fd, m.id, m.size, m.writable)
+        except KeyError:
+            raise Stop(EXIT_INTERNAL, "map of memory that is mapped") from None
+        except MapError as e:
+            log.line(log.WARNING, "cannot map memory", worker=self._setup.worker, bytes=m.size, error=str(e))
+
+    def _on_unmap(self, m):
+        self._views.unmap(m.id)
+        self._channel.add(wire.Unmapped(id=m.id), now=True)
+
+    def _on_unmapped(self, m):
+        try:
+            with self._memory:
+                self._arena.unmapped(m.id)
+        except KeyError:
+            raise Stop(EXIT_INTERNAL, "unmapped: a segment that is in use") from None
+
+    def _on_release(self, m):
+        with self._memory:
+            for hold in m.holds:
+                blocks = self._holds.pop(hold, None)
+                if blocks is None:
+                    raise Stop(EXIT_INTERNAL, "release of a hold that is not there")
+                for block in blocks:
+                    self._arena.release(block)
+
+    def _on_ping(self, m):
+        with self._memory:
+            self._arena.tick()
+            self._announce()
+        self._channel.add(wire.Pong(nonce=m.nonce), now=True)
+
+    _HANDLERS = {wire.Setup: _on_setup, wire.Unmap: _on_unmap, wire.Unmapped: _on_unmapped, wire.Release: _on_release,
+                 wire.Ping: _on_ping}
+
+    def _announce(self):
+        """Segments that are new or given up, before anything names them. Under the lock."""
+        arena = self._arena
+        while arena.made:
+            segment = arena.made.pop(0)
+            self._channel.send_with(wire.Map(id=segment.id, size=segment.size), segment.fd)
+        while arena.idle:
+            self._channel.add(wire.Unmap(id=arena.idle.pop(0)))
+
+    # --- What takes its time: the main thread -------------------------------------------------
+
+    def _do(self, message):
+        kind = type(message)
+        if kind is wire.Run:
+            self._on_run(message)
+        elif kind is wire.Load:
+            self._on_load(message)
+        elif kind is wire.Unload:
+            self._on_unload(message)
+        else:
+            self._on_drain()
+
+    def _on_run(self, run):
+        model = self._models.get(run.model)
+        if model is None or run.lane:
+            raise Stop(EXIT_INTERNAL, "run of a model or a lane that is not there")
+        quick = model.compute_ns is not None and model.compute_ns < QUICK_NS
+        if not quick or self._channel.waits_ns() > ANSWER_NS:
+            self._channel.flush()
+        self._running = model
+        self._watch.begin(long=False)
+        answers, compute_ns = self._executor.run(model, run)
+        self._watch.end()
+        self._running = None
+        model.compute_ns = max(compute_ns, (model.compute_ns or 0) // 2)
+        self._answer(run, answers, compute_ns)
+
+    def _answer(self, run, answers, compute_ns):
+        with self._memory:
+            results = self._results(answers)
+            if self._arena.made:
+                self._announce()
+            done = wire.Done(batch=run.batch, compute_ns=compute_ns, results=results)
+            try:
+                self._channel.add(done)
+                return
+            except wire.WireError as e:
+                self._take_back(results)
+                log.line(log.WARNING, "results cannot be sent", worker=self._setup.worker, error=str(e))
+        text = "the batch's results do not fit a message (lower max_batch_size)"
+        self._channel.add(wire.Done(batch=run.batch, results=[wire.Result(code=8, message=text) for _ in answers]))
+
+    def _results(self, answers):
+        """wire.Results; what they have in output memory is entered as holds."""
+        results, before, number = [], None, 0
+        for a in answers:
+            if a.code:
+                results.append(wire.Result(code=a.code, message=a.message))
+                continue
+            if a.blocks and a.blocks is not before:
+                before = a.blocks
+                number = self._hold(before)
+            if a.blocks and not number:
+                results.append(wire.Result(code=8, message="so many answers of the worker were not taken by their clients "
+                                                           "yet as [worker] max_holds allows"))
+                continue
+            results.append(wire.Result(outputs=a.outputs, hold=number if a.blocks else 0, joined=a.joined))
+        return results
+
+    def _hold(self, blocks):
+        """Its number; 0: there are too many."""
+        if len(self._holds) >= self._setup.holds:
+            for block in blocks:
+                self._arena.release(block)
+            return 0
+        self._last_hold += 1
+        self._holds[self._last_hold] = blocks
+        return self._last_hold
+
+    def _take_back(self, results):
+        for hold in {r.hold for r in results if r.hold}:
+            for block in self._holds.pop(hold):
+                self._arena.release(block)
+
+    def _send_partial(self, batch, item, answer):
+        with self._memory:
+            results = self._results([answer])
+            self._announce()
+            result = results[0]
+            if not result.code:
+                self._channel.add(wire.Partial(batch=batch, item=item, outputs=result.outputs, hold=result.hold), now=True)
+                return
+        raise RuntimeError(result.message)
+
+    def _on_load(self, load):
+        self._channel.flush()
+        if load.model in self._models:
+            raise Stop(EXIT_INTERNAL, "load with a number that is in use")
+        model = Model(load, self._setup)
+        self._running = model
+        self._watch.begin(long=True)
+        error = self._load(model, load)
+        self._watch.end()
+        self._running = None
+        self._log_loaded(load, model, error)
+        if error is None:
+            self._models[load.model] = model
+            self._channel.add(model.loaded(), now=True)
+        else:
+            self._channel.add(wire.Loaded(model=load.model, error=clean(error)), now=True)
+        self._n_loads -= 1
+        if self._n_loads == 0:
+            self._set_ready()
+
+    def _load(self, model, load):
+        """None, or why not."""
+        start, before = time.monotonic(), _resident_bytes()
+        try:
+            model.load(load.max_batch_size)
+            model.memory_bytes = max(0, _resident_bytes() - before)
+            model.load_s = time.monotonic() - start
+            return None
+        except LoadError as e:
+            return str(e)
+        except (Exception, SystemExit) as e:
+            if is_fatal(e):
+                raise FatalError(clean(last_line(e))) from e
+            model.voice.say(log.WARNING, "model raised while it was loaded", traceback.format_exc())
+            return last_line(e)
+
+    def _log_loaded(self, load, model, error):
+        about = {"worker": self._setup.worker, "model": load.name, "version": load.version, "backend": load.backend}
+        if error is None:
+            log.line(log.INFO, "model loaded", **about, ms=int(model.load_s * 1000))
+        else:
+            log.line(log.WARNING, "model not loaded", **about, error=error)
+
+    def _on_unload(self, m):
+        model = self._models.pop(m.model, None)
+        if model is None:
+            raise Stop(EXIT_INTERNAL, "unload of a model that is not loaded")
+        self._unload(model)
+        log.line(log.INFO, "model unloaded", worker=self._setup.worker, model=model.name, number=model.number)
+        self._channel.add(wire.Unloaded(model=m.model, memory_bytes=model.memory_bytes), now=True)
+
+    def _unload(self, model):
+        self._running = model
+        self._watch.begin(long=True)
+        model.unload()
+        self._watch.end()
+        self._running = None
+
+    def _on_drain(self):
+        """Unloading comes before bye: a model that crashes there must not look like a clean end."""
+        for model in self._models.values():
+            self._unload(model)
+        self._state = DRAINED
+        self._channel.add(wire.Bye(reason="drained"), now=True)
+        raise Stop(EXIT_OK, "drained")
+
+
+class Watch:
+    """Reads the channel in the main thread's place while that is at something long, and wakes up only while there is
+    work: nothing happens in a worker that has nothing to do."""
+
+    def __init__(self, loop):
+        self._loop = loop
+        self._reader = threading.Lock()
+        self._kick = threading.Event()
+        self._asleep = False
+        self._busy_since = None  # of the main thread
+        self._long = False
+        self._n_begun = 0
+        self._reads = False
+        self._wake_read, self._wake_write = socket.socketpair()
+
+    def start(self):
+        threading.Thread(target=self._serve, name="watch", daemon=True).start()
+
+    # --- The main thread ----------------------------------------------------------------------
+
+    def begin(self, long):
+        self._n_begun += 1
+        self._long = long
+        self._busy_since = time.monotonic()
+        if self._asleep or long:
+            self._kick.set()
+
+    def end(self):
+        self._busy_since = None
+        if self._reads:
+            self._wake_write.send(b"w")
+
+    def reading(self):
+        """The lock of whoever reads the channel."""
+        return self._reader
+
+    # --- The watch ----------------------------------------------------------------------------
+
+    def _is_long(self):
+        since = self._busy_since
+        return since is not None and (self._long or time.monotonic() - since >= LONG_S)
+
+    def _serve(self):
+        seen = -1
+        while True:
+            if self._is_long() and self._reader.acquire(blocking=False):
+                try:
+                    self._read_in_its_place()
+                finally:
+                    self._reader.release()
+            if self._busy_since is None and seen == self._n_begun:
+                self._asleep = True
+                # It may have begun in between, and seen us awake.
+                if self._busy_since is None and seen == self._n_begun:
+                    self._kick.wait()
+                self._asleep = False
+            else:
+                seen = self._n_begun
+                self._kick.wait(LONG_S)
+            self._kick.clear()
+
+    def _read_in_its_place(self):
+        channel = self._loop._channel.socket
+        self._reads = True
+        try:
+            while self._is_long():
+                ready, _, _ = select.select([channel, self._wake_read], [], [])
+                if self._wake_read in ready:
+                    self._wake_read.recv(64)
+                if channel in ready and self._is_long():
+                    self._loop.read()
+        except Exception as e:
+            # The main thread may never come back.
+            sys.stdout.flush()
+            os._exit(self._loop.conclude(e))
+        finally:
+            self._reads = False
+
+
+def _show_name(name):
+    """What ps and top show."""
+    try:
+        with open("/proc/self/comm", "w") as f:
+            f.write(name[:15])
+    except OSError:
+        pass
+
+
+def _resident_bytes():
+    with open("/proc/self/statm") as f:
+        return int(f.read().split()[1]) * os.sysconf("SC_PAGESIZE")

@@ -1,0 +1,76 @@
+"""The program: checks what the daemon left it, and serves."""
+import faulthandler
+import os
+import signal
+import stat
+import sys
+
+from . import log
+from .status import CHANNEL_FD, EXIT_CONFIG, EXIT_INTERNAL, EXIT_OK
+
+USAGE = """\
+modeld-python runs models written in Python for modeld, which starts it: there is nothing to do by hand.
+docs/python.md says how a model is written, docs/protocol.md what comes over descriptor 3.
+
+  -V, --version   print the version
+  -h, --help      print this
+"""
+
+
+def answer_arguments(arguments, version):
+    """None: go on; else an exit status."""
+    if not arguments:
+        return None
+    if arguments[0] in ("-V", "--version"):
+        print(f"modeld-python {version}")
+        return EXIT_OK
+    if arguments[0] in ("-h", "--help"):
+        print(USAGE, end="")
+        return EXIT_OK
+    print(f"modeld-python: unknown argument '{arguments[0]}'\nTry 'modeld-python --help'.", file=sys.stderr)
+    return EXIT_CONFIG
+
+
+def started_by_daemon():
+    """A socket on 3: this is no accident."""
+    try:
+        return stat.S_ISSOCK(os.fstat(CHANNEL_FD).st_mode)
+    except OSError:
+        return False
+
+
+def set_signals():
+    """SIGTERM keeps its default. What a terminal sends to everybody in front of it is the daemon's business. SIGUSR2 writes
+    the stacks of all threads to the log."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    faulthandler.enable(file=2)
+    faulthandler.register(signal.SIGUSR2, file=2)
+
+
+def main(version):
+    status = answer_arguments(sys.argv[1:], version)
+    if status is not None:
+        return status
+    if not started_by_daemon():
+        print("modeld-python: modeld starts this program; by hand it does nothing.\nTry 'modeld-python --help'.",
+              file=sys.stderr)
+        return EXIT_CONFIG
+    set_signals()
+    log.start()
+    try:
+        from .loop import Loop
+    except ImportError as e:
+        log.line(log.ERROR, "modeld-python cannot start", interpreter=sys.executable, error=str(e),
+                 hint="the model's interpreter needs numpy")
+        return EXIT_CONFIG
+    loop = Loop(CHANNEL_FD)
+    log.take_over_prints(lambda: loop.running and loop.running.voice)
+    try:
+        status = loop.serve()
+    except BaseException as e:
+        status = loop.conclude(e) if isinstance(e, Exception) else EXIT_INTERNAL
+    sys.stdout.finish()
+    sys.stderr.finish()
+    # Threads of models may go on; nothing of them is waited for.
+    os._exit(status)

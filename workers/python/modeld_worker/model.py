@@ -1,0 +1,174 @@
+"""A model that was loaded: the code of its directory, and what it declares.
+
+model.py has a class `Model`, or functions of the same names: infer, and where it wants infer_batch, load, unload.
+"""
+import importlib.util
+import inspect
+import os
+import sys
+import traceback
+
+from . import declare, wire
+from .context import Context
+from .declare import DeclarationError
+from .log import Voice
+
+FILE = "model.py"
+PLAIN, GENERATOR = "plain", "generator"
+
+
+class LoadError(Exception):
+    """The model cannot be loaded; the text is for people."""
+
+
+class Model:
+    """What the executor runs. `infer` takes arrays in the order of `inputs`; `infer_batch`, where there is one, a list of
+    requests."""
+
+    def __init__(self, load, setup):
+        self.number = load.model
+        self.name = load.name
+        self.voice = Voice(setup.worker, load.name)
+        self.compute_ns = None  # what it took lately; None: it has not run
+        self.memory_bytes = 0
+        self.load_s = 0
+        parameters = {p.key: p.value for p in load.parameters}
+        prefix = load.backend + "."
+        self.context = Context(
+            name=load.name, version=load.version, path=load.path, device=setup.device, worker=setup.worker,
+            parameters=parameters, log=self.voice,
+            settings={p.key[len(prefix):]: p.value for p in setup.settings if p.key.startswith(prefix)})
+        self._unload = None
+        self.inputs = self.outputs = ()
+        self.infer = self.infer_batch = None
+        self.kind = PLAIN
+        self.by_keyword = False
+        self.wants_context = False
+        self.max_batch_size = 0
+
+    def load(self, max_batch_size):
+        """Imports the model's code, calls its load(), settles what it declares. LoadError, or whatever that raises."""
+        code = self._instance(_import(self.context.path))
+        _call_with(getattr(code, "load", None), self.context)
+        self._unload = getattr(code, "unload", None)
+        self.infer = getattr(code, "infer", None)
+        self.infer_batch = getattr(code, "infer_batch", None)
+        if not callable(self.infer) and not callable(self.infer_batch):
+            raise LoadError(f"{FILE} has no class Model and no function infer")
+        if self.infer:
+            self._look_at_infer()
+        try:
+            self._declare(code, max_batch_size)
+        except DeclarationError as e:
+            raise LoadError(str(e)) from None
+
+    def _instance(self, module):
+        made = getattr(module, "Model", None)
+        return made() if inspect.isclass(made) else module
+
+    def _look_at_infer(self):
+        if inspect.iscoroutinefunction(self.infer) or inspect.isasyncgenfunction(self.infer):
+            raise LoadError("an `async def infer` is not run by this worker")
+        if inspect.isgeneratorfunction(self.infer):
+            self.kind = GENERATOR
+        names = inspect.signature(self.infer).parameters
+        self.wants_context = "context" in names
+        self.by_keyword = any(p.kind in (p.VAR_KEYWORD, p.KEYWORD_ONLY) for p in names.values())
+
+    def _declare(self, code, max_batch_size):
+        parameters = self.context.parameters
+        self.inputs = self._declared("inputs", parameters, code, declare.inputs_of)
+        self.outputs = self._declared("outputs", parameters, code, declare.outputs_of)
+        self._order_inputs()
+        self._choose_batching(max_batch_size)
+        declare.check(self.inputs, "input", self.max_batch_size > 0)
+        declare.check(self.outputs, "output", self.max_batch_size > 0)
+        self.output_index = {d.name: i for i, d in enumerate(self.outputs)}
+
+    def _declared(self, what, parameters, code, of_function):
+        """model.conf comes first, then what the code says, then what its function looks like."""
+        if what in parameters:
+            return declare.parse_list(parameters[what])
+        given = getattr(code, what, None)
+        if given is not None:
+            return declare.of_mapping(given() if callable(given) else given)
+        if not self.infer:
+            raise DeclarationError(f"infer_batch says nothing of {what}: declare {what} = {{...}} beside it")
+        return of_function(self.infer)
+
+    def _order_inputs(self):
+        """infer() is called in the order of its own parameters, whatever the order elsewhere."""
+        if not self.infer:
+            return
+        taken = declare.parameters_of(self.infer)
+        if taken is None:
+            return
+        names = [d.name for d in self.inputs]
+        required = [n for n in taken if n in names or not self._has_default(n)]
+        if sorted(required) != sorted(names):
+            raise DeclarationError(f"infer takes {', '.join(required) or 'nothing'}, and the inputs declared are "
+                                   f"{', '.join(names) or 'none'}")
+        by_name = {d.name: d for d in self.inputs}
+        self.inputs = [by_name[n] for n in required]
+
+    def _has_default(self, name):
+        p = inspect.signature(self.infer).parameters[name]
+        return p.default is not p.empty
+
+    def _choose_batching(self, max_batch_size):
+        """Requests are joined where the administrator says so, or the model takes them as a list."""
+        rows = all(d.dims and d.dims[0] == -1 for d in [*self.inputs, *self.outputs]) and self.inputs
+        if self.kind == GENERATOR:
+            self.max_batch_size = 0
+        elif max_batch_size != wire.U32_MAX:
+            self.max_batch_size = max_batch_size
+        elif self.infer_batch and rows:
+            self.max_batch_size = max_batch_size
+
+    @property
+    def decoupled(self):
+        return self.kind == GENERATOR
+
+    def loaded(self):
+        return wire.Loaded(
+            model=self.number, ok=1, inputs=[d.message() for d in self.inputs],
+            outputs=[d.message() for d in self.outputs], memory_bytes=self.memory_bytes,
+            max_batch_size=self.max_batch_size, lanes=1, decoupled=int(self.decoupled))
+
+    def unload(self):
+        unload, self._unload = self._unload, None
+        self.infer = self.infer_batch = None
+        try:
+            if unload:
+                unload()
+        except Exception:
+            self.voice.say(1, "unload failed", traceback.format_exc())
+
+
+def _call_with(function, context):
+    """load(context), or load() where it does not want one."""
+    if not function:
+        return
+    if inspect.signature(function).parameters:
+        function(context)
+    else:
+        function()
+
+
+def _import(directory):
+    """The module of a version's model.py. Each has a name of its own, and may import what lies beside it."""
+    path = os.path.join(directory, FILE)
+    if not os.path.isfile(path):
+        raise LoadError(f"{path} is not there")
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
+    name = f"modeld_model_{abs(hash(path)):x}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
