@@ -157,6 +157,8 @@ struct wire_ping {
 struct wire_hello {
 	uint32_t protocol;
 	uint32_t slots;
+	const char *sandbox;
+	const char *sandbox_lacks;
 };
 
 struct wire_declaration {

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -16,6 +17,7 @@
 #include "base/log.h"
 #include "base/standard_fds.h"
 #include "workers/loop.h"
+#include "workers/sandbox.h"
 
 #define CHANNEL_FD 3
 
@@ -29,6 +31,8 @@ static const char usage[] =
 	"Descriptor 3 is a Unix SOCK_SEQPACKET socket to the daemon; memory comes over it.\n"
 	"docs/protocol.md describes the messages.\n"
 	"\n"
+	"  --run PROGRAM [ARG ...]  become another worker program, in the sandbox that the "
+	"environment asks for\n"
 	"  -V, --version   print the version\n"
 	"  -h, --help      print this\n"
 	"\n"
@@ -44,11 +48,54 @@ struct title {
 	pthread_t thread; /* whose name is the process's */
 };
 
+/* The daemon hides GPUs from workers that are not on one. */
+static bool drives_gpu(void)
+{
+	const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+
+	return visible && *visible;
+}
+
+static int say_sandbox(const struct sandbox_report *report)
+{
+	if (setenv(SANDBOX_STATE, report->state, 1) || setenv(SANDBOX_LACKS, report->lacks, 1))
+		return -errno;
+	return 0;
+}
+
+/* executes: to become a program. */
+static int enter_sandbox(bool executes)
+{
+	struct sandbox_options o = {.executes = executes, .gpu = drives_gpu()};
+	struct sandbox_report report;
+	int r = sandbox_options_read(&o);
+
+	if (!r)
+		r = sandbox_apply(&o, &report);
+	if (!r)
+		r = say_sandbox(&report);
+	if (r)
+		log_error("the sandbox cannot be entered",
+			"error=\"%s\" setting=\"[worker] sandbox\"", err_str(r));
+	return r;
+}
+
+static int run_program(char **argv)
+{
+	if (!enter_sandbox(true)) {
+		execv(argv[0], argv);
+		log_error("cannot run", "program=%s error=\"%s\"", argv[0], err_str(-errno));
+	}
+	return WORKER_EXIT_CONFIG;
+}
+
 /* -1: go on; else an exit status. */
 static int answer_arguments(int argc, char **argv)
 {
 	if (argc < 2)
 		return -1;
+	if (!strcmp(argv[1], "--run") && argc > 2)
+		return run_program(argv + 2);
 	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
 		return puts("modeld-worker " MODELD_VERSION) < 0 ? WORKER_EXIT_INTERNAL
 								 : WORKER_EXIT_OK;
@@ -104,10 +151,10 @@ int main(int argc, char **argv)
 
 	if (standard_fds_open())
 		return WORKER_EXIT_INTERNAL;
+	log_init("modeld-worker", LOG_LEVEL_INFO);
 	r = answer_arguments(argc, argv);
 	if (r >= 0)
 		return r;
-	log_init("modeld-worker", LOG_LEVEL_INFO);
 	if (!started_by_daemon()) {
 		fputs("modeld-worker: modeld starts this program; by hand it does nothing.\n"
 		      "Try 'modeld-worker --help'.\n",
@@ -115,6 +162,8 @@ int main(int argc, char **argv)
 		return WORKER_EXIT_CONFIG;
 	}
 	set_signals();
+	if (enter_sandbox(false))
+		return WORKER_EXIT_CONFIG;
 	r = loop_new(&l, CHANNEL_FD, show_name, &title);
 	if (r) {
 		log_error("worker stops", "error=\"%s\"", err_str(r));

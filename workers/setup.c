@@ -11,6 +11,7 @@
 #include "shm/arena.h"
 #include "workers/loop_private.h"
 #include "workers/run.h"
+#include "workers/sandbox.h"
 
 /* Of the output arena, populated ahead of use at most. */
 #define AHEAD_BYTES (UINT64_C(16) << 20)
@@ -111,7 +112,12 @@ int loop_equip(struct loop *l, struct tools *t)
 static int say_hello(struct loop *l, const struct wire_setup *s)
 {
 	const struct wire_message m = {
-		.type = WIRE_HELLO, .hello = {.protocol = WIRE_PROTOCOL, .slots = s->slots}};
+		.type = WIRE_HELLO,
+		.hello = {.protocol = WIRE_PROTOCOL,
+			.slots = s->slots,
+			.sandbox = getenv(SANDBOX_STATE),
+			.sandbox_lacks = getenv(SANDBOX_LACKS)},
+	};
 
 	return answers_send(l->answers, &m, NULL, 0);
 }
@@ -125,6 +131,7 @@ int loop_setup(struct loop *l, const struct wire_setup *s)
 		r = host_new(&l->host, s, &calls);
 	if (r)
 		return r;
+	sandbox_close();
 	log_set_level(
 		s->log_level <= LOG_LEVEL_DEBUG ? (enum log_level)s->log_level : LOG_LEVEL_DEBUG);
 	if (l->on_name)

@@ -51,6 +51,18 @@ static bool hello_fits(struct worker *w, const struct wire_hello *h)
 	return false;
 }
 
+/* What one kernel lacks all workers lack. */
+static void note_sandbox(struct worker *w, const struct wire_hello *h)
+{
+	snprintf(w->sandbox, sizeof(w->sandbox), "%s", h->sandbox);
+	if (!*h->sandbox_lacks || w->pool->sandbox_lacks)
+		return;
+	w->pool->sandbox_lacks = true;
+	log_warning("workers are held by less than was asked for",
+		"worker=%s sandbox=\"%s\" lacks=\"%s\" setting=\"[worker] sandbox\"", w->name,
+		h->sandbox, h->sandbox_lacks);
+}
+
 static void on_hello(struct worker *w, const struct wire_hello *h)
 {
 	const struct pool_settings *s = w->pool->settings;
@@ -67,6 +79,7 @@ static void on_hello(struct worker *w, const struct wire_hello *h)
 		return;
 	}
 	w->slots = h->slots;
+	note_sandbox(w, h);
 	worker_set_state(w, WORKER_LOADING);
 }
 

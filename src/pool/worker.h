@@ -86,7 +86,9 @@ uint32_t worker_output_segments(const struct worker *w); /* of its process, mapp
 uint64_t worker_output_mapped(const struct worker *w);	 /* their bytes */
 uint64_t worker_ready_since_ns(const struct worker *w);	 /* 0 when not ready */
 const char *worker_last_exit(const struct worker *w);	 /* "" when none */
-uint64_t worker_restart_at_ns(const struct worker *w);	 /* 0 unless waiting for a restart */
+/* What holds its process, or held the last one, for people; "" where it does not say. */
+const char *worker_sandbox(const struct worker *w);
+uint64_t worker_restart_at_ns(const struct worker *w); /* 0 unless waiting for a restart */
 
 /*
  * A hold on what one answer, or several of a batch, have in a worker's output memory. The mapping

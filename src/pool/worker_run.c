@@ -268,6 +268,11 @@ uint64_t worker_ready_since_ns(const struct worker *w)
 	return w->ready_since_ns;
 }
 
+const char *worker_sandbox(const struct worker *w)
+{
+	return w->sandbox;
+}
+
 const char *worker_last_exit(const struct worker *w)
 {
 	return w->last_exit;

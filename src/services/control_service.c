@@ -59,6 +59,7 @@ static void fill_worker(Worker *m, const struct worker *w, uint64_t now_ns)
 	m->restarts = worker_restarts(w);
 	m->uptime_ms = ms_since(worker_ready_since_ns(w), now_ns);
 	m->last_exit = (char *)worker_last_exit(w);
+	m->sandbox = (char *)worker_sandbox(w);
 	m->output_segments = worker_output_segments(w);
 	m->output_mapped_bytes = worker_output_mapped(w);
 	m->restart_in_ms = restart_ns ? clock_ms_until(now_ns, restart_ns) : 0;

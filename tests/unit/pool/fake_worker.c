@@ -119,6 +119,10 @@ static void say_hello(struct fake *f, const struct wire_setup *s)
 	struct wire_message m = {
 		.type = WIRE_HELLO, .hello = {.protocol = WIRE_PROTOCOL, .slots = s->slots}};
 
+	if (is(f, "sandboxed")) {
+		m.hello.sandbox = "on: files";
+		m.hello.sandbox_lacks = "system calls";
+	}
 	if (is(f, "bad-protocol"))
 		m.hello.protocol = 99;
 	if (is(f, "no-slots"))

@@ -494,6 +494,17 @@ Test(worker, may_accept_fewer_slots)
 	bed_end(&b);
 }
 
+Test(worker, says_what_holds_it)
+{
+	struct bed b;
+
+	bed_init(&b, "sandboxed", "echo");
+	bed_up(&b);
+	cr_assert_str_eq(worker_sandbox(bed_worker(&b, 0)), "on: files");
+	cr_assert(b.pool->sandbox_lacks, "it was said");
+	bed_end(&b);
+}
+
 Test(worker, slot_is_free_inside_on_done)
 {
 	struct bed b;

@@ -48,7 +48,7 @@ static const struct wire_message samples[LAST_TYPE + 1] = {
 	[WIRE_RELEASE] = {.type = WIRE_RELEASE, .release = {holds, 3}},
 	[WIRE_PING] = {.type = WIRE_PING, .ping = {UINT64_MAX}},
 	[WIRE_DRAIN] = {.type = WIRE_DRAIN},
-	[WIRE_HELLO] = {.type = WIRE_HELLO, .hello = {1, 2}},
+	[WIRE_HELLO] = {.type = WIRE_HELLO, .hello = {1, 2, "on: files", "system calls"}},
 	[WIRE_LOADED] = {.type = WIRE_LOADED,
 		.loaded = {7, true, "none~", declarations, 2, declarations, 1, 1 << 30, 0, 3,
 			true}},
@@ -216,6 +216,8 @@ static void same_hello(const struct wire_hello *a, const struct wire_hello *b)
 {
 	same(protocol);
 	same(slots);
+	same_text(a->sandbox, b->sandbox);
+	same_text(a->sandbox_lacks, b->sandbox_lacks);
 }
 
 static void same_release(const struct wire_release *a, const struct wire_release *b)

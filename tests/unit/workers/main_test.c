@@ -93,6 +93,35 @@ Test(program, arguments)
 	cr_assert_eq(exit_status(-1, "--help"), 0);
 	cr_assert_eq(exit_status(-1, "-h"), 0);
 	cr_assert_eq(exit_status(-1, "--other"), WORKER_EXIT_CONFIG);
+	cr_assert_eq(exit_status(-1, "--run"), WORKER_EXIT_CONFIG, "what?");
+}
+
+/* In a child: what its environment asks for, and become another program. */
+static int run_shell(const char *mode, const char *script)
+{
+	char *argv[] = {(char *)"modeld-worker", (char *)"--run", (char *)"/bin/sh", (char *)"-c",
+		(char *)script, NULL};
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		setenv(SANDBOX_MODE, mode, 1);
+		_exit(worker_main(5, argv));
+	}
+	status = wait_status(pid);
+	cr_assert(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+Test(program, becomes_another_in_the_sandbox)
+{
+	const char *state = "case $MODELD_SANDBOX_STATE in on:*) exit 5; esac";
+
+	cr_assert_eq(run_shell("on", state), 5);
+	cr_assert_eq(run_shell("off", "test \"$MODELD_SANDBOX_STATE\" = off && exit 6"), 6);
+	cr_assert_eq(run_shell("sideways", "exit 7"), WORKER_EXIT_CONFIG);
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) >= 1)
+		cr_assert_eq(run_shell("on", "true >build/main_test_file || exit 8"), 8);
 }
 
 Test(program, ends_well_after_bye_and_after_end_of_file)

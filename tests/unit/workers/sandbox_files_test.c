@@ -1,0 +1,268 @@
+/* sandbox_files_test.c: what can be opened, and who can be reached, from inside. */
+#include "workers/sandbox_files.c"
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+
+#include "fake_inmate.h"
+#include "tests/support/failalloc.h"
+
+/* A directory with open/file, closed/file, and a list of what may be written. */
+struct place_for_tests {
+	char root[64];
+	char open[96];
+	char closed[96];
+	char list[128];
+};
+
+struct attempt {
+	struct sandbox_options options;
+	const char *path;
+	int flags;
+	pid_t pid;
+	struct sockaddr_un name;
+	socklen_t n;
+};
+
+static int enter(void *arg)
+{
+	const struct attempt *a = arg;
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	       sandbox_files_restrict(&a->options, sandbox_files_version());
+}
+
+static int version_or_skip(int least)
+{
+	int version = sandbox_files_version();
+
+	if (version < least)
+		cr_skip_test("this kernel's Landlock is too old, or off");
+	return version;
+}
+
+static void write_file(const char *directory, char *path)
+{
+	int fd;
+
+	cr_assert_eq(mkdir(directory, 0700), 0);
+	snprintf(path, 96, "%s/file", directory);
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	cr_assert_geq(fd, 0);
+	close(fd);
+}
+
+static void prepare(struct place_for_tests *t)
+{
+	char directory[80];
+
+	snprintf(t->root, sizeof(t->root), "build/sandbox-XXXXXX");
+	cr_assert(mkdtemp(t->root));
+	snprintf(directory, sizeof(directory), "%s/closed", t->root);
+	write_file(directory, t->closed);
+	snprintf(directory, sizeof(directory), "%s/open", t->root);
+	write_file(directory, t->open);
+	snprintf(t->list, sizeof(t->list), "/no/such/place\n\n%s\n", directory);
+}
+
+static void tidy(struct place_for_tests *t)
+{
+	unlink(t->open);
+	unlink(t->closed);
+	*strrchr(t->open, '/') = '\0';
+	*strrchr(t->closed, '/') = '\0';
+	cr_assert_eq(rmdir(t->open), 0);
+	cr_assert_eq(rmdir(t->closed), 0);
+	cr_assert_eq(rmdir(t->root), 0);
+}
+
+static int try_open(void *arg)
+{
+	const struct attempt *a = arg;
+
+	return open(a->path, a->flags | O_CLOEXEC, 0600) < 0 ? errno : 0;
+}
+
+static int open_as(const struct sandbox_options *o, const char *path, int flags)
+{
+	struct attempt a = {.options = *o, .path = path, .flags = flags};
+
+	return fake_inmate(enter, try_open, &a);
+}
+
+Test(sandbox_files, what_is_listed_is_open_and_nothing_else)
+{
+	struct place_for_tests t;
+	struct sandbox_options none = {.mode = SANDBOX_ON};
+	struct sandbox_options reads, writes;
+
+	version_or_skip(1);
+	prepare(&t);
+	reads = (struct sandbox_options){.mode = SANDBOX_ON, .read = t.list};
+	writes = (struct sandbox_options){.mode = SANDBOX_ON, .write = t.list};
+	cr_assert_eq(open_as(&none, t.open, O_RDONLY), EACCES);
+	cr_assert_eq(open_as(&reads, t.open, O_RDONLY), 0);
+	cr_assert_eq(open_as(&reads, t.open, O_WRONLY), EACCES);
+	cr_assert_eq(open_as(&reads, t.closed, O_RDONLY), EACCES);
+	cr_assert_eq(open_as(&writes, t.open, O_RDWR), 0);
+	cr_assert_eq(open_as(&writes, t.closed, O_RDONLY), EACCES);
+	tidy(&t);
+}
+
+Test(sandbox_files, what_every_program_needs_is_there)
+{
+	struct sandbox_options o = {.mode = SANDBOX_ON};
+
+	version_or_skip(1);
+	cr_assert_eq(open_as(&o, "/usr/lib", O_RDONLY | O_DIRECTORY), 0);
+	cr_assert_eq(open_as(&o, "/dev/null", O_RDWR), 0);
+	cr_assert_eq(open_as(&o, "/dev/urandom", O_RDONLY), 0);
+	cr_assert_eq(open_as(&o, "/proc/self/maps", O_RDONLY), 0);
+	cr_assert_eq(open_as(&o, "/etc/ld.so.cache", O_RDONLY), 0);
+	cr_assert_eq(open_as(&o, "/etc/shadow", O_RDONLY), EACCES);
+	cr_assert_eq(open_as(&o, "/usr/lib/x", O_WRONLY | O_CREAT), EACCES);
+	cr_assert_eq(open_as(&o, "/proc/sys/kernel/core_pattern", O_WRONLY), EACCES);
+	cr_assert_eq(open_as(&o, "/dev/shm", O_RDONLY | O_DIRECTORY), EACCES);
+}
+
+Test(sandbox_files, relaxed_has_temporary_files)
+{
+	struct sandbox_options o = {.mode = SANDBOX_RELAXED};
+
+	version_or_skip(1);
+	cr_assert_eq(open_as(&o, "/dev/shm", O_RDONLY | O_DIRECTORY), 0);
+	cr_assert_eq(open_as(&o, "/tmp", O_RDWR | O_TMPFILE), 0);
+	cr_assert_eq(open_as(&o, "/etc/shadow", O_RDONLY), EACCES);
+}
+
+/* Its memory by any name, and its descriptors. */
+static int try_look(void *arg)
+{
+	struct attempt *a = arg;
+	char byte, path[64];
+	struct iovec to = {&byte, 1}, from = {a, 1};
+
+	if (process_vm_readv(a->pid, &to, 1, &from, 1, 0) >= 0 || errno != EPERM)
+		return 1;
+	snprintf(path, sizeof(path), "/proc/%d/mem", (int)a->pid);
+	if (open(path, O_RDONLY | O_CLOEXEC) >= 0 || errno != EACCES)
+		return 2;
+	snprintf(path, sizeof(path), "/proc/%d/fd/0", (int)a->pid);
+	return open(path, O_RDONLY | O_CLOEXEC) >= 0 || errno != EACCES ? 3 : 0;
+}
+
+/* Root could look by right, unless it gave that up, too (sandbox.c). */
+Test(sandbox_files, nobody_looks_into_others)
+{
+	struct attempt a = {.options.mode = SANDBOX_RELAXED};
+
+	version_or_skip(1);
+	a.pid = fake_bystander();
+	cr_assert_eq(fake_inmate(enter, try_look, &a), 0);
+	fake_bystander_end(a.pid);
+}
+
+static int try_kill(void *arg)
+{
+	return kill(((struct attempt *)arg)->pid, SIGKILL) ? errno : 0;
+}
+
+Test(sandbox_files, signals_are_kept)
+{
+	struct attempt a = {.options.mode = SANDBOX_RELAXED};
+	int version = version_or_skip(VERSION_SCOPES);
+
+	cr_assert(sandbox_files_keep_signals(version));
+	cr_assert_not(sandbox_files_keep_signals(VERSION_SCOPES - 1));
+	cr_assert_not(sandbox_files_keep_signals(-ENOSYS));
+	a.pid = fake_bystander();
+	cr_assert_eq(fake_inmate(enter, try_kill, &a), EPERM);
+	fake_bystander_end(a.pid);
+}
+
+static int try_connect(void *arg)
+{
+	struct attempt *a = arg;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return connect(fd, (struct sockaddr *)&a->name, a->n) ? errno : 0;
+}
+
+Test(sandbox_files, abstract_sockets_of_others_are_not_there)
+{
+	struct attempt a = {.options.mode = SANDBOX_RELAXED, .name.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	version_or_skip(VERSION_SCOPES);
+	a.n = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
+			  (size_t)snprintf(a.name.sun_path + 1, 64, "modeld-test-%d", getpid()));
+	cr_assert_eq(bind(fd, (struct sockaddr *)&a.name, a.n), 0);
+	cr_assert_eq(listen(fd, 1), 0);
+	cr_assert_eq(try_connect(&a), 0, "it is there for others");
+	cr_assert_eq(fake_inmate(enter, try_connect, &a), EPERM);
+	close(fd);
+}
+
+static int try_tcp(void *arg)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(1)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	return connect(fd, (struct sockaddr *)&to, sizeof(to)) ? errno : 0;
+}
+
+Test(sandbox_files, tcp_is_for_the_relaxed)
+{
+	struct attempt a = {.options.mode = SANDBOX_ON};
+
+	version_or_skip(VERSION_TCP);
+	cr_assert_eq(fake_inmate(enter, try_tcp, &a), EACCES);
+	a.options.mode = SANDBOX_RELAXED;
+	cr_assert_eq(fake_inmate(enter, try_tcp, &a), ECONNREFUSED);
+}
+
+Test(sandbox_files, older_kernels_get_what_they_know)
+{
+	struct sandbox_options o = {.mode = SANDBOX_ON, .gpu = true};
+
+	cr_assert_eq(attributes_size(1), 8);
+	cr_assert_eq(attributes_size(3), 8);
+	cr_assert_eq(attributes_size(4), 16);
+	cr_assert_eq(attributes_size(6), 24);
+	cr_assert_eq(attributes(&o, 3).tcp, 0);
+	cr_assert_eq(attributes(&o, 5).scopes, 0);
+	cr_assert_eq(attributes(&o, 1).files, (1u << 13) - 1);
+	cr_assert_eq(attributes(&o, 2).files, (1u << 14) - 1);
+	cr_assert_eq(attributes(&o, 3).files, (1u << 15) - 1);
+	cr_assert_eq(attributes(&o, 5).files, (1u << 16) - 1);
+}
+
+static int restrict_with_lists(void *arg)
+{
+	struct sandbox_options o = {
+		.mode = SANDBOX_RELAXED, .gpu = true, .read = "/usr\n/lib", .write = "/tmp"};
+
+	return sandbox_files_restrict(&o, sandbox_files_version());
+}
+
+static int prepare_to_fail(void *arg)
+{
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || setenv("LD_LIBRARY_PATH", "/usr:/lib", 1);
+}
+
+static int fail_everywhere(void *arg)
+{
+	return failalloc_loop(restrict_with_lists, NULL, FAIL_ALLOCATIONS) ? 1 : 0;
+}
+
+Test(sandbox_files, fault_loop)
+{
+	version_or_skip(1);
+	cr_assert_eq(fake_inmate(prepare_to_fail, fail_everywhere, NULL), 0);
+}
