@@ -125,6 +125,15 @@ def test_prints_go_to_the_log_with_the_models_name_and_a_limit(server, client):
     assert "text=raw" in log and 'text="line 0"' in log and 'text="line 999"' not in log
 
 
+def test_a_model_learns_that_nobody_waits(server, client):
+    with modeld.connect(server.unix, timeout=0.3) as hasty:
+        with pytest.raises(modeld.ModeldError) as e:
+            do(hasty, "wait")
+        assert e.value.code == "DEADLINE_EXCEEDED"
+    wait_for("the model's word", lambda: "given up" in server.log())
+    assert do(client, "right")["y"].tolist() == [2, 3, 4]
+
+
 @pytest.mark.parametrize("how", ["crash", "fatal"])
 def test_a_model_that_takes_its_process_with_it(start, tmp_path, how):
     d = start(f"worker.program={program(tmp_path)}", models=["unruly", "identity"], repository=REPOSITORY)

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 
-from . import wire
+from . import codec, wire
 
 CONTROL = socket.CMSG_SPACE(4 * 4)
 
@@ -41,7 +41,7 @@ class Channel:
         try:
             if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
                 raise wire.WireError("a record is longer than it may be")
-            return wire.read_record(bytes(self._view[:n])), fds
+            return codec.read_record(bytes(self._view[:n])), fds
         except wire.WireError:
             for fd in fds:
                 os.close(fd)
@@ -49,7 +49,7 @@ class Channel:
 
     def add(self, message, now=False):
         """Sent with what else waits: `now`, or at the next flush(). WireError: it does not fit a record."""
-        data = wire.write(message)
+        data = codec.write(message)
         with self._sending:
             if self._n + len(data) > wire.RECORD_MAX:
                 self._flush()
@@ -61,7 +61,7 @@ class Channel:
                 self._flush()
 
     def send_with(self, message, fd):
-        data = wire.write(message)
+        data = codec.write(message)
         with self._sending:
             self._flush()
             self._send(lambda: socket.send_fds(self.socket, [data], [fd], socket.MSG_NOSIGNAL))

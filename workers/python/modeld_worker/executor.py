@@ -12,11 +12,12 @@ import numpy as np
 
 from . import dtypes, wire
 from .context import Request
-from .errors import Fatal, ModelError
+from .errors import Cancelled, Fatal, ModelError
 from .memory import GRANULE, ArenaError
 from .model import GENERATOR
 
-INVALID, EXHAUSTED, INTERNAL = 3, 8, 13
+CANCELLED, INVALID, EXHAUSTED, INTERNAL = 1, 3, 8, 13
+UNWANTED = "nobody waits for the answer any more"
 # A model's sys.exit() is its mistake, like any other.
 RAISED = (Exception, SystemExit)
 ERROR_MAX = 511
@@ -54,14 +55,13 @@ class Call:
         self.targets = targets
         self.lent = []  # (array, block) of empty()
         self.wanted_indexes = None
-        self.is_cancelled = False
 
     @property
     def wanted(self):
         return [self.model.outputs[i].name for i in self.wanted_indexes]
 
     def cancelled(self):
-        return self.is_cancelled
+        return self.executor.is_cancelled
 
     def empty(self, shape, dtype, output):
         if dtype.hasobject:
@@ -94,7 +94,9 @@ class Executor:
         self._arena = arena
         self._memory = memory_lock
         self._partial = partial
-        self.call = None  # the one that runs
+        self.call = None  # the one that runs ...
+        self._batch = 0   # ... of this batch ...
+        self.is_cancelled = False  # ... whose callers have all given up
 
     # --- Output memory ------------------------------------------------------------------------
 
@@ -168,9 +170,9 @@ class Executor:
     def _run_generator(self, model, run, i, arrays, call):
         answers = self._infer(model, arrays)
         for given in answers:
-            if call.is_cancelled:
+            if self.is_cancelled:
                 answers.close()
-                return
+                raise Cancelled(UNWANTED)
             blocks = []
             try:
                 outputs = self._write_all(model, call, given, blocks)
@@ -361,9 +363,18 @@ class Executor:
 
     # --- A batch ------------------------------------------------------------------------------
 
+    def cancel(self, batch):
+        """Any thread."""
+        if batch == self._batch:
+            self.is_cancelled = True
+
     def run(self, model, run):
         """(Answers, one an item; nanoseconds that it took). FatalError"""
+        if getattr(run, "is_cancelled", False):
+            return [Answer(CANCELLED, UNWANTED) for _ in run.items], 0
         start = time.perf_counter_ns()
+        self.is_cancelled = False
+        self._batch = run.batch
         answers, resolved = [None] * len(run.items), []
         for i, item in enumerate(run.items):
             try:

@@ -28,7 +28,7 @@ ANSWER_NS = 200_000
 
 NEW, LOADING, READY, DRAINED = range(4)
 _EARLY = (wire.Load, wire.Ping, wire.Drain, wire.Map, wire.Unmap, wire.Unmapped)
-_ALLOWED = {NEW: (wire.Setup,), LOADING: _EARLY, READY: _EARLY + (wire.Unload, wire.Run, wire.Release), DRAINED: ()}
+_ALLOWED = {NEW: (wire.Setup,), LOADING: _EARLY, READY: _EARLY + (wire.Unload, wire.Run, wire.Cancel, wire.Release), DRAINED: ()}
 
 
 class Stop(Exception):
@@ -162,6 +162,13 @@ class Loop:
         except MapError as e:
             log.line(log.WARNING, "cannot map memory", worker=self._setup.worker, bytes=m.size, error=str(e))
 
+    def _on_cancel(self, m):
+        """What has begun may ask; what has not is not begun."""
+        self._executor.cancel(m.batch)
+        for job in list(self._jobs):
+            if type(job) is wire.Run and job.batch == m.batch:
+                job.is_cancelled = True
+
     def _on_unmap(self, m):
         self._views.unmap(m.id)
         self._channel.add(wire.Unmapped(id=m.id), now=True)
@@ -188,7 +195,7 @@ class Loop:
             self._announce()
         self._channel.add(wire.Pong(nonce=m.nonce), now=True)
 
-    _HANDLERS = {wire.Setup: _on_setup, wire.Unmap: _on_unmap, wire.Unmapped: _on_unmapped, wire.Release: _on_release,
+    _HANDLERS = {wire.Setup: _on_setup, wire.Cancel: _on_cancel, wire.Unmap: _on_unmap, wire.Unmapped: _on_unmapped, wire.Release: _on_release,
                  wire.Ping: _on_ping}
 
     def _announce(self):

@@ -1,10 +1,12 @@
 """The codec against protobuf's own, and against what is no message."""
+import os
 import random
+import re
 
 import pytest
 
 import messages
-from modeld_worker import wire
+from modeld_worker import codec, wire
 
 
 def value_of(rng, field):
@@ -51,8 +53,8 @@ def test_protobuf_says_the_same(of):
         body = getattr(theirs.messages.add(), envelope_field(of))
         body.SetInParent()
         fill(body, ours)
-        assert messages.wire.Record.FromString(wire.write(ours)) == theirs
-        assert wire.read_record(theirs.SerializeToString()) == [ours]
+        assert messages.wire.Record.FromString(codec.write(ours)) == theirs
+        assert codec.read_record(theirs.SerializeToString()) == [ours]
 
 
 def test_every_message_and_field_of_the_schema_is_known():
@@ -65,10 +67,10 @@ def test_every_message_and_field_of_the_schema_is_known():
 
 def test_several_messages_share_a_record():
     sent = [wire.Ping(nonce=1), wire.Release(holds=[1, 2]), wire.Drain()]
-    assert wire.read_record(b"".join(map(wire.write, sent))) == sent
+    assert codec.read_record(b"".join(map(codec.write, sent))) == sent
 
 
-RUN = wire.write(wire.Run(batch=300, model=2, items=[wire.Item(
+RUN = codec.write(wire.Run(batch=300, model=2, items=[wire.Item(
     inputs=[wire.Tensor(dtype=12, dims=[1, 300], arena=65536, offset=1 << 40, length=1200)],
     parameters=[wire.Pair(key="k", value="v")], outputs=[0, 1],
     targets=[wire.Target(arena=wire.REGION_BIT + 5, length=7)])]))
@@ -77,14 +79,14 @@ RUN = wire.write(wire.Run(batch=300, model=2, items=[wire.Item(
 def test_every_cut_and_every_changed_byte_is_refused_or_read():
     for n in range(len(RUN)):
         with pytest.raises(wire.WireError):
-            wire.read_record(RUN[:n])
+            codec.read_record(RUN[:n])
     rng = random.Random(1)
     for _ in range(5000):
         data = bytearray(RUN)
         for _ in range(rng.randint(1, 3)):
             data[rng.randrange(len(data))] = rng.randrange(256)
         try:
-            wire.read_record(bytes(data))
+            codec.read_record(bytes(data))
         except wire.WireError:
             pass
 
@@ -93,12 +95,12 @@ def test_unknown_fields_are_passed_over():
     extra = b"\xf8\x01\x05" + b"\xf9\x01" + bytes(8) + b"\xfd\x01" + bytes(4) + b"\xfa\x01\x02ab"
     body = b"\x08\x07" + extra
     envelope = b"\x32" + bytes([len(body)]) + body
-    assert wire.read_record(b"\x0a" + bytes([len(envelope)]) + envelope) == [wire.Ping(nonce=7)]
+    assert codec.read_record(b"\x0a" + bytes([len(envelope)]) + envelope) == [wire.Ping(nonce=7)]
 
 
 def record_of(number, body):
-    envelope = wire.varint(number << 3 | 2) + wire.varint(len(body)) + body
-    return b"\x0a" + wire.varint(len(envelope)) + envelope
+    envelope = codec.varint(number << 3 | 2) + codec.varint(len(body)) + body
+    return b"\x0a" + codec.varint(len(envelope)) + envelope
 
 
 @pytest.mark.parametrize("number, body", [
@@ -109,17 +111,17 @@ def record_of(number, body):
     (14, b"\x08\x00\x10\x01"),                           # id 0
     (2, b"\x12\x02a\x00"), (2, b"\x12\x01\xff"),         # a NUL; no UTF-8
     (2, b"\x12\x80\x02" + b"a" * 256),                   # a name of 256 bytes
-    (2, b"\x08" + wire.varint(1 << 32)),                 # a number too large for its field
-    (19, b""), (0, b"")])
+    (2, b"\x08" + codec.varint(1 << 32)),                 # a number too large for its field
+    (20, b""), (0, b"")])
 def test_what_is_not_allowed(number, body):
     with pytest.raises(wire.WireError):
-        wire.read_record(record_of(number, body))
+        codec.read_record(record_of(number, body))
 
 
 @pytest.mark.parametrize("record", [b"", b"\x0a\x00", b"\x12\x00", b"\x0a\x04\x32\x00\x32\x00", b"\x0a\x02\x32\x05"])
 def test_what_is_no_record(record):
     with pytest.raises(wire.WireError):
-        wire.read_record(record)
+        codec.read_record(record)
 
 
 @pytest.mark.parametrize("message", [
@@ -129,4 +131,12 @@ def test_what_is_no_record(record):
     wire.Done(results=[wire.Result(message="m" * 4000)] * 40)])
 def test_what_is_not_sent(message):
     with pytest.raises(wire.WireError):
-        wire.write(message)
+        codec.write(message)
+
+
+def test_version_and_limits_are_those_of_wire_h():
+    text = open(os.path.join(messages.ROOT, "proto", "wire.h")).read()
+    limits = dict(re.findall(r"#define WIRE_(\w+)\s+\(?(\w+)", text))
+    assert int(limits["PROTOCOL"].rstrip("u")) == wire.PROTOCOL
+    for name in ("ITEMS_MAX", "TENSORS_MAX", "PAIRS_MAX", "NAME_MAX", "TEXT_MAX", "RELEASE_MAX"):
+        assert int(limits[name].rstrip("u")) == getattr(wire, name), name
