@@ -28,6 +28,7 @@ const struct config_key config_keys[] = {
 	{"models", "poll_interval_ms", CONFIG_U64, AT(models.poll_interval_ms), "15000", 1, DAY_MS},
 	{"models", "settle_ms", CONFIG_U64, AT(models.settle_ms), "1000", 1, DAY_MS},
 	{"models", "load", CONFIG_LIST, AT(models.load), "", 0, 4096},
+	{"models", "isolation", CONFIG_ISOLATION, AT(models.defaults.isolation), "device", 0, 0},
 	{"models", "default", CONFIG_STRING, AT(dispatch.default_model), "", 0, 255},
 
 	{"model", "max_batch_size", CONFIG_U32, AT(models.defaults.max_batch_size), "8", 0, 65536},
@@ -54,6 +55,7 @@ const struct config_key config_keys[] = {
 	{"memory", "huge_pages", CONFIG_BOOL, AT(dispatch.arena.pages), "yes", 0, 0},
 
 	{"worker", "workers", CONFIG_PLACES, 0, "cpu:0", 1, 256},
+	{"worker", "max_model_workers", CONFIG_U32, AT(pool.max_model_workers), "32", 0, 1024},
 	{"worker", "program", CONFIG_STRING, AT(pool.worker_program), "auto", 1, 4095},
 	{"worker", "backend_dirs", CONFIG_LIST, AT(pool.backend_dirs), "auto", 1, 16},
 	{"worker", "core", CONFIG_BOOL, AT(pool.core), "no", 0, 0},

@@ -17,8 +17,9 @@ enum config_type {
 	CONFIG_LIST, /* comma-separated -> NULL-terminated array */
 	CONFIG_LEVEL,
 	CONFIG_CODEC,
-	CONFIG_CONTROL, /* none, poll, explicit */
-	CONFIG_PLACES,	/* "cpu:0 x2, cuda:1" -> pool.places */
+	CONFIG_CONTROL,	  /* none, poll, explicit */
+	CONFIG_ISOLATION, /* device, model */
+	CONFIG_PLACES,	  /* "cpu:0 x2, cuda:1" -> pool.places */
 };
 
 #define CONFIG_AUTO UINT64_MAX
@@ -79,6 +80,9 @@ _must_use_ int config_store_value(struct config *c, const struct config_key *key
 	char *message, size_t cap);
 /* Fill in what is "auto" and check what hangs together. */
 _must_use_ int config_resolve(struct config *c, char *message, size_t cap);
+/* config_programs.c: what [backend.NAME] says of the worker programs of backends; takes these keys out of
+ * pool.settings. CONFIG_E_INVALID, -ENOMEM */
+_must_use_ int config_find_programs(struct config *c, char *message, size_t cap);
 /* config_memory.c: limits of memory that are "auto", for a machine with so many bytes (0: unknown). -ENOMEM */
 _must_use_ int config_resolve_memory(struct config *c, uint64_t machine_bytes);
 /* config_gpus.c: replaces "cuda:all" by the GPUs that there are. ret_text: [worker] workers as it is

@@ -256,6 +256,8 @@ int config_resolve(struct config *c, char *message, size_t cap)
 	if (!r)
 		r = resolve_backend_settings(c);
 	if (!r)
+		r = config_find_programs(c, message, cap);
+	if (!r)
 		r = resolve_gpus(c, message, cap);
 	if (!r)
 		r = resolve_memory(c);

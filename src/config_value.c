@@ -329,6 +329,15 @@ static int store_control(struct config *c, const char *text, char *message, size
 	return CONFIG_E_INVALID;
 }
 
+static int store_isolation(
+	struct config *c, const struct config_key *key, const char *text, char *message, size_t cap)
+{
+	if (isolation_parse(text, (enum isolation *)((char *)c + key->offset)))
+		return 0;
+	snprintf(message, cap, "'%s' is none of device, model", text);
+	return CONFIG_E_INVALID;
+}
+
 int config_store_value(
 	struct config *c, const struct config_key *key, const char *text, char *message, size_t cap)
 {
@@ -357,6 +366,8 @@ int config_store_value(
 		return store_codec(c, text, message, cap);
 	case CONFIG_CONTROL:
 		return store_control(c, text, message, cap);
+	case CONFIG_ISOLATION:
+		return store_isolation(c, key, text, message, cap);
 	}
 	return -EINVAL;
 }

@@ -45,8 +45,8 @@ static bool lower(uint32_t *value, uint64_t share)
 
 int descriptors_share(struct config *c, uint64_t limit)
 {
-	uint64_t needed =
-		OWN + (EACH_WORKER + pool_output_segments(&c->pool)) * config_n_workers(c);
+	uint64_t each = EACH_WORKER + pool_output_segments(&c->pool);
+	uint64_t needed = OWN + each * config_n_workers(c);
 	bool lowered;
 
 	if (limit < needed + REST_MIN) {
@@ -58,17 +58,21 @@ int descriptors_share(struct config *c, uint64_t limit)
 		return -EMFILE;
 	}
 	limit -= needed;
-	lowered = lower(&c->frontend.http2.max_connections, limit / 2);
+	/* Workers of models' own have a half of the rest at most. */
+	lowered = lower(&c->pool.max_model_workers, limit / 2 / each);
+	needed += each * c->pool.max_model_workers;
+	limit -= each * c->pool.max_model_workers;
+	lowered |= lower(&c->frontend.http2.max_connections, limit / 2);
 	lowered |= lower(&c->handoff.max_connections, limit / 8);
 	lowered |= lower(&c->handoff.max_regions, limit / 4);
 	lowered |= lower(&c->metrics.max_connections, limit / 16);
 	if (lowered)
 		log_warning("few descriptors: limits are lowered",
-			"RLIMIT_NOFILE=%" PRIu64 " limits.max_connections=%" PRIu32
-			" handoff.max_connections=%" PRIu32 " handoff.max_regions=%" PRIu32
-			" metrics.max_connections=%" PRIu32,
-			limit + needed, c->frontend.http2.max_connections,
-			c->handoff.max_connections, c->handoff.max_regions,
-			c->metrics.max_connections);
+			"RLIMIT_NOFILE=%" PRIu64 " worker.max_model_workers=%" PRIu32
+			" limits.max_connections=%" PRIu32 " handoff.max_connections=%" PRIu32
+			" handoff.max_regions=%" PRIu32 " metrics.max_connections=%" PRIu32,
+			limit + needed, c->pool.max_model_workers,
+			c->frontend.http2.max_connections, c->handoff.max_connections,
+			c->handoff.max_regions, c->metrics.max_connections);
 	return 0;
 }

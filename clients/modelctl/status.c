@@ -77,6 +77,8 @@ static void print_worker(const WorkerStatus *w)
 		(void)printf(", %" PRIu64 " restarts", w->restarts);
 	if (w->restart_in_ms)
 		(void)printf(", next start in %s", duration_text(w->restart_in_ms, since));
+	if (*w->model)
+		(void)printf(", for %s:%s", w->model, w->model_version);
 	if (*w->sandbox)
 		(void)printf("\n  %-12s sandbox %s", "", w->sandbox);
 	if (*w->last_exit)

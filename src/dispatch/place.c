@@ -34,9 +34,9 @@
 
 int places_init(struct places *p, const struct pool *pool, uint64_t pipeline_ns)
 {
-	size_t n = pool_n_workers(pool);
+	size_t n = pool_max_workers(pool);
 
-	*p = (struct places){.n = n, .pipeline_ns = pipeline_ns};
+	*p = (struct places){.pool = pool, .pipeline_ns = pipeline_ns};
 	p->list = calloc(n + 1, sizeof(*p->list));
 	if (!p->list)
 		return -ENOMEM;
@@ -47,10 +47,15 @@ int places_init(struct places *p, const struct pool *pool, uint64_t pipeline_ns)
 
 void places_deinit(struct places *p)
 {
-	for (size_t i = 0; p->list && i < p->n; i++)
+	for (size_t i = 0; p->list && i < pool_max_workers(p->pool); i++)
 		assert(!p->list[i].exclusive && !p->list[i].reserved);
 	free(p->list);
 	p->list = NULL;
+}
+
+size_t places_n(const struct places *p)
+{
+	return pool_n_workers(p->pool);
 }
 
 bool place_takes(
@@ -118,10 +123,11 @@ struct place *place_pick(struct places *p, const struct work *w, place_fit *fit,
 {
 	struct place *best = NULL;
 	struct cost best_cost = {0};
+	size_t n = places_n(p);
 
-	for (size_t i = 0; i < p->n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		/* The one that was taken last comes first: it is the likeliest to be filled. */
-		struct place *at = &p->list[(p->next + p->n - 1 + i) % p->n];
+		struct place *at = &p->list[(p->next + n - 1 + i) % n];
 		struct cost cost;
 
 		p->n_visits++;
@@ -145,7 +151,7 @@ struct place *place_pick(struct places *p, const struct work *w, place_fit *fit,
 
 bool place_is_there(const struct places *p, const struct work *w, place_fit *fit, uint64_t now_ns)
 {
-	for (size_t i = 0; i < p->n; i++) {
+	for (size_t i = 0; i < places_n(p); i++) {
 		if (fit(p, &p->list[i], w, now_ns))
 			return true;
 	}

@@ -25,15 +25,17 @@ struct place {
 };
 
 struct places {
-	struct place *list; /* own */
-	size_t n;
-	size_t next;	      /* ties are broken in turn: who comes first */
-	uint64_t pipeline_ns; /* of work that a lane may have at hand beyond one batch */
-	uint64_t n_visits;    /* places looked at so far */
+	const struct pool *pool; /* borrow */
+	struct place *list;	 /* own: of all workers that there may be */
+	size_t next;		 /* ties are broken in turn: who comes first */
+	uint64_t pipeline_ns;	 /* of work that a lane may have at hand beyond one batch */
+	uint64_t n_visits;	 /* places looked at so far */
 };
 
-/* One for each worker of the pool. -ENOMEM */
+/* One for each worker that the pool may have. -ENOMEM */
 _must_use_ int places_init(struct places *p, const struct pool *pool, uint64_t pipeline_ns);
+/* Of workers that there are. */
+size_t places_n(const struct places *p);
 /* Accepts zeroed places. */
 void places_deinit(struct places *p);
 

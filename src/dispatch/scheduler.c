@@ -44,7 +44,7 @@
 int scheduler_init(struct scheduler *s, struct pool *pool, uint32_t slots,
 	const struct dispatch_settings *settings)
 {
-	size_t n = pool_n_workers(pool) * slots;
+	size_t n = pool_max_workers(pool) * slots;
 	int r;
 
 	s->settings = settings;

@@ -29,6 +29,7 @@ static void fill_load(struct version *v)
 		.devices = s->devices,
 		.max_batch_size = s->max_batch_size,
 		.instances = s->instances,
+		.isolation = s->isolation,
 		.run_timeout_ms = s->run_timeout_ms,
 		.parameters = s->parameters,
 		.n_parameters = s->n_parameters,

@@ -93,5 +93,5 @@ bool version_settings_equal(const struct version_settings *a, const struct versi
 	       a->max_queue_delay_us == b->max_queue_delay_us &&
 	       a->max_queue_size == b->max_queue_size && a->run_timeout_ms == b->run_timeout_ms &&
 	       a->instances == b->instances && a->stateful == b->stateful &&
-	       a->content == b->content && parameters_equal(a, b);
+	       a->isolation == b->isolation && a->content == b->content && parameters_equal(a, b);
 }

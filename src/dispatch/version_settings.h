@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/cleanup.h"
+#include "pool/isolation.h"
 #include "proto/wire.h"
 
 /* Whether the strings are owned is said where one is kept. */
@@ -22,6 +23,7 @@ struct version_settings {
 	uint32_t
 		instances; /* lanes: batches that a worker runs at once; 0: as the worker finds best */
 	uint64_t run_timeout_ms;
+	enum isolation isolation;
 	bool stateful; /* a request that lost its worker is not sent again */
 	const struct wire_pair *parameters;
 	size_t n_parameters;

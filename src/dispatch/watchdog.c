@@ -42,7 +42,7 @@ static void log_state(const struct watchdog *d, const struct work *w, uint64_t n
 		w->queue.n_suspects, (now_ns - d->oldest_ns) / NS_PER_MS, w->in_flight,
 		w->version->counters.batches, d->turns - d->turn, s->n_work, !list_empty(&w->node),
 		!list_empty(&s->spare));
-	for (size_t i = 0; i < s->places.n; i++)
+	for (size_t i = 0; i < places_n(&s->places); i++)
 		log_place(&s->places.list[i], w, now_ns);
 }
 

@@ -328,6 +328,7 @@ static void set_defaults(struct version_settings *m, const struct models_default
 	m->max_queue_delay_us = d->max_queue_delay_us;
 	m->max_queue_size = d->max_queue_size;
 	m->run_timeout_ms = d->run_timeout_ms;
+	m->isolation = d->isolation;
 }
 
 static int read_pbtxt(struct reading *r)

@@ -21,6 +21,7 @@ enum key_type {
 	KEY_U32,
 	KEY_U64,
 	KEY_BOOL,
+	KEY_ISOLATION,
 };
 
 struct model_key {
@@ -43,6 +44,7 @@ static const struct model_key keys[] = {
 	{"instances", KEY_U32, AT(instances), 1, 1024},
 	{"run_timeout_ms", KEY_U64, AT(run_timeout_ms), 1, DAY_MS},
 	{"stateful", KEY_BOOL, AT(stateful), 0, 0},
+	{"isolation", KEY_ISOLATION, AT(isolation), 0, 0},
 };
 
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
@@ -121,6 +123,13 @@ static int set_bool(struct parser *p, const struct model_key *key)
 	return 0;
 }
 
+static int set_isolation(struct parser *p)
+{
+	if (isolation_parse(p->line->value, &p->model->isolation))
+		return 0;
+	return invalid(p, "is none of device, model");
+}
+
 static int set_backend(struct parser *p)
 {
 	const char *value = p->line->value;
@@ -176,6 +185,8 @@ static int set_key(struct parser *p)
 			return set_devices(p);
 		case KEY_BOOL:
 			return set_bool(p, &keys[i]);
+		case KEY_ISOLATION:
+			return set_isolation(p);
 		case KEY_U32:
 		case KEY_U64:
 			return set_number(p, &keys[i]);

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pool/isolation.h"
+
 struct pool_place;
 
 /* What a model gets when its model.conf does not say. */
@@ -13,6 +15,7 @@ struct models_defaults {
 	uint64_t max_queue_delay_us;
 	uint32_t max_queue_size;
 	uint64_t run_timeout_ms;
+	enum isolation isolation;
 };
 
 /* Who says which models there are, once the daemon serves. */

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "pool/own.h"
 #include "pool/pool_private.h"
 #include "pool/trial.h"
 #include "pool/worker_private.h"
@@ -15,9 +16,9 @@
 /* Take it from all workers of the device. */
 static void unload_from(struct pool_model *m, uint32_t device_index)
 {
-	for (size_t i = 0; i < m->pool->n_workers; i++) {
-		struct worker *w = &m->pool->workers[i];
+	struct worker *w;
 
+	for (size_t i = 0; pool_next_holding(m, &i, &w);) {
 		if (w->device_index == device_index)
 			worker_unload(w, m);
 	}
@@ -25,13 +26,14 @@ static void unload_from(struct pool_model *m, uint32_t device_index)
 
 static void load_on(struct pool_model *m, uint32_t device_index)
 {
-	struct pool *p = m->pool;
+	struct worker *w;
 
-	for (size_t i = 0; i < p->n_workers; i++) {
-		if (p->workers[i].device_index != device_index)
+	own_wake(m, device_index);
+	for (size_t i = 0; pool_next_holding(m, &i, &w);) {
+		if (w->device_index != device_index)
 			continue;
-		worker_want(&p->workers[i], m);
-		worker_load_next(&p->workers[i]);
+		worker_want(w, m);
+		worker_load_next(w);
 	}
 }
 
@@ -64,6 +66,15 @@ void pool_praise(struct pool_model *m, struct worker *w)
 	pool_recount_device(m, w->device_index);
 }
 
+/* Where it has processes of its own they may try it. */
+static void try_again(struct pool_model *m, uint32_t device_index)
+{
+	if (m->isolated)
+		own_wake(m, device_index);
+	else
+		trial_ask(m->pool, device_index);
+}
+
 void pool_suspect(struct pool_model *m, struct worker *w)
 {
 	if (m->retired || !breaker_suspect(pool_breaker(m, w->device_index)))
@@ -71,13 +82,18 @@ void pool_suspect(struct pool_model *m, struct worker *w)
 	log_warning("a worker ended while it loaded a model, which is tried alone now",
 		"model=%s version=%s worker=%s", m->settings->name, m->settings->version, w->name);
 	pool_model_changed(m);
-	trial_ask(m->pool, w->device_index);
+	try_again(m, w->device_index);
 }
 
 void pool_trust(struct pool_model *m, struct worker *w)
 {
-	if (m->retired || !breaker_loaded(pool_breaker(m, w->device_index)))
+	struct breaker *b = pool_breaker(m, w->device_index);
+
+	if (m->retired || !breaker_loaded(b))
 		return;
+	/* Where only one worker may have it, this is it. */
+	if (w->own)
+		breaker_try(b, w);
 	log_info("model can be loaded", "model=%s version=%s device=%s", m->settings->name,
 		m->settings->version, w->device);
 	pool_model_changed(m);
@@ -96,7 +112,7 @@ static void tick_breakers(struct pool_model *m, uint64_t now_ns)
 		log_info("model is tried again", "model=%s version=%s device=%s", m->settings->name,
 			m->settings->version, p->devices[k]);
 		pool_model_changed(m);
-		trial_ask(p, k);
+		try_again(m, k);
 		pool_recount_device(m, k);
 	}
 }

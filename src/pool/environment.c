@@ -26,6 +26,16 @@ static bool is(const char *entry, const char *name)
 	return !strncmp(entry, name, strlen(name));
 }
 
+/* Does the list have the entry's variable? */
+static bool has(const char *const *list, const char *entry)
+{
+	for (; *list; list++) {
+		if (!strncmp(*list, entry, strcspn(*list, "=") + 1))
+			return true;
+	}
+	return false;
+}
+
 static bool is_passed_on(const char *entry)
 {
 	for (size_t i = 0; i < sizeof(private_names) / sizeof(private_names[0]); i++) {
@@ -64,23 +74,31 @@ static const char *visible(const char *device, size_t *ret_length)
 	return name;
 }
 
-int environment_new(char ***ret_env, const char *device)
+int environment_new(char ***ret_env, const char *device, const char *const *more)
 {
-	size_t n = 0, at = 0, length, text_bytes;
+	static const char *const none[] = {NULL};
+	size_t n = 0, n_more = 0, at = 0, length, text_bytes;
 	const char *value = visible(device, &length);
 	char **env;
 	char *text;
 
+	more = more ? more : none;
 	while (environ[n])
 		n++;
+	while (more[n_more])
+		n_more++;
 	text_bytes = sizeof(VISIBLE) + length;
-	env = malloc((n + OURS + 1) * sizeof(*env) + text_bytes + sizeof(ORDER_BY_BUS));
+	env = malloc((n + n_more + OURS + 1) * sizeof(*env) + text_bytes + sizeof(ORDER_BY_BUS));
 	if (!env)
 		return -ENOMEM;
-	text = (char *)(env + n + OURS + 1);
+	text = (char *)(env + n + n_more + OURS + 1);
 	for (size_t i = 0; i < n; i++) {
-		if (is_passed_on(environ[i]))
+		if (is_passed_on(environ[i]) && !has(more, environ[i]))
 			env[at++] = environ[i];
+	}
+	for (size_t i = 0; i < n_more; i++) {
+		if (is_passed_on(more[i]))
+			env[at++] = (char *)more[i];
 	}
 	snprintf(text, text_bytes, VISIBLE "%.*s", (int)length, value);
 	memcpy(text + text_bytes, ORDER_BY_BUS, sizeof(ORDER_BY_BUS));

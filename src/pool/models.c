@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "pool/declaration.h"
+#include "pool/own.h"
 #include "pool/pool_private.h"
 #include "pool/trial.h"
 #include "pool/worker_private.h"
@@ -40,6 +41,28 @@ struct pool_model *pool_find_model(struct pool *p, uint32_t id)
 	return NULL;
 }
 
+struct holding *pool_holding(struct pool_model *m, const struct worker *w)
+{
+	if (w->own)
+		return w->model == m ? w->holding : NULL;
+	return &m->holdings[w->column];
+}
+
+struct holding *pool_next_holding(struct pool_model *m, size_t *i, struct worker **ret_worker)
+{
+	struct pool *p = m->pool;
+
+	for (; *i < p->n_workers; ++*i) {
+		struct holding *h = pool_holding(m, &p->workers[*i]);
+
+		if (!h)
+			continue;
+		*ret_worker = &p->workers[(*i)++];
+		return h;
+	}
+	return NULL;
+}
+
 /* --- Counting -------------------------------------------------------------------------------- */
 
 void pool_model_changed(struct pool_model *m)
@@ -52,9 +75,11 @@ void pool_model_changed(struct pool_model *m)
 
 static bool is_hopeful(struct pool_model *m, const struct worker *w)
 {
-	const struct holding *h = &m->holdings[w->index];
+	const struct holding *h = pool_holding(m, w);
 
 	if (m->pool->draining || m->retired || !h->wanted || h->failed)
+		return false;
+	if (m->isolated && !w->own)
 		return false;
 	if (pool_breaker(m, w->device_index)->state == BREAKER_OPEN)
 		return false;
@@ -63,7 +88,7 @@ static bool is_hopeful(struct pool_model *m, const struct worker *w)
 
 static void count(struct pool_model *m, const struct worker *w)
 {
-	struct holding *h = &m->holdings[w->index];
+	struct holding *h = pool_holding(m, w);
 	bool ready = worker_holds(w, m);
 	bool hopeful = is_hopeful(m, w);
 
@@ -82,33 +107,41 @@ void pool_recount(struct pool *p, struct worker *w)
 	/* What it holds is for nobody. */
 	if (w->trial)
 		return;
+	if (w->own) {
+		count(w->model, w);
+		return;
+	}
 	list_for_each (&p->models, node)
 		count(MODEL_OF(node), w);
 }
 
-static void recount_model(struct pool_model *m)
+void pool_recount_model(struct pool_model *m)
 {
-	for (size_t i = 0; i < m->pool->n_workers; i++)
-		count(m, &m->pool->workers[i]);
+	struct worker *w;
+
+	for (size_t i = 0; pool_next_holding(m, &i, &w);)
+		count(m, w);
 }
 
 void pool_recount_device(struct pool_model *m, uint32_t device_index)
 {
-	for (size_t i = 0; i < m->pool->n_workers; i++) {
-		if (m->pool->workers[i].device_index == device_index)
-			count(m, &m->pool->workers[i]);
+	struct worker *w;
+
+	for (size_t i = 0; pool_next_holding(m, &i, &w);) {
+		if (w->device_index == device_index)
+			count(m, w);
 	}
 }
 
 void pool_recount_all(struct pool *p)
 {
 	list_for_each (&p->models, node)
-		recount_model(MODEL_OF(node));
+		pool_recount_model(MODEL_OF(node));
 }
 
 void pool_set_hold(struct pool_model *m, struct worker *w, enum hold state)
 {
-	struct holding *h = &m->holdings[w->index];
+	struct holding *h = pool_holding(m, w);
 
 	m->n_held += (state != HOLD_NONE) - (h->state != HOLD_NONE);
 	h->state = state;
@@ -120,7 +153,7 @@ void pool_set_hold(struct pool_model *m, struct worker *w, enum hold state)
 
 static bool is_gone(const struct pool_model *m)
 {
-	return m->retired && !m->told_gone && m->n_held == 0 && m->n_flights == 0;
+	return m->retired && !m->told_gone && m->n_held == 0 && m->n_flights == 0 && m->n_own == 0;
 }
 
 void pool_tell_models(struct pool *p)
@@ -161,6 +194,19 @@ static bool list_has(const char *list, const char *name)
 	return false;
 }
 
+bool pool_model_on(const struct pool_model *m, const char *device)
+{
+	const char *devices = m->settings->devices;
+
+	return !devices || !*devices || list_has(devices, device);
+}
+
+uint32_t pool_model_lanes(const struct pool_model *m)
+{
+	/* Its processes are its instances. */
+	return m->program ? 0 : m->settings->instances;
+}
+
 static int make_breakers(struct pool_model *m)
 {
 	const struct pool_settings *s = m->pool->settings;
@@ -187,10 +233,17 @@ static void release(struct pool_model *m)
 	free(m);
 }
 
+void holding_init(struct holding *h, struct pool_model *m, const char *device)
+{
+	h->model = m;
+	list_init(&h->load_node);
+	h->wanted = pool_model_on(m, device);
+}
+
 static void enter(struct pool_model *m)
 {
 	struct pool *p = m->pool;
-	const char *devices = m->settings->devices;
+	struct worker *w;
 
 	m->id = (uint32_t)p->next_model++;
 	list_init(&m->node);
@@ -200,16 +253,16 @@ static void enter(struct pool_model *m)
 	list_push_back(&p->buckets[m->id % POOL_MODEL_BUCKETS], &m->bucket_node);
 	p->n_models++;
 	for (size_t i = 0; i < p->n_all; i++) {
-		struct holding *h = &m->holdings[i];
-
-		h->model = m;
-		list_init(&h->load_node);
-		h->wanted = !devices || !*devices || list_has(devices, p->workers[i].device);
+		w = &p->workers[i];
+		if (!w->own)
+			holding_init(&m->holdings[w->column], m, w->device);
 	}
-	recount_model(m);
-	for (size_t i = 0; i < p->n_workers; i++) {
-		worker_want(&p->workers[i], m);
-		worker_load_next(&p->workers[i]);
+	if (own_is_meant(m))
+		own_begin(m);
+	pool_recount_model(m);
+	for (size_t i = 0; pool_next_holding(m, &i, &w);) {
+		worker_want(w, m);
+		worker_load_next(w);
 	}
 }
 
@@ -223,7 +276,7 @@ int pool_model_new(struct pool_model **ret_model, struct pool *p,
 		return -EINVAL;
 	if (p->next_model > UINT32_MAX)
 		return -EOVERFLOW;
-	m = calloc(1, sizeof(*m) + p->n_all * sizeof(m->holdings[0]));
+	m = calloc(1, sizeof(*m) + (p->n_shared + p->n_devices) * sizeof(m->holdings[0]));
 	if (!m)
 		return -ENOMEM;
 	m->pool = p;
@@ -245,11 +298,17 @@ void pool_model_retire(struct pool_model *m)
 	m->retired = true;
 	trial_forget(m->pool, m);
 	for (size_t i = 0; i < m->pool->n_all; i++) {
-		list_remove(&m->holdings[i].load_node);
-		worker_unload(&m->pool->workers[i], m);
-		worker_load_next(&m->pool->workers[i]);
+		struct worker *w = &m->pool->workers[i];
+		struct holding *h = pool_holding(m, w);
+
+		if (!h)
+			continue;
+		list_remove(&h->load_node);
+		worker_unload(w, m);
+		worker_load_next(w);
 	}
-	recount_model(m);
+	own_leave(m);
+	pool_recount_model(m);
 	pool_model_changed(m);
 }
 
@@ -258,6 +317,7 @@ struct pool_model *pool_model_free(struct pool_model *m)
 	if (!m)
 		return NULL;
 	assert(m->n_held == 0 && m->n_flights == 0);
+	own_free(m);
 	list_remove(&m->node);
 	list_remove(&m->bucket_node);
 	list_remove(&m->changed_node);
@@ -321,16 +381,16 @@ uint32_t pool_model_ready(const struct pool_model *m)
 
 uint32_t pool_model_hopeful(const struct pool_model *m)
 {
-	return m->n_hopeful;
+	return m->n_hopeful + (own_may_come(m) ? 1 : 0);
 }
 
 uint64_t pool_model_busy_ns(const struct pool_model *m, uint64_t now_ns)
 {
 	uint64_t least_ns = UINT64_MAX;
+	const struct holding *h;
+	struct worker *w;
 
-	for (size_t i = 0; i < m->pool->n_workers; i++) {
-		const struct holding *h = &m->holdings[i];
-
+	for (size_t i = 0; (h = pool_next_holding((struct pool_model *)m, &i, &w));) {
 		for (uint32_t k = 0; k < h->n_lanes && h->ready; k++) {
 			uint64_t ns = backlog_kept_ns(&h->lanes[k].backlog, now_ns);
 
@@ -348,10 +408,12 @@ const struct wire_loaded *pool_model_loaded(const struct pool_model *m)
 /* A worker that wants the model and fails to start; NULL: none. */
 static const struct worker *find_hopeless(const struct pool_model *m)
 {
-	for (size_t i = 0; i < m->pool->n_workers; i++) {
-		const struct worker *w = &m->pool->workers[i];
+	const struct holding *h;
+	struct worker *w;
 
-		if (m->holdings[i].wanted && w->failed_starts >= WORKER_HOPELESS_STARTS)
+	for (size_t i = 0; (h = pool_next_holding((struct pool_model *)m, &i, &w));) {
+		if (h->wanted && w->failed_starts >= WORKER_HOPELESS_STARTS &&
+			(w->own || !m->isolated))
 			return w;
 	}
 	return NULL;
@@ -359,8 +421,8 @@ static const struct worker *find_hopeless(const struct pool_model *m)
 
 static bool is_wanted(const struct pool_model *m)
 {
-	for (size_t i = 0; i < m->pool->n_workers; i++) {
-		if (m->holdings[i].wanted)
+	for (size_t k = 0; k < m->pool->n_devices; k++) {
+		if (pool_model_on(m, m->pool->devices[k]))
 			return true;
 	}
 	return false;
@@ -370,9 +432,9 @@ static bool is_wanted(const struct pool_model *m)
 static const char *format_hope(
 	const struct pool_model *m, const struct worker *w, char *out, size_t cap)
 {
-	enum hold hold = m->holdings[w->index].state;
+	enum hold hold = pool_holding((struct pool_model *)m, w)->state;
 
-	if (hold == HOLD_NONE && m->breakers[w->device_index].state == BREAKER_TRIAL)
+	if (hold == HOLD_NONE && !w->own && m->breakers[w->device_index].state == BREAKER_TRIAL)
 		snprintf(out, cap, "it is tried in a process of its own on %s", w->device);
 	else if (w->state == WORKER_LOST)
 		snprintf(out, cap, "worker %s was lost", w->name);
@@ -391,9 +453,12 @@ static const char *format_hope(
 
 static const struct worker *find_hope(const struct pool_model *m)
 {
-	for (size_t i = 0; i < m->pool->n_workers; i++) {
-		if (m->holdings[i].hopeful)
-			return &m->pool->workers[i];
+	const struct holding *h;
+	struct worker *w;
+
+	for (size_t i = 0; (h = pool_next_holding((struct pool_model *)m, &i, &w));) {
+		if (h->hopeful)
+			return w;
 	}
 	return NULL;
 }
@@ -419,6 +484,8 @@ const char *pool_model_detail(struct pool_model *m)
 	else if (!is_wanted(m))
 		snprintf(m->detail, sizeof(m->detail), "no worker runs on its devices: %s",
 			m->settings->devices ? m->settings->devices : "");
+	else if (m->waits)
+		own_format_wait(m, m->detail, sizeof(m->detail));
 	else if ((w = find_hope(m)))
 		format_hope(m, w, m->detail, sizeof(m->detail));
 	else

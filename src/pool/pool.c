@@ -12,12 +12,15 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "pool/disposer.h"
+#include "pool/own.h"
 #include "pool/pool_private.h"
 #include "pool/worker_private.h"
 
@@ -34,7 +37,7 @@ static void call_back(struct pool *p)
 	pool_tell_models(p);
 	memory_table_sweep(&p->memories);
 	for (size_t i = 0; i < p->n_workers; i++)
-		up = up && p->workers[i].came_up;
+		up = up && (p->workers[i].came_up || !worker_is_used(&p->workers[i]));
 	for (size_t i = 0; i < p->n_all; i++)
 		gone = gone && p->workers[i].state == WORKER_REAPED;
 	if (up && p->started && !p->told_started && !p->draining) {
@@ -62,6 +65,7 @@ static void on_timer(uv_timer_t *timer)
 	p->timer_at_ns = CLOCK_NO_DEADLINE;
 	for (size_t i = 0; i < p->n_workers; i++)
 		worker_deliver_lost(&p->workers[i]);
+	own_sweep(p);
 	pool_tick_breakers(p, now_ns);
 	for (size_t i = 0; i < p->n_all; i++)
 		worker_tick(&p->workers[i], now_ns);
@@ -87,7 +91,6 @@ void pool_soon(struct pool *p)
 	pool_arm(p, 0);
 }
 
-/* As many as fit the limit, and half of them again, since the last ones may be smaller. */
 /* xorshift64 */
 uint64_t pool_random(struct pool *p)
 {
@@ -104,7 +107,7 @@ static bool settings_fit(const struct pool_settings *s)
 	const uint64_t limits[] = {s->start_timeout_ms, s->load_timeout_ms,
 		s->heartbeat_interval_ms, s->heartbeat_timeout_ms, s->drain_timeout_ms,
 		s->backoff_max_ms, s->breaker_window_ms, s->breaker_cooldown_ms};
-	uint64_t n_workers = 0;
+	uint64_t n_workers = s->max_model_workers;
 
 	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
 		if (limits[i] > POOL_MS_MAX)
@@ -137,12 +140,13 @@ static int make_place(struct pool *p, const struct pool_place *place, uint32_t *
 	uint32_t device = device_index(p, place->device);
 
 	for (uint32_t i = 0; i < place->count; i++) {
-		uint32_t index = (uint32_t)p->n_workers++;
+		uint32_t index = (uint32_t)p->n_all++;
+		char name[16];
+		int r;
 
-		p->n_all++;
-		int r = worker_init(
-			&p->workers[index], p, index, place->device, device, numbers[device]++);
-
+		snprintf(name, sizeof(name), "%" PRIu32, numbers[device]++);
+		p->workers[index].column = index;
+		r = worker_init(&p->workers[index], p, index, place->device, device, name);
 		if (r)
 			return r;
 	}
@@ -158,7 +162,8 @@ static int make_trials(struct pool *p)
 		struct worker *t = &p->workers[p->n_all];
 
 		t->trial = true;
-		r = worker_init(t, p, (uint32_t)p->n_all++, p->devices[k], k, 0);
+		t->column = (uint32_t)p->n_shared + k;
+		r = worker_init(t, p, (uint32_t)p->n_all++, p->devices[k], k, "trial");
 	}
 	return r;
 }
@@ -173,12 +178,16 @@ static int make_workers(struct pool *p)
 	for (size_t i = 0; i < s->n_places; i++)
 		n += s->places[i].count;
 	p->devices = calloc(s->n_places + 1, sizeof(*p->devices));
-	p->workers = calloc(n + s->n_places + 1, sizeof(*p->workers));
+	p->workers = calloc(n + s->max_model_workers + s->n_places + 1, sizeof(*p->workers));
 	if (!numbers || !p->devices || !p->workers)
 		return -ENOMEM;
 	for (size_t i = 0; i < s->n_places && !r; i++)
 		r = make_place(p, &s->places[i], numbers);
-	return r ? r : make_trials(p);
+	if (r)
+		return r;
+	p->n_shared = p->n_workers = p->n_all;
+	own_make(p);
+	return make_trials(p);
 }
 
 static void release(struct pool *p)
@@ -270,12 +279,12 @@ int pool_start(struct pool *p)
 	bool any = false;
 
 	p->started = true;
-	for (size_t i = 0; i < p->n_workers; i++) {
+	for (size_t i = 0; i < p->n_shared; i++) {
 		int r = worker_spawn(&p->workers[i]);
 
 		/* Where none can be executed there is no use in trying again; else there is. */
 		if (r && !any) {
-			worker_kill(&p->workers[i]);
+			worker_kill(&p->workers[i], POOL_ENDS);
 			return r;
 		}
 		any = true;
@@ -300,7 +309,7 @@ void pool_kill(struct pool *p)
 {
 	p->draining = true;
 	for (size_t i = 0; i < p->n_all; i++)
-		worker_kill(&p->workers[i]);
+		worker_kill(&p->workers[i], POOL_ENDS);
 	pool_recount_all(p);
 	pool_soon(p);
 }
@@ -331,8 +340,13 @@ size_t pool_n_workers(const struct pool *p)
 	return p->n_workers;
 }
 
+size_t pool_max_workers(const struct pool *p)
+{
+	return p->max_workers;
+}
+
 struct worker *pool_worker(const struct pool *p, size_t i)
 {
-	assert(i < p->n_workers);
+	assert(i < p->max_workers);
 	return &p->workers[i];
 }

@@ -19,6 +19,7 @@
 
 #include "base/cleanup.h"
 #include "base/nvml.h"
+#include "pool/isolation.h"
 #include "proto/wire.h"
 #include "shm/slots.h"
 
@@ -33,8 +34,20 @@ struct pool_place {
 	uint32_t count;
 };
 
+/* The worker program of one backend's models. They have processes of their own, one an instance, which choose
+ * their lanes. */
+struct pool_program {
+	const char *backend;
+	const char *const *argv; /* NULL-terminated; the first is its path */
+	const char *const *
+		environment; /* NULL-terminated, "NAME=value": besides the daemon's own; NULL: nothing */
+};
+
 struct pool_settings {
-	const char *worker_program;	  /* path of modeld-worker */
+	const char *worker_program;	     /* path of modeld-worker */
+	const struct pool_program *programs; /* of backends that have their own */
+	size_t n_programs;
+	uint32_t max_model_workers;	  /* processes of models' own, of all models together */
 	bool core;			  /* workers may dump core */
 	const char *const *backend_dirs;  /* NULL-terminated */
 	const struct wire_pair *settings; /* "BACKEND.key" */
@@ -69,7 +82,8 @@ struct pool_model_settings {
 	const char *devices;	 /* NULL: all; else comma-separated device names */
 	uint32_t max_batch_size; /* UINT32_MAX: what the backend can and the default allow */
 	uint32_t
-		instances; /* batches of it that a worker runs at once; 0: as the worker finds best */
+		instances; /* batches of it that a device runs at once; 0: as the worker finds best */
+	enum isolation isolation;
 	uint64_t run_timeout_ms; /* a batch that takes longer ends its worker */
 	const struct wire_pair *parameters;
 	size_t n_parameters;
@@ -188,10 +202,14 @@ struct pool *pool_free(struct pool *p);
 /* How the GPUs here are, as far as the driver tells: fills up to `cap`, returns how many there are. None
  * where no worker is on one. */
 size_t pool_gpus(const struct pool *p, struct nvml_gpu *ret_list, size_t cap);
-/* Workers that serve. */
+/* Places of workers that may serve: first those that models share, then models' own (own.h), some of which may be free
+ * (worker_is_used()). There may be more or fewer of them later, a worker's number stays. */
 size_t pool_n_workers(const struct pool *p);
+/* As many as there ever are. */
+size_t pool_max_workers(const struct pool *p);
 /* Is this one of a worker's, of those that serve nobody, too? */
 bool pool_has_process(const struct pool *p, int pid);
+/* i: below pool_max_workers() */
 struct worker *pool_worker(const struct pool *p, size_t i);
 /* Send what worker_run() and output_lease_unref() left pending. Called in each loop iteration by the
  * server, before it polls. */

@@ -15,6 +15,8 @@
 #define POOL_MS_MAX UINT64_C(1000000000000)
 
 #define POOL_MODEL_BUCKETS 256u
+/* Why a process ends. */
+#define POOL_ENDS "the daemon is shutting down"
 
 /* What a worker's process has of a model. */
 enum hold {
@@ -27,7 +29,7 @@ enum hold {
 
 /* A model and a worker. */
 struct holding {
-	struct pool_model *model; /* borrow: of which it is part */
+	struct pool_model *model; /* borrow */
 	struct list load_node;	  /* in worker.to_load */
 	enum hold state;
 	struct pool_lane *lanes; /* own, while the process holds the model */
@@ -48,6 +50,10 @@ struct pool_model {
 	struct list changed_node; /* in pool.changed */
 	bool retired;
 	bool told_gone;
+	const struct pool_program *program; /* borrow; NULL: the pool's */
+	bool isolated;	/* it has workers of its own, or waits for them, and uses no others */
+	bool waits;	/* for workers to become free */
+	uint32_t n_own; /* workers */
 	struct wire_loaded *declared; /* own; NULL while no worker has loaded it */
 	uint32_t n_ready;
 	uint32_t n_hopeful;
@@ -56,8 +62,9 @@ struct pool_model {
 	uint64_t uses;		   /* batches that were sent, older ones counting less */
 	char error[POOL_TEXT_MAX]; /* of the last load that failed; "" after one that did not */
 	char detail[POOL_TEXT_MAX];
-	struct breaker *breakers;  /* own: by device */
-	struct holding holdings[]; /* by worker, those of trials too */
+	struct breaker *breakers; /* own: by device */
+	struct holding
+		holdings[]; /* by worker.column: those that are shared, and those of trials */
 };
 
 struct pool {
@@ -66,8 +73,11 @@ struct pool {
 	const struct pool_events *events;     /* borrow */
 	void *data;			      /* borrow: of events */
 
-	struct worker *workers; /* own: those that serve, then one a device for trials (trial.c) */
-	size_t n_workers;	/* that serve */
+	/* own: those that are shared, those for models alone (own.c), then one a device for trials (trial.c) */
+	struct worker *workers;
+	size_t n_shared;
+	size_t n_workers; /* that serve: up to the last of models' own that is used */
+	size_t max_workers;
 	size_t n_all;
 	const char **devices; /* own; the names are borrowed */
 	size_t n_devices;
@@ -77,6 +87,9 @@ struct pool {
 		changed; /* struct pool_model.changed_node: on_model, or on_model_gone, is due */
 	struct list buckets[POOL_MODEL_BUCKETS]; /* struct pool_model.bucket_node, by id */
 	uint32_t n_models;
+	uint32_t n_own;	    /* workers of models' own (own.c) ... */
+	uint32_t n_leaving; /* ... that will be free ... */
+	uint32_t n_waiting; /* ... and models that wait for some */
 	uint64_t next_model;
 	uint32_t n_open;    /* breakers that are open */
 	uint64_t n_counted; /* holdings that recounting has looked at */
@@ -105,6 +118,16 @@ uint64_t pool_random(struct pool *p);
 
 /* --- Models (models.c) ---------------------------------------------------------------------- */
 
+/* What w has, or could have, of m; NULL: w is another one's own, or nobody's. */
+struct holding *pool_holding(struct pool_model *m, const struct worker *w);
+/* The same for each worker that serves and may hold m, from number *i on. Returns NULL after the last. */
+struct holding *pool_next_holding(struct pool_model *m, size_t *i, struct worker **ret_worker);
+/* Is it meant for the device? */
+bool pool_model_on(const struct pool_model *m, const char *device);
+/* That each worker is to have of it; 0: as it finds best. */
+uint32_t pool_model_lanes(const struct pool_model *m);
+/* Nothing is held yet. h: zeroed */
+void holding_init(struct holding *h, struct pool_model *m, const char *device);
 /* NULL: there is no such model. */
 struct pool_model *pool_find_model(struct pool *p, uint32_t id);
 struct breaker *pool_breaker(struct pool_model *m, uint32_t device_index);
@@ -117,7 +140,8 @@ void pool_set_hold(struct pool_model *m, struct worker *w, enum hold state);
 /* Something about a worker has changed, or about all: count its models anew. */
 void pool_recount(struct pool *p, struct worker *w);
 void pool_recount_all(struct pool *p);
-/* The same of one model's on a device. */
+/* The same of one model's, and of those on a device. */
+void pool_recount_model(struct pool_model *m);
 void pool_recount_device(struct pool_model *m, uint32_t device_index);
 /* w has loaded the model, or failed to. Returns NULL, or why the load is refused (static). */
 const char *pool_loaded(struct pool_model *m, struct worker *w, const struct wire_loaded *l);

@@ -32,7 +32,6 @@
 
 struct child {
 	const struct spawn_options *options; /* borrow */
-	char *const *argv;		     /* borrow */
 	char *const *env;		     /* borrow */
 	pid_t parent;
 	char oom_adj[16]; /* "500\n"; "": what it inherits */
@@ -114,7 +113,7 @@ static int become_worker(const struct child *c)
 		return r;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	execve(c->options->program, c->argv, c->env);
+	execve(c->options->argv[0], (char *const *)c->options->argv, c->env);
 	return -errno;
 }
 
@@ -171,10 +170,9 @@ static void choose_oom_adj(struct child *c)
 
 int spawn(const struct spawn_options *o, pid_t *ret_pid, int *ret_pidfd)
 {
-	char *argv[] = {(char *)o->program, NULL};
-	struct child c = {.options = o, .argv = argv, .parent = getpid()};
+	struct child c = {.options = o, .parent = getpid()};
 	_cleanup_(freep) char **env = NULL;
-	int r = environment_new(&env, o->device);
+	int r = environment_new(&env, o->device, o->environment);
 
 	if (r)
 		return r;

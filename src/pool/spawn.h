@@ -10,10 +10,13 @@
 #define SPAWN_OOM_ADJ 500 /* oom_score_adj, proc(5) */
 
 struct spawn_options {
-	const char *program; /* path: it is not searched for */
-	const char *device;  /* "cpu:0": decides what it sees, see environment.h */
-	int channel_fd;	     /* borrow: becomes descriptor 3 */
-	bool core;	     /* it may dump its core where the limits allow it */
+	const char *const
+		*argv;	    /* NULL-terminated; the first is its path: it is not searched for */
+	const char *device; /* "cpu:0": decides what it sees, see environment.h */
+	const char *const
+		*environment; /* more of it, as "NAME=value"; NULL-terminated; NULL: nothing */
+	int channel_fd;	      /* borrow: becomes descriptor 3 */
+	bool core;	      /* it may dump its core where the limits allow it */
 };
 
 /*

@@ -10,7 +10,7 @@
 
 static struct worker *trial_of(struct pool *p, uint32_t device_index)
 {
-	return &p->workers[p->n_workers + device_index];
+	return &p->workers[p->max_workers + device_index];
 }
 
 void trial_ask(struct pool *p, uint32_t device_index)
@@ -30,7 +30,7 @@ static struct pool_model *find_suspect(const struct worker *t)
 	list_for_each (&t->pool->models, node) {
 		struct pool_model *m = list_entry(node, struct pool_model, node);
 
-		if (m->holdings[t->index].wanted && !m->retired &&
+		if (pool_holding(m, t)->wanted && !m->retired && !m->isolated &&
 			breaker_wants_trial(pool_breaker(m, t->device_index)))
 			return m;
 	}
@@ -72,7 +72,7 @@ void trial_end(struct worker *t)
 
 void trial_forget(struct pool *p, const struct pool_model *m)
 {
-	for (size_t i = p->n_workers; i < p->n_all; i++) {
+	for (size_t i = p->max_workers; i < p->n_all; i++) {
 		struct worker *t = &p->workers[i];
 
 		if (t->loading == m)

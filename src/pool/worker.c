@@ -25,6 +25,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/seqpacket.h"
+#include "pool/own.h"
 #include "pool/pool_private.h"
 #include "pool/spawn.h"
 #include "pool/trial.h"
@@ -77,7 +78,7 @@ void worker_set_state(struct worker *w, enum worker_state to)
 }
 
 int worker_init(struct worker *w, struct pool *p, uint32_t index, const char *device,
-	uint32_t device_index, uint32_t number)
+	uint32_t device_index, const char *name)
 {
 	size_t n = (size_t)p->settings->slots + 1;
 
@@ -86,10 +87,7 @@ int worker_init(struct worker *w, struct pool *p, uint32_t index, const char *de
 	w->device = device;
 	w->device_index = device_index;
 	w->state = WORKER_REAPED;
-	if (w->trial)
-		snprintf(w->name, sizeof(w->name), "%s/trial", device);
-	else
-		snprintf(w->name, sizeof(w->name), "%s/%" PRIu32, device, number);
+	snprintf(w->name, sizeof(w->name), "%s/%s", device, name);
 	list_init(&w->spare);
 	list_init(&w->in_flight);
 	list_init(&w->busy);
@@ -109,6 +107,7 @@ void worker_deinit(struct worker *w)
 	for (size_t i = 0; w->flights && i <= w->pool->settings->slots; i++)
 		flight_deinit(&w->flights[i]);
 	free(w->flights);
+	free(w->holding);
 }
 
 /* --- The end of trust ------------------------------------------------------------------------ */
@@ -176,13 +175,13 @@ void worker_lose(struct worker *w, enum worker_verdict verdict, const char *form
 	end_trust(w, verdict);
 }
 
-void worker_kill(struct worker *w)
+void worker_kill(struct worker *w, const char *why)
 {
 	w->restart_at_ns = 0;
 	if (w->state == WORKER_LOST || w->state == WORKER_REAPED)
 		return;
-	snprintf(w->loss, sizeof(w->loss), "killed: the daemon is shutting down");
-	log_debug("worker killed on shutdown", "worker=%s pid=%d", w->name, worker_pid(w));
+	snprintf(w->loss, sizeof(w->loss), "killed: %s", why);
+	log_debug("worker killed", "worker=%s pid=%d why=\"%s\"", w->name, worker_pid(w), why);
 	end_trust(w, WORKER_CLEAN);
 }
 
@@ -255,7 +254,7 @@ static void plan_restart(struct worker *w)
 	if (!w->up)
 		w->failed_starts++;
 	w->came_up = true;
-	w->restart_at_ns = w->pool->draining ? 0 : clock_ns() + back_off_ns(w);
+	w->restart_at_ns = w->pool->draining || own_rests(w) ? 0 : clock_ns() + back_off_ns(w);
 }
 
 /* Why it ended, as the exit status says. */
@@ -374,6 +373,19 @@ static size_t queue_max(const struct pool *p)
 	return (2 * (size_t)p->settings->slots + 16) * WIRE_MESSAGE_MAX;
 }
 
+static int start_program(const struct worker *w, int fd, pid_t *ret_pid, int *ret_pidfd)
+{
+	const struct pool_settings *s = w->pool->settings;
+	const char *const shared[] = {s->worker_program, NULL};
+	struct spawn_options o = {
+		.argv = shared, .device = w->device, .channel_fd = fd, .core = s->core};
+	_cleanup_(freep) char **environment = NULL;
+	int r = w->own ? own_program(w, &o.argv, &environment) : 0;
+
+	o.environment = (const char *const *)environment;
+	return r ? r : spawn(&o, ret_pid, ret_pidfd);
+}
+
 static int start_process(struct worker *w)
 {
 	struct pool *p = w->pool;
@@ -395,11 +407,7 @@ static int start_process(struct worker *w)
 	if (r)
 		return r;
 	steal_fd(&ours);
-	r = spawn(&(struct spawn_options){.program = p->settings->worker_program,
-			  .device = w->device,
-			  .channel_fd = theirs,
-			  .core = p->settings->core},
-		&pid, &pidfd);
+	r = start_program(w, theirs, &pid, &pidfd);
 	if (!r)
 		r = process_new(&w->process, p->loop, pid, pidfd, on_exit_seen, w);
 	if (r) {
@@ -432,7 +440,7 @@ int worker_spawn(struct worker *w)
 	if (r) {
 		snprintf(w->last_exit, sizeof(w->last_exit), "cannot be started: %s", err_str(r));
 		log_warning("worker cannot be started", "worker=%s program=%s error=\"%s\"",
-			w->name, p->settings->worker_program, err_str(r));
+			w->name, own_program_name(w), err_str(r));
 		plan_restart(w);
 		pool_recount(p, w);
 		pool_soon(p);
@@ -455,9 +463,11 @@ int worker_spawn(struct worker *w)
 void worker_drain(struct worker *w)
 {
 	w->restart_at_ns = 0;
+	if (w->state == WORKER_DRAINING || w->state == WORKER_STOPPING)
+		return;
 	/* What has nothing to answer yet need not come up first. */
 	if (w->state != WORKER_READY && !(w->state == WORKER_LOADING && w->n_in_flight > 0)) {
-		worker_kill(w);
+		worker_kill(w, w->leaving ? "its model goes" : POOL_ENDS);
 		return;
 	}
 	worker_set_state(w, WORKER_DRAINING);

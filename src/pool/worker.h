@@ -75,7 +75,11 @@ uint32_t worker_slots(const struct worker *w);
 bool worker_is_loading(const struct worker *w);
 uint32_t worker_in_flight(const struct worker *w);
 
-const char *worker_name(const struct worker *w);   /* "cpu:0/1" */
+/* Somebody's: it is shared, or some model's own. */
+bool worker_is_used(const struct worker *w);
+/* The model whose own it is; NULL: it is shared, or nobody's. */
+const struct pool_model_settings *worker_model(const struct worker *w);
+const char *worker_name(const struct worker *w);   /* "cpu:0/1"; "cpu:0/own-3" is a model's own */
 const char *worker_device(const struct worker *w); /* "cpu:0" */
 enum worker_state worker_get_state(const struct worker *w);
 int worker_pid(const struct worker *w); /* 0 when there is no process */

@@ -18,19 +18,26 @@
 	for (struct pool_model *m = list_entry((p)->models.next, struct pool_model, node);         \
 		&m->node != &(p)->models; m = list_entry(m->node.next, struct pool_model, node))
 
+/* One of its own is as good as a trial: it takes nobody with it. */
+static bool is_admitted(const struct worker *w, const struct breaker *b)
+{
+	if (w->trial)
+		return breaker_wants_trial(b);
+	return breaker_admits(b, w) || (w->own && breaker_wants_trial(b));
+}
+
 /* May it, and should it? */
 static bool is_to_load(const struct worker *w, struct pool_model *m)
 {
-	const struct holding *h = &m->holdings[w->index];
-	const struct breaker *b = pool_breaker(m, w->device_index);
+	const struct holding *h = pool_holding(m, w);
 
-	return h->state == HOLD_NONE && h->wanted && !m->retired &&
-	       (w->trial ? breaker_wants_trial(b) : breaker_admits(b, w));
+	return h->state == HOLD_NONE && h->wanted && !m->retired && (w->own || !m->isolated) &&
+	       is_admitted(w, pool_breaker(m, w->device_index));
 }
 
 void worker_want(struct worker *w, struct pool_model *m)
 {
-	struct holding *h = &m->holdings[w->index];
+	struct holding *h = pool_holding(m, w);
 
 	if (w->state == WORKER_LOST || w->state == WORKER_REAPED)
 		return;
@@ -69,14 +76,19 @@ static struct pool_model **by_use(struct pool *p)
 
 static void want_anew(struct worker *w, struct pool_model *m)
 {
-	m->holdings[w->index].failed = false;
+	pool_holding(m, w)->failed = false;
 	worker_want(w, m);
 }
 
 void worker_want_all(struct worker *w)
 {
-	_cleanup_(freep) struct pool_model **all = by_use(w->pool);
+	_cleanup_(freep) struct pool_model **all = NULL;
 
+	if (w->own) {
+		want_anew(w, w->model);
+		return;
+	}
+	all = by_use(w->pool);
 	for (size_t i = 0; all && i < w->pool->n_models; i++)
 		want_anew(w, all[i]);
 	if (all)
@@ -106,7 +118,7 @@ static void load(struct worker *w, struct pool_model *m)
 				       .max_batch_size = s->max_batch_size,
 				       .parameters = s->parameters,
 				       .n_parameters = s->n_parameters,
-				       .instances = s->instances,
+				       .instances = pool_model_lanes(m),
 			       }});
 	pool_arm(w->pool, worker_deadline(w));
 }
@@ -124,7 +136,10 @@ static bool is_kept_back(const struct worker *w)
 	const struct pool *p = w->pool;
 	bool serves = w->trial, loads = false;
 
-	for (size_t i = 0; i < p->n_workers; i++) {
+	/* What is a model's own waits for nobody, and nobody for it. */
+	if (w->own)
+		return false;
+	for (size_t i = 0; i < p->n_shared; i++) {
 		const struct worker *o = &p->workers[i];
 
 		if (o == w || o->device_index != w->device_index)
@@ -178,7 +193,7 @@ static bool runs(const struct worker *w, const struct pool_model *m)
 
 void worker_unload(struct worker *w, struct pool_model *m)
 {
-	if (m->holdings[w->index].state != HOLD_HELD)
+	if (pool_holding(m, w)->state != HOLD_HELD)
 		return;
 	pool_set_hold(m, w, HOLD_LEAVING);
 	w->n_leaving++;
@@ -189,9 +204,17 @@ void worker_unload_idle(struct worker *w)
 {
 	if (!worker_takes(w) || w->n_leaving == 0)
 		return;
+	/* Its end gives back all that it had. */
+	if (w->own) {
+		if (w->n_in_flight == 0)
+			worker_drain(w);
+		return;
+	}
 	for_each_model(w->pool, m)
 	{
-		if (m->holdings[w->index].state != HOLD_LEAVING || runs(w, m))
+		struct holding *h = pool_holding(m, w);
+
+		if (h->state != HOLD_LEAVING || runs(w, m))
 			continue;
 		w->n_leaving--;
 		pool_set_hold(m, w, HOLD_UNLOADING);
@@ -203,8 +226,9 @@ void worker_unload_idle(struct worker *w)
 /* As many lanes as the worker says. NULL: fine; else what it has (static). */
 static const char *make_lanes(struct worker *w, struct pool_model *m, const struct wire_loaded *l)
 {
-	struct holding *h = &m->holdings[w->index];
-	uint32_t asked = m->settings->instances > 0 ? m->settings->instances : WIRE_LANES_FREE;
+	struct holding *h = pool_holding(m, w);
+	uint32_t lanes = pool_model_lanes(m);
+	uint32_t asked = lanes > 0 ? lanes : WIRE_LANES_FREE;
 	uint32_t n = l->lanes > 0 ? l->lanes : 1;
 
 	if (!l->ok)
@@ -220,10 +244,8 @@ static const char *make_lanes(struct worker *w, struct pool_model *m, const stru
 	return NULL;
 }
 
-static void drop_lanes(struct worker *w, struct pool_model *m)
+static void drop_lanes(struct holding *h)
 {
-	struct holding *h = &m->holdings[w->index];
-
 	free(h->lanes);
 	h->lanes = NULL;
 	h->n_lanes = 0;
@@ -232,7 +254,7 @@ static void drop_lanes(struct worker *w, struct pool_model *m)
 void worker_on_loaded(struct worker *w, const struct wire_loaded *l)
 {
 	struct pool_model *m = pool_find_model(w->pool, l->model);
-	struct holding *h = m ? &m->holdings[w->index] : NULL;
+	struct holding *h = m ? pool_holding(m, w) : NULL;
 	const char *wrong;
 
 	if (!h || h->state != HOLD_LOADING) {
@@ -254,6 +276,8 @@ void worker_on_loaded(struct worker *w, const struct wire_loaded *l)
 		trial_passed(w, m);
 		return;
 	}
+	if (w->own)
+		pool_trust(m, w);
 	/* The breaker may have opened meanwhile. */
 	if (h->failed || m->retired || !breaker_admits(pool_breaker(m, w->device_index), w))
 		worker_unload(w, m);
@@ -266,28 +290,39 @@ void worker_on_loaded(struct worker *w, const struct wire_loaded *l)
 void worker_on_unloaded(struct worker *w, const struct wire_unloaded *u)
 {
 	struct pool_model *m = pool_find_model(w->pool, u->model);
+	struct holding *h = m ? pool_holding(m, w) : NULL;
 
-	if (!m || m->holdings[w->index].state != HOLD_UNLOADING) {
+	if (!h || h->state != HOLD_UNLOADING) {
 		worker_lose(w, WORKER_MISBEHAVED,
 			"unloaded: model %" PRIu32 " was not to be unloaded", u->model);
 		return;
 	}
 	log_debug("model unloaded", "model=%s version=%s worker=%s memory_bytes=%" PRIu64,
 		m->settings->name, m->settings->version, w->name, u->memory_bytes);
-	drop_lanes(w, m);
+	drop_lanes(h);
 	pool_set_hold(m, w, HOLD_NONE);
 	worker_want(w, m);
 	worker_load_next(w);
 }
 
+static void forget(struct worker *w, struct pool_model *m)
+{
+	struct holding *h = pool_holding(m, w);
+
+	breaker_leave(pool_breaker(m, w->device_index), w);
+	drop_lanes(h);
+	list_remove(&h->load_node);
+	pool_set_hold(m, w, HOLD_NONE);
+}
+
 void worker_forget_models(struct worker *w)
 {
+	if (w->own)
+		forget(w, w->model);
 	for_each_model(w->pool, m)
 	{
-		breaker_leave(pool_breaker(m, w->device_index), w);
-		drop_lanes(w, m);
-		list_remove(&m->holdings[w->index].load_node);
-		pool_set_hold(m, w, HOLD_NONE);
+		if (!w->own)
+			forget(w, m);
 	}
 	assert(list_empty(&w->to_load));
 	w->loading = NULL;
@@ -296,21 +331,24 @@ void worker_forget_models(struct worker *w)
 
 uint32_t pool_model_failed(const struct pool_model *m)
 {
+	const struct holding *h;
+	struct worker *w;
 	uint32_t n = 0;
 
-	for (size_t i = 0; i < m->pool->n_workers; i++)
-		n += m->holdings[i].wanted && m->holdings[i].failed;
+	for (size_t i = 0; (h = pool_next_holding((struct pool_model *)m, &i, &w));)
+		n += h->wanted && h->failed;
 	return n;
 }
 
 void pool_model_retry(struct pool_model *m)
 {
-	for (size_t i = 0; i < m->pool->n_workers; i++) {
-		struct worker *w = &m->pool->workers[i];
+	struct holding *h;
+	struct worker *w;
 
-		if (!m->holdings[i].failed)
+	for (size_t i = 0; (h = pool_next_holding(m, &i, &w));) {
+		if (!h->failed)
 			continue;
-		m->holdings[i].failed = false;
+		h->failed = false;
 		pool_recount(m->pool, w);
 		worker_want(w, m);
 		worker_load_next(w);

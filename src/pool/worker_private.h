@@ -40,6 +40,12 @@ struct worker {
 	uint32_t n_in_flight;
 	uint64_t next_batch;
 
+	uint32_t column;	  /* of pool_model.holdings; a model's own has none */
+	bool own;		  /* for a model alone, see own.h; then: */
+	struct pool_model *model; /* borrow: whose it is; NULL: it is free */
+	struct holding *holding;  /* own: of that model */
+	bool leaving;		  /* free again when its process has ended */
+
 	bool trial;		  /* see trial.h */
 	struct pool_model *tried; /* borrow: of a trial: it was loaded, or refused; NULL: not yet */
 	bool alone;		  /* a batch runs beside which nothing is to be loaded */
@@ -80,9 +86,9 @@ struct worker {
 	char sandbox[WIRE_NAME_MAX + 1]; /* what its process says of what holds it */
 };
 
-/* `device` is borrowed. -ENOMEM */
+/* `device` is borrowed; name: what follows "DEVICE/". -ENOMEM */
 _must_use_ int worker_init(struct worker *w, struct pool *p, uint32_t index, const char *device,
-	uint32_t device_index, uint32_t number);
+	uint32_t device_index, const char *name);
 /* REAPED, or never started. Accepts a zeroed worker. */
 void worker_deinit(struct worker *w);
 
@@ -90,8 +96,8 @@ void worker_deinit(struct worker *w);
 _must_use_ int worker_spawn(struct worker *w);
 /* READY -> DRAINING, then STOPPING; what has not come up yet is killed. No restart. */
 void worker_drain(struct worker *w);
-/* SIGKILL. No restart. */
-void worker_kill(struct worker *w);
+/* SIGKILL. No restart. why: for log and status. */
+void worker_kill(struct worker *w, const char *why);
 /* When worker_tick() is due. */
 uint64_t worker_deadline(const struct worker *w);
 /* Do what is due: end a process that took too long, ping an idle one, restart. */

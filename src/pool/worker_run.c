@@ -56,9 +56,9 @@ void worker_tell(struct worker *w, const struct wire_message *m)
 static struct pool_lane *pick_lane(
 	const struct worker *w, const struct pool_model *m, uint64_t now_ns)
 {
-	const struct holding *h = &m->holdings[w->index];
+	const struct holding *h = pool_holding((struct pool_model *)m, w);
 
-	assert(h->n_lanes > 0);
+	assert(h && h->n_lanes > 0);
 	return lane_pick(h->lanes, h->n_lanes, now_ns);
 }
 
@@ -198,7 +198,9 @@ void worker_cancel(struct worker *w, const void *tag)
 
 bool worker_holds(const struct worker *w, const struct pool_model *m)
 {
-	return worker_takes(w) && m->holdings[w->index].state == HOLD_HELD;
+	const struct holding *h = pool_holding((struct pool_model *)m, w);
+
+	return h && h->state == HOLD_HELD && worker_takes(w);
 }
 
 uint32_t worker_free_slots(const struct worker *w)
@@ -216,6 +218,16 @@ uint32_t worker_slots(const struct worker *w)
 uint32_t worker_in_flight(const struct worker *w)
 {
 	return w->n_in_flight;
+}
+
+bool worker_is_used(const struct worker *w)
+{
+	return !w->own || w->model;
+}
+
+const struct pool_model_settings *worker_model(const struct worker *w)
+{
+	return w->model ? w->model->settings : NULL;
 }
 
 const char *worker_name(const struct worker *w)

@@ -45,9 +45,14 @@ static uint64_t ms_since(uint64_t from_ns, uint64_t now_ns)
 
 static void fill_worker(Worker *m, const struct worker *w, uint64_t now_ns)
 {
+	const struct pool_model_settings *model = worker_model(w);
 	uint64_t restart_ns = worker_restart_at_ns(w);
 
 	modeld__control__v1__worker_status__init(m);
+	if (model) {
+		m->model = (char *)model->name;
+		m->model_version = (char *)model->version;
+	}
 	m->name = (char *)worker_name(w);
 	m->device = (char *)worker_device(w);
 	m->state = (char *)worker_state_name(worker_get_state(w));
@@ -205,15 +210,16 @@ static int fill_lists(
 	size_t n = dispatch_n_versions(d);
 	int r = fill_gpus(memory, m, pool);
 
-	m->n_workers = pool_n_workers(pool);
-	m->workers = (Worker **)make_array(memory, m->n_workers, sizeof(Worker));
+	m->workers = (Worker **)make_array(memory, pool_n_workers(pool), sizeof(Worker));
 	if (x->lifecycle)
 		lifecycle_list(x->lifecycle, count_wrong, &n_wrong);
 	m->models = (Model **)make_array(memory, n + n_wrong + 1, sizeof(Model));
 	if (!m->workers || !m->models)
 		return -ENOMEM;
-	for (size_t i = 0; i < m->n_workers; i++)
-		fill_worker(m->workers[i], pool_worker(pool, i), now_ns);
+	for (size_t i = 0; i < pool_n_workers(pool); i++) {
+		if (worker_is_used(pool_worker(pool, i)))
+			fill_worker(m->workers[m->n_workers++], pool_worker(pool, i), now_ns);
+	}
 	for (size_t i = 0; i < n && !r; i++)
 		r = fill_model(memory, m->models[i], dispatch_version(d, i));
 	m->n_models = n;

@@ -71,6 +71,11 @@ size_t pool_n_workers(const struct pool *p)
 	return p->n_workers;
 }
 
+size_t pool_max_workers(const struct pool *p)
+{
+	return p->n_workers;
+}
+
 struct worker *pool_worker(const struct pool *p, size_t i)
 {
 	assert(i < p->n_workers);

@@ -48,7 +48,7 @@ static void load_beta(size_t i, uint32_t n, uint64_t ns)
 
 static void teardown(void)
 {
-	for (size_t i = 0; i < all->n; i++) {
+	for (size_t i = 0; i < places_n(all); i++) {
 		load(i, 0, 0);
 		load_beta(i, 0, 0);
 		all->list[i].reserved = NULL;

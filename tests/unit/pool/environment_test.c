@@ -25,7 +25,7 @@ static void sees(const char *device, const char *expected)
 {
 	char **env;
 
-	cr_assert_eq(environment_new(&env, device), 0);
+	cr_assert_eq(environment_new(&env, device, NULL), 0);
 	cr_assert_str_eq(value_of(env, "CUDA_VISIBLE_DEVICES"), expected, "%s", device);
 	cr_assert_str_eq(value_of(env, "CUDA_DEVICE_ORDER"), "PCI_BUS_ID");
 	cr_assert_str_eq(value_of(env, "MODELD_TEST_VARIABLE"), "kept");
@@ -53,7 +53,7 @@ Test(environment, what_was_said_to_the_daemon_alone_is_not_passed_on)
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		setenv(names[i], "1", 1);
-	cr_assert_eq(environment_new(&env, "cpu:0"), 0);
+	cr_assert_eq(environment_new(&env, "cpu:0", NULL), 0);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		cr_expect_null(value_of(env, names[i]), "%s", names[i]);
 	free(env);
@@ -74,10 +74,26 @@ Test(environment, numbers_count_what_the_daemon_sees)
 	sees("cuda:1", "");
 }
 
+Test(environment, more_comes_in_place_of_the_daemons_own)
+{
+	const char *const more[] = {
+		"MODELD_TEST_VARIABLE=mine", "MODELD_TEST=", "CUDA_VISIBLE_DEVICES=9", NULL};
+	char **env;
+
+	setenv("MODELD_TEST_VARIABLE", "kept", 1);
+	setenv("MODELD_TEST_VARIABLES", "another", 1);
+	cr_assert_eq(environment_new(&env, "cpu:0", more), 0);
+	cr_expect_str_eq(value_of(env, "MODELD_TEST_VARIABLE"), "mine");
+	cr_expect_str_eq(value_of(env, "MODELD_TEST_VARIABLES"), "another");
+	cr_expect_str_eq(value_of(env, "MODELD_TEST"), "");
+	cr_expect_str_eq(value_of(env, "CUDA_VISIBLE_DEVICES"), "", "the device decides");
+	free(env);
+}
+
 static int work(void *arg)
 {
 	char **env;
-	int r = environment_new(&env, "cuda:0");
+	int r = environment_new(&env, "cuda:0", NULL);
 
 	if (!r)
 		free(env);

@@ -12,7 +12,8 @@
 
 static int start(const char *program, pid_t *pid, int *pidfd)
 {
-	const struct spawn_options o = {.program = program, .device = "cuda:0", .channel_fd = 0};
+	const char *const argv[] = {program, NULL};
+	const struct spawn_options o = {.argv = argv, .device = "cuda:0", .channel_fd = 0};
 
 	return spawn(&o, pid, pidfd);
 }
@@ -54,7 +55,8 @@ Test(spawn, starts_a_program)
 /* `cat` of standard input: a directory fails, /dev/null does not. */
 static int cat_with_low_descriptors_free(void)
 {
-	struct spawn_options o = {.program = "/bin/cat", .device = "cpu:0"};
+	const char *const argv[] = {"/bin/cat", NULL};
+	struct spawn_options o = {.argv = argv, .device = "cpu:0"};
 	int status = -1;
 	int pidfd;
 	pid_t pid;

@@ -52,6 +52,19 @@ Test(descriptors, shares_and_a_rest)
 		limit - NEEDED);
 }
 
+Test(descriptors, workers_of_models_own)
+{
+	config.pool.max_model_workers = 32;
+	cr_assert_eq(descriptors_share(&config, 1 << 20), 0);
+	cr_expect_eq(config.pool.max_model_workers, 32);
+	cr_assert_eq(descriptors_share(&config, 512), 0);
+	cr_expect_eq(config.pool.max_model_workers, (512 - NEEDED) / 2 / (8 + SEGMENTS));
+	cr_expect_leq(config.frontend.http2.max_connections + config.handoff.max_connections +
+			      config.handoff.max_regions,
+		512 - NEEDED - config.pool.max_model_workers * (8 + SEGMENTS));
+	cr_expect_gt(config.frontend.http2.max_connections, 0);
+}
+
 Test(descriptors, too_few)
 {
 	cr_assert_eq(descriptors_share(&config, 64), -EMFILE);

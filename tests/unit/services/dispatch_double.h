@@ -44,6 +44,7 @@ struct worker {
 	uint64_t generation, batches_done, restarts, ready_since_ns, restart_at_ns;
 	const char *last_exit;
 	uint32_t slots, in_flight;
+	const struct pool_model_settings *model;
 };
 
 struct pool {
@@ -730,6 +731,16 @@ size_t pool_gpus(const struct pool *p, struct nvml_gpu *ret_list, size_t cap)
 size_t pool_n_workers(const struct pool *p)
 {
 	return p->n;
+}
+
+bool worker_is_used(const struct worker *w)
+{
+	return true;
+}
+
+const struct pool_model_settings *worker_model(const struct worker *w)
+{
+	return w->model;
 }
 
 struct worker *pool_worker(const struct pool *p, size_t i)
