@@ -86,6 +86,7 @@ struct wire_setup {
 	uint64_t output_idle_ms;
 	uint64_t scratch_bytes;
 	uint32_t holds;
+	uint64_t output_wait_ms;
 };
 
 struct wire_load {
@@ -198,6 +199,8 @@ struct wire_partial {
 	const struct wire_tensor *outputs;
 	size_t n_outputs;
 	uint64_t hold;
+	bool last;
+	uint64_t compute_ns;
 };
 
 struct wire_done {

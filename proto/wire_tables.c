@@ -47,6 +47,7 @@ static const struct codec_field setup_fields[] = {
 	[17] = CODEC_NUMBER(struct wire_setup, output_idle_ms),
 	[18] = CODEC_NUMBER(struct wire_setup, scratch_bytes),
 	[19] = CODEC_NUMBER(struct wire_setup, holds),
+	[20] = CODEC_NUMBER(struct wire_setup, output_wait_ms),
 };
 static const struct codec_message setup = CODEC_MESSAGE(struct wire_setup, setup_fields, NULL);
 
@@ -205,6 +206,8 @@ static const struct codec_field partial_fields[] = {
 	[2] = CODEC_RANGE(struct wire_partial, item, 0, WIRE_ITEMS_MAX - 1),
 	[3] = CODEC_MESSAGES(struct wire_partial, outputs, n_outputs, 0, WIRE_TENSORS_MAX, &tensor),
 	[4] = CODEC_NUMBER(struct wire_partial, hold),
+	[5] = CODEC_NUMBER(struct wire_partial, last),
+	[6] = CODEC_NUMBER(struct wire_partial, compute_ns),
 };
 static const struct codec_message partial =
 	CODEC_MESSAGE(struct wire_partial, partial_fields, NULL);

@@ -63,6 +63,7 @@ const struct config_key config_keys[] = {
 	{"worker", "pipeline_us", CONFIG_U64, AT(dispatch.pipeline_us), "1000", 0, 1000000},
 	{"worker", "output_arena_bytes", CONFIG_BYTES_AUTO, AT(pool.output_arena_bytes), "auto",
 		MIB, UINT64_C(1) << 46},
+	{"worker", "output_wait_ms", CONFIG_U64, AT(pool.output_wait_ms), "1000", 0, DAY_MS},
 	{"worker", "max_holds", CONFIG_U32, AT(pool.max_holds), "65536", 1024, 1 << 24},
 	{"worker", "output_populate_bytes", CONFIG_BYTES64, AT(pool.output_populate_bytes), "1M", 0,
 		UINT64_C(1) << 46},

@@ -93,6 +93,13 @@ int loop_say_partial(void *data, struct wire_partial *partial, struct hold *hold
 	return r;
 }
 
+int loop_flush(void *data)
+{
+	struct loop *l = data;
+
+	return answers_flush(l->answers);
+}
+
 int loop_give_up_idle(struct loop *l)
 {
 	int r;

@@ -21,8 +21,10 @@ struct executor {
 	struct outputs *outputs; /* borrow */
 	pthread_mutex_t *memory; /* borrow: of outputs and regions */
 	int (*say_partial)(void *data, struct wire_partial *partial, struct hold *hold);
-	void *data;  /* borrow: say_partial's */
-	size_t item; /* of the batch, where one runs alone */
+	int (*flush)(void *data);
+	void *data;	/* borrow: of both */
+	size_t item;	/* of the batch, where one runs alone ... */
+	size_t n_items; /* ... and how many it has */
 	struct inputs inputs;
 	struct run run;
 	struct modeld_tensor *tensors; /* own: inputs of all items */
@@ -34,6 +36,7 @@ struct executor {
 	size_t errors_cap;
 	const struct modeld_error *fatal; /* one of errors; NULL: the process can go on */
 	struct wire_result results[WIRE_ITEMS_MAX];
+	uint64_t compute_ns[WIRE_ITEMS_MAX]; /* of what ran alone */
 	struct hold *holds
 		[WIRE_ITEMS_MAX]; /* own, until they are the daemon's: results[i]'s; NULL: none */
 };
@@ -121,35 +124,6 @@ static bool is_cancelled(const struct executor *e)
 	return lane_is_cancelled(e->run.lane, e->run.number);
 }
 
-/* Bytes of the next `elements` elements of a BYTES tensor that was checked as a whole. */
-static uint64_t walk_bytes(const char *data, uint64_t elements)
-{
-	uint64_t n = 0;
-	uint32_t length;
-
-	for (uint64_t i = 0; i < elements; i++) {
-		memcpy(&length, data + n, sizeof(length));
-		n += sizeof(length) + length;
-	}
-	return n;
-}
-
-/* Bytes of the next `rows` of `total` rows of an output, from byte `from` on. */
-static uint64_t part_bytes(const struct run_output *o, uint64_t from, uint64_t rows, uint64_t total)
-{
-	uint64_t elements;
-	int r;
-
-	if (rows == total)
-		return o->bytes - from;
-	if (o->dtype != DTYPE_BYTES)
-		return o->bytes / total * rows;
-	r = shape_elements(o->dims, o->rank, &elements);
-	assert(r == 0);
-	(void)r;
-	return walk_bytes((const char *)o->data + from, elements / total * rows);
-}
-
 /* Item i's result slot for output k; the item's outputs come in the order of the declaration. */
 static struct wire_tensor *add_output(struct executor *e, size_t i, size_t k)
 {
@@ -227,7 +201,7 @@ static void deal_output(struct executor *e, const struct wire_run *run, size_t k
 
 	for (size_t i = 0; i < run->n_items; i++) {
 		struct wire_tensor *t = add_output(e, i, k);
-		uint64_t bytes = part_bytes(o, from, rows_of(e, i), e->run.rows);
+		uint64_t bytes = run_part_bytes(o, from, rows_of(e, i), e->run.rows);
 
 		e->dims[t - e->given][0] = (int64_t)rows_of(e, i);
 		if (!deliver_to_target(e, &run->items[i], k, from, bytes, &t->span)) {
@@ -281,6 +255,7 @@ static void run_alone(
 		code = run_begin(&e->run, m, tensors, item, item, RUN_ROWS_ANY, error);
 	if (code == MODELD_OK)
 		code = execute(e, error);
+	e->compute_ns[i] = e->run.compute_ns;
 	if (code == MODELD_OK)
 		deliver_alone(e, i);
 	else
@@ -354,6 +329,7 @@ int executor_run(struct executor *e, const struct lane *lane, const struct wire_
 
 	e->run.lane = lane;
 	e->run.number = run->batch;
+	e->n_items = run->n_items;
 	e->fatal = NULL;
 	if (reserve(e, m, run->n_items)) {
 		fail_all(e, run->n_items, MODELD_EXHAUSTED, "the worker is out of memory");
@@ -368,7 +344,7 @@ int executor_run(struct executor *e, const struct lane *lane, const struct wire_
 				continue;
 			}
 			run_alone(e, m, run, i);
-			compute_ns += e->run.compute_ns;
+			compute_ns += e->compute_ns[i];
 		}
 	}
 	inputs_end(&e->inputs);
@@ -429,6 +405,41 @@ static enum modeld_code on_answer(void *data, struct modeld_error *error)
 	return r == -EMSGSIZE ? MODELD_EXHAUSTED : MODELD_CANCELLED;
 }
 
+/* An item that ran alone has its answer ahead of the batch's, and what it holds is released the sooner. */
+static void answer_early(struct executor *e, size_t i)
+{
+	struct hold *hold = steal_ptr(e->holds[i]);
+	struct wire_partial partial = {
+		.batch = e->run.number,
+		.item = (uint32_t)i,
+		.outputs = e->results[i].outputs,
+		.n_outputs = e->results[i].n_outputs,
+		.last = true,
+		.compute_ns = e->compute_ns[i],
+	};
+	int r = e->say_partial(e->data, &partial, hold);
+
+	fail_item(e, i, MODELD_OK, "");
+	if (r != -EMSGSIZE)
+		return;
+	pthread_mutex_lock(e->memory);
+	outputs_drop(e->outputs, hold);
+	pthread_mutex_unlock(e->memory);
+	fail_item(e, i, MODELD_EXHAUSTED, "the result does not fit a message");
+}
+
+/* Where nobody is there to be told, the wait that follows is over soon. */
+static void on_full(void *data)
+{
+	struct executor *e = data;
+
+	for (size_t i = 0; i < e->n_items; i++) {
+		if (e->holds[i])
+			answer_early(e, i);
+	}
+	(void)!e->flush(e->data);
+}
+
 int executor_new(struct executor **ret_executor, const struct executor_parts *parts)
 {
 	struct executor *e = calloc(1, sizeof(*e));
@@ -440,6 +451,7 @@ int executor_new(struct executor **ret_executor, const struct executor_parts *pa
 	e->inputs.scratch.max = parts->scratch_max;
 	e->memory = parts->memory;
 	e->say_partial = parts->say_partial;
+	e->flush = parts->flush;
 	e->data = parts->data;
 	e->inputs.memory = parts->memory;
 	run_init(&e->run, &(struct run_parts){.outputs = parts->outputs,
@@ -447,6 +459,8 @@ int executor_new(struct executor **ret_executor, const struct executor_parts *pa
 				  .memory = parts->memory,
 				  .pinned = parts->pinned,
 				  .on_answer = on_answer,
+				  .on_full = on_full,
+				  .wait_ns = parts->wait_ns,
 				  .data = e});
 	*ret_executor = e;
 	return 0;

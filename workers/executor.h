@@ -27,10 +27,13 @@ struct executor_parts {
 	pthread_mutex_t *memory; /* held to use regions and outputs */
 	uint64_t scratch_max;	 /* bytes that inputs may be copied into, at most */
 	struct pinned *pinned;	 /* NULL on a host */
-	/* Send an answer of an item that is not its last, with the number of `hold`, which is the daemon's then. Any
+	/* Send an answer of an item ahead of the batch's, with the number of `hold`, which is the daemon's then. Any
 	 * thread. -EMSGSIZE: it does not fit a message; -errno: nobody is there any more */
 	int (*say_partial)(void *data, struct wire_partial *partial, struct hold *hold);
-	void *data; /* borrow: say_partial's */
+	/* Let go of what was said and is still gathering. Any thread. As say_partial() */
+	int (*flush)(void *data);
+	void *data;	  /* borrow: say_partial's and flush()'s */
+	uint64_t wait_ns; /* that an item that runs alone waits for output memory, at most */
 };
 
 /* -ENOMEM */

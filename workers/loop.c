@@ -53,6 +53,10 @@ static void finish(struct loop *l, int r)
 	/* Whoever leads may wait there. The daemon must not see an end before it can see an exit status. */
 	shutdown(l->channel_fd, SHUT_RD);
 	crew_end(l->crew);
+	pthread_mutex_lock(&l->memory);
+	if (l->outputs)
+		outputs_end_waits(l->outputs);
+	pthread_mutex_unlock(&l->memory);
 }
 
 /* --- Leading ------------------------------------------------------------------------------ */

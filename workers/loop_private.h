@@ -58,6 +58,7 @@ struct loop {
 	struct pinned *pinned;	   /* own: what of the memory below the device may use */
 	struct outputs *outputs;   /* own */
 	uint64_t scratch_bytes;	   /* that inputs may be copied into, at most */
+	uint64_t output_wait_ns;   /* that a run waits for output memory, at most */
 	struct backends *backends; /* own; the loader's */
 	struct regions regions;
 	pthread_mutex_t memory; /* of outputs and regions */
@@ -95,6 +96,8 @@ _must_use_ int loop_announce(struct loop *l);
 _must_use_ int loop_answer(struct loop *l, struct executor *e, struct wire_message *done);
 /* executor_parts.say_partial: `data` is the loop. */
 _must_use_ int loop_say_partial(void *data, struct wire_partial *partial, struct hold *hold);
+/* executor_parts.flush: `data` is the loop. */
+_must_use_ int loop_flush(void *data);
 /* Give up what is idle: now and then, when there is nothing to do. */
 _must_use_ int loop_give_up_idle(struct loop *l);
 _must_use_ int loop_unmapped(struct loop *l, const struct wire_unmap *unmapped);

@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "shm/slots.h"
 
@@ -55,6 +56,10 @@ struct outputs {
 	struct list made;	  /* struct told.node: to be told as new */
 	struct list idle;	  /* to be told as given up */
 	struct arena_range pages; /* to be populated next; length 0: none */
+	pthread_cond_t given;	  /* something was given back, or waits end */
+	uint64_t n_given;	  /* so often */
+	uint64_t n_vain;	  /* n_given when the last wait was in vain, and one */
+	bool ended;		  /* there are no waits any more */
 };
 
 /* --- Segments ----------------------------------------------------------------------------- */
@@ -130,6 +135,16 @@ struct segment *outputs_remove(struct outputs *o, uint64_t id)
 
 /* --- Life --------------------------------------------------------------------------------- */
 
+static void init_condition(pthread_cond_t *c)
+{
+	pthread_condattr_t attributes;
+
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(c, &attributes);
+	pthread_condattr_destroy(&attributes);
+}
+
 int outputs_new(
 	struct outputs **ret_outputs, const struct arena_options *options, uint32_t holds_max)
 {
@@ -138,6 +153,7 @@ int outputs_new(
 
 	if (!o)
 		return -ENOMEM;
+	init_condition(&o->given);
 	list_init(&o->made);
 	list_init(&o->idle);
 	o->holds_max = holds_max;
@@ -187,6 +203,7 @@ struct outputs *outputs_free(struct outputs *o)
 	for (uint32_t i = 0; i < o->ids.cap; i++)
 		free(o->ids.items[i].item);
 	slots_deinit(&o->ids);
+	pthread_cond_destroy(&o->given);
 	free(o);
 	return NULL;
 }
@@ -367,6 +384,12 @@ static void give_back(struct outputs *o, struct output **at)
 	put(o, p);
 }
 
+static void tell_waiting(struct outputs *o)
+{
+	o->n_given++;
+	pthread_cond_broadcast(&o->given);
+}
+
 void outputs_give_back(struct outputs *o, struct output *output)
 {
 	struct output **at = &output->hold->outputs;
@@ -374,10 +397,12 @@ void outputs_give_back(struct outputs *o, struct output *output)
 	while (*at != output)
 		at = &(*at)->next;
 	give_back(o, at);
+	tell_waiting(o);
 }
 
 static void give_back_all(struct outputs *o, struct hold *h)
 {
+	tell_waiting(o);
 	while (h->outputs)
 		give_back(o, &h->outputs);
 	put_hold(o, h);
@@ -406,6 +431,32 @@ int outputs_release(struct outputs *o, uint64_t number)
 		return -ENOENT;
 	give_back_all(o, forget(o, at));
 	return 0;
+}
+
+int outputs_wait(
+	struct outputs *o, const struct hold *hold, pthread_mutex_t *lock, uint64_t until_ns)
+{
+	const struct timespec until = {
+		.tv_sec = (time_t)(until_ns / NS_PER_S), .tv_nsec = (long)(until_ns % NS_PER_S)};
+	uint64_t n_before = o->n_given;
+	int r = 0;
+
+	if (o->n_holds == (hold != NULL) || o->n_vain == n_before + 1)
+		return -ETIMEDOUT;
+	while (!o->ended && !r && o->n_given == n_before)
+		r = pthread_cond_timedwait(&o->given, lock, &until);
+	if (o->ended)
+		return -ECANCELED;
+	if (o->n_given != n_before)
+		return 0;
+	o->n_vain = n_before + 1;
+	return -ETIMEDOUT;
+}
+
+void outputs_end_waits(struct outputs *o)
+{
+	o->ended = true;
+	pthread_cond_broadcast(&o->given);
 }
 
 void *output_data(const struct output *output)

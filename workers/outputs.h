@@ -5,6 +5,7 @@
 #ifndef WORKERS_OUTPUTS_H
 #define WORKERS_OUTPUTS_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -47,6 +48,17 @@ uint64_t outputs_number(struct outputs *o, struct hold *hold);
 void outputs_drop(struct outputs *o, struct hold *hold);
 /* The same by its number. -ENOENT: there is none of it */
 _must_use_ int outputs_release(struct outputs *o, uint64_t number);
+/*
+ * After OUTPUTS_E_FULL or OUTPUTS_E_HOLDS for `hold` (NULL: it could not be made): wait until something is given back, at most until
+ * then; `lock`, of whoever owns it, is held.
+ *
+ * -ETIMEDOUT  nothing was, or nothing can be: only `hold` itself has any, or somebody waited in vain since something was
+ * -ECANCELED  outputs_end_waits()
+ */
+_must_use_ int outputs_wait(
+	struct outputs *o, const struct hold *hold, pthread_mutex_t *lock, uint64_t until_ns);
+/* Whoever waits, or would, does not any more. `lock` is held. */
+void outputs_end_waits(struct outputs *o);
 
 bool hold_is_empty(const struct hold *hold);
 

@@ -47,6 +47,8 @@ void run_init(struct run *r, const struct run_parts *parts)
 	r->offload.pinned = parts->pinned;
 	r->outputs = parts->outputs;
 	r->on_answer = parts->on_answer;
+	r->on_full = parts->on_full;
+	r->wait_ns = parts->wait_ns;
 	r->data = parts->data;
 	r->regions = parts->regions;
 	r->batch.size = sizeof(r->batch);

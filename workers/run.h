@@ -60,7 +60,9 @@ struct run {
 	const struct regions *regions; /* borrow */
 	pthread_mutex_t *memory;       /* borrow: held to use outputs and regions */
 	enum modeld_code (*on_answer)(void *data, struct modeld_error *error);
-	void *data; /* borrow: on_answer's */
+	void (*on_full)(void *data);
+	void *data; /* borrow: on_answer's and on_full's */
+	uint64_t wait_ns;
 	const struct model *model;
 	const struct wire_item *item; /* NULL: joined */
 	/* Set by the caller ahead of run_begin(): the lane that runs, and the number of the batch that does; the
@@ -73,6 +75,7 @@ struct run {
 	struct hold *hold; /* own: of all that lies in the output arena; NULL: nothing does */
 	uint64_t rows;
 	uint64_t compute_ns;
+	uint64_t waited_ns;		     /* for output memory */
 	const struct modeld_tensor **inputs; /* own: the batch's; grown to the most seen */
 	size_t inputs_cap;
 	struct run_output *given; /* own, by output, and so is wanted; grown likewise */
@@ -93,7 +96,11 @@ struct run_parts {
 	struct pinned *pinned;	 /* NULL on a host */
 	/* The run has an answer, and goes on: take its outputs and its hold. Any thread. As run_answer() */
 	enum modeld_code (*on_answer)(void *data, struct modeld_error *error);
-	void *data; /* borrow: on_answer's */
+	/* A run of one item waits for output memory from now on: what could be sent, so that memory is released, is to
+	 * be. Any thread */
+	void (*on_full)(void *data);
+	void *data;	  /* borrow: on_answer's and on_full's */
+	uint64_t wait_ns; /* for so long; 0: runs fail at once */
 };
 
 void run_init(struct run *r, const struct run_parts *parts);
@@ -124,6 +131,8 @@ void run_complete(const struct modeld_batch *batch, enum modeld_code code, const
 enum modeld_code run_answer(const struct modeld_batch *batch, struct modeld_error *error);
 /* Where an output lies, as it goes on the wire. */
 struct span run_output_span(const struct run_output *o);
+/* Bytes of the next `rows` of `total` rows of an output, from byte `from` on. */
+uint64_t run_part_bytes(const struct run_output *o, uint64_t from, uint64_t rows, uint64_t total);
 /* The hold of the outputs that lie in the output arena: the caller's from then on. NULL: none does. */
 struct hold *run_take_hold(struct run *r);
 /* Joined items: may what each names as targets be written? MODELD_INTERNAL. Behind run_begin(). */

@@ -83,9 +83,10 @@ enum modeld_code run_call(struct run *r, struct modeld_error *error)
 
 	error->size = sizeof(*error);
 	error->text[0] = 0;
+	r->waited_ns = 0;
 	r->offload.transfer = r->lane->transfer;
 	r->batch.stream = NULL;
 	code = r->offload.transfer ? call_on_device(r, error) : call_backend(r, error);
-	r->compute_ns = clock_ns() - start_ns;
+	r->compute_ns = clock_ns() - start_ns - r->waited_ns;
 	return code;
 }

@@ -7,11 +7,13 @@
  * Worker process, the thread of the run; a backend's own threads may write to outputs and ask for them, one
  * at a time.
  */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "workers/run_private.h"
 
@@ -118,14 +120,45 @@ static void drop_output(struct run *r, struct run_output *o)
 	run_forget_output(o);
 }
 
+static int allocate_now(struct run *r, struct run_output *o)
+{
+	int e = r->hold ? 0 : outputs_hold_new(r->outputs, &r->hold);
+
+	return e ? e : outputs_alloc(r->outputs, r->hold, o->bytes, &o->memory);
+}
+
+/* Answers that were given before are in the way, until the daemon has sent them. */
+static bool is_passing(int e)
+{
+	return e == OUTPUTS_E_FULL || e == OUTPUTS_E_HOLDS;
+}
+
+/* r->memory is held; not while on_full() is called. */
+static int allocate_later(struct run *r, struct run_output *o)
+{
+	uint64_t start_ns = clock_ns();
+	int e;
+
+	pthread_mutex_unlock(r->memory);
+	r->on_full(r->data);
+	pthread_mutex_lock(r->memory);
+	e = allocate_now(r, o);
+	while (is_passing(e) &&
+		!outputs_wait(r->outputs, r->hold, r->memory, start_ns + r->wait_ns))
+		e = allocate_now(r, o);
+	r->waited_ns += clock_ns() - start_ns;
+	return e;
+}
+
+/* Of joined items, those that fit are run one by one sooner than there is room for all. */
 static enum modeld_code allocate(
 	struct run *r, struct run_output *o, const char *name, struct modeld_error *error)
 {
 	const struct arena *a = outputs_arena(r->outputs);
-	int e = r->hold ? 0 : outputs_hold_new(r->outputs, &r->hold);
+	int e = allocate_now(r, o);
 
-	if (!e)
-		e = outputs_alloc(r->outputs, r->hold, o->bytes, &o->memory);
+	if (is_passing(e) && r->item && r->wait_ns > 0)
+		e = allocate_later(r, o);
 	if (!e) {
 		o->data = output_data(o->memory);
 		return MODELD_OK;
@@ -280,6 +313,34 @@ enum modeld_code run_finish_output(struct run *r, size_t i, struct modeld_error 
 struct span run_output_span(const struct run_output *o)
 {
 	return o->memory ? output_span(o->memory) : span_slice(o->target->span, 0, o->bytes);
+}
+
+/* Bytes of the next `elements` elements of a BYTES tensor that was checked as a whole. */
+static uint64_t walk_bytes(const char *data, uint64_t elements)
+{
+	uint64_t n = 0;
+	uint32_t length;
+
+	for (uint64_t i = 0; i < elements; i++) {
+		memcpy(&length, data + n, sizeof(length));
+		n += sizeof(length) + length;
+	}
+	return n;
+}
+
+uint64_t run_part_bytes(const struct run_output *o, uint64_t from, uint64_t rows, uint64_t total)
+{
+	uint64_t elements;
+	int r;
+
+	if (rows == total)
+		return o->bytes - from;
+	if (o->dtype != DTYPE_BYTES)
+		return o->bytes / total * rows;
+	r = shape_elements(o->dims, o->rank, &elements);
+	assert(r == 0);
+	(void)r;
+	return walk_bytes((const char *)o->data + from, elements / total * rows);
 }
 
 void run_drop_output(struct run *r, size_t output)

@@ -103,6 +103,8 @@ int loop_equip(struct loop *l, struct tools *t)
 		.pinned = l->pinned,
 		.scratch_max = l->scratch_bytes,
 		.say_partial = loop_say_partial,
+		.flush = loop_flush,
+		.wait_ns = l->output_wait_ns,
 		.data = l,
 	};
 
@@ -137,6 +139,7 @@ int loop_setup(struct loop *l, const struct wire_setup *s)
 	if (l->on_name)
 		l->on_name(l->data, s->worker);
 	l->scratch_bytes = s->scratch_bytes;
+	l->output_wait_ns = s->output_wait_ms * NS_PER_MS;
 	r = open_device(l, s->device);
 	if (!r)
 		r = make_outputs(l, s);

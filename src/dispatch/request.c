@@ -343,10 +343,22 @@ void request_tell(struct request *r, const struct request_answer *a)
 	r->on_done(r->data, &result);
 }
 
-void request_tell_partial(struct request *r, const struct request_answer *a)
+static void refund(struct request *r)
+{
+	if (!r->refunded)
+		client_refund_request(r->client);
+	r->refunded = true;
+}
+
+void request_tell_ahead(struct request *r, const struct request_answer *a)
 {
 	struct request_result result;
 
+	if (!a->partial) {
+		refund(r);
+		request_tell(r, a);
+		return;
+	}
 	r->begun = true;
 	if (r->silent)
 		return;
@@ -358,7 +370,7 @@ void request_tell_partial(struct request *r, const struct request_answer *a)
 static void request_refund(struct request *r)
 {
 	request_set_state(r, REQUEST_DONE);
-	client_refund_request(r->client);
+	refund(r);
 }
 
 void request_finish(struct request *r, const struct request_answer *a)

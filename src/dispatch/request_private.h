@@ -49,6 +49,7 @@ struct request {
 	bool given_up;	     /* its batch knows that it is silent or withdrawn */
 	bool allows_partial; /* answers in part */
 	bool begun;	     /* one was given: it is not sent again */
+	bool refunded;	     /* it has its client's charges no more */
 	uint8_t losses;
 
 	uint32_t n_inputs;		  /* of the declaration when it was made */
@@ -69,7 +70,7 @@ struct request {
 
 /* What an answer carries, beside what the request knows itself. */
 struct request_answer {
-	bool partial; /* request_tell_partial() */
+	bool partial; /* request_tell_ahead(): more will follow */
 	enum grpc_status status;
 	const char *message;
 	const struct pool_output *outputs;
@@ -91,8 +92,9 @@ _must_use_ int request_refuse(struct request *r, enum grpc_status status, const 
 void request_discard(struct request *r);
 /* Call on_done (unless it is silent) and forget it: no one may answer it again. */
 void request_tell(struct request *r, const struct request_answer *a);
-/* Call on_done with an answer in part, unless it is silent. */
-void request_tell_partial(struct request *r, const struct request_answer *a);
+/* An answer while the worker has its batch: call on_done with a part of it, unless it is silent; or with the last, which is
+ * request_tell(), and its client is not charged for a request any more. */
+void request_tell_ahead(struct request *r, const struct request_answer *a);
 /* The end of a submitted request: request_tell(), state DONE, charges and leases given back, and
  * dispatch's reference dropped. SENT or LEAVING -> DONE. */
 void request_finish(struct request *r, const struct request_answer *a);

@@ -379,11 +379,12 @@ void scheduler_partial(struct scheduler *s, void *tag, const struct pool_partial
 	struct request_answer a = answer_of(partial->result, partial->worker);
 	struct list *node = b->requests.next;
 
-	a.partial = true;
+	a.partial = !partial->last;
+	a.compute_ns = partial->compute_ns;
 	a.now_ns = clock_ns();
 	for (size_t i = 0; i < partial->item; i++)
 		node = node->next;
-	request_tell_partial(list_entry(node, struct request, node), &a);
+	request_tell_ahead(list_entry(node, struct request, node), &a);
 }
 
 /* Its worker is gone: once more, alone, or that was it; where another one is to blame it goes to `again`. */

@@ -243,6 +243,10 @@ static const char *check_result(struct flight *f, const struct flight_item *item
 		.outputs = at,
 		.n_outputs = result->n_outputs,
 		.joined = result->joined > 0 ? result->joined : 1};
+	if (item->answered)
+		return result->code == 0 && result->n_outputs == 0
+			       ? NULL
+			       : "a result of an item that had its last answer";
 	if (!count_fits(item, declared, result))
 		return "a wrong number of outputs";
 	if (result->joined > f->n_items)
@@ -346,25 +350,28 @@ int flight_check(struct flight *f, const struct wire_loaded *declared, struct ou
 	return r;
 }
 
-/* NULL: fine. All that is wanted is wanted again by the next answer. */
+/* NULL: fine. All that is wanted is wanted again by the next answer, unless that was the last. */
 static const char *check_partial(struct flight *f, const struct wire_loaded *declared,
 	const struct output *output, const struct wire_partial *partial)
 {
 	const struct wire_result result = {
 		.message = "", .outputs = partial->outputs, .n_outputs = partial->n_outputs};
-	const struct flight_item *item;
+	struct flight_item *item;
 	const char *why;
 
-	if (!declared->decoupled)
+	if (!declared->decoupled && !partial->last)
 		return "an answer in part, and is not declared decoupled";
 	if (partial->item >= f->n_items)
 		return "an answer of an item that it has not";
 	if (partial->hold == 0)
 		return "an answer in part that holds nothing";
 	item = &f->items[partial->item];
+	if (item->answered)
+		return "an answer of an item that had its last answer";
 	why = check_result(
 		f, item, declared, output, &result, f->outputs, &f->results[partial->item]);
-	for (size_t i = 0; !why && i < partial->n_outputs; i++)
+	item->answered = partial->last;
+	for (size_t i = 0; !why && !partial->last && i < partial->n_outputs; i++)
 		want(f->wanted + item->first_wanted, partial->outputs[i].index);
 	return why;
 }

@@ -18,6 +18,7 @@ struct flight_item {
 	uint32_t n_wanted;
 	uint32_t n_targets;
 	size_t first_target; /* in flight.targets */
+	bool answered;	     /* ahead of the others: its result is to be empty */
 };
 
 /* Reused: arrays grow to the largest batch seen, so that a steady load allocates nothing. */
@@ -67,7 +68,7 @@ void flight_end(struct flight *f);
 _must_use_ int flight_check(struct flight *f, const struct wire_loaded *declared,
 	struct output *output, const struct wire_result *results, size_t n_results,
 	const char **ret_why);
-/* The same for an answer of one item that more will follow, into its place of f->results. */
+/* The same for an answer of one item ahead of the others, or that more will follow, into its place of f->results. */
 _must_use_ int flight_check_partial(struct flight *f, const struct wire_loaded *declared,
 	struct output *output, const struct wire_partial *partial, const char **ret_why);
 /* Drop the references to leases of f->results. */

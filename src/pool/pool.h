@@ -61,6 +61,7 @@ struct pool_settings {
 	uint64_t output_idle_ms; /* a segment that was not used for so long is given up */
 	uint64_t scratch_bytes;	 /* that a worker may copy inputs into, at most */
 	uint32_t max_holds;	 /* answers of a worker's whose output memory is in use, at most */
+	uint64_t output_wait_ms; /* that a run waits for output memory, at most */
 	uint64_t start_timeout_ms; /* spawn to hello */
 	uint64_t load_timeout_ms;  /* hello to ready; 0: none */
 	uint64_t heartbeat_interval_ms;
@@ -125,6 +126,8 @@ struct pool_partial {
 	struct worker *worker;
 	size_t item;
 	const struct pool_result *result; /* code is 0; borrowed during the callback */
+	bool last;	     /* all of the item: its result in pool_done is to be ignored */
+	uint64_t compute_ns; /* where it is the last */
 };
 
 /* What a batch has to do with the loss of its worker. */

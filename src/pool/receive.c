@@ -230,7 +230,11 @@ static void on_partial(struct worker *w, const struct wire_partial *m)
 	f->lane->backlog.since_ns = w->heard_ns;
 	result = &f->results[m->item];
 	p->events->on_partial(p->data, f->tag,
-		&(struct pool_partial){.worker = w, .item = m->item, .result = result});
+		&(struct pool_partial){.worker = w,
+			.item = m->item,
+			.result = result,
+			.last = m->last,
+			.compute_ns = m->compute_ns});
 	result->lease = output_lease_unref(result->lease);
 }
 

@@ -353,6 +353,7 @@ static void send_setup(struct worker *w)
 		.output_segments = pool_output_segments(s),
 		.output_idle_ms = s->output_idle_ms,
 		.holds = s->max_holds,
+		.output_wait_ms = s->output_wait_ms,
 		.scratch_bytes = s->scratch_bytes,
 		.output_populate_first = s->output_populate_bytes,
 		.slots = s->slots,

@@ -188,6 +188,21 @@ def test_what_is_configured_is_joined_whatever_it_is(served, clients):
     assert "model 'configured' [parameters]: spinn means nothing; known are intra_op_threads" in d.log()
 
 
+def test_outputs_that_fit_one_by_one_are_all_given(start, tmp_path):
+    """Eight requests whose outputs of 12 MB each do not fit the worker's 64 MB together."""
+    r = Repository()
+    r.add("wide", [node("Expand", ["x", "shape"], ["y"])], [tensor("x", F32, ["batch", 1])],
+          [tensor("y", F32, ["batch", 3_000_000])], [constant("shape", [1, 3_000_000], "i8")],
+          conf="[model]\nbackend = onnxruntime\nmax_batch_size = 8\nmax_queue_delay_us = 10000000\n")
+    d = start("worker.output_arena_bytes=64M", "worker.output_wait_ms=60000", repository=r.path, models=["wide"])
+    wait_for("the model", lambda: d.status().models[0].state == "ready")
+    arrays = [np.full((1, 1), i, "f4") for i in range(8)]
+    for x, (got, _) in zip(arrays, run_at_once(d, "wide", arrays)):
+        assert got.shape == (1, 3_000_000) and (got == x[0, 0]).all()
+    assert d.status().models[0].batches == 1, "they were sent together"
+    r.close()
+
+
 # --- Models as they are in the world -----------------------------------------------------------------
 
 def test_a_model_without_inputs(served, clients):

@@ -443,15 +443,29 @@ static struct output_lease *lease_new(struct pool *p)
 	return lease;
 }
 
-void fake_partial(struct pool *p, struct fake_run *run, size_t item)
+static void tell_partial(struct pool *p, struct fake_run *run, size_t item, bool last)
 {
 	struct output_lease *lease = lease_new(p);
 	const struct pool_result result = {
 		.message = "", .outputs = &output, .n_outputs = 1, .lease = lease};
 
 	p->events->on_partial(p->data, run->tag,
-		&(struct pool_partial){.worker = run->worker, .item = item, .result = &result});
+		&(struct pool_partial){.worker = run->worker,
+			.item = item,
+			.result = &result,
+			.last = last,
+			.compute_ns = last ? p->compute_ns : 0});
 	output_lease_unref(lease);
+}
+
+void fake_partial(struct pool *p, struct fake_run *run, size_t item)
+{
+	tell_partial(p, run, item, false);
+}
+
+void fake_early(struct pool *p, struct fake_run *run, size_t item)
+{
+	tell_partial(p, run, item, true);
 }
 
 static void finish(struct pool *p, struct fake_run *run, uint32_t code, size_t n_results)

@@ -110,6 +110,8 @@ struct fake_run *fake_first(struct pool *p, const struct worker *w);
 void fake_done(struct pool *p, struct fake_run *run, uint32_t code);
 /* Answer one of its items in part, with one output of 4 bytes. */
 void fake_partial(struct pool *p, struct fake_run *run, size_t item);
+/* The last of an item, ahead of the others. */
+void fake_early(struct pool *p, struct fake_run *run, size_t item);
 /* The same as fake_done() with fewer results than items. */
 void fake_done_short(struct pool *p, struct fake_run *run, size_t n_results);
 /* The worker is gone: its batches come back lost. It stays unready. */

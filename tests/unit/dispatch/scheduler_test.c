@@ -316,6 +316,56 @@ Test(scheduler, answered_in_part_it_is_not_sent_again)
 	cr_expect_eq(answers[1].n, 0, "nobody has heard of it yet");
 }
 
+/* --- Answers ahead of the batch's ----------------------------------------------------------- */
+
+Test(scheduler, an_item_has_its_answer_ahead_of_the_others)
+{
+	struct fake_run *run;
+
+	for (int i = 0; i < 3; i++)
+		drop(bed_submit(&bed, bed.alpha, &answers[i]));
+	bed_turn(&bed);
+	run = fake_first(bed.pool, NULL);
+	cr_assert_eq(run->n_items, 3);
+	fake_early(bed.pool, run, 1);
+	cr_expect_eq(answers[1].n, 1);
+	cr_expect_eq(answers[1].n_partial, 0);
+	cr_expect_eq(answers[1].status, GRPC_OK);
+	cr_expect_eq(answers[1].times.compute_ns, 1000);
+	cr_expect_eq(client_requests(bed.client), 2, "it can ask for the next");
+	cr_expect_eq(version_counters(bed.alpha)->requests_ok, 1);
+	fake_done(bed.pool, run, 0);
+	for (int i = 0; i < 3; i++)
+		cr_expect_eq(answers[i].n, 1);
+	cr_expect_eq(version_counters(bed.alpha)->requests_ok, 3);
+	cr_expect_eq(client_requests(bed.client), 0);
+	cr_expect_eq(bed.pool->output_leases, 0);
+}
+
+Test(scheduler_many, what_was_answered_is_not_sent_again)
+{
+	struct worker *w;
+
+	up(2);
+	w = bed.pool->workers;
+	w[1].ready = false;
+	for (int i = 0; i < 2; i++)
+		drop(bed_submit(&bed, bed.alpha, &answers[i]));
+	bed_turn(&bed);
+	fake_early(bed.pool, fake_first(bed.pool, &w[0]), 0);
+	fake_lose(&w[0]);
+	fake_set_ready(&w[1], true);
+	bed_turn(&bed);
+	cr_assert_eq(fake_n_runs(bed.pool, &w[1]), 1);
+	fake_done(bed.pool, fake_first(bed.pool, &w[1]), 0);
+	bed_turn(&bed);
+	cr_expect_eq(fake_n_runs(bed.pool, &w[1]), 0);
+	cr_expect_eq(answers[0].n, 1);
+	cr_expect_eq(answers[1].n, 1);
+	cr_expect_eq(answers[1].status, GRPC_OK);
+	cr_expect_eq(client_requests(bed.client), 0);
+}
+
 /* --- Lost workers --------------------------------------------------------------------------- */
 
 Test(scheduler_many, requests_of_a_lost_worker_go_to_another_one_by_one)

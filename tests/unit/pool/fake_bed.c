@@ -38,10 +38,11 @@ static void on_partial(void *data, void *tag, const struct pool_partial *partial
 	const struct pool_result *r = partial->result;
 
 	note(b);
-	b->events[b->n_events++ % BED_EVENTS] = (struct bed_event){.what = 'p',
-		.tag = (intptr_t)tag,
-		.length = r->outputs[0].length,
-		.data = r->outputs[0].data};
+	b->events[b->n_events++ % BED_EVENTS] =
+		(struct bed_event){.what = partial->last ? 'e' : 'p',
+			.tag = (intptr_t)tag,
+			.length = r->outputs[0].length,
+			.data = r->outputs[0].data};
 	keep(b, r);
 }
 

@@ -16,7 +16,7 @@
 #define BED_EVENTS 256
 
 struct bed_event {
-	char what; /* 'd' done, 'p' answered in part, 'l' lost, 'r' lost while running */
+	char what; /* 'd' done, 'p' answered in part, 'e' answered early, 'l' lost, 'r' lost while running */
 	intptr_t tag;
 	uint32_t code;
 	uint64_t length;

@@ -175,6 +175,9 @@ Test(worker, answers_that_are_bad_only_after_others)
 	static const struct fault faults[] = {
 		{"w-old-hold", "a hold that does not come next", WORKER_MISBEHAVED},
 		{"p-late", "partial: batch 1 is not in flight", WORKER_MISBEHAVED},
+		{"e-again", "an answer of an item that had its last", WORKER_MISBEHAVED},
+		{"e-twice", "a result of an item that had its last", WORKER_MISBEHAVED},
+		{"e-error", "a result of an item that had its last", WORKER_MISBEHAVED},
 		{"p-many", "a hold more than [worker] max_holds", WORKER_MISBEHAVED},
 	};
 
@@ -589,6 +592,25 @@ Test(worker, answers_in_part_come_in_their_order_and_are_held_one_by_one)
 	bed_wait(&b, b.n_events == 5);
 	cr_assert_eq(b.events[4].what, 'd');
 	cr_assert_eq(b.events[4].code, 0);
+	bed_drain_end(&b);
+}
+
+Test(worker, an_answer_ahead_of_its_batch)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "e-good");
+	bed_up(&b);
+	cr_assert_not(pool_model_loaded(b.pm[0])->decoupled);
+	for (size_t i = 1; i <= 3; i++) {
+		cr_assert_eq(bed_run(&b, 0, 0, 1, 100), 0);
+		bed_wait(&b, b.n_events == 2 * i);
+		cr_assert_eq(b.events[2 * i - 2].what, 'e');
+		cr_assert_eq(b.events[2 * i - 2].length, 100);
+		cr_assert_eq(b.events[2 * i - 1].what, 'd');
+		cr_assert_eq(b.events[2 * i - 1].code, 0);
+		cr_assert_eq(b.events[2 * i - 1].length, 0);
+	}
 	bed_drain_end(&b);
 }
 

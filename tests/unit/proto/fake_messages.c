@@ -60,7 +60,7 @@ static const struct wire_message samples[LAST_TYPE + 1] = {
 	[WIRE_UNMAP] = {.type = WIRE_UNMAP, .unmap = {REGION}},
 	[WIRE_UNMAPPED] = {.type = WIRE_UNMAPPED, .unmap = {UINT64_MAX}},
 	[WIRE_UNLOADED] = {.type = WIRE_UNLOADED, .unloaded = {UINT32_MAX, UINT64_MAX}},
-	[WIRE_PARTIAL] = {.type = WIRE_PARTIAL, .partial = {99, 1023, tensors, 2, 8}},
+	[WIRE_PARTIAL] = {.type = WIRE_PARTIAL, .partial = {99, 1023, tensors, 2, 8, true, 12345}},
 	[WIRE_CANCEL] = {.type = WIRE_CANCEL, .cancel = {UINT64_MAX, UINT32_MAX, 2}},
 };
 
@@ -155,6 +155,7 @@ static void same_setup(const struct wire_setup *a, const struct wire_setup *b)
 	same(output_idle_ms);
 	same(scratch_bytes);
 	same(holds);
+	same(output_wait_ms);
 }
 
 static void same_load(const struct wire_load *a, const struct wire_load *b)
@@ -276,6 +277,8 @@ void assert_same_message(const struct wire_message *a, const struct wire_message
 		same(partial.item);
 		same(partial.n_outputs);
 		same(partial.hold);
+		same(partial.last);
+		same(partial.compute_ns);
 		return same_tensors(a->partial.outputs, b->partial.outputs, a->partial.n_outputs);
 	case WIRE_CANCEL:
 		same(cancel.batch);

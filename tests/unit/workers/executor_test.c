@@ -17,6 +17,7 @@
 #define REGION	    (WIRE_REGION_BIT | 7u)
 #define REGION_SIZE 65536u
 #define ITEMS	    8
+#define WAIT_NS	    1000000u
 
 /* An executor with everything that it works on. */
 struct rig {
@@ -39,8 +40,11 @@ struct rig {
 	uint64_t last_hold;
 	int32_t last_value;
 	int say_error;
+	unsigned n_flushed;
+	bool releases; /* what was said, when it is flushed */
 };
 
+static int flush(void *data);
 static int say_partial(void *data, struct wire_partial *partial, struct hold *hold);
 
 static void rig_init(struct rig *g, uint64_t output_bytes, uint64_t scratch_max)
@@ -66,7 +70,7 @@ static void rig_init(struct rig *g, uint64_t output_bytes, uint64_t scratch_max)
 	cr_assert_eq(regions_map(&g->regions, fd, &map), 0);
 	close_fd(&fd);
 	parts = (struct executor_parts){
-		&g->regions, g->outputs, &g->memory, scratch_max, NULL, say_partial, g};
+		&g->regions, g->outputs, &g->memory, scratch_max, NULL, say_partial, flush, g, 0};
 	cr_assert_eq(executor_new(&g->executor, &parts), 0);
 	fake_backend_init(&g->fake, 1, 1, MODELD_DTYPE_I32, 4, 8);
 	g->run.batch = 100;
@@ -1286,7 +1290,7 @@ static int run_under_fire(void *arg)
 {
 	struct rig *g = arg;
 	struct executor_parts parts = {
-		&g->regions, g->outputs, &g->memory, ARENA_BYTES, NULL, say_partial, g};
+		&g->regions, g->outputs, &g->memory, ARENA_BYTES, NULL, say_partial, flush, g, 0};
 	_cleanup_(executor_freep) struct executor *e = NULL;
 	uint32_t worst = 0;
 
@@ -1475,6 +1479,96 @@ Test(executor, answers_in_part_that_are_not_as_they_must_be)
 	execute(&g);
 	expect_error(&g, 0, GRPC_RESOURCE_EXHAUSTED, "does not fit a message");
 	cr_assert_eq(g.n_partial, 0);
+	cr_assert_eq(used(&g), 0);
+	rig_deinit(&g);
+}
+
+/* --- Output memory that is full ------------------------------------------------------------- */
+
+/* As the daemon, with clients that take what they are given. */
+static int flush(void *data)
+{
+	struct rig *g = data;
+
+	g->n_flushed++;
+	while (g->releases && g->last_hold > 0 && outputs_release(g->outputs, g->last_hold) == 0)
+		g->last_hold--;
+	return 0;
+}
+
+/* Items of 2048 bytes each; two fit. */
+static void rig_narrow(struct rig *g, size_t n_items)
+{
+	rig_init(g, 4096, ARENA_BYTES);
+	g->executor = executor_free(g->executor);
+	cr_assert_eq(executor_new(&g->executor,
+			     &(struct executor_parts){&g->regions, g->outputs, &g->memory,
+				     ARENA_BYTES, NULL, say_partial, flush, g, WAIT_NS}),
+		0);
+	fake_backend_init(&g->fake, 1, 1, MODELD_DTYPE_I32, 512, 8);
+	for (size_t i = 0; i < n_items; i++) {
+		struct span s;
+
+		cr_assert_eq(segment_alloc(g->input, 2048, &s), 0);
+		*(int32_t *)segment_data(g->input, &s) = (int32_t)i;
+		add_span(g, DTYPE_I32, 1, 512, s);
+	}
+}
+
+static void expect_narrow(struct rig *g, size_t i)
+{
+	cr_assert_eq(*(const int32_t *)output_of(g, i, 0), (int32_t)i);
+}
+
+Test(executor, items_that_fit_one_by_one_are_answered_ahead_of_the_batch)
+{
+	struct rig g;
+
+	rig_narrow(&g, 5);
+	g.releases = true;
+	execute(&g);
+	cr_assert_eq(g.n_partial, 4, "two when the third waits, two when the fifth does");
+	cr_assert_eq(g.n_flushed, 2);
+	cr_assert_eq(g.last_value, 3);
+	for (size_t i = 0; i < 4; i++) {
+		cr_assert_eq(g.done.results[i].code, 0);
+		cr_assert_eq(g.done.results[i].n_outputs, 0);
+		cr_assert_eq(g.done.results[i].hold, 0);
+	}
+	expect_narrow(&g, 4);
+	release(&g);
+	cr_assert_eq(used(&g), 0);
+	rig_deinit(&g);
+}
+
+Test(executor, nobody_takes_what_is_in_the_way)
+{
+	struct rig g;
+
+	rig_narrow(&g, 4);
+	execute(&g);
+	cr_assert_eq(g.n_partial, 2);
+	expect_error(&g, 2, GRPC_RESOURCE_EXHAUSTED, "[worker] output_arena_bytes");
+	expect_error(&g, 3, GRPC_RESOURCE_EXHAUSTED, "2048 bytes");
+	cr_assert_eq(outputs_release(g.outputs, 1), 0);
+	cr_assert_eq(outputs_release(g.outputs, 2), 0);
+	g.run.n_items = 1;
+	execute(&g);
+	expect_narrow(&g, 0);
+	rig_deinit(&g);
+}
+
+Test(executor, an_early_answer_that_does_not_fit_a_message)
+{
+	struct rig g;
+
+	rig_narrow(&g, 3);
+	g.say_error = -EMSGSIZE;
+	execute(&g);
+	expect_error(&g, 0, GRPC_RESOURCE_EXHAUSTED, "does not fit a message");
+	expect_error(&g, 1, GRPC_RESOURCE_EXHAUSTED, "does not fit a message");
+	expect_narrow(&g, 2);
+	release(&g);
 	cr_assert_eq(used(&g), 0);
 	rig_deinit(&g);
 }

@@ -3,6 +3,9 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "tests/support/failalloc.h"
@@ -205,4 +208,109 @@ static int work(void *arg)
 Test(outputs, faults)
 {
 	FAULT_LOOP(work, NULL);
+}
+
+/* --- Waiting -------------------------------------------------------------------------------- */
+
+struct waiting {
+	struct outputs *o;
+	struct hold *hold;
+	pthread_mutex_t lock;
+	pthread_t thread;
+	int result;
+	atomic_bool over;
+};
+
+static void *wait_for_room(void *arg)
+{
+	struct waiting *w = arg;
+
+	pthread_mutex_lock(&w->lock);
+	w->result = outputs_wait(w->o, w->hold, &w->lock, UINT64_MAX / 2);
+	pthread_mutex_unlock(&w->lock);
+	atomic_store(&w->over, true);
+	return NULL;
+}
+
+static void waiting_init(struct waiting *w)
+{
+	*w = (struct waiting){.o = make(SIZE, 0), .lock = PTHREAD_MUTEX_INITIALIZER};
+	w->hold = hold(w->o);
+}
+
+/* With the lock held, so that whatever the test does comes behind the start of the wait, or ahead of it. */
+static void waiting_start(struct waiting *w)
+{
+	pthread_mutex_lock(&w->lock);
+	cr_assert_eq(pthread_create(&w->thread, NULL, wait_for_room, w), 0);
+}
+
+static int waiting_result(struct waiting *w)
+{
+	pthread_mutex_unlock(&w->lock);
+	pthread_join(w->thread, NULL);
+	return w->result;
+}
+
+Test(outputs, waits_until_something_is_given_back)
+{
+	struct waiting w;
+	struct hold *other;
+
+	waiting_init(&w);
+	other = hold(w.o);
+	waiting_start(&w);
+	pthread_mutex_unlock(&w.lock);
+	/* Each that is given back wakes it, whenever it has begun to wait. */
+	while (!atomic_load(&w.over)) {
+		struct hold *next;
+
+		pthread_mutex_lock(&w.lock);
+		next = hold(w.o);
+		outputs_drop(w.o, next);
+		pthread_mutex_unlock(&w.lock);
+		sched_yield();
+	}
+	pthread_mutex_lock(&w.lock);
+	cr_assert_eq(waiting_result(&w), 0);
+	outputs_drop(w.o, other);
+	outputs_drop(w.o, w.hold);
+	outputs_free(w.o);
+}
+
+Test(outputs, waits_end)
+{
+	struct waiting w;
+	struct hold *other;
+
+	waiting_init(&w);
+	other = hold(w.o);
+	waiting_start(&w);
+	outputs_end_waits(w.o);
+	cr_assert_eq(waiting_result(&w), -ECANCELED);
+	outputs_drop(w.o, other);
+	outputs_drop(w.o, w.hold);
+	outputs_free(w.o);
+}
+
+Test(outputs, does_not_wait_in_vain_twice)
+{
+	struct waiting w;
+	struct hold *other, *third;
+
+	waiting_init(&w);
+	pthread_mutex_lock(&w.lock);
+	cr_assert_eq(outputs_wait(w.o, w.hold, &w.lock, UINT64_MAX / 2), -ETIMEDOUT, "alone");
+	other = hold(w.o);
+	third = hold(w.o);
+	cr_assert_eq(outputs_wait(w.o, w.hold, &w.lock, 1), -ETIMEDOUT);
+	cr_assert_eq(outputs_wait(w.o, w.hold, &w.lock, UINT64_MAX / 2), -ETIMEDOUT, "at once");
+	outputs_drop(w.o, third);
+	pthread_mutex_unlock(&w.lock);
+	waiting_start(&w);
+	outputs_end_waits(w.o);
+	cr_assert_eq(waiting_result(&w), -ECANCELED, "it would have waited");
+	outputs_drop(w.o, other);
+	outputs_drop(w.o, w.hold);
+	outputs_free(w.o);
 }
