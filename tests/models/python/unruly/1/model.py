@@ -2,7 +2,6 @@
 import os
 import signal
 import sys
-import time
 
 import modeld_worker
 import numpy as np
@@ -133,13 +132,6 @@ class Model:
 
     def crash(self, x):
         os.kill(os.getpid(), signal.SIGSEGV)
-
-    def wait(self, x):
-        """Until nobody waits for it."""
-        while not self.context.cancelled():
-            time.sleep(0.01)
-        self.context.log.info("given up")
-        raise modeld_worker.Cancelled
 
     def shout(self, x):
         sys.stderr.write("complaint\n")
