@@ -2,10 +2,15 @@
  * lease.c: lends pieces of the input arena, charged to a client each, and keeps the line of those
  * who wait for one.
  *
+ * Nobody gets all of it. An eighth is for small pieces, and the one before for those that are not large,
+ * so that ordinary requests find room whatever others have announced and how slowly they send it; a large
+ * piece takes at most half of what is left for such, but where nobody else holds any. An arena that is not
+ * worth dividing is not divided. Beyond that a client that holds nothing is not refused for its share: what it asks
+ * for would otherwise never fit while others are busy.
+ *
  * The line is served in order. Who is at the front and finds the arena full stops everybody behind
- * him, and newcomers too, so that a large piece is not starved by small ones; who waits only because
- * of his own share is passed over. A client that holds nothing is never refused for its share: what
- * it asks for would otherwise never fit while others are busy.
+ * him, and newcomers too; who waits only because of a share is passed over. Small pieces have a line of their
+ * own: nobody stands before them but the likes of them.
  * Nobody is called from lease_unref(): it leaves a mark, lease_desk_serve() does the rest.
  *
  * What is lent is resident: pages of a small piece are made at once, those of a large one on another
@@ -25,6 +30,9 @@
 #include "dispatch/quota.h"
 
 #define LEASE_SPARE_MAX 1024u
+#define DIVIDED_MIN	(UINT64_C(8) << 20)
+#define SMALL_MAX	(UINT64_C(64) << 10)
+#define LARGE_PART	256u /* of the arena; more is large */
 /* Pages of so many bytes are made at once: some 0.1 ms. */
 #define POPULATE_NOW_MAX (256u * 1024u)
 
@@ -45,6 +53,7 @@ void lease_desk_init(
 	k->wake = wake;
 	k->data = data;
 	list_init(&k->line);
+	list_init(&k->small);
 	list_init(&k->cold);
 	list_init(&k->spare);
 	list_init(&k->here);
@@ -57,7 +66,7 @@ void lease_desk_deinit(struct lease_desk *k)
 	assert(k->n_leases == 0);
 	assert(k->n_holders == 0);
 	if (k->line.next)
-		assert(list_empty(&k->line) && list_empty(&k->cold));
+		assert(list_empty(&k->line) && list_empty(&k->small) && list_empty(&k->cold));
 	while (k->spare.next && (node = list_first(&k->spare))) {
 		list_remove(node);
 		free(list_entry(node, struct lease, node));
@@ -74,16 +83,66 @@ static uint64_t charge_of(uint64_t length)
 	return (length + SEGMENT_ALIGN - 1) & ~(uint64_t)(SEGMENT_ALIGN - 1);
 }
 
-static uint64_t remaining(const struct lease_desk *k)
+static bool divided(const struct lease_desk *k)
 {
-	return arena_limit(k->arena) - arena_used(k->arena);
+	return arena_limit(k->arena) >= DIVIDED_MIN;
+}
+
+static bool is_small(const struct lease_desk *k, uint64_t charge)
+{
+	return divided(k) && charge <= SMALL_MAX;
+}
+
+static bool is_large(const struct lease_desk *k, uint64_t charge)
+{
+	return divided(k) && charge > SMALL_MAX && charge > arena_limit(k->arena) / LARGE_PART;
+}
+
+/* What pieces of that size may have together. */
+static uint64_t reach(const struct lease_desk *k, uint64_t charge)
+{
+	uint64_t limit = arena_limit(k->arena);
+
+	if (is_large(k, charge))
+		return limit - limit / 4;
+	return divided(k) && !is_small(k, charge) ? limit - limit / 8 : limit;
+}
+
+/* Of that, now. */
+static uint64_t remaining(const struct lease_desk *k, uint64_t charge)
+{
+	uint64_t used = arena_used(k->arena);
+
+	return used < reach(k, charge) ? reach(k, charge) - used : 0;
 }
 
 static bool share_allows(const struct lease_desk *k, const struct client *c, uint64_t charge)
 {
-	if (c->bytes == 0 || k->n_holders == 1)
+	bool alone = k->n_holders == (c->bytes > 0);
+	uint64_t left = remaining(k, charge);
+
+	if (is_large(k, charge) && !alone)
+		left /= 2;
+	if (divided(k) && !is_small(k, charge) && charge > left)
+		return false;
+	if (c->bytes == 0 || alone)
 		return true;
-	return quota_allows(remaining(k), k->n_holders, c->bytes, charge);
+	return quota_allows(left, k->n_holders, c->bytes, charge);
+}
+
+static struct list *line_of(struct lease_desk *k, uint64_t length)
+{
+	return is_small(k, charge_of(length)) ? &k->small : &k->line;
+}
+
+static bool anybody_waits(const struct lease_desk *k)
+{
+	return !list_empty(&k->line) || !list_empty(&k->small);
+}
+
+uint64_t lease_max(const struct lease_desk *k)
+{
+	return reach(k, UINT64_MAX);
 }
 
 static struct lease *lease_take(struct lease_desk *k)
@@ -122,13 +181,13 @@ static int code_of(int r)
 	}
 }
 
-static int lease_check(const struct lease_desk *k, const struct client *c, uint64_t length)
+static int lease_check(struct lease_desk *k, const struct client *c, uint64_t length)
 {
-	if (length > arena_limit(k->arena))
+	if (length > reach(k, charge_of(length)))
 		return LEASE_E_LARGE;
 	if (!share_allows(k, c, charge_of(length)))
 		return LEASE_E_SHARE;
-	if (!list_empty(&k->line) && k->serving_client != c)
+	if (!list_empty(line_of(k, length)) && k->serving_client != c)
 		return LEASE_E_FULL;
 	return 0;
 }
@@ -255,7 +314,7 @@ struct lease *lease_unref(struct lease *l)
 	client_unref(l->client);
 	k->n_leases--;
 	lease_give(k, l);
-	if (!list_empty(&k->line))
+	if (anybody_waits(k))
 		note_change(k);
 	return NULL;
 }
@@ -301,7 +360,7 @@ void lease_wait(struct lease_desk *k, struct lease_waiter *w, struct client *c, 
 		return;
 	}
 	w->since_ns = clock_ns();
-	list_push_back(&k->line, &w->node);
+	list_push_back(line_of(k, length), &w->node);
 	note_change(k);
 }
 
@@ -359,10 +418,10 @@ static bool serve_first(struct lease_desk *k, struct lease_waiter *w)
 }
 
 /* k->here walks along the line: before it are those who were passed over. */
-static void serve_line(struct lease_desk *k)
+static void serve_line(struct lease_desk *k, struct list *line)
 {
-	list_push_front(&k->line, &k->here);
-	while (k->here.next != &k->line) {
+	list_push_front(line, &k->here);
+	while (k->here.next != line) {
 		struct lease_waiter *w = list_entry(k->here.next, struct lease_waiter, node);
 
 		if (!share_allows(k, w->client, charge_of(w->length))) {
@@ -411,11 +470,12 @@ void lease_desk_serve(struct lease_desk *k)
 		return;
 	k->changed = false;
 	serve_warm(k);
-	serve_line(k);
+	serve_line(k, &k->small);
+	serve_line(k, &k->line);
 }
 
 void lease_desk_populated(struct lease_desk *k)
 {
-	if (!list_empty(&k->cold) || !list_empty(&k->line))
+	if (!list_empty(&k->cold) || anybody_waits(k))
 		note_change(k);
 }

@@ -18,11 +18,13 @@ struct lease_desk;
 
 enum {
 	LEASE_E_FULL = 1,   /* not now: wait with lease_wait() */
-	LEASE_E_LARGE = 2,  /* never: larger than the input arena */
-	LEASE_E_SHARE = 3,  /* the client's fair share is used up by what it holds itself: wait */
+	LEASE_E_LARGE = 2,  /* never: larger than one may have of the input arena */
+	LEASE_E_SHARE = 3,  /* it would leave others too little: wait */
 	LEASE_E_MEMORY = 4, /* the host has no memory for it */
 };
 
+/* The longest that there can be. */
+uint64_t lease_max(const struct lease_desk *k);
 /* One lease of `length` bytes, from dispatch_desk(). -ENOMEM besides the codes above. */
 _must_use_ int lease_new(
 	struct lease **ret_lease, struct lease_desk *k, struct client *c, uint64_t length);

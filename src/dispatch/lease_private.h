@@ -10,6 +10,7 @@ struct lease_desk {
 	void (*wake)(void *data); /* lease_desk_serve() has something to do */
 	void *data;		  /* borrow: wake's */
 	struct list line;	  /* struct lease_waiter.node, first come first served */
+	struct list small;	  /* the same, of those who want a small piece */
 	struct list cold;  /* the same, of those who have a lease whose pages are being made */
 	struct list spare; /* struct lease.node, for reuse */
 	uint32_t n_spare;

@@ -98,6 +98,7 @@ static void on_request(struct stream *s)
 	call_calls(c)->counters.open++;
 	call_calls(c)->counters.total++;
 	s->awaits_input = !c->method->client_streaming;
+	stream_measure(s);
 	call_receive_init(c);
 	if (c->method->open)
 		c->method->open(c, c->state);
@@ -144,6 +145,20 @@ static void on_silent(struct stream *s)
 			(unsigned long long)call_transport(c)->settings->receive_timeout_ms);
 }
 
+static void on_slow(struct stream *s)
+{
+	const struct http2_settings *f = call_transport(call_of(s))->settings;
+	struct call *c = call_of(s);
+
+	if (c->phase == CALL_OPEN)
+		call_finishf(c, GRPC_DEADLINE_EXCEEDED,
+			"the request is incomplete after receive_timeout_ms (%llu) and comes "
+			"slower than "
+			"min_receive_rate (%llu bytes a second)",
+			(unsigned long long)f->receive_timeout_ms,
+			(unsigned long long)f->min_receive_rate);
+}
+
 static void on_close(struct stream *s)
 {
 	struct call *c = call_of(s);
@@ -187,6 +202,7 @@ const struct stream_events call_events = {
 	.on_trailers = on_trailers,
 	.on_room = on_room,
 	.on_silent = on_silent,
+	.on_slow = on_slow,
 	.on_stuck = on_stuck,
 	.on_shutdown = on_shutdown,
 	.on_close = on_close,

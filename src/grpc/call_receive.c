@@ -187,6 +187,7 @@ static void begin(struct call *c)
 	}
 	c->n_messages++;
 	c->message_ns = c->stream.received_ns;
+	stream_measure(&c->stream);
 	if (!fits(c, length)) {
 		too_large(c, length, "message");
 		return;
@@ -383,6 +384,7 @@ void call_receive_held(struct call *c)
 	}
 	/* What it waits for now starts anew. */
 	c->stream.received_ns = call_transport(c)->now_ns;
+	stream_measure(&c->stream);
 	set_awaits_input(c);
 	if (going(c) && c->half_close_waits)
 		half_close(c);

@@ -141,6 +141,7 @@ static int on_data_chunk(
 	s->uncredited_bytes += n;
 	if (stream) {
 		stream->received_ns = s->transport->now_ns;
+		stream->measured_bytes += n;
 		if (stream->ended)
 			stream_discard(stream, n);
 		else

@@ -120,6 +120,23 @@ static void log_stuck(struct session *s, const struct stream *stream)
 			stream->queued_bytes);
 }
 
+/* Not while the connection's window is short, which is for what others hold. */
+static bool input_slow(const struct session *s, struct stream *stream, uint64_t now_ns)
+{
+	const struct http2_settings *f = s->transport->settings;
+	uint64_t late_ns;
+
+	if (s->uncredited_bytes) {
+		stream_measure(stream);
+		return false;
+	}
+	if (now_ns < after_ms(stream->measured_ns, f->receive_timeout_ms))
+		return false;
+	late_ns = now_ns - after_ms(stream->measured_ns, f->receive_timeout_ms);
+	return (double)stream->measured_bytes <
+	       (double)f->min_receive_rate * ((double)late_ns / (double)NS_PER_S);
+}
+
 static void scan_stream(struct session *s, struct stream *stream, uint64_t now_ns)
 {
 	const struct http2_settings *f = s->transport->settings;
@@ -130,9 +147,12 @@ static void scan_stream(struct session *s, struct stream *stream, uint64_t now_n
 		s->transport->events->streams->on_stuck(stream);
 		return;
 	}
-	if (stream->awaits_input && !stream->held_bytes &&
-		now_ns >= after_ms(stream->received_ns, f->receive_timeout_ms))
+	if (!stream->awaits_input || stream->held_bytes)
+		return;
+	if (now_ns >= after_ms(stream->received_ns, f->receive_timeout_ms))
 		s->transport->events->streams->on_silent(stream);
+	else if (input_slow(s, stream, now_ns))
+		s->transport->events->streams->on_slow(stream);
 }
 
 /* Does the socket take bytes? libuv finishes a write in parts, without telling. */

@@ -13,6 +13,7 @@ struct http2_settings {
 	uint32_t max_frame_bytes;      /* SETTINGS_MAX_FRAME_SIZE offered */
 	uint32_t max_header_bytes;     /* of a request's header list, RFC 9113 6.5.2 counting */
 	uint64_t receive_timeout_ms;   /* a stream that owes bytes may be silent for so long */
+	uint64_t min_receive_rate;     /* of a message after that, bytes a second; 0: none */
 	uint64_t send_timeout_ms;      /* queued output may make no progress for so long */
 	uint64_t handshake_timeout_ms; /* until preface and SETTINGS came */
 	uint64_t idle_timeout_ms;      /* connection without streams; 0: none */

@@ -97,6 +97,12 @@ void stream_taken(struct stream *s, size_t n)
 		session_check(session, nghttp2_session_consume_stream(session->ng, s->id, n));
 }
 
+void stream_measure(struct stream *s)
+{
+	s->measured_ns = s->session->transport->now_ns;
+	s->measured_bytes = 0;
+}
+
 void stream_hold(struct stream *s, size_t n)
 {
 	s->held_bytes += n;

@@ -28,24 +28,26 @@ struct stream {
 	int32_t id;
 	struct piece *head; /* own; output queue */
 	struct piece *tail;
-	size_t head_sent;     /* of the first piece */
-	size_t queued_bytes;  /* not yet in a gather */
-	size_t header_bytes;  /* of the header list that came, RFC 9113 6.5.2 */
-	size_t held_bytes;    /* request bytes that nobody took yet */
-	size_t drained_bytes; /* thrown away after the reply ended */
-	uint64_t progress_ns; /* output: queued first, or moved */
-	uint64_t received_ns; /* input: last byte */
-	bool headers_sent;    /* response HEADERS are submitted */
-	bool ended;	      /* nothing more will be queued */
-	bool trailers;	      /* on_trailers will be asked for them */
-	bool deferred;	      /* nghttp2 waits for stream_resume() */
-	bool half_closed;     /* END_STREAM came */
-	bool reset;	      /* RST_STREAM is submitted */
-	bool draining;	      /* the reply is out, the peer has not ended */
-	bool awaits_input;    /* the peer owes bytes: receive_timeout_ms applies */
-	bool blocked;	      /* was told to stop producing */
-	bool shut;	      /* its own window lets nothing out, as was seen last */
-	bool cut;	      /* ended without what was queued */
+	size_t head_sent;	 /* of the first piece */
+	size_t queued_bytes;	 /* not yet in a gather */
+	size_t header_bytes;	 /* of the header list that came, RFC 9113 6.5.2 */
+	size_t held_bytes;	 /* request bytes that nobody took yet */
+	size_t drained_bytes;	 /* thrown away after the reply ended */
+	uint64_t progress_ns;	 /* output: queued first, or moved */
+	uint64_t received_ns;	 /* input: last byte */
+	uint64_t measured_ns;	 /* input: since when its rate is measured */
+	uint64_t measured_bytes; /* came since then */
+	bool headers_sent;	 /* response HEADERS are submitted */
+	bool ended;		 /* nothing more will be queued */
+	bool trailers;		 /* on_trailers will be asked for them */
+	bool deferred;		 /* nghttp2 waits for stream_resume() */
+	bool half_closed;	 /* END_STREAM came */
+	bool reset;		 /* RST_STREAM is submitted */
+	bool draining;		 /* the reply is out, the peer has not ended */
+	bool awaits_input; /* the peer owes bytes: receive_timeout_ms and min_receive_rate apply */
+	bool blocked;	   /* was told to stop producing */
+	bool shut;	   /* its own window lets nothing out, as was seen last */
+	bool cut;	   /* ended without what was queued */
 };
 
 struct stream_events {
@@ -66,6 +68,8 @@ struct stream_events {
 	void (*on_room)(struct stream *s);
 	/* receive_timeout_ms is over. */
 	void (*on_silent)(struct stream *s);
+	/* More than that, and what came is less than min_receive_rate. */
+	void (*on_slow)(struct stream *s);
 	/* send_timeout_ms is over: the stream is to be cut or cancelled. */
 	void (*on_stuck)(struct stream *s);
 	/* The session is asked to end. */
@@ -77,6 +81,9 @@ struct stream_events {
 
 /* n bytes were taken (or thrown away): the peer may send as many more. */
 void stream_taken(struct stream *s, size_t n);
+/* The peer owes bytes from now on (a message of them, or the rest that it could not send until now): how
+ * fast they come is measured. */
+void stream_measure(struct stream *s);
 /* n bytes of what came are kept above; given back by stream_unhold(), then taken. */
 void stream_hold(struct stream *s, size_t n);
 void stream_unhold(struct stream *s, size_t n);

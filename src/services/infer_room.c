@@ -95,9 +95,9 @@ static uint64_t arena_bytes(const struct infer_room *m)
 static int fail_large(struct infer_room *m, uint64_t length)
 {
 	return infer_fail(m->failure, GRPC_RESOURCE_EXHAUSTED,
-		"tensor data of %" PRIu64 " bytes is larger than the input arena: "
-		"[memory] input_arena_bytes is %" PRIu64,
-		length, arena_bytes(m));
+		"tensor data of %" PRIu64 " bytes is larger than one request may have of the input "
+		"arena, %" PRIu64 ": [memory] input_arena_bytes is %" PRIu64,
+		length, lease_max(dispatch_desk(m->services->dispatch)), arena_bytes(m));
 }
 
 static int fail_waited(struct infer_room *m, uint64_t length)

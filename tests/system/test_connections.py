@@ -101,7 +101,7 @@ def test_slow_writer(start, path):
 
 
 def test_a_steady_writer_is_not_slow(start):
-    d = start("limits.receive_timeout_ms=300", models=["identity", "sleep"])
+    d = start("limits.receive_timeout_ms=300", "limits.min_receive_rate=1", models=["identity", "sleep"])
     body = message(infer_request("identity", bytes(80)).SerializeToString())
     with Connection(d) as c:
         stream = c.open()
@@ -110,6 +110,29 @@ def test_a_steady_writer_is_not_slow(start):
             d.infer("sleep", (60).to_bytes(4, "little"), [1], "i32")
         c.data(stream, body[80:])
         assert c.reply(stream).status == 0
+
+
+def test_a_trickle_is_slow(start):
+    """Bytes that come again and again, but far too few: who sends them holds arena space that others could have."""
+    d = start("limits.receive_timeout_ms=1000", "limits.min_receive_rate=1M", "http2.max_ping_strikes=0",
+              models=["identity"])
+    body = message(infer_request("identity", bytes(MIB)).SerializeToString())
+    with Connection(d) as c:
+        stream = c.open()
+        c.data(stream, body[:100], end=False)
+        wait_for("a lease", lambda: d.status().arena_used_bytes >= MIB)
+        at = 100
+
+        def ended():
+            nonlocal at
+            c.data(stream, body[at:at + 1], end=False)
+            at += 1
+            c.ping()
+            return stream in c.replies and c.replies[stream].ended
+
+        wait_for("its end", ended)
+        assert c.reply(stream).status == 4 and "receive_timeout_ms (1000)" in c.reply(stream).text
+    wait_for("an empty arena", lambda: d.status().arena_used_bytes == 0)
 
 
 def test_a_quiet_stream_between_messages_is_not_slow(start):

@@ -349,6 +349,135 @@ static void setup_large(void)
 }
 
 TestSuite(lease_pages, .init = setup_large, .fini = teardown);
+TestSuite(lease_shares, .init = setup_large, .fini = teardown);
+
+static struct lease *take_large(struct client *c, uint64_t length)
+{
+	struct lease *l;
+
+	cr_assert_eq(lease_new_at_once(&l, dispatch_desk(bed.d), c, length), 0);
+	return l;
+}
+
+static int try_large(struct client *c, uint64_t length)
+{
+	struct lease *l;
+	int e = lease_new_at_once(&l, dispatch_desk(bed.d), c, length);
+
+	if (!e)
+		lease_unref(l);
+	return e;
+}
+
+Test(lease_shares, one_gets_three_quarters_at_most)
+{
+	struct lease *a = take_large(bed.client, 24 * MIB);
+
+	cr_expect_eq(lease_max(dispatch_desk(bed.d)), 24 * MIB);
+	cr_expect_eq(try_large(other, 24 * MIB + 1), LEASE_E_LARGE);
+	/* What is left is for ordinary requests: an eighth for such, one more for small ones. */
+	cr_expect_eq(try_large(other, MIB), LEASE_E_SHARE);
+	cr_expect_eq(try(other, 128 * KIB), 0);
+	lease_unref(a);
+}
+
+Test(lease_shares, the_last_eighth_is_for_small_ones)
+{
+	struct lease *large = take_large(bed.client, 24 * MIB), *medium[32];
+
+	for (size_t i = 0; i < 32; i++)
+		medium[i] = take_large(bed.client, 128 * KIB);
+	cr_expect_eq(try(other, 64 * KIB + 1), LEASE_E_SHARE);
+	cr_expect_eq(try(other, 64 * KIB), 0);
+	for (size_t i = 0; i < 32; i++)
+		lease_unref(medium[i]);
+	lease_unref(large);
+}
+
+Test(lease_shares, a_large_one_takes_half_of_what_is_left_where_others_are)
+{
+	struct lease *a = take_large(bed.client, 4 * MIB);
+
+	cr_expect_eq(try_large(other, 10 * MIB + KIB), LEASE_E_SHARE);
+	cr_expect_eq(try_large(other, 10 * MIB), 0);
+	a = lease_unref(a);
+	cr_expect_eq(try_large(other, 20 * MIB), 0, "alone");
+}
+
+/* As many as like may announce large ones. */
+Test(lease_shares, no_number_of_large_ones_takes_all)
+{
+	struct client *crowd[40];
+	struct lease *held[40] = {0};
+
+	for (size_t i = 0; i < 40; i++) {
+		cr_assert_eq(client_new(&crowd[i], dispatch_tally(bed.d)), 0);
+		for (uint64_t length = 24 * MIB; length > 128 * KIB && !held[i]; length /= 2)
+			(void)!lease_new_at_once(&held[i], dispatch_desk(bed.d), crowd[i], length);
+	}
+	cr_expect_eq(try(bed.client, 128 * KIB), 0);
+	cr_expect_eq(try(bed.client, 64 * KIB), 0);
+	for (size_t i = 0; i < 40; i++) {
+		lease_unref(held[i]);
+		client_unref(crowd[i]);
+	}
+}
+
+/* Neither one that stands first for want of room in a row, nor one that waits for his share. */
+Test(lease_shares, small_ones_stand_behind_nobody)
+{
+	struct waiting large = {0}, greedy = {0}, modest = {0};
+	struct client *third;
+	struct lease *a = take_large(bed.client, 8 * MIB), *gap = take_large(bed.client, MIB);
+
+	cr_assert_eq(client_new(&third, dispatch_tally(bed.d)), 0);
+	wait_for(&large, other, 15 * MIB);
+	wait_for(&greedy, bed.client, 12 * MIB);
+	bed_turn(&bed);
+	cr_expect_eq(large.called + greedy.called, 0);
+	cr_expect_eq(try(third, 4), 0);
+	wait_for(&modest, third, 128 * KIB);
+	bed_turn(&bed);
+	cr_expect_eq(modest.called, 1, "nor do others behind one who would leave too little");
+	lease_unref(modest.lease);
+	lease_unref(a);
+	lease_unref(gap);
+	lease_wait_cancel(&large.w);
+	lease_wait_cancel(&greedy.w);
+	client_unref(third);
+}
+
+Test(lease_shares, small_ones_have_a_line)
+{
+	struct waiting first = {0}, second = {0};
+	struct lease *all[512];
+	struct client *third;
+	size_t n = 0;
+
+	cr_assert_eq(client_new(&third, dispatch_tally(bed.d)), 0);
+	while (n < 512)
+		all[n++] = take(bed.client, 64 * KIB);
+	cr_expect_eq(try(other, 64), LEASE_E_FULL);
+	wait_for(&first, other, 64 * KIB);
+	wait_for(&second, third, 64);
+	bed_turn(&bed);
+	cr_expect_eq(first.called + second.called, 0);
+	cr_expect_eq(try(other, 0), LEASE_E_FULL, "newcomers are behind");
+	lease_unref(all[--n]);
+	bed_turn(&bed);
+	cr_expect_eq(first.called, 1);
+	cr_assert_eq(first.error, 0);
+	cr_expect_eq(second.called, 0);
+	lease_unref(all[--n]);
+	bed_turn(&bed);
+	cr_assert_eq(second.called, 1);
+	cr_assert_eq(second.error, 0);
+	lease_unref(first.lease);
+	lease_unref(second.lease);
+	client_unref(third);
+	while (n > 0)
+		lease_unref(all[--n]);
+}
 
 static void turn_until(const unsigned *called)
 {

@@ -109,6 +109,61 @@ Test(call_bounds, what_calls_hold_together)
 	cr_assert(bed_run(&bed, all_taken, NULL));
 }
 
+/* --- input that comes too slowly --------------------------------------------------------------- */
+
+static bool message_began(void *arg)
+{
+	return fake_log.length == 65536;
+}
+
+/* As if the message had begun so long ago, and so much of it had come. */
+static void look_at_slow(uint64_t elapsed_ms, uint64_t bytes)
+{
+	struct stream *s = only_stream();
+
+	s->measured_ns = clock_ns() - elapsed_ms * NS_PER_MS;
+	s->measured_bytes = bytes;
+	s->session->scanned_ns = 0;
+	session_on_due(&s->session->timer);
+}
+
+Test(call_bounds, a_message_that_comes_too_slowly)
+{
+	int32_t id;
+
+	bed.http2.min_receive_rate = 1000;
+	open_all(NULL);
+	id = start("/t.T/Echo");
+	peer_send(peer, id, "\0\0\1\0\0abc", 8, false);
+	cr_assert(bed_run(&bed, message_began, NULL));
+	look_at_slow(bed.http2.receive_timeout_ms - 1000, 0);
+	look_at_slow(bed.http2.receive_timeout_ms + 600000, 601000);
+	cr_assert_eq(fake_log.closed, 0, "in time, or fast enough");
+	look_at_slow(bed.http2.receive_timeout_ms + 600000, 500000);
+	cr_assert_eq(fake_log.closed, 1);
+	peer_wait(peer, id);
+	cr_assert_eq(peer_answer(peer, id)->grpc_status, GRPC_DEADLINE_EXCEEDED);
+	cr_assert(strstr(peer_answer(peer, id)->message, "min_receive_rate (1000 bytes a second)"));
+}
+
+/* What we did not take is not the client's delay. */
+Test(call_bounds, what_is_held_makes_nobody_slow)
+{
+	int32_t id;
+
+	bed.http2.min_receive_rate = 1000;
+	open_all(NULL);
+	id = start("/t.T/Hold");
+	peer_send(peer, id, "\0\0\1\0\0abc", 8, false);
+	cr_assert(bed_run(&bed, message_began, NULL));
+	look_at_slow(bed.http2.receive_timeout_ms + 600000, 0);
+	cr_assert_eq(fake_log.closed, 0);
+	fake_log.budget = SIZE_MAX;
+	call_resume(fake_log.call);
+	cr_assert_gt(only_stream()->measured_ns, clock_ns() - 60 * NS_PER_S, "it begins anew");
+	peer_reset(peer, id, NGHTTP2_CANCEL);
+}
+
 /* --- input behind an answer ------------------------------------------------------------------- */
 
 static bool answer_ended(void *answer)

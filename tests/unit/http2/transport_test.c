@@ -170,6 +170,7 @@ static const struct stream_events streams = {
 	.on_trailers = on_trailers,
 	.on_room = nothing,
 	.on_silent = nothing,
+	.on_slow = nothing,
 	.on_stuck = nothing,
 	.on_shutdown = on_shutdown,
 	.on_close = on_close,

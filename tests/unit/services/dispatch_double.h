@@ -327,6 +327,11 @@ struct lease_desk *dispatch_desk(struct dispatch *d)
 	return (struct lease_desk *)d;
 }
 
+uint64_t lease_max(const struct lease_desk *k)
+{
+	return ((const struct dispatch *)k)->arena.limit;
+}
+
 int lease_new(struct lease **ret_lease, struct lease_desk *k, struct client *c, uint64_t length)
 {
 	struct dispatch *d = (struct dispatch *)k;

@@ -389,7 +389,8 @@ Test(infer_room, larger_than_the_arena)
 	put_tensor(&u->message, 40000, 'a');
 	upload_begin(u, false);
 	cr_assert_eq(upload_feed(u, u->message.n), INFER_E_FAILED);
-	cr_assert(strstr(u->receive.failure.text, "larger than the input arena"));
+	cr_assert(strstr(
+		u->receive.failure.text, "larger than one request may have of the input arena"));
 	upload_free(u);
 }
 

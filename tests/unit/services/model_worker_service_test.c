@@ -760,7 +760,8 @@ Test(infer, larger_than_the_arena)
 	f.dispatch.arena.limit = 15;
 	cr_assert(ask_it());
 	expect_status(GRPC_RESOURCE_EXHAUSTED,
-		"16 bytes is larger than the input arena: [memory] input_arena_bytes is 15");
+		"16 bytes is larger than one request may have of the "
+		"input arena, 15: [memory] input_arena_bytes is 15");
 }
 
 Test(infer, an_empty_tensor_does_not_wait)
