@@ -1,13 +1,22 @@
 /*
  * config_programs.c: worker programs of backends: "worker" and "worker_environment" of [backend.NAME], which are
- * the daemon's own business; all other keys of the section go to workers.
+ * the daemon's own business; all other keys of the section go to workers. Some backends have a program that
+ * comes with modeld.
  */
 #include "config_private.h"
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BLANKS "\t "
+
+/* Where it is there, and [backend.NAME] worker says nothing else. */
+static const struct {
+	const char *backend, *program;
+} usual[] = {{"python", "modeld-python"}};
+
+#define N_USUAL (sizeof(usual) / sizeof(usual[0]))
 
 /* Is it NAME.key? Then ret_n: bytes of NAME. */
 static bool is_key(const char *text, const char *key, size_t *ret_n)
@@ -118,6 +127,24 @@ static int add_environment(struct config *c, struct pool_program *all,
 	return fill_environment(c, p, s, message, cap);
 }
 
+static int add_usual(struct config *c, struct pool_program *all)
+{
+	for (size_t i = 0; i < N_USUAL; i++) {
+		const char *path = find_program(c, usual[i].program);
+		const char **argv = config_alloc(c, 2 * sizeof(*argv));
+
+		if (!path || !argv)
+			return -ENOMEM;
+		if (find(c, all, usual[i].backend, strlen(usual[i].backend)) || access(path, X_OK))
+			continue;
+		argv[0] = path;
+		argv[1] = NULL;
+		all[c->pool.n_programs++] =
+			(struct pool_program){.backend = usual[i].backend, .argv = argv};
+	}
+	return 0;
+}
+
 /* The daemon's own keys do not go to workers. */
 static void drop_keys(struct config *c)
 {
@@ -135,7 +162,7 @@ static void drop_keys(struct config *c)
 int config_find_programs(struct config *c, char *message, size_t cap)
 {
 	const struct config_store *store = c->store;
-	struct pool_program *all = config_alloc(c, store->n_backend * sizeof(*all));
+	struct pool_program *all = config_alloc(c, (store->n_backend + N_USUAL) * sizeof(*all));
 	size_t n;
 	int r = all ? 0 : -ENOMEM;
 
@@ -144,6 +171,8 @@ int config_find_programs(struct config *c, char *message, size_t cap)
 		if (is_key(store->backend[i].key, "worker", &n))
 			r = add(c, all, &store->backend[i], n, message, cap);
 	}
+	if (!r)
+		r = add_usual(c, all);
 	for (size_t i = 0; i < store->n_backend && !r; i++) {
 		if (is_key(store->backend[i].key, "worker_environment", &n))
 			r = add_environment(c, all, &store->backend[i], n, message, cap);

@@ -20,11 +20,13 @@
 #include "models/path.h"
 #include "pool/pool.h"
 
-#define CONF_FILE  "model.conf"
-#define PBTXT_FILE "config.pbtxt"
-#define MODEL_FILE "model.onnx"
-#define ONNX	   "onnxruntime"
-#define BUILTIN	   "builtin"
+#define CONF_FILE   "model.conf"
+#define PBTXT_FILE  "config.pbtxt"
+#define MODEL_FILE  "model.onnx"
+#define ONNX	    "onnxruntime"
+#define PYTHON_FILE "model.py"
+#define PYTHON	    "python"
+#define BUILTIN	    "builtin"
 
 /* What is at hand while a model's directory is read. */
 struct reading {
@@ -156,7 +158,14 @@ static bool is_complete(const struct reading *r, const char *path)
 {
 	const char *backend = r->conf.settings.backend;
 
-	return (backend && strcmp(backend, ONNX) != 0) || path_has(path, MODEL_FILE);
+	return (backend && strcmp(backend, ONNX) != 0) || path_has(path, MODEL_FILE) ||
+	       (!backend && path_has(path, PYTHON_FILE));
+}
+
+/* A version whose model.conf names no backend, by its files. */
+static const char *backend_of(const char *path)
+{
+	return !path_has(path, MODEL_FILE) && path_has(path, PYTHON_FILE) ? PYTHON : ONNX;
 }
 
 static int fill_version(
@@ -171,7 +180,7 @@ static int fill_version(
 	if (!e)
 		e = model_conf_replace(&v->settings.path, path);
 	if (!e && !v->settings.backend)
-		e = model_conf_replace(&v->settings.backend, ONNX);
+		e = model_conf_replace(&v->settings.backend, backend_of(path));
 	v->number = number;
 	v->chosen = version_policy_has(&r->conf.versions, number, r->n_usable++);
 	v->settings.content = strcmp(path, r->directory) != 0 ? fingerprint_directory(path) : 0;

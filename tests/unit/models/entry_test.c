@@ -38,7 +38,8 @@ Test(entry, what_looks_like_a_model)
 	put("d/stable/model.onnx", "");
 	put("e/README", "");
 	put("f/config.pbtxt", "");
-	cr_expect(looks("a") && looks("b") && looks("c") && looks("d") && looks("f"));
+	put("g/1/model.py", "");
+	cr_expect(looks("a") && looks("b") && looks("c") && looks("d") && looks("f") && looks("g"));
 	cr_expect_not(looks("e"));
 	cr_expect_not(looks("nothing"));
 }

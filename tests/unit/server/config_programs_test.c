@@ -2,7 +2,10 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "config_private.h"
 #include "tests/support/failalloc.h"
@@ -68,6 +71,37 @@ Test(config_programs, none)
 	cr_assert_eq(finish("[backend.onnxruntime]\nlibrary = x\n"), 0);
 	cr_expect_eq(c.pool.n_programs, 0);
 	cr_expect_eq(c.pool.n_settings, 1);
+}
+
+Test(config_programs, what_comes_with_modeld)
+{
+	char directory[] = "/tmp/config_programs_test_XXXXXX", path[64], conf[256];
+	FILE *f;
+
+	cr_assert(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/modeld-python", directory);
+	f = fopen(path, "w");
+	cr_assert(f && !fclose(f) && !chmod(path, 0755));
+	snprintf(conf, sizeof(conf),
+		"[worker]\nprogram = %s/modeld-worker\n[backend.python]\nworker_environment = "
+		"A=1\n",
+		directory);
+	cr_assert_eq(finish(conf), 0, "%s", text);
+	cr_assert_eq(c.pool.n_programs, 1);
+	cr_expect_str_eq(c.pool.programs[0].backend, "python");
+	cr_expect_str_eq(c.pool.programs[0].argv[0], path);
+	cr_expect_null(c.pool.programs[0].argv[1]);
+	cr_expect_str_eq(c.pool.programs[0].environment[0], "A=1");
+	config_release(&c);
+	setup();
+	snprintf(conf, sizeof(conf),
+		"[worker]\nprogram = %s/modeld-worker\n[backend.python]\nworker = /bin/x\n",
+		directory);
+	cr_assert_eq(finish(conf), 0, "%s", text);
+	cr_assert_eq(c.pool.n_programs, 1);
+	cr_expect_str_eq(c.pool.programs[0].argv[0], "/bin/x");
+	unlink(path);
+	rmdir(directory);
 }
 
 Test(config_programs, empty)

@@ -141,7 +141,10 @@ class Loop:
         self._setup = setup
         self._arena = Arena(setup)
         self._executor = Executor(self._views, self._arena, self._memory, self._send_partial)
-        self._channel.add(wire.Hello(protocol=wire.PROTOCOL, slots=setup.slots), now=True)
+        environ = os.environ
+        self._channel.add(wire.Hello(
+            protocol=wire.PROTOCOL, slots=setup.slots, sandbox=environ.get("MODELD_SANDBOX_STATE", ""),
+            sandbox_lacks=environ.get("MODELD_SANDBOX_LACKS", "")), now=True)
         with self._memory:
             self._announce()
         self._n_loads = setup.n_loads

@@ -152,7 +152,7 @@ class Drain(Message):
 
 
 class Hello(Message):
-    FIELDS = {1: Number("protocol"), 4: Number("slots")}
+    FIELDS = {1: Number("protocol"), 4: Number("slots"), 5: Text("sandbox"), 6: Text("sandbox_lacks")}
 
 
 class Declaration(Message):

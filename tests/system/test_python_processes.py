@@ -1,0 +1,81 @@
+"""Models in Python have processes of their own: how many, which interpreter's, and that they end."""
+import os
+import shutil
+import sys
+
+import numpy as np
+import pytest
+
+from daemon import alive, wait_for
+from python_models import REPOSITORY, modeld
+
+INTERPRETER = f"backend.python.interpreter={sys.executable}"
+ROUNDS = int(os.environ.get("MODELD_TEST_ROUNDS", "3"))
+
+
+def put(repository, name, code, conf=None):
+    directory = repository / name / "1"
+    directory.mkdir(parents=True)
+    (directory / "model.py").write_text(code)
+    if conf is not None:
+        (repository / name / "model.conf").write_text(conf)
+
+
+def own(d, model):
+    """Processes of the model's own."""
+    return [w.pid for w in d.status().workers if w.model == model and w.state == "ready"]
+
+
+def test_a_file_model_py_is_enough(start, tmp_path):
+    put(tmp_path, "half", "def infer(x):\n    return x / 2\n")
+    d = start(INTERPRETER, models=["half"], repository=str(tmp_path))
+    with modeld.connect(d.unix) as c:
+        assert c.infer("half", np.array([1.0, 2.0])).tolist() == [0.5, 1.0]
+    assert len(own(d, "half")) == 1
+
+
+def test_each_instance_is_a_process(start, tmp_path):
+    put(tmp_path, "who", "import os\n\n\ndef infer(x) -> 'i64[1]':\n    return [os.getpid()]\n", "[model]\ninstances = 2\n")
+    d = start(INTERPRETER, models=["who"], repository=str(tmp_path))
+    pids = wait_for("both", lambda: len(own(d, "who")) == 2 and own(d, "who"))
+    with modeld.connect(d.unix) as c:
+        assert c.infer("who", np.zeros(1))[0] in pids
+
+
+def test_a_model_may_have_an_interpreter_of_its_own(start, tmp_path):
+    link = tmp_path / "own-python"
+    link.write_text(f'#!/bin/sh\nOWN=yes exec "{sys.executable}" "$@"\n')
+    link.chmod(0o755)
+    put(tmp_path / "models", "own", "import os\n\n\ndef infer(x) -> 'bytes[1]':\n    return os.environ.get('OWN', 'no')\n",
+        f"[parameters]\ninterpreter = {link}\n")
+    put(tmp_path / "models", "wrong", "def infer(x):\n    return x\n", "[parameters]\ninterpreter = /no/such/python\n")
+    d = start(INTERPRETER, models=["own", "wrong"], repository=str(tmp_path / "models"))
+    with modeld.connect(d.unix) as c:
+        assert c.infer("own", np.zeros(1)).tolist() == [b"yes"]
+        with pytest.raises(modeld.ModeldError):
+            c.infer("wrong", np.zeros(1))
+    assert "interpreter /no/such/python: No such file" in d.log()
+
+
+def test_a_model_that_cannot_be_loaded_says_why(start, tmp_path):
+    put(tmp_path, "bad", "import no_such_module\n")
+    d = start(INTERPRETER, models=["bad"], repository=str(tmp_path))
+    wait_for("the reason", lambda: "No module named 'no_such_module'" in d.log())
+    with modeld.connect(d.unix) as c:
+        with pytest.raises(modeld.ModeldError, match="No module named 'no_such_module'"):
+            c.infer("bad", np.ones(1))
+
+
+def test_unloading_ends_the_process_and_loading_starts_one(start, tmp_path):
+    shutil.copytree(os.path.join(REPOSITORY, "identity"), tmp_path / "identity")
+    d = start(INTERPRETER, "models.control=explicit", "models.load=identity", models=["identity"], repository=str(tmp_path))
+    seen = set()
+    with modeld.connect(d.unix) as c:
+        for _ in range(ROUNDS):
+            (pid,) = wait_for("its process", lambda: own(d, "identity"))
+            assert pid not in seen
+            seen.add(pid)
+            assert c.infer("identity", np.ones(2)).tolist() == [1, 1]
+            assert d.modelctl("unload", "identity").returncode == 0
+            wait_for("its end", lambda pid=pid: not alive(pid))
+            assert d.modelctl("load", "identity").returncode == 0

@@ -1,0 +1,87 @@
+"""What is made of a model.py: what it declares, how it batches, and why it is not loaded."""
+import pytest
+
+from modeld_worker import model as models
+from modeld_worker import wire
+from modeld_worker.declare import Declared
+
+SETUP = wire.Setup(worker="cpu:0/0", device="cuda:3",
+                   settings=[wire.Pair(key="python.a", value="1"), wire.Pair(key="other.b", value="2")])
+
+
+def load(tmp_path, code, max_batch_size=wire.U32_MAX, **parameters):
+    (tmp_path / "model.py").write_text(code)
+    m = models.Model(wire.Load(model=1, name="m", version="2", path=str(tmp_path), backend="python",
+                               parameters=[wire.Pair(key=k, value=v) for k, v in parameters.items()]), SETUP)
+    m.load(max_batch_size)
+    return m
+
+
+def test_functions_and_what_the_context_says(tmp_path):
+    m = load(tmp_path, "def load(context):\n    global seen\n    seen = context\n\n\ndef infer(x):\n    return seen\n", p="q")
+    c = m.infer(0)
+    assert c is m.context
+    assert (c.name, c.version, c.path, c.device, c.worker_device) == ("m", "2", str(tmp_path), "cuda:0", "cuda:3")
+    assert c.parameters == {"p": "q"} and c.settings == {"a": "1"}
+    with pytest.raises(RuntimeError, match="no request here"):
+        c.cancelled()
+
+
+def test_what_lies_beside_it_can_be_imported(tmp_path):
+    (tmp_path / "beside_it_lies.py").write_text("value = 5\n")
+    assert load(tmp_path, "from beside_it_lies import value\n\n\ndef infer(x):\n    return value\n").infer(0) == 5
+
+
+def test_model_conf_comes_before_code(tmp_path):
+    m = load(tmp_path, "inputs = {'x': 'i32'}\n\n\ndef infer(x: 'u8') -> 'f64[2]':\n    return x\n", outputs="out: f32[-1]")
+    assert m.inputs == [Declared("x", 8)] and m.outputs == [Declared("out", 12, (-1,))]
+
+
+def test_inputs_are_in_the_order_of_the_function(tmp_path):
+    m = load(tmp_path, "inputs = {'a': 'i32', 'b': 'f32'}\n\n\ndef infer(b, a, c=3, *, context):\n    return b\n")
+    assert [d.name for d in m.inputs] == ["b", "a"] and m.wants_context and m.by_keyword
+
+
+ROWS = "inputs = {'x': 'f32[-1]'}\noutputs = {'y': 'f32[-1]'}\n\n\n"
+
+
+@pytest.mark.parametrize("code, given, effective", [
+    ("def infer(x):\n    return x\n", wire.U32_MAX, 0), ("def infer(x):\n    return x\n", 8, 8),
+    ("def infer_batch(requests):\n    return []\n", wire.U32_MAX, wire.U32_MAX),
+    ("def infer_batch(requests):\n    return []\n", 0, 0), ("def infer(x):\n    yield x\n", 8, 0)])
+def test_when_requests_are_joined(tmp_path, code, given, effective):
+    m = load(tmp_path, ROWS + code, given)
+    assert m.max_batch_size == effective and m.decoupled == ("yield" in code)
+    assert m.loaded().max_batch_size == effective
+
+
+@pytest.mark.parametrize("code, text", [
+    ("import no_such_module\n", "No module named 'no_such_module'"), ("def infer(x:\n", "never closed|EOF|invalid syntax"),
+    ("class Model:\n    def load(self):\n        raise OSError('no weights')\n\n    def infer(self, x):\n        return x\n",
+     "no weights"),
+    ("weights = 3\n", "no class Model and no function infer"),
+    ("outputs = {'y': 'f33'}\n\n\ndef infer(x):\n    return x\n", "'f33' is no dtype"),
+    ("outputs = 5\n\n\ndef infer(x):\n    return x\n", "are a dict"),
+    ("inputs = {'a': 'f32'}\n\n\ndef infer(x):\n    return x\n", "infer takes x, and the inputs declared are a"),
+    ("def infer_batch(requests):\n    return []\n", "infer_batch says nothing of inputs")])
+def test_why_it_is_not_loaded(tmp_path, code, text):
+    with pytest.raises(Exception, match=text):
+        load(tmp_path, code)
+
+
+def test_a_model_that_batches_declares_rows(tmp_path):
+    with pytest.raises(models.LoadError, match="but the model batches"):
+        load(tmp_path, "def infer(x):\n    return x\n", 8)
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(models.LoadError, match="is not there"):
+        models._import(str(tmp_path))
+
+
+def test_unload_is_called_once_and_may_fail(tmp_path):
+    m = load(tmp_path, "calls = []\n\n\ndef infer(x):\n    return calls\n\n\ndef unload():\n    calls.append(1)\n    raise ValueError\n")
+    calls = m.infer(0)
+    m.unload()
+    m.unload()
+    assert calls == [1]
