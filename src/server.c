@@ -335,6 +335,9 @@ static int build_metrics(struct server *s)
 	const struct metrics_sources sources = {
 		.dispatch = s->dispatch,
 		.frontend = s->frontend,
+		.handoff = s->config->handoff.socket ? s->handoff : NULL,
+		.turns = turn_time(&s->turn),
+		.started_ns = s->started_ns,
 	};
 	int r = 0;
 

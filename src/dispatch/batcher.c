@@ -105,5 +105,7 @@ uint32_t batcher_take(struct work *w, struct list *taken)
 		add(&j, r);
 	}
 	put_back(&q->lanes, &passed);
+	if (j.n > 0)
+		histogram_add(&w->version->figures.batch_rows, HISTOGRAM_SHIFT_COUNT, j.rows);
 	return j.n;
 }

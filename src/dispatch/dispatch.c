@@ -409,7 +409,7 @@ int dispatch_submit(struct dispatch *d, struct request *r)
 	r->times.submitted_ns = clock_ns();
 	e = admit(r, d->state != DISPATCH_OPEN, d->settings->max_requests_per_client);
 	if (e) {
-		r->version->counters.requests_failed++;
+		version_note_refusal(r->version);
 		request_discard(r);
 		return e;
 	}
@@ -422,11 +422,10 @@ int dispatch_submit(struct dispatch *d, struct request *r)
 	return 0;
 }
 
-/* Who gives up at his deadline was failed, though nobody is told. */
-static void note_deadline(struct request *r)
+static void note_cancel(struct request *r)
 {
-	if (!r->silent && r->deadline_ns != CLOCK_NO_DEADLINE && r->deadline_ns <= clock_ns())
-		r->version->counters.requests_failed++;
+	if (!r->silent)
+		version_note_cancel(r->version, r->deadline_ns);
 }
 
 void request_cancel(struct request *r)
@@ -436,14 +435,14 @@ void request_cancel(struct request *r)
 		request_discard(r);
 		break;
 	case REQUEST_QUEUED:
-		note_deadline(r);
+		note_cancel(r);
 		wake(r->dispatch);
 		queue_remove(&r->version->work->queue, r);
 		request_drop(r);
 		break;
 	case REQUEST_SENT:
 	case REQUEST_LEAVING:
-		note_deadline(r);
+		note_cancel(r);
 		r->silent = true;
 		give_up(r);
 		break;

@@ -313,6 +313,26 @@ static void fill_result(
 	result->times.done_ns = a->now_ns;
 }
 
+/* How long the stages of its life took, until its answer came. */
+static void note_stages(struct request *r, const struct request_answer *a)
+{
+	struct version_figures *figures = &r->version->figures;
+	const struct request_times *t = &r->times;
+	struct histogram *stages = figures->stages;
+	uint64_t away_ns = a->now_ns - t->dispatched_ns;
+	uint64_t sent_ns = away_ns > a->compute_ns ? away_ns - a->compute_ns : 0;
+	uint64_t begun_ns = t->received_ns ? t->received_ns : t->submitted_ns;
+
+	if (t->received_ns && t->received_ns <= t->submitted_ns)
+		histogram_add(&stages[VERSION_RECEIVE], HISTOGRAM_SHIFT_NS,
+			t->submitted_ns - t->received_ns);
+	histogram_add(
+		&stages[VERSION_QUEUE], HISTOGRAM_SHIFT_NS, t->dispatched_ns - t->submitted_ns);
+	histogram_add(&stages[VERSION_SEND], HISTOGRAM_SHIFT_NS, sent_ns);
+	histogram_add(&stages[VERSION_COMPUTE], HISTOGRAM_SHIFT_NS, a->compute_ns);
+	histogram_add(&figures->total, HISTOGRAM_SHIFT_NS, a->now_ns - begun_ns);
+}
+
 static void count(struct request *r, const struct request_answer *a)
 {
 	struct version_counters *counters = &r->version->counters;
@@ -321,6 +341,7 @@ static void count(struct request *r, const struct request_answer *a)
 	if (a->status != GRPC_OK) {
 		counters->requests_failed++;
 		counters->failed_ns += total_ns;
+		r->version->figures.failures[a->worker ? VERSION_BACKEND : VERSION_OTHER]++;
 		return;
 	}
 	counters->requests_ok++;
@@ -329,6 +350,7 @@ static void count(struct request *r, const struct request_answer *a)
 	counters->compute_ns += a->compute_ns;
 	counters->rows += r->rows;
 	counters->last_ns = a->now_ns;
+	note_stages(r, a);
 }
 
 void request_tell(struct request *r, const struct request_answer *a)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "dispatch/version_private.h"
 #include "dispatch/work.h"
@@ -239,6 +240,30 @@ uint32_t version_in_flight(const struct version *v)
 const struct version_counters *version_counters(const struct version *v)
 {
 	return &v->counters;
+}
+
+const struct version_figures *version_figures(const struct version *v)
+{
+	return &v->figures;
+}
+
+void version_note_reply(struct version *v, uint64_t ns)
+{
+	histogram_add(&v->figures.stages[VERSION_REPLY], HISTOGRAM_SHIFT_NS, ns);
+}
+
+void version_note_refusal(struct version *v)
+{
+	v->counters.requests_failed++;
+	v->figures.failures[VERSION_REJECTED]++;
+}
+
+void version_note_cancel(struct version *v, uint64_t deadline_ns)
+{
+	v->figures.failures[VERSION_CANCELED]++;
+	/* Who gives up at his deadline was failed, though nobody is told. */
+	if (deadline_ns != CLOCK_NO_DEADLINE && deadline_ns <= clock_ns())
+		v->counters.requests_failed++;
 }
 
 /* From *index on, and round. */

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/cleanup.h"
+#include "dispatch/version_figures.h"
 #include "dispatch/version_settings.h"
 #include "proto/wire.h"
 
@@ -67,6 +68,9 @@ bool version_held_by(const struct version *v, const struct worker *w);
 uint32_t version_queue_depth(const struct version *v);
 uint32_t version_in_flight(const struct version *v); /* requests sent to workers */
 const struct version_counters *version_counters(const struct version *v);
+const struct version_figures *version_figures(const struct version *v);
+/* An answer was handed to its connection so long after it came: VERSION_REPLY. */
+void version_note_reply(struct version *v, uint64_t ns);
 
 /* Index of a declared input or output by name. *index is where to look first: where a caller has many
  * in the declared order, none takes a search. -ENOENT: it is untouched. */

@@ -24,6 +24,7 @@ struct version {
 	struct list node;		  /* in dispatch.retired */
 	struct list family_node;	  /* in its family of the catalogue */
 	struct version_counters counters;
+	struct version_figures figures;
 	struct spare spare_requests; /* blocks that fit its declaration */
 
 	bool announced_ready; /* what on_version last said */
@@ -37,6 +38,10 @@ struct version {
  */
 _must_use_ int version_new(struct version **ret_version, const struct version_settings *settings,
 	uint32_t default_max_batch_size, struct pool *pool);
+/* A request was refused. */
+void version_note_refusal(struct version *v);
+/* One was given up: it counts as failed where its deadline has passed. */
+void version_note_cancel(struct version *v, uint64_t deadline_ns);
 /* Log what is new of its state. Returns whether readiness has changed since it was announced last. */
 bool version_announce(struct version *v);
 /* May requests wait a little for company? */

@@ -1,8 +1,8 @@
 /*
  * http.c: libmicrohttpd in the daemon's loop. Its connections are in an epoll of its own, whose descriptor is polled
- * here; a timer stands for its time limits, and for connections that have more to do at once: those get
- * their next turn in the loop's next. Listening and accepting are ours, so that running out of descriptors is
- * handled as everywhere else.
+ * here; a timer stands for its time limits. A connection whose source has given a piece in a turn is suspended until the
+ * next one: else a client that reads quickly would have all of its page made at once. Listening and accepting
+ * are ours, so that running out of descriptors is handled as everywhere else.
  */
 #include "http/http.h"
 
@@ -36,23 +36,58 @@ struct http {
 	uv_loop_t *loop; /* borrow */
 	uv_poll_t poll;	 /* of the daemon's epoll */
 	uv_timer_t timer;
+	uv_idle_t more;	    /* active while there is more to do at once */
 	unsigned n_handles; /* not closed yet, the acceptor among them */
+	uint64_t n_turns;
+	struct list suspended; /* struct reading.node */
 	char address[ADDRESS_TEXT_MAX];
+};
+
+/* A reply that is read from its source. */
+struct reading {
+	struct list node; /* in http.suspended, or in none */
+	struct http *http;
+	struct MHD_Connection *connection;
+	struct http_source *source; /* own */
+	uint64_t turn;		    /* the last one in which something was read ... */
+	size_t n;		    /* ... and how much */
 };
 
 /* --- Turning ---------------------------------------------------------------------------------- */
 
 static void on_timer(uv_timer_t *timer);
+static void on_more(uv_idle_t *more);
+
+static void resume(struct http *h)
+{
+	list_for_each (&h->suspended, node) {
+		list_remove(node);
+		MHD_resume_connection(list_entry(node, struct reading, node)->connection);
+	}
+}
 
 static void turn(struct http *h)
 {
 	MHD_UNSIGNED_LONG_LONG ms;
+	bool waits;
 
+	h->n_turns++;
+	resume(h);
 	(void)MHD_run(h->daemon);
-	if (MHD_get_timeout(h->daemon, &ms) == MHD_YES)
-		uv_timer_start(&h->timer, on_timer, ms, 0);
+	waits = MHD_get_timeout(h->daemon, &ms) == MHD_YES;
+	if (!list_empty(&h->suspended) || (waits && ms == 0))
+		uv_idle_start(&h->more, on_more);
+	else
+		uv_idle_stop(&h->more);
+	if (waits)
+		uv_timer_start(&h->timer, on_timer, ms > 0 ? ms : 1, 0);
 	else
 		uv_timer_stop(&h->timer);
+}
+
+static void on_more(uv_idle_t *more)
+{
+	turn(more->data);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -71,33 +106,62 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 
 static ssize_t read_source(void *cls, uint64_t position, char *out, size_t cap)
 {
-	struct http_source *s = cls;
-	size_t n = s->read(s, out, cap);
+	struct reading *r = cls;
+	ssize_t n;
 
 	(void)position;
-	return n > 0 ? (ssize_t)n : MHD_CONTENT_READER_END_OF_STREAM;
+	if (r->turn != r->http->n_turns) {
+		r->turn = r->http->n_turns;
+		r->n = 0;
+	} else if (r->n >= PIECE_BYTES) {
+		MHD_suspend_connection(r->connection);
+		list_push_back(&r->http->suspended, &r->node);
+		return 0;
+	}
+	n = r->source->read(r->source, out, cap);
+	r->n += n > 0 ? (size_t)n : 0;
+	if (n < 0)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	return n > 0 ? n : MHD_CONTENT_READER_END_OF_STREAM;
 }
 
 static void close_source(void *cls)
 {
-	struct http_source *s = cls;
+	struct reading *r = cls;
 
-	s->close(s);
+	list_remove(&r->node);
+	r->source->close(r->source);
+	free(r);
 }
 
-static struct MHD_Response *make_response(const struct http_reply *reply)
+/* Takes the source, also when there is no memory. */
+static struct MHD_Response *read_from(
+	struct http *h, struct MHD_Connection *c, struct http_source *source)
 {
+	struct reading *r = malloc(sizeof(*r));
 	struct MHD_Response *response;
 
-	if (!reply->source)
-		/* Copied: the text is not written to, whatever its type says. */
-		return MHD_create_response_from_buffer(
-			reply->n, (void *)reply->text, MHD_RESPMEM_MUST_COPY);
+	if (!r) {
+		source->close(source);
+		return NULL;
+	}
+	*r = (struct reading){.http = h, .connection = c, .source = source};
+	list_init(&r->node);
 	response = MHD_create_response_from_callback(
-		MHD_SIZE_UNKNOWN, PIECE_BYTES, read_source, reply->source, close_source);
+		MHD_SIZE_UNKNOWN, PIECE_BYTES, read_source, r, close_source);
 	if (!response)
-		reply->source->close(reply->source);
+		close_source(r);
 	return response;
+}
+
+static struct MHD_Response *make_response(
+	struct http *h, struct MHD_Connection *c, const struct http_reply *reply)
+{
+	if (reply->source)
+		return read_from(h, c, reply->source);
+	/* Copied: the text is not written to, whatever its type says. */
+	return MHD_create_response_from_buffer(
+		reply->n, (void *)reply->text, MHD_RESPMEM_MUST_COPY);
 }
 
 /* A page may use nothing that is not in it, and ask nobody but us. */
@@ -109,9 +173,10 @@ static const char *const headers[][2] = {
 		"img-src data:; connect-src 'self'"},
 };
 
-static enum MHD_Result send_reply(struct MHD_Connection *c, const struct http_reply *reply)
+static enum MHD_Result send_reply(
+	struct http *h, struct MHD_Connection *c, const struct http_reply *reply)
 {
-	struct MHD_Response *response = make_response(reply);
+	struct MHD_Response *response = make_response(h, c, reply);
 	enum MHD_Result r = MHD_YES;
 
 	if (!response)
@@ -147,7 +212,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
 	(void)version;
 	(void)body;
 	if (!is_get(method))
-		return send_reply(c, &not_allowed);
+		return send_reply(h, c, &not_allowed);
 	if (!*state) {
 		*state = h;
 		return MHD_YES;
@@ -155,7 +220,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
 	if (*n_body > 0)
 		return MHD_NO; /* a body where none belongs */
 	h->events->on_get(h->data, path, &reply);
-	return send_reply(c, &reply);
+	return send_reply(h, c, &reply);
 }
 
 /* --- Listening -------------------------------------------------------------------------------- */
@@ -267,10 +332,11 @@ static void on_handle_closed(uv_handle_t *handle)
 /* Nothing is listened to: connections are handed over. */
 static struct MHD_Daemon *start_daemon(struct http *h)
 {
-	return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, on_request,
-		h, MHD_OPTION_CONNECTION_LIMIT, (unsigned)h->settings->max_connections,
-		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(h->settings->timeout_ms / 1000),
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES, MHD_OPTION_END);
+	return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME,
+		0, NULL, NULL, on_request, h, MHD_OPTION_CONNECTION_LIMIT,
+		(unsigned)h->settings->max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
+		(unsigned)(h->settings->timeout_ms / 1000), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		CONNECTION_BYTES, MHD_OPTION_END);
 }
 
 static int open_handles(struct http *h)
@@ -282,8 +348,10 @@ static int open_handles(struct http *h)
 		return r;
 	r = uv_timer_init(h->loop, &h->timer);
 	assert(r == 0); /* it cannot fail */
-	h->poll.data = h->timer.data = h;
-	h->n_handles = 2;
+	r = uv_idle_init(h->loop, &h->more);
+	assert(r == 0);
+	h->poll.data = h->timer.data = h->more.data = h;
+	h->n_handles = 3;
 	r = uv_poll_start(&h->poll, UV_READABLE, on_ready);
 	assert(r == 0); /* the descriptor is new: nobody else polls it */
 	return 0;
@@ -301,6 +369,7 @@ int http_new(struct http **ret_http, uv_loop_t *loop, const struct http_settings
 	h->events = events;
 	h->data = data;
 	h->loop = loop;
+	list_init(&h->suspended);
 	h->daemon = start_daemon(h);
 	if (!h->daemon)
 		return -ENOMEM;
@@ -325,6 +394,8 @@ struct http *http_free(struct http *h)
 	/* Ahead of the daemon, whose descriptor is polled. */
 	uv_close((uv_handle_t *)&h->poll, on_handle_closed);
 	uv_close((uv_handle_t *)&h->timer, on_handle_closed);
+	uv_close((uv_handle_t *)&h->more, on_handle_closed);
+	resume(h);
 	MHD_stop_daemon(h->daemon);
 	return NULL;
 }

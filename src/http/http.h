@@ -12,6 +12,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <uv.h>
 
 #include "base/cleanup.h"
@@ -26,8 +27,9 @@ struct http_settings {
 
 /* What a long reply is read from. Embedded in the object that makes it. */
 struct http_source {
-	/* The next bytes, at most cap, into out; 0: that was all. Must not block. */
-	size_t (*read)(struct http_source *s, char *out, size_t cap);
+	/* The next bytes, at most cap, into out: how many; 0: that was all; a negative errno: it cannot be gone
+	 * on with, and the client shall see that. Must not block. */
+	ssize_t (*read)(struct http_source *s, char *out, size_t cap);
 	/* Nothing is read any more: it may go. Once, also when nothing was read. */
 	void (*close)(struct http_source *s);
 };

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "metrics/probes.h"
+#include "metrics/scrape.h"
 
 #define AGAIN_MS 2000u
 
@@ -17,11 +18,24 @@ struct metrics {
 	uv_timer_t again;		      /* until listening is tried again */
 };
 
+static void get_metrics(struct metrics *m, struct http_reply *reply)
+{
+	if (scrape_new(&reply->source, &m->sources)) {
+		reply->status = 503;
+		return;
+	}
+	reply->status = 200;
+	reply->type = SCRAPE_TYPE;
+}
+
 static void on_get(void *data, const char *path, struct http_reply *reply)
 {
 	struct metrics *m = data;
 
-	probes_get(m->sources.dispatch, m->sources.frontend, path, reply);
+	if (strcmp(path, "/metrics") == 0)
+		get_metrics(m, reply);
+	else
+		probes_get(m->sources.dispatch, m->sources.frontend, path, reply);
 }
 
 static void on_again(uv_timer_t *timer)

@@ -2,6 +2,7 @@
  * metrics.h: the door of src/metrics: what can be seen of the daemon over HTTP, on a listener of its own.
  * Nothing here changes anything, and nothing waits for a worker. Daemon process, loop thread.
  *
+ *   /metrics                 Prometheus' text format: family.h has what there is
  *   /v2/health/live          200 while the loop turns
  *   /v2/health/ready         200 while the server is ready, as grpc.health.v1 says of "" (else 503)
  *   /v2/models/NAME/ready    200 while the model is, 503 while it is not, 404 where there is none; also with
@@ -10,6 +11,7 @@
 #ifndef METRICS_METRICS_H
 #define METRICS_METRICS_H
 
+#include <stdint.h>
 #include <uv.h>
 
 #include "base/cleanup.h"
@@ -17,12 +19,17 @@
 
 struct dispatch;
 struct frontend;
+struct handoff;
+struct histogram;
 struct metrics;
 
 /* What is looked at; each is borrowed for the metrics' life. */
 struct metrics_sources {
 	struct dispatch *dispatch;
 	struct frontend *frontend;
+	struct handoff *handoff;       /* NULL: none */
+	const struct histogram *turns; /* of the loop, ns */
+	uint64_t started_ns;
 };
 
 /* settings and what sources name are borrowed. -ENOMEM */

@@ -145,6 +145,7 @@ enum worker_verdict {
 	WORKER_HUNG,	   /* missed heartbeat, or a batch overran */
 	WORKER_MISBEHAVED, /* bad message */
 	WORKER_UNUSABLE,   /* exit status 78: configuration, or never came up */
+	WORKER_VERDICTS_,
 };
 
 /*

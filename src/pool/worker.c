@@ -304,6 +304,8 @@ static void settle_blame(struct worker *w)
 static void reap(struct worker *w, const struct process_exit *e)
 {
 	judge(w, e);
+	if (!w->pool->draining)
+		w->ends[w->verdict]++;
 	worker_set_state(w, WORKER_REAPED);
 	w->process = process_close(w->process);
 	w->channel = channel_close(w->channel);

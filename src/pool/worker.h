@@ -86,6 +86,10 @@ int worker_pid(const struct worker *w); /* 0 when there is no process */
 uint64_t worker_generation(const struct worker *w);
 uint64_t worker_batches_done(const struct worker *w);
 uint64_t worker_restarts(const struct worker *w);
+/* Processes of this place that ended so; not those that the daemon's own end has ended. */
+uint64_t worker_ends(const struct worker *w, enum worker_verdict verdict);
+/* Lanes that have a batch. */
+uint32_t worker_lanes_busy(const struct worker *w);
 uint32_t worker_output_segments(const struct worker *w); /* of its process, mapped here */
 uint64_t worker_output_mapped(const struct worker *w);	 /* their bytes */
 uint64_t worker_ready_since_ns(const struct worker *w);	 /* 0 when not ready */

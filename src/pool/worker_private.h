@@ -82,6 +82,7 @@ struct worker {
 	uint64_t done;		/* batches, of all processes */
 	uint64_t done_before;	/* the same when the process was started */
 	uint64_t restarts;
+	uint64_t ends[WORKER_VERDICTS_];
 	char last_exit[WORKER_EXIT_MAX];
 	char sandbox[WIRE_NAME_MAX + 1]; /* what its process says of what holds it */
 };

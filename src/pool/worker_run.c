@@ -275,6 +275,16 @@ uint64_t worker_restarts(const struct worker *w)
 	return w->restarts;
 }
 
+uint64_t worker_ends(const struct worker *w, enum worker_verdict verdict)
+{
+	return w->ends[verdict];
+}
+
+uint32_t worker_lanes_busy(const struct worker *w)
+{
+	return w->n_busy;
+}
+
 uint64_t worker_ready_since_ns(const struct worker *w)
 {
 	return w->ready_since_ns;

@@ -208,6 +208,21 @@ void frontend_flush(struct frontend *f)
 	transport_flush(calls_transport(f->calls));
 }
 
+struct frontend_counters frontend_counters(const struct frontend *f)
+{
+	struct calls_counters calls = calls_counters(f->calls);
+
+	return (struct frontend_counters){
+		.connections = frontend_n_connections(f),
+		.calls = calls.open,
+		.calls_total = calls.total,
+		.tensor_bytes_received = f->services.tensor_bytes_received,
+		.tensor_bytes_copied_in = f->services.tensor_bytes_copied_in,
+		.tensor_bytes_sent = calls.bulk_bytes_sent,
+		.tensor_bytes_copied_out = calls.bulk_bytes_copied,
+	};
+}
+
 uint32_t frontend_n_connections(const struct frontend *f)
 {
 	return transport_n_connections(calls_transport(f->calls));

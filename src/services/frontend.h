@@ -70,6 +70,15 @@ bool frontend_ready(struct frontend *f);
 bool frontend_draining(const struct frontend *f);
 /* Write out what was produced. Once a loop iteration, after dispatch_schedule(). */
 void frontend_flush(struct frontend *f);
+struct frontend_counters {
+	uint32_t connections, calls; /* open now */
+	uint64_t calls_total;
+	/* Inline tensor data: taken from requests; ... of which each byte was copied once, into the arena; of
+	 * replies; ... of which so many were copied. */
+	uint64_t tensor_bytes_received, tensor_bytes_copied_in;
+	uint64_t tensor_bytes_sent, tensor_bytes_copied_out;
+};
+struct frontend_counters frontend_counters(const struct frontend *f);
 uint32_t frontend_n_connections(const struct frontend *f);
 uint32_t frontend_n_calls(const struct frontend *f);
 /* After on_drained or before frontend_listen(). Run the loop before closing it. Accepts NULL;

@@ -1,6 +1,7 @@
 /* infer_unary.c: a call with one inference. Daemon process, loop thread. */
 #include "services/infer_unary.h"
 
+#include "base/clock.h"
 #include "grpc/message.h"
 #include "services/caller.h"
 #include "services/infer_reply.h"
@@ -16,6 +17,7 @@ static void on_done(struct infer *i, const struct request_result *result)
 		infer_reply_failure(c, &i->failure);
 		return;
 	}
+	((struct infer_unary *)i->data)->done_ns = result->times.done_ns;
 	if (infer_reply_send(&reply, c))
 		message_no_memory(c);
 	else
@@ -84,6 +86,8 @@ void infer_unary_close(struct call *c, void *state)
 	struct infer_unary *u = state;
 
 	(void)c;
+	if (u->done_ns)
+		version_note_reply(u->infer->model, clock_ns() - u->done_ns);
 	infer_deinit(u->infer);
 	infer_receive_deinit(&u->receive);
 }

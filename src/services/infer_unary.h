@@ -14,6 +14,7 @@ struct infer_unary {
 	struct call *call; /* borrow */
 	struct infer_receive receive;
 	struct infer *infer; /* lies in the same state */
+	uint64_t done_ns;    /* when it was answered well; 0: it was not */
 };
 
 /* From struct method's open: i is the inference. */

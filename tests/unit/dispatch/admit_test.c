@@ -58,6 +58,7 @@ Test(admit, bad_tensors)
 	refused(r, GRPC_INVALID_ARGUMENT,
 		"model 'alpha' input 'x': expected i32 [-1,4], got f32 [1,4]");
 	cr_expect_eq(version_counters(bed.alpha)->requests_failed, 1);
+	cr_expect_eq(version_figures(bed.alpha)->failures[VERSION_REJECTED], 1);
 }
 
 Test(admit, deadline_passed)

@@ -82,6 +82,8 @@ Test(batcher, takes_up_to_max_batch_size_rows)
 	cr_expect_eq(batcher_take(bed.alpha->work, &taken), 2);
 	cr_expect_eq(version_queue_depth(bed.alpha), 1);
 	cr_expect_eq(nth(0)->state, REQUEST_SENT);
+	cr_expect_eq(version_figures(bed.alpha)->batch_rows.counts[3], 1, "6 rows: 5 to 8");
+	cr_expect_eq(version_figures(bed.alpha)->batch_rows.sum, 6);
 }
 
 Test(batcher, clients_take_turns)

@@ -241,6 +241,24 @@ Test(request, cancelled_while_sent_it_finishes_into_the_void)
 	cr_expect_eq(client_bytes(bed.client), 0);
 	cr_expect_eq(client_requests(bed.client), 0);
 	cr_expect_eq(version_counters(bed.alpha)->requests_ok, 0);
+	cr_expect_eq(version_figures(bed.alpha)->failures[VERSION_CANCELED], 1);
+	cr_expect_eq(version_counters(bed.alpha)->requests_failed, 0, "nobody gave it a deadline");
+}
+
+Test(request, what_was_received_before_is_part_of_it)
+{
+	const struct version_figures *f = version_figures(bed.alpha);
+	struct request *r = bed_request(&bed, bed.alpha, bed.client, 1, 0, &answer);
+
+	r->times.received_ns = 1;
+	cr_assert_eq(dispatch_submit(bed.d, r), 0);
+	bed_turn(&bed);
+	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
+	cr_expect_eq(f->stages[VERSION_RECEIVE].sum, r->times.submitted_ns - 1);
+	cr_expect_eq(f->total.sum, f->stages[VERSION_RECEIVE].sum + f->stages[VERSION_QUEUE].sum +
+					   f->stages[VERSION_SEND].sum +
+					   f->stages[VERSION_COMPUTE].sum);
+	request_unref(r);
 }
 
 static void cancel_other(struct answer *a)

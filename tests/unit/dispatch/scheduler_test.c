@@ -56,6 +56,27 @@ Test(scheduler, nothing_is_sent_before_a_turn)
 	cr_expect_eq(dispatch_load(bed.d), 0);
 }
 
+Test(scheduler, each_stage_of_what_goes_well_is_measured)
+{
+	const struct version_figures *f = version_figures(bed.alpha);
+	const struct request_times *t = &answers[0].times;
+
+	drop(bed_submit(&bed, bed.alpha, &answers[0]));
+	bed_turn(&bed);
+	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
+	cr_expect_eq(f->stages[VERSION_RECEIVE].sum, 0, "nobody said when it was received");
+	cr_expect_eq(f->stages[VERSION_QUEUE].sum, t->dispatched_ns - t->submitted_ns);
+	cr_expect_eq(f->stages[VERSION_COMPUTE].sum, 1000);
+	cr_expect_eq(f->stages[VERSION_COMPUTE].counts[0], 1);
+	cr_expect_eq(f->total.sum, t->done_ns - t->submitted_ns);
+	cr_expect_eq(f->batch_rows.sum, 1);
+	drop(bed_submit(&bed, bed.alpha, &answers[1]));
+	bed_turn(&bed);
+	fake_done(bed.pool, fake_first(bed.pool, NULL), GRPC_INTERNAL);
+	cr_expect_eq(f->stages[VERSION_COMPUTE].sum, 1000, "failures are not");
+	cr_expect_eq(f->failures[VERSION_BACKEND], 1);
+}
+
 Test(scheduler, what_arrives_together_runs_together)
 {
 	for (int i = 0; i < 3; i++)

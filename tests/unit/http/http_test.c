@@ -25,6 +25,7 @@ struct counted_source {
 	struct http_source source;
 	size_t left; /* bytes of it */
 	size_t n_reads;
+	int error; /* instead of more */
 	unsigned n_closed;
 };
 
@@ -38,15 +39,17 @@ static struct bed {
 	char reply[REPLY_MAX + 1];
 } bed;
 
-static size_t read_counted(struct http_source *s, char *out, size_t cap)
+static ssize_t read_counted(struct http_source *s, char *out, size_t cap)
 {
 	struct counted_source *c = container_of(s, struct counted_source, source);
 	size_t n = cap < c->left ? cap : c->left;
 
+	if (c->error)
+		return c->error;
 	memset(out, 'x', n);
 	c->left -= n;
 	c->n_reads++;
-	return n;
+	return (ssize_t)n;
 }
 
 static void close_counted(struct http_source *s)
@@ -272,6 +275,32 @@ Test(http, a_long_page_is_made_as_it_is_taken)
 	close(fd);
 }
 
+/* However quickly it is taken: others have their turns in between. */
+Test(http, a_turn_makes_a_piece_and_no_more)
+{
+	size_t most = 0;
+	int fd;
+
+	serve();
+	bed.counted.left = (size_t)1 << 30;
+	fd = dial();
+	say(fd, "GET /long HTTP/1.1\r\nHost: a\r\n\r\n");
+	for (unsigned i = 0; i < 200; i++) {
+		size_t left = bed.counted.left;
+
+		uv_run(&bed.loop, UV_RUN_NOWAIT);
+		if (left - bed.counted.left > most)
+			most = left - bed.counted.left;
+		while (recv(fd, bed.reply, REPLY_MAX, 0) > 0)
+			;
+	}
+	cr_expect_gt(most, 0);
+	cr_expect_leq(most, 3 * (32 << 10),
+		"one from the timer, one from the socket, one as the loop goes on");
+	cr_expect_lt(bed.counted.left, ((size_t)1 << 30) - (1 << 20));
+	close(fd);
+}
+
 Test(http, a_client_that_leaves_ends_its_page)
 {
 	int fd;
@@ -285,6 +314,20 @@ Test(http, a_client_that_leaves_ends_its_page)
 	while (!bed.counted.n_closed)
 		uv_run(&bed.loop, UV_RUN_NOWAIT);
 	cr_expect_eq(bed.counted.n_closed, 1);
+}
+
+Test(http, a_page_that_cannot_be_gone_on_with_has_no_end)
+{
+	int fd;
+
+	serve();
+	bed.counted.error = -ENOMEM;
+	fd = dial();
+	say(fd, "GET /long HTTP/1.1\r\nHost: a\r\n\r\n");
+	hear(fd, NULL);
+	cr_expect_null(strstr(bed.reply, "0\r\n\r\n"));
+	cr_expect_eq(bed.counted.n_closed, 1);
+	close(fd);
 }
 
 Test(http, the_end_closes_what_is_under_way)

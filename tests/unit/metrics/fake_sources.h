@@ -4,11 +4,50 @@
 
 #include <stdbool.h>
 
+#include "base/nvml.h"
+#include "dispatch/version.h"
+#include "metrics/metrics.h"
+#include "pool/worker.h"
+
+#define FAKE_VERSIONS_MAX 2048u
+
+struct version {
+	struct version_settings settings;
+	struct version_counters counters;
+	struct version_figures figures;
+	bool ready, serving;
+	const struct version *replaces;
+	uint32_t workers_ready, queue_depth, in_flight;
+	unsigned refs;
+};
+
+struct worker {
+	const char *name, *device;
+	enum worker_state state;
+	uint64_t restarts, batches, ready_since_ns, output_mapped;
+	uint64_t ends[WORKER_VERDICTS_];
+	uint32_t in_flight, lanes_busy;
+	bool free; /* nobody's */
+};
+
 struct fake_sources {
 	bool server_ready, draining;
-	bool model_serving; /* of "a" and "a:2", the only ones */
+	struct version versions[FAKE_VERSIONS_MAX];
+	size_t n_versions;
+	struct worker workers[4];
+	size_t n_workers;
+	struct nvml_gpu gpus[2];
+	size_t n_gpus;
+	struct histogram turns;
 };
 
 extern struct fake_sources fake;
+
+/* A version more: ready, serving, otherwise zero. */
+struct version *fake_add(const char *name, const char *number);
+/* What metrics are made with. */
+struct metrics_sources fake_sources(void);
+/* References to versions that are held now. */
+unsigned fake_refs(void);
 
 #endif

@@ -18,13 +18,12 @@ static unsigned ask(const char *path)
 
 Test(probes, live_is_who_answers)
 {
-	fake = (struct fake_sources){.draining = true};
+	fake.draining = true;
 	cr_expect_eq(ask("/v2/health/live"), 200);
 }
 
 Test(probes, ready_is_what_the_health_service_says)
 {
-	fake = (struct fake_sources){.server_ready = false};
 	cr_expect_eq(ask("/v2/health/ready"), 503);
 	fake.server_ready = true;
 	cr_expect_eq(ask("/v2/health/ready"), 200);
@@ -34,12 +33,14 @@ Test(probes, ready_is_what_the_health_service_says)
 
 Test(probes, a_model_and_a_version)
 {
-	fake = (struct fake_sources){.model_serving = true};
+	struct version *v = fake_add("a", "2");
+
 	cr_expect_eq(ask("/v2/models/a/ready"), 200);
 	cr_expect_eq(ask("/v2/models/a/versions/2/ready"), 200);
-	fake.model_serving = false;
+	v->serving = false;
 	cr_expect_eq(ask("/v2/models/a/ready"), 503);
-	fake = (struct fake_sources){.model_serving = true, .draining = true};
+	v->serving = true;
+	fake.draining = true;
 	cr_expect_eq(ask("/v2/models/a/ready"), 503);
 }
 
@@ -47,7 +48,8 @@ Test(probes, what_there_is_not)
 {
 	char path[2048];
 
-	fake = (struct fake_sources){.model_serving = true, .server_ready = true};
+	fake_add("a", "2");
+	fake.server_ready = true;
 	cr_expect_eq(ask("/"), 404);
 	cr_expect_eq(ask(""), 404);
 	cr_expect_eq(ask("/v2/health"), 404);

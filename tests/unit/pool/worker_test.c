@@ -60,6 +60,7 @@ static void lose_at_start(const struct fault *f)
 	cr_assert_eq(b.n_started, 1);
 	cr_assert(strstr(worker_last_exit(w), f->text), "%s: %s", f->word, worker_last_exit(w));
 	cr_assert_eq(w->verdict, f->verdict, "%s: %d", f->word, w->verdict);
+	cr_assert_eq(worker_ends(w, f->verdict), 1, "%s", f->word);
 	cr_assert_eq(worker_generation(w), 2);
 	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
 	bed_wait(&b, b.n_events == 1);

@@ -692,6 +692,10 @@ const struct version_counters *version_counters(const struct version *m)
 	return &m->counters;
 }
 
+void version_note_reply(struct version *m, uint64_t ns)
+{
+}
+
 static int double_find(
 	const struct wire_declaration *list, size_t n, const char *name, uint32_t *ret_index)
 {

@@ -1,0 +1,80 @@
+/* family_worker.c: metrics of workers. A worker's place keeps its name, whatever process it has. */
+#include <stddef.h>
+
+#include "base/clock.h"
+#include "metrics/family.h"
+#include "pool/worker.h"
+
+static uint64_t up(const struct subject *s)
+{
+	enum worker_state state = worker_get_state(s->worker);
+
+	return state == WORKER_READY || state == WORKER_LOADING;
+}
+
+static uint64_t restarts(const struct subject *s)
+{
+	return worker_restarts(s->worker);
+}
+
+static uint64_t batches(const struct subject *s)
+{
+	return worker_batches_done(s->worker);
+}
+
+static uint64_t in_flight(const struct subject *s)
+{
+	return worker_in_flight(s->worker);
+}
+
+static uint64_t lanes_busy(const struct subject *s)
+{
+	return worker_lanes_busy(s->worker);
+}
+
+static uint64_t output_bytes(const struct subject *s)
+{
+	return worker_output_mapped(s->worker);
+}
+
+static uint64_t ready_ns(const struct subject *s)
+{
+	uint64_t since_ns = worker_ready_since_ns(s->worker), now_ns = clock_ns();
+
+	return since_ns && now_ns > since_ns ? now_ns - since_ns : 0;
+}
+
+static void write_ends(struct text *t, const struct family *f, const struct subject *s)
+{
+	static const char *const causes[WORKER_VERDICTS_] = {
+		[WORKER_CLEAN] = "cause=\"clean\"",
+		[WORKER_CRASHED] = "cause=\"crashed\"",
+		[WORKER_HUNG] = "cause=\"hung\"",
+		[WORKER_MISBEHAVED] = "cause=\"misbehaved\"",
+		[WORKER_UNUSABLE] = "cause=\"unusable\"",
+	};
+
+	for (size_t i = 0; i < WORKER_VERDICTS_; i++)
+		text_sample(t, f->name, s->labels, causes[i],
+			worker_ends(s->worker, (enum worker_verdict)i), TEXT_PLAIN);
+}
+
+const struct family worker_families[] = {
+	{"modeld_worker_up", "gauge", "1 while it takes batches", OF_WORKER, .value = up},
+	{"modeld_worker_ready_seconds", "gauge", "Since when its process is ready; 0: it is not",
+		OF_WORKER, .value = ready_ns, .unit = TEXT_SECONDS},
+	{"modeld_worker_restarts_total", "counter", "Processes that were started after the first",
+		OF_WORKER, .value = restarts},
+	{"modeld_worker_ends_total", "counter",
+		"Processes that have ended, by cause; not with the daemon's own end", OF_WORKER,
+		.write = write_ends},
+	{"modeld_worker_batches_total", "counter", "Batches that it has answered", OF_WORKER,
+		.value = batches},
+	{"modeld_worker_batches_in_flight", "gauge", "Batches that it has", OF_WORKER,
+		.value = in_flight},
+	{"modeld_worker_lanes_busy", "gauge", "Instances of models that have a batch", OF_WORKER,
+		.value = lanes_busy},
+	{"modeld_worker_output_bytes", "gauge", "Its output memory, as mapped here", OF_WORKER,
+		.value = output_bytes},
+	{.name = NULL},
+};
