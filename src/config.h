@@ -62,6 +62,10 @@ _must_use_ int config_set(struct config *c, const char *assignment, char *text, 
 _must_use_ int config_finish(struct config *c, char *text, size_t cap);
 /* Worker processes of all devices. */
 uint64_t config_n_workers(const struct config *c);
+/* The next section [backend.NAME] of a backend that is neither built in nor in a backend directory nor a program, each once;
+ * *at: 0 at first. ret_name: borrow, of ret_n bytes. After config_finish(). False: there is none more. */
+_must_use_ bool config_next_missing_backend(
+	const struct config *c, size_t *at, const char **ret_name, int *ret_n);
 /* The effective configuration in the file's form. Call after config_finish(). */
 void config_print(const struct config *c, FILE *out);
 

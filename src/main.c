@@ -167,6 +167,48 @@ static int print_wrong(const struct repository *repository)
 	return repository_n_wrong(repository) ? SERVER_EXIT_CONFIG : SERVER_EXIT_OK;
 }
 
+#define MISSING_TEXT                                                                               \
+	"there is no such backend: neither built in, nor NAME.so in [worker] backend_dirs"
+
+/* Likewise, of sections of backends that there are not. */
+static int print_missing_backends(const struct config *c)
+{
+	const char *name;
+	size_t at = 0;
+	int n, r = SERVER_EXIT_OK;
+
+	while (config_next_missing_backend(c, &at, &name, &n)) {
+		fprintf(stderr, "modeld: [backend.%.*s]: " MISSING_TEXT "\n", n, name);
+		r = SERVER_EXIT_CONFIG;
+	}
+	return r;
+}
+
+static void log_missing_backends(const struct config *c)
+{
+	const char *name;
+	size_t at = 0;
+	int n;
+
+	while (config_next_missing_backend(c, &at, &name, &n))
+		log_warning("a section of the configuration means nothing",
+			"section=[backend.%.*s] why=\"" MISSING_TEXT "\"", n, name);
+}
+
+/* --check: prints what is in effect, and what is wrong. Returns the exit code. */
+static int check(const struct config *c, const struct repository *repository)
+{
+	int missing, wrong;
+
+	config_print(c, stdout);
+	print_models(repository);
+	if (fflush(stdout))
+		return SERVER_EXIT_OS;
+	missing = print_missing_backends(c);
+	wrong = print_wrong(repository);
+	return wrong ? wrong : missing;
+}
+
 /* What is left to do is short: a signal that comes now must not replace the exit status. */
 static void block_signals(void)
 {
@@ -200,6 +242,7 @@ static int serve(
 		" output_arena_bytes=%" PRIu64 " shm_total_bytes=%" PRIu64,
 		c->memory_bytes, c->memory_source, c->dispatch.arena.limit,
 		c->pool.output_arena_bytes, c->handoff.shm_total_bytes);
+	log_missing_backends(c);
 	r = server_new(&s, c, steal_ptr(*repository));
 	if (!r) {
 		server_set_source(s, source);
@@ -231,10 +274,7 @@ int main(int argc, char **argv)
 	if (r)
 		return r;
 	log_init(NULL, config.log_level);
-	if (o.check) {
-		config_print(&config, stdout);
-		print_models(repository);
-		return fflush(stdout) ? SERVER_EXIT_OS : print_wrong(repository);
-	}
+	if (o.check)
+		return check(&config, repository);
 	return serve(&config, &repository, &o.source);
 }

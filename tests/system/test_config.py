@@ -56,6 +56,14 @@ def test_what_check_prints_is_a_configuration_that_means_the_same(tmp_path):
     assert second.returncode == OK and second.stdout == first.stdout
 
 
+def test_a_section_of_a_backend_that_there_is_not(start):
+    """No model uses it, so no worker would ever say that it means nothing."""
+    wrong = "backend.onnxruntme.intra_op_threads=3"
+    done = check(CONF, wrong)
+    assert done.returncode == CONFIG and "[backend.onnxruntme]: there is no such backend" in done.stderr
+    assert "section=[backend.onnxruntme]" in start(wrong, models=["identity"]).log()
+
+
 def test_defaults_are_what_the_file_says(tmp_path):
     """Every key of conf/modeld.conf is a default (but for the model of requests that name none)."""
     (tmp_path / "empty.conf").write_text(f"[models]\nrepository = {ROOT}/conf/models\ndefault = digits\n")

@@ -1,0 +1,71 @@
+/*
+ * config_backends.c: sections [backend.NAME] of backends that are nowhere: misspelt, or not installed. Nobody else would
+ * notice, since only a backend that is loaded knows its settings.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config_private.h"
+
+/* The worker's own. */
+#define BUILTIN "builtin"
+
+static bool same(const char *name, const char *text, size_t n)
+{
+	return !strncmp(name, text, n) && !name[n];
+}
+
+static bool has_program(const struct config *c, const char *name, size_t n)
+{
+	for (size_t i = 0; i < c->pool.n_programs; i++) {
+		if (same(c->pool.programs[i].backend, name, n))
+			return true;
+	}
+	return false;
+}
+
+static bool has_library(const struct config *c, const char *name, size_t n)
+{
+	char path[4096];
+
+	for (size_t i = 0; c->pool.backend_dirs && c->pool.backend_dirs[i]; i++) {
+		int length = snprintf(
+			path, sizeof(path), "%s/%.*s.so", c->pool.backend_dirs[i], (int)n, name);
+
+		if (length > 0 && (size_t)length < sizeof(path) && !access(path, F_OK))
+			return true;
+	}
+	return false;
+}
+
+/* Does an earlier setting belong to the same backend? */
+static bool is_known(const struct config_store *s, size_t at, size_t n)
+{
+	for (size_t i = 0; i < at; i++) {
+		if (!strncmp(s->backend[i].key, s->backend[at].key, n + 1))
+			return true;
+	}
+	return false;
+}
+
+bool config_next_missing_backend(
+	const struct config *c, size_t *at, const char **ret_name, int *ret_n)
+{
+	const struct config_store *s = c->store;
+
+	while (*at < s->n_backend) {
+		const char *name = s->backend[*at].key;
+		size_t n = strcspn(name, ".");
+		bool known = is_known(s, *at, n);
+
+		++*at;
+		if (known || same(BUILTIN, name, n) || has_program(c, name, n) ||
+			has_library(c, name, n))
+			continue;
+		*ret_name = name;
+		*ret_n = (int)n;
+		return true;
+	}
+	return false;
+}
