@@ -103,6 +103,11 @@ int device_release(struct device_stream *s, void *data)
 	return data ? s->device->ops->release(s, data) : 0;
 }
 
+int device_clear(struct device_stream *s, void *data, uint64_t bytes)
+{
+	return bytes > 0 ? s->device->ops->clear(s, data, bytes) : 0;
+}
+
 int device_copy_in(struct device_stream *s, void *to, const void *from, uint64_t bytes)
 {
 	return bytes > 0 ? s->device->ops->copy_in(s, to, from, bytes) : 0;

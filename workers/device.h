@@ -67,6 +67,7 @@ struct device_ops {
 	void *(*stream_native)(const struct device_stream *s);
 	int (*alloc)(struct device_stream *s, uint64_t bytes, void **ret_data);
 	int (*release)(struct device_stream *s, void *data);
+	int (*clear)(struct device_stream *s, void *data, uint64_t bytes);
 	int (*copy_in)(struct device_stream *s, void *to, const void *from, uint64_t bytes);
 	int (*copy_out)(struct device_stream *s, void *to, const void *from, uint64_t bytes);
 	int (*stream_wait)(struct device_stream *s, struct device_event *e);
@@ -158,6 +159,8 @@ _must_use_ int device_stream_wait(struct device_stream *s, struct device_event *
 _must_use_ int device_alloc(struct device_stream *s, uint64_t bytes, void **ret_data);
 /* Given back once what s holds now is done. Accepts NULL. */
 _must_use_ int device_release(struct device_stream *s, void *data);
+/* Fill memory of the device with zeroes, in stream order. */
+_must_use_ int device_clear(struct device_stream *s, void *data, uint64_t bytes);
 /* Copies in stream order. Host memory must stay as it is until the copy is done, which an event
  * recorded after it tells. */
 _must_use_ int device_copy_in(struct device_stream *s, void *to, const void *from, uint64_t bytes);

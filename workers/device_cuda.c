@@ -78,6 +78,7 @@ static const struct device_ops cuda_ops = {
 	.stream_native = cuda_stream_native,
 	.alloc = cuda_alloc,
 	.release = cuda_release,
+	.clear = cuda_clear,
 	.copy_in = cuda_copy_in,
 	.copy_out = cuda_copy_out,
 	.stream_wait = cuda_stream_wait,

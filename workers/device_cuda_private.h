@@ -25,6 +25,7 @@ void cuda_stream_free(struct device_stream *s);
 void *cuda_stream_native(const struct device_stream *s);
 int cuda_alloc(struct device_stream *s, uint64_t bytes, void **ret_data);
 int cuda_release(struct device_stream *s, void *data);
+int cuda_clear(struct device_stream *s, void *data, uint64_t bytes);
 int cuda_copy_in(struct device_stream *s, void *to, const void *from, uint64_t bytes);
 int cuda_copy_out(struct device_stream *s, void *to, const void *from, uint64_t bytes);
 int cuda_stream_wait(struct device_stream *s, struct device_event *e);

@@ -92,6 +92,11 @@ int cuda_release(struct device_stream *s, void *data)
 	return cuda_result(cudaFreeAsync(data, stream_of(s)));
 }
 
+int cuda_clear(struct device_stream *s, void *data, uint64_t bytes)
+{
+	return cuda_result(cudaMemsetAsync(data, 0, bytes, stream_of(s)));
+}
+
 int cuda_copy_in(struct device_stream *s, void *to, const void *from, uint64_t bytes)
 {
 	return cuda_result(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_of(s)));

@@ -79,6 +79,12 @@ static int host_release(struct device_stream *s, void *data)
 	return 0;
 }
 
+static int host_clear(struct device_stream *s, void *data, uint64_t bytes)
+{
+	memset(data, 0, bytes);
+	return 0;
+}
+
 static int host_copy(struct device_stream *s, void *to, const void *from, uint64_t bytes)
 {
 	memcpy(to, from, bytes);
@@ -138,6 +144,7 @@ static const struct device_ops host_ops = {
 	.stream_free = host_stream_free,
 	.alloc = host_alloc,
 	.release = host_release,
+	.clear = host_clear,
 	.copy_in = host_copy,
 	.copy_out = host_copy,
 	.stream_wait = host_stream_wait,

@@ -151,7 +151,7 @@ enum modeld_code offload_begin(
 enum modeld_code offload_alloc(
 	struct offload *o, uint64_t bytes, void **ret_data, struct modeld_error *error)
 {
-	return translate(o, transfer_alloc(o->transfer, bytes, ret_data), error);
+	return translate(o, transfer_alloc_clear(o->transfer, bytes, ret_data), error);
 }
 
 enum modeld_code offload_out(

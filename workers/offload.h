@@ -50,7 +50,8 @@ void offload_deinit(struct offload *o);
  */
 enum modeld_code offload_begin(
 	struct offload *o, const struct offload_inputs *in, struct modeld_error *error);
-/* Device memory for an output, until offload_end(). The same codes. */
+/* Device memory for an output, until offload_end(): zeroes, since its pages had another run's data, whose ever, and
+ * nobody could tell what the backend has written. The same codes. */
 enum modeld_code offload_alloc(
 	struct offload *o, uint64_t bytes, void **ret_data, struct modeld_error *error);
 /* Copy an output to where it belongs, by offload_finish(). The same codes. */

@@ -121,6 +121,13 @@ int transfer_alloc(struct transfer *t, uint64_t bytes, void **ret_data)
 	return r;
 }
 
+int transfer_alloc_clear(struct transfer *t, uint64_t bytes, void **ret_data)
+{
+	int r = transfer_alloc(t, bytes, ret_data);
+
+	return r ? r : device_clear(t->stream, *ret_data, bytes);
+}
+
 /* --- Staging ------------------------------------------------------------------------------ */
 
 /* What came into the buffer goes where it belongs; afterwards it is free. */

@@ -1,7 +1,7 @@
 /*
  * transfer.h: the memory and the copies of one lane on its device. A run is
  *
- *     transfer_begin(), transfer_in() [, transfer_alloc() ...], work on transfer_stream(),
+ *     transfer_begin(), transfer_in() [, transfer_alloc_clear() ...], work on transfer_stream(),
  *     transfer_out() ..., transfer_finish(), transfer_end()
  *
  * Everything happens in the order of one stream: what the lane's neighbours copy meanwhile overlaps
@@ -56,6 +56,8 @@ void *transfer_stream(const struct transfer *t);
 void transfer_begin(struct transfer *t, uint64_t deadline_ns);
 /* Device memory until transfer_end(), in the stream's order. DEVICE_E_MEMORY, -ENOMEM, fatal */
 _must_use_ int transfer_alloc(struct transfer *t, uint64_t bytes, void **ret_data);
+/* The same without anything of whoever had that memory before, for what a backend may not write wholly. */
+_must_use_ int transfer_alloc_clear(struct transfer *t, uint64_t bytes, void **ret_data);
 /* Copy inputs to the device. The parts' memory must stay as it is until transfer_finish(). */
 _must_use_ int transfer_in(struct transfer *t, struct transfer_input *inputs, size_t n_inputs,
 	const struct transfer_part *parts, size_t n_parts);

@@ -13,7 +13,7 @@
 #define ARGUMENTS_MAX 8u
 #define ARGUMENT_MAX  8u
 
-enum kind { COPY_IN, COPY_OUT, COPY_WITHIN, FREE, RECORD, WAIT, KERNEL };
+enum kind { COPY_IN, COPY_OUT, COPY_WITHIN, CLEAR, FREE, RECORD, WAIT, KERNEL };
 
 struct op {
 	struct op *next;
@@ -67,6 +67,16 @@ static void copy(const struct op *op)
 	pthread_mutex_lock(&fake_lock);
 }
 
+static void clear(const struct op *op)
+{
+	void *to = fake_memory_alias(op->to, op->bytes);
+
+	if (to)
+		memset(to, (int)op->value, op->bytes);
+	else
+		fake_stick(cudaErrorIllegalAddress);
+}
+
 /* A kernel that gets a pointer to nowhere faults as on a GPU. */
 static void run_kernel(const struct op *op)
 {
@@ -96,7 +106,7 @@ static void run_kernel(const struct op *op)
 static void perform(struct CUstream_st *s, const struct op *op)
 {
 	static const char *const names[] = {
-		"in", "out", "within", "free", "record", "wait", "kernel"};
+		"in", "out", "within", "clear", "free", "record", "wait", "kernel"};
 
 	fake_log(s, names[op->kind], op->kernel ? op->kernel->name : "");
 	switch (op->kind) {
@@ -109,6 +119,9 @@ static void perform(struct CUstream_st *s, const struct op *op)
 	case WAIT:
 		while (op->event->reached < op->value && !s->ends && fake_stuck() == cudaSuccess)
 			pthread_cond_wait(&fake_changed, &fake_lock);
+		break;
+	case CLEAR:
+		clear(op);
 		break;
 	case KERNEL:
 		run_kernel(op);
@@ -378,6 +391,20 @@ FAKE_EXPORT cudaError_t cudaMemcpyAsync(
 		error = put(s, &op);
 	if (error == cudaSuccess && host == FAKE_PAGEABLE)
 		settle(s);
+	pthread_mutex_unlock(&fake_lock);
+	return fake_done(error);
+}
+
+FAKE_EXPORT cudaError_t cudaMemsetAsync(void *data, int value, size_t bytes, cudaStream_t s)
+{
+	const struct op op = {
+		.kind = CLEAR, .to = data, .bytes = bytes, .value = (unsigned char)value};
+	cudaError_t error = cudaErrorInvalidValue;
+
+	FAKE_ENTER();
+	pthread_mutex_lock(&fake_lock);
+	if (fake_memory_alias(data, bytes))
+		error = put(s, &op);
 	pthread_mutex_unlock(&fake_lock);
 	return fake_done(error);
 }

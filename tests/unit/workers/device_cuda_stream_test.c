@@ -68,6 +68,10 @@ Test(device_cuda_stream, there_and_back)
 	cr_assert_eq(device_copy_out(b.s, back, there, sizeof(back)), 0);
 	finish(&b);
 	cr_assert_eq(back[999], 9);
+	cr_assert_eq(device_clear(b.s, there, 999), 0);
+	cr_assert_eq(device_copy_out(b.s, back, there, sizeof(back)), 0);
+	finish(&b);
+	cr_assert(back[0] == 0 && back[998] == 0 && back[999] == 9);
 	cr_assert_not_null(device_stream_native(b.s));
 	cr_assert_eq(device_release(b.s, there), 0);
 	cr_assert_eq(fakecuda_used(), 0);

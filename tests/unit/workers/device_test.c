@@ -48,6 +48,9 @@ static int use_memory(struct device *d, struct device_stream *s)
 	cr_assert_eq(device_copy_out(s, to, there, sizeof(from)), 0);
 	cr_assert_eq(device_copy_out(s, NULL, NULL, 0), 0);
 	cr_assert_str_eq(to, "data");
+	cr_assert_eq(device_clear(s, there, sizeof(from)), 0);
+	cr_assert_eq(device_clear(s, NULL, 0), 0);
+	cr_assert_eq(*(char *)there, 0);
 	cr_assert_eq(device_unregister(d, from), 0);
 	cr_assert_eq(device_release(s, there), 0);
 	cr_assert_eq(device_release(s, NULL), 0);

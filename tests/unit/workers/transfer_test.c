@@ -168,6 +168,42 @@ Test(transfer, no_inputs)
 	bed_free(&b);
 }
 
+/* What is in device memory that a run is given, behind a run that had other bytes there. */
+static void look_at_memory(struct bed *b, unsigned char *to, size_t n,
+	int alloc(struct transfer *t, uint64_t bytes, void **ret_data))
+{
+	static unsigned char others[LARGE];
+	void *data;
+
+	memset(others, 0x5a, n);
+	cr_assert_eq(there_and_back(b, others, others, n, false), 0);
+	transfer_begin(b->t, CLOCK_NO_DEADLINE);
+	cr_assert_eq(alloc(b->t, n, &data), 0);
+	cr_assert_eq(transfer_out(b->t, to, data, n, false), 0);
+	cr_assert_eq(transfer_finish(b->t), 0);
+	cr_assert_eq(transfer_end(b->t), 0);
+}
+
+Test(transfer, memory_for_outputs_has_nothing_of_a_run_before)
+{
+	static const size_t sizes[] = {1, 1000, LARGE};
+	static unsigned char found[LARGE], zeroes[LARGE];
+	struct bed b = bed_new("cuda:0", "");
+
+	look_at_memory(&b, found, 1000, transfer_alloc);
+	cr_assert_neq(found[999], 0, "else this shows nothing");
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		look_at_memory(&b, found, sizes[i], transfer_alloc_clear);
+		cr_assert_eq(memcmp(found, zeroes, sizes[i]), 0);
+	}
+	transfer_begin(b.t, CLOCK_NO_DEADLINE);
+	cr_assert_eq(transfer_alloc_clear(b.t, 0, &(void *){NULL}), 0);
+	cr_assert_eq(transfer_finish(b.t), 0);
+	cr_assert_eq(transfer_end(b.t), 0);
+	cr_assert_eq(fakecuda_used(), 0);
+	bed_free(&b);
+}
+
 Test(transfer, device_memory_that_is_exhausted_fails_one_run)
 {
 	struct bed b = bed_new("cuda:0", "memory_mib=4");
