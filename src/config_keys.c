@@ -19,6 +19,7 @@ const struct config_key config_keys[] = {
 	{"server", "log_level", CONFIG_LEVEL, AT(log_level), "info", 0, 0},
 	{"server", "drain_timeout_s", CONFIG_SECONDS, AT(drain_timeout_ms), "25", 0, 86400},
 	{"server", "busy_poll_us", CONFIG_U32, AT(pool.busy_poll_us), "0", 0, 10000},
+	{"server", "client_shm", CONFIG_CLIENT_SHM, 0, "local", 0, 0},
 	{"server", "strict_readiness", CONFIG_BOOL, AT(frontend.services.strict_readiness), "no", 0,
 		0},
 
@@ -108,6 +109,8 @@ const struct config_key config_keys[] = {
 		"64", 1, 100000},
 	{"limits", "max_unread_answers", CONFIG_U32, AT(frontend.services.max_unread_answers),
 		"256", 1, 1000000},
+	{"limits", "max_shm_regions", CONFIG_U32, AT(frontend.services.max_shm_regions), "256", 0,
+		1000000},
 	{"limits", "max_output_bytes", CONFIG_BYTES64, AT(frontend.http2.max_output_bytes), "4M",
 		64 * KIB, GIB},
 	{"limits", "arena_wait_ms", CONFIG_U64, AT(frontend.services.arena_wait_ms), "5000", 0,

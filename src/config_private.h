@@ -17,9 +17,10 @@ enum config_type {
 	CONFIG_LIST, /* comma-separated -> NULL-terminated array */
 	CONFIG_LEVEL,
 	CONFIG_CODEC,
-	CONFIG_CONTROL,	  /* none, poll, explicit */
-	CONFIG_ISOLATION, /* device, model */
-	CONFIG_PLACES,	  /* "cpu:0 x2, cuda:1" -> pool.places */
+	CONFIG_CONTROL,	   /* none, poll, explicit */
+	CONFIG_CLIENT_SHM, /* off, local, any */
+	CONFIG_ISOLATION,  /* device, model */
+	CONFIG_PLACES,	   /* "cpu:0 x2, cuda:1" -> pool.places */
 };
 
 #define CONFIG_AUTO UINT64_MAX

@@ -338,6 +338,24 @@ static int store_isolation(
 	return CONFIG_E_INVALID;
 }
 
+static int store_client_shm(struct config *c, const char *text, char *message, size_t cap)
+{
+	static const char *const words[] = {
+		[CLIENT_SHM_OFF] = "off",
+		[CLIENT_SHM_LOCAL] = "local",
+		[CLIENT_SHM_ANY] = "any",
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(text, words[i]) != 0)
+			continue;
+		c->frontend.services.client_shm = (enum client_shm)i;
+		return 0;
+	}
+	snprintf(message, cap, "'%s' is none of off, local, any", text);
+	return CONFIG_E_INVALID;
+}
+
 int config_store_value(
 	struct config *c, const struct config_key *key, const char *text, char *message, size_t cap)
 {
@@ -368,6 +386,8 @@ int config_store_value(
 		return store_control(c, text, message, cap);
 	case CONFIG_ISOLATION:
 		return store_isolation(c, key, text, message, cap);
+	case CONFIG_CLIENT_SHM:
+		return store_client_shm(c, text, message, cap);
 	}
 	return -EINVAL;
 }

@@ -65,14 +65,17 @@ int descriptors_share(struct config *c, uint64_t limit)
 	lowered |= lower(&c->frontend.http2.max_connections, limit / 2);
 	lowered |= lower(&c->handoff.max_connections, limit / 8);
 	lowered |= lower(&c->handoff.max_regions, limit / 4);
+	lowered |= lower(&c->frontend.services.max_shm_regions, limit / 16);
 	lowered |= lower(&c->metrics.max_connections, limit / 16);
 	if (lowered)
 		log_warning("few descriptors: limits are lowered",
 			"RLIMIT_NOFILE=%" PRIu64 " worker.max_model_workers=%" PRIu32
 			" limits.max_connections=%" PRIu32 " handoff.max_connections=%" PRIu32
-			" handoff.max_regions=%" PRIu32 " metrics.max_connections=%" PRIu32,
+			" handoff.max_regions=%" PRIu32 " limits.max_shm_regions=%" PRIu32
+			" metrics.max_connections=%" PRIu32,
 			limit + needed, c->pool.max_model_workers,
 			c->frontend.http2.max_connections, c->handoff.max_connections,
-			c->handoff.max_regions, c->metrics.max_connections);
+			c->handoff.max_regions, c->frontend.services.max_shm_regions,
+			c->metrics.max_connections);
 	return 0;
 }

@@ -4,6 +4,8 @@
 #include <netinet/in.h>
 #include <stdio.h>
 
+#include "base/tcp_user.h"
+
 static bool is_loopback(const struct sockaddr_storage *a)
 {
 	if (a->ss_family == AF_INET6)
@@ -17,7 +19,7 @@ void peer_ask(struct peer *p, int fd)
 	struct ucred credentials;
 	socklen_t n = sizeof(credentials);
 
-	*p = (struct peer){.uid = -1};
+	*p = (struct peer){.uid = -1, .user = -1};
 	p->address.n_socket = sizeof(p->address.socket);
 	if (getpeername(fd, (struct sockaddr *)&p->address.socket, &p->address.n_socket)) {
 		p->address.n_socket = 0;
@@ -29,6 +31,7 @@ void peer_ask(struct peer *p, int fd)
 		p->uid = credentials.uid;
 		p->pid = credentials.pid;
 	}
+	p->user = p->loopback ? tcp_user(fd) : p->uid;
 }
 
 const char *peer_format(const struct peer *p, char out[PEER_TEXT_MAX])

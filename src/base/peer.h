@@ -12,6 +12,7 @@ struct peer {
 	int64_t uid;		/* of the process, by a Unix socket; -1: not known */
 	int32_t pid;		/* of the process, at the moment of connecting; 0: not known */
 	bool loopback;		/* TCP from this host */
+	int64_t user; /* uid, or that of a loopback connection's other end; -1: not known */
 };
 
 #define PEER_TEXT_MAX ADDRESS_TEXT_MAX

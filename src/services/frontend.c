@@ -75,6 +75,9 @@ static int set_up_services(struct frontend *f, uv_loop_t *loop, struct dispatch 
 		.loop = loop,
 		.started_ns = clock_ns(),
 	};
+	key_regions_init(&f->services.keys, f->settings->services.client_shm,
+		f->settings->services.max_shm_regions);
+	key_mover_init(&f->services.mover, loop);
 	return health_new(&f->services.health, &f->services);
 }
 
@@ -114,6 +117,10 @@ struct frontend *frontend_free(struct frontend *f)
 	if (!f)
 		return NULL;
 	calls_free(f->calls);
+	if (f->services.loop) {
+		key_mover_close(&f->services.mover);
+		key_regions_deinit(&f->services.keys);
+	}
 	health_free(f->services.health);
 	service_index_free(f->index);
 	free(f->endpoints);

@@ -28,8 +28,14 @@ void infer_init(struct infer *i, const struct infer_kind *kind, struct services 
 	i->data = data;
 }
 
+static void kept_free(struct infer_kept *k);
+
 void infer_cancel(struct infer *i)
 {
+	if (i->kind && i->kind->stop)
+		i->kind->stop(i);
+	kept_free(i->kept);
+	i->kept = NULL;
 	if (i->request)
 		request_cancel(i->request);
 	i->request = request_unref(i->request);
@@ -81,6 +87,59 @@ int infer_set_id(struct infer *i, const char *id, size_t n)
 	return 0;
 }
 
+/* --- Results that wait ------------------------------------------------------------------------ */
+
+/* A result beyond dispatch's callback, with what its outputs lie in. */
+struct infer_kept {
+	struct request_result result;
+	struct pool_output outputs[];
+};
+
+static struct infer_kept *kept_new(const struct request_result *result)
+{
+	size_t n = result->n_outputs;
+	struct infer_kept *k = malloc(sizeof(*k) + n * sizeof(k->outputs[0]));
+
+	if (!k)
+		return NULL;
+	k->result = *result;
+	if (n > 0)
+		memcpy(k->outputs, result->outputs, n * sizeof(k->outputs[0]));
+	k->result.outputs = k->outputs;
+	k->result.message = k->result.worker = k->result.device = "";
+	if (k->result.lease)
+		output_lease_ref(k->result.lease);
+	return k;
+}
+
+static void kept_free(struct infer_kept *k)
+{
+	if (k && k->result.lease)
+		output_lease_unref(k->result.lease);
+	free(k);
+}
+
+/* Fill i->kept: store() goes on behind dispatch's callback. */
+static void keep(struct infer *i, const struct request_result *result)
+{
+	i->kept = kept_new(result);
+	if (i->kept)
+		return;
+	i->kind->stop(i);
+	infer_fail_memory(&i->failure);
+}
+
+void infer_stored(struct infer *i)
+{
+	struct infer_kept *k = steal_ptr(i->kept);
+
+	struct request *r = steal_ptr(i->request); /* the result's targets are its own */
+
+	i->on_done(i, &k->result);
+	request_unref(r);
+	kept_free(k);
+}
+
 static void on_done(void *data, const struct request_result *result)
 {
 	struct infer *i = data;
@@ -89,9 +148,13 @@ static void on_done(void *data, const struct request_result *result)
 		i->on_done(i, result);
 		return;
 	}
-	i->request = request_unref(i->request);
 	if (result->status != GRPC_OK)
 		infer_fail(&i->failure, result->status, "%s", result->message);
+	else if (i->kind->store && i->kind->store(i, result) == INFER_E_WAITING)
+		keep(i, result);
+	if (i->kept)
+		return;
+	i->request = request_unref(i->request);
 	i->on_done(i, result);
 }
 
@@ -142,6 +205,10 @@ int infer_submit(struct infer *i, const struct origin *origin, struct infer_rece
 		return r;
 	}
 	r = i->kind->read(i, data, n, receive);
+	if (!r && i->kind->fetch)
+		r = i->kind->fetch(i);
+	if (r == INFER_E_WAITING)
+		return 0;
 	if (!r)
 		r = submit(i);
 	if (r)
@@ -149,4 +216,14 @@ int infer_submit(struct infer *i, const struct origin *origin, struct infer_rece
 	else if (i->n_handed > 0)
 		handoff_count_tensor(i->services->handoff, i->n_handed);
 	return r;
+}
+
+void infer_fetched(struct infer *i)
+{
+	static const struct request_result failed = {.status = GRPC_UNKNOWN, .message = ""};
+
+	if (i->failure.status == GRPC_OK && !submit(i))
+		return;
+	i->request = request_unref(i->request);
+	i->on_done(i, &failed);
 }

@@ -31,6 +31,14 @@ struct infer_kind {
 	/* Read a message, of which the tensors are left out: the id, the model, i->request, filled.
 	 * INFER_E_FAILED */
 	int (*read)(struct infer *i, const uint8_t *data, size_t n, struct infer_receive *receive);
+	/*
+	 * Bring what is elsewhere: ahead of dispatch, and when its result, which is OK, is there. NULL: nothing
+	 * is. INFER_E_FAILED; INFER_E_WAITING: infer_fetched() or infer_stored() follows
+	 */
+	int (*fetch)(struct infer *i);
+	int (*store)(struct infer *i, const struct request_result *result);
+	/* What they wait for is not wanted any more; harmless when they do not. */
+	void (*stop)(struct infer *i);
 	/* Make the answer of a result that is OK; none where nothing is added to it. INFER_E_FAILED */
 	int (*reply)(struct infer *i, const struct request_result *result, struct infer_reply *p);
 	/* Make an answer of i->failure, for streams that go on behind one. INFER_E_FAILED: no memory. NULL:
@@ -56,6 +64,7 @@ struct infer {
 	uint64_t n_handed;   /* bytes of its inputs that are in regions of a local client */
 	bool allows_partial; /* on_done takes answers in part: set ahead of infer_submit() */
 	struct infer_failure failure;
+	struct infer_kept *kept; /* own; NULL: no result waits for store() */
 	infer_done_fn on_done;
 	void *data; /* borrow: the owner's */
 };
@@ -74,6 +83,12 @@ void infer_cancel(struct infer *i);
  */
 _must_use_ int infer_submit(
 	struct infer *i, const struct origin *origin, struct infer_receive *receive);
+
+/* --- For infer_kind.fetch and store ------------------------------------------------------------- */
+
+/* What was waited for is there, or i->failure is set. on_done may follow from inside. */
+void infer_fetched(struct infer *i);
+void infer_stored(struct infer *i);
 
 /* --- For infer_kind.read ---------------------------------------------------------------------- */
 

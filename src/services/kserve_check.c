@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "dispatch/version.h"
+#include "services/kserve_infer.h"
 
 #define NAME_SHOWN     255
 #define SHAPE_TEXT_MAX 512u
@@ -233,8 +234,8 @@ static int check_bytes(
 {
 	const uint8_t *data;
 
-	/* What a client can still change is checked by the worker, on a copy. */
-	if (!in->lease)
+	/* What a client can still change is checked by the worker, on a copy; what is not here yet, by dispatch. */
+	if (!in->lease || kserve_keys_pending((const struct kserve_infer *)i))
 		return 0;
 	data = in->length > 0 ? lease_at(in->lease, in->offset) : NULL;
 	if (bytes_tensor_check(data, in->length, n) == 0)

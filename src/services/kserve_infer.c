@@ -56,10 +56,16 @@ static int add_classes(struct kserve_infer *x, uint32_t output, uint64_t n)
 	return 0;
 }
 
-static int set_target(struct infer *i, uint32_t output, const struct kserve_place *place)
+static int set_target(struct kserve_infer *x, uint32_t output, const struct kserve_place *place)
 {
+	struct key_region *key = kserve_keys_find(x, place);
+	struct infer *i = &x->infer;
 	struct region *region = NULL;
-	int r = infer_region_named(i, place->region, place->n_region, &region);
+	int r;
+
+	if (key)
+		return kserve_keys_target(x, output, key, place);
+	r = infer_region_named(i, place->region, place->n_region, &region);
 
 	if (r)
 		return r;
@@ -85,7 +91,7 @@ static int fill_wanted(struct kserve_infer *x, uint32_t output, const struct kse
 			"output '%.*s' cannot be in shared memory and be classified", NAME_SHOWN,
 			m->name);
 	if (place.region)
-		return set_target(i, output, &place);
+		return set_target(x, output, &place);
 	return n_classes > 0 ? add_classes(x, output, n_classes) : 0;
 }
 
@@ -178,12 +184,16 @@ static void deinit(struct infer *i)
 	free(x->classes);
 	x->classes = NULL;
 	x->n_classes = 0;
+	kserve_keys_deinit(x);
 }
 
 const struct infer_kind kserve_infer_kind = {
 	.table = &kserve_request_scanner,
 	.size = sizeof(struct kserve_infer),
 	.read = read_request,
+	.fetch = kserve_keys_fetch,
+	.store = kserve_keys_store,
+	.stop = kserve_keys_stop,
 	.reply = kserve_reply,
 	.deinit = deinit,
 };
@@ -193,6 +203,9 @@ const struct infer_kind kserve_stream_kind = {
 	.size = sizeof(struct kserve_infer),
 	.partial = true,
 	.read = read_request,
+	.fetch = kserve_keys_fetch,
+	.store = kserve_keys_store,
+	.stop = kserve_keys_stop,
 	.reply = kserve_stream_reply,
 	.refuse = kserve_stream_refusal,
 	.deinit = deinit,

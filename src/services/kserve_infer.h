@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "services/infer.h"
+#include "services/kserve_keys.h"
 #include "services/kserve_parameters.h"
 
 /* An output that is wanted as its best classes. */
@@ -19,6 +20,7 @@ struct kserve_infer {
 	struct kserve_wishes wishes;
 	struct kserve_classes *classes; /* own */
 	size_t n_classes;
+	struct kserve_keys keys;
 };
 
 /* Answers are ModelInferResponses. */

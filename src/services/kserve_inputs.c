@@ -11,6 +11,7 @@
 #include "services/infer_region.h"
 #include "services/kserve_check.h"
 #include "services/kserve_contents.h"
+#include "services/kserve_infer.h"
 #include "services/kserve_parameters.h"
 
 #define NAME_SHOWN 255
@@ -95,12 +96,16 @@ static int fill_typed(struct filling *x, const struct kserve_input *m, struct re
 	return 0;
 }
 
-/* A region that its client has handed over. */
+/* A region that its client has registered by key, or handed over. */
 static int fill_region(
 	struct filling *x, const struct kserve_place *place, struct request_input *in)
 {
+	struct kserve_infer *k = (struct kserve_infer *)x->i;
+	struct key_region *key = kserve_keys_find(k, place);
 	int r;
 
+	if (key)
+		return kserve_keys_input(k, x->receive, key, place, in);
 	if (!in)
 		return 0;
 	r = infer_region_named(x->i, place->region, place->n_region, &in->region);

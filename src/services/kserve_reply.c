@@ -48,7 +48,8 @@ static int describe(struct kserve_infer *x, struct infer_reply *p,
 	struct infer *i = &x->infer;
 	uint64_t n_classes = x->n_classes > 0 ? wanted_classes(x, o->index) : 0;
 	const char *name = version_declared(i->model)->outputs[o->index].name;
-	bool at_target = request_result_target(result, o) != NULL;
+	bool handed = request_result_target(result, o) != NULL;
+	bool at_target = handed || kserve_keys_has_target(x, o->index);
 
 	if (!o->data && o->length > 0 && !at_target)
 		return fail_missing(i, o->index);
@@ -59,7 +60,7 @@ static int describe(struct kserve_infer *x, struct infer_reply *p,
 		.dims = o->dims,
 		.rank = o->rank,
 	};
-	if (at_target)
+	if (handed)
 		handoff_count_tensor(i->services->handoff, o->length);
 	if (n_classes == 0)
 		return 0;

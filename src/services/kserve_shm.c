@@ -1,16 +1,26 @@
 /*
- * kserve_shm.c: shared memory by key. It is off: registering answers what Triton answers where it was not
- * started with --allow-client-shm, and that of a GPU what it answers without one. (Memory that a client
- * hands over needs no registering here: its token is a region's name.) Daemon process, loop thread.
+ * kserve_shm.c: shared memory by key: who registers what (key_region.h). That of a GPU is answered as a Triton without
+ * one does. (Memory that a client hands over needs no registering here: its token is a region's name.) Daemon
+ * process, loop thread.
  */
 #include "services/kserve_shm.h"
 
+#include <string.h>
+
 #include "proto/kserve/grpc_service.pb-c.h"
+#include "services/key_region.h"
 #include "services/kserve_small.h"
 
-#define OFF                                                                                        \
-	"Client shared memory is disabled. Hand memory over on the handoff socket instead: its "   \
-	"token is a region's name."
+#define NAME_SHOWN 255
+
+typedef Inference__SystemSharedMemoryStatusResponse StatusResponse;
+typedef Inference__SystemSharedMemoryStatusResponse__RegionsEntry StatusEntry;
+typedef Inference__SystemSharedMemoryStatusResponse__RegionStatus RegionStatus;
+
+static struct key_regions *keys_of(struct call *c)
+{
+	return &((struct services *)call_context(c))->keys;
+}
 
 /* Read a message. False: the call is finished. */
 static bool read_message(struct call *c, struct message_memory *memory,
@@ -23,34 +33,90 @@ static bool read_message(struct call *c, struct message_memory *memory,
 	return *ret != NULL;
 }
 
-static void refuse_system(
-	struct call *c, const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t n)
-{
-	struct message_memory memory;
-	const void *q;
-
-	if (!read_message(c, &memory, type, data, n, &q))
-		return;
-	call_finish(c, GRPC_UNIMPLEMENTED, OFF);
-	message_memory_deinit(&memory);
-}
+/* --- The system's ----------------------------------------------------------------------------- */
 
 void kserve_system_register(struct call *c, void *state, const uint8_t *data, size_t n)
 {
+	static const Inference__SystemSharedMemoryRegisterResponse done =
+		INFERENCE__SYSTEM_SHARED_MEMORY_REGISTER_RESPONSE__INIT;
+	const Inference__SystemSharedMemoryRegisterRequest *q;
+	struct infer_failure failure = {0};
+	struct message_memory memory;
+
 	(void)state;
-	refuse_system(c, &inference__system_shared_memory_register_request__descriptor, data, n);
+	if (!read_message(c, &memory, &inference__system_shared_memory_register_request__descriptor,
+		    data, n, (const void **)&q))
+		return;
+	if (key_regions_register(
+		    keys_of(c), call_peer(c), q->name, q->key, q->offset, q->byte_size, &failure))
+		kserve_small_fail(c, &failure);
+	else
+		message_answer(c, &done.base);
+	message_memory_deinit(&memory);
 }
 
 void kserve_system_unregister(struct call *c, void *state, const uint8_t *data, size_t n)
 {
+	static const Inference__SystemSharedMemoryUnregisterResponse done =
+		INFERENCE__SYSTEM_SHARED_MEMORY_UNREGISTER_RESPONSE__INIT;
+	const Inference__SystemSharedMemoryUnregisterRequest *q;
+	struct infer_failure failure = {0};
+	struct message_memory memory;
+
 	(void)state;
-	refuse_system(c, &inference__system_shared_memory_unregister_request__descriptor, data, n);
+	if (!read_message(c, &memory,
+		    &inference__system_shared_memory_unregister_request__descriptor, data, n,
+		    (const void **)&q))
+		return;
+	if (key_regions_admit(keys_of(c), call_peer(c), &failure)) {
+		kserve_small_fail(c, &failure);
+	} else {
+		key_regions_unregister(keys_of(c), call_peer(c), q->name);
+		message_answer(c, &done.base);
+	}
+	message_memory_deinit(&memory);
+}
+
+static bool is_wanted(const struct key_region *r, const struct call *c, const char *name)
+{
+	return key_region_is_of(r, call_peer(c)) && (!*name || !strcmp(name, r->name));
+}
+
+static void fill_status(StatusEntry *e, RegionStatus *status, const struct key_region *r)
+{
+	inference__system_shared_memory_status_response__regions_entry__init(e);
+	inference__system_shared_memory_status_response__region_status__init(status);
+	status->name = e->key = (char *)r->name;
+	status->key = (char *)r->key;
+	status->offset = r->start;
+	status->byte_size = r->size;
+	e->value = status;
+}
+
+static void answer_status(struct call *c, struct message_memory *memory, const char *name)
+{
+	const struct key_regions *keys = keys_of(c);
+	StatusResponse m = INFERENCE__SYSTEM_SHARED_MEMORY_STATUS_RESPONSE__INIT;
+	RegionStatus *values = message_memory_calloc(memory, keys->n + 1, sizeof(*values));
+
+	m.regions = kserve_small_array(memory, keys->n + 1, sizeof(StatusEntry));
+	if (!m.regions || !values) {
+		message_no_memory(c);
+		return;
+	}
+	list_for_each (&keys->all, node) {
+		const struct key_region *r = list_entry(node, struct key_region, node);
+
+		if (!is_wanted(r, c, name))
+			continue;
+		fill_status(m.regions[m.n_regions], &values[m.n_regions], r);
+		m.n_regions++;
+	}
+	message_answer(c, &m.base);
 }
 
 void kserve_system_status(struct call *c, void *state, const uint8_t *data, size_t n)
 {
-	Inference__SystemSharedMemoryStatusResponse m =
-		INFERENCE__SYSTEM_SHARED_MEMORY_STATUS_RESPONSE__INIT;
 	const Inference__SystemSharedMemoryStatusRequest *q;
 	struct message_memory memory;
 
@@ -58,13 +124,15 @@ void kserve_system_status(struct call *c, void *state, const uint8_t *data, size
 	if (!read_message(c, &memory, &inference__system_shared_memory_status_request__descriptor,
 		    data, n, (const void **)&q))
 		return;
-	if (q->name[0] != '\0')
+	if (*q->name && !key_regions_find(keys_of(c), call_peer(c), q->name, strlen(q->name)))
 		call_finishf(c, GRPC_NOT_FOUND,
-			"Unable to find system shared memory region: '%.255s'", q->name);
+			"Unable to find system shared memory region: '%.*s'", NAME_SHOWN, q->name);
 	else
-		message_answer(c, &m.base);
+		answer_status(c, &memory, q->name);
 	message_memory_deinit(&memory);
 }
+
+/* --- A GPU's ---------------------------------------------------------------------------------- */
 
 void kserve_cuda_register(struct call *c, void *state, const uint8_t *data, size_t n)
 {
@@ -108,7 +176,12 @@ void kserve_cuda_status(struct call *c, void *state, const uint8_t *data, size_t
 	if (!read_message(c, &memory, &inference__cuda_shared_memory_status_request__descriptor,
 		    data, n, (const void **)&q))
 		return;
-	if (q->name[0] != '\0')
+	if (key_regions_find(keys_of(c), call_peer(c), q->name, strlen(q->name)))
+		call_finishf(c, GRPC_NOT_FOUND,
+			"The region named '%.*s' is registered as system shared memory, not CUDA "
+			"shared memory",
+			NAME_SHOWN, q->name);
+	else if (q->name[0] != '\0')
 		call_finishf(c, GRPC_NOT_FOUND,
 			"Unable to find cuda shared memory region: '%.255s'", q->name);
 	else

@@ -10,6 +10,8 @@
 #include "dispatch/dispatch.h"
 #include "grpc/calls.h"
 #include "grpc/service.h"
+#include "services/key_move.h"
+#include "services/key_region.h"
 #include "services/settings.h"
 
 struct handoff;
@@ -25,6 +27,8 @@ struct services {
 	struct calls *calls;			  /* borrow */
 	struct health *health;			  /* own */
 	uv_loop_t *loop;			  /* borrow */
+	struct key_regions keys;		  /* memory that clients name by its key */
+	struct key_mover mover;			  /* of what is in it */
 	uint64_t started_ns;
 	bool draining;
 	uint64_t tensor_bytes_received;

@@ -5,11 +5,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "services/key_region.h"
+
 struct services_settings {
 	uint32_t max_request_metadata_bytes; /* of a message, without its tensor data */
 	uint32_t max_stream_requests;	     /* requests in flight of one streaming call */
 	uint32_t max_unread_answers; /* answers in part of a request that wait for the client */
 	uint64_t arena_wait_ms;	     /* how long a request waits for input arena space */
+	enum client_shm client_shm;  /* who may name shared memory by its key */
+	uint32_t max_shm_regions;    /* named so, of all clients */
 	bool strict_readiness;	     /* health "" is SERVING only with every model ready */
 };
 

@@ -43,6 +43,7 @@ Test(peer, by_tcp_from_this_host)
 	peer_ask(&p, fd);
 	cr_assert(p.loopback);
 	cr_assert_eq(p.uid, -1);
+	cr_assert_eq(p.user, (int64_t)getuid());
 	cr_assert_eq(address_port(&p.address), ntohs(in.sin_port));
 	cr_assert_eq(strncmp(peer_format(&p, text), "127.0.0.1:", 10), 0);
 	close(fd);

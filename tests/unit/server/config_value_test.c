@@ -105,6 +105,13 @@ Test(config_value, yes_and_no)
 	good("memory", "huge_pages", "1");
 	cr_expect_eq(c.dispatch.arena.pages, SEGMENT_PAGES_THP);
 	bad("server", "strict_readiness", "maybe", "'maybe' is neither yes nor no");
+	good("server", "client_shm", "off");
+	cr_expect_eq(c.frontend.services.client_shm, CLIENT_SHM_OFF);
+	good("server", "client_shm", "any");
+	cr_expect_eq(c.frontend.services.client_shm, CLIENT_SHM_ANY);
+	good("server", "client_shm", "local");
+	cr_expect_eq(c.frontend.services.client_shm, CLIENT_SHM_LOCAL);
+	bad("server", "client_shm", "yes", "'yes' is none of off, local, any");
 }
 
 Test(config_value, strings)

@@ -26,6 +26,7 @@ static void setup(void)
 	config.frontend.http2.max_connections = 10000;
 	config.handoff.max_connections = 1000;
 	config.handoff.max_regions = 5000;
+	config.frontend.services.max_shm_regions = 500;
 }
 
 TestSuite(descriptors, .init = setup);
@@ -36,6 +37,7 @@ Test(descriptors, enough_for_all)
 	cr_expect_eq(config.frontend.http2.max_connections, 10000);
 	cr_expect_eq(config.handoff.max_connections, 1000);
 	cr_expect_eq(config.handoff.max_regions, 5000);
+	cr_expect_eq(config.frontend.services.max_shm_regions, 500);
 }
 
 Test(descriptors, shares_and_a_rest)
@@ -48,7 +50,7 @@ Test(descriptors, shares_and_a_rest)
 	cr_expect_gt(config.handoff.max_regions, 100);
 	/* Whoever takes all of it: the workers' own is left. */
 	cr_expect_leq(config.frontend.http2.max_connections + config.handoff.max_connections +
-			      config.handoff.max_regions,
+			      config.handoff.max_regions + config.frontend.services.max_shm_regions,
 		limit - NEEDED);
 }
 

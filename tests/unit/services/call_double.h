@@ -62,7 +62,7 @@ static inline void double_call_open(
 	c->method = m;
 	c->context = context;
 	c->connection = connection;
-	c->peer.uid = -1;
+	c->peer.uid = c->peer.user = -1;
 	c->traceparent = "";
 	c->deadline_ns = UINT64_MAX;
 	c->received_ns = 1;

@@ -319,6 +319,7 @@ static void expect_status(enum grpc_status status, const char *text)
 
 Test(kserve_stream, shared_memory_by_key_is_off)
 {
+	f.services.keys.allowed = CLIENT_SHM_OFF;
 	SMALL("SystemSharedMemoryRegister", "\x0a\x01r");
 	cr_expect_eq(call.status, GRPC_UNIMPLEMENTED);
 	SMALL("SystemSharedMemoryUnregister", "");

@@ -45,6 +45,8 @@ static inline void fixture_init(struct fixture *f)
 		.calls = &f->calls,
 		.loop = &f->loop,
 	};
+	key_regions_init(&f->services.keys, CLIENT_SHM_LOCAL, 8);
+	key_mover_init(&f->services.mover, &f->loop);
 	while (health_new(&f->services.health, &f->services))
 		;
 	health_set_serving(f->services.health, true);
@@ -54,6 +56,8 @@ static inline void fixture_init(struct fixture *f)
 static inline void fixture_deinit(struct fixture *f)
 {
 	f->services.health = health_free(f->services.health);
+	key_mover_close(&f->services.mover);
+	key_regions_deinit(&f->services.keys);
 	uv_run(&f->loop, UV_RUN_DEFAULT);
 	cr_expect_eq(uv_loop_close(&f->loop), 0, "a handle is left");
 	cr_expect_eq(f->dispatch.n_leases, 0);
