@@ -36,7 +36,8 @@ class Context:
         """For the worker: the call that runs in this thread; None: none does."""
         self._local.call = call
 
-    def _call(self):
+    def current(self):
+        """The call that runs in this thread."""
         call = getattr(self._local, "call", None)
         if call is None:
             raise RuntimeError("there is no request here: this is for the thread that runs infer(), while it does")
@@ -45,18 +46,18 @@ class Context:
     @property
     def request_parameters(self):
         """{key: value} of the request; {} for several that were joined."""
-        return self._call().parameters
+        return self.current().parameters
 
     @property
     def wanted(self):
         """Names of outputs that the client asked for: others need not be computed."""
-        return self._call().wanted
+        return self.current().wanted
 
     def cancelled(self):
         """Nobody waits for the answer any more."""
-        return self._call().cancelled()
+        return self.current().cancelled()
 
     def empty(self, shape, dtype=np.float32, output=None):
         """An array, all zero, in memory that the client's answer is sent from: returned as the output, it is not copied.
         `output`: its name, where there are several."""
-        return self._call().empty(shape, np.dtype(dtype), output)
+        return self.current().empty(shape, np.dtype(dtype), output)

@@ -1,6 +1,7 @@
 """A model that was loaded: the code of its directory, and what it declares.
 
-model.py has a class `Model`, or functions of the same names: infer, and where it wants infer_batch, load, unload.
+model.py has a class `Model`, or functions of the same names: infer, and where it wants infer_batch, load, unload. Or it
+has a class `TritonPythonModel`.
 """
 import importlib.util
 import inspect
@@ -8,7 +9,7 @@ import os
 import sys
 import traceback
 
-from . import declare, wire
+from . import declare, triton, wire
 from .context import Context
 from .declare import DeclarationError
 from .log import Voice
@@ -48,6 +49,7 @@ class Model:
 
     def load(self, max_batch_size):
         """Imports the model's code, calls its load(), settles what it declares. LoadError, or whatever that raises."""
+        triton.provide()
         code = self._instance(_import(self.context.path))
         _call_with(getattr(code, "load", None), self.context)
         self._unload = getattr(code, "unload", None)
@@ -63,6 +65,9 @@ class Model:
             raise LoadError(str(e)) from None
 
     def _instance(self, module):
+        made = getattr(module, "TritonPythonModel", None)
+        if made:
+            return triton.adapt(made, self.context)
         made = getattr(module, "Model", None)
         return made() if inspect.isclass(made) else module
 
@@ -80,7 +85,7 @@ class Model:
         self.inputs = self._declared("inputs", parameters, code, declare.inputs_of)
         self.outputs = self._declared("outputs", parameters, code, declare.outputs_of)
         self._order_inputs()
-        self._choose_batching(max_batch_size)
+        self._choose_batching(min(max_batch_size, getattr(code, "max_batch_size", wire.U32_MAX)))
         declare.check(self.inputs, "input", self.max_batch_size > 0)
         declare.check(self.outputs, "output", self.max_batch_size > 0)
         self.output_index = {d.name: i for i, d in enumerate(self.outputs)}

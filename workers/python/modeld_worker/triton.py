@@ -1,0 +1,371 @@
+"""Runs a TritonPythonModel as it is: what its model.py imports as triton_python_backend_utils, and what calls it.
+
+What is here is what Triton's python backend documents; InferenceRequest.exec() is refused.
+"""
+import json
+import os
+import queue
+import sys
+import threading
+
+import numpy as np
+
+from . import dtypes, pbtxt
+from .errors import InvalidArgument, ModelError, NotFound, Unimplemented
+
+MODULE = "triton_python_backend_utils"
+TRITONSERVER_RESPONSE_COMPLETE_FINAL = 1
+TRITONSERVER_REQUEST_FLAG_SEQUENCE_START, TRITONSERVER_REQUEST_FLAG_SEQUENCE_END = 1, 2
+
+
+class TritonModelException(Exception):
+    pass
+
+
+class TritonError:
+    UNKNOWN, INTERNAL, NOT_FOUND, INVALID_ARG, UNAVAILABLE, UNSUPPORTED, ALREADY_EXISTS, CANCELLED = range(8)
+
+    def __init__(self, message="", code=INTERNAL):
+        self._message, self._code = str(message), code
+
+    def message(self):
+        return self._message
+
+    def code(self):
+        return self._code
+
+    def __str__(self):
+        return self._message
+
+
+_ERRORS = {TritonError.NOT_FOUND: NotFound, TritonError.INVALID_ARG: InvalidArgument, TritonError.UNSUPPORTED: Unimplemented}
+
+
+class Tensor:
+    def __init__(self, name, array):
+        if not isinstance(array, np.ndarray):
+            raise TritonModelException("a Tensor is made of a numpy array; from_dlpack() takes others")
+        self._name, self._array = name, array
+
+    @staticmethod
+    def from_dlpack(name, tensor):
+        if hasattr(tensor, "detach"):  # torch
+            return Tensor(name, tensor.detach().cpu().numpy())
+        return Tensor(name, np.from_dlpack(tensor))
+
+    def name(self):
+        return self._name
+
+    def as_numpy(self):
+        return self._array
+
+    def shape(self):
+        return list(self._array.shape)
+
+    def triton_dtype(self):
+        return numpy_to_triton_type(self._array.dtype.type)
+
+    def is_cpu(self):
+        return True
+
+    def to_dlpack(self):
+        return self.__dlpack__()
+
+    def __dlpack__(self, **options):
+        # DLPack of older consumers cannot say that memory is read-only: they get a copy.
+        array = self._array
+        return (array if array.flags.writeable else array.copy()).__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self._array.__dlpack_device__()
+
+
+class InferenceResponse:
+    def __init__(self, output_tensors=(), error=None, parameters=None):
+        self._tensors = list(output_tensors or ())
+        self._error = TritonError(error) if isinstance(error, str) else error
+        self._parameters = parameters
+
+    def output_tensors(self):
+        return self._tensors
+
+    def has_error(self):
+        return self._error is not None
+
+    def error(self):
+        return self._error
+
+    def parameters(self):
+        return json.dumps(self._parameters or {})
+
+
+class InferenceResponseSender:
+    def __init__(self, request):
+        self._request = request
+        self.sent = queue.SimpleQueue()  # responses; None: it was the last
+
+    def send(self, response=None, flags=0):
+        if response is not None:
+            self.sent.put(response)
+        if flags & TRITONSERVER_RESPONSE_COMPLETE_FINAL:
+            self.sent.put(None)
+
+    def is_cancelled(self):
+        return self._request.is_cancelled()
+
+
+class InferenceRequest:
+    def __init__(self, model_name="", requested_output_names=(), inputs=(), model_version=-1, request_id="",
+                 correlation_id=0, flags=0, timeout=0, preferred_memory=None, parameters=None, cancelled=lambda: False):
+        self._model_name, self._outputs, self._inputs = model_name, list(requested_output_names), list(inputs)
+        self._request_id, self._correlation_id, self._flags, self._timeout = request_id, correlation_id, flags, timeout
+        self._parameters = parameters or {}
+        self._cancelled = cancelled
+        self.sender = None
+
+    def inputs(self):
+        return self._inputs
+
+    def requested_output_names(self):
+        return self._outputs
+
+    def request_id(self):
+        return self._request_id
+
+    def correlation_id(self):
+        return self._correlation_id
+
+    def flags(self):
+        return self._flags
+
+    def timeout(self):
+        return self._timeout
+
+    def model_name(self):
+        return self._model_name
+
+    def parameters(self):
+        return json.dumps(self._parameters)
+
+    def is_cancelled(self):
+        return self._cancelled()
+
+    def get_response_sender(self):
+        if self.sender is None:
+            self.sender = InferenceResponseSender(self)
+        return self.sender
+
+    def exec(self, decoupled=False):
+        raise TritonModelException("InferenceRequest.exec() is not served: models cannot call models")
+
+    async_exec = exec
+
+
+class ModelConfig:
+    """What auto_complete_config() is given."""
+
+    def __init__(self, config):
+        self._config = config
+
+    def as_dict(self):
+        return self._config
+
+    def set_max_batch_size(self, n):
+        self._config.setdefault("max_batch_size", n)
+
+    def add_input(self, tensor):
+        self._add("input", tensor)
+
+    def add_output(self, tensor):
+        self._add("output", tensor)
+
+    def _add(self, what, tensor):
+        tensors = self._config.setdefault(what, [])
+        if all(t["name"] != tensor["name"] for t in tensors):
+            tensors.append(tensor)
+
+    def set_dynamic_batching(self):
+        self._config.setdefault("dynamic_batching", {})
+
+    def set_model_transaction_policy(self, policy):
+        self._config.setdefault("model_transaction_policy", policy)
+
+
+class Logger:
+    """Lines of the worker's log, with the model's name."""
+    INFO, WARNING, ERROR, VERBOSE = range(4)
+    voice = None
+
+    @classmethod
+    def log_info(cls, text):
+        cls.voice.info(text)
+
+    @classmethod
+    def log_warn(cls, text):
+        cls.voice.warning(text)
+
+    @classmethod
+    def log_error(cls, text):
+        cls.voice.error(text)
+
+    @classmethod
+    def log_verbose(cls, text):
+        cls.voice.debug(text)
+
+    @classmethod
+    def log(cls, text, level=INFO):
+        (cls.log_info, cls.log_warn, cls.log_error, cls.log_verbose)[level](text)
+
+
+def get_input_tensor_by_name(request, name):
+    return next((t for t in request.inputs() if t.name() == name), None)
+
+
+def get_output_tensor_by_name(response, name):
+    return next((t for t in response.output_tensors() if t.name() == name), None)
+
+
+def _config_of(config, what, name):
+    config = json.loads(config) if isinstance(config, str) else config
+    return next((t for t in config.get(what, []) if t["name"] == name), None)
+
+
+def get_input_config_by_name(model_config, name):
+    return _config_of(model_config, "input", name)
+
+
+def get_output_config_by_name(model_config, name):
+    return _config_of(model_config, "output", name)
+
+
+def triton_string_to_numpy(name):
+    return np.object_ if name == "TYPE_STRING" else dtypes.NUMPY[dtypes.parse(name)].type
+
+
+def numpy_to_triton_type(dtype):
+    return dtypes.of_numpy(np.dtype(dtype))
+
+
+def using_decoupled_model_transaction_policy(model_config):
+    config = json.loads(model_config) if isinstance(model_config, str) else model_config
+    return bool(config.get("model_transaction_policy", {}).get("decoupled"))
+
+
+# --- The adapter ------------------------------------------------------------------------------
+
+
+def provide():
+    """What `import triton_python_backend_utils` finds."""
+    sys.modules.setdefault(MODULE, sys.modules[__name__])
+
+
+def adapt(made, context):
+    """The code that the worker runs, of a class TritonPythonModel."""
+    config = _read_config(context)
+    if hasattr(made, "auto_complete_config"):
+        config = made.auto_complete_config(ModelConfig(config)).as_dict()
+    config.setdefault("max_batch_size", 0)
+    kind = Streaming if using_decoupled_model_transaction_policy(config) else Answering
+    return kind(made, context, config)
+
+
+def _read_config(context):
+    for directory in (os.path.dirname(context.path.rstrip("/")), context.path):
+        try:
+            with open(os.path.join(directory, "config.pbtxt")) as f:
+                config = pbtxt.parse(f.read())
+                config.setdefault("name", context.name)
+                return config
+        except FileNotFoundError:
+            pass
+    return {"name": context.name, "backend": "python"}
+
+
+class _Adapter:
+    def __init__(self, made, context, config):
+        self._made, self._context, self._config = made, context, config
+        self.max_batch_size = config["max_batch_size"]
+        self.inputs = self._declared("input")
+        self.outputs = self._declared("output")
+        self._model = None
+
+    def _declared(self, what):
+        rows = ["-1"] if self.max_batch_size else []
+        return {t["name"]: f"{t['data_type']}[{','.join(rows + [str(d) for d in t.get('dims', ())])}]"
+                for t in self._config.get(what, [])}
+
+    def load(self, context):
+        Logger.voice = context.log
+        gpu = context.device != "cpu"
+        self._model = self._made()
+        if hasattr(self._model, "initialize"):
+            self._model.initialize({
+                "model_config": json.dumps(self._config), "model_instance_kind": "GPU" if gpu else "CPU",
+                "model_instance_name": f"{context.name}_0", "model_instance_device_id": "0",
+                "model_repository": os.path.dirname(context.path.rstrip("/")), "model_version": context.version,
+                "model_name": context.name})
+
+    def unload(self):
+        if hasattr(self._model, "finalize"):
+            self._model.finalize()
+
+    def _request(self, inputs, parameters, wanted, cancelled):
+        return InferenceRequest(self._context.name, wanted, [Tensor(n, a) for n, a in inputs.items()],
+                                parameters=parameters, cancelled=cancelled)
+
+
+def _outputs(response):
+    """{name: array}; raises what the response says is wrong."""
+    if not isinstance(response, InferenceResponse):
+        raise ModelError(f"execute() answered with {type(response).__name__}, not with an InferenceResponse")
+    if response.has_error():
+        error = response.error()
+        code = error.code() if isinstance(error, TritonError) else TritonError.INTERNAL
+        raise _ERRORS.get(code, ModelError)(str(error))
+    return {t.name(): t.as_numpy() for t in response.output_tensors()}
+
+
+class Answering(_Adapter):
+    """One answer to each request, returned or sent."""
+
+    def infer_batch(self, requests):
+        cancelled = self._context.cancelled
+        asked = [self._request(r.inputs, r.parameters, r.wanted, cancelled) for r in requests]
+        responses = self._model.execute(asked)
+        if responses is None:
+            responses = [None] * len(asked)
+        if len(responses) != len(asked):
+            raise ModelError(f"execute() answered {len(responses)} of {len(asked)} requests")
+        return [self._settle(*pair) for pair in zip(asked, responses)]
+
+    @staticmethod
+    def _settle(request, response):
+        try:
+            if response is None and request.sender:
+                response = request.sender.sent.get()
+            return _outputs(response)
+        except ModelError as e:
+            return e
+
+
+class Streaming(_Adapter):
+    """Any number of answers, sent by execute() or after it, by any thread."""
+
+    def infer(self, context, **inputs):
+        call = context.current()
+        request = self._request(inputs, call.parameters, call.wanted, call.cancelled)
+        sent = request.get_response_sender().sent
+        threading.Thread(target=self._execute, args=(request, sent), daemon=True).start()
+        while True:
+            response = sent.get()
+            if response is None:
+                return
+            if isinstance(response, BaseException):
+                raise response
+            yield _outputs(response)
+
+    def _execute(self, request, sent):
+        try:
+            self._model.execute([request])
+        except BaseException as e:
+            sent.put(e)
