@@ -32,11 +32,18 @@ static bool made_too_early(const struct request *r)
 	return r->n_inputs != declared->n_inputs || r->n_outputs_max != declared->n_outputs;
 }
 
+bool admit_full(const struct client *c, const struct version *v, uint32_t max_per_client)
+{
+	return c->requests >= max_per_client || (v && v->work && queue_full(&v->work->queue));
+}
+
 /* The limits on what waits. */
 static int check_limits(struct request *r, uint32_t max_per_client)
 {
 	const struct queue *q = &r->version->work->queue;
 
+	if (r->allows_excess)
+		return 0;
 	if (queue_full(q))
 		return request_refuse(r, GRPC_RESOURCE_EXHAUSTED,
 			"%" PRIu32 " requests wait for model '%s', which is the limit "

@@ -7,7 +7,9 @@
 
 #include "base/cleanup.h"
 
+struct client;
 struct request;
+struct version;
 
 /*
  * Judge a request (NEW) and put it into its version's queue (QUEUED). closed: no requests are taken any
@@ -15,5 +17,8 @@ struct request;
  * DISPATCH_E_REFUSED: it is still NEW; its status and text say why (dispatch.h lists the reasons)
  */
 _must_use_ int admit(struct request *r, bool closed, uint32_t max_per_client);
+
+/* Would one more be refused for a limit on what waits? v: NULL: for the client's alone. */
+bool admit_full(const struct client *c, const struct version *v, uint32_t max_per_client);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatch/admit.h"
 #include "dispatch/dispatch_private.h"
 
 /* No name of a model has a colon. */
@@ -76,4 +77,9 @@ struct version *dispatch_version(const struct dispatch *d, size_t i)
 {
 	assert(i < d->catalogue.n);
 	return d->catalogue.versions[i];
+}
+
+bool dispatch_full(const struct dispatch *d, const struct client *c, const struct version *v)
+{
+	return admit_full(c, v, d->settings->max_requests_per_client);
 }

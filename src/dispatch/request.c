@@ -256,6 +256,11 @@ void request_allow_partial(struct request *r)
 	r->allows_partial = true;
 }
 
+void request_allow_excess(struct request *r)
+{
+	r->allows_excess = true;
+}
+
 enum grpc_status request_status(const struct request *r)
 {
 	return r->status;

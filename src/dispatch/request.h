@@ -104,6 +104,9 @@ const struct request_target *request_result_target(
 	const struct request_result *result, const struct pool_output *output);
 /* on_done can take answers in part: else the request is refused where its model is decoupled. */
 void request_allow_partial(struct request *r);
+/* It is not refused for the limits on what waits (dispatch_full()): for one who stops taking requests while
+ * they are reached, and has no other in flight or none that reached them. */
+void request_allow_excess(struct request *r);
 /* Copies both. -ENOMEM; -E2BIG above WIRE_PAIRS_MAX pairs, WIRE_NAME_MAX or WIRE_TEXT_MAX. */
 _must_use_ int request_add_parameter(struct request *r, const char *key, const char *value);
 

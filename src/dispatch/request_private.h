@@ -48,6 +48,7 @@ struct request {
 	bool silent;	     /* nobody wants the answer any more */
 	bool given_up;	     /* its batch knows that it is silent or withdrawn */
 	bool allows_partial; /* answers in part */
+	bool allows_excess;  /* is not refused for the limits on what waits */
 	bool begun;	     /* one was given: it is not sent again */
 	bool refunded;	     /* it has its client's charges no more */
 	uint8_t losses;

@@ -153,7 +153,8 @@ static void refuse_size(struct call *c, uint32_t max)
 	snprintf(text, sizeof(text),
 		"header list of %zu bytes is larger than max_header_bytes (%u)",
 		c->stream.header_bytes, max);
-	call_reject(c, 431, GRPC_RESOURCE_EXHAUSTED, text);
+	/* Several clients would make something else of an HTTP 431. */
+	call_reject(c, 200, GRPC_RESOURCE_EXHAUSTED, text);
 }
 
 bool call_accept_headers(struct call *c)

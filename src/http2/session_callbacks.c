@@ -82,8 +82,10 @@ static void on_headers_frame(struct session *s, const nghttp2_frame *frame)
 
 	if (!stream)
 		return;
-	if (is_request(frame))
+	if (is_request(frame)) {
+		stream->requested = true;
 		events_of(s)->on_request(stream);
+	}
 	/* Request trailers mean nothing in gRPC but the end. */
 	if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
 		half_close(s, stream);
@@ -191,7 +193,8 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *
 		session_check(s,
 			nghttp2_submit_ping(ng, NGHTTP2_FLAG_NONE, (const uint8_t *)PING_GOODBYE));
 	else if (frame->hd.type == NGHTTP2_RST_STREAM)
-		session_count_reset(s, frame->rst_stream.error_code);
+		session_count_reset(
+			s, stream_of(s, frame->hd.stream_id), frame->rst_stream.error_code);
 	return 0;
 }
 

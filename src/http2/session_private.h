@@ -58,7 +58,7 @@ struct session {
 	uint64_t write_progress_ns; /* output at the socket moved */
 	size_t write_pending;	    /* as seen then */
 	uint64_t resets_ns;	    /* begin of the minute that is counted */
-	uint32_t n_resets;	    /* RST_STREAM that the peer made us send in it */
+	uint32_t reset_cost;	    /* of RST_STREAM that the peer made us send in it */
 	uint32_t ping_strikes;
 };
 
@@ -91,8 +91,8 @@ void session_expel(struct session *s, uint32_t code, const char *reason);
 void session_leave(struct session *s);
 /* Everything is said: FIN, and a moment for the peer's. */
 void session_linger(struct session *s);
-/* RST_STREAM with this code was sent. */
-void session_count_reset(struct session *s, uint32_t code);
+/* RST_STREAM with this code was sent. stream: NULL: none that we know. */
+void session_count_reset(struct session *s, const struct stream *stream, uint32_t code);
 
 /* session_callbacks.c */
 void session_set_callbacks(nghttp2_session_callbacks *callbacks);

@@ -12,7 +12,10 @@
 #include "base/log.h"
 #include "http2/session_private.h"
 
-#define RESETS_A_MINUTE 100u
+/* What resets may cost in a minute: those of calls that were begun, and of those that were not. */
+#define RESET_COST_MAX	10000u
+#define RESET_COST_CALL 100u
+#define RESET_COST_BARE 1u
 
 void session_set_state(struct session *s, enum session_state state)
 {
@@ -102,8 +105,9 @@ void session_expel(struct session *s, uint32_t code, const char *reason)
 }
 
 /* Peers can make a server reset streams by frames that are slightly wrong, and so get work begun
- * without holding a stream (CVE-2025-8671). Our own resets are not counted. */
-void session_count_reset(struct session *s, uint32_t code)
+ * without holding a stream (CVE-2025-8671). Our own resets are not counted. Where nothing was begun a reset
+ * costs next to nothing: some wrong requests must not end a connection that others use, too. */
+void session_count_reset(struct session *s, const struct stream *stream, uint32_t code)
 {
 	uint64_t now_ns = s->transport->now_ns;
 
@@ -111,8 +115,9 @@ void session_count_reset(struct session *s, uint32_t code)
 		return;
 	if (now_ns - s->resets_ns >= 60 * NS_PER_S) {
 		s->resets_ns = now_ns;
-		s->n_resets = 0;
+		s->reset_cost = 0;
 	}
-	if (++s->n_resets > RESETS_A_MINUTE)
+	s->reset_cost += stream && stream->requested ? RESET_COST_CALL : RESET_COST_BARE;
+	if (s->reset_cost > RESET_COST_MAX)
 		session_expel(s, NGHTTP2_ENHANCE_YOUR_CALM, "too_many_resets");
 }

@@ -37,6 +37,7 @@ struct stream {
 	uint64_t received_ns;	 /* input: last byte */
 	uint64_t measured_ns;	 /* input: since when its rate is measured */
 	uint64_t measured_bytes; /* came since then */
+	bool requested;		 /* its headers were well: on_request was told */
 	bool headers_sent;	 /* response HEADERS are submitted */
 	bool ended;		 /* nothing more will be queued */
 	bool trailers;		 /* on_trailers will be asked for them */

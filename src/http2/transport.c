@@ -25,6 +25,10 @@
  * turn. */
 #define FLUSH_ROUNDS 2u
 
+/* Connections that are kept for Unix sockets: a part of all, and so many at most. */
+#define KEPT_PART 16u
+#define KEPT_MAX  16u
+
 struct listener_slot {
 	struct listener listener;
 	struct listener_slot *next;
@@ -153,11 +157,20 @@ struct transport *transport_free(struct transport *t)
 
 /* --- listening -------------------------------------------------------------------------------- */
 
+/* The last few are for Unix sockets: who comes from far must not lock the administrator out. */
+static uint32_t connections_for(const struct transport *t, enum endpoint_kind kind)
+{
+	uint32_t max = t->settings->max_connections;
+	uint32_t kept = max / KEPT_PART < KEPT_MAX ? max / KEPT_PART : KEPT_MAX;
+
+	return kind == ENDPOINT_UNIX ? max : max - kept;
+}
+
 bool transport_adopt(struct transport *t, int fd, const struct endpoint *endpoint)
 {
 	int r;
 
-	if (t->n_connections >= t->settings->max_connections) {
+	if (t->n_connections >= connections_for(t, endpoint->kind)) {
 		close(fd);
 		return false;
 	}

@@ -163,6 +163,8 @@ int infer_set_model(struct infer *i, struct version *m)
 	i->model = version_ref(m);
 	if (request_new(&i->request, m, &i->origin, on_done, i))
 		return infer_fail_memory(&i->failure);
+	if (i->allows_excess)
+		request_allow_excess(i->request);
 	if (i->allows_partial)
 		request_allow_partial(i->request);
 	return 0;

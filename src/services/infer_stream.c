@@ -4,8 +4,9 @@
  * Every request has a slot, from the end of its message until its last answer is handed to the
  * transport. Answers go out from the front; one that comes before its turn is kept, and so are answers in part,
  * but no more than max_unread_answers of them: then the request fails. At most
- * max_stream_requests slots are taken, and none while the client does not read: then no bytes are
- * taken either, and the transport closes the stream's window. Where failures are no answers
+ * max_stream_requests slots are taken, none while the client does not read, and one while a limit of dispatch on
+ * what waits is reached, which refuses unary calls: then no bytes are taken either, and the transport
+ * closes the stream's window. Where failures are no answers
  * (infer_kind.refuse), a request that fails ends the stream when it is at the front: what was asked
  * behind it is dropped.
  *
@@ -65,6 +66,7 @@ static struct infer_slot *slot_new(struct infer_stream *s)
 	slot->stream = s;
 	infer_init(&slot->infer, s->kind, s->receive.services, on_done, slot);
 	slot->infer.allows_partial = s->kind->partial;
+	slot->infer.allows_excess = true;
 	list_init(&slot->parts);
 	list_init(&slot->node);
 	list_push_back(&s->slots, &slot->node);
@@ -182,10 +184,23 @@ static bool advance(struct infer_stream *s)
 	return false;
 }
 
+/* Are the limits on what waits reached? Where nothing of the stream is in flight, whose end would tell that
+ * it may go on, it has one more. */
+static bool must_wait(const struct infer_stream *s)
+{
+	const struct infer_slot *last;
+
+	if (s->n_slots == 0)
+		return false;
+	last = list_entry(s->slots.prev, struct infer_slot, node);
+	return dispatch_full(
+		s->receive.services->dispatch, call_connection(s->call), last->infer.model);
+}
+
 static bool is_full(const struct infer_stream *s)
 {
 	return s->n_slots >= s->receive.services->settings->max_stream_requests ||
-	       call_blocked(s->call);
+	       call_blocked(s->call) || must_wait(s);
 }
 
 /* Take bytes again if that was stopped. May end the call. */
@@ -297,7 +312,8 @@ static void on_part(struct infer_slot *slot, const struct request_result *result
 		return;
 	infer_cancel(&slot->infer);
 	failed(s);
-	advance(s);
+	if (advance(s))
+		unstall(s);
 }
 
 static void on_done(struct infer *i, const struct request_result *result)

@@ -261,3 +261,25 @@ def misbehave(d, seed):
                 except grpc.FutureCancelledError:
                     pass
         channel.close()
+
+
+# --- streams ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_streams_wait_at_limits_and_go_on(start, same):
+    """What refuses a unary call makes a stream wait: each of its requests is answered. Others are not concerned."""
+    d = start("dispatch.max_requests_per_client=8", "model.max_queue_size=8", models=["identity", "sleep"])
+    requests = [infer_request("identity", bytes([i])) for i in range(40)]
+
+    def stream(channel):
+        return channel.stream_stream(
+            m.WORKER_SERVICE + "InferStream", request_serializer=lambda r: r.SerializeToString(),
+            response_deserializer=m.worker.InferResponse.FromString)(iter(requests), timeout=60)
+
+    streams = [stream(d.shared_channel() if same else d.channel()) for _ in range(10)]
+    other = begin(d, sleep_request(0), d.channel())
+    for answers in streams:
+        assert [a.tensor_data.data for a in answers] == [bytes([i]) for i in range(40)]
+    assert other.result(60)
+    holds_nothing(d)

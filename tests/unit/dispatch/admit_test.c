@@ -151,6 +151,25 @@ Test(admit, queue_full)
 	request_unref(bed_submit(&bed, bed.beta, &answers[2]));
 }
 
+/* For streams, which take no more while dispatch says that it is full. */
+Test(admit, in_excess)
+{
+	struct request *r;
+
+	cr_expect_not(dispatch_full(bed.d, bed.client, bed.alpha));
+	for (int i = 0; i < 2; i++)
+		request_unref(bed_submit(&bed, bed.alpha, &answers[i]));
+	cr_expect(dispatch_full(bed.d, bed.client, bed.alpha), "its queue");
+	cr_expect_not(dispatch_full(bed.d, bed.client, bed.beta));
+	cr_expect_not(dispatch_full(bed.d, bed.client, NULL));
+	r = make(bed.alpha, 0);
+	request_allow_excess(r);
+	cr_assert_eq(dispatch_submit(bed.d, r), 0);
+	request_unref(r);
+	cr_expect(dispatch_full(bed.d, bed.client, bed.beta), "the client's");
+	cr_expect(dispatch_full(bed.d, bed.client, NULL));
+}
+
 Test(admit, too_many_of_one_client)
 {
 	struct client *other;

@@ -526,23 +526,66 @@ Test(calls, reset_flood)
 	close_with(p);
 }
 
-/* A header that HTTP/2 forbids is a stream error that makes the server send RST_STREAM. */
-Test(calls, resets_that_the_peer_provokes)
+/* A header that HTTP/2 forbids is a stream error that makes the server send RST_STREAM. Nothing was begun:
+ * a few hundred of such cost nobody else on the connection anything. */
+Test(calls, wrong_requests_do_not_end_a_connection)
 {
 	const struct peer_request q = {
 		.path = "/t.T/Never", .extra_name = "connection", .extra_value = "close"};
 	struct http2_peer *p = open_with(NULL);
 
-	for (unsigned i = 0; i < 150 && !p->eof; i++) {
-		peer_call(p, &q, false);
-		uv_run(&bed.loop, UV_RUN_NOWAIT);
+	for (unsigned i = 0; i < 300; i++)
+		cr_assert_eq(peer_wait(p, peer_call(p, &q, false))->error, NGHTTP2_PROTOCOL_ERROR);
+	cr_assert_eq(fake_log.opened, 0);
+	cr_assert_eq(p->n_goaways, 0);
+	expect_echo(p);
+	close_with(p);
+}
+
+/* Calls that were begun are another thing. */
+Test(calls, resets_that_the_peer_provokes)
+{
+	uint8_t overflow[] = {
+		0, 0, 4, NGHTTP2_WINDOW_UPDATE, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff};
+	struct http2_peer *p = open_with(NULL);
+
+	for (unsigned i = 0; i < 150 && !p->n_goaways; i++) {
+		int32_t id = start(p, "/t.T/Never", false);
+
+		peer_flush(p);
+		overflow[7] = (uint8_t)(id >> 8);
+		overflow[8] = (uint8_t)id;
+		peer_bytes(p, overflow, sizeof(overflow));
+		peer_wait(p, id);
 	}
 	wait_eof(p);
+	cr_assert_gt(fake_log.opened, 90);
+	cr_assert_lt(fake_log.opened, 110);
 	cr_assert_eq(p->n_goaways, 1);
 	cr_assert_eq(p->goaway_error, NGHTTP2_ENHANCE_YOUR_CALM);
 	cr_assert_str_eq(p->goaway_text, "too_many_resets");
-	cr_assert_eq(fake_log.opened, 0);
 	close_with(p);
+}
+
+/* Two of 32 are for Unix sockets. */
+Test(calls, connections_by_tcp_leave_some)
+{
+	struct http2_peer *peers[32];
+
+	bed.http2.max_connections = 32;
+	cr_assert_eq(bed_open(&bed, fake_services), 0);
+	bed.endpoint.kind = ENDPOINT_TCP;
+	for (unsigned i = 0; i < 30; i++)
+		cr_assert(peers[i] = peer_new(&bed, NULL));
+	cr_assert_null(peer_new(&bed, NULL));
+	bed.endpoint.kind = ENDPOINT_UNIX;
+	for (unsigned i = 30; i < 32; i++)
+		cr_assert(peers[i] = peer_new(&bed, NULL));
+	cr_assert_null(peer_new(&bed, NULL));
+	for (unsigned i = 0; i < 31; i++)
+		peer_free(peers[i]);
+	expect_echo(peers[31]);
+	close_with(peers[31]);
 }
 
 Test(calls, connection_cap)

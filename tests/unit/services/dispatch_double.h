@@ -70,6 +70,7 @@ struct dispatch {
 	int lease_error;	  /* what lease_new() returns */
 	struct list line;	  /* struct lease_waiter.node */
 	struct list queue;	  /* struct request.node: submitted, in order */
+	bool full;		  /* what dispatch_full() says */
 	enum grpc_status refusal; /* not OK: what dispatch_submit() refuses with */
 	unsigned n_leases, n_requests, n_output_leases, n_cancelled;
 };
@@ -115,6 +116,7 @@ struct request {
 	char parameters[80][2][64];
 	bool submitted;
 	bool allows_partial;
+	bool allows_excess;
 	struct request_input inputs[8];
 	struct request_target target; /* region NULL: none */
 };
@@ -635,6 +637,18 @@ const struct version_settings *version_settings(const struct version *m)
 void request_allow_partial(struct request *r)
 {
 	r->allows_partial = true;
+}
+
+void request_allow_excess(struct request *r)
+{
+	r->allows_excess = true;
+}
+
+bool dispatch_full(const struct dispatch *d, const struct client *c, const struct version *v)
+{
+	(void)c;
+	(void)v;
+	return d->full;
 }
 
 bool version_decoupled(const struct version *m)

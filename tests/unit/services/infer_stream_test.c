@@ -122,6 +122,28 @@ Test(infer_stream, no_more_are_taken_than_max_stream_requests)
 	expect_end(GRPC_OK, "");
 }
 
+/* At a limit that refuses unary calls it goes on one by one. */
+Test(infer_stream, one_at_a_time_while_a_limit_of_dispatch_is_reached)
+{
+	cr_assert(ask_it("a"));
+	f.dispatch.full = true;
+	cr_assert(!ask_it("b"));
+	cr_expect_eq(call.n_rest, ask.n, "not a byte");
+	cr_expect(double_nth(&f.dispatch, 0)->allows_excess);
+	echo(0);
+	cr_expect(!call.in_message, "nothing else of it is in flight");
+	cr_assert(!ask_it("c"));
+	f.dispatch.full = false;
+	echo(0);
+	cr_expect(!call.in_message);
+	cr_assert(ask_it("d"));
+	cr_expect_eq(double_queued(&f.dispatch), 2);
+	echo(0);
+	echo(0);
+	double_call_half_close(&call);
+	expect_end(GRPC_OK, "");
+}
+
 Test(infer_stream, nothing_is_taken_while_answers_are_not_read)
 {
 	call.blocked = true;
