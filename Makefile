@@ -167,6 +167,11 @@ $(BUILD)/gen/proto/%.pb-c.c $(BUILD)/gen/proto/%.pb-c.h: proto/%.proto
 	@echo "  PROTO   $<"
 	$(Q)$(PROTOC_C) -I. --c_out=$(BUILD)/gen $<
 .SECONDARY: $(PB_C) $(PB_H)
+# The status page, as numbers of an array.
+$(BUILD)/obj/src/metrics/page.o $(BUILD)/tidy/src/metrics/page.ok: $(BUILD)/gen/metrics/page.inc
+$(BUILD)/gen/metrics/page.inc: src/metrics/page.html
+	@mkdir -p $(@D)
+	$(Q)od -An -v -tx1 $< | sed 's/ \([0-9a-f][0-9a-f]\)/0x\1,/g' >$@
 
 # --- Unit tests: tests/unit/<path>_test.c mirrors <path>.c; fake_*.c beside them stand in for
 # --- what lies below and are linked into every test of that folder -------------------------

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "metrics/page.h"
 #include "metrics/probes.h"
 #include "metrics/scrape.h"
 
@@ -32,7 +33,9 @@ static void on_get(void *data, const char *path, struct http_reply *reply)
 {
 	struct metrics *m = data;
 
-	if (strcmp(path, "/metrics") == 0)
+	if (strcmp(path, "/") == 0)
+		page_get(reply);
+	else if (strcmp(path, "/metrics") == 0)
 		get_metrics(m, reply);
 	else
 		probes_get(m->sources.dispatch, m->sources.frontend, path, reply);

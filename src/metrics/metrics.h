@@ -2,6 +2,7 @@
  * metrics.h: the door of src/metrics: what can be seen of the daemon over HTTP, on a listener of its own.
  * Nothing here changes anything, and nothing waits for a worker. Daemon process, loop thread.
  *
+ *   /                        a page for people, which shows what follows as it moves
  *   /metrics                 Prometheus' text format: family.h has what there is
  *   /v2/health/live          200 while the loop turns
  *   /v2/health/ready         200 while the server is ready, as grpc.health.v1 says of "" (else 503)

@@ -253,3 +253,17 @@ def test_promtool_takes_configuration_and_alarms():
         said = subprocess.run(["promtool", *command], cwd=os.path.join(ROOT, "conf", "prometheus"), capture_output=True,
                               text=True)
         assert said.returncode == 0, said.stdout + said.stderr
+
+
+# --- The status page -----------------------------------------------------------------------------------
+
+def test_the_page_needs_nothing_but_metrics_that_there_are(start):
+    d = start(LISTEN, models=["identity"])
+    status, text = get(d, "/")
+    assert status == 200 and text.startswith("<!DOCTYPE html>")
+    assert set(re.findall(r"https?://[^\"' ]*", text)) <= {"http://www.w3.org/2000/svg"}
+    assert not re.search(r"<(?:script|img|link|iframe)[^>]*(?:src|href)=\"(?!data:)", text)
+    assert re.findall(r"fetch\(([^)]*)\)", text) == ['"metrics"']
+    p = page(d)
+    histograms = {n for n, kind in p.types.items() if kind == "histogram"}
+    assert len(named(text)) > 15 and named(text) <= all_names(p) | histograms
