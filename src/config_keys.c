@@ -29,7 +29,9 @@ const struct config_key config_keys[] = {
 	{"models", "poll_interval_ms", CONFIG_U64, AT(models.poll_interval_ms), "15000", 1, DAY_MS},
 	{"models", "settle_ms", CONFIG_U64, AT(models.settle_ms), "1000", 1, DAY_MS},
 	{"models", "load", CONFIG_LIST, AT(models.load), "", 0, 4096},
-	{"models", "isolation", CONFIG_ISOLATION, AT(models.defaults.isolation), "device", 0, 0},
+	{"models", "isolation", CONFIG_ISOLATION, AT(models.defaults.isolation), "auto", 0, 0},
+	{"models", "isolation_return_s", CONFIG_SECONDS, AT(pool.isolation_return_ms), "3600", 0,
+		365 * 86400},
 	{"models", "default", CONFIG_STRING, AT(dispatch.default_model), "", 0, 255},
 
 	{"model", "max_batch_size", CONFIG_U32, AT(models.defaults.max_batch_size), "8", 0, 65536},

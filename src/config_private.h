@@ -19,7 +19,7 @@ enum config_type {
 	CONFIG_CODEC,
 	CONFIG_CONTROL,	   /* none, poll, explicit */
 	CONFIG_CLIENT_SHM, /* off, local, any */
-	CONFIG_ISOLATION,  /* device, model */
+	CONFIG_ISOLATION,  /* device, model, auto */
 	CONFIG_PLACES,	   /* "cpu:0 x2, cuda:1" -> pool.places */
 };
 

@@ -334,7 +334,7 @@ static int store_isolation(
 {
 	if (isolation_parse(text, (enum isolation *)((char *)c + key->offset)))
 		return 0;
-	snprintf(message, cap, "'%s' is none of device, model", text);
+	snprintf(message, cap, "'%s' is none of device, model, auto", text);
 	return CONFIG_E_INVALID;
 }
 

@@ -127,7 +127,7 @@ static int set_isolation(struct parser *p)
 {
 	if (isolation_parse(p->line->value, &p->model->isolation))
 		return 0;
-	return invalid(p, "is none of device, model");
+	return invalid(p, "is none of device, model, auto");
 }
 
 static int set_backend(struct parser *p)

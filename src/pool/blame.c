@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "pool/move.h"
 #include "pool/own.h"
 #include "pool/pool_private.h"
 #include "pool/trial.h"
@@ -43,7 +44,12 @@ void pool_blame(struct pool_model *m, struct worker *w)
 	uint64_t now_ns = clock_ns();
 	char text[POOL_TEXT_MAX];
 
-	if (!breaker_crash(b, w, now_ns))
+	bool opened = breaker_crash(b, w, now_ns);
+
+	/* Whom others kill may be innocent. */
+	if (opened || !w->killed)
+		move_out(m, w);
+	if (!opened)
 		return;
 	m->pool->n_open++;
 	log_error("model is taken off a device", "model=%s version=%s device=%s why=\"%s\"",

@@ -7,6 +7,7 @@
 static const char *const names[] = {
 	[ISOLATION_DEVICE] = "device",
 	[ISOLATION_MODEL] = "model",
+	[ISOLATION_AUTO] = "auto",
 };
 
 const char *isolation_name(enum isolation i)

@@ -79,7 +79,7 @@ static bool is_hopeful(struct pool_model *m, const struct worker *w)
 
 	if (m->pool->draining || m->retired || !h->wanted || h->failed)
 		return false;
-	if (m->isolated && !w->own)
+	if ((m->isolated && !w->own) || w->leaving)
 		return false;
 	if (pool_breaker(m, w->device_index)->state == BREAKER_OPEN)
 		return false;

@@ -99,12 +99,24 @@ static int take(struct pool_model *m, uint32_t device_index)
 	return 0;
 }
 
+/* But those that are leaving, which still have processes. */
+static void give_all_back(struct pool_model *m)
+{
+	struct pool *p = m->pool;
+
+	for (size_t i = p->n_shared; i < p->max_workers; i++) {
+		if (p->workers[i].model == m && !p->workers[i].leaving)
+			give_back(&p->workers[i]);
+	}
+}
+
 void own_free(struct pool_model *m)
 {
 	struct pool *p = m->pool;
 
 	p->n_waiting -= m->waits;
 	m->waits = false;
+	give_all_back(m);
 	for (size_t i = p->n_shared; i < p->max_workers && m->n_own > 0; i++) {
 		if (p->workers[i].model == m)
 			give_back(&p->workers[i]);
@@ -119,18 +131,31 @@ bool own_is_meant(const struct pool_model *m)
 	       program_find(m->pool->settings, m->settings->backend);
 }
 
-/* Of one device. */
-static uint32_t processes(const struct pool_model *m)
+static uint32_t n_shared_on(const struct pool *p, uint32_t device_index)
 {
-	return m->program && m->settings->instances > 0 ? m->settings->instances : 1;
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < p->n_shared; i++)
+		n += p->workers[i].device_index == device_index;
+	return n;
+}
+
+/* As many as models share there; of a program that its backend names, one an instance. */
+static uint32_t processes(const struct pool_model *m, uint32_t device_index)
+{
+	if (!pool_model_on(m, m->pool->devices[device_index]))
+		return 0;
+	if (!m->program)
+		return n_shared_on(m->pool, device_index);
+	return m->settings->instances > 0 ? m->settings->instances : 1;
 }
 
 static uint32_t needed(const struct pool_model *m)
 {
 	uint32_t n = 0;
 
-	for (size_t k = 0; k < m->pool->n_devices; k++)
-		n += pool_model_on(m, m->pool->devices[k]) ? processes(m) : 0;
+	for (uint32_t k = 0; k < m->pool->n_devices; k++)
+		n += processes(m, k);
 	return n;
 }
 
@@ -140,13 +165,11 @@ static int take_all(struct pool_model *m)
 	int r = 0;
 
 	for (uint32_t k = 0; k < m->pool->n_devices; k++) {
-		for (uint32_t i = 0; i < processes(m) && !r; i++) {
-			if (pool_model_on(m, m->pool->devices[k]))
-				r = take(m, k);
-		}
+		for (uint32_t i = 0; i < processes(m, k) && !r; i++)
+			r = take(m, k);
 	}
 	if (r)
-		own_free(m);
+		give_all_back(m);
 	return r;
 }
 
@@ -212,6 +235,13 @@ void own_begin(struct pool_model *m)
 	m->waits = true;
 	m->pool->n_waiting++;
 	look(m);
+}
+
+bool own_try(struct pool_model *m)
+{
+	const struct pool *p = m->pool;
+
+	return needed(m) <= p->settings->max_model_workers - p->n_own && !take_all(m);
 }
 
 static void leave(struct worker *w)

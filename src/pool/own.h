@@ -24,7 +24,9 @@ void own_make(struct pool *p);
 bool own_is_meant(const struct pool_model *m);
 /* From now on it does; its processes are started soon, or when there are enough places. */
 void own_begin(struct pool_model *m);
-/* m was retired: its processes end, behind its batches in flight. */
+/* It does from now on where there are enough places now. Returns whether there are. */
+_must_use_ bool own_try(struct pool_model *m);
+/* m was retired, or shares workers again: its processes end, behind its batches in flight. */
 void own_leave(struct pool_model *m);
 /* It has none any more: their processes have ended (asserted). */
 void own_free(struct pool_model *m);

@@ -20,6 +20,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "pool/disposer.h"
+#include "pool/move.h"
 #include "pool/own.h"
 #include "pool/pool_private.h"
 #include "pool/worker_private.h"
@@ -55,6 +56,7 @@ static void arm_next(struct pool *p)
 	for (size_t i = 0; i < p->n_all; i++)
 		pool_arm(p, worker_deadline(&p->workers[i]));
 	pool_arm(p, pool_breakers_deadline(p));
+	pool_arm(p, move_deadline(p));
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -66,6 +68,7 @@ static void on_timer(uv_timer_t *timer)
 	for (size_t i = 0; i < p->n_workers; i++)
 		worker_deliver_lost(&p->workers[i]);
 	own_sweep(p);
+	move_tick(p, now_ns);
 	pool_tick_breakers(p, now_ns);
 	for (size_t i = 0; i < p->n_all; i++)
 		worker_tick(&p->workers[i], now_ns);
@@ -106,7 +109,8 @@ static bool settings_fit(const struct pool_settings *s)
 {
 	const uint64_t limits[] = {s->start_timeout_ms, s->load_timeout_ms,
 		s->heartbeat_interval_ms, s->heartbeat_timeout_ms, s->drain_timeout_ms,
-		s->backoff_max_ms, s->breaker_window_ms, s->breaker_cooldown_ms};
+		s->backoff_max_ms, s->breaker_window_ms, s->breaker_cooldown_ms,
+		s->isolation_return_ms};
 	uint64_t n_workers = s->max_model_workers;
 
 	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {

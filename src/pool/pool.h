@@ -47,6 +47,8 @@ struct pool_settings {
 	const char *worker_program;	     /* path of modeld-worker */
 	const struct pool_program *programs; /* of backends that have their own */
 	size_t n_programs;
+	uint64_t
+		isolation_return_ms; /* ISOLATION_AUTO: such good behaviour, and it shares again; 0: never */
 	uint32_t max_model_workers;	  /* processes of models' own, of all models together */
 	bool core;			  /* workers may dump core */
 	const char *const *backend_dirs;  /* NULL-terminated */

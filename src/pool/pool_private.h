@@ -51,9 +51,10 @@ struct pool_model {
 	bool retired;
 	bool told_gone;
 	const struct pool_program *program; /* borrow; NULL: the pool's */
-	bool isolated;	/* it has workers of its own, or waits for them, and uses no others */
-	bool waits;	/* for workers to become free */
-	uint32_t n_own; /* workers */
+	bool isolated;	    /* it has workers of its own, or waits for them, and uses no others */
+	uint64_t blamed_ns; /* when it ended a worker last */
+	bool waits;	    /* for workers to become free */
+	uint32_t n_own;	    /* workers */
 	struct wire_loaded *declared; /* own; NULL while no worker has loaded it */
 	uint32_t n_ready;
 	uint32_t n_hopeful;

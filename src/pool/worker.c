@@ -16,6 +16,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -273,6 +274,7 @@ static void judge(struct worker *w, const struct process_exit *e)
 	char text[64];
 
 	process_exit_format(e, text, sizeof(text));
+	w->killed = w->verdict == WORKER_CRASHED && e->known && e->signaled && e->code == SIGKILL;
 	if (w->loss[0])
 		memcpy(w->last_exit, w->loss, sizeof(w->last_exit));
 	else

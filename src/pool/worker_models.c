@@ -31,8 +31,8 @@ static bool is_to_load(const struct worker *w, struct pool_model *m)
 {
 	const struct holding *h = pool_holding(m, w);
 
-	return h->state == HOLD_NONE && h->wanted && !m->retired && (w->own || !m->isolated) &&
-	       is_admitted(w, pool_breaker(m, w->device_index));
+	return h->state == HOLD_NONE && h->wanted && !m->retired && !w->leaving &&
+	       (w->own || !m->isolated) && is_admitted(w, pool_breaker(m, w->device_index));
 }
 
 void worker_want(struct worker *w, struct pool_model *m)
@@ -279,7 +279,8 @@ void worker_on_loaded(struct worker *w, const struct wire_loaded *l)
 	if (w->own)
 		pool_trust(m, w);
 	/* The breaker may have opened meanwhile. */
-	if (h->failed || m->retired || !breaker_admits(pool_breaker(m, w->device_index), w))
+	if (h->failed || m->retired || (m->isolated && !w->own) ||
+		!breaker_admits(pool_breaker(m, w->device_index), w))
 		worker_unload(w, m);
 	/* It can run this one, or what is not to run beside a load. */
 	w->credit = true;

@@ -70,6 +70,7 @@ struct worker {
 	/* Why trust has ended; loss is "" when the exit status says it. */
 	enum worker_verdict verdict;
 	char loss[WORKER_EXIT_MAX];
+	bool killed;			/* by SIGKILL, not by us */
 	struct pool_model *suspect;	/* borrow: the model to blame; NULL: none, or several */
 	struct pool_model *was_loading; /* borrow: the one that was being loaded then; NULL: none */
 	const struct flight *overran;	/* borrow: the batch that took too long; NULL: none did */

@@ -1,13 +1,16 @@
 """Models with worker processes of their own."""
+import contextlib
 import os
 import shutil
+import signal
 import stat
+import subprocess
 
 import grpc
 import pytest
 
 from callers import Callers
-from daemon import ROOT, alive, wait_for
+from daemon import MODELCTL, PATIENCE_S, ROOT, alive, wait_for
 from test_models import ctl, explicit, models
 from test_reload import Repository, code_of, hang_up, works
 
@@ -54,6 +57,41 @@ def test_a_model_that_hangs_is_ended_alone(start, repository):
     assert code_of(lambda: d.infer("hang", b"abc")) == grpc.StatusCode.INTERNAL
     assert works(d, "identity")
     assert [w.pid for w in d.status().workers if not w.model] == shared
+
+
+def test_one_that_crashes_moves_out(start, repository):
+    """isolation = auto, which is the default."""
+    repository.put("crash", "crash")
+    d = start("models.serve=*", "models.default=identity", repository=repository.directory)
+    assert own(d, "crash") == []
+    assert code_of(lambda: d.infer("crash", b"abc")) == grpc.StatusCode.INTERNAL
+    wait_for("its own process", lambda: [w.state for w in own(d, "crash")] == ["ready"] and works(d, "identity"))
+    shared = [w.pid for w in d.status().workers if not w.model]
+    assert code_of(lambda: d.infer("crash", b"abc")) == grpc.StatusCode.INTERNAL
+    assert works(d, "identity")
+    assert [w.pid for w in d.status().workers if not w.model] == shared
+    assert [w.restarts for w in d.status().workers if not w.model] == [1]
+
+
+def test_workers_killed_while_models_come_and_go(start, repository):
+    repository.put("identity", more="isolation = model")
+    repository.put("second", more="isolation = model")
+    d = explicit(start, repository, "models.load=identity", "worker.breaker_crashes=1000")
+    for i in range(6):
+        loading = subprocess.Popen([MODELCTL, "load", "second", "--address", d.tcp], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        victims = wait_for("a process of it", lambda: [w.pid for w in own(d, "second") if w.pid])
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victims[0], signal.SIGKILL)
+        loading.wait(PATIENCE_S)
+        wait_for("the model", lambda: works(d, "second"))
+        for w in own(d, "second") if i % 2 else []:
+            if w.pid:
+                os.kill(w.pid, signal.SIGKILL)
+        assert ctl(d, "unload", "second")[0] == 0
+        wait_for("its end", lambda: not own(d, "second"))
+    assert works(d, "identity")
+    assert len(d.children()) == 2
 
 
 def test_unloading_ends_the_process(start, repository):

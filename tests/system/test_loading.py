@@ -111,12 +111,12 @@ def test_a_worker_that_loads_is_spared(start, tmp_path):
 
 @pytest.mark.parametrize("how", ["abort", "exit", "hang"])
 def test_a_model_that_ends_or_hangs_in_loading_costs_others_one_restart(start, tmp_path, odd, how):
-    """It is loaded once beside others, then in processes of its own."""
+    """It is loaded once beside others, then in trials."""
     path = repository(tmp_path, alpha=("identity",), zeta=("identity",))
     (tmp_path / "bad" / "1").mkdir(parents=True)
     (tmp_path / "bad" / "model.conf").write_text(f"[model]\nbackend = odd\n[parameters]\nhow = {how}\n")
     d = start(f"worker.backend_dirs={odd}", "worker.load_timeout_ms=500", "worker.breaker_cooldown_ms=200",
-              models=["alpha", "bad", "zeta"], repository=path, workers="cpu:0")
+              "models.isolation=device", models=["alpha", "bad", "zeta"], repository=path, workers="cpu:0")
     wait_for("the others", lambda: model(d, "zeta").state == "ready")
     tries = "model is tried in a process of its own"
     wait_for("three tries", lambda: answers(d, "alpha") and answers(d, "zeta") and d.log().count(tries) >= 3)

@@ -36,7 +36,7 @@ def test_one_worker_killed_calls_wait_for_the_next(start):
 
 
 def test_poison_request_fails_alone(start):
-    d = start(models=["crash", "identity"], workers="cpu:0 x2")
+    d = start("models.isolation=device", models=["crash", "identity"], workers="cpu:0 x2")
     callers = Callers(d, 8)
     callers.wait_done(50)
     with pytest.raises(grpc.RpcError) as e:
@@ -65,7 +65,7 @@ def test_retry_wait_is_kept(start):
 
 
 def test_hung_worker_is_replaced(start):
-    d = start("model.run_timeout_ms=300", models=["hang", "identity"], workers="cpu:0")
+    d = start("model.run_timeout_ms=300", "models.isolation=device", models=["hang", "identity"], workers="cpu:0")
     before = d.workers()
     with pytest.raises(grpc.RpcError) as e:
         d.infer("hang", b"\1", [1], "u8")

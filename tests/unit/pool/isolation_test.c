@@ -10,6 +10,9 @@ Test(isolation, names_there_and_back)
 	cr_assert(isolation_parse("model", &i));
 	cr_expect_eq(i, ISOLATION_MODEL);
 	cr_expect_str_eq(isolation_name(i), "model");
+	cr_assert(isolation_parse("auto", &i));
+	cr_expect_eq(i, ISOLATION_AUTO);
+	cr_expect_str_eq(isolation_name(i), "auto");
 	cr_assert(isolation_parse("device", &i));
 	cr_expect_eq(i, ISOLATION_DEVICE);
 	cr_expect_str_eq(isolation_name(i), "device");

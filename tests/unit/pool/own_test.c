@@ -207,15 +207,15 @@ Test(own, one_on_each_of_its_devices)
 	b.settings.n_places = 2;
 	b.models[2].devices = "cpu:1";
 	bed_up(&b);
-	cr_expect_eq(pool_n_workers(b.pool), 6);
-	cr_expect_eq(pool_model_ready(b.pm[1]), 2);
-	cr_expect_eq(pool_model_ready(b.pm[2]), 1);
+	cr_expect_eq(pool_n_workers(b.pool), 8);
+	cr_expect_eq(pool_model_ready(b.pm[1]), 3, "as many as models share");
+	cr_expect_eq(pool_model_ready(b.pm[2]), 2);
 	cr_expect_str_eq(worker_name(bed_worker(&b, 3)), "cpu:0/own-0");
 	cr_expect_str_eq(worker_name(bed_worker(&b, 4)), "cpu:1/own-1");
-	cr_expect_str_eq(worker_name(bed_worker(&b, 5)), "cpu:1/own-2");
+	cr_expect_str_eq(worker_name(bed_worker(&b, 7)), "cpu:1/own-4");
 	retire(&b, 1);
 	bed_wait(&b, b.n_models_gone == 1);
-	cr_expect_eq(pool_n_workers(b.pool), 6, "numbers stay");
+	cr_expect_eq(pool_n_workers(b.pool), 8, "numbers stay");
 	cr_expect_not(worker_is_used(bed_worker(&b, 3)));
 	bed_drain_end(&b);
 }
