@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -216,6 +217,76 @@ def test_timeout(start):
         assert client._memory.bytes_used >= array.nbytes + 64
         os.kill(d.children()[0], signal.SIGKILL)
         d.wait_workers_ready(1)
+
+
+@pytest.fixture
+def still(start):
+    """A daemon that stands still, and a client that has memory of it already."""
+    d = start(models=["identity"])
+    big = np.zeros(100_000, np.uint8)
+    with modeld.connect(d.unix) as warm, modeld.connect(d.unix) as cold:
+        warm.infer("identity", big)
+        os.kill(d.pid, signal.SIGSTOP)
+        try:
+            yield warm, cold, big
+        finally:
+            os.kill(d.pid, signal.SIGCONT)
+    wait_for("the regions' end", lambda: d.status().handoff_regions == 0)
+
+
+def test_a_timeout_holds_while_the_daemon_stands_still(still):
+    """Whatever it is that has to be waited for: the answer, memory, what the model is; from several threads."""
+    warm, cold, big = still
+    ended = []
+
+    def call(client, array):
+        with pytest.raises(modeld.ModeldError, match="DEADLINE_EXCEEDED"):
+            client.infer("identity", array, timeout=0.5)
+        ended.append(client)
+
+    calls = [(warm, big[:10]), (warm, big), (warm, big), (warm, np.zeros(40 << 20, np.uint8)), (cold, big[:10]), (cold, big)]
+    threads = [threading.Thread(target=call, args=c, daemon=True) for c in calls]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(60)
+    assert len(ended) == len(calls)
+
+
+def test_a_timeout_holds_where_nothing_can_be_sent(still):
+    warm, _, big = still
+    with pytest.raises(TimeoutError):
+        while True:
+            warm._handoff.forget(warm._handoff.send(2, b"", end=time.monotonic() + 0.1))
+    with pytest.raises(modeld.ModeldError, match="DEADLINE_EXCEEDED"):
+        warm.infer("identity", big, timeout=0.1)
+
+
+@pytest.mark.parametrize("timeout", [None, float("inf"), 1e30])
+def test_a_timeout_without_end(server, timeout):
+    with modeld.connect(server.unix, timeout=timeout) as client:
+        for n in (10, 100_000):
+            assert client.infer("identity", np.ones(n, np.uint8), timeout=timeout).sum() == n
+
+
+def mappings():
+    with open("/proc/self/maps") as f:
+        return sum("memfd:" in line for line in f)
+
+
+def test_close_frees_at_once(server):
+    """Without the collector of cycles, and while the client is still there."""
+    gc.collect()
+    gc.disable()
+    try:
+        before = mappings()
+        client = modeld.connect(server.unix)
+        client.infer("identity", np.ones(100_000, np.uint8))
+        assert mappings() > before
+        client.close()
+        assert mappings() == before
+    finally:
+        gc.enable()
 
 
 def test_interrupted_request_keeps_its_memory(start):

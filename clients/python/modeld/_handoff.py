@@ -17,7 +17,7 @@ from ._memory import Region
 from .errors import ConnectionLost, ModeldError
 
 MESSAGE_MAX = 128 * 1024
-_INFERRED, _ERROR = 11, 12
+_REGISTERED, _INFERRED, _ERROR = 9, 11, 12
 
 
 @dataclass
@@ -145,6 +145,10 @@ def _error(data: memoryview) -> ModeldError:
     return error
 
 
+def _left(end: float) -> float:
+    return max(0.0, end - time.monotonic())
+
+
 # A child must not keep its parent's connections, and so its regions, alive.
 _open: "weakref.WeakSet[Handoff]" = weakref.WeakSet()
 os.register_at_fork(after_in_child=lambda: [h._socket.close() for h in _open])
@@ -153,7 +157,7 @@ os.register_at_fork(after_in_child=lambda: [h._socket.close() for h in _open])
 class Handoff:
     """One connection. Safe from several threads: whoever waits receives for all."""
 
-    def __init__(self, path: str, timeout: float) -> None:
+    def __init__(self, path: str, timeout: Optional[float]) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         self._socket.settimeout(timeout)
         try:
@@ -183,6 +187,7 @@ class Handoff:
             return
         with self._receiving:
             self._lost = self._lost or ConnectionLost("the handoff connection was closed")
+            self._dropped.clear()
             try:
                 self._socket.shutdown(socket.SHUT_RDWR)
             except OSError:
@@ -203,20 +208,36 @@ class Handoff:
         """The seq of a request that is to be sent: who has it ahead can forget() it, wherever he is interrupted."""
         return next(self._numbers)
 
-    def send(self, kind: int, body: bytes, seq: Optional[int] = None) -> int:
-        """Send a request; returns its seq for wait()."""
+    def send(self, kind: int, body: bytes, seq: Optional[int] = None, end: Optional[float] = None) -> int:
+        """Send a request; returns its seq for wait(). TimeoutError: not sent by then, of time.monotonic()."""
         self.check_process()
         seq = self.number() if seq is None else seq
-        with self._sending:
-            record = pb.integer(1, seq) + pb.delimited(kind, body)
-            if len(record) > MESSAGE_MAX:
-                raise ModeldError("INVALID_ARGUMENT", f"a request of {len(record)} bytes without its tensors is "
-                                                      f"beyond the limit of {MESSAGE_MAX}")
-            try:
-                self._socket.send(record)
-            except OSError as e:
-                raise ConnectionLost(f"the handoff connection was lost: {e.strerror}") from e
+        record = pb.integer(1, seq) + pb.delimited(kind, body)
+        if len(record) > MESSAGE_MAX:
+            raise ModeldError("INVALID_ARGUMENT", f"a request of {len(record)} bytes without its tensors is "
+                                                  f"beyond the limit of {MESSAGE_MAX}")
+        if not self._sending.acquire(timeout=-1 if end is None else _left(end)):
+            raise TimeoutError("the daemon takes no requests")
+        try:
+            self._send(record, end)
+        except OSError as e:
+            if isinstance(e, TimeoutError):
+                raise
+            raise ConnectionLost(f"the handoff connection was lost: {e.strerror}") from e
+        finally:
+            self._sending.release()
         return seq
+
+    def _send(self, record: bytes, end: Optional[float]) -> None:
+        while True:
+            try:
+                self._socket.send(record, socket.MSG_DONTWAIT)
+                return
+            except BlockingIOError:
+                room = select.poll()
+                room.register(self._socket, select.POLLOUT)
+                if not room.poll(None if end is None else _left(end) * 1000):
+                    raise TimeoutError("the daemon takes no requests") from None
 
     def _receive(self, timeout: Optional[float]) -> None:
         """One record into _answers. Called by one thread at a time, without the lock."""
@@ -263,6 +284,8 @@ class Handoff:
         for fd in fds:
             os.close(fd)
         room = Inferred.unpack(body).room if kind == _INFERRED else None
+        if kind == _REGISTERED:
+            room = Registered.unpack(body)
         if room:
             try:
                 self.unregister(room.token)
@@ -313,8 +336,17 @@ class Handoff:
                 found[LIMITS[number]] = pb.number(value)
         return found
 
-    def allocate(self, size: int) -> Region:
-        _, body, fds = self.wait(self.send(4, pb.integer(1, size)), None)
+    def allocate(self, size: int, end: Optional[float] = None) -> Region:
+        """TimeoutError: not there by then, of time.monotonic(); what comes later goes back."""
+        seq = self.number()
+        try:
+            self.send(4, pb.integer(1, size), seq, end)
+            _, body, fds = self.wait(seq, None if end is None else _left(end))
+        except ModeldError:
+            raise
+        except BaseException:
+            self.forget(seq)
+            raise
         try:
             return Registered.unpack(body).map(fds)
         finally:
@@ -325,13 +357,19 @@ class Handoff:
         """The answer, which is of no interest, is not waited for."""
         self.forget(self.send(5, pb.delimited(1, token)))
 
+    def release(self, region: Region) -> None:
+        try:
+            self.unregister(region.token)
+        except ModeldError:
+            pass  # the connection is gone, and the region with it
+
     def infer(self, seq: int, model: str, inputs: List[Tensor], targets: List[Target], outputs: List[str],
-              timeout: Optional[float], parameters: Dict[str, str]) -> None:
+              end: Optional[float], parameters: Dict[str, str]) -> None:
         """Outputs that find no room in their targets come in a region of the daemon's making."""
         body = (pb.text(1, model) + b"".join(pb.delimited(2, t.pack()) for t in inputs) +
                 b"".join(pb.delimited(3, t.pack()) for t in targets) +
                 b"".join(pb.delimited(4, name.encode()) for name in outputs) +
-                pb.integer(5, 0 if timeout is None else max(1, int(timeout * 1e6))) +
+                pb.integer(5, 0 if end is None else max(1, int(_left(end) * 1e6))) +
                 b"".join(pb.delimited(6, pb.text(1, k) + pb.text(2, v)) for k, v in parameters.items()) +
                 pb.integer(7, 1))
-        self.send(6, body, seq)
+        self.send(6, body, seq, end)

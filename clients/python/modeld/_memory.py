@@ -105,9 +105,10 @@ class Block:
 
 
 class Memory:
-    """All regions of a connection. allocate(size) -> Region asks the daemon; release(region) gives it back, at once."""
+    """All regions of a connection. allocate(size, end) -> Region asks the daemon, until then (of time.monotonic(); None: for
+    ever): TimeoutError; release(region) gives it back, at once."""
 
-    def __init__(self, allocate: Callable[[int], Region], release: Callable[[Region], None]) -> None:
+    def __init__(self, allocate: Callable[[int, Optional[float]], Region], release: Callable[[Region], None]) -> None:
         self._allocate, self._release = allocate, release
         self._regions: List[Region] = []
         self._returned: List[Tuple[Region, int, int]] = []
@@ -118,9 +119,14 @@ class Memory:
         weakref.finalize(self, self._ended.set)
 
     def close(self) -> None:
+        """Nothing is lent any more. Regions that arrays lie in live as long as these."""
         self._ended.set()
+        with self._lock:
+            self._settle()
+            self._regions.clear()
 
-    def take(self, length: int) -> Block:
+    def take(self, length: int, end: Optional[float] = None) -> Block:
+        """end: as of allocate."""
         if os.getpid() != self._pid:
             # The parent's free space is not ours to give.
             raise ConnectionLost("this memory was lent before fork(): connect anew in the child")
@@ -131,7 +137,7 @@ class Memory:
                 offset = region.take(room)
                 if offset is not None:
                     return Block(self, region, offset, length)
-        region = self._make(room)
+        region = self._make(room, end)
         offset = region.take(room)
         assert offset is not None
         block = Block(self, region, offset, length)
@@ -148,19 +154,19 @@ class Memory:
         self._add(region)
         return blocks
 
-    def _make(self, room: int) -> Region:
+    def _make(self, room: int, end: Optional[float]) -> Region:
         """A little larger, as the next one may be."""
         size = max(REGION_MIN, (room + room // 8 + PAGE - 1) // PAGE * PAGE)
-        end = time.monotonic() + _UNMAP_S
+        again_until = time.monotonic() + _UNMAP_S
         while True:
             try:
-                return self._allocate(size)
+                return self._allocate(size, end)
             except ModeldError as e:
-                if e.code != "RESOURCE_EXHAUSTED" or time.monotonic() > end:
+                if e.code != "RESOURCE_EXHAUSTED" or time.monotonic() > again_until:
                     raise
             size = (room + PAGE - 1) // PAGE * PAGE
             if not self._give_back(lambda region: True):
-                end = 0.0
+                again_until = 0.0
             time.sleep(0.01)
 
     def _add(self, region: Region) -> None:
@@ -203,7 +209,8 @@ class Memory:
 
     def give(self, region: Region, offset: int, room: int) -> None:
         """From a destructor, on any thread, perhaps inside take(): only note it (list.append is atomic)."""
-        self._returned.append((region, offset, room))
+        if not self._ended.is_set():
+            self._returned.append((region, offset, room))
 
     def _settle(self) -> None:
         while self._returned:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
@@ -11,7 +12,7 @@ import numpy as np
 from . import _dtypes
 from . import _protobuf as pb
 from ._handoff import Handoff, Inferred, Tensor
-from ._memory import Block, Memory, Region
+from ._memory import Block, Memory
 from ._results import Out, Place, Result, Sent, Timings, adopt, collect, copy_out, out_places
 from ._rooms import Rooms
 from .errors import ConnectionLost, ModeldError
@@ -28,6 +29,8 @@ DEFAULT_ADDRESS = "unix:/run/modeld/modeld.sock"
 HANDOFF_MIN_BYTES = 64 * 1024
 # An answer that is on its way when the time is up is waited for.
 _GRACE_S = 0.1
+# Whoever waits longer than eleven days waits for ever.
+_LONGEST_S = 1e6
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class Client:
 
     def __init__(self, address: str, *, handoff: Union[str, bool, None] = None, timeout: float = 10.0) -> None:
         self.address = address
-        self._timeout = timeout
+        self._timeout = _finite(timeout)
         self._channel = grpc.insecure_channel(address, options=[
             ("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
             ("grpc.use_local_subchannel_pool", 1)])
@@ -92,8 +95,8 @@ class Client:
         self._memory: Optional[Memory] = None
         path = _handoff_path(address, handoff)
         if path:
-            self._handoff = Handoff(path, timeout)
-            self._memory = Memory(self._handoff.allocate, self._release)
+            self._handoff = Handoff(path, self._timeout)
+            self._memory = Memory(self._handoff.allocate, self._handoff.release)
 
     def __enter__(self) -> "Client":
         return self
@@ -112,13 +115,6 @@ class Client:
     def uses_shared_memory(self) -> bool:
         return self._handoff is not None
 
-    def _release(self, region: Region) -> None:
-        try:
-            assert self._handoff
-            self._handoff.unregister(region.token)
-        except ModeldError:
-            pass  # the connection is gone, and the region with it
-
     # --- questions ----------------------------------------------------------------------------
     def _call(self, path: str, request: bytes, timeout: Optional[float]) -> bytes:
         try:
@@ -136,7 +132,10 @@ class Client:
 
     def models(self) -> Dict[str, ModelInfo]:
         """All models that the daemon serves."""
-        reply = self._call(_CONTROL + "GetServerStatus", b"", self._timeout)
+        return self._ask_models(self._timeout)
+
+    def _ask_models(self, timeout: Optional[float]) -> Dict[str, ModelInfo]:
+        reply = self._call(_CONTROL + "GetServerStatus", b"", timeout)
         found: Dict[str, ModelInfo] = {}
         for number, value in pb.fields(reply):
             if number == 6:
@@ -149,9 +148,12 @@ class Client:
 
     def model(self, name: str = "") -> ModelInfo:
         """One model; "" is the default one. Remembered once it is ready."""
+        return self._find_model(name, self._timeout)
+
+    def _find_model(self, name: str, timeout: Optional[float]) -> ModelInfo:
         known = self._models.get(name or self._default_model)
         if known is None or known.state != "ready":
-            self.models()
+            self._ask_models(timeout)
             known = self._models.get(name or self._default_model)
         if known is None:
             raise ModeldError("NOT_FOUND", f"model '{name}' is unknown")
@@ -177,7 +179,7 @@ class Client:
         inputs: one array for the model's first input, or {name: array}; {} for a model that has none.
         dtype: modeld's name of the dtype to send, for all inputs or {name: dtype}. An array of another one is
         converted where numpy calls that safe, else refused; "bf16" takes the bits in a uint16 array.
-        timeout: seconds until DEADLINE_EXCEEDED.
+        timeout: seconds until DEADLINE_EXCEEDED, whatever it is that takes so long; None or inf: for ever.
         out: an array of empty() that the result is written to, and which is returned: itself where it has the result's
         shape, else a view of its beginning. Another dtype, or a larger result, is a ValueError.
         """
@@ -193,8 +195,13 @@ class Client:
         infer() has it."""
         sent = _to_send(inputs, dtype)
         options = dict(parameters or {})
+        timeout = _finite(timeout)
         if self._by_handoff(sent, outputs, first_only, out):
-            return self._infer_handoff(model, sent, outputs, options, timeout, first_only, out)
+            end = None if timeout is None else time.monotonic() + timeout
+            try:
+                return self._infer_handoff(model, sent, outputs, options, end, first_only, out)
+            except TimeoutError:
+                raise ModeldError("DEADLINE_EXCEEDED", f"no answer within {timeout} s") from None
         return copy_out(self._infer_grpc(model, sent, outputs, options, timeout), out)
 
     def _by_handoff(self, sent: Sent, outputs: Optional[Sequence[str]], first_only: bool, out: Out) -> bool:
@@ -222,12 +229,12 @@ class Client:
 
     # --- by handoff ---------------------------------------------------------------------------
     def _infer_handoff(self, model: str, sent: Sent, outputs: Optional[Sequence[str]],
-                       parameters: Dict[str, str], timeout: Optional[float], first_only: bool, out: Out) -> Result:
+                       parameters: Dict[str, str], end: Optional[float], first_only: bool, out: Out) -> Result:
         assert self._handoff and self._memory
         self._handoff.check_process()
         blocks: List[Block] = []
-        tensors = [self._place(name, kind, array, blocks) for name, (kind, array) in sent.items()]
-        declared = self.model(model).outputs
+        tensors = [self._place(name, kind, array, blocks, end) for name, (kind, array) in sent.items()]
+        declared = self._find_model(model, self._timeout if end is None else max(0.0, end - time.monotonic())).outputs
         names = list(outputs) if outputs is not None else [o.name for o in declared][:1 if first_only else None]
         parameters.pop("output", None)
         total = sum(t.length for t in tensors)
@@ -236,16 +243,13 @@ class Client:
             if info.name in names and info.name not in places:
                 rows = tensors[0].dims[0] if tensors and tensors[0].dims else -1
                 self._add_place(places, info.name,
-                                self._rooms.expect(model, info.name, info.dtype, info.shape, rows, total))
+                                self._rooms.expect(model, info.name, info.dtype, info.shape, rows, total), end)
         targets = [place.target(name) for name, place in places.items()]
         seq = self._handoff.number()
         try:
-            self._handoff.infer(seq, model, tensors, targets, names, timeout, parameters)
+            self._handoff.infer(seq, model, tensors, targets, names, end, parameters)
             # The daemon answers only when nothing writes to the targets any more; the caller is told in time.
-            _, body, fds = self._handoff.wait(seq, None if timeout is None else timeout + _GRACE_S)
-        except TimeoutError:
-            self._handoff.forget(seq, keep=(sent, blocks, places))
-            raise ModeldError("DEADLINE_EXCEEDED", f"no answer within {timeout} s") from None
+            _, body, fds = self._handoff.wait(seq, None if end is None else end + _GRACE_S - time.monotonic())
         except ModeldError as e:
             if isinstance(e, ConnectionLost):
                 self._handoff.forget(seq, keep=(sent, blocks, places))
@@ -253,7 +257,7 @@ class Client:
                 self._rooms.note(model, name, took, total)
             raise
         except BaseException:
-            # Interrupted: the request goes on, and so does its memory.
+            # Out of time or interrupted: the request goes on, and so does its memory.
             self._handoff.forget(seq, keep=(sent, blocks, places))
             raise
         answer = Inferred.unpack(body)
@@ -262,32 +266,37 @@ class Client:
             self._rooms.note(model, t.name, t.length, total)
         return collect(answer, places)
 
-    def _add_place(self, places: Dict[str, Place], name: str, room: int) -> None:
+    def _add_place(self, places: Dict[str, Place], name: str, room: int, end: Optional[float]) -> None:
         """Where there is no memory for what is but a guess, the daemon finds out."""
         assert self._memory
         try:
-            places[name] = Place(self._memory.take(room))
+            places[name] = Place(self._memory.take(room, end))
         except ModeldError as e:
             if e.code != "RESOURCE_EXHAUSTED":
                 raise
 
-    def _place(self, name: str, kind: str, array: np.ndarray, blocks: List[Block]) -> Tensor:
+    def _place(self, name: str, kind: str, array: np.ndarray, blocks: List[Block],
+               end: Optional[float]) -> Tensor:
         """A tensor that names the array's memory: where it lies, or a copy in ours."""
         assert self._memory
         number = _dtypes.number_of(kind)
         if kind == "bytes":
             data = _dtypes.pack_bytes(array)
-            block = self._memory.take(len(data))
+            block = self._memory.take(len(data), end)
             block.bytes(len(data))[:] = data
             blocks.append(block)
             return Tensor(name, number, array.shape, block.region.number, block.offset, len(data))
         where = self._memory.find(array) if array.flags.c_contiguous else None
         if where:
             return Tensor(name, number, array.shape, where[0].number, where[1], array.nbytes)
-        block = self._memory.take(array.nbytes)
+        block = self._memory.take(array.nbytes, end)
         block.array(array.dtype, array.shape, array.nbytes)[...] = array
         blocks.append(block)
         return Tensor(name, number, array.shape, block.region.number, block.offset, array.nbytes)
+
+
+def _finite(timeout: Optional[float]) -> Optional[float]:
+    return None if timeout is None or timeout > _LONGEST_S else timeout
 
 
 def _to_send(inputs: Inputs, dtype: Dtypes) -> Dict[str, Tuple[str, np.ndarray]]:
