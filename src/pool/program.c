@@ -2,13 +2,15 @@
 #include "pool/program.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "pool/pool.h"
 
-#define OURS 6u /* variables */
+#define OURS 7u /* variables */
 
 const struct pool_program *program_find(const struct pool_settings *s, const char *backend)
 {
@@ -85,12 +87,16 @@ static size_t put_pairs(struct writer *w, const char *name, const struct wire_pa
 static void write_ours(struct writer *w, const struct pool_settings *s,
 	const struct pool_model_settings *m, const char *device, size_t ret_at[OURS])
 {
+	char timeout[24];
+
+	snprintf(timeout, sizeof(timeout), "%" PRIu64, m->run_timeout_ms);
 	ret_at[0] = put_variable(w, "MODELD_DEVICE", device);
 	ret_at[1] = put_variable(w, "MODELD_MODEL_NAME", m->name);
 	ret_at[2] = put_variable(w, "MODELD_MODEL_VERSION", m->version);
 	ret_at[3] = put_variable(w, "MODELD_MODEL_PATH", m->path);
 	ret_at[4] = put_pairs(w, "MODELD_PARAMETERS", m->parameters, m->n_parameters, NULL);
 	ret_at[5] = put_pairs(w, "MODELD_SETTINGS", s->settings, s->n_settings, m->backend);
+	ret_at[6] = put_variable(w, "MODELD_RUN_TIMEOUT_MS", timeout);
 }
 
 int program_environment(char ***ret_list, const struct pool_settings *s,

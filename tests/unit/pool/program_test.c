@@ -24,7 +24,8 @@ static const struct pool_model_settings model = {.name = "m",
 	.path = "/models/m/7",
 	.backend = "py",
 	.parameters = parameters,
-	.n_parameters = 2};
+	.n_parameters = 2,
+	.run_timeout_ms = 1500};
 
 Test(program, by_its_backend)
 {
@@ -38,7 +39,8 @@ Test(program, environment)
 	static const char *const expected[] = {"A=1", "B=", "MODELD_DEVICE=cpu:0",
 		"MODELD_MODEL_NAME=m", "MODELD_MODEL_VERSION=7", "MODELD_MODEL_PATH=/models/m/7",
 		"MODELD_PARAMETERS=mode=fast\nn=2\n",
-		"MODELD_SETTINGS=interpreter=/usr/bin/python3\nx=1\n"};
+		"MODELD_SETTINGS=interpreter=/usr/bin/python3\nx=1\n",
+		"MODELD_RUN_TIMEOUT_MS=1500"};
 	const size_t n = sizeof(expected) / sizeof(expected[0]);
 	char **list;
 
@@ -59,7 +61,8 @@ Test(program, environment_of_the_pools_own)
 	cr_assert_eq(program_environment(&list, &none, NULL, &bare, "cuda:1"), 0);
 	cr_expect_str_eq(list[0], "MODELD_DEVICE=cuda:1");
 	cr_expect_str_eq(list[5], "MODELD_SETTINGS=");
-	cr_expect_null(list[6]);
+	cr_expect_str_eq(list[6], "MODELD_RUN_TIMEOUT_MS=0");
+	cr_expect_null(list[7]);
 	free(list);
 }
 

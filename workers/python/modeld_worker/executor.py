@@ -469,7 +469,8 @@ def _join(arrays):
 
 def is_fatal(e):
     """The model says so, or its device's context is lost."""
-    return isinstance(e, (Fatal, FatalError)) or type(e).__name__ == "AcceleratorError" or "CUDA error" in str(e)
+    return isinstance(e, (Fatal, FatalError)) or type(e).__name__ == "AcceleratorError" or \
+        isinstance(e, RuntimeError) and "CUDA error" in str(e)
 
 
 def last_line(e):

@@ -4,6 +4,7 @@ The main thread reads the channel and runs batches on the spot, which costs no w
 something that takes long (a load, a slow run) the watch reads in its place: a Ping is answered whatever runs. Whoever reads
 handles all messages at once, but those that take time: these wait for the main thread.
 """
+import faulthandler
 import os
 import select
 import socket
@@ -22,6 +23,8 @@ from .status import EXIT_CONFIG, EXIT_DEVICE_LOST, EXIT_INTERNAL, EXIT_OK
 
 # What the main thread may be at before the watch takes the channel over, and how often that looks.
 LONG_S = 0.05
+# Of a run's time limit, when it is over the stacks are logged: the daemon kills at the whole.
+STACKS_AT = 0.8
 # Answers of models that are quicker wait for each other, but no longer than that.
 QUICK_NS = 60_000
 ANSWER_NS = 200_000
@@ -375,6 +378,8 @@ class Watch:
         self._long = False
         self._n_begun = 0
         self._reads = False
+        self._limit_s = int(os.environ.get("MODELD_RUN_TIMEOUT_MS") or 0) / 1000
+        self._armed = False  # the stacks are to be logged when the run takes too long
         self._wake_read, self._wake_write = socket.socketpair()
 
     def start(self):
@@ -391,6 +396,9 @@ class Watch:
 
     def end(self):
         self._busy_since = None
+        if self._armed:
+            self._armed = False
+            faulthandler.cancel_dump_traceback_later()
         if self._reads:
             self._wake_write.send(b"w")
 
@@ -423,9 +431,20 @@ class Watch:
                 self._kick.wait(LONG_S)
             self._kick.clear()
 
+    def _arm(self):
+        """A timer of the interpreter's own, which goes off whoever holds its lock."""
+        since = self._busy_since
+        if self._limit_s and since is not None and not self._long:
+            self._armed = True
+            left = self._limit_s * STACKS_AT - (time.monotonic() - since)
+            faulthandler.dump_traceback_later(max(left, 0.001), file=2)
+            if self._busy_since is None:  # it ended meanwhile
+                faulthandler.cancel_dump_traceback_later()
+
     def _read_in_its_place(self):
         channel = self._loop._channel.socket
         self._reads = True
+        self._arm()
         try:
             while self._is_long():
                 ready, _, _ = select.select([channel, self._wake_read], [], [])

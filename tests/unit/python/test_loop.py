@@ -1,0 +1,194 @@
+"""The worker's program against a daemon of the test's own, on the other end of its socket."""
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from messages import ROOT
+from modeld_worker import codec, wire
+
+PATIENCE_S = 60
+SETUP = {"protocol": wire.PROTOCOL, "worker": "cpu:0/0", "device": "cpu:0", "slots": 4, "holds": 100, "output_bytes": 1 << 20,
+         "output_segment_bytes": 1 << 16, "output_segments": 8, "log_level": 2}
+
+
+class Worker:
+    def __init__(self, directory, **environment):
+        self.directory = directory
+        self.log_path = str(directory / "log")
+        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.settimeout(PATIENCE_S)
+        self.got = []
+        self.process = subprocess.Popen(
+            [sys.executable, os.path.join(ROOT, "workers", "python", "modeld-python")], stderr=open(self.log_path, "wb"),
+            env=dict(os.environ, **environment), pass_fds=(3,), preexec_fn=lambda: os.dup2(theirs.fileno(), 3))
+        theirs.close()
+
+    def send(self, *messages):
+        self.socket.send(b"".join(map(codec.write, messages)))
+
+    def take(self, kind):
+        """The next message of this kind; others that come before it are forgotten."""
+        while True:
+            while self.got:
+                message = self.got.pop(0)
+                if type(message) is kind:
+                    return message
+            data, fds, _, _ = socket.recv_fds(self.socket, wire.RECORD_MAX, 1)
+            for fd in fds:
+                os.close(fd)
+            assert data, self.log()
+            self.got = codec.read_record(data)
+
+    def begin(self, code, **load):
+        (self.directory / "model.py").write_text(code)
+        self.send(wire.Setup(**SETUP))
+        assert self.take(wire.Hello).slots == 4
+        self.take(wire.Ready)
+        self.send(wire.Load(**{"model": 1, "name": "m", "version": "1", "path": str(self.directory), "backend": "python",
+                               "max_batch_size": wire.U32_MAX, **load}))
+        return self.take(wire.Loaded)
+
+    def map_input(self, data, id=65536):
+        fd = os.memfd_create("input", os.MFD_ALLOW_SEALING)
+        os.write(fd, data)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, 1 | 2 | 4 | 16)
+        socket.send_fds(self.socket, [codec.write(wire.Map(id=id, size=len(data)))], [fd])
+        os.close(fd)
+
+    def log(self):
+        return open(self.log_path, errors="replace").read()
+
+    def wait_end(self):
+        return self.process.wait(PATIENCE_S)
+
+    def close(self):
+        self.socket.close()
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def start(tmp_path):
+    started = []
+
+    def begin(**environment):
+        started.append(Worker(tmp_path, **environment))
+        return started[-1]
+
+    yield begin
+    for w in started:
+        w.close()
+
+
+def run(batch, length=4, arena=65536, offset=0, lane=0, model=1):
+    tensor = wire.Tensor(dtype=12, dims=[length // 4], arena=arena, offset=offset, length=length)
+    return wire.Run(batch=batch, model=model, lane=lane, items=[wire.Item(inputs=[tensor])])
+
+
+IDENTITY = "def infer(x):\n    return x\n"
+
+
+def test_a_life(start):
+    w = start()
+    loaded = w.begin(IDENTITY)
+    assert loaded.ok and loaded.inputs[0].name == "x" and loaded.lanes == 1
+    w.map_input(bytes(4096))
+    w.send(run(1), run(2, 8))
+    done = w.take(wire.Done)
+    assert done.batch == 1 and done.results[0].code == 0 and done.results[0].hold == 1
+    assert w.take(wire.Done).results[0].outputs[0].length == 8
+    w.send(wire.Release(holds=[2, 1]), wire.Unmap(id=65536), wire.Ping(nonce=7))
+    assert w.take(wire.Unmapped).id == 65536 and w.take(wire.Pong).nonce == 7
+    w.send(wire.Unload(model=1))
+    assert w.take(wire.Unloaded).model == 1
+    w.send(wire.Drain())
+    w.take(wire.Bye)
+    assert w.wait_end() == 0
+
+
+def test_spans_that_are_not_there_fail_their_item(start):
+    w = start()
+    w.begin(IDENTITY)
+    w.map_input(bytes(4096))
+    w.send(run(1, arena=9), run(2, 8192), run(3, offset=1 << 63), run(4, offset=4095))
+    for _ in range(4):
+        assert w.take(wire.Done).results[0].code == 13
+    w.send(wire.Run(batch=5, model=1, items=[wire.Item(inputs=[])]))
+    assert w.take(wire.Done).results[0].message == "0 inputs came, the model declares 1"
+
+
+def test_messages_are_answered_while_a_batch_runs(start):
+    w = start()
+    w.begin("import time\n\n\ndef infer(x, context):\n    while not context.cancelled():\n        time.sleep(0.01)\n    return x\n")
+    w.map_input(bytes(4096))
+    w.send(run(1), run(2))
+    w.send(wire.Ping(nonce=1))
+    assert w.take(wire.Pong).nonce == 1
+    w.map_input(bytes(64), id=65537)
+    w.send(wire.Cancel(batch=2, model=1), wire.Unmap(id=65537), wire.Ping(nonce=2))
+    assert w.take(wire.Unmapped).id == 65537 and w.take(wire.Pong).nonce == 2
+    w.send(wire.Cancel(batch=1, model=1))
+    assert w.take(wire.Done).batch == 1
+    done = w.take(wire.Done)
+    assert done.batch == 2 and done.results[0].code == 1
+
+
+def test_a_load_answers_pings(start):
+    w = start()
+    w.send(wire.Setup(**SETUP))
+    os.mkfifo(w.directory / "gate")
+    (w.directory / "model.py").write_text(
+        f"open({str(w.directory / 'gate')!r}).read()\n\n\n{IDENTITY}")
+    w.take(wire.Ready)
+    w.send(wire.Load(model=1, name="m", version="1", path=str(w.directory), backend="python"))
+    w.send(wire.Ping(nonce=3))
+    assert w.take(wire.Pong).nonce == 3
+    open(w.directory / "gate", "w").close()
+    assert w.take(wire.Loaded).ok
+
+
+def test_where_it_hangs_is_in_the_log_before_its_time_is_over(start):
+    w = start(MODELD_RUN_TIMEOUT_MS="500")
+    w.begin("import threading\n\n\ndef infer(x):\n    threading.Event().wait()\n")
+    w.map_input(bytes(64))
+    w.send(run(1))
+    while 'model.py", line 5 in infer' not in w.log():
+        w.send(wire.Ping(nonce=1))
+        w.take(wire.Pong)
+
+
+@pytest.mark.parametrize("messages, status, text", [
+    ([wire.Ping(nonce=1)], 70, "out of turn: Ping"),
+    ([wire.Setup(**{**SETUP, "protocol": 99})], 78, "different builds"),
+    ([wire.Setup(**{**SETUP, "slots": 0})], 70, "no slots"),
+    ([wire.Setup(**SETUP), wire.Setup(**SETUP)], 70, "out of turn: Setup"),
+    ([wire.Setup(**SETUP), run(1)], 70, "lane that is not there"),
+    ([wire.Setup(**SETUP), wire.Unload(model=1)], 70, "unload of a model that is not loaded"),
+    ([wire.Setup(**SETUP), wire.Release(holds=[1])], 70, "hold that is not there"),
+    ([wire.Setup(**SETUP), wire.Unmapped(id=1)], 70, "segment that is in use"),
+    ([wire.Setup(**SETUP), wire.Map(id=5, size=1)], 70, "a descriptor too many or too few")])
+def test_a_daemon_that_breaks_the_protocol(start, messages, status, text):
+    w = start()
+    for message in messages:
+        w.send(message)
+    assert w.wait_end() == status and text in w.log()
+
+
+def test_malformed_records_and_the_end_of_the_daemon(start):
+    w = start()
+    w.socket.send(b"\x0a\x05")
+    assert w.wait_end() == 70 and "malformed" in w.log()
+    w = start()
+    w.begin(IDENTITY)
+    w.socket.close()
+    assert w.wait_end() == 0
+
+
+def test_by_hand_it_does_nothing():
+    said = subprocess.run([sys.executable, os.path.join(ROOT, "workers", "python", "modeld-python")], capture_output=True,
+                          text=True, close_fds=True)
+    assert said.returncode == 78 and "modeld starts this program" in said.stderr
