@@ -3,6 +3,7 @@ import os
 import re
 import struct
 import subprocess
+import tarfile
 
 import grpc
 import pytest
@@ -47,7 +48,8 @@ def test_what_is_installed(prefix):
     assert {"bin/modeld", "bin/modelctl", "libexec/modeld/modeld-worker", "include/modeld/backend.h",
             "libexec/modeld/modeld-python", "lib/modeld/python/modeld_worker/main.py",
             "lib/modeld/backends/onnxruntime.so", "share/modeld/models/digits/1/model.onnx",
-            "etc/modeld/modeld.conf", "lib/systemd/system/modeld.service"} <= files
+            "etc/modeld/modeld.conf", "lib/systemd/system/modeld.service", "share/man/man1/modelctl.1",
+            "share/man/man5/modeld.conf.5", "share/man/man8/modeld.8", "share/man/man8/modeld-worker.8"} <= files
     unit = (prefix / "lib" / "systemd" / "system" / "modeld.service").read_text()
     assert f"ExecStart={prefix}/bin/modeld --config {prefix}/etc/modeld/modeld.conf\n" in unit
     assert "@PREFIX@" not in unit and "@SYSCONFDIR@" not in unit
@@ -57,6 +59,35 @@ def test_what_is_installed(prefix):
     assert said.returncode == 0 and said.stdout.startswith("modeld-python "), said.stderr
     linked = subprocess.run(["ldd", prefix / "bin" / "modeld"], capture_output=True, text=True).stdout
     assert "not found" not in linked and ROOT not in linked
+
+
+def test_the_manual_has_every_key(prefix):
+    page = (prefix / "share" / "man" / "man5" / "modeld.conf.5").read_text().replace("\\-", "-")
+    section = None
+    for line in open(os.path.join(ROOT, "conf", "modeld.conf"), encoding="utf-8"):
+        if line.startswith("["):
+            section = page.index(f".SH {line}")
+        elif re.match("[a-z]", line):
+            assert f".B {line}" in page[section:], line
+
+
+def test_the_manuals_name_every_option_and_command(prefix):
+    for program, page, words in (("modeld", "man8/modeld.8", r"--[a-z-]+"), ("modelctl", "man1/modelctl.1", r"^  ([a-z][a-z-]+)  ")):
+        text = (prefix / "share" / "man" / page).read_text().replace("\\-", "-")
+        said = subprocess.run([prefix / "bin" / program, "--help"], capture_output=True, text=True).stdout
+        found = re.findall(words, said, re.M)
+        assert len(found) > 3
+        for word in found:
+            assert word in text, f"{page}: {word}"
+
+
+def test_an_archive_of_it(prefix):
+    archive = make("tarball").splitlines()[-1]
+    with tarfile.open(os.path.join(ROOT, archive)) as t:
+        members = {x.name: x for x in t.getmembers()}
+    assert {"./usr/local/bin/modeld", "./usr/local/libexec/modeld/modeld-worker", "./usr/local/etc/modeld/modeld.conf",
+            "./usr/local/share/man/man5/modeld.conf.5"} <= set(members)
+    assert all(x.uid == 0 and x.gid == 0 for x in members.values())
 
 
 def test_it_serves_from_there(installed, prefix):
