@@ -78,6 +78,10 @@ obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 PB_C   := $(patsubst proto/%.proto,$(BUILD)/gen/proto/%.pb-c.c,$(PROTOS))
 PB_H   := $(PB_C:.c=.h)
 PB_O   := $(patsubst $(BUILD)/gen/%.c,$(BUILD)/obj/gen/%.o,$(PB_C))
+# What clients may ask to have described: all but what our own processes speak.
+PROTOS_SERVED := $(filter-out proto/wire.proto proto/handoff.proto,$(PROTOS))
+DESCRIPTORS   := $(BUILD)/gen/proto/descriptors.c
+DESCRIPTORS_O := $(BUILD)/obj/gen/proto/descriptors.o
 lib = $(BUILD)/lib/libmodeld-$(1).a
 # Link order: each folder's archive before the ones below it.
 LIBS_BELOW_base     := $(call lib,base)
@@ -145,7 +149,7 @@ $(BUILD)/pic/%.o: %.c
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -fPIC -fvisibility=hidden -c -o $@ $<
 
 define archive_rule
-$(call lib,$(1)): $(call obj,$(SRC_$(1))) $(if $(filter proto,$(1)),$(PB_O))
+$(call lib,$(1)): $(call obj,$(SRC_$(1))) $(if $(filter proto,$(1)),$(PB_O) $(DESCRIPTORS_O))
 	@mkdir -p $$(@D)
 	@echo "  AR      $$@"
 	$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
@@ -166,7 +170,14 @@ $(BUILD)/gen/proto/%.pb-c.c $(BUILD)/gen/proto/%.pb-c.h: proto/%.proto
 	@mkdir -p $(BUILD)/gen
 	@echo "  PROTO   $<"
 	$(Q)$(PROTOC_C) -I. --c_out=$(BUILD)/gen $<
-.SECONDARY: $(PB_C) $(PB_H)
+$(DESCRIPTORS): $(PROTOS_SERVED)
+	@mkdir -p $(@D)
+	@echo "  PROTO   $@"
+	$(Q)$(PROTOC_C) -I. --descriptor_set_out=$(@:.c=.bin) $^
+	$(Q){ echo '#include "proto/descriptors.h"'; echo 'const uint8_t descriptors_data[] = {'; \
+		od -An -v -tu1 $(@:.c=.bin) | sed 's/  *\([0-9][0-9]*\)/\1,/g'; echo '};'; \
+		echo 'const size_t descriptors_size = sizeof(descriptors_data);'; } >$@
+.SECONDARY: $(PB_C) $(PB_H) $(DESCRIPTORS)
 # The status page, as numbers of an array.
 $(BUILD)/obj/src/metrics/page.o $(BUILD)/tidy/src/metrics/page.ok: $(BUILD)/gen/metrics/page.inc
 $(BUILD)/gen/metrics/page.inc: src/metrics/page.html

@@ -5,6 +5,7 @@
 #include "services/health_service.h"
 #include "services/kserve_service.h"
 #include "services/model_worker_service.h"
+#include "services/reflection_service.h"
 
 /* A new service adds itself here. */
 const struct service *const *service_list(void)
@@ -14,6 +15,8 @@ const struct service *const *service_list(void)
 		&kserve_service,
 		&health_service,
 		&control_service,
+		&reflection_service,
+		&reflection_v1alpha_service,
 		NULL,
 	};
 
