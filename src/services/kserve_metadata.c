@@ -58,7 +58,9 @@ void kserve_server_ready(struct call *c, void *state, const uint8_t *data, size_
 static const char *const extensions[] = {
 	"classification",
 	"model_repository",
+	"model_repository(unload_dependents)",
 	"model_configuration",
+	"system_shared_memory",
 	"binary_tensor_data",
 	"parameters",
 	"statistics",
@@ -85,13 +87,17 @@ void kserve_model_ready(struct call *c, void *state, const uint8_t *data, size_t
 	Inference__ModelReadyResponse m = INFERENCE__MODEL_READY_RESPONSE__INIT;
 	const struct services *x = call_context(c);
 	const Inference__ModelReadyRequest *q;
+	struct infer_failure failure = {0};
 	struct message_memory memory;
+	bool ready = false;
 
 	(void)state;
 	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
 	q = kserve_small_read(c, &memory, &inference__model_ready_request__descriptor, data, n);
-	if (q) {
-		m.ready = kserve_is_ready(x->dispatch, q->name, q->version);
+	if (q && kserve_is_ready(x->dispatch, q->name, q->version, &ready, &failure)) {
+		kserve_small_fail(c, &failure);
+	} else if (q) {
+		m.ready = ready;
 		message_answer(c, &m.base);
 	}
 	message_memory_deinit(&memory);
@@ -134,7 +140,8 @@ static int fill_versions(struct message_memory *memory, Metadata *m, struct disp
 		return -ENOMEM;
 	if (one)
 		m->versions[m->n_versions++] = (char *)version_settings(v)->version;
-	for (size_t k = 0; k < n && !one; k++) {
+	/* Dispatch has the highest first, Triton the lowest. */
+	for (size_t k = n; k-- > 0 && !one;) {
 		const struct version *other = dispatch_version(d, k);
 
 		if (!version_replaces(other) && version_declared(other) &&

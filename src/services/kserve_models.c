@@ -80,14 +80,18 @@ int kserve_find_version(struct dispatch *d, const char *name, const char *number
 	return r;
 }
 
-bool kserve_is_ready(struct dispatch *d, const char *name, const char *number)
+int kserve_is_ready(struct dispatch *d, const char *name, const char *number, bool *ret_ready,
+	struct infer_failure *failure)
 {
-	struct infer_failure failure = {0};
 	struct version *v = NULL;
-	bool found = kserve_find_version(d, name, number, &v, &failure) == 0;
+	bool found = kserve_find_version(d, name, number, &v, failure) == 0;
 
-	infer_failure_deinit(&failure);
-	return found && version_ready(v);
+	*ret_ready = found && version_ready(v);
+	if (found || failure->status == GRPC_INVALID_ARGUMENT)
+		return found ? 0 : INFER_E_FAILED;
+	infer_failure_deinit(failure);
+	*failure = (struct infer_failure){0};
+	return 0;
 }
 
 const char *kserve_platform(const struct version *v)

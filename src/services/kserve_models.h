@@ -20,8 +20,10 @@ struct version;
  */
 _must_use_ int kserve_find_version(struct dispatch *d, const char *name, const char *number,
 	struct version **ret_version, struct infer_failure *failure);
-/* The same for who only asks: false where kserve_find_version() fails, or no worker is ready. */
-bool kserve_is_ready(struct dispatch *d, const char *name, const char *number);
+/* The same for who only asks: *ret_ready is false where there is no such version, or no worker is ready.
+ * INFER_E_FAILED: the number is none */
+_must_use_ int kserve_is_ready(struct dispatch *d, const char *name, const char *number,
+	bool *ret_ready, struct infer_failure *failure);
 /* What Triton calls its format; "" where it does not say. */
 const char *kserve_platform(const struct version *v);
 
