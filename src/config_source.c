@@ -8,8 +8,10 @@ int config_source_read(
 {
 	int r = config_init(ret_config);
 
-	if (!r)
+	if (!r && s->file)
 		r = config_load_file(ret_config, s->file, text, cap);
+	for (size_t i = 0; !r && s->before && s->before[i]; i++)
+		r = config_set(ret_config, s->before[i], text, cap);
 	for (size_t i = 0; !r && i < s->n_sets; i++)
 		r = config_set(ret_config, s->sets[i], text, cap);
 	return r ? r : config_finish(ret_config, text, cap);

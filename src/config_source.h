@@ -8,8 +8,10 @@
 #include "config.h"
 
 struct config_source {
-	const char *file;	 /* borrow */
-	const char *const *sets; /* borrow: section.key=value, over the file */
+	const char *file; /* borrow; NULL: every key has its default */
+	/* borrow: section.key=value, over the file; NULL-terminated; NULL: none */
+	const char *const *before;
+	const char *const *sets; /* borrow: section.key=value, over both */
 	size_t n_sets;
 };
 

@@ -24,10 +24,14 @@
 
 static const char usage[] =
 	"usage: modeld --config FILE [--set section.key=value]... [--check]\n"
+	"       modeld --triton REPOSITORY [--set section.key=value]... [--check]\n"
 	"\n"
 	"Serves the models of a repository over gRPC, from worker processes.\n"
 	"\n"
 	"  -c, --config FILE            configuration; every key is explained in conf/modeld.conf\n"
+	"      --triton REPOSITORY      without a file, or over it: Triton's defaults for this\n"
+	"                               repository of models (gRPC on 0.0.0.0:8001, metrics on\n"
+	"                               0.0.0.0:8002)\n"
 	"  -s, --set section.key=value  override one key, e.g. --set server.listen=127.0.0.1:6000\n"
 	"      --check                  validate, print the effective configuration, and exit\n"
 	"  -V, --version                print the version\n"
@@ -38,8 +42,20 @@ static const char usage[] =
 	"Exit status: 64 usage, 70 internal, 71 system (socket in use, no memory), 78 "
 	"configuration.\n";
 
+/* What --triton stands for. */
+enum triton_set {
+	TRITON_REPOSITORY,
+	TRITON_LISTEN,
+	TRITON_METRICS,
+	TRITON_SERVE,
+	TRITON_CONTROL,
+	TRITON_SETS_,
+};
+
 struct options {
 	struct config_source source; /* sets: the array below */
+	const char *triton[TRITON_SETS_ + 1];
+	char *triton_repository; /* own; NULL: it was not given */
 	const char *sets[SETS_MAX];
 	bool check;
 };
@@ -50,12 +66,30 @@ static int usage_error(const char *what)
 	return SERVER_EXIT_USAGE;
 }
 
+/* 0; an exit code */
+static int set_triton(struct options *o, const char *repository)
+{
+	free(o->triton_repository);
+	if (asprintf(&o->triton_repository, "models.repository=%s", repository) < 0) {
+		o->triton_repository = NULL;
+		return SERVER_EXIT_OS;
+	}
+	o->triton[TRITON_REPOSITORY] = o->triton_repository;
+	o->triton[TRITON_LISTEN] = "server.listen=0.0.0.0:8001, unix:modeld.sock";
+	o->triton[TRITON_METRICS] = "metrics.listen=0.0.0.0:8002";
+	o->triton[TRITON_SERVE] = "models.serve=*";
+	o->triton[TRITON_CONTROL] = "models.control=none";
+	o->source.before = o->triton;
+	return 0;
+}
+
 /* 0 to go on, -1 when done with success, else an exit code. */
 static int parse_options(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"set", required_argument, NULL, 's'},
+		{"triton", required_argument, NULL, 'T'},
 		{"check", no_argument, NULL, 'C'},
 		{"version", no_argument, NULL, 'V'},
 		{"help", no_argument, NULL, 'h'},
@@ -68,7 +102,10 @@ static int parse_options(int argc, char **argv, struct options *o)
 			o->source.file = optarg;
 		else if (c == 's' && o->source.n_sets < SETS_MAX)
 			o->sets[o->source.n_sets++] = optarg;
-		else if (c == 'C')
+		else if (c == 'T') {
+			if (set_triton(o, optarg))
+				return SERVER_EXIT_OS;
+		} else if (c == 'C')
 			o->check = true;
 		else if (c == 'V')
 			return puts("modeld " MODELD_VERSION) < 0 ? SERVER_EXIT_OS : -1;
@@ -81,9 +118,14 @@ static int parse_options(int argc, char **argv, struct options *o)
 	}
 	if (optind < argc)
 		return usage_error("there are no arguments besides options");
-	if (!o->source.file)
-		return usage_error("--config FILE is needed");
+	if (!o->source.file && !o->triton_repository)
+		return usage_error("--config FILE or --triton REPOSITORY is needed");
 	return 0;
+}
+
+static void release_options(struct options *o)
+{
+	free(o->triton_repository);
 }
 
 static int config_failed(int r, const char *text)
@@ -256,7 +298,7 @@ int main(int argc, char **argv)
 {
 	_cleanup_(config_release) struct config config = {0};
 	_cleanup_(repository_freep) struct repository *repository = NULL;
-	struct options o = {0};
+	_cleanup_(release_options) struct options o = {0};
 	int r;
 
 	if (standard_fds_open())

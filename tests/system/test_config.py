@@ -27,6 +27,20 @@ def check(config, *sets, **kw):
 # --- command line ----------------------------------------------------------------------------------
 
 
+def test_tritons_defaults(tmp_path):
+    repository = os.path.join(ROOT, "tests", "models", "triton")
+    done = modeld("--triton", os.path.relpath(repository, tmp_path), "--check", cwd=tmp_path)
+    assert done.returncode == OK
+    values = dict(re.findall(r"^(\w+) = (.*)$", done.stdout, re.M))
+    assert os.path.samefile(values["repository"], repository) and values["control"] == "none"
+    assert "listen = 0.0.0.0:8001, unix:" in done.stdout and "listen = 0.0.0.0:8002" in done.stdout
+    assert "; simple_string: version 1" in done.stdout
+    done = modeld("--triton", repository, "--set", "server.listen=127.0.0.1:0", "--check")
+    assert done.returncode == OK and "listen = 127.0.0.1:0" in done.stdout, "--set has the last word"
+    done = modeld("--triton", str(tmp_path / "nothing"), "--check")
+    assert done.returncode == CONFIG
+
+
 def test_help_and_version():
     for option in ("--help", "-h"):
         done = modeld(option)

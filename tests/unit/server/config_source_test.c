@@ -41,7 +41,7 @@ TestSuite(config_source, .init = setup, .fini = teardown);
 
 static int read_source(const char *const *sets, size_t n_sets)
 {
-	const struct config_source s = {path, sets, n_sets};
+	const struct config_source s = {.file = path, .sets = sets, .n_sets = n_sets};
 
 	text[0] = 0;
 	return config_source_read(&s, &c, text, sizeof(text));
@@ -58,6 +58,22 @@ Test(config_source, the_file_then_what_overrides_it)
 	cr_expect_eq(c.drain_timeout_ms, 9000, "the last word counts");
 	cr_expect_eq(c.log_level, LOG_LEVEL_WARNING);
 	config_release(&c);
+}
+
+Test(config_source, without_a_file_and_what_comes_between)
+{
+	static const char *const before[] = {
+		"server.drain_timeout_s=4", "server.log_level=debug", NULL};
+	static const char *const sets[] = {"server.drain_timeout_s=8"};
+	struct config_source s = {.file = path, .before = before, .sets = sets, .n_sets = 1};
+
+	for (int i = 0; i < 2; i++) {
+		cr_assert_eq(config_source_read(&s, &c, text, sizeof(text)), 0, "%s", text);
+		cr_expect_eq(c.drain_timeout_ms, 8000, "what is set has the last word");
+		cr_expect_eq(c.log_level, LOG_LEVEL_DEBUG);
+		config_release(&c);
+		s.file = NULL;
+	}
 }
 
 Test(config_source, what_is_in_the_file_now)
