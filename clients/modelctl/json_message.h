@@ -7,7 +7,8 @@
 #include "clients/modelctl/json.h"
 
 /* An object of all fields. Left out: a single int64 below 0, by which our messages say that something is
- * not known. Asserts that there are but strings, booleans, doubles, uint32, uint64, int64 and messages. */
+ * not known, and what was not chosen of a oneof. An enum is the name of its value, a map an object. Asserts that there are no bytes,
+ * and no fixed numbers but doubles. */
 void json_message(struct json *j, const char *key, const ProtobufCMessage *m);
 
 #endif

@@ -19,6 +19,9 @@ static const struct command {
 	const char *line;
 } commands[] = {
 	{"status", command_status, "workers, models, memory and counters of a running daemon"},
+	{"models", command_models, "models of the repositories, and the state of each version"},
+	{"stats", command_stats, "requests, rows, batches and times of each model"},
+	{"config", command_config, "a model's configuration, as JSON"},
 	{"health", command_health,
 		"health of the server, a service or a model; --watch follows it"},
 	{"infer", command_infer, "run a model on a file or on generated data"},

@@ -40,12 +40,12 @@ def test_help_and_version():
     for args in (["--help"], ["-h"], ["help"]):
         done = run(*args)
         assert done.returncode == OK and "usage: modelctl" in done.stdout
-        for command in ("status", "health", "infer", "wait-ready"):
+        for command in ("status", "health", "infer", "wait-ready", "models", "stats", "config"):
             assert re.search(rf"^  {command} ", done.stdout, re.M)
     assert re.fullmatch(r"modelctl \d+\.\d+\.\d+\n", run("--version").stdout)
 
 
-@pytest.mark.parametrize("command", ["status", "health", "infer", "wait-ready"])
+@pytest.mark.parametrize("command", ["status", "health", "infer", "wait-ready", "models", "stats", "config"])
 def test_help_of_each_command(command):
     done = run(command, "--help")
     assert done.returncode == OK and f"usage: modelctl {command}" in done.stdout and not done.stderr
@@ -57,7 +57,7 @@ def test_help_of_each_command(command):
                                   ["infer", "identity", "--fill", "1", "--shape", "1,x"],
                                   ["infer", "a", "b", "--fill", "1"], ["infer", "--fill", "1", "-p", "novalue"],
                                   ["status", "--timeout", "never"], ["status", "--timeout", "0"],
-                                  ["wait-ready", "--nosuch"]])
+                                  ["wait-ready", "--nosuch"], ["config"], ["models", "a"], ["stats", "a", "b"]])
 def test_usage_errors(args):
     done = run(*args)
     assert done.returncode == USAGE and done.stderr and not done.stdout
@@ -199,3 +199,21 @@ def test_deadline(start):
     d = start(models=["sleep"])
     done = d.modelctl("infer", "sleep", "-f", "2000", "-d", "i32", "-s", "1", "--timeout", "0.2")
     assert done.returncode == FAILED and "DEADLINE_EXCEEDED" in done.stderr
+
+
+# --- models, stats, config ---------------------------------------------------------------------------
+
+
+def test_models_stats_and_config(digits):
+    done = digits.modelctl("models")
+    assert done.returncode == OK and re.search(r"^digits +1 +READY", done.stdout, re.M)
+    assert digits.modelctl("infer", "digits", "--fill", "0").returncode == OK
+    done = digits.modelctl("stats", "digits")
+    assert done.returncode == OK and re.search(r"^digits +1 +[1-9]", done.stdout, re.M)
+    stats = json.loads(digits.modelctl("stats", "--json").stdout)["model_stats"]
+    assert any(s["name"] == "digits" and s["inference_stats"]["success"]["count"] >= 1 for s in stats)
+    config = json.loads(digits.modelctl("config", "digits:1").stdout)
+    assert config["name"] == "digits" and config["input"][0]["data_type"] == "TYPE_FP32"
+    assert "sequence_batching" not in config, "what is not chosen of several is left out"
+    done = digits.modelctl("config", "nothing")
+    assert done.returncode == FAILED and "Request for unknown model: 'nothing' is not found" in done.stderr

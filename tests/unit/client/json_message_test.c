@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "proto/control.pb-c.h"
+#include "proto/kserve/grpc_service.pb-c.h"
 
 static void expect(const ProtobufCMessage *m, const char *wanted)
 {
@@ -83,4 +84,46 @@ Test(json_message, messages_within)
 	cr_expect(strstr(text, "\"inputs\": [{\"name\": \"\", \"dtype\": \"\", \"dims\": [], "
 			       "\"any_shape\": false}, {\"name\""));
 	free(text);
+}
+
+Test(json_message, enums_and_what_is_chosen_of_several)
+{
+	Inference__ModelVersionPolicy m = INFERENCE__MODEL_VERSION_POLICY__INIT;
+	Inference__ModelVersionPolicy__Latest latest =
+		INFERENCE__MODEL_VERSION_POLICY__LATEST__INIT;
+	Inference__ModelOutput output = INFERENCE__MODEL_OUTPUT__INIT;
+	char text[512] = "";
+	FILE *out = fmemopen(text, sizeof(text), "w");
+	struct json j;
+
+	latest.num_versions = 3;
+	m.latest = &latest;
+	m.policy_choice_case = INFERENCE__MODEL_VERSION_POLICY__POLICY_CHOICE_LATEST;
+	expect(&m.base, "{\"latest\": {\"num_versions\": 3}}");
+	m.policy_choice_case = INFERENCE__MODEL_VERSION_POLICY__POLICY_CHOICE__NOT_SET;
+	expect(&m.base, "{}");
+	output.data_type = INFERENCE__DATA_TYPE__TYPE_FP32;
+	json_init(&j, out);
+	json_message(&j, NULL, &output.base);
+	cr_assert_eq(fclose(out), 0);
+	cr_expect(strstr(text, "\"data_type\": \"TYPE_FP32\""), "%s", text);
+}
+
+Test(json_message, maps)
+{
+	Inference__SystemSharedMemoryStatusResponse m =
+		INFERENCE__SYSTEM_SHARED_MEMORY_STATUS_RESPONSE__INIT;
+	Inference__SystemSharedMemoryStatusResponse__RegionsEntry entry =
+		INFERENCE__SYSTEM_SHARED_MEMORY_STATUS_RESPONSE__REGIONS_ENTRY__INIT;
+	Inference__SystemSharedMemoryStatusResponse__RegionsEntry *entries[] = {&entry};
+	Inference__SystemSharedMemoryStatusResponse__RegionStatus status =
+		INFERENCE__SYSTEM_SHARED_MEMORY_STATUS_RESPONSE__REGION_STATUS__INIT;
+
+	expect(&m.base, "{\"regions\": {}}");
+	entry.key = (char *)"a";
+	entry.value = &status;
+	m.regions = entries;
+	m.n_regions = 1;
+	expect(&m.base, "{\"regions\": {\"a\": {\"name\": \"\", \"key\": \"\", \"offset\": 0, "
+			"\"byte_size\": 0}}}");
 }

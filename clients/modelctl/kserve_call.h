@@ -1,0 +1,21 @@
+/* kserve_call.h: a small call of inference.GRPCInferenceService. */
+#ifndef CLIENTS_MODELCTL_KSERVE_CALL_H
+#define CLIENTS_MODELCTL_KSERVE_CALL_H
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "clients/modelctl/modelctl.h"
+
+#define KSERVE_PATH "/inference.GRPCInferenceService/"
+
+/*
+ * Connect, call `method`, unpack its answer as `type`: *ret_answer is freed by protobuf_c_message_free_unpacked(). 0,
+ * or an exit code after saying what failed.
+ */
+_must_use_ int kserve_call(const struct modelctl *m, const char *method,
+	const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type, void **ret_answer);
+/* The same over a connection that there is. */
+_must_use_ int kserve_call_on(const struct modelctl *m, struct grpc_client *c, const char *method,
+	const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type, void **ret_answer);
+
+#endif
