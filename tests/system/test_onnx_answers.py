@@ -2,6 +2,7 @@
 import os
 import sys
 import sysconfig
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -200,6 +201,31 @@ def test_outputs_that_fit_one_by_one_are_all_given(start, tmp_path):
     for x, (got, _) in zip(arrays, run_at_once(d, "wide", arrays)):
         assert got.shape == (1, 3_000_000) and (got == x[0, 0]).all()
     assert d.status().models[0].batches == 1, "they were sent together"
+    r.close()
+
+
+def test_of_requests_joined_in_shared_memory_the_one_at_fault_pays(start):
+    r = Repository()
+    r.add("picker", [node("Cast", ["x"], ["f"], to=F32), node("GatherElements", ["f", "x"], ["y"], axis=1)],
+          [batch("x", 2, dtype=I64)], [batch("y", 2)],
+          conf="[model]\nbackend = onnxruntime\nmax_batch_size = 4\nmax_queue_delay_us = 10000000\n")
+    d = start(repository=r.path, models=["picker"])
+    wait_for("the model", lambda: d.status().models[0].state == "ready")
+    asked = [[1, 0], [0, 1], [0, 99], [1, 1]]
+    clients = [modeld.connect(d.unix) for _ in asked]
+    with ThreadPoolExecutor(len(asked)) as pool:
+        calls = [pool.submit(c.infer_all, "picker", np.array([x], "i8")) for c, x in zip(clients, asked)]
+    for x, call in zip(asked, calls):
+        if max(x) < 2:
+            assert (call.result()["y"][0] == [x[i] for i in x]).all()
+        else:
+            with pytest.raises(modeld.ModeldError, match="GatherElements"):
+                call.result()
+    assert all(c.uses_shared_memory for c in clients)
+    model = d.status().models[0]
+    assert (model.batches, model.requests_ok, model.requests_failed) == (1, 3, 1), "they were sent together"
+    for c in clients:
+        c.close()
     r.close()
 
 
