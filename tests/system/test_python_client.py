@@ -427,6 +427,38 @@ def test_daemon_gone(start):
     assert not client.is_ready()
 
 
+def test_a_client_outlives_the_daemon(start, tmp_path):
+    """By shared memory and without; memory of the daemon that is gone is refused, not taken for the new one's."""
+    address = f"unix:{tmp_path}/modeld.sock"
+    big = np.arange(100_000, dtype=np.uint8)
+
+    def begin():
+        return start(f"handoff.socket={tmp_path}/handoff.sock", models=["identity"], listen=address)
+
+    d = begin()
+    with modeld.connect(address) as local, modeld.connect(address, handoff=False) as remote:
+        old = local.empty(1000, np.uint8)
+        for client in (local, remote):
+            assert np.array_equal(client.infer("identity", big), big)
+        d.process.kill()
+        d.process.wait()
+        d.checked = True
+        for client in (local, remote):
+            with pytest.raises(modeld.ModeldError, match="UNAVAILABLE"):
+                client.infer("identity", big)
+        d = begin()
+        for client in (local, remote):
+            wait_for("the daemon", client.is_ready)
+            assert np.array_equal(client.infer("identity", big), big)
+        with pytest.raises(modeld.ConnectionLost, match="a connection that was lost"):
+            local.infer_all("identity", old)
+        with pytest.raises(modeld.ConnectionLost, match="a connection that was lost"):
+            local.infer("identity", big, out=old)
+        assert np.array_equal(local.infer("identity", old.copy()), old)
+        new = local.empty(big.shape, np.uint8)
+        assert local.infer("identity", big, out=new) is new and np.array_equal(new, big)
+
+
 @pytest.mark.slow
 def test_installs_with_pip(tmp_path):
     target = tmp_path / "site"

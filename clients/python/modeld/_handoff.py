@@ -198,6 +198,15 @@ class Handoff:
         with self._sending:
             self._socket.close()
 
+    def is_lost(self) -> bool:
+        """The daemon has ended it, or it was closed."""
+        if not self._lost:
+            ended = select.poll()
+            ended.register(self._socket, 0)
+            if ended.poll(0):
+                self._lost = self._lost or ConnectionLost("the handoff connection was closed by the daemon")
+        return self._lost is not None
+
     def check_process(self) -> None:
         """A connection, and its memory, belong to the process that made them."""
         if os.getpid() != self._pid:
@@ -223,7 +232,8 @@ class Handoff:
         except OSError as e:
             if isinstance(e, TimeoutError):
                 raise
-            raise ConnectionLost(f"the handoff connection was lost: {e.strerror}") from e
+            self._lost = self._lost or ConnectionLost(f"the handoff connection was lost: {e.strerror}")
+            raise self._lost from e
         finally:
             self._sending.release()
         return seq

@@ -48,6 +48,10 @@ class Region:
                 return offset
         return None
 
+    def holds(self, array: np.ndarray) -> bool:
+        offset = array.__array_interface__["data"][0] - self.address
+        return 0 <= offset and offset + array.nbytes <= self.size
+
     def take_at(self, offset: int, length: int) -> bool:
         for i, (start, room) in enumerate(self.free):
             if start <= offset and offset + length <= start + room:
@@ -225,6 +229,10 @@ class Memory:
             if 0 <= offset and offset + array.nbytes <= region.size:
                 return region, offset
         return None
+
+    def regions(self) -> List[Region]:
+        with self._lock:
+            return list(self._regions)
 
     @property
     def bytes_used(self) -> int:

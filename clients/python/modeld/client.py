@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
+import weakref
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
@@ -12,7 +14,7 @@ import numpy as np
 from . import _dtypes
 from . import _protobuf as pb
 from ._handoff import Handoff, Inferred, Tensor
-from ._memory import Block, Memory
+from ._memory import Block, Memory, Region
 from ._results import Out, Place, Result, Sent, Timings, adopt, collect, copy_out, out_places
 from ._rooms import Rooms
 from .errors import ConnectionLost, ModeldError
@@ -87,16 +89,44 @@ class Client:
         self._timeout = _finite(timeout)
         self._channel = grpc.insecure_channel(address, options=[
             ("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
-            ("grpc.use_local_subchannel_pool", 1)])
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1000)])
+        self._pid = os.getpid()
         self._models: Dict[str, ModelInfo] = {}
         self._default_model = ""
         self._rooms = Rooms()
         self._handoff: Optional[Handoff] = None
         self._memory: Optional[Memory] = None
-        path = _handoff_path(address, handoff)
-        if path:
-            self._handoff = Handoff(path, self._timeout)
-            self._memory = Memory(self._handoff.allocate, self._handoff.release)
+        # Of connections that were lost, as long as arrays lie there.
+        self._former: "weakref.WeakSet[Region]" = weakref.WeakSet()
+        self._connecting = threading.Lock()
+        self._closed = False
+        self._path = _handoff_path(address, handoff)
+        if self._path:
+            self._open_handoff(self._path, self._timeout)
+
+    def _open_handoff(self, path: str, timeout: Optional[float]) -> None:
+        self._handoff = Handoff(path, timeout)
+        self._memory = Memory(self._handoff.allocate, self._handoff.release)
+
+    def _local(self, end: Optional[float] = None) -> Tuple[Handoff, Memory]:
+        """The connection, and its memory; anew where it was lost, since a daemon that was started again knows nothing of it."""
+        assert self._path and self._handoff and self._memory
+        self._handoff.check_process()
+        with self._connecting:
+            if self._handoff.is_lost() and not self._closed:
+                lost, memory = self._handoff, self._memory
+                self._open_handoff(self._path, self._timeout if end is None else max(0.01, end - time.monotonic()))
+                self._models = {}
+                self._former.update(memory.regions())
+                memory.close()
+                lost.close()
+            return self._handoff, self._memory
+
+    def _check_memory(self, array: np.ndarray) -> None:
+        if any(region.holds(array) for region in self._former):
+            raise ConnectionLost("the array lies in memory of a connection that was lost: make another one with "
+                                 "empty(), or give a copy")
 
     def __enter__(self) -> "Client":
         return self
@@ -106,6 +136,7 @@ class Client:
 
     def close(self) -> None:
         """End the connection. Arrays that lie in shared memory stay valid."""
+        self._closed = True
         self._channel.close()
         if self._handoff and self._memory:
             self._memory.close()
@@ -117,6 +148,8 @@ class Client:
 
     # --- questions ----------------------------------------------------------------------------
     def _call(self, path: str, request: bytes, timeout: Optional[float]) -> bytes:
+        if os.getpid() != self._pid:
+            raise ConnectionLost("this connection was made before fork(): connect anew in the child")
         try:
             return self._channel.unary_unary(path)(request, timeout=timeout)
         except grpc.RpcError as e:
@@ -168,7 +201,7 @@ class Client:
         if self._memory is None or kind.hasobject:
             return np.empty(dims, kind)
         nbytes = int(np.prod(dims, dtype=np.int64)) * kind.itemsize
-        return self._memory.take(nbytes).array(kind, dims, nbytes)
+        return self._local()[1].take(nbytes).array(kind, dims, nbytes)
 
     # --- inference ----------------------------------------------------------------------------
     def infer(self, model: str, inputs: Inputs, *, dtype: Dtypes = None,
@@ -230,69 +263,75 @@ class Client:
     # --- by handoff ---------------------------------------------------------------------------
     def _infer_handoff(self, model: str, sent: Sent, outputs: Optional[Sequence[str]],
                        parameters: Dict[str, str], end: Optional[float], first_only: bool, out: Out) -> Result:
-        assert self._handoff and self._memory
-        self._handoff.check_process()
+        handoff, memory = self._local(end)
+        for given in [array for _, array in sent.values()] + _arrays_of(out):
+            self._check_memory(given)
         blocks: List[Block] = []
-        tensors = [self._place(name, kind, array, blocks, end) for name, (kind, array) in sent.items()]
+        tensors = [self._place(memory, name, kind, array, blocks, end) for name, (kind, array) in sent.items()]
         declared = self._find_model(model, self._timeout if end is None else max(0.0, end - time.monotonic())).outputs
         names = list(outputs) if outputs is not None else [o.name for o in declared][:1 if first_only else None]
         parameters.pop("output", None)
         total = sum(t.length for t in tensors)
-        places = out_places(self._memory, names, sent, out)
+        places = out_places(memory, names, sent, out)
         for info in declared:
             if info.name in names and info.name not in places:
                 rows = tensors[0].dims[0] if tensors and tensors[0].dims else -1
-                self._add_place(places, info.name,
+                self._add_place(memory, places, info.name,
                                 self._rooms.expect(model, info.name, info.dtype, info.shape, rows, total), end)
         targets = [place.target(name) for name, place in places.items()]
-        seq = self._handoff.number()
+        seq = handoff.number()
         try:
-            self._handoff.infer(seq, model, tensors, targets, names, end, parameters)
+            handoff.infer(seq, model, tensors, targets, names, end, parameters)
             # The daemon answers only when nothing writes to the targets any more; the caller is told in time.
-            _, body, fds = self._handoff.wait(seq, None if end is None else end + _GRACE_S - time.monotonic())
+            _, body, fds = handoff.wait(seq, None if end is None else end + _GRACE_S - time.monotonic())
         except ModeldError as e:
             if isinstance(e, ConnectionLost):
-                self._handoff.forget(seq, keep=(sent, blocks, places))
+                handoff.forget(seq, keep=(sent, blocks, places))
             for name, took in e.needed.items():
                 self._rooms.note(model, name, took, total)
             raise
         except BaseException:
             # Out of time or interrupted: the request goes on, and so does its memory.
-            self._handoff.forget(seq, keep=(sent, blocks, places))
+            handoff.forget(seq, keep=(sent, blocks, places))
             raise
         answer = Inferred.unpack(body)
-        adopt(self._memory, answer, fds, places)
+        adopt(memory, answer, fds, places)
         for t in answer.outputs:
             self._rooms.note(model, t.name, t.length, total)
         return collect(answer, places)
 
-    def _add_place(self, places: Dict[str, Place], name: str, room: int, end: Optional[float]) -> None:
+    @staticmethod
+    def _add_place(memory: Memory, places: Dict[str, Place], name: str, room: int, end: Optional[float]) -> None:
         """Where there is no memory for what is but a guess, the daemon finds out."""
-        assert self._memory
         try:
-            places[name] = Place(self._memory.take(room, end))
+            places[name] = Place(memory.take(room, end))
         except ModeldError as e:
             if e.code != "RESOURCE_EXHAUSTED":
                 raise
 
-    def _place(self, name: str, kind: str, array: np.ndarray, blocks: List[Block],
+    @staticmethod
+    def _place(memory: Memory, name: str, kind: str, array: np.ndarray, blocks: List[Block],
                end: Optional[float]) -> Tensor:
         """A tensor that names the array's memory: where it lies, or a copy in ours."""
-        assert self._memory
         number = _dtypes.number_of(kind)
         if kind == "bytes":
             data = _dtypes.pack_bytes(array)
-            block = self._memory.take(len(data), end)
+            block = memory.take(len(data), end)
             block.bytes(len(data))[:] = data
             blocks.append(block)
             return Tensor(name, number, array.shape, block.region.number, block.offset, len(data))
-        where = self._memory.find(array) if array.flags.c_contiguous else None
+        where = memory.find(array) if array.flags.c_contiguous else None
         if where:
             return Tensor(name, number, array.shape, where[0].number, where[1], array.nbytes)
-        block = self._memory.take(array.nbytes, end)
+        block = memory.take(array.nbytes, end)
         block.array(array.dtype, array.shape, array.nbytes)[...] = array
         blocks.append(block)
         return Tensor(name, number, array.shape, block.region.number, block.offset, array.nbytes)
+
+
+def _arrays_of(out: Out) -> List[np.ndarray]:
+    given = list(out.values()) if isinstance(out, Mapping) else [out]
+    return [array for array in given if isinstance(array, np.ndarray)]
 
 
 def _finite(timeout: Optional[float]) -> Optional[float]:
