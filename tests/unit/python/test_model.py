@@ -1,6 +1,7 @@
 """What is made of a model.py: what it declares, how it batches, and why it is not loaded."""
 import pytest
 
+from modeld_worker import main
 from modeld_worker import model as models
 from modeld_worker import wire
 from modeld_worker.declare import Declared
@@ -72,6 +73,28 @@ def test_why_it_is_not_loaded(tmp_path, code, text):
 def test_a_model_that_batches_declares_rows(tmp_path):
     with pytest.raises(models.LoadError, match="but the model batches"):
         load(tmp_path, "def infer(x):\n    return x\n", 8)
+
+
+def test_coroutines(tmp_path):
+    m = load(tmp_path, "import asyncio\n\n\nclass Model:\n    async def load(self, context):\n        self.n = 3\n\n"
+                       "    async def infer(self, x: 'i32') -> 'i32':\n        await asyncio.sleep(0)\n        return x + self.n\n")
+    assert m.infer(4) == 7 and not m.decoupled and m.inputs == [Declared("x", 8)] and m.outputs[0].dtype == 8
+    m = load(tmp_path, "async def infer(x):\n    for i in range(x):\n        yield i\n")
+    assert list(m.infer(3)) == [0, 1, 2] and m.decoupled
+    unfinished = m.infer(3)
+    assert next(unfinished) == 0
+    unfinished.close()
+
+
+def test_check_prints_what_is_declared(tmp_path, capsys):
+    (tmp_path / "model.py").write_text("def infer(x: 'f32[-1, 4]') -> {'y': 'i64'}:\n    return x\n")
+    assert main.answer_arguments(["--check", str(tmp_path)], "0") == 0
+    assert capsys.readouterr().out == "input x: f32[-1,4]\noutput y: i64\nanswers once\n"
+    (tmp_path / "model.py").write_text("infer = 3\n")
+    assert main.answer_arguments(["--check", str(tmp_path)], "0") == 1
+    (tmp_path / "model.py").write_text("1 / 0\n")
+    assert main.answer_arguments(["--check", str(tmp_path)], "0") == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
 
 
 def test_no_file(tmp_path):

@@ -87,7 +87,7 @@ Test(config_programs, what_comes_with_modeld)
 		"A=1\n",
 		directory);
 	cr_assert_eq(finish(conf), 0, "%s", text);
-	cr_assert_eq(c.pool.n_programs, 1);
+	cr_assert_eq(c.pool.n_programs, 2);
 	cr_expect_str_eq(c.pool.programs[0].backend, "python");
 	cr_expect_str_eq(c.pool.programs[0].argv[0], path);
 	cr_expect_null(c.pool.programs[0].argv[1]);
@@ -98,8 +98,9 @@ Test(config_programs, what_comes_with_modeld)
 		"[worker]\nprogram = %s/modeld-worker\n[backend.python]\nworker = /bin/x\n",
 		directory);
 	cr_assert_eq(finish(conf), 0, "%s", text);
-	cr_assert_eq(c.pool.n_programs, 1);
+	cr_assert_eq(c.pool.n_programs, 2);
 	cr_expect_str_eq(c.pool.programs[0].argv[0], "/bin/x");
+	cr_expect_str_eq(c.pool.programs[1].backend, "sklearn");
 	unlink(path);
 	rmdir(directory);
 }

@@ -14,6 +14,14 @@ class Closed(Exception):
     """The daemon is gone."""
 
 
+def _descriptors(control):
+    fds = array.array("i")
+    for level, kind, data in control:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(data[:len(data) - len(data) % fds.itemsize])
+    return list(fds)
+
+
 class Channel:
     def __init__(self, fd):
         os.set_inheritable(fd, False)  # children of models do not get it
@@ -32,10 +40,7 @@ class Channel:
             n, control, flags, _ = self.socket.recvmsg_into([self._buffer], CONTROL, socket.MSG_CMSG_CLOEXEC)
         except ConnectionError:
             raise Closed from None
-        fds = array.array("i")
-        for level, kind, data in control:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                fds.frombytes(data[:len(data) - len(data) % fds.itemsize])
+        fds = _descriptors(control) if control else []
         if n == 0:
             raise Closed
         try:
@@ -64,7 +69,10 @@ class Channel:
         data = codec.write(message)
         with self._sending:
             self._flush()
-            self._send(lambda: socket.send_fds(self.socket, [data], [fd], socket.MSG_NOSIGNAL))
+            try:
+                socket.send_fds(self.socket, [data], [fd], socket.MSG_NOSIGNAL)
+            except ConnectionError:
+                raise Closed from None
 
     def flush(self):
         if self._waiting:
@@ -80,11 +88,7 @@ class Channel:
             data = b"".join(self._waiting)
             self._waiting.clear()
             self._n = 0
-            self._send(lambda: self.socket.send(data, socket.MSG_NOSIGNAL))
-
-    @staticmethod
-    def _send(call):
-        try:
-            call()
-        except ConnectionError:
-            raise Closed from None
+            try:
+                self.socket.send(data, socket.MSG_NOSIGNAL)
+            except ConnectionError:
+                raise Closed from None

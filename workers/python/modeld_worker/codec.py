@@ -209,10 +209,14 @@ def read_record(data):
         while at < end:
             if data[at] != 0x0A:
                 raise WireError("a record has something else than messages")
-            length, at = _read_varint(data, at + 1)
+            length, at = data[at + 1], at + 2
+            if length > 127:
+                length, at = _read_varint(data, at - 1)
             stop = at + length
-            tag, at = _read_varint(data, at)
-            length, at = _read_varint(data, at)
+            tag, length, at = data[at], data[at + 1], at + 2
+            if tag > 127 or length > 127:
+                tag, at = _read_varint(data, at - 2)
+                length, at = _read_varint(data, at)
             if at + length != stop or stop > end or tag not in _BODIES:
                 raise WireError("an envelope has something else than one message")
             messages.append(_BODIES[tag](data, at, stop))

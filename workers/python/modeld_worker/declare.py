@@ -165,6 +165,7 @@ def outputs_of(function):
 
 
 def _scope(function):
+    function = inspect.unwrap(function)
     while isinstance(function, types.MethodType):
         function = function.__func__
     return getattr(function, "__globals__", {})

@@ -4,6 +4,7 @@ import os
 import signal
 import stat
 import sys
+import traceback
 
 from . import log
 from .status import CHANNEL_FD, EXIT_CONFIG, EXIT_INTERNAL, EXIT_OK
@@ -12,8 +13,9 @@ USAGE = """\
 modeld-python runs models written in Python for modeld, which starts it: there is nothing to do by hand.
 docs/python.md says how a model is written, docs/protocol.md what comes over descriptor 3.
 
-  -V, --version   print the version
-  -h, --help      print this
+  --check DIRECTORY   load the model of a version's directory, print what it declares, end
+  -V, --version       print the version
+  -h, --help          print this
 """
 
 
@@ -27,8 +29,33 @@ def answer_arguments(arguments, version):
     if arguments[0] in ("-h", "--help"):
         print(USAGE, end="")
         return EXIT_OK
+    if arguments[0] == "--check" and len(arguments) == 2:
+        return check(arguments[1])
     print(f"modeld-python: unknown argument '{arguments[0]}'\nTry 'modeld-python --help'.", file=sys.stderr)
     return EXIT_CONFIG
+
+
+def check(directory):
+    """Loads the model as a worker would, in this process. 0, or 1 where that fails."""
+    from . import wire
+    from .model import LoadError, Model
+    path = os.path.abspath(directory)
+    load = wire.Load(name=os.path.basename(os.path.dirname(path)), version=os.path.basename(path), path=path)
+    model = Model(load, wire.Setup(worker="check", device="cpu:0"))
+    try:
+        model.load(wire.U32_MAX)
+    except LoadError as e:
+        print(f"{directory}: {e}", file=sys.stderr)
+        return 1
+    except (Exception, SystemExit):
+        traceback.print_exc()
+        return 1
+    for what, declared in (("input", model.inputs), ("output", model.outputs)):
+        for d in declared:
+            print(f"{what} {d}")
+    print("answers any number of times" if model.decoupled else "answers once")
+    model.unload()
+    return EXIT_OK
 
 
 def started_by_daemon():

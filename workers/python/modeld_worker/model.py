@@ -3,6 +3,8 @@
 model.py has a class `Model`, or functions of the same names: infer, and where it wants infer_batch, load, unload. Or it
 has a class `TritonPythonModel`.
 """
+import asyncio
+import functools
 import importlib.util
 import inspect
 import os
@@ -13,6 +15,7 @@ from . import declare, triton, wire
 from .context import Context
 from .declare import DeclarationError
 from .log import Voice
+from .sklearn_model import Estimator
 
 FILE = "model.py"
 PLAIN, GENERATOR = "plain", "generator"
@@ -29,6 +32,7 @@ class Model:
     def __init__(self, load, setup):
         self.number = load.model
         self.name = load.name
+        self._backend = load.backend
         self.voice = Voice(setup.worker, load.name)
         self.compute_ns = None  # what it took lately; None: it has not run
         self.memory_bytes = 0
@@ -49,8 +53,7 @@ class Model:
 
     def load(self, max_batch_size):
         """Imports the model's code, calls its load(), settles what it declares. LoadError, or whatever that raises."""
-        triton.provide()
-        code = self._instance(_import(self.context.path))
+        code = self._code()
         _call_with(getattr(code, "load", None), self.context)
         self._unload = getattr(code, "unload", None)
         self.infer = getattr(code, "infer", None)
@@ -59,10 +62,18 @@ class Model:
             raise LoadError(f"{FILE} has no class Model and no function infer")
         if self.infer:
             self._look_at_infer()
+            self.infer = _in_loop(self.infer)
+        self.infer_batch = _in_loop(self.infer_batch)
         try:
             self._declare(code, max_batch_size)
         except DeclarationError as e:
             raise LoadError(str(e)) from None
+
+    def _code(self):
+        if self._backend == "sklearn":
+            return Estimator()
+        triton.provide()
+        return self._instance(_import(self.context.path))
 
     def _instance(self, module):
         made = getattr(module, "TritonPythonModel", None)
@@ -72,9 +83,7 @@ class Model:
         return made() if inspect.isclass(made) else module
 
     def _look_at_infer(self):
-        if inspect.iscoroutinefunction(self.infer) or inspect.isasyncgenfunction(self.infer):
-            raise LoadError("an `async def infer` is not run by this worker")
-        if inspect.isgeneratorfunction(self.infer):
+        if inspect.isgeneratorfunction(self.infer) or inspect.isasyncgenfunction(self.infer):
             self.kind = GENERATOR
         names = inspect.signature(self.infer).parameters
         self.wants_context = "context" in names
@@ -150,10 +159,41 @@ class Model:
             self.voice.say(1, "unload failed", traceback.format_exc())
 
 
+def _in_loop(function):
+    """A coroutine function as one that is run to its end, in the loop of this thread; any other as it is."""
+    if inspect.iscoroutinefunction(function):
+        @functools.wraps(function)
+        def run(*args, **kwargs):
+            return _event_loop().run_until_complete(function(*args, **kwargs))
+        return run
+    if inspect.isasyncgenfunction(function):
+        @functools.wraps(function)
+        def answer(*args, **kwargs):
+            answers = function(*args, **kwargs)
+            try:
+                while True:
+                    yield _event_loop().run_until_complete(answers.__anext__())
+            except StopAsyncIteration:
+                pass
+            finally:
+                _event_loop().run_until_complete(answers.aclose())
+        return answer
+    return function
+
+
+@functools.lru_cache(maxsize=1)
+def _event_loop():
+    """What a model begins in load() goes on when it is asked again."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    return loop
+
+
 def _call_with(function, context):
     """load(context), or load() where it does not want one."""
     if not function:
         return
+    function = _in_loop(function)
     if inspect.signature(function).parameters:
         function(context)
     else:
