@@ -115,6 +115,8 @@ const struct config_key config_keys[] = {
 		1000000},
 	{"limits", "max_output_bytes", CONFIG_BYTES64, AT(frontend.http2.max_output_bytes), "4M",
 		64 * KIB, GIB},
+	{"limits", "max_held_bytes", CONFIG_BYTES64, AT(frontend.http2.max_held_bytes), "256M",
+		64 * KIB, 1024 * GIB},
 	{"limits", "arena_wait_ms", CONFIG_U64, AT(frontend.services.arena_wait_ms), "5000", 0,
 		DAY_MS},
 	{"limits", "receive_timeout_ms", CONFIG_U64, AT(frontend.http2.receive_timeout_ms), "30000",
@@ -154,6 +156,8 @@ const struct config_key config_keys[] = {
 
 	{"compression", "algorithm", CONFIG_CODEC, AT(frontend.grpc.compression), "none", 0, 0},
 	{"compression", "min_bytes", CONFIG_BYTES32, AT(frontend.grpc.compression_min_bytes), "1K",
+		0, GIB},
+	{"compression", "max_bytes", CONFIG_BYTES32, AT(frontend.grpc.compression_max_bytes), "1M",
 		0, GIB},
 };
 

@@ -79,6 +79,7 @@ void call_close(struct call *c)
 	c->phase = CALL_ENDED;
 	call_calls(c)->counters.open--;
 	deadline_clear(&call_transport(c)->deadlines, &c->stream.timer);
+	list_remove(&c->turn_node);
 	if (c->method->close)
 		c->method->close(c, c->state);
 	call_release_input(c);

@@ -22,6 +22,10 @@ struct calls {
 	struct calls_counters counters;
 	struct inflater *spare_inflater; /* own; of the call that needed one last */
 	uint8_t *inflate_buffer;	 /* own; CALL_INFLATE_BYTES */
+	struct list inflating;		 /* struct call.turn_node: go on in a later turn */
+	size_t inflated_turn;		 /* bytes inflated in this turn of the loop, of all calls */
+	size_t compressed_turn;		 /* bytes compressed in it */
+	struct deadline next_turn;
 	enum codec reply_codec;
 	bool draining;
 };
@@ -68,7 +72,7 @@ struct call {
 	enum codec reply_codec;	   /* what the client lets us use */
 	struct inflater *inflater; /* own */
 	uint64_t inflated_bytes;   /* of this message */
-	size_t inflated_turn;	   /* in this go */
+	struct list turn_node;	   /* in calls.inflating while awaits_turn */
 	struct buf collected;	   /* the message, for services that take it whole */
 	struct buf held;	   /* raw bytes that wait; the first held_done are done with */
 	size_t held_done;
@@ -78,6 +82,7 @@ struct call {
 	bool inflate_waits;    /* the inflater was left with output to give */
 	bool stalled;	       /* the service took less than it was given */
 	bool awaits_room;      /* input goes on when output has drained, and in the next turn */
+	bool awaits_turn;      /* input goes on in a later turn: enough was inflated in this one */
 	bool half_close_waits; /* behind what is held */
 	bool broken;	       /* a reply is queued in part: only a reset can end it */
 	bool in_receive;
@@ -96,6 +101,16 @@ static inline struct transport *call_transport(const struct call *c)
 static inline struct calls *call_calls(const struct call *c)
 {
 	return call_transport(c)->data;
+}
+
+/* The next turn of the loop is wanted: what it may inflate and compress is measured anew then. -ENOMEM */
+_must_use_ static inline int calls_want_turn(struct calls *s)
+{
+	struct transport *t = s->transport;
+
+	return deadline_is_set(&s->next_turn)
+		       ? 0
+		       : deadline_set(&t->deadlines, &s->next_turn, t->now_ns);
 }
 
 /* call_send.c: what leaves. */
@@ -125,6 +140,10 @@ void call_take_header(
 bool call_accept_headers(struct call *c);
 
 /* call_receive.c */
+/* Inflated in one turn of the loop, of all calls together: some 10 ms. Kilobytes may inflate to a gigabyte. */
+#define INFLATE_A_TURN ((size_t)2 << 20)
+/* A new turn has begun: those that wait for it go on, as far as its budget lets them. */
+void call_receive_next_turn(struct calls *shared);
 void call_receive(struct call *c, const uint8_t *data, size_t n);
 void call_receive_end(struct call *c);
 /* Go on with what is held. */

@@ -14,12 +14,9 @@
 
 #include "grpc/call_private.h"
 
-/* Inflated in one go; then others have their turn. Kilobytes may inflate to a gigabyte. */
-#define INFLATE_A_TURN ((size_t)4 << 20)
-
 static bool going(const struct call *c)
 {
-	return c->phase == CALL_OPEN && !c->stalled && !c->awaits_room;
+	return c->phase == CALL_OPEN && !c->stalled && !c->awaits_room && !c->awaits_turn;
 }
 
 static uint64_t max_message(const struct call *c)
@@ -108,13 +105,38 @@ static void deliver_inflated(struct call *c)
 	c->inflated_done = 0;
 }
 
-static void yield_when_long(struct call *c, size_t n)
+/* Enough for this turn of the loop: others have theirs. */
+static void yield(struct call *c)
 {
-	c->inflated_turn += n;
-	if (c->inflated_turn < INFLATE_A_TURN)
+	struct calls *shared = call_calls(c);
+
+	if (calls_want_turn(shared)) {
+		out_of_memory(c);
 		return;
-	c->awaits_room = true;
-	stream_wait(&c->stream);
+	}
+	c->awaits_turn = true;
+	c->inflate_waits = true;
+	list_push_back(&shared->inflating, &c->turn_node);
+}
+
+static void yield_when_long(struct call *c)
+{
+	if (going(c) && call_calls(c)->inflated_turn >= INFLATE_A_TURN)
+		yield(c);
+}
+
+void call_receive_next_turn(struct calls *shared)
+{
+	struct list *node;
+
+	shared->inflated_turn = 0;
+	while (shared->inflated_turn < INFLATE_A_TURN && (node = list_first(&shared->inflating))) {
+		struct call *c = list_entry(node, struct call, turn_node);
+
+		list_remove(node);
+		c->awaits_turn = false;
+		call_receive_held(c);
+	}
 }
 
 /* One buffer full. Returns whether there may be more. */
@@ -140,8 +162,8 @@ static bool inflate_some(struct call *c, const uint8_t **data, size_t *n)
 	taken = deliver(c, out, n_out);
 	if (c->stalled)
 		hold_inflated(c, out + taken, n_out - taken);
-	else if (c->phase == CALL_OPEN)
-		yield_when_long(c, n_out);
+	call_calls(c)->inflated_turn += n_out;
+	yield_when_long(c);
 	c->inflate_waits = !going(c);
 	return true;
 }
@@ -152,6 +174,7 @@ static size_t inflate(struct call *c, const uint8_t *data, size_t n)
 	size_t left = n;
 
 	deliver_inflated(c);
+	yield_when_long(c);
 	while (going(c) && inflate_some(c, &at, &left))
 		;
 	return n - left;
@@ -272,7 +295,6 @@ static size_t consume(struct call *c, const uint8_t *data, size_t n)
 	size_t used;
 
 	c->in_receive = true;
-	c->inflated_turn = 0;
 	used = resume_payload(c, at, left);
 	at += used;
 	left -= used;
@@ -288,6 +310,13 @@ static size_t consume(struct call *c, const uint8_t *data, size_t n)
 
 static void hold(struct call *c, const uint8_t *data, size_t n)
 {
+	if (!stream_may_hold(&c->stream, n)) {
+		call_finishf(c, GRPC_RESOURCE_EXHAUSTED,
+			"requests wait here for their turn or for room, and have twice [limits] "
+			"max_held_bytes (%llu)",
+			(unsigned long long)call_transport(c)->settings->max_held_bytes);
+		return;
+	}
 	/* Each byte is moved once at most, and at most half of the buffer is waste. */
 	if (c->held_done > c->held.len / 2) {
 		buf_consume(&c->held, c->held_done);
@@ -394,6 +423,7 @@ void call_receive_init(struct call *c)
 {
 	const struct http2_settings *s = call_transport(c)->settings;
 
+	list_init(&c->turn_node);
 	grpc_frame_reader_init(&c->reader);
 	buf_init(&c->collected, c->method->collect_max);
 	/* A window of bytes, as much again that is done with, and a frame. */

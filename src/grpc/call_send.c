@@ -112,12 +112,28 @@ static int queue_compressed(struct call *c, const struct part *parts, size_t n, 
 	return stream_queue_lent(&c->stream, out->data, n_out, free, out->data);
 }
 
+/* Everybody waits meanwhile: what is too long for it goes as it is, and what comes when enough was
+ * compressed in this turn of the loop. */
+static bool may_compress(struct call *c, uint32_t total)
+{
+	struct calls *shared = call_calls(c);
+	const struct grpc_settings *settings = shared->settings;
+
+	if (c->reply_codec == CODEC_IDENTITY || total < settings->compression_min_bytes)
+		return false;
+	if (shared->compressed_turn + total > settings->compression_max_bytes)
+		return false;
+	if (calls_want_turn(shared))
+		return false;
+	shared->compressed_turn += total;
+	return true;
+}
+
 static int queue_message(struct call *c, const struct part *parts, size_t n, uint32_t total)
 {
 	struct buf out;
 
-	if (c->reply_codec == CODEC_IDENTITY ||
-		total < call_calls(c)->settings->compression_min_bytes)
+	if (!may_compress(c, total))
 		return queue_plain(c, parts, n, total);
 	buf_init(&out, total);
 	if (compress(c, parts, n, total, &out))

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "grpc/call_private.h"
 #include "grpc/page.h"
 
@@ -29,6 +30,15 @@ static const struct transport_events transport_events = {
 	.on_drained = on_drained,
 };
 
+static void on_next_turn(struct deadline *d)
+{
+	struct calls *s = container_of(d, struct calls, next_turn);
+
+	s->transport->now_ns = clock_ns();
+	s->compressed_turn = 0;
+	call_receive_next_turn(s);
+}
+
 static enum codec reply_codec(const struct grpc_settings *settings)
 {
 	if (!strcmp(settings->compression, "none"))
@@ -50,6 +60,8 @@ int calls_new(struct calls **ret_calls, uv_loop_t *loop, const struct http2_sett
 	s->reply_codec = reply_codec(settings);
 	if (s->reply_codec == CODEC_UNKNOWN)
 		return -EINVAL;
+	list_init(&s->inflating);
+	s->next_turn.on_due = on_next_turn;
 	s->inflate_buffer = malloc(CALL_INFLATE_BYTES);
 	if (!s->inflate_buffer)
 		return -ENOMEM;
@@ -85,6 +97,8 @@ struct calls *calls_free(struct calls *s)
 {
 	if (!s)
 		return NULL;
+	if (s->transport)
+		deadline_clear(&s->transport->deadlines, &s->next_turn);
 	transport_free(s->transport);
 	inflater_free(s->spare_inflater);
 	free(s->inflate_buffer);

@@ -45,10 +45,13 @@ void session_check(struct session *s, int rv)
 }
 
 /* Held bytes count against the connection's window only above half of it: one slow call must not
- * starve the others, and what a client can park here stays bounded. */
+ * starve the others, and what a client can park here stays bounded. Where all together hold more than
+ * max_held_bytes, all counts. */
 void session_credit(struct session *s)
 {
-	size_t free_bytes = s->transport->settings->connection_window_bytes / 2;
+	const struct http2_settings *f = s->transport->settings;
+	bool enough = s->transport->held_bytes > f->max_held_bytes;
+	size_t free_bytes = enough ? 0 : f->connection_window_bytes / 2;
 	size_t keep = s->held_bytes > free_bytes ? s->held_bytes - free_bytes : 0;
 
 	if (s->uncredited_bytes <= keep)

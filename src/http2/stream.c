@@ -103,8 +103,16 @@ void stream_measure(struct stream *s)
 	s->measured_bytes = 0;
 }
 
+bool stream_may_hold(const struct stream *s, size_t n)
+{
+	const struct transport *t = s->session->transport;
+
+	return (t->held_bytes + n) / 2 <= t->settings->max_held_bytes;
+}
+
 void stream_hold(struct stream *s, size_t n)
 {
+	s->session->transport->held_bytes += n;
 	s->held_bytes += n;
 	s->session->held_bytes += n;
 }
@@ -114,6 +122,7 @@ void stream_unhold(struct stream *s, size_t n)
 	assert(n <= s->held_bytes);
 	s->held_bytes -= n;
 	s->session->held_bytes -= n;
+	s->session->transport->held_bytes -= n;
 	if (n == 0)
 		return;
 	session_credit(s->session);

@@ -85,6 +85,9 @@ void stream_taken(struct stream *s, size_t n);
 /* The peer owes bytes from now on (a message of them, or the rest that it could not send until now): how
  * fast they come is measured. */
 void stream_measure(struct stream *s);
+/* May n bytes more be kept? Not past twice max_held_bytes, over which no connection's window is opened for what
+ * is kept. */
+bool stream_may_hold(const struct stream *s, size_t n);
 /* n bytes of what came are kept above; given back by stream_unhold(), then taken. */
 void stream_hold(struct stream *s, size_t n);
 void stream_unhold(struct stream *s, size_t n);

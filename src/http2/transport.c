@@ -143,6 +143,7 @@ struct transport *transport_free(struct transport *t)
 	if (!t)
 		return NULL;
 	assert(list_empty(&t->sessions));
+	assert(t->held_bytes == 0);
 	transport_stop_listening(t);
 	deadline_clear(&t->deadlines, &t->again);
 	deadline_clear(&t->deadlines, &t->drained);

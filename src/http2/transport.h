@@ -58,6 +58,7 @@ struct transport {
 	struct list sessions;  /* every one whose memory is not freed yet */
 	struct list dirty;     /* sessions that may have something to write */
 	uint32_t n_connections;
+	size_t held_bytes; /* sum over sessions */
 	struct peer_log peer_log;
 	struct deadline drained; /* tells on_drained from the loop */
 	struct deadline again;	 /* the flush was cut short */

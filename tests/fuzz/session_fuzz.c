@@ -158,6 +158,7 @@ static void set_up(void)
 		.max_concurrent_streams = 20,
 		.stream_window_bytes = 65535,
 		.connection_window_bytes = 131072,
+		.max_held_bytes = 64 << 20,
 		.max_frame_bytes = 16384,
 		.max_header_bytes = 4096,
 		.receive_timeout_ms = 1000000,

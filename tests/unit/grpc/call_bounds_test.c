@@ -55,6 +55,16 @@ static struct stream *only_stream(void)
 	return list_entry(list_first(&only_session()->streams), struct stream, node);
 }
 
+static bool all_ended(void *arg)
+{
+	return fake_log.closed == fake_log.opened;
+}
+
+static bool answer_ended(void *answer)
+{
+	return ((struct answer *)answer)->ended;
+}
+
 /* --- input that nobody takes ------------------------------------------------------------------ */
 
 #define N_HOLDING    16u
@@ -107,6 +117,44 @@ Test(call_bounds, what_calls_hold_together)
 	for (unsigned i = 0; i < N_HOLDING; i++)
 		call_resume(calls[i]);
 	cr_assert(bed_run(&bed, all_taken, NULL));
+}
+
+/* Of all connections together: then their windows are given back for nothing that waits, and who would add too
+ * much is refused. */
+Test(call_bounds, what_all_hold_is_bounded)
+{
+	static uint8_t data[MESSAGE_SIZE];
+	struct answer *answers[N_HOLDING];
+	unsigned refused = 0;
+
+	bed.http2.stream_window_bytes = HOLD_WINDOW;
+	bed.http2.connection_window_bytes = 64 << 20;
+	bed.http2.max_held_bytes = 100000;
+	open_all(NULL);
+	for (unsigned i = 0; i < N_HOLDING; i++) {
+		answers[i] = peer_answer(peer, start("/t.T/Hold"));
+		peer_message(peer, answers[i]->id, data, sizeof(data), true);
+	}
+	while (fake_log.opened < N_HOLDING)
+		uv_run(&bed.loop, UV_RUN_ONCE);
+	cr_assert(
+		bed_run(&bed, answer_ended, answers[N_HOLDING - 1]), "the last of them, at least");
+	cr_assert_leq(calls_transport(bed.calls)->held_bytes, 200001);
+	cr_assert_gt(only_session()->uncredited_bytes, 100000);
+	for (unsigned i = 0; i < N_HOLDING; i++) {
+		if (!answers[i]->ended)
+			continue;
+		refused++;
+		cr_assert_eq(answers[i]->grpc_status, GRPC_RESOURCE_EXHAUSTED);
+		cr_assert(strstr(answers[i]->message, "[limits] max_held_bytes (100000)"));
+	}
+	cr_assert_lt(refused, N_HOLDING, "some wait");
+	for (unsigned i = 0; i < N_HOLDING; i++) {
+		if (!answers[i]->ended)
+			peer_reset(peer, answers[i]->id, NGHTTP2_CANCEL);
+	}
+	cr_assert(bed_run(&bed, all_ended, NULL));
+	cr_assert_eq(calls_transport(bed.calls)->held_bytes, 0);
 }
 
 /* --- input that comes too slowly --------------------------------------------------------------- */
@@ -165,11 +213,6 @@ Test(call_bounds, what_is_held_makes_nobody_slow)
 }
 
 /* --- input behind an answer ------------------------------------------------------------------- */
-
-static bool answer_ended(void *answer)
-{
-	return ((struct answer *)answer)->ended;
-}
 
 /* Who goes on sending after the status is listened to for a while; so much is enough before that. */
 Test(call_bounds, bytes_behind_an_answer)
@@ -348,8 +391,10 @@ static size_t most_in_one_go;
 
 static void watch(struct call *c)
 {
-	if (c->inflated_turn > most_in_one_go)
-		most_in_one_go = c->inflated_turn;
+	size_t n = call_calls(c)->inflated_turn;
+
+	if (n > most_in_one_go)
+		most_in_one_go = n;
 }
 
 /* A DATA frame by hand, with a message's prefix: nghttp2's client would make several of it. */
@@ -367,27 +412,108 @@ static void data_frame(int32_t id, const uint8_t *message, size_t n_message)
 	peer_bytes(peer, message, n_message);
 }
 
-/* One frame of 14 KiB stands for 14 MiB here. In one go no more than a few are inflated, then others
- * have their turn, and it goes on by itself. */
+static size_t pack_zeros(uint8_t packed[16384 - GRPC_PREFIX_SIZE])
+{
+	uint8_t *plain = calloc(1, INFLATED);
+	uLongf n = 16384 - GRPC_PREFIX_SIZE;
+
+	cr_assert_eq(compress2(packed, &n, plain, INFLATED, Z_BEST_COMPRESSION), Z_OK);
+	free(plain);
+	return n;
+}
+
+/* One frame of 14 KiB stands for 14 MiB here. In one turn no more than a few are inflated, of all calls
+ * together, then others have their turn, and it goes on by itself, call by call. */
 Test(call_bounds, inflating_yields)
 {
 	struct peer_request q = {.path = "/t.T/Hold", .encoding = "deflate"};
-	uint8_t *plain = calloc(1, INFLATED);
 	uint8_t packed[16384 - GRPC_PREFIX_SIZE];
-	uLongf n = sizeof(packed);
+	size_t n = pack_zeros(packed);
+	int32_t ids[3];
+
+	bed.grpc.max_receive_message_bytes = INFLATED;
+	open_all(NULL);
+	fake_log.budget = SIZE_MAX;
+	fake_log.on_take = watch;
+	for (unsigned i = 0; i < 3; i++)
+		ids[i] = peer_call(peer, &q, false);
+	for (unsigned i = 0; i < 3; i++)
+		data_frame(ids[i], packed, n);
+	for (unsigned i = 0; i < 3; i++) {
+		cr_assert(bed_run(&bed, answer_ended, peer_answer(peer, ids[i])));
+		cr_assert_eq(peer_answer(peer, ids[i])->grpc_status, GRPC_OK);
+	}
+	cr_assert_eq(fake_log.taken, 3 * INFLATED);
+	cr_assert_leq(most_in_one_go, INFLATE_A_TURN);
+	cr_assert_gt(most_in_one_go, 0);
+}
+
+static bool inflating_waits(void *arg)
+{
+	return !list_empty(&bed.calls->inflating);
+}
+
+Test(call_bounds, calls_that_end_while_they_wait_for_their_turn)
+{
+	struct peer_request q = {.path = "/t.T/Hold", .encoding = "deflate"};
+	uint8_t packed[16384 - GRPC_PREFIX_SIZE];
+	size_t n = pack_zeros(packed);
 	int32_t id;
 
 	bed.grpc.max_receive_message_bytes = INFLATED;
 	open_all(NULL);
-	cr_assert_eq(compress2(packed, &n, plain, INFLATED, Z_BEST_COMPRESSION), Z_OK);
 	fake_log.budget = SIZE_MAX;
-	fake_log.on_take = watch;
 	id = peer_call(peer, &q, false);
 	data_frame(id, packed, n);
+	cr_assert(bed_run(&bed, inflating_waits, NULL));
+	call_finish(fake_log.call, GRPC_ABORTED, "enough");
+	cr_assert(list_empty(&bed.calls->inflating));
 	cr_assert(bed_run(&bed, answer_ended, peer_answer(peer, id)));
+	cr_assert_eq(peer_answer(peer, id)->grpc_status, GRPC_ABORTED);
+}
+
+/* --- replies that would take long to compress -------------------------------------------------- */
+
+static bool is_compressed(int32_t id)
+{
+	const uint8_t *data;
+	size_t n;
+	bool compressed;
+
+	cr_assert(answer_message(peer_wait(peer, id), 0, &data, &n, &compressed));
 	cr_assert_eq(peer_answer(peer, id)->grpc_status, GRPC_OK);
-	cr_assert_eq(fake_log.taken, INFLATED);
-	cr_assert_leq(most_in_one_go, 4 << 20);
-	cr_assert_gt(most_in_one_go, 0);
-	free(plain);
+	return compressed;
+}
+
+static int32_t ask_for(const char *n)
+{
+	int32_t id = peer_call(
+		peer, &(struct peer_request){.path = "/t.T/Big", .accept = "gzip"}, false);
+
+	peer_message(peer, id, n, strlen(n), true);
+	return id;
+}
+
+Test(call_bounds, compressing_is_bounded)
+{
+	int32_t first, second, later;
+
+	bed.grpc.compression = "gzip";
+	bed.grpc.compression_max_bytes = 100000;
+	open_all(NULL);
+	cr_expect_not(is_compressed(ask_for("100001")), "too long");
+	cr_expect(is_compressed(ask_for("99000")));
+	/* As if the turn lasted. */
+	bed.calls->compressed_turn = 90000;
+	cr_assert_eq(deadline_set(&calls_transport(bed.calls)->deadlines, &bed.calls->next_turn,
+			     clock_ns() + 3600 * NS_PER_S),
+		0);
+	first = ask_for("9000");
+	cr_expect(is_compressed(first));
+	second = ask_for("9000");
+	cr_expect_not(is_compressed(second), "enough for this turn");
+	bed.calls->next_turn.on_due(&bed.calls->next_turn);
+	deadline_clear(&calls_transport(bed.calls)->deadlines, &bed.calls->next_turn);
+	later = ask_for("99000");
+	cr_expect(is_compressed(later));
 }

@@ -181,6 +181,7 @@ static inline void bed_defaults(struct bed *b)
 		.max_concurrent_streams = 256,
 		.stream_window_bytes = 4 << 20,
 		.connection_window_bytes = 64 << 20,
+		.max_held_bytes = 64 << 20,
 		.max_frame_bytes = 64 << 10,
 		.max_header_bytes = 16 << 10,
 		.receive_timeout_ms = 60000,
@@ -199,6 +200,7 @@ static inline void bed_defaults(struct bed *b)
 		.max_receive_message_bytes = 16 << 20,
 		.compression = "none",
 		.compression_min_bytes = 1024,
+		.compression_max_bytes = 256 << 10,
 	};
 	log_init(NULL, LOG_LEVEL_ERROR);
 	signal(SIGPIPE, SIG_IGN);

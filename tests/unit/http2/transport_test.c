@@ -315,6 +315,7 @@ static void set_up(void)
 			.max_concurrent_streams = 10,
 			.stream_window_bytes = 65535,
 			.connection_window_bytes = 131072,
+			.max_held_bytes = 64 << 20,
 			.max_frame_bytes = 16384,
 			.max_header_bytes = 4096,
 			.receive_timeout_ms = 60000,

@@ -51,6 +51,7 @@ static void bed_defaults(void)
 				.max_concurrent_streams = 256,
 				.stream_window_bytes = 4 << 20,
 				.connection_window_bytes = 64 << 20,
+				.max_held_bytes = 64 << 20,
 				.max_frame_bytes = 64 << 10,
 				.max_header_bytes = 16 << 10,
 				.receive_timeout_ms = 60000,
