@@ -121,10 +121,10 @@ const struct config_key config_keys[] = {
 		DAY_MS},
 	{"limits", "receive_timeout_ms", CONFIG_U64, AT(frontend.http2.receive_timeout_ms), "30000",
 		1, DAY_MS},
-	{"limits", "min_receive_rate", CONFIG_BYTES64, AT(frontend.http2.min_receive_rate), "16K",
-		0, GIB},
 	{"limits", "send_timeout_ms", CONFIG_U64, AT(frontend.http2.send_timeout_ms), "30000", 1,
 		DAY_MS},
+	{"limits", "min_receive_rate", CONFIG_BYTES64, AT(frontend.http2.min_receive_rate), "16K",
+		0, GIB},
 	{"limits", "reset_burst", CONFIG_U32, AT(frontend.http2.reset_burst), "10000", 1, 1000000},
 	{"limits", "reset_rate", CONFIG_U32, AT(frontend.http2.reset_rate), "1000", 1, 1000000},
 
