@@ -22,6 +22,7 @@ static const struct command {
 	{"models", command_models, "models of the repositories, and the state of each version"},
 	{"stats", command_stats, "requests, rows, batches and times of each model"},
 	{"config", command_config, "a model's configuration, as JSON"},
+	{"bench", command_bench, "ask a model again and again: requests a second, and latencies"},
 	{"health", command_health,
 		"health of the server, a service or a model; --watch follows it"},
 	{"infer", command_infer, "run a model on a file or on generated data"},

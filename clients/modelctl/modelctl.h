@@ -42,6 +42,7 @@ int command_reload(struct modelctl *m, int argc, char **argv);
 int command_models(struct modelctl *m, int argc, char **argv);
 int command_stats(struct modelctl *m, int argc, char **argv);
 int command_config(struct modelctl *m, int argc, char **argv);
+int command_bench(struct modelctl *m, int argc, char **argv);
 
 /* Print "modelctl: ..." to standard error; returns `code`. */
 int modelctl_fail(int code, const char *format, ...) _printf_(2, 3);

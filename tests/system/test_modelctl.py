@@ -40,12 +40,12 @@ def test_help_and_version():
     for args in (["--help"], ["-h"], ["help"]):
         done = run(*args)
         assert done.returncode == OK and "usage: modelctl" in done.stdout
-        for command in ("status", "health", "infer", "wait-ready", "models", "stats", "config"):
+        for command in ("status", "health", "infer", "wait-ready", "models", "stats", "config", "bench"):
             assert re.search(rf"^  {command} ", done.stdout, re.M)
     assert re.fullmatch(r"modelctl \d+\.\d+\.\d+\n", run("--version").stdout)
 
 
-@pytest.mark.parametrize("command", ["status", "health", "infer", "wait-ready", "models", "stats", "config"])
+@pytest.mark.parametrize("command", ["status", "health", "infer", "wait-ready", "models", "stats", "config", "bench"])
 def test_help_of_each_command(command):
     done = run(command, "--help")
     assert done.returncode == OK and f"usage: modelctl {command}" in done.stdout and not done.stderr
@@ -57,7 +57,7 @@ def test_help_of_each_command(command):
                                   ["infer", "identity", "--fill", "1", "--shape", "1,x"],
                                   ["infer", "a", "b", "--fill", "1"], ["infer", "--fill", "1", "-p", "novalue"],
                                   ["status", "--timeout", "never"], ["status", "--timeout", "0"],
-                                  ["wait-ready", "--nosuch"], ["config"], ["models", "a"], ["stats", "a", "b"]])
+                                  ["wait-ready", "--nosuch"], ["config"], ["bench"], ["bench", "m", "-c", "0"], ["bench", "m", "-s", "x"], ["models", "a"], ["stats", "a", "b"]])
 def test_usage_errors(args):
     done = run(*args)
     assert done.returncode == USAGE and done.stderr and not done.stdout
@@ -217,3 +217,17 @@ def test_models_stats_and_config(digits):
     assert "sequence_batching" not in config, "what is not chosen of several is left out"
     done = digits.modelctl("config", "nothing")
     assert done.returncode == FAILED and "Request for unknown model: 'nothing' is not found" in done.stderr
+
+
+def test_bench(start):
+    d = start(models=["simple", "identity"], repository=os.path.join(m.ROOT, "tests", "models", "triton"))
+    done = d.modelctl("bench", "simple", "-c", "4", "-s", "1", "--json")
+    assert done.returncode == OK, done.stderr
+    said = json.loads(done.stdout)
+    assert said["requests"] >= 4 and said["failed"] == 0 and said["requests_per_second"] > 0
+    latency = said["latency_us"]
+    assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["p99.9"] <= latency["max"]
+    done = d.modelctl("bench", "identity", "-s", "1", "-d", "1000")
+    assert done.returncode == OK and re.search(r"^\d+ requests in .* 1 at a time", done.stdout)
+    done = d.modelctl("bench", "nothing")
+    assert done.returncode == FAILED and "unknown model" in done.stderr
