@@ -44,10 +44,13 @@ class Worker:
             self.got = codec.read_record(data)
 
     def begin(self, code, **load):
-        (self.directory / "model.py").write_text(code)
         self.send(wire.Setup(**SETUP))
         assert self.take(wire.Hello).slots == 4
         self.take(wire.Ready)
+        return self.load(code, **load)
+
+    def load(self, code, **load):
+        (self.directory / "model.py").write_text(code)
         self.send(wire.Load(**{"model": 1, "name": "m", "version": "1", "path": str(self.directory), "backend": "python",
                                "max_batch_size": wire.U32_MAX, **load}))
         return self.take(wire.Loaded)
@@ -108,6 +111,15 @@ def test_a_life(start):
     w.send(wire.Drain())
     w.take(wire.Bye)
     assert w.wait_end() == 0
+
+
+def test_a_sandboxed_worker_says_so_and_closes_its_memory(start):
+    w = start(MODELD_SANDBOX="on", MODELD_SANDBOX_STATE="on: files", MODELD_SANDBOX_LACKS="system calls")
+    w.send(wire.Setup(**SETUP))
+    hello = w.take(wire.Hello)
+    assert hello.sandbox == "on: files" and hello.sandbox_lacks == "system calls"
+    w.take(wire.Ready)
+    assert w.load("import ctypes\n\nassert ctypes.CDLL(None).prctl(3) == 0  # PR_GET_DUMPABLE\n\n\n" + IDENTITY).ok
 
 
 def test_spans_that_are_not_there_fail_their_item(start):

@@ -4,11 +4,7 @@ The main thread reads the channel and runs batches on the spot, which costs no w
 something that takes long (a load, a slow run) the watch reads in its place: a Ping is answered whatever runs. Whoever reads
 handles all messages at once, but those that take time: these wait for the main thread.
 """
-import faulthandler
 import os
-import select
-import socket
-import sys
 import threading
 import time
 import traceback
@@ -20,14 +16,13 @@ from .executor import Answer, Executor, FatalError, clean, is_fatal, last_line
 from .memory import Arena, MapError, Views
 from .model import LoadError, Model
 from .status import EXIT_CONFIG, EXIT_DEVICE_LOST, EXIT_INTERNAL, EXIT_OK
+from .watch import Watch
 
-# What the main thread may be at before the watch takes the channel over, and how often that looks.
-LONG_S = 0.05
-# Of a run's time limit, when it is over the stacks are logged: the daemon kills at the whole.
-STACKS_AT = 0.8
 # Answers of models that are quicker wait for each other, but no longer than that.
 QUICK_NS = 60_000
 ANSWER_NS = 200_000
+
+PR_SET_DUMPABLE = 4
 
 NEW, LOADING, READY, DRAINED = range(4)
 _EARLY = (wire.Load, wire.Ping, wire.Drain, wire.Map, wire.Unmap, wire.Unmapped)
@@ -45,6 +40,7 @@ class Stop(Exception):
 class Loop:
     def __init__(self, fd):
         self._channel = Channel(fd)
+        self.socket = self._channel.socket
         self._state = NEW
         self._setup = None
         self._views = Views()
@@ -140,6 +136,7 @@ class Loop:
         if not setup.slots or not setup.holds:
             raise Stop(EXIT_INTERNAL, "setup names no slots or holds")
         log.set_level(setup.log_level)
+        _close_memory()
         _show_name(setup.worker)
         self._setup = setup
         self._arena = Arena(setup)
@@ -365,99 +362,11 @@ class Loop:
         raise Stop(EXIT_OK, "drained")
 
 
-class Watch:
-    """Reads the channel in the main thread's place while that is at something long, and wakes up only while there is
-    work: nothing happens in a worker that has nothing to do."""
-
-    def __init__(self, loop):
-        self._loop = loop
-        self._reader = threading.Lock()
-        self._kick = threading.Event()
-        self._asleep = False
-        self._busy_since = None  # of the main thread
-        self._long = False
-        self._n_begun = 0
-        self._reads = False
-        self._limit_s = int(os.environ.get("MODELD_RUN_TIMEOUT_MS") or 0) / 1000
-        self._armed = False  # the stacks are to be logged when the run takes too long
-        self._wake_read, self._wake_write = socket.socketpair()
-
-    def start(self):
-        threading.Thread(target=self._serve, name="watch", daemon=True).start()
-
-    # --- The main thread ----------------------------------------------------------------------
-
-    def begin(self, long):
-        self._n_begun += 1
-        self._long = long
-        self._busy_since = time.monotonic()
-        if self._asleep or long:
-            self._kick.set()
-
-    def end(self):
-        self._busy_since = None
-        if self._armed:
-            self._armed = False
-            faulthandler.cancel_dump_traceback_later()
-        if self._reads:
-            self._wake_write.send(b"w")
-
-    def reading(self):
-        """The lock of whoever reads the channel."""
-        return self._reader
-
-    # --- The watch ----------------------------------------------------------------------------
-
-    def _is_long(self):
-        since = self._busy_since
-        return since is not None and (self._long or time.monotonic() - since >= LONG_S)
-
-    def _serve(self):
-        seen = -1
-        while True:
-            if self._is_long() and self._reader.acquire(blocking=False):
-                try:
-                    self._read_in_its_place()
-                finally:
-                    self._reader.release()
-            if self._busy_since is None and seen == self._n_begun:
-                self._asleep = True
-                # It may have begun in between, and seen us awake.
-                if self._busy_since is None and seen == self._n_begun:
-                    self._kick.wait()
-                self._asleep = False
-            else:
-                seen = self._n_begun
-                self._kick.wait(LONG_S)
-            self._kick.clear()
-
-    def _arm(self):
-        """A timer of the interpreter's own, which goes off whoever holds its lock."""
-        since = self._busy_since
-        if self._limit_s and since is not None and not self._long:
-            self._armed = True
-            left = self._limit_s * STACKS_AT - (time.monotonic() - since)
-            faulthandler.dump_traceback_later(max(left, 0.001), file=2)
-            if self._busy_since is None:  # it ended meanwhile
-                faulthandler.cancel_dump_traceback_later()
-
-    def _read_in_its_place(self):
-        channel = self._loop._channel.socket
-        self._reads = True
-        self._arm()
-        try:
-            while self._is_long():
-                ready, _, _ = select.select([channel, self._wake_read], [], [])
-                if self._wake_read in ready:
-                    self._wake_read.recv(64)
-                if channel in ready and self._is_long():
-                    self._loop.read()
-        except Exception as e:
-            # The main thread may never come back.
-            sys.stdout.flush()
-            os._exit(self._loop.conclude(e))
-        finally:
-            self._reads = False
+def _close_memory():
+    """Others of the same user are not to look into a process that is sandboxed."""
+    if os.environ.get("MODELD_SANDBOX") in ("on", "relaxed"):
+        import ctypes
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _show_name(name):
@@ -470,5 +379,9 @@ def _show_name(name):
 
 
 def _resident_bytes():
-    with open("/proc/self/statm") as f:
-        return int(f.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+    """0 where that cannot be known."""
+    try:
+        with open("/proc/self/statm") as f:
+            return int(f.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+    except OSError:
+        return 0
