@@ -22,12 +22,21 @@
 #include "pool/pool.h"
 #include "services/frontend.h"
 
+/* What holds workers: the sandbox of workers/sandbox.h. */
+struct sandbox_settings {
+	const char *mode;	 /* "on", "relaxed", "off" */
+	const char *const *read; /* paths besides what is known to be needed */
+	const char *const *write;
+	const char *launcher; /* modeld-worker: what runs other programs in it */
+};
+
 struct config {
 	struct frontend_settings frontend;
 	struct dispatch_settings dispatch;
 	struct pool_settings pool;
 	struct handoff_settings handoff;
 	struct models_settings models;
+	struct sandbox_settings sandbox;
 	struct http_settings metrics;
 	const char *runtime_dir;   /* where Unix sockets without a directory go */
 	uint64_t memory_bytes;	   /* that there is, 0: not known; what "auto" limits go by */

@@ -84,6 +84,9 @@ _must_use_ int config_resolve(struct config *c, char *message, size_t cap);
 /* config_programs.c: what [backend.NAME] says of the worker programs of backends; takes these keys out of
  * pool.settings. CONFIG_E_INVALID, -ENOMEM */
 _must_use_ int config_find_programs(struct config *c, char *message, size_t cap);
+/* config_sandbox.c: pool.sandbox, and pool.programs are run through the launcher; once all paths are absolute.
+ * CONFIG_E_INVALID, -ENOMEM */
+_must_use_ int config_resolve_sandbox(struct config *c, char *message, size_t cap);
 /* config_memory.c: limits of memory that are "auto", for a machine with so many bytes (0: unknown). -ENOMEM */
 _must_use_ int config_resolve_memory(struct config *c, uint64_t machine_bytes);
 /* config_gpus.c: replaces "cuda:all" by the GPUs that there are. ret_text: [worker] workers as it is

@@ -53,15 +53,15 @@ static int resolve_path(struct config *c, const char *section, const char *name,
 /* Beside modeld in a build tree, in ../libexec/modeld when installed. */
 static int resolve_program(struct config *c, const char *directory)
 {
-	char *path;
+	char *path = config_printf(c, "%s/modeld-worker", directory);
 
-	if (strcmp(c->pool.worker_program, "auto"))
-		return resolve_path(c, "worker", "program", &c->pool.worker_program);
-	path = config_printf(c, "%s/modeld-worker", directory);
 	if (path && access(path, X_OK))
 		path = config_printf(c, "%s/../libexec/modeld/modeld-worker", directory);
 	if (!path)
 		return -ENOMEM;
+	c->sandbox.launcher = path;
+	if (strcmp(c->pool.worker_program, "auto"))
+		return resolve_path(c, "worker", "program", &c->pool.worker_program);
 	c->pool.worker_program = path;
 	return config_show(c, "worker", "program", path);
 }
@@ -197,6 +197,15 @@ static int check_backend_settings(struct config *c, char *message, size_t cap)
 	return CONFIG_E_INVALID;
 }
 
+static int resolve_sandbox(struct config *c, char *message, size_t cap)
+{
+	int r = resolve_paths(c, "worker", "sandbox_read", &c->sandbox.read);
+
+	if (!r)
+		r = resolve_paths(c, "worker", "sandbox_write", &c->sandbox.write);
+	return r ? r : config_resolve_sandbox(c, message, cap);
+}
+
 static int resolve_gpus(struct config *c, char *message, size_t cap)
 {
 	const char *text;
@@ -257,6 +266,8 @@ int config_resolve(struct config *c, char *message, size_t cap)
 		r = resolve_backend_settings(c);
 	if (!r)
 		r = config_find_programs(c, message, cap);
+	if (!r)
+		r = resolve_sandbox(c, message, cap);
 	if (!r)
 		r = resolve_gpus(c, message, cap);
 	if (!r)

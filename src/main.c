@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -263,6 +264,14 @@ static void block_signals(void)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
+/* As workers do, who must not look into it either. */
+static void close_memory(const struct config *c)
+{
+	if (strcmp(c->sandbox.mode, "off") != 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
+		log_warning("other processes of this user can look into this one", "error=\"%s\"",
+			err_str(-errno));
+}
+
 static int serve(
 	struct config *c, struct repository **repository, const struct config_source *source)
 {
@@ -285,6 +294,7 @@ static int serve(
 		c->memory_bytes, c->memory_source, c->dispatch.arena.limit,
 		c->pool.output_arena_bytes, c->handoff.shm_total_bytes);
 	log_missing_backends(c);
+	close_memory(c);
 	r = server_new(&s, c, steal_ptr(*repository));
 	if (!r) {
 		server_set_source(s, source);

@@ -6,6 +6,7 @@
 #include "workers/model.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -335,6 +336,18 @@ static uint32_t count_instances(const struct model *m, uint32_t asked)
 	return m->device && m->backend->instance_create ? device_lanes(m->device) : 1;
 }
 
+/* Each backend would say it in its own words, and none which setting it is. */
+static int check_readable(const char *path, struct modeld_error *error)
+{
+	_cleanup_(close_fd) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0 || errno != EACCES)
+		return 0;
+	snprintf(error->text, sizeof(error->text),
+		"%s: this worker may not read it: [worker] sandbox_read, or the file's mode", path);
+	return MODEL_E_FAILED;
+}
+
 int model_load(struct model **ret_model, struct backends *backends, struct device *device,
 	const struct wire_load *load, struct modeld_error *ret_error)
 {
@@ -348,6 +361,8 @@ int model_load(struct model **ret_model, struct backends *backends, struct devic
 	r = backends_get(backends, load->backend, &m->backend, &error);
 	if (r == BACKEND_E_REFUSED)
 		r = MODEL_E_FAILED;
+	if (!r)
+		r = check_readable(load->path, &error);
 	if (!r) {
 		m->spec.n_instances = count_instances(m, load->instances);
 		r = load_into(m, load->max_batch_size, &error);

@@ -31,6 +31,7 @@ int sandbox_options_read(struct sandbox_options *o)
 
 	o->read = getenv(SANDBOX_READ);
 	o->write = getenv(SANDBOX_WRITE);
+	o->models = getenv(SANDBOX_MODELS);
 	o->mode = SANDBOX_OFF;
 	if (!mode)
 		return 0;

@@ -19,6 +19,8 @@
 #define SANDBOX_MODE  "MODELD_SANDBOX"	     /* "on", "relaxed", "off"; not there: off */
 #define SANDBOX_READ  "MODELD_SANDBOX_READ"  /* may be read, with what is below */
 #define SANDBOX_WRITE "MODELD_SANDBOX_WRITE" /* may be written, too */
+/* Directories of models: may be read, and so may those that links in them lead to. */
+#define SANDBOX_MODELS "MODELD_SANDBOX_MODELS"
 /* And those that say what came of it: for people, "" where there is nothing to say. */
 #define SANDBOX_STATE "MODELD_SANDBOX_STATE"
 #define SANDBOX_LACKS "MODELD_SANDBOX_LACKS"
@@ -35,6 +37,7 @@ struct sandbox_options {
 	bool gpu;	   /* it drives one */
 	const char *read;  /* NULL: nothing more than what every program needs */
 	const char *write; /* NULL: nothing */
+	const char *models;
 };
 
 struct sandbox_report {

@@ -4,8 +4,10 @@
  * it keeps this process from looking into others (ptrace and what is like it) comes with the rest.
  * Worker process, its one thread.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/landlock.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -46,7 +48,8 @@ struct place {
 };
 
 /* Programs and libraries, and what the C library and those around it look up. /proc has nothing of other
- * processes for whom Landlock keeps from looking into them. Its own threads' names are to be written. */
+ * processes for whom Landlock keeps from looking into them. Its own threads' names are to be
+ * written, as the C library does, and CUDA's driver, which fails where it cannot. */
 static const struct place usual_places[] = {
 	{"/usr", READ},
 	{"/lib", READ},
@@ -72,7 +75,7 @@ static const struct place usual_places[] = {
 	{"/etc/nvidia", READ},
 	{"/etc/OpenCL", READ},
 	{"/proc", READ},
-	{"/proc/self/task", READ | LANDLOCK_ACCESS_FS_WRITE_FILE},
+	{"/proc/self/task", READ | LANDLOCK_ACCESS_FS_WRITE_FILE | ACCESS_TRUNCATE},
 	{"/sys/devices/system", READ},
 	{"/sys/fs/cgroup", READ},
 	{"/sys/kernel/mm/transparent_hugepage", READ},
@@ -103,6 +106,12 @@ static const char *const library_variables[] = {"LD_LIBRARY_PATH", "LD_PRELOAD",
 	"PYTHONPATH", "PYTHONHOME", "CUDA_HOME", "MODELD_ONNXRUNTIME"};
 
 static const char *const temporary_places[] = {"/tmp", "/var/tmp", "/dev/shm"};
+
+static void closedirp(DIR **d)
+{
+	if (*d)
+		closedir(*d);
+}
 
 struct ruleset {
 	int fd;
@@ -149,8 +158,28 @@ static int allow_places(const struct ruleset *s, const struct place *places, siz
 }
 #define ALLOW_PLACES(s, places) allow_places(s, places, sizeof(places) / sizeof((places)[0]))
 
+/* A repository: what it has, and what the links in it lead to; not those that a model's own directory has, which may
+ * be a stranger's. */
+static int allow_models(const struct ruleset *s, const char *path, uint64_t access)
+{
+	_cleanup_(closedirp) DIR *directory = opendir(path);
+	struct dirent *entry;
+	char link[PATH_MAX];
+	int r = allow(s, path, access);
+
+	while (!r && directory && (entry = readdir(directory))) {
+		if (entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN)
+			continue;
+		if ((size_t)snprintf(link, sizeof(link), "%s/%s", path, entry->d_name) <
+			sizeof(link))
+			r = allow(s, link, access);
+	}
+	return r;
+}
+
 /* Each of a list. NULL is none. */
-static int allow_list(const struct ruleset *s, const char *list, char separator, uint64_t access)
+static int allow_list(const struct ruleset *s, const char *list, char separator, uint64_t access,
+	int (*allow_one)(const struct ruleset *s, const char *path, uint64_t access))
 {
 	_cleanup_(freep) char *copy = list ? strdup(list) : NULL;
 	char *rest = copy;
@@ -163,7 +192,7 @@ static int allow_list(const struct ruleset *s, const char *list, char separator,
 		if (rest)
 			*rest++ = '\0';
 		if (*path)
-			r = allow(s, path, access);
+			r = allow_one(s, path, access);
 	}
 	return r;
 }
@@ -174,8 +203,46 @@ static int allow_libraries(const struct ruleset *s)
 	int r = 0;
 
 	for (size_t i = 0; i < n && !r; i++)
-		r = allow_list(s, getenv(library_variables[i]), ':', READ);
+		r = allow_list(s, getenv(library_variables[i]), ':', READ, allow);
 	return r;
+}
+
+/* Nothing but programs: a model's own words must not open what it likes. Of a virtual environment all of it. */
+static int allow_program(const struct ruleset *s, const char *path)
+{
+	char prefix[PATH_MAX], mark[PATH_MAX + 16];
+	const char *slash = strrchr(path, '/');
+	struct stat st;
+	int r;
+
+	if (path[0] != '/' || stat(path, &st) || !S_ISREG(st.st_mode) || !(st.st_mode & S_IXUSR))
+		return 0;
+	r = allow(s, path, READ);
+	if ((size_t)snprintf(prefix, sizeof(prefix), "%.*s/..", (int)(slash - path), path) >=
+		sizeof(prefix))
+		return r;
+	snprintf(mark, sizeof(mark), "%s/pyvenv.cfg", prefix);
+	return !r && !access(mark, F_OK) ? allow(s, prefix, READ) : r;
+}
+
+/* The interpreter that a model names for the worker program of its backend. */
+static int allow_interpreter(const struct ruleset *s)
+{
+	static const char key[] = "interpreter=";
+	const char *line = getenv("MODELD_PARAMETERS");
+	char path[PATH_MAX];
+
+	for (; line && *line; line += *line != '\0') {
+		size_t n = strcspn(line, "\n");
+
+		if (!strncmp(line, key, sizeof(key) - 1) && n - (sizeof(key) - 1) < sizeof(path)) {
+			snprintf(path, sizeof(path), "%.*s", (int)(n - (sizeof(key) - 1)),
+				line + sizeof(key) - 1);
+			return allow_program(s, path);
+		}
+		line += n;
+	}
+	return 0;
 }
 
 static int allow_gpus(const struct ruleset *s)
@@ -206,13 +273,17 @@ static int allow_all(const struct ruleset *s, const struct sandbox_options *o)
 
 	if (!r)
 		r = allow_libraries(s);
+	if (!r && o->executes)
+		r = allow_interpreter(s);
 	if (!r && o->gpu)
 		r = allow_gpus(s);
 	if (!r && o->mode == SANDBOX_RELAXED)
 		r = allow_temporary(s);
 	if (!r)
-		r = allow_list(s, o->read, '\n', READ);
-	return r ? r : allow_list(s, o->write, '\n', s->files);
+		r = allow_list(s, o->models, '\n', READ, allow_models);
+	if (!r)
+		r = allow_list(s, o->read, '\n', READ, allow);
+	return r ? r : allow_list(s, o->write, '\n', s->files, allow);
 }
 
 static struct ruleset_attributes attributes(const struct sandbox_options *o, int version)

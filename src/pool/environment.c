@@ -74,31 +74,40 @@ static const char *visible(const char *device, size_t *ret_length)
 	return name;
 }
 
-int environment_new(char ***ret_env, const char *device, const char *const *more)
+int environment_new(
+	char ***ret_env, const char *device, const char *const *more, const char *const *rest)
 {
 	static const char *const none[] = {NULL};
-	size_t n = 0, n_more = 0, at = 0, length, text_bytes;
+	size_t n = 0, n_more = 0, n_rest = 0, at = 0, length, text_bytes;
 	const char *value = visible(device, &length);
 	char **env;
 	char *text;
 
 	more = more ? more : none;
+	rest = rest ? rest : none;
 	while (environ[n])
 		n++;
 	while (more[n_more])
 		n_more++;
+	while (rest[n_rest])
+		n_rest++;
 	text_bytes = sizeof(VISIBLE) + length;
-	env = malloc((n + n_more + OURS + 1) * sizeof(*env) + text_bytes + sizeof(ORDER_BY_BUS));
+	env = malloc((n + n_more + n_rest + OURS + 1) * sizeof(*env) + text_bytes +
+		     sizeof(ORDER_BY_BUS));
 	if (!env)
 		return -ENOMEM;
-	text = (char *)(env + n + n_more + OURS + 1);
+	text = (char *)(env + n + n_more + n_rest + OURS + 1);
 	for (size_t i = 0; i < n; i++) {
-		if (is_passed_on(environ[i]) && !has(more, environ[i]))
+		if (is_passed_on(environ[i]) && !has(more, environ[i]) && !has(rest, environ[i]))
 			env[at++] = environ[i];
 	}
 	for (size_t i = 0; i < n_more; i++) {
 		if (is_passed_on(more[i]))
 			env[at++] = (char *)more[i];
+	}
+	for (size_t i = 0; i < n_rest; i++) {
+		if (!has(more, rest[i]))
+			env[at++] = (char *)rest[i];
 	}
 	snprintf(text, text_bytes, VISIBLE "%.*s", (int)length, value);
 	memcpy(text + text_bytes, ORDER_BY_BUS, sizeof(ORDER_BY_BUS));

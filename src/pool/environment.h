@@ -7,10 +7,11 @@
 /*
  * Make it for a worker on `device`: on "cuda:N" the GPU with that number by PCI address, or, where the
  * daemon itself sees only some (CUDA_VISIBLE_DEVICES), the N-th of those; on "cuda:GPU-uuid" that one;
- * on anything else none. more: variables besides, as "NAME=value", NULL-terminated; NULL: none. ret_env: one
+ * on anything else none. more: variables besides, as "NAME=value", NULL-terminated; NULL: none. rest: the same, unless `more` has them. ret_env: one
  * block for free(), which borrows the strings of the daemon's and of `more`.
  * -ENOMEM
  */
-_must_use_ int environment_new(char ***ret_env, const char *device, const char *const *more);
+_must_use_ int environment_new(
+	char ***ret_env, const char *device, const char *const *more, const char *const *rest);
 
 #endif

@@ -49,6 +49,9 @@ struct pool_settings {
 	size_t n_programs;
 	uint64_t
 		isolation_return_ms; /* ISOLATION_AUTO: such good behaviour, and it shares again; 0: never */
+	/* Variables of each worker's environment, NULL-terminated, unless its program's have them: what it is to give
+	 * up (docs/protocol.md). NULL: none */
+	const char *const *sandbox;
 	uint32_t max_model_workers;	  /* processes of models' own, of all models together */
 	bool core;			  /* workers may dump core */
 	const char *const *backend_dirs;  /* NULL-terminated */

@@ -62,11 +62,15 @@ static int forbid_core(void)
 	return setrlimit(RLIMIT_CORE, &limit) ? -errno : 0;
 }
 
-/* Where there is no /proc the kernel chooses by size alone. */
-static void set_oom_adj(const char *text)
+/* Of a child that has executed its program: until then it shares our memory, and where that is not dumpable its files
+ * in /proc are root's. Where there is no /proc the kernel chooses by size alone. */
+static void set_oom_adj(const char *text, pid_t pid)
 {
-	int fd = *text ? open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC) : -1;
+	char path[48];
+	int fd;
 
+	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)pid);
+	fd = *text ? open(path, O_WRONLY | O_CLOEXEC) : -1;
 	if (fd < 0)
 		return;
 	if (write(fd, text, strlen(text)) < 0)
@@ -105,7 +109,6 @@ static int become_worker(const struct child *c)
 	/* A Ctrl-C on the daemon's terminal is for the daemon alone: it drains its workers. */
 	if (setpgid(0, 0) < 0)
 		return -errno;
-	set_oom_adj(c->oom_adj);
 	r = c->options->core ? 0 : forbid_core();
 	if (!r)
 		r = place_descriptors(c->options);
@@ -149,6 +152,7 @@ static int clone_child(struct child *c, pid_t *ret_pid, int *ret_pidfd)
 		close_fd(&pidfd);
 		return c->error;
 	}
+	set_oom_adj(c->oom_adj, pid);
 	*ret_pid = pid;
 	*ret_pidfd = pidfd;
 	return 0;
@@ -172,7 +176,7 @@ int spawn(const struct spawn_options *o, pid_t *ret_pid, int *ret_pidfd)
 {
 	struct child c = {.options = o, .parent = getpid()};
 	_cleanup_(freep) char **env = NULL;
-	int r = environment_new(&env, o->device, o->environment);
+	int r = environment_new(&env, o->device, o->environment, o->sandbox);
 
 	if (r)
 		return r;

@@ -15,8 +15,9 @@ struct spawn_options {
 	const char *device; /* "cpu:0": decides what it sees, see environment.h */
 	const char *const
 		*environment; /* more of it, as "NAME=value"; NULL-terminated; NULL: nothing */
-	int channel_fd;	      /* borrow: becomes descriptor 3 */
-	bool core;	      /* it may dump its core where the limits allow it */
+	const char *const *sandbox; /* the same, unless `environment` has them */
+	int channel_fd;		    /* borrow: becomes descriptor 3 */
+	bool core;		    /* it may dump its core where the limits allow it */
 };
 
 /*

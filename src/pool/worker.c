@@ -388,6 +388,7 @@ static int start_program(const struct worker *w, int fd, pid_t *ret_pid, int *re
 	int r = w->own ? own_program(w, &o.argv, &environment) : 0;
 
 	o.environment = (const char *const *)environment;
+	o.sandbox = s->sandbox;
 	return r ? r : spawn(&o, ret_pid, ret_pidfd);
 }
 

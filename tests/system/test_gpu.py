@@ -21,7 +21,8 @@ def gpu(start, tmp_path):
 
     def begin(*sets, fake="", models=("identity",), workers="cuda:0", env=None, **options):
         return start(f"worker.program={FAKE}/modeld-worker", f"worker.backend_dirs={FAKE}/backends",
-                     "memory.input_arena_bytes=128M", "worker.output_arena_bytes=128M", *sets,
+                     "memory.input_arena_bytes=128M", "worker.output_arena_bytes=128M",
+                     f"worker.sandbox_write={tmp_path}", *sets,
                      repository=options.pop("repository", MODELS), models=list(models), workers=workers,
                      env={"FAKECUDA": fake, **(env or {})}, **options)
 

@@ -149,7 +149,7 @@ def test_a_backend_with_a_worker_program_of_its_own(start, repository, tmp_path)
     shutil.copy(IDENTITY, folder)
     repository.write("odd/model.conf", "[model]\nbackend = onnxruntime\ninstances = 2\n")
     d = start("models.serve=*", "models.default=identity", f"backend.onnxruntime.worker={program} word",
-              "backend.onnxruntime.worker_environment=MINE=yes", repository=repository.directory)
+              "backend.onnxruntime.worker_environment=MINE=yes", f"worker.sandbox_write={tmp_path}", repository=repository.directory)
     wait_for("both", lambda: sorted(w.state for w in own(d, "odd")) == ["ready", "ready"])
     assert seen.read_text() == "word odd 1 cpu:0 yes\n" * 2
     assert [x.workers_ready for x in d.status().models if x.name == "odd"] == [2]

@@ -247,7 +247,7 @@ def test_files_are_looked_for_where_nothing_tells_of_changes(start, repository, 
     os.symlink("one", tmp_path / "data" / "now")
     os.symlink(tmp_path / "data" / "now" / "mounted", os.path.join(repository.directory, "mounted"))
     d = start("models.serve=*", "models.default=identity", "models.control=poll", "models.settle_ms=50",
-              "models.poll_interval_ms=100", repository=repository.directory)
+              "models.poll_interval_ms=100", f"worker.sandbox_read={tmp_path}/data", repository=repository.directory)
     wait_for("the model", lambda: works(d, "mounted"))
     os.symlink("two", tmp_path / "data" / "next")
     os.replace(tmp_path / "data" / "next", tmp_path / "data" / "now")

@@ -25,7 +25,7 @@ static void sees(const char *device, const char *expected)
 {
 	char **env;
 
-	cr_assert_eq(environment_new(&env, device, NULL), 0);
+	cr_assert_eq(environment_new(&env, device, NULL, NULL), 0);
 	cr_assert_str_eq(value_of(env, "CUDA_VISIBLE_DEVICES"), expected, "%s", device);
 	cr_assert_str_eq(value_of(env, "CUDA_DEVICE_ORDER"), "PCI_BUS_ID");
 	cr_assert_str_eq(value_of(env, "MODELD_TEST_VARIABLE"), "kept");
@@ -53,7 +53,7 @@ Test(environment, what_was_said_to_the_daemon_alone_is_not_passed_on)
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		setenv(names[i], "1", 1);
-	cr_assert_eq(environment_new(&env, "cpu:0", NULL), 0);
+	cr_assert_eq(environment_new(&env, "cpu:0", NULL, NULL), 0);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		cr_expect_null(value_of(env, names[i]), "%s", names[i]);
 	free(env);
@@ -78,14 +78,17 @@ Test(environment, more_comes_in_place_of_the_daemons_own)
 {
 	const char *const more[] = {
 		"MODELD_TEST_VARIABLE=mine", "MODELD_TEST=", "CUDA_VISIBLE_DEVICES=9", NULL};
+	const char *const rest[] = {"MODELD_TEST=not this", "MODELD_TEST_REST=this", NULL};
 	char **env;
 
 	setenv("MODELD_TEST_VARIABLE", "kept", 1);
 	setenv("MODELD_TEST_VARIABLES", "another", 1);
-	cr_assert_eq(environment_new(&env, "cpu:0", more), 0);
+	setenv("MODELD_TEST_REST", "the daemon's", 1);
+	cr_assert_eq(environment_new(&env, "cpu:0", more, rest), 0);
 	cr_expect_str_eq(value_of(env, "MODELD_TEST_VARIABLE"), "mine");
 	cr_expect_str_eq(value_of(env, "MODELD_TEST_VARIABLES"), "another");
 	cr_expect_str_eq(value_of(env, "MODELD_TEST"), "");
+	cr_expect_str_eq(value_of(env, "MODELD_TEST_REST"), "this");
 	cr_expect_str_eq(value_of(env, "CUDA_VISIBLE_DEVICES"), "", "the device decides");
 	free(env);
 }
@@ -93,7 +96,7 @@ Test(environment, more_comes_in_place_of_the_daemons_own)
 static int work(void *arg)
 {
 	char **env;
-	int r = environment_new(&env, "cuda:0", NULL);
+	int r = environment_new(&env, "cuda:0", NULL, NULL);
 
 	if (!r)
 		free(env);

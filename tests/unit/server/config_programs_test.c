@@ -43,7 +43,7 @@ Test(config_programs, words_and_what_goes_to_workers)
 	const struct pool_program *p;
 
 	cr_assert_eq(
-		finish("[worker]\nprogram = /opt/bin/modeld-worker\n"
+		finish("[worker]\nsandbox = off\nprogram = /opt/bin/modeld-worker\n"
 		       "[backend.py]\nworker = run-python  -m\tx\ninterpreter = /usr/bin/python3\n"
 		       "worker_environment = A=1 B=\n"
 		       "[backend.other]\nworker = /bin/other\nworkers = 3\n"),
@@ -83,7 +83,8 @@ Test(config_programs, what_comes_with_modeld)
 	f = fopen(path, "w");
 	cr_assert(f && !fclose(f) && !chmod(path, 0755));
 	snprintf(conf, sizeof(conf),
-		"[worker]\nprogram = %s/modeld-worker\n[backend.python]\nworker_environment = "
+		"[worker]\nsandbox = off\nprogram = "
+		"%s/modeld-worker\n[backend.python]\nworker_environment = "
 		"A=1\n",
 		directory);
 	cr_assert_eq(finish(conf), 0, "%s", text);
@@ -95,7 +96,8 @@ Test(config_programs, what_comes_with_modeld)
 	config_release(&c);
 	setup();
 	snprintf(conf, sizeof(conf),
-		"[worker]\nprogram = %s/modeld-worker\n[backend.python]\nworker = /bin/x\n",
+		"[worker]\nsandbox = off\nprogram = %s/modeld-worker\n[backend.python]\nworker = "
+		"/bin/x\n",
 		directory);
 	cr_assert_eq(finish(conf), 0, "%s", text);
 	cr_assert_eq(c.pool.n_programs, 2);

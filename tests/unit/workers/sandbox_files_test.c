@@ -114,6 +114,57 @@ Test(sandbox_files, what_is_listed_is_open_and_nothing_else)
 	tidy(&t);
 }
 
+Test(sandbox_files, links_among_models_lead_somewhere)
+{
+	struct place_for_tests t;
+	struct sandbox_options o = {.mode = SANDBOX_ON};
+	char link[96], path[128];
+
+	version_or_skip(1);
+	prepare(&t);
+	snprintf(link, sizeof(link), "%s/open/link", t.root);
+	snprintf(path, sizeof(path), "%s/file", link);
+	cr_assert_eq(symlink("../closed", link), 0);
+	o.read = t.list;
+	cr_assert_eq(open_as(&o, path, O_RDONLY), EACCES);
+	o.read = NULL;
+	o.models = t.list;
+	cr_assert_eq(open_as(&o, path, O_RDONLY), 0);
+	cr_assert_eq(open_as(&o, path, O_WRONLY), EACCES);
+	unlink(link);
+	tidy(&t);
+}
+
+Test(sandbox_files, a_program_that_a_model_names_is_no_way_to_other_files)
+{
+	struct place_for_tests t;
+	struct sandbox_options o = {.mode = SANDBOX_ON, .executes = true};
+	char here[PATH_MAX], path[PATH_MAX + 128], parameters[PATH_MAX + 256];
+
+	version_or_skip(1);
+	prepare(&t);
+	cr_assert(getcwd(here, sizeof(here)));
+	snprintf(path, sizeof(path), "%s/%s", here, t.closed);
+	snprintf(parameters, sizeof(parameters), "a=b\ninterpreter=%s\nc=d\n", path);
+	setenv("MODELD_PARAMETERS", parameters, 1);
+	cr_assert_eq(open_as(&o, path, O_RDONLY), EACCES, "it is no program");
+	cr_assert_eq(chmod(path, 0700), 0);
+	cr_assert_eq(open_as(&o, path, O_RDONLY), 0);
+	cr_assert_eq(open_as(&o, t.open, O_RDONLY), EACCES);
+	o.executes = false;
+	cr_assert_eq(open_as(&o, path, O_RDONLY), EACCES);
+	tidy(&t);
+}
+
+/* As the driver of a GPU does. */
+static int try_own_name(void *arg)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/comm", (int)getpid());
+	return open(path, O_WRONLY | O_TRUNC | O_CLOEXEC) < 0 ? errno : 0;
+}
+
 Test(sandbox_files, what_every_program_needs_is_there)
 {
 	struct sandbox_options o = {.mode = SANDBOX_ON};
@@ -124,6 +175,7 @@ Test(sandbox_files, what_every_program_needs_is_there)
 	cr_assert_eq(open_as(&o, "/dev/urandom", O_RDONLY), 0);
 	cr_assert_eq(open_as(&o, "/proc/self/maps", O_RDONLY), 0);
 	cr_assert_eq(open_as(&o, "/etc/ld.so.cache", O_RDONLY), 0);
+	cr_assert_eq(fake_inmate(enter, try_own_name, &(struct attempt){.options = o}), 0);
 	cr_assert_eq(open_as(&o, "/etc/shadow", O_RDONLY), EACCES);
 	cr_assert_eq(open_as(&o, "/usr/lib/x", O_WRONLY | O_CREAT), EACCES);
 	cr_assert_eq(open_as(&o, "/proc/sys/kernel/core_pattern", O_WRONLY), EACCES);

@@ -1,0 +1,148 @@
+/*
+ * config_sandbox.c: what workers are told of the sandbox that they enter: its mode, and the paths that modeld
+ * knows they need. Programs of backends are run by modeld-worker, which enters it first.
+ */
+#include "config_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A growing list of paths, one a line. */
+struct lines {
+	struct config *c;
+	const char *text; /* NULL: no memory was left */
+};
+
+static void add(struct lines *l, const char *path)
+{
+	if (l->text)
+		l->text = config_printf(l->c, "%s%s\n", l->text, path);
+}
+
+/* The directory that `path` lies in, and `behind`, put behind that. */
+static void add_beside(struct lines *l, const char *path, const char *behind)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (l->text && slash)
+		l->text = config_printf(
+			l->c, "%s%.*s/%s\n", l->text, (int)(slash - path), path, behind);
+}
+
+static void add_list(struct lines *l, const char *const *paths)
+{
+	for (size_t i = 0; paths[i]; i++)
+		add(l, paths[i]);
+}
+
+/* Beside PREFIX/lib/modeld/backends lies ONNX Runtime, or the virtual environment that has it. */
+static void add_backend_dirs(struct lines *l, const char *const *dirs)
+{
+	for (size_t i = 0; dirs[i]; i++) {
+		add(l, dirs[i]);
+		add_beside(l, dirs[i], "onnxruntime");
+		add_beside(l, dirs[i], "venv");
+	}
+}
+
+/* A program may be a link to where what it needs is. */
+static void add_program(struct lines *l, const char *path)
+{
+	_cleanup_(freep) char *real = realpath(path, NULL);
+
+	add_beside(l, path, "");
+	if (real)
+		add_beside(l, real, "");
+}
+
+/* A path that a backend was given. A library may have others beside it; the virtual environment of a program is
+ * above it. */
+static void add_setting(struct lines *l, const struct wire_pair *setting)
+{
+	const char *key = strrchr(setting->key, '.');
+
+	if (setting->value[0] != '/' || !key)
+		return;
+	add(l, setting->value);
+	if (!strcmp(key, ".library"))
+		add_beside(l, setting->value, "");
+	if (!strcmp(key, ".interpreter"))
+		add_beside(l, setting->value, "..");
+}
+
+static const char *readable(struct config *c)
+{
+	struct lines l = {c, ""};
+
+	add_list(&l, c->sandbox.read);
+	add_beside(&l, c->sandbox.launcher, "../../lib/modeld");
+	add_program(&l, c->sandbox.launcher);
+	add_program(&l, c->pool.worker_program);
+	add_backend_dirs(&l, c->pool.backend_dirs);
+	for (size_t i = 0; i < c->pool.n_programs; i++)
+		add_program(&l, c->pool.programs[i].argv[0]);
+	for (size_t i = 0; i < c->pool.n_settings; i++)
+		add_setting(&l, &c->pool.settings[i]);
+	return l.text;
+}
+
+static const char *joined(struct config *c, const char *const *paths)
+{
+	struct lines l = {c, ""};
+
+	add_list(&l, paths);
+	return l.text;
+}
+
+static int fill_environment(struct config *c)
+{
+	const char *read = readable(c);
+	const char *write = joined(c, c->sandbox.write);
+	const char *models = joined(c, c->models.repositories);
+	const char **list = config_alloc(c, 5 * sizeof(*list));
+
+	if (!read || !write || !models || !list)
+		return -ENOMEM;
+	list[0] = config_printf(c, "MODELD_SANDBOX=%s", c->sandbox.mode);
+	list[1] = config_printf(c, "MODELD_SANDBOX_READ=%s", read);
+	list[2] = config_printf(c, "MODELD_SANDBOX_WRITE=%s", write);
+	list[3] = config_printf(c, "MODELD_SANDBOX_MODELS=%s", models);
+	list[4] = NULL;
+	c->pool.sandbox = list;
+	return list[0] && list[1] && list[2] && list[3] ? 0 : -ENOMEM;
+}
+
+/* LAUNCHER --run PROGRAM ARG ... */
+static int launch(struct config *c, struct pool_program *p)
+{
+	const char **argv;
+	size_t n = 0;
+
+	while (p->argv[n])
+		n++;
+	argv = config_alloc(c, (n + 3) * sizeof(*argv));
+	if (!argv)
+		return -ENOMEM;
+	argv[0] = c->sandbox.launcher;
+	argv[1] = "--run";
+	memcpy(argv + 2, p->argv, (n + 1) * sizeof(*argv));
+	p->argv = argv;
+	return 0;
+}
+
+int config_resolve_sandbox(struct config *c, char *message, size_t cap)
+{
+	const char *mode = c->sandbox.mode;
+	struct pool_program *programs = (struct pool_program *)c->pool.programs;
+	int r;
+
+	if (strcmp(mode, "on") != 0 && strcmp(mode, "relaxed") != 0 && strcmp(mode, "off") != 0) {
+		snprintf(message, cap, "[worker] sandbox: '%s' is none of on, relaxed, off", mode);
+		return CONFIG_E_INVALID;
+	}
+	r = fill_environment(c);
+	for (size_t i = 0; i < c->pool.n_programs && !r && strcmp(mode, "off") != 0; i++)
+		r = launch(c, &programs[i]);
+	return r;
+}

@@ -1,0 +1,143 @@
+"""A backend that was taken over is no more than a model: what it tries from inside is refused, and nobody notices."""
+import errno
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from daemon import BUILD, ROOT, alive, wait_for
+
+@pytest.fixture(scope="module")
+def backends(tmp_path_factory):
+    """A folder with the hostile backend, and what it needs to be readable for anybody."""
+    path = tmp_path_factory.mktemp("hostile")
+    (path / "modeld").mkdir()
+    shutil.copy(os.path.join(ROOT, "workers", "backend.h"), path / "modeld")
+    subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Werror", "-shared", "-fPIC", f"-I{path}", "-o",
+                    path / "hostile.so", os.path.join(ROOT, "tests", "system", "hostile_backend.c")], check=True)
+    return path
+
+
+@pytest.fixture
+def served(start, tmp_path, backends):
+    """served(*sets, ...) -> a daemon with a hostile model and an innocent one"""
+    models = tmp_path / "models"
+    for name, backend in [("hostile", "hostile"), ("innocent", "builtin")]:
+        (models / name / "1").mkdir(parents=True)
+        text = f"[model]\nbackend = {backend}\nmax_batch_size = 0\n"
+        (models / name / "model.conf").write_text(text + "[parameters]\nfunction = identity\n" * (name == "innocent"))
+
+    def begin(*sets, **options):
+        return start(f"worker.backend_dirs={backends}, {BUILD}/backends", *sets, repository=str(models),
+                     models=["innocent", "hostile"], **options)
+
+    return begin
+
+
+def ask(d, text):
+    return d.infer("hostile", text.encode(), shape=[len(text.encode())]).tensor_data.data.decode()
+
+
+def attempts(d, victim, path):
+    """name -> errno of each attempt against a process (or another worker than that which is asked) and a file"""
+    def tried():
+        # Whether workers take turns or not, one of these is asked about the other.
+        for pid in [victim] if victim else [p for p in d.workers() for _ in range(2)]:
+            text = ask(d, f"{pid} {path}")
+            if text != "itself":
+                return text
+        return None
+
+    lines = wait_for("a worker that is not the victim", tried).splitlines()
+    return {name: int(number) for name, number in (line.rsplit(" ", 1) for line in lines)}
+
+
+def sandbox(d):
+    return d.status().workers[0].sandbox
+
+
+def skip_unless_whole(d):
+    text = sandbox(d)
+    if "Landlock" not in text or "system calls" not in text:
+        pytest.skip(f"this kernel lacks a part: {text}")
+
+
+REFUSED = {errno.EPERM, errno.EACCES, errno.ENOSYS}
+
+
+def test_a_model_that_was_taken_over_reaches_nothing(served, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    d = served(workers="cpu:0 x2")
+    skip_unless_whole(d)
+    assert sandbox(d).startswith("on: ")
+    workers = {w.pid for w in d.status().workers}
+    for victim in (d.pid, None):
+        got = attempts(d, victim, secret)
+        # There may be no group of that name.
+        wrong = {name: errno.errorcode.get(n, n) for name, n in got.items()
+                 if n not in REFUSED and (name, n) != ("kill group", errno.ESRCH)}
+        assert not wrong and len(got) > 30, wrong
+    assert d.infer("innocent", b"x").tensor_data.data == b"x"
+    assert {w.pid for w in d.status().workers} == workers and secret.read_text() == "secret"
+    assert sorted(os.listdir(tmp_path)) == ["models", "secret"]
+
+
+def test_what_it_leaves_behind_ends_with_it(served):
+    d = served()
+    child = int(ask(d, "child"))
+    skip_unless_whole(d)
+    assert alive(child)
+    d.kill_a_worker()
+    wait_for("its end", lambda: not alive(child))
+    assert d.infer("innocent", b"x").tensor_data.data == b"x"
+
+
+def test_relaxed_is_what_it_says(served, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    d = served("worker.sandbox=relaxed", f"worker.sandbox_write={tmp_path}")
+    skip_unless_whole(d)
+    assert sandbox(d).startswith("relaxed: ")
+    got = attempts(d, d.pid, secret)
+    given = {"program", "unix socket", "network", "a temporary file", "shared memory"}
+    given |= {"read a file", "write a file", "make a file", "remove a file"}
+    assert {name for name, n in got.items() if n == 0} >= given
+    for name in ["ptrace", "process_vm_readv", "kill", "memory for reading", "setsid", "namespace", "mount", "bpf",
+                 "io_uring_setup", "pidfd_getfd", "shadow"]:
+        assert got[name] in REFUSED, name
+    assert d.infer("innocent", b"x").tensor_data.data == b"x"
+
+
+def test_off_is_off(served):
+    d = served("worker.sandbox=off")
+    assert sandbox(d) == "off"
+    assert "NoNewPrivs:\t0" in open(f"/proc/{d.workers()[0]}/status").read() or \
+        "NoNewPrivs:\t1" in open("/proc/self/status").read()
+
+
+def test_the_status_shows_what_is_in_effect(served):
+    d = served()
+    assert f"sandbox {sandbox(d)}" in d.modelctl("status").stdout
+    assert subprocess.run([os.path.join(BUILD, "modeld"), "--config", os.path.join(ROOT, "conf", "modeld.conf"), "--set",
+                           "worker.sandbox=ajar", "--check"], capture_output=True, text=True).stderr.count(
+                               "[worker] sandbox: 'ajar' is none of on, relaxed, off") == 1
+
+
+def test_models_behind_links(served, tmp_path):
+    """A link in the repository leads where it leads; one that comes later, to what may not be read, is an error that
+    names the setting."""
+    models, away = tmp_path / "models", tmp_path / "away"
+    for name in ("early", "late"):
+        (away / name / "1").mkdir(parents=True)
+        (away / name / "model.conf").write_text("[model]\nbackend = builtin\n[parameters]\nfunction = identity\n")
+    models.joinpath("early").symlink_to(away / "early")
+    d = served("models.serve=*")
+    skip_unless_whole(d)
+    assert d.infer("early", b"x").tensor_data.data == b"x"
+    models.joinpath("late").symlink_to(away / "late")
+    d.modelctl("reload")
+    late = wait_for("its failure", lambda: [x for x in d.status().models if x.name == "late" and x.state == "failed"])
+    assert "[worker] sandbox_read" in late[0].detail
+    assert d.infer("early", b"x").tensor_data.data == b"x"

@@ -1,0 +1,132 @@
+/* config_sandbox_test.c: what workers are told of the sandbox. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config_private.h"
+#include "tests/support/failalloc.h"
+
+static struct config c;
+static char text[512];
+
+static void setup(void)
+{
+	cr_assert_eq(config_init(&c), 0);
+}
+
+static void teardown(void)
+{
+	config_release(&c);
+}
+
+TestSuite(config_sandbox, .init = setup, .fini = teardown);
+
+static int finish(const char *data)
+{
+	cr_assert_eq(
+		config_load_memory(&c, "f", data, strlen(data), text, sizeof(text)), 0, "%s", text);
+	return config_finish(&c, text, sizeof(text));
+}
+
+/* The value of a variable of the workers' environment. */
+static const char *value(const char *name)
+{
+	size_t n = strlen(name);
+
+	for (size_t i = 0; c.pool.sandbox[i]; i++) {
+		if (!strncmp(c.pool.sandbox[i], name, n) && c.pool.sandbox[i][n] == '=')
+			return c.pool.sandbox[i] + n + 1;
+	}
+	return "(none)";
+}
+
+static bool has_line(const char *list, const char *line)
+{
+	size_t n = strlen(line);
+
+	for (; *list; list += strcspn(list, "\n") + 1) {
+		if (!strncmp(list, line, n) && list[n] == '\n')
+			return true;
+	}
+	return false;
+}
+
+Test(config_sandbox, on_by_default)
+{
+	cr_assert_eq(finish("[models]\nrepository = /a/models, /b\n"), 0, "%s", text);
+	cr_expect_str_eq(value("MODELD_SANDBOX"), "on");
+	cr_expect_str_eq(value("MODELD_SANDBOX_MODELS"), "/a/models\n/b\n");
+	cr_expect_str_eq(value("MODELD_SANDBOX_WRITE"), "");
+}
+
+Test(config_sandbox, what_is_configured_may_be_read)
+{
+	const char *read;
+
+	cr_assert_eq(finish("[worker]\nsandbox = relaxed\nprogram = /opt/m/worker\nsandbox_read = "
+			    "/data, "
+			    "/more\nsandbox_write = /cache\nbackend_dirs = /opt/m/lib/backends\n"
+			    "[backend.onnxruntime]\nlibrary = /opt/ort/lib/libonnxruntime.so\n"
+			    "threads = 3\n"
+			    "[backend.python]\ninterpreter = /opt/venv/bin/python\nworker = "
+			    "/opt/py/run\n"),
+		0, "%s", text);
+	read = value("MODELD_SANDBOX_READ");
+	cr_expect_str_eq(value("MODELD_SANDBOX"), "relaxed");
+	cr_expect_str_eq(value("MODELD_SANDBOX_WRITE"), "/cache\n");
+	cr_expect(has_line(read, "/data") && has_line(read, "/more"), "%s", read);
+	cr_expect(has_line(read, "/opt/m/"), "%s", read);
+	cr_expect(has_line(read, "/opt/m/lib/backends"), "%s", read);
+	cr_expect(has_line(read, "/opt/m/lib/onnxruntime"), "%s", read);
+	cr_expect(has_line(read, "/opt/ort/lib/"), "%s", read);
+	cr_expect(has_line(read, "/opt/venv/bin/.."), "%s", read);
+	cr_expect(has_line(read, "/opt/py/"), "%s", read);
+	cr_expect_not(has_line(read, "3"));
+}
+
+Test(config_sandbox, programs_are_run_in_it)
+{
+	const char *const *argv;
+
+	cr_assert_eq(finish("[backend.x]\nworker = /bin/x 1 2\n"), 0, "%s", text);
+	argv = c.pool.programs[0].argv;
+	cr_expect(strstr(argv[0], "/modeld-worker"), "%s", argv[0]);
+	cr_expect_str_eq(argv[1], "--run");
+	cr_expect_str_eq(argv[2], "/bin/x");
+	cr_expect_str_eq(argv[4], "2");
+	cr_expect_null(argv[5]);
+}
+
+Test(config_sandbox, off)
+{
+	cr_assert_eq(finish("[worker]\nsandbox = off\n[backend.x]\nworker = /bin/x\n"), 0);
+	cr_expect_str_eq(value("MODELD_SANDBOX"), "off");
+	cr_expect_str_eq(c.pool.programs[0].argv[0], "/bin/x");
+}
+
+Test(config_sandbox, a_mode_that_is_none)
+{
+	cr_expect_eq(finish("[worker]\nsandbox = open\n"), CONFIG_E_INVALID);
+	cr_expect_str_eq(text, "[worker] sandbox: 'open' is none of on, relaxed, off");
+}
+
+static int work(void *arg)
+{
+	struct config own;
+	char message[256];
+	int r = config_init(&own);
+
+	if (r)
+		return r;
+	r = config_set(&own, "backend.x.worker=/bin/x", message, sizeof(message));
+	if (!r)
+		r = config_finish(&own, message, sizeof(message));
+	config_release(&own);
+	return r;
+}
+
+Test(config_sandbox, faults)
+{
+	FAULT_LOOP_KINDS(work, NULL, FAIL_ALLOCATIONS);
+}
