@@ -64,3 +64,14 @@ tarball: all  ## what install lays down, as an archive to unpack at /
 	$(MAKE) --no-print-directory install DESTDIR=$(BUILD)/tarball
 	tar --sort=name --owner=0 --group=0 --numeric-owner -C $(BUILD)/tarball -czf $(BUILD)/modeld-$(VERSION).tar.gz .
 	@echo "$(BUILD)/modeld-$(VERSION).tar.gz"
+
+# Of the files that git knows, in a tree of their own: what was built here stays out of it.
+deb_tree := $(BUILD)/deb/modeld-$(VERSION)
+.PHONY: deb
+deb:  ## Debian packages, into $(BUILD)/deb; needs debhelper and fakeroot
+	rm -rf $(BUILD)/deb
+	mkdir -p $(deb_tree)
+	git ls-files -z | tar --null -T - -cf - | tar -C $(deb_tree) -xf -
+	cp -R conf/debian $(deb_tree)/debian
+	sed -i 's/@VERSION@/$(VERSION)/' $(deb_tree)/debian/changelog
+	cd $(deb_tree) && env -u MAKEFLAGS -u MAKELEVEL dpkg-buildpackage -b -us -uc
