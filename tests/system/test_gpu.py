@@ -124,7 +124,8 @@ def test_an_illegal_access_costs_one_gpu_a_moment(gpu):
     assert e.value.code() == grpc.StatusCode.INTERNAL
     callers.wait_done(100)
     assert callers.stop()[1] == []
-    d.wait_workers_ready(2)
+    # The model that did it has workers of its own now.
+    wait_for("the others' workers", lambda: [w.state for w in d.status().workers if not w.model] == ["ready"] * 2)
     assert "cudaErrorIllegalAddress (700)" in d.log()
     assert d.infer("fault", b"\0").tensor_data.data == b"\0"
 
