@@ -34,21 +34,21 @@ static bool made_too_early(const struct request *r)
 
 bool admit_full(const struct client *c, const struct version *v, uint32_t max_per_client)
 {
-	return c->requests >= max_per_client || (v && v->work && queue_full(&v->work->queue));
+	return c->requests >= max_per_client ||
+	       (v && v->work && queue_full(&v->work->queue, v->work->n_early));
 }
 
-/* The limits on what waits. */
-static int check_limits(struct request *r, uint32_t max_per_client)
+int admit_limits(struct request *r, uint32_t max_per_client)
 {
-	const struct queue *q = &r->version->work->queue;
+	const struct work *w = r->version->work;
 
 	if (r->allows_excess)
 		return 0;
-	if (queue_full(q))
+	if (queue_full(&w->queue, w->n_early))
 		return request_refuse(r, GRPC_RESOURCE_EXHAUSTED,
 			"%" PRIu32 " requests wait for model '%s', which is the limit "
 			"(max_queue_size)",
-			q->n, r->version->settings.name);
+			w->queue.n + w->n_early, r->version->settings.name);
 	if (r->client->requests >= max_per_client)
 		return request_refuse(r, GRPC_RESOURCE_EXHAUSTED,
 			"%" PRIu32 " requests of this connection are queued or running, which is "
@@ -94,7 +94,7 @@ static int check_without_tensors(struct request *r, bool closed, uint32_t max_pe
 		return request_refuse(r, GRPC_UNAVAILABLE,
 			"model '%s' was not loaded yet when this request began", v->settings.name);
 	e = check_partial(r);
-	return e ? e : check_limits(r, max_per_client);
+	return e ? e : admit_limits(r, max_per_client);
 }
 
 int admit(struct request *r, bool closed, uint32_t max_per_client)

@@ -21,6 +21,7 @@
 #include "dispatch/admit.h"
 #include "dispatch/client_private.h"
 #include "dispatch/dispatch_private.h"
+#include "dispatch/early.h"
 #include "dispatch/give_up.h"
 #include "dispatch/request_private.h"
 #include "dispatch/version_private.h"
@@ -64,7 +65,8 @@ static void on_wait(uv_timer_t *h)
  * it anew for every request that passes. */
 static void set_wait(struct dispatch *d, uint64_t now_ns)
 {
-	uint64_t at = d->scheduler.wait_ns;
+	uint64_t at =
+		d->scheduler.wait_ns < d->early.wait_ns ? d->scheduler.wait_ns : d->early.wait_ns;
 
 	if (at >= d->wait_at_ns)
 		return;
@@ -96,8 +98,15 @@ static int open_handles(struct dispatch *d, uv_loop_t *loop)
 /* What was waiting for a slot, or for its last request, may go on. */
 static void wake_waiting(struct dispatch *d)
 {
-	if (d->scheduler.n_work > 0 || d->state == DISPATCH_DRAINING)
+	if (d->scheduler.n_work > 0 || d->early.changed || d->state == DISPATCH_DRAINING)
 		wake(d);
+}
+
+/* Something has happened to some version. */
+static void note_version(struct dispatch *d)
+{
+	d->early.changed = !list_empty(&d->early.requests);
+	wake_waiting(d);
 }
 
 static void on_pool_done(void *data, void *tag, const struct pool_done *done)
@@ -134,7 +143,7 @@ static void on_pool_model(void *data, void *owner)
 {
 	struct dispatch *d = data;
 
-	wake_waiting(d);
+	note_version(d);
 	/* Workers that end because all ends are no news. */
 	if (d->state >= DISPATCH_ENDING)
 		return;
@@ -157,6 +166,7 @@ static void on_version_change(void *data, struct version *v)
 {
 	struct dispatch *d = data;
 
+	note_version(d);
 	if (d->started)
 		d->events->on_version(d->data, v);
 }
@@ -253,6 +263,7 @@ int dispatch_new(struct dispatch **ret_dispatch, uv_loop_t *loop,
 	d->settings = settings;
 	d->events = events;
 	d->data = data;
+	early_init(&d->early, settings->retry_wait_ms, on_desk_wake, d);
 	r = dispatch_set_default(d, settings->default_model);
 	if (!r)
 		r = build_pool(d, loop, pool_settings);
@@ -288,6 +299,7 @@ void dispatch_drain(struct dispatch *d)
 	if (d->state != DISPATCH_OPEN)
 		return;
 	d->state = DISPATCH_DRAINING;
+	d->early.closed = true;
 	scheduler_drain(&d->scheduler);
 	wake(d);
 }
@@ -300,6 +312,8 @@ void dispatch_kill(struct dispatch *d)
 	d->state = DISPATCH_ENDING;
 	scheduler_drain(&d->scheduler);
 	scheduler_fail_all(&d->scheduler, clock_ns());
+	d->early.closed = true;
+	early_run(&d->early, 0);
 	populate_stop(&d->populate);
 	pool_kill(d->pool);
 }
@@ -352,53 +366,6 @@ struct dispatch *dispatch_free(struct dispatch *d)
 	return NULL;
 }
 
-/* --- What others ask -------------------------------------------------------------------------- */
-
-struct lease_desk *dispatch_desk(struct dispatch *d)
-{
-	return &d->desk;
-}
-
-struct region_desk *dispatch_regions(struct dispatch *d)
-{
-	return &d->regions;
-}
-
-struct tally *dispatch_tally(struct dispatch *d)
-{
-	return &d->tally;
-}
-
-struct pool *dispatch_pool(const struct dispatch *d)
-{
-	return d->pool;
-}
-
-const struct arena *dispatch_arena(const struct dispatch *d)
-{
-	return d->input.arena;
-}
-
-uint64_t dispatch_activity(const struct dispatch *d)
-{
-	return d->tally.activity;
-}
-
-uint64_t dispatch_stalls(const struct dispatch *d)
-{
-	return d->watchdog.stalls;
-}
-
-uint32_t dispatch_load(const struct dispatch *d)
-{
-	return d->tally.n_requests;
-}
-
-struct version_counters dispatch_counters(const struct dispatch *d)
-{
-	return catalogue_counters(&d->catalogue);
-}
-
 /* --- Requests --------------------------------------------------------------------------------- */
 
 int dispatch_submit(struct dispatch *d, struct request *r)
@@ -433,6 +400,10 @@ void request_cancel(struct request *r)
 	switch (r->state) {
 	case REQUEST_NEW:
 		request_discard(r);
+		break;
+	case REQUEST_EARLY:
+		note_cancel(r);
+		early_drop(r);
 		break;
 	case REQUEST_QUEUED:
 		note_cancel(r);
@@ -474,6 +445,7 @@ static void run(struct dispatch *d)
 	d->scheduling = true;
 	lease_desk_serve(&d->desk);
 	now_ns = clock_ns();
+	early_run(&d->early, now_ns);
 	scheduler_run(&d->scheduler, now_ns);
 	d->scheduling = false;
 	alarm_set(&d->alarm, d->scheduler.due_ns);

@@ -115,8 +115,20 @@ uint32_t dispatch_load(const struct dispatch *d);
 struct version_counters dispatch_counters(const struct dispatch *d);
 
 enum {
-	DISPATCH_E_REFUSED = 1, /* request_status() and request_message() say why */
+	DISPATCH_E_REFUSED = 1,	 /* request_status() and request_message() say why */
+	DISPATCH_E_NOT_HELD = 2, /* there is nothing to wait for */
 };
+
+/*
+ * A request for a version that no worker has loaded yet, so that nobody knows what belongs into it: where one may still
+ * load it, the request waits, retry_wait_ms at most, and counts as one that is queued. On 0, on_end(data) follows,
+ * with the data of request_new(), from the loop, unless the request is cancelled. It is of no use then: its status says
+ * why it was refused, or is OK, and it is to be made anew, now that there is more to say.
+ *
+ * DISPATCH_E_NOT_HELD  submit it
+ * DISPATCH_E_REFUSED   RESOURCE_EXHAUSTED, as below
+ */
+_must_use_ int dispatch_hold(struct dispatch *d, struct request *r, void (*on_end)(void *data));
 
 /*
  * Check and queue. On 0, on_done follows (the caller keeps its own reference to the request and may

@@ -5,6 +5,7 @@
 #include "dispatch/alarm.h"
 #include "dispatch/catalogue.h"
 #include "dispatch/dispatch.h"
+#include "dispatch/early.h"
 #include "dispatch/input_arena.h"
 #include "dispatch/lease_private.h"
 #include "dispatch/overdue.h"
@@ -39,6 +40,7 @@ struct dispatch {
 	struct lease_desk desk;
 	struct region_desk regions;
 	struct tally tally;
+	struct early early;
 	struct populate populate;
 	struct scheduler scheduler;
 

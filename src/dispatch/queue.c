@@ -43,9 +43,9 @@ void queue_deinit(struct queue *q)
 	q->n_spare_lanes = 0;
 }
 
-bool queue_full(const struct queue *q)
+bool queue_full(const struct queue *q, uint32_t more)
 {
-	return q->n >= q->max;
+	return q->n >= q->max || q->max - q->n <= more;
 }
 
 static struct lane *lane_new(struct queue *q, struct client *c)

@@ -45,7 +45,8 @@ void queue_init(struct queue *q, uint32_t max_requests);
 /* Asserts that it is empty. */
 void queue_deinit(struct queue *q);
 
-bool queue_full(const struct queue *q);
+/* With so many more that are not in it? */
+bool queue_full(const struct queue *q, uint32_t more);
 /* At the end of its client's lane; state -> QUEUED. -ENOMEM (no lane) */
 _must_use_ int queue_push(struct queue *q, struct request *r, uint64_t now_ns);
 /* As a suspect, beyond the bound (there are never more than were in flight). */

@@ -5,7 +5,7 @@
  * the version, so that a request costs no malloc in the steady state.
  *
  * Invariants: on_done is called at most once with a last answer, and not at all once a request is silent. A request
- * that is QUEUED, SENT or LEAVING is charged to its client, and referenced by
+ * that is EARLY, QUEUED, SENT or LEAVING is charged to its client, and referenced by
  * dispatch; in NEW and DONE it is none of these. Leases and regions are held until DONE.
  *
  * Daemon process, loop thread.
@@ -28,7 +28,8 @@
 #define REQUEST_TEXT_MAX  1024u
 
 static const bool allowed[REQUEST_STATES_][REQUEST_STATES_] = {
-	[REQUEST_NEW] = {[REQUEST_QUEUED] = true, [REQUEST_DONE] = true},
+	[REQUEST_NEW] = {[REQUEST_EARLY] = true, [REQUEST_QUEUED] = true, [REQUEST_DONE] = true},
+	[REQUEST_EARLY] = {[REQUEST_DONE] = true},
 	[REQUEST_QUEUED] = {[REQUEST_SENT] = true, [REQUEST_LEAVING] = true, [REQUEST_DONE] = true},
 	[REQUEST_SENT] = {[REQUEST_QUEUED] = true, [REQUEST_DONE] = true},
 	[REQUEST_LEAVING] = {[REQUEST_DONE] = true},

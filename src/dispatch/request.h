@@ -2,6 +2,7 @@
  * request.h: one inference in flight. Made and filled by a service of the frontend, submitted
  * once, answered once; where its model is decoupled, any number of times in part before that.
  *
+ *   NEW -held, its version is not loaded yet-> DONE, to be made anew
  *   NEW -submit-> QUEUED -scheduled-> SENT -done-> DONE
  *                   |  ^--- worker lost, first time (sent again alone, unless it was answered in part)
  *                   +-- cancelled | expired | refused --> DONE

@@ -12,6 +12,7 @@ struct lane;
 
 enum request_state {
 	REQUEST_NEW,	 /* the service fills it */
+	REQUEST_EARLY,	 /* waits for its version to be loaded, and is made anew then */
 	REQUEST_QUEUED,	 /* in its model's queue; cancelling removes it */
 	REQUEST_SENT,	 /* in a batch; cancelling makes it silent */
 	REQUEST_LEAVING, /* out of the queue, about to be answered; cancelling makes it silent */
@@ -27,10 +28,12 @@ struct request {
 	struct dispatch *dispatch; /* borrow: the door's own; set by dispatch_submit() */
 	uint64_t deadline_ns;
 	request_done_fn on_done;
-	void *data; /* borrow: on_done's */
+	void (*on_end)(void *data); /* while it is EARLY */
+	void *data;		    /* borrow: theirs */
 
 	struct batch *batch; /* borrow: while it is in one */
-	struct list node;    /* queue: in a lane or the suspects; else in a batch or a local list */
+	struct list
+		node; /* early; queue: in a lane or the suspects; else in a batch or a local list */
 	struct list age_node;		/* in queue.arrivals */
 	struct heap_node deadline_node; /* in queue.deadlines, if it has a deadline */
 	struct lane *lane;		/* borrow: set while it is in one */
@@ -102,7 +105,7 @@ void request_finish(struct request *r, const struct request_answer *a);
 /* request_finish() with an error that no worker gave. */
 void request_fail(struct request *r, uint64_t now_ns, enum grpc_status status, const char *format,
 	...) _printf_(4, 5);
-/* The same without an answer; from QUEUED, out of the queue already. */
+/* The same without an answer; from QUEUED or EARLY, out of the list already. */
 void request_drop(struct request *r);
 /* Can the two share a batch (both joinable)? */
 bool request_joins(const struct request *a, const struct request *b);

@@ -20,6 +20,7 @@ struct work {
 	struct list
 		node; /* in scheduler.work while it has requests queued, or a worker is kept free for it */
 	struct queue queue;
+	uint32_t n_early;	   /* requests that wait for it to be loaded (early.h) */
 	uint32_t in_flight;	   /* requests in batches */
 	uint64_t compute_ns;	   /* of a batch: a mean that favours the last ones */
 	uint64_t batches_timed;	   /* 0: compute_ns is not known */

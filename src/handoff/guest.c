@@ -195,6 +195,7 @@ static int take_record(struct guest *p, size_t n, int *fds, size_t n_fds)
 		guest_end(p, "too many descriptors in a record");
 		return -EPROTO;
 	}
+	h->n_record = n;
 	if (handoff_unpack_request(h->scratch, h->record, n, &m)) {
 		guest_end(p, "a malformed record");
 		return -EPROTO;

@@ -40,6 +40,7 @@ struct handoff {
 	struct disposal_desk disposals;
 	struct handoff_scratch *scratch; /* own */
 	uint8_t *record;		 /* own: the one that was received */
+	size_t n_record;
 	uint64_t requests_total;
 	uint64_t tensor_bytes_handed;
 };

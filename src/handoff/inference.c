@@ -11,6 +11,7 @@
 #include "handoff/inference.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@ static struct inference *inference_free(struct inference *i)
 	i->guest->n_inferences--;
 	request_unref(i->request);
 	overflow_free(i->overflow);
+	free(i->record);
 	free(i);
 	return NULL;
 }
@@ -69,21 +71,32 @@ static void drop(struct held *held)
 	inference_free(i);
 }
 
-static struct inference *inference_new(
-	struct guest *p, uint64_t seq, struct version *model, const struct handoff_infer *m)
+/* An Infer as it came. */
+struct asked {
+	struct guest *guest;
+	uint64_t seq;
+	const struct handoff_infer *message;
+	const uint8_t *record; /* that it was unpacked from */
+	size_t n_record;
+	uint64_t received_ns;
+};
+
+static struct inference *inference_new(const struct asked *a, struct version *model)
 {
 	struct inference *i = calloc(1, sizeof(*i));
+	struct guest *p = a->guest;
 	struct origin origin = {.client = p->client,
 		.peer = &p->peer,
-		.received_ns = clock_ns(),
+		.received_ns = a->received_ns,
 		.traceparent = ""};
 
 	if (!i)
 		return NULL;
 	i->guest = p;
 	i->model = model;
-	i->seq = seq;
-	origin.deadline_ns = i->deadline_ns = deadline_of(m, origin.received_ns);
+	i->seq = a->seq;
+	i->received_ns = a->received_ns;
+	origin.deadline_ns = i->deadline_ns = deadline_of(a->message, origin.received_ns);
 	if (request_new(&i->request, model, &origin, on_done, i)) {
 		free(i);
 		return NULL;
@@ -96,28 +109,107 @@ static struct inference *inference_new(
 	return i;
 }
 
-static void submit(struct inference *i, const struct handoff_infer *m)
+static void on_hold_end(void *data);
+
+/* Its model is not loaded yet: keep the message. As dispatch_hold(); -ENOMEM */
+static int hold(struct inference *i, const struct asked *a)
+{
+	int e;
+
+	i->record = malloc(a->n_record);
+	if (!i->record)
+		return -ENOMEM;
+	memcpy(i->record, a->record, a->n_record);
+	i->n_record = a->n_record;
+	e = dispatch_hold(i->guest->handoff->dispatch, i->request, on_hold_end);
+	if (e) {
+		free(i->record);
+		i->record = NULL;
+	}
+	return e;
+}
+
+/* DISPATCH_E_REFUSED: the request says why; -ENOMEM */
+static int hold_or_submit(struct inference *i, const struct asked *a)
+{
+	int e = version_declared(i->model) ? DISPATCH_E_NOT_HELD : hold(i, a);
+
+	return e == DISPATCH_E_NOT_HELD ? dispatch_submit(i->guest->handoff->dispatch, i->request)
+					: e;
+}
+
+static void submit(struct inference *i, const struct asked *a)
 {
 	struct guest *p = i->guest;
-	int e = inference_fill(i, m);
+	int why = inference_fill(i, a->message);
+	int e = why ? 0 : hold_or_submit(i, a);
 
-	if (!e && !dispatch_submit(p->handoff->dispatch, i->request))
+	if (!why && !e)
 		return;
-	if (e)
-		guest_refuse(p, i->seq, (enum grpc_status)e, "%s", i->why);
-	else
+	if (why)
+		guest_refuse(p, i->seq, (enum grpc_status)why, "%s", i->why);
+	else if (e == DISPATCH_E_REFUSED)
 		guest_refuse(
 			p, i->seq, request_status(i->request), "%s", request_message(i->request));
-	if (e)
+	else
+		guest_refuse(p, i->seq, GRPC_RESOURCE_EXHAUSTED, "modeld is out of memory");
+	if (e != DISPATCH_E_REFUSED)
 		request_cancel(i->request);
 	inference_free(i);
+}
+
+static void begin(const struct asked *a)
+{
+	struct guest *p = a->guest;
+	const char *name = a->message->model;
+	struct version *model = dispatch_find_version(p->handoff->dispatch, name, strlen(name));
+	struct inference *i;
+
+	if (!model) {
+		guest_refuse(p, a->seq, GRPC_NOT_FOUND,
+			name[0] ? "model '%.255s' not found"
+				: "no model is named%s, and none is the default: [models] default",
+			name);
+		return;
+	}
+	i = inference_new(a, model);
+	if (i)
+		submit(i, a);
+	else
+		guest_refuse(p, a->seq, GRPC_RESOURCE_EXHAUSTED, "modeld is out of memory");
+}
+
+/* There is more to say of its model now: it begins anew. */
+static void on_hold_end(void *data)
+{
+	struct inference *i = data;
+	const struct handoff_message *m;
+	struct asked a = {.guest = i->guest,
+		.seq = i->seq,
+		.record = i->record,
+		.n_record = i->n_record,
+		.received_ns = i->received_ns};
+	int r;
+
+	if (request_status(i->request) != GRPC_OK) {
+		guest_refuse(a.guest, a.seq, request_status(i->request), "%s",
+			request_message(i->request));
+		inference_free(i);
+		return;
+	}
+	i->record = NULL;
+	inference_free(i);
+	r = handoff_unpack_request(a.guest->handoff->scratch, a.record, a.n_record, &m);
+	assert(r == 0);
+	(void)r;
+	a.message = &m->infer;
+	begin(&a);
+	free((uint8_t *)a.record);
 }
 
 void inference_begin(struct guest *p, uint64_t seq, const struct handoff_infer *m)
 {
 	struct handoff *h = p->handoff;
-	struct version *model = dispatch_find_version(h->dispatch, m->model, strlen(m->model));
-	struct inference *i;
 
 	h->requests_total++;
 	if (p->n_inferences >= h->settings->max_requests) {
@@ -128,19 +220,12 @@ void inference_begin(struct guest *p, uint64_t seq, const struct handoff_infer *
 			p->n_inferences);
 		return;
 	}
-	if (!model) {
-		guest_refuse(p, seq, GRPC_NOT_FOUND,
-			m->model[0] ? "model '%.255s' not found"
-				    : "no model is named%s, and none is the default: [models] "
-				      "default",
-			m->model);
-		return;
-	}
-	i = inference_new(p, seq, model, m);
-	if (i)
-		submit(i, m);
-	else
-		guest_refuse(p, seq, GRPC_RESOURCE_EXHAUSTED, "modeld is out of memory");
+	begin(&(struct asked){.guest = p,
+		.seq = seq,
+		.message = m,
+		.record = h->record,
+		.n_record = h->n_record,
+		.received_ns = clock_ns()});
 }
 
 void inference_cancel(struct guest *p, uint64_t seq, uint64_t of)

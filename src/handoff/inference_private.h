@@ -19,8 +19,11 @@ struct inference {
 	struct request *request; /* ref */
 	uint64_t seq;
 	uint64_t cancel_seq; /* of the Cancel that is to be answered */
+	uint64_t received_ns;
 	uint64_t deadline_ns;
 	uint64_t handed_bytes; /* tensor data that lies in regions */
+	uint8_t *record; /* own: the message, while its model is not loaded yet; NULL: it is */
+	size_t n_record;
 	bool cancelled;
 	bool make_room;
 	struct overflow *overflow;    /* own; NULL: no output waits for a region to be made */

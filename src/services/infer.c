@@ -4,6 +4,9 @@
  * What its message says is read by its kind and turned into dispatch's request; whether that fits the
  * model's declaration, dispatch checks.
  *
+ * Where no worker has loaded the model yet, the request is only held (dispatch_hold()), and the message is read once
+ * more when there is a declaration to read it by.
+ *
  * Invariants: request is held from infer_set_model() to on_done or infer_deinit(); the id is valid as
  * long as the infer. Daemon process, loop thread.
  */
@@ -30,8 +33,17 @@ void infer_init(struct infer *i, const struct infer_kind *kind, struct services 
 
 static void kept_free(struct infer_kept *k);
 
+/* It does not wait for its model any more. */
+static void let_go(struct infer *i)
+{
+	if (i->receive)
+		i->receive->kept = false;
+	i->receive = NULL;
+}
+
 void infer_cancel(struct infer *i)
 {
+	let_go(i);
 	if (i->kind && i->kind->stop)
 		i->kind->stop(i);
 	kept_free(i->kept);
@@ -185,28 +197,84 @@ int infer_add_parameter(struct infer *i, const char *key, const char *value)
 	}
 }
 
+static int fail_refused(struct infer *i)
+{
+	return infer_fail(
+		&i->failure, request_status(i->request), "%s", request_message(i->request));
+}
+
 static int submit(struct infer *i)
 {
 	int r = dispatch_submit(i->services->dispatch, i->request);
 
 	if (r == DISPATCH_E_REFUSED)
-		return infer_fail(
-			&i->failure, request_status(i->request), "%s", request_message(i->request));
+		return fail_refused(i);
 	return r ? infer_fail_memory(&i->failure) : 0;
 }
 
-int infer_submit(struct infer *i, const struct origin *origin, struct infer_receive *receive)
-{
-	const uint8_t *data;
-	size_t n;
-	int r = infer_receive_end(receive, &data, &n);
+static int read_and_submit(
+	struct infer *i, struct infer_receive *receive, const uint8_t *message, size_t n);
 
-	i->origin = *origin;
-	if (r) {
-		infer_failure_move(&i->failure, &receive->failure);
-		return r;
+/* As it was before it was read. */
+static void start_again(struct infer *i)
+{
+	struct infer was = *i;
+
+	infer_deinit(i);
+	memset(i, 0, was.kind->size);
+	infer_init(i, was.kind, was.services, was.on_done, was.data);
+	i->origin = was.origin;
+	i->allows_excess = was.allows_excess;
+	i->allows_partial = was.allows_partial;
+	i->on_read = was.on_read;
+}
+
+/* There is more to say of the model now. */
+static void on_hold_end(void *data)
+{
+	struct infer *i = data;
+	struct infer_receive *receive = i->receive;
+	const uint8_t *message = i->message;
+	size_t n = i->n_message;
+	int r;
+
+	let_go(i);
+	if (request_status(i->request) != GRPC_OK) {
+		r = fail_refused(i);
+		i->request = request_unref(i->request);
+	} else {
+		start_again(i);
+		r = read_and_submit(i, receive, message, n);
 	}
-	r = i->kind->read(i, data, n, receive);
+	if (r)
+		i->on_done(i, &(struct request_result){.status = i->failure.status});
+	else if (i->on_read && !receive->kept)
+		i->on_read(i);
+}
+
+/* INFER_E_WAITING: for the model to be loaded. */
+static int hold(struct infer *i, struct infer_receive *receive, const uint8_t *message, size_t n)
+{
+	int r = dispatch_hold(i->services->dispatch, i->request, on_hold_end);
+
+	if (r == DISPATCH_E_NOT_HELD)
+		return 0;
+	if (r)
+		return fail_refused(i);
+	receive->kept = true;
+	i->receive = receive;
+	i->message = message;
+	i->n_message = n;
+	return INFER_E_WAITING;
+}
+
+static int read_and_submit(
+	struct infer *i, struct infer_receive *receive, const uint8_t *message, size_t n)
+{
+	int r = i->kind->read(i, message, n, receive);
+
+	if (!r)
+		r = hold(i, receive, message, n);
 	if (!r && i->kind->fetch)
 		r = i->kind->fetch(i);
 	if (r == INFER_E_WAITING)
@@ -218,6 +286,20 @@ int infer_submit(struct infer *i, const struct origin *origin, struct infer_rece
 	else if (i->n_handed > 0)
 		handoff_count_tensor(i->services->handoff, i->n_handed);
 	return r;
+}
+
+int infer_submit(struct infer *i, const struct origin *origin, struct infer_receive *receive)
+{
+	const uint8_t *message;
+	size_t n;
+	int r = infer_receive_end(receive, &message, &n);
+
+	i->origin = *origin;
+	if (r) {
+		infer_failure_move(&i->failure, &receive->failure);
+		return r;
+	}
+	return read_and_submit(i, receive, message, n);
 }
 
 void infer_fetched(struct infer *i)

@@ -68,6 +68,11 @@ struct infer {
 	struct infer_kept *kept; /* own; NULL: no result waits for store() */
 	infer_done_fn on_done;
 	void *data; /* borrow: the owner's */
+	/* Set by the owner: the message of a `receive` that was kept has been read. NULL: that is no news. */
+	void (*on_read)(struct infer *i);
+	struct infer_receive *receive; /* borrow: it keeps the message; NULL: none waits */
+	const uint8_t *message;	       /* borrow: receive's */
+	size_t n_message;
 };
 
 /* Of a zeroed struct of kind->size bytes, which must not move from here on. Allocates nothing. */
@@ -80,7 +85,8 @@ void infer_cancel(struct infer *i);
 /*
  * The message is all there: read it, check it, submit it. What the origin points to must live as long
  * as the infer. On 0, on_done follows, never before this
- * returns. INFER_E_FAILED: i->failure says why.
+ * returns. Where no worker has loaded the model yet, but one may soon, that waits for it: receive->kept is set until then,
+ * and the message stays there. INFER_E_FAILED: i->failure says why.
  */
 _must_use_ int infer_submit(
 	struct infer *i, const struct origin *origin, struct infer_receive *receive);

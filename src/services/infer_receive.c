@@ -4,6 +4,7 @@
  */
 #include "services/infer_receive.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 
@@ -28,10 +29,23 @@ void infer_receive_deinit(struct infer_receive *r)
 	r->services = NULL;
 }
 
+/* The message before it was read. */
+static void begin_due(struct infer_receive *r)
+{
+	assert(!r->kept);
+	if (!r->due)
+		return;
+	r->due = false;
+	infer_room_clear(&r->room);
+	scanner_begin(&r->scanner, r->next_bytes);
+}
+
 void infer_receive_begin(struct infer_receive *r, uint64_t length)
 {
-	infer_room_clear(&r->room);
-	scanner_begin(&r->scanner, length);
+	r->due = true;
+	r->next_bytes = length;
+	if (!r->kept)
+		begin_due(r);
 }
 
 /* What the tensors from this one on take at most. */
@@ -103,8 +117,10 @@ static int fail_scan(struct infer_receive *r, int e)
 
 int infer_receive_data(struct infer_receive *r, const uint8_t *data, size_t n, size_t *ret_taken)
 {
-	int e = scanner_feed(&r->scanner, data, n, ret_taken);
+	int e;
 
+	begin_due(r);
+	e = scanner_feed(&r->scanner, data, n, ret_taken);
 	count(r);
 	if (e == 0)
 		return 0;
@@ -113,8 +129,10 @@ int infer_receive_data(struct infer_receive *r, const uint8_t *data, size_t n, s
 
 int infer_receive_end(struct infer_receive *r, const uint8_t **ret_message, size_t *ret_n)
 {
-	int e = scanner_end(&r->scanner, ret_message, ret_n);
+	int e;
 
+	begin_due(r);
+	e = scanner_end(&r->scanner, ret_message, ret_n);
 	return e ? fail_scan(r, e) : 0;
 }
 

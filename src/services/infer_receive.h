@@ -22,6 +22,9 @@ struct infer_receive {
 	struct infer_failure failure;
 	uint64_t tensor_bytes; /* counted already */
 	uint64_t copied_bytes;
+	bool kept; /* its message is not read yet: an inference waits for its model (infer.h) */
+	bool due;  /* meanwhile the next one has begun, of next_bytes: nothing of it may come yet */
+	uint64_t next_bytes;
 };
 
 /* table: where the message has its tensors; const. The struct must not move. */

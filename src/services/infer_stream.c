@@ -4,10 +4,9 @@
  * Every request has a slot, from the end of its message until its last answer is handed to the
  * transport. Answers go out from the front; one that comes before its turn is kept, and so are answers in part,
  * but no more than max_unread_answers of them: then the request fails. At most
- * max_stream_requests slots are taken, none while the client does not read, and one while a limit of dispatch on
- * what waits is reached, which refuses unary calls: then no bytes are taken either, and the transport
- * closes the stream's window. Where failures are no answers
- * (infer_kind.refuse), a request that fails ends the stream when it is at the front: what was asked
+ * max_stream_requests slots are taken, none while the client does not read, or a request waits for its model to be
+ * loaded, and one while a limit of dispatch on what waits is reached, which refuses unary calls: then no bytes are taken
+ * either, and the transport closes the stream's window. Where failures are no answers (infer_kind.refuse), a request that fails ends the stream when it is at the front: what was asked
  * behind it is dropped.
  *
  * Invariants: n_slots is the length of slots; the front slot is never answered (it would have been sent).
@@ -48,6 +47,7 @@ static size_t slot_size(const struct infer_stream *s)
 }
 
 static void on_done(struct infer *i, const struct request_result *result);
+static void on_read(struct infer *i);
 
 static struct infer_slot *slot_new(struct infer_stream *s)
 {
@@ -67,6 +67,7 @@ static struct infer_slot *slot_new(struct infer_stream *s)
 	infer_init(&slot->infer, s->kind, s->receive.services, on_done, slot);
 	slot->infer.allows_partial = s->kind->partial;
 	slot->infer.allows_excess = true;
+	slot->infer.on_read = on_read;
 	list_init(&slot->parts);
 	list_init(&slot->node);
 	list_push_back(&s->slots, &slot->node);
@@ -88,7 +89,6 @@ static void slot_free(struct infer_slot *slot)
 
 	while ((node = list_first(&slot->parts)))
 		part_free(list_entry(node, struct part_reply, node));
-
 	list_remove(&slot->node);
 	s->n_slots--;
 	if (slot->reply)
@@ -200,7 +200,7 @@ static bool must_wait(const struct infer_stream *s)
 static bool is_full(const struct infer_stream *s)
 {
 	return s->n_slots >= s->receive.services->settings->max_stream_requests ||
-	       call_blocked(s->call) || must_wait(s);
+	       s->receive.kept || call_blocked(s->call) || must_wait(s);
 }
 
 /* Take bytes again if that was stopped. May end the call. */
@@ -337,6 +337,11 @@ static void on_done(struct infer *i, const struct request_result *result)
 		unstall(s);
 }
 
+static void on_read(struct infer *i)
+{
+	unstall(((struct infer_slot *)i->data)->stream);
+}
+
 static const struct infer_room_events room_events;
 
 void infer_stream_open(struct infer_stream *s, struct call *c, const struct infer_kind *kind)
@@ -462,7 +467,7 @@ void infer_stream_message_end(struct call *c, void *state)
 	if (s->refusing || s->skipping)
 		return;
 	/* An empty message: the others stopped at their first byte. */
-	if (s->n_slots >= s->receive.services->settings->max_stream_requests) {
+	if (s->receive.kept || s->n_slots >= s->receive.services->settings->max_stream_requests) {
 		end_behind(s, GRPC_RESOURCE_EXHAUSTED,
 			"empty requests, and no more are taken now: [limits] max_stream_requests");
 		return;

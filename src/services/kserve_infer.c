@@ -34,7 +34,7 @@ static int set_id(struct infer *i, const char *id)
 static int set_model(struct infer *i, const struct kserve_request *m)
 {
 	struct version *v = NULL;
-	int r = kserve_find_version(
+	int r = kserve_find_hopeful(
 		i->services->dispatch, m->model_name, m->model_version, &v, &i->failure);
 
 	if (!r && version_decoupled(v) && !i->allows_partial)
@@ -142,6 +142,9 @@ static int fill(
 
 	if (!r)
 		r = set_model(i, m);
+	/* Not loaded yet: dispatch says what becomes of it. */
+	if (!r && !version_declared(i->model))
+		return 0;
 	if (!r)
 		r = kserve_read_parameters(i, m, &x->wishes);
 	if (!r)

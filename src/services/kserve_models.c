@@ -59,11 +59,10 @@ static int judge(struct infer_failure *f, const struct version *v)
 		s->version);
 }
 
-int kserve_find_version(struct dispatch *d, const char *name, const char *number,
+static int find(struct dispatch *d, const char *name, const char *number,
 	struct version **ret_version, struct infer_failure *failure)
 {
 	struct version *v = NULL;
-	int r;
 
 	/* No name is the default model elsewhere. */
 	if (number[0] != '\0' && !is_number(number))
@@ -74,7 +73,31 @@ int kserve_find_version(struct dispatch *d, const char *name, const char *number
 		v = dispatch_find_version(d, name, strlen(name));
 	if (!v)
 		return fail_unknown(failure, name, number);
-	r = judge(failure, v);
+	*ret_version = v;
+	return 0;
+}
+
+int kserve_find_hopeful(struct dispatch *d, const char *name, const char *number,
+	struct version **ret_version, struct infer_failure *failure)
+{
+	struct version *v = NULL;
+	int r = find(d, name, number, &v, failure);
+
+	if (!r && !version_hopeful(v))
+		r = judge(failure, v);
+	if (!r)
+		*ret_version = v;
+	return r;
+}
+
+int kserve_find_version(struct dispatch *d, const char *name, const char *number,
+	struct version **ret_version, struct infer_failure *failure)
+{
+	struct version *v = NULL;
+	int r = find(d, name, number, &v, failure);
+
+	if (!r)
+		r = judge(failure, v);
 	if (!r)
 		*ret_version = v;
 	return r;

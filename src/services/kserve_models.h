@@ -20,6 +20,9 @@ struct version;
  */
 _must_use_ int kserve_find_version(struct dispatch *d, const char *name, const char *number,
 	struct version **ret_version, struct infer_failure *failure);
+/* The same, also of one that is not ready yet, as long as waiting for that is of use. */
+_must_use_ int kserve_find_hopeful(struct dispatch *d, const char *name, const char *number,
+	struct version **ret_version, struct infer_failure *failure);
 /* The same for who only asks: *ret_ready is false where there is no such version, or no worker is ready.
  * INFER_E_FAILED: the number is none */
 _must_use_ int kserve_is_ready(struct dispatch *d, const char *name, const char *number,

@@ -67,10 +67,13 @@ static void take(struct request *r)
 
 Test(queue, is_bounded)
 {
-	cr_expect_not(queue_full(&q));
+	cr_expect_not(queue_full(&q, 0));
+	cr_expect_not(queue_full(&q, 3));
+	cr_expect(queue_full(&q, 4));
 	for (size_t i = 0; i < 4; i++)
 		push(i, 0, i);
-	cr_expect(queue_full(&q));
+	cr_expect(queue_full(&q, 0));
+	cr_expect(queue_full(&q, UINT32_MAX));
 	cr_expect_eq(q.n, 4);
 	cr_expect_eq(q.rows, 4);
 }

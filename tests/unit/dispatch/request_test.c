@@ -155,12 +155,13 @@ Test(request, unreferenced_while_new_it_gives_its_leases_back)
 /* --- The table ------------------------------------------------------------------------------- */
 
 static const bool allowed[REQUEST_STATES_][REQUEST_STATES_] = {
-	/*            NEW QUEUED SENT LEAVING DONE */
-	/* NEW */ {0, 1, 0, 0, 1},
-	/* QUEUED */ {0, 0, 1, 1, 1},
-	/* SENT */ {0, 1, 0, 0, 1},
-	/* LEAVING */ {0, 0, 0, 0, 1},
-	/* DONE */ {0, 0, 0, 0, 0},
+	/*            NEW EARLY QUEUED SENT LEAVING DONE */
+	/* NEW */ {0, 1, 1, 0, 0, 1},
+	/* EARLY */ {0, 0, 0, 0, 0, 1},
+	/* QUEUED */ {0, 0, 0, 1, 1, 1},
+	/* SENT */ {0, 0, 1, 0, 0, 1},
+	/* LEAVING */ {0, 0, 0, 0, 0, 1},
+	/* DONE */ {0, 0, 0, 0, 0, 0},
 };
 
 Test(request, allowed_moves)

@@ -52,6 +52,7 @@ void fake_init(void)
 		bytes[i] = (uint8_t)(i % 251);
 	memset(&fake, 0, sizeof(fake));
 	list_init(&fake.requests);
+	list_init(&fake.held);
 	list_init(&fake.regions);
 }
 
@@ -265,8 +266,41 @@ const char *request_message(const struct request *r)
 	return "refused by dispatch";
 }
 
+int dispatch_hold(struct dispatch *d, struct request *r, void (*on_end)(void *data))
+{
+	if (!d->holds || !d->undeclared)
+		return DISPATCH_E_NOT_HELD;
+	r->refs++;
+	r->on_end = on_end;
+	list_push_back(&d->held, &r->node);
+	return 0;
+}
+
+void fake_end_holds(void)
+{
+	struct list *node;
+
+	while ((node = list_first(&fake.held))) {
+		struct request *r = list_entry(node, struct request, node);
+		void (*on_end)(void *data) = r->on_end;
+		void *data = r->data;
+
+		list_remove(node);
+		r->on_end = NULL;
+		request_unref(r);
+		on_end(data);
+	}
+}
+
 void request_cancel(struct request *r)
 {
+	if (r->on_end) {
+		r->on_end = NULL;
+		fake.n_cancelled++;
+		list_remove(&r->node);
+		request_unref(r);
+		return;
+	}
 	if (!r->submitted)
 		return;
 	fake.n_cancelled++;

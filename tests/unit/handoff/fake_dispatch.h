@@ -29,6 +29,7 @@ struct request {
 	bool submitted, running, withdrawn;
 	uint64_t deadline_ns;
 	request_done_fn on_done;
+	void (*on_end)(void *data); /* held; NULL: it is not */
 	void *data;
 	struct request_input input;
 	struct request_target targets[2];
@@ -44,12 +45,16 @@ struct dispatch {
 	unsigned n_leased; /* references to what was answered */
 	enum grpc_status refusal;
 	bool undeclared;
+	bool holds;	  /* what is not declared is worth waiting for */
+	struct list held; /* struct request.node: dispatch_hold() */
 };
 
 /* The one there is: a model knows no dispatch here. */
 extern struct dispatch fake;
 
 void fake_init(void);
+/* Who waits for the model to be loaded has waited long enough, or it was. */
+void fake_end_holds(void);
 /* The first that was submitted. */
 struct request *fake_first_request(void);
 /* A worker has it: withdrawing takes until it is answered. */

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/peer.h"
 #include "base/seqpacket.h"
@@ -456,6 +457,69 @@ Test(handoff, a_deadline_that_passed_while_it_ran)
 	send_infer(fd);
 	cr_expect_eq(fake_first_request()->deadline_ns, UINT64_MAX);
 	close(fd);
+}
+
+static void load(bool done)
+{
+	fake.holds = true;
+	fake.undeclared = !done;
+	if (done)
+		fake_end_holds();
+}
+
+Test(handoff, waits_for_its_model)
+{
+	int fd = join();
+	Envelope *answer;
+
+	infer_init(allocate(fd, NULL));
+	infer.timeout_us = UINT64_C(3600000000);
+	load(false);
+	send_infer(fd);
+	/* Others overwrite what it came in. */
+	free_answer(ask_limits(fd));
+	cr_assert_null(fake_first_request());
+	load(true);
+	cr_assert(fake_first_request());
+	cr_expect(fake_first_request()->input.region, "filled only now");
+	cr_expect(fake_first_request()->deadline_ns < clock_ns() + UINT64_C(3600000000000));
+	fake_answer(fake_first_request(), GRPC_OK, 1, 4);
+	answer = next(fd);
+	cr_assert_eq(answer->body_case, MODELD__HANDOFF__ENVELOPE__BODY_INFERRED);
+	free_answer(answer);
+	close(fd);
+}
+
+Test(handoff, its_model_does_not_come)
+{
+	int fd = join();
+
+	infer_init(allocate(fd, NULL));
+	load(false);
+	send_infer(fd);
+	fake.refusal = GRPC_UNAVAILABLE;
+	fake_end_holds();
+	expect_error(next(fd), GRPC_UNAVAILABLE, "refused by dispatch");
+	cr_expect_eq(fake.n_requests, 0);
+	close(fd);
+}
+
+Test(handoff, given_up_while_it_waits_for_its_model)
+{
+	int fd = join();
+	uint64_t of;
+
+	infer_init(allocate(fd, NULL));
+	load(false);
+	of = send_infer(fd);
+	expect_error(ask_cancel(fd, of), GRPC_CANCELLED, "cancelled");
+	cr_expect_eq(fake.n_requests, 0);
+	send_infer(fd);
+	cr_expect_eq(fake.n_requests, 1);
+	close(fd);
+	bench_turn(&b);
+	cr_expect_eq(fake.n_requests, 0);
+	cr_expect(list_empty(&fake.held));
 }
 
 Test(handoff, cancelling)

@@ -72,6 +72,8 @@ struct dispatch {
 	struct list queue;	  /* struct request.node: submitted, in order */
 	bool full;		  /* what dispatch_full() says */
 	enum grpc_status refusal; /* not OK: what dispatch_submit() refuses with */
+	bool holds;		  /* what is not declared is worth waiting for */
+	struct list held;	  /* struct request.node: dispatch_hold() */
 	unsigned n_leases, n_requests, n_output_leases, n_cancelled;
 };
 
@@ -109,6 +111,7 @@ struct request {
 	struct version *model;
 	uint64_t deadline_ns;
 	request_done_fn on_done;
+	void (*on_end)(void *data); /* held; NULL: it is not */
 	void *data;
 	struct request_times times;
 	uint32_t n_inputs, n_outputs, n_parameters;
@@ -129,6 +132,7 @@ static inline void double_dispatch_init(struct dispatch *d)
 	memset(d, 0, sizeof(*d));
 	list_init(&d->line);
 	list_init(&d->queue);
+	list_init(&d->held);
 	d->arena.limit = 1 << 20;
 	double_dispatch = d;
 }
@@ -192,6 +196,23 @@ static inline bool double_space(struct dispatch *d)
 	w = list_entry(node, struct lease_waiter, node);
 	w->on_space(w);
 	return true;
+}
+
+/* Who waits for a model to be loaded has waited long enough, or a model was declared. */
+static inline void double_end_holds(struct dispatch *d)
+{
+	struct list *node;
+
+	while ((node = list_first(&d->held))) {
+		struct request *r = list_entry(node, struct request, node);
+		void (*on_end)(void *data) = r->on_end;
+		void *data = r->data;
+
+		list_remove(node);
+		r->on_end = NULL;
+		request_unref(r);
+		on_end(data);
+	}
 }
 
 static inline struct request *double_nth(struct dispatch *d, unsigned n)
@@ -540,8 +561,25 @@ const char *request_message(const struct request *r)
 	return "refused by dispatch";
 }
 
+int dispatch_hold(struct dispatch *d, struct request *r, void (*on_end)(void *data))
+{
+	if (!d->holds || r->model->is_declared)
+		return DISPATCH_E_NOT_HELD;
+	r->refs++;
+	r->on_end = on_end;
+	list_push_back(&d->held, &r->node);
+	return 0;
+}
+
 void request_cancel(struct request *r)
 {
+	if (r->on_end) {
+		r->on_end = NULL;
+		r->dispatch->n_cancelled++;
+		list_remove(&r->node);
+		request_unref(r);
+		return;
+	}
 	if (!r->submitted)
 		return;
 	r->submitted = false;

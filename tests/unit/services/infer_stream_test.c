@@ -232,6 +232,93 @@ Test(infer_stream, cancelled)
 	cr_expect_eq(f.dispatch.n_cancelled, 2);
 }
 
+/* --- A model that is being loaded ----------------------------------------------------------- */
+
+static void load(bool done)
+{
+	f.dispatch.holds = true;
+	f.dispatch.models[0].is_declared = done;
+	if (done)
+		double_end_holds(&f.dispatch);
+}
+
+Test(infer_stream, waits_for_its_model)
+{
+	load(false);
+	cr_assert(ask_it("a"));
+	cr_assert(!ask_it("b"), "the message before it is not read yet");
+	cr_expect_eq(call.n_rest, ask.n, "not a byte");
+	cr_expect_eq(double_queued(&f.dispatch), 0);
+	load(true);
+	cr_expect(!call.in_message);
+	cr_expect_eq(double_queued(&f.dispatch), 2);
+	cr_assert(ask_it("c"));
+	for (int i = 0; i < 3; i++)
+		echo(0);
+	expect_answer(0, "a");
+	expect_answer(1, "b");
+	expect_answer(2, "c");
+	double_call_half_close(&call);
+	expect_end(GRPC_OK, "");
+}
+
+Test(infer_stream, its_model_does_not_come)
+{
+	load(false);
+	cr_assert(ask_it("a"));
+	cr_assert(!ask_it("b"));
+	f.dispatch.refusal = GRPC_UNAVAILABLE;
+	double_end_holds(&f.dispatch);
+	expect_end(GRPC_UNAVAILABLE, "refused by dispatch");
+	cr_expect_eq(f.dispatch.n_requests, 0);
+}
+
+Test(infer_stream, nothing_at_all_while_it_waits_for_its_model)
+{
+	load(false);
+	cr_assert(ask_it("a"));
+	cr_assert(double_call_message(&call, NULL, 0));
+	load(true);
+	echo(0);
+	expect_answer(0, "a");
+	expect_end(GRPC_RESOURCE_EXHAUSTED, "empty requests");
+}
+
+Test(infer_stream, half_closed_while_it_waits_for_its_model)
+{
+	load(false);
+	cr_assert(ask_it("a"));
+	double_call_half_close(&call);
+	cr_assert(!call.closed);
+	load(true);
+	echo(0);
+	expect_answer(0, "a");
+	expect_end(GRPC_OK, "");
+}
+
+Test(infer_stream, cancelled_while_it_waits_for_its_model)
+{
+	load(false);
+	cr_assert(ask_it("a"));
+	cr_assert(!ask_it("b"));
+	double_call_close(&call);
+	cr_expect_eq(f.dispatch.n_cancelled, 1);
+	cr_expect_eq(f.dispatch.n_requests, 0);
+	cr_expect(list_empty(&f.dispatch.held));
+}
+
+Test(infer_stream, drained_while_it_waits_for_its_model)
+{
+	load(false);
+	cr_assert(ask_it("a"));
+	infer_stream_drain(&call, call.state);
+	cr_assert(!call.closed);
+	load(true);
+	echo(0);
+	expect_answer(0, "a");
+	expect_end(GRPC_UNAVAILABLE, "shutting down");
+}
+
 Test(infer_stream, waits_for_room)
 {
 	cr_assert(ask_it("a"));

@@ -241,7 +241,22 @@ Test(kserve, a_model_that_failed)
 Test(kserve, a_model_that_is_being_loaded)
 {
 	model->is_declared = model->ready = false;
-	refuse(GRPC_UNAVAILABLE, "Request for unknown model: 'm' version 1 is not at ready state");
+	f.dispatch.refusal = GRPC_UNAVAILABLE;
+	refuse(GRPC_UNAVAILABLE, "refused by dispatch");
+}
+
+Test(kserve, waits_for_a_model_that_is_being_loaded)
+{
+	model->is_declared = model->ready = false;
+	f.dispatch.holds = true;
+	ask_it();
+	cr_assert(!call.closed);
+	cr_expect_eq(double_queued(&f.dispatch), 0);
+	model->is_declared = model->ready = true;
+	double_end_holds(&f.dispatch);
+	cr_assert_eq(double_queued(&f.dispatch), 1);
+	double_echo_all(double_nth(&f.dispatch, 0));
+	expect_status(GRPC_OK, "");
 }
 
 Test(kserve, a_missing_input)

@@ -686,6 +686,56 @@ Test(infer, cancelled_while_it_comes_in)
 	cr_expect_eq(f.dispatch.n_leases, 0);
 }
 
+/* --- A model that is being loaded ----------------------------------------------------------- */
+
+Test(infer, waits_for_its_model)
+{
+	f.dispatch.holds = true;
+	f.dispatch.models[0].is_declared = false;
+	cr_assert(ask_it());
+	cr_expect_eq(double_queued(&f.dispatch), 0);
+	cr_expect_eq(f.dispatch.n_leases, 1, "its tensor stays where it is");
+	f.dispatch.models[0].is_declared = true;
+	double_end_holds(&f.dispatch);
+	cr_assert_eq(double_queued(&f.dispatch), 1);
+	double_echo(double_nth(&f.dispatch, 0));
+	expect_status(GRPC_OK, "");
+}
+
+/* It is judged when there is something to judge it by. */
+Test(infer, waits_for_its_model_in_vain)
+{
+	f.dispatch.holds = true;
+	f.dispatch.models[0].is_declared = false;
+	ask.data.dtype = (char *)"f31";
+	cr_assert(ask_it());
+	cr_assert(!call.closed);
+	f.dispatch.models[0].is_declared = true;
+	double_end_holds(&f.dispatch);
+	expect_status(GRPC_INVALID_ARGUMENT, "unknown dtype 'f31'");
+}
+
+Test(infer, its_model_does_not_come)
+{
+	f.dispatch.holds = true;
+	f.dispatch.models[0].is_declared = false;
+	cr_assert(ask_it());
+	f.dispatch.refusal = GRPC_UNAVAILABLE;
+	double_end_holds(&f.dispatch);
+	expect_status(GRPC_UNAVAILABLE, "refused by dispatch");
+}
+
+Test(infer, cancelled_while_it_waits_for_its_model)
+{
+	f.dispatch.holds = true;
+	f.dispatch.models[0].is_declared = false;
+	cr_assert(ask_it());
+	double_call_close(&call);
+	cr_expect_eq(f.dispatch.n_cancelled, 1);
+	cr_expect_eq(f.dispatch.n_leases, 0);
+	cr_expect(list_empty(&f.dispatch.held));
+}
+
 /* --- Room in the arena ---------------------------------------------------------------------- */
 
 Test(infer, waits_for_room)
