@@ -569,7 +569,7 @@ static struct wire_message any_message(enum wire_type type)
 	if (type == WIRE_UNMAP || type == WIRE_UNMAPPED)
 		m.unmap.id = REGION;
 	if (type == WIRE_HELLO)
-		m.hello = (struct wire_hello){WIRE_PROTOCOL, 1};
+		m.hello = (struct wire_hello){.protocol = WIRE_PROTOCOL, .slots = 1};
 	if (type == WIRE_RUN)
 		m.run = (struct wire_run){.items = &item, .n_items = 1};
 	if (type == WIRE_DONE)
