@@ -97,17 +97,20 @@ static int drop_capabilities(void)
 			      UINT64_C(1) << CAP_IPC_LOCK;
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {0};
+	uint32_t any = 0;
 
 	if (syscall(SYS_capget, &header, sets))
 		return -errno;
 	for (unsigned i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
 		uint32_t mask = (uint32_t)(kept >> (32 * i));
 
+		any |= sets[i].permitted & ~mask;
 		sets[i].permitted &= mask;
 		sets[i].effective &= mask;
 		sets[i].inheritable = 0;
 	}
-	return syscall(SYS_capset, &header, sets) ? -errno : 0;
+	/* A service manager that has taken them may have taken the call, too. */
+	return any && syscall(SYS_capset, &header, sets) ? -errno : 0;
 }
 
 int sandbox_apply(const struct sandbox_options *o, struct sandbox_report *report)
