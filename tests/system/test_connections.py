@@ -186,11 +186,11 @@ def send_all(c, body):
 def test_ten_thousand_idle_connections(start):
     """Each has shaken hands and made a call; then it is idle."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    # Half of the descriptors may be connections.
+    # Half of the descriptors that workers do not need may be connections.
     n = min(10000, hard // 2 - 200)
     assert n >= 1000, "the descriptor limit is too low for this test"
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    d = start("model.max_queue_size=20000", models=["identity"])
+    d = start("model.max_queue_size=20000", "worker.max_model_workers=0", models=["identity"])
     d.infer("identity", b"x")
     before = d.heap_kib()
     hello = h.PREFACE + h.frame(h.SETTINGS)

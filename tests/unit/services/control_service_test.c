@@ -152,6 +152,7 @@ Test(control, workers)
 	w->state = WORKER_REAPED;
 	w->pid = 0;
 	w->last_exit = "signal 9";
+	w->sandbox = "on: files";
 	w->restart_at_ns = clock_ns() + 100 * NS_PER_S;
 	m = ask();
 	cr_assert_eq(m->n_workers, 2);
@@ -170,6 +171,7 @@ Test(control, workers)
 	cr_expect_eq(m->workers[0]->restart_in_ms, 0);
 	cr_expect_str_eq(m->workers[1]->state, "reaped");
 	cr_expect_str_eq(m->workers[1]->last_exit, "signal 9");
+	cr_expect_str_eq(m->workers[1]->sandbox, "on: files");
 	cr_expect_eq(m->workers[1]->uptime_ms, 0);
 	cr_expect_gt(m->workers[1]->restart_in_ms, 90000);
 	free_response(m);

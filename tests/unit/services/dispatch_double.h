@@ -42,7 +42,7 @@ struct worker {
 	enum worker_state state;
 	int pid;
 	uint64_t generation, batches_done, restarts, ready_since_ns, restart_at_ns;
-	const char *last_exit;
+	const char *last_exit, *sandbox;
 	uint32_t slots, in_flight;
 	const struct pool_model_settings *model;
 };
@@ -180,6 +180,7 @@ static inline struct worker *double_worker(struct dispatch *d, const char *name)
 		.batches_done = 3,
 		.restarts = 1,
 		.last_exit = "",
+		.sandbox = "",
 		.slots = 2};
 	return w;
 }
@@ -910,6 +911,11 @@ uint64_t worker_ready_since_ns(const struct worker *w)
 const char *worker_last_exit(const struct worker *w)
 {
 	return w->last_exit;
+}
+
+const char *worker_sandbox(const struct worker *w)
+{
+	return w->sandbox;
 }
 
 uint64_t worker_restart_at_ns(const struct worker *w)
