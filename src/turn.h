@@ -29,8 +29,7 @@ struct turn {
 	struct busy_poll busy;
 	uint64_t busy_poll_us;
 	uint64_t activity; /* when last seen */
-	uint64_t since_ns; /* the end of the last turn's work; 0: none yet */
-	uint64_t slept_ns; /* by the loop, until then */
+	uint64_t woke_ms;  /* when the loop last came back from polling; 0: not yet */
 	struct histogram time;
 };
 
@@ -40,7 +39,7 @@ void turn_init(struct turn *t, uv_loop_t *loop, uint32_t busy_poll_us,
 void turn_start(struct turn *t);
 /* Run the loop before closing it. */
 void turn_close(struct turn *t);
-/* How long turns took, without the time that the loop slept: ns. */
+/* How long turns took, without the time that the loop slept: ns, counted in whole milliseconds. */
 const struct histogram *turn_time(const struct turn *t);
 
 #endif
