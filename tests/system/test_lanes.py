@@ -56,7 +56,7 @@ def test_instances_of_one_model_run_at_once(start, tmp_path):
 
 
 def test_a_hung_model_stops_no_other(start):
-    d = start("model.run_timeout_ms=2000", models=["hang", "identity", "sleep"], workers="cpu:0")
+    d = start("model.run_timeout_ms=2000", "models.isolation=device", models=["hang", "identity", "sleep"], workers="cpu:0")
     worker = d.workers()[0]
     hung = Call(d, "hang", b"\1")
     busy(d, 1)
@@ -92,7 +92,7 @@ def test_a_stopped_worker_is_noticed_while_a_batch_runs(start):
 
 
 def test_a_backend_that_cannot_go_on(start, tmp_path):
-    d = start(models=["fatal", "identity"], workers="cpu:0", repository=repository(
+    d = start("models.isolation=device", models=["fatal", "identity"], workers="cpu:0", repository=repository(
         tmp_path, fatal=("fatal",), identity=("identity",)))
     with pytest.raises(grpc.RpcError) as e:
         d.infer("fatal", b"\1", [1], "u8")
