@@ -149,6 +149,7 @@ static void end_trust(struct worker *w, enum worker_verdict verdict)
 	w->verdict = verdict;
 	w->suspect = suspect_of(w);
 	w->was_loading = w->overran ? NULL : w->loading;
+	w->beside_load = w->was_loading != NULL;
 	clear_lanes(w);
 	worker_set_state(w, WORKER_LOST);
 	process_kill(w->process);
@@ -203,7 +204,7 @@ static enum lost how_lost(const struct worker *w, const struct flight *f)
 	if (w->load_overran)
 		return LOST_INNOCENT;
 	if (!w->overran)
-		return w->was_loading ? LOST_BESIDE_LOAD : LOST_SUSPECT;
+		return w->beside_load ? LOST_BESIDE_LOAD : LOST_SUSPECT;
 	if (f != w->overran)
 		return LOST_INNOCENT;
 	return f->n_items == 1 ? LOST_GUILTY : LOST_SUSPECT;
@@ -438,6 +439,7 @@ int worker_spawn(struct worker *w)
 	w->ping_ns = 0;
 	w->overran = NULL;
 	w->load_overran = false;
+	w->beside_load = false;
 	w->set_up = false;
 	w->alone = false;
 	w->next_batch = 1;

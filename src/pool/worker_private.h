@@ -75,6 +75,7 @@ struct worker {
 	struct pool_model *was_loading; /* borrow: the one that was being loaded then; NULL: none */
 	const struct flight *overran;	/* borrow: the batch that took too long; NULL: none did */
 	bool load_overran;		/* the load did */
+	bool beside_load;		/* it ended while it loaded, also once blame is settled */
 
 	bool came_up;		/* was READY, or has failed to get there once */
 	uint32_t failures;	/* ends in a row without health between them */
