@@ -63,9 +63,11 @@ int dispatch_hold(struct dispatch *d, struct request *r, void (*on_end)(void *da
 	int e;
 
 	assert(r->state == REQUEST_NEW);
-	r->times.submitted_ns = clock_ns();
 	if (d->state != DISPATCH_OPEN || !is_worth_waiting(r->version) ||
-		d->early.retry_wait_ms == 0 || r->deadline_ns <= r->times.submitted_ns)
+		d->early.retry_wait_ms == 0)
+		return DISPATCH_E_NOT_HELD;
+	r->times.submitted_ns = clock_ns();
+	if (r->deadline_ns <= r->times.submitted_ns)
 		return DISPATCH_E_NOT_HELD;
 	e = admit_limits(r, d->settings->max_requests_per_client);
 	if (e) {
