@@ -52,22 +52,20 @@ static const struct dtype_info *dtype_info(enum dtype d)
 	return &dtypes[(unsigned int)d < DTYPE_MAX_ ? d : DTYPE_INVALID];
 }
 
-static bool is(const struct dtype_info *info, const char *name, size_t n)
-{
-	for (unsigned int i = 0; i < NAMES; i++) {
-		if (info->names[i].n == n && memcmp(info->names[i].text, name, n) == 0)
-			return true;
-	}
-	return false;
-}
-
+/* Our own names first, since most clients use them; a call of memcmp() for each name of that length
+ * would be most of the cost. */
 enum dtype dtype_parse(const char *name, size_t n)
 {
 	if (n == 0)
 		return DTYPE_INVALID;
-	for (unsigned int d = DTYPE_INVALID + 1; d < DTYPE_MAX_; d++) {
-		if (is(&dtypes[d], name, n))
-			return (enum dtype)d;
+	for (unsigned int kind = 0; kind < NAMES; kind++) {
+		for (unsigned int d = DTYPE_INVALID + 1; d < DTYPE_MAX_; d++) {
+			const struct dtype_name *known = &dtypes[d].names[kind];
+
+			if (known->n == n && known->text[0] == name[0] &&
+				memcmp(known->text, name, n) == 0)
+				return (enum dtype)d;
+		}
 	}
 	return DTYPE_INVALID;
 }

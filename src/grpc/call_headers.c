@@ -82,6 +82,7 @@ static void take_accept_encoding(struct call *c, struct text value)
 {
 	enum codec ours = call_calls(c)->reply_codec;
 
+	c->headers.names_encodings = true;
 	/* May come several times. */
 	if (codec_listed(ours, value.data, value.n))
 		c->reply_codec = ours;

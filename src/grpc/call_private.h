@@ -53,6 +53,7 @@ struct call_headers {
 	bool is_head;
 	bool has_timeout;
 	bool timeout_malformed;
+	bool names_encodings; /* it sent grpc-accept-encoding */
 };
 
 struct call {

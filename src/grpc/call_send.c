@@ -149,15 +149,17 @@ static struct header text_header(const char *name, const char *value, size_t n, 
 
 static void respond(struct call *c)
 {
-	struct header headers[] = {
+	struct header headers[4] = {
 		HEADER_LITERAL(":status", "200"),
 		HEADER_LITERAL("content-type", "application/grpc"),
-		HEADER_LITERAL("grpc-accept-encoding", CODEC_ACCEPTED),
-		{0},
 	};
 	const char *encoding = codec_name(c->reply_codec);
-	size_t n = 3;
+	size_t n = 2;
 
+	/* A client that names no compression of its own is not interested in ours. */
+	if (c->headers.names_encodings)
+		headers[n++] =
+			(struct header)HEADER_LITERAL("grpc-accept-encoding", CODEC_ACCEPTED);
 	if (c->reply_codec != CODEC_IDENTITY)
 		headers[n++] =
 			text_header("grpc-encoding", encoding, strlen(encoding), HEADER_STATIC);

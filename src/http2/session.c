@@ -90,8 +90,8 @@ static int greet(struct session *s)
 static int open_http2(struct session *s)
 {
 	const struct session_setup *setup = s->transport->setup;
-	int rv = nghttp2_session_server_new3(
-		&s->ng, setup->callbacks, s, setup->option, &session_memory);
+	nghttp2_mem memory = session_memory(&s->transport->blocks);
+	int rv = nghttp2_session_server_new3(&s->ng, setup->callbacks, s, setup->option, &memory);
 
 	return rv ? session_translate(rv) : greet(s);
 }

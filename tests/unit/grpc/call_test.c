@@ -78,7 +78,7 @@ Test(call, unary)
 	cr_assert_eq(a->grpc_status, GRPC_OK);
 	cr_assert_eq(a->n_headers, 2);
 	cr_assert_str_eq(a->content_type, "application/grpc");
-	cr_assert_str_eq(a->accept_encoding, CODEC_ACCEPTED);
+	cr_assert_str_eq(a->accept_encoding, "");
 	cr_assert_str_eq(a->encoding, "");
 	cr_assert_eq(a->error, NGHTTP2_NO_ERROR);
 	expect_message(a, 0, "hello", 5);
@@ -420,6 +420,17 @@ Test(call, compression_errors)
 		"max_receive_message_bytes");
 	expect_status(raw_call("/t.T/Collect", "gzip", packed, n), 200, GRPC_RESOURCE_EXHAUSTED,
 		"/t.T/Collect");
+}
+
+/* Who speaks of compression hears what we know; the others' replies are shorter. */
+Test(call, encodings_are_told_to_those_who_name_theirs)
+{
+	open_all();
+	cr_assert_str_eq(
+		call((struct peer_request){.accept = "gzip"})->accept_encoding, CODEC_ACCEPTED);
+	cr_assert_str_eq(
+		call((struct peer_request){.accept = "x"})->accept_encoding, CODEC_ACCEPTED);
+	cr_assert_str_eq(call((struct peer_request){0})->accept_encoding, "");
 }
 
 static void check_compressed_reply(const char *accept, bool expected)
