@@ -120,7 +120,8 @@ $(BUILD)/modeld-python: workers/python/modeld-python
 	@mkdir -p $(@D)
 	$(Q)ln -sfn $(abspath $<) $@
 # -rdynamic is not wanted: a backend is given what it needs through backend.h.
-$(BUILD)/modeld-worker: $(BUILD)/obj/workers/main.o $(LIBS_BELOW_workers) $(DEVICE_CUDA)
+# A device asks base for more than the worker does: it comes ahead.
+$(BUILD)/modeld-worker: $(BUILD)/obj/workers/main.o $(DEVICE_CUDA) $(LIBS_BELOW_workers)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(filter-out -fno-lto,$(LDFLAGS)) $(LTO_LINK) -o $@ $^ $(CUDART) $(LIBS_WORKER)
 $(BUILD)/modelctl: $(BUILD)/obj/clients/modelctl/main.o $(LIBS_BELOW_client)
@@ -132,7 +133,7 @@ $(BUILD)/backends/%.so: workers/backends/%.c workers/backend.h
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $(BUILD)/obj/backends-$*.d -fPIC -fvisibility=hidden -shared -o $@ $< -ldl -lm
 # Unit tests open them; those that let allocations fail or look inside are linked with one.
 unit-workers: | $(BACKENDS)
-$(patsubst %,$(BUILD)/unit/workers/onnxruntime_%_test,fault graph rows text usual): \
+$(patsubst %,$(BUILD)/unit/workers/onnxruntime_%_test,fault graph provider rows text usual): \
 	$(patsubst %.c,$(BUILD)/pic/%.o,$(wildcard workers/backends/onnxruntime/*.c))
 # What of base/ a backend of several files may use.
 BACKENDS_BASE := src/base/digits.c
@@ -197,7 +198,7 @@ comma := ,
 define unit_rule
 FAKES_$(1) := $$(call obj,$$(wildcard tests/unit/$(1)/fake_*.c))
 UNIT_$(1) := $$(patsubst tests/unit/%.c,$(BUILD)/unit/%,$$(call unit_src,$(1)))
-$$(UNIT_$(1)): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $$(FAKES_$(1)) $(SUPPORT) $(LIBS_BELOW_$(1)) $(UNIT_WITH_$(1))
+$$(UNIT_$(1)): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $$(FAKES_$(1)) $(SUPPORT) $(UNIT_WITH_$(1)) $(LIBS_BELOW_$(1))
 	@mkdir -p $$(@D)
 	@echo "  LD      $$@"
 	$(Q)$(CC) $(LDFLAGS) $(patsubst %,-Wl$(comma)--wrap=%,$(WRAP)) -o $$@ $$^ $(UNIT_LDFLAGS_$(1)) $(LIBS_FRONT) -ldl -lm -lcriterion

@@ -160,6 +160,7 @@ struct wire_hello {
 	uint32_t slots;
 	const char *sandbox;
 	const char *sandbox_lacks;
+	const char *copies; /* of a GPU's worker: "pinned" or "staged" */
 };
 
 struct wire_declaration {

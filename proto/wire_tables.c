@@ -149,6 +149,7 @@ static const struct codec_field hello_fields[] = {
 	[4] = CODEC_NUMBER(struct wire_hello, slots),
 	[5] = CODEC_TEXT(struct wire_hello, sandbox, WIRE_NAME_MAX),
 	[6] = CODEC_TEXT(struct wire_hello, sandbox_lacks, WIRE_NAME_MAX),
+	[7] = CODEC_TEXT(struct wire_hello, copies, WIRE_NAME_MAX),
 };
 static const struct codec_message hello = CODEC_MESSAGE(struct wire_hello, hello_fields, NULL);
 

@@ -68,7 +68,7 @@ $(BUILD)/fakecuda/obj/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC      $< (stand-in)"
 	$(Q)$(CC) $(CPPFLAGS) $(FAKECUDA_FLAGS) $(CFLAGS) -MMD -MP -fPIC -fvisibility=hidden -c -o $@ $<
-$(FAKECUDA_WORKER): $(BUILD)/obj/workers/main.o $(LIBS_BELOW_workers) $(FAKECUDA_DEVICE) $(FAKECUDA_LIB)
+$(FAKECUDA_WORKER): $(BUILD)/obj/workers/main.o $(FAKECUDA_DEVICE) $(LIBS_BELOW_workers) $(FAKECUDA_LIB)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS) $(FAKECUDA_LDFLAGS) -o $@ $^ $(LIBS_WORKER)
 # And the driver's management library, which the daemon finds by LD_LIBRARY_PATH.
@@ -86,6 +86,6 @@ $(FAKECUDA_BACKEND): $(patsubst %.c,$(BUILD)/fakecuda/obj/%.o,$(SRC_kernels)) $(
 fakecuda: $(FAKECUDA_WORKER) $(FAKECUDA_BACKEND) $(FAKENVML_LIB)  ## workers with a stand-in for GPUs, for tests
 UNIT_WITH_workers    := $(FAKECUDA_DEVICE) $(FAKECUDA_LIB)
 UNIT_LDFLAGS_workers := $(FAKECUDA_LDFLAGS) -Wl,--wrap=clock_ns -Wl,--wrap=nanosleep
-$(BUILD)/unit/base/nvml_test: | $(FAKENVML_LIB)
+$(addprefix $(BUILD)/unit/,base/nvml_test pool/gpus_test pool/quarantine_test): | $(FAKENVML_LIB)
 
 -include $(shell find $(BUILD)/fakecuda $(BUILD)/cuda -name '*.d' 2>/dev/null)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/nvml.h"
 #include "workers/device_cuda_private.h"
 
 /* The one that CUDA_VISIBLE_DEVICES leaves. */
@@ -100,6 +101,24 @@ static bool has_driver(void)
 	return cudaDriverGetVersion(&version) == cudaSuccess && version > 0;
 }
 
+/* Which there are, by the driver's management library: CUDA itself sees none but ours. */
+static void say_which(char *text)
+{
+	size_t at = (size_t)snprintf(text, DEVICE_TEXT_MAX, "there is no such GPU here");
+	_cleanup_(nvml_closep) struct nvml *n = NULL;
+	struct nvml_gpu gpu;
+
+	if (nvml_open(&n))
+		return;
+	at += (size_t)snprintf(text + at, DEVICE_TEXT_MAX - at,
+		nvml_count(n) > 0 ? "; there are" : ", nor any other");
+	for (size_t i = 0; i < nvml_count(n) && at < DEVICE_TEXT_MAX; i++) {
+		(void)nvml_read(n, i, &gpu);
+		at += (size_t)snprintf(
+			text + at, DEVICE_TEXT_MAX - at, "%s cuda:%s", i ? "," : "", gpu.uuid);
+	}
+}
+
 /* Is there a GPU to be seen? */
 static int look(char *text)
 {
@@ -112,7 +131,7 @@ static int look(char *text)
 		return -ENODEV;
 	}
 	if (error == cudaErrorNoDevice || (!r && n == 0)) {
-		snprintf(text, DEVICE_TEXT_MAX, "there is no such GPU here");
+		say_which(text);
 		return -ENODEV;
 	}
 	return r;

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "shm/arena.h"
+#include "workers/affinity.h"
 #include "workers/loop_private.h"
 #include "workers/run.h"
 #include "workers/sandbox.h"
@@ -47,28 +48,51 @@ static int device_failed(struct loop *l, const char *name, const char *why, int 
 		"device");
 }
 
-static void log_opened(const struct loop *l, const char *name)
+/* How tensors get there and back, as far as can be told now. */
+static const char *copies_of(const struct device *d)
+{
+	if (device_is_host(d))
+		return "";
+	return d->info.reads_read_only ? "pinned" : "staged";
+}
+
+/* Threads that the device's driver has started are moved, too. Worse placed is no reason not to work. */
+static const char *move_near(const struct loop *l, char *cpus)
+{
+	int r = affinity_apply("/sys", l->device->info.bus, cpus);
+
+	if (r == -ENODATA)
+		return "unknown";
+	if (r)
+		log_warning("the processors near the device cannot be chosen",
+			"worker=%s bus=%s cpus=%s error=\"%s\"", loop_name(l), l->device->info.bus,
+			cpus, err_str(r));
+	return cpus;
+}
+
+static void log_opened(const struct loop *l, const char *name, const char *cpus)
 {
 	const struct device_info *info = &l->device->info;
 	struct device_memory memory = {0};
 
-	if (device_memory(l->device, &memory) || device_is_host(l->device))
+	if (device_memory(l->device, &memory))
 		return;
 	log_info("device opened",
 		"worker=%s device=%s name=\"%s\" uuid=%s bus=%s total_bytes=%" PRIu64
-		" free_bytes=%" PRIu64 " inputs=%s",
+		" free_bytes=%" PRIu64 " inputs=%s cpus=%s",
 		loop_name(l), name, info->name, info->uuid, info->bus, memory.total_bytes,
-		memory.free_bytes, info->reads_read_only ? "pinned" : "staged");
+		memory.free_bytes, copies_of(l->device), cpus);
 }
 
 static int open_device(struct loop *l, const char *name)
 {
-	char why[DEVICE_TEXT_MAX];
+	char why[DEVICE_TEXT_MAX], cpus[AFFINITY_TEXT_MAX];
 	int r = device_open(&l->device, name, why);
 
 	if (r)
 		return device_failed(l, name, why, r);
-	log_opened(l, name);
+	if (!device_is_host(l->device))
+		log_opened(l, name, move_near(l, cpus));
 	return pinned_new(&l->pinned, l->device);
 }
 
@@ -118,7 +142,8 @@ static int say_hello(struct loop *l, const struct wire_setup *s)
 		.hello = {.protocol = WIRE_PROTOCOL,
 			.slots = s->slots,
 			.sandbox = getenv(SANDBOX_STATE),
-			.sandbox_lacks = getenv(SANDBOX_LACKS)},
+			.sandbox_lacks = getenv(SANDBOX_LACKS),
+			.copies = copies_of(l->device)},
 	};
 
 	return answers_send(l->answers, &m, NULL, 0);

@@ -79,8 +79,12 @@ static void print_worker(const WorkerStatus *w)
 		(void)printf(", next start in %s", duration_text(w->restart_in_ms, since));
 	if (*w->model)
 		(void)printf(", for %s:%s", w->model, w->model_version);
+	if (*w->copies)
+		(void)printf(", copies %s", w->copies);
 	if (*w->sandbox)
 		(void)printf("\n  %-12s sandbox %s", "", w->sandbox);
+	if (*w->quarantine)
+		(void)printf("\n  %-12s the driver asks for %s", "", w->quarantine);
 	if (*w->last_exit)
 		(void)printf("\n  %-12s last exit: %s", "", w->last_exit);
 	(void)fputc('\n', stdout);
@@ -98,6 +102,8 @@ static void print_gpu(const GpuStatus *g)
 			bytes_text((uint64_t)g->memory_total_bytes, total));
 	if (g->power_mw >= 0)
 		(void)printf(", %" PRId64 " W", g->power_mw / 1000);
+	if (g->power_mw >= 0 && g->power_limit_mw > 0)
+		(void)printf(" of %" PRId64, g->power_limit_mw / 1000);
 	if (g->temperature_c >= 0)
 		(void)printf(", %" PRId64 " C", g->temperature_c);
 	if (g->sm_clock_mhz >= 0)
@@ -105,7 +111,8 @@ static void print_gpu(const GpuStatus *g)
 	if (g->ecc_uncorrected > 0)
 		(void)printf(", %" PRId64 " uncorrected memory errors", g->ecc_uncorrected);
 	if (g->last_xid >= 0)
-		(void)printf(", last critical error Xid %" PRId64, g->last_xid);
+		(void)printf(", %" PRIu64 " critical error%s, the last Xid %" PRId64, g->xid_errors,
+			g->xid_errors == 1 ? "" : "s", g->last_xid);
 	if (g->recovery_action > 0)
 		(void)printf(", NEEDS HELP: recovery action %" PRId64, g->recovery_action);
 	(void)printf("\n  %-12s %s\n", "", g->uuid);

@@ -63,6 +63,7 @@ struct functions {
 	int (*utilization)(void *device, struct utilization *u);
 	int (*memory)(void *device, struct memory *m);
 	int (*power)(void *device, unsigned *mw);
+	int (*power_limit)(void *device, unsigned *mw);
 	int (*energy)(void *device, unsigned long long *mj);
 	int (*temperature)(void *device, int sensor, unsigned *c);
 	int (*clock)(void *device, int type, unsigned *mhz);
@@ -100,6 +101,7 @@ static const struct {
 	{"nvmlDeviceGetUtilizationRates", offsetof(struct functions, utilization), false},
 	{"nvmlDeviceGetMemoryInfo", offsetof(struct functions, memory), false},
 	{"nvmlDeviceGetPowerUsage", offsetof(struct functions, power), false},
+	{"nvmlDeviceGetEnforcedPowerLimit", offsetof(struct functions, power_limit), false},
 	{"nvmlDeviceGetTotalEnergyConsumption", offsetof(struct functions, energy), false},
 	{"nvmlDeviceGetTemperature", offsetof(struct functions, temperature), false},
 	{"nvmlDeviceGetClockInfo", offsetof(struct functions, clock), false},
@@ -129,7 +131,7 @@ static void forget_figures(struct nvml_gpu *g)
 {
 	g->busy_percent = g->memory_busy_percent = NVML_UNKNOWN;
 	g->memory_total_bytes = g->memory_used_bytes = NVML_UNKNOWN;
-	g->power_mw = g->energy_mj = g->temperature_c = NVML_UNKNOWN;
+	g->power_mw = g->power_limit_mw = g->energy_mj = g->temperature_c = NVML_UNKNOWN;
 	g->sm_clock_mhz = g->memory_clock_mhz = NVML_UNKNOWN;
 	g->ecc_uncorrected = g->recovery_action = NVML_UNKNOWN;
 }
@@ -210,6 +212,12 @@ size_t nvml_count(const struct nvml *n)
 
 /* --- Looking ------------------------------------------------------------------------------ */
 
+static void add_xid(struct nvml_gpu *g, int64_t xid)
+{
+	g->last_xid = xid;
+	g->xid_errors++;
+}
+
 /* The set's events are of all GPUs. */
 static void take_events(struct nvml *n)
 {
@@ -218,7 +226,7 @@ static void take_events(struct nvml *n)
 	while (n->events && n->f.event_wait(n->events, &e, 0) == SUCCESS) {
 		for (size_t i = 0; i < n->n; i++) {
 			if (n->items[i].device == e.device && e.type == EVENT_XID)
-				n->items[i].gpu.last_xid = (int64_t)e.data;
+				add_xid(&n->items[i].gpu, (int64_t)e.data);
 		}
 	}
 }
@@ -245,6 +253,8 @@ static void read_body(const struct functions *f, void *device, struct nvml_gpu *
 
 	if (f->power && f->power(device, &value) == SUCCESS)
 		g->power_mw = value;
+	if (f->power_limit && f->power_limit(device, &value) == SUCCESS)
+		g->power_limit_mw = value;
 	if (f->energy && f->energy(device, &mj) == SUCCESS)
 		g->energy_mj = (int64_t)mj;
 	if (f->temperature && f->temperature(device, SENSOR_GPU, &value) == SUCCESS)

@@ -25,13 +25,14 @@ struct nvml_gpu {
 	int64_t busy_percent;	     /* of the time, over the last moments */
 	int64_t memory_busy_percent; /* memory being read or written */
 	int64_t memory_total_bytes, memory_used_bytes;
-	int64_t power_mw;
+	int64_t power_mw, power_limit_mw;
 	int64_t energy_mj; /* since the driver was loaded */
 	int64_t temperature_c;
 	int64_t sm_clock_mhz, memory_clock_mhz;
 	int64_t ecc_uncorrected; /* since then */
 	int64_t recovery_action; /* 0: none; else what has to be done: 1 reset the GPU, 2 reboot, ... */
-	int64_t last_xid;	 /* the last critical error since it was opened */
+	int64_t last_xid;	 /* the last critical error since it was opened ... */
+	uint64_t xid_errors;	 /* ... and how many there were */
 };
 
 /*

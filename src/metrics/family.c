@@ -2,7 +2,7 @@
 #include "metrics/family.h"
 
 const struct family *const families[] = {
-	server_families, worker_families, model_families, triton_families, NULL};
+	server_families, worker_families, model_families, gpu_families, triton_families, NULL};
 
 void family_write(struct text *t, const struct family *f, const struct subject *s)
 {

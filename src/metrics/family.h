@@ -46,6 +46,7 @@ struct family {
 };
 
 /* Each ends with a family without a name. */
+extern const struct family gpu_families[];
 extern const struct family triton_families[];
 extern const struct family model_families[];
 extern const struct family worker_families[];

@@ -98,6 +98,11 @@ static uint64_t gpu_power(const struct subject *s)
 	return known(s->gpu->power_mw);
 }
 
+static uint64_t gpu_power_limit(const struct subject *s)
+{
+	return known(s->gpu->power_limit_mw);
+}
+
 static uint64_t gpu_energy(const struct subject *s)
 {
 	return known(s->gpu->energy_mj);
@@ -134,6 +139,8 @@ const struct family triton_families[] = {
 	{"nv_gpu_memory_used_bytes", "gauge", "Memory of the GPU in use", OF_GPU,
 		.value = gpu_memory_used},
 	{"nv_gpu_power_usage", "gauge", "Watts that the GPU takes", OF_GPU, .value = gpu_power,
+		.unit = TEXT_MILLI},
+	{"nv_gpu_power_limit", "gauge", "Watts that it may take", OF_GPU, .value = gpu_power_limit,
 		.unit = TEXT_MILLI},
 	{"nv_energy_consumption", "counter", "Joules that it took since the driver was loaded",
 		OF_GPU, .value = gpu_energy, .unit = TEXT_MILLI},

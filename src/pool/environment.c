@@ -58,8 +58,7 @@ static const char *nth(const char *list, uint64_t n, size_t *ret_length)
 	return list;
 }
 
-/* What the worker sees: `length` bytes. */
-static const char *visible(const char *device, size_t *ret_length)
+const char *environment_visible(const char *device, size_t *ret_length)
 {
 	const char *name = device + strlen("cuda:");
 	const char *seen = getenv("CUDA_VISIBLE_DEVICES");
@@ -79,7 +78,7 @@ int environment_new(
 {
 	static const char *const none[] = {NULL};
 	size_t n = 0, n_more = 0, n_rest = 0, at = 0, length, text_bytes;
-	const char *value = visible(device, &length);
+	const char *value = environment_visible(device, &length);
 	char **env;
 	char *text;
 

@@ -2,6 +2,8 @@
 #ifndef POOL_ENVIRONMENT_H
 #define POOL_ENVIRONMENT_H
 
+#include <stddef.h>
+
 #include "base/cleanup.h"
 
 /*
@@ -13,5 +15,9 @@
  */
 _must_use_ int environment_new(
 	char ***ret_env, const char *device, const char *const *more, const char *const *rest);
+
+/* What CUDA_VISIBLE_DEVICES names there: *ret_length bytes of the device's name or of the daemon's environment, whose
+ * variable must stay as it is. */
+const char *environment_visible(const char *device, size_t *ret_length);
 
 #endif

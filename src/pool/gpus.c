@@ -6,20 +6,27 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/digits.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/signals.h"
+#include "pool/environment.h"
 
 #define PERIOD_S 2
 
 struct gpus {
 	pthread_mutex_t lock;
-	pthread_cond_t stopping;
+	pthread_cond_t changed;
 	unsigned owners;
 	bool stops;
+	bool blind;		  /* nothing can be seen */
+	uint64_t asked, answered; /* looks, by number */
+	void (*on_look)(void *data);
+	void *data; /* borrow */
 	size_t n;
 	struct nvml_gpu list[NVML_GPUS_MAX];
 };
@@ -33,7 +40,7 @@ static void release(struct gpus *g)
 	pthread_mutex_unlock(&g->lock);
 	if (left > 0)
 		return;
-	pthread_cond_destroy(&g->stopping);
+	pthread_cond_destroy(&g->changed);
 	pthread_mutex_destroy(&g->lock);
 	free(g);
 }
@@ -67,6 +74,27 @@ static void look(struct gpus *g, struct nvml *n)
 	}
 }
 
+/* The look of that number is over. */
+static void answer(struct gpus *g, uint64_t look, bool blind)
+{
+	pthread_mutex_lock(&g->lock);
+	g->answered = look;
+	g->blind = blind;
+	if (g->on_look && !g->stops)
+		g->on_look(g->data);
+	pthread_mutex_unlock(&g->lock);
+}
+
+static uint64_t begin(struct gpus *g)
+{
+	uint64_t look;
+
+	pthread_mutex_lock(&g->lock);
+	look = g->asked;
+	pthread_mutex_unlock(&g->lock);
+	return look;
+}
+
 /* True: time to look again. */
 static bool pause_between(struct gpus *g)
 {
@@ -77,8 +105,8 @@ static bool pause_between(struct gpus *g)
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += PERIOD_S;
 	pthread_mutex_lock(&g->lock);
-	while (!g->stops && r == 0)
-		r = pthread_cond_timedwait(&g->stopping, &g->lock, &until);
+	while (!g->stops && g->asked == g->answered && r == 0)
+		r = pthread_cond_timedwait(&g->changed, &g->lock, &until);
 	stops = g->stops;
 	pthread_mutex_unlock(&g->lock);
 	return !stops;
@@ -93,8 +121,13 @@ static void *gpus_main(void *arg)
 	if (r)
 		log_info("no figures of GPUs", "library=libnvidia-ml.so.1 error=\"%s\"",
 			r == -ENOENT ? "it is not here" : err_str(r));
+	if (r)
+		answer(g, UINT64_MAX, true);
 	while (!r) {
+		uint64_t asked = begin(g);
+
 		look(g, n);
+		answer(g, asked, false);
 		if (!pause_between(g))
 			break;
 	}
@@ -109,7 +142,7 @@ static void init(struct gpus *g)
 
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&g->stopping, &monotonic);
+	pthread_cond_init(&g->changed, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	pthread_mutex_init(&g->lock, NULL);
 	g->owners = 2;
@@ -129,7 +162,7 @@ static int start_thread(struct gpus *g)
 	return r;
 }
 
-int gpus_new(struct gpus **ret_gpus)
+int gpus_new(struct gpus **ret_gpus, void (*on_look)(void *data), void *data)
 {
 	struct gpus *g = calloc(1, sizeof(*g));
 	int r;
@@ -137,6 +170,8 @@ int gpus_new(struct gpus **ret_gpus)
 	if (!g)
 		return -ENOMEM;
 	init(g);
+	g->on_look = on_look;
+	g->data = data;
 	r = start_thread(g);
 	if (r) {
 		g->owners = 1;
@@ -153,7 +188,7 @@ struct gpus *gpus_free(struct gpus *g)
 		return NULL;
 	pthread_mutex_lock(&g->lock);
 	g->stops = true;
-	pthread_cond_signal(&g->stopping);
+	pthread_cond_signal(&g->changed);
 	pthread_mutex_unlock(&g->lock);
 	release(g);
 	return NULL;
@@ -171,4 +206,84 @@ size_t gpus_read(struct gpus *g, struct nvml_gpu *ret_list, size_t cap)
 		memcpy(ret_list, g->list, (n < cap ? n : cap) * sizeof(*ret_list));
 	pthread_mutex_unlock(&g->lock);
 	return n;
+}
+
+/* --- What has to be done ---------------------------------------------------------------------- */
+
+uint64_t gpus_ask(struct gpus *g)
+{
+	uint64_t look;
+
+	pthread_mutex_lock(&g->lock);
+	look = ++g->asked;
+	pthread_cond_signal(&g->changed);
+	pthread_mutex_unlock(&g->lock);
+	return look;
+}
+
+bool gpus_answered(struct gpus *g, uint64_t look)
+{
+	bool answered;
+
+	pthread_mutex_lock(&g->lock);
+	answered = g->blind || g->answered >= look;
+	pthread_mutex_unlock(&g->lock);
+	return answered;
+}
+
+/* Is it the GPU that "GPU-..." begins, or that is ahead of the instance in "MIG-GPU-uuid/1/0"? */
+static bool has_uuid(const struct nvml_gpu *gpu, const char *name, size_t n)
+{
+	const char *slash = memchr(name, '/', n);
+
+	if (n > 8 && !strncmp(name, "MIG-GPU-", 8)) {
+		name += 4;
+		n = (slash ? (size_t)(slash - name) : n - 4);
+	}
+	return n > 4 && !strncmp(name, "GPU-", 4) && !strncmp(gpu->uuid, name, n);
+}
+
+/* Numbers go by PCI address, here and in a worker. NULL: it is not known. The lock is held. */
+static const struct nvml_gpu *find(const struct gpus *g, const char *device)
+{
+	size_t n;
+	const char *name = environment_visible(device, &n);
+	char text[96];
+	uint64_t number;
+
+	snprintf(text, sizeof(text), "%.*s", (int)n, name);
+	if (!decimal_parse(text, &number))
+		return number < g->n ? &g->list[number] : NULL;
+	for (size_t i = 0; i < g->n; i++) {
+		if (has_uuid(&g->list[i], name, n))
+			return &g->list[i];
+	}
+	return NULL;
+}
+
+int64_t gpus_recovery_action(struct gpus *g, const char *device)
+{
+	const struct nvml_gpu *gpu;
+	int64_t action;
+
+	if (!g)
+		return NVML_UNKNOWN;
+	pthread_mutex_lock(&g->lock);
+	gpu = find(g, device);
+	action = gpu ? gpu->recovery_action : NVML_UNKNOWN;
+	pthread_mutex_unlock(&g->lock);
+	return action;
+}
+
+const char *gpus_action_text(int64_t action)
+{
+	static const char *const actions[] = {"", "a reset of the GPU (recovery action 1)",
+		"a reboot of this host (recovery action 2)",
+		"a drain of its links to others (recovery action 3)",
+		"a drain and a reset of the GPU (recovery action 4)"};
+	int64_t n = sizeof(actions) / sizeof(actions[0]);
+
+	if (action <= 0)
+		return "";
+	return action < n ? actions[action] : "a recovery action that is not known here";
 }

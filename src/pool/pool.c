@@ -23,6 +23,7 @@
 #include "pool/move.h"
 #include "pool/own.h"
 #include "pool/pool_private.h"
+#include "pool/quarantine.h"
 #include "pool/worker_private.h"
 
 #define POOL_WORKERS_MAX 4096u
@@ -205,6 +206,34 @@ static void release(struct pool *p)
 }
 DEFINE_CLEANUP(struct pool *, release)
 
+/* Some GPU's worker may have waited for that. */
+static void on_looked(uv_async_t *looked)
+{
+	struct pool *p = looked->data;
+	uint64_t now_ns = clock_ns();
+	bool any = false;
+
+	for (size_t i = 0; i < p->n_all && !p->draining; i++)
+		any |= quarantine_look(&p->workers[i], now_ns);
+	if (any)
+		pool_soon(p);
+}
+
+static int make_handles(struct pool *p)
+{
+	int r = uv_async_init(p->loop, &p->looked, on_looked);
+
+	if (r)
+		return r;
+	/* Looking alone keeps no loop alive. */
+	uv_unref((uv_handle_t *)&p->looked);
+	p->looked.data = p;
+	uv_timer_init(p->loop, &p->timer);
+	p->timer.data = p;
+	p->n_handles = 2;
+	return 0;
+}
+
 int pool_new(struct pool **ret_pool, uv_loop_t *loop, const struct pool_settings *settings,
 	const struct pool_events *events, void *data)
 {
@@ -233,15 +262,19 @@ int pool_new(struct pool **ret_pool, uv_loop_t *loop, const struct pool_settings
 		r = output_desk_init(&p->outputs);
 	if (r)
 		return r;
-	uv_timer_init(loop, &p->timer);
-	p->timer.data = p;
+	r = make_handles(p);
+	if (r)
+		return r;
 	*ret_pool = steal_ptr(p);
 	return 0;
 }
 
-static void on_timer_closed(uv_handle_t *h)
+static void on_closed(uv_handle_t *h)
 {
-	release(h->data);
+	struct pool *p = h->data;
+
+	if (--p->n_handles == 0)
+		release(p);
 }
 
 struct pool *pool_free(struct pool *p)
@@ -254,11 +287,20 @@ struct pool *pool_free(struct pool *p)
 	memory_table_deinit(&p->memories);
 	p->gpus = gpus_free(p->gpus);
 	uv_timer_stop(&p->timer);
-	uv_close((uv_handle_t *)&p->timer, on_timer_closed);
+	uv_close((uv_handle_t *)&p->timer, on_closed);
+	uv_close((uv_handle_t *)&p->looked, on_closed);
 	return NULL;
 }
 
 /* --- Life ------------------------------------------------------------------------------------ */
+
+/* On a thread of gpus.h. */
+static void say_looked(void *data)
+{
+	struct pool *p = data;
+
+	(void)uv_async_send(&p->looked);
+}
 
 /* Figures of GPUs are not worth failing for. */
 static void watch_gpus(struct pool *p)
@@ -268,7 +310,7 @@ static void watch_gpus(struct pool *p)
 
 	for (size_t i = 0; i < p->n_devices; i++)
 		any = any || !strncmp(p->devices[i], "cuda:", 5);
-	r = any ? gpus_new(&p->gpus) : 0;
+	r = any ? gpus_new(&p->gpus, say_looked, p) : 0;
 	if (r)
 		log_warning("no figures of GPUs", "error=%s", err_str(r));
 }

@@ -83,6 +83,8 @@ struct pool {
 	const char **devices; /* own; the names are borrowed */
 	size_t n_devices;
 	struct gpus *gpus;  /* own; NULL: no worker is on one, or it has not started */
+	uv_async_t looked;  /* they were looked at; looked.data: the pool */
+	unsigned n_handles; /* that are not closed */
 	struct list models; /* struct pool_model.node */
 	struct list
 		changed; /* struct pool_model.changed_node: on_model, or on_model_gone, is due */

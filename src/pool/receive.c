@@ -80,6 +80,7 @@ static void on_hello(struct worker *w, const struct wire_hello *h)
 	}
 	w->slots = h->slots;
 	note_sandbox(w, h);
+	snprintf(w->copies, sizeof(w->copies), "%s", h->copies);
 	worker_set_state(w, WORKER_LOADING);
 }
 

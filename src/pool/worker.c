@@ -28,6 +28,7 @@
 #include "base/seqpacket.h"
 #include "pool/own.h"
 #include "pool/pool_private.h"
+#include "pool/quarantine.h"
 #include "pool/spawn.h"
 #include "pool/trial.h"
 #include "pool/worker_private.h"
@@ -256,6 +257,7 @@ static void plan_restart(struct worker *w)
 	if (!w->up)
 		w->failed_starts++;
 	w->came_up = true;
+	quarantine_ask(w, clock_ns());
 	w->restart_at_ns = w->pool->draining || own_rests(w) ? 0 : clock_ns() + back_off_ns(w);
 }
 

@@ -94,6 +94,11 @@ uint32_t worker_output_segments(const struct worker *w); /* of its process, mapp
 uint64_t worker_output_mapped(const struct worker *w);	 /* their bytes */
 uint64_t worker_ready_since_ns(const struct worker *w);	 /* 0 when not ready */
 const char *worker_last_exit(const struct worker *w);	 /* "" when none */
+/* What the driver wants done to its GPU before it is started again: "a reset of the GPU (recovery action 1)"; "":
+ * nothing. */
+const char *worker_quarantine(const struct worker *w);
+/* How tensors get to its GPU: "pinned", "staged"; "" where it is on none, or does not say. */
+const char *worker_copies(const struct worker *w);
 /* What holds its process, or held the last one, for people; "" where it does not say. */
 const char *worker_sandbox(const struct worker *w);
 uint64_t worker_restart_at_ns(const struct worker *w); /* 0 unless waiting for a restart */

@@ -81,11 +81,17 @@ struct worker {
 	uint32_t failures;	/* ends in a row without health between them */
 	uint32_t failed_starts; /* ends in a row without being READY */
 	uint64_t restart_at_ns; /* 0: not waiting */
-	uint64_t done;		/* batches, of all processes */
-	uint64_t done_before;	/* the same when the process was started */
+	/* Of a worker on a GPU, see quarantine.h */
+	uint64_t look;	      /* that was asked for when its process ended; 0: none */
+	uint64_t look_by_ns;  /* so long it is waited for */
+	bool awaits_look;     /* it is not started before its GPU was looked at */
+	int64_t quarantine;   /* what its GPU has to have done first; 0: it is not in quarantine */
+	uint64_t done;	      /* batches, of all processes */
+	uint64_t done_before; /* the same when the process was started */
 	uint64_t restarts;
 	uint64_t ends[WORKER_VERDICTS_];
 	char last_exit[WORKER_EXIT_MAX];
+	char copies[WIRE_NAME_MAX + 1];	 /* as its process says, see worker_copies() */
 	char sandbox[WIRE_NAME_MAX + 1]; /* what its process says of what holds it */
 };
 

@@ -295,6 +295,16 @@ const char *worker_sandbox(const struct worker *w)
 	return w->sandbox;
 }
 
+const char *worker_quarantine(const struct worker *w)
+{
+	return gpus_action_text(w->quarantine);
+}
+
+const char *worker_copies(const struct worker *w)
+{
+	return w->copies;
+}
+
 const char *worker_last_exit(const struct worker *w)
 {
 	return w->last_exit;

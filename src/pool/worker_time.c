@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "pool/pool_private.h"
+#include "pool/quarantine.h"
 #include "pool/trial.h"
 #include "pool/worker_private.h"
 
@@ -138,8 +139,14 @@ static void tick_ready(struct worker *w, uint64_t now_ns)
 static void restart(struct worker *w, uint64_t now_ns)
 {
 	struct pool *p = w->pool;
+	int64_t before = w->quarantine;
+	bool kept = quarantine_keeps(w, now_ns);
 	int r;
 
+	if (w->quarantine != before)
+		pool_recount(p, w);
+	if (kept)
+		return;
 	/* The loop reads its clock once a turn. */
 	if (p->spawn_ms == uv_now(p->loop)) {
 		w->restart_at_ns = now_ns + NS_PER_MS;

@@ -55,7 +55,11 @@ static void fill_worker(Worker *m, const struct worker *w, uint64_t now_ns)
 	}
 	m->name = (char *)worker_name(w);
 	m->device = (char *)worker_device(w);
-	m->state = (char *)worker_state_name(worker_get_state(w));
+	m->quarantine = (char *)worker_quarantine(w);
+	/* To whoever looks that is a state: nothing happens until somebody helps. */
+	m->state = *m->quarantine ? (char *)"quarantined"
+				  : (char *)worker_state_name(worker_get_state(w));
+	m->copies = (char *)worker_copies(w);
 	m->pid = (uint32_t)worker_pid(w);
 	m->generation = worker_generation(w);
 	m->batches_in_flight = worker_in_flight(w);
@@ -155,6 +159,7 @@ static void fill_gpu(Gpu *m, const struct nvml_gpu *g)
 	m->memory_total_bytes = known(g->memory_total_bytes);
 	m->memory_used_bytes = known(g->memory_used_bytes);
 	m->power_mw = known(g->power_mw);
+	m->power_limit_mw = known(g->power_limit_mw);
 	m->energy_mj = known(g->energy_mj);
 	m->temperature_c = known(g->temperature_c);
 	m->sm_clock_mhz = known(g->sm_clock_mhz);
@@ -162,6 +167,7 @@ static void fill_gpu(Gpu *m, const struct nvml_gpu *g)
 	m->ecc_uncorrected = known(g->ecc_uncorrected);
 	m->recovery_action = known(g->recovery_action);
 	m->last_xid = known(g->last_xid);
+	m->xid_errors = g->xid_errors;
 }
 
 static int fill_gpus(struct message_memory *memory, Response *m, struct pool *pool)

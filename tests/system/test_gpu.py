@@ -48,6 +48,7 @@ def test_a_gpu_answers(gpu):
         assert d.infer("identity", data).tensor_data.data == data
     assert "device opened" in d.log() and "inputs=pinned" in d.log()
     assert "staged" not in d.log()
+    assert [w.copies for w in d.status().workers] == ["pinned"]
 
 
 def test_runs_of_one_model_overlap(gpu, tmp_path):
@@ -59,12 +60,38 @@ def test_runs_of_one_model_overlap(gpu, tmp_path):
     assert len({line.split()[0] for line in log.read_text().splitlines()}) == 3
 
 
+def test_copies_in_kernels_and_copies_out_overlap(gpu, tmp_path):
+    """Of three requests one is copied in while another computes and the third is copied out: the stand-in lets none of
+    the three end before."""
+    log = tmp_path / "streams"
+    d = gpu("model.max_batch_size=0", fake=f"meet=1 log={log}")
+    calls = [begin(d, infer_request("identity", bytes([i]))) for i in range(3)]
+    assert [c.result(60).tensor_data.data for c in calls] == [bytes([i]) for i in range(3)]
+    assert sum(line.split()[1] == "met" for line in log.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("fake", ["", "readonly=0"])
+def test_what_a_model_does_not_write_is_nobodys(gpu, fake):
+    """Device memory that held another's tensor comes back without anything of it."""
+    d = gpu(fake=fake, models=["identity", "part"])
+    for n in (1000, 100000):
+        secret = b"\xa5" * n
+        for writes, kept in (("nothing", 0), ("half", n // 2), ("all", n)):
+            for _ in range(4):
+                assert d.infer("identity", secret).tensor_data.data == secret
+            data = b"\x11" * n
+            reply = d.infer("part", data, parameters={"writes": writes}).tensor_data.data
+            assert reply == data[:kept] + bytes(n - kept)
+
+
 def test_copies_are_staged_where_memory_cannot_be_registered(gpu):
     d = gpu(fake="readonly=0")
     for n in (0, 1, 1000, 70000, 5 << 20):
         data = os.urandom(n)
         assert d.infer("identity", data).tensor_data.data == data
     assert "inputs=staged" in d.log()
+    assert [w.copies for w in d.status().workers] == ["staged"]
+    assert "copies staged" in d.modelctl("status").stdout
 
 
 def test_a_perceptron_is_right(gpu):
@@ -184,6 +211,48 @@ def test_a_gpu_that_is_not_there(gpu, fake, said):
     wait_for("a word about the GPU", lambda: said in d.log())
 
 
+def test_a_gpu_that_is_not_there_is_told_which_are(gpu):
+    d = gpu(fake="devices=2", workers="cuda:5, cpu:0", ready=False, repository=os.path.join(ROOT, "tests", "models"),
+            env={"LD_LIBRARY_PATH": FAKE, "FAKENVML": "devices=2"})
+    d.wait_notification("READY=1")
+    wait_for("the GPUs", lambda: "there are cuda:GPU-00000001-0000-4000-8000-000000000001, "
+                                 "cuda:GPU-00000002-0000-4000-8000-000000000002" in d.log())
+
+
+def test_a_gpu_that_needs_a_reset_is_in_quarantine_until_it_had_one(gpu, tmp_path):
+    """Others serve meanwhile; what lives there only is not served, and says why."""
+    recovery = tmp_path / "recovery"
+    only_there = tmp_path / "models" / "fault" / "1"
+    only_there.mkdir(parents=True)
+    (only_there.parent / "model.conf").write_text(
+        "[model]\nbackend = cuda\ndevices = cuda:1\nisolation = device\n[parameters]\nfunction = fault\n")
+    everywhere = tmp_path / "models" / "identity" / "1"
+    everywhere.mkdir(parents=True)
+    (everywhere.parent / "model.conf").write_text("[model]\nbackend = cuda\n[parameters]\nfunction = identity\n")
+    d = gpu("dispatch.retry_wait_ms=60000", fake="devices=2", workers="cuda:0, cuda:1", models=["fault", "identity"],
+            repository=tmp_path / "models",
+            env={"LD_LIBRARY_PATH": FAKE, "FAKENVML": f"devices=2 recovery_from={recovery}"})
+    recovery.write_text("1")
+    with pytest.raises(grpc.RpcError):
+        d.infer("fault", b"\1")
+
+    def worker():
+        return next(w for w in d.status().workers if w.device == "cuda:1")
+
+    wait_for("the quarantine", lambda: worker().state == "quarantined")
+    assert worker().quarantine == "a reset of the GPU (recovery action 1)"
+    assert "the driver asks for a reset of the GPU" in d.modelctl("status").stdout
+    with pytest.raises(grpc.RpcError) as e:
+        d.infer("fault", b"\0")
+    assert e.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert "in quarantine: the driver asks for a reset" in e.value.details()
+    assert d.infer("identity", b"x").tensor_data.data == b"x"
+    recovery.write_text("0")
+    wait_for("the worker", lambda: worker().state == "ready")
+    assert worker().quarantine == ""
+    assert d.infer("fault", b"\0").tensor_data.data == b"\0"
+
+
 def test_figures_of_gpus_are_in_the_status(gpu):
     d = gpu(fake="devices=2", workers="cuda:0, cuda:1",
             env={"LD_LIBRARY_PATH": FAKE, "FAKENVML": "devices=2 xid=31 recovery=1"})
@@ -193,8 +262,8 @@ def test_figures_of_gpus_are_in_the_status(gpu):
     wait_for("the critical error", lambda: d.status().gpus[0].last_xid == 31)
     assert d.status().gpus[1].last_xid == -1
     text = d.modelctl("status").stdout
-    assert "Stand-in GPU, 41 % busy, 1.0 GiB of 80.0 GiB, 123 W, 34 C, 1980 MHz" in text
-    assert "last critical error Xid 31" in text and "NEEDS HELP: recovery action 1" in text
+    assert "Stand-in GPU, 41 % busy, 1.0 GiB of 80.0 GiB, 123 W of 700, 34 C, 1980 MHz" in text
+    assert "1 critical error, the last Xid 31" in text and "NEEDS HELP: recovery action 1" in text
     wait_for("words in the log", lambda: "xid=31" in d.log() or "asks for help" in d.log())
 
 
@@ -217,3 +286,13 @@ def test_without_a_stand_in_there_is_no_gpu(start):
     d.wait_notification("READY=1")
     assert d.infer("identity", b"x").tensor_data.data == b"x"
     wait_for("a word about the GPU", lambda: "device=cuda:1023" in d.log())
+
+
+def test_onnx_runtime_without_cuda_says_what_to_install(gpu):
+    """The library of the package onnxruntime has no provider for GPUs."""
+    d = gpu(f"worker.backend_dirs={BUILD}/backends", f"backend.onnxruntime.venv={BUILD}/venv", models=["fixed"], ready=False,
+            repository=os.path.join(ROOT, "tests", "models", "onnx"))
+    d.wait_notification("READY=1")
+    detail = wait_for("the reason", lambda: [m.detail for m in d.status().models if "load failed" in m.detail])[0]
+    assert "load failed on cuda:0" in detail
+    assert "has no CUDA provider: install the package onnxruntime-gpu in place of onnxruntime" in detail

@@ -157,7 +157,8 @@ def test_a_page_is_well_formed_and_documented(start):
     p = page(d)
     documented = set(re.findall(r"^\| `((?:modeld|nv|process)_[a-z_]+)` \|", open(os.path.join(ROOT, "docs", "metrics.md")).read(), re.M))
     assert set(p.types) <= documented
-    assert all(n.startswith("nv_gpu_") or n == "nv_energy_consumption" for n in documented - set(p.types))
+    assert all(n.startswith(("nv_gpu_", "modeld_gpu_")) or n == "nv_energy_consumption"
+               for n in documented - set(p.types))
 
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="no promtool here (Debian: prometheus)")

@@ -82,6 +82,8 @@ static void set(const char *key, const char *value)
 		fake.copy_us = n;
 	else if (!strcmp(key, "kernel_us"))
 		fake.kernel_us = n;
+	else if (!strcmp(key, "meet"))
+		fake.meet = n;
 	else if (!strcmp(key, "stall"))
 		fake.stall = n;
 	else if (!strcmp(key, "log"))

@@ -16,6 +16,7 @@ struct fake_settings {
 	bool driver;
 	bool readonly;
 	bool stall;
+	bool meet;
 	uint64_t memory_bytes;
 	uint64_t copy_us;
 	uint64_t kernel_us;

@@ -103,12 +103,50 @@ static void run_kernel(const struct op *op)
 	pthread_mutex_lock(&fake_lock);
 }
 
+/* Streams that meet: how many have come to a copy in, a kernel, a copy out; and how many went on from there. */
+#define PLACES 3u
+static struct {
+	unsigned came[PLACES], left[PLACES];
+	bool met;
+} meeting;
+
+static bool is_complete(void)
+{
+	for (unsigned i = 0; i < PLACES; i++) {
+		if (meeting.came[i] == meeting.left[i])
+			return false;
+	}
+	return true;
+}
+
+/* Who is alone at a place waits there, whoever is followed goes on to the next: so the first of three streams ends at
+ * the copy out, the second at the kernel, the third at the copy in, and they have met. Streams that never overlap
+ * wait for ever. */
+static void meet(const struct CUstream_st *s, enum kind kind)
+{
+	unsigned place = kind == COPY_IN ? 0 : kind == KERNEL ? 1 : 2, turn;
+
+	if (!fake.meet || meeting.met || (kind != COPY_IN && kind != KERNEL && kind != COPY_OUT))
+		return;
+	turn = meeting.came[place]++;
+	if (is_complete()) {
+		meeting.met = true;
+		fake_log(s, "met", "");
+	}
+	pthread_cond_broadcast(&fake_changed);
+	while (!meeting.met && meeting.came[place] == turn + 1 && !s->ends &&
+		fake_stuck() == cudaSuccess)
+		pthread_cond_wait(&fake_changed, &fake_lock);
+	meeting.left[place]++;
+}
+
 static void perform(struct CUstream_st *s, const struct op *op)
 {
 	static const char *const names[] = {
 		"in", "out", "within", "clear", "free", "record", "wait", "kernel"};
 
 	fake_log(s, names[op->kind], op->kernel ? op->kernel->name : "");
+	meet(s, op->kind);
 	switch (op->kind) {
 	case FREE:
 		(void)fake_memory_free(op->to);
@@ -259,6 +297,7 @@ void fake_streams_reset(void)
 			end_stream(&streams[i]);
 	}
 	memset(events, 0, sizeof(events));
+	memset(&meeting, 0, sizeof(meeting));
 }
 
 FAKE_EXPORT cudaError_t cudaStreamSynchronize(cudaStream_t s)

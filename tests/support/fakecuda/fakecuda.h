@@ -16,9 +16,10 @@
  *     kernel_us=N       each kernel takes so long (0)
  *     fail=CALL:N:CODE  the N-th call of that entry point (0: each) returns CODE
  *     hang=CALL:N       ... never returns
+ *     meet=1            a copy in, a kernel and a copy out of three streams wait for each other, once
  *     stall=1           streams stop: no event comes to pass any more
  *     once=PATH         the failures above happen only to the first process that makes PATH
- *     log=PATH          what streams do, a line each: STREAM in|out|kernel NAME|record|wait
+ *     log=PATH          what streams do, a line each: STREAM in|out|kernel NAME|record|wait|met
  */
 #ifndef FAKECUDA_H
 #define FAKECUDA_H

@@ -1,7 +1,8 @@
 /*
  * nvml.c: a stand-in for the driver's management library. The environment variable FAKENVML says what
  * it is, words separated by spaces: devices=N (1), init=CODE (0), old=1 (figures are not supported),
- * lost=N (GPU N answers nothing any more), xid=N (one critical error of GPU 0), recovery=N.
+ * lost=N (GPU N answers nothing any more), xid=N (one critical error of GPU 0), recovery=N (what all GPUs
+ * ask for), recovery_from=PATH (the same, read there each time it is asked; 0 where there is no such file).
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -58,6 +59,24 @@ static int about(const void *device)
 	return setting("old=", 0) ? NOT_SUPPORTED : 0;
 }
 
+static unsigned recovery(void)
+{
+	const char *all = getenv("FAKENVML");
+	const char *at = all ? strstr(all, "recovery_from=") : NULL;
+	char path[256];
+	unsigned action = 0;
+	FILE *f;
+
+	if (!at || sscanf(at, "recovery_from=%255s", path) != 1)
+		return setting("recovery=", 0);
+	f = fopen(path, "re");
+	if (f && fscanf(f, "%u", &action) != 1)
+		action = 0;
+	if (f)
+		fclose(f);
+	return action;
+}
+
 EXPORT int nvmlInit_v2(void);
 EXPORT int nvmlShutdown(void);
 EXPORT int nvmlDeviceGetCount_v2(unsigned *n);
@@ -68,6 +87,7 @@ EXPORT int nvmlDeviceGetPciInfo_v3(void *device, struct pci *pci);
 EXPORT int nvmlDeviceGetUtilizationRates(void *device, unsigned *rates);
 EXPORT int nvmlDeviceGetMemoryInfo(void *device, unsigned long long *memory);
 EXPORT int nvmlDeviceGetPowerUsage(void *device, unsigned *mw);
+EXPORT int nvmlDeviceGetEnforcedPowerLimit(void *device, unsigned *mw);
 EXPORT int nvmlDeviceGetTotalEnergyConsumption(void *device, unsigned long long *mj);
 EXPORT int nvmlDeviceGetTemperature(void *device, int sensor, unsigned *c);
 EXPORT int nvmlDeviceGetClockInfo(void *device, int type, unsigned *mhz);
@@ -140,6 +160,12 @@ int nvmlDeviceGetPowerUsage(void *device, unsigned *mw)
 	return about(device);
 }
 
+int nvmlDeviceGetEnforcedPowerLimit(void *device, unsigned *mw)
+{
+	*mw = 700000;
+	return about(device);
+}
+
 int nvmlDeviceGetTotalEnergyConsumption(void *device, unsigned long long *mj)
 {
 	*mj = 1ull << 40;
@@ -168,7 +194,7 @@ int nvmlDeviceGetFieldValues(void *device, int n, struct field *fields)
 {
 	fields[0].result = about(device);
 	fields[0].type = 1;
-	fields[0].value.u = setting("recovery=", 0);
+	fields[0].value.u = recovery();
 	return about(device);
 }
 

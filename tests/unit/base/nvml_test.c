@@ -44,6 +44,7 @@ Test(nvml, all_figures)
 	cr_assert_eq(g.memory_total_bytes, INT64_C(80) << 30);
 	cr_assert_eq(g.memory_used_bytes, INT64_C(1) << 30);
 	cr_assert_eq(g.power_mw, 123456);
+	cr_assert_eq(g.power_limit_mw, 700000);
 	cr_assert_eq(g.energy_mj, INT64_C(1) << 40);
 	cr_assert_eq(g.temperature_c, 34);
 	cr_assert_eq(g.sm_clock_mhz, 1980);
@@ -67,6 +68,7 @@ Test(nvml, what_is_not_supported_is_not_known)
 	cr_assert_eq(g.busy_percent, NVML_UNKNOWN);
 	cr_assert_eq(g.memory_total_bytes, NVML_UNKNOWN);
 	cr_assert_eq(g.power_mw, NVML_UNKNOWN);
+	cr_assert_eq(g.power_limit_mw, NVML_UNKNOWN);
 	cr_assert_eq(g.temperature_c, NVML_UNKNOWN);
 	cr_assert_eq(g.ecc_uncorrected, NVML_UNKNOWN);
 	cr_assert_eq(g.recovery_action, NVML_UNKNOWN);
@@ -82,11 +84,14 @@ Test(nvml, a_critical_error_is_kept)
 	cr_assert_eq(nvml_open(&n), 0);
 	cr_assert(nvml_read(n, 1, &g));
 	cr_assert_eq(g.last_xid, NVML_UNKNOWN, "it was the other one's");
+	cr_assert_eq(g.xid_errors, 0);
 	cr_assert(nvml_read(n, 0, &g));
 	cr_assert_eq(g.last_xid, 79);
+	cr_assert_eq(g.xid_errors, 1);
 	cr_assert_eq(g.recovery_action, 1);
 	cr_assert(nvml_read(n, 0, &g));
 	cr_assert_eq(g.last_xid, 79);
+	cr_assert_eq(g.xid_errors, 1);
 	nvml_close(n);
 }
 

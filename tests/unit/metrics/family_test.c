@@ -137,6 +137,23 @@ Test(family, gpus_say_what_they_know)
 {
 	cr_expect_str_eq(written("nv_gpu_utilization"), "nv_gpu_utilization{l=\"1\"} 0.5\n");
 	cr_expect_str_eq(written("nv_gpu_power_usage"), "");
+	fake.gpus[0].power_limit_mw = 700500;
+	fake.gpus[0].temperature_c = 34;
+	fake.gpus[0].sm_clock_mhz = 1980;
+	fake.gpus[0].xid_errors = 2;
+	fake.gpus[0].last_xid = fake.gpus[0].recovery_action = NVML_UNKNOWN;
+	cr_expect_str_eq(written("nv_gpu_power_limit"), "nv_gpu_power_limit{l=\"1\"} 700.5\n");
+	cr_expect_str_eq(written("modeld_gpu_temperature_celsius"),
+		"modeld_gpu_temperature_celsius{l=\"1\"} 34\n");
+	cr_expect_str_eq(written("modeld_gpu_sm_clock_hertz"),
+		"modeld_gpu_sm_clock_hertz{l=\"1\"} 1980000000\n");
+	cr_expect_str_eq(
+		written("modeld_gpu_xid_errors_total"), "modeld_gpu_xid_errors_total{l=\"1\"} 2\n");
+	cr_expect_str_eq(written("modeld_gpu_last_xid"), "");
+	cr_expect_str_eq(written("modeld_gpu_recovery_action"), "");
+	fake.gpus[0].recovery_action = 1;
+	cr_expect_str_eq(
+		written("modeld_gpu_recovery_action"), "modeld_gpu_recovery_action{l=\"1\"} 1\n");
 }
 
 Test(family, models)

@@ -774,6 +774,16 @@ int version_find_output(const struct version *m, const char *name, uint32_t *ret
 /* --- pool.h, worker.h, arena.h -------------------------------------------------------------- */
 
 /* Two GPUs, of the second nothing is known. */
+const char *worker_quarantine(const struct worker *w)
+{
+	return "";
+}
+
+const char *worker_copies(const struct worker *w)
+{
+	return "";
+}
+
 size_t pool_gpus(const struct pool *p, struct nvml_gpu *ret_list, size_t cap)
 {
 	for (size_t i = 0; i < 2 && i < cap; i++) {

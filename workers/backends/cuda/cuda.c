@@ -1,6 +1,6 @@
 /*
- * cuda.c: the backend's models: identity, simple (sums and differences), mlp, and fault, which ends
- * the GPU's context on demand. Written against backend.h, as any backend is.
+ * cuda.c: the backend's models: identity, simple (sums and differences), mlp; part, which writes but a part of its
+ * output, and fault, which ends the GPU's context, on demand. Written against backend.h, as any backend is.
  */
 #include "workers/backends/cuda/cuda.h"
 
@@ -36,7 +36,8 @@ static dim3 blocks_for(uint64_t n)
 /* --- What the models do ------------------------------------------------------------------- */
 
 static void *ask_output(const struct modeld_batch *batch, size_t index,
-	const struct modeld_tensor *like, enum modeld_memory memory, struct modeld_error *error)
+	const struct modeld_tensor *like, enum modeld_memory memory, int writes_all,
+	struct modeld_error *error)
 {
 	struct modeld_output output = {
 		.size = sizeof(output),
@@ -46,7 +47,7 @@ static void *ask_output(const struct modeld_batch *batch, size_t index,
 		.dims = like->dims,
 		.bytes = like->bytes,
 		.memory = memory,
-		.writes_all = 1,
+		.writes_all = writes_all,
 	};
 
 	return batch->output(batch, &output, error);
@@ -64,7 +65,7 @@ static enum modeld_code run_identity(
 
 	if (!batch->wanted[0])
 		return MODELD_OK;
-	to = ask_output(batch, 0, in, MODELD_MEMORY_DEVICE, error);
+	to = ask_output(batch, 0, in, MODELD_MEMORY_DEVICE, 1, error);
 	if (!to)
 		return MODELD_INTERNAL;
 	return cuda_launch(
@@ -88,7 +89,7 @@ static enum modeld_code run_simple(
 	for (size_t i = 0; i < 2; i++) {
 		if (!batch->wanted[i])
 			continue;
-		out[i] = ask_output(batch, i, in[0], MODELD_MEMORY_DEVICE, error);
+		out[i] = ask_output(batch, i, in[0], MODELD_MEMORY_DEVICE, 1, error);
 		if (!out[i])
 			return MODELD_INTERNAL;
 	}
@@ -114,12 +115,42 @@ static enum modeld_code run_mlp(
 		snprintf(error->text, sizeof(error->text), "at most %d rows at once", UINT16_MAX);
 		return MODELD_INVALID;
 	}
-	out = ask_output(batch, 0, &like, MODELD_MEMORY_DEVICE, error);
+	out = ask_output(batch, 0, &like, MODELD_MEMORY_DEVICE, 1, error);
 	if (!out)
 		return MODELD_INTERNAL;
 	return dims[0] > 0 ? mlp_run(m->mlp, m->kernel, out, in->data, (uint32_t)dims[0],
 				     batch->stream, error)
 			   : MODELD_OK;
+}
+
+/* How much of its input `part` writes: the request's parameter. */
+static uint64_t part_of(const struct modeld_batch *batch, uint64_t bytes)
+{
+	const char *writes = batch->parameter(batch, "writes");
+
+	if (writes && !strcmp(writes, "nothing"))
+		return 0;
+	return writes && !strcmp(writes, "half") ? bytes / 2 : bytes;
+}
+
+static enum modeld_code run_part(
+	struct cuda_model *m, const struct modeld_batch *batch, struct modeld_error *error)
+{
+	const struct modeld_tensor *in = batch->inputs[0];
+	uint64_t bytes = part_of(batch, in->bytes);
+	void *to;
+
+	(void)m;
+	if (!batch->wanted[0])
+		return MODELD_OK;
+	to = ask_output(batch, 0, in, MODELD_MEMORY_DEVICE, 0, error);
+	if (!to)
+		return MODELD_INTERNAL;
+	if (bytes == 0)
+		return MODELD_OK;
+	return cuda_check(
+		cudaMemcpyAsync(to, in->data, bytes, cudaMemcpyDeviceToDevice, batch->stream),
+		"copying", error);
 }
 
 /* Both tensors lie in host memory: what is in the input decides. */
@@ -138,7 +169,7 @@ static enum modeld_code run_fault(
 		return cuda_launch(m->kernel, one, one, arguments, batch->stream, error);
 	if (!batch->wanted[0])
 		return MODELD_OK;
-	out = ask_output(batch, 0, in, MODELD_MEMORY_HOST, error);
+	out = ask_output(batch, 0, in, MODELD_MEMORY_HOST, 1, error);
 	if (!out)
 		return MODELD_INTERNAL;
 	memmove(out, in->data, in->bytes);
@@ -172,6 +203,7 @@ static const struct cuda_function functions[] = {
 	{"identity", "modeld_copy", run_identity, device_input, 1, any_output, 1, 0},
 	{"simple", "modeld_add_sub", run_simple, simple_inputs, 2, simple_outputs, 2, 1},
 	{"mlp", "modeld_dense", run_mlp, NULL, 1, NULL, 1, 1},
+	{"part", "modeld_copy", run_part, device_input, 1, any_output, 1, 0},
 	{"fault", "modeld_fault", run_fault, host_input, 1, any_output, 1, 0},
 };
 
@@ -242,7 +274,7 @@ static enum modeld_code cuda_load(const struct modeld_model_spec *spec, void **r
 	if (!m) {
 		snprintf(error->text, sizeof(error->text),
 			f ? "out of memory"
-			  : "cuda has no function '%.64s': identity, simple, mlp or fault",
+			  : "cuda has no function '%.64s': identity, simple, mlp, part or fault",
 			name ? name : spec->name);
 		return f ? MODELD_EXHAUSTED : MODELD_INVALID;
 	}
