@@ -296,6 +296,9 @@ struct modeld_backend {
 	enum modeld_code (*warm)(void *instance, struct modeld_error *error);
 	/* Bytes that the model holds, as far as known; may be NULL. */
 	uint64_t (*memory_usage)(void *model);
+	/* Instances that a model gets on a device that has streams, where model.conf does not say how many; 0: as many as
+	 * keep the device busy. For a backend each of whose instances takes much of the device's memory. */
+	uint32_t instances;
 };
 
 typedef const struct modeld_backend *(*modeld_backend_fn)(const struct modeld_host *host);

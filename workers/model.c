@@ -333,7 +333,11 @@ static uint32_t count_instances(const struct model *m, uint32_t asked)
 {
 	if (asked > 0)
 		return asked;
-	return m->device && m->backend->instance_create ? device_lanes(m->device) : 1;
+	if (!m->device || !m->backend->instance_create)
+		return 1;
+	if (MODELD_HAS(m->backend, instances) && m->backend->instances > 0)
+		return m->backend->instances;
+	return device_lanes(m->device);
 }
 
 /* Each backend would say it in its own words, and none which setting it is. */

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "workers/backends/onnxruntime/provider.h"
+
 static const char *const both[] = {"intra_op_threads", "inter_op_threads", "spin", "optimization",
 	"custom_op_libraries", "arena", "arena_shrinkage", "memory_pattern", "batch"};
 static const char *const settings_only[] = {"library", "venv"};
@@ -19,6 +21,12 @@ static bool is_in(const char *const *list, size_t n, const char *key)
 		if (!strcmp(list[i], key))
 			return true;
 	return false;
+}
+
+/* Those of the CUDA provider ONNX Runtime itself looks through. */
+static bool is_known(const char *key)
+{
+	return is_in(both, N(both), key) || !strncmp(key, PROVIDER_PREFIX, strlen(PROVIDER_PREFIX));
 }
 
 static size_t list_keys(const char *const *list, size_t n, char *to, size_t size)
@@ -53,7 +61,7 @@ void keys_check_settings(const struct modeld_host *host)
 	const char *key, *value;
 
 	for (size_t i = 0; host->setting_at(host, "onnxruntime", i, &key, &value); i++)
-		if (!is_in(both, N(both), key) && !is_in(settings_only, N(settings_only), key))
+		if (!is_known(key) && !is_in(settings_only, N(settings_only), key))
 			report(host, "[backend.onnxruntime]", key, true);
 }
 
@@ -64,6 +72,6 @@ void keys_check_parameters(const struct modeld_host *host, const struct modeld_m
 
 	snprintf(where, sizeof(where), "model '%.100s' [parameters]", spec->name);
 	for (size_t i = 0; spec->parameter_at(spec, i, &key, &value); i++)
-		if (!is_in(both, N(both), key))
+		if (!is_known(key))
 			report(host, where, key, false);
 }

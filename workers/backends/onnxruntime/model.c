@@ -50,36 +50,44 @@ static enum modeld_code find_file(const struct modeld_model_spec *spec, char *re
 	return MODELD_OK;
 }
 
-static enum modeld_code create_session(struct model *m, const struct modeld_model_spec *spec,
-	const char *path, struct modeld_error *error)
+/* instance: see options_new(). */
+static enum modeld_code create_session(struct OrtSession **ret_session, struct model *m,
+	const struct modeld_instance_spec *instance, const char *path, struct modeld_error *error)
 {
 	const struct OrtApi *api = m->runtime->api;
 	struct OrtSessionOptions *options = NULL;
-	uint64_t before = heap_bytes(), after;
 	enum modeld_code code;
 
-	code = options_new(&options, m->runtime, spec, error);
+	code = options_new(&options, m->runtime, m->spec, instance, error);
 	if (code)
 		return code;
 	code = runtime_check(m->runtime,
-		api->CreateSession(m->runtime->env, path, options, &m->session), "model.onnx",
+		api->CreateSession(m->runtime->env, path, options, ret_session), "model.onnx",
 		error);
 	if (code)
-		text_hide(error->text, spec->path);
+		text_hide(error->text, m->spec->path);
 	api->ReleaseSessionOptions(options);
-	after = heap_bytes();
-	m->memory_bytes = after > before ? after - before : 0;
-	if (m->memory_bytes < directory_bytes(spec->path))
-		m->memory_bytes = directory_bytes(spec->path);
 	/* Whatever is wrong with the file is not the request's fault. */
 	return code == MODELD_INVALID ? MODELD_INTERNAL : code;
+}
+
+static enum modeld_code open_model(struct model *m, const char *path, struct modeld_error *error)
+{
+	uint64_t before = heap_bytes(), after;
+	enum modeld_code code = create_session(&m->session, m, NULL, path, error);
+
+	after = heap_bytes();
+	m->memory_bytes = after > before ? after - before : 0;
+	if (m->memory_bytes < directory_bytes(m->spec->path))
+		m->memory_bytes = directory_bytes(m->spec->path);
+	return code;
 }
 
 static enum modeld_code prepare_shrinking(
 	struct model *m, const struct modeld_model_spec *spec, struct modeld_error *error)
 {
 	const struct OrtApi *api = m->runtime->api;
-	bool cpu = !strncmp(m->runtime->host->device, "cpu", 3);
+	bool gpu = runtime_on_gpu(m->runtime);
 	enum modeld_code code = options_shrinkage(m->runtime, spec, &m->shrinkage, error);
 
 	if (code || m->shrinkage == SHRINK_NEVER)
@@ -88,9 +96,37 @@ static enum modeld_code prepare_shrinking(
 	if (!code)
 		code = runtime_check(m->runtime,
 			api->AddRunConfigEntry(m->shrink, "memory.enable_memory_arena_shrinkage",
-				cpu ? "cpu:0" : "cpu:0;gpu:0"),
+				gpu ? "cpu:0;gpu:0" : "cpu:0"),
 			"arena_shrinkage", error);
 	return code;
+}
+
+/* What is in the stream when a run ends the worker waits for. */
+static enum modeld_code prepare_unwaited(struct model *m, struct modeld_error *error)
+{
+	const struct OrtApi *api = m->runtime->api;
+	enum modeld_code code;
+
+	if (!runtime_on_gpu(m->runtime))
+		return MODELD_OK;
+	code = runtime_check(m->runtime, api->CreateRunOptions(&m->unwaited), "run options", error);
+	if (code)
+		return code;
+	return runtime_check(m->runtime,
+		api->AddRunConfigEntry(m->unwaited, "disable_synchronize_execution_providers", "1"),
+		"run options", error);
+}
+
+/* Strings have a form of their own, and a bool that is neither 0 nor 1, which the GPU must not meet, is looked for on the
+ * host. */
+static void place_inputs(struct model *m)
+{
+	for (size_t i = 0; runtime_on_gpu(m->runtime) && i < m->declared.n_inputs; i++) {
+		struct modeld_declaration *d = &m->declared.inputs[i];
+
+		if (d->dtype != MODELD_DTYPE_BYTES && d->dtype != MODELD_DTYPE_BOOL)
+			d->memory = MODELD_MEMORY_BIT(MODELD_MEMORY_DEVICE);
+	}
 }
 
 static enum modeld_code allocate(struct model *m, struct modeld_error *error)
@@ -145,21 +181,25 @@ enum modeld_code model_new(struct model **ret_model, struct runtime *r,
 	if (!m)
 		return error_set(error, MODELD_EXHAUSTED, "no memory for the model");
 	m->name = spec->name;
+	m->spec = spec;
 	m->runtime = r;
 	m->trust_shapes = true;
 	code = options_batch(r, spec, &joining.batch, error);
 	if (!code)
 		code = find_file(spec, path, sizeof(path), error);
 	if (!code)
-		code = create_session(m, spec, path, error);
+		code = open_model(m, path, error);
 	if (!code)
 		code = declarations_read(&m->declared, r, m->session, path, &joining, error);
 	if (!code)
 		code = prepare_shrinking(m, spec, error);
 	if (!code)
+		code = prepare_unwaited(m, error);
+	if (!code)
 		code = allocate(m, error);
 	if (code)
 		return code;
+	place_inputs(m);
 	say_alone(m, spec);
 	keys_check_parameters(r->host, spec);
 	*ret_model = steal_ptr(m);
@@ -171,6 +211,8 @@ struct model *model_free(struct model *m)
 	if (!m)
 		return NULL;
 	declarations_release(&m->declared, m->runtime);
+	if (m->unwaited)
+		m->runtime->api->ReleaseRunOptions(m->unwaited);
 	if (m->shrink)
 		m->runtime->api->ReleaseRunOptions(m->shrink);
 	if (m->session)
@@ -180,8 +222,24 @@ struct model *model_free(struct model *m)
 	return NULL;
 }
 
-enum modeld_code instance_new(
-	struct instance **ret_instance, struct model *m, struct modeld_error *error)
+/* Its own where it has a stream to work in. */
+static enum modeld_code choose_session(
+	struct instance *in, const struct modeld_instance_spec *spec, struct modeld_error *error)
+{
+	struct model *m = in->model;
+	enum modeld_code code;
+	char path[4096];
+
+	in->session = m->session;
+	if (!runtime_on_gpu(m->runtime))
+		return MODELD_OK;
+	in->session = NULL;
+	code = find_file(m->spec, path, sizeof(path), error);
+	return code ? code : create_session(&in->session, m, spec, path, error);
+}
+
+enum modeld_code instance_new(struct instance **ret_instance, struct model *m,
+	const struct modeld_instance_spec *spec, struct modeld_error *error)
 {
 	_cleanup_(instance_freep) struct instance *in = calloc(1, sizeof(*in));
 	enum modeld_code code;
@@ -190,6 +248,8 @@ enum modeld_code instance_new(
 		return error_set(error, MODELD_EXHAUSTED, "no memory for an instance");
 	in->model = m;
 	code = make_room(&in->run, &m->declared, error);
+	if (!code)
+		code = choose_session(in, spec, error);
 	if (code)
 		return code;
 	*ret_instance = steal_ptr(in);
@@ -200,6 +260,8 @@ struct instance *instance_free(struct instance *in)
 {
 	if (!in)
 		return NULL;
+	if (in->session && in->session != in->model->session)
+		in->model->runtime->api->ReleaseSession(in->session);
 	free(in->run.inputs);
 	free(in->run.outputs);
 	free(in->run.output_names);

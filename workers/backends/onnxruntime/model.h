@@ -19,24 +19,29 @@ struct run {
 	size_t *output_index; /* which of the declared ones it is */
 	bool *bound;	      /* lies in the host's memory already */
 	size_t n_outputs;
+	bool stays;			     /* all inputs lie on the GPU */
 	const struct OrtRunOptions *options; /* borrow; NULL: the usual ones */
 };
 
 struct model {
-	const char *name;	    /* borrow: of what was loaded, valid until it is unloaded */
-	struct runtime *runtime;    /* borrow */
-	struct OrtSession *session; /* own */
+	const char *name;	 /* borrow: of what was loaded, valid until it is unloaded */
+	struct runtime *runtime; /* borrow */
+	const struct modeld_model_spec *spec; /* borrow: valid until it is unloaded */
+	struct OrtSession *session;	      /* own; on a GPU it declares, and runs nothing */
 	struct declarations declared;
 	const char **input_names;     /* own; the names are borrowed from `declared` */
 	struct OrtRunOptions *shrink; /* own; for runs after which memory goes back; NULL: never */
+	struct OrtRunOptions
+		*unwaited; /* own; for runs that another waits for; NULL: not on a GPU */
 	enum shrinkage shrinkage;
 	atomic_bool trust_shapes; /* false: the model made outputs of other shapes than declared */
 	uint64_t memory_bytes;
 };
 
-/* ONNX Runtime runs a session in several threads at once. */
+/* ONNX Runtime runs a session in several threads at once; but on a GPU all of a session's work is in one stream. */
 struct instance {
-	struct model *model; /* borrow */
+	struct model *model;	    /* borrow */
+	struct OrtSession *session; /* the model's, or on a GPU its own */
 	struct usual usual;
 	struct run run;
 };
@@ -47,8 +52,8 @@ _must_use_ enum modeld_code model_new(struct model **ret_model, struct runtime *
 struct model *model_free(struct model *m);
 DEFINE_CLEANUP(struct model *, model_free)
 
-_must_use_ enum modeld_code instance_new(
-	struct instance **ret_instance, struct model *m, struct modeld_error *error);
+_must_use_ enum modeld_code instance_new(struct instance **ret_instance, struct model *m,
+	const struct modeld_instance_spec *spec, struct modeld_error *error);
 struct instance *instance_free(struct instance *in);
 DEFINE_CLEANUP(struct instance *, instance_free)
 

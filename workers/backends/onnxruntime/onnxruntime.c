@@ -34,7 +34,7 @@ static enum modeld_code create(void *model, const struct modeld_instance_spec *s
 	void **ret_instance, struct modeld_error *error)
 {
 	struct instance *in = NULL;
-	enum modeld_code code = instance_new(&in, model, error);
+	enum modeld_code code = instance_new(&in, model, spec, error);
 
 	if (!code)
 		*ret_instance = in;
@@ -74,6 +74,8 @@ static const struct modeld_backend backend = {
 	.run = run,
 	.unload = unload,
 	.memory_usage = memory_usage,
+	/* On a GPU each has weights of its own. */
+	.instances = 1,
 };
 
 __attribute__((visibility("default"))) const struct modeld_backend *modeld_backend(

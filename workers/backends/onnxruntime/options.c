@@ -8,6 +8,7 @@
 
 #include "base/digits.h"
 #include "workers/backends/onnxruntime/custom.h"
+#include "workers/backends/onnxruntime/provider.h"
 
 #define THREADS_MAX 1024
 
@@ -150,44 +151,24 @@ static enum modeld_code set_operators(struct OrtSessionOptions *o, const struct 
 	return code ? code : custom_register(o, r, spec->parameter(spec, key), error);
 }
 
-/* The worker sees its one GPU as device 0. */
-static enum modeld_code add_cuda(
-	struct OrtSessionOptions *o, const struct runtime *r, struct modeld_error *error)
-{
-	static const char *const keys[] = {"device_id"};
-	static const char *const values[] = {"0"};
-	const char *doing = "CUDA (it needs the library of onnxruntime-gpu and its CUDA version)";
-	struct OrtCUDAProviderOptionsV2 *cuda = NULL;
-	enum modeld_code code;
-
-	code = runtime_check(r, r->api->CreateCUDAProviderOptions(&cuda), doing, error);
-	if (!code)
-		code = runtime_check(
-			r, r->api->UpdateCUDAProviderOptions(cuda, keys, values, 1), doing, error);
-	if (!code)
-		code = runtime_check(r,
-			r->api->SessionOptionsAppendExecutionProvider_CUDA_V2(o, cuda), doing,
-			error);
-	if (cuda)
-		r->api->ReleaseCUDAProviderOptions(cuda);
-	return code;
-}
-
-static enum modeld_code set_device(
-	struct OrtSessionOptions *o, const struct runtime *r, struct modeld_error *error)
+/* What only declares needs no GPU. */
+static enum modeld_code set_device(struct OrtSessionOptions *o, const struct runtime *r,
+	const struct modeld_model_spec *spec, const struct modeld_instance_spec *instance,
+	struct modeld_error *error)
 {
 	const char *device = r->host->device;
 
 	if (!strncmp(device, "cpu", 3))
 		return MODELD_OK;
-	if (!strncmp(device, "cuda", 4))
-		return add_cuda(o, r, error);
+	if (runtime_on_gpu(r))
+		return instance ? provider_add(o, r, spec, instance->stream, error) : MODELD_OK;
 	return error_set(error, MODELD_UNSUPPORTED,
 		"device %.64s: this backend runs on cpu:N and cuda:N", device);
 }
 
 enum modeld_code options_new(struct OrtSessionOptions **ret_options, const struct runtime *r,
-	const struct modeld_model_spec *spec, struct modeld_error *error)
+	const struct modeld_model_spec *spec, const struct modeld_instance_spec *instance,
+	struct modeld_error *error)
 {
 	struct OrtSessionOptions *o = NULL;
 	enum modeld_code code;
@@ -202,7 +183,7 @@ enum modeld_code options_new(struct OrtSessionOptions **ret_options, const struc
 	if (!code)
 		code = set_operators(o, r, spec, error);
 	if (!code)
-		code = set_device(o, r, error);
+		code = set_device(o, r, spec, instance, error);
 	if (code) {
 		if (o)
 			r->api->ReleaseSessionOptions(o);

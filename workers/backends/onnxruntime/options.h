@@ -13,6 +13,7 @@
  *   arena_shrinkage   auto: what a run far above the usual took is given back; yes: what any run
  *                     took; no (default auto)
  *   memory_pattern    no: memory of a run is not planned ahead by the one before (default yes)
+ *   cuda_NAME         on a GPU: option NAME of the CUDA provider (see provider.h)
  *   batch             auto, yes or no: whether requests may be joined along the first dimension
  *                     (default auto: see declare.h)
  */
@@ -33,10 +34,11 @@ enum batch_option {
 	BATCH_NO,
 };
 
-/* Make session options for the host's device; the caller releases them. MODELD_INTERNAL for a value
- * that is none, and where the device cannot be had. */
+/* Make session options for the host's device, and, on a GPU, the stream of an instance; NULL: a session there that only
+ * declares. The caller releases them. MODELD_INTERNAL for a value that is none, and where the device cannot be had. */
 _must_use_ enum modeld_code options_new(struct OrtSessionOptions **ret_options,
-	const struct runtime *r, const struct modeld_model_spec *spec, struct modeld_error *error);
+	const struct runtime *r, const struct modeld_model_spec *spec,
+	const struct modeld_instance_spec *instance, struct modeld_error *error);
 /* SHRINK_NEVER also where there is no arena. */
 _must_use_ enum modeld_code options_shrinkage(const struct runtime *r,
 	const struct modeld_model_spec *spec, enum shrinkage *ret_shrinkage,

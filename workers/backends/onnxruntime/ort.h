@@ -89,6 +89,7 @@ enum ort_element {
 };
 
 #define ORT_EXECUTION_PARALLEL 1
+#define ORT_ALLOCATOR_DEVICE   0
 #define ORT_ALLOCATOR_ARENA    1
 #define ORT_MEMORY_DEFAULT     0
 
@@ -167,7 +168,9 @@ struct OrtApi {
 	void *slots_64[1];
 	struct OrtStatus *(*GetTensorTypeAndShape)(
 		const struct OrtValue *, struct OrtTensorTypeAndShapeInfo **ret_info);
-	void *slots_66[3];
+	void *slots_66[2];
+	struct OrtStatus *(*CreateMemoryInfo)(const char *name, int allocator_type, int id,
+		int memory_type, struct OrtMemoryInfo **ret_info);
 	struct OrtStatus *(*CreateCpuMemoryInfo)(
 		int allocator_type, int memory_type, struct OrtMemoryInfo **ret_info);
 	void *slots_70[6];
@@ -246,6 +249,7 @@ ORT_SLOT(CastTypeInfoToTensorInfo, 55);
 ORT_SLOT(GetTensorElementType, 60);
 ORT_SLOT(GetTensorTypeAndShape, 65);
 ORT_SLOT(CreateCpuMemoryInfo, 69);
+ORT_SLOT(CreateMemoryInfo, 68);
 ORT_SLOT(AllocatorFree, 76);
 ORT_SLOT(GetAllocatorWithDefaultOptions, 78);
 ORT_SLOT(ReleaseEnv, 92);

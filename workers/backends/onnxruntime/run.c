@@ -40,7 +40,9 @@ static enum modeld_code bind_inputs(
 	struct model *m = in->model;
 	enum modeld_code code;
 
+	in->run.stays = m->unwaited != NULL;
 	for (size_t i = 0; i < m->declared.n_inputs; i++) {
+		in->run.stays &= batch->inputs[i]->memory == MODELD_MEMORY_DEVICE;
 		code = tensor_from_input(&in->run.inputs[i], m->runtime, batch->inputs[i], &why);
 		if (code)
 			return error_set(
@@ -72,11 +74,13 @@ static enum modeld_code bind_output(
 	struct model *m = in->model;
 	const struct modeld_declaration *d = &m->declared.outputs[index];
 	int64_t dims[MODELD_BACKEND_RANK_MAX];
+	bool gpu = runtime_on_gpu(m->runtime);
 	enum modeld_code code;
 	uint64_t bytes = 0;
 	void *data;
 
-	if (!dtype_is_plain(d->dtype) ||
+	/* What lies on a GPU no client can write to. */
+	if ((!gpu && !dtype_is_plain(d->dtype)) || d->dtype == MODELD_DTYPE_BYTES ||
 		!declarations_shape(&m->declared, index, batch->inputs, dims))
 		return MODELD_OK;
 	code = tensor_bytes(d->dtype, dims, d->rank, &bytes, error);
@@ -90,12 +94,14 @@ static enum modeld_code bind_output(
 			.rank = d->rank,
 			.dims = dims,
 			.bytes = bytes,
+			.memory = gpu ? MODELD_MEMORY_DEVICE : MODELD_MEMORY_HOST,
 		},
 		error);
 	if (!data)
 		return MODELD_EXHAUSTED;
-	code = tensor_wrap(
-		&in->run.outputs[i], m->runtime, d->dtype, dims, d->rank, data, bytes, error);
+	code = tensor_wrap(&in->run.outputs[i], m->runtime,
+		gpu ? m->runtime->device_memory : m->runtime->memory, d->dtype, dims, d->rank, data,
+		bytes, error);
 	in->run.bound[i] = !code;
 	return code;
 }
@@ -125,13 +131,25 @@ static const struct OrtRunOptions *choose_options(
 										  : NULL;
 }
 
+/* All of it is in the stream, for which the worker waits: ONNX Runtime need not. */
+static bool is_unwaited(const struct run *run)
+{
+	bool stays = run->stays;
+
+	for (size_t i = 0; i < run->n_outputs; i++)
+		stays &= run->bound[i];
+	return stays;
+}
+
 static enum modeld_code run_session(struct instance *in, struct modeld_error *error)
 {
 	struct model *m = in->model;
 	struct run *run = &in->run;
+	const struct OrtRunOptions *options =
+		!run->options && is_unwaited(run) ? m->unwaited : run->options;
 
 	return runtime_check(m->runtime,
-		m->runtime->api->Run(m->session, run->options, m->input_names,
+		m->runtime->api->Run(in->session, options, m->input_names,
 			(const struct OrtValue *const *)run->inputs, m->declared.n_inputs,
 			run->output_names, run->n_outputs, run->outputs),
 		"running the model", error);
@@ -205,7 +223,7 @@ static enum modeld_code run_outputs(
 	if (code)
 		return code;
 	code = run_session(in, error);
-	if (code && code != MODELD_EXHAUSTED && any_bound(&in->run))
+	if (code && code != MODELD_EXHAUSTED && code != MODELD_FATAL && any_bound(&in->run))
 		code = run_again(in, error);
 	return code ? code : deliver(in, batch, error);
 }

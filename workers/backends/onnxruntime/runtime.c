@@ -31,9 +31,28 @@ enum modeld_code error_set(
 	return code;
 }
 
+/* A call of CUDA that this process does not survive, as workers/device_cuda_error.c sorts them. */
+static bool is_fatal(const char *text)
+{
+	static const int fatal[] = {4, 214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718,
+		719, 721, 810, 911, 999};
+	const char *at = strstr(text, "CUDA failure ");
+	int code;
+
+	if (!at || sscanf(at, "CUDA failure %d", &code) != 1)
+		return false;
+	for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++) {
+		if (code == fatal[i])
+			return true;
+	}
+	return false;
+}
+
 /* Memory errors have no code of their own. */
 static enum modeld_code translate(int code, const char *text)
 {
+	if (is_fatal(text))
+		return MODELD_FATAL;
 	if (strstr(text, "Failed to allocate memory") || strstr(text, "bad_alloc") ||
 		strstr(text, "out of memory"))
 		return MODELD_EXHAUSTED;
@@ -70,6 +89,11 @@ enum modeld_code runtime_check(const struct runtime *r, struct OrtStatus *status
 	return code;
 }
 
+bool runtime_on_gpu(const struct runtime *r)
+{
+	return !strncmp(r->host->device, "cuda:", 5);
+}
+
 static void log_line(void *context, enum ort_log_level level, const char *category, const char *id,
 	const char *where, const char *text)
 {
@@ -103,6 +127,11 @@ static enum modeld_code start(struct runtime *r, struct modeld_error *error)
 			api->CreateCpuMemoryInfo(
 				ORT_ALLOCATOR_ARENA, ORT_MEMORY_DEFAULT, &r->memory),
 			"starting", error);
+	if (!code && runtime_on_gpu(r))
+		code = runtime_check(r,
+			api->CreateMemoryInfo("Cuda", ORT_ALLOCATOR_DEVICE, 0, ORT_MEMORY_DEFAULT,
+				&r->device_memory),
+			"starting", error);
 	if (!code)
 		code = runtime_check(
 			r, api->GetAllocatorWithDefaultOptions(&r->allocator), "starting", error);
@@ -111,6 +140,8 @@ static enum modeld_code start(struct runtime *r, struct modeld_error *error)
 
 static void stop(struct runtime *r)
 {
+	if (r->device_memory)
+		r->api->ReleaseMemoryInfo(r->device_memory);
 	if (r->memory)
 		r->api->ReleaseMemoryInfo(r->memory);
 	if (r->env)

@@ -12,17 +12,21 @@
 struct runtime {
 	const struct modeld_host *host; /* borrow */
 	struct library library;
-	const struct OrtApi *api;	/* borrow; NULL: not started */
-	struct OrtEnv *env;		/* own */
-	struct OrtMemoryInfo *memory;	/* own; describes plain host memory */
-	struct OrtAllocator *allocator; /* borrow; host memory */
-	bool has_shape;			/* TensorTypeAndShape_HasShape is there */
+	const struct OrtApi *api;	     /* borrow; NULL: not started */
+	struct OrtEnv *env;		     /* own */
+	struct OrtMemoryInfo *memory;	     /* own; describes plain host memory */
+	struct OrtMemoryInfo *device_memory; /* own; describes the GPU's; NULL: there is none */
+	struct OrtAllocator *allocator;	     /* borrow; host memory */
+	bool has_shape;			     /* TensorTypeAndShape_HasShape is there */
 };
 
 /* Open the library and start it; nothing happens where that was done. On failure nothing is kept,
  * and it may be tried again. `host` is borrowed for ever. */
 _must_use_ enum modeld_code runtime_start(
 	struct runtime *r, const struct modeld_host *host, struct modeld_error *error);
+
+/* Is the worker's device a GPU? */
+bool runtime_on_gpu(const struct runtime *r);
 
 /*
  * Turn what a function of ONNX Runtime returned into a code and a text; the status is released.

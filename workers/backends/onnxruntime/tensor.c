@@ -99,14 +99,14 @@ enum modeld_code tensor_bytes(enum modeld_dtype dtype, const int64_t *dims, uint
 }
 
 enum modeld_code tensor_wrap(struct OrtValue **ret_value, const struct runtime *r,
-	enum modeld_dtype dtype, const int64_t *dims, uint32_t rank, void *data, uint64_t bytes,
-	struct modeld_error *error)
+	const struct OrtMemoryInfo *where, enum modeld_dtype dtype, const int64_t *dims,
+	uint32_t rank, void *data, uint64_t bytes, struct modeld_error *error)
 {
 	if (!bytes)
 		data = (void *)&nothing;
 	return runtime_check(r,
 		r->api->CreateTensorWithDataAsOrtValue(
-			r->memory, data, bytes, dims, rank, element_of(dtype), ret_value),
+			where, data, bytes, dims, rank, element_of(dtype), ret_value),
 		"tensor", error);
 }
 
@@ -201,13 +201,16 @@ static enum modeld_code copy_input(struct OrtValue **ret_value, const struct run
 enum modeld_code tensor_from_input(struct OrtValue **ret_value, const struct runtime *r,
 	const struct modeld_tensor *input, struct modeld_error *error)
 {
+	if (input->memory == MODELD_MEMORY_DEVICE)
+		return tensor_wrap(ret_value, r, r->device_memory, input->dtype, input->dims,
+			input->rank, (void *)input->data, input->bytes, error);
 	if (input->dtype == MODELD_DTYPE_BYTES || (input->shared && !dtype_is_plain(input->dtype)))
 		return copy_input(ret_value, r, input, error);
 	if (input->dtype == MODELD_DTYPE_BOOL && !bools_valid(input->data, input->bytes))
 		return error_set(
 			error, MODELD_INVALID, "an element of a bool tensor is neither 0 nor 1");
 	/* ONNX Runtime takes no const, and never writes to an input. */
-	return tensor_wrap(ret_value, r, input->dtype, input->dims, input->rank,
+	return tensor_wrap(ret_value, r, r->memory, input->dtype, input->dims, input->rank,
 		(void *)input->data, input->bytes, error);
 }
 

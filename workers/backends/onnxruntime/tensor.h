@@ -19,10 +19,11 @@ const char *element_name(enum ort_element element);
 _must_use_ enum modeld_code tensor_bytes(enum modeld_dtype dtype, const int64_t *dims,
 	uint32_t rank, uint64_t *ret_bytes, struct modeld_error *error);
 
-/* A value that lies in [data, data + bytes), which it borrows: nothing is copied. */
+/* A value that lies in [data, data + bytes), which it borrows: nothing is copied. where: the runtime's memory or
+ * device_memory */
 _must_use_ enum modeld_code tensor_wrap(struct OrtValue **ret_value, const struct runtime *r,
-	enum modeld_dtype dtype, const int64_t *dims, uint32_t rank, void *data, uint64_t bytes,
-	struct modeld_error *error);
+	const struct OrtMemoryInfo *where, enum modeld_dtype dtype, const int64_t *dims,
+	uint32_t rank, void *data, uint64_t bytes, struct modeld_error *error);
 
 /*
  * Whether values of this type are plain data to every operator: 8-bit integers and floating point.
@@ -31,7 +32,7 @@ _must_use_ enum modeld_code tensor_wrap(struct OrtValue **ret_value, const struc
  */
 bool dtype_is_plain(enum modeld_dtype dtype);
 
-/* A value for an input: borrows its memory. Strings are copied, for ONNX Runtime's have a form of
+/* A value for an input: borrows its memory, also that of the GPU, where nothing of it can be looked at. Strings are copied, for ONNX Runtime's have a form of
  * their own, and so is shared memory of a type that is not plain. MODELD_INVALID for data that the
  * dtype does not allow. */
 _must_use_ enum modeld_code tensor_from_input(struct OrtValue **ret_value, const struct runtime *r,
