@@ -1,5 +1,5 @@
 /*
- * machine.c: memory by /proc/meminfo (proc(5)) and the limits of control groups: memory.max (version 2,
+ * machine.c: memory by /proc/meminfo (proc(5)), the limits and the counts (memory.events, memory.oom_control) of control groups: memory.max (version 2,
  * Documentation/admin-guide/cgroup-v2.rst of Linux), memory.limit_in_bytes (version 1), in every group from our own up to the
  * root of what is mounted. Where a container shows us a part of the tree, paths that are not there are passed over.
  */
@@ -92,18 +92,28 @@ static bool has_memory(const char *controllers)
 	}
 }
 
-/* "0::/system.slice/modeld.service", "9:cpu,memory:/docker/1f" */
-static void look_at_line(struct search *s, char *line)
+/* "0::/system.slice/modeld.service", "9:cpu,memory:/docker/1f": its group where it is one of memory; ret_version is 2
+ * or 1. NULL: it is not. */
+static const char *memory_group(char *line, int *ret_version)
 {
 	char *controllers = strchr(line, ':');
 	char *group = controllers ? strchr(controllers + 1, ':') : NULL;
 
 	if (!group || group[1] != '/')
-		return;
+		return NULL;
 	*group++ = 0;
-	if (!strcmp(line, "0:"))
+	*ret_version = !strcmp(line, "0:") ? 2 : 1;
+	return *ret_version == 2 || has_memory(controllers + 1) ? group : NULL;
+}
+
+static void look_at_line(struct search *s, char *line)
+{
+	int version;
+	const char *group = memory_group(line, &version);
+
+	if (group && version == 2)
 		climb(s, "/sys/fs/cgroup", group, "memory.max");
-	if (has_memory(controllers + 1))
+	else if (group)
 		climb(s, "/sys/fs/cgroup/memory", group, "memory.limit_in_bytes");
 }
 
@@ -138,4 +148,49 @@ uint64_t machine_memory(const char *root, char *ret_what, size_t cap)
 	look_at_machine(&s);
 	look_at_groups(&s);
 	return s.least == UINT64_MAX ? 0 : s.least;
+}
+
+/* The number behind "oom_kill " at the beginning of a line. */
+static bool read_oom_kills(const char *path, uint64_t *ret_n)
+{
+	_cleanup_(close_file) FILE *f = fopen(path, "re");
+	char line[256];
+
+	while (f && fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = 0;
+		if (!strncmp(line, "oom_kill ", 9))
+			return !decimal_parse(line + 9, ret_n);
+	}
+	return false;
+}
+
+static bool oom_kills_of(const char *root, char *line, uint64_t *ret_n)
+{
+	char path[2 * PATH_CAP];
+	int version;
+	const char *group = memory_group(line, &version);
+
+	if (!group)
+		return false;
+	snprintf(path, sizeof(path), "%s%s%s/%s", root,
+		version == 2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory", group,
+		version == 2 ? "memory.events" : "memory.oom_control");
+	return read_oom_kills(path, ret_n);
+}
+
+uint64_t machine_oom_kills(const char *root)
+{
+	char path[PATH_CAP], line[PATH_CAP];
+	_cleanup_(close_file) FILE *f = NULL;
+	uint64_t n = 0;
+
+	snprintf(path, sizeof(path), "%s/proc/self/cgroup", root);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = 0;
+		if (oom_kills_of(root, line, &n))
+			return n;
+	}
+	snprintf(path, sizeof(path), "%s/proc/vmstat", root);
+	return read_oom_kills(path, &n) ? n : 0;
 }

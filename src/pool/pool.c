@@ -253,6 +253,7 @@ int pool_new(struct pool **ret_pool, uv_loop_t *loop, const struct pool_settings
 	p->timer_at_ns = CLOCK_NO_DEADLINE;
 	p->spawn_ms = UINT64_MAX;
 	memory_table_init(&p->memories);
+	oom_init(&p->oom, "");
 	list_init(&p->models);
 	list_init(&p->changed);
 	for (size_t i = 0; i < POOL_MODEL_BUCKETS; i++)

@@ -7,6 +7,7 @@
 #include "pool/gpus.h"
 #include "pool/lane.h"
 #include "pool/memory.h"
+#include "pool/oom.h"
 #include "pool/output.h"
 #include "pool/pool.h"
 
@@ -98,6 +99,7 @@ struct pool {
 	uint64_t n_counted; /* holdings that recounting has looked at */
 	struct output_desk outputs;
 	struct memory_table memories;
+	struct oom oom;
 
 	uv_timer_t timer;     /* the next thing is due; timer.data: the pool */
 	uint64_t timer_at_ns; /* what it is set for; CLOCK_NO_DEADLINE: stopped */

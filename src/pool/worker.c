@@ -265,11 +265,15 @@ static void plan_restart(struct worker *w)
 static void judge_exit(struct worker *w, const struct process_exit *e, const char *text)
 {
 	bool zero = e->known && !e->signaled && e->code == 0;
+	const char *more = "";
 
 	if (e->known && !e->signaled && (e->code == EXIT_CONFIG || e->code == EXIT_DEVICE_UNUSABLE))
 		w->verdict = WORKER_UNUSABLE;
-	snprintf(w->last_exit, sizeof(w->last_exit), "%s%s", text,
-		zero && !w->bye ? " without bye" : "");
+	if (w->killed && oom_claim(&w->pool->oom, clock_ns()))
+		more = ": by the kernel, for want of memory";
+	else if (zero && !w->bye)
+		more = " without bye";
+	snprintf(w->last_exit, sizeof(w->last_exit), "%s%s", text, more);
 }
 
 static void judge(struct worker *w, const struct process_exit *e)

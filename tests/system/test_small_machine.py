@@ -1,6 +1,7 @@
 """A control group with little memory: what does not fit is refused in words, and nobody is killed."""
 import os
 import random
+import sys
 
 import grpc
 import pytest
@@ -60,3 +61,22 @@ def test_what_does_not_fit_is_refused(group, start):
         data = os.urandom(40 * MIB)
         assert d.infer("identity", data, channel=channel).tensor_data.data == data
     assert [w.restarts for w in d.status().workers] == [0]
+
+
+HOG = "import numpy as np\n\n\ndef infer(x):\n    return np.ones(1 << int(x[0]), np.uint8)[:1]\n"
+
+
+@pytest.mark.memory
+def test_a_worker_that_the_kernel_ends_is_named(group, start, tmp_path):
+    """Others go on; the model's caller, the log and the status hear why."""
+    for name, file, text in (("hog", "1/model.py", HOG), ("identity", "model.conf", "[model]\nbackend = builtin\n[parameters]\nfunction = identity\n")):
+        (tmp_path / name / "1").mkdir(parents=True)
+        (tmp_path / name / file).write_text(text)
+    d = start(f"backend.python.interpreter={sys.executable}", models=["identity", "hog"], repository=str(tmp_path),
+              preexec=in_group(group(512 * MIB)))
+    assert d.infer("hog", bytes([10])).tensor_data.data == b"\x01"
+    with pytest.raises(grpc.RpcError):
+        d.infer("hog", bytes([31]))
+    wait_for("why", lambda: any("by the kernel, for want of memory" in w.last_exit for w in d.status().workers))
+    assert "by the kernel, for want of memory" in d.log()
+    assert d.infer("identity", b"abc").tensor_data.data == b"abc"

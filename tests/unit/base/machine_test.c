@@ -98,3 +98,18 @@ Test(machine, what_makes_no_sense_is_passed_over)
 	put("/proc/meminfo", "nothing\n");
 	expect(0, "");
 }
+
+Test(machine, whom_the_kernel_has_ended)
+{
+	cr_expect_eq(machine_oom_kills(root), 0);
+	put("/proc/vmstat", "oom_killed 5\noom_kill 3\n");
+	cr_expect_eq(machine_oom_kills(root), 3);
+	put("/proc/self/cgroup", "9:cpu,memory:/docker/1f\n0::/\n");
+	cr_expect_eq(machine_oom_kills(root), 3);
+	put("/sys/fs/cgroup/memory/docker/1f/memory.oom_control", "under_oom 0\noom_kill 2\n");
+	cr_expect_eq(machine_oom_kills(root), 2);
+	put("/proc/self/cgroup", "0::/system.slice/modeld.service\n");
+	put("/sys/fs/cgroup/system.slice/modeld.service/memory.events",
+		"low 0\noom 4\noom_kill 1\n");
+	cr_expect_eq(machine_oom_kills(root), 1);
+}
