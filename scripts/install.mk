@@ -16,19 +16,22 @@ install_runtime  := $(DESTDIR)$(PREFIX)/lib/modeld/onnxruntime
 # The one that scripts/setup has got; without it the installed daemon looks where docs/onnxruntime.md says.
 ONNXRUNTIME      ?= $(lastword $(wildcard $(BUILD)/venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*))
 install_unit     := $(DESTDIR)$(PREFIX)/lib/systemd/system
+install_completion := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 install_man      := $(DESTDIR)$(PREFIX)/share/man
 
 .PHONY: install
 install: all  ## install below PREFIX (/usr/local), DESTDIR in front of it
 	$(INSTALL) -d $(install_bin) $(install_libexec) $(install_backends) $(install_include) \
 		$(install_models) $(install_etc) $(install_unit) $(install_python) \
-		$(install_man)/man1 $(install_man)/man5 $(install_man)/man8
+		$(install_man)/man1 $(install_man)/man5 $(install_man)/man8 $(install_completion)
 	$(INSTALL) -m 755 $(BUILD)/modeld $(BUILD)/modelctl $(install_bin)
 	$(INSTALL) -m 755 $(BUILD)/modeld-worker $(BUILD)/modeld-python $(install_libexec)
 	$(INSTALL) -m 644 workers/python/modeld_worker/*.py $(install_python)
 	$(if $(BACKENDS),$(INSTALL) -m 644 $(BACKENDS) $(install_backends))
 	$(if $(ONNXRUNTIME),$(INSTALL) -d $(install_runtime) && $(INSTALL) -m 644 $(ONNXRUNTIME) $(install_runtime))
 	$(INSTALL) -m 644 workers/backend.h $(install_include)
+	$(BUILD)/modelctl completion >$(install_completion)/modelctl
+	chmod 644 $(install_completion)/modelctl
 	$(INSTALL) -m 644 docs/man/modelctl.1 $(install_man)/man1
 	$(INSTALL) -m 644 docs/man/modeld.8 docs/man/modeld-worker.8 $(install_man)/man8
 	scripts/conf-man conf/modeld.conf >$(install_man)/man5/modeld.conf.5
@@ -49,13 +52,14 @@ install: all  ## install below PREFIX (/usr/local), DESTDIR in front of it
 .PHONY: uninstall
 uninstall:  ## remove what install put there, but not the configuration or models that were added
 	rm -f $(install_bin)/modeld $(install_bin)/modelctl $(install_include)/backend.h $(install_unit)/modeld.service
-	rm -f $(install_man)/man1/modelctl.1 $(install_man)/man5/modeld.conf.5 \
+	rm -f $(install_completion)/modelctl $(install_man)/man1/modelctl.1 $(install_man)/man5/modeld.conf.5 \
 		$(install_man)/man8/modeld.8 $(install_man)/man8/modeld-worker.8
 	rm -f $(patsubst $(BUILD)/backends/%,$(install_backends)/%,$(BACKENDS))
 	rm -rf $(install_libexec) $(install_runtime) $(dir $(install_python)) \
 		$(patsubst conf/models/%,$(install_models)/%,$(wildcard conf/models/*))
 	rmdir $(install_unit) $(dir $(install_unit)) $(install_include) $(install_backends) $(DESTDIR)$(PREFIX)/lib/modeld \
 		$(install_man)/man1 $(install_man)/man5 $(install_man)/man8 $(install_man) \
+		$(install_completion) $(dir $(install_completion)) \
 		$(install_models) $(DESTDIR)$(PREFIX)/share/modeld 2>/dev/null || true
 
 .PHONY: tarball

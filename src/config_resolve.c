@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/machine.h"
+#include "base/places.h"
 
 #define BACKEND_SETTINGS_BYTES_MAX (64u * 1024u)
 
@@ -108,19 +109,31 @@ static int resolve_backends(struct config *c, const char *directory)
 	return config_show(c, "worker", "backend_dirs", path);
 }
 
-/* $RUNTIME_DIRECTORY (systemd; may list several), else $XDG_RUNTIME_DIR/modeld, else `run` beside the
- * program. */
+/* Not in a build tree. */
+static bool is_installed(const char *directory)
+{
+	char path[4200];
+	int n = snprintf(path, sizeof(path), "%s/../libexec/modeld/modeld-worker", directory);
+
+	return n > 0 && (size_t)n < sizeof(path) && !access(path, X_OK);
+}
+
+/* Where its clients look (base/places.h): $RUNTIME_DIRECTORY (systemd; may list several); else $XDG_RUNTIME_DIR/modeld,
+ * but for a daemon of root's that is installed; else /run/modeld, and `run` beside the program in a build tree. */
 static int resolve_runtime_dir(struct config *c, const char *directory)
 {
 	const char *systemd = getenv("RUNTIME_DIRECTORY"), *xdg = getenv("XDG_RUNTIME_DIR");
+	bool installed = is_installed(directory);
 	char *path;
 
 	if (strcmp(c->runtime_dir, "auto"))
 		return resolve_path(c, "server", "runtime_dir", &c->runtime_dir);
 	if (systemd && *systemd)
 		path = config_printf(c, "%.*s", (int)strcspn(systemd, ":"), systemd);
-	else if (xdg && *xdg)
-		path = config_printf(c, "%s/modeld", xdg);
+	else if (xdg && *xdg && !(installed && geteuid() == 0))
+		path = config_printf(c, "%s/" PLACES_USER_DIR, xdg);
+	else if (installed)
+		path = config_printf(c, PLACES_SYSTEM_DIR);
 	else
 		path = config_printf(c, "%s/run", directory);
 	if (!path)

@@ -1,5 +1,5 @@
 /*
- * connect.c: a client's socket. Client process, the caller's thread; blocks in poll(2) and in
+ * connect.c: a client's socket, and which. Client process, the caller's thread; blocks in poll(2) and in
  * getaddrinfo(3).
  */
 #include "clients/c/connect.h"
@@ -113,6 +113,30 @@ static int connect_unix(int *ret_fd, int type, const char *path, uint64_t deadli
 	return 0;
 }
 
+/* Is anybody there? One whose queue is full is. */
+static bool listens(const char *path)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	size_t n = strlen(path);
+	_cleanup_(close_fd) int fd = -1;
+
+	if (n == 0 || n >= sizeof(to.sun_path))
+		return false;
+	memcpy(to.sun_path, path, n + 1);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return fd >= 0 &&
+	       (!connect(fd, (const struct sockaddr *)&to, sizeof(to)) || errno == EAGAIN);
+}
+
+const char *connect_first(const struct places *p)
+{
+	for (size_t i = 0; i + 1 < p->n; i++) {
+		if (!strncmp(p->address[i], "unix:", 5) && listens(p->address[i] + 5))
+			return p->address[i];
+	}
+	return p->address[p->n - 1];
+}
+
 static int connect_unix_stream(int *ret_fd, const char *path, uint64_t deadline_ns)
 {
 	_cleanup_(close_fd) int fd = -1;
@@ -167,10 +191,15 @@ int connect_address(int *ret_fd, bool *ret_local, const char *address, uint64_t 
 			"'%s' is no address: host:port, [ipv6]:port or unix:/path is", address);
 		return r;
 	}
-	if (r) {
+	if (r == -EPROTOTYPE)
+		(void)snprintf(text, cap,
+			"%s is no socket of gRPC: is it the handoff socket? " PLACES_SOCKET
+			" is beside it",
+			address);
+	else if (r)
 		(void)snprintf(text, cap, "cannot connect to %s: %s", address, err_str(r));
+	if (r)
 		return r;
-	}
 	*ret_fd = fd;
 	*ret_local = local;
 	return 0;

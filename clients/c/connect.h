@@ -7,7 +7,10 @@
 #include <stdint.h>
 
 #include "base/cleanup.h"
+#include "base/places.h"
 
+/* The first of them where somebody listens, or the last, which is not tried. Does not wait. */
+const char *connect_first(const struct places *p);
 /*
  * Connect to "host:port", "[ipv6]:port" or "unix:/path"; every address of a host is tried in turn.
  * ret_local: it is a Unix socket. text (cap bytes): a sentence when it fails.

@@ -15,9 +15,6 @@
 #include "base/cleanup.h"
 #include "proto/grpc_status.h"
 
-/* Where a client connects to when it is not told. */
-#define GRPC_CLIENT_DEFAULT_ADDRESS "127.0.0.1:50052"
-
 struct grpc_client;
 struct grpc_call;
 

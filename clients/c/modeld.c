@@ -16,7 +16,6 @@
 #include "shm/view.h"
 
 #define DEFAULT_TIMEOUT_NS (10 * NS_PER_S)
-#define GRPC_SOCKET_NAME   "modeld.sock"
 #define ADDRESS_MAX	   512u
 
 static void drop_all(struct modeld *m)
@@ -131,7 +130,7 @@ static int connect_grpc(struct modeld *m, const struct modeld_options *options,
 	char beside[ADDRESS_MAX];
 	const char *slash = strrchr(m->path, '/');
 	uint64_t now = clock_ns();
-	int n = snprintf(beside, sizeof(beside), "unix:%.*s" GRPC_SOCKET_NAME,
+	int n = snprintf(beside, sizeof(beside), "unix:%.*s" PLACES_SOCKET,
 		slash ? (int)(slash - m->path) + 1 : 0, m->path);
 	int r;
 
@@ -144,6 +143,20 @@ static int connect_grpc(struct modeld *m, const struct modeld_options *options,
 			      : r == -EINVAL  ? MODELD_E_USAGE
 					      : MODELD_E_SYSTEM;
 	return r ? error->code : 0;
+}
+
+/* Where the handoff socket is: what somebody says, else beside the gRPC socket, wherever that is. */
+static const char *handoff_path(const struct modeld_options *options, char *beside, size_t cap)
+{
+	const char *said = first(options->handoff, "MODELD_HANDOFF", "");
+	struct places p;
+
+	if (*said)
+		return said;
+	places_list(&p, options->address);
+	if (places_handoff(connect_first(&p), beside, cap))
+		return beside;
+	return PLACES_SYSTEM_DIR "/" PLACES_HANDOFF;
 }
 
 static int connect_handoff(struct modeld *m, uint64_t deadline_ns, struct modeld_error *error)
@@ -163,12 +176,13 @@ int modeld_connect(struct modeld **ret_modeld, const struct modeld_options *opti
 {
 	static const struct modeld_options defaults = {0};
 	_cleanup_(modeld_closep) struct modeld *m = NULL;
+	char beside[ADDRESS_MAX];
 	uint64_t deadline_ns;
 	int e;
 
 	if (!options)
 		options = &defaults;
-	m = modeld_new(first(options->handoff, "MODELD_HANDOFF", HANDOFF_DEFAULT_PATH));
+	m = modeld_new(handoff_path(options, beside, sizeof(beside)));
 	if (!m)
 		return error_system(error, -ENOMEM, "a connection");
 	m->timeout_ns = DEFAULT_TIMEOUT_NS;

@@ -233,7 +233,8 @@ static int start(struct bench *b, struct slot *s)
 	int e = grpc_call_new(&s->call, b->client, &options);
 
 	s->started_ns = clock_ns();
-	return e ? modelctl_fail(MODELCTL_UNREACHABLE, "%s: %s", b->m->address, err_str(e)) : 0;
+	return e ? modelctl_fail(MODELCTL_UNREACHABLE, "%s: %s", modelctl_address(b->m), err_str(e))
+		 : 0;
 }
 
 /* An answer came. */
@@ -283,7 +284,7 @@ static int run(struct bench *b)
 
 		if (e)
 			return modelctl_fail(
-				MODELCTL_UNREACHABLE, "%s: %s", b->m->address, err_str(e));
+				MODELCTL_UNREACHABLE, "%s: %s", modelctl_address(b->m), err_str(e));
 		r = turn(b, end, &open);
 	}
 	b->took_ns = clock_ns() - began;

@@ -252,8 +252,8 @@ int command_wait_ready(struct modelctl *m, int argc, char **argv)
 	for (unsigned attempt = 0; clock_ns() < deadline; attempt++) {
 		_cleanup_(grpc_client_freep) struct grpc_client *client = NULL;
 
-		if (!grpc_client_new(
-			    &client, m->address, deadline - clock_ns(), text, sizeof(text))) {
+		if (!grpc_client_new(&client, modelctl_address(m), deadline - clock_ns(), text,
+			    sizeof(text))) {
 			(void)watch(client, &w, deadline, text, sizeof(text));
 			if (serving(w.last) || clock_ns() >= deadline)
 				name_faults(m, client, w.name);

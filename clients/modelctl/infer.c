@@ -115,8 +115,8 @@ static int parse(struct infer *x, int argc, char **argv)
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, MODELCTL_SHORT "i:f:s:d:p:o:", longs, NULL)) != -1) {
-		int r = modelctl_option(x->m, c, optarg);
+	while ((c = getopt_long(argc, argv, MODELCTL_SHORT "i:f:s:d:p:", longs, NULL)) != -1) {
+		int r = c == 'o' ? -1 : modelctl_option(x->m, c, optarg);
 
 		if (r < 0)
 			r = infer_option(x, c, optarg);

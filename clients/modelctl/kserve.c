@@ -22,6 +22,8 @@ static const char models_usage[] =
 	"Lists the models of the repositories: state of each version, and "
 	"why it is not ready.\n"
 	"\n"
+	"      --watch              again and again, until interrupted\n"
+	"\n"
 	"Options of every command: see modelctl --help.\n";
 
 static const char stats_usage[] =
@@ -30,6 +32,8 @@ static const char stats_usage[] =
 	"Prints what has been asked of the models since they were loaded: "
 	"requests, rows, batches, and\n"
 	"how long a request waited and ran on average.\n"
+	"\n"
+	"      --watch              again and again, until interrupted\n"
 	"\n"
 	"Options of every command: see modelctl --help.\n";
 
@@ -60,7 +64,7 @@ static bool is_given(const struct named *n)
 /* Options; then at most one argument. An exit code, or -1 to go on. */
 static int parse(struct modelctl *m, int argc, char **argv, const char *usage, struct named *named)
 {
-	static const struct option longs[] = {MODELCTL_OPTIONS, {0}};
+	static const struct option longs[] = {MODELCTL_OPTIONS, MODELCTL_WATCH, {0}};
 	char *colon;
 	int c;
 

@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -30,20 +31,26 @@ static const struct command {
 	{"load", command_load, "have a model served, and wait until it is ready"},
 	{"unload", command_unload, "have a model served no more, and wait until it is gone"},
 	{"reload", command_reload, "have a model, or the configuration and all models, read again"},
+	{"completion", command_completion, "print what makes bash complete commands and models"},
 };
+#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
 static void usage(FILE *out)
 {
-	(void)fputs("usage: modelctl COMMAND [options]\n\nTalks to a running modeld.\n\n", out);
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+	(void)fputs("usage: modelctl [options] COMMAND [options]\n\nTalks to a running modeld.\n\n",
+		out);
+	for (size_t i = 0; i < N_COMMANDS; i++)
 		(void)fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].line);
 	(void)fputs(
-		"\nOptions of every command:\n"
+		"\nOptions of every command, before or after it:\n"
 		"  -a, --address ADDR   host:port, [ipv6]:port or unix:/path\n"
-		"                       (default $MODELD_ADDRESS, else " GRPC_CLIENT_DEFAULT_ADDRESS
-		")\n"
+		"                       (default $MODELD_ADDRESS, else the first that answers of\n"
+		"                       $XDG_RUNTIME_DIR/modeld/modeld.sock, " PLACES_SYSTEM_DIR
+		"/modeld.sock\n"
+		"                       and " PLACES_TCP ")\n"
 		"  -t, --timeout SEC    of connecting and of each call (default 10)\n"
-		"  -j, --json           machine-readable output\n"
+		"  -o, --format FORMAT  json, table or wide; after infer -o is its own\n"
+		"  -j, --json           the same as -o json\n"
 		"  -h, --help           help for the command\n"
 		"\n"
 		"Exit status: 0 done; 1 the call failed, or not serving; 2 nobody answers; 64 "
@@ -51,30 +58,73 @@ static void usage(FILE *out)
 		out);
 }
 
+/* Those before the command. An exit code, or -1: optind is that of the command, or argc. */
+static int leading_options(struct modelctl *m, int argc, char **argv)
+{
+	static const struct option longs[] = {
+		MODELCTL_OPTIONS, {"version", no_argument, NULL, 'V'}, {0}};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "+" MODELCTL_SHORT "V", longs, NULL)) != -1) {
+		int r = modelctl_option(m, c, optarg);
+
+		if (r > 0)
+			return r;
+		if (r == 0)
+			continue;
+		if (c == 'V')
+			return puts("modelctl " MODELD_VERSION) < 0 ? MODELCTL_FAILED : MODELCTL_OK;
+		usage(c == 'h' ? stdout : stderr);
+		return c == 'h' ? MODELCTL_OK : MODELCTL_USAGE;
+	}
+	return -1;
+}
+
+static void pause_before_the_next(const struct modelctl *m)
+{
+	const struct timespec second = {.tv_sec = 1};
+
+	(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &second, NULL);
+	/* On a terminal the next one takes the place of this one. */
+	if (m->terminal && !m->json)
+		(void)fputs("\033[H\033[J", stdout);
+}
+
+static int run(struct modelctl *m, const struct command *command, int argc, char **argv)
+{
+	for (;;) {
+		optind = 0; /* getopt(3): from the start, also behind options before the command */
+		int code = command->run(m, argc, argv);
+
+		if (fflush(stdout))
+			return modelctl_fail(MODELCTL_FAILED, "cannot write: %s", err_str(-errno));
+		if (!m->watch || code != MODELCTL_OK)
+			return code;
+		pause_before_the_next(m);
+	}
+}
+
 int main(int argc, char **argv)
 {
-	const char *address = getenv("MODELD_ADDRESS");
 	struct modelctl m = {
-		.address = address && *address ? address : GRPC_CLIENT_DEFAULT_ADDRESS,
 		.timeout_ns = DEFAULT_TIMEOUT_S * NS_PER_S,
 		.terminal = isatty(STDOUT_FILENO),
 	};
-	const char *name = argc > 1 ? argv[1] : "";
+	const char *name;
+	int r;
 
-	if (!strcmp(name, "-h") || !strcmp(name, "--help") || !strcmp(name, "help")) {
+	places_list(&m.places, NULL);
+	r = leading_options(&m, argc, argv);
+	if (r >= 0)
+		return r;
+	name = optind < argc ? argv[optind] : "";
+	if (!strcmp(name, "help")) {
 		usage(stdout);
 		return MODELCTL_OK;
 	}
-	if (!strcmp(name, "-V") || !strcmp(name, "--version"))
-		return puts("modelctl " MODELD_VERSION) < 0 ? MODELCTL_FAILED : MODELCTL_OK;
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		if (strcmp(commands[i].name, name) != 0)
-			continue;
-		int code = commands[i].run(&m, argc - 1, argv + 1);
-
-		return fflush(stdout)
-			       ? modelctl_fail(MODELCTL_FAILED, "cannot write: %s", err_str(-errno))
-			       : code;
+	for (size_t i = 0; i < N_COMMANDS; i++) {
+		if (!strcmp(commands[i].name, name))
+			return run(&m, &commands[i], argc - optind, argv + optind);
 	}
 	if (*name)
 		(void)modelctl_fail(0, "unknown command '%s'", name);

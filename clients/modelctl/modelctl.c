@@ -1,12 +1,15 @@
 /* modelctl.c: what the commands share: options, the connection, a call, and how a failure is told. */
 #include "clients/modelctl/modelctl.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/digits.h"
 #include "base/err.h"
+#include "clients/c/connect.h"
 
 int modelctl_fail(int code, const char *format, ...)
 {
@@ -31,6 +34,16 @@ static int parse_timeout(struct modelctl *m, const char *value)
 	return 0;
 }
 
+static int parse_format(struct modelctl *m, const char *value)
+{
+	m->json = !strcmp(value, "json");
+	m->wide = !strcmp(value, "wide");
+	if (m->json || m->wide || !strcmp(value, "table"))
+		return 0;
+	return modelctl_fail(
+		MODELCTL_USAGE, "--format '%s': json, table or wide is expected", value);
+}
+
 int modelctl_option(struct modelctl *m, int c, const char *value)
 {
 	switch (c) {
@@ -42,18 +55,31 @@ int modelctl_option(struct modelctl *m, int c, const char *value)
 	case 'j':
 		m->json = true;
 		return 0;
+	case 'o':
+	case 'O':
+		return parse_format(m, value);
+	case 'W':
+		m->watch = true;
+		return 0;
 	default:
 		return -1;
 	}
+}
+
+const char *modelctl_address(const struct modelctl *m)
+{
+	return m->address ? m->address : connect_first(&m->places);
 }
 
 int modelctl_connect(const struct modelctl *m, struct grpc_client **ret_client)
 {
 	char text[512];
 
-	if (!grpc_client_new(ret_client, m->address, m->timeout_ns, text, sizeof(text)))
+	int r = grpc_client_new(ret_client, modelctl_address(m), m->timeout_ns, text, sizeof(text));
+
+	if (!r)
 		return 0;
-	return modelctl_fail(MODELCTL_UNREACHABLE, "%s", text);
+	return modelctl_fail(r == -EINVAL ? MODELCTL_USAGE : MODELCTL_UNREACHABLE, "%s", text);
 }
 
 struct reply {
@@ -90,7 +116,7 @@ int modelctl_call(const struct modelctl *m, struct grpc_client *c, const char *p
 		e = grpc_client_run(c, k, clock_add(clock_ns(), m->timeout_ns + NS_PER_S));
 	if (e && !(k && grpc_call_done(k)))
 		return modelctl_fail(
-			MODELCTL_UNREACHABLE, "%s: %s: %s", m->address, path, err_str(e));
+			MODELCTL_UNREACHABLE, "%s: %s: %s", modelctl_address(m), path, err_str(e));
 	if (grpc_call_status(k) == GRPC_OK && r.error)
 		return modelctl_fail(MODELCTL_FAILED, "%s: %s", path, err_str(r.error));
 	if (grpc_call_status(k) != GRPC_OK)

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/places.h"
 #include "clients/c/grpc_client.h"
 
 /* Exit codes, the same for every command. */
@@ -23,10 +24,13 @@ enum modelctl_exit {
 
 /* Options that every command takes. */
 struct modelctl {
-	const char *address; /* borrow */
+	const char *address; /* borrow; NULL: the first that answers, see base/places.h */
+	struct places places;
 	uint64_t timeout_ns; /* of connecting and of each call */
-	bool json;
-	bool terminal; /* standard output is one */
+	bool json;	     /* -o json */
+	bool wide;	     /* -o wide: what a table leaves out, too */
+	bool watch;	     /* again and again, until it is interrupted */
+	bool terminal;	     /* standard output is one */
 };
 
 /* argv[0] is the command's own name, getopt state is fresh. Returns an exit code. */
@@ -43,6 +47,7 @@ int command_models(struct modelctl *m, int argc, char **argv);
 int command_stats(struct modelctl *m, int argc, char **argv);
 int command_config(struct modelctl *m, int argc, char **argv);
 int command_bench(struct modelctl *m, int argc, char **argv);
+int command_completion(struct modelctl *m, int argc, char **argv);
 
 /* Print "modelctl: ..." to standard error; returns `code`. */
 int modelctl_fail(int code, const char *format, ...) _printf_(2, 3);
@@ -50,15 +55,24 @@ int modelctl_fail(int code, const char *format, ...) _printf_(2, 3);
  * code. Long options: MODELCTL_OPTIONS. */
 int modelctl_option(struct modelctl *m, int c, const char *value);
 
-#define MODELCTL_SHORT "a:t:jh"
+/* A command with an -o of its own does not ask modelctl_option() about that. */
+#define MODELCTL_SHORT "a:t:jo:h"
 #define MODELCTL_OPTIONS                                                                           \
 	{"address", required_argument, NULL, 'a'}, {"timeout", required_argument, NULL, 't'},      \
-		{"json", no_argument, NULL, 'j'},                                                  \
+		{"json", no_argument, NULL, 'j'}, {"format", required_argument, NULL, 'O'},        \
 	{                                                                                          \
 		"help", no_argument, NULL, 'h'                                                     \
 	}
 
-/* Connect, or say why not. 0 or MODELCTL_UNREACHABLE. */
+/* Where it connects to; asked again, it may have found another. */
+const char *modelctl_address(const struct modelctl *m);
+/* Of commands that can be watched, besides. */
+#define MODELCTL_WATCH                                                                             \
+	{                                                                                          \
+		"watch", no_argument, NULL, 'W'                                                    \
+	}
+
+/* Connect, or say why not. 0, MODELCTL_UNREACHABLE; MODELCTL_USAGE: that is no address */
 _must_use_ int modelctl_connect(const struct modelctl *m, struct grpc_client **ret_client);
 /*
  * One unary call: `request` out, the reply message into `reply` (initialised by the caller). 0, or an

@@ -14,11 +14,16 @@ typedef Modeld__Control__V1__GpuStatus GpuStatus;
 typedef Modeld__Control__V1__TensorStatus TensorStatus;
 typedef Modeld__Control__V1__ServerStatusResponse ServerStatus;
 
-static const char status_usage[] = "usage: modelctl status [options]\n"
-				   "\n"
-				   "Prints the daemon's workers, models, memory and counters.\n"
-				   "\n"
-				   "Options of every command: see modelctl --help.\n";
+static const char status_usage[] =
+	"usage: modelctl status [MODEL] [options]\n"
+	"\n"
+	"Prints the daemon's workers, models, memory and counters; of MODEL: its "
+	"versions, and the\n"
+	"workers that it has for itself. With -o wide also what holds the workers.\n"
+	"\n"
+	"      --watch              again and again, until interrupted\n"
+	"\n"
+	"Options of every command: see modelctl --help.\n";
 
 /* "1.5 MiB" */
 static const char *bytes_text(uint64_t n, char out[32])
@@ -62,7 +67,7 @@ static void print_tensor(const TensorStatus *t)
 	(void)fputc(']', stdout);
 }
 
-static void print_worker(const WorkerStatus *w)
+static void print_worker(const struct modelctl *c, const WorkerStatus *w)
 {
 	char since[32];
 
@@ -81,7 +86,7 @@ static void print_worker(const WorkerStatus *w)
 		(void)printf(", for %s:%s", w->model, w->model_version);
 	if (*w->copies)
 		(void)printf(", copies %s", w->copies);
-	if (*w->sandbox)
+	if (c->wide && *w->sandbox)
 		(void)printf("\n  %-12s sandbox %s", "", w->sandbox);
 	if (*w->quarantine)
 		(void)printf("\n  %-12s the driver asks for %s", "", w->quarantine);
@@ -145,7 +150,7 @@ static void print_model(const ServerStatus *s, const ModelStatus *m)
 		"", m->requests_ok, m->requests_failed, m->batches, m->queue_depth, m->queue_limit);
 }
 
-static void print_text(const ServerStatus *s)
+static void print_text(const struct modelctl *m, const ServerStatus *s)
 {
 	char a[32], b[32], c[32], d[32];
 
@@ -167,7 +172,7 @@ static void print_text(const ServerStatus *s)
 			bytes_text(s->tensor_bytes_handed, b));
 	(void)puts("workers");
 	for (size_t i = 0; i < s->n_workers; i++)
-		print_worker(s->workers[i]);
+		print_worker(m, s->workers[i]);
 	if (s->n_gpus)
 		(void)puts("GPUs");
 	for (size_t i = 0; i < s->n_gpus; i++)
@@ -177,18 +182,63 @@ static void print_text(const ServerStatus *s)
 		print_model(s, s->models[i]);
 }
 
-static void print_json(const ServerStatus *s)
+static void print_json(const ProtobufCMessage *message)
 {
 	struct json j;
 
 	json_init(&j, stdout);
-	json_message(&j, NULL, &s->base);
+	json_message(&j, NULL, message);
 	json_end(&j);
+}
+
+/* What concerns one model stays, in the order in which it was. How many of its versions there are. */
+static size_t keep_model(ServerStatus *s, const char *name)
+{
+	size_t n_models = 0, n_workers = 0;
+
+	for (size_t i = 0; i < s->n_models; i++) {
+		if (strcmp(s->models[i]->name, name) != 0)
+			continue;
+		ModelStatus *other = s->models[n_models];
+
+		s->models[n_models++] = s->models[i];
+		s->models[i] = other;
+	}
+	for (size_t i = 0; i < s->n_workers; i++) {
+		if (strcmp(s->workers[i]->model, name) != 0)
+			continue;
+		WorkerStatus *other = s->workers[n_workers];
+
+		s->workers[n_workers++] = s->workers[i];
+		s->workers[i] = other;
+	}
+	for (size_t i = n_workers; i < s->n_workers; i++)
+		modeld__control__v1__worker_status__free_unpacked(s->workers[i], NULL);
+	for (size_t i = n_models; i < s->n_models; i++)
+		modeld__control__v1__model_status__free_unpacked(s->models[i], NULL);
+	s->n_workers = n_workers;
+	return s->n_models = n_models;
+}
+
+static int print_of_model(const struct modelctl *m, ServerStatus *s, const char *name)
+{
+	if (keep_model(s, name) == 0)
+		return modelctl_fail(MODELCTL_FAILED, "there is no model '%s'", name);
+	if (m->json) {
+		for (size_t i = 0; i < s->n_models; i++)
+			print_json(&s->models[i]->base);
+		return MODELCTL_OK;
+	}
+	for (size_t i = 0; i < s->n_models; i++)
+		print_model(s, s->models[i]);
+	for (size_t i = 0; i < s->n_workers; i++)
+		print_worker(m, s->workers[i]);
+	return MODELCTL_OK;
 }
 
 int command_status(struct modelctl *m, int argc, char **argv)
 {
-	static const struct option longs[] = {MODELCTL_OPTIONS, {0}};
+	static const struct option longs[] = {MODELCTL_OPTIONS, MODELCTL_WATCH, {0}};
 	_cleanup_(grpc_client_freep) struct grpc_client *client = NULL;
 	_cleanup_(server_status_freep) ServerStatus *status = NULL;
 	int c;
@@ -203,14 +253,18 @@ int command_status(struct modelctl *m, int argc, char **argv)
 				       ? MODELCTL_USAGE
 				       : MODELCTL_OK;
 	}
-	if (optind < argc)
-		return modelctl_fail(
-			MODELCTL_USAGE, "status takes no argument ('%s')", argv[optind]);
+	if (argc - optind > 1)
+		return modelctl_fail(MODELCTL_USAGE, "status takes one MODEL at most");
 	r = modelctl_connect(m, &client);
 	if (!r)
 		r = server_status_fetch(m, client, &status);
 	if (r)
 		return r;
-	(m->json ? print_json : print_text)(status);
+	if (optind < argc)
+		return print_of_model(m, status, argv[optind]);
+	if (m->json)
+		print_json(&status->base);
+	else
+		print_text(m, status);
 	return MODELCTL_OK;
 }

@@ -7,7 +7,6 @@ import sys
 import time
 
 MODELCTL = "/opt/modeld/bin/modelctl"
-SOCKET = "unix:/run/modeld/modeld.sock"
 LOG = "/run/modeld.log"
 PATIENCE_S = 60
 
@@ -28,7 +27,8 @@ def wait_for(what, condition):
 
 
 def modelctl(*words, check=True):
-    return subprocess.run([MODELCTL, *words, "--address", SOCKET], check=check, capture_output=True, text=True)
+    """Without an address: it finds the service by itself."""
+    return subprocess.run([MODELCTL, *words], check=check, capture_output=True, text=True)
 
 
 def start():
@@ -41,6 +41,7 @@ def start_and_stop():
     pid = start()
     assert modelctl("infer", "digits", "--fill", "0").stdout.startswith("f32[1,10]")
     assert modelctl("infer", "identity", "--dtype", "u8", "--shape", "3", "--fill", "ramp").returncode == 0
+    assert " sandbox on: " in modelctl("status", "-o", "wide").stdout
     status = open(f"/proc/{pid}/status", encoding="ascii").read()
     assert re.search(r"Uid:\s+[1-9]", status), "it runs as root"
     assert re.search(r"NoNewPrivs:\s+1", status) and re.search(r"CapEff:\s+0+\n", status)

@@ -6,12 +6,13 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 import messages as m
-from daemon import MODELCTL, wait_for
+from daemon import MODELCTL, ROOT, wait_for
 
 OK, FAILED, UNREACHABLE, USAGE = 0, 1, 2, 64
 CONF_MODELS = os.path.join(m.ROOT, "conf", "models")
@@ -88,7 +89,81 @@ def test_address_from_the_environment(digits):
     assert run("health", "-a", "127.0.0.1:1", env=env).returncode == UNREACHABLE
 
 
+def test_who_says_nothing_finds_the_users_daemon(start, tmp_path):
+    """modelctl and the client in Python, by the order of src/base/places.h."""
+    env = {"XDG_RUNTIME_DIR": str(tmp_path), "RUNTIME_DIRECTORY": "", "MODELD_ADDRESS": ""}
+    d = start("server.runtime_dir=auto", models=["identity"], env=env)
+    done = run("status", "--json", env=dict(os.environ, **env))
+    assert done.returncode == OK and json.loads(done.stdout)["pid"] == d.pid, done.stderr
+    assert run("wait-ready", env=dict(os.environ, **env)).returncode == OK
+    program = "import modeld, sys; c = modeld.connect(); print(c.address, c.uses_shared_memory, *c.models())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120,
+                          env=dict(os.environ, PYTHONPATH=os.path.join(ROOT, "clients", "python"), **env))
+    assert done.stdout.split() == [f"unix:{tmp_path}/modeld/modeld.sock", "True", "identity"], done.stderr
+
+
+def test_clients_of_both_languages_look_in_the_same_places():
+    header = open(os.path.join(ROOT, "src", "base", "places.h"), encoding="utf-8").read()
+    mirror = open(os.path.join(ROOT, "clients", "python", "modeld", "_places.py"), encoding="utf-8").read()
+    said = dict(re.findall(r'#define PLACES_(\w+)\s+"([^"]+)"', header))
+    assert said == dict(re.findall(r'^(\w+) = "([^"]+)"', mirror, re.M)) and len(said) == 5
+
+
+def test_a_handoff_socket_is_told_apart(digits):
+    done = run("status", "-a", f"unix:{digits.directory}/handoff.sock")
+    assert done.returncode == UNREACHABLE and "is it the handoff socket?" in done.stderr
+
+
+def test_options_before_the_command(digits):
+    done = run("-t", "20", "--format", "json", "-a", digits.tcp, "status")
+    assert done.returncode == OK and json.loads(done.stdout)["pid"] == digits.pid
+    done = run("-o", "json", "-a", "127.0.0.1:1", "infer", "identity", "-f", "1", "-d", "u8", "-s", "2", "-a", digits.tcp)
+    assert done.returncode == OK and json.loads(done.stdout)["shape"] == [2]
+    for wrong in (["-o", "yaml", "status"], ["status", "-o", "yaml"], ["--nonsense", "status"], ["status", "-a", "foo"], ["-t"]):
+        assert run(*wrong).returncode == USAGE, wrong
+
+
+def test_formats(digits):
+    assert "sandbox" not in digits.modelctl("status", "-o", "table").stdout
+    wide = digits.modelctl("status", "-o", "wide").stdout
+    assert "cpu:0/0" in wide and "  sandbox " in wide
+    assert json.loads(digits.modelctl("models", "-o", "json").stdout)["models"]
+
+
+def test_completion(digits):
+    def complete(*words):
+        script = f". <({MODELCTL} completion); COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _modelctl; " \
+                 "echo ${COMPREPLY[@]}"
+        env = dict(os.environ, PATH=os.path.dirname(MODELCTL) + ":" + os.environ["PATH"], MODELD_ADDRESS=digits.tcp)
+        return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, env=env).stdout.split()
+
+    assert sorted(complete("modelctl", "sta")) == ["stats", "status"]
+    assert complete("modelctl", "-t", "5", "status", "dig") == ["digits"]
+    assert complete("modelctl", "-o", "w") == ["wide"]
+    assert set(complete("modelctl", "infer", "--")) >= {"--input", "--shape", "--address", "--format"}
+    assert set(complete("modelctl", "status", "--")) >= {"--watch", "--json"}
+
+
 # --- status and health -------------------------------------------------------------------------------
+
+
+def test_status_of_a_model(digits):
+    done = digits.modelctl("status", "simple")
+    assert done.returncode == OK and "INPUT0" in done.stdout and "digits" not in done.stdout
+    assert json.loads(digits.modelctl("status", "simple", "-o", "json").stdout)["name"] == "simple"
+    done = digits.modelctl("status", "nonsense")
+    assert done.returncode == FAILED and "no model 'nonsense'" in done.stderr
+
+
+def test_status_that_is_watched(digits):
+    with subprocess.Popen([MODELCTL, "status", "--watch", "-a", digits.tcp], stdout=subprocess.PIPE, text=True) as p:
+        seen = 0
+        for line in p.stdout:
+            seen += line.startswith("modeld ")
+            if seen == 2:
+                break
+        p.kill()
+    assert seen == 2
 
 
 def test_status(digits):
@@ -96,6 +171,7 @@ def test_status(digits):
     assert done.returncode == OK
     for text in ("cpu:0/0", "ready", "digits", "identity", "simple", str(digits.pid)):
         assert text in done.stdout
+    assert digits.modelctl("status", "a", "b").returncode == USAGE
     status = json.loads(digits.modelctl("status", "--json").stdout)
     assert status["pid"] == digits.pid and status["state"] == "serving"
     assert [w["name"] for w in status["workers"]] == ["cpu:0/0"]

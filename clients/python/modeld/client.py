@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 import grpc
 import numpy as np
 
-from . import _dtypes
+from . import _dtypes, _places
 from . import _protobuf as pb
 from ._handoff import Handoff, Inferred, Tensor
 from ._memory import Block, Memory, Region
@@ -26,7 +26,6 @@ Dtypes = Union[str, Mapping[str, str], None]
 _WORKER = "/remotemedia.model_registry.v1.ModelWorkerService/"
 _CONTROL = "/modeld.control.v1.Control/"
 _HEALTH = "/grpc.health.v1.Health/"
-DEFAULT_ADDRESS = "unix:/run/modeld/modeld.sock"
 # Below this an inline copy is cheaper than asking for memory; arrays of empty() always go by reference.
 HANDOFF_MIN_BYTES = 64 * 1024
 # An answer that is on its way when the time is up is waited for.
@@ -59,11 +58,12 @@ def connect(address: Optional[str] = None, *, handoff: Union[str, bool, None] = 
             timeout: float = 10.0) -> "Client":
     """Connect to a daemon.
 
-    address: "unix:/path" or "host:port"; default $MODELD_ADDRESS, else unix:/run/modeld/modeld.sock.
+    address: "unix:/path" or "host:port"; default $MODELD_ADDRESS, else the first that answers of
+    $XDG_RUNTIME_DIR/modeld/modeld.sock, /run/modeld/modeld.sock and 127.0.0.1:50052.
     handoff: path of the handoff socket; None: $MODELD_HANDOFF, else handoff.sock beside the address's Unix
     socket, when it is there; False: never use it.
     """
-    return Client(address or os.environ.get("MODELD_ADDRESS") or DEFAULT_ADDRESS, handoff=handoff, timeout=timeout)
+    return Client(address or _places.find(), handoff=handoff, timeout=timeout)
 
 
 def _handoff_path(address: str, handoff: Union[str, bool, None]) -> Optional[str]:
@@ -75,7 +75,7 @@ def _handoff_path(address: str, handoff: Union[str, bool, None]) -> Optional[str
         if handoff:
             raise ValueError("the handoff needs a Unix socket: pass its path")
         return None
-    path = os.environ.get("MODELD_HANDOFF") or os.path.join(os.path.dirname(address[5:]), "handoff.sock")
+    path = os.environ.get("MODELD_HANDOFF") or os.path.join(os.path.dirname(address[5:]), _places.HANDOFF)
     if handoff or os.path.exists(path):
         return path
     return None
@@ -151,7 +151,8 @@ class Client:
         if os.getpid() != self._pid:
             raise ConnectionLost("this connection was made before fork(): connect anew in the child")
         try:
-            return self._channel.unary_unary(path)(request, timeout=timeout)
+            reply: bytes = self._channel.unary_unary(path)(request, timeout=timeout)
+            return reply
         except grpc.RpcError as e:
             raise ModeldError(e.code().name, e.details() or "") from None
 
@@ -353,7 +354,8 @@ def _unpack_reply(reply: bytes, name: str) -> Result:
     metadata: Dict[str, str] = {}
     for number, value in pb.fields(reply):
         if number == 3:
-            data, dims, kind = memoryview(b""), [], ""
+            data, kind = memoryview(b""), ""
+            dims: List[int] = []
             for part, content in pb.fields(pb.chunk(value)):
                 if part == 1:
                     data = pb.chunk(content)
@@ -374,7 +376,8 @@ def _unpack_reply(reply: bytes, name: str) -> Result:
 
 
 def _tensor_info(data: memoryview) -> TensorInfo:
-    name, dtype, dims, any_shape = "", "any", [], False
+    name, dtype, any_shape = "", "any", False
+    dims: List[int] = []
     for number, value in pb.fields(data):
         if number == 1:
             name = pb.string(value)

@@ -160,3 +160,38 @@ Test(connect, fault_loop)
 	close(listener);
 	(void)unlink(path);
 }
+
+/* Who listens on the first place is found there; else the next is looked at, and the last is taken as it is. */
+Test(connect, the_first_that_answers)
+{
+	struct places p = {.n = 3, .address = {"unix:/nonexistent/socket", address, "127.0.0.1:1"}};
+	int listener = listen_unix(SOCK_STREAM, 4);
+
+	cr_assert_eq(connect_first(&p), p.address[1]);
+	close(listener);
+	cr_assert_eq(connect_first(&p), p.address[2]);
+	cr_assert_eq(unlink(path), 0);
+	p.n = 1;
+	cr_assert_eq(connect_first(&p), p.address[0]);
+}
+
+Test(connect, one_whose_queue_is_full_is_there)
+{
+	struct places p = {.n = 2, .address = {address, "127.0.0.1:1"}};
+	int listener = listen_unix(SOCK_STREAM, 0);
+
+	for (int i = 0; i < 4; i++)
+		cr_assert_eq(connect_first(&p), p.address[0]);
+	close(listener);
+	cr_assert_eq(unlink(path), 0);
+}
+
+Test(connect, a_handoff_socket_is_told_apart)
+{
+	int listener = listen_unix(SOCK_SEQPACKET, 4);
+
+	cr_assert_eq(connect_text(address), -EPROTOTYPE);
+	cr_assert(strstr(text, "handoff") && strstr(text, "modeld.sock is beside"), "%s", text);
+	close(listener);
+	cr_assert_eq(unlink(path), 0);
+}
