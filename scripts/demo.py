@@ -8,14 +8,15 @@ ADDRESS is host:port or unix:/path (default 127.0.0.1:50052). `make run` calls t
 
 import pathlib
 import statistics
-import struct
 import sys
 
-import grpc
+import numpy as np
 
-import modeld_messages as m
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "clients/python"))
+import modeld  # noqa: E402
 
-SAMPLES = pathlib.Path(__file__).resolve().parent.parent / "conf/samples/digits"
+SAMPLES = ROOT / "conf/samples/digits"
 SIDE = 8
 WHITE = 16
 INK = " .:-=+*#%@"
@@ -43,21 +44,16 @@ def draw(pixels):
 class Result:
     """One picture, what it is, and what the model says."""
 
-    def __init__(self, path, infer):
+    def __init__(self, path, client):
         pixels = read_pgm(path)
-        request = m.InferRequest(
-            model_id="digits",
-            tensor_data=m.TensorData(
-                data=struct.pack(f"<{len(pixels)}f", *pixels), shape=[1, SIDE, SIDE], dtype="f32"
-            ),
-        )
-        reply = infer(request, timeout=TIMEOUT_S)
-        probabilities = struct.unpack("<10f", reply.tensor_data.data)
+        image = np.array(pixels, np.float32).reshape(1, SIDE, SIDE)
+        result = client.infer_all("digits", image, timeout=TIMEOUT_S, first_only=True)
+        probabilities = next(iter(result.values()))[0]
         self.pixels = pixels
         self.truth = int(path.stem.split("_")[1])
-        self.digit = max(range(10), key=lambda d: probabilities[d])
+        self.digit = int(probabilities.argmax())
         self.probability = probabilities[self.digit]
-        self.times = {k: int(reply.metadata[f"{k}_us"]) for k in ("queue", "compute", "total")}
+        self.times = {k: getattr(result.timings, f"{k}_us") for k in ("queue", "compute", "total")}
 
     def lines(self):
         verdict = "" if self.digit == self.truth else f"  (is {self.truth})"
@@ -82,28 +78,18 @@ def summary(results):
     print()
 
 
-def show_status(channel):
-    status = m.method(channel, "GetStatus")(m.GetStatusRequest(), timeout=TIMEOUT_S)
-    print(
-        f"  {status.worker_id}: {status.status}, {status.total_requests} requests, "
-        f"{status.average_latency_ms:.3f} ms on average"
-    )
-
-
 def main():
     address = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:50052"
     paths = sorted(SAMPLES.glob("*.pgm"))
     if not paths:
         sys.exit(f"demo: no pictures in {SAMPLES}")
     try:
-        with grpc.insecure_channel(address) as channel:
-            infer = m.method(channel, "Infer")
-            results = [Result(path, infer) for path in paths]
+        with modeld.connect(address) as client:
+            results = [Result(path, client) for path in paths]
             show(results)
             summary(results)
-            show_status(channel)
-    except grpc.RpcError as e:
-        sys.exit(f"demo: {address}: {e.code().name}: {e.details()}")
+    except modeld.ModeldError as e:
+        sys.exit(f"demo: {address}: {e}")
 
 
 if __name__ == "__main__":

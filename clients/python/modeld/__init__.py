@@ -1,12 +1,13 @@
 """Client of modeld, the inference daemon.
 
     import modeld, numpy as np
-    client = modeld.connect("unix:/run/modeld/modeld.sock")
+    client = modeld.connect()
     probabilities = client.infer("digits", np.zeros((1, 64), np.float32))
 
 On a Unix socket large arrays travel in shared memory without a copy; over TCP it is a plain gRPC client.
 """
-from .client import Client, ModelInfo, Result, TensorInfo, Timings, connect
+from ._results import Result, Timings
+from .client import Client, ModelInfo, TensorInfo, connect
 from .errors import ConnectionLost, ModeldError
 
 __all__ = ["Client", "ConnectionLost", "ModelInfo", "ModeldError", "Result", "TensorInfo", "Timings", "connect"]

@@ -151,7 +151,14 @@ def _left(end: float) -> float:
 
 # A child must not keep its parent's connections, and so its regions, alive.
 _open: "weakref.WeakSet[Handoff]" = weakref.WeakSet()
-os.register_at_fork(after_in_child=lambda: [h._socket.close() for h in _open])
+
+
+def _close_in_child() -> None:
+    for handoff in _open:
+        handoff._socket.close()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
 
 
 class Handoff:

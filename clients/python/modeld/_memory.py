@@ -49,7 +49,7 @@ class Region:
         return None
 
     def holds(self, array: np.ndarray) -> bool:
-        offset = array.__array_interface__["data"][0] - self.address
+        offset: int = array.__array_interface__["data"][0] - self.address
         return 0 <= offset and offset + array.nbytes <= self.size
 
     def take_at(self, offset: int, length: int) -> bool:

@@ -1,0 +1,112 @@
+"""The client for asyncio: the calls of modeld.Client, each to be awaited.
+
+    import asyncio, modeld.aio, numpy as np
+
+    async def main():
+        async with await modeld.aio.connect() as client:
+            image = client.empty((1, 8, 8), np.float32)
+            image[...] = 0
+            print(await client.infer("digits", image))
+
+    asyncio.run(main())
+
+A call runs on a thread of the client's own, so the event loop never waits, and arrays travel in shared memory as they do
+for the blocking client. A task that is cancelled is done at once: its request goes on until it is answered, or out of time,
+and its memory is kept until then.
+"""
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, TypeVar, Union
+
+import numpy as np
+
+from . import client as blocking
+from ._results import Out, Result
+from ._threads import Threads
+from .errors import ConnectionLost
+
+__all__ = ["Client", "connect"]
+T = TypeVar("T")
+# Calls at once; more wait for their turn.
+CALLS = 64
+
+
+async def connect(address: Optional[str] = None, *, handoff: Union[str, bool, None] = None, timeout: float = 10.0,
+                  calls: int = CALLS) -> "Client":
+    """modeld.connect() without waiting for it; calls: how many are under way at once, more wait for their turn."""
+    threads = Threads(calls)
+    connecting = functools.partial(blocking.connect, address, handoff=handoff, timeout=timeout)
+    try:
+        return Client(await asyncio.wrap_future(threads.submit(connecting)), threads)
+    except BaseException:
+        threads.end()
+        raise
+
+
+class Client:
+    """See connect(). Belongs to no loop: it may be used from several, and after one has ended."""
+
+    def __init__(self, client: blocking.Client, threads: Threads) -> None:
+        self._client = client
+        self._threads = threads
+        self._pid = os.getpid()
+        self._closed = False
+
+    async def _run(self, call: Callable[..., T], *args: Any, **kw: Any) -> T:
+        if self._closed:
+            raise ConnectionLost("the client is closed")
+        if os.getpid() != self._pid:
+            raise ConnectionLost("this connection was made before fork(): connect anew in the child")
+        result: T = await asyncio.wrap_future(self._threads.submit(functools.partial(call, *args, **kw)))
+        return result
+
+    async def __aenter__(self) -> "Client":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the connection; calls that are under way fail. Arrays that lie in shared memory stay valid."""
+        if self._closed:
+            return
+        self._closed = True
+        closing = self._threads.submit(self._client.close)
+        self._threads.end()
+        await asyncio.wrap_future(closing)
+
+    @property
+    def address(self) -> str:
+        return self._client.address
+
+    @property
+    def uses_shared_memory(self) -> bool:
+        return self._client.uses_shared_memory
+
+    async def is_ready(self, model: str = "") -> bool:
+        return await self._run(self._client.is_ready, model)
+
+    async def models(self) -> Dict[str, blocking.ModelInfo]:
+        return await self._run(self._client.models)
+
+    async def model(self, name: str = "") -> blocking.ModelInfo:
+        return await self._run(self._client.model, name)
+
+    def empty(self, shape: Union[int, Sequence[int]], dtype: Any = np.float32) -> np.ndarray:
+        """An array in shared memory; where there is none left over from before, asking for some takes a moment."""
+        return self._client.empty(shape, dtype)
+
+    async def infer(self, model: str, inputs: blocking.Inputs, *, dtype: blocking.Dtypes = None,
+                    parameters: Optional[Mapping[str, str]] = None, timeout: Optional[float] = None,
+                    out: Optional[np.ndarray] = None) -> np.ndarray:
+        return await self._run(self._client.infer, model, inputs, dtype=dtype, parameters=parameters, timeout=timeout,
+                               out=out)
+
+    async def infer_all(self, model: str, inputs: blocking.Inputs, *, outputs: Optional[Sequence[str]] = None,
+                        dtype: blocking.Dtypes = None, parameters: Optional[Mapping[str, str]] = None,
+                        timeout: Optional[float] = None, out: Out = None) -> Result:
+        return await self._run(self._client.infer_all, model, inputs, outputs=outputs, dtype=dtype,
+                               parameters=parameters, timeout=timeout, out=out)
