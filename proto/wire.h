@@ -74,7 +74,6 @@ struct wire_setup {
 	uint64_t output_bytes;
 	uint64_t output_populate_first;
 	uint32_t slots;
-	uint32_t n_loads;
 	const char *const *backend_dirs;
 	size_t n_backend_dirs;
 	const struct wire_pair *settings;

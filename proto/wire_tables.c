@@ -36,7 +36,6 @@ static const struct codec_field setup_fields[] = {
 	[7] = CODEC_NUMBER(struct wire_setup, output_bytes),
 	[8] = CODEC_NUMBER(struct wire_setup, output_populate_first),
 	[9] = CODEC_NUMBER(struct wire_setup, slots),
-	[10] = CODEC_NUMBER(struct wire_setup, n_loads),
 	[11] = CODEC_TEXTS(
 		struct wire_setup, backend_dirs, n_backend_dirs, WIRE_DIRS_MAX, WIRE_TEXT_MAX),
 	[12] = CODEC_MESSAGES(struct wire_setup, settings, n_settings, 0, WIRE_PAIRS_MAX, &pair),

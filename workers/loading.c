@@ -19,14 +19,6 @@ int loop_fatal(struct loop *l, const char *model, const char *text)
 	return loop_stop(l, WORKER_EXIT_DEVICE_LOST, "a backend said so");
 }
 
-void loop_set_ready(struct loop *l)
-{
-	int loading = LOOP_LOADING;
-
-	/* A drain that came meanwhile stays. */
-	atomic_compare_exchange_strong(&l->state, &loading, LOOP_READY);
-}
-
 static void log_loaded(
 	const struct loop *l, const struct wire_load *load, const char *error, uint64_t took_ns)
 {
@@ -134,20 +126,6 @@ static int announce(struct loop *l, struct model *m)
 	return r;
 }
 
-/* All that came with Setup was tried: ready. */
-static int count_down(struct loop *l)
-{
-	const struct wire_message ready = {.type = WIRE_READY};
-	bool last;
-
-	pthread_mutex_lock(&l->lock);
-	last = l->n_loads > 0 && --l->n_loads == 0;
-	if (last)
-		loop_set_ready(l);
-	pthread_mutex_unlock(&l->lock);
-	return last ? answers_add(l->answers, &ready, false) : 0;
-}
-
 static int on_load(struct loop *l, const struct wire_load *load)
 {
 	struct modeld_error error = {.size = sizeof(error)};
@@ -161,8 +139,7 @@ static int on_load(struct loop *l, const struct wire_load *load)
 		strncpy(error.text, err_str(r), sizeof(error.text) - 1);
 	log_loaded(l, load, m ? NULL : error.text, clock_ns() - start_ns);
 	log_unasked(l, load, m);
-	r = m ? announce(l, m) : say_failed(l, load->model, error.text);
-	return r ? r : count_down(l);
+	return m ? announce(l, m) : say_failed(l, load->model, error.text);
 }
 
 static int on_unload(struct loop *l, const struct wire_unload *unload)

@@ -26,7 +26,6 @@
 
 enum loop_state {
 	LOOP_NEW,     /* waiting for setup */
-	LOOP_LOADING, /* hello was sent; loads come */
 	LOOP_READY,   /* ready was sent */
 	LOOP_DRAINED, /* drain came */
 	LOOP_N_STATES,
@@ -67,7 +66,6 @@ struct loop {
 
 	pthread_mutex_t lock; /* of what follows */
 	struct models models;
-	uint32_t n_loads;    /* still to come before ready */
 	const char *stopped; /* why the loop ends without bye; NULL: it goes on */
 	bool finished;
 	int exit; /* once finished, enum worker_exit */
@@ -113,8 +111,6 @@ _must_use_ int loop_equip(struct loop *l, struct tools *t);
 
 /* loading.c, on the loader's thread: Load and Unload. As loop_setup() */
 _must_use_ int loop_handle_load(struct loop *l, const struct wire_message *m);
-/* loading.c: all loads were tried; l->lock is held. */
-void loop_set_ready(struct loop *l);
 /* loading.c: a backend cannot go on in this process. Returns -ECANCELED. */
 int loop_fatal(struct loop *l, const char *model, const char *text);
 

@@ -24,8 +24,6 @@
 
 static const uint32_t allowed[LOOP_N_STATES] = {
 	[LOOP_NEW] = BIT(WIRE_SETUP),
-	[LOOP_LOADING] = BIT(WIRE_UNMAPPED) | BIT(WIRE_LOAD) | BIT(WIRE_PING) | BIT(WIRE_DRAIN) |
-			 BIT(WIRE_MAP) | BIT(WIRE_UNMAP),
 	[LOOP_READY] = BIT(WIRE_UNMAPPED) | BIT(WIRE_LOAD) | BIT(WIRE_UNLOAD) | BIT(WIRE_RUN) |
 		       BIT(WIRE_CANCEL) | BIT(WIRE_RELEASE) | BIT(WIRE_PING) | BIT(WIRE_DRAIN) |
 		       BIT(WIRE_MAP) | BIT(WIRE_UNMAP),
@@ -234,10 +232,7 @@ static int on_setup(struct loop *l, struct tools *t, const struct wire_setup *se
 		r = loop_equip(l, t);
 	if (r)
 		return r;
-	atomic_store(&l->state, LOOP_LOADING);
-	if (setup->n_loads > 0)
-		return 0;
-	loop_set_ready(l);
+	atomic_store(&l->state, LOOP_READY);
 	return answer(l, &ready);
 }
 

@@ -175,7 +175,6 @@ int loop_setup(struct loop *l, const struct wire_setup *s)
 		r = say_hello(l, s);
 	if (!r)
 		r = loop_announce(l);
-	l->n_loads = s->n_loads;
 	busy_poll_init(&l->busy, s->busy_poll_us);
 	return r;
 }

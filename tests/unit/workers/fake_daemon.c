@@ -57,7 +57,7 @@ void fake_daemon_start(struct fake_daemon *d)
 	cr_assert_eq(pthread_create(&d->thread, NULL, serve, d), 0);
 }
 
-struct wire_setup fake_daemon_setup(uint32_t n_loads)
+struct wire_setup fake_daemon_setup(void)
 {
 	return (struct wire_setup){
 		.protocol = WIRE_PROTOCOL,
@@ -70,7 +70,6 @@ struct wire_setup fake_daemon_setup(uint32_t n_loads)
 		.output_populate_first = 4096,
 		.slots = 2,
 		.holds = 4096,
-		.n_loads = n_loads,
 	};
 }
 
@@ -184,8 +183,7 @@ void fake_daemon_greet(struct fake_daemon *d, const struct wire_setup *setup)
 	cr_assert_eq(hello->protocol, WIRE_PROTOCOL);
 	cr_assert(hello->slots >= 1 && hello->slots <= setup->slots);
 	d->output = fake_daemon_receive_map(d);
-	if (setup->n_loads == 0)
-		fake_daemon_receive(d, WIRE_READY);
+	fake_daemon_receive(d, WIRE_READY);
 }
 
 void fake_daemon_load(struct fake_daemon *d, uint32_t number, const char *function)

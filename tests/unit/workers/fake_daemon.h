@@ -39,8 +39,8 @@ void fake_daemon_close(struct fake_daemon *d);
 /* Open and start the loop; nothing is sent. */
 void fake_daemon_start(struct fake_daemon *d);
 /* A Setup message as the fake wants it, to be changed before it is sent. */
-struct wire_setup fake_daemon_setup(uint32_t n_loads);
-/* Send setup and the input segment, take hello and the first output segment (and ready, if n_loads is 0). */
+struct wire_setup fake_daemon_setup(void);
+/* Send setup and the input segment, take hello, the first output segment and ready. */
 void fake_daemon_greet(struct fake_daemon *d, const struct wire_setup *setup);
 void fake_daemon_map_input(struct fake_daemon *d);
 /* The next message, which must be a Map: the caller's to free. */

@@ -33,9 +33,9 @@ static void expect_pong(struct fake_daemon *d, uint64_t nonce)
 	cr_assert_eq(fake_daemon_receive(d, WIRE_PONG)->ping.nonce, nonce);
 }
 
-static void start(struct fake_daemon *d, uint32_t n_loads)
+static void start(struct fake_daemon *d)
 {
-	struct wire_setup setup = fake_daemon_setup(n_loads);
+	struct wire_setup setup = fake_daemon_setup();
 
 	fake_daemon_start(d);
 	fake_daemon_greet(d, &setup);
@@ -44,9 +44,8 @@ static void start(struct fake_daemon *d, uint32_t n_loads)
 /* A worker that serves one builtin function as model 0. */
 static void serve(struct fake_daemon *d, const char *function)
 {
-	start(d, 1);
+	start(d);
 	fake_daemon_load(d, 0, function);
-	fake_daemon_receive(d, WIRE_READY);
 }
 
 static void release(struct fake_daemon *d, uint64_t hold)
@@ -108,7 +107,7 @@ Test(loop, no_models_is_ready_at_once)
 {
 	struct fake_daemon d;
 
-	start(&d, 0);
+	start(&d);
 	ping(&d, 9);
 	expect_pong(&d, 9);
 	drain(&d);
@@ -120,17 +119,17 @@ Test(loop, end_of_file_in_any_state)
 
 	fake_daemon_start(&d);
 	cr_assert_eq(fake_daemon_end(&d), WORKER_EXIT_OK);
-	start(&d, 1);
+	start(&d);
 	cr_assert_eq(fake_daemon_end(&d), WORKER_EXIT_OK);
 	serve(&d, "identity");
 	cr_assert_eq(fake_daemon_end(&d), WORKER_EXIT_OK);
 }
 
-Test(loop, drain_while_loading)
+Test(loop, drain_without_a_model)
 {
 	struct fake_daemon d;
 
-	start(&d, 2);
+	start(&d);
 	fake_daemon_load(&d, 0, "identity");
 	drain(&d);
 }
@@ -149,7 +148,7 @@ Test(loop, declarations_are_what_the_backend_said)
 	const struct wire_loaded *l;
 	struct fake_daemon d;
 
-	start(&d, 1);
+	start(&d);
 	fake_daemon_send(&d, &m);
 	l = &fake_daemon_receive(&d, WIRE_LOADED)->loaded;
 	cr_assert(l->ok);
@@ -164,7 +163,6 @@ Test(loop, declarations_are_what_the_backend_said)
 	cr_assert_eq(l->outputs[0].dims[0], -1);
 	cr_assert_eq(l->outputs[0].dims[1], 16);
 	cr_assert_gt(l->memory_bytes, 0);
-	fake_daemon_receive(&d, WIRE_READY);
 	drain(&d);
 }
 
@@ -181,13 +179,12 @@ Test(loop, a_failed_load_is_told_and_others_go_on)
 	const struct wire_loaded *l;
 	struct fake_daemon d;
 
-	start(&d, 2);
+	start(&d);
 	fake_daemon_send(&d, &m);
 	l = &fake_daemon_receive(&d, WIRE_LOADED)->loaded;
 	cr_assert_not(l->ok);
 	cr_assert(strstr(l->error, "no backend 'nothing'"), "%s", l->error);
 	fake_daemon_load(&d, 1, "identity");
-	fake_daemon_receive(&d, WIRE_READY);
 	fake_daemon_load(&d, 0, "identity"); /* again, later */
 	drain(&d);
 }
@@ -319,10 +316,9 @@ Test(loop, quick_answers_gather_across_models)
 {
 	struct fake_daemon d;
 
-	start(&d, 2);
+	start(&d);
 	fake_daemon_load(&d, 0, "identity");
 	fake_daemon_load(&d, 1, "identity");
-	fake_daemon_receive(&d, WIRE_READY);
 	run_together(&d, 1, 2, 2);
 	expect_gathering(&d, 3, 2);
 	drain(&d);
@@ -565,7 +561,7 @@ static struct wire_message any_message(enum wire_type type)
 	struct wire_message m = {.type = type};
 
 	if (type == WIRE_SETUP)
-		m.setup = fake_daemon_setup(1);
+		m.setup = fake_daemon_setup();
 	if (type == WIRE_UNMAP || type == WIRE_UNMAPPED)
 		m.unmap.id = REGION;
 	if (type == WIRE_HELLO)
@@ -589,19 +585,13 @@ Test(loop, messages_out_of_turn)
 {
 	static const enum wire_type early[] = {WIRE_LOAD, WIRE_RUN, WIRE_PING, WIRE_DRAIN,
 		WIRE_RELEASE, WIRE_CANCEL, WIRE_UNLOAD, WIRE_UNMAP, WIRE_READY, WIRE_PONG};
-	static const enum wire_type loading[] = {
-		WIRE_SETUP, WIRE_RUN, WIRE_RELEASE, WIRE_CANCEL, WIRE_UNLOAD, WIRE_BYE, WIRE_DONE};
-	static const enum wire_type ready[] = {
-		WIRE_SETUP, WIRE_READY, WIRE_HELLO, WIRE_UNMAPPED, WIRE_UNLOADED};
+	static const enum wire_type ready[] = {WIRE_SETUP, WIRE_READY, WIRE_HELLO, WIRE_UNMAPPED,
+		WIRE_UNLOADED, WIRE_BYE, WIRE_DONE};
 	struct fake_daemon d;
 
 	for (size_t i = 0; i < sizeof(early) / sizeof(early[0]); i++) {
 		fake_daemon_start(&d);
 		send_and_expect_exit(&d, early[i]);
-	}
-	for (size_t i = 0; i < sizeof(loading) / sizeof(loading[0]); i++) {
-		start(&d, 1);
-		send_and_expect_exit(&d, loading[i]);
 	}
 	for (size_t i = 0; i < sizeof(ready) / sizeof(ready[0]); i++) {
 		serve(&d, "identity");
@@ -627,7 +617,7 @@ Test(loop, bad_setups)
 	struct fake_daemon d;
 
 	for (size_t i = 0; i < 5; i++)
-		setups[i] = fake_daemon_setup(0);
+		setups[i] = fake_daemon_setup();
 	setups[0].protocol = WIRE_PROTOCOL + 1;
 	setups[1].device = "tpu:0";
 	setups[2].device = "cpu";
@@ -883,10 +873,9 @@ static void run_u16(struct fake_daemon *d, uint64_t batch, uint32_t model, uint1
 /* `sleep` is model 0, `identity` is model 1. */
 static void serve_two(struct fake_daemon *d)
 {
-	start(d, 2);
+	start(d);
 	fake_daemon_load(d, 0, "sleep");
 	fake_daemon_load(d, 1, "identity");
-	fake_daemon_receive(d, WIRE_READY);
 }
 
 Test(loop, messages_and_other_models_do_not_wait_for_a_long_run)
@@ -1043,16 +1032,16 @@ static void say(struct script *s, int part)
 		cr_assert(errno == EPIPE || errno == ECONNRESET);
 }
 
-static bool says_ready(struct script *s, size_t n)
+static bool says_loaded(struct script *s, size_t n)
 {
 	const struct wire_message *m;
-	bool ready = false;
+	bool loaded = false;
 
 	for (size_t at = 0, used; at < n; at += used) {
 		cr_assert_eq(wire_unpack(s->d.in, s->d.record + at, n - at, &used, &m), 0);
-		ready |= m->type == WIRE_READY;
+		loaded |= m->type == WIRE_LOADED;
 	}
-	return ready;
+	return loaded;
 }
 
 static void *play_daemon(void *arg)
@@ -1063,7 +1052,7 @@ static void *play_daemon(void *arg)
 	say(s, 0);
 	say_map(s, 2);
 	while ((n = syscall(SYS_read, s->fds[0], s->d.record, WIRE_MESSAGE_MAX)) > 0) {
-		if (says_ready(s, (size_t)n))
+		if (says_loaded(s, (size_t)n))
 			say(s, 1);
 	}
 	return NULL;
@@ -1108,7 +1097,7 @@ static void write_script(struct script *s)
 		0, DTYPE_U8, 1, dims, {.arena = FAKE_INPUT_ARENA, .length = 64}};
 	const struct wire_item item = {.inputs = &input, .n_inputs = 1};
 	const struct wire_message first[] = {
-		{.type = WIRE_SETUP, .setup = fake_daemon_setup(1)},
+		{.type = WIRE_SETUP, .setup = fake_daemon_setup()},
 		{.type = WIRE_LOAD,
 			.load = {.name = "identity",
 				.version = "1",

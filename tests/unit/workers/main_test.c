@@ -51,7 +51,7 @@ static int exit_status(int channel, const char *argument)
 /* A worker that said hello and is ready. */
 static pid_t start(struct fake_daemon *d)
 {
-	struct wire_setup setup = fake_daemon_setup(0);
+	struct wire_setup setup = fake_daemon_setup();
 	pid_t pid;
 
 	fake_daemon_open(d);
@@ -140,7 +140,7 @@ Test(program, ends_well_after_bye_and_after_end_of_file)
 
 Test(program, exit_status_says_that_the_device_is_not_there)
 {
-	struct wire_setup setup = fake_daemon_setup(0);
+	struct wire_setup setup = fake_daemon_setup();
 	struct wire_message m = {.type = WIRE_SETUP};
 	struct fake_daemon d;
 	pid_t pid;
@@ -254,7 +254,7 @@ Test(program, does_not_outlive_the_process_that_started_it)
 	cr_assert_eq(read(report[0], &worker, sizeof(worker)), sizeof(worker));
 	close_fd(&d.worker_fd);
 	{
-		struct wire_setup setup = fake_daemon_setup(0);
+		struct wire_setup setup = fake_daemon_setup();
 
 		fake_daemon_greet(&d, &setup);
 	}

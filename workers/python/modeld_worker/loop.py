@@ -24,9 +24,10 @@ ANSWER_NS = 200_000
 
 PR_SET_DUMPABLE = 4
 
-NEW, LOADING, READY, DRAINED = range(4)
-_EARLY = (wire.Load, wire.Ping, wire.Drain, wire.Map, wire.Unmap, wire.Unmapped)
-_ALLOWED = {NEW: (wire.Setup,), LOADING: _EARLY, READY: _EARLY + (wire.Unload, wire.Run, wire.Cancel, wire.Release), DRAINED: ()}
+NEW, READY, DRAINED = range(3)
+_ALLOWED = {NEW: (wire.Setup,), DRAINED: (),
+            READY: (wire.Load, wire.Unload, wire.Run, wire.Cancel, wire.Release, wire.Ping, wire.Drain, wire.Map, wire.Unmap,
+                    wire.Unmapped)}
 
 
 class Stop(Exception):
@@ -51,7 +52,6 @@ class Loop:
         self._executor = None
         self._models = {}
         self._last_batch = 0
-        self._n_loads = 0
         self._jobs = deque()             # Run, Load, Unload, Drain: for the main thread
         self._running = None             # the Model that runs or is loaded
         self._watch = Watch(self)
@@ -147,14 +147,7 @@ class Loop:
             sandbox_lacks=environ.get("MODELD_SANDBOX_LACKS", "")), now=True)
         with self._memory:
             self._announce()
-        self._n_loads = setup.n_loads
-        self._state = LOADING
-        if not self._n_loads:
-            self._set_ready()
-
-    def _set_ready(self):
-        if self._state == LOADING:
-            self._state = READY
+        self._state = READY
         self._channel.add(wire.Ready(), now=True)
 
     def _on_map(self, m, fd):
@@ -311,9 +304,6 @@ class Loop:
             self._channel.add(model.loaded(), now=True)
         else:
             self._channel.add(wire.Loaded(model=load.model, error=clean(error)), now=True)
-        self._n_loads -= 1
-        if self._n_loads == 0:
-            self._set_ready()
 
     def _load(self, model, load):
         """None, or why not."""

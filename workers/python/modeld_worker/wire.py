@@ -96,7 +96,7 @@ class Tensor(Message):
 class Setup(Message):
     FIELDS = {1: Number("protocol"), 2: Text("worker", NAME_MAX), 3: Text("device", NAME_MAX),
               6: Number("process", high=U64_MAX), 7: Number("output_bytes", high=U64_MAX),
-              8: Number("output_populate_first", high=U64_MAX), 9: Number("slots"), 10: Number("n_loads"),
+              8: Number("output_populate_first", high=U64_MAX), 9: Number("slots"),
               11: Texts("backend_dirs", 64), 12: Messages("settings", Pair, PAIRS_MAX), 13: Number("busy_poll_us"),
               14: Number("log_level"), 15: Number("output_segment_bytes", high=U64_MAX), 16: Number("output_segments"),
               17: Number("output_idle_ms", high=U64_MAX), 18: Number("scratch_bytes", high=U64_MAX), 19: Number("holds")}
