@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/comma_list.h"
 #include "base/digits.h"
 
 #define PATH_CAP 4096
@@ -78,20 +79,6 @@ static void climb(struct search *s, const char *mount, const char *group, const 
 	}
 }
 
-/* Is it in the comma-separated list? */
-static bool has_memory(const char *controllers)
-{
-	for (;;) {
-		size_t n = strcspn(controllers, ",");
-
-		if (n == 6 && !memcmp(controllers, "memory", n))
-			return true;
-		if (!controllers[n])
-			return false;
-		controllers += n + 1;
-	}
-}
-
 /* "0::/system.slice/modeld.service", "9:cpu,memory:/docker/1f": its group where it is one of memory; ret_version is 2
  * or 1. NULL: it is not. */
 static const char *memory_group(char *line, int *ret_version)
@@ -103,7 +90,7 @@ static const char *memory_group(char *line, int *ret_version)
 		return NULL;
 	*group++ = 0;
 	*ret_version = !strcmp(line, "0:") ? 2 : 1;
-	return *ret_version == 2 || has_memory(controllers + 1) ? group : NULL;
+	return *ret_version == 2 || comma_list_has(controllers + 1, "memory") ? group : NULL;
 }
 
 static void look_at_line(struct search *s, char *line)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/comma_list.h"
 #include "base/utf8.h"
 #include "models/fingerprint.h"
 #include "models/layout.h"
@@ -289,18 +290,6 @@ static int check_any(struct reading *r)
 		"%s: no " CONF_FILE " that names a backend, and no 1/" MODEL_FILE, r->directory);
 }
 
-/* Is `device` in the list, whose names are separated by single commas? */
-static bool list_has(const char *list, const char *device)
-{
-	size_t n = strlen(device);
-
-	for (const char *at = list; (at = strstr(at, device)); at += n) {
-		if ((at == list || at[-1] == ',') && (!at[n] || at[n] == ','))
-			return true;
-	}
-	return false;
-}
-
 static int check_devices(struct reading *r)
 {
 	const char *devices = r->conf.settings.devices;
@@ -309,7 +298,7 @@ static int check_devices(struct reading *r)
 	if (!devices)
 		return 0;
 	for (size_t i = 0; i < s->n_places; i++) {
-		if (list_has(devices, s->places[i].device))
+		if (comma_list_has(devices, s->places[i].device))
 			return 0;
 	}
 	return entry_refuse(r->entry, "%s/%s: there is no worker on any of '%s' ([worker] workers)",
