@@ -107,6 +107,19 @@ void pool_trust(struct pool_model *m, struct worker *w)
 	pool_recount_device(m, w->device_index);
 }
 
+void pool_settle_blame(struct worker *w)
+{
+	bool guilty = w->verdict == WORKER_CRASHED || w->verdict == WORKER_HUNG ||
+		      w->verdict == WORKER_MISBEHAVED;
+
+	if (!guilty || w->pool->draining)
+		return;
+	if (w->suspect)
+		pool_blame(w->suspect, w);
+	if (w->was_loading)
+		pool_suspect(w->was_loading, w);
+}
+
 static void tick_breakers(struct pool_model *m, uint64_t now_ns)
 {
 	struct pool *p = m->pool;

@@ -39,9 +39,9 @@ struct pool_memory {
 	enum memory_use uses[]; /* by worker */
 };
 
-void memory_table_init(struct memory_table *t)
+void memory_table_init(struct memory_table *t, memory_tell *tell)
 {
-	*t = (struct memory_table){0};
+	*t = (struct memory_table){.tell = tell};
 	for (size_t i = 0; i < MEMORY_BUCKETS; i++)
 		list_init(&t->buckets[i]);
 	list_init(&t->all);
@@ -130,9 +130,8 @@ void pool_memory_free(struct pool_memory *r)
 		if (r->uses[i] != MEMORY_MAPPED)
 			continue;
 		r->uses[i] = MEMORY_UNMAPPING;
-		/* Others are on their way out: their end is as good as an answer. */
-		if (worker_listens(&p->workers[i]))
-			worker_tell(&p->workers[i], &m);
+		/* The end of one that is not told any more is as good as an answer. */
+		p->memories.tell(&p->workers[i], &m);
 	}
 	check_gone(r);
 }

@@ -12,8 +12,12 @@
 
 #define MEMORY_BUCKETS 256u
 
+/* Tell a process, unless it is about to end. */
+typedef void memory_tell(struct worker *w, const struct wire_message *m);
+
 /* All memory that a pool knows: embedded in it. */
 struct memory_table {
+	memory_tell *tell;
 	struct slots segments;		     /* struct pool_memory, by id */
 	struct list buckets[MEMORY_BUCKETS]; /* struct pool_memory.node: regions, by id */
 	struct list all;		     /* struct pool_memory.all_node */
@@ -21,7 +25,7 @@ struct memory_table {
 	size_t n;
 };
 
-void memory_table_init(struct memory_table *t);
+void memory_table_init(struct memory_table *t, memory_tell *tell);
 /* Asserts that all is gone. */
 void memory_table_deinit(struct memory_table *t);
 

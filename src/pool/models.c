@@ -1,12 +1,7 @@
 /*
- * models.c: models over all workers: where each is wanted, how many workers have it, what it is
- * declared as, and the breakers that keep it away from a device.
+ * models.c: models as others see them: they come, are retired and go, and say how they are.
  *
- * n_ready and n_hopeful are sums over holdings. Whatever changes something that a holding goes by (its own
- * state, its worker's, a breaker's) has those looked at that it may concern, and no others: what a worker
- * says of one model costs the same however many models and workers there are. Asking costs nothing.
- *
- * Invariant: holding.ready and .hopeful are what is in the sums. Daemon process, loop thread.
+ * Daemon process, loop thread.
  */
 #include <assert.h>
 #include <errno.h>
@@ -25,187 +20,7 @@
 
 #define MODEL_OF(at) list_entry(at, struct pool_model, node)
 
-struct breaker *pool_breaker(struct pool_model *m, uint32_t device_index)
-{
-	return &m->breakers[device_index];
-}
-
-struct pool_model *pool_find_model(struct pool *p, uint32_t id)
-{
-	list_for_each (&p->buckets[id % POOL_MODEL_BUCKETS], node) {
-		struct pool_model *m = list_entry(node, struct pool_model, bucket_node);
-
-		if (m->id == id)
-			return m;
-	}
-	return NULL;
-}
-
-struct holding *pool_holding(struct pool_model *m, const struct worker *w)
-{
-	if (w->own)
-		return w->model == m ? w->holding : NULL;
-	return &m->holdings[w->column];
-}
-
-struct holding *pool_next_holding(struct pool_model *m, size_t *i, struct worker **ret_worker)
-{
-	struct pool *p = m->pool;
-
-	for (; *i < p->n_workers; ++*i) {
-		struct holding *h = pool_holding(m, &p->workers[*i]);
-
-		if (!h)
-			continue;
-		*ret_worker = &p->workers[(*i)++];
-		return h;
-	}
-	return NULL;
-}
-
-/* --- Counting -------------------------------------------------------------------------------- */
-
-void pool_model_changed(struct pool_model *m)
-{
-	if (!list_empty(&m->changed_node))
-		return;
-	list_push_back(&m->pool->changed, &m->changed_node);
-	pool_soon(m->pool);
-}
-
-static bool is_hopeful(struct pool_model *m, const struct worker *w)
-{
-	const struct holding *h = pool_holding(m, w);
-
-	if (m->pool->draining || m->retired || !h->wanted || h->failed)
-		return false;
-	if ((m->isolated && !w->own) || w->leaving)
-		return false;
-	if (pool_breaker(m, w->device_index)->state == BREAKER_OPEN || w->quarantine > 0)
-		return false;
-	return w->state == WORKER_READY || w->failed_starts < WORKER_HOPELESS_STARTS;
-}
-
-static void count(struct pool_model *m, const struct worker *w)
-{
-	struct holding *h = pool_holding(m, w);
-	bool ready = worker_holds(w, m);
-	bool hopeful = is_hopeful(m, w);
-
-	m->pool->n_counted++;
-	if (ready == h->ready && hopeful == h->hopeful)
-		return;
-	m->n_ready = m->n_ready - h->ready + ready;
-	m->n_hopeful = m->n_hopeful - h->hopeful + hopeful;
-	h->ready = ready;
-	h->hopeful = hopeful;
-	pool_model_changed(m);
-}
-
-void pool_recount(struct pool *p, struct worker *w)
-{
-	/* What it holds is for nobody. */
-	if (w->trial)
-		return;
-	if (w->own) {
-		count(w->model, w);
-		return;
-	}
-	list_for_each (&p->models, node)
-		count(MODEL_OF(node), w);
-}
-
-void pool_recount_model(struct pool_model *m)
-{
-	struct worker *w;
-
-	for (size_t i = 0; pool_next_holding(m, &i, &w);)
-		count(m, w);
-}
-
-void pool_recount_device(struct pool_model *m, uint32_t device_index)
-{
-	struct worker *w;
-
-	for (size_t i = 0; pool_next_holding(m, &i, &w);) {
-		if (w->device_index == device_index)
-			count(m, w);
-	}
-}
-
-void pool_recount_all(struct pool *p)
-{
-	list_for_each (&p->models, node)
-		pool_recount_model(MODEL_OF(node));
-}
-
-void pool_set_hold(struct pool_model *m, struct worker *w, enum hold state)
-{
-	struct holding *h = pool_holding(m, w);
-
-	m->n_held += (state != HOLD_NONE) - (h->state != HOLD_NONE);
-	h->state = state;
-	if (!w->trial)
-		count(m, w);
-	if (m->retired && m->n_held == 0)
-		pool_model_changed(m);
-}
-
-static bool is_gone(const struct pool_model *m)
-{
-	return m->retired && !m->told_gone && m->n_held == 0 && m->n_flights == 0 && m->n_own == 0;
-}
-
-void pool_tell_models(struct pool *p)
-{
-	struct list *node;
-
-	while ((node = list_first(&p->changed))) {
-		struct pool_model *m = list_entry(node, struct pool_model, changed_node);
-
-		list_remove(node);
-		if (!m->retired) {
-			p->events->on_model(p->data, m->owner);
-		} else if (is_gone(m)) {
-			m->told_gone = true;
-			log_debug("model is gone", "model=%s version=%s id=%" PRIu32,
-				m->settings->name, m->settings->version, m->id);
-			p->events->on_model_gone(p->data, m->owner);
-		}
-	}
-}
-
 /* --- Life ------------------------------------------------------------------------------------ */
-
-/* Is `name` in the comma-separated list? Spaces around names do not count. */
-static bool list_has(const char *list, const char *name)
-{
-	size_t n = strlen(name);
-
-	while (*list) {
-		size_t len;
-
-		list += strspn(list, ", ");
-		len = strcspn(list, ", ");
-		if (len == n && !strncmp(list, name, n))
-			return true;
-		list += len;
-	}
-	return false;
-}
-
-bool pool_model_on(const struct pool_model *m, const char *device)
-{
-	const char *devices = m->settings->devices;
-
-	return !devices || !*devices || list_has(devices, device);
-}
-
-uint32_t pool_model_lanes(const struct pool_model *m)
-{
-	/* Its processes are its instances. */
-	return m->program ? 0 : m->settings->instances;
-}
 
 static int make_breakers(struct pool_model *m)
 {
@@ -231,13 +46,6 @@ static void release(struct pool_model *m)
 	free(m->breakers);
 	free(m->declared);
 	free(m);
-}
-
-void holding_init(struct holding *h, struct pool_model *m, const char *device)
-{
-	h->model = m;
-	list_init(&h->load_node);
-	h->wanted = pool_model_on(m, device);
 }
 
 static void enter(struct pool_model *m)
@@ -312,6 +120,21 @@ void pool_model_retire(struct pool_model *m)
 	pool_model_changed(m);
 }
 
+void pool_model_retry(struct pool_model *m)
+{
+	struct holding *h;
+	struct worker *w;
+
+	for (size_t i = 0; (h = pool_next_holding(m, &i, &w));) {
+		if (!h->failed)
+			continue;
+		h->failed = false;
+		pool_recount(m->pool, w);
+		worker_want(w, m);
+		worker_load_next(w);
+	}
+}
+
 struct pool_model *pool_model_free(struct pool_model *m)
 {
 	if (!m)
@@ -323,47 +146,6 @@ struct pool_model *pool_model_free(struct pool_model *m)
 	list_remove(&m->changed_node);
 	m->pool->n_models--;
 	release(m);
-	return NULL;
-}
-
-/* --- Loads ----------------------------------------------------------------------------------- */
-
-static void load_failed(struct pool_model *m, const struct worker *w, const char *error)
-{
-	char quoted[POOL_TEXT_MAX];
-
-	log_warning("model failed to load", "model=%s version=%s worker=%s error=%s",
-		m->settings->name, m->settings->version, w->name,
-		log_quote(error, strlen(error), quoted, sizeof(quoted)));
-	snprintf(m->error, sizeof(m->error), "load failed on %s: %s", w->device, error);
-	pool_model_changed(m);
-}
-
-/* The first declaration stays: clients were told. */
-static const char *declare(struct pool_model *m, const struct wire_loaded *l)
-{
-	if (!m->declared) {
-		m->declared = declaration_copy(l);
-		pool_model_changed(m);
-		return m->declared ? NULL : "out of memory";
-	}
-	return declaration_equal(m->declared, l)
-		       ? NULL
-		       : "it declares other inputs or outputs than when it was loaded first";
-}
-
-const char *pool_loaded(struct pool_model *m, struct worker *w, const struct wire_loaded *l)
-{
-	const char *refused = l->ok ? declare(m, l) : NULL;
-
-	if (!l->ok || refused) {
-		load_failed(m, w, refused ? refused : l->error);
-		pool_praise(m, w);
-		return refused;
-	}
-	m->error[0] = '\0';
-	log_debug("model loaded", "model=%s version=%s worker=%s memory_bytes=%" PRIu64,
-		m->settings->name, m->settings->version, w->name, l->memory_bytes);
 	return NULL;
 }
 
@@ -382,6 +164,17 @@ uint32_t pool_model_ready(const struct pool_model *m)
 uint32_t pool_model_hopeful(const struct pool_model *m)
 {
 	return m->n_hopeful + (own_may_come(m) ? 1 : 0);
+}
+
+uint32_t pool_model_failed(const struct pool_model *m)
+{
+	const struct holding *h;
+	struct worker *w;
+	uint32_t n = 0;
+
+	for (size_t i = 0; (h = pool_next_holding((struct pool_model *)m, &i, &w));)
+		n += h->wanted && h->failed;
+	return n;
 }
 
 uint64_t pool_model_busy_ns(const struct pool_model *m, uint64_t now_ns)

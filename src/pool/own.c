@@ -292,12 +292,6 @@ void own_sweep(struct pool *p)
 
 /* --- Their processes --------------------------------------------------------------------------- */
 
-bool own_rests(const struct worker *w)
-{
-	return w->own &&
-	       (w->leaving || pool_breaker(w->model, w->device_index)->state == BREAKER_OPEN);
-}
-
 void own_wake(struct pool_model *m, uint32_t device_index)
 {
 	struct pool *p = m->pool;
@@ -312,22 +306,4 @@ void own_wake(struct pool_model *m, uint32_t device_index)
 		w->restart_at_ns = clock_ns();
 		pool_soon(p);
 	}
-}
-
-int own_program(const struct worker *w, const char *const **ret_argv, char ***ret_environment)
-{
-	const struct pool_model *m = w->model;
-	int r = program_environment(
-		ret_environment, m->pool->settings, m->program, m->settings, w->device);
-
-	if (!r && m->program)
-		*ret_argv = m->program->argv;
-	return r;
-}
-
-const char *own_program_name(const struct worker *w)
-{
-	const struct pool_program *program = w->own ? w->model->program : NULL;
-
-	return program ? program->argv[0] : w->pool->settings->worker_program;
 }

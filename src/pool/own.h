@@ -38,15 +38,6 @@ bool own_may_come(const struct pool_model *m);
 /* Returns out. */
 const char *own_format_wait(const struct pool_model *m, char *out, size_t cap);
 
-/* No process is to be started for w now: its model goes, or is kept away from the device. */
-bool own_rests(const struct worker *w);
 /* m may be loaded on the device again: start what rests. */
 void own_wake(struct pool_model *m, uint32_t device_index);
-/* What w is to execute; ret_argv stays as it is where that is the pool's program. ret_environment: own, see
- * program_environment(). -ENOMEM */
-_must_use_ int own_program(
-	const struct worker *w, const char *const **ret_argv, char ***ret_environment);
-/* The path of it, for logging; of any worker. */
-const char *own_program_name(const struct worker *w);
-
 #endif

@@ -2,9 +2,7 @@
  * pool.c: the door: wires workers, models, outputs and memories together.
  *
  * One timer does everything that is due: time limits, restarts, breakers, and the callbacks that are
- * owed since some call from outside. It is set lazily: to the earliest thing known when something
- * new comes up; when it fires and nothing is due yet (an answer came in time), it is set anew. So
- * the path of a batch hardly ever touches it.
+ * owed since some call from outside.
  *
  * Daemon process, loop thread.
  */
@@ -24,6 +22,7 @@
 #include "pool/own.h"
 #include "pool/pool_private.h"
 #include "pool/quarantine.h"
+#include "pool/trial.h"
 #include "pool/worker_private.h"
 
 #define POOL_WORKERS_MAX 4096u
@@ -60,12 +59,11 @@ static void arm_next(struct pool *p)
 	pool_arm(p, move_deadline(p));
 }
 
-static void on_timer(uv_timer_t *timer)
+static void on_due(void *data)
 {
-	struct pool *p = timer->data;
+	struct pool *p = data;
 	uint64_t now_ns = clock_ns();
 
-	p->timer_at_ns = CLOCK_NO_DEADLINE;
 	for (size_t i = 0; i < p->n_workers; i++)
 		worker_deliver_lost(&p->workers[i]);
 	own_sweep(p);
@@ -77,31 +75,57 @@ static void on_timer(uv_timer_t *timer)
 	arm_next(p);
 }
 
-void pool_arm(struct pool *p, uint64_t at_ns)
+/* --- What workers report ---------------------------------------------------------------------- */
+
+static void on_reaped(struct worker *w)
+{
+	struct pool_model *passed;
+
+	pool_settle_blame(w);
+	passed = w->trial ? trial_end(w) : NULL;
+	if (passed && !w->pool->draining)
+		pool_trust(passed, w);
+}
+
+static void on_loaded(struct worker *w, struct pool_model *m, bool kept)
+{
+	if (!kept)
+		pool_praise(m, w);
+	if (w->trial)
+		trial_passed(w, m);
+	else if (w->own)
+		pool_trust(m, w);
+}
+
+static void on_answered(struct worker *w, struct pool_model *m)
+{
+	pool_praise(m, w);
+}
+
+static void on_restart(struct worker *w)
 {
 	int r;
 
-	if (at_ns >= p->timer_at_ns)
+	if (w->trial) {
+		trial_start(w);
 		return;
-	p->timer_at_ns = at_ns;
-	r = uv_timer_start(&p->timer, on_timer, clock_ms_until(clock_ns(), at_ns), 0);
-	/* The only documented failure is a handle that is closing. */
-	assert(r == 0);
+	}
+	/* A failure was noted, and the next try is planned. */
+	r = worker_spawn(w);
 	(void)r;
 }
 
-void pool_soon(struct pool *p)
-{
-	pool_arm(p, 0);
-}
+static const struct worker_events worker_events = {
+	.on_reaped = on_reaped,
+	.on_loaded = on_loaded,
+	.on_answered = on_answered,
+	.on_restart = on_restart,
+};
 
-/* xorshift64 */
-uint64_t pool_random(struct pool *p)
+static void tell_listener(struct worker *w, const struct wire_message *m)
 {
-	p->random ^= p->random << 13;
-	p->random ^= p->random >> 7;
-	p->random ^= p->random << 17;
-	return p->random;
+	if (worker_listens(w))
+		worker_tell(w, m);
 }
 
 /* --- Creation -------------------------------------------------------------------------------- */
@@ -228,8 +252,7 @@ static int make_handles(struct pool *p)
 	/* Looking alone keeps no loop alive. */
 	uv_unref((uv_handle_t *)&p->looked);
 	p->looked.data = p;
-	uv_timer_init(p->loop, &p->timer);
-	p->timer.data = p;
+	lazy_timer_init(&p->timer, p->loop, on_due, p);
 	p->n_handles = 2;
 	return 0;
 }
@@ -250,9 +273,9 @@ int pool_new(struct pool **ret_pool, uv_loop_t *loop, const struct pool_settings
 	p->events = events;
 	p->data = data;
 	p->random = clock_ns() | 1;
-	p->timer_at_ns = CLOCK_NO_DEADLINE;
 	p->spawn_ms = UINT64_MAX;
-	memory_table_init(&p->memories);
+	p->worker_events = &worker_events;
+	memory_table_init(&p->memories, tell_listener);
 	oom_init(&p->oom, "");
 	list_init(&p->models);
 	list_init(&p->changed);
@@ -270,12 +293,20 @@ int pool_new(struct pool **ret_pool, uv_loop_t *loop, const struct pool_settings
 	return 0;
 }
 
-static void on_closed(uv_handle_t *h)
+static void close_one(struct pool *p)
 {
-	struct pool *p = h->data;
-
 	if (--p->n_handles == 0)
 		release(p);
+}
+
+static void on_closed(uv_handle_t *h)
+{
+	close_one(h->data);
+}
+
+static void on_timer_closed(void *data)
+{
+	close_one(data);
 }
 
 struct pool *pool_free(struct pool *p)
@@ -287,8 +318,7 @@ struct pool *pool_free(struct pool *p)
 	assert(p->outputs.n_leases == 0 && list_empty(&p->models));
 	memory_table_deinit(&p->memories);
 	p->gpus = gpus_free(p->gpus);
-	uv_timer_stop(&p->timer);
-	uv_close((uv_handle_t *)&p->timer, on_closed);
+	lazy_timer_close(&p->timer, on_timer_closed);
 	uv_close((uv_handle_t *)&p->looked, on_closed);
 	return NULL;
 }

@@ -6,6 +6,7 @@
 #include "pool/breaker.h"
 #include "pool/gpus.h"
 #include "pool/lane.h"
+#include "pool/lazy_timer.h"
 #include "pool/memory.h"
 #include "pool/oom.h"
 #include "pool/output.h"
@@ -70,10 +71,11 @@ struct pool_model {
 };
 
 struct pool {
-	uv_loop_t *loop;		      /* borrow */
-	const struct pool_settings *settings; /* borrow */
-	const struct pool_events *events;     /* borrow */
-	void *data;			      /* borrow: of events */
+	uv_loop_t *loop;			   /* borrow */
+	const struct pool_settings *settings;	   /* borrow */
+	const struct pool_events *events;	   /* borrow */
+	void *data;				   /* borrow: of events */
+	const struct worker_events *worker_events; /* borrow */
 
 	/* own: those that are shared, those for models alone (own.c), then one a device for trials (trial.c) */
 	struct worker *workers;
@@ -101,27 +103,30 @@ struct pool {
 	struct memory_table memories;
 	struct oom oom;
 
-	uv_timer_t timer;     /* the next thing is due; timer.data: the pool */
-	uint64_t timer_at_ns; /* what it is set for; CLOCK_NO_DEADLINE: stopped */
-	uint64_t n_processes; /* started so far */
-	uint64_t spawn_ms;    /* the loop's time when the last one was: one a turn */
-	bool kept_back;	      /* a worker waits until another one has loaded */
-	bool sandbox_lacks;   /* it was said that workers are held by less than was asked for */
-	uint64_t random;      /* state of pool_random() */
-	bool started;	      /* pool_start() was called */
+	struct lazy_timer timer; /* the next thing is due */
+	uint64_t n_processes;	 /* started so far */
+	uint64_t spawn_ms;	 /* the loop's time when the last one was: one a turn */
+	bool kept_back;		 /* a worker waits until another one has loaded */
+	bool sandbox_lacks;	 /* it was said that workers are held by less than was asked for */
+	uint64_t random;	 /* of back-offs; never 0 */
+	bool started;		 /* pool_start() was called */
 	bool told_started;
 	bool draining;
 	bool told_drained;
 };
 
-/* Make the timer fire at at_ns, if it would not earlier. */
-void pool_arm(struct pool *p, uint64_t at_ns);
+/* Make the timer go off at at_ns, if it would not earlier. */
+static inline void pool_arm(struct pool *p, uint64_t at_ns)
+{
+	lazy_timer_arm(&p->timer, at_ns);
+}
 /* There is something to be called back about: do it in the loop's next turn. */
-void pool_soon(struct pool *p);
-/* Pseudo-random, for jitter. */
-uint64_t pool_random(struct pool *p);
+static inline void pool_soon(struct pool *p)
+{
+	lazy_timer_arm(&p->timer, 0);
+}
 
-/* --- Models (models.c) ---------------------------------------------------------------------- */
+/* --- Models and what workers have of them (holding.c) ------------------------------------------ */
 
 /* What w has, or could have, of m; NULL: w is another one's own, or nobody's. */
 struct holding *pool_holding(struct pool_model *m, const struct worker *w);
@@ -148,8 +153,8 @@ void pool_recount_all(struct pool *p);
 /* The same of one model's, and of those on a device. */
 void pool_recount_model(struct pool_model *m);
 void pool_recount_device(struct pool_model *m, uint32_t device_index);
-/* w has loaded the model, or failed to. Returns NULL, or why the load is refused (static). */
-const char *pool_loaded(struct pool_model *m, struct worker *w, const struct wire_loaded *l);
+/* w has loaded the model, or failed to: note how it is declared, or why. Returns whether w may keep it. */
+bool pool_loaded(struct pool_model *m, const struct worker *w, const struct wire_loaded *l);
 
 /* --- Blame (blame.c) -------------------------------------------------------------------------- */
 
@@ -157,6 +162,8 @@ const char *pool_loaded(struct pool_model *m, struct worker *w, const struct wir
 void pool_blame(struct pool_model *m, struct worker *w);
 /* w ended while it loaded the model: it is tried in a process of its own before workers load it again. */
 void pool_suspect(struct pool_model *m, struct worker *w);
+/* Either, or neither: w's process was reaped. */
+void pool_settle_blame(struct worker *w);
 /* It was loaded, or refused in an orderly manner, there: they may. */
 void pool_trust(struct pool_model *m, struct worker *w);
 /* The model does as it should on w's device. */

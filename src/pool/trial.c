@@ -61,13 +61,14 @@ void trial_passed(struct worker *t, struct pool_model *m)
 	worker_load_next(t);
 }
 
-void trial_end(struct worker *t)
+struct pool_model *trial_end(struct worker *t)
 {
+	struct pool_model *passed = t->tried;
+
 	if (t->verdict != WORKER_UNUSABLE)
 		t->failures = 0;
-	if (t->tried && !t->pool->draining)
-		pool_trust(t->tried, t);
 	t->tried = NULL;
+	return passed;
 }
 
 void trial_forget(struct pool *p, const struct pool_model *m)

@@ -20,8 +20,8 @@ void trial_ask(struct pool *p, uint32_t device_index);
 void trial_start(struct worker *t);
 /* The model was loaded, or refused in an orderly manner: the process ends. */
 void trial_passed(struct worker *t, struct pool_model *m);
-/* The process is gone: what has passed comes back. */
-void trial_end(struct worker *t);
+/* The process is gone. Returns the model that has passed; NULL: none. */
+struct pool_model *trial_end(struct worker *t);
 /* A model goes that may be tried right now. */
 void trial_forget(struct pool *p, const struct pool_model *m);
 

@@ -26,11 +26,10 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/seqpacket.h"
-#include "pool/own.h"
 #include "pool/pool_private.h"
+#include "pool/program.h"
 #include "pool/quarantine.h"
 #include "pool/spawn.h"
-#include "pool/trial.h"
 #include "pool/worker_private.h"
 
 /* Exit statuses of a worker that cannot work as configured, and whose device cannot be used. */
@@ -39,45 +38,6 @@
 /* So long READY, or so many batches, and earlier ends are forgiven. */
 #define HEALTHY_NS	(UINT64_C(10) * NS_PER_S)
 #define HEALTHY_BATCHES 256u
-
-#define TO(state) (1u << (state))
-
-static const uint32_t moves[] = {
-	[WORKER_REAPED] = TO(WORKER_SPAWNED),
-	[WORKER_SPAWNED] = TO(WORKER_LOADING) | TO(WORKER_LOST),
-	[WORKER_LOADING] = TO(WORKER_READY) | TO(WORKER_DRAINING) | TO(WORKER_LOST),
-	[WORKER_READY] = TO(WORKER_DRAINING) | TO(WORKER_LOST),
-	[WORKER_DRAINING] = TO(WORKER_STOPPING) | TO(WORKER_LOST),
-	[WORKER_STOPPING] = TO(WORKER_REAPED) | TO(WORKER_LOST),
-	[WORKER_LOST] = TO(WORKER_REAPED),
-};
-
-static const char *const names[] = {
-	[WORKER_SPAWNED] = "spawned",
-	[WORKER_LOADING] = "loading",
-	[WORKER_READY] = "ready",
-	[WORKER_DRAINING] = "draining",
-	[WORKER_STOPPING] = "stopping",
-	[WORKER_LOST] = "lost",
-	[WORKER_REAPED] = "reaped",
-};
-
-const char *worker_state_name(enum worker_state s)
-{
-	return names[s];
-}
-
-void worker_set_state(struct worker *w, enum worker_state to)
-{
-	assert(moves[w->state] & TO(to));
-	log_debug("worker state", "worker=%s pid=%d from=%s to=%s", w->name, worker_pid(w),
-		names[w->state], names[to]);
-	if (to != WORKER_STOPPING)
-		w->since_ns = clock_ns();
-	if (to != WORKER_READY)
-		w->ready_since_ns = 0;
-	w->state = to;
-}
 
 int worker_init(struct worker *w, struct pool *p, uint32_t index, const char *device,
 	uint32_t device_index, const char *name)
@@ -234,6 +194,15 @@ void worker_deliver_lost(struct worker *w)
 
 /* --- The exit -------------------------------------------------------------------------------- */
 
+/* xorshift64 */
+static uint64_t next_random(struct pool *p)
+{
+	p->random ^= p->random << 13;
+	p->random ^= p->random >> 7;
+	p->random ^= p->random << 17;
+	return p->random;
+}
+
 /* 0, 1, 2, 4 ... s, give or take a fifth so that places do not restart in step. */
 static uint64_t back_off_ns(struct worker *w)
 {
@@ -247,8 +216,15 @@ static uint64_t back_off_ns(struct worker *w)
 	if (delay_ns > max_ns)
 		delay_ns = max_ns;
 	delay_ns -= delay_ns / 5;
-	delay_ns += pool_random(w->pool) % (delay_ns / 2 + 1);
+	delay_ns += next_random(w->pool) % (delay_ns / 2 + 1);
 	return delay_ns < max_ns ? delay_ns : max_ns;
+}
+
+/* No process is to be started for one of a model's own now: the model goes, or is kept away from the device. */
+static bool rests(const struct worker *w)
+{
+	return w->own &&
+	       (w->leaving || pool_breaker(w->model, w->device_index)->state == BREAKER_OPEN);
 }
 
 static void plan_restart(struct worker *w)
@@ -258,7 +234,7 @@ static void plan_restart(struct worker *w)
 		w->failed_starts++;
 	w->came_up = true;
 	quarantine_ask(w, clock_ns());
-	w->restart_at_ns = w->pool->draining || own_rests(w) ? 0 : clock_ns() + back_off_ns(w);
+	w->restart_at_ns = w->pool->draining || rests(w) ? 0 : clock_ns() + back_off_ns(w);
 }
 
 /* Why it ended, as the exit status says. */
@@ -294,21 +270,6 @@ static void judge(struct worker *w, const struct process_exit *e)
 			worker_pid(w), text, w->last_exit);
 }
 
-static void settle_blame(struct worker *w)
-{
-	bool guilty = w->verdict == WORKER_CRASHED || w->verdict == WORKER_HUNG ||
-		      w->verdict == WORKER_MISBEHAVED;
-
-	if (guilty && w->suspect && !w->pool->draining)
-		pool_blame(w->suspect, w);
-	if (guilty && w->was_loading && !w->pool->draining)
-		pool_suspect(w->was_loading, w);
-	w->suspect = w->was_loading = NULL;
-	if (w->trial)
-		trial_end(w);
-	worker_forget_models(w);
-}
-
 /* Nothing of the process is left: let go of what it could touch. */
 static void reap(struct worker *w, const struct process_exit *e)
 {
@@ -322,7 +283,9 @@ static void reap(struct worker *w, const struct process_exit *e)
 		output_mute(w->output);
 	w->output = output_unref(w->output);
 	memory_table_reaped(&w->pool->memories, w);
-	settle_blame(w);
+	w->pool->worker_events->on_reaped(w);
+	w->suspect = w->was_loading = NULL;
+	worker_forget_models(w);
 	plan_restart(w);
 	worker_load_others(w->pool);
 	pool_recount(w->pool, w);
@@ -385,17 +348,35 @@ static size_t queue_max(const struct pool *p)
 	return (2 * (size_t)p->settings->slots + 16) * WIRE_MESSAGE_MAX;
 }
 
+/* Its model's, where it is that one's own and the model's backend has one; NULL: the pool's. */
+static const struct pool_program *program_of(const struct worker *w)
+{
+	return w->own ? w->model->program : NULL;
+}
+
+static const char *program_path(const struct worker *w)
+{
+	const struct pool_program *program = program_of(w);
+
+	return program ? program->argv[0] : w->pool->settings->worker_program;
+}
+
 static int start_program(const struct worker *w, int fd, pid_t *ret_pid, int *ret_pidfd)
 {
 	const struct pool_settings *s = w->pool->settings;
+	const struct pool_program *program = program_of(w);
 	const char *const shared[] = {s->worker_program, NULL};
-	struct spawn_options o = {
-		.argv = shared, .device = w->device, .channel_fd = fd, .core = s->core};
+	struct spawn_options o = {.argv = program ? program->argv : shared,
+		.device = w->device,
+		.channel_fd = fd,
+		.core = s->core,
+		.sandbox = s->sandbox};
 	_cleanup_(freep) char **environment = NULL;
-	int r = w->own ? own_program(w, &o.argv, &environment) : 0;
+	int r = 0;
 
+	if (w->own)
+		r = program_environment(&environment, s, program, w->model->settings, w->device);
 	o.environment = (const char *const *)environment;
-	o.sandbox = s->sandbox;
 	return r ? r : spawn(&o, ret_pid, ret_pidfd);
 }
 
@@ -454,7 +435,7 @@ int worker_spawn(struct worker *w)
 	if (r) {
 		snprintf(w->last_exit, sizeof(w->last_exit), "cannot be started: %s", err_str(r));
 		log_warning("worker cannot be started", "worker=%s program=%s error=\"%s\"",
-			w->name, own_program_name(w), err_str(r));
+			w->name, program_path(w), err_str(r));
 		plan_restart(w);
 		pool_recount(p, w);
 		pool_soon(p);

@@ -11,7 +11,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "pool/pool_private.h"
-#include "pool/trial.h"
 #include "pool/worker_private.h"
 
 #define for_each_model(p, m)                                                                       \
@@ -177,11 +176,6 @@ void worker_load_others(struct pool *p)
 		worker_load_next(&p->workers[i]);
 }
 
-bool worker_is_loading(const struct worker *w)
-{
-	return w->loading;
-}
-
 static bool runs(const struct worker *w, const struct pool_model *m)
 {
 	list_for_each (&w->in_flight, node) {
@@ -270,14 +264,11 @@ void worker_on_loaded(struct worker *w, const struct wire_loaded *l)
 	}
 	assert(w->loading == m);
 	w->loading = NULL;
-	h->failed = pool_loaded(m, w, l) || !l->ok;
+	h->failed = !pool_loaded(m, w, l);
 	pool_set_hold(m, w, l->ok ? HOLD_HELD : HOLD_NONE);
-	if (w->trial) {
-		trial_passed(w, m);
+	w->pool->worker_events->on_loaded(w, m, !h->failed);
+	if (w->trial)
 		return;
-	}
-	if (w->own)
-		pool_trust(m, w);
 	/* The breaker may have opened meanwhile. */
 	if (h->failed || m->retired || (m->isolated && !w->own) ||
 		!breaker_admits(pool_breaker(m, w->device_index), w))
@@ -328,30 +319,4 @@ void worker_forget_models(struct worker *w)
 	assert(list_empty(&w->to_load));
 	w->loading = NULL;
 	w->n_leaving = 0;
-}
-
-uint32_t pool_model_failed(const struct pool_model *m)
-{
-	const struct holding *h;
-	struct worker *w;
-	uint32_t n = 0;
-
-	for (size_t i = 0; (h = pool_next_holding((struct pool_model *)m, &i, &w));)
-		n += h->wanted && h->failed;
-	return n;
-}
-
-void pool_model_retry(struct pool_model *m)
-{
-	struct holding *h;
-	struct worker *w;
-
-	for (size_t i = 0; (h = pool_next_holding(m, &i, &w));) {
-		if (!h->failed)
-			continue;
-		h->failed = false;
-		pool_recount(m->pool, w);
-		worker_want(w, m);
-		worker_load_next(w);
-	}
 }

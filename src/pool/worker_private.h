@@ -16,6 +16,19 @@
 /* A place that has failed to start so often in a row does not count as a hope. */
 #define WORKER_HOPELESS_STARTS 3u
 
+/* What becomes of its news is the pool's to decide (pool.c): which models go where follows from it. */
+struct worker_events {
+	/* Its process was reaped: .verdict, .suspect, .was_loading say why, and what it had of models is forgotten
+	 * next. */
+	void (*on_reaped)(struct worker *w);
+	/* It has loaded the model, or refused it in an orderly manner: `kept` says whether it may keep it. */
+	void (*on_loaded)(struct worker *w, struct pool_model *m, bool kept);
+	/* A batch of the model was answered, and the answer is as it should be. */
+	void (*on_answered)(struct worker *w, struct pool_model *m);
+	/* It has no process, and may have one now. */
+	void (*on_restart)(struct worker *w);
+};
+
 struct worker {
 	struct pool *pool; /* borrow */
 	uint32_t index;	   /* in pool.workers */
@@ -154,7 +167,7 @@ void worker_on_unloaded(struct worker *w, const struct wire_unloaded *u);
 /* Its process is gone, and all that it had. */
 void worker_forget_models(struct worker *w);
 
-/* What its channel reports (receive.c). */
+/* What its channel reports (worker_receive.c). */
 extern const struct channel_events worker_channel_events;
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * worker_run.c: what is sent to a worker, and what is asked about it.
+ * worker_run.c: what is sent to a worker.
  *
  * Batches gather in the channel's record until pool_flush(), with what was released ahead of them.
  * Flights and their arrays are reused.
@@ -12,16 +12,6 @@
 #include "base/err.h"
 #include "pool/pool_private.h"
 #include "pool/worker_private.h"
-
-bool worker_takes(const struct worker *w)
-{
-	return w->state == WORKER_READY || (w->state == WORKER_LOADING && w->set_up);
-}
-
-bool worker_listens(const struct worker *w)
-{
-	return worker_takes(w) || w->state == WORKER_DRAINING;
-}
 
 /* `r` came from the channel for a message: trust ends where it was lost. */
 static void check_sent(struct worker *w, int r, const char *message)
@@ -194,123 +184,4 @@ void worker_cancel(struct worker *w, const void *tag)
 				       .cancel = {.batch = f->id,
 					       .model = f->model->id,
 					       .lane = f->lane->index}});
-}
-
-bool worker_holds(const struct worker *w, const struct pool_model *m)
-{
-	const struct holding *h = pool_holding((struct pool_model *)m, w);
-
-	return h && h->state == HOLD_HELD && worker_takes(w);
-}
-
-uint32_t worker_free_slots(const struct worker *w)
-{
-	return worker_takes(w) ? w->slots - w->n_in_flight : 0;
-}
-
-uint32_t worker_slots(const struct worker *w)
-{
-	return w->state == WORKER_REAPED ? w->pool->settings->slots : w->slots;
-}
-
-/* --- What it is ------------------------------------------------------------------------------ */
-
-uint32_t worker_in_flight(const struct worker *w)
-{
-	return w->n_in_flight;
-}
-
-bool worker_is_used(const struct worker *w)
-{
-	return !w->own || w->model;
-}
-
-const struct pool_model_settings *worker_model(const struct worker *w)
-{
-	return w->model ? w->model->settings : NULL;
-}
-
-const char *worker_name(const struct worker *w)
-{
-	return w->name;
-}
-
-const char *worker_device(const struct worker *w)
-{
-	return w->device;
-}
-
-enum worker_state worker_get_state(const struct worker *w)
-{
-	return w->state;
-}
-
-int worker_pid(const struct worker *w)
-{
-	return w->process ? (int)process_pid(w->process) : 0;
-}
-
-uint64_t worker_generation(const struct worker *w)
-{
-	return w->generation;
-}
-
-uint64_t worker_batches_done(const struct worker *w)
-{
-	return w->done;
-}
-
-uint32_t worker_output_segments(const struct worker *w)
-{
-	return output_n_segments(w->output);
-}
-
-uint64_t worker_output_mapped(const struct worker *w)
-{
-	return output_mapped(w->output);
-}
-
-uint64_t worker_restarts(const struct worker *w)
-{
-	return w->restarts;
-}
-
-uint64_t worker_ends(const struct worker *w, enum worker_verdict verdict)
-{
-	return w->ends[verdict];
-}
-
-uint32_t worker_lanes_busy(const struct worker *w)
-{
-	return w->n_busy;
-}
-
-uint64_t worker_ready_since_ns(const struct worker *w)
-{
-	return w->ready_since_ns;
-}
-
-const char *worker_sandbox(const struct worker *w)
-{
-	return w->sandbox;
-}
-
-const char *worker_quarantine(const struct worker *w)
-{
-	return gpus_action_text(w->quarantine);
-}
-
-const char *worker_copies(const struct worker *w)
-{
-	return w->copies;
-}
-
-const char *worker_last_exit(const struct worker *w)
-{
-	return w->last_exit;
-}
-
-uint64_t worker_restart_at_ns(const struct worker *w)
-{
-	return w->restart_at_ns;
 }

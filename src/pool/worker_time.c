@@ -9,7 +9,6 @@
 #include "base/clock.h"
 #include "pool/pool_private.h"
 #include "pool/quarantine.h"
-#include "pool/trial.h"
 #include "pool/worker_private.h"
 
 /* 0 ms: no limit. */
@@ -141,7 +140,6 @@ static void restart(struct worker *w, uint64_t now_ns)
 	struct pool *p = w->pool;
 	int64_t before = w->quarantine;
 	bool kept = quarantine_keeps(w, now_ns);
-	int r;
 
 	if (w->quarantine != before)
 		pool_recount(p, w);
@@ -153,13 +151,7 @@ static void restart(struct worker *w, uint64_t now_ns)
 		return;
 	}
 	p->spawn_ms = uv_now(p->loop);
-	if (w->trial) {
-		trial_start(w);
-		return;
-	}
-	/* A failure was noted, and the next try is planned. */
-	r = worker_spawn(w);
-	(void)r;
+	p->worker_events->on_restart(w);
 }
 
 void worker_tick(struct worker *w, uint64_t now_ns)

@@ -195,6 +195,29 @@ int bed_make(struct bed *b)
 	return r;
 }
 
+void bed_add(struct bed *b, size_t i)
+{
+	b->inside = true;
+	cr_assert_eq(pool_model_new(&b->pm[i], b->pool, &b->models[i], &b->pm[i]), 0);
+	b->inside = false;
+}
+
+void bed_add_named(struct bed *b, const char *name)
+{
+	size_t i = b->n_models++;
+
+	b->models[i] = b->models[0];
+	b->models[i].name = strdup(name);
+	bed_add(b, i);
+}
+
+void bed_retire(struct bed *b, size_t i)
+{
+	b->inside = true;
+	pool_model_retire(b->pm[i]);
+	b->inside = false;
+}
+
 void bed_start(struct bed *b)
 {
 	cr_assert_eq(bed_make(b), 0);

@@ -58,7 +58,13 @@ extern const struct pool_events bed_events;
 void bed_init(struct bed *b, const char *script, const char *names);
 /* pool_new() and all models. 0 or what failed */
 int bed_make(struct bed *b);
-/* The same, asserted, and pool_start(). */
+/* pool_model_new() for models[i]. */
+void bed_add(struct bed *b, size_t i);
+/* The same for one more, like models[0] but for its name: number n_models - 1. */
+void bed_add_named(struct bed *b, const char *name);
+/* pool_model_retire() for pm[i]: bed.n_models_gone counts it when it is gone. */
+void bed_retire(struct bed *b, size_t i);
+/* bed_make(), asserted, and pool_start(). */
 void bed_start(struct bed *b);
 /* bed_start(), and wait for on_started. */
 void bed_up(struct bed *b);

@@ -1,4 +1,4 @@
-/* models_test.c: models that come and go while workers run, and what counting them costs. */
+/* models_test.c: models that come and go while workers run. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <signal.h>
@@ -7,25 +7,6 @@
 #include "base/clock.h"
 #include "fake_bed.h"
 
-/* One more, of this name: number b->n_models - 1. */
-static void add(struct bed *b, const char *name)
-{
-	size_t i = b->n_models++;
-
-	b->models[i] = b->models[0];
-	b->models[i].name = strdup(name);
-	b->inside = true;
-	cr_assert_eq(pool_model_new(&b->pm[i], b->pool, &b->models[i], &b->pm[i]), 0);
-	b->inside = false;
-}
-
-static void retire(struct bed *b, size_t i)
-{
-	b->inside = true;
-	pool_model_retire(b->pm[i]);
-	b->inside = false;
-}
-
 Test(models, one_comes_while_workers_run)
 {
 	struct bed b;
@@ -33,7 +14,7 @@ Test(models, one_comes_while_workers_run)
 	bed_init(&b, "good", "echo");
 	b.places[0].count = 2;
 	bed_up(&b);
-	add(&b, "second");
+	bed_add_named(&b, "second");
 	cr_expect_eq(pool_model_id(b.pm[1]), 1);
 	cr_expect_eq(pool_model_hopeful(b.pm[1]), 2);
 	cr_expect_eq(pool_model_ready(b.pm[1]), 0);
@@ -51,7 +32,7 @@ Test(models, one_comes_before_workers_are_up)
 
 	bed_init(&b, "good", "echo");
 	bed_start(&b);
-	add(&b, "second");
+	bed_add_named(&b, "second");
 	bed_wait(&b, pool_model_ready(b.pm[1]) == 1);
 	cr_expect_eq(pool_model_ready(b.pm[0]), 1);
 	bed_drain_end(&b);
@@ -64,7 +45,7 @@ Test(models, one_goes)
 
 	bed_init(&b, "good", "echo second");
 	bed_up(&b);
-	retire(&b, 1);
+	bed_retire(&b, 1);
 	told = b.n_model;
 	cr_expect_eq(pool_model_ready(b.pm[1]), 0);
 	cr_expect_eq(pool_model_hopeful(b.pm[1]), 0);
@@ -73,7 +54,7 @@ Test(models, one_goes)
 	cr_expect_eq(b.n_model, told, "a retired one is no news");
 	cr_expect_eq(b.pool->n_models, 1);
 	/* Its number is not used again. */
-	add(&b, "third");
+	bed_add_named(&b, "third");
 	cr_expect_eq(pool_model_id(b.pm[2]), 2);
 	bed_wait(&b, pool_model_ready(b.pm[2]) == 1);
 	bed_drain_end(&b);
@@ -86,7 +67,7 @@ Test(models, one_goes_behind_its_batches)
 	bed_init(&b, "good", "hold echo");
 	bed_up(&b);
 	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
-	retire(&b, 0);
+	bed_retire(&b, 0);
 	cr_expect_eq(bed_run(&b, 0, 0, 2, 10), WORKER_E_BUSY);
 	cr_expect_eq(b.pm[0]->holdings[0].state, HOLD_LEAVING);
 	/* Which lets the other go. */
@@ -106,7 +87,7 @@ Test(models, one_goes_with_its_process)
 	bed_up(&b);
 	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
 	pool_flush(b.pool);
-	retire(&b, 0);
+	bed_retire(&b, 0);
 	kill(worker_pid(bed_worker(&b, 0)), SIGKILL);
 	bed_wait(&b, b.n_models_gone == 1);
 	cr_expect_eq(b.n_events, 1, "its batch came back before");
@@ -121,9 +102,9 @@ Test(models, one_goes_while_it_is_being_loaded)
 
 	bed_init(&b, "good", "echo");
 	bed_up(&b);
-	add(&b, "second");
+	bed_add_named(&b, "second");
 	cr_expect_eq(b.pm[1]->holdings[0].state, HOLD_LOADING);
-	retire(&b, 1);
+	bed_retire(&b, 1);
 	bed_wait(&b, b.n_models_gone == 1);
 	cr_expect_eq(worker_restarts(bed_worker(&b, 0)), 0);
 	cr_expect_eq(pool_model_ready(b.pm[0]), 1);
@@ -136,7 +117,7 @@ Test(models, one_that_failed_goes_at_once)
 
 	bed_init(&b, "good", "echo noload");
 	bed_up(&b);
-	retire(&b, 1);
+	bed_retire(&b, 1);
 	cr_expect_not_null(b.pm[1], "not from inside the call");
 	bed_wait(&b, b.n_models_gone == 1);
 	bed_drain_end(&b);
@@ -149,8 +130,8 @@ Test(models, one_that_was_never_loaded_goes)
 	bed_init(&b, "good", "echo");
 	b.settings.n_places = 0;
 	bed_up(&b);
-	add(&b, "second");
-	retire(&b, 1);
+	bed_add_named(&b, "second");
+	bed_retire(&b, 1);
 	bed_wait(&b, b.n_models_gone == 1);
 	bed_drain_end(&b);
 }
@@ -161,7 +142,7 @@ Test(models, unloaded_that_was_not_asked_for)
 
 	bed_init(&b, "w-unloaded,good", "echo second third");
 	bed_up(&b);
-	retire(&b, 1);
+	bed_retire(&b, 1);
 	bed_wait(&b, worker_restarts(bed_worker(&b, 0)) == 1);
 	cr_expect(strstr(worker_last_exit(bed_worker(&b, 0)), "unloaded: model 2 was not"));
 	bed_wait(&b, b.n_models_gone == 1);
@@ -181,43 +162,6 @@ Test(models, numbers_run_out)
 	b.models[0].run_timeout_ms = UINT64_MAX;
 	b.pool->next_model = 5;
 	cr_expect_eq(pool_model_new(&m, b.pool, &b.models[0], NULL), -EINVAL);
-	bed_drain_end(&b);
-}
-
-/* A model that is loaded concerns one worker's holding of it, and no other. */
-Test(models, a_load_costs_the_same_however_many_there_are)
-{
-	struct bed b;
-	uint64_t before;
-
-	bed_init(&b, "good", "echo a b c d e");
-	b.places[0].count = 4;
-	bed_up(&b);
-	before = b.pool->n_counted;
-	add(&b, "late");
-	bed_wait(&b, pool_model_ready(b.pm[6]) == 4);
-	/* When it came: each worker's; for each worker: Load was sent, Loaded came. */
-	cr_expect_eq(b.pool->n_counted - before, 4 + 2 * 4);
-	before = b.pool->n_counted;
-	retire(&b, 6);
-	bed_wait(&b, b.n_models_gone == 1);
-	/* Each is to leave, Unload was sent, Unloaded came; and all once more. */
-	cr_expect_eq(b.pool->n_counted - before, 3 * 4 + 4);
-	bed_drain_end(&b);
-}
-
-/* From spawn to ready: every holding when it was made, loaded, and as its worker's state changed. */
-Test(models, a_start_costs_models_times_workers)
-{
-	struct bed b;
-	const uint64_t n = 6 * 4;
-
-	bed_init(&b, "good", "echo a b c d e");
-	b.places[0].count = 4;
-	bed_up(&b);
-	cr_expect_leq(b.pool->n_counted, 5 * n);
-	for (size_t i = 0; i < 6; i++)
-		cr_expect_eq(pool_model_ready(b.pm[i]), 4);
 	bed_drain_end(&b);
 }
 
@@ -243,7 +187,7 @@ Test(models, what_is_loaded_serves_while_others_load)
 	cr_expect_eq(bed_run(&b, 0, 3, 1, 10), WORKER_E_BUSY);
 	cr_expect_eq(b.n_started, 0, "start-up is not over");
 	/* One that waits to be loaded may go. */
-	retire(&b, 3);
+	bed_retire(&b, 3);
 	bed_wait(&b, b.n_models_gone == 1);
 	cr_expect(list_empty(&w->to_load));
 	/* It ends while both go on. */
@@ -288,7 +232,7 @@ Test(models, one_worker_of_a_device_loads_at_a_time)
 	b.places[1] = (struct pool_place){"cpu:1", 1};
 	b.settings.n_places = 2;
 	bed_up(&b);
-	add(&b, "hangload");
+	bed_add_named(&b, "hangload");
 	cr_expect_eq(b.pm[1]->holdings[0].state, HOLD_LOADING);
 	cr_expect_eq(b.pm[1]->holdings[1].state, HOLD_NONE);
 	cr_expect_eq(b.pm[1]->holdings[2].state, HOLD_LOADING, "another device");
@@ -297,8 +241,8 @@ Test(models, one_worker_of_a_device_loads_at_a_time)
 	cr_expect_eq(b.pm[1]->holdings[1].state, HOLD_NONE);
 	/* The one that loads is gone: it is the other's turn. */
 	kill(worker_pid(bed_worker(&b, 2)), SIGKILL);
-	retire(&b, 1);
-	add(&b, "third");
+	bed_retire(&b, 1);
+	bed_add_named(&b, "third");
 	cr_expect_eq(b.pm[2]->holdings[1].state, HOLD_NONE);
 	kill(worker_pid(bed_worker(&b, 0)), SIGKILL);
 	bed_wait(&b, b.pm[2]->holdings[1].state == HOLD_HELD);
@@ -318,7 +262,7 @@ Test(models, nothing_is_loaded_beside_a_suspect)
 	w = bed_worker(&b, 0);
 	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
 	w->alone = true;
-	add(&b, "late");
+	bed_add_named(&b, "late");
 	cr_expect_eq(b.pm[2]->holdings[0].state, HOLD_NONE);
 	cr_assert_eq(bed_run(&b, 0, 1, 2, 10), 0);
 	cr_expect_eq(b.pm[2]->holdings[0].state, HOLD_NONE);

@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -18,20 +19,6 @@ static void init(struct bed *b, const char *script, const char *names, uint32_t 
 	b->settings.max_model_workers = max;
 	for (size_t i = 1; i < b->n_models; i++)
 		b->models[i].isolation = ISOLATION_MODEL;
-}
-
-static void add(struct bed *b, size_t i)
-{
-	b->inside = true;
-	cr_assert_eq(pool_model_new(&b->pm[i], b->pool, &b->models[i], &b->pm[i]), 0);
-	b->inside = false;
-}
-
-static void retire(struct bed *b, size_t i)
-{
-	b->inside = true;
-	pool_model_retire(b->pm[i]);
-	b->inside = false;
 }
 
 static struct breaker *breaker_of(struct bed *b, size_t model)
@@ -76,7 +63,7 @@ Test(own, unloading_ends_its_process)
 	w = bed_worker(&b, OWN);
 	pid = worker_pid(w);
 	cr_assert_eq(bed_run(&b, OWN, 1, 2, 10), 0);
-	retire(&b, 1);
+	bed_retire(&b, 1);
 	cr_expect_eq(pool_model_ready(b.pm[1]), 0);
 	bed_wait(&b, b.n_models_gone == 1);
 	cr_expect_eq(b.n_events, 1);
@@ -85,7 +72,7 @@ Test(own, unloading_ends_its_process)
 	cr_expect_not(worker_is_used(w));
 	cr_expect_eq(pool_n_workers(b.pool), 1);
 	cr_expect_eq(worker_restarts(bed_worker(&b, SHARED)), 0);
-	add(&b, 1);
+	bed_add(&b, 1);
 	bed_wait(&b, pool_model_ready(b.pm[1]) == 1);
 	cr_expect_eq(worker_generation(w), 1, "it is a new one");
 	bed_drain_end(&b);
@@ -114,12 +101,12 @@ Test(own, a_load_that_hangs_keeps_nobody_back)
 	init(&b, "good", "echo hangload third", 1);
 	b.models[2].isolation = ISOLATION_DEVICE;
 	bed_start(&b);
-	retire(&b, 2);
+	bed_retire(&b, 2);
 	bed_wait(&b, bed_worker(&b, OWN)->loading && b.n_models_gone == 1);
-	add(&b, 2);
+	bed_add(&b, 2);
 	bed_wait(&b, pool_model_ready(b.pm[2]) == 1 && pool_model_ready(b.pm[0]) == 1);
 	cr_expect_eq(bed_worker(&b, OWN)->loading, b.pm[1]);
-	retire(&b, 1);
+	bed_retire(&b, 1);
 	bed_wait(&b, b.n_models_gone == 2);
 	cr_expect_eq(worker_restarts(bed_worker(&b, SHARED)), 0);
 	bed_drain_end(&b);
@@ -176,7 +163,7 @@ Test(own, too_few_places)
 		"it needs 1 worker processes of its own, and 1 of [worker] max_model_workers = 1 "
 		"are taken");
 	/* It has a hope as soon as the other one goes. */
-	retire(&b, 1);
+	bed_retire(&b, 1);
 	cr_expect_eq(pool_model_hopeful(b.pm[2]), 1);
 	bed_wait(&b, pool_model_ready(b.pm[2]) == 1 && b.n_models_gone == 1);
 	cr_expect_str_eq(pool_model_detail(b.pm[2]), "");
@@ -190,9 +177,9 @@ Test(own, who_waits_may_go)
 	init(&b, "good", "echo second third", 0);
 	bed_up(&b);
 	cr_expect_eq(pool_model_hopeful(b.pm[1]), 0);
-	retire(&b, 2);
+	bed_retire(&b, 2);
 	bed_wait(&b, b.n_models_gone == 1);
-	retire(&b, 1);
+	bed_retire(&b, 1);
 	bed_wait(&b, b.n_models_gone == 2);
 	cr_expect_eq(b.pool->n_waiting, 0);
 	bed_drain_end(&b);
@@ -213,11 +200,28 @@ Test(own, one_on_each_of_its_devices)
 	cr_expect_str_eq(worker_name(bed_worker(&b, 3)), "cpu:0/own-0");
 	cr_expect_str_eq(worker_name(bed_worker(&b, 4)), "cpu:1/own-1");
 	cr_expect_str_eq(worker_name(bed_worker(&b, 7)), "cpu:1/own-4");
-	retire(&b, 1);
+	bed_retire(&b, 1);
 	bed_wait(&b, b.n_models_gone == 1);
 	cr_expect_eq(pool_n_workers(b.pool), 8, "numbers stay");
 	cr_expect_not(worker_is_used(bed_worker(&b, 3)));
 	bed_drain_end(&b);
+}
+
+/* What the process was executed with. */
+static void expect_arguments(int pid, const char *const *argv)
+{
+	char path[64], line[256] = {0};
+	const char *at = line;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+	f = fopen(path, "r");
+	cr_assert_not_null(f);
+	cr_assert_gt(fread(line, 1, sizeof(line) - 1, f), 0);
+	fclose(f);
+	for (; *argv; argv++, at += strlen(at) + 1)
+		cr_expect_str_eq(at, *argv);
+	cr_expect_str_empty(at);
 }
 
 /* Each instance is a process of the program that its backend names. */
@@ -236,7 +240,7 @@ Test(own, a_program_of_its_backend)
 	bed_up(&b);
 	cr_expect_eq(pool_n_workers(b.pool), 4);
 	cr_expect_eq(pool_model_ready(b.pm[1]), 3);
-	cr_expect_str_eq(own_program_name(bed_worker(&b, OWN)), argv[0]);
+	expect_arguments(worker_pid(bed_worker(&b, OWN)), argv);
 	bed_drain_end(&b);
 }
 
@@ -266,10 +270,10 @@ Test(own, models_that_come_and_go_in_haste)
 	init(&b, "good", "echo second", 2);
 	bed_up(&b);
 	for (unsigned i = 0; i < 5; i++) {
-		retire(&b, 1);
+		bed_retire(&b, 1);
 		bed_wait(&b, b.n_models_gone == gone + 1);
 		gone++;
-		add(&b, 1);
+		bed_add(&b, 1);
 		for (unsigned turns = 0; turns < 3 * i && pool_model_ready(b.pm[1]) == 0; turns++)
 			bed_turn(&b);
 	}

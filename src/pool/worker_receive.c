@@ -1,5 +1,5 @@
 /*
- * receive.c: what a worker says. Which message is allowed in which state is a table; whatever is not
+ * worker_receive.c: what a worker says. Which message is allowed in which state is a table; whatever is not
  * allowed, or is not as it must be, ends trust in the worker.
  *
  * Daemon process, loop thread; all functions run as callbacks of the worker's channel.
@@ -210,7 +210,7 @@ static void on_done(struct worker *w, const struct wire_done *m)
 	r = flight_check(f, f->model->declared, w->output, m->results, m->n_results, &why);
 	if (!answer_fits(w, f, r, why))
 		return;
-	pool_praise(f->model, w);
+	w->pool->worker_events->on_answered(w, f->model);
 	hand_back(w, f, m->compute_ns);
 }
 
