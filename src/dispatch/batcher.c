@@ -70,13 +70,13 @@ static void add(struct joint *j, struct request *r)
 }
 
 /* Back to the front of the line, in their order. */
-static void put_back(struct list *lanes, struct list *passed)
+static void put_back(struct list *lines, struct list *passed)
 {
 	while (!list_empty(passed)) {
 		struct list *node = passed->prev;
 
 		list_remove(node);
-		list_push_front(lanes, node);
+		list_push_front(lines, node);
 	}
 }
 
@@ -88,9 +88,9 @@ uint32_t batcher_take(struct work *w, struct list *taken)
 	struct list passed;
 
 	list_init(&passed);
-	while (!full(&j) && !list_empty(&q->lanes) && n_passed < PASSED_MAX) {
-		struct lane *l = list_entry(q->lanes.next, struct lane, node);
-		struct request *r = lane_first(l);
+	while (!full(&j) && !list_empty(&q->lines) && n_passed < PASSED_MAX) {
+		struct line *l = list_entry(q->lines.next, struct line, node);
+		struct request *r = line_first(l);
 
 		list_remove(&l->node);
 		if (!fits(&j, r)) {
@@ -98,13 +98,13 @@ uint32_t batcher_take(struct work *w, struct list *taken)
 			n_passed++;
 			continue;
 		}
-		list_push_back(&q->lanes, &l->node);
+		list_push_back(&q->lines, &l->node);
 		queue_remove(q, r);
 		request_set_state(r, REQUEST_SENT);
 		list_push_back(taken, &r->node);
 		add(&j, r);
 	}
-	put_back(&q->lanes, &passed);
+	put_back(&q->lines, &passed);
 	if (j.n > 0)
 		histogram_add(&w->version->figures.batch_rows, HISTOGRAM_SHIFT_COUNT, j.rows);
 	return j.n;

@@ -21,7 +21,7 @@ int client_new(struct client **ret_client, struct tally *t)
 		return -ENOMEM;
 	c->tally = t;
 	c->refs = 1;
-	list_init(&c->lanes);
+	list_init(&c->lines);
 	t->n_clients++;
 	*ret_client = c;
 	return 0;
@@ -42,7 +42,7 @@ struct client *client_unref(struct client *c)
 		return NULL;
 	assert(c->requests == 0);
 	assert(c->bytes == 0);
-	assert(list_empty(&c->lanes));
+	assert(list_empty(&c->lines));
 	c->tally->n_clients--;
 	free(c);
 	return NULL;

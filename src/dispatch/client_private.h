@@ -11,7 +11,7 @@ struct client {
 	uint32_t refs;
 	uint32_t requests; /* charged: queued or in flight */
 	uint64_t bytes;	   /* charged: input arena, in granules */
-	struct list lanes; /* struct lane.client_node: where it has requests queued */
+	struct list lines; /* struct line.client_node: where it has requests queued */
 };
 
 void client_charge_request(struct client *c);

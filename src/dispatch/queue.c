@@ -1,8 +1,8 @@
 /*
  * queue.c: what waits for one model.
  *
- * Invariants: a request is in `arrivals` and in exactly one of a lane and `suspects`; n, n_suspects
- * and rows are what a walk would count; a lane in `lanes` is not empty; whatever has a deadline is
+ * Invariants: a request is in `arrivals` and in exactly one of a line and `suspects`; n, n_suspects
+ * and rows are what a walk would count; a line in `lines` is not empty; whatever has a deadline is
  * in `deadlines`. Nothing leaves the queue by itself: the scheduler asks for what has expired.
  *
  * A request with a deadline should not spend all of its time waiting for company: by half of it, it
@@ -20,27 +20,27 @@
 #include "dispatch/client_private.h"
 #include "dispatch/request_private.h"
 
-#define SPARE_LANES_MAX 64u
+#define SPARE_LINES_MAX 64u
 
 void queue_init(struct queue *q, uint32_t max_requests)
 {
 	*q = (struct queue){.max = max_requests, .early_ns = CLOCK_NO_DEADLINE};
-	list_init(&q->lanes);
+	list_init(&q->lines);
 	list_init(&q->suspects);
 	list_init(&q->arrivals);
-	list_init(&q->spare_lanes);
+	list_init(&q->spare_lines);
 }
 
 void queue_deinit(struct queue *q)
 {
 	struct list *node;
 
-	assert(q->n == 0 && list_empty(&q->arrivals) && list_empty(&q->lanes));
-	while ((node = list_first(&q->spare_lanes))) {
+	assert(q->n == 0 && list_empty(&q->arrivals) && list_empty(&q->lines));
+	while ((node = list_first(&q->spare_lines))) {
 		list_remove(node);
-		free(list_entry(node, struct lane, node));
+		free(list_entry(node, struct line, node));
 	}
-	q->n_spare_lanes = 0;
+	q->n_spare_lines = 0;
 }
 
 bool queue_full(const struct queue *q, uint32_t more)
@@ -48,15 +48,15 @@ bool queue_full(const struct queue *q, uint32_t more)
 	return q->n >= q->max || q->max - q->n <= more;
 }
 
-static struct lane *lane_new(struct queue *q, struct client *c)
+static struct line *line_new(struct queue *q, struct client *c)
 {
-	struct list *node = list_first(&q->spare_lanes);
-	struct lane *l;
+	struct list *node = list_first(&q->spare_lines);
+	struct line *l;
 
 	if (node) {
 		list_remove(node);
-		q->n_spare_lanes--;
-		l = list_entry(node, struct lane, node);
+		q->n_spare_lines--;
+		l = list_entry(node, struct line, node);
 	} else {
 		l = malloc(sizeof(*l));
 		if (!l)
@@ -66,37 +66,37 @@ static struct lane *lane_new(struct queue *q, struct client *c)
 	list_init(&l->requests);
 	list_init(&l->client_node);
 	list_init(&l->node);
-	list_push_front(&c->lanes, &l->client_node);
-	list_push_back(&q->lanes, &l->node);
+	list_push_front(&c->lines, &l->client_node);
+	list_push_back(&q->lines, &l->node);
 	return l;
 }
 
-static void lane_free(struct lane *l)
+static void line_free(struct line *l)
 {
 	struct queue *q = l->queue;
 
 	list_remove(&l->client_node);
 	list_remove(&l->node);
-	if (q->n_spare_lanes >= SPARE_LANES_MAX) {
+	if (q->n_spare_lines >= SPARE_LINES_MAX) {
 		free(l);
 		return;
 	}
-	list_push_front(&q->spare_lanes, &l->node);
-	q->n_spare_lanes++;
+	list_push_front(&q->spare_lines, &l->node);
+	q->n_spare_lines++;
 }
 
-static struct lane *lane_of(struct queue *q, struct client *c)
+static struct line *line_of(struct queue *q, struct client *c)
 {
-	list_for_each (&c->lanes, node) {
-		struct lane *l = list_entry(node, struct lane, client_node);
+	list_for_each (&c->lines, node) {
+		struct line *l = list_entry(node, struct line, client_node);
 
 		if (l->queue == q)
 			return l;
 	}
-	return lane_new(q, c);
+	return line_new(q, c);
 }
 
-struct request *lane_first(const struct lane *l)
+struct request *line_first(const struct line *l)
 {
 	return list_entry(l->requests.next, struct request, node);
 }
@@ -114,7 +114,7 @@ static uint64_t early_of(const struct request *r)
 static void count_in(struct queue *q, struct request *r)
 {
 	q->n++;
-	if (r->lane)
+	if (r->line)
 		q->rows += r->rows;
 	else
 		q->n_suspects++;
@@ -133,12 +133,12 @@ static void note_arrival(struct queue *q, struct request *r, uint64_t now_ns)
 
 int queue_push(struct queue *q, struct request *r, uint64_t now_ns)
 {
-	struct lane *l = lane_of(q, r->client);
+	struct line *l = line_of(q, r->client);
 
 	if (!l)
 		return -ENOMEM;
 	request_set_state(r, REQUEST_QUEUED);
-	r->lane = l;
+	r->line = l;
 	list_push_back(&l->requests, &r->node);
 	note_arrival(q, r, now_ns);
 	return 0;
@@ -148,7 +148,7 @@ void queue_push_suspect(struct queue *q, struct request *r, uint64_t now_ns)
 {
 	request_set_state(r, REQUEST_QUEUED);
 	r->suspect = true;
-	r->lane = NULL;
+	r->line = NULL;
 	list_push_back(&q->suspects, &r->node);
 	note_arrival(q, r, now_ns);
 }
@@ -166,17 +166,17 @@ static void insert_by_age(struct queue *q, struct request *r)
 
 int queue_push_front(struct queue *q, struct request *r)
 {
-	struct lane *l = NULL;
+	struct line *l = NULL;
 
 	if (!r->suspect) {
-		l = lane_of(q, r->client);
+		l = line_of(q, r->client);
 		if (!l)
 			return -ENOMEM;
 		list_remove(&l->node);
-		list_push_front(&q->lanes, &l->node);
+		list_push_front(&q->lines, &l->node);
 	}
 	request_set_state(r, REQUEST_QUEUED);
-	r->lane = l;
+	r->line = l;
 	list_push_front(l ? &l->requests : &q->suspects, &r->node);
 	insert_by_age(q, r);
 	count_in(q, r);
@@ -191,13 +191,13 @@ void queue_remove(struct queue *q, struct request *r)
 	if (r->deadline_ns != CLOCK_NO_DEADLINE)
 		heap_remove(&q->deadlines, &r->deadline_node);
 	q->n--;
-	if (!r->lane) {
+	if (!r->line) {
 		q->n_suspects--;
 	} else {
 		q->rows -= r->rows;
-		if (list_empty(&r->lane->requests))
-			lane_free(r->lane);
-		r->lane = NULL;
+		if (list_empty(&r->line->requests))
+			line_free(r->line);
+		r->line = NULL;
 	}
 	if (q->n == 0)
 		q->early_ns = CLOCK_NO_DEADLINE;

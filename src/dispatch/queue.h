@@ -1,8 +1,8 @@
 /*
- * queue.h: what waits for one model. Bounded. Each client has a lane of its own and lanes take
+ * queue.h: what waits for one model. Bounded. Each client has a line of its own and lines take
  * turns, so that a flood from one client does not delay another; requests that lost a worker
  * ("suspects") wait apart, in front of all. Every operation is O(1), but for finding a client's
- * lane, which is linear in the number of models that this client has requests queued for, and for
+ * line, which is linear in the number of models that this client has requests queued for, and for
  * the deadlines, which are a heap.
  */
 #ifndef DISPATCH_QUEUE_H
@@ -19,15 +19,15 @@ struct client;
 struct request;
 
 /* One client's requests in one queue; there is one only while it has some. */
-struct lane {
-	struct list node;	 /* in queue.lanes, or in queue.spare_lanes */
-	struct list client_node; /* in client.lanes */
+struct line {
+	struct list node;	 /* in queue.lines, or in queue.spare_lines */
+	struct list client_node; /* in client.lines */
 	struct list requests;	 /* struct request.node, oldest first */
 	struct queue *queue;	 /* borrow */
 };
 
 struct queue {
-	struct list lanes;     /* whose turn it is comes first */
+	struct list lines;     /* whose turn it is comes first */
 	struct list suspects;  /* struct request.node */
 	struct list arrivals;  /* struct request.age_node: all of them, by queued_ns */
 	struct heap deadlines; /* struct request.deadline_node: of those that have one */
@@ -37,8 +37,8 @@ struct queue {
 	uint64_t rows;	   /* of all but the suspects */
 	uint64_t early_ns; /* no deadline calls for sending before this; may be too early, never
 	                         too late */
-	struct list spare_lanes;
-	uint32_t n_spare_lanes;
+	struct list spare_lines;
+	uint32_t n_spare_lines;
 };
 
 void queue_init(struct queue *q, uint32_t max_requests);
@@ -47,13 +47,13 @@ void queue_deinit(struct queue *q);
 
 /* With so many more that are not in it? */
 bool queue_full(const struct queue *q, uint32_t more);
-/* At the end of its client's lane; state -> QUEUED. -ENOMEM (no lane) */
+/* At the end of its client's line; state -> QUEUED. -ENOMEM (no line) */
 _must_use_ int queue_push(struct queue *q, struct request *r, uint64_t now_ns);
 /* As a suspect, beyond the bound (there are never more than were in flight). */
 void queue_push_suspect(struct queue *q, struct request *r, uint64_t now_ns);
 /*
  * Back to where it was, with the age that it had, state -> QUEUED: it was taken and then not sent.
- * Several are given back last first. O(n). -ENOMEM (no lane; never for a suspect)
+ * Several are given back last first. O(n). -ENOMEM (no line; never for a suspect)
  */
 _must_use_ int queue_push_front(struct queue *q, struct request *r);
 /* Out of the queue; its state is the caller's business. */
@@ -65,8 +65,8 @@ struct request *queue_suspect(const struct queue *q);
 struct request *queue_expired(const struct queue *q, uint64_t now_ns);
 /* The first deadline of all; CLOCK_NO_DEADLINE: there is none. */
 uint64_t queue_first_deadline(const struct queue *q);
-/* Oldest of the lane. */
-struct request *lane_first(const struct lane *l);
+/* Oldest of the line. */
+struct request *line_first(const struct line *l);
 /* Make early_ns exact: O(n). */
 void queue_refresh_early(struct queue *q);
 

@@ -8,7 +8,7 @@
 
 struct batch;
 struct dispatch;
-struct lane;
+struct line;
 
 enum request_state {
 	REQUEST_NEW,	 /* the service fills it */
@@ -33,10 +33,10 @@ struct request {
 
 	struct batch *batch; /* borrow: while it is in one */
 	struct list
-		node; /* early; queue: in a lane or the suspects; else in a batch or a local list */
+		node; /* early; queue: in a line or the suspects; else in a batch or a local list */
 	struct list age_node;		/* in queue.arrivals */
 	struct heap_node deadline_node; /* in queue.deadlines, if it has a deadline */
-	struct lane *lane;		/* borrow: set while it is in one */
+	struct line *line;		/* borrow: set while it is in one */
 	uint64_t queued_ns;		/* when it last joined the queue */
 	struct request_times times;
 

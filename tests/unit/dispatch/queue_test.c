@@ -1,4 +1,4 @@
-/* Tests of queue.c: lanes that take turns, suspects in front, ages, deadlines. */
+/* Tests of queue.c: lines that take turns, suspects in front, ages, deadlines. */
 #include "dispatch/queue.h"
 
 #include <criterion/criterion.h>
@@ -78,22 +78,22 @@ Test(queue, is_bounded)
 	cr_expect_eq(q.rows, 4);
 }
 
-Test(queue, a_client_has_one_lane_while_it_has_requests)
+Test(queue, a_client_has_one_line_while_it_has_requests)
 {
 	struct request *a = push(0, 0, 1), *b = push(1, 0, 2), *c = push(2, 1, 3);
 
-	cr_expect_eq(a->lane, b->lane);
-	cr_expect_neq(a->lane, c->lane);
-	cr_expect_eq(lane_first(a->lane), a);
+	cr_expect_eq(a->line, b->line);
+	cr_expect_neq(a->line, c->line);
+	cr_expect_eq(line_first(a->line), a);
 	take(a);
-	cr_expect_eq(lane_first(b->lane), b);
+	cr_expect_eq(line_first(b->line), b);
 	take(b);
-	cr_expect(list_empty(&clients[0]->lanes));
-	cr_expect_eq(q.n_spare_lanes, 1);
-	cr_expect_null(b->lane);
+	cr_expect(list_empty(&clients[0]->lines));
+	cr_expect_eq(q.n_spare_lines, 1);
+	cr_expect_null(b->line);
 }
 
-Test(queue, oldest_is_by_arrival_whatever_the_lane)
+Test(queue, oldest_is_by_arrival_whatever_the_line)
 {
 	struct request *a = push(0, 1, 1), *b = push(1, 0, 2);
 
@@ -131,8 +131,8 @@ Test(queue, back_in_front_with_the_old_age)
 	cr_assert_eq(queue_push_front(&q, b), 0);
 	cr_assert_eq(queue_push_front(&q, a), 0);
 	cr_expect_eq(queue_oldest(&q), a);
-	cr_expect_eq(lane_first(a->lane), a);
-	cr_expect_eq(list_entry(q.lanes.next, struct lane, node), a->lane, "it is its turn again");
+	cr_expect_eq(line_first(a->line), a);
+	cr_expect_eq(list_entry(q.lines.next, struct line, node), a->line, "it is its turn again");
 	cr_expect_eq(q.n, 3);
 	cr_expect_eq(q.rows, 3);
 	take(a);
