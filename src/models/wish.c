@@ -7,45 +7,44 @@
 
 #define WISH(at) list_entry(at, struct wish, node)
 
-static bool has(const uint64_t *list, size_t n, uint64_t number)
+static bool has(const struct wish_numbers *l, uint64_t number)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (list[i] == number)
+	for (size_t i = 0; i < l->n; i++) {
+		if (l->list[i] == number)
 			return true;
 	}
 	return false;
 }
 
-static int put(uint64_t **list, size_t *n, uint64_t number)
+static int put(struct wish_numbers *l, uint64_t number)
 {
 	uint64_t *all;
 
-	if (has(*list, *n, number))
+	if (has(l, number))
 		return 0;
-	all = realloc(*list, (*n + 1) * sizeof(*all));
+	all = realloc(l->list, (l->n + 1) * sizeof(*all));
 	if (!all)
 		return -ENOMEM;
-	all[(*n)++] = number;
-	*list = all;
+	all[l->n++] = number;
+	l->list = all;
 	return 0;
 }
 
-static void take(uint64_t *list, size_t *n, uint64_t number)
+static void take(struct wish_numbers *l, uint64_t number)
 {
-	for (size_t i = 0; i < *n; i++) {
-		if (list[i] != number)
+	for (size_t i = 0; i < l->n; i++) {
+		if (l->list[i] != number)
 			continue;
-		list[i] = list[--*n];
+		l->list[i] = l->list[--l->n];
 		return;
 	}
 }
 
 static void clear(struct wish *w)
 {
-	free(w->more);
-	free(w->without);
-	w->more = w->without = NULL;
-	w->n_more = w->n_without = 0;
+	free(w->more.list);
+	free(w->without.list);
+	w->more = w->without = (struct wish_numbers){0};
 }
 
 void wishes_init(struct wishes *w)
@@ -88,49 +87,48 @@ static struct wish *find_or_make(struct wishes *w, const char *name)
 	return wish;
 }
 
+/* From now on the number is among `to` and not among `from`, two of a wish's. */
+static int move(struct wish_numbers *from, struct wish_numbers *to, uint64_t number)
+{
+	int r = put(to, number);
+
+	if (!r)
+		take(from, number);
+	return r;
+}
+
 int wishes_add(struct wishes *w, const char *name, uint64_t number)
 {
 	struct wish *wish = find_or_make(w, name);
-	int r;
 
 	if (!wish)
 		return -ENOMEM;
-	if (number == 0) {
-		clear(wish);
-		wish->by_policy = true;
-		return 0;
-	}
-	r = put(&wish->more, &wish->n_more, number);
-	if (!r)
-		take(wish->without, &wish->n_without, number);
-	return r;
+	if (number > 0)
+		return move(&wish->without, &wish->more, number);
+	clear(wish);
+	wish->by_policy = true;
+	return 0;
 }
 
 int wishes_remove(struct wishes *w, const char *name, uint64_t number)
 {
 	struct wish *wish = find_or_make(w, name);
-	int r;
 
 	if (!wish)
 		return -ENOMEM;
-	if (number == 0) {
-		clear(wish);
-		wish->by_policy = false;
-		return 0;
-	}
-	r = put(&wish->without, &wish->n_without, number);
-	if (!r)
-		take(wish->more, &wish->n_more, number);
-	return r;
+	if (number > 0)
+		return move(&wish->more, &wish->without, number);
+	clear(wish);
+	wish->by_policy = false;
+	return 0;
 }
 
 bool wish_has(const struct wish *w, uint64_t number, bool chosen)
 {
-	return has(w->more, w->n_more, number) ||
-	       (w->by_policy && chosen && !has(w->without, w->n_without, number));
+	return has(&w->more, number) || (w->by_policy && chosen && !has(&w->without, number));
 }
 
 bool wish_empty(const struct wish *w)
 {
-	return !w->by_policy && w->n_more == 0;
+	return !w->by_policy && w->more.n == 0;
 }

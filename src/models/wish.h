@@ -12,14 +12,17 @@
 #include "base/cleanup.h"
 #include "base/list.h"
 
+struct wish_numbers {
+	uint64_t *list; /* own: each once */
+	size_t n;
+};
+
 struct wish {
 	struct list node;
-	bool by_policy; /* what the model's policy says */
-	uint64_t *more; /* own: and these */
-	size_t n_more;
-	uint64_t *without; /* own: and not these */
-	size_t n_without;
-	char name[]; /* of the model */
+	bool by_policy;		     /* what the model's policy says */
+	struct wish_numbers more;    /* and these */
+	struct wish_numbers without; /* and not these */
+	char name[];		     /* of the model */
 };
 
 /* Zeroed is not enough: wishes_init(). */
