@@ -15,8 +15,6 @@ struct control_waiter {
 	struct call *call; /* borrow */
 };
 
-#define CONTROL_MODELS_STATE_BYTES sizeof(struct control_waiter)
-
 void control_load_message(struct call *c, void *state, const uint8_t *data, size_t n);
 void control_unload_message(struct call *c, void *state, const uint8_t *data, size_t n);
 void control_reload_message(struct call *c, void *state, const uint8_t *data, size_t n);

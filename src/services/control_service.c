@@ -18,9 +18,11 @@
 #include "proto/control.pb-c.h"
 #include "services/control_models.h"
 #include "services/health.h"
+#include "services/methods.h"
 #include "services/services.h"
 
 #define NAME		    "modeld.control.v1.Control"
+#define PATH		    "/" NAME "/"
 #define CONTROL_REQUEST_MAX 4096u
 /* Of memory for one reply: far more than 1024 models need. */
 #define CONTROL_REPLY_MAX ((size_t)64 << 20)
@@ -308,32 +310,13 @@ static void status_message(struct call *c, void *state, const uint8_t *data, siz
 }
 
 static const struct method methods[] = {
-	{
-		.path = "/" NAME "/GetServerStatus",
-		.collect_max = CONTROL_REQUEST_MAX,
-		.message = status_message,
-	},
-	{
-		.path = "/" NAME "/LoadModel",
-		.state_bytes = CONTROL_MODELS_STATE_BYTES,
-		.collect_max = CONTROL_REQUEST_MAX,
-		.message = control_load_message,
-		.close = control_models_close,
-	},
-	{
-		.path = "/" NAME "/UnloadModel",
-		.state_bytes = CONTROL_MODELS_STATE_BYTES,
-		.collect_max = CONTROL_REQUEST_MAX,
-		.message = control_unload_message,
-		.close = control_models_close,
-	},
-	{
-		.path = "/" NAME "/ReloadModel",
-		.state_bytes = CONTROL_MODELS_STATE_BYTES,
-		.collect_max = CONTROL_REQUEST_MAX,
-		.message = control_reload_message,
-		.close = control_models_close,
-	},
+	METHOD_SMALL(PATH "GetServerStatus", CONTROL_REQUEST_MAX, status_message),
+	METHOD_WAITING(PATH "LoadModel", CONTROL_REQUEST_MAX, struct control_waiter,
+		control_load_message, control_models_close),
+	METHOD_WAITING(PATH "UnloadModel", CONTROL_REQUEST_MAX, struct control_waiter,
+		control_unload_message, control_models_close),
+	METHOD_WAITING(PATH "ReloadModel", CONTROL_REQUEST_MAX, struct control_waiter,
+		control_reload_message, control_models_close),
 	{.path = NULL},
 };
 

@@ -17,9 +17,11 @@
 #include "grpc/message_memory.h"
 #include "proto/health.pb-c.h"
 #include "services/health.h"
+#include "services/methods.h"
 #include "services/services.h"
 
 #define NAME		   "grpc.health.v1.Health"
+#define PATH		   "/" NAME "/"
 #define HEALTH_REQUEST_MAX 4096u
 /* As in other implementations of List. */
 #define HEALTH_LIST_MAX 100u
@@ -251,13 +253,9 @@ static void list_message(struct call *c, void *state, const uint8_t *data, size_
 }
 
 static const struct method methods[] = {
+	METHOD_SMALL(PATH "Check", HEALTH_REQUEST_MAX, check_message),
 	{
-		.path = "/" NAME "/Check",
-		.collect_max = HEALTH_REQUEST_MAX,
-		.message = check_message,
-	},
-	{
-		.path = "/" NAME "/Watch",
+		.path = PATH "Watch",
 		.server_streaming = true,
 		.state_bytes = sizeof(struct watcher),
 		.collect_max = HEALTH_REQUEST_MAX,
@@ -265,11 +263,7 @@ static const struct method methods[] = {
 		.writable = watch_writable,
 		.close = watch_close,
 	},
-	{
-		.path = "/" NAME "/List",
-		.collect_max = HEALTH_REQUEST_MAX,
-		.message = list_message,
-	},
+	METHOD_SMALL(PATH "List", HEALTH_REQUEST_MAX, list_message),
 	{.path = NULL},
 };
 

@@ -15,8 +15,7 @@
 #include "grpc/message_memory.h"
 #include "proto/model_worker.pb-c.h"
 #include "services/health.h"
-#include "services/infer_stream.h"
-#include "services/infer_unary.h"
+#include "services/methods.h"
 #include "services/model_worker_infer.h"
 #include "services/services.h"
 
@@ -38,7 +37,7 @@ static void infer_open(struct call *c, void *state)
 	infer_unary_open(&u->unary, c, &model_worker_infer_kind, &u->infer.infer);
 }
 
-static void infer_stream_begin(struct call *c, void *state)
+static void stream_open(struct call *c, void *state)
 {
 	infer_stream_open(state, c, &model_worker_infer_kind);
 }
@@ -174,39 +173,10 @@ static void get_status_message(struct call *c, void *state, const uint8_t *data,
 #define PATH "/" NAME "/"
 
 static const struct method methods[] = {
-	{
-		.path = PATH "Infer",
-		.state_bytes = sizeof(struct unary),
-		.open = infer_open,
-		.message_begin = infer_unary_message_begin,
-		.message_data = infer_unary_message_data,
-		.message_end = infer_unary_message_end,
-		.close = infer_unary_close,
-	},
-	{
-		.path = PATH "InferStream",
-		.client_streaming = true,
-		.server_streaming = true,
-		.state_bytes = sizeof(struct infer_stream),
-		.open = infer_stream_begin,
-		.message_begin = infer_stream_message_begin,
-		.message_data = infer_stream_message_data,
-		.message_end = infer_stream_message_end,
-		.half_close = infer_stream_half_close,
-		.writable = infer_stream_writable,
-		.drain = infer_stream_drain,
-		.close = infer_stream_close,
-	},
-	{
-		.path = PATH "HealthCheck",
-		.collect_max = SMALL_REQUEST_MAX,
-		.message = health_check_message,
-	},
-	{
-		.path = PATH "GetStatus",
-		.collect_max = SMALL_REQUEST_MAX,
-		.message = get_status_message,
-	},
+	METHOD_INFER(PATH "Infer", struct unary, infer_open),
+	METHOD_INFER_STREAM(PATH "InferStream", stream_open),
+	METHOD_SMALL(PATH "HealthCheck", SMALL_REQUEST_MAX, health_check_message),
+	METHOD_SMALL(PATH "GetStatus", SMALL_REQUEST_MAX, get_status_message),
 	{.path = NULL},
 };
 
