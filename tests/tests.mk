@@ -28,7 +28,8 @@ unit-tsan:  ## tests with threads under ThreadSanitizer
 		unit-shm unit-worker-threads
 
 # The threads of a worker; not what needs a compiler or a library that was built without the sanitizer.
-WORKER_THREADS = $(patsubst %,$(BUILD)/unit/workers/%_test,answers crew executor lane loader loop)
+WORKER_THREADS = $(patsubst %,$(BUILD)/unit/workers/%_test,answers crew lane loader outputs) \
+	$(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/unit/workers/executor*_test.c tests/unit/workers/loop*_test.c))
 .PHONY: unit-worker-threads
 unit-worker-threads: $(WORKER_THREADS)
 	$(Q)scripts/run-unit -j $(JOBS) $(BUILD) $^
