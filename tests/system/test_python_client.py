@@ -143,8 +143,43 @@ def test_several_inputs_and_outputs(local, remote):
     assert result.timings.total_us > 0 and result.timings.worker == "cpu:0/0"
     one = local.infer_all("simple", {"INPUT0": a, "INPUT1": b}, outputs=["OUTPUT1"])
     assert list(one) == ["OUTPUT1"]
-    with pytest.raises(ValueError, match="Unix socket"):
-        remote.infer_all("simple", {"INPUT0": a, "INPUT1": b})
+
+
+def test_several_inputs_and_outputs_over_tcp(remote):
+    a, b = np.arange(32, dtype=np.int32).reshape(2, 16), np.full((2, 16), 3, np.int32)
+    both = {"INPUT0": a, "INPUT1": b}
+    result = remote.infer_all("simple", both)
+    assert list(result) == ["OUTPUT0", "OUTPUT1"]
+    assert np.array_equal(result["OUTPUT0"], a + b) and np.array_equal(result["OUTPUT1"], a - b)
+    assert result.timings.batch_size == 0, "that is not said there"
+    for outputs in (["OUTPUT1"], ["OUTPUT1", "OUTPUT0"]):
+        assert list(remote.infer_all("simple", both, outputs=outputs)) == sorted(outputs), "in the model's order"
+    assert np.array_equal(remote.infer("simple", both), a + b)
+    assert np.array_equal(remote.infer("simple", both, parameters={"output": "OUTPUT1"}), a - b)
+    out = np.empty((2, 16), np.int32)
+    assert remote.infer("simple", both, out=out) is out and np.array_equal(out, a + b)
+    assert list(remote.infer_all("identity", a)) == ["OUTPUT0"], "an output has its own name"
+
+
+@pytest.mark.parametrize("names, outputs, text", [
+    (["INPUT0", "x"], None, "model 'simple' has no input 'x'; its inputs are 'INPUT0', 'INPUT1'"),
+    (["INPUT0", "INPUT1"], ["OUTPUT0", "y"], "model 'simple' has no output 'y'; its outputs are 'OUTPUT0', 'OUTPUT1'"),
+    (["INPUT0", "INPUT1", "INPUT2"], None, "no input 'INPUT2'")])
+def test_wrong_names_over_tcp(remote, names, outputs, text):
+    a = np.zeros((1, 16), np.int32)
+    with pytest.raises(modeld.ModeldError, match=text) as e:
+        remote.infer_all("simple", dict.fromkeys(names, a), outputs=outputs)
+    assert e.value.code == "INVALID_ARGUMENT"
+
+
+def test_errors_of_several_inputs_over_tcp(remote):
+    a = np.zeros((1, 16), np.int32)
+    with pytest.raises(modeld.ModeldError) as e:
+        remote.infer_all("simple", {"INPUT0": a, "INPUT1": np.zeros((1, 15), np.int32)})
+    assert e.value.code == "INVALID_ARGUMENT" and "INPUT1" in e.value.message
+    with pytest.raises(modeld.ModeldError) as e:
+        remote.infer_all("nosuch", {"INPUT0": a, "INPUT1": a})
+    assert e.value.code == "NOT_FOUND"
 
 
 def test_empty_lies_in_shared_memory_and_nothing_is_copied(server, local):

@@ -14,6 +14,10 @@ _TYPES = {
     "f16": (10, np.dtype(np.float16)), "bf16": (11, np.dtype(np.uint16)), "f32": (12, np.dtype(np.float32)),
     "f64": (13, np.dtype(np.float64)), "bytes": (14, np.dtype(object)),
 }
+# KServe's names of them.
+_KSERVE = {"bool": "BOOL", "u8": "UINT8", "u16": "UINT16", "u32": "UINT32", "u64": "UINT64", "i8": "INT8", "i16": "INT16",
+           "i32": "INT32", "i64": "INT64", "f16": "FP16", "bf16": "BF16", "f32": "FP32", "f64": "FP64", "bytes": "BYTES"}
+_BY_KSERVE = {kserve: name for name, kserve in _KSERVE.items()}
 _BY_NUMBER = {number: name for name, (number, _) in _TYPES.items()}
 _BY_NUMPY = {dtype: name for name, (_, dtype) in _TYPES.items() if name != "bf16"}
 
@@ -65,6 +69,16 @@ def name_of_number(number: int) -> str:
     return _BY_NUMBER[number]
 
 
+def kserve_name(name: str) -> str:
+    return _KSERVE[name]
+
+
+def name_of_kserve(kserve: str) -> str:
+    if kserve not in _BY_KSERVE:
+        raise ValueError(f"the daemon sent an unknown dtype {kserve!r}")
+    return _BY_KSERVE[kserve]
+
+
 def numpy_of(name: str) -> np.dtype:
     if name not in _TYPES:
         raise ValueError(f"the daemon sent an unknown dtype {name!r}")
@@ -80,6 +94,11 @@ def pack_bytes(array: np.ndarray) -> bytes:
         data = element.encode() if isinstance(element, str) else element
         out.append(struct.pack("<I", len(data)) + data)
     return b"".join(out)
+
+
+def to_bytes(kind: str, array: np.ndarray) -> bytes:
+    """A tensor's data, as messages carry it."""
+    return pack_bytes(array) if kind == "bytes" else array.tobytes()
 
 
 def unpack_bytes(data: memoryview, shape: Tuple[int, ...]) -> np.ndarray:

@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 from . import _protobuf as pb
 from ._memory import Region
@@ -161,17 +161,23 @@ def _close_in_child() -> None:
 os.register_at_fork(after_in_child=_close_in_child)
 
 
+def _connect(path: str, timeout: Optional[float]) -> socket.socket:
+    connected = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+    connected.settimeout(timeout)
+    try:
+        connected.connect(path)
+    except OSError as e:
+        connected.close()
+        raise ConnectionLost(f"cannot connect to the handoff socket {path}: {e.strerror}") from e
+    return connected
+
+
 class Handoff:
     """One connection. Safe from several threads: whoever waits receives for all."""
 
-    def __init__(self, path: str, timeout: Optional[float]) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-        self._socket.settimeout(timeout)
-        try:
-            self._socket.connect(path)
-        except OSError as e:
-            self._socket.close()
-            raise ConnectionLost(f"cannot connect to the handoff socket {path}: {e.strerror}") from e
+    def __init__(self, to: Union[str, socket.socket], timeout: Optional[float]) -> None:
+        """to: the path of the socket, or one that is connected, which is taken over."""
+        self._socket = to if isinstance(to, socket.socket) else _connect(to, timeout)
         self._sending = threading.Lock()
         self._receiving = threading.Condition()
         self._reader = False
@@ -224,8 +230,10 @@ class Handoff:
         """The seq of a request that is to be sent: who has it ahead can forget() it, wherever he is interrupted."""
         return next(self._numbers)
 
-    def send(self, kind: int, body: bytes, seq: Optional[int] = None, end: Optional[float] = None) -> int:
-        """Send a request; returns its seq for wait(). TimeoutError: not sent by then, of time.monotonic()."""
+    def send(self, kind: int, body: bytes, seq: Optional[int] = None, end: Optional[float] = None,
+             fds: Sequence[int] = ()) -> int:
+        """Send a request, and descriptors with it; returns its seq for wait(). TimeoutError: not sent by then, of
+        time.monotonic()."""
         self.check_process()
         seq = self.number() if seq is None else seq
         record = pb.integer(1, seq) + pb.delimited(kind, body)
@@ -235,7 +243,7 @@ class Handoff:
         if not self._sending.acquire(timeout=-1 if end is None else _left(end)):
             raise TimeoutError("the daemon takes no requests")
         try:
-            self._send(record, end)
+            self._send(record, end, fds)
         except OSError as e:
             if isinstance(e, TimeoutError):
                 raise
@@ -245,10 +253,11 @@ class Handoff:
             self._sending.release()
         return seq
 
-    def _send(self, record: bytes, end: Optional[float]) -> None:
+    def _send(self, record: bytes, end: Optional[float], fds: Sequence[int]) -> None:
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         while True:
             try:
-                self._socket.send(record, socket.MSG_DONTWAIT)
+                self._socket.sendmsg([record], rights, socket.MSG_DONTWAIT)
                 return
             except BlockingIOError:
                 room = select.poll()
@@ -369,6 +378,19 @@ class Handoff:
         finally:
             for fd in fds:
                 os.close(fd)
+
+    def register(self, fd: int, size: int, end: Optional[float] = None) -> Registered:
+        """Memory of somebody else's making, to be read only. TimeoutError, as allocate()"""
+        seq = self.number()
+        try:
+            self.send(3, pb.integer(1, size) + pb.integer(2, 1), seq, end, [fd])
+            _, body, _ = self.wait(seq, None if end is None else _left(end))
+        except ModeldError:
+            raise
+        except BaseException:
+            self.forget(seq)
+            raise
+        return Registered.unpack(body)
 
     def unregister(self, token: bytes) -> None:
         """The answer, which is of no interest, is not waited for."""

@@ -20,7 +20,8 @@ Sent = Mapping[str, Tuple[str, np.ndarray]]
 
 @dataclass(frozen=True)
 class Timings:
-    """Microseconds in the daemon."""
+    """Microseconds in the daemon. batch_size: how many requests ran as one with this one; 0: nothing was said of it, nor
+    of the times (several inputs or outputs over TCP)."""
     queue_us: int
     compute_us: int
     total_us: int

@@ -11,17 +11,14 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 import grpc
 import numpy as np
 
-from . import _dtypes, _places
+from . import _dtypes, _kserve, _places
 from . import _protobuf as pb
-from ._handoff import Handoff, Inferred, Tensor
+from ._handoff import Handoff, Inferred
 from ._memory import Block, Memory, Region
-from ._results import Out, Place, Result, Sent, Timings, adopt, collect, copy_out, out_places
+from ._request import Dtypes, Inputs, add_place, place, to_send
+from ._results import Out, Result, Sent, Timings, adopt, collect, copy_out, out_places
 from ._rooms import Rooms
 from .errors import ConnectionLost, ModeldError
-
-Inputs = Union[np.ndarray, Sequence[Any], Mapping[str, Any]]
-# One for all inputs, or by the input's name.
-Dtypes = Union[str, Mapping[str, str], None]
 
 _WORKER = "/remotemedia.model_registry.v1.ModelWorkerService/"
 _CONTROL = "/modeld.control.v1.Control/"
@@ -227,7 +224,7 @@ class Client:
                   timeout: Optional[float] = None, first_only: bool = False, out: Out = None) -> Result:
         """Run a model and return its outputs (those named, or all) by name; out: arrays by the output's name, as
         infer() has it."""
-        sent = _to_send(inputs, dtype)
+        sent = to_send(inputs, dtype)
         options = dict(parameters or {})
         timeout = _finite(timeout)
         if self._by_handoff(sent, outputs, first_only, out):
@@ -236,7 +233,7 @@ class Client:
                 return self._infer_handoff(model, sent, outputs, options, end, first_only, out)
             except TimeoutError:
                 raise ModeldError("DEADLINE_EXCEEDED", f"no answer within {timeout} s") from None
-        return copy_out(self._infer_grpc(model, sent, outputs, options, timeout), out)
+        return copy_out(self._infer_grpc(model, sent, outputs, options, timeout, first_only), out)
 
     def _by_handoff(self, sent: Sent, outputs: Optional[Sequence[str]], first_only: bool, out: Out) -> bool:
         if self._memory is None:
@@ -247,19 +244,43 @@ class Client:
 
     # --- by gRPC ------------------------------------------------------------------------------
     def _infer_grpc(self, model: str, sent: Sent, outputs: Optional[Sequence[str]], parameters: Dict[str, str],
-                    timeout: Optional[float]) -> Result:
+                    timeout: Optional[float], first_only: bool) -> Result:
+        """By ModelWorkerService, which carries one tensor each way, or by KServe's service."""
+        end = None if timeout is None else time.monotonic() + timeout
+        if outputs is None and not first_only:
+            outputs = [o.name for o in self._find_model(model, self._left(end)).outputs]
         if len(sent) > 1 or outputs is not None and len(outputs) > 1:
-            raise ValueError("several inputs or outputs need the handoff: connect to a Unix socket")
+            return self._infer_several(model, sent, outputs, parameters, end)
         if outputs:
             parameters.setdefault("output", outputs[0])
         request = pb.text(1, model)
         for name, (kind, array) in sent.items():
             if name:
                 parameters.setdefault("input", name)
-            data = _dtypes.pack_bytes(array) if kind == "bytes" else np.ascontiguousarray(array).tobytes()
+            data = _dtypes.to_bytes(kind, array)
             request += pb.delimited(3, pb.delimited(1, data) + pb.packed(2, array.shape) + pb.text(3, kind))
-        reply = self._call(_WORKER + "Infer", request + pb.string_map(4, parameters), timeout)
+        reply = self._call(_WORKER + "Infer", request + pb.string_map(4, parameters), _until(end))
         return _unpack_reply(reply, parameters.get("output") or "output")
+
+    def _infer_several(self, model: str, sent: Sent, outputs: Optional[Sequence[str]], parameters: Dict[str, str],
+                       end: Optional[float]) -> Result:
+        """outputs: none is the model's first."""
+        info = self._find_model(model, self._left(end))
+        if _unknown_names(info, sent, outputs):  # it may be another version by now
+            self._ask_models(self._left(end))
+            info = self._find_model(model, self._left(end))
+        wrong = _unknown_names(info, sent, outputs)
+        if wrong:
+            raise ModeldError("INVALID_ARGUMENT", wrong)
+        parameters.pop("output", None)
+        # An array without a name is for the first input.
+        named = {name or info.inputs[0].name: given for name, given in sent.items()}
+        wanted = list(outputs or ()) or [o.name for o in info.outputs][:1]
+        return _kserve.unpack(self._call(_kserve.PATH, _kserve.pack(info.name, named, wanted, parameters), _until(end)))
+
+    def _left(self, end: Optional[float]) -> Optional[float]:
+        """Of a question that is asked on the way."""
+        return self._timeout if end is None else _until(end)
 
     # --- by handoff ---------------------------------------------------------------------------
     def _infer_handoff(self, model: str, sent: Sent, outputs: Optional[Sequence[str]],
@@ -268,8 +289,8 @@ class Client:
         for given in [array for _, array in sent.values()] + _arrays_of(out):
             self._check_memory(given)
         blocks: List[Block] = []
-        tensors = [self._place(memory, name, kind, array, blocks, end) for name, (kind, array) in sent.items()]
-        declared = self._find_model(model, self._timeout if end is None else max(0.0, end - time.monotonic())).outputs
+        tensors = [place(memory, name, kind, array, blocks, end) for name, (kind, array) in sent.items()]
+        declared = self._find_model(model, self._left(end)).outputs
         names = list(outputs) if outputs is not None else [o.name for o in declared][:1 if first_only else None]
         parameters.pop("output", None)
         total = sum(t.length for t in tensors)
@@ -277,9 +298,9 @@ class Client:
         for info in declared:
             if info.name in names and info.name not in places:
                 rows = tensors[0].dims[0] if tensors and tensors[0].dims else -1
-                self._add_place(memory, places, info.name,
-                                self._rooms.expect(model, info.name, info.dtype, info.shape, rows, total), end)
-        targets = [place.target(name) for name, place in places.items()]
+                add_place(memory, places, info.name,
+                          self._rooms.expect(model, info.name, info.dtype, info.shape, rows, total), end)
+        targets = [to.target(name) for name, to in places.items()]
         seq = handoff.number()
         try:
             handoff.infer(seq, model, tensors, targets, names, end, parameters)
@@ -301,51 +322,29 @@ class Client:
             self._rooms.note(model, t.name, t.length, total)
         return collect(answer, places)
 
-    @staticmethod
-    def _add_place(memory: Memory, places: Dict[str, Place], name: str, room: int, end: Optional[float]) -> None:
-        """Where there is no memory for what is but a guess, the daemon finds out."""
-        try:
-            places[name] = Place(memory.take(room, end))
-        except ModeldError as e:
-            if e.code != "RESOURCE_EXHAUSTED":
-                raise
-
-    @staticmethod
-    def _place(memory: Memory, name: str, kind: str, array: np.ndarray, blocks: List[Block],
-               end: Optional[float]) -> Tensor:
-        """A tensor that names the array's memory: where it lies, or a copy in ours."""
-        number = _dtypes.number_of(kind)
-        if kind == "bytes":
-            data = _dtypes.pack_bytes(array)
-            block = memory.take(len(data), end)
-            block.bytes(len(data))[:] = data
-            blocks.append(block)
-            return Tensor(name, number, array.shape, block.region.number, block.offset, len(data))
-        where = memory.find(array) if array.flags.c_contiguous else None
-        if where:
-            return Tensor(name, number, array.shape, where[0].number, where[1], array.nbytes)
-        block = memory.take(array.nbytes, end)
-        block.array(array.dtype, array.shape, array.nbytes)[...] = array
-        blocks.append(block)
-        return Tensor(name, number, array.shape, block.region.number, block.offset, array.nbytes)
-
 
 def _arrays_of(out: Out) -> List[np.ndarray]:
     given = list(out.values()) if isinstance(out, Mapping) else [out]
     return [array for array in given if isinstance(array, np.ndarray)]
 
 
+def _until(end: Optional[float]) -> Optional[float]:
+    return None if end is None else max(0.0, end - time.monotonic())
+
+
+def _unknown_names(info: ModelInfo, sent: Sent, outputs: Optional[Sequence[str]]) -> str:
+    """What is wrong with the names; "" is nothing."""
+    for what, given, declared in (("input", sent, info.inputs), ("output", outputs or (), info.outputs)):
+        names = [t.name for t in declared]
+        for name in given:
+            if name and name not in names or not names:
+                known = f"its {what}s are {', '.join(map(repr, names))}" if names else "it has none"
+                return f"model '{info.name}' has no {what} '{name}'; {known}"
+    return ""
+
+
 def _finite(timeout: Optional[float]) -> Optional[float]:
     return None if timeout is None or timeout > _LONGEST_S else timeout
-
-
-def _to_send(inputs: Inputs, dtype: Dtypes) -> Dict[str, Tuple[str, np.ndarray]]:
-    values = {str(name): value for name, value in inputs.items()} if isinstance(inputs, Mapping) else {"": inputs}
-    dtypes = dtype if isinstance(dtype, Mapping) else dict.fromkeys(values, dtype)
-    for name in dtypes:
-        if name not in values:
-            raise ValueError(f"a dtype is given for input {name!r}, which is not sent")
-    return {name: _dtypes.to_send(value, dtypes.get(name)) for name, value in values.items()}
 
 
 def _unpack_reply(reply: bytes, name: str) -> Result:
