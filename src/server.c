@@ -172,6 +172,7 @@ static void on_frontend_drained(void *data)
 
 	log_debug("frontend drained", "killed=%d", s->killed);
 	s->frontend_drained = true;
+	handoff_dismiss(s->handoff);
 	drain_dispatch(s);
 }
 
@@ -346,6 +347,12 @@ static int build_metrics(struct server *s)
 	return r ? cannot("set up metrics", r) : 0;
 }
 
+/* Models that ask other models are clients of the daemon, too. */
+static int invite(void *data, int *ret_fd)
+{
+	return handoff_invite(((struct server *)data)->handoff, ret_fd);
+}
+
 static int build(struct server *s, struct repository *repository)
 {
 	static const struct handoff_events handoff_events = {.on_drained = on_handoff_drained};
@@ -361,6 +368,7 @@ static int build(struct server *s, struct repository *repository)
 	r = frontend_new(&s->frontend, &s->loop, &c->frontend, s->dispatch, &frontend_events, s);
 	if (r)
 		return cannot("set up the frontend", r);
+	pool_set_invite(dispatch_pool(s->dispatch), invite, s);
 	if (c->handoff.socket)
 		frontend_set_handoff(s->frontend, s->handoff);
 	frontend_set_lifecycle(s->frontend, s->lifecycle);
@@ -433,6 +441,7 @@ int server_run(struct server *s)
 		s->exit_code = r;
 		s->killed = true;
 		s->frontend_drained = s->handoff_drained = true; /* nothing listens */
+		handoff_kill(s->handoff);
 		dispatch_kill(s->dispatch);
 	}
 	uv_run(&s->loop, UV_RUN_DEFAULT);

@@ -150,10 +150,15 @@ static bool idle(const struct guest *p)
 	return p->n_inferences == 0 && list_empty(&p->allocations) && list_empty(&p->answers);
 }
 
+bool guest_is_leaving(const struct guest *p)
+{
+	return p->invited ? p->handoff->dismissed : p->handoff->draining;
+}
+
 void guest_flush(struct guest *p)
 {
 	list_remove(&p->dirty_node);
-	if (p->ended || send_answers(p) || (p->handoff->draining && idle(p)))
+	if (p->ended || send_answers(p) || (guest_is_leaving(p) && idle(p)))
 		guest_close(p);
 }
 
@@ -280,10 +285,11 @@ static void on_closed(uv_handle_t *handle)
 	struct guest *p = handle->data;
 
 	p->handoff->n_guests--;
+	p->handoff->n_invited -= p->invited;
 	free(p);
 }
 
-int guest_open(struct handoff *h, int fd)
+int guest_open(struct handoff *h, int fd, bool invited)
 {
 	_cleanup_(close_fd) int owned = fd;
 	struct guest *p = calloc(1, sizeof(*p));
@@ -293,6 +299,7 @@ int guest_open(struct handoff *h, int fd)
 		return -ENOMEM;
 	p->handoff = h;
 	p->fd = fd;
+	p->invited = invited;
 	p->id = ++h->last_guest;
 	list_init(&p->dirty_node);
 	list_init(&p->entries);
@@ -312,6 +319,7 @@ int guest_open(struct handoff *h, int fd)
 	list_init(&p->node);
 	list_push_back(&h->guests, &p->node);
 	h->n_guests++;
+	h->n_invited += invited;
 	r = uv_poll_start(&p->poll, UV_READABLE, on_poll);
 	if (r)
 		guest_close(p);

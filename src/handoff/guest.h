@@ -33,6 +33,7 @@ struct guest {
 	struct user *user;     /* connected */
 	struct client *client; /* ref: of its requests */
 	struct peer peer;      /* its uid is known */
+	bool invited;	       /* a process of the daemon's own */
 	bool ended;	       /* nothing is read any more; closed by the next flush */
 	bool blocked;	       /* does not read: watched for writing */
 
@@ -48,7 +49,9 @@ struct guest {
 };
 
 /* fd is the callee's, also when this fails. USER_E_LIMIT, -ENOMEM, -errno */
-_must_use_ int guest_open(struct handoff *h, int fd);
+_must_use_ int guest_open(struct handoff *h, int fd, bool invited);
+/* Nothing more is begun for it: it is closed when it is idle. */
+bool guest_is_leaving(const struct guest *p);
 /* Give everything back; harmless when closed. The struct lives until the loop's next turn. */
 void guest_close(struct guest *p);
 /* Send what is queued; close it when it is to end. From handoff_flush() only. */

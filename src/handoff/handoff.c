@@ -13,13 +13,14 @@
 
 #include "base/log.h"
 #include "base/peer.h"
+#include "base/seqpacket.h"
 #include "handoff/guest.h"
 #include "handoff/handoff_private.h"
 #include "handoff/serve.h"
 
 static bool on_accept(void *data, int fd)
 {
-	return guest_open(data, fd) == 0;
+	return guest_open(data, fd, false) == 0;
 }
 
 int handoff_new(struct handoff **ret_handoff, uv_loop_t *loop,
@@ -58,11 +59,29 @@ int handoff_listen(struct handoff *h, char *text, size_t cap)
 	return handoff_listener_open(&h->listener, h->loop, h->settings, on_accept, h, text, cap);
 }
 
-void handoff_drain(struct handoff *h)
+int handoff_invite(struct handoff *h, int *ret_fd)
 {
-	h->draining = true;
-	handoff_listener_close(&h->listener);
-	/* guest_flush() closes those that are idle, the others when they are. */
+	_cleanup_(close_fd) int theirs = -1;
+	int pair[2];
+	int r = h->dismissed ? -ESHUTDOWN : seqpacket_pair(pair);
+
+	if (r)
+		return r;
+	theirs = pair[1];
+	r = seqpacket_set_send_buffer(theirs, HANDOFF_MESSAGE_MAX);
+	if (r) {
+		close_fd(&pair[0]);
+		return r;
+	}
+	r = guest_open(h, pair[0], true);
+	if (!r)
+		*ret_fd = steal_fd(&theirs);
+	return r == USER_E_LIMIT ? -EUSERS : r;
+}
+
+/* guest_flush() closes those that are idle, the others when they are. */
+static void flush_all(struct handoff *h)
+{
 	list_for_each (&h->guests, node) {
 		struct guest *p = list_entry(node, struct guest, node);
 
@@ -71,9 +90,31 @@ void handoff_drain(struct handoff *h)
 	}
 }
 
+void handoff_drain(struct handoff *h)
+{
+	h->draining = true;
+	handoff_listener_close(&h->listener);
+	flush_all(h);
+}
+
+void handoff_dismiss(struct handoff *h)
+{
+	h->may_dismiss = true;
+}
+
+/* Once nobody else is there, whose requests may still need them. */
+static void dismiss(struct handoff *h)
+{
+	if (!h->may_dismiss || h->dismissed || h->n_guests > h->n_invited)
+		return;
+	h->dismissed = true;
+	flush_all(h);
+}
+
 void handoff_kill(struct handoff *h)
 {
 	handoff_drain(h);
+	h->dismissed = true;
 	while (!list_empty(&h->guests))
 		guest_close(list_entry(h->guests.next, struct guest, node));
 }
@@ -87,6 +128,7 @@ void handoff_flush(struct handoff *h)
 {
 	struct list *node;
 
+	dismiss(h);
 	while ((node = list_first(&h->dirty)))
 		guest_flush(list_entry(node, struct guest, dirty_node));
 	disposal_desk_sweep(&h->disposals);

@@ -58,9 +58,16 @@ _must_use_ int handoff_new(struct handoff **ret_handoff, uv_loop_t *loop,
 	const struct handoff_events *events, void *data);
 /* Bind and listen; a stale socket is replaced, a live one is not. text says what failed. -errno */
 _must_use_ int handoff_listen(struct handoff *h, char *text, size_t cap);
+/*
+ * A connection for a process of the daemon's own: *ret_fd, own, is its other end. It is served until handoff_dismiss().
+ * -EUSERS: beyond [handoff] max_connections; -ESHUTDOWN: that was; -ENOMEM, -errno
+ */
+_must_use_ int handoff_invite(struct handoff *h, int *ret_fd);
 /* Stop listening; guests may finish what is in flight (new work is refused UNAVAILABLE) and are then
  * closed. on_drained comes from handoff_flush() when all regions are gone. */
 void handoff_drain(struct handoff *h);
+/* No calls come any more: those who were invited are to go as well, behind all other guests. on_drained does not come before. */
+void handoff_dismiss(struct handoff *h);
 /* Close every guest at once. on_drained likewise. */
 void handoff_kill(struct handoff *h);
 /* Write out answers that are queued. Once a loop iteration, after dispatch_schedule(). */

@@ -22,7 +22,9 @@ struct handoff {
 	struct dispatch *dispatch;		 /* borrow */
 	const struct handoff_events *events;	 /* borrow */
 	void *data;				 /* borrow: of events */
-	bool draining;
+	bool draining;				 /* guests leave ... */
+	bool may_dismiss;			 /* ... and then those who were invited ... */
+	bool dismissed;				 /* ... do, too */
 	bool told_drained;
 
 	/* What a guest says. fds: those that came along, each to be closed by the caller unless it was
@@ -31,7 +33,8 @@ struct handoff {
 	struct handoff_listener listener;
 	struct list guests; /* struct guest.node: connected */
 	struct list dirty;  /* struct guest.dirty_node: have something to send, or to end */
-	uint32_t n_guests;  /* not freed yet */
+	uint32_t n_guests;  /* not freed yet ... */
+	uint32_t n_invited; /* ... and who of them was invited */
 	uint64_t last_guest;
 	struct peer_log peer_log;
 	struct users users;

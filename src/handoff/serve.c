@@ -35,7 +35,7 @@ static void answer_limits(struct guest *p, uint64_t seq)
 
 static bool refused_ending(struct guest *p, uint64_t seq)
 {
-	if (!p->handoff->draining)
+	if (!guest_is_leaving(p))
 		return false;
 	guest_refuse(p, seq, GRPC_UNAVAILABLE, "%s", HANDOFF_ENDING_TEXT);
 	return true;

@@ -351,6 +351,12 @@ size_t pool_gpus(const struct pool *p, struct nvml_gpu *ret_list, size_t cap)
 	return gpus_read(p->gpus, ret_list, cap);
 }
 
+void pool_set_invite(struct pool *p, int (*invite)(void *data, int *ret_fd), void *data)
+{
+	p->invite = invite;
+	p->invite_data = data;
+}
+
 int pool_start(struct pool *p)
 {
 	bool any = false;

@@ -188,6 +188,11 @@ struct pool_events {
  */
 _must_use_ int pool_new(struct pool **ret_pool, uv_loop_t *loop,
 	const struct pool_settings *settings, const struct pool_events *events, void *data);
+/*
+ * Workers that a backend's own program runs get one more descriptor, by which they may ask the daemon as its clients do:
+ * *ret_fd, own. Before pool_start(). An error of it costs a worker that descriptor.
+ */
+void pool_set_invite(struct pool *p, int (*invite)(void *data, int *ret_fd), void *data);
 /* Spawn all workers (fork and exec; they load in parallel). -errno when the worker program cannot
  * be executed at all. */
 _must_use_ int pool_start(struct pool *p);

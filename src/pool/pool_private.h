@@ -76,6 +76,8 @@ struct pool {
 	const struct pool_events *events;	   /* borrow */
 	void *data;				   /* borrow: of events */
 	const struct worker_events *worker_events; /* borrow */
+	int (*invite)(void *data, int *ret_fd);	   /* NULL: nobody is invited */
+	void *invite_data;			   /* borrow */
 
 	/* own: those that are shared, those for models alone (own.c), then one a device for trials (trial.c) */
 	struct worker *workers;

@@ -27,7 +27,8 @@
 #include "pool/environment.h"
 
 #define CHANNEL_FD  3
-#define FIRST_OTHER 4
+#define HANDOFF_FD  4
+#define FIRST_OTHER 5
 #define STACK_BYTES ((size_t)64 * 1024)
 
 struct child {
@@ -84,15 +85,18 @@ static int place_descriptors(const struct spawn_options *o)
 	int channel = fcntl(o->channel_fd, F_DUPFD_CLOEXEC, FIRST_OTHER);
 	int opened = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	int empty = opened < 0 ? -1 : fcntl(opened, F_DUPFD_CLOEXEC, FIRST_OTHER);
+	int handoff =
+		o->handoff_fd > 0 ? fcntl(o->handoff_fd, F_DUPFD_CLOEXEC, FIRST_OTHER) : empty;
 
-	if (channel < 0 || empty < 0)
+	if (channel < 0 || empty < 0 || handoff < 0)
 		return -errno;
-	if (dup2(channel, CHANNEL_FD) < 0 || dup2(empty, STDIN_FILENO) < 0)
+	if (dup2(channel, CHANNEL_FD) < 0 || dup2(empty, STDIN_FILENO) < 0 ||
+		dup2(handoff, HANDOFF_FD) < 0)
 		return -errno;
 	/* Where standard error is closed there is nothing to join. */
 	if (dup2(STDERR_FILENO, STDOUT_FILENO) < 0 && errno != EBADF)
 		return -errno;
-	return close_range(FIRST_OTHER, ~0u, 0) < 0 ? -errno : 0;
+	return close_range(o->handoff_fd > 0 ? FIRST_OTHER : HANDOFF_FD, ~0u, 0) < 0 ? -errno : 0;
 }
 
 static int become_worker(const struct child *c)

@@ -17,12 +17,13 @@ struct spawn_options {
 		*environment; /* more of it, as "NAME=value"; NULL-terminated; NULL: nothing */
 	const char *const *sandbox; /* the same, unless `environment` has them */
 	int channel_fd;		    /* borrow: becomes descriptor 3 */
+	int handoff_fd;		    /* borrow: becomes descriptor 4; 0, -1: none */
 	bool core;		    /* it may dump its core where the limits allow it */
 };
 
 /*
  * Start it in a process group of its own, with standard input empty, standard output joined to
- * standard error, and no other descriptor than 3. It gets SIGKILL when the calling thread
+ * standard error, and no other descriptor than 3 and perhaps 4. It gets SIGKILL when the calling thread
  * ends, and is by SPAWN_OOM_ADJ likelier to be ended for want of memory than its parent. Blocks until the program is executing or has failed to.
  * ret_pid: to be waited for by the caller; ret_pidfd: own.
  *

@@ -361,14 +361,29 @@ static const char *program_path(const struct worker *w)
 	return program ? program->argv[0] : w->pool->settings->worker_program;
 }
 
+/* What is not modeld-worker may ask for other models. -1: it may not */
+static int invite(const struct worker *w)
+{
+	const struct pool *p = w->pool;
+	int fd = -1;
+	int r = p->invite ? p->invite(p->invite_data, &fd) : 0;
+
+	if (r)
+		log_warning("a worker will not be able to ask other models",
+			"worker=%s error=\"%s\"", w->name, err_str(r));
+	return fd;
+}
+
 static int start_program(const struct worker *w, int fd, pid_t *ret_pid, int *ret_pidfd)
 {
 	const struct pool_settings *s = w->pool->settings;
 	const struct pool_program *program = program_of(w);
 	const char *const shared[] = {s->worker_program, NULL};
+	_cleanup_(close_fd) int invitation = program ? invite(w) : -1;
 	struct spawn_options o = {.argv = program ? program->argv : shared,
 		.device = w->device,
 		.channel_fd = fd,
+		.handoff_fd = invitation,
 		.core = s->core,
 		.sandbox = s->sandbox};
 	_cleanup_(freep) char **environment = NULL;

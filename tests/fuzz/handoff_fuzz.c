@@ -104,7 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(!uv_loop_init(&loop));
 	assert(!handoff_new(&h, &loop, &handoff_settings, &fake, &events, NULL));
 	assert(!seqpacket_pair(pair));
-	if (!guest_open(h, pair[0]))
+	if (!guest_open(h, pair[0], false))
 		talk(&loop, h, pair[1], data, size);
 	close(pair[1]);
 	handoff_kill(h);

@@ -720,6 +720,54 @@ Test(handoff, draining_finishes_what_is_in_flight)
 	cr_expect_eq(b.drained, 0, "a region is not gone yet");
 }
 
+/* Who was invited is served until those are gone whose requests it may still answer. */
+Test(handoff, who_was_invited_goes_last)
+{
+	int fd = join(), invited = -1, late = -1;
+
+	cr_assert_eq(handoff_invite(b.h, &invited), 0);
+	infer_init(allocate(fd, NULL));
+	send_infer(fd);
+	cr_expect_eq(used_regions(invited), 1, "it is the same user");
+	handoff_drain(b.h);
+	handoff_dismiss(b.h);
+	cr_expect_eq(used_regions(invited), 1, "it is served");
+	free_answer(ask_allocate(invited, PAGE));
+	close(came);
+	fake_answer(fake_first_request(), GRPC_OK, 1, 4);
+	free_answer(next(fd));
+	expect_end(fd);
+	expect_end(invited);
+	cr_expect_eq(handoff_invite(b.h, &late), -ESHUTDOWN);
+}
+
+Test(handoff, who_was_invited_stays_as_long_as_calls_come)
+{
+	int invited = -1;
+
+	cr_assert_eq(handoff_invite(b.h, &invited), 0);
+	handoff_drain(b.h);
+	for (unsigned i = 0; i < 5; i++)
+		bench_turn(&b);
+	cr_expect_eq(used_regions(invited), 0);
+	cr_expect_eq(b.drained, 0);
+	handoff_dismiss(b.h);
+	expect_end(invited);
+}
+
+Test(handoff, who_is_invited_counts_as_a_connection)
+{
+	int fds[3] = {-1, -1, -1};
+
+	b.settings.max_connections = 2;
+	cr_assert_eq(handoff_invite(b.h, &fds[0]), 0);
+	cr_assert_eq(handoff_invite(b.h, &fds[1]), 0);
+	cr_expect_eq(handoff_invite(b.h, &fds[2]), -EUSERS);
+	cr_expect_eq(fds[2], -1);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 Test(handoff, a_live_socket_is_not_taken)
 {
 	static const struct handoff_events events = {0};

@@ -2,9 +2,12 @@
 #include "pool/own.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "fake_bed.h"
@@ -241,6 +244,52 @@ Test(own, a_program_of_its_backend)
 	cr_expect_eq(pool_n_workers(b.pool), 4);
 	cr_expect_eq(pool_model_ready(b.pm[1]), 3);
 	expect_arguments(worker_pid(bed_worker(&b, OWN)), argv);
+	bed_drain_end(&b);
+}
+
+struct party {
+	int fds[2];
+	int r;
+	unsigned n;
+};
+
+static int invite(void *data, int *ret_fd)
+{
+	struct party *party = data;
+
+	party->n++;
+	*ret_fd = party->r ? -1 : party->fds[1];
+	return party->r;
+}
+
+/* Workers of a program get what they may ask by; those of the pool's own do not. */
+Test(own, who_runs_a_program_is_invited)
+{
+	static const char *const argv[] = {"/proc/self/exe", "one", NULL};
+	static const struct pool_program program = {.backend = "py", .argv = argv};
+	struct party party = {.r = 0};
+	struct bed b;
+	char byte;
+
+	init(&b, "good", "echo second third", 4);
+	b.settings.programs = &program;
+	b.settings.n_programs = 1;
+	b.models[1].backend = "py";
+	cr_assert_eq(bed_make(&b), 0);
+	cr_assert_eq(pipe2(party.fds, O_CLOEXEC | O_NONBLOCK), 0);
+	pool_set_invite(b.pool, invite, &party);
+	cr_assert_eq(pool_start(b.pool), 0);
+	bed_wait(&b, b.n_started == 1);
+	cr_expect_eq(party.n, 1);
+	cr_expect_eq(read(party.fds[0], &byte, 1), -1, "the worker has it");
+	party.r = -EUSERS;
+	retire(&b, 1);
+	bed_wait(&b, b.n_models_gone == 1);
+	cr_expect_eq(read(party.fds[0], &byte, 1), 0, "nobody has it");
+	close(party.fds[0]);
+	add(&b, 1);
+	bed_wait(&b, pool_model_ready(b.pm[1]) == 1);
+	cr_expect_eq(party.n, 2, "without one it serves as well");
 	bed_drain_end(&b);
 }
 

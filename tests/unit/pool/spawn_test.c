@@ -81,6 +81,35 @@ Test(spawn, standard_input_is_empty_whatever_is_free)
 	cr_assert_eq(status, 0);
 }
 
+/* Which of the descriptors from 4 on a program finds, as an exit status: a bit each. */
+static int find_descriptors(int handoff_fd)
+{
+	static const char script[] =
+		"n=0; [ -e /proc/self/fd/4 ] && n=1; [ -e /proc/$$/fd/5 ] && n=$((n + 2)); "
+		"exit $n";
+	const char *const argv[] = {"/bin/sh", "-c", script, NULL};
+	const struct spawn_options o = {
+		.argv = argv, .device = "cpu:0", .channel_fd = 0, .handoff_fd = handoff_fd};
+	int status = -1;
+	int pidfd;
+	pid_t pid;
+
+	cr_assert_eq(spawn(&o, &pid, &pidfd), 0);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	close(pidfd);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+Test(spawn, a_second_descriptor_where_there_is_one)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	cr_assert_gt(fd, 0);
+	cr_assert_eq(find_descriptors(0), 0);
+	cr_assert_eq(find_descriptors(fd), 1);
+	close(fd);
+}
+
 static int start_once(void *arg)
 {
 	int pidfd;
