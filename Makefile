@@ -116,9 +116,12 @@ $(BUILD)/modeld: $(BUILD)/obj/src/main.o $(LIBS_BELOW_server)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(filter-out -fno-lto,$(LDFLAGS)) $(LTO_LINK) -o $@ $^ $(LIBS_FRONT)
 # It finds what it imports beside the file that the link leads to.
-$(BUILD)/modeld-python: workers/python/modeld-python
-	@mkdir -p $(@D)
+# What it has of the client is beside the link, where a sandbox lets it be read.
+$(BUILD)/modeld-python: workers/python/modeld-python $(wildcard clients/python/modeld/*.py)
+	@mkdir -p $@-client
+	$(Q)cp clients/python/modeld/*.py $@-client/
 	$(Q)ln -sfn $(abspath $<) $@
+	$(Q)touch -h $@
 # -rdynamic is not wanted: a backend is given what it needs through backend.h.
 # A device asks base for more than the worker does: it comes ahead.
 $(BUILD)/modeld-worker: $(BUILD)/obj/workers/main.o $(DEVICE_CUDA) $(LIBS_BELOW_workers)

@@ -22,11 +22,13 @@ install_man      := $(DESTDIR)$(PREFIX)/share/man
 .PHONY: install
 install: all  ## install below PREFIX (/usr/local), DESTDIR in front of it
 	$(INSTALL) -d $(install_bin) $(install_libexec) $(install_backends) $(install_include) \
-		$(install_models) $(install_etc) $(install_unit) $(install_python) \
+		$(install_models) $(install_etc) $(install_unit) $(install_python) $(install_python)/client \
 		$(install_man)/man1 $(install_man)/man5 $(install_man)/man8 $(install_completion)
 	$(INSTALL) -m 755 $(BUILD)/modeld $(BUILD)/modelctl $(install_bin)
 	$(INSTALL) -m 755 $(BUILD)/modeld-worker $(BUILD)/modeld-python $(install_libexec)
 	$(INSTALL) -m 644 workers/python/modeld_worker/*.py $(install_python)
+	$(INSTALL) -m 644 workers/python/modeld_worker/client/*.py clients/python/modeld/_[a-z]*.py clients/python/modeld/errors.py \
+		$(install_python)/client
 	$(if $(BACKENDS),$(INSTALL) -m 644 $(BACKENDS) $(install_backends))
 	$(if $(ONNXRUNTIME),$(INSTALL) -d $(install_runtime) && $(INSTALL) -m 644 $(ONNXRUNTIME) $(install_runtime))
 	$(INSTALL) -m 644 workers/backend.h $(install_include)

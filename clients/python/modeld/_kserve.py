@@ -49,7 +49,8 @@ def unpack(reply: bytes) -> Result:
 
 
 def _description(data: memoryview) -> Tuple[str, str, Tuple[int, ...]]:
-    name, kind, dims = "", "", []
+    name, kind = "", ""
+    dims: List[int] = []
     for number, value in pb.fields(data):
         if number == 1:
             name = pb.string(value)

@@ -24,6 +24,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence, TypeVar, Un
 import numpy as np
 
 from . import client as blocking
+from ._request import Dtypes, Inputs
 from ._results import Out, Result
 from ._threads import Threads
 from .errors import ConnectionLost
@@ -99,14 +100,14 @@ class Client:
         """An array in shared memory; where there is none left over from before, asking for some takes a moment."""
         return self._client.empty(shape, dtype)
 
-    async def infer(self, model: str, inputs: blocking.Inputs, *, dtype: blocking.Dtypes = None,
+    async def infer(self, model: str, inputs: Inputs, *, dtype: Dtypes = None,
                     parameters: Optional[Mapping[str, str]] = None, timeout: Optional[float] = None,
                     out: Optional[np.ndarray] = None) -> np.ndarray:
         return await self._run(self._client.infer, model, inputs, dtype=dtype, parameters=parameters, timeout=timeout,
                                out=out)
 
-    async def infer_all(self, model: str, inputs: blocking.Inputs, *, outputs: Optional[Sequence[str]] = None,
-                        dtype: blocking.Dtypes = None, parameters: Optional[Mapping[str, str]] = None,
+    async def infer_all(self, model: str, inputs: Inputs, *, outputs: Optional[Sequence[str]] = None,
+                        dtype: Dtypes = None, parameters: Optional[Mapping[str, str]] = None,
                         timeout: Optional[float] = None, out: Out = None) -> Result:
         return await self._run(self._client.infer_all, model, inputs, outputs=outputs, dtype=dtype,
                                parameters=parameters, timeout=timeout, out=out)

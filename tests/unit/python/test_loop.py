@@ -43,8 +43,8 @@ class Worker:
             assert data, self.log()
             self.got = codec.read_record(data)
 
-    def begin(self, code, **load):
-        self.send(wire.Setup(**SETUP))
+    def begin(self, code, setup=None, **load):
+        self.send(wire.Setup(**{**SETUP, **(setup or {})}))
         assert self.take(wire.Hello).slots == 4
         self.take(wire.Ready)
         return self.load(code, **load)
@@ -147,6 +147,44 @@ def test_messages_are_answered_while_a_batch_runs(start):
     assert w.take(wire.Done).batch == 1
     done = w.take(wire.Done)
     assert done.batch == 2 and done.results[0].code == 1
+
+
+def two_items(w):
+    """A run of two whose outputs do not fit together."""
+    w.map_input(bytes(700_000))
+    item = run(1, 700_000).items[0]
+    w.send(wire.Run(batch=1, model=1, items=[item, item]))
+
+
+def test_output_memory_that_is_in_use_is_waited_for(start):
+    """And an item that has its result is answered first."""
+    w = start()
+    w.begin(IDENTITY, {"output_wait_ms": 600_000})
+    two_items(w)
+    early = w.take(wire.Partial)
+    assert (early.batch, early.item, early.last, early.outputs[0].length) == (1, 0, 1, 700_000)
+    w.send(wire.Release(holds=[early.hold]))
+    first, second = w.take(wire.Done).results
+    assert (first.code, len(first.outputs), first.hold) == (0, 0, 0)
+    assert (second.code, second.outputs[0].length) == (0, 700_000)
+
+
+def test_an_answer_before_is_sent_before_its_memory_is_waited_for(start):
+    w = start()
+    w.begin(IDENTITY, {"output_wait_ms": 600_000})
+    w.map_input(bytes(700_000))
+    w.send(run(1, 700_000), run(2, 700_000))
+    w.send(wire.Release(holds=[w.take(wire.Done).results[0].hold]))
+    assert w.take(wire.Done).results[0].code == 0
+
+
+@pytest.mark.parametrize("wait_ms", [0, 1])
+def test_output_memory_is_waited_for_no_longer_than_it_may(start, wait_ms):
+    w = start()
+    w.begin(IDENTITY, {"output_wait_ms": wait_ms})
+    two_items(w)
+    first, second = w.take(wire.Done).results
+    assert first.code == 0 and second.code == 8 and "output_arena_bytes" in second.message
 
 
 def test_a_load_answers_pings(start):

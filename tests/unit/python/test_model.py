@@ -1,7 +1,7 @@
 """What is made of a model.py: what it declares, how it batches, and why it is not loaded."""
 import pytest
 
-from modeld_worker import main
+from modeld_worker import coroutines, main
 from modeld_worker import model as models
 from modeld_worker import wire
 from modeld_worker.declare import Declared
@@ -99,7 +99,7 @@ def test_check_prints_what_is_declared(tmp_path, capsys):
 
 def test_no_file(tmp_path):
     with pytest.raises(models.LoadError, match="is not there"):
-        models._import(str(tmp_path))
+        models._import(str(tmp_path), models.FILE)
 
 
 def test_unload_is_called_once_and_may_fail(tmp_path):

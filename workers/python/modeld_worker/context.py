@@ -3,6 +3,8 @@ import threading
 
 import numpy as np
 
+from .errors import FailedPrecondition
+
 
 class Request:
     """One of several that infer_batch() is given."""
@@ -20,7 +22,7 @@ class Request:
 class Context:
     """A model's. What is said of the request is that of the one which runs in this thread."""
 
-    def __init__(self, *, name, version, path, device, worker, parameters, settings, log):
+    def __init__(self, *, name, version, path, device, worker, parameters, settings, log, others=None):
         self.name = name
         self.version = version
         self.path = path              # the version's directory
@@ -30,7 +32,15 @@ class Context:
         self.parameters = parameters  # of model.conf
         self.settings = settings      # of [backend.python]
         self.log = log
+        self.max_batch_size = 0       # rows that are joined; 0: model.conf says nothing
+        self._others = others
         self._local = threading.local()
+
+    def model(self, name):
+        """Another model, to be asked through the daemon: an object with infer() and infer_all() (others.py)."""
+        if self._others is None:
+            raise FailedPrecondition("there is no daemon here that could be asked for other models")
+        return self._others.model(name)
 
     def bind(self, call):
         """For the worker: the call that runs in this thread; None: none does."""

@@ -11,6 +11,10 @@ class InvalidArgument(ModelError):
     code = 3
 
 
+class DeadlineExceeded(ModelError):
+    code = 4
+
+
 class NotFound(ModelError):
     code = 5
 
@@ -27,6 +31,10 @@ class Unimplemented(ModelError):
     code = 12
 
 
+class Unavailable(ModelError):
+    code = 14
+
+
 class Cancelled(ModelError):
     """Nobody waits any more, as context.cancelled() said."""
     code = 1
@@ -34,3 +42,10 @@ class Cancelled(ModelError):
 
 class Fatal(ModelError):
     """This process cannot go on (a device's context is lost): the daemon starts another one and asks that."""
+
+
+def of_code(name):
+    """The class for a gRPC status, by its name."""
+    return {"INVALID_ARGUMENT": InvalidArgument, "DEADLINE_EXCEEDED": DeadlineExceeded, "NOT_FOUND": NotFound,
+            "RESOURCE_EXHAUSTED": ResourceExhausted, "FAILED_PRECONDITION": FailedPrecondition, "UNIMPLEMENTED": Unimplemented,
+            "UNAVAILABLE": Unavailable, "CANCELLED": Cancelled}.get(name, ModelError)

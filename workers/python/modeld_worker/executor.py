@@ -13,23 +13,16 @@ import numpy as np
 from . import dtypes, wire
 from .context import Request
 from .errors import Cancelled, Fatal, ModelError
+from .given import INTERNAL, RunError, by_index, check_output, refused
 from .memory import GRANULE, ArenaError
 from .model import GENERATOR
 
-CANCELLED, INVALID, EXHAUSTED, INTERNAL = 1, 3, 8, 13
+CANCELLED, INVALID, EXHAUSTED = 1, 3, 8
 UNWANTED = "nobody waits for the answer any more"
 # A model's sys.exit() is its mistake, like any other.
 RAISED = (Exception, SystemExit)
 ERROR_MAX = 511
 _PATH = re.compile(r"(?<![\w./~-])/(?:[\w.@%=+~-]+/)+([\w.@%=+~-]+)")
-
-
-class RunError(Exception):
-    """An item fails with this code and text."""
-
-    def __init__(self, code, text):
-        super().__init__(text)
-        self.code = code
 
 
 class FatalError(Exception):
@@ -38,11 +31,12 @@ class FatalError(Exception):
 
 class Answer:
     """A result, and what it has in output memory; items that ran as one share the list."""
-    __slots__ = ("code", "message", "outputs", "blocks", "joined")
+    __slots__ = ("code", "message", "outputs", "blocks", "joined", "compute_ns")
 
     def __init__(self, code=0, message="", outputs=(), blocks=None, joined=0):
         self.code, self.message, self.outputs = code, message, outputs
         self.blocks, self.joined = blocks, joined
+        self.compute_ns = 0  # of one that ran alone
 
 
 class Call:
@@ -87,36 +81,52 @@ class Call:
 
 
 class Executor:
-    """One thread runs batches at a time. `partial(batch, item, answer)` sends an answer ahead of the last one."""
+    """One thread runs batches at a time. `partial(batch, item, answer, last)` sends an answer ahead of the batch's;
+    `before_wait()` is called before memory is waited for."""
 
-    def __init__(self, views, arena, memory_lock, partial):
+    def __init__(self, views, outputs, partial, before_wait):
         self._views = views
-        self._arena = arena
-        self._memory = memory_lock
+        self._outputs = outputs
         self._partial = partial
+        self._before_wait = before_wait
         self.call = None  # the one that runs ...
         self._batch = 0   # ... of this batch ...
         self.is_cancelled = False  # ... whose callers have all given up
+        self._finished = []  # its answers so far, where its items run one by one; None: not known yet
+        self._joined = False
 
     # --- Output memory ------------------------------------------------------------------------
 
     def allocate(self, length, name):
+        """Of joined items, those that fit are run one by one sooner than there is room for all."""
         try:
-            with self._memory:
-                return self._arena.allocate(length)
+            return self._outputs.allocate(length, None if self._joined else self._on_full)
         except ArenaError as e:
             raise RunError(EXHAUSTED, f"output '{name}' {e}") from None
 
+    def _on_full(self):
+        """What is finished of the batch has its answer at once, so that its memory is released the sooner."""
+        for i, answer in enumerate(self._finished):
+            if answer and answer.blocks:
+                self._finished[i] = self._answer_early(i, answer)
+        self._before_wait()
+
+    def _answer_early(self, i, answer):
+        try:
+            self._partial(self._batch, i, answer, last=True)
+        except RuntimeError as e:
+            return Answer(EXHAUSTED, str(e))
+        return Answer()
+
     def give_back(self, blocks):
-        with self._memory:
-            for block in blocks:
-                self._arena.release(block)
+        if blocks:
+            self._outputs.give_back(blocks)
 
     def lend(self, shape, dtype):
         block = self.allocate(prod(shape) * dtype.itemsize, "of context.empty()")
         array = np.ndarray(shape, dtype, block.segment.memory, block.offset)
         array.fill(0)  # it was another client's
-        self._arena.guard(block, array)
+        self._outputs.arena.guard(block, array)
         return array, block
 
     # --- Inputs -------------------------------------------------------------------------------
@@ -149,6 +159,12 @@ class Executor:
     # --- One alone ----------------------------------------------------------------------------
 
     def _run_alone(self, model, run, i, arrays):
+        start = time.perf_counter_ns()
+        answer = self._run_item(model, run, i, arrays)
+        answer.compute_ns = time.perf_counter_ns() - start
+        return answer
+
+    def _run_item(self, model, run, i, arrays):
         item = run.items[i]
         call = self._begin(model, item, item.targets)
         blocks = []
@@ -179,7 +195,7 @@ class Executor:
             except RAISED:
                 self.give_back(blocks)
                 raise
-            self._partial(run.batch, i, Answer(outputs=outputs, blocks=blocks))
+            self._partial(run.batch, i, Answer(outputs=outputs, blocks=blocks), last=False)
 
     def _begin(self, model, item, targets):
         call = Call(self, model, item, targets)
@@ -238,11 +254,12 @@ class Executor:
         call = self._begin(model, run.items[0], ())
         call.parameters = {}
         blocks = []
+        self._joined = True
         try:
             if model.infer_batch:
-                return self._run_list(model, run, resolved, call, blocks)
+                return self._run_list(model, run, resolved, call)
             joined = [_join(arrays) for arrays in zip(*resolved)]
-            given = _by_index(model, self._infer(model, joined))
+            given = by_index(model, self._infer(model, joined))
             rows = [len(arrays[0]) for arrays in resolved]
             return self._deal(model, run, call, given, rows, blocks)
         except RAISED as e:
@@ -251,12 +268,15 @@ class Executor:
                 self._failed(model, e)
             return None
         finally:
+            self._joined = False
             self._end(model, call)
 
-    def _run_list(self, model, run, resolved, call, blocks):
+    def _run_list(self, model, run, resolved, call):
         given = self._infer_batch(model, [self._request(model, item, arrays, call)
                                           for item, arrays in zip(run.items, resolved)])
-        answers = []
+        # What each of them has is its own, and may be waited for.
+        self._joined = False
+        answers = self._finished = []
         for item, one in zip(run.items, given):
             call.targets = item.targets
             own = []
@@ -274,9 +294,9 @@ class Executor:
         total = sum(rows)
         answers = [Answer(outputs=[], blocks=blocks, joined=len(rows)) for _ in rows]
         for k in call.wanted_indexes:
-            array, number = self._check_output(model, k, given)
+            array, number = check_output(model, k, given)
             if array.ndim == 0 or len(array) != total:
-                raise RunError(INTERNAL, _refused(model.outputs[k], array, number, f" for {total} rows"))
+                raise RunError(INTERNAL, refused(model.outputs[k], array, number, f" for {total} rows"))
             parts, at = [], 0
             for n in rows:
                 parts.append(array[at:at + n])
@@ -300,11 +320,11 @@ class Executor:
     # --- Outputs ------------------------------------------------------------------------------
 
     def _write_all(self, model, call, given, blocks):
-        by_index = _by_index(model, given)
-        return [self._write(model, call, k, by_index, blocks) for k in call.wanted_indexes]
+        values = by_index(model, given)
+        return [self._write(model, call, k, values, blocks) for k in call.wanted_indexes]
 
     def _write(self, model, call, k, given, blocks):
-        array, number = self._check_output(model, k, given)
+        array, number = check_output(model, k, given)
         data = dtypes.pack_bytes(array) if number == dtypes.BYTES else None
         length = array.nbytes if data is None else len(data)
         target = _target(call.targets, k, length) if call.targets else None
@@ -314,20 +334,6 @@ class Executor:
                 return written
         block = self._place(model, k, array, length, call, blocks, data)
         return _tensor(k, number, array.shape, block.segment.id, block.offset, length)
-
-    def _check_output(self, model, k, given):
-        """(array, number of its dtype) of output k."""
-        want = model.outputs[k]
-        value = given.get(k)
-        if value is None:
-            raise RunError(INTERNAL, f"the model gave no output '{want.name}'")
-        array = value if type(value) is np.ndarray else _as_array(value, want)
-        number = dtypes.of_numpy(array.dtype)
-        if want.dtype == dtypes.BF16 and array.dtype == np.uint16:
-            number = dtypes.BF16
-        if not number or array.ndim > wire.RANK_MAX or not want.admits(number, array.shape):
-            raise RunError(INTERNAL, _refused(want, array, number))
-        return array, number
 
     def _place(self, model, k, array, length, call, blocks, data):
         """The Block where the array, or its packed data, lies."""
@@ -376,6 +382,7 @@ class Executor:
         self.is_cancelled = False
         self._batch = run.batch
         answers, resolved = [None] * len(run.items), []
+        self._finished = answers
         for i, item in enumerate(run.items):
             try:
                 resolved.append(self._resolve(model, item))
@@ -384,10 +391,11 @@ class Executor:
                 answers[i] = Answer(e.code, str(e))
         if len(run.items) > 1 and all(r is not None for r in resolved) and self._joinable(model, run, resolved):
             answers = self._run_joined(model, run, resolved) or answers
+        self._finished = answers
         for i, arrays in enumerate(resolved):
             if answers[i] is None:
                 answers[i] = self._run_alone(model, run, i, arrays)
-        return answers, time.perf_counter_ns() - start
+        return answers, time.perf_counter_ns() - start - self._outputs.take_waited_ns()
 
     def _failed(self, model, e):
         """The Answer for what a model raised. FatalError"""
@@ -407,48 +415,6 @@ def _bytes_input(i, view, dims):
         return dtypes.unpack_bytes(view, tuple(dims))
     except ValueError as e:
         raise RunError(INVALID, f"input {i}: {e}") from None
-
-
-def _by_index(model, given):
-    """{index: value} of what infer() returned."""
-    if isinstance(given, dict):
-        unknown = [n for n in given if n not in model.output_index]
-        if unknown:
-            raise RunError(INTERNAL, f"the model gave an output '{unknown[0]}', which it did not declare")
-        return {model.output_index[n]: v for n, v in given.items()}
-    if len(model.outputs) == 1:
-        return {0: given}
-    if isinstance(given, (tuple, list)) and len(given) == len(model.outputs):
-        return dict(enumerate(given))
-    raise RunError(INTERNAL, f"the model declares {len(model.outputs)} outputs: return a dict of them, or a tuple")
-
-
-def _as_array(value, want):
-    """What is no ndarray: a tensor of another library, a number, a list, a str."""
-    if isinstance(value, (str, bytes)):
-        array = np.empty(1, object)
-        array[0] = value
-        return array
-    if hasattr(value, "detach"):  # torch
-        value = value.detach()
-        if hasattr(value, "cpu"):
-            value = value.cpu()
-        if str(getattr(value, "dtype", "")) == "torch.bfloat16":
-            import torch
-            return value.view(torch.int16).numpy().view(np.uint16)
-    if hasattr(value, "__array__") or hasattr(value, "__array_interface__") or isinstance(value, np.ndarray):
-        return np.asarray(value)
-    if hasattr(value, "__dlpack__"):
-        return np.from_dlpack(value)
-    try:
-        return np.asarray(value, dtypes.NUMPY[want.dtype] if want.dtype not in (0, dtypes.BF16) else None)
-    except (TypeError, ValueError) as e:
-        raise RunError(INTERNAL, f"the model gave output '{want.name}' as {type(value).__name__}, which is no array: {e}") from None
-
-
-def _refused(want, array, number, rows=""):
-    return (f"the model gave output '{want.name}' as {dtypes.NAMES[number] if number else array.dtype} "
-            f"{list(array.shape)}{rows}, which is not what it declared: {want.spec()}")
 
 
 def _tensor(index, dtype, shape, arena, offset, length, generation=0):

@@ -5,7 +5,6 @@ something that takes long (a load, a slow run) the watch reads in its place: a P
 handles all messages at once, but those that take time: these wait for the main thread.
 """
 import os
-import threading
 import time
 import traceback
 from collections import deque
@@ -15,6 +14,8 @@ from .channel import Channel, Closed
 from .executor import Answer, Executor, FatalError, clean, is_fatal, last_line
 from .memory import Arena, MapError, Views
 from .model import LoadError, Model
+from .others import Others
+from .outputs import Outputs
 from .status import EXIT_CONFIG, EXIT_DEVICE_LOST, EXIT_INTERNAL, EXIT_OK
 from .watch import Watch
 
@@ -39,22 +40,22 @@ class Stop(Exception):
 
 
 class Loop:
-    def __init__(self, fd):
+    """handoff_fd: of a connection by which other models can be asked; None: there is none."""
+
+    def __init__(self, fd, handoff_fd=None):
         self._channel = Channel(fd)
         self.socket = self._channel.socket
         self._state = NEW
         self._setup = None
-        self._views = Views()
-        self._arena = None
-        self._memory = threading.Lock()  # of the arena, its announcements and the holds
-        self._holds = {}                 # number -> blocks
-        self._last_hold = 0
+        self._views = Views(keeps=handoff_fd is not None)
+        self._outputs = None             # its lock is that of announcements as well
         self._executor = None
         self._models = {}
         self._last_batch = 0
         self._jobs = deque()             # Run, Load, Unload, Drain: for the main thread
         self._running = None             # the Model that runs or is loaded
         self._watch = Watch(self)
+        self._others = Others(handoff_fd, self._views, self._watch.time_left)
 
     # --- Threads ------------------------------------------------------------------------------
 
@@ -139,13 +140,13 @@ class Loop:
         _close_memory()
         _show_name(setup.worker)
         self._setup = setup
-        self._arena = Arena(setup)
-        self._executor = Executor(self._views, self._arena, self._memory, self._send_partial)
+        self._outputs = Outputs(Arena(setup), setup.holds, setup.output_wait_ms / 1000)
+        self._executor = Executor(self._views, self._outputs, self._send_partial, self._before_wait)
         environ = os.environ
         self._channel.add(wire.Hello(
             protocol=wire.PROTOCOL, slots=setup.slots, sandbox=environ.get("MODELD_SANDBOX_STATE", ""),
             sandbox_lacks=environ.get("MODELD_SANDBOX_LACKS", "")), now=True)
-        with self._memory:
+        with self._outputs.lock:
             self._announce()
         self._state = READY
         self._channel.add(wire.Ready(), now=True)
@@ -171,23 +172,22 @@ class Loop:
 
     def _on_unmapped(self, m):
         try:
-            with self._memory:
-                self._arena.unmapped(m.id)
+            with self._outputs.lock:
+                self._outputs.arena.unmapped(m.id)
         except KeyError:
             raise Stop(EXIT_INTERNAL, "unmapped: a segment that is in use") from None
 
     def _on_release(self, m):
-        with self._memory:
+        with self._outputs.lock:
             for hold in m.holds:
-                blocks = self._holds.pop(hold, None)
-                if blocks is None:
-                    raise Stop(EXIT_INTERNAL, "release of a hold that is not there")
-                for block in blocks:
-                    self._arena.release(block)
+                try:
+                    self._outputs.release(hold)
+                except KeyError:
+                    raise Stop(EXIT_INTERNAL, "release of a hold that is not there") from None
 
     def _on_ping(self, m):
-        with self._memory:
-            self._arena.tick()
+        with self._outputs.lock:
+            self._outputs.arena.tick()
             self._announce()
         self._channel.add(wire.Pong(nonce=m.nonce), now=True)
 
@@ -196,7 +196,7 @@ class Loop:
 
     def _announce(self):
         """Segments that are new or given up, before anything names them. Under the lock."""
-        arena = self._arena
+        arena = self._outputs.arena
         while arena.made:
             segment = arena.made.pop(0)
             self._channel.send_with(wire.Map(id=segment.id, size=segment.size), segment.fd)
@@ -232,9 +232,9 @@ class Loop:
         self._answer(run, answers, compute_ns)
 
     def _answer(self, run, answers, compute_ns):
-        with self._memory:
+        with self._outputs.lock:
             results = self._results(answers)
-            if self._arena.made:
+            if self._outputs.arena.made:
                 self._announce()
             done = wire.Done(batch=run.batch, compute_ns=compute_ns, results=results)
             try:
@@ -255,7 +255,7 @@ class Loop:
                 continue
             if a.blocks and a.blocks is not before:
                 before = a.blocks
-                number = self._hold(before)
+                number = self._outputs.hold(before)
             if a.blocks and not number:
                 results.append(wire.Result(code=8, message="so many answers of the worker were not taken by their clients "
                                                            "yet as [worker] max_holds allows"))
@@ -263,36 +263,35 @@ class Loop:
             results.append(wire.Result(outputs=a.outputs, hold=number if a.blocks else 0, joined=a.joined))
         return results
 
-    def _hold(self, blocks):
-        """Its number; 0: there are too many."""
-        if len(self._holds) >= self._setup.holds:
-            for block in blocks:
-                self._arena.release(block)
-            return 0
-        self._last_hold += 1
-        self._holds[self._last_hold] = blocks
-        return self._last_hold
-
     def _take_back(self, results):
         for hold in {r.hold for r in results if r.hold}:
-            for block in self._holds.pop(hold):
-                self._arena.release(block)
+            self._outputs.release(hold)
 
-    def _send_partial(self, batch, item, answer):
-        with self._memory:
+    def _before_wait(self):
+        """A run waits for memory: what has an answer is sent, and the channel is read meanwhile."""
+        self._channel.flush()
+        self._watch.hurry()
+
+    def _send_partial(self, batch, item, answer, last):
+        """RuntimeError, of which the text is for the client: it cannot be sent."""
+        with self._outputs.lock:
             results = self._results([answer])
             self._announce()
             result = results[0]
-            if not result.code:
-                self._channel.add(wire.Partial(batch=batch, item=item, outputs=result.outputs, hold=result.hold), now=True)
-                return
-        raise RuntimeError(result.message)
+            if result.code:
+                raise RuntimeError(result.message)
+            try:
+                self._channel.add(wire.Partial(batch=batch, item=item, outputs=result.outputs, hold=result.hold,
+                                               last=int(last), compute_ns=answer.compute_ns if last else 0), now=True)
+            except wire.WireError:
+                self._take_back(results)
+                raise RuntimeError("an answer does not fit a message") from None
 
     def _on_load(self, load):
         self._channel.flush()
         if load.model in self._models:
             raise Stop(EXIT_INTERNAL, "load with a number that is in use")
-        model = Model(load, self._setup)
+        model = Model(load, self._setup, self._others)
         self._running = model
         self._watch.begin(long=True)
         error = self._load(model, load)

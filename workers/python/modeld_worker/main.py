@@ -7,7 +7,7 @@ import sys
 import traceback
 
 from . import log
-from .status import CHANNEL_FD, EXIT_CONFIG, EXIT_INTERNAL, EXIT_OK
+from .status import CHANNEL_FD, EXIT_CONFIG, EXIT_INTERNAL, EXIT_OK, HANDOFF_FD
 
 USAGE = """\
 modeld-python runs models written in Python for modeld, which starts it: there is nothing to do by hand.
@@ -58,12 +58,20 @@ def check(directory):
     return EXIT_OK
 
 
-def started_by_daemon():
-    """A socket on 3: this is no accident."""
+def is_socket(fd):
+    """On 3: this is no accident, the daemon has started us."""
     try:
-        return stat.S_ISSOCK(os.fstat(CHANNEL_FD).st_mode)
+        return stat.S_ISSOCK(os.fstat(fd).st_mode)
     except OSError:
         return False
+
+
+def take_handoff():
+    """The descriptor by which other models can be asked; None: there is none."""
+    if not is_socket(HANDOFF_FD):
+        return None
+    os.set_inheritable(HANDOFF_FD, False)  # children of models do not get it
+    return HANDOFF_FD
 
 
 def set_signals():
@@ -79,10 +87,11 @@ def main(version):
     status = answer_arguments(sys.argv[1:], version)
     if status is not None:
         return status
-    if not started_by_daemon():
+    if not is_socket(CHANNEL_FD):
         print("modeld-python: modeld starts this program; by hand it does nothing.\nTry 'modeld-python --help'.",
               file=sys.stderr)
         return EXIT_CONFIG
+    handoff_fd = take_handoff()
     set_signals()
     log.start()
     try:
@@ -91,7 +100,7 @@ def main(version):
         log.line(log.ERROR, "modeld-python cannot start", interpreter=sys.executable, error=str(e),
                  hint="the model's interpreter needs numpy")
         return EXIT_CONFIG
-    loop = Loop(CHANNEL_FD)
+    loop = Loop(CHANNEL_FD, handoff_fd)
     log.take_over_prints(lambda: loop.running and loop.running.voice)
     try:
         status = loop.serve()

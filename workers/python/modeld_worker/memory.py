@@ -11,6 +11,8 @@ import time
 import weakref
 from bisect import insort
 
+import numpy as np
+
 from .wire import REGION_BIT
 
 SEAL_SEAL, SEAL_SHRINK, SEAL_GROW, SEAL_WRITE, SEAL_FUTURE_WRITE = 1, 2, 4, 8, 16
@@ -22,6 +24,8 @@ CHUNK = 256 * 1024
 # Blocks of one size that wait to be used again without being joined to what lies beside them.
 SPARE_MAX = 64
 SPARE_BYTES_MAX = 64 * 1024
+# Descriptors of what others have: a worker has few segments to read, and may have many regions.
+KEPT_MAX = 64
 
 
 class MapError(Exception):
@@ -32,24 +36,49 @@ class ArenaError(Exception):
     """No output memory; the text is for the client."""
 
 
-class Views:
-    """What the daemon has announced, by id."""
+class ArenaFull(ArenaError):
+    """There is some, and it is in use."""
 
-    def __init__(self):
+
+class Views:
+    """What the daemon has announced, by id. `keeps`: descriptors are kept as well, KEPT_MAX of them at most."""
+
+    def __init__(self, keeps=False):
         self._views = {}
+        self._keeps = keeps
+        self._kept = {}  # id -> (descriptor, address, size)
+        self.on_unmap = lambda id: None
 
     def map(self, fd, id, size, writable):
-        """Closes fd. KeyError: the id is mapped already."""
+        """Takes fd over. KeyError: the id is mapped already."""
         try:
             if id in self._views:
                 raise KeyError(id)
             self._views[id] = _view(fd, id, size, writable)
+            if self._keeps and len(self._kept) < KEPT_MAX:
+                self._kept[id] = os.dup(fd), np.frombuffer(self._views[id][0], np.uint8).ctypes.data, size
         finally:
             os.close(fd)
 
     def unmap(self, id):
         """Arrays that a model has kept stay readable: the mapping goes with the last of them."""
         self._views.pop(id, None)
+        kept = self._kept.pop(id, None)
+        if kept:
+            self.on_unmap(id)
+            os.close(kept[0])
+
+    def find(self, array):
+        """(id, offset) of a contiguous array that lies in what descriptors are kept of; None: it does not."""
+        at = array.__array_interface__["data"][0]
+        for id, (_, address, size) in list(self._kept.items()):
+            if address <= at and at + array.nbytes <= address + size:
+                return id, at - address
+        return None
+
+    def descriptor(self, id):
+        """(descriptor, bytes) of what find() has found; borrowed."""
+        return self._kept[id][0], self._kept[id][2]
 
     def readable(self, id):
         """A memoryview, read-only; None where the id is not mapped."""
@@ -206,7 +235,7 @@ class Arena:
         return block
 
     def _full(self, length):
-        return ArenaError(f"takes {length} bytes, and {self.used} of the worker's {self.limit} bytes of output memory "
+        return ArenaFull(f"takes {length} bytes, and {self.used} of the worker's {self.limit} bytes of output memory "
                           "are in use ([worker] output_arena_bytes)")
 
     def _cut(self, size):

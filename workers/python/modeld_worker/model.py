@@ -3,16 +3,15 @@
 model.py has a class `Model`, or functions of the same names: infer, and where it wants infer_batch, load, unload. Or it
 has a class `TritonPythonModel`.
 """
-import asyncio
-import functools
 import importlib.util
 import inspect
 import os
 import sys
 import traceback
 
-from . import declare, triton, wire
+from . import declare, torchserve, triton, wire
 from .context import Context
+from .coroutines import in_loop
 from .declare import DeclarationError
 from .log import Voice
 from .sklearn_model import Estimator
@@ -29,7 +28,7 @@ class Model:
     """What the executor runs. `infer` takes arrays in the order of `inputs`; `infer_batch`, where there is one, a list of
     requests."""
 
-    def __init__(self, load, setup):
+    def __init__(self, load, setup, others=None):
         self.number = load.model
         self.name = load.name
         self._backend = load.backend
@@ -41,7 +40,7 @@ class Model:
         prefix = load.backend + "."
         self.context = Context(
             name=load.name, version=load.version, path=load.path, device=setup.device, worker=setup.worker,
-            parameters=parameters, log=self.voice,
+            parameters=parameters, log=self.voice, others=others,
             settings={p.key[len(prefix):]: p.value for p in setup.settings if p.key.startswith(prefix)})
         self._unload = None
         self.inputs = self.outputs = ()
@@ -54,6 +53,7 @@ class Model:
     def load(self, max_batch_size):
         """Imports the model's code, calls its load(), settles what it declares. LoadError, or whatever that raises."""
         code = self._code()
+        self.context.max_batch_size = 0 if max_batch_size == wire.U32_MAX else max_batch_size
         _call_with(getattr(code, "load", None), self.context)
         self._unload = getattr(code, "unload", None)
         self.infer = getattr(code, "infer", None)
@@ -62,8 +62,8 @@ class Model:
             raise LoadError(f"{FILE} has no class Model and no function infer")
         if self.infer:
             self._look_at_infer()
-            self.infer = _in_loop(self.infer)
-        self.infer_batch = _in_loop(self.infer_batch)
+            self.infer = in_loop(self.infer)
+        self.infer_batch = in_loop(self.infer_batch)
         try:
             self._declare(code, max_batch_size)
         except DeclarationError as e:
@@ -72,8 +72,12 @@ class Model:
     def _code(self):
         if self._backend == "sklearn":
             return Estimator()
+        path = self.context.path
+        if "handler" in self.context.parameters or _has(path, torchserve.FILE) and not _has(path, FILE):
+            torchserve.provide()
+            return torchserve.Handler(_import(path, self.context.parameters.get("handler", torchserve.FILE)))
         triton.provide()
-        return self._instance(_import(self.context.path))
+        return self._instance(_import(path, FILE))
 
     def _instance(self, module):
         made = getattr(module, "TritonPythonModel", None)
@@ -159,50 +163,24 @@ class Model:
             self.voice.say(1, "unload failed", traceback.format_exc())
 
 
-def _in_loop(function):
-    """A coroutine function as one that is run to its end, in the loop of this thread; any other as it is."""
-    if inspect.iscoroutinefunction(function):
-        @functools.wraps(function)
-        def run(*args, **kwargs):
-            return _event_loop().run_until_complete(function(*args, **kwargs))
-        return run
-    if inspect.isasyncgenfunction(function):
-        @functools.wraps(function)
-        def answer(*args, **kwargs):
-            answers = function(*args, **kwargs)
-            try:
-                while True:
-                    yield _event_loop().run_until_complete(answers.__anext__())
-            except StopAsyncIteration:
-                pass
-            finally:
-                _event_loop().run_until_complete(answers.aclose())
-        return answer
-    return function
-
-
-@functools.lru_cache(maxsize=1)
-def _event_loop():
-    """What a model begins in load() goes on when it is asked again."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    return loop
-
-
 def _call_with(function, context):
     """load(context), or load() where it does not want one."""
     if not function:
         return
-    function = _in_loop(function)
+    function = in_loop(function)
     if inspect.signature(function).parameters:
         function(context)
     else:
         function()
 
 
-def _import(directory):
+def _has(directory, name):
+    return os.path.isfile(os.path.join(directory, name))
+
+
+def _import(directory, name):
     """The module of a version's model.py. Each has a name of its own, and may import what lies beside it."""
-    path = os.path.join(directory, FILE)
+    path = os.path.join(directory, name)
     if not os.path.isfile(path):
         raise LoadError(f"{path} is not there")
     if directory not in sys.path:

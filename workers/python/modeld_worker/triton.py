@@ -1,7 +1,9 @@
 """Runs a TritonPythonModel as it is: what its model.py imports as triton_python_backend_utils, and what calls it.
 
-What is here is what Triton's python backend documents; InferenceRequest.exec() is refused.
+What is here is what Triton's python backend documents.
 """
+import asyncio
+import inspect
 import json
 import os
 import queue
@@ -11,7 +13,8 @@ import threading
 import numpy as np
 
 from . import dtypes, pbtxt
-from .errors import InvalidArgument, ModelError, NotFound, Unimplemented
+from .coroutines import settle
+from .errors import Cancelled, InvalidArgument, ModelError, NotFound, Unavailable, Unimplemented
 
 MODULE = "triton_python_backend_utils"
 TRITONSERVER_RESPONSE_COMPLETE_FINAL = 1
@@ -38,7 +41,13 @@ class TritonError:
         return self._message
 
 
-_ERRORS = {TritonError.NOT_FOUND: NotFound, TritonError.INVALID_ARG: InvalidArgument, TritonError.UNSUPPORTED: Unimplemented}
+_ERRORS = {TritonError.NOT_FOUND: NotFound, TritonError.INVALID_ARG: InvalidArgument, TritonError.UNSUPPORTED: Unimplemented,
+           TritonError.UNAVAILABLE: Unavailable, TritonError.CANCELLED: Cancelled}
+
+
+def _code_of(e):
+    """TritonError's, for what another model's refusal was raised as."""
+    return next((code for code, kind in _ERRORS.items() if isinstance(e, kind)), TritonError.INTERNAL)
 
 
 class Tensor:
@@ -119,7 +128,8 @@ class InferenceRequest:
                  correlation_id=0, flags=0, timeout=0, preferred_memory=None, parameters=None, cancelled=lambda: False):
         self._model_name, self._outputs, self._inputs = model_name, list(requested_output_names), list(inputs)
         self._request_id, self._correlation_id, self._flags, self._timeout = request_id, correlation_id, flags, timeout
-        self._parameters = parameters or {}
+        self._parameters = json.loads(parameters) if isinstance(parameters, str) else parameters or {}
+        self._version = model_version
         self._cancelled = cancelled
         self.sender = None
 
@@ -155,10 +165,28 @@ class InferenceRequest:
             self.sender = InferenceResponseSender(self)
         return self.sender
 
-    def exec(self, decoupled=False):
-        raise TritonModelException("InferenceRequest.exec() is not served: models cannot call models")
+    # The context of the model that runs here, whose daemon is asked.
+    caller = None
 
-    async_exec = exec
+    def exec(self, decoupled=False):
+        """An InferenceResponse of the model that it names; decoupled: an iterator of them."""
+        response = self._ask()
+        return iter([response]) if decoupled else response
+
+    async def async_exec(self, decoupled=False):
+        return await asyncio.get_running_loop().run_in_executor(None, self.exec, decoupled)
+
+    def _ask(self):
+        if self._version not in (-1, None, ""):
+            return InferenceResponse(error=TritonError("a model is asked by its name: which version answers is the daemon's "
+                                                       "choice", TritonError.UNSUPPORTED))
+        try:
+            given = self.caller.model(self._model_name).infer_all(
+                {t.name(): t.as_numpy() for t in self._inputs}, outputs=self._outputs or None, parameters=self._parameters,
+                timeout=self._timeout / 1e6 if self._timeout else None)
+        except ModelError as e:
+            return InferenceResponse(error=TritonError(str(e), _code_of(e)))
+        return InferenceResponse([Tensor(name, array) for name, array in given.items()])
 
 
 class ModelConfig:
@@ -296,6 +324,7 @@ class _Adapter:
 
     def load(self, context):
         Logger.voice = context.log
+        InferenceRequest.caller = context
         gpu = context.device != "cpu"
         self._model = self._made()
         if hasattr(self._model, "initialize"):
@@ -331,7 +360,7 @@ class Answering(_Adapter):
     def infer_batch(self, requests):
         cancelled = self._context.cancelled
         asked = [self._request(r.inputs, r.parameters, r.wanted, cancelled) for r in requests]
-        responses = self._model.execute(asked)
+        responses = settle(self._model.execute(asked))
         if responses is None:
             responses = [None] * len(asked)
         if len(responses) != len(asked):
@@ -366,6 +395,8 @@ class Streaming(_Adapter):
 
     def _execute(self, request, sent):
         try:
-            self._model.execute([request])
+            given = self._model.execute([request])
+            if inspect.iscoroutine(given):
+                asyncio.run(given)
         except BaseException as e:
             sent.put(e)

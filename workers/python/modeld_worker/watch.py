@@ -23,6 +23,7 @@ class Watch:
         self._asleep = False
         self._busy_since = None  # of the main thread
         self._long = False
+        self._hurries = False
         self._n_begun = 0
         self._reads = False
         self._limit_s = int(os.environ.get("MODELD_RUN_TIMEOUT_MS") or 0) / 1000
@@ -37,9 +38,15 @@ class Watch:
     def begin(self, long):
         self._n_begun += 1
         self._long = long
+        self._hurries = False
         self._busy_since = time.monotonic()
         if self._asleep or long:
             self._kick.set()
+
+    def hurry(self):
+        """The channel is to be read at once: what runs waits for what comes there."""
+        self._hurries = True
+        self._kick.set()
 
     def end(self):
         self._busy_since = None
@@ -49,6 +56,13 @@ class Watch:
         if self._reads:
             os.write(self._wake_write, b"w")
 
+    def time_left(self):
+        """Seconds for what a run asks of others, before its own time is nearly over; None: any time. Any thread."""
+        since = self._busy_since
+        if not self._limit_s or since is None or self._long:
+            return None
+        return self._limit_s * STACKS_AT - (time.monotonic() - since)
+
     def reading(self):
         """The lock of whoever reads the channel."""
         return self._reader
@@ -57,7 +71,7 @@ class Watch:
 
     def _is_long(self):
         since = self._busy_since
-        return since is not None and (self._long or time.monotonic() - since >= LONG_S)
+        return since is not None and (self._long or self._hurries or time.monotonic() - since >= LONG_S)
 
     def _serve(self):
         seen = -1

@@ -99,7 +99,8 @@ class Setup(Message):
               8: Number("output_populate_first", high=U64_MAX), 9: Number("slots"),
               11: Texts("backend_dirs", 64), 12: Messages("settings", Pair, PAIRS_MAX), 13: Number("busy_poll_us"),
               14: Number("log_level"), 15: Number("output_segment_bytes", high=U64_MAX), 16: Number("output_segments"),
-              17: Number("output_idle_ms", high=U64_MAX), 18: Number("scratch_bytes", high=U64_MAX), 19: Number("holds")}
+              17: Number("output_idle_ms", high=U64_MAX), 18: Number("scratch_bytes", high=U64_MAX), 19: Number("holds"),
+              20: Number("output_wait_ms", high=U64_MAX)}
 
 
 class Load(Message):
@@ -177,7 +178,8 @@ class Result(Message):
 
 class Partial(Message):
     FIELDS = {1: Number("batch", high=U64_MAX), 2: Number("item", high=ITEMS_MAX - 1),
-              3: Messages("outputs", Tensor, TENSORS_MAX), 4: Number("hold", high=U64_MAX)}
+              3: Messages("outputs", Tensor, TENSORS_MAX), 4: Number("hold", high=U64_MAX), 5: Number("last", high=1),
+              6: Number("compute_ns", high=U64_MAX)}
 
 
 class Done(Message):

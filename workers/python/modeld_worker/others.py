@@ -1,0 +1,161 @@
+"""Other models, asked through the daemon by a handoff connection (docs/handoff.md): tensors stay in shared memory."""
+import socket
+import threading
+import time
+
+import numpy as np
+
+from . import errors
+
+# An answer that is on its way when the time is up is waited for.
+GRACE_S = 0.1
+# Below this a copy is cheaper than a region.
+SHARE_MIN_BYTES = 64 * 1024
+
+
+class Others:
+    """What the worker asks by. Any thread. It connects when it is asked first; `time_left()` is what the run has, in seconds,
+    None: it may take for ever."""
+
+    def __init__(self, fd, views, time_left):
+        self._fd = fd  # None: there is none
+        self._views = views
+        self._time_left = time_left
+        self._connecting = threading.Lock()
+        self._link = None
+        self._shared = {}  # region of the connection, by the id of the view that it is
+
+    def model(self, name):
+        return Other(self, name)
+
+    def link(self):
+        with self._connecting:
+            if self._link is None:
+                if self._fd is None:
+                    raise errors.FailedPrecondition("this worker cannot ask for other models: the daemon gave it no connection")
+                self._link = _Link(self._fd)
+                self._views.on_unmap = self._drop
+            return self._link
+
+    def empty(self, shape, dtype):
+        dims = tuple(shape) if hasattr(shape, "__iter__") else (int(shape),)
+        kind = np.dtype(dtype)
+        nbytes = int(np.prod(dims, dtype=np.int64)) * kind.itemsize
+        return self.link().memory.take(nbytes).array(kind, dims, nbytes)
+
+    def end(self, timeout):
+        """Of time.monotonic(); None: never. DeadlineExceeded"""
+        left = self._time_left()
+        given = [t for t in (timeout, left) if t is not None]
+        if not given:
+            return None
+        if min(given) <= 0:
+            raise errors.DeadlineExceeded("there is no time left to ask for another model")
+        return time.monotonic() + min(given)
+
+    # --- What this worker was given to read ---------------------------------------------------
+
+    def tensor(self, link, name, kind, array, blocks, end):
+        """Where the array lies, or a copy of it."""
+        if kind != "bytes" and array.nbytes >= SHARE_MIN_BYTES and array.flags.c_contiguous:
+            where = self._views.find(array)
+            number = where and self._share(link, where[0], end)
+            if number:
+                return link.handoff_module.Tensor(name, link.dtypes.number_of(kind), array.shape, number, where[1],
+                                                  array.nbytes)
+        return link.request.place(link.memory, name, kind, array, blocks, end)
+
+    def _share(self, link, id, end):
+        """The region that the view is; None: the daemon does not want it."""
+        if id not in self._shared:
+            fd, size = self._views.descriptor(id)
+            try:
+                self._shared[id] = link.handoff.register(fd, size, end)
+            except link.errors.ConnectionLost:
+                raise
+            except link.errors.ModeldError:
+                self._shared[id] = None
+        region = self._shared[id]
+        return region and region.number
+
+    def _drop(self, id):
+        """The daemon takes the view back."""
+        region = self._shared.pop(id, None)
+        if region:
+            try:
+                self._link.handoff.unregister(region.token)
+            except self._link.errors.ModeldError:
+                pass  # gone with the connection
+
+
+class _Link:
+    """The connection, with its memory and what is known of the sizes of outputs."""
+
+    def __init__(self, fd):
+        from .client import _dtypes, _handoff, _memory, _request, _results, _rooms
+        from .client import errors as client_errors
+        self.dtypes, self.handoff_module, self.request, self.results = _dtypes, _handoff, _request, _results
+        self.errors = client_errors
+        self.handoff = _handoff.Handoff(socket.socket(fileno=fd), None)
+        self.memory = _memory.Memory(self.handoff.allocate, self.handoff.release)
+        self.rooms = _rooms.Rooms()
+        self.names = {}  # of a model's outputs, in its order
+
+
+class Other:
+    """Another model, as context.model() gives it."""
+
+    def __init__(self, others, name):
+        self._others = others
+        self.name = name
+
+    def empty(self, shape, dtype=np.float32):
+        """An uninitialised array in memory that is handed over without a copy."""
+        return self._others.empty(shape, dtype)
+
+    def infer(self, inputs, *, dtype=None, parameters=None, timeout=None):
+        """Its first output. inputs: an array for the first input, or {name: array}; dtype as the Python client has it."""
+        return next(iter(self.infer_all(inputs, dtype=dtype, parameters=parameters, timeout=timeout).values()))
+
+    def infer_all(self, inputs, *, outputs=None, dtype=None, parameters=None, timeout=None):
+        """{name: array} of its outputs, those named or all. The arrays lie in shared memory; nobody else writes there."""
+        link = self._others.link()
+        end = self._others.end(timeout)
+        try:
+            return self._ask(link, link.request.to_send(inputs, dtype), outputs, parameters or {}, end)
+        except link.errors.ModeldError as e:
+            raise errors.of_code(e.code)(f"model '{self.name}': {e.message}") from None
+        except TimeoutError:
+            raise errors.DeadlineExceeded(f"model '{self.name}' did not answer in time") from None
+
+    def _ask(self, link, sent, outputs, parameters, end):
+        blocks, places = [], {}
+        tensors = [self._others.tensor(link, name, kind, array, blocks, end) for name, (kind, array) in sent.items()]
+        total = sum(t.length for t in tensors)
+        for name in outputs or link.names.get(self.name, ()):
+            link.request.add_place(link.memory, places, name, link.rooms.expect(self.name, name, "any", None, -1, total), end)
+        answer = self._exchange(link, tensors, places, outputs, parameters, end, (sent, blocks))
+        for t in answer.outputs:
+            link.rooms.note(self.name, t.name, t.length, total)
+        if not outputs:
+            link.names[self.name] = [t.name for t in answer.outputs]
+        return dict(link.results.collect(answer, places))
+
+    def _exchange(self, link, tensors, places, outputs, parameters, end, keep):
+        handoff = link.handoff
+        seq = handoff.number()
+        try:
+            handoff.infer(seq, self.name, tensors, [p.target(n) for n, p in places.items()], list(outputs or ()), end,
+                          {str(k): str(v) for k, v in parameters.items()})
+            _, body, fds = handoff.wait(seq, None if end is None else end + GRACE_S - time.monotonic())
+        except link.errors.ModeldError as e:
+            if not outputs and e.code == "INVALID_ARGUMENT":
+                link.names.pop(self.name, None)  # another version may have other ones
+            raise
+        except BaseException:
+            # The request goes on, and so does its memory.
+            handoff.forget(seq, keep=(keep, places))
+            raise
+        answer = link.handoff_module.Inferred.unpack(body)
+        link.results.adopt(link.memory, answer, fds, places)
+        return answer
