@@ -20,6 +20,7 @@ enum config_type {
 	CONFIG_CONTROL,	   /* none, poll, explicit */
 	CONFIG_CLIENT_SHM, /* off, local, any */
 	CONFIG_ISOLATION,  /* device, model, auto */
+	CONFIG_EVICTION,   /* lru, lfu, ttl, manual */
 	CONFIG_PLACES,	   /* "cpu:0 x2, cuda:1" -> pool.places */
 };
 

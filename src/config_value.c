@@ -338,6 +338,15 @@ static int store_isolation(
 	return CONFIG_E_INVALID;
 }
 
+static int store_eviction(
+	struct config *c, const struct config_key *key, const char *text, char *message, size_t cap)
+{
+	if (eviction_parse(text, (enum eviction_policy *)((char *)c + key->offset)))
+		return 0;
+	snprintf(message, cap, "'%s' is none of lru, lfu, ttl, manual", text);
+	return CONFIG_E_INVALID;
+}
+
 static int store_client_shm(struct config *c, const char *text, char *message, size_t cap)
 {
 	static const char *const words[] = {
@@ -386,6 +395,8 @@ int config_store_value(
 		return store_control(c, text, message, cap);
 	case CONFIG_ISOLATION:
 		return store_isolation(c, key, text, message, cap);
+	case CONFIG_EVICTION:
+		return store_eviction(c, key, text, message, cap);
 	case CONFIG_CLIENT_SHM:
 		return store_client_shm(c, text, message, cap);
 	}

@@ -133,6 +133,11 @@ static void on_version_gone(void *data, struct version *v)
 	lifecycle_gone(s->lifecycle, v);
 }
 
+static bool on_demand(void *data, const char *name)
+{
+	return lifecycle_demand(((struct server *)data)->lifecycle, name);
+}
+
 static void on_started(void *data)
 {
 	struct server *s = data;
@@ -314,6 +319,7 @@ static int build_dispatch(struct server *s, struct repository *repository)
 		.on_version = on_version,
 		.on_version_note = on_version_note,
 		.on_version_gone = on_version_gone,
+		.on_demand = on_demand,
 		.on_started = on_started,
 		.on_drained = on_dispatch_drained,
 	};

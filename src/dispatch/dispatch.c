@@ -68,6 +68,8 @@ static void set_wait(struct dispatch *d, uint64_t now_ns)
 	uint64_t at =
 		d->scheduler.wait_ns < d->early.wait_ns ? d->scheduler.wait_ns : d->early.wait_ns;
 
+	if (d->demands.wait_ns < at)
+		at = d->demands.wait_ns;
 	if (at >= d->wait_at_ns)
 		return;
 	d->wait_at_ns = at;
@@ -215,6 +217,14 @@ static void on_input_left(void *data)
 	tell_drained(d);
 }
 
+/* The demands'. */
+static bool on_demand(void *data, const char *name)
+{
+	struct dispatch *d = data;
+
+	return d->started && d->events->on_demand(d->data, name);
+}
+
 /* --- Life ------------------------------------------------------------------------------------- */
 
 static int build_pool(struct dispatch *d, uv_loop_t *loop, const struct pool_settings *settings)
@@ -264,6 +274,8 @@ int dispatch_new(struct dispatch **ret_dispatch, uv_loop_t *loop,
 	d->events = events;
 	d->data = data;
 	early_init(&d->early, settings->retry_wait_ms, on_desk_wake, d);
+	demands_init(&d->demands, settings->retry_wait_ms, settings->max_requests_per_client,
+		events->on_demand ? on_demand : NULL, on_desk_wake, d);
 	r = dispatch_set_default(d, settings->default_model);
 	if (!r)
 		r = build_pool(d, loop, pool_settings);
@@ -299,7 +311,7 @@ void dispatch_drain(struct dispatch *d)
 	if (d->state != DISPATCH_OPEN)
 		return;
 	d->state = DISPATCH_DRAINING;
-	d->early.closed = true;
+	d->early.closed = d->demands.closed = true;
 	scheduler_drain(&d->scheduler);
 	wake(d);
 }
@@ -312,8 +324,9 @@ void dispatch_kill(struct dispatch *d)
 	d->state = DISPATCH_ENDING;
 	scheduler_drain(&d->scheduler);
 	scheduler_fail_all(&d->scheduler, clock_ns());
-	d->early.closed = true;
+	d->early.closed = d->demands.closed = true;
 	early_run(&d->early, 0);
+	demands_run(&d->demands, 0);
 	populate_stop(&d->populate);
 	pool_kill(d->pool);
 }
@@ -446,6 +459,7 @@ static void run(struct dispatch *d)
 	lease_desk_serve(&d->desk);
 	now_ns = clock_ns();
 	early_run(&d->early, now_ns);
+	demands_run(&d->demands, now_ns);
 	scheduler_run(&d->scheduler, now_ns);
 	d->scheduling = false;
 	alarm_set(&d->alarm, d->scheduler.due_ns);

@@ -20,6 +20,8 @@
 #include "pool/pool.h"
 #include "shm/arena.h"
 
+struct demand;
+struct demand_wish;
 struct dispatch;
 struct tally;
 
@@ -42,6 +44,9 @@ struct dispatch_events {
 	void (*on_version_note)(void *data, struct version *v);
 	/* No worker holds a removed version any more. May be NULL. From the loop. */
 	void (*on_version_gone)(void *data, struct version *v);
+	/* A request names a model that is not served: "model", or "model:version". True: it is being loaded, and
+	 * dispatch_supply() follows. Not before dispatch_start(); from inside dispatch_demand(). May be NULL. */
+	bool (*on_demand)(void *data, const char *name);
 	/* Start-up is over: every worker is ready or has failed once. */
 	void (*on_started)(void *data);
 	/* dispatch_drain() is complete. */
@@ -75,6 +80,20 @@ struct dispatch *dispatch_free(struct dispatch *d);
 /* By the model's name, or "name:number"; an empty name is the default model. Of several versions the highest that was ever
  * ready. NULL when unknown. The name is n bytes, no NUL. Borrowed: a request made for it holds a reference. */
 struct version *dispatch_find_version(struct dispatch *d, const char *name, size_t n);
+/*
+ * Have a model loaded that is not found, and wait for that: retry_wait_ms at most, charged as one more request. An empty
+ * name is the default model. ret_demand: borrowed until it ends (demand.h), or demand_free().
+ *
+ * DEMAND_E_NOBODY: it is not to be had; DEMAND_E_FULL; -ENOMEM
+ */
+_must_use_ int dispatch_demand(
+	struct dispatch *d, const struct demand_wish *wish, struct demand **ret_demand);
+/* What has become of what on_demand was told of, by the same name; GRPC_OK: it is found now. Whoever waits is told from
+ * inside. */
+void dispatch_supply(
+	struct dispatch *d, const char *name, enum grpc_status status, const char *text);
+/* Does anybody wait for that? model: without a version. */
+bool dispatch_is_demanded(const struct dispatch *d, const char *model);
 /* Another default model (copied; NULL or "": none). -ENOMEM: it stays as it is */
 _must_use_ int dispatch_set_default(struct dispatch *d, const char *name);
 /* A version by its number, in digits. */

@@ -4,6 +4,7 @@
 
 #include "dispatch/alarm.h"
 #include "dispatch/catalogue.h"
+#include "dispatch/demand.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/early.h"
 #include "dispatch/input_arena.h"
@@ -41,6 +42,7 @@ struct dispatch {
 	struct region_desk regions;
 	struct tally tally;
 	struct early early;
+	struct demands demands;
 	struct populate populate;
 	struct scheduler scheduler;
 

@@ -29,6 +29,28 @@ struct version *dispatch_find_version(struct dispatch *d, const char *name, size
 			: NULL;
 }
 
+int dispatch_demand(struct dispatch *d, const struct demand_wish *wish, struct demand **ret_demand)
+{
+	struct demand_wish named = *wish;
+
+	if (!*named.model)
+		named.model = d->default_model ? d->default_model : "";
+	if (!*named.model || d->state != DISPATCH_OPEN)
+		return DEMAND_E_NOBODY;
+	return demand_new(ret_demand, &d->demands, &named);
+}
+
+void dispatch_supply(
+	struct dispatch *d, const char *name, enum grpc_status status, const char *text)
+{
+	demands_end(&d->demands, name, status, text);
+}
+
+bool dispatch_is_demanded(const struct dispatch *d, const char *model)
+{
+	return demands_has(&d->demands, model);
+}
+
 int dispatch_set_default(struct dispatch *d, const char *name)
 {
 	char *copy = name ? strdup(name) : NULL;

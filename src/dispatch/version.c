@@ -222,6 +222,16 @@ uint32_t version_workers_ready(const struct version *v)
 	return pool_model_ready(v->pool_model);
 }
 
+uint64_t version_memory_bytes(const struct version *v, const char *device)
+{
+	return pool_model_memory(v->pool_model, device);
+}
+
+uint32_t version_n_requests(const struct version *v)
+{
+	return v->n_requests;
+}
+
 bool version_held_by(const struct version *v, const struct worker *w)
 {
 	return worker_holds(w, v->pool_model);

@@ -62,6 +62,10 @@ bool version_hopeful(const struct version *v);
 const char *version_state_name(const struct version *v);
 /* Why it does not serve; "" when there is nothing to say. */
 const char *version_detail(const struct version *v);
+/* Bytes that it takes in workers on that device (NULL: in all), as these have measured. */
+uint64_t version_memory_bytes(const struct version *v, const char *device);
+/* Requests that were made for it and are not over. */
+uint32_t version_n_requests(const struct version *v);
 uint32_t version_workers_ready(const struct version *v);
 /* Is this one of them? */
 bool version_held_by(const struct version *v, const struct worker *w);

@@ -3,8 +3,40 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "proto/field.h"
 
 #define STACK_BYTES 1024u
+/* Of messages in messages: more than any of ours. */
+#define DEPTH_MAX 16u
+
+static bool hides_text(
+	const ProtobufCMessageDescriptor *type, struct field_reader r, unsigned n_deeper)
+{
+	const ProtobufCFieldDescriptor *d;
+	struct field f;
+	bool hides = false;
+
+	while (!hides && !field_next(&r, &f)) {
+		d = protobuf_c_message_descriptor_get_field(type, f.number);
+		if (!d || f.wire != FIELD_DELIMITED || f.n == 0)
+			continue;
+		if (d->type == PROTOBUF_C_TYPE_STRING)
+			hides = memchr(f.bytes, 0, f.n) != NULL;
+		else if (d->type == PROTOBUF_C_TYPE_MESSAGE)
+			hides = n_deeper == 0 ||
+				hides_text(d->descriptor,
+					(struct field_reader){f.bytes, f.bytes + f.n},
+					n_deeper - 1);
+	}
+	return hides;
+}
+
+bool message_hides_text(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t n)
+{
+	return n > 0 && hides_text(type, (struct field_reader){data, data + n}, DEPTH_MAX);
+}
 
 int message_send(struct call *c, const ProtobufCMessage *m)
 {
@@ -39,6 +71,11 @@ void message_refuse(struct call *c, const struct message_memory *memory, const c
 		call_finishf(c, GRPC_RESOURCE_EXHAUSTED, "%s with too many fields", type);
 	else
 		call_finishf(c, GRPC_INTERNAL, "malformed %s", type);
+}
+
+void message_refuse_text(struct call *c, const char *type)
+{
+	call_finishf(c, GRPC_INVALID_ARGUMENT, "%s with a NUL in a text", type);
 }
 
 void message_no_memory(struct call *c)

@@ -12,12 +12,16 @@
  * fields of two bytes. */
 #define MESSAGE_UNPACK_MAX(n) ((size_t)128 * (n))
 
+/* Has a text of this packed message a NUL, behind which nobody would see anything once it is unpacked? */
+bool message_hides_text(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t n);
 /* Send m. -ENOMEM, and what call_send() returns */
 _must_use_ int message_send(struct call *c, const ProtobufCMessage *m);
 /* Send m, the only answer, and end the call. */
 void message_answer(struct call *c, const ProtobufCMessage *m);
 /* Unpacking a message of that type with `memory` failed: end the call with the reason. */
 void message_refuse(struct call *c, const struct message_memory *memory, const char *type);
+/* It hides text: end the call with that. */
+void message_refuse_text(struct call *c, const char *type);
 /* End the call for want of memory. */
 void message_no_memory(struct call *c);
 

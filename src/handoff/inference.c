@@ -4,7 +4,7 @@
  * An answer, of whatever kind, means that nothing of ours touches the memory that the request named
  * any more: a deadline that passes while a worker is running is answered when it has ended, and so is
  * Cancel. Invariant: an inference is in its guest's list until it was answered or abandoned, and holds
- * its request.
+ * its request, or the demand for its model.
  *
  * inference_fill.c makes the request of the record, inference_answer.c the answer. Daemon process, loop thread.
  */
@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "dispatch/demand.h"
 #include "handoff/handoff_private.h"
 #include "handoff/inference_private.h"
 
@@ -25,6 +26,7 @@ static struct inference *inference_free(struct inference *i)
 	list_remove(&i->held.node);
 	i->guest->n_inferences--;
 	request_unref(i->request);
+	demand_free(i->demand);
 	overflow_free(i->overflow);
 	free(i->record);
 	free(i);
@@ -67,7 +69,8 @@ static void drop(struct held *held)
 {
 	struct inference *i = container_of(held, struct inference, held);
 
-	request_cancel(i->request);
+	if (i->request)
+		request_cancel(i->request);
 	inference_free(i);
 }
 
@@ -79,16 +82,25 @@ struct asked {
 	const uint8_t *record; /* that it was unpacked from */
 	size_t n_record;
 	uint64_t received_ns;
+	bool demanded; /* its model was loaded for it */
 };
 
+static int make_request(struct inference *i)
+{
+	const struct origin origin = {.client = i->guest->client,
+		.peer = &i->guest->peer,
+		.received_ns = i->received_ns,
+		.deadline_ns = i->deadline_ns,
+		.traceparent = ""};
+
+	return request_new(&i->request, i->model, &origin, on_done, i);
+}
+
+/* model NULL: it is not there, so there can be no request yet. */
 static struct inference *inference_new(const struct asked *a, struct version *model)
 {
 	struct inference *i = calloc(1, sizeof(*i));
 	struct guest *p = a->guest;
-	struct origin origin = {.client = p->client,
-		.peer = &p->peer,
-		.received_ns = a->received_ns,
-		.traceparent = ""};
 
 	if (!i)
 		return NULL;
@@ -96,8 +108,8 @@ static struct inference *inference_new(const struct asked *a, struct version *mo
 	i->model = model;
 	i->seq = a->seq;
 	i->received_ns = a->received_ns;
-	origin.deadline_ns = i->deadline_ns = deadline_of(a->message, origin.received_ns);
-	if (request_new(&i->request, model, &origin, on_done, i)) {
+	i->deadline_ns = deadline_of(a->message, a->received_ns);
+	if (model && make_request(i)) {
 		free(i);
 		return NULL;
 	}
@@ -111,16 +123,24 @@ static struct inference *inference_new(const struct asked *a, struct version *mo
 
 static void on_hold_end(void *data);
 
-/* Its model is not loaded yet: keep the message. As dispatch_hold(); -ENOMEM */
-static int hold(struct inference *i, const struct asked *a)
+/* -ENOMEM */
+static int keep_message(struct inference *i, const struct asked *a)
 {
-	int e;
-
 	i->record = malloc(a->n_record);
 	if (!i->record)
 		return -ENOMEM;
 	memcpy(i->record, a->record, a->n_record);
 	i->n_record = a->n_record;
+	return 0;
+}
+
+/* Its model is not loaded yet. As dispatch_hold(); -ENOMEM */
+static int hold(struct inference *i, const struct asked *a)
+{
+	int e = keep_message(i, a);
+
+	if (e)
+		return e;
 	e = dispatch_hold(i->guest->handoff->dispatch, i->request, on_hold_end);
 	if (e) {
 		free(i->record);
@@ -158,6 +178,49 @@ static void submit(struct inference *i, const struct asked *a)
 	inference_free(i);
 }
 
+static void on_demand_end(void *data, enum grpc_status status, const char *text);
+
+/* As dispatch_demand(). */
+static int demand(struct inference *i, const struct asked *a)
+{
+	const struct demand_wish wish = {.model = a->message->model,
+		.version = "",
+		.client = i->guest->client,
+		.deadline_ns = i->deadline_ns,
+		.on_end = on_demand_end,
+		.data = i};
+	int e = keep_message(i, a);
+
+	return e ? e : dispatch_demand(i->guest->handoff->dispatch, &wish, &i->demand);
+}
+
+static void refuse_unknown(const struct asked *a)
+{
+	const char *name = a->message->model;
+
+	guest_refuse(a->guest, a->seq, GRPC_NOT_FOUND,
+		name[0] ? "model '%.255s' not found"
+			: "no model is named%s, and none is the default: [models] default",
+		name);
+}
+
+/* There is no such model: it may be loaded for this request. */
+static void begin_unknown(const struct asked *a)
+{
+	struct inference *i = a->demanded ? NULL : inference_new(a, NULL);
+	int e = a->demanded ? DEMAND_E_NOBODY : i ? demand(i, a) : -ENOMEM;
+
+	if (!e)
+		return;
+	if (e == DEMAND_E_NOBODY)
+		refuse_unknown(a);
+	else
+		guest_refuse(a->guest, a->seq, GRPC_RESOURCE_EXHAUSTED, "%s",
+			e == DEMAND_E_FULL ? DEMAND_FULL_TEXT : "modeld is out of memory");
+	if (i)
+		inference_free(i);
+}
+
 static void begin(const struct asked *a)
 {
 	struct guest *p = a->guest;
@@ -166,10 +229,7 @@ static void begin(const struct asked *a)
 	struct inference *i;
 
 	if (!model) {
-		guest_refuse(p, a->seq, GRPC_NOT_FOUND,
-			name[0] ? "model '%.255s' not found"
-				: "no model is named%s, and none is the default: [models] default",
-			name);
+		begin_unknown(a);
 		return;
 	}
 	i = inference_new(a, model);
@@ -179,24 +239,18 @@ static void begin(const struct asked *a)
 		guest_refuse(p, a->seq, GRPC_RESOURCE_EXHAUSTED, "modeld is out of memory");
 }
 
-/* There is more to say of its model now: it begins anew. */
-static void on_hold_end(void *data)
+/* There is more to say of its model now. */
+static void begin_anew(struct inference *i, bool demanded)
 {
-	struct inference *i = data;
 	const struct handoff_message *m;
 	struct asked a = {.guest = i->guest,
 		.seq = i->seq,
 		.record = i->record,
 		.n_record = i->n_record,
-		.received_ns = i->received_ns};
+		.received_ns = i->received_ns,
+		.demanded = demanded};
 	int r;
 
-	if (request_status(i->request) != GRPC_OK) {
-		guest_refuse(a.guest, a.seq, request_status(i->request), "%s",
-			request_message(i->request));
-		inference_free(i);
-		return;
-	}
 	i->record = NULL;
 	inference_free(i);
 	r = handoff_unpack_request(a.guest->handoff->scratch, a.record, a.n_record, &m);
@@ -205,6 +259,32 @@ static void on_hold_end(void *data)
 	a.message = &m->infer;
 	begin(&a);
 	free((uint8_t *)a.record);
+}
+
+static void on_hold_end(void *data)
+{
+	struct inference *i = data;
+
+	if (request_status(i->request) == GRPC_OK) {
+		begin_anew(i, false);
+		return;
+	}
+	guest_refuse(
+		i->guest, i->seq, request_status(i->request), "%s", request_message(i->request));
+	inference_free(i);
+}
+
+static void on_demand_end(void *data, enum grpc_status status, const char *text)
+{
+	struct inference *i = data;
+
+	i->demand = NULL;
+	if (status == GRPC_OK) {
+		begin_anew(i, true);
+		return;
+	}
+	guest_refuse(i->guest, i->seq, status, "%s", text);
+	inference_free(i);
 }
 
 void inference_begin(struct guest *p, uint64_t seq, const struct handoff_infer *m)
@@ -242,7 +322,7 @@ void inference_cancel(struct guest *p, uint64_t seq, uint64_t of)
 		}
 		i->cancelled = true;
 		i->cancel_seq = seq;
-		if (i->overflow || !request_withdraw(i->request))
+		if (i->overflow || (i->request && !request_withdraw(i->request)))
 			return;
 		inference_free(i);
 		break;

@@ -15,8 +15,9 @@ struct overflow;
 struct inference {
 	struct held held; /* in guest.inferences */
 	struct guest *guest;
-	struct version *model;	 /* borrow */
-	struct request *request; /* ref */
+	struct version *model;	 /* borrow; NULL: it is to be loaded on request */
+	struct request *request; /* ref; NULL as model */
+	struct demand *demand;	 /* borrow; NULL: it does not wait for that */
 	uint64_t seq;
 	uint64_t cancel_seq; /* of the Cancel that is to be answered */
 	uint64_t received_ns;

@@ -227,14 +227,15 @@ static bool refuse(struct lifecycle *l, struct task *t, const char *name, const 
 	return t->phase == TASK_DONE;
 }
 
-static void ask(struct lifecycle *l, enum task_kind kind, const char *name, const char *version,
-	struct lifecycle_wait *w)
+void lifecycle_ask(struct lifecycle *l, enum task_kind kind, const char *name, const char *version,
+	bool patient, struct lifecycle_wait *w)
 {
 	uint64_t number = 0;
 	bool valid = !*version || version_number_parse(version, &number);
 	struct task *t = valid ? lifecycle_find_task(l, kind, name, number) : NULL;
 
 	if (t) {
+		t->patient |= patient;
 		list_push_back(&t->waits, &w->node);
 		return;
 	}
@@ -243,6 +244,7 @@ static void ask(struct lifecycle *l, enum task_kind kind, const char *name, cons
 		list_push_back(&l->starved, &w->node);
 		return;
 	}
+	t->patient = patient;
 	list_push_back(&l->tasks, &t->node);
 	list_push_back(&t->waits, &w->node);
 	if (!refuse(l, t, name, version))
@@ -252,18 +254,18 @@ static void ask(struct lifecycle *l, enum task_kind kind, const char *name, cons
 void lifecycle_load(
 	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w)
 {
-	ask(l, TASK_LOAD, name, version, w);
+	lifecycle_ask(l, TASK_LOAD, name, version, false, w);
 }
 
 void lifecycle_unload(
 	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w)
 {
-	ask(l, TASK_UNLOAD, name, version, w);
+	lifecycle_ask(l, TASK_UNLOAD, name, version, false, w);
 }
 
 void lifecycle_reload(struct lifecycle *l, const char *name, struct lifecycle_wait *w)
 {
-	ask(l, TASK_RELOAD, name, "", w);
+	lifecycle_ask(l, TASK_RELOAD, name, "", false, w);
 }
 
 /* --- Life --------------------------------------------------------------------------------------- */
@@ -285,6 +287,7 @@ int lifecycle_new(struct lifecycle **ret_lifecycle, uv_loop_t *loop,
 	list_init(&l->waits_now);
 	list_init(&l->tasks);
 	list_init(&l->starved);
+	list_init(&l->demands);
 	list_init(&l->retries);
 	wishes_init(&l->wishes);
 	uv_timer_init(loop, &l->retry_timer);
@@ -294,6 +297,18 @@ int lifecycle_new(struct lifecycle **ret_lifecycle, uv_loop_t *loop,
 	return 0;
 }
 
+/* -ENOMEM; what is beyond max_models is left out. */
+static int add_first_wish(struct lifecycle *l, const char *name)
+{
+	uint32_t max = l->settings->max_models;
+
+	if (max && wishes_count(&l->wishes) >= max && !wishes_find(&l->wishes, name)) {
+		log_warning("[models] max_models: not all are loaded at start", "model=%s", name);
+		return 0;
+	}
+	return wishes_add(&l->wishes, name, 0);
+}
+
 static int wish_for_all(struct lifecycle *l, const struct repository *first)
 {
 	size_t n;
@@ -301,7 +316,7 @@ static int wish_for_all(struct lifecycle *l, const struct repository *first)
 	int r = 0;
 
 	for (size_t i = 0; !r && i < n; i++)
-		r = wishes_add(&l->wishes, entries[i].name, 0);
+		r = add_first_wish(l, entries[i].name);
 	return r;
 }
 
@@ -312,8 +327,7 @@ static void make_first_wishes(struct lifecycle *l, const struct repository *firs
 	int r = 0;
 
 	for (size_t i = 0; !r && load && load[i]; i++)
-		r = strcmp(load[i], "*") ? wishes_add(&l->wishes, load[i], 0)
-					 : wish_for_all(l, first);
+		r = strcmp(load[i], "*") ? add_first_wish(l, load[i]) : wish_for_all(l, first);
 	for (size_t i = 0; load && load[i]; i++) {
 		if (strcmp(load[i], "*") != 0 && !repository_find(first, load[i]))
 			log_error("[models] load: there is no such model", "model=%s", load[i]);
@@ -340,7 +354,7 @@ void lifecycle_stop(struct lifecycle *l)
 		struct task *t = TASK(node);
 
 		/* The thread's will be ended when it is back. */
-		if (t->phase == TASK_ASKED || t->phase == TASK_WAITING)
+		if (t->phase != TASK_READING && t->phase != TASK_DONE)
 			task_end(t, LIFECYCLE_ENDING, "the server shuts down");
 		answer(&t->waits, t->phase == TASK_DONE ? t->code : LIFECYCLE_ENDING,
 			t->text ? t->text : "the server shuts down");
@@ -368,6 +382,11 @@ bool lifecycle_busy(const struct lifecycle *l)
 	return l->busy;
 }
 
+struct lifecycle_counters lifecycle_counters(const struct lifecycle *l)
+{
+	return l->counters;
+}
+
 bool lifecycle_explicit(const struct lifecycle *l)
 {
 	return lifecycle_is_explicit(l);
@@ -378,6 +397,7 @@ bool lifecycle_explicit(const struct lifecycle *l)
 void lifecycle_note(struct lifecycle *l, struct version *v)
 {
 	l->dirty = true;
+	l->loaded |= version_ready(v);
 	if (!l->stopped)
 		lifecycle_retry_note(l, v);
 }
@@ -401,6 +421,8 @@ static bool end_tasks(struct lifecycle *l)
 		if (t->phase != TASK_DONE)
 			continue;
 		any = true;
+		if (t->kind != TASK_UNLOAD && t->code == LIFECYCLE_OK && !l->stopped)
+			lifecycle_on_loaded(l, t);
 		answer_task(t);
 		task_free(t);
 	}
@@ -417,6 +439,11 @@ void lifecycle_flush(struct lifecycle *l)
 	/* Whoever is told may ask for more. */
 	while (end_tasks(l))
 		continue;
+	if (l->loaded && !l->stopped)
+		lifecycle_enforce(l);
+	l->loaded = false;
+	if (!l->stopped && lifecycle_try_rooms(l))
+		advance(l);
 	if (l->stopped)
 		answer(&l->waits_next, LIFECYCLE_ENDING, "the server shuts down");
 	answer(&l->starved, LIFECYCLE_NO_MEMORY, "out of memory");

@@ -41,8 +41,9 @@ enum lifecycle_code {
 	LIFECYCLE_OK,
 	LIFECYCLE_NOT_ALLOWED, /* [models] control is not explicit */
 	LIFECYCLE_INVALID,     /* what can be no name, or no number of a version */
-	LIFECYCLE_UNKNOWN,    /* it is in no repository, or has no such version; it is not loaded */
-	LIFECYCLE_WRONG,      /* its files, or what they say */
+	LIFECYCLE_UNKNOWN, /* it is in no repository, or has no such version; it is not loaded */
+	LIFECYCLE_WRONG,   /* its files, or what they say */
+	LIFECYCLE_FULL, /* it has no room beside what is loaded: [models] max_models, max_memory_bytes */
 	LIFECYCLE_FAILED,     /* no worker could load it, or the repository could not be read */
 	LIFECYCLE_SUPERSEDED, /* it was unloaded, or changed again, meanwhile */
 	LIFECYCLE_ENDING,     /* the server ends */
@@ -99,6 +100,11 @@ void lifecycle_reload(struct lifecycle *l, const char *name, struct lifecycle_wa
 void lifecycle_reload_all(struct lifecycle *l, struct lifecycle_wait *w);
 /* Read what the repositories have now, for lifecycle_list(); with control other than explicit, lists what was read last. */
 void lifecycle_refresh(struct lifecycle *l, struct lifecycle_wait *w);
+/*
+ * A request names a model that is not served ("model", or "model:version"): dispatch's on_demand. True: it is loaded, and
+ * dispatch_supply() is called when it is ready or will not be; one load for all who ask.
+ */
+bool lifecycle_demand(struct lifecycle *l, const char *name);
 /* The caller waits no more; what was begun goes on. Harmless when it is done. */
 void lifecycle_forget(struct lifecycle_wait *w);
 
@@ -125,6 +131,10 @@ struct lifecycle_item {
  * called from inside and must change nothing. */
 void lifecycle_list(const struct lifecycle *l,
 	void (*on_item)(void *data, const struct lifecycle_item *item), void *data);
+struct lifecycle_counters {
+	uint64_t evictions;
+};
+struct lifecycle_counters lifecycle_counters(const struct lifecycle *l);
 /* May callers load and unload? */
 bool lifecycle_explicit(const struct lifecycle *l);
 

@@ -44,6 +44,7 @@ struct lifecycle {
 
 	struct list tasks;   /* struct task, in the order in which they were asked for */
 	struct list starved; /* struct lifecycle_wait: there was no memory for a task */
+	struct list demands; /* struct demanded: models that requests wait for */
 	struct wishes wishes;
 	struct list retries; /* struct retry: versions that failed to load */
 	uv_timer_t retry_timer;
@@ -51,7 +52,10 @@ struct lifecycle {
 	struct watch watch;
 	void (*ask_poll)(struct lifecycle *l);
 	struct repository *seen; /* own: of the last reading of all; NULL: none yet */
-	bool dirty;		 /* something about a version has changed since lifecycle_flush() */
+	struct lifecycle_counters counters;
+	bool over;   /* more is loaded than may be, and none may go */
+	bool loaded; /* a version has become ready since lifecycle_flush() */
+	bool dirty;  /* something about a version has changed since lifecycle_flush() */
 };
 
 /* --- lifecycle_apply.c: dispatch is told ----------------------------------------------------------- */
@@ -103,6 +107,23 @@ void lifecycle_retry_note(struct lifecycle *l, struct version *v);
 void lifecycle_retry_drop(struct lifecycle *l, const struct version *v);
 /* Nothing is; the timer is closed. */
 void lifecycle_retry_stop(struct lifecycle *l);
+
+/* --- lifecycle_quota.c ------------------------------------------------------------------------------- */
+
+/* Is there room for the model of a LOAD? False: it waits in ROOM, or is DONE. */
+_must_use_ bool lifecycle_make_room(struct lifecycle *l, struct task *t);
+/* Those in ROOM may have it now: they are ASKED again. Returns whether there are any. */
+_must_use_ bool lifecycle_try_rooms(struct lifecycle *l);
+/* What a LOAD wanted is there: it is measured, and where it is too much others go, or it is FULL after all. */
+void lifecycle_on_loaded(struct lifecycle *l, struct task *t);
+/* What is loaded may take more by now. */
+void lifecycle_enforce(struct lifecycle *l);
+
+/* --- lifecycle.c ------------------------------------------------------------------------------------- */
+
+/* lifecycle_load() and its like; patient: see struct task. */
+void lifecycle_ask(struct lifecycle *l, enum task_kind kind, const char *name, const char *version,
+	bool patient, struct lifecycle_wait *w);
 
 /* Do callers say which models there are? */
 static inline bool lifecycle_is_explicit(const struct lifecycle *l)

@@ -137,6 +137,8 @@ static bool check(struct lifecycle *l, struct task *t, const struct repository_e
 			t->number, e->odd ? ": " : "", e->odd ? e->odd : "");
 	else if (t->kind == TASK_RELOAD && !is_managed(l, t->name))
 		task_end(t, LIFECYCLE_UNKNOWN, "model '%s' is not loaded", t->name);
+	else if (t->kind == TASK_LOAD && !lifecycle_make_room(l, t))
+		return false;
 	else if (t->kind == TASK_LOAD && wishes_add(&l->wishes, t->name, t->number))
 		task_end(t, LIFECYCLE_NO_MEMORY, "out of memory");
 	return t->phase != TASK_DONE;

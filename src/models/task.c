@@ -48,6 +48,7 @@ void task_end(struct task *t, enum lifecycle_code code, const char *format, ...)
 {
 	va_list ap;
 
+	free(t->text);
 	va_start(ap, format);
 	if (vasprintf(&t->text, format, ap) < 0)
 		t->text = NULL;
@@ -151,7 +152,7 @@ void task_gone(struct task *t, const struct version *v)
 {
 	size_t n = 0;
 
-	if (t->kind != TASK_UNLOAD)
+	if (t->kind != TASK_UNLOAD && t->phase != TASK_ROOM)
 		return;
 	for (size_t i = 0; i < t->n_versions; i++) {
 		if (t->versions[i] == v)

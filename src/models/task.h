@@ -2,6 +2,7 @@
 #ifndef MODELS_TASK_H
 #define MODELS_TASK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,7 @@ enum task_kind {
 enum task_phase {
 	TASK_ASKED,
 	TASK_READING, /* the thread is at it */
+	TASK_ROOM,    /* others make room for it: the versions that it waits for are theirs */
 	TASK_WAITING, /* for versions to become ready, or to go */
 	TASK_DONE,
 };
@@ -27,6 +29,7 @@ struct task {
 	struct list node;
 	enum task_kind kind;
 	enum task_phase phase;
+	bool patient;		   /* ROOM: where nobody may go now, it waits */
 	char *name;		   /* own: of the model */
 	uint64_t number;	   /* of the version; 0: none was named */
 	struct list waits;	   /* struct lifecycle_wait.node */

@@ -40,11 +40,12 @@ static void take(struct wish_numbers *l, uint64_t number)
 	}
 }
 
-static void clear(struct wish *w)
+void wish_clear(struct wish *w)
 {
 	free(w->more.list);
 	free(w->without.list);
 	w->more = w->without = (struct wish_numbers){0};
+	w->by_policy = false;
 }
 
 void wishes_init(struct wishes *w)
@@ -58,9 +59,18 @@ void wishes_release(struct wishes *w)
 
 	while (w->list.next && (node = list_first(&w->list))) {
 		list_remove(node);
-		clear(WISH(node));
+		wish_clear(WISH(node));
 		free(WISH(node));
 	}
+}
+
+size_t wishes_count(const struct wishes *w)
+{
+	size_t n = 0;
+
+	list_for_each (&w->list, node)
+		n++;
+	return n;
 }
 
 const struct wish *wishes_find(const struct wishes *w, const char *name)
@@ -105,7 +115,7 @@ int wishes_add(struct wishes *w, const char *name, uint64_t number)
 		return -ENOMEM;
 	if (number > 0)
 		return move(&wish->without, &wish->more, number);
-	clear(wish);
+	wish_clear(wish);
 	wish->by_policy = true;
 	return 0;
 }
@@ -118,8 +128,7 @@ int wishes_remove(struct wishes *w, const char *name, uint64_t number)
 		return -ENOMEM;
 	if (number > 0)
 		return move(&wish->more, &wish->without, number);
-	clear(wish);
-	wish->by_policy = false;
+	wish_clear(wish);
 	return 0;
 }
 

@@ -22,7 +22,12 @@ struct wish {
 	bool by_policy;		     /* what the model's policy says */
 	struct wish_numbers more;    /* and these */
 	struct wish_numbers without; /* and not these */
-	char name[];		     /* of the model */
+	uint64_t used_ns; /* when it was loaded, or a caller referred to it last; 0: never */
+	uint64_t n_uses;  /* beside its requests */
+	uint32_t n_references;
+	uint64_t host_bytes; /* what it took when it was loaded last; 0: nobody knows */
+	uint64_t gpu_bytes;  /* likewise, of the GPU where it took most */
+	char name[];	     /* of the model */
 };
 
 /* Zeroed is not enough: wishes_init(). */
@@ -37,10 +42,13 @@ _must_use_ int wishes_add(struct wishes *w, const char *name, uint64_t number);
 /* Version `number` no more, 0: none at all. The wish stays, and says that the model was asked for once.
  * -ENOMEM: nothing has changed */
 _must_use_ int wishes_remove(struct wishes *w, const char *name, uint64_t number);
+size_t wishes_count(const struct wishes *w);
 /* NULL: it was never asked for. */
 const struct wish *wishes_find(const struct wishes *w, const char *name);
 /* Is this version wanted? chosen: the model's policy has it. */
 bool wish_has(const struct wish *w, uint64_t number, bool chosen);
+/* Nothing of it is wanted any more. */
+void wish_clear(struct wish *w);
 /* Nothing is wanted. */
 bool wish_empty(const struct wish *w);
 

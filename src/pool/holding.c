@@ -168,6 +168,8 @@ void pool_set_hold(struct pool_model *m, struct worker *w, enum hold state)
 
 	m->n_held += (state != HOLD_NONE) - (h->state != HOLD_NONE);
 	h->state = state;
+	if (state == HOLD_NONE)
+		h->memory_bytes = 0;
 	if (!w->trial)
 		count(m, w);
 	if (m->retired && m->n_held == 0)

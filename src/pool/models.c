@@ -120,6 +120,20 @@ void pool_model_retire(struct pool_model *m)
 	pool_model_changed(m);
 }
 
+uint64_t pool_model_memory(const struct pool_model *m, const char *device)
+{
+	uint64_t sum = 0;
+	const struct holding *h;
+	struct worker *w;
+
+	for (size_t i = 0; (h = pool_next_holding((struct pool_model *)m, &i, &w));) {
+		if (device && strcmp(w->device, device) != 0)
+			continue;
+		sum = h->memory_bytes > UINT64_MAX - sum ? UINT64_MAX : sum + h->memory_bytes;
+	}
+	return sum;
+}
+
 void pool_model_retry(struct pool_model *m)
 {
 	struct holding *h;

@@ -260,6 +260,8 @@ uint32_t pool_model_failed(const struct pool_model *m);
 void pool_model_retry(struct pool_model *m);
 /* For how long every lane of it has been busy with the batch that it runs; 0: one is free, or there is none. */
 uint64_t pool_model_busy_ns(const struct pool_model *m, uint64_t now_ns);
+/* Bytes that it takes in workers on that device (NULL: in all), as far as these know: each measures what loading took. */
+uint64_t pool_model_memory(const struct pool_model *m, const char *device);
 /* Why the model is not there: the last load error, "circuit breaker open ...", or what a worker is about to
  * do for it; "" only while one has it ready. */
 const char *pool_model_detail(struct pool_model *m);

@@ -36,10 +36,11 @@ struct holding {
 	enum hold state;
 	struct pool_lane *lanes; /* own, while the process holds the model */
 	uint32_t n_lanes;
-	bool wanted;  /* the model is meant for the worker's device */
-	bool failed;  /* the last load failed: tried again by the next process only */
-	bool ready;   /* as it is counted in n_ready */
-	bool hopeful; /* likewise */
+	uint64_t memory_bytes; /* as the process said when it had loaded it */
+	bool wanted;	       /* the model is meant for the worker's device */
+	bool failed;	       /* the last load failed: tried again by the next process only */
+	bool ready;	       /* as it is counted in n_ready */
+	bool hopeful;	       /* likewise */
 };
 
 struct pool_model {

@@ -265,6 +265,7 @@ void worker_on_loaded(struct worker *w, const struct wire_loaded *l)
 	assert(w->loading == m);
 	w->loading = NULL;
 	h->failed = !pool_loaded(m, w, l);
+	h->memory_bytes = l->ok ? l->memory_bytes : 0;
 	pool_set_hold(m, w, l->ok ? HOLD_HELD : HOLD_NONE);
 	w->pool->worker_events->on_loaded(w, m, !h->failed);
 	if (w->trial)

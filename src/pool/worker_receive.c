@@ -130,6 +130,7 @@ void worker_set_ready(struct worker *w)
 	w->up = true;
 	w->failed_starts = 0;
 	w->came_up = true;
+	pool_soon(w->pool); /* start-up may be over, where there is no model that says so */
 	w->credit = true;
 	worker_unload_idle(w);
 	pool_recount(w->pool, w);

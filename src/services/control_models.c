@@ -21,6 +21,7 @@ static enum grpc_status status_of(enum lifecycle_code code)
 		[LIFECYCLE_INVALID] = GRPC_INVALID_ARGUMENT,
 		[LIFECYCLE_UNKNOWN] = GRPC_NOT_FOUND,
 		[LIFECYCLE_WRONG] = GRPC_FAILED_PRECONDITION,
+		[LIFECYCLE_FULL] = GRPC_RESOURCE_EXHAUSTED,
 		[LIFECYCLE_FAILED] = GRPC_INTERNAL,
 		[LIFECYCLE_SUPERSEDED] = GRPC_ABORTED,
 		[LIFECYCLE_ENDING] = GRPC_UNAVAILABLE,
@@ -60,8 +61,13 @@ static struct lifecycle *lifecycle_of(struct call *c)
 static const Request *unpack(
 	struct call *c, struct message_memory *memory, const uint8_t *data, size_t n)
 {
-	const Request *m = modeld__control__v1__model_request__unpack(&memory->allocator, n, data);
+	const Request *m;
 
+	if (message_hides_text(&modeld__control__v1__model_request__descriptor, data, n)) {
+		message_refuse_text(c, "ModelRequest");
+		return NULL;
+	}
+	m = modeld__control__v1__model_request__unpack(&memory->allocator, n, data);
 	if (!m)
 		message_refuse(c, memory, "ModelRequest");
 	return m;

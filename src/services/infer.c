@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/digits.h"
+#include "dispatch/demand.h"
 #include "dispatch/dispatch.h"
 #include "handoff/handoff.h"
 
@@ -39,6 +40,7 @@ static void let_go(struct infer *i)
 	if (i->receive)
 		i->receive->kept = false;
 	i->receive = NULL;
+	i->demand = demand_free(i->demand);
 }
 
 void infer_cancel(struct infer *i)
@@ -226,25 +228,24 @@ static void start_again(struct infer *i)
 	i->origin = was.origin;
 	i->allows_excess = was.allows_excess;
 	i->allows_partial = was.allows_partial;
+	i->demanded = was.demanded;
 	i->on_read = was.on_read;
 }
 
-/* There is more to say of the model now. */
-static void on_hold_end(void *data)
+/* What it waited for is over: it is read once more, unless it has failed. */
+static void go_on(struct infer *i)
 {
-	struct infer *i = data;
 	struct infer_receive *receive = i->receive;
 	const uint8_t *message = i->message;
 	size_t n = i->n_message;
-	int r;
+	int r = i->failure.status == GRPC_OK ? 0 : INFER_E_FAILED;
 
 	let_go(i);
-	if (request_status(i->request) != GRPC_OK) {
-		r = fail_refused(i);
-		i->request = request_unref(i->request);
-	} else {
+	if (!r) {
 		start_again(i);
 		r = read_and_submit(i, receive, message, n);
+	} else {
+		i->request = request_unref(i->request);
 	}
 	if (r)
 		i->on_done(i, &(struct request_result){.status = i->failure.status});
@@ -252,20 +253,69 @@ static void on_hold_end(void *data)
 		i->on_read(i);
 }
 
-/* INFER_E_WAITING: for the model to be loaded. */
-static int hold(struct infer *i, struct infer_receive *receive, const uint8_t *message, size_t n)
+/* There is more to say of the model now. */
+static void on_hold_end(void *data)
+{
+	struct infer *i = data;
+
+	if (request_status(i->request) != GRPC_OK)
+		(void)fail_refused(i);
+	go_on(i);
+}
+
+static int hold(struct infer *i)
 {
 	int r = dispatch_hold(i->services->dispatch, i->request, on_hold_end);
 
 	if (r == DISPATCH_E_NOT_HELD)
 		return 0;
-	if (r)
-		return fail_refused(i);
+	return r ? fail_refused(i) : INFER_E_WAITING;
+}
+
+static void on_demand_end(void *data, enum grpc_status status, const char *text)
+{
+	struct infer *i = data;
+
+	i->demand = NULL;
+	if (status != GRPC_OK)
+		(void)infer_fail(&i->failure, status, "%s", text);
+	go_on(i);
+}
+
+int infer_demand(struct infer *i, const char *model, const char *version)
+{
+	const struct demand_wish wish = {.model = model,
+		.version = version,
+		.client = i->origin.client,
+		.deadline_ns = i->origin.deadline_ns,
+		.allows_excess = i->allows_excess,
+		.on_end = on_demand_end,
+		.data = i};
+
+	/* It was loaded, and has gone again. */
+	if (i->demanded)
+		return INFER_E_MISSING;
+	switch (dispatch_demand(i->services->dispatch, &wish, &i->demand)) {
+	case 0:
+		i->demanded = true;
+		return INFER_E_WAITING;
+	case DEMAND_E_NOBODY:
+		return INFER_E_MISSING;
+	case DEMAND_E_FULL:
+		return infer_fail(&i->failure, GRPC_RESOURCE_EXHAUSTED, "%s", DEMAND_FULL_TEXT);
+	default:
+		return infer_fail_memory(&i->failure);
+	}
+}
+
+/* Until its model is loaded. */
+static void keep_message(
+	struct infer *i, struct infer_receive *receive, const uint8_t *message, size_t n)
+{
 	receive->kept = true;
 	i->receive = receive;
 	i->message = message;
 	i->n_message = n;
-	return INFER_E_WAITING;
 }
 
 static int read_and_submit(
@@ -274,7 +324,9 @@ static int read_and_submit(
 	int r = i->kind->read(i, message, n, receive);
 
 	if (!r)
-		r = hold(i, receive, message, n);
+		r = hold(i);
+	if (r == INFER_E_WAITING)
+		keep_message(i, receive, message, n);
 	if (!r && i->kind->fetch)
 		r = i->kind->fetch(i);
 	if (r == INFER_E_WAITING)

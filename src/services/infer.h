@@ -20,8 +20,13 @@
 
 #define INFER_ID_INLINE 64u
 
+struct demand;
 struct infer;
 struct infer_reply;
+
+enum {
+	INFER_E_MISSING = 3, /* infer_demand(): see there */
+};
 
 /* The messages of one service. */
 struct infer_kind {
@@ -29,7 +34,7 @@ struct infer_kind {
 	size_t size;			   /* of the struct that begins with the struct infer */
 	bool partial; /* reply() makes answers in part, too, and a last one without outputs, or none */
 	/* Read a message, of which the tensors are left out: the id, the model, i->request, filled.
-	 * INFER_E_FAILED */
+	 * INFER_E_FAILED; INFER_E_WAITING: infer_demand() said so */
 	int (*read)(struct infer *i, const uint8_t *data, size_t n, struct infer_receive *receive);
 	/*
 	 * Bring what is elsewhere: ahead of dispatch, and when its result, which is OK, is there. NULL: nothing
@@ -71,7 +76,10 @@ struct infer {
 	/* Set by the owner: the message of a `receive` that was kept has been read. NULL: that is no news. */
 	void (*on_read)(struct infer *i);
 	struct infer_receive *receive; /* borrow: it keeps the message; NULL: none waits */
-	const uint8_t *message;	       /* borrow: receive's */
+	struct demand
+		*demand; /* borrow; NULL: it does not wait for its model to be loaded on request */
+	bool demanded;	 /* it has once */
+	const uint8_t *message; /* borrow: receive's */
 	size_t n_message;
 };
 
@@ -105,6 +113,13 @@ _must_use_ int infer_set_id(struct infer *i, const char *id, size_t n);
 void infer_make_id(struct infer *i);
 /* It is for this version: i->model and i->request, to be filled. INFER_E_FAILED */
 _must_use_ int infer_set_model(struct infer *i, struct version *m);
+/*
+ * There is no such model: have it loaded for this request, where that may be (version "": by its policy). read() returns
+ * what this does, but INFER_E_MISSING, where it has to say that there is none.
+ *
+ * INFER_E_WAITING: the message is read again when it is there; INFER_E_FAILED; INFER_E_MISSING
+ */
+_must_use_ int infer_demand(struct infer *i, const char *model, const char *version);
 /* A parameter for the model. INFER_E_FAILED */
 _must_use_ int infer_add_parameter(struct infer *i, const char *key, const char *value);
 

@@ -31,12 +31,24 @@ static int set_id(struct infer *i, const char *id)
 	return infer_set_id(i, id, n);
 }
 
+/* INFER_E_MISSING: there is such a model, or none that could be loaded. */
+static int demand(struct infer *i, const struct kserve_request *m)
+{
+	if (!*m->model_name ||
+		kserve_is_known(i->services->dispatch, m->model_name, m->model_version))
+		return INFER_E_MISSING;
+	return infer_demand(i, m->model_name, m->model_version);
+}
+
 static int set_model(struct infer *i, const struct kserve_request *m)
 {
 	struct version *v = NULL;
-	int r = kserve_find_hopeful(
-		i->services->dispatch, m->model_name, m->model_version, &v, &i->failure);
+	int r = demand(i, m);
 
+	if (r != INFER_E_MISSING)
+		return r;
+	r = kserve_find_hopeful(
+		i->services->dispatch, m->model_name, m->model_version, &v, &i->failure);
 	if (!r && version_decoupled(v) && !i->allows_partial)
 		r = infer_fail(&i->failure, GRPC_UNIMPLEMENTED,
 			"ModelInfer RPC doesn't support models with decoupled transaction policy");

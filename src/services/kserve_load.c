@@ -27,6 +27,9 @@ static void refuse(struct kserve_load *w, enum lifecycle_code code, const char *
 	case LIFECYCLE_ENDING:
 		call_finish(w->call, GRPC_UNAVAILABLE, KSERVE_ENDING);
 		break;
+	case LIFECYCLE_FULL:
+		call_finish(w->call, GRPC_RESOURCE_EXHAUSTED, text);
+		break;
 	case LIFECYCLE_SUPERSEDED:
 		call_finish(w->call, GRPC_ABORTED, text);
 		break;

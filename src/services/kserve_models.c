@@ -77,6 +77,14 @@ static int find(struct dispatch *d, const char *name, const char *number,
 	return 0;
 }
 
+bool kserve_is_known(struct dispatch *d, const char *name, const char *number)
+{
+	if (number[0] == '\0')
+		return dispatch_find_version(d, name, strlen(name)) != NULL;
+	return !is_number(number) ||
+	       dispatch_find_number(d, name, strlen(name), number, strlen(number)) != NULL;
+}
+
 int kserve_find_hopeful(struct dispatch *d, const char *name, const char *number,
 	struct version **ret_version, struct infer_failure *failure)
 {

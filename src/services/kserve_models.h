@@ -23,6 +23,8 @@ _must_use_ int kserve_find_version(struct dispatch *d, const char *name, const c
 /* The same, also of one that is not ready yet, as long as waiting for that is of use. */
 _must_use_ int kserve_find_hopeful(struct dispatch *d, const char *name, const char *number,
 	struct version **ret_version, struct infer_failure *failure);
+/* Is there such a version, loaded or not, or no use in looking for it, since its number is none? */
+bool kserve_is_known(struct dispatch *d, const char *name, const char *number);
 /* The same for who only asks: *ret_ready is false where there is no such version, or no worker is ready.
  * INFER_E_FAILED: the number is none */
 _must_use_ int kserve_is_ready(struct dispatch *d, const char *name, const char *number,

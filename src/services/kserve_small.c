@@ -6,8 +6,13 @@
 void *kserve_small_read(struct call *c, struct message_memory *memory,
 	const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t n)
 {
-	void *m = protobuf_c_message_unpack(type, &memory->allocator, n, data);
+	void *m;
 
+	if (message_hides_text(type, data, n)) {
+		message_refuse_text(c, type->short_name);
+		return NULL;
+	}
+	m = protobuf_c_message_unpack(type, &memory->allocator, n, data);
 	if (!m)
 		message_refuse(c, memory, type->short_name);
 	return m;

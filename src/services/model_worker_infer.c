@@ -117,9 +117,13 @@ static int set_id(struct infer *i, const char *id)
 static int find_model(struct infer *i, const char *name)
 {
 	struct version *m = dispatch_find_version(i->services->dispatch, name, strlen(name));
+	int r;
 
 	if (m)
 		return infer_set_model(i, m);
+	r = infer_demand(i, name, "");
+	if (r != INFER_E_MISSING)
+		return r;
 	if (name[0] == '\0')
 		return infer_fail(&i->failure, GRPC_NOT_FOUND,
 			"model_id is empty, and no model is the default: [models] default");

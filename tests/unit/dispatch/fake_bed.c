@@ -45,6 +45,15 @@ static void on_version(void *data, struct version *v)
 	((struct bed *)data)->version_events++;
 }
 
+static bool on_demand(void *data, const char *name)
+{
+	struct bed *b = data;
+	size_t n = strlen(b->demanded);
+
+	snprintf(b->demanded + n, sizeof(b->demanded) - n, "%s ", name);
+	return b->offers;
+}
+
 static void on_started(void *data)
 {
 	((struct bed *)data)->started++;
@@ -87,8 +96,10 @@ void bed_init(struct bed *b)
 
 int bed_open(struct bed *b)
 {
-	static const struct dispatch_events events = {
-		.on_version = on_version, .on_started = on_started, .on_drained = on_drained};
+	static const struct dispatch_events events = {.on_version = on_version,
+		.on_demand = on_demand,
+		.on_started = on_started,
+		.on_drained = on_drained};
 	int r = uv_loop_init(&b->loop);
 
 	assert(r == 0);

@@ -29,6 +29,8 @@ struct bed {
 	struct origin origin; /* of client, without a deadline */
 	struct version *alpha, *beta, *gamma;
 	unsigned version_events;
+	bool offers;	   /* what on_demand returns */
+	char demanded[64]; /* what it was asked for, each followed by a space */
 	unsigned started;
 	unsigned drained;
 };

@@ -136,6 +136,13 @@ uint32_t pool_model_hopeful(const struct pool_model *m)
 	return m->pool->hopeless[m->id] ? 0 : (uint32_t)m->pool->n_workers;
 }
 
+uint64_t pool_model_memory(const struct pool_model *m, const char *device)
+{
+	(void)m;
+	(void)device;
+	return 0;
+}
+
 uint32_t pool_model_failed(const struct pool_model *m)
 {
 	return m->pool->hopeless[m->id] ? (uint32_t)m->pool->n_workers : 0;

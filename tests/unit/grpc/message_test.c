@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/control.pb-c.h"
 #include "proto/health.pb-c.h"
 #include "tests/support/failalloc.h"
 
@@ -124,4 +125,38 @@ Test(message, refused_for_what_it_is)
 		cr_expect_eq(c.status, cases[i].status);
 		cr_expect_str_eq(c.text, cases[i].text);
 	}
+}
+
+/* --- Texts with a NUL in them ----------------------------------------------------------------- */
+
+static bool hides(const char *bytes, size_t n)
+{
+	return message_hides_text(&modeld__control__v1__server_status_response__descriptor,
+		(const uint8_t *)bytes, n);
+}
+
+#define HIDES(bytes) hides(bytes, sizeof(bytes) - 1)
+
+Test(message, texts_that_are_cut_by_a_nul)
+{
+	cr_expect_not(message_hides_text(
+		&modeld__control__v1__server_status_response__descriptor, NULL, 0));
+	cr_expect_not(HIDES("\x0a\x02"
+			    "ab"));
+	cr_expect(HIDES("\x0a\x02"
+			"a\0"));
+	cr_expect(HIDES("\x0a\x01"
+			"\0"));
+	cr_expect_not(HIDES("\x10\x00"), "a number is no text");
+	cr_expect_not(HIDES("\xaa\x3f\x02"
+			    "a\0"),
+		"a field that nobody knows");
+	cr_expect(HIDES("\x2a\x04\x0a\x02"
+			"a\0"),
+		"in a message inside");
+	cr_expect_not(HIDES("\x2a\x04\x0a\x02"
+			    "ab"));
+	cr_expect_not(HIDES("\x0a\x7f"
+			    "a"),
+		"a message that is cut is refused elsewhere");
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "dispatch/demand.h"
 
 struct dispatch fake;
 
@@ -53,6 +54,8 @@ void fake_init(void)
 	memset(&fake, 0, sizeof(fake));
 	list_init(&fake.requests);
 	list_init(&fake.held);
+	list_init(&fake.demands);
+	fake.demand_error = DEMAND_E_NOBODY;
 	list_init(&fake.regions);
 }
 
@@ -147,7 +150,7 @@ struct client *client_unref(struct client *c)
 
 struct version *dispatch_find_version(struct dispatch *d, const char *name, size_t n)
 {
-	return n == 1 && name[0] == 'm' ? &model : NULL;
+	return n == 1 && name[0] == 'm' && !fake.absent ? &model : NULL;
 }
 
 const struct version_settings *version_settings(const struct version *m)
@@ -274,6 +277,43 @@ int dispatch_hold(struct dispatch *d, struct request *r, void (*on_end)(void *da
 	r->on_end = on_end;
 	list_push_back(&d->held, &r->node);
 	return 0;
+}
+
+struct demand {
+	struct list node;
+	struct demand_wish wish;
+};
+
+int dispatch_demand(struct dispatch *d, const struct demand_wish *wish, struct demand **ret_demand)
+{
+	struct demand *new = d->demand_error ? NULL : calloc(1, sizeof(*new));
+
+	if (!new)
+		return d->demand_error ? d->demand_error : -ENOMEM;
+	new->wish = *wish;
+	list_push_back(&d->demands, &new->node);
+	*ret_demand = new;
+	return 0;
+}
+
+struct demand *demand_free(struct demand *d)
+{
+	if (d)
+		list_remove(&d->node);
+	free(d);
+	return NULL;
+}
+
+void fake_end_demands(enum grpc_status status, const char *text)
+{
+	struct list *node;
+
+	while ((node = list_first(&fake.demands))) {
+		struct demand_wish wish = list_entry(node, struct demand, node)->wish;
+
+		demand_free(list_entry(node, struct demand, node));
+		wish.on_end(wish.data, status, text);
+	}
 }
 
 void fake_end_holds(void)

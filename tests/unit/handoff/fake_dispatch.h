@@ -45,8 +45,11 @@ struct dispatch {
 	unsigned n_leased; /* references to what was answered */
 	enum grpc_status refusal;
 	bool undeclared;
-	bool holds;	  /* what is not declared is worth waiting for */
-	struct list held; /* struct request.node: dispatch_hold() */
+	bool holds;	     /* what is not declared is worth waiting for */
+	struct list held;    /* struct request.node: dispatch_hold() */
+	bool absent;	     /* the model is not loaded */
+	int demand_error;    /* of dispatch_demand() */
+	struct list demands; /* struct demand.node */
 };
 
 /* The one there is: a model knows no dispatch here. */
@@ -55,6 +58,8 @@ extern struct dispatch fake;
 void fake_init(void);
 /* Who waits for the model to be loaded has waited long enough, or it was. */
 void fake_end_holds(void);
+/* Who has the model loaded is told what came of it. */
+void fake_end_demands(enum grpc_status status, const char *text);
 /* The first that was submitted. */
 struct request *fake_first_request(void);
 /* A worker has it: withdrawing takes until it is answered. */

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/peer.h"
 #include "base/seqpacket.h"
+#include "dispatch/demand.h"
 #include "fake_peer.h"
 #include "tests/support/failalloc.h"
 
@@ -487,6 +488,52 @@ Test(handoff, waits_for_its_model)
 	answer = next(fd);
 	cr_assert_eq(answer->body_case, MODELD__HANDOFF__ENVELOPE__BODY_INFERRED);
 	free_answer(answer);
+	close(fd);
+}
+
+/* Wait until the model is to be loaded for it. */
+static int demand_it(void)
+{
+	int fd = join();
+
+	fake.absent = true;
+	fake.demand_error = 0;
+	infer_init(allocate(fd, NULL));
+	send_infer(fd);
+	free_answer(ask_limits(fd));
+	cr_assert_not(list_empty(&fake.demands));
+	return fd;
+}
+
+Test(handoff, has_its_model_loaded)
+{
+	int fd = demand_it();
+	Envelope *answer;
+
+	fake.absent = false;
+	fake_end_demands(GRPC_OK, "");
+	cr_assert(fake_first_request());
+	fake_answer(fake_first_request(), GRPC_OK, 1, 4);
+	answer = next(fd);
+	cr_assert_eq(answer->body_case, MODELD__HANDOFF__ENVELOPE__BODY_INFERRED);
+	free_answer(answer);
+	close(fd);
+}
+
+Test(handoff, its_model_cannot_be_loaded)
+{
+	int fd = demand_it();
+
+	fake_end_demands(GRPC_UNAVAILABLE, "it is broken");
+	expect_error(next(fd), GRPC_UNAVAILABLE, "it is broken");
+	send_infer(fd);
+	free_answer(ask_limits(fd));
+	fake_end_demands(GRPC_OK, "");
+	expect_error(next(fd), GRPC_NOT_FOUND, "model 'm' not found");
+	cr_expect_eq(fake.n_requests, 0);
+	fake.demand_error = DEMAND_E_FULL;
+	send_infer(fd);
+	expect_error(next(fd), GRPC_RESOURCE_EXHAUSTED, DEMAND_FULL_TEXT);
 	close(fd);
 }
 

@@ -76,6 +76,7 @@ int dispatch_add_version(struct dispatch *d, const struct version_settings *sett
 	}
 	v->refs = 1;
 	v->detail = "";
+	v->memory_bytes = fake.added_bytes;
 	v->hopeful = true;
 	v->ready = v->declared = fake.added_ready;
 	v->replaces = replaces ? version_ref(replaces) : NULL;
@@ -127,6 +128,39 @@ size_t dispatch_model_versions(
 		n++;
 	}
 	return n;
+}
+
+bool dispatch_is_demanded(const struct dispatch *d, const char *model)
+{
+	(void)d;
+	(void)model;
+	return fake.demanded;
+}
+
+uint32_t version_n_requests(const struct version *v)
+{
+	return v->n_requests;
+}
+
+uint64_t version_memory_bytes(const struct version *v, const char *device)
+{
+	(void)device;
+	return v->memory_bytes;
+}
+
+const struct version_counters *version_counters(const struct version *v)
+{
+	return &v->counters;
+}
+
+void dispatch_supply(
+	struct dispatch *d, const char *name, enum grpc_status status, const char *text)
+{
+	size_t n = strlen(fake.supplied);
+
+	(void)d;
+	snprintf(fake.supplied + n, sizeof(fake.supplied) - n, "%s%s: %d%s%s", n ? ", " : "", name,
+		(int)status, *text ? " " : "", text);
 }
 
 struct version *version_ref(struct version *v)

@@ -15,6 +15,9 @@ struct version {
 	struct version *replaces;
 	bool retired, ready, hopeful, declared;
 	uint32_t failed;
+	uint32_t n_requests;
+	uint64_t memory_bytes; /* on each device */
+	struct version_counters counters;
 	unsigned n_retries;
 	const char *detail;
 };
@@ -25,6 +28,9 @@ struct fake_dispatch {
 	size_t n;
 	char changes[1024];	/* "add a/1 replace b/2 remove c/1" */
 	char default_model[64]; /* as dispatch_set_default() had it */
+	char supplied[256];	/* "a: 0, b:2: 14 why" */
+	bool demanded;		/* what dispatch_is_demanded() returns */
+	uint64_t added_bytes;	/* what versions take */
 	int add_error;		/* what dispatch_add_version() returns */
 	bool added_ready;	/* versions are ready at once; else they load */
 	unsigned n_living;	/* versions that have references */

@@ -722,3 +722,232 @@ Test(lifecycle, every_failure_leaves_nothing_behind)
 	cr_assert_eq(uv_loop_close(&loop), 0);
 	FAULT_LOOP_KINDS(life, NULL, FAIL_ALLOCATIONS);
 }
+
+/* --- On request ----------------------------------------------------------------------------------- */
+
+Test(lifecycle, a_request_has_a_model_loaded)
+{
+	settings.load_on_request = true;
+	begin(MODELS_CONTROL_EXPLICIT);
+	fake.added_ready = false;
+	cr_expect(lifecycle_demand(l, "a"));
+	turn();
+	cr_expect_str_eq(fake.changes, "add a/1");
+	cr_expect(lifecycle_demand(l, "a"), "it waits for the same");
+	cr_expect(lifecycle_demand(l, "c:1"));
+	turn();
+	cr_expect_str_eq(fake.supplied, "");
+	fake_find("a", "1")->ready = true;
+	lifecycle_note(l, fake_find("a", "1"));
+	turn();
+	cr_expect_str_eq(fake.supplied, "a: 0", "once");
+	fake_find("c", "1")->hopeful = false;
+	fake_find("c", "1")->detail = "it is broken";
+	lifecycle_note(l, fake_find("c", "1"));
+	turn();
+	cr_expect_str_eq(fake.supplied, "a: 0, c:1: 14 model 'c' version 1: it is broken");
+}
+
+Test(lifecycle, a_request_for_what_is_not_there)
+{
+	settings.load_on_request = true;
+	begin(MODELS_CONTROL_EXPLICIT);
+	cr_expect_not(lifecycle_demand(l, "x"));
+	cr_expect_not(lifecycle_demand(l, ""));
+	cr_expect_not(lifecycle_demand(l, "../a"));
+	cr_expect_eq(n_read, 0, "nothing is read for that");
+	cr_expect(lifecycle_demand(l, "a:7"));
+	cr_expect(lifecycle_demand(l, "a:1:1"));
+	take_away("b");
+	cr_expect(lifecycle_demand(l, "b"));
+	turn();
+	turn();
+	cr_expect(strstr(fake.supplied, "a:7: 5 "), "%s", fake.supplied);
+	cr_expect(strstr(fake.supplied, "a:1:1: 5 "), "%s", fake.supplied);
+	cr_expect(strstr(fake.supplied, "b: 5 "), "%s", fake.supplied);
+}
+
+Test(lifecycle, requests_do_not_have_models_loaded_unless_they_may)
+{
+	begin(MODELS_CONTROL_EXPLICIT);
+	cr_expect_not(lifecycle_demand(l, "a"));
+	settings.load_on_request = true;
+	cr_expect(lifecycle_demand(l, "a"));
+	lifecycle_stop(l);
+	cr_expect_str_eq(fake.supplied, "a: 14 the server shuts down");
+	cr_expect_not(lifecycle_demand(l, "b"));
+	turn();
+}
+
+/* --- No more than there is room for --------------------------------------------------------------- */
+
+/* a and b are loaded, a was used last. */
+static void load_two(void)
+{
+	begin(MODELS_CONTROL_EXPLICIT);
+	ask_load("b", "");
+	expect(0, LIFECYCLE_OK, "");
+	ask_load("a", "");
+	expect(0, LIFECYCLE_OK, "");
+	fake.changes[0] = 0;
+}
+
+/* What was removed is gone. */
+static void forget(struct version *v)
+{
+	lifecycle_gone(l, v);
+	version_unref(v);
+	turn();
+	turn();
+}
+
+Test(lifecycle, the_one_that_was_not_used_for_longest_makes_room)
+{
+	struct version *b;
+
+	settings.max_models = 2;
+	load_two();
+	b = version_ref(fake_find("b", "1"));
+	ask_load("c", "");
+	cr_expect_str_eq(fake.changes, "remove b/1");
+	cr_expect_not(callers[0].done, "its memory is not back yet");
+	turn();
+	cr_expect_str_eq(fake.changes, "remove b/1");
+	forget(b);
+	cr_expect_str_eq(fake.changes, "remove b/1 add c/1");
+	expect(0, LIFECYCLE_OK, "");
+	cr_expect_eq(lifecycle_counters(l).evictions, 1);
+	ask_load("c", "");
+	expect(0, LIFECYCLE_OK, "");
+	ask_unload("b", "");
+	expect(0, LIFECYCLE_UNKNOWN, "model 'b' is not loaded");
+}
+
+Test(lifecycle, what_was_used_least_often_makes_room)
+{
+	struct version *a;
+
+	settings.max_models = 2;
+	settings.eviction = EVICTION_LFU;
+	load_two();
+	fake_find("b", "1")->counters.requests_ok = 2;
+	a = version_ref(fake_find("a", "1"));
+	ask_load("c", "");
+	cr_expect_str_eq(fake.changes, "remove a/1");
+	forget(a);
+	expect(0, LIFECYCLE_OK, "");
+}
+
+Test(lifecycle, what_is_in_use_makes_no_room)
+{
+	settings.max_models = 2;
+	load_two();
+	fake_find("a", "1")->n_requests = 1;
+	fake_find("b", "1")->n_requests = 1;
+	ask_load("c", "");
+	expect(0, LIFECYCLE_FULL,
+		"model 'c' is not loaded: 2 models are loaded, and the limit is 2 ([models] "
+		"max_models), and none of them may go");
+	cr_expect_str_eq(fake.changes, "");
+	ask_load("a", "");
+	expect(0, LIFECYCLE_OK, "");
+	fake_find("a", "1")->n_requests = fake_find("b", "1")->n_requests = 0;
+	settings.eviction = EVICTION_MANUAL;
+	ask_load("c", "");
+	cr_expect_eq(callers[0].code, LIFECYCLE_FULL);
+	settings.eviction = EVICTION_TTL;
+	settings.ttl_ms = 3600000;
+	ask_load("c", "");
+	cr_expect_eq(callers[0].code, LIFECYCLE_FULL);
+}
+
+/* It can wait for what has requests now. */
+Test(lifecycle, a_request_waits_for_room)
+{
+	struct version *b;
+
+	settings.max_models = 2;
+	settings.load_on_request = true;
+	load_two();
+	fake.demanded = true;
+	fake_find("a", "1")->n_requests = fake_find("b", "1")->n_requests = 1;
+	cr_expect(lifecycle_demand(l, "c"));
+	turn();
+	turn();
+	cr_expect_str_eq(fake.supplied, "");
+	b = version_ref(fake_find("b", "1"));
+	b->n_requests = 0;
+	turn();
+	turn();
+	cr_expect_str_eq(fake.changes, "remove b/1");
+	forget(b);
+	cr_expect_str_eq(fake.supplied, "c: 0");
+	/* But not when nobody waits any more. */
+	fake_find("c", "1")->n_requests = 1;
+	cr_expect(lifecycle_demand(l, "b"));
+	turn();
+	fake.demanded = false;
+	turn();
+	turn();
+	cr_expect(strstr(fake.supplied, "c: 0, b: 8 model 'b' is not loaded: 2 models"), "%s",
+		fake.supplied);
+}
+
+/* What it takes is known when it was loaded. */
+Test(lifecycle, memory_is_measured)
+{
+	settings.max_memory_bytes = 100;
+	fake.added_bytes = 50;
+	load_two();
+	fake.added_bytes = 30;
+	ask_load("c", "");
+	expect(0, LIFECYCLE_OK, "");
+	cr_expect_str_eq(fake.changes, "add c/1 remove b/1");
+	fake.changes[0] = 0;
+	fake_find("a", "1")->n_requests = fake_find("c", "1")->n_requests = 1;
+	ask_load("b", "");
+	expect(0, LIFECYCLE_FULL,
+		"model 'b' is not loaded: models take 80 bytes on the host, this one took 50 when "
+		"it was loaded last, and the limit is 100 ([models] max_memory_bytes), and none of "
+		"them may go");
+	cr_expect_str_eq(fake.changes, "", "this time it is known ahead");
+}
+
+Test(lifecycle, what_takes_too_much_is_not_kept)
+{
+	settings.max_memory_bytes = 100;
+	begin(MODELS_CONTROL_EXPLICIT);
+	fake.added_bytes = 101;
+	ask_load("a", "");
+	expect(0, LIFECYCLE_FULL,
+		"model 'a' is not kept: models take 101 bytes on the host, and the limit is 100 "
+		"([models] max_memory_bytes), and none of them may go");
+	cr_expect_str_eq(fake.changes, "add a/1 remove a/1");
+}
+
+/* Another worker has loaded it, too. */
+Test(lifecycle, what_takes_more_by_and_by)
+{
+	settings.max_memory_bytes = 100;
+	fake.added_bytes = 40;
+	load_two();
+	fake_find("a", "1")->memory_bytes = 80;
+	lifecycle_note(l, fake_find("a", "1"));
+	turn();
+	cr_expect_str_eq(fake.changes, "remove b/1");
+	fake_find("a", "1")->memory_bytes = 160;
+	fake_find("a", "1")->n_requests = 1;
+	lifecycle_note(l, fake_find("a", "1"));
+	turn();
+	cr_expect_str_eq(fake.changes, "remove b/1", "it is in use");
+	fake_find("a", "1")->n_requests = 0;
+}
+
+Test(lifecycle, no_more_than_may_be_at_start)
+{
+	settings.max_models = 2;
+	load[0] = "*";
+	load[1] = NULL;
+	begin(MODELS_CONTROL_EXPLICIT);
+	cr_expect_str_eq(fake.changes, "add a/1 add b/1");
+}

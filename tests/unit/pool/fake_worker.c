@@ -214,6 +214,7 @@ static void on_load(struct fake *f, const struct wire_load *l)
 			.outputs = d,
 			.n_outputs = 2,
 			.max_batch_size = 8,
+			.memory_bytes = 1000,
 			.lanes = l->instances}};
 
 	must(l->model < MODELS, "model number");

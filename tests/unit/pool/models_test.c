@@ -26,6 +26,24 @@ Test(models, one_comes_while_workers_run)
 	bed_drain_end(&b);
 }
 
+/* As each process says when it has loaded it. */
+Test(models, what_they_take)
+{
+	struct bed b;
+	uint64_t each;
+
+	bed_init(&b, "good", "echo");
+	b.places[0].count = 2;
+	bed_up(&b);
+	bed_wait(&b, pool_model_ready(b.pm[0]) == 2);
+	each = pool_model_loaded(b.pm[0])->memory_bytes;
+	cr_assert_gt(each, 0);
+	cr_expect_eq(pool_model_memory(b.pm[0], NULL), 2 * each);
+	cr_expect_eq(pool_model_memory(b.pm[0], "cpu:0"), 2 * each);
+	cr_expect_eq(pool_model_memory(b.pm[0], "cuda:0"), 0);
+	bed_drain_end(&b);
+}
+
 Test(models, one_comes_before_workers_are_up)
 {
 	struct bed b;

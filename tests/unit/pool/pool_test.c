@@ -42,6 +42,17 @@ Test(pool, settings_out_of_range)
 	bed_free(&b);
 }
 
+/* Nothing else happens there that would say that start-up is over. */
+Test(pool, is_up_without_models)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "");
+	b.settings.heartbeat_interval_ms = b.settings.heartbeat_timeout_ms = 3600000;
+	bed_up(&b);
+	bed_drain_end(&b);
+}
+
 Test(pool, program_cannot_be_executed)
 {
 	static const struct {

@@ -185,6 +185,16 @@ int dispatch_add_version(struct dispatch *d, const struct version_settings *sett
 	return 0;
 }
 
+bool dispatch_is_demanded(const struct dispatch *d, const char *model)
+{
+	return false;
+}
+
+void dispatch_supply(
+	struct dispatch *d, const char *name, enum grpc_status status, const char *text)
+{
+}
+
 void dispatch_remove_version(struct dispatch *d, struct version *v)
 {
 }
@@ -247,6 +257,23 @@ const struct version_settings *version_settings(const struct version *v)
 const struct version *version_replaces(const struct version *v)
 {
 	return NULL;
+}
+
+uint32_t version_n_requests(const struct version *v)
+{
+	return 0;
+}
+
+uint64_t version_memory_bytes(const struct version *v, const char *device)
+{
+	return 0;
+}
+
+const struct version_counters *version_counters(const struct version *v)
+{
+	static const struct version_counters none;
+
+	return &none;
 }
 
 bool version_ready(const struct version *v)

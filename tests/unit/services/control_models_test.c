@@ -66,6 +66,18 @@ Test(control_models, what_is_asked)
 	cr_expect_str_eq(lifecycle.asked, "load m/2 unload m/ reload m/ reload all/");
 }
 
+/* What is behind it must not be overlooked. */
+Test(control_models, a_name_with_a_nul_in_it)
+{
+	uint8_t data[] = {0x0a, 3, 'm', 0, 'x'};
+
+	open_call("LoadModel");
+	double_call_message(&call, data, sizeof(data));
+	cr_expect_eq(call.status, GRPC_INVALID_ARGUMENT);
+	cr_expect_str_eq(call.text, "ModelRequest with a NUL in a text");
+	cr_expect_str_eq(lifecycle.asked, "");
+}
+
 Test(control_models, why_it_came_to_nothing)
 {
 	static const enum grpc_status expected[] = {
@@ -73,6 +85,7 @@ Test(control_models, why_it_came_to_nothing)
 		[LIFECYCLE_INVALID] = GRPC_INVALID_ARGUMENT,
 		[LIFECYCLE_UNKNOWN] = GRPC_NOT_FOUND,
 		[LIFECYCLE_WRONG] = GRPC_FAILED_PRECONDITION,
+		[LIFECYCLE_FULL] = GRPC_RESOURCE_EXHAUSTED,
 		[LIFECYCLE_FAILED] = GRPC_INTERNAL,
 		[LIFECYCLE_SUPERSEDED] = GRPC_ABORTED,
 		[LIFECYCLE_ENDING] = GRPC_UNAVAILABLE,

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "call_double.h"
+#include "dispatch/demand.h"
 #include "dispatch/dispatch.h"
 #include "handoff/handoff.h"
 #include "lifecycle_double.h"
@@ -73,7 +74,10 @@ struct dispatch {
 	bool full;		  /* what dispatch_full() says */
 	enum grpc_status refusal; /* not OK: what dispatch_submit() refuses with */
 	bool holds;		  /* what is not declared is worth waiting for */
-	struct list held;	  /* struct request.node: dispatch_hold() */
+	int demand_error;    /* of dispatch_demand(); 0: demands wait for double_end_demands() */
+	struct list demands; /* struct demand.node */
+	char demanded[128];  /* "model/version ..." */
+	struct list held;    /* struct request.node: dispatch_hold() */
 	unsigned n_leases, n_requests, n_output_leases, n_cancelled;
 };
 
@@ -133,6 +137,8 @@ static inline void double_dispatch_init(struct dispatch *d)
 	list_init(&d->line);
 	list_init(&d->queue);
 	list_init(&d->held);
+	list_init(&d->demands);
+	d->demand_error = DEMAND_E_NOBODY;
 	d->arena.limit = 1 << 20;
 	double_dispatch = d;
 }
@@ -560,6 +566,48 @@ const char *request_message(const struct request *r)
 {
 	(void)r;
 	return "refused by dispatch";
+}
+
+struct demand {
+	struct list node;
+	struct demand_wish wish;
+};
+
+int dispatch_demand(struct dispatch *d, const struct demand_wish *wish, struct demand **ret_demand)
+{
+	size_t n = strlen(d->demanded);
+
+	if (d->demand_error)
+		return d->demand_error;
+	*ret_demand = calloc(1, sizeof(struct demand));
+	if (!*ret_demand)
+		return -ENOMEM;
+	snprintf(d->demanded + n, sizeof(d->demanded) - n, "%s%s/%s", n ? " " : "", wish->model,
+		wish->version);
+	(*ret_demand)->wish = *wish;
+	list_push_back(&d->demands, &(*ret_demand)->node);
+	return 0;
+}
+
+struct demand *demand_free(struct demand *d)
+{
+	if (d)
+		list_remove(&d->node);
+	free(d);
+	return NULL;
+}
+
+/* What was asked for is there, or will not be. */
+static inline void double_end_demands(struct dispatch *d, enum grpc_status status, const char *text)
+{
+	struct list *node;
+
+	while ((node = list_first(&d->demands))) {
+		struct demand_wish wish = list_entry(node, struct demand, node)->wish;
+
+		demand_free(list_entry(node, struct demand, node));
+		wish.on_end(wish.data, status, text);
+	}
 }
 
 int dispatch_hold(struct dispatch *d, struct request *r, void (*on_end)(void *data))

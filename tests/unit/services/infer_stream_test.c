@@ -262,6 +262,27 @@ Test(infer_stream, waits_for_its_model)
 	expect_end(GRPC_OK, "");
 }
 
+Test(infer_stream, has_its_model_loaded)
+{
+	const char *name = f.dispatch.models[0].settings.name;
+
+	f.dispatch.demand_error = 0;
+	f.dispatch.models[0].settings.name = "other";
+	f.dispatch.default_model = NULL;
+	cr_assert(ask_it("a"));
+	cr_assert(!ask_it("b"), "the message before it is not read yet");
+	f.dispatch.models[0].settings.name = name;
+	double_end_demands(&f.dispatch, GRPC_OK, "");
+	cr_expect(!call.in_message);
+	cr_expect_eq(double_queued(&f.dispatch), 2);
+	for (int i = 0; i < 2; i++)
+		echo(0);
+	expect_answer(0, "a");
+	expect_answer(1, "b");
+	double_call_half_close(&call);
+	expect_end(GRPC_OK, "");
+}
+
 Test(infer_stream, its_model_does_not_come)
 {
 	load(false);

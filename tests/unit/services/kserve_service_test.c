@@ -259,6 +259,21 @@ Test(kserve, waits_for_a_model_that_is_being_loaded)
 	expect_status(GRPC_OK, "");
 }
 
+Test(kserve, has_a_model_loaded)
+{
+	const char *name = model->settings.name;
+
+	f.dispatch.demand_error = 0;
+	model->settings.name = "other";
+	ask_it();
+	cr_assert(!call.closed);
+	model->settings.name = name;
+	double_end_demands(&f.dispatch, GRPC_OK, "");
+	cr_assert_eq(double_queued(&f.dispatch), 1);
+	double_echo_all(double_nth(&f.dispatch, 0));
+	expect_status(GRPC_OK, "");
+}
+
 Test(kserve, a_missing_input)
 {
 	ask.m.n_inputs = 1;

@@ -736,6 +736,85 @@ Test(infer, cancelled_while_it_waits_for_its_model)
 	cr_expect(list_empty(&f.dispatch.held));
 }
 
+/* --- A model that is loaded on request ------------------------------------------------------ */
+
+/* f's model is called otherwise until it is there. */
+static void ask_for_what_is_not_loaded(void)
+{
+	f.dispatch.demand_error = 0;
+	f.dispatch.models[0].settings.name = "other";
+	f.dispatch.default_model = NULL;
+	cr_assert(ask_it());
+	cr_assert(!call.closed);
+	cr_expect_eq(f.dispatch.n_leases, 1, "its tensor stays where it is");
+	cr_expect_eq(f.dispatch.n_requests, 0);
+}
+
+static void load_it(void)
+{
+	f.dispatch.models[0].settings.name = ask.m.model_id;
+	double_end_demands(&f.dispatch, GRPC_OK, "");
+}
+
+Test(infer, has_its_model_loaded)
+{
+	ask_for_what_is_not_loaded();
+	load_it();
+	cr_assert_eq(double_queued(&f.dispatch), 1);
+	double_echo(double_nth(&f.dispatch, 0));
+	expect_status(GRPC_OK, "");
+}
+
+/* It is there, and then it is loaded by the workers. */
+Test(infer, has_its_model_loaded_and_waits_for_that)
+{
+	ask_for_what_is_not_loaded();
+	f.dispatch.holds = true;
+	f.dispatch.models[0].is_declared = false;
+	load_it();
+	cr_assert(!call.closed);
+	f.dispatch.models[0].is_declared = true;
+	double_end_holds(&f.dispatch);
+	double_echo(double_nth(&f.dispatch, 0));
+	expect_status(GRPC_OK, "");
+}
+
+Test(infer, its_model_cannot_be_loaded)
+{
+	ask_for_what_is_not_loaded();
+	double_end_demands(&f.dispatch, GRPC_UNAVAILABLE, "it is broken");
+	expect_status(GRPC_UNAVAILABLE, "it is broken");
+}
+
+/* Not for ever: what was loaded for it and has gone again is not found. */
+Test(infer, its_model_is_loaded_once)
+{
+	char text[128];
+
+	ask_for_what_is_not_loaded();
+	double_end_demands(&f.dispatch, GRPC_OK, "");
+	cr_expect(list_empty(&f.dispatch.demands));
+	snprintf(text, sizeof(text), "model '%s' not found", ask.m.model_id);
+	expect_status(GRPC_NOT_FOUND, text);
+}
+
+Test(infer, too_many_requests_to_have_a_model_loaded)
+{
+	f.dispatch.demand_error = DEMAND_E_FULL;
+	f.dispatch.models[0].settings.name = "other";
+	f.dispatch.default_model = NULL;
+	cr_assert(ask_it());
+	expect_status(GRPC_RESOURCE_EXHAUSTED, DEMAND_FULL_TEXT);
+}
+
+Test(infer, cancelled_while_its_model_is_loaded)
+{
+	ask_for_what_is_not_loaded();
+	double_call_close(&call);
+	cr_expect(list_empty(&f.dispatch.demands));
+	cr_expect_eq(f.dispatch.n_leases, 0);
+}
+
 /* --- Room in the arena ---------------------------------------------------------------------- */
 
 Test(infer, waits_for_room)
