@@ -283,11 +283,11 @@ Test(own, who_runs_a_program_is_invited)
 	cr_expect_eq(party.n, 1);
 	cr_expect_eq(read(party.fds[0], &byte, 1), -1, "the worker has it");
 	party.r = -EUSERS;
-	retire(&b, 1);
+	bed_retire(&b, 1);
 	bed_wait(&b, b.n_models_gone == 1);
 	cr_expect_eq(read(party.fds[0], &byte, 1), 0, "nobody has it");
 	close(party.fds[0]);
-	add(&b, 1);
+	bed_add(&b, 1);
 	bed_wait(&b, pool_model_ready(b.pm[1]) == 1);
 	cr_expect_eq(party.n, 2, "without one it serves as well");
 	bed_drain_end(&b);
