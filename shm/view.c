@@ -74,9 +74,10 @@ static int map(struct view **ret_view, int fd, uint64_t id, uint64_t size, int s
 	void *base;
 	int r;
 
-	r = check_size(fd, size);
+	/* First: what has them is memory, while the file system of anything else may let a question wait. */
+	r = check_seals(fd, seals, writable, &constant);
 	if (!r)
-		r = check_seals(fd, seals, writable, &constant);
+		r = check_size(fd, size);
 	if (!r)
 		r = check_pages(fd);
 	if (r)

@@ -16,7 +16,7 @@ struct view;
 /*
  * Map fd (borrowed: the view keeps no descriptor) as segment `id`, size bytes, read-only.
  *
- * -EINVAL   size is 0, no regular file, or fstat size differs from `size`
+ * -EINVAL   size is 0, or fstat size differs from `size`
  * -EPERM    F_SEAL_SHRINK|F_SEAL_GROW|F_SEAL_FUTURE_WRITE|F_SEAL_SEAL are not all there (or no memfd
  *           at all), or the pages are hugetlb, which can raise SIGBUS in spite of the seals
  * -ENOMEM, -errno of mmap

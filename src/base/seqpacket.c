@@ -1,7 +1,7 @@
 /*
  * seqpacket.c: records and descriptors over AF_UNIX SOCK_SEQPACKET. The only user of sendmsg() and
- * recvmsg(). Whatever descriptors a peer sends are either handed to the caller or closed here, on
- * every path. Stateless; any process, any thread.
+ * recvmsg(), and of what follows from them. Whatever descriptors a peer sends are either handed to the caller or closed
+ * here, on every path. Stateless; any process, any thread.
  */
 #include "base/seqpacket.h"
 
@@ -160,9 +160,7 @@ int seqpacket_recv(int fd, void *data, size_t cap, size_t *ret_n, int *ret_fds, 
 		return (int)n;
 	take_fds(&m, &got);
 	r = judge(&m, n, got.n, ret_fds ? fds_max : 0);
-	if (r && r != -EMSGSIZE)
-		return r;
-	if (ret_fds) {
+	if (ret_fds && (!r || r == -EMSGSIZE || fds_max == SEQPACKET_FDS_MAX)) {
 		memcpy(ret_fds, got.fds, got.n * sizeof(int));
 		*ret_n_fds = got.n;
 		got.n = 0;
@@ -170,4 +168,17 @@ int seqpacket_recv(int fd, void *data, size_t cap, size_t *ret_n, int *ret_fds, 
 	if (!r)
 		*ret_n = (size_t)n;
 	return r;
+}
+
+/* An empty record looks like the end of file, but for the credentials that come with a record. */
+bool seqpacket_end(int fd)
+{
+	char control[CMSG_SPACE(sizeof(struct ucred))];
+	struct msghdr m = {.msg_control = control, .msg_controllen = sizeof(control)};
+	const int on = 1;
+
+	if (shutdown(fd, SHUT_RDWR) || setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)))
+		return false;
+	return receive(fd, &m, MSG_PEEK | MSG_DONTWAIT) == 0 && m.msg_controllen == 0 &&
+	       !(m.msg_flags & MSG_CTRUNC);
 }

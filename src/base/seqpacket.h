@@ -5,6 +5,7 @@
 #ifndef BASE_SEQPACKET_H
 #define BASE_SEQPACKET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -41,12 +42,21 @@ _must_use_ int seqpacket_send(
  * An empty record and end of file look alike on a SEQPACKET socket, both are -EPIPE.
  *
  * -EAGAIN    (dontwait) nothing there
- * -EPIPE     end of file
+ * -EPIPE     end of file, or an empty record
  * -EMSGSIZE  the record did not fit (it is lost); its descriptors are the caller's as on success
  * -EPROTO    control data was cut (MSG_CTRUNC), or descriptors came where none is accepted or
  *            more than fds_max; those that did arrive are closed
+ *
+ * Where fds_max is SEQPACKET_FDS_MAX no descriptor is ever closed here: whatever the result, those that came are
+ * the caller's.
  */
 _must_use_ int seqpacket_recv(int fd, void *data, size_t cap, size_t *ret_n, int *ret_fds,
 	size_t fds_max, size_t *ret_n_fds, int dontwait);
+
+/*
+ * Nothing more comes or goes on fd, as if it were closed: before that is done. True: no record lies in it, so closing
+ * it closes no descriptor that a peer has sent.
+ */
+bool seqpacket_end(int fd);
 
 #endif

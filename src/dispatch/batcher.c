@@ -4,6 +4,8 @@
  * oldest request cannot join is passed over (its requests keep their order) and is first in line
  * for the next batch.
  *
+ * A client that keeps more output memory than its share is set aside: its answers would fill what others need.
+ *
  * Invariants of a batch: rows <= max_batch_size where the model batches, at most WIRE_ITEMS_MAX
  * items, and its packed size stays below WIRE_MESSAGE_MAX; a single request is always taken,
  * whatever its size. Daemon process, loop thread.
@@ -11,6 +13,8 @@
 #include "dispatch/batcher.h"
 
 #include "base/clock.h"
+#include "dispatch/client_private.h"
+#include "dispatch/output_share.h"
 #include "dispatch/request_private.h"
 #include "dispatch/version_private.h"
 #include "dispatch/work.h"
@@ -69,6 +73,34 @@ static void add(struct joint *j, struct request *r)
 	j->n++;
 }
 
+static bool set_aside(struct queue *q, struct line *l)
+{
+	struct client *c = line_first(l)->client;
+
+	if (!output_share_over(c))
+		return false;
+	if (list_empty(&c->aside_node))
+		list_push_back(&c->tally->outputs.aside, &c->aside_node);
+	queue_set_aside(q, l);
+	return true;
+}
+
+void batcher_bring_back(struct output_share *s)
+{
+	if (!s->changed)
+		return;
+	s->changed = false;
+	list_for_each (&s->aside, node) {
+		struct client *c = list_entry(node, struct client, aside_node);
+
+		if (output_share_over(c))
+			continue;
+		list_remove(node);
+		list_for_each (&c->lines, at)
+			queue_bring_back(list_entry(at, struct line, client_node));
+	}
+}
+
 /* Back to the front of the line, in their order. */
 static void put_back(struct list *lines, struct list *passed)
 {
@@ -92,6 +124,8 @@ uint32_t batcher_take(struct work *w, struct list *taken)
 		struct line *l = list_entry(q->lines.next, struct line, node);
 		struct request *r = line_first(l);
 
+		if (set_aside(q, l))
+			continue;
 		list_remove(&l->node);
 		if (!fits(&j, r)) {
 			list_push_back(&passed, &l->node);

@@ -22,6 +22,7 @@ int client_new(struct client **ret_client, struct tally *t)
 	c->tally = t;
 	c->refs = 1;
 	list_init(&c->lines);
+	list_init(&c->aside_node);
 	t->n_clients++;
 	*ret_client = c;
 	return 0;
@@ -41,8 +42,9 @@ struct client *client_unref(struct client *c)
 	if (--c->refs > 0)
 		return NULL;
 	assert(c->requests == 0);
-	assert(c->bytes == 0);
+	assert(c->bytes == 0 && c->output_bytes == 0);
 	assert(list_empty(&c->lines));
+	list_remove(&c->aside_node);
 	c->tally->n_clients--;
 	free(c);
 	return NULL;
@@ -51,6 +53,11 @@ struct client *client_unref(struct client *c)
 uint64_t client_bytes(const struct client *c)
 {
 	return c->bytes;
+}
+
+uint64_t client_output_bytes(const struct client *c)
+{
+	return c->output_bytes;
 }
 
 uint32_t client_requests(const struct client *c)
@@ -84,4 +91,21 @@ void client_refund_bytes(struct client *c, uint64_t bytes, uint32_t *n_holders)
 	c->bytes -= bytes;
 	if (c->bytes == 0)
 		--*n_holders;
+}
+
+void client_charge_output(struct client *c, uint64_t bytes)
+{
+	if (c->output_bytes == 0)
+		c->tally->outputs.n_holders++;
+	c->output_bytes += bytes;
+	c->tally->outputs.used += bytes;
+}
+
+void client_refund_output(struct client *c, uint64_t bytes)
+{
+	assert(c->output_bytes >= bytes && c->tally->outputs.used >= bytes);
+	c->tally->outputs.used -= bytes;
+	c->output_bytes -= bytes;
+	if (c->output_bytes == 0)
+		c->tally->outputs.n_holders--;
 }

@@ -7,7 +7,7 @@
  *
  * so one greedy client cannot take what others need. A lone client is not limited to half: with one client
  * present the formula is skipped and only the total limits.
- * References: the connection holds one, each request and each lease one.
+ * References: the connection holds one, each request and each lease one, and each answer that keeps output memory.
  */
 #ifndef DISPATCH_CLIENT_H
 #define DISPATCH_CLIENT_H
@@ -28,6 +28,8 @@ DEFINE_CLEANUP(struct client *, client_unref)
 
 /* Input arena bytes charged now. */
 uint64_t client_bytes(const struct client *c);
+/* Bytes of workers' output memory that answers to it keep. */
+uint64_t client_output_bytes(const struct client *c);
 /* Requests queued or in flight now. */
 uint32_t client_requests(const struct client *c);
 

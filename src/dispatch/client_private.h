@@ -9,9 +9,11 @@
 struct client {
 	struct tally *tally; /* borrow: outlives every client */
 	uint32_t refs;
-	uint32_t requests; /* charged: queued or in flight */
-	uint64_t bytes;	   /* charged: input arena, in granules */
-	struct list lines; /* struct line.client_node: where it has requests queued */
+	uint32_t requests;	/* charged: queued or in flight */
+	uint64_t bytes;		/* charged: input arena, in granules */
+	uint64_t output_bytes;	/* charged: output memory of workers */
+	struct list aside_node; /* in output_share.aside */
+	struct list lines;	/* struct line.client_node: where it has requests queued */
 };
 
 void client_charge_request(struct client *c);
@@ -19,5 +21,8 @@ void client_refund_request(struct client *c);
 /* The number of clients that hold bytes is kept in *n_holders. */
 void client_charge_bytes(struct client *c, uint64_t bytes, uint32_t *n_holders);
 void client_refund_bytes(struct client *c, uint64_t bytes, uint32_t *n_holders);
+/* The same of output memory; the tally has the sum. */
+void client_charge_output(struct client *c, uint64_t bytes);
+void client_refund_output(struct client *c, uint64_t bytes);
 
 #endif

@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "dispatch/admit.h"
+#include "dispatch/batcher.h"
 #include "dispatch/client_private.h"
 #include "dispatch/dispatch_private.h"
 #include "dispatch/early.h"
@@ -290,6 +291,7 @@ int dispatch_new(struct dispatch **ret_dispatch, uv_loop_t *loop,
 		return r;
 	}
 	lease_desk_init(&d->desk, d->input.arena, on_desk_wake, d);
+	output_share_init(&d->tally.outputs, pool_settings->output_arena_bytes, on_desk_wake, d);
 	populate_init(&d->populate, loop, d->input.arena, on_populated, tell_drained, d);
 	*ret_dispatch = d;
 	return 0;
@@ -358,7 +360,7 @@ struct dispatch *dispatch_free(struct dispatch *d)
 	if (!d)
 		return NULL;
 	assert(d->tally.n_requests == 0 && d->tally.n_clients == 0 && d->regions.n == 0);
-	assert(!d->populate.busy && !d->scheduling);
+	assert(!d->populate.busy && !d->scheduling && d->tally.outputs.used == 0);
 	scheduler_deinit(&d->scheduler);
 	catalogue_deinit(&d->catalogue);
 	lease_desk_deinit(&d->desk);
@@ -457,6 +459,7 @@ static void run(struct dispatch *d)
 	uv_idle_stop(&d->idle);
 	d->scheduling = true;
 	lease_desk_serve(&d->desk);
+	batcher_bring_back(&d->tally.outputs);
 	now_ns = clock_ns();
 	early_run(&d->early, now_ns);
 	demands_run(&d->demands, now_ns);

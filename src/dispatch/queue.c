@@ -2,7 +2,7 @@
  * queue.c: what waits for one model.
  *
  * Invariants: a request is in `arrivals` and in exactly one of a line and `suspects`; n, n_suspects
- * and rows are what a walk would count; a line in `lines` is not empty; whatever has a deadline is
+ * and rows are what a walk would count; a line in `lines` or `aside` is not empty; whatever has a deadline is
  * in `deadlines`. Nothing leaves the queue by itself: the scheduler asks for what has expired.
  *
  * A request with a deadline should not spend all of its time waiting for company: by half of it, it
@@ -26,6 +26,7 @@ void queue_init(struct queue *q, uint32_t max_requests)
 {
 	*q = (struct queue){.max = max_requests, .early_ns = CLOCK_NO_DEADLINE};
 	list_init(&q->lines);
+	list_init(&q->aside);
 	list_init(&q->suspects);
 	list_init(&q->arrivals);
 	list_init(&q->spare_lines);
@@ -35,7 +36,8 @@ void queue_deinit(struct queue *q)
 {
 	struct list *node;
 
-	assert(q->n == 0 && list_empty(&q->arrivals) && list_empty(&q->lines));
+	assert(q->n == 0 && list_empty(&q->arrivals) && list_empty(&q->lines) &&
+		list_empty(&q->aside));
 	while ((node = list_first(&q->spare_lines))) {
 		list_remove(node);
 		free(list_entry(node, struct line, node));
@@ -63,6 +65,7 @@ static struct line *line_new(struct queue *q, struct client *c)
 			return NULL;
 	}
 	l->queue = q;
+	l->aside = false;
 	list_init(&l->requests);
 	list_init(&l->client_node);
 	list_init(&l->node);
@@ -114,10 +117,10 @@ static uint64_t early_of(const struct request *r)
 static void count_in(struct queue *q, struct request *r)
 {
 	q->n++;
-	if (r->line)
-		q->rows += r->rows;
-	else
+	if (!r->line)
 		q->n_suspects++;
+	else if (!r->line->aside)
+		q->rows += r->rows;
 	if (early_of(r) < q->early_ns)
 		q->early_ns = early_of(r);
 	if (r->deadline_ns != CLOCK_NO_DEADLINE)
@@ -172,6 +175,7 @@ int queue_push_front(struct queue *q, struct request *r)
 		l = line_of(q, r->client);
 		if (!l)
 			return -ENOMEM;
+		queue_bring_back(l);
 		list_remove(&l->node);
 		list_push_front(&q->lines, &l->node);
 	}
@@ -194,7 +198,8 @@ void queue_remove(struct queue *q, struct request *r)
 	if (!r->line) {
 		q->n_suspects--;
 	} else {
-		q->rows -= r->rows;
+		if (!r->line->aside)
+			q->rows -= r->rows;
 		if (list_empty(&r->line->requests))
 			line_free(r->line);
 		r->line = NULL;
@@ -227,6 +232,34 @@ struct request *queue_expired(const struct queue *q, uint64_t now_ns)
 	if (!q->deadlines.root || q->deadlines.root->at_ns > now_ns)
 		return NULL;
 	return list_entry(q->deadlines.root, struct request, deadline_node);
+}
+
+static uint64_t rows_of(const struct line *l)
+{
+	uint64_t rows = 0;
+
+	list_for_each (&l->requests, node)
+		rows += list_entry(node, struct request, node)->rows;
+	return rows;
+}
+
+void queue_set_aside(struct queue *q, struct line *l)
+{
+	assert(!l->aside);
+	l->aside = true;
+	q->rows -= rows_of(l);
+	list_remove(&l->node);
+	list_push_back(&q->aside, &l->node);
+}
+
+void queue_bring_back(struct line *l)
+{
+	if (!l->aside)
+		return;
+	l->aside = false;
+	l->queue->rows += rows_of(l);
+	list_remove(&l->node);
+	list_push_back(&l->queue->lines, &l->node);
 }
 
 void queue_refresh_early(struct queue *q)

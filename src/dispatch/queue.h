@@ -20,21 +20,23 @@ struct request;
 
 /* One client's requests in one queue; there is one only while it has some. */
 struct line {
-	struct list node;	 /* in queue.lines, or in queue.spare_lines */
+	struct list node;	 /* in queue.lines, .aside or .spare_lines */
 	struct list client_node; /* in client.lines */
 	struct list requests;	 /* struct request.node, oldest first */
 	struct queue *queue;	 /* borrow */
+	bool aside;		 /* in queue.aside */
 };
 
 struct queue {
 	struct list lines;     /* whose turn it is comes first */
+	struct list aside;     /* those that are not to be sent now (output_share.h) */
 	struct list suspects;  /* struct request.node */
 	struct list arrivals;  /* struct request.age_node: all of them, by queued_ns */
 	struct heap deadlines; /* struct request.deadline_node: of those that have one */
 	uint32_t n;	       /* requests, suspects included */
 	uint32_t n_suspects;
 	uint32_t max;
-	uint64_t rows;	   /* of all but the suspects */
+	uint64_t rows;	   /* of what is in lines that have turns */
 	uint64_t early_ns; /* no deadline calls for sending before this; may be too early, never
 	                         too late */
 	struct list spare_lines;
@@ -67,6 +69,11 @@ struct request *queue_expired(const struct queue *q, uint64_t now_ns);
 uint64_t queue_first_deadline(const struct queue *q);
 /* Oldest of the line. */
 struct request *line_first(const struct line *l);
+/* A line (in queue.lines) has no turns until it is brought back; what is in it may leave the queue meanwhile. O(n) of
+ * the line. */
+void queue_set_aside(struct queue *q, struct line *l);
+/* Its turn comes last. Harmless when it is not aside. */
+void queue_bring_back(struct line *l);
 /* Make early_ns exact: O(n). */
 void queue_refresh_early(struct queue *q);
 

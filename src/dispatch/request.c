@@ -21,6 +21,7 @@
 
 #include "dispatch/client_private.h"
 #include "dispatch/dispatch.h"
+#include "dispatch/output_share.h"
 #include "dispatch/request_private.h"
 #include "dispatch/version_private.h"
 
@@ -359,16 +360,23 @@ static void count(struct request *r, const struct request_answer *a)
 	note_stages(r, a);
 }
 
-void request_tell(struct request *r, const struct request_answer *a)
+/* What the callback keeps is its client's. */
+static void call_back(struct request *r, const struct request_answer *a)
 {
 	struct request_result result;
 
+	fill_result(r, a, &result);
+	r->on_done(r->data, &result);
+	output_share_charge(r->client, a->lease);
+}
+
+void request_tell(struct request *r, const struct request_answer *a)
+{
 	if (r->silent)
 		return;
 	r->silent = true;
 	count(r, a);
-	fill_result(r, a, &result);
-	r->on_done(r->data, &result);
+	call_back(r, a);
 }
 
 static void refund(struct request *r)
@@ -380,8 +388,6 @@ static void refund(struct request *r)
 
 void request_tell_ahead(struct request *r, const struct request_answer *a)
 {
-	struct request_result result;
-
 	if (!a->partial) {
 		refund(r);
 		request_tell(r, a);
@@ -390,8 +396,7 @@ void request_tell_ahead(struct request *r, const struct request_answer *a)
 	r->begun = true;
 	if (r->silent)
 		return;
-	fill_result(r, a, &result);
-	r->on_done(r->data, &result);
+	call_back(r, a);
 }
 
 /* Charges are back before anybody is told, so that the callback may submit the next one. */

@@ -254,7 +254,7 @@ static bool run_batch(struct scheduler *s, struct work *w, uint64_t now_ns)
 		return false;
 	list_init(&taken);
 	n = batcher_take(w, &taken);
-	return send_batch(s, w, p, &taken, n, now_ns);
+	return n > 0 && send_batch(s, w, p, &taken, n, now_ns);
 }
 
 /* --- Turns ----------------------------------------------------------------------------------- */
@@ -272,7 +272,7 @@ static bool schedule_model(struct scheduler *s, struct work *w, uint64_t now_ns)
 		w->unready_since_ns = 0;
 		if (queue_suspect(q))
 			moved |= run_suspect(s, w, now_ns);
-		if (q->n > q->n_suspects)
+		if (!list_empty(&q->lines))
 			moved |= run_batch(s, w, now_ns);
 	} else if (q->n > 0) {
 		scheduler_wait(s, w, now_ns);
@@ -484,7 +484,7 @@ static bool is_runnable(const struct scheduler *s, struct work *w, uint64_t now_
 		return false;
 	if (queue_suspect(&w->queue))
 		return place_is_there(&s->places, w, place_takes_suspect, now_ns);
-	return (s->draining || batcher_due(w, now_ns) == 0) &&
+	return !list_empty(&w->queue.lines) && (s->draining || batcher_due(w, now_ns) == 0) &&
 	       place_is_there(&s->places, w, place_takes_batch, now_ns);
 }
 

@@ -5,10 +5,13 @@
 
 #include <stdint.h>
 
+#include "dispatch/output_share.h"
+
 struct tally {
 	uint32_t n_clients;
 	uint32_t n_requests; /* charged to clients: QUEUED, SENT or LEAVING */
 	uint64_t activity;   /* grows with each request submitted and each batch answered */
+	struct output_share outputs;
 };
 
 #endif

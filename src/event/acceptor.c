@@ -14,8 +14,10 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/closing.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/seqpacket.h"
 
 #define ACCEPT_BATCH 64u /* in one go; other handles get their turn then */
 #define PAUSE_MS     100u
@@ -35,6 +37,20 @@ static void complain(struct acceptor *a, const char *reason, const char *detail)
 	a->n_refused = 0;
 }
 
+void acceptor_discard(struct acceptor *a, int fd)
+{
+	struct closing *c;
+
+	assert(a->n_closings < ACCEPTOR_CLOSINGS_MAX);
+	if (!a->events->records || seqpacket_end(fd)) {
+		close_fd(&fd);
+		return;
+	}
+	c = closing_start(&fd, 1);
+	if (c)
+		a->closings[a->n_closings++] = c;
+}
+
 static void open_spare(struct acceptor *a)
 {
 	a->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -46,17 +62,36 @@ static void refuse_with_spare(struct acceptor *a)
 
 	close_fd(&a->spare_fd);
 	fd = accept4(a->fd, NULL, NULL, SOCK_CLOEXEC);
-	close_fd(&fd);
+	if (fd >= 0)
+		acceptor_discard(a, fd);
 	open_spare(a);
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events);
 
+/* How many are still being closed. */
+static unsigned sweep_closings(struct acceptor *a)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < a->n_closings; i++) {
+		if (closing_done(a->closings[i]))
+			closing_release(a->closings[i]);
+		else
+			a->closings[n++] = a->closings[i];
+	}
+	a->n_closings = n;
+	return n;
+}
+
 static void on_pause_over(uv_timer_t *timer)
 {
 	struct acceptor *a = timer->data;
 
-	uv_poll_start(&a->poll, UV_READABLE, on_readable);
+	if (sweep_closings(a) == ACCEPTOR_CLOSINGS_MAX)
+		uv_timer_start(&a->pause, on_pause_over, PAUSE_MS, 0);
+	else
+		uv_poll_start(&a->poll, UV_READABLE, on_readable);
 }
 
 static void pause_accepting(struct acceptor *a)
@@ -86,8 +121,15 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	struct acceptor *a = poll->data;
 
 	for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
-		int fd = accept4(a->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int fd;
 
+		if (a->n_closings == ACCEPTOR_CLOSINGS_MAX &&
+			sweep_closings(a) == ACCEPTOR_CLOSINGS_MAX) {
+			complain(a, "too many are being closed", "");
+			pause_accepting(a);
+			return;
+		}
+		fd = accept4(a->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd < 0) {
 			if (!accept_failed(a, errno))
 				return;
@@ -129,10 +171,29 @@ static void on_closed(uv_handle_t *handle)
 		a->events->on_closed(a);
 }
 
+/* Nobody can connect any more; who has is not closed with the listening socket. */
+static void discard_waiting(struct acceptor *a)
+{
+	shutdown(a->fd, SHUT_RDWR);
+	while (sweep_closings(a) < ACCEPTOR_CLOSINGS_MAX) {
+		int fd = accept4(a->fd, NULL, NULL, SOCK_CLOEXEC);
+
+		if (fd < 0)
+			return;
+		acceptor_discard(a, fd);
+	}
+	close_elsewhere(steal_fd(&a->fd));
+}
+
 void acceptor_close(struct acceptor *a)
 {
 	uv_close((uv_handle_t *)&a->poll, on_closed);
 	uv_close((uv_handle_t *)&a->pause, on_closed);
+	if (a->events->records)
+		discard_waiting(a);
 	close_fd(&a->fd);
 	close_fd(&a->spare_fd);
+	for (unsigned i = 0; i < a->n_closings; i++)
+		closing_release(a->closings[i]);
+	a->n_closings = 0;
 }

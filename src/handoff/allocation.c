@@ -15,6 +15,7 @@
 
 #include "handoff/guest.h"
 #include "handoff/handoff_private.h"
+#include "pool/pool.h"
 #include "pool/worker.h"
 
 /* libuv has four threads for everybody. */
@@ -39,7 +40,8 @@ static void release(struct allocation *a)
 {
 	list_remove(&a->held.node);
 	list_remove(&a->node);
-	close_fd(&a->fd);
+	if (a->fd >= 0)
+		pool_dispose(dispatch_pool(a->handoff->dispatch), steal_fd(&a->fd));
 	allocation_content_free(a->order.content);
 	if (a->user)
 		user_refund(a->user, a->order.size);

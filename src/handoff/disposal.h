@@ -1,7 +1,6 @@
 /*
- * disposal.h: closing what a client may have made so that close() waits: a socket that lingers, a file
- * of a file system that the client itself serves. Threads of their own do it, so that the loop never
- * waits, nor anybody's memory.
+ * disposal.h: descriptors of clients' that are closed by threads of their own (base/closing.h), charged to their
+ * users until that is done.
  */
 #ifndef HANDOFF_DISPOSAL_H
 #define HANDOFF_DISPOSAL_H

@@ -24,7 +24,10 @@
 #include "base/log.h"
 #include "base/seqpacket.h"
 #include "dispatch/client.h"
+#include "dispatch/dispatch.h"
+#include "handoff/entry.h"
 #include "handoff/handoff_private.h"
+#include "pool/pool.h"
 
 #define RECORD_BATCH	16u /* in one go; other guests get their turn then */
 #define HANDOFF_FDS_MAX 8u  /* of a record */
@@ -33,13 +36,17 @@
 struct answer {
 	struct list node; /* in guest.answers */
 	int fd;		  /* own; -1: none */
+	uint64_t seq;
+	uint8_t token[HANDOFF_TOKEN_BYTES]; /* where fd is one: of its region */
 	size_t n;
 	uint8_t data[];
 };
 
-static void answer_free(struct answer *a)
+/* Its descriptor may be the last of large memory. */
+static void answer_free(struct guest *p, struct answer *a)
 {
-	close_fd(&a->fd);
+	if (a->fd >= 0)
+		pool_dispose(dispatch_pool(p->handoff->dispatch), steal_fd(&a->fd));
 	free(a);
 }
 
@@ -64,12 +71,24 @@ static void guest_end(struct guest *p, const char *why)
 
 /* --- Answers ---------------------------------------------------------------------------------- */
 
-static int answer_new(struct answer **ret_answer, const uint8_t *data, size_t n, int *fd)
+static const struct handoff_registered *region_of(const struct handoff_message *m)
+{
+	return m->type == HANDOFF_REGISTERED ? &m->registered : m->inferred.room;
+}
+
+/* fd: of the region that the answer tells of, or -1. */
+static int answer_new(struct answer **ret_answer, struct guest *p, const struct handoff_message *m,
+	const uint8_t *data, size_t n, int *fd)
 {
 	struct answer *a = malloc(sizeof(*a) + n);
 
-	if (!a)
+	if (!a || (*fd >= 0 && unread_add(&p->unread, &p->handoff->unread, p->user, p->fd))) {
+		free(a);
 		return -ENOMEM;
+	}
+	a->seq = m->seq;
+	if (*fd >= 0)
+		memcpy(a->token, region_of(m)->token, sizeof(a->token));
 	a->fd = steal_fd(fd);
 	a->n = n;
 	memcpy(a->data, data, n);
@@ -90,7 +109,7 @@ void guest_answer(struct guest *p, const struct handoff_message *m, int fd)
 		guest_end(p, "an answer beyond the limits of the protocol");
 		return;
 	}
-	if (answer_new(&a, data, n, &owned)) {
+	if (answer_new(&a, p, m, data, n, &owned)) {
 		guest_end(p, "out of memory");
 		return;
 	}
@@ -124,6 +143,28 @@ static void watch(struct guest *p, bool blocked)
 	uv_poll_start(&p->poll, UV_READABLE | (blocked ? UV_WRITABLE : 0), on_poll);
 }
 
+static void remove_answer(struct guest *p, struct answer *a)
+{
+	p->answer_bytes -= sizeof(*a) + a->n;
+	list_remove(&a->node);
+	answer_free(p, a);
+}
+
+/* The kernel takes no more descriptors of ours: that request has failed, and its memory goes. */
+static int answer_refusal(struct guest *p, struct answer *a)
+{
+	struct entry *e = entry_find(&p->handoff->entries, a->token);
+	uint64_t seq = a->seq;
+
+	if (e && e->guest == p)
+		entry_unregister(e);
+	unread_dropped(p->unread);
+	remove_answer(p, a);
+	guest_refuse(p, seq, GRPC_RESOURCE_EXHAUSTED,
+		"its descriptor cannot be sent: too many of the daemon's user have not been read");
+	return p->ended ? -ENOBUFS : 0;
+}
+
 /* 0: all is sent, or the rest waits. */
 static int send_answers(struct guest *p)
 {
@@ -135,11 +176,16 @@ static int send_answers(struct guest *p)
 			watch(p, true);
 			return 0;
 		}
+		if (r == -ETOOMANYREFS && a->fd >= 0) {
+			r = answer_refusal(p, a);
+			if (!r)
+				continue;
+		}
 		if (r)
 			return r;
-		p->answer_bytes -= sizeof(*a) + a->n;
-		list_remove(&a->node);
-		answer_free(a);
+		if (a->fd >= 0)
+			unread_sent(p->unread);
+		remove_answer(p, a);
 	}
 	watch(p, false);
 	return 0;
@@ -160,6 +206,17 @@ void guest_flush(struct guest *p)
 	list_remove(&p->dirty_node);
 	if (p->ended || send_answers(p) || (guest_is_leaving(p) && idle(p)))
 		guest_close(p);
+}
+
+int guest_charge(struct guest *p, uint64_t bytes, char *text, size_t cap)
+{
+	struct handoff *h = p->handoff;
+	int r = user_charge(p->user, bytes, text, cap);
+
+	if (r != USER_E_LIMIT)
+		return r;
+	unread_sweep(&h->unread, &h->disposals, CLOCK_NO_DEADLINE);
+	return user_charge(p->user, bytes, text, cap);
 }
 
 /* --- Records ---------------------------------------------------------------------------------- */
@@ -291,7 +348,6 @@ static void on_closed(uv_handle_t *handle)
 
 int guest_open(struct handoff *h, int fd, bool invited)
 {
-	_cleanup_(close_fd) int owned = fd;
 	struct guest *p = calloc(1, sizeof(*p));
 	int r;
 
@@ -314,16 +370,14 @@ int guest_open(struct handoff *h, int fd, bool invited)
 		free(p);
 		return r;
 	}
-	steal_fd(&owned);
 	p->poll.data = p;
 	list_init(&p->node);
 	list_push_back(&h->guests, &p->node);
 	h->n_guests++;
 	h->n_invited += invited;
-	r = uv_poll_start(&p->poll, UV_READABLE, on_poll);
-	if (r)
+	if (uv_poll_start(&p->poll, UV_READABLE, on_poll))
 		guest_close(p);
-	return r;
+	return 0;
 }
 
 static void drop_answers(struct guest *p)
@@ -331,18 +385,28 @@ static void drop_answers(struct guest *p)
 	struct list *node;
 
 	while ((node = list_first(&p->answers))) {
+		struct answer *a = list_entry(node, struct answer, node);
+
+		if (a->fd >= 0)
+			unread_dropped(p->unread);
 		list_remove(node);
-		answer_free(list_entry(node, struct answer, node));
+		answer_free(p, a);
 	}
 	p->answer_bytes = 0;
 }
 
-/* Records that were not read end with the socket, and whatever descriptors they have. */
+/* Records that were not read end with the socket, and whatever descriptors they have: theirs, and ours at their end. */
 static void close_socket(struct guest *p)
 {
-	char byte;
+	bool drained = seqpacket_end(p->fd);
 
-	if (shutdown(p->fd, SHUT_RDWR) || recv(p->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT))
+	if (unread_keep(p->unread, p->fd)) {
+		p->unread = NULL;
+		p->fd = -1;
+		return;
+	}
+	p->unread = unread_free(p->unread);
+	if (!drained)
 		disposal_start(&p->handoff->disposals, p->user, &(int){steal_fd(&p->fd)}, 1);
 	close_fd(&p->fd);
 }
@@ -366,11 +430,11 @@ void guest_close(struct guest *p)
 	list_remove(&p->node);
 	list_remove(&p->dirty_node);
 	uv_close((uv_handle_t *)&p->poll, on_closed);
+	drop_answers(p);
 	close_socket(p);
 	drop_all(&p->inferences);
 	drop_all(&p->allocations);
 	drop_all(&p->entries);
-	drop_answers(p);
 	p->client = client_unref(p->client);
 	user_disconnect(steal_ptr(p->user));
 }

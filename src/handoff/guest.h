@@ -15,6 +15,7 @@
 
 struct client;
 struct handoff;
+struct unread;
 struct user;
 
 /* Something that hangs from a connection; embedded in it, and in one of the guest's lists. */
@@ -46,14 +47,18 @@ struct guest {
 
 	struct list answers; /* to be sent, in order */
 	uint64_t answer_bytes;
+	struct unread
+		*unread; /* own: descriptors of answers that were sent; NULL: there was none */
 };
 
-/* fd is the callee's, also when this fails. USER_E_LIMIT, -ENOMEM, -errno */
+/* fd is taken over on success. USER_E_LIMIT, -ENOMEM, -errno */
 _must_use_ int guest_open(struct handoff *h, int fd, bool invited);
 /* Nothing more is begun for it: it is closed when it is idle. */
 bool guest_is_leaving(const struct guest *p);
 /* Give everything back; harmless when closed. The struct lives until the loop's next turn. */
 void guest_close(struct guest *p);
+/* user_charge() for what it asks for, counted as of now. */
+_must_use_ int guest_charge(struct guest *p, uint64_t bytes, char *text, size_t cap);
 /* Send what is queued; close it when it is to end. From handoff_flush() only. */
 void guest_flush(struct guest *p);
 

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/peer.h"
 #include "base/seqpacket.h"
@@ -20,7 +21,12 @@
 
 static bool on_accept(void *data, int fd)
 {
-	return guest_open(data, fd, false) == 0;
+	struct handoff *h = data;
+
+	if (guest_open(h, fd, false) == 0)
+		return true;
+	acceptor_discard(&h->listener.acceptor, fd);
+	return false;
 }
 
 int handoff_new(struct handoff **ret_handoff, uv_loop_t *loop,
@@ -43,6 +49,7 @@ int handoff_new(struct handoff **ret_handoff, uv_loop_t *loop,
 	entry_table_init(&h->entries);
 	allocation_desk_init(&h->allocations);
 	disposal_desk_init(&h->disposals);
+	unread_desk_init(&h->unread);
 	h->record = malloc(HANDOFF_MESSAGE_MAX);
 	if (!h->record || handoff_scratch_new(&h->scratch)) {
 		handoff_free(h);
@@ -74,7 +81,9 @@ int handoff_invite(struct handoff *h, int *ret_fd)
 		return r;
 	}
 	r = guest_open(h, pair[0], true);
-	if (!r)
+	if (r)
+		close_fd(&pair[0]);
+	else
 		*ret_fd = steal_fd(&theirs);
 	return r == USER_E_LIMIT ? -EUSERS : r;
 }
@@ -131,6 +140,7 @@ void handoff_flush(struct handoff *h)
 	dismiss(h);
 	while ((node = list_first(&h->dirty)))
 		guest_flush(list_entry(node, struct guest, dirty_node));
+	unread_sweep(&h->unread, &h->disposals, clock_ns());
 	disposal_desk_sweep(&h->disposals);
 	if (h->told_drained || !drained(h))
 		return;
@@ -154,6 +164,7 @@ struct handoff *handoff_free(struct handoff *h)
 	assert(h->n_guests == 0 && h->allocations.n == 0);
 	handoff_listener_close(&h->listener);
 	entry_table_deinit(&h->entries);
+	unread_desk_deinit(&h->unread, &h->disposals);
 	disposal_desk_deinit(&h->disposals);
 	users_deinit(&h->users);
 	if (handoff_listener_closed(&h->listener))

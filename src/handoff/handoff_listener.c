@@ -70,6 +70,7 @@ static const struct acceptor_events acceptor_events = {
 	.on_accept = on_accept,
 	.on_closed = on_closed,
 	.limit = "[handoff] max_connections",
+	.records = true,
 };
 
 int handoff_listener_open(struct handoff_listener *l, uv_loop_t *loop,

@@ -9,6 +9,7 @@
 #include "handoff/entry.h"
 #include "handoff/handoff.h"
 #include "handoff/handoff_listener.h"
+#include "handoff/unread.h"
 #include "handoff/user.h"
 #include "proto/handoff_message.h"
 
@@ -41,6 +42,7 @@ struct handoff {
 	struct entry_table entries;
 	struct allocation_desk allocations;
 	struct disposal_desk disposals;
+	struct unread_desk unread;
 	struct handoff_scratch *scratch; /* own */
 	uint8_t *record;		 /* own: the one that was received */
 	size_t n_record;

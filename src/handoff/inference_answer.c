@@ -290,7 +290,7 @@ static bool answer_with_room(struct inference *i, const struct request_result *r
 	}
 	r = memfd_round(size, &size);
 	assert(r == 0); /* it lies in a worker's memory */
-	if (user_charge(i->guest->user, size, text, sizeof(text))) {
+	if (guest_charge(i->guest, size, text, sizeof(text))) {
 		refuse(i, result, GRPC_RESOURCE_EXHAUSTED, text);
 		return true;
 	}

@@ -4,6 +4,7 @@
  */
 #include <inttypes.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "handoff/guest.h"
 #include "handoff/handoff_private.h"
@@ -14,9 +15,10 @@
 
 static void answer_limits(struct guest *p, uint64_t seq)
 {
-	const struct handoff *h = p->handoff;
+	struct handoff *h = p->handoff;
 	const struct handoff_settings *s = h->settings;
 
+	unread_sweep(&h->unread, &h->disposals, CLOCK_NO_DEADLINE);
 	guest_answer(p,
 		&(struct handoff_message){.seq = seq,
 			.type = HANDOFF_LIMITS,
@@ -26,7 +28,7 @@ static void answer_limits(struct guest *p, uint64_t seq)
 				.user_bytes = s->user_bytes,
 				.user_used_bytes = p->user->bytes,
 				.user_regions = s->user_regions,
-				.user_used_regions = p->user->regions,
+				.user_used_regions = p->user->regions + p->user->unread,
 				.max_inline_bytes = HANDOFF_INLINE_MAX,
 				.max_requests = s->max_requests,
 				.busy_poll_us = s->busy_poll_us}},
@@ -70,7 +72,7 @@ static bool enroll(
 			"this memory is registered on this connection already");
 		return false;
 	}
-	if (user_charge(p->user, size, text, sizeof(text))) {
+	if (guest_charge(p, size, text, sizeof(text))) {
 		guest_refuse(p, m->seq, GRPC_RESOURCE_EXHAUSTED, "%s", text);
 		return false;
 	}
@@ -142,7 +144,7 @@ static void serve_allocate(struct guest *p, const struct handoff_message *m)
 			"a region cannot have %" PRIu64 " bytes", m->allocate.size);
 		return;
 	}
-	if (user_charge(p->user, size, text, sizeof(text))) {
+	if (guest_charge(p, size, text, sizeof(text))) {
 		guest_refuse(p, m->seq, GRPC_RESOURCE_EXHAUSTED, "%s", text);
 		return;
 	}

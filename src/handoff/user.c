@@ -24,7 +24,7 @@ void users_init(struct users *s, const struct handoff_settings *settings)
 
 void users_deinit(struct users *s)
 {
-	assert(s->bytes == 0 && s->regions == 0 && s->connections == 0);
+	assert(s->bytes == 0 && s->regions == 0 && s->unread == 0 && s->connections == 0);
 	assert(list_empty(&s->all));
 }
 
@@ -115,11 +115,18 @@ void user_disconnect(struct user *u)
 	user_unref(u);
 }
 
+static uint32_t descriptors(const struct user *u)
+{
+	return u->regions + u->unread;
+}
+
 static int over_regions(const struct user *u, char *text, size_t cap)
 {
 	snprintf(text, cap,
-		"the user has %" PRIu32 " regions, which is the limit: [handoff] user_regions",
-		u->regions);
+		"the user has %" PRIu32
+		" regions, answers that were not read included, which is the limit: [handoff] "
+		"user_regions",
+		descriptors(u));
 	return USER_E_LIMIT;
 }
 
@@ -151,8 +158,29 @@ static int over_all_regions(const struct user *u, char *text, size_t cap)
 	snprintf(text, cap,
 		"a region besides the %" PRIu32 " that the user has is more than a fair share of "
 		"[handoff] max_regions, %" PRIu32 ", of which all users together have %" PRIu32,
-		u->regions, s->settings->max_regions, s->regions);
+		descriptors(u), s->settings->max_regions, s->regions + s->unread);
 	return USER_E_LIMIT;
+}
+
+void user_charge_unread(struct user *u)
+{
+	struct users *s = u->users;
+
+	s->n_owners += descriptors(u) == 0;
+	u->unread++;
+	s->unread++;
+	u->refs++;
+}
+
+void user_refund_unread(struct user *u)
+{
+	struct users *s = u->users;
+
+	assert(u->unread > 0);
+	u->unread--;
+	s->unread--;
+	s->n_owners -= descriptors(u) == 0;
+	user_unref(u);
 }
 
 int user_charge(struct user *u, uint64_t bytes, char *text, size_t cap)
@@ -160,10 +188,10 @@ int user_charge(struct user *u, uint64_t bytes, char *text, size_t cap)
 	struct users *s = u->users;
 	const struct handoff_settings *settings = s->settings;
 
-	if (u->regions >= settings->user_regions)
+	if (descriptors(u) >= settings->user_regions)
 		return over_regions(u, text, cap);
-	if (!share_allows(settings->max_regions, s->regions, s->n_owners - (u->regions > 0),
-		    u->regions, 1))
+	if (!share_allows(settings->max_regions, (uint64_t)s->regions + s->unread,
+		    s->n_owners - (descriptors(u) > 0), descriptors(u), 1))
 		return over_all_regions(u, text, cap);
 	if (u->bytes > settings->user_bytes || bytes > settings->user_bytes - u->bytes)
 		return over_user(u, bytes, text, cap);
@@ -171,7 +199,7 @@ int user_charge(struct user *u, uint64_t bytes, char *text, size_t cap)
 		    u->bytes, bytes))
 		return over_share(u, bytes, text, cap);
 	s->n_holders += u->bytes == 0;
-	s->n_owners += u->regions == 0;
+	s->n_owners += descriptors(u) == 0;
 	u->bytes += bytes;
 	s->bytes += bytes;
 	u->regions++;
@@ -190,6 +218,6 @@ void user_refund(struct user *u, uint64_t bytes)
 	u->regions--;
 	s->regions--;
 	s->n_holders -= u->bytes == 0;
-	s->n_owners -= u->regions == 0;
+	s->n_owners -= descriptors(u) == 0;
 	user_unref(u);
 }

@@ -20,6 +20,7 @@ struct user {
 	uint32_t uid;
 	uint32_t connections;
 	uint32_t regions;
+	uint32_t unread; /* descriptors on their way to its clients */
 	uint64_t bytes;
 };
 
@@ -27,10 +28,11 @@ struct users {
 	const struct handoff_settings *settings; /* borrow */
 	struct list all;			 /* struct user.node */
 	uint32_t n_holders;			 /* of bytes */
-	uint32_t n_owners;			 /* of regions */
+	uint32_t n_owners;			 /* of regions, or of what is unread */
 	uint32_t n_connected;
 	uint32_t connections;
 	uint32_t regions;
+	uint32_t unread;
 	uint64_t bytes;
 };
 
@@ -54,5 +56,8 @@ void user_hold(struct user *u);
 /* One region of so many bytes more. USER_E_LIMIT */
 _must_use_ int user_charge(struct user *u, uint64_t bytes, char *text, size_t cap);
 void user_refund(struct user *u, uint64_t bytes);
+/* A descriptor on its way to a client of u's: it counts where regions are counted, whatever the limits. */
+void user_charge_unread(struct user *u);
+void user_refund_unread(struct user *u);
 
 #endif

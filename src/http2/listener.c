@@ -10,6 +10,9 @@
 #include "base/list.h"
 
 #define BACKLOG 1024
+#ifndef SO_PASSRIGHTS /* Linux 6.16 */
+#define SO_PASSRIGHTS 83
+#endif
 
 static int bind_address(
 	struct listener *l, int fd, const struct address *address, const char **ret_what)
@@ -23,6 +26,15 @@ static int bind_address(
 		address->n_socket, &access, ret_what);
 }
 
+/* Who connects by a Unix socket could send descriptors whose closing waits for as long as he likes; nobody wants any here.
+ * Connections have it from their listener. Kernels that do not know it: conn.c. */
+static void take_no_descriptors(int fd)
+{
+	const int off = 0;
+
+	(void)!setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+}
+
 static int open_socket(
 	struct listener *l, const struct address *address, int *ret_fd, const char **ret_what)
 {
@@ -33,6 +45,8 @@ static int open_socket(
 	fd = socket(address->socket.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
+	if (l->endpoint->kind == ENDPOINT_UNIX)
+		take_no_descriptors(fd);
 	*ret_what = "bind";
 	r = bind_address(l, fd, address, ret_what);
 	if (r)

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/closing.h"
 #include "base/list.h"
 #include "base/seqpacket.h"
 
@@ -74,25 +75,45 @@ static void drop_queue(struct channel *c)
 
 /* --- Receiving ------------------------------------------------------------------------------ */
 
-/* 0: go on; -EAGAIN: nothing there; else the end. */
-static int receive_record(struct channel *c)
+static int take_record(struct channel *c, size_t n, int *fds, size_t n_fds)
 {
-	_cleanup_(close_fd) int fd = -1;
+	int none = -1;
 	const struct wire_message *m;
-	size_t n, used;
-	size_t n_fds = 0;
-	int r = seqpacket_recv(c->fd, c->buffer, WIRE_MESSAGE_MAX, &n, &fd, 1, &n_fds, 1);
+	size_t used;
 
-	if (r)
-		return r == -EMSGSIZE ? -EPROTO : r;
+	if (n_fds > 1)
+		return -EPROTO;
 	for (size_t at = 0; at < n && !c->ended; at += used) {
-		r = wire_unpack(c->in, c->buffer + at, n - at, &used, &m);
+		int r = wire_unpack(c->in, c->buffer + at, n - at, &used, &m);
+
 		/* A descriptor belongs to a message that is alone. */
 		if (r || (n_fds > 0 && used < n))
 			return -EPROTO;
-		c->events->on_message(c->data, m, &fd);
+		c->events->on_message(c->data, m, n_fds > 0 ? fds : &none);
 	}
 	return 0;
+}
+
+/* What nobody took: a worker that was taken over may have made it so that closing it waits. */
+static void close_rest(const int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		close_elsewhere(fds[i]);
+}
+
+/* 0: go on; -EAGAIN: nothing there; else the end. */
+static int receive_record(struct channel *c)
+{
+	int fds[SEQPACKET_FDS_MAX];
+	size_t n_fds = 0;
+	size_t n;
+	int r = seqpacket_recv(
+		c->fd, c->buffer, WIRE_MESSAGE_MAX, &n, fds, SEQPACKET_FDS_MAX, &n_fds, 1);
+
+	if (!r)
+		r = take_record(c, n, fds, n_fds);
+	close_rest(fds, n_fds);
+	return r == -EMSGSIZE ? -EPROTO : r;
 }
 
 static void receive(struct channel *c)
@@ -298,7 +319,10 @@ struct channel *channel_close(struct channel *c)
 		return NULL;
 	c->ended = true;
 	uv_poll_stop(&c->poll);
-	close_fd(&c->fd);
+	if (seqpacket_end(c->fd))
+		close_fd(&c->fd);
+	else
+		close_elsewhere(steal_fd(&c->fd));
 	drop_queue(c);
 	uv_close((uv_handle_t *)&c->poll, on_closed);
 	return NULL;

@@ -59,8 +59,10 @@ struct output_lease {
 	uint32_t refs;
 	uint64_t hold;
 	uint64_t bytes;
-	struct output *output; /* ref */
-	struct list node;      /* in output.held, .released or desk.spare */
+	struct output *output;			    /* ref */
+	void (*on_end)(void *data, uint64_t bytes); /* NULL: nobody is charged */
+	void *data;
+	struct list node; /* in output.held, .released or desk.spare */
 };
 
 int output_desk_init(struct output_desk *k)
@@ -412,6 +414,16 @@ struct output_lease *output_lease_ref(struct output_lease *l)
 	return l;
 }
 
+uint64_t output_lease_charge(
+	struct output_lease *l, void (*on_end)(void *data, uint64_t bytes), void *data)
+{
+	if (l->refs == 1 || l->on_end || l->bytes == 0)
+		return 0;
+	l->on_end = on_end;
+	l->data = data;
+	return l->bytes;
+}
+
 static bool is_overdue(const struct output *o)
 {
 	return o->n_released >= OUTPUT_HELD_MAX ||
@@ -428,6 +440,8 @@ struct output_lease *output_lease_unref(struct output_lease *l)
 	assert(l->refs > 0);
 	if (--l->refs > 0)
 		return NULL;
+	if (l->on_end)
+		l->on_end(l->data, l->bytes);
 	o = l->output;
 	if (!o->worker) {
 		lease_recycle(l);

@@ -111,6 +111,13 @@ uint64_t worker_restart_at_ns(const struct worker *w); /* 0 unless waiting for a
 struct output_lease *output_lease_ref(struct output_lease *l);
 /* Accepts NULL; returns NULL. */
 struct output_lease *output_lease_unref(struct output_lease *l);
+/*
+ * Charge what it holds to somebody: where there are more references than one (somebody keeps it beside the caller) and
+ * nobody is charged yet, on_end(data, bytes) will be called when the last reference goes, and must not take one. Returns
+ * those bytes; 0: it will not.
+ */
+uint64_t output_lease_charge(
+	struct output_lease *l, void (*on_end)(void *data, uint64_t bytes), void *data);
 DEFINE_CLEANUP(struct output_lease *, output_lease_unref)
 
 #endif

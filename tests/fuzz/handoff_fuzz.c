@@ -106,6 +106,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(!seqpacket_pair(pair));
 	if (!guest_open(h, pair[0], false))
 		talk(&loop, h, pair[1], data, size);
+	else
+		close(pair[0]);
 	close(pair[1]);
 	handoff_kill(h);
 	while (!drained) {

@@ -45,6 +45,8 @@ unsigned long failalloc_failed(void);
 
 /* Open descriptors of this process. */
 unsigned failalloc_open_fds(void);
+/* The same, when they are `expected`, or after some seconds: threads may close some (base/closing.h). */
+unsigned failalloc_settled_fds(unsigned expected);
 
 /*
  * The fault loop: run fn(arg) unharmed, then once for each i and both modes with the i-th call

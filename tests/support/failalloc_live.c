@@ -126,7 +126,8 @@ void live_remove(const void *p)
 	if (!p)
 		return;
 	pthread_mutex_lock(&live.lock);
-	s = live.on ? find(~(uintptr_t)p) : NULL;
+	/* Also behind live_end(): a thread may end later. */
+	s = live.n_slots > 0 ? find(~(uintptr_t)p) : NULL;
 	if (s && s->key) {
 		close_gap((size_t)(s - live.slots));
 		live.n--;

@@ -6,10 +6,14 @@
 #include "tests/support/failalloc_live.h"
 
 #include <dirent.h>
+#include <sched.h>
 #include <stdio.h>
+#include <time.h>
 
 /* More runs than any test needs: a loop that does not converge is a bug of the test. */
 #define RUNS_MAX 100000ul
+/* Threads that were started in a run have ended by then. */
+#define SETTLE_S 10
 
 /* Defined where a leak checker is linked in; and where the program lies in memory. */
 __attribute__((weak)) int __lsan_do_recoverable_leak_check(void);
@@ -26,6 +30,16 @@ unsigned failalloc_open_fds(void)
 		n++;
 	closedir(dir);
 	return n - 3; /* ".", "..", and dir's own */
+}
+
+unsigned failalloc_settled_fds(unsigned expected)
+{
+	time_t end = time(NULL) + SETTLE_S;
+	unsigned n;
+
+	while ((n = failalloc_open_fds()) != expected && time(NULL) < end)
+		sched_yield();
+	return n;
 }
 
 struct loop {
@@ -68,6 +82,20 @@ static int run(const struct loop *l, enum fail_mode mode, unsigned long i)
 	return r;
 }
 
+/* More memory than before, also after such threads have had time to end. */
+static bool grows(size_t n)
+{
+	time_t end = time(NULL) + SETTLE_S;
+	struct live_block first;
+
+	while (live_count(&first) > n) {
+		if (time(NULL) >= end)
+			return true;
+		sched_yield();
+	}
+	return false;
+}
+
 /* One run with the i-th call failing (0: none). */
 static const char *turn(const struct loop *l, enum fail_mode mode, unsigned long i)
 {
@@ -79,7 +107,7 @@ static const char *turn(const struct loop *l, enum fail_mode mode, unsigned long
 	r = run(l, mode, i);
 	if (r != 0 && failalloc_failed() == 0)
 		return describe("the function fails though no call does", mode, i);
-	if (failalloc_open_fds() != l->fds)
+	if (failalloc_settled_fds(l->fds) != l->fds)
 		return describe("a descriptor is left open, or one too many closed,", mode, i);
 	n = live_count(&first);
 	if (n == 0)
@@ -87,7 +115,7 @@ static const char *turn(const struct loop *l, enum fail_mode mode, unsigned long
 	/* What lives longer than a run (`arg`, a table in it) keeps its memory: no more in the next. */
 	live_resume();
 	r = run(l, mode, i);
-	return live_count(&first) > n ? leaked(mode, i) : NULL;
+	return grows(n) ? leaked(mode, i) : NULL;
 }
 
 static const char *turns(const struct loop *l, enum fail_mode mode)

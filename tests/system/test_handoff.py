@@ -1,6 +1,8 @@
 """Local clients that share memory with the models: what they get, what bad ones get, and that nothing is left."""
+import array
 import mmap
 import os
+import select
 import signal
 import socket
 import struct
@@ -307,7 +309,7 @@ def lingering_socket(seconds):
     return sender, (listener, receiver)
 
 
-@pytest.mark.parametrize("how", ["refused", "unread", "many", "long"])
+@pytest.mark.parametrize("how", ["refused", "unread", "many", "long", "empty", "behind an empty one"])
 def test_descriptors_whose_closing_waits_stall_nobody(d, base, how):
     lingering, keep = lingering_socket(3600)
     raw = Raw(d)
@@ -320,6 +322,11 @@ def test_descriptors_whose_closing_waits_stall_nobody(d, base, how):
         raw.send_bytes(b"\xff", [lingering.fileno()])
     elif how == "many":
         raw.send_bytes(b"\xff", [0] * 100 + [lingering.fileno()])
+    elif how == "empty":
+        raw.send_bytes(b"", [lingering.fileno()])
+    elif how == "behind an empty one":
+        raw.send_bytes(b"")
+        raw.send_bytes(b"\xff", [lingering.fileno()])
     else:
         raw.send_bytes(bytes(200_000), [lingering.fileno()])
     lingering.close()
@@ -331,6 +338,62 @@ def test_descriptors_whose_closing_waits_stall_nobody(d, base, how):
     raw.close()
     for s in keep:
         s.close()
+
+
+def test_descriptors_on_a_connection_that_is_refused_stall_nobody(start):
+    """It was sent before anybody took the connection."""
+    d = start("handoff.max_connections=1", models=["identity"])
+    raw = Raw(d)
+    assert raw.limits().protocol == 1
+    lingering, keep = lingering_socket(3600)
+    stop(d.pid)
+    refused = Raw(d)
+    refused.send_bytes(b"\xff", [lingering.fileno()])
+    lingering.close()
+    os.kill(d.pid, signal.SIGCONT)
+    try:
+        assert refused.receive() is None
+    except ConnectionResetError:
+        pass  # as its record was not read
+    assert raw.limits().protocol == 1
+    for s in (refused, raw, *keep):
+        s.close()
+
+
+def test_descriptors_on_the_grpc_socket_stall_nobody(start):
+    """They do not get there, or are closed by others."""
+    d = start(models=["identity"])
+    lingering, keep = lingering_socket(3600)
+    guest = socket.socket(socket.AF_UNIX)
+    guest.connect(os.path.join(d.directory, "modeld.sock"))
+    stop(d.pid)
+    try:
+        guest.sendmsg([b"PRI * HTTP/2.0\r\n"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [lingering.fileno()]))])
+    except PermissionError:  # SO_PASSRIGHTS, Linux 6.16: it is still ours alone
+        lingering.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    lingering.close()
+    os.kill(d.pid, signal.SIGCONT)
+    assert d.infer("identity", b"others").tensor_data.data == b"others"
+    for s in (guest, *keep):
+        s.close()
+
+
+def test_answers_that_are_not_read_count(start):
+    """Whose answers with descriptors lie unread, and be it that he has closed the regions, has so many fewer of them."""
+    d = start("handoff.user_regions=20", models=["identity"])
+    raw = Raw(d)
+    for _ in range(30):
+        raw.send(allocate=m.handoff.Allocate(size=4096))
+    wait_for("answers", lambda: select.select([raw.socket], [], [], 0)[0])
+    other = Raw(d)
+    wait_for("all of his regions", lambda: other.limits().user_used_regions >= 20)
+    error = other.ask(allocate=m.handoff.Allocate(size=4096))
+    assert error.code == 8 and "user_regions" in error.message
+    raw.close()
+    wait_for("none", lambda: other.limits().user_used_regions == 0)
+    region, memory = other.allocate(4096)
+    memory.close()
+    other.close()
 
 
 def test_client_that_never_reads(start):

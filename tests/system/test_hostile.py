@@ -10,7 +10,7 @@ import pytest
 
 import http2 as h
 import messages as m
-from callers import undisturbed
+from callers import holds_nothing, undisturbed
 from daemon import SANITIZED, infer_request, wait_for
 from http2 import Connection, frame, grpc_headers, message
 from raw_handoff import Raw
@@ -308,6 +308,33 @@ def test_streams_that_are_not_read_stop_no_other(start):
         channel.close()
     d.channels.clear()
     v.check()
+
+
+def test_who_does_not_read_keeps_his_share_of_output_memory(start):
+    """Replies that nobody reads lie in a worker's memory. When it is full, everybody is refused: so one who has half of
+    it is passed over until he reads, and all others go on."""
+    d = start("worker.output_arena_bytes=4M", "memory.segment_bytes=1M", "http2.min_ping_interval_ms=0",
+              models=["identity"])
+    request = message(infer_request("identity", bytes(MIB // 4)).SerializeToString())
+    with undisturbed(d), Connection(d, settings=[(h.SETTINGS_INITIAL_WINDOW, 1000)], credit=False) as c:
+        c.send_frame(h.WINDOW_UPDATE, 0, 0, struct.pack(">I", 256 << 20))
+        streams, answered = [], True
+        while answered:  # one after the other, as what runs counts for nothing yet
+            streams.append(c.open())
+            c.data(streams[-1], request)
+            c.ping()
+            d.infer("identity", b"behind it")
+            c.ping()
+            answered = streams[-1] in c.replies
+        assert len(streams) < 12, "half of the memory is for others"
+        for _ in range(5):
+            with Connection(d) as other:
+                assert other.call(request).status == 0
+        assert streams[-1] not in c.replies
+        for s in streams:
+            c.send_frame(h.WINDOW_UPDATE, 0, s, struct.pack(">I", 2 * MIB))
+        assert [c.reply(s).status for s in streams] == [0] * len(streams)
+    holds_nothing(d)
 
 
 def test_lines_that_a_peer_provokes_are_limited(start):

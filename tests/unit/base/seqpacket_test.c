@@ -227,7 +227,7 @@ Test(seqpacket, empty_record_counts_as_the_end)
 	pair_open(&p);
 	before = failalloc_open_fds();
 	send_raw(p.fds[0], "", 0, 2);
-	cr_assert_eq(take(&p, SEQPACKET_FDS_MAX), -EPIPE);
+	cr_assert_eq(take(&p, 8), -EPIPE);
 	cr_assert_eq(failalloc_open_fds(), before);
 	pair_close(&p);
 }
@@ -323,4 +323,51 @@ static int exchange(void *arg)
 Test(seqpacket, fault_loop)
 {
 	FAULT_LOOP(exchange, NULL);
+}
+
+Test(seqpacket, no_descriptor_is_closed_inside_of_recvmsg)
+{
+	struct pair p;
+	int fd = 1;
+
+	pair_open(&p);
+	cr_assert_eq(seqpacket_send(p.fds[0], "", 0, &fd, 1, 1), 0);
+	cr_expect_eq(take(&p, SEQPACKET_FDS_MAX), -EPIPE, "an empty record");
+	cr_assert_eq(p.n_got, 1);
+	cr_expect(same_file(p.got[0], 1));
+	close_fd(&p.got[0]);
+	pair_close(&p);
+}
+
+static bool ends(const void *data, size_t n, int fd)
+{
+	struct pair p;
+	bool drained;
+
+	pair_open(&p);
+	if (data)
+		cr_assert_eq(seqpacket_send(p.fds[0], data, n, &fd, fd >= 0, 1), 0);
+	drained = seqpacket_end(p.fds[1]);
+	cr_expect_eq(seqpacket_send(p.fds[0], "x", 1, NULL, 0, 1), -EPIPE);
+	pair_close(&p);
+	return drained;
+}
+
+Test(seqpacket, at_the_end_one_knows_whether_a_record_is_left)
+{
+	cr_expect(ends(NULL, 0, -1));
+	cr_expect_not(ends("x", 1, -1));
+	cr_expect_not(ends("x", 1, 1));
+	cr_expect_not(ends("", 0, -1), "an empty one");
+	cr_expect_not(ends("", 0, 1));
+}
+
+Test(seqpacket, the_end_of_a_socket_whose_peer_is_gone)
+{
+	struct pair p;
+
+	pair_open(&p);
+	close_fd(&p.fds[0]);
+	cr_expect(seqpacket_end(p.fds[1]));
+	pair_close(&p);
 }

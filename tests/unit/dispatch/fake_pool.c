@@ -344,9 +344,22 @@ struct output_lease *output_lease_unref(struct output_lease *l)
 	if (!l)
 		return NULL;
 	l->pool->output_leases--;
-	if (--l->refs == 0)
-		free(l);
+	if (--l->refs > 0)
+		return NULL;
+	if (l->on_end)
+		l->on_end(l->data, l->bytes);
+	free(l);
 	return NULL;
+}
+
+uint64_t output_lease_charge(
+	struct output_lease *l, void (*on_end)(void *data, uint64_t bytes), void *data)
+{
+	if (l->refs == 1 || l->on_end)
+		return 0;
+	l->on_end = on_end;
+	l->data = data;
+	return l->bytes;
 }
 
 void fake_declare(struct pool *p, uint32_t model, const struct wire_loaded *loaded)
@@ -445,7 +458,8 @@ static struct output_lease *lease_new(struct pool *p)
 	struct output_lease *lease = malloc(sizeof(*lease));
 
 	assert(lease);
-	*lease = (struct output_lease){.pool = p, .refs = 1};
+	*lease = (struct output_lease){
+		.pool = p, .refs = 1, .bytes = p->output_bytes ? p->output_bytes : 4};
 	p->output_leases++;
 	return lease;
 }

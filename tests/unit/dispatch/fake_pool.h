@@ -54,7 +54,8 @@ struct pool {
 	size_t n_workers;
 	struct fake_run runs[FAKE_RUNS_MAX]; /* in the order in which they were sent, with gaps */
 	size_t n_runs;
-	uint64_t compute_ns; /* of each batch that is answered */
+	uint64_t compute_ns;   /* of each batch that is answered */
+	uint64_t output_bytes; /* that each answer holds; 0: 4 */
 	int start_error;
 	bool started;
 	bool draining;
@@ -90,6 +91,9 @@ struct pool_memory {
 struct output_lease {
 	struct pool *pool;
 	unsigned refs;
+	uint64_t bytes;
+	void (*on_end)(void *data, uint64_t bytes);
+	void *data;
 };
 
 /* What a model declares; every worker holds it from then on. */

@@ -196,3 +196,44 @@ Test(queue, half_of_the_time_left_is_early)
 	take(c);
 	cr_expect_eq(q.early_ns, CLOCK_NO_DEADLINE);
 }
+
+Test(queue, a_line_that_is_aside_has_no_turns)
+{
+	struct request *first = push(0, 0, 1);
+	struct request *second = push(1, 1, 2);
+
+	queue_set_aside(&q, first->line);
+	cr_expect_eq(q.n, 2);
+	cr_expect_eq(q.rows, 1);
+	cr_expect_eq(line_first(list_entry(q.lines.next, struct line, node)), second);
+	push(2, 0, 3);
+	cr_expect_eq(q.rows, 1, "what comes into it has none either");
+	queue_bring_back(first->line);
+	queue_bring_back(first->line);
+	cr_expect_eq(q.rows, 3);
+	cr_expect(list_empty(&q.aside));
+}
+
+Test(queue, a_line_that_is_aside_can_be_emptied)
+{
+	struct request *r = push(0, 0, 1);
+
+	queue_set_aside(&q, r->line);
+	take(r);
+	cr_expect_eq(q.n, 0);
+	cr_expect_eq(q.rows, 0);
+	push(1, 0, 2);
+	cr_expect_eq(q.rows, 1, "the next one is not aside");
+}
+
+Test(queue, what_comes_back_to_a_line_that_is_aside_has_a_turn)
+{
+	struct request *first = push(0, 0, 1);
+	struct request *second = push(1, 0, 2);
+
+	take(first);
+	queue_set_aside(&q, second->line);
+	cr_assert_eq(queue_push_front(&q, first), 0);
+	cr_expect_eq(q.rows, 2);
+	cr_expect_not(first->line->aside);
+}

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -12,7 +13,9 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/closing.h"
 #include "base/log.h"
+#include "base/seqpacket.h"
 
 struct bed {
 	uv_loop_t loop;
@@ -209,4 +212,35 @@ Test(acceptor, pauses_and_goes_on)
 	while (bed.n_taken < 1)
 		uv_run(&bed.loop, UV_RUN_ONCE);
 	close(fd);
+}
+
+static bool is_open_here(int fd)
+{
+	char byte = 0;
+
+	return send(fd, &byte, 1, MSG_NOSIGNAL) == 1;
+}
+
+/* Records that lie in a connection may have descriptors: it is closed elsewhere, so not at once. */
+Test(acceptor, what_has_records_is_closed_elsewhere, .init = NULL, .fini = NULL)
+{
+	static const struct acceptor_events records = {
+		.on_accept = on_accept, .on_closed = on_closed, .records = true};
+	struct acceptor a = {.events = &records, .fd = -1, .spare_fd = -1};
+	int fds[2];
+
+	cr_assert_eq(seqpacket_pair(fds), 0);
+	acceptor_discard(&a, fds[1]);
+	cr_expect_eq(a.n_closings, 0);
+	cr_expect_not(is_open_here(fds[0]));
+	close(fds[0]);
+	cr_assert_eq(seqpacket_pair(fds), 0);
+	cr_assert(is_open_here(fds[0]));
+	acceptor_discard(&a, fds[1]);
+	cr_assert_eq(a.n_closings, 1);
+	cr_expect_not(is_open_here(fds[0]));
+	while (!closing_done(a.closings[0]))
+		sched_yield();
+	closing_release(a.closings[0]);
+	close(fds[0]);
 }

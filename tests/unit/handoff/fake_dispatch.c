@@ -47,6 +47,17 @@ struct output_lease *output_lease_unref(struct output_lease *l)
 	return NULL;
 }
 
+struct pool *dispatch_pool(const struct dispatch *d)
+{
+	return NULL;
+}
+
+void pool_dispose(struct pool *p, int fd)
+{
+	fake.n_disposed++;
+	close_fd(&fd);
+}
+
 void fake_init(void)
 {
 	for (size_t i = 0; i < sizeof(bytes); i++)

@@ -42,7 +42,8 @@ struct dispatch {
 	struct list requests;
 	struct list regions;
 	unsigned n_requests, n_regions, n_clients, n_cancelled;
-	unsigned n_leased; /* references to what was answered */
+	unsigned n_leased;   /* references to what was answered */
+	unsigned n_disposed; /* descriptors closed off the loop */
 	enum grpc_status refusal;
 	bool undeclared;
 	bool holds;	     /* what is not declared is worth waiting for */

@@ -40,7 +40,7 @@ static void setup(void)
 static void teardown(void)
 {
 	bench_close(&b, true);
-	cr_expect_eq(failalloc_open_fds(), fds_before);
+	cr_expect_eq(failalloc_settled_fds(fds_before), fds_before);
 }
 
 TestSuite(handoff, .init = setup, .fini = teardown);

@@ -65,7 +65,7 @@ static void teardown(void)
 {
 	close_fd(&client);
 	bench_close(&b, true);
-	cr_expect_eq(failalloc_open_fds(), fds_before);
+	cr_expect_eq(failalloc_settled_fds(fds_before), fds_before);
 }
 
 TestSuite(answer, .init = setup, .fini = teardown);

@@ -367,3 +367,66 @@ Test(output, mapping_survives_faults)
 	FAULT_LOOP(map_once, &s);
 	scene_deinit(&s);
 }
+
+static uint64_t ended;
+
+static void on_end(void *data, uint64_t bytes)
+{
+	*(unsigned *)data += 1;
+	ended = bytes;
+}
+
+Test(output, who_keeps_it_is_charged_until_the_last_reference_goes)
+{
+	struct scene s;
+	struct output_lease *l;
+	unsigned n = 0;
+
+	scene_init(&s);
+	l = lease(&s, 1);
+	cr_expect_eq(output_lease_charge(l, on_end, &n), 0, "nobody keeps it");
+	output_lease_add(l, 99);
+	output_lease_ref(l);
+	cr_expect_eq(output_lease_charge(l, on_end, &n), 100);
+	cr_expect_eq(output_lease_charge(l, on_end, &n), 0, "somebody is charged");
+	output_lease_unref(l);
+	cr_expect_eq(n, 0);
+	output_lease_unref(l);
+	cr_expect_eq(n, 1);
+	cr_expect_eq(ended, 100);
+	output_lease_unref(lease(&s, 2));
+	cr_expect_eq(n, 1);
+	scene_deinit(&s);
+}
+
+Test(output, a_charge_ends_also_where_the_process_is_gone)
+{
+	struct scene s;
+	struct output_lease *l;
+	unsigned n = 0;
+
+	scene_init(&s);
+	l = output_lease_ref(lease(&s, 1));
+	cr_expect_eq(output_lease_charge(l, on_end, &n), 1);
+	output_mute(s.output);
+	output_lease_unref(l);
+	output_lease_unref(l);
+	cr_expect_eq(n, 1);
+	scene_deinit(&s);
+}
+
+Test(output, nothing_costs_nothing)
+{
+	struct scene s;
+	struct output_lease *l = NULL;
+	unsigned n = 0;
+
+	scene_init(&s);
+	cr_assert_eq(output_lease_new(&l, s.output, 1, &why), 0);
+	output_lease_ref(l);
+	cr_expect_eq(output_lease_charge(l, on_end, &n), 0);
+	output_lease_unref(l);
+	output_lease_unref(l);
+	cr_expect_eq(n, 0);
+	scene_deinit(&s);
+}

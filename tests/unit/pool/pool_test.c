@@ -70,7 +70,7 @@ Test(pool, program_cannot_be_executed)
 		cr_assert_eq(bed_make(&b), 0);
 		cr_assert_eq(pool_start(b.pool), programs[i].error);
 		cr_assert(strstr(worker_last_exit(bed_worker(&b, 0)), "cannot be started"));
-		cr_assert_eq(failalloc_open_fds(), fds);
+		cr_assert_eq(failalloc_settled_fds(fds), fds);
 		bed_free(&b);
 	}
 }

@@ -1,0 +1,167 @@
+/* Tests of output_share.c: who keeps output memory is charged for it, and waits when it is more than his share. */
+#include "dispatch/output_share.h"
+
+#include <criterion/criterion.h>
+
+#include "fake_bed.h"
+
+#define LIMIT 1000u
+
+static struct bed bed;
+static struct client *other;
+static struct answer answers[8];
+
+static void setup(void)
+{
+	bed_init(&bed);
+	bed.pool_settings.output_arena_bytes = LIMIT;
+	bed_up(&bed);
+	cr_assert_eq(client_new(&other, dispatch_tally(bed.d)), 0);
+}
+
+static void teardown(void)
+{
+	for (size_t i = 0; i < 8; i++)
+		output_lease_unref(answers[i].keep);
+	cr_expect_eq(bed.d->tally.outputs.used, 0);
+	cr_expect_eq(bed.d->tally.outputs.n_holders, 0);
+	client_unref(other);
+	bed_close(&bed);
+}
+
+TestSuite(output_share, .init = setup, .fini = teardown);
+
+static void submit(struct client *c, size_t i, bool keep)
+{
+	answers[i].take = keep;
+	request_unref(bed_submit_by(&bed, bed.alpha, c, 1, &answers[i]));
+}
+
+/* Answer all that is in flight with so many bytes each. */
+static void answer(uint64_t bytes)
+{
+	struct fake_run *run;
+
+	bed_turn(&bed);
+	bed.pool->output_bytes = bytes;
+	while ((run = fake_first(bed.pool, NULL)))
+		fake_done(bed.pool, run, 0);
+}
+
+static void let_go(size_t i)
+{
+	answers[i].keep = output_lease_unref(answers[i].keep);
+}
+
+Test(output_share, what_is_kept_is_charged_until_it_is_not)
+{
+	submit(bed.client, 0, true);
+	answer(300);
+	cr_expect_eq(client_output_bytes(bed.client), 300);
+	cr_expect_eq(bed.d->tally.outputs.used, 300);
+	cr_expect_eq(bed.d->tally.outputs.n_holders, 1);
+	let_go(0);
+	cr_expect_eq(client_output_bytes(bed.client), 0);
+}
+
+Test(output_share, what_is_not_kept_is_nobodys)
+{
+	submit(bed.client, 0, false);
+	answer(300);
+	cr_expect_eq(answers[0].n, 1);
+	cr_expect_eq(bed.d->tally.outputs.used, 0);
+}
+
+Test(output_share, half_is_for_one_who_is_not_there_yet)
+{
+	submit(bed.client, 0, true);
+	answer(500);
+	cr_expect_not(output_share_over(bed.client));
+	submit(bed.client, 1, true);
+	answer(1);
+	cr_expect(output_share_over(bed.client));
+	cr_expect_not(output_share_over(other));
+}
+
+Test(output_share, who_keep_some_share_half)
+{
+	submit(other, 0, true);
+	answer(250);
+	submit(bed.client, 1, true);
+	answer(250);
+	cr_expect_not(output_share_over(bed.client));
+	cr_expect_not(output_share_over(other));
+	submit(bed.client, 2, true);
+	answer(10);
+	cr_expect(output_share_over(bed.client));
+}
+
+Test(output_share, who_is_over_waits_and_others_go_on)
+{
+	submit(bed.client, 0, true);
+	answer(600);
+	submit(bed.client, 1, false);
+	submit(other, 2, false);
+	submit(bed.client, 3, false);
+	answer(4);
+	cr_expect_eq(answers[2].n, 1);
+	cr_expect_eq(answers[1].n, 0);
+	cr_expect_eq(version_queue_depth(bed.alpha), 2);
+	answer(4);
+	cr_expect_eq(answers[1].n, 0);
+	let_go(0);
+	answer(4);
+	cr_expect_eq(answers[1].n, 1);
+	cr_expect_eq(answers[3].n, 1);
+}
+
+Test(output_share, who_waits_is_not_a_stall)
+{
+	submit(bed.client, 0, true);
+	answer(600);
+	submit(bed.client, 1, false);
+	bed_turn(&bed);
+	cr_expect_null(scheduler_runnable(&bed.d->scheduler, 1));
+}
+
+Test(output_share, who_waits_may_go)
+{
+	submit(other, 0, true);
+	answer(600);
+	answers[1].take = false;
+	struct request *r = bed_submit_by(&bed, bed.alpha, other, 1, &answers[1]);
+
+	bed_turn(&bed);
+	request_cancel(r);
+	request_unref(r);
+	cr_expect_eq(version_queue_depth(bed.alpha), 0);
+	let_go(0);
+	bed_turn(&bed);
+	cr_expect_eq(answers[1].n, 0);
+}
+
+/* The lines of a batch share a hold: one of them is charged, and nothing is charged twice. */
+Test(output_share, a_lease_of_several_is_charged_once)
+{
+	submit(bed.client, 0, true);
+	submit(other, 1, true);
+	answer(100);
+	cr_expect_eq(bed.d->tally.outputs.used, 100);
+	let_go(0);
+	let_go(1);
+	cr_expect_eq(bed.d->tally.outputs.used, 0);
+}
+
+Test(output_share, answers_in_part_are_charged_too)
+{
+	bed_decouple(&bed);
+	struct request *r = bed_request(&bed, bed.alpha, bed.client, 1, 0, &answers[0]);
+
+	request_allow_partial(r);
+	cr_assert_eq(dispatch_submit(bed.d, r), 0);
+	request_unref(r);
+	bed_turn(&bed);
+	fake_partial(bed.pool, fake_first(bed.pool, NULL), 0);
+	cr_expect_eq(client_output_bytes(bed.client), 0, "it was not kept");
+	answer(4);
+}
