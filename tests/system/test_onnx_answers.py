@@ -204,6 +204,26 @@ def test_outputs_that_fit_one_by_one_are_all_given(start, tmp_path):
     r.close()
 
 
+def test_requests_in_shared_memory_run_as_one_and_say_so(start):
+    """The model itself says how many rows it saw. They wait for each other until there are four."""
+    r = Repository()
+    r.add("rows", [node("Shape", ["x"], ["s"]), node("Gather", ["s", "zero"], ["n"]), node("Cast", ["n"], ["f"], to=F32),
+                   node("Mul", ["x", "nothing"], ["z"]), node("Add", ["z", "f"], ["y"])],
+          [batch("x", 1)], [batch("y", 1)], [constant("zero", [0], "i8"), constant("nothing", [0], "f4")],
+          conf="[model]\nbackend = onnxruntime\nmax_batch_size = 4\nmax_queue_delay_us = 10000000\n")
+    d = start(repository=r.path, models=["rows"])
+    wait_for("the model", lambda: d.status().models[0].state == "ready")
+    clients = [modeld.connect(d.unix) for _ in range(4)]
+    handed = d.status().tensor_bytes_handed
+    with ThreadPoolExecutor(len(clients)) as pool:
+        for got in pool.map(lambda c: c.infer_all("rows", np.ones((1, 1), "f4")), clients):
+            assert got["y"].tolist() == [[4]] and got.timings.batch_size == 4
+    assert d.status().models[0].batches == 1 and d.status().tensor_bytes_handed > handed
+    for c in clients:
+        c.close()
+    r.close()
+
+
 def test_of_requests_joined_in_shared_memory_the_one_at_fault_pays(start):
     r = Repository()
     r.add("picker", [node("Cast", ["x"], ["f"], to=F32), node("GatherElements", ["f", "x"], ["y"], axis=1)],

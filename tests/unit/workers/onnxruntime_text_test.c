@@ -106,3 +106,15 @@ Test(onnxruntime_text, paths_of_the_server)
 	cr_expect_str_eq(
 		text, "Load model from model.onnx failed: weights.bin is not /srv/models/m/12");
 }
+
+Test(onnxruntime_text, what_it_misses_in_a_sandbox_is_no_warning)
+{
+	cr_expect(text_is_idle(
+		"Failed to persist telemetry device ID; using an in-memory identifier"));
+	cr_expect(text_is_idle(
+		"GPU device discovery failed: Error: std::error_code with category name: "
+		"generic, value: 13, message: Permission denied"));
+	cr_expect_not(text_is_idle("The model has a GPU device discovery failed"));
+	cr_expect_not(text_is_idle("Failed to persist"));
+	cr_expect_not(text_is_idle(""));
+}

@@ -105,7 +105,7 @@ static void log_line(void *context, enum ort_log_level level, const char *catego
 	(void)id;
 	if (level >= ORT_LOG_ERROR)
 		ours = MODELD_LOG_ERROR;
-	else if (level == ORT_LOG_WARNING)
+	else if (level == ORT_LOG_WARNING && !text_is_idle(text))
 		ours = MODELD_LOG_WARNING;
 	snprintf(line, sizeof(line), "ONNX Runtime: %s (%s)", text, where);
 	make_printable(line);

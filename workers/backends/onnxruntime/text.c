@@ -173,3 +173,17 @@ void text_hide(char *text, const char *directory)
 			at += n;
 	}
 }
+
+bool text_is_idle(const char *text)
+{
+	static const char *const begins[] = {
+		"Failed to persist telemetry device ID",
+		"GPU device discovery failed",
+	};
+
+	for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++) {
+		if (!strncmp(text, begins[i], strlen(begins[i])))
+			return true;
+	}
+	return false;
+}
