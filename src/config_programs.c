@@ -14,7 +14,7 @@
 /* Where it is there, and [backend.NAME] worker says nothing else. */
 static const struct {
 	const char *backend, *program;
-} usual[] = {{"python", "modeld-python"}, {"sklearn", "modeld-python"}};
+} usual[] = {{"python", "modeld-python"}, {"sklearn", "modeld-python"}, {"torch", "modeld-python"}};
 
 #define N_USUAL (sizeof(usual) / sizeof(usual[0]))
 

@@ -66,6 +66,19 @@ def test_a_model_that_cannot_be_loaded_says_why(start, tmp_path):
             c.infer("bad", np.ones(1))
 
 
+def test_a_program_of_torch(start, tmp_path):
+    """With a double of PyTorch beside it, which the model's own directory has."""
+    directory = tmp_path / "sum" / "1"
+    directory.mkdir(parents=True)
+    shutil.copy(os.path.join(os.path.dirname(__file__), "torch_double.py"), directory / "torch.py")
+    (directory / "model.pt2").write_text('{"inputs": ["a", "b"], "result": "a + b"}')
+    (tmp_path / "sum" / "model.conf").write_text("[model]\nbackend = torch\n")
+    d = start(f"backend.torch.interpreter={sys.executable}", models=["sum"], repository=str(tmp_path))
+    with modeld.connect(d.unix) as c:
+        assert [t.name for t in c.model("sum").inputs] == ["a", "b"]
+        assert c.infer("sum", {"a": np.ones(3), "b": np.arange(3.0)}).tolist() == [1, 2, 3]
+
+
 def test_unloading_ends_the_process_and_loading_starts_one(start, tmp_path):
     shutil.copytree(os.path.join(REPOSITORY, "identity"), tmp_path / "identity")
     d = start(INTERPRETER, "models.control=explicit", "models.load=identity", models=["identity"], repository=str(tmp_path))

@@ -88,7 +88,7 @@ Test(config_programs, what_comes_with_modeld)
 		"A=1\n",
 		directory);
 	cr_assert_eq(finish(conf), 0, "%s", text);
-	cr_assert_eq(c.pool.n_programs, 2);
+	cr_assert_eq(c.pool.n_programs, 3);
 	cr_expect_str_eq(c.pool.programs[0].backend, "python");
 	cr_expect_str_eq(c.pool.programs[0].argv[0], path);
 	cr_expect_null(c.pool.programs[0].argv[1]);
@@ -100,9 +100,10 @@ Test(config_programs, what_comes_with_modeld)
 		"/bin/x\n",
 		directory);
 	cr_assert_eq(finish(conf), 0, "%s", text);
-	cr_assert_eq(c.pool.n_programs, 2);
+	cr_assert_eq(c.pool.n_programs, 3);
 	cr_expect_str_eq(c.pool.programs[0].argv[0], "/bin/x");
 	cr_expect_str_eq(c.pool.programs[1].backend, "sklearn");
+	cr_expect_str_eq(c.pool.programs[2].backend, "torch");
 	unlink(path);
 	rmdir(directory);
 }

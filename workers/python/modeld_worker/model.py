@@ -15,6 +15,7 @@ from .coroutines import in_loop
 from .declare import DeclarationError
 from .log import Voice
 from .sklearn_model import Estimator
+from .torch_model import Program
 
 FILE = "model.py"
 PLAIN, GENERATOR = "plain", "generator"
@@ -70,8 +71,13 @@ class Model:
             raise LoadError(str(e)) from None
 
     def _code(self):
+        # It may import what lies beside it, and so may what is unpickled.
+        if self.context.path not in sys.path:
+            sys.path.insert(0, self.context.path)
         if self._backend == "sklearn":
             return Estimator()
+        if self._backend == "torch":
+            return Program()
         path = self.context.path
         if "handler" in self.context.parameters or _has(path, torchserve.FILE) and not _has(path, FILE):
             torchserve.provide()
@@ -179,12 +185,10 @@ def _has(directory, name):
 
 
 def _import(directory, name):
-    """The module of a version's model.py. Each has a name of its own, and may import what lies beside it."""
+    """The module of a version's model.py. Each has a name of its own."""
     path = os.path.join(directory, name)
     if not os.path.isfile(path):
         raise LoadError(f"{path} is not there")
-    if directory not in sys.path:
-        sys.path.insert(0, directory)
     name = f"modeld_model_{abs(hash(path)):x}"
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
