@@ -16,14 +16,14 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "system"))
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--build", default=os.path.join(ROOT, "build"))
-parser.add_argument("curves", nargs="*", help="some of: models workers watchers start connections regions")
+parser.add_argument("curves", nargs="*", help="some of those below, by their names")
 options = parser.parse_args()
 os.environ["MODELD_TEST_BUILD"] = os.path.abspath(options.build)
 
 import http2 as h  # noqa: E402
 import messages as m  # noqa: E402
 from bursts import Bursts  # noqa: E402
-from daemon import Daemon, wait_for  # noqa: E402
+from daemon import Daemon, infer_request, wait_for  # noqa: E402
 from raw_handoff import Raw  # noqa: E402
 
 REQUESTS, BURST = 4096, 64
@@ -32,38 +32,38 @@ FLAT = 1.5
 
 
 class Spent:
-    """CPU time and wake-ups of processes since it was made."""
+    """CPU time and wake-ups of a process since it was made; `loop`: of its first thread alone."""
 
-    def __init__(self, *pids):
-        self.pids, self.before = pids, self.now(pids)
+    def __init__(self, pid, loop=False):
+        self.pid, self.loop = pid, loop
+        self.before = self.now(pid, loop)
 
     @staticmethod
-    def now(pids):
+    def now(pid, loop=False):
         cpu_ns = wakeups = 0
-        for pid in pids:
-            for task in os.listdir(f"/proc/{pid}/task"):
-                at = f"/proc/{pid}/task/{task}/"
-                cpu_ns += int(open(at + "schedstat").read().split()[0])
-                status = open(at + "status").read()
-                wakeups += int(status.split("\nvoluntary_ctxt_switches:")[1].split()[0])
+        for task in [pid] if loop else os.listdir(f"/proc/{pid}/task"):
+            at = f"/proc/{pid}/task/{task}/"
+            cpu_ns += int(open(at + "schedstat").read().split()[0])
+            status = open(at + "status").read()
+            wakeups += int(status.split("\nvoluntary_ctxt_switches:")[1].split()[0])
         return cpu_ns, wakeups
 
     def each(self, units):
         """(microseconds of CPU, wake-ups) a unit."""
-        cpu_ns, wakeups = self.now(self.pids)
+        cpu_ns, wakeups = self.now(self.pid, self.loop)
         return (cpu_ns - self.before[0]) / 1000 / units, (wakeups - self.before[1]) / units
 
 
 class Repository:
-    """`n` models that give their input back."""
+    """`n` models of a builtin function; identity gives its input back."""
 
-    def __init__(self, n):
+    def __init__(self, n, function):
         self.path = tempfile.mkdtemp(prefix="modeld-scale-")
         self.names = [f"m{i}" for i in range(n)]
         for name in self.names:
             os.makedirs(os.path.join(self.path, name, "1"))
             with open(os.path.join(self.path, name, "model.conf"), "w") as f:
-                f.write("[model]\nbackend = builtin\n[parameters]\nfunction = identity\n")
+                f.write(f"[model]\nbackend = builtin\n[parameters]\nfunction = {function}\n")
 
     def close(self):
         shutil.rmtree(self.path)
@@ -72,8 +72,8 @@ class Repository:
 class Server:
     """A daemon that serves `n` models, for a `with`."""
 
-    def __init__(self, n=1, workers=1, *sets):
-        self.repository = Repository(n)
+    def __init__(self, n=1, workers=1, *sets, function="identity"):
+        self.repository = Repository(n, function)
         self.daemon = Daemon("server.log_level=info", *sets, models=self.repository.names,
                              repository=self.repository.path, workers=f"cpu:0 x{workers}")
 
@@ -131,7 +131,8 @@ def watchers(n):
 def start(n):
     """A unit is one model on one worker, from nothing to ready."""
     with Server(n, 8) as d:
-        return tuple(x / (8 * n) for x in (Spent.now([d.pid])[0] / 1000, Spent.now([d.pid])[1]))
+        cpu_ns, wakeups = Spent.now(d.pid)
+        return cpu_ns / 1000 / (8 * n), wakeups / (8 * n)
 
 
 def connections(n):
@@ -163,6 +164,46 @@ def regions(n):
         return result
 
 
+def closing(n):
+    """A unit is a region of `n` MiB, too large for any cache, that its client gives up: what the loop itself has to do."""
+    with Server() as d:
+        raw, page, cpu_us, wakeups, times = Raw(d), b"x" * (1 << 20), 0, 0, max(4, 128 // n)
+        d.check_health()
+        for _ in range(times):
+            region, memory = raw.allocate(n << 20)
+            for _ in range(n):
+                memory.write(page)
+            memory.close()
+            spent = Spent(d.pid, loop=True)
+            raw.unregister(region.region)
+            d.check_health()
+            spent = spent.each(times)
+            cpu_us, wakeups = cpu_us + spent[0], wakeups + spent[1]
+        raw.close()
+        return cpu_us, wakeups
+
+
+def deadlines(n):
+    """A unit is a request whose deadline passes while its model is busy, beside `n` - 1 others. None of them may be
+    missing from the counters."""
+    body = h.message(infer_request("m0", b"x").SerializeToString())
+    with Server(1, 1, "model.run_timeout_ms=3600000", "model.max_queue_size=100000", function="until_cancelled") as d:
+        connections = [h.Connection(d) for _ in range((n + 63) // 64)]
+        spent, rounds = Spent(d.pid), 2048 // n
+        for _ in range(rounds):
+            waiting = []
+            for i in range(n):
+                c = connections[i % len(connections)]
+                waiting.append((c, c.open(h.grpc_headers(grpc_timeout="200m"))))
+                c.data(waiting[-1][1], body)
+            assert all(c.reply(stream).status == 4 for c, stream in waiting)
+        result = spent.each(rounds * n)
+        wait_for("all in the counters", lambda: d.status().models[0].requests_failed == rounds * n)
+        for c in connections:
+            c.socket.close()
+        return result
+
+
 CURVES = {
     "models": ("a request, so many models of one worker in turn", models, (1, 2, 8, 64)),
     "workers": ("a request, 8 at once, so many workers", workers, (1, 4, 16)),
@@ -170,6 +211,8 @@ CURVES = {
     "start": ("a model on a worker at start, so many models on each of 8", start, (16, 64, 256)),
     "connections": ("a request, so many idle connections", connections, (0, 500, 4000)),
     "regions": ("a local request, so many regions", regions, (1, 50, 500)),
+    "closing": ("a region given up, of so many MiB, on the loop", closing, (16, 64, 256)),
+    "deadlines": ("a request whose deadline passes, so many waiting", deadlines, (16, 128, 1024)),
 }
 
 

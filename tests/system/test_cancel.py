@@ -7,7 +7,7 @@ import pytest
 
 import messages as m
 from daemon import infer_request, wait_for
-from http2 import Connection, grpc_headers, message
+from http2 import DATA, END_STREAM, Connection, frame, grpc_headers, message
 from raw_handoff import Raw
 from test_lanes import repository
 
@@ -46,6 +46,19 @@ def test_the_deadline_passes(d, worker):
     with pytest.raises(grpc.RpcError) as e:
         begin(d, timeout=0.5).result()
     assert e.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_deadlines_that_pass_are_all_counted(d, worker):
+    """One runs, the others wait for it."""
+    failed = lambda: {s.name: s.requests_failed for s in d.status().models}["endless"]  # noqa: E731
+    before, body = failed(), message(infer_request("endless", b"x").SerializeToString())
+    with Connection(d) as c:
+        streams = [c.next_stream + 2 * i for i in range(40)]
+        # In one piece, so that no deadline passes before its request is there.
+        c.send(b"".join(c.headers_frame(s, grpc_headers(grpc_timeout="500m")) + frame(DATA, END_STREAM, s, body)
+                        for s in streams))
+        assert all(c.reply(s).status == DEADLINE for s in streams)
+    wait_for("all of them in the counters", lambda: failed() - before == 40)
 
 
 def test_the_connection_goes(d, worker):

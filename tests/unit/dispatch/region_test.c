@@ -57,6 +57,7 @@ static void drop(struct region *r)
 	region_unref(r);
 	fake_region_gone(b.pool);
 	cr_expect_eq(n_gone, 1);
+	cr_expect_eq(b.pool->disposed, 1, "the loop closes no large memory itself");
 }
 
 Test(region, spans)
