@@ -2,10 +2,13 @@
  * blame.c: which model is kept away from which device, and for how long: what the ends of processes and answers
  * mean for its breaker, and what follows for the workers of that device. Daemon process, loop thread.
  */
+#include "pool/blame.h"
+
 #include <inttypes.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "pool/holding.h"
 #include "pool/move.h"
 #include "pool/own.h"
 #include "pool/pool_private.h"

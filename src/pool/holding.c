@@ -8,6 +8,8 @@
  *
  * Invariant: holding.ready and .hopeful are what is in the sums. Daemon process, loop thread.
  */
+#include "pool/holding.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "pool/holding.h"
 #include "pool/own.h"
 #include "pool/pool_private.h"
 #include "pool/worker_private.h"

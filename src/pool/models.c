@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "pool/declaration.h"
+#include "pool/holding.h"
 #include "pool/own.h"
 #include "pool/pool_private.h"
 #include "pool/trial.h"

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "pool/holding.h"
 #include "pool/pool_private.h"
 #include "pool/program.h"
 #include "pool/worker_private.h"

@@ -1,4 +1,4 @@
-/* pool_private.h: struct pool, from which everything in src/pool hangs. */
+/* pool_private.h: struct pool, from which everything in src/pool hangs, and its models. For src/pool alone. */
 #ifndef POOL_POOL_PRIVATE_H
 #define POOL_POOL_PRIVATE_H
 
@@ -128,52 +128,5 @@ static inline void pool_soon(struct pool *p)
 {
 	lazy_timer_arm(&p->timer, 0);
 }
-
-/* --- Models and what workers have of them (holding.c) ------------------------------------------ */
-
-/* What w has, or could have, of m; NULL: w is another one's own, or nobody's. */
-struct holding *pool_holding(struct pool_model *m, const struct worker *w);
-/* The same for each worker that serves and may hold m, from number *i on. Returns NULL after the last. */
-struct holding *pool_next_holding(struct pool_model *m, size_t *i, struct worker **ret_worker);
-/* Is it meant for the device? */
-bool pool_model_on(const struct pool_model *m, const char *device);
-/* That each worker is to have of it; 0: as it finds best. */
-uint32_t pool_model_lanes(const struct pool_model *m);
-/* Nothing is held yet. h: zeroed */
-void holding_init(struct holding *h, struct pool_model *m, const char *device);
-/* NULL: there is no such model. */
-struct pool_model *pool_find_model(struct pool *p, uint32_t id);
-struct breaker *pool_breaker(struct pool_model *m, uint32_t device_index);
-/* on_model, or on_model_gone, is due. */
-void pool_model_changed(struct pool_model *m);
-/* Call them. */
-void pool_tell_models(struct pool *p);
-/* The one setter of holding.state; counts. */
-void pool_set_hold(struct pool_model *m, struct worker *w, enum hold state);
-/* Something about a worker has changed, or about all: count its models anew. */
-void pool_recount(struct pool *p, struct worker *w);
-void pool_recount_all(struct pool *p);
-/* The same of one model's, and of those on a device. */
-void pool_recount_model(struct pool_model *m);
-void pool_recount_device(struct pool_model *m, uint32_t device_index);
-/* w has loaded the model, or failed to: note how it is declared, or why. Returns whether w may keep it. */
-bool pool_loaded(struct pool_model *m, const struct worker *w, const struct wire_loaded *l);
-
-/* --- Blame (blame.c) -------------------------------------------------------------------------- */
-
-/* The model has taken a process of w's device down. */
-void pool_blame(struct pool_model *m, struct worker *w);
-/* w ended while it loaded the model: it is tried in a process of its own before workers load it again. */
-void pool_suspect(struct pool_model *m, struct worker *w);
-/* Either, or neither: w's process was reaped. */
-void pool_settle_blame(struct worker *w);
-/* It was loaded, or refused in an orderly manner, there: they may. */
-void pool_trust(struct pool_model *m, struct worker *w);
-/* The model does as it should on w's device. */
-void pool_praise(struct pool_model *m, struct worker *w);
-/* Breakers whose cool-down is over. */
-void pool_tick_breakers(struct pool *p, uint64_t now_ns);
-/* When the first is: CLOCK_NO_DEADLINE for none. */
-uint64_t pool_breakers_deadline(const struct pool *p);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "pool/holding.h"
 #include "pool/pool_private.h"
 #include "pool/worker_private.h"
 

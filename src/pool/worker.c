@@ -26,6 +26,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/seqpacket.h"
+#include "pool/holding.h"
 #include "pool/pool_private.h"
 #include "pool/program.h"
 #include "pool/quarantine.h"

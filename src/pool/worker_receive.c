@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "pool/holding.h"
 #include "pool/pool_private.h"
 #include "pool/worker_private.h"
 

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "pool/holding.h"
 #include "pool/pool_private.h"
 #include "pool/worker_private.h"
 

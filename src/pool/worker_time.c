@@ -7,6 +7,7 @@
 #include <inttypes.h>
 
 #include "base/clock.h"
+#include "pool/holding.h"
 #include "pool/pool_private.h"
 #include "pool/quarantine.h"
 #include "pool/worker_private.h"

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "pool/blame.h"
+#include "pool/holding.h"
 #include "pool/pool.h"
 #include "pool/pool_private.h"
 #include "pool/worker.h"
