@@ -38,9 +38,10 @@ struct config {
 	struct models_settings models;
 	struct sandbox_settings sandbox;
 	struct http_settings metrics;
-	const char *runtime_dir;   /* where Unix sockets without a directory go */
-	uint64_t memory_bytes;	   /* that there is, 0: not known; what "auto" limits go by */
-	const char *memory_source; /* who says so */
+	struct given_sockets *given; /* borrow: sockets that listen already; NULL: none */
+	const char *runtime_dir;     /* where Unix sockets without a directory go */
+	uint64_t memory_bytes;	     /* that there is, 0: not known; what "auto" limits go by */
+	const char *memory_source;   /* who says so */
 	enum log_level log_level;
 	uint64_t drain_timeout_ms;
 

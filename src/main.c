@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/given_sockets.h"
 #include "base/log.h"
 #include "base/standard_fds.h"
 #include "config.h"
@@ -20,6 +21,7 @@
 #include "descriptors.h"
 #include "models/repository.h"
 #include "server.h"
+#include "succession.h"
 
 #define SETS_MAX 256
 
@@ -40,6 +42,7 @@ static const char usage[] =
 	"\n"
 	"SIGTERM or SIGINT finishes calls in flight and exits 0; a second one ends at once.\n"
 	"SIGHUP reads the models' part of the configuration and the repository again.\n"
+	"SIGUSR2 starts the program again, which takes over when its models are loaded.\n"
 	"Exit status: 64 usage, 70 internal, 71 system (socket in use, no memory), 78 "
 	"configuration.\n";
 
@@ -261,6 +264,7 @@ static void block_signals(void)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
@@ -272,8 +276,25 @@ static void close_memory(const struct config *c)
 			err_str(-errno));
 }
 
-static int serve(
-	struct config *c, struct repository **repository, const struct config_source *source)
+/* How we were started, for who takes our place: by the path, where a newer program may lie then. */
+struct command {
+	char program[4096];
+	char *const *argv; /* borrow */
+};
+
+static void command_init(struct command *c, char *const *argv)
+{
+	ssize_t n = readlink("/proc/self/exe", c->program, sizeof(c->program) - 1);
+
+	c->argv = argv;
+	if (n > 0)
+		c->program[n] = 0;
+	else
+		snprintf(c->program, sizeof(c->program), "%s", argv[0]);
+}
+
+static int serve(struct config *c, struct repository **repository,
+	const struct config_source *source, const struct command *command)
 {
 	_cleanup_(server_freep) struct server *s = NULL;
 	uint64_t descriptors;
@@ -298,6 +319,7 @@ static int serve(
 	r = server_new(&s, c, steal_ptr(*repository));
 	if (!r) {
 		server_set_source(s, source);
+		server_set_command(s, command->program, command->argv);
 		r = server_run(s);
 	}
 	block_signals();
@@ -309,10 +331,15 @@ int main(int argc, char **argv)
 	_cleanup_(config_release) struct config config = {0};
 	_cleanup_(repository_freep) struct repository *repository = NULL;
 	_cleanup_(release_options) struct options o = {0};
+	struct given_sockets given;
+	struct command command;
 	int r;
 
+	succession_detach();
+	given_sockets_collect(&given);
 	if (standard_fds_open())
 		return SERVER_EXIT_OS;
+	command_init(&command, argv);
 	r = parse_options(argc, argv, &o);
 	if (r)
 		return r < 0 ? SERVER_EXIT_OK : r;
@@ -320,6 +347,7 @@ int main(int argc, char **argv)
 	signal(SIGHUP, SIG_IGN);
 	/* There is nothing to be reopened: log rotation is the business of whoever reads the log. */
 	signal(SIGUSR1, SIG_IGN);
+	signal(SIGUSR2, SIG_IGN);
 	log_init(NULL, LOG_LEVEL_INFO);
 	o.source.sets = o.sets;
 	r = load(&config, &o.source, &repository);
@@ -328,5 +356,6 @@ int main(int argc, char **argv)
 	log_init(NULL, config.log_level);
 	if (o.check)
 		return check(&config, repository);
-	return serve(&config, &repository, &o.source);
+	config.given = config.frontend.http2.given = config.handoff.given = &given;
+	return serve(&config, &repository, &o.source, &command);
 }

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -93,9 +94,22 @@ int manager_init(struct manager *m, uv_loop_t *loop)
 
 void manager_tell(struct manager *m, const char *message, bool waiting)
 {
+	if (m->silent)
+		return;
 	m->waiting = waiting;
 	m->message = tell(message) ? NULL : message;
 	arm(m);
+}
+
+void manager_hand_over(struct manager *m, pid_t successor)
+{
+	char message[32];
+
+	snprintf(message, sizeof(message), "MAINPID=%ld", (long)successor);
+	(void)tell(message);
+	m->silent = true;
+	m->message = NULL;
+	uv_timer_stop(&m->timer);
 }
 
 void manager_close(struct manager *m)

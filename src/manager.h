@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <uv.h>
 
 #include "base/cleanup.h"
@@ -16,6 +17,7 @@ struct manager {
 	const char *message;  /* static; not told yet, since nobody reads: again soon */
 	uint64_t watchdog_ms; /* a third of what it allows; 0: it does not watch us */
 	bool waiting;	      /* for us to start or to end: it needs to hear that this goes on */
+	bool silent;	      /* somebody else tells */
 	bool open;
 };
 
@@ -26,6 +28,8 @@ _must_use_ int manager_init(struct manager *m, uv_loop_t *loop);
  * something newer was told. waiting: what was begun (ending) takes its time.
  */
 void manager_tell(struct manager *m, const char *message, bool waiting);
+/* Another process is the service from here on: it tells, this one does not any more. */
+void manager_hand_over(struct manager *m, pid_t successor);
 /* Closes its handle; m must stay until the loop has turned. Accepts one that was zeroed only. */
 void manager_close(struct manager *m);
 

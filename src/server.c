@@ -9,7 +9,7 @@
  * Once a loop iteration, before and after polling, move() moves what was produced: batches
  * to workers first, then bytes to sockets. Daemon process, main thread.
  */
-#include "server.h"
+#include "server_private.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -24,57 +24,10 @@
 #include "base/log.h"
 #include "dispatch/dispatch.h"
 #include "handoff/handoff.h"
-#include "manager.h"
 #include "metrics/metrics.h"
 #include "models/lifecycle.h"
-#include "models_source.h"
 #include "orphans.h"
 #include "services/frontend.h"
-#include "turn.h"
-
-/* What is left of drain_timeout_s for answers to calls that a model still holds: a fifth, and no more than
- * this. */
-#define ENDING_MS_MAX 2000u
-
-enum server_state {
-	SERVER_STARTING,
-	SERVER_SERVING,
-	SERVER_DRAINING,
-	SERVER_STOPPED,
-};
-
-static const char *const state_names[] = {
-	[SERVER_STARTING] = "starting",
-	[SERVER_SERVING] = "serving",
-	[SERVER_DRAINING] = "draining",
-	[SERVER_STOPPED] = "stopped",
-};
-
-struct server {
-	const struct config *config; /* borrow */
-	uv_loop_t loop;
-	struct turn turn;
-	uv_signal_t signals[3]; /* SIGTERM, SIGINT, SIGHUP */
-	uv_signal_t child;	/* SIGCHLD: for orphans; workers are seen through their pidfds */
-	uv_timer_t drain_timer;
-	struct manager manager;
-	struct models_source source;
-	struct dispatch *dispatch;   /* own */
-	struct lifecycle *lifecycle; /* own */
-	struct handoff *handoff;     /* own */
-	struct frontend *frontend;   /* own */
-	struct metrics *metrics;     /* own; NULL: nowhere to be seen */
-	enum server_state state;
-	uint64_t started_ns;
-	bool loop_open;
-	bool look_for_orphans;
-	bool ending; /* work is ended: the last part of drain_timeout_s */
-	bool killed;
-	bool frontend_drained; /* or it never listened */
-	bool handoff_drained;
-	bool dispatch_drained;
-	int exit_code;
-};
 
 static void move(void *data)
 {
@@ -143,8 +96,10 @@ static void on_started(void *data)
 	struct server *s = data;
 	uint32_t ready = 0;
 	size_t n = dispatch_n_versions(s->dispatch);
+	bool succeeds = succession_has_predecessor(&s->succession);
+	const struct doors doors = server_doors(s);
 
-	if (s->state != SERVER_STARTING)
+	if (s->state != SERVER_STARTING || (succeeds && !server_succeed(s)))
 		return;
 	s->state = SERVER_SERVING;
 	for (size_t i = 0; i < n; i++)
@@ -152,7 +107,10 @@ static void on_started(void *data)
 	frontend_set_serving(s->frontend, true);
 	log_info("ready", "models_ready=%u models=%zu start_ms=%llu", ready, n,
 		(unsigned long long)((clock_ns() - s->started_ns) / NS_PER_MS));
-	manager_tell(&s->manager, "READY=1\nSTATUS=serving", false);
+	if (!succeeds) {
+		doors_store(&doors);
+		manager_tell(&s->manager, "READY=1\nSTATUS=serving", false);
+	}
 }
 
 static void stop_if_drained(struct server *s)
@@ -198,66 +156,12 @@ static void on_dispatch_drained(void *data)
 	stop_if_drained(s);
 }
 
-static void server_kill(struct server *s)
-{
-	if (s->killed)
-		return;
-	s->killed = true;
-	lifecycle_stop(s->lifecycle);
-	s->exit_code = SERVER_EXIT_INTERNAL;
-	if (!s->ending)
-		dispatch_kill(s->dispatch);
-	handoff_kill(s->handoff);
-	frontend_kill(s->frontend);
-}
-
-static uint64_t ending_ms(const struct server *s)
-{
-	uint64_t part = s->config->drain_timeout_ms / 5;
-
-	return part < ENDING_MS_MAX ? part : ENDING_MS_MAX;
-}
-
-static void on_drain_timeout(uv_timer_t *h)
-{
-	struct server *s = h->data;
-
-	log_warning("drain timed out: ending at once", "drain_timeout_s=%llu calls=%u",
-		(unsigned long long)(s->config->drain_timeout_ms / 1000),
-		frontend_n_calls(s->frontend));
-	server_kill(s);
-}
-
-/* A model that hangs, or is only slow, must not keep its callers from an answer. */
-static void on_drain_ending(uv_timer_t *h)
-{
-	struct server *s = h->data;
-
-	log_warning("drain takes long: what runs is ended", "drain_timeout_s=%llu calls=%u",
-		(unsigned long long)(s->config->drain_timeout_ms / 1000),
-		frontend_n_calls(s->frontend));
-	s->ending = true;
-	dispatch_kill(s->dispatch);
-	uv_timer_start(&s->drain_timer, on_drain_timeout, ending_ms(s), 0);
-}
-
-static void server_drain(struct server *s)
-{
-	s->state = SERVER_DRAINING;
-	lifecycle_stop(s->lifecycle);
-	manager_tell(&s->manager, "STOPPING=1\nSTATUS=draining", true);
-	frontend_drain(s->frontend);
-	handoff_drain(s->handoff);
-	uv_timer_start(
-		&s->drain_timer, on_drain_ending, s->config->drain_timeout_ms - ending_ms(s), 0);
-}
-
 static void on_signal(uv_signal_t *h, int number)
 {
 	struct server *s = h->data;
 
 	log_info("signal", "signal=SIG%s state=%s calls=%u", sigabbrev_np(number),
-		state_names[s->state], frontend_n_calls(s->frontend));
+		server_state_name(s->state), frontend_n_calls(s->frontend));
 	if (s->state == SERVER_DRAINING)
 		server_kill(s);
 	else if (s->state != SERVER_STOPPED)
@@ -268,13 +172,23 @@ static void on_hangup(uv_signal_t *h, int number)
 {
 	struct server *s = h->data;
 
-	log_info("signal", "signal=SIGHUP state=%s", state_names[s->state]);
+	log_info("signal", "signal=SIGHUP state=%s", server_state_name(s->state));
 	lifecycle_reload_all(s->lifecycle, NULL);
 }
 
+static void on_usr2(uv_signal_t *h, int number)
+{
+	server_begin_succession(h->data);
+}
+
+static const struct {
+	int number;
+	void (*act)(uv_signal_t *h, int number);
+} signal_actions[N_SIGNALS] = {
+	{SIGTERM, on_signal}, {SIGINT, on_signal}, {SIGHUP, on_hangup}, {SIGUSR2, on_usr2}};
+
 static int open_loop(struct server *s)
 {
-	static const int numbers[3] = {SIGTERM, SIGINT, SIGHUP};
 	static const struct turn_events turn_events = {
 		.move = move, .rest = look_for_orphans, .activity = activity};
 	int r = uv_loop_init(&s->loop);
@@ -287,19 +201,21 @@ static int open_loop(struct server *s)
 	s->drain_timer.data = s->child.data = s;
 	r = manager_init(&s->manager, &s->loop);
 	if (!r)
+		r = succession_init(&s->succession, &s->loop, &server_succession_events, s);
+	if (!r)
 		r = uv_signal_init(&s->loop, &s->child);
 	if (!r)
 		r = uv_signal_start(&s->child, on_child, SIGCHLD);
 	if (r)
 		return r;
 	s->look_for_orphans = true; /* those that ended before */
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < N_SIGNALS; i++) {
 		r = uv_signal_init(&s->loop, &s->signals[i]);
 		if (r)
 			return r;
 		s->signals[i].data = s;
 		r = uv_signal_start(
-			&s->signals[i], numbers[i] == SIGHUP ? on_hangup : on_signal, numbers[i]);
+			&s->signals[i], signal_actions[i].act, signal_actions[i].number);
 		if (r)
 			return r;
 	}
@@ -405,6 +321,12 @@ int server_new(
 	return r;
 }
 
+void server_set_command(struct server *s, const char *program, char *const *argv)
+{
+	s->program = program;
+	s->argv = argv;
+}
+
 void server_set_source(struct server *s, const struct config_source *source)
 {
 	models_source_set(&s->source, source);
@@ -413,6 +335,7 @@ void server_set_source(struct server *s, const struct config_source *source)
 /* Workers first: they are spawned before any socket of the daemon's exists. */
 static int start(struct server *s)
 {
+	const struct doors doors = server_doors(s);
 	char text[512];
 	int r = dispatch_start(s->dispatch);
 
@@ -421,20 +344,15 @@ static int start(struct server *s)
 			s->config->pool.worker_program, err_str(r));
 		return SERVER_EXIT_OS;
 	}
-	/* The frontend last: it alone cannot be freed any more without being drained. */
 	r = s->metrics ? metrics_listen(s->metrics, text, sizeof(text)) : 0;
-	if (!r)
-		r = handoff_listen(s->handoff, text, sizeof(text));
-	if (!r)
-		r = frontend_listen(s->frontend, text, sizeof(text));
 	if (r) {
 		log_error("cannot listen", "%s", text);
 		return r == -EINVAL ? SERVER_EXIT_CONFIG : SERVER_EXIT_OS;
 	}
-	for (size_t i = 0; frontend_address(s->frontend, i); i++)
-		log_info("listening", "address=%s", frontend_address(s->frontend, i));
-	if (s->config->handoff.socket)
-		log_info("handoff", "socket=%s", s->config->handoff.socket);
+	/* Who takes another daemon's place listens when it can serve. */
+	r = succession_has_predecessor(&s->succession) ? 0 : doors_open(&doors);
+	if (r)
+		return r;
 	turn_start(&s->turn);
 	return 0;
 }
@@ -443,13 +361,8 @@ int server_run(struct server *s)
 {
 	int r = start(s);
 
-	if (r) {
-		s->exit_code = r;
-		s->killed = true;
-		s->frontend_drained = s->handoff_drained = true; /* nothing listens */
-		handoff_kill(s->handoff);
-		dispatch_kill(s->dispatch);
-	}
+	if (r)
+		server_give_up(s, r);
 	uv_run(&s->loop, UV_RUN_DEFAULT);
 	assert(s->state == SERVER_STOPPED);
 	log_info("stopped", "exit=%d", s->exit_code);
@@ -476,8 +389,9 @@ struct server *server_free(struct server *s)
 	turn_close(&s->turn);
 	close_handle((uv_handle_t *)&s->drain_timer);
 	manager_close(&s->manager);
+	succession_close(&s->succession);
 	close_handle((uv_handle_t *)&s->child);
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = 0; i < N_SIGNALS; i++)
 		close_handle((uv_handle_t *)&s->signals[i]);
 	metrics_free(s->metrics);
 	frontend_free(s->frontend);
@@ -487,7 +401,7 @@ struct server *server_free(struct server *s)
 	dispatch_free(s->dispatch);
 	uv_run(&s->loop, UV_RUN_DEFAULT);
 	if (uv_loop_close(&s->loop))
-		log_warning("handles were left open", "state=%s", state_names[s->state]);
+		log_warning("handles were left open", "state=%s", server_state_name(s->state));
 	lifecycle_free(s->lifecycle);
 	models_source_release(&s->source);
 	free(s);

@@ -25,6 +25,8 @@ struct server;
  * what failed; returns an exit code. */
 _must_use_ int server_new(
 	struct server **ret_server, const struct config *config, struct repository *repository);
+/* How a successor is started at SIGUSR2: a program's path and its arguments, borrowed for the server's life. Without: not. */
+void server_set_command(struct server *s, const char *program, char *const *argv);
 /* Where SIGHUP has the configuration read from again; borrowed for the server's life. Without: nowhere. */
 void server_set_source(struct server *s, const struct config_source *source);
 /*

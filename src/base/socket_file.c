@@ -211,6 +211,30 @@ int socket_file_bind(struct socket_file *f, int fd, const struct sockaddr_un *ad
 	return set_access(f->path, options, ret_what);
 }
 
+void socket_file_let_go(struct socket_file *f)
+{
+	f->inode = 0;
+	unlock(f);
+}
+
+void socket_file_take_over(struct socket_file *f, const struct sockaddr_un *address)
+{
+	const char *what;
+	struct stat st;
+
+	if (!address->sun_path[0])
+		return;
+	memcpy(f->path, address->sun_path, sizeof(f->path));
+	f->path[sizeof(f->path) - 1] = 0;
+	if (lstat(f->path, &st) || !S_ISSOCK(st.st_mode))
+		return;
+	f->device = st.st_dev;
+	f->inode = st.st_ino;
+	/* Where there can be none there is none. */
+	if (lock(f, &what))
+		f->locked = false;
+}
+
 void socket_file_remove(struct socket_file *f)
 {
 	struct stat st;

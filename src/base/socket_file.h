@@ -39,6 +39,10 @@ struct socket_file_options {
  */
 _must_use_ int socket_file_bind(struct socket_file *f, int fd, const struct sockaddr_un *address,
 	socklen_t n, const struct socket_file_options *options, const char **ret_what);
+/* From here on the file is somebody else's: it stays, and so does its name. */
+void socket_file_let_go(struct socket_file *f);
+/* The file at a Unix address, which somebody else made for the same socket, is ours to remove. Where it is gone, nothing. */
+void socket_file_take_over(struct socket_file *f, const struct sockaddr_un *address);
 /* Remove the file, if it is still the one that was made, and give the name up. Accepts a zeroed one. */
 void socket_file_remove(struct socket_file *f);
 

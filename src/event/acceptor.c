@@ -189,7 +189,7 @@ void acceptor_close(struct acceptor *a)
 {
 	uv_close((uv_handle_t *)&a->poll, on_closed);
 	uv_close((uv_handle_t *)&a->pause, on_closed);
-	if (a->events->records)
+	if (a->events->records && !a->shared)
 		discard_waiting(a);
 	close_fd(&a->fd);
 	close_fd(&a->spare_fd);

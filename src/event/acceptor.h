@@ -38,7 +38,8 @@ struct acceptor {
 	uint64_t complained_ns;		      /* when a refusal was logged last */
 	uint64_t n_refused;		      /* since then */
 	int fd;				      /* own; -1: not open */
-	int spare_fd;			      /* own; given up to accept when descriptors are out */
+	bool shared;  /* another process has fd, too: who waits there is its */
+	int spare_fd; /* own; given up to accept when descriptors are out */
 	struct closing *closings[ACCEPTOR_CLOSINGS_MAX]; /* own */
 	unsigned n_closings;
 	unsigned n_handles; /* not closed yet */

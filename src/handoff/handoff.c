@@ -66,6 +66,23 @@ int handoff_listen(struct handoff *h, char *text, size_t cap)
 	return handoff_listener_open(&h->listener, h->loop, h->settings, on_accept, h, text, cap);
 }
 
+int handoff_socket(const struct handoff *h)
+{
+	return h->listener.open ? h->listener.acceptor.fd : -1;
+}
+
+void handoff_let_go(struct handoff *h)
+{
+	if (h->listener.open)
+		handoff_listener_let_go(&h->listener);
+}
+
+void handoff_take_over(struct handoff *h)
+{
+	if (h->listener.open)
+		handoff_listener_take_over(&h->listener, h->settings);
+}
+
 int handoff_invite(struct handoff *h, int *ret_fd)
 {
 	_cleanup_(close_fd) int theirs = -1;

@@ -20,12 +20,14 @@
 #include "dispatch/dispatch.h"
 #include "dispatch/region.h"
 
+struct given_sockets;
 struct handoff;
 struct peer;
 
 /* [handoff] of modeld.conf; the texts of errors name the keys. */
 struct handoff_settings {
-	const char *socket; /* absolute path; NULL: no handoff */
+	struct given_sockets *given; /* borrow: sockets that listen already; NULL: none */
+	const char *socket;	     /* absolute path; NULL: no handoff */
 	uint32_t unix_mode;
 	const char *unix_group; /* NULL: the process's */
 	uint32_t max_connections;
@@ -63,6 +65,11 @@ _must_use_ int handoff_listen(struct handoff *h, char *text, size_t cap);
  * -EUSERS: beyond [handoff] max_connections; -ESHUTDOWN: that was; -ENOMEM, -errno
  */
 _must_use_ int handoff_invite(struct handoff *h, int *ret_fd);
+/* The socket that listens, borrowed; -1: none does. */
+int handoff_socket(const struct handoff *h);
+/* Its file belongs to another process from here on, or to this one: it stays in the end, or is removed. */
+void handoff_let_go(struct handoff *h);
+void handoff_take_over(struct handoff *h);
 /* Stop listening; guests may finish what is in flight (new work is refused UNAVAILABLE) and are then
  * closed. on_drained comes from handoff_flush() when all regions are gone. */
 void handoff_drain(struct handoff *h);

@@ -13,6 +13,7 @@
 #include <sys/un.h>
 
 #include "base/err.h"
+#include "base/given_sockets.h"
 #include "base/list.h"
 #include "handoff/handoff.h"
 
@@ -38,6 +39,11 @@ static int open_socket(struct handoff_listener *l, const struct handoff_settings
 	*ret_what = "socket";
 	if (r)
 		return r;
+	if (s->given)
+		*ret_fd = given_sockets_take(
+			s->given, SOCK_SEQPACKET, (const struct sockaddr *)&un, sizeof(un));
+	if (*ret_fd >= 0)
+		return 0;
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
@@ -78,21 +84,39 @@ int handoff_listener_open(struct handoff_listener *l, uv_loop_t *loop,
 	char *text, size_t cap)
 {
 	const char *what;
+	bool given; /* its file is its maker's */
 	int fd = -1;
 	int r;
 
 	*l = (struct handoff_listener){.on_accept = on_client, .data = data};
 	r = open_socket(l, settings, &fd, &what);
+	given = !r && l->file.inode == 0;
 	if (!r) {
 		what = "poll";
 		r = acceptor_open(&l->acceptor, loop, fd, settings->socket, &acceptor_events);
 	}
 	l->open = r == 0;
+	l->acceptor.shared = given;
 	if (!r)
 		return 0;
 	snprintf(text, cap, "[handoff] socket %s: %s: %s", settings->socket, what, err_str(r));
 	socket_file_remove(&l->file);
 	return r;
+}
+
+void handoff_listener_let_go(struct handoff_listener *l)
+{
+	l->acceptor.shared = true;
+	socket_file_let_go(&l->file);
+}
+
+void handoff_listener_take_over(struct handoff_listener *l, const struct handoff_settings *settings)
+{
+	struct sockaddr_un un;
+
+	l->acceptor.shared = false;
+	if (!fill_address(settings->socket, &un))
+		socket_file_take_over(&l->file, &un);
 }
 
 void handoff_listener_close(struct handoff_listener *l)

@@ -31,6 +31,11 @@ struct handoff_listener {
 _must_use_ int handoff_listener_open(struct handoff_listener *l, uv_loop_t *loop,
 	const struct handoff_settings *settings, bool (*on_accept)(void *data, int fd), void *data,
 	char *text, size_t cap);
+/* Another process has its socket, too, and its file from here on. */
+void handoff_listener_let_go(struct handoff_listener *l);
+/* The file of its socket, which another process made, is ours to remove. */
+void handoff_listener_take_over(
+	struct handoff_listener *l, const struct handoff_settings *settings);
 /* Harmless when it is not open. Handles close asynchronously: on_closed, where it is set, comes from
  * the loop. */
 void handoff_listener_close(struct handoff_listener *l);

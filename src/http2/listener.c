@@ -35,7 +35,15 @@ static void take_no_descriptors(int fd)
 	(void)!setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
 }
 
-static int open_socket(
+/* ret_fd: own; -1: there is none */
+static void take_given(struct listener *l, const struct address *address, int *ret_fd)
+{
+	*ret_fd = l->given ? given_sockets_take(l->given, SOCK_STREAM,
+				     (const struct sockaddr *)&address->socket, address->n_socket)
+			   : -1;
+}
+
+static int bind_new(
 	struct listener *l, const struct address *address, int *ret_fd, const char **ret_what)
 {
 	_cleanup_(close_fd) int fd = -1;
@@ -45,12 +53,27 @@ static int open_socket(
 	fd = socket(address->socket.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	if (l->endpoint->kind == ENDPOINT_UNIX)
-		take_no_descriptors(fd);
 	*ret_what = "bind";
 	r = bind_address(l, fd, address, ret_what);
 	if (r)
 		return r;
+	*ret_fd = steal_fd(&fd);
+	return 0;
+}
+
+static int open_socket(
+	struct listener *l, const struct address *address, int *ret_fd, const char **ret_what)
+{
+	_cleanup_(close_fd) int fd = -1;
+	int r;
+
+	*ret_what = "socket";
+	take_given(l, address, &fd);
+	r = fd < 0 ? bind_new(l, address, &fd, ret_what) : 0;
+	if (r)
+		return r;
+	if (l->endpoint->kind == ENDPOINT_UNIX)
+		take_no_descriptors(fd);
 	l->address.n_socket = sizeof(l->address.socket);
 	if (getsockname(fd, (struct sockaddr *)&l->address.socket, &l->address.n_socket))
 		return -errno;
@@ -102,6 +125,17 @@ int listener_open(struct listener *l, uv_loop_t *loop, const struct endpoint *en
 	}
 	address_format(&l->address, l->text);
 	return 0;
+}
+
+void listener_let_go(struct listener *l)
+{
+	socket_file_let_go(&l->file);
+}
+
+void listener_take_over(struct listener *l)
+{
+	if (l->endpoint->kind == ENDPOINT_UNIX)
+		socket_file_take_over(&l->file, (const struct sockaddr_un *)&l->address.socket);
 }
 
 void listener_close(struct listener *l, void (*on_listener_closed)(struct listener *l))

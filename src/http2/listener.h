@@ -8,6 +8,7 @@
 
 #include "base/address.h"
 #include "base/cleanup.h"
+#include "base/given_sockets.h"
 #include "base/socket_file.h"
 #include "event/acceptor.h"
 #include "http2/endpoint.h"
@@ -19,13 +20,14 @@ struct listener {
 	char text[ADDRESS_TEXT_MAX];
 	/* Takes fd. Returns false when it closed it because there is no room. */
 	bool (*on_accept)(void *data, int fd, const struct endpoint *endpoint);
-	void *data; /* borrow */
+	void *data;		     /* borrow */
+	struct given_sockets *given; /* borrow; NULL: none */
 	void (*on_closed)(struct listener *l);
 	struct socket_file file; /* of a Unix socket */
 };
 
 /*
- * Bind and listen on one of the endpoint's addresses; on_accept and data are filled in before. The
+ * Bind and listen on one of the endpoint's addresses, or take what was given there; on_accept, data and given are filled in before. The
  * endpoint is borrowed for the listener's life. text (cap bytes): which address and why, on failure.
  * The listener must not move in memory.
  *
@@ -33,6 +35,9 @@ struct listener {
  */
 _must_use_ int listener_open(struct listener *l, uv_loop_t *loop, const struct endpoint *endpoint,
 	const struct address *address, char *text, size_t cap);
+/* Its Unix socket's file goes over to another process, or, there, comes from one. */
+void listener_let_go(struct listener *l);
+void listener_take_over(struct listener *l);
 /* Stop and close; a Unix socket's file is removed. on_closed: from the loop, then the memory may
  * go. */
 void listener_close(struct listener *l, void (*on_closed)(struct listener *l));

@@ -5,7 +5,10 @@
 
 #include <stdint.h>
 
+struct given_sockets;
+
 struct http2_settings {
+	struct given_sockets *given; /* borrow: sockets that listen already; NULL: none */
 	uint32_t max_connections;
 	uint32_t max_concurrent_streams; /* a connection */
 	uint32_t stream_window_bytes;

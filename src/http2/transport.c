@@ -207,6 +207,7 @@ static int listen_on(struct transport *t, const struct endpoint *endpoint,
 	}
 	slot->listener.on_accept = on_accept;
 	slot->listener.data = t;
+	slot->listener.given = t->settings->given;
 	r = listener_open(&slot->listener, t->loop, endpoint, address, text, cap);
 	if (!r)
 		*last_slot(t) = steal_ptr(slot);
@@ -248,6 +249,27 @@ const char *transport_address(const struct transport *t, size_t i)
 	while (slot && i--)
 		slot = slot->next;
 	return slot ? slot->listener.text : NULL;
+}
+
+size_t transport_sockets(const struct transport *t, int *fds, size_t cap)
+{
+	size_t n = 0;
+
+	for (const struct listener_slot *slot = t->listeners; slot && n < cap; slot = slot->next)
+		fds[n++] = slot->listener.acceptor.fd;
+	return n;
+}
+
+void transport_let_go(struct transport *t)
+{
+	for (struct listener_slot *slot = t->listeners; slot; slot = slot->next)
+		listener_let_go(&slot->listener);
+}
+
+void transport_take_over(struct transport *t)
+{
+	for (struct listener_slot *slot = t->listeners; slot; slot = slot->next)
+		listener_take_over(&slot->listener);
 }
 
 /* --- in between ------------------------------------------------------------------------------- */

@@ -85,6 +85,12 @@ void transport_stop_listening(struct transport *t);
 /* The address that listener i is really bound to ("127.0.0.1:41234" after port 0), NULL past the
  * last. */
 const char *transport_address(const struct transport *t, size_t i);
+/* Descriptors of the sockets that listen, the first `cap` of them, borrowed until transport_stop_listening(). Returns how many. */
+size_t transport_sockets(const struct transport *t, int *fds, size_t cap);
+/* The files of Unix sockets belong to another process that listens on the same sockets: they stay. */
+void transport_let_go(struct transport *t);
+/* There they belong to us: they are removed in the end. */
+void transport_take_over(struct transport *t);
 /* Take a connected socket as if a listener had accepted it. Returns false when it was refused (and
  * closed). */
 bool transport_adopt(struct transport *t, int fd, const struct endpoint *endpoint);

@@ -177,6 +177,21 @@ const char *frontend_address(const struct frontend *f, size_t i)
 	return transport_address(calls_transport(f->calls), i);
 }
 
+size_t frontend_sockets(const struct frontend *f, int *fds, size_t cap)
+{
+	return transport_sockets(calls_transport(f->calls), fds, cap);
+}
+
+void frontend_let_go(struct frontend *f)
+{
+	transport_let_go(calls_transport(f->calls));
+}
+
+void frontend_take_over(struct frontend *f)
+{
+	transport_take_over(calls_transport(f->calls));
+}
+
 /* --- in between ------------------------------------------------------------------------------- */
 
 void frontend_set_serving(struct frontend *f, bool serving)

@@ -51,6 +51,10 @@ _must_use_ int frontend_listen(struct frontend *f, char *text, size_t cap);
 /* The address that listener i is really bound to ("127.0.0.1:41234" after port 0), NULL past the
  * last. */
 const char *frontend_address(const struct frontend *f, size_t i);
+/* See transport_sockets(), transport_let_go() and transport_take_over(). */
+size_t frontend_sockets(const struct frontend *f, int *fds, size_t cap);
+void frontend_let_go(struct frontend *f);
+void frontend_take_over(struct frontend *f);
 /* Start-up is over: the health service may say SERVING. */
 void frontend_set_serving(struct frontend *f, bool serving);
 /* Requests may name regions from here on; it outlives the frontend. */

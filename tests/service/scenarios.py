@@ -2,8 +2,10 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 
 MODELCTL = "/opt/modeld/bin/modelctl"
@@ -85,6 +87,64 @@ def a_bad_configuration_is_not_tried_again():
         f.write("\n[nonsense]\nkey = 1\n")
     assert systemctl("start", "modeld.service", check=False).returncode != 0
     assert show("ActiveState") == "failed" and show("NRestarts") == "0" and show("ExecMainStatus") == "78"
+
+
+class Connecting:
+    """Somebody who connects again and again over TCP."""
+
+    def __init__(self):
+        self.done, self.refused, self.stopping = 0, [], threading.Event()
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        while not self.stopping.is_set():
+            try:
+                socket.create_connection(("127.0.0.1", 50052), timeout=PATIENCE_S).close()
+                self.done += 1
+            except OSError as e:
+                self.refused.append(str(e))
+            time.sleep(0.001)
+
+    def stop(self):
+        self.stopping.set()
+        self.thread.join()
+        return self.refused
+
+
+def a_restart_refuses_nobody():
+    pid = start()
+    connecting = Connecting()
+    wait_for("connections", lambda: connecting.done > 5)
+    systemctl("restart", "modeld.service")
+    assert show("ActiveState") == "active" and show("MainPID") not in ("0", str(pid))
+    done = connecting.done
+    wait_for("connections afterwards", lambda: connecting.done > done + 5)
+    assert connecting.stop() == []
+    assert modelctl("infer", "digits", "--fill", "0", "--address", "127.0.0.1:50052").returncode == 0
+
+
+def the_first_client_starts_it():
+    systemctl("start", "modeld.socket")
+    assert show("ActiveState") == "inactive"
+    assert modelctl("wait-ready", "--timeout", "60", "--address", "127.0.0.1:50052").returncode == 0
+    wait_for("the service", lambda: show("ActiveState") == "active")
+    assert modelctl("status").returncode == 0
+
+
+def another_process_takes_over():
+    pid = start()
+    connecting = Connecting()
+    systemctl("kill", "--signal=USR2", "--kill-whom=main", "modeld.service")
+    wait_for("another process", lambda: show("MainPID") not in ("0", str(pid)))
+    wait_for("the end of the first", lambda: not os.path.exists(f"/proc/{pid}"))
+    assert connecting.stop() == []
+    seen = int(show("WatchdogTimestampMonotonic"))
+    wait_for("a sign of life", lambda: int(show("WatchdogTimestampMonotonic")) > seen)
+    assert show("ActiveState") == "active" and show("NRestarts") == "0"
+    assert modelctl("infer", "digits", "--fill", "0").returncode == 0
+    systemctl("stop", "modeld.service")
+    assert show("Result") == "success"
 
 
 def main():

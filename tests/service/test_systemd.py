@@ -11,7 +11,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 EXPOSURE_MAX = 1.7
 SCENARIOS = ["start_and_stop", "a_crash_is_followed_by_a_start", "a_daemon_that_stands_still_is_replaced",
-             "reload_reads_the_repository", "a_bad_configuration_is_not_tried_again"]
+             "reload_reads_the_repository", "a_bad_configuration_is_not_tried_again", "a_restart_refuses_nobody",
+             "the_first_client_starts_it", "another_process_takes_over"]
 # What a system that is nothing but this service does not have.
 BARE = "[Unit]\nDefaultDependencies=no\nAfter=\nWants=\n"
 
@@ -40,6 +41,9 @@ pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")
 @pytest.fixture
 def units(tmp_path):
     (tmp_path / "modeld.service").write_text(unit_text())
+    shutil.copy(os.path.join(ROOT, "conf", "systemd", "modeld.socket"), tmp_path)
+    (tmp_path / "modeld.socket.d").mkdir()
+    (tmp_path / "modeld.socket.d" / "test.conf").write_text(BARE)
     (tmp_path / "modeld.service.d").mkdir()
     (tmp_path / "modeld.service.d" / "test.conf").write_text(BARE + "[Service]\nWatchdogSec=3\nRestartSec=0\n"
                                                             "StandardError=append:/run/modeld.log\n")

@@ -13,13 +13,13 @@ from daemon import infer_request, wait_for
 
 
 class Callers:
-    """`n` threads, each calling identity again and again until stop()."""
+    """`n` threads, each calling identity again and again until stop(); options: of their channels."""
 
-    def __init__(self, daemon, n, timeout=60, pause=0):
+    def __init__(self, daemon, n, timeout=60, pause=0, **options):
         self.failures, self.done, self.stopping = [], 0, threading.Event()
         self.slowest, self.pause = 0, pause
         self.lock = threading.Lock()
-        channels = [daemon.channel() for _ in range(min(n, 5))]
+        channels = [daemon.channel(**options) for _ in range(min(n, 5))]
         self.threads = [threading.Thread(target=self.run, args=(channels[i % len(channels)], i, timeout))
                         for i in range(n)]
         for t in self.threads:

@@ -244,3 +244,20 @@ Test(acceptor, what_has_records_is_closed_elsewhere, .init = NULL, .fini = NULL)
 	closing_release(a.closings[0]);
 	close(fds[0]);
 }
+
+/* Who waits on a socket that another process has, too, is that one's. */
+Test(acceptor, a_shared_socket_goes_on)
+{
+	static const struct acceptor_events records = {
+		.on_accept = on_accept, .on_closed = on_closed, .records = true};
+	int other = dup(bed.acceptor.fd), waiting = connect_here(), fd;
+
+	bed.acceptor.events = &records;
+	bed.acceptor.shared = true;
+	acceptor_close(&bed.acceptor);
+	fd = accept(other, NULL, NULL);
+	cr_expect_geq(fd, 0, "%d", errno);
+	close(fd);
+	close(waiting);
+	close(other);
+}

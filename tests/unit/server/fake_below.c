@@ -467,3 +467,48 @@ struct metrics *metrics_free(struct metrics *m)
 	free(m);
 	return NULL;
 }
+
+size_t frontend_sockets(const struct frontend *f, int *fds, size_t cap)
+{
+	size_t n = 0;
+
+	for (; n < below.n_sockets && n < cap; n++)
+		fds[n] = below.sockets[n];
+	return n;
+}
+
+void frontend_let_go(struct frontend *f)
+{
+	note("let_go");
+}
+
+void frontend_take_over(struct frontend *f)
+{
+	note("take_over");
+}
+
+int handoff_socket(const struct handoff *h)
+{
+	return -1;
+}
+
+void handoff_let_go(struct handoff *h)
+{
+}
+
+void handoff_take_over(struct handoff *h)
+{
+}
+
+int handoff_invite(struct handoff *h, int *ret_fd)
+{
+	return -ESHUTDOWN;
+}
+
+void handoff_dismiss(struct handoff *h)
+{
+}
+
+void pool_set_invite(struct pool *p, int (*invite)(void *data, int *ret_fd), void *data)
+{
+}

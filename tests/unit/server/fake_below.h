@@ -27,6 +27,8 @@ struct fake_below {
 	int metrics_new_error, metrics_listen_error;
 	struct version versions[8];
 	size_t n_versions;
+	int sockets[4]; /* that the frontend listens on */
+	size_t n_sockets;
 	unsigned n_added; /* dispatch_add_version() was called so often */
 	/* Called when start-up is over, and when the frontend is told to drain. */
 	void (*on_serving)(void);
