@@ -83,7 +83,7 @@ struct bare *bare_new(enum bare_work work, size_t bytes, unsigned depth)
 	b->in_bytes = b->out_bytes = bytes;
 	r = load(b, work == BARE_MLP ? "modeld_dense" : "modeld_copy");
 	if (!r && work == BARE_MLP) {
-		r = mlp_new(&b->mlp, MLP_WIDTHS, &error) != MODELD_OK;
+		r = mlp_new(&b->mlp, MLP_WIDTHS, 1, &error) != MODELD_OK;
 		b->out_bytes = r ? 0 : mlp_width(b->mlp, 1) * sizeof(float);
 	}
 	for (unsigned i = 0; !r && i < depth; i++)
@@ -115,7 +115,8 @@ static int compute(struct bare *b, struct slot *s)
 	dim3 block = {THREADS, 1, 1};
 
 	if (b->mlp)
-		return mlp_run(b->mlp, b->kernel, s->out, s->in, 1, stream, &error) != MODELD_OK;
+		return mlp_run(b->mlp, b->kernel, s->out, s->in, 1, NULL, stream, &error) !=
+		       MODELD_OK;
 	return cuda_launch(b->kernel, grid, block, arguments, stream, &error) != MODELD_OK;
 }
 

@@ -4,7 +4,7 @@
 
 SRC_check    := $(wildcard tests/gpu/check/*.c)
 CHECK_COMMON := $(call obj,workers/device.c workers/device_open.c workers/device_host.c workers/transfer.c)
-CHECK_ALSO   := $(SRC_check) $(addprefix workers/backends/cuda/,launch.c image.c mlp.c)
+CHECK_ALSO   := $(SRC_check) $(addprefix workers/backends/cuda/,launch.c image.c mlp.c blas.c)
 CHECK_REAL   := $(patsubst %.c,$(BUILD)/cuda/obj/%.o,$(CHECK_ALSO)) $(CHECK_COMMON) $(DEVICE_CUDA)
 CHECK_FAKE   := $(patsubst %.c,$(BUILD)/fakecuda/obj/%.o,$(CHECK_ALSO)) $(CHECK_COMMON) $(FAKECUDA_DEVICE)
 PACK         := $(BUILD)/gpu-pack

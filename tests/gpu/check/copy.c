@@ -34,7 +34,7 @@ static int bed_open(struct bed *b)
 	if (!r)
 		r = device_event_new(b->d, &b->e);
 	if (!r)
-		r = transfer_new(&b->t, b->d);
+		r = transfer_new(&b->t, b->d, DEVICE_PRIORITY_NORMAL);
 	if (!r)
 		r = device_alloc(b->s, LARGEST, &b->there);
 	if (!r)

@@ -1,4 +1,4 @@
-/* fake_kernels.c: what the kernels of workers/backends/cuda do, on the host. */
+/* fake_kernels.c: what the kernels of workers/backends/cuda do, and cuBLASLt (blas.c), on the host. */
 #include <string.h>
 
 #include "tests/support/fakecuda/fake_private.h"
@@ -57,6 +57,7 @@ static const struct fake_kernel kernels[] = {
 	{"modeld_copy", 3, {P, P, sizeof(uint64_t)}, run_copy},
 	{"modeld_add_sub", 5, {P, P, P, P, sizeof(uint64_t)}, run_add_sub},
 	{"modeld_dense", 8, {P, P, P, P, U, U, U, U}, run_dense},
+	{"modeld_dense_blas", 8, {P, P, P, P, U, U, U, U}, run_dense},
 	{"modeld_fault", 1, {P}, run_fault},
 };
 

@@ -2,6 +2,7 @@
  * fake_stream.c: streams: a thread each that does what it was given, in order. Memory that is not
  * registered is copied before the call returns, as the runtime does it by a buffer of its own.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -36,6 +37,13 @@ struct CUstream_st {
 	pthread_t thread;
 	struct op *first, **end;
 	bool busy, ends, used;
+	int priority;
+	struct CUgraph_st
+		*recorded; /* own: what it is given goes there, and is not done; NULL: it is */
+};
+
+struct CUgraph_st {
+	struct op *first, **end;
 };
 
 /* Never given back: a stream may still name an event that was destroyed. */
@@ -229,6 +237,11 @@ static cudaError_t put(struct CUstream_st *s, const struct op *like)
 		return cudaErrorMemoryAllocation;
 	*op = *like;
 	op->next = NULL;
+	if (s->recorded) {
+		*s->recorded->end = op;
+		s->recorded->end = &op->next;
+		return cudaSuccess;
+	}
 	*s->end = op;
 	s->end = &op->next;
 	pthread_cond_broadcast(&fake_changed);
@@ -237,11 +250,10 @@ static cudaError_t put(struct CUstream_st *s, const struct op *like)
 
 /* --- Streams ------------------------------------------------------------------------------ */
 
-FAKE_EXPORT cudaError_t cudaStreamCreateWithFlags(cudaStream_t *ret_stream, unsigned flags)
+static cudaError_t start_stream(cudaStream_t *ret_stream, int priority)
 {
 	cudaError_t error = cudaErrorMemoryAllocation;
 
-	FAKE_ENTER();
 	pthread_mutex_lock(&fake_lock);
 	for (size_t i = 0; i < STREAMS_MAX; i++) {
 		struct CUstream_st *s = &streams[i];
@@ -250,6 +262,7 @@ FAKE_EXPORT cudaError_t cudaStreamCreateWithFlags(cudaStream_t *ret_stream, unsi
 			continue;
 		memset(s, 0, sizeof(*s));
 		s->end = &s->first;
+		s->priority = priority;
 		if (pthread_create(&s->thread, NULL, stream_main, s))
 			break;
 		s->used = true;
@@ -258,6 +271,39 @@ FAKE_EXPORT cudaError_t cudaStreamCreateWithFlags(cudaStream_t *ret_stream, unsi
 		break;
 	}
 	pthread_mutex_unlock(&fake_lock);
+	return error;
+}
+
+FAKE_EXPORT cudaError_t cudaStreamCreateWithFlags(cudaStream_t *ret_stream, unsigned flags)
+{
+	FAKE_ENTER();
+	return fake_done(start_stream(ret_stream, 0));
+}
+
+/* As on GPUs that have priorities: the more urgent, the lower the number. */
+FAKE_EXPORT cudaError_t cudaDeviceGetStreamPriorityRange(int *ret_least, int *ret_greatest)
+{
+	FAKE_ENTER();
+	*ret_least = 0;
+	*ret_greatest = -5;
+	return fake_done(cudaSuccess);
+}
+
+FAKE_EXPORT cudaError_t cudaStreamCreateWithPriority(
+	cudaStream_t *ret_stream, unsigned flags, int priority)
+{
+	cudaError_t error;
+
+	FAKE_ENTER();
+	error = start_stream(ret_stream, priority);
+	if (error == cudaSuccess) {
+		char text[16];
+
+		snprintf(text, sizeof(text), "%d", priority);
+		pthread_mutex_lock(&fake_lock);
+		fake_log(*ret_stream, "priority", text);
+		pthread_mutex_unlock(&fake_lock);
+	}
 	return fake_done(error);
 }
 
@@ -491,4 +537,108 @@ FAKE_EXPORT cudaError_t cudaLaunchKernel(const void *kernel, dim3 grid, dim3 blo
 	error = put(s, &op);
 	pthread_mutex_unlock(&fake_lock);
 	return fake_done(error);
+}
+
+/* --- Graphs ------------------------------------------------------------------------------- */
+
+static void drop_graph(struct CUgraph_st *g)
+{
+	while (g->first) {
+		struct op *op = g->first;
+
+		g->first = op->next;
+		free(op);
+	}
+	free(g);
+}
+
+static cudaError_t append(struct CUgraph_st *g, const struct op *like)
+{
+	struct op *op = malloc(sizeof(*op));
+
+	if (!op)
+		return cudaErrorMemoryAllocation;
+	*op = *like;
+	op->next = NULL;
+	*g->end = op;
+	g->end = &op->next;
+	return cudaSuccess;
+}
+
+static struct CUgraph_st *make_graph(void)
+{
+	struct CUgraph_st *g = calloc(1, sizeof(*g));
+
+	if (g)
+		g->end = &g->first;
+	return g;
+}
+
+FAKE_EXPORT cudaError_t cudaStreamBeginCapture(cudaStream_t s, enum cudaStreamCaptureMode mode)
+{
+	cudaError_t error = cudaSuccess;
+
+	FAKE_ENTER();
+	pthread_mutex_lock(&fake_lock);
+	if (s->recorded)
+		error = cudaErrorInvalidValue;
+	else if (!(s->recorded = make_graph()))
+		error = cudaErrorMemoryAllocation;
+	pthread_mutex_unlock(&fake_lock);
+	return fake_done(error);
+}
+
+FAKE_EXPORT cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *ret_graph)
+{
+	cudaError_t error;
+
+	FAKE_ENTER();
+	pthread_mutex_lock(&fake_lock);
+	*ret_graph = s->recorded;
+	s->recorded = NULL;
+	error = *ret_graph ? cudaSuccess : cudaErrorStreamCaptureUnmatched;
+	pthread_mutex_unlock(&fake_lock);
+	return fake_done(error);
+}
+
+/* What is made of a graph outlives it. */
+FAKE_EXPORT cudaError_t cudaGraphInstantiate(
+	cudaGraphExec_t *ret_exec, cudaGraph_t g, unsigned long long flags)
+{
+	struct CUgraph_st *copy = make_graph();
+	cudaError_t error = copy ? cudaSuccess : cudaErrorMemoryAllocation;
+
+	FAKE_ENTER();
+	for (const struct op *op = g->first; op && error == cudaSuccess; op = op->next)
+		error = append(copy, op);
+	*ret_exec = (cudaGraphExec_t)copy;
+	return fake_done(error);
+}
+
+FAKE_EXPORT cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t s)
+{
+	const struct CUgraph_st *g = (const struct CUgraph_st *)exec;
+	cudaError_t error = cudaSuccess;
+
+	FAKE_ENTER();
+	pthread_mutex_lock(&fake_lock);
+	fake_log(s, "graph", "");
+	for (const struct op *op = g->first; op && error == cudaSuccess; op = op->next)
+		error = put(s, op);
+	pthread_mutex_unlock(&fake_lock);
+	return fake_done(error);
+}
+
+FAKE_EXPORT cudaError_t cudaGraphDestroy(cudaGraph_t g)
+{
+	drop_graph(g);
+	FAKE_ENTER();
+	return fake_done(cudaSuccess);
+}
+
+FAKE_EXPORT cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
+{
+	drop_graph((struct CUgraph_st *)exec);
+	FAKE_ENTER();
+	return fake_done(cudaSuccess);
 }

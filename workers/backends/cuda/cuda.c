@@ -17,8 +17,8 @@
 struct cuda_function {
 	const char *name;
 	const char *kernel;
-	enum modeld_code (*run)(
-		struct cuda_model *m, const struct modeld_batch *batch, struct modeld_error *error);
+	enum modeld_code (*run)(struct cuda_instance *self, const struct modeld_batch *batch,
+		struct modeld_error *error);
 	const struct modeld_declaration *inputs; /* NULL: the model's own */
 	size_t n_inputs;
 	const struct modeld_declaration *outputs;
@@ -54,7 +54,7 @@ static void *ask_output(const struct modeld_batch *batch, size_t index,
 }
 
 static enum modeld_code run_identity(
-	struct cuda_model *m, const struct modeld_batch *batch, struct modeld_error *error)
+	struct cuda_instance *self, const struct modeld_batch *batch, struct modeld_error *error)
 {
 	const struct modeld_tensor *in = batch->inputs[0];
 	const void *from = in->data;
@@ -68,12 +68,12 @@ static enum modeld_code run_identity(
 	to = ask_output(batch, 0, in, MODELD_MEMORY_DEVICE, 1, error);
 	if (!to)
 		return MODELD_INTERNAL;
-	return cuda_launch(
-		m->kernel, blocks_for(bytes / 16), block, arguments, batch->stream, error);
+	return cuda_launch(self->model->kernel, blocks_for(bytes / 16), block, arguments,
+		batch->stream, error);
 }
 
 static enum modeld_code run_simple(
-	struct cuda_model *m, const struct modeld_batch *batch, struct modeld_error *error)
+	struct cuda_instance *self, const struct modeld_batch *batch, struct modeld_error *error)
 {
 	const struct modeld_tensor *const *in = batch->inputs;
 	const void *x = in[0]->data, *y = in[1]->data;
@@ -93,14 +93,16 @@ static enum modeld_code run_simple(
 		if (!out[i])
 			return MODELD_INTERNAL;
 	}
-	return cuda_launch(m->kernel, blocks_for(n), block, arguments, batch->stream, error);
+	return cuda_launch(
+		self->model->kernel, blocks_for(n), block, arguments, batch->stream, error);
 }
 
 static enum modeld_code run_mlp(
-	struct cuda_model *m, const struct modeld_batch *batch, struct modeld_error *error)
+	struct cuda_instance *self, const struct modeld_batch *batch, struct modeld_error *error)
 {
 	const struct modeld_tensor *in = batch->inputs[0];
-	int64_t dims[2] = {in->dims[0], mlp_width(m->mlp, 1)};
+	const struct mlp *mlp = self->model->mlp;
+	int64_t dims[2] = {in->dims[0], mlp_width(mlp, 1)};
 	struct modeld_tensor like = {
 		.dtype = MODELD_DTYPE_F32,
 		.rank = 2,
@@ -118,9 +120,13 @@ static enum modeld_code run_mlp(
 	out = ask_output(batch, 0, &like, MODELD_MEMORY_DEVICE, 1, error);
 	if (!out)
 		return MODELD_INTERNAL;
-	return dims[0] > 0 ? mlp_run(m->mlp, m->kernel, out, in->data, (uint32_t)dims[0],
-				     batch->stream, error)
-			   : MODELD_OK;
+	if (dims[0] == 0)
+		return MODELD_OK;
+	if (self->graphs)
+		return mlp_graphs_run(
+			self->graphs, out, in->data, (uint32_t)dims[0], batch->stream, error);
+	return mlp_run(mlp, self->model->kernel, out, in->data, (uint32_t)dims[0], NULL,
+		batch->stream, error);
 }
 
 /* How much of its input `part` writes: the request's parameter. */
@@ -134,13 +140,12 @@ static uint64_t part_of(const struct modeld_batch *batch, uint64_t bytes)
 }
 
 static enum modeld_code run_part(
-	struct cuda_model *m, const struct modeld_batch *batch, struct modeld_error *error)
+	struct cuda_instance *self, const struct modeld_batch *batch, struct modeld_error *error)
 {
 	const struct modeld_tensor *in = batch->inputs[0];
 	uint64_t bytes = part_of(batch, in->bytes);
 	void *to;
 
-	(void)m;
 	if (!batch->wanted[0])
 		return MODELD_OK;
 	to = ask_output(batch, 0, in, MODELD_MEMORY_DEVICE, 0, error);
@@ -155,7 +160,7 @@ static enum modeld_code run_part(
 
 /* Both tensors lie in host memory: what is in the input decides. */
 static enum modeld_code run_fault(
-	struct cuda_model *m, const struct modeld_batch *batch, struct modeld_error *error)
+	struct cuda_instance *self, const struct modeld_batch *batch, struct modeld_error *error)
 {
 	const struct modeld_tensor *in = batch->inputs[0];
 	unsigned char *nowhere = NULL;
@@ -166,7 +171,7 @@ static enum modeld_code run_fault(
 
 	memcpy(&first, in->data, in->bytes < sizeof(first) ? in->bytes : sizeof(first));
 	if (first)
-		return cuda_launch(m->kernel, one, one, arguments, batch->stream, error);
+		return cuda_launch(self->model->kernel, one, one, arguments, batch->stream, error);
 	if (!batch->wanted[0])
 		return MODELD_OK;
 	out = ask_output(batch, 0, in, MODELD_MEMORY_HOST, 1, error);
@@ -228,14 +233,27 @@ static void declare_row(struct modeld_declaration *d, const char *name, uint32_t
 	};
 }
 
+static int is_yes(const char *value)
+{
+	return value && !strcmp(value, "yes");
+}
+
 static enum modeld_code load_mlp(
 	struct cuda_model *m, const struct modeld_model_spec *spec, struct modeld_error *error)
 {
 	const char *widths = spec->parameter(spec, "widths");
-	enum modeld_code code = mlp_new(&m->mlp, widths ? widths : DEFAULT_WIDTHS, error);
+	const char *gemm = spec->parameter(spec, "gemm");
+	enum modeld_code code;
 
+	if (gemm && strcmp(gemm, "auto") != 0 && strcmp(gemm, "kernel") != 0) {
+		snprintf(error->text, sizeof(error->text),
+			"[parameters] gemm = %.32s: auto or kernel is expected", gemm);
+		return MODELD_INVALID;
+	}
+	code = mlp_new(&m->mlp, widths ? widths : DEFAULT_WIDTHS, !gemm || *gemm == 'a', error);
 	if (code != MODELD_OK)
 		return code;
+	m->graphs = is_yes(spec->parameter(spec, "graphs"));
 	declare_row(&m->input, "INPUT0", mlp_width(m->mlp, 0));
 	declare_row(&m->output, "OUTPUT0", mlp_width(m->mlp, 1));
 	return MODELD_OK;
@@ -295,25 +313,41 @@ static enum modeld_code cuda_load(const struct modeld_model_spec *spec, void **r
 	return MODELD_OK;
 }
 
-/* A model is the same for all of its instances: each has a stream, and nothing else. That they can be told
- * apart has the worker make several. */
+static void cuda_instance_free(void *instance)
+{
+	struct cuda_instance *self = instance;
+
+	mlp_graphs_free(self->graphs);
+	free(self);
+}
+
 static enum modeld_code cuda_instance_create(void *model, const struct modeld_instance_spec *spec,
 	void **ret_instance, struct modeld_error *error)
 {
-	*ret_instance = model;
-	return MODELD_OK;
-}
+	struct cuda_instance *self = calloc(1, sizeof(*self));
+	enum modeld_code code = MODELD_OK;
 
-static void cuda_instance_free(void *instance)
-{
+	if (!self) {
+		snprintf(error->text, sizeof(error->text), "out of memory");
+		return MODELD_EXHAUSTED;
+	}
+	self->model = model;
+	if (self->model->graphs)
+		code = mlp_graphs_new(&self->graphs, self->model->mlp, self->model->kernel, error);
+	if (code != MODELD_OK) {
+		cuda_instance_free(self);
+		return code;
+	}
+	*ret_instance = self;
+	return MODELD_OK;
 }
 
 static enum modeld_code cuda_run(
 	void *instance, const struct modeld_batch *batch, struct modeld_error *error)
 {
-	struct cuda_model *m = instance;
+	struct cuda_instance *self = instance;
 
-	return m->function->run(m, batch, error);
+	return self->model->function->run(self, batch, error);
 }
 
 static uint64_t cuda_memory_usage(void *model)

@@ -11,7 +11,8 @@
 struct mlp {
 	uint32_t n_layers;
 	uint32_t widths[LAYERS_MAX + 1];
-	float *weights[LAYERS_MAX]; /* own: device memory, bias behind the matrix */
+	float *weights[LAYERS_MAX];	     /* own: device memory, bias behind the matrix */
+	struct blas_layer *blas[LAYERS_MAX]; /* own; NULL: by our kernel */
 };
 
 static size_t layer_floats(const struct mlp *m, uint32_t layer)
@@ -76,7 +77,17 @@ static enum modeld_code upload(struct mlp *m, uint32_t layer, struct modeld_erro
 	return code;
 }
 
-enum modeld_code mlp_new(struct mlp **ret_mlp, const char *widths, struct modeld_error *error)
+static enum modeld_code add_blas(struct mlp *m, uint32_t layer, struct modeld_error *error)
+{
+	uint32_t depth = m->widths[layer], width = m->widths[layer + 1];
+	const float *weights = m->weights[layer];
+
+	return blas_layer_new(&m->blas[layer], depth, width, weights,
+		weights + (size_t)depth * width, layer + 1 < m->n_layers, error);
+}
+
+enum modeld_code mlp_new(
+	struct mlp **ret_mlp, const char *widths, int blas, struct modeld_error *error)
 {
 	struct mlp *m = calloc(1, sizeof(*m));
 	enum modeld_code code = MODELD_OK;
@@ -94,6 +105,8 @@ enum modeld_code mlp_new(struct mlp **ret_mlp, const char *widths, struct modeld
 	}
 	for (uint32_t i = 0; code == MODELD_OK && i < m->n_layers; i++)
 		code = upload(m, i, error);
+	for (uint32_t i = 0; code == MODELD_OK && blas && blas_is_here() && i < m->n_layers; i++)
+		code = add_blas(m, i, error);
 	if (code != MODELD_OK) {
 		mlp_free(m);
 		return code;
@@ -106,8 +119,10 @@ struct mlp *mlp_free(struct mlp *m)
 {
 	if (!m)
 		return NULL;
-	for (uint32_t i = 0; i < m->n_layers; i++)
+	for (uint32_t i = 0; i < m->n_layers; i++) {
+		blas_layer_free(m->blas[i]);
 		cudaFree(m->weights[i]);
+	}
 	free(m);
 	return NULL;
 }
@@ -115,6 +130,20 @@ struct mlp *mlp_free(struct mlp *m)
 uint32_t mlp_width(const struct mlp *m, int last)
 {
 	return m->widths[last ? m->n_layers : 0];
+}
+
+uint32_t mlp_widest(const struct mlp *m)
+{
+	uint32_t widest = 0;
+
+	for (uint32_t i = 0; i <= m->n_layers; i++)
+		widest = m->widths[i] > widest ? m->widths[i] : widest;
+	return widest;
+}
+
+int mlp_has_blas(const struct mlp *m)
+{
+	return m->blas[0] != NULL;
 }
 
 uint64_t mlp_bytes(const struct mlp *m)
@@ -136,30 +165,45 @@ static enum modeld_code run_layer(const struct mlp *m, uint32_t layer, cudaKerne
 	void *arguments[] = {&out, &in, &weights, &bias, &rows, &depth, &width, &cut};
 	dim3 grid = {(width + 31) / 32, rows, 1}, block = {32, 8, 1};
 
+	if (m->blas[layer] && rows >= MLP_BLAS_ROWS)
+		return blas_layer_run(m->blas[layer], out, in, rows, stream, error);
 	return cuda_launch(kernel, grid, block, arguments, stream, error);
 }
 
-enum modeld_code mlp_run(const struct mlp *m, cudaKernel_t kernel, float *out, const float *in,
-	uint32_t rows, void *stream, struct modeld_error *error)
+/* Layers take turns with the two pieces: one reads what the other wrote. */
+static enum modeld_code run_between(const struct mlp *m, cudaKernel_t kernel, float *out,
+	const float *in, uint32_t rows, float *const *between, void *stream,
+	struct modeld_error *error)
 {
 	enum modeld_code code = MODELD_OK;
-	void *between = NULL;
 
 	for (uint32_t i = 0; code == MODELD_OK && i < m->n_layers; i++) {
-		size_t bytes = (size_t)rows * m->widths[i + 1] * sizeof(float);
-		void *before = between;
-		int last = i + 1 == m->n_layers;
+		float *to = i + 1 == m->n_layers ? out : between[i % 2];
 
-		between = NULL;
-		if (!last)
-			code = cuda_check(cudaMallocAsync(&between, bytes, stream),
-				"memory between layers", error);
-		if (code == MODELD_OK)
-			code = run_layer(
-				m, i, kernel, last ? out : between, in, rows, stream, error);
-		if (before)
-			(void)cudaFreeAsync(before, stream);
-		in = between;
+		code = run_layer(m, i, kernel, to, in, rows, stream, error);
+		in = to;
+	}
+	return code;
+}
+
+enum modeld_code mlp_run(const struct mlp *m, cudaKernel_t kernel, float *out, const float *in,
+	uint32_t rows, float *const *between, void *stream, struct modeld_error *error)
+{
+	size_t bytes = (size_t)rows * mlp_widest(m) * sizeof(float);
+	enum modeld_code code = MODELD_OK;
+	float *taken[2] = {NULL, NULL};
+
+	if (between)
+		return run_between(m, kernel, out, in, rows, between, stream, error);
+	/* One layer needs none, two need one. */
+	for (uint32_t i = 0; code == MODELD_OK && i < 2 && i + 1 < m->n_layers; i++)
+		code = cuda_check(cudaMallocAsync((void **)&taken[i], bytes, stream),
+			"memory between layers", error);
+	if (code == MODELD_OK)
+		code = run_between(m, kernel, out, in, rows, taken, stream, error);
+	for (int i = 0; i < 2; i++) {
+		if (taken[i])
+			(void)cudaFreeAsync(taken[i], stream);
 	}
 	return code;
 }

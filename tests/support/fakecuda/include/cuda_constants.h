@@ -65,6 +65,7 @@
 	X(cudaHostRegisterReadOnly, 8)                                                             \
 	X(cudaStreamNonBlocking, 1)                                                                \
 	X(cudaEventDisableTiming, 2)
+#define FAKECUDA_CAPTURE_MODES(X) X(cudaStreamCaptureModeThreadLocal, 1)
 #define FAKECUDA_COPY_KINDS(X)                                                                     \
 	X(cudaMemcpyHostToDevice, 1)                                                               \
 	X(cudaMemcpyDeviceToHost, 2)                                                               \

@@ -16,6 +16,7 @@ typedef enum cudaError {
 } cudaError_t;
 enum fakecuda_flag { FAKECUDA_FLAGS(FAKECUDA_ENUMERATOR) };
 enum cudaMemcpyKind { FAKECUDA_COPY_KINDS(FAKECUDA_ENUMERATOR) };
+enum cudaStreamCaptureMode { FAKECUDA_CAPTURE_MODES(FAKECUDA_ENUMERATOR) };
 enum cudaDeviceAttr { FAKECUDA_DEVICE_ATTRIBUTES(FAKECUDA_ENUMERATOR) };
 enum cudaMemPoolAttr { FAKECUDA_POOL_ATTRIBUTES(FAKECUDA_ENUMERATOR) };
 #undef FAKECUDA_ENUMERATOR
@@ -25,6 +26,8 @@ typedef struct CUevent_st *cudaEvent_t;
 typedef struct CUmemPoolHandle_st *cudaMemPool_t;
 typedef struct CUlib_st *cudaLibrary_t;
 typedef struct CUkern_st *cudaKernel_t;
+typedef struct CUgraph_st *cudaGraph_t;
+typedef struct CUgraphExec_st *cudaGraphExec_t;
 
 enum cudaJitOption { FAKECUDA_JIT_OPTION_MAX = 0xffff };
 enum cudaLibraryOption { FAKECUDA_LIBRARY_OPTION_MAX = 0xffff };
