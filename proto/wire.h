@@ -88,6 +88,13 @@ struct wire_setup {
 	uint64_t output_wait_ms;
 };
 
+/* Of a model's work on a GPU. */
+enum wire_priority {
+	WIRE_PRIORITY_NORMAL,
+	WIRE_PRIORITY_HIGH, /* ahead of other models' */
+	WIRE_PRIORITY_LOW,  /* behind it */
+};
+
 struct wire_load {
 	uint32_t model;
 	const char *name;
@@ -98,6 +105,7 @@ struct wire_load {
 	const struct wire_pair *parameters;
 	size_t n_parameters;
 	uint32_t instances; /* 0: as the worker finds best, at most WIRE_LANES_FREE */
+	uint32_t priority;  /* enum wire_priority */
 };
 
 struct wire_unload {

@@ -59,6 +59,7 @@ static const struct codec_field load_fields[] = {
 	[6] = CODEC_NUMBER(struct wire_load, max_batch_size),
 	[7] = CODEC_MESSAGES(struct wire_load, parameters, n_parameters, 0, WIRE_PAIRS_MAX, &pair),
 	[8] = CODEC_NUMBER(struct wire_load, instances),
+	[9] = CODEC_RANGE(struct wire_load, priority, 0, WIRE_PRIORITY_LOW),
 };
 static const struct codec_message load = CODEC_MESSAGE(struct wire_load, load_fields, NULL);
 

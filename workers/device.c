@@ -122,7 +122,13 @@ int device_copy_out(struct device_stream *s, void *to, const void *from, uint64_
 
 int device_stream_new(struct device *d, struct device_stream **ret_stream)
 {
-	return d->ops->stream_new(d, ret_stream);
+	return device_stream_new_at(d, DEVICE_PRIORITY_NORMAL, ret_stream);
+}
+
+int device_stream_new_at(
+	struct device *d, enum device_priority priority, struct device_stream **ret_stream)
+{
+	return d->ops->stream_new(d, priority, ret_stream);
 }
 
 struct device_stream *device_stream_free(struct device_stream *s)

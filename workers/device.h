@@ -36,6 +36,13 @@ enum device_access {
 	DEVICE_READ_WRITE,
 };
 
+/* Of what a stream holds, beside that of others. */
+enum device_priority {
+	DEVICE_PRIORITY_LOW,
+	DEVICE_PRIORITY_NORMAL,
+	DEVICE_PRIORITY_HIGH,
+};
+
 struct device;
 struct device_stream;
 struct device_event;
@@ -62,7 +69,8 @@ struct device_ops {
 	int (*unregister_host)(struct device *d, void *data);
 	int (*host_alloc)(struct device *d, uint64_t bytes, void **ret_data);
 	void (*host_free)(struct device *d, void *data);
-	int (*stream_new)(struct device *d, struct device_stream **ret_stream);
+	int (*stream_new)(
+		struct device *d, enum device_priority priority, struct device_stream **ret_stream);
 	void (*stream_free)(struct device_stream *s);
 	void *(*stream_native)(const struct device_stream *s);
 	int (*alloc)(struct device_stream *s, uint64_t bytes, void **ret_data);
@@ -146,6 +154,9 @@ void device_host_free(struct device *d, void *data);
 
 /* A stream: what is put into it happens in order, whatever other streams do. DEVICE_E_*, -ENOMEM */
 _must_use_ int device_stream_new(struct device *d, struct device_stream **ret_stream);
+/* The same with another priority than a normal one, where the device has some. */
+_must_use_ int device_stream_new_at(
+	struct device *d, enum device_priority priority, struct device_stream **ret_stream);
 /* Waits for what is in it. Accepts NULL; returns NULL. */
 struct device_stream *device_stream_free(struct device_stream *s);
 DEFINE_CLEANUP(struct device_stream *, device_stream_free)

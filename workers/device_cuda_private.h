@@ -20,7 +20,8 @@ _must_use_ int cuda_result(cudaError_t error);
 /* "cudaErrorIllegalAddress (700): an illegal memory access was encountered" */
 void cuda_explain(int code, char *text, size_t cap);
 
-int cuda_stream_new(struct device *d, struct device_stream **ret_stream);
+int cuda_stream_new(
+	struct device *d, enum device_priority priority, struct device_stream **ret_stream);
 void cuda_stream_free(struct device_stream *s);
 void *cuda_stream_native(const struct device_stream *s);
 int cuda_alloc(struct device_stream *s, uint64_t bytes, void **ret_data);

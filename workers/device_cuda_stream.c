@@ -27,7 +27,22 @@ static cudaEvent_t event_of(const struct device_event *e)
 	return ((const struct cuda_event *)e)->event;
 }
 
-int cuda_stream_new(struct device *d, struct device_stream **ret_stream)
+/* The more urgent, the lower the number. A GPU that has no priorities has 0 for both ends. */
+static int make_stream(enum device_priority priority, cudaStream_t *ret_stream)
+{
+	int least = 0, greatest = 0, chosen;
+	int r = cuda_result(cudaDeviceGetStreamPriorityRange(&least, &greatest));
+
+	if (r)
+		return r;
+	chosen = priority == DEVICE_PRIORITY_LOW    ? least
+		 : priority == DEVICE_PRIORITY_HIGH ? greatest
+						    : least + (greatest - least) / 2;
+	return cuda_result(cudaStreamCreateWithPriority(ret_stream, cudaStreamNonBlocking, chosen));
+}
+
+int cuda_stream_new(
+	struct device *d, enum device_priority priority, struct device_stream **ret_stream)
 {
 	struct cuda_stream *s = calloc(1, sizeof(*s));
 	int r;
@@ -35,7 +50,7 @@ int cuda_stream_new(struct device *d, struct device_stream **ret_stream)
 	if (!s)
 		return -ENOMEM;
 	s->base.device = d;
-	r = cuda_result(cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking));
+	r = make_stream(priority, &s->stream);
 	if (r) {
 		free(s);
 		return r;

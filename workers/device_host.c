@@ -52,7 +52,8 @@ static void host_host_free(struct device *d, void *data)
 	free(data);
 }
 
-static int host_stream_new(struct device *d, struct device_stream **ret_stream)
+static int host_stream_new(
+	struct device *d, enum device_priority priority, struct device_stream **ret_stream)
 {
 	struct device_stream *s = calloc(1, sizeof(*s));
 

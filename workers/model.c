@@ -86,6 +86,9 @@ static int make(struct model **ret_model, const struct wire_load *load)
 	if (!m)
 		return -ENOMEM;
 	m->number = load->model;
+	m->priority = load->priority == WIRE_PRIORITY_HIGH  ? DEVICE_PRIORITY_HIGH
+		      : load->priority == WIRE_PRIORITY_LOW ? DEVICE_PRIORITY_LOW
+							    : DEVICE_PRIORITY_NORMAL;
 	atomic_init(&m->compute_ns, UINT64_MAX);
 	m->spec = (struct modeld_model_spec){
 		.size = sizeof(m->spec),
@@ -277,7 +280,7 @@ static int make_transfer(
 
 	if (!m->device)
 		return 0;
-	r = transfer_new(&lane->transfer, m->device);
+	r = transfer_new(&lane->transfer, m->device, m->priority);
 	if (!r)
 		*ret_stream = transfer_stream(lane->transfer);
 	if (r <= 0)

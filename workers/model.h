@@ -27,6 +27,7 @@ struct model {
 	struct modeld_model_spec spec; /* strings: own */
 	struct pairs parameters;
 	struct device *device;		      /* borrow; NULL: a host */
+	enum device_priority priority;	      /* of its lanes' streams */
 	const struct modeld_backend *backend; /* borrow */
 	void *handle;			      /* own: the backend's */
 	struct lane *lanes;		      /* own; used as crew.h says */

@@ -41,7 +41,7 @@ struct transfer {
 	bool under_way; /* the stream may hold something */
 };
 
-int transfer_new(struct transfer **ret_transfer, struct device *d)
+int transfer_new(struct transfer **ret_transfer, struct device *d, enum device_priority priority)
 {
 	_cleanup_(transfer_freep) struct transfer *t = calloc(1, sizeof(*t));
 	int r;
@@ -49,7 +49,7 @@ int transfer_new(struct transfer **ret_transfer, struct device *d)
 	if (!t)
 		return -ENOMEM;
 	t->device = d;
-	r = device_stream_new(d, &t->stream);
+	r = device_stream_new_at(d, priority, &t->stream);
 	if (!r)
 		r = device_event_new(d, &t->done);
 	for (size_t i = 0; !r && i < STAGES; i++)

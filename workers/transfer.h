@@ -42,8 +42,9 @@ struct transfer_part {
 	bool pinned; /* the device may read it */
 };
 
-/* The device is borrowed. -ENOMEM, DEVICE_E_* */
-_must_use_ int transfer_new(struct transfer **ret_transfer, struct device *d);
+/* The device is borrowed. priority: of the stream. -ENOMEM, DEVICE_E_* */
+_must_use_ int transfer_new(
+	struct transfer **ret_transfer, struct device *d, enum device_priority priority);
 /* Accepts NULL; returns NULL. */
 struct transfer *transfer_free(struct transfer *t);
 DEFINE_CLEANUP(struct transfer *, transfer_free)

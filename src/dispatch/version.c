@@ -28,6 +28,8 @@ static void fill_load(struct version *v)
 		.path = s->path,
 		.backend = s->backend,
 		.devices = s->devices,
+		.fallback = s->fallback,
+		.gpu_priority = s->gpu_priority,
 		.max_batch_size = s->max_batch_size,
 		.instances = s->instances,
 		.isolation = s->isolation,

@@ -46,6 +46,7 @@ int version_settings_copy(struct version_settings *to, const struct version_sett
 	to->path = copy_text(from->path, &failed);
 	to->backend = copy_text(from->backend, &failed);
 	to->devices = copy_text(from->devices, &failed);
+	to->fallback = copy_text(from->fallback, &failed);
 	copy_parameters(to, from, &failed);
 	if (!failed)
 		return 0;
@@ -65,6 +66,7 @@ void version_settings_release(struct version_settings *s)
 	free((void *)s->path);
 	free((void *)s->backend);
 	free((void *)s->devices);
+	free((void *)s->fallback);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -89,7 +91,8 @@ bool version_settings_equal(const struct version_settings *a, const struct versi
 {
 	return text_equal(a->name, b->name) && text_equal(a->version, b->version) &&
 	       text_equal(a->path, b->path) && text_equal(a->backend, b->backend) &&
-	       text_equal(a->devices, b->devices) && a->max_batch_size == b->max_batch_size &&
+	       text_equal(a->devices, b->devices) && text_equal(a->fallback, b->fallback) &&
+	       a->gpu_priority == b->gpu_priority && a->max_batch_size == b->max_batch_size &&
 	       a->max_queue_delay_us == b->max_queue_delay_us &&
 	       a->max_queue_size == b->max_queue_size && a->run_timeout_ms == b->run_timeout_ms &&
 	       a->instances == b->instances && a->stateful == b->stateful &&

@@ -292,13 +292,18 @@ static int check_any(struct reading *r)
 
 static int check_devices(struct reading *r)
 {
-	const char *devices = r->conf.settings.devices;
+	const char *devices = r->conf.settings.devices, *fallback = r->conf.settings.fallback;
 	const struct models_settings *s = r->settings;
 
+	if (fallback && !devices)
+		return entry_refuse(r->entry,
+			"%s/" CONF_FILE ": [model] fallback: it has all devices already",
+			r->directory);
 	if (!devices)
 		return 0;
 	for (size_t i = 0; i < s->n_places; i++) {
-		if (comma_list_has(devices, s->places[i].device))
+		if (comma_list_has(devices, s->places[i].device) ||
+			(fallback && comma_list_has(fallback, s->places[i].device)))
 			return 0;
 	}
 	return entry_refuse(r->entry, "%s/%s: there is no worker on any of '%s' ([worker] workers)",

@@ -18,6 +18,7 @@ enum key_type {
 	KEY_BACKEND,
 	KEY_VERSION,
 	KEY_DEVICES,
+	KEY_PRIORITY,
 	KEY_U32,
 	KEY_U64,
 	KEY_BOOL,
@@ -38,6 +39,8 @@ static const struct model_key keys[] = {
 	{"backend", KEY_BACKEND, AT(backend), 0, 0},
 	{"version", KEY_VERSION, 0, 0, 0},
 	{"devices", KEY_DEVICES, AT(devices), 0, 0},
+	{"fallback", KEY_DEVICES, AT(fallback), 0, 0},
+	{"gpu_priority", KEY_PRIORITY, 0, 0, 0},
 	{"max_batch_size", KEY_U32, AT(max_batch_size), 0, 65536},
 	{"max_queue_delay_us", KEY_U64, AT(max_queue_delay_us), 0, 10000000},
 	{"max_queue_size", KEY_U32, AT(max_queue_size), 1, 1000000},
@@ -151,7 +154,7 @@ static int set_version(struct parser *p)
 }
 
 /* Kept without spaces. Whether there are such devices is for the repository to say. */
-static int set_devices(struct parser *p)
+static int set_devices(struct parser *p, const struct model_key *key)
 {
 	_cleanup_(freep) char *copy = strdup(p->line->value);
 	char *out = copy;
@@ -165,7 +168,24 @@ static int set_devices(struct parser *p)
 	*out = 0;
 	if (!*copy || *copy == ',' || out[-1] == ',' || strstr(copy, ",,"))
 		return invalid(p, "needs names of devices separated by commas, none empty");
-	return model_conf_replace(&p->model->devices, copy);
+	return model_conf_replace((const char **)(void *)((char *)p->model + key->offset), copy);
+}
+
+static int set_priority(struct parser *p)
+{
+	static const char *const words[] = {
+		[WIRE_PRIORITY_NORMAL] = "normal",
+		[WIRE_PRIORITY_HIGH] = "high",
+		[WIRE_PRIORITY_LOW] = "low",
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(p->line->value, words[i]) != 0)
+			continue;
+		p->model->gpu_priority = (enum wire_priority)i;
+		return 0;
+	}
+	return invalid(p, "is none of low, normal, high");
 }
 
 static int set_key(struct parser *p)
@@ -182,7 +202,9 @@ static int set_key(struct parser *p)
 		case KEY_VERSION:
 			return set_version(p);
 		case KEY_DEVICES:
-			return set_devices(p);
+			return set_devices(p, &keys[i]);
+		case KEY_PRIORITY:
+			return set_priority(p);
 		case KEY_BOOL:
 			return set_bool(p, &keys[i]);
 		case KEY_ISOLATION:

@@ -68,6 +68,13 @@ bool pool_model_on(const struct pool_model *m, const char *device)
 	return !devices || !*devices || comma_list_has(devices, device);
 }
 
+bool pool_model_falls_to(const struct pool_model *m, const char *device)
+{
+	const char *fallback = m->settings->fallback;
+
+	return fallback && comma_list_has(fallback, device) && !pool_model_on(m, device);
+}
+
 uint32_t pool_model_lanes(const struct pool_model *m)
 {
 	/* Its processes are its instances. */
@@ -78,7 +85,7 @@ void holding_init(struct holding *h, struct pool_model *m, const char *device)
 {
 	h->model = m;
 	list_init(&h->load_node);
-	h->wanted = pool_model_on(m, device);
+	h->wanted = pool_model_on(m, device) || (m->fallen && pool_model_falls_to(m, device));
 }
 
 bool worker_holds(const struct worker *w, const struct pool_model *m)
@@ -236,7 +243,9 @@ bool pool_loaded(struct pool_model *m, const struct worker *w, const struct wire
 		load_failed(m, w, refused);
 		return false;
 	}
-	m->error[0] = '\0';
+	/* Why it fell back stays said. */
+	if (!m->fallen)
+		m->error[0] = '\0';
 	log_debug("model loaded", "model=%s version=%s worker=%s memory_bytes=%" PRIu64,
 		m->settings->name, m->settings->version, w->name, l->memory_bytes);
 	return true;

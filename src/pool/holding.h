@@ -17,6 +17,8 @@ struct holding *pool_holding(struct pool_model *m, const struct worker *w);
 struct holding *pool_next_holding(struct pool_model *m, size_t *i, struct worker **ret_worker);
 /* Is it meant for the device? */
 bool pool_model_on(const struct pool_model *m, const char *device);
+/* Is the device one to fall back to? */
+bool pool_model_falls_to(const struct pool_model *m, const char *device);
 /* That each worker is to have of it; 0: as it finds best. */
 uint32_t pool_model_lanes(const struct pool_model *m);
 /* Nothing is held yet. h: zeroed */

@@ -43,7 +43,8 @@ static void format_hopeless(const struct worker *w, char *out, size_t cap)
 static bool is_wanted(const struct pool_model *m)
 {
 	for (size_t k = 0; k < m->pool->n_devices; k++) {
-		if (pool_model_on(m, m->pool->devices[k]))
+		if (pool_model_on(m, m->pool->devices[k]) ||
+			(m->fallen && pool_model_falls_to(m, m->pool->devices[k])))
 			return true;
 	}
 	return false;

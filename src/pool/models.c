@@ -73,6 +73,68 @@ static void enter(struct pool_model *m)
 		worker_want(w, m);
 		worker_load_next(w);
 	}
+	pool_model_review(m);
+}
+
+/* All workers on its own devices that are to have it failed to load it; there may be none. */
+static bool has_failed(struct pool_model *m)
+{
+	const struct holding *h;
+	struct worker *w;
+
+	for (size_t i = 0; (h = pool_next_holding(m, &i, &w));) {
+		if (!pool_model_on(m, w->device) || (m->isolated && !w->own))
+			continue;
+		if (!h->failed)
+			return false;
+	}
+	return true;
+}
+
+static bool is_held(struct pool_model *m)
+{
+	const struct holding *h;
+	struct worker *w;
+
+	for (size_t i = 0; (h = pool_next_holding(m, &i, &w));) {
+		if (h->state == HOLD_HELD && !h->failed && pool_model_on(m, w->device))
+			return true;
+	}
+	return false;
+}
+
+static void fall(struct pool_model *m, struct worker *w, struct holding *h)
+{
+	h->wanted = m->fallen;
+	if (!m->fallen) {
+		worker_unload(w, m);
+		return;
+	}
+	worker_want(w, m);
+	worker_load_next(w);
+}
+
+void pool_model_review(struct pool_model *m)
+{
+	bool fallen = m->fallen ? !is_held(m) : has_failed(m);
+	struct holding *h;
+	struct worker *w;
+
+	if (!m->settings->fallback || m->retired || fallen == m->fallen)
+		return;
+	m->fallen = fallen;
+	if (!fallen)
+		m->error[0] = '\0';
+	log_warning(fallen ? "a model could be loaded on none of its devices: it falls back"
+			   : "a model is back on its devices",
+		"model=%s version=%s devices=%s fallback=%s", m->settings->name,
+		m->settings->version, m->settings->devices, m->settings->fallback);
+	for (size_t i = 0; (h = pool_next_holding(m, &i, &w));) {
+		if (pool_model_falls_to(m, w->device))
+			fall(m, w, h);
+	}
+	pool_recount_model(m);
+	pool_model_changed(m);
 }
 
 int pool_model_new(struct pool_model **ret_model, struct pool *p,

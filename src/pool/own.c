@@ -144,7 +144,10 @@ static uint32_t n_shared_on(const struct pool *p, uint32_t device_index)
 /* As many as models share there; of a program that its backend names, one an instance. */
 static uint32_t processes(const struct pool_model *m, uint32_t device_index)
 {
-	if (!pool_model_on(m, m->pool->devices[device_index]))
+	const char *device = m->pool->devices[device_index];
+
+	/* Those to fall back to are there ahead of need, with nothing loaded. */
+	if (!pool_model_on(m, device) && !pool_model_falls_to(m, device))
 		return 0;
 	if (!m->program)
 		return n_shared_on(m->pool, device_index);

@@ -93,10 +93,13 @@ static void on_loaded(struct worker *w, struct pool_model *m, bool kept)
 {
 	if (!kept)
 		pool_praise(m, w);
-	if (w->trial)
+	if (w->trial) {
 		trial_passed(w, m);
-	else if (w->own)
+		return;
+	}
+	if (w->own)
 		pool_trust(m, w);
+	pool_model_review(m);
 }
 
 static void on_answered(struct worker *w, struct pool_model *m)

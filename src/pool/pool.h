@@ -85,7 +85,10 @@ struct pool_model_settings {
 	const char *version;
 	const char *path;
 	const char *backend;
-	const char *devices;	 /* NULL: all; else comma-separated device names */
+	const char *devices; /* NULL: all; else comma-separated device names */
+	const char *
+		fallback; /* likewise: used where it could be loaded on none of those; NULL: none */
+	enum wire_priority gpu_priority;
 	uint32_t max_batch_size; /* UINT32_MAX: what the backend can and the default allow */
 	uint32_t
 		instances; /* batches of it that a device runs at once; 0: as the worker finds best */

@@ -57,6 +57,7 @@ struct pool_model {
 	bool isolated;	    /* it has workers of its own, or waits for them, and uses no others */
 	uint64_t blamed_ns; /* when it ended a worker last */
 	bool waits;	    /* for workers to become free */
+	bool fallen;	    /* it is wanted where its fallback says, too */
 	uint32_t n_own;	    /* workers */
 	struct wire_loaded *declared; /* own; NULL while no worker has loaded it */
 	uint32_t n_ready;
@@ -128,5 +129,9 @@ static inline void pool_soon(struct pool *p)
 {
 	lazy_timer_arm(&p->timer, 0);
 }
+
+/* Of models.c: some worker has loaded m, or failed to. Where none of its devices could, it is to be loaded where its fallback
+ * says, until one of them has it. */
+void pool_model_review(struct pool_model *m);
 
 #endif

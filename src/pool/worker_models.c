@@ -119,6 +119,7 @@ static void load(struct worker *w, struct pool_model *m)
 				       .parameters = s->parameters,
 				       .n_parameters = s->n_parameters,
 				       .instances = pool_model_lanes(m),
+				       .priority = s->gpu_priority,
 			       }});
 	pool_arm(w->pool, worker_deadline(w));
 }

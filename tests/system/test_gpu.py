@@ -1,6 +1,7 @@
 """Workers on GPUs, with a stand-in for CUDA's runtime (tests/support/fakecuda): what each worker sees, what it
 copies, and what an error of a GPU costs."""
 import os
+import shutil
 import struct
 import subprocess
 
@@ -12,6 +13,7 @@ from callers import Callers, begin
 from daemon import BUILD, ROOT, infer_request, wait_for
 
 FAKE = os.path.join(BUILD, "fakecuda")
+BLAS = os.path.join(FAKE, "blas")
 MODELS = os.path.join(ROOT, "tests", "gpu", "models")
 
 
@@ -102,6 +104,51 @@ def test_a_perceptron_is_right(gpu):
     got = struct.unpack("<30f", reply.data)
     for r, row in enumerate(rows):
         assert got[r * 10:r * 10 + 10] == pytest.approx(mlp(row, [64, 256, 10]), abs=1e-4)
+
+
+def perceptron(tmp_path, **parameters):
+    """A repository with an mlp of these parameters."""
+    (tmp_path / "models" / "mlp" / "1").mkdir(parents=True)
+    lines = "".join(f"{key} = {value}\n" for key, value in {"function": "mlp", "widths": "8,16,4", **parameters}.items())
+    (tmp_path / "models" / "mlp" / "model.conf").write_text(
+        f"[model]\nbackend = cuda\nmax_batch_size = 128\ninstances = 1\n[parameters]\n{lines}")
+    return tmp_path / "models"
+
+
+def check_perceptron(d, n_rows):
+    rows = [[((r * 7 + i) % 11) / 10 for i in range(8)] for r in range(n_rows)]
+    reply = d.infer("mlp", struct.pack(f"<{8 * n_rows}f", *sum(rows, [])), [n_rows, 8], "f32").tensor_data
+    got = struct.unpack(f"<{4 * n_rows}f", reply.data)
+    for r, row in enumerate(rows):
+        assert got[r * 4:r * 4 + 4] == pytest.approx(mlp(row, [8, 16, 4]), abs=1e-4)
+
+
+def streamed(log):
+    """What the streams have done, one word or two each."""
+    return [line.split(None, 1)[1] for line in log.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("library, gemm, rows, kernel", [
+    (BLAS, "auto", 20, "modeld_dense_blas"), (BLAS, "auto", 2, "modeld_dense"), (BLAS, "kernel", 20, "modeld_dense"),
+    ("/nowhere", "auto", 20, "modeld_dense")])
+def test_many_rows_go_by_cublaslt_where_it_is(gpu, tmp_path, library, gemm, rows, kernel):
+    log = tmp_path / "streams"
+    d = gpu(models=["mlp"], repository=perceptron(tmp_path, gemm=gemm), fake=f"log={log}", env={"LD_LIBRARY_PATH": library})
+    check_perceptron(d, rows)
+    assert [what for what in streamed(log) if what.startswith("kernel")] == [f"kernel {kernel}"] * 2
+
+
+@pytest.mark.parametrize("library", [BLAS, "/nowhere"])
+def test_a_perceptron_as_graphs(gpu, tmp_path, library):
+    """One is recorded for each number of rows, then used again; above 64 rows there is none."""
+    log = tmp_path / "streams"
+    d = gpu(models=["mlp"], repository=perceptron(tmp_path, graphs="yes"), fake=f"log={log}",
+            env={"LD_LIBRARY_PATH": library})
+    for n_rows in (3, 64, 3, 17, 3, 65):
+        check_perceptron(d, n_rows)
+    assert streamed(log).count("graph") == 5
+    for n_rows in range(1, 20):  # more than are kept
+        check_perceptron(d, n_rows)
 
 
 def test_rows_are_joined_on_the_gpu(gpu):
@@ -286,6 +333,30 @@ def test_without_a_stand_in_there_is_no_gpu(start):
     d.wait_notification("READY=1")
     assert d.infer("identity", b"x").tensor_data.data == b"x"
     wait_for("a word about the GPU", lambda: "device=cuda:1023" in d.log())
+
+
+def test_streams_have_their_models_priority(gpu, tmp_path):
+    log = tmp_path / "streams"
+    for name in ("low", "normal", "high"):
+        (tmp_path / "models" / name / "1").mkdir(parents=True)
+        (tmp_path / "models" / name / "model.conf").write_text(
+            f"[model]\nbackend = cuda\ninstances = 1\ngpu_priority = {name}\n[parameters]\nfunction = identity\n")
+    d = gpu(models=["low", "normal", "high"], repository=tmp_path / "models", fake=f"log={log}")
+    assert sorted(what for what in streamed(log) if what.startswith("priority")) == \
+        ["priority -2", "priority -5", "priority 0"]
+    assert d.infer("high", b"x").tensor_data.data == b"x"
+
+
+def test_a_model_that_no_gpu_can_load_falls_back_where_it_may(gpu, tmp_path):
+    """ONNX Runtime as it is here has no provider for GPUs."""
+    for name, more in (("strict", ""), ("lenient", "fallback = cpu:0\n")):
+        shutil.copytree(os.path.join(ROOT, "tests", "models", "onnx", "fixed", "1"), tmp_path / "models" / name / "1")
+        (tmp_path / "models" / name / "model.conf").write_text(f"[model]\nbackend = onnxruntime\ndevices = cuda:0\n{more}")
+    d = gpu(f"worker.backend_dirs={BUILD}/backends", f"backend.onnxruntime.venv={BUILD}/venv", models=["strict", "lenient"],
+            repository=tmp_path / "models", workers="cuda:0, cpu:0", ready=False)
+    d.wait_notification("READY=1")
+    wait_for("the fallback", lambda: {m.name: m.state for m in d.status().models} == {"strict": "failed", "lenient": "ready"})
+    assert "onnxruntime-gpu" in next(m.detail for m in d.status().models if m.name == "lenient")
 
 
 def test_onnx_runtime_without_cuda_says_what_to_install(gpu):

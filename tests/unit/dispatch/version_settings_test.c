@@ -16,6 +16,7 @@ static struct version_settings sample(void)
 		.path = "/models/digits/1",
 		.backend = "onnxruntime",
 		.devices = "cpu:0",
+		.fallback = "cpu:2",
 		.max_batch_size = 8,
 		.max_queue_delay_us = 100,
 		.max_queue_size = 64,
@@ -48,6 +49,7 @@ Test(version_settings, nothing_stays_nothing)
 
 	cr_assert_eq(version_settings_copy(&copy, &s), 0);
 	cr_expect_null(copy.devices);
+	cr_expect_null(copy.fallback);
 	cr_expect_null(copy.parameters);
 	cr_expect(version_settings_equal(&copy, &s));
 	version_settings_release(&copy);
@@ -71,6 +73,8 @@ Test(version_settings, every_difference_counts)
 	DIFFERS(path = "/models/digits/2");
 	DIFFERS(backend = "builtin");
 	DIFFERS(devices = NULL);
+	DIFFERS(fallback = "cpu:1");
+	DIFFERS(gpu_priority = WIRE_PRIORITY_LOW);
 	DIFFERS(max_batch_size = 9);
 	DIFFERS(max_queue_delay_us = 0);
 	DIFFERS(max_queue_size = 65);

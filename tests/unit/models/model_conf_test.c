@@ -53,6 +53,7 @@ Test(model_conf, every_key)
 {
 	cr_assert_eq(read_text("[model]\nbackend = builtin\nversion = 3\ndevices = cpu:0 , cuda:1\n"
 			       "max_batch_size = 0\nmax_queue_delay_us = 5\nmax_queue_size = 6\n"
+			       "fallback = cpu:1, cpu:2\ngpu_priority = high\n"
 			       "instances = 3\nrun_timeout_ms = 7\nstateful = "
 			       "yes\n[parameters]\nfunction = f\n"
 			       "x = 1 2\n"),
@@ -61,6 +62,8 @@ Test(model_conf, every_key)
 	cr_assert_eq(conf.versions.n_numbers, 1);
 	cr_expect_eq(conf.versions.numbers[0], 3);
 	cr_expect_str_eq(m.devices, "cpu:0,cuda:1");
+	cr_expect_str_eq(m.fallback, "cpu:1,cpu:2");
+	cr_expect_eq(m.gpu_priority, WIRE_PRIORITY_HIGH);
 	cr_expect_eq(m.max_batch_size, 0);
 	cr_expect_eq(m.max_queue_delay_us, 5);
 	cr_expect_eq(m.max_queue_size, 6);
@@ -176,6 +179,13 @@ Test(model_conf, devices)
 		bad(data, "2: [model] devices: needs names of devices separated by commas, none "
 			  "empty");
 	}
+}
+
+Test(model_conf, priorities)
+{
+	cr_assert_eq(read_text("[model]\ngpu_priority = low\n"), 0, "%s", text);
+	cr_expect_eq(m.gpu_priority, WIRE_PRIORITY_LOW);
+	bad("[model]\ngpu_priority = 3\n", "2: [model] gpu_priority: is none of low, normal, high");
 }
 
 Test(model_conf, too_many_parameters)

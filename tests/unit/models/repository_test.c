@@ -256,6 +256,17 @@ Test(repository, one_device_with_workers_is_enough)
 	cr_expect_str_eq(models[0].devices, "cpu:1,cuda:0");
 }
 
+Test(repository, a_device_to_fall_back_to_is_enough)
+{
+	put("a/model.conf",
+		"[model]\nbackend = builtin\ndevices = cuda:5\nfallback = cpu:1, cuda:0\n");
+	places[0].device = "cuda:0";
+	good();
+	cr_expect_str_eq(models[0].fallback, "cpu:1,cuda:0");
+	put("a/model.conf", "[model]\nbackend = builtin\nfallback = cuda:0\n");
+	bad("%/a/model.conf: [model] fallback: it has all devices already");
+}
+
 Test(repository, links_of_the_administrator_are_followed)
 {
 	char from[128], to[128];

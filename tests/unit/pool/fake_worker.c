@@ -38,6 +38,8 @@ struct fake {
 	uint64_t held[BATCHES];
 	uint32_t held_model[BATCHES];
 	size_t n_held;
+	bool on_first;	  /* on cpu:0 */
+	unsigned n_loads; /* of `large` */
 };
 
 static void must(bool ok, const char *what)
@@ -171,6 +173,7 @@ static void on_setup(struct fake *f, const struct wire_setup *s)
 {
 	struct segment_options o = {.name = "fake", .size = s->output_bytes};
 
+	f->on_first = !strcmp(s->device, "cpu:0");
 	f->script = word_of(strdup(getenv(FAKE_WORKER_VARIABLE)), s->process - 1);
 	check_surroundings(f);
 	if (is(f, "exit77"))
@@ -219,7 +222,10 @@ static void on_load(struct fake *f, const struct wire_load *l)
 
 	must(l->model < MODELS, "model number");
 	snprintf(f->names[l->model], sizeof(f->names[0]), "%s", l->name);
-	if (!strcmp(l->name, "noload")) {
+	/* Too large for the first device, until it is tried again. */
+	if (!strcmp(l->name, "large") && f->on_first && f->n_loads++ == 0) {
+		m.loaded = (struct wire_loaded){.model = l->model, .error = "it does not fit"};
+	} else if (!strcmp(l->name, "noload")) {
 		m.loaded = (struct wire_loaded){.model = l->model, .error = "no such thing"};
 	} else if (!strcmp(l->name, "crashload") || (!strcmp(l->name, "oddload") && is(f, "odd"))) {
 		raise(SIGKILL);

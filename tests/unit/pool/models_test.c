@@ -331,3 +331,72 @@ Test(models, busy_is_who_has_no_lane_free)
 	cr_expect_eq(pool_model_busy_ns(b.pm[0], now_ns), 0, "no worker has it");
 	bed_end(&b);
 }
+
+/* Too large for cpu:0 at first. */
+static void make_large(struct bed *b, const char *fallback)
+{
+	bed_init(b, "good", "large");
+	b->settings.n_places = 2;
+	b->places[1] = (struct pool_place){"cpu:1", 1};
+	b->models[0].devices = "cpu:0";
+	b->models[0].fallback = fallback;
+	bed_up(b);
+}
+
+Test(models, one_that_fits_nowhere_stays_away)
+{
+	struct bed b;
+
+	make_large(&b, NULL);
+	cr_expect_eq(pool_model_ready(b.pm[0]), 0);
+	cr_expect_eq(pool_model_hopeful(b.pm[0]), 0);
+	cr_expect(strstr(pool_model_detail(b.pm[0]), "it does not fit"));
+	bed_drain_end(&b);
+}
+
+Test(models, one_that_fits_nowhere_falls_back_where_it_may)
+{
+	struct bed b;
+
+	make_large(&b, "cpu:1");
+	bed_wait(&b, pool_model_ready(b.pm[0]) == 1);
+	cr_expect(worker_holds(bed_worker(&b, 1), b.pm[0]));
+	cr_expect(strstr(pool_model_detail(b.pm[0]), "it does not fit"), "why stays said");
+	cr_assert_eq(bed_run(&b, 1, 0, 1, 10), 0);
+	/* Where it fits after all it goes back. */
+	pool_model_retry(b.pm[0]);
+	bed_wait(&b, worker_holds(bed_worker(&b, 0), b.pm[0]));
+	bed_wait(&b, b.pm[0]->n_held == 1);
+	cr_expect_not(worker_holds(bed_worker(&b, 1), b.pm[0]));
+	cr_expect_str_eq(pool_model_detail(b.pm[0]), "");
+	cr_expect_eq(pool_model_ready(b.pm[0]), 1);
+	bed_drain_end(&b);
+}
+
+Test(models, one_whose_devices_are_not_there_falls_back)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "echo");
+	b.models[0].devices = "cuda:0";
+	b.models[0].fallback = "cpu:0";
+	bed_up(&b);
+	bed_wait(&b, pool_model_ready(b.pm[0]) == 1);
+	bed_drain_end(&b);
+}
+
+Test(models, one_that_falls_back_in_processes_of_its_own)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "large");
+	b.settings.n_places = 2;
+	b.settings.max_model_workers = 2;
+	b.places[1] = (struct pool_place){"cpu:1", 1};
+	b.models[0].devices = "cpu:0";
+	b.models[0].fallback = "cpu:1";
+	b.models[0].isolation = ISOLATION_MODEL;
+	bed_up(&b);
+	bed_wait(&b, pool_model_ready(b.pm[0]) == 1);
+	bed_drain_end(&b);
+}

@@ -215,7 +215,7 @@ Test(device_cuda_stream, faults)
 Test(device_cuda_stream, creating_can_fail)
 {
 	struct bed b =
-		bed_new("fail=cudaStreamCreateWithFlags:2:2 fail=cudaEventCreateWithFlags:2:2");
+		bed_new("fail=cudaStreamCreateWithPriority:2:2 fail=cudaEventCreateWithFlags:2:2");
 
 	cr_assert_eq(device_class(work(b.d)), DEVICE_E_MEMORY);
 	cr_assert_eq(device_class(work(b.d)), DEVICE_E_MEMORY);

@@ -49,7 +49,7 @@ static struct bed *bed_new(const char *settings)
 	fakecuda_reset(settings);
 	cr_assert_eq(device_open(&b->d, "cuda:0", text), 0, "%s", text);
 	cr_assert_eq(pinned_new(&b->pinned, b->d), 0);
-	cr_assert_eq(transfer_new(&b->t, b->d), 0);
+	cr_assert_eq(transfer_new(&b->t, b->d, DEVICE_PRIORITY_NORMAL), 0);
 	b->o.transfer = b->t;
 	b->o.pinned = b->pinned;
 	bed_fill(b);

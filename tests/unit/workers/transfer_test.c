@@ -28,7 +28,7 @@ static struct bed bed_new(const char *name, const char *settings)
 
 	fakecuda_reset(settings);
 	cr_assert_eq(device_open(&b.d, name, text), 0, "%s", text);
-	cr_assert_eq(transfer_new(&b.t, b.d), 0);
+	cr_assert_eq(transfer_new(&b.t, b.d, DEVICE_PRIORITY_NORMAL), 0);
 	cr_assert_eq(device_host_alloc(b.d, 2 * LARGE, &b.pinned), 0);
 	return b;
 }
@@ -273,7 +273,7 @@ static int work(void *arg)
 {
 	static unsigned char data[100000];
 	struct bed b = {.d = arg};
-	int r = transfer_new(&b.t, b.d);
+	int r = transfer_new(&b.t, b.d, DEVICE_PRIORITY_NORMAL);
 
 	if (!r)
 		r = there_and_back(&b, data, data, sizeof(data), false);
