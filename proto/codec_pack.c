@@ -32,18 +32,18 @@ static inline const void *load_pointer(const uint8_t *at)
 
 /* What is packed ends up between `at`, which each function takes and returns, and the end. NULL: error
  * says why. */
-struct output {
+struct packing {
 	uint8_t *start;
 	int error;
 };
 
-static uint8_t *fail(struct output *o, int error)
+static uint8_t *fail(struct packing *o, int error)
 {
 	o->error = error;
 	return NULL;
 }
 
-static NOINLINE uint8_t *put_long_varint(struct output *o, uint8_t *at, uint64_t v)
+static NOINLINE uint8_t *put_long_varint(struct packing *o, uint8_t *at, uint64_t v)
 {
 	size_t n = varint_size(v);
 	uint8_t *p;
@@ -57,7 +57,7 @@ static NOINLINE uint8_t *put_long_varint(struct output *o, uint8_t *at, uint64_t
 	return at;
 }
 
-static inline uint8_t *put_varint(struct output *o, uint8_t *at, uint64_t v)
+static inline uint8_t *put_varint(struct packing *o, uint8_t *at, uint64_t v)
 {
 	if (v > 0x7F || at == o->start)
 		return put_long_varint(o, at, v);
@@ -65,14 +65,14 @@ static inline uint8_t *put_varint(struct output *o, uint8_t *at, uint64_t v)
 	return at;
 }
 
-static NOINLINE uint8_t *put_long_tagged(struct output *o, uint8_t *at, unsigned tag, uint64_t v)
+static NOINLINE uint8_t *put_long_tagged(struct packing *o, uint8_t *at, unsigned tag, uint64_t v)
 {
 	at = put_varint(o, at, v);
 	return at ? put_varint(o, at, tag) : NULL;
 }
 
 /* A tag and what follows it: a number or a length. */
-static inline uint8_t *put_tagged(struct output *o, uint8_t *at, unsigned tag, uint64_t v)
+static inline uint8_t *put_tagged(struct packing *o, uint8_t *at, unsigned tag, uint64_t v)
 {
 	if ((v | tag) > 0x7F || at - o->start < 2)
 		return put_long_tagged(o, at, tag, v);
@@ -81,12 +81,12 @@ static inline uint8_t *put_tagged(struct output *o, uint8_t *at, unsigned tag, u
 	return at - 2;
 }
 
-static inline uint8_t *put_head(struct output *o, uint8_t *at, unsigned number, const uint8_t *end)
+static inline uint8_t *put_head(struct packing *o, uint8_t *at, unsigned number, const uint8_t *end)
 {
 	return put_tagged(o, at, number << 3 | DELIMITED, (uint64_t)(end - at));
 }
 
-static inline uint8_t *put_number(struct output *o, uint8_t *at, const struct codec_field *f,
+static inline uint8_t *put_number(struct packing *o, uint8_t *at, const struct codec_field *f,
 	unsigned number, const uint8_t *in)
 {
 	uint64_t v = load_member(f, in);
@@ -97,7 +97,7 @@ static inline uint8_t *put_number(struct output *o, uint8_t *at, const struct co
 }
 
 static NOINLINE uint8_t *put_bytes(
-	struct output *o, uint8_t *at, unsigned number, const void *data, size_t n)
+	struct packing *o, uint8_t *at, unsigned number, const void *data, size_t n)
 {
 	if ((size_t)(at - o->start) < n)
 		return fail(o, -EMSGSIZE);
@@ -107,7 +107,7 @@ static NOINLINE uint8_t *put_bytes(
 }
 
 /* An empty one is left out, unless it is an element. */
-static NOINLINE uint8_t *put_text(struct output *o, uint8_t *at, const struct codec_field *f,
+static NOINLINE uint8_t *put_text(struct packing *o, uint8_t *at, const struct codec_field *f,
 	unsigned number, const char *text)
 {
 	size_t n = text && *text ? strnlen(text, f->max + 1) : 0;
@@ -118,9 +118,9 @@ static NOINLINE uint8_t *put_text(struct output *o, uint8_t *at, const struct co
 }
 
 static uint8_t *put_fields(
-	struct output *o, uint8_t *at, const struct codec_message *m, const uint8_t *in);
+	struct packing *o, uint8_t *at, const struct codec_message *m, const uint8_t *in);
 
-static NOINLINE uint8_t *put_message(struct output *o, uint8_t *at, const struct codec_message *m,
+static NOINLINE uint8_t *put_message(struct packing *o, uint8_t *at, const struct codec_message *m,
 	unsigned number, const uint8_t *in)
 {
 	uint8_t *start = put_fields(o, at, m, in);
@@ -128,7 +128,7 @@ static NOINLINE uint8_t *put_message(struct output *o, uint8_t *at, const struct
 	return start ? put_head(o, start, number, at) : NULL;
 }
 
-static uint8_t *put_numbers(struct output *o, uint8_t *at, const struct codec_field *f,
+static uint8_t *put_numbers(struct packing *o, uint8_t *at, const struct codec_field *f,
 	unsigned number, const uint8_t *list, size_t n)
 {
 	const uint8_t *end = at;
@@ -147,7 +147,7 @@ static uint8_t *put_numbers(struct output *o, uint8_t *at, const struct codec_fi
 	return put_head(o, at, number, end);
 }
 
-static NOINLINE uint8_t *put_array(struct output *o, uint8_t *at, const struct codec_field *f,
+static NOINLINE uint8_t *put_array(struct packing *o, uint8_t *at, const struct codec_field *f,
 	unsigned number, const uint8_t *in)
 {
 	const uint8_t *list = load_pointer(in + f->offset);
@@ -170,7 +170,7 @@ static NOINLINE uint8_t *put_array(struct output *o, uint8_t *at, const struct c
 }
 
 /* A field that is no number. */
-static uint8_t *put_other(struct output *o, uint8_t *at, const struct codec_field *f,
+static uint8_t *put_other(struct packing *o, uint8_t *at, const struct codec_field *f,
 	unsigned number, const uint8_t *in)
 {
 	const uint8_t *member = in + f->offset;
@@ -194,7 +194,7 @@ static uint8_t *put_other(struct output *o, uint8_t *at, const struct codec_fiel
 }
 
 static uint8_t *put_body(
-	struct output *o, uint8_t *at, const struct codec_message *m, const uint8_t *in)
+	struct packing *o, uint8_t *at, const struct codec_message *m, const uint8_t *in)
 {
 	uint32_t number = *body_number(m, in);
 
@@ -205,7 +205,7 @@ static uint8_t *put_body(
 }
 
 static uint8_t *put_fields(
-	struct output *o, uint8_t *at, const struct codec_message *m, const uint8_t *in)
+	struct packing *o, uint8_t *at, const struct codec_message *m, const uint8_t *in)
 {
 	int r;
 
@@ -232,7 +232,7 @@ static uint8_t *put_fields(
 int codec_pack(
 	const struct codec_message *m, const void *in, uint8_t *out, size_t n_out, uint8_t **ret_at)
 {
-	struct output o = {out, 0};
+	struct packing o = {out, 0};
 	uint8_t *at = put_fields(&o, out + n_out, m, in);
 
 	if (!at)
@@ -243,7 +243,7 @@ int codec_pack(
 
 uint8_t *codec_put_long_head(uint8_t *end, uint32_t number, uint64_t n)
 {
-	struct output o = {end - CODEC_HEAD_MAX, 0};
+	struct packing o = {end - CODEC_HEAD_MAX, 0};
 	uint8_t *at = put_tagged(&o, end, number << 3 | DELIMITED, n);
 
 	assert(at);

@@ -197,8 +197,8 @@ static bool at_target(const struct span *span, const struct span *target)
 
 /* NULL: fine. Fills *to. */
 static const char *check_output(const struct flight *f, const struct flight_item *item,
-	const struct wire_loaded *declared, const struct output *arena, const struct wire_tensor *t,
-	struct pool_output *to)
+	const struct wire_loaded *declared, const struct output_memory *arena,
+	const struct wire_tensor *t, struct pool_output *to)
 {
 	const struct wire_target *target;
 
@@ -218,7 +218,7 @@ static const char *check_output(const struct flight *f, const struct flight_item
 	if (target && (t->span.arena & WIRE_REGION_BIT))
 		return at_target(&t->span, &target->span) ? NULL
 							  : "an output that is not at its target";
-	to->data = output_data(arena, &t->span);
+	to->data = output_memory_data(arena, &t->span);
 	return to->data ? NULL : "an output that is not inside the worker's output memory";
 }
 
@@ -233,7 +233,7 @@ static bool count_fits(const struct flight_item *item, const struct wire_loaded 
 
 /* NULL: fine. Outputs go to `at`, and *to describes them. */
 static const char *check_result(struct flight *f, const struct flight_item *item,
-	const struct wire_loaded *declared, const struct output *arena,
+	const struct wire_loaded *declared, const struct output_memory *arena,
 	const struct wire_result *result, struct pool_output *at, struct pool_result *to)
 {
 	uint64_t *missing = f->wanted + item->first_wanted;
@@ -281,7 +281,7 @@ static size_t count_held(const struct pool_result *r, uint64_t *ret_bytes)
 }
 
 /* Lease what r has in output memory. `before`: the lease of the same hold, where a result before has it. */
-static int lease(struct pool_result *r, struct output *output, uint64_t hold,
+static int lease(struct pool_result *r, struct output_memory *output, uint64_t hold,
 	struct output_lease *before, const char **ret_why)
 {
 	uint64_t bytes;
@@ -303,8 +303,8 @@ static int lease(struct pool_result *r, struct output *output, uint64_t hold,
 	return e;
 }
 
-static int lease_all(struct flight *f, struct output *output, const struct wire_result *results,
-	const char **ret_why)
+static int lease_all(struct flight *f, struct output_memory *output,
+	const struct wire_result *results, const char **ret_why)
 {
 	struct output_lease *before = NULL;
 	uint64_t hold = 0;
@@ -329,7 +329,7 @@ void flight_let_go(struct flight *f)
 
 /* --- All of it ------------------------------------------------------------------------------- */
 
-int flight_check(struct flight *f, const struct wire_loaded *declared, struct output *output,
+int flight_check(struct flight *f, const struct wire_loaded *declared, struct output_memory *output,
 	const struct wire_result *results, size_t n_results, const char **ret_why)
 {
 	struct pool_output *at = f->outputs;
@@ -352,7 +352,7 @@ int flight_check(struct flight *f, const struct wire_loaded *declared, struct ou
 
 /* NULL: fine. All that is wanted is wanted again by the next answer, unless that was the last. */
 static const char *check_partial(struct flight *f, const struct wire_loaded *declared,
-	const struct output *output, const struct wire_partial *partial)
+	const struct output_memory *output, const struct wire_partial *partial)
 {
 	const struct wire_result result = {
 		.message = "", .outputs = partial->outputs, .n_outputs = partial->n_outputs};
@@ -377,7 +377,7 @@ static const char *check_partial(struct flight *f, const struct wire_loaded *dec
 }
 
 int flight_check_partial(struct flight *f, const struct wire_loaded *declared,
-	struct output *output, const struct wire_partial *partial, const char **ret_why)
+	struct output_memory *output, const struct wire_partial *partial, const char **ret_why)
 {
 	*ret_why = check_partial(f, declared, output, partial);
 	if (*ret_why)

@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 #include "base/list.h"
 #include "pool/memory.h"
-#include "pool/output.h"
+#include "pool/output_memory.h"
 
 struct pool_model;
 
@@ -66,11 +66,11 @@ void flight_end(struct flight *f);
  * -ENOMEM
  */
 _must_use_ int flight_check(struct flight *f, const struct wire_loaded *declared,
-	struct output *output, const struct wire_result *results, size_t n_results,
+	struct output_memory *output, const struct wire_result *results, size_t n_results,
 	const char **ret_why);
 /* The same for an answer of one item ahead of the others, or that more will follow, into its place of f->results. */
 _must_use_ int flight_check_partial(struct flight *f, const struct wire_loaded *declared,
-	struct output *output, const struct wire_partial *partial, const char **ret_why);
+	struct output_memory *output, const struct wire_partial *partial, const char **ret_why);
 /* Drop the references to leases of f->results. */
 void flight_let_go(struct flight *f);
 

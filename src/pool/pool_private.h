@@ -9,7 +9,7 @@
 #include "pool/lazy_timer.h"
 #include "pool/memory.h"
 #include "pool/oom.h"
-#include "pool/output.h"
+#include "pool/output_memory.h"
 #include "pool/pool.h"
 
 #define POOL_TEXT_MAX 1024u

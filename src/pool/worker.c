@@ -117,7 +117,7 @@ static void end_trust(struct worker *w, enum worker_verdict verdict)
 	process_kill(w->process);
 	w->channel = channel_close(w->channel);
 	if (w->output)
-		output_mute(w->output);
+		output_memory_mute(w->output);
 	pool_recount(w->pool, w);
 	pool_soon(w->pool);
 }
@@ -281,8 +281,8 @@ static void reap(struct worker *w, const struct process_exit *e)
 	w->process = process_close(w->process);
 	w->channel = channel_close(w->channel);
 	if (w->output)
-		output_mute(w->output);
-	w->output = output_unref(w->output);
+		output_memory_mute(w->output);
+	w->output = output_memory_unref(w->output);
 	memory_table_reaped(&w->pool->memories, w);
 	w->pool->worker_events->on_reaped(w);
 	w->suspect = w->was_loading = NULL;
@@ -491,6 +491,6 @@ void worker_stop_idle(struct worker *w)
 	if (w->state != WORKER_DRAINING || w->n_in_flight > 0)
 		return;
 	worker_set_state(w, WORKER_STOPPING);
-	output_mute(w->output);
+	output_memory_mute(w->output);
 	worker_tell(w, &(struct wire_message){.type = WIRE_DRAIN});
 }

@@ -6,7 +6,7 @@
 #include "pool/channel.h"
 #include "pool/flight.h"
 #include "pool/lane.h"
-#include "pool/output.h"
+#include "pool/output_memory.h"
 #include "pool/process.h"
 #include "pool/worker.h"
 
@@ -37,12 +37,12 @@ struct worker {
 	char name[WORKER_NAME_MAX];
 
 	enum worker_state state;
-	struct process *process; /* own; NULL: none */
-	struct channel *channel; /* own; NULL when LOST or REAPED */
-	struct output *output;	 /* ref; from hello until reaped */
-	uint64_t generation;	 /* of the process */
-	uint64_t number;	 /* of the process among all of the pool */
-	uint32_t slots;		 /* that it accepted */
+	struct process *process;      /* own; NULL: none */
+	struct channel *channel;      /* own; NULL when LOST or REAPED */
+	struct output_memory *output; /* ref; from hello until reaped */
+	uint64_t generation;	      /* of the process */
+	uint64_t number;	      /* of the process among all of the pool */
+	uint32_t slots;		      /* that it accepted */
 
 	struct flight *flights; /* own: settings.slots + 1, one being for a callback */
 	struct list spare;

@@ -75,7 +75,7 @@ static void on_hello(struct worker *w, const struct wire_hello *h)
 
 	if (!hello_fits(w, h))
 		return;
-	if (output_new(&w->output, &w->pool->outputs, w, &limits)) {
+	if (output_memory_new(&w->output, &w->pool->outputs, w, &limits)) {
 		worker_lose(w, WORKER_UNUSABLE, "no memory to keep its outputs");
 		return;
 	}
@@ -96,7 +96,7 @@ static void on_map(struct worker *w, const struct wire_map *m, int *fd)
 		misbehaved(w, "map: no descriptor came along");
 		return;
 	}
-	r = output_map(w->output, fd, m, &why);
+	r = output_memory_map(w->output, fd, m, &why);
 	if (r == -EPROTO)
 		misbehaved(w, "map: segment of %" PRIu64 " bytes refused: %s", m->size, why);
 	else if (r)
@@ -106,7 +106,7 @@ static void on_map(struct worker *w, const struct wire_map *m, int *fd)
 
 static void on_unmap(struct worker *w, const struct wire_unmap *m)
 {
-	if (output_unmap(w->output, m->id))
+	if (output_memory_unmap(w->output, m->id))
 		misbehaved(w, "unmap: there is no segment %#" PRIx64, m->id);
 }
 

@@ -118,7 +118,7 @@ static int send_run(struct worker *w, const struct flight *f, const struct wire_
 	};
 	int r;
 
-	output_tell(w->output, worker_send);
+	output_memory_tell(w->output, worker_send);
 	/* That has shown that it is lost: what was to be sent comes back by on_lost. */
 	if (!w->channel)
 		return 0;

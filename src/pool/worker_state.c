@@ -125,12 +125,12 @@ uint64_t worker_batches_done(const struct worker *w)
 
 uint32_t worker_output_segments(const struct worker *w)
 {
-	return output_n_segments(w->output);
+	return output_memory_n_segments(w->output);
 }
 
 uint64_t worker_output_mapped(const struct worker *w)
 {
-	return output_mapped(w->output);
+	return output_memory_mapped(w->output);
 }
 
 uint64_t worker_restarts(const struct worker *w)

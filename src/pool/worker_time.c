@@ -101,7 +101,7 @@ static void send_ping(struct worker *w, uint64_t now_ns)
 {
 	w->ping_ns = now_ns;
 	w->nonce++;
-	output_tell(w->output, worker_send);
+	output_memory_tell(w->output, worker_send);
 	worker_tell(w, &(struct wire_message){.type = WIRE_PING, .ping = {.nonce = w->nonce}});
 }
 

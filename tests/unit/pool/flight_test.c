@@ -16,7 +16,7 @@ struct rig {
 	struct memory_table memories;
 	struct output_desk desk;
 	struct segment *arena;
-	struct output *output;
+	struct output_memory *output;
 	struct flight flight;
 	struct wire_declaration declared[N_OUTPUTS];
 	struct wire_loaded loaded;
@@ -43,9 +43,9 @@ static void rig_init(struct rig *g)
 	cr_assert_eq(segment_new(&g->arena, &o), 0);
 	segment_set_id(g->arena, 9);
 	cr_assert_eq(segment_alloc(g->arena, 1, &span), 0);
-	cr_assert_eq(output_new(&g->output, &g->desk, NULL, &limits), 0);
+	cr_assert_eq(output_memory_new(&g->output, &g->desk, NULL, &limits), 0);
 	fd = dup(segment_fd(g->arena));
-	cr_assert_eq(output_map(g->output, &fd, &map, &why), 0, "%s", why);
+	cr_assert_eq(output_memory_map(g->output, &fd, &map, &why), 0, "%s", why);
 	for (uint32_t i = 0; i < N_OUTPUTS; i++) {
 		g->declared[i] = (struct wire_declaration){
 			.name = "o", .dtype = DTYPE_U8, .rank = 1, .dims = one};
@@ -59,8 +59,8 @@ static void rig_deinit(struct rig *g)
 {
 	flight_deinit(&g->flight);
 	output_desk_flush(&g->desk, send_nothing);
-	output_mute(g->output);
-	output_unref(g->output);
+	output_memory_mute(g->output);
+	output_memory_unref(g->output);
 	output_desk_deinit(&g->desk);
 	segment_free(g->arena);
 }

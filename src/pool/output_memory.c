@@ -1,19 +1,19 @@
 /*
- * output.c: mapped output memory of workers, and the leases on it.
+ * output_memory.c: mapped output memory of workers, and the leases on it.
  *
  * Two kinds of owners keep it mapped: its process, until reaped, and each lease. A lease that
- * nobody holds any more is kept on output.released until the worker was told, then on the desk's
+ * nobody holds any more is kept on output_memory.released until the worker was told, then on the desk's
  * spare list; so neither giving back nor, in the steady state, taking one allocates.
  *
  * Telling costs a wake-up of its own unless something else is said anyway, so it waits for that
- * (output_tell()), but not when much has gathered: then the output is on desk.overdue.
+ * (output_memory_tell()), but not when much has gathered: then the output is on desk.overdue.
  *
  * A lease does not know which segments it is on. So a segment that its worker takes back is `leaving` until
  * all leases are gone that were there then: the numbers of holds grow, and the lowest is the first in `held`.
  *
  * Daemon process, loop thread.
  */
-#include "pool/output.h"
+#include "pool/output_memory.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -36,7 +36,7 @@ struct mapped {
 	struct list node;  /* in output.mapped, then .leaving, then .left */
 };
 
-struct output {
+struct output_memory {
 	uint32_t refs;		  /* the process, and one a lease */
 	struct output_desk *desk; /* borrow */
 	struct worker *worker;	  /* borrow; NULL: muted */
@@ -59,7 +59,7 @@ struct output_lease {
 	uint32_t refs;
 	uint64_t hold;
 	uint64_t bytes;
-	struct output *output;			    /* ref */
+	struct output_memory *output;		    /* ref */
 	void (*on_end)(void *data, uint64_t bytes); /* NULL: nobody is charged */
 	void *data;
 	struct list node; /* in output.held, .released or desk.spare */
@@ -88,10 +88,10 @@ void output_desk_deinit(struct output_desk *k)
 	k->disposer = disposer_free(k->disposer);
 }
 
-int output_new(struct output **ret_output, struct output_desk *k, struct worker *w,
+int output_memory_new(struct output_memory **ret_output, struct output_desk *k, struct worker *w,
 	const struct output_limits *limits)
 {
-	struct output *o = calloc(1, sizeof(*o));
+	struct output_memory *o = calloc(1, sizeof(*o));
 
 	if (!o)
 		return -ENOMEM;
@@ -127,7 +127,7 @@ static void free_mapped(struct disposer *d, struct list *segments)
 	}
 }
 
-struct output *output_unref(struct output *o)
+struct output_memory *output_memory_unref(struct output_memory *o)
 {
 	if (!o)
 		return NULL;
@@ -146,7 +146,7 @@ struct output *output_unref(struct output *o)
 
 /* --- Segments -------------------------------------------------------------------------------- */
 
-static const char *refusal(const struct output *o, const struct wire_map *map)
+static const char *refusal(const struct output_memory *o, const struct wire_map *map)
 {
 	if (map->writable || (map->id & WIRE_REGION_BIT))
 		return "it is not of a kind that a worker has";
@@ -157,7 +157,7 @@ static const char *refusal(const struct output *o, const struct wire_map *map)
 	return NULL;
 }
 
-static int enter(struct output *o, struct mapped *m, const char **ret_why)
+static int enter(struct output_memory *o, struct mapped *m, const char **ret_why)
 {
 	int r = slots_put(&o->by_id, view_id(m->view), SLOTS_MAX, m);
 
@@ -173,7 +173,8 @@ static int enter(struct output *o, struct mapped *m, const char **ret_why)
 	return 0;
 }
 
-int output_map(struct output *o, int *fd, const struct wire_map *map, const char **ret_why)
+int output_memory_map(
+	struct output_memory *o, int *fd, const struct wire_map *map, const char **ret_why)
 {
 	struct mapped *m;
 	int r;
@@ -202,7 +203,7 @@ int output_map(struct output *o, int *fd, const struct wire_map *map, const char
 }
 
 /* The lowest hold that is held, or could be held next. */
-static uint64_t lowest_hold(const struct output *o)
+static uint64_t lowest_hold(const struct output_memory *o)
 {
 	const struct list *node = list_first(&o->held);
 
@@ -210,7 +211,7 @@ static uint64_t lowest_hold(const struct output *o)
 }
 
 /* Unmap what no lease can be on any more. */
-static void let_leave(struct output *o)
+static void let_leave(struct output_memory *o)
 {
 	struct list *node;
 
@@ -232,7 +233,7 @@ static void let_leave(struct output *o)
 	}
 }
 
-int output_unmap(struct output *o, uint64_t id)
+int output_memory_unmap(struct output_memory *o, uint64_t id)
 {
 	struct mapped *m = slots_remove(&o->by_id, id);
 
@@ -246,7 +247,7 @@ int output_unmap(struct output *o, uint64_t id)
 	return 0;
 }
 
-static void tell_left(struct output *o, output_send *send)
+static void tell_left(struct output_memory *o, output_send *send)
 {
 	struct list *node;
 
@@ -260,26 +261,26 @@ static void tell_left(struct output *o, output_send *send)
 	}
 }
 
-const void *output_data(const struct output *o, const struct span *span)
+const void *output_memory_data(const struct output_memory *o, const struct span *span)
 {
 	const struct mapped *m = slots_find(&o->by_id, span->arena);
 
 	return m ? view_data(m->view, span) : NULL;
 }
 
-int output_segment_fd(const struct output *o, uint64_t id)
+int output_memory_segment_fd(const struct output_memory *o, uint64_t id)
 {
 	const struct mapped *m = slots_find(&o->by_id, id);
 
 	return m ? m->fd : -1;
 }
 
-uint32_t output_n_segments(const struct output *o)
+uint32_t output_memory_n_segments(const struct output_memory *o)
 {
 	return o ? o->by_id.n : 0;
 }
 
-uint64_t output_mapped(const struct output *o)
+uint64_t output_memory_mapped(const struct output_memory *o)
 {
 	return o ? o->mapped_bytes : 0;
 }
@@ -294,7 +295,7 @@ static void lease_recycle(struct output_lease *l)
 	list_remove(&l->node);
 	l->output->n_holds--;
 	let_leave(l->output);
-	l->output = output_unref(l->output);
+	l->output = output_memory_unref(l->output);
 	k->n_leases--;
 	if (k->n_spare >= OUTPUT_SPARE_MAX) {
 		free(l);
@@ -305,14 +306,14 @@ static void lease_recycle(struct output_lease *l)
 	list_push_front(&k->spare, &l->node);
 }
 
-static void forget_released(struct output *o)
+static void forget_released(struct output_memory *o)
 {
 	o->n_released = 0;
 	o->released_bytes = 0;
 	list_remove(&o->node);
 }
 
-void output_mute(struct output *o)
+void output_memory_mute(struct output_memory *o)
 {
 	struct list *node;
 
@@ -325,7 +326,7 @@ void output_mute(struct output *o)
 }
 
 /* Up to WIRE_RELEASE_MAX of o's released holds; the message borrows from the desk. */
-static struct wire_release collect(struct output *o)
+static struct wire_release collect(struct output_memory *o)
 {
 	struct wire_release m = {.holds = o->desk->holds};
 	struct list *node;
@@ -340,7 +341,7 @@ static struct wire_release collect(struct output *o)
 	return m;
 }
 
-void output_tell(struct output *o, output_send *send)
+void output_memory_tell(struct output_memory *o, output_send *send)
 {
 	while (!list_empty(&o->released)) {
 		struct wire_message m = {.type = WIRE_RELEASE, .release = collect(o)};
@@ -358,7 +359,7 @@ void output_desk_flush(struct output_desk *k, output_send *send)
 	struct list *node;
 
 	while ((node = list_first(&k->overdue)))
-		output_tell(list_entry(node, struct output, node), send);
+		output_memory_tell(list_entry(node, struct output_memory, node), send);
 }
 
 static struct output_lease *lease_take(struct output_desk *k)
@@ -372,7 +373,7 @@ static struct output_lease *lease_take(struct output_desk *k)
 	return list_entry(node, struct output_lease, node);
 }
 
-static const char *hold_refusal(const struct output *o, uint64_t hold)
+static const char *hold_refusal(const struct output_memory *o, uint64_t hold)
 {
 	if (hold <= o->last_hold)
 		return "a hold that does not come next";
@@ -381,8 +382,8 @@ static const char *hold_refusal(const struct output *o, uint64_t hold)
 	return NULL;
 }
 
-int output_lease_new(
-	struct output_lease **ret_lease, struct output *o, uint64_t hold, const char **ret_why)
+int output_lease_new(struct output_lease **ret_lease, struct output_memory *o, uint64_t hold,
+	const char **ret_why)
 {
 	struct output_lease *l;
 
@@ -424,7 +425,7 @@ uint64_t output_lease_charge(
 	return l->bytes;
 }
 
-static bool is_overdue(const struct output *o)
+static bool is_overdue(const struct output_memory *o)
 {
 	return o->n_released >= OUTPUT_HELD_MAX ||
 	       o->n_released >= o->limits.n_holds / OUTPUT_HELD_SHARE ||
@@ -433,7 +434,7 @@ static bool is_overdue(const struct output *o)
 
 struct output_lease *output_lease_unref(struct output_lease *l)
 {
-	struct output *o;
+	struct output_memory *o;
 
 	if (!l)
 		return NULL;

@@ -1,5 +1,5 @@
-/* output_test.c: leases: what is told to a worker, in which portions, and what is not. */
-#include "pool/output.h"
+/* output_memory_test.c: leases: what is told to a worker, in which portions, and what is not. */
+#include "pool/output_memory.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -21,7 +21,7 @@ struct sent {
 	uint64_t last;
 	uint64_t unmapped;
 	unsigned n_unmapped;
-	struct output *mute; /* is muted by the first message */
+	struct output_memory *mute; /* is muted by the first message */
 };
 
 static void tell(struct worker *w, const struct wire_message *m)
@@ -37,13 +37,13 @@ static void tell(struct worker *w, const struct wire_message *m)
 	s->n_holds += m->release.n_holds;
 	s->last = m->release.holds[m->release.n_holds - 1];
 	if (s->mute)
-		output_mute(s->mute);
+		output_memory_mute(s->mute);
 }
 
 struct scene {
 	struct output_desk desk;
 	struct segment *arena;
-	struct output *output;
+	struct output_memory *output;
 	struct sent sent;
 };
 
@@ -56,7 +56,7 @@ static int map(struct scene *s, const struct segment *segment, uint64_t id, uint
 	int r;
 
 	why = "";
-	r = output_map(s->output, &fd, &m, &why);
+	r = output_memory_map(s->output, &fd, &m, &why);
 	cr_assert_eq(fd >= 0, r != 0);
 	return r;
 }
@@ -71,15 +71,16 @@ static void scene_init(struct scene *s)
 	cr_assert_eq(output_desk_init(&s->desk), 0);
 	cr_assert_eq(segment_new(&s->arena, &o), 0);
 	segment_set_id(s->arena, ID);
-	cr_assert_eq(output_new(&s->output, &s->desk, (struct worker *)&s->sent, &limits), 0);
+	cr_assert_eq(
+		output_memory_new(&s->output, &s->desk, (struct worker *)&s->sent, &limits), 0);
 	cr_assert_eq(map(s, s->arena, ID, 65536), 0);
 }
 
 static void scene_deinit(struct scene *s)
 {
 	if (s->output)
-		output_mute(s->output);
-	output_unref(s->output);
+		output_memory_mute(s->output);
+	output_memory_unref(s->output);
 	output_desk_deinit(&s->desk);
 	segment_free(s->arena);
 }
@@ -93,7 +94,7 @@ static struct output_lease *lease(struct scene *s, uint64_t hold)
 	return l;
 }
 
-Test(output, released_in_portions)
+Test(output_memory, released_in_portions)
 {
 	struct scene s;
 
@@ -101,18 +102,18 @@ Test(output, released_in_portions)
 	for (uint64_t i = 1; i <= WIRE_RELEASE_MAX + 5; i++)
 		output_lease_unref(lease(&s, i));
 	cr_assert_eq(s.sent.n_messages, 0);
-	output_tell(s.output, tell);
+	output_memory_tell(s.output, tell);
 	cr_assert_eq(s.sent.n_messages, 2);
 	cr_assert_eq(s.sent.n_holds, WIRE_RELEASE_MAX + 5);
 	cr_assert_eq(s.sent.last, WIRE_RELEASE_MAX + 5);
 	cr_assert_eq(s.desk.n_leases, 0);
-	output_tell(s.output, tell);
+	output_memory_tell(s.output, tell);
 	output_desk_flush(&s.desk, tell);
 	cr_assert_eq(s.sent.n_messages, 2);
 	scene_deinit(&s);
 }
 
-Test(output, few_wait_for_company_and_many_do_not)
+Test(output_memory, few_wait_for_company_and_many_do_not)
 {
 	struct scene s;
 
@@ -131,7 +132,7 @@ Test(output, few_wait_for_company_and_many_do_not)
 	scene_deinit(&s);
 }
 
-Test(output, a_large_part_of_the_arena_does_not_wait)
+Test(output_memory, a_large_part_of_the_arena_does_not_wait)
 {
 	struct scene s;
 	struct output_lease *l;
@@ -148,7 +149,7 @@ Test(output, a_large_part_of_the_arena_does_not_wait)
 	scene_deinit(&s);
 }
 
-Test(output, only_the_last_reference_is_told)
+Test(output_memory, only_the_last_reference_is_told)
 {
 	struct scene s;
 	struct output_lease *l;
@@ -156,16 +157,16 @@ Test(output, only_the_last_reference_is_told)
 	scene_init(&s);
 	l = output_lease_ref(lease(&s, 1));
 	output_lease_unref(l);
-	output_tell(s.output, tell);
+	output_memory_tell(s.output, tell);
 	cr_assert_eq(s.sent.n_messages, 0);
 	output_lease_unref(l);
-	output_tell(s.output, tell);
+	output_memory_tell(s.output, tell);
 	cr_assert_eq(s.sent.n_holds, 1);
 	cr_assert_eq(s.sent.last, 1);
 	scene_deinit(&s);
 }
 
-Test(output, mapping_outlives_its_process)
+Test(output_memory, mapping_outlives_its_process)
 {
 	struct scene s;
 	struct output_lease *l;
@@ -176,12 +177,12 @@ Test(output, mapping_outlives_its_process)
 	cr_assert_eq(segment_alloc(s.arena, 100, &span), 0);
 	memset(segment_data(s.arena, &span), 'x', 100);
 	l = lease(&s, 1);
-	data = output_data(s.output, &span);
+	data = output_memory_data(s.output, &span);
 	span.offset = 65536;
-	cr_assert_null(output_data(s.output, &span));
+	cr_assert_null(output_memory_data(s.output, &span));
 	output_lease_unref(lease(&s, 2)); /* waits for a flush that never comes */
-	output_mute(s.output);
-	s.output = output_unref(s.output);
+	output_memory_mute(s.output);
+	s.output = output_memory_unref(s.output);
 	cr_assert_eq(data[99], 'x');
 	output_lease_unref(l);
 	output_desk_flush(&s.desk, tell);
@@ -190,7 +191,7 @@ Test(output, mapping_outlives_its_process)
 	scene_deinit(&s);
 }
 
-Test(output, muted_while_it_is_told)
+Test(output_memory, muted_while_it_is_told)
 {
 	struct scene s;
 
@@ -204,7 +205,7 @@ Test(output, muted_while_it_is_told)
 	scene_deinit(&s);
 }
 
-Test(output, holds_grow_and_are_not_too_many)
+Test(output_memory, holds_grow_and_are_not_too_many)
 {
 	struct output_lease *l[3], *untouched = NULL;
 	struct scene s;
@@ -220,14 +221,14 @@ Test(output, holds_grow_and_are_not_too_many)
 	/* What the worker was not told yet counts. */
 	cr_assert_eq(output_lease_new(&untouched, s.output, UINT64_MAX, &why), -EPROTO);
 	cr_assert_str_eq(why, "a hold more than [worker] max_holds");
-	output_tell(s.output, tell);
+	output_memory_tell(s.output, tell);
 	l[2] = lease(&s, UINT64_MAX);
 	for (size_t i = 0; i < 3; i++)
 		output_lease_unref(l[i]);
 	scene_deinit(&s);
 }
 
-Test(output, the_descriptor_stays_while_the_segment_does)
+Test(output_memory, the_descriptor_stays_while_the_segment_does)
 {
 	struct output_lease *l;
 	struct scene s;
@@ -235,30 +236,30 @@ Test(output, the_descriptor_stays_while_the_segment_does)
 	int fd;
 
 	scene_init(&s);
-	fd = output_segment_fd(s.output, ID);
-	cr_assert_eq(output_segment_fd(s.output, ID + 1), -1);
+	fd = output_memory_segment_fd(s.output, ID);
+	cr_assert_eq(output_memory_segment_fd(s.output, ID + 1), -1);
 	cr_assert_eq(view_new(&again, fd, ID, 65536), 0, "another process can map it");
 	view_free(again);
 	l = lease(&s, 1);
-	cr_assert_eq(output_unmap(s.output, ID), 0);
-	cr_assert_eq(output_segment_fd(s.output, ID), -1, "nothing new begins there");
+	cr_assert_eq(output_memory_unmap(s.output, ID), 0);
+	cr_assert_eq(output_memory_segment_fd(s.output, ID), -1, "nothing new begins there");
 	cr_assert_geq(fcntl(fd, F_GETFD), 0, "but it is read");
 	output_lease_unref(l);
 	cr_assert_lt(fcntl(fd, F_GETFD), 0);
 	scene_deinit(&s);
 }
 
-Test(output, steady_load_allocates_nothing)
+Test(output_memory, steady_load_allocates_nothing)
 {
 	struct scene s;
 
 	scene_init(&s);
 	output_lease_unref(lease(&s, 1));
-	output_tell(s.output, tell);
+	output_memory_tell(s.output, tell);
 	failalloc_arm(FAIL_ALLOCATIONS, FAIL_PERSISTENT, 1);
 	for (uint64_t i = 2; i <= 100; i++) {
 		output_lease_unref(lease(&s, i));
-		output_tell(s.output, tell);
+		output_memory_tell(s.output, tell);
 	}
 	failalloc_disarm();
 	cr_assert_eq(failalloc_count(), 0);
@@ -275,7 +276,7 @@ static void refused(struct scene *s, const struct segment *segment, uint64_t id,
 	cr_assert(strstr(why, text), "%s", why);
 }
 
-Test(output, what_is_no_segment_is_refused)
+Test(output_memory, what_is_no_segment_is_refused)
 {
 	struct segment_options o = {.name = "large", .size = 5 * 65536};
 	struct segment *large;
@@ -288,16 +289,16 @@ Test(output, what_is_no_segment_is_refused)
 	refused(&s, s.arena, ID + 1, 4096, "not that size");
 	refused(&s, large, ID + 1, 5 * 65536, "larger");
 	refused(&s, s.arena, ID + 1, UINT64_MAX, "larger");
-	cr_assert_eq(output_mapped(s.output), 65536);
+	cr_assert_eq(output_memory_mapped(s.output), 65536);
 	cr_assert_eq(map(&s, s.arena, ID + 1, 65536), 0);
 	cr_assert_eq(map(&s, s.arena, ID + 2, 65536), 0);
 	refused(&s, s.arena, ID + 3, 65536, "too many");
-	cr_assert_eq(output_n_segments(s.output), 3);
+	cr_assert_eq(output_memory_n_segments(s.output), 3);
 	segment_free(large);
 	scene_deinit(&s);
 }
 
-Test(output, a_segment_leaves_when_nobody_reads_it)
+Test(output_memory, a_segment_leaves_when_nobody_reads_it)
 {
 	struct scene s;
 	struct output_lease *before, *after;
@@ -306,11 +307,11 @@ Test(output, a_segment_leaves_when_nobody_reads_it)
 	scene_init(&s);
 	cr_assert_eq(segment_alloc(s.arena, 100, &span), 0);
 	before = lease(&s, 1);
-	cr_assert_eq(output_unmap(s.output, ID + SLOTS_MAX), -EPROTO);
-	cr_assert_eq(output_unmap(s.output, ID), 0);
-	cr_assert_eq(output_unmap(s.output, ID), -EPROTO);
-	cr_assert_null(output_data(s.output, &span));
-	cr_assert_eq(output_mapped(s.output), 0);
+	cr_assert_eq(output_memory_unmap(s.output, ID + SLOTS_MAX), -EPROTO);
+	cr_assert_eq(output_memory_unmap(s.output, ID), 0);
+	cr_assert_eq(output_memory_unmap(s.output, ID), -EPROTO);
+	cr_assert_null(output_memory_data(s.output, &span));
+	cr_assert_eq(output_memory_mapped(s.output), 0);
 	after = lease(&s, 2);
 	output_desk_flush(&s.desk, tell);
 	cr_assert_eq(s.sent.n_unmapped, 0);
@@ -320,21 +321,21 @@ Test(output, a_segment_leaves_when_nobody_reads_it)
 	cr_assert_eq(s.sent.unmapped, ID);
 	output_lease_unref(after);
 	cr_assert_eq(map(&s, s.arena, ID, 65536), 0);
-	cr_assert_eq(output_unmap(s.output, ID), 0);
-	output_tell(s.output, tell);
+	cr_assert_eq(output_memory_unmap(s.output, ID), 0);
+	output_memory_tell(s.output, tell);
 	cr_assert_eq(s.sent.n_unmapped, 2, "at once");
 	scene_deinit(&s);
 }
 
-Test(output, nobody_is_told_of_a_segment_when_muted)
+Test(output_memory, nobody_is_told_of_a_segment_when_muted)
 {
 	struct scene s;
 	struct output_lease *l;
 
 	scene_init(&s);
 	l = lease(&s, 1);
-	cr_assert_eq(output_unmap(s.output, ID), 0);
-	output_mute(s.output);
+	cr_assert_eq(output_memory_unmap(s.output, ID), 0);
+	output_memory_mute(s.output);
 	output_lease_unref(l);
 	output_desk_flush(&s.desk, tell);
 	cr_assert_eq(s.sent.n_unmapped, 0);
@@ -345,21 +346,21 @@ static int map_once(void *arg)
 {
 	const struct output_limits limits = {.bytes = 65536, .n_segments = 1, .n_holds = 1};
 	struct scene *s = arg;
-	struct output *o = NULL;
+	struct output_memory *o = NULL;
 	struct output_lease *l = NULL;
 	_cleanup_(close_fd) int fd = dup(segment_fd(s->arena));
-	int r = output_new(&o, &s->desk, NULL, &limits);
+	int r = output_memory_new(&o, &s->desk, NULL, &limits);
 
 	if (!r)
-		r = output_map(o, &fd, &(struct wire_map){.id = 1, .size = 65536}, &why);
+		r = output_memory_map(o, &fd, &(struct wire_map){.id = 1, .size = 65536}, &why);
 	if (!r)
 		r = output_lease_new(&l, o, 7, &why);
 	output_lease_unref(l);
-	output_unref(o);
+	output_memory_unref(o);
 	return r;
 }
 
-Test(output, mapping_survives_faults)
+Test(output_memory, mapping_survives_faults)
 {
 	struct scene s;
 
@@ -376,7 +377,7 @@ static void on_end(void *data, uint64_t bytes)
 	ended = bytes;
 }
 
-Test(output, who_keeps_it_is_charged_until_the_last_reference_goes)
+Test(output_memory, who_keeps_it_is_charged_until_the_last_reference_goes)
 {
 	struct scene s;
 	struct output_lease *l;
@@ -399,7 +400,7 @@ Test(output, who_keeps_it_is_charged_until_the_last_reference_goes)
 	scene_deinit(&s);
 }
 
-Test(output, a_charge_ends_also_where_the_process_is_gone)
+Test(output_memory, a_charge_ends_also_where_the_process_is_gone)
 {
 	struct scene s;
 	struct output_lease *l;
@@ -408,14 +409,14 @@ Test(output, a_charge_ends_also_where_the_process_is_gone)
 	scene_init(&s);
 	l = output_lease_ref(lease(&s, 1));
 	cr_expect_eq(output_lease_charge(l, on_end, &n), 1);
-	output_mute(s.output);
+	output_memory_mute(s.output);
 	output_lease_unref(l);
 	output_lease_unref(l);
 	cr_expect_eq(n, 1);
 	scene_deinit(&s);
 }
 
-Test(output, nothing_costs_nothing)
+Test(output_memory, nothing_costs_nothing)
 {
 	struct scene s;
 	struct output_lease *l = NULL;
