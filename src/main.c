@@ -19,6 +19,7 @@
 #include "config.h"
 #include "config_source.h"
 #include "descriptors.h"
+#include "model_check.h"
 #include "models/repository.h"
 #include "server.h"
 #include "succession.h"
@@ -180,21 +181,45 @@ static void print_version(const struct version_settings *s)
 		s->devices ? s->devices : "all", s->path);
 }
 
-/* As comments: what --check prints is a configuration file. */
-static void print_models(const struct repository *repository)
+static void print_declared(const struct version_settings *s, const char *line)
+{
+	printf(";   %s\n", line);
+}
+
+/* What can be tried of it is. Returns the exit code of --check. */
+static int try_version(const struct config *c, const struct version_settings *s)
+{
+	char why[256] = "";
+
+	if (!model_check_applies(c, s) || fflush(stdout) ||
+		!model_check(c, s, print_declared, why, sizeof(why)))
+		return SERVER_EXIT_OK;
+	fprintf(stderr, "modeld: model %s, version %s: %s\n", s->name, s->version, why);
+	return SERVER_EXIT_CONFIG;
+}
+
+/* As comments: what --check prints is a configuration file. Returns the exit code of --check. */
+static int print_models(const struct config *c, const struct repository *repository)
 {
 	size_t n;
 	const struct repository_entry *entries = repository_entries(repository, &n);
+	int failed = SERVER_EXIT_OK;
 
 	n -= repository_n_wrong(repository);
 	printf("\n; %zu model%s:\n", n, n == 1 ? "" : "s");
 	(void)repository_entries(repository, &n);
 	for (size_t i = 0; i < n; i++) {
 		for (size_t k = 0; k < entries[i].n_versions; k++) {
-			if (entries[i].versions[k].chosen)
-				print_version(&entries[i].versions[k].settings);
+			const struct repository_version *v = &entries[i].versions[k];
+
+			if (!v->chosen)
+				continue;
+			print_version(&v->settings);
+			if (try_version(c, &v->settings))
+				failed = SERVER_EXIT_CONFIG;
 		}
 	}
+	return failed;
 }
 
 /* Of each model that is wrong or not quite right. Returns the exit code of --check. */
@@ -244,15 +269,17 @@ static void log_missing_backends(const struct config *c)
 /* --check: prints what is in effect, and what is wrong. Returns the exit code. */
 static int check(const struct config *c, const struct repository *repository)
 {
-	int missing, wrong;
+	int failed, missing, wrong;
 
 	config_print(c, stdout);
-	print_models(repository);
+	failed = print_models(c, repository);
 	if (fflush(stdout))
 		return SERVER_EXIT_OS;
 	missing = print_missing_backends(c);
 	wrong = print_wrong(repository);
-	return wrong ? wrong : missing;
+	if (wrong || missing)
+		return wrong ? wrong : missing;
+	return failed;
 }
 
 /* What is left to do is short: a signal that comes now must not replace the exit status. */

@@ -1,12 +1,13 @@
 """Models in Python have processes of their own: how many, which interpreter's, and that they end."""
 import os
 import shutil
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from daemon import alive, wait_for
+from daemon import BUILD, ROOT, alive, wait_for
 from python_models import REPOSITORY, modeld
 
 INTERPRETER = f"backend.python.interpreter={sys.executable}"
@@ -64,6 +65,21 @@ def test_a_model_that_cannot_be_loaded_says_why(start, tmp_path):
     with modeld.connect(d.unix) as c:
         with pytest.raises(modeld.ModeldError, match="No module named 'no_such_module'"):
             c.infer("bad", np.ones(1))
+
+
+def test_check_tries_models_in_processes_of_their_own(tmp_path):
+    put(tmp_path, "good", "print('hello')\n\n\ndef infer(x: 'f32[-1, 4]') -> {'y': 'i64'}:\n    return x\n",
+        "[parameters]\noutputs = z: f32\n")
+    put(tmp_path, "bad", "import no_such_module\n")
+    argv = [os.path.join(BUILD, "modeld"), "--config", os.path.join(ROOT, "conf", "modeld.conf"), "--check", "--set", INTERPRETER,
+            "--set", f"models.repository={tmp_path}", "--set", "models.default=", "--set"]
+    done = subprocess.run([*argv, "models.serve=good"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "/good/1\n;   input x: f32[-1,4]\n;   output z: f32\n;   answers once\n" in done.stdout
+    assert "hello" in done.stderr and "hello" not in done.stdout
+    done = subprocess.run([*argv, "models.serve=*"], capture_output=True, text=True)
+    assert done.returncode == 78 and "No module named 'no_such_module'" in done.stderr
+    assert "modeld: model bad, version 1: its code cannot be loaded (exit status 1)" in done.stderr
 
 
 def test_a_program_of_torch(start, tmp_path):

@@ -13,7 +13,8 @@ USAGE = """\
 modeld-python runs models written in Python for modeld, which starts it: there is nothing to do by hand.
 docs/python.md says how a model is written, docs/protocol.md what comes over descriptor 3.
 
-  --check DIRECTORY   load the model of a version's directory, print what it declares, end
+  --check DIRECTORY [BACKEND]
+                      load the model of a version's directory, print what it declares, end
   -V, --version       print the version
   -h, --help          print this
 """
@@ -29,19 +30,19 @@ def answer_arguments(arguments, version):
     if arguments[0] in ("-h", "--help"):
         print(USAGE, end="")
         return EXIT_OK
-    if arguments[0] == "--check" and len(arguments) == 2:
-        return check(arguments[1])
+    if arguments[0] == "--check" and len(arguments) in (2, 3):
+        return check(*arguments[1:])
     print(f"modeld-python: unknown argument '{arguments[0]}'\nTry 'modeld-python --help'.", file=sys.stderr)
     return EXIT_CONFIG
 
 
-def check(directory):
+def check(directory, backend=None):
     """Loads the model as a worker would, in this process. 0, or 1 where that fails."""
     from . import wire
-    from .model import LoadError, Model
-    path = os.path.abspath(directory)
-    load = wire.Load(name=os.path.basename(os.path.dirname(path)), version=os.path.basename(path), path=path)
-    model = Model(load, wire.Setup(worker="check", device="cpu:0"))
+    from .model import LoadError
+    model = _model_to_check(os.path.abspath(directory), backend or "python")
+    # Of `modeld --check`, to which standard output is a place for the model's own words.
+    out = os.fdopen(CHANNEL_FD, "w", closefd=False) if backend and _is_pipe(CHANNEL_FD) else sys.stdout
     try:
         model.load(wire.U32_MAX)
     except LoadError as e:
@@ -52,10 +53,30 @@ def check(directory):
         return 1
     for what, declared in (("input", model.inputs), ("output", model.outputs)):
         for d in declared:
-            print(f"{what} {d}")
-    print("answers any number of times" if model.decoupled else "answers once")
+            print(f"{what} {d}", file=out)
+    print("answers any number of times" if model.decoupled else "answers once", file=out, flush=True)
     model.unload()
     return EXIT_OK
+
+
+def _model_to_check(path, backend):
+    """As the daemon would have it loaded, as far as it has said."""
+    from . import wire
+    from .model import Model
+    said = {name: [wire.Pair(key=line.split("=", 1)[0], value=line.split("=", 1)[1])
+                   for line in os.environ.get(name, "").split("\n") if "=" in line]
+            for name in ("MODELD_PARAMETERS", "MODELD_SETTINGS")}
+    load = wire.Load(name=os.path.basename(os.path.dirname(path)), version=os.path.basename(path), path=path,
+                     backend=backend, parameters=said["MODELD_PARAMETERS"])
+    settings = [wire.Pair(key=f"{backend}.{s.key}", value=s.value) for s in said["MODELD_SETTINGS"]]
+    return Model(load, wire.Setup(worker="check", device=os.environ.get("MODELD_DEVICE", "cpu:0"), settings=settings))
+
+
+def _is_pipe(fd):
+    try:
+        return stat.S_ISFIFO(os.fstat(fd).st_mode)
+    except OSError:
+        return False
 
 
 def is_socket(fd):
