@@ -11,6 +11,7 @@
 #include "base/digits.h"
 #include "workers/builtin_examples.h"
 #include "workers/builtin_functions.h"
+#include "workers/builtin_sequences.h"
 
 /* Milliseconds of `text` (NULL: 0) or a negative number. */
 static double parse_delay(const char *text)
@@ -107,7 +108,9 @@ static const struct builtin_function *find_function(const char *name)
 {
 	const struct builtin_function *f = builtin_function(name);
 
-	return f ? f : builtin_example(name);
+	if (!f)
+		f = builtin_example(name);
+	return f ? f : builtin_sequence(name);
 }
 
 static enum modeld_code builtin_load(const struct modeld_model_spec *spec, void **ret_model,
@@ -124,7 +127,8 @@ static enum modeld_code builtin_load(const struct modeld_model_spec *spec, void 
 		snprintf(error->text, sizeof(error->text),
 			"builtin has no function '%.64s': identity, count, simple, add_sub, sleep, "
 			"crash, hang, leak, later, fatal, repeat, simple_int8, simple_string, "
-			"repeat_int32 or nan_inf_output",
+			"repeat_int32, nan_inf_output, simple_sequence, simple_dyna_sequence, "
+			"simple_string_dyna_sequence or running_sum",
 			name ? name : spec->name);
 		return MODELD_INVALID;
 	}
@@ -140,6 +144,7 @@ static enum modeld_code builtin_load(const struct modeld_model_spec *spec, void 
 		snprintf(error->text, sizeof(error->text), "out of memory");
 		return MODELD_EXHAUSTED;
 	}
+	b->model = b;
 	b->host = the_host;
 	b->function = f;
 	b->delay_ms = delay_ms;
@@ -162,6 +167,26 @@ static enum modeld_code builtin_run(
 	return b->function->run(b, batch, error);
 }
 
+static enum modeld_code builtin_instance_create(void *model,
+	const struct modeld_instance_spec *spec, void **ret_instance, struct modeld_error *error)
+{
+	struct builtin *b = malloc(sizeof(*b));
+
+	if (!b) {
+		snprintf(error->text, sizeof(error->text), "out of memory");
+		return MODELD_EXHAUSTED;
+	}
+	*b = *(struct builtin *)model;
+	*ret_instance = b;
+	return MODELD_OK;
+}
+
+static void builtin_instance_free(void *instance)
+{
+	builtin_forget_sums(instance);
+	free(instance);
+}
+
 static void builtin_unload(void *model)
 {
 	free(model);
@@ -179,6 +204,8 @@ static const struct modeld_backend builtin = {
 	.abi = MODELD_BACKEND_ABI,
 	.name = "builtin",
 	.load = builtin_load,
+	.instance_create = builtin_instance_create,
+	.instance_free = builtin_instance_free,
 	.run = builtin_run,
 	.unload = builtin_unload,
 	.memory_usage = builtin_memory_usage,

@@ -4,7 +4,7 @@
  *
  *   identity          INPUT0 -> OUTPUT0, any dtype and shape
  *   simple, add_sub   INPUT0, INPUT1 i32 [-1,16] -> OUTPUT0 sum, OUTPUT1 difference; can batch
- * those of builtin_examples.h
+ * those of builtin_examples.h and builtin_sequences.h
  * and, for tests, all of them identity but for what the first element of INPUT0 makes them do
  * first (a BYTES element is read as decimal text):
  *   sleep             sleep so many milliseconds, at most an hour

@@ -255,7 +255,7 @@ static enum modeld_code run_leak(
 	if (lost)
 		memset(lost, 0xa5, n);
 	__asm__ volatile("" : : "r"(lost) : "memory");
-	b->leaked_bytes += n;
+	b->model->leaked_bytes += n;
 	return run_identity(b, batch, error);
 }
 

@@ -21,14 +21,16 @@ struct builtin_function {
 	struct modeld_model_info info;
 };
 
-/* A loaded model. */
+/* A loaded model, or an instance of one, which begins as a copy of it. */
 struct builtin {
+	struct builtin *model;		/* borrow: itself, or whose instance it is */
 	const struct modeld_host *host; /* borrow */
 	const struct builtin_function *function;
 	struct modeld_declaration input; /* where model.conf declares it */
 	struct modeld_declaration output;
 	double delay_ms;
-	_Atomic uint64_t leaked_bytes;
+	_Atomic uint64_t leaked_bytes; /* the model's */
+	struct builtin_sum *sums; /* own: of an instance: the sequences that it has seen begin */
 };
 
 /* NULL: there is none of that name. */

@@ -12,6 +12,7 @@
 #include "dispatch/dispatch.h"
 #include "dispatch/request_private.h"
 #include "dispatch/scheduler.h"
+#include "dispatch/sequence.h"
 #include "dispatch/version_private.h"
 #include "dispatch/work.h"
 
@@ -97,13 +98,39 @@ static int check_without_tensors(struct request *r, bool closed, uint32_t max_pe
 	return e ? e : admit_limits(r, max_per_client);
 }
 
+static int enter_queue(struct request *r)
+{
+	if (!queue_push(&r->version->work->queue, r, r->times.submitted_ns))
+		return 0;
+	return request_refuse(r, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+}
+
+/* A step of a sequence. */
+static int admit_step(struct request *r)
+{
+	int e = sequence_step_fill(r);
+
+	if (!e)
+		e = check_request(r);
+	if (!e)
+		e = sequence_admit(r);
+	if (e)
+		return e;
+	e = enter_queue(r);
+	if (e)
+		sequence_forget(r);
+	else
+		sequence_enter(r);
+	return e;
+}
+
 int admit(struct request *r, bool closed, uint32_t max_per_client)
 {
 	int e = check_without_tensors(r, closed, max_per_client);
 
+	if (!e && r->version->work->sequences)
+		return admit_step(r);
 	if (!e)
 		e = check_request(r);
-	if (!e && queue_push(&r->version->work->queue, r, r->times.submitted_ns))
-		e = request_refuse(r, GRPC_RESOURCE_EXHAUSTED, "out of memory");
-	return e;
+	return e ? e : enter_queue(r);
 }

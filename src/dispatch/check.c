@@ -23,6 +23,12 @@ static int bad_input(struct request *r, uint32_t i, const char *text)
 		r->version->settings.name, version_declared(r->version)->inputs[i].name, text);
 }
 
+/* A state of a sequence: the step before has it. */
+static bool comes_later(const struct request *r, uint32_t i)
+{
+	return version_hides_input(r->version, i) && !r->inputs[i].lease;
+}
+
 static int check_missing(struct request *r, const struct wire_loaded *declared)
 {
 	char names[768] = "";
@@ -30,7 +36,7 @@ static int check_missing(struct request *r, const struct wire_loaded *declared)
 	uint32_t missing = 0;
 
 	for (uint32_t i = 0; i < r->n_inputs; i++) {
-		if (r->inputs[i].lease || r->inputs[i].region)
+		if (r->inputs[i].lease || r->inputs[i].region || comes_later(r, i))
 			continue;
 		if (n < sizeof(names))
 			n += (size_t)snprintf(names + n, sizeof(names) - n, "%s'%s'",
@@ -174,19 +180,25 @@ static bool rows_configured(const struct version *v)
 /* Rows: the first dimension of every input. */
 static int find_rows(struct request *r)
 {
+	uint32_t first = 0;
 	char text[128];
 
+	while (first + 1 < r->n_inputs && comes_later(r, first))
+		first++;
+
 	for (uint32_t i = 0; i < r->n_inputs; i++) {
+		if (comes_later(r, i))
+			continue;
 		if (r->inputs[i].rank == 0)
 			return bad_input(r, i, "the first dimension must be the batch's, got []");
-		if (r->inputs[i].dims[0] == r->inputs[0].dims[0])
+		if (r->inputs[i].dims[0] == r->inputs[first].dims[0])
 			continue;
 		snprintf(text, sizeof(text),
 			"batch of %" PRId64 " rows, but the first input has %" PRId64,
-			r->inputs[i].dims[0], r->inputs[0].dims[0]);
+			r->inputs[i].dims[0], r->inputs[first].dims[0]);
 		return bad_input(r, i, text);
 	}
-	r->rows = (uint64_t)r->inputs[0].dims[0];
+	r->rows = (uint64_t)r->inputs[first].dims[0];
 	return 0;
 }
 
@@ -264,6 +276,8 @@ static struct span span_of(const struct request_input *in)
 	struct span span;
 	int e;
 
+	if (!in->region && !in->lease)
+		return (struct span){0}; /* it comes later */
 	if (!in->region)
 		return span_slice(lease_span(in->lease), in->offset, in->length);
 	e = region_span(in->region, in->offset, in->length, &span);
@@ -301,8 +315,10 @@ int check_request(struct request *r)
 
 	assert(declared && r->n_inputs == declared->n_inputs);
 	e = check_missing(r, declared);
-	for (uint32_t i = 0; !e && i < r->n_inputs; i++)
-		e = check_input(r, i, &declared->inputs[i]);
+	for (uint32_t i = 0; !e && i < r->n_inputs; i++) {
+		if (!comes_later(r, i))
+			e = check_input(r, i, &declared->inputs[i]);
+	}
 	if (!e)
 		e = count_rows(r);
 	for (uint32_t i = 0; !e && i < r->n_targets; i++)
@@ -312,4 +328,18 @@ int check_request(struct request *r)
 	fill_item(r);
 	set_key(r);
 	return 0;
+}
+
+int check_states(struct request *r)
+{
+	const struct wire_loaded *declared = version_declared(r->version);
+	int e = 0;
+
+	for (uint32_t i = 0; !e && i < r->n_inputs; i++) {
+		if (version_hides_input(r->version, i))
+			e = check_input(r, i, &declared->inputs[i]);
+	}
+	if (!e)
+		fill_item(r);
+	return e;
 }

@@ -10,5 +10,7 @@
  * are filled in. DISPATCH_E_REFUSED: its status and text say why.
  */
 _must_use_ int check_request(struct request *r);
+/* The same of inputs that are states of a sequence, which a request has only when it is about to be sent. */
+_must_use_ int check_states(struct request *r);
 
 #endif

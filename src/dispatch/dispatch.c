@@ -389,13 +389,13 @@ int dispatch_submit(struct dispatch *d, struct request *r)
 
 	assert(r->state == REQUEST_NEW);
 	r->times.submitted_ns = clock_ns();
+	r->dispatch = d;
 	e = admit(r, d->state != DISPATCH_OPEN, d->settings->max_requests_per_client);
 	if (e) {
 		version_note_refusal(r->version);
 		request_discard(r);
 		return e;
 	}
-	r->dispatch = d;
 	request_ref(r);
 	client_charge_request(r->client);
 	d->tally.activity++;

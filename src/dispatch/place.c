@@ -65,15 +65,18 @@ bool place_takes(
 	       worker_holds(p->worker, w->version->pool_model);
 }
 
+bool place_takes_more(const struct places *all, struct lane_backlog lane)
+{
+	return lane.n == 0 || lane.ns <= all->pipeline_ns || (lane.n == 1 && lane.ns <= AT_HAND_NS);
+}
+
 bool place_takes_batch(
 	const struct places *all, const struct place *p, const struct work *w, uint64_t now_ns)
 {
-	struct lane_backlog lane;
-
 	if (p->reserved || worker_free_slots(p->worker) == 0 || !place_takes(all, p, w, now_ns))
 		return false;
-	lane = worker_lane_backlog(p->worker, w->version->pool_model, now_ns);
-	return lane.n == 0 || lane.ns <= all->pipeline_ns || (lane.n == 1 && lane.ns <= AT_HAND_NS);
+	return place_takes_more(
+		all, worker_lane_backlog(p->worker, w->version->pool_model, now_ns));
 }
 
 bool place_takes_suspect(

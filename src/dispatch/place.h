@@ -44,6 +44,9 @@ typedef bool place_fit(
 	const struct places *all, const struct place *p, const struct work *w, uint64_t now_ns);
 /* It holds the version, and nobody else has it for himself. */
 place_fit place_takes;
+struct lane_backlog;
+/* A lane with so much to do has time for a batch more. */
+bool place_takes_more(const struct places *all, struct lane_backlog lane);
 /* And has a slot, and the lane that would run a batch has time for it. */
 place_fit place_takes_batch;
 /* And has nothing to do, nor to load where that matters: so it takes a suspect. */

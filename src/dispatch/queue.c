@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "dispatch/client_private.h"
 #include "dispatch/request_private.h"
+#include "dispatch/sequence.h"
 
 #define SPARE_LINES_MAX 64u
 
@@ -184,6 +185,8 @@ int queue_push_front(struct queue *q, struct request *r)
 	list_push_front(l ? &l->requests : &q->suspects, &r->node);
 	insert_by_age(q, r);
 	count_in(q, r);
+	if (r->sequence)
+		sequence_return(r);
 	return 0;
 }
 

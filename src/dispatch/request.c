@@ -23,6 +23,7 @@
 #include "dispatch/dispatch.h"
 #include "dispatch/output_share.h"
 #include "dispatch/request_private.h"
+#include "dispatch/sequence_step.h"
 #include "dispatch/version_private.h"
 
 #define REQUEST_SPARE_MAX 1024u
@@ -50,6 +51,7 @@ static void request_reset(struct request *r)
 	r->state = REQUEST_NEW;
 	list_init(&r->node);
 	list_init(&r->age_node);
+	list_init(&r->sequence_node);
 	memset(r->inputs, 0, r->n_inputs * sizeof(r->inputs[0]));
 }
 
@@ -121,6 +123,16 @@ struct request *request_ref(struct request *r)
 	return r;
 }
 
+struct request *request_pop(struct list *l)
+{
+	struct list *node = list_first(l);
+
+	if (!node)
+		return NULL;
+	list_remove(node);
+	return list_entry(node, struct request, node);
+}
+
 static void drop_leases(struct request *r)
 {
 	for (uint32_t i = 0; i < r->n_inputs; i++) {
@@ -137,8 +149,10 @@ static void drop_extras(struct request *r)
 		free((char *)r->parameters[i].key);
 	free(r->parameters);
 	free(r->text);
+	free(r->step);
 	r->parameters = NULL;
 	r->text = NULL;
+	r->step = NULL;
 }
 
 /* A block made before the model was declared fits no later request. */
@@ -250,6 +264,33 @@ int request_add_parameter(struct request *r, const char *key, const char *value)
 	memcpy(block + n_key, value, n_value);
 	pairs[n] = (struct wire_pair){.key = block, .value = block + n_key};
 	r->item.n_parameters++;
+	return 0;
+}
+
+int request_set_sequence(
+	struct request *r, uint64_t number, const char *text, size_t n_text, bool start, bool end)
+{
+	struct sequence_step *step;
+
+	if (n_text > WIRE_NAME_MAX)
+		return -E2BIG;
+	if (text && memchr(text, '\0', n_text))
+		return -EINVAL;
+	free(r->step);
+	r->step = NULL;
+	if (text ? n_text == 0 : number == 0)
+		return 0;
+	step = calloc(1, sizeof(*step) + (text ? n_text + 1 : 0));
+	if (!step)
+		return -ENOMEM;
+	step->start = start;
+	step->end = end;
+	step->id.number = number;
+	if (text) {
+		step->id.text = memcpy(step + 1, text, n_text);
+		step->id.n_text = n_text;
+	}
+	r->step = step;
 	return 0;
 }
 
@@ -402,6 +443,8 @@ void request_tell_ahead(struct request *r, const struct request_answer *a)
 /* Charges are back before anybody is told, so that the callback may submit the next one. */
 static void request_refund(struct request *r)
 {
+	if (r->sequence)
+		r->leave(r);
 	request_set_state(r, REQUEST_DONE);
 	refund(r);
 }

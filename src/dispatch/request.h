@@ -108,6 +108,13 @@ void request_allow_partial(struct request *r);
 /* It is not refused for the limits on what waits (dispatch_full()): for one who stops taking requests while
  * they are reached, and has no other in flight or none that reached them. */
 void request_allow_excess(struct request *r);
+/*
+ * It is a step of the sequence that has this number, or this text of n_text bytes (NULL: the number counts); its first,
+ * its last. Neither 0 nor "" is a sequence. Ignored where the version has none (version_settings.sequence).
+ * -ENOMEM; -EINVAL: a byte 0 in the text; -E2BIG: it is longer than WIRE_NAME_MAX
+ */
+_must_use_ int request_set_sequence(
+	struct request *r, uint64_t number, const char *text, size_t n_text, bool start, bool end);
 /* Copies both. -ENOMEM; -E2BIG above WIRE_PAIRS_MAX pairs, WIRE_NAME_MAX or WIRE_TEXT_MAX. */
 _must_use_ int request_add_parameter(struct request *r, const char *key, const char *value);
 

@@ -9,6 +9,8 @@
 struct batch;
 struct dispatch;
 struct line;
+struct sequence;
+struct sequence_step;
 
 enum request_state {
 	REQUEST_NEW,	 /* the service fills it */
@@ -66,6 +68,12 @@ struct request {
 	uint32_t *outputs;	      /* n_outputs_max, in the same block */
 	struct wire_pair *parameters; /* own; key and value of each are one block, own */
 
+	struct sequence_step *step; /* own; NULL: it belongs to no sequence */
+	struct sequence *sequence;  /* borrow: set while it is in its line, or its step that runs */
+	struct list sequence_node;  /* in sequence.steps */
+	void (*leave)(struct request *
+			r); /* where it is of a sequence: it ends, though no worker has answered it */
+
 	enum grpc_status status; /* after a refusal */
 	char *text;		 /* own; NULL: none */
 
@@ -89,6 +97,8 @@ struct request_answer {
 /* The one setter: asserts that the move is allowed. */
 void request_set_state(struct request *r, enum request_state to);
 struct request *request_ref(struct request *r);
+/* The first of a list of request.node, taken off; NULL: it is empty. */
+struct request *request_pop(struct list *l);
 /* Remember why it is refused. Always DISPATCH_E_REFUSED. */
 _must_use_ int request_refuse(struct request *r, enum grpc_status status, const char *format, ...)
 	_printf_(3, 4);

@@ -33,7 +33,10 @@
 #include "dispatch/batcher.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/request_private.h"
+#include "dispatch/scheduler_sequences.h"
 #include "dispatch/scheduler_wait.h"
+#include "dispatch/send.h"
+#include "dispatch/sequence.h"
 #include "dispatch/version_private.h"
 #include "dispatch/work.h"
 #include "pool/worker.h"
@@ -121,16 +124,6 @@ static bool reserve(struct scheduler *s, struct work *w, uint64_t now_ns)
 
 /* --- Sending -------------------------------------------------------------------------------- */
 
-static struct request *pop(struct list *l)
-{
-	struct list *node = list_first(l);
-
-	if (!node)
-		return NULL;
-	list_remove(node);
-	return list_entry(node, struct request, node);
-}
-
 /* Answer what has waited past its deadline. Returns whether there was any. */
 static bool expire(struct work *w, uint64_t now_ns)
 {
@@ -148,79 +141,6 @@ static bool expire(struct work *w, uint64_t now_ns)
 	return any;
 }
 
-/* Returns whether something has happened to the queue. */
-static bool send_failed(struct work *w, struct list *taken, uint32_t n, int e, uint64_t now_ns)
-{
-	struct request *r;
-
-	if (e == WORKER_E_BUSY) {
-		work_requeue(w, taken, now_ns);
-		return false;
-	}
-	if (e == WORKER_E_LARGE && n > 1) {
-		/* Each alone, then: wire_item_bound() should have kept us from this. */
-		list_for_each (taken, node)
-			list_entry(node, struct request, node)->joinable = false;
-		work_requeue(w, taken, now_ns);
-		return true;
-	}
-	while ((r = pop(taken))) {
-		if (e == WORKER_E_LARGE)
-			request_fail(r, now_ns, GRPC_RESOURCE_EXHAUSTED,
-				"the request's names, shapes and parameters take %zu bytes on the "
-				"way to a worker, above the limit of %u (WIRE_MESSAGE_MAX)",
-				r->bound, WIRE_MESSAGE_MAX);
-		else
-			request_fail(r, now_ns, GRPC_RESOURCE_EXHAUSTED,
-				"the request could not be sent to a worker: %s", err_str(e));
-	}
-	return true;
-}
-
-/* Send `taken` (n requests, SENT) to p. Returns whether something was sent or failed. */
-static bool send_batch(struct scheduler *s, struct work *w, struct place *p, struct list *taken,
-	uint32_t n, uint64_t now_ns)
-{
-	struct batch *b;
-	uint64_t expect_ns = place_expectation(&s->places, w);
-	uint32_t i = 0;
-	int e;
-
-	assert(!list_empty(&s->spare) && !p->exclusive);
-	b = list_entry(s->spare.next, struct batch, node);
-	list_for_each (taken, node)
-		s->items[i++] = list_entry(node, struct request, node)->item;
-	assert(i == n);
-	e = worker_run(
-		p->worker, &(struct pool_batch){.model = w->version->pool_model,
-				   .items = s->items,
-				   .n_items = n,
-				   .expect_ns = expect_ns,
-				   .now_ns = now_ns,
-				   .alone = list_entry(taken->next, struct request, node)->suspect,
-				   .tag = b});
-	if (e)
-		return send_failed(w, taken, n, e, now_ns);
-	list_remove(&b->node);
-	list_push_back(&s->sent, &b->node);
-	b->work = w;
-	b->place = p;
-	b->n = n;
-	b->n_given_up = 0;
-	s->turn_ns += expect_ns;
-	for (struct request *r; (r = pop(taken));) {
-		r->times.dispatched_ns = now_ns;
-		r->batch = b;
-		list_push_back(&b->requests, &r->node);
-		if (r->suspect)
-			p->exclusive = b;
-	}
-	assert(!p->exclusive || (n == 1 && worker_in_flight(p->worker) == 1));
-	w->in_flight += n;
-	w->version->counters.batches++;
-	return true;
-}
-
 static bool run_suspect(struct scheduler *s, struct work *w, uint64_t now_ns)
 {
 	struct request *r = queue_suspect(&w->queue);
@@ -235,7 +155,7 @@ static bool run_suspect(struct scheduler *s, struct work *w, uint64_t now_ns)
 	request_set_state(r, REQUEST_SENT);
 	list_init(&taken);
 	list_push_back(&taken, &r->node);
-	return send_batch(s, w, p, &taken, 1, now_ns);
+	return send_batch(s, w, p, NULL, &taken, 1, now_ns);
 }
 
 static bool run_batch(struct scheduler *s, struct work *w, uint64_t now_ns)
@@ -254,7 +174,7 @@ static bool run_batch(struct scheduler *s, struct work *w, uint64_t now_ns)
 		return false;
 	list_init(&taken);
 	n = batcher_take(w, &taken);
-	return n > 0 && send_batch(s, w, p, &taken, n, now_ns);
+	return n > 0 && send_batch(s, w, p, NULL, &taken, n, now_ns);
 }
 
 /* --- Turns ----------------------------------------------------------------------------------- */
@@ -268,18 +188,22 @@ static bool schedule_model(struct scheduler *s, struct work *w, uint64_t now_ns)
 
 	if (!ready || !queue_suspect(q))
 		moved |= unreserve(w);
+	if (w->sequences)
+		moved |= sequences_run(s, w, now_ns);
 	if (ready) {
 		w->unready_since_ns = 0;
 		if (queue_suspect(q))
 			moved |= run_suspect(s, w, now_ns);
-		if (!list_empty(&q->lines))
+		if (!w->sequences && !list_empty(&q->lines))
 			moved |= run_batch(s, w, now_ns);
 	} else if (q->n > 0) {
 		scheduler_wait(s, w, now_ns);
 	}
 	if (queue_first_deadline(q) < s->wait_ns)
 		s->wait_ns = queue_first_deadline(q);
-	if (q->n == 0 && !w->reservation)
+	if (w->sequences)
+		sequences_rest(s, w);
+	if (q->n == 0 && !w->reservation && !(w->sequences && w->sequences->n > 0))
 		leave_work(s, w);
 	return moved;
 }
@@ -326,7 +250,7 @@ static void batch_end(struct scheduler *s, struct batch *b, struct list *request
 	if (b->place->exclusive == b)
 		b->place->exclusive = NULL;
 	list_init(requests);
-	for (struct request *r; (r = pop(&b->requests));) {
+	for (struct request *r; (r = request_pop(&b->requests));) {
 		r->batch = NULL;
 		list_push_back(requests, &r->node);
 	}
@@ -359,10 +283,12 @@ void scheduler_done(struct scheduler *s, void *tag, const struct pool_done *done
 
 	work_note_time(b->work, done->compute_ns);
 	batch_end(s, b, &requests);
-	for (size_t i = 0; (r = pop(&requests)); i++) {
+	for (size_t i = 0; (r = request_pop(&requests)); i++) {
 		struct request_answer a =
 			answer_of(i < done->n_results ? &done->results[i] : NULL, done->worker);
 
+		if (r->sequence)
+			sequence_answered(r, &a);
 		a.compute_ns = done->compute_ns;
 		a.now_ns = now_ns;
 		if (a.status == GRPC_CANCELLED && r->given_up && !r->withdrawn) {
@@ -378,13 +304,17 @@ void scheduler_partial(struct scheduler *s, void *tag, const struct pool_partial
 	struct batch *b = tag;
 	struct request_answer a = answer_of(partial->result, partial->worker);
 	struct list *node = b->requests.next;
+	struct request *r;
 
 	a.partial = !partial->last;
 	a.compute_ns = partial->compute_ns;
 	a.now_ns = clock_ns();
 	for (size_t i = 0; i < partial->item; i++)
 		node = node->next;
-	request_tell_ahead(list_entry(node, struct request, node), &a);
+	r = list_entry(node, struct request, node);
+	if (partial->last && r->sequence)
+		sequence_answered(r, &a);
+	request_tell_ahead(r, &a);
 }
 
 /* Its worker is gone: once more, alone, or that was it; where another one is to blame it goes to `again`. */
@@ -441,8 +371,11 @@ void scheduler_lost(struct scheduler *s, void *tag, struct worker *w, enum lost 
 
 	list_init(&again);
 	batch_end(s, tag, &requests);
-	while ((r = pop(&requests)))
+	while ((r = request_pop(&requests))) {
+		if (r->sequence)
+			sequence_lost(r, worker_name(w));
 		lost_one(s, r, worker_name(w), how, &again, now_ns);
+	}
 	work_requeue(work, &again, now_ns);
 	if (work->queue.n > 0)
 		scheduler_add(s, work);
@@ -463,6 +396,9 @@ void scheduler_fail_all(struct scheduler *s, uint64_t now_ns)
 		struct work *w = list_entry(s->work.next, struct work, node);
 		struct request *r;
 
+		if (w->sequences)
+			sequences_end(w->sequences);
+
 		while ((r = queue_oldest(&w->queue))) {
 			queue_remove(&w->queue, r);
 			request_set_state(r, REQUEST_LEAVING);
@@ -482,6 +418,8 @@ static bool is_runnable(const struct scheduler *s, struct work *w, uint64_t now_
 {
 	if (w->queue.n == 0 || !version_ready(w->version) || list_empty(&s->spare))
 		return false;
+	if (w->sequences)
+		return sequences_runnable(s, w, now_ns);
 	if (queue_suspect(&w->queue))
 		return place_is_there(&s->places, w, place_takes_suspect, now_ns);
 	return !list_empty(&w->queue.lines) && (s->draining || batcher_due(w, now_ns) == 0) &&

@@ -61,6 +61,7 @@ int version_new(struct version **ret_version, const struct version_settings *set
 	list_init(&v->family_node);
 	r = version_settings_copy(&v->settings, settings);
 	if (!r) {
+		v->settings.stateful |= v->settings.sequence != NULL;
 		fill_load(v);
 		r = pool_model_new(&v->pool_model, pool, &v->load, v);
 	}
@@ -304,4 +305,16 @@ int version_find_output(const struct version *v, const char *name, uint32_t *ind
 	const struct wire_loaded *declared = version_declared(v);
 
 	return declared ? find(declared->outputs, declared->n_outputs, name, index) : -ENOENT;
+}
+
+bool version_hides_input(const struct version *v, uint32_t index)
+{
+	return v->settings.sequence && sequence_settings_hide_input(v->settings.sequence,
+					       version_declared(v)->inputs[index].name);
+}
+
+bool version_hides_output(const struct version *v, uint32_t index)
+{
+	return v->settings.sequence && sequence_settings_hide_output(v->settings.sequence,
+					       version_declared(v)->outputs[index].name);
 }

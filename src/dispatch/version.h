@@ -80,5 +80,8 @@ void version_note_reply(struct version *v, uint64_t ns);
  * in the declared order, none takes a search. -ENOENT: it is untouched. */
 _must_use_ int version_find_input(const struct version *v, const char *name, uint32_t *index);
 _must_use_ int version_find_output(const struct version *v, const char *name, uint32_t *index);
+/* Is a declared input or output what a step of a sequence has beside its client's: control inputs, states? */
+bool version_hides_input(const struct version *v, uint32_t index);
+bool version_hides_output(const struct version *v, uint32_t index);
 
 #endif

@@ -48,6 +48,8 @@ int version_settings_copy(struct version_settings *to, const struct version_sett
 	to->devices = copy_text(from->devices, &failed);
 	to->fallback = copy_text(from->fallback, &failed);
 	copy_parameters(to, from, &failed);
+	to->sequence = NULL;
+	failed |= sequence_settings_copy(&to->sequence, from->sequence) != 0;
 	if (!failed)
 		return 0;
 	version_settings_release(to);
@@ -67,6 +69,7 @@ void version_settings_release(struct version_settings *s)
 	free((void *)s->backend);
 	free((void *)s->devices);
 	free((void *)s->fallback);
+	free(s->sequence);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -96,5 +99,6 @@ bool version_settings_equal(const struct version_settings *a, const struct versi
 	       a->max_queue_delay_us == b->max_queue_delay_us &&
 	       a->max_queue_size == b->max_queue_size && a->run_timeout_ms == b->run_timeout_ms &&
 	       a->instances == b->instances && a->stateful == b->stateful &&
-	       a->isolation == b->isolation && a->content == b->content && parameters_equal(a, b);
+	       a->isolation == b->isolation && a->content == b->content &&
+	       sequence_settings_equal(a->sequence, b->sequence) && parameters_equal(a, b);
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/cleanup.h"
+#include "dispatch/sequence_settings.h"
 #include "pool/isolation.h"
 #include "proto/wire.h"
 
@@ -26,7 +27,8 @@ struct version_settings {
 		instances; /* lanes: batches that a worker runs at once; 0: as the worker finds best */
 	uint64_t run_timeout_ms;
 	enum isolation isolation;
-	bool stateful; /* a request that lost its worker is not sent again */
+	bool stateful;			    /* a request that lost its worker is not sent again */
+	struct sequence_settings *sequence; /* NULL: its requests belong to no sequences */
 	const struct wire_pair *parameters;
 	size_t n_parameters;
 	uint64_t

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "dispatch/request_private.h"
+#include "dispatch/sequence.h"
 #include "dispatch/version_private.h"
 #include "proto/grpc_status.h"
 
@@ -19,6 +20,13 @@ int work_new(struct work **ret_work, struct version *v)
 	if (!w)
 		return -ENOMEM;
 	assert(!v->work);
+	if (v->settings.sequence) {
+		w->sequences = sequences_new(v);
+		if (!w->sequences) {
+			free(w);
+			return -ENOMEM;
+		}
+	}
 	w->version = v;
 	queue_init(&w->queue, v->settings.max_queue_size);
 	list_init(&w->node);
@@ -34,6 +42,7 @@ struct work *work_free(struct work *w)
 	assert(w->in_flight == 0 && !w->reservation);
 	assert(list_empty(&w->node));
 	queue_deinit(&w->queue);
+	sequences_free(w->sequences);
 	w->version->work = NULL;
 	free(w);
 	return NULL;

@@ -13,6 +13,7 @@
 #include "dispatch/queue.h"
 
 struct place;
+struct sequences;
 struct version;
 
 struct work {
@@ -20,12 +21,13 @@ struct work {
 	struct list
 		node; /* in scheduler.work while it has requests queued, or a worker is kept free for it */
 	struct queue queue;
-	uint32_t n_early;	   /* requests that wait for it to be loaded (early.h) */
-	uint32_t in_flight;	   /* requests in batches */
-	uint64_t compute_ns;	   /* of a batch: a mean that favours the last ones */
-	uint64_t batches_timed;	   /* 0: compute_ns is not known */
-	struct place *reservation; /* borrow: the worker kept free for a suspect; NULL: none */
-	uint64_t unready_since_ns; /* 0: a ready worker held it when last looked at */
+	struct sequences *sequences; /* own; NULL: its requests belong to none */
+	uint32_t n_early;	     /* requests that wait for it to be loaded (early.h) */
+	uint32_t in_flight;	     /* requests in batches */
+	uint64_t compute_ns;	     /* of a batch: a mean that favours the last ones */
+	uint64_t batches_timed;	     /* 0: compute_ns is not known */
+	struct place *reservation;   /* borrow: the worker kept free for a suspect; NULL: none */
+	uint64_t unready_since_ns;   /* 0: a ready worker held it when last looked at */
 	char overdue[128]; /* why it does not serve though it is ready (overdue.h); "": it does */
 };
 

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "models/layout.h"
 #include "models/pbtxt.h"
+#include "models/sequence_pbtxt.h"
 #include "pool/pool.h"
 #include "proto/kserve/model_config.pb-c.h"
 
@@ -124,11 +125,34 @@ static int map_versions(struct mapping *m)
 
 /* --- Scheduling: what would be answered wrongly without it ------------------------------------------ */
 
+static int map_sequences(struct mapping *m)
+{
+	struct version_settings *s = &m->conf->settings;
+	struct sequence_pbtxt_error error = {0};
+	char field[128];
+	int r;
+
+	free(s->sequence);
+	s->sequence = NULL;
+	r = sequence_pbtxt_map(m->config->sequence_batching, &s->sequence, &error);
+	if (r == SEQUENCE_PBTXT_E_INVALID) {
+		snprintf(field, sizeof(field), "sequence_batching.%s", error.field);
+		return wrong(m, field, error.what);
+	}
+	if (r)
+		return r;
+	/* What a batch has in front decides on the shapes of control inputs. */
+	if (!has(m, 4))
+		s->max_batch_size = 0;
+	s->stateful = true;
+	return 0;
+}
+
 static int map_scheduling(struct mapping *m)
 {
 	switch (m->config->scheduling_choice_case) {
 	case INFERENCE__MODEL_CONFIG__SCHEDULING_CHOICE_SEQUENCE_BATCHING:
-		return wrong(m, "sequence_batching", "is not served here");
+		return map_sequences(m);
 	case INFERENCE__MODEL_CONFIG__SCHEDULING_CHOICE_ENSEMBLE_SCHEDULING:
 		return wrong(m, "ensemble_scheduling", "is not served here");
 	default:
@@ -271,7 +295,7 @@ static int map_parameters(struct mapping *m)
  * not compared. */
 static bool is_acted_on(unsigned number)
 {
-	static const unsigned numbers[] = {1, 2, 3, 4, 5, 6, 7, 8, 11, 14, 17, 19};
+	static const unsigned numbers[] = {1, 2, 3, 4, 5, 6, 7, 8, 11, 13, 14, 17, 19};
 
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
 		if (numbers[i] == number)

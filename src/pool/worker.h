@@ -37,11 +37,13 @@ struct pool_batch {
 	uint64_t expect_ns; /* so long it should take */
 	uint64_t now_ns;    /* as of which lanes are compared */
 	bool alone;	    /* nothing is loaded while it runs */
-	void *tag;	    /* borrow: comes back with it */
+	const uint32_t *
+		lane; /* the model's lane of this number, which there is; NULL: the one that should be done first */
+	void *tag; /* borrow: comes back with it */
 };
 
 /*
- * Send one batch, with the next pool_flush(), to the model's lane that should be done first. On success `tag`
+ * Send one batch, with the next pool_flush(), to a lane of the model. On success `tag`
  * comes back exactly once, by on_done or on_lost, never before
  * this returns. items are read during the call only; their input spans must stay valid until then.
  * A send that fails because the process is gone counts as sent: on_lost follows.
@@ -68,6 +70,10 @@ struct lane_backlog {
 /* Of the lane that the model's next batch would be sent to. The worker holds the model (asserted). */
 struct lane_backlog worker_lane_backlog(
 	const struct worker *w, const struct pool_model *m, uint64_t now_ns);
+/* The same of one of its lanes. How many it has there: 0, unless the worker holds the model. */
+struct lane_backlog worker_backlog_of_lane(
+	const struct worker *w, const struct pool_model *m, uint32_t lane, uint64_t now_ns);
+uint32_t worker_n_lanes(const struct worker *w, const struct pool_model *m);
 /* The same of all that is in flight to a worker, as if it ran one after the other. */
 uint64_t worker_backlog_ns(const struct worker *w, uint64_t now_ns);
 uint32_t worker_slots(const struct worker *w);

@@ -61,6 +61,27 @@ struct lane_backlog worker_lane_backlog(
 	return (struct lane_backlog){.n = l->backlog.n, .ns = backlog_ns(&l->backlog, now_ns)};
 }
 
+static struct pool_lane *lane_of(const struct worker *w, const struct pool_model *m, uint32_t lane)
+{
+	const struct holding *h = pool_holding((struct pool_model *)m, w);
+
+	assert(h && lane < h->n_lanes);
+	return &h->lanes[lane];
+}
+
+struct lane_backlog worker_backlog_of_lane(
+	const struct worker *w, const struct pool_model *m, uint32_t lane, uint64_t now_ns)
+{
+	const struct pool_lane *l = lane_of(w, m, lane);
+
+	return (struct lane_backlog){.n = l->backlog.n, .ns = backlog_ns(&l->backlog, now_ns)};
+}
+
+uint32_t worker_n_lanes(const struct worker *w, const struct pool_model *m)
+{
+	return worker_holds(w, m) ? pool_holding((struct pool_model *)m, w)->n_lanes : 0;
+}
+
 uint64_t worker_backlog_ns(const struct worker *w, uint64_t now_ns)
 {
 	return backlog_ns(&w->backlog, now_ns);
@@ -155,7 +176,7 @@ int worker_run(struct worker *w, const struct pool_batch *b)
 	f->model = m;
 	f->tag = b->tag;
 	f->expect_ns = b->expect_ns;
-	f->lane = pick_lane(w, m, b->now_ns);
+	f->lane = b->lane ? lane_of(w, m, *b->lane) : pick_lane(w, m, b->now_ns);
 	r = send_run(w, f, b->items);
 	if (r == -EMSGSIZE)
 		return WORKER_E_LARGE;

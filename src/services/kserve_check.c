@@ -77,6 +77,16 @@ static bool is_there(const struct infer *i, uint32_t index)
 	return in && (in->lease || in->region);
 }
 
+/* Inputs that a client gives. */
+static size_t n_expected(const struct infer *i, const struct wire_loaded *declared)
+{
+	size_t n = declared->n_inputs;
+
+	for (uint32_t k = 0; k < declared->n_inputs; k++)
+		n -= version_hides_input(i->model, k);
+	return n;
+}
+
 static int fail_number(
 	struct infer *i, const struct kserve_request *m, const struct wire_loaded *declared)
 {
@@ -86,24 +96,25 @@ static int fail_number(
 	for (size_t k = m->n_inputs; k-- > 0;)
 		add_name(&got, m->inputs[k].name);
 	for (uint32_t k = 0; k < declared->n_inputs; k++) {
-		if (!is_there(i, k))
+		if (!is_there(i, k) && !version_hides_input(i->model, k))
 			add_name(&missing, declared->inputs[k].name);
 	}
 	return kserve_fail(i,
 		"expected %zu inputs but got %zu inputs for model '%s'. Got input(s) [%s], but "
 		"missing required input(s) [%s]. Please provide all required input(s).",
-		declared->n_inputs, m->n_inputs, model_name(i), got.text, missing.text);
+		n_expected(i, declared), m->n_inputs, model_name(i), got.text, missing.text);
 }
 
 static int check_names(
 	struct infer *i, const struct kserve_request *m, const struct wire_loaded *declared)
 {
-	if (m->n_inputs != declared->n_inputs)
+	if (m->n_inputs != n_expected(i, declared))
 		return fail_number(i, m, declared);
 	for (size_t k = m->n_inputs; k-- > 0;) {
 		uint32_t index = (uint32_t)k;
 
-		if (version_find_input(i->model, m->inputs[k].name, &index))
+		if (version_find_input(i->model, m->inputs[k].name, &index) ||
+			version_hides_input(i->model, index))
 			return kserve_fail(i, "unexpected inference input '%.*s' for model '%s'",
 				NAME_SHOWN, m->inputs[k].name, model_name(i));
 	}

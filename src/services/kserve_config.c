@@ -12,6 +12,8 @@
 #include "pool/pool.h"
 #include "pool/worker.h"
 #include "proto/kserve/grpc_service.pb-c.h"
+#include "services/kserve_config_sequence.h"
+#include "services/kserve_data_type.h"
 #include "services/kserve_models.h"
 #include "services/kserve_small.h"
 
@@ -29,28 +31,6 @@ struct parts {
 	Inference__ModelOptimizationPolicy__PinnedMemoryBuffer input_pinned, output_pinned;
 	Inference__ModelTransactionPolicy transaction;
 };
-
-static Inference__DataType data_type(enum dtype d)
-{
-	static const Inference__DataType types[DTYPE_MAX_] = {
-		[DTYPE_BOOL] = INFERENCE__DATA_TYPE__TYPE_BOOL,
-		[DTYPE_U8] = INFERENCE__DATA_TYPE__TYPE_UINT8,
-		[DTYPE_U16] = INFERENCE__DATA_TYPE__TYPE_UINT16,
-		[DTYPE_U32] = INFERENCE__DATA_TYPE__TYPE_UINT32,
-		[DTYPE_U64] = INFERENCE__DATA_TYPE__TYPE_UINT64,
-		[DTYPE_I8] = INFERENCE__DATA_TYPE__TYPE_INT8,
-		[DTYPE_I16] = INFERENCE__DATA_TYPE__TYPE_INT16,
-		[DTYPE_I32] = INFERENCE__DATA_TYPE__TYPE_INT32,
-		[DTYPE_I64] = INFERENCE__DATA_TYPE__TYPE_INT64,
-		[DTYPE_F16] = INFERENCE__DATA_TYPE__TYPE_FP16,
-		[DTYPE_BF16] = INFERENCE__DATA_TYPE__TYPE_BF16,
-		[DTYPE_F32] = INFERENCE__DATA_TYPE__TYPE_FP32,
-		[DTYPE_F64] = INFERENCE__DATA_TYPE__TYPE_FP64,
-		[DTYPE_BYTES] = INFERENCE__DATA_TYPE__TYPE_STRING,
-	};
-
-	return types[d];
-}
 
 /* --- Tensors ---------------------------------------------------------------------------------- */
 
@@ -70,40 +50,45 @@ static void fill_dims(const struct wire_declaration *d, bool batched, size_t *re
 	*ret = (int64_t *)d->dims + skip;
 }
 
-static int fill_inputs(struct message_memory *memory, Config *m, const struct wire_loaded *declared)
+static int fill_inputs(struct message_memory *memory, Config *m, const struct version *v)
 {
+	const struct wire_loaded *declared = version_declared(v);
 	size_t n = declared->n_inputs;
 
 	m->input = kserve_small_array(memory, n, sizeof(Inference__ModelInput));
 	if (!m->input)
 		return -ENOMEM;
-	m->n_input = n;
 	for (size_t k = 0; k < n; k++) {
-		Inference__ModelInput *in = m->input[k];
+		Inference__ModelInput *in = m->input[m->n_input];
 
+		if (version_hides_input(v, (uint32_t)k))
+			continue;
+		m->n_input++;
 		inference__model_input__init(in);
 		in->name = (char *)declared->inputs[k].name;
-		in->data_type = data_type(declared->inputs[k].dtype);
+		in->data_type = kserve_data_type(declared->inputs[k].dtype);
 		fill_dims(&declared->inputs[k], m->max_batch_size > 0, &in->n_dims, &in->dims);
 	}
 	return 0;
 }
 
-static int fill_outputs(
-	struct message_memory *memory, Config *m, const struct wire_loaded *declared)
+static int fill_outputs(struct message_memory *memory, Config *m, const struct version *v)
 {
+	const struct wire_loaded *declared = version_declared(v);
 	size_t n = declared->n_outputs;
 
 	m->output = kserve_small_array(memory, n, sizeof(Inference__ModelOutput));
 	if (!m->output)
 		return -ENOMEM;
-	m->n_output = n;
 	for (size_t k = 0; k < n; k++) {
-		Inference__ModelOutput *out = m->output[k];
+		Inference__ModelOutput *out = m->output[m->n_output];
 
+		if (version_hides_output(v, (uint32_t)k))
+			continue;
+		m->n_output++;
 		inference__model_output__init(out);
 		out->name = (char *)declared->outputs[k].name;
-		out->data_type = data_type(declared->outputs[k].dtype);
+		out->data_type = kserve_data_type(declared->outputs[k].dtype);
 		fill_dims(&declared->outputs[k], m->max_batch_size > 0, &out->n_dims, &out->dims);
 	}
 	return 0;
@@ -163,7 +148,7 @@ static void fill_group(struct parts *p, Config *m, struct dispatch *d, const str
 
 static void fill_batching(struct parts *p, Config *m, const struct version_settings *s)
 {
-	if (m->max_batch_size <= 1)
+	if (s->sequence || m->max_batch_size <= 1)
 		return;
 	inference__model_dynamic_batching__init(&p->batching);
 	p->preferred = m->max_batch_size;
@@ -220,13 +205,14 @@ static void fill_settings(struct parts *p, Config *m, struct dispatch *d, const 
 static int fill(struct message_memory *memory, struct parts *p, Config *m, struct dispatch *d,
 	const struct version *v)
 {
-	const struct wire_loaded *declared = version_declared(v);
 	int r;
 
 	fill_settings(p, m, d, v);
-	r = fill_inputs(memory, m, declared);
+	r = fill_inputs(memory, m, v);
 	if (!r)
-		r = fill_outputs(memory, m, declared);
+		r = fill_outputs(memory, m, v);
+	if (!r && version_settings(v)->sequence)
+		r = kserve_config_sequence(memory, m, version_settings(v)->sequence);
 	if (!r)
 		r = fill_parameters(memory, m, version_settings(v));
 	return r;

@@ -113,7 +113,8 @@ static int fill_output(struct kserve_infer *x, const struct kserve_output *m, ui
 	struct infer *i = &x->infer;
 	uint32_t output = hint;
 
-	if (version_find_output(i->model, m->name, &output))
+	if (version_find_output(i->model, m->name, &output) ||
+		version_hides_output(i->model, output))
 		return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT,
 			"unexpected inference output '%.*s' for model '%s'", NAME_SHOWN, m->name,
 			version_settings(i->model)->name);
@@ -132,6 +133,29 @@ static int fill_outputs(struct kserve_infer *x, const struct kserve_request *m)
 	for (size_t k = 0; k < m->n_outputs && !r; k++)
 		r = fill_output(x, &m->outputs[k], (uint32_t)k);
 	return r;
+}
+
+/* --- Sequences -------------------------------------------------------------------------------- */
+
+static int set_sequence(struct kserve_infer *x)
+{
+	const struct kserve_wishes *w = &x->wishes;
+	const char *text = steal_ptr(x->wishes.sequence_text); /* it goes with the message */
+	struct infer *i = &x->infer;
+
+	if (!version_settings(i->model)->sequence)
+		return 0;
+	switch (request_set_sequence(
+		i->request, w->sequence, text, w->n_sequence, w->sequence_start, w->sequence_end)) {
+	case 0:
+		return 0;
+	case -ENOMEM:
+		return infer_fail_memory(&i->failure);
+	default:
+		return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT,
+			"sequence_id: at most %u bytes, and none that is 0, are expected",
+			WIRE_NAME_MAX);
+	}
 }
 
 /* --- All of it -------------------------------------------------------------------------------- */
@@ -159,6 +183,8 @@ static int fill(
 		return 0;
 	if (!r)
 		r = kserve_read_parameters(i, m, &x->wishes);
+	if (!r)
+		r = set_sequence(x);
 	if (!r)
 		r = kserve_fill_inputs(i, m, receive);
 	if (!r)

@@ -158,7 +158,8 @@ static int fill_input(struct filling *x, const struct kserve_input *m, uint32_t 
 	uint32_t index = hint;
 	int r;
 
-	if (version_find_input(i->model, m->name, &index) == 0)
+	if (version_find_input(i->model, m->name, &index) == 0 &&
+		!version_hides_input(i->model, index))
 		in = request_input(i->request, index);
 	if (in && (in->lease || in->region))
 		return kserve_fail(

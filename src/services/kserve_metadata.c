@@ -57,6 +57,7 @@ void kserve_server_ready(struct call *c, void *state, const uint8_t *data, size_
 /* What of Triton's extensions there is. */
 static const char *const extensions[] = {
 	"classification",
+	"sequence",
 	"model_repository",
 	"model_repository(unload_dependents)",
 	"model_configuration",
@@ -114,16 +115,20 @@ static void fill_tensor(Tensor *m, const struct wire_declaration *d)
 	m->shape = d->any_shape ? any_dims : (int64_t *)d->dims;
 }
 
-static int fill_tensors(struct message_memory *memory, const struct wire_declaration *list,
+/* hides: those that clients neither give nor get. */
+static int fill_tensors(struct message_memory *memory, const struct version *v,
+	bool (*hides)(const struct version *v, uint32_t index), const struct wire_declaration *list,
 	size_t n, size_t *ret_n, Tensor ***ret_tensors)
 {
 	Tensor **tensors = kserve_small_array(memory, n, sizeof(Tensor));
 
 	if (!tensors)
 		return -ENOMEM;
-	for (size_t k = 0; k < n; k++)
-		fill_tensor(tensors[k], &list[k]);
-	*ret_n = n;
+	*ret_n = 0;
+	for (size_t k = 0; k < n; k++) {
+		if (!hides(v, (uint32_t)k))
+			fill_tensor(tensors[(*ret_n)++], &list[k]);
+	}
 	*ret_tensors = tensors;
 	return 0;
 }
@@ -160,11 +165,11 @@ static void answer_metadata(
 	int r = fill_versions(memory, &m, x->dispatch, v, one);
 
 	if (!r)
-		r = fill_tensors(
-			memory, declared->inputs, declared->n_inputs, &m.n_inputs, &m.inputs);
+		r = fill_tensors(memory, v, version_hides_input, declared->inputs,
+			declared->n_inputs, &m.n_inputs, &m.inputs);
 	if (!r)
-		r = fill_tensors(
-			memory, declared->outputs, declared->n_outputs, &m.n_outputs, &m.outputs);
+		r = fill_tensors(memory, v, version_hides_output, declared->outputs,
+			declared->n_outputs, &m.n_outputs, &m.outputs);
 	if (r) {
 		message_no_memory(c);
 		return;

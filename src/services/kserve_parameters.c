@@ -40,12 +40,18 @@ static int fail_kind(struct infer *i, const char *key, const char *expected)
 
 /* --- Parameters of the request that have a meaning -------------------------------------------- */
 
-/* Of a model that has no sequences. */
-static int take_sequence_id(struct infer *i, const struct kserve_parameter *p)
+static int take_sequence_id(
+	struct infer *i, const struct kserve_parameter *p, struct kserve_wishes *w)
 {
-	if (p->kind == KSERVE_PARAMETER_INT64 || p->kind == KSERVE_PARAMETER_STRING)
-		return 0;
-	return fail_kind(i, "sequence_id", "int64_param or string_param");
+	if (p->kind == KSERVE_PARAMETER_INT64) {
+		w->sequence = (uint64_t)p->int64_value;
+	} else if (p->kind == KSERVE_PARAMETER_STRING) {
+		w->sequence_text = p->n_string > 0 ? p->string_value : "";
+		w->n_sequence = p->n_string;
+	} else {
+		return fail_kind(i, "sequence_id", "int64_param or string_param");
+	}
+	return 0;
 }
 
 static int take_bool(
@@ -86,13 +92,13 @@ static int take_timeout(struct infer *i, const struct kserve_parameter *p, struc
 static int take_known(struct infer *i, const char *key, const struct kserve_parameter *p,
 	struct kserve_wishes *w, bool *ret_taken)
 {
-	bool ignored;
-
 	*ret_taken = true;
 	if (!strcmp(key, "sequence_id"))
-		return take_sequence_id(i, p);
-	if (!strcmp(key, "sequence_start") || !strcmp(key, "sequence_end"))
-		return take_bool(i, key, p, &ignored);
+		return take_sequence_id(i, p, w);
+	if (!strcmp(key, "sequence_start"))
+		return take_bool(i, key, p, &w->sequence_start);
+	if (!strcmp(key, "sequence_end"))
+		return take_bool(i, key, p, &w->sequence_end);
 	if (!strcmp(key, "priority"))
 		return take_priority(i, p, w);
 	if (!strcmp(key, "timeout"))

@@ -16,6 +16,13 @@ struct kserve_wishes {
 	bool empty_final_response;
 	uint64_t timeout_us; /* 0: none */
 	uint64_t priority;   /* 0: none */
+	/* The sequence that it is a step of: a text, or a number that is not 0. */
+	uint64_t sequence;
+	const char
+		*sequence_text; /* NULL: it has a number; n_sequence bytes; lies in the message */
+	size_t n_sequence;
+	bool sequence_start;
+	bool sequence_end;
 };
 
 /* Custom parameters are added to i->request, as texts. INFER_E_FAILED */

@@ -197,6 +197,33 @@ struct lane_backlog worker_lane_backlog(
 	return w->lanes[m->id];
 }
 
+struct lane_backlog worker_backlog_of_lane(
+	const struct worker *w, const struct pool_model *m, uint32_t lane, uint64_t now_ns)
+{
+	struct lane_backlog backlog = {0};
+
+	assert(w->holds[m->id] && lane < worker_n_lanes(w, m));
+	for (size_t i = 0; i < w->pool->n_runs; i++) {
+		const struct fake_run *run = &w->pool->runs[i];
+
+		if (run->worker != w || run->model != m || run->lane != lane)
+			continue;
+		backlog.n++;
+		backlog.ns += run->expect_ns;
+	}
+	return backlog;
+}
+
+uint32_t worker_n_lanes(const struct worker *w, const struct pool_model *m)
+{
+	return worker_holds(w, m) ? w->n_lanes + !w->n_lanes : 0;
+}
+
+uint64_t worker_generation(const struct worker *w)
+{
+	return w->generation;
+}
+
 uint64_t worker_backlog_ns(const struct worker *w, uint64_t now_ns)
 {
 	return w->backlog_ns;
@@ -236,6 +263,8 @@ int worker_run(struct worker *w, const struct pool_batch *b)
 	run->worker = w;
 	run->model = m;
 	run->expect_ns = b->expect_ns;
+	run->lane_asked = b->lane ? &run->lane : NULL;
+	run->lane = b->lane ? *b->lane : 0;
 	run->n_items = b->n_items;
 	for (size_t i = 0; i < b->n_items; i++)
 		run->rows[i] = b->items[i].n_inputs ? b->items[i].inputs[0].dims[0] : 0;

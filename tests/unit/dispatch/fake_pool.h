@@ -20,6 +20,8 @@ struct fake_run {
 	struct worker *worker; /* NULL: free */
 	struct pool_model *model;
 	uint64_t expect_ns;
+	const uint32_t *lane_asked; /* set where one was: lane */
+	uint32_t lane;
 	size_t n_items;
 	bool cancelled;		      /* worker_cancel() */
 	int64_t rows[WIRE_ITEMS_MAX]; /* first dimension of each item's first input */
@@ -36,8 +38,10 @@ struct worker {
 	struct lane_backlog lanes[FAKE_MODELS_MAX]; /* each model has one; never late by itself */
 	uint64_t backlog_ns;			    /* of all in flight */
 	uint64_t n_runs;
-	bool loading;  /* a model */
-	int run_error; /* what worker_run() returns; 0: it sends */
+	bool loading; /* a model */
+	uint64_t generation;
+	uint32_t n_lanes; /* of each model; 0: 1 */
+	int run_error;	  /* what worker_run() returns; 0: it sends */
 };
 
 struct pool {

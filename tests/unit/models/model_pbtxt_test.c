@@ -117,6 +117,77 @@ Test(model_pbtxt, what_does_nothing_is_named)
 		in_tree("%/config.pbtxt: not acted on: optimization, response_cache, runtime"));
 }
 
+#define START "control_input { name: \"S\" control { int32_false_true: [ 0, 1 ] } } "
+
+Test(model_pbtxt, sequences)
+{
+	const struct sequence_settings *s;
+
+	good("sequence_batching { }");
+	s = m.settings.sequence;
+	cr_assert_not_null(s);
+	cr_expect_eq(s->strategy, SEQUENCE_DIRECT);
+	cr_expect_eq(s->idle_us, 1000000);
+	cr_expect_eq(m.settings.max_batch_size, 0, "as where Triton finds nothing");
+	cr_expect(m.settings.stateful);
+	good("max_batch_size: 4 sequence_batching { max_sequence_idle_microseconds: 7\n" START
+	     "control_input { name: \"E\" control { kind: CONTROL_SEQUENCE_END\n"
+	     "  fp32_false_true: [ 0, 1 ] } }\n"
+	     "control_input { name: \"R\" control { kind: CONTROL_SEQUENCE_READY\n"
+	     "  bool_false_true: [ false, true ] } }\n"
+	     "control_input { name: \"C\" control { kind: CONTROL_SEQUENCE_CORRID\n"
+	     "  data_type: TYPE_STRING } }\n"
+	     "oldest { max_candidate_sequences: 9 }\n"
+	     "state { input_name: \"i\" output_name: \"o\" data_type: TYPE_FP16 dims: [ 3, -1 ] } "
+	     "}");
+	s = m.settings.sequence;
+	cr_assert_not_null(s);
+	cr_expect_eq(s->strategy, SEQUENCE_OLDEST);
+	cr_expect_eq(s->max_candidates, 9);
+	cr_expect_eq(s->idle_us, 7);
+	cr_expect_eq(m.settings.max_batch_size, 4);
+	cr_expect_str_eq(s->controls[SEQUENCE_START].name, "S");
+	cr_expect_eq(s->controls[SEQUENCE_START].values[1][0], 1);
+	cr_expect_eq(s->controls[SEQUENCE_END].dtype, DTYPE_F32);
+	cr_expect_eq(s->controls[SEQUENCE_READY].dtype, DTYPE_BOOL);
+	cr_expect_eq(s->controls[SEQUENCE_READY].values[1][0], 1);
+	cr_expect_eq(s->controls[SEQUENCE_CORRID].dtype, DTYPE_BYTES);
+	cr_assert_eq(s->n_states, 1);
+	cr_expect_str_eq(s->states[0].input, "i");
+	cr_expect_str_eq(s->states[0].output, "o");
+	cr_expect_eq(s->states[0].dtype, DTYPE_F16);
+	cr_assert_eq(s->states[0].rank, 2);
+	cr_expect_eq(s->states[0].dims[0], 3);
+	cr_expect_eq(s->states[0].dims[1], 1, "any size begins with one");
+	cr_expect_null(ignored);
+}
+
+Test(model_pbtxt, what_is_wrong_with_sequences)
+{
+	bad("sequence_batching { iterative_sequence: true }",
+		" sequence_batching.iterative_sequence: is not served here");
+	bad("sequence_batching { " START START "}",
+		" sequence_batching.control_input: two inputs say the same");
+	bad("sequence_batching { control_input { name: \"S\" } }",
+		" sequence_batching.control_input.control: one is expected for each input");
+	bad("sequence_batching { control_input { control { int32_false_true: [ 0, 1 ] } } }",
+		" sequence_batching.control_input.name: a name of at most 255 characters is "
+		"expected");
+	bad("sequence_batching { control_input { name: \"S\" control { int32_false_true: 1 } } }",
+		" sequence_batching.control_input.control: one of int32_false_true, "
+		"fp32_false_true and bool_false_true is expected, with two values");
+	bad("sequence_batching { control_input { name: \"C\" control {\n"
+	    "  kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_FP32 } } }",
+		" sequence_batching.control_input.control.data_type: of "
+		"CONTROL_SEQUENCE_CORRID: TYPE_UINT64, TYPE_INT64, TYPE_UINT32, TYPE_INT32 or "
+		"TYPE_STRING is expected");
+	bad("sequence_batching { state { input_name: \"i\" output_name: \"o\" } }",
+		" sequence_batching.state.data_type: is expected");
+	bad("sequence_batching { state { input_name: \"i\" output_name: \"o\"\n"
+	    "  data_type: TYPE_FP32 initial_state { data_file: \"x\" } } }",
+		" sequence_batching.state.initial_state: zero_data alone is served");
+}
+
 Test(model_pbtxt, what_is_wrong)
 {
 	bad("nam: \"m\"", "1:1: ModelConfig has no field 'nam'");
@@ -129,7 +200,6 @@ Test(model_pbtxt, what_is_wrong)
 	bad("version_policy { specific { versions: 0 } }",
 		" version_policy: a version is a number from 1");
 	bad("max_batch_size: -1", " max_batch_size: a number from 0 to 65536 is expected");
-	bad("sequence_batching { }", " sequence_batching: is not served here");
 	bad("ensemble_scheduling { }", " ensemble_scheduling: is not served here");
 	bad("instance_group { count: 2000 }",
 		" instance_group.count: a number from 0 to 1024 is expected");
@@ -165,6 +235,7 @@ Test(model_pbtxt, every_failure_leaves_nothing_behind)
 {
 	put("config.pbtxt", "backend: \"b\" instance_group { gpus: [ 0, 1 ] } runtime: \"x\"\n"
 			    "parameters { key: \"k\" value { string_value: \"v\" } }\n"
-			    "version_policy { specific { versions: 1 } }");
+			    "version_policy { specific { versions: 1 } }\n"
+			    "sequence_batching { " START "}");
 	FAULT_LOOP_KINDS(life, (void *)"m", FAIL_ALLOCATIONS);
 }

@@ -814,6 +814,32 @@ int version_find_input(const struct version *m, const char *name, uint32_t *ret_
 	return double_find(m->declared.inputs, m->declared.n_inputs, name, ret_index);
 }
 
+bool version_hides_input(const struct version *m, uint32_t index)
+{
+	(void)m;
+	(void)index;
+	return false;
+}
+
+bool version_hides_output(const struct version *m, uint32_t index)
+{
+	(void)m;
+	(void)index;
+	return false;
+}
+
+int request_set_sequence(
+	struct request *r, uint64_t number, const char *text, size_t n_text, bool start, bool end)
+{
+	(void)r;
+	(void)number;
+	(void)text;
+	(void)n_text;
+	(void)start;
+	(void)end;
+	return 0;
+}
+
 int version_find_output(const struct version *m, const char *name, uint32_t *ret_index)
 {
 	return double_find(m->declared.outputs, m->declared.n_outputs, name, ret_index);

@@ -1,0 +1,178 @@
+/*
+ * scheduler_sequences.c: which step of which sequence goes where.
+ *
+ * A sequence is bound to a lane when its first step is to run: to the one that has fewest, of those that have room for one
+ * more; it waits where none has. From then on its steps go there alone, one at a time. Steps are not joined: what a batch
+ * that failed has done to the state of a model cannot be told, so it could not be run again item by item.
+ *
+ * Who was looked at is moved to a list of its own, so that callbacks may change everything. Daemon process, loop thread.
+ */
+#include "dispatch/scheduler_sequences.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "dispatch/place.h"
+#include "dispatch/request_private.h"
+#include "dispatch/scheduler.h"
+#include "dispatch/send.h"
+#include "dispatch/sequence.h"
+#include "dispatch/version_private.h"
+#include "dispatch/work.h"
+#include "pool/worker.h"
+
+#define ID_SHOWN 64
+
+/* --- Where ------------------------------------------------------------------------------------ */
+
+struct choice {
+	struct place *place; /* NULL: none has room */
+	uint32_t lane;
+	uint32_t n; /* sequences that it has */
+};
+
+static void consider_place(struct choice *best, struct place *p, const struct work *w)
+{
+	uint32_t n_lanes = worker_n_lanes(p->worker, w->version->pool_model);
+	uint32_t limit = sequences_per_lane(w->sequences);
+
+	for (uint32_t i = 0; i < n_lanes; i++) {
+		uint32_t n = sequences_on_lane(w->sequences, p, i);
+
+		if (n < limit && (!best->place || n < best->n))
+			*best = (struct choice){p, i, n};
+	}
+}
+
+static struct choice choose_lane(const struct scheduler *s, const struct work *w, uint64_t now_ns)
+{
+	struct choice best = {0};
+
+	for (size_t i = 0; i < places_n(&s->places); i++) {
+		struct place *p = &s->places.list[i];
+
+		if (place_takes(&s->places, p, w, now_ns))
+			consider_place(&best, p, w);
+	}
+	return best;
+}
+
+static bool lane_takes(const struct scheduler *s, const struct work *w,
+	const struct sequence_lane *l, uint64_t now_ns)
+{
+	struct lane_backlog backlog;
+
+	if (!place_takes(&s->places, l->place, w, now_ns) || l->place->reserved ||
+		worker_free_slots(l->place->worker) == 0)
+		return false;
+	backlog =
+		worker_backlog_of_lane(l->place->worker, w->version->pool_model, l->index, now_ns);
+	return place_takes_more(&s->places, backlog);
+}
+
+/* --- One step --------------------------------------------------------------------------------- */
+
+static void fail_ended(struct work *w, struct sequence *q, struct request *r, uint64_t now_ns)
+{
+	const struct sequence_id *id = &r->step->id;
+	char number[24], why[SEQUENCE_ENDED_MAX];
+
+	snprintf(number, sizeof(number), "%" PRIu64, id->number);
+	snprintf(why, sizeof(why), "%s", q->ended);
+	queue_remove(&w->queue, r);
+	request_set_state(r, REQUEST_LEAVING);
+	request_fail(r, now_ns, GRPC_UNAVAILABLE,
+		"sequence %.*s of model '%s' has ended: %s; begin it anew", ID_SHOWN,
+		id->text ? id->text : number, w->version->settings.name, why);
+}
+
+static bool send_step(struct scheduler *s, struct work *w, struct request *r, uint64_t now_ns)
+{
+	struct sequence_lane *l = r->sequence->lane;
+	uint32_t index = l->index;
+	struct list taken;
+
+	queue_remove(&w->queue, r);
+	request_set_state(r, REQUEST_SENT);
+	sequence_sent(r);
+	if (sequence_step_fill_states(r)) {
+		request_fail(r, now_ns, request_status(r), "%s", request_message(r));
+		return true;
+	}
+	list_init(&taken);
+	list_push_back(&taken, &r->node);
+	histogram_add(&w->version->figures.batch_rows, HISTOGRAM_SHIFT_COUNT, r->rows);
+	return send_batch(s, w, l->place, &index, &taken, 1, now_ns);
+}
+
+/* One action for one sequence. */
+static bool look_at(struct scheduler *s, struct work *w, struct sequence *q, uint64_t now_ns)
+{
+	struct request *r = sequence_next(q);
+	struct choice choice;
+
+	if (*q->ended) {
+		fail_ended(w, q, r, now_ns);
+		return true;
+	}
+	if (list_empty(&s->spare))
+		return false;
+	if (!q->lane) {
+		choice = choose_lane(s, w, now_ns);
+		if (!choice.place || sequence_bind(q, choice.place, choice.lane))
+			return false;
+	}
+	return lane_takes(s, w, q->lane, now_ns) && send_step(s, w, r, now_ns);
+}
+
+/* --- All of them ------------------------------------------------------------------------------ */
+
+bool sequences_run(struct scheduler *s, struct work *w, uint64_t now_ns)
+{
+	struct sequences *all = w->sequences;
+	struct list looked, waiting, *node;
+	bool moved = false;
+
+	sequences_expire(all, now_ns);
+	list_init(&looked);
+	list_init(&waiting);
+	while ((node = list_first(&all->ready))) {
+		list_remove(node);
+		list_push_back(&waiting, node);
+	}
+	while ((node = list_first(&waiting))) {
+		list_remove(node);
+		list_push_back(&looked, node);
+		moved |= look_at(s, w, list_entry(node, struct sequence, ready_node), now_ns);
+	}
+	while (!list_empty(&looked)) {
+		node = looked.prev;
+		list_remove(node);
+		list_push_front(&all->ready, node);
+	}
+	return moved;
+}
+
+void sequences_rest(struct scheduler *s, struct work *w)
+{
+	struct sequences *all = w->sequences;
+	uint64_t until_ns;
+
+	if (s->draining || w->version->retired)
+		sequences_end(all);
+	until_ns = sequences_idle_until(all);
+	s->wait_ns = until_ns < s->wait_ns ? until_ns : s->wait_ns;
+}
+
+bool sequences_runnable(const struct scheduler *s, struct work *w, uint64_t now_ns)
+{
+	list_for_each (&w->sequences->ready, node) {
+		struct sequence *q = list_entry(node, struct sequence, ready_node);
+
+		if (*q->ended || (q->lane ? lane_takes(s, w, q->lane, now_ns)
+					  : choose_lane(s, w, now_ns).place != NULL))
+			return true;
+	}
+	return false;
+}
