@@ -136,7 +136,7 @@ $(BUILD)/backends/%.so: workers/backends/%.c workers/backend.h
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $(BUILD)/obj/backends-$*.d -fPIC -fvisibility=hidden -shared -o $@ $< -ldl -lm
 # Unit tests open them; those that let allocations fail or look inside are linked with one.
 unit-workers: | $(BACKENDS)
-$(patsubst %,$(BUILD)/unit/workers/onnxruntime_%_test,fault graph provider rows text usual): \
+$(patsubst %,$(BUILD)/unit/workers/onnxruntime_%_test,changing fault graph provider rows text usual): \
 	$(patsubst %.c,$(BUILD)/pic/%.o,$(wildcard workers/backends/onnxruntime/*.c))
 # What of base/ a backend of several files may use.
 BACKENDS_BASE := src/base/digits.c

@@ -25,6 +25,7 @@ struct view {
 	uint64_t id;
 	uint64_t size; /* bytes */
 	bool writable;
+	bool constant;
 };
 
 static int check_size(int fd, uint64_t size)
@@ -90,7 +91,8 @@ static int map(struct view **ret_view, int fd, uint64_t id, uint64_t size, int s
 	base = mmap(NULL, size, prot, constant ? MAP_PRIVATE : MAP_SHARED, fd, 0);
 	if (base == MAP_FAILED)
 		return -errno;
-	*v = (struct view){.base = base, .id = id, .size = size, .writable = writable};
+	*v = (struct view){
+		.base = base, .id = id, .size = size, .writable = writable, .constant = constant};
 	*ret_view = steal_ptr(v);
 	return 0;
 }
@@ -118,6 +120,11 @@ struct view *view_free(struct view *v)
 uint64_t view_id(const struct view *v)
 {
 	return v->id;
+}
+
+bool view_is_constant(const struct view *v)
+{
+	return v->constant;
 }
 
 uint64_t view_size(const struct view *v)

@@ -32,6 +32,8 @@ struct view *view_free(struct view *v);
 DEFINE_CLEANUP(struct view *, view_free)
 
 uint64_t view_id(const struct view *v);
+/* Nobody can ever write to it again: it is sealed F_SEAL_WRITE. */
+bool view_is_constant(const struct view *v);
 uint64_t view_size(const struct view *v);
 /* NULL when the span is of another arena or not wholly inside. A span of length 0 inside the
  * arena gives a valid pointer. */

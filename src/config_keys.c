@@ -105,6 +105,7 @@ const struct config_key config_keys[] = {
 	{"handoff", "user_regions", CONFIG_U32, AT(handoff.user_regions), "1024", 0, 1000000},
 	{"handoff", "max_regions", CONFIG_U32, AT(handoff.max_regions), "16384", 1, 1000000},
 	{"handoff", "max_requests", CONFIG_U32, AT(handoff.max_requests), "64", 1, 100000},
+	{"handoff", "tokens_over_tcp", CONFIG_BOOL, AT(handoff.tokens_over_tcp), "no", 0, 0},
 	{"handoff", "max_output_bytes", CONFIG_BYTES64, AT(handoff.max_output_bytes), "8M",
 		256 * KIB, GIB},
 

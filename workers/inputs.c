@@ -84,6 +84,13 @@ static const struct view *find_view(const struct inputs *in, uint64_t id)
 	return v;
 }
 
+/* By its client, meanwhile. BYTES of a region are always looked at here, as if they could. */
+static bool can_change(const struct view *v, const struct wire_tensor *t)
+{
+	return (t->span.arena & WIRE_REGION_BIT) &&
+	       (t->dtype == DTYPE_BYTES || !view_is_constant(v));
+}
+
 static enum modeld_code resolve(const struct inputs *in, const struct modeld_declaration *want,
 	const struct wire_tensor *t, struct modeld_tensor *ret_tensor, struct modeld_error *error)
 {
@@ -109,7 +116,7 @@ static enum modeld_code resolve(const struct inputs *in, const struct modeld_dec
 		.dims = t->dims,
 		.data = data,
 		.bytes = t->span.length,
-		.shared = (t->span.arena & WIRE_REGION_BIT) != 0,
+		.shared = can_change(v, t),
 	};
 	return MODELD_OK;
 }
@@ -139,7 +146,7 @@ static bool aligned(const void *data)
 
 static bool must_copy(const struct modeld_tensor *t)
 {
-	return t->shared && t->bytes > 0 && (t->dtype == MODELD_DTYPE_BYTES || !aligned(t->data));
+	return t->bytes > 0 && (!aligned(t->data) || (t->shared && t->dtype == MODELD_DTYPE_BYTES));
 }
 
 static uint64_t add_saturating(uint64_t a, uint64_t b)

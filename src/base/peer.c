@@ -8,8 +8,12 @@
 
 static bool is_loopback(const struct sockaddr_storage *a)
 {
+	const struct in6_addr *in6 = &((const struct sockaddr_in6 *)a)->sin6_addr;
+
+	/* Behind a listener of both kinds an IPv4 address is one of IPv6. */
 	if (a->ss_family == AF_INET6)
-		return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)a)->sin6_addr);
+		return IN6_IS_ADDR_LOOPBACK(in6) ||
+		       (IN6_IS_ADDR_V4MAPPED(in6) && in6->s6_addr[12] == IN_LOOPBACKNET);
 	return a->ss_family == AF_INET &&
 	       ntohl(((const struct sockaddr_in *)a)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
 }

@@ -1,6 +1,8 @@
 /* utf8.c: well-formed UTF-8. Pure. */
 #include "base/utf8.h"
 
+#include <string.h>
+
 #include <stdint.h>
 
 /* How many bytes a lead byte announces; *ret_low and *ret_high bound the byte behind it, which is
@@ -43,4 +45,20 @@ bool utf8_valid(const char *text, size_t n)
 			return false;
 	}
 	return true;
+}
+
+void utf8_mend(char *text)
+{
+	size_t n = strlen(text);
+
+	while (n > 0) {
+		size_t length = utf8_length(text, n);
+
+		if (length == 0) {
+			*text = '?';
+			length = 1;
+		}
+		text += length;
+		n -= length;
+	}
 }

@@ -10,5 +10,7 @@
 size_t utf8_length(const char *text, size_t n);
 /* Is all of it well-formed? */
 bool utf8_valid(const char *text, size_t n);
+/* Each byte that belongs to no such character becomes a '?'. */
+void utf8_mend(char *text);
 
 #endif

@@ -207,6 +207,13 @@ void handoff_count_tensor(struct handoff *h, uint64_t bytes)
 	h->tensor_bytes_handed += bytes;
 }
 
+/* The loopback is also where proxies, forwards and containers come from: other users, and other hosts. */
+static bool may_use(const struct handoff *h, const struct peer *asker, const struct user *owner)
+{
+	return asker->uid == (int64_t)owner->uid ||
+	       (asker->loopback && h->settings->tokens_over_tcp);
+}
+
 int handoff_find(
 	struct handoff *h, const struct peer *asker, const char *token, struct region **ret_region)
 {
@@ -216,7 +223,7 @@ int handoff_find(
 	if (entry_parse_token(token, bytes))
 		return -ENOENT;
 	e = entry_find(&h->entries, bytes);
-	if (!e || !(asker->loopback || asker->uid == (int64_t)e->user->uid))
+	if (!e || !may_use(h, asker, e->user))
 		return -ENOENT;
 	*ret_region = region_ref(e->region);
 	return 0;

@@ -38,6 +38,7 @@ struct handoff_settings {
 	uint32_t max_requests;	   /* in flight on one connection */
 	uint64_t max_output_bytes; /* answers queued for a client that does not read */
 	uint32_t busy_poll_us;	   /* of the loop: clients are told */
+	bool tokens_over_tcp;	   /* who knows a token may use it from this host's loopback */
 };
 
 struct handoff_counters {
@@ -87,7 +88,7 @@ void handoff_count_tensor(struct handoff *h, uint64_t bytes);
 
 /*
  * The region with this token (hex text of 32 characters), with a reference for the caller: for the
- * user who brought it, by a Unix socket, and for who knows the token on this host's loopback.
+ * user who brought it, by a Unix socket, and, with tokens_over_tcp, for who knows the token on this host's loopback.
  * -ENOENT: unknown, malformed, or not for this asker: all alike
  */
 _must_use_ int handoff_find(

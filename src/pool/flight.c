@@ -107,10 +107,12 @@ static bool take_wanted(uint64_t *words, uint32_t output)
 static void set_wanted(struct flight *f, size_t first, const struct wire_item *item,
 	const struct wire_loaded *declared)
 {
-	uint64_t *words = f->wanted + first;
+	uint64_t *words;
 
-	if (f->n_words > 0)
-		memset(words, 0, f->n_words * sizeof(*words));
+	if (f->n_words == 0)
+		return;
+	words = f->wanted + first;
+	memset(words, 0, f->n_words * sizeof(*words));
 	for (uint32_t i = 0; item->n_outputs == 0 && i < declared->n_outputs; i++)
 		want(words, i);
 	for (size_t i = 0; i < item->n_outputs; i++) {
@@ -236,7 +238,7 @@ static const char *check_result(struct flight *f, const struct flight_item *item
 	const struct wire_loaded *declared, const struct output_memory *arena,
 	const struct wire_result *result, struct pool_output *at, struct pool_result *to)
 {
-	uint64_t *missing = f->wanted + item->first_wanted;
+	uint64_t *missing = f->n_words > 0 ? f->wanted + item->first_wanted : NULL;
 
 	*to = (struct pool_result){.code = result->code,
 		.message = result->message,
@@ -339,7 +341,9 @@ int flight_check(struct flight *f, const struct wire_loaded *declared, struct ou
 	for (size_t i = 0; !why && i < f->n_items; i++) {
 		why = check_result(
 			f, &f->items[i], declared, output, &results[i], at, &f->results[i]);
-		at += results[i].n_outputs;
+		/* Without outputs there is no array, and nothing is added to NULL. */
+		if (results[i].n_outputs > 0)
+			at += results[i].n_outputs;
 	}
 	*ret_why = why;
 	if (why)

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "pool/holding.h"
 #include "pool/pool_private.h"
 #include "pool/worker_private.h"
@@ -269,6 +270,44 @@ static void on_bye(struct worker *w, const struct wire_bye *m)
 		log_quote(m->reason, strlen(m->reason), reason, sizeof(reason)));
 }
 
+/* A text lies in what was unpacked; "" may lie anywhere, and is not written to. */
+static void mend(const char *text)
+{
+	utf8_mend((char *)text);
+}
+
+static void mend_names(const struct wire_declaration *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		mend(list[i].name);
+}
+
+/* Texts of a worker's come to logs and answers, which are UTF-8. */
+static void mend_texts(const struct wire_message *m)
+{
+	switch (m->type) {
+	case WIRE_HELLO:
+		mend(m->hello.sandbox);
+		mend(m->hello.sandbox_lacks);
+		mend(m->hello.copies);
+		break;
+	case WIRE_LOADED:
+		mend(m->loaded.error);
+		mend_names(m->loaded.inputs, m->loaded.n_inputs);
+		mend_names(m->loaded.outputs, m->loaded.n_outputs);
+		break;
+	case WIRE_DONE:
+		for (size_t i = 0; i < m->done.n_results; i++)
+			mend(m->done.results[i].message);
+		break;
+	case WIRE_BYE:
+		mend(m->bye.reason);
+		break;
+	default: /* the others have none */
+		break;
+	}
+}
+
 static void on_message(void *data, const struct wire_message *m, int *fd)
 {
 	struct worker *w = data;
@@ -283,6 +322,7 @@ static void on_message(void *data, const struct wire_message *m, int *fd)
 		misbehaved(w, "message '%s' with a descriptor", wire_type_name(m->type));
 		return;
 	}
+	mend_texts(m);
 	switch (m->type) {
 	case WIRE_HELLO:
 		on_hello(w, &m->hello);

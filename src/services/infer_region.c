@@ -1,17 +1,19 @@
 /*
  * infer_region.c: who may name a region. A caller on the Unix socket may name those of his own user, one
- * from this host's loopback those whose token he knows; to everybody else none exists.
+ * from this host's loopback, where that is allowed, those whose token he knows; to everybody else none exists.
  *
  * Daemon process, loop thread.
  */
 #include "services/infer_region.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/digits.h"
 #include "handoff/handoff.h"
+#include "proto/handoff.h"
 
 /* A longer text is cut in messages. */
 #define TOKEN_TEXT_MAX 64
@@ -26,8 +28,19 @@ int infer_region_find(struct infer *i, const char *token, struct region **ret_re
 			"the tensor as tensor_data");
 	if (!handoff_find(h, i->origin.peer, token, ret_region))
 		return 0;
-	return infer_fail(
-		&i->failure, GRPC_NOT_FOUND, "region '%.*s' not found", TOKEN_TEXT_MAX, token);
+	return infer_fail(&i->failure, GRPC_NOT_FOUND,
+		"region not found: it is not registered, or not for this caller (by TCP none is, "
+		"unless [handoff] tokens_over_tcp says so)");
+}
+
+/* It is not repeated where others may read it. */
+static bool is_token(const char *name, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && isxdigit((unsigned char)name[i]))
+		i++;
+	return n == 2 * HANDOFF_TOKEN_BYTES && i == n;
 }
 
 int infer_region_named(struct infer *i, const char *name, size_t n, struct region **ret_region)
@@ -41,6 +54,9 @@ int infer_region_named(struct infer *i, const char *name, size_t n, struct regio
 		if (!handoff_find(h, i->origin.peer, token, ret_region))
 			return 0;
 	}
+	if (is_token(name, n))
+		return infer_fail(&i->failure, GRPC_NOT_FOUND,
+			"Unable to find shared memory region of that token");
 	return infer_fail(&i->failure, GRPC_NOT_FOUND,
 		"Unable to find shared memory region: '%.*s'", n < 255 ? (int)n : 255, name);
 }

@@ -146,7 +146,7 @@ def test_tensor_ref_in_data_out_and_the_reverse(d, raw):
     memory[:4] = b"1234"
     assert infer_ref(d, "identity", region.region, 4, [4], channel=d.local).tensor_data.data == b"1234"
     # From the loopback, whoever knows the token.
-    out = d.infer("identity", b"5678", parameters={"output_region": region.region.hex(), "output_offset": "64"})
+    out = d.infer("identity", b"5678", parameters={"output_region": region.region.hex(), "output_offset": "64"}, channel=d.local)
     assert out.tensor_ref.size == 4 and memory[64:68] == b"5678"
 
 
@@ -481,6 +481,23 @@ def client_process(d, prefix=()):
                             text=True)
 
 
+def test_tokens_are_no_use_over_tcp(start):
+    """Unless the administrator says so."""
+    for allowed in ("no", "yes"):
+        daemon = start(f"handoff.tokens_over_tcp={allowed}", models=["identity"])
+        raw = Raw(daemon)
+        region, memory = raw.allocate(4096)
+        memory[:4] = b"1234"
+        if allowed == "yes":
+            assert infer_ref(daemon, "identity", region.region, 4, [4]).tensor_data.data == b"1234"
+        else:
+            with pytest.raises(grpc.RpcError) as e:
+                infer_ref(daemon, "identity", region.region, 4, [4])
+            assert e.value.code() == grpc.StatusCode.NOT_FOUND and region.region.hex() not in e.value.details()
+        memory.close()
+        raw.close()
+
+
 def test_killed_clients_leave_nothing(d, base):
     clients = [client_process(d) for _ in range(3)]
     for c in clients:
@@ -530,7 +547,7 @@ def test_other_users_are_refused(start):
     with pytest.raises(grpc.RpcError) as e:
         infer_ref(d, "identity", token, 4, [4], channel=channel)
     assert e.value.code() == grpc.StatusCode.NOT_FOUND
-    assert e.value.details() == f"region '{token.hex()}' not found"
+    assert token.hex() not in e.value.details() and "tokens_over_tcp" in e.value.details()
     assert ours.unregister(token).code == NOT_FOUND
     assert infer_ref(d, "identity", region.region, 4, [4], channel=channel).tensor_data.data == bytes(4)
     other.kill()

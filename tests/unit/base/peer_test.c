@@ -64,3 +64,30 @@ Test(peer, unknown_when_the_kernel_does_not_tell)
 	cr_assert_not(p.loopback);
 	close(fd);
 }
+
+Test(peer, by_ipv4_through_a_listener_of_both_kinds)
+{
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t n = sizeof(in6);
+	int listening = socket(AF_INET6, SOCK_STREAM, 0);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	const int off = 0;
+	struct peer p;
+	int taken;
+
+	if (listening < 0 || setsockopt(listening, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) ||
+		bind(listening, (struct sockaddr *)&in6, sizeof(in6)))
+		cr_skip_test("no IPv6 here");
+	cr_assert_eq(getsockname(listening, (struct sockaddr *)&in6, &n), 0);
+	cr_assert_eq(listen(listening, 1), 0);
+	in.sin_port = in6.sin6_port;
+	cr_assert_eq(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	taken = accept(listening, NULL, NULL);
+	peer_ask(&p, taken);
+	cr_assert(p.loopback);
+	cr_assert_eq(p.user, (int64_t)getuid());
+	close(taken);
+	close(fd);
+	close(listening);
+}

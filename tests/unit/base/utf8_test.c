@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 /* The one form of a code point, as RFC 3629 has it. */
@@ -82,4 +83,22 @@ Test(utf8, texts)
 	cr_assert(utf8_valid("gr\xC3\xBC\xC3\x9F dich", 11));
 	cr_assert_not(utf8_valid("gr\xC3\xBC\xC3", 5));
 	cr_assert_not(utf8_valid("gr\xFC\xDF", 4));
+}
+
+static const char *mend(const char *text)
+{
+	static char out[64];
+
+	snprintf(out, sizeof(out), "%s", text);
+	utf8_mend(out);
+	return out;
+}
+
+Test(utf8, what_is_not_well_formed_is_mended)
+{
+	cr_expect_str_eq(mend(""), "");
+	cr_expect_str_eq(mend("gr\xc3\xbc\xc3\x9f"), "gr\xc3\xbc\xc3\x9f");
+	cr_expect_str_eq(mend("\xff\xfe."), "??.");
+	cr_expect_str_eq(mend("a\xc3"), "a?");
+	cr_expect_str_eq(mend("\xe2\x82x\xe2\x82\xac"), "??x\xe2\x82\xac");
 }

@@ -315,6 +315,9 @@ Test(handoff, who_finds_a_region)
 	cr_expect_null(region);
 	cr_assert_eq(handoff_find(b.h, &own, hex(token), &region), 0);
 	region_unref(region);
+	region = NULL;
+	cr_expect_eq(handoff_find(b.h, &near, hex(token), &region), -ENOENT);
+	b.settings.tokens_over_tcp = true;
 	cr_assert_eq(handoff_find(b.h, &near, hex(token), &region), 0);
 	region_unref(region);
 	free_answer(ask_unregister(fd, token, 16));

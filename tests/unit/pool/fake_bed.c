@@ -54,6 +54,7 @@ static void on_done(void *data, void *tag, const struct pool_done *done)
 
 	note(b);
 	*e = (struct bed_event){.what = 'd', .tag = (intptr_t)tag, .code = r->code};
+	snprintf(e->message, sizeof(e->message), "%s", r->message);
 	if (r->n_outputs > 0) {
 		e->length = r->outputs[0].length;
 		e->data = r->outputs[0].data;

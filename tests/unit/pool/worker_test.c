@@ -230,6 +230,19 @@ Test(worker, error_is_an_answer)
 	bed_drain_end(&b);
 }
 
+Test(worker, what_it_says_is_utf8)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "mumbles");
+	bed_up(&b);
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	bed_wait(&b, b.n_events == 1);
+	cr_assert_str_eq(b.events[0].message, "? told");
+	cr_assert_eq(worker_restarts(bed_worker(&b, 0)), 0);
+	bed_drain_end(&b);
+}
+
 /* --- Time ------------------------------------------------------------------------------------- */
 
 static void lose_by_time(struct bed *b, const char *text, enum worker_verdict verdict)

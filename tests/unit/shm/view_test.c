@@ -204,6 +204,22 @@ Test(view, region_sealed_against_writing)
 	}
 }
 
+static bool is_constant(int seals)
+{
+	_cleanup_(close_fd) int fd = memory(SEALS | seals);
+	_cleanup_(view_freep) struct view *v = NULL;
+
+	cr_assert_eq(view_new_region(&v, fd, 1, BYTES, false), 0);
+	return view_is_constant(v);
+}
+
+Test(view, constant_is_what_nobody_can_write_to)
+{
+	cr_expect(is_constant(F_SEAL_WRITE));
+	cr_expect_not(is_constant(F_SEAL_FUTURE_WRITE), "a mapping may be there");
+	cr_expect_not(is_constant(0));
+}
+
 Test(view, region_behind_a_read_only_descriptor)
 {
 	_cleanup_(close_fd) int fd = memory(SEALS);

@@ -2,6 +2,7 @@
  * model.c: loads a model and makes its instances. Worker process.
  */
 #include "workers/backends/onnxruntime/model.h"
+#include "workers/backends/onnxruntime/changing.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -191,6 +192,7 @@ enum modeld_code model_new(struct model **ret_model, struct runtime *r,
 		code = open_model(m, path, error);
 	if (!code)
 		code = declarations_read(&m->declared, r, m->session, path, &joining, error);
+	m->shares = !code && changing_is_harmless(path);
 	if (!code)
 		code = prepare_shrinking(m, spec, error);
 	if (!code)

@@ -29,6 +29,7 @@ struct model {
 	const struct modeld_model_spec *spec; /* borrow: valid until it is unloaded */
 	struct OrtSession *session;	      /* own; on a GPU it declares, and runs nothing */
 	struct declarations declared;
+	bool shares;		      /* it may run on inputs that change meanwhile (changing.h) */
 	const char **input_names;     /* own; the names are borrowed from `declared` */
 	struct OrtRunOptions *shrink; /* own; for runs after which memory goes back; NULL: never */
 	struct OrtRunOptions

@@ -43,7 +43,8 @@ static enum modeld_code bind_inputs(
 	in->run.stays = m->unwaited != NULL;
 	for (size_t i = 0; i < m->declared.n_inputs; i++) {
 		in->run.stays &= batch->inputs[i]->memory == MODELD_MEMORY_DEVICE;
-		code = tensor_from_input(&in->run.inputs[i], m->runtime, batch->inputs[i], &why);
+		code = tensor_from_input(
+			&in->run.inputs[i], m->runtime, batch->inputs[i], m->shares, &why);
 		if (code)
 			return error_set(
 				error, code, "input '%.100s': %.380s", m->input_names[i], why.text);

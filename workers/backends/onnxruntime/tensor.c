@@ -199,12 +199,13 @@ static enum modeld_code copy_input(struct OrtValue **ret_value, const struct run
 }
 
 enum modeld_code tensor_from_input(struct OrtValue **ret_value, const struct runtime *r,
-	const struct modeld_tensor *input, struct modeld_error *error)
+	const struct modeld_tensor *input, bool share, struct modeld_error *error)
 {
 	if (input->memory == MODELD_MEMORY_DEVICE)
 		return tensor_wrap(ret_value, r, r->device_memory, input->dtype, input->dims,
 			input->rank, (void *)input->data, input->bytes, error);
-	if (input->dtype == MODELD_DTYPE_BYTES || (input->shared && !dtype_is_plain(input->dtype)))
+	if (input->dtype == MODELD_DTYPE_BYTES ||
+		(input->shared && !(share && dtype_is_plain(input->dtype))))
 		return copy_input(ret_value, r, input, error);
 	if (input->dtype == MODELD_DTYPE_BOOL && !bools_valid(input->data, input->bytes))
 		return error_set(

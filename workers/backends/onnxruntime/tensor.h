@@ -33,10 +33,10 @@ _must_use_ enum modeld_code tensor_wrap(struct OrtValue **ret_value, const struc
 bool dtype_is_plain(enum modeld_dtype dtype);
 
 /* A value for an input: borrows its memory, also that of the GPU, where nothing of it can be looked at. Strings are copied, for ONNX Runtime's have a form of
- * their own, and so is shared memory of a type that is not plain. MODELD_INVALID for data that the
- * dtype does not allow. */
+ * their own, and so is memory that its client can change meanwhile, but where the model may `share` it and its type is
+ * plain. MODELD_INVALID for data that the dtype does not allow. */
 _must_use_ enum modeld_code tensor_from_input(struct OrtValue **ret_value, const struct runtime *r,
-	const struct modeld_tensor *input, struct modeld_error *error);
+	const struct modeld_tensor *input, bool share, struct modeld_error *error);
 
 /* Is its shape as declared? True where it cannot be told. */
 bool tensor_is_declared(
