@@ -14,6 +14,7 @@
 #ifndef WORKERS_DEVICE_H
 #define WORKERS_DEVICE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -90,6 +91,7 @@ struct device_ops {
 struct device {
 	const struct device_ops *ops;
 	struct device_info info; /* constant once opened */
+	atomic_uint n_exhausted; /* runs in a row, of all lanes, that found no memory there */
 };
 
 /* Each implementation's streams and events begin with these. */

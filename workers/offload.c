@@ -30,7 +30,7 @@ void offload_deinit(struct offload *o)
 
 static enum modeld_code exhausted(struct offload *o, const char *text, struct modeld_error *error)
 {
-	if (++o->n_exhausted < EXHAUSTED_MAX) {
+	if (transfer_note_memory(o->transfer, false) < EXHAUSTED_MAX) {
 		snprintf(error->text, sizeof(error->text), "the device is out of memory: %s", text);
 		return MODELD_EXHAUSTED;
 	}
@@ -167,7 +167,7 @@ enum modeld_code offload_finish(struct offload *o, struct modeld_error *error)
 	enum modeld_code code = translate(o, transfer_finish(o->transfer), error);
 
 	if (code == MODELD_OK)
-		o->n_exhausted = 0;
+		(void)transfer_note_memory(o->transfer, true);
 	return code;
 }
 

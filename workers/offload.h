@@ -24,7 +24,6 @@ struct offload {
 	size_t inputs_cap;
 	struct transfer_part *parts; /* own */
 	size_t parts_cap;
-	unsigned n_exhausted; /* runs in a row that found no device memory */
 };
 
 /* What a run's inputs are made of. */

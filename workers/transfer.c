@@ -76,6 +76,14 @@ struct transfer *transfer_free(struct transfer *t)
 	return NULL;
 }
 
+unsigned transfer_note_memory(struct transfer *t, bool found)
+{
+	if (!found)
+		return atomic_fetch_add(&t->device->n_exhausted, 1) + 1;
+	atomic_store(&t->device->n_exhausted, 0);
+	return 0;
+}
+
 void *transfer_stream(const struct transfer *t)
 {
 	return device_stream_native(t->stream);

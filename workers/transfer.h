@@ -45,6 +45,8 @@ struct transfer_part {
 /* The device is borrowed. priority: of the stream. -ENOMEM, DEVICE_E_* */
 _must_use_ int transfer_new(
 	struct transfer **ret_transfer, struct device *d, enum device_priority priority);
+/* A run has ended: it found memory on the device, or none. Returns how many in a row found none, on all lanes. */
+unsigned transfer_note_memory(struct transfer *t, bool found);
 /* Accepts NULL; returns NULL. */
 struct transfer *transfer_free(struct transfer *t);
 DEFINE_CLEANUP(struct transfer *, transfer_free)

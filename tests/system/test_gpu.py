@@ -232,6 +232,17 @@ def test_memory_of_the_gpu_is_a_requests_matter(gpu):
     assert sum(w.restarts for w in d.status().workers) == 0
 
 
+def test_a_process_that_finds_no_memory_again_and_again_is_replaced(gpu):
+    d = gpu(fake="memory_mib=1")
+    for _ in range(16):
+        with pytest.raises(grpc.RpcError) as e:
+            d.infer("identity", bytes(700000))
+        assert e.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    wait_for("another process", lambda: sum(w.restarts for w in d.status().workers) == 1)
+    assert "out of memory for 16 runs in a row" in d.log()
+    assert d.infer("identity", b"x").tensor_data.data == b"x"
+
+
 def test_an_error_of_a_copy_is_a_requests_matter(gpu):
     d = gpu(fake="fail=cudaMemcpyAsync:2:1")
     with pytest.raises(grpc.RpcError) as e:

@@ -28,8 +28,9 @@ check-gpu-pack: all $(BUILD)/gpu/check $(BUILD)/gpu/probe $(PROBE_MODULE)  ## a 
 	$(Q)rm -rf $(PACK) && mkdir -p $(PACK)/lib $(PACK)/backends
 	$(Q)cp $(BUILD)/modeld $(BUILD)/modeld-worker $(BUILD)/modelctl $(BUILD)/gpu/check $(BUILD)/gpu/probe \
 		$(PROBE_MODULE) conf/modeld.conf tests/gpu/check/run $(PACK)
-	$(Q)cp $(BUILD)/backends/cuda.so $(PACK)/backends
+	$(Q)cp $(BUILD)/backends/cuda.so $(BUILD)/backends/onnxruntime.so $(PACK)/backends
 	$(Q)cp -r tests/gpu/models $(PACK)/models
+	$(Q)cp -r tests/models/onnx/add_sub $(PACK)/models
 	$(Q)cp -L $(PACK_LIBS) $(PACK)/lib
 	$(Q)strip --strip-debug $(PACK)/modeld $(PACK)/modeld-worker $(PACK)/modelctl $(PACK)/check $(PACK)/probe \
 		$(PACK)/backends/cuda.so

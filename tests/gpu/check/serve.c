@@ -93,36 +93,79 @@ static void mlp_reference(const float *row, float *out)
 		out[k] = (float)in[k];
 }
 
-static bool mlp_open(struct link *l, const struct daemon *d)
+static bool mlp_open(struct link *l, const struct daemon *d, const char *model, unsigned rows)
 {
-	if (!link_open(l, d, "mlp", 64 * sizeof(float)))
+	if (!link_open(l, d, model, rows * 64 * sizeof(float)))
 		return false;
 	l->type = MODELD_F32;
 	l->rank = 2;
-	l->dims[0] = 1;
+	l->dims[0] = rows;
 	l->dims[1] = 64;
-	l->out_bytes = 10 * sizeof(float);
+	l->out_bytes = rows * 10 * sizeof(float);
 	return true;
 }
 
-static void mlp_by_handoff(struct check *c, const struct daemon *d)
+/* By the kernel, by cuBLASLt where that is here and there are many rows, as a graph. */
+static void mlp_by_handoff(
+	struct check *c, const struct daemon *d, const char *model, unsigned rows)
 {
 	struct link l;
 	float wanted[10], worst = 0;
-	int r = mlp_open(&l, d) ? 0 : -1;
+	int r = mlp_open(&l, d, model, rows) ? 0 : -1;
+	const float *in = r ? NULL : (const float *)link_data(&l, 0, false);
+	const float *out = r ? NULL : (const float *)link_data(&l, 0, true);
 
-	if (!r) {
-		float *row = (float *)link_data(&l, 0, false);
-
-		for (int i = 0; i < 64; i++)
-			row[i] = (float)(i % 11) / 10.0f;
-		mlp_reference(row, wanted);
+	for (unsigned i = 0; !r && i < rows * 64; i++)
+		((float *)link_data(&l, 0, false))[i] = (float)(i % 11) / 10.0f;
+	if (!r)
 		r = link_infer(&l, 0);
+	for (unsigned k = 0; !r && k < rows; k++) {
+		mlp_reference(in + (size_t)k * 64, wanted);
+		for (unsigned i = 0; i < 10; i++)
+			worst = fmaxf(worst, fabsf(out[k * 10 + i] - wanted[i]));
 	}
-	for (int i = 0; !r && i < 10; i++)
-		worst = fmaxf(worst, fabsf(((float *)link_data(&l, 0, true))[i] - wanted[i]));
-	check_true(c, r == 0 && worst < 1e-3f, "mlp: %s, off by %g at most",
+	check_true(c, r == 0 && worst < 1e-3f, "%s, %u rows: %s, off by %g at most", model, rows,
 		r ? l.error.text : "right", (double)worst);
+	link_close(&l);
+}
+
+/* Where there is no library of ONNX Runtime for GPUs, that is said, and no fault. */
+static void onnx_by_handoff(struct check *c, const struct daemon *d)
+{
+	struct link l;
+	struct modeld_tensor in[2] = {{.name = "a"}, {.name = "b"}};
+	struct modeld_target out[2] = {{.name = "sum"}, {.name = "difference"}};
+	struct modeld_request request = {
+		.model = "add_sub", .inputs = in, .n_inputs = 2, .targets = out, .n_targets = 2};
+	struct modeld_result *result = NULL;
+	int r = link_open(&l, d, "add_sub", 4096) ? 0 : -1;
+
+	for (unsigned i = 0; !r && i < 2; i++) {
+		for (int k = 0; k < 4; k++)
+			((float *)link_data(&l, i, false))[k] = (float)(i ? 2 * k : 10 - k);
+		in[i] = (struct modeld_tensor){.name = in[i].name,
+			.type = MODELD_F32,
+			.rank = 2,
+			.dims = {1, 4},
+			.region = l.region,
+			.offset = link_place(&l, i, false),
+			.bytes = 16};
+		out[i].region = l.region;
+		out[i].offset = link_place(&l, i, true);
+		out[i].bytes = 16;
+	}
+	if (!r)
+		r = modeld_infer(l.m, &request, &result, &l.error);
+	modeld_result_free(result);
+	if (r && (strstr(l.error.text, "load failed") || strstr(l.error.text, "no model"))) {
+		check_say(c, "- ONNX Runtime is not tried: %s", l.error.text);
+		link_close(&l);
+		return;
+	}
+	for (int k = 0; !r && k < 4; k++)
+		r = ((float *)link_data(&l, 0, true))[k] != (float)(10 + k) ||
+		    ((float *)link_data(&l, 1, true))[k] != (float)(10 - 3 * k);
+	check_true(c, r == 0, "a model of ONNX Runtime: %s", r ? l.error.text : "right");
 	link_close(&l);
 }
 
@@ -193,7 +236,7 @@ static void measure_mlp(struct check *c, const struct daemon *d)
 	struct link l;
 
 	bare_free(b);
-	if (mlp_open(&l, d)) {
+	if (mlp_open(&l, d, "mlp", 1)) {
 		memset(link_data(&l, 0, false), 0, 2 * LINK_DEPTH * 4096);
 		served = link_latency_us(&l, c);
 		say(c, "mlp by handoff, 1 row, latency", l.in_bytes, "us", served, us, 0);
@@ -329,7 +372,11 @@ static void serve_alone(struct check *c, const struct daemon *d)
 		identity_inline(c, d, sizes[i]);
 	}
 	simple_by_handoff(c, d);
-	mlp_by_handoff(c, d);
+	mlp_by_handoff(c, d, "mlp", 1);
+	mlp_by_handoff(c, d, "mlp", 32);
+	mlp_by_handoff(c, d, "mlp_graphs", 3);
+	mlp_by_handoff(c, d, "mlp_graphs", 3);
+	onnx_by_handoff(c, d);
 	faults(c, d);
 	measure_mlp(c, d);
 	measure_identity(c, d, 4);
