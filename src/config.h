@@ -70,6 +70,8 @@ _must_use_ int config_set(struct config *c, const char *assignment, char *text, 
  * this one, the runtime directory, paths relative to the configuration file) and fill the public
  * fields. Creates nothing. */
 _must_use_ int config_finish(struct config *c, char *text, size_t cap);
+/* A Unix socket goes into runtime_dir. After config_finish(). */
+bool config_needs_runtime_dir(const struct config *c);
 /* Worker processes of all devices. */
 uint64_t config_n_workers(const struct config *c);
 /* The next section [backend.NAME] of a backend that is neither built in nor in a backend directory nor a program, each once;

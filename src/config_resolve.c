@@ -5,8 +5,10 @@
 #include "config_private.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -15,16 +17,28 @@
 
 #define BACKEND_SETTINGS_BYTES_MAX (64u * 1024u)
 
+/* Where there is no /proc the kernel has told by what path it was executed. */
+static bool find_program(char path[PATH_MAX])
+{
+	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
+	const char *executed;
+
+	if (n >= 0) {
+		path[n] = 0;
+		return true;
+	}
+	executed = (const char *)getauxval(AT_EXECFN);
+	return executed && realpath(executed, path);
+}
+
 /* The directory of this program, without a trailing slash. */
 static char *program_directory(struct config *c)
 {
-	char path[4096];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	char path[PATH_MAX];
 	char *slash;
 
-	if (n < 0)
+	if (!find_program(path))
 		return NULL;
-	path[n] = 0;
 	slash = strrchr(path, '/');
 	if (!slash)
 		return NULL;
@@ -296,4 +310,22 @@ int config_resolve(struct config *c, char *message, size_t cap)
 	if (!c->frontend.unix_group[0])
 		c->frontend.unix_group = NULL;
 	return r ? r : check_together(c, message, cap);
+}
+
+static bool lies_in(const char *path, const char *directory)
+{
+	size_t n = strlen(directory);
+
+	return !strncmp(path, directory, n) && path[n] == '/';
+}
+
+bool config_needs_runtime_dir(const struct config *c)
+{
+	for (size_t i = 0; c->frontend.listen[i]; i++) {
+		const char *address = c->frontend.listen[i];
+
+		if (!strncmp(address, "unix:", 5) && lies_in(address + 5, c->runtime_dir))
+			return true;
+	}
+	return c->handoff.socket && lies_in(c->handoff.socket, c->runtime_dir);
 }

@@ -16,6 +16,7 @@
 #include "base/given_sockets.h"
 #include "base/log.h"
 #include "base/standard_fds.h"
+#include "check.h"
 #include "config.h"
 #include "config_source.h"
 #include "descriptors.h"
@@ -37,7 +38,8 @@ static const char usage[] =
 	"                               repository of models (gRPC on 0.0.0.0:8001, metrics on\n"
 	"                               0.0.0.0:8002)\n"
 	"  -s, --set section.key=value  override one key, e.g. --set server.listen=127.0.0.1:6000\n"
-	"      --check                  validate, print the effective configuration, and exit\n"
+	"      --check                  validate, try what start-up needs, print the\n"
+	"                               effective configuration, and exit\n"
 	"  -V, --version                print the version\n"
 	"  -h, --help                   print this\n"
 	"\n"
@@ -150,22 +152,6 @@ static int load(
 	return r ? config_failed(r, text) : 0;
 }
 
-/* Does a Unix socket go there? */
-static bool needs_runtime_dir(const struct config *c)
-{
-	size_t n = strlen(c->runtime_dir);
-
-	for (size_t i = 0; c->frontend.listen[i]; i++) {
-		const char *address = c->frontend.listen[i];
-
-		if (!strncmp(address, "unix:", 5) && !strncmp(address + 5, c->runtime_dir, n) &&
-			address[5 + n] == '/')
-			return true;
-	}
-	return c->handoff.socket && !strncmp(c->handoff.socket, c->runtime_dir, n) &&
-	       c->handoff.socket[n] == '/';
-}
-
 /* The one directory that the daemon makes; nobody else may write into it. */
 static int make_runtime_dir(const char *path)
 {
@@ -270,6 +256,7 @@ static void log_missing_backends(const struct config *c)
 static int check(const struct config *c, const struct repository *repository)
 {
 	int failed, missing, wrong;
+	unsigned n_faults;
 
 	config_print(c, stdout);
 	failed = print_models(c, repository);
@@ -277,9 +264,10 @@ static int check(const struct config *c, const struct repository *repository)
 		return SERVER_EXIT_OS;
 	missing = print_missing_backends(c);
 	wrong = print_wrong(repository);
-	if (wrong || missing)
-		return wrong ? wrong : missing;
-	return failed;
+	n_faults = check_surroundings(c, stderr);
+	if (wrong || n_faults > 0)
+		return SERVER_EXIT_CONFIG;
+	return missing ? missing : failed;
 }
 
 /* What is left to do is short: a signal that comes now must not replace the exit status. */
@@ -331,7 +319,7 @@ static int serve(struct config *c, struct repository **repository,
 	descriptors = descriptors_raise();
 	if (descriptors_share(c, descriptors))
 		return SERVER_EXIT_OS;
-	r = needs_runtime_dir(c) ? make_runtime_dir(c->runtime_dir) : 0;
+	r = config_needs_runtime_dir(c) ? make_runtime_dir(c->runtime_dir) : 0;
 	if (r)
 		return r;
 	log_info("modeld " MODELD_VERSION, "pid=%d repository=%s descriptors=%" PRIu64, getpid(),

@@ -269,3 +269,16 @@ def test_log_level_is_the_workers_too(start):
     wait_for("a warning", lambda: "worker lost" in d.log())
     d.stop()
     assert " info " not in d.log() and " debug " not in d.log()
+
+
+def test_check_tries_what_start_up_needs(tmp_path):
+    """All of it is named, not the first alone; nothing is left behind."""
+    done = subprocess.run([os.path.join(BUILD, "modeld"), "--config", os.path.join(ROOT, "conf", "modeld.conf"), "--check",
+                           "--set", f"server.runtime_dir={tmp_path}/run", "--set", "server.listen=203.0.113.7:0, unix:modeld.sock",
+                           "--set", "server.unix_group=no-such-group", "--set", "worker.program=/nonexistent/worker",
+                           "--set", "metrics.listen="], capture_output=True, text=True, timeout=60)
+    assert done.returncode == CONFIG
+    for text in ("[server] listen: 203.0.113.7:0: ", "[server] unix_group: no-such-group: there is no such group",
+                 "[worker] program: /nonexistent/worker: "):
+        assert text in done.stderr
+    assert not (tmp_path / "run").exists()
