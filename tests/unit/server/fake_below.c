@@ -512,16 +512,3 @@ void handoff_let_go(struct handoff *h)
 void handoff_take_over(struct handoff *h)
 {
 }
-
-int handoff_invite(struct handoff *h, int *ret_fd)
-{
-	return -ESHUTDOWN;
-}
-
-void handoff_dismiss(struct handoff *h)
-{
-}
-
-void pool_set_invite(struct pool *p, int (*invite)(void *data, int *ret_fd), void *data)
-{
-}
