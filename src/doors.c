@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
+#include "base/address.h"
 #include "base/err.h"
 #include "base/given_sockets.h"
 #include "base/log.h"
@@ -22,6 +24,28 @@ static int listen_everywhere(const struct doors *d, char *text, size_t cap)
 	return r ? r : frontend_listen(d->frontend, text, cap);
 }
 
+static bool is_of_this_host(const char *address)
+{
+	return address_text_is_unix(address) || !strncmp(address, "127.", 4) ||
+	       !strncmp(address, "[::1]:", 6);
+}
+
+/* Once, however many addresses there are. */
+static void warn_of_strangers(const struct doors *d)
+{
+	const char *address;
+
+	for (size_t i = 0; (address = frontend_address(d->frontend, i)); i++) {
+		if (is_of_this_host(address))
+			continue;
+		log_warning("whoever reaches this address may use the models: there is "
+			    "neither TLS nor authentication",
+			"address=%s hint=\"[server] listen = 127.0.0.1:50052, unix:modeld.sock\"",
+			address);
+		return;
+	}
+}
+
 int doors_open(const struct doors *d)
 {
 	char text[512];
@@ -34,6 +58,7 @@ int doors_open(const struct doors *d)
 	}
 	for (size_t i = 0; frontend_address(d->frontend, i); i++)
 		log_info("listening", "address=%s", frontend_address(d->frontend, i));
+	warn_of_strangers(d);
 	if (d->config->handoff.socket)
 		log_info("handoff", "socket=%s", d->config->handoff.socket);
 	n_left = d->config->given ? given_sockets_close(d->config->given) : 0;

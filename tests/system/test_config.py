@@ -282,3 +282,10 @@ def test_check_tries_what_start_up_needs(tmp_path):
                  "[worker] program: /nonexistent/worker: "):
         assert text in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("listen, warns", [("0.0.0.0:0, unix:modeld.sock", True), ("[::1]:0, 127.0.0.1:0, unix:modeld.sock", False)])
+def test_whoever_may_come_is_warned_of(start, listen, warns):
+    """Once, not for each address."""
+    d = start(models=["identity"], listen=listen)
+    assert d.log().count("neither TLS nor authentication") == (1 if warns else 0)
