@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "dispatch/version_private.h"
 #include "dispatch/work.h"
@@ -411,7 +412,10 @@ void catalogue_note(struct catalogue *c, struct version *v)
 {
 	struct version *candidate;
 
-	v->proven |= version_ready(v);
+	if (!v->proven && version_ready(v)) {
+		v->proven = true;
+		v->proven_ns = clock_ns();
+	}
 	if (version_announce(v))
 		c->on_change(c->data, v);
 	if (v->retired)

@@ -230,6 +230,11 @@ uint64_t version_memory_bytes(const struct version *v, const char *device)
 	return pool_model_memory(v->pool_model, device);
 }
 
+uint64_t version_proven_ns(const struct version *v)
+{
+	return v->proven_ns;
+}
+
 uint32_t version_n_requests(const struct version *v)
 {
 	return v->n_requests;

@@ -64,6 +64,8 @@ const char *version_state_name(const struct version *v);
 const char *version_detail(const struct version *v);
 /* Bytes that it takes in workers on that device (NULL: in all), as these have measured. */
 uint64_t version_memory_bytes(const struct version *v, const char *device);
+/* When it was ready for the first time; 0: never. */
+uint64_t version_proven_ns(const struct version *v);
 /* Requests that were made for it and are not over. */
 uint32_t version_n_requests(const struct version *v);
 uint32_t version_workers_ready(const struct version *v);

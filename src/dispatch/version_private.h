@@ -20,7 +20,8 @@ struct version {
 	uint32_t n_requests;		  /* made, and not DONE */
 	bool retired;			  /* out of the catalogue: what was begun is finished */
 	struct version *replaces;	  /* ref: it is to take that one's place when it is ready */
-	bool proven;			  /* a worker has had it ready once */
+	bool proven;			  /* a worker has had it ready once ... */
+	uint64_t proven_ns;		  /* ... since then */
 	struct list node;		  /* in dispatch.retired */
 	struct list family_node;	  /* in its family of the catalogue */
 	struct version_counters counters;

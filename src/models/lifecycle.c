@@ -14,6 +14,7 @@
 #include "base/signals.h"
 #include "dispatch/dispatch.h"
 #include "models/lifecycle_private.h"
+#include "models/path.h"
 #include "models/version_policy.h"
 
 #define WAIT(at) list_entry(at, struct lifecycle_wait, node)
@@ -227,45 +228,66 @@ static bool refuse(struct lifecycle *l, struct task *t, const char *name, const 
 	return t->phase == TASK_DONE;
 }
 
-void lifecycle_ask(struct lifecycle *l, enum task_kind kind, const char *name, const char *version,
-	bool patient, struct lifecycle_wait *w)
+/* One of the same that is under way, or a new one. NULL: no memory */
+static struct task *find_or_make_task(
+	struct lifecycle *l, enum task_kind kind, const char *name, const char *version)
 {
 	uint64_t number = 0;
 	bool valid = !*version || version_number_parse(version, &number);
 	struct task *t = valid ? lifecycle_find_task(l, kind, name, number) : NULL;
 
-	if (t) {
-		t->patient |= patient;
-		list_push_back(&t->waits, &w->node);
-		return;
-	}
+	if (t)
+		return t;
 	t = task_new(kind, name, number);
+	if (!t)
+		return NULL;
+	t->for_reference = kind == TASK_LOAD; /* until somebody else asks */
+	list_push_back(&l->tasks, &t->node);
+	(void)refuse(l, t, name, version);
+	return t;
+}
+
+void lifecycle_ask(struct lifecycle *l, const struct asked_task *a, struct lifecycle_wait *w)
+{
+	struct task *t = find_or_make_task(l, a->kind, a->name, a->version);
+
 	if (!t) {
 		list_push_back(&l->starved, &w->node);
 		return;
 	}
-	t->patient = patient;
-	list_push_back(&l->tasks, &t->node);
+	t->patient |= a->patient;
+	t->for_reference &= a->for_reference;
 	list_push_back(&t->waits, &w->node);
-	if (!refuse(l, t, name, version))
+	if (t->phase == TASK_ASKED)
 		advance(l);
 }
 
 void lifecycle_load(
 	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w)
 {
-	lifecycle_ask(l, TASK_LOAD, name, version, false, w);
+	lifecycle_ask(
+		l, &(struct asked_task){.kind = TASK_LOAD, .name = name, .version = version}, w);
+}
+
+void lifecycle_load_to_refer(
+	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w)
+{
+	lifecycle_ask(l,
+		&(struct asked_task){
+			.kind = TASK_LOAD, .name = name, .version = version, .for_reference = true},
+		w);
 }
 
 void lifecycle_unload(
 	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w)
 {
-	lifecycle_ask(l, TASK_UNLOAD, name, version, false, w);
+	lifecycle_ask(
+		l, &(struct asked_task){.kind = TASK_UNLOAD, .name = name, .version = version}, w);
 }
 
 void lifecycle_reload(struct lifecycle *l, const char *name, struct lifecycle_wait *w)
 {
-	lifecycle_ask(l, TASK_RELOAD, name, "", false, w);
+	lifecycle_ask(l, &(struct asked_task){.kind = TASK_RELOAD, .name = name, .version = ""}, w);
 }
 
 /* --- Life --------------------------------------------------------------------------------------- */
@@ -292,6 +314,8 @@ int lifecycle_new(struct lifecycle **ret_lifecycle, uv_loop_t *loop,
 	wishes_init(&l->wishes);
 	uv_timer_init(loop, &l->retry_timer);
 	l->retry_timer.data = l;
+	uv_timer_init(loop, &l->ttl_timer);
+	l->ttl_timer.data = l;
 	lifecycle_poll_init(l, ask_poll);
 	*ret_lifecycle = l;
 	return 0;
@@ -350,6 +374,7 @@ void lifecycle_stop(struct lifecycle *l)
 	l->stopped = true;
 	lifecycle_retry_stop(l);
 	lifecycle_poll_stop(l);
+	uv_close((uv_handle_t *)&l->ttl_timer, NULL);
 	list_for_each (&l->tasks, node) {
 		struct task *t = TASK(node);
 
@@ -385,6 +410,21 @@ bool lifecycle_busy(const struct lifecycle *l)
 struct lifecycle_counters lifecycle_counters(const struct lifecycle *l)
 {
 	return l->counters;
+}
+
+bool lifecycle_loads_on_request(const struct lifecycle *l)
+{
+	return lifecycle_is_explicit(l) && l->settings->load_on_request;
+}
+
+const struct models_settings *lifecycle_settings(const struct lifecycle *l)
+{
+	return l->settings;
+}
+
+bool lifecycle_model_of_path(const struct lifecycle *l, const char *path, char *name, size_t cap)
+{
+	return path_find_model(l->settings->repositories, path, name, cap);
 }
 
 bool lifecycle_explicit(const struct lifecycle *l)
@@ -431,6 +471,8 @@ static bool end_tasks(struct lifecycle *l)
 
 void lifecycle_flush(struct lifecycle *l)
 {
+	bool ended = false;
+
 	if (l->dirty) {
 		l->dirty = false;
 		list_for_each (&l->tasks, node)
@@ -438,7 +480,9 @@ void lifecycle_flush(struct lifecycle *l)
 	}
 	/* Whoever is told may ask for more. */
 	while (end_tasks(l))
-		continue;
+		ended = true;
+	if (ended)
+		lifecycle_expire_soon(l);
 	if (l->loaded && !l->stopped)
 		lifecycle_enforce(l);
 	l->loaded = false;

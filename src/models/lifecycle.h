@@ -90,6 +90,10 @@ void lifecycle_gone(struct lifecycle *l, struct version *v);
  */
 void lifecycle_load(
 	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w);
+/* The same for who will refer to it (lifecycle_refer()): where nobody else has had it loaded, it goes ttl_ms after it was
+ * referred to and used last. */
+void lifecycle_load_to_refer(
+	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w);
 /* Have it served no more, and wait until its memory is back. What runs is finished. */
 void lifecycle_unload(
 	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w);
@@ -105,6 +109,19 @@ void lifecycle_refresh(struct lifecycle *l, struct lifecycle_wait *w);
  * dispatch_supply() is called when it is ready or will not be; one load for all who ask.
  */
 bool lifecycle_demand(struct lifecycle *l, const char *name);
+/* Who refers to a model keeps it from being evicted. -ENOMEM */
+_must_use_ int lifecycle_refer(struct lifecycle *l, const char *name);
+/* Once for each lifecycle_refer(). Returns how many references are left. */
+uint32_t lifecycle_unrefer(struct lifecycle *l, const char *name);
+uint32_t lifecycle_references(const struct lifecycle *l, const char *name);
+struct lifecycle_expired {
+	uint32_t n;
+	uint64_t bytes; /* that they took */
+};
+/* Unload what was loaded to be referred to, and was not for so long. */
+struct lifecycle_expired lifecycle_expire(struct lifecycle *l, uint64_t ttl_ms);
+/* The name of the model that this path is of or in; false: it is below no repository. Nothing is looked at. */
+bool lifecycle_model_of_path(const struct lifecycle *l, const char *path, char *name, size_t cap);
 /* The caller waits no more; what was begun goes on. Harmless when it is done. */
 void lifecycle_forget(struct lifecycle_wait *w);
 
@@ -135,6 +152,9 @@ struct lifecycle_counters {
 	uint64_t evictions;
 };
 struct lifecycle_counters lifecycle_counters(const struct lifecycle *l);
+/* May requests have models loaded? */
+bool lifecycle_loads_on_request(const struct lifecycle *l);
+const struct models_settings *lifecycle_settings(const struct lifecycle *l);
 /* May callers load and unload? */
 bool lifecycle_explicit(const struct lifecycle *l);
 

@@ -81,6 +81,11 @@ bool lifecycle_demand(struct lifecycle *l, const char *name)
 	d->wait.on_done = on_loaded;
 	memcpy(d->name, name, strlen(name) + 1);
 	list_push_back(&l->demands, &d->node);
-	lifecycle_ask(l, TASK_LOAD, model, colon ? colon + 1 : "", true, &d->wait);
+	lifecycle_ask(l,
+		&(struct asked_task){.kind = TASK_LOAD,
+			.name = model,
+			.version = colon ? colon + 1 : "",
+			.patient = true},
+		&d->wait);
 	return true;
 }

@@ -48,6 +48,7 @@ struct lifecycle {
 	struct wishes wishes;
 	struct list retries; /* struct retry: versions that failed to load */
 	uv_timer_t retry_timer;
+	uv_timer_t ttl_timer;  /* the next model that nobody uses goes */
 	uv_timer_t poll_timer; /* POLL: the next reading */
 	struct watch watch;
 	void (*ask_poll)(struct lifecycle *l);
@@ -119,11 +120,26 @@ void lifecycle_on_loaded(struct lifecycle *l, struct task *t);
 /* What is loaded may take more by now. */
 void lifecycle_enforce(struct lifecycle *l);
 
+/* How a model stands, which busy is `keep` (NULL: none) in any case. */
+struct eviction_model lifecycle_look_at(
+	const struct lifecycle *l, const struct wish *w, const char *keep);
+/* t: waits until its memory is back; NULL: nobody does. Returns what it took of the host and GPUs together. */
+uint64_t lifecycle_evict(struct lifecycle *l, struct wish *w, struct task *t);
+
+/* --- lifecycle_use.c --------------------------------------------------------------------------------- */
+
+/* Something may have to go at another time than before. */
+void lifecycle_expire_soon(struct lifecycle *l);
+
 /* --- lifecycle.c ------------------------------------------------------------------------------------- */
 
-/* lifecycle_load() and its like; patient: see struct task. */
-void lifecycle_ask(struct lifecycle *l, enum task_kind kind, const char *name, const char *version,
-	bool patient, struct lifecycle_wait *w);
+struct asked_task {
+	enum task_kind kind;
+	const char *name, *version;
+	bool patient, for_reference; /* as in struct task */
+};
+/* lifecycle_load() and its like. */
+void lifecycle_ask(struct lifecycle *l, const struct asked_task *a, struct lifecycle_wait *w);
 
 /* Do callers say which models there are? */
 static inline bool lifecycle_is_explicit(const struct lifecycle *l)

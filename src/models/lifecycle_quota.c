@@ -170,7 +170,7 @@ static void look_at_version(const struct version *v, struct eviction_model *m)
 	m->busy |= version_n_requests(v) > 0 || (!version_ready(v) && version_hopeful(v));
 }
 
-static struct eviction_model look_at(
+struct eviction_model lifecycle_look_at(
 	const struct lifecycle *l, const struct wish *w, const char *keep)
 {
 	struct eviction_model m = {.used_ns = w->used_ns, .n_uses = w->n_uses};
@@ -200,7 +200,7 @@ static size_t look_at_all(const struct lifecycle *l, const char *keep, struct wi
 		if (!is_loaded(l, WISH(node)->name))
 			continue;
 		(*ret_wishes)[n] = WISH(node);
-		(*ret_models)[n++] = look_at(l, WISH(node), keep);
+		(*ret_models)[n++] = lifecycle_look_at(l, WISH(node), keep);
 	}
 	return n;
 }
@@ -222,8 +222,7 @@ static struct wish *choose_by_policy(const struct lifecycle *l, const char *keep
 	return choose(l, l->settings->eviction, l->settings->ttl_ms * NS_PER_MS, keep);
 }
 
-/* t: waits until its memory is back; NULL: nobody does. Returns what it took of the host and GPUs together. */
-static uint64_t evict(struct lifecycle *l, struct wish *w, struct task *t)
+uint64_t lifecycle_evict(struct lifecycle *l, struct wish *w, struct task *t)
 {
 	struct applied a = {.task = t};
 	_cleanup_(freep) struct version **versions = NULL;
@@ -250,7 +249,7 @@ static bool evict_for(struct lifecycle *l, struct task *t)
 	bool any = false;
 
 	while (exceeds(l, t->name, text) && (w = choose_by_policy(l, t->name))) {
-		evict(l, w, t);
+		lifecycle_evict(l, w, t);
 		any = true;
 	}
 	return any;
@@ -324,7 +323,7 @@ static void give_back(struct lifecycle *l, struct wish *w, struct task *t, const
 {
 	task_end(t, LIFECYCLE_FULL, "model '%s' is not kept: %s, and none of them may go", t->name,
 		text);
-	evict(l, w, NULL);
+	lifecycle_evict(l, w, NULL);
 }
 
 void lifecycle_on_loaded(struct lifecycle *l, struct task *t)
@@ -345,7 +344,7 @@ void lifecycle_on_loaded(struct lifecycle *l, struct task *t)
 			give_back(l, w, t, text);
 			return;
 		}
-		evict(l, other, NULL);
+		lifecycle_evict(l, other, NULL);
 	}
 }
 
@@ -358,7 +357,7 @@ void lifecycle_enforce(struct lifecycle *l)
 	while (has_limits(l) && !over && exceeds(l, NULL, text)) {
 		w = choose_by_policy(l, NULL);
 		if (w)
-			evict(l, w, NULL);
+			lifecycle_evict(l, w, NULL);
 		over = !w;
 	}
 	if (over && !l->over)

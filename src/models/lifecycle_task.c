@@ -125,6 +125,21 @@ static bool is_managed(const struct lifecycle *l, const char *name)
 	return !lifecycle_is_explicit(l) || (w && !wish_empty(w));
 }
 
+/* LIFECYCLE_NO_MEMORY is its end. */
+static void wish(struct lifecycle *l, struct task *t)
+{
+	const struct wish *before = wishes_find(&l->wishes, t->name);
+	bool wanted = before && !wish_empty(before) && !before->transient;
+	struct wish *w;
+
+	if (wishes_add(&l->wishes, t->name, t->number)) {
+		task_end(t, LIFECYCLE_NO_MEMORY, "out of memory");
+		return;
+	}
+	w = (struct wish *)wishes_find(&l->wishes, t->name);
+	w->transient = t->for_reference && !wanted;
+}
+
 /* Returns whether there is something to apply. */
 static bool check(struct lifecycle *l, struct task *t, const struct repository_entry *e)
 {
@@ -139,8 +154,8 @@ static bool check(struct lifecycle *l, struct task *t, const struct repository_e
 		task_end(t, LIFECYCLE_UNKNOWN, "model '%s' is not loaded", t->name);
 	else if (t->kind == TASK_LOAD && !lifecycle_make_room(l, t))
 		return false;
-	else if (t->kind == TASK_LOAD && wishes_add(&l->wishes, t->name, t->number))
-		task_end(t, LIFECYCLE_NO_MEMORY, "out of memory");
+	else if (t->kind == TASK_LOAD)
+		wish(l, t);
 	return t->phase != TASK_DONE;
 }
 

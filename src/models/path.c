@@ -2,6 +2,7 @@
 #include "models/path.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 char *path_join(const char *directory, const char *name)
@@ -24,4 +25,46 @@ bool path_has(const char *directory, const char *name)
 	struct stat st;
 
 	return path && !stat(path, &st);
+}
+
+/* Nothing in it leads anywhere else than it seems. */
+static bool is_plain(const char *path)
+{
+	while (*path) {
+		size_t n = strcspn(path, "/");
+
+		if (n == 0 || (n == 1 && path[0] == '.') || (n == 2 && !strncmp(path, "..", 2)))
+			return false;
+		path += n;
+		if (*path == '/')
+			path++;
+	}
+	return true;
+}
+
+/* What of path is below the directory; NULL: it is elsewhere. */
+static const char *below(const char *directory, const char *path)
+{
+	size_t n = strlen(directory);
+
+	while (n > 1 && directory[n - 1] == '/')
+		n--;
+	return !strncmp(path, directory, n) && path[n] == '/' ? path + n + 1 : NULL;
+}
+
+bool path_find_model(const char *const *repositories, const char *path, char *name, size_t cap)
+{
+	const char *rest = path[0] == '/' ? NULL : path;
+	size_t n;
+
+	for (size_t i = 0; !rest && repositories[i]; i++)
+		rest = below(repositories[i], path);
+	if (!rest || !is_plain(rest))
+		return false;
+	n = strcspn(rest, "/");
+	if (n == 0 || n >= cap)
+		return false;
+	memcpy(name, rest, n);
+	name[n] = '\0';
+	return true;
 }

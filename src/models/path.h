@@ -3,6 +3,7 @@
 #define MODELS_PATH_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/cleanup.h"
 
@@ -10,6 +11,12 @@
 _must_use_ char *path_join(const char *directory, const char *name);
 /* Links are followed. */
 bool path_is_directory(const char *path);
+/*
+ * The name of the model that `path` is of, or in: what follows one of the repositories (NULL-terminated) in it, or its first
+ * part where it is relative. False: it is below none, has a part that is empty, "." or "..", or the name exceeds cap. Looks
+ * at the text alone.
+ */
+bool path_find_model(const char *const *repositories, const char *path, char *name, size_t cap);
 /* Is there something of this name in the directory? */
 bool path_has(const char *directory, const char *name);
 

@@ -29,6 +29,7 @@ struct task {
 	struct list node;
 	enum task_kind kind;
 	enum task_phase phase;
+	bool for_reference;	   /* LOAD: nobody wants it but who will refer to it */
 	bool patient;		   /* ROOM: where nobody may go now, it waits */
 	char *name;		   /* own: of the model */
 	uint64_t number;	   /* of the version; 0: none was named */

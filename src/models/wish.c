@@ -82,8 +82,7 @@ const struct wish *wishes_find(const struct wishes *w, const char *name)
 	return NULL;
 }
 
-/* NULL: no memory */
-static struct wish *find_or_make(struct wishes *w, const char *name)
+struct wish *wishes_need(struct wishes *w, const char *name)
 {
 	struct wish *wish = (struct wish *)wishes_find(w, name);
 
@@ -109,7 +108,7 @@ static int move(struct wish_numbers *from, struct wish_numbers *to, uint64_t num
 
 int wishes_add(struct wishes *w, const char *name, uint64_t number)
 {
-	struct wish *wish = find_or_make(w, name);
+	struct wish *wish = wishes_need(w, name);
 
 	if (!wish)
 		return -ENOMEM;
@@ -122,7 +121,7 @@ int wishes_add(struct wishes *w, const char *name, uint64_t number)
 
 int wishes_remove(struct wishes *w, const char *name, uint64_t number)
 {
-	struct wish *wish = find_or_make(w, name);
+	struct wish *wish = wishes_need(w, name);
 
 	if (!wish)
 		return -ENOMEM;

@@ -25,6 +25,7 @@ struct wish {
 	uint64_t used_ns; /* when it was loaded, or a caller referred to it last; 0: never */
 	uint64_t n_uses;  /* beside its requests */
 	uint32_t n_references;
+	bool transient;	     /* it was loaded for a reference alone */
 	uint64_t host_bytes; /* what it took when it was loaded last; 0: nobody knows */
 	uint64_t gpu_bytes;  /* likewise, of the GPU where it took most */
 	char name[];	     /* of the model */
@@ -42,6 +43,8 @@ _must_use_ int wishes_add(struct wishes *w, const char *name, uint64_t number);
 /* Version `number` no more, 0: none at all. The wish stays, and says that the model was asked for once.
  * -ENOMEM: nothing has changed */
 _must_use_ int wishes_remove(struct wishes *w, const char *name, uint64_t number);
+/* The one of this model, made where there is none: nothing is wanted of it yet. NULL: no memory */
+struct wish *wishes_need(struct wishes *w, const char *name);
 size_t wishes_count(const struct wishes *w);
 /* NULL: it was never asked for. */
 const struct wish *wishes_find(const struct wishes *w, const char *name);

@@ -46,6 +46,7 @@ static int on_connection(void *data, void **ret_connection)
 
 static void on_connection_gone(void *data, void *connection)
 {
+	model_handles_forget(&((struct services *)data)->handles, connection);
 	client_unref(connection);
 }
 
@@ -67,6 +68,8 @@ static const struct calls_events calls_events = {
 static int set_up_services(struct frontend *f, uv_loop_t *loop, struct dispatch *dispatch,
 	const struct service *const *list)
 {
+	int r;
+
 	f->services = (struct services){
 		.settings = &f->settings->services,
 		.list = list,
@@ -78,7 +81,8 @@ static int set_up_services(struct frontend *f, uv_loop_t *loop, struct dispatch 
 	key_regions_init(&f->services.keys, f->settings->services.client_shm,
 		f->settings->services.max_shm_regions);
 	key_mover_init(&f->services.mover, loop);
-	return health_new(&f->services.health, &f->services);
+	r = model_handles_init(&f->services.handles, loop, &f->settings->services.handles);
+	return r ? r : health_new(&f->services.health, &f->services);
 }
 
 int frontend_new_with(struct frontend **ret_frontend, uv_loop_t *loop,
@@ -118,6 +122,7 @@ struct frontend *frontend_free(struct frontend *f)
 		return NULL;
 	calls_free(f->calls);
 	if (f->services.loop) {
+		model_handles_close(&f->services.handles);
 		key_mover_close(&f->services.mover);
 		key_regions_deinit(&f->services.keys);
 	}
@@ -206,7 +211,7 @@ void frontend_set_handoff(struct frontend *f, struct handoff *h)
 
 void frontend_set_lifecycle(struct frontend *f, struct lifecycle *l)
 {
-	f->services.lifecycle = l;
+	f->services.lifecycle = f->services.handles.lifecycle = l;
 }
 
 void frontend_model_changed(struct frontend *f, struct version *m)

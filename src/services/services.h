@@ -12,6 +12,7 @@
 #include "grpc/service.h"
 #include "services/key_move.h"
 #include "services/key_region.h"
+#include "services/model_handles.h"
 #include "services/settings.h"
 
 struct handoff;
@@ -29,6 +30,9 @@ struct services {
 	uv_loop_t *loop;			  /* borrow */
 	struct key_regions keys;		  /* memory that clients name by its key */
 	struct key_mover mover;			  /* of what is in it */
+	struct model_handles handles;		  /* of clients on models */
+	uint64_t handle_hits,
+		handle_misses; /* models that were there when a handle was asked for, or not */
 	uint64_t started_ns;
 	bool draining;
 	uint64_t tensor_bytes_received;

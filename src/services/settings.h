@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "services/key_region.h"
+#include "services/model_handles.h"
 
 struct services_settings {
 	uint32_t max_request_metadata_bytes; /* of a message, without its tensor data */
@@ -14,7 +15,8 @@ struct services_settings {
 	uint64_t arena_wait_ms;	     /* how long a request waits for input arena space */
 	enum client_shm client_shm;  /* who may name shared memory by its key */
 	uint32_t max_shm_regions;    /* named so, of all clients */
-	bool strict_readiness;	     /* health "" is SERVING only with every model ready */
+	struct model_handles_settings handles;
+	bool strict_readiness; /* health "" is SERVING only with every model ready */
 };
 
 #endif

@@ -4,6 +4,7 @@
 #include "services/control_service.h"
 #include "services/health_service.h"
 #include "services/kserve_service.h"
+#include "services/model_registry_service.h"
 #include "services/model_worker_service.h"
 #include "services/reflection_service.h"
 
@@ -12,6 +13,7 @@ const struct service *const *service_list(void)
 {
 	static const struct service *const list[] = {
 		&model_worker_service,
+		&model_registry_service,
 		&kserve_service,
 		&health_service,
 		&control_service,

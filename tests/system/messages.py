@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
-FILES = ["model_worker.proto", "health.proto", "control.proto", "handoff.proto", "wire.proto",
+FILES = ["model_worker.proto", "model_registry.proto", "health.proto", "control.proto", "handoff.proto", "wire.proto",
          "kserve/model_config.proto", "kserve/grpc_service.proto"]
 
 
@@ -32,6 +32,7 @@ def load():
 
 _ALL = load()
 worker = _ALL["model_worker"]
+registry = _ALL["model_registry"]
 health = _ALL["health"]
 control = _ALL["control"]
 handoff = _ALL.get("handoff")
@@ -39,6 +40,7 @@ wire = _ALL["wire"]
 kserve = _ALL["grpc_service"]
 model_config = _ALL["model_config"]
 WORKER_SERVICE = "/remotemedia.model_registry.v1.ModelWorkerService/"
+REGISTRY_SERVICE = "/remotemedia.model_registry.v1.ModelRegistryService/"
 HEALTH_SERVICE = "/grpc.health.v1.Health/"
 KSERVE_SERVICE = "/inference.GRPCInferenceService/"
 CONTROL_SERVICE = "/modeld.control.v1.Control/"

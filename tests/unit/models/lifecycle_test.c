@@ -951,3 +951,91 @@ Test(lifecycle, no_more_than_may_be_at_start)
 	begin(MODELS_CONTROL_EXPLICIT);
 	cr_expect_str_eq(fake.changes, "add a/1 add b/1");
 }
+
+/* --- References ----------------------------------------------------------------------------------- */
+
+static void ask_to_refer(const char *name)
+{
+	lifecycle_forget(&callers[0].wait);
+	lifecycle_load_to_refer(l, name, "", caller(0));
+	turn();
+	expect(0, LIFECYCLE_OK, "");
+	cr_assert_eq(lifecycle_refer(l, name), 0);
+}
+
+Test(lifecycle, what_is_referred_to_makes_no_room)
+{
+	settings.max_models = 2;
+	settings.ttl_ms = 3600000;
+	load_two();
+	cr_assert_eq(lifecycle_refer(l, "a"), 0);
+	cr_assert_eq(lifecycle_refer(l, "b"), 0);
+	ask_load("c", "");
+	cr_expect_eq(callers[0].code, LIFECYCLE_FULL);
+	cr_expect_eq(lifecycle_references(l, "b"), 1);
+	cr_expect_eq(lifecycle_unrefer(l, "b"), 0);
+	ask_load("c", "");
+	cr_expect_str_eq(fake.changes, "remove b/1");
+	cr_expect_eq(lifecycle_unrefer(l, "a"), 0);
+	cr_expect_eq(lifecycle_references(l, "x"), 0);
+}
+
+/* What others wanted, too, stays. */
+Test(lifecycle, what_nobody_refers_to_goes_by_and_by)
+{
+	struct lifecycle_expired gone;
+
+	settings.ttl_ms = 3600000;
+	begin(MODELS_CONTROL_EXPLICIT);
+	fake.added_bytes = 70;
+	ask_load("b", "");
+	ask_to_refer("a");
+	ask_to_refer("b");
+	cr_expect_eq(lifecycle_expire(l, 0).n, 0);
+	cr_expect_eq(lifecycle_unrefer(l, "a"), 0);
+	cr_expect_eq(lifecycle_unrefer(l, "b"), 0);
+	cr_expect_eq(lifecycle_expire(l, 3600000).n, 0);
+	fake_find("a", "1")->n_requests = 1;
+	cr_expect_eq(lifecycle_expire(l, 0).n, 0, "it is in use");
+	fake_find("a", "1")->n_requests = 0;
+	gone = lifecycle_expire(l, 0);
+	cr_expect_eq(gone.n, 1);
+	cr_expect_eq(gone.bytes, 70);
+	cr_expect_not_null(fake_find("b", "1"));
+	cr_expect_null(fake_find("a", "1"));
+	ask_to_refer("a");
+	ask_load("a", "");
+	cr_expect_eq(lifecycle_unrefer(l, "a"), 0);
+	cr_expect_eq(lifecycle_expire(l, 0).n, 0, "somebody else wants it now");
+}
+
+/* In real time. */
+Test(lifecycle, what_nobody_refers_to_goes_by_itself)
+{
+	settings.ttl_ms = 20;
+	begin(MODELS_CONTROL_EXPLICIT);
+	ask_to_refer("a");
+	cr_expect_eq(lifecycle_unrefer(l, "a"), 0);
+	while (fake_find("a", "1"))
+		uv_run(&loop, UV_RUN_ONCE);
+	cr_expect_eq(lifecycle_counters(l).evictions, 1);
+}
+
+Test(lifecycle, what_nobody_uses_goes_by_itself)
+{
+	settings.ttl_ms = 20;
+	settings.eviction = EVICTION_TTL;
+	begin(MODELS_CONTROL_EXPLICIT);
+	ask_load("a", "");
+	while (fake_find("a", "1"))
+		uv_run(&loop, UV_RUN_ONCE);
+}
+
+Test(lifecycle, references_where_the_files_say)
+{
+	begin(MODELS_CONTROL_NONE);
+	cr_assert_eq(lifecycle_refer(l, "a"), 0);
+	cr_expect_eq(lifecycle_unrefer(l, "a"), 0);
+	cr_expect_eq(lifecycle_expire(l, 0).n, 0);
+	cr_expect_not(lifecycle_loads_on_request(l));
+}

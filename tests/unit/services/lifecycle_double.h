@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "models/lifecycle.h"
+#include "models/path.h"
 
 struct lifecycle {
 	char asked[256]; /* "load m/2 unload m/ reload m/ reload all refresh" */
@@ -16,6 +17,11 @@ struct lifecycle {
 	size_t n_items;
 	bool explicit;
 	const char *failed_version, *failed_detail; /* borrow */
+	bool loads_on_request;
+	uint32_t n_references;
+	struct lifecycle_counters counters;
+	struct models_settings settings;
+	uint64_t expired_ttl_ms; /* of lifecycle_expire() */
 };
 
 static inline void double_lifecycle_init(struct lifecycle *l)
@@ -94,6 +100,60 @@ void lifecycle_list(const struct lifecycle *l,
 bool lifecycle_explicit(const struct lifecycle *l)
 {
 	return l->explicit;
+}
+
+void lifecycle_load_to_refer(
+	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w)
+{
+	double_lifecycle_ask(l, "get", name, version, w);
+}
+
+int lifecycle_refer(struct lifecycle *l, const char *name)
+{
+	(void)name;
+	l->n_references++;
+	return 0;
+}
+
+uint32_t lifecycle_unrefer(struct lifecycle *l, const char *name)
+{
+	(void)name;
+	return --l->n_references;
+}
+
+uint32_t lifecycle_references(const struct lifecycle *l, const char *name)
+{
+	(void)name;
+	return l->n_references;
+}
+
+struct lifecycle_expired lifecycle_expire(struct lifecycle *l, uint64_t ttl_ms)
+{
+	l->expired_ttl_ms = ttl_ms;
+	return (struct lifecycle_expired){.n = 2, .bytes = 300};
+}
+
+bool lifecycle_model_of_path(const struct lifecycle *l, const char *path, char *name, size_t cap)
+{
+	static const char *const repositories[] = {"/models", NULL};
+
+	(void)l;
+	return path_find_model(repositories, path, name, cap);
+}
+
+bool lifecycle_loads_on_request(const struct lifecycle *l)
+{
+	return l->loads_on_request;
+}
+
+const struct models_settings *lifecycle_settings(const struct lifecycle *l)
+{
+	return &l->settings;
+}
+
+struct lifecycle_counters lifecycle_counters(const struct lifecycle *l)
+{
+	return l->counters;
 }
 
 #endif

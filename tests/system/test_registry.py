@@ -1,0 +1,166 @@
+"""ModelRegistryService: clients have models loaded and hold them by handles."""
+import concurrent.futures
+import os
+import time
+
+import grpc
+import pytest
+
+import messages as m
+from daemon import infer_request, wait_for
+from test_models import ctl, explicit, models
+from test_reload import Repository, code_of, works
+
+CODE = grpc.StatusCode
+
+
+@pytest.fixture
+def repository(tmp_path):
+    r = Repository(tmp_path / "models")
+    for name in "identity", "second":
+        r.put(name)
+    return r
+
+
+def call(d, method, channel=None, **fields):
+    return d.call(m.REGISTRY_SERVICE + method, getattr(m.registry, method + "Request")(**fields),
+                  getattr(m.registry, method + "Response"), channel)
+
+
+def get(d, model, channel=None, **fields):
+    return call(d, "GetOrLoadModel", channel, model_id=model, **fields)
+
+
+def refusal(make):
+    with pytest.raises(grpc.RpcError) as e:
+        make()
+    return e.value.code(), e.value.details()
+
+
+def references(d):
+    return {x.model_id: x.reference_count for x in call(d, "ListModels").models}
+
+
+def test_loaded_held_and_let_go(start, repository):
+    d = explicit(start, repository)
+    before = int(time.time())
+    first = get(d, "identity")
+    assert (first.model_id, first.was_cached) == ("identity", False) and first.load_time_ms > 0 and len(first.handle_id) == 32
+    second = get(d, "identity")
+    assert second.was_cached and second.load_time_ms == 0 and second.handle_id != first.handle_id
+    assert works(d, "identity")
+    info = call(d, "ListModels", include_metrics=True).models[0]
+    assert (info.model_id, info.device, info.reference_count) == ("identity", "cpu:0", 2)
+    assert info.metadata["version"] == "1" and info.metadata["backend"] == "builtin" and info.metadata["state"] == "ready"
+    assert before <= info.loaded_at <= info.last_accessed <= int(time.time()) + 1
+    released = call(d, "ReleaseModel", handle_id=first.handle_id)
+    assert released.released and released.remaining_references == 1
+    for token in first.handle_id, "", "x" * 32, second.handle_id[:-1], second.handle_id.upper() + "0":
+        assert not call(d, "ReleaseModel", handle_id=token).released
+    metrics = call(d, "GetMetrics")
+    assert (metrics.total_models, metrics.cache_hits, metrics.cache_misses, metrics.hit_rate) == (1, 1, 1, 0.5)
+    assert call(d, "EvictExpired", ttl_seconds=1).evicted_count == 0, "it is referred to"
+    assert call(d, "ReleaseModel", handle_id=second.handle_id).remaining_references == 0
+    assert models(d) == {("identity", "1"): "ready"}, "it stays for a while"
+
+
+def test_goes_when_nobody_has_a_handle(start, repository):
+    d = explicit(start, repository, "models.ttl_s=0", "models.load=second")
+    handle = get(d, "identity").handle_id
+    held = get(d, "second").handle_id
+    assert works(d, "identity")
+    assert call(d, "ReleaseModel", handle_id=handle).released
+    wait_for("its end", lambda: "model is evicted model=identity" in d.log())
+    wait_for("its memory", lambda: models(d) == {("second", "1"): "ready"})
+    assert call(d, "ReleaseModel", handle_id=held).released
+    assert call(d, "EvictExpired").evicted_count == 0, "what somebody else has had loaded stays"
+    assert works(d, "second") and call(d, "GetMetrics").evictions == 1
+
+
+def test_one_load_for_all_who_ask(start, repository):
+    repository.write("identity/model.conf",
+                     "[model]\nbackend = builtin\n[parameters]\nfunction = identity\nload_ms = 300\n")
+    d = explicit(start, repository)
+    with concurrent.futures.ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda _: get(d, "identity"), range(10)))
+    assert len({a.handle_id for a in answers}) == 10
+    assert d.log().count("model loaded model=identity") == 1
+    assert references(d) == {"identity": 10}
+
+
+def test_handles_go_with_their_connection_and_those_of_a_session_do_not(start, repository):
+    d = explicit(start, repository)
+    d.shared_channel()
+    channel = d.channel()
+    get(d, "identity", channel)
+    kept = get(d, "second", channel, session_id="a session").handle_id
+    assert references(d) == {"identity": 1, "second": 1}
+    channel.close()
+    wait_for("its handles' end", lambda: references(d) == {"identity": 0, "second": 1})
+    assert call(d, "ReleaseModel", handle_id=kept).released
+
+
+def test_a_session_that_nobody_names_ends(start, repository):
+    d = explicit(start, repository, "models.session_ttl_s=1")
+    get(d, "identity", session_id="a session")
+    wait_for("the session's end", lambda: references(d) == {"identity": 0})
+
+
+def test_by_path_device_and_version(start, repository):
+    d = explicit(start, repository)
+    path = os.path.join(repository.directory, "identity")
+    for fields in [{"model_path": path}, {"model_path": path + "/1/model.onnx"}, {"model_path": "identity"},
+                   {"model_id": "identity", "model_path": path}, {"model_id": "identity:1"},
+                   {"model_id": "identity", "device": "cpu"}, {"model_id": "identity", "device": "cpu:0"}]:
+        assert call(d, "GetOrLoadModel", **fields).model_id == "identity", fields
+    for fields, code, words in [
+            ({}, CODE.INVALID_ARGUMENT, "neither model_id nor model_path"),
+            ({"model_path": "/etc/passwd"}, CODE.INVALID_ARGUMENT, "is not below a repository"),
+            ({"model_path": path + "/../../x"}, CODE.INVALID_ARGUMENT, "is not below a repository"),
+            ({"model_path": repository.directory}, CODE.INVALID_ARGUMENT, "is not below a repository"),
+            ({"model_path": repository.directory + "x/identity"}, CODE.INVALID_ARGUMENT, "is not below a repository"),
+            ({"model_id": "other", "model_path": path}, CODE.INVALID_ARGUMENT, "model_path is of model 'identity'"),
+            ({"model_id": "identity", "config": {"colour": "red"}}, CODE.INVALID_ARGUMENT, "config 'colour'"),
+            ({"model_id": "identity", "device": "cuda:0"}, CODE.FAILED_PRECONDITION, "is on no device 'cuda:0'"),
+            ({"model_id": "identity", "session_id": "x" * 256}, CODE.INVALID_ARGUMENT, "session_id exceeds 255 bytes"),
+            ({"model_id": "identity\0"}, CODE.INVALID_ARGUMENT, "NUL"),
+            ({"model_id": "nobody"}, CODE.NOT_FOUND, "is in no repository"),
+            ({"model_id": "identity:7"}, CODE.NOT_FOUND, "has no version 7"),
+            ({"model_id": "../identity"}, CODE.INVALID_ARGUMENT, "is no name of a model")]:
+        got, text = refusal(lambda: call(d, "GetOrLoadModel", **fields))
+        assert got == code and words in text, (fields, text)
+
+
+def test_within_limits(start, repository):
+    d = explicit(start, repository, "models.max_models=1", "limits.max_model_handles=2", "limits.max_model_sessions=1")
+    handle = get(d, "identity").handle_id
+    code, text = refusal(lambda: get(d, "second"))
+    assert code == CODE.RESOURCE_EXHAUSTED and "max_models" in text, "what is referred to is not evicted"
+    get(d, "identity")
+    code, text = refusal(lambda: get(d, "identity"))
+    assert code == CODE.RESOURCE_EXHAUSTED and "max_model_handles" in text
+    get(d, "identity", session_id="one")
+    code, text = refusal(lambda: get(d, "identity", session_id="two"))
+    assert code == CODE.RESOURCE_EXHAUSTED and "max_model_sessions" in text
+    assert call(d, "ReleaseModel", handle_id=handle).released
+    get(d, "identity")
+
+
+def test_where_the_files_say_which_models_there_are(start, repository):
+    d = start("models.serve=*", "models.default=identity", repository=repository.directory)
+    wait_for("the model", lambda: works(d, "identity"))
+    assert get(d, "identity").was_cached
+    assert refusal(lambda: get(d, "nobody")) == (CODE.NOT_FOUND, "model 'nobody' not found")
+    assert call(d, "EvictExpired").evicted_count == 0
+
+
+def test_what_was_loaded_is_inferred_by_its_id(start, repository):
+    d = explicit(start, repository)
+    get(d, "identity")
+    stream = d.shared_channel().stream_stream(
+        m.WORKER_SERVICE + "InferStream", request_serializer=lambda r: r.SerializeToString(),
+        response_deserializer=m.worker.InferResponse.FromString)
+    answers = stream(iter([infer_request("identity", bytes([i])) for i in range(3)]), timeout=60)
+    assert [a.tensor_data.data for a in answers] == [bytes([i]) for i in range(3)]
+    assert code_of(lambda: d.infer("second", b"abc")) == CODE.NOT_FOUND
+    assert ctl(d, "unload", "identity") == (0, ""), "who may unload decides"
