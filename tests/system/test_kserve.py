@@ -362,6 +362,28 @@ REFUSED = {
     "size without region": (lambda: edit(ask(None, raw=[ZEROS]), 0, parameters={
         "shared_memory_byte_size": {"int64_param": 64}}), "INVALID_ARGUMENT",
         "'shared_memory_byte_size' can not be specified without 'shared_memory_region' parameter for tensor 'INPUT0'"),
+    "offset without region": (lambda: edit(ask(None, raw=[ZEROS]), 0, parameters={
+        "shared_memory_offset": {"int64_param": 64}}), "INVALID_ARGUMENT",
+        "'shared_memory_offset' can not be specified without 'shared_memory_region' parameter for tensor 'INPUT0'"),
+    "offset as text": (lambda: edit(ask(None, raw=[ZEROS]), 0, parameters={
+        "shared_memory_region": {"string_param": "a"}, "shared_memory_byte_size": {"int64_param": 64},
+        "shared_memory_offset": {"string_param": "0"}}), "INVALID_ARGUMENT",
+        "invalid value type for 'shared_memory_offset' parameter for tensor 'INPUT0', expected int64_param."),
+    "region as number": (lambda: edit(ask(None, raw=[ZEROS]), 0, parameters={
+        "shared_memory_region": {"int64_param": 1}, "shared_memory_byte_size": {"int64_param": 64}}), "INVALID_ARGUMENT",
+        "invalid value type for 'shared_memory_region' parameter for tensor 'INPUT0', expected string_param."),
+    "contents and a region": (lambda: edit(ask(None, raw=[]), 0, contents={"int_contents": [1] * 16}, parameters={
+        "shared_memory_region": {"string_param": "a"}, "shared_memory_byte_size": {"int64_param": 64}}),
+        "INVALID_ARGUMENT",
+        "unexpected 'content' provided when using shared memory for input tensor 'INPUT0' for model 'simple'"),
+    "sequence_id as truth": (lambda: with_parameter(ask(None), "sequence_id", bool_param=True), "INVALID_ARGUMENT",
+                             "invalid value type for 'sequence_id' parameter, expected int64_param or string_param."),
+    "sequence_start as number": (lambda: with_parameter(ask(None), "sequence_start", int64_param=1), "INVALID_ARGUMENT",
+                                 "invalid value type for 'sequence_start' parameter, expected bool_param."),
+    "priority as text": (lambda: with_parameter(ask(None), "priority", string_param="1"), "INVALID_ARGUMENT",
+                         "invalid value type for 'priority' parameter, expected int64_param or uint64_param."),
+    "negative timeout": (lambda: with_parameter(ask(None), "timeout", int64_param=-1), "INVALID_ARGUMENT",
+                         "invalid value for 'timeout', expected value >= 0."),
     "size as text": (lambda: edit(ask(None, raw=[ZEROS]), 0, parameters={
         "shared_memory_region": {"string_param": "a"}, "shared_memory_byte_size": {"string_param": "64"}}),
         "INVALID_ARGUMENT",

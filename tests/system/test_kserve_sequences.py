@@ -6,6 +6,8 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
+from daemon import wait_for
+from python_models import program
 from test_kserve import tensor
 from test_kserve_examples import REPOSITORY
 
@@ -154,6 +156,45 @@ def test_a_lost_worker_ends_its_sequences(start):
         assert text.endswith("was lost; begin it anew")
         assert step(client, "simple_string_dyna_sequence", 5, "a1", start=True) == 5
         assert step(client, "simple_string_dyna_sequence", 4, "a1") == 9
+
+
+PYTHON = """
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    def initialize(self, args):
+        self.sums = {}
+
+    def execute(self, requests):
+        return [pb_utils.InferenceResponse([pb_utils.Tensor("OUTPUT", self.step(r))]) for r in requests]
+
+    def step(self, request):
+        value = {n: pb_utils.get_input_tensor_by_name(request, n).as_numpy() for n in ("INPUT", "START", "CORRID")}
+        who = int(value["CORRID"].ravel()[0])
+        self.sums[who] = value["INPUT"] + (0 if value["START"].any() else self.sums[who])
+        return self.sums[who]
+"""
+PYTHON_CONFIG = """backend: "python" max_batch_size: 4
+input { name: "INPUT" data_type: TYPE_INT32 dims: [ 1 ] } output { name: "OUTPUT" data_type: TYPE_INT32 dims: [ 1 ] }
+sequence_batching { max_sequence_idle_microseconds: 600000000
+  control_input { name: "START" control { kind: CONTROL_SEQUENCE_START fp32_false_true: [ 0, 1 ] } }
+  control_input { name: "CORRID" control { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_UINT64 } } }
+"""
+
+
+def test_a_model_of_the_python_backend(start, tmp_path):
+    model = tmp_path / "models" / "sums"
+    (model / "1").mkdir(parents=True)
+    (model / "config.pbtxt").write_text(PYTHON_CONFIG)
+    (model / "1" / "model.py").write_text(PYTHON)
+    daemon = start(f"worker.program={program(tmp_path)}", "models.serve=*", "models.default=", "models.isolation=device",
+                   repository=str(model.parent))
+    with triton.InferenceServerClient(daemon.tcp) as client:
+        wait_for("the model", lambda: client.is_model_ready("sums"))
+        assert [t.name for t in client.get_model_metadata("sums").inputs] == ["INPUT"]
+        for i in range(3):
+            assert [step(client, "sums", i + 1, who, i == 0) for who in (1, 2)] == [sum(range(i + 2))] * 2
 
 
 def test_who_is_idle_for_too_long_has_ended(start, tmp_path):

@@ -309,6 +309,24 @@ def _read_config(context):
     return {"name": context.name, "backend": "python"}
 
 
+_CONTROL_TYPES = {"int32_false_true": "TYPE_INT32", "fp32_false_true": "TYPE_FP32", "bool_false_true": "TYPE_BOOL"}
+
+
+def _control_type(control):
+    return next((t for key, t in _CONTROL_TYPES.items() if key in control), control.get("data_type", "TYPE_UINT64"))
+
+
+def _of_sequences(config, what):
+    """Tensors that a step of a sequence has beside its client's: control inputs, and states."""
+    batching = config.get("sequence_batching", {})
+    states = [{"name": s[f"{what}_name"], "data_type": s["data_type"], "dims": s.get("dims", ())}
+              for s in batching.get("state", [])]
+    if what == "output":
+        return states
+    return [{"name": c["name"], "data_type": _control_type(c["control"][0]), "dims": [1]}
+            for c in batching.get("control_input", [])] + states
+
+
 class _Adapter:
     def __init__(self, made, context, config):
         self._made, self._context, self._config = made, context, config
@@ -320,7 +338,7 @@ class _Adapter:
     def _declared(self, what):
         rows = ["-1"] if self.max_batch_size else []
         return {t["name"]: f"{t['data_type']}[{','.join(rows + [str(d) for d in t.get('dims', ())])}]"
-                for t in self._config.get(what, [])}
+                for t in self._config.get(what, []) + _of_sequences(self._config, what)}
 
     def load(self, context):
         Logger.voice = context.log
