@@ -238,8 +238,6 @@ static const char *check_result(struct flight *f, const struct flight_item *item
 	const struct wire_loaded *declared, const struct output_memory *arena,
 	const struct wire_result *result, struct pool_output *at, struct pool_result *to)
 {
-	uint64_t *missing = f->n_words > 0 ? f->wanted + item->first_wanted : NULL;
-
 	*to = (struct pool_result){.code = result->code,
 		.message = result->message,
 		.outputs = at,
@@ -259,7 +257,7 @@ static const char *check_result(struct flight *f, const struct flight_item *item
 
 		if (why)
 			return why;
-		if (!take_wanted(missing, t->index))
+		if (!take_wanted(f->wanted + item->first_wanted, t->index))
 			return "an output that is not wanted, or twice";
 	}
 	return NULL;
