@@ -27,7 +27,7 @@ static int bind_address(
 }
 
 /* Who connects by a Unix socket could send descriptors whose closing waits for as long as he likes; nobody wants any here.
- * Connections have it from their listener. Kernels that do not know it: conn.c. */
+ * Connections have it from their listener. Kernels that do not know it close them on the loop. */
 static void take_no_descriptors(int fd)
 {
 	const int off = 0;
