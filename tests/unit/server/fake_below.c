@@ -125,6 +125,10 @@ struct pool *dispatch_pool(const struct dispatch *d)
 	return NULL;
 }
 
+void pool_set_invite(struct pool *p, int (*invite)(void *data, int *ret_fd), void *data)
+{
+}
+
 bool pool_has_process(const struct pool *p, int pid)
 {
 	return false;
@@ -309,6 +313,15 @@ int handoff_listen(struct handoff *h, char *text, size_t cap)
 {
 	snprintf(text, cap, "socket=x");
 	return below.handoff_listen_error;
+}
+
+int handoff_invite(struct handoff *h, int *ret_fd)
+{
+	return -ESHUTDOWN;
+}
+
+void handoff_dismiss(struct handoff *h)
+{
 }
 
 void handoff_drain(struct handoff *h)
