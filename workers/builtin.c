@@ -209,6 +209,7 @@ static const struct modeld_backend builtin = {
 	.run = builtin_run,
 	.unload = builtin_unload,
 	.memory_usage = builtin_memory_usage,
+	.instances = 1,
 };
 
 const struct modeld_backend *builtin_backend(const struct modeld_host *host)

@@ -48,8 +48,10 @@ Test(json_message, what_is_not_known_is_left_out)
 	m.temperature_c = m.sm_clock_mhz = m.memory_clock_mhz = m.ecc_uncorrected = -1;
 	m.recovery_action = m.last_xid = -1;
 	m.memory_total_bytes = 7;
+	m.power_limit_mw = -1;
 	expect(&m.base,
-		"{\"name\": \"\", \"uuid\": \"\", \"bus\": \"\", \"memory_total_bytes\": 7}");
+		"{\"name\": \"\", \"uuid\": \"\", \"bus\": \"\", \"memory_total_bytes\": 7, "
+		"\"xid_errors\": 0}");
 }
 
 Test(json_message, messages_within)

@@ -344,7 +344,7 @@ Test(backend_loader, where_nobody_says_how_many_instances_the_device_does)
 	cr_expect_eq(lanes_of(b, cpu, "many", 0), 1);
 	cr_expect_eq(lanes_of(b, gpu, "many", 0), 3);
 	cr_expect_eq(lanes_of(b, gpu, "many", 1), 1);
-	cr_expect_eq(lanes_of(b, gpu, "builtin", 0), 1, "it cannot tell instances apart");
+	cr_expect_eq(lanes_of(b, gpu, "builtin", 0), 1, "it says so itself");
 	device_free(cpu);
 	device_free(gpu);
 	backends_free(b);
