@@ -115,16 +115,19 @@ static void end(struct demand *d, enum grpc_status status, const char *text)
 	on_end(data, status, text);
 }
 
-/* Those that begin to end now. */
+/* Those that begin to end now. wait_ns is of those that stay. */
 static void take(struct demands *d, struct list *ret_taken,
 	bool (*ends)(const struct demand *d, const void *key), const void *key)
 {
 	list_init(ret_taken);
+	d->wait_ns = CLOCK_NO_DEADLINE;
 	list_for_each (&d->list, node) {
-		if (!ends(DEMAND(node), key))
-			continue;
-		list_remove(node);
-		list_push_back(ret_taken, node);
+		if (ends(DEMAND(node), key)) {
+			list_remove(node);
+			list_push_back(ret_taken, node);
+		} else if (DEMAND(node)->until_ns < d->wait_ns) {
+			d->wait_ns = DEMAND(node)->until_ns;
+		}
 	}
 }
 
@@ -189,12 +192,7 @@ void demands_run(struct demands *d, uint64_t now_ns)
 
 	if (list_empty(&d->list) || (!d->closed && now_ns < d->wait_ns))
 		return;
-	d->wait_ns = CLOCK_NO_DEADLINE;
 	take(d, &taken, is_due, &until_ns);
-	list_for_each (&d->list, at) {
-		if (DEMAND(at)->until_ns < d->wait_ns)
-			d->wait_ns = DEMAND(at)->until_ns;
-	}
 	while ((node = list_first(&taken)))
 		end_late(d, DEMAND(node), now_ns);
 }

@@ -154,7 +154,7 @@ static int make_handle(const char *model, struct model_handle **ret_handle)
 		return -ENOMEM;
 	if (filled != (ssize_t)sizeof(random)) {
 		free(handle);
-		return filled < 0 ? -errno : -EIO;
+		return -EIO;
 	}
 	hex64_write(handle->token, random[0]);
 	hex64_write(handle->token + HEX64_DIGITS, random[1]);
