@@ -497,8 +497,11 @@ def test_a_client_outlives_the_daemon(start, tmp_path):
 @pytest.mark.slow
 def test_installs_with_pip(tmp_path):
     target = tmp_path / "site"
-    copy = tmp_path / "src"
+    copy = tmp_path / "clients" / "python"
+    copy.parent.mkdir()
     subprocess.run(["cp", "-r", os.path.join(m.ROOT, "clients", "python"), copy], check=True)
+    # Its messages are made of these.
+    subprocess.run(["cp", "-r", os.path.join(m.ROOT, "proto"), tmp_path], check=True)
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index",
                     "--target", target, copy], check=True)
     out = subprocess.run([sys.executable, "-c", "import modeld; print(modeld.__file__, modeld.connect)"],

@@ -119,7 +119,7 @@ def test_off_is_off(served):
 
 def test_the_status_shows_what_is_in_effect(served):
     d = served()
-    assert f"sandbox {sandbox(d)}" in d.modelctl("status").stdout
+    assert f"sandbox {sandbox(d)}" in d.modelctl("status", "-o", "wide").stdout
     assert subprocess.run([os.path.join(BUILD, "modeld"), "--config", os.path.join(ROOT, "conf", "modeld.conf"), "--set",
                            "worker.sandbox=ajar", "--check"], capture_output=True, text=True).stderr.count(
                                "[worker] sandbox: 'ajar' is none of on, relaxed, off") == 1
