@@ -24,7 +24,8 @@ WARN      := -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wshad
 ifneq ($(DEVELOPER),0)
 WARN      += -Werror
 endif
-OPT       ?= -O2 -g
+# What is instrumented compiles in half the time with -O1, and finds as much.
+OPT       ?= $(if $(SANITIZE),-O1,-O2) -g
 CPPFLAGS  += -D_GNU_SOURCE -I. -Isrc -I$(BUILD)/gen -DMODELD_VERSION='"$(VERSION)"' \
              $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 CFLAGS    += -std=c11 $(OPT) $(WARN) -fno-common -fstack-protector-strong -fno-omit-frame-pointer

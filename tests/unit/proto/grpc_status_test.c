@@ -14,7 +14,7 @@ Test(grpc_status, names_and_digits)
 		"DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
 		"RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
 		"UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"};
-	char digits[8];
+	char digits[16];
 
 	for (int i = 0; i <= GRPC_UNAUTHENTICATED; i++) {
 		snprintf(digits, sizeof(digits), "%d", i);
