@@ -44,6 +44,17 @@ static int bed_open(struct bed *b)
 	return 0;
 }
 
+/* What was opened whole. */
+static void bed_close(struct bed *b)
+{
+	(void)!device_release(b->s, b->there);
+	device_event_free(b->e);
+	device_stream_free(b->s);
+	device_free(b->d);
+	munmap(b->segment, 2 * BYTES);
+	munmap(b->read_only, 2 * BYTES);
+}
+
 static int finish(struct bed *b)
 {
 	int r = device_event_record(b->e, b->s);
@@ -160,12 +171,7 @@ void check_agree(struct check *c)
 	crossing(c, &b);
 	order(c, &b);
 	memory(c, &b);
-	(void)!device_release(b.s, b.there);
-	device_event_free(b.e);
-	device_stream_free(b.s);
-	device_free(b.d);
-	munmap(b.segment, 2 * BYTES);
-	munmap(b.read_only, 2 * BYTES);
+	bed_close(&b);
 }
 
 /* --- Children ----------------------------------------------------------------------------- */
@@ -197,8 +203,13 @@ static int lose_context(void)
 static int be_well(void)
 {
 	struct bed b = {0};
+	int r;
 
-	return bed_open(&b) || finish(&b) ? 1 : 0;
+	if (bed_open(&b))
+		return 1;
+	r = finish(&b);
+	bed_close(&b);
+	return r ? 1 : 0;
 }
 
 int agree_child(const char *name)
