@@ -57,12 +57,9 @@ static struct demand *make(const struct demand_wish *w)
 
 static void enter(struct demands *d, struct demand *new, struct client *c)
 {
-	uint64_t wait_ns =
-		d->wait_ms > UINT64_MAX / NS_PER_MS ? CLOCK_NO_DEADLINE : d->wait_ms * NS_PER_MS;
-
 	new->client = client_ref(c);
 	client_charge_request(c);
-	new->until_ns = clock_add(clock_ns(), wait_ns);
+	new->until_ns = clock_add(clock_ns(), clock_ms_to_ns(d->wait_ms));
 	if (new->deadline_ns < new->until_ns)
 		new->until_ns = new->deadline_ns;
 	list_push_back(&d->list, &new->node);

@@ -28,9 +28,7 @@ static bool is_worth_waiting(const struct version *v)
 
 static uint64_t until_ns(const struct early *e, const struct request *r)
 {
-	uint64_t wait_ns = e->retry_wait_ms > UINT64_MAX / NS_PER_MS ? CLOCK_NO_DEADLINE
-								     : e->retry_wait_ms * NS_PER_MS;
-	uint64_t until = clock_add(r->queued_ns, wait_ns);
+	uint64_t until = clock_add(r->queued_ns, clock_ms_to_ns(e->retry_wait_ms));
 
 	return r->deadline_ns < until ? r->deadline_ns : until;
 }

@@ -9,7 +9,6 @@
  */
 #include "dispatch/scheduler_sequences.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -21,8 +20,6 @@
 #include "dispatch/version_private.h"
 #include "dispatch/work.h"
 #include "pool/worker.h"
-
-#define ID_SHOWN 64
 
 /* --- Where ------------------------------------------------------------------------------------ */
 
@@ -75,16 +72,14 @@ static bool lane_takes(const struct scheduler *s, const struct work *w,
 
 static void fail_ended(struct work *w, struct sequence *q, struct request *r, uint64_t now_ns)
 {
-	const struct sequence_id *id = &r->step->id;
-	char number[24], why[SEQUENCE_ENDED_MAX];
+	char number[SEQUENCE_NUMBER_MAX], why[SEQUENCE_ENDED_MAX];
 
-	snprintf(number, sizeof(number), "%" PRIu64, id->number);
 	snprintf(why, sizeof(why), "%s", q->ended);
 	queue_remove(&w->queue, r);
 	request_set_state(r, REQUEST_LEAVING);
 	request_fail(r, now_ns, GRPC_UNAVAILABLE,
-		"sequence %.*s of model '%s' has ended: %s; begin it anew", ID_SHOWN,
-		id->text ? id->text : number, w->version->settings.name, why);
+		"sequence %.*s of model '%s' has ended: %s; begin it anew", SEQUENCE_ID_SHOWN,
+		sequence_id_name(&r->step->id, number), w->version->settings.name, why);
 }
 
 static bool send_step(struct scheduler *s, struct work *w, struct request *r, uint64_t now_ns)

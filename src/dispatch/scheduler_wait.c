@@ -27,9 +27,7 @@ void scheduler_wait(struct scheduler *s, struct work *w, uint64_t now_ns)
 {
 	const struct dispatch_settings *settings = s->settings;
 	bool hopeful = version_hopeful(w->version) && !s->draining;
-	uint64_t wait_ns = clock_add(0, settings->retry_wait_ms > UINT64_MAX / NS_PER_MS
-						? CLOCK_NO_DEADLINE
-						: settings->retry_wait_ms * NS_PER_MS);
+	uint64_t wait_ns = clock_ms_to_ns(settings->retry_wait_ms);
 	struct request *r;
 
 	if (w->unready_since_ns == 0)

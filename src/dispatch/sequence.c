@@ -11,7 +11,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +23,6 @@
 #include "dispatch/version_private.h"
 #include "dispatch/work.h"
 #include "pool/worker.h"
-
-#define ID_SHOWN 64
 
 struct sequences *sequences_new(struct version *v)
 {
@@ -290,14 +287,13 @@ static void leave(struct request *r)
 
 static int refuse_start(struct request *r)
 {
-	const struct sequence_id *id = &r->step->id;
-	char number[24];
+	char number[SEQUENCE_NUMBER_MAX];
 
-	snprintf(number, sizeof(number), "%" PRIu64, id->number);
 	return request_refuse(r, GRPC_INVALID_ARGUMENT,
 		"inference request for sequence %.*s to model '%s' must specify the START flag on "
 		"the first request of the sequence",
-		ID_SHOWN, id->text ? id->text : number, r->version->settings.name);
+		SEQUENCE_ID_SHOWN, sequence_id_name(&r->step->id, number),
+		r->version->settings.name);
 }
 
 int sequence_admit(struct request *r)

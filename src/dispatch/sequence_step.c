@@ -38,6 +38,14 @@ static int refuse_room(struct request *r)
 		r->version->settings.name);
 }
 
+const char *sequence_id_name(const struct sequence_id *id, char number[SEQUENCE_NUMBER_MAX])
+{
+	if (id->text)
+		return id->text;
+	snprintf(number, SEQUENCE_NUMBER_MAX, "%" PRIu64, id->number);
+	return number;
+}
+
 /* --- Control inputs --------------------------------------------------------------------------- */
 
 static bool is_said(const struct sequence_step *step, enum sequence_control kind)

@@ -22,6 +22,13 @@ struct sequence_id {
 	size_t n_text;
 };
 
+#define SEQUENCE_NUMBER_MAX 24u
+/* Of an id's name, as much as texts show. */
+#define SEQUENCE_ID_SHOWN 64
+
+/* What it is called: its text, or its number, which is written to `number`. */
+const char *sequence_id_name(const struct sequence_id *id, char number[SEQUENCE_NUMBER_MAX]);
+
 struct sequence_step {
 	struct sequence_id id; /* its text is in the same block */
 	bool start;

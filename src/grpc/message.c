@@ -73,9 +73,19 @@ void message_refuse(struct call *c, const struct message_memory *memory, const c
 		call_finishf(c, GRPC_INTERNAL, "malformed %s", type);
 }
 
-void message_refuse_text(struct call *c, const char *type)
+void *message_read(struct call *c, struct message_memory *memory,
+	const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t n)
 {
-	call_finishf(c, GRPC_INVALID_ARGUMENT, "%s with a NUL in a text", type);
+	void *m;
+
+	if (message_hides_text(type, data, n)) {
+		call_finishf(c, GRPC_INVALID_ARGUMENT, "%s with a NUL in a text", type->short_name);
+		return NULL;
+	}
+	m = protobuf_c_message_unpack(type, &memory->allocator, n, data);
+	if (!m)
+		message_refuse(c, memory, type->short_name);
+	return m;
 }
 
 void message_no_memory(struct call *c)

@@ -20,8 +20,10 @@ _must_use_ int message_send(struct call *c, const ProtobufCMessage *m);
 void message_answer(struct call *c, const ProtobufCMessage *m);
 /* Unpacking a message of that type with `memory` failed: end the call with the reason. */
 void message_refuse(struct call *c, const struct message_memory *memory, const char *type);
-/* It hides text: end the call with that. */
-void message_refuse_text(struct call *c, const char *type);
+/* What a call's message says, unpacked with `memory` and valid as long as that is. NULL: it hides text, is malformed or
+ * there is no memory, and the call has ended with the reason. */
+void *message_read(struct call *c, struct message_memory *memory,
+	const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t n);
 /* End the call for want of memory. */
 void message_no_memory(struct call *c);
 

@@ -16,8 +16,7 @@
 
 static uint64_t after_ms(uint64_t since_ns, uint64_t ms)
 {
-	return ms > UINT64_MAX / NS_PER_MS ? CLOCK_NO_DEADLINE
-					   : clock_add(since_ns, ms * NS_PER_MS);
+	return clock_add(since_ns, clock_ms_to_ns(ms));
 }
 
 static void give_up(struct session *s, const char *setting)

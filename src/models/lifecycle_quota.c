@@ -255,6 +255,12 @@ static bool evict_for(struct lifecycle *l, struct task *t)
 	return any;
 }
 
+static void refuse_load(struct task *t, const char *text)
+{
+	task_end(t, LIFECYCLE_FULL, "model '%s' is not loaded: %s, and none of them may go",
+		t->name, text);
+}
+
 bool lifecycle_make_room(struct lifecycle *l, struct task *t)
 {
 	char text[TEXT_MAX];
@@ -264,8 +270,7 @@ bool lifecycle_make_room(struct lifecycle *l, struct task *t)
 	if (evict_for(l, t) || t->patient)
 		t->phase = TASK_ROOM;
 	else
-		task_end(t, LIFECYCLE_FULL, "model '%s' is not loaded: %s, and none of them may go",
-			t->name, text);
+		refuse_load(t, text);
 	return false;
 }
 
@@ -277,8 +282,7 @@ static bool may_try_again(struct lifecycle *l, struct task *t)
 	if (!exceeds(l, t->name, text) || choose_by_policy(l, t->name))
 		return true;
 	if (!t->patient || !dispatch_is_demanded(l->dispatch, t->name))
-		task_end(t, LIFECYCLE_FULL, "model '%s' is not loaded: %s, and none of them may go",
-			t->name, text);
+		refuse_load(t, text);
 	return false;
 }
 

@@ -75,7 +75,7 @@ static bool has_ended(const struct lifecycle *l, const struct wish *w, uint64_t 
 struct lifecycle_expired lifecycle_expire(struct lifecycle *l, uint64_t ttl_ms)
 {
 	struct lifecycle_expired sum = {0};
-	uint64_t ttl_ns = ttl_ms > UINT64_MAX / NS_PER_MS ? UINT64_MAX : ttl_ms * NS_PER_MS;
+	uint64_t ttl_ns = clock_ms_to_ns(ttl_ms);
 
 	list_for_each (&l->wishes.list, node) {
 		if (!lifecycle_is_explicit(l) || l->stopped || !has_ended(l, WISH(node), ttl_ns))

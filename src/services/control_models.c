@@ -61,16 +61,7 @@ static struct lifecycle *lifecycle_of(struct call *c)
 static const Request *unpack(
 	struct call *c, struct message_memory *memory, const uint8_t *data, size_t n)
 {
-	const Request *m;
-
-	if (message_hides_text(&modeld__control__v1__model_request__descriptor, data, n)) {
-		message_refuse_text(c, "ModelRequest");
-		return NULL;
-	}
-	m = modeld__control__v1__model_request__unpack(&memory->allocator, n, data);
-	if (!m)
-		message_refuse(c, memory, "ModelRequest");
-	return m;
+	return message_read(c, memory, &modeld__control__v1__model_request__descriptor, data, n);
 }
 
 static struct lifecycle_wait *begin_wait(struct call *c, void *state)

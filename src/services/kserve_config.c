@@ -242,7 +242,7 @@ void kserve_model_config(struct call *c, void *state, const uint8_t *data, size_
 
 	(void)state;
 	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
-	q = kserve_small_read(c, &memory, &inference__model_config_request__descriptor, data, n);
+	q = message_read(c, &memory, &inference__model_config_request__descriptor, data, n);
 	if (q && kserve_find_version(x->dispatch, q->name, q->version, &v, &failure))
 		kserve_small_fail(c, &failure);
 	else if (q)

@@ -158,7 +158,7 @@ void kserve_repository_model_load(struct call *c, void *state, const uint8_t *da
 
 	w->wait.on_done = on_loaded;
 	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
-	q = kserve_small_read(
+	q = message_read(
 		c, &memory, &inference__repository_model_load_request__descriptor, data, n);
 	fine = q && check_repository(c, q->repository_name);
 	for (size_t i = 0; fine && i < q->n_parameters; i++)
@@ -178,7 +178,7 @@ void kserve_repository_model_unload(struct call *c, void *state, const uint8_t *
 
 	w->wait.on_done = on_unloaded;
 	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
-	q = kserve_small_read(
+	q = message_read(
 		c, &memory, &inference__repository_model_unload_request__descriptor, data, n);
 	fine = q && check_repository(c, q->repository_name);
 	for (size_t i = 0; fine && i < q->n_parameters; i++)

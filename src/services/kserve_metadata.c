@@ -26,7 +26,7 @@ static bool check(
 	bool valid;
 
 	message_memory_init(&memory, MESSAGE_UNPACK_MAX(n));
-	valid = kserve_small_read(c, &memory, type, data, n) != NULL;
+	valid = message_read(c, &memory, type, data, n) != NULL;
 	message_memory_deinit(&memory);
 	return valid;
 }
@@ -94,7 +94,7 @@ void kserve_model_ready(struct call *c, void *state, const uint8_t *data, size_t
 
 	(void)state;
 	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
-	q = kserve_small_read(c, &memory, &inference__model_ready_request__descriptor, data, n);
+	q = message_read(c, &memory, &inference__model_ready_request__descriptor, data, n);
 	if (q && kserve_is_ready(x->dispatch, q->name, q->version, &ready, &failure)) {
 		kserve_small_fail(c, &failure);
 	} else if (q) {
@@ -189,7 +189,7 @@ void kserve_model_metadata(struct call *c, void *state, const uint8_t *data, siz
 
 	(void)state;
 	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
-	q = kserve_small_read(c, &memory, &inference__model_metadata_request__descriptor, data, n);
+	q = message_read(c, &memory, &inference__model_metadata_request__descriptor, data, n);
 	if (q && kserve_find_version(x->dispatch, q->name, q->version, &v, &failure))
 		kserve_small_fail(c, &failure);
 	else if (q)

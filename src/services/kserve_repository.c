@@ -105,8 +105,7 @@ void kserve_repository_index(struct call *c, void *state, const uint8_t *data, s
 	struct message_memory memory;
 
 	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
-	q = kserve_small_read(
-		c, &memory, &inference__repository_index_request__descriptor, data, n);
+	q = message_read(c, &memory, &inference__repository_index_request__descriptor, data, n);
 	if (q && q->repository_name[0] != '\0')
 		call_finish(c, GRPC_UNIMPLEMENTED, KSERVE_NAMED_REPOSITORY);
 	else if (q)

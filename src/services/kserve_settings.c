@@ -80,7 +80,7 @@ void kserve_trace_setting(struct call *c, void *state, const uint8_t *data, size
 
 	(void)state;
 	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
-	q = kserve_small_read(c, &memory, &inference__trace_setting_request__descriptor, data, n);
+	q = message_read(c, &memory, &inference__trace_setting_request__descriptor, data, n);
 	for (size_t i = 0; q && i < q->n_settings; i++)
 		changes |= trace_changes(q->settings[i]);
 	if (q && changes)
@@ -181,7 +181,7 @@ void kserve_log_settings(struct call *c, void *state, const uint8_t *data, size_
 
 	(void)state;
 	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
-	q = kserve_small_read(c, &memory, &inference__log_settings_request__descriptor, data, n);
+	q = message_read(c, &memory, &inference__log_settings_request__descriptor, data, n);
 	key = q ? log_setting_of(q) : NULL;
 	if (key && !strcmp(key, log_keys[LOG_FILE]))
 		call_finish(c, GRPC_UNIMPLEMENTED,

@@ -27,7 +27,7 @@ static bool read_message(struct call *c, struct message_memory *memory,
 	const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t n, const void **ret)
 {
 	message_memory_init(memory, KSERVE_SMALL_MEMORY);
-	*ret = kserve_small_read(c, memory, type, data, n);
+	*ret = message_read(c, memory, type, data, n);
 	if (!*ret)
 		message_memory_deinit(memory);
 	return *ret != NULL;

@@ -1,22 +1,7 @@
-/* kserve_small.c: messages of the small calls, by protobuf-c. Daemon process, loop thread. */
+/* kserve_small.c: what the small calls share. Daemon process, loop thread. */
 #include "services/kserve_small.h"
 
 #include "services/infer_reply.h"
-
-void *kserve_small_read(struct call *c, struct message_memory *memory,
-	const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t n)
-{
-	void *m;
-
-	if (message_hides_text(type, data, n)) {
-		message_refuse_text(c, type->short_name);
-		return NULL;
-	}
-	m = protobuf_c_message_unpack(type, &memory->allocator, n, data);
-	if (!m)
-		message_refuse(c, memory, type->short_name);
-	return m;
-}
 
 void kserve_small_fail(struct call *c, struct infer_failure *f)
 {

@@ -1,4 +1,4 @@
-/* kserve_small.h: what the small calls of inference.GRPCInferenceService share: read a message, refuse. */
+/* kserve_small.h: what the small calls of inference.GRPCInferenceService share: limits, words, refusals. */
 #ifndef SERVICES_KSERVE_SMALL_H
 #define SERVICES_KSERVE_SMALL_H
 
@@ -21,9 +21,6 @@
 #define KSERVE_NAMED_REPOSITORY "'repository_name' specification is not supported"
 #define KSERVE_ENDING		"GRPC server is shutting down and has stopped accepting new requests."
 
-/* The request; NULL: the call is finished. */
-void *kserve_small_read(struct call *c, struct message_memory *memory,
-	const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t n);
 /* End the call with the failure, which is empty then. */
 void kserve_small_fail(struct call *c, struct infer_failure *f);
 /* n pointers to zeroed structs of `size` bytes each. NULL: no memory. */

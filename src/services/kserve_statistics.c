@@ -120,8 +120,7 @@ void kserve_model_statistics(struct call *c, void *state, const uint8_t *data, s
 
 	(void)state;
 	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
-	q = kserve_small_read(
-		c, &memory, &inference__model_statistics_request__descriptor, data, n);
+	q = message_read(c, &memory, &inference__model_statistics_request__descriptor, data, n);
 	if (q)
 		answer(c, &memory, q);
 	message_memory_deinit(&memory);

@@ -149,7 +149,7 @@ static void load(struct model_registry_get *g, const struct version *v)
 {
 	struct lifecycle *l = services_of(g)->lifecycle;
 
-	if (!l || !lifecycle_explicit(l)) {
+	if (!lifecycle_explicit(l)) {
 		call_finishf(g->call, v ? GRPC_UNAVAILABLE : GRPC_NOT_FOUND,
 			v ? "model '%s' is not ready" : "model '%s' not found", g->name);
 		return;
@@ -166,9 +166,7 @@ static void begin(struct model_registry_get *g)
 {
 	const struct version *v = find(g);
 
-	if (!services_of(g)->lifecycle)
-		call_finish(g->call, GRPC_UNIMPLEMENTED, "models cannot be loaded here");
-	else if (v && version_ready(v))
+	if (v && version_ready(v))
 		give(g, v, true);
 	else
 		load(g, v);
@@ -245,28 +243,18 @@ static bool read_request(struct model_registry_get *g, const Request *m)
 
 void model_registry_get(struct call *c, void *state, const uint8_t *data, size_t n)
 {
-	static const char *const type = "GetOrLoadModelRequest";
 	struct model_registry_get *g = state;
-	const ProtobufCMessageDescriptor *d =
-		&remotemedia__model_registry__v1__get_or_load_model_request__descriptor;
 	struct message_memory memory;
 	const Request *m;
 
 	g->call = c;
 	g->asked_ns = clock_ns();
-	if (message_hides_text(d, data, n)) {
-		message_refuse_text(c, type);
-		return;
-	}
-	if (!services_of(g)->lifecycle) {
-		call_finish(c, GRPC_UNIMPLEMENTED, "models cannot be loaded here");
-		return;
-	}
 	message_memory_init(&memory, MESSAGE_UNPACK_MAX(n));
-	m = (const Request *)protobuf_c_message_unpack(d, &memory.allocator, n, data);
-	if (!m)
-		message_refuse(c, &memory, type);
-	else if (read_request(g, m))
+	m = message_read(c, &memory,
+		&remotemedia__model_registry__v1__get_or_load_model_request__descriptor, data, n);
+	if (m && !services_of(g)->lifecycle)
+		call_finish(c, GRPC_UNIMPLEMENTED, "models cannot be loaded here");
+	else if (m && read_request(g, m))
 		begin(g);
 	message_memory_deinit(&memory);
 }

@@ -23,19 +23,6 @@
 typedef Remotemedia__ModelRegistry__V1__ModelInfo Info;
 typedef Remotemedia__ModelRegistry__V1__ModelInfo__MetadataEntry Entry;
 
-/* NULL: the call has ended. Borrowed from `memory`. */
-static const void *read_message(struct call *c, struct message_memory *memory,
-	const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t n)
-{
-	const void *m = NULL;
-
-	if (message_hides_text(type, data, n))
-		message_refuse_text(c, type->short_name);
-	else if (!(m = protobuf_c_message_unpack(type, &memory->allocator, n, data)))
-		message_refuse(c, memory, type->short_name);
-	return m;
-}
-
 /* --- ReleaseModel ------------------------------------------------------------------------------- */
 
 static void release_message(struct call *c, void *state, const uint8_t *data, size_t n)
@@ -48,7 +35,7 @@ static void release_message(struct call *c, void *state, const uint8_t *data, si
 
 	(void)state;
 	message_memory_init(&memory, MESSAGE_UNPACK_MAX(SMALL_MAX));
-	q = read_message(c, &memory,
+	q = message_read(c, &memory,
 		&remotemedia__model_registry__v1__release_model_request__descriptor, data, n);
 	if (q) {
 		m.released =
@@ -150,7 +137,7 @@ static void list_message(struct call *c, void *state, const uint8_t *data, size_
 
 	(void)state;
 	message_memory_init(&memory, LIST_MEMORY);
-	q = read_message(c, &memory,
+	q = message_read(c, &memory,
 		&remotemedia__model_registry__v1__list_models_request__descriptor, data, n);
 	if (q && list(call_context(c), &memory, q->include_metrics, &m))
 		message_answer(c, &m.base);
@@ -210,7 +197,7 @@ static void evict_message(struct call *c, void *state, const uint8_t *data, size
 
 	(void)state;
 	message_memory_init(&memory, MESSAGE_UNPACK_MAX(SMALL_MAX));
-	q = read_message(c, &memory,
+	q = message_read(c, &memory,
 		&remotemedia__model_registry__v1__evict_expired_request__descriptor, data, n);
 	if (q)
 		evict(c, q->ttl_seconds);

@@ -188,9 +188,8 @@ static void message_end(struct call *c, void *state)
 		return;
 	}
 	message_memory_init(&memory, MEMORY_MAX);
-	q = kserve_small_read(c, &memory,
-		&grpc__reflection__v1__server_reflection_request__descriptor, s->question.data,
-		s->question.len);
+	q = message_read(c, &memory, &grpc__reflection__v1__server_reflection_request__descriptor,
+		s->question.data, s->question.len);
 	if (q)
 		answer(c, &memory, q);
 	message_memory_deinit(&memory);

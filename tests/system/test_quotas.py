@@ -73,18 +73,21 @@ def test_more_models_than_room_under_load(start, repository):
     assert "model is evicted" in d.log()
 
 
-@pytest.mark.memory
-def test_memory_as_it_is_measured(start, repository):
-    made = om.Repository()
+def add_weighty(repository):
+    """Models x and y, of 4 MiB each"""
+    made, n = om.Repository(), 1 << 20
     try:
-        n = 1 << 20
         for name in "xy":
             made.add(name, [om.node("Add", ["i", "w"], ["o"])], [om.tensor("i", om.F32, [n])],
                      [om.tensor("o", om.F32, [n])], [om.constant("w", np.ones(n), np.float32)])
-        os.rename(os.path.join(made.path, "x"), os.path.join(repository.directory, "x"))
-        os.rename(os.path.join(made.path, "y"), os.path.join(repository.directory, "y"))
+            os.rename(os.path.join(made.path, name), os.path.join(repository.directory, name))
     finally:
         made.close()
+
+
+@pytest.mark.memory
+def test_memory_as_it_is_measured(start, repository):
+    add_weighty(repository)
     d = explicit(start, repository, "models.max_memory_bytes=2M")
     code, text = ctl(d, "load", "x")
     assert code == 1 and "model 'x' is not kept: models take" in text and "max_memory_bytes" in text, text
@@ -96,15 +99,7 @@ def test_memory_as_it_is_measured(start, repository):
 
 @pytest.mark.memory
 def test_one_makes_room_for_another_by_its_size(start, repository):
-    made = om.Repository()
-    try:
-        n = 1 << 20
-        for name in "xy":
-            made.add(name, [om.node("Add", ["i", "w"], ["o"])], [om.tensor("i", om.F32, [n])],
-                     [om.tensor("o", om.F32, [n])], [om.constant("w", np.ones(n), np.float32)])
-            os.rename(os.path.join(made.path, name), os.path.join(repository.directory, name))
-    finally:
-        made.close()
+    add_weighty(repository)
     # One takes 4 MiB at least, and what ONNX Runtime takes for a first model.
     d = explicit(start, repository, "models.load=x")
     wait_for("the model", lambda: models(d).get(("x", "1")) == "ready")

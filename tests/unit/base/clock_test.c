@@ -53,3 +53,12 @@ Test(clock, ms_until_is_capped)
 	cr_assert_eq(clock_ms_until(0, cap_ns + 1), INT32_MAX);
 	cr_assert_eq(clock_ms_until(0, CLOCK_NO_DEADLINE), INT32_MAX);
 }
+
+Test(clock, milliseconds_to_nanoseconds)
+{
+	cr_assert_eq(clock_ms_to_ns(0), 0);
+	cr_assert_eq(clock_ms_to_ns(7), 7 * NS_PER_MS);
+	cr_assert_eq(clock_ms_to_ns(UINT64_MAX / NS_PER_MS), UINT64_MAX / NS_PER_MS * NS_PER_MS);
+	cr_assert_eq(clock_ms_to_ns(UINT64_MAX / NS_PER_MS + 1), CLOCK_NO_DEADLINE);
+	cr_assert_eq(clock_ms_to_ns(UINT64_MAX), CLOCK_NO_DEADLINE);
+}
