@@ -30,6 +30,10 @@
 #define MAX_OUTBOUND_ACK      ((size_t)128)
 /* Gathers written in one go; then other connections have their turn. */
 #define WRITES_A_FLUSH 2u
+/* Of a frame: its header, in it the type; a whole GOAWAY without debug data, which ends with the error code. */
+#define FRAME_HEAD  9u
+#define FRAME_TYPE  3u
+#define GOAWAY_BARE (FRAME_HEAD + 8u)
 
 /* --- setup ------------------------------------------------------------------------------------ */
 
@@ -50,10 +54,14 @@ int session_setup_new(struct session_setup **ret_setup, const struct http2_setti
 
 	if (!s)
 		return -ENOMEM;
-	if (nghttp2_session_callbacks_new(&s->callbacks) || nghttp2_option_new(&s->option))
+	if (nghttp2_session_callbacks_new(&s->callbacks) || nghttp2_option_new(&s->option) ||
+		nghttp2_option_new(&s->unix_option))
 		return -ENOMEM;
 	session_set_callbacks(s->callbacks);
 	set_options(s->option, settings);
+	set_options(s->unix_option, settings);
+	/* It would reset the streams of clients that name the socket's path as :authority. */
+	nghttp2_option_set_no_http_messaging(s->unix_option, 1);
 	*ret_setup = steal_ptr(s);
 	return 0;
 }
@@ -64,6 +72,7 @@ struct session_setup *session_setup_free(struct session_setup *s)
 		return NULL;
 	nghttp2_session_callbacks_del(s->callbacks);
 	nghttp2_option_del(s->option);
+	nghttp2_option_del(s->unix_option);
 	free(s);
 	return NULL;
 }
@@ -91,7 +100,9 @@ static int open_http2(struct session *s)
 {
 	const struct session_setup *setup = s->transport->setup;
 	nghttp2_mem memory = session_memory(&s->transport->blocks);
-	int rv = nghttp2_session_server_new3(&s->ng, setup->callbacks, s, setup->option, &memory);
+	nghttp2_option *option =
+		s->endpoint->kind == ENDPOINT_UNIX ? setup->unix_option : setup->option;
+	int rv = nghttp2_session_server_new3(&s->ng, setup->callbacks, s, option, &memory);
 
 	return rv ? session_translate(rv) : greet(s);
 }
@@ -244,6 +255,27 @@ static void on_closed(struct conn *c)
 
 /* --- output ----------------------------------------------------------------------------------- */
 
+/* One frame as nghttp2 made it. A GOAWAY that it sends without a word gets some. */
+static void put_frame(struct gather *b, const uint8_t *frame, size_t n)
+{
+	const char *words = NULL;
+	uint8_t head[FRAME_HEAD];
+	size_t n_words;
+
+	if (n == GOAWAY_BARE && frame[FRAME_TYPE] == NGHTTP2_GOAWAY)
+		words = session_goaway_words(frame[GOAWAY_BARE - 1]);
+	if (!words) {
+		gather_copy(b, frame, n);
+		return;
+	}
+	n_words = strlen(words);
+	memcpy(head, frame, sizeof(head));
+	head[2] = (uint8_t)(n - FRAME_HEAD + n_words);
+	gather_copy(b, head, sizeof(head));
+	gather_copy(b, frame + FRAME_HEAD, n - FRAME_HEAD);
+	gather_copy(b, words, n_words);
+}
+
 static int produce(struct session *s, struct gather *b)
 {
 	while (!gather_full(b)) {
@@ -254,7 +286,7 @@ static int produce(struct session *s, struct gather *b)
 			return session_translate((int)n);
 		if (n == 0)
 			break;
-		gather_copy(b, data, (size_t)n);
+		put_frame(b, data, (size_t)n);
 	}
 	return s->failed;
 }

@@ -33,6 +33,12 @@ static bool is_request(const nghttp2_frame *frame)
 	return frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
 }
 
+/* Elsewhere nghttp2 does, and is stricter about :authority. */
+static bool judges_headers(const struct session *s)
+{
+	return s->endpoint->kind == ENDPOINT_UNIX;
+}
+
 static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *data)
 {
 	struct session *s = data;
@@ -62,10 +68,23 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
 	stream->header_bytes += n_name + n_value + HEADER_OVERHEAD;
 	if (stream->header_bytes / HEADER_LISTS_READ > s->transport->settings->max_header_bytes)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-	if (is_request(frame))
+	if (!is_request(frame))
+		return 0;
+	if (judges_headers(s))
+		request_rules_take(
+			&stream->rules, (const char *)name, n_name, (const char *)value, n_value);
+	if (!stream->rules.broken)
 		events_of(s)->on_header(
 			stream, (const char *)name, n_name, (const char *)value, n_value);
 	return 0;
+}
+
+/* No request: the floor above has heard of its headers alone. */
+static void reject(struct session *s, struct stream *stream)
+{
+	stream->reset = stream->ended = stream->half_closed = true;
+	session_check(s, nghttp2_submit_rst_stream(
+				 s->ng, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_PROTOCOL_ERROR));
 }
 
 static void half_close(struct session *s, struct stream *stream)
@@ -83,6 +102,10 @@ static void on_headers_frame(struct session *s, const nghttp2_frame *frame)
 	if (!stream)
 		return;
 	if (is_request(frame)) {
+		if (judges_headers(s) && !request_rules_met(&stream->rules)) {
+			reject(s, stream);
+			return;
+		}
 		stream->requested = true;
 		events_of(s)->on_request(stream);
 	}

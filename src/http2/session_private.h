@@ -23,6 +23,7 @@ enum session_state {
 struct session_setup {
 	nghttp2_session_callbacks *callbacks; /* own */
 	nghttp2_option *option;		      /* own */
+	nghttp2_option *unix_option;	      /* own: the same, but headers are judged here */
 };
 
 struct session {
@@ -93,6 +94,9 @@ void session_leave(struct session *s);
 void session_linger(struct session *s);
 /* RST_STREAM with this code was sent. stream: NULL: none that we know. */
 void session_count_reset(struct session *s, const struct stream *stream, uint32_t code);
+
+/* What GOAWAY says for which nghttp2 has no words; NULL: nothing. */
+const char *session_goaway_words(uint32_t code);
 
 /* session_callbacks.c */
 void session_set_callbacks(nghttp2_session_callbacks *callbacks);

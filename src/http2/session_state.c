@@ -104,6 +104,26 @@ void session_expel(struct session *s, uint32_t code, const char *reason)
 	submit_goaway(s, code);
 }
 
+/* A length beyond NGHTTP2_HD_MAX_NV ends the decoding of HPACK, and with it the connection: nghttp2 has no option
+ * for it, and does not tell it from other errors. */
+const char *session_goaway_words(uint32_t code)
+{
+	switch (code) {
+	case NGHTTP2_COMPRESSION_ERROR:
+		return "a header name or value of more than 65536 bytes, or malformed HPACK";
+	case NGHTTP2_FLOW_CONTROL_ERROR:
+		return "more was sent than the window allows, or a window is too large";
+	case NGHTTP2_FRAME_SIZE_ERROR:
+		return "a frame does not have the size that its type asks for";
+	case NGHTTP2_PROTOCOL_ERROR:
+		return "a frame or header is not allowed here";
+	case NGHTTP2_ENHANCE_YOUR_CALM:
+		return "too many frames that need an answer, or too many resets";
+	default:
+		return NULL;
+	}
+}
+
 /* Peers can make a server reset streams by frames that are slightly wrong, and so get work begun
  * without holding a stream (CVE-2025-8671). Our own resets are not counted. Where nothing was begun a reset
  * costs next to nothing: some wrong requests must not end a connection that others use, too. */

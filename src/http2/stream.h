@@ -17,6 +17,7 @@
 #include "http2/deadlines.h"
 #include "http2/gather.h"
 #include "http2/header.h"
+#include "http2/request_rules.h"
 
 struct session;
 
@@ -49,6 +50,7 @@ struct stream {
 	bool blocked;	   /* was told to stop producing */
 	bool shut;	   /* its own window lets nothing out, as was seen last */
 	bool cut;	   /* ended without what was queued */
+	struct request_rules rules; /* kept where the endpoint asks for them */
 };
 
 struct stream_events {

@@ -11,7 +11,7 @@ import messages as m
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM, ACK, END_HEADERS = 1, 1, 4
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR = 0, 1, 2, 3
-REFUSED_STREAM, CANCEL, ENHANCE_YOUR_CALM = 7, 8, 11
+REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, ENHANCE_YOUR_CALM = 7, 8, 9, 11
 SETTINGS_INITIAL_WINDOW, SETTINGS_HEADER_LIST = 4, 6
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FRAME_MAX = 16384
@@ -81,15 +81,16 @@ class Reply:
 
 
 class Connection:
-    """`credit`: give back flow-control credit for what is read."""
+    """`credit`: give back flow-control credit for what is read. `unix`: by the Unix socket. `port`: of a proxy, say."""
 
-    def __init__(self, daemon, settings=(), preface=True, credit=True, receive_buffer=None):
-        self.socket = socket.socket()
+    def __init__(self, daemon, settings=(), preface=True, credit=True, receive_buffer=None, unix=False, port=None):
+        self.socket = socket.socket(socket.AF_UNIX if unix else socket.AF_INET)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(PATIENCE_S)
-        self.socket.connect(("127.0.0.1", daemon.port))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.connect(daemon.unix.removeprefix("unix:") if unix else ("127.0.0.1", port or daemon.port))
+        if not unix:
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
         self.credit = credit
         self.buffer, self.replies, self.block = b"", {}, b""

@@ -85,8 +85,8 @@ BROKEN = {
 def test_breach(victim, what):
     with Connection(victim) as c:
         c.send(BROKEN[what])
-        last, code, _ = c.wait_closed()
-        assert code != h.NO_ERROR
+        last, code, reason = c.wait_closed()
+        assert code != h.NO_ERROR and reason
 
 
 @pytest.mark.parametrize("data", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", bytes(100), b"PRI * HTTP/2.0\r\n\r\nXX",

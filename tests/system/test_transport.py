@@ -24,6 +24,13 @@ def connection(daemon):
         assert c.infer(b"after").status == OK
 
 
+@pytest.fixture
+def unix_connection(daemon):
+    with Connection(daemon, unix=True) as c:
+        yield c
+        assert c.infer(b"after").status == OK
+
+
 def answer_of(reply):
     assert reply.status == OK, reply.text
     (flag, data), = reply.messages()
@@ -142,10 +149,30 @@ def test_timeout_units(connection, value):
     assert answer_of(connection.call(message(REQUEST), grpc_timeout=value)) == b"hello"
 
 
-@pytest.mark.parametrize("changes", [{"connection": "close"}, {"te": "gzip"}, {"method": None},
-                                     {"authority": None}, {"content_length": "3"}])
+MALFORMED = [{"connection": "close"}, {"te": "gzip"}, {"method": None}, {"scheme": None}, {"method": ""}]
+
+
+@pytest.mark.parametrize("changes", MALFORMED + [{"authority": None}, {"content_length": "3"}, {"authority": "/path"}])
 def test_malformed_requests_cost_their_stream(connection, changes):
     assert connection.call(message(REQUEST), **changes).reset == h.PROTOCOL_ERROR
+
+
+@pytest.mark.parametrize("changes", MALFORMED)
+def test_the_same_over_a_unix_socket(unix_connection, changes):
+    assert unix_connection.call(message(REQUEST), **changes).reset == h.PROTOCOL_ERROR
+
+
+@pytest.mark.parametrize("authority", ["/run/modeld/grpc.sock", "unix:grpc.sock", "unix:///run/modeld/grpc.sock",
+                                       "%2Frun%2Fmodeld%2Fgrpc.sock", "localhost", "", None])
+def test_over_a_unix_socket_the_authority_is_what_clients_make_of_it(unix_connection, authority):
+    assert answer_of(unix_connection.call(message(REQUEST), authority=authority)) == b"hello"
+
+
+def test_header_value_that_hpack_cannot_take(daemon):
+    """nghttp2 gives the connection up; the last word says why."""
+    with Connection(daemon) as c:
+        c.open(grpc_headers(x_long="~" * (64 << 10)))
+        assert c.wait_closed()[1:] == (h.COMPRESSION_ERROR, b"a header name or value of more than 65536 bytes, or malformed HPACK")
 
 
 def test_header_list_too_large_names_the_setting(connection):

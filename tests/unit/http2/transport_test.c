@@ -53,6 +53,7 @@ static struct bed {
 	char body[64];
 	size_t n_body;
 	bool ended;
+	uint32_t end_code; /* of the stream that ended last */
 } bed;
 
 static struct exchange *exchange_of(struct stream *s)
@@ -207,6 +208,7 @@ static int client_on_chunk(
 static int client_on_close(nghttp2_session *ng, int32_t id, uint32_t code, void *data)
 {
 	bed.ended = true;
+	bed.end_code = code;
 	return 0;
 }
 
@@ -272,21 +274,29 @@ static ssize_t read_body(nghttp2_session *ng, int32_t id, uint8_t *out, size_t c
 	return 6;
 }
 
-static void ask(const char *path)
+/* last: the name of the last header. */
+static void ask_with(const char *path, const char *authority, const char *last)
 {
 	const nghttp2_nv nv[] = {
 		{(uint8_t *)":method", (uint8_t *)"PUT", 7, 3, NGHTTP2_NV_FLAG_NONE},
 		{(uint8_t *)":scheme", (uint8_t *)"http", 7, 4, NGHTTP2_NV_FLAG_NONE},
 		{(uint8_t *)":path", (uint8_t *)path, 5, strlen(path), NGHTTP2_NV_FLAG_NONE},
-		{(uint8_t *)":authority", (uint8_t *)"here", 10, 4, NGHTTP2_NV_FLAG_NONE},
+		{(uint8_t *)":authority", (uint8_t *)authority, 10, strlen(authority),
+			NGHTTP2_NV_FLAG_NONE},
+		{(uint8_t *)last, (uint8_t *)"x", strlen(last), 1, NGHTTP2_NV_FLAG_NONE},
 	};
 	const nghttp2_data_provider body = {.read_callback = read_body};
 
 	bed.headers[0] = '\0';
 	bed.n_body = 0;
 	bed.ended = false;
-	cr_assert_gt(nghttp2_submit_request(bed.client, NULL, nv, 4, &body, NULL), 0);
+	cr_assert_gt(nghttp2_submit_request(bed.client, NULL, nv, 5, &body, NULL), 0);
 	client_send();
+}
+
+static void ask(const char *path)
+{
+	ask_with(path, "here", "x-last");
 }
 
 /* --- the loop --------------------------------------------------------------------------------- */
@@ -418,6 +428,54 @@ Test(transport, or_nothing)
 	cr_assert_eq(send(bed.fd, "hello there\r\n", 13, 0), 13);
 	RUN_UNTIL(bed.eof);
 	cr_assert_eq(bed.n_raw, 0);
+}
+
+/* Over a Unix socket that is what some clients name it. */
+Test(transport, the_authority_may_be_a_path)
+{
+	client_open(true);
+	ask_with("/cat", "/run/modeld/grpc.sock", "x-last");
+	RUN_UNTIL(bed.ended);
+	cr_assert_eq(bed.end_code, NGHTTP2_NO_ERROR);
+	cr_assert_eq(bed.n_body, 4);
+}
+
+/* Each costs its stream, of which the floor above hears no request, and no more. */
+Test(transport, requests_that_are_none_are_reset)
+{
+	static const struct {
+		const char *path;
+		const char *last;
+	} wrong[] = {{"", "x-last"}, {"/cat", ":path"}, {"/cat", ":status"}, {"/cat", "connection"},
+		{"/cat", "te"}};
+	const unsigned n = sizeof(wrong) / sizeof(wrong[0]);
+
+	client_open(true);
+	for (unsigned i = 0; i < n; i++) {
+		ask_with(wrong[i].path, "here", wrong[i].last);
+		RUN_UNTIL(bed.ended);
+		cr_expect_eq(bed.end_code, NGHTTP2_PROTOCOL_ERROR, "list %u", i);
+		cr_assert_eq(bed.kept, 0);
+		RUN_UNTIL(bed.closed == i + 1);
+	}
+	ask("/cat");
+	RUN_UNTIL(bed.ended);
+	cr_assert_eq(bed.end_code, NGHTTP2_NO_ERROR);
+}
+
+/* A string of 65537 bytes is announced: nghttp2 decodes no further, and says no word of its own. */
+Test(transport, goaway_has_words)
+{
+	static const char bytes[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+				    "\0\0\0\4\0\0\0\0\0"
+				    "\0\0\7\1\0\0\0\0\1"
+				    "\0\1x\x7f\x82\xff\3";
+	static const char words[] = "more than 65536 bytes";
+
+	client_open(false);
+	cr_assert_eq(send(bed.fd, bytes, sizeof(bytes) - 1, 0), (ssize_t)sizeof(bytes) - 1);
+	RUN_UNTIL(bed.eof);
+	cr_assert_not_null(memmem(bed.raw, bed.n_raw, words, sizeof(words) - 1));
 }
 
 /* Asked to end, the floor above hears of it for each stream; what is open finishes. */
