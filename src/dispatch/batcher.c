@@ -73,31 +73,48 @@ static void add(struct joint *j, struct request *r)
 	j->n++;
 }
 
-static bool set_aside(struct queue *q, struct line *l)
+static bool set_aside(struct work *w, struct line *l)
 {
-	struct client *c = line_first(l)->client;
+	const struct request *r = line_first(l);
 
-	if (!output_share_over(c))
+	if (work_has_room(w, r))
 		return false;
-	if (list_empty(&c->aside_node))
-		list_push_back(&c->tally->outputs.aside, &c->aside_node);
-	queue_set_aside(q, l);
+	output_share_wait(r->client);
+	queue_set_aside(&w->queue, l);
 	return true;
+}
+
+/* Those lines of a client that were set aside and need not be any more have turns again. */
+static void bring_lines_back(struct client *c)
+{
+	list_for_each (&c->lines, node) {
+		struct line *l = list_entry(node, struct line, client_node);
+
+		if (!l->aside)
+			continue;
+		if (work_has_room(container_of(l->queue, struct work, queue), line_first(l)))
+			queue_bring_back(l);
+		else
+			output_share_wait(c);
+	}
 }
 
 void batcher_bring_back(struct output_share *s)
 {
+	struct list waiting, *node;
+
 	if (!s->changed)
 		return;
 	s->changed = false;
-	list_for_each (&s->aside, node) {
-		struct client *c = list_entry(node, struct client, aside_node);
-
-		if (output_share_over(c))
-			continue;
+	list_init(&waiting);
+	while ((node = list_first(&s->aside))) {
 		list_remove(node);
-		list_for_each (&c->lines, at)
-			queue_bring_back(list_entry(at, struct line, client_node));
+		list_push_back(&waiting, node);
+	}
+	/* Who still waits is put back by that. */
+	while ((node = list_first(&waiting))) {
+		list_remove(node);
+		bring_lines_back(list_entry(node, struct client, aside_node));
 	}
 }
 
@@ -124,7 +141,7 @@ uint32_t batcher_take(struct work *w, struct list *taken)
 		struct line *l = list_entry(q->lines.next, struct line, node);
 		struct request *r = line_first(l);
 
-		if (set_aside(q, l))
+		if (set_aside(w, l))
 			continue;
 		list_remove(&l->node);
 		if (!fits(&j, r)) {
@@ -134,7 +151,7 @@ uint32_t batcher_take(struct work *w, struct list *taken)
 		}
 		list_push_back(&q->lines, &l->node);
 		queue_remove(q, r);
-		request_set_state(r, REQUEST_SENT);
+		work_set_sent(w, r);
 		list_push_back(taken, &r->node);
 		add(&j, r);
 	}

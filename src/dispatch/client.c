@@ -42,7 +42,7 @@ struct client *client_unref(struct client *c)
 	if (--c->refs > 0)
 		return NULL;
 	assert(c->requests == 0);
-	assert(c->bytes == 0 && c->output_bytes == 0);
+	assert(c->bytes == 0 && c->output_bytes == 0 && c->expected_bytes == 0);
 	assert(list_empty(&c->lines));
 	list_remove(&c->aside_node);
 	c->tally->n_clients--;
@@ -93,19 +93,48 @@ void client_refund_bytes(struct client *c, uint64_t bytes, uint32_t *n_holders)
 		--*n_holders;
 }
 
+/* Is output memory charged to it, in one way or the other? */
+static bool uses_output(const struct client *c)
+{
+	return c->output_bytes > 0 || c->expected_bytes > 0;
+}
+
 void client_charge_output(struct client *c, uint64_t bytes)
 {
-	if (c->output_bytes == 0)
-		c->tally->outputs.n_holders++;
+	struct output_share *s = &c->tally->outputs;
+
+	s->n_users += !uses_output(c);
+	s->n_holders += c->output_bytes == 0;
 	c->output_bytes += bytes;
-	c->tally->outputs.used += bytes;
+	s->used += bytes;
 }
 
 void client_refund_output(struct client *c, uint64_t bytes)
 {
-	assert(c->output_bytes >= bytes && c->tally->outputs.used >= bytes);
-	c->tally->outputs.used -= bytes;
+	struct output_share *s = &c->tally->outputs;
+
+	assert(c->output_bytes >= bytes && s->used >= bytes);
+	s->used -= bytes;
 	c->output_bytes -= bytes;
-	if (c->output_bytes == 0)
-		c->tally->outputs.n_holders--;
+	s->n_holders -= c->output_bytes == 0;
+	s->n_users -= !uses_output(c);
+}
+
+void client_charge_expected(struct client *c, uint64_t bytes)
+{
+	struct output_share *s = &c->tally->outputs;
+
+	s->n_users += !uses_output(c);
+	c->expected_bytes += bytes;
+	s->expected += bytes;
+}
+
+void client_refund_expected(struct client *c, uint64_t bytes)
+{
+	struct output_share *s = &c->tally->outputs;
+
+	assert(c->expected_bytes >= bytes && s->expected >= bytes);
+	s->expected -= bytes;
+	c->expected_bytes -= bytes;
+	s->n_users -= !uses_output(c);
 }

@@ -5,8 +5,11 @@
  * limit is that of one worker, while the charges are those of all: however a client's answers are spread, it fills
  * none. A lease that several answers share is the first client's that keeps it.
  *
- * Invariants: used is the sum of all clients' output_bytes, n_holders the number of those above 0; each charge holds a
- * reference to its client. Daemon process, loop thread.
+ * What is expected is charged while a request is SENT, so that it cannot be forgotten.
+ *
+ * Invariants: used is the sum of all clients' output_bytes, n_holders the number of those above 0; expected that of
+ * their expected_bytes, n_users the number of those who have either; each charge holds a reference to its client, and
+ * each request does. Daemon process, loop thread.
  */
 #include "dispatch/output_share.h"
 
@@ -22,17 +25,21 @@ void output_share_init(struct output_share *s, uint64_t limit, void (*wake)(void
 	list_init(&s->aside);
 }
 
+static void note_change(struct output_share *s)
+{
+	if (!s->aside.next || list_empty(&s->aside) || s->changed)
+		return;
+	s->changed = true;
+	s->wake(s->data);
+}
+
 /* The last reference to a lease of the client's is gone. */
 static void on_lease_end(void *data, uint64_t bytes)
 {
 	struct client *c = data;
-	struct output_share *s = &c->tally->outputs;
 
 	client_refund_output(c, bytes);
-	if (s->aside.next && !list_empty(&s->aside) && !s->changed) {
-		s->changed = true;
-		s->wake(s->data);
-	}
+	note_change(&c->tally->outputs);
 	client_unref(c);
 }
 
@@ -55,4 +62,40 @@ bool output_share_over(const struct client *c)
 		return false;
 	remaining = s->used < s->limit ? s->limit - s->used : 0;
 	return !quota_allows(remaining, s->n_holders, c->output_bytes, 0);
+}
+
+bool output_share_admits(const struct client *c, uint32_t n_workers, uint64_t bytes)
+{
+	const struct output_share *s = &c->tally->outputs;
+	uint64_t all, taken = s->used + s->expected;
+
+	if (output_share_over(c))
+		return false;
+	if (bytes == 0 || c->output_bytes + c->expected_bytes == 0 || s->limit == 0)
+		return true;
+	if (__builtin_mul_overflow(s->limit, n_workers > 0 ? n_workers : 1, &all))
+		all = UINT64_MAX;
+	return quota_allows(taken < all ? all - taken : 0, s->n_users,
+		c->output_bytes + c->expected_bytes, bytes);
+}
+
+void output_share_wait(struct client *c)
+{
+	if (list_empty(&c->aside_node))
+		list_push_back(&c->tally->outputs.aside, &c->aside_node);
+}
+
+void output_share_expect(struct client *c, uint64_t bytes)
+{
+	if (bytes > 0)
+		client_charge_expected(c, bytes);
+}
+
+void output_share_settle(struct client *c, uint64_t *bytes)
+{
+	if (*bytes == 0)
+		return;
+	client_refund_expected(c, *bytes);
+	*bytes = 0;
+	note_change(&c->tally->outputs);
 }

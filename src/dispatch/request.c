@@ -40,6 +40,7 @@ static const bool allowed[REQUEST_STATES_][REQUEST_STATES_] = {
 void request_set_state(struct request *r, enum request_state to)
 {
 	assert(allowed[r->state][to]);
+	output_share_settle(r->client, &r->expected_bytes);
 	r->state = to;
 	if (to == REQUEST_DONE)
 		r->version->n_requests--;

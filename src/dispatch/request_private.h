@@ -57,6 +57,7 @@ struct request {
 	bool begun;	     /* one was given: it is not sent again */
 	bool refunded;	     /* it has its client's charges no more */
 	uint8_t losses;
+	uint64_t expected_bytes; /* while it is SENT: output memory that its answer should take */
 
 	uint32_t n_inputs;		  /* of the declaration when it was made */
 	uint32_t n_outputs_max;		  /* likewise */
@@ -94,7 +95,7 @@ struct request_answer {
 	uint64_t now_ns;
 };
 
-/* The one setter: asserts that the move is allowed. */
+/* The one setter: asserts that the move is allowed. What was expected of one that is SENT no more is settled. */
 void request_set_state(struct request *r, enum request_state to);
 struct request *request_ref(struct request *r);
 /* The first of a list of request.node, taken off; NULL: it is empty. */

@@ -152,7 +152,7 @@ static bool run_suspect(struct scheduler *s, struct work *w, uint64_t now_ns)
 		return reserve(s, w, now_ns);
 	unreserve(w);
 	queue_remove(&w->queue, r);
-	request_set_state(r, REQUEST_SENT);
+	work_set_sent(w, r);
 	list_init(&taken);
 	list_push_back(&taken, &r->node);
 	return send_batch(s, w, p, NULL, &taken, 1, now_ns);
@@ -287,6 +287,7 @@ void scheduler_done(struct scheduler *s, void *tag, const struct pool_done *done
 		struct request_answer a =
 			answer_of(i < done->n_results ? &done->results[i] : NULL, done->worker);
 
+		work_note_output(b->work, r, &a);
 		if (r->sequence)
 			sequence_answered(r, &a);
 		a.compute_ns = done->compute_ns;
@@ -312,6 +313,7 @@ void scheduler_partial(struct scheduler *s, void *tag, const struct pool_partial
 	for (size_t i = 0; i < partial->item; i++)
 		node = node->next;
 	r = list_entry(node, struct request, node);
+	work_note_output(b->work, r, &a);
 	if (partial->last && r->sequence)
 		sequence_answered(r, &a);
 	request_tell_ahead(r, &a);

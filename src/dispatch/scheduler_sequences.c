@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "dispatch/output_share.h"
 #include "dispatch/place.h"
 #include "dispatch/request_private.h"
 #include "dispatch/scheduler.h"
@@ -89,7 +90,7 @@ static bool send_step(struct scheduler *s, struct work *w, struct request *r, ui
 	struct list taken;
 
 	queue_remove(&w->queue, r);
-	request_set_state(r, REQUEST_SENT);
+	work_set_sent(w, r);
 	sequence_sent(r);
 	if (sequence_step_fill_states(r)) {
 		request_fail(r, now_ns, request_status(r), "%s", request_message(r));
@@ -113,6 +114,10 @@ static bool look_at(struct scheduler *s, struct work *w, struct sequence *q, uin
 	}
 	if (list_empty(&s->spare))
 		return false;
+	if (!work_has_room(w, r)) {
+		output_share_wait(r->client);
+		return false;
+	}
 	if (!q->lane) {
 		choice = choose_lane(s, w, now_ns);
 		if (!choice.place || sequence_bind(q, choice.place, choice.lane))
@@ -165,6 +170,8 @@ bool sequences_runnable(const struct scheduler *s, struct work *w, uint64_t now_
 	list_for_each (&w->sequences->ready, node) {
 		struct sequence *q = list_entry(node, struct sequence, ready_node);
 
+		if (!*q->ended && !work_has_room(w, sequence_next(q)))
+			continue;
 		if (*q->ended || (q->lane ? lane_takes(s, w, q->lane, now_ns)
 					  : choose_lane(s, w, now_ns).place != NULL))
 			return true;

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "dispatch/client_private.h"
+#include "dispatch/output_share.h"
 #include "dispatch/request_private.h"
 #include "dispatch/sequence.h"
 #include "dispatch/version_private.h"
@@ -59,6 +61,50 @@ void work_note_time(struct work *w, uint64_t compute_ns)
 
 	w->compute_ns =
 		w->batches_timed++ > 0 ? w->compute_ns + (uint64_t)(off / MEAN_WEIGHT) : compute_ns;
+}
+
+static uint64_t input_bytes(const struct request *r)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < r->n_inputs; i++)
+		n += r->inputs[i].length;
+	return n;
+}
+
+static uint64_t expected_output(struct work *w, const struct request *r)
+{
+	if (r->n_targets > 0)
+		return 0;
+	output_estimate_declare(
+		&w->outputs, version_declared(w->version), version_max_batch_size(w->version) > 0);
+	return output_estimate_bytes(&w->outputs, r->rows, input_bytes(r));
+}
+
+void work_note_output(struct work *w, const struct request *r, const struct request_answer *a)
+{
+	uint64_t n = 0;
+
+	if (a->status != GRPC_OK || a->n_outputs == 0 || r->n_targets > 0)
+		return;
+	for (size_t i = 0; i < a->n_outputs; i++)
+		n += a->outputs[i].length;
+	output_estimate_note(&w->outputs, input_bytes(r), n);
+}
+
+bool work_has_room(struct work *w, const struct request *r)
+{
+	return output_share_admits(
+		r->client, version_workers_ready(w->version), expected_output(w, r));
+}
+
+void work_set_sent(struct work *w, struct request *r)
+{
+	uint64_t bytes = expected_output(w, r);
+
+	request_set_state(r, REQUEST_SENT);
+	r->expected_bytes = bytes;
+	output_share_expect(r->client, bytes);
 }
 
 void work_requeue(struct work *w, struct list *taken, uint64_t now_ns)

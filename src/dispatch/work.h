@@ -10,9 +10,12 @@
 
 #include "base/cleanup.h"
 #include "base/list.h"
+#include "dispatch/output_estimate.h"
 #include "dispatch/queue.h"
 
 struct place;
+struct request;
+struct request_answer;
 struct sequences;
 struct version;
 
@@ -26,8 +29,9 @@ struct work {
 	uint32_t in_flight;	     /* requests in batches */
 	uint64_t compute_ns;	     /* of a batch: a mean that favours the last ones */
 	uint64_t batches_timed;	     /* 0: compute_ns is not known */
-	struct place *reservation;   /* borrow: the worker kept free for a suspect; NULL: none */
-	uint64_t unready_since_ns;   /* 0: a ready worker held it when last looked at */
+	struct output_estimate outputs;
+	struct place *reservation; /* borrow: the worker kept free for a suspect; NULL: none */
+	uint64_t unready_since_ns; /* 0: a ready worker held it when last looked at */
 	char overdue[128]; /* why it does not serve though it is ready (overdue.h); "": it does */
 };
 
@@ -44,5 +48,12 @@ void work_requeue(struct work *w, struct list *taken, uint64_t now_ns);
 uint64_t work_expectation(const struct work *w, uint64_t unknown_ns);
 /* A batch took so long. */
 void work_note_time(struct work *w, uint64_t compute_ns);
+/* An answer of r, or a part of one, has come. What has a target elsewhere takes no output memory, and says nothing
+ * of it. */
+void work_note_output(struct work *w, const struct request *r, const struct request_answer *a);
+/* May r be sent, as far as its client's share of output memory goes? */
+bool work_has_room(struct work *w, const struct request *r);
+/* State SENT: its client is charged with what its answer should take, as long as it is that. */
+void work_set_sent(struct work *w, struct request *r);
 
 #endif

@@ -144,9 +144,9 @@ def test_an_output_that_no_operator_writes(served, clients, model, where):
 
 # --- Joining never changes an answer -----------------------------------------------------------------
 
-def run_at_once(d, model, arrays):
-    """(array, requests that it ran with) of each, asked for all together."""
-    calls = [begin(d, infer_request(model, x.tobytes(), x.shape, "f32")) for x in arrays]
+def run_at_once(d, model, arrays, apart=False):
+    """(array, requests that it ran with) of each, asked for all together, by one client or by one each."""
+    calls = [begin(d, infer_request(model, x.tobytes(), x.shape, "f32"), d.channel() if apart else None) for x in arrays]
     replies = [c.result(60) for c in calls]
     return [(np.frombuffer(r.tensor_data.data, "f4").reshape(tuple(r.tensor_data.shape)),
              int(r.metadata["batch_size"])) for r in replies]
@@ -190,7 +190,7 @@ def test_what_is_configured_is_joined_whatever_it_is(served, clients):
 
 
 def test_outputs_that_fit_one_by_one_are_all_given(start, tmp_path):
-    """Eight requests whose outputs of 12 MB each do not fit the worker's 64 MB together."""
+    """Eight clients' requests whose outputs of 12 MB each do not fit the worker's 64 MB together."""
     r = Repository()
     r.add("wide", [node("Expand", ["x", "shape"], ["y"])], [tensor("x", F32, ["batch", 1])],
           [tensor("y", F32, ["batch", 3_000_000])], [constant("shape", [1, 3_000_000], "i8")],
@@ -198,7 +198,7 @@ def test_outputs_that_fit_one_by_one_are_all_given(start, tmp_path):
     d = start("worker.output_arena_bytes=64M", "worker.output_wait_ms=60000", repository=r.path, models=["wide"])
     wait_for("the model", lambda: d.status().models[0].state == "ready")
     arrays = [np.full((1, 1), i, "f4") for i in range(8)]
-    for x, (got, _) in zip(arrays, run_at_once(d, "wide", arrays)):
+    for x, (got, _) in zip(arrays, run_at_once(d, "wide", arrays, apart=True)):
         assert got.shape == (1, 3_000_000) and (got == x[0, 0]).all()
     assert d.status().models[0].batches == 1, "they were sent together"
     r.close()

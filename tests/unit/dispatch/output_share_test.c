@@ -165,3 +165,86 @@ Test(output_share, answers_in_part_are_charged_too)
 	cr_expect_eq(client_output_bytes(bed.client), 0, "it was not kept");
 	answer(4);
 }
+
+/* --- What runs -------------------------------------------------------------------------------- */
+
+/* Alpha's answers to one row take 5000 bytes as far as is known, of a worker's 16000. */
+static void expect(void)
+{
+	bed.d->tally.outputs.limit = 16000;
+	bed.alpha->work->outputs.declared = true;
+	bed.alpha->work->outputs.row_max = UINT64_MAX;
+	output_estimate_note(&bed.alpha->work->outputs, 16, 5000);
+}
+
+static void answer_all(void)
+{
+	for (bed_turn(&bed); fake_first(bed.pool, NULL); bed_turn(&bed))
+		answer(4);
+}
+
+static uint32_t in_flight(void)
+{
+	bed_turn(&bed);
+	return version_in_flight(bed.alpha);
+}
+
+Test(output_share, what_runs_is_counted)
+{
+	expect();
+	submit(bed.client, 0, false);
+	cr_expect_eq(in_flight(), 1);
+	cr_expect_eq(bed.client->expected_bytes, 5000);
+	cr_expect_eq(bed.d->tally.outputs.expected, 5000);
+	answer(4);
+	cr_expect_eq(bed.client->expected_bytes, 0);
+	cr_expect_eq(bed.d->tally.outputs.n_users, 0);
+}
+
+Test(output_share, a_burst_leaves_room_for_others)
+{
+	expect();
+	for (size_t i = 0; i < 4; i++)
+		submit(bed.client, i, false);
+	cr_expect_eq(in_flight(), 1, "half of 16000 has no room for two");
+	submit(other, 4, false);
+	cr_expect_eq(in_flight(), 2);
+	answer_all();
+	cr_expect_eq(answers[4].n, 1);
+	for (size_t i = 0; i < 4; i++)
+		cr_expect_eq(answers[i].n, 1);
+}
+
+Test(output_share, what_is_expected_is_put_right_by_what_comes)
+{
+	expect();
+	for (size_t i = 0; i < 8; i++)
+		submit(bed.client, i, false);
+	answer_all();
+	cr_expect_lt(output_estimate_bytes(&bed.alpha->work->outputs, 1, 16), 5000);
+	for (size_t i = 0; i < 8; i++)
+		cr_expect_eq(answers[i].n, 1);
+}
+
+Test(output_share, what_a_lost_worker_had_is_expected_anew)
+{
+	expect();
+	submit(bed.client, 0, false);
+	cr_expect_eq(in_flight(), 1);
+	fake_lose(fake_first(bed.pool, NULL)->worker);
+	cr_expect_eq(bed.client->expected_bytes, version_in_flight(bed.alpha) * 5000);
+}
+
+Test(output_share, who_is_cancelled_while_it_runs_is_counted_until_it_is_back)
+{
+	expect();
+	answers[0].take = false;
+	struct request *r = bed_submit_by(&bed, bed.alpha, other, 1, &answers[0]);
+
+	cr_expect_eq(in_flight(), 1);
+	request_cancel(r);
+	request_unref(r);
+	cr_expect_eq(other->expected_bytes, 5000);
+	answer_all();
+	cr_expect_eq(other->expected_bytes, 0);
+}

@@ -16,6 +16,9 @@
 
 #define IDLE_US UINT64_C(60000000)
 
+/* Of a step's inputs: its own and three control inputs. */
+#define STEP_BYTES UINT64_C(29)
+
 static struct bed bed;
 static struct answer answers[64];
 
@@ -185,6 +188,27 @@ Test(sequences, a_step_is_told_which_one_it_is)
 	cr_expect_eq(*(int32_t *)lease_at(r->inputs[1].lease, r->inputs[1].offset), 0);
 	cr_expect_eq(*(uint8_t *)lease_at(r->inputs[2].lease, r->inputs[2].offset), 1);
 	answer_first();
+}
+
+/* Two sequences that could run side by side: the second waits for its client's share of output memory. */
+Test(sequences_many, a_step_waits_for_its_clients_share_of_output_memory)
+{
+	up(1, 2, 0);
+	bed.d->tally.outputs.limit = 16000;
+	bed.alpha->work->outputs.declared = true;
+	bed.alpha->work->outputs.row_max = UINT64_MAX;
+	output_estimate_note(&bed.alpha->work->outputs, STEP_BYTES, 5000);
+	submit(1, true, true, &answers[0]);
+	submit(2, true, true, &answers[1]);
+	bed_turn(&bed);
+	cr_expect_eq(n_runs(), 1);
+	cr_expect_eq(bed.client->expected_bytes, 5000);
+	cr_expect_null(scheduler_runnable(&bed.d->scheduler, clock_ns()), "that is no stall");
+	answer_first();
+	cr_expect_eq(n_runs(), 1, "there is room now");
+	answer_first();
+	cr_expect_eq(answers[1].n, 1);
+	cr_expect_eq(bed.client->expected_bytes, 0);
 }
 
 Test(sequences, what_is_refused)
