@@ -7,7 +7,7 @@ SRC_libmodeld := $(SRC_client) $(addprefix src/base/,buf.c clock.c digits.c err.
 PB_libmodeld  := model_worker
 OBJ_libmodeld := $(patsubst %.c,$(BUILD)/pic/%.o,$(SRC_libmodeld)) \
                  $(PB_libmodeld:%=$(BUILD)/pic/gen/proto/%.pb-c.o)
-LIBMODELD     := $(BUILD)/libmodeld.so.0 $(BUILD)/libmodeld.so $(BUILD)/libmodeld.a $(BUILD)/modeld.pc
+LIBMODELD     := $(BUILD)/libmodeld.so.0 $(BUILD)/libmodeld.so $(BUILD)/libmodeld.a $(BUILD)/libmodeld.pc
 
 # Generated code first: what is compiled here includes it.
 $(OBJ_libmodeld): | $(PB_H)
@@ -25,7 +25,7 @@ $(BUILD)/libmodeld.a: $(OBJ_libmodeld)
 	$(Q)$(LD) -r -o $(BUILD)/pic/libmodeld.o $(OBJ_libmodeld)
 	$(Q)objcopy --localize-hidden $(BUILD)/pic/libmodeld.o
 	$(Q)rm -f $@ && $(AR) rcs $@ $(BUILD)/pic/libmodeld.o
-$(BUILD)/modeld.pc: clients/c/modeld.pc.in
+$(BUILD)/libmodeld.pc: clients/c/libmodeld.pc.in
 	@mkdir -p $(@D)
 	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< >$@
 
@@ -52,12 +52,12 @@ install-client: $(LIBMODELD)
 	install -m 644 clients/c/modeld.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 $(BUILD)/libmodeld.a $(BUILD)/libmodeld.so.0 $(DESTDIR)$(PREFIX)/lib
 	ln -sf libmodeld.so.0 $(DESTDIR)$(PREFIX)/lib/libmodeld.so
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' clients/c/modeld.pc.in \
-		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/modeld.pc
-	chmod 644 $(DESTDIR)$(PREFIX)/lib/pkgconfig/modeld.pc
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' clients/c/libmodeld.pc.in \
+		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/libmodeld.pc
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/pkgconfig/libmodeld.pc
 uninstall: uninstall-client
 uninstall-client:
-	rm -f $(DESTDIR)$(PREFIX)/include/modeld.h $(DESTDIR)$(PREFIX)/lib/pkgconfig/modeld.pc \
+	rm -f $(DESTDIR)$(PREFIX)/include/modeld.h $(DESTDIR)$(PREFIX)/lib/pkgconfig/libmodeld.pc \
 		$(addprefix $(DESTDIR)$(PREFIX)/lib/libmodeld.,a so so.0)
 
 # The fuzzers of clients/ see clients/ alone (tests/fuzz/fuzz.mk).

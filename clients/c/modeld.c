@@ -1,7 +1,6 @@
 /*
- * modeld.c: libmodeld's connection: the handoff socket, over which memory is passed and, unless gRPC is
- * asked for, requests go; opened with a question for the daemon's limits, which says too that both
- * speak the same protocol.
+ * modeld.c: libmodeld's connection as its user sees it: the handoff socket, over which memory is passed and, unless
+ * gRPC is asked for, requests go.
  *
  * Client process, the caller's thread.
  */
@@ -10,10 +9,8 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/seqpacket.h"
 #include "clients/c/connect.h"
 #include "clients/c/modeld_private.h"
-#include "shm/view.h"
 
 #define DEFAULT_TIMEOUT_NS (10 * NS_PER_S)
 #define ADDRESS_MAX	   512u
@@ -50,12 +47,22 @@ void modeld_close(struct modeld *m)
 	handoff_scratch_free(m->scratch);
 	free(m->record);
 	free(m->path);
+	free(m->address);
 	free(m);
 }
 
 static void modeld_closep(struct modeld **m)
 {
 	modeld_close(*m);
+}
+
+/* NULL: out of memory */
+static char *copy(const char *text)
+{
+	size_t n = strlen(text) + 1;
+	char *made = malloc(n);
+
+	return made ? memcpy(made, text, n) : NULL;
 }
 
 /* Without a connection; NULL when out of memory. */
@@ -69,6 +76,7 @@ static struct modeld *modeld_new(const char *path)
 	m->next_seq = 1;
 	m->on_answer = call_answer;
 	m->on_lost = call_all_over;
+	m->on_grpc_lost = grpc_all_over;
 	for (size_t i = 0; i < CALL_BUCKETS; i++)
 		list_init(&m->open[i]);
 	list_init(&m->ended);
@@ -76,11 +84,11 @@ static struct modeld *modeld_new(const char *path)
 	list_init(&m->results);
 	list_init(&m->idle_calls);
 	list_init(&m->idle_results);
-	m->path = malloc(strlen(path) + 1);
+	m->path = copy(path);
 	m->record = malloc(HANDOFF_MESSAGE_MAX);
 	if (!m->path || !m->record || handoff_scratch_new(&m->scratch))
 		return NULL;
-	memcpy(m->path, path, strlen(path) + 1);
+	m->lost.code = MODELD_E_SYSTEM; /* not connected yet */
 	return steal_ptr(m);
 }
 
@@ -92,57 +100,19 @@ static const char *first(const char *given, const char *variable, const char *ot
 	return value && *value ? value : otherwise;
 }
 
-static int ask_limits(struct modeld *m, uint64_t deadline_ns, struct handoff_limits *ret_limits,
-	struct modeld_error *error)
-{
-	struct handoff_message q = {.type = HANDOFF_GET_LIMITS};
-	const struct handoff_message *answer;
-	int e = link_ask(m, &q, -1, HANDOFF_LIMITS, deadline_ns, &answer, NULL, error);
-
-	if (!e)
-		*ret_limits = answer->limits;
-	return e;
-}
-
-/* The daemon's protocol, and its busy_poll_us where the caller wants the same. */
-static int greet(struct modeld *m, const struct modeld_options *options, uint64_t deadline_ns,
-	struct modeld_error *error)
-{
-	struct handoff_limits limits;
-	uint32_t busy_poll_us = options->busy_poll_us;
-	int e = ask_limits(m, deadline_ns, &limits, error);
-
-	if (e)
-		return e;
-	if (limits.protocol != HANDOFF_PROTOCOL)
-		return error_set(error, MODELD_E_SYSTEM,
-			"the daemon at %s speaks handoff protocol %u, this library %u", m->path,
-			limits.protocol, HANDOFF_PROTOCOL);
-	if (busy_poll_us == UINT32_MAX)
-		busy_poll_us = limits.busy_poll_us;
-	m->busy_poll_ns = busy_poll_us * NS_PER_US;
-	return 0;
-}
-
-static int connect_grpc(struct modeld *m, const struct modeld_options *options,
-	uint64_t deadline_ns, struct modeld_error *error)
+/* Where gRPC is, which is asked for. */
+static int find_grpc(
+	struct modeld *m, const struct modeld_options *options, struct modeld_error *error)
 {
 	char beside[ADDRESS_MAX];
 	const char *slash = strrchr(m->path, '/');
-	uint64_t now = clock_ns();
 	int n = snprintf(beside, sizeof(beside), "unix:%.*s" PLACES_SOCKET,
 		slash ? (int)(slash - m->path) + 1 : 0, m->path);
-	int r;
 
 	if (n < 0 || (size_t)n >= sizeof(beside))
 		return error_set(error, MODELD_E_USAGE, "%s: the path is too long", m->path);
-	r = grpc_client_new(&m->grpc, first(options->address, "MODELD_ADDRESS", beside),
-		deadline_ns > now ? deadline_ns - now : 0, error->text, sizeof(error->text));
-	if (r)
-		error->code = r == -ETIMEDOUT ? MODELD_E_TIMEOUT
-			      : r == -EINVAL  ? MODELD_E_USAGE
-					      : MODELD_E_SYSTEM;
-	return r ? error->code : 0;
+	m->address = copy(first(options->address, "MODELD_ADDRESS", beside));
+	return m->address ? 0 : error_system(error, -ENOMEM, "a connection");
 }
 
 /* Where the handoff socket is: what somebody says, else beside the gRPC socket, wherever that is. */
@@ -159,25 +129,12 @@ static const char *handoff_path(const struct modeld_options *options, char *besi
 	return PLACES_SYSTEM_DIR "/" PLACES_HANDOFF;
 }
 
-static int connect_handoff(struct modeld *m, uint64_t deadline_ns, struct modeld_error *error)
-{
-	int r = connect_seqpacket(&m->fd, m->path, deadline_ns, error->text, sizeof(error->text));
-
-	if (r)
-		return error->code = r == -ETIMEDOUT ? MODELD_E_TIMEOUT
-				     : r == -EINVAL  ? MODELD_E_USAGE
-						     : MODELD_E_SYSTEM;
-	r = seqpacket_set_send_buffer(m->fd, HANDOFF_MESSAGE_MAX);
-	return r ? error_system(error, r, "the send buffer of the handoff socket") : 0;
-}
-
 int modeld_connect(struct modeld **ret_modeld, const struct modeld_options *options,
 	struct modeld_error *error)
 {
 	static const struct modeld_options defaults = {0};
 	_cleanup_(modeld_closep) struct modeld *m = NULL;
 	char beside[ADDRESS_MAX];
-	uint64_t deadline_ns;
 	int e;
 
 	if (!options)
@@ -189,12 +146,10 @@ int modeld_connect(struct modeld **ret_modeld, const struct modeld_options *opti
 	if (options->timeout_us &&
 		__builtin_mul_overflow(options->timeout_us, NS_PER_US, &m->timeout_ns))
 		m->timeout_ns = CLOCK_NO_DEADLINE;
-	deadline_ns = clock_add(clock_ns(), m->timeout_ns);
-	e = connect_handoff(m, deadline_ns, error);
+	m->busy_poll_us = options->busy_poll_us;
+	e = options->grpc ? find_grpc(m, options, error) : 0;
 	if (!e)
-		e = greet(m, options, deadline_ns, error);
-	if (!e && options->grpc)
-		e = connect_grpc(m, options, deadline_ns, error);
+		e = connection_ready(m, clock_add(clock_ns(), m->timeout_ns), error);
 	if (e)
 		return e;
 	*ret_modeld = steal_ptr(m);
@@ -210,7 +165,7 @@ int modeld_get_limits(
 	struct modeld *m, struct modeld_limits *ret_limits, struct modeld_error *error)
 {
 	struct handoff_limits limits;
-	int e = ask_limits(m, clock_add(clock_ns(), m->timeout_ns), &limits, error);
+	int e = connection_limits(m, clock_add(clock_ns(), m->timeout_ns), &limits, error);
 
 	if (e)
 		return e;

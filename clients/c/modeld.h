@@ -16,12 +16,26 @@
  * Every function that can fail returns 0 or a code: 1 to 16, a gRPC status code, when the daemon
  * refused; one of enum modeld_error_code when it failed here. `error` (never NULL) then has the same
  * code and a sentence; ret_ pointers are written on success only. Errors of the daemon concern that
- * request alone. Once the connection is lost (MODELD_E_SYSTEM) every call on it fails: close it and
- * connect anew; regions go with their connection.
+ * request alone.
  *
- * A connection, and all that hangs from it, belongs to one thread at a time; different connections are
- * independent. Nothing is called back, no signal is touched, no thread is started. This header needs
- * nothing but C11 or C++11; link with `pkg-config --libs modeld`. docs/c-client.md is the guide.
+ * Once the connection is lost (the daemon ended, say) the calls that are open end MODELD_E_SYSTEM, and
+ * the next function that needs the daemon connects anew, by itself. The memory that the old connection
+ * had stays mapped, but the daemon knows nothing of it any more: a request that names it is
+ * MODELD_E_STALE; release it, and make another.
+ *
+ * Every function returns within a time that its caller can say: modeld_options.timeout_us, the
+ * timeout of the request, or that of modeld_wait().
+ *
+ * Threads: each function says who may call it.
+ *     [connection]  one thread at a time for a connection and all that hangs from it (regions, calls,
+ *                   results), whichever thread that is; different connections are independent
+ *     [any]         any thread, beside whatever else is done with the connection, as long as nobody
+ *                   frees the object meanwhile
+ * Nothing is called back, no signal is touched (one that comes while a function waits is handled, and
+ * the waiting goes on), no thread is started, no lock is held: a thread must not be cancelled inside.
+ * After fork() the connection is the parent's; the child connects for itself, and may only leave the
+ * parent's alone. This header needs nothing but C11 or C++11; link with `pkg-config --libs libmodeld`.
+ * docs/c-client.md is the guide.
  */
 #ifndef MODELD_H
 #define MODELD_H
@@ -60,8 +74,9 @@ enum modeld_type {
 enum modeld_error_code {
 	/* 1 to 16: the daemon's answer, a gRPC status code. */
 	MODELD_E_SYSTEM = 100,	/* a system call failed, or the connection is lost */
-	MODELD_E_TIMEOUT = 101, /* of modeld_options, or of modeld_wait() */
+	MODELD_E_TIMEOUT = 101, /* of modeld_options, of the request, or of modeld_wait() */
 	MODELD_E_USAGE = 102,	/* the arguments make no sense; nothing was sent */
+	MODELD_E_STALE = 103, /* a region went with a connection that was lost; nothing was sent */
 };
 
 struct modeld_error {
@@ -84,10 +99,10 @@ struct modeld_options {
 	 * beside the handoff socket. */
 	const char *address;
 	/*
-	 * For connecting, and for every question to the daemon but inference: allocate, register,
-	 * release, limits; and for finding room to send. 0: 10 s. Allocating gets 4 s more for each
-	 * GB, which is populated meanwhile. A daemon that does not answer in time costs the
-	 * connection.
+	 * For connecting (also anew), and for every question to the daemon but inference: allocate,
+	 * register, release, limits; and for finding room to send. 0: 10 s. Allocating gets 4 s more
+	 * for each GB, which is populated meanwhile. A daemon that does not answer in time costs the
+	 * connection. Looking up the name of a host, with `grpc`, takes as long as the resolver does.
 	 */
 	uint64_t timeout_us;
 	/* Spin so long for an answer before sleeping; UINT32_MAX: as the daemon does; 0: never. */
@@ -97,35 +112,43 @@ struct modeld_options {
 	int grpc;
 };
 
-/* options: NULL for the defaults; not needed afterwards. */
+/* [any] options: NULL for the defaults; not needed afterwards. Reads the environment, as getenv() does. */
 int modeld_connect(struct modeld **ret_modeld, const struct modeld_options *options,
 	struct modeld_error *error);
-/* Open calls are dropped and must not be used any more, regions go too: their memory is unmapped.
- * Results stay until they are freed, but for what they have in regions. Accepts NULL. */
+/* [connection] Open calls are dropped and must not be used any more, regions go too: their memory is
+ * unmapped. Results stay until they are freed, but for what they have in regions. Does not wait.
+ * Accepts NULL. */
 void modeld_close(struct modeld *m);
 /*
- * For poll(2): readable when an answer may be there. Any function that waits takes in the answers of
- * other calls too: so ask each open call, modeld_wait(call, 0, ...), before sleeping in poll().
+ * [connection] For poll(2): readable when an answer may be there, or the connection is lost. Another one
+ * after the connection was made anew, -1 while that fails: ask before each poll(). Any function that
+ * waits takes in the answers of other calls too: so ask each open call, modeld_wait(call, 0, ...), before
+ * sleeping in poll().
  */
 int modeld_descriptor(const struct modeld *m);
 
 /* --- Memory -------------------------------------------------------------------------------------- */
 
-/* Memory made by the daemon (populated, huge pages where the host has them), mapped read-write here;
- * whole pages: it may be a little larger. */
+/* [connection] Memory made by the daemon (populated, huge pages where the host has them), mapped read-write
+ * here; whole pages: it may be a little larger. */
 int modeld_allocate(struct modeld *m, uint64_t bytes, struct modeld_region **ret_region,
 	struct modeld_error *error);
 /*
- * The caller's own memfd, of `bytes` bytes, sealed F_SEAL_SHRINK|F_SEAL_GROW|F_SEAL_SEAL. It is
+ * [connection] The caller's own memfd, of `bytes` bytes, sealed F_SEAL_SHRINK|F_SEAL_GROW|F_SEAL_SEAL. It is
  * mapped here too: read-write, or, where its seals forbid writing, read-only, and then it can hold
  * inputs but no targets. The descriptor stays the caller's, who may close it.
  */
 int modeld_register(struct modeld *m, int memfd, uint64_t bytes, struct modeld_region **ret_region,
 	struct modeld_error *error);
-/* Unmap it, and give it back to the daemon (which keeps it until nothing uses it). A call that has a
- * target in it and was not waited for yet ends MODELD_E_USAGE. Accepts NULL. */
+/* [connection] Unmap it, and give it back to the daemon (which keeps it until nothing uses it). A call that
+ * has a target in it and was not waited for yet ends MODELD_E_USAGE. Accepts NULL. */
 void modeld_release(struct modeld_region *r);
 
+/* [connection] Not 0 while a request that ended MODELD_E_TIMEOUT may still write here; until then no request
+ * may use that part of it. Does not wait. */
+int modeld_region_busy(struct modeld_region *r);
+
+/* [any], these three. Bytes of a region are shared memory, between threads as between processes. */
 void *modeld_region_data(const struct modeld_region *r);
 uint64_t modeld_region_bytes(const struct modeld_region *r);
 /* The token, hex: what TensorRef.region_id takes from anybody's gRPC client. */
@@ -167,29 +190,36 @@ struct modeld_request {
 	int make_room;
 };
 
-/* Send and wait, for ever: the daemon keeps the timeout. The result must be freed. */
+/*
+ * [connection] Send and wait. The result must be freed. The daemon keeps the timeout; where it does not
+ * answer within 100 ms more (a model goes on for longer than it should, the daemon stands still) this is
+ * MODELD_E_TIMEOUT, and the request's targets may be written until modeld_region_busy() says no more. With
+ * no timeout: for as long as the daemon is there.
+ */
 int modeld_infer(struct modeld *m, const struct modeld_request *request,
 	struct modeld_result **ret_result, struct modeld_error *error);
 
 /*
- * Send only: many calls may be open, up to the daemon's limit (max_requests), and their answers come in
+ * [connection] Send only: many calls may be open, up to the daemon's limit (max_requests), and their answers come in
  * any order. Nothing of `request` is needed afterwards but its regions.
  */
 int modeld_submit(struct modeld *m, const struct modeld_request *request,
 	struct modeld_call **ret_call, struct modeld_error *error);
 /*
- * Wait for one call's end, at most timeout_us (0: do not wait; UINT64_MAX: for ever). On
+ * [connection] Wait for one call's end, at most timeout_us (0: do not wait; UINT64_MAX: for ever). On
  * MODELD_E_TIMEOUT the call stays open; otherwise it is over and freed, the result is the caller's.
  */
 int modeld_wait(struct modeld_call *call, uint64_t timeout_us, struct modeld_result **ret_result,
 	struct modeld_error *error);
 /*
- * The answer is not wanted any more. Returns, and frees the call, when the daemon has done with its
- * regions: at once for a request that was still queued, at its end for one that runs; by gRPC, which
- * cannot tell, at its end. Accepts NULL.
+ * [connection] The answer is not wanted any more. Returns, and frees the call, when the daemon has done with
+ * its regions: at once for a request that was still queued, at its end for one that runs; by gRPC, which
+ * cannot tell, at its end. A daemon that answers nothing meanwhile costs the connection, after
+ * modeld_options.timeout_us or twice as long. Accepts NULL.
  */
 void modeld_cancel(struct modeld_call *call);
 
+/* [any], these four, of a result. */
 size_t modeld_result_n(const struct modeld_result *r);
 /* Valid until modeld_result_free(), its data in a region as long as the region. NULL past the last.
  * Whatever a tensor says was checked (it is inside its region, of the size that its shape asks for);
@@ -197,15 +227,15 @@ size_t modeld_result_n(const struct modeld_result *r);
 const struct modeld_tensor *modeld_result_output(const struct modeld_result *r, size_t i);
 /* By name; NULL when it is not there. */
 const struct modeld_tensor *modeld_result_find(const struct modeld_result *r, const char *name);
-/*
- * The region that was made for outputs (make_room): the caller's from then on, to hold other tensors, or for
- * modeld_release(). NULL: none was, or it was taken already. What is not taken is released with the result.
- */
-struct modeld_region *modeld_result_region(struct modeld_result *r);
 /* Nanoseconds in the daemon: waiting, running, in all. */
 void modeld_result_times(const struct modeld_result *r, uint64_t *ret_queue_ns,
 	uint64_t *ret_compute_ns, uint64_t *ret_total_ns);
-/* Accepts NULL. */
+/*
+ * [connection] The region that was made for outputs (make_room): the caller's from then on, to hold other tensors, or for
+ * modeld_release(). NULL: none was, or it was taken already. What is not taken is released with the result.
+ */
+struct modeld_region *modeld_result_region(struct modeld_result *r);
+/* [connection]; [any] after modeld_close(). Accepts NULL. */
 void modeld_result_free(struct modeld_result *r);
 
 /* What the daemon grants. */
@@ -217,6 +247,7 @@ struct modeld_limits {
 	uint32_t max_requests;
 	uint32_t busy_poll_us;
 };
+/* [connection] */
 int modeld_get_limits(
 	struct modeld *m, struct modeld_limits *ret_limits, struct modeld_error *error);
 

@@ -9,6 +9,8 @@
 #include "base/clock.h"
 #include "clients/c/modeld_private.h"
 
+#define GRACE_US 100000u
+
 /* --- Sending ---------------------------------------------------------------------------------- */
 
 static int take_targets(struct modeld_call *call, const struct modeld_request *request)
@@ -32,8 +34,8 @@ static int take_targets(struct modeld_call *call, const struct modeld_request *r
 	return 0;
 }
 
-static int handoff_submit(
-	struct modeld_call *call, const struct modeld_request *request, struct modeld_error *error)
+static int handoff_submit(struct modeld_call *call, const struct modeld_request *request,
+	uint64_t deadline_ns, struct modeld_error *error)
 {
 	struct handoff_tensor *inputs = handoff_scratch_tensors(call->m->scratch);
 	struct handoff_target *targets = handoff_scratch_targets(call->m->scratch);
@@ -68,10 +70,10 @@ static int handoff_submit(
 			.offset = t->offset,
 			.length = t->bytes};
 	}
-	return link_send(call->m, &q, -1, clock_add(clock_ns(), call->m->timeout_ns), error);
+	return link_send(call->m, &q, -1, deadline_ns, error);
 }
 
-int modeld_submit(struct modeld *m, const struct modeld_request *request,
+static int submit(struct modeld *m, const struct modeld_request *request, uint64_t deadline_ns,
 	struct modeld_call **ret_call, struct modeld_error *error)
 {
 	struct modeld_call *call;
@@ -88,7 +90,8 @@ int modeld_submit(struct modeld *m, const struct modeld_request *request,
 		call_recycle(call);
 		return error_system(error, -ENOMEM, "a call");
 	}
-	e = m->grpc ? grpc_submit(call, request, error) : handoff_submit(call, request, error);
+	e = m->grpc ? grpc_submit(call, request, error)
+		    : handoff_submit(call, request, deadline_ns, error);
 	if (e) {
 		call_recycle(call);
 		return e;
@@ -96,6 +99,37 @@ int modeld_submit(struct modeld *m, const struct modeld_request *request,
 	call_open(call);
 	*ret_call = call;
 	return 0;
+}
+
+/* Of what is asked with a time limit; 0: none. */
+static uint64_t nanoseconds(uint64_t timeout_us)
+{
+	uint64_t ns;
+
+	return timeout_us == 0 || __builtin_mul_overflow(timeout_us, NS_PER_US, &ns)
+		       ? CLOCK_NO_DEADLINE
+		       : ns;
+}
+
+int modeld_submit(struct modeld *m, const struct modeld_request *request,
+	struct modeld_call **ret_call, struct modeld_error *error)
+{
+	uint64_t limit_ns = nanoseconds(request->timeout_us);
+	uint64_t deadline_ns =
+		clock_add(clock_ns(), limit_ns < m->timeout_ns ? limit_ns : m->timeout_ns);
+	int e;
+
+	call_sweep(m);
+	for (bool again = false;; again = true) {
+		e = connection_ready(m, deadline_ns, error);
+		if (e)
+			return e;
+		e = submit(m, request, deadline_ns, ret_call, error);
+		/* What was not sent may be sent over another connection. */
+		if (e != MODELD_E_SYSTEM || again || !connection_is_lost(m))
+			return e;
+		error->code = 0;
+	}
 }
 
 /* --- Waiting ---------------------------------------------------------------------------------- */
@@ -109,7 +143,7 @@ int modeld_wait(struct modeld_call *call, uint64_t timeout_us, struct modeld_res
 
 	if (!__builtin_mul_overflow(timeout_us, NS_PER_US, &timeout_ns))
 		deadline_ns = timeout_ns ? clock_add(clock_ns(), timeout_ns) : 0;
-	r = m->grpc ? grpc_wait(call, deadline_ns) : link_wait(m, &call->done, deadline_ns);
+	r = call->grpc ? grpc_wait(call, deadline_ns) : link_wait(m, &call->done, deadline_ns);
 	if (r)
 		return error_system(error, r, "no answer yet");
 	if (call->released && !call->error.code)
@@ -124,6 +158,15 @@ int modeld_wait(struct modeld_call *call, uint64_t timeout_us, struct modeld_res
 	return r;
 }
 
+/* The daemon's own word, that the time is up, is worth waiting for. */
+static uint64_t with_grace(uint64_t timeout_us)
+{
+	uint64_t sum;
+
+	return timeout_us == 0 || __builtin_add_overflow(timeout_us, GRACE_US, &sum) ? UINT64_MAX
+										     : sum;
+}
+
 int modeld_infer(struct modeld *m, const struct modeld_request *request,
 	struct modeld_result **ret_result, struct modeld_error *error)
 {
@@ -133,7 +176,33 @@ int modeld_infer(struct modeld *m, const struct modeld_request *request,
 	if (e)
 		return e;
 	assert(call);
-	return modeld_wait(call, UINT64_MAX, ret_result, error);
+	e = modeld_wait(call, with_grace(request->timeout_us), ret_result, error);
+	if (e != MODELD_E_TIMEOUT)
+		return e;
+	if (call->grpc)
+		call_recycle(call);
+	else
+		call_abandon(call);
+	return error_set(error, e, "the daemon did not answer within the request's %llu us",
+		(unsigned long long)request->timeout_us);
+}
+
+/* Until the daemon has done with the call, however long its model takes; but only as long as the daemon itself is
+ * there: it has m->timeout_ns for a question. */
+static void wait_alive(struct modeld_call *call)
+{
+	struct modeld *m = call->m;
+	uint64_t before = UINT64_MAX;
+
+	while (link_wait(m, &call->done, clock_add(clock_ns(), m->timeout_ns))) {
+		const struct handoff_message q = {.seq = m->next_seq++, .type = HANDOFF_GET_LIMITS};
+		struct modeld_error error;
+
+		if (before == m->n_received ||
+			link_send(m, &q, -1, clock_add(clock_ns(), m->timeout_ns), &error))
+			link_lost(m, -ETIMEDOUT);
+		before = m->n_received;
+	}
 }
 
 /* Whichever comes first says that the daemon has done with it: the answer to Cancel, or the call's. */
@@ -147,17 +216,30 @@ static void handoff_cancel(struct modeld_call *call)
 
 	if (!link_send(m, &q, -1, clock_add(clock_ns(), m->timeout_ns), &error))
 		m->control = &control;
-	(void)(link_wait(m, &call->done, CLOCK_NO_DEADLINE) == 0);
+	wait_alive(call);
 	m->control = NULL;
 	close_fd(&control.fd);
+}
+
+static void grpc_cancel(struct modeld_call *call)
+{
+	struct modeld *m = call->m;
+	struct handoff_limits limits;
+	struct modeld_error error;
+	uint64_t deadline_ns;
+
+	do {
+		deadline_ns = clock_add(clock_ns(), m->timeout_ns);
+	} while (grpc_wait(call, deadline_ns) &&
+		 !connection_limits(m, clock_add(clock_ns(), m->timeout_ns), &limits, &error));
 }
 
 void modeld_cancel(struct modeld_call *call)
 {
 	if (!call)
 		return;
-	if (call->m->grpc)
-		(void)(grpc_wait(call, CLOCK_NO_DEADLINE) == 0);
+	if (call->grpc)
+		grpc_cancel(call);
 	else if (!call->done)
 		handoff_cancel(call);
 	call_recycle(call);

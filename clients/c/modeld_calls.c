@@ -70,6 +70,8 @@ void call_recycle(struct modeld_call *call)
 		modeld_result_free(call->result);
 	call->result = NULL;
 	modeld_release(steal_ptr(call->room));
+	m->n_abandoned -= call->abandoned;
+	call->abandoned = false;
 	call->done = false;
 	call->released = false;
 	call->error.code = 0;
@@ -88,6 +90,24 @@ void call_over(struct modeld_call *call)
 	list_remove(&call->node);
 	list_push_back(&call->m->ended, &call->node);
 	call->done = true;
+}
+
+void call_abandon(struct modeld_call *call)
+{
+	call->abandoned = true;
+	call->m->n_abandoned++;
+}
+
+void call_sweep(struct modeld *m)
+{
+	if (m->n_abandoned == 0)
+		return;
+	list_for_each (&m->ended, node) {
+		struct modeld_call *call = list_entry(node, struct modeld_call, node);
+
+		if (call->abandoned)
+			call_recycle(call);
+	}
 }
 
 void call_all_over(struct modeld *m)
@@ -131,7 +151,7 @@ int call_answer(struct modeld *m, const struct handoff_message *answer, int fd)
 	if (answer->type != HANDOFF_INFERRED)
 		return -EPROTO;
 	r = take_room(call, &answer->inferred, fd);
-	if (!r)
+	if (!r && !call->abandoned)
 		r = result_new(&call->result, call, &answer->inferred);
 	if (r == -EPROTO)
 		return r;

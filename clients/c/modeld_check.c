@@ -9,23 +9,32 @@ _Static_assert(MODELD_TENSORS_MAX == HANDOFF_TENSORS_MAX, "so are these");
 _Static_assert((int)MODELD_BYTES == (int)DTYPE_BYTES, "and types are numbered alike");
 
 /* `what`: "input" or "target", number i. */
-static int check_piece(const struct modeld *m, const char *what, size_t i,
+static int check_piece(struct modeld *m, const char *what, size_t i,
 	const struct modeld_region *region, uint64_t offset, uint64_t bytes,
 	struct modeld_error *error)
 {
 	if (!region || region->m != m)
 		return error_set(
 			error, MODELD_E_USAGE, "%s %zu has no region of this connection", what, i);
+	if (region->epoch != m->epoch)
+		return error_set(error, MODELD_E_STALE,
+			"%s %zu: its region went with a connection that was lost: make another one",
+			what, i);
 	if (!region_at(region, offset, bytes))
 		return error_set(error, MODELD_E_USAGE,
 			"%s %zu: %llu bytes at %llu are not inside the region of %llu bytes", what,
 			i, (unsigned long long)bytes, (unsigned long long)offset,
 			(unsigned long long)region->bytes);
+	if (call_may_write(m, region, offset, bytes))
+		return error_set(error, MODELD_E_USAGE,
+			"%s %zu: a request that ran out of time may still write there: see "
+			"modeld_region_busy()",
+			what, i);
 	return 0;
 }
 
 static int check_input(
-	const struct modeld *m, const struct modeld_tensor *t, size_t i, struct modeld_error *error)
+	struct modeld *m, const struct modeld_tensor *t, size_t i, struct modeld_error *error)
 {
 	enum dtype d = (enum dtype)t->type;
 	uint64_t n;
@@ -47,11 +56,12 @@ static int check_input(
 	return check_piece(m, "input", i, t->region, t->offset, t->bytes, error);
 }
 
-int check_request(
-	const struct modeld *m, const struct modeld_request *r, struct modeld_error *error)
+int check_request(struct modeld *m, const struct modeld_request *r, struct modeld_error *error)
 {
 	int e = 0;
 
+	if (m->n_abandoned > 0)
+		link_take_in(m);
 	if (r->n_inputs > HANDOFF_TENSORS_MAX || r->n_targets > HANDOFF_TENSORS_MAX)
 		return error_set(error, MODELD_E_USAGE,
 			"%zu inputs and %zu targets, the limit is %u of each", r->n_inputs,

@@ -258,6 +258,8 @@ int grpc_wait(struct modeld_call *call, uint64_t deadline_ns)
 	uint64_t spin_until = m->busy_poll_ns ? clock_add(clock_ns(), m->busy_poll_ns) : 0;
 	int r = 0;
 
+	if (call->done)
+		return 0;
 	while (!grpc_call_done(call->grpc) && clock_ns() < spin_until && spin_until < deadline_ns) {
 		/* Who is waited for may have no other CPU than this one. */
 		if (grpc_client_run(m->grpc, call->grpc, 0) == -ETIMEDOUT)
@@ -276,4 +278,21 @@ int grpc_wait(struct modeld_call *call, uint64_t deadline_ns)
 		return -ETIMEDOUT;
 	settle(call);
 	return 0;
+}
+
+void grpc_all_over(struct modeld *m)
+{
+	for (size_t i = 0; i < CALL_BUCKETS; i++) {
+		list_for_each (&m->open[i], node) {
+			struct modeld_call *call = list_entry(node, struct modeld_call, node);
+
+			if (call->grpc)
+				settle(call);
+		}
+	}
+	list_for_each (&m->ended, node) {
+		struct modeld_call *call = list_entry(node, struct modeld_call, node);
+
+		call->grpc = grpc_call_free(call->grpc);
+	}
 }

@@ -33,6 +33,7 @@ void link_lost(struct modeld *m, int err)
 	if (!m->lost.code)
 		(void)error_set(
 			&m->lost, MODELD_E_SYSTEM, "connection to %s lost: %s", m->path, cause);
+	m->distrusted |= err == -EPROTO;
 	end_everything(m);
 }
 
@@ -77,7 +78,15 @@ static int receive(struct modeld *m)
 		r = deliver(m, answer, &fd);
 	if (r)
 		link_lost(m, r);
+	else
+		m->n_received++;
 	return r;
+}
+
+void link_take_in(struct modeld *m)
+{
+	while (!m->lost.code && receive(m) == 0)
+		;
 }
 
 /* 0: sent; -ETIMEDOUT; or the connection is lost. */
@@ -101,8 +110,7 @@ static int send_record(
 		if (!r)
 			return 0;
 		/* What the daemon said before it went is worth more than EPIPE. */
-		while (!m->lost.code && receive(m) == 0)
-			;
+		link_take_in(m);
 		link_lost(m, r);
 	}
 	return -EPIPE;

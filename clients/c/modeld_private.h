@@ -27,12 +27,19 @@ struct modeld {
 	uint8_t *record;		 /* own, HANDOFF_MESSAGE_MAX: what was received last */
 	uint64_t next_seq;
 	uint64_t timeout_ns;
+	uint32_t busy_poll_us; /* as it was asked for */
 	uint64_t busy_poll_ns;
 	struct modeld_error lost; /* code 0: connected */
+	bool distrusted;     /* the daemon broke the protocol: the connection is not made anew */
+	uint64_t epoch;	     /* grows with every connection: memory belongs to one */
+	uint64_t n_received; /* records */
+	size_t n_abandoned;  /* calls */
 	/* What the link reports: an answer, whose number was given out, with the descriptor that came with it
 	 * (borrow; -1: none; -EPROTO: it makes no sense), and that the connection is lost. */
 	int (*on_answer)(struct modeld *m, const struct handoff_message *answer, int fd);
 	void (*on_lost)(struct modeld *m);
+	/* The gRPC connection is lost, and is about to be made anew. */
+	void (*on_grpc_lost)(struct modeld *m);
 	struct control *control; /* borrow, of the caller's stack; NULL: none is waited for */
 	struct list open[CALL_BUCKETS]; /* struct modeld_call.node by seq */
 	struct list ended;		/* struct modeld_call.node: not yet waited for */
@@ -40,7 +47,8 @@ struct modeld {
 	struct list results;		/* struct modeld_result.node: in the caller's hands */
 	struct list idle_calls, idle_results;
 	size_t n_idle_calls, n_idle_results;
-	struct grpc_client *grpc; /* own; NULL: requests go over the handoff socket */
+	char *address;		  /* own: of gRPC; NULL: requests go over the handoff socket */
+	struct grpc_client *grpc; /* own; NULL likewise */
 };
 
 struct view;
@@ -52,6 +60,7 @@ struct modeld_region {
 	void *base;
 	uint64_t bytes;
 	uint64_t number;
+	uint64_t epoch; /* of its connection */
 	bool writable;
 	uint8_t token[HANDOFF_TOKEN_BYTES];
 	char id[2 * HANDOFF_TOKEN_BYTES + 1];
@@ -59,7 +68,7 @@ struct modeld_region {
 
 /* A target of a call. */
 struct use {
-	struct modeld_region *region; /* borrow; gone when call->released */
+	struct modeld_region *region; /* borrow; NULL: released, see call->released */
 	uint64_t offset;
 	uint64_t bytes;
 };
@@ -69,7 +78,8 @@ struct modeld_call {
 	struct modeld *m; /* borrow */
 	uint64_t seq;
 	bool done;
-	bool released; /* a target's region, meanwhile: the result is not wanted */
+	bool released;	/* a target's region, meanwhile: the result is not wanted */
+	bool abandoned; /* nobody waits for it any more; it is still to end */
 	bool make_room;
 	struct modeld_region *room;   /* own, until the result has it: made for outputs */
 	struct modeld_error error;    /* code 0: result is there, or released is set */
@@ -106,6 +116,8 @@ void link_lost(struct modeld *m, int err);
  * code of modeld.h. */
 _must_use_ int link_send(struct modeld *m, const struct handoff_message *request, int fd,
 	uint64_t deadline_ns, struct modeld_error *error);
+/* Take in what has come, without waiting. */
+void link_take_in(struct modeld *m);
 /* Take answers in until *done, which the end of the connection sets too. 0; -ETIMEDOUT */
 _must_use_ int link_wait(struct modeld *m, const bool *done, uint64_t deadline_ns);
 /*
@@ -116,6 +128,21 @@ _must_use_ int link_wait(struct modeld *m, const bool *done, uint64_t deadline_n
 _must_use_ int link_ask(struct modeld *m, struct handoff_message *request, int fd,
 	enum handoff_type type, uint64_t deadline_ns, const struct handoff_message **ret_answer,
 	int *ret_fd, struct modeld_error *error);
+
+/* --- modeld_connection.c: connected, and connected anew ------------------------------------------- */
+
+/* Connect: the handoff socket and, where m->address says so, gRPC. Also anew, where one of them is lost: memory of
+ * before stays mapped and is of no use any more. A code of modeld.h. */
+_must_use_ int connection_ready(struct modeld *m, uint64_t deadline_ns, struct modeld_error *error);
+/* Is it lost, by what has come? */
+_must_use_ bool connection_is_lost(struct modeld *m);
+/* link_ask(), on a connection that is made anew where it was lost, also meanwhile: what is asked here concerns a
+ * connection alone, so that asking twice does no harm. */
+_must_use_ int connection_ask(struct modeld *m, struct handoff_message *request, int fd,
+	enum handoff_type type, uint64_t deadline_ns, const struct handoff_message **ret_answer,
+	int *ret_fd, struct modeld_error *error);
+_must_use_ int connection_limits(struct modeld *m, uint64_t deadline_ns,
+	struct handoff_limits *ret_limits, struct modeld_error *error);
 
 /* --- modeld_region.c ---------------------------------------------------------------------------- */
 
@@ -139,6 +166,10 @@ _must_use_ int region_take(struct modeld_region **ret_region, struct modeld *m,
 struct modeld_call *call_take(struct modeld *m);
 /* Its seq is set: it waits for its answer. */
 void call_open(struct modeld_call *call);
+/* Nobody waits for an open call any more: it is kept until its answer comes, for its targets are written until then. */
+void call_abandon(struct modeld_call *call);
+/* Those of them whose answers came are let go. Not while an answer is waited for. */
+void call_sweep(struct modeld *m);
 /* The call is over: call->error and call->result say how. */
 void call_over(struct modeld_call *call);
 /* The caller is done with it: keep it for the next one. */
@@ -150,16 +181,19 @@ _must_use_ int call_answer(struct modeld *m, const struct handoff_message *answe
 /* The connection is lost: every open call over the handoff socket ends with m->lost. */
 void call_all_over(struct modeld *m);
 
-/* --- modeld_forget.c ----------------------------------------------------------------------------- */
+/* --- modeld_uses.c ------------------------------------------------------------------------------- */
 
 /* Calls that are not waited for yet, and have targets in this region, get no result. */
 void call_forget_region(struct modeld *m, const struct modeld_region *region);
+/* Do abandoned calls have a target in this part of a region? */
+_must_use_ bool call_may_write(
+	struct modeld *m, const struct modeld_region *region, uint64_t offset, uint64_t bytes);
 
 /* --- modeld_check.c ----------------------------------------------------------------------------- */
 
-/* Does the request make sense? 0 or MODELD_E_USAGE. */
+/* Does the request make sense? 0, MODELD_E_USAGE or MODELD_E_STALE. */
 _must_use_ int check_request(
-	const struct modeld *m, const struct modeld_request *r, struct modeld_error *error);
+	struct modeld *m, const struct modeld_request *r, struct modeld_error *error);
 
 /* --- modeld_result.c ---------------------------------------------------------------------------- */
 
@@ -175,5 +209,7 @@ _must_use_ int grpc_submit(
 	struct modeld_call *call, const struct modeld_request *request, struct modeld_error *error);
 /* 0: the call has ended; -ETIMEDOUT */
 _must_use_ int grpc_wait(struct modeld_call *call, uint64_t deadline_ns);
+/* Those by gRPC are over, as the loss of their connection ended them. */
+void grpc_all_over(struct modeld *m);
 
 #endif

@@ -41,18 +41,20 @@ static struct modeld_region *region_new(struct modeld *m)
 		return NULL;
 	list_init(&r->node);
 	r->m = m;
+	r->epoch = m->epoch;
 	return r;
 }
 
 static void take_registered(struct modeld_region *r, const struct handoff_registered *from)
 {
 	r->number = from->number;
+	r->epoch = r->m->epoch;
 	memcpy(r->token, from->token, sizeof(r->token));
 	for (size_t i = 0; i < sizeof(r->token); i++)
 		(void)snprintf(r->id + 2 * i, 3, "%02x", r->token[i]);
 }
 
-/* Tell the daemon. What it answers changes nothing here, if it only answers. */
+/* Tell the daemon, if it is still the one that knows of it. What it answers changes nothing here, if it only answers. */
 static void unregister(struct modeld_region *r)
 {
 	struct handoff_message q = {
@@ -61,6 +63,8 @@ static void unregister(struct modeld_region *r)
 	const struct handoff_message *answer;
 	struct modeld_error error;
 
+	if (m->lost.code || r->epoch != m->epoch)
+		return;
 	(void)(link_ask(m, &q, -1, HANDOFF_UNREGISTERED, clock_add(clock_ns(), m->timeout_ns),
 		       &answer, NULL, &error) == 0);
 }
@@ -127,7 +131,7 @@ int modeld_allocate(struct modeld *m, uint64_t bytes, struct modeld_region **ret
 		return error_set(error, MODELD_E_USAGE, "a region of 0 bytes");
 	if (!__builtin_mul_overflow(bytes, POPULATE_NS_PER_BYTE, &populate_ns))
 		deadline_ns = clock_add(deadline_ns, populate_ns);
-	e = link_ask(m, &q, -1, HANDOFF_REGISTERED, deadline_ns, &answer, &fd, error);
+	e = connection_ask(m, &q, -1, HANDOFF_REGISTERED, deadline_ns, &answer, &fd, error);
 	if (e)
 		return e;
 	registered = answer->registered;
@@ -183,7 +187,7 @@ int modeld_register(struct modeld *m, int memfd, uint64_t bytes, struct modeld_r
 		return e;
 	q.registration.size = bytes;
 	q.registration.read_only = !r->writable;
-	e = link_ask(m, &q, memfd, HANDOFF_REGISTERED, clock_add(clock_ns(), m->timeout_ns),
+	e = connection_ask(m, &q, memfd, HANDOFF_REGISTERED, clock_add(clock_ns(), m->timeout_ns),
 		&answer, NULL, error);
 	if (e)
 		return e;
@@ -204,6 +208,12 @@ void modeld_release(struct modeld_region *r)
 	call_forget_region(r->m, r);
 	unregister(r);
 	region_drop(r);
+}
+
+int modeld_region_busy(struct modeld_region *r)
+{
+	link_take_in(r->m);
+	return r->epoch == r->m->epoch && call_may_write(r->m, r, 0, r->bytes);
 }
 
 void *modeld_region_data(const struct modeld_region *r)

@@ -1,11 +1,15 @@
 """libmodeld as its users have it: installed, found by pkg-config, against a real daemon."""
 import os
 import shlex
+import signal
 import subprocess
+import time
 
 import pytest
 
 from daemon import BUILD, ROOT, SANITIZED
+
+SYSTEM, TIMEOUT, STALE = 100, 101, 103
 
 pytestmark = [pytest.mark.skipif(SANITIZED, reason="the compiler of the example links no sanitizer"),
               pytest.mark.xdist_group("make")]
@@ -137,15 +141,58 @@ int main(void)
 """
 
 
+LIVES = r"""
+#include <err.h>
+#include <modeld.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Each line on standard input is an inference, with memory made anew where it is stale; its code is printed. */
+int main(int argc, char **argv)
+{
+	struct modeld_options options = {.grpc = atoi(argv[1]), .timeout_us = 5000000};
+	struct modeld_region *r = NULL;
+	struct modeld_result *result;
+	struct modeld_error e;
+	struct modeld *m;
+	char line[16];
+
+	setvbuf(stdout, NULL, _IONBF, 0);
+	if (modeld_connect(&m, &options, &e) || modeld_allocate(m, 8192, &r, &e))
+		errx(1, "%s", e.text);
+	puts("connected");
+	while (fgets(line, sizeof(line), stdin)) {
+		struct modeld_tensor in = {.type = MODELD_U8, .rank = 1, .dims = {4096}, .region = r, .bytes = 4096};
+		struct modeld_target out = {.region = r, .offset = 4096, .bytes = 4096};
+		struct modeld_request q = {.model = "identity", .inputs = &in, .n_inputs = 1, .targets = &out,
+			.n_targets = 1, .timeout_us = 1000000ull * (unsigned)atoi(line)};
+		int code = modeld_infer(m, &q, &result, &e);
+
+		if (code == 0)
+			modeld_result_free(result);
+		printf("%d\n", code);
+		if (code == MODELD_E_STALE) {
+			modeld_release(r);
+			if (modeld_allocate(m, 8192, &r, &e))
+				errx(1, "%s", e.text);
+		}
+	}
+	modeld_close(m);
+	puts("done");
+}
+"""
+
+
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
     """compile(source) -> program, against an installed copy, with what pkg-config says."""
     root = tmp_path_factory.mktemp("libmodeld")
     subprocess.run(["make", "-s", "install", f"BUILD={BUILD}", f"DESTDIR={root}", "PREFIX=/usr"], cwd=ROOT, check=True,
                    capture_output=True, timeout=600)
-    found = [os.path.join(at, "modeld.pc") for at, _, names in os.walk(root) if "modeld.pc" in names]
+    found = [os.path.join(at, "libmodeld.pc") for at, _, names in os.walk(root) if "libmodeld.pc" in names]
     environment = dict(os.environ, PKG_CONFIG_PATH=os.path.dirname(found[0]), PKG_CONFIG_SYSROOT_DIR=str(root))
-    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "modeld"], env=environment, check=True,
+    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libmodeld"], env=environment, check=True,
                            capture_output=True, text=True).stdout.split()
     library = next(at for at, _, names in os.walk(root) if any(n.startswith("libmodeld.so") for n in names))
 
@@ -183,3 +230,46 @@ def test_an_output_of_unknown_size(compiled, daemon, tmp_path):
     source.write_text(ROOM)
     r = run(daemon, compiled(str(source)))
     assert (r.returncode, r.stdout) == (0, "done\n"), r.stderr
+
+
+class Lives:
+    """The program LIVES."""
+
+    def __init__(self, program, grpc, directory):
+        self.process = subprocess.Popen([program, str(grpc)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=dict(
+            os.environ, MODELD_HANDOFF=os.path.join(directory, "handoff.sock")))
+        assert self.process.stdout.readline() == "connected\n"
+
+    def infer(self, timeout=0):
+        """The code."""
+        self.process.stdin.write(f"{timeout}\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def end(self):
+        out, _ = self.process.communicate(timeout=60)
+        return out, self.process.returncode
+
+
+@pytest.mark.parametrize("grpc", [0, 1])
+def test_a_client_outlives_the_daemon(compiled, start, tmp_path, grpc):
+    source = tmp_path / f"lives{grpc}.c"
+    source.write_text(LIVES)
+    def begin():
+        return start(f"handoff.socket={tmp_path}/handoff.sock", models=["identity"], listen=f"unix:{tmp_path}/modeld.sock")
+
+    d = begin()
+    client = Lives(compiled(str(source)), grpc, str(tmp_path))
+    assert client.infer() == 0
+    os.kill(d.pid, signal.SIGSTOP)
+    before = time.monotonic()
+    assert client.infer(timeout=1) == TIMEOUT
+    assert time.monotonic() - before >= 1
+    d.process.kill()
+    d.process.wait()
+    d.checked = True
+    assert client.infer(timeout=10) == SYSTEM
+    d = begin()
+    assert client.infer() == STALE
+    assert client.infer() == 0
+    assert client.end() == ("done\n", 0)

@@ -1,7 +1,7 @@
 /*
  * infer.c: run the model `digits` on a picture of 8 by 8 pixels in shared memory.
  *
- *     cc -o infer infer.c $(pkg-config --cflags --libs modeld) && ./infer
+ *     cc -o infer infer.c $(pkg-config --cflags --libs libmodeld) && ./infer
  */
 #include <err.h>
 #include <modeld.h>

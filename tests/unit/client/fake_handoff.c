@@ -18,9 +18,12 @@
  *     room      the input, in a region that is made for it, if that is asked for
  *     room-X    likewise, with a lie: none (no descriptor), outside, unsealed; unasked: always
  *     stuck     the input, after the next record came
+ *     drop      none: the connection ends
+ *     last      the input, then the connection ends
+ *     stand     the process stops itself; the input once it goes on
  *
  * Cancel of a held request: CANCELLED to the request; `hold-quiet` is held and gets its Cancel answered
- * instead.
+ * instead; so does `hold-long`, but only after two questions for the limits.
  */
 #include "fake_handoff.h"
 
@@ -54,7 +57,7 @@ struct region {
 
 struct held {
 	uint64_t seq;
-	bool quiet;
+	bool quiet, late;
 };
 
 struct daemon {
@@ -64,6 +67,9 @@ struct daemon {
 	uint64_t n_regions;
 	struct held held[HELD_MAX];
 	size_t n_held;
+	uint64_t late_cancel; /* seq of a Cancel */
+	unsigned n_until_late;
+	bool over; /* the connection ends */
 	uint8_t record[HANDOFF_MESSAGE_MAX];
 	uint8_t out[HANDOFF_MESSAGE_MAX];
 };
@@ -345,17 +351,24 @@ static void infer(struct daemon *d, uint64_t seq, const Modeld__Handoff__Infer *
 	else if (!strcmp(model, "error"))
 		answer_error(d, seq, 9, "no luck");
 	else if (!strncmp(model, "hold", 4))
-		d->held[d->n_held++] = (struct held){seq, !strcmp(model, "hold-quiet")};
+		d->held[d->n_held++] = (struct held){
+			seq, !strcmp(model, "hold-quiet"), !strcmp(model, "hold-long")};
 	else if (!strncmp(model, "room", 4))
 		room(d, seq, q);
 	else if (!strcmp(model, "die"))
 		_exit(0);
+	else if (!strcmp(model, "drop"))
+		d->over = true;
 	else if (!strcmp(model, "wrong"))
 		answer_limits(d, seq);
 	else if (!strcmp(model, "empty"))
 		empty.seq = seq, answer(d, &empty);
-	else
+	else {
+		if (!strcmp(model, "stand"))
+			(void)raise(SIGSTOP);
 		identity(d, seq, q);
+		d->over = !strcmp(model, "last");
+	}
 	if (!strcmp(model, "release"))
 		release_held(d);
 	assert(d->n_held < HELD_MAX);
@@ -366,7 +379,10 @@ static void cancel(struct daemon *d, uint64_t seq, uint64_t of)
 	for (size_t i = 0; i < d->n_held; i++) {
 		if (d->held[i].seq != of)
 			continue;
-		answer_error(d, d->held[i].quiet ? seq : of, 1, "cancelled");
+		if (d->held[i].late)
+			d->late_cancel = seq, d->n_until_late = 2;
+		else
+			answer_error(d, d->held[i].quiet ? seq : of, 1, "cancelled");
 		d->held[i] = d->held[--d->n_held];
 		return;
 	}
@@ -380,6 +396,8 @@ static void handle(struct daemon *d, const Envelope *e, int fd)
 	switch (e->body_case) {
 	case MODELD__HANDOFF__ENVELOPE__BODY_GET_LIMITS:
 		answer_limits(d, e->seq);
+		if (d->n_until_late > 0 && --d->n_until_late == 0)
+			answer_error(d, d->late_cancel, 1, "cancelled");
 		return;
 	case MODELD__HANDOFF__ENVELOPE__BODY_REGISTER:
 		if (!misbehave(d, e->seq))
@@ -422,7 +440,7 @@ static bool turn(struct daemon *d)
 		handle(d, e, fd);
 	modeld__handoff__envelope__free_unpacked(e, NULL);
 	close_fd(&fd);
-	return true;
+	return !d->over;
 }
 
 static void serve(int fd, enum fake_mode mode)

@@ -1,0 +1,139 @@
+/*
+ * modeld_connection.c: libmodeld's connection is opened with a question for the daemon's limits, which says too that both
+ * speak the same protocol; and opened anew by the next one who needs it after it was lost. What a daemon had of a
+ * connection (memory, requests) is gone with it, so regions belong to an epoch.
+ *
+ * Client process, the caller's thread.
+ */
+#include <errno.h>
+
+#include "base/clock.h"
+#include "base/seqpacket.h"
+#include "clients/c/connect.h"
+#include "clients/c/modeld_private.h"
+
+static int code_of(int r)
+{
+	return r == -ETIMEDOUT ? MODELD_E_TIMEOUT : r == -EINVAL ? MODELD_E_USAGE : MODELD_E_SYSTEM;
+}
+
+static int connect_handoff(struct modeld *m, uint64_t deadline_ns, struct modeld_error *error)
+{
+	int r;
+
+	close_fd(&m->fd);
+	r = connect_seqpacket(&m->fd, m->path, deadline_ns, error->text, sizeof(error->text));
+	if (r)
+		return error->code = code_of(r);
+	r = seqpacket_set_send_buffer(m->fd, HANDOFF_MESSAGE_MAX);
+	return r ? error_system(error, r, "the send buffer of the handoff socket") : 0;
+}
+
+static int ask_limits(struct modeld *m, uint64_t deadline_ns, struct handoff_limits *ret_limits,
+	struct modeld_error *error)
+{
+	struct handoff_message q = {.type = HANDOFF_GET_LIMITS};
+	const struct handoff_message *answer;
+	int e = link_ask(m, &q, -1, HANDOFF_LIMITS, deadline_ns, &answer, NULL, error);
+
+	if (!e)
+		*ret_limits = answer->limits;
+	return e;
+}
+
+/* The daemon's protocol, and its busy_poll_us where the caller wants the same. */
+static int greet(struct modeld *m, uint64_t deadline_ns, struct modeld_error *error)
+{
+	struct handoff_limits limits;
+	uint32_t busy_poll_us = m->busy_poll_us;
+	int e = ask_limits(m, deadline_ns, &limits, error);
+
+	if (e)
+		return e;
+	if (limits.protocol != HANDOFF_PROTOCOL)
+		return error_set(error, MODELD_E_SYSTEM,
+			"the daemon at %s speaks handoff protocol %u, this library %u", m->path,
+			limits.protocol, HANDOFF_PROTOCOL);
+	if (busy_poll_us == UINT32_MAX)
+		busy_poll_us = limits.busy_poll_us;
+	m->busy_poll_ns = busy_poll_us * NS_PER_US;
+	return 0;
+}
+
+static int open_handoff(struct modeld *m, uint64_t deadline_ns, struct modeld_error *error)
+{
+	int e = connect_handoff(m, deadline_ns, error);
+
+	if (e)
+		return e;
+	m->epoch++;
+	m->lost.code = 0;
+	e = greet(m, deadline_ns, error);
+	if (e)
+		m->lost = *error;
+	return e;
+}
+
+static int open_grpc(struct modeld *m, uint64_t deadline_ns, struct modeld_error *error)
+{
+	uint64_t now = clock_ns();
+	int r;
+
+	m->on_grpc_lost(m);
+	m->grpc = grpc_client_free(m->grpc);
+	r = grpc_client_new(&m->grpc, m->address, deadline_ns > now ? deadline_ns - now : 0,
+		error->text, sizeof(error->text));
+	return r ? error->code = code_of(r) : 0;
+}
+
+int connection_ready(struct modeld *m, uint64_t deadline_ns, struct modeld_error *error)
+{
+	int e = 0;
+
+	/* Who is heard of by gRPC alone may have gone from both. */
+	if (m->grpc && grpc_client_is_lost(m->grpc))
+		link_take_in(m);
+	if (m->distrusted)
+		return *error = m->lost, error->code;
+	if (m->lost.code)
+		e = open_handoff(m, deadline_ns, error);
+	if (!e && m->address && (!m->grpc || grpc_client_is_lost(m->grpc)))
+		e = open_grpc(m, deadline_ns, error);
+	return e;
+}
+
+bool connection_is_lost(struct modeld *m)
+{
+	link_take_in(m);
+	if (m->grpc)
+		(void)(grpc_client_run(m->grpc, NULL, 0) == 0);
+	return m->lost.code || (m->grpc && grpc_client_is_lost(m->grpc));
+}
+
+int connection_ask(struct modeld *m, struct handoff_message *request, int fd,
+	enum handoff_type type, uint64_t deadline_ns, const struct handoff_message **ret_answer,
+	int *ret_fd, struct modeld_error *error)
+{
+	for (bool again = false;; again = true) {
+		int e = connection_ready(m, deadline_ns, error);
+
+		if (e)
+			return e;
+		e = link_ask(m, request, fd, type, deadline_ns, ret_answer, ret_fd, error);
+		if (e != MODELD_E_SYSTEM || again || !m->lost.code)
+			return e;
+		error->code = 0;
+	}
+}
+
+int connection_limits(struct modeld *m, uint64_t deadline_ns, struct handoff_limits *ret_limits,
+	struct modeld_error *error)
+{
+	struct handoff_message q = {.type = HANDOFF_GET_LIMITS};
+	const struct handoff_message *answer;
+	int e = connection_ask(m, &q, -1, HANDOFF_LIMITS, deadline_ns, &answer, NULL, error);
+
+	if (!e)
+		*ret_limits = answer->limits;
+	return e;
+}
