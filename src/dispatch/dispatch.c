@@ -457,7 +457,6 @@ static void run(struct dispatch *d)
 	uint64_t now_ns;
 
 	d->dirty = false;
-	uv_idle_stop(&d->idle);
 	d->scheduling = true;
 	lease_desk_serve(&d->desk);
 	batcher_bring_back(&d->tally.outputs);
@@ -470,6 +469,17 @@ static void run(struct dispatch *d)
 	set_wait(d, now_ns);
 	if (d->state == DISPATCH_DRAINING && d->tally.n_requests == 0)
 		end_drain(d);
+}
+
+static void flush(struct dispatch *d)
+{
+	if (pool_waits_for_more(d->pool)) {
+		uv_idle_start(&d->idle, on_idle);
+		return;
+	}
+	pool_flush(d->pool);
+	if (!d->dirty)
+		uv_idle_stop(&d->idle);
 }
 
 void dispatch_schedule(struct dispatch *d)
@@ -485,5 +495,5 @@ void dispatch_schedule(struct dispatch *d)
 		populate_kick(&d->populate);
 		input_arena_kick(&d->input);
 	}
-	pool_flush(d->pool);
+	flush(d);
 }

@@ -172,7 +172,7 @@ void request_cancel(struct request *r);
  * not any more; it is not sent again.
  */
 _must_use_ bool request_withdraw(struct request *r);
-/* Form batches and send them, fail what has waited too long; then pool_flush(). Once a loop iteration
+/* Form batches and send them, fail what has waited too long; then pool_flush(), unless that waits for more. Once a loop iteration
  * (prepare and check). May call on_done. */
 void dispatch_schedule(struct dispatch *d);
 

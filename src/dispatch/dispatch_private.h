@@ -51,8 +51,9 @@ struct dispatch {
 	uint64_t wait_at_ns; /* what `wait` is set for; CLOCK_NO_DEADLINE: stopped */
 	struct watchdog watchdog;
 	struct overdue overdue;
-	uv_idle_t idle; /* active while dirty: the loop does not sleep then */
-	int n_handles;	/* of these six, not closed yet */
+	uv_idle_t
+		idle; /* active while dirty, or while the pool waits for more: the loop does not sleep then */
+	int n_handles; /* of these six, not closed yet */
 };
 
 #endif

@@ -407,6 +407,12 @@ void pool_flush(struct pool *p)
 	output_desk_flush(&p->outputs, worker_send);
 	for (size_t i = 0; i < p->n_workers; i++)
 		worker_flush(&p->workers[i]);
+	burst_end(&p->burst);
+}
+
+bool pool_waits_for_more(struct pool *p)
+{
+	return burst_waits(&p->burst);
 }
 
 void pool_dispose(struct pool *p, int fd)

@@ -228,9 +228,12 @@ size_t pool_max_workers(const struct pool *p);
 bool pool_has_process(const struct pool *p, int pid);
 /* i: below pool_max_workers() */
 struct worker *pool_worker(const struct pool *p, size_t i);
-/* Send what worker_run() and output_lease_unref() left pending. Called in each loop iteration by the
- * server, before it polls. */
+/* Send what worker_run(), worker_cancel() and output_lease_unref() left pending. Once a loop iteration, before it polls and
+ * after. */
 void pool_flush(struct pool *p);
+/* Asked each time ahead of pool_flush(): true where that is better left out, over one poll at most; the loop must not
+ * sleep in it (burst.h). */
+_must_use_ bool pool_waits_for_more(struct pool *p);
 
 /* --- Models ----------------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 
 #include "base/list.h"
 #include "pool/breaker.h"
+#include "pool/burst.h"
 #include "pool/gpus.h"
 #include "pool/lane.h"
 #include "pool/lazy_timer.h"
@@ -103,6 +104,7 @@ struct pool {
 	uint64_t next_model;
 	uint32_t n_open;    /* breakers that are open */
 	uint64_t n_counted; /* holdings that recounting has looked at */
+	struct burst burst; /* what worker_run() left for pool_flush() */
 	struct output_desk outputs;
 	struct memory_table memories;
 	struct oom oom;

@@ -180,6 +180,7 @@ int worker_run(struct worker *w, const struct pool_batch *b)
 	r = send_run(w, f, b->items);
 	if (r == -EMSGSIZE)
 		return WORKER_E_LARGE;
+	burst_add(&w->pool->burst, f->n_items, b->expect_ns);
 	take_off(w, f, b->now_ns);
 	w->alone |= b->alone;
 	check_sent(w, r, "run");
@@ -201,9 +202,10 @@ void worker_cancel(struct worker *w, const void *tag)
 {
 	const struct flight *f = worker_listens(w) ? find_tag(w, tag) : NULL;
 
-	if (f)
-		worker_send(w, &(struct wire_message){.type = WIRE_CANCEL,
-				       .cancel = {.batch = f->id,
-					       .model = f->model->id,
-					       .lane = f->lane->index}});
+	if (!f)
+		return;
+	burst_hurry(&w->pool->burst);
+	worker_send(w,
+		&(struct wire_message){.type = WIRE_CANCEL,
+			.cancel = {.batch = f->id, .model = f->model->id, .lane = f->lane->index}});
 }

@@ -146,6 +146,21 @@ Test(dispatch, is_dirty_only_when_there_is_something)
 	cr_expect_not(bed.d->dirty, "nobody waited for the slot");
 }
 
+Test(dispatch, does_not_flush_and_does_not_sleep_while_the_pool_waits_for_more)
+{
+	unsigned before = bed.pool->flushes;
+
+	bed.pool->waits_for_more = true;
+	bed_turn(&bed);
+	bed_turn(&bed);
+	cr_expect_eq(bed.pool->flushes, before);
+	cr_expect(uv_is_active((uv_handle_t *)&bed.d->idle), "the loop may not sleep");
+	bed.pool->waits_for_more = false;
+	bed_turn(&bed);
+	cr_expect_eq(bed.pool->flushes, before + 1);
+	cr_expect_not(uv_is_active((uv_handle_t *)&bed.d->idle));
+}
+
 Test(dispatch, every_turn_flushes)
 {
 	unsigned before = bed.pool->flushes;

@@ -66,6 +66,11 @@ void pool_flush(struct pool *p)
 	p->flushes++;
 }
 
+bool pool_waits_for_more(struct pool *p)
+{
+	return p->waits_for_more;
+}
+
 size_t pool_n_workers(const struct pool *p)
 {
 	return p->n_workers;

@@ -65,6 +65,7 @@ struct pool {
 	bool draining;
 	bool killed;
 	unsigned flushes;
+	bool waits_for_more;
 	unsigned output_leases;		   /* references held */
 	struct pool_memory *region;	   /* the last one made that is not gone */
 	unsigned regions;		   /* made and not gone */

@@ -276,6 +276,49 @@ Test(pool, health_resets_the_back_off)
 	bed_drain_end(&b);
 }
 
+Test(pool, a_burst_of_short_batches_is_one_record)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "echo");
+	b.settings.slots = 9;
+	bed_up(&b);
+	/* What it maps is sent alone. */
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	bed_wait(&b, b.n_events == 1);
+	failalloc_arm(FAIL_SYSCALLS, FAIL_TRANSIENT, 0);
+	for (intptr_t i = 2; i <= 5; i++)
+		cr_assert_eq(bed_run(&b, 0, 0, i, 10), 0);
+	cr_expect(pool_waits_for_more(b.pool), "after a poll");
+	cr_expect(pool_waits_for_more(b.pool), "before the next one");
+	for (intptr_t i = 6; i <= 9; i++)
+		cr_assert_eq(bed_run(&b, 0, 0, i, 10), 0);
+	cr_expect_not(pool_waits_for_more(b.pool));
+	cr_expect_eq(failalloc_count(), 0);
+	pool_flush(b.pool);
+	cr_expect_eq(failalloc_count(), 1);
+	cr_expect_not(pool_waits_for_more(b.pool));
+	failalloc_disarm();
+	bed_wait(&b, b.n_events == 9);
+	bed_drain_end(&b);
+}
+
+Test(pool, a_cancelled_batch_ends_the_wait)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "echo");
+	b.settings.slots = 9;
+	bed_up(&b);
+	for (intptr_t i = 1; i <= 5; i++)
+		cr_assert_eq(bed_run(&b, 0, 0, i, 10), 0);
+	cr_expect(pool_waits_for_more(b.pool));
+	worker_cancel(bed_worker(&b, 0), (const void *)2);
+	cr_expect_not(pool_waits_for_more(b.pool));
+	bed_wait(&b, b.n_events == 5);
+	bed_drain_end(&b);
+}
+
 /* --- Faults ----------------------------------------------------------------------------------- */
 
 /* From nothing to a batch that came back and an orderly end, whatever fails on the way. The scene
