@@ -115,6 +115,7 @@ struct wire_unload {
 struct wire_unloaded {
 	uint32_t model;
 	uint64_t memory_bytes;
+	uint64_t stayed_bytes;
 };
 
 /* Where an output goes instead of the output arena: span.arena is a region. */

@@ -228,6 +228,7 @@ static const struct codec_message bye = CODEC_MESSAGE(struct wire_bye, bye_field
 static const struct codec_field unloaded_fields[] = {
 	[1] = CODEC_NUMBER(struct wire_unloaded, model),
 	[2] = CODEC_NUMBER(struct wire_unloaded, memory_bytes),
+	[3] = CODEC_NUMBER(struct wire_unloaded, stayed_bytes),
 };
 static const struct codec_message unloaded =
 	CODEC_MESSAGE(struct wire_unloaded, unloaded_fields, NULL);

@@ -69,6 +69,8 @@ const struct config_key config_keys[] = {
 
 	{"worker", "workers", CONFIG_PLACES, 0, "cpu:0", 1, 256},
 	{"worker", "max_model_workers", CONFIG_U32, AT(pool.max_model_workers), "32", 0, 1024},
+	{"worker", "recycle_after_unload_bytes", CONFIG_BYTES64,
+		AT(pool.recycle_after_unload_bytes), "1G", 0, UINT64_C(1) << 46},
 	{"worker", "program", CONFIG_STRING, AT(pool.worker_program), "auto", 1, 4095},
 	{"worker", "backend_dirs", CONFIG_LIST, AT(pool.backend_dirs), "auto", 1, 16},
 	{"worker", "sandbox", CONFIG_STRING, AT(sandbox.mode), "on", 1, 16},

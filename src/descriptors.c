@@ -46,7 +46,8 @@ static bool lower(uint32_t *value, uint64_t share)
 int descriptors_share(struct config *c, uint64_t limit)
 {
 	uint64_t each = EACH_WORKER + pool_output_segments(&c->pool);
-	uint64_t needed = OWN + each * config_n_workers(c);
+	uint64_t n_resting = c->pool.recycle_after_unload_bytes > 0 ? c->pool.n_places : 0;
+	uint64_t needed = OWN + each * (config_n_workers(c) + n_resting);
 	bool lowered;
 
 	if (limit < needed + REST_MIN) {

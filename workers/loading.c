@@ -2,6 +2,7 @@
  * loading.c: what Load and Unload ask for. Worker process, the loader's thread, while the crew serves.
  */
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -106,10 +107,22 @@ static struct model *take(struct loop *l, uint32_t number)
 	return m;
 }
 
+/* Unload it, and give back what that has freed. Returns what stays of all that came and went. */
+static uint64_t let_go(struct loop *l, struct model *m)
+{
+	ledger_leave(&l->ledger, &m->share);
+	model_unload(m);
+	malloc_trim(0);
+	return ledger_settle(&l->ledger);
+}
+
 /* It is there before the daemon knows. */
 static int announce(struct loop *l, struct model *m)
 {
-	int r = put(l, m);
+	int r;
+
+	ledger_enter(&l->ledger, &m->share);
+	r = put(l, m);
 
 	if (r)
 		model_unload(m);
@@ -122,7 +135,7 @@ static int announce(struct loop *l, struct model *m)
 		return r;
 	r = say_failed(
 		l, m->number, "what the model declares does not fit a message to the daemon");
-	model_unload(take(l, m->number));
+	let_go(l, take(l, m->number));
 	return r;
 }
 
@@ -131,7 +144,10 @@ static int on_load(struct loop *l, const struct wire_load *load)
 	struct modeld_error error = {.size = sizeof(error)};
 	struct model *m = NULL;
 	uint64_t start_ns = clock_ns();
-	int r = model_load(&m, l->backends, l->device, load, &error);
+	int r;
+
+	ledger_look(&l->ledger);
+	r = model_load(&m, l->backends, l->device, load, &error);
 
 	if (r == MODEL_E_FATAL)
 		return loop_fatal(l, load->name, error.text);
@@ -139,7 +155,10 @@ static int on_load(struct loop *l, const struct wire_load *load)
 		strncpy(error.text, err_str(r), sizeof(error.text) - 1);
 	log_loaded(l, load, m ? NULL : error.text, clock_ns() - start_ns);
 	log_unasked(l, load, m);
-	return m ? announce(l, m) : say_failed(l, load->model, error.text);
+	if (m)
+		return announce(l, m);
+	ledger_settle(&l->ledger);
+	return say_failed(l, load->model, error.text);
 }
 
 static int on_unload(struct loop *l, const struct wire_unload *unload)
@@ -155,7 +174,8 @@ static int on_unload(struct loop *l, const struct wire_unload *unload)
 	answer.unloaded.memory_bytes = model_memory_bytes(m);
 	log_info("model unloaded", "worker=%s model=%s number=%" PRIu32, loop_name(l), m->spec.name,
 		unload->model);
-	model_unload(m);
+	ledger_look(&l->ledger);
+	answer.unloaded.stayed_bytes = let_go(l, m);
 	return answers_add(l->answers, &answer, false);
 }
 

@@ -242,6 +242,7 @@ int loop_new(struct loop **ret_loop, int channel_fd, void (*on_name)(void *data,
 	l->data = data;
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_mutex_init(&l->memory, NULL);
+	ledger_init(&l->ledger, ledger_private_bytes);
 	r = answers_new(&l->answers, channel_fd);
 	if (!r)
 		r = crew_new(&l->crew, &crew_events, l);

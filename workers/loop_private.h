@@ -17,6 +17,7 @@
 #include "workers/device.h"
 #include "workers/executor.h"
 #include "workers/host.h"
+#include "workers/ledger.h"
 #include "workers/loader.h"
 #include "workers/loop.h"
 #include "workers/models.h"
@@ -59,6 +60,7 @@ struct loop {
 	uint64_t scratch_bytes;	   /* that inputs may be copied into, at most */
 	uint64_t output_wait_ns;   /* that a run waits for output memory, at most */
 	struct backends *backends; /* own; the loader's */
+	struct ledger ledger;	   /* the loader's */
 	struct regions regions;
 	pthread_mutex_t memory; /* of outputs and regions */
 	struct busy_poll busy;	/* the leader's */

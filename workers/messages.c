@@ -52,6 +52,7 @@ static void note_time(struct model *m, uint64_t compute_ns)
 	uint64_t before_ns = m->compute_ns == UINT64_MAX ? 0 : m->compute_ns / 2;
 
 	m->compute_ns = compute_ns > before_ns ? compute_ns : before_ns;
+	share_note_run(&m->share);
 }
 
 /* Run it and add the answer. */

@@ -13,6 +13,7 @@
 #include "workers/backend_loader.h"
 #include "workers/device.h"
 #include "workers/lane.h"
+#include "workers/ledger.h"
 #include "workers/pairs.h"
 
 enum {
@@ -38,6 +39,7 @@ struct model {
 	/* The longest of the last runs, each counting half as much as the next; UINT64_MAX: none yet.
 	 */
 	_Atomic uint64_t compute_ns;
+	struct share share; /* ledger.h: of the process's memory */
 };
 
 /*

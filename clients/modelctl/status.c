@@ -69,7 +69,7 @@ static void print_tensor(const TensorStatus *t)
 
 static void print_worker(const struct modelctl *c, const WorkerStatus *w)
 {
-	char since[32];
+	char since[32], bytes[32];
 
 	(void)printf("  %-12s %-9s", w->name, w->state);
 	if (w->pid)
@@ -84,6 +84,8 @@ static void print_worker(const struct modelctl *c, const WorkerStatus *w)
 		(void)printf(", next start in %s", duration_text(w->restart_in_ms, since));
 	if (*w->model)
 		(void)printf(", for %s:%s", w->model, w->model_version);
+	if (w->stayed_bytes)
+		(void)printf(", %s stayed after unloads", bytes_text(w->stayed_bytes, bytes));
 	if (*w->copies)
 		(void)printf(", copies %s", w->copies);
 	if (c->wide && *w->sandbox)

@@ -50,7 +50,7 @@ static struct choice choose_lane(const struct scheduler *s, const struct work *w
 	for (size_t i = 0; i < places_n(&s->places); i++) {
 		struct place *p = &s->places.list[i];
 
-		if (place_takes(&s->places, p, w, now_ns))
+		if (place_takes(&s->places, p, w, now_ns) && !worker_is_ending(p->worker))
 			consider_place(&best, p, w);
 	}
 	return best;

@@ -85,6 +85,7 @@ int sequence_bind(struct sequence *s, struct place *p, uint32_t index)
 		l->generation = worker_generation(p->worker);
 		l->index = index;
 		list_push_back(&s->all->lanes, &l->node);
+		worker_bind(p->worker);
 	}
 	l->n++;
 	s->lane = l;
@@ -98,6 +99,7 @@ static void unbind(struct sequence *s)
 	s->lane = NULL;
 	if (!l || --l->n > 0)
 		return;
+	worker_unbind(l->place->worker);
 	list_remove(&l->node);
 	free(l);
 }

@@ -37,6 +37,11 @@ static uint64_t output_bytes(const struct subject *s)
 	return worker_output_mapped(s->worker);
 }
 
+static uint64_t stayed_bytes(const struct subject *s)
+{
+	return worker_stayed_bytes(s->worker);
+}
+
 static uint64_t ready_ns(const struct subject *s)
 {
 	uint64_t since_ns = worker_ready_since_ns(s->worker), now_ns = clock_ns();
@@ -76,5 +81,8 @@ const struct family worker_families[] = {
 		.value = lanes_busy},
 	{"modeld_worker_output_bytes", "gauge", "Its output memory, as mapped here", OF_WORKER,
 		.value = output_bytes},
+	{"modeld_worker_stayed_bytes", "gauge",
+		"What unloaded models have left in its process, as measured there", OF_WORKER,
+		.value = stayed_bytes},
 	{.name = NULL},
 };

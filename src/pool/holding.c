@@ -53,7 +53,7 @@ struct holding *pool_next_holding(struct pool_model *m, size_t *i, struct worker
 	for (; *i < p->n_workers; ++*i) {
 		struct holding *h = pool_holding(m, &p->workers[*i]);
 
-		if (!h)
+		if (!h || worker_rests(&p->workers[*i]))
 			continue;
 		*ret_worker = &p->workers[(*i)++];
 		return h;
@@ -111,7 +111,7 @@ static bool is_hopeful(struct pool_model *m, const struct worker *w)
 
 	if (m->pool->draining || m->retired || !h->wanted || h->failed)
 		return false;
-	if ((m->isolated && !w->own) || w->leaving)
+	if ((m->isolated && !w->own) || w->leaving || w->resting)
 		return false;
 	if (pool_breaker(m, w->device_index)->state == BREAKER_OPEN || w->quarantine > 0)
 		return false;

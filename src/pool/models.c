@@ -190,7 +190,8 @@ uint64_t pool_model_memory(const struct pool_model *m, const char *device)
 	struct worker *w;
 
 	for (size_t i = 0; (h = pool_next_holding((struct pool_model *)m, &i, &w));) {
-		if (device && strcmp(w->device, device) != 0)
+		/* What two have for a moment, while one replaces the other, counts once. */
+		if ((device && strcmp(w->device, device) != 0) || (!w->own && !worker_counts(w)))
 			continue;
 		sum = h->memory_bytes > UINT64_MAX - sum ? UINT64_MAX : sum + h->memory_bytes;
 	}

@@ -137,7 +137,7 @@ static uint32_t n_shared_on(const struct pool *p, uint32_t device_index)
 	uint32_t n = 0;
 
 	for (size_t i = 0; i < p->n_shared; i++)
-		n += p->workers[i].device_index == device_index;
+		n += p->workers[i].device_index == device_index && worker_counts(&p->workers[i]);
 	return n;
 }
 

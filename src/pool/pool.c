@@ -24,6 +24,7 @@
 #include "pool/own.h"
 #include "pool/pool_private.h"
 #include "pool/quarantine.h"
+#include "pool/recycle.h"
 #include "pool/trial.h"
 #include "pool/worker_private.h"
 
@@ -70,6 +71,7 @@ static void on_due(void *data)
 		worker_deliver_lost(&p->workers[i]);
 	own_sweep(p);
 	move_tick(p, now_ns);
+	recycle_tick(p);
 	pool_tick_breakers(p, now_ns);
 	for (size_t i = 0; i < p->n_all; i++)
 		worker_tick(&p->workers[i], now_ns);
@@ -123,6 +125,7 @@ static void on_restart(struct worker *w)
 static const struct worker_events worker_events = {
 	.on_reaped = on_reaped,
 	.on_loaded = on_loaded,
+	.on_unloaded = recycle_note,
 	.on_answered = on_answered,
 	.on_restart = on_restart,
 };
@@ -169,22 +172,36 @@ static uint32_t device_index(struct pool *p, const char *device)
 	return (uint32_t)p->n_devices++;
 }
 
+static int make_shared(struct pool *p, uint32_t device, uint32_t *numbers)
+{
+	uint32_t index = (uint32_t)p->n_all++;
+	char name[16];
+
+	snprintf(name, sizeof(name), "%" PRIu32, numbers[device]++);
+	p->workers[index].column = index;
+	return worker_init(&p->workers[index], p, index, p->devices[device], device, name);
+}
+
 static int make_place(struct pool *p, const struct pool_place *place, uint32_t *numbers)
 {
 	uint32_t device = device_index(p, place->device);
+	int r = 0;
 
-	for (uint32_t i = 0; i < place->count; i++) {
-		uint32_t index = (uint32_t)p->n_all++;
-		char name[16];
-		int r;
+	for (uint32_t i = 0; i < place->count && !r; i++)
+		r = make_shared(p, device, numbers);
+	return r;
+}
 
-		snprintf(name, sizeof(name), "%" PRIu32, numbers[device]++);
-		p->workers[index].column = index;
-		r = worker_init(&p->workers[index], p, index, place->device, device, name);
-		if (r)
-			return r;
+/* One a device, where another one may be replaced. */
+static int make_resting(struct pool *p, uint32_t *numbers)
+{
+	int r = 0;
+
+	for (uint32_t k = 0; k < p->n_devices && recycle_is_on(p->settings) && !r; k++) {
+		p->workers[p->n_all].resting = true;
+		r = make_shared(p, k, numbers);
 	}
-	return 0;
+	return r;
 }
 
 /* One a device, behind those that serve. */
@@ -212,11 +229,13 @@ static int make_workers(struct pool *p)
 	for (size_t i = 0; i < s->n_places; i++)
 		n += s->places[i].count;
 	p->devices = calloc(s->n_places + 1, sizeof(*p->devices));
-	p->workers = calloc(n + s->max_model_workers + s->n_places + 1, sizeof(*p->workers));
+	p->workers = calloc(n + s->max_model_workers + 2 * s->n_places + 1, sizeof(*p->workers));
 	if (!numbers || !p->devices || !p->workers)
 		return -ENOMEM;
 	for (size_t i = 0; i < s->n_places && !r; i++)
 		r = make_place(p, &s->places[i], numbers);
+	if (!r)
+		r = make_resting(p, numbers);
 	if (r)
 		return r;
 	p->n_shared = p->n_workers = p->n_all;
@@ -368,7 +387,7 @@ int pool_start(struct pool *p)
 
 	p->started = true;
 	for (size_t i = 0; i < p->n_shared; i++) {
-		int r = worker_spawn(&p->workers[i]);
+		int r = p->workers[i].resting ? 0 : worker_spawn(&p->workers[i]);
 
 		/* Where none can be executed there is no use in trying again; else there is. */
 		if (r && !any) {
@@ -387,6 +406,7 @@ void pool_drain(struct pool *p)
 	if (p->draining)
 		return;
 	p->draining = true;
+	p->draining_ns = clock_ns();
 	for (size_t i = 0; i < p->n_all; i++)
 		worker_drain(&p->workers[i]);
 	pool_recount_all(p);

@@ -52,6 +52,8 @@ struct pool_settings {
 	/* Variables of each worker's environment, NULL-terminated, unless its program's have them: what it is to give
 	 * up (docs/protocol.md). NULL: none */
 	const char *const *sandbox;
+	/* A shared worker in which models have left so much behind is replaced by a new process; 0: never */
+	uint64_t recycle_after_unload_bytes;
 	uint32_t max_model_workers;	  /* processes of models' own, of all models together */
 	bool core;			  /* workers may dump core */
 	const char *const *backend_dirs;  /* NULL-terminated */

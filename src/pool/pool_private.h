@@ -118,6 +118,7 @@ struct pool {
 	bool started;		 /* pool_start() was called */
 	bool told_started;
 	bool draining;
+	uint64_t draining_ns; /* since then */
 	bool told_drained;
 };
 

@@ -221,11 +221,12 @@ static uint64_t back_off_ns(struct worker *w)
 	return delay_ns < max_ns ? delay_ns : max_ns;
 }
 
-/* No process is to be started for one of a model's own now: the model goes, or is kept away from the device. */
+/* No process is to be started there now: it was replaced; its model goes, or is kept away from the device. */
 static bool rests(const struct worker *w)
 {
-	return w->own &&
-	       (w->leaving || pool_breaker(w->model, w->device_index)->state == BREAKER_OPEN);
+	if (!w->own)
+		return w->resting;
+	return w->leaving || pool_breaker(w->model, w->device_index)->state == BREAKER_OPEN;
 }
 
 static void plan_restart(struct worker *w)
@@ -478,7 +479,7 @@ void worker_drain(struct worker *w)
 		return;
 	/* What has nothing to answer yet need not come up first. */
 	if (w->state != WORKER_READY && !(w->state == WORKER_LOADING && w->n_in_flight > 0)) {
-		worker_kill(w, w->leaving ? "its model goes" : POOL_ENDS);
+		worker_kill(w, w->leaving || w->resting ? "it is not needed any more" : POOL_ENDS);
 		return;
 	}
 	worker_set_state(w, WORKER_DRAINING);

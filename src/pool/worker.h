@@ -81,6 +81,15 @@ uint32_t worker_slots(const struct worker *w);
 bool worker_is_loading(const struct worker *w);
 uint32_t worker_in_flight(const struct worker *w);
 
+/*
+ * Somebody needs this very process again (a lane of it has sequences): it is not replaced (recycle.h) before as many
+ * worker_unbind() came, be they late: of a process that has ended by itself since.
+ */
+void worker_bind(struct worker *w);
+void worker_unbind(struct worker *w);
+/* It ends as soon as nobody needs it, or may: nobody new should be bound to it. */
+bool worker_is_ending(const struct worker *w);
+
 /* Somebody's: it is shared, or some model's own. */
 bool worker_is_used(const struct worker *w);
 /* The model whose own it is; NULL: it is shared, or nobody's. */
@@ -98,8 +107,10 @@ uint64_t worker_ends(const struct worker *w, enum worker_verdict verdict);
 uint32_t worker_lanes_busy(const struct worker *w);
 uint32_t worker_output_segments(const struct worker *w); /* of its process, mapped here */
 uint64_t worker_output_mapped(const struct worker *w);	 /* their bytes */
-uint64_t worker_ready_since_ns(const struct worker *w);	 /* 0 when not ready */
-const char *worker_last_exit(const struct worker *w);	 /* "" when none */
+/* What models that were unloaded have left in its process, as that says. */
+uint64_t worker_stayed_bytes(const struct worker *w);
+uint64_t worker_ready_since_ns(const struct worker *w); /* 0 when not ready */
+const char *worker_last_exit(const struct worker *w);	/* "" when none */
 /* What the driver wants done to its GPU before it is started again: "a reset of the GPU (recovery action 1)"; "":
  * nothing. */
 const char *worker_quarantine(const struct worker *w);

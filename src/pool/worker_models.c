@@ -31,7 +31,7 @@ static bool is_to_load(const struct worker *w, struct pool_model *m)
 {
 	const struct holding *h = pool_holding(m, w);
 
-	return h->state == HOLD_NONE && h->wanted && !m->retired && !w->leaving &&
+	return h->state == HOLD_NONE && h->wanted && !m->retired && !w->leaving && !w->resting &&
 	       (w->own || !m->isolated) && is_admitted(w, pool_breaker(m, w->device_index));
 }
 
@@ -292,10 +292,13 @@ void worker_on_unloaded(struct worker *w, const struct wire_unloaded *u)
 			"unloaded: model %" PRIu32 " was not to be unloaded", u->model);
 		return;
 	}
-	log_debug("model unloaded", "model=%s version=%s worker=%s memory_bytes=%" PRIu64,
-		m->settings->name, m->settings->version, w->name, u->memory_bytes);
+	log_debug("model unloaded",
+		"model=%s version=%s worker=%s memory_bytes=%" PRIu64 " stayed_bytes=%" PRIu64,
+		m->settings->name, m->settings->version, w->name, u->memory_bytes, u->stayed_bytes);
+	w->stayed_bytes = u->stayed_bytes;
 	drop_lanes(h);
 	pool_set_hold(m, w, HOLD_NONE);
+	w->pool->worker_events->on_unloaded(w);
 	worker_want(w, m);
 	worker_load_next(w);
 }
@@ -322,4 +325,5 @@ void worker_forget_models(struct worker *w)
 	assert(list_empty(&w->to_load));
 	w->loading = NULL;
 	w->n_leaving = 0;
+	w->stayed_bytes = w->kept_bytes = 0;
 }

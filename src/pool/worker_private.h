@@ -23,6 +23,8 @@ struct worker_events {
 	void (*on_reaped)(struct worker *w);
 	/* It has loaded the model, or refused it in an orderly manner: `kept` says whether it may keep it. */
 	void (*on_loaded)(struct worker *w, struct pool_model *m, bool kept);
+	/* It has unloaded a model: .stayed_bytes is what it has left. */
+	void (*on_unloaded)(struct worker *w);
 	/* A batch of the model was answered, and the answer is as it should be. */
 	void (*on_answered)(struct worker *w, struct pool_model *m);
 	/* It has no process, and may have one now. */
@@ -59,6 +61,13 @@ struct worker {
 	struct holding *holding;  /* own: of that model */
 	bool leaving;		  /* free again when its process has ended */
 
+	/* Of a shared one, see recycle.h */
+	bool resting;		 /* it has no process, or one that ends and is the last */
+	struct worker *replaces; /* borrow: whose place it is to take; NULL */
+	bool replaced;		 /* another one has taken its place */
+	uint64_t kept_bytes;	 /* stayed_bytes, when it could not be replaced */
+	uint32_t n_bound;
+
 	bool trial;		  /* see trial.h */
 	struct pool_model *tried; /* borrow: of a trial: it was loaded, or refused; NULL: not yet */
 	bool alone;		  /* a batch runs beside which nothing is to be loaded */
@@ -66,6 +75,7 @@ struct worker {
 	struct list to_load;	  /* struct holding.load_node, in the order in which they are due */
 	struct pool_model *loading; /* borrow: HOLD_LOADING here; NULL: none */
 	uint32_t n_leaving;	    /* models: HOLD_LEAVING here */
+	uint64_t stayed_bytes;	    /* what models have left in the process */
 
 	uint64_t started_ns;
 	uint64_t
@@ -107,6 +117,17 @@ struct worker {
 	char copies[WIRE_NAME_MAX + 1];	 /* as its process says, see worker_copies() */
 	char sandbox[WIRE_NAME_MAX + 1]; /* what its process says of what holds it */
 };
+
+/* It has no process, and is to have none: it is nobody's (recycle.h). */
+static inline bool worker_rests(const struct worker *w)
+{
+	return w->resting && w->state == WORKER_REAPED;
+}
+/* It is one of as many as the device is to have. */
+static inline bool worker_counts(const struct worker *w)
+{
+	return !w->resting && !w->replaces;
+}
 
 /* `device` is borrowed; name: what follows "DEVICE/". -ENOMEM */
 _must_use_ int worker_init(struct worker *w, struct pool *p, uint32_t index, const char *device,

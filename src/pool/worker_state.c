@@ -85,7 +85,7 @@ uint32_t worker_in_flight(const struct worker *w)
 
 bool worker_is_used(const struct worker *w)
 {
-	return !w->own || w->model;
+	return w->own ? w->model != NULL : !worker_rests(w);
 }
 
 const struct pool_model_settings *worker_model(const struct worker *w)
@@ -131,6 +131,11 @@ uint32_t worker_output_segments(const struct worker *w)
 uint64_t worker_output_mapped(const struct worker *w)
 {
 	return output_memory_mapped(w->output);
+}
+
+uint64_t worker_stayed_bytes(const struct worker *w)
+{
+	return w->stayed_bytes;
 }
 
 uint64_t worker_restarts(const struct worker *w)

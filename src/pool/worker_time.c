@@ -72,6 +72,20 @@ static uint64_t ping_deadline(const struct worker *w)
 	return after(w->heard_ns, w->pool->settings->heartbeat_interval_ms);
 }
 
+/* Of one that was replaced nobody waits for the end: each batch has its own limit. */
+static uint64_t drain_deadline(const struct worker *w)
+{
+	const struct pool *p = w->pool;
+	uint64_t since_ns = w->since_ns;
+
+	if (w->resting && w->state == WORKER_DRAINING) {
+		if (!p->draining)
+			return CLOCK_NO_DEADLINE;
+		since_ns = p->draining_ns > since_ns ? p->draining_ns : since_ns;
+	}
+	return after(since_ns, p->settings->drain_timeout_ms);
+}
+
 uint64_t worker_deadline(const struct worker *w)
 {
 	const struct pool_settings *s = w->pool->settings;
@@ -87,9 +101,9 @@ uint64_t worker_deadline(const struct worker *w)
 	case WORKER_READY:
 		return min_ns(busy_ns, ping_deadline(w));
 	case WORKER_DRAINING:
-		return min_ns(busy_ns, after(w->since_ns, s->drain_timeout_ms));
+		return min_ns(busy_ns, drain_deadline(w));
 	case WORKER_STOPPING:
-		return after(w->since_ns, s->drain_timeout_ms);
+		return drain_deadline(w);
 	case WORKER_REAPED:
 		return w->restart_at_ns > 0 ? w->restart_at_ns : CLOCK_NO_DEADLINE;
 	default:
@@ -183,7 +197,7 @@ void worker_tick(struct worker *w, uint64_t now_ns)
 		restart(w, now_ns);
 		break;
 	default:
-		if (w->state != WORKER_READY && after(w->since_ns, s->drain_timeout_ms) <= now_ns)
+		if (w->state != WORKER_READY && drain_deadline(w) <= now_ns)
 			worker_lose(w, WORKER_HUNG,
 				"did not end within drain_timeout_ms = %" PRIu64,
 				s->drain_timeout_ms);

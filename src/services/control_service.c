@@ -73,6 +73,7 @@ static void fill_worker(Worker *m, const struct worker *w, uint64_t now_ns)
 	m->sandbox = (char *)worker_sandbox(w);
 	m->output_segments = worker_output_segments(w);
 	m->output_mapped_bytes = worker_output_mapped(w);
+	m->stayed_bytes = worker_stayed_bytes(w);
 	m->restart_in_ms = restart_ns ? clock_ms_until(now_ns, restart_ns) : 0;
 }
 
@@ -302,10 +303,9 @@ static void status_message(struct call *c, void *state, const uint8_t *data, siz
 
 	(void)state;
 	message_memory_init(&memory, CONTROL_REPLY_MAX);
-	if (modeld__control__v1__server_status_request__unpack(&memory.allocator, n, data))
+	if (message_read(
+		    c, &memory, &modeld__control__v1__server_status_request__descriptor, data, n))
 		answer(c, &memory);
-	else
-		message_refuse(c, &memory, "ServerStatusRequest");
 	message_memory_deinit(&memory);
 }
 

@@ -224,6 +224,21 @@ uint32_t worker_n_lanes(const struct worker *w, const struct pool_model *m)
 	return worker_holds(w, m) ? w->n_lanes + !w->n_lanes : 0;
 }
 
+void worker_bind(struct worker *w)
+{
+	w->n_bound++;
+}
+
+void worker_unbind(struct worker *w)
+{
+	assert(w->n_bound-- > 0);
+}
+
+bool worker_is_ending(const struct worker *w)
+{
+	return w->ending;
+}
+
 uint64_t worker_generation(const struct worker *w)
 {
 	return w->generation;

@@ -41,7 +41,9 @@ struct worker {
 	bool loading; /* a model */
 	uint64_t generation;
 	uint32_t n_lanes; /* of each model; 0: 1 */
-	int run_error;	  /* what worker_run() returns; 0: it sends */
+	uint32_t n_bound; /* worker_bind() */
+	bool ending;
+	int run_error; /* what worker_run() returns; 0: it sends */
 };
 
 struct pool {

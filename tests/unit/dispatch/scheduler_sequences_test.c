@@ -276,6 +276,40 @@ Test(sequences_many, they_go_to_the_lane_that_has_fewest_and_stay_there)
 	}
 }
 
+/* Their worker is theirs until the last of them has ended. */
+Test(sequences_many, one_that_ends_gets_no_new_ones)
+{
+	struct worker *w;
+
+	up(2, 1, 0);
+	w = &bed.pool->workers[0];
+	submit(1, true, false, &answers[0]);
+	submit(2, true, false, &answers[1]);
+	bed_turn(&bed);
+	answer_first();
+	answer_first();
+	cr_expect_eq(w->n_bound, 1);
+	cr_expect_eq(bed.pool->workers[1].n_bound, 1);
+	w->ending = true;
+	submit(3, true, false, &answers[2]);
+	submit(4, true, false, &answers[3]);
+	submit(5, true, false, &answers[4]);
+	bed_turn(&bed);
+	cr_assert_eq(n_runs(), 1, "the other one has room for one more");
+	cr_expect_eq(fake_first(bed.pool, NULL)->worker, &bed.pool->workers[1]);
+	answer_first();
+	cr_expect_eq(n_runs(), 0);
+	submit(1, false, true, &answers[5]);
+	submit(2, false, true, &answers[6]);
+	bed_turn(&bed);
+	while (n_runs() > 0)
+		answer_first();
+	cr_expect_eq(answers[5].status, GRPC_OK);
+	cr_expect_eq(answers[6].status, GRPC_OK);
+	cr_expect_eq(bed.pool->workers[0].n_bound + bed.pool->workers[1].n_bound, 1,
+		"the one that has begun none since is nobody's");
+}
+
 Test(sequences, who_finds_no_room_waits_for_one_that_ends)
 {
 	submit(1, true, false, &answers[0]);

@@ -244,6 +244,11 @@ uint64_t worker_output_mapped(const struct worker *w)
 	return w->output_mapped;
 }
 
+uint64_t worker_stayed_bytes(const struct worker *w)
+{
+	return w->stayed;
+}
+
 uint64_t worker_ready_since_ns(const struct worker *w)
 {
 	return w->ready_since_ns;

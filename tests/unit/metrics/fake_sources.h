@@ -24,7 +24,7 @@ struct version {
 struct worker {
 	const char *name, *device;
 	enum worker_state state;
-	uint64_t restarts, batches, ready_since_ns, output_mapped;
+	uint64_t restarts, batches, ready_since_ns, output_mapped, stayed;
 	uint64_t ends[WORKER_VERDICTS_];
 	uint32_t in_flight, lanes_busy;
 	bool free; /* nobody's */

@@ -38,6 +38,7 @@ struct fake {
 	uint64_t held[BATCHES];
 	uint32_t held_model[BATCHES];
 	size_t n_held;
+	uint64_t stayed;
 	bool on_first;	  /* on cpu:0 */
 	unsigned n_loads; /* of `large` */
 };
@@ -225,7 +226,7 @@ static void on_load(struct fake *f, const struct wire_load *l)
 	/* Too large for the first device, until it is tried again. */
 	if (!strcmp(l->name, "large") && f->on_first && f->n_loads++ == 0) {
 		m.loaded = (struct wire_loaded){.model = l->model, .error = "it does not fit"};
-	} else if (!strcmp(l->name, "noload")) {
+	} else if (!strcmp(l->name, "noload") || (is(f, "poor") && !strcmp(l->name, "second"))) {
 		m.loaded = (struct wire_loaded){.model = l->model, .error = "no such thing"};
 	} else if (!strcmp(l->name, "crashload") || (!strcmp(l->name, "oddload") && is(f, "odd"))) {
 		raise(SIGKILL);
@@ -237,7 +238,7 @@ static void on_load(struct fake *f, const struct wire_load *l)
 		m.loaded.max_batch_size = 0;
 	}
 	/* It takes for ever, while all else is served. */
-	if (!strcmp(l->name, "longload"))
+	if (!strcmp(l->name, "longload") || is(f, "slow"))
 		return;
 	if (is(f, "other-declaration"))
 		d[0].name = "z";
@@ -554,8 +555,10 @@ static void on_message(struct fake *f, const struct wire_message *m, int fd)
 		f->names[m->unload.model][0] = '\0';
 		for (size_t i = 0; i < f->n_held; i++)
 			must(f->held_model[i] != m->unload.model, "unload of a model that runs");
+		f->stayed += is(f, "leaky") ? 1000 : 0;
 		say(f, &(struct wire_message){.type = WIRE_UNLOADED,
-			       .unloaded = {.model = m->unload.model + is(f, "w-unloaded")}});
+			       .unloaded = {.model = m->unload.model + is(f, "w-unloaded"),
+				       .stayed_bytes = f->stayed}});
 		break;
 	case WIRE_CANCEL:
 		on_cancel(f, &m->cancel);

@@ -59,7 +59,7 @@ static const struct wire_message samples[LAST_TYPE + 1] = {
 	[WIRE_MAP] = {.type = WIRE_MAP, .map = {REGION, 1 << 20, true}},
 	[WIRE_UNMAP] = {.type = WIRE_UNMAP, .unmap = {REGION}},
 	[WIRE_UNMAPPED] = {.type = WIRE_UNMAPPED, .unmap = {UINT64_MAX}},
-	[WIRE_UNLOADED] = {.type = WIRE_UNLOADED, .unloaded = {UINT32_MAX, UINT64_MAX}},
+	[WIRE_UNLOADED] = {.type = WIRE_UNLOADED, .unloaded = {UINT32_MAX, UINT64_MAX, 1 << 20}},
 	[WIRE_PARTIAL] = {.type = WIRE_PARTIAL, .partial = {99, 1023, tensors, 2, 8, true, 12345}},
 	[WIRE_CANCEL] = {.type = WIRE_CANCEL, .cancel = {UINT64_MAX, UINT32_MAX, 2}},
 };
@@ -270,6 +270,7 @@ void assert_same_message(const struct wire_message *a, const struct wire_message
 	case WIRE_UNLOADED:
 		same(unloaded.model);
 		same(unloaded.memory_bytes);
+		same(unloaded.stayed_bytes);
 		return;
 	case WIRE_PARTIAL:
 		same(partial.batch);

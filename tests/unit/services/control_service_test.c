@@ -167,6 +167,7 @@ Test(control, workers)
 	cr_expect_eq(m->workers[0]->restarts, 1);
 	cr_expect_eq(m->workers[0]->output_segments, 3);
 	cr_expect_eq(m->workers[0]->output_mapped_bytes, 300);
+	cr_expect_eq(m->workers[0]->stayed_bytes, 500);
 	cr_expect_geq(m->workers[0]->uptime_ms, 2000);
 	cr_expect_eq(m->workers[0]->restart_in_ms, 0);
 	cr_expect_str_eq(m->workers[1]->state, "reaped");

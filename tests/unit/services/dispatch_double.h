@@ -993,6 +993,11 @@ uint64_t worker_output_mapped(const struct worker *w)
 	return 300;
 }
 
+uint64_t worker_stayed_bytes(const struct worker *w)
+{
+	return 500;
+}
+
 uint64_t worker_restarts(const struct worker *w)
 {
 	return w->restarts;

@@ -196,7 +196,7 @@ class Unmapped(Message):
 
 
 class Unloaded(Message):
-    FIELDS = {1: Number("model"), 2: Number("memory_bytes", high=U64_MAX)}
+    FIELDS = {1: Number("model"), 2: Number("memory_bytes", high=U64_MAX), 3: Number("stayed_bytes", high=U64_MAX)}
 
 
 class Bye(Message):
