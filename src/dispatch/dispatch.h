@@ -115,6 +115,8 @@ void dispatch_remove_version(struct dispatch *d, struct version *v);
 /* Those of one model, the highest first: the first `cap` of them into list. Returns how many there are. */
 size_t dispatch_model_versions(
 	const struct dispatch *d, const char *name, struct version **list, size_t cap);
+/* Models that have any. */
+size_t dispatch_n_models(const struct dispatch *d);
 /* All that are found, and those that are to replace one of them (version_replaces()). */
 size_t dispatch_n_versions(const struct dispatch *d);
 struct version *dispatch_version(const struct dispatch *d, size_t i);

@@ -90,6 +90,11 @@ void dispatch_remove_version(struct dispatch *d, struct version *v)
 	catalogue_retire(&d->catalogue, v);
 }
 
+size_t dispatch_n_models(const struct dispatch *d)
+{
+	return d->catalogue.n_families;
+}
+
 size_t dispatch_n_versions(const struct dispatch *d)
 {
 	return d->catalogue.n;

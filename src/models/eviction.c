@@ -1,6 +1,7 @@
 /* eviction.c: which model makes room. Daemon process. */
 #include "models/eviction.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static bool may_go(enum eviction_policy policy, const struct eviction_model *m, uint64_t ttl_ns,
@@ -11,26 +12,43 @@ static bool may_go(enum eviction_policy policy, const struct eviction_model *m, 
 	return policy != EVICTION_TTL || (m->used_ns <= now_ns && now_ns - m->used_ns >= ttl_ns);
 }
 
-/* Sooner than b? */
-static bool goes_first(
-	enum eviction_policy policy, const struct eviction_model *a, const struct eviction_model *b)
+static int compare(uint64_t a, uint64_t b)
 {
-	if (policy == EVICTION_LFU && a->n_uses != b->n_uses)
-		return a->n_uses < b->n_uses;
-	return a->used_ns < b->used_ns;
+	return (a > b) - (a < b);
 }
 
-size_t eviction_choose(enum eviction_policy policy, const struct eviction_model *models, size_t n,
+static int compare_used(const void *x, const void *y)
+{
+	const struct eviction_model *a = x, *b = y;
+
+	return compare(a->used_ns, b->used_ns);
+}
+
+static int compare_uses(const void *x, const void *y)
+{
+	const struct eviction_model *a = x, *b = y;
+	int order = compare(a->n_uses, b->n_uses);
+
+	return order ? order : compare_used(x, y);
+}
+
+size_t eviction_rank(enum eviction_policy policy, struct eviction_model *models, size_t n,
 	uint64_t ttl_ns, uint64_t now_ns)
 {
-	size_t chosen = n;
+	size_t n_may = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		if (may_go(policy, &models[i], ttl_ns, now_ns) &&
-			(chosen == n || goes_first(policy, &models[i], &models[chosen])))
-			chosen = i;
+		struct eviction_model m = models[i];
+
+		if (!may_go(policy, &m, ttl_ns, now_ns))
+			continue;
+		models[i] = models[n_may];
+		models[n_may++] = m;
 	}
-	return chosen;
+	if (n_may > 0)
+		qsort(models, n_may, sizeof(*models),
+			policy == EVICTION_LFU ? compare_uses : compare_used);
+	return n_may;
 }
 
 bool eviction_parse(const char *text, enum eviction_policy *ret_policy)

@@ -20,10 +20,11 @@ struct eviction_model {
 	uint64_t used_ns; /* when it was used last, or loaded */
 	uint64_t n_uses;
 	bool busy; /* it has requests, references or a load under way: it stays */
+	void *who; /* the caller's */
 };
 
-/* Which one goes: an index below n; n: none may. */
-size_t eviction_choose(enum eviction_policy policy, const struct eviction_model *models, size_t n,
+/* Those that may go come to the front, who goes first is first. Returns how many they are. */
+size_t eviction_rank(enum eviction_policy policy, struct eviction_model *models, size_t n,
 	uint64_t ttl_ns, uint64_t now_ns);
 /* "lru", "lfu", "ttl", "manual"; false: none of them. */
 bool eviction_parse(const char *text, enum eviction_policy *ret_policy);

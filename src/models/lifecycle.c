@@ -300,6 +300,11 @@ int lifecycle_new(struct lifecycle **ret_lifecycle, uv_loop_t *loop,
 
 	if (!l)
 		return -ENOMEM;
+	l->taken.place_bytes = calloc(settings->n_places + 1, sizeof(uint64_t));
+	if (!l->taken.place_bytes) {
+		free(l);
+		return -ENOMEM;
+	}
 	l->loop = loop;
 	l->settings = settings;
 	l->source = source;
@@ -398,6 +403,7 @@ struct lifecycle *lifecycle_free(struct lifecycle *l)
 		task_free(TASK(node));
 	wishes_release(&l->wishes);
 	repository_free(l->seen);
+	free(l->taken.place_bytes);
 	free(l);
 	return NULL;
 }

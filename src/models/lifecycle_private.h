@@ -54,6 +54,11 @@ struct lifecycle {
 	void (*ask_poll)(struct lifecycle *l);
 	struct repository *seen; /* own: of the last reading of all; NULL: none yet */
 	struct lifecycle_counters counters;
+	struct {
+		size_t n_models;
+		uint64_t host_bytes;
+		uint64_t *place_bytes; /* own: of each of settings.places that is a GPU */
+	} taken;     /* lifecycle_quota.c: by what is loaded, as of when it was summed up */
 	bool over;   /* more is loaded than may be, and none may go */
 	bool loaded; /* a version has become ready since lifecycle_flush() */
 	bool dirty;  /* something about a version has changed since lifecycle_flush() */
@@ -120,9 +125,8 @@ void lifecycle_on_loaded(struct lifecycle *l, struct task *t);
 /* What is loaded may take more by now. */
 void lifecycle_enforce(struct lifecycle *l);
 
-/* How a model stands, which busy is `keep` (NULL: none) in any case. */
-struct eviction_model lifecycle_look_at(
-	const struct lifecycle *l, const struct wish *w, const char *keep);
+/* How a model stands. */
+struct eviction_model lifecycle_look_at(const struct lifecycle *l, struct wish *w);
 /* t: waits until its memory is back; NULL: nobody does. Returns what it took of the host and GPUs together. */
 uint64_t lifecycle_evict(struct lifecycle *l, struct wish *w, struct task *t);
 

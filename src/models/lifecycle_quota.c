@@ -34,30 +34,6 @@ static uint64_t add(uint64_t a, uint64_t b)
 	return b > UINT64_MAX - a ? UINT64_MAX : a + b;
 }
 
-/* What the model's versions take of the host's memory (device NULL), or of a GPU's. */
-static uint64_t memory_of(const struct lifecycle *l, const struct version *v, const char *device)
-{
-	const struct models_settings *s = l->settings;
-	uint64_t sum = 0;
-
-	if (device)
-		return version_memory_bytes(v, device);
-	for (size_t i = 0; i < s->n_places; i++) {
-		if (!is_gpu(s->places[i].device))
-			sum = add(sum, version_memory_bytes(v, s->places[i].device));
-	}
-	return sum;
-}
-
-static uint64_t memory_of_all(const struct lifecycle *l, const char *device)
-{
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < dispatch_n_versions(l->dispatch); i++)
-		sum = add(sum, memory_of(l, dispatch_version(l->dispatch, i), device));
-	return sum;
-}
-
 /* Of one model; own. Returns how many; 0 also where there is no memory. */
 static size_t versions_of(const struct lifecycle *l, const char *name, struct version ***ret_list)
 {
@@ -72,13 +48,43 @@ static bool is_loaded(const struct lifecycle *l, const char *name)
 	return dispatch_model_versions(l->dispatch, name, NULL, 0) > 0;
 }
 
-static size_t count_loaded(const struct lifecycle *l)
+/* What the version takes of the host's memory. */
+static uint64_t host_bytes(const struct lifecycle *l, const struct version *v)
 {
-	size_t n = 0;
+	const struct models_settings *s = l->settings;
+	uint64_t sum = 0;
 
-	list_for_each (&l->wishes.list, node)
-		n += is_loaded(l, WISH(node)->name);
-	return n;
+	for (size_t i = 0; i < s->n_places; i++) {
+		if (!is_gpu(s->places[i].device))
+			sum = add(sum, version_memory_bytes(v, s->places[i].device));
+	}
+	return sum;
+}
+
+static void count_version(struct lifecycle *l, const struct version *v, bool more)
+{
+	const struct models_settings *s = l->settings;
+	uint64_t host = host_bytes(l, v);
+
+	l->taken.host_bytes = more ? add(l->taken.host_bytes, host) : l->taken.host_bytes - host;
+	for (size_t i = 0; i < s->n_places; i++) {
+		uint64_t *sum = &l->taken.place_bytes[i];
+		uint64_t bytes = is_gpu(s->places[i].device)
+					 ? version_memory_bytes(v, s->places[i].device)
+					 : 0;
+
+		*sum = more ? add(*sum, bytes) : *sum - bytes;
+	}
+}
+
+/* Of all that is loaded now. */
+static void sum_up(struct lifecycle *l)
+{
+	l->taken.n_models = dispatch_n_models(l->dispatch);
+	l->taken.host_bytes = 0;
+	memset(l->taken.place_bytes, 0, l->settings->n_places * sizeof(uint64_t));
+	for (size_t i = 0; i < dispatch_n_versions(l->dispatch); i++)
+		count_version(l, dispatch_version(l->dispatch, i), true);
 }
 
 /* --- What is too much --------------------------------------------------------------------------- */
@@ -86,7 +92,7 @@ static size_t count_loaded(const struct lifecycle *l)
 /* A model more, as far as it is known what it takes; NULL: none. */
 static bool exceeds_models(const struct lifecycle *l, const char *more, char *text)
 {
-	size_t n = count_loaded(l);
+	size_t n = l->taken.n_models;
 	uint32_t max = l->settings->max_models;
 
 	if (max == 0 || n + (more != NULL) <= max)
@@ -97,11 +103,10 @@ static bool exceeds_models(const struct lifecycle *l, const char *more, char *te
 	return true;
 }
 
-static bool exceeds_memory(const struct lifecycle *l, const char *device, uint64_t more_bytes,
-	uint64_t limit, char *text)
+/* device NULL: the host */
+static bool exceeds_memory(
+	uint64_t taken, const char *device, uint64_t more_bytes, uint64_t limit, char *text)
 {
-	uint64_t taken = limit ? memory_of_all(l, device) : 0;
-
 	if (limit == 0 || add(taken, more_bytes) <= limit)
 		return false;
 	if (more_bytes)
@@ -119,19 +124,20 @@ static bool exceeds_memory(const struct lifecycle *l, const char *device, uint64
 	return true;
 }
 
-/* more: a model that is to be loaded, NULL: none. text (TEXT_MAX) has the sums. */
+/* more: a model that is to be loaded, NULL: none. text (TEXT_MAX) has the sums. By what sum_up() found. */
 static bool exceeds(const struct lifecycle *l, const char *more, char *text)
 {
 	const struct models_settings *s = l->settings;
 	const struct wish *w = more ? wishes_find(&l->wishes, more) : NULL;
 
 	if (exceeds_models(l, more, text) ||
-		exceeds_memory(l, NULL, w ? w->host_bytes : 0, s->max_memory_bytes, text))
+		exceeds_memory(l->taken.host_bytes, NULL, w ? w->host_bytes : 0,
+			s->max_memory_bytes, text))
 		return true;
 	for (size_t i = 0; i < s->n_places; i++) {
 		if (is_gpu(s->places[i].device) &&
-			exceeds_memory(l, s->places[i].device, w ? w->gpu_bytes : 0,
-				s->max_gpu_memory_bytes, text))
+			exceeds_memory(l->taken.place_bytes[i], s->places[i].device,
+				w ? w->gpu_bytes : 0, s->max_gpu_memory_bytes, text))
 			return true;
 	}
 	return false;
@@ -148,16 +154,9 @@ static bool has_limits(const struct lifecycle *l)
 /* --- Who goes ----------------------------------------------------------------------------------- */
 
 /* Does a caller wait for something to come of it? */
-static bool has_task(const struct lifecycle *l, const char *name)
+static bool holds_model(const struct task *t)
 {
-	list_for_each (&l->tasks, node) {
-		const struct task *t = TASK(node);
-
-		if ((t->phase != TASK_DONE || t->code == LIFECYCLE_OK) && t->phase != TASK_ROOM &&
-			!strcmp(t->name, name))
-			return true;
-	}
-	return false;
+	return (t->phase != TASK_DONE || t->code == LIFECYCLE_OK) && t->phase != TASK_ROOM;
 }
 
 static void look_at_version(const struct version *v, struct eviction_model *m)
@@ -170,56 +169,86 @@ static void look_at_version(const struct version *v, struct eviction_model *m)
 	m->busy |= version_n_requests(v) > 0 || (!version_ready(v) && version_hopeful(v));
 }
 
-struct eviction_model lifecycle_look_at(
-	const struct lifecycle *l, const struct wish *w, const char *keep)
+static struct eviction_model look_at_wish(struct wish *w)
 {
-	struct eviction_model m = {.used_ns = w->used_ns, .n_uses = w->n_uses};
+	return (struct eviction_model){
+		.used_ns = w->used_ns, .n_uses = w->n_uses, .busy = w->n_references > 0, .who = w};
+}
+
+struct eviction_model lifecycle_look_at(const struct lifecycle *l, struct wish *w)
+{
+	struct eviction_model m = look_at_wish(w);
 	_cleanup_(freep) struct version **versions = NULL;
 	size_t n = versions_of(l, w->name, &versions);
 
-	m.busy = n == 0 || w->n_references > 0 || has_task(l, w->name) ||
-		 (keep && !strcmp(w->name, keep));
+	m.busy |= n == 0;
+	list_for_each (&l->tasks, node)
+		m.busy |= holds_model(TASK(node)) && !strcmp(TASK(node)->name, w->name);
 	for (size_t i = 0; i < n; i++)
 		look_at_version(versions[i], &m);
 	return m;
 }
 
-/* The wishes of models that are loaded; *ret_models: how they stand. Both own. Returns how many; 0 also where there is
- * no memory. */
-static size_t look_at_all(const struct lifecycle *l, const char *keep, struct wish ***ret_wishes,
-	struct eviction_model **ret_models)
-{
-	size_t max = count_loaded(l);
-	size_t n = 0;
+/* Models that may be evicted, who goes first is first. */
+struct ranking {
+	struct eviction_model *list; /* own */
+	size_t n;
+	size_t next;
+};
 
-	*ret_wishes = calloc(max + 1, sizeof(struct wish *));
-	*ret_models = calloc(max + 1, sizeof(struct eviction_model));
-	if (!*ret_wishes || !*ret_models)
-		return 0;
-	list_for_each (&l->wishes.list, node) {
-		if (!is_loaded(l, WISH(node)->name))
+static void ranking_deinit(struct ranking *r)
+{
+	free(r->list);
+}
+
+/* All that are loaded, as they stand. */
+static void look_at_all(const struct lifecycle *l, struct ranking *r)
+{
+	for (size_t i = 0; i < dispatch_n_versions(l->dispatch); i++) {
+		const struct version *v = dispatch_version(l->dispatch, i);
+		struct wish *w = (struct wish *)wishes_find(&l->wishes, version_settings(v)->name);
+
+		if (!w)
 			continue;
-		(*ret_wishes)[n] = WISH(node);
-		(*ret_models)[n++] = lifecycle_look_at(l, WISH(node), keep);
+		if (w->ranked == 0) {
+			r->list[r->n] = look_at_wish(w);
+			w->ranked = ++r->n;
+		}
+		look_at_version(v, &r->list[w->ranked - 1]);
 	}
-	return n;
+	list_for_each (&l->tasks, node) {
+		const struct wish *w = wishes_find(&l->wishes, TASK(node)->name);
+
+		if (w && w->ranked > 0 && holds_model(TASK(node)))
+			r->list[w->ranked - 1].busy = true;
+	}
+	for (size_t i = 0; i < r->n; i++)
+		((struct wish *)r->list[i].who)->ranked = 0;
+}
+
+/* Looks at each model once, whatever will have to go. Nobody where there is no memory. */
+static void rank(const struct lifecycle *l, struct ranking *r)
+{
+	*r = (struct ranking){0};
+	r->list = calloc(dispatch_n_models(l->dispatch) + 1, sizeof(*r->list));
+	if (!r->list)
+		return;
+	look_at_all(l, r);
+	r->n = eviction_rank(
+		l->settings->eviction, r->list, r->n, l->settings->ttl_ms * NS_PER_MS, clock_ns());
 }
 
 /* The next to make room; never `keep`, which may be NULL. NULL: none may go. */
-static struct wish *choose(
-	const struct lifecycle *l, enum eviction_policy policy, uint64_t ttl_ns, const char *keep)
+static struct wish *next_of(struct ranking *r, const char *keep)
 {
-	_cleanup_(freep) struct wish **wishes = NULL;
-	_cleanup_(freep) struct eviction_model *models = NULL;
-	size_t n = look_at_all(l, keep, &wishes, &models);
-	size_t i = eviction_choose(policy, models, n, ttl_ns, clock_ns());
+	struct wish *w;
 
-	return i < n ? wishes[i] : NULL;
-}
-
-static struct wish *choose_by_policy(const struct lifecycle *l, const char *keep)
-{
-	return choose(l, l->settings->eviction, l->settings->ttl_ms * NS_PER_MS, keep);
+	while (r->next < r->n) {
+		w = r->list[r->next++].who;
+		if (!keep || strcmp(w->name, keep) != 0)
+			return w;
+	}
+	return NULL;
 }
 
 uint64_t lifecycle_evict(struct lifecycle *l, struct wish *w, struct task *t)
@@ -239,21 +268,37 @@ uint64_t lifecycle_evict(struct lifecycle *l, struct wish *w, struct task *t)
 	return bytes;
 }
 
-/* --- Room for a load ---------------------------------------------------------------------------- */
-
-/* Returns whether any had to go. */
-static bool evict_for(struct lifecycle *l, struct task *t)
+/* It is not among what sum_up() found any more. */
+static void evict_counted(struct lifecycle *l, struct wish *w, struct task *t)
 {
+	_cleanup_(freep) struct version **versions = NULL;
+	size_t n = versions_of(l, w->name, &versions);
+
+	for (size_t i = 0; i < n; i++)
+		count_version(l, versions[i], false);
+	l->taken.n_models -= n > 0;
+	lifecycle_evict(l, w, t);
+}
+
+/* Until there is room for `more` (NULL: for what is there), or nobody is left. Returns how many had to go. */
+static size_t evict_for(struct lifecycle *l, const char *more, const char *keep, struct task *t)
+{
+	_cleanup_(ranking_deinit) struct ranking r = {0};
 	char text[TEXT_MAX];
 	struct wish *w;
-	bool any = false;
+	size_t n = 0;
 
-	while (exceeds(l, t->name, text) && (w = choose_by_policy(l, t->name))) {
-		lifecycle_evict(l, w, t);
-		any = true;
+	if (!exceeds(l, more, text))
+		return 0;
+	rank(l, &r);
+	while (exceeds(l, more, text) && (w = next_of(&r, keep))) {
+		evict_counted(l, w, t);
+		n++;
 	}
-	return any;
+	return n;
 }
+
+/* --- Room for a load ---------------------------------------------------------------------------- */
 
 static void refuse_load(struct task *t, const char *text)
 {
@@ -265,35 +310,51 @@ bool lifecycle_make_room(struct lifecycle *l, struct task *t)
 {
 	char text[TEXT_MAX];
 
-	if (!has_limits(l) || is_loaded(l, t->name) || !exceeds(l, t->name, text))
+	if (!has_limits(l) || is_loaded(l, t->name))
 		return true;
-	if (evict_for(l, t) || t->patient)
+	sum_up(l);
+	if (!exceeds(l, t->name, text))
+		return true;
+	if (evict_for(l, t->name, t->name, t) > 0 || t->patient)
 		t->phase = TASK_ROOM;
 	else
 		refuse_load(t, text);
 	return false;
 }
 
-/* Those that wait for somebody's room, and not for memory that is on its way back. */
-static bool may_try_again(struct lifecycle *l, struct task *t)
+/* Those that wait for somebody's room, and not for memory that is on its way back. any_may_go: by eviction. */
+static bool may_try_again(struct lifecycle *l, struct task *t, bool any_may_go)
 {
 	char text[TEXT_MAX];
 
-	if (!exceeds(l, t->name, text) || choose_by_policy(l, t->name))
+	if (any_may_go || !exceeds(l, t->name, text))
 		return true;
 	if (!t->patient || !dispatch_is_demanded(l->dispatch, t->name))
 		refuse_load(t, text);
 	return false;
 }
 
+static bool waits_for_room(const struct task *t)
+{
+	return t->phase == TASK_ROOM && t->n_versions == 0;
+}
+
 bool lifecycle_try_rooms(struct lifecycle *l)
 {
+	_cleanup_(ranking_deinit) struct ranking r = {0};
 	bool any = false;
 
 	list_for_each (&l->tasks, node) {
 		struct task *t = TASK(node);
 
-		if (t->phase != TASK_ROOM || t->n_versions > 0 || !may_try_again(l, t))
+		if (!waits_for_room(t))
+			continue;
+		/* The same for all of them: none of theirs is loaded. */
+		if (!r.list) {
+			sum_up(l);
+			rank(l, &r);
+		}
+		if (!may_try_again(l, t, r.n > 0))
 			continue;
 		t->phase = TASK_ASKED;
 		any = true;
@@ -306,18 +367,17 @@ bool lifecycle_try_rooms(struct lifecycle *l)
 static void measure(struct lifecycle *l, struct wish *w)
 {
 	const struct models_settings *s = l->settings;
-
 	_cleanup_(freep) struct version **versions = NULL;
 	size_t n = versions_of(l, w->name, &versions);
 
 	w->host_bytes = w->gpu_bytes = 0;
 	for (size_t i = 0; i < n; i++)
-		w->host_bytes = add(w->host_bytes, memory_of(l, versions[i], NULL));
+		w->host_bytes = add(w->host_bytes, host_bytes(l, versions[i]));
 	for (size_t k = 0; k < s->n_places; k++) {
 		uint64_t bytes = 0;
 
 		for (size_t i = 0; is_gpu(s->places[k].device) && i < n; i++)
-			bytes = add(bytes, memory_of(l, versions[i], s->places[k].device));
+			bytes = add(bytes, version_memory_bytes(versions[i], s->places[k].device));
 		w->gpu_bytes = bytes > w->gpu_bytes ? bytes : w->gpu_bytes;
 	}
 }
@@ -334,7 +394,6 @@ void lifecycle_on_loaded(struct lifecycle *l, struct task *t)
 {
 	struct wish *w = (struct wish *)wishes_find(&l->wishes, t->name);
 	char text[TEXT_MAX];
-	struct wish *other;
 
 	if (!w)
 		return;
@@ -342,27 +401,21 @@ void lifecycle_on_loaded(struct lifecycle *l, struct task *t)
 	if (!has_limits(l))
 		return;
 	measure(l, w);
-	while (exceeds(l, NULL, text)) {
-		other = choose_by_policy(l, t->name);
-		if (!other) {
-			give_back(l, w, t, text);
-			return;
-		}
-		lifecycle_evict(l, other, NULL);
-	}
+	sum_up(l);
+	evict_for(l, NULL, t->name, NULL);
+	if (exceeds(l, NULL, text))
+		give_back(l, w, t, text);
 }
 
 void lifecycle_enforce(struct lifecycle *l)
 {
 	char text[TEXT_MAX];
-	struct wish *w;
 	bool over = false;
 
-	while (has_limits(l) && !over && exceeds(l, NULL, text)) {
-		w = choose_by_policy(l, NULL);
-		if (w)
-			lifecycle_evict(l, w, NULL);
-		over = !w;
+	if (has_limits(l)) {
+		sum_up(l);
+		evict_for(l, NULL, NULL, NULL);
+		over = exceeds(l, NULL, text);
 	}
 	if (over && !l->over)
 		log_warning("models take more than they may", "why=\"%s, and none of them may go\"",

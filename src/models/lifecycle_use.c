@@ -49,8 +49,7 @@ uint32_t lifecycle_references(const struct lifecycle *l, const char *name)
 #define BUSY_NS NS_PER_S
 
 /* When it goes, or is to be looked at again (*ret_busy); CLOCK_NO_DEADLINE: not by itself. */
-static uint64_t ends_ns(
-	const struct lifecycle *l, const struct wish *w, uint64_t ttl_ns, bool *ret_busy)
+static uint64_t ends_ns(const struct lifecycle *l, struct wish *w, uint64_t ttl_ns, bool *ret_busy)
 {
 	struct eviction_model m;
 
@@ -58,13 +57,13 @@ static uint64_t ends_ns(
 	if ((!w->transient && l->settings->eviction != EVICTION_TTL) || w->n_references > 0 ||
 		dispatch_model_versions(l->dispatch, w->name, NULL, 0) == 0)
 		return CLOCK_NO_DEADLINE;
-	m = lifecycle_look_at(l, w, NULL);
+	m = lifecycle_look_at(l, w);
 	*ret_busy = m.busy;
 	return m.busy ? clock_add(clock_ns(), ttl_ns > BUSY_NS ? ttl_ns : BUSY_NS)
 		      : clock_add(m.used_ns, ttl_ns);
 }
 
-static bool has_ended(const struct lifecycle *l, const struct wish *w, uint64_t ttl_ns)
+static bool has_ended(const struct lifecycle *l, struct wish *w, uint64_t ttl_ns)
 {
 	bool busy;
 	uint64_t at_ns = ends_ns(l, w, ttl_ns, &busy);

@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WISH(at) list_entry(at, struct wish, node)
+#include "base/hash.h"
+
+#define WISH(at)    list_entry(at, struct wish, node)
+#define BUCKETS_MIN 16u
 
 static bool has(const struct wish_numbers *l, uint64_t number)
 {
@@ -50,6 +53,7 @@ void wish_clear(struct wish *w)
 
 void wishes_init(struct wishes *w)
 {
+	*w = (struct wishes){0};
 	list_init(&w->list);
 }
 
@@ -62,24 +66,55 @@ void wishes_release(struct wishes *w)
 		wish_clear(WISH(node));
 		free(WISH(node));
 	}
+	free(w->buckets);
+	w->buckets = NULL;
+	w->n_buckets = w->n = 0;
 }
 
 size_t wishes_count(const struct wishes *w)
 {
-	size_t n = 0;
+	return w->n;
+}
 
-	list_for_each (&w->list, node)
-		n++;
-	return n;
+static struct wish **bucket_of(const struct wishes *w, const char *name)
+{
+	return &w->buckets[hash_bytes(name, strlen(name)) & (w->n_buckets - 1)];
 }
 
 const struct wish *wishes_find(const struct wishes *w, const char *name)
 {
-	list_for_each (&w->list, node) {
-		if (!strcmp(WISH(node)->name, name))
-			return WISH(node);
-	}
-	return NULL;
+	const struct wish *at = w->n_buckets ? *bucket_of(w, name) : NULL;
+
+	while (at && strcmp(at->name, name) != 0)
+		at = at->next;
+	return at;
+}
+
+static void enter_bucket(struct wishes *w, struct wish *wish)
+{
+	struct wish **bucket = bucket_of(w, wish->name);
+
+	wish->next = *bucket;
+	*bucket = wish;
+}
+
+/* Buckets for one more, so that they stay short. */
+static int make_room(struct wishes *w)
+{
+	size_t n = w->n_buckets ? 2 * w->n_buckets : BUCKETS_MIN;
+	struct wish **buckets;
+
+	if (w->n < w->n_buckets)
+		return 0;
+	buckets = calloc(n, sizeof(struct wish *));
+	if (!buckets)
+		return -ENOMEM;
+	free(w->buckets);
+	w->buckets = buckets;
+	w->n_buckets = n;
+	list_for_each (&w->list, node)
+		enter_bucket(w, WISH(node));
+	return 0;
 }
 
 struct wish *wishes_need(struct wishes *w, const char *name)
@@ -88,11 +123,15 @@ struct wish *wishes_need(struct wishes *w, const char *name)
 
 	if (wish)
 		return wish;
+	if (make_room(w))
+		return NULL;
 	wish = calloc(1, sizeof(*wish) + strlen(name) + 1);
 	if (!wish)
 		return NULL;
 	memcpy(wish->name, name, strlen(name) + 1);
 	list_push_back(&w->list, &wish->node);
+	enter_bucket(w, wish);
+	w->n++;
 	return wish;
 }
 

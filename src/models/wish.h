@@ -19,6 +19,7 @@ struct wish_numbers {
 
 struct wish {
 	struct list node;
+	struct wish *next;	     /* of the same bucket */
 	bool by_policy;		     /* what the model's policy says */
 	struct wish_numbers more;    /* and these */
 	struct wish_numbers without; /* and not these */
@@ -28,12 +29,16 @@ struct wish {
 	bool transient;	     /* it was loaded for a reference alone */
 	uint64_t host_bytes; /* what it took when it was loaded last; 0: nobody knows */
 	uint64_t gpu_bytes;  /* likewise, of the GPU where it took most */
-	char name[];	     /* of the model */
+	size_t ranked; /* lifecycle_quota.c: scratch, where it is among those that it looks at, from 1 on */
+	char name[]; /* of the model */
 };
 
 /* Zeroed is not enough: wishes_init(). */
 struct wishes {
-	struct list list; /* struct wish */
+	struct list list;      /* own: struct wish, in the order in which they were made */
+	struct wish **buckets; /* own: by name */
+	size_t n_buckets;      /* a power of two; 0: none yet */
+	size_t n;
 };
 
 void wishes_init(struct wishes *w);

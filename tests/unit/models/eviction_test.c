@@ -2,6 +2,7 @@
 #include "models/eviction.h"
 
 #include <criterion/criterion.h>
+#include <string.h>
 
 static const struct eviction_model models[] = {
 	{.used_ns = 30, .n_uses = 2},
@@ -10,22 +11,37 @@ static const struct eviction_model models[] = {
 	{.used_ns = 40, .n_uses = 2},
 };
 
-static size_t choose(enum eviction_policy policy, uint64_t ttl_ns, uint64_t now_ns)
+/* Their indexes in `models`, in the order in which they may go: "20" */
+static const char *rank(enum eviction_policy policy, uint64_t ttl_ns, uint64_t now_ns)
 {
-	return eviction_choose(policy, models, 4, ttl_ns, now_ns);
+	static char out[8];
+	struct eviction_model list[4];
+	size_t n;
+
+	memcpy(list, models, sizeof(list));
+	for (size_t i = 0; i < 4; i++)
+		list[i].who = (void *)&models[i];
+	n = eviction_rank(policy, list, 4, ttl_ns, now_ns);
+	for (size_t i = 0; i < n; i++)
+		out[i] = (char)('0' + ((const struct eviction_model *)list[i].who - models));
+	out[n] = '\0';
+	return out;
 }
 
 Test(eviction, who_goes)
 {
-	cr_expect_eq(choose(EVICTION_LRU, 0, 50), 2);
-	cr_expect_eq(
-		choose(EVICTION_LFU, 0, 50), 0, "of two that were used as often the older one");
-	cr_expect_eq(choose(EVICTION_TTL, 30, 50), 2);
-	cr_expect_eq(choose(EVICTION_TTL, 31, 50), 4, "none is old enough");
-	cr_expect_eq(choose(EVICTION_TTL, 30, 5), 4, "clocks that go backwards");
-	cr_expect_eq(choose(EVICTION_MANUAL, 0, 50), 4);
-	cr_expect_eq(eviction_choose(EVICTION_LRU, models, 0, 0, 50), 0, "there is none");
-	cr_expect_eq(eviction_choose(EVICTION_LRU, models + 1, 1, 0, 50), 1, "it is busy");
+	struct eviction_model busy = models[1];
+
+	cr_expect_str_eq(rank(EVICTION_LRU, 0, 50), "203");
+	cr_expect_str_eq(rank(EVICTION_LFU, 0, 50), "032",
+		"of two that were used as often the older one is first");
+	cr_expect_str_eq(rank(EVICTION_TTL, 30, 50), "2");
+	cr_expect_str_eq(rank(EVICTION_TTL, 20, 50), "20");
+	cr_expect_str_eq(rank(EVICTION_TTL, 31, 50), "", "none is old enough");
+	cr_expect_str_eq(rank(EVICTION_TTL, 30, 5), "", "clocks that go backwards");
+	cr_expect_str_eq(rank(EVICTION_MANUAL, 0, 50), "");
+	cr_expect_eq(eviction_rank(EVICTION_LRU, NULL, 0, 0, 50), 0, "there is none");
+	cr_expect_eq(eviction_rank(EVICTION_LRU, &busy, 1, 0, 50), 0);
 }
 
 Test(eviction, words)

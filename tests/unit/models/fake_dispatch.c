@@ -77,6 +77,7 @@ int dispatch_add_version(struct dispatch *d, const struct version_settings *sett
 	v->refs = 1;
 	v->detail = "";
 	v->memory_bytes = fake.added_bytes;
+	memcpy(v->gpu_bytes, fake.added_gpu_bytes, sizeof(v->gpu_bytes));
 	v->hopeful = true;
 	v->ready = v->declared = fake.added_ready;
 	v->replaces = replaces ? version_ref(replaces) : NULL;
@@ -102,6 +103,21 @@ int dispatch_set_default(struct dispatch *d, const char *name)
 	return 0;
 }
 
+size_t dispatch_n_models(const struct dispatch *d)
+{
+	size_t n = 0;
+
+	(void)d;
+	for (size_t i = 0; i < fake.n; i++) {
+		size_t k = 0;
+
+		while (strcmp(fake.versions[k]->settings.name, fake.versions[i]->settings.name) != 0)
+			k++;
+		n += k == i;
+	}
+	return n;
+}
+
 size_t dispatch_n_versions(const struct dispatch *d)
 {
 	(void)d;
@@ -111,6 +127,7 @@ size_t dispatch_n_versions(const struct dispatch *d)
 struct version *dispatch_version(const struct dispatch *d, size_t i)
 {
 	(void)d;
+	fake.n_looks++;
 	return fake.versions[i];
 }
 
@@ -120,6 +137,7 @@ size_t dispatch_model_versions(
 	size_t n = 0;
 
 	(void)d;
+	fake.n_looks++;
 	for (size_t i = 0; i < fake.n; i++) {
 		if (strcmp(fake.versions[i]->settings.name, name) != 0)
 			continue;
@@ -144,7 +162,8 @@ uint32_t version_n_requests(const struct version *v)
 
 uint64_t version_memory_bytes(const struct version *v, const char *device)
 {
-	(void)device;
+	if (device && !strncmp(device, "cuda:", 5))
+		return v->gpu_bytes[device[5] - '0'];
 	return v->memory_bytes;
 }
 

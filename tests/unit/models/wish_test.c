@@ -2,6 +2,7 @@
 #include "models/wish.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #include "tests/support/failalloc.h"
 
@@ -85,4 +86,32 @@ static int life(void *arg)
 Test(wish, every_failure_leaves_nothing_behind)
 {
 	FAULT_LOOP_KINDS(life, NULL, FAIL_ALLOCATIONS);
+}
+
+/* Finding one costs the same however many there are. */
+Test(wish, five_thousand)
+{
+	size_t longest = 0, n = 0;
+	char name[16];
+
+	for (unsigned i = 0; i < 5000; i++) {
+		snprintf(name, sizeof(name), "m%u", i);
+		cr_assert_eq(wishes_add(&w, name, i + 1), 0);
+	}
+	cr_expect_eq(wishes_count(&w), 5000);
+	for (size_t i = 0; i < w.n_buckets; i++) {
+		size_t length = 0;
+
+		for (const struct wish *at = w.buckets[i]; at; at = at->next)
+			length++;
+		longest = length > longest ? length : longest;
+		n += length;
+	}
+	cr_expect_eq(n, 5000);
+	cr_expect_leq(longest, 16);
+	for (unsigned i = 0; i < 5000; i++) {
+		snprintf(name, sizeof(name), "m%u", i);
+		cr_assert(wish_has(wishes_find(&w, name), i + 1, false));
+	}
+	cr_expect_null(wishes_find(&w, "m5000"));
 }
