@@ -148,16 +148,13 @@ static void list_message(struct call *c, void *state, const uint8_t *data, size_
 
 /* --- GetMetrics --------------------------------------------------------------------------------- */
 
-static void metrics_message(struct call *c, void *state, const uint8_t *data, size_t n)
+static void answer_metrics(struct call *c)
 {
 	Remotemedia__ModelRegistry__V1__GetMetricsResponse m =
 		REMOTEMEDIA__MODEL_REGISTRY__V1__GET_METRICS_RESPONSE__INIT;
 	const struct services *x = call_context(c);
 	uint64_t asked = x->handle_hits + x->handle_misses;
 
-	(void)state;
-	(void)data;
-	(void)n;
 	for (size_t i = 0; i < dispatch_n_versions(x->dispatch); i++) {
 		const struct version *v = dispatch_version(x->dispatch, i);
 
@@ -169,6 +166,18 @@ static void metrics_message(struct call *c, void *state, const uint8_t *data, si
 	m.hit_rate = asked ? (double)x->handle_hits / (double)asked : 0;
 	m.evictions = x->lifecycle ? lifecycle_counters(x->lifecycle).evictions : 0;
 	message_answer(c, &m.base);
+}
+
+static void metrics_message(struct call *c, void *state, const uint8_t *data, size_t n)
+{
+	struct message_memory memory;
+
+	(void)state;
+	message_memory_init(&memory, MESSAGE_UNPACK_MAX(SMALL_MAX));
+	if (message_read(c, &memory,
+		    &remotemedia__model_registry__v1__get_metrics_request__descriptor, data, n))
+		answer_metrics(c);
+	message_memory_deinit(&memory);
 }
 
 /* --- EvictExpired ------------------------------------------------------------------------------- */

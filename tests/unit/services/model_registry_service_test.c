@@ -37,15 +37,20 @@ static void tear_down(void)
 
 TestSuite(model_registry, .init = set_up, .fini = tear_down);
 
-static void submit(const char *method, const ProtobufCMessage *m)
+static void submit_bytes(const char *method, const uint8_t *data, size_t n)
 {
-	uint8_t data[4096];
-
 	double_call_free(&call);
 	double_call_open(
 		&call, fixture_method(&model_registry_service, method), &f.services, &f.client);
 	call.peer.loopback = true;
-	double_call_message(&call, data, protobuf_c_message_pack(m, data));
+	double_call_message(&call, data, n);
+}
+
+static void submit(const char *method, const ProtobufCMessage *m)
+{
+	uint8_t data[4096];
+
+	submit_bytes(method, data, protobuf_c_message_pack(m, data));
 }
 
 static void get(const char *id, const char *path, const char *device)
@@ -201,4 +206,16 @@ Test(model_registry, a_client_that_goes)
 	get("m", "", "");
 	double_call_close(&call);
 	cr_expect(list_empty(&lifecycle.waits));
+}
+
+Test(model_registry, what_is_no_message_of_theirs)
+{
+	static const char *const all[] = {
+		"GetOrLoadModel", "ReleaseModel", "ListModels", "GetMetrics", "EvictExpired"};
+	static const uint8_t broken[] = {0x0a, 0x05, 'x'};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		submit_bytes(all[i], broken, sizeof(broken));
+		expect(GRPC_INTERNAL, "malformed");
+	}
 }
