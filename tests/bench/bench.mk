@@ -33,6 +33,7 @@ $(BUILD)/bench/grpcpp_echo: tests/bench/grpcpp_echo.cc
 .PHONY: bench
 bench: all $(BUILD)/bench/responder $(BUILD)/bench/wakeup $(BUILD)/bench/local $(BUILD)/bench/codec $(if $(HAVE_GRPCPP),$(BUILD)/bench/grpcpp_echo)  ## measure; prints ratios
 	$(Q)$(PYTHON_TEST) tests/bench/bench.py --build $(BUILD) --runs $(BENCH_RUNS) --seconds $(BENCH_SECONDS) $(X)
+	$(Q)$(PYTHON_TEST) tests/bench/lives.py --build $(BUILD) --runs $(BENCH_RUNS)
 	$(Q)$(PYTHON_TEST) tests/bench/local.py --build $(BUILD) --runs $(BENCH_RUNS)
 	$(Q)$(BUILD)/bench/codec
 

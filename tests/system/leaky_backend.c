@@ -23,7 +23,7 @@ static enum modeld_code load(const struct modeld_model_spec *spec, void **ret_mo
 	(void)error;
 	if (!m)
 		return MODELD_INTERNAL;
-	m->leak_bytes = (size_t)(mib ? atoi(mib) : 0) << 20;
+	m->leak_bytes = (mib ? strtoul(mib, NULL, 10) : 0) << 20;
 	*ret_model = m;
 	ret_info->inputs = ret_info->outputs = &declaration;
 	ret_info->n_inputs = ret_info->n_outputs = 1;

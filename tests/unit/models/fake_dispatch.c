@@ -111,7 +111,8 @@ size_t dispatch_n_models(const struct dispatch *d)
 	for (size_t i = 0; i < fake.n; i++) {
 		size_t k = 0;
 
-		while (strcmp(fake.versions[k]->settings.name, fake.versions[i]->settings.name) != 0)
+		while (strcmp(fake.versions[k]->settings.name, fake.versions[i]->settings.name) !=
+			0)
 			k++;
 		n += k == i;
 	}

@@ -17,7 +17,7 @@ struct version {
 	bool retired, ready, hopeful, declared;
 	uint32_t failed;
 	uint32_t n_requests;
-	uint64_t memory_bytes; /* on each device that is no GPU */
+	uint64_t memory_bytes;		   /* on each device that is no GPU */
 	uint64_t gpu_bytes[FAKE_GPUS_MAX]; /* on cuda:0, cuda:1, ... */
 	struct version_counters counters;
 	unsigned n_retries;
@@ -34,10 +34,10 @@ struct fake_dispatch {
 	bool demanded;		/* what dispatch_is_demanded() returns */
 	uint64_t added_bytes;	/* what versions take */
 	uint64_t added_gpu_bytes[FAKE_GPUS_MAX];
-	int add_error;		/* what dispatch_add_version() returns */
-	bool added_ready;	/* versions are ready at once; else they load */
-	unsigned n_living;	/* versions that have references */
-	unsigned n_looks;	/* versions that were looked up, by number or by model */
+	int add_error;	   /* what dispatch_add_version() returns */
+	bool added_ready;  /* versions are ready at once; else they load */
+	unsigned n_living; /* versions that have references */
+	unsigned n_looks;  /* versions that were looked up, by number or by model */
 };
 
 extern struct fake_dispatch fake;

@@ -156,7 +156,8 @@ Test(lifecycle_quota, the_gpu_that_has_no_room_is_named)
 	ask("a", 0, 0, 101);
 	expect(LIFECYCLE_FULL,
 		"model 'a' is not loaded: models take 0 bytes on cuda:0, this one took 101 when it "
-		"was loaded last, and the limit is 100 ([models] max_gpu_memory_bytes), and none of "
+		"was loaded last, and the limit is 100 ([models] max_gpu_memory_bytes), and none "
+		"of "
 		"them may go",
 		"");
 }
@@ -172,7 +173,8 @@ Test(lifecycle_quota, the_host_is_not_a_gpu)
 	expect(LIFECYCLE_OK, "", "add b/1 remove a/1");
 	ask("c", 101, 0, 0);
 	cr_expect_eq(caller.code, LIFECYCLE_FULL);
-	cr_expect(strstr(caller.text, "bytes on the host, and the limit is 100 ([models] max_memory_bytes)"),
+	cr_expect(strstr(caller.text,
+			  "bytes on the host, and the limit is 100 ([models] max_memory_bytes)"),
 		"%s", caller.text);
 }
 

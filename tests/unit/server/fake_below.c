@@ -171,6 +171,11 @@ void dispatch_schedule(struct dispatch *d)
 {
 }
 
+size_t dispatch_n_models(const struct dispatch *d)
+{
+	return below.n_versions;
+}
+
 size_t dispatch_n_versions(const struct dispatch *d)
 {
 	return below.n_versions;
