@@ -17,16 +17,18 @@
 #define WIRE_PROTOCOL 4u
 
 /* Limits: a message beyond them is refused by wire_pack() and wire_unpack() alike. */
-#define WIRE_MESSAGE_MAX (128u * 1024u) /* bytes of a record, hence of a message in it */
-#define WIRE_ITEMS_MAX	 1024u		/* items of a batch */
-#define WIRE_TENSORS_MAX 1024u		/* inputs or outputs of an item */
-#define WIRE_PAIRS_MAX	 64u
-#define WIRE_NAME_MAX	 255u	     /* names, keys */
-#define WIRE_TEXT_MAX	 4096u	     /* values, paths, error texts */
-#define WIRE_RELEASE_MAX 4096u	     /* holds of one Release */
-#define WIRE_LANES_FREE	 16u	     /* of a model that was to have no certain number, at most */
-#define WIRE_DIRS_MAX	 64u	     /* backend directories of a Setup */
-#define WIRE_SCRATCH_MAX (16u << 20) /* bytes that unpacking a message may take */
+#define WIRE_MESSAGE_MAX      (128u * 1024u) /* bytes of a record, hence of a message in it */
+#define WIRE_ITEMS_MAX	      1024u	     /* items of a batch */
+#define WIRE_TENSORS_MAX      1024u	     /* inputs or outputs of an item */
+#define WIRE_PAIRS_MAX	      64u
+#define WIRE_NAME_MAX	      255u  /* names, keys */
+#define WIRE_TEXT_MAX	      4096u /* values, paths, error texts */
+#define WIRE_RELEASE_MAX      4096u /* holds of one Release */
+#define WIRE_LANES_FREE	      16u   /* of a model that was to have no certain number, at most */
+#define WIRE_DIRS_MAX	      64u   /* backend directories of a Setup */
+#define WIRE_WARMUPS_MAX      64u   /* of a model */
+#define WIRE_WARMUP_COUNT_MAX 1000u /* runs of one, on each lane */
+#define WIRE_SCRATCH_MAX      (16u << 20) /* bytes that unpacking a message may take */
 
 enum wire_type {
 	WIRE_SETUP = 1,
@@ -95,6 +97,25 @@ enum wire_priority {
 	WIRE_PRIORITY_LOW,  /* behind it */
 };
 
+/* What one input of a warm-up gets: zeroes, unless it says otherwise. */
+struct wire_warmup_input {
+	const char *name; /* of the model's input */
+	enum dtype dtype;
+	uint32_t rank;
+	const int64_t *dims; /* without the batch's */
+	bool random;
+	const char *file; /* "": none; its data, of one row: below wire_load.warmup_path */
+};
+
+/* Requests that each lane of a model runs before it counts as loaded. */
+struct wire_warmup {
+	const char *name;
+	uint32_t batch_size; /* rows, each with the same data; 1 where the model does not batch */
+	uint32_t count;	     /* runs */
+	const struct wire_warmup_input *inputs;
+	size_t n_inputs;
+};
+
 struct wire_load {
 	uint32_t model;
 	const char *name;
@@ -104,8 +125,11 @@ struct wire_load {
 	uint32_t max_batch_size;
 	const struct wire_pair *parameters;
 	size_t n_parameters;
-	uint32_t instances; /* 0: as the worker finds best, at most WIRE_LANES_FREE */
-	uint32_t priority;  /* enum wire_priority */
+	uint32_t instances;	 /* 0: as the worker finds best, at most WIRE_LANES_FREE */
+	uint32_t priority;	 /* enum wire_priority */
+	const char *warmup_path; /* the directory of the files of warm-ups; "": there are none */
+	const struct wire_warmup *warmups;
+	size_t n_warmups;
 };
 
 struct wire_unload {

@@ -50,6 +50,25 @@ static const struct codec_field setup_fields[] = {
 };
 static const struct codec_message setup = CODEC_MESSAGE(struct wire_setup, setup_fields, NULL);
 
+static const struct codec_field warmup_input_fields[] = {
+	[1] = CODEC_TEXT(struct wire_warmup_input, name, WIRE_NAME_MAX),
+	[2] = CODEC_RANGE(struct wire_warmup_input, dtype, DTYPE_INVALID + 1, DTYPE_MAX_ - 1),
+	[3] = CODEC_NUMBERS(struct wire_warmup_input, dims, rank, TENSOR_RANK_MAX, 0, INT64_MAX),
+	[4] = CODEC_NUMBER(struct wire_warmup_input, random),
+	[5] = CODEC_TEXT(struct wire_warmup_input, file, WIRE_TEXT_MAX),
+};
+static const struct codec_message warmup_input =
+	CODEC_MESSAGE(struct wire_warmup_input, warmup_input_fields, NULL);
+
+static const struct codec_field warmup_fields[] = {
+	[1] = CODEC_TEXT(struct wire_warmup, name, WIRE_NAME_MAX),
+	[2] = CODEC_RANGE(struct wire_warmup, batch_size, 1, UINT32_MAX),
+	[3] = CODEC_RANGE(struct wire_warmup, count, 1, WIRE_WARMUP_COUNT_MAX),
+	[4] = CODEC_MESSAGES(
+		struct wire_warmup, inputs, n_inputs, 0, WIRE_TENSORS_MAX, &warmup_input),
+};
+static const struct codec_message warmup = CODEC_MESSAGE(struct wire_warmup, warmup_fields, NULL);
+
 static const struct codec_field load_fields[] = {
 	[1] = CODEC_NUMBER(struct wire_load, model),
 	[2] = CODEC_TEXT(struct wire_load, name, WIRE_NAME_MAX),
@@ -60,6 +79,8 @@ static const struct codec_field load_fields[] = {
 	[7] = CODEC_MESSAGES(struct wire_load, parameters, n_parameters, 0, WIRE_PAIRS_MAX, &pair),
 	[8] = CODEC_NUMBER(struct wire_load, instances),
 	[9] = CODEC_RANGE(struct wire_load, priority, 0, WIRE_PRIORITY_LOW),
+	[10] = CODEC_TEXT(struct wire_load, warmup_path, WIRE_TEXT_MAX),
+	[11] = CODEC_MESSAGES(struct wire_load, warmups, n_warmups, 0, WIRE_WARMUPS_MAX, &warmup),
 };
 static const struct codec_message load = CODEC_MESSAGE(struct wire_load, load_fields, NULL);
 

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "workers/loop_private.h"
+#include "workers/warmup.h"
 
 int loop_fatal(struct loop *l, const char *model, const char *text)
 {
@@ -139,6 +140,31 @@ static int announce(struct loop *l, struct model *m)
 	return r;
 }
 
+/* Nobody hears of the model before. */
+static int warm_up(struct loop *l, const struct model *m, const struct wire_load *load,
+	struct modeld_error *error)
+{
+	const struct run_parts parts = {
+		.regions = &l->regions,
+		.outputs = l->outputs,
+		.memory = &l->memory,
+		.pinned = l->pinned,
+		.wait_ns = l->output_wait_ns,
+	};
+	uint64_t start_ns = clock_ns();
+	int r;
+
+	if (load->n_warmups == 0)
+		return 0;
+	r = warmup_all(&parts, l->scratch_bytes, m, load, error);
+	if (!r)
+		log_info("model warmed up",
+			"worker=%s model=%s version=%s warmups=%zu lanes=%" PRIu32 " ms=%" PRIu64,
+			loop_name(l), load->name, load->version, load->n_warmups, m->n_lanes,
+			(clock_ns() - start_ns) / NS_PER_MS);
+	return r;
+}
+
 static int on_load(struct loop *l, const struct wire_load *load)
 {
 	struct modeld_error error = {.size = sizeof(error)};
@@ -149,6 +175,10 @@ static int on_load(struct loop *l, const struct wire_load *load)
 	ledger_look(&l->ledger);
 	r = model_load(&m, l->backends, l->device, load, &error);
 
+	if (!r)
+		r = warm_up(l, m, load, &error);
+	if (r)
+		m = model_unload(m);
 	if (r == MODEL_E_FATAL)
 		return loop_fatal(l, load->name, error.text);
 	if (r < 0)

@@ -36,6 +36,9 @@ static void fill_load(struct version *v)
 		.run_timeout_ms = s->run_timeout_ms,
 		.parameters = s->parameters,
 		.n_parameters = s->n_parameters,
+		.warmup_path = s->warmup_path,
+		.warmups = s->warmups,
+		.n_warmups = s->n_warmups,
 	};
 }
 

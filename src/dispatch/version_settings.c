@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatch/warmup_settings.h"
+
 /* NULL stays NULL. Sets *failed where there is no memory. */
 static const char *copy_text(const char *text, bool *failed)
 {
@@ -48,6 +50,13 @@ int version_settings_copy(struct version_settings *to, const struct version_sett
 	to->devices = copy_text(from->devices, &failed);
 	to->fallback = copy_text(from->fallback, &failed);
 	copy_parameters(to, from, &failed);
+	to->warmup_path = copy_text(from->warmup_path, &failed);
+	to->warmups = NULL;
+	to->n_warmups = from->n_warmups;
+	if (warmups_copy(&to->warmups, from->warmups, from->n_warmups)) {
+		to->n_warmups = 0;
+		failed = true;
+	}
 	to->sequence = NULL;
 	failed |= sequence_settings_copy(&to->sequence, from->sequence) != 0;
 	if (!failed)
@@ -63,6 +72,8 @@ void version_settings_release(struct version_settings *s)
 		free((void *)s->parameters[i].value);
 	}
 	free((void *)s->parameters);
+	warmups_free(s->warmups, s->n_warmups);
+	free((void *)s->warmup_path);
 	free((void *)s->name);
 	free((void *)s->version);
 	free((void *)s->path);
@@ -100,5 +111,40 @@ bool version_settings_equal(const struct version_settings *a, const struct versi
 	       a->max_queue_size == b->max_queue_size && a->run_timeout_ms == b->run_timeout_ms &&
 	       a->instances == b->instances && a->stateful == b->stateful &&
 	       a->isolation == b->isolation && a->content == b->content &&
+	       text_equal(a->warmup_path, b->warmup_path) &&
+	       warmups_equal(a->warmups, a->n_warmups, b->warmups, b->n_warmups) &&
 	       sequence_settings_equal(a->sequence, b->sequence) && parameters_equal(a, b);
+}
+
+/* --- On the wire -------------------------------------------------------------------------------- */
+
+#define FIELD_BYTES  6u	 /* its head: a tag and a length */
+#define NUMBER_BYTES 11u /* with its tag */
+
+static size_t text_bytes(const char *text)
+{
+	return FIELD_BYTES + (text ? strlen(text) : 0);
+}
+
+static size_t warmup_bytes(const struct wire_warmup *w)
+{
+	size_t n = FIELD_BYTES + text_bytes(w->name) + 2 * NUMBER_BYTES;
+
+	for (size_t i = 0; i < w->n_inputs; i++)
+		n += 2 * FIELD_BYTES + text_bytes(w->inputs[i].name) +
+		     text_bytes(w->inputs[i].file) + NUMBER_BYTES * (2 + (size_t)w->inputs[i].rank);
+	return n;
+}
+
+size_t version_settings_bytes(const struct version_settings *s)
+{
+	size_t n = text_bytes(s->name) + text_bytes(s->version) + text_bytes(s->path) +
+		   text_bytes(s->backend) + text_bytes(s->warmup_path);
+
+	for (size_t i = 0; i < s->n_parameters; i++)
+		n += FIELD_BYTES + text_bytes(s->parameters[i].key) +
+		     text_bytes(s->parameters[i].value);
+	for (size_t i = 0; i < s->n_warmups; i++)
+		n += warmup_bytes(&s->warmups[i]);
+	return n;
 }

@@ -11,6 +11,8 @@
 #include "pool/isolation.h"
 #include "proto/wire.h"
 
+#define VERSION_SETTINGS_BYTES_MAX (WIRE_MESSAGE_MAX - 1024u)
+
 /* Whether the strings are owned is said where one is kept. */
 struct version_settings {
 	const char *name;    /* of the model */
@@ -31,6 +33,9 @@ struct version_settings {
 	struct sequence_settings *sequence; /* NULL: its requests belong to no sequences */
 	const struct wire_pair *parameters;
 	size_t n_parameters;
+	const char *warmup_path; /* where the files of warm-ups are; NULL: there are no warm-ups */
+	const struct wire_warmup *warmups;
+	size_t n_warmups;
 	uint64_t
 		content; /* of the directory: another number when a file in it changed; 0: unknown */
 };
@@ -42,5 +47,7 @@ _must_use_ int version_settings_copy(
 void version_settings_release(struct version_settings *s);
 /* Would workers and clients see no difference? Parameters are compared in their order. */
 bool version_settings_equal(const struct version_settings *a, const struct version_settings *b);
+/* What of it goes to a worker takes so many bytes at most, of VERSION_SETTINGS_BYTES_MAX that a message has room for. */
+size_t version_settings_bytes(const struct version_settings *s);
 
 #endif

@@ -19,6 +19,7 @@
 #include "models/model_conf.h"
 #include "models/model_pbtxt.h"
 #include "models/path.h"
+#include "models/warmup_rules.h"
 #include "pool/pool.h"
 
 #define CONF_FILE   "model.conf"
@@ -169,6 +170,19 @@ static const char *backend_of(const char *path)
 	return !path_has(path, MODEL_FILE) && path_has(path, PYTHON_FILE) ? PYTHON : ONNX;
 }
 
+/* A change of one of them is a change of the version. */
+static int add_warmup_files(const struct reading *r, struct version_settings *s)
+{
+	_cleanup_(freep) char *path = path_join(r->directory, WARMUP_DIRECTORY);
+
+	if (!path)
+		return -ENOMEM;
+	if (s->n_warmups == 0)
+		return 0;
+	s->content ^= fingerprint_directory(path);
+	return model_conf_replace(&s->warmup_path, path);
+}
+
 static int fill_version(
 	struct reading *r, struct repository_version *v, uint64_t number, const char *path)
 {
@@ -185,7 +199,7 @@ static int fill_version(
 	v->number = number;
 	v->chosen = version_policy_has(&r->conf.versions, number, r->n_usable++);
 	v->settings.content = strcmp(path, r->directory) != 0 ? fingerprint_directory(path) : 0;
-	return e;
+	return e ? e : add_warmup_files(r, &v->settings);
 }
 
 static int add_version(struct reading *r, uint64_t number, const char *path)
@@ -312,6 +326,23 @@ static int check_devices(struct reading *r)
 		devices);
 }
 
+/* A worker gets all of it in one message. */
+static int check_size(struct reading *r)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->entry->n_versions; i++) {
+		size_t bytes = version_settings_bytes(&r->entry->versions[i].settings);
+
+		n = bytes > n ? bytes : n;
+	}
+	if (n <= VERSION_SETTINGS_BYTES_MAX)
+		return 0;
+	return entry_refuse(r->entry,
+		"%s: its names, parameters and warm-ups take %zu bytes, and %u are the limit",
+		r->directory, n, VERSION_SETTINGS_BYTES_MAX);
+}
+
 static int keep_odd(struct reading *r)
 {
 	if (r->ignored && layout_add_odd(&r->layout.odd, "%s", r->ignored))
@@ -378,6 +409,8 @@ static int read_model(struct reading *r)
 		e = check_any(r);
 	if (!e && !r->entry->error)
 		e = check_devices(r);
+	if (!e && !r->entry->error)
+		e = check_size(r);
 	return e ? e : keep_odd(r);
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/digits.h"
 #include "models/conf_file.h"
+#include "models/warmup_conf.h"
 
 #define DAY_MS UINT64_C(86400000)
 
@@ -57,6 +58,7 @@ struct parser {
 	struct version_policy *versions; /* borrow */
 	const struct conf_line *line;	 /* borrow: the current one */
 	bool seen[N_KEYS];
+	struct warmup_conf warmup;
 	char *text; /* borrow */
 	size_t cap;
 	int error;
@@ -241,14 +243,25 @@ static int add_parameter(struct parser *p)
 	return 0;
 }
 
+static int set_warmup(struct parser *p)
+{
+	const char *what = "";
+	int r = warmup_conf_set(&p->warmup, p->model, p->line, &what);
+
+	return r == WARMUP_CONF_E_INVALID ? invalid(p, what) : r;
+}
+
 static int set_line(struct parser *p)
 {
 	bool parameter = !strcmp(p->line->section, "parameters");
+	bool warmup = !strncmp(p->line->section, WARMUP_CONF_SECTION, strlen(WARMUP_CONF_SECTION));
 
-	if (!parameter && strcmp(p->line->section, "model"))
+	if (!parameter && !warmup && strcmp(p->line->section, "model"))
 		return invalid(p, "unknown section");
 	if (p->line->continued)
 		return invalid(p, "a value may not go on in an indented line");
+	if (warmup)
+		return set_warmup(p);
 	return parameter ? add_parameter(p) : set_key(p);
 }
 

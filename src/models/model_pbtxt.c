@@ -11,6 +11,7 @@
 #include "models/layout.h"
 #include "models/pbtxt.h"
 #include "models/sequence_pbtxt.h"
+#include "models/warmup_pbtxt.h"
 #include "pool/pool.h"
 #include "proto/kserve/model_config.pb-c.h"
 
@@ -289,13 +290,31 @@ static int map_parameters(struct mapping *m)
 	return 0;
 }
 
+/* --- Warm-ups ------------------------------------------------------------------------------------- */
+
+static int map_warmups(struct mapping *m)
+{
+	const char *what = "";
+	char field[64];
+	size_t n = 0;
+	int r = 0;
+
+	while (!r && n < m->config->n_model_warmup) {
+		const Inference__ModelWarmup *w = m->config->model_warmup[n++];
+
+		r = warmup_pbtxt_map(w, n, &m->conf->settings, &what);
+	}
+	snprintf(field, sizeof(field), "model_warmup %zu", n);
+	return r == WARMUP_PBTXT_E_INVALID ? wrong(m, field, what) : r;
+}
+
 /* --- What does nothing here ----------------------------------------------------------------------- */
 
 /* What a model declares itself holds: input, output and model_transaction_policy say the same, or are wrong, and are
  * not compared. */
 static bool is_acted_on(unsigned number)
 {
-	static const unsigned numbers[] = {1, 2, 3, 4, 5, 6, 7, 8, 11, 13, 14, 17, 19};
+	static const unsigned numbers[] = {1, 2, 3, 4, 5, 6, 7, 8, 11, 13, 14, 16, 17, 19};
 
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
 		if (numbers[i] == number)
@@ -324,7 +343,7 @@ static int map(struct mapping *m)
 {
 	static int (*const steps[])(struct mapping * m) = {map_name, map_backend, map_file,
 		map_versions, map_scheduling, map_batching, map_instances, map_parameters,
-		name_ignored};
+		map_warmups, name_ignored};
 	int r = 0;
 
 	for (size_t i = 0; !r && i < sizeof(steps) / sizeof(steps[0]); i++)

@@ -27,8 +27,7 @@ bool path_has(const char *directory, const char *name)
 	return path && !stat(path, &st);
 }
 
-/* Nothing in it leads anywhere else than it seems. */
-static bool is_plain(const char *path)
+bool path_is_plain(const char *path)
 {
 	while (*path) {
 		size_t n = strcspn(path, "/");
@@ -59,7 +58,7 @@ bool path_find_model(const char *const *repositories, const char *path, char *na
 
 	for (size_t i = 0; !rest && repositories[i]; i++)
 		rest = below(repositories[i], path);
-	if (!rest || !is_plain(rest))
+	if (!rest || !path_is_plain(rest))
 		return false;
 	n = strcspn(rest, "/");
 	if (n == 0 || n >= cap)

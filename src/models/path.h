@@ -17,6 +17,8 @@ bool path_is_directory(const char *path);
  * at the text alone.
  */
 bool path_find_model(const char *const *repositories, const char *path, char *name, size_t cap);
+/* No part of it is empty, "." or "..": so nothing in it leads anywhere else than it seems. An empty one is. */
+bool path_is_plain(const char *path);
 /* Is there something of this name in the directory? */
 bool path_has(const char *directory, const char *name);
 

@@ -21,7 +21,7 @@ static int wrong(struct mapping *x, const char *field, const char *what)
 	return SEQUENCE_PBTXT_E_INVALID;
 }
 
-static enum dtype dtype_of(Inference__DataType type)
+enum dtype pbtxt_dtype(Inference__DataType type)
 {
 	static const enum dtype dtypes[] = {
 		[INFERENCE__DATA_TYPE__TYPE_BOOL] = DTYPE_BOOL,
@@ -81,7 +81,7 @@ static int map_values(struct mapping *x, struct sequence_control_input *c, const
 
 static int map_id(struct mapping *x, struct sequence_control_input *c, const Control *m)
 {
-	c->dtype = dtype_of(m->data_type);
+	c->dtype = pbtxt_dtype(m->data_type);
 	switch (c->dtype) {
 	case DTYPE_U64:
 	case DTYPE_I64:
@@ -163,7 +163,7 @@ static int map_state(struct mapping *x, struct sequence_state *to, const State *
 
 	if (!r)
 		r = set_name(x, to->output, m->output_name, "state.output_name");
-	to->dtype = dtype_of(m->data_type);
+	to->dtype = pbtxt_dtype(m->data_type);
 	if (!r && to->dtype == DTYPE_INVALID)
 		r = wrong(x, "state.data_type", "is expected");
 	return r ? r : map_initial(x, to, m);

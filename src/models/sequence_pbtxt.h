@@ -18,6 +18,8 @@ struct sequence_pbtxt_error {
 	const char *what;
 };
 
+/* DTYPE_INVALID: none of ours. */
+enum dtype pbtxt_dtype(Inference__DataType type);
 /* *ret_settings is the caller's to free. SEQUENCE_PBTXT_E_INVALID; -ENOMEM */
 _must_use_ int sequence_pbtxt_map(const Inference__ModelSequenceBatching *m,
 	struct sequence_settings **ret_settings, struct sequence_pbtxt_error *error);

@@ -98,6 +98,9 @@ struct pool_model_settings {
 	uint64_t run_timeout_ms; /* a batch that takes longer ends its worker */
 	const struct wire_pair *parameters;
 	size_t n_parameters;
+	const char *warmup_path; /* NULL: no warm-up has a file */
+	const struct wire_warmup *warmups;
+	size_t n_warmups;
 };
 
 /* One output of one item, in the mapped output arena. */

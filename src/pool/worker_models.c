@@ -120,6 +120,9 @@ static void load(struct worker *w, struct pool_model *m)
 				       .n_parameters = s->n_parameters,
 				       .instances = pool_model_lanes(m),
 				       .priority = s->gpu_priority,
+				       .warmup_path = s->warmup_path,
+				       .warmups = s->warmups,
+				       .n_warmups = s->n_warmups,
 			       }});
 	pool_arm(w->pool, worker_deadline(w));
 }

@@ -8,6 +8,12 @@
 
 static const struct wire_pair pairs[] = {{"threads", "2"}, {"mode", "fast"}};
 
+static const int64_t dims[] = {INT64_MAX, 1};
+static const struct wire_warmup_input inputs[] = {
+	{.name = "x", .dtype = DTYPE_F32, .rank = 2, .dims = dims, .file = "a"}};
+static const struct wire_warmup warmups[] = {
+	{.name = "w", .batch_size = 1, .count = 2, .inputs = inputs, .n_inputs = 1}};
+
 static struct version_settings sample(void)
 {
 	return (struct version_settings){
@@ -24,6 +30,9 @@ static struct version_settings sample(void)
 		.run_timeout_ms = 1000,
 		.parameters = pairs,
 		.n_parameters = 2,
+		.warmup_path = "/models/digits/warmup",
+		.warmups = warmups,
+		.n_warmups = 1,
 	};
 }
 
@@ -66,6 +75,7 @@ Test(version_settings, nothing_stays_nothing)
 Test(version_settings, every_difference_counts)
 {
 	static const struct wire_pair others[] = {{"threads", "2"}, {"mode", "slow"}};
+	static const struct wire_warmup colder[] = {{.name = "w", .batch_size = 1, .count = 1}};
 	static const struct wire_pair renamed[] = {{"threads", "2"}, {"kind", "fast"}};
 
 	DIFFERS(name = "digit");
@@ -83,8 +93,38 @@ Test(version_settings, every_difference_counts)
 	DIFFERS(stateful = true);
 	DIFFERS(content = 1);
 	DIFFERS(n_parameters = 1);
+	DIFFERS(warmup_path = NULL);
+	DIFFERS(n_warmups = 0);
+	DIFFERS(warmups = colder);
 	DIFFERS(parameters = others);
 	DIFFERS(parameters = renamed);
+}
+
+Test(version_settings, what_it_takes_of_a_message)
+{
+	struct version_settings s = sample();
+	struct wire_message m = {.type = WIRE_LOAD,
+		.load = {.model = UINT32_MAX,
+			.name = s.name,
+			.version = s.version,
+			.path = s.path,
+			.backend = s.backend,
+			.max_batch_size = UINT32_MAX,
+			.parameters = s.parameters,
+			.n_parameters = s.n_parameters,
+			.instances = 1000,
+			.warmup_path = s.warmup_path,
+			.warmups = s.warmups,
+			.n_warmups = s.n_warmups}};
+	_cleanup_(wire_scratch_freep) struct wire_scratch *scratch = NULL;
+	const uint8_t *data;
+	size_t n;
+
+	cr_assert_eq(wire_scratch_new(&scratch), 0);
+	cr_assert_eq(wire_pack(scratch, &m, &data, &n), 0);
+	cr_expect_leq(
+		n, version_settings_bytes(&s) + WIRE_MESSAGE_MAX - VERSION_SETTINGS_BYTES_MAX);
+	cr_expect_geq(n, version_settings_bytes(&s) / 2, "and is not far from it");
 }
 
 static int copy(void *arg)

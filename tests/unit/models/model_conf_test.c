@@ -197,6 +197,22 @@ Test(model_conf, too_many_parameters)
 	bad(data, "66: [parameters] k64: too many parameters: at most 64 are allowed");
 }
 
+Test(model_conf, warmups)
+{
+	cr_assert_eq(read_text("[warmup.a]\nbatch_size = 2\ninput = x FP32 [3] zero\n"
+			       "input = y INT8 [] random\n[model]\nbackend = b\n[warmup.b]\n"
+			       "input = z:0 BYTES [1] file:f\n"),
+		0, "%s", text);
+	cr_assert_eq(m.n_warmups, 2);
+	cr_expect_eq(m.warmups[0].batch_size, 2);
+	cr_assert_eq(m.warmups[0].n_inputs, 2);
+	cr_expect_str_eq(m.warmups[1].name, "b");
+	cr_expect_str_eq(m.warmups[1].inputs[0].name, "z:0");
+	bad("[warmup.c]\ninput = x FP32 [3]\n", "2: [warmup.c] input: 'NAME DTYPE [DIMS] zero', "
+						"'random' or 'file:PATH' is expected");
+	bad("[warmup]\ncount = 1\n", "2: [warmup] count: unknown section");
+}
+
 static int life(void *arg)
 {
 	struct model_conf s = {0};
@@ -209,8 +225,8 @@ static int life(void *arg)
 
 Test(model_conf, every_failure_leaves_nothing_behind)
 {
-	cr_assert_eq(
-		read_text("[model]\nbackend = b\ndevices = cpu:0\n[parameters]\na = 1\nb = 2\n"),
+	cr_assert_eq(read_text("[model]\nbackend = b\ndevices = cpu:0\n[parameters]\na = 1\nb = 2\n"
+			       "[warmup.w]\ninput = x FP32 [3] file:f\n"),
 		0);
 	FAULT_LOOP_KINDS(life, NULL, FAIL_ALLOCATIONS);
 }

@@ -211,6 +211,55 @@ Test(model_pbtxt, what_is_wrong)
 		"expected");
 }
 
+Test(model_pbtxt, warmups)
+{
+	good("model_warmup [ { name: \"w\" batch_size: 4 count: 2\n"
+	     "  inputs { key: \"a\" value { data_type: TYPE_FP32 dims: [ 3, 4 ] zero_data: true } "
+	     "}\n"
+	     "  inputs { key: \"b\" value { data_type: TYPE_STRING dims: 1\n"
+	     "    input_data_file: \"texts\" } } },\n"
+	     "  { batch_size: 1 inputs { key: \"a\" value { data_type: TYPE_BF16\n"
+	     "    random_data: false } } },\n"
+	     "  { name: \"left out\" } ]");
+	cr_expect_null(ignored);
+	cr_assert_eq(m.settings.n_warmups, 2);
+	cr_expect_str_eq(m.settings.warmups[0].name, "w");
+	cr_expect_eq(m.settings.warmups[0].batch_size, 4);
+	cr_expect_eq(m.settings.warmups[0].count, 2);
+	cr_assert_eq(m.settings.warmups[0].n_inputs, 2);
+	cr_expect_eq(m.settings.warmups[0].inputs[0].rank, 2);
+	cr_expect_eq(m.settings.warmups[0].inputs[0].dims[1], 4);
+	cr_expect_not(m.settings.warmups[0].inputs[0].random);
+	cr_expect_eq(m.settings.warmups[0].inputs[1].dtype, DTYPE_BYTES);
+	cr_expect_str_eq(m.settings.warmups[0].inputs[1].file, "texts");
+	cr_expect_str_eq(m.settings.warmups[1].name, "2");
+	cr_expect_eq(m.settings.warmups[1].count, 1);
+	cr_expect(m.settings.warmups[1].inputs[0].random, "its value does not matter");
+}
+
+#define WARMUP(more) "model_warmup { name: \"w\" batch_size: 1 " more " }"
+#define INPUT(more)  "inputs { key: \"a\" value { data_type: TYPE_FP32 dims: 3 " more " } }"
+
+Test(model_pbtxt, what_is_wrong_with_warmups)
+{
+	bad(WARMUP(INPUT("")),
+		" model_warmup 1: an input has one of zero_data, random_data and input_data_file");
+	bad(WARMUP("inputs { key: \"a\" value { zero_data: true } }"),
+		" model_warmup 1: an input has no data type that is known");
+	bad(WARMUP(INPUT("input_data_file: \"\"")),
+		" model_warmup 1: input_data_file names no file");
+	bad(WARMUP(INPUT("input_data_file: \"/etc/passwd\"")),
+		" model_warmup 1: a file is a path below the model's warmup directory, and no part "
+		"of it is empty, . or ..");
+	bad(WARMUP(INPUT("dims: -1 zero_data: true")), " model_warmup 1: an input has at most 16 "
+						       "dimensions, each from 0, and their product "
+						       "fits 63 bits");
+	bad(WARMUP("count: 1001"), " model_warmup 1: batch_size is at most 65536, and count 1000");
+	bad(WARMUP("") WARMUP(""), " model_warmup 2: another one has its name");
+	bad(WARMUP("inputs { value { zero_data: true } }"),
+		" model_warmup 1: an input has a name of at most 255 characters");
+}
+
 Test(model_pbtxt, no_file)
 {
 	fresh();
@@ -233,9 +282,10 @@ static int life(void *arg)
 
 Test(model_pbtxt, every_failure_leaves_nothing_behind)
 {
-	put("config.pbtxt", "backend: \"b\" instance_group { gpus: [ 0, 1 ] } runtime: \"x\"\n"
-			    "parameters { key: \"k\" value { string_value: \"v\" } }\n"
-			    "version_policy { specific { versions: 1 } }\n"
-			    "sequence_batching { " START "}");
+	put("config.pbtxt",
+		"backend: \"b\" instance_group { gpus: [ 0, 1 ] } runtime: \"x\"\n"
+		"parameters { key: \"k\" value { string_value: \"v\" } }\n"
+		"version_policy { specific { versions: 1 } }\n"
+		"sequence_batching { " START "}\n" WARMUP(INPUT("input_data_file: \"f\"")));
 	FAULT_LOOP_KINDS(life, (void *)"m", FAIL_ALLOCATIONS);
 }

@@ -501,3 +501,40 @@ Test(repository, every_failure_leaves_nothing_behind)
 	serve[1] = "missing";
 	FAULT_LOOP_KINDS(life, NULL, FAIL_ALLOCATIONS);
 }
+
+#define WARMUP "[warmup.w]\ninput = x FP32 [3] file:f\n"
+
+Test(repository, warmups_and_their_files)
+{
+	uint64_t before;
+
+	put("a/1/model.onnx", "");
+	put("a/model.conf", WARMUP);
+	put("a/warmup/f", "one");
+	put("b/1/model.onnx", "");
+	good();
+	path_is(models[0].warmup_path, "a/warmup");
+	cr_expect_null(models[1].warmup_path);
+	before = models[0].content;
+	put("a/warmup/f", "other");
+	good();
+	cr_expect_neq(models[0].content, before, "a change of a file is one of the version");
+}
+
+Test(repository, settings_fit_a_message)
+{
+	static char config[64 * 4096];
+	size_t n = 0;
+
+	for (int i = 0; i < 45; i++)
+		n += (size_t)snprintf(config + n, sizeof(config) - n,
+			"parameters { key: \"k%d\" value { string_value: \"%03000d\" } }\n", i, i);
+	put("large/config.pbtxt", config);
+	put("large/1/model.onnx", "");
+	put("a/1/model.onnx", "");
+	read_all();
+	cr_assert_eq(repository_n_wrong(repository), 1);
+	cr_expect(strstr(repository_find(repository, "large")->error,
+			  "its names, parameters and warm-ups take 13"),
+		"%s", repository_find(repository, "large")->error);
+}

@@ -37,12 +37,22 @@ static const struct wire_result results[] = {
 	{16, "not today~", NULL, 0, 0, 0},
 };
 
+static const struct wire_warmup_input warmup_inputs[] = {
+	{"image~", DTYPE_BF16, 3, dims, true, "~"},
+	{"text~", DTYPE_BYTES, 0, NULL, false, "a/b~"},
+};
+static const struct wire_warmup warmups[] = {
+	{"first~", UINT32_MAX, WIRE_WARMUP_COUNT_MAX, warmup_inputs, 2},
+	{"~", 1, 1, NULL, 0},
+};
+
 static const struct wire_message samples[LAST_TYPE + 1] = {
 	[WIRE_SETUP] = {.type = WIRE_SETUP,
 		.setup = {1, "cpu:0/1~", "cpu:0~", 10, UINT64_C(1) << 40, 4096, 3, dirs, 2, pairs,
 			2, 50, 2, 1 << 26, 17, 30000, 18, 19}},
 	[WIRE_LOAD] = {.type = WIRE_LOAD,
-		.load = {7, "digits~", "1~", "/models/digits/1~", "onnxruntime~", 64, pairs, 2, 3}},
+		.load = {7, "digits~", "1~", "/models/digits/1~", "onnxruntime~", 64, pairs, 2, 3,
+			WIRE_PRIORITY_LOW, "/models/digits/warmup~", warmups, 2}},
 	[WIRE_UNLOAD] = {.type = WIRE_UNLOAD, .unload = {UINT32_MAX}},
 	[WIRE_RUN] = {.type = WIRE_RUN, .run = {99, 7, items, 3, 2}},
 	[WIRE_RELEASE] = {.type = WIRE_RELEASE, .release = {holds, 3}},
@@ -157,6 +167,27 @@ static void same_setup(const struct wire_setup *a, const struct wire_setup *b)
 	same(output_wait_ms);
 }
 
+static void same_warmups(const struct wire_warmup *all_a, const struct wire_warmup *all_b, size_t n)
+{
+	for (size_t k = 0; k < n; k++) {
+		same_text(all_a[k].name, all_b[k].name);
+		cr_assert_eq(all_a[k].batch_size, all_b[k].batch_size);
+		cr_assert_eq(all_a[k].count, all_b[k].count);
+		cr_assert_eq(all_a[k].n_inputs, all_b[k].n_inputs);
+		for (size_t i = 0; i < all_a[k].n_inputs; i++) {
+			const struct wire_warmup_input *a = &all_a[k].inputs[i];
+			const struct wire_warmup_input *b = &all_b[k].inputs[i];
+
+			same_text(a->name, b->name);
+			same(dtype);
+			same(rank);
+			same_dims(a->dims, b->dims, a->rank);
+			same(random);
+			same_text(a->file, b->file);
+		}
+	}
+}
+
 static void same_load(const struct wire_load *a, const struct wire_load *b)
 {
 	same(model);
@@ -168,6 +199,10 @@ static void same_load(const struct wire_load *a, const struct wire_load *b)
 	same(instances);
 	same(n_parameters);
 	same_pairs(a->parameters, b->parameters, a->n_parameters);
+	same(priority);
+	same_text(a->warmup_path, b->warmup_path);
+	same(n_warmups);
+	same_warmups(a->warmups, b->warmups, a->n_warmups);
 }
 
 static void same_declarations(

@@ -397,6 +397,15 @@ class Executor:
                 answers[i] = self._run_alone(model, run, i, arrays)
         return answers, time.perf_counter_ns() - start - self._outputs.take_waited_ns()
 
+    def try_out(self, model, arrays):
+        """Runs the model once with these inputs, as a request would; what it answers is given back. The Answer, for its code
+        and message. FatalError"""
+        self.is_cancelled = False
+        self._finished = []
+        answer = self._run_item(model, wire.Run(items=[wire.Item()]), 0, arrays)
+        self.give_back(answer.blocks)
+        return answer
+
     def _failed(self, model, e):
         """The Answer for what a model raised. FatalError"""
         if isinstance(e, RunError):

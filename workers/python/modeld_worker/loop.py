@@ -9,7 +9,7 @@ import time
 import traceback
 from collections import deque
 
-from . import log, wire
+from . import log, warmup, wire
 from .channel import Channel, Closed
 from .executor import Answer, Executor, FatalError, clean, is_fatal, last_line
 from .memory import Arena, MapError, Views
@@ -309,6 +309,7 @@ class Loop:
         start, before = time.monotonic(), _resident_bytes()
         try:
             model.load(load.max_batch_size)
+            self._warm_up(model, load)
             model.memory_bytes = max(0, _resident_bytes() - before)
             model.load_s = time.monotonic() - start
             return None
@@ -319,6 +320,13 @@ class Loop:
                 raise FatalError(clean(last_line(e))) from e
             model.voice.say(log.WARNING, "model raised while it was loaded", traceback.format_exc())
             return last_line(e)
+
+    def _warm_up(self, model, load):
+        try:
+            warmup.run_all(model, load, self._views, self._outputs, self._setup.scratch_bytes)
+        except LoadError:
+            model.unload()
+            raise
 
     def _log_loaded(self, load, model, error):
         about = {"worker": self._setup.worker, "model": load.name, "version": load.version, "backend": load.backend}

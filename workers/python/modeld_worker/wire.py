@@ -103,10 +103,20 @@ class Setup(Message):
               20: Number("output_wait_ms", high=U64_MAX)}
 
 
+class WarmUpInput(Message):
+    FIELDS = {1: Text("name", NAME_MAX), 2: Number("dtype", 1, 14), 3: Numbers("dims", RANK_MAX, 0, I64_MAX),
+              4: Number("random", high=1), 5: Text("file")}
+
+
+class WarmUp(Message):
+    FIELDS = {1: Text("name", NAME_MAX), 2: Number("batch_size", 1), 3: Number("count", 1, 1000),
+              4: Messages("inputs", WarmUpInput, TENSORS_MAX)}
+
+
 class Load(Message):
     FIELDS = {1: Number("model"), 2: Text("name", NAME_MAX), 3: Text("version", NAME_MAX), 4: Text("path"),
               5: Text("backend", NAME_MAX), 6: Number("max_batch_size"), 7: Messages("parameters", Pair, PAIRS_MAX),
-              8: Number("instances")}
+              8: Number("instances"), 10: Text("warmup_path"), 11: Messages("warmups", WarmUp, 64)}
 
 
 class Unload(Message):
