@@ -19,7 +19,7 @@ struct version_settings {
 	const char *version; /* a positive number, in digits */
 	const char *path;    /* the version's directory */
 	const char *backend;
-	const char *devices;  /* NULL: all */
+	const char *devices;  /* NULL: all; see pool_model_settings.devices */
 	const char *fallback; /* devices, where it can be loaded on none of those; NULL: none */
 	enum wire_priority gpu_priority;
 	uint32_t max_batch_size; /* UINT32_MAX: not set; 0: no batching */

@@ -308,6 +308,7 @@ static int check_devices(struct reading *r)
 {
 	const char *devices = r->conf.settings.devices, *fallback = r->conf.settings.fallback;
 	const struct models_settings *s = r->settings;
+	uint32_t n;
 
 	if (fallback && !devices)
 		return entry_refuse(r->entry,
@@ -316,7 +317,7 @@ static int check_devices(struct reading *r)
 	if (!devices)
 		return 0;
 	for (size_t i = 0; i < s->n_places; i++) {
-		if (comma_list_has(devices, s->places[i].device) ||
+		if (comma_list_find(devices, s->places[i].device, &n) ||
 			(fallback && comma_list_has(fallback, s->places[i].device)))
 			return 0;
 	}

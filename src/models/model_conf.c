@@ -3,7 +3,6 @@
  */
 #include "models/model_conf.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +12,8 @@
 #include "models/conf_file.h"
 #include "models/warmup_conf.h"
 
-#define DAY_MS UINT64_C(86400000)
+#define DAY_MS	      UINT64_C(86400000)
+#define INSTANCES_MAX 1024
 
 enum key_type {
 	KEY_BACKEND,
@@ -45,7 +45,7 @@ static const struct model_key keys[] = {
 	{"max_batch_size", KEY_U32, AT(max_batch_size), 0, 65536},
 	{"max_queue_delay_us", KEY_U64, AT(max_queue_delay_us), 0, 10000000},
 	{"max_queue_size", KEY_U32, AT(max_queue_size), 1, 1000000},
-	{"instances", KEY_U32, AT(instances), 1, 1024},
+	{"instances", KEY_U32, AT(instances), 1, INSTANCES_MAX},
 	{"run_timeout_ms", KEY_U64, AT(run_timeout_ms), 1, DAY_MS},
 	{"stateful", KEY_BOOL, AT(stateful), 0, 0},
 	{"isolation", KEY_ISOLATION, AT(isolation), 0, 0},
@@ -155,21 +155,62 @@ static int set_version(struct parser *p)
 		"by commas, are expected");
 }
 
-/* Kept without spaces. Whether there are such devices is for the repository to say. */
+/* Behind a device: a number of instances. */
+static bool is_count(const char *text)
+{
+	char digits[8];
+	uint64_t n;
+	size_t length = strcspn(text, ",");
+
+	if (*text != 'x' || length < 2 || length > sizeof(digits))
+		return false;
+	snprintf(digits, sizeof(digits), "%.*s", (int)length - 1, text + 1);
+	return parse_u64(digits, 1, INSTANCES_MAX, &n);
+}
+
+static bool counts_are_good(const char *devices)
+{
+	for (const char *at = strchr(devices, ' '); at; at = strchr(at + 1, ' ')) {
+		if (!is_count(at + 1))
+			return false;
+	}
+	return true;
+}
+
+/* One space between what is no comma stays. */
+static void drop_spaces(char *text)
+{
+	char *out = text;
+
+	for (const char *at = text; *at;) {
+		size_t n = strspn(at, " \t");
+
+		if (n > 0 && out > text && out[-1] != ',' && at[n] && at[n] != ',')
+			*out++ = ' ';
+		at += n;
+		if (*at)
+			*out++ = *at++;
+	}
+	*out = 0;
+}
+
+/* Kept without spaces that mean nothing. Whether there are such devices is for the repository to say. */
 static int set_devices(struct parser *p, const struct model_key *key)
 {
 	_cleanup_(freep) char *copy = strdup(p->line->value);
-	char *out = copy;
+	size_t n;
 
 	if (!copy)
 		return -ENOMEM;
-	for (const char *at = copy; *at; at++) {
-		if (!isspace((unsigned char)*at))
-			*out++ = *at;
-	}
-	*out = 0;
-	if (!*copy || *copy == ',' || out[-1] == ',' || strstr(copy, ",,"))
+	drop_spaces(copy);
+	n = strlen(copy);
+	if (!n || *copy == ',' || copy[n - 1] == ',' || strstr(copy, ",,"))
 		return invalid(p, "needs names of devices separated by commas, none empty");
+	if (strchr(copy, ' ') && (key->offset != AT(devices) || !counts_are_good(copy)))
+		return invalid(p, key->offset == AT(devices)
+					  ? "behind a device only a number of instances may stand, "
+					    "from x1 to x1024"
+					  : "behind a device nothing may stand");
 	return model_conf_replace((const char **)(void *)((char *)p->model + key->offset), copy);
 }
 

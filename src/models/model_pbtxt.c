@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "models/instance_pbtxt.h"
 #include "models/layout.h"
 #include "models/pbtxt.h"
 #include "models/sequence_pbtxt.h"
@@ -17,15 +18,12 @@
 
 #define FILE_BYTES_MAX	   (1u << 20)
 #define MESSAGE_BYTES_MAX  (4u << 20)
-#define DEVICE_BYTES_MAX   64u
 #define MODEL_FILE	   "model.onnx"
 #define QUEUE_DELAY_US_MAX UINT64_C(10000000)
 #define QUEUE_SIZE_MAX	   1000000u
 #define BATCH_SIZE_MAX	   65536
-#define INSTANCES_MAX	   1024
 
 typedef Inference__ModelConfig Config;
-typedef Inference__ModelInstanceGroup Group;
 
 struct mapping {
 	const Config *config;			/* borrow */
@@ -194,70 +192,13 @@ static int map_batching(struct mapping *m)
 
 /* --- Instances ------------------------------------------------------------------------------------ */
 
-static int add_device(struct mapping *m, const char *device)
-{
-	const char **devices = &m->conf->settings.devices;
-	char *longer;
-
-	if (asprintf(&longer, "%s%s%s", *devices ? *devices : "", *devices ? "," : "", device) < 0)
-		return -ENOMEM;
-	free((void *)*devices);
-	*devices = longer;
-	return 0;
-}
-
-/* All devices of a kind that there are; kind itself where there is none, so that it is named. */
-static int add_devices_of(struct mapping *m, const char *kind)
-{
-	bool any = false;
-	int r = 0;
-
-	for (size_t i = 0; !r && i < m->settings->n_places; i++) {
-		const char *device = m->settings->places[i].device;
-
-		if (strncmp(device, kind, strlen(kind)) != 0 || device[strlen(kind)] != ':')
-			continue;
-		any = true;
-		r = add_device(m, device);
-	}
-	if (r || any)
-		return r;
-	return wrong(m, "instance_group",
-		!strcmp(kind, "cuda") ? "KIND_GPU: there is no worker on a GPU ([worker] workers)"
-				      : "KIND_CPU: there is no worker on a CPU ([worker] workers)");
-}
-
-static int map_group(struct mapping *m, const Group *g)
-{
-	struct version_settings *s = &m->conf->settings;
-	int r = 0;
-
-	if (g->count < 0 || g->count > INSTANCES_MAX)
-		return wrong(m, "instance_group.count", "a number from 0 to 1024 is expected");
-	if ((uint32_t)g->count > s->instances)
-		s->instances = (uint32_t)g->count;
-	if (g->kind == INFERENCE__MODEL_INSTANCE_GROUP__KIND__KIND_CPU)
-		return add_devices_of(m, "cpu");
-	if (g->n_gpus == 0)
-		return g->kind == INFERENCE__MODEL_INSTANCE_GROUP__KIND__KIND_GPU
-			       ? add_devices_of(m, "cuda")
-			       : 0;
-	for (size_t i = 0; !r && i < g->n_gpus; i++) {
-		char device[DEVICE_BYTES_MAX];
-
-		snprintf(device, sizeof(device), "cuda:%" PRId32, g->gpus[i]);
-		r = add_device(m, device);
-	}
-	return r;
-}
-
 static int map_instances(struct mapping *m)
 {
-	if (m->config->n_instance_group > 1)
-		return wrong(m, "instance_group",
-			"several groups are not served: one, whose count holds on each of its "
-			"devices");
-	return m->config->n_instance_group ? map_group(m, m->config->instance_group[0]) : 0;
+	const char *what = "";
+	int r = instance_pbtxt_map(
+		m->config, m->settings, &m->conf->settings, m->file, &m->ignored, &what);
+
+	return r == INSTANCE_PBTXT_E_INVALID ? wrong(m, "instance_group", what) : r;
 }
 
 /* --- Parameters ----------------------------------------------------------------------------------- */
@@ -323,20 +264,29 @@ static bool is_acted_on(unsigned number)
 	return false;
 }
 
+static void add_name(char *names, size_t cap, const char *name)
+{
+	size_t n = strlen(names);
+
+	if (n + strlen(name) + 3 < cap)
+		snprintf(names + n, cap - n, "%s%s", n ? ", " : "", name);
+}
+
 static int name_ignored(struct mapping *m)
 {
 	const ProtobufCMessageDescriptor *type = m->config->base.descriptor;
+	const char *name;
 	char names[512] = "";
-	size_t n = 0;
 
+	for (size_t i = 0; (name = instance_pbtxt_ignored(m->config, i)); i++)
+		add_name(names, sizeof(names), name);
 	for (unsigned i = 0; i < type->n_fields; i++) {
 		const ProtobufCFieldDescriptor *f = &type->fields[i];
 
-		if (has(m, f->id) && !is_acted_on(f->id) && n + strlen(f->name) + 3 < sizeof(names))
-			n += (size_t)snprintf(
-				names + n, sizeof(names) - n, "%s%s", n ? ", " : "", f->name);
+		if (has(m, f->id) && !is_acted_on(f->id))
+			add_name(names, sizeof(names), f->name);
 	}
-	return n ? layout_add_odd(&m->ignored, "%s: not acted on: %s", m->file, names) : 0;
+	return *names ? layout_add_odd(&m->ignored, "%s: not acted on: %s", m->file, names) : 0;
 }
 
 static int map(struct mapping *m)

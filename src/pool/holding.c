@@ -65,7 +65,9 @@ bool pool_model_on(const struct pool_model *m, const char *device)
 {
 	const char *devices = m->settings->devices;
 
-	return !devices || !*devices || comma_list_has(devices, device);
+	uint32_t n;
+
+	return !devices || !*devices || comma_list_find(devices, device, &n);
 }
 
 bool pool_model_falls_to(const struct pool_model *m, const char *device)
@@ -75,10 +77,20 @@ bool pool_model_falls_to(const struct pool_model *m, const char *device)
 	return fallback && comma_list_has(fallback, device) && !pool_model_on(m, device);
 }
 
-uint32_t pool_model_lanes(const struct pool_model *m)
+uint32_t pool_model_instances(const struct pool_model *m, const char *device)
+{
+	const char *devices = m->settings->devices;
+	uint32_t n = 0;
+
+	if (devices && comma_list_find(devices, device, &n) && n > 0)
+		return n;
+	return m->settings->instances;
+}
+
+uint32_t pool_model_lanes(const struct pool_model *m, const char *device)
 {
 	/* Its processes are its instances. */
-	return m->program ? 0 : m->settings->instances;
+	return m->program ? 0 : pool_model_instances(m, device);
 }
 
 void holding_init(struct holding *h, struct pool_model *m, const char *device)

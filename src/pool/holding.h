@@ -19,8 +19,10 @@ struct holding *pool_next_holding(struct pool_model *m, size_t *i, struct worker
 bool pool_model_on(const struct pool_model *m, const char *device);
 /* Is the device one to fall back to? */
 bool pool_model_falls_to(const struct pool_model *m, const char *device);
-/* That each worker is to have of it; 0: as it finds best. */
-uint32_t pool_model_lanes(const struct pool_model *m);
+/* That each worker of the device, or, of a program, the device is to have of it; 0: as it finds best. */
+uint32_t pool_model_instances(const struct pool_model *m, const char *device);
+/* The same, as lanes of one process. */
+uint32_t pool_model_lanes(const struct pool_model *m, const char *device);
 /* Nothing is held yet. h: zeroed */
 void holding_init(struct holding *h, struct pool_model *m, const char *device);
 /* NULL: there is no such model. */

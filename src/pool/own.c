@@ -145,13 +145,15 @@ static uint32_t n_shared_on(const struct pool *p, uint32_t device_index)
 static uint32_t processes(const struct pool_model *m, uint32_t device_index)
 {
 	const char *device = m->pool->devices[device_index];
+	uint32_t n;
 
 	/* Those to fall back to are there ahead of need, with nothing loaded. */
 	if (!pool_model_on(m, device) && !pool_model_falls_to(m, device))
 		return 0;
 	if (!m->program)
 		return n_shared_on(m->pool, device_index);
-	return m->settings->instances > 0 ? m->settings->instances : 1;
+	n = pool_model_instances(m, device);
+	return n > 0 ? n : 1;
 }
 
 static uint32_t needed(const struct pool_model *m)

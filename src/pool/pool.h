@@ -87,7 +87,9 @@ struct pool_model_settings {
 	const char *version;
 	const char *path;
 	const char *backend;
-	const char *devices; /* NULL: all; else comma-separated device names */
+	/* NULL: all; else comma-separated device names, with a number of instances behind those that have others than
+	 * `instances`: "cpu:0, cuda:0 x2" */
+	const char *devices;
 	const char *
 		fallback; /* likewise: used where it could be loaded on none of those; NULL: none */
 	enum wire_priority gpu_priority;

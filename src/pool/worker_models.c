@@ -118,7 +118,7 @@ static void load(struct worker *w, struct pool_model *m)
 				       .max_batch_size = s->max_batch_size,
 				       .parameters = s->parameters,
 				       .n_parameters = s->n_parameters,
-				       .instances = pool_model_lanes(m),
+				       .instances = pool_model_lanes(m, w->device),
 				       .priority = s->gpu_priority,
 				       .warmup_path = s->warmup_path,
 				       .warmups = s->warmups,
@@ -226,7 +226,7 @@ void worker_unload_idle(struct worker *w)
 static const char *make_lanes(struct worker *w, struct pool_model *m, const struct wire_loaded *l)
 {
 	struct holding *h = pool_holding(m, w);
-	uint32_t lanes = pool_model_lanes(m);
+	uint32_t lanes = pool_model_lanes(m, w->device);
 	uint32_t asked = lanes > 0 ? lanes : WIRE_LANES_FREE;
 	uint32_t n = l->lanes > 0 ? l->lanes : 1;
 

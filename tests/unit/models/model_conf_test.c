@@ -181,6 +181,24 @@ Test(model_conf, devices)
 	}
 }
 
+Test(model_conf, instances_of_devices)
+{
+	cr_assert_eq(
+		read_text("[model]\ndevices = cuda:0  x2 ,cpu:0\t x1024, cpu:1\n"), 0, "%s", text);
+	cr_expect_str_eq(m.devices, "cuda:0 x2,cpu:0 x1024,cpu:1");
+	for (size_t i = 0; i < 6; i++) {
+		static const char *const wrong[] = {"cpu:0 2", "cpu:0 x0", "cpu:0 x1025", "cpu:0 x",
+			"cpu:0 x1 x1", "cpu:0 x00000001"};
+		char data[64];
+
+		snprintf(data, sizeof(data), "[model]\ndevices = %s\n", wrong[i]);
+		bad(data, "2: [model] devices: behind a device only a number of instances may "
+			  "stand, from x1 to x1024");
+	}
+	bad("[model]\nfallback = cpu:0 x2\n",
+		"2: [model] fallback: behind a device nothing may stand");
+}
+
 Test(model_conf, priorities)
 {
 	cr_assert_eq(read_text("[model]\ngpu_priority = low\n"), 0, "%s", text);

@@ -102,11 +102,44 @@ Test(model_pbtxt, devices)
 	good("instance_group { kind: KIND_GPU count: 2 }");
 	cr_expect_str_eq(m.settings.devices, "cuda:0,cuda:1");
 	good("instance_group { count: 2 }");
-	cr_expect_null(m.settings.devices);
+	cr_expect_str_eq(
+		m.settings.devices, "cuda:0,cuda:1", "KIND_AUTO: GPUs, where there are some");
+	cr_expect_eq(m.settings.instances, 2);
+	good("instance_group { count: 2 kind: KIND_MODEL }");
+	cr_expect_str_eq(m.settings.devices, "cpu:0,cuda:0,cuda:1");
 	settings.n_places = 1;
+	good("instance_group { count: 2 }");
+	cr_expect_str_eq(m.settings.devices, "cpu:0");
 	bad("instance_group { kind: KIND_GPU }",
 		" instance_group: KIND_GPU: there is no worker on a GPU ([worker] workers)");
 	settings.n_places = 3;
+}
+
+Test(model_pbtxt, several_groups)
+{
+	good("instance_group [ { count: 2 gpus: [ 0, 1 ] }, { kind: KIND_CPU } ]");
+	cr_expect_str_eq(m.settings.devices, "cuda:0 x2,cuda:1 x2,cpu:0 x1");
+	cr_expect_eq(m.settings.instances, 0);
+	good("instance_group [ { count: 1 gpus: 0 }, { count: 2 gpus: 0 } ]");
+	cr_expect_str_eq(m.settings.devices, "cuda:0");
+	cr_expect_eq(m.settings.instances, 3, "what they give is added");
+	good("instance_group [ { count: 4 kind: KIND_CPU }, { gpus: 0 passive: true } ]");
+	cr_expect_str_eq(m.settings.devices, "cpu:0");
+	cr_expect_eq(m.settings.instances, 4);
+}
+
+Test(model_pbtxt, what_of_a_group_does_nothing_is_named)
+{
+	good("instance_group [ { name: \"a\" host_policy: \"p\" gpus: [ 1, 7 ] },\n"
+	     "  { rate_limiter { priority: 1 } kind: KIND_CPU profile: \"x\" } ]");
+	cr_expect_str_eq(m.settings.devices, "cuda:1,cuda:7,cpu:0");
+	cr_assert_not_null(ignored);
+	cr_expect(strstr(ignored, "config.pbtxt: instance_group: there is no worker on cuda:7 "
+				  "([worker] workers)"),
+		"%s", ignored);
+	cr_expect(strstr(ignored, "not acted on: instance_group.profile, "
+				  "instance_group.rate_limiter, instance_group.host_policy"),
+		"%s", ignored);
 }
 
 Test(model_pbtxt, what_does_nothing_is_named)
@@ -202,10 +235,13 @@ Test(model_pbtxt, what_is_wrong)
 	bad("max_batch_size: -1", " max_batch_size: a number from 0 to 65536 is expected");
 	bad("ensemble_scheduling { }", " ensemble_scheduling: is not served here");
 	bad("instance_group { count: 2000 }",
-		" instance_group.count: a number from 0 to 1024 is expected");
-	bad("instance_group [ { }, { } ]",
-		" instance_group: several groups are not served: one, whose count holds on each of "
-		"its devices");
+		" instance_group: count: a number from 0 to 1024 is expected");
+	bad("instance_group [ { kind: KIND_CPU count: 1000 }, { kind: KIND_MODEL count: 25 } ]",
+		" instance_group: more than 1024 instances on one device");
+	bad("instance_group { kind: KIND_CPU gpus: 0 }",
+		" instance_group: gpus: only KIND_GPU and KIND_AUTO have them");
+	bad("instance_group { kind: KIND_CPU passive: true }",
+		" instance_group: all groups are passive: none has instances");
 	bad("dynamic_batching { max_queue_delay_microseconds: 10000001 }",
 		" dynamic_batching.max_queue_delay_microseconds: a number from 0 to 10000000 is "
 		"expected");
@@ -283,7 +319,8 @@ static int life(void *arg)
 Test(model_pbtxt, every_failure_leaves_nothing_behind)
 {
 	put("config.pbtxt",
-		"backend: \"b\" instance_group { gpus: [ 0, 1 ] } runtime: \"x\"\n"
+		"backend: \"b\" instance_group { gpus: [ 0, 7 ] } instance_group { count: 3 }\n"
+		"runtime: \"x\"\n"
 		"parameters { key: \"k\" value { string_value: \"v\" } }\n"
 		"version_policy { specific { versions: 1 } }\n"
 		"sequence_batching { " START "}\n" WARMUP(INPUT("input_data_file: \"f\"")));
