@@ -194,6 +194,16 @@ $(BUILD)/gen/metrics/page.inc: src/metrics/page.html
 UNIT_DIRS := base event shm proto pool dispatch models handoff http http2 grpc services metrics server workers client
 unit_src = $(wildcard tests/unit/$(1)/*_test.c)
 SUPPORT  := $(call obj,$(wildcard tests/support/*.c))
+# What is instrumented is linked with tests/support/plain in criterion's place.
+ifneq ($(SANITIZE),)
+PLAIN    := tests/support/plain
+SUPPORT  += $(call obj,$(PLAIN)/plain.c)
+$(BUILD)/obj/tests/%.o: CPPFLAGS += -I$(PLAIN)
+else
+CRITERION := -lcriterion
+endif
+# Tests themselves need no optimising, and compile in a third of the time without.
+$(BUILD)/obj/tests/unit/%.o $(BUILD)/obj/tests/support/%.o: CFLAGS += -O0
 # Every allocation and system call of ours can be made to fail (tests/support/failalloc.h).
 WRAP := malloc calloc realloc free aligned_alloc strdup strndup asprintf vasprintf realpath \
 	mmap ftruncate fcntl sendmsg recvmsg memfd_create madvise socket bind connect accept4 send write
@@ -205,7 +215,7 @@ UNIT_$(1) := $$(patsubst tests/unit/%.c,$(BUILD)/unit/%,$$(call unit_src,$(1)))
 $$(UNIT_$(1)): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $$(FAKES_$(1)) $(SUPPORT) $(UNIT_WITH_$(1)) $(LIBS_BELOW_$(1))
 	@mkdir -p $$(@D)
 	@echo "  LD      $$@"
-	$(Q)$(CC) $(LDFLAGS) $(patsubst %,-Wl$(comma)--wrap=%,$(WRAP)) -o $$@ $$^ $(UNIT_LDFLAGS_$(1)) $(LIBS_FRONT) -ldl -lm -lcriterion
+	$(Q)$(CC) $(LDFLAGS) $(patsubst %,-Wl$(comma)--wrap=%,$(WRAP)) -o $$@ $$^ $(UNIT_LDFLAGS_$(1)) $(LIBS_FRONT) -ldl -lm $(CRITERION)
 .PHONY: unit-$(1)
 unit-$(1): $$(UNIT_$(1))
 	$(Q)scripts/run-unit -j $$(JOBS) $(BUILD) $$^

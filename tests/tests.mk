@@ -20,18 +20,16 @@ unit-build: $(UNIT_ALL) $(BACKENDS) $(BUILD)/modeld-worker  ## build the unit te
 unit-asan:  ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)$(MAKE) --no-print-directory $(ASAN) unit
 
-# Only what has threads: the arena's populating, and what uses it. Criterion cannot start under
-# ThreadSanitizer: tests/support/plain stands in for it.
+# Only what has threads: the arena's populating, and what uses it.
 .PHONY: unit-tsan
 unit-tsan:  ## tests with threads under ThreadSanitizer
-	$(Q)CPPFLAGS=-Itests/support/plain $(MAKE) --no-print-directory $(TSAN) DEVELOPER=0 \
-		unit-shm unit-worker-threads
+	$(Q)$(MAKE) --no-print-directory $(TSAN) unit-threads
 
 # The threads of a worker; not what needs a compiler or a library that was built without the sanitizer.
 WORKER_THREADS = $(patsubst %,$(BUILD)/unit/workers/%_test,answers crew lane loader outputs) \
 	$(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/unit/workers/executor*_test.c tests/unit/workers/loop*_test.c))
-.PHONY: unit-worker-threads
-unit-worker-threads: $(WORKER_THREADS)
+.PHONY: unit-threads
+unit-threads: $(UNIT_shm) $(WORKER_THREADS)
 	$(Q)scripts/run-unit -j $(JOBS) $(BUILD) $^
 
 .PHONY: system
@@ -73,8 +71,8 @@ test: setup-test  ## all tests; ends with "N passed, N failed"
 
 # --- Lint -----------------------------------------------------------------------------------
 C_ALL = $(wildcard src/*.[ch] src/*/*.[ch] shm/*.[ch] proto/*.[ch] workers/*.[ch] workers/backends/*.[ch] \
-	workers/backends/*/*.[ch] clients/*/*.[ch] tests/*/*.[ch] tests/unit/*/*.[ch] tests/support/fakecuda/*.[ch] \
-	tests/support/fakecuda/include/*.h tests/gpu/check/*.[ch] docs/examples/*.c)
+	workers/backends/*/*.[ch] clients/*/*.[ch] tests/*/*.[ch] tests/unit/*/*.[ch] tests/support/*/*.[ch] \
+	tests/support/*/*/*.h tests/gpu/check/*.[ch] docs/examples/*.c)
 C_TIDY = $(wildcard src/*.c src/*/*.c shm/*.c proto/*.c workers/*.c workers/backends/*.c \
 	workers/backends/*/*.c clients/*/*.c)
 HEADERS = $(wildcard src/*.h src/*/*.h shm/*.h proto/*.h workers/*.h clients/*/*.h)

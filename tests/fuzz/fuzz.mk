@@ -12,23 +12,29 @@ FUZZERS      ?= $(patsubst tests/fuzz/%_fuzz.c,%,$(sort $(wildcard tests/fuzz/*_
 FUZZ_SECONDS ?= 10
 FUZZ_CC      ?= clang-14
 
-# Our code is built once more, for the fuzzers, in a tree of its own.
+# `make fuzz-corpus` runs the seeds alone: for that the objects that unit-asan has made do.
+replay_make = +$(Q)$(MAKE) --no-print-directory -k -f Makefile -f tests/fuzz/fuzz.mk $(ASAN) FUZZ_OUT=$(BUILD)/replay
+
+# For libFuzzer our code is built once more, in a tree of its own.
 fuzz_make = +$(Q)$(MAKE) --no-print-directory -k -f Makefile -f tests/fuzz/fuzz.mk CC=$(FUZZ_CC) \
             DEVELOPER=0 SANITIZE=fuzzer-no-link,address,undefined BUILD=$(BUILD)/fuzz-obj \
             FUZZ_OUT=$(BUILD)/fuzz
 
-.PHONY: fuzz fuzz-corpus fuzz-build
+.PHONY: fuzz fuzz-corpus fuzz-build replay-build
 fuzz: fuzz-build  ## every fuzzer for FUZZ_SECONDS (10)
 	$(Q)tests/fuzz/run fuzz $(FUZZ_SECONDS) $(BUILD)/fuzz $(FUZZERS)
-fuzz-corpus: fuzz-build  ## every fuzzer over its seeds, once
-	$(Q)tests/fuzz/run replay 0 $(BUILD)/fuzz $(FUZZERS)
+fuzz-corpus: replay-build  ## every fuzzer over its seeds, once
+	$(Q)tests/fuzz/run replay 0 $(BUILD)/replay $(FUZZERS)
 
 # A folder that does not compile costs the fuzzers that need it: they do not link, and fail.
 fuzz-build:
 	$(fuzz_make) fuzz-libs || echo "fuzz: something did not compile, going on without it"
 	$(fuzz_make) fuzz-programs || echo "fuzz: not all fuzzers could be linked"
+replay-build:
+	$(replay_make) fuzz-libs || echo "fuzz: something did not compile, going on without it"
+	$(replay_make) fuzz-programs || echo "fuzz: not all fuzzers could be linked"
 
-# What follows is for fuzz_make. A fuzzer that must not see every archive says which it wants:
+# What follows is for these two. A fuzzer that must not see every archive says which it wants:
 # FUZZ_LIBS_NAME = workers shm proto base; what is in no archive, FUZZ_OBJECTS_NAME.
 ifdef FUZZ_OUT
 FUZZ_LIBS := client server services grpc http2 handoff models dispatch pool workers shm proto event base
@@ -42,11 +48,17 @@ FUZZ_OBJECTS_onnx_graph := $(patsubst %.c,$(BUILD)/pic/%.o,$(wildcard \
 fuzz-libs: $(call fuzz_archives,$(FUZZ_LIBS)) $(foreach f,$(FUZZERS),$(FUZZ_OBJECTS_$f))
 fuzz-programs: $(FUZZERS:%=$(FUZZ_OUT)/%)
 .SECONDARY: $(FUZZERS:%=$(BUILD)/obj/tests/fuzz/%_fuzz.o)
-$(FUZZ_OUT)/%: $(BUILD)/obj/tests/fuzz/%_fuzz.o fuzz-link
+ifneq ($(filter fuzzer-no-link,$(subst $(comma), ,$(SANITIZE))),)
+FUZZ_LDFLAGS := $(filter-out -fsanitize=%,$(LDFLAGS)) -fsanitize=fuzzer,address,undefined
+else
+FUZZ_LDFLAGS := $(LDFLAGS)
+FUZZ_MAIN    := $(BUILD)/obj/tests/fuzz/replay.o
+endif
+$(FUZZ_OUT)/%: $(BUILD)/obj/tests/fuzz/%_fuzz.o $(FUZZ_MAIN) fuzz-link
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	$(Q)rm -f $@
-	$(Q)$(CC) $(filter-out -fsanitize=%,$(LDFLAGS)) -fsanitize=fuzzer,address,undefined -o $@ $< $(FUZZ_OBJECTS_$*) \
+	$(Q)$(CC) $(FUZZ_LDFLAGS) -o $@ $< $(FUZZ_MAIN) $(FUZZ_OBJECTS_$*) \
 		$(wildcard $(call fuzz_archives,$(or $(FUZZ_LIBS_$*),$(FUZZ_LIBS)))) $(LIBS_FRONT) -ldl -lm
 fuzz-link:
 endif

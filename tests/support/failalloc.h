@@ -45,8 +45,12 @@ unsigned long failalloc_failed(void);
 
 /* Open descriptors of this process. */
 unsigned failalloc_open_fds(void);
-/* The same, when they are `expected`, or after some seconds: threads may close some (base/closing.h). */
+/*
+ * The same, when they are `expected`, or after failalloc_settle_ms: threads may close some
+ * (base/closing.h). So long the fault loop waits, too, before it says that something is left.
+ */
 unsigned failalloc_settled_fds(unsigned expected);
+extern unsigned failalloc_settle_ms; /* 10 s, unless a test knows that no thread is there */
 
 /*
  * The fault loop: run fn(arg) unharmed, then once for each i and both modes with the i-th call

@@ -6,14 +6,16 @@
 #include "tests/support/failalloc_live.h"
 
 #include <dirent.h>
-#include <sched.h>
+#include <poll.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <time.h>
 
 /* More runs than any test needs: a loop that does not converge is a bug of the test. */
 #define RUNS_MAX 100000ul
+
 /* Threads that were started in a run have ended by then. */
-#define SETTLE_S 10
+unsigned failalloc_settle_ms = 10000;
 
 /* Defined where a leak checker is linked in; and where the program lies in memory. */
 __attribute__((weak)) int __lsan_do_recoverable_leak_check(void);
@@ -32,13 +34,28 @@ unsigned failalloc_open_fds(void)
 	return n - 3; /* ".", "..", and dir's own */
 }
 
+/* clock_ns() may be a double here. */
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Whether there is time left of what began then; waits for a moment where there is. */
+static bool settling(uint64_t began_ms)
+{
+	return now_ms() - began_ms < failalloc_settle_ms && poll(NULL, 0, 1) == 0;
+}
+
 unsigned failalloc_settled_fds(unsigned expected)
 {
-	time_t end = time(NULL) + SETTLE_S;
+	uint64_t began_ms = now_ms();
 	unsigned n;
 
-	while ((n = failalloc_open_fds()) != expected && time(NULL) < end)
-		sched_yield();
+	while ((n = failalloc_open_fds()) != expected && settling(began_ms))
+		;
 	return n;
 }
 
@@ -85,14 +102,12 @@ static int run(const struct loop *l, enum fail_mode mode, unsigned long i)
 /* More memory than before, also after such threads have had time to end. */
 static bool grows(size_t n)
 {
-	time_t end = time(NULL) + SETTLE_S;
+	uint64_t began_ms = now_ms();
 	struct live_block first;
 
-	while (live_count(&first) > n) {
-		if (time(NULL) >= end)
+	while (live_count(&first) > n)
+		if (!settling(began_ms))
 			return true;
-		sched_yield();
-	}
 	return false;
 }
 

@@ -128,6 +128,7 @@ static const char *verdict(int (*work)(void))
 {
 	struct job j = {.work = work};
 
+	failalloc_settle_ms = 50; /* no thread here is going to give anything back */
 	return failalloc_loop(run, &j, FAIL_ALL);
 }
 

@@ -1,6 +1,5 @@
 /* dispatch_parts_test.c: what dispatch says of itself. */
 #include <criterion/criterion.h>
-#include <criterion/new/assert.h>
 
 #include "fake_bed.h"
 

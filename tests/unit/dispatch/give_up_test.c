@@ -2,7 +2,6 @@
 #include "dispatch/give_up.h"
 
 #include <criterion/criterion.h>
-#include <criterion/new/assert.h>
 
 #include "fake_bed.h"
 

@@ -2,7 +2,6 @@
 #include "dispatch/scheduler.h"
 
 #include <criterion/criterion.h>
-#include <criterion/new/assert.h>
 #include <string.h>
 
 #include "base/clock.h"

@@ -425,7 +425,6 @@ Test(call, compression_errors)
 /* Who speaks of compression hears what we know; the others' replies are shorter. */
 Test(call, encodings_are_told_to_those_who_name_theirs)
 {
-	open_all();
 	cr_assert_str_eq(
 		call((struct peer_request){.accept = "gzip"})->accept_encoding, CODEC_ACCEPTED);
 	cr_assert_str_eq(

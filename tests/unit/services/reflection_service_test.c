@@ -154,7 +154,8 @@ Test(reflection, questions_that_are_none)
 	double_call_message(&call, (const uint8_t *)"\xff\xff", 2);
 	cr_expect_eq(call.status, GRPC_INTERNAL);
 	double_call_free(&call);
-	set_up();
+	double_call_open(&call, fixture_method(&reflection_service, "ServerReflectionInfo"),
+		&f.services, &f.client);
 	memset(packed, 0x0a, sizeof(packed));
 	double_call_message(&call, packed, 5000);
 	cr_expect_eq(call.status, GRPC_RESOURCE_EXHAUSTED);
