@@ -19,9 +19,22 @@ struct check {
 	unsigned n_faults;
 };
 
-static void fault(struct check *k, const char *key, const char *what, const char *why)
+/* A key, as its file has it. */
+struct key {
+	const char *section, *name;
+};
+
+static void line(const struct check *k, struct key key, const char *what, const char *why)
 {
-	fprintf(k->out, "modeld: %s: %s: %s\n", key, what, why);
+	const char *where = config_where(k->config, key.section, key.name);
+
+	fprintf(k->out, "modeld: %s%s[%s] %s: %s: %s\n", where ? where : "", where ? ": " : "",
+		key.section, key.name, what, why);
+}
+
+static void fault(struct check *k, struct key key, const char *what, const char *why)
+{
+	line(k, key, what, why);
 	k->n_faults++;
 }
 
@@ -32,7 +45,7 @@ static int try_bind(const struct address *a)
 	return fd < 0 ? -errno : inet_bind(fd, a);
 }
 
-static void check_inet(struct check *k, const char *key, const char *text)
+static void check_inet(struct check *k, struct key key, const char *text)
 {
 	struct address all[ADDRESSES_MAX];
 	char why[256];
@@ -48,7 +61,7 @@ static void check_inet(struct check *k, const char *key, const char *text)
 		int e = try_bind(&all[i]);
 
 		if (e == -EADDRINUSE)
-			fprintf(k->out, "modeld: %s: %s: another process has it now\n", key, text);
+			line(k, key, text, "another process has it now");
 		can |= !e || e == -EADDRINUSE;
 		r = e ? e : r;
 	}
@@ -57,22 +70,62 @@ static void check_inet(struct check *k, const char *key, const char *text)
 		fault(k, key, text, err_str(r));
 }
 
+/* Where a Unix socket goes; the runtime directory is looked at by itself. */
+static void check_directory(struct check *k, struct key key, const char *socket_path)
+{
+	const char *slash = strrchr(socket_path, '/');
+	char directory[4096];
+	int n = slash ? snprintf(directory, sizeof(directory), "%.*s",
+				slash == socket_path ? 1 : (int)(slash - socket_path), socket_path)
+		      : -1;
+
+	if (*socket_path == '@' || n < 0 || (size_t)n >= sizeof(directory) ||
+		!strcmp(directory, k->config->runtime_dir))
+		return;
+	if (access(directory, W_OK | X_OK))
+		fault(k, key, directory, err_str(-errno));
+}
+
 static void check_listen(struct check *k)
 {
 	const char *const *listen = k->config->frontend.listen;
 
 	for (size_t i = 0; listen[i]; i++) {
-		if (!address_text_is_unix(listen[i]))
-			check_inet(k, "[server] listen", listen[i]);
+		if (address_text_is_unix(listen[i]))
+			check_directory(
+				k, (struct key){"server", "listen"}, listen[i] + strlen("unix:"));
+		else
+			check_inet(k, (struct key){"server", "listen"}, listen[i]);
 	}
 	if (k->config->metrics.listen && *k->config->metrics.listen)
-		check_inet(k, "[metrics] listen", k->config->metrics.listen);
+		check_inet(k, (struct key){"metrics", "listen"}, k->config->metrics.listen);
 }
 
-static void check_group(struct check *k, const char *key, const char *name)
+static void check_group(struct check *k, struct key key, const char *name)
 {
 	if (name && *name && !getgrnam(name))
 		fault(k, key, name, "there is no such group");
+}
+
+static void check_programs(struct check *k)
+{
+	const struct pool_settings *p = &k->config->pool;
+
+	for (size_t i = 0; i < p->n_programs; i++) {
+		const char *const *argv = p->programs[i].argv;
+		/* The launcher of the sandbox runs it. */
+		const char *program =
+			argv[1] && !strcmp(argv[1], "--run") && argv[2] ? argv[2] : argv[0];
+
+		const char *where = config_where_worker(k->config, p->programs[i].backend);
+
+		/* Those that nobody asked for may be missing. */
+		if (!where || !access(program, X_OK))
+			continue;
+		fprintf(k->out, "modeld: %s: [backend.%s] worker: %s: %s\n", where,
+			p->programs[i].backend, program, err_str(-errno));
+		k->n_faults++;
+	}
 }
 
 /* It is there, or its parent is and we may make it. */
@@ -82,13 +135,13 @@ static void check_runtime_dir(struct check *k)
 
 	if (!mkdir(path, 0755)) {
 		if (rmdir(path))
-			fault(k, "[server] runtime_dir", path, err_str(-errno));
+			fault(k, (struct key){"server", "runtime_dir"}, path, err_str(-errno));
 		return;
 	}
 	if (errno != EEXIST)
-		fault(k, "[server] runtime_dir", path, err_str(-errno));
+		fault(k, (struct key){"server", "runtime_dir"}, path, err_str(-errno));
 	else if (access(path, W_OK | X_OK))
-		fault(k, "[server] runtime_dir", path, err_str(-errno));
+		fault(k, (struct key){"server", "runtime_dir"}, path, err_str(-errno));
 }
 
 unsigned check_surroundings(const struct config *c, FILE *out)
@@ -96,11 +149,15 @@ unsigned check_surroundings(const struct config *c, FILE *out)
 	struct check k = {.config = c, .out = out};
 
 	check_listen(&k);
-	check_group(&k, "[server] unix_group", c->frontend.unix_group);
-	check_group(&k, "[handoff] unix_group", c->handoff.unix_group);
+	check_group(&k, (struct key){"server", "unix_group"}, c->frontend.unix_group);
+	check_group(&k, (struct key){"handoff", "unix_group"}, c->handoff.unix_group);
 	if (config_needs_runtime_dir(c))
 		check_runtime_dir(&k);
+	if (c->handoff.socket && *c->handoff.socket)
+		check_directory(&k, (struct key){"handoff", "socket"}, c->handoff.socket);
+	check_programs(&k);
 	if (access(c->pool.worker_program, X_OK))
-		fault(&k, "[worker] program", c->pool.worker_program, err_str(-errno));
+		fault(&k, (struct key){"worker", "program"}, c->pool.worker_program,
+			err_str(-errno));
 	return k.n_faults;
 }

@@ -19,9 +19,17 @@
 struct reading {
 	struct config *config; /* borrow */
 	int error;
-	char *text; /* borrow */
+	char *text; /* borrow: a line for each that is wrong */
 	size_t cap;
 };
+
+/* One more line, as far as there is room. */
+static void add_line(char *text, size_t cap, const char *line)
+{
+	size_t n = strlen(text);
+
+	snprintf(text + n, cap - n, "%s%s", n > 0 ? "\n" : "", line);
+}
 
 int config_init(struct config *c)
 {
@@ -46,6 +54,12 @@ fail:
 	return -ENOMEM;
 }
 
+static void release_entry(struct config_entry *e)
+{
+	free(e->text);
+	free(e->where);
+}
+
 void config_release(struct config *c)
 {
 	struct config_store *s = c->store;
@@ -53,8 +67,9 @@ void config_release(struct config *c)
 	if (!s)
 		return;
 	for (size_t i = 0; s->entries && i < config_n_keys; i++)
-		free(s->entries[i].text);
+		release_entry(&s->entries[i]);
 	for (size_t i = 0; i < s->n_backend; i++) {
+		free(s->backend[i].where);
 		free(s->backend[i].key);
 		free(s->backend[i].value);
 	}
@@ -103,7 +118,7 @@ static struct config_backend_setting *find_backend(struct config *c, const char 
 	return NULL;
 }
 
-static int add_backend(struct config *c, char **key, char **value, bool from_file)
+static int add_backend(struct config *c, char **key, char **value, char **where, bool from_file)
 {
 	struct config_store *s = c->store;
 	struct config_backend_setting *all = realloc(s->backend, (s->n_backend + 1) * sizeof(*all));
@@ -111,8 +126,10 @@ static int add_backend(struct config *c, char **key, char **value, bool from_fil
 	if (!all)
 		return -ENOMEM;
 	s->backend = all;
-	all[s->n_backend++] = (struct config_backend_setting){
-		.key = steal_ptr(*key), .value = steal_ptr(*value), .from_file = from_file};
+	all[s->n_backend++] = (struct config_backend_setting){.key = steal_ptr(*key),
+		.value = steal_ptr(*value),
+		.where = steal_ptr(*where),
+		.from_file = from_file};
 	return 0;
 }
 
@@ -123,9 +140,10 @@ static int set_backend(
 	_cleanup_(freep) char *key =
 		config_format("%s.%s", l->section + strlen(BACKEND_PREFIX), l->key);
 	_cleanup_(freep) char *value = strdup(l->value);
+	_cleanup_(freep) char *where = strdup(l->where);
 	struct config_backend_setting *b = key ? find_backend(c, key) : NULL;
 
-	if (!key || !value)
+	if (!key || !value || !where)
 		return -ENOMEM;
 	if (l->continued)
 		return invalid(l, "only a list may go on in an indented line", text, cap);
@@ -137,9 +155,11 @@ static int set_backend(
 	if (strlen(key) > WIRE_NAME_MAX || strlen(value) > WIRE_TEXT_MAX)
 		return invalid(l, "is too long", text, cap);
 	if (!b)
-		return add_backend(c, &key, &value, from_file);
+		return add_backend(c, &key, &value, &where, from_file);
 	free(b->value);
+	free(b->where);
 	b->value = steal_ptr(value);
+	b->where = steal_ptr(where);
 	b->from_file |= from_file;
 	return 0;
 }
@@ -156,10 +176,11 @@ static int set_entry(struct config *c, size_t i, const struct conf_line *l, bool
 	struct config_entry *e = &c->store->entries[i];
 	_cleanup_(freep) char *value =
 		l->continued ? config_format("%s, %s", e->text, l->value) : strdup(l->value);
+	_cleanup_(freep) char *where = strdup(l->continued && e->where ? e->where : l->where);
 	char message[256];
 	int r;
 
-	if (!value)
+	if (!value || !where)
 		return -ENOMEM;
 	if (l->continued && !is_list(&config_keys[i]))
 		return invalid(l, "only a list may go on in an indented line", text, cap);
@@ -168,8 +189,9 @@ static int set_entry(struct config *c, size_t i, const struct conf_line *l, bool
 	r = config_store_value(c, &config_keys[i], value, message, sizeof(message));
 	if (r)
 		return r == CONFIG_E_INVALID ? invalid(l, message, text, cap) : r;
-	free(e->text);
+	release_entry(e);
 	e->text = steal_ptr(value);
+	e->where = steal_ptr(where);
 	e->from_file |= from_file;
 	e->from_command = !from_file;
 	return 0;
@@ -190,22 +212,31 @@ static int set_line(
 	return set_entry(c, i, l, from_file, text, cap);
 }
 
+/* Those that come after one that is wrong are looked at, too. */
 static bool on_key(void *data, const struct conf_line *line)
 {
 	struct reading *r = data;
+	char wrong[512];
+	int e = set_line(r->config, line, true, wrong, sizeof(wrong));
 
-	r->error = set_line(r->config, line, true, r->text, r->cap);
-	return !r->error;
+	if (e == CONFIG_E_INVALID)
+		add_line(r->text, r->cap, wrong);
+	if (e)
+		r->error = e;
+	return !e || e == CONFIG_E_INVALID;
 }
 
 static int read_stream(struct config *c, const char *name, FILE *in, char *text, size_t cap)
 {
 	struct reading r = {.config = c, .text = text, .cap = cap};
-	int e = conf_file_read(in, name, on_key, &r, text, cap);
+	char wrong[512];
+	int e;
 
-	if (e == CONF_FILE_E_STOPPED)
-		return r.error;
-	return e ? CONFIG_E_INVALID : 0;
+	*text = '\0';
+	e = conf_file_read(in, name, on_key, &r, wrong, sizeof(wrong));
+	if (e == CONF_FILE_E_INVALID)
+		add_line(text, cap, wrong);
+	return e == CONF_FILE_E_INVALID ? CONFIG_E_INVALID : r.error;
 }
 
 int config_load_memory(
@@ -305,7 +336,11 @@ int config_finish(struct config *c, char *text, size_t cap)
 {
 	int r = store_all(c, text, cap);
 
-	return r ? r : config_resolve(c, text, cap);
+	if (!r)
+		r = config_resolve(c, text, cap);
+	if (r == CONFIG_E_INVALID)
+		config_locate(c, text, cap);
+	return r;
 }
 
 /* A list goes on in indented lines where one would be too long for a file. */

@@ -59,7 +59,7 @@ enum {
 	CONFIG_E_INVALID = 1, /* the text given back says what is wrong and where */
 };
 
-/* Read a file. text: cap bytes for the message. CONFIG_E_INVALID, -ENOMEM */
+/* Read a file. text: cap bytes for the message, a line for each key that is wrong. CONFIG_E_INVALID, -ENOMEM */
 _must_use_ int config_load_file(struct config *c, const char *path, char *text, size_t cap);
 /* Read the same from memory; `name` stands for the file in messages. */
 _must_use_ int config_load_memory(
@@ -70,14 +70,25 @@ _must_use_ int config_set(struct config *c, const char *assignment, char *text, 
  * this one, the runtime directory, paths relative to the configuration file) and fill the public
  * fields. Creates nothing. */
 _must_use_ int config_finish(struct config *c, char *text, size_t cap);
+/* Where a key was set: "modeld.conf:12", "--set server.listen"; NULL: nowhere, it is the default. Borrowed. */
+const char *config_where(const struct config *c, const char *section, const char *name);
 /* A Unix socket goes into runtime_dir. After config_finish(). */
 bool config_needs_runtime_dir(const struct config *c);
 /* Worker processes of all devices. */
 uint64_t config_n_workers(const struct config *c);
-/* The next section [backend.NAME] of a backend that is neither built in nor in a backend directory nor a program, each once;
- * *at: 0 at first. ret_name: borrow, of ret_n bytes. After config_finish(). False: there is none more. */
+/* Is there a backend of this name (n bytes): built in, in a backend directory, or a program? After config_finish(). */
+_must_use_ bool config_has_backend(const struct config *c, const char *name, size_t n);
+/* Where [backend.NAME] worker was set, as config_where(). */
+const char *config_where_worker(const struct config *c, const char *backend);
+/* A section [backend.NAME] of a backend that there is not. */
+struct missing_backend {
+	const char *name; /* borrow, of n bytes */
+	int n;
+	const char *where; /* borrow: its first key */
+};
+/* The next one, each once; *at: 0 at first. After config_finish(). False: there is none more. */
 _must_use_ bool config_next_missing_backend(
-	const struct config *c, size_t *at, const char **ret_name, int *ret_n);
+	const struct config *c, size_t *at, struct missing_backend *ret_missing);
 /* The effective configuration in the file's form. Call after config_finish(). */
 void config_print(const struct config *c, FILE *out);
 

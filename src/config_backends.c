@@ -49,22 +49,38 @@ static bool is_known(const struct config_store *s, size_t at, size_t n)
 	return false;
 }
 
+bool config_has_backend(const struct config *c, const char *name, size_t n)
+{
+	return same(BUILTIN, name, n) || has_program(c, name, n) || has_library(c, name, n);
+}
+
+const char *config_where_worker(const struct config *c, const char *backend)
+{
+	size_t n = strlen(backend);
+
+	for (size_t i = 0; c->store && i < c->store->n_backend; i++) {
+		const struct config_backend_setting *b = &c->store->backend[i];
+
+		if (!strncmp(b->key, backend, n) && !strcmp(b->key + n, ".worker"))
+			return b->where;
+	}
+	return NULL;
+}
+
 bool config_next_missing_backend(
-	const struct config *c, size_t *at, const char **ret_name, int *ret_n)
+	const struct config *c, size_t *at, struct missing_backend *ret_missing)
 {
 	const struct config_store *s = c->store;
 
 	while (*at < s->n_backend) {
-		const char *name = s->backend[*at].key;
-		size_t n = strcspn(name, ".");
+		const struct config_backend_setting *b = &s->backend[*at];
+		size_t n = strcspn(b->key, ".");
 		bool known = is_known(s, *at, n);
 
 		++*at;
-		if (known || same(BUILTIN, name, n) || has_program(c, name, n) ||
-			has_library(c, name, n))
+		if (known || config_has_backend(c, b->key, n))
 			continue;
-		*ret_name = name;
-		*ret_n = (int)n;
+		*ret_missing = (struct missing_backend){b->key, (int)n, b->where};
 		return true;
 	}
 	return false;

@@ -41,7 +41,8 @@ extern const size_t config_n_keys;
 
 /* One key's text as it stands. */
 struct config_entry {
-	char *text; /* own */
+	char *text;  /* own */
+	char *where; /* own: "modeld.conf:12", "--set server.listen"; NULL: a default */
 	bool from_file;
 	bool from_command; /* --set had the last word: paths are relative to the working directory */
 };
@@ -50,6 +51,7 @@ struct config_entry {
 struct config_backend_setting {
 	char *key;   /* own, "NAME.key" */
 	char *value; /* own */
+	char *where; /* own */
 	bool from_file;
 };
 
@@ -73,6 +75,8 @@ char *config_format(const char *format, ...) _printf_(1, 2);
 bool config_find_key(const char *section, const char *name, size_t *ret_i);
 /* A key's entry (asserts that the key exists). */
 struct config_entry *config_entry(const struct config *c, const char *section, const char *name);
+/* text begins with a "[section] key": say before it where that was set. */
+void config_locate(const struct config *c, char *text, size_t cap);
 /* Have --check print `text` for a key: what an automatic value has become. -ENOMEM */
 _must_use_ int config_show(
 	struct config *c, const char *section, const char *name, const char *text);

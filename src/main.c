@@ -137,14 +137,19 @@ static void release_options(struct options *o)
 
 static int config_failed(int r, const char *text)
 {
-	log_error("bad configuration", "%s", r == CONFIG_E_INVALID ? text : err_str(r));
+	if (r != CONFIG_E_INVALID)
+		log_error("bad configuration", "%s", err_str(r));
+	for (size_t n; r == CONFIG_E_INVALID && *text; text += n + (text[n] == '\n')) {
+		n = strcspn(text, "\n");
+		log_error("bad configuration", "%.*s", (int)n, text);
+	}
 	return SERVER_EXIT_CONFIG;
 }
 
 static int load(
 	struct config *c, const struct config_source *source, struct repository **ret_repository)
 {
-	char text[1024];
+	char text[8192] = "";
 	int r = config_source_read(source, c, text, sizeof(text));
 
 	if (!r)
@@ -172,11 +177,20 @@ static void print_declared(const struct version_settings *s, const char *line)
 	printf(";   %s\n", line);
 }
 
+#define MISSING_TEXT                                                                               \
+	"there is no such backend: neither built in, nor NAME.so in [worker] backend_dirs"
+
 /* What can be tried of it is. Returns the exit code of --check. */
 static int try_version(const struct config *c, const struct version_settings *s)
 {
 	char why[256] = "";
 
+	if (!config_has_backend(c, s->backend, strlen(s->backend))) {
+		fprintf(stderr,
+			"modeld: model %s, version %s: [model] backend: %s: " MISSING_TEXT "\n",
+			s->name, s->version, s->backend);
+		return SERVER_EXIT_CONFIG;
+	}
 	if (!model_check_applies(c, s) || fflush(stdout) ||
 		!model_check(c, s, print_declared, why, sizeof(why)))
 		return SERVER_EXIT_OK;
@@ -224,18 +238,16 @@ static int print_wrong(const struct repository *repository)
 	return repository_n_wrong(repository) ? SERVER_EXIT_CONFIG : SERVER_EXIT_OK;
 }
 
-#define MISSING_TEXT                                                                               \
-	"there is no such backend: neither built in, nor NAME.so in [worker] backend_dirs"
-
 /* Likewise, of sections of backends that there are not. */
 static int print_missing_backends(const struct config *c)
 {
-	const char *name;
+	struct missing_backend b;
 	size_t at = 0;
-	int n, r = SERVER_EXIT_OK;
+	int r = SERVER_EXIT_OK;
 
-	while (config_next_missing_backend(c, &at, &name, &n)) {
-		fprintf(stderr, "modeld: [backend.%.*s]: " MISSING_TEXT "\n", n, name);
+	while (config_next_missing_backend(c, &at, &b)) {
+		fprintf(stderr, "modeld: %s: [backend.%.*s]: " MISSING_TEXT "\n", b.where, b.n,
+			b.name);
 		r = SERVER_EXIT_CONFIG;
 	}
 	return r;
@@ -243,13 +255,13 @@ static int print_missing_backends(const struct config *c)
 
 static void log_missing_backends(const struct config *c)
 {
-	const char *name;
+	struct missing_backend b;
 	size_t at = 0;
-	int n;
 
-	while (config_next_missing_backend(c, &at, &name, &n))
+	while (config_next_missing_backend(c, &at, &b))
 		log_warning("a section of the configuration means nothing",
-			"section=[backend.%.*s] why=\"" MISSING_TEXT "\"", n, name);
+			"section=[backend.%.*s] where=\"%s\" why=\"" MISSING_TEXT "\"", b.n, b.name,
+			b.where);
 }
 
 /* --check: prints what is in effect, and what is wrong. Returns the exit code. */

@@ -297,6 +297,8 @@ static int set_line(struct parser *p)
 	bool parameter = !strcmp(p->line->section, "parameters");
 	bool warmup = !strncmp(p->line->section, WARMUP_CONF_SECTION, strlen(WARMUP_CONF_SECTION));
 
+	if (!*p->line->section)
+		return invalid(p, "is in no section: [model] is missing above it");
 	if (!parameter && !warmup && strcmp(p->line->section, "model"))
 		return invalid(p, "unknown section");
 	if (p->line->continued)

@@ -272,16 +272,44 @@ def test_log_level_is_the_workers_too(start):
 
 
 def test_check_tries_what_start_up_needs(tmp_path):
-    """All of it is named, not the first alone; nothing is left behind."""
-    done = subprocess.run([os.path.join(BUILD, "modeld"), "--config", os.path.join(ROOT, "conf", "modeld.conf"), "--check",
-                           "--set", f"server.runtime_dir={tmp_path}/run", "--set", "server.listen=203.0.113.7:0, unix:modeld.sock",
-                           "--set", "server.unix_group=no-such-group", "--set", "worker.program=/nonexistent/worker",
-                           "--set", "metrics.listen="], capture_output=True, text=True, timeout=60)
+    """All of it is named, with file and line, not the first alone; nothing is left behind."""
+    (tmp_path / "models" / "odd" / "1").mkdir(parents=True)
+    (tmp_path / "models" / "odd" / "model.conf").write_text("[model]\nbackend = nosuch\n")
+    path = tmp_path / "modeld.conf"
+    path.write_text(f"""[server]
+runtime_dir = {tmp_path}/run
+listen = 203.0.113.7:0, unix:modeld.sock
+    unix:/nonexistent/modeld.sock
+unix_group = no-such-group
+[models]
+repository = {tmp_path}/models
+[metrics]
+listen =
+[backend.onnxruntme]
+x = 1
+[backend.own]
+worker = /nonexistent/own
+""")
+    done = check(path, "worker.program=/nonexistent/worker")
     assert done.returncode == CONFIG
-    for text in ("[server] listen: 203.0.113.7:0: ", "[server] unix_group: no-such-group: there is no such group",
-                 "[worker] program: /nonexistent/worker: "):
-        assert text in done.stderr
+    for text in (f"{path}:3: [server] listen: 203.0.113.7:0: ", f"{path}:3: [server] listen: /nonexistent: ",
+                 f"{path}:5: [server] unix_group: no-such-group: there is no such group",
+                 f"{path}:11: [backend.onnxruntme]: there is no such backend",
+                 f"{path}:13: [backend.own] worker: /nonexistent/own: ",
+                 "--set worker.program: [worker] program: /nonexistent/worker: ",
+                 "model odd, version 1: [model] backend: nosuch: there is no such backend"):
+        assert f"modeld: {text}" in done.stderr, done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_every_key_that_is_wrong_is_named(tmp_path):
+    path = tmp_path / "bad.conf"
+    path.write_text("[server]\nnosuch = 1\ndrain_timeout_s = soon\n\n[limits]\nmax_connections = 0\n")
+    done = check(path, "http2.nosuch=1")
+    assert done.returncode == CONFIG
+    for text in (f"{path}:2: unknown key [server] nosuch", f"{path}:3: [server] drain_timeout_s: ", f"{path}:6: [limits] max_connections: ",
+                 "--set http2.nosuch: "):
+        assert f"bad configuration {text}" in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("listen, warns", [("0.0.0.0:0, unix:modeld.sock", True), ("[::1]:0, 127.0.0.1:0, unix:modeld.sock", False)])

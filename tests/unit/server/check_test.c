@@ -19,7 +19,7 @@ static void begin(void)
 	snprintf(directory, sizeof(directory), "/tmp/check_test.XXXXXX");
 	cr_assert(mkdtemp(directory));
 	listen_on[0] = "127.0.0.1:0";
-	listen_on[1] = "unix:/nowhere/at/all";
+	listen_on[1] = "unix:/tmp/at-all";
 	config = (struct config){.frontend = {.listen = listen_on},
 		.pool = {.worker_program = "/bin/true"},
 		.runtime_dir = directory};
@@ -102,4 +102,38 @@ Test(check, a_worker_program_that_is_not_there)
 {
 	config.pool.worker_program = "/nonexistent/modeld-worker";
 	expect(1, "[worker] program: /nonexistent/modeld-worker");
+}
+
+Test(check, directories_of_sockets)
+{
+	static char file[160];
+
+	listen_on[1] = "unix:/nowhere/modeld.sock";
+	snprintf(file, sizeof(file), "%s/none/handoff.sock", directory);
+	config.handoff.socket = file;
+	expect(2, "[server] listen: /nowhere: No such file");
+	cr_expect(strstr(said, "[handoff] socket: /tmp/check_test."), "%s", said);
+}
+
+Test(check, where_a_key_was_set_and_programs_of_backends)
+{
+	static const char text[] = "[server]\nlisten = 127.0.0.1:0\nunix_group = no-such-group\n"
+				   "[backend.own]\nworker = /nonexistent/own --fast\n";
+	char why[512] = "";
+
+	cr_assert_eq(config_init(&config), 0);
+	cr_assert_eq(config_load_memory(&config, "f.conf", text, strlen(text), why, sizeof(why)), 0,
+		"%s", why);
+	cr_assert_eq(config_set(&config, "handoff.unix_group=nor-this-one", why, sizeof(why)), 0,
+		"%s", why);
+	cr_assert_eq(config_finish(&config, why, sizeof(why)), 0, "%s", why);
+	config.pool.worker_program = "/bin/true";
+	config.metrics.listen = "";
+	config.handoff.socket = "";
+	expect(3, "modeld: f.conf:3: [server] unix_group: no-such-group: there is no such group\n");
+	cr_expect(strstr(said, "--set handoff.unix_group: [handoff] unix_group: nor-this-one"),
+		"%s", said);
+	cr_expect(strstr(said, "f.conf:5: [backend.own] worker: /nonexistent/own: No such file"),
+		"%s", said);
+	config_release(&config);
 }

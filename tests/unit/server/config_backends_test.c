@@ -46,26 +46,29 @@ static void finish(const char *sections)
 
 Test(config_backends, those_that_are_there)
 {
-	const char *name;
+	struct missing_backend b;
 	size_t at = 0;
-	int n;
 
 	finish("[backend.real]\na = 1\n[backend.builtin]\nb = 2\n"
 	       "[backend.own]\nc = 3\nworker = /bin/own\n");
-	cr_expect_not(config_next_missing_backend(&c, &at, &name, &n));
+	cr_expect_not(config_next_missing_backend(&c, &at, &b));
+	cr_expect(config_has_backend(&c, "own", 3));
+	cr_expect_not(config_has_backend(&c, "ow", 2));
+	cr_expect_str_eq(config_where_worker(&c, "own"), "f:9");
+	cr_expect_null(config_where_worker(&c, "real"));
 }
 
 Test(config_backends, each_that_is_missing_once)
 {
-	const char *name;
+	struct missing_backend b;
 	size_t at = 0;
-	int n;
 
 	finish("[backend.rea]\na = 1\nb = 2\n[backend.real]\na = 1\n[backend.real2]\na = 1\n");
-	cr_assert(config_next_missing_backend(&c, &at, &name, &n));
-	cr_expect_eq(n, 3);
-	cr_expect(!strncmp(name, "rea.", 4));
-	cr_assert(config_next_missing_backend(&c, &at, &name, &n));
-	cr_expect(!strncmp(name, "real2.", (size_t)n + 1));
-	cr_expect_not(config_next_missing_backend(&c, &at, &name, &n));
+	cr_assert(config_next_missing_backend(&c, &at, &b));
+	cr_expect_eq(b.n, 3);
+	cr_expect(!strncmp(b.name, "rea.", 4));
+	cr_expect_str_eq(b.where, "f:4");
+	cr_assert(config_next_missing_backend(&c, &at, &b));
+	cr_expect(!strncmp(b.name, "real2.", (size_t)b.n + 1));
+	cr_expect_not(config_next_missing_backend(&c, &at, &b));
 }

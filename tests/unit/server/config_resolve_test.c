@@ -165,14 +165,16 @@ Test(config_resolve, the_default_repository_is_beside_the_file)
 Test(config_resolve, windows)
 {
 	set("http2.connection_window_bytes=1M");
-	bad("[http2] connection_window_bytes (1048576) must not be below stream_window_bytes "
+	bad("--set http2.connection_window_bytes: [http2] connection_window_bytes (1048576) must "
+	    "not be below stream_window_bytes "
 	    "(4194304)");
 }
 
 Test(config_resolve, heartbeats)
 {
 	set("worker.heartbeat_timeout_ms=4999");
-	bad("[worker] heartbeat_timeout_ms (4999) must not be below heartbeat_interval_ms (5000)");
+	bad("--set worker.heartbeat_timeout_ms: [worker] heartbeat_timeout_ms (4999) must not be "
+	    "below heartbeat_interval_ms (5000)");
 }
 
 Test(config_resolve, backend_settings_fit_one_message)

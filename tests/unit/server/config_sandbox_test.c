@@ -108,7 +108,7 @@ Test(config_sandbox, off)
 Test(config_sandbox, a_mode_that_is_none)
 {
 	cr_expect_eq(finish("[worker]\nsandbox = open\n"), CONFIG_E_INVALID);
-	cr_expect_str_eq(text, "[worker] sandbox: 'open' is none of on, relaxed, off");
+	cr_expect_str_eq(text, "f:2: [worker] sandbox: 'open' is none of on, relaxed, off");
 }
 
 static int work(void *arg)

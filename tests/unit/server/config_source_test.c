@@ -103,6 +103,21 @@ Test(config_source, what_is_wrong)
 	config_release(&c);
 }
 
+Test(config_source, all_that_is_wrong)
+{
+	static const char *const set[] = {"server.nothing=1", "server.drain_timeout_s=5", "x=1"};
+
+	put("[server]\nnosuch = 1\ndrain_timeout_s = soon\n");
+	cr_expect_eq(read_source(set, 3), CONFIG_E_INVALID);
+	cr_expect(strstr(text, ":2: unknown key [server] nosuch\n"), "%s", text);
+	cr_expect(strstr(text, ":3: [server] drain_timeout_s: 'soon' is not a whole number\n"),
+		"%s", text);
+	cr_expect(strstr(text, "\n--set server.nothing: unknown key [server] nothing\n--set x=1: "),
+		"%s", text);
+	cr_expect_eq(text[strlen(text) - 1], 'e', "%s", text);
+	config_release(&c);
+}
+
 static int read_and_release(void *arg)
 {
 	static const char *const sets[] = {"server.drain_timeout_s=8"};

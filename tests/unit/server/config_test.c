@@ -89,6 +89,44 @@ Test(config, key_before_any_section)
 	bad("x = 1\n", "f.conf:1: unknown key [] x");
 }
 
+Test(config, each_that_is_wrong)
+{
+	bad("x = 1\n[model]\nmax_batch_size = many\nno assignment\n[limits]\nmax_connections = 0\n",
+		"f.conf:1: unknown key [] x\n"
+		"f.conf:3: [model] max_batch_size: 'many' is not a whole number\n"
+		"f.conf:6: [limits] max_connections: 0 is out of range: 1 to 1000000\n"
+		"f.conf:4: neither [section] nor key = value");
+}
+
+Test(config, as_many_as_there_is_room_for)
+{
+	char small[64], data[] = "[model]\na = 1\nb = 2\nc = 3\nd = 4\n";
+
+	cr_assert_eq(config_load_memory(&c, "f.conf", data, strlen(data), small, sizeof(small)),
+		CONFIG_E_INVALID);
+	cr_expect_eq(strlen(small), sizeof(small) - 1);
+	cr_expect(strstr(small, "f.conf:2: unknown key [model] a\nf.conf:3: "), "%s", small);
+}
+
+Test(config, where_a_key_was_set)
+{
+	cr_assert_eq(load("[model]\nmax_batch_size = 3\n[server]\nlisten = a:1\n  b:2\n"), 0);
+	cr_assert_eq(set("server.unix_group=x"), 0);
+	cr_expect_str_eq(config_where(&c, "model", "max_batch_size"), "f.conf:2");
+	cr_expect_str_eq(config_where(&c, "server", "listen"), "f.conf:4");
+	cr_expect_str_eq(config_where(&c, "server", "unix_group"), "--set server.unix_group");
+	cr_expect_null(config_where(&c, "limits", "max_connections"));
+}
+
+Test(config, what_does_not_go_together_says_where_it_was_set)
+{
+	cr_assert_eq(load("[http2]\nconnection_window_bytes = 65535\nstream_window_bytes = 1M\n"),
+		0, "%s", text);
+	cr_assert_eq(config_finish(&c, text, sizeof(text)), CONFIG_E_INVALID);
+	cr_expect(strstr(text, "f.conf:2: [http2] connection_window_bytes (65535) must not"), "%s",
+		text);
+}
+
 Test(config, set_twice)
 {
 	bad("[model]\nmax_batch_size = 3\nmax_batch_size = 4\n",
