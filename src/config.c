@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config_environment.h"
 #include "models/conf_file.h"
 
 #define BACKEND_PREFIX "backend."
@@ -197,7 +198,7 @@ static int set_entry(struct config *c, size_t i, const struct conf_line *l, bool
 	return 0;
 }
 
-static int set_line(
+static int set_plain(
 	struct config *c, const struct conf_line *l, bool from_file, char *text, size_t cap)
 {
 	size_t i;
@@ -210,6 +211,21 @@ static int set_line(
 		return CONFIG_E_INVALID;
 	}
 	return set_entry(c, i, l, from_file, text, cap);
+}
+
+/* With what the environment says for its variables. */
+static int set_line(
+	struct config *c, const struct conf_line *l, bool from_file, char *text, size_t cap)
+{
+	_cleanup_(freep) char *value = NULL;
+	struct conf_line line = *l;
+	char message[256];
+	int r = config_environment_expand(l->value, &value, message, sizeof(message));
+
+	line.value = value;
+	if (r)
+		return r == CONFIG_E_INVALID ? invalid(l, message, text, cap) : r;
+	return set_plain(c, &line, from_file, text, cap);
 }
 
 /* Those that come after one that is wrong are looked at, too. */
@@ -275,21 +291,6 @@ int config_load_file(struct config *c, const char *path, char *text, size_t cap)
 	return r;
 }
 
-/* What a file could not hold would not come back from --check either. */
-static const char *unfit_for_file(const char *value)
-{
-	if (*value && (isspace((unsigned char)*value) ||
-			      isspace((unsigned char)value[strlen(value) - 1])))
-		return "must not begin or end with a space";
-	for (const char *at = value; *at; at++) {
-		if (iscntrl((unsigned char)*at))
-			return "must not contain control characters";
-		if (*at == ';' && (at == value || isspace((unsigned char)at[-1])))
-			return "must not contain ' ;', which begins a comment";
-	}
-	return NULL;
-}
-
 int config_set(struct config *c, const char *assignment, char *text, size_t cap)
 {
 	const char *equals = strchr(assignment, '=');
@@ -311,7 +312,7 @@ int config_set(struct config *c, const char *assignment, char *text, size_t cap)
 	*dot = 0;
 	line.key = dot + 1;
 	line.value = equals + 1;
-	unfit = unfit_for_file(line.value);
+	unfit = config_unfit_for_file(line.value);
 	return unfit ? invalid(&line, unfit, text, cap) : set_line(c, &line, false, text, cap);
 }
 

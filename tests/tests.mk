@@ -44,7 +44,8 @@ system-asan:  ## system tests against a daemon and workers built with sanitizers
 		-m 'not slow and not memory' tests/system $(if $(K),-k '$(K)') $(X)
 
 .PHONY: check-service
-check-service: all  ## the service under a real systemd, in namespaces of its own; needs root
+check-service: all  ## the service under a real systemd, the packages, the image; needs root
+	$(Q)$(PYTHON_TEST) -m pip install -q --disable-pip-version-check pyyaml kubernetes-validate
 	$(Q)$(PYTHON_TEST) -m pytest -q -rs -p no:cacheprovider tests/service $(X)
 
 -include tests/fuzz/fuzz.mk

@@ -343,3 +343,26 @@ Test(config, releasing_twice_is_harmless)
 	config_release(&c);
 	config_release(&c);
 }
+
+Test(config, variables_of_the_environment)
+{
+	cr_assert_eq(setenv("MODEL_ID", "digits", 1), 0);
+	cr_assert_eq(unsetenv("DEVICE"), 0);
+	cr_expect_eq(
+		load("[models]\ndefault = ${MODEL_ID}\n[worker]\nworkers = ${DEVICE:-cpu:0 x2}\n"),
+		0, "%s", text);
+	cr_expect_eq(set("dispatch.retry_wait_ms=${NOBODY:-77}"), 0, "%s", text);
+	cr_assert_eq(config_finish(&c, text, sizeof(text)), 0, "%s", text);
+	cr_expect_str_eq(c.dispatch.default_model, "digits");
+	cr_expect_eq(c.pool.places[0].count, 2);
+}
+
+Test(config, a_variable_that_is_not_there)
+{
+	cr_assert_eq(unsetenv("NOBODY"), 0);
+	bad("[models]\ndefault = ${NOBODY}\n",
+		"f.conf:2: [models] default: the environment has no NOBODY; ${NOBODY:-text} says "
+		"what is meant without it");
+	bad("[backend.python]\ninterpreter = ${NOBODY\n",
+		"f.conf:2: [backend.python] interpreter: ${ has no }");
+}
