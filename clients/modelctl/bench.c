@@ -32,9 +32,9 @@ typedef Inference__ModelInferRequest__InferInputTensor Input;
 static const char bench_usage[] =
 	"usage: modelctl bench MODEL [options]\n"
 	"\n"
-	"Asks MODEL by ModelInfer with made-up inputs, as many requests at a time as --concurrency "
-	"says, and\n"
-	"prints how many were answered in a second and how long they took.\n"
+	"Asks MODEL by ModelInfer with made-up inputs, as many requests at a time as\n"
+	"--concurrency says, and prints how many were answered in a second and how long\n"
+	"they took.\n"
 	"\n"
 	"  -c, --concurrency N      requests at a time (default 1)\n"
 	"  -s, --seconds N          how long (default 5)\n"

@@ -18,7 +18,8 @@
 static const char health_usage[] =
 	"usage: modelctl health [NAME] [--watch] [options]\n"
 	"\n"
-	"Prints SERVING or NOT_SERVING for the whole server, or for NAME: a model or a service.\n"
+	"Prints SERVING or NOT_SERVING for the whole server, or for NAME: a model or a\n"
+	"service.\n"
 	"\n"
 	"  -w, --watch          print every change until interrupted\n"
 	"\n"
@@ -27,10 +28,11 @@ static const char health_usage[] =
 static const char wait_usage[] =
 	"usage: modelctl wait-ready [NAME] [options]\n"
 	"\n"
-	"Returns 0 as soon as the server (or the model NAME) is SERVING. "
-	"A server that is not up yet\n"
-	"is waited for. --timeout limits the whole wait (default 10). Models "
-	"that are not\nready are named.\n";
+	"Returns 0 as soon as the server (or the model NAME) is SERVING. A server that\n"
+	"is not up yet is waited for. --timeout limits the whole wait (default 10).\n"
+	"Models that are not ready are named.\n"
+	"\n"
+	"Options of every command: see modelctl --help.\n";
 
 /* Packed HealthCheckRequest. The caller frees. */
 static uint8_t *pack_name(const char *name, size_t *ret_n)

@@ -19,8 +19,8 @@ typedef Inference__StatisticDuration Duration;
 static const char models_usage[] =
 	"usage: modelctl models [options]\n"
 	"\n"
-	"Lists the models of the repositories: state of each version, and "
-	"why it is not ready.\n"
+	"Lists the models of the repositories: state of each version, and why it is not\n"
+	"ready.\n"
 	"\n"
 	"      --watch              again and again, until interrupted\n"
 	"\n"
@@ -29,9 +29,8 @@ static const char models_usage[] =
 static const char stats_usage[] =
 	"usage: modelctl stats [MODEL[:VERSION]] [options]\n"
 	"\n"
-	"Prints what has been asked of the models since they were loaded: "
-	"requests, rows, batches, and\n"
-	"how long a request waited and ran on average.\n"
+	"Prints what has been asked of the models since they were loaded: requests, rows,\n"
+	"batches, and how long a request waited and ran on average.\n"
 	"\n"
 	"      --watch              again and again, until interrupted\n"
 	"\n"
@@ -149,8 +148,8 @@ static void print_statistics(const ModelStatistics *s)
 	static const Inference__InferStatistics none = INFERENCE__INFER_STATISTICS__INIT;
 	const Inference__InferStatistics *x = s->inference_stats ? s->inference_stats : &none;
 
-	(void)printf("%-24s %-8s %10" PRIu64 " %8" PRIu64 " %10" PRIu64 " %10" PRIu64
-		     " %10.0f %10.0f %10.0f\n",
+	(void)printf("%-15s %-4s %9" PRIu64 " %6" PRIu64 " %8" PRIu64 " %8" PRIu64
+		     " %8.0f %8.0f %6.0f\n",
 		s->name, s->version, count_of(x->success), count_of(x->fail), s->inference_count,
 		s->execution_count, mean_us(x->success), mean_us(x->queue),
 		mean_us(x->compute_infer));
@@ -174,8 +173,8 @@ int command_stats(struct modelctl *m, int argc, char **argv)
 	if (m->json)
 		r = print_json(&stats->base);
 	else
-		(void)printf("%-24s %-8s %10s %8s %10s %10s %10s %10s %10s\n", "model", "version",
-			"requests", "failed", "rows", "batches", "total us", "queue us", "run us");
+		(void)printf("%-15s %-4s %9s %6s %8s %8s %8s %8s %6s\n", "model", "v.", "requests",
+			"failed", "rows", "batches", "total us", "queue us", "run us");
 	for (size_t i = 0; !m->json && i < stats->n_model_stats; i++)
 		print_statistics(stats->model_stats[i]);
 	protobuf_c_message_free_unpacked(&stats->base, NULL);

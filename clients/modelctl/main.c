@@ -45,16 +45,16 @@ static void usage(FILE *out)
 		"\nOptions of every command, before or after it:\n"
 		"  -a, --address ADDR   host:port, [ipv6]:port or unix:/path\n"
 		"                       (default $MODELD_ADDRESS, else the first that answers of\n"
-		"                       $XDG_RUNTIME_DIR/modeld/modeld.sock, " PLACES_SYSTEM_DIR
-		"/modeld.sock\n"
-		"                       and " PLACES_TCP ")\n"
+		"                       $XDG_RUNTIME_DIR/modeld/modeld.sock,\n"
+		"                       " PLACES_SYSTEM_DIR "/" PLACES_SOCKET " and " PLACES_TCP
+		")\n"
 		"  -t, --timeout SEC    of connecting and of each call (default 10)\n"
 		"  -o, --format FORMAT  json, table or wide; after infer -o is its own\n"
 		"  -j, --json           the same as -o json\n"
 		"  -h, --help           help for the command\n"
 		"\n"
-		"Exit status: 0 done; 1 the call failed, or not serving; 2 nobody answers; 64 "
-		"usage.\n",
+		"Exit status: 0 done; 1 the call failed, or not serving; 2 nobody answers;\n"
+		"64 usage.\n",
 		out);
 }
 

@@ -13,31 +13,29 @@
 static const char load_usage[] =
 	"usage: modelctl load MODEL[:VERSION] [options]\n"
 	"\n"
-	"Has the daemon serve a model of its repositories ([models] control = explicit), and "
-	"returns\n"
-	"when it is ready. Without VERSION: the versions that the model's own configuration says.\n"
-	"A model that is served already is read again.\n"
+	"Has the daemon serve a model of its repositories ([models] control = explicit),\n"
+	"and returns when it is ready. Without VERSION: the versions that the model's own\n"
+	"configuration says. A model that is served already is read again.\n"
 	"\n"
-	"--timeout limits the wait (default 10); the load goes on. Options of every command: see\n"
-	"modelctl --help.\n";
+	"--timeout limits the wait (default 10); the load goes on. Options of every\n"
+	"command: see modelctl --help.\n";
 
-static const char unload_usage[] = "usage: modelctl unload MODEL[:VERSION] [options]\n"
-				   "\n"
-				   "Has the daemon serve a model no more ([models] control = "
-				   "explicit). What runs is finished;\n"
-				   "returns when no worker has it any more.\n"
-				   "\n"
-				   "Options of every command: see modelctl --help.\n";
+static const char unload_usage[] =
+	"usage: modelctl unload MODEL[:VERSION] [options]\n"
+	"\n"
+	"Has the daemon serve a model no more ([models] control = explicit). What runs is\n"
+	"finished; returns when no worker has it any more.\n"
+	"\n"
+	"Options of every command: see modelctl --help.\n";
 
-static const char reload_usage[] = "usage: modelctl reload [MODEL] [options]\n"
-				   "\n"
-				   "Has the daemon read MODEL again, and returns when what has "
-				   "changed about it is ready. Without\n"
-				   "MODEL: the models' part of the configuration and all "
-				   "repositories, as SIGHUP does; what has\n"
-				   "changed is loaded after it returned.\n"
-				   "\n"
-				   "Options of every command: see modelctl --help.\n";
+static const char reload_usage[] =
+	"usage: modelctl reload [MODEL] [options]\n"
+	"\n"
+	"Has the daemon read MODEL again, and returns when what has changed about it is\n"
+	"ready. Without MODEL: the models' part of the configuration and all\n"
+	"repositories, as SIGHUP does; what has changed is loaded after it returned.\n"
+	"\n"
+	"Options of every command: see modelctl --help.\n";
 
 static int call(const struct modelctl *m, const char *path, const char *name, const char *version)
 {

@@ -4,9 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
+#include "clients/modelctl/columns.h"
 #include "clients/modelctl/json_message.h"
 #include "clients/modelctl/modelctl.h"
 #include "clients/modelctl/server_status.h"
+
+#define INDENT 15 /* of what is said of a worker or a model */
 
 typedef Modeld__Control__V1__WorkerStatus WorkerStatus;
 typedef Modeld__Control__V1__ModelStatus ModelStatus;
@@ -17,9 +21,9 @@ typedef Modeld__Control__V1__ServerStatusResponse ServerStatus;
 static const char status_usage[] =
 	"usage: modelctl status [MODEL] [options]\n"
 	"\n"
-	"Prints the daemon's workers, models, memory and counters; of MODEL: its "
-	"versions, and the\n"
-	"workers that it has for itself. With -o wide also what holds the workers.\n"
+	"Prints the daemon's workers, models, memory and counters; of MODEL: its\n"
+	"versions, and the workers that it has for itself. With -o wide also what holds\n"
+	"the workers, and no line is folded.\n"
 	"\n"
 	"      --watch              again and again, until interrupted\n"
 	"\n"
@@ -54,134 +58,165 @@ static const char *duration_text(uint64_t ms, char out[32])
 }
 
 /* "image f32[-1,64]" */
-static void print_tensor(const TensorStatus *t)
+static void print_tensor(FILE *out, const TensorStatus *t)
 {
-	(void)printf(" %s %s", t->name, t->dtype);
+	(void)fprintf(out, " %s %s", t->name, t->dtype);
 	if (t->any_shape) {
-		(void)fputs("[...]", stdout);
+		(void)fputs("[...]", out);
 		return;
 	}
-	(void)fputc('[', stdout);
+	(void)fputc('[', out);
 	for (size_t i = 0; i < t->n_dims; i++)
-		(void)printf(i ? ",%" PRId64 : "%" PRId64, t->dims[i]);
-	(void)fputc(']', stdout);
+		(void)fprintf(out, i ? ",%" PRId64 : "%" PRId64, t->dims[i]);
+	(void)fputc(']', out);
 }
 
-static void print_worker(const struct modelctl *c, const WorkerStatus *w)
+static void print_worker(FILE *out, const struct modelctl *c, const WorkerStatus *w)
 {
 	char since[32], bytes[32];
 
-	(void)printf("  %-12s %-9s", w->name, w->state);
+	(void)fprintf(out, "  %-12s %-9s", w->name, w->state);
 	if (w->pid)
-		(void)printf(" pid %-7" PRIu32 " %" PRIu32 "/%" PRIu32 " slots, %" PRIu64
-			     " batches",
+		(void)fprintf(out,
+			" pid %-7" PRIu32 " %" PRIu32 "/%" PRIu32 " slots, %" PRIu64 " batches",
 			w->pid, w->batches_in_flight, w->slots, w->batches_done);
 	if (w->uptime_ms)
-		(void)printf(", up %s", duration_text(w->uptime_ms, since));
+		(void)fprintf(out, ", up %s", duration_text(w->uptime_ms, since));
 	if (w->restarts)
-		(void)printf(", %" PRIu64 " restarts", w->restarts);
+		(void)fprintf(out, ", %" PRIu64 " restarts", w->restarts);
 	if (w->restart_in_ms)
-		(void)printf(", next start in %s", duration_text(w->restart_in_ms, since));
+		(void)fprintf(out, ", next start in %s", duration_text(w->restart_in_ms, since));
 	if (*w->model)
-		(void)printf(", for %s:%s", w->model, w->model_version);
+		(void)fprintf(out, ", for %s:%s", w->model, w->model_version);
 	if (w->stayed_bytes)
-		(void)printf(", %s stayed after unloads", bytes_text(w->stayed_bytes, bytes));
+		(void)fprintf(out, ", %s stayed after unloads", bytes_text(w->stayed_bytes, bytes));
 	if (*w->copies)
-		(void)printf(", copies %s", w->copies);
+		(void)fprintf(out, ", copies %s", w->copies);
 	if (c->wide && *w->sandbox)
-		(void)printf("\n  %-12s sandbox %s", "", w->sandbox);
+		(void)fprintf(out, "\n  %-12s sandbox %s", "", w->sandbox);
 	if (*w->quarantine)
-		(void)printf("\n  %-12s the driver asks for %s", "", w->quarantine);
+		(void)fprintf(out, "\n  %-12s the driver asks for %s", "", w->quarantine);
 	if (*w->last_exit)
-		(void)printf("\n  %-12s last exit: %s", "", w->last_exit);
-	(void)fputc('\n', stdout);
+		(void)fprintf(out, "\n  %-12s last exit: %s", "", w->last_exit);
+	(void)fputc('\n', out);
 }
 
-static void print_gpu(const GpuStatus *g)
+static void print_gpu(FILE *out, const GpuStatus *g)
 {
 	char used[32], total[32];
 
-	(void)printf("  %-12s %s", *g->bus ? g->bus : "?", g->name);
+	(void)fprintf(out, "  %-12s %s", *g->bus ? g->bus : "?", g->name);
 	if (g->busy_percent >= 0)
-		(void)printf(", %" PRId64 " %% busy", g->busy_percent);
+		(void)fprintf(out, ", %" PRId64 " %% busy", g->busy_percent);
 	if (g->memory_total_bytes >= 0)
-		(void)printf(", %s of %s", bytes_text((uint64_t)g->memory_used_bytes, used),
+		(void)fprintf(out, ", %s of %s", bytes_text((uint64_t)g->memory_used_bytes, used),
 			bytes_text((uint64_t)g->memory_total_bytes, total));
 	if (g->power_mw >= 0)
-		(void)printf(", %" PRId64 " W", g->power_mw / 1000);
+		(void)fprintf(out, ", %" PRId64 " W", g->power_mw / 1000);
 	if (g->power_mw >= 0 && g->power_limit_mw > 0)
-		(void)printf(" of %" PRId64, g->power_limit_mw / 1000);
+		(void)fprintf(out, " of %" PRId64, g->power_limit_mw / 1000);
 	if (g->temperature_c >= 0)
-		(void)printf(", %" PRId64 " C", g->temperature_c);
+		(void)fprintf(out, ", %" PRId64 " C", g->temperature_c);
 	if (g->sm_clock_mhz >= 0)
-		(void)printf(", %" PRId64 " MHz", g->sm_clock_mhz);
+		(void)fprintf(out, ", %" PRId64 " MHz", g->sm_clock_mhz);
 	if (g->ecc_uncorrected > 0)
-		(void)printf(", %" PRId64 " uncorrected memory errors", g->ecc_uncorrected);
+		(void)fprintf(out, ", %" PRId64 " uncorrected memory errors", g->ecc_uncorrected);
 	if (g->last_xid >= 0)
-		(void)printf(", %" PRIu64 " critical error%s, the last Xid %" PRId64, g->xid_errors,
-			g->xid_errors == 1 ? "" : "s", g->last_xid);
+		(void)fprintf(out, ", %" PRIu64 " critical error%s, the last Xid %" PRId64,
+			g->xid_errors, g->xid_errors == 1 ? "" : "s", g->last_xid);
 	if (g->recovery_action > 0)
-		(void)printf(", NEEDS HELP: recovery action %" PRId64, g->recovery_action);
-	(void)printf("\n  %-12s %s\n", "", g->uuid);
+		(void)fprintf(out, ", NEEDS HELP: recovery action %" PRId64, g->recovery_action);
+	(void)fprintf(out, "\n  %-12s %s\n", "", g->uuid);
 }
 
-static void print_model(const ServerStatus *s, const ModelStatus *m)
+static void print_model(FILE *out, const ServerStatus *s, const ModelStatus *m)
 {
 	char memory[32];
 
-	(void)printf("  %-12s %-11s version %s, %s, %" PRIu32 " worker%s", m->name, m->state,
+	(void)fprintf(out, "  %-12s %-11s version %s, %s, %" PRIu32 " worker%s", m->name, m->state,
 		m->version, m->backend, m->workers_ready, m->workers_ready == 1 ? "" : "s");
 	if (m->max_batch_size)
-		(void)printf(", batches up to %" PRIu32, m->max_batch_size);
+		(void)fprintf(out, ", batches up to %" PRIu32, m->max_batch_size);
 	if (m->memory_bytes)
-		(void)printf(", %s", bytes_text(m->memory_bytes, memory));
+		(void)fprintf(out, ", %s", bytes_text(m->memory_bytes, memory));
 	if (!strcmp(m->name, s->default_model))
-		(void)fputs(", default", stdout);
+		(void)fputs(", default", out);
 	if (*m->detail)
-		(void)printf("\n  %-12s %s", "", m->detail);
+		(void)fprintf(out, "\n  %-12s %s", "", m->detail);
 	if (m->n_inputs || m->n_outputs) {
-		(void)printf("\n  %-12s", "");
+		(void)fprintf(out, "\n  %-12s", "");
 		for (size_t i = 0; i < m->n_inputs; i++)
-			print_tensor(m->inputs[i]);
-		(void)fputs(" ->", stdout);
+			print_tensor(out, m->inputs[i]);
+		(void)fputs(" ->", out);
 		for (size_t i = 0; i < m->n_outputs; i++)
-			print_tensor(m->outputs[i]);
+			print_tensor(out, m->outputs[i]);
 	}
-	(void)printf("\n  %-12s %" PRIu64 " ok, %" PRIu64 " failed, %" PRIu64
-		     " batches, queue %" PRIu32 "/%" PRIu32 "\n",
+	(void)fprintf(out,
+		"\n  %-12s %" PRIu64 " ok, %" PRIu64 " failed, %" PRIu64 " batches, queue %" PRIu32
+		"/%" PRIu32 "\n",
 		"", m->requests_ok, m->requests_failed, m->batches, m->queue_depth, m->queue_limit);
 }
 
-static void print_text(const struct modelctl *m, const ServerStatus *s)
+static void print_text(FILE *out, const struct modelctl *m, const ServerStatus *s)
 {
 	char a[32], b[32], c[32], d[32];
 
-	(void)printf("modeld %s  %s, pid %" PRIu32 ", up %s\n", s->version, s->state, s->pid,
+	(void)fprintf(out, "modeld %s  %s, pid %" PRIu32 ", up %s\n", s->version, s->state, s->pid,
 		duration_text(s->uptime_ms, a));
-	(void)printf("requests      %" PRIu64 " done, mean latency %.3f ms; now %" PRIu32
-		     " calls on %" PRIu32 " connections\n",
+	(void)fprintf(out,
+		"requests      %" PRIu64 " done, mean latency %.3f ms; now %" PRIu32
+		" calls on %" PRIu32 " connections\n",
 		s->requests_total, s->average_latency_ms, s->calls, s->connections);
-	(void)printf("input arena   %s in use, %s resident of %s in %" PRIu32
-		     " segments, limit %s\n",
+	(void)fprintf(out,
+		"input arena   %s in use, %s resident of %s in %" PRIu32 " segments, limit %s\n",
 		bytes_text(s->arena_used_bytes, a), bytes_text(s->arena_touched_bytes, b),
 		bytes_text(s->arena_mapped_bytes, d), s->arena_segments,
 		bytes_text(s->arena_size_bytes, c));
 	if (s->handoff_connections || s->handoff_regions || s->handoff_requests)
-		(void)printf("handoff       %" PRIu32 " clients, %" PRIu32
-			     " regions of %s, %" PRIu64 " requests, %s handed over\n",
+		(void)fprintf(out,
+			"handoff       %" PRIu32 " clients, %" PRIu32 " regions of %s, %" PRIu64
+			" requests, %s handed over\n",
 			s->handoff_connections, s->handoff_regions,
 			bytes_text(s->handoff_region_bytes, a), s->handoff_requests,
 			bytes_text(s->tensor_bytes_handed, b));
-	(void)puts("workers");
+	(void)fputs("workers\n", out);
 	for (size_t i = 0; i < s->n_workers; i++)
-		print_worker(m, s->workers[i]);
+		print_worker(out, m, s->workers[i]);
 	if (s->n_gpus)
-		(void)puts("GPUs");
+		(void)fputs("GPUs\n", out);
 	for (size_t i = 0; i < s->n_gpus; i++)
-		print_gpu(s->gpus[i]);
-	(void)puts("models");
+		print_gpu(out, s->gpus[i]);
+	(void)fputs("models\n", out);
 	for (size_t i = 0; i < s->n_models; i++)
-		print_model(s, s->models[i]);
+		print_model(out, s, s->models[i]);
+}
+
+static void print_model_text(FILE *out, const struct modelctl *m, const ServerStatus *s)
+{
+	for (size_t i = 0; i < s->n_models; i++)
+		print_model(out, s, s->models[i]);
+	for (size_t i = 0; i < s->n_workers; i++)
+		print_worker(out, m, s->workers[i]);
+}
+
+/* As a table; its lines are folded, unless it is to be wide. */
+static int print_table(const struct modelctl *m, const ServerStatus *s,
+	void (*print)(FILE *out, const struct modelctl *m, const ServerStatus *s))
+{
+	_cleanup_(freep) char *text = NULL;
+	size_t n;
+	FILE *out = open_memstream(&text, &n);
+
+	if (!out)
+		return modelctl_fail(MODELCTL_FAILED, "out of memory");
+	print(out, m, s);
+	if (fclose(out))
+		return modelctl_fail(MODELCTL_FAILED, "out of memory");
+	if (m->wide)
+		(void)fputs(text, stdout);
+	else
+		columns_print(stdout, text, INDENT);
+	return MODELCTL_OK;
 }
 
 static void print_json(const ProtobufCMessage *message)
@@ -231,11 +266,7 @@ static int print_of_model(const struct modelctl *m, ServerStatus *s, const char 
 			print_json(&s->models[i]->base);
 		return MODELCTL_OK;
 	}
-	for (size_t i = 0; i < s->n_models; i++)
-		print_model(s, s->models[i]);
-	for (size_t i = 0; i < s->n_workers; i++)
-		print_worker(m, s->workers[i]);
-	return MODELCTL_OK;
+	return print_table(m, s, print_model_text);
 }
 
 int command_status(struct modelctl *m, int argc, char **argv)
@@ -267,6 +298,6 @@ int command_status(struct modelctl *m, int argc, char **argv)
 	if (m->json)
 		print_json(&status->base);
 	else
-		print_text(m, status);
-	return MODELCTL_OK;
+		r = print_table(m, status, print_text);
+	return r;
 }

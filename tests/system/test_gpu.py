@@ -93,7 +93,7 @@ def test_copies_are_staged_where_memory_cannot_be_registered(gpu):
         assert d.infer("identity", data).tensor_data.data == data
     assert "inputs=staged" in d.log()
     assert [w.copies for w in d.status().workers] == ["staged"]
-    assert "copies staged" in d.modelctl("status").stdout
+    assert "copies staged" in d.modelctl("status", "-o", "wide").stdout
 
 
 def test_a_perceptron_is_right(gpu):
@@ -299,7 +299,7 @@ def test_a_gpu_that_needs_a_reset_is_in_quarantine_until_it_had_one(gpu, tmp_pat
 
     wait_for("the quarantine", lambda: worker().state == "quarantined")
     assert worker().quarantine == "a reset of the GPU (recovery action 1)"
-    assert "the driver asks for a reset of the GPU" in d.modelctl("status").stdout
+    assert "the driver asks for a reset of the GPU" in d.modelctl("status", "-o", "wide").stdout
     with pytest.raises(grpc.RpcError) as e:
         d.infer("fault", b"\0")
     assert e.value.code() == grpc.StatusCode.UNAVAILABLE
@@ -319,7 +319,7 @@ def test_figures_of_gpus_are_in_the_status(gpu):
     assert (gpus[1].busy_percent, gpus[1].temperature_c, gpus[1].memory_total_bytes) == (41, 34, 80 << 30)
     wait_for("the critical error", lambda: d.status().gpus[0].last_xid == 31)
     assert d.status().gpus[1].last_xid == -1
-    text = d.modelctl("status").stdout
+    text = d.modelctl("status", "-o", "wide").stdout
     assert "Stand-in GPU, 41 % busy, 1.0 GiB of 80.0 GiB, 123 W of 700, 34 C, 1980 MHz" in text
     assert "1 critical error, the last Xid 31" in text and "NEEDS HELP: recovery action 1" in text
     wait_for("words in the log", lambda: "xid=31" in d.log() or "asks for help" in d.log())

@@ -47,7 +47,7 @@ def test_a_crash_costs_its_model_alone(start, repository):
     _, failures = load.stop()
     assert not failures, failures[:5]
     assert [w.pid for w in d.status().workers if not w.model] == shared
-    assert "for crash:1" in d.modelctl("status").stdout
+    assert "for crash:1" in d.modelctl("status", "-o", "wide").stdout
 
 
 def test_a_model_that_hangs_is_ended_alone(start, repository):

@@ -46,10 +46,16 @@ def test_help_and_version():
     assert re.fullmatch(r"modelctl \d+\.\d+\.\d+\n", run("--version").stdout)
 
 
-@pytest.mark.parametrize("command", ["status", "health", "infer", "wait-ready", "models", "stats", "config", "bench"])
+def widest(text):
+    return max(len(line) for line in text.splitlines())
+
+
+@pytest.mark.parametrize("command", ["status", "health", "infer", "wait-ready", "models", "stats", "config", "bench", "load", "unload",
+                                     "reload", "completion"])
 def test_help_of_each_command(command):
     done = run(command, "--help")
     assert done.returncode == OK and f"usage: modelctl {command}" in done.stdout and not done.stderr
+    assert widest(done.stdout) <= 80 and widest(run("--help").stdout) <= 80
 
 
 @pytest.mark.parametrize("args", [[], ["nosuch"], ["status", "--nosuch"], ["health", "a", "b"], ["infer"],
@@ -128,6 +134,14 @@ def test_formats(digits):
     wide = digits.modelctl("status", "-o", "wide").stdout
     assert "cpu:0/0" in wide and "  sandbox " in wide
     assert json.loads(digits.modelctl("models", "-o", "json").stdout)["models"]
+
+
+def test_eighty_columns_are_enough(digits):
+    for command in (["status"], ["status", "digits"], ["models"], ["stats"], ["health"]):
+        done = digits.modelctl(*command)
+        assert done.returncode == OK and widest(done.stdout) <= 80, done.stdout
+    folded, wide = digits.modelctl("status").stdout, digits.modelctl("status", "-o", "wide").stdout
+    assert widest(wide) > 80 and "OUTPUT1 i32[-1,16]" in " ".join(folded.split())
 
 
 def test_completion(digits):

@@ -185,7 +185,7 @@ def test_no_library(start, library):
     assert state.state == "failed" and shown in state.detail
     code, text = refusal(lambda: d.infer("fixed", bytes(24), [2, 3], "f32"))
     assert code == "UNAVAILABLE" and shown in text and "onnxruntime" in text
-    assert "/usr/bin" not in text and shown in d.modelctl("status").stdout
+    assert "/usr/bin" not in text and shown in d.modelctl("status", "-o", "wide").stdout
     assert library in d.log() and d.check_health() == m.NOT_SERVING
 
 

@@ -49,7 +49,7 @@ def test_what_stays_is_said(leaking):
         come_and_go(d)
         stayed = d.status().workers[0].stayed_bytes
         assert i * LEAK_MIB << 20 <= stayed < (i * LEAK_MIB + 4) << 20
-    assert re.search(r"cpu:0/0 .*, 2\d\.\d MiB stayed after unloads", d.modelctl("status").stdout)
+    assert re.search(r"cpu:0/0 .*, 2\d\.\d MiB stayed after unloads", d.modelctl("status", "-o", "wide").stdout)
     assert '"stayed_bytes"' in d.modelctl("status", "-o", "json").stdout
     assert len(d.status().workers) == 1 and "worker is to be replaced" not in d.log()
 

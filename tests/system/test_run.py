@@ -52,6 +52,18 @@ def test_without_a_terminal(environment):
     no_daemon_left(open(os.path.join(environment["BUILD"], "run", "modeld.log")).read())
 
 
+@pytest.mark.skipif(os.geteuid() != 0 or subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode,
+                    reason="needs root and namespaces")
+def test_root_without_a_session_is_found_by_its_socket(environment):
+    """In a mount namespace, where /run is empty."""
+    environment.pop("XDG_RUNTIME_DIR")
+    inside = "mount -t tmpfs tmpfs /run && exec scripts/run"
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", inside], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=PATIENCE_S * 3)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "unix:/run/modeld/modeld.sock" in open(os.path.join(environment["BUILD"], "run", "modeld.log")).read()
+
+
 def read_until(fd, mark, text=""):
     end = time.monotonic() + PATIENCE_S * 3
     while mark not in text:
