@@ -29,24 +29,36 @@ static bool comes_later(const struct request *r, uint32_t i)
 	return version_hides_input(r->version, i) && !r->inputs[i].lease;
 }
 
-static int check_missing(struct request *r, const struct wire_loaded *declared)
+static bool is_missing(const struct request *r, uint32_t i)
+{
+	return !r->inputs[i].lease && !r->inputs[i].region && !comes_later(r, i);
+}
+
+static int refuse_missing(struct request *r, const struct wire_loaded *declared)
 {
 	char names[768] = "";
 	size_t n = 0;
 	uint32_t missing = 0;
 
 	for (uint32_t i = 0; i < r->n_inputs; i++) {
-		if (r->inputs[i].lease || r->inputs[i].region || comes_later(r, i))
+		if (!is_missing(r, i))
 			continue;
 		if (n < sizeof(names))
 			n += (size_t)snprintf(names + n, sizeof(names) - n, "%s'%s'",
 				missing ? ", " : "", declared->inputs[i].name);
 		missing++;
 	}
-	if (missing == 0)
-		return 0;
 	return request_refuse(r, GRPC_INVALID_ARGUMENT, "model '%s': missing input%s %s",
 		r->version->settings.name, missing > 1 ? "s" : "", names);
+}
+
+static int check_missing(struct request *r, const struct wire_loaded *declared)
+{
+	for (uint32_t i = 0; i < r->n_inputs; i++) {
+		if (is_missing(r, i))
+			return refuse_missing(r, declared);
+	}
+	return 0;
 }
 
 static bool shape_fits(const struct wire_declaration *want, const struct request_input *got)

@@ -277,7 +277,6 @@ static struct request_answer answer_of(const struct pool_result *result, struct 
 void scheduler_done(struct scheduler *s, void *tag, const struct pool_done *done)
 {
 	struct batch *b = tag;
-	uint64_t now_ns = clock_ns();
 	struct list requests;
 	struct request *r;
 
@@ -291,7 +290,7 @@ void scheduler_done(struct scheduler *s, void *tag, const struct pool_done *done
 		if (r->sequence)
 			sequence_answered(r, &a);
 		a.compute_ns = done->compute_ns;
-		a.now_ns = now_ns;
+		a.now_ns = done->now_ns;
 		if (a.status == GRPC_CANCELLED && r->given_up && !r->withdrawn) {
 			a.status = GRPC_DEADLINE_EXCEEDED;
 			a.message = "deadline passed while the model was running";
@@ -309,7 +308,7 @@ void scheduler_partial(struct scheduler *s, void *tag, const struct pool_partial
 
 	a.partial = !partial->last;
 	a.compute_ns = partial->compute_ns;
-	a.now_ns = clock_ns();
+	a.now_ns = partial->now_ns;
 	for (size_t i = 0; i < partial->item; i++)
 		node = node->next;
 	r = list_entry(node, struct request, node);

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/closing.h"
 #include "base/list.h"
 #include "base/seqpacket.h"
@@ -43,6 +44,7 @@ struct channel {
 	struct wire_scratch *in;	     /* own */
 	struct wire_scratch *out;	     /* own */
 	uint8_t *buffer;		     /* own: WIRE_MESSAGE_MAX bytes, the record received */
+	uint64_t received_ns;		     /* when it was */
 	uint8_t *record;		     /* own: WIRE_MESSAGE_MAX bytes, to be flushed */
 	size_t n_record;
 	struct list queue;
@@ -110,8 +112,10 @@ static int receive_record(struct channel *c)
 	int r = seqpacket_recv(
 		c->fd, c->buffer, WIRE_MESSAGE_MAX, &n, fds, SEQPACKET_FDS_MAX, &n_fds, 1);
 
-	if (!r)
+	if (!r) {
+		c->received_ns = clock_ns();
 		r = take_record(c, n, fds, n_fds);
+	}
 	close_rest(fds, n_fds);
 	return r == -EMSGSIZE ? -EPROTO : r;
 }
@@ -146,6 +150,11 @@ void channel_drain(struct channel *c)
 		r = receive_record(c);
 	if (!c->ended)
 		channel_end(c, r == -EAGAIN ? -EPIPE : r);
+}
+
+uint64_t channel_received_ns(const struct channel *c)
+{
+	return c->received_ns;
 }
 
 /* --- Sending -------------------------------------------------------------------------------- */

@@ -51,6 +51,8 @@ struct channel *channel_close(struct channel *c);
 _must_use_ int channel_send(struct channel *c, const struct wire_message *m, int fd);
 /* CHANNEL_E_FULL, -ENOMEM: as above. */
 _must_use_ int channel_flush(struct channel *c);
+/* When the record came whose messages are being told of, or the last one. */
+uint64_t channel_received_ns(const struct channel *c);
 /* Receive what is there, now: before a peer is judged by what it has not said. */
 void channel_catch_up(struct channel *c);
 /* Receive all there is, now, and then the end: for a peer that is known to have ended. */

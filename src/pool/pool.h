@@ -131,6 +131,7 @@ struct pool_result {
 
 struct pool_done {
 	struct worker *worker;
+	uint64_t now_ns; /* when it came */
 	uint64_t compute_ns;
 	const struct pool_result *results; /* one an item; borrowed during the callback */
 	size_t n_results;
@@ -142,6 +143,7 @@ struct pool_partial {
 	size_t item;
 	const struct pool_result *result; /* code is 0; borrowed during the callback */
 	bool last;	     /* all of the item: its result in pool_done is to be ignored */
+	uint64_t now_ns;     /* when it came */
 	uint64_t compute_ns; /* where it is the last */
 };
 

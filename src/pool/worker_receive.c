@@ -174,6 +174,7 @@ static void hand_back(struct worker *w, struct flight *f, uint64_t compute_ns)
 	struct pool *p = w->pool;
 	struct pool_done done = {
 		.worker = w,
+		.now_ns = w->heard_ns,
 		.compute_ns = compute_ns,
 		.results = f->results,
 		.n_results = f->n_items,
@@ -238,6 +239,7 @@ static void on_partial(struct worker *w, const struct wire_partial *m)
 			.item = m->item,
 			.result = result,
 			.last = m->last,
+			.now_ns = w->heard_ns,
 			.compute_ns = m->compute_ns});
 	result->lease = output_lease_unref(result->lease);
 }
@@ -312,7 +314,7 @@ static void on_message(void *data, const struct wire_message *m, int *fd)
 {
 	struct worker *w = data;
 
-	w->heard_ns = clock_ns();
+	w->heard_ns = channel_received_ns(w->channel);
 	if (!(allowed[w->state] & SAYS(m->type)) || (w->bye && m->type != WIRE_BYE)) {
 		misbehaved(w, "message '%s' is not allowed %s", wire_type_name(m->type),
 			w->bye ? "after bye" : worker_state_name(w->state));

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 int pool_new(struct pool **ret_pool, uv_loop_t *loop, const struct pool_settings *settings,
 	const struct pool_events *events, void *data)
 {
@@ -524,6 +526,7 @@ static void tell_partial(struct pool *p, struct fake_run *run, size_t item, bool
 			.item = item,
 			.result = &result,
 			.last = last,
+			.now_ns = clock_ns(),
 			.compute_ns = last ? p->compute_ns : 0});
 	output_lease_unref(lease);
 }
@@ -542,8 +545,10 @@ static void finish(struct pool *p, struct fake_run *run, uint32_t code, size_t n
 {
 	struct output_lease *lease = lease_new(p);
 	struct pool_result *results = calloc(WIRE_ITEMS_MAX, sizeof(*results));
-	struct pool_done done = {
-		.worker = run->worker, .compute_ns = p->compute_ns, .results = results};
+	struct pool_done done = {.worker = run->worker,
+		.now_ns = clock_ns(),
+		.compute_ns = p->compute_ns,
+		.results = results};
 
 	assert(results);
 	done.n_results = n_results;

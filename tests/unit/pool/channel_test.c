@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/seqpacket.h"
 #include "tests/support/failalloc.h"
 
@@ -17,6 +18,8 @@ struct end {
 	uint8_t buffer[WIRE_MESSAGE_MAX];
 	uint64_t nonces[256];
 	size_t n;
+	uint64_t first_ns,
+		last_ns; /* when the first one and the last one came, as the channel says */
 	uint32_t n_pauses;
 	uint32_t n_ends;
 	int err;
@@ -29,6 +32,9 @@ static void on_message(void *data, const struct wire_message *m, int *fd)
 {
 	struct end *e = data;
 
+	e->last_ns = channel_received_ns(e->channel);
+	if (e->n == 0)
+		e->first_ns = e->last_ns;
 	e->nonces[e->n++] = m->ping.nonce;
 	if (e->take_fd)
 		e->fd = steal_fd(fd);
@@ -218,6 +224,24 @@ Test(channel, receives_a_record_a_turn)
 	cr_assert_eq(e.n, 100);
 	for (uint64_t i = 0; i < 100; i++)
 		cr_assert_eq(e.nonces[i], i + 1);
+	end_deinit(&e);
+}
+
+Test(channel, messages_of_one_record_came_at_one_time)
+{
+	static struct end e;
+	uint64_t before_ns = clock_ns();
+
+	cr_assert_eq(end_init(&e, 1000), 0);
+	peer_says_many(&e, 1, 64);
+	uv_run(&e.loop, UV_RUN_ONCE);
+	cr_assert_eq(e.n, 64);
+	cr_expect_geq(e.first_ns, before_ns);
+	cr_expect_leq(e.first_ns, clock_ns());
+	cr_expect_eq(e.last_ns, e.first_ns);
+	peer_says(&e, 65, -1);
+	uv_run(&e.loop, UV_RUN_ONCE);
+	cr_expect_gt(e.last_ns, e.first_ns, "another record");
 	end_deinit(&e);
 }
 
