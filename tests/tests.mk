@@ -48,6 +48,12 @@ check-service: all  ## the service under a real systemd, the packages, the image
 	$(Q)$(PYTHON_TEST) -m pip install -q --disable-pip-version-check pyyaml kubernetes-validate
 	$(Q)$(PYTHON_TEST) -m pytest -q -rs -p no:cacheprovider tests/service $(X)
 
+# SECONDS for each offender; TIMED=1 judges times, too, which wants a quiet machine.
+.PHONY: check-strangers
+check-strangers: all  ## twenty callers beside each offender, one after the other; K=expression selects
+	$(Q)MODELD_STRANGERS_SECONDS=$(or $(SECONDS),30) MODELD_STRANGERS_TIMED=$(TIMED) \
+		$(PYTHON_TEST) -m pytest -q -rs -p no:cacheprovider tests/strangers $(if $(K),-k '$(K)') $(X)
+
 -include tests/fuzz/fuzz.mk
 include tests/conformance/conformance.mk
 -include tests/bench/bench.mk
