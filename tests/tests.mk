@@ -54,6 +54,11 @@ check-strangers: all  ## twenty callers beside each offender, one after the othe
 	$(Q)MODELD_STRANGERS_SECONDS=$(or $(SECONDS),30) MODELD_STRANGERS_TIMED=$(TIMED) \
 		$(PYTHON_TEST) -m pytest -q -rs -p no:cacheprovider tests/strangers $(if $(K),-k '$(K)') $(X)
 
+.PHONY: check-proxies
+check-proxies: all  ## behind HAProxy, nginx and Envoy, those that are installed; SECONDS, TIMED, K as above
+	$(Q)MODELD_STRANGERS_SECONDS=$(or $(SECONDS),30) MODELD_STRANGERS_TIMED=$(TIMED) \
+		$(PYTHON_TEST) -m pytest -q -rs -p no:cacheprovider tests/proxies $(if $(K),-k '$(K)') $(X)
+
 -include tests/fuzz/fuzz.mk
 include tests/conformance/conformance.mk
 -include tests/bench/bench.mk

@@ -16,6 +16,9 @@
 #include "dispatch/version_private.h"
 #include "dispatch/work.h"
 
+/* Streams wait where this part of a limit is left: it is for unary calls, which cannot. */
+#define UNARY_PART 4u
+
 static int refuse_unavailable(struct request *r)
 {
 	const struct version *v = r->version;
@@ -33,10 +36,14 @@ static bool made_too_early(const struct request *r)
 	return r->n_inputs != declared->n_inputs || r->n_outputs_max != declared->n_outputs;
 }
 
+/* Where streams took all there is, unary calls would be refused: of those who share the connection (by a
+ * proxy), or want the model, too. */
 bool admit_full(const struct client *c, const struct version *v, uint32_t max_per_client)
 {
-	return c->requests >= max_per_client ||
-	       (v && v->work && queue_full(&v->work->queue, v->work->n_early));
+	const struct work *w = v ? v->work : NULL;
+
+	return c->requests >= max_per_client - max_per_client / UNARY_PART ||
+	       (w && queue_full(&w->queue, w->n_early + w->queue.max / UNARY_PART));
 }
 
 int admit_limits(struct request *r, uint32_t max_per_client)

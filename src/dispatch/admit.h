@@ -20,7 +20,7 @@ _must_use_ int admit(struct request *r, bool closed, uint32_t max_per_client);
 /* Is there room for one more that waits? DISPATCH_E_REFUSED, as above */
 _must_use_ int admit_limits(struct request *r, uint32_t max_per_client);
 
-/* Would one more be refused for a limit on what waits? v: NULL: for the client's alone. */
+/* Should a streaming call wait before it adds one more? v: NULL: for the client's limit alone. */
 bool admit_full(const struct client *c, const struct version *v, uint32_t max_per_client);
 
 #endif

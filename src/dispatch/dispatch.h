@@ -162,8 +162,8 @@ _must_use_ int dispatch_hold(struct dispatch *d, struct request *r, void (*on_en
  *   DEADLINE_EXCEEDED   already passed
  */
 _must_use_ int dispatch_submit(struct dispatch *d, struct request *r);
-/* Would one more request of c for v (NULL: for any) be refused for max_queue_size or
- * max_requests_per_client? */
+/* For streaming calls: should one more request of c for v (NULL: for any) wait? Three quarters of max_queue_size or
+ * max_requests_per_client are taken; the rest is for unary calls, which are refused. */
 bool dispatch_full(const struct dispatch *d, const struct client *c, const struct version *v);
 /* The caller is no longer interested: on_done will not be called. A queued request is dropped, a
  * running one finishes into the void; its worker is told when all of a batch is. Harmless when done. */

@@ -1,8 +1,10 @@
-"""Twenty ordinary callers, as a program: python bystanders.py ADDRESS [ADDRESS ...]. Each calls identity again and again,
+"""Twenty ordinary callers, as a program: python bystanders.py [--retry] [--unary] ADDRESS [ADDRESS ...]. Each calls identity again and again,
 with a pause in between, until standard input ends: twelve with 4 bytes, four with 1 MiB, four over streams. A line for each
-call that ended: caller, kind, when it began and ended (CLOCK_MONOTONIC, seconds), "ok" or what went wrong.
+call that ended: caller, kind, when it began and ended (CLOCK_MONOTONIC, seconds), "ok" or what went wrong. With --retry their
+library sends again what was UNAVAILABLE; with --unary there are small calls instead of streams.
 
 A process of its own, so that what the test does meanwhile is not in its times."""
+import json
 import os
 import sys
 import threading
@@ -22,12 +24,15 @@ STREAM_MESSAGES = 20
 PATIENCE_S = 60
 OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
            ("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
+RETRY = [("grpc.enable_retries", 1), ("grpc.service_config", json.dumps({"methodConfig": [{
+    "name": [{}], "retryPolicy": {"maxAttempts": 5, "initialBackoff": "0.1s", "maxBackoff": "2s", "backoffMultiplier": 2,
+                                  "retryableStatusCodes": ["UNAVAILABLE"]}}]}))]
 CODEC = dict(request_serializer=lambda r: r.SerializeToString(), response_deserializer=m.worker.InferResponse.FromString)
 
 
 class Caller:
-    def __init__(self, number, channel, say, stopping):
-        self.number, self.kind, self.say, self.stopping = number, KINDS[number], say, stopping
+    def __init__(self, number, kind, channel, say, stopping):
+        self.number, self.kind, self.say, self.stopping = number, kind, say, stopping
         self.unary = channel.unary_unary(m.WORKER_SERVICE + "Infer", **CODEC)
         self.stream = channel.stream_stream(m.WORKER_SERVICE + "InferStream", **CODEC)
         self.calls = 0
@@ -74,15 +79,17 @@ class Caller:
             self.stopping.wait(PAUSE_S[self.kind])
 
 
-def main(addresses):
+def main(arguments):
     lock, stopping = threading.Lock(), threading.Event()
 
     def say(line):
         with lock:
             print(line, flush=True)
 
-    channels = [grpc.insecure_channel(a, options=OPTIONS) for a in addresses]
-    callers = [Caller(i, channels[i % len(channels)], say, stopping) for i in range(len(KINDS))]
+    options = OPTIONS[:-1] + RETRY if "--retry" in arguments else OPTIONS
+    kinds = [SMALL if "--unary" in arguments and k == STREAM else k for k in KINDS]
+    channels = [grpc.insecure_channel(a, options=options) for a in arguments if not a.startswith("--")]
+    callers = [Caller(i, kind, channels[i % len(channels)], say, stopping) for i, kind in enumerate(kinds)]
     threads = [threading.Thread(target=c.run) for c in callers]
     for t in threads:
         t.start()

@@ -30,13 +30,5 @@ def table():
 
 
 def pytest_terminal_summary(terminalreporter):
-    if not ROWS:
-        return
-    write = terminalreporter.write_line
-    write("")
-    write(f"{'case':60} {'calls':>7} {'failed':>7} {'slowest':>9} {'without':>9}")
-    for name, r in ROWS:
-        over = "  more than twice and 0.1 s" if r.slowest > r.allowed else ""
-        write(f"{name:60} {r.calls:7} {len(r.failed):7} {r.slowest:8.3f}s {r.slowest_without:8.3f}s{over}")
-    counts = {k: len(terminalreporter.stats.get(k, [])) for k in ("passed", "failed", "error")}
-    write(f"{counts['passed']} passed, {counts['failed'] + counts['error']} failed")
+    from harness import print_table
+    print_table(terminalreporter, ROWS)

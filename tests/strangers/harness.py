@@ -36,8 +36,10 @@ class Case:
 
 
 class Bystanders:
-    def __init__(self, addresses):
-        self.process = subprocess.Popen([sys.executable, os.path.join(HERE, "bystanders.py"), *addresses],
+    """`arguments` of bystanders.py."""
+
+    def __init__(self, arguments):
+        self.process = subprocess.Popen([sys.executable, os.path.join(HERE, "bystanders.py"), *arguments],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.calls = []
         self.reader = threading.Thread(target=self.read)
@@ -61,10 +63,18 @@ class Bystanders:
             return min(counts) >= n
         wait_for("calls of each bystander", done, 120)
 
+    def failed(self):
+        return [c for c in self.calls if c.outcome != "ok"]
+
     def stop(self):
         self.process.stdin.close()
         self.reader.join()
         self.process.wait()
+
+
+def now():
+    """On the clock of calls."""
+    return time.monotonic()
 
 
 @dataclass
@@ -124,7 +134,7 @@ def measure(addresses, offend, *args, seconds=None):
         bystanders.stop()
     without = bystanders.between(began, met)
     with_him = [c for c in bystanders.calls if c.ended > met]
-    return Result(len(with_him), [c for c in bystanders.calls if c.outcome != "ok"],
+    return Result(len(with_him), bystanders.failed(),
                   max(c.ended - c.began for c in with_him), max(c.ended - c.began for c in without))
 
 
@@ -133,3 +143,17 @@ def judge(name, result, timed=True):
     if TIMED and timed:
         assert result.slowest <= result.allowed, \
             f"{name}: {result.slowest:.3f} s, {result.slowest_without:.3f} s without; {result.allowed:.3f} s allowed"
+
+
+def print_table(terminalreporter, rows):
+    """For pytest_terminal_summary: (name, Result) a row, and the last line."""
+    write = terminalreporter.write_line
+    if not rows:
+        return
+    write("")
+    write(f"{'case':60} {'calls':>7} {'failed':>7} {'slowest':>9} {'without':>9}")
+    for name, r in rows:
+        over = "  more than twice and 0.1 s" if r.slowest > r.allowed else ""
+        write(f"{name:60} {r.calls:7} {len(r.failed):7} {r.slowest:8.3f}s {r.slowest_without:8.3f}s{over}")
+    counts = {k: len(terminalreporter.stats.get(k, [])) for k in ("passed", "failed", "error")}
+    write(f"{counts['passed']} passed, {counts['failed'] + counts['error']} failed")

@@ -139,12 +139,13 @@ def held_input(d, door, over):
 
 
 def unread_replies(d, door, over):
-    """Forty replies of 1 MiB for a socket that nobody reads."""
+    """A hundred replies of 256 KiB for a socket that nobody reads."""
     def visit():
         c = connect(d, door, receive_buffer=65536, settings=[(h.SETTINGS_INITIAL_WINDOW, 2**31 - 1)])
+        c.socket.settimeout(5)  # a proxy may take no more from who does not read
         c.send(frame(h.WINDOW_UPDATE, 0, 0, struct.pack(">I", 2**31 - 65536)))
-        for _ in range(40):
-            c.data(c.open(), identity(MIB))
+        for _ in range(100):
+            c.data(c.open(), identity(MIB // 4))
         bites("replies that wait", lambda: d.status().calls > 20)
         stay(over, [c])
     again(over, visit)
@@ -173,7 +174,7 @@ def unread_streams(d, door, over):
         while not over.is_set():
             unread = [c.open() for _ in range(8)]
             for s in unread:
-                c.data(s, identity(MIB))
+                c.data(s, identity(MIB // 2))
                 c.until(lambda stream=s: stream in c.replies and c.replies[stream].data, "what the window allows")
             for _ in range(100):
                 assert c.infer(b"others go on").status == 0
@@ -467,9 +468,9 @@ def cancels_handoff(d, _, over):
         number = sleep_region(raw, 10)
         while not over.is_set():
             seq = raw.infer("sleep", number, 4, dims=[1], dtype=I32)
-            raw.send(cancel=m.handoff.Cancel(of=seq))
-            while raw.receive()[0].seq != seq:
-                pass
+            cancel = raw.send(cancel=m.handoff.Cancel(of=seq))
+            while raw.receive()[0].seq != cancel:
+                pass  # an answer that came first
         raw.close()
     beside(over, 2, visit)
 

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 
 #include "base/clock.h"
+#include "dispatch/admit.h"
 #include "fake_bed.h"
 
 static struct bed bed;
@@ -168,6 +169,20 @@ Test(admit, in_excess)
 	request_unref(r);
 	cr_expect(dispatch_full(bed.d, bed.client, bed.beta), "the client's");
 	cr_expect(dispatch_full(bed.d, bed.client, NULL));
+}
+
+/* A quarter is for calls that cannot wait. */
+Test(admit, streams_leave_some_to_others)
+{
+	for (int i = 0; i < 3; i++)
+		request_unref(bed_submit(&bed, bed.beta, &answers[i]));
+	cr_expect(admit_full(bed.client, NULL, 3));
+	cr_expect(admit_full(bed.client, NULL, 4));
+	cr_expect_not(admit_full(bed.client, NULL, 5));
+	bed.beta->work->queue.max = 4;
+	cr_expect(admit_full(bed.client, bed.beta, 100));
+	bed.beta->work->queue.max = 5;
+	cr_expect_not(admit_full(bed.client, bed.beta, 100));
 }
 
 Test(admit, too_many_of_one_client)
