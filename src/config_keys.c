@@ -177,8 +177,8 @@ const struct config_key config_keys[] = {
 	{"compression", "algorithm", CONFIG_CODEC, AT(frontend.grpc.compression), "none", 0, 0},
 	{"compression", "min_bytes", CONFIG_BYTES32, AT(frontend.grpc.compression_min_bytes), "1K",
 		0, GIB},
-	{"compression", "max_bytes", CONFIG_BYTES32, AT(frontend.grpc.compression_max_bytes), "1M",
-		0, GIB},
+	{"compression", "max_bytes", CONFIG_BYTES32, AT(frontend.grpc.compression_max_bytes),
+		"256M", 0, GIB},
 };
 
 const size_t config_n_keys = sizeof(config_keys) / sizeof(config_keys[0]);

@@ -13,7 +13,8 @@ static void on_deadline(struct deadline *d)
 	struct call *c = call_of((struct stream *)((char *)d - offsetof(struct stream, timer)));
 
 	call_transport(c)->now_ns = clock_ns();
-	if (c->stream.queued_bytes) {
+	if (c->stream.queued_bytes || c->stream.owed_bytes) {
+		call_drop_replies(c);
 		stream_cancel(&c->stream);
 		call_close(c);
 		return;
@@ -30,6 +31,8 @@ static void on_begin(struct stream *s)
 	c->request_codec = CODEC_IDENTITY;
 	c->reply_codec = CODEC_IDENTITY;
 	c->deadline_ns = CLOCK_NO_DEADLINE;
+	list_init(&c->replies);
+	list_init(&c->compress_node);
 }
 
 static void on_header(
@@ -166,6 +169,7 @@ static void on_close(struct stream *s)
 
 	if (c->phase == CALL_OPEN)
 		call_close(c);
+	call_drop_replies(c);
 	blocks_give(&t->blocks, c->text, c->n_text);
 	blocks_give(&t->blocks, c->headers.unknown_path, c->headers.n_unknown_path);
 	if (c->state)
@@ -177,14 +181,16 @@ static void on_close(struct stream *s)
 static void on_stuck(struct stream *s)
 {
 	struct call *c = call_of(s);
-	bool has_status = (c->phase == CALL_OPEN || s->trailers) && !c->broken;
+	bool has_status = (c->phase == CALL_OPEN || s->trailers || c->end_waits) && !c->broken;
 
 	if (c->phase == CALL_OPEN)
 		call_close(c);
 	if (has_status)
 		call_send_unread(c);
-	else
+	else {
+		call_drop_replies(c);
 		stream_cancel(s);
+	}
 }
 
 static size_t on_trailers(struct stream *s, struct header *ret_trailers)

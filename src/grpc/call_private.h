@@ -25,6 +25,8 @@ struct calls {
 	struct list inflating;		 /* struct call.turn_node: go on in a later turn */
 	size_t inflated_turn;		 /* bytes inflated in this turn of the loop, of all calls */
 	size_t compressed_turn;		 /* bytes compressed in it */
+	struct list compressing;	 /* struct call.compress_node: go on in a later turn */
+	uint64_t compressing_bytes;	 /* of all replies that wait for that */
 	struct deadline next_turn;
 	enum codec reply_codec;
 	bool draining;
@@ -85,7 +87,10 @@ struct call {
 	bool awaits_room;      /* input goes on when output has drained, and in the next turn */
 	bool awaits_turn;      /* input goes on in a later turn: enough was inflated in this one */
 	bool half_close_waits; /* behind what is held */
-	bool broken;	       /* a reply is queued in part: only a reset can end it */
+	struct list replies; /* struct reply.node: not compressed yet, or behind one that is not */
+	struct list compress_node; /* in calls.compressing while there are any */
+	bool end_waits;		   /* the status is given, and goes behind them */
+	bool broken;		   /* a reply is queued in part: only a reset can end it */
 	bool in_receive;
 };
 
@@ -124,6 +129,27 @@ void call_send_unread(struct call *c);
 void call_send_page(struct call *c, unsigned http_status, const char *body, bool head);
 /* stream_events.on_trailers: the status. */
 size_t call_trailers(struct call *c, struct header *ret_trailers);
+
+/* call_queue.c: messages on their way into their stream. */
+void call_release_parts(const struct part *parts, size_t n);
+/* Queue a message as it is. The parts are released in the end, whatever is returned. -ENOMEM */
+_must_use_ int call_queue_plain(struct call *c, const struct part *parts, size_t n, uint32_t total);
+/* The same compressed: `out` was made of the parts, and is empty then. */
+_must_use_ int call_queue_compressed(
+	struct call *c, const struct part *parts, size_t n, struct buf *out);
+
+/* call_compress.c: replies that are compressed. */
+/* Compressed in one turn of the loop, of all calls together: some 5 ms. */
+#define COMPRESS_A_TURN ((size_t)128 << 10)
+/* Queue a message, compressed where that is wanted: at once, or when its turn has come; as it is where it gets no
+ * smaller, or too much is to be compressed already. What is queued next stays behind it. The parts are
+ * released in the end, whatever is returned. -ENOMEM */
+_must_use_ int call_queue_message(
+	struct call *c, const struct part *parts, size_t n, uint32_t total);
+/* A new turn has begun: those that wait for it go on, as far as its budget lets them. */
+void call_compress_next_turn(struct calls *shared);
+/* Forget the replies that wait, and an end behind them. */
+void call_drop_replies(struct call *c);
 
 /* call.c */
 /* The status is given before the service has seen the call. */

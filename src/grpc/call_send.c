@@ -1,9 +1,5 @@
 /*
- * call_send.c: what leaves: reply messages, the status, pages. Messages are compressed when that is wanted, else queued as they are; large
- * parts with an owner by reference.
- *
- * Invariant: each part's release is called exactly once, whatever fails. Daemon process, loop
- * thread.
+ * call_send.c: what leaves: reply messages, the status, pages. Daemon process, loop thread.
  */
 #include <assert.h>
 #include <errno.h>
@@ -11,18 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "grpc/call_private.h"
-
-#define PIECES_MAX 64u /* of a compressed message; more go uncompressed */
-
-static void release_all(const struct part *parts, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (parts[i].release)
-			parts[i].release(parts[i].owner);
-	}
-}
 
 static int total_size(const struct part *parts, size_t n, uint32_t *ret_total)
 {
@@ -35,111 +20,6 @@ static int total_size(const struct part *parts, size_t n, uint32_t *ret_total)
 	}
 	*ret_total = (uint32_t)total;
 	return 0;
-}
-
-static void count(struct call *c, const struct part *s, bool copied)
-{
-	struct calls_counters *counters = &call_calls(c)->counters;
-
-	if (!s->bulk)
-		return;
-	counters->bulk_bytes_sent += s->n;
-	if (copied)
-		counters->bulk_bytes_copied += s->n;
-}
-
-static int queue_prefix(struct call *c, bool compressed, uint32_t n)
-{
-	uint8_t prefix[GRPC_PREFIX_SIZE];
-
-	grpc_frame_prefix(prefix, compressed, n);
-	return stream_queue_copy(&c->stream, prefix, sizeof(prefix));
-}
-
-static int queue_part(struct call *c, const struct part *s)
-{
-	bool lent = s->release && s->n >= GATHER_COPY_MAX;
-	int r;
-
-	count(c, s, !lent);
-	if (lent)
-		return stream_queue_lent(&c->stream, s->data, s->n, s->release, s->owner);
-	r = stream_queue_copy(&c->stream, s->data, s->n);
-	if (s->release)
-		s->release(s->owner);
-	return r;
-}
-
-static int queue_plain(struct call *c, const struct part *parts, size_t n, uint32_t total)
-{
-	int r = queue_prefix(c, false, total);
-	size_t i = 0;
-
-	while (!r && i < n)
-		r = queue_part(c, &parts[i++]);
-	release_all(parts + i, n - i);
-	return r;
-}
-
-/* Returns whether it is worth it: out is filled then. */
-static bool compress(
-	struct call *c, const struct part *parts, size_t n, uint32_t total, struct buf *out)
-{
-	struct deflate_piece pieces[PIECES_MAX];
-
-	if (n > PIECES_MAX)
-		return false;
-	for (size_t i = 0; i < n; i++)
-		pieces[i] = (struct deflate_piece){parts[i].data, parts[i].n};
-	/* What does not get smaller goes as it is; so does what there is no memory for. */
-	return codec_compress(c->reply_codec, pieces, n, out) == 0 && out->len < total;
-}
-
-static int queue_compressed(struct call *c, const struct part *parts, size_t n, struct buf *out)
-{
-	size_t n_out = out->len;
-	int r = queue_prefix(c, true, (uint32_t)n_out);
-
-	for (size_t i = 0; i < n; i++)
-		count(c, &parts[i], true);
-	release_all(parts, n);
-	if (r || n_out < GATHER_COPY_MAX) {
-		if (!r)
-			r = stream_queue_copy(&c->stream, out->data, n_out);
-		buf_deinit(out);
-		return r;
-	}
-	return stream_queue_lent(&c->stream, out->data, n_out, free, out->data);
-}
-
-/* Everybody waits meanwhile: what is too long for it goes as it is, and what comes when enough was
- * compressed in this turn of the loop. */
-static bool may_compress(struct call *c, uint32_t total)
-{
-	struct calls *shared = call_calls(c);
-	const struct grpc_settings *settings = shared->settings;
-
-	if (c->reply_codec == CODEC_IDENTITY || total < settings->compression_min_bytes)
-		return false;
-	if (shared->compressed_turn + total > settings->compression_max_bytes)
-		return false;
-	if (calls_want_turn(shared))
-		return false;
-	shared->compressed_turn += total;
-	return true;
-}
-
-static int queue_message(struct call *c, const struct part *parts, size_t n, uint32_t total)
-{
-	struct buf out;
-
-	if (!may_compress(c, total))
-		return queue_plain(c, parts, n, total);
-	buf_init(&out, total);
-	if (compress(c, parts, n, total, &out))
-		return queue_compressed(c, parts, n, &out);
-	buf_deinit(&out);
-	return queue_plain(c, parts, n, total);
 }
 
 static struct header text_header(const char *name, const char *value, size_t n, unsigned flags)
@@ -172,19 +52,23 @@ int call_send(struct call *c, const struct part *parts, size_t n)
 	uint32_t total;
 	int r;
 
-	assert(c->phase == CALL_OPEN && !c->broken);
-	r = total_size(parts, n, &total);
+	assert(c->phase == CALL_OPEN);
+	/* What was kept could not be queued: the stream is reset already. */
+	r = c->broken ? -ENOMEM : total_size(parts, n, &total);
 	if (r) {
-		release_all(parts, n);
+		call_release_parts(parts, n);
 		return r;
 	}
-	r = queue_message(c, parts, n, total);
+	r = call_queue_message(c, parts, n, total);
 	if (r && !s->headers_sent) {
 		/* Nothing has left: the caller's status can still stand alone. */
 		stream_drop_output(s);
 		return r;
 	}
-	c->broken = r != 0;
+	if (r) {
+		c->broken = true;
+		call_drop_replies(c);
+	}
 	if (!s->headers_sent)
 		respond(c);
 	else
@@ -248,7 +132,10 @@ void call_send_status(
 		return;
 	}
 	keep_text(c, encoded, n_encoded);
-	stream_end(&c->stream, true);
+	if (list_empty(&c->replies))
+		stream_end(&c->stream, true);
+	else
+		c->end_waits = true;
 }
 
 void call_send_unread(struct call *c)
@@ -257,6 +144,7 @@ void call_send_unread(struct call *c)
 	int n = snprintf(text, sizeof(text), "the reply was not read for send_timeout_ms (%llu)",
 		(unsigned long long)call_transport(c)->settings->send_timeout_ms);
 
+	call_drop_replies(c);
 	blocks_give(&call_transport(c)->blocks, c->text, c->n_text);
 	c->text = NULL;
 	c->n_text = 0;

@@ -35,7 +35,7 @@ static void on_next_turn(struct deadline *d)
 	struct calls *s = container_of(d, struct calls, next_turn);
 
 	s->transport->now_ns = clock_ns();
-	s->compressed_turn = 0;
+	call_compress_next_turn(s);
 	call_receive_next_turn(s);
 }
 
@@ -61,6 +61,7 @@ int calls_new(struct calls **ret_calls, uv_loop_t *loop, const struct http2_sett
 	if (s->reply_codec == CODEC_UNKNOWN)
 		return -EINVAL;
 	list_init(&s->inflating);
+	list_init(&s->compressing);
 	s->next_turn.on_due = on_next_turn;
 	s->inflate_buffer = malloc(CALL_INFLATE_BYTES);
 	if (!s->inflate_buffer)

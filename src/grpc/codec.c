@@ -176,6 +176,39 @@ bool inflater_complete(const struct inflater *i)
 	return i->complete;
 }
 
+struct deflater {
+	z_stream z;
+};
+
+int deflater_new(struct deflater **ret_deflater, enum codec c)
+{
+	struct deflater *d;
+
+	if (c != CODEC_GZIP && c != CODEC_DEFLATE)
+		return -EINVAL;
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return -ENOMEM;
+	d->z.zalloc = z_alloc;
+	d->z.zfree = z_free;
+	if (deflateInit2(&d->z, LEVEL, Z_DEFLATED, window_bits(c), MEMORY_LEVEL,
+		    Z_DEFAULT_STRATEGY) != Z_OK) {
+		free(d);
+		return -ENOMEM;
+	}
+	*ret_deflater = d;
+	return 0;
+}
+
+struct deflater *deflater_free(struct deflater *d)
+{
+	if (!d)
+		return NULL;
+	deflateEnd(&d->z);
+	free(d);
+	return NULL;
+}
+
 /* Give what z has left of its input to `out`; until the stream's end when flush is Z_FINISH. */
 static int deflate_some(z_stream *z, int flush, struct buf *out)
 {
@@ -196,41 +229,32 @@ static int deflate_some(z_stream *z, int flush, struct buf *out)
 	return 0;
 }
 
-static int deflate_piece(z_stream *z, const struct deflate_piece *piece, struct buf *out)
+int deflater_write(struct deflater *d, const void *data, size_t n, bool last, struct buf *out)
 {
-	const uint8_t *data = piece->data;
-	size_t n = piece->n;
+	const uint8_t *at = data;
 
 	while (n > 0) {
 		unsigned some = clamp(n);
 		int r;
 
-		z->next_in = (uint8_t *)data;
-		z->avail_in = some;
-		r = deflate_some(z, Z_NO_FLUSH, out);
+		d->z.next_in = (uint8_t *)at;
+		d->z.avail_in = some;
+		r = deflate_some(&d->z, Z_NO_FLUSH, out);
 		if (r)
 			return r;
-		data += some;
+		at += some;
 		n -= some;
 	}
-	return 0;
+	return last ? deflate_some(&d->z, Z_FINISH, out) : 0;
 }
 
 int codec_compress(
 	enum codec c, const struct deflate_piece *pieces, size_t n_pieces, struct buf *out)
 {
-	z_stream z = {.zalloc = z_alloc, .zfree = z_free};
-	int r = 0;
+	_cleanup_(deflater_freep) struct deflater *d = NULL;
+	int r = deflater_new(&d, c);
 
-	if (c != CODEC_GZIP && c != CODEC_DEFLATE)
-		return -EINVAL;
-	if (deflateInit2(&z, LEVEL, Z_DEFLATED, window_bits(c), MEMORY_LEVEL, Z_DEFAULT_STRATEGY) !=
-		Z_OK)
-		return -ENOMEM;
 	for (size_t i = 0; i < n_pieces && !r; i++)
-		r = deflate_piece(&z, &pieces[i], out);
-	if (!r)
-		r = deflate_some(&z, Z_FINISH, out);
-	deflateEnd(&z);
-	return r;
+		r = deflater_write(d, pieces[i].data, pieces[i].n, false, out);
+	return r ? r : deflater_write(d, NULL, 0, true, out);
 }

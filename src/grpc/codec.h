@@ -51,6 +51,16 @@ _must_use_ int inflater_read(struct inflater *z, const uint8_t **data, size_t *n
 /* Has the stream come to its proper end? Asked when the message's bytes are all in. */
 bool inflater_complete(const struct inflater *z);
 
+struct deflater;
+
+/* c: gzip or deflate. -ENOMEM, -EINVAL */
+_must_use_ int deflater_new(struct deflater **ret_deflater, enum codec c);
+struct deflater *deflater_free(struct deflater *z);
+DEFINE_CLEANUP(struct deflater *, deflater_free)
+/* Compress n bytes to the end of `out`; `last`: they end the message. -ENOMEM, -ENOBUFS (out's maximum) */
+_must_use_ int deflater_write(
+	struct deflater *z, const void *data, size_t n, bool last, struct buf *out);
+
 struct deflate_piece {
 	const void *data;
 	size_t n;

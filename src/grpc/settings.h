@@ -8,7 +8,8 @@ struct grpc_settings {
 	uint64_t max_receive_message_bytes;
 	const char *compression; /* of replies: "none", "gzip", "deflate" */
 	uint32_t compression_min_bytes;
-	uint32_t compression_max_bytes; /* of a message, and in one turn of the loop */
+	uint32_t
+		compression_max_bytes; /* of a message, and of those that are being compressed together */
 };
 
 #endif

@@ -214,6 +214,19 @@ int stream_queue_lent(
 	return 0;
 }
 
+void stream_owe(struct stream *s, size_t n)
+{
+	s->owed_bytes += n;
+}
+
+void stream_settle(struct stream *s, size_t n)
+{
+	assert(n <= s->owed_bytes);
+	s->owed_bytes -= n;
+	/* Who waits for room is looked at when the session is. */
+	session_mark_dirty(s->session);
+}
+
 static void pop(struct stream *s)
 {
 	struct piece *p = s->head;
@@ -302,7 +315,7 @@ bool stream_connection_full(const struct stream *s)
 
 bool stream_full(const struct stream *s)
 {
-	return s->queued_bytes >= high_water(s) || stream_connection_full(s);
+	return s->queued_bytes + s->owed_bytes >= high_water(s) || stream_connection_full(s);
 }
 
 void stream_wait(struct stream *s)
@@ -317,7 +330,8 @@ static bool has_room(const struct stream *s)
 {
 	uint64_t max = s->session->transport->settings->max_output_bytes;
 
-	return s->queued_bytes <= high_water(s) / 2 && connection_bytes(s->session) <= max / 2;
+	return s->queued_bytes + s->owed_bytes <= high_water(s) / 2 &&
+	       connection_bytes(s->session) <= max / 2;
 }
 
 void session_wake_waiting(struct session *s)

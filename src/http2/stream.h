@@ -31,6 +31,7 @@ struct stream {
 	struct piece *tail;
 	size_t head_sent;	 /* of the first piece */
 	size_t queued_bytes;	 /* not yet in a gather */
+	size_t owed_bytes;	 /* of replies that are still being made */
 	size_t header_bytes;	 /* of the header list that came, RFC 9113 6.5.2 */
 	size_t held_bytes;	 /* request bytes that nobody took yet */
 	size_t drained_bytes;	 /* thrown away after the reply ended */
@@ -101,6 +102,10 @@ _must_use_ int stream_queue_copy(struct stream *s, const void *data, size_t n);
 /* The same by reference; release(owner) is called exactly once, on -ENOMEM too. */
 _must_use_ int stream_queue_lent(
 	struct stream *s, const void *data, size_t n, void (*release)(void *owner), void *owner);
+/* n bytes of a reply are being made, outside of any queue: they fill the stream as what is queued does, but not its
+ * connection. They are not any more. */
+void stream_owe(struct stream *s, size_t n);
+void stream_settle(struct stream *s, size_t n);
 /* Forget what is queued. */
 void stream_drop_output(struct stream *s);
 /* Submit response headers, once; what is queued follows. */

@@ -1,15 +1,18 @@
 """What comes back: compression in both directions, the shape of replies and errors, and the end of a connection."""
 import gzip
 import os
+import random
 import re
+import struct
 import zlib
 
 import pytest
 
 import http2 as h
 import messages as m
+from callers import holds_nothing
 from daemon import infer_request
-from http2 import Connection, message
+from http2 import Connection, grpc_headers, message
 
 OK, NOT_FOUND, UNIMPLEMENTED, INTERNAL = 0, 5, 12, 13
 REQUEST = infer_request("identity", b"hello").SerializeToString()
@@ -72,12 +75,33 @@ def test_replies_are_compressed_only_for_those_who_can(start):
     with Connection(d) as c:
         for accepts, flag in ((None, 0), ("deflate", 0), ("identity, deflate, gzip", 1), ("gzip", 1)):
             r = c.infer(bytes(10000), grpc_accept_encoding=accepts)
+            assert r.status == OK, r.text
             (got, data), = r.messages()
-            assert got == flag and r.status == OK
+            assert got == flag
             assert ("grpc-encoding" in r.blocks[0]) >= bool(flag)
             data = gzip.decompress(data) if flag else data
             assert m.worker.InferResponse.FromString(data).tensor_data.data == bytes(10000)
         assert c.infer(b"short", grpc_accept_encoding="gzip").messages()[0][0] == 0
+
+
+def test_large_replies_are_compressed_piece_by_piece(start):
+    """Others are answered meanwhile; whoever cancels one leaves nothing behind."""
+    d = start("compression.algorithm=gzip", models=["identity"])
+    data = random.Random(1).randbytes(4 << 20).translate(bytes(i % 16 for i in range(256)))
+    request = message(infer_request("identity", data).SerializeToString())
+    with Connection(d) as c, Connection(d) as other:
+        streams = [c.open(grpc_headers(m.WORKER_SERVICE + "Infer", grpc_accept_encoding="gzip")) for _ in range(3)]
+        for stream in streams:
+            c.data(stream, request)
+        assert other.infer().status == OK
+        c.send_frame(h.RST_STREAM, 0, streams[1], struct.pack(">I", 8))
+        for stream in (streams[0], streams[2]):
+            r = c.reply(stream)
+            assert r.status == OK, r.text
+            (flag, got), = r.messages()
+            assert flag == 1 and len(got) < len(data) * 3 / 4
+            assert m.worker.InferResponse.FromString(gzip.decompress(got)).tensor_data.data == data
+    holds_nothing(d)
 
 
 # --- replies --------------------------------------------------------------------------------------
