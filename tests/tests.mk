@@ -43,6 +43,11 @@ system-asan:  ## system tests against a daemon and workers built with sanitizers
 	$(Q)MODELD_TEST_BUILD=$(BUILD)/asan $(SYSTEM_TEST) \
 		-m 'not slow and not memory' tests/system $(if $(K),-k '$(K)') $(X)
 
+.PHONY: soak
+soak: all  ## models that come and go, a thousand times, and what is left of them: minutes
+	$(Q)MODELD_TEST_SOAK=1000 MODELD_TEST_ROUNDS=200 $(PYTHON_TEST) -m pytest -q -s -p no:cacheprovider \
+		tests/system -k 'soak or memory_comes_back' $(X)
+
 .PHONY: check-service
 check-service: all  ## the service under a real systemd, the packages, the image; needs root
 	$(Q)$(PYTHON_TEST) -m pip install -q --disable-pip-version-check pyyaml kubernetes-validate

@@ -34,10 +34,43 @@ static enum grpc_status status_of(enum lifecycle_code code)
 	}
 }
 
+/* The model's name alone; own. NULL: no memory */
+static char *model_of(const char *name)
+{
+	return strndup(name, strcspn(name, ":"));
+}
+
+static void ask(struct demanded *d, const char *model)
+{
+	const char *colon = strchr(d->name, ':');
+
+	lifecycle_ask(d->lifecycle,
+		&(struct asked_task){.kind = TASK_LOAD,
+			.name = model,
+			.version = colon ? colon + 1 : "",
+			.patient = true},
+		&d->wait);
+}
+
+/* What was to be loaded was changed, and not unloaded: what takes its place is as good. Returns whether it is waited for. */
+static bool ask_again(struct demanded *d)
+{
+	struct lifecycle *l = d->lifecycle;
+	_cleanup_(freep) char *model = model_of(d->name);
+	const struct wish *w = model ? wishes_find(&l->wishes, model) : NULL;
+
+	if (!w || wish_empty(w) || l->stopped || !dispatch_is_demanded(l->dispatch, d->name))
+		return false;
+	ask(d, model);
+	return true;
+}
+
 static void on_loaded(struct lifecycle_wait *w, enum lifecycle_code code, const char *text)
 {
 	struct demanded *d = container_of(w, struct demanded, wait);
 
+	if (code == LIFECYCLE_SUPERSEDED && ask_again(d))
+		return;
 	list_remove(&d->node);
 	dispatch_supply(d->lifecycle->dispatch, d->name, status_of(code), text);
 	free(d);
@@ -52,12 +85,6 @@ static bool is_demanded(const struct lifecycle *l, const char *name)
 	return false;
 }
 
-/* The model's name alone; own. NULL: no memory */
-static char *model_of(const char *name)
-{
-	return strndup(name, strcspn(name, ":"));
-}
-
 static bool may(const struct lifecycle *l, const char *model)
 {
 	return l->settings->load_on_request && lifecycle_is_explicit(l) && !l->stopped && l->seen &&
@@ -67,7 +94,6 @@ static bool may(const struct lifecycle *l, const char *model)
 bool lifecycle_demand(struct lifecycle *l, const char *name)
 {
 	_cleanup_(freep) char *model = model_of(name);
-	const char *colon = strchr(name, ':');
 	struct demanded *d;
 
 	if (!model || !may(l, model))
@@ -81,11 +107,6 @@ bool lifecycle_demand(struct lifecycle *l, const char *name)
 	d->wait.on_done = on_loaded;
 	memcpy(d->name, name, strlen(name) + 1);
 	list_push_back(&l->demands, &d->node);
-	lifecycle_ask(l,
-		&(struct asked_task){.kind = TASK_LOAD,
-			.name = model,
-			.version = colon ? colon + 1 : "",
-			.patient = true},
-		&d->wait);
+	ask(d, model);
 	return true;
 }

@@ -124,23 +124,31 @@ static bool exceeds_memory(
 	return true;
 }
 
+/* What there is too much of: OF_GPU + k is the memory of settings.places[k]. */
+#define OF_NOTHING 0u
+#define OF_MODELS  1u
+#define OF_HOST	   2u
+#define OF_GPU	   3u
+
 /* more: a model that is to be loaded, NULL: none. text (TEXT_MAX) has the sums. By what sum_up() found. */
-static bool exceeds(const struct lifecycle *l, const char *more, char *text)
+static size_t exceeds(const struct lifecycle *l, const char *more, char *text)
 {
 	const struct models_settings *s = l->settings;
 	const struct wish *w = more ? wishes_find(&l->wishes, more) : NULL;
 
-	if (exceeds_models(l, more, text) ||
-		exceeds_memory(l->taken.host_bytes, NULL, w ? w->host_bytes : 0,
-			s->max_memory_bytes, text))
-		return true;
+	if (exceeds_models(l, more, text))
+		return OF_MODELS;
+	if (exceeds_memory(
+		    l->taken.host_bytes, NULL, w ? w->host_bytes : 0, s->max_memory_bytes, text))
+		return OF_HOST;
 	for (size_t i = 0; i < s->n_places; i++) {
 		if (is_gpu(s->places[i].device) &&
 			exceeds_memory(l->taken.place_bytes[i], s->places[i].device,
-				w ? w->gpu_bytes : 0, s->max_gpu_memory_bytes, text))
-			return true;
+				w && w->gpu_bytes ? w->gpu_bytes[i] : 0, s->max_gpu_memory_bytes,
+				text))
+			return OF_GPU + i;
 	}
-	return false;
+	return OF_NOTHING;
 }
 
 static bool has_limits(const struct lifecycle *l)
@@ -191,9 +199,10 @@ struct eviction_model lifecycle_look_at(const struct lifecycle *l, struct wish *
 
 /* Models that may be evicted, who goes first is first. */
 struct ranking {
-	struct eviction_model *list; /* own */
+	struct eviction_model *list; /* own; who is NULL: it has gone */
 	size_t n;
-	size_t next;
+	size_t of;   /* the last next_of() was for this ... */
+	size_t next; /* ... and none before this one would help */
 };
 
 static void ranking_deinit(struct ranking *r)
@@ -238,15 +247,33 @@ static void rank(const struct lifecycle *l, struct ranking *r)
 		l->settings->eviction, r->list, r->n, l->settings->ttl_ms * NS_PER_MS, clock_ns());
 }
 
-/* The next to make room; never `keep`, which may be NULL. NULL: none may go. */
-static struct wish *next_of(struct ranking *r, const char *keep)
+/* Would there be less of it without this model? */
+static bool would_help(const struct lifecycle *l, const struct wish *w, size_t of)
 {
-	struct wish *w;
+	_cleanup_(freep) struct version **versions = NULL;
+	size_t n = of == OF_MODELS ? 0 : versions_of(l, w->name, &versions);
 
-	while (r->next < r->n) {
-		w = r->list[r->next++].who;
-		if (!keep || strcmp(w->name, keep) != 0)
-			return w;
+	for (size_t i = 0; i < n; i++) {
+		if (of == OF_HOST ? host_bytes(l, versions[i]) > 0
+				  : version_memory_bytes(versions[i],
+					    l->settings->places[of - OF_GPU].device) > 0)
+			return true;
+	}
+	return of == OF_MODELS;
+}
+
+/* The next to make room; never `keep`, which may be NULL. NULL: none that may go would help. */
+static struct eviction_model *next_of(
+	const struct lifecycle *l, struct ranking *r, size_t of, const char *keep)
+{
+	if (r->of != of)
+		r->next = 0;
+	r->of = of;
+	for (; r->next < r->n; r->next++) {
+		const struct wish *w = r->list[r->next].who;
+
+		if (w && (!keep || strcmp(w->name, keep) != 0) && would_help(l, w, of))
+			return &r->list[r->next];
 	}
 	return NULL;
 }
@@ -280,18 +307,21 @@ static void evict_counted(struct lifecycle *l, struct wish *w, struct task *t)
 	lifecycle_evict(l, w, t);
 }
 
-/* Until there is room for `more` (NULL: for what is there), or nobody is left. Returns how many had to go. */
+/* Until there is room for `more` (NULL: for what is there), or nobody is left who would help. Returns how many had to go. */
 static size_t evict_for(struct lifecycle *l, const char *more, const char *keep, struct task *t)
 {
 	_cleanup_(ranking_deinit) struct ranking r = {0};
+	struct eviction_model *next;
 	char text[TEXT_MAX];
-	struct wish *w;
-	size_t n = 0;
+	size_t of, n = 0;
 
 	if (!exceeds(l, more, text))
 		return 0;
 	rank(l, &r);
-	while (exceeds(l, more, text) && (w = next_of(&r, keep))) {
+	while ((of = exceeds(l, more, text)) && (next = next_of(l, &r, of, keep))) {
+		struct wish *w = next->who;
+
+		next->who = NULL;
 		evict_counted(l, w, t);
 		n++;
 	}
@@ -322,12 +352,14 @@ bool lifecycle_make_room(struct lifecycle *l, struct task *t)
 	return false;
 }
 
-/* Those that wait for somebody's room, and not for memory that is on its way back. any_may_go: by eviction. */
-static bool may_try_again(struct lifecycle *l, struct task *t, bool any_may_go)
+/* Those that wait for somebody's room, and not for memory that is on its way back. */
+static bool may_try_again(struct lifecycle *l, struct task *t, struct ranking *r)
 {
 	char text[TEXT_MAX];
+	size_t of = exceeds(l, t->name, text);
 
-	if (any_may_go || !exceeds(l, t->name, text))
+	/* None of theirs is loaded, so that all who want the same of it get the same answer. */
+	if (!of || next_of(l, r, of, NULL))
 		return true;
 	if (!t->patient || !dispatch_is_demanded(l->dispatch, t->name))
 		refuse_load(t, text);
@@ -349,12 +381,11 @@ bool lifecycle_try_rooms(struct lifecycle *l)
 
 		if (!waits_for_room(t))
 			continue;
-		/* The same for all of them: none of theirs is loaded. */
 		if (!r.list) {
 			sum_up(l);
 			rank(l, &r);
 		}
-		if (!may_try_again(l, t, r.n > 0))
+		if (!may_try_again(l, t, &r))
 			continue;
 		t->phase = TASK_ASKED;
 		any = true;
@@ -364,21 +395,23 @@ bool lifecycle_try_rooms(struct lifecycle *l)
 
 /* --- What was loaded ---------------------------------------------------------------------------- */
 
+/* Where there is no memory to note it, it is not known next time. */
 static void measure(struct lifecycle *l, struct wish *w)
 {
 	const struct models_settings *s = l->settings;
 	_cleanup_(freep) struct version **versions = NULL;
 	size_t n = versions_of(l, w->name, &versions);
 
-	w->host_bytes = w->gpu_bytes = 0;
+	w->host_bytes = 0;
 	for (size_t i = 0; i < n; i++)
 		w->host_bytes = add(w->host_bytes, host_bytes(l, versions[i]));
-	for (size_t k = 0; k < s->n_places; k++) {
-		uint64_t bytes = 0;
-
-		for (size_t i = 0; is_gpu(s->places[k].device) && i < n; i++)
-			bytes = add(bytes, version_memory_bytes(versions[i], s->places[k].device));
-		w->gpu_bytes = bytes > w->gpu_bytes ? bytes : w->gpu_bytes;
+	if (!w->gpu_bytes && s->max_gpu_memory_bytes > 0)
+		w->gpu_bytes = calloc(s->n_places + 1, sizeof(uint64_t));
+	for (size_t k = 0; w->gpu_bytes && k < s->n_places; k++) {
+		w->gpu_bytes[k] = 0;
+		for (size_t i = 0; i < n && is_gpu(s->places[k].device); i++)
+			w->gpu_bytes[k] = add(w->gpu_bytes[k],
+				version_memory_bytes(versions[i], s->places[k].device));
 	}
 }
 

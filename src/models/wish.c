@@ -64,6 +64,7 @@ void wishes_release(struct wishes *w)
 	while (w->list.next && (node = list_first(&w->list))) {
 		list_remove(node);
 		wish_clear(WISH(node));
+		free(WISH(node)->gpu_bytes);
 		free(WISH(node));
 	}
 	free(w->buckets);

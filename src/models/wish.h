@@ -28,7 +28,8 @@ struct wish {
 	uint32_t n_references;
 	bool transient;	     /* it was loaded for a reference alone */
 	uint64_t host_bytes; /* what it took when it was loaded last; 0: nobody knows */
-	uint64_t gpu_bytes;  /* likewise, of the GPU where it took most */
+	uint64_t
+		*gpu_bytes; /* own: likewise, by place as they are configured; NULL: nobody knows */
 	size_t ranked; /* lifecycle_quota.c: scratch, where it is among those that it looks at, from 1 on */
 	char name[]; /* of the model */
 };

@@ -80,9 +80,16 @@ static void on_unloaded(struct lifecycle_wait *wait, enum lifecycle_code code, c
 
 /* --- What is asked ---------------------------------------------------------------------------- */
 
-static void begin(struct call *c, struct kserve_load *w, const char *name,
+/* What tells the two from each other. */
+struct kind {
+	/* False: the call is finished. */
+	bool (*check)(struct call *c, const char *key, const Parameter *p);
 	void (*ask)(struct lifecycle *l, const char *name, const char *version,
-		struct lifecycle_wait *w))
+		struct lifecycle_wait *w);
+	void (*on_done)(struct lifecycle_wait *w, enum lifecycle_code code, const char *text);
+};
+
+static void begin(struct call *c, struct kserve_load *w, const char *name, const struct kind *kind)
 {
 	struct lifecycle *l = ((struct services *)call_context(c))->lifecycle;
 
@@ -96,8 +103,9 @@ static void begin(struct call *c, struct kserve_load *w, const char *name,
 		return;
 	}
 	w->call = c;
+	w->wait.on_done = kind->on_done;
 	snprintf(w->name, sizeof(w->name), "%s", name);
-	ask(l, name, "", &w->wait);
+	kind->ask(l, name, "", &w->wait);
 }
 
 /* False: the call is finished. */
@@ -147,45 +155,57 @@ static bool check_repository(struct call *c, const char *name)
 	return false;
 }
 
-static const Parameter no_value = INFERENCE__MODEL_REPOSITORY_PARAMETER__INIT;
+/* A map entry's field, which is a pointer: 0 is the key, 1 the value. */
+static void *field_of(const ProtobufCMessage *entry, unsigned i)
+{
+	void *at;
+
+	memcpy(&at, (const char *)entry + entry->descriptor->fields[i].offset, sizeof(at));
+	return at;
+}
+
+static void take(struct call *c, struct kserve_load *w, const char *repository, const char *model,
+	const struct kind *kind, void *const *parameters, size_t n)
+{
+	static const Parameter no_value = INFERENCE__MODEL_REPOSITORY_PARAMETER__INIT;
+	bool fine = check_repository(c, repository);
+
+	for (size_t i = 0; fine && i < n; i++) {
+		const Parameter *value = field_of(parameters[i], 1);
+
+		fine = kind->check(c, field_of(parameters[i], 0), value ? value : &no_value);
+	}
+	if (fine)
+		begin(c, w, model, kind);
+}
 
 void kserve_repository_model_load(struct call *c, void *state, const uint8_t *data, size_t n)
 {
+	static const struct kind kind = {check_load_parameter, lifecycle_load, on_loaded};
 	const Inference__RepositoryModelLoadRequest *q;
-	struct kserve_load *w = state;
 	struct message_memory memory;
-	bool fine;
 
-	w->wait.on_done = on_loaded;
 	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
 	q = message_read(
 		c, &memory, &inference__repository_model_load_request__descriptor, data, n);
-	fine = q && check_repository(c, q->repository_name);
-	for (size_t i = 0; fine && i < q->n_parameters; i++)
-		fine = check_load_parameter(c, q->parameters[i]->key,
-			q->parameters[i]->value ? q->parameters[i]->value : &no_value);
-	if (fine)
-		begin(c, w, q->model_name, lifecycle_load);
+	if (q)
+		take(c, state, q->repository_name, q->model_name, &kind,
+			(void *const *)q->parameters, q->n_parameters);
 	message_memory_deinit(&memory);
 }
 
 void kserve_repository_model_unload(struct call *c, void *state, const uint8_t *data, size_t n)
 {
+	static const struct kind kind = {check_unload_parameter, lifecycle_unload, on_unloaded};
 	const Inference__RepositoryModelUnloadRequest *q;
-	struct kserve_load *w = state;
 	struct message_memory memory;
-	bool fine;
 
-	w->wait.on_done = on_unloaded;
 	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
 	q = message_read(
 		c, &memory, &inference__repository_model_unload_request__descriptor, data, n);
-	fine = q && check_repository(c, q->repository_name);
-	for (size_t i = 0; fine && i < q->n_parameters; i++)
-		fine = check_unload_parameter(c, q->parameters[i]->key,
-			q->parameters[i]->value ? q->parameters[i]->value : &no_value);
-	if (fine)
-		begin(c, w, q->model_name, lifecycle_unload);
+	if (q)
+		take(c, state, q->repository_name, q->model_name, &kind,
+			(void *const *)q->parameters, q->n_parameters);
 	message_memory_deinit(&memory);
 }
 

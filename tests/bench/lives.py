@@ -44,7 +44,7 @@ class Bed:
                                         *extra])
         self.channel = grpc.insecure_channel(f"127.0.0.1:{self.server.port}")
         self.call = self.channel.unary_unary(SERVICE + "Infer")
-        self.request = infer_request("onnx", bytes(16), "f32", [4])
+        self.request = infer_request("onnx", bytes(16), "f32", [2, 2])
 
     def configure(self, max_queue_size):
         path = os.path.join(self.directory, "identity", "model.conf")

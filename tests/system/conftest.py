@@ -1,12 +1,14 @@
 """Fixtures of the system tests: every daemon that a test starts ends with it, cleanly."""
 import os
+import shutil
+import subprocess
 import sys
 
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
 pytest.register_assert_rewrite("daemon", "callers", "http2")
-from daemon import starting  # noqa: E402
+from daemon import ROOT, starting  # noqa: E402
 
 
 def pytest_configure(config):
@@ -41,3 +43,14 @@ def start_once():
 def daemon(start_once):
     """One daemon for the tests of a module that only look: identity, simple and sleep, one worker."""
     return start_once(models=["identity", "simple", "sleep"])
+
+
+@pytest.fixture(scope="session")
+def leaky_backends(tmp_path_factory):
+    """A directory with leaky.so (leaky_backend.c)."""
+    path = tmp_path_factory.mktemp("leaky")
+    (path / "modeld").mkdir()
+    shutil.copy(os.path.join(ROOT, "workers", "backend.h"), path / "modeld")
+    subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Werror", "-shared", "-fPIC", f"-I{path}", "-o",
+                    path / "leaky.so", os.path.join(ROOT, "tests", "system", "leaky_backend.c")], check=True)
+    return path

@@ -1,4 +1,7 @@
-/* leaky_backend.c: a backend that keeps `leak_mib` MiB, its model's parameter, when it unloads. It gives its input back. */
+/*
+ * leaky_backend.c: a backend that keeps `leak_mib` MiB, a parameter of its model, when it unloads, and says that the model takes
+ * `takes_mib` MiB. It gives its input back.
+ */
 #include <modeld/backend.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,18 +15,26 @@ static const struct modeld_declaration declaration = {.size = sizeof(struct mode
 
 struct model {
 	size_t leak_bytes;
+	size_t takes_bytes;
 };
+
+static size_t mib_of(const struct modeld_model_spec *spec, const char *key)
+{
+	const char *mib = spec->parameter(spec, key);
+
+	return (mib ? strtoul(mib, NULL, 10) : 0) << 20;
+}
 
 static enum modeld_code load(const struct modeld_model_spec *spec, void **ret_model,
 	struct modeld_model_info *ret_info, struct modeld_error *error)
 {
 	struct model *m = calloc(1, sizeof(*m));
-	const char *mib = spec->parameter(spec, "leak_mib");
 
 	(void)error;
 	if (!m)
 		return MODELD_INTERNAL;
-	m->leak_bytes = (mib ? strtoul(mib, NULL, 10) : 0) << 20;
+	m->leak_bytes = mib_of(spec, "leak_mib");
+	m->takes_bytes = mib_of(spec, "takes_mib");
 	*ret_model = m;
 	ret_info->inputs = ret_info->outputs = &declaration;
 	ret_info->n_inputs = ret_info->n_outputs = 1;
@@ -39,6 +50,11 @@ static void unload(void *model)
 	if (kept != MAP_FAILED)
 		memset(kept, 1, m->leak_bytes);
 	free(m);
+}
+
+static uint64_t memory_usage(void *model)
+{
+	return ((struct model *)model)->takes_bytes;
 }
 
 static enum modeld_code run(
@@ -68,6 +84,7 @@ const struct modeld_backend *modeld_backend(const struct modeld_host *host)
 		.load = load,
 		.unload = unload,
 		.run = run,
+		.memory_usage = memory_usage,
 	};
 
 	(void)host;

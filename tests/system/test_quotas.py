@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import onnx_models as om
-from daemon import wait_for
+from daemon import BUILD, wait_for
 from test_models import ctl, explicit, models
 from test_reload import Repository, works
 
@@ -111,3 +111,32 @@ def test_one_makes_room_for_another_by_its_size(start, repository):
     for name in "y", "x", "y":
         assert ctl(d, "load", name)[0] == 0
     assert sum(x.memory_bytes for x in d.status().models) <= takes * 3
+
+
+def takes(repository, name, device, mib):
+    os.makedirs(os.path.join(repository.directory, name, "1"), exist_ok=True)
+    repository.write(f"{name}/model.conf", f"[model]\nbackend = leaky\ndevices = {device}\nmax_batch_size = 0\n"
+                     f"[parameters]\ntakes_mib = {mib}\n")
+
+
+def test_each_device_has_its_own_limit(start, repository, leaky_backends):
+    """Two GPUs (a stand-in) and the host: what is short on one has nobody evicted from another."""
+    for name, device, mib in [("g0", "cuda:0", 60), ("g1", "cuda:1", 60), ("h", "cpu:0", 150), ("more0", "cuda:0", 50),
+                              ("more1", "cuda:1", 30), ("huge1", "cuda:1", 101), ("moreh", "cpu:0", 60)]:
+        takes(repository, name, device, mib)
+    d = explicit(start, repository, "models.max_memory_bytes=200M", "models.max_gpu_memory_bytes=100M",
+                 f"worker.program={BUILD}/fakecuda/modeld-worker", f"worker.backend_dirs={leaky_backends}",
+                 workers="cpu:0, cuda:0, cuda:1", env={"FAKECUDA": "devices=2"})
+    for name in "g0", "g1", "h":
+        assert ctl(d, "load", name) == (0, "")
+    assert loaded(d) == {"g0", "g1", "h"}, "300 MiB in all, and room on each"
+    assert ctl(d, "load", "more1") == (0, "")
+    assert loaded(d) == {"g0", "g1", "h", "more1"}
+    assert works(d, "g0") and works(d, "h")
+    assert ctl(d, "load", "more0") == (0, "")
+    assert loaded(d) == {"g1", "h", "more1", "more0"}, "g0 was used last, and is the only one there"
+    code, text = ctl(d, "load", "huge1")
+    assert code == 1 and "on cuda:1" in text and "max_gpu_memory_bytes" in text, text
+    assert {"h", "more0"} <= loaded(d), "what is elsewhere need not go"
+    assert ctl(d, "load", "moreh") == (0, "")
+    assert loaded(d) & {"h", "moreh", "more0"} == {"moreh", "more0"}

@@ -1,38 +1,26 @@
 """Shared workers in which models that were unloaded have left memory behind: that is said, and they are replaced."""
 import os
 import re
-import shutil
-import subprocess
 
 import pytest
 
 from callers import Callers
-from daemon import ROOT, alive, wait_for
+from daemon import alive, wait_for
 from test_models import ctl, explicit
 from test_reload import Repository, works
 
 LEAK_MIB = 8
 
 
-@pytest.fixture(scope="module")
-def backends(tmp_path_factory):
-    path = tmp_path_factory.mktemp("leaky")
-    (path / "modeld").mkdir()
-    shutil.copy(os.path.join(ROOT, "workers", "backend.h"), path / "modeld")
-    subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Werror", "-shared", "-fPIC", f"-I{path}", "-o",
-                    path / "leaky.so", os.path.join(ROOT, "tests", "system", "leaky_backend.c")], check=True)
-    return path
-
-
 @pytest.fixture
-def leaking(start, tmp_path, backends):
+def leaking(start, tmp_path, leaky_backends):
     """leaking(recycle_after, *sets, **options) -> a daemon with identity loaded, and leaky in its repository"""
     repository = Repository(tmp_path / "models")
     repository.put("identity")
     os.makedirs(tmp_path / "models" / "leaky" / "1")
     repository.write("leaky/model.conf", f"[model]\nbackend = leaky\nmax_batch_size = 0\n[parameters]\nleak_mib = {LEAK_MIB}\n")
     return lambda after, *sets, **options: explicit(
-        start, repository, "models.load=identity", f"worker.backend_dirs={backends}",
+        start, repository, "models.load=identity", f"worker.backend_dirs={leaky_backends}",
         f"worker.recycle_after_unload_bytes={after}", *sets, **options)
 
 

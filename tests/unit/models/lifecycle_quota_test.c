@@ -132,15 +132,28 @@ Test(lifecycle_quota, each_gpu_for_itself)
 	cr_expect_eq(fake.n, 3);
 }
 
-Test(lifecycle_quota, who_goes_goes_for_one_gpu)
+/* The policy decides between those that would help. */
+Test(lifecycle_quota, who_is_on_another_gpu_need_not_go)
 {
 	settings.max_gpu_memory_bytes = 100;
 	begin();
-	ask("a", 0, 60, 0);
-	ask("b", 0, 0, 60);
-	/* The limit of cuda:1: a goes first, by the policy, and then b, which has helped. */
-	ask("c", 0, 0, 50);
-	expect(LIFECYCLE_OK, "", "add c/1 remove a/1 remove b/1");
+	ask("a", 1000, 60, 0);
+	ask("b", 1000, 0, 60);
+	ask("c", 1000, 0, 50);
+	expect(LIFECYCLE_OK, "", "add c/1 remove b/1");
+	ask("b", 1000, 0, 60);
+	cr_expect_str_eq(fake.changes, "remove c/1", "it is known what it takes, and where");
+}
+
+Test(lifecycle_quota, of_several_reasons_one_after_the_other)
+{
+	settings.max_memory_bytes = 100;
+	settings.max_gpu_memory_bytes = 100;
+	begin();
+	ask("a", 0, 0, 60);
+	ask("b", 90, 0, 0);
+	ask("c", 20, 0, 60);
+	expect(LIFECYCLE_OK, "", "add c/1 remove b/1 remove a/1");
 }
 
 Test(lifecycle_quota, the_gpu_that_has_no_room_is_named)
@@ -155,7 +168,7 @@ Test(lifecycle_quota, the_gpu_that_has_no_room_is_named)
 	/* And next time ahead of loading it. */
 	ask("a", 0, 0, 101);
 	expect(LIFECYCLE_FULL,
-		"model 'a' is not loaded: models take 0 bytes on cuda:0, this one took 101 when it "
+		"model 'a' is not loaded: models take 0 bytes on cuda:1, this one took 101 when it "
 		"was loaded last, and the limit is 100 ([models] max_gpu_memory_bytes), and none "
 		"of "
 		"them may go",

@@ -748,6 +748,40 @@ Test(lifecycle, a_request_has_a_model_loaded)
 	cr_expect_str_eq(fake.supplied, "a: 0, c:1: 14 model 'c' version 1: it is broken");
 }
 
+/* What it waited for was changed: it waits for what takes its place. */
+Test(lifecycle, a_request_waits_for_a_model_that_changes_meanwhile)
+{
+	struct version *v;
+
+	settings.load_on_request = fake.demanded = true;
+	begin(MODELS_CONTROL_EXPLICIT);
+	fake.added_ready = false;
+	cr_expect(lifecycle_demand(l, "a"));
+	turn();
+	put("a/model.conf", "[model]\nbackend = builtin\nmax_queue_size = 7\n");
+	lifecycle_reload(l, "a", caller(0));
+	turn();
+	cr_expect_str_eq(fake.changes, "add a/1 replace a/1");
+	v = fake_last();
+	fake_take_over(v);
+	lifecycle_note(l, v);
+	turn();
+	turn();
+	cr_expect_str_eq(fake.supplied, "a: 0");
+	/* But not when it was unloaded. */
+	fake_clear();
+	cr_expect(lifecycle_demand(l, "b"));
+	turn();
+	v = version_ref(fake_find("b", "1"));
+	lifecycle_unload(l, "b", "", caller(1));
+	lifecycle_gone(l, v);
+	version_unref(v);
+	turn();
+	turn();
+	cr_expect(strstr(fake.supplied, "a: 0, b: 14 model 'b' version 1 was unloaded or changed"),
+		"%s", fake.supplied);
+}
+
 Test(lifecycle, a_request_for_what_is_not_there)
 {
 	settings.load_on_request = true;
