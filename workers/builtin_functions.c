@@ -232,9 +232,12 @@ static enum modeld_code run_hang(
 	return run_identity(b, batch, error);
 }
 
+/* Whoever asks with a 1 is answered at once. */
 static enum modeld_code run_until_cancelled(
 	struct builtin *b, const struct modeld_batch *batch, struct modeld_error *error)
 {
+	if (first_value(batch->inputs[0]) == 1)
+		return run_identity(b, batch, error);
 	while (!batch->cancelled(batch))
 		builtin_sleep_ms(LOOK_MS);
 	return MODELD_CANCELLED;

@@ -46,10 +46,25 @@ bool admit_full(const struct client *c, const struct version *v, uint32_t max_pe
 	       (w && queue_full(&w->queue, w->n_early + w->queue.max / UNARY_PART));
 }
 
+void request_set_queueing(struct request *r, uint64_t priority, uint64_t timeout_us)
+{
+	r->level = queue_settings_level(r->version->settings.queue, priority);
+	r->timeout_us = timeout_us;
+}
+
+bool request_finds_full(const struct request *r)
+{
+	const struct work *w = r->version->work;
+
+	return w && (queue_full(&w->queue, w->n_early) || queue_level_full(&w->queue, r->level));
+}
+
 int admit_limits(struct request *r, uint32_t max_per_client)
 {
 	const struct work *w = r->version->work;
 
+	if (queue_level_full(&w->queue, r->level))
+		return request_refuse(r, GRPC_UNAVAILABLE, "Exceeds maximum queue size");
 	if (r->allows_excess)
 		return 0;
 	if (queue_full(&w->queue, w->n_early))

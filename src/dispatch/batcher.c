@@ -1,8 +1,11 @@
 /*
- * batcher.c: joins requests of one model. The client whose turn it is gives the first request; then
- * each client in turn adds one that can be joined with it, until the batch is full. A client whose
- * oldest request cannot join is passed over (its requests keep their order) and is first in line
- * for the next batch.
+ * batcher.c: joins requests of one model. The client whose turn it is in the first rank that has any gives the first
+ * request; then each client in turn adds one that can be joined with it, until the batch is full; where there is room
+ * left, those of the next rank do. A client whose oldest request cannot join is passed over (its requests keep their
+ * order) and is first in line for the next batch.
+ *
+ * Where the model prefers sizes, a batch has the largest of them that is there. When the oldest has waited for as long as
+ * it should, all go.
  *
  * A client that keeps more output memory than its share is set aside: its answers would fill what others need.
  *
@@ -30,6 +33,7 @@ struct joint {
 	uint64_t rows;
 	size_t bound;
 	uint32_t n;
+	uint32_t n_passed;
 };
 
 uint64_t batcher_due(struct work *w, uint64_t now_ns)
@@ -39,7 +43,8 @@ uint64_t batcher_due(struct work *w, uint64_t now_ns)
 	uint64_t due;
 
 	if (!version_delays(w->version) || !oldest->joinable ||
-		q->rows >= version_max_batch_size(w->version))
+		q->rows >= version_max_batch_size(w->version) ||
+		queue_settings_preferred(q->settings, q->rows))
 		return 0;
 	due = clock_add(oldest->queued_ns, w->version->settings.max_queue_delay_us * NS_PER_US);
 	if (due <= now_ns)
@@ -129,33 +134,61 @@ static void put_back(struct list *lines, struct list *passed)
 	}
 }
 
-uint32_t batcher_take(struct work *w, struct list *taken)
+static void take_from(struct work *w, unsigned rank, struct joint *j, struct list *taken)
 {
 	struct queue *q = &w->queue;
-	struct joint j = {.max_rows = version_max_batch_size(w->version), .bound = RUN_BOUND};
-	uint32_t n_passed = 0;
+	struct list *lines = &q->ranks[rank].lines;
 	struct list passed;
 
 	list_init(&passed);
-	while (!full(&j) && !list_empty(&q->lines) && n_passed < PASSED_MAX) {
-		struct line *l = list_entry(q->lines.next, struct line, node);
+	while (!full(j) && !list_empty(lines) && j->n_passed < PASSED_MAX) {
+		struct line *l = list_entry(lines->next, struct line, node);
 		struct request *r = line_first(l);
 
 		if (set_aside(w, l))
 			continue;
 		list_remove(&l->node);
-		if (!fits(&j, r)) {
+		if (!fits(j, r)) {
 			list_push_back(&passed, &l->node);
-			n_passed++;
+			j->n_passed++;
 			continue;
 		}
-		list_push_back(&q->lines, &l->node);
+		list_push_back(lines, &l->node);
 		queue_remove(q, r);
 		work_set_sent(w, r);
 		list_push_back(taken, &r->node);
-		add(&j, r);
+		add(j, r);
 	}
-	put_back(&q->lines, &passed);
+	put_back(lines, &passed);
+	queue_note_rank(q, rank);
+}
+
+/* How many rows the batch should have. */
+static uint64_t size_of(struct work *w, uint64_t now_ns)
+{
+	const struct queue *q = &w->queue;
+	const struct version *v = w->version;
+	uint32_t preferred = queue_settings_preferred(q->settings, q->rows);
+	uint64_t max = version_max_batch_size(v);
+
+	if (preferred == 0 || preferred > max)
+		return max;
+	if (version_delays(v) && clock_add(queue_oldest(q)->queued_ns,
+					 v->settings.max_queue_delay_us * NS_PER_US) <= now_ns)
+		return max;
+	return preferred;
+}
+
+uint32_t batcher_take(struct work *w, struct list *taken, uint64_t now_ns)
+{
+	struct queue *q = &w->queue;
+	struct joint j = {.max_rows = size_of(w, now_ns), .bound = RUN_BOUND};
+	unsigned rank = queue_rank(q, 0);
+
+	while (rank < QUEUE_RANKS_MAX && !full(&j)) {
+		take_from(w, rank, &j, taken);
+		rank = queue_rank(q, rank + 1);
+	}
 	if (j.n > 0)
 		histogram_add(&w->version->figures.batch_rows, HISTOGRAM_SHIFT_COUNT, j.rows);
 	return j.n;

@@ -12,13 +12,13 @@ struct work;
 /*
  * When the batch that is forming for `w` (which has requests in lines that have turns) should be sent: 0
  * for now, else CLOCK_MONOTONIC ns. It is held until it is full or its oldest request has waited
- * max_queue_delay_us, or half of what a deadline leaves.
+ * max_queue_delay_us, or half of what a deadline leaves, or there are as many rows as the model prefers.
  */
 uint64_t batcher_due(struct work *w, uint64_t now_ns);
 
 /* Take the next batch off the queue into `taken`, state SENT. Suspects are not touched; clients that keep more output
  * memory than their share are set aside. Returns the number taken: 0 only where nobody else has any. */
-uint32_t batcher_take(struct work *w, struct list *taken);
+uint32_t batcher_take(struct work *w, struct list *taken, uint64_t now_ns);
 /* Clients that were set aside and are not over their share any more have turns again. */
 void batcher_bring_back(struct output_share *s);
 

@@ -159,6 +159,7 @@ _must_use_ int dispatch_hold(struct dispatch *d, struct request *r, void (*on_en
  *   INVALID_ARGUMENT    dtype, rank, shape or size against the declaration; rows above
  *                       max_batch_size; an input missing
  *   RESOURCE_EXHAUSTED  max_queue_size of the model; max_requests_per_client
+ *   UNAVAILABLE         the bound of the request's level of the queue
  *   DEADLINE_EXCEEDED   already passed
  */
 _must_use_ int dispatch_submit(struct dispatch *d, struct request *r);

@@ -111,6 +111,7 @@ int request_new(struct request **ret_request, struct version *version, const str
 	version->n_requests++;
 	r->client = client_ref(origin->client);
 	r->deadline_ns = origin->deadline_ns;
+	r->level = queue_settings_level(version->settings.queue, 0);
 	r->times.received_ns = origin->received_ns;
 	r->on_done = on_done;
 	r->data = data;

@@ -115,6 +115,13 @@ void request_allow_excess(struct request *r);
  */
 _must_use_ int request_set_sequence(
 	struct request *r, uint64_t number, const char *text, size_t n_text, bool start, bool end);
+/*
+ * How it waits, where its model has levels and timeouts (queue_settings.h). priority: 1 goes first; 0, or one that there is
+ * not, is the model's default. timeout_us: that it may wait for; 0: as the model has it.
+ */
+void request_set_queueing(struct request *r, uint64_t priority, uint64_t timeout_us);
+/* Does the queue hold as many as it may, or the request's level of it? */
+bool request_finds_full(const struct request *r);
 /* Copies both. -ENOMEM; -E2BIG above WIRE_PAIRS_MAX pairs, WIRE_NAME_MAX or WIRE_TEXT_MAX. */
 _must_use_ int request_add_parameter(struct request *r, const char *key, const char *value);
 

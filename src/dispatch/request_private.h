@@ -38,8 +38,13 @@ struct request {
 		node; /* early; queue: in a line or the suspects; else in a batch or a local list */
 	struct list age_node;		/* in queue.arrivals */
 	struct heap_node deadline_node; /* in queue.deadlines, if it has a deadline */
+	struct heap_node timeout_node;	/* in queue.timeouts, if it is in a line and has one */
 	struct line *line;		/* borrow: set while it is in one */
-	uint64_t queued_ns;		/* when it last joined the queue */
+	uint32_t level;			/* of the queue; from 0 */
+	bool delayed;			/* it is behind those of its level that are not */
+	uint64_t timeout_us;		/* what it asks for; 0: nothing */
+	uint64_t overdue_ns; /* when it has waited for its timeout; CLOCK_NO_DEADLINE: never */
+	uint64_t queued_ns;  /* when it last joined the queue */
 	struct request_times times;
 
 	/* Set by check_request(): what the batcher goes by. */

@@ -141,6 +141,25 @@ static bool expire(struct work *w, uint64_t now_ns)
 	return any;
 }
 
+/* What has waited for its timeout. Returns whether there was any. */
+static bool run_timeouts(struct work *w, uint64_t now_ns)
+{
+	struct request *r;
+	bool any = false;
+
+	while ((r = queue_overdue(&w->queue, now_ns))) {
+		any = true;
+		if (queue_action(&w->queue, r) == QUEUE_DELAY) {
+			queue_delay(&w->queue, r);
+			continue;
+		}
+		queue_remove(&w->queue, r);
+		request_set_state(r, REQUEST_LEAVING);
+		request_fail(r, now_ns, GRPC_UNAVAILABLE, "Request timeout expired");
+	}
+	return any;
+}
+
 static bool run_suspect(struct scheduler *s, struct work *w, uint64_t now_ns)
 {
 	struct request *r = queue_suspect(&w->queue);
@@ -173,7 +192,7 @@ static bool run_batch(struct scheduler *s, struct work *w, uint64_t now_ns)
 	if (!p)
 		return false;
 	list_init(&taken);
-	n = batcher_take(w, &taken);
+	n = batcher_take(w, &taken, now_ns);
 	return n > 0 && send_batch(s, w, p, NULL, &taken, n, now_ns);
 }
 
@@ -183,7 +202,7 @@ static bool run_batch(struct scheduler *s, struct work *w, uint64_t now_ns)
 static bool schedule_model(struct scheduler *s, struct work *w, uint64_t now_ns)
 {
 	struct queue *q = &w->queue;
-	bool moved = expire(w, now_ns);
+	bool moved = expire(w, now_ns) | run_timeouts(w, now_ns);
 	bool ready = q->n > 0 && version_ready(w->version);
 
 	if (!ready || !queue_suspect(q))
@@ -194,13 +213,15 @@ static bool schedule_model(struct scheduler *s, struct work *w, uint64_t now_ns)
 		w->unready_since_ns = 0;
 		if (queue_suspect(q))
 			moved |= run_suspect(s, w, now_ns);
-		if (!w->sequences && !list_empty(&q->lines))
+		if (!w->sequences && queue_has_turns(q))
 			moved |= run_batch(s, w, now_ns);
 	} else if (q->n > 0) {
 		scheduler_wait(s, w, now_ns);
 	}
 	if (queue_first_deadline(q) < s->wait_ns)
 		s->wait_ns = queue_first_deadline(q);
+	if (queue_first_timeout(q) < s->wait_ns)
+		s->wait_ns = queue_first_timeout(q);
 	if (w->sequences)
 		sequences_rest(s, w);
 	if (q->n == 0 && !w->reservation && !(w->sequences && w->sequences->n > 0))
@@ -423,7 +444,7 @@ static bool is_runnable(const struct scheduler *s, struct work *w, uint64_t now_
 		return sequences_runnable(s, w, now_ns);
 	if (queue_suspect(&w->queue))
 		return place_is_there(&s->places, w, place_takes_suspect, now_ns);
-	return !list_empty(&w->queue.lines) && (s->draining || batcher_due(w, now_ns) == 0) &&
+	return queue_has_turns(&w->queue) && (s->draining || batcher_due(w, now_ns) == 0) &&
 	       place_is_there(&s->places, w, place_takes_batch, now_ns);
 }
 

@@ -58,7 +58,11 @@ int version_settings_copy(struct version_settings *to, const struct version_sett
 		failed = true;
 	}
 	to->sequence = NULL;
+	to->queue = NULL;
+	to->labels = NULL;
 	failed |= sequence_settings_copy(&to->sequence, from->sequence) != 0;
+	failed |= queue_settings_copy(&to->queue, from->queue) != 0;
+	failed |= labels_copy(&to->labels, from->labels) != 0;
 	if (!failed)
 		return 0;
 	version_settings_release(to);
@@ -81,6 +85,8 @@ void version_settings_release(struct version_settings *s)
 	free((void *)s->devices);
 	free((void *)s->fallback);
 	free(s->sequence);
+	free(s->queue);
+	free(s->labels);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -113,7 +119,9 @@ bool version_settings_equal(const struct version_settings *a, const struct versi
 	       a->isolation == b->isolation && a->content == b->content &&
 	       text_equal(a->warmup_path, b->warmup_path) &&
 	       warmups_equal(a->warmups, a->n_warmups, b->warmups, b->n_warmups) &&
-	       sequence_settings_equal(a->sequence, b->sequence) && parameters_equal(a, b);
+	       sequence_settings_equal(a->sequence, b->sequence) &&
+	       queue_settings_equal(a->queue, b->queue) &&
+	       labels_equal(a->labels, b->labels) && parameters_equal(a, b);
 }
 
 /* --- On the wire -------------------------------------------------------------------------------- */

@@ -7,6 +7,8 @@
 #include <stdint.h>
 
 #include "base/cleanup.h"
+#include "dispatch/labels.h"
+#include "dispatch/queue_settings.h"
 #include "dispatch/sequence_settings.h"
 #include "pool/isolation.h"
 #include "proto/wire.h"
@@ -31,6 +33,8 @@ struct version_settings {
 	enum isolation isolation;
 	bool stateful;			    /* a request that lost its worker is not sent again */
 	struct sequence_settings *sequence; /* NULL: its requests belong to no sequences */
+	struct queue_settings *queue;	    /* NULL: one level, no timeouts, no size is preferred */
+	struct labels *labels; /* NULL: no output has any */
 	const struct wire_pair *parameters;
 	size_t n_parameters;
 	const char *warmup_path; /* where the files of warm-ups are; NULL: there are no warm-ups */

@@ -22,15 +22,19 @@ int work_new(struct work **ret_work, struct version *v)
 	if (!w)
 		return -ENOMEM;
 	assert(!v->work);
+	if (queue_init(&w->queue, v->settings.max_queue_size, v->settings.queue)) {
+		free(w);
+		return -ENOMEM;
+	}
 	if (v->settings.sequence) {
 		w->sequences = sequences_new(v);
 		if (!w->sequences) {
+			queue_deinit(&w->queue);
 			free(w);
 			return -ENOMEM;
 		}
 	}
 	w->version = v;
-	queue_init(&w->queue, v->settings.max_queue_size);
 	list_init(&w->node);
 	v->work = w;
 	*ret_work = w;

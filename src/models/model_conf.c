@@ -10,6 +10,7 @@
 
 #include "base/digits.h"
 #include "models/conf_file.h"
+#include "models/queue_conf.h"
 #include "models/warmup_conf.h"
 
 #define DAY_MS	      UINT64_C(86400000)
@@ -59,6 +60,7 @@ struct parser {
 	const struct conf_line *line;	 /* borrow: the current one */
 	bool seen[N_KEYS];
 	struct warmup_conf warmup;
+	struct queue_conf queue;
 	char *text; /* borrow */
 	size_t cap;
 	int error;
@@ -292,20 +294,44 @@ static int set_warmup(struct parser *p)
 	return r == WARMUP_CONF_E_INVALID ? invalid(p, what) : r;
 }
 
+static int set_queue_key(struct parser *p)
+{
+	int r = queue_conf_set(&p->queue, p->line->key, p->line->value);
+
+	return r == QUEUE_CONF_E_INVALID ? invalid(p, p->queue.what) : r;
+}
+
 static int set_line(struct parser *p)
 {
-	bool parameter = !strcmp(p->line->section, "parameters");
+	static const struct {
+		const char *name;
+		int (*set)(struct parser *p);
+	} sections[] = {
+		{"model", set_key}, {"parameters", add_parameter}, {"queue", set_queue_key}};
 	bool warmup = !strncmp(p->line->section, WARMUP_CONF_SECTION, strlen(WARMUP_CONF_SECTION));
+	int (*set)(struct parser * p) = warmup ? set_warmup : NULL;
 
 	if (!*p->line->section)
 		return invalid(p, "is in no section: [model] is missing above it");
-	if (!parameter && !warmup && strcmp(p->line->section, "model"))
+	for (size_t i = 0; !set && i < sizeof(sections) / sizeof(sections[0]); i++) {
+		if (!strcmp(p->line->section, sections[i].name))
+			set = sections[i].set;
+	}
+	if (!set)
 		return invalid(p, "unknown section");
 	if (p->line->continued)
 		return invalid(p, "a value may not go on in an indented line");
-	if (warmup)
-		return set_warmup(p);
-	return parameter ? add_parameter(p) : set_key(p);
+	return set(p);
+}
+
+/* What is wrong only when all is known: of the file, not of a line. */
+static int apply_queue(struct parser *p, const char *file)
+{
+	int r = queue_conf_apply(&p->queue, p->model);
+
+	if (r == QUEUE_CONF_E_INVALID)
+		snprintf(p->text, p->cap, "%s: [queue] %s: %s", file, p->queue.key, p->queue.what);
+	return r == QUEUE_CONF_E_INVALID ? MODEL_CONF_E_INVALID : r;
 }
 
 static bool on_key(void *data, const struct conf_line *line)
@@ -332,7 +358,10 @@ int model_conf_read(const char *file, struct model_conf *m, char *text, size_t c
 	}
 	e = conf_file_read(in, file, on_key, &p, text, cap);
 	fclose(in);
-	if (e == CONF_FILE_E_STOPPED)
-		return p.error;
-	return e ? MODEL_CONF_E_INVALID : 0;
+	if (e)
+		e = e == CONF_FILE_E_STOPPED ? p.error : MODEL_CONF_E_INVALID;
+	else
+		e = apply_queue(&p, file);
+	queue_conf_release(&p.queue);
+	return e;
 }

@@ -9,19 +9,19 @@
 
 #include "base/buf.h"
 #include "models/instance_pbtxt.h"
+#include "models/label_files.h"
 #include "models/layout.h"
 #include "models/pbtxt.h"
+#include "models/queue_pbtxt.h"
 #include "models/sequence_pbtxt.h"
 #include "models/warmup_pbtxt.h"
 #include "pool/pool.h"
 #include "proto/kserve/model_config.pb-c.h"
 
-#define FILE_BYTES_MAX	   (1u << 20)
-#define MESSAGE_BYTES_MAX  (4u << 20)
-#define MODEL_FILE	   "model.onnx"
-#define QUEUE_DELAY_US_MAX UINT64_C(10000000)
-#define QUEUE_SIZE_MAX	   1000000u
-#define BATCH_SIZE_MAX	   65536
+#define FILE_BYTES_MAX	  (1u << 20)
+#define MESSAGE_BYTES_MAX (4u << 20)
+#define MODEL_FILE	  "model.onnx"
+#define BATCH_SIZE_MAX	  65536
 
 typedef Inference__ModelConfig Config;
 
@@ -161,33 +161,29 @@ static int map_scheduling(struct mapping *m)
 
 /* --- Batches -------------------------------------------------------------------------------------- */
 
+static int map_queue(struct mapping *m, const Inference__ModelDynamicBatching *d)
+{
+	struct queue_pbtxt_error error = {0};
+	char field[128];
+	int r = queue_pbtxt_map(d, &m->conf->settings, &error);
+
+	if (r != QUEUE_PBTXT_E_INVALID)
+		return r;
+	snprintf(field, sizeof(field), "dynamic_batching.%s", error.field);
+	return wrong(m, field, error.what);
+}
+
 static int map_batching(struct mapping *m)
 {
-	struct version_settings *s = &m->conf->settings;
-	const Inference__ModelDynamicBatching *d =
-		m->config->scheduling_choice_case ==
-				INFERENCE__MODEL_CONFIG__SCHEDULING_CHOICE_DYNAMIC_BATCHING
-			? m->config->dynamic_batching
-			: NULL;
-	uint32_t queue = d && d->default_queue_policy ? d->default_queue_policy->max_queue_size : 0;
+	bool dynamic = m->config->scheduling_choice_case ==
+		       INFERENCE__MODEL_CONFIG__SCHEDULING_CHOICE_DYNAMIC_BATCHING;
 
 	if (has(m, 4)) {
 		if (m->config->max_batch_size < 0 || m->config->max_batch_size > BATCH_SIZE_MAX)
 			return wrong(m, "max_batch_size", "a number from 0 to 65536 is expected");
-		s->max_batch_size = (uint32_t)m->config->max_batch_size;
+		m->conf->settings.max_batch_size = (uint32_t)m->config->max_batch_size;
 	}
-	if (!d)
-		return 0;
-	if (d->max_queue_delay_microseconds > QUEUE_DELAY_US_MAX)
-		return wrong(m, "dynamic_batching.max_queue_delay_microseconds",
-			"a number from 0 to 10000000 is expected");
-	if (queue > QUEUE_SIZE_MAX)
-		return wrong(m, "dynamic_batching.default_queue_policy.max_queue_size",
-			"a number from 0 to 1000000 is expected");
-	s->max_queue_delay_us = d->max_queue_delay_microseconds;
-	if (queue > 0)
-		s->max_queue_size = queue;
-	return 0;
+	return dynamic ? map_queue(m, m->config->dynamic_batching) : 0;
 }
 
 /* --- Instances ------------------------------------------------------------------------------------ */
@@ -199,6 +195,25 @@ static int map_instances(struct mapping *m)
 		m->config, m->settings, &m->conf->settings, m->file, &m->ignored, &what);
 
 	return r == INSTANCE_PBTXT_E_INVALID ? wrong(m, "instance_group", what) : r;
+}
+
+/* --- Labels --------------------------------------------------------------------------------------- */
+
+static int map_labels(struct mapping *m)
+{
+	const char *slash = strrchr(m->file, '/');
+	_cleanup_(freep) char *directory =
+		slash ? strndup(m->file, (size_t)(slash - m->file)) : strdup(".");
+	struct version_settings *s = &m->conf->settings;
+	char what[512];
+	int r;
+
+	if (!directory)
+		return -ENOMEM;
+	free(s->labels);
+	s->labels = NULL;
+	r = label_files_read(directory, m->config, &s->labels, what, sizeof(what));
+	return r == LABEL_FILES_E_INVALID ? wrong(m, "output.label_filename", what) : r;
 }
 
 /* --- Parameters ----------------------------------------------------------------------------------- */
@@ -292,8 +307,8 @@ static int name_ignored(struct mapping *m)
 static int map(struct mapping *m)
 {
 	static int (*const steps[])(struct mapping * m) = {map_name, map_backend, map_file,
-		map_versions, map_scheduling, map_batching, map_instances, map_parameters,
-		map_warmups, name_ignored};
+		map_versions, map_scheduling, map_batching, map_instances, map_labels,
+		map_parameters, map_warmups, name_ignored};
 	int r = 0;
 
 	for (size_t i = 0; !r && i < sizeof(steps) / sizeof(steps[0]); i++)

@@ -13,7 +13,7 @@
 #include "dispatch/version.h"
 
 #define LENGTH_BYTES 4u
-/* "value:index": a double written by %f has 309 digits and a few more. */
+/* "value:index:": a double written by %f has 309 digits and a few more. */
 #define TEXT_MAX 352u
 
 struct element {
@@ -23,9 +23,12 @@ struct element {
 
 struct rows {
 	const struct pool_output *o;
-	uint64_t n;	 /* rows */
-	uint64_t length; /* elements of a row */
-	uint64_t n_best; /* of each row */
+	uint64_t n;			       /* rows */
+	uint64_t length;		       /* elements of a row */
+	uint64_t n_best;		       /* of each row */
+	const struct labels *labels;	       /* borrow; NULL: the output has none */
+	const struct labels_output *labels_of; /* likewise */
+	size_t text_max;		       /* bytes of a class, with its length */
 };
 
 #define LOAD(type)                                                                                 \
@@ -83,12 +86,13 @@ static int compare(const void *a, const void *b)
 	return x->index < y->index ? -1 : 1;
 }
 
-/* "0.874902:2", with its length ahead. Returns the bytes. */
-static size_t write_class(uint8_t *to, const struct element *e, enum dtype d)
+/* "0.874902:2", or "0.874902:2:cat", with its length ahead. Returns the bytes. */
+static size_t write_class(uint8_t *to, const struct element *e, enum dtype d, const char *label)
 {
-	char text[TEXT_MAX];
-	int n = snprintf(text, sizeof(text), is_float(d) ? "%f:%" PRIu64 : "%.0f:%" PRIu64,
-		e->value, e->index);
+	char text[TEXT_MAX + 1 + LABELS_TEXT_MAX];
+	int n = snprintf(text, sizeof(text),
+		is_float(d) ? "%f:%" PRIu64 "%s%.*s" : "%.0f:%" PRIu64 "%s%.*s", e->value, e->index,
+		*label ? ":" : "", (int)LABELS_TEXT_MAX, label);
 	uint32_t length = n < 0 ? 0 : (uint32_t)n;
 
 	for (unsigned k = 0; k < LENGTH_BYTES; k++)
@@ -118,11 +122,17 @@ static int find_rows(
 	*ret_rows = (struct rows){.o = o, .n = batch ? (uint64_t)o->dims[0] : 1};
 	ret_rows->length = ret_rows->n > 0 ? n / ret_rows->n : 0;
 	ret_rows->n_best = n_classes < ret_rows->length ? n_classes : ret_rows->length;
+	ret_rows->labels = version_settings(i->model)->labels;
+	ret_rows->labels_of =
+		labels_find(ret_rows->labels, version_declared(i->model)->outputs[o->index].name);
+	ret_rows->text_max =
+		LENGTH_BYTES + TEXT_MAX + (ret_rows->labels_of ? 1 + LABELS_TEXT_MAX : 0);
 	return 0;
 }
 
-static size_t write_row(
-	uint8_t *to, const struct rows *rows, uint64_t row, struct element *elements)
+/* labels: of each element; NULL: they have none. */
+static size_t write_row(uint8_t *to, const struct rows *rows, uint64_t row,
+	struct element *elements, const char *const *labels)
 {
 	size_t n = 0;
 
@@ -130,33 +140,41 @@ static size_t write_row(
 		elements[k] = (struct element){load(rows->o, row * rows->length + k), k};
 	qsort(elements, rows->length, sizeof(*elements), compare);
 	for (uint64_t k = 0; k < rows->n_best; k++)
-		n += write_class(to + n, &elements[k], rows->o->dtype);
+		n += write_class(to + n, &elements[k], rows->o->dtype,
+			labels ? labels[elements[k].index] : "");
 	return n;
 }
 
 static int write_all(struct infer *i, struct infer_reply *p, const struct rows *rows,
 	const void **ret_data, uint64_t *ret_n)
 {
-	uint64_t n_texts;
+	const char **labels = NULL;
 	struct element *elements;
+	uint64_t n_texts;
 	uint8_t *to;
 
 	if (__builtin_mul_overflow(rows->n, rows->n_best, &n_texts) ||
-		n_texts > INFER_REPLY_MEMORY_MAX / (LENGTH_BYTES + TEXT_MAX))
+		n_texts > INFER_REPLY_MEMORY_MAX / rows->text_max)
 		return infer_fail(&i->failure, GRPC_RESOURCE_EXHAUSTED,
 			"%" PRIu64 " classes of %" PRIu64 " rows are too many for one answer",
 			rows->n_best, rows->n);
-	to = infer_reply_alloc(p, (size_t)n_texts * (LENGTH_BYTES + TEXT_MAX), &i->failure);
+	to = infer_reply_alloc(p, (size_t)n_texts * rows->text_max, &i->failure);
 	elements = calloc(rows->length + 1, sizeof(*elements));
-	if (!to || !elements) {
+	if (rows->labels_of)
+		labels = calloc(rows->length + 1, sizeof(*labels));
+	if (!to || !elements || (rows->labels_of && !labels)) {
 		free(elements);
+		free(labels);
 		return infer_fail_memory(&i->failure);
 	}
+	if (labels)
+		labels_list(rows->labels, rows->labels_of, labels, rows->length);
 	*ret_data = to;
 	*ret_n = 0;
 	for (uint64_t row = 0; row < rows->n && rows->n_best > 0; row++)
-		*ret_n += write_row(to + *ret_n, rows, row, elements);
+		*ret_n += write_row(to + *ret_n, rows, row, elements, labels);
 	free(elements);
+	free(labels);
 	return 0;
 }
 

@@ -8,7 +8,7 @@
 #include "services/kserve_message.h"
 
 /*
- * The n_classes greatest elements of each row as a BYTES tensor of "value:index"; a model without rows
+ * The n_classes greatest elements of each row as a BYTES tensor of "value:index", or "value:index:label"; a model without rows
  * has one. The name in *output stays; its data lies in the reply's memory. INFER_E_FAILED
  */
 _must_use_ int kserve_classify(struct infer *i, struct infer_reply *p, const struct pool_output *o,

@@ -12,6 +12,7 @@
 #include "pool/pool.h"
 #include "pool/worker.h"
 #include "proto/kserve/grpc_service.pb-c.h"
+#include "services/kserve_config_queue.h"
 #include "services/kserve_config_sequence.h"
 #include "services/kserve_data_type.h"
 #include "services/kserve_models.h"
@@ -24,7 +25,6 @@ struct parts {
 	Inference__ModelVersionPolicy policy;
 	Inference__ModelVersionPolicy__Latest latest;
 	Inference__ModelDynamicBatching batching;
-	int32_t preferred;
 	Inference__ModelInstanceGroup group;
 	Inference__ModelInstanceGroup *groups[1];
 	Inference__ModelOptimizationPolicy optimization;
@@ -75,6 +75,7 @@ static int fill_inputs(struct message_memory *memory, Config *m, const struct ve
 static int fill_outputs(struct message_memory *memory, Config *m, const struct version *v)
 {
 	const struct wire_loaded *declared = version_declared(v);
+	const struct labels_output *labels;
 	size_t n = declared->n_outputs;
 
 	m->output = kserve_small_array(memory, n, sizeof(Inference__ModelOutput));
@@ -90,6 +91,9 @@ static int fill_outputs(struct message_memory *memory, Config *m, const struct v
 		out->name = (char *)declared->outputs[k].name;
 		out->data_type = kserve_data_type(declared->outputs[k].dtype);
 		fill_dims(&declared->outputs[k], m->max_batch_size > 0, &out->n_dims, &out->dims);
+		labels = labels_find(version_settings(v)->labels, out->name);
+		if (labels)
+			out->label_filename = (char *)labels->file;
 	}
 	return 0;
 }
@@ -146,17 +150,16 @@ static void fill_group(struct parts *p, Config *m, struct dispatch *d, const str
 	m->n_instance_group = 1;
 }
 
-static void fill_batching(struct parts *p, Config *m, const struct version_settings *s)
+static int fill_batching(
+	struct message_memory *memory, struct parts *p, Config *m, const struct version_settings *s)
 {
-	if (s->sequence || m->max_batch_size <= 1)
-		return;
+	if (s->sequence || (m->max_batch_size <= 1 && !s->queue))
+		return 0;
 	inference__model_dynamic_batching__init(&p->batching);
-	p->preferred = m->max_batch_size;
-	p->batching.preferred_batch_size = &p->preferred;
-	p->batching.n_preferred_batch_size = 1;
 	p->batching.max_queue_delay_microseconds = s->max_queue_delay_us;
 	m->dynamic_batching = &p->batching;
 	m->scheduling_choice_case = INFERENCE__MODEL_CONFIG__SCHEDULING_CHOICE_DYNAMIC_BATCHING;
+	return kserve_config_queue(memory, &p->batching, s->queue, (uint32_t)m->max_batch_size);
 }
 
 static void fill_policies(struct parts *p, Config *m)
@@ -198,7 +201,6 @@ static void fill_settings(struct parts *p, Config *m, struct dispatch *d, const 
 	}
 	fill_policies(p, m);
 	fill_group(p, m, d, v);
-	fill_batching(p, m, s);
 	fill_transactions(p, m, v);
 }
 
@@ -208,7 +210,9 @@ static int fill(struct message_memory *memory, struct parts *p, Config *m, struc
 	int r;
 
 	fill_settings(p, m, d, v);
-	r = fill_inputs(memory, m, v);
+	r = fill_batching(memory, p, m, version_settings(v));
+	if (!r)
+		r = fill_inputs(memory, m, v);
 	if (!r)
 		r = fill_outputs(memory, m, v);
 	if (!r && version_settings(v)->sequence)

@@ -162,7 +162,7 @@ static int set_sequence(struct kserve_infer *x)
 
 static int check_queue(struct infer *i)
 {
-	if (version_queue_depth(i->model) < version_settings(i->model)->max_queue_size)
+	if (!request_finds_full(i->request))
 		return 0;
 	return infer_fail(&i->failure, GRPC_UNAVAILABLE,
 		"[request id: %.*s] Exceeds maximum queue size",
@@ -183,6 +183,8 @@ static int fill(
 		return 0;
 	if (!r)
 		r = kserve_read_parameters(i, m, &x->wishes);
+	if (!r)
+		request_set_queueing(i->request, x->wishes.priority, x->wishes.timeout_us);
 	if (!r)
 		r = set_sequence(x);
 	if (!r)

@@ -77,8 +77,6 @@ DIFFERENT = {
     "ready all_versions 1abc": ("INVALID_ARGUMENT", "failed to get model version", "it is no number"),
     "metadata all_versions 1abc": ("INVALID_ARGUMENT", "failed to get model version", "it is no number"),
     "unknown input": ("INVALID_ARGUMENT", "[request id: <id_unknown>] expected 2 inputs but got 3", "its list is `[]`, not `]`"),
-    "classification": ("OK", None, "labels are not read"),
-    "classification 9": ("OK", None, "labels are not read"),
     "error between good ones": ("OK", None, "an error has the model's name beside the request's id where it is known"),
     "shm same key, other name, offset": ("INVALID_ARGUMENT", "failed to register shared memory region 'b'", NEWER),
     "shm too big": ("INVALID_ARGUMENT", "failed to register shared memory region 'd'", NEWER),
@@ -129,7 +127,9 @@ def repository():
     add_model(r, "auto", "Relu", F32, "xy", ["b", 4], versions=["3"])
     add_model(r, "all_versions", "Relu", F32, "xy", [2, 4], versions=["1", "2"], config="version_policy { all {} }")
     add_model(r, "words", "Identity", STRING, "st", [1, "n"])
-    add_model(r, "classify", "Softmax", F32, "xp", ["b", 4], config="max_batch_size: 4")
+    add_model(r, "classify", "Softmax", F32, "xp", ["b", 4], config='max_batch_size: 4 output { name: "p" label_filename: "labels.txt" }')
+    with open(os.path.join(r.path, "classify", "labels.txt"), "w", encoding="utf-8") as f:
+        f.write("ant\nbee\ncat\ndog\n")
     add_model(r, "reshaped", "Relu", F32, "xy", ["b"], config="max_batch_size: 8")
     configure(r, "addsub", 'backend: "builtin"\nmax_batch_size: 8\n'
               'parameters { key: "function" value { string_value: "simple" } }')

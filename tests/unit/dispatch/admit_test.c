@@ -5,6 +5,7 @@
 #include "dispatch/admit.h"
 #include "fake_bed.h"
 
+static struct queue_settings levels = {.n_levels = 2, .default_level = 1};
 static struct bed bed;
 static struct answer answers[8];
 
@@ -12,6 +13,7 @@ static void setup(void)
 {
 	bed_init(&bed);
 	bed.models[0].max_queue_size = 2;
+	bed.models[0].queue = &levels;
 	bed.settings.max_requests_per_client = 3;
 	bed_up(&bed);
 }
@@ -150,6 +152,27 @@ Test(admit, queue_full)
 	refused(make(bed.alpha, 0), GRPC_RESOURCE_EXHAUSTED,
 		"2 requests wait for model 'alpha', which is the limit (max_queue_size)");
 	request_unref(bed_submit(&bed, bed.beta, &answers[2]));
+}
+
+Test(admit, a_level_is_full)
+{
+	struct request *r;
+
+	bed.alpha->settings.queue->policies[1].max_requests = 1;
+	request_unref(bed_submit(&bed, bed.alpha, &answers[0]));
+	r = make(bed.alpha, 0);
+	cr_expect(request_finds_full(r));
+	request_allow_excess(r);
+	refused(r, GRPC_UNAVAILABLE, "Exceeds maximum queue size");
+	r = make(bed.alpha, 0);
+	request_set_queueing(r, 1, 0);
+	cr_expect_not(request_finds_full(r), "there is room in the first one");
+	cr_expect_eq(dispatch_submit(bed.d, r), 0);
+	request_unref(r);
+	r = make(bed.alpha, 0);
+	request_set_queueing(r, 1, 0);
+	cr_expect(request_finds_full(r), "the queue is");
+	request_unref(r);
 }
 
 /* For streams, which take no more while dispatch says that it is full. */

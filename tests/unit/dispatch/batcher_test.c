@@ -8,6 +8,7 @@
 
 #define N 96
 
+static struct queue_settings levels = {.n_levels = 2, .default_level = 1};
 static struct bed bed;
 static struct client *clients[70];
 static struct answer answers[N];
@@ -19,6 +20,7 @@ static void setup(void)
 	bed_init(&bed);
 	bed.models[0].max_queue_delay_us = 1000;
 	bed.models[0].max_queue_size = N;
+	bed.models[0].queue = &levels;
 	bed.settings.max_requests_per_client = N;
 	bed_up(&bed);
 	for (size_t i = 0; i < 70; i++)
@@ -79,7 +81,7 @@ Test(batcher, takes_up_to_max_batch_size_rows)
 {
 	for (int i = 0; i < 3; i++)
 		submit(0, 3);
-	cr_expect_eq(batcher_take(bed.alpha->work, &taken), 2);
+	cr_expect_eq(batcher_take(bed.alpha->work, &taken, 0), 2);
 	cr_expect_eq(version_queue_depth(bed.alpha), 1);
 	cr_expect_eq(nth(0)->state, REQUEST_SENT);
 	cr_expect_eq(version_figures(bed.alpha)->batch_rows.counts[3], 1, "6 rows: 5 to 8");
@@ -93,7 +95,7 @@ Test(batcher, clients_take_turns)
 	for (int i = 0; i < 6; i++)
 		flood[i] = submit(0, 2);
 	single = submit(1, 2);
-	cr_assert_eq(batcher_take(bed.alpha->work, &taken), 4);
+	cr_assert_eq(batcher_take(bed.alpha->work, &taken, 0), 4);
 	cr_expect_eq(nth(0), flood[0]);
 	cr_expect_eq(nth(1), single, "does not stand behind the flood");
 	cr_expect_eq(nth(2), flood[1]);
@@ -104,10 +106,10 @@ Test(batcher, who_does_not_fit_is_passed_over_and_first_next_time)
 {
 	struct request *small = submit(0, 4), *large = submit(1, 6), *third = submit(2, 4);
 
-	cr_assert_eq(batcher_take(bed.alpha->work, &taken), 2);
+	cr_assert_eq(batcher_take(bed.alpha->work, &taken, 0), 2);
 	cr_expect_eq(nth(0), small);
 	cr_expect_eq(nth(1), third);
-	cr_assert_eq(batcher_take(bed.alpha->work, &taken), 1);
+	cr_assert_eq(batcher_take(bed.alpha->work, &taken, 0), 1);
 	cr_expect_eq(nth(2), large);
 }
 
@@ -116,18 +118,18 @@ Test(batcher, only_what_can_be_joined)
 	struct request *a = submit(0, 1), *b = submit(1, 1), *c = submit(2, 1);
 
 	b->key++; /* as if of another shape */
-	cr_assert_eq(batcher_take(bed.alpha->work, &taken), 2);
+	cr_assert_eq(batcher_take(bed.alpha->work, &taken, 0), 2);
 	cr_expect_eq(nth(0), a);
 	cr_expect_eq(nth(1), c);
-	cr_assert_eq(batcher_take(bed.alpha->work, &taken), 1);
+	cr_assert_eq(batcher_take(bed.alpha->work, &taken, 0), 1);
 }
 
 Test(batcher, an_unjoinable_request_goes_alone)
 {
 	submit(0, 1)->joinable = false;
 	submit(1, 1);
-	cr_expect_eq(batcher_take(bed.alpha->work, &taken), 1);
-	cr_expect_eq(batcher_take(bed.alpha->work, &taken), 1);
+	cr_expect_eq(batcher_take(bed.alpha->work, &taken, 0), 1);
+	cr_expect_eq(batcher_take(bed.alpha->work, &taken, 0), 1);
 }
 
 Test(batcher, size_on_the_wire_is_bounded)
@@ -135,8 +137,8 @@ Test(batcher, size_on_the_wire_is_bounded)
 	struct request *a = submit(0, 1), *b = submit(1, 1);
 
 	b->bound = WIRE_MESSAGE_MAX - a->bound;
-	cr_expect_eq(batcher_take(bed.alpha->work, &taken), 1, "there is the envelope too");
-	cr_expect_eq(batcher_take(bed.alpha->work, &taken), 1, "alone whatever its size");
+	cr_expect_eq(batcher_take(bed.alpha->work, &taken, 0), 1, "there is the envelope too");
+	cr_expect_eq(batcher_take(bed.alpha->work, &taken, 0), 1, "alone whatever its size");
 }
 
 Test(batcher, work_for_one_batch_is_bounded)
@@ -145,7 +147,7 @@ Test(batcher, work_for_one_batch_is_bounded)
 	for (size_t i = 1; i < 67; i++)
 		submit(i, 1)->key = i;
 	submit(67, 1);
-	cr_expect_eq(batcher_take(bed.alpha->work, &taken), 1, "the last is behind 66 others");
+	cr_expect_eq(batcher_take(bed.alpha->work, &taken, 0), 1, "the last is behind 66 others");
 	cr_expect_eq(version_queue_depth(bed.alpha), 67);
 }
 
@@ -156,7 +158,109 @@ Test(batcher, suspects_are_not_taken)
 	queue_remove(&bed.alpha->work->queue, r);
 	request_set_state(r, REQUEST_SENT);
 	queue_push_suspect(&bed.alpha->work->queue, r, 1);
-	cr_expect_eq(batcher_take(bed.alpha->work, &taken), 0);
+	cr_expect_eq(batcher_take(bed.alpha->work, &taken, 0), 0);
+}
+
+/* --- Levels ---------------------------------------------------------------------------------- */
+
+static struct request *submit_at(size_t client, uint64_t priority, int64_t rows)
+{
+	struct answer *a = &answers[n_made++];
+	struct request *r = bed_request(&bed, bed.alpha, clients[client], rows, 0, a);
+
+	cr_assert_not_null(r);
+	request_set_queueing(r, priority, 0);
+	cr_assert_eq(dispatch_submit(bed.d, r), 0, "%s", request_message(r));
+	request_unref(r);
+	return r;
+}
+
+Test(batcher, the_first_level_goes_ahead_and_the_next_fills_up)
+{
+	struct request *second = submit_at(0, 2, 3), *third = submit_at(0, 0, 3);
+	struct request *first = submit_at(1, 1, 4);
+
+	cr_assert_eq(batcher_take(bed.alpha->work, &taken, 0), 2);
+	cr_expect_eq(nth(0), first);
+	cr_expect_eq(nth(1), second);
+	cr_assert_eq(batcher_take(bed.alpha->work, &taken, 0), 1);
+	cr_expect_eq(nth(2), third, "the default is the second");
+}
+
+Test(batcher, turns_are_taken_in_each_level)
+{
+	struct request *flood[4], *single;
+
+	for (size_t i = 0; i < 4; i++)
+		flood[i] = submit_at(0, 1, 2);
+	single = submit_at(1, 1, 2);
+	submit_at(2, 2, 1);
+	cr_assert_eq(batcher_take(bed.alpha->work, &taken, 0), 4);
+	cr_expect_eq(nth(0), flood[0]);
+	cr_expect_eq(nth(1), single);
+	cr_expect_eq(nth(2), flood[1]);
+	cr_expect_eq(nth(3), flood[2]);
+}
+
+Test(batcher, who_is_passed_over_in_a_level_is_first_of_it_next_time)
+{
+	struct request *a = submit_at(0, 1, 6), *b = submit_at(1, 1, 4), *c = submit_at(2, 2, 2);
+
+	cr_assert_eq(batcher_take(bed.alpha->work, &taken, 0), 2);
+	cr_expect_eq(nth(0), a);
+	cr_expect_eq(nth(1), c, "there is room for one of the next level");
+	cr_expect_eq(queue_rank(&bed.alpha->work->queue, 0), 0);
+	cr_assert_eq(batcher_take(bed.alpha->work, &taken, 0), 1);
+	cr_expect_eq(nth(2), b);
+}
+
+/* --- Sizes ----------------------------------------------------------------------------------- */
+
+static void prefer(uint32_t rows)
+{
+	cr_assert(queue_settings_prefer(bed.alpha->settings.queue, rows));
+}
+
+Test(batcher, a_preferred_size_is_due_and_taken)
+{
+	uint64_t born;
+
+	prefer(2);
+	prefer(4);
+	born = age(submit(0, 1));
+	cr_expect_eq(batcher_due(bed.alpha->work, born), born + NS_PER_MS);
+	for (size_t i = 1; i < 5; i++)
+		submit(i, 1);
+	cr_expect_eq(batcher_due(bed.alpha->work, born), 0);
+	cr_expect_eq(batcher_take(bed.alpha->work, &taken, born), 4);
+	cr_expect_eq(bed.alpha->work->queue.rows, 1);
+}
+
+Test(batcher, all_go_when_they_have_waited)
+{
+	uint64_t born;
+
+	prefer(2);
+	born = age(submit(0, 1));
+	for (size_t i = 1; i < 5; i++)
+		submit(i, 1);
+	cr_expect_eq(batcher_take(bed.alpha->work, &taken, born + NS_PER_MS), 5);
+}
+
+Test(batcher, fewer_than_any_preferred_size_go_together)
+{
+	prefer(4);
+	submit(0, 1);
+	submit(1, 2);
+	cr_expect_eq(batcher_take(bed.alpha->work, &taken, 0), 2);
+}
+
+Test(batcher, a_preferred_size_that_no_batch_has_is_none)
+{
+	prefer(9);
+	for (size_t i = 0; i < 10; i++)
+		submit(i, 1);
+	cr_expect_eq(batcher_take(bed.alpha->work, &taken, 0), 8);
 }
 
 /* --- When ----------------------------------------------------------------------------------- */

@@ -633,6 +633,60 @@ Test(scheduler, deadlines_are_honoured_in_the_queue)
 	cr_expect_eq(bed.d->scheduler.wait_ns, CLOCK_NO_DEADLINE);
 }
 
+/* One level in which requests wait for 100 s, and that action then; both slots are taken. */
+static void with_timeouts(enum queue_action action)
+{
+	static struct queue_settings timed = {.n_levels = 1};
+
+	timed.policies[0] = (struct queue_policy){.action = action, .timeout_us = 100000000};
+	bed_init(&bed);
+	bed.models[0].queue = &timed;
+	bed_up(&bed);
+	drop(bed_submit_by(&bed, bed.alpha, bed.client, 8, &answers[10]));
+	drop(bed_submit_by(&bed, bed.alpha, bed.client, 8, &answers[11]));
+	bed_turn(&bed);
+}
+
+Test(scheduler_many, who_has_waited_for_his_timeout_is_rejected)
+{
+	struct request *r;
+	uint64_t at;
+
+	with_timeouts(QUEUE_REJECT);
+	r = bed_submit(&bed, bed.alpha, &answers[0]);
+	at = r->overdue_ns;
+	drop(r);
+	scheduler_run(&bed.d->scheduler, at - 1);
+	cr_expect_eq(bed.d->scheduler.wait_ns, at);
+	cr_expect_eq(answers[0].n, 0);
+	scheduler_run(&bed.d->scheduler, at);
+	cr_assert_eq(answers[0].n, 1);
+	cr_expect_eq(answers[0].status, GRPC_UNAVAILABLE);
+	cr_expect_str_eq(answers[0].message, "Request timeout expired");
+	cr_expect_eq(bed.d->scheduler.wait_ns, CLOCK_NO_DEADLINE);
+}
+
+Test(scheduler_many, or_goes_behind_those_who_came_later)
+{
+	struct request *r;
+
+	with_timeouts(QUEUE_DELAY);
+	r = bed_submit_by(&bed, bed.alpha, bed.client, 8, &answers[0]);
+	scheduler_run(&bed.d->scheduler, r->overdue_ns);
+	cr_expect_eq(bed.d->scheduler.wait_ns, CLOCK_NO_DEADLINE);
+	drop(r);
+	drop(bed_submit_by(&bed, bed.alpha, bed.client, 8, &answers[1]));
+	for (size_t i = 0; i < 3; i++) {
+		fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
+		bed_turn(&bed);
+	}
+	cr_expect_eq(answers[1].n, 1);
+	cr_expect_eq(answers[0].n, 0);
+	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
+	cr_expect_eq(answers[0].status, GRPC_OK);
+	cr_expect_eq(answers[0].n, 1);
+}
+
 Test(scheduler, a_suspect_expires_too)
 {
 	struct request *r =

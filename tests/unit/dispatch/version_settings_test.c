@@ -13,6 +13,7 @@ static const struct wire_warmup_input inputs[] = {
 	{.name = "x", .dtype = DTYPE_F32, .rank = 2, .dims = dims, .file = "a"}};
 static const struct wire_warmup warmups[] = {
 	{.name = "w", .batch_size = 1, .count = 2, .inputs = inputs, .n_inputs = 1}};
+static struct queue_settings queue = {.n_levels = 1, .n_preferred = 1, .preferred = {4}};
 
 static struct version_settings sample(void)
 {
@@ -28,6 +29,7 @@ static struct version_settings sample(void)
 		.max_queue_size = 64,
 		.instances = 1,
 		.run_timeout_ms = 1000,
+		.queue = &queue,
 		.parameters = pairs,
 		.n_parameters = 2,
 		.warmup_path = "/models/digits/warmup",
@@ -46,6 +48,7 @@ Test(version_settings, a_copy_is_its_own)
 	cr_expect_neq(copy.name, s.name);
 	cr_expect_neq(copy.parameters, s.parameters);
 	cr_expect_neq(copy.parameters[1].value, s.parameters[1].value);
+	cr_expect_neq(copy.queue, s.queue);
 	version_settings_release(&copy);
 	cr_expect_null(copy.name);
 	version_settings_release(&copy);
@@ -76,6 +79,8 @@ Test(version_settings, every_difference_counts)
 {
 	static const struct wire_pair others[] = {{"threads", "2"}, {"mode", "slow"}};
 	static const struct wire_warmup colder[] = {{.name = "w", .batch_size = 1, .count = 1}};
+	static struct labels labels = {.bytes = sizeof(labels)};
+	static struct queue_settings other_queue = {.n_levels = 2};
 	static const struct wire_pair renamed[] = {{"threads", "2"}, {"kind", "fast"}};
 
 	DIFFERS(name = "digit");
@@ -92,6 +97,8 @@ Test(version_settings, every_difference_counts)
 	DIFFERS(instances = 2);
 	DIFFERS(stateful = true);
 	DIFFERS(content = 1);
+	DIFFERS(queue = &other_queue);
+	DIFFERS(labels = &labels);
 	DIFFERS(n_parameters = 1);
 	DIFFERS(warmup_path = NULL);
 	DIFFERS(n_warmups = 0);

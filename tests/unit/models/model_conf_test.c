@@ -75,6 +75,18 @@ Test(model_conf, every_key)
 	cr_expect_str_eq(m.parameters[1].value, "1 2");
 }
 
+Test(model_conf, queue)
+{
+	cr_assert_eq(
+		read_text("[queue]\nlevels = 2\n[model]\nmax_batch_size = 8\n"), 0, "%s", text);
+	cr_assert(m.queue);
+	cr_expect_eq(m.queue->n_levels, 2);
+	bad("[queue]\nlevels = 0\n", "2: [queue] levels: a number from 1 to 32 is expected");
+	bad("[queue]\ndefault_level = 2\n", " [queue] default_level: there are not so many levels");
+	bad("[queue]\nlevels = 2\n 3\n",
+		"3: [queue] levels: a value may not go on in an indented line");
+}
+
 Test(model_conf, none_changes_nothing)
 {
 	m.max_batch_size = 77;

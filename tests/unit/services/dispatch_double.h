@@ -126,6 +126,8 @@ struct request {
 	bool allows_excess;
 	struct request_input inputs[8];
 	struct request_target target; /* region NULL: none */
+	uint64_t priority;
+	uint64_t timeout_us;
 };
 
 /* request_new() is not told of a dispatch: the client is the one that the test has. */
@@ -837,6 +839,17 @@ bool version_hides_output(const struct version *m, uint32_t index)
 	(void)m;
 	(void)index;
 	return false;
+}
+
+void request_set_queueing(struct request *r, uint64_t priority, uint64_t timeout_us)
+{
+	r->priority = priority;
+	r->timeout_us = timeout_us;
+}
+
+bool request_finds_full(const struct request *r)
+{
+	return r->model->queue_depth >= r->model->settings.max_queue_size;
 }
 
 int request_set_sequence(
