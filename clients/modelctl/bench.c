@@ -1,12 +1,16 @@
 /*
- * bench.c: `modelctl bench`: asks a model again and again, so many requests at a time, and tells how long they took.
- * Closed loop: the next request is made when one is answered. modelctl, one thread, one connection.
+ * bench.c: `modelctl bench`: asks a model again and again, and tells how long that took. Closed loop: so many requests at
+ * a time, the next one is made when one is answered. Open loop: requests are due at a rate, whatever became of those
+ * before, and took as long as since they were due: one that could not be made in time is not measured as quick.
+ * modelctl, one thread, one connection.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/digits.h"
@@ -18,11 +22,13 @@
 #include "clients/modelctl/tensor_file.h"
 #include "proto/kserve/grpc_service.pb-c.h"
 
-#define INFER_PATH	KSERVE_PATH "ModelInfer"
-#define CONCURRENCY_MAX 1024u
-#define SECONDS_MAX	86400u
-#define INPUTS_MAX	64u
-#define RANK_MAX	TENSOR_RANK_MAX
+#define INFER_PATH	 KSERVE_PATH "ModelInfer"
+#define CONCURRENCY_MAX	 1024u
+#define CONCURRENCY_OPEN 64u /* with a rate, where nothing is said */
+#define RATE_MAX	 1000000u
+#define SECONDS_MAX	 86400u
+#define INPUTS_MAX	 64u
+#define RANK_MAX	 TENSOR_RANK_MAX
 
 typedef Inference__ModelMetadataResponse Metadata;
 typedef Inference__ModelMetadataResponse__TensorMetadata TensorMetadata;
@@ -33,10 +39,13 @@ static const char bench_usage[] =
 	"usage: modelctl bench MODEL [options]\n"
 	"\n"
 	"Asks MODEL by ModelInfer with made-up inputs, as many requests at a time as\n"
-	"--concurrency says, and prints how many were answered in a second and how long\n"
-	"they took.\n"
+	"--concurrency says, or at a rate, and prints how many were answered in a second\n"
+	"and how long they took.\n"
 	"\n"
 	"  -c, --concurrency N      requests at a time (default 1)\n"
+	"  -r, --rate N             requests a second, whether or not those before are\n"
+	"                           answered; they take as long as since they were due\n"
+	"                           (at most --concurrency at a time, by default 64)\n"
 	"  -s, --seconds N          how long (default 5)\n"
 	"  -d, --dimension N        what a free dimension of an input is (default 1)\n"
 	"\n"
@@ -44,21 +53,27 @@ static const char bench_usage[] =
 
 struct slot {
 	struct grpc_call *call; /* own; NULL: none */
-	uint64_t started_ns;
+	uint64_t due_ns;	/* when it was, or should have been, asked */
 };
 
 struct bench {
 	struct modelctl *m; /* borrow */
 	const char *model;
-	uint64_t concurrency, seconds, dimension;
-	struct grpc_client *client; /* own */
-	uint8_t *request;	    /* own: packed */
+	uint64_t concurrency, seconds, dimension; /* concurrency 0: not said */
+	uint64_t rate;				  /* requests a second; 0: the closed loop */
+	struct grpc_client *client;		  /* own */
+	uint8_t *request;			  /* own: packed */
 	size_t n_request;
 	struct slot *slots; /* own: `concurrency` of them */
 	struct latencies latencies;
+	uint64_t began_ns, end_ns;
+	uint64_t n_due; /* of the open loop: so many have been asked */
 	uint64_t n_failed;
+	uint64_t n_unasked; /* were due, and there was never room for them */
 	uint64_t took_ns;
-	char failure[256]; /* of the first that failed */
+	uint64_t heard_ns;    /* when an answer came last, or none was awaited */
+	uint64_t progress_ns; /* when to tell again; CLOCK_NO_DEADLINE: never */
+	char failure[256];    /* of the first that failed */
 };
 
 static void bench_release(struct bench *b)
@@ -86,6 +101,8 @@ static int take_option(struct bench *b, int c, const char *value)
 	switch (c) {
 	case 'c':
 		return parse_number("concurrency", value, CONCURRENCY_MAX, &b->concurrency);
+	case 'r':
+		return parse_number("rate", value, RATE_MAX, &b->rate);
 	case 's':
 		return parse_number("seconds", value, SECONDS_MAX, &b->seconds);
 	case 'd':
@@ -100,11 +117,11 @@ static int parse(struct bench *b, int argc, char **argv)
 {
 	static const struct option longs[] = {MODELCTL_OPTIONS,
 		{"concurrency", required_argument, NULL, 'c'},
-		{"seconds", required_argument, NULL, 's'},
+		{"rate", required_argument, NULL, 'r'}, {"seconds", required_argument, NULL, 's'},
 		{"dimension", required_argument, NULL, 'd'}, {0}};
 	int c;
 
-	while ((c = getopt_long(argc, argv, MODELCTL_SHORT "c:s:d:", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, MODELCTL_SHORT "c:r:s:d:", longs, NULL)) != -1) {
 		int r = take_option(b, c, optarg);
 
 		if (r > 0)
@@ -117,6 +134,8 @@ static int parse(struct bench *b, int argc, char **argv)
 	if (argc - optind != 1)
 		return modelctl_fail(MODELCTL_USAGE, "bench needs one MODEL");
 	b->model = argv[optind];
+	if (b->concurrency == 0)
+		b->concurrency = b->rate > 0 ? CONCURRENCY_OPEN : 1;
 	return -1;
 }
 
@@ -219,7 +238,7 @@ static void on_message(void *data, const uint8_t *message, size_t n)
 	(void)n;
 }
 
-static int start(struct bench *b, struct slot *s)
+static int start(struct bench *b, struct slot *s, uint64_t due_ns)
 {
 	const struct grpc_piece piece = {b->request, b->n_request};
 	const struct grpc_call_options options = {
@@ -232,7 +251,7 @@ static int start(struct bench *b, struct slot *s)
 	};
 	int e = grpc_call_new(&s->call, b->client, &options);
 
-	s->started_ns = clock_ns();
+	s->due_ns = due_ns;
 	return e ? modelctl_fail(MODELCTL_UNREACHABLE, "%s: %s", modelctl_address(b->m), err_str(e))
 		 : 0;
 }
@@ -243,19 +262,36 @@ static int record(struct bench *b, struct slot *s, uint64_t now_ns)
 	int r = 0;
 
 	if (grpc_call_status(s->call) == GRPC_OK)
-		r = latencies_add(&b->latencies, now_ns - s->started_ns);
+		r = latencies_add(&b->latencies, now_ns - s->due_ns);
 	else if (b->n_failed++ == 0)
 		(void)snprintf(b->failure, sizeof(b->failure), "%s: %s",
 			grpc_status_name((int)grpc_call_status(s->call)),
 			grpc_call_message(s->call));
 	s->call = grpc_call_free(s->call);
+	b->heard_ns = now_ns;
 	return r ? modelctl_fail(MODELCTL_FAILED, "out of memory") : 0;
 }
 
-/* What is answered is recorded, and asked again until `end`. *ret_open: how many are under way. */
-static int turn(struct bench *b, uint64_t end_ns, size_t *ret_open)
+/* When the next request of the open loop is due. */
+static uint64_t next_due(const struct bench *b)
 {
-	uint64_t now = clock_ns();
+	return clock_add(b->began_ns, (uint64_t)((double)b->n_due * 1e9 / (double)b->rate));
+}
+
+/* Is a request to be made now? Then *ret_due_ns says from when on it takes. */
+static bool is_due(struct bench *b, uint64_t now_ns, uint64_t *ret_due_ns)
+{
+	*ret_due_ns = b->rate > 0 ? next_due(b) : now_ns;
+	if (*ret_due_ns > now_ns || now_ns >= b->end_ns)
+		return false;
+	b->n_due++;
+	return true;
+}
+
+/* What is answered is recorded, and what is due is asked until the end. *ret_open: how many are under way. */
+static int turn(struct bench *b, size_t *ret_open)
+{
+	uint64_t now = clock_ns(), due;
 	int r = 0;
 
 	*ret_open = 0;
@@ -264,30 +300,73 @@ static int turn(struct bench *b, uint64_t end_ns, size_t *ret_open)
 
 		if (s->call && grpc_call_done(s->call))
 			r = record(b, s, now);
-		if (!r && !s->call && now < end_ns)
-			r = start(b, s);
+		if (!r && !s->call && is_due(b, now, &due))
+			r = start(b, s, due);
 		*ret_open += s->call != NULL;
 	}
 	return r;
 }
 
+/* A line that is written over, where somebody looks. */
+static void tell_progress(struct bench *b)
+{
+	uint64_t now = clock_ns();
+	double seconds = (double)(now - b->began_ns) / 1e9;
+
+	if (now < b->progress_ns)
+		return;
+	b->progress_ns = clock_add(now, NS_PER_S);
+	(void)fprintf(stderr,
+		"\r%.0f of %" PRIu64 " s, %zu requests, %.1f a second, %" PRIu64 " failed ",
+		seconds, b->seconds, b->latencies.n,
+		seconds > 0 ? (double)b->latencies.n / seconds : 0, b->n_failed);
+	(void)fflush(stderr);
+}
+
+/* Until then the server may say nothing. */
+static uint64_t silent_until(const struct bench *b)
+{
+	return clock_add(b->heard_ns, b->m->timeout_ns + NS_PER_S);
+}
+
+/* When there is something to do though nothing is answered. */
+static uint64_t wake_at(const struct bench *b, size_t open)
+{
+	uint64_t now = clock_ns();
+	uint64_t at = clock_add(silent_until(b), 1);
+
+	if (b->rate > 0 && open < b->concurrency && now < b->end_ns) {
+		at = next_due(b);
+		at = at < b->end_ns ? at : b->end_ns;
+	}
+	return b->progress_ns < at ? b->progress_ns : at;
+}
+
 static int run(struct bench *b)
 {
-	uint64_t began = clock_ns();
-	uint64_t end = clock_add(began, b->seconds * NS_PER_S);
 	size_t open;
-	int r = turn(b, end, &open);
+	int r;
 
-	while (!r && open > 0) {
-		int e = grpc_client_run(
-			b->client, NULL, clock_add(clock_ns(), b->m->timeout_ns + NS_PER_S));
+	b->began_ns = b->heard_ns = clock_ns();
+	b->end_ns = clock_add(b->began_ns, b->seconds * NS_PER_S);
+	b->progress_ns = isatty(STDERR_FILENO) ? b->began_ns : CLOCK_NO_DEADLINE;
+	r = turn(b, &open);
+	while (!r && (open > 0 || (b->rate > 0 && clock_ns() < b->end_ns))) {
+		int e = grpc_client_run(b->client, NULL, wake_at(b, open));
 
-		if (e)
+		if (open == 0)
+			b->heard_ns = clock_ns();
+		if (e && (e != -ETIMEDOUT || clock_ns() > silent_until(b)))
 			return modelctl_fail(
 				MODELCTL_UNREACHABLE, "%s: %s", modelctl_address(b->m), err_str(e));
-		r = turn(b, end, &open);
+		tell_progress(b);
+		r = turn(b, &open);
 	}
-	b->took_ns = clock_ns() - began;
+	if (b->progress_ns != CLOCK_NO_DEADLINE)
+		(void)fputs("\n", stderr);
+	b->took_ns = clock_ns() - b->began_ns;
+	if (b->rate > 0 && b->seconds * b->rate > b->n_due)
+		b->n_unasked = b->seconds * b->rate - b->n_due;
 	return r;
 }
 
@@ -313,6 +392,10 @@ static void print_json(const struct bench *b)
 	json_open(&j, NULL, '{');
 	json_string(&j, "model", b->model);
 	json_u64(&j, "concurrency", b->concurrency);
+	if (b->rate > 0) {
+		json_u64(&j, "rate", b->rate);
+		json_u64(&j, "unasked", b->n_unasked);
+	}
 	json_u64(&j, "requests", b->latencies.n);
 	json_u64(&j, "failed", b->n_failed);
 	json_double(&j, "seconds", (double)b->took_ns / 1e9);
@@ -330,6 +413,10 @@ static void print_text(const struct bench *b)
 {
 	(void)printf("%zu requests in %.1f s, %" PRIu64 " at a time: %.1f a second\n",
 		b->latencies.n, (double)b->took_ns / 1e9, b->concurrency, per_second(b));
+	if (b->rate > 0)
+		(void)printf("  of %" PRIu64 " a second that were due; for %" PRIu64
+			     " there was no room\n",
+			b->rate, b->n_unasked);
 	for (size_t i = 0; i < N_PERCENTILES; i++)
 		(void)printf("  %-6s %10.1f us\n", percentiles[i].name,
 			(double)latencies_at(&b->latencies, percentiles[i].share) / 1000.0);
@@ -337,8 +424,7 @@ static void print_text(const struct bench *b)
 
 int command_bench(struct modelctl *m, int argc, char **argv)
 {
-	_cleanup_(bench_release) struct bench b = {
-		.m = m, .concurrency = 1, .seconds = 5, .dimension = 1};
+	_cleanup_(bench_release) struct bench b = {.m = m, .seconds = 5, .dimension = 1};
 	int r = parse(&b, argc, argv);
 
 	if (r >= 0)

@@ -120,8 +120,8 @@ bool version_settings_equal(const struct version_settings *a, const struct versi
 	       text_equal(a->warmup_path, b->warmup_path) &&
 	       warmups_equal(a->warmups, a->n_warmups, b->warmups, b->n_warmups) &&
 	       sequence_settings_equal(a->sequence, b->sequence) &&
-	       queue_settings_equal(a->queue, b->queue) &&
-	       labels_equal(a->labels, b->labels) && parameters_equal(a, b);
+	       queue_settings_equal(a->queue, b->queue) && labels_equal(a->labels, b->labels) &&
+	       parameters_equal(a, b);
 }
 
 /* --- On the wire -------------------------------------------------------------------------------- */

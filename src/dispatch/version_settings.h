@@ -34,7 +34,7 @@ struct version_settings {
 	bool stateful;			    /* a request that lost its worker is not sent again */
 	struct sequence_settings *sequence; /* NULL: its requests belong to no sequences */
 	struct queue_settings *queue;	    /* NULL: one level, no timeouts, no size is preferred */
-	struct labels *labels; /* NULL: no output has any */
+	struct labels *labels;		    /* NULL: no output has any */
 	const struct wire_pair *parameters;
 	size_t n_parameters;
 	const char *warmup_path; /* where the files of warm-ups are; NULL: there are no warm-ups */

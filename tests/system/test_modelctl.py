@@ -309,6 +309,15 @@ def test_models_stats_and_config(digits):
     assert done.returncode == FAILED and "Request for unknown model: 'nothing' is not found" in done.stderr
 
 
+def test_bench_counts_from_when_a_request_was_due(start):
+    """More are due than one at a time can be answered: the last one asked has waited for nearly all of the time."""
+    d = start(models=["identity"])
+    done = d.modelctl("bench", "identity", "-c", "1", "--rate", "500000", "-s", "1", "--json")
+    said = json.loads(done.stdout)
+    assert done.returncode == OK and said["requests"] + said["unasked"] == 500000
+    assert said["unasked"] > 0 and said["latency_us"]["max"] > 100_000
+
+
 def test_bench(start):
     d = start(models=["simple", "identity"], repository=os.path.join(m.ROOT, "tests", "models", "triton"))
     done = d.modelctl("bench", "simple", "-c", "4", "-s", "1", "--json")
@@ -319,5 +328,9 @@ def test_bench(start):
     assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["p99.9"] <= latency["max"]
     done = d.modelctl("bench", "identity", "-s", "1", "-d", "1000")
     assert done.returncode == OK and re.search(r"^\d+ requests in .* 1 at a time", done.stdout)
+    done = d.modelctl("bench", "identity", "-s", "1", "--rate", "50", "--json")
+    said = json.loads(done.stdout)
+    assert done.returncode == OK and (said["rate"], said["concurrency"]) == (50, 64)
+    assert 0 < said["requests"] <= 50 and said["requests"] + said["unasked"] == 50
     done = d.modelctl("bench", "nothing")
     assert done.returncode == FAILED and "unknown model" in done.stderr
