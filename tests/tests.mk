@@ -2,8 +2,9 @@
 
 SETUP = BUILD=$(BUILD) scripts/setup
 PYTHON_TEST = $(BUILD)/venv/bin/python
-# Tests run one a CPU: JOBS=n for another number, X=-n0 for pytest in one process (a debugger needs that).
-JOBS ?= $(shell nproc)
+# Tests wait about as long as they compute, and so run two a CPU: JOBS=n for another number, X=-n0 for
+# pytest in one process (a debugger needs that).
+JOBS ?= $(shell echo $$((2 * $$(nproc))))
 SYSTEM_TEST = $(PYTHON_TEST) -m pytest -q -p no:cacheprovider -n $(JOBS) --dist loadgroup
 # Each kind of instrumented build has a tree of its own.
 ASAN = SANITIZE=address,undefined BUILD=$(BUILD)/asan
@@ -75,7 +76,7 @@ setup-test:
 .PHONY: test
 test: setup-test  ## all tests; ends with "N passed, N failed"
 	$(Q)scripts/run-stages \
-		'lint (quick)' '$(MAKE) --no-print-directory lint-quick' \
+		'lint (quick)' '$(MAKE) --no-print-directory -j2 lint-quick' \
 		'unit' '$(MAKE) --no-print-directory -j2 unit' \
 		'unit, address+undefined' '$(MAKE) --no-print-directory -j2 unit-asan' \
 		'unit, thread' '$(MAKE) --no-print-directory -j2 unit-tsan' \
@@ -112,11 +113,13 @@ check-layers check-banned check-functions check-mirrors:
 check-circles: all fakecuda  ## files of a folder that need each other in a circle, by their object files
 	$(Q)scripts/$@ $(BUILD)
 
-.PHONY: check-headers
-check-headers: $(PB_H)  ## every header compiles alone
-	$(Q)for h in $(HEADERS); do \
-		printf '#include "%s"\n' $$h | $(CC) $(CPPFLAGS) -isystem $(FAKECUDA_INCLUDE) $(CFLAGS) -Wno-unused-function -fsyntax-only -xc - || exit 1; \
-	done; echo "headers compile alone"
+ALONE = $(HEADERS:%=alone/%)
+.PHONY: check-headers $(ALONE)
+check-headers: $(ALONE)  ## every header compiles alone
+	@echo "headers compile alone"
+$(ALONE): alone/%: $(PB_H)
+	$(Q)printf '#include "%s"\n' $* | \
+		$(CC) $(CPPFLAGS) -isystem $(FAKECUDA_INCLUDE) $(CFLAGS) -Wno-unused-function -fsyntax-only -xc -
 
 .PHONY: format
 format:  ## let clang-format rewrite every C file
