@@ -88,6 +88,7 @@ struct wire_setup {
 	uint64_t scratch_bytes;
 	uint32_t holds;
 	uint64_t output_wait_ms;
+	uint32_t threads; /* that what it runs on processors should use together; 0: not known */
 };
 
 /* Of a model's work on a GPU. */

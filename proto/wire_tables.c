@@ -47,6 +47,7 @@ static const struct codec_field setup_fields[] = {
 	[18] = CODEC_NUMBER(struct wire_setup, scratch_bytes),
 	[19] = CODEC_NUMBER(struct wire_setup, holds),
 	[20] = CODEC_NUMBER(struct wire_setup, output_wait_ms),
+	[21] = CODEC_NUMBER(struct wire_setup, threads),
 };
 static const struct codec_message setup = CODEC_MESSAGE(struct wire_setup, setup_fields, NULL);
 

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/machine.h"
 #include "base/places.h"
+#include "base/processors.h"
 
 #define BACKEND_SETTINGS_BYTES_MAX (64u * 1024u)
 
@@ -245,6 +246,7 @@ static int resolve_memory(struct config *c)
 {
 	char what[256];
 
+	c->pool.processors = processors_usable("");
 	c->memory_bytes = machine_memory("", what, sizeof(what));
 	c->memory_source = config_strdup(c, what);
 	return c->memory_source ? config_resolve_memory(c, c->memory_bytes) : -ENOMEM;

@@ -146,6 +146,9 @@ struct modeld_host {
 	 * error says why: end the run then, with that code; MODELD_CANCELLED: nobody listens any more.
 	 */
 	enum modeld_code (*answer)(const struct modeld_batch *batch, struct modeld_error *error);
+	/* Threads that all models of this worker should use together on processors: its share of those that there are for
+	 * modeld. 0: not known. */
+	uint32_t threads;
 };
 
 /* One tensor a model takes or gives. The elements of an array of them are of one size. */

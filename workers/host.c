@@ -100,6 +100,7 @@ int host_new(struct host **ret_host, const struct wire_setup *setup, const struc
 		.log = host_log,
 		.complete = calls->complete,
 		.answer = calls->answer,
+		.threads = setup->threads,
 	};
 	*ret_host = steal_ptr(h);
 	return 0;

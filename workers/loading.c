@@ -21,18 +21,19 @@ int loop_fatal(struct loop *l, const char *model, const char *text)
 	return loop_stop(l, WORKER_EXIT_DEVICE_LOST, "a backend said so");
 }
 
-static void log_loaded(
-	const struct loop *l, const struct wire_load *load, const char *error, uint64_t took_ns)
+static void log_loaded(const struct loop *l, const struct wire_load *load, const struct model *m,
+	const char *error, uint64_t took_ns)
 {
 	char text[sizeof(struct modeld_error)];
 
-	if (error)
+	if (!m)
 		log_warning("model not loaded", "worker=%s model=%s version=%s backend=%s error=%s",
 			loop_name(l), load->name, load->version, load->backend,
 			log_quote(error, strlen(error), text, sizeof(text)));
 	else
-		log_info("model loaded", "worker=%s model=%s version=%s backend=%s ms=%" PRIu64,
-			loop_name(l), load->name, load->version, load->backend,
+		log_info("model loaded",
+			"worker=%s model=%s version=%s backend=%s lanes=%" PRIu32 " ms=%" PRIu64,
+			loop_name(l), load->name, load->version, load->backend, m->n_lanes,
 			took_ns / NS_PER_MS);
 }
 
@@ -183,7 +184,7 @@ static int on_load(struct loop *l, const struct wire_load *load)
 		return loop_fatal(l, load->name, error.text);
 	if (r < 0)
 		strncpy(error.text, err_str(r), sizeof(error.text) - 1);
-	log_loaded(l, load, m ? NULL : error.text, clock_ns() - start_ns);
+	log_loaded(l, load, m, error.text, clock_ns() - start_ns);
 	log_unasked(l, load, m);
 	if (m)
 		return announce(l, m);

@@ -61,6 +61,7 @@ struct pool_settings {
 	size_t n_settings;
 	const struct pool_place *places;
 	size_t n_places;
+	uint32_t processors;	     /* that workers may use; 0: not known */
 	uint32_t slots;		     /* batches outstanding a worker, at most */
 	uint64_t output_arena_bytes; /* of each worker */
 	uint64_t output_segment_bytes;

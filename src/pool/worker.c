@@ -330,6 +330,7 @@ static void send_setup(struct worker *w)
 		.output_idle_ms = s->output_idle_ms,
 		.holds = s->max_holds,
 		.output_wait_ms = s->output_wait_ms,
+		.threads = worker_threads(w),
 		.scratch_bytes = s->scratch_bytes,
 		.output_populate_first = s->output_populate_bytes,
 		.slots = s->slots,

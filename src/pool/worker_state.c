@@ -6,6 +6,7 @@
 #include "pool/worker.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -181,4 +182,23 @@ const char *worker_last_exit(const struct worker *w)
 uint64_t worker_restart_at_ns(const struct worker *w)
 {
 	return w->restart_at_ns;
+}
+
+static bool is_on_processors(const struct worker *w)
+{
+	return !strncmp(w->device, "cpu:", 4) && (!w->own || w->model) && !w->trial;
+}
+
+/* An even share of the processors; what runs on a GPU needs one. */
+uint32_t worker_threads(const struct worker *w)
+{
+	const struct pool *p = w->pool;
+	uint32_t n = 0;
+
+	if (strncmp(w->device, "cpu:", 4) != 0)
+		return 1;
+	for (size_t i = 0; i < p->n_workers; i++)
+		n += is_on_processors(&p->workers[i]);
+	return n < p->settings->processors ? p->settings->processors / (n > 0 ? n : 1)
+					   : p->settings->processors > 0;
 }

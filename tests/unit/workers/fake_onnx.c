@@ -81,7 +81,8 @@ void onnx_start(modeld_backend_fn entry)
 {
 	char build[PATH_MAX];
 
-	onnx_world.host = (struct modeld_host){.abi = MODELD_BACKEND_ABI,
+	onnx_world.host = (struct modeld_host){.size = sizeof(onnx_world.host),
+		.abi = MODELD_BACKEND_ABI,
 		.worker = "cpu:0/0",
 		.device = "cpu:0",
 		.setting = setting,

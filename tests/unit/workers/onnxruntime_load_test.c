@@ -3,6 +3,7 @@
  * which text, errors of a run.
  */
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,6 +106,55 @@ Test(onnxruntime_load, good_settings)
 		set(&onnx_world.parameters[1], "optimization", levels[i]);
 		accepted("add_sub");
 	}
+}
+
+static unsigned count_threads(void)
+{
+	DIR *d = opendir("/proc/self/task");
+	unsigned n = 0;
+
+	cr_assert_not_null(d);
+	for (const struct dirent *e; (e = readdir(d));)
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+Test(onnxruntime_load, threads_are_shared_by_models_that_do_not_say)
+{
+	unsigned before = count_threads(), shared;
+	struct onnx_model a, b;
+
+	onnx_world.host.threads = 4;
+	onnx_load(&a, "add_sub");
+	shared = count_threads();
+	cr_expect_geq(shared, before + 3, "the one that runs is one of them");
+	onnx_load(&b, "fixed");
+	cr_expect_eq(count_threads(), shared, "they are the same ones");
+	onnx_unload(&b);
+	set(&onnx_world.parameters[0], "intra_op_threads", "2");
+	onnx_load(&b, "fixed");
+	cr_expect_eq(count_threads(), shared + 1, "it has one of its own");
+	onnx_unload(&a);
+	onnx_unload(&b);
+	cr_expect(strstr(onnx_world.log, "models that do not say intra_op_threads share 4 threads"),
+		"%s", onnx_world.log);
+}
+
+Test(onnxruntime_load, no_threads_are_shared_where_the_administrator_says_how_many)
+{
+	struct onnx_model a, b;
+	unsigned before;
+
+	onnx_world.host.threads = 4;
+	set(&onnx_world.settings[1], "intra_op_threads", "3");
+	onnx_load(&a, "add_sub");
+	before = count_threads();
+	onnx_load(&b, "fixed");
+	cr_expect_eq(count_threads(), before + 2);
+	onnx_unload(&a);
+	onnx_unload(&b);
+	cr_expect_null(strstr(onnx_world.log, "share"));
 }
 
 Test(onnxruntime_load, bad_settings)

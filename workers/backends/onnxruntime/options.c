@@ -10,7 +10,8 @@
 #include "workers/backends/onnxruntime/custom.h"
 #include "workers/backends/onnxruntime/provider.h"
 
-#define THREADS_MAX 1024
+#define THREADS_MAX    1024
+#define THREADS_SHARED (-1) /* nothing is said */
 
 struct word {
 	const char *text; /* NULL: the end */
@@ -77,11 +78,25 @@ static enum modeld_code option_threads(const struct runtime *r,
 	return MODELD_OK;
 }
 
+/* Those of the process, or, with as many as are said, some of the session's own. */
+static enum modeld_code set_intra(struct OrtSessionOptions *o, const struct runtime *r, int intra,
+	int inter, struct modeld_error *error)
+{
+	const struct OrtApi *api = r->api;
+
+	if (intra == THREADS_SHARED && r->threads > 1 && inter == 1)
+		return runtime_check(
+			r, api->DisablePerSessionThreads(o), "intra_op_threads", error);
+	if (intra == THREADS_SHARED)
+		intra = 1;
+	return runtime_check(r, api->SetIntraOpNumThreads(o, intra), "intra_op_threads", error);
+}
+
 static enum modeld_code set_threads(struct OrtSessionOptions *o, const struct runtime *r,
 	const struct modeld_model_spec *spec, struct modeld_error *error)
 {
 	const struct OrtApi *api = r->api;
-	int intra = 1, inter = 1;
+	int intra = THREADS_SHARED, inter = 1;
 	bool spin = false;
 	const char *spinning;
 	enum modeld_code code;
@@ -92,8 +107,7 @@ static enum modeld_code set_threads(struct OrtSessionOptions *o, const struct ru
 	if (!code)
 		code = option_bool(r, spec, "spin", &spin, error);
 	if (!code)
-		code = runtime_check(
-			r, api->SetIntraOpNumThreads(o, intra), "intra_op_threads", error);
+		code = set_intra(o, r, intra, inter, error);
 	if (!code && inter != 1)
 		code = runtime_check(r, api->SetSessionExecutionMode(o, ORT_EXECUTION_PARALLEL),
 			"inter_op_threads", error);

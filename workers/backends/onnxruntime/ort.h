@@ -24,6 +24,7 @@ struct OrtTypeInfo;
 struct OrtSequenceTypeInfo;
 struct OrtTensorTypeAndShapeInfo;
 struct OrtCUDAProviderOptionsV2;
+struct OrtThreadingOptions;
 
 /* What is asked for: the table of 1.19, the first release whose Python package brings the library. */
 #define ORT_API_VERSION	   19u
@@ -193,7 +194,11 @@ struct OrtApi {
 	void *slots_105[2];
 	struct OrtStatus *(*GetSequenceElementType)(
 		const struct OrtSequenceTypeInfo *, struct OrtTypeInfo **ret_type);
-	void *slots_108[19];
+	void *slots_108[12];
+	struct OrtStatus *(*DisablePerSessionThreads)(struct OrtSessionOptions *);
+	struct OrtStatus *(*CreateThreadingOptions)(struct OrtThreadingOptions **ret_options);
+	void (*ReleaseThreadingOptions)(struct OrtThreadingOptions *);
+	void *slots_123[4];
 	struct OrtStatus *(*GetStringTensorElementLength)(
 		const struct OrtValue *, size_t index, size_t *ret_bytes);
 	struct OrtStatus *(*GetStringTensorElement)(
@@ -201,7 +206,15 @@ struct OrtApi {
 	void *slots_129[1];
 	struct OrtStatus *(*AddSessionConfigEntry)(
 		struct OrtSessionOptions *, const char *key, const char *value);
-	void *slots_131[34];
+	void *slots_131[16];
+	struct OrtStatus *(*SetGlobalIntraOpNumThreads)(struct OrtThreadingOptions *, int n);
+	struct OrtStatus *(*SetGlobalInterOpNumThreads)(struct OrtThreadingOptions *, int n);
+	struct OrtStatus *(*SetGlobalSpinControl)(struct OrtThreadingOptions *, int allow);
+	void *slots_150[1];
+	struct OrtStatus *(*CreateEnvWithCustomLoggerAndGlobalThreadPools)(ort_log_fn log,
+		void *context, enum ort_log_level level, const char *id,
+		const struct OrtThreadingOptions *, struct OrtEnv **ret_env);
+	void *slots_152[13];
 	struct OrtStatus *(*AddRunConfigEntry)(
 		struct OrtRunOptions *, const char *key, const char *value);
 	void *slots_166[38];
@@ -257,8 +270,11 @@ ORT_SLOT(ReleaseRunOptions, 97);
 ORT_SLOT(ReleaseTypeInfo, 98);
 ORT_SLOT(CastTypeInfoToSequenceTypeInfo, 104);
 ORT_SLOT(GetSequenceElementType, 107);
+ORT_SLOT(DisablePerSessionThreads, 120);
 ORT_SLOT(GetStringTensorElementLength, 127);
 ORT_SLOT(AddSessionConfigEntry, 130);
+ORT_SLOT(SetGlobalIntraOpNumThreads, 147);
+ORT_SLOT(CreateEnvWithCustomLoggerAndGlobalThreadPools, 151);
 ORT_SLOT(AddRunConfigEntry, 165);
 ORT_SLOT(SessionOptionsAppendExecutionProvider_CUDA_V2, 204);
 ORT_SLOT(ReleaseCUDAProviderOptions, 208);

@@ -4,12 +4,15 @@
  */
 #include "workers/backends/onnxruntime/runtime.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "workers/backends/onnxruntime/keys.h"
 #include "workers/backends/onnxruntime/text.h"
+
+#define THREADS_MAX 1024u
 
 /* Names in a model are its author's: keep what is printed on one line. */
 static void make_printable(char *text)
@@ -112,14 +115,51 @@ static void log_line(void *context, enum ort_log_level level, const char *catego
 	r->host->log(r->host, ours, line);
 }
 
+/* With a pool of threads that models share: however many of them run at once, they take no more than their worker has. */
+static enum modeld_code make_sharing_env(
+	struct runtime *r, struct OrtThreadingOptions *o, struct modeld_error *error)
+{
+	const struct OrtApi *api = r->api;
+	enum modeld_code code;
+
+	code = runtime_check(
+		r, api->SetGlobalIntraOpNumThreads(o, (int)r->threads), "threads", error);
+	if (!code)
+		code = runtime_check(r, api->SetGlobalInterOpNumThreads(o, 1), "threads", error);
+	if (!code)
+		code = runtime_check(r, api->SetGlobalSpinControl(o, 0), "threads", error);
+	return code ? code
+		    : runtime_check(r,
+			      api->CreateEnvWithCustomLoggerAndGlobalThreadPools(
+				      log_line, r, ORT_LOG_WARNING, "modeld", o, &r->env),
+			      "starting", error);
+}
+
+static enum modeld_code make_env(struct runtime *r, struct modeld_error *error)
+{
+	const struct OrtApi *api = r->api;
+	struct OrtThreadingOptions *o = NULL;
+	enum modeld_code code;
+
+	if (r->threads < 2)
+		return runtime_check(r,
+			api->CreateEnvWithCustomLogger(
+				log_line, r, ORT_LOG_WARNING, "modeld", &r->env),
+			"starting", error);
+	code = runtime_check(r, api->CreateThreadingOptions(&o), "threads", error);
+	if (!code)
+		code = make_sharing_env(r, o, error);
+	if (o)
+		api->ReleaseThreadingOptions(o);
+	return code;
+}
+
 static enum modeld_code start(struct runtime *r, struct modeld_error *error)
 {
 	const struct OrtApi *api = r->api;
 	enum modeld_code code;
 
-	code = runtime_check(r,
-		api->CreateEnvWithCustomLogger(log_line, r, ORT_LOG_WARNING, "modeld", &r->env),
-		"starting", error);
+	code = make_env(r, error);
 	if (!code)
 		code = runtime_check(r, api->DisableTelemetryEvents(r->env), "starting", error);
 	if (!code)
@@ -149,11 +189,37 @@ static void stop(struct runtime *r)
 	memset(r, 0, sizeof(*r));
 }
 
+/* Where the administrator says how many each model has, none are shared. */
+static uint32_t threads_of(const struct runtime *r)
+{
+	const struct modeld_host *host = r->host;
+
+	if (!MODELD_HAS(host, threads) || host->threads < 1 || runtime_on_gpu(r) ||
+		host->setting(host, "onnxruntime", "intra_op_threads"))
+		return 1;
+	return host->threads < THREADS_MAX ? host->threads : THREADS_MAX;
+}
+
+static void log_start(const struct runtime *r)
+{
+	const struct modeld_host *host = r->host;
+	char line[1024];
+
+	snprintf(line, sizeof(line), "ONNX Runtime %.40s from %.800s",
+		r->library.base->GetVersionString(), r->library.path);
+	host->log(host, MODELD_LOG_INFO, line);
+	if (r->threads < 2)
+		return;
+	snprintf(line, sizeof(line),
+		"ONNX Runtime: models that do not say intra_op_threads share %" PRIu32 " threads",
+		r->threads);
+	host->log(host, MODELD_LOG_INFO, line);
+}
+
 enum modeld_code runtime_start(
 	struct runtime *r, const struct modeld_host *host, struct modeld_error *error)
 {
 	enum modeld_code code;
-	char line[1024];
 
 	if (r->api)
 		return MODELD_OK;
@@ -162,15 +228,14 @@ enum modeld_code runtime_start(
 	if (code)
 		return code;
 	r->api = r->library.api;
+	r->threads = threads_of(r);
 	r->has_shape = library_offers(r->library.base, ORT_API_VERSION_HAS_SHAPE);
 	code = start(r, error);
 	if (code) {
 		stop(r);
 		return code;
 	}
-	snprintf(line, sizeof(line), "ONNX Runtime %.40s from %.900s",
-		r->library.base->GetVersionString(), r->library.path);
-	host->log(host, MODELD_LOG_INFO, line);
+	log_start(r);
 	keys_check_settings(host);
 	return MODELD_OK;
 }

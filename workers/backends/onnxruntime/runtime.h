@@ -18,6 +18,8 @@ struct runtime {
 	struct OrtMemoryInfo *device_memory; /* own; describes the GPU's; NULL: there is none */
 	struct OrtAllocator *allocator;	     /* borrow; host memory */
 	bool has_shape;			     /* TensorTypeAndShape_HasShape is there */
+	/* That models use together where nothing is said: above 1, they share a pool of them. At least 1. */
+	uint32_t threads;
 };
 
 /* Open the library and start it; nothing happens where that was done. On failure nothing is kept,

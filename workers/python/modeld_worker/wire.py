@@ -100,7 +100,7 @@ class Setup(Message):
               11: Texts("backend_dirs", 64), 12: Messages("settings", Pair, PAIRS_MAX), 13: Number("busy_poll_us"),
               14: Number("log_level"), 15: Number("output_segment_bytes", high=U64_MAX), 16: Number("output_segments"),
               17: Number("output_idle_ms", high=U64_MAX), 18: Number("scratch_bytes", high=U64_MAX), 19: Number("holds"),
-              20: Number("output_wait_ms", high=U64_MAX)}
+              20: Number("output_wait_ms", high=U64_MAX), 21: Number("threads")}
 
 
 class WarmUpInput(Message):
