@@ -169,6 +169,7 @@ Test(onnxruntime_load, bad_settings)
 		{"intra_op_threads", "99999999999999999999"},
 		{"inter_op_threads", "1x"},
 		{"spin", "maybe"},
+		{"prepack", "2"},
 		{"optimization", "99"},
 		{"batch", "true"},
 	};

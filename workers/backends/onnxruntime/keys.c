@@ -10,7 +10,7 @@
 #include "workers/backends/onnxruntime/provider.h"
 
 static const char *const both[] = {"intra_op_threads", "inter_op_threads", "spin", "optimization",
-	"custom_op_libraries", "arena", "arena_shrinkage", "memory_pattern", "batch"};
+	"prepack", "custom_op_libraries", "arena", "arena_shrinkage", "memory_pattern", "batch"};
 static const char *const settings_only[] = {"library", "venv"};
 
 #define N(list) (sizeof(list) / sizeof((list)[0]))

@@ -154,6 +154,19 @@ static enum modeld_code set_memory(struct OrtSessionOptions *o, const struct run
 	return code;
 }
 
+/* Packed weights are copies of this process; without, those of external data stay the file's pages, which processes share. */
+static enum modeld_code set_weights(struct OrtSessionOptions *o, const struct runtime *r,
+	const struct modeld_model_spec *spec, struct modeld_error *error)
+{
+	bool prepack = true;
+	enum modeld_code code = option_bool(r, spec, "prepack", &prepack, error);
+
+	if (code || prepack)
+		return code;
+	return runtime_check(r, r->api->AddSessionConfigEntry(o, "session.disable_prepacking", "1"),
+		"prepack", error);
+}
+
 /* Those for all models, then the model's own. */
 static enum modeld_code set_operators(struct OrtSessionOptions *o, const struct runtime *r,
 	const struct modeld_model_spec *spec, struct modeld_error *error)
@@ -194,6 +207,8 @@ enum modeld_code options_new(struct OrtSessionOptions **ret_options, const struc
 		code = set_optimization(o, r, spec, error);
 	if (!code)
 		code = set_memory(o, r, spec, error);
+	if (!code)
+		code = set_weights(o, r, spec, error);
 	if (!code)
 		code = set_operators(o, r, spec, error);
 	if (!code)
