@@ -149,6 +149,16 @@ def _left(end: float) -> float:
     return max(0.0, end - time.monotonic())
 
 
+def _until(end: Optional[float]) -> Optional[float]:
+    """What is left; TimeoutError: nothing."""
+    if end is None:
+        return None
+    left = end - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("no answer in time")
+    return left
+
+
 # A child must not keep its parent's connections, and so its regions, alive.
 _open: "weakref.WeakSet[Handoff]" = weakref.WeakSet()
 
@@ -173,14 +183,22 @@ def _connect(path: str, timeout: Optional[float]) -> socket.socket:
 
 
 class Handoff:
-    """One connection. Safe from several threads: whoever waits receives for all."""
+    """One connection. Safe from several threads: whoever waits receives for all.
+
+    An exception out of a signal handler (KeyboardInterrupt) may come after any call. What has happened by a system call
+    is therefore noted by the same call of list.extend(), between which and the system call there is no place for one; and
+    locks are held by `with`, the lock itself being what is entered: Condition is not, it is written in Python.
+    """
 
     def __init__(self, to: Union[str, socket.socket], timeout: Optional[float]) -> None:
         """to: the path of the socket, or one that is connected, which is taken over."""
         self._socket = to if isinstance(to, socket.socket) else _connect(to, timeout)
         self._sending = threading.Lock()
-        self._receiving = threading.Condition()
-        self._reader = False
+        self._lock = threading.RLock()
+        self._receiving = threading.Condition(self._lock)
+        self._reader: Optional[object] = None
+        self._received: List[Tuple[bytes, list, int, object]] = []  # by recvmsg(), not looked at yet
+        self._sent: Dict[int, List[int]] = {}  # by seq, what sendmsg() returned
         self._answers: Dict[int, Tuple[int, memoryview, List[int]]] = {}
         self._dropped: Dict[int, object] = {}
         self._numbers = itertools.count(1)
@@ -198,7 +216,7 @@ class Handoff:
         """Whoever waits is told so; the descriptor is closed when nobody uses it any more."""
         if os.getpid() != self._pid:
             return
-        with self._receiving:
+        with self._lock:
             self._lost = self._lost or ConnectionLost("the handoff connection was closed")
             self._dropped.clear()
             try:
@@ -240,46 +258,57 @@ class Handoff:
         if len(record) > MESSAGE_MAX:
             raise ModeldError("INVALID_ARGUMENT", f"a request of {len(record)} bytes without its tensors is "
                                                   f"beyond the limit of {MESSAGE_MAX}")
-        if not self._sending.acquire(timeout=-1 if end is None else _left(end)):
-            raise TimeoutError("the daemon takes no requests")
         try:
-            self._send(record, end, fds)
+            self._send(record, end, fds, self._sent.setdefault(seq, []))
         except OSError as e:
             if isinstance(e, TimeoutError):
                 raise
             self._lost = self._lost or ConnectionLost(f"the handoff connection was lost: {e.strerror}")
             raise self._lost from e
-        finally:
-            self._sending.release()
         return seq
 
-    def _send(self, record: bytes, end: Optional[float], fds: Sequence[int]) -> None:
+    def _send(self, record: bytes, end: Optional[float], fds: Sequence[int], sent: List[int]) -> None:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         while True:
             try:
-                self._socket.sendmsg([record], rights, socket.MSG_DONTWAIT)
+                with self._sending:
+                    sent.extend(map(self._socket.sendmsg, ([record],), (rights,), (socket.MSG_DONTWAIT,)))
                 return
             except BlockingIOError:
-                room = select.poll()
-                room.register(self._socket, select.POLLOUT)
-                if not room.poll(None if end is None else _left(end) * 1000):
+                if not self._has_room(None if end is None else _left(end) * 1000):
                     raise TimeoutError("the daemon takes no requests") from None
+
+    def _has_room(self, timeout_ms: Optional[float]) -> bool:
+        room = select.poll()
+        try:
+            room.register(self._socket, select.POLLOUT)
+        except ValueError:  # closed meanwhile: sending says so
+            return True
+        return bool(room.poll(timeout_ms))
 
     def _receive(self, timeout: Optional[float]) -> None:
         """One record into _answers. Called by one thread at a time, without the lock."""
+        if self._received:
+            self._take_received()
+            return
         try:
             # Not settimeout(): that would be the timeout of other threads' sending, too.
             waiting = select.poll()
             waiting.register(self._socket, select.POLLIN)
             if not waiting.poll(None if timeout is None else timeout * 1000):
                 return
-            data, control, flags, _ = self._socket.recvmsg(MESSAGE_MAX, socket.CMSG_SPACE(8 * 4),
-                                                           socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC)
+            self._received.extend(map(self._socket.recvmsg, (MESSAGE_MAX,), (socket.CMSG_SPACE(8 * 4),),
+                                      (socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC,)))
         except BlockingIOError:
             return
         except OSError as e:
             self._lost = ConnectionLost(f"the handoff connection was lost: {e.strerror}")
             return
+        self._take_received()
+
+    def _take_received(self) -> None:
+        """What was received goes to who waits for it. By the reader alone; again, where it was interrupted."""
+        data, control, flags, _ = self._received[0]
         fds: List[int] = []
         for level, kind, payload in control:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -290,6 +319,7 @@ class Handoff:
             for fd in fds:
                 os.close(fd)
             self._lost = self._lost or ConnectionLost("the handoff connection was closed by the daemon")
+            self._received = []
             return
         seq = kind = 0
         body = memoryview(b"")
@@ -298,10 +328,11 @@ class Handoff:
                 seq = pb.number(value)
             else:
                 kind, body = number, pb.chunk(value)
-        with self._receiving:
+        with self._lock:
             if seq not in self._dropped:
-                self._answers[seq] = (kind, body, fds)
+                self._answers[seq], self._received = (kind, body, fds), []
                 return
+            self._received = []
             del self._dropped[seq]
         self._drop(kind, body, fds)
 
@@ -321,41 +352,49 @@ class Handoff:
     def wait(self, seq: int, timeout: Optional[float]) -> Tuple[int, memoryview, List[int]]:
         """The answer to seq. TimeoutError leaves it outstanding."""
         end = None if timeout is None else time.monotonic() + timeout
-        with self._receiving:
-            while seq not in self._answers:
-                if self._lost:
-                    raise self._lost
-                left = None if end is None else end - time.monotonic()
-                if left is not None and left <= 0:
-                    raise TimeoutError("no answer in time")
-                if self._reader:
-                    self._receiving.wait(left)
-                    continue
-                self._reader = True
-                self._receiving.release()
-                try:
-                    self._receive(left)
-                finally:
-                    self._receiving.acquire()
-                    self._reader = False
-                    self._receiving.notify_all()
-            kind, body, fds = self._answers.pop(seq)
+        me = object()
+        while True:
+            try:
+                with self._lock:
+                    while self._reader and seq not in self._answers and not self._lost:
+                        self._receiving.wait(_until(end))
+                    if seq in self._answers:
+                        self._sent.pop(seq, None)
+                        kind, body, fds = self._answers.pop(seq)
+                        break
+                    if self._lost:
+                        raise self._lost
+                    self._reader = me
+                self._receive(_until(end))
+            finally:
+                if self._reader is me:
+                    with self._lock:
+                        self._reader = None
+                        self._receiving.notify_all()
         if kind == _ERROR:
             raise _error(body)
         return kind, body, fds
 
     def forget(self, seq: int, keep: object = None) -> None:
-        """Nobody will wait for seq any more. `keep` (memory that it may still write) lives until it ends."""
-        with self._receiving:
+        """Nobody will wait for seq any more. `keep` (memory that it may still write) lives until it ends; not at all, if it
+        was never sent."""
+        with self._lock:
             answer = self._answers.pop(seq, None)
-            if answer is None:
+            if self._sent.pop(seq, None) and answer is None:
                 self._dropped[seq] = keep
         if answer:
             self._drop(*answer)
 
     # --- requests -----------------------------------------------------------------------------
     def get_limits(self, timeout: Optional[float] = None) -> Dict[str, int]:
-        _, body, _ = self.wait(self.send(2, b""), timeout)
+        seq = self.number()
+        try:
+            _, body, _ = self.wait(self.send(2, b"", seq), timeout)
+        except ModeldError:
+            raise
+        except BaseException:
+            self.forget(seq)
+            raise
         found = {name: 0 for name in LIMITS.values()}
         for number, value in pb.fields(body):
             if number in LIMITS:
@@ -394,7 +433,11 @@ class Handoff:
 
     def unregister(self, token: bytes) -> None:
         """The answer, which is of no interest, is not waited for."""
-        self.forget(self.send(5, pb.delimited(1, token)))
+        seq = self.number()
+        try:
+            self.send(5, pb.delimited(1, token), seq)
+        finally:
+            self.forget(seq)
 
     def release(self, region: Region) -> None:
         try:

@@ -41,50 +41,51 @@ class Region:
         self.used = 0
         self.wanted = True  # since the thread looked last
 
-    def take(self, length: int) -> Optional[int]:
-        for i, (offset, room) in enumerate(self.free):
-            if room >= length:
-                self._cut(i, offset, length)
-                return offset
-        return None
+    def take(self, block: "Block", room: int) -> bool:
+        for i, (start, there) in enumerate(self.free):
+            if there >= room:
+                self._cut(i, start, block, room)
+                return True
+        return False
 
     def holds(self, array: np.ndarray) -> bool:
         offset: int = array.__array_interface__["data"][0] - self.address
         return 0 <= offset and offset + array.nbytes <= self.size
 
-    def take_at(self, offset: int, length: int) -> bool:
-        for i, (start, room) in enumerate(self.free):
-            if start <= offset and offset + length <= start + room:
-                self._cut(i, offset, length)
+    def take_at(self, block: "Block", offset: int, room: int) -> bool:
+        for i, (start, there) in enumerate(self.free):
+            if start <= offset and offset + room <= start + there:
+                self._cut(i, offset, block, room)
                 return True
         return False
 
-    def _cut(self, i: int, offset: int, length: int) -> None:
-        start, room = self.free[i]
-        parts = [(start, offset - start), (offset + length, start + room - offset - length)]
-        self.free[i:i + 1] = [part for part in parts if part[1]]
-        self.used += length
-        self.wanted = True
+    # An exception out of a signal handler may come after any call: what belongs together is one statement, without one.
+    def _cut(self, i: int, offset: int, block: "Block", room: int) -> None:
+        start, there = self.free[i]
+        parts = [(start, offset - start), (offset + room, start + there - offset - room)]
+        parts = [part for part in parts if part[1]]
+        self.free[i:i + 1], self.used, self.wanted, block.offset, block.room = parts, self.used + room, True, offset, room
 
-    def give(self, offset: int, length: int) -> None:
-        self.used -= length
-        self.free.append((offset, length))
-        self.free.sort()
+    def with_free(self, offset: int, room: int) -> List[Tuple[int, int]]:
+        """What is free when this is, too."""
         merged: List[Tuple[int, int]] = []
-        for at, n in self.free:
+        for at, n in sorted([*self.free, (offset, room)]):
             if merged and merged[-1][0] + merged[-1][1] == at:
                 merged[-1] = (merged[-1][0], merged[-1][1] + n)
             else:
                 merged.append((at, n))
-        self.free = merged
+        return merged
 
 
 class Block:
     """Memory of one array. numpy keeps it alive through __array_interface__."""
 
-    def __init__(self, memory: "Memory", region: Region, offset: int, length: int) -> None:
-        self._memory, self.region, self.offset, self.length = memory, region, offset, length
-        self._room = room_for(length)
+    room = 0  # bytes that were taken of the region, from offset on
+
+    def __init__(self, memory: "Memory", region: Region, length: int) -> None:
+        """Nothing is taken of the region yet."""
+        self._memory, self.region, self.length = memory, region, length
+        self.offset = 0
 
     @property
     def __array_interface__(self) -> dict:
@@ -100,12 +101,14 @@ class Block:
     def trim(self, length: int) -> None:
         """No more than this is needed of it. Before there is an array over it."""
         room = room_for(length)
-        if room < self._room:
-            self._memory.give(self.region, self.offset + room, self._room - room)
-            self.length, self._room = length, room
+        if room < self.room:
+            surplus = (self.region, self.offset + room, self.room - room)
+            self.length, self.room = length, room
+            self._memory.give(*surplus)
 
     def __del__(self) -> None:
-        self._memory.give(self.region, self.offset, self._room)
+        if self.room:
+            self._memory.give(self.region, self.offset, self.room)
 
 
 class Memory:
@@ -138,13 +141,13 @@ class Memory:
         with self._lock:
             self._settle()
             for region in self._regions:
-                offset = region.take(room)
-                if offset is not None:
-                    return Block(self, region, offset, length)
+                block = Block(self, region, length)
+                if region.take(block, room):
+                    return block
         region = self._make(room, end)
-        offset = region.take(room)
-        assert offset is not None
-        block = Block(self, region, offset, length)
+        block = Block(self, region, length)
+        taken = region.take(block, room)
+        assert taken
         self._add(region)
         return block
 
@@ -152,9 +155,10 @@ class Memory:
         """A region of the daemon's making, with a block for each piece (offset, length); None: it has no bytes."""
         blocks: List[Optional[Block]] = []
         for offset, length in pieces:
-            if length and not region.take_at(offset, room_for(length)):
+            block = Block(self, region, length) if length else None
+            if block and not region.take_at(block, offset, room_for(length)):
                 raise ConnectionLost("the daemon's answer names memory outside of its region, or twice")
-            blocks.append(Block(self, region, offset, length) if length else None)
+            blocks.append(block)
         self._add(region)
         return blocks
 
@@ -218,8 +222,9 @@ class Memory:
 
     def _settle(self) -> None:
         while self._returned:
-            region, offset, room = self._returned.pop()
-            region.give(offset, room)
+            region, offset, room = self._returned[0]
+            free = region.with_free(offset, room)
+            region.free, region.used, self._returned[:1] = free, region.used - room, []
 
     def find(self, array: np.ndarray) -> Optional[Tuple[Region, int]]:
         """Where a contiguous array lies, if in one of our regions."""
