@@ -33,6 +33,7 @@ static void fill_load(struct version *v)
 		.max_batch_size = s->max_batch_size,
 		.instances = s->instances,
 		.isolation = s->isolation,
+		.keeps_state = s->stateful && !s->sequence,
 		.run_timeout_ms = s->run_timeout_ms,
 		.parameters = s->parameters,
 		.n_parameters = s->n_parameters,

@@ -98,6 +98,7 @@ struct pool_model_settings {
 	uint32_t
 		instances; /* batches of it that a device runs at once; 0: as the worker finds best */
 	enum isolation isolation;
+	bool keeps_state; /* of its own, from request to request: a worker that has it is not replaced */
 	uint64_t run_timeout_ms; /* a batch that takes longer ends its worker */
 	const struct wire_pair *parameters;
 	size_t n_parameters;

@@ -31,6 +31,18 @@ static bool is_due(const struct worker *w)
 	       w->stayed_bytes - w->kept_bytes >= limit;
 }
 
+/* What a model knows of the requests that it has had would be lost. */
+static bool holds_state(const struct worker *w)
+{
+	list_for_each (&w->pool->models, node) {
+		const struct pool_model *m = list_entry(node, struct pool_model, node);
+
+		if (m->settings->keeps_state && !m->retired && worker_holds(w, m))
+			return true;
+	}
+	return false;
+}
+
 void recycle_note(struct worker *w)
 {
 	if (is_due(w))
@@ -150,7 +162,7 @@ static struct worker *find_due(const struct worker *rested)
 	for (size_t i = 0; i < p->n_shared; i++) {
 		struct worker *w = &p->workers[i];
 
-		if (w->device_index == rested->device_index && is_due(w))
+		if (w->device_index == rested->device_index && is_due(w) && !holds_state(w))
 			return w;
 	}
 	return NULL;

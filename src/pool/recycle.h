@@ -5,7 +5,8 @@
  * Each device has one shared place more than it has workers, which rests: it has no process. Another worker of the device that is due is
  * replaced there: a new process is started, and loads what the other one has; when it is ready with all of that, the other one
  * gets no more batches, finishes what it has, ends, and its place rests. So of a device one is replaced at a time. Where the new
- * process could not load all, or ends before, the other one goes on, until as much again is left behind.
+ * process could not load all, or ends before, the other one goes on, until as much again is left behind. One that has a model with
+ * state of its own is not replaced.
  */
 #ifndef POOL_RECYCLE_H
 #define POOL_RECYCLE_H

@@ -1,11 +1,15 @@
 """Shared workers in which models that were unloaded have left memory behind: that is said, and they are replaced."""
 import os
 import re
+import shutil
 
 import pytest
+import tritonclient.grpc as triton
 
 from callers import Callers
 from daemon import alive, wait_for
+from test_kserve_examples import REPOSITORY
+from test_kserve_sequences import step
 from test_models import ctl, explicit
 from test_reload import Repository, works
 
@@ -75,3 +79,24 @@ def test_a_worker_that_is_killed_while_it_is_replaced(leaking):
     wait_for("one worker", lambda: [w.state for w in d.status().workers] == ["ready"] and len(d.children()) == 1)
     _, failures = load.stop()
     assert not failures, failures[:5]
+
+
+def test_a_sequence_keeps_its_process(leaking, tmp_path):
+    """Its model's memory is in the process: that ends behind it."""
+    model = "simple_string_dyna_sequence"
+    shutil.copytree(os.path.join(REPOSITORY, model), tmp_path / "models" / model)
+    config = tmp_path / "models" / model / "config.pbtxt"
+    config.write_text(re.sub(r"max_sequence_idle_microseconds: \d+", "max_sequence_idle_microseconds: 600000000", config.read_text()))
+    d = leaking(f"{LEAK_MIB}M")
+    assert ctl(d, "load", model) == (0, "")
+    with triton.InferenceServerClient(d.tcp) as client:
+        assert step(client, model, 1, "7", start=True) == 1
+        while "worker is to be replaced" not in d.log():
+            come_and_go(d)
+        wait_for("the new process", lambda: sorted(w.state for w in d.status().workers) == ["ready", "ready"])
+        for i in range(2, 10):
+            assert step(client, model, 1, "7") == i
+        assert step(client, model, 1, "8", start=True) == 1
+        assert step(client, model, 1, "7", end=True) == 10 + 7
+        wait_for("the end of the old one", lambda: "worker was replaced" in d.log() and len(d.workers()) == 1)
+        assert step(client, model, 1, "8", end=True) == 2 + 8, "it was begun in the new one"

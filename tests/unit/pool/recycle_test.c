@@ -311,3 +311,21 @@ Test(recycle, a_models_own_are_not_more_for_it)
 	cr_expect_eq(b.pm[1]->n_own, 1);
 	bed_drain_end(&b);
 }
+
+Test(recycle, a_model_with_state_keeps_its_process)
+{
+	struct bed b;
+
+	init(&b, "leaky", "echo second", 1000);
+	b.models[0].keeps_state = true;
+	bed_up(&b);
+	leave_behind(&b);
+	bed_wait(&b, pool_model_ready(b.pm[1]) == 1);
+	cr_expect_eq(worker_stayed_bytes(bed_worker(&b, OLD)), 1000);
+	cr_expect_eq(b.pool->n_processes, 1);
+	/* Until it goes. */
+	bed_retire(&b, 0);
+	bed_wait(&b, worker_rests(bed_worker(&b, OLD)) && pool_model_ready(b.pm[1]) == 1);
+	cr_expect_eq(b.pool->n_processes, 2);
+	bed_drain_end(&b);
+}
