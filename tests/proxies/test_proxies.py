@@ -64,7 +64,7 @@ def wrong_requests(d, _, over):
 
 IMPATIENT = ("limits.receive_timeout_ms=5000", "limits.send_timeout_ms=5000")
 OFFENDERS = {
-    "slow uploads": (o.slow_uploads, (*IMPATIENT, "memory.input_arena_bytes=128M")),
+    "slow uploads": (o.slow_uploads, (*IMPATIENT, "memory.input_arena_bytes=320M")),
     # Bytes of streams that wait take the connection's window, which nobody else can use then: not where it is shared.
     "held input": (o.held_input, IMPATIENT, False),
     "unread replies": (o.unread_replies, (*IMPATIENT, "worker.output_arena_bytes=64M")),

@@ -24,7 +24,7 @@ def same_workers(d):
 
 
 CASES = [
-    Case("slow uploads", o.slow_uploads, NET, (*IMPATIENT, "memory.input_arena_bytes=128M")),
+    Case("slow uploads", o.slow_uploads, NET, (*IMPATIENT, "memory.input_arena_bytes=320M")),
     Case("regions and requests that wait", o.waiting_regions, (HANDOFF,)),
     Case("held input", o.held_input, NET, IMPATIENT),
     Case("unread replies", o.unread_replies, NET, (*IMPATIENT, "worker.output_arena_bytes=64M")),

@@ -91,11 +91,11 @@ def slow_uploads(d, door, over):
     """Together more than the arena; a byte a second each."""
     def visit():
         connections = []
-        for n in [24 * MIB] * 5 + [4 * MIB] * 6 + [MIB // 2] * 4 + [MIB // 16] * 8:
+        for n in [60 * MIB] * 5 + [10 * MIB] * 6 + [MIB // 2] * 4 + [MIB // 16] * 8:
             c = connect(d, door)
             connections.append(c)
             c.send(c.headers_frame(1, grpc_headers()) + frame(h.DATA, 0, 1, identity(n)[:100]))
-        bites("the arena in use", lambda: d.status().arena_used_bytes >= 32 * MIB)
+        bites("the arena in use", lambda: d.status().arena_used_bytes >= 80 * MIB)
         stay(over, connections, lambda c: c.send(frame(h.DATA, 0, 1, b"x")))
     again(over, visit)
 
