@@ -3,7 +3,7 @@
  * library is opened when the first model is loaded. docs/onnxruntime.md is its manual.
  * Worker process, any thread; ONNX Runtime's own threads call back only to log.
  */
-#include "workers/backends/onnxruntime/model.h"
+#include "workers/backends/onnxruntime/network.h"
 
 /* The one state of the process: the interface hands load() no object to keep it in. */
 static struct {
@@ -11,14 +11,14 @@ static struct {
 	struct runtime runtime;
 } process;
 
-static enum modeld_code load(const struct modeld_model_spec *spec, void **ret_model,
+static enum modeld_code load(const struct modeld_model_spec *spec, void **ret_network,
 	struct modeld_model_info *ret_info, struct modeld_error *error)
 {
-	struct model *m = NULL;
+	struct network *m = NULL;
 	enum modeld_code code = runtime_start(&process.runtime, process.host, error);
 
 	if (!code)
-		code = model_new(&m, &process.runtime, spec, error);
+		code = network_new(&m, &process.runtime, spec, error);
 	if (code)
 		return code;
 	ret_info->inputs = m->declared.inputs;
@@ -26,7 +26,7 @@ static enum modeld_code load(const struct modeld_model_spec *spec, void **ret_mo
 	ret_info->outputs = m->declared.outputs;
 	ret_info->n_outputs = m->declared.n_outputs;
 	ret_info->can_batch = m->declared.can_batch;
-	*ret_model = m;
+	*ret_network = m;
 	return MODELD_OK;
 }
 
@@ -54,12 +54,12 @@ static enum modeld_code run(
 
 static void unload(void *model)
 {
-	model_free(model);
+	network_free(model);
 }
 
 static uint64_t memory_usage(void *model)
 {
-	const struct model *m = model;
+	const struct network *m = model;
 
 	return m->memory_bytes;
 }

@@ -6,30 +6,30 @@
  * is done again without, and if that works no output of this model is bound any more. Worker
  * process.
  */
-#include "workers/backends/onnxruntime/model.h"
+#include "workers/backends/onnxruntime/network.h"
 #include "workers/backends/onnxruntime/tensor.h"
 
 static void release_outputs(struct instance *in)
 {
-	const struct OrtApi *api = in->model->runtime->api;
-	struct run *run = &in->run;
+	const struct OrtApi *api = in->network->runtime->api;
+	struct bindings *b = &in->bindings;
 
-	for (size_t i = 0; i < run->n_outputs; i++) {
-		if (run->outputs[i])
-			api->ReleaseValue(run->outputs[i]);
-		run->outputs[i] = NULL;
-		run->bound[i] = false;
+	for (size_t i = 0; i < b->n_outputs; i++) {
+		if (b->outputs[i])
+			api->ReleaseValue(b->outputs[i]);
+		b->outputs[i] = NULL;
+		b->bound[i] = false;
 	}
 }
 
 static void release_inputs(struct instance *in)
 {
-	const struct OrtApi *api = in->model->runtime->api;
+	const struct OrtApi *api = in->network->runtime->api;
 
-	for (size_t i = 0; i < in->model->declared.n_inputs; i++) {
-		if (in->run.inputs[i])
-			api->ReleaseValue(in->run.inputs[i]);
-		in->run.inputs[i] = NULL;
+	for (size_t i = 0; i < in->network->declared.n_inputs; i++) {
+		if (in->bindings.inputs[i])
+			api->ReleaseValue(in->bindings.inputs[i]);
+		in->bindings.inputs[i] = NULL;
 	}
 }
 
@@ -37,14 +37,14 @@ static enum modeld_code bind_inputs(
 	struct instance *in, const struct modeld_batch *batch, struct modeld_error *error)
 {
 	struct modeld_error why = {.size = sizeof(why)};
-	struct model *m = in->model;
+	struct network *m = in->network;
 	enum modeld_code code;
 
-	in->run.stays = m->unwaited != NULL;
+	in->bindings.stays = m->unwaited != NULL;
 	for (size_t i = 0; i < m->declared.n_inputs; i++) {
-		in->run.stays &= batch->inputs[i]->memory == MODELD_MEMORY_DEVICE;
+		in->bindings.stays &= batch->inputs[i]->memory == MODELD_MEMORY_DEVICE;
 		code = tensor_from_input(
-			&in->run.inputs[i], m->runtime, batch->inputs[i], m->shares, &why);
+			&in->bindings.inputs[i], m->runtime, batch->inputs[i], m->shares, &why);
 		if (code)
 			return error_set(
 				error, code, "input '%.100s': %.380s", m->input_names[i], why.text);
@@ -55,24 +55,24 @@ static enum modeld_code bind_inputs(
 /* Which outputs are wanted. */
 static void choose_outputs(struct instance *in, const struct modeld_batch *batch)
 {
-	const struct model *m = in->model;
-	struct run *run = &in->run;
+	const struct network *m = in->network;
+	struct bindings *b = &in->bindings;
 
-	run->n_outputs = 0;
+	b->n_outputs = 0;
 	for (size_t i = 0; i < m->declared.n_outputs; i++) {
 		if (!batch->wanted[i])
 			continue;
-		run->output_index[run->n_outputs] = i;
-		run->output_names[run->n_outputs] = m->declared.outputs[i].name;
-		run->n_outputs++;
+		b->output_index[b->n_outputs] = i;
+		b->output_names[b->n_outputs] = m->declared.outputs[i].name;
+		b->n_outputs++;
 	}
 }
 
 static enum modeld_code bind_output(
 	struct instance *in, const struct modeld_batch *batch, size_t i, struct modeld_error *error)
 {
-	size_t index = in->run.output_index[i];
-	struct model *m = in->model;
+	size_t index = in->bindings.output_index[i];
+	struct network *m = in->network;
 	const struct modeld_declaration *d = &m->declared.outputs[index];
 	int64_t dims[MODELD_BACKEND_RANK_MAX];
 	bool gpu = runtime_on_gpu(m->runtime);
@@ -100,10 +100,10 @@ static enum modeld_code bind_output(
 		error);
 	if (!data)
 		return MODELD_EXHAUSTED;
-	code = tensor_wrap(&in->run.outputs[i], m->runtime,
+	code = tensor_wrap(&in->bindings.outputs[i], m->runtime,
 		gpu ? m->runtime->device_memory : m->runtime->memory, d->dtype, dims, d->rank, data,
 		bytes, error);
-	in->run.bound[i] = !code;
+	in->bindings.bound[i] = !code;
 	return code;
 }
 
@@ -112,7 +112,7 @@ static enum modeld_code bind_outputs(
 {
 	enum modeld_code code = MODELD_OK;
 
-	for (size_t i = 0; i < in->run.n_outputs && !code; i++)
+	for (size_t i = 0; i < in->bindings.n_outputs && !code; i++)
 		code = bind_output(in, batch, i, error);
 	return code;
 }
@@ -121,7 +121,7 @@ static enum modeld_code bind_outputs(
 static const struct OrtRunOptions *choose_options(
 	struct instance *in, const struct modeld_batch *batch)
 {
-	const struct model *m = in->model;
+	const struct network *m = in->network;
 	uint64_t bytes = 0;
 
 	for (size_t i = 0; i < batch->n_inputs; i++)
@@ -133,39 +133,39 @@ static const struct OrtRunOptions *choose_options(
 }
 
 /* All of it is in the stream, for which the worker waits: ONNX Runtime need not. */
-static bool is_unwaited(const struct run *run)
+static bool is_unwaited(const struct bindings *b)
 {
-	bool stays = run->stays;
+	bool stays = b->stays;
 
-	for (size_t i = 0; i < run->n_outputs; i++)
-		stays &= run->bound[i];
+	for (size_t i = 0; i < b->n_outputs; i++)
+		stays &= b->bound[i];
 	return stays;
 }
 
 static enum modeld_code run_session(struct instance *in, struct modeld_error *error)
 {
-	struct model *m = in->model;
-	struct run *run = &in->run;
+	struct network *m = in->network;
+	struct bindings *b = &in->bindings;
 	const struct OrtRunOptions *options =
-		!run->options && is_unwaited(run) ? m->unwaited : run->options;
+		!b->options && is_unwaited(b) ? m->unwaited : b->options;
 
 	return runtime_check(m->runtime,
 		m->runtime->api->Run(in->session, options, m->input_names,
-			(const struct OrtValue *const *)run->inputs, m->declared.n_inputs,
-			run->output_names, run->n_outputs, run->outputs),
+			(const struct OrtValue *const *)b->inputs, m->declared.n_inputs,
+			b->output_names, b->n_outputs, b->outputs),
 		"running the model", error);
 }
 
-static bool any_bound(const struct run *run)
+static bool any_bound(const struct bindings *b)
 {
-	for (size_t i = 0; i < run->n_outputs; i++)
-		if (run->bound[i])
+	for (size_t i = 0; i < b->n_outputs; i++)
+		if (b->bound[i])
 			return true;
 	return false;
 }
 
 /* Once a load, from whichever instance finds it out. */
-static void distrust_shapes(struct model *m, const char *why)
+static void distrust_shapes(struct network *m, const char *why)
 {
 	const struct modeld_host *host = m->runtime->host;
 	struct modeld_error line;
@@ -190,26 +190,26 @@ static enum modeld_code run_again(struct instance *in, struct modeld_error *erro
 		*error = second;
 		return code;
 	}
-	distrust_shapes(in->model, error->text);
+	distrust_shapes(in->network, error->text);
 	return MODELD_OK;
 }
 
 static enum modeld_code deliver(
 	struct instance *in, const struct modeld_batch *batch, struct modeld_error *error)
 {
-	struct run *run = &in->run;
-	struct model *m = in->model;
+	struct bindings *b = &in->bindings;
+	struct network *m = in->network;
 	enum modeld_code code = MODELD_OK;
 
-	for (size_t i = 0; i < run->n_outputs && !code; i++) {
-		size_t index = run->output_index[i];
+	for (size_t i = 0; i < b->n_outputs && !code; i++) {
+		size_t index = b->output_index[i];
 
-		if (run->bound[i])
+		if (b->bound[i])
 			continue;
-		if (m->trust_shapes && !tensor_is_declared(run->outputs[i], m->runtime,
-					       &m->declared.outputs[index]))
+		if (m->trust_shapes &&
+			!tensor_is_declared(b->outputs[i], m->runtime, &m->declared.outputs[index]))
 			distrust_shapes(m, m->declared.outputs[index].name);
-		code = tensor_to_output(run->outputs[i], m->runtime, batch, index, error);
+		code = tensor_to_output(b->outputs[i], m->runtime, batch, index, error);
 	}
 	return code;
 }
@@ -219,12 +219,12 @@ static enum modeld_code run_outputs(
 {
 	enum modeld_code code = MODELD_OK;
 
-	if (in->model->trust_shapes)
+	if (in->network->trust_shapes)
 		code = bind_outputs(in, batch, error);
 	if (code)
 		return code;
 	code = run_session(in, error);
-	if (code && code != MODELD_EXHAUSTED && code != MODELD_FATAL && any_bound(&in->run))
+	if (code && code != MODELD_EXHAUSTED && code != MODELD_FATAL && any_bound(&in->bindings))
 		code = run_again(in, error);
 	return code ? code : deliver(in, batch, error);
 }
@@ -251,8 +251,8 @@ enum modeld_code instance_run(
 	if (code)
 		return code;
 	choose_outputs(in, batch);
-	in->run.options = choose_options(in, batch);
-	if (!in->run.n_outputs)
+	in->bindings.options = choose_options(in, batch);
+	if (!in->bindings.n_outputs)
 		return MODELD_OK;
 	code = bind_inputs(in, batch, error);
 	if (!code)

@@ -1,7 +1,7 @@
 /*
- * model.c: loads a model and makes its instances. Worker process.
+ * network.c: loads a model and makes its instances. Worker process.
  */
-#include "workers/backends/onnxruntime/model.h"
+#include "workers/backends/onnxruntime/network.h"
 #include "workers/backends/onnxruntime/changing.h"
 
 #include <dirent.h>
@@ -52,7 +52,7 @@ static enum modeld_code find_file(const struct modeld_model_spec *spec, char *re
 }
 
 /* instance: see options_new(). */
-static enum modeld_code create_session(struct OrtSession **ret_session, struct model *m,
+static enum modeld_code create_session(struct OrtSession **ret_session, struct network *m,
 	const struct modeld_instance_spec *instance, const char *path, struct modeld_error *error)
 {
 	const struct OrtApi *api = m->runtime->api;
@@ -72,7 +72,7 @@ static enum modeld_code create_session(struct OrtSession **ret_session, struct m
 	return code == MODELD_INVALID ? MODELD_INTERNAL : code;
 }
 
-static enum modeld_code open_model(struct model *m, const char *path, struct modeld_error *error)
+static enum modeld_code open_model(struct network *m, const char *path, struct modeld_error *error)
 {
 	uint64_t before = heap_bytes(), after;
 	enum modeld_code code = create_session(&m->session, m, NULL, path, error);
@@ -85,7 +85,7 @@ static enum modeld_code open_model(struct model *m, const char *path, struct mod
 }
 
 static enum modeld_code prepare_shrinking(
-	struct model *m, const struct modeld_model_spec *spec, struct modeld_error *error)
+	struct network *m, const struct modeld_model_spec *spec, struct modeld_error *error)
 {
 	const struct OrtApi *api = m->runtime->api;
 	bool gpu = runtime_on_gpu(m->runtime);
@@ -103,7 +103,7 @@ static enum modeld_code prepare_shrinking(
 }
 
 /* What is in the stream when a run ends the worker waits for. */
-static enum modeld_code prepare_unwaited(struct model *m, struct modeld_error *error)
+static enum modeld_code prepare_unwaited(struct network *m, struct modeld_error *error)
 {
 	const struct OrtApi *api = m->runtime->api;
 	enum modeld_code code;
@@ -120,7 +120,7 @@ static enum modeld_code prepare_unwaited(struct model *m, struct modeld_error *e
 
 /* Strings have a form of their own, and a bool that is neither 0 nor 1, which the GPU must not meet, is looked for on the
  * host. */
-static void place_inputs(struct model *m)
+static void place_inputs(struct network *m)
 {
 	for (size_t i = 0; runtime_on_gpu(m->runtime) && i < m->declared.n_inputs; i++) {
 		struct modeld_declaration *d = &m->declared.inputs[i];
@@ -130,7 +130,7 @@ static void place_inputs(struct model *m)
 	}
 }
 
-static enum modeld_code allocate(struct model *m, struct modeld_error *error)
+static enum modeld_code allocate(struct network *m, struct modeld_error *error)
 {
 	m->input_names = calloc(m->declared.n_inputs + 1, sizeof(*m->input_names));
 	if (!m->input_names)
@@ -141,23 +141,22 @@ static enum modeld_code allocate(struct model *m, struct modeld_error *error)
 }
 
 static enum modeld_code make_room(
-	struct run *run, const struct declarations *d, struct modeld_error *error)
+	struct bindings *b, const struct declarations *d, struct modeld_error *error)
 {
 	size_t n_in = d->n_inputs + 1, n_out = d->n_outputs + 1;
 
-	run->inputs = calloc(n_in, sizeof(struct OrtValue *));
-	run->outputs = calloc(n_out, sizeof(struct OrtValue *));
-	run->output_names = calloc(n_out, sizeof(*run->output_names));
-	run->output_index = calloc(n_out, sizeof(*run->output_index));
-	run->bound = calloc(n_out, sizeof(*run->bound));
-	if (!run->inputs || !run->outputs || !run->output_names || !run->output_index ||
-		!run->bound)
+	b->inputs = calloc(n_in, sizeof(struct OrtValue *));
+	b->outputs = calloc(n_out, sizeof(struct OrtValue *));
+	b->output_names = calloc(n_out, sizeof(*b->output_names));
+	b->output_index = calloc(n_out, sizeof(*b->output_index));
+	b->bound = calloc(n_out, sizeof(*b->bound));
+	if (!b->inputs || !b->outputs || !b->output_names || !b->output_index || !b->bound)
 		return error_set(error, MODELD_EXHAUSTED, "no memory for an instance");
 	return MODELD_OK;
 }
 
 /* Once a load: somebody may wonder why requests are not joined, or know that they may be. */
-static void say_alone(const struct model *m, const struct modeld_model_spec *spec)
+static void say_alone(const struct network *m, const struct modeld_model_spec *spec)
 {
 	const struct modeld_host *host = m->runtime->host;
 	struct modeld_error line;
@@ -171,10 +170,10 @@ static void say_alone(const struct model *m, const struct modeld_model_spec *spe
 	host->log(host, MODELD_LOG_INFO, line.text);
 }
 
-enum modeld_code model_new(struct model **ret_model, struct runtime *r,
+enum modeld_code network_new(struct network **ret_network, struct runtime *r,
 	const struct modeld_model_spec *spec, struct modeld_error *error)
 {
-	_cleanup_(model_freep) struct model *m = calloc(1, sizeof(*m));
+	_cleanup_(network_freep) struct network *m = calloc(1, sizeof(*m));
 	struct joining joining = {BATCH_AUTO, spec->max_batch_size};
 	enum modeld_code code;
 	char path[4096];
@@ -204,11 +203,11 @@ enum modeld_code model_new(struct model **ret_model, struct runtime *r,
 	place_inputs(m);
 	say_alone(m, spec);
 	keys_check_parameters(r->host, spec);
-	*ret_model = steal_ptr(m);
+	*ret_network = steal_ptr(m);
 	return MODELD_OK;
 }
 
-struct model *model_free(struct model *m)
+struct network *network_free(struct network *m)
 {
 	if (!m)
 		return NULL;
@@ -228,7 +227,7 @@ struct model *model_free(struct model *m)
 static enum modeld_code choose_session(
 	struct instance *in, const struct modeld_instance_spec *spec, struct modeld_error *error)
 {
-	struct model *m = in->model;
+	struct network *m = in->network;
 	enum modeld_code code;
 	char path[4096];
 
@@ -240,7 +239,7 @@ static enum modeld_code choose_session(
 	return code ? code : create_session(&in->session, m, spec, path, error);
 }
 
-enum modeld_code instance_new(struct instance **ret_instance, struct model *m,
+enum modeld_code instance_new(struct instance **ret_instance, struct network *m,
 	const struct modeld_instance_spec *spec, struct modeld_error *error)
 {
 	_cleanup_(instance_freep) struct instance *in = calloc(1, sizeof(*in));
@@ -248,8 +247,8 @@ enum modeld_code instance_new(struct instance **ret_instance, struct model *m,
 
 	if (!in)
 		return error_set(error, MODELD_EXHAUSTED, "no memory for an instance");
-	in->model = m;
-	code = make_room(&in->run, &m->declared, error);
+	in->network = m;
+	code = make_room(&in->bindings, &m->declared, error);
 	if (!code)
 		code = choose_session(in, spec, error);
 	if (code)
@@ -262,13 +261,13 @@ struct instance *instance_free(struct instance *in)
 {
 	if (!in)
 		return NULL;
-	if (in->session && in->session != in->model->session)
-		in->model->runtime->api->ReleaseSession(in->session);
-	free(in->run.inputs);
-	free(in->run.outputs);
-	free(in->run.output_names);
-	free(in->run.output_index);
-	free(in->run.bound);
+	if (in->session && in->session != in->network->session)
+		in->network->runtime->api->ReleaseSession(in->session);
+	free(in->bindings.inputs);
+	free(in->bindings.outputs);
+	free(in->bindings.output_names);
+	free(in->bindings.output_index);
+	free(in->bindings.bound);
 	free(in);
 	return NULL;
 }

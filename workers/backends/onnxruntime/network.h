@@ -1,17 +1,17 @@
 /*
- * model.h: one loaded model, a session and its declarations, which its instances share; and what an
- * instance has of its own.
+ * network.h: one loaded model in ONNX Runtime, a session and its declarations, which its instances
+ * share; and what an instance has of its own.
  */
-#ifndef WORKERS_BACKENDS_ONNXRUNTIME_MODEL_H
-#define WORKERS_BACKENDS_ONNXRUNTIME_MODEL_H
+#ifndef WORKERS_BACKENDS_ONNXRUNTIME_NETWORK_H
+#define WORKERS_BACKENDS_ONNXRUNTIME_NETWORK_H
 
 #include <stdatomic.h>
 
 #include "workers/backends/onnxruntime/declare.h"
 #include "workers/backends/onnxruntime/usual.h"
 
-/* Arrays that a run fills and empties; here so that a run allocates nothing. */
-struct run {
+/* What a run binds: arrays that it fills and empties; here so that a run allocates nothing. */
+struct bindings {
 	struct OrtValue **inputs; /* [n_inputs] */
 	/* Only the outputs that are wanted, in order. */
 	struct OrtValue **outputs;
@@ -23,7 +23,7 @@ struct run {
 	const struct OrtRunOptions *options; /* borrow; NULL: the usual ones */
 };
 
-struct model {
+struct network {
 	const char *name;	 /* borrow: of what was loaded, valid until it is unloaded */
 	struct runtime *runtime; /* borrow */
 	const struct modeld_model_spec *spec; /* borrow: valid until it is unloaded */
@@ -41,19 +41,19 @@ struct model {
 
 /* ONNX Runtime runs a session in several threads at once; but on a GPU all of a session's work is in one stream. */
 struct instance {
-	struct model *model;	    /* borrow */
+	struct network *network;    /* borrow */
 	struct OrtSession *session; /* the model's, or on a GPU its own */
 	struct usual usual;
-	struct run run;
+	struct bindings bindings;
 };
 
 /* Load <path>/model.onnx. On failure nothing is kept. */
-_must_use_ enum modeld_code model_new(struct model **ret_model, struct runtime *r,
+_must_use_ enum modeld_code network_new(struct network **ret_network, struct runtime *r,
 	const struct modeld_model_spec *spec, struct modeld_error *error);
-struct model *model_free(struct model *m);
-DEFINE_CLEANUP(struct model *, model_free)
+struct network *network_free(struct network *m);
+DEFINE_CLEANUP(struct network *, network_free)
 
-_must_use_ enum modeld_code instance_new(struct instance **ret_instance, struct model *m,
+_must_use_ enum modeld_code instance_new(struct instance **ret_instance, struct network *m,
 	const struct modeld_instance_spec *spec, struct modeld_error *error);
 struct instance *instance_free(struct instance *in);
 DEFINE_CLEANUP(struct instance *, instance_free)
