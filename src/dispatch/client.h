@@ -5,8 +5,8 @@
  *
  *     iff  (n + 1) * (share + charge) - share <= remaining
  *
- * so one greedy client cannot take what others need. A lone client is not limited to half: with one client
- * present the formula is skipped and only the total limits.
+ * so one greedy client cannot take what others need. With one client present the formula is skipped: lease.c says what
+ * it may have then.
  * References: the connection holds one, each request and each lease one, and each answer that keeps output memory.
  */
 #ifndef DISPATCH_CLIENT_H

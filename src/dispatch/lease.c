@@ -4,8 +4,9 @@
  *
  * Nobody gets all of it. An eighth is for small pieces, and the one before for those that are not large,
  * so that ordinary requests find room whatever others have announced and how slowly they send it; a large
- * piece takes at most half of what is left for such, but where nobody else holds any. An arena that is not
- * worth dividing is not divided. Beyond that a client that holds nothing is not refused for its share: what it asks
+ * piece takes at most half of what is left for such, but where nobody else holds any. Nor does anybody who is alone get
+ * all of that: large pieces end at half of the arena, those that are not at three quarters, so that who comes next
+ * finds room for the like. An arena that is not worth dividing is not divided. Beyond that a client that holds nothing is not refused for its share: what it asks
  * for would otherwise never fit while others are busy.
  *
  * The line is served in order. Who is at the front and finds the arena full stops everybody behind
@@ -116,6 +117,16 @@ static uint64_t remaining(const struct lease_desk *k, uint64_t charge)
 	return used < reach(k, charge) ? reach(k, charge) - used : 0;
 }
 
+/* What one client may have, though nobody else has anything, when it takes a piece of that size. */
+static uint64_t own_reach(const struct lease_desk *k, uint64_t charge)
+{
+	uint64_t limit = arena_limit(k->arena);
+
+	if (!divided(k) || is_small(k, charge))
+		return limit;
+	return is_large(k, charge) ? limit / 2 : limit - limit / 4;
+}
+
 static bool share_allows(const struct lease_desk *k, const struct client *c, uint64_t charge)
 {
 	bool alone = k->n_holders == (c->bytes > 0);
@@ -123,7 +134,8 @@ static bool share_allows(const struct lease_desk *k, const struct client *c, uin
 
 	if (is_large(k, charge) && !alone)
 		left /= 2;
-	if (divided(k) && !is_small(k, charge) && charge > left)
+	if (divided(k) && !is_small(k, charge) &&
+		(charge > left || c->bytes + charge > own_reach(k, charge)))
 		return false;
 	if (c->bytes == 0 || alone)
 		return true;
@@ -142,7 +154,7 @@ static bool anybody_waits(const struct lease_desk *k)
 
 uint64_t lease_max(const struct lease_desk *k)
 {
-	return reach(k, UINT64_MAX);
+	return own_reach(k, UINT64_MAX);
 }
 
 static struct lease *lease_take(struct lease_desk *k)
@@ -183,7 +195,7 @@ static int code_of(int r)
 
 static int lease_check(struct lease_desk *k, const struct client *c, uint64_t length)
 {
-	if (length > reach(k, charge_of(length)))
+	if (length > own_reach(k, charge_of(length)))
 		return LEASE_E_LARGE;
 	if (!share_allows(k, c, charge_of(length)))
 		return LEASE_E_SHARE;

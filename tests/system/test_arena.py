@@ -49,7 +49,7 @@ def test_arena_full_then_space(start, same):
 
 def test_larger_than_the_window_waits(start):
     """What comes behind the window must be asked for when the wait is over, though nothing else happens then."""
-    d, first = busy(start, "memory.input_arena_bytes=24M", "limits.arena_wait_ms=60000")
+    d, first = busy(start, "memory.input_arena_bytes=32M", "limits.arena_wait_ms=60000")
     held = begin(d, infer_request("identity", bytes(12 * MIB)))
     queued(d, "identity", 1)
     waiting = begin(d, infer_request("identity", b"w" * (14 * MIB)), d.channel())

@@ -369,28 +369,40 @@ static int try_large(struct client *c, uint64_t length)
 	return e;
 }
 
-Test(lease_shares, one_gets_three_quarters_at_most)
+Test(lease_shares, one_gets_half_at_most)
 {
-	struct lease *a = take_large(bed.client, 24 * MIB);
+	struct lease *a = take_large(bed.client, 16 * MIB);
 
-	cr_expect_eq(lease_max(dispatch_desk(bed.d)), 24 * MIB);
-	cr_expect_eq(try_large(other, 24 * MIB + 1), LEASE_E_LARGE);
-	/* What is left is for ordinary requests: an eighth for such, one more for small ones. */
-	cr_expect_eq(try_large(other, MIB), LEASE_E_SHARE);
-	cr_expect_eq(try(other, 128 * KIB), 0);
+	cr_expect_eq(lease_max(dispatch_desk(bed.d)), 16 * MIB);
+	cr_expect_eq(try_large(other, 16 * MIB + 1), LEASE_E_LARGE);
+	cr_expect_eq(
+		try_large(bed.client, MIB), LEASE_E_SHARE, "nor in several pieces, though alone");
+	cr_expect_eq(try(bed.client, 128 * KIB), 0, "but of ordinary ones");
+	cr_expect_eq(try_large(other, 4 * MIB), 0, "who comes next has room for a large one");
+	cr_expect_eq(try_large(other, 4 * MIB + 1), LEASE_E_SHARE);
 	lease_unref(a);
 }
 
-Test(lease_shares, the_last_eighth_is_for_small_ones)
+Test(lease_shares, the_last_eighths_are_for_others_and_for_small_ones)
 {
-	struct lease *large = take_large(bed.client, 24 * MIB), *medium[32];
+	struct lease *large = take_large(bed.client, 16 * MIB), *medium[64], *crowd[32];
+	struct client *clients[32];
 
-	for (size_t i = 0; i < 32; i++)
+	for (size_t i = 0; i < 64; i++)
 		medium[i] = take_large(bed.client, 128 * KIB);
+	cr_expect_eq(try(bed.client, 128 * KIB), LEASE_E_SHARE, "three quarters");
+	for (size_t i = 0; i < 32; i++) {
+		cr_assert_eq(client_new(&clients[i], dispatch_tally(bed.d)), 0);
+		crowd[i] = take_large(clients[i], 128 * KIB);
+	}
 	cr_expect_eq(try(other, 64 * KIB + 1), LEASE_E_SHARE);
 	cr_expect_eq(try(other, 64 * KIB), 0);
-	for (size_t i = 0; i < 32; i++)
+	for (size_t i = 0; i < 64; i++)
 		lease_unref(medium[i]);
+	for (size_t i = 0; i < 32; i++) {
+		lease_unref(crowd[i]);
+		client_unref(clients[i]);
+	}
 	lease_unref(large);
 }
 
@@ -401,7 +413,7 @@ Test(lease_shares, a_large_one_takes_half_of_what_is_left_where_others_are)
 	cr_expect_eq(try_large(other, 10 * MIB + KIB), LEASE_E_SHARE);
 	cr_expect_eq(try_large(other, 10 * MIB), 0);
 	a = lease_unref(a);
-	cr_expect_eq(try_large(other, 20 * MIB), 0, "alone");
+	cr_expect_eq(try_large(other, 16 * MIB), 0, "alone");
 }
 
 /* As many as like may announce large ones. */
@@ -412,7 +424,7 @@ Test(lease_shares, no_number_of_large_ones_takes_all)
 
 	for (size_t i = 0; i < 40; i++) {
 		cr_assert_eq(client_new(&crowd[i], dispatch_tally(bed.d)), 0);
-		for (uint64_t length = 24 * MIB; length > 128 * KIB && !held[i]; length /= 2)
+		for (uint64_t length = 16 * MIB; length > 128 * KIB && !held[i]; length /= 2)
 			(void)!lease_new_at_once(&held[i], dispatch_desk(bed.d), crowd[i], length);
 	}
 	cr_expect_eq(try(bed.client, 128 * KIB), 0);
