@@ -176,11 +176,18 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags | $(PB_H)
 	@mkdir -p $(@D)
 	@echo "  CC      $<"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(if $(filter src/% shm/% proto/% workers/%,$<),$(LTO_COMPILE)) -MMD -MP -c -o $@ $<
-$(BUILD)/gen/proto/%.pb-c.c $(BUILD)/gen/proto/%.pb-c.h: proto/%.proto
+# What is not there is named first, with the command that brings it.
+$(BUILD)/packages:
+	@mkdir -p $(@D)
+	@missing="$$(for p in $(firstword $(CC)) pkg-config $(PROTOC_C); do command -v $$p >/dev/null || echo $$p; done; \
+		for p in $(PACKAGES); do pkg-config --exists $$p 2>/dev/null || echo $$p; done)"; \
+	[ -z "$$missing" ] || { echo "make: the build needs" $$missing; echo "make: on Debian this installs it:  scripts/setup build"; exit 1; }
+	@touch $@
+$(BUILD)/gen/proto/%.pb-c.c $(BUILD)/gen/proto/%.pb-c.h: proto/%.proto | $(BUILD)/packages
 	@mkdir -p $(BUILD)/gen
 	@echo "  PROTO   $<"
 	$(Q)$(PROTOC_C) -I. --c_out=$(BUILD)/gen $<
-$(DESCRIPTORS): $(PROTOS_SERVED)
+$(DESCRIPTORS): $(PROTOS_SERVED) | $(BUILD)/packages
 	@mkdir -p $(@D)
 	@echo "  PROTO   $@"
 	$(Q)$(PROTOC_C) -I. --descriptor_set_out=$(@:.c=.bin) $^

@@ -1,6 +1,7 @@
 """`make install`, run from where it lands; and a backend of a user's own, built out of tree against what is installed."""
 import os
 import re
+import shutil
 import struct
 import subprocess
 import tarfile
@@ -174,3 +175,12 @@ def test_no_such_backend(installed, prefix, scale):
     d = installed(repository=str(scale / "models"), models=["doubled"])
     model, = d.status().models
     assert model.state == "failed" and "scale" in model.detail and "backends" in model.detail
+
+
+def test_make_without_what_it_needs_says_what_brings_it(tmp_path):
+    for name in ("sh", "make", "mkdir", "touch", "uname", "cat", "sed", "cmp", "rm"):
+        os.symlink(shutil.which(name), tmp_path / name)
+    done = subprocess.run([tmp_path / "make", "-C", ROOT, f"BUILD={tmp_path}/build", "CC=gcc", "all"], capture_output=True, text=True,
+                          env={"PATH": str(tmp_path)}, timeout=60)
+    assert done.returncode != 0
+    assert "the build needs gcc pkg-config protoc-c libuv" in done.stdout and "scripts/setup build" in done.stdout
