@@ -21,6 +21,7 @@
 #include "config_source.h"
 #include "descriptors.h"
 #include "model_check.h"
+#include "models/model_print.h"
 #include "models/repository.h"
 #include "server.h"
 #include "succession.h"
@@ -28,8 +29,8 @@
 #define SETS_MAX 256
 
 static const char usage[] =
-	"usage: modeld --config FILE [--set section.key=value]... [--check]\n"
-	"       modeld --triton REPOSITORY [--set section.key=value]... [--check]\n"
+	"usage: modeld --config FILE [--set section.key=value]... [--check[=FORM]]\n"
+	"       modeld --triton REPOSITORY [--set section.key=value]... [--check[=FORM]]\n"
 	"\n"
 	"Serves the models of a repository over gRPC, from worker processes.\n"
 	"\n"
@@ -39,7 +40,9 @@ static const char usage[] =
 	"                               0.0.0.0:8002)\n"
 	"  -s, --set section.key=value  override one key, e.g. --set server.listen=127.0.0.1:6000\n"
 	"      --check                  validate, try what start-up needs, print the\n"
-	"                               effective configuration, and exit\n"
+	"                               effective configuration, and exit; with the FORM conf or\n"
+	"                               pbtxt, print the models' own, as model.conf or "
+	"config.pbtxt\n"
 	"  -V, --version                print the version\n"
 	"  -h, --help                   print this\n"
 	"\n"
@@ -65,6 +68,8 @@ struct options {
 	char *triton_repository; /* own; NULL: it was not given */
 	const char *sets[SETS_MAX];
 	bool check;
+	bool forms; /* --check prints files of models: */
+	enum model_form form;
 };
 
 static int usage_error(const char *what)
@@ -90,6 +95,15 @@ static int set_triton(struct options *o, const char *repository)
 	return 0;
 }
 
+/* -EINVAL */
+static int set_form(struct options *o, const char *form)
+{
+	o->check = true;
+	o->forms = form != NULL;
+	o->form = form && !strcmp(form, "pbtxt") ? MODEL_FORM_PBTXT : MODEL_FORM_CONF;
+	return form && strcmp(form, "pbtxt") != 0 && strcmp(form, "conf") != 0 ? -EINVAL : 0;
+}
+
 /* 0 to go on, -1 when done with success, else an exit code. */
 static int parse_options(int argc, char **argv, struct options *o)
 {
@@ -97,7 +111,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 		{"config", required_argument, NULL, 'c'},
 		{"set", required_argument, NULL, 's'},
 		{"triton", required_argument, NULL, 'T'},
-		{"check", no_argument, NULL, 'C'},
+		{"check", optional_argument, NULL, 'C'},
 		{"version", no_argument, NULL, 'V'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
@@ -112,9 +126,10 @@ static int parse_options(int argc, char **argv, struct options *o)
 		else if (c == 'T') {
 			if (set_triton(o, optarg))
 				return SERVER_EXIT_OS;
-		} else if (c == 'C')
-			o->check = true;
-		else if (c == 'V')
+		} else if (c == 'C') {
+			if (set_form(o, optarg))
+				return usage_error("--check=FORM: conf or pbtxt is expected");
+		} else if (c == 'V')
 			return puts("modeld " MODELD_VERSION) < 0 ? SERVER_EXIT_OS : -1;
 		else if (c == 'h')
 			return fputs(usage, stdout) < 0 ? SERVER_EXIT_OS : -1;
@@ -222,6 +237,19 @@ static int print_models(const struct config *c, const struct repository *reposit
 	return failed;
 }
 
+/* Nothing else is on standard output then. Returns the exit code of --check. */
+static int print_forms(enum model_form form, const struct repository *repository)
+{
+	size_t n;
+	const struct repository_entry *entries = repository_entries(repository, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		if (model_print_entry(stdout, form, &entries[i]))
+			return SERVER_EXIT_OS;
+	}
+	return SERVER_EXIT_OK;
+}
+
 /* Of each model that is wrong or not quite right. Returns the exit code of --check. */
 static int print_wrong(const struct repository *repository)
 {
@@ -265,13 +293,15 @@ static void log_missing_backends(const struct config *c)
 }
 
 /* --check: prints what is in effect, and what is wrong. Returns the exit code. */
-static int check(const struct config *c, const struct repository *repository)
+static int check(
+	const struct config *c, const struct options *o, const struct repository *repository)
 {
 	int failed, missing, wrong;
 	unsigned n_faults;
 
-	config_print(c, stdout);
-	failed = print_models(c, repository);
+	if (!o->forms)
+		config_print(c, stdout);
+	failed = o->forms ? print_forms(o->form, repository) : print_models(c, repository);
 	if (fflush(stdout))
 		return SERVER_EXIT_OS;
 	missing = print_missing_backends(c);
@@ -382,7 +412,7 @@ int main(int argc, char **argv)
 		return r;
 	log_init(NULL, config.log_level);
 	if (o.check)
-		return check(&config, repository);
+		return check(&config, &o, repository);
 	config.given = config.frontend.http2.given = config.handoff.given = &given;
 	return serve(&config, &repository, &o.source, &command);
 }

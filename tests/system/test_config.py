@@ -27,6 +27,31 @@ def check(config, *sets, **kw):
 # --- command line ----------------------------------------------------------------------------------
 
 
+def forms(repository, form):
+    done = modeld("--triton", str(repository), f"--check={form}")
+    assert done.returncode == OK, done.stderr
+    return done.stdout
+
+
+def test_models_are_printed_in_the_form_of_either_file(tmp_path):
+    """What is printed as one is read as the same model again."""
+    of = os.path.join(ROOT, "tests", "models", "triton")
+    printed = forms(of, "pbtxt")
+    blocks = re.split(r"^# (\S+)/config.pbtxt\n", printed, flags=re.M)[1:]
+    assert len(blocks) // 2 == len([e for e in os.listdir(of) if os.path.isdir(os.path.join(of, e))])
+    for name, block in zip(blocks[::2], blocks[1::2]):
+        shutil.copytree(os.path.join(of, name), tmp_path / name)
+        for file in "model.conf", "config.pbtxt":
+            if (tmp_path / name / file).exists():
+                (tmp_path / name / file).unlink()
+        (tmp_path / name / "config.pbtxt").write_text(block)
+    assert forms(tmp_path, "pbtxt") == printed
+    conf = forms(of, "conf")
+    assert "; simple/model.conf\n[model]\nbackend = builtin\n" in conf
+    assert modeld("--triton", of, "--check=yaml").returncode == 64
+
+
+
 def test_tritons_defaults(tmp_path):
     repository = os.path.join(ROOT, "tests", "models", "triton")
     done = modeld("--triton", os.path.relpath(repository, tmp_path), "--check", cwd=tmp_path)
