@@ -2,7 +2,7 @@
 for the differences that are explained here. Times and other numbers that are a run's own are left out.
 
 Of its models those are served that need nothing but ONNX Runtime: auto, all_versions, words, classify and reshaped are
-made here as they were there; addsub is the builtin `simple`."""
+made here as they were there; addsub is the builtin `simple`, seq a model in Python."""
 import json
 import os
 
@@ -14,13 +14,14 @@ from onnx import TensorProto, helper
 
 import messages as m
 from onnx_models import Repository
+from test_python_processes import INTERPRETER
 from test_kserve_shm import Memory
 
 DATA = os.path.join(m.ROOT, "tests", "system", "observed", "triton.jsonl")
 F32, STRING = TensorProto.FLOAT, TensorProto.STRING
 
-# Of exchanges whose models are not served here: in Python, with sequences, or broken in a way of their own.
-ABSENT = {"repeat", "seq", "slow", "fails", "raises", "identity", "identity_py", "badshape", "badtype", "badname", "corrupt",
+# Of exchanges whose models are not served here: most of those in Python, or broken in a way of their own.
+ABSENT = {"repeat", "slow", "fails", "raises", "identity", "identity_py", "badshape", "badtype", "badname", "corrupt",
           "fixed_batch", "digits", "nobackend"}
 
 
@@ -77,6 +78,8 @@ DIFFERENT = {
     "ready all_versions 1abc": ("INVALID_ARGUMENT", "failed to get model version", "it is no number"),
     "metadata all_versions 1abc": ("INVALID_ARGUMENT", "failed to get model version", "it is no number"),
     "unknown input": ("INVALID_ARGUMENT", "[request id: <id_unknown>] expected 2 inputs but got 3", "its list is `[]`, not `]`"),
+    "sequence id as text": ("INVALID_ARGUMENT", "the sequence of a request for model 'seq' has a text, 'abc', where the model takes "
+                            "a number (UINT64)", "a model that is told a number could not tell two texts apart"),
     "error between good ones": ("OK", None, "an error has the model's name beside the request's id where it is known"),
     "shm same key, other name, offset": ("INVALID_ARGUMENT", "failed to register shared memory region 'b'", NEWER),
     "shm too big": ("INVALID_ARGUMENT", "failed to register shared memory region 'd'", NEWER),
@@ -97,8 +100,8 @@ DIFFERENT = {
     "explicit: config after override": ("NOT_FOUND", "Request for unknown model: 'auto' is not found", "there is no override"),
     "explicit: after unload": ("NOT_FOUND", "Request for unknown model: 'addsub' is not found", "it is not known any more"),
 }
-# What is not comparable: it lists models that are not here, or is a run's own.
-PASSED_OVER = {"index", "index ready", "explicit: index at start", "explicit: index after"}
+# What is not comparable: it lists models that are not here, is a run's own, or a matter of seconds.
+PASSED_OVER = {"after max_sequence_idle", "index", "index ready", "explicit: index at start", "explicit: index after"}
 
 
 def add_model(repository, name, op, dtype, tensors, dims, versions=("1",), config=None):
@@ -121,9 +124,36 @@ def configure(repository, name, text):
         f.write(text)
 
 
+SUMS = """import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    def initialize(self, args):
+        self.sums = {}
+
+    def execute(self, requests):
+        return [pb_utils.InferenceResponse([pb_utils.Tensor("OUT", self.step(r))]) for r in requests]
+
+    def step(self, request):
+        value = {n: pb_utils.get_input_tensor_by_name(request, n).as_numpy() for n in ("IN", "START", "CORRID")}
+        who = int(value["CORRID"].ravel()[0])
+        self.sums[who] = value["IN"] + (0 if value["START"].any() else self.sums[who])
+        return self.sums[who]
+"""
+SUMS_CONFIG = """backend: "python" max_batch_size: 4
+input { name: "IN" data_type: TYPE_INT32 dims: 1 } output { name: "OUT" data_type: TYPE_INT32 dims: 1 }
+sequence_batching { max_sequence_idle_microseconds: 600000000 oldest { max_candidate_sequences: 4 preferred_batch_size: 4 }
+  control_input { name: "START" control { int32_false_true: [ 0, 1 ] } }
+  control_input { name: "CORRID" control { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_UINT64 } } }
+"""
+
+
 @pytest.fixture(scope="module")
 def repository():
     r = Repository()
+    configure(r, "seq", SUMS_CONFIG)
+    os.makedirs(os.path.join(r.path, "seq", "1"))
+    with open(os.path.join(r.path, "seq", "1", "model.py"), "w", encoding="utf-8") as f:
+        f.write(SUMS)
     add_model(r, "auto", "Relu", F32, "xy", ["b", 4], versions=["3"])
     add_model(r, "all_versions", "Relu", F32, "xy", [2, 4], versions=["1", "2"], config="version_policy { all {} }")
     add_model(r, "words", "Identity", STRING, "st", [1, "n"])
@@ -172,7 +202,7 @@ def compare(found, exchanges):
 
 
 def test_without_explicit_control(start, repository, shared_memory):
-    d = start("models.serve=*", "models.default=", repository=repository.path)
+    d = start(INTERPRETER, "models.serve=*", "models.default=", repository=repository.path)
     exchanges = [x for x in load() if not x["name"].startswith("explicit")]
     assert len(exchanges) > 150
     compare(differences(Caller(d), exchanges, shared_memory), exchanges)
