@@ -113,6 +113,25 @@ def test_defaults_are_what_the_file_says(tmp_path):
     assert keys == set(re.findall(r"^(\w+) =", full.stdout, re.M))
 
 
+# These are nobody's limits: how much is made ahead, how large the pieces are, what is not worth compressing.
+NO_LIMITS = {"input_populate_bytes", "input_populate_ahead_bytes", "output_populate_bytes", "segment_bytes", "min_bytes",
+             "max_queue_delay_us", "recycle_after_unload_bytes", "max_frame_bytes"}
+
+
+def test_every_limit_has_its_row():
+    """docs/limits.md says of each who is charged and what happens past it."""
+    pages = open(os.path.join(ROOT, "docs", "limits.md"), encoding="utf-8").read()
+    section, missing, seen = "", [], 0
+    for line in open(CONF, encoding="utf-8"):
+        header, key = re.match(r"\[([\w.]+)\]", line), re.match(r"(?:; )?([a-z_0-9]+) =", line)
+        section = header[1] if header else section
+        if key and (section == "limits" or re.search(r"^max_|timeout|_bytes$", key[1])) and key[1] not in NO_LIMITS:
+            seen += 1
+            if not re.search(rf"\b{key[1]}\b", pages):
+                missing.append(f"[{section}] {key[1]}")
+    assert seen > 40 and not missing
+
+
 @pytest.mark.parametrize("line, names", [
     ("[server]\nnosuch = 1", ["2", "nosuch"]),
     ("[nosuch]\nkey = 1", ["2", "nosuch"]),
