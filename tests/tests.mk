@@ -2,10 +2,11 @@
 
 SETUP = BUILD=$(BUILD) scripts/setup
 PYTHON_TEST = $(BUILD)/venv/bin/python
-# Tests wait about as long as they compute, and so run two a CPU: JOBS=n for another number, X=-n0 for
-# pytest in one process (a debugger needs that).
-JOBS ?= $(shell echo $$((2 * $$(nproc))))
-SYSTEM_TEST = $(PYTHON_TEST) -m pytest -q -p no:cacheprovider -n $(JOBS) --dist loadgroup
+# Unit tests run one a CPU: JOBS=n for another number. System tests wait about as long as they compute, and so
+# run two a CPU: SYSTEM_JOBS=n, or X=-n0 for pytest in one process (a debugger needs that).
+JOBS ?= $(shell nproc)
+SYSTEM_JOBS ?= $(shell echo $$((2 * $(JOBS))))
+SYSTEM_TEST = $(PYTHON_TEST) -m pytest -q -p no:cacheprovider -n $(SYSTEM_JOBS) --dist loadgroup
 # Each kind of instrumented build has a tree of its own.
 ASAN = SANITIZE=address,undefined BUILD=$(BUILD)/asan
 TSAN = SANITIZE=thread BUILD=$(BUILD)/tsan

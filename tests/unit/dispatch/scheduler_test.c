@@ -855,7 +855,7 @@ Test(scheduler_many, slow_models_take_turns_batch_by_batch)
 Test(scheduler, who_gives_up_at_his_deadline_is_counted)
 {
 	struct request *queued = bed_request(
-		&bed, bed.alpha, bed.client, 1, clock_ns() + 20 * NS_PER_MS, &answers[0]);
+		&bed, bed.alpha, bed.client, 1, clock_ns() + 200 * NS_PER_MS, &answers[0]);
 	struct request *early = bed_request(
 		&bed, bed.alpha, bed.client, 1, clock_ns() + 60 * NS_PER_S, &answers[1]);
 
