@@ -53,7 +53,7 @@ install: all  ## install below PREFIX (/usr/local), DESTDIR in front of it
 	fi
 
 .PHONY: uninstall
-uninstall:  ## remove what install put there, but not the configuration or models that were added
+uninstall:  ## remove what install put there, but not a configuration that was changed, or models that were added
 	rm -f $(install_bin)/modeld $(install_bin)/modelctl $(install_include)/backend.h \
 		$(install_unit)/modeld.service $(install_unit)/modeld.socket
 	rm -f $(install_completion)/modelctl $(install_man)/man1/modelctl.1 $(install_man)/man5/modeld.conf.5 \
@@ -61,6 +61,8 @@ uninstall:  ## remove what install put there, but not the configuration or model
 	rm -f $(patsubst $(BUILD)/backends/%,$(install_backends)/%,$(BACKENDS))
 	rm -rf $(install_libexec) $(install_runtime) $(dir $(install_python)) \
 		$(patsubst conf/models/%,$(install_models)/%,$(wildcard conf/models/*))
+	@sed 's|^repository = models$$|repository = $(PREFIX)/share/modeld/models|' conf/modeld.conf | \
+		cmp -s - $(install_etc)/modeld.conf && rm -f $(install_etc)/modeld.conf && rmdir $(install_etc) || true
 	rmdir $(install_unit) $(dir $(install_unit)) $(install_include) $(install_backends) $(DESTDIR)$(PREFIX)/lib/modeld \
 		$(install_man)/man1 $(install_man)/man5 $(install_man)/man8 $(install_man) \
 		$(install_completion) $(dir $(install_completion)) \

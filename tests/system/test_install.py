@@ -126,6 +126,12 @@ def test_destdir_and_an_administrators_configuration(tmp_path):
                                      "usr/share/modeld/models/mine/model.conf"}
 
 
+def test_what_nobody_changed_goes(tmp_path):
+    for target in ("install", "uninstall"):
+        make(target, f"DESTDIR={tmp_path}", "PREFIX=/usr")
+    assert files_below(tmp_path) == set()
+
+
 # --- a backend of a user's own ------------------------------------------------------------------------
 
 
