@@ -16,8 +16,20 @@ static struct models_settings settings;
 static struct lifecycle_source source;
 static uv_loop_t loop;
 static struct lifecycle *l;
-static int read_error;	/* what reading returns */
-static unsigned n_read; /* how often it was read */
+static int read_error;	 /* what reading returns */
+static unsigned n_read;	 /* how often it was read */
+static unsigned n_moves; /* readings yet to come that find something else than the one before */
+
+static void move_files(void)
+{
+	char content[8];
+
+	snprintf(content, sizeof(content), "%.*s", (int)n_moves, "xxxxxx");
+	put("d/1/model.onnx", content);
+	if (n_moves == 1)
+		put("e/model.conf", "[model]\nbackend = builtin\n");
+	n_moves--;
+}
 
 static int read_models(void *data, const char *name, bool anew, struct repository **ret_repository,
 	char *text, size_t cap)
@@ -25,6 +37,8 @@ static int read_models(void *data, const char *name, bool anew, struct repositor
 	(void)data;
 	(void)anew;
 	n_read++;
+	if (n_moves)
+		move_files();
 	if (read_error) {
 		snprintf(text, cap, "modeld.conf:3: nonsense");
 		return read_error;
@@ -647,16 +661,14 @@ Test(lifecycle, changes_of_files_are_followed)
 Test(lifecycle, what_moves_is_left_until_it_has_settled)
 {
 	poll_files();
-	for (int i = 0; i < 4; i++) {
-		char content[8];
-
-		snprintf(content, sizeof(content), "%.*s", i + 1, "xxxxxx");
-		put("d/1/model.onnx", content);
-		let_read(1);
+	n_moves = 4;
+	put("d/1/model.onnx", "begun");
+	while (n_moves) {
+		uv_run(&loop, UV_RUN_ONCE);
 		cr_expect_str_eq(fake.changes, "");
 	}
-	put("e/model.conf", "[model]\nbackend = builtin\n");
-	let_read(2);
+	while (!fake.changes[0])
+		uv_run(&loop, UV_RUN_ONCE);
 	cr_expect_str_eq(fake.changes, "add d/1 add e/1");
 }
 
