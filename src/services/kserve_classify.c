@@ -150,15 +150,16 @@ static int write_all(struct infer *i, struct infer_reply *p, const struct rows *
 {
 	const char **labels = NULL;
 	struct element *elements;
-	uint64_t n_texts;
+	uint64_t n_texts, n_bytes;
 	uint8_t *to;
 
 	if (__builtin_mul_overflow(rows->n, rows->n_best, &n_texts) ||
-		n_texts > INFER_REPLY_MEMORY_MAX / rows->text_max)
+		__builtin_mul_overflow(n_texts, rows->text_max, &n_bytes) ||
+		n_bytes > INFER_REPLY_MEMORY_MAX)
 		return infer_fail(&i->failure, GRPC_RESOURCE_EXHAUSTED,
 			"%" PRIu64 " classes of %" PRIu64 " rows are too many for one answer",
 			rows->n_best, rows->n);
-	to = infer_reply_alloc(p, (size_t)n_texts * rows->text_max, &i->failure);
+	to = infer_reply_alloc(p, (size_t)n_bytes, &i->failure);
 	elements = calloc(rows->length + 1, sizeof(*elements));
 	if (rows->labels_of)
 		labels = calloc(rows->length + 1, sizeof(*labels));
