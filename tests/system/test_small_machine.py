@@ -58,7 +58,7 @@ def test_what_does_not_fit_is_refused(group, start):
     answer = Raw(d).ask(allocate=m.handoff.Allocate(size=1 << 30))
     assert answer.code == EXHAUSTED and "268435456" in answer.message
     for _ in range(3):
-        data = os.urandom(40 * MIB)
+        data = os.urandom(30 * MIB)
         assert d.infer("identity", data, channel=channel).tensor_data.data == data
     assert [w.restarts for w in d.status().workers] == [0]
 

@@ -49,7 +49,7 @@ static const struct wire_warmup warmups[] = {
 static const struct wire_message samples[LAST_TYPE + 1] = {
 	[WIRE_SETUP] = {.type = WIRE_SETUP,
 		.setup = {1, "cpu:0/1~", "cpu:0~", 10, UINT64_C(1) << 40, 4096, 3, dirs, 2, pairs,
-			2, 50, 2, 1 << 26, 17, 30000, 18, 19, 1000, 7}},
+			2, 50, 2, 1 << 26, 17, 30000, 18, 19, 1000, 700}},
 	[WIRE_LOAD] = {.type = WIRE_LOAD,
 		.load = {7, "digits~", "1~", "/models/digits/1~", "onnxruntime~", 64, pairs, 2, 3,
 			WIRE_PRIORITY_LOW, "/models/digits/warmup~", warmups, 2}},
