@@ -9,9 +9,8 @@
 #include <string.h>
 
 #include "dispatch/dispatch.h"
-#include "pool/pool.h"
-#include "pool/worker.h"
 #include "proto/kserve/grpc_service.pb-c.h"
+#include "services/kserve_config_instances.h"
 #include "services/kserve_config_queue.h"
 #include "services/kserve_config_sequence.h"
 #include "services/kserve_data_type.h"
@@ -25,8 +24,6 @@ struct parts {
 	Inference__ModelVersionPolicy policy;
 	Inference__ModelVersionPolicy__Latest latest;
 	Inference__ModelDynamicBatching batching;
-	Inference__ModelInstanceGroup group;
-	Inference__ModelInstanceGroup *groups[1];
 	Inference__ModelOptimizationPolicy optimization;
 	Inference__ModelOptimizationPolicy__PinnedMemoryBuffer input_pinned, output_pinned;
 	Inference__ModelTransactionPolicy transaction;
@@ -122,34 +119,6 @@ static int fill_parameters(
 	return 0;
 }
 
-/* "cuda:0" is a GPU. */
-static bool on_gpu(const struct dispatch *d, const struct version *v)
-{
-	const struct pool *pool = dispatch_pool(d);
-
-	for (size_t k = 0; k < pool_n_workers(pool); k++) {
-		const struct worker *w = pool_worker((struct pool *)pool, k);
-
-		if (version_held_by(v, w))
-			return strncmp(worker_device(w), "cpu", strlen("cpu")) != 0;
-	}
-	return false;
-}
-
-static void fill_group(struct parts *p, Config *m, struct dispatch *d, const struct version *v)
-{
-	const struct version_settings *s = version_settings(v);
-
-	inference__model_instance_group__init(&p->group);
-	p->group.name = m->name;
-	p->group.kind = on_gpu(d, v) ? INFERENCE__MODEL_INSTANCE_GROUP__KIND__KIND_GPU
-				     : INFERENCE__MODEL_INSTANCE_GROUP__KIND__KIND_CPU;
-	p->group.count = s->instances > 0 ? (int32_t)s->instances : 1;
-	p->groups[0] = &p->group;
-	m->instance_group = p->groups;
-	m->n_instance_group = 1;
-}
-
 static int fill_batching(
 	struct message_memory *memory, struct parts *p, Config *m, const struct version_settings *s)
 {
@@ -188,7 +157,7 @@ static void fill_transactions(struct parts *p, Config *m, const struct version *
 	m->model_transaction_policy = &p->transaction;
 }
 
-static void fill_settings(struct parts *p, Config *m, struct dispatch *d, const struct version *v)
+static void fill_settings(struct parts *p, Config *m, const struct version *v)
 {
 	const struct version_settings *s = version_settings(v);
 
@@ -200,7 +169,6 @@ static void fill_settings(struct parts *p, Config *m, struct dispatch *d, const 
 		m->default_model_filename = (char *)"model.onnx";
 	}
 	fill_policies(p, m);
-	fill_group(p, m, d, v);
 	fill_transactions(p, m, v);
 }
 
@@ -209,8 +177,10 @@ static int fill(struct message_memory *memory, struct parts *p, Config *m, struc
 {
 	int r;
 
-	fill_settings(p, m, d, v);
-	r = fill_batching(memory, p, m, version_settings(v));
+	fill_settings(p, m, v);
+	r = kserve_config_instances(memory, m, d, v);
+	if (!r)
+		r = fill_batching(memory, p, m, version_settings(v));
 	if (!r)
 		r = fill_inputs(memory, m, v);
 	if (!r)

@@ -433,6 +433,48 @@ Test(kserve, small_calls_without_memory)
 		FAULT_LOOP(small_once, (void *)names[i]);
 }
 
+/* "name:count" of each group, and what it is on: "cpu-1", or "gpu" with the GPU's number; -1: it has none. */
+static void expect_groups(const char *expected)
+{
+	Inference__ModelConfigResponse *m;
+	char text[256] = "";
+
+	double_call_free(&call);
+	open_call("ModelConfig");
+	double_call_message(&call, (const uint8_t *)"\x0a\x01m", 3);
+	expect_status(GRPC_OK, "");
+	m = inference__model_config_response__unpack(NULL, call.n_sent[0], call.sent[0]);
+	cr_assert(m);
+	for (size_t i = 0; i < m->config->n_instance_group; i++) {
+		const Inference__ModelInstanceGroup *g = m->config->instance_group[i];
+		size_t n = strlen(text);
+
+		snprintf(text + n, sizeof(text) - n, "%s%s:%d %s%d", n ? ", " : "", g->name,
+			g->count,
+			g->kind == INFERENCE__MODEL_INSTANCE_GROUP__KIND__KIND_GPU ? "gpu" : "cpu",
+			g->n_gpus ? g->gpus[0] : -1);
+	}
+	cr_expect_str_eq(text, expected);
+	inference__model_config_response__free_unpacked(m, NULL);
+}
+
+Test(kserve, groups_of_instances)
+{
+	expect_groups("m:1 cpu-1");
+	double_worker(&f.dispatch, "cuda:1/0")->device = "cuda:1";
+	double_worker(&f.dispatch, "cuda:1/1")->device = "cuda:1";
+	double_worker(&f.dispatch, "cpu:0/0");
+	double_worker(&f.dispatch, "cuda:2/0")->device = "cuda:2";
+	model->settings.instances = 4;
+	expect_groups("m:4 gpu-1");
+	model->settings.devices = "cpu:0, cuda:0, cuda:1 x2, cuda:2 x1";
+	expect_groups("m_0:2 gpu1, m_1:4 cpu-1, m_2:1 gpu2");
+	FAULT_LOOP(small_once, (void *)"ModelConfig");
+	/* It falls back. */
+	model->settings.devices = "cuda:0 x2";
+	expect_groups("m:4 gpu-1");
+}
+
 Test(kserve, small_calls_that_are_no_messages)
 {
 	static const uint8_t bad[] = "\x0a\x05";
