@@ -134,7 +134,8 @@ static bool takes_loads(const struct worker *w)
 }
 
 /* Loading takes what serving needs, so of a device that serves one worker loads at a time, and what may
- * never end (a trial) neither keeps others back nor begins beside them. */
+ * never end (a trial) neither keeps others back nor begins beside them. At a start all load at once: the daemon is ready
+ * when all of them are. */
 static bool is_kept_back(const struct worker *w)
 {
 	const struct pool *p = w->pool;
