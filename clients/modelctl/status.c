@@ -14,6 +14,7 @@
 
 typedef Modeld__Control__V1__WorkerStatus WorkerStatus;
 typedef Modeld__Control__V1__ModelStatus ModelStatus;
+typedef Modeld__Control__V1__PlacementStatus PlacementStatus;
 typedef Modeld__Control__V1__GpuStatus GpuStatus;
 typedef Modeld__Control__V1__TensorStatus TensorStatus;
 typedef Modeld__Control__V1__ServerStatusResponse ServerStatus;
@@ -22,8 +23,9 @@ static const char status_usage[] =
 	"usage: modelctl status [MODEL] [options]\n"
 	"\n"
 	"Prints the daemon's workers, models, memory and counters; of MODEL: its\n"
-	"versions, and the workers that it has for itself. With -o wide also what holds\n"
-	"the workers, and no line is folded.\n"
+	"versions, where its instances are, and the workers that it has for itself. With\n"
+	"-o wide also where those of all models are and what holds the workers, and no\n"
+	"line is folded.\n"
 	"\n"
 	"      --watch              again and again, until interrupted\n"
 	"\n"
@@ -129,7 +131,51 @@ static void print_gpu(FILE *out, const GpuStatus *g)
 	(void)fprintf(out, "\n  %-12s %s\n", "", g->uuid);
 }
 
-static void print_model(FILE *out, const ServerStatus *s, const ModelStatus *m)
+static bool is_first_of_device(const ModelStatus *m, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!strcmp(m->placements[i]->device, m->placements[n]->device))
+			return false;
+	}
+	return true;
+}
+
+static uint32_t instances_on(const ModelStatus *m, const char *device)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < m->n_placements; i++) {
+		const PlacementStatus *p = m->placements[i];
+
+		if (!strcmp(p->device, device) && !strcmp(p->state, "ready"))
+			n += p->instances;
+	}
+	return n;
+}
+
+/* "instances cpu:0 x2, cuda:1 loading": how many there are on a device, or, where none is ready, why. */
+static void print_placements(FILE *out, const ModelStatus *m)
+{
+	const char *before = "instances ";
+
+	if (m->n_placements > 0)
+		(void)fprintf(out, "\n  %-12s ", "");
+	for (size_t i = 0; i < m->n_placements; i++) {
+		const PlacementStatus *p = m->placements[i];
+		uint32_t n = instances_on(m, p->device);
+
+		if (!is_first_of_device(m, i))
+			continue;
+		(void)fprintf(out, "%s%s ", before, p->device);
+		if (n > 0)
+			(void)fprintf(out, "x%" PRIu32, n);
+		else
+			(void)fputs(p->state, out);
+		before = ", ";
+	}
+}
+
+static void print_model(FILE *out, const ServerStatus *s, const ModelStatus *m, bool places)
 {
 	char memory[32];
 
@@ -143,6 +189,8 @@ static void print_model(FILE *out, const ServerStatus *s, const ModelStatus *m)
 		(void)fputs(", default", out);
 	if (*m->detail)
 		(void)fprintf(out, "\n  %-12s %s", "", m->detail);
+	if (places)
+		print_placements(out, m);
 	if (m->n_inputs || m->n_outputs) {
 		(void)fprintf(out, "\n  %-12s", "");
 		for (size_t i = 0; i < m->n_inputs; i++)
@@ -188,13 +236,13 @@ static void print_text(FILE *out, const struct modelctl *m, const ServerStatus *
 		print_gpu(out, s->gpus[i]);
 	(void)fputs("models\n", out);
 	for (size_t i = 0; i < s->n_models; i++)
-		print_model(out, s, s->models[i]);
+		print_model(out, s, s->models[i], m->wide);
 }
 
 static void print_model_text(FILE *out, const struct modelctl *m, const ServerStatus *s)
 {
 	for (size_t i = 0; i < s->n_models; i++)
-		print_model(out, s, s->models[i]);
+		print_model(out, s, s->models[i], true);
 	for (size_t i = 0; i < s->n_workers; i++)
 		print_worker(out, m, s->workers[i]);
 }

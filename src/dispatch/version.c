@@ -249,6 +249,11 @@ bool version_held_by(const struct version *v, const struct worker *w)
 	return worker_holds(w, v->pool_model);
 }
 
+bool version_placement(const struct version *v, size_t *i, struct pool_placement *ret_placement)
+{
+	return pool_model_placement(v->pool_model, i, ret_placement);
+}
+
 uint32_t version_queue_depth(const struct version *v)
 {
 	return v->work ? v->work->queue.n : 0;

@@ -30,6 +30,7 @@ struct version_counters {
 
 struct version;
 struct worker;
+struct pool_placement;
 
 struct version *version_ref(struct version *v);
 /* Accepts NULL; returns NULL. */
@@ -71,6 +72,8 @@ uint32_t version_n_requests(const struct version *v);
 uint32_t version_workers_ready(const struct version *v);
 /* Is this one of them? */
 bool version_held_by(const struct version *v, const struct worker *w);
+/* Where it is, or is to be: as pool_model_placement(). */
+bool version_placement(const struct version *v, size_t *i, struct pool_placement *ret_placement);
 uint32_t version_queue_depth(const struct version *v);
 uint32_t version_in_flight(const struct version *v); /* requests sent to workers */
 const struct version_counters *version_counters(const struct version *v);

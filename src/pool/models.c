@@ -271,6 +271,40 @@ uint64_t pool_model_busy_ns(const struct pool_model *m, uint64_t now_ns)
 	return least_ns < UINT64_MAX ? least_ns : 0;
 }
 
+/* NULL: nothing of it is there, or to be there. */
+static const char *placement_state(
+	const struct pool_model *m, const struct worker *w, const struct holding *h)
+{
+	if (h->state == HOLD_NONE) {
+		if (h->hopeful)
+			return "due";
+		return h->wanted && h->failed && (w->own || !m->isolated) ? "failed" : NULL;
+	}
+	if (!worker_takes(w))
+		return worker_state_name(w->state);
+	if (h->state == HOLD_LOADING)
+		return "loading";
+	return h->state == HOLD_HELD ? "ready" : "unloading";
+}
+
+bool pool_model_placement(
+	const struct pool_model *m, size_t *i, struct pool_placement *ret_placement)
+{
+	const struct holding *h;
+	struct worker *w;
+
+	while ((h = pool_next_holding((struct pool_model *)m, i, &w))) {
+		const char *state = placement_state(m, w, h);
+
+		if (!state)
+			continue;
+		*ret_placement = (struct pool_placement){
+			.worker = w, .instances = h->n_lanes, .state = state};
+		return true;
+	}
+	return false;
+}
+
 const struct wire_loaded *pool_model_loaded(const struct pool_model *m)
 {
 	return m->declared;

@@ -286,6 +286,18 @@ const char *pool_model_detail(struct pool_model *m);
  * freed: it is kept when all workers are gone (a later load that disagrees is refused). */
 const struct wire_loaded *pool_model_loaded(const struct pool_model *m);
 
+/* A worker that has a model, or is to have it. */
+struct pool_placement {
+	const struct worker *worker; /* borrow */
+	uint32_t instances;	     /* lanes of it there; 0 until it is loaded */
+	/* Static: "ready", "loading", "unloading", "due" (to be loaded), "failed" (it could not be loaded); or, where the
+	 * worker takes no batches, that one's state */
+	const char *state;
+};
+/* Those of the model, from number *i on, which begins with 0. False after the last: *ret_placement is untouched. */
+bool pool_model_placement(
+	const struct pool_model *m, size_t *i, struct pool_placement *ret_placement);
+
 /* --- Memory that batches may name: segments of the daemon's own, regions of local clients ----- */
 
 struct pool_memory;

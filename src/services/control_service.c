@@ -31,6 +31,7 @@ typedef Modeld__Control__V1__ServerStatusResponse Response;
 typedef Modeld__Control__V1__WorkerStatus Worker;
 typedef Modeld__Control__V1__ModelStatus Model;
 typedef Modeld__Control__V1__TensorStatus Tensor;
+typedef Modeld__Control__V1__PlacementStatus Placement;
 typedef Modeld__Control__V1__GpuStatus Gpu;
 
 static const char *server_state(const struct services *x)
@@ -125,10 +126,33 @@ static int fill_declared(
 		memory, declared->outputs, declared->n_outputs, &m->n_outputs, &m->outputs);
 }
 
+static int fill_placements(struct message_memory *memory, Model *m, const struct version *model)
+{
+	struct pool_placement p;
+	size_t n = 0;
+
+	for (size_t i = 0; version_placement(model, &i, &p);)
+		n++;
+	m->placements = (Placement **)make_array(memory, n, sizeof(Placement));
+	if (!m->placements)
+		return -ENOMEM;
+	for (size_t i = 0; version_placement(model, &i, &p); m->n_placements++) {
+		Placement *to = m->placements[m->n_placements];
+
+		modeld__control__v1__placement_status__init(to);
+		to->worker = (char *)worker_name(p.worker);
+		to->device = (char *)worker_device(p.worker);
+		to->instances = p.instances;
+		to->state = (char *)p.state;
+	}
+	return 0;
+}
+
 static int fill_model(struct message_memory *memory, Model *m, const struct version *model)
 {
 	const struct version_settings *settings = version_settings(model);
 	const struct version_counters *counters = version_counters(model);
+	int r;
 
 	modeld__control__v1__model_status__init(m);
 	m->name = (char *)settings->name;
@@ -143,7 +167,8 @@ static int fill_model(struct message_memory *memory, Model *m, const struct vers
 	m->requests_ok = counters->requests_ok;
 	m->requests_failed = counters->requests_failed;
 	m->batches = counters->batches;
-	return fill_declared(memory, m, version_declared(model));
+	r = fill_placements(memory, m, model);
+	return r ? r : fill_declared(memory, m, version_declared(model));
 }
 
 static int64_t known(int64_t figure)

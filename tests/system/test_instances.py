@@ -32,6 +32,11 @@ def test_groups_on_gpus_and_on_the_host(start, repository):
     lines = lambda: re.findall(r"model loaded worker=(\S+)/0 model=m version=1 backend=builtin lanes=(\d)", d.log())
     wait_for("all instances", lambda: len(lines()) == 3)
     assert dict(lines()) == {"cpu:0": "1", "cuda:0": "1", "cuda:1": "3"}
+    places = lambda: {(p.worker, p.instances, p.state) for x in d.status().models if x.name == "m" for p in x.placements}
+    wait_for("the status", lambda: places() == {("cpu:0/0", 1, "ready"), ("cuda:0/0", 1, "ready"), ("cuda:1/0", 3, "ready")})
+    for command in (("status", "m"), ("status", "-o", "wide")):
+        assert "instances cpu:0 x1, cuda:0 x1, cuda:1 x3\n" in d.modelctl(*command).stdout
+    assert "cuda:1 x3" not in d.modelctl("status").stdout
     assert "there is no worker on cuda:5" in d.log()
 
 

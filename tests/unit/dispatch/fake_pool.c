@@ -150,6 +150,22 @@ uint64_t pool_model_memory(const struct pool_model *m, const char *device)
 	return 0;
 }
 
+bool pool_model_placement(
+	const struct pool_model *m, size_t *i, struct pool_placement *ret_placement)
+{
+	for (; *i < m->pool->n_workers; ++*i) {
+		const struct worker *w = &m->pool->workers[*i];
+
+		if (!w->holds[m->id])
+			continue;
+		*ret_placement = (struct pool_placement){
+			.worker = w, .instances = worker_n_lanes(w, m), .state = "ready"};
+		++*i;
+		return true;
+	}
+	return false;
+}
+
 uint32_t pool_model_failed(const struct pool_model *m)
 {
 	return m->pool->hopeless[m->id] ? (uint32_t)m->pool->n_workers : 0;

@@ -95,6 +95,20 @@ Test(version, states)
 	cr_expect_str_eq(version_settings(bed.gamma)->name, "gamma");
 }
 
+Test(version, is_where_the_pool_has_it)
+{
+	struct pool_placement p;
+	size_t i = 0;
+
+	up(UINT32_MAX, 16);
+	cr_assert(version_placement(bed.alpha, &i, &p));
+	cr_expect_eq(p.worker, &bed.pool->workers[0]);
+	cr_expect_eq(p.instances, 1);
+	bed.pool->workers[0].holds[0] = bed.pool->workers[1].holds[0] = false;
+	i = 0;
+	cr_expect_not(version_placement(bed.alpha, &i, &p));
+}
+
 Test(version, lives_as_long_as_somebody_holds_it)
 {
 	char name[] = "digits";

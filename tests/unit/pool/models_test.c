@@ -1,7 +1,9 @@
 /* models_test.c: models that come and go while workers run. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -42,6 +44,50 @@ Test(models, what_they_take)
 	cr_expect_eq(pool_model_memory(b.pm[0], "cpu:0"), 2 * each);
 	cr_expect_eq(pool_model_memory(b.pm[0], "cuda:0"), 0);
 	bed_drain_end(&b);
+}
+
+static void expect_places(struct bed *b, size_t model, const char *expected)
+{
+	struct pool_placement p;
+	char text[256] = "";
+
+	for (size_t i = 0; pool_model_placement(b->pm[model], &i, &p);) {
+		size_t n = strlen(text);
+
+		snprintf(text + n, sizeof(text) - n, "%s%s %s %" PRIu32, n ? ", " : "",
+			worker_name(p.worker), p.state, p.instances);
+	}
+	cr_expect_str_eq(text, expected);
+}
+
+Test(models, where_they_are)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "echo noload hold");
+	b.models[0].instances = 2;
+	b.models[1].devices = "cpu:1";
+	b.models[2].devices = "cpu:0 x3, cpu:1";
+	b.places[1] = (struct pool_place){"cpu:1", 1};
+	b.settings.n_places = 2;
+	bed_start(&b);
+	expect_places(&b, 0, "cpu:0/0 due 0, cpu:1/0 due 0");
+	expect_places(&b, 1, "cpu:1/0 due 0");
+	bed_wait(&b, b.n_started == 1);
+	expect_places(&b, 0, "cpu:0/0 ready 2, cpu:1/0 ready 2");
+	expect_places(&b, 1, "cpu:1/0 failed 0");
+	expect_places(&b, 2, "cpu:0/0 ready 3, cpu:1/0 ready 1");
+	bed_add_named(&b, "hangload");
+	bed_add_named(&b, "late");
+	expect_places(&b, 3, "cpu:0/0 loading 0, cpu:1/0 loading 0");
+	expect_places(&b, 4, "cpu:0/0 due 0, cpu:1/0 due 0");
+	/* It leaves behind its batches, at once where it has none. */
+	cr_assert_eq(bed_run(&b, 0, 2, 1, 10), 0);
+	bed_retire(&b, 2);
+	expect_places(&b, 2, "cpu:0/0 unloading 3, cpu:1/0 unloading 1");
+	worker_lose(bed_worker(&b, 1), WORKER_MISBEHAVED, "told so");
+	expect_places(&b, 0, "cpu:0/0 ready 2, cpu:1/0 lost 2");
+	bed_end(&b);
 }
 
 Test(models, one_comes_before_workers_are_up)

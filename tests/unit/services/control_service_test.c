@@ -182,9 +182,13 @@ Test(control, models)
 {
 	struct version *a = double_model(&f.dispatch, "a");
 	struct version *b = double_model(&f.dispatch, "b");
+	const struct pool_placement places[] = {{double_worker(&f.dispatch, "cpu:0/0"), 2, "ready"},
+		{double_worker(&f.dispatch, "cpu:0/1"), 0, "loading"}};
 	Response *m;
 
 	a->queue_depth = 4;
+	a->placements = places;
+	a->n_placements = 2;
 	a->counters =
 		(struct version_counters){.requests_ok = 5, .requests_failed = 6, .batches = 7};
 	b->is_declared = false;
@@ -214,6 +218,15 @@ Test(control, models)
 	cr_expect_str_eq(m->models[0]->outputs[0]->dtype, "f32");
 	cr_assert_eq(m->models[0]->outputs[0]->n_dims, 1);
 	cr_expect_eq(m->models[0]->outputs[0]->dims[0], -1);
+	cr_assert_eq(m->models[0]->n_placements, 2);
+	cr_expect_str_eq(m->models[0]->placements[0]->worker, "cpu:0/0");
+	cr_expect_str_eq(m->models[0]->placements[0]->device, "cpu:0");
+	cr_expect_eq(m->models[0]->placements[0]->instances, 2);
+	cr_expect_str_eq(m->models[0]->placements[0]->state, "ready");
+	cr_expect_str_eq(m->models[0]->placements[1]->worker, "cpu:0/1");
+	cr_expect_eq(m->models[0]->placements[1]->instances, 0);
+	cr_expect_str_eq(m->models[0]->placements[1]->state, "loading");
+	cr_expect_eq(m->models[1]->n_placements, 0);
 	cr_expect_str_eq(m->models[1]->state, "failed");
 	cr_expect_str_eq(m->models[1]->detail, "no such file");
 	cr_expect_eq(m->models[1]->n_inputs, 0);
@@ -244,11 +257,16 @@ static int ask_once(void *arg)
 
 Test(control, without_memory)
 {
+	const struct pool_placement place = {double_worker(&f.dispatch, "cpu:0/0"), 1, "ready"};
 	char names[100][8];
 
 	for (unsigned i = 0; i < 100; i++) {
+		struct version *v;
+
 		snprintf(names[i], sizeof(names[i]), "m%u", i);
-		double_model(&f.dispatch, names[i]);
+		v = double_model(&f.dispatch, names[i]);
+		v->placements = &place;
+		v->n_placements = 1;
 	}
 	FAULT_LOOP(ask_once, NULL);
 }

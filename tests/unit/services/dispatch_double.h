@@ -34,6 +34,8 @@ struct version {
 	uint32_t max_batch_size;
 	uint32_t queue_depth;
 	struct version_counters counters;
+	const struct pool_placement *placements;
+	size_t n_placements;
 	uint32_t id;
 };
 
@@ -794,6 +796,14 @@ uint64_t version_proven_ns(const struct version *m)
 uint32_t version_workers_ready(const struct version *m)
 {
 	return m->ready ? 1 : 0;
+}
+
+bool version_placement(const struct version *m, size_t *i, struct pool_placement *ret_placement)
+{
+	if (*i >= m->n_placements)
+		return false;
+	*ret_placement = m->placements[(*i)++];
+	return true;
 }
 
 uint32_t version_queue_depth(const struct version *m)
