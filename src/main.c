@@ -41,8 +41,8 @@ static const char usage[] =
 	"  -s, --set section.key=value  override one key, e.g. --set server.listen=127.0.0.1:6000\n"
 	"      --check                  validate, try what start-up needs, print the\n"
 	"                               effective configuration, and exit; with the FORM conf or\n"
-	"                               pbtxt, print the models' own, as model.conf or "
-	"config.pbtxt\n"
+	"                               pbtxt, load the models and print what is in effect of\n"
+	"                               each, as model.conf or config.pbtxt\n"
 	"  -V, --version                print the version\n"
 	"  -h, --help                   print this\n"
 	"\n"
@@ -195,17 +195,22 @@ static void print_declared(const struct version_settings *s, const char *line)
 #define MISSING_TEXT                                                                               \
 	"there is no such backend: neither built in, nor NAME.so in [worker] backend_dirs"
 
+static bool lacks_backend(const struct config *c, const struct version_settings *s)
+{
+	if (config_has_backend(c, s->backend, strlen(s->backend)))
+		return false;
+	fprintf(stderr, "modeld: model %s, version %s: [model] backend: %s: " MISSING_TEXT "\n",
+		s->name, s->version, s->backend);
+	return true;
+}
+
 /* What can be tried of it is. Returns the exit code of --check. */
 static int try_version(const struct config *c, const struct version_settings *s)
 {
 	char why[256] = "";
 
-	if (!config_has_backend(c, s->backend, strlen(s->backend))) {
-		fprintf(stderr,
-			"modeld: model %s, version %s: [model] backend: %s: " MISSING_TEXT "\n",
-			s->name, s->version, s->backend);
+	if (lacks_backend(c, s))
 		return SERVER_EXIT_CONFIG;
-	}
 	if (!model_check_applies(c, s) || fflush(stdout) ||
 		!model_check(c, s, print_declared, why, sizeof(why)))
 		return SERVER_EXIT_OK;
@@ -237,17 +242,59 @@ static int print_models(const struct config *c, const struct repository *reposit
 	return failed;
 }
 
+/* *ret_declared: free(); NULL where it cannot be loaded. Returns the exit code of --check. */
+static int load_version(
+	const struct config *c, const struct version_settings *s, struct wire_loaded **ret_declared)
+{
+	char why[1024] = "";
+
+	*ret_declared = NULL;
+	if (lacks_backend(c, s))
+		return SERVER_EXIT_CONFIG;
+	if (!model_check_load(c, s, ret_declared, why, sizeof(why)))
+		return SERVER_EXIT_OK;
+	fprintf(stderr, "modeld: model %s, version %s: %s\n", s->name, s->version, why);
+	return SERVER_EXIT_CONFIG;
+}
+
+/* All versions that are served are loaded; the first one completes the file. Returns the exit code of --check. */
+static int print_form(
+	const struct config *c, enum model_form form, const struct repository_entry *e)
+{
+	_cleanup_(freep) struct wire_loaded *declared = NULL;
+	bool first = true;
+	int failed = SERVER_EXIT_OK;
+
+	for (size_t i = 0; i < e->n_versions; i++) {
+		struct wire_loaded *l;
+
+		if (!e->versions[i].chosen)
+			continue;
+		if (load_version(c, &e->versions[i].settings, &l))
+			failed = SERVER_EXIT_CONFIG;
+		if (first)
+			declared = l;
+		else
+			free(l);
+		first = false;
+	}
+	return model_print_entry(stdout, form, e, declared) ? SERVER_EXIT_OS : failed;
+}
+
 /* Nothing else is on standard output then. Returns the exit code of --check. */
-static int print_forms(enum model_form form, const struct repository *repository)
+static int print_forms(
+	const struct config *c, enum model_form form, const struct repository *repository)
 {
 	size_t n;
 	const struct repository_entry *entries = repository_entries(repository, &n);
+	int failed = SERVER_EXIT_OK;
 
-	for (size_t i = 0; i < n; i++) {
-		if (model_print_entry(stdout, form, &entries[i]))
-			return SERVER_EXIT_OS;
+	for (size_t i = 0; i < n && failed != SERVER_EXIT_OS; i++) {
+		int r = print_form(c, form, &entries[i]);
+
+		failed = r ? r : failed;
 	}
-	return SERVER_EXIT_OK;
+	return failed;
 }
 
 /* Of each model that is wrong or not quite right. Returns the exit code of --check. */
@@ -301,7 +348,7 @@ static int check(
 
 	if (!o->forms)
 		config_print(c, stdout);
-	failed = o->forms ? print_forms(o->form, repository) : print_models(c, repository);
+	failed = o->forms ? print_forms(c, o->form, repository) : print_models(c, repository);
 	if (fflush(stdout))
 		return SERVER_EXIT_OS;
 	missing = print_missing_backends(c);

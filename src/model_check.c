@@ -1,6 +1,6 @@
 /*
- * model_check.c: PROGRAM --check DIRECTORY BACKEND, with the environment of a worker; what the model declares comes over
- * descriptor 3. Daemon process, before it serves.
+ * model_check.c: either PROGRAM --check DIRECTORY BACKEND, with the environment of a worker, which prints what the model
+ * declares to descriptor 3; or a worker, to which we are the daemon for one load. Daemon process, before it serves.
  */
 #include "model_check.h"
 
@@ -17,11 +17,16 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/log.h"
+#include "base/seqpacket.h"
 #include "config.h"
 #include "dispatch/version_settings.h"
+#include "pool/declaration.h"
+#include "pool/orders.h"
 #include "pool/pool.h"
 #include "pool/program.h"
 #include "pool/spawn.h"
+#include "proto/wire.h"
 
 #define PROGRAM	   "modeld-python"
 #define SAID_MAX   512u
@@ -29,14 +34,26 @@
 
 /* One try. */
 struct attempt {
+	const struct config *config;	  /* borrow */
 	const struct version_settings *v; /* borrow */
-	void (*say)(const struct version_settings *v, const char *line);
 	pid_t pid;
 	int pidfd;	   /* own */
-	int fd;		   /* own: what it declares */
+	int fd;		   /* own: our end of its descriptor 3 */
 	uint64_t until_ns; /* CLOCK_NO_DEADLINE: any time */
+	/* Take what is there, without waiting. 1: it is all; 0: there may be more; -errno */
+	int (*hear)(struct attempt *a);
+	char *why; /* borrow; of cap bytes */
+	size_t cap;
+
+	/* Of a program that prints lines. */
+	void (*say)(const struct version_settings *v, const char *line);
 	char line[SAID_MAX];
 	size_t n;
+
+	/* Of a worker that loads. */
+	struct wire_scratch *scratch; /* borrow */
+	uint8_t *record;	      /* borrow: WIRE_MESSAGE_MAX bytes */
+	struct wire_loaded *loaded;   /* own; NULL: it has not said so yet */
 };
 
 static size_t count(const char *const *list)
@@ -66,33 +83,64 @@ static const char *device_of(const struct config *c, const struct version_settin
 	return out;
 }
 
-static int start(const struct config *c, const struct pool_program *p, struct attempt *a, int fd)
+static struct pool_model_settings settings_of(const struct version_settings *v)
 {
-	const struct pool_model_settings m = {
-		.name = a->v->name,
-		.version = a->v->version,
-		.path = a->v->path,
-		.backend = a->v->backend,
-		.parameters = a->v->parameters,
-		.n_parameters = a->v->n_parameters,
+	return (struct pool_model_settings){
+		.name = v->name,
+		.version = v->version,
+		.path = v->path,
+		.backend = v->backend,
+		.gpu_priority = v->gpu_priority,
+		.max_batch_size = v->max_batch_size,
+		.run_timeout_ms = v->run_timeout_ms,
+		.parameters = v->parameters,
+		.n_parameters = v->n_parameters,
+		.warmup_path = v->warmup_path,
+		.warmups = v->warmups,
+		.n_warmups = v->n_warmups,
 	};
-	size_t n = count(p->argv);
-	_cleanup_(freep) const char **argv = calloc(n + 4, sizeof(*argv));
+}
+
+/* fd becomes its descriptor 3. p: NULL where the program is the worker of all backends that have none of their own. */
+static int start(struct attempt *a, const struct pool_program *p, const char *const *argv, int fd)
+{
+	const struct pool_settings *pool = &a->config->pool;
+	const struct pool_model_settings m = settings_of(a->v);
 	_cleanup_(freep) char **environment = NULL;
 	char device[DEVICE_MAX];
-	struct spawn_options o = {
-		.device = device_of(c, a->v, device), .sandbox = c->pool.sandbox, .channel_fd = fd};
-	int r = argv ? program_environment(&environment, &c->pool, p, &m, device) : -ENOMEM;
+	struct spawn_options o = {.argv = argv,
+		.device = device_of(a->config, a->v, device),
+		.sandbox = pool->sandbox,
+		.channel_fd = fd};
+	int r = p ? program_environment(&environment, pool, p, &m, device) : 0;
 
 	if (r)
 		return r;
+	o.environment = (const char *const *)environment;
+	return spawn(&o, &a->pid, &a->pidfd);
+}
+
+static int start_check(struct attempt *a, int fd)
+{
+	const struct pool_program *p = program_find(&a->config->pool, a->v->backend);
+	size_t n = count(p->argv);
+	_cleanup_(freep) const char **argv = calloc(n + 4, sizeof(*argv));
+
+	if (!argv)
+		return -ENOMEM;
 	memcpy(argv, p->argv, n * sizeof(*argv));
 	argv[n] = "--check";
 	argv[n + 1] = a->v->path;
 	argv[n + 2] = a->v->backend;
-	o.argv = argv;
-	o.environment = (const char *const *)environment;
-	return spawn(&o, &a->pid, &a->pidfd);
+	return start(a, p, argv, fd);
+}
+
+static int start_worker(struct attempt *a, int fd)
+{
+	const struct pool_program *p = program_find(&a->config->pool, a->v->backend);
+	const char *const shared[] = {a->config->pool.worker_program, NULL};
+
+	return start(a, p, p ? p->argv : shared, fd);
 }
 
 /* Longer lines are cut into several. */
@@ -109,14 +157,14 @@ static void take(struct attempt *a, const char *data, size_t n)
 	}
 }
 
-/* What is there, without waiting. */
-static void drain(struct attempt *a)
+static int hear_lines(struct attempt *a)
 {
 	char data[512];
 	ssize_t n;
 
 	while ((n = read(a->fd, data, sizeof(data))) > 0)
 		take(a, data, (size_t)n);
+	return 0;
 }
 
 static int timeout_ms(const struct attempt *a)
@@ -128,62 +176,240 @@ static int timeout_ms(const struct attempt *a)
 	return a->until_ns > now_ns ? (int)((a->until_ns - now_ns) / NS_PER_MS + 1) : 0;
 }
 
-/* 0: it has ended. */
+/* 0: it has ended; 1: it has said all. */
 static int await(struct attempt *a)
 {
 	struct pollfd p[2] = {{.fd = a->pidfd, .events = POLLIN}, {.fd = a->fd, .events = POLLIN}};
-	int n;
+	int n, r;
 
 	do {
 		n = poll(p, 2, timeout_ms(a));
 		if (n < 0 && errno != EINTR)
 			return -errno;
-		drain(a);
+		r = a->hear(a);
+		if (r)
+			return r;
 		if (p[1].revents & POLLHUP)
 			p[1].fd = -1;
 	} while (n < 0 || (n > 0 && !(p[0].revents & POLLIN)));
 	return n == 0 ? -ETIMEDOUT : 0;
 }
 
-/* It leads a group, which ends with it. */
-static int finish(struct attempt *a, int r, char *why, size_t cap)
+/* It leads a group, which ends with it. r: of await(); *ret_status: of waitpid() */
+static int finish(struct attempt *a, int r, int *ret_status)
 {
-	int status = 0;
-
 	kill(-a->pid, SIGKILL);
-	if (waitpid(a->pid, &status, 0) != a->pid || r)
-		return r ? r : -errno;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return 0;
+	return waitpid(a->pid, ret_status, 0) == a->pid || r ? r : -errno;
+}
+
+static int ended(struct attempt *a, const char *what, const char *why_not, int status)
+{
 	if (WIFSIGNALED(status))
-		snprintf(why, cap, "its code ended by signal %d", WTERMSIG(status));
+		snprintf(a->why, a->cap, "its %s ended by signal %d", what, WTERMSIG(status));
 	else
-		snprintf(why, cap, "its code cannot be loaded (exit status %d)",
+		snprintf(a->why, a->cap, "its %s %s (exit status %d)", what, why_not,
 			WEXITSTATUS(status));
 	return -ENOEXEC;
+}
+
+static void begin(struct attempt *a, uint64_t limit_ms)
+{
+	if (limit_ms > 0)
+		a->until_ns = clock_ns() + limit_ms * NS_PER_MS;
+}
+
+/* Returns r. */
+static int explain(struct attempt *a, int r)
+{
+	if (r == -ETIMEDOUT)
+		snprintf(a->why, a->cap, "it was not loaded within [worker] load_timeout_ms");
+	else if (r && r != -ENOEXEC)
+		snprintf(a->why, a->cap, "it cannot be tried: %s", err_str(r));
+	close_fd(&a->pidfd);
+	close_fd(&a->fd);
+	return r;
 }
 
 int model_check(const struct config *c, const struct version_settings *v,
 	void (*say)(const struct version_settings *v, const char *line), char *why, size_t cap)
 {
-	struct attempt a = {.v = v, .say = say, .pidfd = -1, .until_ns = CLOCK_NO_DEADLINE};
+	struct attempt a = {.config = c,
+		.v = v,
+		.pidfd = -1,
+		.fd = -1,
+		.until_ns = CLOCK_NO_DEADLINE,
+		.hear = hear_lines,
+		.why = why,
+		.cap = cap,
+		.say = say};
 	int pair[2];
+	int status = 0;
 	int r;
 
-	if (pipe2(pair, O_CLOEXEC) || fcntl(pair[0], F_SETFL, O_NONBLOCK))
-		return -errno;
+	if (pipe2(pair, O_CLOEXEC))
+		return explain(&a, -errno);
 	a.fd = pair[0];
-	if (c->pool.load_timeout_ms > 0)
-		a.until_ns = clock_ns() + c->pool.load_timeout_ms * NS_PER_MS;
-	r = start(c, program_find(&c->pool, v->backend), &a, pair[1]);
+	r = fcntl(pair[0], F_SETFL, O_NONBLOCK) ? -errno : 0;
+	begin(&a, c->pool.load_timeout_ms);
+	if (!r)
+		r = start_check(&a, pair[1]);
 	close(pair[1]);
 	if (!r)
-		r = finish(&a, await(&a), why, cap);
-	if (r == -ETIMEDOUT)
-		snprintf(why, cap, "its code was not loaded within [worker] load_timeout_ms");
-	else if (r && r != -ENOEXEC)
-		snprintf(why, cap, "it cannot be tried: %s", err_str(r));
-	close_fd(&a.pidfd);
-	close_fd(&a.fd);
+		r = finish(&a, await(&a), &status);
+	if (!r && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
+		r = ended(&a, "code", "cannot be loaded", status);
+	return explain(&a, r);
+}
+
+/* --- A worker that loads -------------------------------------------------------------------------- */
+
+/* A peer that is gone is seen by its end. */
+static int tell(struct attempt *a, const struct wire_message *m)
+{
+	const uint8_t *data;
+	size_t n;
+	int r = wire_pack(a->scratch, m, &data, &n);
+
+	if (!r)
+		r = seqpacket_send(a->fd, data, n, NULL, 0, true);
+	return r == -EPIPE || r == -ECONNRESET ? 0 : r;
+}
+
+/* It uses no memory ahead of need, and warns of settings that mean nothing. */
+static int tell_setup(struct attempt *a)
+{
+	struct wire_message m = {.type = WIRE_SETUP};
+	char device[DEVICE_MAX];
+
+	orders_setup(&m.setup, &a->config->pool);
+	m.setup.worker = "check";
+	m.setup.device = device_of(a->config, a->v, device);
+	m.setup.process = 1;
+	m.setup.output_populate_first = 0;
+	m.setup.busy_poll_us = 0;
+	m.setup.log_level = log_level() < LOG_LEVEL_WARNING ? (uint32_t)log_level()
+							    : (uint32_t)LOG_LEVEL_WARNING;
+	return tell(a, &m);
+}
+
+static int tell_load(struct attempt *a)
+{
+	const struct pool_model_settings s = settings_of(a->v);
+	struct wire_message m = {.type = WIRE_LOAD};
+
+	orders_load(&m.load, &s);
+	m.load.model = 1;
+	m.load.instances = 1;
+	return tell(a, &m);
+}
+
+static uint32_t max_batch_size(const struct attempt *a, const struct wire_loaded *l)
+{
+	uint32_t allowed = a->v->max_batch_size == UINT32_MAX
+				   ? a->config->dispatch.default_max_batch_size
+				   : a->v->max_batch_size;
+
+	return l->max_batch_size < allowed ? l->max_batch_size : allowed;
+}
+
+static int take_loaded(struct attempt *a, const struct wire_loaded *l)
+{
+	if (!l->ok) {
+		log_quote(l->error, strlen(l->error), a->why, a->cap);
+		return -ENOEXEC;
+	}
+	a->loaded = declaration_copy(l);
+	if (!a->loaded)
+		return -ENOMEM;
+	a->loaded->max_batch_size = max_batch_size(a, l);
+	return 1;
+}
+
+static int take_message(struct attempt *a, const struct wire_message *m)
+{
+	if (m->type == WIRE_HELLO)
+		return tell_load(a);
+	return m->type == WIRE_LOADED ? take_loaded(a, &m->loaded) : 0;
+}
+
+static int take_record(struct attempt *a, size_t n)
+{
+	const struct wire_message *m;
+	size_t used;
+	int r = 0;
+
+	for (size_t at = 0; !r && at < n; at += used) {
+		r = wire_unpack(a->scratch, a->record + at, n - at, &used, &m);
+		if (!r)
+			r = take_message(a, m);
+	}
+	return r;
+}
+
+/* Its memory, of which a descriptor may come along, is nothing to us. */
+static int hear_messages(struct attempt *a)
+{
+	size_t n, n_fds;
+	int fd = -1;
+	int r;
+
+	do {
+		n_fds = 0;
+		r = seqpacket_recv(a->fd, a->record, WIRE_MESSAGE_MAX, &n, &fd, 1, &n_fds, true);
+		if (n_fds > 0 && (!r || r == -EMSGSIZE))
+			close(fd);
+		if (!r)
+			r = take_record(a, n);
+	} while (!r);
+	/* What its end means is seen when the process has ended. */
+	return r == -EAGAIN || r == -EPIPE || r == -ECONNRESET ? 0 : r;
+}
+
+static int converse(struct attempt *a, int *ret_status)
+{
+	int pair[2];
+	int r = seqpacket_pair(pair);
+
+	if (r)
+		return r;
+	a->fd = pair[0];
+	r = seqpacket_set_send_buffer(pair[0], WIRE_MESSAGE_MAX);
+	if (!r)
+		r = seqpacket_set_send_buffer(pair[1], WIRE_MESSAGE_MAX);
+	if (!r)
+		r = start_worker(a, pair[1]);
+	close(pair[1]);
+	if (r)
+		return r;
+	r = tell_setup(a);
+	return finish(a, r ? r : await(a), ret_status);
+}
+
+int model_check_load(const struct config *c, const struct version_settings *v,
+	struct wire_loaded **ret_loaded, char *why, size_t cap)
+{
+	_cleanup_(wire_scratch_freep) struct wire_scratch *scratch = NULL;
+	_cleanup_(freep) uint8_t *record = malloc(WIRE_MESSAGE_MAX);
+	struct attempt a = {.config = c,
+		.v = v,
+		.pidfd = -1,
+		.fd = -1,
+		.until_ns = CLOCK_NO_DEADLINE,
+		.hear = hear_messages,
+		.why = why,
+		.cap = cap,
+		.record = record};
+	int status = 0;
+	int r = record ? wire_scratch_new(&scratch) : -ENOMEM;
+
+	a.scratch = scratch;
+	if (c->pool.load_timeout_ms > 0)
+		begin(&a, c->pool.start_timeout_ms + c->pool.load_timeout_ms);
+	if (!r)
+		r = converse(&a, &status);
+	if (!r)
+		r = ended(&a, "worker", "ended before it was loaded", status);
+	r = explain(&a, r < 0 ? r : 0);
+	*ret_loaded = a.loaded;
 	return r;
 }

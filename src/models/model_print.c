@@ -10,6 +10,7 @@
 #include "base/digits.h"
 #include "dispatch/labels.h"
 #include "dispatch/queue_settings.h"
+#include "models/model_print_tensor.h"
 #include "models/repository.h"
 
 static const char *priority_word(enum wire_priority p)
@@ -23,29 +24,24 @@ static void print_numbers(FILE *out, const uint64_t *numbers, size_t n)
 		fprintf(out, "%s%" PRIu64, i ? ", " : "", numbers[i]);
 }
 
-static void print_dims(FILE *out, const int64_t *dims, uint32_t rank)
+/* The largest batch that it really gets. UINT32_MAX: not known. */
+static uint32_t max_batch(const struct version_settings *s, const struct wire_loaded *declared)
 {
-	for (uint32_t i = 0; i < rank; i++)
-		fprintf(out, "%s%" PRId64, i ? ", " : "", dims[i]);
+	return declared && declared->max_batch_size < s->max_batch_size ? declared->max_batch_size
+									: s->max_batch_size;
 }
 
-/* As a field of config.pbtxt. */
-static void print_dims_field(FILE *out, const int64_t *dims, uint32_t rank)
+/* Sizes in ascending order: those that a batch can have. */
+static uint32_t count_preferred(const struct queue_settings *q, uint32_t max)
 {
-	if (rank == 0)
-		return;
-	fprintf(out, " dims: [ ");
-	print_dims(out, dims, rank);
-	fprintf(out, " ]");
+	uint32_t n = q->n_preferred;
+
+	while (n > 0 && q->preferred[n - 1] > max)
+		n--;
+	return n;
 }
 
 /* --- model.conf ----------------------------------------------------------------------------------- */
-
-/* A word of a line [warmup.NAME] input = ... */
-static bool is_word(const char *text)
-{
-	return *text && !strpbrk(text, " \t\n;#");
-}
 
 static void print_conf_warmup(FILE *out, const struct wire_warmup *w)
 {
@@ -53,11 +49,12 @@ static void print_conf_warmup(FILE *out, const struct wire_warmup *w)
 		w->batch_size, w->count);
 	for (size_t i = 0; i < w->n_inputs; i++) {
 		const struct wire_warmup_input *in = &w->inputs[i];
-		bool can = is_word(in->name) && (!*in->file || is_word(in->file));
+		bool can = model_print_is_word(in->name) &&
+			   (!*in->file || model_print_is_word(in->file));
 
 		fprintf(out, "%sinput = %s %s [", can ? "" : "; only in config.pbtxt: ", in->name,
 			dtype_kserve_name(in->dtype));
-		print_dims(out, in->dims, in->rank);
+		model_print_dims(out, in->dims, in->rank);
 		fprintf(out, "] %s%s\n",
 			*in->file    ? "file:"
 			: in->random ? "random"
@@ -80,9 +77,10 @@ static bool is_even(const struct queue_settings *q)
 	return true;
 }
 
-static void print_conf_queue(FILE *out, const struct queue_settings *q)
+static void print_conf_queue(FILE *out, const struct queue_settings *q, uint32_t max)
 {
 	const struct queue_policy *p = &q->policies[0];
+	uint32_t n = count_preferred(q, max);
 
 	if (!is_even(q))
 		fprintf(out,
@@ -92,23 +90,26 @@ static void print_conf_queue(FILE *out, const struct queue_settings *q)
 		"\ntimeout_action = %s\ntimeout_override = %s\n",
 		q->n_levels, q->default_level + 1, p->timeout_us,
 		p->action == QUEUE_DELAY ? "delay" : "reject", p->allow_override ? "yes" : "no");
-	for (uint32_t i = 0; i < q->n_preferred; i++)
+	for (uint32_t i = 0; i < n; i++)
 		fprintf(out, "%s%" PRIu32 "%s",
 			i ? ", " : "preferred_batch_size = ", q->preferred[i],
-			i + 1 == q->n_preferred ? "\n" : "");
+			i + 1 == n ? "\n" : "");
 }
 
-void model_print_conf(
-	FILE *out, const struct version_settings *s, const uint64_t *versions, size_t n)
+void model_print_conf(FILE *out, const struct version_settings *s,
+	const struct wire_loaded *declared, const uint64_t *versions, size_t n)
 {
+	uint32_t max = max_batch(s, declared);
+
+	model_print_declared_conf(out, declared);
 	fprintf(out, "[model]\nbackend = %s\n", s->backend);
 	if (n > 0) {
 		fprintf(out, "version = ");
 		print_numbers(out, versions, n);
 		fprintf(out, "\n");
 	}
-	if (s->max_batch_size != UINT32_MAX)
-		fprintf(out, "max_batch_size = %" PRIu32 "\n", s->max_batch_size);
+	if (max != UINT32_MAX)
+		fprintf(out, "max_batch_size = %" PRIu32 "\n", max);
 	fprintf(out, "max_queue_delay_us = %" PRIu64 "\nmax_queue_size = %" PRIu32 "\n",
 		s->max_queue_delay_us, s->max_queue_size);
 	if (s->instances > 0)
@@ -126,7 +127,7 @@ void model_print_conf(
 	if (s->labels)
 		fprintf(out, "; only in config.pbtxt: output.label_filename\n");
 	if (s->queue)
-		print_conf_queue(out, s->queue);
+		print_conf_queue(out, s->queue, max);
 	if (s->n_parameters > 0)
 		fprintf(out, "[parameters]\n");
 	for (size_t i = 0; i < s->n_parameters; i++)
@@ -136,28 +137,6 @@ void model_print_conf(
 }
 
 /* --- config.pbtxt --------------------------------------------------------------------------------- */
-
-static void print_text(FILE *out, const char *text)
-{
-	fputc('"', out);
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (c == '"' || c == '\\')
-			fprintf(out, "\\%c", c);
-		else if (c < 0x20 || c == 0x7f)
-			fprintf(out, "\\%03o", c);
-		else
-			fputc(c, out);
-	}
-	fputc('"', out);
-}
-
-/* "BYTES" is TYPE_STRING there. */
-static const char *type_name(enum dtype d)
-{
-	return d == DTYPE_BYTES ? "STRING" : dtype_kserve_name(d);
-}
 
 /* Of "cuda:1 x2" the GPU's number. False: it is none that a group can name. */
 static bool take_gpu(const char *device, uint64_t *ret_n, const char **ret_rest)
@@ -230,7 +209,7 @@ static void print_levels(FILE *out, const struct queue_settings *q)
 	}
 }
 
-static void print_batching(FILE *out, const struct version_settings *s)
+static void print_batching(FILE *out, const struct version_settings *s, uint32_t max)
 {
 	const struct queue_settings *q = s->queue;
 
@@ -243,19 +222,20 @@ static void print_batching(FILE *out, const struct version_settings *s)
 	}
 	fprintf(out, "dynamic_batching {\n  max_queue_delay_microseconds: %" PRIu64 "\n",
 		s->max_queue_delay_us);
-	for (uint32_t i = 0; i < q->n_preferred; i++)
+	for (uint32_t i = 0; i < count_preferred(q, max); i++)
 		fprintf(out, "  preferred_batch_size: %" PRIu32 "\n", q->preferred[i]);
 	print_levels(out, q);
 	fprintf(out, "}\n");
 }
 
+/* Where the model itself says nothing. */
 static void print_labels(FILE *out, const struct labels *l)
 {
 	for (uint32_t i = 0; l && i < l->n_outputs; i++) {
 		fprintf(out, "output { name: ");
-		print_text(out, l->outputs[i].output);
+		model_print_text(out, l->outputs[i].output);
 		fprintf(out, " label_filename: ");
-		print_text(out, l->outputs[i].file);
+		model_print_text(out, l->outputs[i].file);
 		fprintf(out, " }\n");
 	}
 }
@@ -268,13 +248,13 @@ static void print_control(
 	float real[2];
 
 	fprintf(out, "  control_input { name: ");
-	print_text(out, c->name);
+	model_print_text(out, c->name);
 	fprintf(out, " control { kind: CONTROL_SEQUENCE_%s", kinds[kind]);
 	memcpy(&whole[0], c->values[0], sizeof(whole[0]));
 	memcpy(&whole[1], c->values[1], sizeof(whole[1]));
 	memcpy(real, whole, sizeof(real));
 	if (kind == SEQUENCE_CORRID)
-		fprintf(out, " data_type: TYPE_%s", type_name(c->dtype));
+		fprintf(out, " data_type: TYPE_%s", model_print_type(c->dtype));
 	else if (c->dtype == DTYPE_I32)
 		fprintf(out, " int32_false_true: [ %" PRId32 ", %" PRId32 " ]", whole[0], whole[1]);
 	else if (c->dtype == DTYPE_F32)
@@ -288,11 +268,11 @@ static void print_control(
 static void print_state(FILE *out, const struct sequence_state *s)
 {
 	fprintf(out, "  state { input_name: ");
-	print_text(out, s->input);
+	model_print_text(out, s->input);
 	fprintf(out, " output_name: ");
-	print_text(out, s->output);
-	fprintf(out, " data_type: TYPE_%s", type_name(s->dtype));
-	print_dims_field(out, s->dims, s->rank);
+	model_print_text(out, s->output);
+	fprintf(out, " data_type: TYPE_%s", model_print_type(s->dtype));
+	model_print_dims_field(out, s->dims, s->rank);
 	fprintf(out, " }\n");
 }
 
@@ -317,19 +297,19 @@ static void print_sequences(FILE *out, const struct sequence_settings *q)
 static void print_pbtxt_warmup(FILE *out, const struct wire_warmup *w)
 {
 	fprintf(out, "model_warmup {\n  name: ");
-	print_text(out, w->name);
+	model_print_text(out, w->name);
 	fprintf(out, " batch_size: %" PRIu32 " count: %" PRIu32 "\n", w->batch_size, w->count);
 	for (size_t i = 0; i < w->n_inputs; i++) {
 		const struct wire_warmup_input *in = &w->inputs[i];
 
 		fprintf(out, "  inputs { key: ");
-		print_text(out, in->name);
-		fprintf(out, " value { data_type: TYPE_%s", type_name(in->dtype));
-		print_dims_field(out, in->dims, in->rank);
+		model_print_text(out, in->name);
+		fprintf(out, " value { data_type: TYPE_%s", model_print_type(in->dtype));
+		model_print_dims_field(out, in->dims, in->rank);
 		fputc(' ', out);
 		if (*in->file) {
 			fprintf(out, "input_data_file: ");
-			print_text(out, in->file);
+			model_print_text(out, in->file);
 		} else {
 			fprintf(out, "%s_data: true", in->random ? "random" : "zero");
 		}
@@ -356,23 +336,25 @@ static void print_parameters(FILE *out, const struct version_settings *s)
 {
 	for (size_t i = 0; i < s->n_parameters; i++) {
 		fprintf(out, "parameters { key: ");
-		print_text(out, s->parameters[i].key);
+		model_print_text(out, s->parameters[i].key);
 		fprintf(out, " value { string_value: ");
-		print_text(out, s->parameters[i].value);
+		model_print_text(out, s->parameters[i].value);
 		fprintf(out, " } }\n");
 	}
 }
 
-void model_print_pbtxt(
-	FILE *out, const struct version_settings *s, const uint64_t *versions, size_t n)
+void model_print_pbtxt(FILE *out, const struct version_settings *s,
+	const struct wire_loaded *declared, const uint64_t *versions, size_t n)
 {
+	uint32_t max = max_batch(s, declared);
+
 	fprintf(out, "name: ");
-	print_text(out, s->name);
+	model_print_text(out, s->name);
 	fprintf(out, "\nbackend: ");
-	print_text(out, s->backend);
+	model_print_text(out, s->backend);
 	fprintf(out, "\n");
-	if (s->max_batch_size != UINT32_MAX)
-		fprintf(out, "max_batch_size: %" PRIu32 "\n", s->max_batch_size);
+	if (max != UINT32_MAX)
+		fprintf(out, "max_batch_size: %" PRIu32 "\n", max);
 	if (n > 0) {
 		fprintf(out, "version_policy { specific { versions: [ ");
 		print_numbers(out, versions, n);
@@ -381,9 +363,12 @@ void model_print_pbtxt(
 	if (s->sequence)
 		print_sequences(out, s->sequence);
 	else
-		print_batching(out, s);
+		print_batching(out, s, max);
 	print_groups(out, s);
-	print_labels(out, s->labels);
+	if (declared)
+		model_print_declared_pbtxt(out, s, declared, max > 0);
+	else
+		print_labels(out, s->labels);
 	print_parameters(out, s);
 	for (size_t i = 0; i < s->n_warmups; i++)
 		print_pbtxt_warmup(out, &s->warmups[i]);
@@ -392,7 +377,8 @@ void model_print_pbtxt(
 
 /* --- Entries -------------------------------------------------------------------------------------- */
 
-int model_print_entry(FILE *out, enum model_form form, const struct repository_entry *e)
+int model_print_entry(FILE *out, enum model_form form, const struct repository_entry *e,
+	const struct wire_loaded *declared)
 {
 	_cleanup_(freep) uint64_t *versions = calloc(e->n_versions + 1, sizeof(*versions));
 	const struct version_settings *first = NULL;
@@ -411,9 +397,9 @@ int model_print_entry(FILE *out, enum model_form form, const struct repository_e
 	fprintf(out, "%s %s/%s\n", form == MODEL_FORM_PBTXT ? "#" : ";", e->name,
 		form == MODEL_FORM_PBTXT ? "config.pbtxt" : "model.conf");
 	if (form == MODEL_FORM_PBTXT)
-		model_print_pbtxt(out, first, versions, n);
+		model_print_pbtxt(out, first, declared, versions, n);
 	else
-		model_print_conf(out, first, versions, n);
+		model_print_conf(out, first, declared, versions, n);
 	fputc('\n', out);
 	return 0;
 }

@@ -27,6 +27,7 @@
 #include "base/log.h"
 #include "base/seqpacket.h"
 #include "pool/holding.h"
+#include "pool/orders.h"
 #include "pool/pool_private.h"
 #include "pool/program.h"
 #include "pool/quarantine.h"
@@ -315,33 +316,14 @@ static void on_exit_seen(void *data, const struct process_exit *e)
 
 static void send_setup(struct worker *w)
 {
-	const struct pool *p = w->pool;
-	const struct pool_settings *s = p->settings;
 	struct wire_message m = {.type = WIRE_SETUP};
 
-	m.setup = (struct wire_setup){
-		.protocol = WIRE_PROTOCOL,
-		.worker = w->name,
-		.device = w->device,
-		.process = w->number,
-		.output_bytes = s->output_arena_bytes,
-		.output_segment_bytes = s->output_segment_bytes,
-		.output_segments = pool_output_segments(s),
-		.output_idle_ms = s->output_idle_ms,
-		.holds = s->max_holds,
-		.output_wait_ms = s->output_wait_ms,
-		.threads = worker_threads(w),
-		.scratch_bytes = s->scratch_bytes,
-		.output_populate_first = s->output_populate_bytes,
-		.slots = s->slots,
-		.backend_dirs = s->backend_dirs,
-		.settings = s->settings,
-		.n_settings = s->n_settings,
-		.busy_poll_us = s->busy_poll_us,
-		.log_level = (uint32_t)log_level(),
-	};
-	while (s->backend_dirs && s->backend_dirs[m.setup.n_backend_dirs])
-		m.setup.n_backend_dirs++;
+	orders_setup(&m.setup, w->pool->settings);
+	m.setup.worker = w->name;
+	m.setup.device = w->device;
+	m.setup.process = w->number;
+	m.setup.threads = worker_threads(w);
+	m.setup.log_level = (uint32_t)log_level();
 	worker_tell(w, &m);
 }
 

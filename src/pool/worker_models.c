@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "pool/holding.h"
+#include "pool/orders.h"
 #include "pool/pool_private.h"
 #include "pool/worker_private.h"
 
@@ -102,28 +103,16 @@ void worker_want_all(struct worker *w)
 
 static void load(struct worker *w, struct pool_model *m)
 {
-	const struct pool_model_settings *s = m->settings;
+	struct wire_message message = {.type = WIRE_LOAD};
 
 	breaker_try(pool_breaker(m, w->device_index), w);
 	w->loading = m;
 	w->load_ns = clock_ns();
 	pool_set_hold(m, w, HOLD_LOADING);
-	worker_tell(w, &(struct wire_message){.type = WIRE_LOAD,
-			       .load = {
-				       .model = m->id,
-				       .name = s->name,
-				       .version = s->version,
-				       .path = s->path,
-				       .backend = s->backend,
-				       .max_batch_size = s->max_batch_size,
-				       .parameters = s->parameters,
-				       .n_parameters = s->n_parameters,
-				       .instances = pool_model_lanes(m, w->device),
-				       .priority = s->gpu_priority,
-				       .warmup_path = s->warmup_path,
-				       .warmups = s->warmups,
-				       .n_warmups = s->n_warmups,
-			       }});
+	orders_load(&message.load, m->settings);
+	message.load.model = m->id;
+	message.load.instances = pool_model_lanes(m, w->device);
+	worker_tell(w, &message);
 	pool_arm(w->pool, worker_deadline(w));
 }
 

@@ -27,29 +27,60 @@ def check(config, *sets, **kw):
 # --- command line ----------------------------------------------------------------------------------
 
 
-def forms(repository, form):
-    done = modeld("--triton", str(repository), f"--check={form}")
-    assert done.returncode == OK, done.stderr
-    return done.stdout
+def forms(repository, form, code=OK, *sets):
+    """All of the models are loaded, each by a process of its own."""
+    done = subprocess.run([MODELD, "--triton", str(repository), f"--check={form}", *[a for s in sets for a in ("--set", s)]],
+                          capture_output=True, text=True, timeout=600)
+    assert done.returncode == code, done.stderr
+    return done.stdout if code == OK else done.stderr
+
+
+def printed_again(printed, of, to):
+    """In a repository that has nothing else of the models but their versions."""
+    blocks = re.split(r"^# (\S+)/config.pbtxt\n", printed, flags=re.M)[1:]
+    for name, block in zip(blocks[::2], blocks[1::2]):
+        shutil.copytree(os.path.join(of, name), to / name)
+        for file in "model.conf", "config.pbtxt":
+            if (to / name / file).exists():
+                (to / name / file).unlink()
+        (to / name / "config.pbtxt").write_text(block)
+    return blocks[::2]
 
 
 def test_models_are_printed_in_the_form_of_either_file(tmp_path):
     """What is printed as one is read as the same model again."""
     of = os.path.join(ROOT, "tests", "models", "triton")
     printed = forms(of, "pbtxt")
-    blocks = re.split(r"^# (\S+)/config.pbtxt\n", printed, flags=re.M)[1:]
-    assert len(blocks) // 2 == len([e for e in os.listdir(of) if os.path.isdir(os.path.join(of, e))])
-    for name, block in zip(blocks[::2], blocks[1::2]):
-        shutil.copytree(os.path.join(of, name), tmp_path / name)
-        for file in "model.conf", "config.pbtxt":
-            if (tmp_path / name / file).exists():
-                (tmp_path / name / file).unlink()
-        (tmp_path / name / "config.pbtxt").write_text(block)
+    assert len(printed_again(printed, of, tmp_path)) == len([e for e in os.listdir(of) if os.path.isdir(os.path.join(of, e))])
     assert forms(tmp_path, "pbtxt") == printed
-    conf = forms(of, "conf")
-    assert "; simple/model.conf\n[model]\nbackend = builtin\n" in conf
+    assert 'input { name: "INPUT0" data_type: TYPE_INT32 dims: [ 16 ] }\n' in printed
+    conf = forms(of, "conf", OK, "models.serve=simple")
+    assert "[model]\nbackend = builtin\n" in conf and '; input "INPUT0" INT32 [-1, 16]\n' in conf
     assert modeld("--triton", of, "--check=yaml").returncode == 64
 
+
+def test_what_a_model_declares_completes_its_form(tmp_path):
+    """Of a model without a file of its own: all of it comes from the model."""
+    of = tmp_path / "of"
+    shutil.copytree(os.path.join(ROOT, "conf", "models", "digits", "1"), of / "digits" / "1")
+    printed = forms(of, "pbtxt")
+    for line in ("max_batch_size: 8", 'input { name: "image" data_type: TYPE_FP32 dims: [ 8, 8 ] }',
+                 'output { name: "probabilities" data_type: TYPE_FP32 dims: [ 10 ] }',
+                 'output { name: "digit" data_type: TYPE_INT64 dims: [ 1 ] reshape { } }'):
+        assert f"\n{line}\n" in printed
+    printed_again(printed, of, tmp_path / "again")
+    assert forms(tmp_path / "again", "pbtxt") == printed
+
+
+def test_a_form_of_a_model_that_cannot_be_loaded(tmp_path):
+    shutil.copytree(os.path.join(ROOT, "conf", "models", "digits"), tmp_path / "digits")
+    (tmp_path / "broken" / "1").mkdir(parents=True)
+    (tmp_path / "broken" / "1" / "model.onnx").write_bytes(b"nothing")
+    conf = tmp_path / "digits" / "model.conf"
+    conf.write_text(conf.read_text() + "\n[warmup.w]\ninput = nosuch FP32 [1] zero\n")
+    errors = forms(tmp_path, "pbtxt", CONFIG)
+    assert "modeld: model broken, version 1: " in errors
+    assert re.search(r"^modeld: model digits, version 1: .*warm-up 'w': ", errors, re.M), errors
 
 
 def test_tritons_defaults(tmp_path):

@@ -47,15 +47,23 @@ static void read_conf(struct model_conf *m, const char *content)
 	cr_assert_eq(model_conf_read(file, m, text, sizeof(text)), 0, "%s\n%s", text, content);
 }
 
-static void print(void (*how)(FILE *, const struct version_settings *, const uint64_t *, size_t),
-	const struct version_settings *s)
+typedef void (*print_fn)(FILE *, const struct version_settings *, const struct wire_loaded *,
+	const uint64_t *, size_t);
+
+static void print_loaded(
+	print_fn how, const struct version_settings *s, const struct wire_loaded *declared)
 {
 	static const uint64_t versions[] = {3, 1};
 	FILE *out = fmemopen(printed, sizeof(printed), "w");
 
 	cr_assert(out);
-	how(out, s, versions, 2);
+	how(out, s, declared, versions, 2);
 	cr_assert_eq(fclose(out), 0);
+}
+
+static void print(print_fn how, const struct version_settings *s)
+{
+	print_loaded(how, s, NULL);
 }
 
 static void same_again(const char *content)
@@ -151,6 +159,40 @@ Test(model_print, what_a_form_has_no_words_for_is_a_comment)
 	model_conf_release(&m);
 }
 
+/* The batch that it really gets is printed, and of sizes that are preferred those that it can have. */
+Test(model_print, a_model_completes_its_files)
+{
+	static const int64_t dims[] = {-1, 4};
+	const struct wire_declaration x = {
+		.name = "x", .dtype = DTYPE_F32, .rank = 2, .dims = dims};
+	struct wire_loaded declared = {
+		.ok = true, .inputs = &x, .n_inputs = 1, .max_batch_size = 8};
+	struct model_conf a, b;
+
+	read_pbtxt(&a, "backend: \"b\" max_batch_size: 16\n"
+		       "dynamic_batching { preferred_batch_size: [ 4, 12 ] }");
+	print_loaded(model_print_pbtxt, &a.settings, &declared);
+	cr_expect(strstr(printed, "\nmax_batch_size: 8\n"), "%s", printed);
+	cr_expect(strstr(printed, "input { name: \"x\" data_type: TYPE_FP32 dims: [ 4 ] }\n"), "%s",
+		printed);
+	read_pbtxt(&b, printed);
+	cr_expect_eq(b.settings.max_batch_size, 8);
+	cr_assert_eq(b.settings.queue->n_preferred, 1);
+	model_conf_release(&b);
+	print_loaded(model_print_conf, &a.settings, &declared);
+	cr_expect(strstr(printed, "; input \"x\" FP32 [-1, 4]\n"), "%s", printed);
+	read_conf(&b, printed);
+	cr_expect_eq(b.settings.max_batch_size, 8);
+	model_conf_release(&b);
+	declared.max_batch_size = 0;
+	print_loaded(model_print_pbtxt, &a.settings, &declared);
+	cr_expect(strstr(printed, " dims: [ -1, 4 ] }\n"), "%s", printed);
+	read_pbtxt(&b, printed);
+	cr_expect_eq(b.settings.max_batch_size, 0);
+	model_conf_release(&b);
+	model_conf_release(&a);
+}
+
 Test(model_print, entries)
 {
 	struct repository_version versions[3] = {
@@ -161,10 +203,10 @@ Test(model_print, entries)
 	for (size_t i = 0; i < 3; i++)
 		versions[i].settings = (struct version_settings){.name = "m", .backend = "b"};
 	cr_assert(out);
-	cr_assert_eq(model_print_entry(out, MODEL_FORM_CONF, &e), 0);
-	cr_assert_eq(model_print_entry(out, MODEL_FORM_PBTXT, &e), 0);
+	cr_assert_eq(model_print_entry(out, MODEL_FORM_CONF, &e, NULL), 0);
+	cr_assert_eq(model_print_entry(out, MODEL_FORM_PBTXT, &e, NULL), 0);
 	e.n_versions = 0;
-	cr_assert_eq(model_print_entry(out, MODEL_FORM_CONF, &e), 0);
+	cr_assert_eq(model_print_entry(out, MODEL_FORM_CONF, &e, NULL), 0);
 	cr_assert_eq(fclose(out), 0);
 	cr_expect(strstr(printed, "; m/model.conf\n[model]\nbackend = b\nversion = 3, 1\n"), "%s",
 		printed);
