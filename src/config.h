@@ -89,6 +89,12 @@ struct missing_backend {
 /* The next one, each once; *at: 0 at first. After config_finish(). False: there is none more. */
 _must_use_ bool config_next_missing_backend(
 	const struct config *c, size_t *at, struct missing_backend *ret_missing);
+/*
+ * Keys that differ between two readings and that a reload does not apply, settings of backends among them: names as
+ * "[server] listen, [worker] workers", as many as `cap` bytes have room for. Returns how many there are.
+ */
+size_t config_need_restart(
+	const struct config *before, const struct config *now, char *text, size_t cap);
 /* The effective configuration in the file's form. Call after config_finish(). */
 void config_print(const struct config *c, FILE *out);
 

@@ -4,7 +4,17 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "models/repository.h"
+
+/* What a reload does not apply stays as it was at the start. */
+static void tell_need_restart(const struct models_source *s)
+{
+	char keys[1024];
+
+	if (config_need_restart(s->first, &s->latest, keys, sizeof(keys)) > 0)
+		log_warning("keys that have changed need a restart", "keys=\"%s\"", keys);
+}
 
 /* What is wrong with it changes nothing. */
 static int read_configuration(struct models_source *s, char *text, size_t cap)
@@ -17,6 +27,7 @@ static int read_configuration(struct models_source *s, char *text, size_t cap)
 	config_release(&s->latest);
 	s->latest = c;
 	memset(&c, 0, sizeof(c));
+	tell_need_restart(s);
 	return 0;
 }
 

@@ -140,12 +140,17 @@ def test_what_is_wrong_changes_nothing(start, repository, tmp_path):
     assert f"{repository.directory}/identity/model.conf:3: [model] max_queue_size" in d.log()
     assert works(d, "identity")
     wait_for("the new model", lambda: works(d, "second"))
+    assert "need a restart" not in d.log()
+    # What only a restart applies: it is named, the models are read.
+    text = conf.read_text(encoding="utf-8")
+    conf.write_text(text.replace("slots = 128", "slots = 127").replace("reset_rate = 1000", "reset_rate = 999"), encoding="utf-8")
+    assert "added=0 replaced=0 removed=0 wrong=1" in hang_up(d)
+    assert 'keys that have changed need a restart keys="[worker] slots, [limits] reset_rate"\n' in d.log()
     # A configuration that is wrong: nothing at all.
     repository.remove("second")
-    with open(conf, "a", encoding="utf-8") as f:
-        f.write("\n[models]\nnonsense = 1\n")
+    conf.write_text(text + "\n[models]\nnonsense = 1\n", encoding="utf-8")
     assert "models are not read anew" in hang_up(d)
-    assert "nonsense" in d.log()
+    assert f"{conf}:{text.count(chr(10)) + 3}: unknown key [models] nonsense" in d.log()
     assert works(d, "identity") and works(d, "second")
     shutil.rmtree(repository.directory)
     shutil.copy(os.path.join(ROOT, "conf", "modeld.conf"), conf)
