@@ -15,6 +15,8 @@
 #define WORKERS_MAX 1024u
 #define UUID_MAX    59u
 
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
 void *config_alloc(struct config *c, size_t n)
 {
 	struct config_store *s = c->store;
@@ -261,11 +263,28 @@ static int check_places(const struct pool_place *places, size_t n, char *message
 	return CONFIG_E_INVALID;
 }
 
+/* Entry i of a list, as it was written: n bytes. */
+static const char *entry_text(const char *text, size_t i, int *ret_n)
+{
+	int n;
+
+	while (i-- > 0)
+		text = strchr(text, ',') + 1;
+	text += strspn(text, " \t");
+	n = (int)strcspn(text, ",");
+	while (n > 0 && isspace((unsigned char)text[n - 1]))
+		n--;
+	*ret_n = n;
+	return text;
+}
+
 static int store_places(
 	struct config *c, const struct config_key *key, const char *text, char *message, size_t cap)
 {
 	struct pool_place *places;
 	char **pieces;
+	const char *entry;
+	int n_entry;
 	size_t n;
 	int r = split_value(c, key, text, &pieces, &n, message, cap);
 
@@ -276,10 +295,11 @@ static int store_places(
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		if (parse_place(pieces[i], &places[i])) {
+			entry = entry_text(text, i, &n_entry);
 			snprintf(message, cap,
-				"entry %zu is no device like 'cpu:0' or 'cpu:0 x2' (1 to 256 "
-				"times)",
-				i + 1);
+				"entry %zu, '%.*s', is no device like 'cpu:0' or 'cpu:0 x2' (1 to "
+				"256 times)",
+				i + 1, n_entry, entry);
 			return CONFIG_E_INVALID;
 		}
 	}
@@ -297,18 +317,35 @@ static int store_level(struct config *c, const char *text, char *message, size_t
 	return 0;
 }
 
-static int store_codec(struct config *c, const char *text, char *message, size_t cap)
+/* Which of n words it is. The message names them all. */
+static int parse_word(const char *text, const char *const *words, size_t n, size_t *ret_i,
+	char *message, size_t cap)
 {
-	static const char *const codecs[] = {"none", "gzip", "deflate"};
+	size_t at;
 
-	for (size_t i = 0; i < sizeof(codecs) / sizeof(codecs[0]); i++) {
-		if (!strcmp(text, codecs[i])) {
-			c->frontend.grpc.compression = codecs[i];
+	for (size_t i = 0; i < n; i++) {
+		if (!strcmp(text, words[i])) {
+			*ret_i = i;
 			return 0;
 		}
 	}
-	snprintf(message, cap, "'%s' is none of none, gzip, deflate", text);
+	snprintf(message, cap, "'%s' is none of %s", text, words[0]);
+	for (size_t i = 1; i < n; i++) {
+		at = strlen(message);
+		snprintf(message + at, cap - at, ", %s", words[i]);
+	}
 	return CONFIG_E_INVALID;
+}
+
+static int store_codec(struct config *c, const char *text, char *message, size_t cap)
+{
+	static const char *const words[] = {"none", "gzip", "deflate"};
+	size_t i = 0;
+	int r = parse_word(text, words, COUNT_OF(words), &i, message, cap);
+
+	if (!r)
+		c->frontend.grpc.compression = words[i];
+	return r;
 }
 
 static int store_control(struct config *c, const char *text, char *message, size_t cap)
@@ -318,15 +355,12 @@ static int store_control(struct config *c, const char *text, char *message, size
 		[MODELS_CONTROL_POLL] = "poll",
 		[MODELS_CONTROL_EXPLICIT] = "explicit",
 	};
+	size_t i = 0;
+	int r = parse_word(text, words, COUNT_OF(words), &i, message, cap);
 
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (strcmp(text, words[i]) != 0)
-			continue;
+	if (!r)
 		c->models.control = (enum models_control)i;
-		return 0;
-	}
-	snprintf(message, cap, "'%s' is none of none, poll, explicit", text);
-	return CONFIG_E_INVALID;
+	return r;
 }
 
 static int store_isolation(
@@ -354,15 +388,12 @@ static int store_client_shm(struct config *c, const char *text, char *message, s
 		[CLIENT_SHM_LOCAL] = "local",
 		[CLIENT_SHM_ANY] = "any",
 	};
+	size_t i = 0;
+	int r = parse_word(text, words, COUNT_OF(words), &i, message, cap);
 
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (strcmp(text, words[i]) != 0)
-			continue;
+	if (!r)
 		c->frontend.services.client_shm = (enum client_shm)i;
-		return 0;
-	}
-	snprintf(message, cap, "'%s' is none of off, local, any", text);
-	return CONFIG_E_INVALID;
+	return r;
 }
 
 int config_store_value(

@@ -139,7 +139,7 @@ def test_what_its_environment_says_wrongly(image, container):
     process, _ = container(DEVICE="tpu:0")
     assert process.wait(60) == 78
     said = process.stderr.read()
-    assert "/etc/modeld/modeld.conf:" in said and "[worker] workers: entry 1 is no device" in said
+    assert "/etc/modeld/modeld.conf:" in said and "[worker] workers: entry 1, 'tpu:0', is no device" in said
 
 
 def test_the_containerfile_and_the_compose_file():

@@ -1,5 +1,6 @@
 /* Tests of config_value.c: each type's values, bounds and messages. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "config_private.h"
@@ -164,12 +165,21 @@ Test(config_value, levels_and_codecs)
 	bad("compression", "algorithm", "br", "'br' is none of none, gzip, deflate");
 }
 
-#define NO_DEVICE "entry 1 is no device like 'cpu:0' or 'cpu:0 x2' (1 to 256 times)"
+static void bad_place(const char *value, size_t number, const char *entry)
+{
+	char expected[256];
+
+	snprintf(expected, sizeof(expected),
+		"entry %zu, '%s', is no device like 'cpu:0' or 'cpu:0 x2' (1 to 256 times)", number,
+		entry);
+	bad("worker", "workers", value, expected);
+}
 
 Test(config_value, places)
 {
 	good("worker", "workers", "cpu:0 x2, cuda:1,cpu:3  x1");
-	bad("worker", "workers", "cpu", NO_DEVICE);
+	bad_place("cpu", 1, "cpu");
+	bad_place("cpu:0, cuda:1,  tpu:0  x2 ,cpu:1", 3, "tpu:0  x2");
 	good("worker", "workers", "cpu:0 x2, cuda:1");
 	cr_assert_eq(c.pool.n_places, 2);
 	cr_expect_str_eq(c.pool.places[0].device, "cpu:0");
@@ -190,7 +200,7 @@ Test(config_value, places_that_are_none)
 		"cuda:GPU-000000000000000000000000000000000000000000000000000000000000"};
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		bad("worker", "workers", wrong[i], NO_DEVICE);
+		bad_place(wrong[i], 1, wrong[i]);
 	bad("worker", "workers", "cpu:0, cpu:0 x2", "device 'cpu:0' is named twice");
 	bad("worker", "workers", "cpu:0 x256,cpu:1 x256,cpu:2 x256,cpu:3 x256,cpu:4",
 		"1025 workers, at most 1024 are allowed");
