@@ -163,6 +163,30 @@ def test_every_limit_has_its_row():
     assert seen > 40 and not missing
 
 
+def test_the_readmes_limits_are_those_of_the_configuration():
+    """Each row of its table names keys that there are, with their defaults."""
+    section, auto, values = "", "", {}
+    for line in open(CONF, encoding="utf-8"):
+        header, what, key = (re.match(p, line) for p in (r"\[([\w.]+)\]", r"; auto: (\w+)", r"([a-z_0-9]+) = (\S+)"))
+        section = header[1] if header else section
+        auto = what[1] if what else auto
+        if key:
+            values[section, key[1]] = auto if key[2] == "auto" else key[2]
+    page = open(os.path.join(ROOT, "README.md"), encoding="utf-8").read()
+    rows = page.split("\n| limit | default | past it |\n|---|---|---|\n")[1].split("\n\n")[0].splitlines()
+    wrong, seen = [], 0
+    for row in rows:
+        names, defaults = row.split(" | ")[:2]
+        section, keys = re.match(r"\| `\[(\w+)\] ", names)[1], re.findall(r"(\w+)`", names)
+        defaults = re.sub(r" \(.*?\)", "", defaults).split(", ")
+        defaults *= len(keys) if len(defaults) == 1 else 1
+        for i in range(1, len(defaults)):
+            defaults[i] = defaults[i - 1] if defaults[i] == "the same" else defaults[i]
+        seen += len(keys)
+        wrong += [row] if [values.get((section, key)) for key in keys] != defaults else []
+    assert seen > 20 and not wrong
+
+
 @pytest.mark.parametrize("line, names", [
     ("[server]\nnosuch = 1", ["2", "nosuch"]),
     ("[nosuch]\nkey = 1", ["2", "nosuch"]),
