@@ -1,5 +1,6 @@
 """Models in Python have processes of their own: how many, which interpreter's, and that they end."""
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -80,6 +81,9 @@ def test_check_tries_models_in_processes_of_their_own(tmp_path):
     done = subprocess.run([*argv, "models.serve=*"], capture_output=True, text=True)
     assert done.returncode == 78 and "No module named 'no_such_module'" in done.stderr
     assert "modeld: model bad, version 1: its code cannot be loaded (exit status 1)" in done.stderr
+    done = subprocess.run([*argv, "models.serve=*", "--check=pbtxt"], capture_output=True, text=True)
+    assert done.returncode == 78 and re.search("^modeld: model bad, version 1: .*No module named 'no_such_module'", done.stderr, re.M)
+    assert 'input { name: "x" data_type: TYPE_FP32 dims: [ -1, 4 ] }\n' in done.stdout and "hello" not in done.stdout
 
 
 def test_a_program_of_torch(start, tmp_path):
