@@ -359,9 +359,8 @@ struct dispatch *dispatch_free(struct dispatch *d)
 {
 	if (!d)
 		return NULL;
-	assert(d->tally.n_requests == 0 && d->tally.n_clients == 0 && d->regions.n == 0);
-	assert(!d->populate.busy && !d->scheduling && d->tally.outputs.used == 0);
-	assert(d->tally.outputs.expected == 0 && d->tally.outputs.n_users == 0);
+	dispatch_close_accounts(d);
+	assert(!d->populate.busy && !d->scheduling && d->regions.n == 0);
 	scheduler_deinit(&d->scheduler);
 	catalogue_deinit(&d->catalogue);
 	lease_desk_deinit(&d->desk);

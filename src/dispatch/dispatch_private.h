@@ -56,4 +56,7 @@ struct dispatch {
 	int n_handles; /* of these six, not closed yet */
 };
 
+/* Tells what clients are charged for (log, debug), and asserts that it is nothing. */
+void dispatch_close_accounts(const struct dispatch *d);
+
 #endif

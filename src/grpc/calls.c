@@ -1,11 +1,14 @@
 /* calls.c: the door of src/grpc: what calls share. Daemon process, loop thread. */
 #include "grpc/calls.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "grpc/call_private.h"
 #include "grpc/page.h"
 
@@ -91,15 +94,34 @@ void calls_kill(struct calls *s)
 
 struct calls_counters calls_counters(const struct calls *s)
 {
-	return s->counters;
+	struct calls_counters counters = s->counters;
+
+	counters.held_bytes = transport_held_bytes(s->transport);
+	counters.compressing_bytes = s->compressing_bytes;
+	return counters;
+}
+
+/* Whatever somebody was charged for is back. */
+static void close_accounts(const struct calls *s)
+{
+	const struct calls_counters counters = calls_counters(s);
+
+	log_debug("accounts of calls",
+		"connections=%" PRIu32 " calls=%" PRIu32 " held_bytes=%" PRIu64
+		" compressing_bytes=%" PRIu64,
+		transport_n_connections(s->transport), counters.open, counters.held_bytes,
+		counters.compressing_bytes);
+	assert(counters.open == 0 && counters.held_bytes == 0 && counters.compressing_bytes == 0);
 }
 
 struct calls *calls_free(struct calls *s)
 {
 	if (!s)
 		return NULL;
-	if (s->transport)
+	if (s->transport) {
+		close_accounts(s);
 		deadline_clear(&s->transport->deadlines, &s->next_turn);
+	}
 	transport_free(s->transport);
 	inflater_free(s->spare_inflater);
 	free(s->inflate_buffer);

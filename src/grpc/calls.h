@@ -32,6 +32,8 @@ struct calls_counters {
 	uint64_t total;
 	uint64_t bulk_bytes_sent;   /* of parts that are marked so */
 	uint64_t bulk_bytes_copied; /* by us, on the way to the socket */
+	uint64_t held_bytes;	    /* of requests that nobody took yet */
+	uint64_t compressing_bytes; /* of replies that wait for being compressed */
 };
 
 /* settings and events are borrowed for the calls' life; data is call_context() of every call.

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "dispatch/quota.h"
 #include "handoff/handoff.h"
 
@@ -24,6 +25,10 @@ void users_init(struct users *s, const struct handoff_settings *settings)
 
 void users_deinit(struct users *s)
 {
+	log_debug("accounts of local users",
+		"connections=%" PRIu32 " regions=%" PRIu32 " region_bytes=%" PRIu64
+		" unread=%" PRIu32,
+		s->connections, s->regions, s->bytes, s->unread);
 	assert(s->bytes == 0 && s->regions == 0 && s->unread == 0 && s->connections == 0);
 	assert(list_empty(&s->all));
 }

@@ -302,3 +302,8 @@ uint32_t transport_n_connections(const struct transport *t)
 {
 	return t->n_connections;
 }
+
+size_t transport_held_bytes(const struct transport *t)
+{
+	return t->held_bytes;
+}

@@ -102,6 +102,8 @@ void transport_kill(struct transport *t);
 /* Write out what was produced. Once a loop iteration. */
 void transport_flush(struct transport *t);
 uint32_t transport_n_connections(const struct transport *t);
+/* Request bytes that nobody took yet, of all connections. */
+size_t transport_held_bytes(const struct transport *t);
 /* After on_drained or before transport_listen(). Run the loop before closing it. Accepts NULL;
  * returns NULL. */
 struct transport *transport_free(struct transport *t);

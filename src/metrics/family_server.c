@@ -91,11 +91,18 @@ static uint64_t region_bytes(const struct subject *s)
 static void write_charges(struct text *t, const struct family *f, const struct subject *s)
 {
 	struct dispatch *d = s->sources->dispatch;
+	const struct tally *tally = dispatch_tally(d);
 	const struct handoff_counters h = local(s);
+	const struct frontend_counters c = front(s);
 
-	text_sample(t, f->name, "kind=\"requests\"", "", dispatch_tally(d)->n_requests, TEXT_PLAIN);
+	text_sample(t, f->name, "kind=\"requests\"", "", tally->n_requests, TEXT_PLAIN);
 	text_sample(
 		t, f->name, "kind=\"arena_bytes\"", "", arena_used(dispatch_arena(d)), TEXT_PLAIN);
+	text_sample(t, f->name, "kind=\"held_bytes\"", "", c.held_bytes, TEXT_PLAIN);
+	text_sample(t, f->name, "kind=\"output_bytes\"", "", tally->outputs.used, TEXT_PLAIN);
+	text_sample(t, f->name, "kind=\"expected_output_bytes\"", "", tally->outputs.expected,
+		TEXT_PLAIN);
+	text_sample(t, f->name, "kind=\"compressing_bytes\"", "", c.compressing_bytes, TEXT_PLAIN);
 	text_sample(t, f->name, "kind=\"regions\"", "", h.regions, TEXT_PLAIN);
 	text_sample(t, f->name, "kind=\"region_bytes\"", "", h.region_bytes, TEXT_PLAIN);
 }

@@ -243,6 +243,8 @@ struct frontend_counters frontend_counters(const struct frontend *f)
 		.connections = frontend_n_connections(f),
 		.calls = calls.open,
 		.calls_total = calls.total,
+		.held_bytes = calls.held_bytes,
+		.compressing_bytes = calls.compressing_bytes,
 		.tensor_bytes_received = f->services.tensor_bytes_received,
 		.tensor_bytes_copied_in = f->services.tensor_bytes_copied_in,
 		.tensor_bytes_sent = calls.bulk_bytes_sent,

@@ -77,6 +77,8 @@ void frontend_flush(struct frontend *f);
 struct frontend_counters {
 	uint32_t connections, calls; /* open now */
 	uint64_t calls_total;
+	/* Now: of requests that nobody took yet; of replies that wait for being compressed. */
+	uint64_t held_bytes, compressing_bytes;
 	/* Inline tensor data: taken from requests; ... of which each byte was copied once, into the arena; of
 	 * replies; ... of which so many were copied. */
 	uint64_t tensor_bytes_received, tensor_bytes_copied_in;

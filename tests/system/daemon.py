@@ -20,6 +20,9 @@ MODELCTL = os.path.join(BUILD, "modelctl")
 SANITIZED = "asan" in os.path.basename(BUILD)
 # Generous: a loaded machine is no failure; a hang is.
 PATIENCE_S = 60
+# What clients are charged for, as the daemon tells when it ends.
+CHARGES = {"connections", "calls", "held_bytes", "compressing_bytes", "clients", "requests", "arena_bytes", "output_bytes",
+           "expected_output_bytes", "regions", "region_bytes", "unread"}
 
 
 def wait_for(what, condition, seconds=PATIENCE_S):
@@ -71,6 +74,7 @@ class Daemon:
         self.pid = self.process.pid
         self.channels = []
         self.checked = False
+        self.has_whole_log = stderr is None
         if ready:
             self.wait_ready()
 
@@ -202,6 +206,7 @@ class Daemon:
             wait_for(f"end of worker {pid}", lambda pid=pid: not alive(pid), 10)
         assert code == 0, f"exit code {code}:\n{self.log()[-8000:]}"
         self.check_log()
+        self.check_accounts()
         return self.log()
 
     def wait_end(self, code=0):
@@ -209,10 +214,20 @@ class Daemon:
         assert self.process.wait(PATIENCE_S) == code, self.log()[-8000:]
         self.checked = True
         self.check_log()
+        if code == 0:
+            self.check_accounts()
 
     def check_log(self):
         for bad in ("AddressSanitizer", "runtime error:", "LeakSanitizer", "Assertion", "stalled: "):
             assert bad not in self.log(), self.log()[-8000:]
+
+    def check_accounts(self):
+        """In the end nobody is charged for anything, whatever its kind."""
+        log = self.log()
+        charges = re.findall(r" (\w+)=(\d+)", "\n".join(re.findall(r" debug +accounts of .*", log)))
+        assert not [c for c in charges if c[1] != "0"], charges
+        if self.has_whole_log and " debug " in log:
+            assert {kind for kind, _ in charges} == CHARGES, charges
 
     def close(self):
         """Whatever happened: no process and no directory is left."""

@@ -142,7 +142,8 @@ const struct arena *dispatch_arena(const struct dispatch *d)
 
 struct tally *dispatch_tally(struct dispatch *d)
 {
-	static struct tally tally = {.n_clients = 21, .n_requests = 22};
+	static struct tally tally = {
+		.n_clients = 21, .n_requests = 22, .outputs = {.used = 24, .expected = 25}};
 
 	(void)d;
 	return &tally;
@@ -284,6 +285,8 @@ struct frontend_counters frontend_counters(const struct frontend *f)
 	return (struct frontend_counters){.connections = 51,
 		.calls = 52,
 		.calls_total = 53,
+		.held_bytes = 58,
+		.compressing_bytes = 59,
 		.tensor_bytes_received = 54,
 		.tensor_bytes_copied_in = 55,
 		.tensor_bytes_sent = 56,

@@ -197,3 +197,16 @@ Test(family, without_a_handoff)
 	sources.handoff = (struct handoff *)&fake;
 	cr_expect_str_eq(written("modeld_region_bytes"), "modeld_region_bytes 43\n");
 }
+
+Test(family, what_clients_are_charged_for)
+{
+	cr_expect_str_eq(written("modeld_charged"),
+		"modeld_charged{kind=\"requests\"} 22\n"
+		"modeld_charged{kind=\"arena_bytes\"} 31\n"
+		"modeld_charged{kind=\"held_bytes\"} 58\n"
+		"modeld_charged{kind=\"output_bytes\"} 24\n"
+		"modeld_charged{kind=\"expected_output_bytes\"} 25\n"
+		"modeld_charged{kind=\"compressing_bytes\"} 59\n"
+		"modeld_charged{kind=\"regions\"} 42\n"
+		"modeld_charged{kind=\"region_bytes\"} 43\n");
+}
