@@ -412,13 +412,14 @@ def test_an_exception_between_any_two_lines_leaves_nothing(start, step):
         return [memfds(), limits["user_used_regions"], client._memory.bytes_used,
                 len(client._handoff._answers), len(client._handoff._dropped), len(client._handoff._sent)]
 
+    gc.collect()  # what tests before this one left in circles is not to go meanwhile
     with modeld.connect(d.unix) as client:
         infer()
         infer()
         before, at = kept(), 1
         while interrupt(at, infer):
             infer()
-            wait_for(f"nothing is left of line {at}", lambda: kept() == before)
+            wait_for(f"nothing is left of line {at}", lambda: all(now <= was for now, was in zip(kept(), before)))
             at += step
         assert at > 500
 
