@@ -83,29 +83,11 @@ static const char *device_of(const struct config *c, const struct version_settin
 	return out;
 }
 
-static struct pool_model_settings settings_of(const struct version_settings *v)
-{
-	return (struct pool_model_settings){
-		.name = v->name,
-		.version = v->version,
-		.path = v->path,
-		.backend = v->backend,
-		.gpu_priority = v->gpu_priority,
-		.max_batch_size = v->max_batch_size,
-		.run_timeout_ms = v->run_timeout_ms,
-		.parameters = v->parameters,
-		.n_parameters = v->n_parameters,
-		.warmup_path = v->warmup_path,
-		.warmups = v->warmups,
-		.n_warmups = v->n_warmups,
-	};
-}
-
 /* fd becomes its descriptor 3. p: NULL where the program is the worker of all backends that have none of their own. */
 static int start(struct attempt *a, const struct pool_program *p, const char *const *argv, int fd)
 {
 	const struct pool_settings *pool = &a->config->pool;
-	const struct pool_model_settings m = settings_of(a->v);
+	const struct pool_model_settings m = version_settings_for_pool(a->v);
 	_cleanup_(freep) char **environment = NULL;
 	char device[DEVICE_MAX];
 	struct spawn_options o = {.argv = argv,
@@ -294,7 +276,7 @@ static int tell_setup(struct attempt *a)
 
 static int tell_load(struct attempt *a)
 {
-	const struct pool_model_settings s = settings_of(a->v);
+	const struct pool_model_settings s = version_settings_for_pool(a->v);
 	struct wire_message m = {.type = WIRE_LOAD};
 
 	orders_load(&m.load, &s);

@@ -18,31 +18,6 @@
 #include "pool/pool.h"
 #include "pool/worker.h"
 
-static void fill_load(struct version *v)
-{
-	const struct version_settings *s = &v->settings;
-
-	v->load = (struct pool_model_settings){
-		.name = s->name,
-		.version = s->version,
-		.path = s->path,
-		.backend = s->backend,
-		.devices = s->devices,
-		.fallback = s->fallback,
-		.gpu_priority = s->gpu_priority,
-		.max_batch_size = s->max_batch_size,
-		.instances = s->instances,
-		.isolation = s->isolation,
-		.keeps_state = s->stateful && !s->sequence,
-		.run_timeout_ms = s->run_timeout_ms,
-		.parameters = s->parameters,
-		.n_parameters = s->n_parameters,
-		.warmup_path = s->warmup_path,
-		.warmups = s->warmups,
-		.n_warmups = s->n_warmups,
-	};
-}
-
 static void version_free(struct version *v)
 {
 	assert(!v->work && !v->replaces && v->n_requests == 0);
@@ -66,7 +41,7 @@ int version_new(struct version **ret_version, const struct version_settings *set
 	r = version_settings_copy(&v->settings, settings);
 	if (!r) {
 		v->settings.stateful |= v->settings.sequence != NULL;
-		fill_load(v);
+		v->load = version_settings_for_pool(&v->settings);
 		r = pool_model_new(&v->pool_model, pool, &v->load, v);
 	}
 	if (r) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "dispatch/warmup_settings.h"
+#include "pool/pool.h"
 
 /* NULL stays NULL. Sets *failed where there is no memory. */
 static const char *copy_text(const char *text, bool *failed)
@@ -155,4 +156,27 @@ size_t version_settings_bytes(const struct version_settings *s)
 	for (size_t i = 0; i < s->n_warmups; i++)
 		n += warmup_bytes(&s->warmups[i]);
 	return n;
+}
+
+struct pool_model_settings version_settings_for_pool(const struct version_settings *s)
+{
+	return (struct pool_model_settings){
+		.name = s->name,
+		.version = s->version,
+		.path = s->path,
+		.backend = s->backend,
+		.devices = s->devices,
+		.fallback = s->fallback,
+		.gpu_priority = s->gpu_priority,
+		.max_batch_size = s->max_batch_size,
+		.instances = s->instances,
+		.isolation = s->isolation,
+		.keeps_state = s->stateful && !s->sequence,
+		.run_timeout_ms = s->run_timeout_ms,
+		.parameters = s->parameters,
+		.n_parameters = s->n_parameters,
+		.warmup_path = s->warmup_path,
+		.warmups = s->warmups,
+		.n_warmups = s->n_warmups,
+	};
 }

@@ -13,6 +13,8 @@
 #include "pool/isolation.h"
 #include "proto/wire.h"
 
+struct pool_model_settings;
+
 #define VERSION_SETTINGS_BYTES_MAX (WIRE_MESSAGE_MAX - 1024u)
 
 /* Whether the strings are owned is said where one is kept. */
@@ -49,6 +51,8 @@ _must_use_ int version_settings_copy(
 	struct version_settings *to, const struct version_settings *from);
 /* Free what *s owns, and zero it. Accepts zeroed settings. */
 void version_settings_release(struct version_settings *s);
+/* What of them the pool, and by it a worker, is told. Borrows what *s owns. */
+struct pool_model_settings version_settings_for_pool(const struct version_settings *s);
 /* Would workers and clients see no difference? Parameters are compared in their order. */
 bool version_settings_equal(const struct version_settings *a, const struct version_settings *b);
 /* What of it goes to a worker takes so many bytes at most, of VERSION_SETTINGS_BYTES_MAX that a message has room for. */
