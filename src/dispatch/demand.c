@@ -13,7 +13,7 @@
 
 #include "base/clock.h"
 #include "dispatch/client_private.h"
-#include "dispatch/scheduler.h"
+#include "dispatch/request.h"
 
 struct demand {
 	struct list node;

@@ -27,6 +27,9 @@
 
 struct request;
 
+/* Why a request is refused, or ended, where the daemon ends: its message. */
+#define DISPATCH_ENDING_TEXT "modeld is shutting down"
+
 /* One input. Where it lies is either a lease (inline data) or a client's region. */
 struct request_input {
 	enum dtype dtype;

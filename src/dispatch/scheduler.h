@@ -14,8 +14,6 @@
 #include "pool/pool.h"
 #include "proto/wire.h"
 
-#define DISPATCH_ENDING_TEXT "modeld is shutting down"
-
 struct batch;
 struct dispatch_settings;
 struct pool;

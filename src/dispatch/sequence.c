@@ -106,9 +106,39 @@ static void unbind(struct sequence *s)
 
 /* --- One sequence ----------------------------------------------------------------------------- */
 
+static void end(struct sequence *s, const char *why)
+{
+	if (!*s->ended)
+		snprintf(s->ended, sizeof(s->ended), "%s", why);
+}
+
+static void end_lost(struct sequence *s, const char *worker)
+{
+	char why[SEQUENCE_ENDED_MAX];
+
+	snprintf(why, sizeof(why), "worker %s, which ran it, was lost", worker);
+	end(s, why);
+	if (!s->lost)
+		s->all->version->figures.sequences_lost++;
+	s->lost = true;
+	unbind(s);
+}
+
+void sequence_look_after(struct sequence *s)
+{
+	const struct sequence_lane *l = s->lane;
+	struct worker *w = l ? l->place->worker : NULL;
+
+	if (w && (worker_generation(w) != l->generation ||
+			 !worker_holds(w, s->all->version->pool_model)))
+		end_lost(s, worker_name(w));
+}
+
 static void sequence_free(struct sequence *s)
 {
 	assert(!s->running && list_empty(&s->steps));
+	if (!s->all->ending)
+		sequence_look_after(s); /* to have it counted */
 	unbind(s);
 	sequence_step_drop_states(s);
 	list_remove(&s->node);
@@ -144,32 +174,6 @@ static void settle(struct sequence *s)
 	}
 	s->idle_since_ns = clock_ns();
 	list_push_back(&s->all->idle, &s->idle_node);
-}
-
-static void end(struct sequence *s, const char *why)
-{
-	if (!*s->ended)
-		snprintf(s->ended, sizeof(s->ended), "%s", why);
-}
-
-static void end_lost(struct sequence *s, const char *worker)
-{
-	char why[SEQUENCE_ENDED_MAX];
-
-	snprintf(why, sizeof(why), "worker %s, which ran it, was lost", worker);
-	end(s, why);
-	s->lost = true;
-	unbind(s);
-}
-
-void sequence_look_after(struct sequence *s)
-{
-	const struct sequence_lane *l = s->lane;
-	struct worker *w = l ? l->place->worker : NULL;
-
-	if (w && (worker_generation(w) != l->generation ||
-			 !worker_holds(w, s->all->version->pool_model)))
-		end_lost(s, worker_name(w));
 }
 
 struct sequences *sequences_free(struct sequences *all)

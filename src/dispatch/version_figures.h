@@ -33,6 +33,7 @@ struct version_figures {
 	struct histogram total;	     /* ns, received (or submitted) to answered; likewise */
 	struct histogram batch_rows; /* of batches that were sent */
 	uint64_t failures[VERSION_FAILURES_];
+	uint64_t sequences_lost; /* ended with the worker that had them */
 };
 
 #endif

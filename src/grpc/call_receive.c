@@ -31,15 +31,19 @@ static void out_of_memory(struct call *c)
 
 /* --- to the service --------------------------------------------------------------------------- */
 
-static void too_large(struct call *c, uint64_t n, const char *what)
+/* As gRPC's own servers say it, and whose limit it is. */
+static void too_large(struct call *c, uint64_t n)
 {
-	if (c->method->collect_max && n > c->method->collect_max)
+	size_t taken = c->method->collect_max;
+
+	if (taken && n > taken)
 		call_finishf(c, GRPC_RESOURCE_EXHAUSTED,
-			"%s of %llu bytes is larger than what %s takes (%zu)", what,
-			(unsigned long long)n, c->method->path, c->method->collect_max);
+			"Received message larger than max (%llu vs. %zu): %s takes no more",
+			(unsigned long long)n, taken, c->method->path);
 	else
 		call_finishf(c, GRPC_RESOURCE_EXHAUSTED,
-			"%s of %llu bytes is larger than max_receive_message_bytes (%llu)", what,
+			"Received message larger than max (%llu vs. %llu): [limits] "
+			"max_receive_message_bytes",
 			(unsigned long long)n, (unsigned long long)max_message(c));
 }
 
@@ -156,7 +160,7 @@ static bool inflate_some(struct call *c, const uint8_t **data, size_t *n)
 		return *n > 0;
 	c->inflated_bytes += n_out;
 	if (!fits(c, c->inflated_bytes)) {
-		too_large(c, c->inflated_bytes, "inflated message");
+		too_large(c, c->inflated_bytes);
 		return false;
 	}
 	taken = deliver(c, out, n_out);
@@ -212,7 +216,7 @@ static void begin(struct call *c)
 	c->message_ns = c->stream.received_ns;
 	stream_measure(&c->stream);
 	if (!fits(c, length)) {
-		too_large(c, length, "message");
+		too_large(c, length);
 		return;
 	}
 	if (c->reader.compressed && !begin_compressed(c))

@@ -39,6 +39,11 @@ static uint64_t in_flight(const struct subject *s)
 	return version_in_flight(s->version);
 }
 
+static uint64_t sequences_lost(const struct subject *s)
+{
+	return figures(s)->sequences_lost;
+}
+
 static void write_requests(struct text *t, const struct family *f, const struct subject *s)
 {
 	static const char *const results[VERSION_FAILURES_] = {
@@ -105,5 +110,8 @@ const struct family model_families[] = {
 		OF_VERSION, .write = write_stages},
 	{"modeld_batch_size", "histogram", "Rows of batches that were sent", OF_VERSION,
 		.write = write_batches},
+	{"modeld_sequences_lost_total", "counter",
+		"Sequences that ended with the worker that had them", OF_VERSION,
+		.value = sequences_lost},
 	{.name = NULL},
 };

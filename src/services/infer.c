@@ -101,6 +101,20 @@ int infer_set_id(struct infer *i, const char *id, size_t n)
 	return 0;
 }
 
+/* --- What dispatch says ----------------------------------------------------------------------- */
+
+const char *infer_ending_text(const struct infer_kind *kind)
+{
+	return kind->ending_text ? kind->ending_text : DISPATCH_ENDING_TEXT;
+}
+
+static int fail_in_words(struct infer *i, enum grpc_status status, const char *text)
+{
+	bool ends = status == GRPC_UNAVAILABLE && !strcmp(text, DISPATCH_ENDING_TEXT);
+
+	return infer_fail(&i->failure, status, "%s", ends ? infer_ending_text(i->kind) : text);
+}
+
 /* --- Results that wait ------------------------------------------------------------------------ */
 
 /* A result beyond dispatch's callback, with what its outputs lie in. */
@@ -163,7 +177,7 @@ static void on_done(void *data, const struct request_result *result)
 		return;
 	}
 	if (result->status != GRPC_OK)
-		infer_fail(&i->failure, result->status, "%s", result->message);
+		(void)fail_in_words(i, result->status, result->message);
 	else if (i->kind->store && i->kind->store(i, result) == INFER_E_WAITING)
 		keep(i, result);
 	if (i->kept)
@@ -201,8 +215,7 @@ int infer_add_parameter(struct infer *i, const char *key, const char *value)
 
 static int fail_refused(struct infer *i)
 {
-	return infer_fail(
-		&i->failure, request_status(i->request), "%s", request_message(i->request));
+	return fail_in_words(i, request_status(i->request), request_message(i->request));
 }
 
 static int submit(struct infer *i)
@@ -278,7 +291,7 @@ static void on_demand_end(void *data, enum grpc_status status, const char *text)
 
 	i->demand = NULL;
 	if (status != GRPC_OK)
-		(void)infer_fail(&i->failure, status, "%s", text);
+		(void)fail_in_words(i, status, text);
 	go_on(i);
 }
 

@@ -51,6 +51,8 @@ struct infer_kind {
 	int (*refuse)(struct infer *i, struct infer_reply *p);
 	/* Gives back what read() took for the kind's own part. NULL: it takes nothing. */
 	void (*deinit)(struct infer *i);
+	/* What is said instead of DISPATCH_ENDING_TEXT; NULL: that. */
+	const char *ending_text;
 };
 
 /* The answer: either result (valid during the call) or, when it is not OK, i->failure is set. Where i->allows_partial,
@@ -98,6 +100,9 @@ void infer_cancel(struct infer *i);
  */
 _must_use_ int infer_submit(
 	struct infer *i, const struct origin *origin, struct infer_receive *receive);
+
+/* What the kind says where the daemon ends. */
+const char *infer_ending_text(const struct infer_kind *kind);
 
 /* --- For infer_kind.fetch and store ------------------------------------------------------------- */
 

@@ -455,7 +455,7 @@ void infer_stream_drain(struct call *c, void *state)
 	(void)c;
 	if (s->refusing || s->half_closed)
 		return;
-	end_behind(s, GRPC_UNAVAILABLE, "modeld is shutting down");
+	end_behind(s, GRPC_UNAVAILABLE, infer_ending_text(s->kind));
 }
 
 void infer_stream_message_end(struct call *c, void *state)

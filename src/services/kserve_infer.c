@@ -19,6 +19,7 @@
 #include "services/kserve_inputs.h"
 #include "services/kserve_models.h"
 #include "services/kserve_reply.h"
+#include "services/kserve_small.h"
 
 #define NAME_SHOWN 255
 
@@ -239,6 +240,7 @@ const struct infer_kind kserve_infer_kind = {
 	.stop = kserve_keys_stop,
 	.reply = kserve_reply,
 	.deinit = deinit,
+	.ending_text = KSERVE_ENDING,
 };
 
 const struct infer_kind kserve_stream_kind = {
@@ -252,4 +254,5 @@ const struct infer_kind kserve_stream_kind = {
 	.reply = kserve_stream_reply,
 	.refuse = kserve_stream_refusal,
 	.deinit = deinit,
+	.ending_text = KSERVE_ENDING,
 };

@@ -1,5 +1,6 @@
 """inference.GRPCInferenceService as its users meet it: tritonclient, unchanged, and Triton's statuses and words."""
 import os
+import queue
 
 import grpc
 import numpy as np
@@ -9,6 +10,7 @@ from tritonclient.utils import InferenceServerException
 
 import messages as m
 from daemon import Daemon
+from http2 import Connection, grpc_headers, message
 
 DTYPES = {
     "BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64, "INT8": np.int8,
@@ -97,7 +99,6 @@ def test_classes(client):
 
 
 def test_asynchronously(client):
-    import queue
     answers = queue.Queue()
     a, inputs = pair()
     for i in range(20):
@@ -399,6 +400,39 @@ def test_refused(daemon, what):
     assert (e.value.code().name, e.value.details()) == (code, text)
 
 
+def test_a_message_over_the_limit(daemon):
+    """By its length alone: nothing of it need come."""
+    with Connection(daemon) as c:
+        stream = c.open(headers=grpc_headers(m.KSERVE_SERVICE + "ModelInfer"))
+        c.data(stream, message(b"", length=2**32 - 1), end=False)
+        r = c.reply(stream)
+    assert (r.status, r.text) == (grpc.StatusCode.RESOURCE_EXHAUSTED.value[0], "Received message larger than max "
+                                  f"({2**32 - 1} vs. {1 << 30}): [limits] max_receive_message_bytes")
+
+
+def test_no_such_method(daemon):
+    with pytest.raises(grpc.RpcError) as e:
+        daemon.call(m.KSERVE_SERVICE + "Nothing", m.kserve.ServerLiveRequest(), m.kserve.ServerLiveResponse)
+    assert e.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_the_daemon_ends(start):
+    """What is asked of it then is not begun any more."""
+    d = start(models=["identity"])
+    stream = d.shared_channel().stream_stream(
+        m.KSERVE_SERVICE + "ModelStreamInfer", request_serializer=lambda r: r.SerializeToString(),
+        response_deserializer=m.kserve.ModelStreamInferResponse.FromString)
+    requests = queue.Queue()
+    answers = stream(iter(requests.get, None), timeout=60)
+    requests.put(ask(None, "nothing", id="1"))
+    assert next(answers).infer_response.id == "1"
+    d.terminate()
+    assert (answers.code().name, answers.details()) == (
+        "UNAVAILABLE", "GRPC server is shutting down and has stopped accepting new requests.")
+    requests.put(None)
+    d.wait_end()
+
+
 def test_one_raw_too_many_is_passed_over(daemon):
     assert len(call(daemon, ask(None, raw=[ZEROS] * 3)).outputs) == 2
 
@@ -418,8 +452,6 @@ def test_unknown_models_have_no_metadata(daemon, rpc):
 
 # --- streams ------------------------------------------------------------------------------------------
 def test_a_stream(client):
-    import queue
-
     answers = queue.Queue()
     client.start_stream(lambda result, error: answers.put((result, error)))
     a, inputs = pair()

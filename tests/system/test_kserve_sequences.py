@@ -10,6 +10,7 @@ from daemon import wait_for
 from python_models import program
 from test_kserve import tensor
 from test_kserve_examples import REPOSITORY
+from test_metrics import page
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +144,8 @@ def test_a_stream_of_two_sequences(client):
 
 
 def test_a_lost_worker_ends_its_sequences(start):
-    daemon = start("models.serve=simple_string_dyna_sequence", "models.default=", repository=REPOSITORY)
+    daemon = start("models.serve=simple_string_dyna_sequence", "models.default=", "metrics.listen=127.0.0.1:0",
+                   repository=REPOSITORY)
     with triton.InferenceServerClient(daemon.tcp) as client:
         assert step(client, "simple_string_dyna_sequence", 3, "a1", start=True) == 3
         daemon.kill_a_worker()
@@ -156,6 +158,7 @@ def test_a_lost_worker_ends_its_sequences(start):
         assert text.endswith("was lost; begin it anew")
         assert step(client, "simple_string_dyna_sequence", 5, "a1", start=True) == 5
         assert step(client, "simple_string_dyna_sequence", 4, "a1") == 9
+        assert page(daemon).value("modeld_sequences_lost_total", model="simple_string_dyna_sequence", version=1) == 1
 
 
 PYTHON = """

@@ -103,6 +103,16 @@ def test_much(client, memory, n):
         assert (back.read(0, a) == a).all()
 
 
+def test_too_little_room(client, memory):
+    there = memory(4096)
+    client.register_system_shared_memory("there", there.key, 4096)
+    a = np.arange(16, dtype=np.int32).reshape(1, 16)
+    inputs = [shared("INPUT0", a, "INT32", "there"), shared("INPUT1", a, "INT32", "there")]
+    assert refused(lambda: client.infer("simple", inputs, outputs=[wanted("OUTPUT0", "there", 60)])) == (
+        "INTERNAL", "shared memory size specified with the request for output 'OUTPUT0' (60 bytes) should be at least 64 "
+        "bytes to hold the results")
+
+
 def test_texts(client, memory):
     there = memory(4096)
     texts = b"\x01\0\0\0a\x02\0\0\0bc"
@@ -128,6 +138,17 @@ def test_what_cannot_be(client, memory):
     for offset, size in (0, 1 << 20), (10, (1 << 64) - 1), ((1 << 64) - 4096, 8192), (0, 0):
         assert refused(lambda: register("d", there.key, size, offset=offset)) == (
             "INVALID_ARGUMENT", "failed to register shared memory region 'd': invalid args")
+    for key in "", "/", "///":
+        assert refused(lambda: register("e", key, 64)) == (
+            "INVALID_ARGUMENT", f"cannot register shared memory region 'e' - invalid shm key '{key}'")
+    key = "/triton_python_backend_shm_region_1"
+    assert refused(lambda: register("e", key, 64)) == (
+        "INVALID_ARGUMENT", f"cannot register shared memory region 'e' with key '{key}' as the key contains the reserved "
+        "prefix 'triton_python_backend_shm_region_'")
+    assert refused(lambda: client.get_cuda_shared_memory_status("zz")) == (
+        "NOT_FOUND", "Unable to find cuda shared memory region: 'zz'")
+    assert refused(lambda: client.get_cuda_shared_memory_status("a")) == (
+        "NOT_FOUND", "The region named 'a' is registered as system shared memory, not CUDA shared memory")
     a = np.zeros((1, 16), np.int32)
 
     def infer(region, offset=0, size=64):

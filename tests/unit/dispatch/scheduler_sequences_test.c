@@ -157,6 +157,11 @@ static uint32_t n_sequences(void)
 	return bed.alpha->work->sequences->n;
 }
 
+static uint64_t n_lost(void)
+{
+	return version_figures(bed.alpha)->sequences_lost;
+}
+
 Test(sequences, one_step_at_a_time_in_their_order)
 {
 	submit(1, true, false, &answers[0]);
@@ -376,6 +381,30 @@ Test(sequences, a_lost_worker_ends_them)
 	answer_first();
 	cr_expect_eq(answers[3].status, GRPC_OK, "it was begun anew");
 	cr_expect_eq(n_sequences(), 0);
+	cr_expect_eq(n_lost(), 1);
+}
+
+Test(sequences, one_that_nobody_asks_for_any_more_was_lost_too)
+{
+	bed.alpha->settings.sequence->idle_us = 0;
+	submit(1, true, false, &answers[0]);
+	bed_turn(&bed);
+	bed.pool->workers[0].generation++;
+	answer_first();
+	bed_turn(&bed);
+	cr_expect_eq(n_sequences(), 0);
+	cr_expect_eq(n_lost(), 1);
+}
+
+Test(sequences, one_that_was_idle_for_too_long_was_not)
+{
+	bed.alpha->settings.sequence->idle_us = 0;
+	submit(1, true, false, &answers[0]);
+	bed_turn(&bed);
+	answer_first();
+	bed_turn(&bed);
+	cr_expect_eq(n_sequences(), 0);
+	cr_expect_eq(n_lost(), 0);
 }
 
 Test(sequences, another_process_knows_nothing_of_them)

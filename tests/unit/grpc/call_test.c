@@ -330,7 +330,8 @@ Test(call, limit_from_the_prefix_alone)
 	/* 4 GiB - 1, and not a byte of it. */
 	peer_send(peer, id, "\0\xff\xff\xff\xff", 5, false);
 	expect_status(peer_wait(peer, id), 200, GRPC_RESOURCE_EXHAUSTED,
-		"4294967295 bytes is larger than max_receive_message_bytes (16777216)");
+		"Received message larger than max (4294967295 vs. 16777216): [limits] "
+		"max_receive_message_bytes");
 	cr_assert_eq(raw_call("/t.T/Collect", NULL, "\0\0\0\3\xe9", 5)->grpc_status,
 		GRPC_RESOURCE_EXHAUSTED);
 }

@@ -163,6 +163,9 @@ Test(family, models)
 	histogram_add(&v->figures.stages[VERSION_QUEUE], HISTOGRAM_SHIFT_NS, 1000);
 	histogram_add(&v->figures.batch_rows, HISTOGRAM_SHIFT_COUNT, 4);
 	v->counters.requests_ok = 6;
+	v->figures.sequences_lost = 3;
+	cr_expect_str_eq(
+		written("modeld_sequences_lost_total"), "modeld_sequences_lost_total{l=\"1\"} 3\n");
 	cr_expect_not_null(strstr(written("modeld_stage_duration_seconds"),
 		"modeld_stage_duration_seconds_count{l=\"1\",stage=\"queue\"} 1\n"));
 	cr_expect_not_null(strstr(written("modeld_stage_duration_seconds"),

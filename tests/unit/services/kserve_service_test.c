@@ -245,6 +245,14 @@ Test(kserve, a_model_that_is_being_loaded)
 	refuse(GRPC_UNAVAILABLE, "refused by dispatch");
 }
 
+Test(kserve, the_server_ends)
+{
+	double_answer(asked(), GRPC_UNAVAILABLE, DISPATCH_ENDING_TEXT, NULL, NULL);
+	cr_expect_eq(call.status, GRPC_UNAVAILABLE);
+	cr_expect_str_eq(
+		call.text, "GRPC server is shutting down and has stopped accepting new requests.");
+}
+
 Test(kserve, waits_for_a_model_that_is_being_loaded)
 {
 	model->is_declared = model->ready = false;

@@ -260,6 +260,8 @@ Test(kserve_stream, the_server_ends)
 	expect_answer(0, "1");
 	cr_assert(call.closed);
 	cr_expect_eq(call.status, GRPC_UNAVAILABLE);
+	cr_expect_str_eq(
+		call.text, "GRPC server is shutting down and has stopped accepting new requests.");
 }
 
 Test(kserve_stream, no_more_empty_requests_than_fit)
