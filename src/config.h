@@ -43,6 +43,7 @@ struct config {
 	uint64_t memory_bytes;	     /* that there is, 0: not known; what "auto" limits go by */
 	const char *memory_source;   /* who says so */
 	enum log_level log_level;
+	enum log_format log_format;
 	uint64_t drain_timeout_ms;
 
 	/* Private: raw text of every key, and what the fields above point to. */

@@ -317,6 +317,15 @@ static int store_level(struct config *c, const char *text, char *message, size_t
 	return 0;
 }
 
+static int store_log_format(struct config *c, const char *text, char *message, size_t cap)
+{
+	if (log_format_parse(text, &c->log_format)) {
+		snprintf(message, cap, "'%s' is none of text, json", text);
+		return CONFIG_E_INVALID;
+	}
+	return 0;
+}
+
 /* Which of n words it is. The message names them all. */
 static int parse_word(const char *text, const char *const *words, size_t n, size_t *ret_i,
 	char *message, size_t cap)
@@ -420,6 +429,8 @@ int config_store_value(
 		return store_places(c, key, text, message, cap);
 	case CONFIG_LEVEL:
 		return store_level(c, text, message, cap);
+	case CONFIG_LOG_FORMAT:
+		return store_log_format(c, text, message, cap);
 	case CONFIG_CODEC:
 		return store_codec(c, text, message, cap);
 	case CONFIG_CONTROL:

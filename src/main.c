@@ -458,6 +458,9 @@ int main(int argc, char **argv)
 	if (r)
 		return r;
 	log_init(NULL, config.log_level);
+	log_set_format(config.log_format);
+	/* Of what is started. Without memory for it their lines are text. */
+	setenv(LOG_FORMAT_VARIABLE, log_format_name(config.log_format), 1);
 	if (o.check)
 		return check(&config, &o, repository);
 	config.given = config.frontend.http2.given = config.handoff.given = &given;

@@ -7,8 +7,8 @@
  * and a line that finds it full is lost and counted. O_NONBLOCK belongs to the open file, which others
  * share: a pipe or terminal is opened once more for ourselves.
  *
- * The only file-scope state of the tree: set by log_init(); the level may change later, and the count
- * of lines lost does. Any process, any thread.
+ * The only file-scope state of the tree: set by log_init() and log_set_format(); the level may change later, and the
+ * count of lines lost does. Any process, any thread.
  */
 #include "base/log.h"
 
@@ -26,6 +26,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/log_json.h"
 
 #define LINE_MAX_BYTES 2048u
 #define CUT_MARK       "..."
@@ -41,6 +42,7 @@ enum way {
 static struct {
 	const char *program; /* borrow */
 	_Atomic enum log_level level;
+	enum log_format format;
 	bool journal; /* stderr is a stream to journald */
 	enum way way;
 	int fd; /* own, for WAY_OWN; else STDERR_FILENO */
@@ -99,9 +101,36 @@ static void choose_way(void)
 	}
 }
 
+static const char *const formats[] = {[LOG_TEXT] = "text", [LOG_JSON] = "json"};
+
+int log_format_parse(const char *text, enum log_format *ret_format)
+{
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+		if (strcmp(text, formats[i]) == 0) {
+			*ret_format = (enum log_format)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+const char *log_format_name(enum log_format format)
+{
+	return formats[format];
+}
+
+void log_set_format(enum log_format format)
+{
+	state.format = format;
+}
+
 void log_init(const char *program, enum log_level level)
 {
+	const char *format = getenv(LOG_FORMAT_VARIABLE);
+
 	choose_way();
+	if (!format || log_format_parse(format, &state.format))
+		state.format = LOG_TEXT;
 	state.program = program;
 	state.journal = stderr_is_journal();
 	atomic_store_explicit(&state.level, level, memory_order_relaxed);
@@ -239,22 +268,7 @@ static void start_line(struct line *l, enum log_level level)
 		line_add(l, "%s: ", state.program);
 }
 
-/* Lines were lost, and there is room again. */
-static void tell_dropped(void)
-{
-	uint64_t told = state.told;
-	uint64_t dropped = state.dropped;
-	struct line l;
-
-	if (dropped == told || !atomic_compare_exchange_strong(&state.told, &told, dropped))
-		return;
-	start_line(&l, LOG_LEVEL_WARNING);
-	line_add(&l, "log lines were lost: nobody read them lines=%" PRIu64 "\n", dropped - told);
-	if (!put(l.text, l.len))
-		atomic_fetch_sub(&state.told, dropped - told);
-}
-
-static void line_write(struct line *l)
+static bool put_text(struct line *l)
 {
 	/* A forgotten log_quote() must not forge a second line. */
 	for (size_t i = 0; i < l->len; i++) {
@@ -264,9 +278,49 @@ static void line_write(struct line *l)
 	if (l->cut)
 		memcpy(l->text + l->len - strlen(CUT_MARK), CUT_MARK, strlen(CUT_MARK));
 	l->text[l->len] = '\n';
-	tell_dropped();
-	if (!put(l->text, l->len + 1))
-		state.dropped++;
+	return put(l->text, l->len + 1);
+}
+
+/* e, but for what is the same in all lines. */
+static bool put_json(enum log_level level, struct log_json_entry *e)
+{
+	char text[LOG_JSON_MAX_BYTES];
+	size_t n = 0;
+
+	if (state.journal)
+		n = (size_t)snprintf(text, sizeof(text), "<%d>", levels[level].priority);
+	e->time_ns = clock_wall_ns();
+	e->level = levels[level].name;
+	e->program = state.program;
+	n += log_json_write(e, text + n, sizeof(text) - n - 1);
+	text[n++] = '\n';
+	return put(text, n);
+}
+
+/* Lines were lost, and there is room again. */
+static void tell_dropped(void)
+{
+	static const char message[] = "log lines were lost: nobody read them";
+	uint64_t told = state.told;
+	uint64_t dropped = state.dropped;
+	struct line l = {.len = 0};
+	bool went;
+
+	if (dropped == told || !atomic_compare_exchange_strong(&state.told, &told, dropped))
+		return;
+	if (state.format == LOG_JSON) {
+		line_add(&l, "lines=%" PRIu64, dropped - told);
+		went = put_json(LOG_LEVEL_WARNING, &(struct log_json_entry){.file = __FILE__,
+							   .message = message,
+							   .format = "lines=%u",
+							   .fields = l.text});
+	} else {
+		start_line(&l, LOG_LEVEL_WARNING);
+		line_add(&l, "%s lines=%" PRIu64, message, dropped - told);
+		went = put_text(&l);
+	}
+	if (!went)
+		atomic_fetch_sub(&state.told, dropped - told);
 }
 
 uint64_t log_dropped(void)
@@ -274,22 +328,40 @@ uint64_t log_dropped(void)
 	return state.dropped;
 }
 
-void log_line(enum log_level level, const char *message, const char *format, ...)
+static _printf_(4, 0) bool put_line(enum log_level level, const char *file, const char *message,
+	const char *format, va_list args)
+{
+	struct line l = {.len = 0};
+
+	if (state.format == LOG_JSON) {
+		line_vadd(&l, format, args);
+		return put_json(level, &(struct log_json_entry){.file = file,
+					       .message = message,
+					       .format = format,
+					       .fields = l.text,
+					       .cut = l.cut});
+	}
+	start_line(&l, level);
+	line_add(&l, "%s", message);
+	if (format[0]) {
+		line_add(&l, " ");
+		line_vadd(&l, format, args);
+	}
+	return put_text(&l);
+}
+
+void log_line_from(
+	const char *file, enum log_level level, const char *message, const char *format, ...)
 {
 	int saved = errno;
-	struct line l;
 	va_list args;
 
 	if (level > log_level())
 		return;
-	start_line(&l, level);
-	line_add(&l, "%s", message);
-	if (format && format[0]) {
-		line_add(&l, " ");
-		va_start(args, format);
-		line_vadd(&l, format, args);
-		va_end(args);
-	}
-	line_write(&l);
+	tell_dropped();
+	va_start(args, format);
+	if (!put_line(level, file, message, format ? format : "", args))
+		state.dropped++;
+	va_end(args);
 	errno = saved;
 }

@@ -11,6 +11,7 @@
  * One write(2) a line, at most 2048 bytes; a longer line is cut and marked with "...". A line that
  * would have to wait for a reader (of a pipe, socket or terminal) is dropped; once there is room again a
  * line says how many were.
+ * With LOG_JSON the same is an object a line (log_json.h), of at most 4095 bytes.
  * What log_init() sets is the only file-scope state. Safe from several threads.
  */
 #ifndef BASE_LOG_H
@@ -28,9 +29,22 @@ enum log_level {
 	LOG_LEVEL_DEBUG,
 };
 
+enum log_format {
+	LOG_TEXT,
+	LOG_JSON,
+};
+
+/* What a process has from the one that started it: "text" or "json". */
+#define LOG_FORMAT_VARIABLE "MODELD_LOG_FORMAT"
+
 /* Call before threads start, and again when standard error was replaced. `program` is borrowed for
- * ever (NULL: nothing is prefixed). */
+ * ever (NULL: nothing is prefixed). The format is what $MODELD_LOG_FORMAT says, else LOG_TEXT. */
 void log_init(const char *program, enum log_level level);
+/* "text", "json" -> format. Returns -EINVAL for anything else. */
+_must_use_ int log_format_parse(const char *text, enum log_format *ret_format);
+const char *log_format_name(enum log_format format);
+/* Before threads start, as log_init(). */
+void log_set_format(enum log_format format);
 enum log_level log_level(void);
 void log_set_level(enum log_level level);
 /* "error", "warning", "info", "debug" -> level. Returns -EINVAL for anything else. */
@@ -42,11 +56,14 @@ uint64_t log_dropped(void);
  * token on one line; cut at cap. Returns out. */
 const char *log_quote(const char *text, size_t n, char *out, size_t cap);
 
-void log_line(enum log_level level, const char *message, const char *format, ...) _printf_(3, 4);
+/* file: the source's path; its folder is the component that a JSON line names where there is no `program`. */
+void log_line_from(const char *file, enum log_level level, const char *message, const char *format,
+	...) _printf_(4, 5);
 
-#define log_error(message, ...)	  log_line(LOG_LEVEL_ERROR, message, __VA_ARGS__)
-#define log_warning(message, ...) log_line(LOG_LEVEL_WARNING, message, __VA_ARGS__)
-#define log_info(message, ...)	  log_line(LOG_LEVEL_INFO, message, __VA_ARGS__)
+#define log_line(level, message, ...) log_line_from(__FILE__, level, message, __VA_ARGS__)
+#define log_error(message, ...)	      log_line(LOG_LEVEL_ERROR, message, __VA_ARGS__)
+#define log_warning(message, ...)     log_line(LOG_LEVEL_WARNING, message, __VA_ARGS__)
+#define log_info(message, ...)	      log_line(LOG_LEVEL_INFO, message, __VA_ARGS__)
 #define log_debug(message, ...)                                                                    \
 	do {                                                                                       \
 		if (log_level() >= LOG_LEVEL_DEBUG)                                                \

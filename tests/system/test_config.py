@@ -1,5 +1,6 @@
 """The daemon's command line, configuration, sockets and surroundings."""
 import grp
+import json
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ import signal
 import stat
 import subprocess
 
+import grpc
 import pytest
 
 from daemon import BUILD, ROOT, wait_for
@@ -368,6 +370,24 @@ def test_log_level_is_the_workers_too(start):
     wait_for("a warning", lambda: "worker lost" in d.log())
     d.stop()
     assert " info " not in d.log() and " debug " not in d.log()
+
+
+def test_log_of_json(start):
+    """Each line of the daemon and of its workers is an object, whatever names clients choose."""
+    d = start("server.log_format=json", models=["identity"], listen="unix:modeld.sock")
+    name = 'no "such" \x7f\xe9\n model=x'
+    with pytest.raises(grpc.RpcError):
+        d.infer(name, b"x", channel=d.channel(d.unix))
+    for pid in d.children():
+        os.kill(pid, signal.SIGKILL)
+    wait_for("another worker", lambda: d.log().count('"worker ready"') == 2)
+    d.stop()
+    entries = [json.loads(line) for line in d.log().splitlines()]
+    assert all({"time", "level", "component", "message"} <= set(e) for e in entries)
+    lost = next(e for e in entries if e["message"] == "worker lost")
+    assert lost["level"] == "warning" and lost["component"] == "pool" and lost["worker"] == "cpu:0/0"
+    assert {"server", "pool", "dispatch", "modeld-worker"} <= {e["component"] for e in entries}
+    assert isinstance(next(e for e in entries if e["message"] == "worker spawned")["pid"], int)
 
 
 def test_check_tries_what_start_up_needs(tmp_path):

@@ -1,5 +1,6 @@
 /* log_test.c: what lands on stderr, byte for byte, read back through a packet pipe. */
 #include "base/log.h"
+#include "base/log_json.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -358,4 +359,76 @@ Test(log, a_file_that_others_write_too)
 	cr_assert(matches(text, "^mine\n.*Z error ours\nmine\n$"), "%s", text);
 	close(fd);
 	close(real);
+}
+
+Test(log, json)
+{
+	struct capture c;
+
+	unsetenv("JOURNAL_STREAM");
+	capture_start(&c);
+	setenv(LOG_FORMAT_VARIABLE, "json", 1);
+	log_init(NULL, LOG_LEVEL_INFO);
+	log_info("worker ready", "worker=%s pid=%d", "cpu:0/0", 4711);
+	cr_assert(matches(capture_next(&c),
+		"^\\{\"time\":\"[-0-9]{10}T[0-9:]{8}\\.[0-9]{3}Z\",\"level\":\"info\","
+		"\"component\":\"base\",\"message\":\"worker ready\",\"worker\":\"cpu:0/0\","
+		"\"pid\":4711\\}\n$"));
+	log_init("modeld-worker", LOG_LEVEL_INFO);
+	log_warning("message alone", NULL);
+	cr_assert(matches(capture_next(&c),
+		"\"level\":\"warning\",\"component\":\"modeld-worker\",\"message\":\"message "
+		"alone\"\\}\n$"));
+	log_debug("no", "a=%d", 1);
+	cr_assert_str_eq(capture_next(&c), "");
+	log_set_format(LOG_TEXT);
+	log_info("m", "a=%d", 1);
+	cr_assert(matches(capture_next(&c), TIME "info  modeld-worker: m a=1\n$"));
+	capture_stop(&c);
+}
+
+Test(log, json_for_the_journal)
+{
+	struct capture c;
+
+	capture_start(&c);
+	set_journal_stream(0, "");
+	log_init(NULL, LOG_LEVEL_INFO);
+	log_set_format(LOG_JSON);
+	log_error("m", "a=%d", 1);
+	cr_assert(matches(capture_next(&c), "^<3>\\{\"time\":.*,\"a\":1\\}\n$"));
+	capture_stop(&c);
+}
+
+Test(log, formats)
+{
+	enum log_format format;
+
+	cr_assert_eq(log_format_parse("json", &format), 0);
+	cr_expect_eq(format, LOG_JSON);
+	cr_expect_str_eq(log_format_name(format), "json");
+	cr_assert_eq(log_format_parse("text", &format), 0);
+	cr_expect_eq(format, LOG_TEXT);
+	cr_expect_eq(log_format_parse("xml", &format), -EINVAL);
+	setenv(LOG_FORMAT_VARIABLE, "xml", 1);
+	log_init(NULL, LOG_LEVEL_INFO);
+}
+
+Test(log, a_long_line_of_json_leaves_as_one)
+{
+	static char text[5000];
+	struct capture c;
+	size_t n;
+
+	memset(text, 1, sizeof(text) - 1);
+	capture_start(&c);
+	unsetenv("JOURNAL_STREAM");
+	log_init(NULL, LOG_LEVEL_INFO);
+	log_set_format(LOG_JSON);
+	log_info("m", "text=%s", text);
+	n = (size_t)read(c.read_fd, text, sizeof(text));
+	cr_assert_leq(n, LOG_JSON_MAX_BYTES);
+	cr_assert_gt(n, LOG_JSON_MAX_BYTES - 32);
+	cr_assert_eq(memcmp(text + n - 13, ",\"cut\":true}\n", 13), 0);
+	capture_stop(&c);
 }

@@ -1,4 +1,5 @@
 """Lines of the log: their form, and how many there may be."""
+import json
 import re
 
 import pytest
@@ -19,6 +20,19 @@ def test_a_line_looks_like_the_daemons(lines):
     log.line(log.WARNING, "model not loaded", worker="cpu:0/1", ms=3, error='no "such"\nfile', empty="")
     assert re.fullmatch(rb'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z warning modeld-python: model not loaded '
                         rb'worker=cpu:0/1 ms=3 error="no \\"such\\"\\nfile" empty=""\n', lines[0])
+
+
+def test_json(lines, monkeypatch):
+    monkeypatch.setattr(log._sink, "json", True)
+    log.line(log.WARNING, "model not loaded", worker="cpu:0/1", ms=3, error='no "such"\nfile \xe9\udcff', time="x")
+    entry = json.loads(lines[0])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", entry.pop("time"))
+    assert entry == {"level": "warning", "component": "modeld-python", "message": "model not loaded", "worker": "cpu:0/1",
+                     "ms": 3, "error": 'no "such"\nfile \xe9?', "time_": "x"}
+    log.line(log.INFO, "long", text="\x01" * 5000)
+    assert len(lines[1]) <= log.JSON_MAX + 1 and lines[1].count(b"\n") == 1
+    assert json.loads(lines[1])["cut"] is True and json.loads(lines[1])["text"] == "\x01" * log.JSON_KEPT
+    assert len(lines) == 2
 
 
 def test_levels_and_long_lines(lines):

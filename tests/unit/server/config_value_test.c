@@ -160,6 +160,9 @@ Test(config_value, levels_and_codecs)
 	good("server", "log_level", "debug");
 	cr_expect_eq(c.log_level, LOG_LEVEL_DEBUG);
 	bad("server", "log_level", "loud", "'loud' is none of error, warning, info, debug");
+	good("server", "log_format", "json");
+	cr_expect_eq(c.log_format, LOG_JSON);
+	bad("server", "log_format", "xml", "'xml' is none of text, json");
 	good("compression", "algorithm", "deflate");
 	cr_expect_str_eq(c.frontend.grpc.compression, "deflate");
 	bad("compression", "algorithm", "br", "'br' is none of none, gzip, deflate");

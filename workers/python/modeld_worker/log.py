@@ -5,6 +5,7 @@ becomes lines with its name, no more of them than a limit allows.
 """
 import errno
 import io
+import json
 import os
 import socket
 import stat
@@ -16,6 +17,9 @@ ERROR, WARNING, INFO, DEBUG = range(4)
 _NAMES = ["error", "warning", "info", "debug"]
 _PRIORITIES = [3, 4, 6, 7]
 LINE_MAX = 2047
+# Of JSON, and the characters that are kept of each value of a line that is longer: one may take six bytes.
+JSON_MAX = 4095
+JSON_KEPT = 400
 # What one model may print: so many lines at once, and a second.
 BURST = 200
 RATE = 50
@@ -29,12 +33,14 @@ class _Sink:
         self.fd = 2
         self.lost = 0
         self.journal = False
+        self.json = False
         self.send = self._write
 
     def open(self):
         """Choose a way that does not wait."""
         mode = os.fstat(2).st_mode
         self.journal = self._is_journal()
+        self.json = os.environ.get("MODELD_LOG_FORMAT") == "json"
         if stat.S_ISSOCK(mode):
             peer = socket.socket(fileno=os.dup(2))
             self.send = lambda line: peer.send(line, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
@@ -52,21 +58,43 @@ class _Sink:
     def _write(self, line):
         os.write(self.fd, line)
 
-    def put(self, level, program, text):
-        if self.journal:
-            head = f"<{_PRIORITIES[level]}>"
-        else:
-            now = time.time()
-            head = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z "
-        line = f"{head}{_NAMES[level]:<5} {program}: {text}".encode("utf-8", "replace")
-        line = line.replace(b"\n", b" ").replace(b"\r", b" ")
-        if len(line) > LINE_MAX:
-            line = line[:LINE_MAX - 3] + b"..."
+    def put(self, level, program, message, fields):
+        line = (self._as_json if self.json else self._as_text)(level, program, message, fields)
         try:
             self.send(line + b"\n")
         except OSError as e:
             if e.errno in (errno.EAGAIN, errno.EPIPE, errno.EBADF, errno.ENOBUFS):
                 self.lost += 1
+
+    def _as_text(self, level, program, message, fields):
+        """message key=value ...; strings with anything but plain characters are quoted."""
+        head = f"<{_PRIORITIES[level]}>" if self.journal else _now() + " "
+        pairs = [f" {k}={v if isinstance(v, int) or _is_plain(v) else quote(v)}" for k, v in fields.items()]
+        line = f"{head}{_NAMES[level]:<5} {program}: {message}{''.join(pairs)}".encode("utf-8", "replace")
+        line = line.replace(b"\n", b" ").replace(b"\r", b" ")
+        return line if len(line) <= LINE_MAX else line[:LINE_MAX - 3] + b"..."
+
+    def _as_json(self, level, program, message, fields):
+        """An object of JSON, as src/base/log_json.h has it."""
+        head = f"<{_PRIORITIES[level]}>" if self.journal else ""
+        entry = {"time": _now(), "level": _NAMES[level], "component": program, "message": message}
+        entry.update((k + "_" if k in entry or k == "cut" else k, v if isinstance(v, int) else str(v))
+                     for k, v in fields.items())
+        line = _json_line(head, entry)
+        if len(line) > JSON_MAX:
+            short = {k: v[:JSON_KEPT] if isinstance(v, str) else v for k, v in entry.items()}
+            line = _json_line(head, dict(short, cut=True))
+        return line
+
+
+def _now():
+    now = time.time()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03d}Z"
+
+
+def _json_line(head, entry):
+    text = json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
+    return (head + text).encode("utf-8", "replace")
 
 
 _sink = _Sink()
@@ -98,11 +126,8 @@ def quote(text):
 
 
 def line(level, message, **fields):
-    """message key=value ...; strings with anything but plain characters are quoted."""
-    if level > _sink.level:
-        return
-    pairs = [f" {k}={v if isinstance(v, int) or _is_plain(v) else quote(v)}" for k, v in fields.items()]
-    _sink.put(level, "modeld-python", message + "".join(pairs))
+    if level <= _sink.level:
+        _sink.put(level, "modeld-python", message, fields)
 
 
 def _is_plain(value):
