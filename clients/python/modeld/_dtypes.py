@@ -6,6 +6,8 @@ from typing import Any, Optional, Tuple
 
 import numpy as np
 
+from ._protobuf import DecodeError
+
 # name -> (number on the wire, numpy dtype). bf16 has none in numpy: it travels as uint16.
 _TYPES = {
     "bool": (1, np.dtype(np.bool_)), "u8": (2, np.dtype(np.uint8)), "u16": (3, np.dtype(np.uint16)),
@@ -65,7 +67,7 @@ def number_of(name: str) -> int:
 
 def name_of_number(number: int) -> str:
     if number not in _BY_NUMBER:
-        raise ValueError(f"the daemon sent an unknown dtype {number}")
+        raise DecodeError(f"unknown dtype {number}")
     return _BY_NUMBER[number]
 
 
@@ -75,13 +77,13 @@ def kserve_name(name: str) -> str:
 
 def name_of_kserve(kserve: str) -> str:
     if kserve not in _BY_KSERVE:
-        raise ValueError(f"the daemon sent an unknown dtype {kserve!r}")
+        raise DecodeError(f"unknown dtype {kserve!r}")
     return _BY_KSERVE[kserve]
 
 
 def numpy_of(name: str) -> np.dtype:
     if name not in _TYPES:
-        raise ValueError(f"the daemon sent an unknown dtype {name!r}")
+        raise DecodeError(f"unknown dtype {name!r}")
     return _TYPES[name][1]
 
 
@@ -105,20 +107,43 @@ def unpack_bytes(data: memoryview, shape: Tuple[int, ...]) -> np.ndarray:
     out, at = [], 0
     while at < len(data):
         if len(data) - at < 4:
-            raise ValueError("the daemon sent a malformed bytes tensor")
+            raise DecodeError("a bytes tensor that ends within a length")
         n = int.from_bytes(data[at:at + 4], "little")
         at += 4
         if n > len(data) - at:
-            raise ValueError("the daemon sent a malformed bytes tensor")
+            raise DecodeError("a bytes tensor that ends within an element")
         out.append(bytes(data[at:at + n]))
         at += n
     array = np.empty(len(out), object)
     array[:] = out
-    return array.reshape(shape)
+    return shaped(array, shape)
+
+
+def check_shape(shape: Tuple[int, ...]) -> None:
+    """numpy has arrays of 64 dimensions, or of 32."""
+    if len(shape) > 32 or any(n < 0 for n in shape):
+        raise DecodeError(f"a tensor of the shape {list(shape)}")
+
+
+def n_elements(nbytes: int, name: str) -> int:
+    size = numpy_of(name).itemsize
+    if nbytes % size:
+        raise DecodeError(f"{nbytes} bytes of {name}")
+    return nbytes // size
+
+
+def shaped(array: np.ndarray, shape: Tuple[int, ...]) -> np.ndarray:
+    """Elements that came, in the shape that was said of them."""
+    check_shape(shape)
+    try:
+        return array.reshape(shape)
+    except (ValueError, OverflowError):
+        raise DecodeError(f"{array.size} elements as a tensor of the shape {list(shape)}") from None
 
 
 def from_memory(data: memoryview, name: str, shape: Tuple[int, ...]) -> np.ndarray:
     """An array over `data`, not copied (bytes tensors are)."""
     if name == "bytes":
         return unpack_bytes(data, shape)
-    return np.frombuffer(data, numpy_of(name)).reshape(shape)
+    n_elements(len(data), name)
+    return shaped(np.frombuffer(data, numpy_of(name)), shape)

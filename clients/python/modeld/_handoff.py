@@ -17,7 +17,7 @@ from ._memory import Region
 from .errors import ConnectionLost, ModeldError
 
 MESSAGE_MAX = 128 * 1024
-_REGISTERED, _INFERRED, _ERROR = 9, 11, 12
+_LIMITS_ARE, _REGISTERED, _INFERRED, _ERROR = 8, 9, 11, 12
 
 
 @dataclass
@@ -90,7 +90,7 @@ class Registered:
         return r
 
     def map(self, fds: List[int]) -> Region:
-        if len(fds) != 1 or not self.token:
+        if len(fds) != 1 or not self.token or not self.number:
             raise ConnectionLost("the daemon's answer has no descriptor of the region that it made")
         return Region(self.number, self.token, self.size, fds[0])
 
@@ -143,6 +143,33 @@ def _error(data: memoryview) -> ModeldError:
     error = ModeldError.from_number(code, message)
     error.needed = needed
     return error
+
+
+def _descriptors(control: List[Tuple[int, int, bytes]]) -> List[int]:
+    fds: List[int] = []
+    for level, kind, payload in control:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            received = array.array("i")
+            received.frombytes(payload[:len(payload) // received.itemsize * received.itemsize])
+            fds += received
+    return fds
+
+
+def _close(fds: List[int]) -> None:
+    for fd in fds:
+        os.close(fd)
+
+
+def _opened(record: bytes) -> Tuple[int, int, memoryview]:
+    """An envelope: seq, kind, body."""
+    seq = kind = 0
+    body = memoryview(b"")
+    for number, value in pb.fields(record):
+        if number == 1:
+            seq = pb.number(value)
+        else:
+            kind, body = number, pb.chunk(value)
+    return seq, kind, body
 
 
 def _left(end: float) -> float:
@@ -202,7 +229,7 @@ class Handoff:
         self._answers: Dict[int, Tuple[int, memoryview, List[int]]] = {}
         self._dropped: Dict[int, object] = {}
         self._numbers = itertools.count(1)
-        self._lost: Optional[ConnectionLost] = None
+        self._lost: Optional[str] = None  # why: an exception would keep the frames that it went through, and their arrays
         self._pid = os.getpid()
         _open.add(self)
         self._socket.setblocking(True)
@@ -217,7 +244,7 @@ class Handoff:
         if os.getpid() != self._pid:
             return
         with self._lock:
-            self._lost = self._lost or ConnectionLost("the handoff connection was closed")
+            self._lost = self._lost or "the handoff connection was closed"
             self._dropped.clear()
             try:
                 self._socket.shutdown(socket.SHUT_RDWR)
@@ -235,7 +262,7 @@ class Handoff:
             ended = select.poll()
             ended.register(self._socket, 0)
             if ended.poll(0):
-                self._lost = self._lost or ConnectionLost("the handoff connection was closed by the daemon")
+                self._lost = self._lost or "the handoff connection was closed by the daemon"
         return self._lost is not None
 
     def check_process(self) -> None:
@@ -263,8 +290,8 @@ class Handoff:
         except OSError as e:
             if isinstance(e, TimeoutError):
                 raise
-            self._lost = self._lost or ConnectionLost(f"the handoff connection was lost: {e.strerror}")
-            raise self._lost from e
+            self._lost = self._lost or f"the handoff connection was lost: {e.strerror}"
+            raise ConnectionLost(self._lost) from e
         return seq
 
     def _send(self, record: bytes, end: Optional[float], fds: Sequence[int], sent: List[int]) -> None:
@@ -302,55 +329,74 @@ class Handoff:
         except BlockingIOError:
             return
         except OSError as e:
-            self._lost = ConnectionLost(f"the handoff connection was lost: {e.strerror}")
+            self._lost = f"the handoff connection was lost: {e.strerror}"
             return
         self._take_received()
 
     def _take_received(self) -> None:
         """What was received goes to who waits for it. By the reader alone; again, where it was interrupted."""
         data, control, flags, _ = self._received[0]
-        fds: List[int] = []
-        for level, kind, payload in control:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                received = array.array("i")
-                received.frombytes(payload[:len(payload) // received.itemsize * received.itemsize])
-                fds += received
+        fds = _descriptors(control)
         if not data or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-            for fd in fds:
-                os.close(fd)
-            self._lost = self._lost or ConnectionLost("the handoff connection was closed by the daemon")
-            self._received = []
+            self._refuse(fds, "the handoff connection was closed by the daemon")
             return
-        seq = kind = 0
-        body = memoryview(b"")
-        for number, value in pb.fields(data):
-            if number == 1:
-                seq = pb.number(value)
-            else:
-                kind, body = number, pb.chunk(value)
+        try:
+            seq, kind, body = _opened(data)
+        except pb.DecodeError as e:
+            self._refuse(fds, e.message)
+            return
         with self._lock:
-            if seq not in self._dropped:
+            if seq in self._sent and seq not in self._answers:
                 self._answers[seq], self._received = (kind, body, fds), []
                 return
-            self._received = []
-            del self._dropped[seq]
-        self._drop(kind, body, fds)
+            wanted = seq in self._dropped
+            if wanted:
+                self._received = []
+                del self._dropped[seq]
+        if wanted:
+            self._drop(kind, body, fds)
+        else:
+            self._refuse(fds, "the daemon answered what was not asked")
+
+    def _refuse(self, fds: List[int], why: str) -> None:
+        """The record that was received last ends the connection: nothing is believed that comes behind it."""
+        self._received = []
+        _close(fds)
+        self._lose(why)
+
+    def _lose(self, why: str) -> None:
+        """The daemon is not believed any more; whoever waits hears of it."""
+        self._lost = self._lost or why
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # closed already
 
     def _drop(self, kind: int, body: memoryview, fds: List[int]) -> None:
         """An answer that nobody wants any more, and the region that may have come with it."""
-        for fd in fds:
-            os.close(fd)
-        room = Inferred.unpack(body).room if kind == _INFERRED else None
-        if kind == _REGISTERED:
-            room = Registered.unpack(body)
-        if room:
-            try:
+        _close(fds)
+        try:
+            room = Inferred.unpack(body).room if kind == _INFERRED else None
+            if kind == _REGISTERED:
+                room = Registered.unpack(body)
+            if room:
                 self.unregister(room.token)
-            except ConnectionLost:
-                pass  # the region is gone with it
+        except ModeldError:
+            pass  # the region is gone with the connection, or there was none
 
-    def wait(self, seq: int, timeout: Optional[float]) -> Tuple[int, memoryview, List[int]]:
-        """The answer to seq. TimeoutError leaves it outstanding."""
+    def wait(self, seq: int, timeout: Optional[float], kind: int, n_fds: int = 0) -> Tuple[memoryview, List[int]]:
+        """The answer to seq, which is of that kind, and its descriptors: n_fds at most, the caller's to close. TimeoutError
+        leaves it outstanding."""
+        came, body, fds = self._wait(seq, timeout)
+        if came == kind and len(fds) <= n_fds:
+            return body, fds
+        _close(fds)
+        if came == _ERROR:
+            raise _error(body)
+        self._lose("the daemon's answer is of another kind, or has descriptors that are not due")
+        raise ConnectionLost(self._lost or "")
+
+    def _wait(self, seq: int, timeout: Optional[float]) -> Tuple[int, memoryview, List[int]]:
         end = None if timeout is None else time.monotonic() + timeout
         me = object()
         while True:
@@ -360,10 +406,9 @@ class Handoff:
                         self._receiving.wait(_until(end))
                     if seq in self._answers:
                         self._sent.pop(seq, None)
-                        kind, body, fds = self._answers.pop(seq)
-                        break
+                        return self._answers.pop(seq)
                     if self._lost:
-                        raise self._lost
+                        raise ConnectionLost(self._lost)
                     self._reader = me
                 self._receive(_until(end))
             finally:
@@ -371,9 +416,6 @@ class Handoff:
                     with self._lock:
                         self._reader = None
                         self._receiving.notify_all()
-        if kind == _ERROR:
-            raise _error(body)
-        return kind, body, fds
 
     def forget(self, seq: int, keep: object = None) -> None:
         """Nobody will wait for seq any more. `keep` (memory that it may still write) lives until it ends; not at all, if it
@@ -389,7 +431,7 @@ class Handoff:
     def get_limits(self, timeout: Optional[float] = None) -> Dict[str, int]:
         seq = self.number()
         try:
-            _, body, _ = self.wait(self.send(2, b"", seq), timeout)
+            body, _ = self.wait(self.send(2, b"", seq), timeout, _LIMITS_ARE)
         except ModeldError:
             raise
         except BaseException:
@@ -406,7 +448,7 @@ class Handoff:
         seq = self.number()
         try:
             self.send(4, pb.integer(1, size), seq, end)
-            _, body, fds = self.wait(seq, None if end is None else _left(end))
+            body, fds = self.wait(seq, None if end is None else _left(end), _REGISTERED, 1)
         except ModeldError:
             raise
         except BaseException:
@@ -415,15 +457,14 @@ class Handoff:
         try:
             return Registered.unpack(body).map(fds)
         finally:
-            for fd in fds:
-                os.close(fd)
+            _close(fds)
 
     def register(self, fd: int, size: int, end: Optional[float] = None) -> Registered:
         """Memory of somebody else's making, to be read only. TimeoutError, as allocate()"""
         seq = self.number()
         try:
             self.send(3, pb.integer(1, size) + pb.integer(2, 1), seq, end, [fd])
-            _, body, _ = self.wait(seq, None if end is None else _left(end))
+            body, _ = self.wait(seq, None if end is None else _left(end), _REGISTERED)
         except ModeldError:
             raise
         except BaseException:
@@ -447,7 +488,7 @@ class Handoff:
 
     def infer(self, seq: int, model: str, inputs: List[Tensor], targets: List[Target], outputs: List[str],
               end: Optional[float], parameters: Dict[str, str]) -> None:
-        """Outputs that find no room in their targets come in a region of the daemon's making."""
+        """Outputs that find no room in their targets come in a region of the daemon's making. Its answer: inferred()."""
         body = (pb.text(1, model) + b"".join(pb.delimited(2, t.pack()) for t in inputs) +
                 b"".join(pb.delimited(3, t.pack()) for t in targets) +
                 b"".join(pb.delimited(4, name.encode()) for name in outputs) +
@@ -455,3 +496,12 @@ class Handoff:
                 b"".join(pb.delimited(6, pb.text(1, k) + pb.text(2, v)) for k, v in parameters.items()) +
                 pb.integer(7, 1))
         self.send(6, body, seq, end)
+
+    def inferred(self, seq: int, timeout: Optional[float]) -> Tuple[Inferred, List[int]]:
+        """The answer to infer(), and the descriptor of its room, if it has one: the caller's to close."""
+        body, fds = self.wait(seq, timeout, _INFERRED, 1)
+        try:
+            return Inferred.unpack(body), fds
+        except BaseException:
+            _close(fds)
+            raise

@@ -6,6 +6,7 @@ IDLE_S is given back to the daemon, by a thread that is there while there are re
 """
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import threading
@@ -35,7 +36,13 @@ class Region:
 
     def __init__(self, number: int, token: bytes, size: int, fd: int) -> None:
         self.number, self.token, self.size = number, token, size
-        self.map = mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        try:
+            # Sealed, it cannot be cut short under a reader.
+            if size == 0 or not fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK:
+                raise ValueError("it is empty, or not sealed")
+            self.map = mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        except (OSError, ValueError, OverflowError) as e:
+            raise ConnectionLost(f"the daemon's answer has no descriptor of a region of {size} bytes: {e}") from None
         self.address = np.frombuffer(self.map, np.uint8).__array_interface__["data"][0]
         self.free: List[Tuple[int, int]] = [(0, size)]
         self.used = 0

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from typing import Iterable, Iterator, Mapping, Tuple, Union
 
+from .errors import ModeldError
+
 Value = Union[int, memoryview]
 
 
-class DecodeError(ValueError):
-    """The daemon sent something that is no protobuf message."""
+class DecodeError(ModeldError):
+    """The daemon sent something that is no protobuf message, or not the one that was due."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__("INTERNAL", f"the daemon's answer is malformed: {what}")
 
 
 # Most numbers are small.

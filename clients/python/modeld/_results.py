@@ -1,6 +1,7 @@
 """Outputs: the memory that they are to go to, and the arrays that are made of them."""
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
@@ -10,6 +11,7 @@ import numpy as np
 from . import _dtypes
 from ._handoff import Inferred, Target, Tensor
 from ._memory import Block, Memory, Region
+from ._protobuf import DecodeError
 from .errors import ConnectionLost
 
 # Where results go: the one output's, or by the output's name.
@@ -84,7 +86,7 @@ def _named(names: Sequence[str], out: Out) -> Mapping[str, np.ndarray]:
 
 def _into(out: np.ndarray, name: str, dtype: np.dtype, shape: Tuple[int, ...]) -> np.ndarray:
     """out itself where it is of that dtype and shape, else as much of it as the result takes."""
-    n = int(np.prod(shape, dtype=np.int64))
+    n = math.prod(shape)
     if out.dtype != dtype or n > out.size:
         raise ValueError(f"output {name!r} is {dtype} {list(shape)}, out is {out.dtype} {list(out.shape)}")
     return out if out.shape == shape else out.reshape(-1)[:n].reshape(shape)
@@ -117,8 +119,9 @@ def _array(t: Tensor, place: Optional[Place]) -> np.ndarray:
         return _dtypes.from_memory(memoryview(b""), kind, t.dims)
     if kind == "bytes":
         return _dtypes.unpack_bytes(place.block.bytes(t.length), t.dims)
+    n = _dtypes.n_elements(t.length, kind)
     place.block.trim(t.length)
-    return place.block.array(_dtypes.numpy_of(kind), t.dims, t.length)
+    return _dtypes.shaped(place.block.array(_dtypes.numpy_of(kind), (n,), t.length), t.dims)
 
 
 def collect(answer: Inferred, places: Mapping[str, Place]) -> Result:
@@ -130,14 +133,17 @@ def collect(answer: Inferred, places: Mapping[str, Place]) -> Result:
             result[t.name] = _array(t, place)
             continue
         assert place
+        if t.region and not place.holds(t):
+            raise ConnectionLost("the daemon's answer names memory that was not offered")
         kind = _dtypes.name_of_number(t.dtype)
+        _dtypes.check_shape(t.dims)
         if kind == "bytes":
             raise ValueError(f"output {t.name!r} is made of strings, which cannot go to an out array")
+        if t.region and math.prod(t.dims) != _dtypes.n_elements(t.length, kind):
+            raise DecodeError(f"{t.length} bytes as a tensor of the shape {list(t.dims)}")
         result[t.name] = _into(out, t.name, _dtypes.numpy_of(kind), t.dims)
         if place.block or not t.region:
             np.copyto(result[t.name], _array(t, place))
-        elif not place.holds(t):
-            raise ConnectionLost("the daemon's answer names memory that was not offered")
     result.timings = Timings(answer.queue_ns // 1000, answer.compute_ns // 1000, answer.total_ns // 1000,
                              answer.batch_requests, answer.worker)
     return result

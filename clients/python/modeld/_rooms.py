@@ -1,9 +1,8 @@
 """How much room an output will need: by its declared shape where that says it, else by what it took lately."""
 from __future__ import annotations
 
+import math
 from typing import Dict, Optional, Sequence, Tuple
-
-import numpy as np
 
 from . import _dtypes
 
@@ -38,7 +37,7 @@ def _declared_bytes(dtype: str, shape: Optional[Sequence[int]], rows: int) -> Op
     dims = [rows if i == 0 and n < 0 else n for i, n in enumerate(shape)]
     if any(n < 0 for n in dims):
         return None
-    return int(np.prod(dims, dtype=np.int64)) * _dtypes.numpy_of(dtype).itemsize
+    return math.prod(dims) * _dtypes.numpy_of(dtype).itemsize
 
 
 class Rooms:

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import _dtypes, _kserve, _places
 from . import _protobuf as pb
-from ._handoff import Handoff, Inferred
+from ._handoff import Handoff
 from ._memory import Block, Memory, Region
 from ._request import Dtypes, Inputs, add_place, place, to_send
 from ._results import Out, Result, Sent, Timings, adopt, collect, copy_out, out_places
@@ -157,9 +157,9 @@ class Client:
         """Is the server (or the model) serving? False also when it does not answer."""
         try:
             reply = self._call(_HEALTH + "Check", pb.text(1, model), self._timeout)
+            return any(number == 1 and value == 1 for number, value in pb.fields(reply))
         except ModeldError:
             return False
-        return any(number == 1 and value == 1 for number, value in pb.fields(reply))
 
     def models(self) -> Dict[str, ModelInfo]:
         """All models that the daemon serves."""
@@ -217,6 +217,8 @@ class Client:
         wanted = (parameters or {}).get("output")
         result = self.infer_all(model, inputs, outputs=[wanted] if wanted else None, dtype=dtype,
                                 parameters=parameters, timeout=timeout, first_only=not wanted, out=out)
+        if not result:
+            raise pb.DecodeError("no output")
         return next(iter(result.values()))
 
     def infer_all(self, model: str, inputs: Inputs, *, outputs: Optional[Sequence[str]] = None,
@@ -305,7 +307,7 @@ class Client:
         try:
             handoff.infer(seq, model, tensors, targets, names, end, parameters)
             # The daemon answers only when nothing writes to the targets any more; the caller is told in time.
-            _, body, fds = handoff.wait(seq, None if end is None else end + _GRACE_S - time.monotonic())
+            answer, fds = handoff.inferred(seq, None if end is None else end + _GRACE_S - time.monotonic())
         except ModeldError as e:
             if isinstance(e, ConnectionLost):
                 handoff.forget(seq, keep=(sent, blocks, places))
@@ -316,7 +318,6 @@ class Client:
             # Out of time or interrupted: the request goes on, and so does its memory.
             handoff.forget(seq, keep=(sent, blocks, places))
             raise
-        answer = Inferred.unpack(body)
         adopt(memory, answer, fds, places)
         for t in answer.outputs:
             self._rooms.note(model, t.name, t.length, total)
@@ -368,10 +369,16 @@ def _unpack_reply(reply: bytes, name: str) -> Result:
             metadata[entry.get(1, "")] = entry.get(2, "")
     if not result:
         raise ModeldError("INTERNAL", "the reply has no tensor")
-    result.timings = Timings(int(metadata.get("queue_us", 0)), int(metadata.get("compute_us", 0)),
-                             int(metadata.get("total_us", 0)), int(metadata.get("batch_size", 1)),
+    result.timings = Timings(_digits(metadata.get("queue_us", "0")), _digits(metadata.get("compute_us", "0")),
+                             _digits(metadata.get("total_us", "0")), _digits(metadata.get("batch_size", "1")),
                              metadata.get("worker", ""))
     return result
+
+
+def _digits(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 20:
+        raise pb.DecodeError(f"{text[:40]!r} is no number")
+    return int(text)
 
 
 def _tensor_info(data: memoryview) -> TensorInfo:
