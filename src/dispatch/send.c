@@ -20,8 +20,9 @@ static bool send_failed(struct work *w, struct list *taken, uint32_t n, int e, u
 		work_requeue(w, taken, now_ns);
 		return false;
 	}
-	if (e == WORKER_E_LARGE && n > 1) {
-		/* Each alone, then: wire_item_bound() should have kept us from this. */
+	if ((e == WORKER_E_LARGE || e == WORKER_E_REFS) && n > 1) {
+		/* Each alone, then: wire_item_bound() should have kept us from the first, the second concerns those whose
+		 * memory the worker does not know yet. */
 		list_for_each (taken, node)
 			list_entry(node, struct request, node)->joinable = false;
 		work_requeue(w, taken, now_ns);
@@ -33,6 +34,11 @@ static bool send_failed(struct work *w, struct list *taken, uint32_t n, int e, u
 				"the request's names, shapes and parameters take %zu bytes on the "
 				"way to a worker, above the limit of %u (WIRE_MESSAGE_MAX)",
 				r->bound, WIRE_MESSAGE_MAX);
+		else if (e == WORKER_E_REFS)
+			request_fail(r, now_ns, GRPC_RESOURCE_EXHAUSTED,
+				"its memory cannot be handed to a worker: too many descriptors of "
+				"the "
+				"daemon's user are on the way (RLIMIT_NOFILE)");
 		else
 			request_fail(r, now_ns, GRPC_RESOURCE_EXHAUSTED,
 				"the request could not be sent to a worker: %s", err_str(e));

@@ -27,6 +27,8 @@ const char *worker_state_name(enum worker_state s);
 enum {
 	WORKER_E_BUSY = 1,  /* no free slot, not READY, or does not hold the model */
 	WORKER_E_LARGE = 2, /* the packed run exceeds WIRE_MESSAGE_MAX */
+	WORKER_E_REFS =
+		3, /* the kernel takes no more descriptors of the daemon's user: memory cannot be handed over */
 };
 
 /* What worker_run() sends. */
@@ -49,7 +51,7 @@ struct pool_batch {
  * A send that fails because the process is gone counts as sent: on_lost follows.
  * Memory that items name (inputs or targets) must be known (pool_memory_new(); asserted).
  *
- * WORKER_E_BUSY, WORKER_E_LARGE; -ENOMEM (nothing was sent)
+ * WORKER_E_BUSY, WORKER_E_LARGE, WORKER_E_REFS; -ENOMEM (nothing was sent)
  */
 _must_use_ int worker_run(struct worker *w, const struct pool_batch *b);
 

@@ -180,6 +180,8 @@ int worker_run(struct worker *w, const struct pool_batch *b)
 	r = send_run(w, f, b->items);
 	if (r == -EMSGSIZE)
 		return WORKER_E_LARGE;
+	if (r == -ETOOMANYREFS)
+		return WORKER_E_REFS;
 	burst_add(&w->pool->burst, f->n_items, b->expect_ns);
 	take_off(w, f, b->now_ns);
 	w->alone |= b->alone;

@@ -753,6 +753,19 @@ Test(scheduler, too_large_together_is_tried_alone_then_refused)
 	}
 }
 
+Test(scheduler, memory_that_cannot_be_handed_over_is_tried_alone_then_refused)
+{
+	drop(bed_submit(&bed, bed.alpha, &answers[0]));
+	drop(bed_submit(&bed, bed.alpha, &answers[1]));
+	bed.pool->workers[0].run_error = WORKER_E_REFS;
+	bed_turn(&bed);
+	for (int i = 0; i < 2; i++) {
+		cr_expect_eq(answers[i].n, 1);
+		cr_expect_eq(answers[i].status, GRPC_RESOURCE_EXHAUSTED);
+		cr_expect_not_null(strstr(answers[i].message, "cannot be handed to a worker"));
+	}
+}
+
 Test(scheduler, out_of_memory_fails_the_batch)
 {
 	drop(bed_submit(&bed, bed.alpha, &answers[0]));
