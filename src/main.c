@@ -168,7 +168,7 @@ static int load(
 	int r = config_source_read(source, c, text, sizeof(text));
 
 	if (!r)
-		r = repository_read(ret_repository, &c->models, text, sizeof(text));
+		r = repository_read(ret_repository, &c->models, NULL, text, sizeof(text));
 	return r ? config_failed(r, text) : 0;
 }
 

@@ -31,8 +31,8 @@ static int read_configuration(struct models_source *s, char *text, size_t cap)
 	return 0;
 }
 
-static int read_models(void *data, const char *name, bool anew, struct repository **ret_repository,
-	char *text, size_t cap)
+static int read_models(void *data, const char *name, bool anew, const struct overlays *overlays,
+	struct repository **ret_repository, char *text, size_t cap)
 {
 	struct models_source *s = data;
 	const struct models_settings *settings;
@@ -41,8 +41,8 @@ static int read_models(void *data, const char *name, bool anew, struct repositor
 	if (r)
 		return r;
 	settings = s->latest.store ? &s->latest.models : &s->first->models;
-	return name ? repository_read_model(ret_repository, settings, name, text, cap)
-		    : repository_read(ret_repository, settings, text, cap);
+	return name ? repository_read_model(ret_repository, settings, overlays, name, text, cap)
+		    : repository_read(ret_repository, settings, overlays, text, cap);
 }
 
 void models_source_init(struct models_source *s, const struct config *first)

@@ -65,10 +65,12 @@ static void read_on_thread(uv_work_t *work)
 	struct lifecycle *l = work->data;
 	struct reading *r = &l->reading;
 
+	if (r->error)
+		return;
 	if (!r->name)
 		lifecycle_poll_watch(l);
-	r->error = l->source->read(
-		l->source->data, r->name, r->anew, &r->repository, r->text, sizeof(r->text));
+	r->error = l->source->read(l->source->data, r->name, r->anew, &r->overlays, &r->repository,
+		r->text, sizeof(r->text));
 }
 
 static void failed_to_read(struct lifecycle *l)
@@ -106,8 +108,6 @@ static void on_read_all(struct lifecycle *l)
 	}
 }
 
-static void advance(struct lifecycle *l);
-
 static void on_read(uv_work_t *work, int status)
 {
 	struct lifecycle *l = work->data;
@@ -121,19 +121,35 @@ static void on_read(uv_work_t *work, int status)
 	else
 		on_read_all(l);
 	r->repository = repository_free(r->repository);
+	overlays_release(&r->overlays);
 	free(r->name);
 	r->name = NULL;
 	if (!l->stopped)
-		advance(l);
+		lifecycle_advance(l);
 }
 
-/* Threads that this makes take no signals: those are for the loop. */
-static void start(struct lifecycle *l, char *name, bool anew)
+/* What callers gave models. -ENOMEM */
+static int gather_overlays(const struct lifecycle *l, struct overlays *o)
+{
+	int r = 0;
+
+	list_for_each (&l->wishes.list, node) {
+		struct wish *w = list_entry(node, struct wish, node);
+
+		if (!r)
+			r = overlays_add(o, w->name, w->overlay);
+	}
+	overlays_sort(o);
+	return r;
+}
+
+/* Threads that this makes take no signals: those are for the loop. `error` is how it ends, where it has one. */
+static void start(struct lifecycle *l, int error)
 {
 	sigset_t before;
 	int e;
 
-	l->reading = (struct reading){.name = name, .anew = anew};
+	l->reading.error = error;
 	l->busy = true;
 	signals_block(&before);
 	e = uv_queue_work(l->loop, &l->work, read_on_thread, on_read);
@@ -147,11 +163,14 @@ static void start_all(struct lifecycle *l)
 	move(&l->waits_next, &l->waits_now);
 	l->reading_for = l->asked;
 	l->asked = PURPOSE_NONE;
-	start(l, NULL, l->reading_for == PURPOSE_ANEW);
+	l->reading = (struct reading){.anew = l->reading_for == PURPOSE_ANEW};
+	start(l, gather_overlays(l, &l->reading.overlays));
 }
 
 static void start_task(struct lifecycle *l, struct task *t)
 {
+	const struct wish *w = wishes_find(&l->wishes, t->name);
+	struct overlay *overlay = t->keeps_settings && w ? w->overlay : t->overlay;
 	char *name = strdup(t->name);
 
 	if (!name) {
@@ -159,10 +178,11 @@ static void start_task(struct lifecycle *l, struct task *t)
 		return;
 	}
 	t->phase = TASK_READING;
-	start(l, name, false);
+	l->reading = (struct reading){.name = name};
+	start(l, overlays_add(&l->reading.overlays, name, overlay));
 }
 
-static void advance(struct lifecycle *l)
+void lifecycle_advance(struct lifecycle *l)
 {
 	struct task *t = NULL;
 
@@ -180,7 +200,7 @@ static void ask_all(struct lifecycle *l, enum purpose purpose, struct lifecycle_
 		list_push_back(&l->waits_next, &w->node);
 	if (l->asked < purpose)
 		l->asked = purpose;
-	advance(l);
+	lifecycle_advance(l);
 }
 
 void lifecycle_reload_all(struct lifecycle *l, struct lifecycle_wait *w)
@@ -196,98 +216,6 @@ void lifecycle_refresh(struct lifecycle *l, struct lifecycle_wait *w)
 static void ask_poll(struct lifecycle *l)
 {
 	ask_all(l, PURPOSE_SETTLED, NULL);
-}
-
-/* --- Asking ------------------------------------------------------------------------------------- */
-
-static bool name_can_be(const char *name)
-{
-	size_t n = strlen(name);
-
-	return n > 0 && n <= WIRE_NAME_MAX && *name != '.' && !strchr(name, '/');
-}
-
-/* What cannot be is answered without looking. */
-static bool refuse(struct lifecycle *l, struct task *t, const char *name, const char *version)
-{
-	char quoted[64];
-
-	if (l->stopped)
-		task_end(t, LIFECYCLE_ENDING, "the server shuts down");
-	else if (t->kind != TASK_RELOAD && !lifecycle_is_explicit(l))
-		task_end(t, LIFECYCLE_NOT_ALLOWED,
-			"models are loaded and unloaded only where [models] control = explicit");
-	else if (!name_can_be(name))
-		task_end(t, LIFECYCLE_INVALID, "%s is no name of a model",
-			log_quote(name, strlen(name), quoted, sizeof(quoted)));
-	else if (*version && !version_number_parse(version, &t->number))
-		task_end(t, LIFECYCLE_INVALID,
-			"%s is no version: a whole number from 1 is expected, without leading "
-			"zeros",
-			log_quote(version, strlen(version), quoted, sizeof(quoted)));
-	return t->phase == TASK_DONE;
-}
-
-/* One of the same that is under way, or a new one. NULL: no memory */
-static struct task *find_or_make_task(
-	struct lifecycle *l, enum task_kind kind, const char *name, const char *version)
-{
-	uint64_t number = 0;
-	bool valid = !*version || version_number_parse(version, &number);
-	struct task *t = valid ? lifecycle_find_task(l, kind, name, number) : NULL;
-
-	if (t)
-		return t;
-	t = task_new(kind, name, number);
-	if (!t)
-		return NULL;
-	t->for_reference = kind == TASK_LOAD; /* until somebody else asks */
-	list_push_back(&l->tasks, &t->node);
-	(void)refuse(l, t, name, version);
-	return t;
-}
-
-void lifecycle_ask(struct lifecycle *l, const struct asked_task *a, struct lifecycle_wait *w)
-{
-	struct task *t = find_or_make_task(l, a->kind, a->name, a->version);
-
-	if (!t) {
-		list_push_back(&l->starved, &w->node);
-		return;
-	}
-	t->patient |= a->patient;
-	t->for_reference &= a->for_reference;
-	list_push_back(&t->waits, &w->node);
-	if (t->phase == TASK_ASKED)
-		advance(l);
-}
-
-void lifecycle_load(
-	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w)
-{
-	lifecycle_ask(
-		l, &(struct asked_task){.kind = TASK_LOAD, .name = name, .version = version}, w);
-}
-
-void lifecycle_load_to_refer(
-	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w)
-{
-	lifecycle_ask(l,
-		&(struct asked_task){
-			.kind = TASK_LOAD, .name = name, .version = version, .for_reference = true},
-		w);
-}
-
-void lifecycle_unload(
-	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w)
-{
-	lifecycle_ask(
-		l, &(struct asked_task){.kind = TASK_UNLOAD, .name = name, .version = version}, w);
-}
-
-void lifecycle_reload(struct lifecycle *l, const char *name, struct lifecycle_wait *w)
-{
-	lifecycle_ask(l, &(struct asked_task){.kind = TASK_RELOAD, .name = name, .version = ""}, w);
 }
 
 /* --- Life --------------------------------------------------------------------------------------- */
@@ -493,7 +421,7 @@ void lifecycle_flush(struct lifecycle *l)
 		lifecycle_enforce(l);
 	l->loaded = false;
 	if (!l->stopped && lifecycle_try_rooms(l))
-		advance(l);
+		lifecycle_advance(l);
 	if (l->stopped)
 		answer(&l->waits_next, LIFECYCLE_ENDING, "the server shuts down");
 	answer(&l->starved, LIFECYCLE_NO_MEMORY, "out of memory");

@@ -22,17 +22,19 @@
 
 struct dispatch;
 struct lifecycle;
+struct overlay;
+struct overlays;
 struct repository;
 struct version;
 
 /* Where models are read from. */
 struct lifecycle_source {
 	/*
-	 * A snapshot of the model `name`, NULL: of all; `anew`: the configuration is read again first. On a
-	 * thread of libuv's, one at a time. 0; > 0: text (cap bytes) says what is wrong; -ENOMEM
+	 * A snapshot of the model `name`, NULL: of all; `anew`: the configuration is read again first; overlays: as of
+	 * repository_read(). On a thread of libuv's, one at a time. 0; > 0: text (cap bytes) says what is wrong; -ENOMEM
 	 */
-	int (*read)(void *data, const char *name, bool anew, struct repository **ret_repository,
-		char *text, size_t cap);
+	int (*read)(void *data, const char *name, bool anew, const struct overlays *overlays,
+		struct repository **ret_repository, char *text, size_t cap);
 	void *data; /* borrow */
 };
 
@@ -43,6 +45,8 @@ enum lifecycle_code {
 	LIFECYCLE_INVALID,     /* what can be no name, or no number of a version */
 	LIFECYCLE_UNKNOWN, /* it is in no repository, or has no such version; it is not loaded */
 	LIFECYCLE_WRONG,   /* its files, or what they say */
+	LIFECYCLE_CONFIG,  /* what the caller said of its settings */
+	LIFECYCLE_OTHER,   /* it is loaded, or being loaded, with other settings */
 	LIFECYCLE_FULL, /* it has no room beside what is loaded: [models] max_models, max_memory_bytes */
 	LIFECYCLE_FAILED,     /* no worker could load it, or the repository could not be read */
 	LIFECYCLE_SUPERSEDED, /* it was unloaded, or changed again, meanwhile */
@@ -86,14 +90,18 @@ void lifecycle_gone(struct lifecycle *l, struct version *v);
 /*
  * Have a model served, and wait until it is ready: the versions that its policy has, or that of one number
  * (version; "": by policy). Where it is served, what has changed about it is applied. A load of the same that
- * is under way is joined.
+ * is under way is joined. It gets the settings of its files, with overlay (NULL: none; a reference is taken), until another
+ * load says something else, or none of its versions is to be served any more.
  */
-void lifecycle_load(
-	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w);
+void lifecycle_load(struct lifecycle *l, const char *name, const char *version,
+	struct overlay *overlay, struct lifecycle_wait *w);
 /* The same for who will refer to it (lifecycle_refer()): where nobody else has had it loaded, it goes ttl_ms after it was
- * referred to and used last. */
-void lifecycle_load_to_refer(
-	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w);
+ * referred to and used last. overlay NULL: with whatever settings; where somebody else has it with other settings: OTHER. */
+void lifecycle_load_to_refer(struct lifecycle *l, const char *name, const char *version,
+	struct overlay *overlay, struct lifecycle_wait *w);
+/* Is what is served of it what overlay says? NULL: whatever is. */
+bool lifecycle_has_settings(
+	const struct lifecycle *l, const char *name, const struct overlay *overlay);
 /* Have it served no more, and wait until its memory is back. What runs is finished. */
 void lifecycle_unload(
 	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w);

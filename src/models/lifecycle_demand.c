@@ -48,7 +48,8 @@ static void ask(struct demanded *d, const char *model)
 		&(struct asked_task){.kind = TASK_LOAD,
 			.name = model,
 			.version = colon ? colon + 1 : "",
-			.patient = true},
+			.patient = true,
+			.keeps_settings = true},
 		&d->wait);
 }
 

@@ -3,6 +3,7 @@
 #define MODELS_LIFECYCLE_PRIVATE_H
 
 #include "models/lifecycle.h"
+#include "models/overlay.h"
 #include "models/repository.h"
 #include "models/task.h"
 #include "models/watch.h"
@@ -13,6 +14,7 @@
 struct reading {
 	char *name;		       /* own: a model; NULL: all */
 	bool anew;		       /* the configuration, too */
+	struct overlays overlays;      /* own: settings of callers */
 	struct repository *repository; /* own */
 	int error;
 	char text[1024];
@@ -24,6 +26,14 @@ enum purpose {
 	PURPOSE_LIST,	 /* lifecycle_list() */
 	PURPOSE_SETTLED, /* what has settled is applied */
 	PURPOSE_ANEW,	 /* the configuration is read, too, and all is applied */
+};
+
+/* As in struct task. All borrowed. */
+struct asked_task {
+	enum task_kind kind;
+	const char *name, *version;
+	bool patient, for_reference, keeps_settings;
+	struct overlay *overlay;
 };
 
 struct lifecycle {
@@ -87,8 +97,7 @@ void lifecycle_tell_odd(const struct lifecycle *l, const struct repository *r);
 /* --- lifecycle_task.c ------------------------------------------------------------------------------ */
 
 /* One of the same that is under way, and behind which nothing else was asked of the model; NULL. */
-struct task *lifecycle_find_task(
-	struct lifecycle *l, enum task_kind kind, const char *name, uint64_t number);
+struct task *lifecycle_find_task(struct lifecycle *l, const struct asked_task *a, uint64_t number);
 /* The first task that is to read now; NULL: none. Begins those that need not. */
 struct task *lifecycle_next_task(struct lifecycle *l);
 /* The model's snapshot is there (or an error: text), for the task that is READING. */
@@ -137,11 +146,11 @@ void lifecycle_expire_soon(struct lifecycle *l);
 
 /* --- lifecycle.c ------------------------------------------------------------------------------------- */
 
-struct asked_task {
-	enum task_kind kind;
-	const char *name, *version;
-	bool patient, for_reference; /* as in struct task */
-};
+/* Read what is to be read next, unless the thread reads. */
+void lifecycle_advance(struct lifecycle *l);
+
+/* --- lifecycle_ask.c --------------------------------------------------------------------------------- */
+
 /* lifecycle_load() and its like. */
 void lifecycle_ask(struct lifecycle *l, const struct asked_task *a, struct lifecycle_wait *w);
 

@@ -290,6 +290,8 @@ uint64_t lifecycle_evict(struct lifecycle *l, struct wish *w, struct task *t)
 	log_info("model is evicted", "model=%s memory_bytes=%" PRIu64 " for=%s", w->name, bytes,
 		t ? t->name : "");
 	wish_clear(w);
+	if (w->transient)
+		wish_set_overlay(w, NULL);
 	lifecycle_remove(l, w->name, 0, &a);
 	l->counters.evictions++;
 	return bytes;

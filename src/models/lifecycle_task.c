@@ -16,14 +16,19 @@
 
 /* --- Finding ------------------------------------------------------------------------------------ */
 
-static struct task *find_same(
-	struct lifecycle *l, enum task_kind kind, const char *name, uint64_t number)
+/* Is one who asks for this served by the task? */
+static bool same_settings(const struct task *t, const struct asked_task *a)
+{
+	return a->keeps_settings || (!t->keeps_settings && overlay_equal(t->overlay, a->overlay));
+}
+
+static struct task *find_same(struct lifecycle *l, const struct asked_task *a, uint64_t number)
 {
 	list_for_each (&l->tasks, node) {
 		struct task *t = TASK(node);
 
-		if (t->kind == kind && t->number == number && t->phase != TASK_DONE &&
-			!strcmp(t->name, name))
+		if (t->kind == a->kind && t->number == number && t->phase != TASK_DONE &&
+			!strcmp(t->name, a->name) && same_settings(t, a))
 			return t;
 	}
 	return NULL;
@@ -41,10 +46,9 @@ static bool is_last_word(const struct lifecycle *l, const struct task *t)
 	return true;
 }
 
-struct task *lifecycle_find_task(
-	struct lifecycle *l, enum task_kind kind, const char *name, uint64_t number)
+struct task *lifecycle_find_task(struct lifecycle *l, const struct asked_task *a, uint64_t number)
 {
-	struct task *t = find_same(l, kind, name, number);
+	struct task *t = find_same(l, a, number);
 
 	return t && is_last_word(l, t) ? t : NULL;
 }
@@ -137,7 +141,34 @@ static void wish(struct lifecycle *l, struct task *t)
 		return;
 	}
 	w = (struct wish *)wishes_find(&l->wishes, t->name);
+	if (!t->keeps_settings)
+		wish_set_overlay(w, t->overlay);
 	w->transient = t->for_reference && !wanted;
+}
+
+/* Is a load of it under way, ahead of t? */
+static bool is_being_loaded(const struct lifecycle *l, const struct task *t)
+{
+	for (const struct list *at = l->tasks.next; at != &t->node; at = at->next) {
+		const struct task *other = list_entry(at, struct task, node);
+
+		if (other->kind == TASK_LOAD && other->phase != TASK_DONE &&
+			!strcmp(other->name, t->name))
+			return true;
+	}
+	return false;
+}
+
+/* Has somebody else it with other settings, and t may not change them? Nobody has what was loaded for a reference, and is not
+ * referred to any more. */
+static bool clashes(const struct lifecycle *l, const struct task *t)
+{
+	const struct wish *w = wishes_find(&l->wishes, t->name);
+
+	if (!t->for_reference || t->keeps_settings || !w || wish_empty(w) ||
+		overlay_equal(w->overlay, t->overlay))
+		return false;
+	return !w->transient || w->n_references > 0 || is_being_loaded(l, t);
 }
 
 /* Returns whether there is something to apply. */
@@ -145,8 +176,11 @@ static bool check(struct lifecycle *l, struct task *t, const struct repository_e
 {
 	if (!e)
 		task_end(t, LIFECYCLE_UNKNOWN, "model '%s' is in no repository", t->name);
+	else if (clashes(l, t))
+		task_end(t, LIFECYCLE_OTHER,
+			"model '%s' is loaded with other settings than config says", t->name);
 	else if (e->error)
-		task_end(t, LIFECYCLE_WRONG, "%s", e->error);
+		task_end(t, e->wrong_overlay ? LIFECYCLE_CONFIG : LIFECYCLE_WRONG, "%s", e->error);
 	else if (t->number && !has_version(e, t->number))
 		task_end(t, LIFECYCLE_UNKNOWN, "model '%s' has no version %" PRIu64 "%s%s", t->name,
 			t->number, e->odd ? ": " : "", e->odd ? e->odd : "");

@@ -58,6 +58,7 @@ struct parser {
 	struct version_settings *model;	 /* borrow */
 	struct version_policy *versions; /* borrow */
 	const struct conf_line *line;	 /* borrow: the current one */
+	bool over;			 /* of a caller: what was said before is replaced */
 	bool seen[N_KEYS];
 	struct warmup_conf warmup;
 	struct queue_conf queue;
@@ -81,7 +82,10 @@ static int invalid(struct parser *p, const char *what)
 {
 	const struct conf_line *l = p->line;
 
-	snprintf(p->text, p->cap, "%s: [%s] %s: %s", l->where, l->section, l->key, what);
+	if (p->over)
+		snprintf(p->text, p->cap, "%s", what);
+	else
+		snprintf(p->text, p->cap, "%s: [%s] %s: %s", l->where, l->section, l->key, what);
 	return MODEL_CONF_E_INVALID;
 }
 
@@ -272,8 +276,11 @@ static int add_parameter(struct parser *p)
 	if (!key || !value)
 		return -ENOMEM;
 	for (size_t i = 0; i < m->n_parameters; i++) {
-		if (!strcmp(m->parameters[i].key, key))
-			return invalid(p, "is set twice");
+		if (strcmp(m->parameters[i].key, key) != 0)
+			continue;
+		return p->over ? model_conf_replace(
+					 &((struct wire_pair *)m->parameters)[i].value, value)
+			       : invalid(p, "is set twice");
 	}
 	if (m->n_parameters == WIRE_PAIRS_MAX)
 		return invalid(p, "too many parameters: at most 64 are allowed");
@@ -364,4 +371,18 @@ int model_conf_read(const char *file, struct model_conf *m, char *text, size_t c
 		e = apply_queue(&p, file);
 	queue_conf_release(&p.queue);
 	return e;
+}
+
+int model_conf_set(struct model_conf *m, const char *section, const char *key, const char *value,
+	char *text, size_t cap)
+{
+	const struct conf_line line = {.where = "", .section = section, .key = key, .value = value};
+	struct parser p = {.model = &m->settings,
+		.versions = &m->versions,
+		.line = &line,
+		.over = true,
+		.text = text,
+		.cap = cap};
+
+	return strcmp(section, "model") ? add_parameter(&p) : set_key(&p);
 }

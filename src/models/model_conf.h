@@ -28,6 +28,14 @@ enum {
  * -ENOMEM
  */
 _must_use_ int model_conf_read(const char *file, struct model_conf *m, char *text, size_t cap);
+/*
+ * The same for one key of [model] or [parameters] (section), in place of what was said of it.
+ *
+ * MODEL_CONF_E_INVALID  text says what is wrong with the value
+ * -ENOMEM
+ */
+_must_use_ int model_conf_set(struct model_conf *m, const char *section, const char *key,
+	const char *value, char *text, size_t cap);
 void model_conf_release(struct model_conf *m);
 /* Replace an own string. -ENOMEM */
 _must_use_ int model_conf_replace(const char **field, const char *value);

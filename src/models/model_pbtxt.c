@@ -30,7 +30,8 @@ struct mapping {
 	uint64_t present;			/* fields of it that were there */
 	struct model_conf *conf;		/* borrow */
 	const struct models_settings *settings; /* borrow */
-	const char *file;			/* borrow */
+	const char *file;			/* borrow: in messages */
+	const char *directory;			/* borrow: of the model */
 	char *ignored;				/* own */
 	char *text;				/* borrow */
 	size_t cap;
@@ -201,18 +202,13 @@ static int map_instances(struct mapping *m)
 
 static int map_labels(struct mapping *m)
 {
-	const char *slash = strrchr(m->file, '/');
-	_cleanup_(freep) char *directory =
-		slash ? strndup(m->file, (size_t)(slash - m->file)) : strdup(".");
 	struct version_settings *s = &m->conf->settings;
 	char what[512];
 	int r;
 
-	if (!directory)
-		return -ENOMEM;
 	free(s->labels);
 	s->labels = NULL;
-	r = label_files_read(directory, m->config, &s->labels, what, sizeof(what));
+	r = label_files_read(m->directory, m->config, &s->labels, what, sizeof(what));
 	return r == LABEL_FILES_E_INVALID ? wrong(m, "output.label_filename", what) : r;
 }
 
@@ -359,21 +355,19 @@ static int parse(const struct buf *content, const char *file, struct buf *wire, 
 	return r == PBTXT_E_INVALID ? MODEL_PBTXT_E_INVALID : r;
 }
 
-int model_pbtxt_read(const char *file, struct model_conf *conf,
+int model_pbtxt_map(const struct model_pbtxt_message *message, struct model_conf *conf,
 	const struct models_settings *settings, char **ret_ignored, char *text, size_t cap)
 {
-	_cleanup_(buf_deinit) struct buf content = {.max = FILE_BYTES_MAX};
-	_cleanup_(buf_deinit) struct buf wire = {.max = MESSAGE_BYTES_MAX};
-	struct mapping m = {
-		.conf = conf, .settings = settings, .file = file, .text = text, .cap = cap};
-	Config *config;
-	int r = read_file(file, &content, text, cap);
+	struct mapping m = {.present = message->present,
+		.conf = conf,
+		.settings = settings,
+		.file = message->origin,
+		.directory = message->directory,
+		.text = text,
+		.cap = cap};
+	Config *config = inference__model_config__unpack(NULL, message->n, message->data);
+	int r;
 
-	if (!r)
-		r = parse(&content, file, &wire, &m.present, text, cap);
-	if (r)
-		return r == -ENOBUFS ? too_large(file, text, cap) : r;
-	config = inference__model_config__unpack(NULL, wire.len, wire.data);
 	if (!config)
 		return -ENOMEM;
 	m.config = config;
@@ -385,4 +379,24 @@ int model_pbtxt_read(const char *file, struct model_conf *conf,
 	}
 	*ret_ignored = m.ignored;
 	return 0;
+}
+
+int model_pbtxt_read(const char *file, struct model_conf *conf,
+	const struct models_settings *settings, char **ret_ignored, char *text, size_t cap)
+{
+	const char *slash = strrchr(file, '/');
+	_cleanup_(freep) char *directory =
+		slash ? strndup(file, (size_t)(slash - file)) : strdup(".");
+	_cleanup_(buf_deinit) struct buf content = {.max = FILE_BYTES_MAX};
+	_cleanup_(buf_deinit) struct buf wire = {.max = MESSAGE_BYTES_MAX};
+	struct model_pbtxt_message message = {.origin = file, .directory = directory};
+	int r = directory ? read_file(file, &content, text, cap) : -ENOMEM;
+
+	if (!r)
+		r = parse(&content, file, &wire, &message.present, text, cap);
+	if (r)
+		return r == -ENOBUFS ? too_large(file, text, cap) : r;
+	message.data = wire.data;
+	message.n = wire.len;
+	return model_pbtxt_map(&message, conf, settings, ret_ignored, text, cap);
 }

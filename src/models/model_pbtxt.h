@@ -21,4 +21,17 @@ enum {
 _must_use_ int model_pbtxt_read(const char *file, struct model_conf *m,
 	const struct models_settings *settings, char **ret_ignored, char *text, size_t cap);
 
+/* An inference.ModelConfig on the wire, that did not come from a file. All borrowed. */
+struct model_pbtxt_message {
+	const uint8_t *data;
+	size_t n;
+	uint64_t present;      /* bit i: field number i was said */
+	const char *origin;    /* what messages call it */
+	const char *directory; /* the model's */
+};
+
+/* The same of such a message. -ENOMEM also where it is none. */
+_must_use_ int model_pbtxt_map(const struct model_pbtxt_message *message, struct model_conf *m,
+	const struct models_settings *settings, char **ret_ignored, char *text, size_t cap);
+
 #endif

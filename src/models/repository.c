@@ -8,11 +8,13 @@
 #include <string.h>
 
 #include "models/entry.h"
+#include "models/overlay.h"
 #include "models/path.h"
 
 #define FILE_SUFFIX ".onnx"
 
 struct repository {
+	const struct overlays *overlays;  /* borrow, while it is read; NULL: none */
 	struct repository_entry *entries; /* own; by name */
 	size_t n;
 	size_t cap;
@@ -99,7 +101,7 @@ static int add_model(struct repository *r, const struct models_settings *s, cons
 {
 	struct repository_entry *e = add(r);
 
-	return e ? entry_read(e, s, directory, name) : -ENOMEM;
+	return e ? entry_read(e, s, overlays_find(r->overlays, name), directory, name) : -ENOMEM;
 }
 
 /* NAME.onnx beside the models' directories. */
@@ -270,20 +272,29 @@ static int add_missing(struct repository *r, const struct models_settings *s)
 }
 
 /* Without entries; NULL: no memory. */
-static struct repository *make(const struct models_settings *settings)
+static struct repository *make(
+	const struct models_settings *settings, const struct overlays *overlays)
 {
 	struct repository *r = calloc(1, sizeof(*r));
 
 	if (!r)
 		return NULL;
+	r->overlays = overlays;
 	r->default_model = strdup(settings->default_model ? settings->default_model : "");
 	return r->default_model ? r : repository_free(r);
 }
 
-int repository_read(struct repository **ret_repository, const struct models_settings *settings,
-	char *text, size_t cap)
+/* What was borrowed is given back. */
+static struct repository *finish(struct repository *r)
 {
-	_cleanup_(repository_freep) struct repository *r = make(settings);
+	r->overlays = NULL;
+	return r;
+}
+
+int repository_read(struct repository **ret_repository, const struct models_settings *settings,
+	const struct overlays *overlays, char *text, size_t cap)
+{
+	_cleanup_(repository_freep) struct repository *r = make(settings, overlays);
 	int error = r ? 0 : -ENOMEM;
 
 	for (size_t i = 0; !error && settings->repositories[i]; i++)
@@ -293,14 +304,15 @@ int repository_read(struct repository **ret_repository, const struct models_sett
 	if (!error)
 		error = add_missing(r, settings);
 	if (!error)
-		*ret_repository = steal_ptr(r);
+		*ret_repository = finish(steal_ptr(r));
 	return error;
 }
 
 int repository_read_model(struct repository **ret_repository,
-	const struct models_settings *settings, const char *name, char *text, size_t cap)
+	const struct models_settings *settings, const struct overlays *overlays, const char *name,
+	char *text, size_t cap)
 {
-	_cleanup_(repository_freep) struct repository *r = make(settings);
+	_cleanup_(repository_freep) struct repository *r = make(settings, overlays);
 	bool named = *name && *name != '.' && !strchr(name, '/');
 	int error = r ? 0 : -ENOMEM;
 
@@ -313,6 +325,6 @@ int repository_read_model(struct repository **ret_repository,
 	if (!error)
 		error = sort(r, settings);
 	if (!error)
-		*ret_repository = steal_ptr(r);
+		*ret_repository = finish(steal_ptr(r));
 	return error;
 }

@@ -34,6 +34,7 @@ struct repository_entry {
 	const char *
 		error; /* own; NULL: it can be served. Names file, line and key, or what is missing */
 	const char *odd;      /* own; NULL: nothing. What of it is not served, and how to mend it */
+	bool wrong_overlay;   /* the error is about what a caller gave it, not about its files */
 	bool applied;	      /* the lifecycle's mark */
 	uint64_t fingerprint; /* of all of its files */
 	struct repository_version
@@ -41,6 +42,7 @@ struct repository_entry {
 	size_t n_versions;
 };
 
+struct overlays;
 struct repository;
 
 enum {
@@ -48,15 +50,18 @@ enum {
 };
 
 /*
- * Read all repositories. settings are borrowed during the call. May be called on any thread.
+ * Read all repositories. settings, and overlays (what callers gave models; NULL: nothing), are borrowed during the call. May
+ * be called on any thread.
  *
  * REPOSITORY_E_UNREADABLE, -ENOMEM
  */
 _must_use_ int repository_read(struct repository **ret_repository,
-	const struct models_settings *settings, char *text, size_t cap);
+	const struct models_settings *settings, const struct overlays *overlays, char *text,
+	size_t cap);
 /* The same for one model, of any name: a snapshot of one entry, or of none where there is no such model. */
 _must_use_ int repository_read_model(struct repository **ret_repository,
-	const struct models_settings *settings, const char *name, char *text, size_t cap);
+	const struct models_settings *settings, const struct overlays *overlays, const char *name,
+	char *text, size_t cap);
 /* Set the mark of entry i. */
 void repository_set_applied(struct repository *r, size_t i);
 struct repository *repository_free(struct repository *r);

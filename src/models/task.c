@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "dispatch/version.h"
+#include "models/overlay.h"
 #include "models/version_policy.h"
 
 struct task *task_new(enum task_kind kind, const char *name, uint64_t number)
@@ -16,7 +17,8 @@ struct task *task_new(enum task_kind kind, const char *name, uint64_t number)
 
 	if (!t)
 		return NULL;
-	*t = (struct task){.kind = kind, .name = strdup(name), .number = number};
+	*t = (struct task){
+		.kind = kind, .name = strdup(name), .number = number, .keeps_settings = true};
 	list_init(&t->node);
 	list_init(&t->waits);
 	if (t->name)
@@ -38,6 +40,7 @@ void task_free(struct task *t)
 {
 	drop_versions(t);
 	list_remove(&t->node);
+	overlay_unref(t->overlay);
 	free(t->name);
 	free(t->text);
 	free(t->failed_version);

@@ -24,6 +24,8 @@ enum task_phase {
 	TASK_DONE,
 };
 
+struct overlay;
+
 /* What one or several callers asked for, and what came of it. */
 struct task {
 	struct list node;
@@ -31,6 +33,8 @@ struct task {
 	enum task_phase phase;
 	bool for_reference;	   /* LOAD: nobody wants it but who will refer to it */
 	bool patient;		   /* ROOM: where nobody may go now, it waits */
+	bool keeps_settings;	   /* whatever settings it has by then; else: */
+	struct overlay *overlay;   /* ref; NULL: its files' */
 	char *name;		   /* own: of the model */
 	uint64_t number;	   /* of the version; 0: none was named */
 	struct list waits;	   /* struct lifecycle_wait.node */
@@ -42,7 +46,7 @@ struct task {
 	const char *failed_detail; /* in text: the end of it; NULL as failed_version */
 };
 
-/* version 0: none was named. NULL: no memory */
+/* version 0: none was named; it keeps settings. NULL: no memory */
 struct task *task_new(enum task_kind kind, const char *name, uint64_t number);
 /* Out of its list, too. No one may wait. */
 void task_free(struct task *t);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "models/overlay.h"
 
 #define WISH(at)    list_entry(at, struct wish, node)
 #define BUCKETS_MIN 16u
@@ -51,6 +52,13 @@ void wish_clear(struct wish *w)
 	w->by_policy = false;
 }
 
+void wish_set_overlay(struct wish *w, struct overlay *overlay)
+{
+	overlay_ref(overlay);
+	overlay_unref(w->overlay);
+	w->overlay = overlay;
+}
+
 void wishes_init(struct wishes *w)
 {
 	*w = (struct wishes){0};
@@ -64,6 +72,7 @@ void wishes_release(struct wishes *w)
 	while (w->list.next && (node = list_first(&w->list))) {
 		list_remove(node);
 		wish_clear(WISH(node));
+		overlay_unref(WISH(node)->overlay);
 		free(WISH(node)->gpu_bytes);
 		free(WISH(node));
 	}
@@ -163,11 +172,12 @@ int wishes_remove(struct wishes *w, const char *name, uint64_t number)
 {
 	struct wish *wish = wishes_need(w, name);
 
-	if (!wish)
+	if (!wish || (number > 0 && move(&wish->more, &wish->without, number)))
 		return -ENOMEM;
-	if (number > 0)
-		return move(&wish->more, &wish->without, number);
-	wish_clear(wish);
+	if (number == 0)
+		wish_clear(wish);
+	if (wish_empty(wish))
+		wish_set_overlay(wish, NULL);
 	return 0;
 }
 

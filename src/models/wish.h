@@ -12,6 +12,8 @@
 #include "base/cleanup.h"
 #include "base/list.h"
 
+struct overlay;
+
 struct wish_numbers {
 	uint64_t *list; /* own: each once */
 	size_t n;
@@ -23,6 +25,7 @@ struct wish {
 	bool by_policy;		     /* what the model's policy says */
 	struct wish_numbers more;    /* and these */
 	struct wish_numbers without; /* and not these */
+	struct overlay *overlay;     /* ref: settings of whoever has it loaded; NULL: its files' */
 	uint64_t used_ns; /* when it was loaded, or a caller referred to it last; 0: never */
 	uint64_t n_uses;  /* beside its requests */
 	uint32_t n_references;
@@ -46,7 +49,8 @@ void wishes_init(struct wishes *w);
 void wishes_release(struct wishes *w);
 /* Version `number`, 0: what the model's policy says and nothing else. -ENOMEM: nothing has changed */
 _must_use_ int wishes_add(struct wishes *w, const char *name, uint64_t number);
-/* Version `number` no more, 0: none at all. The wish stays, and says that the model was asked for once.
+/* Version `number` no more, 0: none at all. The wish stays, and says that the model was asked for once; with the last version
+ * its overlay goes.
  * -ENOMEM: nothing has changed */
 _must_use_ int wishes_remove(struct wishes *w, const char *name, uint64_t number);
 /* The one of this model, made where there is none: nothing is wanted of it yet. NULL: no memory */
@@ -56,6 +60,8 @@ size_t wishes_count(const struct wishes *w);
 const struct wish *wishes_find(const struct wishes *w, const char *name);
 /* Is this version wanted? chosen: the model's policy has it. */
 bool wish_has(const struct wish *w, uint64_t number, bool chosen);
+/* From now on these are its settings; NULL: its files'. A reference is taken. */
+void wish_set_overlay(struct wish *w, struct overlay *overlay);
 /* Nothing of it is wanted any more. */
 void wish_clear(struct wish *w);
 /* Nothing is wanted. */

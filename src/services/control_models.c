@@ -21,6 +21,8 @@ static enum grpc_status status_of(enum lifecycle_code code)
 		[LIFECYCLE_INVALID] = GRPC_INVALID_ARGUMENT,
 		[LIFECYCLE_UNKNOWN] = GRPC_NOT_FOUND,
 		[LIFECYCLE_WRONG] = GRPC_FAILED_PRECONDITION,
+		[LIFECYCLE_CONFIG] = GRPC_FAILED_PRECONDITION,
+		[LIFECYCLE_OTHER] = GRPC_FAILED_PRECONDITION,
 		[LIFECYCLE_FULL] = GRPC_RESOURCE_EXHAUSTED,
 		[LIFECYCLE_FAILED] = GRPC_INTERNAL,
 		[LIFECYCLE_SUPERSEDED] = GRPC_ABORTED,
@@ -90,9 +92,15 @@ static void load_or_unload(struct call *c, void *state, const uint8_t *data, siz
 	message_memory_deinit(&memory);
 }
 
+static void load(
+	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w)
+{
+	lifecycle_load(l, name, version, NULL, w);
+}
+
 void control_load_message(struct call *c, void *state, const uint8_t *data, size_t n)
 {
-	load_or_unload(c, state, data, n, lifecycle_load);
+	load_or_unload(c, state, data, n, load);
 }
 
 void control_unload_message(struct call *c, void *state, const uint8_t *data, size_t n)

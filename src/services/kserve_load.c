@@ -179,9 +179,15 @@ static void take(struct call *c, struct kserve_load *w, const char *repository, 
 		begin(c, w, model, kind);
 }
 
+static void load(
+	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w)
+{
+	lifecycle_load(l, name, version, NULL, w);
+}
+
 void kserve_repository_model_load(struct call *c, void *state, const uint8_t *data, size_t n)
 {
-	static const struct kind kind = {check_load_parameter, lifecycle_load, on_loaded};
+	static const struct kind kind = {check_load_parameter, load, on_loaded};
 	const Inference__RepositoryModelLoadRequest *q;
 	struct message_memory memory;
 

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "grpc/message.h"
 #include "grpc/message_memory.h"
+#include "models/overlay.h"
 #include "proto/model_registry.pb-c.h"
 #include "services/caller.h"
 #include "services/services.h"
@@ -18,6 +19,10 @@
 #define HERE_ONLY                                                                                  \
 	"models are loaded from this host only, unless requests may have them loaded ([models] "   \
 	"load_on_request)"
+
+#define CONFIG_HERE_ONLY                                                                           \
+	"models are loaded with config from this host only: what it says decides what everybody "  \
+	"gets"
 
 typedef Remotemedia__ModelRegistry__V1__GetOrLoadModelRequest Request;
 
@@ -114,10 +119,12 @@ static enum grpc_status status_of(enum lifecycle_code code)
 {
 	switch (code) {
 	case LIFECYCLE_INVALID:
+	case LIFECYCLE_CONFIG:
 		return GRPC_INVALID_ARGUMENT;
 	case LIFECYCLE_UNKNOWN:
 		return GRPC_NOT_FOUND;
 	case LIFECYCLE_WRONG:
+	case LIFECYCLE_OTHER:
 		return GRPC_FAILED_PRECONDITION;
 	case LIFECYCLE_FAILED:
 		return GRPC_INTERNAL;
@@ -149,6 +156,13 @@ static void load(struct model_registry_get *g, const struct version *v)
 {
 	struct lifecycle *l = services_of(g)->lifecycle;
 
+	if (!lifecycle_explicit(l) && v && version_ready(v)) {
+		call_finishf(g->call, GRPC_FAILED_PRECONDITION,
+			"model '%s' has the settings of its files: config is for models that "
+			"callers load ([models] control = explicit)",
+			g->name);
+		return;
+	}
 	if (!lifecycle_explicit(l)) {
 		call_finishf(g->call, v ? GRPC_UNAVAILABLE : GRPC_NOT_FOUND,
 			v ? "model '%s' is not ready" : "model '%s' not found", g->name);
@@ -158,15 +172,20 @@ static void load(struct model_registry_get *g, const struct version *v)
 		call_finish(g->call, GRPC_PERMISSION_DENIED, HERE_ONLY);
 		return;
 	}
+	if (g->overlay && !caller_is_local(g->call)) {
+		call_finish(g->call, GRPC_PERMISSION_DENIED, CONFIG_HERE_ONLY);
+		return;
+	}
 	g->wait.on_done = on_loaded;
-	lifecycle_load_to_refer(l, g->name, g->version, &g->wait);
+	lifecycle_load_to_refer(l, g->name, g->version, g->overlay, &g->wait);
 }
 
 static void begin(struct model_registry_get *g)
 {
 	const struct version *v = find(g);
 
-	if (v && version_ready(v))
+	if (v && version_ready(v) &&
+		lifecycle_has_settings(services_of(g)->lifecycle, g->name, g->overlay))
 		give(g, v, true);
 	else
 		load(g, v);
@@ -219,24 +238,36 @@ static bool read_path(struct model_registry_get *g, const char *path)
 	return true;
 }
 
+/* False: the call has ended. */
+static bool read_config(struct model_registry_get *g, const Request *m)
+{
+	struct wire_pair pairs[WIRE_PAIRS_MAX];
+	char text[1024];
+	int r;
+
+	for (size_t i = 0; i < m->n_config && i < WIRE_PAIRS_MAX; i++)
+		pairs[i] =
+			(struct wire_pair){.key = m->config[i]->key, .value = m->config[i]->value};
+	r = m->n_config > 0 ? overlay_new_keys(&g->overlay, pairs, m->n_config, text, sizeof(text))
+			    : 0;
+	if (r == OVERLAY_E_INVALID)
+		call_finish(g->call, GRPC_INVALID_ARGUMENT, text);
+	else if (r)
+		message_no_memory(g->call);
+	return !r;
+}
+
 static bool read_request(struct model_registry_get *g, const Request *m)
 {
 	struct call *c = g->call;
 
-	if (m->n_config > 0) {
-		call_finishf(c, GRPC_INVALID_ARGUMENT,
-			"config '%.255s' is not known: the settings of a model are files of its "
-			"repository",
-			m->config[0]->key);
-		return false;
-	}
 	if (!copy(c, "model_id", m->model_id, g->name, sizeof(g->name)) || !split(g) ||
 		!copy(c, "device", m->device, g->device, sizeof(g->device)) ||
 		!copy(c, "session_id", m->session_id, g->session, sizeof(g->session)) ||
 		!read_path(g, m->model_path))
 		return false;
 	if (g->name[0])
-		return true;
+		return read_config(g, m);
 	call_finish(c, GRPC_INVALID_ARGUMENT, "neither model_id nor model_path says which model");
 	return false;
 }
@@ -261,6 +292,9 @@ void model_registry_get(struct call *c, void *state, const uint8_t *data, size_t
 
 void model_registry_get_close(struct call *c, void *state)
 {
+	struct model_registry_get *g = state;
+
 	(void)c;
-	lifecycle_forget(&((struct model_registry_get *)state)->wait);
+	lifecycle_forget(&g->wait);
+	g->overlay = overlay_unref(g->overlay);
 }

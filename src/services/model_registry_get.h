@@ -10,11 +10,13 @@
 #include "services/model_handles.h"
 
 struct call;
+struct overlay;
 
 /* A call that may wait. */
 struct model_registry_get {
 	struct lifecycle_wait wait;
-	struct call *call; /* borrow */
+	struct call *call;	 /* borrow */
+	struct overlay *overlay; /* ref: config; NULL: there is none */
 	uint64_t asked_ns;
 	char name[WIRE_NAME_MAX + 1]; /* of the model ... */
 	char version[32];	      /* ... and "" or a number */

@@ -120,7 +120,6 @@ def test_by_path_device_and_version(start, repository):
             ({"model_path": repository.directory}, CODE.INVALID_ARGUMENT, "is not below a repository"),
             ({"model_path": repository.directory + "x/identity"}, CODE.INVALID_ARGUMENT, "is not below a repository"),
             ({"model_id": "other", "model_path": path}, CODE.INVALID_ARGUMENT, "model_path is of model 'identity'"),
-            ({"model_id": "identity", "config": {"colour": "red"}}, CODE.INVALID_ARGUMENT, "config 'colour'"),
             ({"model_id": "identity", "device": "cuda:0"}, CODE.FAILED_PRECONDITION, "is on no device 'cuda:0'"),
             ({"model_id": "identity", "session_id": "x" * 256}, CODE.INVALID_ARGUMENT, "session_id exceeds 255 bytes"),
             ({"model_id": "identity\0"}, CODE.INVALID_ARGUMENT, "NUL"),
@@ -129,6 +128,51 @@ def test_by_path_device_and_version(start, repository):
             ({"model_id": "../identity"}, CODE.INVALID_ARGUMENT, "is no name of a model")]:
         got, text = refusal(lambda: call(d, "GetOrLoadModel", **fields))
         assert got == code and words in text, (fields, text)
+
+
+def test_settings_for_a_load(start, repository):
+    d = explicit(start, repository, "models.ttl_s=600")
+    first = get(d, "identity", config={"max_batch_size": "0", "instances": "2", "delay_ms": "1"})
+    assert not first.was_cached and works(d, "identity")
+    assert get(d, "identity", config={"delay_ms": "1", "instances": "2", "max_batch_size": "0"}).was_cached
+    assert get(d, "identity").was_cached, "who says nothing takes what there is"
+    assert "lanes=2" in d.log()
+    code, text = refusal(lambda: get(d, "identity", config={"instances": "3"}))
+    assert (code, text) == (CODE.FAILED_PRECONDITION, "model 'identity' is loaded with other settings than config says")
+    assert ctl(d, "reload") == (0, "") and get(d, "identity", config={
+        "max_batch_size": "0", "instances": "2", "delay_ms": "1"}).was_cached, "a reload keeps them"
+    assert d.log().count("model loaded model=identity") == 1
+    assert ctl(d, "unload", "identity") == (0, "")
+    get(d, "identity", config={"instances": "3"})
+    assert "lanes=3" in d.log()
+
+
+def test_settings_that_nobody_holds_may_be_changed(start, repository):
+    d = explicit(start, repository, "models.ttl_s=600")
+    handle = get(d, "identity", config={"instances": "2"}).handle_id
+    assert call(d, "ReleaseModel", handle_id=handle).remaining_references == 0
+    assert not get(d, "identity", config={"instances": "3"}).was_cached
+    assert works(d, "identity") and "lanes=3" in d.log()
+    assert ctl(d, "load", "second") == (0, "")
+    code, text = refusal(lambda: get(d, "second", config={"instances": "3"}))
+    assert code == CODE.FAILED_PRECONDITION, "somebody else has had it loaded"
+
+
+def test_settings_that_are_refused(start, repository):
+    d = explicit(start, repository)
+    for config, code, words in [
+            ({"colour": "red"}, CODE.INVALID_ARGUMENT, "config 'colour' = 'red': is no setting that a load may have"),
+            ({"backend": "python"}, CODE.INVALID_ARGUMENT, "config 'backend' = 'python'"),
+            ({"isolation": "device"}, CODE.INVALID_ARGUMENT, "config 'isolation' = 'device'"),
+            ({"custom_op_libraries": "/tmp/x.so"}, CODE.INVALID_ARGUMENT, "config 'custom_op_libraries'"),
+            ({"instances": "0"}, CODE.INVALID_ARGUMENT, "config 'instances' = '0': '0' is no whole number from 1"),
+            ({"max_batch_size": "eight"}, CODE.INVALID_ARGUMENT, "config 'max_batch_size' = 'eight'"),
+            ({"devices": "cuda:0"}, CODE.INVALID_ARGUMENT, "config devices 'cuda:0': there is no worker"),
+            ({"spin": "yes"}, CODE.INVALID_ARGUMENT, "config 'spin' = 'yes': means nothing to the model's backend")]:
+        got, text = refusal(lambda: get(d, "identity", config=config))
+        assert got == code and words in text, (config, text)
+    assert models(d) == {}
+    get(d, "identity", config={"instances": "2"})
 
 
 def test_within_limits(start, repository):

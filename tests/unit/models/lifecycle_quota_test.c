@@ -24,13 +24,13 @@ static struct {
 	bool done;
 } caller;
 
-static int read_models(void *data, const char *name, bool anew, struct repository **ret_repository,
-	char *text, size_t cap)
+static int read_models(void *data, const char *name, bool anew, const struct overlays *overlays,
+	struct repository **ret_repository, char *text, size_t cap)
 {
 	(void)data;
 	(void)anew;
-	return name ? repository_read_model(ret_repository, &settings, name, text, cap)
-		    : repository_read(ret_repository, &settings, text, cap);
+	return name ? repository_read_model(ret_repository, &settings, overlays, name, text, cap)
+		    : repository_read(ret_repository, &settings, overlays, text, cap);
 }
 
 static void setup(void)
@@ -62,7 +62,7 @@ static void begin(void)
 	char text[256];
 
 	cr_assert_eq(lifecycle_new(&l, &loop, &settings, &source, NULL), 0);
-	cr_assert_eq(repository_read(&first, &settings, text, sizeof(text)), 0);
+	cr_assert_eq(repository_read(&first, &settings, NULL, text, sizeof(text)), 0);
 	lifecycle_begin(l, first);
 }
 
@@ -105,7 +105,7 @@ static void ask(const char *name, uint64_t host, uint64_t first, uint64_t second
 	lifecycle_forget(&caller.wait);
 	memset(&caller, 0, sizeof(caller));
 	caller.wait.on_done = on_done;
-	lifecycle_load(l, name, "", &caller.wait);
+	lifecycle_load(l, name, "", NULL, &caller.wait);
 	turn();
 	turn();
 }

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "fake_dispatch.h"
+#include "models/overlay.h"
 #include "models/repository.h"
 #include "pool/pool.h"
 #include "tests/support/failalloc.h"
@@ -31,8 +32,8 @@ static void move_files(void)
 	n_moves--;
 }
 
-static int read_models(void *data, const char *name, bool anew, struct repository **ret_repository,
-	char *text, size_t cap)
+static int read_models(void *data, const char *name, bool anew, const struct overlays *overlays,
+	struct repository **ret_repository, char *text, size_t cap)
 {
 	(void)data;
 	(void)anew;
@@ -43,8 +44,8 @@ static int read_models(void *data, const char *name, bool anew, struct repositor
 		snprintf(text, cap, "modeld.conf:3: nonsense");
 		return read_error;
 	}
-	return name ? repository_read_model(ret_repository, &settings, name, text, cap)
-		    : repository_read(ret_repository, &settings, text, cap);
+	return name ? repository_read_model(ret_repository, &settings, overlays, name, text, cap)
+		    : repository_read(ret_repository, &settings, overlays, text, cap);
 }
 
 static void start_afresh(void)
@@ -83,7 +84,7 @@ static void begin(enum models_control control)
 
 	settings.control = control;
 	cr_assert_eq(lifecycle_new(&l, &loop, &settings, &source, NULL), 0);
-	cr_assert_eq(repository_read(&first, &settings, text, sizeof(text)), 0);
+	cr_assert_eq(repository_read(&first, &settings, NULL, text, sizeof(text)), 0);
 	lifecycle_begin(l, first);
 }
 
@@ -159,7 +160,7 @@ static void expect(size_t i, enum lifecycle_code code, const char *text)
 static void ask_load(const char *name, const char *version)
 {
 	lifecycle_forget(&callers[0].wait);
-	lifecycle_load(l, name, version, caller(0));
+	lifecycle_load(l, name, version, NULL, caller(0));
 	turn();
 }
 
@@ -280,7 +281,7 @@ Test(lifecycle, stopped_while_it_reads)
 	turn();
 	cr_expect_str_eq(fake.changes, "");
 	lifecycle_reload_all(l, caller(2));
-	lifecycle_load(l, "a", "", caller(3));
+	lifecycle_load(l, "a", "", NULL, caller(3));
 	turn();
 	expect(2, LIFECYCLE_ENDING, "the server shuts down");
 	expect(3, LIFECYCLE_ENDING, "the server shuts down");
@@ -330,7 +331,7 @@ Test(lifecycle, load_waits_until_it_is_ready)
 	ask_load("a", "");
 	cr_expect_str_eq(fake.changes, "add a/1");
 	cr_expect_not(callers[0].done);
-	lifecycle_load(l, "a", "", caller(1));
+	lifecycle_load(l, "a", "", NULL, caller(1));
 	fake_last()->ready = true;
 	lifecycle_note(l, fake_last());
 	lifecycle_flush(l);
@@ -445,10 +446,10 @@ Test(lifecycle, unloaded_while_it_loads)
 
 	begin(MODELS_CONTROL_EXPLICIT);
 	fake.added_ready = false;
-	lifecycle_load(l, "a", "", caller(0));
+	lifecycle_load(l, "a", "", NULL, caller(0));
 	/* The load is not applied yet: what was asked for first is done first. */
 	lifecycle_unload(l, "a", "", caller(1));
-	lifecycle_load(l, "a", "", caller(2));
+	lifecycle_load(l, "a", "", NULL, caller(2));
 	while (!fake_last() || lifecycle_busy(l))
 		uv_run(&loop, UV_RUN_ONCE);
 	cr_expect_str_eq(fake.changes, "add a/1 remove a/1 add a/1");
@@ -499,7 +500,7 @@ Test(lifecycle, versions)
 Test(lifecycle, a_caller_that_goes_away)
 {
 	begin(MODELS_CONTROL_EXPLICIT);
-	lifecycle_load(l, "a", "", caller(0));
+	lifecycle_load(l, "a", "", NULL, caller(0));
 	lifecycle_forget(&callers[0].wait);
 	turn();
 	cr_expect_not(callers[0].done);
@@ -512,8 +513,8 @@ Test(lifecycle, stopped_while_callers_wait)
 	begin(MODELS_CONTROL_EXPLICIT);
 	fake.added_ready = false;
 	ask_load("a", "");
-	lifecycle_load(l, "b", "", caller(1));
-	lifecycle_load(l, "c", "", caller(2));
+	lifecycle_load(l, "b", "", NULL, caller(1));
+	lifecycle_load(l, "c", "", NULL, caller(2));
 	lifecycle_stop(l);
 	for (size_t i = 0; i < 3; i++)
 		expect(i, LIFECYCLE_ENDING, "the server shuts down");
@@ -702,22 +703,30 @@ Test(lifecycle, a_repository_that_vanishes)
 
 static int life(void *arg)
 {
+	static const struct wire_pair pair = {"max_queue_size", "7"};
 	struct repository *first = NULL;
+	struct overlay *o = NULL;
 	char text[256];
 	int r;
 
 	(void)arg;
 	start_afresh();
-	r = repository_read(&first, &settings, text, sizeof(text));
+	r = repository_read(&first, &settings, NULL, text, sizeof(text));
+	if (!r)
+		r = overlay_new_keys(&o, &pair, 1, text, sizeof(text));
 	if (!r)
 		r = lifecycle_new(&l, &loop, &settings, &source, NULL);
 	if (r) {
+		overlay_unref(o);
 		repository_free(first);
 		cr_expect_eq(uv_loop_close(&loop), 0);
 		return r;
 	}
 	lifecycle_begin(l, first);
-	lifecycle_load(l, "a", "", caller(0));
+	lifecycle_load(l, "a", "", o, caller(0));
+	overlay_unref(o);
+	turn();
+	lifecycle_reload_all(l, NULL);
 	turn();
 	lifecycle_unload(l, "a", "", caller(1));
 	turn();
@@ -1003,7 +1012,7 @@ Test(lifecycle, no_more_than_may_be_at_start)
 static void ask_to_refer(const char *name)
 {
 	lifecycle_forget(&callers[0].wait);
-	lifecycle_load_to_refer(l, name, "", caller(0));
+	lifecycle_load_to_refer(l, name, "", NULL, caller(0));
 	turn();
 	expect(0, LIFECYCLE_OK, "");
 	cr_assert_eq(lifecycle_refer(l, name), 0);
@@ -1053,6 +1062,169 @@ Test(lifecycle, what_nobody_refers_to_goes_by_and_by)
 	ask_load("a", "");
 	cr_expect_eq(lifecycle_unrefer(l, "a"), 0);
 	cr_expect_eq(lifecycle_expire(l, 0).n, 0, "somebody else wants it now");
+}
+
+/* --- Settings of callers --------------------------------------------------------------------------- */
+
+static struct overlay *overlay_of(const char *key, const char *value)
+{
+	const struct wire_pair pair = {key, value};
+	struct overlay *o;
+	char text[256];
+
+	cr_assert_eq(overlay_new_keys(&o, &pair, 1, text, sizeof(text)), 0, "%s", text);
+	return o;
+}
+
+/* Steals o. */
+static void ask_load_with(const char *name, struct overlay *o)
+{
+	lifecycle_forget(&callers[0].wait);
+	lifecycle_load(l, name, "", o, caller(0));
+	overlay_unref(o);
+	turn();
+}
+
+/* Steals o. */
+static void ask_to_refer_with(const char *name, struct overlay *o)
+{
+	lifecycle_forget(&callers[0].wait);
+	lifecycle_load_to_refer(l, name, "", o, caller(0));
+	overlay_unref(o);
+	turn();
+}
+
+static uint32_t queue_size(const char *name)
+{
+	return fake_find(name, "1")->settings.max_queue_size;
+}
+
+Test(lifecycle, a_model_is_loaded_with_settings_of_a_caller)
+{
+	begin(MODELS_CONTROL_EXPLICIT);
+	ask_load_with("a", overlay_of("max_queue_size", "7"));
+	expect(0, LIFECYCLE_OK, "");
+	cr_expect_eq(queue_size("a"), 7);
+	cr_expect_str_eq(changes(), "", "they stay through SIGHUP");
+	lifecycle_reload(l, "a", caller(1));
+	turn();
+	expect(1, LIFECYCLE_OK, "");
+	cr_expect_str_eq(fake.changes, "", "and through a reload");
+	put("a/model.conf", "[model]\nbackend = builtin\nmax_queue_size = 3\ninstances = 2\n");
+	cr_expect_str_eq(changes(), "replace a/1");
+	fake_take_over(fake_last());
+	cr_expect_eq(queue_size("a"), 7, "what else the files say counts");
+	cr_expect_eq(fake_find("a", "1")->settings.instances, 2);
+	ask_load_with("a", NULL);
+	fake_take_over(fake_last());
+	cr_expect_eq(queue_size("a"), 3, "a load without has those of its files");
+}
+
+Test(lifecycle, settings_of_a_caller_go_with_what_they_are_of)
+{
+	begin(MODELS_CONTROL_EXPLICIT);
+	ask_load_with("a", overlay_of("max_queue_size", "7"));
+	ask_unload("a", "");
+	ask_to_refer_with("a", NULL);
+	expect(0, LIFECYCLE_OK, "");
+	cr_expect_eq(queue_size("a"), 1024);
+}
+
+Test(lifecycle, settings_stay_where_a_model_is_evicted_and_comes_back)
+{
+	settings.max_models = 1;
+	settings.load_on_request = true;
+	begin(MODELS_CONTROL_EXPLICIT);
+	ask_load_with("a", overlay_of("max_queue_size", "7"));
+	ask_load_with("b", NULL);
+	turn();
+	cr_expect_null(fake_find("a", "1"));
+	cr_assert(lifecycle_demand(l, "a"));
+	turn();
+	lifecycle_gone(l, NULL);
+	turn();
+	cr_assert_not_null(fake_find("a", "1"));
+	cr_expect_eq(queue_size("a"), 7);
+}
+
+Test(lifecycle, one_load_for_all_who_want_the_same_settings)
+{
+	fake.added_ready = false;
+	begin(MODELS_CONTROL_EXPLICIT);
+	ask_to_refer_with("a", overlay_of("max_queue_size", "7"));
+	cr_expect_not(callers[0].done);
+	for (size_t i = 1; i <= 3; i++) {
+		struct overlay *o =
+			i == 3 ? NULL : overlay_of("max_queue_size", i == 1 ? "7" : "8");
+
+		lifecycle_load_to_refer(l, "a", "", o, caller(i));
+		overlay_unref(o);
+	}
+	turn();
+	expect(2, LIFECYCLE_OTHER, "model 'a' is loaded with other settings than config says");
+	fake_last()->ready = fake_last()->declared = true;
+	lifecycle_note(l, fake_last());
+	turn();
+	for (size_t i = 0; i <= 3; i += i == 1 ? 2 : 1)
+		expect(i, LIFECYCLE_OK, "");
+	cr_expect_str_eq(fake.changes, "add a/1");
+}
+
+/* What nobody refers to any more, and nobody else wanted, may get others. */
+Test(lifecycle, settings_are_of_those_who_refer_to_a_model)
+{
+	struct overlay *seven = overlay_of("max_queue_size", "7");
+
+	settings.ttl_ms = 3600000;
+	begin(MODELS_CONTROL_EXPLICIT);
+	ask_to_refer_with("a", overlay_ref(seven));
+	cr_expect(lifecycle_has_settings(l, "a", NULL));
+	cr_expect(lifecycle_has_settings(l, "a", seven));
+	cr_expect_not(lifecycle_has_settings(l, "b", seven));
+	cr_assert_eq(lifecycle_refer(l, "a"), 0);
+	ask_to_refer_with("a", overlay_of("max_queue_size", "8"));
+	expect(0, LIFECYCLE_OTHER, "model 'a' is loaded with other settings than config says");
+	cr_expect_eq(lifecycle_unrefer(l, "a"), 0);
+	ask_to_refer_with("a", overlay_of("max_queue_size", "8"));
+	cr_expect_not(callers[0].done);
+	cr_expect_not(lifecycle_has_settings(l, "a", seven));
+	fake_take_over(fake_last());
+	lifecycle_note(l, fake_last());
+	turn();
+	expect(0, LIFECYCLE_OK, "");
+	cr_expect_eq(queue_size("a"), 8);
+	ask_load_with("b", NULL);
+	ask_to_refer_with("b", overlay_ref(seven));
+	expect(0, LIFECYCLE_OTHER, "model 'b' is loaded with other settings than config says");
+	overlay_unref(seven);
+}
+
+/* A change of the settings that is not ready is none. */
+Test(lifecycle, settings_that_are_not_in_effect_yet)
+{
+	struct overlay *seven = overlay_of("max_queue_size", "7");
+
+	begin(MODELS_CONTROL_EXPLICIT);
+	ask_load_with("a", NULL);
+	ask_load_with("a", overlay_ref(seven));
+	cr_expect_not(lifecycle_has_settings(l, "a", seven));
+	fake_take_over(fake_last());
+	cr_expect(lifecycle_has_settings(l, "a", seven));
+	overlay_unref(seven);
+}
+
+Test(lifecycle, settings_of_a_caller_that_are_wrong)
+{
+	begin(MODELS_CONTROL_EXPLICIT);
+	ask_load_with("a", overlay_of("devices", "cuda:7"));
+	cr_expect_eq(callers[0].code, LIFECYCLE_CONFIG);
+	cr_expect(strstr(callers[0].text, "cuda:7"), "%s", callers[0].text);
+	ask_load_with("a", overlay_of("spin", "yes"));
+	expect(0, LIFECYCLE_CONFIG,
+		"config 'spin' = 'yes': means nothing to the model's backend 'builtin'");
+	cr_expect_str_eq(fake.changes, "");
+	ask_load_with("a", NULL);
+	cr_expect_eq(queue_size("a"), 1024);
 }
 
 /* In real time. */

@@ -49,6 +49,22 @@ static void bad(const char *data, const char *expected)
 	cr_expect_str_eq(text, whole);
 }
 
+Test(model_conf, one_key_over_what_the_file_says)
+{
+	cr_assert_eq(read_text("[model]\ninstances = 3\n[parameters]\nx = 1\n"), 0);
+	cr_assert_eq(model_conf_set(&conf, "model", "instances", "4", text, sizeof(text)), 0);
+	cr_assert_eq(model_conf_set(&conf, "parameters", "x", "2", text, sizeof(text)), 0);
+	cr_assert_eq(model_conf_set(&conf, "parameters", "y", "3", text, sizeof(text)), 0);
+	cr_expect_eq(m.instances, 4);
+	cr_assert_eq(m.n_parameters, 2);
+	cr_expect_str_eq(m.parameters[0].value, "2");
+	cr_expect_str_eq(m.parameters[1].key, "y");
+	cr_assert_eq(model_conf_set(&conf, "model", "instances", "0", text, sizeof(text)),
+		MODEL_CONF_E_INVALID);
+	cr_expect_str_eq(text, "'0' is no whole number from 1 to 1024");
+	cr_expect_eq(m.instances, 4);
+}
+
 Test(model_conf, every_key)
 {
 	cr_assert_eq(read_text("[model]\nbackend = builtin\nversion = 3\ndevices = cpu:0 , cuda:1\n"

@@ -42,7 +42,8 @@ static void read_all(void)
 	const struct repository_entry *entries;
 
 	repository_free(repository);
-	cr_assert_eq(repository_read(&repository, &settings, text, sizeof(text)), 0, "%s", text);
+	cr_assert_eq(
+		repository_read(&repository, &settings, NULL, text, sizeof(text)), 0, "%s", text);
 	entries = repository_entries(repository, &n);
 	n_models = 0;
 	for (size_t i = 0; i < n; i++) {
@@ -233,7 +234,7 @@ Test(repository, no_model)
 Test(repository, no_repository)
 {
 	repositories[1] = "/nonexistent";
-	cr_assert_eq(repository_read(&repository, &settings, text, sizeof(text)),
+	cr_assert_eq(repository_read(&repository, &settings, NULL, text, sizeof(text)),
 		REPOSITORY_E_UNREADABLE);
 	cr_expect_str_eq(text, "[models] repository: /nonexistent: No such file or directory");
 }
@@ -436,7 +437,8 @@ Test(repository, models_of_all_of_them)
 	bad("model 'a' is in several repositories: '%/two', '%/one': names must differ");
 	cr_expect_eq(n_models, 1);
 	repository = repository_free(repository);
-	cr_assert_eq(repository_read_model(&repository, &settings, "a", text, sizeof(text)), 0);
+	cr_assert_eq(
+		repository_read_model(&repository, &settings, NULL, "a", text, sizeof(text)), 0);
 	cr_expect_not_null(repository_find(repository, "a")->error);
 }
 
@@ -447,7 +449,8 @@ static size_t n_of(const char *name)
 	size_t n;
 
 	repository = repository_free(repository);
-	cr_assert_eq(repository_read_model(&repository, &settings, name, text, sizeof(text)), 0);
+	cr_assert_eq(
+		repository_read_model(&repository, &settings, NULL, name, text, sizeof(text)), 0);
 	(void)repository_entries(repository, &n);
 	return n;
 }
@@ -476,7 +479,7 @@ Test(repository, one_model)
 static int life(void *arg)
 {
 	struct repository *r = NULL;
-	int e = repository_read(&r, &settings, text, sizeof(text));
+	int e = repository_read(&r, &settings, NULL, text, sizeof(text));
 
 	(void)arg;
 	cr_assert(e <= 0, "%s", text);

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
+#include "models/overlay.h"
 #include "tests/support/failalloc.h"
 
 static struct wishes w;
@@ -55,6 +56,25 @@ Test(wish, only_one_version)
 	cr_expect_not(wish_empty(wishes_find(&w, "m")));
 	cr_assert_eq(wishes_remove(&w, "m", 2), 0);
 	cr_expect(wish_empty(wishes_find(&w, "m")));
+}
+
+Test(wish, settings_stay_as_long_as_anything_is_wanted)
+{
+	struct overlay *o;
+	char text[64];
+
+	cr_assert_eq(overlay_new_keys(&o, NULL, 0, text, sizeof(text)), 0);
+	cr_assert_eq(wishes_add(&w, "m", 2), 0);
+	cr_assert_eq(wishes_add(&w, "m", 3), 0);
+	wish_set_overlay(wishes_need(&w, "m"), o);
+	wish_set_overlay(wishes_need(&w, "m"), o);
+	overlay_unref(o);
+	cr_assert_eq(wishes_remove(&w, "m", 2), 0);
+	cr_expect_eq(wishes_find(&w, "m")->overlay, o);
+	wish_clear(wishes_need(&w, "m"));
+	cr_expect_eq(wishes_find(&w, "m")->overlay, o, "what was evicted may come back");
+	cr_assert_eq(wishes_remove(&w, "m", 0), 0);
+	cr_expect_null(wishes_find(&w, "m")->overlay);
 }
 
 Test(wish, all_of_it)

@@ -20,8 +20,8 @@ static char text[512];
 
 static void read_models(void)
 {
-	cr_assert_eq(
-		repository_read(&repository, &config.models, text, sizeof(text)), 0, "%s", text);
+	cr_assert_eq(repository_read(&repository, &config.models, NULL, text, sizeof(text)), 0,
+		"%s", text);
 }
 
 static void setup(void)

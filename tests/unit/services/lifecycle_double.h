@@ -22,6 +22,8 @@ struct lifecycle {
 	struct lifecycle_counters counters;
 	struct models_settings settings;
 	uint64_t expired_ttl_ms; /* of lifecycle_expire() */
+	bool other_settings;	 /* what lifecycle_has_settings() says of any */
+	struct overlay *overlay; /* borrow: of the load that was asked for last */
 };
 
 static inline void double_lifecycle_init(struct lifecycle *l)
@@ -57,9 +59,10 @@ static inline bool double_lifecycle_answer(
 	return true;
 }
 
-void lifecycle_load(
-	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w)
+void lifecycle_load(struct lifecycle *l, const char *name, const char *version,
+	struct overlay *overlay, struct lifecycle_wait *w)
 {
+	l->overlay = overlay;
 	double_lifecycle_ask(l, "load", name, version, w);
 }
 
@@ -102,10 +105,18 @@ bool lifecycle_explicit(const struct lifecycle *l)
 	return l->explicit;
 }
 
-void lifecycle_load_to_refer(
-	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w)
+void lifecycle_load_to_refer(struct lifecycle *l, const char *name, const char *version,
+	struct overlay *overlay, struct lifecycle_wait *w)
 {
+	l->overlay = overlay;
 	double_lifecycle_ask(l, "get", name, version, w);
+}
+
+bool lifecycle_has_settings(
+	const struct lifecycle *l, const char *name, const struct overlay *overlay)
+{
+	(void)name;
+	return !overlay || !l->other_settings;
 }
 
 int lifecycle_refer(struct lifecycle *l, const char *name)

@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 
+#include "models/overlay.h"
 #include "proto/model_registry.pb-c.h"
 #include "service_fixture.h"
 
@@ -101,6 +102,8 @@ Test(model_registry, a_model_that_cannot_be_loaded)
 		[LIFECYCLE_INVALID] = GRPC_INVALID_ARGUMENT,
 		[LIFECYCLE_UNKNOWN] = GRPC_NOT_FOUND,
 		[LIFECYCLE_WRONG] = GRPC_FAILED_PRECONDITION,
+		[LIFECYCLE_CONFIG] = GRPC_INVALID_ARGUMENT,
+		[LIFECYCLE_OTHER] = GRPC_FAILED_PRECONDITION,
 		[LIFECYCLE_FULL] = GRPC_RESOURCE_EXHAUSTED,
 		[LIFECYCLE_FAILED] = GRPC_INTERNAL,
 		[LIFECYCLE_SUPERSEDED] = GRPC_ABORTED,
@@ -140,6 +143,81 @@ Test(model_registry, who_may_have_models_loaded)
 	f.services.lifecycle = NULL;
 	get("m", "", "");
 	expect(GRPC_UNIMPLEMENTED, "");
+}
+
+typedef Remotemedia__ModelRegistry__V1__GetOrLoadModelRequest__ConfigEntry Entry;
+
+static void get_with(const char *id, const char *key, const char *value, bool here)
+{
+	Get m = REMOTEMEDIA__MODEL_REGISTRY__V1__GET_OR_LOAD_MODEL_REQUEST__INIT;
+	Entry entry =
+		REMOTEMEDIA__MODEL_REGISTRY__V1__GET_OR_LOAD_MODEL_REQUEST__CONFIG_ENTRY__INIT;
+	Entry *entries[] = {&entry};
+	uint8_t data[256];
+	size_t n;
+
+	m.model_id = (char *)id;
+	m.config = entries;
+	m.n_config = 1;
+	entry.key = (char *)key;
+	entry.value = (char *)value;
+	n = protobuf_c_message_pack(&m.base, data);
+	double_call_free(&call);
+	double_call_open(&call, fixture_method(&model_registry_service, "GetOrLoadModel"),
+		&f.services, &f.client);
+	call.peer.loopback = here;
+	call.peer.uid = -1;
+	double_call_message(&call, data, n);
+}
+
+Test(model_registry, settings_for_a_load)
+{
+	model->ready = false;
+	get_with("m", "instances", "2", true);
+	cr_expect_str_eq(lifecycle.asked, "get m/");
+	cr_assert_not_null(lifecycle.overlay);
+	cr_expect_not(overlay_is_whole(lifecycle.overlay));
+	model->ready = true;
+	cr_expect(double_lifecycle_answer(&lifecycle, LIFECYCLE_OK, ""));
+	expect(GRPC_OK, "");
+	get_with("m", "instances", "2", true);
+	expect(GRPC_OK, "");
+	cr_expect_eq(f.services.handle_hits, 1);
+	get("m", "", "");
+	expect(GRPC_OK, "");
+}
+
+Test(model_registry, settings_that_are_others)
+{
+	lifecycle.other_settings = true;
+	get_with("m", "instances", "2", true);
+	cr_expect_str_eq(lifecycle.asked, "get m/");
+	cr_expect(double_lifecycle_answer(&lifecycle, LIFECYCLE_OTHER, "other settings"));
+	expect(GRPC_FAILED_PRECONDITION, "other settings");
+	lifecycle.explicit = false;
+	get_with("m", "instances", "2", true);
+	expect(GRPC_FAILED_PRECONDITION, "model 'm' has the settings of its files");
+}
+
+Test(model_registry, settings_that_are_refused)
+{
+	get_with("m", "colour", "red", true);
+	expect(GRPC_INVALID_ARGUMENT, "config 'colour' = 'red': is no setting");
+	get_with("m", "instances", "many", true);
+	expect(GRPC_INVALID_ARGUMENT, "config 'instances' = 'many': ");
+	cr_expect_str_eq(lifecycle.asked, "");
+}
+
+/* What is loaded with them already may be had from anywhere. */
+Test(model_registry, whose_settings_count)
+{
+	lifecycle.loads_on_request = true;
+	get_with("m", "instances", "2", false);
+	expect(GRPC_OK, "");
+	lifecycle.other_settings = true;
+	get_with("m", "instances", "2", false);
+	expect(GRPC_PERMISSION_DENIED, "models are loaded with config from this host only");
+	cr_expect_str_eq(lifecycle.asked, "");
 }
 
 Test(model_registry, requests_that_are_wrong)
