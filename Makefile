@@ -135,7 +135,7 @@ $(BUILD)/modeld-worker: $(BUILD)/obj/workers/main.o $(DEVICE_CUDA) $(LIBS_BELOW_
 	$(Q)$(CC) $(filter-out -fno-lto,$(LDFLAGS)) $(LTO_LINK) -o $@ $^ $(CUDART) $(LIBS_WORKER)
 $(BUILD)/modelctl: $(BUILD)/obj/clients/modelctl/main.o $(LIBS_BELOW_client)
 	@echo "  LD      $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CLIENT)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CLIENT) -lz
 $(BUILD)/backends/%.so: workers/backends/%.c workers/backend.h
 	@mkdir -p $(@D)
 	@echo "  SO      $@"

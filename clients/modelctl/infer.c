@@ -1,59 +1,120 @@
-/*
- * infer.c: `modelctl infer`: one tensor in, one out, by ModelWorkerService. modelctl, one thread.
- */
+/* infer.c: `modelctl infer`: a model once, by inference.GRPCInferenceService. modelctl, one thread. */
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/digits.h"
-#include "clients/modelctl/json.h"
+#include "clients/modelctl/infer_inputs.h"
+#include "clients/modelctl/infer_outputs.h"
+#include "clients/modelctl/kserve_call.h"
 #include "clients/modelctl/modelctl.h"
 #include "clients/modelctl/server_status.h"
-#include "clients/modelctl/tensor_file.h"
-#include "proto/model_worker.pb-c.h"
 
-#define INFER_PATH     "/remotemedia.model_registry.v1.ModelWorkerService/Infer"
 #define REPLY_MAX      UINT32_MAX
-#define PARAMETERS_MAX 64
-#define SHOWN_MAX      64 /* elements that are printed */
+#define PARAMETERS_MAX 64u
+#define OUTPUTS_MAX    64u
 
-typedef Remotemedia__ModelRegistry__V1__InferRequest InferRequest;
-typedef Remotemedia__ModelRegistry__V1__InferResponse InferResponse;
-typedef Remotemedia__ModelRegistry__V1__TensorData TensorData;
-typedef Remotemedia__ModelRegistry__V1__InferRequest__ParametersEntry Parameter;
+typedef Inference__ModelMetadataResponse Metadata;
+typedef Inference__ModelInferRequest Request;
+typedef Inference__ModelInferRequest__InferInputTensor Input;
+typedef Inference__ModelInferRequest__InferRequestedOutputTensor Output;
+typedef Inference__ModelInferRequest__ParametersEntry Parameter;
+typedef Inference__ModelInferResponse Response;
 
 static const char infer_usage[] =
-	"usage: modelctl infer [MODEL] --input FILE | --fill VALUE [options]\n"
+	"usage: modelctl infer [MODEL[:VERSION]] --input [NAME=]FILE... [options]\n"
+	"       modelctl infer [MODEL[:VERSION]] --fill VALUE [options]\n"
 	"\n"
-	"Runs MODEL (default: the server's default model) once and prints its first\n"
-	"output.\n"
+	"Runs MODEL (default: the server's default model) once and prints its outputs.\n"
 	"\n"
-	"  -i, --input FILE         .npy, .pgm (grey values as f32), or raw bytes\n"
-	"  -f, --fill VALUE         generated data: every element VALUE, or 0, 1, 2,\n"
-	"                           ... for `ramp`\n"
-	"  -s, --shape N,N,...      shape; default: from the file, else as the model\n"
+	"  -i, --input [NAME=]FILE  may be repeated; without NAME: the next input.\n"
+	"                           FILE is by its suffix\n"
+	"                             .npy        of the input's type and shape\n"
+	"                             .npz        a member for each input\n"
+	"                             .json       a list of lists; or an object: a value\n"
+	"                                         for each input, or a request as\n"
+	"                                         KServe's REST has it\n"
+	"                             .txt        each line is an element of type bytes\n"
+	"                             .pgm, .ppm  a picture\n"
+	"                           else raw bytes; - is standard input, by its content\n"
+	"  -x, --text [NAME=]TEXT   an input of one element of type bytes\n"
+	"  -f, --fill VALUE         all inputs are made up: every element VALUE, or 0, 1,\n"
+	"                           2, ... for `ramp`\n"
+	"  -s, --shape [NAME=]N,... shape; default: from the file, else as the model\n"
 	"                           declares it\n"
-	"  -d, --dtype TYPE         f32, i64, u8, bytes, ...; default likewise\n"
-	"  -p, --parameter KEY=VAL  a parameter of the request (input=NAME and\n"
-	"                           output=NAME choose tensors); may be repeated\n"
-	"  -o, --output FILE        write the output's raw bytes there\n"
+	"  -d, --dtype [NAME=]TYPE  f32, i64, u8, bytes, ...; default likewise\n"
+	"  -p, --parameter KEY=VAL  a parameter of the request; input=NAME says whose the\n"
+	"                           input without a NAME is, output=NAME which output is\n"
+	"                           wanted; may be repeated\n"
+	"  -o, --output [NAME=]FILE write an output (the first, without NAME) as .npy, or\n"
+	"                           all as .npz; else its raw bytes; may be repeated\n"
 	"\n"
-	"Options of every command: see modelctl --help.\n";
+	"Options of every command: see modelctl --help; -o json, table or wide is the\n"
+	"format here, too.\n";
 
 struct infer {
 	struct modelctl *m; /* borrow */
-	const char *model;
-	const char *input;
-	const char *fill;
-	const char *output;
-	struct tensor tensor;
+	char *model;	    /* own; NULL: the default one */
+	const char *version;
+	struct infer_asked asked;
+	struct infer_inputs inputs;	/* own */
+	const char *files[OUTPUTS_MAX]; /* [NAME=]FILE of outputs */
+	size_t n_files;
+	Output wanted[OUTPUTS_MAX];
+	Output *wanted_list[OUTPUTS_MAX];
+	size_t n_wanted;
 	Parameter parameters[PARAMETERS_MAX];
-	Parameter *list[PARAMETERS_MAX];
+	Parameter *parameter_list[PARAMETERS_MAX];
+	Inference__InferParameter values[PARAMETERS_MAX];
 	size_t n_parameters;
 };
+
+static void infer_release(struct infer *x)
+{
+	infer_inputs_release(&x->inputs);
+	free(x->model);
+}
+
+/* --- The command line --------------------------------------------------------------------------- */
+
+static int too_many(const char *what, unsigned limit)
+{
+	return modelctl_fail(MODELCTL_USAGE, "more than %u %s", limit, what);
+}
+
+/* A number is one, true and false are what they are, anything else is text. */
+static void set_value(Inference__InferParameter *p, char *text)
+{
+	bool negative = text[0] == '-';
+	uint64_t n;
+
+	inference__infer_parameter__init(p);
+	p->parameter_choice_case = INFERENCE__INFER_PARAMETER__PARAMETER_CHOICE_STRING_PARAM;
+	p->string_param = text;
+	if (!strcmp(text, "true") || !strcmp(text, "false")) {
+		p->parameter_choice_case = INFERENCE__INFER_PARAMETER__PARAMETER_CHOICE_BOOL_PARAM;
+		p->bool_param = text[0] == 't';
+	} else if (!decimal_parse(text + negative, &n) && n <= INT64_MAX) {
+		p->parameter_choice_case = INFERENCE__INFER_PARAMETER__PARAMETER_CHOICE_INT64_PARAM;
+		p->int64_param = negative ? -(int64_t)n : (int64_t)n;
+	}
+}
+
+static int want_output(struct infer *x, char *name)
+{
+	Output *o = &x->wanted[x->n_wanted];
+
+	if (x->n_wanted == OUTPUTS_MAX)
+		return too_many("outputs", OUTPUTS_MAX);
+	inference__model_infer_request__infer_requested_output_tensor__init(o);
+	o->name = name;
+	x->wanted_list[x->n_wanted++] = o;
+	return 0;
+}
 
 static int add_parameter(struct infer *x, char *text)
 {
@@ -63,65 +124,86 @@ static int add_parameter(struct infer *x, char *text)
 	if (!equals || equals == text)
 		return modelctl_fail(
 			MODELCTL_USAGE, "--parameter '%s': KEY=VALUE is expected", text);
-	if (x->n_parameters == PARAMETERS_MAX)
-		return modelctl_fail(MODELCTL_USAGE, "more than %d parameters", PARAMETERS_MAX);
 	*equals = 0;
-	remotemedia__model_registry__v1__infer_request__parameters_entry__init(p);
+	if (!strcmp(text, "output"))
+		return want_output(x, equals + 1);
+	if (!strcmp(text, "input")) {
+		x->asked.default_input = equals + 1;
+		return 0;
+	}
+	if (x->n_parameters == PARAMETERS_MAX)
+		return too_many("parameters", PARAMETERS_MAX);
+	inference__model_infer_request__parameters_entry__init(p);
+	set_value(&x->values[x->n_parameters], equals + 1);
 	p->key = text;
-	p->value = equals + 1;
-	x->list[x->n_parameters++] = p;
+	p->value = &x->values[x->n_parameters];
+	x->parameter_list[x->n_parameters++] = p;
 	return 0;
+}
+
+static int add_given(struct infer *x, char what, const char *value)
+{
+	struct infer_asked *a = &x->asked;
+
+	if (a->n_given == sizeof(a->given) / sizeof(a->given[0]))
+		return too_many("inputs, shapes and types", (unsigned)a->n_given);
+	a->given[a->n_given] = (struct infer_given){what, value};
+	return infer_given_check(&a->given[a->n_given++]);
+}
+
+static int add_file(struct infer *x, const char *value)
+{
+	if (x->n_files == OUTPUTS_MAX)
+		return too_many("outputs", OUTPUTS_MAX);
+	x->files[x->n_files++] = value;
+	return 0;
+}
+
+static bool is_format(const char *value)
+{
+	return !strcmp(value, "json") || !strcmp(value, "table") || !strcmp(value, "wide");
 }
 
 static int infer_option(struct infer *x, int c, char *value)
 {
 	switch (c) {
 	case 'i':
-		x->input = value;
-		return 0;
-	case 'f':
-		x->fill = value;
-		return 0;
-	case 'o':
-		x->output = value;
-		return 0;
+	case 'x':
 	case 's':
-		if (!tensor_parse_shape(&x->tensor, value))
-			return 0;
-		return modelctl_fail(
-			MODELCTL_USAGE, "--shape '%s': numbers and commas are expected", value);
 	case 'd':
-		x->tensor.dtype = dtype_parse(value, strlen(value));
-		if (x->tensor.dtype != DTYPE_INVALID)
-			return 0;
-		return modelctl_fail(MODELCTL_USAGE, "--dtype '%s' is unknown", value);
+		return add_given(x, (char)c, value);
+	case 'f':
+		x->asked.fill = value;
+		return 0;
 	case 'p':
 		return add_parameter(x, value);
+	case 'F':
+		return add_file(x, value);
+	case 'o':
+		return is_format(value) ? modelctl_option(x->m, c, value) : add_file(x, value);
 	default:
-		return -1;
+		return modelctl_option(x->m, c, value);
 	}
 }
 
-/* 0 to go on, -1: help was printed, else an exit code. */
-static int parse(struct infer *x, int argc, char **argv)
+static int parse_options(struct infer *x, int argc, char **argv)
 {
 	static const struct option longs[] = {
 		MODELCTL_OPTIONS,
 		{"input", required_argument, NULL, 'i'},
+		{"text", required_argument, NULL, 'x'},
 		{"fill", required_argument, NULL, 'f'},
 		{"shape", required_argument, NULL, 's'},
 		{"dtype", required_argument, NULL, 'd'},
 		{"parameter", required_argument, NULL, 'p'},
-		{"output", required_argument, NULL, 'o'},
+		{"output", required_argument, NULL, 'F'},
 		{0},
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, MODELCTL_SHORT "i:f:s:d:p:", longs, NULL)) != -1) {
-		int r = c == 'o' ? -1 : modelctl_option(x->m, c, optarg);
+	while ((c = getopt_long(argc, argv, MODELCTL_SHORT "i:x:f:s:d:p:", longs, NULL)) != -1) {
+		int r = infer_option(x, c, optarg);
 
-		if (r < 0)
-			r = infer_option(x, c, optarg);
 		if (r < 0)
 			return fputs(infer_usage, c == 'h' ? stdout : stderr) < 0 || c != 'h'
 				       ? MODELCTL_USAGE
@@ -129,235 +211,163 @@ static int parse(struct infer *x, int argc, char **argv)
 		if (r)
 			return r;
 	}
-	x->model = optind < argc ? argv[optind] : "";
-	if (argc - optind > 1)
-		return modelctl_fail(MODELCTL_USAGE, "infer takes one MODEL at most");
-	if (!x->input == !x->fill)
-		return modelctl_fail(MODELCTL_USAGE, "one of --input and --fill is needed");
 	return 0;
 }
 
-/* The declaration that the tensor goes to: the input that parameters name, else the first. */
-static const Modeld__Control__V1__TensorStatus *declaration(
-	const struct infer *x, const Modeld__Control__V1__ModelStatus *m)
+/* MODEL[:VERSION] */
+static int take_model(struct infer *x, const char *argument)
 {
-	const char *name = NULL;
+	char *colon;
 
-	for (size_t i = 0; i < x->n_parameters; i++) {
-		if (!strcmp(x->list[i]->key, "input"))
-			name = x->list[i]->value;
-	}
-	for (size_t i = 0; i < m->n_inputs; i++) {
-		if (!name || !strcmp(m->inputs[i]->name, name))
-			return m->inputs[i];
-	}
-	return NULL;
+	x->model = strdup(argument);
+	if (!x->model)
+		return modelctl_fail(MODELCTL_FAILED, "out of memory");
+	colon = strrchr(x->model, ':');
+	if (colon)
+		*colon++ = 0;
+	x->version = colon ? colon : "";
+	return 0;
 }
 
-/* Complete dtype and shape from what the model declares. Unknown models are the server's to refuse. */
-static int fit(struct infer *x, struct grpc_client *c)
+/* 0 to go on, -1: help was printed, else an exit code. */
+static int parse(struct infer *x, int argc, char **argv)
+{
+	bool has_input = false;
+	int r = parse_options(x, argc, argv);
+
+	if (r)
+		return r;
+	if (argc - optind > 1)
+		return modelctl_fail(MODELCTL_USAGE, "infer takes one MODEL at most");
+	for (size_t i = 0; i < x->asked.n_given; i++)
+		has_input |= x->asked.given[i].what == 'i' || x->asked.given[i].what == 'x';
+	if (has_input == (x->asked.fill != NULL))
+		return modelctl_fail(MODELCTL_USAGE, "--input and --text, or --fill, is needed");
+	return optind < argc ? take_model(x, argv[optind]) : 0;
+}
+
+/* --- The call ----------------------------------------------------------------------------------- */
+
+/* The server's default model, which its status names. */
+static int default_model(struct infer *x, struct grpc_client *c)
 {
 	_cleanup_(server_status_freep) Modeld__Control__V1__ServerStatusResponse *status = NULL;
-	const Modeld__Control__V1__TensorStatus *d = NULL;
-	char text[256];
 	int r = server_status_fetch(x->m, c, &status);
 
 	if (r)
 		return r;
-	if (!*x->model)
-		x->model = status->default_model;
-	for (size_t i = 0; i < status->n_models && !d; i++) {
-		if (!strcmp(status->models[i]->name, x->model))
-			d = declaration(x, status->models[i]);
-	}
-	r = d ? tensor_fit(&x->tensor, dtype_parse(d->dtype, strlen(d->dtype)), d->any_shape,
-			d->dims, d->n_dims, text, sizeof(text))
-	      : tensor_fit(&x->tensor, DTYPE_INVALID, true, NULL, 0, text, sizeof(text));
-	if (!r && x->fill) {
-		bool ramp = !strcmp(x->fill, "ramp");
-		double value = 0;
+	if (!*status->default_model)
+		return modelctl_fail(MODELCTL_USAGE, "there is no default model: say which MODEL");
+	return take_model(x, status->default_model);
+}
 
-		if (!ramp && real_parse(x->fill, &value))
-			return modelctl_fail(MODELCTL_USAGE,
-				"--fill '%s': a number or `ramp` is expected", x->fill);
-		r = tensor_fill(&x->tensor, value, ramp, text, sizeof(text));
+static int fetch_metadata(const struct infer *x, struct grpc_client *c, Metadata **ret)
+{
+	Inference__ModelMetadataRequest q = INFERENCE__MODEL_METADATA_REQUEST__INIT;
+
+	q.name = x->model;
+	q.version = (char *)x->version;
+	return kserve_call_on(x->m, c, "ModelMetadata", &q.base,
+		&inference__model_metadata_response__descriptor, (void **)ret);
+}
+
+static int call(const struct infer *x, struct grpc_client *c, Request *q, Response **ret)
+{
+	Input inputs[INFER_INPUTS_MAX];
+	Input *list[INFER_INPUTS_MAX];
+	ProtobufCBinaryData raw[INFER_INPUTS_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < x->inputs.n; i++) {
+		const struct tensor *t = &x->inputs.list[i].tensor;
+
+		if (!t->data)
+			continue;
+		inference__model_infer_request__infer_input_tensor__init(&inputs[n]);
+		inputs[n].name = (char *)x->inputs.list[i].name;
+		inputs[n].datatype = (char *)dtype_kserve_name(t->dtype);
+		inputs[n].shape = (int64_t *)t->dims;
+		inputs[n].n_shape = t->rank;
+		raw[n] = (ProtobufCBinaryData){t->n, t->data};
+		list[n] = &inputs[n];
+		n++;
 	}
+	q->inputs = list;
+	q->raw_input_contents = raw;
+	q->n_inputs = q->n_raw_input_contents = n;
+	return kserve_call_large(x->m, c, "ModelInfer", &q->base,
+		&inference__model_infer_response__descriptor, REPLY_MAX, (void **)ret);
+}
+
+static int ask(const struct infer *x, struct grpc_client *c, Response **ret)
+{
+	Request q = INFERENCE__MODEL_INFER_REQUEST__INIT;
+
+	q.model_name = x->model;
+	q.model_version = (char *)x->version;
+	q.parameters = (Parameter **)x->parameter_list;
+	q.n_parameters = x->n_parameters;
+	q.outputs = (Output **)x->wanted_list;
+	q.n_outputs = x->n_wanted;
+	return call(x, c, &q, ret);
+}
+
+/* Not where an output itself goes to standard output. */
+static bool prints(const struct infer *x)
+{
+	for (size_t i = 0; i < x->n_files; i++) {
+		const char *equals = strchr(x->files[i], '=');
+
+		if (!strcmp(equals ? equals + 1 : x->files[i], "-"))
+			return false;
+	}
+	return true;
+}
+
+static int show(const struct infer *x, const Response *response, uint64_t took_ns)
+{
+	int r = infer_outputs_check(response);
+
 	if (r)
-		return modelctl_fail(MODELCTL_USAGE, "%s", text);
-	/* status goes; the name must stay. */
-	x->model = strdup(x->model);
-	return x->model ? 0 : modelctl_fail(MODELCTL_FAILED, "out of memory");
-}
-
-/* --- Printing ----------------------------------------------------------------------------------- */
-
-static uint64_t elements(const TensorData *t, enum dtype d)
-{
-	return dtype_size(d) ? t->data.len / dtype_size(d) : 0;
-}
-
-static void print_tensor(const TensorData *t)
-{
-	enum dtype d = dtype_parse(t->dtype, strlen(t->dtype));
-	int64_t dims[TENSOR_RANK_MAX];
-	size_t rank = t->n_shape < TENSOR_RANK_MAX ? t->n_shape : TENSOR_RANK_MAX;
-	char text[256];
-
-	for (size_t i = 0; i < rank; i++)
-		dims[i] = t->shape[i];
-	(void)printf("%s%s, %zu bytes\n", t->dtype, shape_format(dims, rank, text, sizeof(text)),
-		t->data.len);
-	for (uint64_t i = 0; i < elements(t, d) && i < SHOWN_MAX; i++) {
-		tensor_element(d, t->data.data, i, text, sizeof(text));
-		(void)printf("%s%s", i ? " " : "", text);
-	}
-	if (elements(t, d) > 0)
-		(void)puts(elements(t, d) > SHOWN_MAX ? " ..." : "");
-}
-
-static void print_json(const InferResponse *r)
-{
-	const TensorData *t = r->tensor_data;
-	enum dtype d = dtype_parse(t->dtype, strlen(t->dtype));
-	char text[64];
-	struct json j;
-
-	json_init(&j, stdout);
-	json_open(&j, NULL, '{');
-	json_string(&j, "request_id", r->request_id);
-	json_string(&j, "dtype", t->dtype);
-	json_open(&j, "shape", '[');
-	for (size_t i = 0; i < t->n_shape; i++)
-		json_i64(&j, NULL, t->shape[i]);
-	json_close(&j, ']');
-	json_u64(&j, "bytes", t->data.len);
-	json_open(&j, "data", '[');
-	for (uint64_t i = 0; i < elements(t, d); i++) {
-		tensor_element(d, t->data.data, i, text, sizeof(text));
-		json_number(&j, NULL, text);
-	}
-	json_close(&j, ']');
-	json_open(&j, "metadata", '{');
-	for (size_t i = 0; i < r->n_metadata; i++)
-		json_string(&j, r->metadata[i]->key, r->metadata[i]->value);
-	json_close(&j, '}');
-	json_close(&j, '}');
-	json_end(&j);
-}
-
-static int write_output(const char *path, const TensorData *t)
-{
-	FILE *f = fopen(path, "wb");
-	bool ok = f && fwrite(t->data.data, 1, t->data.len, f) == t->data.len;
-
-	if (f && fclose(f))
-		ok = false;
-	return ok ? 0 : modelctl_fail(MODELCTL_FAILED, "cannot write %s", path);
-}
-
-static int show(const struct infer *x, const InferResponse *r)
-{
-	if (x->m->json) {
-		print_json(r);
-	} else {
-		print_tensor(r->tensor_data);
-		for (size_t i = 0; i < r->n_metadata; i++)
-			(void)printf("%s%s=%s", i ? " " : "", r->metadata[i]->key,
-				r->metadata[i]->value);
-		(void)putchar('\n');
-	}
-	return x->output ? write_output(x->output, r->tensor_data) : MODELCTL_OK;
-}
-
-static int print_response(const struct infer *x, const struct buf *reply)
-{
-	InferResponse *r = remotemedia__model_registry__v1__infer_response__unpack(
-		NULL, reply->len, reply->data);
-	int code;
-
-	if (r && r->output_case ==
-			 REMOTEMEDIA__MODEL_REGISTRY__V1__INFER_RESPONSE__OUTPUT_TENSOR_DATA)
-		code = show(x, r);
-	else
-		code = modelctl_fail(MODELCTL_FAILED, "the reply has no tensor");
-	remotemedia__model_registry__v1__infer_response__free_unpacked(r, NULL);
-	return code;
+		return r;
+	if (prints(x))
+		infer_outputs_print(response, x->m->json);
+	if (prints(x) && !x->m->json)
+		(void)printf("took %.1f us\n", (double)took_ns / 1000);
+	for (size_t i = 0; !r && i < x->n_files; i++)
+		r = infer_outputs_write(response, x->files[i]);
+	return r;
 }
 
 static int run(struct infer *x, struct grpc_client *c)
 {
-	_cleanup_(buf_deinit) struct buf reply = {.max = REPLY_MAX};
-	_cleanup_(freep) uint8_t *packed = NULL;
-	InferRequest request = REMOTEMEDIA__MODEL_REGISTRY__V1__INFER_REQUEST__INIT;
-	TensorData tensor = REMOTEMEDIA__MODEL_REGISTRY__V1__TENSOR_DATA__INIT;
-	int32_t shape[TENSOR_RANK_MAX];
-	struct grpc_piece piece = {0};
-	int r;
+	Metadata *metadata = NULL;
+	Response *response = NULL;
+	uint64_t began_ns;
+	int r = x->model ? 0 : default_model(x, c);
 
-	for (uint32_t i = 0; i < x->tensor.rank; i++) {
-		if (x->tensor.dims[i] > INT32_MAX)
-			return modelctl_fail(MODELCTL_USAGE,
-				"a dimension of %" PRId64 ": the limit is %d", x->tensor.dims[i],
-				INT32_MAX);
-		shape[i] = (int32_t)x->tensor.dims[i];
-	}
-	tensor.n_shape = x->tensor.rank;
-	tensor.shape = shape;
-	tensor.dtype = (char *)dtype_name(x->tensor.dtype);
-	tensor.data.data = x->tensor.data;
-	tensor.data.len = x->tensor.n;
-	request.model_id = (char *)x->model;
-	request.input_case = REMOTEMEDIA__MODEL_REGISTRY__V1__INFER_REQUEST__INPUT_TENSOR_DATA;
-	request.tensor_data = &tensor;
-	request.n_parameters = x->n_parameters;
-	request.parameters = x->list;
-	packed = malloc(
-		remotemedia__model_registry__v1__infer_request__get_packed_size(&request) + 1);
-	if (!packed)
-		return modelctl_fail(MODELCTL_FAILED, "out of memory");
-	piece.n = remotemedia__model_registry__v1__infer_request__pack(&request, packed);
-	piece.data = packed;
-	r = modelctl_call(x->m, c, INFER_PATH, &piece, 1, &reply);
-	return r ? r : print_response(x, &reply);
-}
-
-/* Read the file; a dtype and a shape of the command line win over the file's own. */
-static int read_input(struct infer *x, char *text, size_t cap)
-{
-	const struct tensor given = x->tensor;
-	int r = tensor_read(&x->tensor, x->input, text, cap);
-
-	if (r)
-		return r;
-	if (given.dtype != DTYPE_INVALID)
-		x->tensor.dtype = given.dtype;
-	if (given.has_shape) {
-		x->tensor.has_shape = true;
-		x->tensor.rank = given.rank;
-		memcpy(x->tensor.dims, given.dims, sizeof(given.dims));
-	}
-	return 0;
+	if (!r)
+		r = fetch_metadata(x, c, &metadata);
+	if (!r)
+		r = infer_inputs_make(&x->inputs, metadata, &x->asked);
+	began_ns = clock_ns();
+	if (!r)
+		r = ask(x, c, &response);
+	if (!r)
+		r = show(x, response, clock_ns() - began_ns);
+	inference__model_metadata_response__free_unpacked(metadata, NULL);
+	inference__model_infer_response__free_unpacked(response, NULL);
+	return r;
 }
 
 int command_infer(struct modelctl *m, int argc, char **argv)
 {
 	_cleanup_(grpc_client_freep) struct grpc_client *c = NULL;
-	struct infer x = {.m = m};
-	char text[256];
+	_cleanup_(infer_release) struct infer x = {.m = m, .version = ""};
 	int r = parse(&x, argc, argv);
 
 	if (r)
 		return r < 0 ? MODELCTL_OK : r;
-	if (x.input && read_input(&x, text, sizeof(text)))
-		return modelctl_fail(MODELCTL_FAILED, "%s", text);
 	r = modelctl_connect(m, &c);
-	if (!r) {
-		r = fit(&x, c);
-		if (!r) {
-			r = run(&x, c);
-			free((char *)x.model);
-		}
-	}
-	tensor_release(&x.tensor);
-	return r;
+	return r ? r : run(&x, c);
 }

@@ -13,10 +13,9 @@ void json_init(struct json *j, FILE *out)
 	j->out = out;
 }
 
-static void write_string(FILE *out, const char *text)
+static void write_string_n(FILE *out, const char *text, size_t left)
 {
 	const unsigned char *s = (const unsigned char *)text;
-	size_t left = strlen(text);
 
 	(void)fputc('"', out);
 	while (left) {
@@ -33,6 +32,11 @@ static void write_string(FILE *out, const char *text)
 		left -= taken;
 	}
 	(void)fputc('"', out);
+}
+
+static void write_string(FILE *out, const char *text)
+{
+	write_string_n(out, text, strlen(text));
 }
 
 static void break_line(struct json *j)
@@ -83,6 +87,12 @@ void json_string(struct json *j, const char *key, const char *value)
 {
 	lead(j, key);
 	write_string(j->out, value);
+}
+
+void json_string_n(struct json *j, const char *key, const char *value, size_t n)
+{
+	lead(j, key);
+	write_string_n(j->out, value, n);
 }
 
 void json_u64(struct json *j, const char *key, uint64_t value)

@@ -20,6 +20,8 @@ void json_init(struct json *j, FILE *out);
 void json_open(struct json *j, const char *key, char bracket);
 void json_close(struct json *j, char bracket);
 void json_string(struct json *j, const char *key, const char *value);
+/* n bytes, zeros among them. */
+void json_string_n(struct json *j, const char *key, const char *value, size_t n);
 void json_u64(struct json *j, const char *key, uint64_t value);
 void json_i64(struct json *j, const char *key, int64_t value);
 void json_double(struct json *j, const char *key, double value);

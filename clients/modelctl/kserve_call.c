@@ -6,10 +6,11 @@
 
 #define REPLY_MAX (64u * 1024u * 1024u)
 
-int kserve_call_on(const struct modelctl *m, struct grpc_client *c, const char *method,
-	const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type, void **ret_answer)
+int kserve_call_large(const struct modelctl *m, struct grpc_client *c, const char *method,
+	const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type, size_t max,
+	void **ret_answer)
 {
-	_cleanup_(buf_deinit) struct buf reply = {.max = REPLY_MAX};
+	_cleanup_(buf_deinit) struct buf reply = {.max = max};
 	_cleanup_(freep) uint8_t *packed = NULL;
 	struct grpc_piece piece = {0};
 	char path[128];
@@ -28,6 +29,12 @@ int kserve_call_on(const struct modelctl *m, struct grpc_client *c, const char *
 	return *ret_answer
 		       ? 0
 		       : modelctl_fail(MODELCTL_FAILED, "the answer to %s is malformed", method);
+}
+
+int kserve_call_on(const struct modelctl *m, struct grpc_client *c, const char *method,
+	const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type, void **ret_answer)
+{
+	return kserve_call_large(m, c, method, request, type, REPLY_MAX, ret_answer);
 }
 
 int kserve_call(const struct modelctl *m, const char *method, const ProtobufCMessage *request,

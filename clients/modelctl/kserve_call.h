@@ -17,5 +17,9 @@ _must_use_ int kserve_call(const struct modelctl *m, const char *method,
 /* The same over a connection that there is. */
 _must_use_ int kserve_call_on(const struct modelctl *m, struct grpc_client *c, const char *method,
 	const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type, void **ret_answer);
+/* The same with answers of up to `max` bytes. */
+_must_use_ int kserve_call_large(const struct modelctl *m, struct grpc_client *c,
+	const char *method, const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type,
+	size_t max, void **ret_answer);
 
 #endif

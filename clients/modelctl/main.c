@@ -26,7 +26,7 @@ static const struct command {
 	{"bench", command_bench, "ask a model again and again: requests a second, and latencies"},
 	{"health", command_health,
 		"health of the server, a service or a model; --watch follows it"},
-	{"infer", command_infer, "run a model on a file or on generated data"},
+	{"infer", command_infer, "run a model once, on files, text or made-up data"},
 	{"wait-ready", command_wait_ready, "return when the server (or a model) is serving"},
 	{"load", command_load, "have a model served, and wait until it is ready"},
 	{"unload", command_unload, "have a model served no more, and wait until it is gone"},
@@ -49,7 +49,7 @@ static void usage(FILE *out)
 		"                       " PLACES_SYSTEM_DIR "/" PLACES_SOCKET " and " PLACES_TCP
 		")\n"
 		"  -t, --timeout SEC    of connecting and of each call (default 10)\n"
-		"  -o, --format FORMAT  json, table or wide; after infer -o is its own\n"
+		"  -o, --format FORMAT  json, table or wide (infer: -o FILE, too)\n"
 		"  -j, --json           the same as -o json\n"
 		"  -h, --help           help for the command\n"
 		"\n"

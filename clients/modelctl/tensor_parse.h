@@ -15,7 +15,10 @@
  * -ENOMEM
  */
 _must_use_ int tensor_parse_npy(struct tensor *t, const uint8_t *data, size_t n);
-/* Grey values as f32, row by row; no shape: the model says how it wants them. Errors as above. */
-_must_use_ int tensor_parse_pgm(struct tensor *t, const uint8_t *data, size_t n);
+/*
+ * .pgm and .ppm: grey values, or red, green and blue of each pixel, as f32, row by row, with the picture's sides; no
+ * shape: the model says how it wants them. Errors as above.
+ */
+_must_use_ int tensor_parse_picture(struct tensor *t, const uint8_t *data, size_t n);
 
 #endif

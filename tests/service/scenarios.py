@@ -41,7 +41,7 @@ def start():
 
 def start_and_stop():
     pid = start()
-    assert modelctl("infer", "digits", "--fill", "0").stdout.startswith("f32[1,10]")
+    assert modelctl("infer", "digits", "--fill", "0").stdout.startswith("probabilities: f32[1,10]")
     assert modelctl("infer", "identity", "--dtype", "u8", "--shape", "3", "--fill", "ramp").returncode == 0
     assert " sandbox on: " in modelctl("status", "-o", "wide").stdout
     status = open(f"/proc/{pid}/status", encoding="ascii").read()

@@ -31,7 +31,7 @@ def digits(start_once):
 def infer_json(d, *args):
     done = d.modelctl("infer", *map(str, args), "--json")
     assert done.returncode == OK, done.stderr
-    return json.loads(done.stdout)
+    return json.loads(done.stdout)["outputs"][0]
 
 
 # --- the command line ------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def test_options_before_the_command(digits):
     done = run("-t", "20", "--format", "json", "-a", digits.tcp, "status")
     assert done.returncode == OK and json.loads(done.stdout)["pid"] == digits.pid
     done = run("-o", "json", "-a", "127.0.0.1:1", "infer", "identity", "-f", "1", "-d", "u8", "-s", "2", "-a", digits.tcp)
-    assert done.returncode == OK and json.loads(done.stdout)["shape"] == [2]
+    assert done.returncode == OK and json.loads(done.stdout)["outputs"][0]["shape"] == [2]
     for wrong in (["-o", "yaml", "status"], ["status", "-o", "yaml"], ["--nonsense", "status"], ["status", "-a", "foo"], ["-t"]):
         assert run(*wrong).returncode == USAGE, wrong
 
@@ -238,27 +238,31 @@ def test_wait_ready_of_what_never_is(digits):
 
 def test_infer_a_picture(digits):
     reply = infer_json(digits, "digits", "--input", SAMPLES[0])
-    assert reply["dtype"] == "f32" and reply["shape"] == [1, 10]
+    assert reply["name"] == "probabilities" and reply["datatype"] == "FP32" and reply["shape"] == [1, 10]
     assert int(np.argmax(reply["data"])) == int(SAMPLES[0][-5])
     # The default model, the other output, over the Unix socket.
     done = run("infer", "-i", SAMPLES[0], "-s", "1,8,8", "-p", "output=digit", "-a", digits.unix, "-j")
-    assert json.loads(done.stdout)["data"] == [int(SAMPLES[0][-5])]
+    assert json.loads(done.stdout)["outputs"][0]["data"] == [int(SAMPLES[0][-5])]
 
 
 def test_infer_for_people(digits):
     done = digits.modelctl("infer", "digits", "--input", SAMPLES[0], "--shape", "8,8")
     assert done.returncode == OK
-    first, values, facts = done.stdout.splitlines()
-    assert first == "f32[1,10], 40 bytes" and len(values.split()) == 10 and "compute_us=" in facts
+    first, values, second, digit, took = done.stdout.splitlines()
+    assert first == "probabilities: f32[1,10], 40 bytes" and len(values.split()) == 10
+    assert second == "digit: i64[1], 8 bytes" and digit == SAMPLES[0][-5] and took.startswith("took ")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int64", "uint8", "bool", "float16", "float64"])
 def test_infer_npy(digits, tmp_path, dtype):
     array = (np.arange(6).reshape(2, 3) % 2).astype(dtype)
     np.save(tmp_path / "x.npy", array)
-    reply = infer_json(digits, "identity", "--input", tmp_path / "x.npy", "--output", tmp_path / "out")
-    assert reply["shape"] == [2, 3] and reply["bytes"] == array.nbytes
+    reply = infer_json(digits, "identity", "--input", tmp_path / "x.npy", "--output", tmp_path / "out", "--output",
+                       tmp_path / "out.npy")
+    assert reply["shape"] == [2, 3]
     assert (tmp_path / "out").read_bytes() == array.tobytes()
+    back = np.load(tmp_path / "out.npy")
+    assert back.dtype == array.dtype and (back == array).all()
     assert [float(x) for x in reply["data"]] == array.flatten().astype(float).tolist()
 
 
@@ -268,15 +272,120 @@ def test_infer_raw_and_fill(digits, tmp_path):
     assert infer_json(digits, "identity", "-f", "ramp", "-d", "i32", "-s", "2,3")["data"] == [0, 1, 2, 3, 4, 5]
     assert infer_json(digits, "identity", "-f", "1.5", "-d", "f32", "-s", "3")["data"] == [1.5] * 3
     assert len(infer_json(digits, "digits", "-f", "0")["data"]) == 10
-    assert infer_json(digits, "identity", "-f", "7", "-d", "bytes", "-s", "2")["dtype"] == "bytes"
+    assert infer_json(digits, "identity", "-f", "7", "-d", "bytes", "-s", "2")["data"] == ["7", "7"]
+
+
+@pytest.fixture(scope="module")
+def triton(start_once):
+    return start_once(repository=os.path.join(m.ROOT, "tests", "models", "triton"), models=["simple", "simple_string"])
+
+
+A, B = np.arange(16, dtype="i4").reshape(1, 16), np.full((1, 16), 3, dtype="i4")
+
+
+def sums(d, *args, **kw):
+    done = run("infer", "simple", *args, "-a", d.tcp, "-o", "json", **kw)
+    assert done.returncode == OK, done.stderr
+    return {x["name"]: x["data"] for x in json.loads(done.stdout)["outputs"]}
+
+
+def test_infer_with_two_inputs(triton, tmp_path):
+    """The same two inputs as files, as archives of both kinds, as JSON of both kinds, and from standard input."""
+    expected = {"OUTPUT0": (A + B).flatten().tolist(), "OUTPUT1": (A - B).flatten().tolist()}
+    np.save(tmp_path / "a.npy", A)
+    np.save(tmp_path / "b.npy", B)
+    np.savez(tmp_path / "both.npz", INPUT0=A, INPUT1=B)
+    np.savez_compressed(tmp_path / "packed.npz", INPUT0=A, INPUT1=B)
+    plain = {"INPUT0": A.tolist(), "INPUT1": B.tolist()}
+    (tmp_path / "plain.json").write_text(json.dumps(plain))
+    (tmp_path / "kserve.json").write_text(json.dumps({"inputs": [
+        {"data": x.flatten().tolist(), "name": n, "datatype": "INT32", "shape": [1, 16]} for n, x in (("INPUT1", B), ("INPUT0", A))]}))
+    (tmp_path / "row.json").write_text(json.dumps(B[0].tolist()))
+    for args in (["-i", f"INPUT1={tmp_path}/b.npy", "-i", f"INPUT0={tmp_path}/a.npy"],
+                 ["-i", tmp_path / "a.npy", "-i", tmp_path / "row.json"],
+                 *(["-i", tmp_path / name] for name in ("both.npz", "packed.npz", "plain.json", "kserve.json"))):
+        assert sums(triton, *args) == expected, args
+    for content in (json.dumps(plain).encode(), (tmp_path / "packed.npz").read_bytes()):
+        done = subprocess.run([MODELCTL, "infer", "simple", "-i", "-", "-a", triton.tcp, "-j"], input=content,
+                              capture_output=True, timeout=60)
+        assert done.returncode == OK and json.loads(done.stdout)["outputs"][0]["data"] == expected["OUTPUT0"], done.stderr
+
+
+def test_infer_outputs_to_files(triton, tmp_path):
+    done = triton.modelctl("infer", "simple", "-f", "ramp", "--output", f"{tmp_path}/all.npz", "--output",
+                           f"OUTPUT1={tmp_path}/one.npy", "--output", f"OUTPUT0={tmp_path}/raw")
+    assert done.returncode == OK, done.stderr
+    with np.load(tmp_path / "all.npz") as z:
+        assert sorted(z) == ["OUTPUT0", "OUTPUT1"] and (z["OUTPUT0"] == 2 * A).all()
+    assert (np.load(tmp_path / "one.npy") == 0).all() and (tmp_path / "raw").read_bytes() == (2 * A).tobytes()
+    done = triton.modelctl("infer", "simple", "-f", "0", "--output", f"NOTHING={tmp_path}/x")
+    assert done.returncode == FAILED and "OUTPUT0, OUTPUT1" in done.stderr
+
+
+def test_infer_texts(digits, triton, tmp_path):
+    reply = infer_json(digits, "identity", "--text", "gr\u00fc\u00df dich\n", "-d", "bytes", "-s", "1")
+    assert reply["datatype"] == "BYTES" and reply["data"] == ["gr\u00fc\u00df dich\n"]
+    (tmp_path / "lines.txt").write_text("one\ntwo\n\nfour")
+    assert infer_json(digits, "identity", "-i", tmp_path / "lines.txt")["data"] == ["one", "two", "", "four"]
+    np.save(tmp_path / "s.npy", np.array(["a", "\u20ac", ""]))
+    reply = infer_json(digits, "identity", "-i", tmp_path / "s.npy", "--output", tmp_path / "back.npy")
+    assert reply["data"] == ["a", "\u20ac", ""] and np.load(tmp_path / "back.npy").tolist() == [b"a", "\u20ac".encode(), b""]
+    (tmp_path / "n.json").write_text(json.dumps({"INPUT0": [[str(i) for i in range(16)]], "INPUT1": [["1"] * 16]}))
+    reply = infer_json(triton, "simple_string", "-i", tmp_path / "n.json")
+    assert reply["data"] == [str(i + 1) for i in range(16)]
+    done = subprocess.run([MODELCTL, "infer", "identity", "-d", "bytes", "-i", "-", "-j", "-a", digits.tcp], input="a\nb\n",
+                          capture_output=True, text=True, timeout=60)
+    assert json.loads(done.stdout)["outputs"][0]["data"] == ["a", "b"], done.stderr
+
+
+def ppm(w, h):
+    return b"P6 %d %d 255\n" % (w, h) + bytes(i % 256 for i in range(3 * w * h))
+
+
+@pytest.mark.parametrize("model, name, content, options, words", [
+    ("identity", "x.json", "[1, 2, 300]", ["-d", "u8"], ["element 2", "300", "0 to 255"]),
+    ("identity", "x.json", "[1, 2.5]", ["-d", "i32"], ["element 1", "2.5", "whole number"]),
+    ("identity", "x.json", "[-1]", ["-d", "u64"], ["-1", "from 0 to"]),
+    ("identity", "x.json", "[1e39]", ["-d", "f32"], ["1e39", "3.4e38"]),
+    ("identity", "x.json", "[[1, 2], [3]]", ["-d", "f32"], ["no one shape"]),
+    ("identity", "x.json", "[1, 2", ["-d", "f32"], ["malformed JSON"]),
+    ("identity", "x.json", '["a"]', ["-d", "f32"], ["a text", "f32"]),
+    ("identity", "x.json", "[1]", [], ["--dtype"]),
+    ("identity", "x", "abcde", ["-d", "f32"], ["f32[1] is 4 bytes, there are 5"]),
+    ("identity", "x", "abcd", ["-d", "u8", "-s", "3"], ["u8[3] is 3 bytes, there are 4"]),
+    ("identity", "x.npz", "no archive", [], ["x.npz"]),
+    ("digits", "x.ppm", ppm(8, 8), [], ["8 columns and 8 rows in 3 colours", "f32[-1,8,8]"]),
+    ("digits", "x.pgm", b"P5 4 4 255\n" + bytes(16), [], ["4 columns and 4 rows", "f32[-1,8,8]"]),
+    ("digits", "x.png", b"\x89PNG", [], ["pictures are read as .pgm and .ppm"]),
+    ("digits", "x.bin", bytes(255), [], ["f32[1,8,8] is 256 bytes"]),
+    ("digits", "x.npy", np.zeros((2, 4, 16), "f4"), [], ["f32[2,4,16]", "f32[-1,8,8]"]),
+    ("digits", "x.npy", np.zeros((1, 8, 8), "i8"), [], ["i64", "f32"]),
+    ("digits", "x.npy", np.zeros((1, 8, 8), "i8"), ["-d", "f32"], ["i64", "f32"]),
+    ("digits", "x.npz", {"picture": np.zeros(1)}, [], ["'picture'", "image"]),
+])
+def test_infer_refuses_what_does_not_fit(digits, tmp_path, model, name, content, options, words):
+    path = tmp_path / name
+    if isinstance(content, np.ndarray):
+        np.save(path, content)
+    elif isinstance(content, dict):
+        np.savez(path, **content)
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    done = digits.modelctl("infer", model, "--input", str(path), *options)
+    assert done.returncode == FAILED and done.stderr.startswith("modelctl: ") and not done.stdout
+    assert all(word in done.stderr for word in words), done.stderr
 
 
 @pytest.mark.parametrize("args, code, text", [
     (["nosuch", "-f", "1", "-d", "u8", "-s", "1"], FAILED, "nosuch"),
     (["digits", "-f", "1", "-d", "u8"], FAILED, "f32"),
+    (["digits", "-f", "1", "-s", "3"], FAILED, "f32[-1,8,8]"),
     (["digits", "-i", "/nonexistent"], FAILED, "/nonexistent"),
+    (["digits", "-i", "nothing=/dev/null"], FAILED, "no input 'nothing'; it has image"),
+    (["digits", "-i", SAMPLES[0], "-i", SAMPLES[0]], FAILED, "only 1 input"),
     (["identity", "-f", "1"], USAGE, "--shape"),
-    (["simple", "-f", "1"], FAILED, "inputs"),
+    (["identity", "-f", "300", "-d", "u8", "-s", "2"], FAILED, "0 to 255"),
+    (["simple", "-i", "INPUT0=/dev/null", "-s", "0,16"], FAILED, "INPUT1"),
     (["identity", "-f", "zero", "-d", "u8", "-s", "1"], USAGE, "--fill"),
     (["identity", "-f", "1", "-d", "u8", "-s", "1", "-o", "/nonexistent/x"], FAILED, "/nonexistent/x"),
 ])

@@ -94,7 +94,7 @@ def test_on_a_terminal(environment, end):
     done = subprocess.run(["build/modelctl", "infer", "digits", "--input", "conf/samples/digits/00_2.pgm", "--shape",
                            "1,8,8", "-a", address], executable=os.path.join(BUILD, "modelctl"), cwd=ROOT,
                           capture_output=True, text=True)
-    assert done.returncode == 0 and done.stdout.startswith("f32[1,10]"), done.stderr
+    assert done.returncode == 0 and done.stdout.startswith("probabilities: f32[1,10]"), done.stderr
     if end == "ctrl-c":
         os.write(terminal, b"\x03")
         read_until(terminal, "run: stopped")

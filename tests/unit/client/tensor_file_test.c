@@ -1,4 +1,4 @@
-/* tensor_file_test.c: files, shapes, declarations, and made-up tensors. */
+/* tensor_file_test.c: files, and made-up tensors. */
 #include "clients/modelctl/tensor_file.h"
 
 #include <criterion/criterion.h>
@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clients/modelctl/tensor_value.h"
 #include "tests/support/failalloc.h"
 
 static char text[256];
@@ -78,95 +79,10 @@ Test(tensor_file, errors_name_the_file)
 	cr_assert_str_eq(text, "cannot read /nonexistent: No such file or directory");
 	cr_assert_eq(tensor_read(&t, "/tmp", text, sizeof(text)), -EIO);
 	cr_assert_eq(read_and_remove(&t, file_with(".pgm", "xyz", 3)), -EINVAL);
-	cr_assert(strstr(text, ".pgm is no PGM picture"), "%s", text);
+	cr_assert(strstr(text, ".pgm is no PGM or PPM picture of 8 bits"), "%s", text);
 	cr_assert_eq(read_and_remove(&t, file_with(".npy", "xyz", 3)), -EINVAL);
 	cr_assert(strstr(text, ".npy file that can be read here"), "%s", text);
 	cr_assert_null(t.data);
-}
-
-Test(tensor_shape, text)
-{
-	static const char *const wrong[] = {"x", "1,", ",1", "1,,2", "-1", "1 2", "1x",
-		"99999999999999999999", "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"};
-	struct tensor t = {0};
-
-	cr_assert_eq(tensor_parse_shape(&t, "1,28,0"), 0);
-	cr_assert_eq(t.rank, 3);
-	cr_assert_eq(t.dims[1], 28);
-	cr_assert_eq(tensor_parse_shape(&t, ""), 0);
-	cr_assert_eq(t.rank, 0);
-	cr_assert_eq(tensor_parse_shape(&t, "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"), 0);
-	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		cr_assert_eq(tensor_parse_shape(&t, wrong[i]), -EINVAL, "%s", wrong[i]);
-}
-
-static int fit(struct tensor *t, enum dtype d, const int64_t *dims, size_t rank)
-{
-	return tensor_fit(t, d, false, dims, rank, text, sizeof(text));
-}
-
-Test(tensor_fit, the_free_dimension_follows_from_the_bytes)
-{
-	static uint8_t data[64];
-	const int64_t dims[] = {-1, 4, -1};
-	struct tensor t = {.data = data, .n = 64};
-
-	cr_assert_eq(fit(&t, DTYPE_F32, dims, 3), 0);
-	cr_assert_eq((int)t.dtype, DTYPE_F32);
-	cr_assert_eq(t.rank, 3);
-	cr_assert_eq(t.dims[0], 4);
-	cr_assert_eq(t.dims[1], 4);
-	cr_assert_eq(t.dims[2], 1);
-	t = (struct tensor){0};
-	cr_assert_eq(fit(&t, DTYPE_F32, dims, 3), 0);
-	cr_assert_eq(t.dims[0], 1, "nothing to go by");
-}
-
-Test(tensor_fit, the_batch_dimension_is_added)
-{
-	const int64_t dims[] = {-1, 28}, fixed[] = {5, 28};
-	struct tensor t = {.dtype = DTYPE_U8, .has_shape = true, .rank = 1, .dims = {28}};
-
-	cr_assert_eq(fit(&t, DTYPE_F32, dims, 2), 0);
-	cr_assert_eq((int)t.dtype, DTYPE_U8, "what is known stays");
-	cr_assert_eq(t.rank, 2);
-	cr_assert_eq(t.dims[0], 1);
-	cr_assert_eq(t.dims[1], 28);
-	t.rank = 1;
-	cr_assert_eq(fit(&t, DTYPE_F32, fixed, 2), 0);
-	cr_assert_eq(t.rank, 1, "the server will refuse it");
-}
-
-Test(tensor_fit, any_shape)
-{
-	static uint8_t data[12];
-	struct tensor t = {.data = data, .n = 12};
-
-	cr_assert_eq(tensor_fit(&t, DTYPE_F32, true, NULL, 0, text, sizeof(text)), 0);
-	cr_assert_eq(t.rank, 1);
-	cr_assert_eq(t.dims[0], 3);
-	t = (struct tensor){.data = data, .n = 12};
-	cr_assert_eq(tensor_fit(&t, DTYPE_BYTES, true, NULL, 0, text, sizeof(text)), 0);
-	cr_assert_eq(t.dims[0], 1);
-	t = (struct tensor){.data = data, .n = 12};
-	cr_assert_eq(tensor_fit(&t, DTYPE_INVALID, true, NULL, 0, text, sizeof(text)), 0);
-	cr_assert_eq((int)t.dtype, DTYPE_U8);
-	t = (struct tensor){0};
-	cr_assert_eq(tensor_fit(&t, DTYPE_F32, true, NULL, 0, text, sizeof(text)), -EINVAL);
-	cr_assert(strstr(text, "--shape"), "%s", text);
-}
-
-/* A declaration comes from the network. */
-Test(tensor_fit, a_declaration_beyond_the_limits)
-{
-	static const int64_t dims[40] = {INT64_MAX, INT64_MAX, -1};
-	struct tensor t = {0};
-
-	cr_assert_eq(fit(&t, DTYPE_F32, dims, 17), -EINVAL);
-	cr_assert(strstr(text, "rank of 17, the limit is 16"), "%s", text);
-	cr_assert_eq(fit(&t, DTYPE_F32, dims, 3), 0, "its product does not fit: no dimension is");
-	cr_assert_eq(tensor_fill(&t, 0, false, text, sizeof(text)), -EINVAL);
-	cr_assert(strstr(text, "4 GiB"), "%s", text);
 }
 
 static const char *element(enum dtype d, double value)

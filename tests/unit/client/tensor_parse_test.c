@@ -43,7 +43,7 @@ static int parse_pgm(struct tensor *t, const char *text, size_t n)
 	int r;
 
 	memcpy(copy, text, n);
-	r = tensor_parse_pgm(t, copy, n);
+	r = tensor_parse_picture(t, copy, n);
 	free(copy);
 	return r;
 }
@@ -166,6 +166,38 @@ Test(npy, cut_anywhere_and_too_long)
 	cr_assert_eq(parse_npy(&t), -EINVAL);
 }
 
+#define TEXTS(descr) "{'descr': '" descr "', 'fortran_order': False, 'shape': (2,), }\n"
+
+Test(npy, texts)
+{
+	struct tensor t = {0};
+
+	make_npy(1, TEXTS("|S3"), 6);
+	memcpy(file + n_file - 6, "ab\0xyz", 6);
+	cr_assert_eq(parse_npy(&t), 0);
+	cr_assert_eq((int)t.dtype, DTYPE_BYTES);
+	cr_assert_eq(t.n, 13);
+	cr_assert_arr_eq(t.data, "\2\0\0\0ab\3\0\0\0xyz", 13);
+	tensor_release(&t);
+	make_npy(1, TEXTS("<U1"), 8);
+	memcpy(file + n_file - 8, "\xAC\x20\0\0\0\0\0\0", 8);
+	cr_assert_eq(parse_npy(&t), 0);
+	cr_assert_eq(t.n, 11);
+	cr_assert_arr_eq(t.data, "\3\0\0\0\xE2\x82\xAC\0\0\0\0", 11);
+	tensor_release(&t);
+	memcpy(file + n_file - 8, "\0\0\x11\0", 4);
+	cr_assert_eq(parse_npy(&t), -EINVAL, "beyond Unicode");
+	memcpy(file + n_file - 8, "\0\xD8\0\0", 4);
+	cr_assert_eq(parse_npy(&t), -EINVAL, "half a pair");
+	make_npy(1, TEXTS("|S3"), 5);
+	cr_assert_eq(parse_npy(&t), -EINVAL, "cut");
+	make_npy(1, TEXTS("|S0"), 0);
+	cr_assert_eq(parse_npy(&t), -EINVAL, "of no length");
+	make_npy(1, TEXTS("|S99999999999"), 6);
+	cr_assert_eq(parse_npy(&t), -EINVAL);
+	cr_assert_null(t.data);
+}
+
 #define PGM(text, t) parse_pgm(t, text, sizeof(text) - 1)
 
 Test(pgm, plain_and_raw)
@@ -187,13 +219,31 @@ Test(pgm, plain_and_raw)
 	tensor_release(&t);
 }
 
+Test(pgm, colours)
+{
+	struct tensor t = {0};
+
+	cr_assert_eq(PGM("P6 2 1 255\n\1\2\3\4\5\6", &t), 0);
+	cr_assert_eq((int)t.form, TENSOR_PICTURE);
+	cr_assert_eq(t.picture.width, 2);
+	cr_assert_eq(t.picture.height, 1);
+	cr_assert_eq(t.picture.channels, 3);
+	cr_assert_eq(t.n, 24);
+	cr_assert_eq(((float *)(void *)t.data)[5], 6);
+	tensor_release(&t);
+	cr_assert_eq(PGM("P3 1 1 9 1 2 3", &t), 0);
+	cr_assert_eq(((float *)(void *)t.data)[2], 3);
+	tensor_release(&t);
+}
+
 Test(pgm, what_is_refused)
 {
 	struct tensor t = {0};
 
 	cr_assert_eq(PGM("", &t), -EINVAL);
 	cr_assert_eq(PGM("P5", &t), -EINVAL);
-	cr_assert_eq(PGM("P6 1 1 255\n\0\0\0", &t), -EINVAL, "colours");
+	cr_assert_eq(PGM("P6 1 1 255\n\0\0", &t), -EINVAL, "two of three colours");
+	cr_assert_eq(PGM("P4 8 1\n\0", &t), -EINVAL, "one bit a pixel");
 	cr_assert_eq(PGM("X5 1 1 255\n\0", &t), -EINVAL);
 	cr_assert_eq(PGM("P5 0 1 255\n\0", &t), -EINVAL);
 	cr_assert_eq(PGM("P5 1 1 0\n\0", &t), -EINVAL);
@@ -217,7 +267,7 @@ static int both(void *arg)
 	int r = tensor_parse_npy(&a, file, n_file);
 
 	if (!r)
-		r = tensor_parse_pgm(&b, (const uint8_t *)"P2 1 1 9 5", 10);
+		r = tensor_parse_picture(&b, (const uint8_t *)"P2 1 1 9 5", 10);
 	tensor_release(&a);
 	tensor_release(&b);
 	return r;
