@@ -54,7 +54,7 @@ $(shell echo '$(FLAGS)' | cmp -s - $(BUILD)/flags || rm -f $(BUILD)/flags)
 
 LIBS_FRONT  := $(shell pkg-config --libs libuv libnghttp2 libprotobuf-c inih zlib libmicrohttpd 2>/dev/null) -lpthread
 LIBS_WORKER := $(shell pkg-config --libs inih 2>/dev/null) -ldl -lm -lpthread
-LIBS_CLIENT := $(shell pkg-config --libs libnghttp2 libprotobuf-c 2>/dev/null)
+LIBS_CLIENT := $(shell pkg-config --libs libnghttp2 libprotobuf-c 2>/dev/null) -lpthread
 
 # --- Sources: one archive per folder, so that a test links only what lies below it ---------
 FOLDERS   := base event shm proto pool dispatch models handoff http http2 grpc services metrics server workers client modelctl

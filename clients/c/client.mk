@@ -1,6 +1,6 @@
 # client.mk: libmodeld, the C client library. Included by the Makefile.
 #
-#   libmodeld.so.0   only modeld.h's functions are visible
+#   libmodeld.so.0   only modeld.h's functions are visible; once loaded it stays, for a thread may be left in it (resolve.c)
 #   libmodeld.a      one object, whatever it needs of the tree inside, its names local to it
 SRC_libmodeld := $(SRC_client) $(addprefix src/base/,buf.c clock.c digits.c err.c host_port.c places.c seqpacket.c utf8.c) shm/view.c \
                  $(addprefix proto/,codec_pack.c codec_unpack.c dtype.c handoff_message.c grpc_frame.c grpc_status.c grpc_timeout.c)
@@ -16,7 +16,7 @@ $(BUILD)/pic/gen/%.o: $(BUILD)/gen/%.c
 	$(Q)$(CC) $(CPPFLAGS) $(filter-out $(WARN),$(CFLAGS)) -w -fPIC -fvisibility=hidden -c -o $@ $<
 $(BUILD)/libmodeld.so.0: $(OBJ_libmodeld) clients/c/libmodeld.map
 	@echo "  SO      $@"
-	$(Q)$(CC) $(LDFLAGS) -shared -Wl,-soname,libmodeld.so.0 -Wl,--version-script=clients/c/libmodeld.map \
+	$(Q)$(CC) $(LDFLAGS) -shared -Wl,-soname,libmodeld.so.0 -Wl$(comma)-z$(comma)nodelete -Wl,--version-script=clients/c/libmodeld.map \
 		$(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) -o $@ $(OBJ_libmodeld) $(LIBS_CLIENT)
 $(BUILD)/libmodeld.so: $(BUILD)/libmodeld.so.0
 	$(Q)ln -sf libmodeld.so.0 $@

@@ -1,12 +1,11 @@
 /*
- * connect.c: a client's socket, and which. Client process, the caller's thread; blocks in poll(2) and in
- * getaddrinfo(3).
+ * connect.c: a client's socket, and which. Client process, the caller's thread; blocks in poll(2), and where it waits for
+ * a name (resolve.h).
  */
 #include "clients/c/connect.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/host_port.h"
+#include "clients/c/resolve.h"
 
 int connect_wait(int fd, short events, uint64_t deadline_ns)
 {
@@ -151,7 +151,6 @@ static int connect_unix_stream(int *ret_fd, const char *path, uint64_t deadline_
 
 static int connect_tcp(int *ret_fd, const char *address, uint64_t deadline_ns)
 {
-	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
 	struct addrinfo *found = NULL;
 	char host[HOST_MAX];
 	char port[8];
@@ -162,8 +161,9 @@ static int connect_tcp(int *ret_fd, const char *address, uint64_t deadline_ns)
 	if (r)
 		return r;
 	(void)snprintf(port, sizeof(port), "%u", number);
-	if (getaddrinfo(host, port, &hints, &found))
-		return -EHOSTUNREACH;
+	r = resolve_host(&found, host, port, deadline_ns);
+	if (r)
+		return r;
 	r = -EHOSTUNREACH;
 	for (struct addrinfo *a = found; a; a = a->ai_next) {
 		r = connect_one(ret_fd, a->ai_family, a->ai_addr, a->ai_addrlen, deadline_ns);

@@ -42,7 +42,7 @@ struct grpc_call_options {
  *
  * -EINVAL     malformed address
  * -ETIMEDOUT  nobody answered in time
- * -ENOMEM; -errno of getaddrinfo (as -EHOSTUNREACH), socket, connect
+ * -ENOMEM; -EHOSTUNREACH: no such name; -errno of socket, connect
  */
 _must_use_ int grpc_client_new(struct grpc_client **ret_client, const char *address,
 	uint64_t timeout_ns, char *text, size_t cap);

@@ -102,7 +102,8 @@ struct modeld_options {
 	 * For connecting (also anew), and for every question to the daemon but inference: allocate,
 	 * register, release, limits; and for finding room to send. 0: 10 s. Allocating gets 4 s more
 	 * for each GB, which is populated meanwhile. A daemon that does not answer in time costs the
-	 * connection. Looking up the name of a host, with `grpc`, takes as long as the resolver does.
+	 * connection. A name that is being looked up when the time is over, with `grpc`, goes on being
+	 * looked up by a thread that ends with it.
 	 */
 	uint64_t timeout_us;
 	/* Spin so long for an answer before sleeping; UINT32_MAX: as the daemon does; 0: never. */

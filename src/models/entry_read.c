@@ -351,7 +351,7 @@ static int read_pbtxt(struct reading *r)
 static int read_conf(struct reading *r, const char *name)
 {
 	_cleanup_(freep) char *file = path_join(r->directory, CONF_FILE);
-	char text[1024];
+	char text[4096];
 	int e;
 
 	set_defaults(&r->conf.settings, &r->settings->defaults);

@@ -4,6 +4,7 @@
 #include "models/model_conf.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,7 +65,7 @@ struct parser {
 	struct queue_conf queue;
 	char *text; /* borrow */
 	size_t cap;
-	int error;
+	int error; /* the last one; what is wrong is in text */
 };
 
 int model_conf_replace(const char **field, const char *value)
@@ -78,14 +79,29 @@ int model_conf_replace(const char **field, const char *value)
 	return 0;
 }
 
+/* One more thing that is wrong, behind others. What does not fit any more is left out whole. */
+_printf_(2, 3) static int add_wrong(struct parser *p, const char *format, ...)
+{
+	size_t n = strlen(p->text);
+	char wrong[512];
+	va_list ap;
+	int length;
+
+	va_start(ap, format);
+	length = vsnprintf(wrong, sizeof(wrong), format, ap);
+	va_end(ap);
+	if (length >= 0 && (n == 0 || strlen(wrong) + 3 < p->cap - n))
+		snprintf(p->text + n, p->cap - n, "%s%s", n > 0 ? "; " : "", wrong);
+	return MODEL_CONF_E_INVALID;
+}
+
 static int invalid(struct parser *p, const char *what)
 {
 	const struct conf_line *l = p->line;
 
-	if (p->over)
-		snprintf(p->text, p->cap, "%s", what);
-	else
-		snprintf(p->text, p->cap, "%s: [%s] %s: %s", l->where, l->section, l->key, what);
+	if (!p->over)
+		return add_wrong(p, "%s: [%s] %s: %s", l->where, l->section, l->key, what);
+	snprintf(p->text, p->cap, "%s", what);
 	return MODEL_CONF_E_INVALID;
 }
 
@@ -336,18 +352,32 @@ static int apply_queue(struct parser *p, const char *file)
 {
 	int r = queue_conf_apply(&p->queue, p->model);
 
-	if (r == QUEUE_CONF_E_INVALID)
-		snprintf(p->text, p->cap, "%s: [queue] %s: %s", file, p->queue.key, p->queue.what);
-	return r == QUEUE_CONF_E_INVALID ? MODEL_CONF_E_INVALID : r;
+	if (r != QUEUE_CONF_E_INVALID)
+		return r;
+	return add_wrong(p, "%s: [queue] %s: %s", file, p->queue.key, p->queue.what);
 }
 
+/* Those that come after one that is wrong are looked at, too. */
 static bool on_key(void *data, const struct conf_line *line)
 {
 	struct parser *p = data;
+	int e;
 
 	p->line = line;
-	p->error = set_line(p);
-	return !p->error;
+	e = set_line(p);
+	if (e)
+		p->error = e;
+	return !e || e == MODEL_CONF_E_INVALID;
+}
+
+static int read_stream(struct parser *p, FILE *in, const char *file)
+{
+	char wrong[512];
+	int e = conf_file_read(in, file, on_key, p, wrong, sizeof(wrong));
+
+	if (e == CONF_FILE_E_INVALID)
+		return add_wrong(p, "%s", wrong);
+	return p->error ? p->error : apply_queue(p, file);
 }
 
 int model_conf_read(const char *file, struct model_conf *m, char *text, size_t cap)
@@ -363,12 +393,9 @@ int model_conf_read(const char *file, struct model_conf *m, char *text, size_t c
 		snprintf(text, cap, "%s: cannot be opened: %s", file, strerror(errno));
 		return MODEL_CONF_E_INVALID;
 	}
-	e = conf_file_read(in, file, on_key, &p, text, cap);
+	*text = 0;
+	e = read_stream(&p, in, file);
 	fclose(in);
-	if (e)
-		e = e == CONF_FILE_E_STOPPED ? p.error : MODEL_CONF_E_INVALID;
-	else
-		e = apply_queue(&p, file);
 	queue_conf_release(&p.queue);
 	return e;
 }

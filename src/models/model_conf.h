@@ -24,7 +24,7 @@ enum {
  * Read `file` into *m, which stays owned by the caller, also after a failure (model_conf_release()). A file
  * that is not there changes nothing.
  *
- * MODEL_CONF_E_INVALID  text (cap bytes) names file, line and key
+ * MODEL_CONF_E_INVALID  text (cap bytes) names file, line and key of all that is wrong, one behind the other: "...; ..."
  * -ENOMEM
  */
 _must_use_ int model_conf_read(const char *file, struct model_conf *m, char *text, size_t cap);

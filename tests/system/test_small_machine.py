@@ -1,13 +1,18 @@
-"""A control group with little memory: what does not fit is refused in words, and nobody is killed."""
+"""Little memory: what does not fit is refused in words, and nobody is killed. In a control group; in a tmpfs that is full;
+and where the kernel gives no more addresses."""
+import concurrent.futures
 import os
 import random
+import resource
+import subprocess
 import sys
 
 import grpc
 import pytest
 
 import messages as m
-from daemon import wait_for
+from daemon import ROOT, SANITIZED, status_field, wait_for
+from namespaces import mount, needs_namespaces, own_mounts
 from raw_handoff import Raw
 
 GROUP_V1, GROUP_V2 = "/sys/fs/cgroup/memory", "/sys/fs/cgroup"
@@ -80,3 +85,68 @@ def test_a_worker_that_the_kernel_ends_is_named(group, start, tmp_path):
     wait_for("why", lambda: any("by the kernel, for want of memory" in w.last_exit for w in d.status().workers))
     assert "by the kernel, for want of memory" in d.log()
     assert d.infer("identity", b"abc").tensor_data.data == b"abc"
+
+
+@pytest.fixture(scope="module")
+def small_tmpfs(tmp_path_factory):
+    """small_tmpfs.c, for LD_PRELOAD."""
+    path = tmp_path_factory.mktemp("small_tmpfs") / "small_tmpfs.so"
+    subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Werror", "-shared", "-fPIC", "-o", path,
+                    os.path.join(ROOT, "tests", "system", "small_tmpfs.c"), "-ldl"], check=True)
+    return path
+
+
+def refused(d, n_bytes, channel):
+    with pytest.raises(grpc.RpcError) as e:
+        d.infer("identity", bytes(n_bytes), channel=channel)
+    assert e.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED, e.value
+    return e.value.details()
+
+
+def answers_well(d, n_bytes, channel):
+    data = random.randbytes(n_bytes)
+    assert d.infer("identity", data, channel=channel).tensor_data.data == data
+
+
+@needs_namespaces
+@pytest.mark.skipif(SANITIZED, reason="what is preloaded comes ahead of the sanitizer")
+@pytest.mark.parametrize("mib, sets", [(48, []), (24, ["memory.segment_bytes=16M"])])
+def test_a_full_tmpfs(small_tmpfs, start, tmp_path, mib, sets):
+    """All shared memory lies in a file system of so many MiB, of daemon and worker, as it does where overcommit is
+    off: pages are refused when they are touched, that is in the middle of a request or of an answer."""
+    def confine():
+        own_mounts()
+        mount("none", str(tmp_path), "tmpfs", 0, f"size={mib}m")
+
+    d = start("worker.sandbox=off", "dispatch.retry_wait_ms=2000", *sets, models=["identity"], preexec=confine,
+              env={"LD_PRELOAD": str(small_tmpfs), "SMALL_TMPFS": str(tmp_path)})
+    channel = d.channel()
+    for _ in range(3):
+        refused(d, mib * MIB, channel)
+        answers_well(d, MIB, channel)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        ends = list(pool.map(lambda _: code_of(d, 8 * MIB, channel), range(16)))
+    assert set(ends) <= {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
+    answers_well(d, MIB, channel)
+    assert [w.restarts for w in d.status().workers] == [0]
+
+
+def code_of(d, n_bytes, channel):
+    try:
+        answers_well(d, n_bytes, channel)
+        return grpc.StatusCode.OK
+    except grpc.RpcError as e:
+        return e.code()
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer's own memory is most of the address space")
+def test_no_more_addresses(start):
+    """As where vm.overcommit_memory is 2 and all is committed: mmap() and malloc() are refused."""
+    d = start("memory.input_arena_bytes=1G", models=["identity"])
+    channel = d.channel()
+    answers_well(d, MIB, channel)
+    limit = status_field(d.pid, "VmSize") * 1024 + 96 * MIB
+    resource.prlimit(d.pid, resource.RLIMIT_AS, (limit, limit))
+    for _ in range(3):
+        refused(d, 256 * MIB, channel)
+        answers_well(d, MIB, channel)

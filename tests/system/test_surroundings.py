@@ -1,5 +1,4 @@
 """Where it runs without what one takes for granted: /proc, /dev/shm, a root that can be written to, IPv6, descriptors."""
-import ctypes
 import grp
 import os
 import resource
@@ -8,40 +7,7 @@ import stat
 import pytest
 
 from daemon import SANITIZED
-
-
-CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
-MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-def call(result):
-    if result:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-
-def mount(source, target, kind, flags):
-    call(libc.mount(source and source.encode(), target.encode(), kind and kind.encode(), ctypes.c_ulong(flags), None))
-
-
-def own_mounts():
-    call(libc.unshare(CLONE_NEWNS))
-    mount(None, "/", None, MS_REC | MS_PRIVATE)
-
-
-def can_have_namespaces():
-    pid = os.fork()
-    if pid == 0:
-        try:
-            own_mounts()
-            call(libc.unshare(CLONE_NEWNET))
-        except BaseException:
-            os._exit(1)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-
-
-needs_namespaces = pytest.mark.skipif(os.geteuid() != 0 or not can_have_namespaces(), reason="needs root and namespaces")
+from namespaces import MS_BIND, MS_RDONLY, MS_REMOUNT, mount, needs_namespaces, own_mounts, own_network
 
 
 def serves(d):
@@ -77,7 +43,7 @@ def test_a_root_that_is_read_only_and_no_shared_memory_file_system(start, tmp_pa
 @needs_namespaces
 def test_without_ipv6(start):
     def forbid():
-        call(libc.unshare(CLONE_NEWNET))
+        own_network()
         with open("/proc/sys/net/ipv6/conf/all/disable_ipv6", "w", encoding="ascii") as f:
             f.write("1")
 

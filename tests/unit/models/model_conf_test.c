@@ -11,7 +11,7 @@
 
 static char directory[] = "/tmp/modeld-test-XXXXXX";
 static char file[64];
-static char text[512];
+static char text[1024];
 static struct model_conf conf;
 #define m conf.settings
 
@@ -257,6 +257,39 @@ Test(model_conf, warmups)
 	bad("[warmup.c]\ninput = x FP32 [3]\n", "2: [warmup.c] input: 'NAME DTYPE [DIMS] zero', "
 						"'random' or 'file:PATH' is expected");
 	bad("[warmup]\ncount = 1\n", "2: [warmup] count: unknown section");
+}
+
+Test(model_conf, all_that_is_wrong_is_named)
+{
+	char whole[sizeof(text)];
+
+	cr_assert_eq(read_text("[model]\nstateful = perhaps\nbackend = b\nnosuch = "
+			       "1\n[queue]\nlevels = 0\n"
+			       "default_level = 9\n[x]\n[model]\nmax_queue_size\nversion = 0\n"),
+		MODEL_CONF_E_INVALID);
+	snprintf(whole, sizeof(whole),
+		"%s:2: [model] stateful: is neither yes nor no; %s:4: [model] nosuch: unknown key; "
+		"%s:6: [queue] levels: a number from 1 to 32 is expected; "
+		"%s:11: [model] version: 'latest', 'latest N', 'all' or numbers from 1 without "
+		"leading zeros, separated by commas, are expected; "
+		"%s:10: neither [section] nor key = value",
+		file, file, file, file, file);
+	cr_expect_str_eq(text, whole);
+}
+
+/* What has no room is left out whole. */
+Test(model_conf, more_is_wrong_than_can_be_said)
+{
+	char data[2048] = "[model]\n";
+	size_t n;
+
+	for (int i = 0; i < 100; i++)
+		snprintf(data + strlen(data), sizeof(data) - strlen(data), "k%d = v\n", i);
+	cr_assert_eq(read_text(data), MODEL_CONF_E_INVALID);
+	n = strlen(text);
+	cr_expect_lt(n, sizeof(text));
+	cr_expect_gt(n, sizeof(text) / 2);
+	cr_expect_str_eq(text + n - strlen(": unknown key"), ": unknown key");
 }
 
 static int life(void *arg)
