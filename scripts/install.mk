@@ -13,6 +13,8 @@ install_include  := $(DESTDIR)$(PREFIX)/include/modeld
 install_models   := $(DESTDIR)$(PREFIX)/share/modeld/models
 install_etc      := $(DESTDIR)$(SYSCONFDIR)/modeld
 install_runtime  := $(DESTDIR)$(PREFIX)/lib/modeld/onnxruntime
+# What modeld-setup-onnxruntime makes.
+install_venv     := $(DESTDIR)$(PREFIX)/lib/modeld/venv
 # The one that scripts/setup has got; without it the installed daemon looks where docs/onnxruntime.md says.
 ONNXRUNTIME      ?= $(lastword $(wildcard $(BUILD)/venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*))
 install_unit     := $(DESTDIR)$(PREFIX)/lib/systemd/system
@@ -24,7 +26,7 @@ install: all  ## install below PREFIX (/usr/local), DESTDIR in front of it
 	$(INSTALL) -d $(install_bin) $(install_libexec) $(install_backends) $(install_include) \
 		$(install_models) $(install_etc) $(install_unit) $(install_python) $(install_python)/client \
 		$(install_man)/man1 $(install_man)/man5 $(install_man)/man8 $(install_completion)
-	$(INSTALL) -m 755 $(BUILD)/modeld $(BUILD)/modelctl $(install_bin)
+	$(INSTALL) -m 755 $(BUILD)/modeld $(BUILD)/modelctl scripts/modeld-setup-onnxruntime $(install_bin)
 	$(INSTALL) -m 755 $(BUILD)/modeld-worker $(BUILD)/modeld-python $(install_libexec)
 	$(INSTALL) -m 644 workers/python/modeld_worker/*.py $(install_python)
 	$(INSTALL) -m 644 workers/python/modeld_worker/client/*.py clients/python/modeld/_[a-z]*.py clients/python/modeld/errors.py \
@@ -54,12 +56,12 @@ install: all  ## install below PREFIX (/usr/local), DESTDIR in front of it
 
 .PHONY: uninstall
 uninstall:  ## remove what install put there, but not a configuration that was changed, or models that were added
-	rm -f $(install_bin)/modeld $(install_bin)/modelctl $(install_include)/backend.h \
+	rm -f $(install_bin)/modeld $(install_bin)/modelctl $(install_bin)/modeld-setup-onnxruntime $(install_include)/backend.h \
 		$(install_unit)/modeld.service $(install_unit)/modeld.socket
 	rm -f $(install_completion)/modelctl $(install_man)/man1/modelctl.1 $(install_man)/man5/modeld.conf.5 \
 		$(install_man)/man8/modeld.8 $(install_man)/man8/modeld-worker.8
 	rm -f $(patsubst $(BUILD)/backends/%,$(install_backends)/%,$(BACKENDS))
-	rm -rf $(install_libexec) $(install_runtime) $(dir $(install_python)) \
+	rm -rf $(install_libexec) $(install_runtime) $(install_venv) $(dir $(install_python)) \
 		$(patsubst conf/models/%,$(install_models)/%,$(wildcard conf/models/*))
 	@sed 's|^repository = models$$|repository = $(PREFIX)/share/modeld/models|' conf/modeld.conf | \
 		cmp -s - $(install_etc)/modeld.conf && rm -f $(install_etc)/modeld.conf && rmdir $(install_etc) || true

@@ -489,6 +489,51 @@ def test_fork(server):
     assert child.returncode == 0
 
 
+FORK_MEMORY = """
+import mmap, os, sys
+import numpy as np
+import modeld
+client = modeld.connect(sys.argv[1])
+kept = client.empty(40 << 20, np.uint8)
+kept[:] = 7
+unused = client.empty(40 << 20, np.uint8)
+unused[:] = 7
+del unused
+def mapped():
+    return sum("modeld" in line and "rw-s" in line for line in open("/proc/self/maps"))
+assert mapped() == 2
+(read, write), (read_back, write_back) = os.pipe(), os.pipe()
+pid = os.fork()
+if pid == 0:
+    try:
+        assert mapped() == 1 and kept[0] == 7
+        os.write(write_back, b"x")
+        os.read(read, 1)
+        assert not kept.any()
+        del kept
+        assert mapped() == 0
+    except BaseException as e:
+        sys.stderr.write(repr(e))
+        os._exit(1)
+    os._exit(0)
+os.read(read_back, 1)
+assert (kept == 7).all() and mapped() == 2
+del kept
+client.close()
+assert mapped() == 0
+os.write(write, b"x")
+sys.exit(os.waitpid(pid, 0)[1])
+"""
+
+
+def test_a_child_keeps_none_of_its_parents_memory(server):
+    """What no array lies in is unmapped there at once, the rest is empty when the parent has let go of it."""
+    environment = dict(os.environ, PYTHONPATH=os.path.join(m.ROOT, "clients", "python"), GRPC_ENABLE_FORK_SUPPORT="0")
+    done = subprocess.run([sys.executable, "-c", FORK_MEMORY, server.unix], capture_output=True, text=True, env=environment,
+                          timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
 def test_threads_share_a_connection(local):
     failures = []
 

@@ -3,6 +3,9 @@
 A block goes back to its region when the last array over it is collected, and is handed out again only then. Regions
 are kept for the arrays to come, at most as much as is in use or KEEP_BYTES, and one that was empty and not wanted for
 IDLE_S is given back to the daemon, by a thread that is there while there are regions.
+
+A child made by fork() inherits the mappings. It drops those without arrays at once; those that arrays of before lie in stay
+the parent's memory: its pages go when the parent is done with the region, whoever has it mapped.
 """
 from __future__ import annotations
 
@@ -31,8 +34,27 @@ def room_for(length: int) -> int:
     return max(ALIGN, (length + ALIGN - 1) // ALIGN * ALIGN)
 
 
+_memories: "weakref.WeakSet[Memory]" = weakref.WeakSet()
+_forked = False
+
+
+def _note_fork() -> None:
+    global _forked
+    _forked = True
+
+
+def _drop_in_child() -> None:
+    for memory in _memories:
+        memory.drop()
+
+
+os.register_at_fork(before=_note_fork, after_in_child=_drop_in_child)
+
+
 class Region:
     """One memfd, mapped; free space as a sorted list of (offset, length)."""
+
+    _pid = -1
 
     def __init__(self, number: int, token: bytes, size: int, fd: int) -> None:
         self.number, self.token, self.size = number, token, size
@@ -47,6 +69,14 @@ class Region:
         self.free: List[Tuple[int, int]] = [(0, size)]
         self.used = 0
         self.wanted = True  # since the thread looked last
+        self._pid = os.getpid()
+
+    def __del__(self) -> None:
+        if _forked and os.getpid() == self._pid:
+            try:
+                self.map.madvise(mmap.MADV_REMOVE)
+            except (OSError, ValueError):
+                pass  # only where a child has it mapped does it make a difference
 
     def take(self, block: "Block", room: int) -> bool:
         for i, (start, there) in enumerate(self.free):
@@ -131,6 +161,12 @@ class Memory:
         self._watched = False
         self._pid = os.getpid()
         weakref.finalize(self, self._ended.set)
+        _memories.add(self)
+
+    def drop(self) -> None:
+        """In a child, where there is no thread but this one: a lock may be held by one that is not there."""
+        self._lock, self._ended, self._regions, self._returned = threading.Lock(), threading.Event(), [], []
+        self._ended.set()
 
     def close(self) -> None:
         """Nothing is lent any more. Regions that arrays lie in live as long as these."""

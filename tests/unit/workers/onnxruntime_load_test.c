@@ -54,7 +54,7 @@ Test(onnxruntime_load, no_library)
 {
 	set(&onnx_world.settings[0], "library", "/nowhere/libonnxruntime.so");
 	refused("fixed", MODELD_INTERNAL, "/nowhere/libonnxruntime.so");
-	refused("fixed", MODELD_INTERNAL, "pip install 'onnxruntime>=1.19'");
+	refused("fixed", MODELD_INTERNAL, "modeld-setup-onnxruntime gets version 1.19 or newer");
 	refused("fixed", MODELD_INTERNAL, "[backend.onnxruntime]");
 	set(&onnx_world.settings[0], "venv", "/nowhere");
 	refused("fixed", MODELD_INTERNAL, "/nowhere: no onnxruntime package");

@@ -14,9 +14,9 @@
 
 #define PACKAGE_IN_VENV "lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*"
 #define HOW_TO_GET_IT                                                                              \
-	"install ONNX Runtime " ORT_OLDEST_RELEASE                                                 \
-	" or newer (pip install 'onnxruntime>=" ORT_OLDEST_RELEASE "', or "                        \
-	"scripts/setup run), or set library or venv in [backend.onnxruntime]"
+	"modeld-setup-onnxruntime gets version " ORT_OLDEST_RELEASE                                \
+	" or newer (in a checkout: scripts/setup run); or say library or venv in "                 \
+	"[backend.onnxruntime]"
 
 /* Found without a path by the dynamic linker, or patterns of glob(3). */
 static const char *const usual_places[] = {
