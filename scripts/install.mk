@@ -66,7 +66,7 @@ uninstall:  ## remove what install put there, but not a configuration that was c
 	@sed 's|^repository = models$$|repository = $(PREFIX)/share/modeld/models|' conf/modeld.conf | \
 		cmp -s - $(install_etc)/modeld.conf && rm -f $(install_etc)/modeld.conf && rmdir $(install_etc) || true
 	rmdir $(install_unit) $(dir $(install_unit)) $(install_include) $(install_backends) $(DESTDIR)$(PREFIX)/lib/modeld \
-		$(install_man)/man1 $(install_man)/man5 $(install_man)/man8 $(install_man) \
+		$(dir $(install_libexec)) $(install_man)/man1 $(install_man)/man5 $(install_man)/man8 \
 		$(install_completion) $(dir $(install_completion)) \
 		$(install_models) $(DESTDIR)$(PREFIX)/share/modeld 2>/dev/null || true
 

@@ -12,6 +12,7 @@
 #include "base/address.h"
 #include "base/err.h"
 #include "base/inet_bind.h"
+#include "base/places.h"
 
 struct check {
 	const struct config *config; /* borrow */
@@ -142,6 +143,9 @@ static void check_runtime_dir(struct check *k)
 		fault(k, (struct key){"server", "runtime_dir"}, path, err_str(-errno));
 	else if (access(path, W_OK | X_OK))
 		fault(k, (struct key){"server", "runtime_dir"}, path, err_str(-errno));
+	else if (places_is_own_dir(path) && !places_is_ours(path))
+		fault(k, (struct key){"server", "runtime_dir"}, path,
+			"it is not this user's alone");
 }
 
 unsigned check_surroundings(const struct config *c, FILE *out)

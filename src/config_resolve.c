@@ -134,23 +134,28 @@ static bool is_installed(const char *directory)
 }
 
 /* Where its clients look (base/places.h): $RUNTIME_DIRECTORY (systemd; may list several); else $XDG_RUNTIME_DIR/modeld,
- * but for a daemon of root's that is installed; else /run/modeld, and `run` beside the program in a build tree. */
+ * but for a daemon of root's that is installed; else `run` beside the program in a build tree, and of one that is
+ * installed /run/modeld, or /tmp/modeld-UID of a user who has no way there. */
 static int resolve_runtime_dir(struct config *c, const char *directory)
 {
 	const char *systemd = getenv("RUNTIME_DIRECTORY"), *xdg = getenv("XDG_RUNTIME_DIR");
 	bool installed = is_installed(directory);
+	char own[PLACES_OWN_MAX];
 	char *path;
 
+	places_own_dir(own);
 	if (strcmp(c->runtime_dir, "auto"))
 		return resolve_path(c, "server", "runtime_dir", &c->runtime_dir);
 	if (systemd && *systemd)
 		path = config_printf(c, "%.*s", (int)strcspn(systemd, ":"), systemd);
 	else if (xdg && *xdg && !(installed && geteuid() == 0))
 		path = config_printf(c, "%s/" PLACES_USER_DIR, xdg);
-	else if (installed)
+	else if (!installed)
+		path = config_printf(c, "%s/run", directory);
+	else if (geteuid() == 0 || !access(PLACES_SYSTEM_DIR, W_OK | X_OK))
 		path = config_printf(c, PLACES_SYSTEM_DIR);
 	else
-		path = config_printf(c, "%s/run", directory);
+		path = config_printf(c, "%s", own);
 	if (!path)
 		return -ENOMEM;
 	c->runtime_dir = path;

@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/given_sockets.h"
 #include "base/log.h"
+#include "base/places.h"
 #include "base/standard_fds.h"
 #include "check.h"
 #include "config.h"
@@ -175,9 +176,17 @@ static int load(
 /* The one directory that the daemon makes; nobody else may write into it. */
 static int make_runtime_dir(const char *path)
 {
-	if (!mkdir(path, 0755) || errno == EEXIST)
+	bool own = places_is_own_dir(path);
+
+	if (mkdir(path, own ? 0700 : 0755) && errno != EEXIST) {
+		log_error("cannot make the runtime directory", "path=%s error=%s", path,
+			err_str(-errno));
+		return SERVER_EXIT_OS;
+	}
+	if (!own || places_is_ours(path))
 		return 0;
-	log_error("cannot make the runtime directory", "path=%s error=%s", path, err_str(-errno));
+	log_error("the runtime directory is not this user's alone",
+		"path=%s: have it removed, or set [server] runtime_dir", path);
 	return SERVER_EXIT_OS;
 }
 

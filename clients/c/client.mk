@@ -59,6 +59,7 @@ uninstall: uninstall-client
 uninstall-client:
 	rm -f $(DESTDIR)$(PREFIX)/include/modeld.h $(DESTDIR)$(PREFIX)/lib/pkgconfig/libmodeld.pc \
 		$(addprefix $(DESTDIR)$(PREFIX)/lib/libmodeld.,a so so.0)
+	rmdir $(DESTDIR)$(PREFIX)/lib/pkgconfig 2>/dev/null || true
 
 # The fuzzers of clients/ see clients/ alone (tests/fuzz/fuzz.mk).
 FUZZ_LIBS_npy            := modelctl client shm proto base

@@ -92,8 +92,8 @@ struct modeld_result;
 /* Zero is the default of every field. */
 struct modeld_options {
 	/* The handoff socket: /path. NULL: $MODELD_HANDOFF, else handoff.sock beside a Unix socket of gRPC: `address`,
-	 * else $MODELD_ADDRESS, else the first that answers of $XDG_RUNTIME_DIR/modeld/modeld.sock and
-	 * /run/modeld/modeld.sock. */
+	 * else $MODELD_ADDRESS, else the first that answers of $XDG_RUNTIME_DIR/modeld/modeld.sock (without such
+	 * a variable /tmp/modeld-UID/modeld.sock, while that directory is the user's alone) and /run/modeld/modeld.sock. */
 	const char *handoff;
 	/* With `grpc`: "unix:/path" or "host:port". NULL: $MODELD_ADDRESS, else unix:modeld.sock
 	 * beside the handoff socket. */

@@ -45,7 +45,8 @@ static void usage(FILE *out)
 		"\nOptions of every command, before or after it:\n"
 		"  -a, --address ADDR   host:port, [ipv6]:port or unix:/path\n"
 		"                       (default $MODELD_ADDRESS, else the first that answers of\n"
-		"                       $XDG_RUNTIME_DIR/modeld/modeld.sock,\n"
+		"                       $XDG_RUNTIME_DIR/modeld/modeld.sock (without such a\n"
+		"                       variable " PLACES_OWN "UID/" PLACES_SOCKET "),\n"
 		"                       " PLACES_SYSTEM_DIR "/" PLACES_SOCKET " and " PLACES_TCP
 		")\n"
 		"  -t, --timeout SEC    of connecting and of each call (default 10)\n"

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #define PATH_MAX_UNIX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
@@ -15,15 +17,41 @@ static const char *variable(const char *name)
 	return value && *value ? value : NULL;
 }
 
+void places_own_dir(char out[PLACES_OWN_MAX])
+{
+	(void)snprintf(out, PLACES_OWN_MAX, PLACES_OWN "%u", (unsigned)geteuid());
+}
+
+bool places_is_own_dir(const char *path)
+{
+	char own[PLACES_OWN_MAX];
+
+	places_own_dir(own);
+	return !strcmp(path, own);
+}
+
+bool places_is_ours(const char *directory)
+{
+	struct stat st;
+
+	return !lstat(directory, &st) && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
+	       !(st.st_mode & (S_IRWXG | S_IRWXO));
+}
+
 static void add_user(struct places *p)
 {
 	const char *directory = variable("XDG_RUNTIME_DIR");
+	char own[PLACES_OWN_MAX];
 	int n;
 
-	if (!directory)
+	places_own_dir(own);
+	if (directory)
+		n = snprintf(p->user, sizeof(p->user), "unix:%s/" PLACES_USER_DIR "/" PLACES_SOCKET,
+			directory);
+	else if (geteuid() != 0 && places_is_ours(own))
+		n = snprintf(p->user, sizeof(p->user), "unix:%s/" PLACES_SOCKET, own);
+	else
 		return;
-	n = snprintf(
-		p->user, sizeof(p->user), "unix:%s/" PLACES_USER_DIR "/" PLACES_SOCKET, directory);
 	if (n > 0 && (size_t)n <= strlen("unix:") + PATH_MAX_UNIX)
 		p->address[p->n++] = p->user;
 }

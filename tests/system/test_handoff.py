@@ -15,7 +15,7 @@ import pytest
 
 import messages as m
 from callers import stop
-from daemon import wait_for
+from daemon import as_user, wait_for
 from raw_handoff import Raw, memfd
 
 MIB = 1 << 20
@@ -541,7 +541,7 @@ def test_other_users_are_refused(start):
     os.chmod(d.directory, 0o755)
     ours = Raw(d)
     region, _ = ours.allocate(4096)
-    other = client_process(d, ["setpriv", "--reuid=65534", "--clear-groups"])
+    other = client_process(d, as_user(65534))
     token = bytes.fromhex(other.stdout.readline().strip())
     channel = d.channel(d.unix)
     with pytest.raises(grpc.RpcError) as e:
@@ -623,7 +623,7 @@ def test_a_hundred_processes_with_kills_in_the_middle(start):
     d.wait_workers_ready(2)
     base = Base(d)
     text = CHURN.format(tests=os.path.dirname(__file__), directory=d.directory)
-    users = [["setpriv", f"--reuid={uid}", "--clear-groups"] for uid in (65534, 65533)] if os.getuid() == 0 else []
+    users = [as_user(uid) for uid in (65534, 65533)] if os.getuid() == 0 else []
     users.append([])
     wanted, failures, clients = 100, [], {}
     begun = killed = 0

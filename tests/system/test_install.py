@@ -3,7 +3,9 @@ import os
 import re
 import shutil
 import struct
+import stat
 import subprocess
+import sys
 import tarfile
 
 import grpc
@@ -11,7 +13,7 @@ import pytest
 
 import daemon as daemon_module
 import messages as m
-from daemon import BUILD, ROOT, starting, wait_for
+from daemon import BUILD, ROOT, as_user, starting, wait_for
 
 # With others that run make in the same build directory.
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("make")]
@@ -98,6 +100,53 @@ def test_it_serves_from_there(installed, prefix):
     assert d.infer("", struct.pack("<64f", *range(64)), [1, 8, 8], "f32").tensor_data.dtype == "f32"
     worker = os.readlink(f"/proc/{d.workers()[0]}/exe")
     assert worker == str(prefix / "libexec" / "modeld" / "modeld-worker")
+
+
+CLIENT = "import modeld; c = modeld.connect(); print(c.address, c.uses_shared_memory, *c.models())"
+
+
+@pytest.fixture
+def somebody():
+    """(A command that runs others as a user that nobody else is, without a directory of a session; the one in /tmp.)"""
+    uid = 300000 + os.getpid() % 100000
+    command = [*as_user(uid), "env"]
+    for variable in ("XDG_RUNTIME_DIR", "RUNTIME_DIRECTORY", "NOTIFY_SOCKET", "MODELD_ADDRESS", "MODELD_HANDOFF"):
+        command += ["-u", variable]
+    command += ["HOME=/", f"PYTHONPATH={ROOT}/clients/python"]
+    path = f"/tmp/modeld-{uid}"
+    shutil.rmtree(path, ignore_errors=True)
+    yield command, path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: another user")
+@pytest.mark.skipif(os.path.exists("/run/modeld/modeld.sock"),
+                    reason="a daemon of this host's comes first")
+def test_a_user_without_a_session_is_found_by_a_socket(prefix, somebody, tmp_path):
+    """In /tmp, in a directory of theirs; one that somebody else has made is not used."""
+    user, own = somebody
+    for path in [prefix, *prefix.parents]:
+        if str(path).startswith("/tmp/"):
+            os.chmod(path, 0o755)  # access(2) asks as who has no privilege
+    modeld = [*user, prefix / "bin" / "modeld", "--config", prefix / "etc" / "modeld" / "modeld.conf", "--set", "metrics.listen=",
+              "--set", "server.listen=127.0.0.1:0, unix:modeld.sock", "--set", "models.serve=identity", "--set", "models.default=identity"]
+    os.mkdir(own)
+    done = subprocess.run(modeld, capture_output=True, text=True)
+    assert done.returncode == 71 and f"path={own}" in done.stderr and "runtime_dir" in done.stderr, done.stderr
+    os.rmdir(own)
+    with open(tmp_path / "log", "wb") as log:
+        daemon = subprocess.Popen(modeld, stderr=log)
+    try:
+        wait_for("its socket", lambda: os.path.exists(f"{own}/modeld.sock") or daemon.poll() is not None)
+        assert daemon.poll() is None, (tmp_path / "log").read_text()
+        assert stat.S_IMODE(os.stat(own).st_mode) == 0o700
+        done = subprocess.run([*user, prefix / "bin" / "modelctl", "wait-ready", "-t", "60"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        done = subprocess.run([*user, sys.executable, "-c", CLIENT], capture_output=True, text=True)
+        assert done.stdout.split() == [f"unix:{own}/modeld.sock", "True", "identity"], done.stderr
+    finally:
+        daemon.terminate()
+        assert daemon.wait(60) == 0, (tmp_path / "log").read_text()
 
 
 def test_the_installed_configuration_is_good(prefix):

@@ -4,13 +4,35 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from typing import List
+import stat
+from typing import List, Optional
 
 USER_DIR = "modeld"
+OWN = "/tmp/modeld-"
 SYSTEM_DIR = "/run/modeld"
 SOCKET = "modeld.sock"
 HANDOFF = "handoff.sock"
 TCP = "127.0.0.1:50052"
+
+
+def own_directory() -> str:
+    return f"{OWN}{os.geteuid()}"
+
+
+def is_ours(directory: str) -> bool:
+    """A directory, no link to one, of this user's, that nobody else may enter."""
+    try:
+        st = os.lstat(directory)
+    except OSError:
+        return False
+    return stat.S_ISDIR(st.st_mode) and st.st_uid == os.geteuid() and not st.st_mode & 0o077
+
+
+def _user() -> Optional[str]:
+    directory = os.environ.get("XDG_RUNTIME_DIR")
+    if directory:
+        return f"{directory}/{USER_DIR}"
+    return own_directory() if os.geteuid() != 0 and is_ours(own_directory()) else None
 
 
 def places() -> List[str]:
@@ -18,8 +40,8 @@ def places() -> List[str]:
     only = os.environ.get("MODELD_ADDRESS")
     if only:
         return [only]
-    directory = os.environ.get("XDG_RUNTIME_DIR")
-    own = [f"unix:{directory}/{USER_DIR}/{SOCKET}"] if directory else []
+    user = _user()
+    own = [f"unix:{user}/{SOCKET}"] if user else []
     return [*own, f"unix:{SYSTEM_DIR}/{SOCKET}", TCP]
 
 

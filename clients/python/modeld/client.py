@@ -56,7 +56,8 @@ def connect(address: Optional[str] = None, *, handoff: Union[str, bool, None] = 
     """Connect to a daemon.
 
     address: "unix:/path" or "host:port"; default $MODELD_ADDRESS, else the first that answers of
-    $XDG_RUNTIME_DIR/modeld/modeld.sock, /run/modeld/modeld.sock and 127.0.0.1:50052.
+    $XDG_RUNTIME_DIR/modeld/modeld.sock (without such a variable /tmp/modeld-UID/modeld.sock, while that directory is the
+    user's alone), /run/modeld/modeld.sock and 127.0.0.1:50052.
     handoff: path of the handoff socket; None: $MODELD_HANDOFF, else handoff.sock beside the address's Unix
     socket, when it is there; False: never use it.
     """

@@ -2,8 +2,19 @@
 #include "base/places.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static uid_t user;
+
+/* In place of libc's. */
+uid_t geteuid(void)
+{
+	return user;
+}
 
 static void init(void)
 {
@@ -84,4 +95,47 @@ Test(places, the_handoff_is_beside)
 	cr_expect_str_eq(out, "handoff.sock");
 	cr_expect_not(places_handoff("127.0.0.1:50052", out, sizeof(out)));
 	cr_expect_not(places_handoff("unix:/run/modeld/modeld.sock", small, sizeof(small)));
+}
+
+/* Of a user that nobody is, where root may make it. */
+Test(places, who_has_no_directory_of_a_session_has_one_in_tmp)
+{
+	bool root = getuid() == 0;
+	char own[PLACES_OWN_MAX], address[64];
+
+	user = root ? 1000000000u + (unsigned)getpid() : getuid();
+	places_own_dir(own);
+	snprintf(address, sizeof(address), "/tmp/modeld-%u", user);
+	cr_assert_str_eq(own, address);
+	cr_expect(places_is_own_dir(own));
+	cr_expect_not(places_is_own_dir("/run/modeld"));
+	if (!root)
+		return;
+	expect(NULL, "unix:/run/modeld/modeld.sock", 2);
+	cr_assert_eq(mkdir(own, 0700), 0);
+	expect(NULL, "unix:/run/modeld/modeld.sock", 2); /* another's */
+	cr_assert_eq(chown(own, user, (gid_t)-1), 0);
+	snprintf(address, sizeof(address), "unix:%s/modeld.sock", own);
+	expect(NULL, address, 3);
+	cr_assert_eq(chmod(own, 0710), 0);
+	expect(NULL, "unix:/run/modeld/modeld.sock", 2); /* others may enter */
+	cr_assert_eq(chmod(own, 0700), 0);
+	setenv("XDG_RUNTIME_DIR", "/run/user/1", 1);
+	expect(NULL, "unix:/run/user/1/modeld/modeld.sock", 3);
+	cr_assert_eq(rmdir(own), 0);
+}
+
+Test(places, ours_is_a_directory_and_no_link_to_one)
+{
+	char directory[] = "/tmp/places-XXXXXX", link[64];
+
+	user = getuid();
+	cr_assert_not_null(mkdtemp(directory));
+	snprintf(link, sizeof(link), "%s/link", directory);
+	cr_expect(places_is_ours(directory));
+	cr_assert_eq(symlink(directory, link), 0);
+	cr_expect_not(places_is_ours(link));
+	cr_expect_not(places_is_ours("/nonexistent"));
+	cr_assert_eq(unlink(link), 0);
+	cr_assert_eq(rmdir(directory), 0);
 }

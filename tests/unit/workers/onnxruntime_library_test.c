@@ -179,7 +179,8 @@ static void fails(const char *text)
 	fake.asked[0] = 0;
 	cr_assert_eq(library_open(&l, &host, &error), MODELD_INTERNAL);
 	cr_assert(strstr(error.text, text), "%s", error.text);
-	cr_assert(strstr(error.text, "modeld-setup-onnxruntime gets version 1.19 or newer"), "%s", error.text);
+	cr_assert(strstr(error.text, "modeld-setup-onnxruntime gets version 1.19 or newer"), "%s",
+		error.text);
 	cr_assert(strstr(error.text, "[backend.onnxruntime]"), "%s", error.text);
 	cr_assert_null(l.api);
 	cr_assert_eq(fake.n_open, 0);
