@@ -1,6 +1,7 @@
 """What the tests of models in Python share: the worker program, and where their models are."""
 import os
 import sys
+import threading
 
 from daemon import ROOT
 
@@ -17,3 +18,22 @@ def program(directory):
         f.write(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT}/workers/python/modeld-python" "$@"\n')
     os.chmod(path, 0o755)
     return path
+
+
+def together(d, n, ask):
+    """[ask(client, i) or what it raised] of n callers at once."""
+    results = [None] * n
+
+    def one(i):
+        with modeld.connect(d.unix, timeout=60) as c:
+            try:
+                results[i] = ask(c, i)
+            except modeld.ModeldError as e:
+                results[i] = e
+
+    callers = [threading.Thread(target=one, args=(i,)) for i in range(n)]
+    for t in callers:
+        t.start()
+    for t in callers:
+        t.join()
+    return results

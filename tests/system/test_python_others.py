@@ -108,10 +108,10 @@ class TritonPythonModel:
         return [await self.answer(request) for request in requests]
 
     async def answer(self, request):
-        name = pb_utils.get_input_tensor_by_name(request, "MODEL").as_numpy()[0].decode()
+        name, _, version = pb_utils.get_input_tensor_by_name(request, "MODEL").as_numpy()[0].decode().partition("@")
         x = pb_utils.Tensor("x", pb_utils.get_input_tensor_by_name(request, "IN").as_numpy())
-        asked = pb_utils.InferenceRequest(model_name=name, requested_output_names=["y"], inputs=[x],
-                                          parameters=json.dumps({"by": 2}))
+        asked = pb_utils.InferenceRequest(model_name=name, model_version=int(version or -1), inputs=[x],
+                                          requested_output_names=["y"], parameters=json.dumps({"by": 2}))
         responses = [asked.exec(), *await asyncio.gather(asked.async_exec(), asked.async_exec())]
         responses += list(asked.exec(decoupled=True))
         for response in responses:
@@ -185,7 +185,10 @@ def test_a_model_of_tritons_asks_others(client):
     def ask_triton(name, x):
         return client.infer("triton", {"MODEL": np.array([name], object), "IN": x})
 
-    assert ask_triton("double", x).tolist() == (x * 8).tolist()
+    assert ask_triton("double", x).tolist() == ask_triton("double@1", x).tolist() == (x * 8).tolist()
+    with pytest.raises(modeld.ModeldError, match="model 'double:9': ") as e:
+        ask_triton("double@9", x)
+    assert e.value.code == "NOT_FOUND"
     with pytest.raises(modeld.ModeldError, match="model 'nosuch': ") as e:
         ask_triton("nosuch", x)
     assert e.value.code == "NOT_FOUND"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from daemon import BUILD, ROOT, alive, wait_for
-from python_models import REPOSITORY, modeld
+from python_models import REPOSITORY, modeld, together
 
 INTERPRETER = f"backend.python.interpreter={sys.executable}"
 ROUNDS = int(os.environ.get("MODELD_TEST_ROUNDS", "3"))
@@ -42,6 +42,28 @@ def test_each_instance_is_a_process(start, tmp_path):
     pids = wait_for("both", lambda: len(own(d, "who")) == 2 and own(d, "who"))
     with modeld.connect(d.unix) as c:
         assert c.infer("who", np.zeros(1))[0] in pids
+
+
+MEET = """
+import asyncio
+
+here = 0
+
+
+async def infer(x):
+    global here
+    here += 1
+    while here < 8:
+        await asyncio.sleep(0.001)
+    return x
+"""
+
+
+def test_coroutines_of_one_process_overlap(start, tmp_path):
+    put(tmp_path, "meet", MEET)
+    d = start(INTERPRETER, models=["meet"], repository=str(tmp_path))
+    got = together(d, 8, lambda c, i: c.infer("meet", np.full(2, i)).tolist())
+    assert got == [[i, i] for i in range(8)] and len(own(d, "meet")) == 1
 
 
 def test_a_model_may_have_an_interpreter_of_its_own(start, tmp_path):

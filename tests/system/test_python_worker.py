@@ -11,7 +11,7 @@ import pytest
 
 import messages as m
 from daemon import infer_request, wait_for
-from python_models import REPOSITORY, modeld, program
+from python_models import REPOSITORY, modeld, program, together
 
 
 @pytest.fixture(scope="module")
@@ -181,25 +181,6 @@ def test_a_hang_answers_pings_and_is_ended_by_its_time_limit(start, tmp_path):
         assert e.value.code == "INTERNAL" and "run_timeout_ms" in d.log() and "missed heartbeat" not in d.log()
         assert c.infer("identity", np.ones(3)).tolist() == [1, 1, 1]
     assert pid not in d.workers()
-
-
-def together(d, n, ask):
-    """[ask(client, i) or what it raised] of n callers at once."""
-    results = [None] * n
-
-    def one(i):
-        with modeld.connect(d.unix, timeout=60) as c:
-            try:
-                results[i] = ask(c, i)
-            except modeld.ModeldError as e:
-                results[i] = e
-
-    callers = [threading.Thread(target=one, args=(i,)) for i in range(n)]
-    for t in callers:
-        t.start()
-    for t in callers:
-        t.join()
-    return results
 
 
 def test_requests_that_come_together_run_as_one(start, tmp_path):

@@ -138,5 +138,5 @@ def test_version_and_limits_are_those_of_wire_h():
     text = open(os.path.join(messages.ROOT, "proto", "wire.h")).read()
     limits = dict(re.findall(r"#define WIRE_(\w+)\s+\(?(\w+)", text))
     assert int(limits["PROTOCOL"].rstrip("u")) == wire.PROTOCOL
-    for name in ("ITEMS_MAX", "TENSORS_MAX", "PAIRS_MAX", "NAME_MAX", "TEXT_MAX", "RELEASE_MAX"):
+    for name in ("ITEMS_MAX", "TENSORS_MAX", "PAIRS_MAX", "NAME_MAX", "TEXT_MAX", "RELEASE_MAX", "LANES_FREE"):
         assert int(limits[name].rstrip("u")) == getattr(wire, name), name

@@ -1,9 +1,18 @@
 """What a model knows of where it runs, and of the request that it answers."""
-import threading
+import contextvars
 
 import numpy as np
 
 from .errors import FailedPrecondition
+
+# The call that runs in this thread, or in this coroutine.
+_current = contextvars.ContextVar("call", default=None)
+
+
+def current_call():
+    """None: there is none, or it is over."""
+    call = _current.get()
+    return None if call is None or call.is_over else call
 
 
 class Request:
@@ -20,7 +29,7 @@ class Request:
 
 
 class Context:
-    """A model's. What is said of the request is that of the one which runs in this thread."""
+    """A model's. What is said of the request is that of the one which runs in this thread, or in this coroutine."""
 
     def __init__(self, *, name, version, path, device, worker, parameters, settings, log, others=None):
         self.name = name
@@ -34,7 +43,6 @@ class Context:
         self.log = log
         self.max_batch_size = 0       # rows that are joined; 0: model.conf says nothing
         self._others = others
-        self._local = threading.local()
 
     def model(self, name):
         """Another model, to be asked through the daemon: an object with infer() and infer_all() (others.py)."""
@@ -44,11 +52,11 @@ class Context:
 
     def bind(self, call):
         """For the worker: the call that runs in this thread; None: none does."""
-        self._local.call = call
+        _current.set(call)
 
     def current(self):
-        """The call that runs in this thread."""
-        call = getattr(self._local, "call", None)
+        """The call that runs in this thread, or in this coroutine."""
+        call = current_call()
         if call is None:
             raise RuntimeError("there is no request here: this is for the thread that runs infer(), while it does")
         return call

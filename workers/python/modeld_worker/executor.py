@@ -16,6 +16,7 @@ from .errors import Cancelled, Fatal, ModelError
 from .given import INTERNAL, RunError, by_index, check_output, refused
 from .memory import GRANULE, ArenaError
 from .model import GENERATOR
+from .watch import time_left
 
 CANCELLED, INVALID, EXHAUSTED = 1, 3, 8
 UNWANTED = "nobody waits for the answer any more"
@@ -49,6 +50,7 @@ class Call:
         self.targets = targets
         self.lent = []  # (array, block) of empty()
         self.wanted_indexes = None
+        self.is_over = False
 
     @property
     def wanted(self):
@@ -56,6 +58,10 @@ class Call:
 
     def cancelled(self):
         return self.executor.is_cancelled
+
+    def time_left(self):
+        """Seconds, before the time of its batch is nearly over; None: any time."""
+        return time_left(self.executor.began)
 
     def empty(self, shape, dtype, output):
         if dtype.hasobject:
@@ -89,9 +95,9 @@ class Executor:
         self._outputs = outputs
         self._partial = partial
         self._before_wait = before_wait
-        self.call = None  # the one that runs ...
-        self._batch = 0   # ... of this batch ...
-        self.is_cancelled = False  # ... whose callers have all given up
+        self._batch = 0   # that runs ...
+        self.began = None  # ... since then (time.monotonic()) ...
+        self.is_cancelled = False  # ... and whose callers have all given up
         self._finished = []  # its answers so far, where its items run one by one; None: not known yet
         self._joined = False
 
@@ -200,12 +206,11 @@ class Executor:
     def _begin(self, model, item, targets):
         call = Call(self, model, item, targets)
         call.wanted_indexes = item.outputs or range(len(model.outputs))
-        self.call = call
         model.context.bind(call)
         return call
 
     def _end(self, model, call):
-        self.call = None
+        call.is_over = True
         model.context.bind(None)
         if call.lent:
             call.give_back()
@@ -379,6 +384,7 @@ class Executor:
         if getattr(run, "is_cancelled", False):
             return [Answer(CANCELLED, UNWANTED) for _ in run.items], 0
         start = time.perf_counter_ns()
+        self.began = time.monotonic()
         self.is_cancelled = False
         self._batch = run.batch
         answers, resolved = [None] * len(run.items), []
@@ -400,6 +406,7 @@ class Executor:
     def try_out(self, model, arrays):
         """Runs the model once with these inputs, as a request would; what it answers is given back. The Answer, for its code
         and message. FatalError"""
+        self.began = None
         self.is_cancelled = False
         self._finished = []
         answer = self._run_item(model, wire.Run(items=[wire.Item()]), 0, arrays)

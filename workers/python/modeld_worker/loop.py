@@ -4,14 +4,18 @@ The main thread reads the channel and runs batches on the spot, which costs no w
 something that takes long (a load, a slow run) the watch reads in its place: a Ping is answered whatever runs. Whoever reads
 handles all messages at once, but those that take time: these wait for the main thread.
 """
+import functools
 import os
+import sys
 import time
 import traceback
 from collections import deque
 
 from . import log, warmup, wire
 from .channel import Channel, Closed
+from .context import current_call
 from .executor import Answer, Executor, FatalError, clean, is_fatal, last_line
+from .lanes import Lanes
 from .memory import Arena, MapError, Views
 from .model import LoadError, Model
 from .others import Others
@@ -51,11 +55,12 @@ class Loop:
         self._outputs = None             # its lock is that of announcements as well
         self._executor = None
         self._models = {}
+        self._lanes = {}                 # Lanes, by the number of a model that has more than one
         self._last_batch = 0
         self._jobs = deque()             # Run, Load, Unload, Drain: for the main thread
         self._running = None             # the Model that runs or is loaded
         self._watch = Watch(self)
-        self._others = Others(handoff_fd, self._views, self._watch.time_left)
+        self._others = Others(handoff_fd, self._views, self._time_left)
 
     # --- Threads ------------------------------------------------------------------------------
 
@@ -84,9 +89,10 @@ class Loop:
             for fd in fds:
                 os.close(fd)
 
-    def conclude(self, e):
-        """The exit status for what ended the worker."""
+    def conclude(self, e, model=None):
+        """The exit status for what ended the worker. model: which ran, where that was not the main thread."""
         name = self._setup.worker if self._setup else ""
+        model = model or self._running
         if isinstance(e, Closed):
             return EXIT_OK
         if isinstance(e, Stop):
@@ -95,7 +101,7 @@ class Loop:
             return e.status
         if isinstance(e, FatalError):
             log.line(log.ERROR, "a backend cannot go on in this process", worker=name,
-                     model=self._running.name if self._running else "", error=str(e))
+                     model=model.name if model else "", error=str(e))
             return EXIT_DEVICE_LOST
         if isinstance(e, wire.WireError):
             log.line(log.ERROR, "worker stops", worker=name, reason="malformed message", error=str(e))
@@ -103,9 +109,15 @@ class Loop:
         log.line(log.ERROR, "worker stops", worker=name, error=last_line(e), trace=traceback.format_exc())
         return EXIT_INTERNAL
 
-    @property
-    def running(self):
-        return self._running
+    def voice(self):
+        """Of the model that this thread, or this coroutine, is of; None."""
+        call = current_call()
+        model = call.model if call else self._running
+        return model and model.voice
+
+    def _time_left(self):
+        call = current_call()
+        return call.time_left() if call else self._watch.time_left()
 
     # --- Messages that are handled at once ----------------------------------------------------
 
@@ -141,7 +153,7 @@ class Loop:
         _show_name(setup.worker)
         self._setup = setup
         self._outputs = Outputs(Arena(setup), setup.holds, setup.output_wait_ms / 1000)
-        self._executor = Executor(self._views, self._outputs, self._send_partial, self._before_wait)
+        self._executor = self._new_executor()
         environ = os.environ
         self._channel.add(wire.Hello(
             protocol=wire.PROTOCOL, slots=setup.slots, sandbox=environ.get("MODELD_SANDBOX_STATE", ""),
@@ -150,6 +162,9 @@ class Loop:
             self._announce()
         self._state = READY
         self._channel.add(wire.Ready(), now=True)
+
+    def _new_executor(self):
+        return Executor(self._views, self._outputs, self._send_partial, self._before_wait)
 
     def _on_map(self, m, fd):
         try:
@@ -162,6 +177,8 @@ class Loop:
     def _on_cancel(self, m):
         """What has begun may ask; what has not is not begun."""
         self._executor.cancel(m.batch)
+        if m.model in self._lanes:
+            self._lanes[m.model].cancel(m.lane, m.batch)
         for job in list(self._jobs):
             if type(job) is wire.Run and job.batch == m.batch:
                 job.is_cancelled = True
@@ -218,8 +235,11 @@ class Loop:
 
     def _on_run(self, run):
         model = self._models.get(run.model)
-        if model is None or run.lane:
+        if model is None or run.lane >= model.lanes:
             raise Stop(EXIT_INTERNAL, "run of a model or a lane that is not there")
+        if model.lanes > 1:
+            self._lanes[run.model].give(run.lane, run)
+            return
         quick = model.compute_ns is not None and model.compute_ns < QUICK_NS
         if not quick or self._channel.waits_ns() > ANSWER_NS:
             self._channel.flush()
@@ -230,6 +250,15 @@ class Loop:
         self._running = None
         model.compute_ns = max(compute_ns, (model.compute_ns or 0) // 2)
         self._answer(run, answers, compute_ns)
+
+    def _run_in_lane(self, model, executor, run):
+        """In a lane's thread."""
+        try:
+            self._answer(run, *executor.run(model, run))
+            self._channel.flush()
+        except Exception as e:
+            sys.stdout.flush()
+            os._exit(self.conclude(e, model))
 
     def _answer(self, run, answers, compute_ns):
         with self._outputs.lock:
@@ -300,6 +329,9 @@ class Loop:
         self._log_loaded(load, model, error)
         if error is None:
             self._models[load.model] = model
+            if model.lanes > 1:
+                self._lanes[load.model] = Lanes([self._new_executor() for _ in range(model.lanes)],
+                                                functools.partial(self._run_in_lane, model))
             self._channel.add(model.loaded(), now=True)
         else:
             self._channel.add(wire.Loaded(model=load.model, error=clean(error)), now=True)
@@ -346,6 +378,8 @@ class Loop:
     def _unload(self, model):
         self._running = model
         self._watch.begin(long=True)
+        if model.number in self._lanes:
+            self._lanes.pop(model.number).end()
         model.unload()
         self._watch.end()
         self._running = None

@@ -122,7 +122,7 @@ def main(version):
                  hint="the model's interpreter needs numpy")
         return EXIT_CONFIG
     loop = Loop(CHANNEL_FD, handoff_fd)
-    log.take_over_prints(lambda: loop.running and loop.running.voice)
+    log.take_over_prints(loop.voice)
     try:
         status = loop.serve()
     except BaseException as e:

@@ -11,7 +11,7 @@ import traceback
 
 from . import declare, torchserve, triton, wire
 from .context import Context
-from .coroutines import in_loop
+from .coroutines import in_loop, is_coroutine
 from .declare import DeclarationError
 from .log import Voice
 from .sklearn_model import Estimator
@@ -19,6 +19,8 @@ from .torch_model import Program
 
 FILE = "model.py"
 PLAIN, GENERATOR = "plain", "generator"
+# Of [parameters]: calls of a coroutine that overlap.
+CONCURRENCY = "concurrency"
 
 
 class LoadError(Exception):
@@ -50,6 +52,7 @@ class Model:
         self.by_keyword = False
         self.wants_context = False
         self.max_batch_size = 0
+        self.lanes = 1          # batches that run at once
 
     def load(self, max_batch_size):
         """Imports the model's code, calls its load(), settles what it declares. LoadError, or whatever that raises."""
@@ -61,6 +64,7 @@ class Model:
         self.infer_batch = getattr(code, "infer_batch", None)
         if not callable(self.infer) and not callable(self.infer_batch):
             raise LoadError(f"{FILE} has no class Model and no function infer")
+        self.lanes = self._choose_lanes()
         if self.infer:
             self._look_at_infer()
             self.infer = in_loop(self.infer)
@@ -98,6 +102,19 @@ class Model:
         names = inspect.signature(self.infer).parameters
         self.wants_context = "context" in names
         self.by_keyword = any(p.kind in (p.VAR_KEYWORD, p.KEYWORD_ONLY) for p in names.values())
+
+    def _choose_lanes(self):
+        """Coroutines overlap."""
+        given = self.context.parameters.get(CONCURRENCY)
+        if not any(is_coroutine(f) for f in (self.infer, self.infer_batch)):
+            if given is not None:
+                raise LoadError(f"{CONCURRENCY} = {given} is for a model whose infer, or infer_batch, is a coroutine (async def)")
+            return 1
+        if given is None:
+            return wire.LANES_FREE
+        if not (given.isascii() and given.isdigit() and 1 <= int(given) <= wire.LANES_FREE):
+            raise LoadError(f"{CONCURRENCY} = {given} is no number from 1 to {wire.LANES_FREE}")
+        return int(given)
 
     def _declare(self, code, max_batch_size):
         parameters = self.context.parameters
@@ -157,7 +174,7 @@ class Model:
         return wire.Loaded(
             model=self.number, ok=1, inputs=[d.message() for d in self.inputs],
             outputs=[d.message() for d in self.outputs], memory_bytes=self.memory_bytes,
-            max_batch_size=self.max_batch_size, lanes=1, decoupled=int(self.decoupled))
+            max_batch_size=self.max_batch_size, lanes=self.lanes, decoupled=int(self.decoupled))
 
     def unload(self):
         unload, self._unload = self._unload, None

@@ -19,7 +19,7 @@ class Outputs:
         self._last = 0
         self._n_given = 0      # so often something was given back
         self._vain = None      # _n_given when somebody waited in vain
-        self._waited_ns = 0
+        self._waited = threading.local()
 
     def allocate(self, length, on_full=None):
         """A Block. Where there is no room and on_full is given, that is called, and then the next releases are waited for.
@@ -35,7 +35,7 @@ class Outputs:
             on_full()
             return self._allocate_later(length, time.monotonic() + self._wait_s)
         finally:
-            self._waited_ns += time.perf_counter_ns() - start
+            self._waited.ns = getattr(self._waited, "ns", 0) + time.perf_counter_ns() - start
 
     def _allocate_later(self, length, until):
         with self.lock:
@@ -47,8 +47,8 @@ class Outputs:
                         raise
 
     def take_waited_ns(self):
-        """For how long memory was waited for since the last call."""
-        waited, self._waited_ns = self._waited_ns, 0
+        """For how long this thread waited for memory since it asked last."""
+        waited, self._waited.ns = getattr(self._waited, "ns", 0), 0
         return waited
 
     def _allocate(self, length):

@@ -177,11 +177,9 @@ class InferenceRequest:
         return await asyncio.get_running_loop().run_in_executor(None, self.exec, decoupled)
 
     def _ask(self):
-        if self._version not in (-1, None, ""):
-            return InferenceResponse(error=TritonError("a model is asked by its name: which version answers is the daemon's "
-                                                       "choice", TritonError.UNSUPPORTED))
+        whole = self._model_name if self._version in (-1, None, "") else f"{self._model_name}:{self._version}"
         try:
-            given = self.caller.model(self._model_name).infer_all(
+            given = self.caller.model(whole).infer_all(
                 {t.name(): t.as_numpy() for t in self._inputs}, outputs=self._outputs or None, parameters=self._parameters,
                 timeout=self._timeout / 1e6 if self._timeout else None)
         except ModelError as e:

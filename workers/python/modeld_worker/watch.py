@@ -10,6 +10,14 @@ import time
 LONG_S = 0.05
 # Of a run's time limit, when it is over the stacks are logged: the daemon kills at the whole.
 STACKS_AT = 0.8
+RUN_LIMIT_S = int(os.environ.get("MODELD_RUN_TIMEOUT_MS") or 0) / 1000  # 0: there is none
+
+
+def time_left(since):
+    """Seconds, before the time of a run that began then (time.monotonic()) is nearly over; None: any time."""
+    if not RUN_LIMIT_S or since is None:
+        return None
+    return RUN_LIMIT_S * STACKS_AT - (time.monotonic() - since)
 
 
 class Watch:
@@ -26,7 +34,6 @@ class Watch:
         self._hurries = False
         self._n_begun = 0
         self._reads = False
-        self._limit_s = int(os.environ.get("MODELD_RUN_TIMEOUT_MS") or 0) / 1000
         self._armed = False  # the stacks are to be logged when the run takes too long
         self._wake_read, self._wake_write = os.pipe()
 
@@ -57,11 +64,8 @@ class Watch:
             os.write(self._wake_write, b"w")
 
     def time_left(self):
-        """Seconds for what a run asks of others, before its own time is nearly over; None: any time. Any thread."""
-        since = self._busy_since
-        if not self._limit_s or since is None or self._long:
-            return None
-        return self._limit_s * STACKS_AT - (time.monotonic() - since)
+        """Seconds, for what the run of the main thread asks of others; None: any time. Any thread."""
+        return None if self._long else time_left(self._busy_since)
 
     def reading(self):
         """The lock of whoever reads the channel."""
@@ -94,10 +98,9 @@ class Watch:
 
     def _arm(self):
         """A timer of the interpreter's own, which goes off whoever holds its lock."""
-        since = self._busy_since
-        if self._limit_s and since is not None and not self._long:
+        left = self.time_left()
+        if left is not None:
             self._armed = True
-            left = self._limit_s * STACKS_AT - (time.monotonic() - since)
             faulthandler.dump_traceback_later(max(left, 0.001), file=2)
             if self._busy_since is None:  # it ended meanwhile
                 faulthandler.cancel_dump_traceback_later()

@@ -9,6 +9,7 @@ PAIRS_MAX = 64
 NAME_MAX = 255
 TEXT_MAX = 4096
 RELEASE_MAX = 4096
+LANES_FREE = 16  # a worker that is not told how many may have so many
 REGION_BIT = 1 << 63
 U32_MAX = (1 << 32) - 1
 U64_MAX = (1 << 64) - 1
