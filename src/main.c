@@ -216,12 +216,13 @@ static bool lacks_backend(const struct config *c, const struct version_settings 
 /* What can be tried of it is. Returns the exit code of --check. */
 static int try_version(const struct config *c, const struct version_settings *s)
 {
-	char why[256] = "";
+	char why[1024] = "";
 
 	if (lacks_backend(c, s))
 		return SERVER_EXIT_CONFIG;
-	if (!model_check_applies(c, s) || fflush(stdout) ||
-		!model_check(c, s, print_declared, why, sizeof(why)))
+	if (!model_check_warmups(s, why, sizeof(why)) &&
+		(!model_check_applies(c, s) || fflush(stdout) ||
+			!model_check(c, s, print_declared, why, sizeof(why))))
 		return SERVER_EXIT_OK;
 	fprintf(stderr, "modeld: model %s, version %s: %s\n", s->name, s->version, why);
 	return SERVER_EXIT_CONFIG;

@@ -26,6 +26,7 @@
 #include "pool/pool.h"
 #include "pool/program.h"
 #include "pool/spawn.h"
+#include "proto/warmup_data.h"
 #include "proto/wire.h"
 
 #define PROGRAM	   "modeld-python"
@@ -394,4 +395,39 @@ int model_check_load(const struct config *c, const struct version_settings *v,
 	r = explain(&a, r < 0 ? r : 0);
 	*ret_loaded = a.loaded;
 	return r;
+}
+
+/* --- Files of warm-ups -------------------------------------------------------------------------- */
+
+static int try_input(
+	const struct wire_warmup_input *in, const char *directory, char *text, size_t cap)
+{
+	_cleanup_(warmup_data_close) struct warmup_data d = {.fd = -1};
+	_cleanup_(freep) void *row = NULL;
+	int r = warmup_data_open(&d, in, directory, text, cap);
+
+	if (r)
+		return r;
+	row = malloc(d.bytes + 1);
+	return row ? warmup_data_fill(&d, row, text, cap) : -ENOMEM;
+}
+
+int model_check_warmups(const struct version_settings *v, char *why, size_t cap)
+{
+	char text[256];
+	int r = 0;
+
+	for (size_t i = 0; !r && i < v->n_warmups; i++) {
+		const struct wire_warmup *w = &v->warmups[i];
+
+		for (size_t k = 0; !r && k < w->n_inputs; k++) {
+			if (!*w->inputs[k].file)
+				continue;
+			r = try_input(&w->inputs[k], v->warmup_path, text, sizeof(text));
+			if (r == WARMUP_DATA_E_INVALID)
+				snprintf(why, cap, "warm-up '%s': input '%s': %s", w->name,
+					w->inputs[k].name, text);
+		}
+	}
+	return r == WARMUP_DATA_E_INVALID ? -EINVAL : r;
 }

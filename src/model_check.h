@@ -33,4 +33,13 @@ _must_use_ int model_check(const struct config *c, const struct version_settings
 _must_use_ int model_check_load(const struct config *c, const struct version_settings *v,
 	struct wire_loaded **ret_loaded, char *why, size_t cap);
 
+/*
+ * Do the files of its warm-ups hold what they should? Only the files are looked at; a model whose inputs are others is
+ * found when it is loaded.
+ *
+ * -EINVAL  why: which does not
+ * -ENOMEM
+ */
+_must_use_ int model_check_warmups(const struct version_settings *v, char *why, size_t cap);
+
 #endif

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/saturate.h"
 #include "workers/offload.h"
 
 #define SHAPE_TEXT_MAX 200u
@@ -149,11 +150,6 @@ static bool must_copy(const struct modeld_tensor *t)
 	return t->bytes > 0 && (!aligned(t->data) || (t->shared && t->dtype == MODELD_DTYPE_BYTES));
 }
 
-static uint64_t add_saturating(uint64_t a, uint64_t b)
-{
-	return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
-
 static void *copy(struct scratch *s, const void *data, uint64_t bytes)
 {
 	return memcpy(scratch_take(s, bytes), data, bytes);
@@ -183,7 +179,7 @@ enum modeld_code inputs_settle(
 
 	for (size_t i = 0; i < n; i++) {
 		if (must_copy(&tensors[i]))
-			need = add_saturating(need, scratch_bytes(tensors[i].bytes));
+			need = saturating_add(need, scratch_bytes(tensors[i].bytes));
 	}
 	r = scratch_begin(&in->scratch, need);
 	if (r)
@@ -247,7 +243,7 @@ bool inputs_joinable(const struct model *m, const struct wire_item *items,
 	for (size_t i = 0; i < n_items; i++) {
 		if (!item_joins(m, &items[0], tensors, &items[i], &tensors[i * n]))
 			return false;
-		rows = add_saturating(rows, (uint64_t)tensors[i * n].dims[0]);
+		rows = saturating_add(rows, (uint64_t)tensors[i * n].dims[0]);
 	}
 	if (rows > m->max_batch_size)
 		return false;
@@ -267,7 +263,7 @@ static bool contiguous(const struct modeld_tensor *tensors, size_t n_inputs, siz
 		const struct modeld_tensor *t = &tensors[i * n_inputs + k];
 
 		yes = yes && (const char *)t->data == start + bytes;
-		bytes = add_saturating(bytes, t->bytes);
+		bytes = saturating_add(bytes, t->bytes);
 	}
 	*ret_bytes = bytes;
 	return yes || bytes == 0;
@@ -314,7 +310,7 @@ int inputs_join(struct inputs *in, const struct model *m, const struct modeld_te
 		if (m->device && offload_wants(&m->info.inputs[k]))
 			in->apart[k] = false;
 		if (in->apart[k])
-			need = add_saturating(need, scratch_bytes(in->joined[k].bytes));
+			need = saturating_add(need, scratch_bytes(in->joined[k].bytes));
 		for (size_t i = 0; !in->apart[k] && i < n_items; i++)
 			in->joined[k].shared |= tensors[i * n + k].shared;
 	}

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/saturate.h"
 #include "dispatch/dispatch.h"
 #include "models/eviction.h"
 #include "models/lifecycle_private.h"
@@ -28,11 +29,6 @@ static bool is_gpu(const char *device)
 }
 
 /* --- What there is ------------------------------------------------------------------------------ */
-
-static uint64_t add(uint64_t a, uint64_t b)
-{
-	return b > UINT64_MAX - a ? UINT64_MAX : a + b;
-}
 
 /* Of one model; own. Returns how many; 0 also where there is no memory. */
 static size_t versions_of(const struct lifecycle *l, const char *name, struct version ***ret_list)
@@ -56,7 +52,7 @@ static uint64_t host_bytes(const struct lifecycle *l, const struct version *v)
 
 	for (size_t i = 0; i < s->n_places; i++) {
 		if (!is_gpu(s->places[i].device))
-			sum = add(sum, version_memory_bytes(v, s->places[i].device));
+			sum = saturating_add(sum, version_memory_bytes(v, s->places[i].device));
 	}
 	return sum;
 }
@@ -66,14 +62,15 @@ static void count_version(struct lifecycle *l, const struct version *v, bool mor
 	const struct models_settings *s = l->settings;
 	uint64_t host = host_bytes(l, v);
 
-	l->taken.host_bytes = more ? add(l->taken.host_bytes, host) : l->taken.host_bytes - host;
+	l->taken.host_bytes =
+		more ? saturating_add(l->taken.host_bytes, host) : l->taken.host_bytes - host;
 	for (size_t i = 0; i < s->n_places; i++) {
 		uint64_t *sum = &l->taken.place_bytes[i];
 		uint64_t bytes = is_gpu(s->places[i].device)
 					 ? version_memory_bytes(v, s->places[i].device)
 					 : 0;
 
-		*sum = more ? add(*sum, bytes) : *sum - bytes;
+		*sum = more ? saturating_add(*sum, bytes) : *sum - bytes;
 	}
 }
 
@@ -107,7 +104,7 @@ static bool exceeds_models(const struct lifecycle *l, const char *more, char *te
 static bool exceeds_memory(
 	uint64_t taken, const char *device, uint64_t more_bytes, uint64_t limit, char *text)
 {
-	if (limit == 0 || add(taken, more_bytes) <= limit)
+	if (limit == 0 || saturating_add(taken, more_bytes) <= limit)
 		return false;
 	if (more_bytes)
 		snprintf(text, TEXT_MAX,
@@ -286,7 +283,7 @@ uint64_t lifecycle_evict(struct lifecycle *l, struct wish *w, struct task *t)
 	uint64_t bytes = 0;
 
 	for (size_t i = 0; i < n; i++)
-		bytes = add(bytes, version_memory_bytes(versions[i], NULL));
+		bytes = saturating_add(bytes, version_memory_bytes(versions[i], NULL));
 	log_info("model is evicted", "model=%s memory_bytes=%" PRIu64 " for=%s", w->name, bytes,
 		t ? t->name : "");
 	wish_clear(w);
@@ -406,13 +403,13 @@ static void measure(struct lifecycle *l, struct wish *w)
 
 	w->host_bytes = 0;
 	for (size_t i = 0; i < n; i++)
-		w->host_bytes = add(w->host_bytes, host_bytes(l, versions[i]));
+		w->host_bytes = saturating_add(w->host_bytes, host_bytes(l, versions[i]));
 	if (!w->gpu_bytes && s->max_gpu_memory_bytes > 0)
 		w->gpu_bytes = calloc(s->n_places + 1, sizeof(uint64_t));
 	for (size_t k = 0; w->gpu_bytes && k < s->n_places; k++) {
 		w->gpu_bytes[k] = 0;
 		for (size_t i = 0; i < n && is_gpu(s->places[k].device); i++)
-			w->gpu_bytes[k] = add(w->gpu_bytes[k],
+			w->gpu_bytes[k] = saturating_add(w->gpu_bytes[k],
 				version_memory_bytes(versions[i], s->places[k].device));
 	}
 }

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/saturate.h"
 #include "pool/declaration.h"
 #include "pool/holding.h"
 #include "pool/own.h"
@@ -193,7 +194,7 @@ uint64_t pool_model_memory(const struct pool_model *m, const char *device)
 		/* What two have for a moment, while one replaces the other, counts once. */
 		if ((device && strcmp(w->device, device) != 0) || (!w->own && !worker_counts(w)))
 			continue;
-		sum = h->memory_bytes > UINT64_MAX - sum ? UINT64_MAX : sum + h->memory_bytes;
+		sum = saturating_add(sum, h->memory_bytes);
 	}
 	return sum;
 }

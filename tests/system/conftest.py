@@ -9,6 +9,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 pytest.register_assert_rewrite("daemon", "callers", "http2")
 from daemon import ROOT, starting  # noqa: E402
+from repository import Repository  # noqa: E402
 
 
 def pytest_configure(config):
@@ -43,6 +44,14 @@ def start_once():
 def daemon(start_once):
     """One daemon for the tests of a module that only look: identity, simple and sleep, one worker."""
     return start_once(models=["identity", "simple", "sleep"])
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A repository with one model, identity; modules that want others have a fixture of this name."""
+    r = Repository(tmp_path / "models")
+    r.put("identity")
+    return r
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 import concurrent.futures
 import os
 import shutil
-import time
 
 import grpc
 import numpy as np
@@ -13,17 +12,11 @@ import messages as m
 import onnx_models as om
 from callers import undisturbed
 from daemon import SANITIZED, wait_for
-from test_models import copy_onnx, ctl, explicit, models
-from test_reload import Repository, code_of, works
+from repository import Repository
+from test_models import ctl, explicit, models
+from test_reload import code_of, works
 
 CODE = grpc.StatusCode
-
-
-@pytest.fixture
-def repository(tmp_path):
-    r = Repository(tmp_path / "models")
-    r.put("identity")
-    return r
 
 
 def ask(d, method, **fields):

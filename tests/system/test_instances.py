@@ -2,11 +2,8 @@
 import os
 import re
 
-import pytest
-
 from daemon import BUILD, wait_for
 from test_models import copy_onnx, models
-from test_reload import Repository
 
 FAKE = os.path.join(BUILD, "fakecuda")
 GROUPS = """\
@@ -14,13 +11,6 @@ backend: "builtin"
 parameters { key: "function" value { string_value: "simple" } }
 instance_group [ { count: 2 kind: KIND_GPU gpus: [ 1 ] }, { count: 1 kind: KIND_GPU gpus: [ 0, 1, 5 ] }, { kind: KIND_CPU } ]
 """
-
-
-@pytest.fixture
-def repository(tmp_path):
-    r = Repository(tmp_path / "models")
-    r.put("identity")
-    return r
 
 
 def test_groups_on_gpus_and_on_the_host(start, repository):

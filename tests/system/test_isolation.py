@@ -12,16 +12,9 @@ import pytest
 from callers import Callers
 from daemon import MODELCTL, PATIENCE_S, ROOT, alive, wait_for
 from test_models import ctl, explicit, models
-from test_reload import Repository, code_of, hang_up, works
+from test_reload import code_of, hang_up, works
 
 IDENTITY = os.path.join(ROOT, "tests", "models", "onnx", "identity_f32", "1", "model.onnx")
-
-
-@pytest.fixture
-def repository(tmp_path):
-    r = Repository(tmp_path / "models")
-    r.put("identity")
-    return r
 
 
 def own(d, model):

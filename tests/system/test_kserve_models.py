@@ -6,14 +6,6 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from test_models import copy_onnx, explicit
-from test_reload import Repository
-
-
-@pytest.fixture
-def repository(tmp_path):
-    r = Repository(tmp_path / "models")
-    r.put("identity")
-    return r
 
 
 @pytest.fixture

@@ -11,16 +11,10 @@ import messages as m
 from callers import Callers
 from daemon import ROOT, wait_for
 from test_config import CONF, CONFIG, OK, check
-from test_reload import Repository, code_of, works
+from repository import Repository
+from test_reload import code_of, works
 
 ONNX = os.path.join(ROOT, "tests", "models", "onnx", "identity_f32", "1", "model.onnx")
-
-
-@pytest.fixture
-def repository(tmp_path):
-    r = Repository(tmp_path / "models")
-    r.put("identity")
-    return r
 
 
 def explicit(start, repository, *sets, **kw):

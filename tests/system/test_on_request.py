@@ -10,8 +10,9 @@ import tritonclient.grpc as triton
 
 import messages as m
 from daemon import ROOT, infer_request, wait_for
+from repository import Repository
 from test_models import ctl, explicit, models
-from test_reload import Repository, code_of, works
+from test_reload import code_of, works
 
 sys.path.insert(0, os.path.join(ROOT, "clients", "python"))
 import modeld  # noqa: E402

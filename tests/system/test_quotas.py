@@ -9,8 +9,9 @@ import pytest
 
 import onnx_models as om
 from daemon import BUILD, wait_for
+from repository import Repository
 from test_models import ctl, explicit, models
-from test_reload import Repository, works
+from test_reload import works
 
 
 @pytest.fixture

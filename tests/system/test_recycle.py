@@ -10,8 +10,9 @@ from callers import Callers
 from daemon import alive, wait_for
 from test_kserve_examples import REPOSITORY
 from test_kserve_sequences import step
+from repository import Repository
 from test_models import ctl, explicit
-from test_reload import Repository, works
+from test_reload import works
 
 LEAK_MIB = 8
 

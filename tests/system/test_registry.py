@@ -8,8 +8,9 @@ import pytest
 
 import messages as m
 from daemon import infer_request, wait_for
+from repository import Repository
 from test_models import ctl, explicit, models
-from test_reload import Repository, code_of, works
+from test_reload import code_of, works
 
 CODE = grpc.StatusCode
 

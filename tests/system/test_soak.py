@@ -16,8 +16,9 @@ import messages as m
 import onnx_models as om
 from callers import Callers
 from daemon import PATIENCE_S, ROOT, SANITIZED, status_field, wait_for
+from repository import Repository
 from test_models import explicit
-from test_reload import Repository, works
+from test_reload import works
 
 sys.path.insert(0, os.path.join(ROOT, "clients", "python"))
 import modeld  # noqa: E402

@@ -6,10 +6,12 @@ import pytest
 
 from daemon import wait_for
 from python_models import modeld
-from test_config import OK
+from repository import Repository
+from test_config import CONFIG, OK
+from test_config import modeld as modeld_program
 from test_models import copy_onnx, ctl, explicit, models
 from test_python_processes import INTERPRETER
-from test_reload import Repository, works
+from test_reload import works
 
 COUNTING = """\
 import numpy as np
@@ -113,6 +115,17 @@ def test_one_that_fails_fails_the_load_and_is_named(start, repository, what, con
     code, text = ctl(d, "load", "o")
     assert code != OK and "load failed on cpu:0: warm-up 'cold one': " + why in text, text
     assert models(d)["o", "1"] == "failed" and works(d, "identity")
+
+
+def test_check_looks_at_their_files(repository):
+    copy_onnx(repository, "o/1/model.onnx")
+    repository.write("o/model.conf", "[warmup.real]\ninput = x FP32 [1,4] file:raw\n")
+    check = ["--triton", repository.directory, "--set", "server.listen=127.0.0.1:0", "--check"]
+    for content, code, words in [(bytes(16), 0, ""), (b"short", CONFIG,
+                                 "/models/o/warmup/raw: has 5 bytes, and the shape asks for 16")]:
+        write(repository, "o/warmup/raw", content)
+        done = modeld_program(*check)
+        assert done.returncode == code and words in done.stderr, done.stderr
 
 
 def test_models_in_python(start, repository):

@@ -127,6 +127,52 @@ Test(model_check, what_can_be_tried)
 	cr_expect_not(model_check_applies(&c, &model));
 }
 
+/* --- Files of warm-ups ---------------------------------------------------------------------------- */
+
+static char warmups_at[64], warmup_file[80];
+
+/* A row of three numbers is expected of n bytes. */
+static int check_file(size_t n, char why[512])
+{
+	static const int64_t dims[] = {3};
+	static const struct wire_warmup_input inputs[] = {
+		{.name = "zeros", .dtype = DTYPE_F32, .rank = 1, .dims = dims, .file = ""},
+		{.name = "real", .dtype = DTYPE_F32, .rank = 1, .dims = dims, .file = "f.raw"}};
+	static const struct wire_warmup warmup = {
+		.name = "w", .batch_size = 8, .count = 1, .inputs = inputs, .n_inputs = 2};
+	struct version_settings v = model;
+	FILE *f;
+	int r;
+
+	snprintf(warmups_at, sizeof(warmups_at), "%s/warmup", directory);
+	snprintf(warmup_file, sizeof(warmup_file), "%s/f.raw", warmups_at);
+	cr_assert_eq(mkdir(warmups_at, 0755), 0);
+	f = n ? fopen(warmup_file, "we") : NULL;
+	for (size_t i = 0; i < n; i++)
+		fputc('x', f);
+	if (f)
+		fclose(f);
+	v.warmup_path = warmups_at;
+	v.warmups = &warmup;
+	v.n_warmups = 1;
+	r = model_check_warmups(&v, why, 512);
+	unlink(warmup_file);
+	rmdir(warmups_at);
+	return r;
+}
+
+Test(model_check, files_of_warmups)
+{
+	char why[512];
+
+	cr_expect_eq(model_check_warmups(&model, why, sizeof(why)), 0);
+	cr_expect_eq(check_file(12, why), 0, "%s", why);
+	cr_expect_eq(check_file(8, why), -EINVAL);
+	cr_expect(strstr(why, "warm-up 'w': input 'real': ") && strstr(why, "12"), "%s", why);
+	cr_expect_eq(check_file(0, why), -EINVAL);
+	cr_expect(strstr(why, "f.raw: No such file or directory"), "%s", why);
+}
+
 /* --- A worker that loads -------------------------------------------------------------------------- */
 
 #define FAKE_LOAD "FAKE_LOAD"
