@@ -57,9 +57,10 @@ LIBS_WORKER := $(shell pkg-config --libs inih 2>/dev/null) -ldl -lm -lpthread
 LIBS_CLIENT := $(shell pkg-config --libs libnghttp2 libprotobuf-c 2>/dev/null) -lpthread
 
 # --- Sources: one archive per folder, so that a test links only what lies below it ---------
-FOLDERS   := base event shm proto pool dispatch models handoff http http2 grpc services metrics server workers client modelctl
+FOLDERS   := base event trace shm proto pool dispatch models handoff http http2 grpc services metrics server workers client modelctl
 SRC_base     := $(wildcard src/base/*.c)
 SRC_event    := $(wildcard src/event/*.c)
+SRC_trace    := $(wildcard src/trace/*.c)
 SRC_shm      := $(wildcard shm/*.c)
 SRC_proto    := $(wildcard proto/*.c)
 SRC_pool     := $(wildcard src/pool/*.c)
@@ -92,6 +93,7 @@ lib = $(BUILD)/lib/libmodeld-$(1).a
 # Link order: each folder's archive before the ones below it.
 LIBS_BELOW_base     := $(call lib,base)
 LIBS_BELOW_event    := $(call lib,event) $(LIBS_BELOW_base)
+LIBS_BELOW_trace    := $(call lib,trace) $(LIBS_BELOW_base)
 LIBS_BELOW_shm      := $(call lib,shm) $(LIBS_BELOW_base)
 LIBS_BELOW_proto    := $(call lib,proto) $(LIBS_BELOW_base)
 LIBS_BELOW_pool     := $(call lib,pool) $(call lib,shm) $(LIBS_BELOW_proto)
@@ -101,7 +103,7 @@ LIBS_BELOW_handoff  := $(call lib,handoff) $(call lib,event) $(LIBS_BELOW_dispat
 LIBS_BELOW_http     := $(call lib,http) $(LIBS_BELOW_event)
 LIBS_BELOW_http2    := $(call lib,http2) $(LIBS_BELOW_event)
 LIBS_BELOW_grpc     := $(call lib,grpc) $(call lib,http2) $(call lib,event) $(LIBS_BELOW_proto)
-LIBS_BELOW_services := $(call lib,services) $(call lib,models) $(call lib,grpc) $(call lib,http2) $(LIBS_BELOW_handoff)
+LIBS_BELOW_services := $(call lib,services) $(call lib,trace) $(call lib,models) $(call lib,grpc) $(call lib,http2) $(LIBS_BELOW_handoff)
 LIBS_BELOW_metrics  := $(call lib,metrics) $(call lib,http) $(LIBS_BELOW_services)
 LIBS_BELOW_server   := $(call lib,server) $(LIBS_BELOW_metrics)
 LIBS_BELOW_workers  := $(call lib,workers) $(call lib,shm) $(LIBS_BELOW_proto)
@@ -203,7 +205,7 @@ $(BUILD)/gen/metrics/page.inc: src/metrics/page.html
 
 # --- Unit tests: tests/unit/<path>_test.c mirrors <path>.c; fake_*.c beside them stand in for
 # --- what lies below and are linked into every test of that folder -------------------------
-UNIT_DIRS := base event shm proto pool dispatch models handoff http http2 grpc services metrics server workers client
+UNIT_DIRS := base event trace shm proto pool dispatch models handoff http http2 grpc services metrics server workers client
 unit_src = $(wildcard tests/unit/$(1)/*_test.c)
 SUPPORT  := $(call obj,$(wildcard tests/support/*.c))
 # What is instrumented is linked with tests/support/plain in criterion's place.

@@ -158,6 +158,7 @@ struct wire_item {
 	size_t n_parameters;
 	const struct wire_target *targets;
 	size_t n_targets;
+	const char *traceparent; /* of W3C Trace Context, "": none */
 };
 
 struct wire_map {

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/traceparent.h"
 #include "proto/wire_private.h"
 
 #define RESULT_CODE_MAX 16 /* the last gRPC status code */
@@ -125,6 +126,7 @@ static const struct codec_field item_fields[] = {
 		struct wire_item, outputs, n_outputs, WIRE_TENSORS_MAX, 0, WIRE_TENSORS_MAX - 1),
 	[3] = CODEC_MESSAGES(struct wire_item, parameters, n_parameters, 0, WIRE_PAIRS_MAX, &pair),
 	[4] = CODEC_MESSAGES(struct wire_item, targets, n_targets, 0, WIRE_TENSORS_MAX, &target),
+	[5] = CODEC_TEXT(struct wire_item, traceparent, TRACEPARENT_BYTES),
 };
 static const struct codec_message item = CODEC_MESSAGE(struct wire_item, item_fields, check_item);
 

@@ -21,6 +21,7 @@
 #include "models/settings.h"
 #include "pool/pool.h"
 #include "services/frontend.h"
+#include "trace/tracer.h"
 
 /* What holds workers: the sandbox of workers/sandbox.h. */
 struct sandbox_settings {
@@ -38,6 +39,7 @@ struct config {
 	struct models_settings models;
 	struct sandbox_settings sandbox;
 	struct http_settings metrics;
+	struct trace_settings trace;
 	struct given_sockets *given; /* borrow: sockets that listen already; NULL: none */
 	const char *runtime_dir;     /* where Unix sockets without a directory go */
 	uint64_t memory_bytes;	     /* that there is, 0: not known; what "auto" limits go by */

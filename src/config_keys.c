@@ -175,6 +175,13 @@ const struct config_key config_keys[] = {
 	{"metrics", "max_connections", CONFIG_U32, AT(metrics.max_connections), "64", 1, 10000},
 	{"metrics", "timeout_s", CONFIG_SECONDS, AT(metrics.timeout_ms), "30", 1, 3600},
 
+	{"trace", "otlp_endpoint", CONFIG_STRING, AT(trace.endpoint), "", 0, 1024},
+	{"trace", "sample_ratio", CONFIG_RATIO, AT(trace.sample_ratio), "1", 0, 1},
+	{"trace", "max_queued_spans", CONFIG_U32, AT(trace.max_queued_spans), "2048", 1, 1000000},
+	{"trace", "export_interval_ms", CONFIG_U64, AT(trace.export_interval_ms), "5000", 1,
+		DAY_MS},
+	{"trace", "export_timeout_ms", CONFIG_U64, AT(trace.export_timeout_ms), "10000", 1, DAY_MS},
+
 	{"compression", "algorithm", CONFIG_CODEC, AT(frontend.grpc.compression), "none", 0, 0},
 	{"compression", "min_bytes", CONFIG_BYTES32, AT(frontend.grpc.compression_min_bytes), "1K",
 		0, GIB},

@@ -16,6 +16,7 @@ enum config_type {
 	CONFIG_STRING,
 	CONFIG_LIST, /* comma-separated -> NULL-terminated array */
 	CONFIG_LEVEL,
+	CONFIG_RATIO,	   /* 0 to 1, kept as a double */
 	CONFIG_LOG_FORMAT, /* text, json */
 	CONFIG_CODEC,
 	CONFIG_CONTROL,	   /* none, poll, explicit */

@@ -317,6 +317,19 @@ static int store_level(struct config *c, const char *text, char *message, size_t
 	return 0;
 }
 
+static int store_ratio(
+	struct config *c, const struct config_key *key, const char *text, char *message, size_t cap)
+{
+	double v;
+
+	if (real_parse(text, &v) || v < 0 || v > 1) {
+		snprintf(message, cap, "'%s' is no number from 0 to 1", text);
+		return CONFIG_E_INVALID;
+	}
+	*(double *)((char *)c + key->offset) = v;
+	return 0;
+}
+
 static int store_log_format(struct config *c, const char *text, char *message, size_t cap)
 {
 	if (log_format_parse(text, &c->log_format)) {
@@ -429,6 +442,8 @@ int config_store_value(
 		return store_places(c, key, text, message, cap);
 	case CONFIG_LEVEL:
 		return store_level(c, text, message, cap);
+	case CONFIG_RATIO:
+		return store_ratio(c, key, text, message, cap);
 	case CONFIG_LOG_FORMAT:
 		return store_log_format(c, text, message, cap);
 	case CONFIG_CODEC:

@@ -253,6 +253,24 @@ static int build_dispatch(struct server *s, struct repository *repository)
 	return cannot("set up the input arena and the workers", r);
 }
 
+/* Without it modeld serves all the same. */
+static void build_tracer(struct server *s)
+{
+	const struct trace_settings *settings = &s->config->trace;
+	int r;
+
+	if (!settings->endpoint[0])
+		return;
+	r = tracer_new(&s->tracer, settings);
+	if (r == -ENOENT)
+		log_warning("nothing is traced: there is no libcurl.so.4", "endpoint=%s",
+			settings->endpoint);
+	else if (r)
+		log_warning("nothing is traced", "endpoint=%s error=%s", settings->endpoint,
+			err_str(r));
+	frontend_set_tracer(s->frontend, s->tracer);
+}
+
 static int build_metrics(struct server *s)
 {
 	const struct metrics_sources sources = {
@@ -261,6 +279,7 @@ static int build_metrics(struct server *s)
 		.handoff = s->config->handoff.socket ? s->handoff : NULL,
 		.turns = turn_time(&s->turn),
 		.started_ns = s->started_ns,
+		.tracer = s->tracer,
 	};
 	int r = 0;
 
@@ -294,6 +313,7 @@ static int build(struct server *s, struct repository *repository)
 	if (c->handoff.socket)
 		frontend_set_handoff(s->frontend, s->handoff);
 	frontend_set_lifecycle(s->frontend, s->lifecycle);
+	build_tracer(s);
 	return build_metrics(s);
 }
 
@@ -395,6 +415,7 @@ struct server *server_free(struct server *s)
 		close_handle((uv_handle_t *)&s->signals[i]);
 	metrics_free(s->metrics);
 	frontend_free(s->frontend);
+	tracer_free(s->tracer);
 	handoff_free(s->handoff);
 	/* Its connections refund what they were charged when they are closed. */
 	uv_run(&s->loop, UV_RUN_NOWAIT);

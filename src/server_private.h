@@ -11,6 +11,7 @@
 #include "models_source.h"
 #include "server.h"
 #include "succession.h"
+#include "trace/tracer.h"
 #include "turn.h"
 
 #define N_SIGNALS 4u
@@ -39,6 +40,7 @@ struct server {
 	struct handoff *handoff;     /* own */
 	struct frontend *frontend;   /* own */
 	struct metrics *metrics;     /* own; NULL: nowhere to be seen */
+	struct tracer *tracer;	     /* own; NULL: nothing is traced */
 	enum server_state state;
 	uint64_t started_ns;
 	bool loop_open;

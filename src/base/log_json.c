@@ -11,13 +11,12 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "base/utf8.h"
+#include "base/json_text.h"
 
 #define CUT		 ",\"cut\":true"
 #define CLOSING		 "\"" CUT "}" /* the most that ends an object from inside a text */
 #define VALUE_MAX	 2048u
 #define NUMBER_MAX	 20u /* characters; an empty text has less */
-#define REPLACEMENT	 "\\ufffd"
 #define KEY_CHARS	 "abcdefghijklmnopqrstuvwxyz0123456789_"
 #define FORMAT_MODIFIERS "-+ #0123456789.hlzjt"
 
@@ -43,35 +42,15 @@ static void add(struct json *j, const char *text, size_t n)
 	j->len += n;
 }
 
-/* One character of n bytes, in JSON; 0: a byte that belongs to none. */
-static void add_character(struct json *j, const char *text, size_t n)
-{
-	unsigned char c = (unsigned char)*text;
-	char escaped[sizeof("\\u001f")];
-
-	if (n == 0) {
-		add(j, REPLACEMENT, strlen(REPLACEMENT));
-	} else if (c == '"' || c == '\\') {
-		escaped[0] = '\\';
-		escaped[1] = (char)c;
-		add(j, escaped, 2);
-	} else if (c < 0x20 || c == 0x7f) {
-		add(j, escaped, (size_t)snprintf(escaped, sizeof(escaped), "\\u%04x", c));
-	} else {
-		add(j, text, n);
-	}
-}
-
 static void add_text(struct json *j, const char *text, size_t n)
 {
+	char character[JSON_CHARACTER_MAX];
+
 	add(j, "\"", 1);
 	if (j->cut)
 		return;
-	for (size_t length; n > 0 && !j->cut; text += length, n -= length) {
-		length = utf8_length(text, n);
-		add_character(j, text, length);
-		length = length ? length : 1;
-	}
+	for (size_t taken; n > 0 && !j->cut; text += taken, n -= taken)
+		add(j, character, json_character(text, n, character, &taken));
 	j->out[j->len++] = '"'; /* CLOSING has the room */
 }
 

@@ -99,6 +99,13 @@ static struct request *request_take(struct version *v)
 	return r;
 }
 
+/* Lost where there is no memory for it: the request matters more. */
+static void take_traceparent(struct request *r, const char *text)
+{
+	if (text && text[0])
+		r->item.traceparent = r->traceparent = strdup(text);
+}
+
 int request_new(struct request **ret_request, struct version *version, const struct origin *origin,
 	request_done_fn on_done, void *data)
 {
@@ -113,6 +120,7 @@ int request_new(struct request **ret_request, struct version *version, const str
 	r->deadline_ns = origin->deadline_ns;
 	r->level = queue_settings_level(version->settings.queue, 0);
 	r->times.received_ns = origin->received_ns;
+	take_traceparent(r, origin->traceparent);
 	r->on_done = on_done;
 	r->data = data;
 	*ret_request = r;
@@ -150,9 +158,11 @@ static void drop_extras(struct request *r)
 	for (size_t i = 0; i < r->item.n_parameters; i++)
 		free((char *)r->parameters[i].key);
 	free(r->parameters);
+	free(r->traceparent);
 	free(r->text);
 	free(r->step);
 	r->parameters = NULL;
+	r->traceparent = NULL;
 	r->text = NULL;
 	r->step = NULL;
 }
@@ -266,33 +276,6 @@ int request_add_parameter(struct request *r, const char *key, const char *value)
 	memcpy(block + n_key, value, n_value);
 	pairs[n] = (struct wire_pair){.key = block, .value = block + n_key};
 	r->item.n_parameters++;
-	return 0;
-}
-
-int request_set_sequence(
-	struct request *r, uint64_t number, const char *text, size_t n_text, bool start, bool end)
-{
-	struct sequence_step *step;
-
-	if (n_text > WIRE_NAME_MAX)
-		return -E2BIG;
-	if (text && memchr(text, '\0', n_text))
-		return -EINVAL;
-	free(r->step);
-	r->step = NULL;
-	if (text ? n_text == 0 : number == 0)
-		return 0;
-	step = calloc(1, sizeof(*step) + (text ? n_text + 1 : 0));
-	if (!step)
-		return -ENOMEM;
-	step->start = start;
-	step->end = end;
-	step->id.number = number;
-	if (text) {
-		step->id.text = memcpy(step + 1, text, n_text);
-		step->id.n_text = n_text;
-	}
-	r->step = step;
 	return 0;
 }
 

@@ -84,7 +84,7 @@ typedef void (*request_done_fn)(void *data, const struct request_result *result)
 
 /*
  * A request for `version`, which is referenced, as is the client that it comes from; of the origin
- * nothing else is kept but its times. on_done and data: see above. -ENOMEM
+ * nothing else is kept but its times and its trace context, which the worker gets. on_done and data: see above. -ENOMEM
  */
 _must_use_ int request_new(struct request **ret_request, struct version *version,
 	const struct origin *origin, request_done_fn on_done, void *data);

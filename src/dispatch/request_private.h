@@ -80,6 +80,8 @@ struct request {
 	void (*leave)(struct request *
 			r); /* where it is of a sequence: it ends, though no worker has answered it */
 
+	char *traceparent; /* own: the item's; NULL: it has none */
+
 	enum grpc_status status; /* after a refusal */
 	char *text;		 /* own; NULL: none */
 

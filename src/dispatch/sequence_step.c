@@ -46,6 +46,33 @@ const char *sequence_id_name(const struct sequence_id *id, char number[SEQUENCE_
 	return number;
 }
 
+int request_set_sequence(
+	struct request *r, uint64_t number, const char *text, size_t n_text, bool start, bool end)
+{
+	struct sequence_step *step;
+
+	if (n_text > WIRE_NAME_MAX)
+		return -E2BIG;
+	if (text && memchr(text, '\0', n_text))
+		return -EINVAL;
+	free(r->step);
+	r->step = NULL;
+	if (text ? n_text == 0 : number == 0)
+		return 0;
+	step = calloc(1, sizeof(*step) + (text ? n_text + 1 : 0));
+	if (!step)
+		return -ENOMEM;
+	step->start = start;
+	step->end = end;
+	step->id.number = number;
+	if (text) {
+		step->id.text = memcpy(step + 1, text, n_text);
+		step->id.n_text = n_text;
+	}
+	r->step = step;
+	return 0;
+}
+
 /* --- Control inputs --------------------------------------------------------------------------- */
 
 static bool is_said(const struct sequence_step *step, enum sequence_control kind)

@@ -11,6 +11,7 @@
 #include "handoff/handoff.h"
 #include "metrics/family.h"
 #include "services/frontend.h"
+#include "trace/tracer.h"
 
 static struct frontend_counters front(const struct subject *s)
 {
@@ -57,6 +58,15 @@ static uint64_t log_lines_dropped(const struct subject *s)
 {
 	(void)s;
 	return log_dropped();
+}
+
+static void write_spans(struct text *t, const struct family *f, const struct subject *s)
+{
+	const struct tracer_counters c = tracer_counters(s->sources->tracer);
+
+	text_sample(t, f->name, "result=\"sent\"", "", c.sent, TEXT_PLAIN);
+	text_sample(t, f->name, "result=\"dropped\"", "", c.dropped, TEXT_PLAIN);
+	text_sample(t, f->name, "result=\"failed\"", "", c.failed, TEXT_PLAIN);
 }
 
 static void write_turns(struct text *t, const struct family *f, const struct subject *s)
@@ -205,6 +215,10 @@ const struct family server_families[] = {
 		OF_SERVER, .value = stalls},
 	{"modeld_log_lines_dropped_total", "counter", "Log lines that nobody took", OF_SERVER,
 		.value = log_lines_dropped},
+	{"modeld_trace_spans_total", "counter",
+		"Spans of traces by what became of them: dropped when the queue was full, failed "
+		"when the collector did not take them",
+		OF_SERVER, .write = write_spans},
 	{"process_cpu_seconds_total", "counter", "CPU time of the daemon, without its workers",
 		OF_SERVER, .value = cpu_ns, .unit = TEXT_SECONDS},
 	{"process_resident_memory_bytes", "gauge", "Memory of the daemon, without its workers",

@@ -23,6 +23,7 @@ struct frontend;
 struct handoff;
 struct histogram;
 struct metrics;
+struct tracer;
 
 /* What is looked at; each is borrowed for the metrics' life. */
 struct metrics_sources {
@@ -31,6 +32,7 @@ struct metrics_sources {
 	struct handoff *handoff;       /* NULL: none */
 	const struct histogram *turns; /* of the loop, ns */
 	uint64_t started_ns;
+	const struct tracer *tracer; /* NULL: nothing is traced */
 };
 
 /* settings and what sources name are borrowed. -ENOMEM */

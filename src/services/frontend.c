@@ -214,6 +214,11 @@ void frontend_set_lifecycle(struct frontend *f, struct lifecycle *l)
 	f->services.lifecycle = f->services.handles.lifecycle = l;
 }
 
+void frontend_set_tracer(struct frontend *f, struct tracer *t)
+{
+	f->services.tracer = t;
+}
+
 void frontend_model_changed(struct frontend *f, struct version *m)
 {
 	health_model_changed(f->services.health, m);

@@ -21,6 +21,7 @@
 struct frontend;
 struct handoff;
 struct lifecycle;
+struct tracer;
 
 /* Each floor's, and where to listen. */
 struct frontend_settings {
@@ -61,6 +62,8 @@ void frontend_set_serving(struct frontend *f, bool serving);
 void frontend_set_handoff(struct frontend *f, struct handoff *h);
 /* Services may load and unload models from here on; it outlives the frontend. */
 void frontend_set_lifecycle(struct frontend *f, struct lifecycle *l);
+/* Calls are traced from here on; it outlives the frontend. NULL: they are not. */
+void frontend_set_tracer(struct frontend *f, struct tracer *t);
 /* dispatch's on_version, passed on: health watchers hear of it in frontend_flush(). */
 void frontend_model_changed(struct frontend *f, struct version *m);
 /* Health NOT_SERVING, stop listening, GOAWAY in two steps, calls in flight finish; on_drained later,

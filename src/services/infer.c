@@ -22,6 +22,7 @@
 #include "dispatch/demand.h"
 #include "dispatch/dispatch.h"
 #include "handoff/handoff.h"
+#include "services/infer_trace.h"
 
 void infer_init(struct infer *i, const struct infer_kind *kind, struct services *x,
 	infer_done_fn on_done, void *data)
@@ -58,6 +59,7 @@ void infer_cancel(struct infer *i)
 void infer_deinit(struct infer *i)
 {
 	infer_cancel(i);
+	infer_trace_end(i);
 	i->model = version_unref(i->model);
 	if (i->id != i->id_inline)
 		free(i->id);
@@ -147,6 +149,13 @@ static void kept_free(struct infer_kept *k)
 	free(k);
 }
 
+/* on_done for the last time. */
+static void answer(struct infer *i, const struct request_result *result)
+{
+	infer_trace_answer(i, result);
+	i->on_done(i, result);
+}
+
 /* Fill i->kept: store() goes on behind dispatch's callback. */
 static void keep(struct infer *i, const struct request_result *result)
 {
@@ -163,7 +172,7 @@ void infer_stored(struct infer *i)
 
 	struct request *r = steal_ptr(i->request); /* the result's targets are its own */
 
-	i->on_done(i, &k->result);
+	answer(i, &k->result);
 	request_unref(r);
 	kept_free(k);
 }
@@ -183,7 +192,7 @@ static void on_done(void *data, const struct request_result *result)
 	if (i->kept)
 		return;
 	i->request = request_unref(i->request);
-	i->on_done(i, result);
+	answer(i, result);
 }
 
 int infer_set_model(struct infer *i, struct version *m)
@@ -235,6 +244,7 @@ static void start_again(struct infer *i)
 {
 	struct infer was = *i;
 
+	i->trace = NULL;
 	infer_deinit(i);
 	memset(i, 0, was.kind->size);
 	infer_init(i, was.kind, was.services, was.on_done, was.data);
@@ -243,6 +253,7 @@ static void start_again(struct infer *i)
 	i->allows_partial = was.allows_partial;
 	i->demanded = was.demanded;
 	i->on_read = was.on_read;
+	i->trace = was.trace;
 }
 
 /* What it waited for is over: it is read once more, unless it has failed. */
@@ -261,7 +272,7 @@ static void go_on(struct infer *i)
 		i->request = request_unref(i->request);
 	}
 	if (r)
-		i->on_done(i, &(struct request_result){.status = i->failure.status});
+		answer(i, &(struct request_result){.status = i->failure.status});
 	else if (i->on_read && !receive->kept)
 		i->on_read(i);
 }
@@ -360,11 +371,14 @@ int infer_submit(struct infer *i, const struct origin *origin, struct infer_rece
 	int r = infer_receive_end(receive, &message, &n);
 
 	i->origin = *origin;
-	if (r) {
+	infer_trace_begin(i);
+	if (r)
 		infer_failure_move(&i->failure, &receive->failure);
-		return r;
-	}
-	return read_and_submit(i, receive, message, n);
+	else
+		r = read_and_submit(i, receive, message, n);
+	if (r)
+		infer_trace_answer(i, NULL);
+	return r;
 }
 
 void infer_fetched(struct infer *i)
@@ -374,5 +388,5 @@ void infer_fetched(struct infer *i)
 	if (i->failure.status == GRPC_OK && !submit(i))
 		return;
 	i->request = request_unref(i->request);
-	i->on_done(i, &failed);
+	answer(i, &failed);
 }

@@ -18,6 +18,7 @@
 struct handoff;
 struct health;
 struct lifecycle;
+struct tracer;
 
 struct services {
 	const struct services_settings *settings; /* borrow */
@@ -26,6 +27,7 @@ struct services {
 	struct handoff *handoff;		  /* borrow; NULL: there is none */
 	struct lifecycle *lifecycle;		  /* borrow; NULL: there is none */
 	struct calls *calls;			  /* borrow */
+	struct tracer *tracer;			  /* borrow; NULL: nothing is traced */
 	struct health *health;			  /* own */
 	uv_loop_t *loop;			  /* borrow */
 	struct key_regions keys;		  /* memory that clients name by its key */

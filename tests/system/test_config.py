@@ -321,7 +321,7 @@ def test_an_unprivileged_user_from_a_checkout(tmp_path_factory):
         assert ready.returncode == OK, (tree / "log").read_text()
         done = subprocess.run([*user, "build/modelctl", "infer", "--fill", "5", "--dtype", "u8", "--shape", "3", "-a",
                                address], cwd=tree, capture_output=True, text=True)
-        assert done.returncode == OK and done.stdout.startswith("u8[3]")
+        assert done.returncode == OK and done.stdout.startswith("OUTPUT0: u8[3]")
         assert os.stat(tree / "build" / "run" / "modeld.sock").st_uid == 65534
     finally:
         daemon.terminate()

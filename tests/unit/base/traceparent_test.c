@@ -42,3 +42,28 @@ Test(traceparent, invalid)
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		cr_assert_not(valid(texts[i]), "%s", texts[i]);
 }
+
+Test(traceparent, reads_what_it_writes)
+{
+	static const char *const texts[] = {
+		"00-" TRACE "-" PARENT "-01",
+		"00-" TRACE "-" PARENT "-00",
+		"00-ffffffffffffffffffffffffffffffff-ffffffffffffffff-01",
+	};
+	char text[TRACEPARENT_BYTES + 1];
+	struct traceparent t;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		t = traceparent_read(texts[i]);
+		traceparent_write(&t, text);
+		cr_expect_str_eq(text, texts[i]);
+		cr_expect_eq(t.sampled, i != 1);
+	}
+	cr_expect_eq(t.trace_id[15], 0xff);
+	/* Other flags are of later versions. */
+	t = traceparent_read("cc-" TRACE "-" PARENT "-ff-more");
+	cr_expect(t.sampled);
+	cr_expect_eq(t.trace_id[0], 0x0a);
+	cr_expect_eq(t.span_id[7], 0x31);
+	cr_expect_not(traceparent_read("00-" TRACE "-" PARENT "-fe").sampled);
+}

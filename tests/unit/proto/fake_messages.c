@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/traceparent.h"
+
 #define REGION (WIRE_REGION_BIT | 12345)
 
 static const struct wire_pair pairs[] = {{"threads~", "4~"}, {"mode~", "fast~"}};
@@ -24,9 +26,9 @@ static const struct wire_target targets[] = {
 	{1, {WIRE_REGION_BIT, 1, 0, UINT64_MAX}},
 };
 static const struct wire_item items[] = {
-	{tensors, 2, wanted, 3, pairs, 2, targets, 2},
-	{tensors, 1, NULL, 0, NULL, 0, NULL, 0},
-	{NULL, 0, NULL, 0, NULL, 0, NULL, 0},
+	{tensors, 2, wanted, 3, pairs, 2, targets, 2, "00-trace-parent-01~"},
+	{tensors, 1, NULL, 0, NULL, 0, NULL, 0, ""},
+	{NULL, 0, NULL, 0, NULL, 0, NULL, 0, ""},
 };
 static const struct wire_declaration declarations[] = {
 	{"image~", DTYPE_F32, false, 3, declared},
@@ -140,6 +142,7 @@ static void same_items(const struct wire_item *a, const struct wire_item *b, siz
 		same_pairs(a->parameters, b->parameters, a->n_parameters);
 		same(n_targets);
 		same_targets(a->targets, b->targets, a->n_targets);
+		same_text(a->traceparent, b->traceparent);
 	}
 }
 
@@ -377,7 +380,8 @@ void random_item(struct random_item *r, uint64_t *state)
 	r->item = (struct wire_item){r->inputs, random_next(state) % (RANDOM_TENSORS + 1),
 		r->outputs, random_next(state) % (RANDOM_TENSORS + 1), r->parameters,
 		random_next(state) % (RANDOM_TENSORS + 1), r->targets,
-		random_next(state) % (RANDOM_TENSORS + 1)};
+		random_next(state) % (RANDOM_TENSORS + 1),
+		r->text + sizeof(r->text) - 1 - random_next(state) % (TRACEPARENT_BYTES + 1)};
 	for (uint32_t i = 0; i < RANDOM_TENSORS; i++) {
 		uint64_t rank = random_next(state) % (TENSOR_RANK_MAX + 1);
 

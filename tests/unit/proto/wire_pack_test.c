@@ -129,7 +129,7 @@ Test(wire_pack, more_than_the_scratch_holds_is_more_than_a_record_holds)
 	}
 	for (size_t i = 0; i < WIRE_ITEMS_MAX; i++)
 		items[i] = (struct wire_item){tensors, WIRE_TENSORS_MAX, NULL, 0, pairs,
-			WIRE_PAIRS_MAX, targets, WIRE_TENSORS_MAX};
+			WIRE_PAIRS_MAX, targets, WIRE_TENSORS_MAX, NULL};
 	cr_assert_eq(wire_pack(here, &m, &data, &n), -EMSGSIZE);
 	round_trip(sample_message(WIRE_RUN));
 }

@@ -13,7 +13,7 @@ def value_of(rng, field):
     if isinstance(field, wire.Number):
         return rng.choice([field.low, field.high, rng.randint(field.low, field.high), min(field.low + 1, field.high)])
     if isinstance(field, wire.Text):
-        return rng.choice(["", "a", "näme", "x" * 200])
+        return rng.choice(["", "a", "näme", "x" * min(200, field.limit)])
     n = rng.choice([0, 1, 2, 3])
     if isinstance(field, wire.Numbers):
         return [rng.choice([field.low, 1, 127, 128, 300, field.high]) for _ in range(n)]

@@ -409,6 +409,12 @@ void frontend_set_handoff(struct frontend *f, struct handoff *h)
 {
 }
 
+void frontend_set_tracer(struct frontend *f, struct tracer *t)
+{
+	(void)f;
+	(void)t;
+}
+
 void frontend_set_lifecycle(struct frontend *f, struct lifecycle *l)
 {
 }

@@ -17,12 +17,13 @@ def current_call():
 
 class Request:
     """One of several that infer_batch() is given."""
-    __slots__ = ("inputs", "parameters", "wanted")
+    __slots__ = ("inputs", "parameters", "wanted", "traceparent")
 
-    def __init__(self, inputs, parameters, wanted):
+    def __init__(self, inputs, parameters, wanted, traceparent=""):
         self.inputs = inputs          # {name: array}
         self.parameters = parameters  # {key: value} of the request's own
         self.wanted = wanted          # names of outputs that the client asked for
+        self.traceparent = traceparent  # W3C trace context, "": none
 
     def __getitem__(self, name):
         return self.inputs[name]
@@ -70,6 +71,11 @@ class Context:
     def wanted(self):
         """Names of outputs that the client asked for: others need not be computed."""
         return self.current().wanted
+
+    @property
+    def traceparent(self):
+        """W3C trace context of the request, for what the model tells of it elsewhere; "": none, or several that were joined."""
+        return self.current().traceparent
 
     def cancelled(self):
         """Nobody waits for the answer any more."""

@@ -47,6 +47,7 @@ class Call:
         self.executor = executor
         self.model = model
         self.parameters = {p.key: p.value for p in item.parameters} if item is not None else {}
+        self.traceparent = item.traceparent if item is not None else ""
         self.targets = targets
         self.lent = []  # (array, block) of empty()
         self.wanted_indexes = None
@@ -225,7 +226,7 @@ class Executor:
 
     def _request(self, model, item, arrays, call):
         return Request({d.name: a for d, a in zip(model.inputs, arrays)},
-                       {p.key: p.value for p in item.parameters}, call.wanted)
+                       {p.key: p.value for p in item.parameters}, call.wanted, item.traceparent)
 
     @staticmethod
     def _infer_batch(model, requests):
@@ -257,7 +258,7 @@ class Executor:
     def _run_joined(self, model, run, resolved):
         """Answers of all items; None: they are still to be run one by one."""
         call = self._begin(model, run.items[0], ())
-        call.parameters = {}
+        call.parameters, call.traceparent = {}, ""
         blocks = []
         self._joined = True
         try:

@@ -131,7 +131,7 @@ class Target(Message):
 
 class Item(Message):
     FIELDS = {1: Messages("inputs", Tensor, TENSORS_MAX), 2: Numbers("outputs", TENSORS_MAX, 0, TENSORS_MAX - 1),
-              3: Messages("parameters", Pair, PAIRS_MAX), 4: Messages("targets", Target, TENSORS_MAX)}
+              3: Messages("parameters", Pair, PAIRS_MAX), 4: Messages("targets", Target, TENSORS_MAX), 5: Text("traceparent", 55)}
 
 
 class Map(Message):
