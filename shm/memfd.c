@@ -142,6 +142,29 @@ int memfd_new(const char *name, uint64_t size, int *ret_fd)
 	return 0;
 }
 
+int memfd_reopen(int fd, int *ret_fd)
+{
+	char path[sizeof("/proc/self/fd/") + 10];
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	r = open(path, O_RDWR | O_CLOEXEC);
+	if (r < 0)
+		return -errno;
+	*ret_fd = r;
+	return 0;
+}
+
+/* A lease for writing is given where there is no other open file, in a process, mapped, or on its way in a socket. It is
+ * given back at once; SIGIO, of who opened it in between, is ignored (main.c). */
+bool memfd_is_alone(int fd)
+{
+	if (fcntl(fd, F_SETLEASE, F_WRLCK))
+		return errno != EAGAIN;
+	(void)fcntl(fd, F_SETLEASE, F_UNLCK);
+	return true;
+}
+
 int memfd_seal(int fd, enum memfd_seals seals)
 {
 	int flags = seals == MEMFD_WRITER_SEALED ? SEALS | F_SEAL_FUTURE_WRITE : SEALS;

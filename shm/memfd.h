@@ -39,6 +39,16 @@ _must_use_ int memfd_round(uint64_t size, uint64_t *ret_size);
 /* A new one of `size` bytes (whole pages), mode 0600, not sealed yet; `name` is shown in
  * /proc/PID/maps. -errno */
 _must_use_ int memfd_new(const char *name, uint64_t size, int *ret_fd);
+/*
+ * Another descriptor of the same memory, open for both, which is not a copy of fd: the kernel counts it apart.
+ * -errno: so there is no /proc, for one
+ */
+_must_use_ int memfd_reopen(int fd, int *ret_fd);
+/*
+ * Does nobody else have it, open or mapped? fd: of memfd_reopen(); copies of it, and what they are mapped by, do not
+ * count. True, too, where the kernel does not tell.
+ */
+bool memfd_is_alone(int fd);
 /* For good: a sealed one keeps its seals. -errno */
 _must_use_ int memfd_seal(int fd, enum memfd_seals seals);
 /*

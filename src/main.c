@@ -415,6 +415,7 @@ static int serve(struct config *c, struct repository **repository,
 	int r;
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGIO, SIG_IGN);
 	descriptors = descriptors_raise();
 	if (descriptors_share(c, descriptors))
 		return SERVER_EXIT_OS;

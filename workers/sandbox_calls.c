@@ -114,6 +114,31 @@ static const uint32_t refused[] = {
 #endif
 };
 
+/* Landlock knows no right to what is written beside files: who may write none may not mark any either. */
+static const uint32_t marking[] = {
+	SYS_fchmodat,
+	SYS_fchown,
+	SYS_fchownat,
+	SYS_utimensat,
+	SYS_setxattr,
+	SYS_lsetxattr,
+	SYS_fsetxattr,
+	SYS_removexattr,
+	SYS_lremovexattr,
+	SYS_fremovexattr,
+#ifdef __x86_64__
+	SYS_chmod,
+	SYS_chown,
+	SYS_lchown,
+	SYS_utime,
+	SYS_utimes,
+	SYS_futimesat,
+#endif
+};
+
+/* What new memory is made (shm/memfd.c): the mode that fchmod() may give. */
+#define MEMORY_MODE 0600u
+
 static const uint32_t executing[] = {SYS_execve, SYS_execveat};
 static const uint32_t tracing[] = {SYS_ptrace};
 static const uint32_t networking[] = {SYS_socket};
@@ -191,6 +216,16 @@ static void refuse_value(struct program *p, uint32_t call, size_t argument, uint
 	answer(p, SECCOMP_RET_ALLOW);
 }
 
+/* `call` unless the argument is this. */
+static void refuse_other_values(struct program *p, uint32_t call, size_t argument, uint32_t value)
+{
+	step(p, BPF_JMP | BPF_JEQ | BPF_K, call, 0, 4);
+	load_argument(p, argument);
+	step(p, BPF_JMP | BPF_JEQ | BPF_K, value, 1, 0);
+	answer(p, SECCOMP_RET_ERRNO | EPERM);
+	answer(p, SECCOMP_RET_ALLOW);
+}
+
 /* `call` unless the argument is this, or 0: one's own process group. */
 static void refuse_others(struct program *p, uint32_t call, size_t argument, uint32_t value)
 {
@@ -211,6 +246,11 @@ static void guard_signals_of(struct program *p)
 		refuse_others(p, signalling_process[i], 0, (uint32_t)getpid());
 }
 
+static bool writes(const struct sandbox_options *o)
+{
+	return o->write && o->write[0];
+}
+
 static void make_program(struct program *p, const struct sandbox_options *o, bool guard_signals)
 {
 	bool strict = o->mode == SANDBOX_ON;
@@ -228,6 +268,10 @@ static void make_program(struct program *p, const struct sandbox_options *o, boo
 		REFUSE_ALL(p, executing);
 	if (strict && !o->gpu)
 		REFUSE_ALL(p, networking);
+	if (strict && !o->gpu && !writes(o)) {
+		REFUSE_ALL(p, marking);
+		refuse_other_values(p, SYS_fchmod, 1, MEMORY_MODE);
+	}
 	/* Its arguments are in memory, where a filter cannot look: the C library goes on with clone(). */
 	refuse(p, SYS_clone3, ENOSYS);
 	refuse_bits(p, SYS_clone, 0, NAMESPACES);

@@ -2,8 +2,7 @@
  * region.c: memory of a local client: a descriptor, its size, and the pool's name for it. It is never
  * mapped here.
  *
- * Invariant: with references the pool knows it; without, it waits for the pool's on_gone, which
- * closes the descriptor, off the loop. Daemon process, loop thread.
+ * Invariant: with references the pool knows it; without, it waits for the pool's on_gone. Daemon process, loop thread.
  */
 #include "dispatch/region.h"
 
@@ -22,7 +21,7 @@ struct region {
 	uint64_t id;
 	uint64_t size;
 	bool writable;
-	void (*on_gone)(void *data);
+	void (*on_gone)(void *data, int fd);
 	void *data; /* borrow: on_gone's */
 };
 
@@ -31,8 +30,7 @@ static void on_gone(void *data)
 	struct region *r = data;
 	struct region_desk *k = r->desk;
 
-	pool_dispose(k->pool, steal_fd(&r->fd));
-	r->on_gone(r->data);
+	r->on_gone(r->data, steal_fd(&r->fd));
 	free(r);
 	assert(k->n > 0);
 	k->n--;
@@ -40,7 +38,7 @@ static void on_gone(void *data)
 }
 
 int region_new(struct region **ret_region, struct region_desk *k, int fd, uint64_t size,
-	bool writable, void (*on_region_gone)(void *data), void *data)
+	bool writable, void (*on_region_gone)(void *data, int fd), void *data)
 {
 	_cleanup_(close_fd) int owned = fd;
 	struct region *r = calloc(1, sizeof(*r));

@@ -20,11 +20,12 @@ struct region_desk;
 
 /*
  * k: dispatch_regions(). fd: a checked and sealed memfd of `size` bytes; the region owns it from here on, also when this
- * fails. on_gone(data) comes once, from the loop, after the last reference went.
+ * fails. on_gone(data, fd) comes once, from the loop, after the last reference went, and owns fd: closing it may take long
+ * (pool_dispose()).
  * -ENOMEM
  */
 _must_use_ int region_new(struct region **ret_region, struct region_desk *k, int fd, uint64_t size,
-	bool writable, void (*on_gone)(void *data), void *data);
+	bool writable, void (*on_gone)(void *data, int fd), void *data);
 struct region *region_ref(struct region *r);
 /* Accepts NULL; returns NULL. */
 struct region *region_unref(struct region *r);

@@ -61,17 +61,42 @@ static void prepare(uv_work_t *work)
 	a->result = r;
 }
 
+/* The client's descriptor, and ours, by which it can be told whether he still has his. Where that cannot be, as without /proc,
+ * *ret_lent is NULL. */
+static int lend(struct allocation *a, struct lent **ret_lent, int *ret_fd)
+{
+	_cleanup_(close_fd) int theirs = -1;
+	_cleanup_(close_fd) int ours = -1;
+	int r;
+
+	if (memfd_reopen(a->fd, &theirs) || memfd_reopen(a->fd, &ours)) {
+		*ret_lent = NULL;
+		*ret_fd = fcntl(a->fd, F_DUPFD_CLOEXEC, 0);
+		return *ret_fd < 0 ? -errno : 0;
+	}
+	r = lent_new(ret_lent, &a->handoff->lent, a->user, a->order.size);
+	if (r)
+		return r;
+	close_fd(&a->fd);
+	a->fd = steal_fd(&ours);
+	*ret_fd = steal_fd(&theirs);
+	return 0;
+}
+
 /* The region, and a descriptor of it for the client. */
 static int enter(struct allocation *a, struct allocation_end *end)
 {
 	struct handoff *h = a->handoff;
-	_cleanup_(close_fd) int fd = fcntl(a->fd, F_DUPFD_CLOEXEC, 0);
+	_cleanup_(close_fd) int fd = -1;
 	struct entry_options options = {.size = a->order.size, .writable = true, .user = a->user};
 	struct stat st;
 	int r;
 
-	if (fd < 0 || fstat(a->fd, &st))
+	if (fstat(a->fd, &st))
 		return -errno;
+	r = lend(a, &options.lent, &fd);
+	if (r)
+		return r;
 	options.identity = (struct memfd_identity){st.st_dev, st.st_ino};
 	options.fd = steal_fd(&a->fd);
 	a->user = NULL;

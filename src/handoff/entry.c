@@ -18,6 +18,8 @@
 #include "dispatch/dispatch.h"
 #include "dispatch/region.h"
 #include "handoff/guest.h"
+#include "handoff/lent.h"
+#include "pool/pool.h"
 
 void entry_table_init(struct entry_table *t)
 {
@@ -46,13 +48,18 @@ static struct list *number_bucket(struct entry_table *t, const struct guest *p, 
 	return &t->by_number[(p->id * 31 + number) % ENTRY_BUCKETS];
 }
 
-static void on_gone(void *data)
+static void on_gone(void *data, int fd)
 {
 	struct entry *e = data;
 
 	assert(!e->region);
-	user_refund(e->user, e->bytes);
 	e->table->n--;
+	if (e->lent) {
+		lent_give_back(e->lent, fd);
+	} else {
+		pool_dispose(dispatch_pool(e->dispatch), fd);
+		user_refund(e->user, e->bytes);
+	}
 	free(e);
 }
 
@@ -80,10 +87,13 @@ int entry_new(struct entry **ret_entry, struct entry_table *t, struct dispatch *
 	int r = e ? fill(e, d, options, steal_fd(&fd)) : -ENOMEM;
 
 	if (r) {
+		lent_free(options->lent);
 		user_refund(options->user, options->size);
 		return r;
 	}
 	e->table = t;
+	e->dispatch = d;
+	e->lent = options->lent;
 	e->guest = p;
 	e->user = options->user;
 	e->bytes = options->size;

@@ -27,6 +27,8 @@ struct entry {
 	struct guest *guest;	   /* borrow: whose it is; NULL: not registered any more */
 	struct region *region;	   /* ref; NULL: not registered any more */
 	struct user *user;	   /* charged for `bytes` */
+	struct dispatch *dispatch; /* borrow */
+	struct lent *lent;	   /* own; NULL: the memory is the client's own */
 	uint64_t bytes;
 	uint64_t number; /* on its connection */
 	uint8_t token[HANDOFF_TOKEN_BYTES];
@@ -52,6 +54,8 @@ struct entry_options {
 	bool writable;
 	struct memfd_identity identity;
 	struct user *user; /* charged already for `size`: refunded when it fails, too */
+	struct lent *
+		lent; /* own, also when it fails: it was made for the client; NULL: it is the client's own */
 };
 
 /* Registered for p, at the end of p's list. -ENOMEM, -errno of getrandom() */

@@ -216,6 +216,7 @@ int guest_charge(struct guest *p, uint64_t bytes, char *text, size_t cap)
 	if (r != USER_E_LIMIT)
 		return r;
 	unread_sweep(&h->unread, &h->disposals, CLOCK_NO_DEADLINE);
+	lent_sweep(&h->lent, CLOCK_NO_DEADLINE);
 	return user_charge(p->user, bytes, text, cap);
 }
 

@@ -2,8 +2,8 @@
  * handoff.c: the door: wires listener, guests, users and entries together.
  *
  * on_drained is called from handoff_flush(), once nothing is left: no guest, no allocation, no region
- * that a worker still maps. Disposals are not waited for: a client
- * decides how long they take. Daemon process, loop thread.
+ * that a worker still maps. Disposals, and memory that clients still have, are not waited for: they
+ * decide how long that takes. Daemon process, loop thread.
  */
 #include "handoff/handoff.h"
 
@@ -50,6 +50,7 @@ int handoff_new(struct handoff **ret_handoff, uv_loop_t *loop,
 	allocation_desk_init(&h->allocations);
 	disposal_desk_init(&h->disposals);
 	unread_desk_init(&h->unread);
+	lent_desk_init(&h->lent, dispatch);
 	h->record = malloc(HANDOFF_MESSAGE_MAX);
 	if (!h->record || handoff_scratch_new(&h->scratch)) {
 		handoff_free(h);
@@ -158,6 +159,7 @@ void handoff_flush(struct handoff *h)
 	while ((node = list_first(&h->dirty)))
 		guest_flush(list_entry(node, struct guest, dirty_node));
 	unread_sweep(&h->unread, &h->disposals, clock_ns());
+	lent_sweep(&h->lent, clock_ns());
 	disposal_desk_sweep(&h->disposals);
 	if (h->told_drained || !drained(h))
 		return;
@@ -183,6 +185,7 @@ struct handoff *handoff_free(struct handoff *h)
 	entry_table_deinit(&h->entries);
 	unread_desk_deinit(&h->unread, &h->disposals);
 	disposal_desk_deinit(&h->disposals);
+	lent_desk_deinit(&h->lent);
 	users_deinit(&h->users);
 	if (handoff_listener_closed(&h->listener))
 		release(h);
@@ -195,7 +198,7 @@ struct handoff_counters handoff_counters(const struct handoff *h)
 {
 	return (struct handoff_counters){
 		.connections = h->users.connections,
-		.regions = h->users.regions,
+		.regions = h->users.regions - h->lent.n,
 		.region_bytes = h->users.bytes,
 		.requests_total = h->requests_total,
 		.tensor_bytes_handed = h->tensor_bytes_handed,

@@ -9,6 +9,7 @@
 #include "handoff/entry.h"
 #include "handoff/handoff.h"
 #include "handoff/handoff_listener.h"
+#include "handoff/lent.h"
 #include "handoff/unread.h"
 #include "handoff/user.h"
 #include "proto/handoff_message.h"
@@ -43,6 +44,7 @@ struct handoff {
 	struct allocation_desk allocations;
 	struct disposal_desk disposals;
 	struct unread_desk unread;
+	struct lent_desk lent;
 	struct handoff_scratch *scratch; /* own */
 	uint8_t *record;		 /* own: the one that was received */
 	size_t n_record;

@@ -19,6 +19,7 @@ static void answer_limits(struct guest *p, uint64_t seq)
 	const struct handoff_settings *s = h->settings;
 
 	unread_sweep(&h->unread, &h->disposals, CLOCK_NO_DEADLINE);
+	lent_sweep(&h->lent, CLOCK_NO_DEADLINE);
 	guest_answer(p,
 		&(struct handoff_message){.seq = seq,
 			.type = HANDOFF_LIMITS,

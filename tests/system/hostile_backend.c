@@ -15,9 +15,11 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 static const struct modeld_declaration inputs[] = {{.size = sizeof(struct modeld_declaration),
@@ -98,6 +100,10 @@ static void try_files(void)
 	tell("read a file", open(path, O_RDONLY));
 	tell("write a file", open(path, O_WRONLY));
 	tell("make a file", open(new, O_CREAT | O_WRONLY, 0600));
+	tell("change a file's mode", chmod(path, 0666));
+	tell("change a file's owner", chown(path, getuid(), getgid()));
+	tell("change a file's times", utimensat(AT_FDCWD, path, NULL, 0));
+	tell("give a file an attribute", setxattr(path, "user.x", "x", 1, 0));
 	tell("remove a file", unlink(path));
 	tell("rename a file", rename(path, new));
 	tell("link a file", link(path, new));

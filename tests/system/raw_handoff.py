@@ -1,5 +1,6 @@
 """A client of the handoff socket that is as rude as a test wants it: records go out as they are given."""
 import array
+import contextlib
 import fcntl
 import mmap
 import os
@@ -26,8 +27,13 @@ class Raw:
         self.socket.settimeout(timeout)
         self.socket.connect(os.path.join(daemon.directory, "handoff.sock"))
         self.seq = 0
+        self.memories = []
 
     def close(self):
+        """What it has of memory goes, too: as long as it is there, it is charged."""
+        for memory in self.memories:
+            with contextlib.suppress(BufferError):
+                memory.close()
         self.socket.close()
 
     def send_bytes(self, record, fds=()):
@@ -67,6 +73,7 @@ class Raw:
         answer = self.ask(allocate=m.handoff.Allocate(size=size))
         memory = mmap.mmap(self.fds[0], answer.size)
         os.close(self.fds[0])
+        self.memories.append(memory)
         return answer, memory
 
     def unregister(self, token):

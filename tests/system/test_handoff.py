@@ -396,6 +396,27 @@ def test_answers_that_are_not_read_count(start):
     other.close()
 
 
+def test_memory_that_is_kept_is_charged(start):
+    """Who unregisters what was made for him, and keeps it, has so much less: his connection may end, too."""
+    d = start("handoff.user_bytes=64K", models=["identity"])
+    raw, other = Raw(d), Raw(d)
+    kept = []
+    while (answer := raw.ask(allocate=m.handoff.Allocate(size=16384))).DESCRIPTOR.name == "Registered":
+        kept += raw.fds
+        raw.unregister(answer.region)
+    assert answer.code == EXHAUSTED and "user_bytes" in answer.message and len(kept) == 4
+    mapped = mmap.mmap(kept[0], 16384)
+    raw.close()
+    for fd in kept:
+        os.close(fd)
+    wait_for("what is mapped to be left", lambda: other.limits().user_used_bytes == 16384)
+    assert other.ask(allocate=m.handoff.Allocate(size=65536)).code == EXHAUSTED
+    mapped.close()
+    wait_for("nothing", lambda: other.limits().user_used_bytes == 0)
+    other.allocate(65536)
+    other.close()
+
+
 def test_client_that_never_reads(start):
     d = start("handoff.max_output_bytes=256K", models=["identity"])
     raw = Raw(d)
@@ -411,11 +432,12 @@ def test_quota(start):
     d = start("handoff.user_regions=2", "handoff.user_bytes=1M", "handoff.max_connections=2", models=["identity"])
     a = Raw(d)
     b = Raw(d)
-    first, _ = a.allocate(4096)
+    first, memory = a.allocate(4096)
     a.allocate(4096)
     answer = b.ask(allocate=m.handoff.Allocate(size=4096))
     assert answer.code == EXHAUSTED and "user_regions" in answer.message
     a.unregister(first.region)
+    memory.close()
     answer = wait_for("the region's end", lambda: _over(b))
     assert answer.code == EXHAUSTED and "user_bytes" in answer.message
     with _ended(Raw(d)):
@@ -457,6 +479,7 @@ def test_unregister_in_use_is_deferred(d, raw):
     assert raw.limits().user_used_regions == 1
     answer, _ = raw.receive()
     assert answer.seq == seq and answer.inferred.outputs[0].data == b"\x96"
+    memory.close()
     wait_for("the charge's end", lambda: raw.limits().user_used_regions == 0)
 
 
@@ -531,6 +554,7 @@ def test_killed_workers_with_targets(start):
         assert all(memory[4096 * (i + 1)] == 20 for i in range(20))
         memory[4096:25 * 4096] = bytes(24 * 4096)
     raw.unregister(region.region)
+    memory.close()
     wait_for("the charge's end", lambda: raw.limits().user_used_bytes == 0)
     raw.close()
 

@@ -181,12 +181,19 @@ class Memory:
             # The parent's free space is not ours to give.
             raise ConnectionLost("this memory was lent before fork(): connect anew in the child")
         room = room_for(length)
+        return self._find_room(length, room) or self._take_new(length, room, end)
+
+    def _find_room(self, length: int, room: int) -> Optional[Block]:
         with self._lock:
             self._settle()
             for region in self._regions:
                 block = Block(self, region, length)
                 if region.take(block, room):
                     return block
+        return None
+
+    def _take_new(self, length: int, room: int, end: Optional[float]) -> Block:
+        """No region is kept meanwhile, by a name here either: one that is given back counts until it is unmapped."""
         region = self._make(room, end)
         block = Block(self, region, length)
         taken = region.take(block, room)

@@ -14,9 +14,10 @@ static struct bed b;
 static unsigned n_gone;
 static unsigned fds_before;
 
-static void on_gone(void *data)
+static void on_gone(void *data, int fd)
 {
 	n_gone++;
+	cr_expect_eq(close(fd), 0, "it is handed back, open: closing large memory takes long");
 }
 
 static struct region *make(uint64_t size, bool writable)
@@ -57,7 +58,6 @@ static void drop(struct region *r)
 	region_unref(r);
 	fake_region_gone(b.pool);
 	cr_expect_eq(n_gone, 1);
-	cr_expect_eq(b.pool->disposed, 1, "the loop closes no large memory itself");
 }
 
 Test(region, spans)

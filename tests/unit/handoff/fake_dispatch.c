@@ -372,7 +372,7 @@ bool request_withdraw(struct request *r)
 /* --- region.h --------------------------------------------------------------------------------- */
 
 int region_new(struct region **ret_region, struct region_desk *k, int fd, uint64_t size,
-	bool writable, void (*on_gone)(void *data), void *data)
+	bool writable, void (*on_gone)(void *data, int fd), void *data)
 {
 	struct dispatch *d = (struct dispatch *)k;
 	struct region *r = malloc(sizeof(*r));
@@ -415,8 +415,7 @@ void fake_regions_gone(void)
 		if (r->refs > 0)
 			continue;
 		list_remove(&r->node);
-		close_fd(&r->fd);
-		r->on_gone(r->data);
+		r->on_gone(r->data, steal_fd(&r->fd));
 		fake.n_regions--;
 		free(r);
 	}

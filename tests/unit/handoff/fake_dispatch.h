@@ -17,7 +17,7 @@ struct region {
 	int fd;
 	uint64_t size;
 	bool writable;
-	void (*on_gone)(void *data);
+	void (*on_gone)(void *data, int fd);
 	void *data;
 	struct list node; /* in dispatch.regions */
 };

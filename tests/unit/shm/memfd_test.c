@@ -151,6 +151,29 @@ Test(memfd, ours_is_what_we_ask_of_others)
 	close(fd);
 }
 
+/* Copies of a descriptor count as that one does. */
+Test(memfd, is_alone_when_nobody_else_has_it)
+{
+	int fd, ours, copy, theirs = -1;
+	void *at;
+
+	cr_assert_eq(memfd_new("test", PAGE, &fd), 0);
+	cr_assert_eq(memfd_reopen(fd, &ours), 0);
+	close(fd);
+	copy = dup(ours);
+	cr_expect(memfd_is_alone(ours));
+	cr_assert_eq(memfd_reopen(ours, &theirs), 0);
+	cr_expect_not(memfd_is_alone(ours));
+	at = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, theirs, 0);
+	cr_assert_neq(at, MAP_FAILED);
+	close(theirs);
+	cr_expect_not(memfd_is_alone(ours));
+	munmap(at, PAGE);
+	cr_expect(memfd_is_alone(ours));
+	close(copy);
+	close(ours);
+}
+
 Test(memfd, populating_takes_all_pages_unless_it_is_stopped)
 {
 	atomic_bool stop = false;

@@ -92,6 +92,32 @@ Test(sandbox_calls, programs_and_sockets_are_for_those_who_need_them)
 	cr_assert_eq(TRY(try_socket, .options = {.mode = SANDBOX_ON, .gpu = true}), 0);
 }
 
+static int try_all_marking(void *arg)
+{
+	for (size_t i = 0; i < sizeof(marking) / sizeof(marking[0]); i++) {
+		if (call(marking[i]) != EPERM)
+			return (int)(marking[i] % 254 + 1);
+	}
+	return refused_with(syscall(SYS_fchmod, -1, 0644)) == EPERM &&
+			       refused_with(syscall(SYS_fchmod, -1, MEMORY_MODE)) == EBADF
+		       ? 0
+		       : -1;
+}
+
+static int try_chmod(void *arg)
+{
+	return refused_with(syscall(SYS_fchmodat, -1, "", 0600, 0));
+}
+
+Test(sandbox_calls, who_writes_no_files_does_not_mark_them)
+{
+	skip_without_seccomp();
+	cr_assert_eq(TRY(try_all_marking, .options.mode = SANDBOX_ON), 0);
+	cr_assert_eq(TRY(try_all_marking, .options = {.mode = SANDBOX_ON, .write = ""}), 0);
+	cr_assert_eq(TRY(try_chmod, .options = {.mode = SANDBOX_ON, .write = "/tmp\n"}), ENOENT);
+	cr_assert_eq(TRY(try_chmod, .options.mode = SANDBOX_RELAXED), ENOENT);
+}
+
 static int try_ptrace(void *arg)
 {
 	return refused_with(syscall(SYS_ptrace, 0 /* PTRACE_TRACEME */, 0, 0, 0));
