@@ -5,9 +5,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define _cleanup_(fn)  __attribute__((cleanup(fn)))
-#define _must_use_     __attribute__((warn_unused_result))
-#define _printf_(f, a) __attribute__((format(printf, f, a)))
+#define _cleanup_(fn) __attribute__((cleanup(fn)))
+#define _must_use_    __attribute__((warn_unused_result))
+/* Called where something went wrong, or rarely: the code around such calls is kept out of the way of the rest. */
+#define _cold_ __attribute__((cold))
+/* Texts are made where something is to be said, which is not on a request's usual way. */
+#define _printf_(f, a) _cold_ __attribute__((format(printf, f, a)))
 
 /* Take the value of a pointer variable and leave NULL behind. */
 #define steal_ptr(p)                                                                               \

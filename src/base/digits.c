@@ -109,23 +109,29 @@ static const char pairs[] = "0001020304050607080910111213141516171819"
 			    "8081828384858687888990919293949596979899";
 
 /* Two digits at a time: a division is what it costs. */
+char *decimal_write_back(char *end, uint64_t v)
+{
+	for (; v >= 100; v /= 100) {
+		end -= 2;
+		memcpy(end, pairs + 2 * (v % 100), 2);
+	}
+	if (v >= 10) {
+		end -= 2;
+		memcpy(end, pairs + 2 * v, 2);
+	} else {
+		*--end = (char)('0' + v);
+	}
+	return end;
+}
+
 size_t decimal_write(char *out, uint64_t v)
 {
 	char digits[DECIMAL_MAX];
-	size_t at = sizeof(digits);
+	char *end = digits + sizeof(digits);
+	const char *at = decimal_write_back(end, v);
 
-	for (; v >= 100; v /= 100) {
-		at -= 2;
-		memcpy(digits + at, pairs + 2 * (v % 100), 2);
-	}
-	if (v >= 10) {
-		at -= 2;
-		memcpy(digits + at, pairs + 2 * v, 2);
-	} else {
-		digits[--at] = (char)('0' + v);
-	}
-	memcpy(out, digits + at, sizeof(digits) - at);
-	return sizeof(digits) - at;
+	memcpy(out, at, (size_t)(end - at));
+	return (size_t)(end - at);
 }
 
 void hex64_write(char *out, uint64_t v)

@@ -23,6 +23,8 @@ _must_use_ int bool_parse(const char *text, bool *ret_v);
 _must_use_ int real_parse(const char *text, double *ret_v);
 /* Write v in decimal, no NUL; room for DECIMAL_MAX bytes. Returns how many it took. */
 size_t decimal_write(char *out, uint64_t v);
+/* The same to what lies ahead of `end`. Returns where it begins. */
+char *decimal_write_back(char *end, uint64_t v);
 /* Write v as HEX64_DIGITS lower-case digits, no NUL. */
 void hex64_write(char *out, uint64_t v);
 

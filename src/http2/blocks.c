@@ -11,27 +11,24 @@
 
 #define KEEP_BYTES (POISON_KNOWN ? (size_t)0 : BLOCKS_KEEP_BYTES)
 
-#define SMALLEST ((size_t)64)
-
 struct block {
 	struct block *next;
 };
 
+/* Powers of two. */
+#define SMALLEST_BITS 6u
+
 static size_t class_bytes(unsigned class)
 {
-	return SMALLEST << class;
+	return (size_t)1 << (SMALLEST_BITS + class);
 }
 
-/* BLOCKS_CLASSES: too large for a list. */
+/* The bits that n - 1 has more than the smallest. BLOCKS_CLASSES or more: too large for a list. */
 static unsigned class_of(size_t n)
 {
-	unsigned class;
+	size_t more = n > 0 ? (n - 1) >> (SMALLEST_BITS - 1) : 0;
 
-	if (n <= SMALLEST)
-		return 0;
-	/* Bits that n - 1 has more than the smallest. */
-	class = (unsigned)(__builtin_clzll(SMALLEST) - __builtin_clzll(n - 1)) + 1;
-	return class < BLOCKS_CLASSES ? class : BLOCKS_CLASSES;
+	return 63 - (unsigned)__builtin_clzll(more | 1);
 }
 
 void blocks_init(struct blocks *b)
@@ -77,7 +74,7 @@ void blocks_give(struct blocks *b, void *memory, size_t n)
 		return;
 	assert(b->n_taken > 0);
 	b->n_taken--;
-	if (class >= BLOCKS_CLASSES || (b->n_free[class] + 1) * class_bytes(class) > KEEP_BYTES) {
+	if (class >= BLOCKS_CLASSES || b->n_free[class] >= KEEP_BYTES >> (SMALLEST_BITS + class)) {
 		free(block);
 		return;
 	}

@@ -90,11 +90,10 @@ INLINE uint8_t *put_text(uint8_t *end, uint32_t field, const char *text, size_t 
 	return codec_put_head(end - n, field, n);
 }
 
-INLINE uint8_t *put_entry(
-	uint8_t *end, const char *key, size_t n_key, const char *value, size_t n_value)
+/* Its value is there, from `at` to `end`. */
+INLINE uint8_t *put_entry(uint8_t *end, uint8_t *at, const char *key, size_t n_key)
 {
-	uint8_t *at = put_text(end, ENTRY_VALUE, value, n_value);
-
+	at = codec_put_head(at, ENTRY_VALUE, (uint64_t)(end - at));
 	at = put_text(at, ENTRY_KEY, key, n_key);
 	return codec_put_head(at, RESPONSE_METADATA, (uint64_t)(end - at));
 }
@@ -103,14 +102,15 @@ INLINE uint8_t *put_entry(
 
 INLINE uint8_t *put_name(uint8_t *end, const char *key, size_t n_key, const char *value)
 {
-	return put_entry(end, key, n_key, value, strnlen(value, TEXT_MAX));
+	size_t n = strnlen(value, TEXT_MAX);
+
+	memcpy(end - n, value, n);
+	return put_entry(end, end - n, key, n_key);
 }
 
 INLINE uint8_t *put_figure(uint8_t *end, const char *key, size_t n_key, uint64_t value)
 {
-	char text[DECIMAL_MAX];
-
-	return put_entry(end, key, n_key, text, decimal_write(text, value));
+	return put_entry(end, (uint8_t *)decimal_write_back((char *)end, value), key, n_key);
 }
 
 /* Its bytes, which are not in the head, come behind. */

@@ -14,6 +14,7 @@ static void check(uint64_t v)
 	snprintf(want, sizeof(want), "%" PRIu64, v);
 	cr_assert_eq(decimal_write(got, v), strlen(want));
 	cr_assert_str_eq(got, want);
+	cr_assert_str_eq(decimal_write_back(got + sizeof(got) - 1, v), want);
 	memset(got, 0, sizeof(got));
 	snprintf(want, sizeof(want), "%016" PRIx64, v);
 	hex64_write(got, v);
