@@ -17,6 +17,8 @@ install_runtime  := $(DESTDIR)$(PREFIX)/lib/modeld/onnxruntime
 install_venv     := $(DESTDIR)$(PREFIX)/lib/modeld/venv
 # The one that scripts/setup has got; without it the installed daemon looks where docs/onnxruntime.md says.
 ONNXRUNTIME      ?= $(lastword $(wildcard $(BUILD)/venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*))
+# Of units.
+install_paths    := s|@PREFIX@|$(PREFIX)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|g
 install_unit     := $(DESTDIR)$(PREFIX)/lib/systemd/system
 install_completion := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 install_man      := $(DESTDIR)$(PREFIX)/share/man
@@ -40,8 +42,9 @@ install: all  ## install below PREFIX (/usr/local), DESTDIR in front of it
 	$(INSTALL) -m 644 docs/man/modeld.8 docs/man/modeld-worker.8 $(install_man)/man8
 	scripts/conf-man conf/modeld.conf >$(install_man)/man5/modeld.conf.5
 	chmod 644 $(install_man)/man5/modeld.conf.5
-	sed 's|@PREFIX@|$(PREFIX)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' conf/systemd/modeld.service >$(install_unit)/modeld.service
-	chmod 644 $(install_unit)/modeld.service
+	sed '$(install_paths)' conf/systemd/modeld.service >$(install_unit)/modeld.service
+	sed -f conf/systemd/instance.sed conf/systemd/modeld.service | sed '$(install_paths)' >$(install_unit)/modeld@.service
+	chmod 644 $(install_unit)/modeld.service $(install_unit)/modeld@.service
 	$(INSTALL) -m 644 conf/systemd/modeld.socket $(install_unit)
 	cp -R conf/models/. $(install_models)
 	chmod -R u=rwX,go=rX $(install_models)
@@ -57,7 +60,7 @@ install: all  ## install below PREFIX (/usr/local), DESTDIR in front of it
 .PHONY: uninstall
 uninstall:  ## remove what install put there, but not a configuration that was changed, or models that were added
 	rm -f $(install_bin)/modeld $(install_bin)/modelctl $(install_bin)/modeld-setup-onnxruntime $(install_include)/backend.h \
-		$(install_unit)/modeld.service $(install_unit)/modeld.socket
+		$(install_unit)/modeld.service $(install_unit)/modeld@.service $(install_unit)/modeld.socket
 	rm -f $(install_completion)/modelctl $(install_man)/man1/modelctl.1 $(install_man)/man5/modeld.conf.5 \
 		$(install_man)/man8/modeld.8 $(install_man)/man8/modeld-worker.8
 	rm -f $(patsubst $(BUILD)/backends/%,$(install_backends)/%,$(BACKENDS))

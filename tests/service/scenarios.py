@@ -17,8 +17,8 @@ def systemctl(*words, check=True):
     return subprocess.run(["systemctl", *words], check=check, capture_output=True, text=True)
 
 
-def show(name):
-    return systemctl("show", "modeld.service", "--property", name, "--value").stdout.strip()
+def show(name, unit="modeld.service"):
+    return systemctl("show", unit, "--property", name, "--value").stdout.strip()
 
 
 def wait_for(what, condition):
@@ -145,6 +145,67 @@ def another_process_takes_over():
     assert modelctl("infer", "digits", "--fill", "0").returncode == 0
     systemctl("stop", "modeld.service")
     assert show("Result") == "success"
+
+
+class Fifty:
+    """Callers over TCP with what gRPC does by default: calls that the server has not begun are sent again."""
+
+    def __init__(self):
+        sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "system"))
+        import grpc
+        from callers import Callers
+        self.channels = []
+        self.grpc = grpc
+        self.callers = Callers(self, 50)
+        self.goes_on()
+
+    def channel(self):
+        self.channels.append(self.grpc.insecure_channel("127.0.0.1:50052", [("grpc.use_local_subchannel_pool", 1)]))
+        return self.channels[-1]
+
+    def goes_on(self):
+        done = self.callers.done
+        wait_for("calls", lambda: self.callers.done > done + 100)
+
+    def failures(self, what):
+        self.goes_on()
+        done, failures = self.callers.stop()
+        print(f"{what}: {done} calls, {len(failures)} failed, the slowest took {self.callers.slowest * 1000:.0f} ms")
+        return failures
+
+
+def a_restart_loses_no_call():
+    pid = start()
+    fifty = Fifty()
+    systemctl("restart", "modeld.service")
+    assert show("ActiveState") == "active" and show("MainPID") not in ("0", str(pid))
+    assert fifty.failures("systemctl restart") == []
+
+
+def an_upgrade_loses_no_call():
+    pid = start()
+    fifty = Fifty()
+    systemctl("kill", "--signal=USR2", "--kill-whom=main", "modeld.service")
+    wait_for("another process", lambda: show("MainPID") not in ("0", str(pid)))
+    wait_for("the end of the first", lambda: not os.path.exists(f"/proc/{pid}"))
+    assert fifty.failures("SIGUSR2") == []
+
+
+def instances_are_apart():
+    """Here without GPUs: what an instance is for, its file of environment variables says."""
+    for i in "01":
+        with open(f"/opt/modeld/etc/modeld/{i}.env", "w", encoding="ascii") as f:
+            f.write("WORKERS=cpu:0\n")
+        systemctl("start", f"modeld@{i}.service")
+    pids = [show("MainPID", f"modeld@{i}.service") for i in "01"]
+    assert len(set(pids)) == 2 and "0" not in pids
+    for i in "01":
+        done = modelctl("infer", "digits", "--fill", "0", "--address", f"unix:/run/modeld-{i}/modeld.sock")
+        assert ": f32[1,10], " in done.stdout
+    systemctl("stop", "modeld@0.service")
+    assert show("Result", "modeld@0.service") == "success" and not os.path.exists("/run/modeld-0")
+    assert modelctl("status", "--address", "unix:/run/modeld-1/modeld.sock").returncode == 0
+    systemctl("stop", "modeld@1.service")
 
 
 def main():

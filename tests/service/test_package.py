@@ -36,7 +36,7 @@ def packages():
 def test_what_is_made(packages):
     assert set(packages) == {"modeld", "libmodeld0", "libmodeld-dev", "python3-modeld"}
     listed = run("dpkg-deb", "-c", packages["modeld"])
-    for path in ("./usr/bin/modeld", "./usr/libexec/modeld/modeld-worker", "./lib/systemd/system/modeld.service",
+    for path in ("./usr/bin/modeld", "./usr/libexec/modeld/modeld-worker", "./lib/systemd/system/modeld.service", "./lib/systemd/system/modeld@.service",
                  "./usr/share/man/man5/modeld.conf.5.gz", "./usr/lib/modeld/backends/onnxruntime.so"):
         assert f" {path}\n" in listed
     assert run("dpkg-deb", "-I", packages["modeld"], "conffiles").split() == ["/etc/modeld/modeld.conf"]

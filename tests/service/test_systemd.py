@@ -12,13 +12,16 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 EXPOSURE_MAX = 1.7
 SCENARIOS = ["start_and_stop", "a_crash_is_followed_by_a_start", "a_daemon_that_stands_still_is_replaced",
              "reload_reads_the_repository", "a_bad_configuration_is_not_tried_again", "a_restart_refuses_nobody",
-             "the_first_client_starts_it", "another_process_takes_over"]
+             "the_first_client_starts_it", "another_process_takes_over",
+             "instances_are_apart", "a_restart_loses_no_call", "an_upgrade_loses_no_call"]
 # What a system that is nothing but this service does not have.
 BARE = "[Unit]\nDefaultDependencies=no\nAfter=\nWants=\n"
 
 
-def unit_text():
-    text = open(os.path.join(ROOT, "conf", "systemd", "modeld.service"), encoding="utf-8").read()
+def unit_text(instance=False):
+    path = os.path.join(ROOT, "conf", "systemd", "modeld.service")
+    rules = ["-f", os.path.join(ROOT, "conf", "systemd", "instance.sed")] if instance else ["p", "-n"]
+    text = subprocess.run(["sed", *rules, path], capture_output=True, text=True, check=True).stdout
     return text.replace("@PREFIX@", "/opt/modeld").replace("@SYSCONFDIR@", "/opt/modeld/etc")
 
 
@@ -41,12 +44,14 @@ pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")
 @pytest.fixture
 def units(tmp_path):
     (tmp_path / "modeld.service").write_text(unit_text())
+    (tmp_path / "modeld@.service").write_text(unit_text(instance=True))
     shutil.copy(os.path.join(ROOT, "conf", "systemd", "modeld.socket"), tmp_path)
     (tmp_path / "modeld.socket.d").mkdir()
     (tmp_path / "modeld.socket.d" / "test.conf").write_text(BARE)
     (tmp_path / "modeld.service.d").mkdir()
     (tmp_path / "modeld.service.d" / "test.conf").write_text(BARE + "[Service]\nWatchdogSec=3\nRestartSec=0\n"
                                                             "StandardError=append:/run/modeld.log\n")
+    shutil.copytree(tmp_path / "modeld.service.d", tmp_path / "modeld@.service.d")
     (tmp_path / "test.target").write_text(BARE)
     (tmp_path / "shutdown.target").write_text(BARE)
     return tmp_path
@@ -65,6 +70,7 @@ def test_service(units, tmp_path, scenario):
             out, _ = p.communicate()
     said = log.read_text() if log.exists() else ""
     assert said.rstrip().endswith("passed"), said + out.decode(errors="replace")
+    print(said)
 
 
 def test_exposure(tmp_path):
