@@ -3,7 +3,8 @@
  *
  * Bytes are charged where an answer's lease is kept beyond the telling: small outputs are copied, and cost nothing here. The
  * limit is that of one worker, while the charges are those of all: however a client's answers are spread, it fills
- * none. A lease that several answers share is the first client's that keeps it.
+ * none. Of what several answers share each client is charged for its part, and for parts that others have let go of one who
+ * keeps the rest there.
  *
  * What is expected is charged while a request is SENT, so that it cannot be forgotten.
  *
@@ -43,9 +44,16 @@ static void on_lease_end(void *data, uint64_t bytes)
 	client_unref(c);
 }
 
+static void on_lease_more(void *data, uint64_t bytes)
+{
+	client_charge_output(data, bytes);
+}
+
+static const struct output_charge charge = {.on_more = on_lease_more, .on_end = on_lease_end};
+
 void output_share_charge(struct client *c, struct output_lease *lease)
 {
-	uint64_t bytes = lease ? output_lease_charge(lease, on_lease_end, c) : 0;
+	uint64_t bytes = lease ? output_lease_charge(lease, &charge, c) : 0;
 
 	if (bytes == 0)
 		return;

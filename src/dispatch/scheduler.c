@@ -32,6 +32,7 @@
 #include "dispatch/batch.h"
 #include "dispatch/batcher.h"
 #include "dispatch/dispatch.h"
+#include "dispatch/output_share.h"
 #include "dispatch/request_private.h"
 #include "dispatch/scheduler_sequences.h"
 #include "dispatch/scheduler_wait.h"
@@ -160,12 +161,27 @@ static bool run_timeouts(struct work *w, uint64_t now_ns)
 	return any;
 }
 
+/* The suspect to go next: a client that has no room in its share for an answer waits alone. NULL: none. */
+static struct request *next_suspect(struct work *w)
+{
+	list_for_each (&w->queue.suspects, node) {
+		struct request *r = list_entry(node, struct request, node);
+
+		if (work_has_room(w, r))
+			return r;
+		output_share_wait(r->client);
+	}
+	return NULL;
+}
+
 static bool run_suspect(struct scheduler *s, struct work *w, uint64_t now_ns)
 {
-	struct request *r = queue_suspect(&w->queue);
+	struct request *r = next_suspect(w);
 	struct place *p;
 	struct list taken;
 
+	if (!r)
+		return unreserve(w);
 	p = list_empty(&s->spare) ? NULL : place_pick(&s->places, w, place_takes_suspect, now_ns);
 	if (!p)
 		return reserve(s, w, now_ns);
@@ -442,8 +458,10 @@ static bool is_runnable(const struct scheduler *s, struct work *w, uint64_t now_
 		return false;
 	if (w->sequences)
 		return sequences_runnable(s, w, now_ns);
-	if (queue_suspect(&w->queue))
-		return place_is_there(&s->places, w, place_takes_suspect, now_ns);
+	list_for_each (&w->queue.suspects, node) {
+		if (work_has_room(w, list_entry(node, struct request, node)))
+			return place_is_there(&s->places, w, place_takes_suspect, now_ns);
+	}
 	return queue_has_turns(&w->queue) && (s->draining || batcher_due(w, now_ns) == 0) &&
 	       place_is_there(&s->places, w, place_takes_batch, now_ns);
 }

@@ -280,8 +280,23 @@ static size_t count_held(const struct pool_result *r, uint64_t *ret_bytes)
 	return n;
 }
 
-/* Lease what r has in output memory. `before`: the lease of the same hold, where a result before has it. */
-static int lease(struct pool_result *r, struct output_memory *output, uint64_t hold,
+/* Who shares a hold with others has a part of it. */
+static int lease_part(struct pool_result *r, struct output_memory *output, uint64_t hold,
+	struct output_lease *before, const char **ret_why)
+{
+	_cleanup_(output_lease_unrefp) struct output_lease *whole = NULL;
+	int e = 0;
+
+	if (before)
+		whole = output_lease_ref(output_lease_whole(before));
+	else
+		e = output_lease_new(&whole, output, hold, ret_why);
+	return e ? e : output_lease_part(&r->lease, whole);
+}
+
+/* Lease what r has in output memory. `before`: the lease of the same hold, where a result before has it; `shared`: that,
+ * or one behind has it. */
+static int lease(struct pool_result *r, struct output_memory *output, uint64_t hold, bool shared,
 	struct output_lease *before, const char **ret_why)
 {
 	uint64_t bytes;
@@ -294,13 +309,23 @@ static int lease(struct pool_result *r, struct output_memory *output, uint64_t h
 	}
 	if (n == 0)
 		return 0;
-	if (before)
-		r->lease = output_lease_ref(before);
+	if (shared)
+		e = lease_part(r, output, hold, before, ret_why);
 	else
 		e = output_lease_new(&r->lease, output, hold, ret_why);
 	if (!e)
 		output_lease_add(r->lease, bytes);
 	return e;
+}
+
+/* The next hold behind result i; 0: none. */
+static uint64_t next_hold(const struct wire_result *results, size_t i, size_t n)
+{
+	uint64_t hold = 0;
+
+	while (hold == 0 && ++i < n)
+		hold = results[i].hold;
+	return hold;
 }
 
 static int lease_all(struct flight *f, struct output_memory *output,
@@ -311,8 +336,11 @@ static int lease_all(struct flight *f, struct output_memory *output,
 	int r = 0;
 
 	for (size_t i = 0; !r && i < f->n_items; i++) {
-		r = lease(&f->results[i], output, results[i].hold,
-			results[i].hold == hold ? before : NULL, ret_why);
+		bool first = results[i].hold != hold;
+		bool shared = !first || next_hold(results, i, f->n_items) == results[i].hold;
+
+		r = lease(&f->results[i], output, results[i].hold, shared, first ? NULL : before,
+			ret_why);
 		if (!f->results[i].lease)
 			continue;
 		before = f->results[i].lease;
@@ -384,5 +412,5 @@ int flight_check_partial(struct flight *f, const struct wire_loaded *declared,
 	*ret_why = check_partial(f, declared, output, partial);
 	if (*ret_why)
 		return -EPROTO;
-	return lease(&f->results[partial->item], output, partial->hold, NULL, ret_why);
+	return lease(&f->results[partial->item], output, partial->hold, false, NULL, ret_why);
 }

@@ -8,6 +8,9 @@
  * Telling costs a wake-up of its own unless something else is said anyway, so it waits for that
  * (output_memory_tell()), but not when much has gathered: then the output is on desk.overdue.
  *
+ * Where several answers share a hold each has a part, a lease of its own, and the hold's is `whole`, which goes with the last
+ * part. So each is charged for what it keeps itself, and what others have let go of already to one that keeps the rest.
+ *
  * A lease does not know which segments it is on. So a segment that its worker takes back is `leaving` until
  * all leases are gone that were there then: the numbers of holds grow, and the lowest is the first in `held`.
  *
@@ -57,12 +60,14 @@ struct output_memory {
 
 struct output_lease {
 	uint32_t refs;
-	uint64_t hold;
+	struct output_lease *whole; /* ref: what this is a part of; NULL: of nothing */
+	uint64_t hold;		    /* of the whole */
 	uint64_t bytes;
-	struct output_memory *output;		    /* ref */
-	void (*on_end)(void *data, uint64_t bytes); /* NULL: nobody is charged */
+	struct output_memory *output; /* ref of the whole; a part borrows it */
+	const struct output_charge *charge; /* borrow; NULL: nobody is charged */
 	void *data;
-	struct list node; /* in output.held, .released or desk.spare */
+	struct list parts; /* struct output_lease.node: those that somebody is charged for */
+	struct list node;  /* in output.held, .released or desk.spare; of a part: in whole.parts */
 };
 
 int output_desk_init(struct output_desk *k)
@@ -287,6 +292,18 @@ uint64_t output_memory_mapped(const struct output_memory *o)
 
 /* --- Leases ---------------------------------------------------------------------------------- */
 
+static void spare_give(struct output_desk *k, struct output_lease *l)
+{
+	k->n_leases--;
+	if (k->n_spare >= OUTPUT_SPARE_MAX) {
+		free(l);
+		return;
+	}
+	k->n_spare++;
+	list_init(&l->node);
+	list_push_front(&k->spare, &l->node);
+}
+
 /* Nothing is left to do for it. May unmap its arena. */
 static void lease_recycle(struct output_lease *l)
 {
@@ -296,14 +313,7 @@ static void lease_recycle(struct output_lease *l)
 	l->output->n_holds--;
 	let_leave(l->output);
 	l->output = output_memory_unref(l->output);
-	k->n_leases--;
-	if (k->n_spare >= OUTPUT_SPARE_MAX) {
-		free(l);
-		return;
-	}
-	k->n_spare++;
-	list_init(&l->node);
-	list_push_front(&k->spare, &l->node);
+	spare_give(k, l);
 }
 
 static void forget_released(struct output_memory *o)
@@ -398,15 +408,39 @@ int output_lease_new(struct output_lease **ret_lease, struct output_memory *o, u
 	o->n_holds++;
 	o->last_hold = hold;
 	*l = (struct output_lease){.refs = 1, .hold = hold, .output = o};
+	list_init(&l->parts);
 	list_init(&l->node);
 	list_push_back(&o->held, &l->node);
 	*ret_lease = l;
 	return 0;
 }
 
+int output_lease_part(struct output_lease **ret_part, struct output_lease *whole)
+{
+	struct output_lease *l = lease_take(whole->output->desk);
+
+	assert(!whole->whole);
+	if (!l)
+		return -ENOMEM;
+	whole->output->desk->n_leases++;
+	*l = (struct output_lease){
+		.refs = 1, .whole = output_lease_ref(whole), .output = whole->output};
+	list_init(&l->parts);
+	list_init(&l->node);
+	*ret_part = l;
+	return 0;
+}
+
+struct output_lease *output_lease_whole(struct output_lease *l)
+{
+	return l->whole ? l->whole : l;
+}
+
 void output_lease_add(struct output_lease *l, uint64_t bytes)
 {
 	l->bytes += bytes;
+	if (l->whole)
+		l->whole->bytes += bytes;
 }
 
 struct output_lease *output_lease_ref(struct output_lease *l)
@@ -416,13 +450,33 @@ struct output_lease *output_lease_ref(struct output_lease *l)
 }
 
 uint64_t output_lease_charge(
-	struct output_lease *l, void (*on_end)(void *data, uint64_t bytes), void *data)
+	struct output_lease *l, const struct output_charge *charge, void *data)
 {
-	if (l->refs == 1 || l->on_end || l->bytes == 0)
+	if (l->refs == 1 || l->charge || l->bytes == 0)
 		return 0;
-	l->on_end = on_end;
+	l->charge = charge;
 	l->data = data;
+	if (l->whole)
+		list_push_back(&l->whole->parts, &l->node);
 	return l->bytes;
+}
+
+/* Nobody keeps it any more, but perhaps the rest: its bytes are theirs then who do, of whom one is charged. */
+static void part_end(struct output_lease *l)
+{
+	struct output_lease *whole = l->whole;
+	struct list *node;
+
+	list_remove(&l->node);
+	node = list_first(&whole->parts);
+	if (node) {
+		struct output_lease *heir = list_entry(node, struct output_lease, node);
+
+		heir->bytes += l->bytes;
+		heir->charge->on_more(heir->data, l->bytes);
+	}
+	spare_give(l->output->desk, l);
+	output_lease_unref(whole);
 }
 
 static bool is_overdue(const struct output_memory *o)
@@ -441,8 +495,12 @@ struct output_lease *output_lease_unref(struct output_lease *l)
 	assert(l->refs > 0);
 	if (--l->refs > 0)
 		return NULL;
-	if (l->on_end)
-		l->on_end(l->data, l->bytes);
+	if (l->charge)
+		l->charge->on_end(l->data, l->bytes);
+	if (l->whole) {
+		part_end(l);
+		return NULL;
+	}
 	o = l->output;
 	if (!o->worker) {
 		lease_recycle(l);

@@ -123,20 +123,26 @@ const char *worker_sandbox(const struct worker *w);
 uint64_t worker_restart_at_ns(const struct worker *w); /* 0 unless waiting for a restart */
 
 /*
- * A hold on what one answer, or several of a batch, have in a worker's output memory. The mapping
+ * A hold on what one answer has in a worker's output memory, or its part of one that several of a batch have. The mapping
  * outlives the process for as long as it is held. When the last reference goes, the worker is told by the
  * next worker_run() there, or by a pool_flush() when much is to be released. A lease must not outlive the pool (asserted in pool_free()).
  */
 struct output_lease *output_lease_ref(struct output_lease *l);
 /* Accepts NULL; returns NULL. */
 struct output_lease *output_lease_unref(struct output_lease *l);
+/* Neither may take or give back a lease. */
+struct output_charge {
+	/* Others who had a part of the same hold have let go of so many bytes, which stay there for this one's sake. */
+	void (*on_more)(void *data, uint64_t bytes);
+	/* The last reference is gone: all bytes, with what was more. */
+	void (*on_end)(void *data, uint64_t bytes);
+};
 /*
  * Charge what it holds to somebody: where there are more references than one (somebody keeps it beside the caller) and
- * nobody is charged yet, on_end(data, bytes) will be called when the last reference goes, and must not take one. Returns
- * those bytes; 0: it will not.
+ * nobody is charged yet, `charge` (borrowed) hears of it until its last reference goes. Returns those bytes; 0: it does not.
  */
 uint64_t output_lease_charge(
-	struct output_lease *l, void (*on_end)(void *data, uint64_t bytes), void *data);
+	struct output_lease *l, const struct output_charge *charge, void *data);
 DEFINE_CLEANUP(struct output_lease *, output_lease_unref)
 
 #endif

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatch/output_share.h"
 #include "grpc/message.h"
 #include "services/caller.h"
 #include "services/infer.h"
@@ -285,12 +286,17 @@ static int send_part(struct infer_slot *slot, const struct request_result *resul
 	return r;
 }
 
-/* A client that asks for a stream of answers and does not read it holds no more than so many. */
+/* A client that asks for a stream of answers and does not read it holds no more than so many, and no more output memory
+ * than its share. The run could wait for it instead, but only with the lane, where others' requests would wait, too. */
 static int count_unread(struct infer_slot *slot, bool ready)
 {
 	uint32_t max = slot->stream->receive.services->settings->max_unread_answers;
 
 	slot->n_unread = ready ? 0 : slot->n_unread + 1;
+	if (!ready && output_share_over(call_connection(slot->stream->call)))
+		return infer_fail(&slot->infer.failure, GRPC_RESOURCE_EXHAUSTED,
+			"answers of one request wait for the client to read, and with them it keeps "
+			"more output memory than its share ([worker] output_arena_bytes)");
 	if (slot->n_unread <= max)
 		return 0;
 	return infer_fail(&slot->infer.failure, GRPC_RESOURCE_EXHAUSTED,

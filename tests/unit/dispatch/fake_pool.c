@@ -413,18 +413,18 @@ struct output_lease *output_lease_unref(struct output_lease *l)
 	l->pool->output_leases--;
 	if (--l->refs > 0)
 		return NULL;
-	if (l->on_end)
-		l->on_end(l->data, l->bytes);
+	if (l->charge)
+		l->charge->on_end(l->data, l->bytes);
 	free(l);
 	return NULL;
 }
 
 uint64_t output_lease_charge(
-	struct output_lease *l, void (*on_end)(void *data, uint64_t bytes), void *data)
+	struct output_lease *l, const struct output_charge *charge, void *data)
 {
-	if (l->refs == 1 || l->on_end)
+	if (l->refs == 1 || l->charge)
 		return 0;
-	l->on_end = on_end;
+	l->charge = charge;
 	l->data = data;
 	return l->bytes;
 }
@@ -557,9 +557,14 @@ void fake_early(struct pool *p, struct fake_run *run, size_t item)
 	tell_partial(p, run, item, true);
 }
 
+void fake_more(struct output_lease *l, uint64_t n)
+{
+	l->bytes += n;
+	l->charge->on_more(l->data, n);
+}
+
 static void finish(struct pool *p, struct fake_run *run, uint32_t code, size_t n_results)
 {
-	struct output_lease *lease = lease_new(p);
 	struct pool_result *results = calloc(WIRE_ITEMS_MAX, sizeof(*results));
 	struct pool_done done = {.worker = run->worker,
 		.now_ns = clock_ns(),
@@ -574,9 +579,10 @@ static void finish(struct pool *p, struct fake_run *run, uint32_t code, size_t n
 			.outputs = &output,
 			.n_outputs = code ? 0 : 1,
 			.joined = (uint32_t)run->n_items,
-			.lease = code ? NULL : lease};
+			.lease = code ? NULL : lease_new(p)};
 	p->events->on_done(p->data, take(run), &done);
-	output_lease_unref(lease);
+	for (size_t i = 0; i < done.n_results; i++)
+		output_lease_unref(results[i].lease);
 	free(results);
 	p->events->on_credit(p->data);
 }

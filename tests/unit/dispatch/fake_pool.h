@@ -99,7 +99,7 @@ struct output_lease {
 	struct pool *pool;
 	unsigned refs;
 	uint64_t bytes;
-	void (*on_end)(void *data, uint64_t bytes);
+	const struct output_charge *charge;
 	void *data;
 };
 
@@ -123,6 +123,8 @@ void fake_done(struct pool *p, struct fake_run *run, uint32_t code);
 void fake_partial(struct pool *p, struct fake_run *run, size_t item);
 /* The last of an item, ahead of the others. */
 void fake_early(struct pool *p, struct fake_run *run, size_t item);
+/* Others have let go of so many bytes of what l, which somebody is charged for, is a part of. */
+void fake_more(struct output_lease *l, uint64_t n);
 /* The same as fake_done() with fewer results than items. */
 void fake_done_short(struct pool *p, struct fake_run *run, size_t n_results);
 /* The worker is gone: its batches come back lost. It stays unready. */

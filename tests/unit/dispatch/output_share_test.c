@@ -140,14 +140,18 @@ Test(output_share, who_waits_may_go)
 	cr_expect_eq(answers[1].n, 0);
 }
 
-/* The lines of a batch share a hold: one of them is charged, and nothing is charged twice. */
-Test(output_share, a_lease_of_several_is_charged_once)
+/* Of a hold that several answers share one who keeps the rest is charged with what others have let go of. */
+Test(output_share, what_others_let_go_of_is_his_who_keeps_the_rest)
 {
 	submit(bed.client, 0, true);
 	submit(other, 1, true);
 	answer(100);
-	cr_expect_eq(bed.d->tally.outputs.used, 100);
+	cr_expect_eq(client_output_bytes(bed.client), 100);
+	cr_expect_eq(client_output_bytes(other), 100);
+	fake_more(answers[1].keep, 100);
 	let_go(0);
+	cr_expect_eq(client_output_bytes(other), 200);
+	cr_expect_eq(bed.d->tally.outputs.used, 200);
 	let_go(1);
 	cr_expect_eq(bed.d->tally.outputs.used, 0);
 }
@@ -247,4 +251,46 @@ Test(output_share, who_is_cancelled_while_it_runs_is_counted_until_it_is_back)
 	cr_expect_eq(other->expected_bytes, 5000);
 	answer_all();
 	cr_expect_eq(other->expected_bytes, 0);
+}
+
+/* --- Requests that are sent again ------------------------------------------------------------- */
+
+/* Two of the client's and one of another's run; the first keeps its answer, the worker of the others is lost. */
+static void lose_two_behind_one_kept(uint64_t kept)
+{
+	submit(bed.client, 0, true);
+	bed_turn(&bed);
+	submit(bed.client, 1, false);
+	bed_turn(&bed);
+	cr_assert_eq(fake_n_runs(bed.pool, NULL), 2);
+	bed.pool->output_bytes = kept;
+	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
+	submit(other, 2, false);
+	bed_turn(&bed);
+	cr_assert_eq(fake_n_runs(bed.pool, NULL), 2);
+	fake_lose(&bed.pool->workers[0]);
+	fake_set_ready(&bed.pool->workers[0], true);
+	cr_assert_eq(bed.alpha->work->queue.n_suspects, 2);
+}
+
+Test(output_share, one_that_is_sent_again_waits_alone_until_its_client_has_room)
+{
+	lose_two_behind_one_kept(600);
+	answer(4);
+	cr_expect_eq(answers[2].n, 1, "behind the other in the queue, and it need not wait");
+	cr_expect_eq(answers[1].n, 0);
+	cr_expect_null(scheduler_runnable(&bed.d->scheduler, 1), "that is no stall");
+	cr_expect_null(bed.alpha->work->reservation);
+	let_go(0);
+	answer(4);
+	cr_expect_eq(answers[1].n, 1);
+}
+
+Test(output_share, one_that_is_sent_again_goes_where_its_client_has_room)
+{
+	lose_two_behind_one_kept(400);
+	answer(4);
+	answer(4);
+	cr_expect_eq(answers[1].n, 1);
+	cr_expect_eq(answers[2].n, 1);
 }

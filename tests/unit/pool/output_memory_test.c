@@ -347,7 +347,7 @@ static int map_once(void *arg)
 	const struct output_limits limits = {.bytes = 65536, .n_segments = 1, .n_holds = 1};
 	struct scene *s = arg;
 	struct output_memory *o = NULL;
-	struct output_lease *l = NULL;
+	struct output_lease *l = NULL, *part = NULL;
 	_cleanup_(close_fd) int fd = dup(segment_fd(s->arena));
 	int r = output_memory_new(&o, &s->desk, NULL, &limits);
 
@@ -355,6 +355,9 @@ static int map_once(void *arg)
 		r = output_memory_map(o, &fd, &(struct wire_map){.id = 1, .size = 65536}, &why);
 	if (!r)
 		r = output_lease_new(&l, o, 7, &why);
+	if (!r)
+		r = output_lease_part(&part, l);
+	output_lease_unref(part);
 	output_lease_unref(l);
 	output_memory_unref(o);
 	return r;
@@ -369,13 +372,21 @@ Test(output_memory, mapping_survives_faults)
 	scene_deinit(&s);
 }
 
-static uint64_t ended;
+static uint64_t ended, more;
+
+static void on_more(void *data, uint64_t bytes)
+{
+	(void)data;
+	more += bytes;
+}
 
 static void on_end(void *data, uint64_t bytes)
 {
 	*(unsigned *)data += 1;
 	ended = bytes;
 }
+
+static const struct output_charge charge = {.on_more = on_more, .on_end = on_end};
 
 Test(output_memory, who_keeps_it_is_charged_until_the_last_reference_goes)
 {
@@ -385,11 +396,11 @@ Test(output_memory, who_keeps_it_is_charged_until_the_last_reference_goes)
 
 	scene_init(&s);
 	l = lease(&s, 1);
-	cr_expect_eq(output_lease_charge(l, on_end, &n), 0, "nobody keeps it");
+	cr_expect_eq(output_lease_charge(l, &charge, &n), 0, "nobody keeps it");
 	output_lease_add(l, 99);
 	output_lease_ref(l);
-	cr_expect_eq(output_lease_charge(l, on_end, &n), 100);
-	cr_expect_eq(output_lease_charge(l, on_end, &n), 0, "somebody is charged");
+	cr_expect_eq(output_lease_charge(l, &charge, &n), 100);
+	cr_expect_eq(output_lease_charge(l, &charge, &n), 0, "somebody is charged");
 	output_lease_unref(l);
 	cr_expect_eq(n, 0);
 	output_lease_unref(l);
@@ -408,7 +419,7 @@ Test(output_memory, a_charge_ends_also_where_the_process_is_gone)
 
 	scene_init(&s);
 	l = output_lease_ref(lease(&s, 1));
-	cr_expect_eq(output_lease_charge(l, on_end, &n), 1);
+	cr_expect_eq(output_lease_charge(l, &charge, &n), 1);
 	output_memory_mute(s.output);
 	output_lease_unref(l);
 	output_lease_unref(l);
@@ -425,9 +436,55 @@ Test(output_memory, nothing_costs_nothing)
 	scene_init(&s);
 	cr_assert_eq(output_lease_new(&l, s.output, 1, &why), 0);
 	output_lease_ref(l);
-	cr_expect_eq(output_lease_charge(l, on_end, &n), 0);
+	cr_expect_eq(output_lease_charge(l, &charge, &n), 0);
 	output_lease_unref(l);
 	output_lease_unref(l);
 	cr_expect_eq(n, 0);
+	scene_deinit(&s);
+}
+
+/* A part of `bytes`, kept by somebody, who is charged with it; the hold's lease is given back. */
+static struct output_lease *kept_part(struct output_lease *whole, uint64_t bytes, unsigned *n)
+{
+	struct output_lease *l = NULL;
+
+	cr_assert_eq(output_lease_part(&l, whole), 0);
+	output_lease_add(l, bytes);
+	output_lease_ref(l);
+	cr_expect_eq(output_lease_charge(l, &charge, n), bytes);
+	output_lease_unref(l);
+	return l;
+}
+
+Test(output_memory, each_is_charged_for_its_part_and_who_is_last_for_the_whole)
+{
+	struct output_lease *whole = NULL, *unkept = NULL, *l[3];
+	unsigned n[3] = {0};
+	struct scene s;
+
+	scene_init(&s);
+	ended = more = 0;
+	cr_assert_eq(output_lease_new(&whole, s.output, 1, &why), 0);
+	for (size_t i = 0; i < 3; i++)
+		l[i] = kept_part(whole, 100 + i, &n[i]);
+	cr_assert_eq(output_lease_part(&unkept, whole), 0);
+	output_lease_add(unkept, 50);
+	cr_expect_eq(output_lease_charge(unkept, &charge, n), 0, "nobody keeps it");
+	output_lease_unref(whole);
+	output_lease_unref(unkept);
+	cr_expect_eq(more, 50, "it lies there for the sake of the others");
+	output_lease_unref(l[0]);
+	cr_expect_eq(ended, 150);
+	output_lease_unref(l[2]);
+	cr_expect_eq(ended, 102);
+	output_memory_tell(s.output, tell);
+	cr_expect_eq(s.sent.n_holds, 0, "one is there still");
+	output_lease_unref(l[1]);
+	cr_expect_eq(ended, 353);
+	for (size_t i = 0; i < 3; i++)
+		cr_expect_eq(n[i], 1);
+	output_memory_tell(s.output, tell);
+	cr_expect_eq(s.sent.n_holds, 1);
+	cr_expect_eq(s.desk.n_leases, 0);
 	scene_deinit(&s);
 }

@@ -16,6 +16,7 @@
 #include "call_double.h"
 #include "dispatch/demand.h"
 #include "dispatch/dispatch.h"
+#include "dispatch/output_share.h"
 #include "handoff/handoff.h"
 #include "lifecycle_double.h"
 
@@ -61,7 +62,7 @@ struct arena {
 };
 
 struct client {
-	int unused;
+	bool over_share; /* what output_share_over() says */
 };
 
 struct dispatch {
@@ -733,6 +734,11 @@ void request_allow_partial(struct request *r)
 void request_allow_excess(struct request *r)
 {
 	r->allows_excess = true;
+}
+
+bool output_share_over(const struct client *c)
+{
+	return c->over_share;
 }
 
 bool dispatch_full(const struct dispatch *d, const struct client *c, const struct version *v)

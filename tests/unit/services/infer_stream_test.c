@@ -539,6 +539,21 @@ Test(infer_stream, unread_answers_are_limited)
 	expect_end(GRPC_RESOURCE_EXHAUSTED, "[limits] max_unread_answers");
 }
 
+Test(infer_stream, who_keeps_more_than_his_share_and_does_not_read_has_no_more)
+{
+	f.dispatch.models[0].declared.decoupled = true;
+	cr_assert(ask_it("a"));
+	f.client.over_share = true;
+	part(0);
+	part(0);
+	cr_expect(!call.closed, "it reads");
+	call.blocked = true;
+	part(0);
+	cr_assert_eq(call.n_messages, 2);
+	cr_expect_eq(f.dispatch.n_cancelled, 1);
+	expect_end(GRPC_RESOURCE_EXHAUSTED, "[worker] output_arena_bytes");
+}
+
 Test(infer_stream, a_client_that_reads_again_may_have_more)
 {
 	f.dispatch.models[0].declared.decoupled = true;
