@@ -17,13 +17,15 @@
 #define WIRE_PROTOCOL 4u
 
 /* Limits: a message beyond them is refused by wire_pack() and wire_unpack() alike. */
-#define WIRE_MESSAGE_MAX      (128u * 1024u) /* bytes of a record, hence of a message in it */
-#define WIRE_ITEMS_MAX	      1024u	     /* items of a batch */
-#define WIRE_TENSORS_MAX      1024u	     /* inputs or outputs of an item */
-#define WIRE_PAIRS_MAX	      64u
-#define WIRE_NAME_MAX	      255u  /* names, keys */
-#define WIRE_TEXT_MAX	      4096u /* values, paths, error texts */
-#define WIRE_RELEASE_MAX      4096u /* holds of one Release */
+#define WIRE_MESSAGE_MAX (128u * 1024u) /* bytes of a record, hence of a message in it */
+#define WIRE_ITEMS_MAX	 1024u		/* items of a batch */
+#define WIRE_TENSORS_MAX 1024u		/* inputs or outputs of an item */
+#define WIRE_PAIRS_MAX	 64u
+#define WIRE_NAME_MAX	 255u  /* names, keys */
+#define WIRE_TEXT_MAX	 4096u /* values, paths, error texts */
+#define WIRE_RELEASE_MAX 4096u /* holds of one Release */
+#define WIRE_BYTES_CHECKED_MAX                                                                     \
+	4096u /* elements of a BYTES input in a segment: more are checked by the worker */
 #define WIRE_LANES_FREE	      16u   /* of a model that was to have no certain number, at most */
 #define WIRE_DIRS_MAX	      64u   /* backend directories of a Setup */
 #define WIRE_WARMUPS_MAX      64u   /* of a model */

@@ -155,19 +155,27 @@ static void *copy(struct scratch *s, const void *data, uint64_t bytes)
 	return memcpy(scratch_take(s, bytes), data, bytes);
 }
 
-/* The copy is private now, so what is checked is what is used. */
-static enum modeld_code check_bytes(
-	const struct modeld_tensor *t, size_t index, struct modeld_error *error)
+/* Of BYTES the daemon leaves to us what is of a region, and what has too many elements. A copy is private now, so what is
+ * checked is what is used. */
+static bool adds_up(const struct modeld_tensor *t, bool was_shared)
 {
 	uint64_t elements;
 
-	if (!shape_elements(t->dims, t->rank, &elements) &&
-		!bytes_tensor_check(t->data, t->bytes, elements))
-		return MODELD_OK;
+	if (shape_elements(t->dims, t->rank, &elements))
+		return false;
+	return (!was_shared && elements <= WIRE_BYTES_CHECKED_MAX) ||
+	       !bytes_tensor_check(t->data, t->bytes, elements);
+}
+
+static enum modeld_code fail_bytes(
+	const struct modeld_tensor *t, size_t index, struct modeld_error *error)
+{
+	char shape[SHAPE_TEXT_MAX];
+
 	return fail(error, MODELD_INVALID,
-		"malformed bytes tensor: input %zu is not %" PRIu64
-		" elements of a length and so many bytes each in %" PRIu64 " bytes",
-		index, elements, t->bytes);
+		"malformed bytes tensor: input %zu is not %s elements of a length and so many "
+		"bytes each in %" PRIu64 " bytes",
+		index, shape_format(t->dims, t->rank, shape, sizeof(shape)), t->bytes);
 }
 
 enum modeld_code inputs_settle(
@@ -195,10 +203,11 @@ enum modeld_code inputs_settle(
 			t->data = copy(&in->scratch, t->data, t->bytes);
 			t->shared = 0;
 		}
-		if (was_shared && t->dtype == MODELD_DTYPE_BYTES) {
-			t->shared = 0;
-			code = check_bytes(t, i, error);
-		}
+		if (t->dtype != MODELD_DTYPE_BYTES)
+			continue;
+		t->shared = 0;
+		if (!adds_up(t, was_shared))
+			code = fail_bytes(t, i, error);
 	}
 	return code;
 }
@@ -209,7 +218,8 @@ static bool tensor_joins(const struct modeld_tensor *first, const struct modeld_
 {
 	if (t->dtype != first->dtype || t->rank != first->rank)
 		return false;
-	if (t->shared && t->dtype == MODELD_DTYPE_BYTES)
+	/* One that does not add up fails alone. */
+	if (t->dtype == MODELD_DTYPE_BYTES && (t->shared || !adds_up(t, false)))
 		return false;
 	return !memcmp(t->dims + 1, first->dims + 1, (t->rank - 1) * sizeof(*t->dims));
 }

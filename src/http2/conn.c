@@ -17,8 +17,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 /* Reads of one connection in one loop iteration; then the others have their turn. */
 #define READS_A_TURN 4u
+/* For ends of connections in one loop iteration: closing their sockets takes as long again. */
+#define ENDS_A_TURN_NS (2 * NS_PER_MS)
 
 /* The rest of a gather: one allocation with everything in it. */
 struct conn_write {
@@ -45,6 +49,24 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 			(char *)c->shared->read_buffer, (unsigned)c->shared->n_read_buffer);
 }
 
+static void tell_end(struct conn *c)
+{
+	struct conn_shared *s = c->shared;
+	uint64_t begun_ns = clock_ns();
+
+	c->events->on_end(c, c->end_error);
+	s->ends_ns += clock_ns() - begun_ns;
+}
+
+static void on_read_end(struct conn *c, int err)
+{
+	c->end_error = err;
+	if (c->shared->ends_ns < ENDS_A_TURN_NS)
+		tell_end(c);
+	else
+		list_push_back(&c->shared->ended, &c->end_node);
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
 	struct conn *c = stream->data;
@@ -56,7 +78,26 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 		return;
 	}
 	uv_read_stop(stream);
-	c->events->on_end(c, n == UV_EOF ? 0 : (int)n);
+	on_read_end(c, n == UV_EOF ? 0 : (int)n);
+}
+
+void conn_shared_init(struct conn_shared *s, uint8_t *read_buffer, size_t n)
+{
+	*s = (struct conn_shared){.read_buffer = read_buffer, .n_read_buffer = n};
+	list_init(&s->ended);
+}
+
+bool conn_shared_turn(struct conn_shared *s)
+{
+	struct list *node;
+
+	s->turn++;
+	s->ends_ns = 0;
+	while (s->ends_ns < ENDS_A_TURN_NS && (node = list_first(&s->ended))) {
+		list_remove(node);
+		tell_end(list_entry(node, struct conn, end_node));
+	}
+	return list_empty(&s->ended);
 }
 
 static int init_handle(struct conn *c, uv_loop_t *loop, enum endpoint_kind kind)
@@ -76,11 +117,12 @@ static int open_handle(struct conn *c, int fd, enum endpoint_kind kind)
 }
 
 int conn_open(struct conn *c, uv_loop_t *loop, int fd, enum endpoint_kind kind,
-	const struct conn_events *events, const struct conn_shared *shared, bool *ret_opened)
+	const struct conn_events *events, struct conn_shared *shared, bool *ret_opened)
 {
 	int r;
 
 	*c = (struct conn){.events = events, .shared = shared};
+	list_init(&c->end_node);
 	*ret_opened = false;
 	r = init_handle(c, loop, kind);
 	if (r) {
@@ -224,5 +266,6 @@ void conn_close(struct conn *c)
 	if (c->closing)
 		return;
 	c->closing = true;
+	list_remove(&c->end_node);
 	uv_close(&c->uv.handle, on_close);
 }

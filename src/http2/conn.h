@@ -4,7 +4,8 @@
  * connection holds of its own.
  *
  * SIGPIPE must be ignored in the process: libuv writes without MSG_NOSIGNAL.
- * Callbacks come from the loop, never from inside a call below.
+ * Callbacks come from the loop, never from inside a call below, but conn_shared_turn(). Where many connections end at once
+ * they do in several turns: a peer that has thousands of them, and goes, keeps nobody waiting.
  */
 #ifndef HTTP2_CONN_H
 #define HTTP2_CONN_H
@@ -15,6 +16,7 @@
 #include <uv.h>
 
 #include "base/cleanup.h"
+#include "base/list.h"
 #include "base/peer.h"
 #include "http2/endpoint.h"
 #include "http2/gather.h"
@@ -35,7 +37,9 @@ struct conn_events {
 struct conn_shared {
 	uint8_t *read_buffer; /* borrow */
 	size_t n_read_buffer;
-	uint64_t turn; /* counts loop iterations: bounds what one connection reads in each */
+	uint64_t turn;	   /* counts loop iterations: bounds what one connection reads in each */
+	uint64_t ends_ns;  /* so long the ends of connections took in this one */
+	struct list ended; /* struct conn.end_node: on_end is due, in a later one */
 };
 
 struct conn {
@@ -47,19 +51,25 @@ struct conn {
 	} uv;
 	uv_shutdown_t shutdown;
 	const struct conn_events *events; /* borrow */
-	const struct conn_shared *shared; /* borrow */
+	struct conn_shared *shared;	  /* borrow */
 	struct conn_write *writing;	  /* own; what the kernel did not take at once */
 	uint64_t turn;			  /* of the last read */
 	uint32_t reads;			  /* in that turn */
+	struct list end_node;		  /* in shared.ended */
+	int end_error;
 	struct peer peer;
 	bool shut;
 	bool closing;
 };
 
+void conn_shared_init(struct conn_shared *s, uint8_t *read_buffer, size_t n);
+/* Another iteration of the loop begins: tells of ends for which there was no time. False: still not of all. */
+bool conn_shared_turn(struct conn_shared *s);
+
 /* Takes fd (closes it on failure). Reading starts at once. After success end it with conn_close(),
  * which answers on_closed; after a failure on_closed comes too when *ret_opened is true. */
 _must_use_ int conn_open(struct conn *c, uv_loop_t *loop, int fd, enum endpoint_kind kind,
-	const struct conn_events *events, const struct conn_shared *shared, bool *ret_opened);
+	const struct conn_events *events, struct conn_shared *shared, bool *ret_opened);
 /* Bytes that wait for the kernel to take them. While there are any, nothing more may be written. */
 size_t conn_pending(const struct conn *c);
 /*

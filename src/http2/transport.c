@@ -108,8 +108,7 @@ static int set_up(struct transport *t)
 	if (r)
 		return r;
 	t->gather = calloc(1, sizeof(*t->gather));
-	t->conns.read_buffer = malloc(READ_BUFFER_BYTES);
-	t->conns.n_read_buffer = READ_BUFFER_BYTES;
+	conn_shared_init(&t->conns, malloc(READ_BUFFER_BYTES), READ_BUFFER_BYTES);
 	return t->gather && t->conns.read_buffer ? 0 : -ENOMEM;
 }
 
@@ -290,11 +289,13 @@ static void flush_round(struct transport *t)
 
 void transport_flush(struct transport *t)
 {
-	t->conns.turn++;
+	bool over = conn_shared_turn(&t->conns);
+
 	for (unsigned i = 0; i < FLUSH_ROUNDS && !list_empty(&t->dirty); i++)
 		flush_round(t);
 	/* Before polling the loop must know that there is more to do. */
-	if (!list_empty(&t->dirty) && deadline_set(&t->deadlines, &t->again, clock_ns()))
+	over = over && list_empty(&t->dirty);
+	if (!over && deadline_set(&t->deadlines, &t->again, clock_ns()))
 		log_debug("flush is late", "error=%s", err_str(-ENOMEM));
 }
 

@@ -63,7 +63,7 @@ struct output_lease {
 	struct output_lease *whole; /* ref: what this is a part of; NULL: of nothing */
 	uint64_t hold;		    /* of the whole */
 	uint64_t bytes;
-	struct output_memory *output; /* ref of the whole; a part borrows it */
+	struct output_memory *output;	    /* ref of the whole; a part borrows it */
 	const struct output_charge *charge; /* borrow; NULL: nobody is charged */
 	void *data;
 	struct list parts; /* struct output_lease.node: those that somebody is charged for */
@@ -449,8 +449,7 @@ struct output_lease *output_lease_ref(struct output_lease *l)
 	return l;
 }
 
-uint64_t output_lease_charge(
-	struct output_lease *l, const struct output_charge *charge, void *data)
+uint64_t output_lease_charge(struct output_lease *l, const struct output_charge *charge, void *data)
 {
 	if (l->refs == 1 || l->charge || l->bytes == 0)
 		return 0;

@@ -295,7 +295,8 @@ static int count_unread(struct infer_slot *slot, bool ready)
 	slot->n_unread = ready ? 0 : slot->n_unread + 1;
 	if (!ready && output_share_over(call_connection(slot->stream->call)))
 		return infer_fail(&slot->infer.failure, GRPC_RESOURCE_EXHAUSTED,
-			"answers of one request wait for the client to read, and with them it keeps "
+			"answers of one request wait for the client to read, and with them it "
+			"keeps "
 			"more output memory than its share ([worker] output_arena_bytes)");
 	if (slot->n_unread <= max)
 		return 0;

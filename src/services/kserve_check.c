@@ -204,13 +204,13 @@ static uint64_t element_length(const uint8_t *p)
 	return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24;
 }
 
-/* The elements do not add up: say how. */
+/* The elements do not add up: say how. They are not counted further than to one more than would be looked at. */
 static int fail_strings(struct infer *i, const struct kserve_input *m, const uint8_t *p,
 	uint64_t left, uint64_t expected)
 {
 	uint64_t n = 0;
 
-	for (; left > 0; n++) {
+	for (; left > 0 && n <= WIRE_BYTES_CHECKED_MAX; n++) {
 		uint64_t length;
 
 		if (left < LENGTH_BYTES)
@@ -232,8 +232,9 @@ static int fail_strings(struct infer *i, const struct kserve_input *m, const uin
 	if (n > expected)
 		return kserve_fail(i,
 			"unexpected number of string elements %" PRIu64
-			" for inference input '%.*s' for model '%s', expecting %" PRIu64,
-			n, NAME_SHOWN, m->name, model_name(i), expected);
+			"%s for inference input '%.*s' for model '%s', expecting %" PRIu64,
+			n, left > 0 ? " or more" : "", NAME_SHOWN, m->name, model_name(i),
+			expected);
 	return kserve_fail(i,
 		"expected %" PRIu64 " string elements for inference input '%.*s' for model "
 		"'%s', got %" PRIu64,
@@ -245,8 +246,10 @@ static int check_bytes(
 {
 	const uint8_t *data;
 
-	/* What a client can still change is checked by the worker, on a copy; what is not here yet, by dispatch. */
-	if (!in->lease || kserve_keys_pending((const struct kserve_infer *)i))
+	/* What a client can still change is checked by the worker, on a copy, and what takes long; what is not here yet, by
+	 * dispatch. */
+	if (!in->lease || n > WIRE_BYTES_CHECKED_MAX ||
+		kserve_keys_pending((const struct kserve_infer *)i))
 		return 0;
 	data = in->length > 0 ? lease_at(in->lease, in->offset) : NULL;
 	if (bytes_tensor_check(data, in->length, n) == 0)

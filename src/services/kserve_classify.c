@@ -1,6 +1,7 @@
 /*
  * kserve_classify.c: the greatest elements of a tensor, as text. Of equal ones the first counts; one that
- * is no number (NaN) is the least. Daemon process, loop thread.
+ * is no number (NaN) is the least. They are found in one pass, with a heap of as many as are wanted, and no more than
+ * STEPS_MAX steps of it are taken for an answer: others wait meanwhile. Daemon process, loop thread.
  */
 #include "services/kserve_classify.h"
 
@@ -15,6 +16,8 @@
 #define LENGTH_BYTES 4u
 /* "value:index:": a double written by %f has 309 digits and a few more. */
 #define TEXT_MAX 352u
+/* Elements, times one more than the depth of the heap: some milliseconds. */
+#define STEPS_MAX (UINT64_C(1) << 20)
 
 struct element {
 	double value;
@@ -131,25 +134,74 @@ static int find_rows(
 }
 
 /* labels: of each element; NULL: they have none. */
-static size_t write_row(uint8_t *to, const struct rows *rows, uint64_t row,
-	struct element *elements, const char *const *labels)
+/* heap[at] may be greater than those below it: the least of all is on top. */
+static void sift_down(struct element *heap, uint64_t n, uint64_t at)
+{
+	for (;;) {
+		uint64_t least = 2 * at + 1;
+		struct element e = heap[at];
+
+		if (least + 1 < n && compare(&heap[least], &heap[least + 1]) < 0)
+			least++;
+		if (least >= n || compare(&e, &heap[least]) > 0)
+			return;
+		heap[at] = heap[least];
+		heap[least] = e;
+		at = least;
+	}
+}
+
+static struct element element_of(const struct rows *rows, uint64_t row, uint64_t k)
+{
+	return (struct element){load(rows->o, row * rows->length + k), k};
+}
+
+/* The greatest of a row, in their order. */
+static void find_best(struct element *best, const struct rows *rows, uint64_t row)
+{
+	uint64_t n = rows->n_best;
+
+	for (uint64_t k = 0; k < n; k++)
+		best[k] = element_of(rows, row, k);
+	for (uint64_t k = n / 2; k-- > 0;)
+		sift_down(best, n, k);
+	for (uint64_t k = n; k < rows->length; k++) {
+		struct element e = element_of(rows, row, k);
+
+		if (compare(&e, &best[0]) > 0)
+			continue;
+		best[0] = e;
+		sift_down(best, n, 0);
+	}
+	qsort(best, n, sizeof(*best), compare);
+}
+
+static size_t write_row(uint8_t *to, const struct rows *rows, uint64_t row, struct element *best,
+	const char *const *labels)
 {
 	size_t n = 0;
 
-	for (uint64_t k = 0; k < rows->length; k++)
-		elements[k] = (struct element){load(rows->o, row * rows->length + k), k};
-	qsort(elements, rows->length, sizeof(*elements), compare);
+	find_best(best, rows, row);
 	for (uint64_t k = 0; k < rows->n_best; k++)
-		n += write_class(to + n, &elements[k], rows->o->dtype,
-			labels ? labels[elements[k].index] : "");
+		n += write_class(
+			to + n, &best[k], rows->o->dtype, labels ? labels[best[k].index] : "");
 	return n;
+}
+
+static bool takes_long(const struct rows *rows)
+{
+	unsigned depth = rows->n_best > 0 ? 64 - (unsigned)__builtin_clzll(rows->n_best) : 0;
+	uint64_t elements;
+
+	return __builtin_mul_overflow(rows->n, rows->length, &elements) ||
+	       elements > STEPS_MAX / (depth + 1);
 }
 
 static int write_all(struct infer *i, struct infer_reply *p, const struct rows *rows,
 	const void **ret_data, uint64_t *ret_n)
 {
 	const char **labels = NULL;
-	struct element *elements;
+	struct element *best;
 	uint64_t n_texts, n_bytes;
 	uint8_t *to;
 
@@ -159,12 +211,17 @@ static int write_all(struct infer *i, struct infer_reply *p, const struct rows *
 		return infer_fail(&i->failure, GRPC_RESOURCE_EXHAUSTED,
 			"%" PRIu64 " classes of %" PRIu64 " rows are too many for one answer",
 			rows->n_best, rows->n);
+	if (takes_long(rows))
+		return infer_fail(&i->failure, GRPC_RESOURCE_EXHAUSTED,
+			"the greatest %" PRIu64 " of %" PRIu64 " elements in each of %" PRIu64
+			" rows are too much to look for: ask for the output itself",
+			rows->n_best, rows->length, rows->n);
 	to = infer_reply_alloc(p, (size_t)n_bytes, &i->failure);
-	elements = calloc(rows->length + 1, sizeof(*elements));
+	best = calloc(rows->n_best + 1, sizeof(*best));
 	if (rows->labels_of)
 		labels = calloc(rows->length + 1, sizeof(*labels));
-	if (!to || !elements || (rows->labels_of && !labels)) {
-		free(elements);
+	if (!to || !best || (rows->labels_of && !labels)) {
+		free(best);
 		free(labels);
 		return infer_fail_memory(&i->failure);
 	}
@@ -173,8 +230,8 @@ static int write_all(struct infer *i, struct infer_reply *p, const struct rows *
 	*ret_data = to;
 	*ret_n = 0;
 	for (uint64_t row = 0; row < rows->n && rows->n_best > 0; row++)
-		*ret_n += write_row(to + *ret_n, rows, row, elements, labels);
-	free(elements);
+		*ret_n += write_row(to + *ret_n, rows, row, best, labels);
+	free(best);
 	free(labels);
 	return 0;
 }

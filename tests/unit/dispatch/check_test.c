@@ -342,3 +342,20 @@ Test(check, parameters_keep_a_request_alone)
 	cr_expect_eq(r->item.n_parameters, 1);
 	cr_expect_str_eq(r->item.parameters[0].value, "0.5");
 }
+
+Test(check, bytes_of_many_elements_are_left_to_the_worker)
+{
+	const int64_t many = WIRE_BYTES_CHECKED_MAX + 1;
+
+	begin(bed.gamma);
+	fill(0, DTYPE_BYTES, 1, DIMS(many - 1), 9);
+	fill(1, DTYPE_F32, 2, DIMS(2, 1), 8);
+	refused("model 'gamma' input 'a': malformed bytes tensor: 9 bytes are not 4096 elements of "
+		"a "
+		"length and so many bytes each");
+	request_unref(r);
+	begin(bed.gamma);
+	fill(0, DTYPE_BYTES, 1, DIMS(many), 9);
+	fill(1, DTYPE_F32, 2, DIMS(2, 1), 8);
+	cr_expect_eq(check_request(r), 0);
+}

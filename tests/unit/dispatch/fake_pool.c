@@ -419,8 +419,7 @@ struct output_lease *output_lease_unref(struct output_lease *l)
 	return NULL;
 }
 
-uint64_t output_lease_charge(
-	struct output_lease *l, const struct output_charge *charge, void *data)
+uint64_t output_lease_charge(struct output_lease *l, const struct output_charge *charge, void *data)
 {
 	if (l->refs == 1 || l->charge)
 		return 0;

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "tests/support/failalloc.h"
 
 #define READ_BUFFER 1000u
@@ -67,7 +68,7 @@ static void setup(void)
 	memset(&bed, 0, sizeof(bed));
 	cr_assert_eq(uv_loop_init(&bed.loop), 0);
 	blocks_init(&bed.blocks);
-	bed.shared = (struct conn_shared){bed.read_buffer, sizeof(bed.read_buffer), 1};
+	conn_shared_init(&bed.shared, bed.read_buffer, sizeof(bed.read_buffer));
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
 	bed.peer = fds[1];
 	cr_assert_eq(conn_open(&bed.conn, &bed.loop, fds[0], ENDPOINT_UNIX, &events, &bed.shared,
@@ -126,12 +127,40 @@ Test(conn, one_connection_reads_so_much_a_turn)
 	uv_run(&bed.loop, UV_RUN_NOWAIT);
 	uv_run(&bed.loop, UV_RUN_NOWAIT);
 	cr_expect_eq(bed.n_received, 4 * READ_BUFFER, "the others have their turn");
-	bed.shared.turn++;
+	cr_expect(conn_shared_turn(&bed.shared));
 	uv_run(&bed.loop, UV_RUN_NOWAIT);
 	cr_expect_eq(bed.n_received, 8 * READ_BUFFER);
-	bed.shared.turn++;
+	cr_expect(conn_shared_turn(&bed.shared));
 	uv_run(&bed.loop, UV_RUN_NOWAIT);
 	cr_expect_eq(bed.n_received, 10 * READ_BUFFER);
+}
+
+/* So many connections have ended in this turn that there is no time for more. */
+static void end_late(void)
+{
+	bed.shared.ends_ns = NS_PER_S;
+	close_fd(&bed.peer);
+	uv_run(&bed.loop, UV_RUN_NOWAIT);
+	uv_run(&bed.loop, UV_RUN_NOWAIT);
+	cr_assert_eq(bed.ended, 0);
+}
+
+Test(conn, an_end_for_which_there_is_no_time_is_told_in_the_next_turn)
+{
+	end_late();
+	cr_expect(conn_shared_turn(&bed.shared));
+	cr_expect_eq(bed.ended, 1);
+	cr_expect_eq(bed.end_error, 0);
+	cr_expect(conn_shared_turn(&bed.shared));
+	cr_expect_eq(bed.ended, 1);
+}
+
+Test(conn, an_end_that_was_not_told_yet_is_not_when_it_is_closed)
+{
+	end_late();
+	conn_close(&bed.conn);
+	cr_expect(conn_shared_turn(&bed.shared));
+	cr_expect_eq(bed.ended, 0);
 }
 
 Test(conn, a_small_write_is_over_at_once)

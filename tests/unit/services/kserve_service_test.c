@@ -352,26 +352,45 @@ Test(kserve, a_call_that_goes_away)
 	cr_expect_eq(f.dispatch.n_cancelled, 1);
 }
 
-Test(kserve, classes_of_what_has_none)
+/* Ask for the `n` greatest elements of C, and answer with that. */
+static void classify(int64_t n, const struct pool_output *o)
 {
-	struct request *r;
 	Inference__InferParameter value = INFERENCE__INFER_PARAMETER__INIT;
 	Inference__ModelInferRequest__InferRequestedOutputTensor__ParametersEntry entry =
 		INFERENCE__MODEL_INFER_REQUEST__INFER_REQUESTED_OUTPUT_TENSOR__PARAMETERS_ENTRY__INIT;
 	Inference__ModelInferRequest__InferRequestedOutputTensor__ParametersEntry *list = &entry;
-	struct pool_output o = {.index = 0, .dtype = DTYPE_BYTES, .data = "", .length = 0};
 
 	kserve_ask_output(&ask, "C");
 	value.parameter_choice_case = INFERENCE__INFER_PARAMETER__PARAMETER_CHOICE_INT64_PARAM;
-	value.int64_param = 2;
+	value.int64_param = n;
 	entry.key = (char *)"classification";
 	entry.value = &value;
 	ask.outputs[0].parameters = &list;
 	ask.outputs[0].n_parameters = 1;
-	r = asked();
-	double_answer(r, GRPC_OK, "", &o, NULL);
+	double_answer(asked(), GRPC_OK, "", o, NULL);
+}
+
+Test(kserve, classes_of_what_has_none)
+{
+	classify(2, &(struct pool_output){.index = 0, .dtype = DTYPE_BYTES, .data = ""});
 	expect_status(GRPC_INVALID_ARGUMENT,
 		"class result not available for output due to unsupported type 'BYTES'");
+}
+
+/* They are looked for on the loop, where others wait. */
+Test(kserve, classes_of_more_than_is_looked_at_in_a_turn)
+{
+	static uint8_t data[(1 << 20) / 4 + 1];
+
+	classify(5, &(struct pool_output){.index = 0,
+			    .dtype = DTYPE_U8,
+			    .rank = 2,
+			    .dims = {1, sizeof(data)},
+			    .data = data,
+			    .length = sizeof(data)});
+	expect_status(GRPC_RESOURCE_EXHAUSTED,
+		"the greatest 5 of 262145 elements in each of 1 rows are too much to look for: "
+		"ask for the output itself");
 }
 
 /* --- Without memory ------------------------------------------------------------------------- */

@@ -254,6 +254,26 @@ Test(executor_inputs, region_bytes_are_checked_on_a_private_copy)
 	rig_deinit(&g);
 }
 
+/* The daemon does not look at so many: one that does not add up keeps none of the others from its answer. */
+Test(executor_inputs, bytes_of_many_elements_are_checked_here)
+{
+	static const char zeroes[4 * (WIRE_BYTES_CHECKED_MAX + 1)];
+	const int64_t many = WIRE_BYTES_CHECKED_MAX + 1;
+	struct span span;
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	fake_backend_init(&g.fake, 1, 1, MODELD_DTYPE_BYTES, many, 8);
+	for (unsigned cut = 0; cut < 2; cut++) {
+		rig_put(&g, zeroes, sizeof(zeroes), &span);
+		rig_add_span(&g, DTYPE_BYTES, 1, many, span_slice(span, 0, sizeof(zeroes) - cut));
+	}
+	rig_execute(&g);
+	cr_assert_eq(g.done.results[0].code, 0, "%s", g.done.results[0].message);
+	rig_expect_error(&g, 1, GRPC_INVALID_ARGUMENT, "malformed bytes tensor");
+	rig_deinit(&g);
+}
+
 Test(executor_inputs, copies_have_a_limit)
 {
 	struct rig g;
