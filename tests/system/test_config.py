@@ -151,9 +151,23 @@ NO_LIMITS = {"input_populate_bytes", "input_populate_ahead_bytes", "output_popul
              "max_queue_delay_us", "recycle_after_unload_bytes", "max_frame_bytes"}
 
 
+def limit_rows():
+    """The rows of docs/limits.md: what is in each, by the names of the columns."""
+    columns, rows = [], []
+    for line in open(os.path.join(ROOT, "docs", "limits.md"), encoding="utf-8"):
+        cells = [c.strip() for c in line.strip("|\n ").split(" | ")] if line.startswith("| ") else []
+        if cells and cells[0] == "what":
+            columns = cells
+        elif cells:
+            assert len(cells) == len(columns), line
+            rows.append(dict(zip(columns, cells)))
+    return rows
+
+
 def test_every_limit_has_its_row():
-    """docs/limits.md says of each who is charged and what happens past it."""
-    pages = open(os.path.join(ROOT, "docs", "limits.md"), encoding="utf-8").read()
+    """docs/limits.md says of each who is charged, how it is shared and what happens past it."""
+    rows = limit_rows()
+    pages = "\n".join(" ".join(r.values()) for r in rows)
     section, missing, seen = "", [], 0
     for line in open(CONF, encoding="utf-8"):
         header, key = re.match(r"\[([\w.]+)\]", line), re.match(r"(?:; )?([a-z_0-9]+) =", line)
@@ -163,6 +177,8 @@ def test_every_limit_has_its_row():
             if not re.search(rf"\b{key[1]}\b", pages):
                 missing.append(f"[{section}] {key[1]}")
     assert seen > 40 and not missing
+    assert not [r for r in rows if not all(r.values())]
+    assert sum("shared" in r for r in rows) > 35
 
 
 def test_the_readmes_limits_are_those_of_the_configuration():
@@ -187,6 +203,23 @@ def test_the_readmes_limits_are_those_of_the_configuration():
         seen += len(keys)
         wrong += [row] if [values.get((section, key)) for key in keys] != defaults else []
     assert seen > 20 and not wrong
+
+
+def test_the_readmes_limits_follow_the_page():
+    """Each of its limits has a row in docs/limits.md, which says the same of what comes past it."""
+    page = open(os.path.join(ROOT, "README.md"), encoding="utf-8").read()
+    table = page.split("\n| limit | default | past it |\n|---|---|---|\n")[1].split("\n\n")[0].splitlines()
+    wrong, before = [], set()
+    for line in table:
+        names, _, past = line.strip("| ").split(" | ")
+        section, *keys = re.findall(r"\w+", "".join(re.findall(r"`(.*?)`", names.replace("`, `", " "))))
+        for key in keys:
+            rows = [" ".join(r.values()) for r in limit_rows() if re.search(rf"\b{key}\b", " ".join(r.values()))]
+            named = [r for r in rows if re.search(rf"\[{section}\][^\[]*\b{key}\b", r)]
+            codes = before if "the same" in past else set(re.findall(r"[A-Z]+_[A-Z]+", past))
+            wrong += [] if named and any(codes <= set(re.findall(r"[A-Z]+_[A-Z]+", r)) for r in rows) else [(section, key, codes)]
+        before = codes
+    assert len(table) > 15 and not wrong
 
 
 @pytest.mark.parametrize("line, names", [

@@ -1,12 +1,14 @@
 """A worker that crashes, hangs or misbehaves costs nobody but the request that caused it."""
+import concurrent.futures
 import os
 import signal
+import time
 
 import grpc
 import pytest
 
 import messages as m
-from callers import Callers
+from callers import PATIENT, Callers, stop
 from daemon import wait_for
 
 
@@ -82,6 +84,23 @@ def test_stopped_worker_misses_its_heartbeat(start):
     wait_for("a new worker", lambda: [p for p in d.workers() if p != pid])
     assert d.infer("identity", b"x").tensor_data.data == b"x"
     assert "heartbeat" in d.status().workers[0].last_exit
+
+
+def test_a_daemon_that_stood_still_blames_no_worker(start):
+    """The answer came meanwhile, and lies in the socket when the time of the run is up."""
+    d = start(*PATIENT, "model.run_timeout_ms=2000", models=["identity"])
+    pid = d.workers()[0]
+    stop(pid)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        answer = pool.submit(d.infer, "identity", b"x")
+        wait_for("a batch", lambda: d.status().workers[0].batches_in_flight == 1)
+        begun = time.monotonic()
+        stop(d.pid)
+        os.kill(pid, signal.SIGCONT)
+        wait_for("the end of its time", lambda: time.monotonic() > begun + 2.1)
+        os.kill(d.pid, signal.SIGCONT)
+        assert answer.result().tensor_data.data == b"x"
+    assert d.workers() == [pid] and d.status().workers[0].restarts == 0
 
 
 def test_breaker_takes_one_model_away_and_leaves_the_rest(start):
