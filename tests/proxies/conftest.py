@@ -9,13 +9,7 @@ sys.path[:0] = [HERE, os.path.join(HERE, "..", "system"), os.path.join(HERE, "..
 pytest.register_assert_rewrite("daemon", "callers", "http2", "harness", "offenders", "proxies")
 from daemon import starting  # noqa: E402
 from proxies import Proxy, find, free_port  # noqa: E402
-
-ROWS = []
-
-
-def pytest_configure(config):
-    for name in ("slow", "memory", "heavy"):
-        config.addinivalue_line("markers", f"{name}: as in tests/system")
+from reporting import pytest_configure, pytest_terminal_summary, table  # noqa: E402, F401
 
 
 @pytest.fixture
@@ -45,13 +39,3 @@ def proxy(request, tmp_path):
     yield begin
     for p in started:
         p.stop()
-
-
-@pytest.fixture
-def table():
-    return lambda name, result: ROWS.append((name, result))
-
-
-def pytest_terminal_summary(terminalreporter):
-    from harness import print_table
-    print_table(terminalreporter, ROWS)

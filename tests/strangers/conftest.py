@@ -8,27 +8,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "system")]
 pytest.register_assert_rewrite("daemon", "callers", "http2", "harness", "offenders")
 from daemon import starting  # noqa: E402
-
-ROWS = []
-
-
-def pytest_configure(config):
-    for name in ("slow", "memory", "heavy"):
-        config.addinivalue_line("markers", f"{name}: as in tests/system")
+from reporting import pytest_configure, pytest_terminal_summary, table  # noqa: E402, F401
 
 
 @pytest.fixture
 def start():
     with starting() as begin:
         yield begin
-
-
-@pytest.fixture
-def table():
-    """table(name, result): one more row."""
-    return lambda name, result: ROWS.append((name, result))
-
-
-def pytest_terminal_summary(terminalreporter):
-    from harness import print_table
-    print_table(terminalreporter, ROWS)
