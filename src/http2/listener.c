@@ -9,7 +9,8 @@
 #include "base/inet_bind.h"
 #include "base/list.h"
 
-#define BACKLOG 1024
+/* As many as Linux allows by default: what does not fit is tried again by its sender after 1, 3 and 7 s. */
+#define BACKLOG 4096
 #ifndef SO_PASSRIGHTS /* Linux 6.16 */
 #define SO_PASSRIGHTS 83
 #endif
