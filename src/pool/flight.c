@@ -287,11 +287,9 @@ static int lease_part(struct pool_result *r, struct output_memory *output, uint6
 	_cleanup_(output_lease_unrefp) struct output_lease *whole = NULL;
 	int e = 0;
 
-	if (before)
-		whole = output_lease_ref(output_lease_whole(before));
-	else
+	if (!before)
 		e = output_lease_new(&whole, output, hold, ret_why);
-	return e ? e : output_lease_part(&r->lease, whole);
+	return e ? e : output_lease_part(&r->lease, before ? before : whole);
 }
 
 /* Lease what r has in output memory. `before`: the lease of the same hold, where a result before has it; `shared`: that,

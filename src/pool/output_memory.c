@@ -8,9 +8,6 @@
  * Telling costs a wake-up of its own unless something else is said anyway, so it waits for that
  * (output_memory_tell()), but not when much has gathered: then the output is on desk.overdue.
  *
- * Where several answers share a hold each has a part, a lease of its own, and the hold's is `whole`, which goes with the last
- * part. So each is charged for what it keeps itself, and what others have let go of already to one that keeps the rest.
- *
  * A lease does not know which segments it is on. So a segment that its worker takes back is `leaving` until
  * all leases are gone that were there then: the numbers of holds grow, and the lowest is the first in `held`.
  *
@@ -292,28 +289,24 @@ uint64_t output_memory_mapped(const struct output_memory *o)
 
 /* --- Leases ---------------------------------------------------------------------------------- */
 
-static void spare_give(struct output_desk *k, struct output_lease *l)
+/* Nothing is left to do for it. May unmap its arena, unless it is a part. */
+static void lease_recycle(struct output_lease *l)
 {
+	struct output_desk *k = l->output->desk;
+
+	list_remove(&l->node);
+	if (!l->whole) {
+		l->output->n_holds--;
+		let_leave(l->output);
+		l->output = output_memory_unref(l->output);
+	}
 	k->n_leases--;
 	if (k->n_spare >= OUTPUT_SPARE_MAX) {
 		free(l);
 		return;
 	}
 	k->n_spare++;
-	list_init(&l->node);
 	list_push_front(&k->spare, &l->node);
-}
-
-/* Nothing is left to do for it. May unmap its arena. */
-static void lease_recycle(struct output_lease *l)
-{
-	struct output_desk *k = l->output->desk;
-
-	list_remove(&l->node);
-	l->output->n_holds--;
-	let_leave(l->output);
-	l->output = output_memory_unref(l->output);
-	spare_give(k, l);
 }
 
 static void forget_released(struct output_memory *o)
@@ -372,15 +365,25 @@ void output_desk_flush(struct output_desk *k, output_send *send)
 		output_memory_tell(list_entry(node, struct output_memory, node), send);
 }
 
-static struct output_lease *lease_take(struct output_desk *k)
+static int lease_make(
+	struct output_lease **ret_lease, struct output_desk *k, const struct output_lease *like)
 {
 	struct list *node = list_first(&k->spare);
+	struct output_lease *l =
+		node ? list_entry(node, struct output_lease, node) : malloc(sizeof(*l));
 
-	if (!node)
-		return malloc(sizeof(struct output_lease));
-	list_remove(node);
-	k->n_spare--;
-	return list_entry(node, struct output_lease, node);
+	if (!l)
+		return -ENOMEM;
+	if (node)
+		list_remove(node);
+	k->n_spare -= node != NULL;
+	k->n_leases++;
+	*l = *like;
+	l->refs = 1;
+	list_init(&l->parts);
+	list_init(&l->node);
+	*ret_lease = l;
+	return 0;
 }
 
 static const char *hold_refusal(const struct output_memory *o, uint64_t hold)
@@ -395,45 +398,29 @@ static const char *hold_refusal(const struct output_memory *o, uint64_t hold)
 int output_lease_new(struct output_lease **ret_lease, struct output_memory *o, uint64_t hold,
 	const char **ret_why)
 {
-	struct output_lease *l;
+	int r;
 
 	*ret_why = hold_refusal(o, hold);
 	if (*ret_why)
 		return -EPROTO;
-	l = lease_take(o->desk);
-	if (!l)
-		return -ENOMEM;
+	r = lease_make(ret_lease, o->desk, &(struct output_lease){.hold = hold, .output = o});
+	if (r)
+		return r;
 	o->refs++;
-	o->desk->n_leases++;
 	o->n_holds++;
 	o->last_hold = hold;
-	*l = (struct output_lease){.refs = 1, .hold = hold, .output = o};
-	list_init(&l->parts);
-	list_init(&l->node);
-	list_push_back(&o->held, &l->node);
-	*ret_lease = l;
+	list_push_back(&o->held, &(*ret_lease)->node);
 	return 0;
 }
 
-int output_lease_part(struct output_lease **ret_part, struct output_lease *whole)
+int output_lease_part(struct output_lease **ret_part, struct output_lease *of)
 {
-	struct output_lease *l = lease_take(whole->output->desk);
+	struct output_lease *whole = of->whole ? of->whole : of;
+	struct output_lease part = {.whole = whole, .output = whole->output};
+	int r = lease_make(ret_part, whole->output->desk, &part);
 
-	assert(!whole->whole);
-	if (!l)
-		return -ENOMEM;
-	whole->output->desk->n_leases++;
-	*l = (struct output_lease){
-		.refs = 1, .whole = output_lease_ref(whole), .output = whole->output};
-	list_init(&l->parts);
-	list_init(&l->node);
-	*ret_part = l;
-	return 0;
-}
-
-struct output_lease *output_lease_whole(struct output_lease *l)
-{
-	return l->whole ? l->whole : l;
+	whole->refs += r == 0;
+	return r;
 }
 
 void output_lease_add(struct output_lease *l, uint64_t bytes)
@@ -463,18 +450,15 @@ uint64_t output_lease_charge(struct output_lease *l, const struct output_charge 
 /* Nobody keeps it any more, but perhaps the rest: its bytes are theirs then who do, of whom one is charged. */
 static void part_end(struct output_lease *l)
 {
-	struct output_lease *whole = l->whole;
-	struct list *node;
+	struct output_lease *heir, *whole = l->whole;
 
 	list_remove(&l->node);
-	node = list_first(&whole->parts);
-	if (node) {
-		struct output_lease *heir = list_entry(node, struct output_lease, node);
-
+	if (!list_empty(&whole->parts)) {
+		heir = list_entry(whole->parts.next, struct output_lease, node);
 		heir->bytes += l->bytes;
 		heir->charge->on_more(heir->data, l->bytes);
 	}
-	spare_give(l->output->desk, l);
+	lease_recycle(l);
 	output_lease_unref(whole);
 }
 

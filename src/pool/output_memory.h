@@ -79,11 +79,9 @@ uint64_t output_memory_mapped(const struct output_memory *o);
  */
 _must_use_ int output_lease_new(struct output_lease **ret_lease, struct output_memory *o,
 	uint64_t hold, const char **ret_why);
-/* One answer's part of a hold that several have; `whole` is of output_lease_new(), and kept as long as a part is. With one
- * reference. -ENOMEM */
-_must_use_ int output_lease_part(struct output_lease **ret_part, struct output_lease *whole);
-/* What it is a part of; itself. Borrowed. */
-struct output_lease *output_lease_whole(struct output_lease *l);
+/* One answer's part of the hold that `of` is on, or a part of, which is kept as long as a part is. With one reference.
+ * -ENOMEM */
+_must_use_ int output_lease_part(struct output_lease **ret_part, struct output_lease *of);
 /* So many bytes more are part of it. */
 void output_lease_add(struct output_lease *l, uint64_t bytes);
 

@@ -286,25 +286,18 @@ static int send_part(struct infer_slot *slot, const struct request_result *resul
 	return r;
 }
 
-/* A client that asks for a stream of answers and does not read it holds no more than so many, and no more output memory
- * than its share. The run could wait for it instead, but only with the lane, where others' requests would wait, too. */
+/* What a client does not read is limited, and its memory: a run that waited for it would keep its lane from others. */
 static int count_unread(struct infer_slot *slot, bool ready)
 {
-	uint32_t max = slot->stream->receive.services->settings->max_unread_answers;
+	bool over = !ready && output_share_over(call_connection(slot->stream->call));
 
 	slot->n_unread = ready ? 0 : slot->n_unread + 1;
-	if (!ready && output_share_over(call_connection(slot->stream->call)))
-		return infer_fail(&slot->infer.failure, GRPC_RESOURCE_EXHAUSTED,
-			"answers of one request wait for the client to read, and with them it "
-			"keeps "
-			"more output memory than its share ([worker] output_arena_bytes)");
-	if (slot->n_unread <= max)
+	if (!over && slot->n_unread <= slot->stream->receive.services->settings->max_unread_answers)
 		return 0;
 	return infer_fail(&slot->infer.failure, GRPC_RESOURCE_EXHAUSTED,
-		"%" PRIu32
-		" answers of one request wait for the client to read, which is the limit "
-		"([limits] max_unread_answers)",
-		max);
+		"%" PRIu32 " answers of one request wait for the client to read, above %s",
+		slot->n_unread,
+		over ? "its share of [worker] output_arena_bytes" : "[limits] max_unread_answers");
 }
 
 static void on_part(struct infer_slot *slot, const struct request_result *result)
