@@ -50,6 +50,7 @@ int version_settings_copy(struct version_settings *to, const struct version_sett
 	to->backend = copy_text(from->backend, &failed);
 	to->devices = copy_text(from->devices, &failed);
 	to->fallback = copy_text(from->fallback, &failed);
+	to->caller_parameters = copy_text(from->caller_parameters, &failed);
 	copy_parameters(to, from, &failed);
 	to->warmup_path = copy_text(from->warmup_path, &failed);
 	to->warmups = NULL;
@@ -85,6 +86,7 @@ void version_settings_release(struct version_settings *s)
 	free((void *)s->backend);
 	free((void *)s->devices);
 	free((void *)s->fallback);
+	free((void *)s->caller_parameters);
 	free(s->sequence);
 	free(s->queue);
 	free(s->labels);

@@ -25,6 +25,8 @@ struct version_settings {
 	const char *backend;
 	const char *devices;  /* NULL: all; see pool_model_settings.devices */
 	const char *fallback; /* devices, where it can be loaded on none of those; NULL: none */
+	const char
+		*caller_parameters; /* names of those that who has it loaded may set; NULL: none */
 	enum wire_priority gpu_priority;
 	uint32_t max_batch_size; /* UINT32_MAX: not set; 0: no batching */
 	uint64_t max_queue_delay_us;

@@ -25,7 +25,9 @@ static bool refuse(struct lifecycle *l, struct task *t, const char *name, const 
 		task_end(t, LIFECYCLE_NOT_ALLOWED,
 			"models are loaded and unloaded only where [models] control = explicit");
 	else if (!name_can_be(name))
-		task_end(t, LIFECYCLE_INVALID, "%s is no name of a model",
+		task_end(t, LIFECYCLE_INVALID,
+			"%s is no name of a model: 1 to 255 characters are expected, none a /, the "
+			"first no dot",
 			log_quote(name, strlen(name), quoted, sizeof(quoted)));
 	else if (*version && !version_number_parse(version, &t->number))
 		task_end(t, LIFECYCLE_INVALID,

@@ -176,11 +176,13 @@ static bool check(struct lifecycle *l, struct task *t, const struct repository_e
 {
 	if (!e)
 		task_end(t, LIFECYCLE_UNKNOWN, "model '%s' is in no repository", t->name);
+	else if (e->error && e->wrong_overlay)
+		task_end(t, LIFECYCLE_CONFIG, "%s", e->error);
 	else if (clashes(l, t))
 		task_end(t, LIFECYCLE_OTHER,
 			"model '%s' is loaded with other settings than config says", t->name);
 	else if (e->error)
-		task_end(t, e->wrong_overlay ? LIFECYCLE_CONFIG : LIFECYCLE_WRONG, "%s", e->error);
+		task_end(t, LIFECYCLE_WRONG, "%s", e->error);
 	else if (t->number && !has_version(e, t->number))
 		task_end(t, LIFECYCLE_UNKNOWN, "model '%s' has no version %" PRIu64 "%s%s", t->name,
 			t->number, e->odd ? ": " : "", e->odd ? e->odd : "");

@@ -21,6 +21,7 @@ enum key_type {
 	KEY_BACKEND,
 	KEY_VERSION,
 	KEY_DEVICES,
+	KEY_NAMES,
 	KEY_PRIORITY,
 	KEY_U32,
 	KEY_U64,
@@ -43,6 +44,7 @@ static const struct model_key keys[] = {
 	{"version", KEY_VERSION, 0, 0, 0},
 	{"devices", KEY_DEVICES, AT(devices), 0, 0},
 	{"fallback", KEY_DEVICES, AT(fallback), 0, 0},
+	{"caller_parameters", KEY_NAMES, AT(caller_parameters), 0, 0},
 	{"gpu_priority", KEY_PRIORITY, 0, 0, 0},
 	{"max_batch_size", KEY_U32, AT(max_batch_size), 0, 65536},
 	{"max_queue_delay_us", KEY_U64, AT(max_queue_delay_us), 0, 10000000},
@@ -236,6 +238,20 @@ static int set_devices(struct parser *p, const struct model_key *key)
 	return model_conf_replace((const char **)(void *)((char *)p->model + key->offset), copy);
 }
 
+static int set_names(struct parser *p, const struct model_key *key)
+{
+	_cleanup_(freep) char *copy = strdup(p->line->value);
+	size_t n;
+
+	if (!copy)
+		return -ENOMEM;
+	drop_spaces(copy);
+	n = strlen(copy);
+	if (!n || *copy == ',' || copy[n - 1] == ',' || strpbrk(copy, " \t") || strstr(copy, ",,"))
+		return invalid(p, "needs names separated by commas, none empty");
+	return model_conf_replace((const char **)(void *)((char *)p->model + key->offset), copy);
+}
+
 static int set_priority(struct parser *p)
 {
 	static const char *const words[] = {
@@ -268,6 +284,8 @@ static int set_key(struct parser *p)
 			return set_version(p);
 		case KEY_DEVICES:
 			return set_devices(p, &keys[i]);
+		case KEY_NAMES:
+			return set_names(p, &keys[i]);
 		case KEY_PRIORITY:
 			return set_priority(p);
 		case KEY_BOOL:

@@ -1,6 +1,6 @@
 /*
  * model_conf.h: one model's model.conf. Sections [model] (backend, version, devices, max_batch_size,
- * max_queue_delay_us, max_queue_size, instances, run_timeout_ms, stateful), [queue] (queue_conf.h), [warmup.NAME]
+ * max_queue_delay_us, max_queue_size, instances, run_timeout_ms, stateful, caller_parameters), [queue] (queue_conf.h), [warmup.NAME]
  * (warmup_conf.h) and [parameters], whose keys are the backend's affair. `version` is a policy: "latest 2", "all", "1, 3".
  */
 #ifndef MODELS_MODEL_CONF_H

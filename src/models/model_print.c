@@ -118,6 +118,8 @@ void model_print_conf(FILE *out, const struct version_settings *s,
 		fprintf(out, "devices = %s\n", s->devices);
 	if (s->fallback)
 		fprintf(out, "fallback = %s\n", s->fallback);
+	if (s->caller_parameters)
+		fprintf(out, "caller_parameters = %s\n", s->caller_parameters);
 	fprintf(out,
 		"gpu_priority = %s\nrun_timeout_ms = %" PRIu64 "\nstateful = %s\nisolation = %s\n",
 		priority_word(s->gpu_priority), s->run_timeout_ms, s->stateful ? "yes" : "no",
@@ -325,6 +327,8 @@ static void print_ours(FILE *out, const struct version_settings *s)
 		s->run_timeout_ms, isolation_name(s->isolation));
 	if (s->fallback)
 		fprintf(out, ", fallback = %s", s->fallback);
+	if (s->caller_parameters)
+		fprintf(out, ", caller_parameters = %s", s->caller_parameters);
 	if (s->gpu_priority != WIRE_PRIORITY_NORMAL)
 		fprintf(out, ", gpu_priority = %s", priority_word(s->gpu_priority));
 	if (s->stateful && !s->sequence)

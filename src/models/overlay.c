@@ -88,10 +88,24 @@ static int invalid_pair(const struct wire_pair *p, const char *what, char *text,
 	return OVERLAY_E_INVALID;
 }
 
+/* Is it a parameter of the model's own code, which its files leave to callers? */
+static bool is_left_to_callers(const struct version_settings *files, const char *key)
+{
+	return *key && !strchr(key, ',') && files->caller_parameters &&
+	       comma_list_has(files->caller_parameters, key);
+}
+
+static const char *check_parameter(const struct wire_pair *p)
+{
+	if (overlay_rules_has_parameter(p->key))
+		return overlay_rules_check(p->key, p->value);
+	return strlen(p->value) > WIRE_TEXT_MAX ? "is too long" : NULL;
+}
+
 static int set(struct model_conf *m, const struct wire_pair *p, char *text, size_t cap)
 {
 	bool is_key = overlay_rules_has_key(p->key);
-	const char *wrong = is_key ? NULL : overlay_rules_check(p->key, p->value);
+	const char *wrong = is_key ? NULL : check_parameter(p);
 	char what[256];
 	int r;
 
@@ -102,11 +116,13 @@ static int set(struct model_conf *m, const struct wire_pair *p, char *text, size
 	return r == MODEL_CONF_E_INVALID ? invalid_pair(p, what, text, cap) : r;
 }
 
-static int check_known(const struct wire_pair *p, char *text, size_t cap)
+static int check_known(
+	const struct wire_pair *p, const struct version_settings *files, char *text, size_t cap)
 {
 	char what[512];
 
-	if (overlay_rules_has_key(p->key) || overlay_rules_has_parameter(p->key))
+	if (overlay_rules_has_key(p->key) || overlay_rules_has_parameter(p->key) ||
+		is_left_to_callers(files, p->key))
 		return 0;
 	snprintf(what, sizeof(what), "is no setting that a load may have: those are %s",
 		overlay_rules_names());
@@ -119,8 +135,7 @@ static int check_pairs(const struct overlay *o, char *text, size_t cap)
 	int r = 0;
 
 	for (size_t i = 0; !r && i < o->n_pairs; i++) {
-		r = check_known(&o->pairs[i], text, cap);
-		if (!r && i > 0 && !strcmp(o->pairs[i].key, o->pairs[i - 1].key))
+		if (i > 0 && !strcmp(o->pairs[i].key, o->pairs[i - 1].key))
 			r = invalid_pair(&o->pairs[i], "is set twice", text, cap);
 		if (!r)
 			r = set(&scratch, &o->pairs[i], text, cap);
@@ -214,7 +229,7 @@ static int check_parameters(const struct version_settings *s, const struct versi
 		const struct wire_pair *p = &s->parameters[i];
 		const char *wrong;
 
-		if (has_pair(files, p))
+		if (has_pair(files, p) || is_left_to_callers(files, p->key))
 			continue;
 		if (!overlay_rules_has_parameter(p->key))
 			return invalid_pair(p,
@@ -243,6 +258,16 @@ static int check_backend(
 	return OVERLAY_E_INVALID;
 }
 
+/* Clients see what is in them: which files they are is not for callers to say. */
+static int check_labels(const struct version_settings *s, const struct version_settings *files,
+	char *text, size_t cap)
+{
+	if (!s->labels || labels_equal(s->labels, files->labels))
+		return 0;
+	snprintf(text, cap, ORIGIN " output.label_filename: the model's files name other labels");
+	return OVERLAY_E_INVALID;
+}
+
 static int apply_config(const struct overlay *o, struct model_conf *m,
 	const struct model_conf *files, const struct models_settings *settings,
 	const char *directory, char **ret_ignored, char *text, size_t cap)
@@ -258,11 +283,16 @@ static int apply_config(const struct overlay *o, struct model_conf *m,
 	m->settings.isolation = files->settings.isolation;
 	m->settings.run_timeout_ms = files->settings.run_timeout_ms;
 	m->settings.stateful = files->settings.stateful;
+	if (files->settings.caller_parameters && model_conf_replace(&m->settings.caller_parameters,
+							 files->settings.caller_parameters))
+		return -ENOMEM;
 	r = model_pbtxt_map(&message, m, settings, ret_ignored, text, cap);
 	if (r == MODEL_PBTXT_E_INVALID)
 		return OVERLAY_E_INVALID;
 	if (!r)
 		r = check_backend(&m->settings, &files->settings, text, cap);
+	if (!r)
+		r = check_labels(&m->settings, &files->settings, text, cap);
 	return r ? r : check_parameters(&m->settings, &files->settings, text, cap);
 }
 
@@ -304,8 +334,11 @@ int overlay_apply(const struct overlay *o, struct model_conf *m, const struct mo
 
 	if (o->config)
 		r = apply_config(o, m, files, settings, directory, ret_ignored, text, cap);
-	for (size_t i = 0; !r && i < o->n_pairs; i++)
-		r = set(m, &o->pairs[i], text, cap);
+	for (size_t i = 0; !r && i < o->n_pairs; i++) {
+		r = check_known(&o->pairs[i], &files->settings, text, cap);
+		if (!r)
+			r = set(m, &o->pairs[i], text, cap);
+	}
 	return r ? r : check_devices(&m->settings, &files->settings, text, cap);
 }
 
@@ -316,7 +349,7 @@ int overlay_check_backend(const struct overlay *o, const char *backend, char *te
 	for (size_t i = 0; i < o->n_pairs; i++) {
 		const struct wire_pair *p = &o->pairs[i];
 
-		if (overlay_rules_has_key(p->key) || overlay_rules_fits(p->key, backend))
+		if (!overlay_rules_has_parameter(p->key) || overlay_rules_fits(p->key, backend))
 			continue;
 		snprintf(what, sizeof(what), "means nothing to the model's backend '%.64s'",
 			backend);

@@ -26,7 +26,8 @@ enum {
 };
 
 /*
- * Keys of [model], and parameters of backends, as model.conf has them; none is NULL. All are copied.
+ * Keys of [model], parameters of backends, and those that a model's files leave to callers (caller_parameters), as model.conf has them; none
+ * is NULL. All are copied. Whether there is such a key is known when it is applied.
  *
  * OVERLAY_E_INVALID  text: cap bytes
  * -ENOMEM

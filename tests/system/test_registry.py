@@ -1,18 +1,33 @@
 """ModelRegistryService: clients have models loaded and hold them by handles."""
 import concurrent.futures
 import os
+import pathlib
 import time
 
 import grpc
+import numpy as np
 import pytest
 
 import messages as m
 from daemon import infer_request, wait_for
+from python_models import modeld
 from repository import Repository
 from test_models import ctl, explicit, models
+from test_python_processes import INTERPRETER, put
 from test_reload import code_of, works
 
 CODE = grpc.StatusCode
+COLOURED = """\
+class Model:
+    inputs = {"x": "f32[1]"}
+    outputs = {"colour": "bytes[1]"}
+
+    def load(self, context):
+        self.colour = context.parameters.get("colour", "red")
+
+    def infer(self, x):
+        return [self.colour.encode()]
+"""
 
 
 @pytest.fixture
@@ -157,6 +172,16 @@ def test_settings_that_nobody_holds_may_be_changed(start, repository):
     assert ctl(d, "load", "second") == (0, "")
     code, text = refusal(lambda: get(d, "second", config={"instances": "3"}))
     assert code == CODE.FAILED_PRECONDITION, "somebody else has had it loaded"
+
+
+def test_settings_of_a_models_own(start, repository):
+    put(pathlib.Path(repository.directory), "p", COLOURED, "[model]\ncaller_parameters = colour\n")
+    d = explicit(start, repository, INTERPRETER)
+    get(d, "p", config={"colour": "blue"})
+    with modeld.connect(d.unix) as c:
+        assert c.infer("p", np.zeros(1, np.float32))[0] == b"blue"
+    code, text = refusal(lambda: get(d, "p", config={"color": "blue"}))
+    assert code == CODE.INVALID_ARGUMENT and "config 'color' = 'blue': is no setting" in text
 
 
 def test_settings_that_are_refused(start, repository):

@@ -24,6 +24,7 @@ static struct version_settings sample(void)
 		.backend = "onnxruntime",
 		.devices = "cpu:0",
 		.fallback = "cpu:2",
+		.caller_parameters = "a,b",
 		.max_batch_size = 8,
 		.max_queue_delay_us = 100,
 		.max_queue_size = 64,
@@ -49,6 +50,7 @@ Test(version_settings, a_copy_is_its_own)
 	cr_expect_neq(copy.parameters, s.parameters);
 	cr_expect_neq(copy.parameters[1].value, s.parameters[1].value);
 	cr_expect_neq(copy.queue, s.queue);
+	cr_expect_str_eq(copy.caller_parameters, "a,b");
 	version_settings_release(&copy);
 	cr_expect_null(copy.name);
 	version_settings_release(&copy);

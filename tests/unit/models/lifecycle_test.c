@@ -401,7 +401,9 @@ Test(lifecycle, what_cannot_be_loaded)
 	ask_load("c", "../1");
 	cr_expect_eq(callers[0].code, LIFECYCLE_INVALID);
 	ask_load("../c", "");
-	expect(0, LIFECYCLE_INVALID, "\"../c\" is no name of a model");
+	expect(0, LIFECYCLE_INVALID,
+		"\"../c\" is no name of a model: 1 to 255 characters are expected, none a /, the "
+		"first no dot");
 	ask_load("", "");
 	cr_expect_eq(callers[0].code, LIFECYCLE_INVALID);
 	ask_load(name, "");

@@ -67,18 +67,21 @@ Test(model_conf, one_key_over_what_the_file_says)
 
 Test(model_conf, every_key)
 {
-	cr_assert_eq(read_text("[model]\nbackend = builtin\nversion = 3\ndevices = cpu:0 , cuda:1\n"
-			       "max_batch_size = 0\nmax_queue_delay_us = 5\nmax_queue_size = 6\n"
-			       "fallback = cpu:1, cpu:2\ngpu_priority = high\n"
-			       "instances = 3\nrun_timeout_ms = 7\nstateful = "
-			       "yes\n[parameters]\nfunction = f\n"
-			       "x = 1 2\n"),
+	cr_assert_eq(
+		read_text(
+			"[model]\nbackend = builtin\nversion = 3\ndevices = cpu:0 , cuda:1\n"
+			"max_batch_size = 0\nmax_queue_delay_us = 5\nmax_queue_size = 6\n"
+			"fallback = cpu:1, cpu:2\ncaller_parameters = a , b\ngpu_priority = high\n"
+			"instances = 3\nrun_timeout_ms = 7\nstateful = "
+			"yes\n[parameters]\nfunction = f\n"
+			"x = 1 2\n"),
 		0, "%s", text);
 	cr_expect_str_eq(m.backend, "builtin");
 	cr_assert_eq(conf.versions.n_numbers, 1);
 	cr_expect_eq(conf.versions.numbers[0], 3);
 	cr_expect_str_eq(m.devices, "cpu:0,cuda:1");
 	cr_expect_str_eq(m.fallback, "cpu:1,cpu:2");
+	cr_expect_str_eq(m.caller_parameters, "a,b");
 	cr_expect_eq(m.gpu_priority, WIRE_PRIORITY_HIGH);
 	cr_expect_eq(m.max_batch_size, 0);
 	cr_expect_eq(m.max_queue_delay_us, 5);
@@ -97,6 +100,8 @@ Test(model_conf, queue)
 		read_text("[queue]\nlevels = 2\n[model]\nmax_batch_size = 8\n"), 0, "%s", text);
 	cr_assert(m.queue);
 	cr_expect_eq(m.queue->n_levels, 2);
+	bad("[model]\ncaller_parameters = a,,b\n",
+		"2: [model] caller_parameters: needs names separated by commas, none empty");
 	bad("[queue]\nlevels = 0\n", "2: [queue] levels: a number from 1 to 32 is expected");
 	bad("[queue]\ndefault_level = 2\n", " [queue] default_level: there are not so many levels");
 	bad("[queue]\nlevels = 2\n 3\n",

@@ -122,9 +122,11 @@ Test(model_print, conf_is_read_as_the_same_again)
 	struct model_conf a, b;
 
 	read_conf(&a,
-		"[model]\nbackend = b\ndevices = cuda:0 x2, cpu:0\nfallback = cpu:1\ngpu_priority "
+		"[model]\nbackend = b\ndevices = cuda:0 x2, cpu:0\nfallback = "
+		"cpu:1\ngpu_priority "
 		"= high\n"
-		"max_batch_size = 8\ninstances = 3\nrun_timeout_ms = 9\nstateful = yes\nisolation "
+		"max_batch_size = 8\ninstances = 3\nrun_timeout_ms = 9\nstateful = yes\n"
+		"caller_parameters = k, l\nisolation "
 		"= model\n"
 		"[queue]\nlevels = 3\ndefault_level = 2\ntimeout_us = 7\ntimeout_action = "
 		"delay\npreferred_batch_size = 2, 4\n"
@@ -134,6 +136,7 @@ Test(model_print, conf_is_read_as_the_same_again)
 	read_conf(&b, printed);
 	cr_expect(version_settings_equal(&a.settings, &b.settings), "%s", printed);
 	cr_expect_eq(b.versions.n_numbers, 2);
+	cr_expect_str_eq(b.settings.caller_parameters, "k,l");
 	model_conf_release(&a);
 	model_conf_release(&b);
 }

@@ -67,6 +67,20 @@ static void wrong(struct overlay *o, const char *why)
 	entry_release(&e);
 }
 
+/* Of a model of builtin. */
+static void unknown(const char *name, const char *value)
+{
+	struct repository_entry e;
+	char why[64];
+
+	put("m/model.conf", "[model]\nbackend = builtin\n");
+	snprintf(why, sizeof(why), "config '%s' = '%s': is no setting that a load may have", name,
+		value);
+	e = read_with(key(name, value));
+	cr_expect(e.error && strstr(e.error, why) && e.wrong_overlay, "%s", e.error);
+	entry_release(&e);
+}
+
 static void refused(const char *name, const char *value, const char *why)
 {
 	struct overlay *o = NULL;
@@ -110,11 +124,12 @@ Test(overlay, keys_and_values_that_are_refused)
 	struct wire_pair many[WIRE_PAIRS_MAX + 1] = {0};
 	struct overlay *o;
 
-	refused("colour", "red", "config 'colour' = 'red': is no setting that a load may have");
-	refused("", "", "config '' = ''");
-	refused("backend", "python", "config 'backend' = 'python'");
-	refused("isolation", "device", "config 'isolation' = 'device'");
-	refused("custom_op_libraries", "/tmp/x.so", "config 'custom_op_libraries'");
+	unknown("colour", "red");
+	unknown("", "");
+	unknown("backend", "python");
+	unknown("isolation", "device");
+	unknown("custom_op_libraries", "/tmp/x.so");
+	unknown("caller_parameters", "colour");
 	refused("instances", "0",
 		"config 'instances' = '0': '0' is no whole number from 1 to 1024");
 	refused("spin", "fast", "config 'spin' = 'fast': yes or no is expected");
@@ -150,6 +165,25 @@ Test(overlay, a_parameter_of_another_backend)
 	put("m/model.conf", "[model]\nbackend = builtin\n");
 	wrong(key("spin", "yes"),
 		"config 'spin' = 'yes': means nothing to the model's backend 'builtin'");
+}
+
+Test(overlay, parameters_that_a_model_leaves_to_callers)
+{
+	struct repository_entry e;
+
+	put("m/model.conf", "[model]\nbackend = builtin\ncaller_parameters = colour, top_k\n"
+			    "[parameters]\ncolour = red\n");
+	e = read_with(key("colour", "blue"));
+	cr_assert_null(e.error, "%s", e.error);
+	cr_expect_str_eq(e.versions[0].settings.parameters[0].value, "blue");
+	entry_release(&e);
+	e = read_with(config("parameters { key: 'top_k' value { string_value: '3' } }"));
+	cr_assert_null(e.error, "%s", e.error);
+	cr_expect_str_eq(e.versions[0].settings.caller_parameters, "colour,top_k");
+	entry_release(&e);
+	e = read_with(key("colour,top_k", "x"));
+	cr_expect(e.wrong_overlay);
+	entry_release(&e);
 }
 
 /* --- A whole configuration ------------------------------------------------------------------------ */
@@ -219,6 +253,22 @@ Test(overlay, what_a_configuration_may_not_say)
 		"config: output.label_filename: '../../secret': a path below the model's directory "
 		"is "
 		"expected");
+}
+
+Test(overlay, a_configuration_reads_no_labels_but_those_of_the_files)
+{
+	struct repository_entry e;
+	static const char *const of_m = "output { name: 'o' label_filename: 'labels' }";
+
+	put("m/1/model.onnx", "x");
+	put("m/labels", "cat\ndog\n");
+	put("m/secret", "key\n");
+	put("m/config.pbtxt", of_m);
+	e = read_with(config(of_m));
+	cr_assert_null(e.error, "%s", e.error);
+	entry_release(&e);
+	wrong(config("output { name: 'o' label_filename: 'secret' }"),
+		"config output.label_filename: the model's files name other labels");
 }
 
 Test(overlay, a_configuration_that_is_too_large)

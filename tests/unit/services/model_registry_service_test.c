@@ -201,8 +201,8 @@ Test(model_registry, settings_that_are_others)
 
 Test(model_registry, settings_that_are_refused)
 {
-	get_with("m", "colour", "red", true);
-	expect(GRPC_INVALID_ARGUMENT, "config 'colour' = 'red': is no setting");
+	get_with("m", "spin", "red", true);
+	expect(GRPC_INVALID_ARGUMENT, "config 'spin' = 'red': yes or no is expected");
 	get_with("m", "instances", "many", true);
 	expect(GRPC_INVALID_ARGUMENT, "config 'instances' = 'many': ");
 	cr_expect_str_eq(lifecycle.asked, "");
