@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/device_name.h"
 #include "base/nvml.h"
 
 #define ALL "cuda:all"
@@ -69,7 +70,7 @@ static int check_twice(
 	const struct pool_place *places, size_t n, size_t n_gpus, char *message, size_t cap)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (strncmp(places[i].device, "cuda:", 5) != 0 || is_all(&places[i]))
+		if (!device_name_gpu(places[i].device) || is_all(&places[i]))
 			continue;
 		snprintf(message, cap, "[worker] workers: '%s' beside " ALL, places[i].device);
 		return CONFIG_E_INVALID;

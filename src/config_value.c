@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/device_name.h"
 #include "base/digits.h"
 
 #define WORKERS_MAX 1024u
-#define UUID_MAX    59u
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -210,22 +210,23 @@ static int store_list(
 	return 0;
 }
 
-/* "cuda:GPU-..." or "cuda:MIG-...", as the driver prints them. */
-static bool is_gpu_uuid(const char *device)
+static bool is_device(const char *name)
 {
-	size_t n = strlen("cuda:GPU-"), length;
+	const char *gpu = device_name_gpu(name);
+	uint64_t index;
 
-	if (strncmp(device, "cuda:GPU-", n) != 0 && strncmp(device, "cuda:MIG-", n) != 0)
+	if (gpu && (device_name_is_uuid(gpu) || !strcmp(gpu, "all")))
+		return true;
+	if (!gpu && strncmp(name, "cpu:", 4) != 0)
 		return false;
-	length = strspn(device + n, "0123456789abcdefABCDEF-/");
-	return length > 0 && length <= UUID_MAX && !device[n + length];
+	return !decimal_parse(strchr(name, ':') + 1, &index) && index <= 1023;
 }
 
 /* "cpu:0" or "cpu:0 x2" (changed). */
 static int parse_place(char *piece, struct pool_place *place)
 {
-	char *space = strpbrk(piece, " \t"), *colon = strchr(piece, ':');
-	uint64_t n = 1, index;
+	char *space = strpbrk(piece, " \t");
+	uint64_t n = 1;
 
 	if (space) {
 		*space++ = 0;
@@ -234,10 +235,7 @@ static int parse_place(char *piece, struct pool_place *place)
 		if (*space++ != 'x' || decimal_parse(space, &n) || n < 1 || n > 256)
 			return -EINVAL;
 	}
-	if (!colon || (strncmp(piece, "cpu:", 4) && strncmp(piece, "cuda:", 5)))
-		return -EINVAL;
-	if (!is_gpu_uuid(piece) && strcmp(piece, "cuda:all") != 0 &&
-		(decimal_parse(colon + 1, &index) || index > 1023))
+	if (!is_device(piece))
 		return -EINVAL;
 	*place = (struct pool_place){piece, (uint32_t)n};
 	return 0;
@@ -385,21 +383,12 @@ static int store_control(struct config *c, const char *text, char *message, size
 	return r;
 }
 
-static int store_isolation(
-	struct config *c, const struct config_key *key, const char *text, char *message, size_t cap)
+/* Words that others know, too, and have parsed. */
+static int store_parsed(bool parsed, const char *text, const char *words, char *message, size_t cap)
 {
-	if (isolation_parse(text, (enum isolation *)((char *)c + key->offset)))
+	if (parsed)
 		return 0;
-	snprintf(message, cap, "'%s' is none of device, model, auto", text);
-	return CONFIG_E_INVALID;
-}
-
-static int store_eviction(
-	struct config *c, const struct config_key *key, const char *text, char *message, size_t cap)
-{
-	if (eviction_parse(text, (enum eviction_policy *)((char *)c + key->offset)))
-		return 0;
-	snprintf(message, cap, "'%s' is none of lru, lfu, ttl, manual", text);
+	snprintf(message, cap, "'%s' is none of %s", text, words);
 	return CONFIG_E_INVALID;
 }
 
@@ -421,6 +410,8 @@ static int store_client_shm(struct config *c, const char *text, char *message, s
 int config_store_value(
 	struct config *c, const struct config_key *key, const char *text, char *message, size_t cap)
 {
+	void *to = (char *)c + key->offset;
+
 	switch (key->type) {
 	case CONFIG_U32:
 	case CONFIG_U64:
@@ -451,9 +442,11 @@ int config_store_value(
 	case CONFIG_CONTROL:
 		return store_control(c, text, message, cap);
 	case CONFIG_ISOLATION:
-		return store_isolation(c, key, text, message, cap);
+		return store_parsed(
+			isolation_parse(text, to), text, "device, model, auto", message, cap);
 	case CONFIG_EVICTION:
-		return store_eviction(c, key, text, message, cap);
+		return store_parsed(
+			eviction_parse(text, to), text, "lru, lfu, ttl, manual", message, cap);
 	case CONFIG_CLIENT_SHM:
 		return store_client_shm(c, text, message, cap);
 	}

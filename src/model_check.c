@@ -75,6 +75,19 @@ bool model_check_applies(const struct config *c, const struct version_settings *
 	return !strcmp(slash ? slash + 1 : path, PROGRAM);
 }
 
+/* One that has not begun. */
+static struct attempt attempt_at(
+	const struct config *c, const struct version_settings *v, char *why, size_t cap)
+{
+	return (struct attempt){.config = c,
+		.v = v,
+		.pidfd = -1,
+		.fd = -1,
+		.until_ns = CLOCK_NO_DEADLINE,
+		.why = why,
+		.cap = cap};
+}
+
 /* The first that it is for. */
 static const char *device_of(const struct config *c, const struct version_settings *v, char *out)
 {
@@ -216,19 +229,13 @@ static int explain(struct attempt *a, int r)
 int model_check(const struct config *c, const struct version_settings *v,
 	void (*say)(const struct version_settings *v, const char *line), char *why, size_t cap)
 {
-	struct attempt a = {.config = c,
-		.v = v,
-		.pidfd = -1,
-		.fd = -1,
-		.until_ns = CLOCK_NO_DEADLINE,
-		.hear = hear_lines,
-		.why = why,
-		.cap = cap,
-		.say = say};
+	struct attempt a = attempt_at(c, v, why, cap);
 	int pair[2];
 	int status = 0;
 	int r;
 
+	a.hear = hear_lines;
+	a.say = say;
 	if (pipe2(pair, O_CLOEXEC))
 		return explain(&a, -errno);
 	a.fd = pair[0];
@@ -373,18 +380,12 @@ int model_check_load(const struct config *c, const struct version_settings *v,
 {
 	_cleanup_(wire_scratch_freep) struct wire_scratch *scratch = NULL;
 	_cleanup_(freep) uint8_t *record = malloc(WIRE_MESSAGE_MAX);
-	struct attempt a = {.config = c,
-		.v = v,
-		.pidfd = -1,
-		.fd = -1,
-		.until_ns = CLOCK_NO_DEADLINE,
-		.hear = hear_messages,
-		.why = why,
-		.cap = cap,
-		.record = record};
+	struct attempt a = attempt_at(c, v, why, cap);
 	int status = 0;
 	int r = record ? wire_scratch_new(&scratch) : -ENOMEM;
 
+	a.hear = hear_messages;
+	a.record = record;
 	a.scratch = scratch;
 	if (c->pool.load_timeout_ms > 0)
 		begin(&a, c->pool.start_timeout_ms + c->pool.load_timeout_ms);

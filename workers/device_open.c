@@ -3,12 +3,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/device_name.h"
 #include "workers/device.h"
 #include "workers/device_cuda.h"
 #include "workers/device_host.h"
 
 #define DIGITS_MAX 4u
-#define UUID_MAX   59u
 
 /* N, without leading zeros. */
 static bool is_number(const char *text)
@@ -18,24 +18,13 @@ static bool is_number(const char *text)
 	return n > 0 && n <= DIGITS_MAX && !text[n] && (n == 1 || text[0] != '0');
 }
 
-/* "GPU-..." or "MIG-...", as the driver prints them. */
-static bool is_uuid(const char *text)
-{
-	size_t n;
-
-	if (strncmp(text, "GPU-", 4) != 0 && strncmp(text, "MIG-", 4) != 0)
-		return false;
-	n = strspn(text + 4, "0123456789abcdefABCDEF-/");
-	return n > 0 && n <= UUID_MAX && !text[4 + n];
-}
-
 static bool is_name(const char *name)
 {
-	const char *colon = strchr(name, ':');
+	const char *colon = strchr(name, ':'), *gpu = device_name_gpu(name);
 
 	if (!colon || colon == name)
 		return false;
-	return is_number(colon + 1) || (!strncmp(name, "cuda:", 5) && is_uuid(colon + 1));
+	return is_number(colon + 1) || (gpu && device_name_is_uuid(gpu));
 }
 
 int device_open(struct device **ret_device, const char *name, char *text)
@@ -48,7 +37,7 @@ int device_open(struct device **ret_device, const char *name, char *text)
 	}
 	if (!strncmp(name, "cpu:", 4))
 		return device_host_open(ret_device);
-	if (!strncmp(name, "cuda:", 5))
+	if (device_name_gpu(name))
 		return device_cuda_open(ret_device, text);
 	snprintf(text, DEVICE_TEXT_MAX, "this build knows cpu:N and cuda:N");
 	return -ENODEV;

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/device_name.h"
 #include "base/log.h"
 #include "base/saturate.h"
 #include "dispatch/dispatch.h"
@@ -22,11 +23,6 @@
 #define TASK(at) list_entry(at, struct task, node)
 #define WISH(at) list_entry(at, struct wish, node)
 #define TEXT_MAX 512u
-
-static bool is_gpu(const char *device)
-{
-	return !strncmp(device, "cuda:", strlen("cuda:"));
-}
 
 /* --- What there is ------------------------------------------------------------------------------ */
 
@@ -51,7 +47,7 @@ static uint64_t host_bytes(const struct lifecycle *l, const struct version *v)
 	uint64_t sum = 0;
 
 	for (size_t i = 0; i < s->n_places; i++) {
-		if (!is_gpu(s->places[i].device))
+		if (!device_name_gpu(s->places[i].device))
 			sum = saturating_add(sum, version_memory_bytes(v, s->places[i].device));
 	}
 	return sum;
@@ -66,7 +62,7 @@ static void count_version(struct lifecycle *l, const struct version *v, bool mor
 		more ? saturating_add(l->taken.host_bytes, host) : l->taken.host_bytes - host;
 	for (size_t i = 0; i < s->n_places; i++) {
 		uint64_t *sum = &l->taken.place_bytes[i];
-		uint64_t bytes = is_gpu(s->places[i].device)
+		uint64_t bytes = device_name_gpu(s->places[i].device)
 					 ? version_memory_bytes(v, s->places[i].device)
 					 : 0;
 
@@ -104,20 +100,17 @@ static bool exceeds_models(const struct lifecycle *l, const char *more, char *te
 static bool exceeds_memory(
 	uint64_t taken, const char *device, uint64_t more_bytes, uint64_t limit, char *text)
 {
+	char more[64] = "";
+
 	if (limit == 0 || saturating_add(taken, more_bytes) <= limit)
 		return false;
 	if (more_bytes)
-		snprintf(text, TEXT_MAX,
-			"models take %" PRIu64 " bytes on %s, this one took %" PRIu64
-			" when it was loaded last, and the limit is %" PRIu64 " ([models] %s)",
-			taken, device ? device : "the host", more_bytes, limit,
-			device ? "max_gpu_memory_bytes" : "max_memory_bytes");
-	else
-		snprintf(text, TEXT_MAX,
-			"models take %" PRIu64 " bytes on %s, and the limit is %" PRIu64
-			" ([models] %s)",
-			taken, device ? device : "the host", limit,
-			device ? "max_gpu_memory_bytes" : "max_memory_bytes");
+		snprintf(more, sizeof(more), " this one took %" PRIu64 " when it was loaded last,",
+			more_bytes);
+	snprintf(text, TEXT_MAX,
+		"models take %" PRIu64 " bytes on %s,%s and the limit is %" PRIu64 " ([models] %s)",
+		taken, device ? device : "the host", more, limit,
+		device ? "max_gpu_memory_bytes" : "max_memory_bytes");
 	return true;
 }
 
@@ -139,7 +132,7 @@ static size_t exceeds(const struct lifecycle *l, const char *more, char *text)
 		    l->taken.host_bytes, NULL, w ? w->host_bytes : 0, s->max_memory_bytes, text))
 		return OF_HOST;
 	for (size_t i = 0; i < s->n_places; i++) {
-		if (is_gpu(s->places[i].device) &&
+		if (device_name_gpu(s->places[i].device) &&
 			exceeds_memory(l->taken.place_bytes[i], s->places[i].device,
 				w && w->gpu_bytes ? w->gpu_bytes[i] : 0, s->max_gpu_memory_bytes,
 				text))
@@ -408,7 +401,7 @@ static void measure(struct lifecycle *l, struct wish *w)
 		w->gpu_bytes = calloc(s->n_places + 1, sizeof(uint64_t));
 	for (size_t k = 0; w->gpu_bytes && k < s->n_places; k++) {
 		w->gpu_bytes[k] = 0;
-		for (size_t i = 0; i < n && is_gpu(s->places[k].device); i++)
+		for (size_t i = 0; i < n && device_name_gpu(s->places[k].device); i++)
 			w->gpu_bytes[k] = saturating_add(w->gpu_bytes[k],
 				version_memory_bytes(versions[i], s->places[k].device));
 	}

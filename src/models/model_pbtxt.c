@@ -128,7 +128,7 @@ static int map_versions(struct mapping *m)
 static int map_sequences(struct mapping *m)
 {
 	struct version_settings *s = &m->conf->settings;
-	struct sequence_pbtxt_error error = {0};
+	struct pbtxt_error error = {0};
 	char field[128];
 	int r;
 
@@ -164,7 +164,7 @@ static int map_scheduling(struct mapping *m)
 
 static int map_queue(struct mapping *m, const Inference__ModelDynamicBatching *d)
 {
-	struct queue_pbtxt_error error = {0};
+	struct pbtxt_error error = {0};
 	char field[128];
 	int r = queue_pbtxt_map(d, &m->conf->settings, &error);
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/device_name.h"
 #include "base/digits.h"
 #include "dispatch/labels.h"
 #include "dispatch/queue_settings.h"
@@ -143,8 +144,10 @@ void model_print_conf(FILE *out, const struct version_settings *s,
 /* Of "cuda:1 x2" the GPU's number. False: it is none that a group can name. */
 static bool take_gpu(const char *device, uint64_t *ret_n, const char **ret_rest)
 {
-	return !strncmp(device, "cuda:", 5) && !decimal_read(device + 5, ret_n, ret_rest) &&
-	       *ret_n <= INT32_MAX && (!**ret_rest || **ret_rest == ',' || **ret_rest == ' ');
+	const char *gpu = device_name_gpu(device);
+
+	return gpu && !decimal_read(gpu, ret_n, ret_rest) && *ret_n <= INT32_MAX &&
+	       (!**ret_rest || **ret_rest == ',' || **ret_rest == ' ');
 }
 
 static void print_group(FILE *out, const char *device, size_t length, uint32_t instances)

@@ -15,12 +15,12 @@ struct mapping {
 	const Batching *m;	    /* borrow */
 	struct version_settings *s; /* borrow */
 	struct queue_settings *queue;
-	struct queue_pbtxt_error *error;
+	struct pbtxt_error *error;
 };
 
 static int wrong(struct mapping *x, const char *field, const char *what)
 {
-	*x->error = (struct queue_pbtxt_error){field, what};
+	*x->error = (struct pbtxt_error){field, what};
 	return QUEUE_PBTXT_E_INVALID;
 }
 
@@ -113,7 +113,7 @@ static void map_bounds(struct mapping *x)
 	x->s->max_queue_size = sum < QUEUE_SIZE_MAX ? (uint32_t)sum : QUEUE_SIZE_MAX;
 }
 
-int queue_pbtxt_map(const Batching *m, struct version_settings *s, struct queue_pbtxt_error *error)
+int queue_pbtxt_map(const Batching *m, struct version_settings *s, struct pbtxt_error *error)
 {
 	_cleanup_(freep) struct queue_settings *queue = queue_settings_new();
 	struct mapping x = {.m = m, .s = s, .queue = queue, .error = error};

@@ -4,20 +4,15 @@
 
 #include "base/cleanup.h"
 #include "dispatch/version_settings.h"
+#include "models/pbtxt_error.h"
 #include "proto/kserve/model_config.pb-c.h"
 
 enum {
-	QUEUE_PBTXT_E_INVALID = 1, /* field and what say which of it is wrong, and how */
-};
-
-/* What is wrong: string literals. */
-struct queue_pbtxt_error {
-	const char *field;
-	const char *what;
+	QUEUE_PBTXT_E_INVALID = 1, /* the error says which of it is wrong, and how */
 };
 
 /* Into max_queue_delay_us, max_queue_size and queue of *s, whose max_batch_size is set. QUEUE_PBTXT_E_INVALID; -ENOMEM */
 _must_use_ int queue_pbtxt_map(const Inference__ModelDynamicBatching *m, struct version_settings *s,
-	struct queue_pbtxt_error *error);
+	struct pbtxt_error *error);
 
 #endif

@@ -12,12 +12,12 @@ typedef Inference__ModelSequenceBatching__State State;
 struct mapping {
 	const Batching *m;	     /* borrow */
 	struct sequence_settings *s; /* borrow */
-	struct sequence_pbtxt_error *error;
+	struct pbtxt_error *error;
 };
 
 static int wrong(struct mapping *x, const char *field, const char *what)
 {
-	*x->error = (struct sequence_pbtxt_error){field, what};
+	*x->error = (struct pbtxt_error){field, what};
 	return SEQUENCE_PBTXT_E_INVALID;
 }
 
@@ -202,7 +202,7 @@ static int map(struct mapping *x)
 }
 
 int sequence_pbtxt_map(const Inference__ModelSequenceBatching *m,
-	struct sequence_settings **ret_settings, struct sequence_pbtxt_error *error)
+	struct sequence_settings **ret_settings, struct pbtxt_error *error)
 {
 	struct mapping x = {.m = m, .error = error};
 	int r;

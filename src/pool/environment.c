@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/device_name.h"
 #include "base/digits.h"
 
 #define VISIBLE	     "CUDA_VISIBLE_DEVICES="
@@ -60,12 +61,12 @@ static const char *nth(const char *list, uint64_t n, size_t *ret_length)
 
 const char *environment_visible(const char *device, size_t *ret_length)
 {
-	const char *name = device + strlen("cuda:");
+	const char *name = device_name_gpu(device);
 	const char *seen = getenv("CUDA_VISIBLE_DEVICES");
 	uint64_t n;
 
 	*ret_length = 0;
-	if (strncmp(device, "cuda:", strlen("cuda:")) != 0)
+	if (!name)
 		return "";
 	if (seen && !decimal_parse(name, &n))
 		return nth(seen, n, ret_length);

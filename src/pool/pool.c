@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/device_name.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "pool/blame.h"
@@ -364,7 +365,7 @@ static void watch_gpus(struct pool *p)
 	int r;
 
 	for (size_t i = 0; i < p->n_devices; i++)
-		any = any || !strncmp(p->devices[i], "cuda:", 5);
+		any = any || device_name_gpu(p->devices[i]);
 	r = any ? gpus_new(&p->gpus, say_looked, p) : 0;
 	if (r)
 		log_warning("no figures of GPUs", "error=%s", err_str(r));

@@ -1,9 +1,8 @@
 /* quarantine.c: when to ask, how long to wait for the answer, and what it means. Daemon process, loop thread. */
 #include "pool/quarantine.h"
 
-#include <string.h>
-
 #include "base/clock.h"
+#include "base/device_name.h"
 #include "base/log.h"
 #include "pool/gpus.h"
 #include "pool/pool_private.h"
@@ -14,7 +13,7 @@
 
 static bool is_on_gpu(const struct worker *w)
 {
-	return w->pool->gpus && !strncmp(w->device, "cuda:", 5);
+	return w->pool->gpus && device_name_gpu(w->device);
 }
 
 void quarantine_ask(struct worker *w, uint64_t now_ns)

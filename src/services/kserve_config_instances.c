@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/comma_list.h"
+#include "base/device_name.h"
 #include "base/digits.h"
 #include "dispatch/dispatch.h"
 #include "pool/pool.h"
@@ -51,9 +52,10 @@ static int fill_one(
 /* "cuda:1" is its GPU 1. */
 static int fill_gpu(struct message_memory *memory, Group *g, const char *device)
 {
+	const char *gpu = device_name_gpu(device);
 	uint64_t n;
 
-	if (strncmp(device, "cuda:", 5) != 0 || decimal_parse(device + 5, &n) || n > INT32_MAX)
+	if (!gpu || decimal_parse(gpu, &n) || n > INT32_MAX)
 		return 0;
 	g->gpus = message_memory_calloc(memory, 1, sizeof(g->gpus[0]));
 	if (!g->gpus)

@@ -16,7 +16,7 @@ static Entry entry;
 static Entry *entries[] = {&entry};
 static int32_t sizes[66];
 static struct version_settings s;
-static struct queue_pbtxt_error error;
+static struct pbtxt_error error;
 
 static void setup(void)
 {
