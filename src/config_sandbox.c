@@ -5,8 +5,11 @@
 #include "config_private.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/virtual_environment.h"
 
 /* A growing list of paths, one a line. */
 struct lines {
@@ -56,6 +59,15 @@ static void add_program(struct lines *l, const char *path)
 		add_beside(l, real, "");
 }
 
+/* The libraries of the interpreter that a virtual environment was made of. */
+static void add_home(struct lines *l, const char *interpreter)
+{
+	char home[PATH_MAX];
+
+	if (l->text && virtual_environment_home(interpreter, home, sizeof(home)))
+		l->text = config_printf(l->c, "%s%s/../lib\n", l->text, home);
+}
+
 /* A path that a backend was given. A library may have others beside it; the virtual environment of a program is
  * above it. */
 static void add_setting(struct lines *l, const struct wire_pair *setting)
@@ -67,8 +79,10 @@ static void add_setting(struct lines *l, const struct wire_pair *setting)
 	add(l, setting->value);
 	if (!strcmp(key, ".library"))
 		add_beside(l, setting->value, "");
-	if (!strcmp(key, ".interpreter"))
+	if (!strcmp(key, ".interpreter")) {
 		add_beside(l, setting->value, "..");
+		add_home(l, setting->value);
+	}
 }
 
 static const char *readable(struct config *c)

@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/virtual_environment.h"
 #include "workers/sandbox_private.h"
 
 /* Of versions of the interface later than that of the oldest headers that we are built with. */
@@ -207,6 +208,17 @@ static int allow_libraries(const struct ruleset *s)
 	return r;
 }
 
+/* The libraries of the interpreter that a virtual environment was made of. */
+static int allow_home(const struct ruleset *s, const char *path)
+{
+	char home[PATH_MAX], lib[PATH_MAX + 16];
+
+	if (!virtual_environment_home(path, home, sizeof(home)))
+		return 0;
+	snprintf(lib, sizeof(lib), "%s/../lib", home);
+	return allow(s, lib, READ);
+}
+
 /* Nothing but programs: a model's own words must not open what it likes. Of a virtual environment all of it. */
 static int allow_program(const struct ruleset *s, const char *path)
 {
@@ -222,7 +234,10 @@ static int allow_program(const struct ruleset *s, const char *path)
 		sizeof(prefix))
 		return r;
 	snprintf(mark, sizeof(mark), "%s/pyvenv.cfg", prefix);
-	return !r && !access(mark, F_OK) ? allow(s, prefix, READ) : r;
+	if (r || access(mark, F_OK) != 0)
+		return r;
+	r = allow(s, prefix, READ);
+	return r ? r : allow_home(s, path);
 }
 
 /* The interpreter that a model names for the worker program of its backend. */

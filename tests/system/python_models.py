@@ -20,6 +20,16 @@ def program(directory):
     return path
 
 
+def put(repository, name, code, conf=None):
+    """A model in a pathlib directory: its model.py, where there is one, and its model.conf."""
+    directory = repository / name / "1"
+    directory.mkdir(parents=True)
+    if code is not None:
+        (directory / "model.py").write_text(code)
+    if conf is not None:
+        (repository / name / "model.conf").write_text(conf)
+
+
 def together(d, n, ask):
     """[ask(client, i) or what it raised] of n callers at once."""
     results = [None] * n

@@ -163,6 +163,34 @@ def test_several_inputs_and_outputs_over_tcp(remote):
     assert list(remote.infer_all("identity", a)) == ["OUTPUT0"], "an output has its own name"
 
 
+def check_simple(c, model):
+    a, b = np.arange(16, dtype=np.int32).reshape(1, 16), np.ones((1, 16), np.int32)
+    both = c.infer_all(model, {"INPUT0": a, "INPUT1": b})
+    assert both["OUTPUT0"].tolist() == (a + b).tolist() and both["OUTPUT1"].tolist() == (a - b).tolist()
+    assert c.infer_all(model, {"INPUT0": a, "INPUT1": b}, outputs=["OUTPUT1"])["OUTPUT1"].tolist() == (a - b).tolist()
+    assert c.infer(model, {"INPUT0": a, "INPUT1": b}).tolist() == (a + b).tolist()
+
+
+@pytest.mark.parametrize("where", ["local", "remote"])
+def test_a_version(request, where):
+    client = request.getfixturevalue(where)
+    check_simple(client, "simple:1")
+    for n in (4, 1 << 17):
+        assert client.infer("identity:1", np.ones(n)).sum() == n
+    with pytest.raises(modeld.ModeldError) as e:
+        check_simple(client, "simple:9")
+    assert e.value.code == "NOT_FOUND"
+
+
+@pytest.mark.parametrize("where", ["unix", "tcp"])
+def test_a_model_that_is_loaded_for_the_request(start, where):
+    repository = os.path.join(m.ROOT, "conf", "models")
+    d = start("models.serve=*", "models.default=", "models.control=explicit", "models.load_on_request=yes", repository=repository)
+    with modeld.connect(getattr(d, where)) as c:
+        check_simple(c, "simple")
+        assert c.infer("identity", np.ones(1 << 17)).sum() == 1 << 17
+
+
 @pytest.mark.parametrize("names, outputs, text", [
     (["INPUT0", "x"], None, "model 'simple' has no input 'x'; its inputs are 'INPUT0', 'INPUT1'"),
     (["INPUT0", "INPUT1"], ["OUTPUT0", "y"], "model 'simple' has no output 'y'; its outputs are 'OUTPUT0', 'OUTPUT1'"),

@@ -9,18 +9,10 @@ import numpy as np
 import pytest
 
 from daemon import BUILD, ROOT, alive, wait_for
-from python_models import REPOSITORY, modeld, together
+from python_models import REPOSITORY, modeld, put, together
 
 INTERPRETER = f"backend.python.interpreter={sys.executable}"
 ROUNDS = int(os.environ.get("MODELD_TEST_ROUNDS", "3"))
-
-
-def put(repository, name, code, conf=None):
-    directory = repository / name / "1"
-    directory.mkdir(parents=True)
-    (directory / "model.py").write_text(code)
-    if conf is not None:
-        (repository / name / "model.conf").write_text(conf)
 
 
 def own(d, model):

@@ -17,8 +17,11 @@ _RAW_INPUT, _RAW_OUTPUT = 7, 6
 
 def pack(model: str, inputs: Mapping[str, Tuple[str, np.ndarray]], outputs: Optional[Sequence[str]],
          parameters: Mapping[str, str]) -> bytes:
-    """A ModelInferRequest; outputs None: all."""
-    parts = [pb.text(1, model)]
+    """A ModelInferRequest; model: "name" or "name:version"; outputs None: all."""
+    name, _, version = model.partition(":")
+    parts = [pb.text(1, name)]
+    if version:
+        parts.append(pb.text(2, version))
     for key, value in parameters.items():
         parts.append(pb.delimited(4, pb.text(1, key) + pb.delimited(2, pb.delimited(3, value.encode()))))
     for name, (kind, array) in inputs.items():

@@ -183,12 +183,18 @@ class Client:
         return self._find_model(name, self._timeout)
 
     def _find_model(self, name: str, timeout: Optional[float]) -> ModelInfo:
+        known = self._known(name, timeout)
+        if known is None:
+            raise ModeldError("NOT_FOUND", f"model '{name}' is unknown")
+        return known
+
+    def _known(self, name: str, timeout: Optional[float]) -> Optional[ModelInfo]:
+        """None: it is not among those that the daemon serves by this name now. It may be loaded for a request all the same,
+        and it may be a version, "name:2"."""
         known = self._models.get(name or self._default_model)
         if known is None or known.state != "ready":
             self._ask_models(timeout)
             known = self._models.get(name or self._default_model)
-        if known is None:
-            raise ModeldError("NOT_FOUND", f"model '{name}' is unknown")
         return known
 
     # --- memory -------------------------------------------------------------------------------
@@ -251,6 +257,9 @@ class Client:
         """By ModelWorkerService, which carries one tensor each way, or by KServe's service."""
         end = None if timeout is None else time.monotonic() + timeout
         if outputs is None and not first_only:
+            info = self._known(model, self._left(end))
+            if info is None and "" not in sent:
+                return self._infer_unknown(model, sent, outputs, parameters, end)
             outputs = [o.name for o in self._find_model(model, self._left(end)).outputs]
         if len(sent) > 1 or outputs is not None and len(outputs) > 1:
             return self._infer_several(model, sent, outputs, parameters, end)
@@ -268,6 +277,8 @@ class Client:
     def _infer_several(self, model: str, sent: Sent, outputs: Optional[Sequence[str]], parameters: Dict[str, str],
                        end: Optional[float]) -> Result:
         """outputs: none is the model's first."""
+        if self._known(model, self._left(end)) is None and "" not in sent:
+            return self._infer_unknown(model, sent, outputs, parameters, end)
         info = self._find_model(model, self._left(end))
         if _unknown_names(info, sent, outputs):  # it may be another version by now
             self._ask_models(self._left(end))
@@ -285,6 +296,12 @@ class Client:
         """Of a question that is asked on the way."""
         return self._timeout if end is None else _until(end)
 
+    def _infer_unknown(self, model: str, sent: Sent, outputs: Optional[Sequence[str]], parameters: Dict[str, str],
+                       end: Optional[float]) -> Result:
+        """By the names that the caller gives. outputs: none is all."""
+        parameters.pop("output", None)
+        return _kserve.unpack(self._call(_kserve.PATH, _kserve.pack(model, sent, outputs, parameters), _until(end)))
+
     # --- by handoff ---------------------------------------------------------------------------
     def _infer_handoff(self, model: str, sent: Sent, outputs: Optional[Sequence[str]],
                        parameters: Dict[str, str], end: Optional[float], first_only: bool, out: Out) -> Result:
@@ -293,16 +310,16 @@ class Client:
             self._check_memory(given)
         blocks: List[Block] = []
         tensors = [place(memory, name, kind, array, blocks, end) for name, (kind, array) in sent.items()]
-        declared = self._find_model(model, self._left(end)).outputs
+        info = self._known(model, self._left(end))
+        declared = info.outputs if info else []
         names = list(outputs) if outputs is not None else [o.name for o in declared][:1 if first_only else None]
         parameters.pop("output", None)
         total = sum(t.length for t in tensors)
         places = out_places(memory, names, sent, out)
-        for info in declared:
-            if info.name in names and info.name not in places:
+        for d in declared:
+            if d.name in names and d.name not in places:
                 rows = tensors[0].dims[0] if tensors and tensors[0].dims else -1
-                add_place(memory, places, info.name,
-                          self._rooms.expect(model, info.name, info.dtype, info.shape, rows, total), end)
+                add_place(memory, places, d.name, self._rooms.expect(model, d.name, d.dtype, d.shape, rows, total), end)
         targets = [to.target(name) for name, to in places.items()]
         seq = handoff.number()
         try:

@@ -156,6 +156,68 @@ Test(sandbox_files, a_program_that_a_model_names_is_no_way_to_other_files)
 	tidy(&t);
 }
 
+/* A virtual environment in e, of an interpreter in p. In the order in which they are made. */
+static const char *const environment_directories[] = {"e", "e/bin", "p", "p/bin", "p/lib"};
+static const char *const environment_files[] = {
+	"e/bin/python", "p/bin/python3", "p/lib/library", "p/secret", "e/pyvenv.cfg"};
+#define N_DIRECTORIES (sizeof(environment_directories) / sizeof(environment_directories[0]))
+#define N_FILES	      (sizeof(environment_files) / sizeof(environment_files[0]))
+
+static void make_environment(const char *root)
+{
+	char path[PATH_MAX];
+	FILE *f;
+
+	for (size_t i = 0; i < N_DIRECTORIES; i++) {
+		snprintf(path, sizeof(path), "%s/%s", root, environment_directories[i]);
+		cr_assert_eq(mkdir(path, 0700), 0);
+	}
+	for (size_t i = 0; i < N_FILES; i++) {
+		snprintf(path, sizeof(path), "%s/%s", root, environment_files[i]);
+		f = fopen(path, "w");
+		cr_assert(f && fprintf(f, "home = %s/p/bin\n", root) > 0 && !fclose(f));
+		cr_assert_eq(chmod(path, 0700), 0);
+	}
+}
+
+static void remove_environment(const char *root)
+{
+	char path[PATH_MAX];
+
+	for (size_t i = N_FILES; i-- > 0;) {
+		snprintf(path, sizeof(path), "%s/%s", root, environment_files[i]);
+		unlink(path);
+	}
+	for (size_t i = N_DIRECTORIES; i-- > 0;) {
+		snprintf(path, sizeof(path), "%s/%s", root, environment_directories[i]);
+		cr_assert_eq(rmdir(path), 0);
+	}
+}
+
+Test(sandbox_files, the_interpreter_of_a_virtual_environment_has_its_libraries)
+{
+	struct place_for_tests t;
+	struct sandbox_options o = {.mode = SANDBOX_ON, .executes = true};
+	char here[PATH_MAX], root[PATH_MAX + 96], text[PATH_MAX + 192];
+
+	version_or_skip(1);
+	prepare(&t);
+	cr_assert(getcwd(here, sizeof(here)));
+	snprintf(root, sizeof(root), "%s/%s", here, t.root);
+	make_environment(root);
+	snprintf(text, sizeof(text), "interpreter=%s/e/bin/python\n", root);
+	setenv("MODELD_PARAMETERS", text, 1);
+	snprintf(text, sizeof(text), "%s/p/lib/library", root);
+	cr_expect_eq(open_as(&o, text, O_RDONLY), 0);
+	cr_expect_eq(open_as(&o, text, O_WRONLY), EACCES);
+	snprintf(text, sizeof(text), "%s/e/pyvenv.cfg", root);
+	cr_expect_eq(open_as(&o, text, O_RDONLY), 0);
+	snprintf(text, sizeof(text), "%s/p/secret", root);
+	cr_expect_eq(open_as(&o, text, O_RDONLY), EACCES);
+	remove_environment(root);
+	tidy(&t);
+}
+
 /* As the driver of a GPU does. */
 static int try_own_name(void *arg)
 {

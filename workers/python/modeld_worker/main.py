@@ -4,6 +4,7 @@ import os
 import signal
 import stat
 import sys
+import tempfile
 import traceback
 
 from . import log
@@ -40,6 +41,7 @@ def check(directory, backend=None):
     """Loads the model as a worker would, in this process. 0, or 1 where that fails."""
     from . import wire
     from .model import LoadError
+    choose_temporary_directory()
     model = _model_to_check(os.path.abspath(directory), backend or "python")
     # Of `modeld --check`, to which standard output is a place for the model's own words.
     out = os.fdopen(CHANNEL_FD, "w", closefd=False) if backend and _is_pipe(CHANNEL_FD) else sys.stdout
@@ -104,6 +106,14 @@ def set_signals():
     faulthandler.register(signal.SIGUSR2, file=2)
 
 
+def choose_temporary_directory():
+    """A sandbox has none that can be written to, and libraries ask for its name although they write nothing there."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        tempfile.tempdir = os.environ.get("TMPDIR") or "/tmp"
+
+
 def main(version):
     status = answer_arguments(sys.argv[1:], version)
     if status is not None:
@@ -113,6 +123,7 @@ def main(version):
               file=sys.stderr)
         return EXIT_CONFIG
     handoff_fd = take_handoff()
+    choose_temporary_directory()
     set_signals()
     log.start()
     try:

@@ -60,7 +60,7 @@ class Tensor:
     def from_dlpack(name, tensor):
         if hasattr(tensor, "detach"):  # torch
             return Tensor(name, tensor.detach().cpu().numpy())
-        return Tensor(name, np.from_dlpack(tensor))
+        return Tensor(name, np.from_dlpack(tensor if hasattr(tensor, "__dlpack__") else _Capsule(tensor)))
 
     def name(self):
         return self._name
@@ -87,6 +87,19 @@ class Tensor:
 
     def __dlpack_device__(self):
         return self._array.__dlpack_device__()
+
+
+class _Capsule:
+    """What torch.utils.dlpack.to_dlpack() gives, as what numpy takes: a tensor on the host."""
+
+    def __init__(self, capsule):
+        self._capsule = capsule
+
+    def __dlpack__(self, **options):
+        return self._capsule
+
+    def __dlpack_device__(self):
+        return 1, 0  # kDLCPU
 
 
 class InferenceResponse:
