@@ -15,11 +15,12 @@
 #include "base/clock.h"
 #include "base/digits.h"
 #include "base/err.h"
+#include "clients/modelctl/bench_request.h"
+#include "clients/modelctl/bench_shm.h"
 #include "clients/modelctl/json.h"
 #include "clients/modelctl/kserve_call.h"
 #include "clients/modelctl/latencies.h"
 #include "clients/modelctl/modelctl.h"
-#include "clients/modelctl/tensor_file.h"
 #include "proto/kserve/grpc_service.pb-c.h"
 
 #define INFER_PATH	 KSERVE_PATH "ModelInfer"
@@ -27,13 +28,8 @@
 #define CONCURRENCY_OPEN 64u /* with a rate, where nothing is said */
 #define RATE_MAX	 1000000u
 #define SECONDS_MAX	 86400u
-#define INPUTS_MAX	 64u
-#define RANK_MAX	 TENSOR_RANK_MAX
 
 typedef Inference__ModelMetadataResponse Metadata;
-typedef Inference__ModelMetadataResponse__TensorMetadata TensorMetadata;
-typedef Inference__ModelInferRequest Request;
-typedef Inference__ModelInferRequest__InferInputTensor Input;
 
 static const char bench_usage[] =
 	"usage: modelctl bench MODEL [options]\n"
@@ -48,12 +44,15 @@ static const char bench_usage[] =
 	"                           (at most --concurrency at a time, by default 64)\n"
 	"  -s, --seconds N          how long (default 5)\n"
 	"  -d, --dimension N        what a free dimension of an input is (default 1)\n"
+	"      --shm                inputs and outputs in shared memory that the daemon\n"
+	"                           knows by name, as Triton's clients do; on this host\n"
 	"\n"
 	"Options of every command: see modelctl --help.\n";
 
 struct slot {
-	struct grpc_call *call; /* own; NULL: none */
-	uint64_t due_ns;	/* when it was, or should have been, asked */
+	struct grpc_call *call;	      /* own; NULL: none */
+	uint64_t due_ns;	      /* when it was, or should have been, asked */
+	struct bench_request request; /* own; inline only the first has one */
 };
 
 struct bench {
@@ -62,9 +61,10 @@ struct bench {
 	uint64_t concurrency, seconds, dimension; /* concurrency 0: not said */
 	uint64_t rate;				  /* requests a second; 0: the closed loop */
 	struct grpc_client *client;		  /* own */
-	uint8_t *request;			  /* own: packed */
-	size_t n_request;
-	struct slot *slots; /* own: `concurrency` of them */
+	struct bench_tensors inputs, outputs;	  /* own */
+	bool shared;				  /* tensors are in shared memory */
+	struct bench_shm shm;			  /* own */
+	struct slot *slots;			  /* own: `concurrency` of them */
 	struct latencies latencies;
 	uint64_t began_ns, end_ns;
 	uint64_t n_due; /* of the open loop: so many have been asked */
@@ -78,10 +78,15 @@ struct bench {
 
 static void bench_release(struct bench *b)
 {
-	for (size_t i = 0; b->slots && i < b->concurrency; i++)
+	for (size_t i = 0; b->slots && i < b->concurrency; i++) {
 		grpc_call_free(b->slots[i].call);
+		bench_request_release(&b->slots[i].request);
+	}
 	free(b->slots);
-	free(b->request);
+	if (b->client)
+		bench_shm_release(&b->shm);
+	bench_tensors_release(&b->inputs);
+	bench_tensors_release(&b->outputs);
 	latencies_release(&b->latencies);
 	grpc_client_free(b->client);
 }
@@ -107,6 +112,9 @@ static int take_option(struct bench *b, int c, const char *value)
 		return parse_number("seconds", value, SECONDS_MAX, &b->seconds);
 	case 'd':
 		return parse_number("dimension", value, INT32_MAX, &b->dimension);
+	case 'S':
+		b->shared = true;
+		return 0;
 	default:
 		return modelctl_option(b->m, c, value);
 	}
@@ -118,7 +126,7 @@ static int parse(struct bench *b, int argc, char **argv)
 	static const struct option longs[] = {MODELCTL_OPTIONS,
 		{"concurrency", required_argument, NULL, 'c'},
 		{"rate", required_argument, NULL, 'r'}, {"seconds", required_argument, NULL, 's'},
-		{"dimension", required_argument, NULL, 'd'}, {0}};
+		{"dimension", required_argument, NULL, 'd'}, {"shm", no_argument, NULL, 'S'}, {0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, MODELCTL_SHORT "c:r:s:d:", longs, NULL)) != -1) {
@@ -141,92 +149,79 @@ static int parse(struct bench *b, int argc, char **argv)
 
 /* --- The request -------------------------------------------------------------------------------- */
 
-static enum dtype dtype_of(const char *name)
+static int fetch_metadata(struct bench *b, Metadata **ret)
 {
-	for (int d = DTYPE_INVALID + 1; d < DTYPE_MAX_; d++) {
-		if (!strcmp(dtype_kserve_name((enum dtype)d), name))
-			return (enum dtype)d;
+	Inference__ModelMetadataRequest request = INFERENCE__MODEL_METADATA_REQUEST__INIT;
+
+	request.name = (char *)b->model;
+	return kserve_call_on(b->m, b->client, "ModelMetadata", &request.base,
+		&inference__model_metadata_response__descriptor, (void **)ret);
+}
+
+/* One request of those that are made inline, for what it answers. */
+static int take_outputs(struct bench *b, const struct bench_request *q)
+{
+	_cleanup_(buf_deinit) struct buf reply = {.max = UINT32_MAX};
+	const struct grpc_piece piece = {q->data, q->n};
+	Inference__ModelInferResponse *answer;
+	int r = modelctl_call(b->m, b->client, INFER_PATH, &piece, 1, &reply);
+
+	if (r)
+		return r;
+	answer = inference__model_infer_response__unpack(NULL, reply.len, reply.data);
+	r = answer ? bench_outputs_take(&b->outputs, answer)
+		   : modelctl_fail(MODELCTL_FAILED, "the answer is malformed");
+	inference__model_infer_response__free_unpacked(answer, NULL);
+	return r;
+}
+
+/* Inputs lie in a region once; what is answered has a place for each of those that are asked at a time. */
+static int share(struct bench *b)
+{
+	const uint64_t inputs = bench_tensors_bytes(&b->inputs);
+	uint64_t outputs, total;
+	struct bench_region region = {.name = b->shm.name};
+	int r = take_outputs(b, &b->slots[0].request);
+
+	if (r)
+		return r;
+	outputs = bench_tensors_bytes(&b->outputs);
+	if (__builtin_mul_overflow(outputs, b->concurrency, &total) ||
+		__builtin_add_overflow(total, inputs, &total) || total > INT64_MAX)
+		return modelctl_fail(MODELCTL_FAILED, "tensors of that size are beyond the limits");
+	r = bench_shm_make(&b->shm, b->m, b->client, &b->inputs, total);
+	for (uint64_t i = 0; !r && i < b->concurrency; i++) {
+		bench_request_release(&b->slots[i].request);
+		region.outputs = inputs + i * outputs;
+		r = bench_request_make(
+			&b->slots[i].request, b->model, &b->inputs, &b->outputs, &region);
 	}
-	return DTYPE_F32; /* it takes any */
-}
-
-/* t is released by the caller. */
-static int make_tensor(const struct bench *b, const TensorMetadata *m, struct tensor *t)
-{
-	char text[256];
-
-	if (m->n_shape > RANK_MAX)
-		return modelctl_fail(MODELCTL_FAILED, "input %s has too many dimensions", m->name);
-	t->dtype = dtype_of(m->datatype);
-	t->has_shape = true;
-	t->rank = (uint32_t)m->n_shape;
-	for (uint32_t k = 0; k < t->rank; k++)
-		t->dims[k] = m->shape[k] >= 0	     ? m->shape[k]
-			     : k == 0 && t->rank > 1 ? 1
-						     : (int64_t)b->dimension;
-	if (!tensor_fill(t, 1, true, text, sizeof(text)))
-		return 0;
-	return modelctl_fail(MODELCTL_FAILED, "input %s: %s", m->name, text);
-}
-
-static int pack(struct bench *b, const Request *q)
-{
-	b->request = malloc(inference__model_infer_request__get_packed_size(q) + 1);
-	if (!b->request)
-		return modelctl_fail(MODELCTL_FAILED, "out of memory");
-	b->n_request = inference__model_infer_request__pack(q, b->request);
-	return 0;
-}
-
-static int make_request(struct bench *b, const Metadata *m)
-{
-	Request q = INFERENCE__MODEL_INFER_REQUEST__INIT;
-	struct tensor tensors[INPUTS_MAX] = {0};
-	Input inputs[INPUTS_MAX];
-	Input *list[INPUTS_MAX];
-	ProtobufCBinaryData raw[INPUTS_MAX];
-	int r = m->n_inputs > INPUTS_MAX
-			? modelctl_fail(MODELCTL_FAILED, "%s has too many inputs", b->model)
-			: 0;
-	size_t n = 0;
-
-	for (; !r && n < m->n_inputs; n++) {
-		r = make_tensor(b, m->inputs[n], &tensors[n]);
-		inference__model_infer_request__infer_input_tensor__init(&inputs[n]);
-		inputs[n].name = m->inputs[n]->name;
-		inputs[n].datatype = (char *)dtype_kserve_name(tensors[n].dtype);
-		inputs[n].shape = tensors[n].dims;
-		inputs[n].n_shape = tensors[n].rank;
-		list[n] = &inputs[n];
-		raw[n] = (ProtobufCBinaryData){tensors[n].n, tensors[n].data};
-	}
-	q.model_name = (char *)b->model;
-	q.inputs = list;
-	q.raw_input_contents = raw;
-	q.n_inputs = q.n_raw_input_contents = n;
-	if (!r)
-		r = pack(b, &q);
-	for (size_t k = 0; k < n; k++)
-		tensor_release(&tensors[k]);
 	return r;
 }
 
 static int prepare(struct bench *b)
 {
-	Inference__ModelMetadataRequest request = INFERENCE__MODEL_METADATA_REQUEST__INIT;
 	Metadata *m = NULL;
 	int r = modelctl_connect(b->m, &b->client);
 
-	request.name = (char *)b->model;
+	b->slots = calloc(b->concurrency, sizeof(b->slots[0]));
+	if (!b->slots)
+		return modelctl_fail(MODELCTL_FAILED, "out of memory");
 	if (!r)
-		r = kserve_call_on(b->m, b->client, "ModelMetadata", &request.base,
-			&inference__model_metadata_response__descriptor, (void **)&m);
+		r = fetch_metadata(b, &m);
 	if (r)
 		return r;
-	r = make_request(b, m);
+	r = bench_inputs_make(&b->inputs, m, b->dimension);
 	inference__model_metadata_response__free_unpacked(m, NULL);
-	b->slots = calloc(b->concurrency, sizeof(b->slots[0]));
-	return r || b->slots ? r : modelctl_fail(MODELCTL_FAILED, "out of memory");
+	/* Inline all slots ask the same, which is the first one's. */
+	if (!r)
+		r = bench_request_make(&b->slots[0].request, b->model, &b->inputs, NULL, NULL);
+	return r || !b->shared ? r : share(b);
+}
+
+static const struct bench_request *request_of(const struct bench *b, const struct slot *s)
+{
+	return b->shared ? &s->request : &b->slots[0].request;
 }
 
 /* --- The loop ----------------------------------------------------------------------------------- */
@@ -240,7 +235,8 @@ static void on_message(void *data, const uint8_t *message, size_t n)
 
 static int start(struct bench *b, struct slot *s, uint64_t due_ns)
 {
-	const struct grpc_piece piece = {b->request, b->n_request};
+	const struct bench_request *q = request_of(b, s);
+	const struct grpc_piece piece = {q->data, q->n};
 	const struct grpc_call_options options = {
 		.path = INFER_PATH,
 		.pieces = &piece,
@@ -392,6 +388,7 @@ static void print_json(const struct bench *b)
 	json_open(&j, NULL, '{');
 	json_string(&j, "model", b->model);
 	json_u64(&j, "concurrency", b->concurrency);
+	json_bool(&j, "shared_memory", b->shared);
 	if (b->rate > 0) {
 		json_u64(&j, "rate", b->rate);
 		json_u64(&j, "unasked", b->n_unasked);
@@ -411,8 +408,9 @@ static void print_json(const struct bench *b)
 
 static void print_text(const struct bench *b)
 {
-	(void)printf("%zu requests in %.1f s, %" PRIu64 " at a time: %.1f a second\n",
-		b->latencies.n, (double)b->took_ns / 1e9, b->concurrency, per_second(b));
+	(void)printf("%zu requests in %.1f s, %" PRIu64 " at a time%s: %.1f a second\n",
+		b->latencies.n, (double)b->took_ns / 1e9, b->concurrency,
+		b->shared ? ", in shared memory" : "", per_second(b));
 	if (b->rate > 0)
 		(void)printf("  of %" PRIu64 " a second that were due; for %" PRIu64
 			     " there was no room\n",

@@ -427,6 +427,10 @@ def test_bench_counts_from_when_a_request_was_due(start):
     assert said["unasked"] > 0 and said["latency_us"]["max"] > 100_000
 
 
+def inline_bytes(d):
+    return json.loads(d.modelctl("status", "--json").stdout)["tensor_bytes_received"]
+
+
 def test_bench(start):
     d = start(models=["simple", "identity"], repository=os.path.join(m.ROOT, "tests", "models", "triton"))
     done = d.modelctl("bench", "simple", "-c", "4", "-s", "1", "--json")
@@ -441,5 +445,12 @@ def test_bench(start):
     said = json.loads(done.stdout)
     assert done.returncode == OK and (said["rate"], said["concurrency"]) == (50, 64)
     assert 0 < said["requests"] <= 50 and said["requests"] + said["unasked"] == 50
+    for model in ("simple", "identity"):
+        before = inline_bytes(d)
+        done = d.modelctl("bench", model, "--shm", "-c", "3", "-s", "1", "-d", "1000", "--json")
+        said = json.loads(done.stdout)
+        assert done.returncode == OK and said["requests"] >= 3 and said["failed"] == 0, done.stderr
+        assert said["shared_memory"] and not glob.glob("/dev/shm/modelctl-bench-*")
+        assert inline_bytes(d) - before <= 4000, "but for the first, by which outputs are known, inputs are in shared memory"
     done = d.modelctl("bench", "nothing")
     assert done.returncode == FAILED and "unknown model" in done.stderr
