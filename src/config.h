@@ -46,6 +46,7 @@ struct config {
 	const char *memory_source;   /* who says so */
 	enum log_level log_level;
 	enum log_format log_format;
+	uint32_t log_keep_bytes; /* of its last lines, in memory; 0: none */
 	uint64_t drain_timeout_ms;
 
 	/* Private: raw text of every key, and what the fields above point to. */

@@ -18,6 +18,7 @@ const struct config_key config_keys[] = {
 	{"server", "runtime_dir", CONFIG_STRING, AT(runtime_dir), "auto", 1, 255},
 	{"server", "log_level", CONFIG_LEVEL, AT(log_level), "info", 0, 0},
 	{"server", "log_format", CONFIG_LOG_FORMAT, AT(log_format), "text", 0, 0},
+	{"server", "log_keep_bytes", CONFIG_BYTES32, AT(log_keep_bytes), "64K", 0, 16 * MIB},
 	{"server", "drain_timeout_s", CONFIG_SECONDS, AT(drain_timeout_ms), "25", 0, 86400},
 	{"server", "busy_poll_us", CONFIG_U32, AT(pool.busy_poll_us), "0", 0, 10000},
 	{"server", "client_shm", CONFIG_CLIENT_SHM, 0, "local", 0, 0},

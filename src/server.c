@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/log_ring.h"
 #include "dispatch/dispatch.h"
 #include "handoff/handoff.h"
 #include "metrics/metrics.h"
@@ -314,7 +315,18 @@ static int build(struct server *s, struct repository *repository)
 		frontend_set_handoff(s->frontend, s->handoff);
 	frontend_set_lifecycle(s->frontend, s->lifecycle);
 	build_tracer(s);
+	frontend_set_log(s->frontend, s->log);
 	return build_metrics(s);
+}
+
+/* From here on. What was logged before is in no memory. */
+static int keep_log(struct server *s)
+{
+	int r = s->config->log_keep_bytes ? log_ring_new(&s->log, s->config->log_keep_bytes) : 0;
+
+	if (s->log)
+		log_tap(log_ring_add, s->log);
+	return r ? cannot("keep lines of the log", r) : 0;
 }
 
 int server_new(
@@ -335,7 +347,11 @@ int server_new(
 		repository_free(repository);
 		return cannot("start the event loop", r);
 	}
-	r = build(s, repository);
+	r = keep_log(s);
+	if (r)
+		repository_free(repository);
+	else
+		r = build(s, repository);
 	if (!r)
 		*ret_server = steal_ptr(s);
 	return r;
@@ -425,6 +441,9 @@ struct server *server_free(struct server *s)
 		log_warning("handles were left open", "state=%s", server_state_name(s->state));
 	lifecycle_free(s->lifecycle);
 	models_source_release(&s->source);
+	if (s->log)
+		log_tap(NULL, NULL);
+	log_ring_free(s->log);
 	free(s);
 	return NULL;
 }

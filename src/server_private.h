@@ -35,6 +35,7 @@ struct server {
 	const char *program; /* borrow: of a successor; NULL: there is to be none */
 	char *const *argv;   /* borrow */
 	struct models_source source;
+	struct log_ring *log;	     /* own; NULL: no lines are kept */
 	struct dispatch *dispatch;   /* own */
 	struct lifecycle *lifecycle; /* own */
 	struct handoff *handoff;     /* own */

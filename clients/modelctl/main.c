@@ -20,6 +20,9 @@ static const struct command {
 	const char *line;
 } commands[] = {
 	{"status", command_status, "workers, models, memory and counters of a running daemon"},
+	{"top", command_top, "the same as it changes: rates, latencies, lanes, memory, GPUs"},
+	{"events", command_events, "what happened to the daemon, its workers and its models"},
+	{"logs", command_logs, "the last lines of the daemon's log; --follow goes on"},
 	{"models", command_models, "models of the repositories, and the state of each version"},
 	{"stats", command_stats, "requests, rows, batches and times of each model"},
 	{"config", command_config, "a model's configuration, as JSON"},

@@ -47,6 +47,9 @@ int command_models(struct modelctl *m, int argc, char **argv);
 int command_stats(struct modelctl *m, int argc, char **argv);
 int command_config(struct modelctl *m, int argc, char **argv);
 int command_bench(struct modelctl *m, int argc, char **argv);
+int command_logs(struct modelctl *m, int argc, char **argv);
+int command_events(struct modelctl *m, int argc, char **argv);
+int command_top(struct modelctl *m, int argc, char **argv);
 int command_completion(struct modelctl *m, int argc, char **argv);
 
 /* Print "modelctl: ..." to standard error; returns `code`. */

@@ -9,6 +9,7 @@
 #include "clients/modelctl/json_message.h"
 #include "clients/modelctl/modelctl.h"
 #include "clients/modelctl/server_status.h"
+#include "clients/modelctl/units.h"
 
 #define INDENT 15 /* of what is said of a worker or a model */
 
@@ -30,34 +31,6 @@ static const char status_usage[] =
 	"      --watch              again and again, until interrupted\n"
 	"\n"
 	"Options of every command: see modelctl --help.\n";
-
-/* "1.5 MiB" */
-static const char *bytes_text(uint64_t n, char out[32])
-{
-	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-	double value = (double)n;
-	size_t unit = 0;
-
-	for (; value >= 1024 && unit < 6; unit++)
-		value /= 1024;
-	(void)snprintf(out, 32, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
-	return out;
-}
-
-static const char *duration_text(uint64_t ms, char out[32])
-{
-	if (ms < 1000)
-		(void)snprintf(out, 32, "%" PRIu64 " ms", ms);
-	else if (ms < 60 * 1000)
-		(void)snprintf(out, 32, "%.1f s", (double)ms / 1000);
-	else if (ms < 3600 * 1000)
-		(void)snprintf(
-			out, 32, "%" PRIu64 " min %" PRIu64 " s", ms / 60000, ms / 1000 % 60);
-	else
-		(void)snprintf(
-			out, 32, "%" PRIu64 " h %" PRIu64 " min", ms / 3600000, ms / 60000 % 60);
-	return out;
-}
 
 /* "image f32[-1,64]" */
 static void print_tensor(FILE *out, const TensorStatus *t)

@@ -50,6 +50,12 @@ static struct {
 	_Atomic uint64_t told; /* of them */
 } state = {.level = LOG_LEVEL_INFO, .fd = STDERR_FILENO};
 
+/* Likewise: who hears of each line. */
+static struct {
+	log_tap_fn fn;
+	void *data; /* borrow */
+} tap;
+
 static const struct {
 	const char *name;
 	int priority; /* of syslog(3) */
@@ -268,7 +274,7 @@ static void start_line(struct line *l, enum log_level level)
 		line_add(l, "%s: ", state.program);
 }
 
-static bool put_text(struct line *l)
+static void end_line(struct line *l)
 {
 	/* A forgotten log_quote() must not forge a second line. */
 	for (size_t i = 0; i < l->len; i++) {
@@ -277,6 +283,11 @@ static bool put_text(struct line *l)
 	}
 	if (l->cut)
 		memcpy(l->text + l->len - strlen(CUT_MARK), CUT_MARK, strlen(CUT_MARK));
+}
+
+static bool put_text(struct line *l)
+{
+	end_line(l);
 	l->text[l->len] = '\n';
 	return put(l->text, l->len + 1);
 }
@@ -350,6 +361,27 @@ static _printf_(4, 0) bool put_line(enum log_level level, const char *file, cons
 	return put_text(&l);
 }
 
+void log_tap(log_tap_fn fn, void *data)
+{
+	tap.data = data;
+	tap.fn = fn;
+}
+
+static _printf_(3, 0) void tell_tap(
+	enum log_level level, const char *message, const char *format, va_list args)
+{
+	struct line l = {.len = 0};
+
+	line_add(&l, "%s", message);
+	if (format[0]) {
+		line_add(&l, " ");
+		line_vadd(&l, format, args);
+	}
+	end_line(&l);
+	l.text[l.len] = '\0';
+	tap.fn(tap.data, level, clock_wall_ns(), l.text, l.len);
+}
+
 void log_line_from(
 	const char *file, enum log_level level, const char *message, const char *format, ...)
 {
@@ -363,5 +395,10 @@ void log_line_from(
 	if (!put_line(level, file, message, format ? format : "", args))
 		state.dropped++;
 	va_end(args);
+	if (tap.fn) {
+		va_start(args, format);
+		tell_tap(level, message, format ? format : "", args);
+		va_end(args);
+	}
 	errno = saved;
 }

@@ -50,6 +50,13 @@ void log_set_level(enum log_level level);
 /* "error", "warning", "info", "debug" -> level. Returns -EINVAL for anything else. */
 _must_use_ int log_level_parse(const char *text, enum log_level *ret_level);
 const char *log_level_name(enum log_level level);
+/*
+ * Have fn called with each line, too: its message and key=value pairs (n bytes, terminated), of any thread; it must not log.
+ * Call while no other thread logs. NULL: no more.
+ */
+typedef void (*log_tap_fn)(
+	void *data, enum log_level level, uint64_t time_ns, const char *text, size_t n);
+void log_tap(log_tap_fn fn, void *data);
 /* Lines lost so far because nobody read them. */
 uint64_t log_dropped(void);
 /* Write `text` (n bytes) into out (cap bytes) quoted and escaped so that it stays one printable

@@ -16,6 +16,7 @@
 #include "handoff/handoff.h"
 #include "models/lifecycle.h"
 #include "proto/control.pb-c.h"
+#include "services/control_log.h"
 #include "services/control_models.h"
 #include "services/health.h"
 #include "services/methods.h"
@@ -336,6 +337,7 @@ static void status_message(struct call *c, void *state, const uint8_t *data, siz
 
 static const struct method methods[] = {
 	METHOD_SMALL(PATH "GetServerStatus", CONTROL_REQUEST_MAX, status_message),
+	METHOD_SMALL(PATH "GetLog", CONTROL_REQUEST_MAX, control_log_message),
 	METHOD_WAITING(PATH "LoadModel", CONTROL_REQUEST_MAX, struct control_waiter,
 		control_load_message, control_models_close),
 	METHOD_WAITING(PATH "UnloadModel", CONTROL_REQUEST_MAX, struct control_waiter,

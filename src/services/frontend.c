@@ -219,6 +219,11 @@ void frontend_set_tracer(struct frontend *f, struct tracer *t)
 	f->services.tracer = t;
 }
 
+void frontend_set_log(struct frontend *f, struct log_ring *log)
+{
+	f->services.log = log;
+}
+
 void frontend_model_changed(struct frontend *f, struct version *m)
 {
 	health_model_changed(f->services.health, m);

@@ -22,6 +22,7 @@ struct frontend;
 struct handoff;
 struct lifecycle;
 struct tracer;
+struct log_ring;
 
 /* Each floor's, and where to listen. */
 struct frontend_settings {
@@ -64,6 +65,8 @@ void frontend_set_handoff(struct frontend *f, struct handoff *h);
 void frontend_set_lifecycle(struct frontend *f, struct lifecycle *l);
 /* Calls are traced from here on; it outlives the frontend. NULL: they are not. */
 void frontend_set_tracer(struct frontend *f, struct tracer *t);
+/* The control service has the log's last lines from here on; it outlives the frontend. */
+void frontend_set_log(struct frontend *f, struct log_ring *log);
 /* dispatch's on_version, passed on: health watchers hear of it in frontend_flush(). */
 void frontend_model_changed(struct frontend *f, struct version *m);
 /* Health NOT_SERVING, stop listening, GOAWAY in two steps, calls in flight finish; on_drained later,

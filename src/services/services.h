@@ -19,6 +19,7 @@ struct handoff;
 struct health;
 struct lifecycle;
 struct tracer;
+struct log_ring;
 
 struct services {
 	const struct services_settings *settings; /* borrow */
@@ -26,6 +27,7 @@ struct services {
 	struct dispatch *dispatch;		  /* borrow */
 	struct handoff *handoff;		  /* borrow; NULL: there is none */
 	struct lifecycle *lifecycle;		  /* borrow; NULL: there is none */
+	struct log_ring *log;			  /* borrow; NULL: no lines are kept */
 	struct calls *calls;			  /* borrow */
 	struct tracer *tracer;			  /* borrow; NULL: nothing is traced */
 	struct health *health;			  /* own */

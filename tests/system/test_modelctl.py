@@ -1,12 +1,17 @@
 """modelctl: what an administrator types, what scripts read, and the exit codes."""
+import fcntl
 import glob
 import json
 import os
+import pty
 import re
+import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 
 import numpy as np
 import pytest
@@ -51,7 +56,7 @@ def widest(text):
 
 
 @pytest.mark.parametrize("command", ["status", "health", "infer", "wait-ready", "models", "stats", "config", "bench", "load", "unload",
-                                     "reload", "completion"])
+                                     "reload", "completion", "top", "events", "logs"])
 def test_help_of_each_command(command):
     done = run(command, "--help")
     assert done.returncode == OK and f"usage: modelctl {command}" in done.stdout and not done.stderr
@@ -64,7 +69,8 @@ def test_help_of_each_command(command):
                                   ["infer", "identity", "--fill", "1", "--shape", "1,x"],
                                   ["infer", "a", "b", "--fill", "1"], ["infer", "--fill", "1", "-p", "novalue"],
                                   ["status", "--timeout", "never"], ["status", "--timeout", "0"],
-                                  ["wait-ready", "--nosuch"], ["config"], ["bench"], ["bench", "m", "-c", "0"], ["bench", "m", "-s", "x"], ["models", "a"], ["stats", "a", "b"]])
+                                  ["wait-ready", "--nosuch"], ["config"], ["bench"], ["bench", "m", "-c", "0"], ["bench", "m", "-s", "x"], ["models", "a"], ["stats", "a", "b"],
+                                  ["logs", "a"], ["events", "-n", "0"], ["top", "a"], ["top", "-i", "0"], ["top", "-o", "json"]])
 def test_usage_errors(args):
     done = run(*args)
     assert done.returncode == USAGE and done.stderr and not done.stdout
@@ -398,6 +404,124 @@ def test_deadline(start):
     d = start(models=["sleep"])
     done = d.modelctl("infer", "sleep", "-f", "2000", "-d", "i32", "-s", "1", "--timeout", "0.2")
     assert done.returncode == FAILED and "DEADLINE_EXCEEDED" in done.stderr
+
+
+# --- logs, events and top ------------------------------------------------------------------------------
+
+
+def test_logs_and_events(start):
+    d = start(models=["identity"])
+    lines = [json.loads(x) for x in d.modelctl("logs", "-j").stdout.splitlines()]
+    assert [x["number"] for x in lines] == list(range(1, len(lines) + 1))
+    assert any(x["text"].startswith("ready ") and x["level"] == "info" for x in lines), lines
+    done = d.modelctl("events", "-n", "1")
+    assert done.returncode == OK and re.fullmatch(r"\d{4}-\d\d-\d\dT\S+Z info .*\n", done.stdout)
+    with subprocess.Popen([MODELCTL, "events", "--follow", "-n", "1", "-a", d.tcp], stdout=subprocess.PIPE, text=True) as p:
+        p.stdout.readline()
+        d.kill_a_worker()
+        for line in p.stdout:
+            if " worker lost " in line:
+                break
+        assert " warning " in line and "worker=" in line
+        p.kill()
+    d.modelctl("health")
+    assert all(" client=" not in x for x in d.modelctl("events").stdout.splitlines())
+
+
+def test_no_lines_are_kept(start):
+    d = start("server.log_keep_bytes=0", models=["identity"])
+    done = d.modelctl("logs")
+    assert done.returncode == FAILED and "log_keep_bytes" in done.stderr
+
+
+def test_top_without_a_terminal(digits):
+    digits.modelctl("infer", "digits", "--fill", "0")
+    done = digits.modelctl("top", "--once", "--interval", "0.05")
+    assert done.returncode == OK and widest(done.stdout) <= 80 and "\033" not in done.stdout, done.stderr
+    for text in ("WORKER", "cpu:0/0", "MODEL", "digits", "identity", "requests ", "arena "):
+        assert text in done.stdout
+    with subprocess.Popen([MODELCTL, "top", "-i", "0.05", "-a", digits.tcp], stdout=subprocess.PIPE, text=True) as p:
+        views = 0
+        for line in p.stdout:
+            views += line.startswith("modeld ")
+            if views == 2:
+                break
+        p.kill()
+
+
+class Terminal:
+    """A program on a terminal of its own, what it wrote so far, and what became of the terminal."""
+
+    def __init__(self, *args, term="xterm", rows=24, columns=80):
+        self.master, slave = pty.openpty()
+        self.slave = os.dup(slave)
+        self.resize(rows, columns)
+        self.before = termios.tcgetattr(slave)
+        self.process = subprocess.Popen([MODELCTL, *args], stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+                                        env=dict(os.environ, TERM=term))
+        os.close(slave)
+        self.text = ""
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def read_until(self, what):
+        """Always before the program is waited for: it waits for us when the terminal holds all that it can."""
+        while what not in self.text:
+            assert select.select([self.master], [], [], 120)[0], self.text
+            self.text += os.read(self.master, 65536).decode()
+
+    def end(self):
+        """How it ended, and whether the terminal is as it was."""
+        self.read_until("\033[?1049l")
+        code = self.process.wait(120)
+        same = termios.tcgetattr(self.slave) == self.before
+        os.close(self.master)
+        os.close(self.slave)
+        return code, same
+
+
+@pytest.mark.parametrize("end", ["q", "\003", signal.SIGTERM, signal.SIGHUP])
+def test_top_gives_the_terminal_back(digits, end):
+    t = Terminal("top", "-i", "0.05", "-a", digits.tcp)
+    t.read_until("\033[?1049h")
+    t.read_until("MODEL")
+    if isinstance(end, str):
+        os.write(t.master, end.encode()) if end == "q" else t.process.send_signal(signal.SIGINT)
+    else:
+        t.process.send_signal(end)
+    assert t.end() == (OK, True) and "\033[?25h" in t.text
+
+
+def test_top_follows_the_size(digits):
+    t = Terminal("top", "-i", "60", "-a", digits.tcp, rows=4)
+    t.read_until("WORKER")
+    assert "MODEL" not in t.text, "there are only four rows"
+    t.resize(24, 80)
+    t.process.send_signal(signal.SIGWINCH)
+    t.read_until("MODEL")
+    os.write(t.master, b"q")
+    assert t.end() == (OK, True)
+
+
+def test_top_on_a_dumb_terminal(digits):
+    t = Terminal("top", "-i", "0.05", "-a", digits.tcp, term="dumb")
+    t.read_until("MODEL")
+    t.process.kill()
+    t.process.wait(60)
+    os.close(t.master)
+    os.close(t.slave)
+    assert "\033" not in t.text
+
+
+def test_top_says_why_it_ends(start):
+    d = start(models=["identity"])
+    t = Terminal("top", "-i", "0.05", "-t", "5", "-a", d.tcp)
+    t.read_until("MODEL")
+    d.terminate()
+    code, same = t.end()
+    assert code in (FAILED, UNREACHABLE) and same
+    d.wait_end()
 
 
 # --- models, stats, config ---------------------------------------------------------------------------

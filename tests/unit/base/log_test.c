@@ -284,6 +284,34 @@ Test(log, quote_is_cut_between_escapes)
 	cr_assert_eq(out[0], '#');
 }
 
+static void hear(void *data, enum log_level level, uint64_t time_ns, const char *text, size_t n)
+{
+	cr_assert_eq(strlen(text), n);
+	cr_assert_gt(time_ns, 0);
+	(void)snprintf(data, 4096, "%s %s", log_level_name(level), text);
+}
+
+Test(log, a_tap_hears_each_line)
+{
+	static char heard[4096], large[5000];
+
+	memset(large, 'x', sizeof(large) - 1);
+	log_tap(hear, heard);
+	log_warning("worker lost", "pid=%d\nwhy=%s", 7, "none");
+	cr_assert_str_eq(heard, "warning worker lost pid=7 why=none");
+	log_set_format(LOG_JSON);
+	log_info("ready", NULL);
+	cr_assert_str_eq(heard, "info ready");
+	log_set_format(LOG_TEXT);
+	log_debug("not at this level", "x=%d", 1);
+	cr_assert_str_eq(heard, "info ready");
+	log_info("large", "x=%s", large);
+	cr_assert_str_eq(heard + strlen(heard) - 4, "x...");
+	log_tap(NULL, NULL);
+	log_info("nobody hears", NULL);
+	cr_assert_str_eq(heard + strlen(heard) - 4, "x...");
+}
+
 /* Until the pipe or socket takes no more, and some lines on top. */
 static uint64_t fill(void)
 {
