@@ -18,7 +18,7 @@ PREFIX    ?= /usr/local
 VERSION   := 0.1.0
 Q         := $(if $(V),,@)
 
-PACKAGES  := libuv libnghttp2 libprotobuf-c inih zlib libmicrohttpd
+PACKAGES  := libuv libnghttp2 libprotobuf-c inih jansson zlib libmicrohttpd
 WARN      := -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wshadow -Wundef \
              -Wpointer-arith -Wwrite-strings -Wformat=2 -Wno-unused-parameter
 ifneq ($(DEVELOPER),0)
@@ -54,7 +54,7 @@ endif
 FLAGS     := $(CFLAGS) $(LTO_COMPILE)
 $(shell echo '$(FLAGS)' | cmp -s - $(BUILD)/flags || rm -f $(BUILD)/flags)
 
-LIBS_FRONT  := $(shell pkg-config --libs libuv libnghttp2 libprotobuf-c inih zlib libmicrohttpd 2>/dev/null) -lpthread
+LIBS_FRONT  := $(shell pkg-config --libs libuv libnghttp2 libprotobuf-c inih jansson zlib libmicrohttpd 2>/dev/null) -lpthread
 LIBS_WORKER := $(shell pkg-config --libs inih 2>/dev/null) -ldl -lm -lpthread
 LIBS_CLIENT := $(shell pkg-config --libs libnghttp2 libprotobuf-c 2>/dev/null) -lpthread
 

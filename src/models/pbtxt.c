@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "models/pbwire.h"
+
 #define DEPTH_MAX  16u
 #define NUMBER_MAX 64u /* characters of a number */
 
@@ -108,35 +110,6 @@ static bool word_is(struct span_of_text w, const char *text)
 	return w.n == strlen(text) && !memcmp(w.data, text, w.n);
 }
 
-/* --- The wire ------------------------------------------------------------------------------------- */
-
-static int put_varint(struct buf *out, uint64_t v)
-{
-	uint8_t bytes[10];
-	size_t n = 0;
-
-	do {
-		bytes[n] = (uint8_t)((v & 0x7f) | (v > 0x7f ? 0x80 : 0));
-		n++;
-		v >>= 7;
-	} while (v > 0);
-	return buf_append(out, bytes, n);
-}
-
-static int put_tag(struct buf *out, uint32_t id, unsigned wire_type)
-{
-	return put_varint(out, (uint64_t)id << 3 | wire_type);
-}
-
-static int put_bytes(struct buf *out, uint32_t id, const void *data, size_t n)
-{
-	int r = put_tag(out, id, PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED);
-
-	if (!r)
-		r = put_varint(out, n);
-	return r ? r : buf_append(out, data, n);
-}
-
 /* --- Numbers -------------------------------------------------------------------------------------- */
 
 /* NUL-terminated, for strtoull() and its kind. False: too long for any number. */
@@ -233,20 +206,6 @@ static bool parse_double(struct span_of_text w, double *ret_v)
 	return end > digits && (!*end || !strcmp(end, "f"));
 }
 
-static int put_double(struct buf *out, uint32_t id, double v)
-{
-	int r = put_tag(out, id, PROTOBUF_C_WIRE_TYPE_64BIT);
-
-	return r ? r : buf_append(out, &v, sizeof(v));
-}
-
-static int put_float(struct buf *out, uint32_t id, float v)
-{
-	int r = put_tag(out, id, PROTOBUF_C_WIRE_TYPE_32BIT);
-
-	return r ? r : buf_append(out, &v, sizeof(v));
-}
-
 static int read_number(struct parser *p, const ProtobufCFieldDescriptor *f, struct buf *out)
 {
 	struct parser before = *p;
@@ -254,19 +213,13 @@ static int read_number(struct parser *p, const ProtobufCFieldDescriptor *f, stru
 	bool is_real = f->type == PROTOBUF_C_TYPE_DOUBLE || f->type == PROTOBUF_C_TYPE_FLOAT;
 	double real = 0;
 	uint64_t v = 0;
-	int r;
 
 	if (is_real ? !parse_double(w, &real) : !parse_varint(f, w, &v)) {
 		*p = before;
 		return invalid(
 			p, "'%.*s' is no value of %s", (int)(w.n < 40 ? w.n : 40), w.data, f->name);
 	}
-	if (f->type == PROTOBUF_C_TYPE_DOUBLE)
-		return put_double(out, f->id, real);
-	if (f->type == PROTOBUF_C_TYPE_FLOAT)
-		return put_float(out, f->id, (float)real);
-	r = put_tag(out, f->id, PROTOBUF_C_WIRE_TYPE_VARINT);
-	return r ? r : put_varint(out, v);
+	return is_real ? pbwire_put_real(out, f, real) : pbwire_put_integer(out, f, v);
 }
 
 /* --- Strings -------------------------------------------------------------------------------------- */
@@ -345,7 +298,7 @@ static int read_string(struct parser *p, const ProtobufCFieldDescriptor *f, stru
 	if (!r && memchr(s.data ? s.data : (const uint8_t *)"", 0, s.len) &&
 		f->type == PROTOBUF_C_TYPE_STRING)
 		return invalid(p, "a string has a NUL character: %s", f->name);
-	return r ? r : put_bytes(out, f->id, s.data, s.len);
+	return r ? r : pbwire_put_bytes(out, f, s.data, s.len);
 }
 
 /* --- Fields --------------------------------------------------------------------------------------- */
@@ -366,7 +319,7 @@ static int read_nested(struct parser *p, const ProtobufCFieldDescriptor *f, stru
 	p->depth++;
 	r = read_message(p, f->descriptor, close, &inner, &present);
 	p->depth--;
-	return r ? r : put_bytes(out, f->id, inner.data, inner.len);
+	return r ? r : pbwire_put_bytes(out, f, inner.data, inner.len);
 }
 
 static int read_value(struct parser *p, const ProtobufCFieldDescriptor *f, struct buf *out)
@@ -407,17 +360,6 @@ static const ProtobufCFieldDescriptor *find_field(
 	return NULL;
 }
 
-/* Which bit of `present` a field, or the choice that it is of, has; 0: it may occur more than once. */
-static uint64_t bit_of(const ProtobufCMessageDescriptor *type, const ProtobufCFieldDescriptor *f)
-{
-	for (unsigned i = 0; f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF && i < type->n_fields; i++) {
-		if (type->fields[i].flags & PROTOBUF_C_FIELD_FLAG_ONEOF &&
-			type->fields[i].quantifier_offset == f->quantifier_offset)
-			return UINT64_C(1) << (type->fields[i].id & 63);
-	}
-	return f->label == PROTOBUF_C_LABEL_REPEATED ? 0 : UINT64_C(1) << (f->id & 63);
-}
-
 static int read_field(struct parser *p, const ProtobufCMessageDescriptor *type, struct buf *out,
 	uint64_t *present, uint64_t *seen)
 {
@@ -434,13 +376,13 @@ static int read_field(struct parser *p, const ProtobufCMessageDescriptor *type, 
 					(int)(name.n < 40 ? name.n : 40), name.data)
 			      : invalid(p, "the name of a field is expected");
 	}
-	bit = bit_of(type, f);
+	bit = pbwire_bit(type, f);
 	if (*seen & bit) {
 		*p = before;
 		return invalid(p, "%s is set twice, or beside what excludes it", f->name);
 	}
 	*seen |= bit;
-	*present |= f->id < 64 ? UINT64_C(1) << f->id : 0;
+	*present |= pbwire_present_bit(f);
 	colon = take(p, ':');
 	if (!colon && f->type != PROTOBUF_C_TYPE_MESSAGE)
 		return invalid(p, "':' is expected behind %s", f->name);
