@@ -16,6 +16,7 @@
 #include "dispatch/batcher.h"
 
 #include "base/clock.h"
+#include "dispatch/check.h"
 #include "dispatch/client_private.h"
 #include "dispatch/output_share.h"
 #include "dispatch/request_private.h"

@@ -356,3 +356,21 @@ int check_states(struct request *r)
 		fill_item(r);
 	return e;
 }
+
+static bool same_input(const struct request_input *a, const struct request_input *b)
+{
+	return a->dtype == b->dtype && a->rank == b->rank && a->rank > 0 &&
+	       !memcmp(a->dims + 1, b->dims + 1, (a->rank - 1) * sizeof(a->dims[0]));
+}
+
+bool request_joins(const struct request *a, const struct request *b)
+{
+	if (!a->joinable || !b->joinable || a->key != b->key || a->n_inputs != b->n_inputs)
+		return false;
+	for (uint32_t i = 0; i < a->n_inputs; i++) {
+		if (!same_input(&a->inputs[i], &b->inputs[i]))
+			return false;
+	}
+	return a->item.n_outputs == b->item.n_outputs &&
+	       !memcmp(a->outputs, b->outputs, a->item.n_outputs * sizeof(a->outputs[0]));
+}

@@ -3,6 +3,8 @@
 #ifndef DISPATCH_CHECK_H
 #define DISPATCH_CHECK_H
 
+#include <stdbool.h>
+
 #include "dispatch/request.h"
 
 /*
@@ -12,5 +14,7 @@
 _must_use_ int check_request(struct request *r);
 /* The same of inputs that are states of a sequence, which a request has only when it is about to be sent. */
 _must_use_ int check_states(struct request *r);
+/* Can the two, which were checked, share a batch? */
+bool request_joins(const struct request *a, const struct request *b);
 
 #endif

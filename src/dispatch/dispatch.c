@@ -5,7 +5,7 @@
  *     +------------------kill--------------------^
  *
  * Work is done in dispatch_schedule() alone. Whatever makes some (a request, a free slot, a timer,
- * arena space) calls wake(), which keeps the loop from sleeping until it was called.
+ * arena space) calls dispatch_wake(), which keeps the loop from sleeping until it was called.
  *
  * Daemon process, loop thread.
  */
@@ -23,7 +23,6 @@
 #include "dispatch/client_private.h"
 #include "dispatch/dispatch_private.h"
 #include "dispatch/early.h"
-#include "dispatch/give_up.h"
 #include "dispatch/request_private.h"
 #include "dispatch/version_private.h"
 #include "dispatch/work.h"
@@ -34,7 +33,7 @@ static void on_idle(uv_idle_t *h)
 }
 
 /* Something changed that dispatch_schedule() should look at; it will be called again soon. */
-static void wake(struct dispatch *d)
+void dispatch_wake(struct dispatch *d)
 {
 	if (d->dirty)
 		return;
@@ -44,14 +43,14 @@ static void wake(struct dispatch *d)
 
 static void on_desk_wake(void *data)
 {
-	wake(data);
+	dispatch_wake(data);
 }
 
 /* --- Timers ------------------------------------------------------------------------------- */
 
 static void on_alarm(void *data)
 {
-	wake(data);
+	dispatch_wake(data);
 }
 
 static void on_wait(uv_timer_t *h)
@@ -59,7 +58,7 @@ static void on_wait(uv_timer_t *h)
 	struct dispatch *d = h->data;
 
 	d->wait_at_ns = CLOCK_NO_DEADLINE;
-	wake(d);
+	dispatch_wake(d);
 }
 
 /* A timer that is set for an earlier time is left to go off: looking in vain costs less than setting
@@ -102,7 +101,7 @@ static int open_handles(struct dispatch *d, uv_loop_t *loop)
 static void wake_waiting(struct dispatch *d)
 {
 	if (d->scheduler.n_work > 0 || d->early.changed || d->state == DISPATCH_DRAINING)
-		wake(d);
+		dispatch_wake(d);
 }
 
 /* Something has happened to some version. */
@@ -315,7 +314,7 @@ void dispatch_drain(struct dispatch *d)
 	d->state = DISPATCH_DRAINING;
 	d->early.closed = d->demands.closed = true;
 	scheduler_drain(&d->scheduler);
-	wake(d);
+	dispatch_wake(d);
 }
 
 void dispatch_kill(struct dispatch *d)
@@ -379,74 +378,6 @@ struct dispatch *dispatch_free(struct dispatch *d)
 	uv_close((uv_handle_t *)&d->idle, on_closed);
 	uv_close((uv_handle_t *)&d->input.timer, on_closed);
 	return NULL;
-}
-
-/* --- Requests --------------------------------------------------------------------------------- */
-
-int dispatch_submit(struct dispatch *d, struct request *r)
-{
-	int e;
-
-	assert(r->state == REQUEST_NEW);
-	r->times.submitted_ns = clock_ns();
-	r->dispatch = d;
-	e = admit(r, d->state != DISPATCH_OPEN, d->settings->max_requests_per_client);
-	if (e) {
-		version_note_refusal(r->version);
-		request_discard(r);
-		return e;
-	}
-	request_ref(r);
-	client_charge_request(r->client);
-	d->tally.activity++;
-	scheduler_add(&d->scheduler, r->version->work);
-	wake(d);
-	return 0;
-}
-
-static void note_cancel(struct request *r)
-{
-	if (!r->silent)
-		version_note_cancel(r->version, r->deadline_ns);
-}
-
-void request_cancel(struct request *r)
-{
-	switch (r->state) {
-	case REQUEST_NEW:
-		request_discard(r);
-		break;
-	case REQUEST_EARLY:
-		note_cancel(r);
-		early_drop(r);
-		break;
-	case REQUEST_QUEUED:
-		note_cancel(r);
-		wake(r->dispatch);
-		queue_remove(&r->version->work->queue, r);
-		request_drop(r);
-		break;
-	case REQUEST_SENT:
-	case REQUEST_LEAVING:
-		note_cancel(r);
-		r->silent = true;
-		give_up(r);
-		break;
-	case REQUEST_DONE:
-	case REQUEST_STATES_:
-		break;
-	}
-}
-
-bool request_withdraw(struct request *r)
-{
-	if (r->state == REQUEST_SENT || r->state == REQUEST_LEAVING) {
-		r->withdrawn = true;
-		give_up(r);
-		return false;
-	}
-	request_cancel(r);
-	return true;
 }
 
 /* --- Once a loop iteration ------------------------------------------------------------------ */

@@ -56,6 +56,8 @@ struct dispatch {
 	int n_handles; /* of these six, not closed yet */
 };
 
+/* There may be something to schedule: the loop does not sleep until dispatch_schedule() was called. */
+void dispatch_wake(struct dispatch *d);
 /* Tells what clients are charged for (log, debug), and asserts that it is nothing. */
 void dispatch_close_accounts(const struct dispatch *d);
 

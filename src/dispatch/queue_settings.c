@@ -39,7 +39,7 @@ bool queue_settings_equal(const struct queue_settings *a, const struct queue_set
 	if (!a || !b)
 		return a == b;
 	if (a->n_levels != b->n_levels || a->default_level != b->default_level ||
-		a->n_preferred != b->n_preferred ||
+		a->n_preferred != b->n_preferred || a->keep_order != b->keep_order ||
 		memcmp(a->preferred, b->preferred, sizeof(a->preferred)) != 0)
 		return false;
 	for (uint32_t i = 0; i < a->n_levels; i++) {
@@ -81,6 +81,15 @@ uint64_t queue_settings_timeout(const struct queue_settings *s, uint32_t level, 
 		return 0;
 	return p->allow_override && timeout_us > 0 && timeout_us < p->timeout_us ? timeout_us
 										 : p->timeout_us;
+}
+
+int queue_settings_check_order(const struct queue_settings *s)
+{
+	if (!s->keep_order)
+		return 0;
+	if (s->n_levels > 1)
+		return QUEUE_SETTINGS_E_LEVELS;
+	return s->policies[0].action == QUEUE_DELAY ? QUEUE_SETTINGS_E_DELAY : 0;
 }
 
 uint32_t queue_settings_preferred(const struct queue_settings *s, uint64_t rows)

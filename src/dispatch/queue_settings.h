@@ -20,6 +20,11 @@ enum queue_action {
 	QUEUE_DELAY, /* it goes behind all others of its level */
 };
 
+enum {
+	QUEUE_SETTINGS_E_LEVELS = 1, /* there are several */
+	QUEUE_SETTINGS_E_DELAY,	     /* a policy lets requests go behind others */
+};
+
 struct queue_policy {
 	enum queue_action action;
 	uint64_t timeout_us;   /* 0: none */
@@ -33,6 +38,7 @@ struct queue_settings {
 	uint32_t n_preferred;
 	uint32_t
 		preferred[QUEUE_PREFERRED_MAX]; /* rows, ascending: such batches wait for no more */
+	bool keep_order; /* answers leave in the order of their requests (ordering.h); of one level alone, without QUEUE_DELAY */
 	struct queue_policy policies[QUEUE_LEVELS_MAX];
 };
 
@@ -49,6 +55,8 @@ uint32_t queue_settings_level(const struct queue_settings *s, uint64_t priority)
 /* How long a request that asks for timeout_us (0: it does not) may wait in a level; 0: as long as it takes. s may be NULL. */
 uint64_t queue_settings_timeout(
 	const struct queue_settings *s, uint32_t level, uint64_t timeout_us);
+/* 0, unless answers keep an order that the queue does not: QUEUE_SETTINGS_E_LEVELS, QUEUE_SETTINGS_E_DELAY */
+_must_use_ int queue_settings_check_order(const struct queue_settings *s);
 /* The largest preferred size of at most so many rows; 0: none. s may be NULL. */
 uint32_t queue_settings_preferred(const struct queue_settings *s, uint64_t rows);
 

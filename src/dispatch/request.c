@@ -27,13 +27,12 @@
 #include "dispatch/version_private.h"
 
 #define REQUEST_SPARE_MAX 1024u
-#define REQUEST_TEXT_MAX  1024u
 
 static const bool allowed[REQUEST_STATES_][REQUEST_STATES_] = {
 	[REQUEST_NEW] = {[REQUEST_EARLY] = true, [REQUEST_QUEUED] = true, [REQUEST_DONE] = true},
 	[REQUEST_EARLY] = {[REQUEST_DONE] = true},
 	[REQUEST_QUEUED] = {[REQUEST_SENT] = true, [REQUEST_LEAVING] = true, [REQUEST_DONE] = true},
-	[REQUEST_SENT] = {[REQUEST_QUEUED] = true, [REQUEST_DONE] = true},
+	[REQUEST_SENT] = {[REQUEST_QUEUED] = true, [REQUEST_LEAVING] = true, [REQUEST_DONE] = true},
 	[REQUEST_LEAVING] = {[REQUEST_DONE] = true},
 };
 
@@ -53,6 +52,7 @@ static void request_reset(struct request *r)
 	list_init(&r->node);
 	list_init(&r->age_node);
 	list_init(&r->sequence_node);
+	list_init(&r->order_node);
 	memset(r->inputs, 0, r->n_inputs * sizeof(r->inputs[0]));
 }
 
@@ -143,12 +143,17 @@ struct request *request_pop(struct list *l)
 	return list_entry(node, struct request, node);
 }
 
-static void drop_leases(struct request *r)
+void request_drop_inputs(struct request *r)
 {
 	for (uint32_t i = 0; i < r->n_inputs; i++) {
 		r->inputs[i].lease = lease_unref(r->inputs[i].lease);
 		r->inputs[i].region = region_unref(r->inputs[i].region);
 	}
+}
+
+void request_drop_leases(struct request *r)
+{
+	request_drop_inputs(r);
 	while (r->n_targets > 0)
 		region_unref(r->targets[--r->n_targets].region);
 }
@@ -186,7 +191,7 @@ struct request *request_unref(struct request *r)
 	if (--r->refs > 0)
 		return NULL;
 	assert(r->state == REQUEST_NEW || r->state == REQUEST_DONE);
-	drop_leases(r);
+	request_drop_leases(r);
 	drop_extras(r);
 	v = r->version;
 	if (r->state == REQUEST_NEW)
@@ -322,161 +327,5 @@ int request_refuse(struct request *r, enum grpc_status status, const char *forma
 void request_discard(struct request *r)
 {
 	request_set_state(r, REQUEST_DONE);
-	drop_leases(r);
-}
-
-static void fill_result(
-	const struct request *r, const struct request_answer *a, struct request_result *result)
-{
-	*result = (struct request_result){
-		.partial = a->partial,
-		.status = a->status,
-		.message = a->message,
-		.outputs = a->outputs,
-		.n_outputs = a->n_outputs,
-		.targets = r->targets,
-		.n_targets = r->n_targets,
-		.lease = a->lease,
-		.worker = a->worker ? worker_name(a->worker) : "",
-		.device = a->worker ? worker_device(a->worker) : "",
-		.batch_requests = a->batch_requests,
-		.times = r->times,
-	};
-	result->times.compute_ns = a->compute_ns;
-	result->times.done_ns = a->now_ns;
-}
-
-/* How long the stages of its life took, until its answer came. */
-static void note_stages(struct request *r, const struct request_answer *a)
-{
-	struct version_figures *figures = &r->version->figures;
-	const struct request_times *t = &r->times;
-	struct histogram *stages = figures->stages;
-	uint64_t away_ns = a->now_ns - t->dispatched_ns;
-	uint64_t sent_ns = away_ns > a->compute_ns ? away_ns - a->compute_ns : 0;
-	uint64_t begun_ns = t->received_ns ? t->received_ns : t->submitted_ns;
-
-	if (t->received_ns && t->received_ns <= t->submitted_ns)
-		histogram_add(&stages[VERSION_RECEIVE], HISTOGRAM_SHIFT_NS,
-			t->submitted_ns - t->received_ns);
-	histogram_add(
-		&stages[VERSION_QUEUE], HISTOGRAM_SHIFT_NS, t->dispatched_ns - t->submitted_ns);
-	histogram_add(&stages[VERSION_SEND], HISTOGRAM_SHIFT_NS, sent_ns);
-	histogram_add(&stages[VERSION_COMPUTE], HISTOGRAM_SHIFT_NS, a->compute_ns);
-	histogram_add(&figures->total, HISTOGRAM_SHIFT_NS, a->now_ns - begun_ns);
-}
-
-static void count(struct request *r, const struct request_answer *a)
-{
-	struct version_counters *counters = &r->version->counters;
-	uint64_t total_ns = a->now_ns - r->times.submitted_ns;
-
-	if (a->status != GRPC_OK) {
-		counters->requests_failed++;
-		counters->failed_ns += total_ns;
-		r->version->figures.failures[a->worker ? VERSION_BACKEND : VERSION_OTHER]++;
-		return;
-	}
-	counters->requests_ok++;
-	counters->total_ns += total_ns;
-	counters->queue_ns += r->times.dispatched_ns - r->times.submitted_ns;
-	counters->compute_ns += a->compute_ns;
-	counters->rows += r->rows;
-	counters->last_ns = a->now_ns;
-	note_stages(r, a);
-}
-
-/* What the callback keeps is its client's. */
-static void call_back(struct request *r, const struct request_answer *a)
-{
-	struct request_result result;
-
-	fill_result(r, a, &result);
-	r->on_done(r->data, &result);
-	output_share_charge(r->client, a->lease);
-}
-
-void request_tell(struct request *r, const struct request_answer *a)
-{
-	if (r->silent)
-		return;
-	r->silent = true;
-	count(r, a);
-	call_back(r, a);
-}
-
-static void refund(struct request *r)
-{
-	if (!r->refunded)
-		client_refund_request(r->client);
-	r->refunded = true;
-}
-
-void request_tell_ahead(struct request *r, const struct request_answer *a)
-{
-	if (!a->partial) {
-		refund(r);
-		request_tell(r, a);
-		return;
-	}
-	r->begun = true;
-	if (r->silent)
-		return;
-	call_back(r, a);
-}
-
-/* Charges are back before anybody is told, so that the callback may submit the next one. */
-static void request_refund(struct request *r)
-{
-	if (r->sequence)
-		r->leave(r);
-	request_set_state(r, REQUEST_DONE);
-	refund(r);
-}
-
-void request_finish(struct request *r, const struct request_answer *a)
-{
-	request_refund(r);
-	request_tell(r, a);
-	drop_leases(r);
-	request_unref(r);
-}
-
-void request_fail(
-	struct request *r, uint64_t now_ns, enum grpc_status status, const char *format, ...)
-{
-	char text[REQUEST_TEXT_MAX];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	request_finish(
-		r, &(struct request_answer){.status = status, .message = text, .now_ns = now_ns});
-}
-
-void request_drop(struct request *r)
-{
-	request_refund(r);
-	r->silent = true;
-	drop_leases(r);
-	request_unref(r);
-}
-
-static bool same_input(const struct request_input *a, const struct request_input *b)
-{
-	return a->dtype == b->dtype && a->rank == b->rank && a->rank > 0 &&
-	       !memcmp(a->dims + 1, b->dims + 1, (a->rank - 1) * sizeof(a->dims[0]));
-}
-
-bool request_joins(const struct request *a, const struct request *b)
-{
-	if (!a->joinable || !b->joinable || a->key != b->key || a->n_inputs != b->n_inputs)
-		return false;
-	for (uint32_t i = 0; i < a->n_inputs; i++) {
-		if (!same_input(&a->inputs[i], &b->inputs[i]))
-			return false;
-	}
-	return a->item.n_outputs == b->item.n_outputs &&
-	       !memcmp(a->outputs, b->outputs, a->item.n_outputs * sizeof(a->outputs[0]));
+	request_drop_leases(r);
 }

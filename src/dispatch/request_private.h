@@ -6,11 +6,15 @@
 #include "dispatch/heap.h"
 #include "dispatch/request.h"
 
+#define REQUEST_TEXT_MAX 1024u
+
 struct batch;
 struct dispatch;
+struct kept_answer;
 struct line;
 struct sequence;
 struct sequence_step;
+struct work;
 
 enum request_state {
 	REQUEST_NEW,	 /* the service fills it */
@@ -80,7 +84,9 @@ struct request {
 	void (*leave)(struct request *
 			r); /* where it is of a sequence: it ends, though no worker has answered it */
 
-	char *traceparent; /* own: the item's; NULL: it has none */
+	char *traceparent;	  /* own: the item's; NULL: it has none */
+	struct list order_node;	  /* in work.ordered */
+	struct kept_answer *kept; /* own; NULL: it has no answer that waits for others */
 
 	enum grpc_status status; /* after a refusal */
 	char *text;		 /* own; NULL: none */
@@ -110,6 +116,9 @@ struct request *request_pop(struct list *l);
 /* Remember why it is refused. Always DISPATCH_E_REFUSED. */
 _must_use_ int request_refuse(struct request *r, enum grpc_status status, const char *format, ...)
 	_printf_(3, 4);
+/* Give back where its inputs lie; and where its outputs go. */
+void request_drop_inputs(struct request *r);
+void request_drop_leases(struct request *r);
 /* It was refused, or cancelled before it was submitted: NEW -> DONE, leases given back. */
 void request_discard(struct request *r);
 /* Call on_done (unless it is silent) and forget it: no one may answer it again. */
@@ -118,14 +127,17 @@ void request_tell(struct request *r, const struct request_answer *a);
  * request_tell(), and its client is not charged for a request any more. */
 void request_tell_ahead(struct request *r, const struct request_answer *a);
 /* The end of a submitted request: request_tell(), state DONE, charges and leases given back, and
- * dispatch's reference dropped. SENT or LEAVING -> DONE. */
+ * dispatch's reference dropped. SENT or LEAVING -> DONE; LEAVING, where the answer is kept (ordering.h). */
 void request_finish(struct request *r, const struct request_answer *a);
+/* Its answer is kept: what it held beside that is given back. SENT or LEAVING -> LEAVING. */
+void request_await_turn(struct request *r);
+/* Those of a version whose turn has come and whose answers were kept: request_tell() of who is SENT, or request_finish(). Returns whether
+ * there were any. */
+bool request_tell_ordered(struct work *w);
 /* request_finish() with an error that no worker gave. */
 void request_fail(struct request *r, uint64_t now_ns, enum grpc_status status, const char *format,
 	...) _printf_(4, 5);
-/* The same without an answer; from QUEUED or EARLY, out of the list already. */
+/* The same without an answer; from QUEUED or EARLY, out of the list already; or from LEAVING, where its answer is kept. */
 void request_drop(struct request *r);
-/* Can the two share a batch (both joinable)? */
-bool request_joins(const struct request *a, const struct request *b);
 
 #endif

@@ -218,7 +218,7 @@ static bool run_batch(struct scheduler *s, struct work *w, uint64_t now_ns)
 static bool schedule_model(struct scheduler *s, struct work *w, uint64_t now_ns)
 {
 	struct queue *q = &w->queue;
-	bool moved = expire(w, now_ns) | run_timeouts(w, now_ns);
+	bool moved = request_tell_ordered(w) | expire(w, now_ns) | run_timeouts(w, now_ns);
 	bool ready = q->n > 0 && version_ready(w->version);
 
 	if (!ready || !queue_suspect(q))
@@ -314,16 +314,17 @@ static struct request_answer answer_of(const struct pool_result *result, struct 
 void scheduler_done(struct scheduler *s, void *tag, const struct pool_done *done)
 {
 	struct batch *b = tag;
+	struct work *w = b->work;
 	struct list requests;
 	struct request *r;
 
-	work_note_time(b->work, done->compute_ns);
+	work_note_time(w, done->compute_ns);
 	batch_end(s, b, &requests);
 	for (size_t i = 0; (r = request_pop(&requests)); i++) {
 		struct request_answer a =
 			answer_of(i < done->n_results ? &done->results[i] : NULL, done->worker);
 
-		work_note_output(b->work, r, &a);
+		work_note_output(w, r, &a);
 		if (r->sequence)
 			sequence_answered(r, &a);
 		a.compute_ns = done->compute_ns;
@@ -334,6 +335,7 @@ void scheduler_done(struct scheduler *s, void *tag, const struct pool_done *done
 		}
 		request_finish(r, &a);
 	}
+	request_tell_ordered(w);
 }
 
 void scheduler_partial(struct scheduler *s, void *tag, const struct pool_partial *partial)
@@ -353,6 +355,7 @@ void scheduler_partial(struct scheduler *s, void *tag, const struct pool_partial
 	if (partial->last && r->sequence)
 		sequence_answered(r, &a);
 	request_tell_ahead(r, &a);
+	request_tell_ordered(b->work);
 }
 
 /* Its worker is gone: once more, alone, or that was it; where another one is to blame it goes to `again`. */
@@ -367,6 +370,8 @@ static void lost_one(struct scheduler *s, struct request *r, const char *worker,
 		r->losses += how != LOST_INNOCENT;
 	if (r->silent) {
 		request_drop(r);
+	} else if (r->kept) {
+		request_await_turn(r);
 	} else if (r->withdrawn) {
 		request_fail(r, now_ns, GRPC_CANCELLED, "cancelled");
 	} else if (how == LOST_GUILTY) {
@@ -415,6 +420,7 @@ void scheduler_lost(struct scheduler *s, void *tag, struct worker *w, enum lost 
 		lost_one(s, r, worker_name(w), how, &again, now_ns);
 	}
 	work_requeue(work, &again, now_ns);
+	request_tell_ordered(work);
 	if (work->queue.n > 0)
 		scheduler_add(s, work);
 }
@@ -429,6 +435,7 @@ void scheduler_fail_all(struct scheduler *s, uint64_t now_ns)
 
 		list_for_each (&b->requests, node)
 			request_tell(list_entry(node, struct request, node), &gone);
+		request_tell_ordered(b->work);
 	}
 	while (!list_empty(&s->work)) {
 		struct work *w = list_entry(s->work.next, struct work, node);
@@ -442,6 +449,7 @@ void scheduler_fail_all(struct scheduler *s, uint64_t now_ns)
 			request_set_state(r, REQUEST_LEAVING);
 			request_finish(r, &gone);
 		}
+		request_tell_ordered(w);
 		unreserve(w);
 		leave_work(s, w);
 	}

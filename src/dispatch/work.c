@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "dispatch/client_private.h"
+#include "dispatch/ordering.h"
 #include "dispatch/output_share.h"
 #include "dispatch/request_private.h"
 #include "dispatch/sequence.h"
@@ -36,6 +37,7 @@ int work_new(struct work **ret_work, struct version *v)
 	}
 	w->version = v;
 	list_init(&w->node);
+	list_init(&w->ordered);
 	v->work = w;
 	*ret_work = w;
 	return 0;
@@ -46,7 +48,7 @@ struct work *work_free(struct work *w)
 	if (!w)
 		return NULL;
 	assert(w->in_flight == 0 && !w->reservation);
-	assert(list_empty(&w->node));
+	assert(list_empty(&w->node) && list_empty(&w->ordered));
 	queue_deinit(&w->queue);
 	sequences_free(w->sequences);
 	w->version->work = NULL;
@@ -98,6 +100,9 @@ void work_note_output(struct work *w, const struct request *r, const struct requ
 
 bool work_has_room(struct work *w, const struct request *r)
 {
+	/* It was sent once, and others wait for it. */
+	if (!list_empty(&r->order_node))
+		return true;
 	return output_share_admits(
 		r->client, version_workers_ready(w->version), expected_output(w, r));
 }
@@ -107,6 +112,7 @@ void work_set_sent(struct work *w, struct request *r)
 	uint64_t bytes = expected_output(w, r);
 
 	request_set_state(r, REQUEST_SENT);
+	ordering_enter(w, r);
 	r->expected_bytes = bytes;
 	output_share_expect(r->client, bytes);
 }

@@ -25,6 +25,7 @@ struct work {
 		node; /* in scheduler.work while it has requests queued, or a worker is kept free for it */
 	struct queue queue;
 	struct sequences *sequences; /* own; NULL: its requests belong to none */
+	struct list ordered;	     /* struct request.order_node (ordering.h) */
 	uint32_t n_early;	     /* requests that wait for it to be loaded (early.h) */
 	uint32_t in_flight;	     /* requests in batches */
 	uint64_t compute_ns;	     /* of a batch: a mean that favours the last ones */

@@ -91,6 +91,8 @@ static void print_conf_queue(FILE *out, const struct queue_settings *q, uint32_t
 		"\ntimeout_action = %s\ntimeout_override = %s\n",
 		q->n_levels, q->default_level + 1, p->timeout_us,
 		p->action == QUEUE_DELAY ? "delay" : "reject", p->allow_override ? "yes" : "no");
+	if (q->keep_order)
+		fprintf(out, "keep_order = yes\n");
 	for (uint32_t i = 0; i < n; i++)
 		fprintf(out, "%s%" PRIu32 "%s",
 			i ? ", " : "preferred_batch_size = ", q->preferred[i],
@@ -229,6 +231,8 @@ static void print_batching(FILE *out, const struct version_settings *s, uint32_t
 		s->max_queue_delay_us);
 	for (uint32_t i = 0; i < count_preferred(q, max); i++)
 		fprintf(out, "  preferred_batch_size: %" PRIu32 "\n", q->preferred[i]);
+	if (q->keep_order)
+		fprintf(out, "  preserve_ordering: true\n");
 	print_levels(out, q);
 	fprintf(out, "}\n");
 }

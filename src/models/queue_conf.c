@@ -59,6 +59,13 @@ static int set_override(struct queue_conf *c, const char *value)
 	return 0;
 }
 
+static int set_order(struct queue_conf *c, const char *value)
+{
+	if (bool_parse(value, &c->settings->keep_order))
+		return wrong(c, "is neither yes nor no");
+	return 0;
+}
+
 /* Without the space behind it. */
 static size_t word_length(const char *word)
 {
@@ -102,6 +109,7 @@ static const struct {
 	{"timeout_action", set_action},
 	{"timeout_override", set_override},
 	{"preferred_batch_size", set_preferred},
+	{"keep_order", set_order},
 };
 
 int queue_conf_set(struct queue_conf *c, const char *key, const char *value)
@@ -134,6 +142,10 @@ int queue_conf_apply(struct queue_conf *c, struct version_settings *s)
 	if (q->n_preferred > 0 && q->preferred[q->n_preferred - 1] > s->max_batch_size) {
 		c->key = "preferred_batch_size";
 		return wrong(c, "is more than max_batch_size");
+	}
+	if (queue_settings_check_order(q)) {
+		c->key = "keep_order";
+		return wrong(c, "goes with one level, and with timeout_action = reject, alone");
 	}
 	q->default_level = c->default_level > 0 ? (uint32_t)c->default_level - 1 : q->n_levels - 1;
 	for (uint32_t i = 1; i < q->n_levels; i++)

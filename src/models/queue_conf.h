@@ -1,6 +1,6 @@
 /*
  * queue_conf.h: the section [queue] of a model.conf: levels, default_level, timeout_us, timeout_action, timeout_override,
- * preferred_batch_size. What it says of timeouts holds in each level.
+ * preferred_batch_size, keep_order. What it says of timeouts holds in each level.
  */
 #ifndef MODELS_QUEUE_CONF_H
 #define MODELS_QUEUE_CONF_H

@@ -100,6 +100,22 @@ static int map_policies(struct mapping *x)
 	return r;
 }
 
+/* As Triton: an order of requests, and one by something else, exclude each other. */
+static int map_order(struct mapping *x)
+{
+	x->queue->keep_order = x->m->preserve_ordering;
+	switch (queue_settings_check_order(x->queue)) {
+	case 0:
+		return 0;
+	case QUEUE_SETTINGS_E_LEVELS:
+		return wrong(x, "priority_levels",
+			"only one level is allowed where preserve_ordering is true");
+	default:
+		return wrong(x, "preserve_ordering",
+			"no queue policy may have DELAY as its timeout_action then");
+	}
+}
+
 /* The queue holds what its levels may hold together, where all are bounded. */
 static void map_bounds(struct mapping *x)
 {
@@ -118,7 +134,7 @@ int queue_pbtxt_map(const Batching *m, struct version_settings *s, struct pbtxt_
 	_cleanup_(freep) struct queue_settings *queue = queue_settings_new();
 	struct mapping x = {.m = m, .s = s, .queue = queue, .error = error};
 	static int (*const steps[])(struct mapping * x) = {
-		map_delay, map_preferred, map_levels, map_policies};
+		map_delay, map_preferred, map_levels, map_policies, map_order};
 	int r = queue ? 0 : -ENOMEM;
 
 	for (size_t i = 0; !r && i < sizeof(steps) / sizeof(steps[0]); i++)

@@ -72,6 +72,7 @@ int kserve_config_queue(struct message_memory *memory, Batching *m, const struct
 		return -ENOMEM;
 	if (!s)
 		return 0;
+	m->preserve_ordering = s->keep_order;
 	policies = message_memory_calloc(memory, s->n_levels, sizeof(*policies));
 	if (!policies)
 		return -ENOMEM;

@@ -1,5 +1,6 @@
 """How requests wait, as Triton has it: priorities, timeouts and bounds of a model's queue, by tritonclient."""
 import queue
+import struct
 import time
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
+import messages as m
 from callers import PATIENT, holds_nothing, queued, running
+from http2 import Connection, grpc_headers, message
 from test_kserve import tensor
 
 FOREVER, AT_ONCE = 0, 1
@@ -126,3 +129,34 @@ def test_the_configuration_says_what_there_is(client):
     assert sorted(policies) == [1, 2, 3]
     assert (policies[1].max_queue_size, policies[1].allow_timeout_override) == (2, True)
     assert (policies[3].timeout_action, policies[3].default_timeout_microseconds) == (1, 1000)
+
+
+ORDERED = """backend: "builtin"
+max_batch_size: 0
+parameters { key: "function" value { string_value: "sleep" } }
+instance_group { count: 2 kind: KIND_CPU }
+dynamic_batching { preserve_ordering: true }
+"""
+
+
+def sleeping(connection, ms):
+    request = m.kserve.ModelInferRequest(model_name="ordered", raw_input_contents=[struct.pack("<i", ms)])
+    request.inputs.add(name="INPUT0", datatype="INT32", shape=[1])
+    stream = connection.open(headers=grpc_headers(m.KSERVE_SERVICE + "ModelInfer"))
+    connection.data(stream, message(request.SerializeToString()))
+    return stream
+
+
+def test_answers_in_their_order(start, tmp_path):
+    (tmp_path / "models" / "ordered" / "1").mkdir(parents=True)
+    (tmp_path / "models" / "ordered" / "config.pbtxt").write_text(ORDERED)
+    d = start("models.serve=*", "models.default=", repository=str(tmp_path / "models"))
+    with triton.InferenceServerClient(d.tcp) as c:
+        assert c.get_model_config("ordered").config.dynamic_batching.preserve_ordering
+    with Connection(d) as c:
+        slow = sleeping(c, 300)
+        running(d)
+        quick = sleeping(c, 0)
+        assert c.reply(quick).status == 0
+        assert c.replies[slow].blocks, "its answer was ahead"
+        assert c.reply(slow).status == 0

@@ -44,10 +44,25 @@ Test(queue_settings, every_difference_counts)
 	DIFFERS(default_level = 2);
 	DIFFERS(n_preferred = 1);
 	DIFFERS(preferred[1] = 7);
+	DIFFERS(keep_order = true);
 	DIFFERS(policies[2].action = QUEUE_DELAY);
 	DIFFERS(policies[0].timeout_us = 101);
 	DIFFERS(policies[1].allow_override = false);
 	DIFFERS(policies[2].max_requests = 1);
+}
+
+Test(queue_settings, an_order_excludes_another_one)
+{
+	struct queue_settings q = {.n_levels = 2};
+
+	q.policies[0].action = QUEUE_DELAY;
+	cr_expect_eq(queue_settings_check_order(&q), 0);
+	q.keep_order = true;
+	cr_expect_eq(queue_settings_check_order(&q), QUEUE_SETTINGS_E_LEVELS);
+	q.n_levels = 1;
+	cr_expect_eq(queue_settings_check_order(&q), QUEUE_SETTINGS_E_DELAY);
+	q.policies[0].action = QUEUE_REJECT;
+	cr_expect_eq(queue_settings_check_order(&q), 0);
 }
 
 Test(queue_settings, a_priority_that_there_is_not_is_the_default)

@@ -141,6 +141,18 @@ Test(model_print, conf_is_read_as_the_same_again)
 	model_conf_release(&b);
 }
 
+Test(model_print, an_order_of_answers)
+{
+	struct model_conf m;
+
+	read_conf(&m, "[model]\nbackend = b\nmax_batch_size = 8\n[queue]\nkeep_order = yes\n");
+	print(model_print_conf, &m.settings);
+	cr_expect(strstr(printed, "keep_order = yes\n"), "%s", printed);
+	print(model_print_pbtxt, &m.settings);
+	cr_expect(strstr(printed, "preserve_ordering: true\n"), "%s", printed);
+	model_conf_release(&m);
+}
+
 Test(model_print, what_a_form_has_no_words_for_is_a_comment)
 {
 	struct model_conf m;

@@ -64,6 +64,22 @@ Test(queue_conf, who_says_no_priority_is_last)
 	cr_expect_eq(s.queue->policies[0].action, QUEUE_REJECT);
 }
 
+Test(queue_conf, an_order)
+{
+	good("keep_order", "yes");
+	good("timeout_us", "5");
+	cr_assert_eq(queue_conf_apply(&conf, &s), 0);
+	cr_expect(s.queue->keep_order);
+}
+
+Test(queue_conf, an_order_beside_another_one)
+{
+	good("keep_order", "yes");
+	good("levels", "2");
+	cr_assert_eq(queue_conf_apply(&conf, &s), QUEUE_CONF_E_INVALID);
+	cr_expect_str_eq(conf.key, "keep_order");
+}
+
 Test(queue_conf, without_it_nothing_changes)
 {
 	cr_assert_eq(queue_conf_apply(&conf, &s), 0);
@@ -81,6 +97,7 @@ Test(queue_conf, what_is_wrong)
 	bad("timeout_us", "86400000001", "a number from 0 to 86400000000 is expected");
 	bad("timeout_action", "drop", "is none of reject, delay");
 	bad("timeout_override", "maybe", "is neither yes nor no");
+	bad("keep_order", "maybe", "is neither yes nor no");
 	bad("preferred_batch_size", "4,,8", size);
 	bad("preferred_batch_size", "", size);
 	bad("preferred_batch_size", "4 8", size);

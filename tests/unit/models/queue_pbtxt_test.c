@@ -106,6 +106,29 @@ Test(queue_pbtxt, levels_with_a_policy_of_their_own)
 	cr_expect_eq(s.max_queue_size, 23, "one level has no bound: as it is");
 }
 
+Test(queue_pbtxt, an_order)
+{
+	m.preserve_ordering = true;
+	cr_assert_eq(queue_pbtxt_map(&m, &s, &error), 0);
+	cr_expect(s.queue->keep_order);
+}
+
+Test(queue_pbtxt, an_order_beside_levels)
+{
+	m.preserve_ordering = true;
+	m.priority_levels = 2;
+	m.default_priority_level = 1;
+	bad("priority_levels", "only one level is allowed where preserve_ordering is true");
+}
+
+Test(queue_pbtxt, an_order_beside_another_one)
+{
+	m.preserve_ordering = true;
+	usual.timeout_action = INFERENCE__MODEL_QUEUE_POLICY__TIMEOUT_ACTION__DELAY;
+	m.default_queue_policy = &usual;
+	bad("preserve_ordering", "no queue policy may have DELAY as its timeout_action then");
+}
+
 Test(queue_pbtxt, the_sum_of_bounds_is_bounded)
 {
 	usual.max_queue_size = 1000000;
