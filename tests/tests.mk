@@ -66,6 +66,11 @@ check-proxies: all  ## behind HAProxy, nginx and Envoy, those that are installed
 	$(Q)MODELD_STRANGERS_SECONDS=$(or $(SECONDS),30) MODELD_STRANGERS_TIMED=$(TIMED) \
 		$(PYTHON_TEST) -m pytest -q -rs -p no:cacheprovider tests/proxies $(if $(K),-k '$(K)') $(X)
 
+# MODELD_EXPORT_PYTHON: a Python with scikit-learn, skl2onnx, torch, onnx and onnxscript, for the exports.
+.PHONY: check-clients
+check-clients: all  ## the pages' examples in Go, Java and others, those that are installed, and exports to ONNX
+	$(Q)$(PYTHON_TEST) -m pytest -q -rs -p no:cacheprovider tests/clients $(if $(K),-k '$(K)') $(X)
+
 -include tests/fuzz/fuzz.mk
 include tests/conformance/conformance.mk
 -include tests/bench/bench.mk
