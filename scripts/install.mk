@@ -11,6 +11,7 @@ install_backends := $(DESTDIR)$(PREFIX)/lib/modeld/backends
 install_python   := $(DESTDIR)$(PREFIX)/lib/modeld/python/modeld_worker
 install_include  := $(DESTDIR)$(PREFIX)/include/modeld
 install_models   := $(DESTDIR)$(PREFIX)/share/modeld/models
+install_proto    := $(DESTDIR)$(PREFIX)/share/modeld/proto
 install_etc      := $(DESTDIR)$(SYSCONFDIR)/modeld
 install_runtime  := $(DESTDIR)$(PREFIX)/lib/modeld/onnxruntime
 # What modeld-setup-onnxruntime makes.
@@ -26,7 +27,7 @@ install_man      := $(DESTDIR)$(PREFIX)/share/man
 .PHONY: install
 install: all  ## install below PREFIX (/usr/local), DESTDIR in front of it
 	$(INSTALL) -d $(install_bin) $(install_libexec) $(install_backends) $(install_include) \
-		$(install_models) $(install_etc) $(install_unit) $(install_python) $(install_python)/client \
+		$(install_models) $(install_proto)/kserve $(install_etc) $(install_unit) $(install_python) $(install_python)/client \
 		$(install_man)/man1 $(install_man)/man5 $(install_man)/man8 $(install_completion)
 	$(INSTALL) -m 755 $(BUILD)/modeld $(BUILD)/modelctl scripts/modeld-setup-onnxruntime $(install_bin)
 	$(INSTALL) -m 755 $(BUILD)/modeld-worker $(BUILD)/modeld-python $(install_libexec)
@@ -36,6 +37,8 @@ install: all  ## install below PREFIX (/usr/local), DESTDIR in front of it
 	$(if $(BACKENDS),$(INSTALL) -m 644 $(BACKENDS) $(install_backends))
 	$(if $(ONNXRUNTIME),$(INSTALL) -d $(install_runtime) && $(INSTALL) -m 644 $(ONNXRUNTIME) $(install_runtime))
 	$(INSTALL) -m 644 workers/backend.h $(install_include)
+	$(INSTALL) -m 644 proto/*.proto $(install_proto)
+	$(INSTALL) -m 644 proto/kserve/*.proto $(install_proto)/kserve
 	$(BUILD)/modelctl completion >$(install_completion)/modelctl
 	chmod 644 $(install_completion)/modelctl
 	$(INSTALL) -m 644 docs/man/modelctl.1 $(install_man)/man1
@@ -64,7 +67,7 @@ uninstall:  ## remove what install put there, but not a configuration that was c
 	rm -f $(install_completion)/modelctl $(install_man)/man1/modelctl.1 $(install_man)/man5/modeld.conf.5 \
 		$(install_man)/man8/modeld.8 $(install_man)/man8/modeld-worker.8
 	rm -f $(patsubst $(BUILD)/backends/%,$(install_backends)/%,$(BACKENDS))
-	rm -rf $(install_libexec) $(install_runtime) $(install_venv) $(dir $(install_python)) \
+	rm -rf $(install_libexec) $(install_runtime) $(install_venv) $(install_proto) $(dir $(install_python)) \
 		$(patsubst conf/models/%,$(install_models)/%,$(wildcard conf/models/*))
 	@sed 's|^repository = models$$|repository = $(PREFIX)/share/modeld/models|' conf/modeld.conf | \
 		cmp -s - $(install_etc)/modeld.conf && rm -f $(install_etc)/modeld.conf && rmdir $(install_etc) || true

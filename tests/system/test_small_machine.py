@@ -108,6 +108,9 @@ def answers_well(d, n_bytes, channel):
     assert d.infer("identity", data, channel=channel).tensor_data.data == data
 
 
+SOON = ["limits.arena_wait_ms=200", "worker.output_wait_ms=200"]
+
+
 @needs_namespaces
 @pytest.mark.skipif(SANITIZED, reason="what is preloaded comes ahead of the sanitizer")
 @pytest.mark.parametrize("mib, sets", [(48, []), (24, ["memory.segment_bytes=16M"])])
@@ -118,7 +121,7 @@ def test_a_full_tmpfs(small_tmpfs, start, tmp_path, mib, sets):
         own_mounts()
         mount("none", str(tmp_path), "tmpfs", 0, f"size={mib}m")
 
-    d = start("worker.sandbox=off", "dispatch.retry_wait_ms=2000", *sets, models=["identity"], preexec=confine,
+    d = start("worker.sandbox=off", *SOON, *sets, models=["identity"], preexec=confine,
               env={"LD_PRELOAD": str(small_tmpfs), "SMALL_TMPFS": str(tmp_path)})
     channel = d.channel()
     for _ in range(3):
@@ -142,11 +145,11 @@ def code_of(d, n_bytes, channel):
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer's own memory is most of the address space")
 def test_no_more_addresses(start):
     """As where vm.overcommit_memory is 2 and all is committed: mmap() and malloc() are refused."""
-    d = start("memory.input_arena_bytes=1G", models=["identity"])
+    d = start("memory.input_arena_bytes=1G", *SOON, models=["identity"])
     channel = d.channel()
     answers_well(d, MIB, channel)
     limit = status_field(d.pid, "VmSize") * 1024 + 96 * MIB
     resource.prlimit(d.pid, resource.RLIMIT_AS, (limit, limit))
-    for _ in range(3):
-        refused(d, 256 * MIB, channel)
+    for _ in range(2):
+        refused(d, 128 * MIB, channel)
         answers_well(d, MIB, channel)
