@@ -116,6 +116,12 @@ int frontend_new(struct frontend **ret_frontend, uv_loop_t *loop,
 		ret_frontend, loop, settings, dispatch, events, data, service_list());
 }
 
+/* The last of its handles. */
+static void on_mover_closed(struct key_mover *k)
+{
+	free(container_of(k, struct frontend, services.mover));
+}
+
 struct frontend *frontend_free(struct frontend *f)
 {
 	if (!f)
@@ -123,13 +129,15 @@ struct frontend *frontend_free(struct frontend *f)
 	calls_free(f->calls);
 	if (f->services.loop) {
 		model_handles_close(&f->services.handles);
-		key_mover_close(&f->services.mover);
 		key_regions_deinit(&f->services.keys);
 	}
 	health_free(f->services.health);
 	service_index_free(f->index);
 	free(f->endpoints);
-	free(f);
+	if (f->services.loop)
+		key_mover_close(&f->services.mover, on_mover_closed);
+	else
+		free(f);
 	return NULL;
 }
 

@@ -124,8 +124,17 @@ void key_mover_init(struct key_mover *k, uv_loop_t *loop)
 	k->idle.data = k;
 }
 
-void key_mover_close(struct key_mover *k)
+static void on_idle_closed(uv_handle_t *idle)
+{
+	struct key_mover *k = idle->data;
+
+	if (k->on_closed)
+		k->on_closed(k);
+}
+
+void key_mover_close(struct key_mover *k, void (*on_closed)(struct key_mover *k))
 {
 	assert(list_empty(&k->moves));
-	uv_close((uv_handle_t *)&k->idle, NULL);
+	k->on_closed = on_closed;
+	uv_close((uv_handle_t *)&k->idle, on_idle_closed);
 }

@@ -46,11 +46,12 @@ struct key_move {
 struct key_mover {
 	uv_idle_t idle; /* runs while there are moves */
 	struct list moves;
+	void (*on_closed)(struct key_mover *k);
 };
 
 void key_mover_init(struct key_mover *k, uv_loop_t *loop);
-/* No move may be left. Run the loop then. */
-void key_mover_close(struct key_mover *k);
+/* No move may be left. on_closed comes from the loop: its memory may go then, and not before; NULL: nobody is to be told. */
+void key_mover_close(struct key_mover *k, void (*on_closed)(struct key_mover *k));
 
 /* One more, out of which the reference to the region is taken. -ENOMEM */
 _must_use_ int key_move_add(struct key_move *m, const struct key_piece *piece);

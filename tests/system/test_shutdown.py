@@ -13,6 +13,7 @@ import pytest
 
 import messages as m
 from daemon import infer_request, wait_for
+from raw_handoff import Raw
 
 
 def sleeping_call(d, ms):
@@ -72,6 +73,20 @@ def test_signals_up_to_the_last_moment(start):
                 d.process.wait(0.002)  # no flood: the daemon is to get somewhere
         assert d.process.returncode in (0, 70)
         d.checked = True
+
+
+def test_unread_answers_do_not_hold_the_drain(start):
+    """Those that lie in their socket; those for which there is no room end with drain_timeout_s."""
+    d = start("server.drain_timeout_s=3600", models=["identity"])
+    raw, other = Raw(d), Raw(d)
+    for _ in range(8):
+        raw.send(allocate=m.handoff.Allocate(size=4096))
+    wait_for("answers", lambda: other.limits().user_used_regions == 16)  # a region and its answer each
+    d.terminate()
+    d.wait_end()
+    assert raw.receive()[0].WhichOneof("body") == "registered"
+    raw.close()
+    other.close()
 
 
 def test_drain_timeout(start):

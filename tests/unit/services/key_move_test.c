@@ -59,7 +59,7 @@ static void set_up(void)
 static void tear_down(void)
 {
 	key_regions_deinit(&regions);
-	key_mover_close(&mover);
+	key_mover_close(&mover, NULL);
 	cr_expect_eq(uv_run(&loop, UV_RUN_DEFAULT), 0);
 	cr_expect_eq(uv_loop_close(&loop), 0);
 	key_object_remove(&object);

@@ -56,7 +56,7 @@ static inline void fixture_init(struct fixture *f)
 static inline void fixture_deinit(struct fixture *f)
 {
 	f->services.health = health_free(f->services.health);
-	key_mover_close(&f->services.mover);
+	key_mover_close(&f->services.mover, NULL);
 	key_regions_deinit(&f->services.keys);
 	uv_run(&f->loop, UV_RUN_DEFAULT);
 	cr_expect_eq(uv_loop_close(&f->loop), 0, "a handle is left");
