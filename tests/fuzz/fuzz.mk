@@ -35,11 +35,12 @@ replay-build:
 	$(replay_make) fuzz-programs || echo "fuzz: not all fuzzers could be linked"
 
 # What follows is for these two. A fuzzer that must not see every archive says which it wants:
-# FUZZ_LIBS_NAME = workers shm proto base; what is in no archive, FUZZ_OBJECTS_NAME.
+# FUZZ_LIBS_NAME = workers shm proto base; what is in no archive, FUZZ_OBJECTS_NAME; FUZZ_LDFLAGS_NAME.
 ifdef FUZZ_OUT
 FUZZ_LIBS := modelctl client server services grpc http2 handoff models dispatch pool workers shm proto event base
 fuzz_archives = $(foreach f,$(filter $(FOLDERS),$(1)),$(call lib,$(f)))
 
+FUZZ_LDFLAGS_pool := -Wl,--wrap=wire_scratch_new,--wrap=wire_scratch_free
 FUZZ_LIBS_onnx_graph := base
 FUZZ_OBJECTS_onnx_graph := $(patsubst %.c,$(BUILD)/pic/%.o,$(wildcard \
 	$(addprefix workers/backends/onnxruntime/,protobuf.c graph*.c rows*.c)))
@@ -58,7 +59,7 @@ $(FUZZ_OUT)/%: $(BUILD)/obj/tests/fuzz/%_fuzz.o $(FUZZ_MAIN) fuzz-link
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	$(Q)rm -f $@
-	$(Q)$(CC) $(FUZZ_LDFLAGS) -o $@ $< $(FUZZ_MAIN) $(FUZZ_OBJECTS_$*) \
+	$(Q)$(CC) $(FUZZ_LDFLAGS) $(FUZZ_LDFLAGS_$*) -o $@ $< $(FUZZ_MAIN) $(FUZZ_OBJECTS_$*) \
 		$(wildcard $(call fuzz_archives,$(or $(FUZZ_LIBS_$*),$(FUZZ_LIBS)))) $(LIBS_FRONT) -ldl -lm
 fuzz-link:
 endif

@@ -417,6 +417,28 @@ def test_memory_that_is_kept_is_charged(start):
     other.close()
 
 
+def test_a_worker_has_the_regions_that_its_own_batches_named(start):
+    """Mapped from the first of them until it is unregistered; who runs other models has neither mapping nor descriptor."""
+    d = start("models.isolation=model", models=["identity", "sleep"])
+    raw = Raw(d)
+    region, _ = raw.allocate(4096)
+    raw.infer("identity", region.number, 16, target=(region.number, 64, 16))
+    assert raw.receive()[0].WhichOneof("body") == "inferred"
+    d.infer("sleep", struct.pack("<i", 0), [1], "i32")
+
+    def that_have_it():
+        return [w for w in d.workers() if "modeld-region" in open(f"/proc/{w}/maps").read()]
+
+    def descriptors():
+        return [os.readlink(f"/proc/{w}/fd/{fd}") for w in d.workers() for fd in os.listdir(f"/proc/{w}/fd")]
+
+    assert len(that_have_it()) == 1 < len(d.workers())
+    assert not any("modeld-region" in name for name in descriptors())
+    raw.unregister(region.region)
+    wait_for("nobody to have it", lambda: not that_have_it())
+    raw.close()
+
+
 def test_client_that_never_reads(start):
     d = start("handoff.max_output_bytes=256K", models=["identity"])
     raw = Raw(d)
