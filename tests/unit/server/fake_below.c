@@ -415,6 +415,12 @@ void frontend_set_tracer(struct frontend *f, struct tracer *t)
 	(void)t;
 }
 
+void frontend_set_log(struct frontend *f, struct log_ring *log)
+{
+	(void)f;
+	(void)log;
+}
+
 void frontend_set_lifecycle(struct frontend *f, struct lifecycle *l)
 {
 }
