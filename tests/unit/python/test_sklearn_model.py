@@ -34,7 +34,7 @@ def load(monkeypatch, tmp_path):
         monkeypatch.setitem(sys.modules, "joblib", types.SimpleNamespace(load=lambda path: estimator))
         m = model.Model(wire.Load(name="m", version="1", path=str(tmp_path), backend="sklearn"), wire.Setup(device="cpu:0"))
         m.load(max_batch_size)
-        m.context.bind(types.SimpleNamespace(wanted=[d.name for d in m.outputs]))
+        m.context.bind(types.SimpleNamespace(is_over=False, wanted=[d.name for d in m.outputs]))
         return m
     return begin
 

@@ -46,8 +46,8 @@ static size_t n_models(bool anew)
 	struct repository *r;
 	size_t n;
 
-	cr_assert_eq(s.lifecycle.read(s.lifecycle.data, NULL, anew, &r, text, sizeof(text)), 0,
-		"%s", text);
+	cr_assert_eq(s.lifecycle.read(s.lifecycle.data, NULL, anew, NULL, &r, text, sizeof(text)),
+		0, "%s", text);
 	(void)repository_entries(r, &n);
 	repository_free(r);
 	return n;
@@ -70,7 +70,8 @@ Test(models_source, one_that_is_wrong)
 
 	models_source_set(&s, &where);
 	write_conf("nonsense = 1\n");
-	cr_expect_gt(s.lifecycle.read(s.lifecycle.data, NULL, true, &r, text, sizeof(text)), 0);
+	cr_expect_gt(
+		s.lifecycle.read(s.lifecycle.data, NULL, true, NULL, &r, text, sizeof(text)), 0);
 	cr_expect_not_null(strstr(text, "nonsense"));
 	cr_expect_null(r);
 	cr_expect_eq(n_models(false), 2);
@@ -81,7 +82,8 @@ Test(models_source, one_model)
 	struct repository *r;
 
 	cr_assert_eq(
-		s.lifecycle.read(s.lifecycle.data, "identity", false, &r, text, sizeof(text)), 0);
+		s.lifecycle.read(s.lifecycle.data, "identity", false, NULL, &r, text, sizeof(text)),
+		0);
 	cr_expect_not_null(repository_find(r, "identity"));
 	cr_expect_null(repository_find(r, "simple"));
 	repository_free(r);

@@ -147,7 +147,7 @@ class Other:
         try:
             handoff.infer(seq, self.name, tensors, [p.target(n) for n, p in places.items()], list(outputs or ()), end,
                           {str(k): str(v) for k, v in parameters.items()})
-            _, body, fds = handoff.wait(seq, None if end is None else end + GRACE_S - time.monotonic())
+            answer, fds = handoff.inferred(seq, None if end is None else end + GRACE_S - time.monotonic())
         except link.errors.ModeldError as e:
             if not outputs and e.code == "INVALID_ARGUMENT":
                 link.names.pop(self.name, None)  # another version may have other ones
@@ -156,6 +156,5 @@ class Other:
             # The request goes on, and so does its memory.
             handoff.forget(seq, keep=(keep, places))
             raise
-        answer = link.handoff_module.Inferred.unpack(body)
         link.results.adopt(link.memory, answer, fds, places)
         return answer
