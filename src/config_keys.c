@@ -57,6 +57,8 @@ const struct config_key config_keys[] = {
 	{"dispatch", "retry_wait_ms", CONFIG_U64, AT(dispatch.retry_wait_ms), "10000", 0, DAY_MS},
 	{"dispatch", "max_requests_per_client", CONFIG_U32, AT(dispatch.max_requests_per_client),
 		"1024", 1, 1000000},
+	{"dispatch", "max_state_bytes", CONFIG_BYTES64, AT(dispatch.max_state_bytes), "8M", 1,
+		UINT64_C(1) << 46},
 
 	{"memory", "input_arena_bytes", CONFIG_BYTES_AUTO, AT(dispatch.arena.limit), "auto", MIB,
 		UINT64_C(1) << 46},

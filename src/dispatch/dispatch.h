@@ -28,7 +28,8 @@ struct tally;
 struct dispatch_settings {
 	struct arena_options arena;	  /* the input arena */
 	uint32_t max_requests_per_client; /* queued or in flight */
-	uint64_t pipeline_us;	/* of work that a worker may have at hand beyond one batch */
+	uint64_t max_state_bytes; /* of a sequence, all its states: they are copied on the loop */
+	uint64_t pipeline_us;	  /* of work that a worker may have at hand beyond one batch */
 	uint64_t retry_wait_ms; /* how long a request waits for a worker that is being respawned */
 	const char *default_model;	 /* NULL or "": none */
 	uint32_t default_max_batch_size; /* where the model does not say and its backend can */

@@ -33,7 +33,7 @@ static int refuse_undeclared(struct request *r, const char *what, const char *na
 static int refuse_room(struct request *r)
 {
 	return request_refuse(r, GRPC_RESOURCE_EXHAUSTED,
-		"no room in the input arena for what belongs to a sequence of model '%s' ([limits] "
+		"no room in the input arena for what belongs to a sequence of model '%s' ([memory] "
 		"input_arena_bytes)",
 		r->version->settings.name);
 }
@@ -159,6 +159,46 @@ static int refuse_text(struct request *r, enum dtype want)
 		r->version->settings.name, r->step->id.text, dtype_kserve_name(want));
 }
 
+static size_t element_bytes(enum dtype dtype)
+{
+	return dtype == DTYPE_BYTES ? LENGTH_BYTES : dtype_size(dtype);
+}
+
+/* Of the zeros that a state begins with; UINT64_MAX: more than can be counted. */
+static uint64_t zeros_length(const struct sequence_state *state)
+{
+	uint64_t n = element_bytes(state->dtype);
+
+	for (uint32_t i = 0; i < state->rank; i++) {
+		if (__builtin_mul_overflow(n, (uint64_t)state->dims[i], &n))
+			return UINT64_MAX;
+	}
+	return n;
+}
+
+static uint64_t max_state_bytes(const struct request *r)
+{
+	return r->dispatch->settings->max_state_bytes;
+}
+
+/* States are zeroed and copied in one piece, while everybody waits. */
+static int check_zeros(struct request *r)
+{
+	const struct sequence_settings *s = settings_of(r);
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < s->n_states; i++) {
+		if (__builtin_add_overflow(n, zeros_length(&s->states[i]), &n))
+			n = UINT64_MAX;
+	}
+	if (n <= max_state_bytes(r))
+		return 0;
+	return request_refuse(r, GRPC_RESOURCE_EXHAUSTED,
+		"the states of a sequence of model '%s' take %" PRIu64
+		" bytes, more than [dispatch] max_state_bytes, %" PRIu64,
+		r->version->settings.name, n, max_state_bytes(r));
+}
+
 /* Who wants certain outputs gets the states, too: we do. */
 static int want_states(struct request *r)
 {
@@ -203,6 +243,8 @@ int sequence_step_fill(struct request *r)
 			     : 0;
 	e = check_one_row(r);
 	if (!e)
+		e = check_zeros(r);
+	if (!e)
 		e = want_states(r);
 	if (e || n == 0)
 		return e;
@@ -224,28 +266,18 @@ void sequence_step_drop_states(struct sequence *s)
 		s->values[i].lease = lease_unref(s->values[i].lease);
 }
 
-static size_t element_bytes(enum dtype dtype)
-{
-	return dtype == DTYPE_BYTES ? LENGTH_BYTES : dtype_size(dtype);
-}
-
 /* What the first step begins with. False: no room. */
 static bool make_zeros(
 	struct request *r, const struct sequence_state *state, struct sequence_value *value)
 {
 	bool batched = version_max_batch_size(r->version) > 0;
-	uint64_t n = 1;
 
 	value->rank = state->rank + batched;
 	value->dims[0] = 1;
 	memcpy(value->dims + batched, state->dims, state->rank * sizeof(state->dims[0]));
-	for (uint32_t i = 0; i < state->rank; i++) {
-		if (__builtin_mul_overflow(n, (uint64_t)state->dims[i], &n))
-			return false;
-	}
-	if (__builtin_mul_overflow(n, element_bytes(state->dtype), &value->length) ||
-		lease_new_at_once(&value->lease, &r->dispatch->desk, r->client,
-			value->length > 0 ? value->length : 1))
+	value->length = zeros_length(state);
+	if (lease_new_at_once(&value->lease, &r->dispatch->desk, r->client,
+		    value->length > 0 ? value->length : 1))
 		return false;
 	memset(lease_data(value->lease), 0, value->length);
 	return true;
@@ -298,8 +330,9 @@ static bool fail_answer(struct request_answer *a, enum grpc_status status, const
 	return false;
 }
 
+/* *left: how many bytes it may take; what it takes is taken off. */
 static bool keep_state(struct request *r, const struct sequence_state *state,
-	struct sequence_value *value, struct request_answer *a)
+	struct sequence_value *value, struct request_answer *a, uint64_t *left)
 {
 	const struct pool_output *o;
 	struct lease *lease;
@@ -313,9 +346,14 @@ static bool keep_state(struct request *r, const struct sequence_state *state,
 		return fail_answer(a, GRPC_INTERNAL,
 			"the model gave no state, or one of another type than its config.pbtxt "
 			"says");
+	if (o->length > *left)
+		return fail_answer(a, GRPC_RESOURCE_EXHAUSTED,
+			"the model gave states that together are larger than [dispatch] "
+			"max_state_bytes");
+	*left -= o->length;
 	if (lease_new_at_once(&lease, &r->dispatch->desk, r->client, o->length > 0 ? o->length : 1))
 		return fail_answer(a, GRPC_RESOURCE_EXHAUSTED,
-			"no room in the input arena for the state of a sequence ([limits] "
+			"no room in the input arena for the state of a sequence ([memory] "
 			"input_arena_bytes)");
 	if (o->length > 0)
 		memcpy(lease_data(lease), o->data, o->length);
@@ -348,11 +386,12 @@ static bool hide_states(struct sequences *all, struct request *r, struct request
 bool sequence_step_keep_states(struct sequence *s, struct request *r, struct request_answer *a)
 {
 	const struct sequence_settings *settings = s->all->settings;
+	uint64_t left = max_state_bytes(r);
 
 	if (settings->n_states == 0)
 		return true;
 	for (uint32_t i = 0; i < settings->n_states; i++) {
-		if (!keep_state(r, &settings->states[i], &s->values[i], a))
+		if (!keep_state(r, &settings->states[i], &s->values[i], a, &left))
 			return false;
 	}
 	return hide_states(s->all, r, a);

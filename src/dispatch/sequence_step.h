@@ -40,8 +40,8 @@ _must_use_ int sequence_step_fill(struct request *r);
 /* Its states, as inputs: those that the step before has left, or zeros. All inputs are checked then.
  * DISPATCH_E_REFUSED */
 _must_use_ int sequence_step_fill_states(struct request *r);
-/* Keep those that an answer has for the next step. False: there is no memory for them, or they are not there; *a says so
- * then. */
+/* Keep those that an answer has for the next step. False: there is no memory for them, they are too large, or they are not
+ * there; *a says so then. */
 _must_use_ bool sequence_step_keep_states(
 	struct sequence *s, struct request *r, struct request_answer *a);
 /* Forget them. */

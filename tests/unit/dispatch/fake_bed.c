@@ -78,6 +78,7 @@ void bed_init(struct bed *b)
 			.segment_bytes = 1 << 20,
 			.idle_ns = UINT64_C(30000000000)},
 		.max_requests_per_client = 64,
+		.max_state_bytes = 1 << 20,
 		.retry_wait_ms = 20,
 		.default_model = "alpha",
 		.default_max_batch_size = 16,

@@ -509,6 +509,55 @@ Test(sequences_many, a_state_goes_from_step_to_step)
 	cr_expect_eq(n_sequences(), 0);
 }
 
+/* They are as large as each other: two states of the same input and output. */
+static void up_twice(void)
+{
+	up(1, 1, 2);
+	bed.alpha->settings.sequence->states[1] = bed.alpha->settings.sequence->states[0];
+}
+
+Test(sequences_many, states_that_together_are_too_large_are_refused)
+{
+	up_twice();
+	bed.settings.max_state_bytes = 23;
+	refused(make(1, true, false, &answers[0]), GRPC_RESOURCE_EXHAUSTED,
+		"the states of a sequence of model 'alpha' take 24 bytes, more than [dispatch] "
+		"max_state_bytes, 23");
+	cr_expect_eq(n_sequences(), 0);
+	bed.settings.max_state_bytes = 24;
+	submit(1, true, true, &answers[1]);
+	bed_turn(&bed);
+	answer_first();
+	cr_expect_eq(answers[1].status, GRPC_OK);
+}
+
+Test(sequences_many, dimensions_that_no_number_holds_are_too_large)
+{
+	up(1, 1, 1);
+	bed.alpha->settings.sequence->states[0].rank = 2;
+	bed.alpha->settings.sequence->states[0].dims[0] = INT64_MAX;
+	bed.alpha->settings.sequence->states[0].dims[1] = 8;
+	refused(make(1, true, false, &answers[0]), GRPC_RESOURCE_EXHAUSTED,
+		"the states of a sequence of model 'alpha' take 18446744073709551615 bytes, more "
+		"than [dispatch] max_state_bytes, 1048576");
+}
+
+Test(sequences_many, states_that_have_become_too_large_end_it)
+{
+	up_twice();
+	submit(1, true, false, &answers[0]);
+	bed_turn(&bed);
+	bed.settings.max_state_bytes = 7;
+	answer_first();
+	cr_expect_eq(answers[0].status, GRPC_RESOURCE_EXHAUSTED);
+	cr_expect_str_eq(answers[0].message,
+		"the model gave states that together are larger than [dispatch] max_state_bytes");
+	bed.settings.max_state_bytes = 24;
+	submit(1, false, false, &answers[1]);
+	bed_turn(&bed);
+	expect_gone(&answers[1], "its state could not be kept");
+}
+
 Test(sequences_many, a_state_that_is_not_there_ends_it)
 {
 	up(1, 1, 1);

@@ -62,6 +62,7 @@ Test(config, nothing_said_is_all_defaults)
 	cr_expect_null(c.frontend.unix_group);
 	cr_expect_eq(c.dispatch.arena.limit, UINT64_C(1) << 30);
 	cr_expect_eq(c.dispatch.default_max_batch_size, 8);
+	cr_expect_eq(c.dispatch.max_state_bytes, 8u << 20);
 }
 
 Test(config, what_the_file_says)
