@@ -156,6 +156,9 @@ struct lifecycle_item {
  * called from inside and must change nothing. */
 void lifecycle_list(const struct lifecycle *l,
 	void (*on_item)(void *data, const struct lifecycle_item *item), void *data);
+/* The same of those alone whose files are wrong by now: nothing is done for the others. */
+void lifecycle_list_wrong(const struct lifecycle *l,
+	void (*on_item)(void *data, const struct lifecycle_item *item), void *data);
 struct lifecycle_counters {
 	uint64_t evictions;
 };

@@ -120,3 +120,14 @@ void lifecycle_list(const struct lifecycle *l, item_fn on_item, void *data)
 			tell_version(v, NULL, on_item, data);
 	}
 }
+
+void lifecycle_list_wrong(const struct lifecycle *l, item_fn on_item, void *data)
+{
+	size_t n = 0;
+	const struct repository_entry *entries = l->seen ? repository_entries(l->seen, &n) : NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		if (entries[i].error)
+			tell_entry(l, &entries[i], on_item, data);
+	}
+}

@@ -247,7 +247,7 @@ static int fill_lists(
 
 	m->workers = (Worker **)make_array(memory, pool_n_workers(pool), sizeof(Worker));
 	if (x->lifecycle)
-		lifecycle_list(x->lifecycle, count_wrong, &n_wrong);
+		lifecycle_list_wrong(x->lifecycle, count_wrong, &n_wrong);
 	m->models = (Model **)make_array(memory, n + n_wrong + 1, sizeof(Model));
 	if (!m->workers || !m->models)
 		return -ENOMEM;
@@ -259,7 +259,7 @@ static int fill_lists(
 		r = fill_model(memory, m->models[i], dispatch_version(d, i));
 	m->n_models = n;
 	if (x->lifecycle)
-		lifecycle_list(x->lifecycle, add_wrong, m);
+		lifecycle_list_wrong(x->lifecycle, add_wrong, m);
 	return r;
 }
 

@@ -546,6 +546,13 @@ static const char *list(void)
 	return listing;
 }
 
+static const char *list_wrong(void)
+{
+	listing[0] = 0;
+	lifecycle_list_wrong(l, on_item, NULL);
+	return listing;
+}
+
 Test(lifecycle, a_list)
 {
 	struct version *v;
@@ -556,6 +563,9 @@ Test(lifecycle, a_list)
 	cr_expect_str_eq(
 		list(), in_tree("a: unloaded; b: unloaded; c: unloaded; w: unavailable "
 				"%/w/model.conf:1: neither [section] nor key = value (wrong); "));
+	cr_expect_str_eq(list_wrong(),
+		in_tree("w: unavailable %/w/model.conf:1: neither [section] nor key = "
+			"value (wrong); "));
 	take_away("w");
 	fake.added_ready = false;
 	ask_load("a", "");
@@ -589,6 +599,8 @@ Test(lifecycle, a_list_of_what_was_right_once)
 	cr_expect_str_eq(
 		list(), in_tree("a:1 ready; b:1 ready %/b/model.conf:1: neither [section] nor "
 				"key = value (wrong); "));
+	cr_expect_str_eq(list_wrong(),
+		in_tree("b:1 ready %/b/model.conf:1: neither [section] nor key = value (wrong); "));
 }
 
 /* --- Trying again --------------------------------------------------------------------------------- */

@@ -100,6 +100,15 @@ void lifecycle_list(const struct lifecycle *l,
 		on_item(data, &l->items[i]);
 }
 
+void lifecycle_list_wrong(const struct lifecycle *l,
+	void (*on_item)(void *data, const struct lifecycle_item *item), void *data)
+{
+	for (size_t i = 0; i < l->n_items; i++) {
+		if (l->items[i].wrong)
+			on_item(data, &l->items[i]);
+	}
+}
+
 bool lifecycle_explicit(const struct lifecycle *l)
 {
 	return l->explicit;
