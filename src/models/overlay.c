@@ -6,10 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/comma_list.h"
 #include "models/model_conf.h"
 #include "models/model_pbtxt.h"
 #include "models/overlay_rules.h"
+#include "models/pbjson.h"
+#include "proto/kserve/model_config.pb-c.h"
 
 #define ORIGIN "config"
 
@@ -210,6 +213,29 @@ int overlay_new_config(struct overlay **ret_overlay, const uint8_t *config, size
 	o->present = present;
 	*ret_overlay = steal_ptr(o);
 	return 0;
+}
+
+int overlay_new_json(
+	struct overlay **ret_overlay, const char *json, size_t n, char *text, size_t cap)
+{
+	_cleanup_(buf_deinit) struct buf wire = {.max = OVERLAY_BYTES_MAX};
+	uint64_t present;
+	char what[256];
+
+	switch (pbjson_read(&inference__model_config__descriptor, json, n, &wire, &present, what,
+		sizeof(what))) {
+	case 0:
+		return overlay_new_config(ret_overlay, wire.data, wire.len, present, text, cap);
+	case PBJSON_E_INVALID:
+		snprintf(text, cap, ORIGIN ": %s", what);
+		return OVERLAY_E_INVALID;
+	case -ENOBUFS:
+		snprintf(text, cap, ORIGIN " takes more than %u bytes, which are the limit",
+			OVERLAY_BYTES_MAX);
+		return OVERLAY_E_INVALID;
+	default:
+		return -ENOMEM;
+	}
 }
 
 static bool has_pair(const struct version_settings *s, const struct wire_pair *p)

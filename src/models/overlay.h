@@ -43,6 +43,9 @@ _must_use_ int overlay_new_keys(struct overlay **ret_overlay, const struct wire_
  */
 _must_use_ int overlay_new_config(struct overlay **ret_overlay, const uint8_t *config, size_t n,
 	uint64_t present, char *text, size_t cap);
+/* The same of one in JSON (n bytes; pbjson.h). OVERLAY_E_INVALID as well: it is no ModelConfig, and text has the place. */
+_must_use_ int overlay_new_json(
+	struct overlay **ret_overlay, const char *json, size_t n, char *text, size_t cap);
 /* Accept NULL. overlay_unref() returns NULL. */
 struct overlay *overlay_ref(struct overlay *o);
 struct overlay *overlay_unref(struct overlay *o);

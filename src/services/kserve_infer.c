@@ -14,6 +14,7 @@
 
 #include "base/utf8.h"
 #include "dispatch/dispatch.h"
+#include "proto/kserve/grpc_service.pb-c.h"
 #include "services/infer_region.h"
 #include "services/kserve_check.h"
 #include "services/kserve_inputs.h"
@@ -199,6 +200,15 @@ static int fill(
 	return r;
 }
 
+/* The codec tells neither from the other. */
+static int fail_malformed(struct infer *i, const uint8_t *data, size_t n)
+{
+	if (message_hides_text(&inference__model_infer_request__descriptor, data, n))
+		return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT,
+			"ModelInferRequest with a NUL in a text");
+	return infer_fail(&i->failure, GRPC_INTERNAL, "malformed ModelInferRequest");
+}
+
 static int read_request(
 	struct infer *i, const uint8_t *data, size_t n, struct infer_receive *receive)
 {
@@ -214,7 +224,7 @@ static int read_request(
 		r = infer_fail_memory(&i->failure);
 		break;
 	default:
-		r = infer_fail(&i->failure, GRPC_INTERNAL, "malformed ModelInferRequest");
+		r = fail_malformed(i, data, n);
 		break;
 	}
 	kserve_request_memory_free(&memory);

@@ -1,4 +1,5 @@
 """Models that come and go as Triton's clients ask for it: RepositoryIndex, RepositoryModelLoad, RepositoryModelUnload."""
+import json
 import os
 
 import pytest
@@ -63,3 +64,27 @@ def test_why_not(served):
     assert state == "UNAVAILABLE" and "model.onnx" in reason
     state, reason = index(client)["wrong", ""]
     assert state == "UNAVAILABLE" and "no field 'colour'" in reason
+
+
+def test_settings_for_a_load(served, repository):
+    """They hold until another load says something else; what is wrong changes nothing."""
+    _, client = served
+    repository.put("simple", function="simple")
+    config = {"backend": "builtin", "max_batch_size": 3, "parameters": {"function": {"string_value": "simple"}}}
+
+    def most():
+        return client.get_model_config("simple").config.max_batch_size
+
+    client.load_model("simple")
+    assert most() == 8
+    client.load_model("simple", config=json.dumps(config))
+    assert most() == 3
+    poll = "failed to load 'simple', failed to poll from model repository: config"
+    for wrong, why in (("{", ": 1:"), ('{"colour": "red"}', ": ModelConfig has no field 'colour'"),
+                       ('{"name": "identity"}', ": name: is not the name of the model's directory"),
+                       ('{"backend": "python"}', " backend 'python': the model's files say 'builtin'")):
+        code, text = refused(lambda: client.load_model("simple", config=wrong))
+        assert code == "INVALID_ARGUMENT" and text.startswith(poll + why), text
+    assert most() == 3
+    client.load_model("simple")
+    assert most() == 8

@@ -94,10 +94,9 @@ DIFFERENT = {
     "set trace level": ("UNIMPLEMENTED", "traces are not recorded here", "there are no traces"),
     "set verbose": ("UNIMPLEMENTED", "log_verbose_level can not be updated", "the configuration says what is logged"),
     "log settings": ("OK", None, "the tests' daemon logs more"),
-    "explicit: load with config override": ("UNIMPLEMENTED", "load parameter 'config'", "settings are files"),
-    "explicit: bad override": ("UNIMPLEMENTED", "load parameter 'config'", "settings are files"),
+    "explicit: bad override": ("INVALID_ARGUMENT", "failed to load 'auto', failed to poll from model repository: config: 1:",
+                               "it is said what is wrong, and that the caller can mend it"),
     "explicit: file without config": ("UNIMPLEMENTED", "load parameter 'file:7/model.onnx'", "models are files"),
-    "explicit: config after override": ("NOT_FOUND", "Request for unknown model: 'auto' is not found", "there is no override"),
     "explicit: after unload": ("NOT_FOUND", "Request for unknown model: 'addsub' is not found", "it is not known any more"),
 }
 # What is not comparable: it lists models that are not here, is a run's own, or a matter of seconds.

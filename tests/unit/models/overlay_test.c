@@ -271,6 +271,35 @@ Test(overlay, a_configuration_reads_no_labels_but_those_of_the_files)
 		"config output.label_filename: the model's files name other labels");
 }
 
+Test(overlay, a_configuration_in_json)
+{
+	static const char json[] = "{\"maxBatchSize\": 4}";
+	static const char bad[] = "{\"max_batch_size\": \"x\"}";
+	struct overlay *a = config("max_batch_size: 4"), *b = NULL;
+
+	cr_assert_eq(overlay_new_json(&b, json, strlen(json), text, sizeof(text)), 0, "%s", text);
+	cr_expect(overlay_equal(a, b));
+	overlay_unref(a);
+	b = overlay_unref(b);
+	cr_expect_eq(overlay_new_json(&b, bad, strlen(bad), text, sizeof(text)), OVERLAY_E_INVALID);
+	cr_expect_str_eq(text, "config: 'x' is no value of max_batch_size");
+	cr_expect_null(b);
+}
+
+Test(overlay, a_configuration_in_json_that_is_too_large)
+{
+	static char json[OVERLAY_BYTES_MAX + 64];
+	struct overlay *o = NULL;
+	size_t n = (size_t)snprintf(json, sizeof(json), "{\"backend\": \"");
+
+	memset(json + n, 'x', OVERLAY_BYTES_MAX);
+	n += OVERLAY_BYTES_MAX;
+	n += (size_t)snprintf(json + n, sizeof(json) - n, "\"}");
+	cr_expect_eq(overlay_new_json(&o, json, n, text, sizeof(text)), OVERLAY_E_INVALID);
+	cr_expect_str_eq(text, "config takes more than 65536 bytes, which are the limit");
+	cr_expect_null(o);
+}
+
 Test(overlay, a_configuration_that_is_too_large)
 {
 	static uint8_t large[OVERLAY_BYTES_MAX + 1];
@@ -355,6 +384,18 @@ static int life(void *arg)
 	return r;
 }
 
+static int life_of_json(void *arg)
+{
+	static const char json[] = "{\"instance_group\": [{\"count\": 2}]}";
+	struct overlay *o = NULL;
+	int r = overlay_new_json(&o, json, strlen(json), text, sizeof(text));
+
+	(void)arg;
+	cr_expect(r == 0 || r == -ENOMEM);
+	overlay_unref(o);
+	return r;
+}
+
 Test(overlay, every_failure_leaves_nothing_behind)
 {
 	bool keyed = true;
@@ -362,4 +403,5 @@ Test(overlay, every_failure_leaves_nothing_behind)
 	put("m/model.conf", "[model]\nbackend = builtin\n");
 	FAULT_LOOP_KINDS(life, NULL, FAIL_ALLOCATIONS);
 	FAULT_LOOP_KINDS(life, &keyed, FAIL_ALLOCATIONS);
+	FAULT_LOOP_KINDS(life_of_json, NULL, FAIL_ALLOCATIONS);
 }

@@ -83,6 +83,8 @@ static const struct {
 		"failed to load 'm', failed to poll from model repository", ""},
 	{LIFECYCLE_WRONG, GRPC_INTERNAL, GRPC_INTERNAL,
 		"failed to load 'm', failed to poll from model repository: because", "because"},
+	{LIFECYCLE_CONFIG, GRPC_INVALID_ARGUMENT, GRPC_INTERNAL,
+		"failed to load 'm', failed to poll from model repository: because", "because"},
 	{LIFECYCLE_FAILED, GRPC_INTERNAL, GRPC_INTERNAL, "because", "because"},
 	{LIFECYCLE_SUPERSEDED, GRPC_ABORTED, GRPC_ABORTED, "because", "because"},
 	{LIFECYCLE_ENDING, GRPC_UNAVAILABLE, GRPC_UNAVAILABLE,
@@ -144,7 +146,8 @@ Test(kserve_load, parameters)
 		"invalid value type for load parameter 'file:a', expected bytes_param.");
 	ASK(LOAD, MODEL "\x1a\x0c\x0a\x06"
 			"file:a\x12\x02\x22\x00");
-	cr_expect_eq(call.status, GRPC_UNIMPLEMENTED);
+	expect_status(GRPC_UNIMPLEMENTED,
+		"load parameter 'file:a' is not supported: models are files of a repository");
 	ASK(UNLOAD, MODEL "\x1a\x15\x0a\x11unload_dependents\x12\x00");
 	expect_status(GRPC_INVALID_ARGUMENT,
 		"invalid value type for 'unload_dependents' parameter, expected bool_param.");
@@ -159,6 +162,56 @@ Test(kserve_load, parameters)
 	cr_expect_eq(call.status, GRPC_INTERNAL);
 	ASK(UNLOAD, "\xff\xff");
 	cr_expect_eq(call.status, GRPC_INTERNAL);
+}
+
+/* MODEL, and parameters { key: "config" value { string_param: json } } */
+static void load_with(bool local, const char *json)
+{
+	size_t n = strlen(json);
+	char message[128];
+
+	cr_assert_lt(n, 100);
+	n = (size_t)snprintf(message, sizeof(message),
+		MODEL "\x1a%c\x0a\x06"
+		      "config\x12%c\x1a%c%s",
+		(int)n + 12, (int)n + 2, (int)n, json);
+	ask_as(local, LOAD, message, n);
+}
+
+Test(kserve_load, settings)
+{
+	load_with(true, "{\"max_batch_size\": 2}");
+	cr_assert_not(call.closed);
+	cr_expect(lifecycle.whole);
+	double_lifecycle_answer(&lifecycle, LIFECYCLE_OK, "");
+	expect_status(GRPC_OK, "");
+	ASK(LOAD, MODEL);
+	cr_expect_null(lifecycle.overlay, "a plain load");
+	double_lifecycle_answer(&lifecycle, LIFECYCLE_OK, "");
+	load_with(false, "{}");
+	expect_status(GRPC_PERMISSION_DENIED, "models are loaded and unloaded from this host only");
+	cr_expect_str_eq(lifecycle.asked, "load m/ load m/");
+}
+
+Test(kserve_load, settings_that_are_none)
+{
+	static const char *const wrong[][2] = {
+		{"", "config: 1:1: '[' or '{' expected near end of file"},
+		{"{nonsense", "config: 1:9: string or '}' expected near 'nonsense'"},
+		{"[]", "config: 1:1: an object is expected, not a list"},
+		{"{\"colour\": 1}", "config: ModelConfig has no field 'colour'"},
+		{"{\"max_batch_size\": \"x\"}", "config: 'x' is no value of max_batch_size"},
+	};
+	char text[256];
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		load_with(true, wrong[i][0]);
+		snprintf(text, sizeof(text),
+			"failed to load 'm', failed to poll from model repository: %s",
+			wrong[i][1]);
+		expect_status(GRPC_INVALID_ARGUMENT, text);
+	}
+	cr_expect_str_eq(lifecycle.asked, "");
 }
 
 Test(kserve_load, calls_that_go_away)

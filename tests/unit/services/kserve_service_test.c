@@ -226,6 +226,15 @@ Test(kserve, no_message)
 	expect_status(GRPC_INTERNAL, "malformed ModelInferRequest");
 }
 
+/* model_name = "m\0x" */
+Test(kserve, a_name_with_more_behind_a_nul)
+{
+	static const uint8_t name[] = "\x0a\x03m\0x";
+
+	cr_assert(double_call_message(&call, name, sizeof(name) - 1));
+	expect_status(GRPC_INVALID_ARGUMENT, "ModelInferRequest with a NUL in a text");
+}
+
 Test(kserve, unknown_model)
 {
 	ask.m.model_name = (char *)"x";

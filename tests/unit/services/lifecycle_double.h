@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "models/lifecycle.h"
+#include "models/overlay.h"
 #include "models/path.h"
 
 struct lifecycle {
@@ -24,6 +25,7 @@ struct lifecycle {
 	uint64_t expired_ttl_ms; /* of lifecycle_expire() */
 	bool other_settings;	 /* what lifecycle_has_settings() says of any */
 	struct overlay *overlay; /* borrow: of the load that was asked for last */
+	bool whole;		 /* was it in place of the model's files? */
 };
 
 static inline void double_lifecycle_init(struct lifecycle *l)
@@ -63,6 +65,7 @@ void lifecycle_load(struct lifecycle *l, const char *name, const char *version,
 	struct overlay *overlay, struct lifecycle_wait *w)
 {
 	l->overlay = overlay;
+	l->whole = overlay_is_whole(overlay);
 	double_lifecycle_ask(l, "load", name, version, w);
 }
 
