@@ -149,15 +149,6 @@ static int parse(struct bench *b, int argc, char **argv)
 
 /* --- The request -------------------------------------------------------------------------------- */
 
-static int fetch_metadata(struct bench *b, Metadata **ret)
-{
-	Inference__ModelMetadataRequest request = INFERENCE__MODEL_METADATA_REQUEST__INIT;
-
-	request.name = (char *)b->model;
-	return kserve_call_on(b->m, b->client, "ModelMetadata", &request.base,
-		&inference__model_metadata_response__descriptor, (void **)ret);
-}
-
 /* One request of those that are made inline, for what it answers. */
 static int take_outputs(struct bench *b, const struct bench_request *q)
 {
@@ -208,7 +199,7 @@ static int prepare(struct bench *b)
 	if (!b->slots)
 		return modelctl_fail(MODELCTL_FAILED, "out of memory");
 	if (!r)
-		r = fetch_metadata(b, &m);
+		r = kserve_metadata(b->m, b->client, b->model, "", &m);
 	if (r)
 		return r;
 	r = bench_inputs_make(&b->inputs, m, b->dimension);

@@ -261,16 +261,6 @@ static int default_model(struct infer *x, struct grpc_client *c)
 	return take_model(x, status->default_model);
 }
 
-static int fetch_metadata(const struct infer *x, struct grpc_client *c, Metadata **ret)
-{
-	Inference__ModelMetadataRequest q = INFERENCE__MODEL_METADATA_REQUEST__INIT;
-
-	q.name = x->model;
-	q.version = (char *)x->version;
-	return kserve_call_on(x->m, c, "ModelMetadata", &q.base,
-		&inference__model_metadata_response__descriptor, (void **)ret);
-}
-
 static int call(const struct infer *x, struct grpc_client *c, Request *q, Response **ret)
 {
 	Input inputs[INFER_INPUTS_MAX];
@@ -347,7 +337,7 @@ static int run(struct infer *x, struct grpc_client *c)
 	int r = x->model ? 0 : default_model(x, c);
 
 	if (!r)
-		r = fetch_metadata(x, c, &metadata);
+		r = kserve_metadata(x->m, c, x->model, x->version, &metadata);
 	if (!r)
 		r = infer_inputs_make(&x->inputs, metadata, &x->asked);
 	began_ns = clock_ns();

@@ -4,7 +4,52 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/grpc_status.h"
+
 #define REPLY_MAX (64u * 1024u * 1024u)
+
+/* What the server answers to it. */
+static int ask_status(const struct modelctl *m, struct grpc_client *c, const char *path,
+	const ProtobufCMessage *request, int *ret_status)
+{
+	_cleanup_(buf_deinit) struct buf reply = {.max = REPLY_MAX};
+	_cleanup_(freep) uint8_t *packed = malloc(protobuf_c_message_get_packed_size(request) + 1);
+	struct grpc_piece piece = {.data = packed};
+
+	if (!packed)
+		return modelctl_fail(MODELCTL_FAILED, "out of memory");
+	piece.n = protobuf_c_message_pack(request, packed);
+	return modelctl_call_for_status(m, c, path, &piece, 1, &reply, ret_status);
+}
+
+/* A request that no model can run: for it, too, the daemon loads what it loads on request. */
+static int have_loaded(
+	const struct modelctl *m, struct grpc_client *c, const char *model, const char *version)
+{
+	Inference__ModelInferRequest q = INFERENCE__MODEL_INFER_REQUEST__INIT;
+	int status;
+
+	q.model_name = (char *)model;
+	q.model_version = (char *)version;
+	return ask_status(m, c, KSERVE_PATH "ModelInfer", &q.base, &status);
+}
+
+int kserve_metadata(const struct modelctl *m, struct grpc_client *c, const char *model,
+	const char *version, Inference__ModelMetadataResponse **ret_metadata)
+{
+	Inference__ModelMetadataRequest q = INFERENCE__MODEL_METADATA_REQUEST__INIT;
+	int status = -1, r;
+
+	q.name = (char *)model;
+	q.version = (char *)version;
+	r = ask_status(m, c, KSERVE_PATH "ModelMetadata", &q.base, &status);
+	if (!r && status == GRPC_NOT_FOUND)
+		r = have_loaded(m, c, model, version);
+	if (r)
+		return r;
+	return kserve_call_on(m, c, "ModelMetadata", &q.base,
+		&inference__model_metadata_response__descriptor, (void **)ret_metadata);
+}
 
 int kserve_call_large(const struct modelctl *m, struct grpc_client *c, const char *method,
 	const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type, size_t max,

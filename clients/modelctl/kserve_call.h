@@ -5,6 +5,7 @@
 #include <protobuf-c/protobuf-c.h>
 
 #include "clients/modelctl/modelctl.h"
+#include "proto/kserve/grpc_service.pb-c.h"
 
 #define KSERVE_PATH "/inference.GRPCInferenceService/"
 
@@ -21,5 +22,8 @@ _must_use_ int kserve_call_on(const struct modelctl *m, struct grpc_client *c, c
 _must_use_ int kserve_call_large(const struct modelctl *m, struct grpc_client *c,
 	const char *method, const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type,
 	size_t max, void **ret_answer);
+/* What the model declares; one that is not loaded is loaded where the daemon does so on request. "": any version. */
+_must_use_ int kserve_metadata(const struct modelctl *m, struct grpc_client *c, const char *model,
+	const char *version, Inference__ModelMetadataResponse **ret_metadata);
 
 #endif

@@ -95,8 +95,10 @@ static void on_reply(void *data, const uint8_t *message, size_t n)
 	r->error = buf_append(r->buf, message, n);
 }
 
-int modelctl_call(const struct modelctl *m, struct grpc_client *c, const char *path,
-	const struct grpc_piece *pieces, size_t n_pieces, struct buf *reply)
+/* 0: the server has answered, *ret_call says what; else an exit code. */
+static int run_call(const struct modelctl *m, struct grpc_client *c, const char *path,
+	const struct grpc_piece *pieces, size_t n_pieces, struct buf *reply,
+	struct grpc_call **ret_call)
 {
 	struct reply r = {.buf = reply};
 	const struct grpc_call_options options = {
@@ -108,17 +110,37 @@ int modelctl_call(const struct modelctl *m, struct grpc_client *c, const char *p
 		.on_message = on_reply,
 		.data = &r,
 	};
-	_cleanup_(grpc_call_freep) struct grpc_call *k = NULL;
-	int e = grpc_call_new(&k, c, &options);
+	int e = grpc_call_new(ret_call, c, &options);
 
 	/* The server keeps the deadline; ours is a little later and only for a server that is stuck. */
 	if (!e)
-		e = grpc_client_run(c, k, clock_add(clock_ns(), m->timeout_ns + NS_PER_S));
-	if (e && !(k && grpc_call_done(k)))
+		e = grpc_client_run(c, *ret_call, clock_add(clock_ns(), m->timeout_ns + NS_PER_S));
+	if (e && !(*ret_call && grpc_call_done(*ret_call)))
 		return modelctl_fail(
 			MODELCTL_UNREACHABLE, "%s: %s: %s", modelctl_address(m), path, err_str(e));
-	if (grpc_call_status(k) == GRPC_OK && r.error)
+	if (grpc_call_status(*ret_call) == GRPC_OK && r.error)
 		return modelctl_fail(MODELCTL_FAILED, "%s: %s", path, err_str(r.error));
+	return 0;
+}
+
+int modelctl_call_for_status(const struct modelctl *m, struct grpc_client *c, const char *path,
+	const struct grpc_piece *pieces, size_t n_pieces, struct buf *reply, int *ret_status)
+{
+	_cleanup_(grpc_call_freep) struct grpc_call *k = NULL;
+	int r = run_call(m, c, path, pieces, n_pieces, reply, &k);
+
+	*ret_status = r ? -1 : (int)grpc_call_status(k);
+	return r;
+}
+
+int modelctl_call(const struct modelctl *m, struct grpc_client *c, const char *path,
+	const struct grpc_piece *pieces, size_t n_pieces, struct buf *reply)
+{
+	_cleanup_(grpc_call_freep) struct grpc_call *k = NULL;
+	int r = run_call(m, c, path, pieces, n_pieces, reply, &k);
+
+	if (r)
+		return r;
 	if (grpc_call_status(k) != GRPC_OK)
 		return modelctl_fail(MODELCTL_FAILED, "%s: %s: %s", path,
 			grpc_status_name((int)grpc_call_status(k)), grpc_call_message(k));

@@ -53,7 +53,7 @@ def test_one_load_for_all_who_ask(start, repository):
 
 
 def test_by_every_door(start, repository):
-    for name in "triton", "stream", "handoff", "default":
+    for name in "triton", "stream", "handoff", "default", "infer", "bench":
         repository.put(name)
     d = on_request(start, repository, "models.default=default")
     with triton.InferenceServerClient(d.tcp) as c:
@@ -69,7 +69,11 @@ def test_by_every_door(start, repository):
     with modeld.connect(d.unix) as c:
         assert list(c.infer("handoff", np.array([4, 5], np.uint8))) == [4, 5]
     assert d.infer("", b"abc").tensor_data.data == b"abc"
-    assert {n for n, _ in models(d)} == {"triton", "stream", "handoff", "default"}
+    done = d.modelctl("infer", "infer:1", "--input", "-", input="abc")
+    assert done.returncode == 0 and done.stdout.startswith("OUTPUT0: ") and not done.stderr, done.stderr
+    done = d.modelctl("bench", "bench", "-s", "1", "-d", "4")
+    assert done.returncode == 0, done.stderr
+    assert {n for n, _ in models(d)} == {"triton", "stream", "handoff", "default", "infer", "bench"}
 
 
 def test_what_cannot_be_loaded(start, repository):
