@@ -17,7 +17,6 @@
 #include "base/closing.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "base/seqpacket.h"
 
 #define ACCEPT_BATCH 64u /* in one go; other handles get their turn then */
 #define PAUSE_MS     100u
@@ -42,7 +41,7 @@ void acceptor_discard(struct acceptor *a, int fd)
 	struct closing *c;
 
 	assert(a->n_closings < ACCEPTOR_CLOSINGS_MAX);
-	if (!a->events->records || seqpacket_end(fd)) {
+	if (!a->events->end || a->events->end(fd)) {
 		close_fd(&fd);
 		return;
 	}
@@ -189,7 +188,7 @@ void acceptor_close(struct acceptor *a)
 {
 	uv_close((uv_handle_t *)&a->poll, on_closed);
 	uv_close((uv_handle_t *)&a->pause, on_closed);
-	if (a->events->records && !a->shared)
+	if (a->events->end && !a->shared)
 		discard_waiting(a);
 	close_fd(&a->fd);
 	close_fd(&a->spare_fd);

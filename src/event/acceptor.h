@@ -22,7 +22,8 @@ struct acceptor_events {
 	/* After acceptor_close(), from the loop: the memory may go. */
 	void (*on_closed)(struct acceptor *a);
 	const char *limit; /* for the log: what there is no room in */
-	bool records;	   /* SOCK_SEQPACKET: descriptors may come with what is sent */
+	/* Where descriptors may come with what is sent, otherwise NULL: as seqpacket_end(). */
+	bool (*end)(int fd);
 };
 
 /* So many connections that are refused may be closed elsewhere at the same time; then nobody is accepted until one is. */

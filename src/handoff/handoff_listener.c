@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/given_sockets.h"
 #include "base/list.h"
+#include "base/seqpacket.h"
 #include "handoff/handoff.h"
 
 #define BACKLOG 256
@@ -76,7 +77,7 @@ static const struct acceptor_events acceptor_events = {
 	.on_accept = on_accept,
 	.on_closed = on_closed,
 	.limit = "[handoff] max_connections",
-	.records = true,
+	.end = seqpacket_end,
 };
 
 int handoff_listener_open(struct handoff_listener *l, uv_loop_t *loop,

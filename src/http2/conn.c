@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "http2/rights.h"
 
 /* Reads of one connection in one loop iteration; then the others have their turn. */
 #define READS_A_TURN 4u
@@ -81,6 +83,47 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 	on_read_end(c, n == UV_EOF ? 0 : (int)n);
 }
 
+/* Of a connection that may bring descriptors: libuv has nothing to read into, and so only tells that there is something. */
+static void on_alloc_none(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+	*buf = uv_buf_init(NULL, 0);
+}
+
+static void on_readable(uv_stream_t *stream, ssize_t none, const uv_buf_t *no_buf)
+{
+	struct conn *c = stream->data;
+	uv_buf_t buf;
+
+	while (!c->closing) {
+		size_t n;
+		int r;
+
+		on_alloc(&c->uv.handle, 0, &buf);
+		if (buf.len == 0)
+			return;
+		r = rights_read(c->shared->rights, c->fd, buf.base, buf.len, &n);
+		if (r == -EAGAIN)
+			return;
+		if (r || n == 0) {
+			uv_read_stop(stream);
+			on_read_end(c, r);
+			return;
+		}
+		c->events->on_data(c, (const uint8_t *)buf.base, n);
+		if (n < buf.len)
+			return;
+	}
+}
+
+static int start_reading(struct conn *c, int fd, enum endpoint_kind kind)
+{
+	if (kind != ENDPOINT_UNIX || !c->shared->rights)
+		return uv_read_start(&c->uv.stream, on_alloc, on_read);
+	c->fd = fd;
+	rights_expect(fd);
+	return uv_read_start(&c->uv.stream, on_alloc_none, on_readable);
+}
+
 void conn_shared_init(struct conn_shared *s, uint8_t *read_buffer, size_t n)
 {
 	*s = (struct conn_shared){.read_buffer = read_buffer, .n_read_buffer = n};
@@ -121,7 +164,7 @@ int conn_open(struct conn *c, uv_loop_t *loop, int fd, enum endpoint_kind kind,
 {
 	int r;
 
-	*c = (struct conn){.events = events, .shared = shared};
+	*c = (struct conn){.events = events, .shared = shared, .fd = -1};
 	list_init(&c->end_node);
 	*ret_opened = false;
 	r = init_handle(c, loop, kind);
@@ -136,7 +179,7 @@ int conn_open(struct conn *c, uv_loop_t *loop, int fd, enum endpoint_kind kind,
 	if (r)
 		close(fd);
 	else
-		r = uv_read_start(&c->uv.stream, on_alloc, on_read);
+		r = start_reading(c, fd, kind);
 	if (r)
 		conn_close(c);
 	return r;
@@ -261,11 +304,17 @@ static void on_close(uv_handle_t *handle)
 	c->events->on_closed(c);
 }
 
+/* The last reference to the socket closes what lies in it unread: libuv's is not it then. */
 void conn_close(struct conn *c)
 {
+	int fd;
+
 	if (c->closing)
 		return;
 	c->closing = true;
 	list_remove(&c->end_node);
+	fd = c->fd >= 0 ? fcntl(c->fd, F_DUPFD_CLOEXEC, 0) : -1;
 	uv_close(&c->uv.handle, on_close);
+	if (fd >= 0)
+		rights_close(c->shared->rights, fd);
 }

@@ -22,6 +22,7 @@
 #include "http2/gather.h"
 
 struct conn;
+struct rights_desk;
 
 struct conn_events {
 	void (*on_data)(struct conn *c, const uint8_t *data, size_t n);
@@ -40,6 +41,7 @@ struct conn_shared {
 	uint64_t turn;	   /* counts loop iterations: bounds what one connection reads in each */
 	uint64_t ends_ns;  /* so long the ends of connections took in this one */
 	struct list ended; /* struct conn.end_node: on_end is due, in a later one */
+	struct rights_desk *rights; /* borrow; NULL: no descriptors can come by Unix connections */
 };
 
 struct conn {
@@ -57,6 +59,7 @@ struct conn {
 	uint32_t reads;			  /* in that turn */
 	struct list end_node;		  /* in shared.ended */
 	int end_error;
+	int fd; /* borrow: of uv, read by rights.h; -1: libuv reads */
 	struct peer peer;
 	bool shut;
 	bool closing;

@@ -8,12 +8,10 @@
 #include "base/err.h"
 #include "base/inet_bind.h"
 #include "base/list.h"
+#include "http2/rights.h"
 
 /* As many as Linux allows by default: what does not fit is tried again by its sender after 1, 3 and 7 s. */
 #define BACKLOG 4096
-#ifndef SO_PASSRIGHTS /* Linux 6.16 */
-#define SO_PASSRIGHTS 83
-#endif
 
 static int bind_address(
 	struct listener *l, int fd, const struct address *address, const char **ret_what)
@@ -28,12 +26,10 @@ static int bind_address(
 }
 
 /* Who connects by a Unix socket could send descriptors whose closing waits for as long as he likes; nobody wants any here.
- * Connections have it from their listener. Kernels that do not know it close them on the loop. */
-static void take_no_descriptors(int fd)
+ * Connections have it from their listener. */
+static void take_no_descriptors(struct listener *l, int fd)
 {
-	const int off = 0;
-
-	(void)!setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+	l->rights_come = l->endpoint->kind == ENDPOINT_UNIX && !rights_refuse(fd);
 }
 
 /* ret_fd: own; -1: there is none */
@@ -73,8 +69,7 @@ static int open_socket(
 	r = fd < 0 ? bind_new(l, address, &fd, ret_what) : 0;
 	if (r)
 		return r;
-	if (l->endpoint->kind == ENDPOINT_UNIX)
-		take_no_descriptors(fd);
+	take_no_descriptors(l, fd);
 	l->address.n_socket = sizeof(l->address.socket);
 	if (getsockname(fd, (struct sockaddr *)&l->address.socket, &l->address.n_socket))
 		return -errno;
@@ -92,6 +87,17 @@ static bool on_accept(struct acceptor *a, int fd)
 	return l->on_accept(l->data, fd, l->endpoint);
 }
 
+/* Whom there is no room for may have sent some already. */
+static bool on_accept_rights(struct acceptor *a, int fd)
+{
+	struct listener *l = container_of(a, struct listener, acceptor);
+
+	if (l->has_room(l->data, l->endpoint))
+		return l->on_accept(l->data, fd, l->endpoint);
+	acceptor_discard(a, fd);
+	return false;
+}
+
 static void on_closed(struct acceptor *a)
 {
 	struct listener *l = container_of(a, struct listener, acceptor);
@@ -103,6 +109,12 @@ static const struct acceptor_events acceptor_events = {
 	.on_accept = on_accept,
 	.on_closed = on_closed,
 	.limit = "max_connections",
+};
+static const struct acceptor_events acceptor_events_rights = {
+	.on_accept = on_accept_rights,
+	.on_closed = on_closed,
+	.limit = "max_connections",
+	.end = rights_end,
 };
 
 int listener_open(struct listener *l, uv_loop_t *loop, const struct endpoint *endpoint,
@@ -117,24 +129,28 @@ int listener_open(struct listener *l, uv_loop_t *loop, const struct endpoint *en
 	r = open_socket(l, address, &fd, &what);
 	if (!r) {
 		what = "poll";
-		r = acceptor_open(&l->acceptor, loop, fd, l->text, &acceptor_events);
+		r = acceptor_open(&l->acceptor, loop, fd, l->text,
+			l->rights_come ? &acceptor_events_rights : &acceptor_events);
 	}
 	if (r) {
 		snprintf(text, cap, "%s: %s: %s", l->text, what, err_str(r));
 		socket_file_remove(&l->file);
 		return r;
 	}
+	l->acceptor.shared = l->file.inode == 0; /* given */
 	address_format(&l->address, l->text);
 	return 0;
 }
 
 void listener_let_go(struct listener *l)
 {
+	l->acceptor.shared = true;
 	socket_file_let_go(&l->file);
 }
 
 void listener_take_over(struct listener *l)
 {
+	l->acceptor.shared = false;
 	if (l->endpoint->kind == ENDPOINT_UNIX)
 		socket_file_take_over(&l->file, (const struct sockaddr_un *)&l->address.socket);
 }

@@ -20,14 +20,17 @@ struct listener {
 	char text[ADDRESS_TEXT_MAX];
 	/* Takes fd. Returns false when it closed it because there is no room. */
 	bool (*on_accept)(void *data, int fd, const struct endpoint *endpoint);
+	/* Is there room for one more? Asked where descriptors may come, before on_accept. */
+	bool (*has_room)(void *data, const struct endpoint *endpoint);
 	void *data;		     /* borrow */
 	struct given_sockets *given; /* borrow; NULL: none */
 	void (*on_closed)(struct listener *l);
 	struct socket_file file; /* of a Unix socket */
+	bool rights_come; /* with what is sent on its connections: rights.h is to read them */
 };
 
 /*
- * Bind and listen on one of the endpoint's addresses, or take what was given there; on_accept, data and given are filled in before. The
+ * Bind and listen on one of the endpoint's addresses, or take what was given there; on_accept, has_room, data and given are filled in before. The
  * endpoint is borrowed for the listener's life. text (cap bytes): which address and why, on failure.
  * The listener must not move in memory.
  *

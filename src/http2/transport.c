@@ -130,6 +130,7 @@ int transport_new(struct transport **ret_transport, uv_loop_t *loop,
 	t->on_session_gone = check_drained;
 	list_init(&t->sessions);
 	list_init(&t->dirty);
+	rights_desk_init(&t->rights);
 	blocks_init(&t->blocks);
 	r = set_up(t);
 	if (!r)
@@ -150,6 +151,7 @@ struct transport *transport_free(struct transport *t)
 	session_setup_free(t->setup);
 	free(t->conns.read_buffer);
 	free(t->gather);
+	rights_desk_deinit(&t->rights);
 	blocks_deinit(&t->blocks);
 	free(t);
 	return NULL;
@@ -180,6 +182,15 @@ bool transport_adopt(struct transport *t, int fd, const struct endpoint *endpoin
 	return r == 0;
 }
 
+/* What their connections have brought, and is not closed yet, counts as they did. */
+static bool has_room(void *data, const struct endpoint *endpoint)
+{
+	struct transport *t = data;
+
+	return t->n_connections + rights_desk_running(&t->rights) <
+	       connections_for(t, endpoint->kind);
+}
+
 static bool on_accept(void *data, int fd, const struct endpoint *endpoint)
 {
 	return transport_adopt(data, fd, endpoint);
@@ -205,12 +216,16 @@ static int listen_on(struct transport *t, const struct endpoint *endpoint,
 		return -ENOMEM;
 	}
 	slot->listener.on_accept = on_accept;
+	slot->listener.has_room = has_room;
 	slot->listener.data = t;
 	slot->listener.given = t->settings->given;
 	r = listener_open(&slot->listener, t->loop, endpoint, address, text, cap);
-	if (!r)
-		*last_slot(t) = steal_ptr(slot);
-	return r;
+	if (r)
+		return r;
+	if (slot->listener.rights_come)
+		t->conns.rights = &t->rights;
+	*last_slot(t) = steal_ptr(slot);
+	return 0;
 }
 
 /* One text may stand for several addresses (a name, "*"): those of a family that this machine lacks

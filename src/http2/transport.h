@@ -22,6 +22,7 @@
 #include "http2/deadlines.h"
 #include "http2/endpoint.h"
 #include "http2/gather.h"
+#include "http2/rights.h"
 #include "http2/settings.h"
 
 struct listener_slot;
@@ -54,9 +55,10 @@ struct transport {
 	struct session_setup *setup;	       /* own: callbacks and options of nghttp2 */
 	struct listener_slot *listeners;       /* own, in the order they were opened */
 	struct conn_shared conns;
-	struct gather *gather; /* own */
-	struct list sessions;  /* every one whose memory is not freed yet */
-	struct list dirty;     /* sessions that may have something to write */
+	struct rights_desk rights; /* of conns, where descriptors may come */
+	struct gather *gather;	   /* own */
+	struct list sessions;	   /* every one whose memory is not freed yet */
+	struct list dirty;	   /* sessions that may have something to write */
 	uint32_t n_connections;
 	size_t held_bytes; /* sum over sessions */
 	struct peer_log peer_log;

@@ -225,7 +225,7 @@ static bool is_open_here(int fd)
 Test(acceptor, what_has_records_is_closed_elsewhere, .init = NULL, .fini = NULL)
 {
 	static const struct acceptor_events records = {
-		.on_accept = on_accept, .on_closed = on_closed, .records = true};
+		.on_accept = on_accept, .on_closed = on_closed, .end = seqpacket_end};
 	struct acceptor a = {.events = &records, .fd = -1, .spare_fd = -1};
 	int fds[2];
 
@@ -249,7 +249,7 @@ Test(acceptor, what_has_records_is_closed_elsewhere, .init = NULL, .fini = NULL)
 Test(acceptor, a_shared_socket_goes_on)
 {
 	static const struct acceptor_events records = {
-		.on_accept = on_accept, .on_closed = on_closed, .records = true};
+		.on_accept = on_accept, .on_closed = on_closed, .end = seqpacket_end};
 	int other = dup(bed.acceptor.fd), waiting = connect_here(), fd;
 
 	bed.acceptor.events = &records;

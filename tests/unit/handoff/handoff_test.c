@@ -233,6 +233,7 @@ Test(handoff, register_and_unregister)
 {
 	int fd = join();
 	int memory = fake_memfd(PAGE, SEALED, 0);
+	unsigned n_disposed;
 	Envelope *answer = ask_register(fd, PAGE, &memory, 1);
 
 	cr_assert_eq(answer->body_case, MODELD__HANDOFF__ENVELOPE__BODY_REGISTERED);
@@ -241,7 +242,9 @@ Test(handoff, register_and_unregister)
 	expect_error(ask_register(fd, PAGE, &memory, 1), GRPC_ALREADY_EXISTS, "already");
 	free_answer(ask_unregister(fd, answer->registered->region.data, 16));
 	cr_expect_eq(used_regions(fd), 1, "charged until it is gone");
+	n_disposed = fake.n_disposed;
 	fake_regions_gone();
+	cr_expect_eq(fake.n_disposed, n_disposed + 1, "closing large memory takes long");
 	cr_expect_eq(used_regions(fd), 0);
 	expect_error(ask_unregister(fd, answer->registered->region.data, 16), GRPC_NOT_FOUND,
 		"no region");

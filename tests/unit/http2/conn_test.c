@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/seqpacket.h"
+#include "http2/rights.h"
 #include "tests/support/failalloc.h"
 
 #define READ_BUFFER 1000u
@@ -19,6 +21,7 @@ static struct bed {
 	uv_loop_t loop;
 	struct conn conn;
 	struct conn_shared shared;
+	struct rights_desk rights;
 	struct blocks blocks;
 	struct gather gather;
 	uint8_t read_buffer[READ_BUFFER];
@@ -59,7 +62,7 @@ static void on_closed(struct conn *c)
 static const struct conn_events events = {
 	.on_data = on_data, .on_written = on_written, .on_end = on_end, .on_closed = on_closed};
 
-static void setup(void)
+static void open_conn(bool rights)
 {
 	int fds[2];
 	bool opened;
@@ -69,6 +72,9 @@ static void setup(void)
 	cr_assert_eq(uv_loop_init(&bed.loop), 0);
 	blocks_init(&bed.blocks);
 	conn_shared_init(&bed.shared, bed.read_buffer, sizeof(bed.read_buffer));
+	rights_desk_init(&bed.rights);
+	if (rights)
+		bed.shared.rights = &bed.rights;
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
 	bed.peer = fds[1];
 	cr_assert_eq(conn_open(&bed.conn, &bed.loop, fds[0], ENDPOINT_UNIX, &events, &bed.shared,
@@ -85,10 +91,35 @@ static void teardown(void)
 	cr_assert_eq(bed.closed, 1);
 	cr_assert_eq(uv_loop_close(&bed.loop), 0);
 	close_fd(&bed.peer);
+	rights_desk_deinit(&bed.rights);
 	blocks_deinit(&bed.blocks);
 }
 
+static void setup(void)
+{
+	open_conn(false);
+}
+
+static void setup_rights(void)
+{
+	open_conn(true);
+}
+
+/* libuv reads, or rights.h does: it makes no difference. */
 TestSuite(conn, .init = setup, .fini = teardown);
+TestSuite(conn_rights, .init = setup_rights, .fini = teardown);
+
+#define BOTH(name)                                                                                 \
+	static void name(void);                                                                    \
+	Test(conn, name)                                                                           \
+	{                                                                                          \
+		name();                                                                            \
+	}                                                                                          \
+	Test(conn_rights, name)                                                                    \
+	{                                                                                          \
+		name();                                                                            \
+	}                                                                                          \
+	static void name(void)
 
 static void on_release(void *owner)
 {
@@ -119,7 +150,7 @@ static size_t take(void)
 	return sum;
 }
 
-Test(conn, one_connection_reads_so_much_a_turn)
+BOTH(one_connection_reads_so_much_a_turn)
 {
 	static const uint8_t much[10 * READ_BUFFER];
 
@@ -145,7 +176,7 @@ static void end_late(void)
 	cr_assert_eq(bed.ended, 0);
 }
 
-Test(conn, an_end_for_which_there_is_no_time_is_told_in_the_next_turn)
+BOTH(an_end_for_which_there_is_no_time_is_told_in_the_next_turn)
 {
 	end_late();
 	cr_expect(conn_shared_turn(&bed.shared));
@@ -155,7 +186,7 @@ Test(conn, an_end_for_which_there_is_no_time_is_told_in_the_next_turn)
 	cr_expect_eq(bed.ended, 1);
 }
 
-Test(conn, an_end_that_was_not_told_yet_is_not_when_it_is_closed)
+BOTH(an_end_that_was_not_told_yet_is_not_when_it_is_closed)
 {
 	end_late();
 	conn_close(&bed.conn);
@@ -163,7 +194,22 @@ Test(conn, an_end_that_was_not_told_yet_is_not_when_it_is_closed)
 	cr_expect_eq(bed.ended, 0);
 }
 
-Test(conn, a_small_write_is_over_at_once)
+BOTH(what_was_said_before_the_end_is_read)
+{
+	static const uint8_t much[10 * READ_BUFFER];
+
+	gather_copy(&bed.gather, "head", 4);
+	cr_assert_eq(conn_write(&bed.conn, &bed.gather), 0);
+	cr_assert_eq(write(bed.peer, much, sizeof(much)), sizeof(much));
+	close_fd(&bed.peer); /* with ours unread: the socket is broken */
+	while (bed.ended == 0) {
+		cr_expect(conn_shared_turn(&bed.shared));
+		uv_run(&bed.loop, UV_RUN_ONCE);
+	}
+	cr_expect_eq(bed.n_received, 10 * READ_BUFFER);
+}
+
+BOTH(a_small_write_is_over_at_once)
 {
 	char got[8] = "";
 
@@ -177,7 +223,7 @@ Test(conn, a_small_write_is_over_at_once)
 	cr_expect_eq(bed.written, 0, "on_written is for what had to wait");
 }
 
-Test(conn, what_the_kernel_does_not_take_waits)
+BOTH(what_the_kernel_does_not_take_waits)
 {
 	size_t sum = 0;
 
@@ -196,7 +242,7 @@ Test(conn, what_the_kernel_does_not_take_waits)
 	cr_expect_eq(conn_pending(&bed.conn), 0);
 }
 
-Test(conn, closed_while_a_write_waits)
+BOTH(closed_while_a_write_waits)
 {
 	fill_gather();
 	cr_assert_eq(conn_write(&bed.conn, &bed.gather), 0);
@@ -208,7 +254,7 @@ Test(conn, closed_while_a_write_waits)
 	cr_expect_eq(bed.ended, 0);
 }
 
-Test(conn, no_memory_for_the_rest)
+BOTH(no_memory_for_the_rest)
 {
 	fill_gather();
 	failalloc_arm(FAIL_ALLOCATIONS, FAIL_PERSISTENT, 1);
@@ -219,7 +265,7 @@ Test(conn, no_memory_for_the_rest)
 	cr_expect_eq(conn_pending(&bed.conn), 0);
 }
 
-Test(conn, the_peer_closes)
+BOTH(the_peer_closes)
 {
 	cr_assert_eq(write(bed.peer, "last", 4), 4);
 	close_fd(&bed.peer);
@@ -234,7 +280,7 @@ Test(conn, the_peer_closes)
 	cr_expect_eq(bed.gather.n_bytes, 0);
 }
 
-Test(conn, the_peer_is_gone_while_a_write_waits)
+BOTH(the_peer_is_gone_while_a_write_waits)
 {
 	fill_gather();
 	cr_assert_eq(conn_write(&bed.conn, &bed.gather), 0);
@@ -245,7 +291,7 @@ Test(conn, the_peer_is_gone_while_a_write_waits)
 	cr_expect_eq(bed.written, 0);
 }
 
-Test(conn, fin_follows_what_was_written)
+BOTH(fin_follows_what_was_written)
 {
 	char got[8] = "";
 
@@ -262,7 +308,7 @@ Test(conn, fin_follows_what_was_written)
 	cr_expect_eq(bed.n_received, 4, "the other way is open");
 }
 
-Test(conn, a_descriptor_that_nothing_can_be_read_from)
+BOTH(a_descriptor_that_nothing_can_be_read_from)
 {
 	struct conn c;
 	bool opened;
@@ -276,4 +322,66 @@ Test(conn, a_descriptor_that_nothing_can_be_read_from)
 	cr_expect_eq(bed.closed, 1);
 	bed.closed = 0;
 	cr_expect_eq(failalloc_open_fds(), before - 1);
+}
+
+/* What the peer sends, with the writing end of a pipe; returns the other. */
+static int send_with_pipe(const char *data)
+{
+	int pipe_fds[2];
+
+	cr_assert_eq(pipe2(pipe_fds, O_CLOEXEC), 0);
+	cr_assert_eq(seqpacket_send(bed.peer, data, strlen(data), &pipe_fds[1], 1, 0), 0);
+	close(pipe_fds[1]);
+	return pipe_fds[0];
+}
+
+/* The end of a pipe whose other end is closed: waits for that. */
+static void expect_closed(int fd)
+{
+	char c;
+
+	cr_expect_eq(read(fd, &c, 1), 0);
+	close(fd);
+}
+
+Test(conn_rights, who_sends_a_descriptor_is_ended)
+{
+	int pipe_fd;
+
+	cr_assert_eq(write(bed.peer, "first", 5), 5);
+	pipe_fd = send_with_pipe("second");
+	while (bed.ended == 0)
+		uv_run(&bed.loop, UV_RUN_ONCE);
+	cr_expect_eq(bed.end_error, -EPROTO);
+	cr_expect_eq(bed.ended, 1);
+	expect_closed(pipe_fd);
+}
+
+Test(conn_rights, a_descriptor_that_is_not_read_is_closed_by_others)
+{
+	int pipe_fd = send_with_pipe("unread");
+
+	conn_close(&bed.conn);
+	cr_expect_not(list_empty(&bed.rights.running));
+	uv_run(&bed.loop, UV_RUN_DEFAULT);
+	expect_closed(pipe_fd);
+	cr_expect_eq(bed.n_received, 0);
+}
+
+Test(conn_rights, what_is_not_unix_is_read_by_libuv)
+{
+	struct conn c;
+	bool opened;
+	int fds[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+	cr_assert_eq(
+		conn_open(&c, &bed.loop, fds[0], ENDPOINT_TCP, &events, &bed.shared, &opened), 0);
+	cr_expect_eq(c.fd, -1);
+	cr_expect_geq(bed.conn.fd, 0);
+	conn_close(&c);
+	uv_run(&bed.loop, UV_RUN_NOWAIT);
+	cr_expect_eq(bed.closed, 1);
+	bed.closed = 0;
+	close(fds[1]);
 }

@@ -30,6 +30,11 @@ static bool on_accept(void *data, int fd, const struct endpoint *endpoint)
 	return true;
 }
 
+static bool has_room(void *data, const struct endpoint *endpoint)
+{
+	return true;
+}
+
 static void on_closed(struct listener *l)
 {
 	cr_assert_eq(l, &bed.listener);
@@ -61,7 +66,7 @@ static int open_on(struct listener *l, const char *listen)
 
 	cr_assert_eq(address_parse(listen, all, &n, bed.text, sizeof(bed.text)), 0);
 	bed.endpoint.kind = address_is_unix(&all[0]) ? ENDPOINT_UNIX : ENDPOINT_TCP;
-	*l = (struct listener){.on_accept = on_accept, .data = &bed};
+	*l = (struct listener){.on_accept = on_accept, .has_room = has_room, .data = &bed};
 	return listener_open(l, &bed.loop, &bed.endpoint, &all[0], bed.text, sizeof(bed.text));
 }
 
