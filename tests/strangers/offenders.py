@@ -138,17 +138,25 @@ def held_input(d, door, over):
 # --- output ---------------------------------------------------------------------------------------------
 
 
-def unread_replies(d, door, over):
-    """A hundred replies of 256 KiB for a socket that nobody reads."""
+def unread_replies(d, door, over, n=100, body=None, **headers):
+    """Replies for a socket that nobody reads: a hundred of 256 KiB."""
+    body = body or identity(MIB // 4)
+
     def visit():
         c = connect(d, door, receive_buffer=65536, settings=[(h.SETTINGS_INITIAL_WINDOW, 2**31 - 1)])
         c.socket.settimeout(5)  # a proxy may take no more from who does not read
         c.send(frame(h.WINDOW_UPDATE, 0, 0, struct.pack(">I", 2**31 - 65536)))
-        for _ in range(100):
-            c.data(c.open(), identity(MIB // 4))
-        bites("replies that wait", lambda: d.status().calls > 20)
+        for _ in range(n):
+            c.data(c.open(grpc_headers(**headers)), body)
+        bites("replies that wait", lambda: d.status().calls > 21)  # of the twenty bystanders and this one
         stay(over, [c])
     again(over, visit)
+
+
+def unread_large_replies(d, door, over):
+    """Each of them is more than the kernel takes of a connection. The requests are small: nothing has to be read to send them."""
+    request = infer_request("identity", bytes(12 * MIB)).SerializeToString()
+    unread_replies(d, door, over, 24, message(gzip.compress(request), 1), grpc_encoding="gzip")
 
 
 def unread_replies_handoff(d, _, over):
