@@ -135,9 +135,7 @@ static int parse(struct bench *b, int argc, char **argv)
 		if (r > 0)
 			return r;
 		if (r < 0)
-			return fputs(bench_usage, c == 'h' ? stdout : stderr) < 0 || c != 'h'
-				       ? MODELCTL_USAGE
-				       : MODELCTL_OK;
+			return modelctl_usage(c, bench_usage);
 	}
 	if (argc - optind != 1)
 		return modelctl_fail(MODELCTL_USAGE, "bench needs one MODEL");

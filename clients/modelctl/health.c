@@ -191,9 +191,7 @@ int command_health(struct modelctl *m, int argc, char **argv)
 		if (r < 0 && c == 'w')
 			follows = true;
 		else if (r < 0)
-			return fputs(health_usage, c == 'h' ? stdout : stderr) < 0 || c != 'h'
-				       ? MODELCTL_USAGE
-				       : MODELCTL_OK;
+			return modelctl_usage(c, health_usage);
 	}
 	if (argc - optind > 1)
 		return modelctl_fail(MODELCTL_USAGE, "health takes one NAME at most");
@@ -245,9 +243,7 @@ int command_wait_ready(struct modelctl *m, int argc, char **argv)
 		if (r > 0)
 			return r;
 		if (r < 0)
-			return fputs(wait_usage, c == 'h' ? stdout : stderr) < 0 || c != 'h'
-				       ? MODELCTL_USAGE
-				       : MODELCTL_OK;
+			return modelctl_usage(c, wait_usage);
 	}
 	w.name = optind < argc ? argv[optind] : "";
 	deadline = clock_add(clock_ns(), m->timeout_ns);

@@ -205,9 +205,7 @@ static int parse_options(struct infer *x, int argc, char **argv)
 		int r = infer_option(x, c, optarg);
 
 		if (r < 0)
-			return fputs(infer_usage, c == 'h' ? stdout : stderr) < 0 || c != 'h'
-				       ? MODELCTL_USAGE
-				       : -1;
+			return modelctl_usage(c, infer_usage) == MODELCTL_OK ? -1 : MODELCTL_USAGE;
 		if (r)
 			return r;
 	}

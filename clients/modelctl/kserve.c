@@ -73,9 +73,7 @@ static int parse(struct modelctl *m, int argc, char **argv, const char *usage, s
 		if (r > 0)
 			return r;
 		if (r < 0)
-			return fputs(usage, c == 'h' ? stdout : stderr) < 0 || c != 'h'
-				       ? MODELCTL_USAGE
-				       : MODELCTL_OK;
+			return modelctl_usage(c, usage);
 	}
 	if (argc - optind > 1)
 		return modelctl_fail(MODELCTL_USAGE, "%s takes one MODEL", argv[0]);

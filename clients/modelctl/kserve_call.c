@@ -8,47 +8,68 @@
 
 #define REPLY_MAX (64u * 1024u * 1024u)
 
-/* What the server answers to it. */
-static int ask_status(const struct modelctl *m, struct grpc_client *c, const char *path,
-	const ProtobufCMessage *request, int *ret_status)
+/* *ret_packed: to be freed. */
+static int pack(const ProtobufCMessage *message, uint8_t **ret_packed, struct grpc_piece *ret_piece)
 {
-	_cleanup_(buf_deinit) struct buf reply = {.max = REPLY_MAX};
-	_cleanup_(freep) uint8_t *packed = malloc(protobuf_c_message_get_packed_size(request) + 1);
-	struct grpc_piece piece = {.data = packed};
-
-	if (!packed)
+	*ret_packed = malloc(protobuf_c_message_get_packed_size(message) + 1);
+	if (!*ret_packed)
 		return modelctl_fail(MODELCTL_FAILED, "out of memory");
-	piece.n = protobuf_c_message_pack(request, packed);
-	return modelctl_call_for_status(m, c, path, &piece, 1, &reply, ret_status);
+	*ret_piece = (struct grpc_piece){
+		.data = *ret_packed, .n = protobuf_c_message_pack(message, *ret_packed)};
+	return 0;
+}
+
+static int unpack(const struct buf *reply, const char *method,
+	const ProtobufCMessageDescriptor *type, void **ret_answer)
+{
+	*ret_answer = protobuf_c_message_unpack(type, NULL, reply->len, reply->data);
+	return *ret_answer
+		       ? 0
+		       : modelctl_fail(MODELCTL_FAILED, "the answer to %s is malformed", method);
+}
+
+/* What the server answers to it, which may be an error. */
+static int ask_status(const struct modelctl *m, struct grpc_client *c, const char *path,
+	const ProtobufCMessage *request, struct buf *reply, int *ret_status)
+{
+	_cleanup_(freep) uint8_t *packed = NULL;
+	struct grpc_piece piece;
+	int r = pack(request, &packed, &piece);
+
+	return r ? r : modelctl_call_for_status(m, c, path, &piece, 1, reply, ret_status);
 }
 
 /* A request that no model can run: for it, too, the daemon loads what it loads on request. */
 static int have_loaded(
 	const struct modelctl *m, struct grpc_client *c, const char *model, const char *version)
 {
+	_cleanup_(buf_deinit) struct buf reply = {.max = REPLY_MAX};
 	Inference__ModelInferRequest q = INFERENCE__MODEL_INFER_REQUEST__INIT;
 	int status;
 
 	q.model_name = (char *)model;
 	q.model_version = (char *)version;
-	return ask_status(m, c, KSERVE_PATH "ModelInfer", &q.base, &status);
+	return ask_status(m, c, KSERVE_PATH "ModelInfer", &q.base, &reply, &status);
 }
 
 int kserve_metadata(const struct modelctl *m, struct grpc_client *c, const char *model,
 	const char *version, Inference__ModelMetadataResponse **ret_metadata)
 {
+	static const ProtobufCMessageDescriptor *const type =
+		&inference__model_metadata_response__descriptor;
+	_cleanup_(buf_deinit) struct buf reply = {.max = REPLY_MAX};
 	Inference__ModelMetadataRequest q = INFERENCE__MODEL_METADATA_REQUEST__INIT;
 	int status = -1, r;
 
 	q.name = (char *)model;
 	q.version = (char *)version;
-	r = ask_status(m, c, KSERVE_PATH "ModelMetadata", &q.base, &status);
+	r = ask_status(m, c, KSERVE_PATH "ModelMetadata", &q.base, &reply, &status);
+	if (!r && status == GRPC_OK)
+		return unpack(&reply, "ModelMetadata", type, (void **)ret_metadata);
 	if (!r && status == GRPC_NOT_FOUND)
 		r = have_loaded(m, c, model, version);
-	if (r)
-		return r;
-	return kserve_call_on(m, c, "ModelMetadata", &q.base,
-		&inference__model_metadata_response__descriptor, (void **)ret_metadata);
+	/* Once more; or it says what is wrong. */
+	return r ? r : kserve_call_on(m, c, "ModelMetadata", &q.base, type, (void **)ret_metadata);
 }
 
 int kserve_call_large(const struct modelctl *m, struct grpc_client *c, const char *method,
@@ -57,23 +78,14 @@ int kserve_call_large(const struct modelctl *m, struct grpc_client *c, const cha
 {
 	_cleanup_(buf_deinit) struct buf reply = {.max = max};
 	_cleanup_(freep) uint8_t *packed = NULL;
-	struct grpc_piece piece = {0};
+	struct grpc_piece piece;
 	char path[128];
-	int r;
+	int r = pack(request, &packed, &piece);
 
 	(void)snprintf(path, sizeof(path), KSERVE_PATH "%s", method);
-	packed = malloc(protobuf_c_message_get_packed_size(request) + 1);
-	if (!packed)
-		return modelctl_fail(MODELCTL_FAILED, "out of memory");
-	piece.data = packed;
-	piece.n = protobuf_c_message_pack(request, packed);
-	r = modelctl_call(m, c, path, &piece, 1, &reply);
-	if (r)
-		return r;
-	*ret_answer = protobuf_c_message_unpack(type, NULL, reply.len, reply.data);
-	return *ret_answer
-		       ? 0
-		       : modelctl_fail(MODELCTL_FAILED, "the answer to %s is malformed", method);
+	if (!r)
+		r = modelctl_call(m, c, path, &piece, 1, &reply);
+	return r ? r : unpack(&reply, method, type, ret_answer);
 }
 
 int kserve_call_on(const struct modelctl *m, struct grpc_client *c, const char *method,

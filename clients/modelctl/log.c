@@ -230,9 +230,7 @@ static int parse(struct reading *x, int argc, char **argv)
 		if (r > 0)
 			return r;
 		if (r < 0)
-			return fputs(usage, c == 'h' ? stdout : stderr) < 0 || c != 'h'
-				       ? MODELCTL_USAGE
-				       : MODELCTL_OK;
+			return modelctl_usage(c, usage);
 	}
 	if (optind < argc)
 		return modelctl_fail(MODELCTL_USAGE, "%s takes no argument", argv[0]);

@@ -95,6 +95,13 @@ static void on_reply(void *data, const uint8_t *message, size_t n)
 	r->error = buf_append(r->buf, message, n);
 }
 
+int modelctl_usage(int c, const char *usage)
+{
+	int r = fputs(usage, c == 'h' ? stdout : stderr);
+
+	return r >= 0 && c == 'h' ? MODELCTL_OK : MODELCTL_USAGE;
+}
+
 /* 0: the server has answered, *ret_call says what; else an exit code. */
 static int run_call(const struct modelctl *m, struct grpc_client *c, const char *path,
 	const struct grpc_piece *pieces, size_t n_pieces, struct buf *reply,

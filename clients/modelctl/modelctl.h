@@ -57,6 +57,8 @@ int modelctl_fail(int code, const char *format, ...) _printf_(2, 3);
 /* One of the options that every command takes? Returns 0 when taken, -1 when unknown, else an exit
  * code. Long options: MODELCTL_OPTIONS. */
 int modelctl_option(struct modelctl *m, int c, const char *value);
+/* A command's usage, for 'h' to standard output, which is MODELCTL_OK; for what is no option as an error, MODELCTL_USAGE. */
+_must_use_ int modelctl_usage(int c, const char *usage);
 
 /* A command with an -o of its own does not ask modelctl_option() about that. */
 #define MODELCTL_SHORT "a:t:jo:h"

@@ -303,9 +303,7 @@ int command_status(struct modelctl *m, int argc, char **argv)
 		if (r > 0)
 			return r;
 		if (r < 0)
-			return fputs(status_usage, c == 'h' ? stdout : stderr) < 0 || c != 'h'
-				       ? MODELCTL_USAGE
-				       : MODELCTL_OK;
+			return modelctl_usage(c, status_usage);
 	}
 	if (argc - optind > 1)
 		return modelctl_fail(MODELCTL_USAGE, "status takes one MODEL at most");

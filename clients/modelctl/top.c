@@ -78,9 +78,7 @@ static int parse(struct top *t, int argc, char **argv)
 		if (r > 0)
 			return r;
 		if (r < 0)
-			return fputs(top_usage, c == 'h' ? stdout : stderr) < 0 || c != 'h'
-				       ? MODELCTL_USAGE
-				       : MODELCTL_OK;
+			return modelctl_usage(c, top_usage);
 	}
 	if (t->m->json)
 		return modelctl_fail(MODELCTL_USAGE,

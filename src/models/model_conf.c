@@ -218,17 +218,23 @@ static void drop_spaces(char *text)
 	*out = 0;
 }
 
+/* Of a list without spaces that mean nothing: is it empty, or one of its words? */
+static bool lacks_a_word(const char *list)
+{
+	size_t n = strlen(list);
+
+	return !n || *list == ',' || list[n - 1] == ',' || strstr(list, ",,");
+}
+
 /* Kept without spaces that mean nothing. Whether there are such devices is for the repository to say. */
 static int set_devices(struct parser *p, const struct model_key *key)
 {
 	_cleanup_(freep) char *copy = strdup(p->line->value);
-	size_t n;
 
 	if (!copy)
 		return -ENOMEM;
 	drop_spaces(copy);
-	n = strlen(copy);
-	if (!n || *copy == ',' || copy[n - 1] == ',' || strstr(copy, ",,"))
+	if (lacks_a_word(copy))
 		return invalid(p, "needs names of devices separated by commas, none empty");
 	if (strchr(copy, ' ') && (key->offset != AT(devices) || !counts_are_good(copy)))
 		return invalid(p, key->offset == AT(devices)
@@ -241,13 +247,11 @@ static int set_devices(struct parser *p, const struct model_key *key)
 static int set_names(struct parser *p, const struct model_key *key)
 {
 	_cleanup_(freep) char *copy = strdup(p->line->value);
-	size_t n;
 
 	if (!copy)
 		return -ENOMEM;
 	drop_spaces(copy);
-	n = strlen(copy);
-	if (!n || *copy == ',' || copy[n - 1] == ',' || strpbrk(copy, " \t") || strstr(copy, ",,"))
+	if (lacks_a_word(copy) || strpbrk(copy, " \t"))
 		return invalid(p, "needs names separated by commas, none empty");
 	return model_conf_replace((const char **)(void *)((char *)p->model + key->offset), copy);
 }

@@ -185,7 +185,7 @@ class Client:
     def _find_model(self, name: str, timeout: Optional[float]) -> ModelInfo:
         known = self._known(name, timeout)
         if known is None:
-            raise ModeldError("NOT_FOUND", f"model '{name}' is unknown")
+            raise _no_such(name)
         return known
 
     def _known(self, name: str, timeout: Optional[float]) -> Optional[ModelInfo]:
@@ -258,9 +258,9 @@ class Client:
         end = None if timeout is None else time.monotonic() + timeout
         if outputs is None and not first_only:
             info = self._known(model, self._left(end))
-            if info is None and "" not in sent:
+            if info is None:
                 return self._infer_unknown(model, sent, outputs, parameters, end)
-            outputs = [o.name for o in self._find_model(model, self._left(end)).outputs]
+            outputs = [o.name for o in info.outputs]
         if len(sent) > 1 or outputs is not None and len(outputs) > 1:
             return self._infer_several(model, sent, outputs, parameters, end)
         if outputs:
@@ -277,9 +277,9 @@ class Client:
     def _infer_several(self, model: str, sent: Sent, outputs: Optional[Sequence[str]], parameters: Dict[str, str],
                        end: Optional[float]) -> Result:
         """outputs: none is the model's first."""
-        if self._known(model, self._left(end)) is None and "" not in sent:
+        info = self._known(model, self._left(end))
+        if info is None:
             return self._infer_unknown(model, sent, outputs, parameters, end)
-        info = self._find_model(model, self._left(end))
         if _unknown_names(info, sent, outputs):  # it may be another version by now
             self._ask_models(self._left(end))
             info = self._find_model(model, self._left(end))
@@ -299,6 +299,8 @@ class Client:
     def _infer_unknown(self, model: str, sent: Sent, outputs: Optional[Sequence[str]], parameters: Dict[str, str],
                        end: Optional[float]) -> Result:
         """By the names that the caller gives. outputs: none is all."""
+        if "" in sent:
+            raise _no_such(model)
         parameters.pop("output", None)
         return _kserve.unpack(self._call(_kserve.PATH, _kserve.pack(model, sent, outputs, parameters), _until(end)))
 
@@ -340,6 +342,10 @@ class Client:
         for t in answer.outputs:
             self._rooms.note(model, t.name, t.length, total)
         return collect(answer, places)
+
+
+def _no_such(model: str) -> ModeldError:
+    return ModeldError("NOT_FOUND", f"model '{model}' is unknown")
 
 
 def _arrays_of(out: Out) -> List[np.ndarray]:
