@@ -41,6 +41,11 @@
 #define HEALTHY_NS	(UINT64_C(10) * NS_PER_S)
 #define HEALTHY_BATCHES 256u
 
+/* So many ends in a row are followed by a start at once. More where it was READY: others wait for the next one, and a
+ * model that ends it again and again is kept away by its breaker, or has a process of its own by then. */
+#define AT_ONCE_READY	4u
+#define AT_ONCE_STARTED 1u
+
 int worker_init(struct worker *w, struct pool *p, uint32_t index, const char *device,
 	uint32_t device_index, const char *name)
 {
@@ -209,11 +214,13 @@ static uint64_t next_random(struct pool *p)
 static uint64_t back_off_ns(struct worker *w)
 {
 	uint64_t max_ns = w->pool->settings->backoff_max_ms * NS_PER_MS;
-	uint32_t doublings = w->failures > 2 ? w->failures - 2 : 0;
+	uint32_t at_once = w->up ? AT_ONCE_READY : AT_ONCE_STARTED;
+	uint32_t doublings;
 	uint64_t delay_ns;
 
-	if (w->failures <= 1)
+	if (w->failures <= at_once)
 		return 0;
+	doublings = w->failures - at_once - 1;
 	delay_ns = NS_PER_S << (doublings < 20 ? doublings : 20);
 	if (delay_ns > max_ns)
 		delay_ns = max_ns;

@@ -19,7 +19,7 @@ import http2 as h
 import messages as m
 from callers import stop
 from daemon import ROOT, infer_request, wait_for
-from harness import HANDOFF, UNIX
+from harness import HANDOFF, TCP, UNIX
 from http2 import Connection, frame, grpc_headers, message
 from raw_handoff import Raw, memfd
 from test_handoff import lingering_socket
@@ -250,10 +250,12 @@ def hoarding(d, door, over):
             os.close(raw.fds[0])
 
     def connection():
-        if door == HANDOFF:
-            return Raw(d).socket
-        s = socket.socket(socket.AF_UNIX if door == UNIX else socket.AF_INET)
-        s.connect(d.unix.removeprefix("unix:") if door == UNIX else ("127.0.0.1", d.port))
+        """Not Raw: with a timeout of Python's connect() fails at once where the queue is full, and the visit would end."""
+        s = socket.socket(socket.AF_INET) if door == TCP else \
+            socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET if door == HANDOFF else socket.SOCK_STREAM)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", STAY_S, 0))
+        s.connect(("127.0.0.1", d.port) if door == TCP else
+                  os.path.join(d.directory, "handoff.sock" if door == HANDOFF else "modeld.sock"))
         return s
 
     held = []

@@ -255,6 +255,30 @@ Test(pool, back_off_doubles)
 	bed_drain_end(&b);
 }
 
+/* Who kills it has others wait for a start, not for a back-off. */
+Test(pool, one_that_was_ready_is_followed_at_once_a_few_times)
+{
+	struct bed b;
+	struct worker *w;
+
+	bed_init(&b, "good", "echo");
+	b.settings.backoff_max_ms = 60000;
+	bed_up(&b);
+	w = bed_worker(&b, 0);
+	for (uint32_t n = 1; n <= 4; n++) {
+		kill(worker_pid(w), SIGKILL);
+		bed_wait(&b, worker_generation(w) == n + 1 && worker_get_state(w) == WORKER_READY);
+		/* Though that took long. */
+		w->up_since_ns = clock_ns();
+		cr_assert_eq(w->failures, n);
+	}
+	kill(worker_pid(w), SIGKILL);
+	bed_wait(&b, w->failures == 5);
+	cr_assert_gt(worker_restart_at_ns(w), clock_ns() + 700 * NS_PER_MS);
+	cr_assert_leq(worker_restart_at_ns(w), clock_ns() + 1200 * NS_PER_MS);
+	bed_drain_end(&b);
+}
+
 Test(pool, health_resets_the_back_off)
 {
 	struct bed b;
