@@ -21,6 +21,7 @@ enum config_type {
 	CONFIG_CODEC,
 	CONFIG_CONTROL,	   /* none, poll, explicit */
 	CONFIG_CLIENT_SHM, /* off, local, any */
+	CONFIG_UPLOADS,	   /* off, unix, local */
 	CONFIG_ISOLATION,  /* device, model, auto */
 	CONFIG_EVICTION,   /* lru, lfu, ttl, manual */
 	CONFIG_PLACES,	   /* "cpu:0 x2, cuda:1" -> pool.places */

@@ -162,6 +162,15 @@ static int resolve_runtime_dir(struct config *c, const char *directory)
 	return config_show(c, "server", "runtime_dir", path);
 }
 
+static int resolve_uploads(struct config *c)
+{
+	if (c->models.control != MODELS_CONTROL_EXPLICIT ||
+		c->frontend.services.uploads == KSERVE_UPLOADS_OFF)
+		return 0;
+	c->upload_dir = config_printf(c, "%s/uploads", c->runtime_dir);
+	return c->upload_dir ? 0 : -ENOMEM;
+}
+
 /* "unix:name" without a directory goes to the runtime directory. */
 static int resolve_listen(struct config *c)
 {
@@ -290,6 +299,8 @@ int config_resolve(struct config *c, char *message, size_t cap)
 		r = resolve_backends(c, directory);
 	if (!r)
 		r = resolve_runtime_dir(c, directory);
+	if (!r)
+		r = resolve_uploads(c);
 	if (!r)
 		r = resolve_listen(c);
 	if (!r)

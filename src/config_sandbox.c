@@ -101,6 +101,17 @@ static const char *readable(struct config *c)
 	return l.text;
 }
 
+/* Where models are. */
+static const char *repositories(struct config *c)
+{
+	struct lines l = {c, ""};
+
+	add_list(&l, c->models.repositories);
+	if (c->upload_dir)
+		add(&l, c->upload_dir);
+	return l.text;
+}
+
 static const char *joined(struct config *c, const char *const *paths)
 {
 	struct lines l = {c, ""};
@@ -113,7 +124,7 @@ static int fill_environment(struct config *c)
 {
 	const char *read = readable(c);
 	const char *write = joined(c, c->sandbox.write);
-	const char *models = joined(c, c->models.repositories);
+	const char *models = repositories(c);
 	const char **list = config_alloc(c, 5 * sizeof(*list));
 
 	if (!read || !write || !models || !list)

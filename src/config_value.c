@@ -407,6 +407,21 @@ static int store_client_shm(struct config *c, const char *text, char *message, s
 	return r;
 }
 
+static int store_uploads(struct config *c, const char *text, char *message, size_t cap)
+{
+	static const char *const words[] = {
+		[KSERVE_UPLOADS_OFF] = "off",
+		[KSERVE_UPLOADS_UNIX] = "unix",
+		[KSERVE_UPLOADS_LOCAL] = "local",
+	};
+	size_t i = 0;
+	int r = parse_word(text, words, COUNT_OF(words), &i, message, cap);
+
+	if (!r)
+		c->frontend.services.uploads = (enum kserve_uploads)i;
+	return r;
+}
+
 int config_store_value(
 	struct config *c, const struct config_key *key, const char *text, char *message, size_t cap)
 {
@@ -449,6 +464,8 @@ int config_store_value(
 			eviction_parse(text, to), text, "lru, lfu, ttl, manual", message, cap);
 	case CONFIG_CLIENT_SHM:
 		return store_client_shm(c, text, message, cap);
+	case CONFIG_UPLOADS:
+		return store_uploads(c, text, message, cap);
 	}
 	return -EINVAL;
 }

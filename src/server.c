@@ -23,6 +23,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/log_ring.h"
+#include "base/spool.h"
 #include "dispatch/dispatch.h"
 #include "handoff/handoff.h"
 #include "metrics/metrics.h"
@@ -229,6 +230,17 @@ static int cannot(const char *what, int error)
 	return SERVER_EXIT_OS;
 }
 
+/* Ahead of workers, which are told where they may read. */
+static void open_spool(struct server *s)
+{
+	const struct config *c = s->config;
+	int r = c->upload_dir ? spool_open(&s->spool, c->upload_dir, c->max_upload_bytes) : 0;
+
+	if (r)
+		log_warning("files of models cannot be taken", "path=%s error=%s", c->upload_dir,
+			err_str(r));
+}
+
 /* Steals the repository. */
 static int build_dispatch(struct server *s, struct repository *repository)
 {
@@ -300,8 +312,10 @@ static int build(struct server *s, struct repository *repository)
 	static const struct handoff_events handoff_events = {.on_drained = on_handoff_drained};
 	static const struct frontend_events frontend_events = {.on_drained = on_frontend_drained};
 	const struct config *c = s->config;
-	int r = build_dispatch(s, repository);
+	int r;
 
+	open_spool(s);
+	r = build_dispatch(s, repository);
 	if (r)
 		return r;
 	r = handoff_new(&s->handoff, &s->loop, &c->handoff, s->dispatch, &handoff_events, s);
@@ -314,6 +328,7 @@ static int build(struct server *s, struct repository *repository)
 	if (c->handoff.socket)
 		frontend_set_handoff(s->frontend, s->handoff);
 	frontend_set_lifecycle(s->frontend, s->lifecycle);
+	frontend_set_spool(s->frontend, s->spool);
 	build_tracer(s);
 	frontend_set_log(s->frontend, s->log);
 	return build_metrics(s);
@@ -440,6 +455,7 @@ struct server *server_free(struct server *s)
 	if (uv_loop_close(&s->loop))
 		log_warning("handles were left open", "state=%s", server_state_name(s->state));
 	lifecycle_free(s->lifecycle);
+	spool_close(s->spool);
 	models_source_release(&s->source);
 	if (s->log)
 		log_tap(NULL, NULL);

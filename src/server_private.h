@@ -36,6 +36,7 @@ struct server {
 	char *const *argv;   /* borrow */
 	struct models_source source;
 	struct log_ring *log;	     /* own; NULL: no lines are kept */
+	struct spool *spool;	     /* own; NULL: no files of models are taken */
 	struct dispatch *dispatch;   /* own */
 	struct lifecycle *lifecycle; /* own */
 	struct handoff *handoff;     /* own */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/spool.h"
 #include "dispatch/warmup_settings.h"
 #include "pool/pool.h"
 
@@ -44,6 +45,7 @@ int version_settings_copy(struct version_settings *to, const struct version_sett
 	bool failed = false;
 
 	*to = *from;
+	to->files = spool_dir_ref(from->files);
 	to->name = copy_text(from->name, &failed);
 	to->version = copy_text(from->version, &failed);
 	to->path = copy_text(from->path, &failed);
@@ -90,6 +92,7 @@ void version_settings_release(struct version_settings *s)
 	free(s->sequence);
 	free(s->queue);
 	free(s->labels);
+	spool_dir_unref(s->files);
 	memset(s, 0, sizeof(*s));
 }
 

@@ -14,6 +14,7 @@
 #include "proto/wire.h"
 
 struct pool_model_settings;
+struct spool_dir;
 
 #define VERSION_SETTINGS_BYTES_MAX (WIRE_MESSAGE_MAX - 1024u)
 
@@ -44,6 +45,7 @@ struct version_settings {
 	const char *warmup_path; /* where the files of warm-ups are; NULL: there are no warm-ups */
 	const struct wire_warmup *warmups;
 	size_t n_warmups;
+	struct spool_dir *files; /* ref: `path` lies in it; NULL: it lies in a repository */
 	uint64_t
 		content; /* of the directory: another number when a file in it changed; 0: unknown */
 };

@@ -12,11 +12,14 @@
 #include <string.h>
 
 #include "base/comma_list.h"
+#include "base/err.h"
+#include "base/spool.h"
 #include "models/fingerprint.h"
 #include "models/layout.h"
 #include "models/model_conf.h"
 #include "models/model_pbtxt.h"
 #include "models/overlay.h"
+#include "models/overlay_files.h"
 #include "models/path.h"
 #include "models/warmup_rules.h"
 #include "pool/pool.h"
@@ -127,6 +130,8 @@ static int fill_version(
 	char digits[24];
 	int e = version_settings_copy(&v->settings, &r->conf.settings);
 
+	if (!e && overlay_files(r->overlay))
+		v->settings.files = spool_dir_ref(overlay_files_dir(overlay_files(r->overlay)));
 	snprintf(digits, sizeof(digits), "%" PRIu64, number);
 	if (!e)
 		e = model_conf_replace(&v->settings.version, digits);
@@ -399,6 +404,17 @@ static int lay_over(struct reading *r)
 	return e == OVERLAY_E_INVALID ? refuse_overlay(r, text) : e;
 }
 
+/* What a caller brought for it. */
+static int write_files(struct reading *r, const char *name)
+{
+	struct overlay_files *files = overlay_files(r->overlay);
+	int e = files ? overlay_files_write(files, name) : 0;
+
+	return e ? entry_refuse(r->entry, "the files of model '%s' cannot be written: %s", name,
+			   err_str(e))
+		 : 0;
+}
+
 static int read_model(struct reading *r)
 {
 	int e = layout_read(&r->layout, r->directory);
@@ -421,10 +437,12 @@ static int read_model(struct reading *r)
 int entry_read(struct repository_entry *e, const struct models_settings *s,
 	const struct overlay *overlay, const char *directory, const char *name)
 {
+	const struct overlay_files *files = overlay_files(overlay);
 	struct reading r = {.entry = e,
 		.settings = s,
 		.overlay = overlay,
-		.directory = path_join(directory, name)};
+		.directory = path_join(
+			files ? spool_dir_path(overlay_files_dir(files)) : directory, name)};
 	int error = r.directory ? entry_set_name(e, name) : -ENOMEM;
 
 	if (!error && !name_valid(name))
@@ -432,6 +450,8 @@ int entry_read(struct repository_entry *e, const struct models_settings *s,
 			"%s: a model's name has only letters, digits, _, . and -, at most %u",
 			r.directory, WIRE_NAME_MAX);
 	else if (!error)
+		error = write_files(&r, name);
+	if (!error && !e->error)
 		error = read_conf(&r, name);
 	if (!error && !e->error && overlay)
 		error = lay_over(&r);

@@ -269,6 +269,13 @@ static void apply_if_wanted(struct lifecycle *l, struct repository *r, size_t i,
 		lifecycle_apply_entry(l, e, a);
 }
 
+static void keep_seen(struct lifecycle *l, struct repository *r)
+{
+	repository_let_files_go(r);
+	repository_free(l->seen);
+	l->seen = r;
+}
+
 void lifecycle_apply_all(struct lifecycle *l, struct repository *r)
 {
 	struct applied a = {0};
@@ -287,8 +294,7 @@ void lifecycle_apply_all(struct lifecycle *l, struct repository *r)
 		tell_changes(r, &a);
 	if (a.error)
 		log_error("not all models are as they were read", "error=%s", err_str(a.error));
-	repository_free(l->seen);
-	l->seen = r;
+	keep_seen(l, r);
 }
 
 static bool same_files(const struct repository_entry *before, const struct repository_entry *e)
@@ -333,7 +339,6 @@ bool lifecycle_apply_settled(struct lifecycle *l, struct repository *r, bool app
 		remove_vanished(l, r, &a);
 	if (a.n_added + a.n_replaced + a.n_removed > 0)
 		tell_changes(r, &a);
-	repository_free(l->seen);
-	l->seen = r;
+	keep_seen(l, r);
 	return moving;
 }

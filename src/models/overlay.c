@@ -1,6 +1,7 @@
 /* overlay.c: settings of callers. Daemon process; made and counted on the loop thread, applied on any. */
 #include "models/overlay.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include "base/comma_list.h"
 #include "models/model_conf.h"
 #include "models/model_pbtxt.h"
+#include "models/overlay_files.h"
 #include "models/overlay_rules.h"
 #include "models/pbjson.h"
 #include "proto/kserve/model_config.pb-c.h"
@@ -24,6 +26,7 @@ struct overlay {
 	uint8_t *config; /* own; NULL: it is keys */
 	size_t n_config;
 	uint64_t present;
+	struct overlay_files *files; /* own; NULL: those of a repository */
 };
 
 /* --- Life --------------------------------------------------------------------------------------- */
@@ -45,6 +48,7 @@ struct overlay *overlay_unref(struct overlay *o)
 	}
 	free(o->pairs);
 	free(o->config);
+	overlay_files_free(o->files);
 	free(o);
 	return NULL;
 }
@@ -78,7 +82,7 @@ bool overlay_equal(const struct overlay *a, const struct overlay *b)
 	if (!a || !b)
 		return a == b;
 	if (a->n_pairs != b->n_pairs || a->n_config != b->n_config || a->present != b->present ||
-		!a->config != !b->config)
+		!a->config != !b->config || a->files != b->files)
 		return false;
 	return a->config ? !memcmp(a->config, b->config, a->n_config) : same_pairs(a, b);
 }
@@ -238,6 +242,21 @@ int overlay_new_json(
 	}
 }
 
+int overlay_set_files(struct overlay *o, struct spool_dir *dir, const struct overlay_bytes *bytes,
+	char *text, size_t cap)
+{
+	int r;
+
+	assert(overlay_is_whole(o) && !o->files);
+	r = overlay_files_new(&o->files, dir, bytes, text, cap);
+	return r == OVERLAY_FILES_E_INVALID ? OVERLAY_E_INVALID : r;
+}
+
+struct overlay_files *overlay_files(const struct overlay *o)
+{
+	return o ? o->files : NULL;
+}
+
 static bool has_pair(const struct version_settings *s, const struct wire_pair *p)
 {
 	for (size_t i = 0; i < s->n_parameters; i++) {
@@ -315,6 +334,9 @@ static int apply_config(const struct overlay *o, struct model_conf *m,
 	r = model_pbtxt_map(&message, m, settings, ret_ignored, text, cap);
 	if (r == MODEL_PBTXT_E_INVALID)
 		return OVERLAY_E_INVALID;
+	/* Who brings the files decides on all of it. */
+	if (o->files)
+		return r;
 	if (!r)
 		r = check_backend(&m->settings, &files->settings, text, cap);
 	if (!r)

@@ -18,6 +18,9 @@
 struct model_conf;
 struct models_settings;
 struct overlay;
+struct overlay_bytes;
+struct overlay_files;
+struct spool_dir;
 
 #define OVERLAY_BYTES_MAX (64u << 10)
 
@@ -46,6 +49,12 @@ _must_use_ int overlay_new_config(struct overlay **ret_overlay, const uint8_t *c
 /* The same of one in JSON (n bytes; pbjson.h). OVERLAY_E_INVALID as well: it is no ModelConfig, and text has the place. */
 _must_use_ int overlay_new_json(
 	struct overlay **ret_overlay, const char *json, size_t n, char *text, size_t cap);
+/* Files in place of the model's own: of a whole one, before anybody else has it. Takes over what overlay_files_new() does; its errors,
+ * as OVERLAY_E_INVALID. */
+_must_use_ int overlay_set_files(struct overlay *o, struct spool_dir *dir,
+	const struct overlay_bytes *bytes, char *text, size_t cap);
+/* NULL: it has none. Accepts NULL. */
+struct overlay_files *overlay_files(const struct overlay *o);
 /* Accept NULL. overlay_unref() returns NULL. */
 struct overlay *overlay_ref(struct overlay *o);
 struct overlay *overlay_unref(struct overlay *o);

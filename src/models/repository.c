@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/spool.h"
 #include "models/entry.h"
 #include "models/overlay.h"
+#include "models/overlay_files.h"
 #include "models/path.h"
 
 #define FILE_SUFFIX ".onnx"
@@ -42,6 +44,17 @@ const struct repository_entry *repository_entries(const struct repository *r, si
 void repository_set_applied(struct repository *r, size_t i)
 {
 	r->entries[i].applied = true;
+}
+
+void repository_let_files_go(struct repository *r)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		for (size_t k = 0; k < r->entries[i].n_versions; k++) {
+			struct version_settings *s = &r->entries[i].versions[k].settings;
+
+			s->files = spool_dir_unref(s->files);
+		}
+	}
 }
 
 const char *repository_default_model(const struct repository *r)
@@ -248,6 +261,21 @@ static bool is_listed(const struct repository *r, size_t n_sorted, const char *n
 	return repository_find(&sorted, name) != NULL;
 }
 
+/* Models whose files callers brought, and that no repository has. */
+static int add_brought(struct repository *r, const struct models_settings *s)
+{
+	size_t n_found = r->n;
+	int error = 0;
+
+	for (size_t i = 0; r->overlays && i < r->overlays->n && !error; i++) {
+		const struct overlay_of *o = &r->overlays->list[i];
+
+		if (overlay_files(o->overlay) && !is_listed(r, n_found, o->model))
+			error = add_model(r, s, "", o->model);
+	}
+	return error ? error : sort(r, s);
+}
+
 /* Names in [models] serve that nothing has. */
 static int add_missing(struct repository *r, const struct models_settings *s)
 {
@@ -302,6 +330,8 @@ int repository_read(struct repository **ret_repository, const struct models_sett
 	if (!error)
 		error = sort(r, settings);
 	if (!error)
+		error = add_brought(r, settings);
+	if (!error)
 		error = add_missing(r, settings);
 	if (!error)
 		*ret_repository = finish(steal_ptr(r));
@@ -314,9 +344,13 @@ int repository_read_model(struct repository **ret_repository,
 {
 	_cleanup_(repository_freep) struct repository *r = make(settings, overlays);
 	bool named = *name && *name != '.' && !strchr(name, '/');
+	bool brought = overlay_files(overlays_find(overlays, name)) != NULL;
 	int error = r ? 0 : -ENOMEM;
 
-	for (size_t i = 0; !error && named && settings->repositories[i]; i++) {
+	if (!error && named && brought && (serves(settings, "*") || serves(settings, name)))
+		error = add_model(r, settings, "", name);
+
+	for (size_t i = 0; !error && named && !brought && settings->repositories[i]; i++) {
 		if (!path_is_directory(settings->repositories[i]))
 			error = unreadable(settings->repositories[i], text, cap);
 		else if (path_has(settings->repositories[i], name))

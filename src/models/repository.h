@@ -64,6 +64,8 @@ _must_use_ int repository_read_model(struct repository **ret_repository,
 	char *text, size_t cap);
 /* Set the mark of entry i. */
 void repository_set_applied(struct repository *r, size_t i);
+/* It is kept for its names from here on: the files that callers brought go with who serves them. */
+void repository_let_files_go(struct repository *r);
 struct repository *repository_free(struct repository *r);
 DEFINE_CLEANUP(struct repository *, repository_free)
 

@@ -217,6 +217,11 @@ void frontend_set_handoff(struct frontend *f, struct handoff *h)
 	f->services.handoff = h;
 }
 
+void frontend_set_spool(struct frontend *f, struct spool *s)
+{
+	f->services.spool = s;
+}
+
 void frontend_set_lifecycle(struct frontend *f, struct lifecycle *l)
 {
 	f->services.lifecycle = f->services.handles.lifecycle = l;

@@ -21,6 +21,7 @@
 struct frontend;
 struct handoff;
 struct lifecycle;
+struct spool;
 struct tracer;
 struct log_ring;
 
@@ -63,6 +64,8 @@ void frontend_set_serving(struct frontend *f, bool serving);
 void frontend_set_handoff(struct frontend *f, struct handoff *h);
 /* Services may load and unload models from here on; it outlives the frontend. */
 void frontend_set_lifecycle(struct frontend *f, struct lifecycle *l);
+/* Files of models are taken, and kept there; NULL: they are not. Borrowed. */
+void frontend_set_spool(struct frontend *f, struct spool *s);
 /* Calls are traced from here on; it outlives the frontend. NULL: they are not. */
 void frontend_set_tracer(struct frontend *f, struct tracer *t);
 /* The control service has the log's last lines from here on; it outlives the frontend. */

@@ -4,17 +4,24 @@
  */
 #include "services/kserve_load.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "models/overlay.h"
+#include "models/overlay_bytes.h"
 #include "proto/kserve/grpc_service.pb-c.h"
 #include "services/caller.h"
 #include "services/kserve_small.h"
 
-#define NOT_ALLOWED "explicit model load / unload is not allowed if polling is enabled"
+#define FILE_KEY "file:"
 
 typedef Inference__ModelRepositoryParameter Parameter;
+
+enum {
+	LOAD_E_FINISHED = 2, /* beside OVERLAY_E_INVALID: the call is, and its state is gone */
+};
 
 /* --- What came of it -------------------------------------------------------------------------- */
 
@@ -23,7 +30,7 @@ static void refuse(struct kserve_load *w, enum lifecycle_code code, const char *
 {
 	switch (code) {
 	case LIFECYCLE_NOT_ALLOWED:
-		call_finish(w->call, GRPC_UNAVAILABLE, NOT_ALLOWED);
+		call_finish(w->call, GRPC_UNAVAILABLE, KSERVE_NOT_EXPLICIT);
 		break;
 	case LIFECYCLE_ENDING:
 		call_finish(w->call, GRPC_UNAVAILABLE, KSERVE_ENDING);
@@ -90,11 +97,30 @@ static void on_unloaded(struct lifecycle_wait *wait, enum lifecycle_code code, c
 
 /* --- What is asked ---------------------------------------------------------------------------- */
 
+/* What a load's message says, until it is answered, and until the files in it are written. */
+struct load_message {
+	atomic_uint refs;
+	struct message_memory memory;
+	struct overlay_file *files; /* in the memory, as what they point to */
+	size_t n_files;
+};
+
 /* All borrowed from the call's message. */
 struct asked {
 	const char *name;
-	const char *config; /* JSON of a ModelConfig; NULL: what the model's files say */
+	const char *config;	      /* JSON of a ModelConfig; NULL: what the model's files say */
+	struct load_message *message; /* of a load; NULL: it is none */
 };
+
+static void load_message_unref(void *data)
+{
+	struct load_message *m = data;
+
+	if (atomic_fetch_sub(&m->refs, 1) > 1)
+		return;
+	message_memory_deinit(&m->memory);
+	free(m);
+}
 
 /* What tells the two from each other. */
 struct kind {
@@ -110,7 +136,7 @@ static void begin(
 	struct lifecycle *l = ((struct services *)call_context(c))->lifecycle;
 
 	if (!l || !lifecycle_explicit(l)) {
-		call_finish(c, GRPC_UNAVAILABLE, NOT_ALLOWED);
+		call_finish(c, GRPC_UNAVAILABLE, KSERVE_NOT_EXPLICIT);
 		return;
 	}
 	if (!caller_is_local(c)) {
@@ -136,18 +162,20 @@ static bool take_config(struct call *c, struct asked *a, const Parameter *p)
 	return false;
 }
 
-static void refuse_file(struct call *c, const char *key, const Parameter *p)
+static bool take_file(struct call *c, struct asked *a, const char *key, const Parameter *p)
 {
-	if (p->parameter_choice_case !=
-		INFERENCE__MODEL_REPOSITORY_PARAMETER__PARAMETER_CHOICE_BYTES_PARAM)
-		call_finishf(c, GRPC_INVALID_ARGUMENT,
-			"invalid value type for load parameter '%.255s', expected bytes_param.",
-			key);
-	else
-		call_finishf(c, GRPC_UNIMPLEMENTED,
-			"load parameter '%.255s' is not supported: models are files of a "
-			"repository",
-			key);
+	struct load_message *m = a->message;
+
+	if (p->parameter_choice_case ==
+		INFERENCE__MODEL_REPOSITORY_PARAMETER__PARAMETER_CHOICE_BYTES_PARAM) {
+		m->files[m->n_files++] = (struct overlay_file){.path = key + strlen(FILE_KEY),
+			.data = p->bytes_param.data,
+			.n = p->bytes_param.len};
+		return true;
+	}
+	call_finishf(c, GRPC_INVALID_ARGUMENT,
+		"invalid value type for load parameter '%.255s', expected bytes_param.", key);
+	return false;
 }
 
 static bool take_load_parameter(
@@ -155,11 +183,9 @@ static bool take_load_parameter(
 {
 	if (!strcmp(key, "config"))
 		return take_config(c, a, p);
-	if (!strncmp(key, "file:", strlen("file:")))
-		refuse_file(c, key, p);
-	else
-		call_finishf(
-			c, GRPC_INVALID_ARGUMENT, "unrecognized load parameter '%.255s'.", key);
+	if (!strncmp(key, FILE_KEY, strlen(FILE_KEY)))
+		return take_file(c, a, key, p);
+	call_finishf(c, GRPC_INVALID_ARGUMENT, "unrecognized load parameter '%.255s'.", key);
 	return false;
 }
 
@@ -193,20 +219,40 @@ static void *field_of(const ProtobufCMessage *entry, unsigned i)
 	return at;
 }
 
-static void take(struct call *c, struct kserve_load *w, const char *repository, const char *model,
+static void take(struct call *c, struct kserve_load *w, const char *repository, struct asked *a,
 	const struct kind *kind, void *const *parameters, size_t n)
 {
 	static const Parameter no_value = INFERENCE__MODEL_REPOSITORY_PARAMETER__INIT;
-	struct asked a = {.name = model};
 	bool fine = check_repository(c, repository);
 
 	for (size_t i = 0; fine && i < n; i++) {
 		const Parameter *value = field_of(parameters[i], 1);
 
-		fine = kind->take(c, &a, field_of(parameters[i], 0), value ? value : &no_value);
+		fine = kind->take(c, a, field_of(parameters[i], 0), value ? value : &no_value);
 	}
 	if (fine)
-		begin(c, w, &a, kind);
+		begin(c, w, a, kind);
+}
+
+/* OVERLAY_E_INVALID: why (cap bytes) says it; LOAD_E_FINISHED; -ENOMEM */
+static int give_files(struct kserve_load *w, struct load_message *m, struct overlay *settings,
+	char *why, size_t cap)
+{
+	const struct overlay_bytes bytes = {
+		.list = m->files, .n = m->n_files, .release = load_message_unref, .data = m};
+	struct spool_dir *dir;
+
+	if (m->n_files == 0)
+		return 0;
+	if (!settings) {
+		snprintf(why, cap, "files come with 'config', which says what they are");
+		return OVERLAY_E_INVALID;
+	}
+	dir = kserve_upload_keep(w->call, &w->upload);
+	if (!dir)
+		return LOAD_E_FINISHED;
+	atomic_fetch_add(&m->refs, 1);
+	return overlay_set_files(settings, dir, &bytes, why, cap);
 }
 
 static void load(struct lifecycle *l, const struct asked *a, struct kserve_load *w)
@@ -217,12 +263,14 @@ static void load(struct lifecycle *l, const struct asked *a, struct kserve_load 
 				    &settings, a->config, strlen(a->config), why, sizeof(why))
 			  : 0;
 
+	if (!r)
+		r = give_files(w, a->message, settings, why, sizeof(why));
 	if (r == OVERLAY_E_INVALID)
 		refuse_config(w, why);
-	else if (r)
-		message_no_memory(w->call);
-	else
+	else if (!r)
 		lifecycle_load(l, a->name, "", settings, &w->wait);
+	else if (r != LOAD_E_FINISHED)
+		message_no_memory(w->call);
 }
 
 static void unload(struct lifecycle *l, const struct asked *a, struct kserve_load *w)
@@ -230,38 +278,73 @@ static void unload(struct lifecycle *l, const struct asked *a, struct kserve_loa
 	lifecycle_unload(l, a->name, "", &w->wait);
 }
 
-void kserve_repository_model_load(struct call *c, void *state, const uint8_t *data, size_t n)
+void kserve_load_message_begin(struct call *c, void *state, uint64_t length)
+{
+	kserve_upload_begin(c, &((struct kserve_load *)state)->upload, length);
+}
+
+size_t kserve_load_message_data(struct call *c, void *state, const uint8_t *data, size_t n)
+{
+	return kserve_upload_data(c, &((struct kserve_load *)state)->upload, data, n);
+}
+
+static void read_load(struct call *c, struct kserve_load *w, struct load_message *m)
 {
 	static const struct kind kind = {take_load_parameter, load, on_loaded};
-	const Inference__RepositoryModelLoadRequest *q;
-	struct message_memory memory;
+	const struct buf *message = &w->upload.message;
+	const Inference__RepositoryModelLoadRequest *q = message_read(c, &m->memory,
+		&inference__repository_model_load_request__descriptor, message->data, message->len);
+	struct asked a = {.message = m};
 
-	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
-	q = message_read(
-		c, &memory, &inference__repository_model_load_request__descriptor, data, n);
-	if (q)
-		take(c, state, q->repository_name, q->model_name, &kind,
-			(void *const *)q->parameters, q->n_parameters);
-	message_memory_deinit(&memory);
+	if (!q)
+		return;
+	m->files = message_memory_calloc(&m->memory, q->n_parameters + 1, sizeof(*m->files));
+	if (!m->files) {
+		message_no_memory(c);
+		return;
+	}
+	a.name = q->model_name;
+	take(c, w, q->repository_name, &a, &kind, (void *const *)q->parameters, q->n_parameters);
+}
+
+/* The call may be gone behind read_load(). */
+void kserve_load_message_end(struct call *c, void *state)
+{
+	struct kserve_load *w = state;
+	struct load_message *m = calloc(1, sizeof(*m));
+
+	if (!m) {
+		message_no_memory(c);
+		return;
+	}
+	atomic_init(&m->refs, 1);
+	message_memory_init(&m->memory, KSERVE_SMALL_MEMORY + w->upload.message.len);
+	read_load(c, w, m);
+	load_message_unref(m);
 }
 
 void kserve_repository_model_unload(struct call *c, void *state, const uint8_t *data, size_t n)
 {
 	static const struct kind kind = {take_unload_parameter, unload, on_unloaded};
 	const Inference__RepositoryModelUnloadRequest *q;
+	struct asked a = {0};
 	struct message_memory memory;
 
 	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
 	q = message_read(
 		c, &memory, &inference__repository_model_unload_request__descriptor, data, n);
-	if (q)
-		take(c, state, q->repository_name, q->model_name, &kind,
-			(void *const *)q->parameters, q->n_parameters);
+	if (q) {
+		a.name = q->model_name;
+		take(c, state, q->repository_name, &a, &kind, (void *const *)q->parameters,
+			q->n_parameters);
+	}
 	message_memory_deinit(&memory);
 }
 
 void kserve_load_close(struct call *c, void *state)
 {
-	(void)c;
-	lifecycle_forget(&((struct kserve_load *)state)->wait);
+	struct kserve_load *w = state;
+
+	kserve_upload_release(c, &w->upload);
+	lifecycle_forget(&w->wait);
 }

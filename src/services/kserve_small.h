@@ -19,6 +19,7 @@
 
 /* Triton's words, for several calls. */
 #define KSERVE_NAMED_REPOSITORY "'repository_name' specification is not supported"
+#define KSERVE_NOT_EXPLICIT	"explicit model load / unload is not allowed if polling is enabled"
 #define KSERVE_ENDING		"GRPC server is shutting down and has stopped accepting new requests."
 
 /* End the call with the failure, which is empty then. */

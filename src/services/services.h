@@ -18,6 +18,7 @@
 struct handoff;
 struct health;
 struct lifecycle;
+struct spool;
 struct tracer;
 struct log_ring;
 
@@ -28,13 +29,14 @@ struct services {
 	struct handoff *handoff;		  /* borrow; NULL: there is none */
 	struct lifecycle *lifecycle;		  /* borrow; NULL: there is none */
 	struct log_ring *log;			  /* borrow; NULL: no lines are kept */
-	struct calls *calls;			  /* borrow */
-	struct tracer *tracer;			  /* borrow; NULL: nothing is traced */
-	struct health *health;			  /* own */
-	uv_loop_t *loop;			  /* borrow */
-	struct key_regions keys;		  /* memory that clients name by its key */
-	struct key_mover mover;			  /* of what is in it */
-	struct model_handles handles;		  /* of clients on models */
+	struct spool *spool;	      /* borrow: for files of models; NULL: none are taken */
+	struct calls *calls;	      /* borrow */
+	struct tracer *tracer;	      /* borrow; NULL: nothing is traced */
+	struct health *health;	      /* own */
+	uv_loop_t *loop;	      /* borrow */
+	struct key_regions keys;      /* memory that clients name by its key */
+	struct key_mover mover;	      /* of what is in it */
+	struct model_handles handles; /* of clients on models */
 	uint64_t handle_hits,
 		handle_misses; /* models that were there when a handle was asked for, or not */
 	uint64_t started_ns;

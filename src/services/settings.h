@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "services/key_region.h"
+#include "services/kserve_upload.h"
 #include "services/model_handles.h"
 
 struct services_settings {
@@ -14,6 +15,7 @@ struct services_settings {
 	uint32_t max_unread_answers; /* answers in part of a request that wait for the client */
 	uint64_t arena_wait_ms;	     /* how long a request waits for input arena space */
 	enum client_shm client_shm;  /* who may name shared memory by its key */
+	enum kserve_uploads uploads; /* from whom files of models are taken */
 	uint32_t max_shm_regions;    /* named so, of all clients */
 	struct model_handles_settings handles;
 	bool strict_readiness; /* health "" is SERVING only with every model ready */

@@ -6,6 +6,7 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
+from daemon import wait_for
 from test_models import copy_onnx, explicit
 
 
@@ -88,3 +89,94 @@ def test_settings_for_a_load(served, repository):
     assert most() == 3
     client.load_model("simple")
     assert most() == 8
+
+
+ONNX = json.dumps({"backend": "onnxruntime", "max_batch_size": 0})
+
+
+def uploads(daemon):
+    """Files that the daemon keeps for models."""
+    root = os.path.join(daemon.directory, "uploads")
+    assert os.stat(root).st_mode & 0o777 == 0o700
+    return [os.path.join(at, name) for at, _, names in os.walk(root) for name in names]
+
+
+@pytest.fixture
+def files(repository):
+    """A model's, with a client that may bring them."""
+    copy_onnx(repository, "double/1/model.onnx")
+    with open(os.path.join(repository.directory, "double/1/model.onnx"), "rb") as f:
+        return {"file:3/model.onnx": f.read()}
+
+
+def test_files_for_a_load(served, files):
+    """They are the whole model, wherever its worker is, until it is unloaded."""
+    daemon, client = served
+    with triton.InferenceServerClient(daemon.unix) as local:
+        local.load_model("brought", config=ONNX, files=files)
+        assert [os.path.relpath(path, daemon.directory).split("/")[3:] for path in uploads(daemon)] == [["brought", "3", "model.onnx"]]
+        assert index(client)["brought", "3"] == ("READY", "")
+        outputs = client.get_model_metadata("brought").outputs
+        daemon.kill_a_worker()
+        wait_for("another worker", lambda: client.is_model_ready("brought"))
+        client.load_model("identity")
+        assert client.is_model_ready("brought") and client.get_model_metadata("brought").outputs == outputs
+        local.load_model("brought", config=ONNX, files=files)
+        wait_for("the old one to go", lambda: len(uploads(daemon)) == 1)
+        code, text = refused(lambda: local.load_model("brought", config=ONNX, files={"file:4/model.onnx": b"junk"}))
+        assert code == "INVALID_ARGUMENT" and text.startswith("load failed for model 'brought': version 4 is at UNAVAILABLE state"), text
+        assert client.is_model_ready("brought", "3"), "the old one goes on"
+        client.unload_model("brought")
+        wait_for("the files to go", lambda: not uploads(daemon))
+    daemon.stop()
+    assert not os.listdir(os.path.join(daemon.directory, "uploads"))
+
+
+def test_files_in_place_of_a_model_s_own(served, files):
+    daemon, client = served
+    with triton.InferenceServerClient(daemon.unix) as local:
+        local.load_model("double", config=ONNX, files=files)
+    assert client.is_model_ready("double", "3") and not client.is_model_ready("double", "1")
+    client.load_model("double")
+    assert client.is_model_ready("double", "1")
+    wait_for("the files to go", lambda: not uploads(daemon))
+
+
+def test_files_that_are_not_taken(start, repository):
+    d = explicit(start, repository, "models.max_upload_bytes=200K")
+    poll = "failed to load 'm', failed to poll from model repository: "
+    with triton.InferenceServerClient(d.unix) as client, triton.InferenceServerClient(d.tcp) as other:
+        for wrong, why in ({"files": {"file:1/x": b"x"}}, "files come with 'config', which says what they are"), (
+                {"config": ONNX, "files": {"file:../x": b"x"}}, "file:../x is no VERSION/NAME of a file in the model's directory"):
+            assert refused(lambda: client.load_model("m", **wrong)) == ("INVALID_ARGUMENT", poll + why)
+        code, text = refused(lambda: client.load_model("m", config=ONNX, files={"file:1/x": bytes(200 << 10)}))
+        assert code == "RESOURCE_EXHAUSTED" and "max_upload_bytes" in text
+        for n in 1, 100 << 10:
+            code, text = refused(lambda: other.load_model("m", config=ONNX, files={"file:1/x": bytes(n)}))
+            assert code == "PERMISSION_DENIED" and text.endswith("by its Unix socket ([models] uploads)")
+        code, text = refused(lambda: client.load_model("m", config=ONNX, files={"file:1/x": bytes(100 << 10)}))
+        assert code == "INTERNAL" and "m/1 has no model.onnx" in text, text
+        wait_for("the files to go", lambda: not uploads(d))
+
+
+def test_files_by_tcp(start, repository, files):
+    """Where the configuration says so."""
+    d = explicit(start, repository, "models.uploads=local")
+    with triton.InferenceServerClient(d.tcp) as client:
+        client.load_model("brought", config=ONNX, files=files)
+        assert client.is_model_ready("brought", "3")
+
+
+def test_no_files(start, repository, files):
+    d = explicit(start, repository, "models.uploads=off")
+    with triton.InferenceServerClient(d.unix) as client:
+        code, text = refused(lambda: client.load_model("brought", config=ONNX, files=files))
+        assert code == "UNIMPLEMENTED" and "[models] uploads" in text
+    assert not os.path.exists(os.path.join(d.directory, "uploads"))
+
+
+def test_no_files_where_the_repository_says_which_models_there_are(start):
+    d = start(models=["identity"])
+    with triton.InferenceServerClient(d.unix) as client:
+        assert refused(lambda: client.load_model("m", config=ONNX, files={"file:1/x": bytes(1 << 20)})) == (
+            "UNAVAILABLE", "explicit model load / unload is not allowed if polling is enabled")

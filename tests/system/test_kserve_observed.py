@@ -96,7 +96,8 @@ DIFFERENT = {
     "log settings": ("OK", None, "the tests' daemon logs more"),
     "explicit: bad override": ("INVALID_ARGUMENT", "failed to load 'auto', failed to poll from model repository: config: 1:",
                                "it is said what is wrong, and that the caller can mend it"),
-    "explicit: file without config": ("UNIMPLEMENTED", "load parameter 'file:7/model.onnx'", "models are files"),
+    "explicit: file without config": ("INVALID_ARGUMENT", "failed to load 'auto', failed to poll from model repository: files come "
+                                      "with 'config'", "likewise"),
     "explicit: after unload": ("NOT_FOUND", "Request for unknown model: 'addsub' is not found", "it is not known any more"),
 }
 # What is not comparable: it lists models that are not here, is a run's own, or a matter of seconds.

@@ -3,7 +3,9 @@
 
 #include <stdint.h>
 
+#include "base/spool.h"
 #include "models/entry.h"
+#include "models/overlay_bytes.h"
 #include "models/pbtxt.h"
 #include "pool/pool.h"
 #include "proto/kserve/model_config.pb-c.h"
@@ -321,6 +323,34 @@ Test(overlay, files_that_are_wrong_are_not_the_callers_affair)
 	cr_expect_not_null(e.error);
 	cr_expect_not(e.wrong_overlay);
 	entry_release(&e);
+}
+
+/* Whoever brings a model's files says all of it; they go with the last version that has them. */
+Test(overlay, files_that_callers_bring)
+{
+	static const struct overlay_file list[] = {{"3/model.py", "pass", 4}};
+	const struct overlay_bytes bytes = {.list = list, .n = 1};
+	_cleanup_(freep) char *uploads = NULL;
+	struct repository_entry e;
+	struct overlay *o = config("backend: \"python\"");
+	struct spool_dir *d;
+	struct spool *s;
+
+	cr_assert_geq(asprintf(&uploads, "%s/uploads", root), 0);
+	cr_assert_eq(spool_open(&s, uploads, 100), 0);
+	cr_assert(spool_reserve(s, 4));
+	cr_assert_eq(spool_dir_new(&d, s, 4), 0);
+	put("m/model.conf", "[model]\nbackend = builtin\n");
+	cr_assert_eq(overlay_set_files(o, d, &bytes, text, sizeof(text)), 0, "%s", text);
+	e = read_with(o);
+	cr_expect_null(e.error, "%s", e.error);
+	cr_assert_eq(e.n_versions, 1);
+	cr_expect_eq(e.versions[0].number, 3);
+	cr_expect_str_eq(e.versions[0].settings.backend, "python");
+	cr_expect_eq(spool_used(s), 4);
+	entry_release(&e);
+	cr_expect_eq(spool_used(s), 0);
+	spool_close(s);
 }
 
 Test(overlay, the_same)

@@ -113,6 +113,9 @@ Test(config_value, yes_and_no)
 	good("server", "client_shm", "local");
 	cr_expect_eq(c.frontend.services.client_shm, CLIENT_SHM_LOCAL);
 	bad("server", "client_shm", "yes", "'yes' is none of off, local, any");
+	good("models", "uploads", "local");
+	cr_expect_eq(c.frontend.services.uploads, KSERVE_UPLOADS_LOCAL);
+	bad("models", "uploads", "any", "'any' is none of off, unix, local");
 }
 
 Test(config_value, strings)

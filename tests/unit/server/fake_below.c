@@ -421,6 +421,10 @@ void frontend_set_log(struct frontend *f, struct log_ring *log)
 	(void)log;
 }
 
+void frontend_set_spool(struct frontend *f, struct spool *s)
+{
+}
+
 void frontend_set_lifecycle(struct frontend *f, struct lifecycle *l)
 {
 }

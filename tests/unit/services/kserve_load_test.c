@@ -146,8 +146,9 @@ Test(kserve_load, parameters)
 		"invalid value type for load parameter 'file:a', expected bytes_param.");
 	ASK(LOAD, MODEL "\x1a\x0c\x0a\x06"
 			"file:a\x12\x02\x22\x00");
-	expect_status(GRPC_UNIMPLEMENTED,
-		"load parameter 'file:a' is not supported: models are files of a repository");
+	expect_status(GRPC_INVALID_ARGUMENT, "failed to load 'm', failed to poll from model "
+					     "repository: files come with 'config', "
+					     "which says what they are");
 	ASK(UNLOAD, MODEL "\x1a\x15\x0a\x11unload_dependents\x12\x00");
 	expect_status(GRPC_INVALID_ARGUMENT,
 		"invalid value type for 'unload_dependents' parameter, expected bool_param.");

@@ -1,0 +1,334 @@
+/*
+ * spool.c: files that callers bring. Paths are gone through directory by directory, and no link is followed: nothing but what was made
+ * here can be in them. Any thread; what is counted is atomic.
+ */
+#include "base/spool.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct spool {
+	char *path;  /* own: the daemon's directory */
+	int root_fd; /* own */
+	int lock_fd; /* own: of `path`, locked */
+	uint64_t limit;
+	atomic_uint_fast64_t used;
+	atomic_uint_fast64_t n_made;
+	atomic_uint n_dirs;
+};
+
+struct spool_dir {
+	struct spool *spool; /* borrow */
+	atomic_uint refs;
+	uint64_t bytes;
+	char *path; /* own */
+	char name[24];
+};
+
+#define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+
+/* --- Removing ------------------------------------------------------------------------------------- */
+
+static void remove_tree(int parent, const char *name, unsigned depth);
+
+static void closedirp(DIR **d)
+{
+	if (*d)
+		closedir(*d);
+}
+
+static void remove_content(int parent, const char *name, unsigned depth)
+{
+	int fd = openat(parent, name, DIR_FLAGS);
+	_cleanup_(closedirp) DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	while ((e = readdir(d))) {
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			remove_tree(dirfd(d), e->d_name, depth + 1);
+	}
+}
+
+static void remove_tree(int parent, const char *name, unsigned depth)
+{
+	if (!unlinkat(parent, name, 0) || (errno != EISDIR && errno != EPERM))
+		return;
+	if (depth < 2 * SPOOL_DEPTH_MAX)
+		remove_content(parent, name, depth);
+	unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+/* Of a daemon that is not there any more: nobody has it locked. */
+static void remove_if_left(int root_fd, const char *name)
+{
+	_cleanup_(close_fd) int fd = openat(root_fd, name, DIR_FLAGS);
+
+	if (fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB))
+		remove_tree(root_fd, name, 0);
+}
+
+static void remove_left(int root_fd)
+{
+	int fd = openat(root_fd, ".", DIR_FLAGS);
+	_cleanup_(closedirp) DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	while ((e = readdir(d))) {
+		if (e->d_name[0] != '.')
+			remove_if_left(root_fd, e->d_name);
+	}
+}
+
+/* --- The daemon's own ----------------------------------------------------------------------------- */
+
+static int open_root(const char *root, int *ret_fd)
+{
+	struct stat st;
+
+	if (mkdir(root, 0700) && errno != EEXIST)
+		return -errno;
+	*ret_fd = open(root, DIR_FLAGS);
+	if (*ret_fd < 0 || fstat(*ret_fd, &st))
+		return -errno;
+	return st.st_uid == geteuid() && !(st.st_mode & 0077) ? 0 : -EPERM;
+}
+
+/* Between being made and being locked it could be taken for one that was left: then another one is made. */
+static int make_own(struct spool *s, const char *root)
+{
+	for (unsigned i = 0; i < 16; i++) {
+		free(s->path);
+		if (asprintf(&s->path, "%s/%ld-XXXXXX", root, (long)getpid()) < 0) {
+			s->path = NULL;
+			return -ENOMEM;
+		}
+		if (!mkdtemp(s->path))
+			return -errno;
+		s->lock_fd = open(s->path, DIR_FLAGS);
+		if (s->lock_fd >= 0 && !flock(s->lock_fd, LOCK_EX | LOCK_NB) &&
+			!access(s->path, F_OK))
+			return 0;
+		if (s->lock_fd >= 0)
+			close(s->lock_fd);
+		s->lock_fd = -1;
+	}
+	return -EBUSY;
+}
+
+static struct spool *spool_free(struct spool *s)
+{
+	if (s->root_fd >= 0)
+		close(s->root_fd);
+	if (s->lock_fd >= 0)
+		close(s->lock_fd);
+	free(s->path);
+	free(s);
+	return NULL;
+}
+
+int spool_open(struct spool **ret_spool, const char *root, uint64_t limit)
+{
+	struct spool *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	s->root_fd = s->lock_fd = -1;
+	s->limit = limit;
+	r = open_root(root, &s->root_fd);
+	if (!r) {
+		remove_left(s->root_fd);
+		r = make_own(s, root);
+	}
+	if (r) {
+		spool_free(s);
+		return r;
+	}
+	*ret_spool = s;
+	return 0;
+}
+
+struct spool *spool_close(struct spool *s)
+{
+	if (!s)
+		return NULL;
+	assert(atomic_load(&s->n_dirs) == 0 && spool_used(s) == 0);
+	remove_tree(s->root_fd, strrchr(s->path, '/') + 1, 0);
+	return spool_free(s);
+}
+
+uint64_t spool_limit(const struct spool *s)
+{
+	return s->limit;
+}
+
+uint64_t spool_used(const struct spool *s)
+{
+	return atomic_load(&s->used);
+}
+
+bool spool_reserve(struct spool *s, uint64_t n)
+{
+	uint_fast64_t used = atomic_load(&s->used);
+
+	do {
+		if (n > s->limit || used > s->limit - n)
+			return false;
+	} while (!atomic_compare_exchange_weak(&s->used, &used, used + n));
+	return true;
+}
+
+void spool_unreserve(struct spool *s, uint64_t n)
+{
+	assert(spool_used(s) >= n);
+	atomic_fetch_sub(&s->used, n);
+}
+
+/* --- A directory of it ---------------------------------------------------------------------------- */
+
+int spool_dir_new(struct spool_dir **ret_dir, struct spool *s, uint64_t n)
+{
+	struct spool_dir *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return -ENOMEM;
+	snprintf(d->name, sizeof(d->name), "%llu",
+		(unsigned long long)atomic_fetch_add(&s->n_made, 1) + 1);
+	if (asprintf(&d->path, "%s/%s", s->path, d->name) < 0) {
+		free(d);
+		return -ENOMEM;
+	}
+	d->spool = s;
+	d->bytes = n;
+	atomic_init(&d->refs, 1);
+	atomic_fetch_add(&s->n_dirs, 1);
+	*ret_dir = d;
+	return 0;
+}
+
+struct spool_dir *spool_dir_ref(struct spool_dir *d)
+{
+	if (d)
+		atomic_fetch_add(&d->refs, 1);
+	return d;
+}
+
+struct spool_dir *spool_dir_unref(struct spool_dir *d)
+{
+	if (!d || atomic_fetch_sub(&d->refs, 1) > 1)
+		return NULL;
+	remove_tree(d->spool->lock_fd, d->name, 0);
+	spool_unreserve(d->spool, d->bytes);
+	atomic_fetch_sub(&d->spool->n_dirs, 1);
+	free(d->path);
+	free(d);
+	return NULL;
+}
+
+const char *spool_dir_path(const struct spool_dir *d)
+{
+	return d->path;
+}
+
+static bool name_valid(const char *name, size_t n)
+{
+	return n > 0 && n <= SPOOL_NAME_MAX && !(n == 1 && name[0] == '.') &&
+	       !(n == 2 && name[0] == '.' && name[1] == '.');
+}
+
+bool spool_path_valid(const char *path)
+{
+	unsigned depth = 0;
+
+	for (;;) {
+		size_t n = strcspn(path, "/");
+
+		if (!name_valid(path, n) || ++depth > SPOOL_DEPTH_MAX)
+			return false;
+		if (!path[n])
+			return true;
+		path += n + 1;
+	}
+}
+
+/* Open directory `name`, made where it is not there. Closes parent. -errno */
+static int enter(int parent, const char *name)
+{
+	int fd = -1, r = 0;
+
+	if (mkdirat(parent, name, 0700) && errno != EEXIST)
+		r = -errno;
+	if (!r) {
+		fd = openat(parent, name, DIR_FLAGS);
+		r = fd < 0 ? -errno : 0;
+	}
+	close(parent);
+	return r ? r : fd;
+}
+
+static int write_all(int fd, const uint8_t *data, size_t n)
+{
+	while (n > 0) {
+		ssize_t done = write(fd, data, n);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return -errno;
+		data += done;
+		n -= (size_t)done;
+	}
+	return 0;
+}
+
+/* Closes parent. */
+static int write_file(int parent, const char *name, const void *data, size_t n)
+{
+	_cleanup_(close_fd) int fd =
+		openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int r = fd < 0 ? -errno : 0;
+
+	close(parent);
+	return r ? r : write_all(fd, data, n);
+}
+
+int spool_dir_write(struct spool_dir *d, const char *path, const void *data, size_t n)
+{
+	int fd = fcntl(d->spool->lock_fd, F_DUPFD_CLOEXEC, 0);
+
+	assert(spool_path_valid(path));
+	if (fd < 0)
+		return -errno;
+	fd = enter(fd, d->name);
+	while (fd >= 0) {
+		char name[SPOOL_NAME_MAX + 1];
+		size_t length = strcspn(path, "/");
+
+		memcpy(name, path, length);
+		name[length] = '\0';
+		if (!path[length])
+			return write_file(fd, name, data, n);
+		fd = enter(fd, name);
+		path += length + 1;
+	}
+	return fd;
+}

@@ -1,0 +1,59 @@
+/*
+ * spool.h: files that callers bring, in directories of the daemon's own: below ROOT, which daemons of one user share, each has
+ * one that it keeps locked, with a directory for each load. Nobody but the user may look into them. What a daemon that died has left is
+ * removed by the next one.
+ *
+ *   ROOT/PID-XXXXXX/                      locked as long as its daemon lives
+ *   ROOT/PID-XXXXXX/1/MODEL/1/model.onnx  a struct spool_dir
+ *
+ * Bytes are counted from when they are reserved until the directory that has them is removed. Any thread.
+ */
+#ifndef BASE_SPOOL_H
+#define BASE_SPOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+
+struct spool;
+struct spool_dir;
+
+/*
+ * ROOT is made where it is not there; it must be a directory of ours that nobody else may write to. limit: bytes of all files together.
+ *
+ * -ENOMEM; -EPERM: ROOT is not ours alone; other -errno: it cannot be made
+ */
+_must_use_ int spool_open(struct spool **ret_spool, const char *root, uint64_t limit);
+/* With the directory, which has to be empty: no struct spool_dir is left (asserted). Accepts NULL; returns NULL. */
+struct spool *spool_close(struct spool *s);
+uint64_t spool_limit(const struct spool *s);
+/* Bytes that are reserved, or in files. */
+uint64_t spool_used(const struct spool *s);
+/* n bytes more are to come. False: they would be more than the limit. */
+_must_use_ bool spool_reserve(struct spool *s, uint64_t n);
+void spool_unreserve(struct spool *s, uint64_t n);
+
+/* With one reference; n bytes, which were reserved, are its own then. It is made when a file is written. -ENOMEM */
+_must_use_ int spool_dir_new(struct spool_dir **ret_dir, struct spool *s, uint64_t n);
+/* Accept NULL. With the last reference all files go. spool_dir_unref() returns NULL. */
+struct spool_dir *spool_dir_ref(struct spool_dir *d);
+struct spool_dir *spool_dir_unref(struct spool_dir *d);
+DEFINE_CLEANUP(struct spool_dir *, spool_dir_unref)
+/* Absolute. Valid as long as the directory. */
+const char *spool_dir_path(const struct spool_dir *d);
+/*
+ * Write a file, with directories above it. path: as spool_path_valid() wants it.
+ *
+ * -EEXIST: it is there; other -errno of what failed
+ */
+_must_use_ int spool_dir_write(struct spool_dir *d, const char *path, const void *data, size_t n);
+
+#define SPOOL_DEPTH_MAX 8u
+#define SPOOL_NAME_MAX	255u
+
+/* Names separated by single slashes, SPOOL_DEPTH_MAX at most, none of them empty, "." or "..". */
+bool spool_path_valid(const char *path);
+
+#endif

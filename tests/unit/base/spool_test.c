@@ -1,0 +1,189 @@
+/* Tests of spool.c: files come, are counted, and go. */
+#include "base/spool.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/support/failalloc.h"
+
+static char parent[64], root[80];
+
+static void setup(void)
+{
+	snprintf(parent, sizeof(parent), "/tmp/spool-test-XXXXXX");
+	cr_assert(mkdtemp(parent));
+	snprintf(root, sizeof(root), "%s/files", parent);
+}
+
+/* Nothing may be left in it. */
+static void teardown(void)
+{
+	cr_expect(!rmdir(root) || errno == ENOENT, "%s", strerror(errno));
+	cr_expect(!rmdir(parent));
+}
+
+TestSuite(spool, .init = setup, .fini = teardown);
+
+static struct spool *opened(uint64_t limit)
+{
+	struct spool *s;
+
+	cr_assert_eq(spool_open(&s, root, limit), 0);
+	return s;
+}
+
+static struct spool_dir *directory(struct spool *s, uint64_t n)
+{
+	struct spool_dir *d;
+
+	cr_assert(spool_reserve(s, n));
+	cr_assert_eq(spool_dir_new(&d, s, n), 0);
+	return d;
+}
+
+Test(spool, files)
+{
+	struct spool *s = opened(100);
+	struct spool_dir *d = directory(s, 10);
+	char path[512], data[16];
+	struct stat st;
+	int fd;
+
+	cr_expect_eq(spool_dir_write(d, "m/1/model.onnx", "abc", 3), 0);
+	cr_expect_eq(spool_dir_write(d, "m/1/more", "", 0), 0);
+	cr_expect_eq(spool_dir_write(d, "m/1/more", "x", 1), -EEXIST);
+	snprintf(path, sizeof(path), "%s/m/1/model.onnx", spool_dir_path(d));
+	fd = open(path, O_RDONLY);
+	cr_assert(fd >= 0);
+	cr_expect_eq(read(fd, data, sizeof(data)), 3);
+	close(fd);
+	cr_assert_eq(stat(spool_dir_path(d), &st), 0);
+	cr_expect_eq(st.st_mode & 07777, 0700);
+	cr_assert_eq(stat(root, &st), 0);
+	cr_expect_eq(st.st_mode & 07777, 0700);
+	spool_dir_ref(d);
+	spool_dir_unref(d);
+	cr_expect_eq(spool_used(s), 10);
+	spool_dir_unref(d);
+	cr_expect_eq(spool_used(s), 0);
+	cr_expect(access(path, F_OK));
+	spool_close(s);
+}
+
+Test(spool, no_more_than_the_limit)
+{
+	struct spool *s = opened(10);
+
+	cr_expect_not(spool_reserve(s, 11));
+	cr_expect(spool_reserve(s, 6));
+	cr_expect_not(spool_reserve(s, 5));
+	cr_expect_not(spool_reserve(s, UINT64_MAX));
+	cr_expect(spool_reserve(s, 4));
+	spool_unreserve(s, 10);
+	cr_expect(spool_reserve(s, 10));
+	spool_unreserve(s, 10);
+	cr_expect_eq(spool_limit(s), 10);
+	spool_close(s);
+}
+
+Test(spool, paths)
+{
+	static const char *const wrong[] = {"", "/", "/a", "a/", "a//b", ".", "..", "a/..", "../a",
+		"a/../b", "./a", "1/2/3/4/5/6/7/8/9"};
+	char name[300];
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		cr_expect_not(spool_path_valid(wrong[i]), "%s", wrong[i]);
+	cr_expect(spool_path_valid("1/model.onnx"));
+	cr_expect(spool_path_valid("1/2/3/4/5/6/7/8"));
+	cr_expect(spool_path_valid("..a/.b"));
+	memset(name, 'n', sizeof(name));
+	name[256] = '\0';
+	cr_expect_not(spool_path_valid(name));
+	name[255] = '\0';
+	cr_expect(spool_path_valid(name));
+}
+
+/* Ends without tidying up. */
+static void die(void)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		struct spool *s = opened(10);
+
+		_exit(spool_dir_write(directory(s, 1), "m/1/f", "x", 1) ? 1 : 0);
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert_eq(status, 0);
+}
+
+Test(spool, what_a_daemon_that_died_has_left_goes)
+{
+	die();
+	cr_assert(rmdir(root), "something was left");
+	spool_close(opened(10));
+	cr_expect(!rmdir(root));
+}
+
+Test(spool, another_one_s_that_lives_does_not)
+{
+	struct spool *a = opened(10);
+	struct spool_dir *d = directory(a, 1);
+	struct spool *b;
+
+	cr_assert_eq(spool_dir_write(d, "f", "x", 1), 0);
+	b = opened(10);
+	cr_expect(!access(spool_dir_path(d), F_OK));
+	spool_dir_unref(d);
+	spool_close(b);
+	spool_close(a);
+}
+
+Test(spool, a_root_that_others_may_look_into)
+{
+	struct spool *s;
+
+	cr_assert(!mkdir(root, 0755) && !chmod(root, 0755));
+	cr_expect_eq(spool_open(&s, root, 10), -EPERM);
+}
+
+Test(spool, a_root_that_cannot_be)
+{
+	struct spool *s;
+
+	cr_expect_eq(spool_open(&s, "/proc/nothing/files", 10), -ENOENT);
+	cr_assert(!symlink("/tmp", root));
+	cr_expect_lt(spool_open(&s, root, 10), 0);
+	unlink(root);
+}
+
+static int life(void *arg)
+{
+	struct spool *s;
+	struct spool_dir *d;
+	int r = spool_open(&s, arg, 10);
+
+	if (r)
+		return r;
+	r = spool_dir_new(&d, s, 0);
+	if (!r) {
+		r = spool_dir_write(d, "m/1/f", "x", 1);
+		spool_dir_unref(d);
+	}
+	spool_close(s);
+	return r;
+}
+
+Test(spool, every_failure_leaves_nothing_behind)
+{
+	FAULT_LOOP(life, root);
+}
