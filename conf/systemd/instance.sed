@@ -2,6 +2,7 @@
 1s|.*|# modeld@.service: modeld@0 is a daemon for GPU 0 alone. It listens on /run/modeld-0/modeld.sock; @SYSCONFDIR@/modeld/0.env may say\
 # otherwise: WORKERS, LISTEN and METRICS, as [worker] workers, [server] listen and [metrics] listen have them.|
 s|^Description=.*|Description=Inference daemon, instance %i|
+s|/system.slice/%n$|/system.slice/system-%p.slice/%n|
 s/^RuntimeDirectory=modeld$/&-%i/
 s/^StateDirectory=modeld$/&-%i/
 s|^ExecStart=.*|Environment=WORKERS=cuda:%i LISTEN=unix:modeld.sock METRICS=\

@@ -282,6 +282,25 @@ static int make_handles(struct pool *p)
 	return 0;
 }
 
+/* Limits that nothing holds do not keep the daemon from serving, but they are said. */
+static void make_groups(struct pool *p)
+{
+	char text[GROUPS_DESCRIBED_MAX];
+	int r = groups_init(&p->groups, "", &p->settings->limits);
+
+	groups_describe(&p->groups, text);
+	if (r == -EOPNOTSUPP)
+		log_warning("no control groups for workers: the daemon's own is not delegated to "
+			    "it, has no "
+			    "controllers for them, or is not of version 2",
+			"limits=\"%s\"", text);
+	else if (r)
+		log_warning("no control groups for workers", "error=\"%s\" limits=\"%s\"",
+			err_str(r), text);
+	else if (*text)
+		log_info("limits of each worker", "limits=\"%s\"", text);
+}
+
 int pool_new(struct pool **ret_pool, uv_loop_t *loop, const struct pool_settings *settings,
 	const struct pool_events *events, void *data)
 {
@@ -301,6 +320,7 @@ int pool_new(struct pool **ret_pool, uv_loop_t *loop, const struct pool_settings
 	p->spawn_ms = UINT64_MAX;
 	p->worker_events = &worker_events;
 	memory_table_init(&p->memories, tell_listener);
+	make_groups(p);
 	oom_init(&p->oom, "");
 	list_init(&p->models);
 	list_init(&p->changed);

@@ -19,6 +19,7 @@
 
 #include "base/cleanup.h"
 #include "base/nvml.h"
+#include "pool/group.h"
 #include "pool/isolation.h"
 #include "proto/wire.h"
 #include "shm/slots.h"
@@ -54,7 +55,8 @@ struct pool_settings {
 	const char *const *sandbox;
 	/* A shared worker in which models have left so much behind is replaced by a new process; 0: never */
 	uint64_t recycle_after_unload_bytes;
-	uint32_t max_model_workers;	  /* processes of models' own, of all models together */
+	uint32_t max_model_workers; /* processes of models' own, of all models together */
+	struct worker_limits limits;
 	bool core;			  /* workers may dump core */
 	const char *const *backend_dirs;  /* NULL-terminated */
 	const struct wire_pair *settings; /* "BACKEND.key" */

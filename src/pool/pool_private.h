@@ -108,6 +108,7 @@ struct pool {
 	struct output_desk outputs;
 	struct memory_table memories;
 	struct oom oom;
+	struct groups groups;
 
 	struct lazy_timer timer; /* the next thing is due */
 	uint64_t n_processes;	 /* started so far */

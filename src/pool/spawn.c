@@ -63,6 +63,28 @@ static int forbid_core(void)
 	return setrlimit(RLIMIT_CORE, &limit) ? -errno : 0;
 }
 
+/* Before it uses memory that should count. */
+static int enter_group(int fd)
+{
+	if (fd > 0 && write(fd, "0", 1) < 0)
+		return -errno;
+	return 0;
+}
+
+static int limit_data(uint64_t bytes)
+{
+	struct rlimit limit;
+
+	if (bytes == 0)
+		return 0;
+	if (getrlimit(RLIMIT_DATA, &limit))
+		return -errno;
+	if (limit.rlim_max > bytes)
+		limit.rlim_max = bytes;
+	limit.rlim_cur = limit.rlim_max;
+	return setrlimit(RLIMIT_DATA, &limit) ? -errno : 0;
+}
+
 /* Of a child that has executed its program: until then it shares our memory, and where that is not dumpable its files
  * in /proc are root's. Where there is no /proc the kernel chooses by size alone. */
 static void set_oom_adj(const char *text, pid_t pid)
@@ -113,7 +135,11 @@ static int become_worker(const struct child *c)
 	/* A Ctrl-C on the daemon's terminal is for the daemon alone: it drains its workers. */
 	if (setpgid(0, 0) < 0)
 		return -errno;
-	r = c->options->core ? 0 : forbid_core();
+	r = enter_group(c->options->group_fd);
+	if (!r)
+		r = limit_data(c->options->data_bytes);
+	if (!r && !c->options->core)
+		r = forbid_core();
 	if (!r)
 		r = place_descriptors(c->options);
 	if (r)

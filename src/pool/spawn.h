@@ -3,6 +3,7 @@
 #define POOL_SPAWN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/cleanup.h"
@@ -18,6 +19,8 @@ struct spawn_options {
 	const char *const *sandbox; /* the same, unless `environment` has them */
 	int channel_fd;		    /* borrow: becomes descriptor 3 */
 	int handoff_fd;		    /* borrow: becomes descriptor 4; 0, -1: none */
+	int group_fd;		    /* borrow: cgroup.procs of its control group; 0, -1: none */
+	uint64_t data_bytes;	    /* RLIMIT_DATA; 0: none */
 	bool core;		    /* it may dump its core where the limits allow it */
 };
 

@@ -26,6 +26,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/seqpacket.h"
+#include "pool/back_off.h"
 #include "pool/holding.h"
 #include "pool/orders.h"
 #include "pool/pool_private.h"
@@ -201,40 +202,20 @@ void worker_deliver_lost(struct worker *w)
 
 /* --- The exit -------------------------------------------------------------------------------- */
 
-/* xorshift64 */
-static uint64_t next_random(struct pool *p)
-{
-	p->random ^= p->random << 13;
-	p->random ^= p->random >> 7;
-	p->random ^= p->random << 17;
-	return p->random;
-}
-
-/* 0, 1, 2, 4 ... s, give or take a fifth so that places do not restart in step. */
-static uint64_t back_off_ns(struct worker *w)
-{
-	uint64_t max_ns = w->pool->settings->backoff_max_ms * NS_PER_MS;
-	uint32_t at_once = w->up ? AT_ONCE_READY : AT_ONCE_STARTED;
-	uint32_t doublings;
-	uint64_t delay_ns;
-
-	if (w->failures <= at_once)
-		return 0;
-	doublings = w->failures - at_once - 1;
-	delay_ns = NS_PER_S << (doublings < 20 ? doublings : 20);
-	if (delay_ns > max_ns)
-		delay_ns = max_ns;
-	delay_ns -= delay_ns / 5;
-	delay_ns += next_random(w->pool) % (delay_ns / 2 + 1);
-	return delay_ns < max_ns ? delay_ns : max_ns;
-}
-
 /* No process is to be started there now: it was replaced; its model goes, or is kept away from the device. */
 static bool rests(const struct worker *w)
 {
 	if (!w->own)
 		return w->resting;
 	return w->leaving || pool_breaker(w->model, w->device_index)->state == BREAKER_OPEN;
+}
+
+static uint64_t delay_ns(struct worker *w)
+{
+	uint32_t at_once = w->up ? AT_ONCE_READY : AT_ONCE_STARTED;
+
+	return back_off_ns(w->failures > at_once ? w->failures - at_once : 0,
+		w->pool->settings->backoff_max_ms * NS_PER_MS, &w->pool->random);
 }
 
 static void plan_restart(struct worker *w)
@@ -244,34 +225,40 @@ static void plan_restart(struct worker *w)
 		w->failed_starts++;
 	w->came_up = true;
 	quarantine_ask(w, clock_ns());
-	w->restart_at_ns = w->pool->draining || rests(w) ? 0 : clock_ns() + back_off_ns(w);
+	w->restart_at_ns = w->pool->draining || rests(w) ? 0 : clock_ns() + delay_ns(w);
 }
 
 /* Why it ended, as the exit status says. */
-static void judge_exit(struct worker *w, const struct process_exit *e, const char *text)
+static void judge_exit(
+	struct worker *w, const struct process_exit *e, const char *text, enum group_end end)
 {
 	bool zero = e->known && !e->signaled && e->code == 0;
-	const char *more = "";
+	const char *more = groups_end_text(&w->pool->groups, end);
 
 	if (e->known && !e->signaled && (e->code == EXIT_CONFIG || e->code == EXIT_DEVICE_UNUSABLE))
 		w->verdict = WORKER_UNUSABLE;
-	if (w->killed && oom_claim(&w->pool->oom, clock_ns()))
-		more = ": by the kernel, for want of memory";
-	else if (zero && !w->bye)
+	if (zero && !w->bye)
 		more = " without bye";
 	snprintf(w->last_exit, sizeof(w->last_exit), "%s%s", text, more);
 }
 
 static void judge(struct worker *w, const struct process_exit *e)
 {
+	enum group_end end = groups_remove(&w->pool->groups, w->number);
 	char text[64];
 
 	process_exit_format(e, text, sizeof(text));
 	w->killed = w->verdict == WORKER_CRASHED && e->known && e->signaled && e->code == SIGKILL;
+	if (!w->killed)
+		end = GROUP_END_OTHER;
+	else if (end == GROUP_END_UNKNOWN && oom_claim(&w->pool->oom, clock_ns()))
+		end = GROUP_END_SHORTAGE;
+	/* By its own limit is not by others. */
+	w->killed = w->killed && end != GROUP_END_LIMIT;
 	if (w->loss[0])
 		memcpy(w->last_exit, w->loss, sizeof(w->last_exit));
 	else
-		judge_exit(w, e, text);
+		judge_exit(w, e, text, end);
 	if (w->verdict == WORKER_CLEAN)
 		log_info("worker ended", "worker=%s pid=%d exit=\"%s\"", w->name, worker_pid(w),
 			text);
@@ -366,9 +353,21 @@ static int invite(const struct worker *w)
 	return fd;
 }
 
+/* Of the process that is to be the next. One that would have no limits is not started. */
+static int make_group(const struct worker *w, int *ret_fd)
+{
+	int r = groups_make(&w->pool->groups, w->pool->n_processes + 1, ret_fd);
+
+	if (r)
+		log_warning("a worker's control group cannot be made", "worker=%s error=\"%s\"",
+			w->name, err_str(r));
+	return r;
+}
+
 static int start_program(const struct worker *w, int fd, pid_t *ret_pid, int *ret_pidfd)
 {
-	const struct pool_settings *s = w->pool->settings;
+	struct pool *p = w->pool;
+	const struct pool_settings *s = p->settings;
 	const struct pool_program *program = program_of(w);
 	const char *const shared[] = {s->worker_program, NULL};
 	_cleanup_(close_fd) int invitation = program ? invite(w) : -1;
@@ -376,14 +375,17 @@ static int start_program(const struct worker *w, int fd, pid_t *ret_pid, int *re
 		.device = w->device,
 		.channel_fd = fd,
 		.handoff_fd = invitation,
+		.data_bytes = groups_data_limit(&p->groups),
 		.core = s->core,
 		.sandbox = s->sandbox};
 	_cleanup_(freep) char **environment = NULL;
-	int r = 0;
+	_cleanup_(close_fd) int group = -1;
+	int r = make_group(w, &group);
 
-	if (w->own)
+	if (!r && w->own)
 		r = program_environment(&environment, s, program, w->model->settings, w->device);
 	o.environment = (const char *const *)environment;
+	o.group_fd = group;
 	return r ? r : spawn(&o, ret_pid, ret_pidfd);
 }
 

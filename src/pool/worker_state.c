@@ -189,16 +189,17 @@ static bool is_on_processors(const struct worker *w)
 	return !strncmp(w->device, "cpu:", 4) && (!w->own || w->model) && !w->trial;
 }
 
-/* An even share of the processors; what runs on a GPU needs one. */
+/* An even share of the processors, within its limit; what runs on a GPU needs one. */
 uint32_t worker_threads(const struct worker *w)
 {
 	const struct pool *p = w->pool;
-	uint32_t n = 0;
+	uint32_t n = 0, share;
 
 	if (strncmp(w->device, "cpu:", 4) != 0)
 		return 1;
 	for (size_t i = 0; i < p->n_workers; i++)
 		n += is_on_processors(&p->workers[i]);
-	return n < p->settings->processors ? p->settings->processors / (n > 0 ? n : 1)
-					   : p->settings->processors > 0;
+	share = n < p->settings->processors ? p->settings->processors / (n > 0 ? n : 1)
+					    : p->settings->processors > 0;
+	return groups_processors(&p->groups, share);
 }

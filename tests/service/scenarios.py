@@ -147,6 +147,33 @@ def another_process_takes_over():
     assert show("Result") == "success"
 
 
+def workers_have_limits():
+    """By the controllers that there are: the kernel ends a worker that takes more memory, or RLIMIT_DATA holds it."""
+    groups = "memory" in open("/sys/fs/cgroup/cgroup.controllers", encoding="ascii").read().split()
+    most = 64 << 20 if groups else 1 << 30
+    with open("/opt/modeld/etc/modeld/modeld.conf", encoding="ascii") as f:
+        text = f.read().replace("\nmax_memory_bytes = 0\nmax_cpu_percent", f"\nmax_memory_bytes = {most}\nmax_cpu_percent")
+    with open("/opt/modeld/etc/modeld/modeld.conf", "w", encoding="ascii") as f:
+        f.write(text)
+    pid = start()
+    worker = int(re.search(r"cpu:0/0 .* pid (\d+)", modelctl("status").stdout).group(1))
+    assert modelctl("infer", "identity", "--dtype", "u8", "--shape", "3", "--fill", "1").returncode == 0
+    group = show("ControlGroup")
+    if groups:
+        assert f"0::{group}/daemon\n" in open(f"/proc/{pid}/cgroup", encoding="ascii").read()
+        assert f"0::{group}/worker-{pid}-" in open(f"/proc/{worker}/cgroup", encoding="ascii").read()
+        modelctl("infer", "identity", "--dtype", "u8", "--shape", "99000000", "--fill", "1", check=False)
+        wait_for("the end of the worker", lambda: f"by the kernel, for [worker] max_memory_bytes = {most}" in modelctl("status").stdout)
+        os.kill(pid, signal.SIGKILL)
+        wait_for("another daemon", lambda: show("ActiveState") == "active" and show("MainPID") not in ("0", str(pid)))
+    else:
+        assert f"max_memory_bytes = {most} by RLIMIT_DATA" in open(LOG, encoding="utf-8").read()
+        assert re.search(rf"Max data size +{most} +{most} ", open(f"/proc/{worker}/limits", encoding="ascii").read())
+    assert modelctl("infer", "identity", "--dtype", "u8", "--shape", "3", "--fill", "1").returncode == 0
+    systemctl("stop", "modeld.service")
+    assert show("Result") == "success"
+
+
 class Fifty:
     """Callers over TCP with what gRPC does by default: calls that the server has not begun are sent again."""
 

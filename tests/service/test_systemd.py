@@ -13,7 +13,7 @@ EXPOSURE_MAX = 1.7
 SCENARIOS = ["start_and_stop", "a_crash_is_followed_by_a_start", "a_daemon_that_stands_still_is_replaced",
              "reload_reads_the_repository", "a_bad_configuration_is_not_tried_again", "a_restart_refuses_nobody",
              "the_first_client_starts_it", "another_process_takes_over",
-             "instances_are_apart", "a_restart_loses_no_call", "an_upgrade_loses_no_call"]
+             "instances_are_apart", "workers_have_limits", "a_restart_loses_no_call", "an_upgrade_loses_no_call"]
 # What a system that is nothing but this service does not have.
 BARE = "[Unit]\nDefaultDependencies=no\nAfter=\nWants=\n"
 

@@ -214,6 +214,16 @@ def test_a_worker_goes_first_when_memory_is_short_and_dumps_no_core(start):
         assert hard == (1 if core == "no" else resource.getrlimit(resource.RLIMIT_CORE)[1])
 
 
+def test_limits_of_a_worker_hold_or_are_said_not_to(start):
+    """Which of them hold depends on the control groups that the tests run in."""
+    d = start("worker.max_memory_bytes=3G", "worker.max_processes=200", models=["identity"])
+    assert serves(d)
+    said = re.search(r' limits="max_memory_bytes = 3221225472 by (.+), max_processes = 200 by (.+)"', d.log())
+    limit = resource.prlimit(d.workers()[0], resource.RLIMIT_DATA)
+    assert (limit == (3 << 30, 3 << 30)) == (said.group(1) == "RLIMIT_DATA")
+    assert said.group(2) in ("control group", "nothing")
+
+
 def test_a_limit_of_no_cores_at_all(start):
     d = start(models=["identity"], preexec=lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)))
     assert resource.prlimit(d.status().workers[0].pid, resource.RLIMIT_CORE) == (0, 0)
