@@ -31,6 +31,8 @@ static const char *const names[WIRE_TYPE_MAX + 1] = {
 	[WIRE_UNLOADED] = "unloaded",
 	[WIRE_PARTIAL] = "partial",
 	[WIRE_CANCEL] = "cancel",
+	[WIRE_CHECK] = "check",
+	[WIRE_CHECKED] = "checked",
 };
 
 const char *wire_type_name(enum wire_type type)

@@ -21,8 +21,10 @@
 #define WIRE_ITEMS_MAX	 1024u		/* items of a batch */
 #define WIRE_TENSORS_MAX 1024u		/* inputs or outputs of an item */
 #define WIRE_PAIRS_MAX	 64u
+#define WIRE_FAULTS_MAX	 64u   /* of a Checked */
 #define WIRE_NAME_MAX	 255u  /* names, keys */
 #define WIRE_TEXT_MAX	 4096u /* values, paths, error texts */
+#define WIRE_FAULT_MAX	 1024u /* the text of a fault */
 #define WIRE_RELEASE_MAX 4096u /* holds of one Release */
 #define WIRE_BYTES_CHECKED_MAX                                                                     \
 	4096u /* elements of a BYTES input in a segment: more are checked by the worker */
@@ -52,6 +54,8 @@ enum wire_type {
 	WIRE_UNLOADED,
 	WIRE_PARTIAL,
 	WIRE_CANCEL,
+	WIRE_CHECK,
+	WIRE_CHECKED,
 };
 
 /* Ids of regions (a client's memory) have this bit, ids of segments have not. */
@@ -119,6 +123,7 @@ struct wire_warmup {
 	size_t n_inputs;
 };
 
+/* Also WIRE_CHECK, which has name, version, path, backend, max_batch_size and parameters alone. */
 struct wire_load {
 	uint32_t model;
 	const char *name;
@@ -221,6 +226,17 @@ struct wire_loaded {
 	bool decoupled;
 };
 
+struct wire_fault {
+	const char *key; /* "": it is no key's */
+	const char *text;
+};
+
+struct wire_checked {
+	const struct wire_fault *faults;
+	size_t n_faults;
+	bool unjudged; /* the backend does not say what it knows */
+};
+
 struct wire_result {
 	uint32_t code; /* 0..16 */
 	const char *message;
@@ -261,13 +277,14 @@ struct wire_message {
 	enum wire_type type;
 	union {
 		struct wire_setup setup;
-		struct wire_load load;
+		struct wire_load load; /* WIRE_LOAD and WIRE_CHECK */
 		struct wire_unload unload;
 		struct wire_run run;
 		struct wire_release release;
 		struct wire_ping ping; /* WIRE_PING and WIRE_PONG */
 		struct wire_hello hello;
 		struct wire_loaded loaded;
+		struct wire_checked checked;
 		struct wire_done done;
 		struct wire_bye bye;
 		struct wire_map map;

@@ -86,6 +86,16 @@ static const struct codec_field load_fields[] = {
 };
 static const struct codec_message load = CODEC_MESSAGE(struct wire_load, load_fields, NULL);
 
+static const struct codec_field check_fields[] = {
+	[2] = CODEC_TEXT(struct wire_load, name, WIRE_NAME_MAX),
+	[3] = CODEC_TEXT(struct wire_load, version, WIRE_NAME_MAX),
+	[4] = CODEC_TEXT(struct wire_load, path, WIRE_TEXT_MAX),
+	[5] = CODEC_TEXT(struct wire_load, backend, WIRE_NAME_MAX),
+	[6] = CODEC_NUMBER(struct wire_load, max_batch_size),
+	[7] = CODEC_MESSAGES(struct wire_load, parameters, n_parameters, 0, WIRE_PAIRS_MAX, &pair),
+};
+static const struct codec_message check = CODEC_MESSAGE(struct wire_load, check_fields, NULL);
+
 static const struct codec_field unload_fields[] = {
 	[1] = CODEC_NUMBER(struct wire_unload, model),
 };
@@ -217,6 +227,19 @@ static const struct codec_field loaded_fields[] = {
 static const struct codec_message loaded =
 	CODEC_MESSAGE(struct wire_loaded, loaded_fields, check_loaded);
 
+static const struct codec_field fault_fields[] = {
+	[1] = CODEC_TEXT(struct wire_fault, key, WIRE_NAME_MAX),
+	[2] = CODEC_TEXT(struct wire_fault, text, WIRE_FAULT_MAX),
+};
+static const struct codec_message fault = CODEC_MESSAGE(struct wire_fault, fault_fields, NULL);
+
+static const struct codec_field checked_fields[] = {
+	[1] = CODEC_MESSAGES(struct wire_checked, faults, n_faults, 0, WIRE_FAULTS_MAX, &fault),
+	[2] = CODEC_NUMBER(struct wire_checked, unjudged),
+};
+static const struct codec_message checked =
+	CODEC_MESSAGE(struct wire_checked, checked_fields, NULL);
+
 static const struct codec_field result_fields[] = {
 	[1] = CODEC_RANGE(struct wire_result, code, 0, RESULT_CODE_MAX),
 	[2] = CODEC_TEXT(struct wire_result, message, WIRE_TEXT_MAX),
@@ -280,6 +303,8 @@ static const struct codec_field envelope_fields[] = {
 	[WIRE_UNLOADED] = CODEC_BODY(struct wire_message, unloaded, &unloaded),
 	[WIRE_PARTIAL] = CODEC_BODY(struct wire_message, partial, &partial),
 	[WIRE_CANCEL] = CODEC_BODY(struct wire_message, cancel, &cancel),
+	[WIRE_CHECK] = CODEC_BODY(struct wire_message, load, &check),
+	[WIRE_CHECKED] = CODEC_BODY(struct wire_message, checked, &checked),
 };
 const struct codec_message wire_envelope_table =
 	CODEC_ONEOF(struct wire_message, envelope_fields, type, WIRE_SETUP, WIRE_TYPE_MAX);

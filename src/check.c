@@ -118,13 +118,51 @@ static void check_programs(struct check *k)
 		const char *program =
 			argv[1] && !strcmp(argv[1], "--run") && argv[2] ? argv[2] : argv[0];
 
-		const char *where = config_where_worker(k->config, p->programs[i].backend);
+		const char *where =
+			config_where_setting(k->config, p->programs[i].backend, "worker");
 
 		/* Those that nobody asked for may be missing. */
 		if (!where || !access(program, X_OK))
 			continue;
 		fprintf(k->out, "modeld: %s: [backend.%s] worker: %s: %s\n", where,
 			p->programs[i].backend, program, err_str(-errno));
+		k->n_faults++;
+	}
+}
+
+static bool runs_python(const struct config *c, const char *backend, size_t n)
+{
+	const struct pool_settings *p = &c->pool;
+
+	for (size_t i = 0; i < p->n_programs; i++) {
+		const char *const *last = p->programs[i].argv;
+		const char *slash;
+
+		while (last[1])
+			last++;
+		slash = strrchr(*last, '/');
+		if (!strncmp(p->programs[i].backend, backend, n) && !p->programs[i].backend[n])
+			return !strcmp(slash ? slash + 1 : *last, "modeld-python");
+	}
+	return false;
+}
+
+/* One without a slash in front is below each model's directory. */
+static void check_interpreters(struct check *k)
+{
+	for (size_t i = 0; i < k->config->pool.n_settings; i++) {
+		const struct wire_pair *s = &k->config->pool.settings[i];
+		size_t n = strcspn(s->key, ".");
+		char section[300];
+		const char *where;
+
+		if (strcmp(s->key + n, ".interpreter") != 0 || *s->value != '/' ||
+			!runs_python(k->config, s->key, n) || !access(s->value, X_OK))
+			continue;
+		snprintf(section, sizeof(section), "%.*s", (int)n, s->key);
+		where = config_where_setting(k->config, section, "interpreter");
+		fprintf(k->out, "modeld: %s: [backend.%s] interpreter: %s: %s\n",
+			where ? where : "", section, s->value, err_str(-errno));
 		k->n_faults++;
 	}
 }
@@ -160,6 +198,7 @@ unsigned check_surroundings(const struct config *c, FILE *out)
 	if (c->handoff.socket && *c->handoff.socket)
 		check_directory(&k, (struct key){"handoff", "socket"}, c->handoff.socket);
 	check_programs(&k);
+	check_interpreters(&k);
 	if (access(c->pool.worker_program, X_OK))
 		fault(&k, (struct key){"worker", "program"}, c->pool.worker_program,
 			err_str(-errno));

@@ -85,8 +85,8 @@ bool config_needs_runtime_dir(const struct config *c);
 uint64_t config_n_workers(const struct config *c);
 /* Is there a backend of this name (n bytes): built in, in a backend directory, or a program? After config_finish(). */
 _must_use_ bool config_has_backend(const struct config *c, const char *name, size_t n);
-/* Where [backend.NAME] worker was set, as config_where(). */
-const char *config_where_worker(const struct config *c, const char *backend);
+/* Where a key of [backend.NAME] was set, as config_where(). */
+const char *config_where_setting(const struct config *c, const char *backend, const char *key);
 /* A section [backend.NAME] of a backend that there is not. */
 struct missing_backend {
 	const char *name; /* borrow, of n bytes */

@@ -54,14 +54,15 @@ bool config_has_backend(const struct config *c, const char *name, size_t n)
 	return same(BUILTIN, name, n) || has_program(c, name, n) || has_library(c, name, n);
 }
 
-const char *config_where_worker(const struct config *c, const char *backend)
+const char *config_where_setting(const struct config *c, const char *backend, const char *key)
 {
 	size_t n = strlen(backend);
 
 	for (size_t i = 0; c->store && i < c->store->n_backend; i++) {
 		const struct config_backend_setting *b = &c->store->backend[i];
 
-		if (!strncmp(b->key, backend, n) && !strcmp(b->key + n, ".worker"))
+		if (!strncmp(b->key, backend, n) && b->key[n] == '.' &&
+			!strcmp(b->key + n + 1, key))
 			return b->where;
 	}
 	return NULL;

@@ -18,11 +18,10 @@
 #include "base/places.h"
 #include "base/standard_fds.h"
 #include "check.h"
+#include "check_models.h"
 #include "config.h"
 #include "config_source.h"
 #include "descriptors.h"
-#include "model_check.h"
-#include "models/model_print.h"
 #include "models/repository.h"
 #include "server.h"
 #include "succession.h"
@@ -190,154 +189,6 @@ static int make_runtime_dir(const char *path)
 	return SERVER_EXIT_OS;
 }
 
-static void print_version(const struct version_settings *s)
-{
-	printf("; %s: version %s, backend %s, devices %s, %s\n", s->name, s->version, s->backend,
-		s->devices ? s->devices : "all", s->path);
-}
-
-static void print_declared(const struct version_settings *s, const char *line)
-{
-	printf(";   %s\n", line);
-}
-
-#define MISSING_TEXT                                                                               \
-	"there is no such backend: neither built in, nor NAME.so in [worker] backend_dirs"
-
-static bool lacks_backend(const struct config *c, const struct version_settings *s)
-{
-	if (config_has_backend(c, s->backend, strlen(s->backend)))
-		return false;
-	fprintf(stderr, "modeld: model %s, version %s: [model] backend: %s: " MISSING_TEXT "\n",
-		s->name, s->version, s->backend);
-	return true;
-}
-
-/* What can be tried of it is. Returns the exit code of --check. */
-static int try_version(const struct config *c, const struct version_settings *s)
-{
-	char why[1024] = "";
-
-	if (lacks_backend(c, s))
-		return SERVER_EXIT_CONFIG;
-	if (!model_check_warmups(s, why, sizeof(why)) &&
-		(!model_check_applies(c, s) || fflush(stdout) ||
-			!model_check(c, s, print_declared, why, sizeof(why))))
-		return SERVER_EXIT_OK;
-	fprintf(stderr, "modeld: model %s, version %s: %s\n", s->name, s->version, why);
-	return SERVER_EXIT_CONFIG;
-}
-
-/* As comments: what --check prints is a configuration file. Returns the exit code of --check. */
-static int print_models(const struct config *c, const struct repository *repository)
-{
-	size_t n;
-	const struct repository_entry *entries = repository_entries(repository, &n);
-	int failed = SERVER_EXIT_OK;
-
-	n -= repository_n_wrong(repository);
-	printf("\n; %zu model%s:\n", n, n == 1 ? "" : "s");
-	(void)repository_entries(repository, &n);
-	for (size_t i = 0; i < n; i++) {
-		for (size_t k = 0; k < entries[i].n_versions; k++) {
-			const struct repository_version *v = &entries[i].versions[k];
-
-			if (!v->chosen)
-				continue;
-			print_version(&v->settings);
-			if (try_version(c, &v->settings))
-				failed = SERVER_EXIT_CONFIG;
-		}
-	}
-	return failed;
-}
-
-/* *ret_declared: free(); NULL where it cannot be loaded. Returns the exit code of --check. */
-static int load_version(
-	const struct config *c, const struct version_settings *s, struct wire_loaded **ret_declared)
-{
-	char why[1024] = "";
-
-	*ret_declared = NULL;
-	if (lacks_backend(c, s))
-		return SERVER_EXIT_CONFIG;
-	if (!model_check_load(c, s, ret_declared, why, sizeof(why)))
-		return SERVER_EXIT_OK;
-	fprintf(stderr, "modeld: model %s, version %s: %s\n", s->name, s->version, why);
-	return SERVER_EXIT_CONFIG;
-}
-
-/* All versions that are served are loaded; the first one completes the file. Returns the exit code of --check. */
-static int print_form(
-	const struct config *c, enum model_form form, const struct repository_entry *e)
-{
-	_cleanup_(freep) struct wire_loaded *declared = NULL;
-	bool first = true;
-	int failed = SERVER_EXIT_OK;
-
-	for (size_t i = 0; i < e->n_versions; i++) {
-		struct wire_loaded *l;
-
-		if (!e->versions[i].chosen)
-			continue;
-		if (load_version(c, &e->versions[i].settings, &l))
-			failed = SERVER_EXIT_CONFIG;
-		if (first)
-			declared = l;
-		else
-			free(l);
-		first = false;
-	}
-	return model_print_entry(stdout, form, e, declared) ? SERVER_EXIT_OS : failed;
-}
-
-/* Nothing else is on standard output then. Returns the exit code of --check. */
-static int print_forms(
-	const struct config *c, enum model_form form, const struct repository *repository)
-{
-	size_t n;
-	const struct repository_entry *entries = repository_entries(repository, &n);
-	int failed = SERVER_EXIT_OK;
-
-	for (size_t i = 0; i < n && failed != SERVER_EXIT_OS; i++) {
-		int r = print_form(c, form, &entries[i]);
-
-		failed = r ? r : failed;
-	}
-	return failed;
-}
-
-/* Of each model that is wrong or not quite right. Returns the exit code of --check. */
-static int print_wrong(const struct repository *repository)
-{
-	size_t n;
-	const struct repository_entry *entries = repository_entries(repository, &n);
-
-	for (size_t i = 0; i < n; i++) {
-		if (entries[i].error)
-			fprintf(stderr, "modeld: model %s: %s\n", entries[i].name,
-				entries[i].error);
-		if (entries[i].odd)
-			fprintf(stderr, "modeld: model %s: %s\n", entries[i].name, entries[i].odd);
-	}
-	return repository_n_wrong(repository) ? SERVER_EXIT_CONFIG : SERVER_EXIT_OK;
-}
-
-/* Likewise, of sections of backends that there are not. */
-static int print_missing_backends(const struct config *c)
-{
-	struct missing_backend b;
-	size_t at = 0;
-	int r = SERVER_EXIT_OK;
-
-	while (config_next_missing_backend(c, &at, &b)) {
-		fprintf(stderr, "modeld: %s: [backend.%.*s]: " MISSING_TEXT "\n", b.where, b.n,
-			b.name);
-		r = SERVER_EXIT_CONFIG;
-	}
-	return r;
-}
-
 static void log_missing_backends(const struct config *c)
 {
 	struct missing_backend b;
@@ -345,28 +196,27 @@ static void log_missing_backends(const struct config *c)
 
 	while (config_next_missing_backend(c, &at, &b))
 		log_warning("a section of the configuration means nothing",
-			"section=[backend.%.*s] where=\"%s\" why=\"" MISSING_TEXT "\"", b.n, b.name,
-			b.where);
+			"section=[backend.%.*s] where=\"%s\" why=\"" CHECK_NO_BACKEND "\"", b.n,
+			b.name, b.where);
 }
 
 /* --check: prints what is in effect, and what is wrong. Returns the exit code. */
 static int check(
 	const struct config *c, const struct options *o, const struct repository *repository)
 {
-	int failed, missing, wrong;
-	unsigned n_faults;
+	int failed;
 
 	if (!o->forms)
 		config_print(c, stdout);
-	failed = o->forms ? print_forms(c, o->form, repository) : print_models(c, repository);
+	failed = o->forms ? check_models_print(c, o->form, repository)
+			  : check_models_list(c, repository);
 	if (fflush(stdout))
 		return SERVER_EXIT_OS;
-	missing = print_missing_backends(c);
-	wrong = print_wrong(repository);
-	n_faults = check_surroundings(c, stderr);
-	if (wrong || n_faults > 0)
+	if (check_models_backends(c, repository, !o->forms) + check_models_wrong(repository) +
+			check_surroundings(c, stderr) >
+		0)
 		return SERVER_EXIT_CONFIG;
-	return missing ? missing : failed;
+	return failed;
 }
 
 /* What is left to do is short: a signal that comes now must not replace the exit status. */

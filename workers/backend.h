@@ -275,6 +275,13 @@ struct modeld_batch {
 		const char **ret_value);
 };
 
+/* Where a backend puts what is wrong with a configuration. */
+struct modeld_faults {
+	size_t size;
+	/* Once for each thing; key: of the settings or parameters, NULL: it is no key's. Both texts are copied. */
+	void (*add)(const struct modeld_faults *faults, const char *key, const char *text);
+};
+
 struct modeld_backend {
 	size_t size;
 	uint32_t abi;	  /* MODELD_BACKEND_ABI that it was built for */
@@ -302,6 +309,13 @@ struct modeld_backend {
 	/* Instances that a model gets on a device that has streams, where model.conf does not say how many; 0: as many as
 	 * keep the device busy. For a backend each of whose instances takes much of the device's memory. */
 	uint32_t instances;
+	/*
+	 * Judge what the configuration says and load nothing, for `modeld --check`: a model's parameters, or, where spec is
+	 * NULL, the settings of the backend's section. A key that is asked for meanwhile is known; each of the others is a fault
+	 * without further ado. Called as load() is; no model is loaded in this process. May be NULL: then nobody knows before
+	 * a model is loaded.
+	 */
+	void (*check)(const struct modeld_model_spec *spec, const struct modeld_faults *faults);
 };
 
 typedef const struct modeld_backend *(*modeld_backend_fn)(const struct modeld_host *host);

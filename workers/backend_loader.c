@@ -17,6 +17,9 @@
 
 #define BACKEND_NAME_MAX 64u
 
+/* What the table has had since this number of the interface; for later members there is MODELD_HAS(). */
+#define FIRST_SIZE offsetof(struct modeld_backend, instances)
+
 struct loaded {
 	struct loaded *next;
 	char *name;			      /* own */
@@ -139,16 +142,18 @@ static int open_entry(const struct backends *b, const char *name, modeld_backend
 
 static int check(const char *name, const struct modeld_backend *backend, struct modeld_error *error)
 {
-	if (!backend)
-		return refuse(error, "backend '%s' is not willing to run on this worker", name);
+	if (!backend) {
+		(void)refuse(error, "backend '%s' is not willing to run on this worker", name);
+		return BACKEND_E_UNWILLING;
+	}
 	/* In the first version the number stood where the size is now. */
 	if (backend->size == 1 || backend->abi != MODELD_BACKEND_ABI)
 		return refuse(error,
 			"backend '%s' was built for version %u of backend.h, this worker has %u",
 			name, backend->size == 1 ? 1 : backend->abi, MODELD_BACKEND_ABI);
-	if (backend->size < sizeof(*backend))
+	if (backend->size < FIRST_SIZE)
 		return refuse(error, "backend '%s' says that its table has %zu bytes, not %zu",
-			name, backend->size, sizeof(*backend));
+			name, backend->size, FIRST_SIZE);
 	if (!backend->load || !backend->run || !backend->unload)
 		return refuse(error, "backend '%s' lacks one of load, run and unload", name);
 	if (!backend->instance_create != !backend->instance_free)

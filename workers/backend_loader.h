@@ -12,7 +12,8 @@
 #include "workers/backend.h"
 
 enum {
-	BACKEND_E_REFUSED = 1, /* not found, or unusable: the error's text says why */
+	BACKEND_E_REFUSED = 1,	 /* not found, or unusable: the error's text says why */
+	BACKEND_E_UNWILLING = 2, /* likewise: not on this worker's device, says the backend */
 };
 
 struct backends;
@@ -26,7 +27,7 @@ DEFINE_CLEANUP(struct backends *, backends_free)
 /*
  * The backend of that name, loaded at the first call.
  *
- * BACKEND_E_REFUSED  ret_error->text says why; asked again, it is tried again
+ * BACKEND_E_REFUSED, BACKEND_E_UNWILLING  ret_error->text says why; asked again, it is tried again
  * -ENOMEM
  */
 _must_use_ int backends_get(struct backends *b, const char *name,

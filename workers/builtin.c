@@ -113,31 +113,47 @@ static const struct builtin_function *find_function(const char *name)
 	return f ? f : builtin_sequence(name);
 }
 
-static enum modeld_code builtin_load(const struct modeld_model_spec *spec, void **ret_model,
-	struct modeld_model_info *ret_info, struct modeld_error *error)
+/* NULL: error says which there are. */
+static const struct builtin_function *choose_function(
+	const struct modeld_model_spec *spec, struct modeld_error *error)
 {
 	const char *name = spec->parameter(spec, "function");
 	const struct builtin_function *f = find_function(name ? name : spec->name);
-	double delay_ms = parse_delay(spec->parameter(spec, "delay_ms"));
-	double load_ms = parse_delay(spec->parameter(spec, "load_ms"));
-	struct builtin *b;
-	enum modeld_code code;
 
-	if (!f) {
+	if (!f)
 		snprintf(error->text, sizeof(error->text),
 			"builtin has no function '%.64s': identity, count, simple, add_sub, sleep, "
 			"crash, hang, leak, later, fatal, repeat, simple_int8, simple_string, "
 			"repeat_int32, nan_inf_output, simple_sequence, simple_dyna_sequence, "
 			"simple_string_dyna_sequence or running_sum",
 			name ? name : spec->name);
-		return MODELD_INVALID;
-	}
-	if (delay_ms < 0 || load_ms < 0) {
+	return f;
+}
+
+static enum modeld_code read_delays(const struct modeld_model_spec *spec, double *ret_delay_ms,
+	double *ret_load_ms, struct modeld_error *error)
+{
+	*ret_delay_ms = parse_delay(spec->parameter(spec, "delay_ms"));
+	*ret_load_ms = parse_delay(spec->parameter(spec, "load_ms"));
+	if (*ret_delay_ms < 0 || *ret_load_ms < 0) {
 		snprintf(error->text, sizeof(error->text),
 			"[parameters] delay_ms and load_ms: a number from 0 to %.0f is expected",
 			BUILTIN_SLEEP_MS_MAX);
 		return MODELD_INVALID;
 	}
+	return MODELD_OK;
+}
+
+static enum modeld_code builtin_load(const struct modeld_model_spec *spec, void **ret_model,
+	struct modeld_model_info *ret_info, struct modeld_error *error)
+{
+	const struct builtin_function *f = choose_function(spec, error);
+	double delay_ms, load_ms;
+	struct builtin *b;
+	enum modeld_code code = f ? read_delays(spec, &delay_ms, &load_ms, error) : MODELD_INVALID;
+
+	if (code != MODELD_OK)
+		return code;
 	builtin_sleep_ms(load_ms);
 	b = calloc(1, sizeof(*b));
 	if (!b) {
@@ -155,6 +171,36 @@ static enum modeld_code builtin_load(const struct modeld_model_spec *spec, void 
 	}
 	*ret_model = b;
 	return MODELD_OK;
+}
+
+static void check_delay(
+	const struct modeld_model_spec *spec, const char *key, const struct modeld_faults *faults)
+{
+	char text[128];
+
+	if (parse_delay(spec->parameter(spec, key)) >= 0)
+		return;
+	snprintf(text, sizeof(text), "a number from 0 to %.0f is expected", BUILTIN_SLEEP_MS_MAX);
+	faults->add(faults, key, text);
+}
+
+/* It has no settings. */
+static void builtin_check(const struct modeld_model_spec *spec, const struct modeld_faults *faults)
+{
+	struct modeld_error error = {.size = sizeof(error)};
+	struct modeld_model_info info = {.size = sizeof(info)};
+	struct builtin b = {0};
+
+	if (!spec)
+		return;
+	check_delay(spec, "delay_ms", faults);
+	check_delay(spec, "load_ms", faults);
+	b.function = choose_function(spec, &error);
+	if (!b.function)
+		faults->add(
+			faults, spec->parameter(spec, "function") ? "function" : NULL, error.text);
+	else if (declare(&b, spec, &info, &error))
+		faults->add(faults, spec->parameter(spec, "dtype") ? "dtype" : "dims", error.text);
 }
 
 static enum modeld_code builtin_run(
@@ -210,6 +256,7 @@ static const struct modeld_backend builtin = {
 	.unload = builtin_unload,
 	.memory_usage = builtin_memory_usage,
 	.instances = 1,
+	.check = builtin_check,
 };
 
 const struct modeld_backend *builtin_backend(const struct modeld_host *host)

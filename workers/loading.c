@@ -212,7 +212,11 @@ static int on_unload(struct loop *l, const struct wire_unload *unload)
 
 int loop_handle_load(struct loop *l, const struct wire_message *m)
 {
-	int r = m->type == WIRE_LOAD ? on_load(l, &m->load) : on_unload(l, &m->unload);
+	int r;
 
+	if (m->type == WIRE_CHECK)
+		r = loop_check(l, &m->load);
+	else
+		r = m->type == WIRE_LOAD ? on_load(l, &m->load) : on_unload(l, &m->unload);
 	return r ? r : answers_flush(l->answers);
 }

@@ -111,8 +111,10 @@ _must_use_ int loop_pin(struct loop *l, const struct view *v, enum device_access
 /* setup.c: a thread's executor, once there is a setup. -ENOMEM */
 _must_use_ int loop_equip(struct loop *l, struct tools *t);
 
-/* loading.c, on the loader's thread: Load and Unload. As loop_setup() */
+/* loading.c, on the loader's thread: Load, Unload and Check. As loop_setup() */
 _must_use_ int loop_handle_load(struct loop *l, const struct wire_message *m);
+/* checking.c, by the loader: judges what Check has, and adds the answer. As loop_setup() */
+_must_use_ int loop_check(struct loop *l, const struct wire_load *check);
 /* loading.c: a backend cannot go on in this process. Returns -ECANCELED. */
 int loop_fatal(struct loop *l, const char *model, const char *text);
 

@@ -26,7 +26,7 @@ static const uint32_t allowed[LOOP_N_STATES] = {
 	[LOOP_NEW] = BIT(WIRE_SETUP),
 	[LOOP_READY] = BIT(WIRE_UNMAPPED) | BIT(WIRE_LOAD) | BIT(WIRE_UNLOAD) | BIT(WIRE_RUN) |
 		       BIT(WIRE_CANCEL) | BIT(WIRE_RELEASE) | BIT(WIRE_PING) | BIT(WIRE_DRAIN) |
-		       BIT(WIRE_MAP) | BIT(WIRE_UNMAP),
+		       BIT(WIRE_MAP) | BIT(WIRE_UNMAP) | BIT(WIRE_CHECK),
 };
 
 static int answer(struct loop *l, const struct wire_message *m)
@@ -269,6 +269,7 @@ static int handle(struct loop *l, struct hand *h, struct tools *t, const struct 
 		return on_setup(l, t, &m->setup);
 	case WIRE_LOAD:
 	case WIRE_UNLOAD:
+	case WIRE_CHECK:
 		return on_load(l, t->record + t->at - n, n);
 	case WIRE_RUN:
 		return on_run(l, h, t, &m->run, n);

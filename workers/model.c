@@ -366,7 +366,7 @@ int model_load(struct model **ret_model, struct backends *backends, struct devic
 		return r;
 	m->device = device && !device_is_host(device) ? device : NULL;
 	r = backends_get(backends, load->backend, &m->backend, &error);
-	if (r == BACKEND_E_REFUSED)
+	if (r > 0)
 		r = MODEL_E_FAILED;
 	if (!r)
 		r = check_readable(load->path, &error);
@@ -381,6 +381,28 @@ int model_load(struct model **ret_model, struct backends *backends, struct devic
 		return r;
 	}
 	*ret_model = steal_ptr(m);
+	return 0;
+}
+
+int model_check(struct backends *backends, const struct wire_load *check,
+	const struct modeld_faults *faults, bool *ret_unjudged, struct modeld_error *ret_error)
+{
+	_cleanup_(model_unloadp) struct model *m = NULL;
+	const struct modeld_backend *backend;
+	const char *key;
+	int r = make(&m, check);
+
+	if (!r)
+		r = backends_get(backends, check->backend, &backend, ret_error);
+	if (r < 0 || r == BACKEND_E_REFUSED)
+		return r;
+	*ret_unjudged = r > 0 || !MODELD_HAS(backend, check) || !backend->check;
+	if (*ret_unjudged)
+		return 0;
+	m->spec.n_instances = 1;
+	backend->check(*check->name ? &m->spec : NULL, faults);
+	while (*check->name && (key = pairs_next_unasked(&m->parameters, "")))
+		faults->add(faults, key, "means nothing to the backend");
 	return 0;
 }
 

@@ -3,6 +3,7 @@
 #define WORKERS_MODEL_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -50,6 +51,16 @@ struct model {
  */
 _must_use_ int model_load(struct model **ret_model, struct backends *backends,
 	struct device *device, const struct wire_load *load, struct modeld_error *ret_error);
+/*
+ * Have its backend judge the parameters of a model, which is not loaded; one without a name: the backend's settings.
+ * *ret_unjudged: the backend does not say what it knows, or not on this device. Parameters that it did not ask for are
+ * faults besides.
+ *
+ * BACKEND_E_REFUSED  there is no such backend: see the error's text
+ * -ENOMEM
+ */
+_must_use_ int model_check(struct backends *backends, const struct wire_load *check,
+	const struct modeld_faults *faults, bool *ret_unjudged, struct modeld_error *ret_error);
 /* Unload it: no lane runs. Accepts NULL; returns NULL. */
 struct model *model_unload(struct model *m);
 DEFINE_CLEANUP(struct model *, model_unload)

@@ -75,14 +75,20 @@ class Daemon:
             argv += ["--set", value]
         environment = dict(os.environ, NOTIFY_SOCKET=os.path.join(self.directory, "notify"), **(env or {}))
         environment.pop("JOURNAL_STREAM", None)
-        self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=stderr or open(self.log_path, "wb"),
-                                        env=environment, preexec_fn=preexec)
-        self.pid = self.process.pid
+        self.process = None
         self.channels = []
         self.checked = False
         self.has_whole_log = stderr is None
-        if ready:
-            self.wait_ready()
+        try:
+            self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=stderr or open(self.log_path, "wb"),
+                                            env=environment, preexec_fn=preexec)
+            self.pid = self.process.pid
+            if ready:
+                self.wait_ready()
+        except BaseException:
+            # Nobody else has it yet who could end it.
+            self.close()
+            raise
 
     # --- start --------------------------------------------------------------------------------
     def log(self):
@@ -239,7 +245,7 @@ class Daemon:
         """Whatever happened: no process and no directory is left."""
         for c in self.channels:
             c.close()
-        if self.process.poll() is None:
+        if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
         self.notify.close()

@@ -16,6 +16,15 @@ from daemon import BUILD, ROOT, wait_for
 MODELD = os.path.join(BUILD, "modeld")
 CONF = os.path.join(ROOT, "conf", "modeld.conf")
 OK, USAGE, SYSTEM, CONFIG = 0, 64, 71, 78
+# A backend that cannot judge.
+MUTE = """#include "backend.h"
+static enum modeld_code load(const struct modeld_model_spec *s, void **m, struct modeld_model_info *i, struct modeld_error *e)
+{ return MODELD_INTERNAL; }
+static enum modeld_code run(void *m, const struct modeld_batch *b, struct modeld_error *e) { return MODELD_OK; }
+static void unload(void *m) { }
+static const struct modeld_backend b = {.size = sizeof(b), .abi = MODELD_BACKEND_ABI, .load = load, .run = run, .unload = unload};
+const struct modeld_backend *modeld_backend(const struct modeld_host *h) { return &b; }
+"""
 
 
 def modeld(*args, **kw):
@@ -134,6 +143,50 @@ def test_a_section_of_a_backend_that_there_is_not(start):
     done = check(CONF, wrong)
     assert done.returncode == CONFIG and "[backend.onnxruntme]: there is no such backend" in done.stderr
     assert "section=[backend.onnxruntme]" in start(wrong, models=["identity"]).log()
+
+
+def test_backends_judge_their_settings_and_parameters(tmp_path):
+    """All that is wrong at once, each with its file and line; nothing is loaded. The python backend's is looked at, too."""
+    models = tmp_path / "models"
+    for name in "one", "two", "three":
+        (models / name / "1").mkdir(parents=True)
+    (models / "one" / "model.conf").write_text("[model]\nbackend = builtin\n[parameters]\nfunction = identty\n\nspin = yes\n")
+    (models / "two" / "model.conf").write_text("[parameters]\nspin = maybe\nbatchh = no\n")
+    (models / "three" / "config.pbtxt").write_text(
+        'backend: "onnxruntime"\nparameters {\n key: "inter_op_threads"\n value { string_value: "-1" }\n}\n')
+    for name in "two", "three":
+        (models / name / "1" / "model.onnx").write_text("this is no model")
+    (tmp_path / "f.conf").write_text(
+        "[models]\nrepository = models\n[server]\nlisten = 127.0.0.1:0\n[metrics]\nlisten =\n"
+        "[backend.onnxruntime]\narena = perhaps\nspinn = yes\n[backend.builtin]\nx = y\n"
+        "[backend.python]\ninterpreter = /nowhere/python\n")
+    for form in [], ["--check=conf"]:
+        done = modeld("--config", tmp_path / "f.conf", "--check", *form)
+        assert done.returncode == CONFIG
+        for text in ("f.conf:8: [backend.onnxruntime] arena: perhaps: yes or no is expected",
+                     "f.conf:9: [backend.onnxruntime] spinn: means nothing; known are intra_op_threads",
+                     "f.conf:11: [backend.builtin] x: means nothing to the backend",
+                     "f.conf:13: [backend.python] interpreter: /nowhere/python: ",
+                     "one/model.conf:4: [parameters] function: builtin has no function 'identty'",
+                     "one/model.conf:6: [parameters] spin: means nothing to the backend",
+                     "two/model.conf:2: [parameters] spin: maybe: yes or no is expected",
+                     "two/model.conf:3: [parameters] batchh: means nothing; known are",
+                     "three/config.pbtxt:3: [parameters] inter_op_threads: -1: no number from 0 to 1024"):
+            assert text in done.stderr, done.stderr
+
+
+def test_a_backend_that_does_not_say_what_it_knows(tmp_path):
+    """It is named, and nothing is held against it."""
+    (tmp_path / "models" / "m").mkdir(parents=True)
+    (tmp_path / "models" / "m" / "model.conf").write_text("[model]\nbackend = mute\n[parameters]\na = 1\n")
+    (tmp_path / "models" / "m" / "1").mkdir()
+    (tmp_path / "mute.c").write_text(MUTE)
+    subprocess.run(["cc", "-shared", "-fPIC", f"-I{ROOT}/workers", "-o", tmp_path / "mute.so", tmp_path / "mute.c"], check=True)
+    done = modeld("--triton", tmp_path / "models", "--set", "server.listen=127.0.0.1:0", "--set", "metrics.listen=", "--set",
+                  f"worker.backend_dirs={tmp_path}", "--set", "backend.mute.b=2", "--check")
+    assert done.returncode == OK, done.stderr
+    assert "; [backend.mute]: the backend does not say which settings it knows" in done.stdout
+    assert "; m: [parameters]: the backend mute does not say which it knows" in done.stdout
 
 
 def test_defaults_are_what_the_file_says(tmp_path):

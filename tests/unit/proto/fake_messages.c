@@ -9,6 +9,7 @@
 
 #define REGION (WIRE_REGION_BIT | 12345)
 
+static const struct wire_fault faults[] = {{"spin~", "yes or no is expected~"}, {"", "none~"}};
 static const struct wire_pair pairs[] = {{"threads~", "4~"}, {"mode~", "fast~"}};
 static const int64_t dims[] = {1, 0, INT64_MAX};
 static const int64_t declared[] = {-1, 28, 28};
@@ -74,6 +75,15 @@ static const struct wire_message samples[LAST_TYPE + 1] = {
 	[WIRE_UNLOADED] = {.type = WIRE_UNLOADED, .unloaded = {UINT32_MAX, UINT64_MAX, 1 << 20}},
 	[WIRE_PARTIAL] = {.type = WIRE_PARTIAL, .partial = {99, 1023, tensors, 2, 8, true, 12345}},
 	[WIRE_CANCEL] = {.type = WIRE_CANCEL, .cancel = {UINT64_MAX, UINT32_MAX, 2}},
+	[WIRE_CHECK] = {.type = WIRE_CHECK,
+		.load = {.name = "digits~",
+			.version = "1~",
+			.path = "/models/digits/1~",
+			.backend = "onnxruntime~",
+			.max_batch_size = 64,
+			.parameters = pairs,
+			.n_parameters = 2}},
+	[WIRE_CHECKED] = {.type = WIRE_CHECKED, .checked = {faults, 2, true}},
 };
 
 const struct wire_message *sample_message(enum wire_type type)
@@ -221,6 +231,27 @@ static void same_declarations(
 	}
 }
 
+static void same_check(const struct wire_load *a, const struct wire_load *b)
+{
+	same_text(a->name, b->name);
+	same_text(a->version, b->version);
+	same_text(a->path, b->path);
+	same_text(a->backend, b->backend);
+	same(max_batch_size);
+	same(n_parameters);
+	same_pairs(a->parameters, b->parameters, a->n_parameters);
+}
+
+static void same_checked(const struct wire_checked *a, const struct wire_checked *b)
+{
+	same(unjudged);
+	same(n_faults);
+	for (size_t i = 0; i < a->n_faults; i++) {
+		same_text(a->faults[i].key, b->faults[i].key);
+		same_text(a->faults[i].text, b->faults[i].text);
+	}
+}
+
 static void same_loaded(const struct wire_loaded *a, const struct wire_loaded *b)
 {
 	same(model);
@@ -287,6 +318,10 @@ void assert_same_message(const struct wire_message *a, const struct wire_message
 		return same_release(&a->release, &b->release);
 	case WIRE_HELLO:
 		return same_hello(&a->hello, &b->hello);
+	case WIRE_CHECK:
+		return same_check(&a->load, &b->load);
+	case WIRE_CHECKED:
+		return same_checked(&a->checked, &b->checked);
 	case WIRE_LOADED:
 		return same_loaded(&a->loaded, &b->loaded);
 	case WIRE_DONE:

@@ -54,8 +54,8 @@ Test(config_backends, those_that_are_there)
 	cr_expect_not(config_next_missing_backend(&c, &at, &b));
 	cr_expect(config_has_backend(&c, "own", 3));
 	cr_expect_not(config_has_backend(&c, "ow", 2));
-	cr_expect_str_eq(config_where_worker(&c, "own"), "f:9");
-	cr_expect_null(config_where_worker(&c, "real"));
+	cr_expect_str_eq(config_where_setting(&c, "own", "worker"), "f:9");
+	cr_expect_null(config_where_setting(&c, "real", "worker"));
 }
 
 Test(config_backends, each_that_is_missing_once)

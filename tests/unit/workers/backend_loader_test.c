@@ -133,6 +133,8 @@ Test(backend_loader, names_do_not_lead_elsewhere)
 
 Test(backend_loader, what_is_no_backend)
 {
+	const struct modeld_backend *backend = NULL;
+	struct modeld_error error = {.size = sizeof(error)};
 	struct backends *b = make();
 
 	compile_text("int something_else;", "empty");
@@ -140,7 +142,8 @@ Test(backend_loader, what_is_no_backend)
 	compile_text("const struct modeld_backend *modeld_backend(const struct modeld_host *h)\n"
 		     "{ (void)h; return NULL; }",
 		"unwilling");
-	expect_refused(b, "unwilling", "not willing");
+	cr_expect_eq(backends_get(b, "unwilling", &backend, &error), BACKEND_E_UNWILLING);
+	cr_expect(strstr(error.text, "not willing"), "%s", error.text);
 	compile_text("static const struct modeld_backend b = {.size = sizeof(b), .abi = 7};\n"
 		     "const struct modeld_backend *modeld_backend(const struct modeld_host *h)\n"
 		     "{ (void)h; return &b; }",
@@ -183,6 +186,34 @@ Test(backend_loader, what_is_no_backend)
 		     "{ (void)h; not_defined_anywhere(); return NULL; }",
 		"unresolved");
 	expect_refused(b, "unresolved", "not_defined_anywhere");
+	backends_free(b);
+}
+
+/* Its table is that of the first header of this number. It says nothing of its settings. */
+Test(backend_loader, a_table_without_later_members)
+{
+	static const struct wire_load ask = {
+		.name = "", .version = "", .path = "", .backend = "early"};
+	const struct modeld_faults faults = {.size = sizeof(faults)};
+	struct backends *b = make();
+	struct modeld_error error = {.size = sizeof(error)};
+	bool unjudged = false;
+
+	compile_text("static enum modeld_code load(const struct modeld_model_spec *s, void **m,\n"
+		     "	struct modeld_model_info *i, struct modeld_error *e)\n"
+		     "{ (void)s; (void)m; (void)i; (void)e; return MODELD_OK; }\n"
+		     "static enum modeld_code run(void *m, const struct modeld_batch *b,\n"
+		     "	struct modeld_error *e) { (void)m; (void)b; (void)e; return MODELD_OK; }\n"
+		     "static void unload(void *m) { (void)m; }\n"
+		     "static const struct modeld_backend b = {\n"
+		     "	.size = offsetof(struct modeld_backend, instances),\n"
+		     "	.abi = MODELD_BACKEND_ABI, .load = load, .run = run, .unload = unload,\n"
+		     "	.check = (void *)load};\n"
+		     "const struct modeld_backend *modeld_backend(const struct modeld_host *h)\n"
+		     "{ (void)h; return &b; }",
+		"early");
+	cr_expect_eq(model_check(b, &ask, &faults, &unjudged, &error), 0);
+	cr_expect(unjudged);
 	backends_free(b);
 }
 

@@ -113,12 +113,8 @@ void onnx_open(void)
 	onnx_start(entry);
 }
 
-enum modeld_code onnx_try_load(struct onnx_model *f, const char *name)
+void onnx_model_spec(struct onnx_model *f, const char *name)
 {
-	const struct modeld_instance_spec spec = {.size = sizeof(spec)};
-	const struct modeld_backend *b = onnx_world.backend;
-	enum modeld_code code;
-
 	memset(f, 0, sizeof(*f));
 	snprintf(f->path, sizeof(f->path), "tests/models/onnx/%s/1", name);
 	f->spec = (struct modeld_model_spec){.size = sizeof(f->spec),
@@ -130,6 +126,15 @@ enum modeld_code onnx_try_load(struct onnx_model *f, const char *name)
 		.max_batch_size =
 			onnx_world.limited ? onnx_world.max_batch_size : MODELD_BATCH_UNSET};
 	f->info = (struct modeld_model_info){.size = sizeof(f->info)};
+}
+
+enum modeld_code onnx_try_load(struct onnx_model *f, const char *name)
+{
+	const struct modeld_instance_spec spec = {.size = sizeof(spec)};
+	const struct modeld_backend *b = onnx_world.backend;
+	enum modeld_code code;
+
+	onnx_model_spec(f, name);
 	code = b->load(&f->spec, &f->model, &f->info, &f->error);
 	if (code == MODELD_OK)
 		code = b->instance_create(f->model, &spec, &f->instance, &f->error);
@@ -139,7 +144,6 @@ enum modeld_code onnx_try_load(struct onnx_model *f, const char *name)
 	}
 	return code;
 }
-
 void onnx_load(struct onnx_model *f, const char *name)
 {
 	enum modeld_code code = onnx_try_load(f, name);

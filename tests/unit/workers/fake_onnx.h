@@ -62,6 +62,8 @@ extern struct onnx_world onnx_world;
 
 /* For TestSuite(.init): opens the backend's shared object. */
 void onnx_open(void);
+/* What load() would be told of a model of tests/models/onnx, which is not loaded. */
+void onnx_model_spec(struct onnx_model *f, const char *name);
 /* The same with a backend that is linked into the test. */
 void onnx_start(modeld_backend_fn entry);
 enum modeld_code onnx_try_load(struct onnx_model *m, const char *name);

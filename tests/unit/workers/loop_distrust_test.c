@@ -37,7 +37,8 @@ static void send_and_expect_exit(struct fake_daemon *d, enum wire_type type)
 Test(loop_distrust, messages_out_of_turn)
 {
 	static const enum wire_type early[] = {WIRE_LOAD, WIRE_RUN, WIRE_PING, WIRE_DRAIN,
-		WIRE_RELEASE, WIRE_CANCEL, WIRE_UNLOAD, WIRE_UNMAP, WIRE_READY, WIRE_PONG};
+		WIRE_RELEASE, WIRE_CANCEL, WIRE_CHECK, WIRE_UNLOAD, WIRE_UNMAP, WIRE_READY,
+		WIRE_PONG};
 	static const enum wire_type ready[] = {WIRE_SETUP, WIRE_READY, WIRE_HELLO, WIRE_UNMAPPED,
 		WIRE_UNLOADED, WIRE_BYE, WIRE_DONE};
 	struct fake_daemon d;

@@ -103,6 +103,43 @@ Test(loop, a_failed_load_is_told_and_others_go_on)
 	daemon_drain(&d);
 }
 
+/* No model: the settings, of which builtin has none. */
+Test(loop, a_backend_judges_what_it_is_told)
+{
+	static const struct wire_pair parameters[] = {
+		{"function", "identty"}, {"delay_ms", "1"}, {"load_ms", "soon"}, {"spin", "yes"}};
+	struct wire_message m = {.type = WIRE_CHECK,
+		.load = {.name = "m",
+			.version = "1",
+			.path = "/nowhere",
+			.backend = "builtin",
+			.parameters = parameters,
+			.n_parameters = 4}};
+	const struct wire_checked *c;
+	struct fake_daemon d;
+
+	daemon_start(&d);
+	fake_daemon_send(&d, &m);
+	c = &fake_daemon_receive(&d, WIRE_CHECKED)->checked;
+	cr_assert_eq(c->n_faults, 3);
+	cr_expect_str_eq(c->faults[0].key, "load_ms");
+	cr_expect_str_eq(c->faults[1].key, "function");
+	cr_expect(strstr(c->faults[1].text, "no function 'identty'"), "%s", c->faults[1].text);
+	cr_expect_str_eq(c->faults[2].key, "spin");
+	cr_expect_not(c->unjudged);
+	m.load = (struct wire_load){.backend = "builtin"};
+	fake_daemon_send(&d, &m);
+	c = &fake_daemon_receive(&d, WIRE_CHECKED)->checked;
+	cr_expect(c->n_faults == 0 && !c->unjudged);
+	m.load.backend = "nothing";
+	fake_daemon_send(&d, &m);
+	c = &fake_daemon_receive(&d, WIRE_CHECKED)->checked;
+	cr_assert_eq(c->n_faults, 1);
+	cr_expect_str_eq(c->faults[0].key, "");
+	cr_expect(strstr(c->faults[0].text, "no backend 'nothing'"), "%s", c->faults[0].text);
+	daemon_drain(&d);
+}
+
 Test(loop, unload_makes_room_for_another)
 {
 	const struct wire_message unload = {.type = WIRE_UNLOAD, .unload = {0}};

@@ -291,6 +291,53 @@ Test(onnxruntime_load, keys_that_mean_nothing)
 		NULL, "once a process");
 }
 
+static char judged[4096];
+
+static void take_fault(const struct modeld_faults *faults, const char *key, const char *text)
+{
+	size_t n = strlen(judged);
+
+	(void)faults;
+	snprintf(judged + n, sizeof(judged) - n, "%s: %.60s|", key ? key : "", text);
+}
+
+/* Without a model: of the settings, then of a model's parameters. */
+Test(onnxruntime_load, what_is_wrong_is_told_before)
+{
+	const struct modeld_faults faults = {.size = sizeof(faults), .add = take_fault};
+	struct onnx_model m;
+
+	set(&onnx_world.settings[1], "spinn", "yes");
+	set(&onnx_world.settings[2], "arena", "perhaps");
+	onnx_world.backend->check(NULL, &faults);
+	cr_expect_str_eq(judged,
+		"spinn: means nothing; known are intra_op_threads, inter_op_threads,|"
+		"arena: perhaps: yes or no is expected|");
+	judged[0] = 0;
+	set(&onnx_world.settings[0], "venv", "/nowhere");
+	set(&onnx_world.settings[1], NULL, NULL);
+	onnx_world.backend->check(NULL, &faults);
+	cr_expect(!strncmp(judged, "venv: ", 6) && strchr(judged, '|') == strrchr(judged, '|'),
+		"%s", judged);
+	judged[0] = 0;
+	onnx_model_spec(&m, "nowhere");
+	set(&onnx_world.parameters[0], "inter_op_threads", "-1");
+	set(&onnx_world.parameters[1], "optimization", "fast");
+	set(&onnx_world.parameters[2], "custom_op_libraries", "libfine.so, /no/where.so");
+	onnx_world.backend->check(&m.spec, &faults);
+	cr_expect_str_eq(judged,
+		"inter_op_threads: -1: no number from 0 to 1024|"
+		"optimization: fast: no such value; there are none, basic, extended, all|"
+		"custom_op_libraries: /no/where.so: No such file or directory|");
+	judged[0] = 0;
+	set(&onnx_world.parameters[0], "library", "x");
+	set(&onnx_world.parameters[1], "cuda_device_id", "1");
+	set(&onnx_world.parameters[2], "cuda_gpu_mem_limit", "1");
+	onnx_world.backend->check(&m.spec, &faults);
+	cr_expect_str_eq(judged, "library: belongs in [backend.onnxruntime]|"
+				 "cuda_device_id: that is the worker's to set|");
+}
+
 /* The log says once a load why, and what would change it. */
 Test(onnxruntime_load, why_requests_are_not_joined)
 {

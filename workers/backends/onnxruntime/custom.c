@@ -4,8 +4,10 @@
 #include "workers/backends/onnxruntime/custom.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Open a second time what is open: closing would unmap code that sessions use. */
 static enum modeld_code register_one(struct OrtSessionOptions *o, const struct runtime *r,
@@ -50,4 +52,16 @@ enum modeld_code custom_register(struct OrtSessionOptions *o, const struct runti
 	while (list && !code && next_name(&list, name, sizeof(name)))
 		code = register_one(o, r, name, error);
 	return code;
+}
+
+enum modeld_code custom_check(const char *list, struct modeld_error *error)
+{
+	char name[4096];
+
+	while (list && next_name(&list, name, sizeof(name))) {
+		if (strchr(name, '/') && access(name, R_OK))
+			return error_set(
+				error, MODELD_INTERNAL, "%.300s: %s", name, strerror(errno));
+	}
+	return MODELD_OK;
 }

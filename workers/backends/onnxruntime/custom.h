@@ -16,5 +16,7 @@
  */
 _must_use_ enum modeld_code custom_register(struct OrtSessionOptions *o, const struct runtime *r,
 	const char *list, struct modeld_error *error);
+/* Can the libraries of the list be read, as far as they are paths? None is opened. MODELD_INTERNAL */
+_must_use_ enum modeld_code custom_check(const char *list, struct modeld_error *error);
 
 #endif

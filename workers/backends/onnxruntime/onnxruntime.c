@@ -3,7 +3,9 @@
  * library is opened when the first model is loaded. docs/onnxruntime.md is its manual.
  * Worker process, any thread; ONNX Runtime's own threads call back only to log.
  */
+#include "workers/backends/onnxruntime/keys.h"
 #include "workers/backends/onnxruntime/network.h"
+#include "workers/backends/onnxruntime/options.h"
 
 /* The one state of the process: the interface hands load() no object to keep it in. */
 static struct {
@@ -64,6 +66,21 @@ static uint64_t memory_usage(void *model)
 	return m->memory_bytes;
 }
 
+/* The library is opened where the settings name one. */
+static void check(const struct modeld_model_spec *spec, const struct modeld_faults *faults)
+{
+	const struct modeld_host *host = process.host;
+	struct modeld_error error = {.size = sizeof(error)};
+	struct library library = {0};
+	const char *named = host->setting(host, "onnxruntime", "library") ? "library" : "venv";
+
+	keys_judge(host, spec, faults);
+	options_check(host, spec, faults);
+	if (!spec && host->setting(host, "onnxruntime", named) &&
+		library_open(&library, host, &error))
+		faults->add(faults, named, error.text);
+}
+
 static const struct modeld_backend backend = {
 	.size = sizeof(struct modeld_backend),
 	.abi = MODELD_BACKEND_ABI,
@@ -76,6 +93,7 @@ static const struct modeld_backend backend = {
 	.memory_usage = memory_usage,
 	/* On a GPU each has weights of its own. */
 	.instances = 1,
+	.check = check,
 };
 
 __attribute__((visibility("default"))) const struct modeld_backend *modeld_backend(

@@ -4,6 +4,7 @@
 #include "workers/backends/onnxruntime/options.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/digits.h"
@@ -12,6 +13,8 @@
 
 #define THREADS_MAX    1024
 #define THREADS_SHARED (-1) /* nothing is said */
+
+#define N(list) (sizeof(list) / sizeof((list)[0]))
 
 struct word {
 	const char *text; /* NULL: the end */
@@ -34,11 +37,12 @@ static const char *option(
 	return value ? value : r->host->setting(r->host, "onnxruntime", key);
 }
 
-/* *ret_value keeps its default where nothing is set. */
-static enum modeld_code option_word(const struct runtime *r, const struct modeld_model_spec *spec,
-	const char *key, const struct word *words, int *ret_value, struct modeld_error *error)
+/* value NULL: nothing is set, and *ret_value keeps its default. So do those below. */
+static enum modeld_code parse_word(const char *value, const char *key, const struct word *words,
+	int *ret_value, struct modeld_error *error)
 {
-	const char *value = option(r, spec, key);
+	const struct word *known = words;
+	char list[128] = "";
 
 	if (!value)
 		return MODELD_OK;
@@ -48,25 +52,25 @@ static enum modeld_code option_word(const struct runtime *r, const struct modeld
 		*ret_value = words->value;
 		return MODELD_OK;
 	}
-	return error_set(error, MODELD_INTERNAL, "%s = %.64s: no such value", key, value);
+	for (size_t n = 0; known->text && n < sizeof(list); known++)
+		n += (size_t)snprintf(
+			list + n, sizeof(list) - n, "%s%s", n ? ", " : "", known->text);
+	return error_set(error, MODELD_INTERNAL, "%s = %.64s: no such value; there are %s", key,
+		value, list);
 }
 
-static enum modeld_code option_bool(const struct runtime *r, const struct modeld_model_spec *spec,
-	const char *key, bool *ret_value, struct modeld_error *error)
+static enum modeld_code parse_bool(
+	const char *value, const char *key, bool *ret_value, struct modeld_error *error)
 {
-	const char *value = option(r, spec, key);
-
 	if (value && bool_parse(value, ret_value))
 		return error_set(
 			error, MODELD_INTERNAL, "%s = %.64s: yes or no is expected", key, value);
 	return MODELD_OK;
 }
 
-static enum modeld_code option_threads(const struct runtime *r,
-	const struct modeld_model_spec *spec, const char *key, int *ret_n,
-	struct modeld_error *error)
+static enum modeld_code parse_threads(
+	const char *value, const char *key, int *ret_n, struct modeld_error *error)
 {
-	const char *value = option(r, spec, key);
 	uint64_t n;
 
 	if (!value)
@@ -76,6 +80,25 @@ static enum modeld_code option_threads(const struct runtime *r,
 			value, THREADS_MAX);
 	*ret_n = (int)n;
 	return MODELD_OK;
+}
+
+static enum modeld_code option_word(const struct runtime *r, const struct modeld_model_spec *spec,
+	const char *key, const struct word *words, int *ret_value, struct modeld_error *error)
+{
+	return parse_word(option(r, spec, key), key, words, ret_value, error);
+}
+
+static enum modeld_code option_bool(const struct runtime *r, const struct modeld_model_spec *spec,
+	const char *key, bool *ret_value, struct modeld_error *error)
+{
+	return parse_bool(option(r, spec, key), key, ret_value, error);
+}
+
+static enum modeld_code option_threads(const struct runtime *r,
+	const struct modeld_model_spec *spec, const char *key, int *ret_n,
+	struct modeld_error *error)
+{
+	return parse_threads(option(r, spec, key), key, ret_n, error);
 }
 
 /* Those of the process, or, with as many as are said, some of the session's own. */
@@ -246,4 +269,59 @@ enum modeld_code options_batch(const struct runtime *r, const struct modeld_mode
 	if (!code)
 		*ret_batch = (enum batch_option)batch;
 	return code;
+}
+
+/* --- Judged, without a session -------------------------------------------------------------------- */
+
+struct check {
+	const struct modeld_host *host;	      /* borrow */
+	const struct modeld_model_spec *spec; /* borrow; NULL: settings */
+	const struct modeld_faults *faults;   /* borrow */
+	struct modeld_error error;
+};
+
+static const char *value_of(const struct check *c, const char *key)
+{
+	return c->spec ? c->spec->parameter(c->spec, key)
+		       : c->host->setting(c->host, "onnxruntime", key);
+}
+
+/* The text without the key, which the fault has. */
+static void note(struct check *c, const char *key, enum modeld_code code)
+{
+	const char *text = c->error.text;
+	size_t n = strlen(key);
+
+	if (!code)
+		return;
+	if (!strncmp(text, key, n) && !strncmp(text + n, " = ", 3))
+		text += n + 3;
+	c->faults->add(c->faults, key, text);
+}
+
+void options_check(const struct modeld_host *host, const struct modeld_model_spec *spec,
+	const struct modeld_faults *faults)
+{
+	static const char *const bools[] = {"spin", "prepack", "arena", "memory_pattern"};
+	static const char *const threads[] = {"intra_op_threads", "inter_op_threads"};
+	static const struct {
+		const char *key;
+		const struct word *words;
+	} words[] = {{"optimization", optimizations}, {"arena_shrinkage", shrinkages},
+		{"batch", batch_words}};
+	const char *libraries = "custom_op_libraries";
+	struct check c = {host, spec, faults, {.size = sizeof(c.error)}};
+	bool yes;
+	int n;
+
+	for (size_t i = 0; i < N(bools); i++)
+		note(&c, bools[i], parse_bool(value_of(&c, bools[i]), bools[i], &yes, &c.error));
+	for (size_t i = 0; i < N(threads); i++)
+		note(&c, threads[i],
+			parse_threads(value_of(&c, threads[i]), threads[i], &n, &c.error));
+	for (size_t i = 0; i < N(words); i++)
+		note(&c, words[i].key,
+			parse_word(value_of(&c, words[i].key), words[i].key, words[i].words, &n,
+				&c.error));
+	note(&c, libraries, custom_check(value_of(&c, libraries), &c.error));
 }

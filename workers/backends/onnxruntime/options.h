@@ -46,5 +46,8 @@ _must_use_ enum modeld_code options_shrinkage(const struct runtime *r,
 _must_use_ enum modeld_code options_batch(const struct runtime *r,
 	const struct modeld_model_spec *spec, enum batch_option *ret_batch,
 	struct modeld_error *error);
+/* Which values are none, without a session: a model's own, or, where spec is NULL, the daemon's. */
+void options_check(const struct modeld_host *host, const struct modeld_model_spec *spec,
+	const struct modeld_faults *faults);
 
 #endif

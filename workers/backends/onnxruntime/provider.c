@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "workers/backends/onnxruntime/keys.h"
+
 #define OPTIONS_MAX 32u
 #define STREAM_TEXT 24u
 
@@ -22,10 +24,6 @@ struct options {
 };
 
 /* --- What the provider is told ----------------------------------------------------------------- */
-
-/* The worker has one GPU, gives each lane a stream, and other memory to each run. */
-static const char *const ours[] = {
-	"device_id", "user_compute_stream", "has_user_compute_stream", "enable_cuda_graph"};
 
 static bool has(const struct options *o, const char *key)
 {
@@ -42,12 +40,9 @@ static enum modeld_code add(
 {
 	if (strncmp(key, PROVIDER_PREFIX, strlen(PROVIDER_PREFIX)) != 0)
 		return MODELD_OK;
+	if (keys_is_ours(key))
+		return error_set(error, MODELD_INTERNAL, "%s: that is the worker's to set", key);
 	key += strlen(PROVIDER_PREFIX);
-	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
-		if (!strcmp(key, ours[i]))
-			return error_set(error, MODELD_INTERNAL,
-				PROVIDER_PREFIX "%s: that is the worker's to set", key);
-	}
 	if (has(o, key))
 		return MODELD_OK;
 	if (o->n == OPTIONS_MAX)
