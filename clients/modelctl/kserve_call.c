@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "proto/grpc_status.h"
-
 #define REPLY_MAX (64u * 1024u * 1024u)
 
 /* *ret_packed: to be freed. */
@@ -28,48 +26,15 @@ static int unpack(const struct buf *reply, const char *method,
 		       : modelctl_fail(MODELCTL_FAILED, "the answer to %s is malformed", method);
 }
 
-/* What the server answers to it, which may be an error. */
-static int ask_status(const struct modelctl *m, struct grpc_client *c, const char *path,
-	const ProtobufCMessage *request, struct buf *reply, int *ret_status)
-{
-	_cleanup_(freep) uint8_t *packed = NULL;
-	struct grpc_piece piece;
-	int r = pack(request, &packed, &piece);
-
-	return r ? r : modelctl_call_for_status(m, c, path, &piece, 1, reply, ret_status);
-}
-
-/* A request that no model can run: for it, too, the daemon loads what it loads on request. */
-static int have_loaded(
-	const struct modelctl *m, struct grpc_client *c, const char *model, const char *version)
-{
-	_cleanup_(buf_deinit) struct buf reply = {.max = REPLY_MAX};
-	Inference__ModelInferRequest q = INFERENCE__MODEL_INFER_REQUEST__INIT;
-	int status;
-
-	q.model_name = (char *)model;
-	q.model_version = (char *)version;
-	return ask_status(m, c, KSERVE_PATH "ModelInfer", &q.base, &reply, &status);
-}
-
 int kserve_metadata(const struct modelctl *m, struct grpc_client *c, const char *model,
 	const char *version, Inference__ModelMetadataResponse **ret_metadata)
 {
-	static const ProtobufCMessageDescriptor *const type =
-		&inference__model_metadata_response__descriptor;
-	_cleanup_(buf_deinit) struct buf reply = {.max = REPLY_MAX};
 	Inference__ModelMetadataRequest q = INFERENCE__MODEL_METADATA_REQUEST__INIT;
-	int status = -1, r;
 
 	q.name = (char *)model;
 	q.version = (char *)version;
-	r = ask_status(m, c, KSERVE_PATH "ModelMetadata", &q.base, &reply, &status);
-	if (!r && status == GRPC_OK)
-		return unpack(&reply, "ModelMetadata", type, (void **)ret_metadata);
-	if (!r && status == GRPC_NOT_FOUND)
-		r = have_loaded(m, c, model, version);
-	/* Once more; or it says what is wrong. */
-	return r ? r : kserve_call_on(m, c, "ModelMetadata", &q.base, type, (void **)ret_metadata);
+	return kserve_call_on(m, c, "ModelMetadata", &q.base,
+		&inference__model_metadata_response__descriptor, (void **)ret_metadata);
 }
 
 int kserve_call_large(const struct modelctl *m, struct grpc_client *c, const char *method,

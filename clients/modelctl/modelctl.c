@@ -130,16 +130,6 @@ static int run_call(const struct modelctl *m, struct grpc_client *c, const char 
 	return 0;
 }
 
-int modelctl_call_for_status(const struct modelctl *m, struct grpc_client *c, const char *path,
-	const struct grpc_piece *pieces, size_t n_pieces, struct buf *reply, int *ret_status)
-{
-	_cleanup_(grpc_call_freep) struct grpc_call *k = NULL;
-	int r = run_call(m, c, path, pieces, n_pieces, reply, &k);
-
-	*ret_status = r ? -1 : (int)grpc_call_status(k);
-	return r;
-}
-
 int modelctl_call(const struct modelctl *m, struct grpc_client *c, const char *path,
 	const struct grpc_piece *pieces, size_t n_pieces, struct buf *reply)
 {

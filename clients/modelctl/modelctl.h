@@ -85,9 +85,5 @@ _must_use_ int modelctl_connect(const struct modelctl *m, struct grpc_client **r
  */
 _must_use_ int modelctl_call(const struct modelctl *m, struct grpc_client *c, const char *path,
 	const struct grpc_piece *pieces, size_t n_pieces, struct buf *reply);
-/* The same for the gRPC status alone: an answer that is an error is not said, and no failure. */
-_must_use_ int modelctl_call_for_status(const struct modelctl *m, struct grpc_client *c,
-	const char *path, const struct grpc_piece *pieces, size_t n_pieces, struct buf *reply,
-	int *ret_status);
 
 #endif

@@ -14,6 +14,7 @@
 #include "services/kserve_config_queue.h"
 #include "services/kserve_config_sequence.h"
 #include "services/kserve_data_type.h"
+#include "services/kserve_demand.h"
 #include "services/kserve_models.h"
 #include "services/kserve_small.h"
 
@@ -192,34 +193,32 @@ static int fill(struct message_memory *memory, struct parts *p, Config *m, struc
 	return r;
 }
 
-static void answer(struct call *c, struct message_memory *memory, const struct version *v)
+static void answer(struct call *c, const struct version *v, bool one)
 {
 	const struct services *x = call_context(c);
 	Inference__ModelConfigResponse m = INFERENCE__MODEL_CONFIG_RESPONSE__INIT;
 	Config config = INFERENCE__MODEL_CONFIG__INIT;
+	struct message_memory memory;
 	struct parts parts;
 
+	(void)one;
 	m.config = &config;
-	if (fill(memory, &parts, &config, x->dispatch, v))
+	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
+	if (fill(&memory, &parts, &config, x->dispatch, v))
 		message_no_memory(c);
 	else
 		message_answer(c, &m.base);
+	message_memory_deinit(&memory);
 }
 
 void kserve_model_config(struct call *c, void *state, const uint8_t *data, size_t n)
 {
-	const struct services *x = call_context(c);
 	const Inference__ModelConfigRequest *q;
-	struct infer_failure failure = {0};
 	struct message_memory memory;
-	struct version *v = NULL;
 
-	(void)state;
 	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
 	q = message_read(c, &memory, &inference__model_config_request__descriptor, data, n);
-	if (q && kserve_find_version(x->dispatch, q->name, q->version, &v, &failure))
-		kserve_small_fail(c, &failure);
-	else if (q)
-		answer(c, &memory, v);
+	if (q)
+		kserve_demand_version(c, state, q->name, q->version, answer);
 	message_memory_deinit(&memory);
 }

@@ -1,6 +1,6 @@
 /*
- * kserve_metadata.c: live, ready, and what there is to be called. Nothing here waits for a worker.
- * Daemon process, loop thread.
+ * kserve_metadata.c: live, ready, and what there is to be called. Nothing here waits for a worker, but for a model that is loaded on
+ * request. Daemon process, loop thread.
  */
 #include "services/kserve_metadata.h"
 
@@ -10,6 +10,7 @@
 #include "dispatch/dispatch.h"
 #include "proto/kserve/grpc_service.pb-c.h"
 #include "services/health.h"
+#include "services/kserve_demand.h"
 #include "services/kserve_models.h"
 #include "services/kserve_small.h"
 
@@ -156,7 +157,7 @@ static int fill_versions(struct message_memory *memory, Metadata *m, struct disp
 	return 0;
 }
 
-static void answer_metadata(
+static void pack_metadata(
 	struct call *c, struct message_memory *memory, const struct version *v, bool one)
 {
 	const struct services *x = call_context(c);
@@ -179,20 +180,23 @@ static void answer_metadata(
 	message_answer(c, &m.base);
 }
 
+static void answer_metadata(struct call *c, const struct version *v, bool one)
+{
+	struct message_memory memory;
+
+	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
+	pack_metadata(c, &memory, v, one);
+	message_memory_deinit(&memory);
+}
+
 void kserve_model_metadata(struct call *c, void *state, const uint8_t *data, size_t n)
 {
-	const struct services *x = call_context(c);
 	const Inference__ModelMetadataRequest *q;
-	struct infer_failure failure = {0};
 	struct message_memory memory;
-	struct version *v = NULL;
 
-	(void)state;
 	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
 	q = message_read(c, &memory, &inference__model_metadata_request__descriptor, data, n);
-	if (q && kserve_find_version(x->dispatch, q->name, q->version, &v, &failure))
-		kserve_small_fail(c, &failure);
-	else if (q)
-		answer_metadata(c, &memory, v, q->version[0] != '\0');
+	if (q)
+		kserve_demand_version(c, state, q->name, q->version, answer_metadata);
 	message_memory_deinit(&memory);
 }

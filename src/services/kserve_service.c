@@ -5,6 +5,7 @@
 
 #include "proto/kserve/grpc_service.pb-c.h"
 #include "services/kserve_config.h"
+#include "services/kserve_demand.h"
 #include "services/kserve_infer.h"
 #include "services/kserve_load.h"
 #include "services/kserve_metadata.h"
@@ -42,8 +43,10 @@ static const struct method methods[] = {
 	METHOD_SMALL(PATH "ServerReady", KSERVE_SMALL_MAX, kserve_server_ready),
 	METHOD_SMALL(PATH "ModelReady", KSERVE_SMALL_MAX, kserve_model_ready),
 	METHOD_SMALL(PATH "ServerMetadata", KSERVE_SMALL_MAX, kserve_server_metadata),
-	METHOD_SMALL(PATH "ModelMetadata", KSERVE_SMALL_MAX, kserve_model_metadata),
-	METHOD_SMALL(PATH "ModelConfig", KSERVE_SMALL_MAX, kserve_model_config),
+	METHOD_WAITING(PATH "ModelMetadata", KSERVE_SMALL_MAX, struct kserve_demand,
+		kserve_model_metadata, kserve_demand_close),
+	METHOD_WAITING(PATH "ModelConfig", KSERVE_SMALL_MAX, struct kserve_demand,
+		kserve_model_config, kserve_demand_close),
 	METHOD_SMALL(PATH "ModelStatistics", KSERVE_SMALL_MAX, kserve_model_statistics),
 	METHOD_WAITING(PATH "RepositoryIndex", KSERVE_SMALL_MAX, struct kserve_index,
 		kserve_repository_index, kserve_repository_index_close),

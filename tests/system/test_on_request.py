@@ -76,6 +76,24 @@ def test_by_every_door(start, repository):
     assert {n for n, _ in models(d)} == {"triton", "stream", "handoff", "default", "infer", "bench"}
 
 
+def test_who_asks_what_a_model_is(start, repository):
+    """As perf_analyzer and others do ahead of the first inference."""
+    slow(repository, "slow", 300)
+    d = on_request(start, repository)
+    with triton.InferenceServerClient(d.tcp) as c:
+        assert c.get_model_metadata("identity", "1").name == "identity"
+        assert c.get_model_config("second").config.name == "second"
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(ask, "slow") for ask in (c.get_model_metadata, c.get_model_config) * 2]
+            assert all(a.result() for a in asked)
+        assert {n for n, _ in models(d)} == {"identity", "second", "slow"}
+        for ask in c.get_model_metadata, c.get_model_config:
+            for name, version in ("nobody", ""), ("identity", "7"):
+                with pytest.raises(triton.InferenceServerException) as e:
+                    ask(name, version)
+                assert e.value.status() == "StatusCode.NOT_FOUND", e.value
+
+
 def test_what_cannot_be_loaded(start, repository):
     repository.put("junk", more="colour = red")
     repository.put("broken", function="nonsense")

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 
 #include "kserve_messages.h"
+#include "services/kserve_small.h"
 #include "tests/support/failalloc.h"
 
 static struct fixture f;
@@ -291,6 +292,86 @@ Test(kserve, has_a_model_loaded)
 	expect_status(GRPC_OK, "");
 }
 
+static void ask_of_model(const char *method)
+{
+	double_call_free(&call);
+	open_call(method);
+	double_call_message(&call,
+		(const uint8_t *)"\x0a\x01m\x12\x01"
+				 "1",
+		6);
+}
+
+static const char *const what_it_is[] = {"ModelMetadata", "ModelConfig"};
+
+Test(kserve, who_asks_what_a_model_is_has_it_loaded)
+{
+	const char *name = model->settings.name;
+
+	f.dispatch.demand_error = 0;
+	for (size_t i = 0; i < 2; i++) {
+		model->settings.name = "other";
+		ask_of_model(what_it_is[i]);
+		cr_assert_not(call.closed, "%s", call.text);
+		model->settings.name = name;
+		double_end_demands(&f.dispatch, GRPC_OK, "");
+		expect_status(GRPC_OK, "");
+		cr_expect_eq(call.n_messages, 1);
+	}
+	cr_expect_str_eq(f.dispatch.demanded, "m/1 m/1");
+	model->settings.name = "other";
+	ask_of_model("ModelReady");
+	expect_status(GRPC_OK, "");
+	cr_expect_str_eq(
+		f.dispatch.demanded, "m/1 m/1", "whether it is ready is no reason to load it");
+	model->settings.name = name;
+}
+
+Test(kserve, who_asks_what_a_model_is_waits_while_it_is_being_loaded)
+{
+	f.dispatch.demand_error = 0;
+	for (size_t i = 0; i < 2; i++) {
+		model->is_declared = model->ready = false;
+		ask_of_model(what_it_is[i]);
+		cr_assert_not(call.closed, "%s", call.text);
+		model->is_declared = model->ready = true;
+		double_end_demands(&f.dispatch, GRPC_OK, "");
+		expect_status(GRPC_OK, "");
+	}
+}
+
+Test(kserve, what_a_model_is_that_is_not_to_be_had)
+{
+	const char *name = model->settings.name;
+
+	model->settings.name = "other";
+	for (size_t i = 0; i < 2; i++) {
+		f.dispatch.demand_error = 0;
+		ask_of_model(what_it_is[i]);
+		double_end_demands(&f.dispatch, GRPC_UNAVAILABLE, "it is broken");
+		expect_status(GRPC_UNAVAILABLE, "it is broken");
+		ask_of_model(what_it_is[i]);
+		double_end_demands(&f.dispatch, GRPC_UNAVAILABLE, DISPATCH_ENDING_TEXT);
+		expect_status(GRPC_UNAVAILABLE, KSERVE_ENDING);
+		ask_of_model(what_it_is[i]);
+		double_end_demands(&f.dispatch, GRPC_OK, "");
+		expect_status(
+			GRPC_NOT_FOUND, "Request for unknown model: 'm' version 1 is not found");
+		ask_of_model(what_it_is[i]);
+		cr_expect_not(list_empty(&f.dispatch.demands));
+		double_call_close(&call);
+		cr_expect(list_empty(&f.dispatch.demands));
+		f.dispatch.demand_error = DEMAND_E_FULL;
+		ask_of_model(what_it_is[i]);
+		expect_status(GRPC_RESOURCE_EXHAUSTED, DEMAND_FULL_TEXT);
+		f.dispatch.demand_error = DEMAND_E_NOBODY;
+		ask_of_model(what_it_is[i]);
+		expect_status(
+			GRPC_NOT_FOUND, "Request for unknown model: 'm' version 1 is not found");
+	}
+	model->settings.name = name;
+}
+
 Test(kserve, a_missing_input)
 {
 	ask.m.n_inputs = 1;
@@ -467,6 +548,30 @@ Test(kserve, small_calls_without_memory)
 	double_worker(&f.dispatch, "cpu:0/0");
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		FAULT_LOOP(small_once, (void *)names[i]);
+}
+
+static int demand_once(void *arg)
+{
+	const char *name = model->settings.name;
+	bool ok;
+
+	model->settings.name = "other";
+	ask_of_model(arg);
+	model->settings.name = name;
+	if (!call.closed)
+		double_end_demands(&f.dispatch, GRPC_OK, "");
+	cr_assert(call.closed);
+	ok = call.status == GRPC_OK;
+	double_call_free(&call);
+	f.dispatch.demanded[0] = '\0';
+	return ok ? 0 : -ENOMEM;
+}
+
+Test(kserve, demands_without_memory)
+{
+	f.dispatch.demand_error = 0;
+	for (size_t i = 0; i < 2; i++)
+		FAULT_LOOP(demand_once, (void *)what_it_is[i]);
 }
 
 /* "name:count" of each group, and what it is on: "cpu-1", or "gpu" with the GPU's number; -1: it has none. */
