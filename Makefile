@@ -116,7 +116,8 @@ include workers/cuda.mk
 # A backend is one file NAME.c, or a folder NAME of several: either becomes NAME.so.
 BACKENDS := $(patsubst workers/backends/%.c,$(BUILD)/backends/%.so,$(SRC_backends)) \
             $(patsubst workers/backends/%,$(BUILD)/backends/%.so,$(DIR_backends))
-PROGRAMS := $(BUILD)/modeld $(BUILD)/modeld-worker $(BUILD)/modeld-python $(BUILD)/modelctl
+include workers/python/native/native.mk
+PROGRAMS := $(BUILD)/modeld $(BUILD)/modeld-worker $(BUILD)/modeld-python $(BUILD)/modelctl $(if $(SANITIZE),,$(NATIVE_SO))
 
 .DEFAULT_GOAL := all
 .PHONY: all

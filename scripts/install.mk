@@ -34,6 +34,7 @@ install: all  ## install below PREFIX (/usr/local), DESTDIR in front of it
 	$(INSTALL) -m 644 workers/python/modeld_worker/*.py $(install_python)
 	$(INSTALL) -m 644 workers/python/modeld_worker/client/*.py clients/python/modeld/_[a-z]*.py clients/python/modeld/errors.py \
 		$(install_python)/client
+	$(if $(NATIVE_SO),$(INSTALL) -m 644 $(NATIVE_SO) $(install_python))
 	$(if $(BACKENDS),$(INSTALL) -m 644 $(BACKENDS) $(install_backends))
 	$(if $(ONNXRUNTIME),$(INSTALL) -d $(install_runtime) && $(INSTALL) -m 644 $(ONNXRUNTIME) $(install_runtime))
 	$(INSTALL) -m 644 workers/backend.h $(install_include)

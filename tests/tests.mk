@@ -21,6 +21,7 @@ unit-build: $(UNIT_ALL) $(BACKENDS) $(BUILD)/modeld-worker  ## build the unit te
 .PHONY: unit-asan
 unit-asan:  ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)$(MAKE) --no-print-directory $(ASAN) unit
+	$(Q)$(MAKE) --no-print-directory $(ASAN) native-asan PYTHON_TEST=$(PYTHON_TEST)
 
 # Only what has threads: the arena's populating, and what uses it.
 .PHONY: unit-tsan
@@ -95,10 +96,10 @@ test: setup-test  ## all tests; ends with "N passed, N failed"
 
 # --- Lint -----------------------------------------------------------------------------------
 C_ALL = $(wildcard src/*.[ch] src/*/*.[ch] shm/*.[ch] proto/*.[ch] workers/*.[ch] workers/backends/*.[ch] \
-	workers/backends/*/*.[ch] clients/*/*.[ch] tests/*/*.[ch] tests/unit/*/*.[ch] tests/support/*/*.[ch] \
+	workers/backends/*/*.[ch] workers/python/native/*.[ch] clients/*/*.[ch] tests/*/*.[ch] tests/unit/*/*.[ch] tests/support/*/*.[ch] \
 	tests/support/*/*/*.h tests/gpu/check/*.[ch] docs/examples/*.c)
 C_TIDY = $(wildcard src/*.c src/*/*.c shm/*.c proto/*.c workers/*.c workers/backends/*.c \
-	workers/backends/*/*.c clients/*/*.c)
+	workers/backends/*/*.c clients/*/*.c) $(if $(PYTHON_INCLUDE),$(SRC_native))
 HEADERS = $(wildcard src/*.h src/*/*.h shm/*.h proto/*.h workers/*.h clients/*/*.h)
 
 .PHONY: lint-quick

@@ -3,7 +3,7 @@ import os
 import sys
 import threading
 
-from daemon import ROOT
+from daemon import BUILD, ROOT
 
 REPOSITORY = os.path.join(ROOT, "tests", "models", "python")
 
@@ -15,7 +15,7 @@ def program(directory):
     """modeld-python, run by this interpreter, which has numpy."""
     path = os.path.join(str(directory), "python-worker")
     with open(path, "w") as f:
-        f.write(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT}/workers/python/modeld-python" "$@"\n')
+        f.write(f'#!/bin/sh\nexec "{sys.executable}" "{BUILD}/modeld-python" "$@"\n')
     os.chmod(path, 0o755)
     return path
 

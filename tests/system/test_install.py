@@ -57,6 +57,8 @@ def test_what_is_installed(prefix):
     unit = (prefix / "lib" / "systemd" / "system" / "modeld.service").read_text()
     assert f"ExecStart={prefix}/bin/modeld --config {prefix}/etc/modeld/modeld.conf\n" in unit
     assert "@PREFIX@" not in unit and "@SYSCONFDIR@" not in unit
+    built = os.path.isdir(os.path.join(ROOT, "build", "modeld-python-native"))
+    assert ("lib/modeld/python/modeld_worker/_native.abi3.so" in files) == built
     for name in ("bin/modeld", "bin/modelctl", "libexec/modeld/modeld-worker", "libexec/modeld/modeld-python"):
         assert os.access(prefix / name, os.X_OK)
     said = subprocess.run([prefix / "libexec/modeld/modeld-python", "--version"], capture_output=True, text=True)

@@ -7,7 +7,7 @@ import pytest
 
 from messages import ROOT
 from modeld_worker import wire
-from worker_program import IDENTITY, SETUP, run, start  # noqa: F401 (a fixture)
+from worker_program import IDENTITY, SETUP, run, start_both_ways  # noqa: F401 (a fixture)
 
 
 def test_a_life(start):

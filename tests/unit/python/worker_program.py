@@ -11,6 +11,8 @@ from messages import ROOT
 from modeld_worker import codec, wire
 
 PATIENCE_S = 60
+PROGRAM = os.environ.get("MODELD_TEST_PROGRAM", os.path.join(ROOT, "build", "modeld-python"))
+NATIVE = PROGRAM + "-native"
 SETUP = {"protocol": wire.PROTOCOL, "worker": "cpu:0/0", "device": "cpu:0", "slots": 4, "holds": 100, "output_bytes": 1 << 20,
          "output_segment_bytes": 1 << 16, "output_segments": 8, "log_level": 2}
 
@@ -23,7 +25,7 @@ class Worker:
         self.socket.settimeout(PATIENCE_S)
         self.got = []
         self.process = subprocess.Popen(
-            [sys.executable, os.path.join(ROOT, "workers", "python", "modeld-python")], stderr=open(self.log_path, "wb"),
+            [sys.executable, PROGRAM], stderr=open(self.log_path, "wb"),
             env=dict(os.environ, **environment), pass_fds=(3,), preexec_fn=lambda: os.dup2(theirs.fileno(), 3))
         theirs.close()
 
@@ -74,17 +76,31 @@ class Worker:
         self.process.wait()
 
 
-@pytest.fixture
-def start(tmp_path):
+# Values of MODELD_NATIVE: without the extension module, and with it where it was built.
+WAYS = ["0", "1"] if os.path.isdir(NATIVE) else ["0"]
+
+
+def starter(tmp_path, way):
     started = []
 
     def begin(**environment):
-        started.append(Worker(tmp_path, **environment))
+        started.append(Worker(tmp_path, MODELD_NATIVE=way, **environment))
         return started[-1]
 
     yield begin
     for w in started:
         w.close()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a worker."""
+    yield from starter(tmp_path, "1")
+
+
+@pytest.fixture(name="start", params=WAYS, ids=["python", "native"][:len(WAYS)])
+def start_both_ways(tmp_path, request):
+    yield from starter(tmp_path, request.param)
 
 
 def run(batch, length=4, arena=65536, offset=0, lane=0, model=1):

@@ -8,6 +8,8 @@ import time
 from . import codec, wire
 
 CONTROL = socket.CMSG_SPACE(4 * 4)
+# As plain numbers: those of the module are objects of enumerations, which take their time.
+CLOEXEC, CUT, NOSIGNAL = int(socket.MSG_CMSG_CLOEXEC), int(socket.MSG_TRUNC | socket.MSG_CTRUNC), int(socket.MSG_NOSIGNAL)
 
 
 class Closed(Exception):
@@ -37,14 +39,14 @@ class Channel:
     def receive(self):
         """(messages, descriptors) of the next record. The descriptors are the caller's. Closed, WireError"""
         try:
-            n, control, flags, _ = self.socket.recvmsg_into([self._buffer], CONTROL, socket.MSG_CMSG_CLOEXEC)
+            n, control, flags, _ = self.socket.recvmsg_into([self._buffer], CONTROL, CLOEXEC)
         except ConnectionError:
             raise Closed from None
         fds = _descriptors(control) if control else []
         if n == 0:
             raise Closed
         try:
-            if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            if flags & CUT:
                 raise wire.WireError("a record is longer than it may be")
             return codec.read_record(bytes(self._view[:n])), fds
         except wire.WireError:
@@ -70,7 +72,7 @@ class Channel:
         with self._sending:
             self._flush()
             try:
-                socket.send_fds(self.socket, [data], [fd], socket.MSG_NOSIGNAL)
+                socket.send_fds(self.socket, [data], [fd], NOSIGNAL)
             except ConnectionError:
                 raise Closed from None
 
@@ -89,6 +91,6 @@ class Channel:
             self._waiting.clear()
             self._n = 0
             try:
-                self.socket.send(data, socket.MSG_NOSIGNAL)
+                self.socket.send(data, NOSIGNAL)
             except ConnectionError:
                 raise Closed from None

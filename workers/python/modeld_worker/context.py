@@ -5,14 +5,21 @@ import numpy as np
 
 from .errors import FailedPrecondition
 
-# The call that runs in this thread, or in this coroutine.
+# The call that runs in this thread, or in this coroutine; or a function that says so.
 _current = contextvars.ContextVar("call", default=None)
 
 
 def current_call():
     """None: there is none, or it is over."""
     call = _current.get()
+    if callable(call):
+        call = call()
     return None if call is None or call.is_over else call
+
+
+def set_usual_call(function):
+    """In this thread function() says which call runs, unless one is bound."""
+    _current.set(function)
 
 
 class Request:
@@ -52,8 +59,11 @@ class Context:
         return self._others.model(name)
 
     def bind(self, call):
-        """For the worker: the call that runs in this thread; None: none does."""
-        _current.set(call)
+        """For the worker: the call that runs in this thread, until unbind() of what this returns."""
+        return _current.set(call)
+
+    def unbind(self, bound):
+        _current.reset(bound)
 
     def current(self):
         """The call that runs in this thread, or in this coroutine."""

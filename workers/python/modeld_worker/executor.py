@@ -51,6 +51,7 @@ class Call:
         self.targets = targets
         self.lent = []  # (array, block) of empty()
         self.wanted_indexes = None
+        self.bound = None  # of the context
         self.is_over = False
 
     @property
@@ -207,14 +208,37 @@ class Executor:
     def _begin(self, model, item, targets):
         call = Call(self, model, item, targets)
         call.wanted_indexes = item.outputs or range(len(model.outputs))
-        model.context.bind(call)
+        call.bound = model.context.bind(call)
         return call
 
     def _end(self, model, call):
         call.is_over = True
-        model.context.bind(None)
+        if call.bound is not None:
+            model.context.unbind(call.bound)
         if call.lent:
             call.give_back()
+
+    def begin_elsewhere(self, model, batch, traceparent, since, is_cancelled):
+        """The Call of a run whose infer() somebody else has called, of one item with nothing special."""
+        self._batch, self.began, self.is_cancelled = batch, since, is_cancelled
+        call = Call(self, model, None, ())
+        call.traceparent = traceparent
+        call.wanted_indexes = range(len(model.outputs))
+        return call
+
+    def conclude(self, model, call, given, raised):
+        """The Answer of it: infer() has given this, or raised that. FatalError, or what is no model's to raise"""
+        self._finished = []
+        blocks = []
+        try:
+            if raised is not None:
+                raise raised
+            return Answer(outputs=self._write_all(model, call, given, blocks), blocks=blocks, joined=1)
+        except RAISED as e:
+            self.give_back(blocks)
+            return self._failed(model, e)
+        finally:
+            self._end(model, call)
 
     def _infer(self, model, arrays):
         if model.by_keyword:

@@ -11,7 +11,7 @@ import time
 import traceback
 from collections import deque
 
-from . import log, warmup, wire
+from . import codec, express, log, warmup, wire
 from .channel import Channel, Closed
 from .context import current_call
 from .executor import Answer, Executor, FatalError, clean, is_fatal, last_line
@@ -56,7 +56,8 @@ class Loop:
         self._executor = None
         self._models = {}
         self._lanes = {}                 # Lanes, by the number of a model that has more than one
-        self._last_batch = 0
+        self._express = None             # the extension module's; None: there is none
+        self.last_batch = 0
         self._jobs = deque()             # Run, Load, Unload, Drain: for the main thread
         self._running = None             # the Model that runs or is loaded
         self._watch = Watch(self)
@@ -71,17 +72,46 @@ class Loop:
             while True:
                 while self._jobs:
                     self._do(self._jobs.popleft())
-                self._channel.flush()
+                self._flush()
                 with self._watch.reading():
                     # The watch may have read something for us until now.
                     if not self._jobs:
-                        self.read()
+                        self._read()
+                if self._express and not self._jobs:
+                    self._watch.begin(long=False)
+                    self._express.run()
+                    self._watch.end()
         except Exception as e:
             return self.conclude(e)
 
+    def _read(self):
+        """The main thread: a record, or what is left of one. It is the extension's to run, or was taken."""
+        if not self._express:
+            self.read()
+            return
+        rest = self._express.rest()
+        if rest:
+            self._take_all(codec.read_record(rest), [])
+            return
+        other = self._express.receive()
+        if other:
+            data, fds = other
+            self._take_all(codec.read_record(data), fds)
+
     def read(self):
         """One record. Only by the thread that has the channel."""
-        messages, fds = self._channel.receive()
+        self._take_all(*self._channel.receive())
+
+    def take_over(self):
+        """Before another thread reads: what the main thread has not begun is to be handled in its order, and what it has
+        answered is not to wait."""
+        if self._express:
+            rest = self._express.rest()
+            if rest:
+                self._take_all(codec.read_record(rest), [])
+        self._flush()
+
+    def _take_all(self, messages, fds):
         try:
             for message in messages:
                 self._take(message, fds)
@@ -89,10 +119,15 @@ class Loop:
             for fd in fds:
                 os.close(fd)
 
+    def _flush(self):
+        self._channel.flush()
+        if self._express:
+            self._express.flush()
+
     def conclude(self, e, model=None):
         """The exit status for what ended the worker. model: which ran, where that was not the main thread."""
         name = self._setup.worker if self._setup else ""
-        model = model or self._running
+        model = model or self._runs()
         if isinstance(e, Closed):
             return EXIT_OK
         if isinstance(e, Stop):
@@ -112,8 +147,12 @@ class Loop:
     def voice(self):
         """Of the model that this thread, or this coroutine, is of; None."""
         call = current_call()
-        model = call.model if call else self._running
+        model = call.model if call else self._runs()
         return model and model.voice
+
+    def _runs(self):
+        """The model that the main thread is at; None."""
+        return self._running or self._express and self._express.model
 
     def _time_left(self):
         call = current_call()
@@ -137,9 +176,10 @@ class Loop:
             self._HANDLERS[kind](self, message)
 
     def _check_run(self, run):
-        if run.batch <= self._last_batch:
+        order = self._express or self
+        if run.batch <= order.last_batch:
             raise Stop(EXIT_INTERNAL, "run with a number that does not come next")
-        self._last_batch = run.batch
+        order.last_batch = run.batch
 
     def _on_setup(self, setup):
         if setup.protocol != wire.PROTOCOL:
@@ -154,6 +194,7 @@ class Loop:
         self._setup = setup
         self._outputs = Outputs(Arena(setup), setup.holds, setup.output_wait_ms / 1000)
         self._executor = self._new_executor()
+        self._begin_express()
         environ = os.environ
         self._channel.add(wire.Hello(
             protocol=wire.PROTOCOL, slots=setup.slots, sandbox=environ.get("MODELD_SANDBOX_STATE", ""),
@@ -162,6 +203,18 @@ class Loop:
             self._announce()
         self._state = READY
         self._channel.add(wire.Ready(), now=True)
+
+    def _begin_express(self):
+        module = express.native()
+        if module:
+            self._quick = express.Express(
+                module, self.socket.fileno(), self._views.by_id, self._outputs, self._executor, answer=self._answer,
+                begin=self._begin_quick, release=self._release)
+            self._express = self._quick.native
+
+    def _begin_quick(self):
+        self._channel.flush()
+        self._watch.begin(long=False)
 
     def _new_executor(self):
         return Executor(self._views, self._outputs, self._send_partial, self._before_wait)
@@ -177,6 +230,8 @@ class Loop:
     def _on_cancel(self, m):
         """What has begun may ask; what has not is not begun."""
         self._executor.cancel(m.batch)
+        if self._express:
+            self._express.cancel(m.batch)
         if m.model in self._lanes:
             self._lanes[m.model].cancel(m.lane, m.batch)
         for job in list(self._jobs):
@@ -195,12 +250,15 @@ class Loop:
             raise Stop(EXIT_INTERNAL, "unmapped: a segment that is in use") from None
 
     def _on_release(self, m):
+        self._release(m.holds)
+
+    def _release(self, holds):
         with self._outputs.lock:
-            for hold in m.holds:
-                try:
+            try:
+                for hold in holds:
                     self._outputs.release(hold)
-                except KeyError:
-                    raise Stop(EXIT_INTERNAL, "release of a hold that is not there") from None
+            except KeyError:
+                raise Stop(EXIT_INTERNAL, "release of a hold that is not there") from None
 
     def _on_ping(self, m):
         with self._outputs.lock:
@@ -242,30 +300,30 @@ class Loop:
             return
         quick = model.compute_ns is not None and model.compute_ns < QUICK_NS
         if not quick or self._channel.waits_ns() > ANSWER_NS:
-            self._channel.flush()
+            self._flush()
         self._running = model
         self._watch.begin(long=False)
         answers, compute_ns = self._executor.run(model, run)
         self._watch.end()
         self._running = None
         model.compute_ns = max(compute_ns, (model.compute_ns or 0) // 2)
-        self._answer(run, answers, compute_ns)
+        self._answer(run.batch, answers, compute_ns)
 
     def _run_in_lane(self, model, executor, run):
         """In a lane's thread."""
         try:
-            self._answer(run, *executor.run(model, run))
+            self._answer(run.batch, *executor.run(model, run))
             self._channel.flush()
         except Exception as e:
             sys.stdout.flush()
             os._exit(self.conclude(e, model))
 
-    def _answer(self, run, answers, compute_ns):
+    def _answer(self, batch, answers, compute_ns):
         with self._outputs.lock:
             results = self._results(answers)
             if self._outputs.arena.made:
                 self._announce()
-            done = wire.Done(batch=run.batch, compute_ns=compute_ns, results=results)
+            done = wire.Done(batch=batch, compute_ns=compute_ns, results=results)
             try:
                 self._channel.add(done)
                 return
@@ -273,7 +331,7 @@ class Loop:
                 self._take_back(results)
                 log.line(log.WARNING, "results cannot be sent", worker=self._setup.worker, error=str(e))
         text = "the batch's results do not fit a message (lower max_batch_size)"
-        self._channel.add(wire.Done(batch=run.batch, results=[wire.Result(code=8, message=text) for _ in answers]))
+        self._channel.add(wire.Done(batch=batch, results=[wire.Result(code=8, message=text) for _ in answers]))
 
     def _results(self, answers):
         """wire.Results; what they have in output memory is entered as holds."""
@@ -298,7 +356,7 @@ class Loop:
 
     def _before_wait(self):
         """A run waits for memory: what has an answer is sent, and the channel is read meanwhile."""
-        self._channel.flush()
+        self._flush()
         self._watch.hurry()
 
     def _send_partial(self, batch, item, answer, last):
@@ -317,7 +375,7 @@ class Loop:
                 raise RuntimeError("an answer does not fit a message") from None
 
     def _on_load(self, load):
-        self._channel.flush()
+        self._flush()
         if load.model in self._models:
             raise Stop(EXIT_INTERNAL, "load with a number that is in use")
         model = Model(load, self._setup, self._others)
@@ -329,6 +387,8 @@ class Loop:
         self._log_loaded(load, model, error)
         if error is None:
             self._models[load.model] = model
+            if self._express:
+                self._quick.add(model)
             if model.lanes > 1:
                 self._lanes[load.model] = Lanes([self._new_executor() for _ in range(model.lanes)],
                                                 functools.partial(self._run_in_lane, model))
@@ -371,6 +431,8 @@ class Loop:
         model = self._models.pop(m.model, None)
         if model is None:
             raise Stop(EXIT_INTERNAL, "unload of a model that is not loaded")
+        if self._express:
+            self._express.drop(m.model)
         self._unload(model)
         log.line(log.INFO, "model unloaded", worker=self._setup.worker, model=model.name, number=model.number)
         self._channel.add(wire.Unloaded(model=m.model, memory_bytes=model.memory_bytes), now=True)

@@ -44,7 +44,7 @@ class Views:
     """What the daemon has announced, by id. `keeps`: descriptors are kept as well, KEPT_MAX of them at most."""
 
     def __init__(self, keeps=False):
-        self._views = {}
+        self.by_id = {}  # id -> (memoryview to read, one to write or None)
         self._keeps = keeps
         self._kept = {}  # id -> (descriptor, address, size)
         self.on_unmap = lambda id: None
@@ -52,17 +52,17 @@ class Views:
     def map(self, fd, id, size, writable):
         """Takes fd over. KeyError: the id is mapped already."""
         try:
-            if id in self._views:
+            if id in self.by_id:
                 raise KeyError(id)
-            self._views[id] = _view(fd, id, size, writable)
+            self.by_id[id] = _view(fd, id, size, writable)
             if self._keeps and len(self._kept) < KEPT_MAX:
-                self._kept[id] = os.dup(fd), np.frombuffer(self._views[id][0], np.uint8).ctypes.data, size
+                self._kept[id] = os.dup(fd), np.frombuffer(self.by_id[id][0], np.uint8).ctypes.data, size
         finally:
             os.close(fd)
 
     def unmap(self, id):
         """Arrays that a model has kept stay readable: the mapping goes with the last of them."""
-        self._views.pop(id, None)
+        self.by_id.pop(id, None)
         kept = self._kept.pop(id, None)
         if kept:
             self.on_unmap(id)
@@ -82,11 +82,11 @@ class Views:
 
     def readable(self, id):
         """A memoryview, read-only; None where the id is not mapped."""
-        view = self._views.get(id)
+        view = self.by_id.get(id)
         return view and view[0]
 
     def writable(self, id):
-        view = self._views.get(id)
+        view = self.by_id.get(id)
         return view and view[1]
 
 

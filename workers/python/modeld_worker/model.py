@@ -51,6 +51,7 @@ class Model:
         self.kind = PLAIN
         self.by_keyword = False
         self.wants_context = False
+        self.is_async = False
         self.max_batch_size = 0
         self.lanes = 1          # batches that run at once
 
@@ -106,7 +107,8 @@ class Model:
     def _choose_lanes(self):
         """Coroutines overlap."""
         given = self.context.parameters.get(CONCURRENCY)
-        if not any(is_coroutine(f) for f in (self.infer, self.infer_batch)):
+        self.is_async = any(is_coroutine(f) for f in (self.infer, self.infer_batch))
+        if not self.is_async:
             if given is not None:
                 raise LoadError(f"{CONCURRENCY} = {given} is for a model whose infer, or infer_batch, is a coroutine (async def)")
             return 1

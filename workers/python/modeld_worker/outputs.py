@@ -3,7 +3,7 @@ it by its number. Any thread."""
 import threading
 import time
 
-from .memory import ArenaFull
+from .memory import ArenaError, ArenaFull
 
 
 class Outputs:
@@ -18,6 +18,7 @@ class Outputs:
         self._holds = {}       # number -> blocks
         self._last = 0
         self._n_given = 0      # so often something was given back
+        self._n_waiting = 0
         self._vain = None      # _n_given when somebody waited in vain
         self._waited = threading.local()
 
@@ -62,10 +63,32 @@ class Outputs:
         n_before = self._n_given
         if not self._holds or self._vain == n_before:
             return False
-        if self._given_back.wait_for(lambda: self._n_given != n_before, until - time.monotonic()):
-            return True
+        self._n_waiting += 1
+        try:
+            if self._given_back.wait_for(lambda: self._n_given != n_before, until - time.monotonic()):
+                return True
+        finally:
+            self._n_waiting -= 1
         self._vain = n_before
         return False
+
+    def reserve(self, lengths):
+        """(hold, blocks), one of each length, where that takes no waiting and nothing that is to be announced; None."""
+        blocks = []
+        with self.lock:
+            try:
+                if len(self._holds) >= self._holds_max:
+                    return None
+                for length in lengths:
+                    blocks.append(self.arena.allocate(length))
+            except ArenaError:
+                pass
+            if len(blocks) < len(lengths) or self.arena.made:
+                self._give_back(blocks)
+                return None
+            self._last = number = self._last + 1
+            self._holds[number] = blocks
+            return number, blocks
 
     def give_back(self, blocks):
         with self.lock:
@@ -75,7 +98,8 @@ class Outputs:
         for block in blocks:
             self.arena.release(block)
         self._n_given += 1
-        self._given_back.notify_all()
+        if self._n_waiting:
+            self._given_back.notify_all()
 
     # --- Holds, under the lock ----------------------------------------------------------------
 

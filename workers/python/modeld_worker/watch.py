@@ -8,8 +8,10 @@ import time
 
 # What the main thread may be at before the watch takes the channel over, and how often that looks.
 LONG_S = 0.05
-# Of a run's time limit, when it is over the stacks are logged: the daemon kills at the whole.
+# Of a run's time limit, when it is over the stacks are logged: the daemon kills at the whole. The watch does it, while no
+# other thread changes its stack; a timer of the interpreter's own, which may meet one that does, when the watch was not let.
 STACKS_AT = 0.8
+TIMER_AFTER = 0.1
 RUN_LIMIT_S = int(os.environ.get("MODELD_RUN_TIMEOUT_MS") or 0) / 1000  # 0: there is none
 
 
@@ -97,21 +99,33 @@ class Watch:
             self._kick.clear()
 
     def _arm(self):
-        """A timer of the interpreter's own, which goes off whoever holds its lock."""
+        """When the stacks are to be logged (time.monotonic()); None: never."""
         left = self.time_left()
-        if left is not None:
-            self._armed = True
-            faulthandler.dump_traceback_later(max(left, 0.001), file=2)
-            if self._busy_since is None:  # it ended meanwhile
-                faulthandler.cancel_dump_traceback_later()
+        if left is None:
+            return None
+        self._armed = True
+        faulthandler.dump_traceback_later(max(left, 0) + RUN_LIMIT_S * TIMER_AFTER, file=2)
+        if self._busy_since is None:  # it ended meanwhile
+            faulthandler.cancel_dump_traceback_later()
+        return time.monotonic() + left
+
+    def _log_stacks(self):
+        faulthandler.cancel_dump_traceback_later()
+        if self._is_long():
+            faulthandler.dump_traceback(file=2)
 
     def _read_in_its_place(self):
         channel = self._loop.socket
         self._reads = True
-        self._arm()
+        stacks_at = self._arm()
         try:
+            self._loop.take_over()
             while self._is_long():
-                ready, _, _ = select.select([channel, self._wake_read], [], [])
+                wait_s = None if stacks_at is None else max(stacks_at - time.monotonic(), 0)
+                ready, _, _ = select.select([channel, self._wake_read], [], [], wait_s)
+                if stacks_at is not None and time.monotonic() >= stacks_at:
+                    stacks_at = None
+                    self._log_stacks()
                 if self._wake_read in ready:
                     os.read(self._wake_read, 64)
                 if channel in ready and self._is_long():

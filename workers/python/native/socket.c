@@ -1,0 +1,99 @@
+/* socket.c: the record and the answers of an Express on the wire. */
+#include "workers/python/native/native.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/seqpacket.h"
+
+#define FDS_MAX 4u
+
+void express_advance(struct express *e, size_t used)
+{
+	e->at += used;
+	e->n_left -= used;
+}
+
+static int send_failed(const struct express *e, int r)
+{
+	if (r == -EPIPE || r == -ECONNRESET) {
+		PyErr_SetNone(e->closed);
+	} else {
+		errno = -r;
+		PyErr_SetFromErrno(PyExc_OSError);
+	}
+	return -1;
+}
+
+/* The daemon has much to read: others may run meanwhile, who may add answers. */
+static int send_later(struct express *e)
+{
+	size_t n = e->n_out;
+	uint8_t *data = malloc(n);
+	int r;
+
+	if (!data) {
+		PyErr_NoMemory();
+		return -1;
+	}
+	memcpy(data, e->out, n);
+	e->n_out = 0;
+	Py_BEGIN_ALLOW_THREADS r = seqpacket_send(e->fd, data, n, NULL, 0, 0);
+	Py_END_ALLOW_THREADS free(data);
+	return r < 0 ? send_failed(e, r) : 0;
+}
+
+int express_flush(struct express *e)
+{
+	int r;
+
+	if (e->n_out == 0)
+		return 0;
+	r = seqpacket_send(e->fd, e->out, e->n_out, NULL, 0, 1);
+	if (r == -EAGAIN)
+		return send_later(e);
+	if (r < 0)
+		return send_failed(e, r);
+	e->n_out = 0;
+	return 0;
+}
+
+/* ([bytes of the record], [descriptors]), the caller's. */
+static PyObject *with_descriptors(const struct express *e, size_t n, const int *fds, size_t n_fds)
+{
+	PyObject *list = PyList_New(0);
+
+	for (size_t i = 0; list && i < n_fds; i++) {
+		_own_ fd = PyLong_FromLong(fds[i]);
+
+		if (!fd || PyList_Append(list, fd) < 0)
+			Py_CLEAR(list);
+	}
+	return list ? Py_BuildValue("(y#N)", e->in, (Py_ssize_t)n, list) : NULL;
+}
+
+PyObject *express_receive(struct express *e)
+{
+	int fds[FDS_MAX], r;
+	size_t n = 0, n_fds = 0;
+
+	Py_BEGIN_ALLOW_THREADS r =
+		seqpacket_recv(e->fd, e->in, sizeof(e->in), &n, fds, FDS_MAX, &n_fds, 0);
+	Py_END_ALLOW_THREADS if (r == -EMSGSIZE || r == -EPROTO)
+	{
+		for (size_t i = 0; i < n_fds; i++)
+			close_fd(&fds[i]);
+		PyErr_SetString(e->malformed, "a record is longer than it may be");
+		return NULL;
+	}
+	if (r < 0) {
+		send_failed(e, r);
+		return NULL;
+	}
+	if (n_fds > 0)
+		return with_descriptors(e, n, fds, n_fds);
+	e->at = e->in;
+	e->n_left = n;
+	Py_RETURN_NONE;
+}
