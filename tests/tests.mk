@@ -2,11 +2,10 @@
 
 SETUP = BUILD=$(BUILD) scripts/setup
 PYTHON_TEST = $(BUILD)/venv/bin/python
-# Unit tests run one a CPU: JOBS=n for another number. System tests wait about as long as they compute, and so
-# run two a CPU: SYSTEM_JOBS=n, or X=-n0 for pytest in one process (a debugger needs that).
-JOBS ?= $(shell nproc)
-SYSTEM_JOBS ?= $(shell echo $$((2 * $(JOBS))))
-SYSTEM_TEST = $(PYTHON_TEST) -m pytest -q -p no:cacheprovider -n $(SYSTEM_JOBS) --dist loadgroup
+# Tests wait about as long as they compute, and so run two a CPU: JOBS=n for another number of processes, or X=-n0 for
+# pytest in one (a debugger needs that).
+JOBS ?= $(shell echo $$((2 * $$(nproc))))
+SYSTEM_TEST = $(PYTHON_TEST) -m pytest -q -p no:cacheprovider -n $(JOBS) --dist loadgroup
 # Each kind of instrumented build has a tree of its own.
 ASAN = SANITIZE=address,undefined BUILD=$(BUILD)/asan
 TSAN = SANITIZE=thread BUILD=$(BUILD)/tsan
@@ -23,6 +22,12 @@ unit-asan:  ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(Q)$(MAKE) --no-print-directory $(ASAN) unit
 	$(Q)$(MAKE) --no-print-directory $(ASAN) native-asan PYTHON_TEST=$(PYTHON_TEST)
 
+# So that all that the instrumented stages compile can be made beside another stage.
+.PHONY: build-instrumented
+build-instrumented:
+	$(Q)$(MAKE) --no-print-directory $(ASAN) all fakecuda unit-build
+	$(Q)$(MAKE) --no-print-directory $(TSAN) unit-threads-build
+
 # Only what has threads: the arena's populating, and what uses it.
 .PHONY: unit-tsan
 unit-tsan:  ## tests with threads under ThreadSanitizer
@@ -31,7 +36,8 @@ unit-tsan:  ## tests with threads under ThreadSanitizer
 # The threads of a worker; not what needs a compiler or a library that was built without the sanitizer.
 WORKER_THREADS = $(patsubst %,$(BUILD)/unit/workers/%_test,answers crew lane loader outputs) \
 	$(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/unit/workers/executor*_test.c tests/unit/workers/loop*_test.c))
-.PHONY: unit-threads
+.PHONY: unit-threads unit-threads-build
+unit-threads-build: $(UNIT_shm) $(WORKER_THREADS)
 unit-threads: $(UNIT_shm) $(WORKER_THREADS)
 	$(Q)scripts/run-unit -j $(JOBS) $(BUILD) $^
 
@@ -80,16 +86,18 @@ include tests/conformance/conformance.mk
 setup-test:
 	$(Q)$(SETUP) test
 
+# What the system tests leave idle builds what the stages behind them need.
 .PHONY: test
 test: setup-test  ## all tests; ends with "N passed, N failed"
 	$(Q)scripts/run-stages \
 		'lint (quick)' '$(MAKE) --no-print-directory -j2 lint-quick' \
 		'unit' '$(MAKE) --no-print-directory -j2 unit' \
+		'GPU probe' '$(MAKE) --no-print-directory -j2 probe-gpu' \
+		--beside '$(MAKE) --no-print-directory -j2 build-instrumented' \
+		'system' '$(MAKE) --no-print-directory -j2 system' \
 		'unit, address+undefined' '$(MAKE) --no-print-directory -j2 unit-asan' \
 		'unit, thread' '$(MAKE) --no-print-directory -j2 unit-tsan' \
-		'GPU probe' '$(MAKE) --no-print-directory -j2 probe-gpu' \
 		'fuzz corpora' '$(MAKE) --no-print-directory -j2 fuzz-corpus' \
-		'system' '$(MAKE) --no-print-directory -j2 system' \
 		'conformance (a sample)' '$(MAKE) --no-print-directory conformance SAMPLE=200' \
 		'mixed stress' '$(MAKE) --no-print-directory mixed REQUESTS=3000 SAMPLE=60' \
 		'system, address+undefined' '$(MAKE) --no-print-directory -j2 system-asan'
