@@ -22,6 +22,11 @@ bool grpc_frame_reader_idle(const struct grpc_frame_reader *r)
 	return r->state == FRAME_PREFIX && r->n_prefix == 0;
 }
 
+bool grpc_frame_reader_ends(const struct grpc_frame_reader *r)
+{
+	return r->state == FRAME_PAYLOAD && r->remaining == 0;
+}
+
 static void read_length(struct grpc_frame_reader *r)
 {
 	r->compressed = r->prefix[0] == 1;

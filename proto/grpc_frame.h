@@ -38,6 +38,8 @@ struct grpc_frame_reader {
 void grpc_frame_reader_init(struct grpc_frame_reader *r);
 /* True between messages: end of stream is legal here. */
 bool grpc_frame_reader_idle(const struct grpc_frame_reader *r);
+/* True where all of a message was read and GRPC_FRAME_END comes next. */
+bool grpc_frame_reader_ends(const struct grpc_frame_reader *r);
 /*
  * Consume from *data, *n (advanced) until the next event. Call again until GRPC_FRAME_MORE.
  * A message of length 0 gives BEGIN then END.

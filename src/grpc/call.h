@@ -59,6 +59,11 @@ bool call_blocked(const struct call *c);
 void call_finish(struct call *c, enum grpc_status status, const char *text);
 /* The same with a printf format; cut at GRPC_MESSAGE_MAX. */
 void call_finishf(struct call *c, enum grpc_status status, const char *format, ...) _printf_(3, 4);
+/* What its message asks for takes as long as n messages more, some 10 us each: others have their turn first. */
+void call_work(struct call *c, size_t n);
+/* Have the method's `turn` called, once, when there is room in a turn of the loop: for an answer that takes long and that no message of
+ * just now asks for. After the call's last message; not from inside of `turn`. May end the call, for want of memory. */
+void call_await_turn(struct call *c);
 /* After message_data took less than it was given: go on. May call message_data before it returns. */
 void call_resume(struct call *c);
 

@@ -291,6 +291,18 @@ static bool step(struct call *c, const uint8_t **data, size_t *n)
 	return false;
 }
 
+/* Is a message handed over as soon as it is whole? One that must be the only one is when it is known to be. */
+static bool hands_over(const struct call *c)
+{
+	return !c->method->collect_max || c->method->client_streaming;
+}
+
+/* What comes next may be more than there is room for in this turn of the loop. */
+static bool has_its_turn(struct call *c)
+{
+	return !grpc_frame_reader_ends(&c->reader) || !hands_over(c) || call_turn_take(c);
+}
+
 /* Returns how many bytes are done with. */
 static size_t consume(struct call *c, const uint8_t *data, size_t n)
 {
@@ -302,7 +314,7 @@ static size_t consume(struct call *c, const uint8_t *data, size_t n)
 	used = resume_payload(c, at, left);
 	at += used;
 	left -= used;
-	while (going(c) && step(c, &at, &left))
+	while (going(c) && has_its_turn(c) && step(c, &at, &left))
 		;
 	c->in_receive = false;
 	if (c->phase == CALL_ENDED)
@@ -336,7 +348,7 @@ static void hold(struct call *c, const uint8_t *data, size_t n)
 static void set_awaits_input(struct call *c)
 {
 	c->stream.awaits_input =
-		c->phase == CALL_OPEN && !c->stream.half_closed &&
+		c->phase == CALL_OPEN && !c->stream.half_closed && !c->awaits_turn &&
 		(!c->method->client_streaming || !grpc_frame_reader_idle(&c->reader));
 }
 
@@ -388,13 +400,18 @@ static void half_close(struct call *c)
 		c->method->half_close(c, c->state);
 }
 
+/* Now, or when its turn has come. */
+static void end_input(struct call *c)
+{
+	c->half_close_waits = true;
+	if (going(c) && (hands_over(c) || call_turn_take(c)))
+		half_close(c);
+}
+
 void call_receive_end(struct call *c)
 {
 	c->stream.awaits_input = false;
-	if (going(c))
-		half_close(c);
-	else
-		c->half_close_waits = true;
+	end_input(c);
 }
 
 void call_receive_held(struct call *c)
@@ -419,8 +436,8 @@ void call_receive_held(struct call *c)
 	c->stream.received_ns = call_transport(c)->now_ns;
 	stream_measure(&c->stream);
 	set_awaits_input(c);
-	if (going(c) && c->half_close_waits)
-		half_close(c);
+	if (c->half_close_waits)
+		end_input(c);
 }
 
 void call_receive_init(struct call *c)

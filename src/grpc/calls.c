@@ -39,6 +39,7 @@ static void on_next_turn(struct deadline *d)
 
 	s->transport->now_ns = clock_ns();
 	call_compress_next_turn(s);
+	call_turn_next(s, call_receive_held);
 	call_receive_next_turn(s);
 }
 
@@ -63,6 +64,7 @@ int calls_new(struct calls **ret_calls, uv_loop_t *loop, const struct http2_sett
 	s->reply_codec = reply_codec(settings);
 	if (s->reply_codec == CODEC_UNKNOWN)
 		return -EINVAL;
+	list_init(&s->late);
 	list_init(&s->inflating);
 	list_init(&s->compressing);
 	s->next_turn.on_due = on_next_turn;

@@ -44,6 +44,8 @@ struct method {
 
 	/* The client has sent all. A unary method whose message came is told too. May be NULL. */
 	void (*half_close)(struct call *c, void *state);
+	/* What call_await_turn() asked for. May be NULL where nobody asks. */
+	void (*turn)(struct call *c, void *state);
 	/* Queued reply bytes fell below the low-water mark again (streaming replies). May be NULL. */
 	void (*writable)(struct call *c, void *state);
 	/* The server has begun to drain (call_draining() is true): a call that would go on for ever

@@ -130,6 +130,8 @@ static void session_init(struct session *s, struct transport *t, const struct en
 	list_init(&s->dirty);
 	list_init(&s->streams);
 	list_init(&s->waiting);
+	list_init(&s->late.node);
+	list_init(&s->late.streams);
 	s->timer.on_due = session_on_due;
 	t->now_ns = clock_ns();
 	s->started_ns = s->state_ns = s->read_ns = s->idle_ns = s->scanned_ns = t->now_ns;
@@ -192,6 +194,11 @@ void **session_kept(struct session *s)
 	return &s->kept;
 }
 
+struct session_late *session_late(struct session *s)
+{
+	return &s->late;
+}
+
 /* --- input ------------------------------------------------------------------------------------ */
 
 /* Not HTTP/2. A browser or an HTTP/1 client may get a sentence to read. */
@@ -247,6 +254,8 @@ static void on_closed(struct conn *c)
 	struct transport *t = s->transport;
 
 	assert(s->state == SESSION_CLOSED);
+	assert(list_empty(&s->late.streams));
+	list_remove(&s->late.node);
 	list_remove(&s->node);
 	t->n_connections--;
 	free(s);

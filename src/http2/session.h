@@ -21,6 +21,12 @@ struct session;
 struct stream;
 struct transport;
 
+/* Streams of a connection that wait for a turn of the loop, in whose order the floor above decides. */
+struct session_late {
+	struct list node; /* among connections that have some */
+	struct list streams;
+};
+
 /* nghttp2's callbacks and options: one for all sessions of a transport. */
 struct session_setup;
 struct http2_settings;
@@ -46,5 +52,7 @@ const struct endpoint *session_endpoint(const struct session *s);
 const struct peer *session_peer(const struct session *s);
 /* A place for what the floor above keeps with a connection; NULL at first. on_forget gets it. */
 void **session_kept(struct session *s);
+/* Both lists are empty at first; the node is taken out when the connection has gone. */
+struct session_late *session_late(struct session *s);
 
 #endif

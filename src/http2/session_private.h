@@ -36,6 +36,7 @@ struct session {
 	struct list dirty;		 /* of transport->dirty */
 	struct list streams;
 	struct list waiting; /* streams to be told when output has drained */
+	struct session_late late;
 	struct stream *
 		recent; /* borrow; the one looked for last: what comes is mostly for it. NULL: none */
 	struct deadline timer;

@@ -318,6 +318,7 @@ static void answer(struct call *c, struct message_memory *memory)
 		message_no_memory(c);
 		return;
 	}
+	call_work(c, m.n_models / 4);
 	fill_server(&m, x, now_ns);
 	fill_handoff(&m, x->handoff);
 	message_answer(c, &m.base);

@@ -57,6 +57,7 @@ static void answer_index(struct call *c, bool ready)
 	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
 	if (x->lifecycle)
 		lifecycle_list(x->lifecycle, on_item, &list);
+	call_work(c, list.n / 4);
 	m.n_models = list.n;
 	list = (struct listing){
 		.models = (Index **)kserve_small_array(&memory, list.n, sizeof(Index)),
@@ -82,7 +83,13 @@ static void on_refreshed(struct lifecycle_wait *wait, enum lifecycle_code code, 
 	if (code == LIFECYCLE_ENDING)
 		call_finish(w->call, GRPC_UNAVAILABLE, KSERVE_ENDING);
 	else
-		answer_index(w->call, w->ready);
+		call_await_turn(w->call);
+}
+
+/* All who wait for one reading hear of its end at once. */
+void kserve_repository_index_turn(struct call *c, void *state)
+{
+	answer_index(c, ((struct kserve_index *)state)->ready);
 }
 
 static void begin(struct call *c, struct kserve_index *w, bool ready)

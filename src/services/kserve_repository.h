@@ -19,6 +19,7 @@ struct kserve_index {
 
 /* As in struct method. */
 void kserve_repository_index(struct call *c, void *state, const uint8_t *data, size_t n);
+void kserve_repository_index_turn(struct call *c, void *state);
 void kserve_repository_index_close(struct call *c, void *state);
 
 #endif

@@ -94,6 +94,7 @@ static void answer(
 	size_t n = dispatch_n_versions(x->dispatch);
 	int r = 0;
 
+	call_work(c, n / 8);
 	m.model_stats = kserve_small_array(memory, n, sizeof(Statistics));
 	for (size_t k = 0; k < n && m.model_stats && !r; k++) {
 		const struct version *v = dispatch_version(x->dispatch, k);

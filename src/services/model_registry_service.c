@@ -139,6 +139,7 @@ static void list_message(struct call *c, void *state, const uint8_t *data, size_
 	message_memory_init(&memory, LIST_MEMORY);
 	q = message_read(c, &memory,
 		&remotemedia__model_registry__v1__list_models_request__descriptor, data, n);
+	call_work(c, dispatch_n_versions(((const struct services *)call_context(c))->dispatch) / 4);
 	if (q && list(call_context(c), &memory, q->include_metrics, &m))
 		message_answer(c, &m.base);
 	else if (q)
@@ -155,6 +156,7 @@ static void answer_metrics(struct call *c)
 	const struct services *x = call_context(c);
 	uint64_t asked = x->handle_hits + x->handle_misses;
 
+	call_work(c, dispatch_n_versions(x->dispatch) / 64);
 	for (size_t i = 0; i < dispatch_n_versions(x->dispatch); i++) {
 		const struct version *v = dispatch_version(x->dispatch, i);
 

@@ -20,6 +20,10 @@
 #define QUESTION_MAX 4096u
 #define MEMORY_MAX   ((size_t)1 << 20)
 
+/* In messages' worth (call_work()): to walk over all descriptors, and so many bytes of one. */
+#define WORK_WALK  4u
+#define WORK_BYTES ((size_t)4096)
+
 typedef Grpc__Reflection__V1__ServerReflectionRequest Question;
 typedef Grpc__Reflection__V1__ServerReflectionResponse Answer;
 typedef Grpc__Reflection__V1__ServiceResponse ServiceName;
@@ -140,7 +144,14 @@ static void answer(struct call *c, struct message_memory *memory, Question *q)
 
 	a.valid_host = q->host;
 	a.original_request = q;
-	if (fill(&a, &parts, q, call_context(c), memory) || message_send(c, &a.base))
+	if (fill(&a, &parts, q, call_context(c), memory)) {
+		message_no_memory(c);
+		return;
+	}
+	call_work(c, WORK_WALK);
+	if (a.message_response_case == SAY(FILE_DESCRIPTOR_RESPONSE))
+		call_work(c, parts.bytes.len / WORK_BYTES);
+	if (message_send(c, &a.base))
 		message_no_memory(c);
 }
 

@@ -29,12 +29,14 @@ struct fake_log {
 	size_t taken;
 	void (*on_take)(struct call *c); /* Hold: is given bytes; NULL: nobody watches */
 	struct call *call;		 /* the one opened last, NULL after its close */
+	size_t work;			 /* Chat and Collect: that a message takes, beside itself */
 	uint32_t sum;			 /* of all bytes taken */
 };
 
 /*
  *   /t.T/Echo     unary: the message back
  *   /t.T/Collect  unary, collect_max 1000: the message back
+ *   /t.T/Ask      unary: asks for a turn, then an empty message
  *   /t.T/Chat     both stream: each message back; OK after half-close
  *   /t.T/Hold     client streams: takes `budget` bytes, then waits; OK with an empty message
  *   /t.T/Never    unary, never answers
@@ -127,6 +129,10 @@ static inline void service_end(struct call *c, void *state)
 	fake_log.messages++;
 }
 
+static inline void ignore_end(struct call *c, void *state)
+{
+}
+
 static inline void echo_half_close(struct call *c, void *state)
 {
 	struct state *s = state;
@@ -136,9 +142,25 @@ static inline void echo_half_close(struct call *c, void *state)
 		call_finish(c, GRPC_OK, NULL);
 }
 
+/* Asks for a turn first. */
+static inline void ask_half_close(struct call *c, void *state)
+{
+	fake_log.half_closed++;
+	call_await_turn(c);
+}
+
+static inline void ask_turn(struct call *c, void *state)
+{
+	fake_log.messages++;
+	call_work(c, fake_log.work);
+	if (answer(c, "", 0))
+		call_finish(c, GRPC_OK, NULL);
+}
+
 static inline void collect_message(struct call *c, void *state, const uint8_t *data, size_t n)
 {
 	fake_log.messages++;
+	call_work(c, fake_log.work);
 	if (answer(c, data, n))
 		call_finish(c, GRPC_OK, NULL);
 }
@@ -148,6 +170,7 @@ static inline void chat_end(struct call *c, void *state)
 	struct state *s = state;
 
 	fake_log.messages++;
+	call_work(c, fake_log.work);
 	(void)answer(c, s->message.data, s->message.len);
 }
 
@@ -246,6 +269,10 @@ static const struct method methods[] = {
 		.open = service_open,
 		.close = service_close,
 		.message = collect_message},
+	{.path = "/t.T/Ask",
+		METHOD(service_open, service_data, ignore_end),
+		.half_close = ask_half_close,
+		.turn = ask_turn},
 	{.path = "/t.T/Chat",
 		METHOD(service_open, service_data, chat_end),
 		.client_streaming = true,

@@ -39,10 +39,12 @@ static int feed(struct recorder *rec, const uint8_t *data, size_t n)
 		enum grpc_frame_event event;
 		const uint8_t *payload = NULL;
 		size_t n_payload = 0;
+		bool ends = grpc_frame_reader_ends(&rec->reader);
 		int r = grpc_frame_read(&rec->reader, &data, &n, &event, &payload, &n_payload);
 
 		if (r != 0)
 			return r;
+		cr_assert_eq(ends, event == GRPC_FRAME_END);
 		cr_assert_eq(data + n, end, "data and n advance together");
 		if (event == GRPC_FRAME_MORE) {
 			cr_assert_eq(n, 0, "all input is consumed");

@@ -50,6 +50,8 @@ struct call {
 	uint64_t tensor_bytes;
 	int send_error; /* what call_send() returns */
 	bool blocked;
+	size_t work; /* beside its messages */
+	bool awaits_turn;
 	bool closed;
 	enum grpc_status status;
 	char text[GRPC_MESSAGE_MAX + 1];
@@ -89,6 +91,14 @@ static inline void double_call_free(struct call *c)
 	for (unsigned i = 0; i < c->n_messages; i++)
 		free(c->sent[i]);
 	c->n_messages = 0;
+}
+
+/* What it has asked for. */
+static inline void double_call_turn(struct call *c)
+{
+	assert(c->awaits_turn && !c->closed);
+	c->awaits_turn = false;
+	c->method->turn(c, c->state);
 }
 
 /* Hand over what is there until it is not taken. */
@@ -249,6 +259,17 @@ void call_finishf(struct call *c, enum grpc_status status, const char *format, .
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	call_finish(c, status, text);
+}
+
+void call_work(struct call *c, size_t n)
+{
+	c->work += n;
+}
+
+void call_await_turn(struct call *c)
+{
+	assert(!c->closed);
+	c->awaits_turn = true;
 }
 
 void call_resume(struct call *c)

@@ -259,6 +259,10 @@ Test(kserve_load, the_index_is_read_for_those_who_may_load)
 	ASK("RepositoryIndex", "");
 	cr_expect_str_eq(lifecycle.asked, "refresh /");
 	double_lifecycle_answer(&lifecycle, LIFECYCLE_WRONG, "what was read last is listed");
+	/* Everybody who waits hears of it at once, and is answered one after the other. */
+	cr_assert_not(call.closed);
+	double_call_turn(&call);
+	cr_expect_eq(call.work, 5 / 4);
 	m = index_answer();
 	cr_assert_eq(m->n_models, 5);
 	for (size_t i = 0; i < 5; i++)

@@ -111,6 +111,8 @@ Test(reflection, files)
 	expect_error(2, GRPC_NOT_FOUND);
 	ask_text(ASK(FILE_CONTAINING_SYMBOL), "nothing");
 	expect_error(3, GRPC_NOT_FOUND);
+	/* Each counts for more than one message in a turn of the loop. */
+	cr_expect_geq(call.work, 4 * 4);
 }
 
 Test(reflection, extensions)
