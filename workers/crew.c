@@ -165,7 +165,6 @@ static void take_lane(struct crew *c, struct hand *h)
 	c->n_working++;
 	while (!c->ended && !list_empty(&lane->jobs)) {
 		struct job *job = list_entry(lane->jobs.next, struct job, node);
-
 		bool last;
 
 		list_remove(&job->node);
@@ -322,12 +321,16 @@ void crew_wait_end(struct crew *c)
 	pthread_mutex_unlock(&c->lock);
 }
 
-void crew_wait_lane(struct crew *c, const struct lane *lane)
+bool crew_wait_lane(struct crew *c, const struct lane *lane)
 {
+	bool idle;
+
 	pthread_mutex_lock(&c->lock);
 	while (atomic_load(&lane->busy) && !c->ended)
 		pthread_cond_wait(&c->quiet, &c->lock);
+	idle = !atomic_load(&lane->busy);
 	pthread_mutex_unlock(&c->lock);
+	return idle;
 }
 
 static bool is_idle(const struct crew *c)
@@ -360,6 +363,9 @@ struct crew *crew_free(struct crew *c)
 		c->events->strip(c->data, h->tools);
 		free(h);
 	}
+	/* What they hold is their models' to drop. */
+	list_for_each (&c->waiting, node)
+		list_remove(node);
 	pthread_cond_destroy(&c->over);
 	pthread_cond_destroy(&c->quiet);
 	pthread_cond_destroy(&c->work);

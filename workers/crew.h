@@ -50,9 +50,9 @@ _must_use_ int crew_start(struct crew *c);
 void crew_end(struct crew *c);
 /* Wait for crew_end(). */
 void crew_wait_end(struct crew *c);
-/* Wait until no thread has the lane, which no batch is sent to any more; or for the end. Not for threads
- * of the crew. */
-void crew_wait_lane(struct crew *c, const struct lane *lane);
+/* Wait until no thread has the lane, which no batch is sent to any more; or for the end. False: one may still have it.
+ * Not for threads of the crew. */
+_must_use_ bool crew_wait_lane(struct crew *c, const struct lane *lane);
 /* No lane runs or waits. */
 bool crew_is_idle(struct crew *c);
 

@@ -99,6 +99,16 @@ static int put(struct loop *l, struct model *m)
 	return r;
 }
 
+static struct model *find(struct loop *l, uint32_t number)
+{
+	struct model *m;
+
+	pthread_mutex_lock(&l->lock);
+	m = models_get(&l->models, number);
+	pthread_mutex_unlock(&l->lock);
+	return m;
+}
+
 static struct model *take(struct loop *l, uint32_t number)
 {
 	struct model *m;
@@ -192,16 +202,27 @@ static int on_load(struct loop *l, const struct wire_load *load)
 	return say_failed(l, load->model, error.text);
 }
 
+/* The last batch was answered, but its thread may not have let go of the lane yet. False: the end came, and it may
+ * never do so. */
+static bool wait_lanes(struct loop *l, const struct model *m)
+{
+	bool idle = true;
+
+	for (uint32_t i = 0; i < m->n_lanes && idle; i++)
+		idle = crew_wait_lane(l->crew, &m->lanes[i]);
+	return idle;
+}
+
+/* The leader has seen that it is there. */
 static int on_unload(struct loop *l, const struct wire_unload *unload)
 {
-	struct model *m = take(l, unload->model);
 	struct wire_message answer = {.type = WIRE_UNLOADED, .unloaded = {.model = unload->model}};
+	struct model *m = find(l, unload->model);
 
-	if (!m)
-		return loop_stop(l, WORKER_EXIT_INTERNAL, "unload of a model that is not loaded");
-	/* The last batch was answered, but its thread may not have let go of the lane yet. */
-	for (uint32_t i = 0; i < m->n_lanes; i++)
-		crew_wait_lane(l->crew, &m->lanes[i]);
+	/* Else loop_free() unloads it. */
+	if (!wait_lanes(l, m))
+		return 0;
+	m = take(l, unload->model);
 	answer.unloaded.memory_bytes = model_memory_bytes(m);
 	log_info("model unloaded", "worker=%s model=%s number=%" PRIu32, loop_name(l), m->spec.name,
 		unload->model);

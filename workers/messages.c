@@ -109,7 +109,7 @@ static struct lane *find_lane(struct loop *l, uint32_t number, uint32_t lane)
 {
 	struct model *model = models_get(&l->models, number);
 
-	return model && lane < model->n_lanes ? &model->lanes[lane] : NULL;
+	return model && !model->leaving && lane < model->n_lanes ? &model->lanes[lane] : NULL;
 }
 
 static int on_run(
@@ -247,6 +247,23 @@ static int on_load(struct loop *l, const uint8_t *message, size_t n)
 	return 0;
 }
 
+/* No batch finds it from now on. */
+static int on_unload(
+	struct loop *l, const struct wire_unload *unload, const uint8_t *message, size_t n)
+{
+	struct model *m;
+	bool there;
+
+	pthread_mutex_lock(&l->lock);
+	m = models_get(&l->models, unload->model);
+	there = m && !m->leaving;
+	if (there)
+		m->leaving = true;
+	pthread_mutex_unlock(&l->lock);
+	return there ? on_load(l, message, n)
+		     : loop_stop(l, WORKER_EXIT_INTERNAL, "unload of a model that is not loaded");
+}
+
 /* Unloading comes before bye: a backend that crashes there must not look like a clean end. */
 static int on_drain(struct loop *l, struct hand *h)
 {
@@ -256,6 +273,9 @@ static int on_drain(struct loop *l, struct hand *h)
 	atomic_store(&l->state, LOOP_DRAINED);
 	crew_wait_idle(h);
 	loader_wait_idle(l->loader);
+	/* The end came first, and what is at work has its model still. */
+	if (!crew_is_idle(l->crew) || !loader_is_idle(l->loader))
+		return -EPIPE;
 	models_deinit(&l->models);
 	r = answers_add(l->answers, &bye, true);
 	return r ? r : LOOP_E_DONE;
@@ -268,9 +288,10 @@ static int handle(struct loop *l, struct hand *h, struct tools *t, const struct 
 	case WIRE_SETUP:
 		return on_setup(l, t, &m->setup);
 	case WIRE_LOAD:
-	case WIRE_UNLOAD:
 	case WIRE_CHECK:
 		return on_load(l, t->record + t->at - n, n);
+	case WIRE_UNLOAD:
+		return on_unload(l, &m->unload, t->record + t->at - n, n);
 	case WIRE_RUN:
 		return on_run(l, h, t, &m->run, n);
 	case WIRE_CANCEL:

@@ -41,6 +41,9 @@ FUZZ_LIBS := modelctl client server services grpc http2 handoff models dispatch 
 fuzz_archives = $(foreach f,$(filter $(FOLDERS),$(1)),$(call lib,$(f)))
 
 FUZZ_LDFLAGS_pool := -Wl,--wrap=wire_scratch_new,--wrap=wire_scratch_free
+FUZZ_LDFLAGS_worker := $(FUZZ_LDFLAGS_pool),--wrap=pthread_create,--wrap=pthread_join
+FUZZ_LIBS_worker := workers shm proto base
+FUZZ_OBJECTS_worker := $(BUILD)/obj/workers/device_nocuda.o
 FUZZ_LIBS_onnx_graph := base
 FUZZ_OBJECTS_onnx_graph := $(patsubst %.c,$(BUILD)/pic/%.o,$(wildcard \
 	$(addprefix workers/backends/onnxruntime/,protobuf.c graph*.c rows*.c)))

@@ -298,6 +298,19 @@ Test(crew, what_is_over_cannot_be_cancelled)
 	end(&g);
 }
 
+Test(crew, a_lane_may_still_be_had_at_the_end)
+{
+	struct rig g;
+
+	start(&g);
+	cr_assert(crew_wait_lane(g.crew, &g.lanes[0]));
+	tell(&g, "p");
+	wait_for(&g, &g.inside, 1);
+	crew_end(g.crew);
+	cr_assert_not(crew_wait_lane(g.crew, &g.lanes[0]));
+	end(&g);
+}
+
 Test(crew, ends_with_jobs_waiting)
 {
 	struct rig g;

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <unistd.h>
 
+#include "base/seqpacket.h"
 #include "fake_daemon_says.h"
 
 /* A message of that type that is well-formed. */
@@ -51,6 +52,31 @@ Test(loop_distrust, messages_out_of_turn)
 		daemon_serve(&d, "identity");
 		send_and_expect_exit(&d, ready[i]);
 	}
+}
+
+/* Whether the first message was answered before the second was read is all the same. */
+static void send_both_and_expect_exit(const struct wire_message both[2])
+{
+	struct fake_daemon d;
+	size_t n, n_fds;
+
+	daemon_serve(&d, "identity");
+	fake_daemon_send_all(&d, both, 2);
+	while (!seqpacket_recv(d.fd, d.record, WIRE_MESSAGE_MAX, &n, NULL, 0, &n_fds, 0))
+		;
+	cr_assert_eq(fake_daemon_end(&d), WORKER_EXIT_INTERNAL);
+}
+
+Test(loop_distrust, a_model_that_is_unloaded_is_not_there)
+{
+	struct wire_message run = any_message(WIRE_RUN);
+	const struct wire_message unload = {.type = WIRE_UNLOAD, .unload = {0}};
+	struct wire_message both[2] = {unload, unload};
+
+	send_both_and_expect_exit(both);
+	run.run.batch = 1;
+	both[1] = run;
+	send_both_and_expect_exit(both);
 }
 
 Test(loop_distrust, garbage)
