@@ -47,12 +47,13 @@ class Proxy:
     def hosts(self, daemons):
         found = []
         for i, d in enumerate(daemons, 1):
+            host = getattr(d, "host", "127.0.0.1")
             if self.name == "haproxy":
-                found.append((rf"modeld{i}\.example:50052 check port 8002", f"127.0.0.1:{d.port} check port {d.metrics_port}"))
+                found.append((rf"modeld{i}\.example:50052 check port 8002", f"{host}:{d.port} check port {d.metrics_port}"))
             elif self.name == "nginx":
-                found.append((rf"modeld{i}\.example:50052", f"127.0.0.1:{d.port}"))
+                found.append((rf"modeld{i}\.example:50052", f"{host}:{d.port}"))
             else:
-                found.append((rf"modeld{i}\.example, port_value: 50052", f"127.0.0.1, port_value: {d.port}"))
+                found.append((rf"modeld{i}\.example, port_value: 50052", f"{host}, port_value: {d.port}"))
         if len(daemons) < 3:
             found.append((r"\n *(- endpoint: .*|server )modeld[23]\.?[^\n]*example[^\n]*", ""))
         listen = {"haproxy": [(r"bind :50052", f"bind 127.0.0.1:{self.port}")],
@@ -91,6 +92,10 @@ class Proxy:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+def served(daemons):
+    return [sum(x.requests_ok for x in d.status().models) for d in daemons]
 
 
 class Through:

@@ -11,7 +11,7 @@ from callers import holds_nothing
 from daemon import infer_request
 from harness import TCP, Bystanders, judge, measure, now
 from http2 import Connection, grpc_headers, message
-from proxies import Through
+from proxies import Through, served
 
 MIB = 1 << 20
 CODEC = dict(request_serializer=lambda r: r.SerializeToString(), response_deserializer=m.worker.InferResponse.FromString)
@@ -92,10 +92,6 @@ def test_nobody_waits_for_a_stranger(front, proxy, table, what):
 def three(start, proxy):
     daemons = [start(models=["identity", "sleep"]) for _ in range(3)]
     return daemons, proxy(daemons)
-
-
-def served(daemons):
-    return [sum(x.requests_ok for x in d.status().models) for d in daemons]
 
 
 def test_a_host_drains_and_nobody_notices(start, proxy):

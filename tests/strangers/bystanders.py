@@ -24,7 +24,8 @@ STREAM_MESSAGES = 20
 PATIENCE_S = 60
 OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
            ("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
-RETRY = [("grpc.enable_retries", 1), ("grpc.service_config", json.dumps({"methodConfig": [{
+# The library keeps what it may have to send again, by default 256 KiB of a call.
+RETRY = [("grpc.enable_retries", 1), ("grpc.per_rpc_retry_buffer_size", 4 * MIB), ("grpc.service_config", json.dumps({"methodConfig": [{
     "name": [{}], "retryPolicy": {"maxAttempts": 5, "initialBackoff": "0.1s", "maxBackoff": "2s", "backoffMultiplier": 2,
                                   "retryableStatusCodes": ["UNAVAILABLE"]}}]}))]
 CODEC = dict(request_serializer=lambda r: r.SerializeToString(), response_deserializer=m.worker.InferResponse.FromString)
