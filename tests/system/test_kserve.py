@@ -6,11 +6,9 @@ import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from tritonclient.utils import InferenceServerException
 
 import messages as m
 from daemon import Daemon
-from http2 import Connection, grpc_headers, message
 
 DTYPES = {
     "BOOL": np.bool_, "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64, "INT8": np.int8,
@@ -133,12 +131,6 @@ def test_compressed(client, algorithm):
     assert (r.as_numpy("OUTPUT0") == a + 1).all()
 
 
-def test_a_deadline(client):
-    x = tensor("INPUT0", np.array([2000], np.int32), "INT32")
-    with pytest.raises(InferenceServerException, match="Deadline Exceeded"):
-        client.infer("sleep", [x], client_timeout=0.1)
-
-
 def test_over_a_unix_socket(daemon):
     a, inputs = pair()
     with triton.InferenceServerClient(daemon.unix) as c:
@@ -204,6 +196,14 @@ def call(daemon, request):
     return daemon.call(m.KSERVE_SERVICE + "ModelInfer", request, m.kserve.ModelInferResponse)
 
 
+def with_output(request, *names, **classification):
+    for name in names:
+        o = request.outputs.add(name=name)
+        if classification:
+            o.parameters["classification"].CopyFrom(m.kserve.InferParameter(**classification))
+    return request
+
+
 TYPED = {
     "BOOL": ("bool_contents", [True, False, True], b"\1\0\1"),
     "INT8": ("int_contents", [-1, 2, -128], b"\xff\2\x80"),
@@ -231,208 +231,6 @@ def test_typed_contents(daemon, datatype):
     assert not answer.outputs[0].HasField("contents")
 
 
-# --- Triton's statuses and words ----------------------------------------------------------------------
-NOTE = (" NOTE: Setting a non-zero max_batch_size in the model config requires a batch dimension to be prepended to each "
-        "input shape. If you want to specify the full shape including the batch dim in your input dims config, try "
-        "setting max_batch_size to zero. See the model configuration docs for more info on max_batch_size.")
-NO_ID = "[request id: <id_unknown>] "
-RESERVED = ("parameter keys starting with 'triton_' are reserved for Triton usage. Only the following keys starting with "
-            "'triton_' are allowed: triton_enable_empty_final_response")
-
-
-def edit(request, i, **kw):
-    for key, value in kw.items():
-        if key == "shape":
-            del request.inputs[i].shape[:]
-            request.inputs[i].shape.extend(value)
-        elif key == "parameters":
-            for name, parameter in value.items():
-                request.inputs[i].parameters[name].CopyFrom(m.kserve.InferParameter(**parameter))
-        elif key == "contents":
-            request.inputs[i].contents.CopyFrom(m.kserve.InferTensorContents(**value))
-        else:
-            setattr(request.inputs[i], key, value)
-    return request
-
-
-def with_parameter(request, key, **value):
-    request.parameters[key].CopyFrom(m.kserve.InferParameter(**value))
-    return request
-
-
-def with_output(request, *names, **classification):
-    for name in names:
-        o = request.outputs.add(name=name)
-        if classification:
-            o.parameters["classification"].CopyFrom(m.kserve.InferParameter(**classification))
-    return request
-
-
-def words(raw, shape):
-    request = m.kserve.ModelInferRequest(model_name="identity", raw_input_contents=[raw])
-    request.inputs.add(name="INPUT0", datatype="BYTES", shape=shape)
-    return request
-
-
-def without_inputs(request):
-    del request.inputs[:]
-    return request
-
-
-REFUSED = {
-    "unknown model": (lambda: ask(None, "nothing"), "NOT_FOUND", "Request for unknown model: 'nothing' is not found"),
-    "no model": (lambda: ask(None, ""), "NOT_FOUND", "Request for unknown model: '' is not found"),
-    "unknown version": (lambda: ask(None, model_version="9"), "NOT_FOUND",
-                        "Request for unknown model: 'simple' version 9 is not found"),
-    "version 0": (lambda: ask(None, model_version="0"), "NOT_FOUND",
-                  "Request for unknown model: 'simple' version 0 is not found"),
-    "version -1": (lambda: ask(None, model_version="-1"), "INVALID_ARGUMENT",
-                   "invalid model version specified '-1' , version should be an integral value > 0"),
-    "version abc": (lambda: ask(None, model_version="abc"), "INVALID_ARGUMENT",
-                    "failed to get model version from specified version string 'abc' (details: stol), version should be "
-                    "an integral value > 0"),
-    "version 1abc": (lambda: ask(None, model_version="1abc"), "INVALID_ARGUMENT",
-                     "failed to get model version from specified version string '1abc' (details: stol), version should "
-                     "be an integral value > 0"),
-    "no input": (lambda: without_inputs(ask(None)), "INVALID_ARGUMENT",
-                 NO_ID + "expected 2 inputs but got 0 inputs for model 'simple'. Got input(s) [], but missing required "
-                 "input(s) ['INPUT0','INPUT1']. Please provide all required input(s)."),
-    "unknown input": (lambda: edit(ask(None), 1, name="INPUT9"), "INVALID_ARGUMENT",
-                      NO_ID + "unexpected inference input 'INPUT9' for model 'simple'"),
-    "input twice": (lambda: edit(ask(None), 1, name="INPUT0"), "INVALID_ARGUMENT",
-                    NO_ID + "input 'INPUT0' already exists in request"),
-    "wrong dtype": (lambda: edit(ask(None, id="9"), 0, datatype="FP32"), "INVALID_ARGUMENT",
-                    "[request id: 9] inference input 'INPUT0' data-type is 'FP32', but model 'simple' expects 'INT32'"),
-    "no dtype": (lambda: edit(ask(None), 0, datatype="i32"), "INVALID_ARGUMENT",
-                 NO_ID + "inference input 'INPUT0' data-type is '<invalid>', but model 'simple' expects 'INT32'"),
-    "wrong shape": (lambda: edit(ask(None), 0, shape=[1, 17]), "INVALID_ARGUMENT",
-                    NO_ID + "unexpected shape for input 'INPUT0' for model 'simple'. Expected [-1,16], got [1,17]." + NOTE),
-    "no shape": (lambda: edit(ask(None), 0, shape=[]), "INVALID_ARGUMENT",
-                 NO_ID + "input 'INPUT0' has no shape but model requires batch dimension for 'simple'"),
-    "rank": (lambda: edit(ask(None), 0, shape=[16]), "INVALID_ARGUMENT",
-             NO_ID + "input 'INPUT0' batch size does not match other inputs for 'simple'"),
-    "batches differ": (lambda: edit(ask(None, raw=[ZEROS * 2, ZEROS]), 0, shape=[2, 16]), "INVALID_ARGUMENT",
-                       NO_ID + "input 'INPUT0' batch size does not match other inputs for 'simple'"),
-    "negative": (lambda: ask(None, shape=(-1, 16)), "INVALID_ARGUMENT",
-                 NO_ID + "All input dimensions should be specified for input 'INPUT1' for model 'simple', got [-1,16]"),
-    "zero batch": (lambda: ask(None, shape=(0, 16), raw=[b"", b""]), "INVALID_ARGUMENT",
-                   NO_ID + "input byte size mismatch for input 'INPUT1' for model 'simple'. Expected 64, got 0"),
-    "batch too big": (lambda: ask(None, shape=(9, 16), raw=[ZEROS * 9] * 2), "INVALID_ARGUMENT",
-                      NO_ID + "inference request batch-size must be <= 8 for 'simple'"),
-    "too few bytes": (lambda: ask(None, raw=[ZEROS[:60], ZEROS]), "INVALID_ARGUMENT",
-                      NO_ID + "input byte size mismatch for input 'INPUT0' for model 'simple'. Expected 64, got 60"),
-    "no data": (lambda: ask(None, raw=[]), "INVALID_ARGUMENT",
-                "unable to find data for input tensor 'INPUT0' for model 'simple' in request."),
-    "one raw too few": (lambda: ask(None, raw=[ZEROS]), "INVALID_ARGUMENT",
-                        "unable to find data for input tensor 'INPUT1' for model 'simple' in request."),
-    "typed and raw": (lambda: edit(ask(None, raw=[ZEROS]), 0, contents={"int_contents": [1] * 16}), "INVALID_ARGUMENT",
-                      "contents field must not be specified when using raw_input_contents for 'INPUT0' for model "
-                      "'simple'"),
-    "typed otherwise": (lambda: edit(ask(None, raw=[]), 0, contents={"fp32_contents": [1] * 16}), "INVALID_ARGUMENT",
-                        "unexpected explicit tensor data for input tensor 'INPUT0' for model 'simple' of type 'FP32', "
-                        "expected datatype 'INT32'"),
-    "unknown output": (lambda: with_output(ask(None), "OUTPUT7"), "INVALID_ARGUMENT",
-                       "unexpected inference output 'OUTPUT7' for model 'simple'"),
-    "classification 0": (lambda: with_output(ask(None), "OUTPUT0", int64_param=0), "INVALID_ARGUMENT",
-                         "invalid value for 'classification' parameter, expected >= 0"),
-    "length cut": (lambda: words(b"ab", [1]), "INVALID_ARGUMENT",
-                   NO_ID + "incomplete string length indicator for inference input 'INPUT0' for model 'identity', "
-                   "expecting 4 bytes but only 2 bytes available. Please make sure the string length indicator is in one "
-                   "buffer."),
-    "string cut": (lambda: words(b"\5\0\0\0ab", [1]), "INVALID_ARGUMENT",
-                   "incomplete string data for inference input 'INPUT0', expecting string of length 5 but only 2 bytes "
-                   "available"),
-    "too few strings": (lambda: words(b"\1\0\0\0a", [3]), "INVALID_ARGUMENT",
-                        NO_ID + "expected 3 string elements for inference input 'INPUT0' for model 'identity', got 1"),
-    "too many strings": (lambda: words(b"\1\0\0\0a\0\0\0\0", [1]), "INVALID_ARGUMENT",
-                         NO_ID + "unexpected number of string elements 2 for inference input 'INPUT0' for model "
-                         "'identity', expecting 1"),
-    "reserved parameter": (lambda: with_parameter(ask(None), "triton_x", int64_param=1), "INVALID_ARGUMENT", RESERVED),
-    "uint64 parameter": (lambda: with_parameter(ask(None), "u", uint64_param=5), "INVALID_ARGUMENT",
-                         "invalid value type for 'u' parameter, expected int64_param, bool_param, or string_param."),
-    "negative priority": (lambda: with_parameter(ask(None), "priority", int64_param=-1), "INVALID_ARGUMENT",
-                          "invalid value for 'priority', expected value >= 0."),
-    "timeout as text": (lambda: with_parameter(ask(None), "timeout", string_param="x"), "INVALID_ARGUMENT",
-                        "invalid value type for 'timeout' parameter, expected int64_param."),
-    "unknown region": (lambda: edit(ask(None, raw=[ZEROS]), 0, parameters={
-        "shared_memory_region": {"string_param": "zz"}, "shared_memory_byte_size": {"int64_param": 64}}), "NOT_FOUND",
-        "Unable to find shared memory region: 'zz'"),
-    "region without size": (lambda: edit(ask(None, raw=[ZEROS]), 0, parameters={
-        "shared_memory_region": {"string_param": "a"}}), "INVALID_ARGUMENT",
-        "'shared_memory_byte_size' must be specified along with 'shared_memory_region' parameter for tensor 'INPUT0'"),
-    "size without region": (lambda: edit(ask(None, raw=[ZEROS]), 0, parameters={
-        "shared_memory_byte_size": {"int64_param": 64}}), "INVALID_ARGUMENT",
-        "'shared_memory_byte_size' can not be specified without 'shared_memory_region' parameter for tensor 'INPUT0'"),
-    "offset without region": (lambda: edit(ask(None, raw=[ZEROS]), 0, parameters={
-        "shared_memory_offset": {"int64_param": 64}}), "INVALID_ARGUMENT",
-        "'shared_memory_offset' can not be specified without 'shared_memory_region' parameter for tensor 'INPUT0'"),
-    "offset as text": (lambda: edit(ask(None, raw=[ZEROS]), 0, parameters={
-        "shared_memory_region": {"string_param": "a"}, "shared_memory_byte_size": {"int64_param": 64},
-        "shared_memory_offset": {"string_param": "0"}}), "INVALID_ARGUMENT",
-        "invalid value type for 'shared_memory_offset' parameter for tensor 'INPUT0', expected int64_param."),
-    "region as number": (lambda: edit(ask(None, raw=[ZEROS]), 0, parameters={
-        "shared_memory_region": {"int64_param": 1}, "shared_memory_byte_size": {"int64_param": 64}}), "INVALID_ARGUMENT",
-        "invalid value type for 'shared_memory_region' parameter for tensor 'INPUT0', expected string_param."),
-    "contents and a region": (lambda: edit(ask(None, raw=[]), 0, contents={"int_contents": [1] * 16}, parameters={
-        "shared_memory_region": {"string_param": "a"}, "shared_memory_byte_size": {"int64_param": 64}}),
-        "INVALID_ARGUMENT",
-        "unexpected 'content' provided when using shared memory for input tensor 'INPUT0' for model 'simple'"),
-    "sequence_id as truth": (lambda: with_parameter(ask(None), "sequence_id", bool_param=True), "INVALID_ARGUMENT",
-                             "invalid value type for 'sequence_id' parameter, expected int64_param or string_param."),
-    "sequence_start as number": (lambda: with_parameter(ask(None), "sequence_start", int64_param=1), "INVALID_ARGUMENT",
-                                 "invalid value type for 'sequence_start' parameter, expected bool_param."),
-    "priority as text": (lambda: with_parameter(ask(None), "priority", string_param="1"), "INVALID_ARGUMENT",
-                         "invalid value type for 'priority' parameter, expected int64_param or uint64_param."),
-    "negative timeout": (lambda: with_parameter(ask(None), "timeout", int64_param=-1), "INVALID_ARGUMENT",
-                         "invalid value for 'timeout', expected value >= 0."),
-    "size as text": (lambda: edit(ask(None, raw=[ZEROS]), 0, parameters={
-        "shared_memory_region": {"string_param": "a"}, "shared_memory_byte_size": {"string_param": "64"}}),
-        "INVALID_ARGUMENT",
-        "invalid value type for 'shared_memory_byte_size' parameter for tensor 'INPUT0', expected int64_param."),
-}
-
-
-@pytest.mark.parametrize("what", REFUSED)
-def test_refused(daemon, what):
-    make, code, text = REFUSED[what]
-    with pytest.raises(grpc.RpcError) as e:
-        call(daemon, make())
-    assert (e.value.code().name, e.value.details()) == (code, text)
-
-
-def test_a_message_over_the_limit(daemon):
-    """By its length alone: nothing of it need come."""
-    with Connection(daemon) as c:
-        stream = c.open(headers=grpc_headers(m.KSERVE_SERVICE + "ModelInfer"))
-        c.data(stream, message(b"", length=2**32 - 1), end=False)
-        r = c.reply(stream)
-    assert (r.status, r.text) == (grpc.StatusCode.RESOURCE_EXHAUSTED.value[0], "Received message larger than max "
-                                  f"({2**32 - 1} vs. {1 << 30}): [limits] max_receive_message_bytes")
-
-
-def test_no_such_method(daemon):
-    with pytest.raises(grpc.RpcError) as e:
-        daemon.call(m.KSERVE_SERVICE + "Nothing", m.kserve.ServerLiveRequest(), m.kserve.ServerLiveResponse)
-    assert e.value.code() == grpc.StatusCode.UNIMPLEMENTED
-
-
-def test_the_daemon_ends(start):
-    """What is asked of it then is not begun any more."""
-    d = start(models=["identity"])
-    stream = d.shared_channel().stream_stream(
-        m.KSERVE_SERVICE + "ModelStreamInfer", request_serializer=lambda r: r.SerializeToString(),
-        response_deserializer=m.kserve.ModelStreamInferResponse.FromString)
-    requests = queue.Queue()
-    answers = stream(iter(requests.get, None), timeout=60)
-    requests.put(ask(None, "nothing", id="1"))
-    assert next(answers).infer_response.id == "1"
-    d.terminate()
-    assert (answers.code().name, answers.details()) == (
-        "UNAVAILABLE", "GRPC server is shutting down and has stopped accepting new requests.")
-    requests.put(None)
-    d.wait_end()
-
-
 def test_one_raw_too_many_is_passed_over(daemon):
     assert len(call(daemon, ask(None, raw=[ZEROS] * 3)).outputs) == 2
 
@@ -440,14 +238,6 @@ def test_one_raw_too_many_is_passed_over(daemon):
 def test_an_output_named_twice_comes_once(daemon):
     answer = call(daemon, with_output(ask(None), "OUTPUT0", "OUTPUT0"))
     assert [o.name for o in answer.outputs] == ["OUTPUT0"] and len(answer.raw_output_contents) == 1
-
-
-@pytest.mark.parametrize("rpc", ["ModelMetadata", "ModelConfig"])
-def test_unknown_models_have_no_metadata(daemon, rpc):
-    request, reply = getattr(m.kserve, rpc + "Request"), getattr(m.kserve, rpc + "Response")
-    with pytest.raises(grpc.RpcError) as e:
-        daemon.call(m.KSERVE_SERVICE + rpc, request(name="nothing"), reply)
-    assert (e.value.code().name, e.value.details()) == ("NOT_FOUND", "Request for unknown model: 'nothing' is not found")
 
 
 # --- streams ------------------------------------------------------------------------------------------
@@ -485,26 +275,6 @@ def test_the_index(client):
     index = client.get_model_repository_index(as_json=True)["models"]
     assert {(i["name"], i["version"], i["state"]) for i in index} == {
         (name, "1", "READY") for name in ("identity", "simple", "sleep")}
-
-
-NO = {
-    "load": (lambda c: c.load_model("simple"), "UNAVAILABLE",
-             "explicit model load / unload is not allowed if polling is enabled"),
-    "unload": (lambda c: c.unload_model("simple"), "UNAVAILABLE",
-               "explicit model load / unload is not allowed if polling is enabled"),
-    "cuda": (lambda c: c.register_cuda_shared_memory("g", b"MA==", 0, 64), "INVALID_ARGUMENT",
-             "failed to register shared memory region 'g': invalid args (GPUs not supported)"),
-    "log file": (lambda c: c.update_log_settings({"log_file": "x"}), "UNIMPLEMENTED",
-                 "log file location can not be updated through network protocol"),
-}
-
-
-@pytest.mark.parametrize("what", NO)
-def test_no(client, what):
-    ask_it, code, text = NO[what]
-    with pytest.raises(InferenceServerException) as e:
-        ask_it(client)
-    assert (e.value.status(), e.value.message()) == (f"StatusCode.{code}", text)
 
 
 def test_what_can_be_read(client):

@@ -92,12 +92,6 @@ def test_a_priority_that_there_is_not_is_the_usual_one(daemon, waiting):
     assert waiting.next() == ("unknown", None)
 
 
-def test_a_timeout_in_the_queue(waiting, client):
-    with pytest.raises(InferenceServerException) as e:
-        client.infer("waits", inputs(AT_ONCE), timeout=1000)
-    assert (e.value.status(), e.value.message()) == ("StatusCode.UNAVAILABLE", "Request timeout expired")
-
-
 def test_who_is_delayed_goes_behind_his_level(daemon, waiting):
     waiting.ask("delayed", FOREVER, priority=3)
     queued(daemon, "waits", 1)
@@ -112,10 +106,8 @@ def test_a_level_that_is_full(daemon, waiting, client):
     for i in range(2):
         waiting.ask(i, FOREVER)
     queued(daemon, "waits", 2)
-    with pytest.raises(InferenceServerException) as e:
-        client.infer("waits", inputs(AT_ONCE), request_id="9")
-    assert (e.value.status(), e.value.message()) == (
-        "StatusCode.UNAVAILABLE", "[request id: 9] Exceeds maximum queue size")
+    with pytest.raises(InferenceServerException, match="Exceeds maximum queue size"):
+        client.infer("waits", inputs(AT_ONCE))
     waiting.ask("in another level", AT_ONCE, priority=1)
     queued(daemon, "waits", 3)
     waiting.cancel(0)

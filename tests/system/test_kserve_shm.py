@@ -103,16 +103,6 @@ def test_much(client, memory, n):
         assert (back.read(0, a) == a).all()
 
 
-def test_too_little_room(client, memory):
-    there = memory(4096)
-    client.register_system_shared_memory("there", there.key, 4096)
-    a = np.arange(16, dtype=np.int32).reshape(1, 16)
-    inputs = [shared("INPUT0", a, "INT32", "there"), shared("INPUT1", a, "INT32", "there")]
-    assert refused(lambda: client.infer("simple", inputs, outputs=[wanted("OUTPUT0", "there", 60)])) == (
-        "INTERNAL", "shared memory size specified with the request for output 'OUTPUT0' (60 bytes) should be at least 64 "
-        "bytes to hold the results")
-
-
 def test_texts(client, memory):
     there = memory(4096)
     texts = b"\x01\0\0\0a\x02\0\0\0bc"
@@ -123,45 +113,6 @@ def test_texts(client, memory):
     assert list(client.infer("identity", [t]).as_numpy("OUTPUT0")) == [b"a", b"bc"]
     t.set_shared_memory("there", len(texts) - 1)
     assert refused(lambda: client.infer("identity", [t]))[0] == "INVALID_ARGUMENT"
-
-
-def test_what_cannot_be(client, memory):
-    there = memory(8192)
-    register = client.register_system_shared_memory
-    register("a", there.key, 4096)
-    assert refused(lambda: register("a", there.key, 4096)) == (
-        "ALREADY_EXISTS", "shared memory region 'a' already in manager")
-    assert refused(lambda: register("c", "/nothing", 64)) == (
-        "INTERNAL", "Unable to open shared memory region: '/nothing'")
-    assert refused(lambda: register("c", "/../etc/passwd", 64)) == (
-        "INTERNAL", "Unable to open shared memory region: '/../etc/passwd'")
-    for offset, size in (0, 1 << 20), (10, (1 << 64) - 1), ((1 << 64) - 4096, 8192), (0, 0):
-        assert refused(lambda: register("d", there.key, size, offset=offset)) == (
-            "INVALID_ARGUMENT", "failed to register shared memory region 'd': invalid args")
-    for key in "", "/", "///":
-        assert refused(lambda: register("e", key, 64)) == (
-            "INVALID_ARGUMENT", f"cannot register shared memory region 'e' - invalid shm key '{key}'")
-    key = "/triton_python_backend_shm_region_1"
-    assert refused(lambda: register("e", key, 64)) == (
-        "INVALID_ARGUMENT", f"cannot register shared memory region 'e' with key '{key}' as the key contains the reserved "
-        "prefix 'triton_python_backend_shm_region_'")
-    assert refused(lambda: client.get_cuda_shared_memory_status("zz")) == (
-        "NOT_FOUND", "Unable to find cuda shared memory region: 'zz'")
-    assert refused(lambda: client.get_cuda_shared_memory_status("a")) == (
-        "NOT_FOUND", "The region named 'a' is registered as system shared memory, not CUDA shared memory")
-    a = np.zeros((1, 16), np.int32)
-
-    def infer(region, offset=0, size=64):
-        client.infer("simple", [shared("INPUT0", a, "INT32", region, offset, size), shared("INPUT1", a, "INT32", "a")])
-
-    assert refused(lambda: infer("zz")) == ("NOT_FOUND", "Unable to find shared memory region: 'zz'")
-    assert refused(lambda: infer("a", 4096)) == (
-        "INVALID_ARGUMENT", "Invalid offset for shared memory region: 'a'")
-    assert refused(lambda: infer("a", 4064)) == (
-        "INVALID_ARGUMENT", "Invalid offset + byte size for shared memory region: 'a'")
-    assert refused(lambda: infer("a", size=60))[1].endswith("Expected 64, got 60")
-    assert refused(lambda: client.get_system_shared_memory_status("zz")) == (
-        "NOT_FOUND", "Unable to find system shared memory region: 'zz'")
 
 
 def test_an_object_that_is_cut_short_costs_its_own_request_alone(daemon, client, memory):
@@ -191,12 +142,3 @@ def test_descriptors_come_back(daemon, client, memory):
     client.unregister_system_shared_memory("r0")
     client.unregister_system_shared_memory()
     wait_for("the descriptors", lambda: n_open() == 0)
-
-
-def test_off(start, memory):
-    d = start("server.client_shm=off", models=["identity"])
-    there = memory(4096)
-    with triton.InferenceServerClient(d.unix) as c:
-        code, text = refused(lambda: c.register_system_shared_memory("a", there.key, 4096))
-        assert code == "UNIMPLEMENTED" and text.startswith("Client shared memory is disabled")
-        assert not c.get_system_shared_memory_status().regions
