@@ -31,10 +31,8 @@
 #define CODEC_FIELDS_MAX 63u
 
 enum codec_kind {
-	CODEC_KIND_NONE, /* no such field */
-	CODEC_KIND_BOOL,
-	CODEC_KIND_32,	 /* uint32_t or an enum */
-	CODEC_KIND_64,	 /* uint64_t or int64_t */
+	CODEC_KIND_NONE,   /* no such field */
+	CODEC_KIND_NUMBER, /* bool, uint32_t, an enum, uint64_t or int64_t */
 	CODEC_KIND_TEXT, /* const char *: a copy with a NUL; unpacked never NULL, packed "" if NULL */
 	CODEC_KIND_BYTES, /* const uint8_t *: lies in what was unpacked */
 	CODEC_KIND_BODY,  /* a struct: the one of a oneof that is there */
@@ -44,16 +42,14 @@ enum codec_kind {
 	CODEC_KIND_MESSAGES,
 };
 
-struct codec_message;
-
 struct codec_field {
 	uint8_t kind;
 	bool matters;	      /* when it is absent: it is required, or a text */
-	uint8_t element_size; /* of an array's elements */
+	uint8_t element_size; /* of a number, or an array's elements */
 	uint8_t count_size;   /* of the counter, 4 or 8 bytes */
 	uint16_t offset;
 	uint16_t count_offset; /* of elements; of bytes: how many */
-	uint32_t least, most;  /* elements */
+	uint32_t most;	       /* elements */
 	uint64_t min, max; /* a number's value, as signed if min > max; a text's or bytes' length */
 	const struct codec_message *message;
 };
@@ -73,81 +69,51 @@ struct codec_message {
 
 #define CODEC_BIT_(number)	  (UINT64_C(1) << (number))
 #define CODEC_SIZE_(type, member) sizeof(((type *)NULL)->member)
-#define CODEC_KIND_OF_(size)                                                                       \
-	((size) == 8 ? CODEC_KIND_64 : (size) == 4 ? CODEC_KIND_32 : CODEC_KIND_BOOL)
-#define CODEC_MAX_OF_(size) ((size) == 4 ? UINT32_MAX : UINT64_MAX)
 #define CODEC_COUNT_(type, count)                                                                  \
 	.count_offset = offsetof(type, count), .count_size = CODEC_SIZE_(type, count)
-#define CODEC_ARRAY_(type, member, count, most_)                                                   \
-	.offset = offsetof(type, member), .element_size = CODEC_SIZE_(type, member[0]),            \
-	CODEC_COUNT_(type, count), .most = (most_)
-
-/* --- Rows ------------------------------------------------------------------------------------- */
+#define CODEC_ROW_(kind_, type, member, ...)                                                       \
+	{                                                                                          \
+		.kind = CODEC_KIND_##kind_, .offset = offsetof(type, member), __VA_ARGS__          \
+	}
+#define CODEC_ARRAY_(kind_, type, member, count, most_, ...)                                       \
+	CODEC_ROW_(kind_, type, member, .element_size = CODEC_SIZE_(type, member[0]),              \
+		CODEC_COUNT_(type, count), .most = (most_), __VA_ARGS__)
 
 /* A number or bool of any value. */
 #define CODEC_NUMBER(type, member)                                                                 \
-	CODEC_RANGE(type, member, 0, CODEC_MAX_OF_(CODEC_SIZE_(type, member)))
+	CODEC_RANGE(type, member, 0, CODEC_SIZE_(type, member) == 4 ? UINT32_MAX : UINT64_MAX)
 /* One within limits. A field that is absent is 0, so with a `low` above 0 it is required. */
 #define CODEC_RANGE(type, member, low, high)                                                       \
-	{                                                                                          \
-		.kind = CODEC_KIND_OF_(CODEC_SIZE_(type, member)),                                 \
-		.offset = offsetof(type, member), .matters = (low) > 0, .min = (uint64_t)(low),    \
-		.max = (uint64_t)(high)                                                            \
-	}
+	CODEC_ROW_(NUMBER, type, member, .element_size = CODEC_SIZE_(type, member),                \
+		.matters = (low) > 0, .min = (uint64_t)(low), .max = (uint64_t)(high))
 #define CODEC_TEXT(type, member, n_max)                                                            \
-	{                                                                                          \
-		.kind = CODEC_KIND_TEXT, .offset = offsetof(type, member), .matters = true,        \
-		.max = (n_max)                                                                     \
-	}
+	CODEC_ROW_(TEXT, type, member, .matters = true, .max = (n_max))
 /* From n_min to n_max bytes. */
 #define CODEC_BYTES(type, member, count, n_min, n_max)                                             \
-	{                                                                                          \
-		.kind = CODEC_KIND_BYTES, .offset = offsetof(type, member),                        \
-		CODEC_COUNT_(type, count), .matters = (n_min) > 0, .min = (n_min), .max = (n_max)  \
-	}
+	CODEC_ROW_(BYTES, type, member, CODEC_COUNT_(type, count), .matters = (n_min) > 0,         \
+		.min = (n_min), .max = (n_max))
 /* One of a oneof: a struct in place, say in a union. */
-#define CODEC_BODY(type, member, of)                                                               \
-	{                                                                                          \
-		.kind = CODEC_KIND_BODY, .offset = offsetof(type, member), .message = (of)         \
-	}
-/* At most most_ elements; of messages, which are structs of `of`, at least least_. */
+#define CODEC_BODY(type, member, of) CODEC_ROW_(BODY, type, member, .message = (of))
+/* At most most_ elements; of messages, which are structs of `of`, at least least_, 0 or 1. */
 #define CODEC_NUMBERS(type, member, count, most_, low, high)                                       \
-	{                                                                                          \
-		.kind = CODEC_KIND_NUMBERS, CODEC_ARRAY_(type, member, count, most_),              \
-		.min = (uint64_t)(low), .max = (uint64_t)(high)                                    \
-	}
+	CODEC_ARRAY_(NUMBERS, type, member, count, most_, .min = (uint64_t)(low),                  \
+		.max = (uint64_t)(high))
 #define CODEC_TEXTS(type, member, count, most_, n_max)                                             \
-	{                                                                                          \
-		.kind = CODEC_KIND_TEXTS, CODEC_ARRAY_(type, member, count, most_), .max = (n_max) \
-	}
+	CODEC_ARRAY_(TEXTS, type, member, count, most_, .max = (n_max))
 #define CODEC_MESSAGES(type, member, count, least_, most_, of)                                     \
-	{                                                                                          \
-		.kind = CODEC_KIND_MESSAGES, CODEC_ARRAY_(type, member, count, most_),             \
-		.matters = (least_) > 0, .least = (least_), .message = (of)                        \
-	}
+	CODEC_ARRAY_(MESSAGES, type, member, count, most_, .matters = (least_), .message = (of))
 
 #define CODEC_N_(table) (sizeof(table) / sizeof((table)[0]))
-#define CODEC_MESSAGE(type, table, check_)                                                         \
+#define CODEC_TABLE_(type, table, plain_, ...)                                                     \
 	{                                                                                          \
 		.fields = (table), .size = sizeof(type), .n_fields = CODEC_N_(table),              \
-		.plain = CODEC_BIT_(CODEC_N_(table)) - 2, .check = (check_)                        \
+		.plain = (CODEC_BIT_(CODEC_N_(table)) - 2) & (plain_), __VA_ARGS__                 \
 	}
+#define CODEC_MESSAGE(type, table, check_) CODEC_TABLE_(type, table, UINT64_MAX, .check = (check_))
 /* A message with a oneof, the fields first to last; `which` is the member with its number. */
 #define CODEC_ONEOF(type, table, which, first, last)                                               \
-	{                                                                                          \
-		.fields = (table), .size = sizeof(type), .n_fields = CODEC_N_(table),              \
-		.plain = (CODEC_BIT_(CODEC_N_(table)) - 2) &                                       \
-			 ~(CODEC_BIT_((last) + 1) - CODEC_BIT_(first)),                            \
-		.body_first = (first), .body_last = (last), .body_offset = offsetof(type, which)   \
-	}
-/* A message without fields. */
-#define CODEC_EMPTY                                                                                \
-	{                                                                                          \
-		.fields = NULL                                                                     \
-	}
-
-/* --- What it does ----------------------------------------------------------------------------- */
-
+	CODEC_TABLE_(type, table, ~(CODEC_BIT_((last) + 1) - CODEC_BIT_(first)),                   \
+		.body_first = (first), .body_last = (last), .body_offset = offsetof(type, which))
 /*
  * Pack to the end of `out`; *ret_at is where it begins then. Back to front, so that lengths are known
  * when they are written.
@@ -180,11 +146,5 @@ static inline uint8_t *codec_put_head(uint8_t *end, uint32_t number, uint64_t n)
  */
 _must_use_ int codec_unpack(const struct codec_message *m, const uint8_t *data, size_t n,
 	struct bump *memory, void *out);
-/*
- * Cut one length-delimited field off the front of *data, *n bytes, which are behind it then, if its
- * number is `number`. -EPROTO: it is not, or is cut.
- */
-_must_use_ int codec_cut(
-	const uint8_t **data, size_t *n, uint32_t number, const uint8_t **ret_part, size_t *ret_n);
 
 #endif

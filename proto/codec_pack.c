@@ -2,33 +2,15 @@
  * codec_pack.c: structs to bytes, back to front: every length is known when its turn comes, so nothing
  * is measured beforehand. Goes as deep as the tables do. No state; any process, any thread.
  */
-#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
 #include "proto/codec_private.h"
 
-static inline uint64_t load_number(size_t size, const void *from)
-{
-	if (size == sizeof(uint64_t))
-		return *(const uint64_t *)from;
-	return size == sizeof(uint32_t) ? *(const uint32_t *)from : *(const bool *)from;
-}
-
-static inline uint64_t load_member(const struct codec_field *f, const uint8_t *in)
-{
-	if (f->kind == CODEC_KIND_64)
-		return load_number(sizeof(uint64_t), in + f->offset);
-	return load_number(f->kind == CODEC_KIND_32 ? sizeof(uint32_t) : 1, in + f->offset);
-}
-
 static inline const void *load_pointer(const uint8_t *at)
 {
 	return *(const void *const *)(const void *)at;
 }
-
-/* So that what is usual does not save registers for what is not. */
-#define NOINLINE __attribute__((noinline))
 
 /* What is packed ends up between `at`, which each function takes and returns, and the end. NULL: error
  * says why. */
@@ -65,17 +47,13 @@ static inline uint8_t *put_varint(struct packing *o, uint8_t *at, uint64_t v)
 	return at;
 }
 
-static NOINLINE uint8_t *put_long_tagged(struct packing *o, uint8_t *at, unsigned tag, uint64_t v)
-{
-	at = put_varint(o, at, v);
-	return at ? put_varint(o, at, tag) : NULL;
-}
-
 /* A tag and what follows it: a number or a length. */
 static inline uint8_t *put_tagged(struct packing *o, uint8_t *at, unsigned tag, uint64_t v)
 {
-	if ((v | tag) > 0x7F || at - o->start < 2)
-		return put_long_tagged(o, at, tag, v);
+	if ((v | tag) > 0x7F || at - o->start < 2) {
+		at = put_long_varint(o, at, v);
+		return at ? put_varint(o, at, tag) : NULL;
+	}
 	at[-1] = (uint8_t)v;
 	at[-2] = (uint8_t)tag;
 	return at - 2;
@@ -83,17 +61,17 @@ static inline uint8_t *put_tagged(struct packing *o, uint8_t *at, unsigned tag, 
 
 static inline uint8_t *put_head(struct packing *o, uint8_t *at, unsigned number, const uint8_t *end)
 {
-	return put_tagged(o, at, number << 3 | DELIMITED, (uint64_t)(end - at));
+	return put_tagged(o, at, number << 3 | FIELD_DELIMITED, (uint64_t)(end - at));
 }
 
 static inline uint8_t *put_number(struct packing *o, uint8_t *at, const struct codec_field *f,
 	unsigned number, const uint8_t *in)
 {
-	uint64_t v = load_member(f, in);
+	uint64_t v = load_number(f->element_size, in + f->offset);
 
 	if (!in_range(f, v))
 		return fail(o, -EINVAL);
-	return v == 0 ? at : put_tagged(o, at, number << 3 | VARINT, v);
+	return v == 0 ? at : put_tagged(o, at, number << 3 | FIELD_VARINT, v);
 }
 
 static NOINLINE uint8_t *put_bytes(
@@ -155,7 +133,7 @@ static NOINLINE uint8_t *put_array(struct packing *o, uint8_t *at, const struct 
 
 	if (n > f->most)
 		return fail(o, -EMSGSIZE);
-	if (n < f->least)
+	if (n == 0 && f->matters)
 		return fail(o, -EINVAL);
 	if (f->kind == CODEC_KIND_NUMBERS)
 		return put_numbers(o, at, f, number, list, n);
@@ -215,7 +193,7 @@ static uint8_t *put_fields(
 		if (number == m->body_last) {
 			at = put_body(o, at, m, in);
 			number = m->body_first;
-		} else if (is_number(f)) {
+		} else if (f->kind == CODEC_KIND_NUMBER) {
 			at = put_number(o, at, f, number, in);
 		} else if (f->kind >= CODEC_KIND_NUMBERS && load_count(f, in) == 0 && !f->matters) {
 			continue;
@@ -233,19 +211,14 @@ int codec_pack(
 	const struct codec_message *m, const void *in, uint8_t *out, size_t n_out, uint8_t **ret_at)
 {
 	struct packing o = {out, 0};
-	uint8_t *at = put_fields(&o, out + n_out, m, in);
 
-	if (!at)
-		return o.error;
-	*ret_at = at;
-	return 0;
+	*ret_at = put_fields(&o, out + n_out, m, in);
+	return o.error;
 }
 
 uint8_t *codec_put_long_head(uint8_t *end, uint32_t number, uint64_t n)
 {
 	struct packing o = {end - CODEC_HEAD_MAX, 0};
-	uint8_t *at = put_tagged(&o, end, number << 3 | DELIMITED, n);
 
-	assert(at);
-	return at;
+	return put_tagged(&o, end, number << 3 | FIELD_DELIMITED, n);
 }

@@ -3,24 +3,15 @@
 #define PROTO_CODEC_PRIVATE_H
 
 #include "proto/codec.h"
+#include "proto/field.h"
 
-enum {
-	VARINT = 0,
-	FIXED64 = 1,
-	DELIMITED = 2,
-	FIXED32 = 5,
-};
+/* So that what is usual does not save registers for what is not. */
+#define NOINLINE __attribute__((noinline))
 
 static inline size_t varint_size(uint64_t v)
 {
 	/* A byte each 7 bits: up to 64 of them, 9/64 is as good as 1/7. */
 	return ((size_t)(63 - __builtin_clzll(v | 1)) * 9 + 73) / 64;
-}
-
-/* One number. */
-static inline bool is_number(const struct codec_field *f)
-{
-	return f->kind >= CODEC_KIND_BOOL && f->kind <= CODEC_KIND_64;
 }
 
 /* Right for signed limits, too: then min is the larger one. */
@@ -35,11 +26,16 @@ static inline uint32_t *body_number(const struct codec_message *m, const void *i
 	return (uint32_t *)(void *)((uint8_t *)in + m->body_offset);
 }
 
+static inline uint64_t load_number(size_t size, const void *from)
+{
+	if (size == sizeof(uint64_t))
+		return *(const uint64_t *)from;
+	return size == sizeof(uint32_t) ? *(const uint32_t *)from : *(const bool *)from;
+}
+
 static inline size_t load_count(const struct codec_field *f, const uint8_t *in)
 {
-	const void *at = in + f->count_offset;
-
-	return f->count_size == sizeof(size_t) ? *(const size_t *)at : *(const uint32_t *)at;
+	return load_number(f->count_size, in + f->count_offset);
 }
 
 #endif

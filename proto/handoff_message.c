@@ -157,7 +157,7 @@ static const struct codec_message error = CODEC_MESSAGE(struct handoff_error, er
 
 /* --- Records ---------------------------------------------------------------------------------- */
 
-static const struct codec_message empty = CODEC_EMPTY;
+static const struct codec_message empty = {.fields = NULL};
 
 static const struct codec_field envelope_fields[] = {
 	[1] = CODEC_NUMBER(struct handoff_message, seq),

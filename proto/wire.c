@@ -127,17 +127,16 @@ size_t wire_item_bound(const struct wire_item *item)
 int wire_unpack(struct wire_scratch *s, const uint8_t *record, size_t n, size_t *ret_used,
 	const struct wire_message **ret_message)
 {
-	const uint8_t *data = record, *envelope;
-	size_t n_left = n, n_envelope;
+	struct field_reader r = {record, record + n};
+	struct field f;
 
-	if (n > WIRE_MESSAGE_MAX)
-		return -EPROTO;
-	if (codec_cut(&data, &n_left, WIRE_RECORD_MESSAGES, &envelope, &n_envelope) < 0)
+	if (n > WIRE_MESSAGE_MAX || field_next(&r, &f) || f.number != WIRE_RECORD_MESSAGES ||
+		f.wire != FIELD_DELIMITED)
 		return -EPROTO;
 	bump_reset(&s->unpacked);
-	if (codec_unpack(&wire_envelope_table, envelope, n_envelope, &s->unpacked, &s->message) < 0)
+	if (codec_unpack(&wire_envelope_table, f.bytes, f.n, &s->unpacked, &s->message) < 0)
 		return -EPROTO;
-	*ret_used = n - n_left;
+	*ret_used = (size_t)(r.at - record);
 	*ret_message = &s->message;
 	return 0;
 }

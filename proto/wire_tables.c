@@ -280,7 +280,7 @@ static const struct codec_field unloaded_fields[] = {
 static const struct codec_message unloaded =
 	CODEC_MESSAGE(struct wire_unloaded, unloaded_fields, NULL);
 
-static const struct codec_message empty = CODEC_EMPTY;
+static const struct codec_message empty = {.fields = NULL};
 
 /* Envelope: enum wire_type is its field numbers. */
 static const struct codec_field envelope_fields[] = {

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "codec_oracle.h"
+#include "proto/field.h"
 #include "proto/wire.pb-c.h"
 #include "proto/wire_private.h"
 
@@ -47,12 +48,13 @@ static void check_message(const struct wire_message *m, size_t n)
 
 static void check_envelope(const uint8_t *data, size_t n)
 {
-	const uint8_t *envelope;
-	size_t n_envelope;
+	struct field_reader r = {data, data + n};
+	struct field f;
 
-	if (codec_cut(&data, &n, WIRE_RECORD_MESSAGES, &envelope, &n_envelope) == 0)
-		oracle_check(&wire_envelope_table, &modeld__wire__envelope__descriptor, envelope,
-			n_envelope);
+	if (field_next(&r, &f) == 0 && f.number == WIRE_RECORD_MESSAGES &&
+		f.wire == FIELD_DELIMITED)
+		oracle_check(
+			&wire_envelope_table, &modeld__wire__envelope__descriptor, f.bytes, f.n);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)

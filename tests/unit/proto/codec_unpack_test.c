@@ -290,27 +290,6 @@ Test(codec_unpack, an_array_in_many_pieces)
 	cr_assert_lt((size_t)(s.at - room), (WIRE_RELEASE_MAX + 16) * sizeof(uint64_t));
 }
 
-Test(codec_cut, first_fields)
-{
-	static const uint8_t data[] = "\x0a\x02"
-				      "ab"
-				      "\x0a\x00"
-				      "\x12\x00";
-	const uint8_t *at = data, *part;
-	size_t n = 8, n_part = 77;
-
-	cr_assert_eq(codec_cut(&at, &n, 1, &part, &n_part), 0);
-	cr_assert(part == data + 2 && n_part == 2 && at == data + 4 && n == 4);
-	cr_assert_eq(codec_cut(&at, &n, 1, &part, &n_part), 0);
-	cr_assert(n_part == 0 && at == data + 6 && n == 2);
-	cr_assert_eq(codec_cut(&at, &n, 1, &part, &n_part), -EPROTO, "another field");
-	cr_assert(at == data + 6 && n == 2, "untouched on failure");
-	n = 1;
-	cr_assert_eq(codec_cut(&at, &n, 2, &part, &n_part), -EPROTO, "cut");
-	n = 0;
-	cr_assert_eq(codec_cut(&at, &n, 2, &part, &n_part), -EPROTO, "nothing");
-}
-
 /* --- Against protobuf-c ----------------------------------------------------------------------- */
 
 static uint64_t small(uint64_t *state, uint64_t below)

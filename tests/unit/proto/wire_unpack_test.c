@@ -114,6 +114,8 @@ Test(wire_unpack, a_nul_inside_any_string_is_refused)
 	static const size_t n_strings[LAST_TYPE + 1] = {
 		[WIRE_SETUP] = 8,
 		[WIRE_LOAD] = 15,
+		[WIRE_CHECK] = 8,
+		[WIRE_CHECKED] = 3,
 		[WIRE_RUN] = 5,
 		[WIRE_LOADED] = 4,
 		[WIRE_DONE] = 2,
