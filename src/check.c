@@ -46,6 +46,27 @@ static int try_bind(const struct address *a)
 	return fd < 0 ? -errno : inet_bind(fd, a);
 }
 
+/* address_parse() says which address it is, and so do we. */
+static const char *behind(const char *why, const char *text)
+{
+	size_t n = strlen(text);
+
+	return !strncmp(why, text, n) && !strncmp(why + n, ": ", 2) ? why + n + 2 : why;
+}
+
+/* Nothing is looked up for a Unix socket. */
+static bool check_unix(struct check *k, struct key key, const char *text)
+{
+	struct address all[ADDRESSES_MAX];
+	char why[256];
+	size_t n;
+
+	if (!address_parse(text, all, &n, why, sizeof(why)))
+		return true;
+	fault(k, key, text, behind(why, text));
+	return false;
+}
+
 static void check_inet(struct check *k, struct key key, const char *text)
 {
 	struct address all[ADDRESSES_MAX];
@@ -55,7 +76,7 @@ static void check_inet(struct check *k, struct key key, const char *text)
 	bool can = false;
 
 	if (r) {
-		fault(k, key, text, why);
+		fault(k, key, text, behind(why, text));
 		return;
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -92,11 +113,12 @@ static void check_listen(struct check *k)
 	const char *const *listen = k->config->frontend.listen;
 
 	for (size_t i = 0; listen[i]; i++) {
-		if (address_text_is_unix(listen[i]))
-			check_directory(
-				k, (struct key){"server", "listen"}, listen[i] + strlen("unix:"));
-		else
-			check_inet(k, (struct key){"server", "listen"}, listen[i]);
+		const struct key key = {"server", "listen"};
+
+		if (!address_text_is_unix(listen[i]))
+			check_inet(k, key, listen[i]);
+		else if (check_unix(k, key, listen[i]))
+			check_directory(k, key, listen[i] + strlen("unix:"));
 	}
 	if (k->config->metrics.listen && *k->config->metrics.listen)
 		check_inet(k, (struct key){"metrics", "listen"}, k->config->metrics.listen);

@@ -207,7 +207,11 @@ static int set_plain(
 		backend_name_valid(l->section + strlen(BACKEND_PREFIX)))
 		return set_backend(c, l, from_file, text, cap);
 	if (!config_find_key(l->section, l->key, &i)) {
-		snprintf(text, cap, "%s: unknown key [%s] %s", l->where, l->section, l->key);
+		int n = snprintf(
+			text, cap, "%s: unknown key [%s] %s", l->where, l->section, l->key);
+
+		if (n > 0 && (size_t)n < cap)
+			config_suggest(l->section, l->key, text + n, cap - (size_t)n);
 		return CONFIG_E_INVALID;
 	}
 	return set_entry(c, i, l, from_file, text, cap);

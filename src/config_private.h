@@ -76,6 +76,8 @@ char *config_printf(struct config *c, const char *format, ...) _printf_(2, 3);
 char *config_format(const char *format, ...) _printf_(1, 2);
 /* Which of config_keys it is; false: there is none. */
 bool config_find_key(const char *section, const char *name, size_t *ret_i);
+/* Of a key that there is not: which was meant, or what is missing, as " (…)"; "": nobody knows. */
+void config_suggest(const char *section, const char *key, char *text, size_t cap);
 /* A key's entry (asserts that the key exists). */
 struct config_entry *config_entry(const struct config *c, const char *section, const char *name);
 /* text begins with a "[section] key": say before it where that was set. */

@@ -138,8 +138,13 @@ static int parse_options(int argc, char **argv, struct options *o)
 		else
 			return usage_error("see the message above");
 	}
-	if (optind < argc)
-		return usage_error("there are no arguments besides options");
+	if (optind < argc) {
+		fprintf(stderr,
+			"modeld: '%s' is no option: --config FILE names a configuration, --triton "
+			"REPOSITORY a directory of models\nTry 'modeld --help'.\n",
+			argv[optind]);
+		return SERVER_EXIT_USAGE;
+	}
 	if (!o->source.file && !o->triton_repository)
 		return usage_error("--config FILE or --triton REPOSITORY is needed");
 	return 0;
@@ -161,15 +166,24 @@ static int config_failed(int r, const char *text)
 	return SERVER_EXIT_CONFIG;
 }
 
-static int load(
-	struct config *c, const struct config_source *source, struct repository **ret_repository)
+static int load(struct config *c, const struct config_source *source, bool is_check,
+	struct repository **ret_repository)
 {
 	char text[8192] = "";
+	const char *where;
 	int r = config_source_read(source, c, text, sizeof(text));
 
-	if (!r)
-		r = repository_read(ret_repository, &c->models, NULL, text, sizeof(text));
-	return r ? config_failed(r, text) : 0;
+	if (r)
+		return config_failed(r, text);
+	r = repository_read(ret_repository, &c->models, NULL, text, sizeof(text));
+	if (r != REPOSITORY_E_UNREADABLE)
+		return r ? config_failed(r, text) : 0;
+	where = config_where(c, "models", "repository");
+	log_error("bad configuration", "%s%s%s", where ? where : "", where ? ": " : "", text);
+	/* It is no reason not to look at the rest. */
+	if (is_check)
+		(void)!check_surroundings(c, stderr);
+	return SERVER_EXIT_CONFIG;
 }
 
 /* The one directory that the daemon makes; nobody else may write into it. */
@@ -315,7 +329,7 @@ int main(int argc, char **argv)
 	signal(SIGUSR2, SIG_IGN);
 	log_init(NULL, LOG_LEVEL_INFO);
 	o.source.sets = o.sets;
-	r = load(&config, &o.source, &repository);
+	r = load(&config, &o.source, o.check, &repository);
 	if (r)
 		return r;
 	log_init(NULL, config.log_level);

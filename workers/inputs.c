@@ -85,6 +85,17 @@ static const struct view *find_view(const struct inputs *in, uint64_t id)
 	return v;
 }
 
+/* There was no room to map it. */
+static bool is_wanted(const struct inputs *in, uint64_t id)
+{
+	bool is;
+
+	pthread_mutex_lock(in->memory);
+	is = regions_lacks(in->regions, id);
+	pthread_mutex_unlock(in->memory);
+	return is;
+}
+
 /* By its client, meanwhile. BYTES of a region are always looked at here, as if they could. */
 static bool can_change(const struct view *v, const struct wire_tensor *t)
 {
@@ -104,6 +115,9 @@ static enum modeld_code resolve(const struct inputs *in, const struct modeld_dec
 			"input '%s': %s %s of %" PRIu64 " bytes is not what the model declares",
 			want->name, dtype_name(t->dtype),
 			shape_format(t->dims, t->rank, shape, sizeof(shape)), t->span.length);
+	if (!v && is_wanted(in, t->span.arena))
+		return fail(error, MODELD_EXHAUSTED,
+			"input '%s': this worker has no room to map its memory", want->name);
 	if (!v)
 		return fail(error, MODELD_INTERNAL,
 			"input '%s': its memory is not mapped in this worker", want->name);

@@ -112,6 +112,25 @@ static struct lane *find_lane(struct loop *l, uint32_t number, uint32_t lane)
 	return model && !model->leaving && lane < model->n_lanes ? &model->lanes[lane] : NULL;
 }
 
+static int pin_mapped(struct loop *l, const struct wire_map *map)
+{
+	return loop_pin(l, regions_find(&l->regions, map->id),
+		map->writable ? DEVICE_READ_WRITE : DEVICE_READ_ONLY);
+}
+
+/* Memory that there was no room to map when it came: now there may be. */
+static int map_again(struct loop *l)
+{
+	struct wire_map map;
+	int r = 0;
+
+	pthread_mutex_lock(&l->memory);
+	while (!r && !regions_map_again(&l->regions, &map))
+		r = pin_mapped(l, &map);
+	pthread_mutex_unlock(&l->memory);
+	return r;
+}
+
 static int on_run(
 	struct loop *l, struct hand *h, struct tools *t, const struct wire_run *m, size_t n)
 {
@@ -122,6 +141,11 @@ static int on_run(
 	pthread_mutex_lock(&l->lock);
 	lane = find_lane(l, m->model, m->lane);
 	pthread_mutex_unlock(&l->lock);
+	if (l->regions.n_wanted > 0) {
+		r = map_again(l);
+		if (r)
+			return r;
+	}
 	if (!lane)
 		return loop_stop(
 			l, WORKER_EXIT_INTERNAL, "run of a model or a lane that is not there");
@@ -172,12 +196,6 @@ static int on_ping(struct loop *l, const struct wire_ping *ping)
 }
 
 /* --- Memory ------------------------------------------------------------------------------- */
-
-static int pin_mapped(struct loop *l, const struct wire_map *map)
-{
-	return loop_pin(l, regions_find(&l->regions, map->id),
-		map->writable ? DEVICE_READ_WRITE : DEVICE_READ_ONLY);
-}
 
 static void unpin_mapped(struct loop *l, uint64_t id)
 {

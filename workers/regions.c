@@ -6,11 +6,18 @@
 #include "workers/regions.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 struct region {
 	uint64_t id;
 	struct view *view; /* own */
+};
+
+struct wanted {
+	int fd; /* own */
+	struct wire_map map;
 };
 
 void regions_deinit(struct regions *s)
@@ -21,6 +28,9 @@ void regions_deinit(struct regions *s)
 		view_free(s->segments.items[i].item);
 	slots_deinit(&s->segments);
 	free(s->items);
+	for (size_t i = 0; i < s->n_wanted; i++)
+		close(s->wanted[i].fd);
+	free(s->wanted);
 	*s = (struct regions){0};
 }
 
@@ -69,7 +79,47 @@ static int map_segment(struct regions *s, int fd, const struct wire_map *map)
 	return r;
 }
 
-int regions_map(struct regions *s, int fd, const struct wire_map *map)
+/* --- What is wanted ------------------------------------------------------------------------------- */
+
+/* n_wanted: it is not. */
+static size_t find_wanted(const struct regions *s, uint64_t id)
+{
+	size_t i = 0;
+
+	while (i < s->n_wanted && s->wanted[i].map.id != id)
+		i++;
+	return i;
+}
+
+static void forget_wanted(struct regions *s, size_t i)
+{
+	close(s->wanted[i].fd);
+	s->wanted[i] = s->wanted[--s->n_wanted];
+}
+
+/* Without room for that, too, its runs fail. */
+static void want(struct regions *s, int fd, const struct wire_map *map)
+{
+	int copy;
+
+	if (!s->wanted)
+		s->wanted = calloc(REGIONS_WANTED_MAX, sizeof(*s->wanted));
+	if (!s->wanted || s->n_wanted == REGIONS_WANTED_MAX ||
+		find_wanted(s, map->id) < s->n_wanted)
+		return;
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (copy >= 0)
+		s->wanted[s->n_wanted++] = (struct wanted){.fd = copy, .map = *map};
+}
+
+bool regions_lacks(const struct regions *s, uint64_t id)
+{
+	return find_wanted(s, id) < s->n_wanted;
+}
+
+/* --- Mapping -------------------------------------------------------------------------------------- */
+
+static int map_any(struct regions *s, int fd, const struct wire_map *map)
 {
 	_cleanup_(view_freep) struct view *v = NULL;
 	size_t at = place_of(s, map->id);
@@ -90,6 +140,29 @@ int regions_map(struct regions *s, int fd, const struct wire_map *map)
 	return 0;
 }
 
+int regions_map(struct regions *s, int fd, const struct wire_map *map)
+{
+	int r = map_any(s, fd, map);
+
+	if (r == -ENOMEM)
+		want(s, fd, map);
+	return r;
+}
+
+int regions_map_again(struct regions *s, struct wire_map *ret_map)
+{
+	int r = -ENOENT;
+
+	for (size_t i = 0; r && i < s->n_wanted; i++) {
+		r = map_any(s, s->wanted[i].fd, &s->wanted[i].map);
+		if (r)
+			continue;
+		*ret_map = s->wanted[i].map;
+		forget_wanted(s, i);
+	}
+	return r;
+}
+
 static int unmap_segment(struct regions *s, uint64_t id)
 {
 	struct view *v = slots_remove(&s->segments, id);
@@ -103,7 +176,12 @@ static int unmap_segment(struct regions *s, uint64_t id)
 int regions_unmap(struct regions *s, uint64_t id)
 {
 	size_t at = place_of(s, id);
+	size_t wanted = find_wanted(s, id);
 
+	if (wanted < s->n_wanted) {
+		forget_wanted(s, wanted);
+		return 0;
+	}
 	if (!(id & WIRE_REGION_BIT))
 		return unmap_segment(s, id);
 	if (at >= s->n || s->items[at].id != id)

@@ -2,6 +2,7 @@
 #ifndef WORKERS_REGIONS_H
 #define WORKERS_REGIONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,7 +17,12 @@ struct regions {
 	struct region *items;  /* own; by ascending id */
 	size_t n;
 	size_t cap;
+	/* Own: what there was no room to map, REGIONS_WANTED_MAX at most. */
+	struct wanted *wanted;
+	size_t n_wanted;
 };
+
+#define REGIONS_WANTED_MAX 64u
 
 /* Unmaps all. */
 void regions_deinit(struct regions *s);
@@ -24,11 +30,16 @@ void regions_deinit(struct regions *s);
  * Map fd, which is borrowed.
  *
  * -EEXIST    the id is in use
- * -ENOMEM, or as view_new(), view_new_region()
+ * -ENOMEM    there is no room: it is wanted, until regions_unmap()
+ * or as view_new(), view_new_region()
  */
 _must_use_ int regions_map(struct regions *s, int fd, const struct wire_map *map);
 /* -ENOENT where the id is not known. */
 _must_use_ int regions_unmap(struct regions *s, uint64_t id);
+/* Try to map one that is wanted, which is not any more then: *ret_map. -ENOENT: there is none; -ENOMEM, or as regions_map() */
+_must_use_ int regions_map_again(struct regions *s, struct wire_map *ret_map);
+/* Is it wanted? */
+bool regions_lacks(const struct regions *s, uint64_t id);
 /* NULL where the id is not known. */
 const struct view *regions_find(const struct regions *s, uint64_t id);
 

@@ -188,7 +188,8 @@ int connect_address(int *ret_fd, bool *ret_local, const char *address, uint64_t 
 
 	if (r == -EINVAL) {
 		(void)snprintf(text, cap,
-			"'%s' is no address: host:port, [ipv6]:port or unix:/path is", address);
+			"'%s' is no address: host:port, [ipv6]:port or unix:/path is%s", address,
+			host_port_hint(address));
 		return r;
 	}
 	if (r == -EPROTOTYPE)

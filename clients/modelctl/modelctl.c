@@ -71,6 +71,20 @@ const char *modelctl_address(const struct modelctl *m)
 	return m->address ? m->address : connect_first(&m->places);
 }
 
+/* The last place is the one that `text` is about. */
+static int nobody_answers(const struct modelctl *m, const char *text)
+{
+	char looked[512] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i + 1 < m->places.n && n < sizeof(looked); i++)
+		n += (size_t)snprintf(looked + n, sizeof(looked) - n, "%s%s", i ? ", " : "",
+			m->places.address[i]);
+	return modelctl_fail(MODELCTL_UNREACHABLE,
+		"%s; nobody answers at %s either: is modeld running? --address names another place",
+		text, looked);
+}
+
 int modelctl_connect(const struct modelctl *m, struct grpc_client **ret_client)
 {
 	char text[512];
@@ -79,7 +93,13 @@ int modelctl_connect(const struct modelctl *m, struct grpc_client **ret_client)
 
 	if (!r)
 		return 0;
-	return modelctl_fail(r == -EINVAL ? MODELCTL_USAGE : MODELCTL_UNREACHABLE, "%s", text);
+	if (m->address)
+		return modelctl_fail(
+			r == -EINVAL ? MODELCTL_USAGE : MODELCTL_UNREACHABLE, "%s", text);
+	if (m->places.n == 1)
+		return modelctl_fail(r == -EINVAL ? MODELCTL_USAGE : MODELCTL_UNREACHABLE,
+			"%s ($MODELD_ADDRESS names it)", text);
+	return nobody_answers(m, text);
 }
 
 struct reply {

@@ -63,6 +63,10 @@ static int parse_unix(const char *listen, struct address *ret, char *text, size_
 		say(text, cap, "%s: path missing", listen);
 		return -EINVAL;
 	}
+	if (path[0] != '@' && path[n - 1] == '/') {
+		say(text, cap, "%s: the name of the socket is missing", listen);
+		return -EINVAL;
+	}
 	if (n >= sizeof(un->sun_path)) {
 		say(text, cap, "%s: path of %zu bytes, at most %zu are possible", listen, n,
 			sizeof(un->sun_path) - 1);
@@ -129,7 +133,8 @@ int address_parse(const char *listen, struct address ret[ADDRESSES_MAX], size_t 
 		return r;
 	}
 	if (host_port_split(listen, host, &port)) {
-		say(text, cap, "%s: not host:port, [ipv6]:port, *:port or unix:/path", listen);
+		say(text, cap, "%s: not host:port, [ipv6]:port, *:port or unix:/path%s", listen,
+			host_port_hint(listen));
 		return -EINVAL;
 	}
 	if (!strcmp(host, "*")) {

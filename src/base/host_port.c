@@ -39,3 +39,23 @@ int host_port_split(const char *text, char ret_host[HOST_MAX], uint16_t *ret_por
 	ret_host[n] = 0;
 	return parse_port(colon + 1, ret_port);
 }
+
+const char *host_port_hint(const char *text)
+{
+	const char *first = strchr(text, ':');
+	uint16_t port;
+
+	if (strpbrk(text, "\"'"))
+		return " (it has quotes, which are not taken off)";
+	if (strstr(text, "://"))
+		return " (without what is in front of ://)";
+	if (*text == '/')
+		return " (a path has unix: in front)";
+	if (strpbrk(text, " \t"))
+		return " (several have commas between)";
+	if (first && first != strrchr(text, ':') && *text != '[')
+		return " (an IPv6 address is in brackets: [::1]:50052)";
+	if (!parse_port(text, &port))
+		return " (a port has a host in front: 127.0.0.1:50052)";
+	return first ? "" : " (the port is missing)";
+}

@@ -15,5 +15,7 @@
  * -EINVAL  anything else: no host, none that fits, a port that is not 0 to 65535 in digits alone
  */
 _must_use_ int host_port_split(const char *text, char ret_host[HOST_MAX], uint16_t *ret_port);
+/* Of what is neither that nor unix:/path: what people mean by it, to be put behind an error; "": nobody knows. */
+const char *host_port_hint(const char *text);
 
 #endif

@@ -343,7 +343,7 @@ static void set_defaults(struct version_settings *m, const struct models_default
 static int read_pbtxt(struct reading *r)
 {
 	_cleanup_(freep) char *file = path_join(r->directory, PBTXT_FILE);
-	char text[1024];
+	char text[4096];
 	int e;
 
 	if (!file)

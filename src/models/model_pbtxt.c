@@ -28,6 +28,7 @@ typedef Inference__ModelConfig Config;
 struct mapping {
 	const Config *config;			/* borrow */
 	uint64_t present;			/* fields of it that were there */
+	const unsigned *lines;			/* borrow: of these; NULL: there are none */
 	struct model_conf *conf;		/* borrow */
 	const struct models_settings *settings; /* borrow */
 	const char *file;			/* borrow: in messages */
@@ -42,9 +43,32 @@ static bool has(const struct mapping *m, unsigned number)
 	return m->present & UINT64_C(1) << number;
 }
 
+/* Of "dynamic_batching.priority_levels": that of dynamic_batching. 0: none is known. */
+static unsigned line_of(const struct mapping *m, const char *field)
+{
+	const ProtobufCMessageDescriptor *type = m->config->base.descriptor;
+	size_t n = strcspn(field, ". ");
+
+	for (unsigned i = 0; m->lines && i < type->n_fields; i++) {
+		const ProtobufCFieldDescriptor *f = &type->fields[i];
+
+		if (f->id < 64 && !strncmp(f->name, field, n) && !f->name[n])
+			return m->lines[f->id];
+	}
+	return 0;
+}
+
+/* One behind the other. */
 static int wrong(struct mapping *m, const char *field, const char *what)
 {
-	snprintf(m->text, m->cap, "%s: %s: %s", m->file, field, what);
+	size_t n = strlen(m->text);
+	unsigned line = line_of(m, field);
+	char where[16] = "";
+
+	if (line > 0)
+		snprintf(where, sizeof(where), ":%u", line);
+	snprintf(m->text + n, m->cap - n, "%s%s%s: %s: %s", n ? "; " : "", m->file, where, field,
+		what);
 	return MODEL_PBTXT_E_INVALID;
 }
 
@@ -305,11 +329,17 @@ static int map(struct mapping *m)
 	static int (*const steps[])(struct mapping * m) = {map_name, map_backend, map_file,
 		map_versions, map_scheduling, map_batching, map_instances, map_labels,
 		map_parameters, map_warmups, name_ignored};
-	int r = 0;
+	bool is_wrong = false;
 
-	for (size_t i = 0; !r && i < sizeof(steps) / sizeof(steps[0]); i++)
-		r = steps[i](m);
-	return r;
+	*m->text = 0;
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		int r = steps[i](m);
+
+		if (r < 0)
+			return r;
+		is_wrong |= r > 0;
+	}
+	return is_wrong ? MODEL_PBTXT_E_INVALID : 0;
 }
 
 /* --- Reading -------------------------------------------------------------------------------------- */
@@ -341,15 +371,27 @@ static int too_large(const char *file, char *text, size_t cap)
 	return MODEL_PBTXT_E_INVALID;
 }
 
-static int parse(const struct buf *content, const char *file, struct buf *wire, uint64_t *present,
-	char *text, size_t cap)
+/* Each of its lines with the file in front, one behind the other. */
+static void join(const char *file, const char *what, char *text, size_t cap)
 {
-	char what[256];
+	size_t at = 0;
+
+	for (size_t n; *what && at < cap; what += n + (what[n] == '\n')) {
+		n = strcspn(what, "\n");
+		at += (size_t)snprintf(
+			text + at, cap - at, "%s%s:%.*s", at ? "; " : "", file, (int)n, what);
+	}
+}
+
+static int parse(const struct buf *content, const char *file, struct buf *wire,
+	struct pbtxt_fields *fields, char *text, size_t cap)
+{
+	char what[2048];
 	int r = pbtxt_read(&inference__model_config__descriptor, (const char *)content->data,
-		content->len, wire, present, what, sizeof(what));
+		content->len, wire, fields, what, sizeof(what));
 
 	if (r == PBTXT_E_INVALID)
-		snprintf(text, cap, "%s:%s", file, what);
+		join(file, what, text, cap);
 	if (r == -ENOBUFS)
 		return too_large(file, text, cap);
 	return r == PBTXT_E_INVALID ? MODEL_PBTXT_E_INVALID : r;
@@ -359,6 +401,7 @@ int model_pbtxt_map(const struct model_pbtxt_message *message, struct model_conf
 	const struct models_settings *settings, char **ret_ignored, char *text, size_t cap)
 {
 	struct mapping m = {.present = message->present,
+		.lines = message->lines,
 		.conf = conf,
 		.settings = settings,
 		.file = message->origin,
@@ -390,12 +433,15 @@ int model_pbtxt_read(const char *file, struct model_conf *conf,
 	_cleanup_(buf_deinit) struct buf content = {.max = FILE_BYTES_MAX};
 	_cleanup_(buf_deinit) struct buf wire = {.max = MESSAGE_BYTES_MAX};
 	struct model_pbtxt_message message = {.origin = file, .directory = directory};
+	struct pbtxt_fields fields;
 	int r = directory ? read_file(file, &content, text, cap) : -ENOMEM;
 
 	if (!r)
-		r = parse(&content, file, &wire, &message.present, text, cap);
+		r = parse(&content, file, &wire, &fields, text, cap);
 	if (r)
 		return r == -ENOBUFS ? too_large(file, text, cap) : r;
+	message.present = fields.present;
+	message.lines = fields.line;
 	message.data = wire.data;
 	message.n = wire.len;
 	return model_pbtxt_map(&message, conf, settings, ret_ignored, text, cap);

@@ -26,6 +26,7 @@ struct model_pbtxt_message {
 	const uint8_t *data;
 	size_t n;
 	uint64_t present;      /* bit i: field number i was said */
+	const unsigned *lines; /* by number, where it was said; NULL: it came in no lines */
 	const char *origin;    /* what messages call it */
 	const char *directory; /* the model's */
 };

@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "models/pbtxt_word.h"
 #include "models/pbwire.h"
 
-#define DEPTH_MAX  16u
-#define NUMBER_MAX 64u /* characters of a number */
+#define DEPTH_MAX 16u
 
 struct parser {
 	const char *at; /* borrow: what is left */
@@ -20,18 +20,14 @@ struct parser {
 	unsigned line;
 	unsigned column;
 	unsigned depth;
-	char *text; /* borrow: of the error */
+	unsigned n_faults;
+	bool lost;  /* behind what is at fault now nothing can be told */
+	char *text; /* borrow: of the errors */
 	size_t cap;
 };
 
-/* A piece of the input. */
-struct span_of_text {
-	const char *data;
-	size_t n;
-};
-
 static int read_message(struct parser *p, const ProtobufCMessageDescriptor *type, char close,
-	struct buf *out, uint64_t *ret_present);
+	struct buf *out, struct pbtxt_fields *fields);
 
 /* --- Characters ----------------------------------------------------------------------------------- */
 
@@ -39,12 +35,14 @@ static int invalid(struct parser *p, const char *format, ...) _printf_(2, 3);
 static int invalid(struct parser *p, const char *format, ...)
 {
 	char what[160];
+	size_t n = strlen(p->text);
 	va_list ap;
 
 	va_start(ap, format);
 	vsnprintf(what, sizeof(what), format, ap);
 	va_end(ap);
-	snprintf(p->text, p->cap, "%u:%u: %s", p->line, p->column, what);
+	snprintf(p->text + n, p->cap - n, "%s%u:%u: %s", n ? "\n" : "", p->line, p->column, what);
+	p->n_faults++;
 	return PBTXT_E_INVALID;
 }
 
@@ -61,6 +59,14 @@ static void advance(struct parser *p)
 		return;
 	p->line++;
 	p->column = 1;
+}
+
+/* Of the place alone. */
+static void rewind_to(struct parser *p, const struct parser *before)
+{
+	p->at = before->at;
+	p->line = before->line;
+	p->column = before->column;
 }
 
 static void skip_space(struct parser *p)
@@ -93,9 +99,9 @@ static bool is_word(char c)
 }
 
 /* A name, a number, true, an enumerator. n 0: none is next. */
-static struct span_of_text take_word(struct parser *p)
+static struct pbtxt_word take_word(struct parser *p)
 {
-	struct span_of_text w = {.data = p->at};
+	struct pbtxt_word w = {.data = p->at};
 
 	while (p->at < p->end &&
 		(is_word(*p->at) || *p->at == '.' || *p->at == '-' || *p->at == '+'))
@@ -105,117 +111,18 @@ static struct span_of_text take_word(struct parser *p)
 	return w;
 }
 
-static bool word_is(struct span_of_text w, const char *text)
-{
-	return w.n == strlen(text) && !memcmp(w.data, text, w.n);
-}
-
 /* --- Numbers -------------------------------------------------------------------------------------- */
-
-/* NUL-terminated, for strtoull() and its kind. False: too long for any number. */
-static bool copy_word(struct span_of_text w, char out[NUMBER_MAX])
-{
-	if (w.n == 0 || w.n >= NUMBER_MAX)
-		return false;
-	memcpy(out, w.data, w.n);
-	out[w.n] = 0;
-	return true;
-}
-
-static bool parse_signed(struct span_of_text w, int64_t min, int64_t max, uint64_t *ret_v)
-{
-	char digits[NUMBER_MAX];
-	char *end;
-	long long v;
-
-	if (!copy_word(w, digits) || *digits == '+')
-		return false;
-	errno = 0;
-	v = strtoll(digits, &end, 0);
-	if (errno || *end || v < min || v > max)
-		return false;
-	*ret_v = (uint64_t)v;
-	return true;
-}
-
-static bool parse_unsigned(struct span_of_text w, uint64_t max, uint64_t *ret_v)
-{
-	char digits[NUMBER_MAX];
-	char *end;
-	unsigned long long v;
-
-	if (!copy_word(w, digits) || !isdigit((unsigned char)*digits))
-		return false;
-	errno = 0;
-	v = strtoull(digits, &end, 0);
-	if (errno || *end || v > max)
-		return false;
-	*ret_v = v;
-	return true;
-}
-
-static bool parse_bool(struct span_of_text w, uint64_t *ret_v)
-{
-	bool yes = word_is(w, "true") || word_is(w, "t") || word_is(w, "True") || word_is(w, "1");
-
-	*ret_v = yes;
-	return yes || word_is(w, "false") || word_is(w, "f") || word_is(w, "False") ||
-	       word_is(w, "0");
-}
-
-static bool parse_enum(const ProtobufCEnumDescriptor *type, struct span_of_text w, uint64_t *ret_v)
-{
-	for (unsigned i = 0; i < type->n_values; i++) {
-		if (!word_is(w, type->values[i].name))
-			continue;
-		*ret_v = (uint64_t)(int64_t)type->values[i].value;
-		return true;
-	}
-	return parse_signed(w, 0, INT32_MAX, ret_v) &&
-	       protobuf_c_enum_descriptor_get_value(type, (int)*ret_v);
-}
-
-static bool parse_varint(const ProtobufCFieldDescriptor *f, struct span_of_text w, uint64_t *ret_v)
-{
-	switch (f->type) {
-	case PROTOBUF_C_TYPE_INT32:
-		return parse_signed(w, INT32_MIN, INT32_MAX, ret_v);
-	case PROTOBUF_C_TYPE_INT64:
-		return parse_signed(w, INT64_MIN, INT64_MAX, ret_v);
-	case PROTOBUF_C_TYPE_UINT32:
-		return parse_unsigned(w, UINT32_MAX, ret_v);
-	case PROTOBUF_C_TYPE_UINT64:
-		return parse_unsigned(w, UINT64_MAX, ret_v);
-	case PROTOBUF_C_TYPE_BOOL:
-		return parse_bool(w, ret_v);
-	case PROTOBUF_C_TYPE_ENUM:
-		return parse_enum(f->descriptor, w, ret_v);
-	default:
-		return false;
-	}
-}
-
-static bool parse_double(struct span_of_text w, double *ret_v)
-{
-	char digits[NUMBER_MAX];
-	char *end;
-
-	if (!copy_word(w, digits))
-		return false;
-	*ret_v = strtod(digits, &end);
-	return end > digits && (!*end || !strcmp(end, "f"));
-}
 
 static int read_number(struct parser *p, const ProtobufCFieldDescriptor *f, struct buf *out)
 {
 	struct parser before = *p;
-	struct span_of_text w = take_word(p);
+	struct pbtxt_word w = take_word(p);
 	bool is_real = f->type == PROTOBUF_C_TYPE_DOUBLE || f->type == PROTOBUF_C_TYPE_FLOAT;
 	double real = 0;
 	uint64_t v = 0;
 
-	if (is_real ? !parse_double(w, &real) : !parse_varint(f, w, &v)) {
-		*p = before;
+	if (is_real ? !pbtxt_word_real(w, &real) : !pbtxt_word_integer(f, w, &v)) {
+		rewind_to(p, &before);
 		return invalid(
 			p, "'%.*s' is no value of %s", (int)(w.n < 40 ? w.n : 40), w.data, f->name);
 	}
@@ -279,6 +186,7 @@ static int read_quoted(struct parser *p, char quote, struct buf *out)
 		if (r)
 			return r;
 	}
+	p->lost = peek(p) != quote;
 	return take(p, quote) ? 0 : invalid(p, "a string does not end in its line");
 }
 
@@ -306,7 +214,6 @@ static int read_string(struct parser *p, const ProtobufCFieldDescriptor *f, stru
 static int read_nested(struct parser *p, const ProtobufCFieldDescriptor *f, struct buf *out)
 {
 	_cleanup_(buf_deinit) struct buf inner = {.max = out->max};
-	uint64_t present;
 	char close;
 	int r;
 
@@ -317,7 +224,7 @@ static int read_nested(struct parser *p, const ProtobufCFieldDescriptor *f, stru
 	if (p->depth == DEPTH_MAX)
 		return invalid(p, "messages are nested too deeply");
 	p->depth++;
-	r = read_message(p, f->descriptor, close, &inner, &present);
+	r = read_message(p, f->descriptor, close, &inner, NULL);
 	p->depth--;
 	return r ? r : pbwire_put_bytes(out, f, inner.data, inner.len);
 }
@@ -351,38 +258,48 @@ static int read_list(struct parser *p, const ProtobufCFieldDescriptor *f, struct
 }
 
 static const ProtobufCFieldDescriptor *find_field(
-	const ProtobufCMessageDescriptor *type, struct span_of_text name)
+	const ProtobufCMessageDescriptor *type, struct pbtxt_word name)
 {
 	for (unsigned i = 0; i < type->n_fields; i++) {
-		if (word_is(name, type->fields[i].name))
+		if (pbtxt_word_is(name, type->fields[i].name))
 			return &type->fields[i];
 	}
 	return NULL;
 }
 
+static void note_field(
+	struct pbtxt_fields *fields, const ProtobufCFieldDescriptor *f, unsigned line)
+{
+	if (!fields)
+		return;
+	fields->present |= pbwire_present_bit(f);
+	if (f->id < 64 && !fields->line[f->id])
+		fields->line[f->id] = line;
+}
+
 static int read_field(struct parser *p, const ProtobufCMessageDescriptor *type, struct buf *out,
-	uint64_t *present, uint64_t *seen)
+	struct pbtxt_fields *fields, uint64_t *seen)
 {
 	struct parser before = *p;
-	struct span_of_text name = take_word(p);
+	struct pbtxt_word name = take_word(p);
 	const ProtobufCFieldDescriptor *f = find_field(type, name);
 	uint64_t bit;
 	bool colon;
 	int r;
 
 	if (!f) {
-		*p = before;
+		rewind_to(p, &before);
 		return name.n ? invalid(p, "%s has no field '%.*s'", type->short_name,
 					(int)(name.n < 40 ? name.n : 40), name.data)
 			      : invalid(p, "the name of a field is expected");
 	}
 	bit = pbwire_bit(type, f);
 	if (*seen & bit) {
-		*p = before;
+		rewind_to(p, &before);
 		return invalid(p, "%s is set twice, or beside what excludes it", f->name);
 	}
 	*seen |= bit;
-	*present |= pbwire_present_bit(f);
+	note_field(fields, f, before.line);
 	colon = take(p, ':');
 	if (!colon && f->type != PROTOBUF_C_TYPE_MESSAGE)
 		return invalid(p, "':' is expected behind %s", f->name);
@@ -392,30 +309,112 @@ static int read_field(struct parser *p, const ProtobufCMessageDescriptor *type, 
 	return r;
 }
 
-/* close 0: up to the end of the input. */
+/* --- Going on behind a fault ------------------------------------------------------------------------ */
+
+static void skip_string(struct parser *p)
+{
+	char quote = *p->at;
+
+	advance(p);
+	while (p->at < p->end && *p->at != quote && *p->at != '\n') {
+		if (*p->at == '\\' && p->at + 1 < p->end)
+			advance(p);
+		advance(p);
+	}
+	if (p->at < p->end && *p->at == quote)
+		advance(p);
+}
+
+static bool is_one_of(char c, const char *set)
+{
+	return c && strchr(set, c);
+}
+
+/* Is c where a field ends that has opened nothing? A value may be in the line behind its colon. */
+static bool ends_field(char c, char last)
+{
+	return is_one_of(c, "}>],;") || (c == '\n' && last != ':');
+}
+
+/* From its name on: to the end of its line, or of what it opens. */
+static void skip_field(struct parser *p)
+{
+	unsigned depth = 0;
+	char last = 0;
+
+	while (p->at < p->end && (depth > 0 || !ends_field(*p->at, last))) {
+		char c = *p->at;
+
+		last = isspace((unsigned char)c) ? last : c;
+		if (c == '"' || c == '\'') {
+			skip_string(p);
+			continue;
+		}
+		while (c == '#' && p->at + 1 < p->end && p->at[1] != '\n')
+			advance(p);
+		advance(p);
+		if (is_one_of(c, "{[<"))
+			depth++;
+		else if (is_one_of(c, "}]>") && --depth == 0)
+			break;
+	}
+	skip_space(p);
+	if (!take(p, ','))
+		take(p, ';');
+}
+
+/* The field that began at `before` is at fault. 0: what is behind it comes next. */
+static int recover(struct parser *p, const struct parser *before)
+{
+	if (p->lost || p->n_faults >= PBTXT_FAULTS_MAX)
+		return PBTXT_E_INVALID;
+	rewind_to(p, before);
+	skip_field(p);
+	if (p->at == before->at) {
+		advance(p);
+		skip_space(p);
+	}
+	return 0;
+}
+
+/* close 0: up to the end of the input. fields: of the outermost message. */
 static int read_message(struct parser *p, const ProtobufCMessageDescriptor *type, char close,
-	struct buf *out, uint64_t *ret_present)
+	struct buf *out, struct pbtxt_fields *fields)
 {
 	uint64_t seen = 0;
 	int r = 0;
 
-	*ret_present = 0;
 	while (!r) {
+		struct parser before = *p;
+
+		/* Behind a fault nobody knows what was to be closed. */
 		if (p->at == p->end)
-			return close ? invalid(p, "'%c' is missing at the end", close) : 0;
+			return close && p->n_faults == 0
+				       ? invalid(p, "'%c' is missing at the end", close)
+				       : 0;
 		if (close && take(p, close))
 			return 0;
-		r = read_field(p, type, out, ret_present, &seen);
+		r = read_field(p, type, out, fields, &seen);
+		if (r == PBTXT_E_INVALID && p->at < p->end)
+			r = recover(p, &before);
 	}
 	return r;
 }
 
 int pbtxt_read(const ProtobufCMessageDescriptor *type, const char *data, size_t n, struct buf *out,
-	uint64_t *ret_present, char *text, size_t cap)
+	struct pbtxt_fields *ret_fields, char *text, size_t cap)
 {
+	struct pbtxt_fields fields = {0};
 	struct parser p = {
 		.at = data, .end = data + n, .line = 1, .column = 1, .text = text, .cap = cap};
+	int r;
 
+	*text = 0;
 	skip_space(&p);
-	return read_message(&p, type, 0, out, ret_present);
+	r = read_message(&p, type, 0, out, &fields);
+	if (!r && p.n_faults > 0)
+		r = PBTXT_E_INVALID;
+	if (!r)
+		*ret_fields = fields;
+	return r;
 }

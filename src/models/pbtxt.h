@@ -14,18 +14,25 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 
+#define PBTXT_FAULTS_MAX 20u
+
 enum {
 	PBTXT_E_INVALID = 1, /* text says what is wrong, with line and column */
 };
 
+/* The fields of the message itself that were there, of those whose number is below 64. */
+struct pbtxt_fields {
+	uint64_t present;  /* bit i: number i */
+	unsigned line[64]; /* where it is for the first time; 0: nowhere */
+};
+
 /*
- * Append the message to *out. data: n bytes, of any kind. ret_present: bit i: field number i was there (those
- * below 64).
+ * Append the message to *out. data: n bytes, of any kind. ret_fields: set where nothing is wrong.
  *
- * PBTXT_E_INVALID  text (cap bytes)
+ * PBTXT_E_INVALID  text (cap bytes) has a line "LINE:COLUMN: what" for each thing that is wrong, up to PBTXT_FAULTS_MAX
  * -ENOMEM; -ENOBUFS: more than *out may hold
  */
 _must_use_ int pbtxt_read(const ProtobufCMessageDescriptor *type, const char *data, size_t n,
-	struct buf *out, uint64_t *ret_present, char *text, size_t cap);
+	struct buf *out, struct pbtxt_fields *ret_fields, char *text, size_t cap);
 
 #endif

@@ -28,9 +28,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct buf wire = {.max = BYTES_MAX};
 	char text[256] = "";
-	uint64_t present;
+	struct pbtxt_fields fields;
 	int r = pbtxt_read(&inference__model_config__descriptor, (const char *)data, n, &wire,
-		&present, text, sizeof(text));
+		&fields, text, sizeof(text));
 
 	if (r == 0)
 		check_message(&wire);

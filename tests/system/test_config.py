@@ -175,6 +175,64 @@ def test_backends_judge_their_settings_and_parameters(tmp_path):
             assert text in done.stderr, done.stderr
 
 
+# What newcomers write into a configuration: the file, and what is said of it.
+WRONG = {
+    "a key misspelt": ("[server]\nlissten = 127.0.0.1:6000\n", "f.conf:2: unknown key [server] lissten (is [server] listen meant?)"),
+    "a section misspelt": ("[servr]\nlisten = x\n", "f.conf:2: unknown key [servr] listen (is [server] listen meant?)"),
+    "no section": ("nothing = x\n", "f.conf:1: unknown key [] nothing (it stands before the first [section])"),
+    "another section's": ("[server]\nmax_batch_size = 4\n", "(is [model] max_batch_size meant?)"),
+    "JSON": ('{"server": {"listen": "x"}}\n', "f.conf:1: unknown key []"),
+    "quotes": ('[server]\nlisten = "127.0.0.1:6000"\n', "f.conf:2: [server] listen: \"127.0.0.1:6000\": not host:port"),
+    "IPv6 without brackets": ("[server]\nlisten = ::1:6000\n", "(an IPv6 address is in brackets: [::1]:50052)"),
+    "a URL": ("[server]\nlisten = http://127.0.0.1:6000\n", "(without what is in front of ://)"),
+    "no port": ("[server]\nlisten = localhost\n", "(the port is missing)"),
+    "a port alone": ("[server]\nlisten = 6000\n", "(a port has a host in front: 127.0.0.1:50052)"),
+    "spaces for commas": ("[server]\nlisten = a:1 b:2\n", "(several have commas between)"),
+    "a path alone": ("[server]\nlisten = /tmp/x.sock\n", "(a path has unix: in front)"),
+    "a long path": (f"[server]\nlisten = unix:/tmp/{'x' * 120}\n", "path of 125 bytes, at most 107 are possible"),
+    "no path": ("[server]\nlisten = unix:\n", "the name of the socket is missing"),
+    "a name that there is not": ("[server]\nlisten = nowhere.invalid:1\n", "[server] listen: nowhere.invalid:1: "),
+    "no such repository": ("[models]\nrepository = /nowhere\n[server]\nlisten = localhost\n",
+                           "f.conf:2: [models] repository: /nowhere: No such file or directory"),
+    "and the rest besides": ("[models]\nrepository = /nowhere\n[server]\nlisten = localhost\n", "f.conf:4: [server] listen: localhost: "),
+    "a file as repository": ("[models]\nrepository = f.conf\n", "Not a directory"),
+    "no number": ("[limits]\nmax_connections = many\n", "f.conf:2: [limits] max_connections: 'many' is not a whole number"),
+    "no device": ("[worker]\nworkers = gpu:0\n", "f.conf:2: [worker] workers: entry 1, 'gpu:0', is no device like"),
+    "no such group": ("[server]\nunix_group = nogrp\n", "f.conf:2: [server] unix_group: nogrp: there is no such group"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_newcomers_write(tmp_path, what):
+    """The error has file, line, key and value, and what is meant, where that can be told."""
+    text, said = WRONG[what]
+    rest = "" if "repository" in text else f"[models]\nrepository = {tmp_path}\n"
+    (tmp_path / "f.conf").write_text(text + rest)
+    done = check(tmp_path / "f.conf", "metrics.listen=")
+    assert done.returncode == CONFIG and said in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("text", ["\ufeff[server]\nlisten = 127.0.0.1:0\n", "[server]\r\nlisten = 127.0.0.1:0\r\n",
+                                  "[server]\n\tlisten\t=\t127.0.0.1:0\n", "[server]\nlisten: 127.0.0.1:0\n", ""])
+def test_what_editors_write(tmp_path, text):
+    """A byte order mark, the line ends of Windows, tabs, colons, and nothing at all are no errors."""
+    (tmp_path / "my models").mkdir()
+    (tmp_path / "f.conf").write_text(text, encoding="utf-8", newline="")
+    done = check(tmp_path / "f.conf", f"models.repository={tmp_path}/my models", "metrics.listen=", "server.runtime_dir=auto",
+                 *([] if text else ["server.listen=127.0.0.1:0"]))
+    assert done.returncode == OK and "listen = 127.0.0.1:0\n" in done.stdout, done.stderr
+
+
+def test_command_lines_that_newcomers_write(tmp_path):
+    for args, said in [(["conf/models"], "'conf/models' is no option: --config FILE names a configuration, --triton REPOSITORY"),
+                       (["--config", "/nowhere"], "/nowhere: cannot be opened: No such file or directory"),
+                       (["--config", tmp_path], "cannot be read: Is a directory"),
+                       (["--config"], "requires an argument"), ([], "--config FILE or --triton REPOSITORY is needed"),
+                       (["--config", CONF, "--set", "listen=1"], "expected section.key=value")]:
+        done = modeld(*args)
+        assert done.returncode in (USAGE, CONFIG) and said in done.stderr, done.stderr
+
+
 def test_a_backend_that_does_not_say_what_it_knows(tmp_path):
     """It is named, and nothing is held against it."""
     (tmp_path / "models" / "m").mkdir(parents=True)

@@ -18,6 +18,7 @@ import pytest
 
 import messages as m
 from daemon import MODELCTL, ROOT, wait_for
+from namespaces import mount, needs_namespaces, own_mounts, own_network
 
 OK, FAILED, UNREACHABLE, USAGE = 0, 1, 2, 64
 CONF_MODELS = os.path.join(m.ROOT, "conf", "models")
@@ -83,6 +84,35 @@ def test_nobody_there(args, address):
     done = run(*args, "--address", address)
     assert done.returncode == UNREACHABLE
     assert done.stderr.startswith("modelctl: ") and address.removeprefix("unix:") in done.stderr
+
+
+@pytest.mark.parametrize("address, said", [
+    ("localhost", "(the port is missing)"), ("::1:50052", "(an IPv6 address is in brackets: [::1]:50052)"),
+    ("/run/modeld/modeld.sock", "(a path has unix: in front)"), ("http://127.0.0.1:50052", "(without what is in front of ://)")])
+def test_what_is_meant_by_no_address(address, said):
+    done = run("status", "-a", address)
+    assert done.returncode == USAGE and f"'{address}' is no address" in done.stderr and said in done.stderr
+
+
+def test_where_a_wrong_address_comes_from():
+    for address, code in ("localhost", USAGE), ("127.0.0.1:1", UNREACHABLE):
+        done = run("status", env=dict(os.environ, MODELD_ADDRESS=address))
+        assert done.returncode == code and "($MODELD_ADDRESS names it)" in done.stderr, done.stderr
+
+
+def to_where_nobody_is():
+    own_mounts()
+    mount("none", "/run", "tmpfs", 0)
+    own_network()
+
+
+@needs_namespaces
+def test_nobody_at_the_usual_places():
+    """Where it looked is said, and what to do."""
+    done = run("status", env=dict(os.environ, MODELD_ADDRESS="", XDG_RUNTIME_DIR="/nowhere"), preexec_fn=to_where_nobody_is)
+    assert done.returncode == UNREACHABLE
+    for said in ("127.0.0.1:50052", "unix:/nowhere/modeld/modeld.sock, unix:/run/modeld/modeld.sock", "is modeld running?", "--address"):
+        assert said in done.stderr, done.stderr
 
 
 def test_a_server_that_speaks_something_else():

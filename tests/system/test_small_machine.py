@@ -3,6 +3,7 @@ and where the kernel gives no more addresses."""
 import concurrent.futures
 import os
 import random
+import re
 import resource
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import grpc
 import pytest
 
 import messages as m
-from daemon import ROOT, SANITIZED, status_field, wait_for
+from daemon import PATIENCE_S, ROOT, SANITIZED, status_field, wait_for
 from namespaces import mount, needs_namespaces, own_mounts
 from raw_handoff import Raw
 
@@ -153,3 +154,38 @@ def test_no_more_addresses(start):
     for _ in range(2):
         refused(d, 128 * MIB, channel)
         answers_well(d, MIB, channel)
+
+
+# Of addresses, in MiB, and what a daemon with so many does.
+TOO_FEW = [24, pytest.param(64, marks=pytest.mark.slow), 96]
+SERVES_SOME = [256, *(pytest.param(mib, marks=pytest.mark.slow) for mib in (384, 640))]
+
+
+def addresses(mib):
+    return lambda: resource.setrlimit(resource.RLIMIT_AS, (mib * MIB, mib * MIB))
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer needs addresses without end")
+@pytest.mark.parametrize("mib", TOO_FEW)
+def test_too_few_addresses_to_start(start, mib):
+    """Daemon and workers have so many from the start, as where all that may be committed is: it says what it could not have."""
+    d = start(*SOON, models=["identity"], ready=False, preexec=addresses(mib))
+    assert d.process.wait(PATIENCE_S) == 71
+    d.checked = True
+    assert re.search(r"error +cannot start.*error=\"?Cannot allocate memory", d.log()), d.log()
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer needs addresses without end")
+@pytest.mark.parametrize("mib", SERVES_SOME)
+def test_few_addresses(start, mib):
+    """It serves what there is room for, refuses the rest, and goes on; nothing crashes."""
+    d = start(*SOON, models=["identity"], preexec=addresses(mib))
+    channel = d.channel()
+    for size in (10, MIB, 128 * MIB, 10, MIB):
+        try:
+            reply = d.infer("identity", bytes(size), channel=channel)
+            assert len(reply.tensor_data.data) == size
+        except grpc.RpcError as e:
+            assert e.code() == grpc.StatusCode.RESOURCE_EXHAUSTED, (size, e)
+    assert d.workers() and d.process.poll() is None
+    assert not re.search(r"signal (6|7|11)\b", d.log()), d.log()

@@ -49,7 +49,7 @@ Test(address, bad)
 {
 	static const char *const bad[] = {"", ":1", "1.2.3.4", "1.2.3.4:", "1.2.3.4:65536",
 		"1.2.3.4:-1", "1.2.3.4:1x", "::1:5", "[::1]5", "[::1:5", "[]:5", "unix:", "unix:@",
-		"1.2.3.4:000001"};
+		"unix:/run/", "1.2.3.4:000001"};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct address a[ADDRESSES_MAX];

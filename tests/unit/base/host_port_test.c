@@ -50,3 +50,17 @@ Test(host_port, a_host_that_does_not_fit)
 	memcpy(text + HOST_MAX, ":1", 3);
 	cr_assert_eq(host_port_split(text, host, &port), -EINVAL);
 }
+
+Test(host_port, what_people_mean)
+{
+	static const char *const cases[][2] = {{"\"127.0.0.1:1\"", "quotes"},
+		{"http://127.0.0.1:1", "://"}, {"/run/x.sock", "unix:"},
+		{"127.0.0.1:1 127.0.0.1:2", "commas"}, {"::1:50052", "brackets"}, {"50052", "host"},
+		{"localhost", "port is missing"}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		cr_expect(strstr(host_port_hint(cases[i][0]), cases[i][1]), "%s: %s", cases[i][0],
+			host_port_hint(cases[i][0]));
+	cr_expect_str_eq(host_port_hint("127.0.0.1:99999"), "");
+	cr_expect_str_eq(host_port_hint("[::1"), "");
+}

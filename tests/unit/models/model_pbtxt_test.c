@@ -45,6 +45,7 @@ static void good(const char *content)
 		model_pbtxt_read(file, &m, &settings, &ignored, text, sizeof(text)), 0, "%s", text);
 }
 
+/* expected: behind the file's name; of a field its line is added, which is the first. */
 static void bad(const char *content, const char *expected)
 {
 	char whole[512];
@@ -53,7 +54,7 @@ static void bad(const char *content, const char *expected)
 	put("config.pbtxt", content);
 	cr_assert_eq(model_pbtxt_read(file, &m, &settings, &ignored, text, sizeof(text)),
 		MODEL_PBTXT_E_INVALID);
-	snprintf(whole, sizeof(whole), "%s:%s", file, expected);
+	snprintf(whole, sizeof(whole), "%s:%s%s", file, *expected == ' ' ? "1:" : "", expected);
 	cr_expect_str_eq(text, whole);
 }
 
@@ -325,4 +326,28 @@ Test(model_pbtxt, every_failure_leaves_nothing_behind)
 		"version_policy { specific { versions: 1 } }\n"
 		"sequence_batching { " START "}\n" WARMUP(INPUT("input_data_file: \"f\"")));
 	FAULT_LOOP_KINDS(life, (void *)"m", FAIL_ALLOCATIONS);
+}
+
+/* Of the text, or of what it means. */
+Test(model_pbtxt, each_that_is_wrong)
+{
+	static const char *const parts[] = {":1:1: ModelConfig has no field 'nam'; ",
+		":2:17: 'x' is no value of max_batch_size", NULL};
+	static const char *const meant[] = {":2: name: is not the name of", "; ",
+		":4: backend: a backend's name has only", ":7: max_batch_size: a number from 0",
+		":6: model_warmup 1: an input has one of", NULL};
+
+	fresh();
+	put("config.pbtxt", "nam: \"m\"\nmax_batch_size: x\n");
+	cr_assert_eq(model_pbtxt_read(file, &m, &settings, &ignored, text, sizeof(text)),
+		MODEL_PBTXT_E_INVALID);
+	for (size_t i = 0; parts[i]; i++)
+		cr_expect(strstr(text, parts[i]), "%s", text);
+	fresh();
+	put("config.pbtxt", "\nname: \"n\"\n\nbackend: \"../x\"\nplatform: \"\"\n" WARMUP(
+				    INPUT("")) "\nmax_batch_size: -1\n");
+	cr_assert_eq(model_pbtxt_read(file, &m, &settings, &ignored, text, sizeof(text)),
+		MODEL_PBTXT_E_INVALID);
+	for (size_t i = 0; meant[i]; i++)
+		cr_expect(strstr(text, meant[i]), "%s: %s", meant[i], text);
 }

@@ -39,12 +39,13 @@ static struct overlay *config(const char *pbtxt)
 {
 	_cleanup_(buf_deinit) struct buf wire = {.max = 1u << 16};
 	struct overlay *o = NULL;
-	uint64_t present;
+	struct pbtxt_fields fields;
 
 	cr_assert_eq(pbtxt_read(&inference__model_config__descriptor, pbtxt, strlen(pbtxt), &wire,
-			     &present, text, sizeof(text)),
+			     &fields, text, sizeof(text)),
 		0, "%s", text);
-	cr_assert_eq(overlay_new_config(&o, wire.data, wire.len, present, text, sizeof(text)), 0);
+	cr_assert_eq(
+		overlay_new_config(&o, wire.data, wire.len, fields.present, text, sizeof(text)), 0);
 	return o;
 }
 

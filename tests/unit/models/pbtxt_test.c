@@ -9,15 +9,15 @@
 #include "proto/kserve/model_config.pb-c.h"
 #include "tests/support/failalloc.h"
 
-static char text[256];
-static uint64_t present;
+static char text[2048];
+static struct pbtxt_fields fields;
 static Inference__ModelConfig *config;
 
 static int read_text(const char *data, size_t n)
 {
 	struct buf out = {.max = 65536};
 	int r = pbtxt_read(
-		&inference__model_config__descriptor, data, n, &out, &present, text, sizeof(text));
+		&inference__model_config__descriptor, data, n, &out, &fields, text, sizeof(text));
 
 	if (config)
 		inference__model_config__free_unpacked(config, NULL);
@@ -76,15 +76,15 @@ Test(pbtxt, as_people_write_it)
 		INFERENCE__MODEL_CONFIG__SCHEDULING_CHOICE_DYNAMIC_BATCHING);
 	cr_expect_float_eq(
 		config->model_metrics->metric_control[0]->histogram_options->buckets[1], 2.5, 1e-9);
-	cr_expect(present & UINT64_C(1) << 4, "max_batch_size was there");
-	cr_expect_not(present & UINT64_C(1) << 17);
+	cr_expect(fields.present & UINT64_C(1) << 4, "max_batch_size was there");
+	cr_expect_not(fields.present & UINT64_C(1) << 17);
 }
 
 Test(pbtxt, nothing)
 {
 	good("");
 	good(" \n# nothing\n");
-	cr_expect_eq(present, 0);
+	cr_expect_eq(fields.present, 0);
 }
 
 Test(pbtxt, strings)
@@ -144,7 +144,7 @@ Test(pbtxt, more_than_there_may_be)
 	static const char data[] = "name: \"0123456789abcdef\"";
 
 	cr_expect_eq(pbtxt_read(&inference__model_config__descriptor, data, sizeof(data) - 1, &out,
-			     &present, text, sizeof(text)),
+			     &fields, text, sizeof(text)),
 		-ENOBUFS);
 	buf_deinit(&out);
 }
@@ -153,7 +153,7 @@ static int life(void *arg)
 {
 	struct buf out = {.max = 65536};
 	const char *data = arg;
-	int r = pbtxt_read(&inference__model_config__descriptor, data, strlen(data), &out, &present,
+	int r = pbtxt_read(&inference__model_config__descriptor, data, strlen(data), &out, &fields,
 		text, sizeof(text));
 
 	buf_deinit(&out);
@@ -166,4 +166,46 @@ Test(pbtxt, every_failure_leaves_nothing_behind)
 		      "value {} }";
 
 	FAULT_LOOP_KINDS(life, data, FAIL_ALLOCATIONS);
+}
+
+Test(pbtxt, each_that_is_wrong)
+{
+	bad("nam: \"m\"\nmax_batch_size: many\ninput {\n  name: 7\n  data_type: TYPE_FP33 # no\n"
+	    "  dims: [ 1,\n 2 3 ]\n}\noutput [ { name: \"}\" dims: x } ]\nbackend:\n \"b\" name: "
+	    "\"n\"\n"
+	    "backend: \"c\"\n",
+		"1:1: ModelConfig has no field 'nam'\n"
+		"2:17: 'many' is no value of max_batch_size\n"
+		"4:9: a string in quotes is expected for name\n"
+		"5:14: 'TYPE_FP33' is no value of data_type\n"
+		"7:4: ',' or ']' is expected in the list of dims\n"
+		"9:28: 'x' is no value of dims\n"
+		"12:1: backend is set twice, or beside what excludes it");
+}
+
+Test(pbtxt, not_more_than_there_may_be)
+{
+	char data[4096] = "", small[32];
+	struct buf out = {.max = 65536};
+	unsigned n = 1;
+
+	for (int i = 0; i < 100; i++)
+		memcpy(data + 5 * i, "x: 1\n", 5);
+	cr_expect_eq(read_text(data, strlen(data)), PBTXT_E_INVALID);
+	cr_expect_eq(pbtxt_read(&inference__model_config__descriptor, data, strlen(data), &out,
+			     &fields, small, sizeof(small)),
+		PBTXT_E_INVALID);
+	cr_expect_eq(strlen(small), sizeof(small) - 1);
+	for (const char *at = text; (at = strchr(at, '\n')); at++)
+		n++;
+	cr_expect_leq(n, PBTXT_FAULTS_MAX);
+	buf_deinit(&out);
+}
+
+Test(pbtxt, where_fields_are)
+{
+	good("# first\nname: \"m\"\n\ninput {\n name: \"a\" }\ninput { name: \"b\" }\n");
+	cr_expect_eq(fields.line[1], 2);
+	cr_expect_eq(fields.line[5], 4);
+	cr_expect_eq(fields.line[4], 0);
 }

@@ -82,18 +82,19 @@ Test(config, unknown_key)
 
 Test(config, unknown_section)
 {
-	bad("[modell]\nmax_batch_size = 3\n", "f.conf:2: unknown key [modell] max_batch_size");
+	bad("[modell]\nmax_batch_size = 3\n",
+		"f.conf:2: unknown key [modell] max_batch_size (is [model] max_batch_size meant?)");
 }
 
 Test(config, key_before_any_section)
 {
-	bad("x = 1\n", "f.conf:1: unknown key [] x");
+	bad("x = 1\n", "f.conf:1: unknown key [] x (it stands before the first [section])");
 }
 
 Test(config, each_that_is_wrong)
 {
 	bad("x = 1\n[model]\nmax_batch_size = many\nno assignment\n[limits]\nmax_connections = 0\n",
-		"f.conf:1: unknown key [] x\n"
+		"f.conf:1: unknown key [] x (it stands before the first [section])\n"
 		"f.conf:3: [model] max_batch_size: 'many' is not a whole number\n"
 		"f.conf:6: [limits] max_connections: 0 is out of range: 1 to 1000000\n"
 		"f.conf:4: neither [section] nor key = value");

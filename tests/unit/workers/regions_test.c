@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "fake_daemon.h"
 #include "tests/support/failalloc.h"
@@ -55,6 +56,45 @@ Test(regions, what_the_view_refuses_is_not_there)
 	regions_deinit(&s);
 	close(fd);
 }
+
+#ifndef __SANITIZE_ADDRESS__
+/* As where a process has so many addresses and no more. */
+static void limit_addresses(rlim_t n)
+{
+	const struct rlimit limit = {n, RLIM_INFINITY};
+
+	cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
+}
+
+Test(regions, what_has_no_room_is_mapped_when_it_has)
+{
+	struct wire_map region = map_of(1), other = map_of(2), map;
+	struct regions s = {0};
+	unsigned fds;
+	void *data;
+	int fd = fake_region(4096, &data);
+
+	fds = failalloc_open_fds();
+	limit_addresses(1);
+	cr_expect_eq(regions_map(&s, fd, &region), -ENOMEM);
+	cr_expect_eq(regions_map_again(&s, &map), -ENOMEM);
+	limit_addresses(RLIM_INFINITY);
+	cr_expect(regions_lacks(&s, region.id));
+	cr_expect_null(regions_find(&s, region.id));
+	cr_expect_eq(regions_map_again(&s, &map), 0);
+	cr_expect_eq(map.id, region.id);
+	cr_expect(regions_find(&s, region.id) && !regions_lacks(&s, region.id));
+	cr_expect_eq(regions_map_again(&s, &map), -ENOENT);
+	limit_addresses(1);
+	cr_expect_eq(regions_map(&s, fd, &other), -ENOMEM);
+	limit_addresses(RLIM_INFINITY);
+	cr_expect_eq(regions_unmap(&s, other.id), 0, "it was known");
+	cr_expect_eq(regions_unmap(&s, other.id), -ENOENT);
+	cr_expect_eq(failalloc_open_fds(), fds);
+	regions_deinit(&s);
+	close(fd);
+}
+#endif
 
 static int work(void *arg)
 {
