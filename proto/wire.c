@@ -120,7 +120,8 @@ size_t wire_item_bound(const struct wire_item *item)
 	for (size_t i = 0; i < item->n_targets; i++)
 		size += delimited_size(
 			number_size(item->targets[i].output) + span_size(&item->targets[i].span));
-	size += text_size(item->traceparent);
+	size += text_size(item->traceparent) + text_size(item->id) + number_size(item->sequence) +
+		text_size(item->sequence_text) + number_size(item->sequence_flags);
 	return delimited_size(size + (outputs > 0 ? delimited_size(outputs) : 0));
 }
 

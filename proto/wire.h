@@ -156,6 +156,11 @@ struct wire_target {
 	struct span span; /* length: the room there is */
 };
 
+enum wire_sequence_flag {
+	WIRE_SEQUENCE_START = 1 << 0,
+	WIRE_SEQUENCE_END = 1 << 1,
+};
+
 struct wire_item {
 	const struct wire_tensor *inputs;
 	size_t n_inputs;
@@ -166,6 +171,11 @@ struct wire_item {
 	const struct wire_target *targets;
 	size_t n_targets;
 	const char *traceparent; /* of W3C Trace Context, "": none */
+	const char *id;		 /* what its client calls it, "": nothing */
+	/* What it is a step of: a number, or a text; 0 and "": of nothing. */
+	uint64_t sequence;
+	const char *sequence_text;
+	uint32_t sequence_flags; /* of enum wire_sequence_flag */
 };
 
 struct wire_map {

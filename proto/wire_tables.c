@@ -137,6 +137,11 @@ static const struct codec_field item_fields[] = {
 	[3] = CODEC_MESSAGES(struct wire_item, parameters, n_parameters, 0, WIRE_PAIRS_MAX, &pair),
 	[4] = CODEC_MESSAGES(struct wire_item, targets, n_targets, 0, WIRE_TENSORS_MAX, &target),
 	[5] = CODEC_TEXT(struct wire_item, traceparent, TRACEPARENT_BYTES),
+	[6] = CODEC_TEXT(struct wire_item, id, WIRE_NAME_MAX),
+	[7] = CODEC_NUMBER(struct wire_item, sequence),
+	[8] = CODEC_TEXT(struct wire_item, sequence_text, WIRE_NAME_MAX),
+	[9] = CODEC_RANGE(
+		struct wire_item, sequence_flags, 0, WIRE_SEQUENCE_START | WIRE_SEQUENCE_END),
 };
 static const struct codec_message item = CODEC_MESSAGE(struct wire_item, item_fields, check_item);
 

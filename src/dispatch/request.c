@@ -164,10 +164,12 @@ static void drop_extras(struct request *r)
 		free((char *)r->parameters[i].key);
 	free(r->parameters);
 	free(r->traceparent);
+	free(r->id);
 	free(r->text);
 	free(r->step);
 	r->parameters = NULL;
 	r->traceparent = NULL;
+	r->id = NULL;
 	r->text = NULL;
 	r->step = NULL;
 }
@@ -258,6 +260,15 @@ const struct request_target *request_result_target(
 			return &result->targets[i];
 	}
 	return NULL;
+}
+
+/* Lost where there is no memory for it, as a traceparent. */
+void request_set_id(struct request *r, const char *id, size_t n)
+{
+	if (n == 0 || n > WIRE_NAME_MAX || memchr(id, '\0', n))
+		return;
+	free(r->id);
+	r->item.id = r->id = strndup(id, n);
 }
 
 int request_add_parameter(struct request *r, const char *key, const char *value)

@@ -111,6 +111,8 @@ void request_allow_partial(struct request *r);
 /* It is not refused for the limits on what waits (dispatch_full()): for one who stops taking requests while
  * they are reached, and has no other in flight or none that reached them. */
 void request_allow_excess(struct request *r);
+/* What its client calls it, n bytes, is for a model that asks. Left out where it is longer than WIRE_NAME_MAX, or has a byte 0. */
+void request_set_id(struct request *r, const char *id, size_t n);
 /*
  * It is a step of the sequence that has this number, or this text of n_text bytes (NULL: the number counts); its first,
  * its last. Neither 0 nor "" is a sequence. Ignored where the version has none (version_settings.sequence).

@@ -57,6 +57,9 @@ int request_set_sequence(
 		return -EINVAL;
 	free(r->step);
 	r->step = NULL;
+	r->item.sequence = 0;
+	r->item.sequence_text = NULL;
+	r->item.sequence_flags = 0;
 	if (text ? n_text == 0 : number == 0)
 		return 0;
 	step = calloc(1, sizeof(*step) + (text ? n_text + 1 : 0));
@@ -70,6 +73,10 @@ int request_set_sequence(
 		step->id.n_text = n_text;
 	}
 	r->step = step;
+	r->item.sequence = text ? 0 : number;
+	r->item.sequence_text = step->id.text;
+	r->item.sequence_flags =
+		(start ? WIRE_SEQUENCE_START : 0u) | (end ? WIRE_SEQUENCE_END : 0u);
 	return 0;
 }
 

@@ -186,6 +186,8 @@ static int fill(
 	if (!r)
 		r = kserve_read_parameters(i, m, &x->wishes);
 	if (!r)
+		request_set_id(i->request, i->id, i->n_id);
+	if (!r)
 		request_set_queueing(i->request, x->wishes.priority, x->wishes.timeout_us);
 	if (!r)
 		r = set_sequence(x);

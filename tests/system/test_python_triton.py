@@ -13,7 +13,7 @@ from python_models import REPOSITORY, modeld, program
 @pytest.fixture(scope="module")
 def server(start_once, tmp_path_factory):
     return start_once(f"worker.program={program(tmp_path_factory.mktemp('python'))}",
-                      models=["triton_add_sub", "triton_repeat", "triton_auto"], repository=REPOSITORY)
+                      models=["triton_add_sub", "triton_repeat", "triton_auto", "triton_ids"], repository=REPOSITORY)
 
 
 @pytest.fixture
@@ -43,6 +43,20 @@ def test_errors(client, a, code, text):
 
 def test_a_config_that_completes_itself_and_a_sender(client):
     assert client.infer("triton_auto", np.array([b"four"], object)).tolist() == [4]
+
+
+def test_what_a_request_is_called_and_a_step_of(server):
+    triton = pytest.importorskip("tritonclient.grpc")
+    x = triton.InferInput("INPUT", [1], "INT32")
+    x.set_data_from_numpy(np.zeros(1, np.int32))
+
+    def say(**named):
+        return client.infer("triton_ids", [x], **named).as_numpy("OUTPUT").tolist()
+
+    with triton.InferenceServerClient(server.tcp) as client:
+        assert say(request_id="one", sequence_id=7, sequence_start=True) == [b"one 7 1"]
+        assert say(sequence_id=7) == [b" 7 0"]
+        assert say(request_id="last", sequence_id=7, sequence_end=True) == [b"last 7 2"]
 
 
 def repeated(server, values):

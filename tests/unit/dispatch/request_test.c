@@ -67,6 +67,7 @@ Test(request, blocks_are_used_again_and_clean)
 	request_input(r, 0)->rank = 7;
 	cr_assert_eq(request_want_output(r, 0), 0);
 	cr_assert_eq(request_add_parameter(r, "k", "v"), 0);
+	request_set_id(r, "first", 5);
 	request_unref(r);
 	cr_expect_eq(bed.gamma->spare_requests.n, 1);
 	again = make(bed.gamma);
@@ -74,6 +75,7 @@ Test(request, blocks_are_used_again_and_clean)
 	cr_expect_eq(request_input(again, 0)->rank, 0);
 	cr_expect_eq(again->item.n_outputs, 0);
 	cr_expect_eq(again->item.n_parameters, 0);
+	cr_expect_null(again->item.id);
 	cr_expect_eq(again->times.received_ns, 0);
 	request_unref(again);
 }
@@ -89,6 +91,22 @@ Test(request, a_block_from_before_the_declaration_is_not_kept)
 	bed.pool->loaded[2] = loaded;
 	request_unref(r);
 	cr_expect_eq(bed.gamma->spare_requests.n, 0);
+}
+
+Test(request, an_id_is_for_a_model_that_can_read_it)
+{
+	char long_id[WIRE_NAME_MAX + 1];
+	struct request *r = make(bed.gamma);
+
+	memset(long_id, 'x', sizeof(long_id));
+	request_set_id(r, "", 0);
+	request_set_id(r, "a\0b", 3);
+	request_set_id(r, long_id, sizeof(long_id));
+	cr_expect_null(r->item.id);
+	request_set_id(r, "seven", 4);
+	request_set_id(r, "eight!", 5);
+	cr_expect_str_eq(r->item.id, "eight");
+	request_unref(r);
 }
 
 Test(request, wanted_outputs)

@@ -242,11 +242,17 @@ Test(sequences, texts_are_names_too_and_no_numbers)
 	struct request *r = make(0, true, false, &answers[0]);
 
 	cr_assert_eq(request_set_sequence(r, 0, "5", 1, true, false), 0);
+	cr_expect_eq(r->item.sequence, 0);
+	cr_expect_str_eq(r->item.sequence_text, "5");
+	cr_expect_eq(r->item.sequence_flags, WIRE_SEQUENCE_START);
 	refused(r, GRPC_INVALID_ARGUMENT,
 		"the sequence of a request for model 'alpha' has a text, '5', where the model "
 		"takes a "
 		"number (UINT64)");
-	r = make(1, true, false, &answers[0]);
+	r = make(1, false, true, &answers[0]);
+	cr_expect_eq(r->item.sequence, 1);
+	cr_expect_null(r->item.sequence_text);
+	cr_expect_eq(r->item.sequence_flags, WIRE_SEQUENCE_END);
 	cr_expect_eq(request_set_sequence(r, 0, "a\0b", 3, true, false), -EINVAL);
 	request_unref(r);
 }

@@ -27,9 +27,10 @@ static const struct wire_target targets[] = {
 	{1, {WIRE_REGION_BIT, 1, 0, UINT64_MAX}},
 };
 static const struct wire_item items[] = {
-	{tensors, 2, wanted, 3, pairs, 2, targets, 2, "00-trace-parent-01~"},
-	{tensors, 1, NULL, 0, NULL, 0, NULL, 0, ""},
-	{NULL, 0, NULL, 0, NULL, 0, NULL, 0, ""},
+	{tensors, 2, wanted, 3, pairs, 2, targets, 2, "00-trace-parent-01~", "request~", 0,
+		"sequence~", 3},
+	{tensors, 1, NULL, 0, NULL, 0, NULL, 0, "", "", UINT64_MAX, "", WIRE_SEQUENCE_END},
+	{NULL, 0, NULL, 0, NULL, 0, NULL, 0, "", "", 0, "", 0},
 };
 static const struct wire_declaration declarations[] = {
 	{"image~", DTYPE_F32, false, 3, declared},
@@ -153,6 +154,10 @@ static void same_items(const struct wire_item *a, const struct wire_item *b, siz
 		same(n_targets);
 		same_targets(a->targets, b->targets, a->n_targets);
 		same_text(a->traceparent, b->traceparent);
+		same_text(a->id, b->id);
+		same(sequence);
+		same_text(a->sequence_text, b->sequence_text);
+		same(sequence_flags);
 	}
 }
 
@@ -416,7 +421,9 @@ void random_item(struct random_item *r, uint64_t *state)
 		r->outputs, random_next(state) % (RANDOM_TENSORS + 1), r->parameters,
 		random_next(state) % (RANDOM_TENSORS + 1), r->targets,
 		random_next(state) % (RANDOM_TENSORS + 1),
-		r->text + sizeof(r->text) - 1 - random_next(state) % (TRACEPARENT_BYTES + 1)};
+		r->text + sizeof(r->text) - 1 - random_next(state) % (TRACEPARENT_BYTES + 1),
+		r->text + sizeof(r->text) - 1 - random_next(state) % 256, random_number(state),
+		r->text + sizeof(r->text) - 1 - random_next(state) % 256, random_next(state) % 4};
 	for (uint32_t i = 0; i < RANDOM_TENSORS; i++) {
 		uint64_t rank = random_next(state) % (TENSOR_RANK_MAX + 1);
 

@@ -128,8 +128,12 @@ Test(wire_pack, more_than_the_scratch_holds_is_more_than_a_record_holds)
 		targets[i] = (struct wire_target){i, {.arena = WIRE_REGION_BIT}};
 	}
 	for (size_t i = 0; i < WIRE_ITEMS_MAX; i++)
-		items[i] = (struct wire_item){tensors, WIRE_TENSORS_MAX, NULL, 0, pairs,
-			WIRE_PAIRS_MAX, targets, WIRE_TENSORS_MAX, NULL};
+		items[i] = (struct wire_item){.inputs = tensors,
+			.n_inputs = WIRE_TENSORS_MAX,
+			.parameters = pairs,
+			.n_parameters = WIRE_PAIRS_MAX,
+			.targets = targets,
+			.n_targets = WIRE_TENSORS_MAX};
 	cr_assert_eq(wire_pack(here, &m, &data, &n), -EMSGSIZE);
 	round_trip(sample_message(WIRE_RUN));
 }

@@ -141,7 +141,10 @@ Test(wire_tables, counts_of_an_item)
 	static const uint32_t outputs[WIRE_TENSORS_MAX + 1];
 	static struct wire_tensor tensors[WIRE_TENSORS_MAX + 1];
 	static struct wire_target targets[WIRE_TENSORS_MAX + 1];
-	struct wire_item item = {tensors, 0, outputs, 0, many_pairs, 0, targets, 0, NULL};
+	struct wire_item item = {.inputs = tensors,
+		.outputs = outputs,
+		.parameters = many_pairs,
+		.targets = targets};
 	struct wire_message m = {.type = WIRE_RUN, .run = {1, 0, &item, 1, 0}};
 
 	for (uint32_t i = 0; i <= WIRE_TENSORS_MAX; i++) {

@@ -868,6 +868,13 @@ bool request_finds_full(const struct request *r)
 	return r->model->queue_depth >= r->model->settings.max_queue_size;
 }
 
+void request_set_id(struct request *r, const char *id, size_t n)
+{
+	(void)r;
+	(void)id;
+	(void)n;
+}
+
 int request_set_sequence(
 	struct request *r, uint64_t number, const char *text, size_t n_text, bool start, bool end)
 {

@@ -24,13 +24,16 @@ def set_usual_call(function):
 
 class Request:
     """One of several that infer_batch() is given."""
-    __slots__ = ("inputs", "parameters", "wanted", "traceparent")
+    __slots__ = ("inputs", "parameters", "wanted", "traceparent", "id", "sequence", "sequence_flags")
 
-    def __init__(self, inputs, parameters, wanted, traceparent=""):
+    def __init__(self, inputs, parameters, wanted, traceparent="", id="", sequence=0, sequence_flags=0):
         self.inputs = inputs          # {name: array}
         self.parameters = parameters  # {key: value} of the request's own
         self.wanted = wanted          # names of outputs that the client asked for
         self.traceparent = traceparent  # W3C trace context, "": none
+        self.id = id                    # what its client calls it, "": nothing
+        self.sequence = sequence        # that it is a step of: a number or a text; 0: of none
+        self.sequence_flags = sequence_flags  # 1: its first step, 2: its last
 
     def __getitem__(self, name):
         return self.inputs[name]

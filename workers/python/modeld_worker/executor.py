@@ -48,6 +48,7 @@ class Call:
         self.model = model
         self.parameters = {p.key: p.value for p in item.parameters} if item is not None else {}
         self.traceparent = item.traceparent if item is not None else ""
+        self.item = item  # None: it has nothing special
         self.targets = targets
         self.lent = []  # (array, block) of empty()
         self.wanted_indexes = None
@@ -250,7 +251,8 @@ class Executor:
 
     def _request(self, model, item, arrays, call):
         return Request({d.name: a for d, a in zip(model.inputs, arrays)},
-                       {p.key: p.value for p in item.parameters}, call.wanted, item.traceparent)
+                       {p.key: p.value for p in item.parameters}, call.wanted, item.traceparent, item.id,
+                       item.sequence_text or item.sequence, item.sequence_flags)
 
     @staticmethod
     def _infer_batch(model, requests):

@@ -367,9 +367,9 @@ class _Adapter:
         if hasattr(self._model, "finalize"):
             self._model.finalize()
 
-    def _request(self, inputs, parameters, wanted, cancelled):
-        return InferenceRequest(self._context.name, wanted, [Tensor(n, a) for n, a in inputs.items()],
-                                parameters=parameters, cancelled=cancelled)
+    def _request(self, inputs, parameters, wanted, cancelled, id, sequence, flags):
+        return InferenceRequest(self._context.name, wanted, [Tensor(n, a) for n, a in inputs.items()], request_id=id,
+                                correlation_id=sequence, flags=flags, parameters=parameters, cancelled=cancelled)
 
 
 def _outputs(response):
@@ -388,7 +388,8 @@ class Answering(_Adapter):
 
     def infer_batch(self, requests):
         cancelled = self._context.cancelled
-        asked = [self._request(r.inputs, r.parameters, r.wanted, cancelled) for r in requests]
+        asked = [self._request(r.inputs, r.parameters, r.wanted, cancelled, r.id, r.sequence, r.sequence_flags)
+                 for r in requests]
         responses = settle(self._model.execute(asked))
         if responses is None:
             responses = [None] * len(asked)
@@ -411,7 +412,9 @@ class Streaming(_Adapter):
 
     def infer(self, context, **inputs):
         call = context.current()
-        request = self._request(inputs, call.parameters, call.wanted, call.cancelled)
+        item = call.item
+        request = self._request(inputs, call.parameters, call.wanted, call.cancelled, item.id,
+                                item.sequence_text or item.sequence, item.sequence_flags)
         sent = request.get_response_sender().sent
         threading.Thread(target=self._execute, args=(request, sent), daemon=True).start()
         while True:
