@@ -40,3 +40,7 @@ bench: all $(BUILD)/bench/responder $(BUILD)/bench/wakeup $(BUILD)/bench/local $
 .PHONY: bench-scale
 bench-scale: all  ## whether costs grow faster than the work: CPU a unit, in curves; X=names of curves
 	$(Q)$(PYTHON_TEST) tests/bench/scale.py --build $(BUILD) $(X)
+
+.PHONY: bench-kserve
+bench-kserve: all  ## ModelInfer beside Infer, perf_analyzer (scripts/get-perf-analyzer) beside modelctl bench; needs valgrind
+	$(Q)$(PYTHON_TEST) tests/bench/kserve.py --build $(BUILD) $(X)
