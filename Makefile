@@ -56,6 +56,11 @@ $(shell echo '$(FLAGS)' | cmp -s - $(BUILD)/flags || rm -f $(BUILD)/flags)
 
 LIBS_FRONT  := $(shell pkg-config --libs libuv libnghttp2 libprotobuf-c inih jansson zlib libmicrohttpd 2>/dev/null) -lpthread
 LIBS_WORKER := $(shell pkg-config --libs inih 2>/dev/null) -ldl -lm -lpthread
+# What modelctl reads pictures by, each where it is there.
+PICTURES    := $(foreach p,libpng libturbojpeg,$(shell pkg-config --exists $(p) 2>/dev/null && echo $(p)))
+PICTURES_CPPFLAGS := $(if $(filter libpng,$(PICTURES)),-DMODELCTL_PNG) $(if $(filter libturbojpeg,$(PICTURES)),-DMODELCTL_JPEG) \
+               $(if $(PICTURES),$(shell pkg-config --cflags $(PICTURES)))
+LIBS_PICTURES := -Wl,--as-needed $(if $(PICTURES),$(shell pkg-config --libs $(PICTURES))) -Wl,--no-as-needed
 LIBS_CLIENT := $(shell pkg-config --libs libnghttp2 libprotobuf-c 2>/dev/null) -lpthread
 
 # --- Sources: one archive per folder, so that a test links only what lies below it ---------
@@ -140,7 +145,8 @@ $(BUILD)/modeld-worker: $(BUILD)/obj/workers/main.o $(DEVICE_CUDA) $(LIBS_BELOW_
 	$(Q)$(CC) $(filter-out -fno-lto,$(LDFLAGS)) $(LTO_LINK) -o $@ $^ $(CUDART) $(LIBS_WORKER)
 $(BUILD)/modelctl: $(BUILD)/obj/clients/modelctl/main.o $(LIBS_BELOW_client)
 	@echo "  LD      $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CLIENT) -lz
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CLIENT) -lz $(LIBS_PICTURES)
+$(BUILD)/obj/clients/modelctl/picture_read.o $(BUILD)/obj/tests/unit/client/picture_read_test.o: CPPFLAGS += $(PICTURES_CPPFLAGS)
 $(BUILD)/backends/%.so: workers/backends/%.c workers/backend.h
 	@mkdir -p $(@D)
 	@echo "  SO      $@"
@@ -234,7 +240,7 @@ UNIT_$(1) := $$(patsubst tests/unit/%.c,$(BUILD)/unit/%,$$(call unit_src,$(1)))
 $$(UNIT_$(1)): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $$(FAKES_$(1)) $(SUPPORT) $(UNIT_WITH_$(1)) $(LIBS_BELOW_$(1))
 	@mkdir -p $$(@D)
 	@echo "  LD      $$@"
-	$(Q)$(CC) $(LDFLAGS) $(UNIT_LD) $(WRAPFLAGS) -o $$@ $$^ $(UNIT_LDFLAGS_$(1)) $(LIBS_FRONT) -ldl -lm $(CRITERION)
+	$(Q)$(CC) $(LDFLAGS) $(UNIT_LD) $(WRAPFLAGS) -o $$@ $$^ $(UNIT_LDFLAGS_$(1)) $(LIBS_FRONT) $(LIBS_PICTURES) -ldl -lm $(CRITERION)
 .PHONY: unit-$(1)
 unit-$(1): $$(UNIT_$(1))
 	$(Q)scripts/run-unit -j $$(JOBS) $(BUILD) $$^

@@ -39,7 +39,7 @@ static const char infer_usage[] =
 	"                                         for each input, or a request as\n"
 	"                                         KServe's REST has it\n"
 	"                             .txt        each line is an element of type bytes\n"
-	"                             .pgm, .ppm  a picture\n"
+	"                             .pgm, .ppm, .png, .jpg  a picture\n"
 	"                           else raw bytes; - is standard input, by its content\n"
 	"  -x, --text [NAME=]TEXT   an input of one element of type bytes\n"
 	"  -f, --fill VALUE         all inputs are made up: every element VALUE, or 0, 1,\n"

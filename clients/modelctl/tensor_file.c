@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "clients/modelctl/json_read.h"
+#include "clients/modelctl/picture_read.h"
 #include "clients/modelctl/tensor_parse.h"
 #include "clients/modelctl/tensor_value.h"
 
@@ -80,7 +81,8 @@ enum format {
 	FORMAT_PICTURE,
 	FORMAT_JSON,
 	FORMAT_TEXT,
-	FORMAT_FOREIGN, /* pictures that are not read */
+	FORMAT_COMPRESSED, /* pictures that libraries read */
+	FORMAT_FOREIGN,	   /* pictures that are not read */
 };
 
 static const struct {
@@ -93,9 +95,9 @@ static const struct {
 	{".pnm", FORMAT_PICTURE},
 	{".json", FORMAT_JSON},
 	{".txt", FORMAT_TEXT},
-	{".png", FORMAT_FOREIGN},
-	{".jpg", FORMAT_FOREIGN},
-	{".jpeg", FORMAT_FOREIGN},
+	{".png", FORMAT_COMPRESSED},
+	{".jpg", FORMAT_COMPRESSED},
+	{".jpeg", FORMAT_COMPRESSED},
 	{".gif", FORMAT_FOREIGN},
 	{".bmp", FORMAT_FOREIGN},
 	{".webp", FORMAT_FOREIGN},
@@ -125,6 +127,8 @@ static enum format format_of_content(const struct buf *b)
 	if (b->len >= 3 && b->data[0] == 'P' && b->data[1] >= '2' && b->data[1] <= '6' &&
 		isspace(b->data[2]))
 		return FORMAT_PICTURE;
+	if (picture_is_png(b->data, b->len) || picture_is_jpeg(b->data, b->len))
+		return FORMAT_COMPRESSED;
 	return is_json(b) ? FORMAT_JSON : FORMAT_PLAIN;
 }
 
@@ -160,6 +164,8 @@ static int decode(struct tensor *t, enum format format, struct buf *b)
 		return tensor_parse_npy(t, b->data, b->len);
 	case FORMAT_PICTURE:
 		return tensor_parse_picture(t, b->data, b->len);
+	case FORMAT_COMPRESSED:
+		return picture_read(t, b->data, b->len);
 	case FORMAT_JSON:
 		return take(t, TENSOR_JSON, b);
 	case FORMAT_TEXT:
@@ -173,6 +179,18 @@ static int decode(struct tensor *t, enum format format, struct buf *b)
 	}
 }
 
+static const char *name_of(enum format format)
+{
+	switch (format) {
+	case FORMAT_PICTURE:
+		return "PGM or PPM picture of 8 bits";
+	case FORMAT_COMPRESSED:
+		return "PNG or JPEG picture, or has more pixels than are taken";
+	default:
+		return "complete, little-endian, C-ordered .npy file";
+	}
+}
+
 int tensor_decode(struct tensor *t, const char *path, struct buf *b, char *text, size_t cap)
 {
 	enum format format = format_of(path, b);
@@ -180,13 +198,17 @@ int tensor_decode(struct tensor *t, const char *path, struct buf *b, char *text,
 
 	if (r == -EINVAL && format == FORMAT_FOREIGN)
 		(void)snprintf(text, cap,
-			"%s: pictures are read as .pgm and .ppm; what another is for the model "
-			"can be saved as .npy",
+			"%s: pictures are read as .pgm, .ppm, .png and .jpg; what another is for "
+			"the model can be saved as .npy",
 			path);
+	else if (r == -ENOTSUP)
+		(void)snprintf(text, cap,
+			"%s: modelctl was built where there was no %s, which reads such pictures",
+			shown(path),
+			picture_is_png(b->data, b->len) ? picture_lacks_png : picture_lacks_jpeg);
 	else if (r == -EINVAL)
 		(void)snprintf(text, cap, "%s is no %s that can be read here", shown(path),
-			format == FORMAT_PICTURE ? "PGM or PPM picture of 8 bits"
-						 : "complete, little-endian, C-ordered .npy file");
+			name_of(format));
 	else if (r)
 		(void)snprintf(text, cap, "cannot read %s: %s", shown(path), err_str(r));
 	return r;

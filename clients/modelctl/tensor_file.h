@@ -42,7 +42,7 @@ void tensor_release(struct tensor *t);
 /* A file, or standard input ("-"), into b. -errno with a sentence. */
 _must_use_ int tensor_load(struct buf *b, const char *path, char *text, size_t cap);
 /*
- * What `b`, which comes from `path`, is by its first bytes or the path's suffix: .npy, .pgm and .ppm pictures, .json,
+ * What `b`, which comes from `path`, is by its first bytes or the path's suffix: .npy, .pgm, .ppm, .png and .jpg pictures, .json,
  * .txt; anything else raw bytes, or plain from standard input. Takes b's memory where it can. -EINVAL, -ENOMEM, with a
  * sentence.
  */

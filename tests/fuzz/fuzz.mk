@@ -63,7 +63,7 @@ $(FUZZ_OUT)/%: $(BUILD)/obj/tests/fuzz/%_fuzz.o $(FUZZ_MAIN) fuzz-link
 	@echo "  LD      $@"
 	$(Q)rm -f $@
 	$(Q)$(CC) $(FUZZ_LDFLAGS) $(FUZZ_LDFLAGS_$*) -o $@ $< $(FUZZ_MAIN) $(FUZZ_OBJECTS_$*) \
-		$(wildcard $(call fuzz_archives,$(or $(FUZZ_LIBS_$*),$(FUZZ_LIBS)))) $(LIBS_FRONT) -ldl -lm
+		$(wildcard $(call fuzz_archives,$(or $(FUZZ_LIBS_$*),$(FUZZ_LIBS)))) $(LIBS_FRONT) $(LIBS_PICTURES) -ldl -lm
 fuzz-link:
 endif
 endif

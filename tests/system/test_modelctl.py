@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import termios
+import zlib
 
 import numpy as np
 import pytest
@@ -281,6 +282,24 @@ def test_infer_a_picture(digits):
     assert json.loads(done.stdout)["outputs"][0]["data"] == [int(SAMPLES[0][-5])]
 
 
+def png(path):
+    """A picture of grey values, from a plain .pgm."""
+    with open(path, "rb") as f:
+        magic, width, height, _, *values = f.read().split()
+    assert magic == b"P2"
+    width, height = int(width), int(height)
+    rows = b"".join(b"\0" + bytes(int(v) for v in values[i * width:(i + 1) * width]) for i in range(height))
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts)
+
+
+def test_infer_a_png(digits, tmp_path):
+    (tmp_path / "x.png").write_bytes(png(SAMPLES[0]))
+    assert infer_json(digits, "digits", "--input", tmp_path / "x.png")["data"] == infer_json(
+        digits, "digits", "--input", SAMPLES[0])["data"]
+
+
 def test_infer_for_people(digits):
     done = digits.modelctl("infer", "digits", "--input", SAMPLES[0], "--shape", "8,8")
     assert done.returncode == OK
@@ -392,7 +411,8 @@ def ppm(w, h):
     ("identity", "x.npz", "no archive", [], ["x.npz"]),
     ("digits", "x.ppm", ppm(8, 8), [], ["8 columns and 8 rows in 3 colours", "f32[-1,8,8]"]),
     ("digits", "x.pgm", b"P5 4 4 255\n" + bytes(16), [], ["4 columns and 4 rows", "f32[-1,8,8]"]),
-    ("digits", "x.png", b"\x89PNG", [], ["pictures are read as .pgm and .ppm"]),
+    ("digits", "x.png", b"\x89PNG", [], ["x.png is no PNG or JPEG picture"]),
+    ("digits", "x.gif", b"GIF89a", [], ["pictures are read as .pgm, .ppm, .png and .jpg"]),
     ("digits", "x.bin", bytes(255), [], ["f32[1,8,8] is 256 bytes"]),
     ("digits", "x.npy", np.zeros((2, 4, 16), "f4"), [], ["f32[2,4,16]", "f32[-1,8,8]"]),
     ("digits", "x.npy", np.zeros((1, 8, 8), "i8"), [], ["i64", "f32"]),
