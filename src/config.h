@@ -26,6 +26,7 @@
 /* What holds workers: the sandbox of workers/sandbox.h. */
 struct sandbox_settings {
 	const char *mode;	 /* "on", "relaxed", "off" */
+	const char *user;	 /* "": the daemon's own; a name, a number, "FIRST-LAST" */
 	const char *const *read; /* paths besides what is known to be needed */
 	const char *const *write;
 	const char *launcher; /* modeld-worker: what runs other programs in it */

@@ -81,6 +81,7 @@ const struct config_key config_keys[] = {
 	{"worker", "program", CONFIG_STRING, AT(pool.worker_program), "auto", 1, 4095},
 	{"worker", "backend_dirs", CONFIG_LIST, AT(pool.backend_dirs), "auto", 1, 16},
 	{"worker", "sandbox", CONFIG_STRING, AT(sandbox.mode), "on", 1, 16},
+	{"worker", "user", CONFIG_STRING, AT(sandbox.user), "", 0, 64},
 	{"worker", "sandbox_read", CONFIG_LIST, AT(sandbox.read), "", 0, 64},
 	{"worker", "sandbox_write", CONFIG_LIST, AT(sandbox.write), "", 0, 64},
 	{"worker", "max_memory_bytes", CONFIG_BYTES64, AT(pool.limits.max_memory_bytes), "0", 0,

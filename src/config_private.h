@@ -96,6 +96,8 @@ _must_use_ int config_resolve(struct config *c, char *message, size_t cap);
 _must_use_ int config_find_programs(struct config *c, char *message, size_t cap);
 /* config_sandbox.c: pool.sandbox, and pool.programs are run through the launcher; once all paths are absolute.
  * CONFIG_E_INVALID, -ENOMEM */
+/* "on", "relaxed", "off". */
+bool config_is_sandbox(const char *mode);
 _must_use_ int config_resolve_sandbox(struct config *c, char *message, size_t cap);
 /* config_memory.c: limits of memory that are "auto", for a machine with so many bytes (0: unknown). -ENOMEM */
 _must_use_ int config_resolve_memory(struct config *c, uint64_t machine_bytes);

@@ -1,5 +1,5 @@
 /*
- * config_programs.c: worker programs of backends: "worker" and "worker_environment" of [backend.NAME], which are
+ * config_programs.c: worker programs of backends: "worker", "worker_environment" and "sandbox" of [backend.NAME], which are
  * the daemon's own business; all other keys of the section go to workers. Some backends have a program that
  * comes with modeld.
  */
@@ -127,6 +127,41 @@ static int add_environment(struct config *c, struct pool_program *all,
 	return fill_environment(c, p, s, message, cap);
 }
 
+/* Ahead of what "worker_environment" says. */
+static int prepend(struct config *c, struct pool_program *p, const char *entry)
+{
+	const char **list;
+	size_t n = 0;
+
+	while (p->environment && p->environment[n])
+		n++;
+	list = config_alloc(c, (n + 2) * sizeof(*list));
+	if (!list || !entry)
+		return -ENOMEM;
+	list[0] = entry;
+	if (n > 0)
+		memcpy(list + 1, p->environment, n * sizeof(*list));
+	list[n + 1] = NULL;
+	p->environment = list;
+	return 0;
+}
+
+static int set_sandbox(struct config *c, struct pool_program *all,
+	const struct config_backend_setting *s, size_t n, char *message, size_t cap)
+{
+	struct pool_program *p = find(c, all, s->key, n);
+
+	if (!p)
+		return invalid(message, cap, s, n,
+			"there is no 'worker' that it would be for: it shares those of [worker] "
+			"sandbox");
+	if (!config_is_sandbox(s->value))
+		return invalid(message, cap, s, n, "is none of on, relaxed, off");
+	p->sandbox = config_strdup(c, s->value);
+	return p->sandbox ? prepend(c, p, config_printf(c, "MODELD_SANDBOX=%s", s->value))
+			  : -ENOMEM;
+}
+
 static int add_usual(struct config *c, struct pool_program *all)
 {
 	for (size_t i = 0; i < N_USUAL; i++) {
@@ -153,7 +188,8 @@ static void drop_keys(struct config *c)
 
 	for (size_t i = 0; i < c->pool.n_settings; i++) {
 		if (!is_key(pairs[i].key, "worker", &n) &&
-			!is_key(pairs[i].key, "worker_environment", &n))
+			!is_key(pairs[i].key, "worker_environment", &n) &&
+			!is_key(pairs[i].key, "sandbox", &n))
 			pairs[kept++] = pairs[i];
 	}
 	c->pool.n_settings = kept;
@@ -176,6 +212,10 @@ int config_find_programs(struct config *c, char *message, size_t cap)
 	for (size_t i = 0; i < store->n_backend && !r; i++) {
 		if (is_key(store->backend[i].key, "worker_environment", &n))
 			r = add_environment(c, all, &store->backend[i], n, message, cap);
+	}
+	for (size_t i = 0; i < store->n_backend && !r; i++) {
+		if (is_key(store->backend[i].key, "sandbox", &n))
+			r = set_sandbox(c, all, &store->backend[i], n, message, cap);
 	}
 	c->pool.programs = all;
 	drop_keys(c);

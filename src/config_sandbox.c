@@ -5,7 +5,10 @@
 #include "config_private.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,6 +123,11 @@ static const char *joined(struct config *c, const char *const *paths)
 	return l.text;
 }
 
+bool config_is_sandbox(const char *mode)
+{
+	return !strcmp(mode, "on") || !strcmp(mode, "relaxed") || !strcmp(mode, "off");
+}
+
 static int fill_environment(struct config *c)
 {
 	const char *read = readable(c);
@@ -156,18 +164,65 @@ static int launch(struct config *c, struct pool_program *p)
 	return 0;
 }
 
+/* FIRST-LAST, or one of them. */
+static bool parse_numbers(const char *text, uint32_t *ret_first, uint32_t *ret_last)
+{
+	char rest;
+	int n = sscanf(text, "%" SCNu32 "-%" SCNu32 "%c", ret_first, ret_last, &rest);
+
+	if (n == 1 && !strchr(text, '-'))
+		*ret_last = *ret_first;
+	return (n == 2 || (n == 1 && *ret_last == *ret_first)) &&
+	       strspn(text, "0123456789-") == strlen(text);
+}
+
+static bool find_user(const char *text, struct pool_users *ret_users)
+{
+	const struct passwd *found = getpwnam(text);
+	uint32_t first = 0, last = 0;
+
+	if (found)
+		*ret_users = (struct pool_users){found->pw_uid, found->pw_gid, 1};
+	else if (parse_numbers(text, &first, &last) && last >= first && last < UINT32_MAX)
+		*ret_users = (struct pool_users){first, first, last - first + 1};
+	else
+		return false;
+	return ret_users->uid > 0 && ret_users->gid > 0;
+}
+
+static int resolve_user(struct config *c, char *message, size_t cap)
+{
+	const char *user = c->sandbox.user;
+
+	c->pool.users = (struct pool_users){0};
+	if (!*user || find_user(user, &c->pool.users))
+		return 0;
+	snprintf(message, cap,
+		"[worker] user: '%s' is no user, or root: a name, a number, or FIRST-LAST for one "
+		"each",
+		user);
+	return CONFIG_E_INVALID;
+}
+
+static bool is_launched(const struct config *c, const struct pool_program *p)
+{
+	return strcmp(p->sandbox ? p->sandbox : c->sandbox.mode, "off") != 0 || c->pool.users.n > 0;
+}
+
 int config_resolve_sandbox(struct config *c, char *message, size_t cap)
 {
 	const char *mode = c->sandbox.mode;
 	struct pool_program *programs = (struct pool_program *)c->pool.programs;
 	int r;
 
-	if (strcmp(mode, "on") != 0 && strcmp(mode, "relaxed") != 0 && strcmp(mode, "off") != 0) {
+	if (!config_is_sandbox(mode)) {
 		snprintf(message, cap, "[worker] sandbox: '%s' is none of on, relaxed, off", mode);
 		return CONFIG_E_INVALID;
 	}
-	r = fill_environment(c);
-	for (size_t i = 0; i < c->pool.n_programs && !r && strcmp(mode, "off") != 0; i++)
-		r = launch(c, &programs[i]);
+	r = resolve_user(c, message, cap);
+	if (!r)
+		r = fill_environment(c);
+	for (size_t i = 0; i < c->pool.n_programs && !r; i++)
+		r = is_launched(c, &programs[i]) ? launch(c, &programs[i]) : 0;
 	return r;
 }

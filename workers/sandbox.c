@@ -28,11 +28,15 @@ static const char *const mode_names[] = {
 int sandbox_options_read(struct sandbox_options *o)
 {
 	const char *mode = getenv(SANDBOX_MODE);
+	uint32_t uid, gid;
 
 	o->read = getenv(SANDBOX_READ);
 	o->write = getenv(SANDBOX_WRITE);
 	o->models = getenv(SANDBOX_MODELS);
+	o->user = getenv(SANDBOX_USER);
 	o->mode = SANDBOX_OFF;
+	if (o->user && sandbox_user_parse(o->user, &uid, &gid))
+		return -EINVAL;
 	if (!mode)
 		return 0;
 	for (size_t i = 0; i < sizeof(mode_names) / sizeof(mode_names[0]); i++) {
@@ -89,12 +93,13 @@ static int restrict_calls(
 	return r;
 }
 
-/* Where the daemon is root its workers are, too, and only that: files may belong to anybody, and memory may be
+/* Where the daemon is root its workers are, too, unless they are somebody else, and only that: files may belong to anybody, and memory may be
  * locked. Who has no capabilities loses none. */
-static int drop_capabilities(void)
+static int drop_capabilities(bool all)
 {
-	const uint64_t kept = UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_DAC_READ_SEARCH |
+	const uint64_t some = UINT64_C(1) << CAP_DAC_OVERRIDE | UINT64_C(1) << CAP_DAC_READ_SEARCH |
 			      UINT64_C(1) << CAP_IPC_LOCK;
+	const uint64_t kept = all ? 0 : some;
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {0};
 	uint32_t any = 0;
@@ -113,25 +118,54 @@ static int drop_capabilities(void)
 	return any && syscall(SYS_capset, &header, sets) ? -errno : 0;
 }
 
-int sandbox_apply(const struct sandbox_options *o, struct sandbox_report *report)
+/* It says so where it has become somebody else. */
+static int change_user(const struct sandbox_options *o, struct sandbox_report *report)
+{
+	uint32_t uid, gid;
+	int r;
+
+	if (!o->user)
+		return 0;
+	r = sandbox_user_parse(o->user, &uid, &gid);
+	if (!r)
+		r = sandbox_user_become(uid, gid);
+	if (!r)
+		r = drop_capabilities(true);
+	if (!r)
+		add(report->state, "user %u", (unsigned)uid);
+	return r;
+}
+
+static int give_up(const struct sandbox_options *o, struct sandbox_report *report)
 {
 	int version;
 	int r;
 
-	report->lacks[0] = '\0';
-	snprintf(report->state, sizeof(report->state), "%s", mode_names[o->mode]);
-	if (o->mode == SANDBOX_OFF)
-		return 0;
-	snprintf(report->state, sizeof(report->state), "%s: ", mode_names[o->mode]);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -errno;
 	add(report->state, "no new privileges");
-	r = drop_capabilities();
+	r = drop_capabilities(o->user != NULL);
 	if (r)
 		return r;
 	version = sandbox_files_version();
 	r = restrict_files(o, version, report);
 	return r ? r : restrict_calls(o, version, report);
+}
+
+int sandbox_apply(const struct sandbox_options *o, struct sandbox_report *report)
+{
+	int r;
+
+	report->lacks[0] = '\0';
+	snprintf(report->state, sizeof(report->state), "%s%s", mode_names[o->mode],
+		o->mode == SANDBOX_OFF && !o->user ? "" : ": ");
+	r = change_user(o, report);
+	if (r || o->mode == SANDBOX_OFF)
+		return r;
+	r = give_up(o, report);
+	if (!r && o->mode == SANDBOX_RELAXED)
+		add(report->state, "but for programs, sockets and temporary files");
+	return r;
 }
 
 void sandbox_close(void)

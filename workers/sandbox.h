@@ -21,6 +21,8 @@
 #define SANDBOX_WRITE "MODELD_SANDBOX_WRITE" /* may be written, too */
 /* Directories of models: may be read, and so may those that links in them lead to. */
 #define SANDBOX_MODELS "MODELD_SANDBOX_MODELS"
+/* "UID:GID" of another user that the process becomes first, whatever the mode is; not there: none */
+#define SANDBOX_USER "MODELD_SANDBOX_USER"
 /* And those that say what came of it: for people, "" where there is nothing to say. */
 #define SANDBOX_STATE "MODELD_SANDBOX_STATE"
 #define SANDBOX_LACKS "MODELD_SANDBOX_LACKS"
@@ -38,6 +40,7 @@ struct sandbox_options {
 	const char *read;  /* NULL: nothing more than what every program needs */
 	const char *write; /* NULL: nothing */
 	const char *models;
+	const char *user; /* NULL: the daemon's own */
 };
 
 struct sandbox_report {
@@ -46,12 +49,13 @@ struct sandbox_report {
 	char lacks[SANDBOX_TEXT_MAX]; /* "files: Function not implemented" */
 };
 
-/* What the environment says; `gpu` and `executes` are left alone. -EINVAL: a mode that is none */
+/* What the environment says; `gpu` and `executes` are left alone. -EINVAL: a mode or a user that is none */
 _must_use_ int sandbox_options_read(struct sandbox_options *o);
 
 /*
  * Give it up. Opens the paths of the options: those that cannot be opened cannot be used later.
- * -ENOMEM; -errno of prctl(2), seccomp(2) or landlock_restrict_self(2), where the kernel has the part
+ * -ENOMEM; -errno of setresuid(2) and its like, where there is to be another user; -errno of prctl(2), seccomp(2) or
+ * landlock_restrict_self(2), where the kernel has the part
  * and refuses it: no code of a model may run then
  */
 _must_use_ int sandbox_apply(const struct sandbox_options *o, struct sandbox_report *report);

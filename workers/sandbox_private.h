@@ -1,8 +1,16 @@
-/* sandbox_private.h: the parts of the sandbox: files (sandbox_files.c), system calls (sandbox_calls.c). */
+/* sandbox_private.h: the parts of the sandbox: the user (sandbox_user.c), files (sandbox_files.c), system calls
+ * (sandbox_calls.c). */
 #ifndef WORKERS_SANDBOX_PRIVATE_H
 #define WORKERS_SANDBOX_PRIVATE_H
 
+#include <stdint.h>
+
 #include "workers/sandbox.h"
+
+/* Of "UID:GID"; neither may be root's. -EINVAL */
+_must_use_ int sandbox_user_parse(const char *text, uint32_t *ret_uid, uint32_t *ret_gid);
+/* Be that user from now on, in no other group, with no capability. -errno: -EPERM where this process may not */
+_must_use_ int sandbox_user_become(uint32_t uid, uint32_t gid);
 
 /* What the kernel can do about files: the version of its Landlock interface, from 1; else -errno. */
 int sandbox_files_version(void);

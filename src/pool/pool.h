@@ -42,6 +42,13 @@ struct pool_program {
 	const char *const *argv; /* NULL-terminated; the first is its path */
 	const char *const *
 		environment; /* NULL-terminated, "NAME=value": besides the daemon's own; NULL: nothing */
+	const char *sandbox; /* "on", "relaxed", "off"; NULL: as pool_settings.sandbox says */
+};
+
+/* Who workers are: the first of them uid:gid, and the others the numbers behind it, each another one, as far as n goes. */
+struct pool_users {
+	uint32_t uid, gid;
+	uint32_t n; /* 0: the daemon's user */
 };
 
 struct pool_settings {
@@ -53,6 +60,7 @@ struct pool_settings {
 	/* Variables of each worker's environment, NULL-terminated, unless its program's have them: what it is to give
 	 * up (docs/protocol.md). NULL: none */
 	const char *const *sandbox;
+	struct pool_users users;
 	/* A shared worker in which models have left so much behind is replaced by a new process; 0: never */
 	uint64_t recycle_after_unload_bytes;
 	uint32_t max_model_workers; /* processes of models' own, of all models together */

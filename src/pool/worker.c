@@ -33,6 +33,7 @@
 #include "pool/program.h"
 #include "pool/quarantine.h"
 #include "pool/spawn.h"
+#include "pool/user.h"
 #include "pool/worker_private.h"
 
 /* Exit statuses of a worker that cannot work as configured, and whose device cannot be used. */
@@ -370,6 +371,7 @@ static int start_program(const struct worker *w, int fd, pid_t *ret_pid, int *re
 	const struct pool_settings *s = p->settings;
 	const struct pool_program *program = program_of(w);
 	const char *const shared[] = {s->worker_program, NULL};
+	struct user_environment sandbox;
 	_cleanup_(close_fd) int invitation = program ? invite(w) : -1;
 	struct spawn_options o = {.argv = program ? program->argv : shared,
 		.device = w->device,
@@ -377,7 +379,7 @@ static int start_program(const struct worker *w, int fd, pid_t *ret_pid, int *re
 		.handoff_fd = invitation,
 		.data_bytes = groups_data_limit(&p->groups),
 		.core = s->core,
-		.sandbox = s->sandbox};
+		.sandbox = user_environment(&sandbox, s, w->index)};
 	_cleanup_(freep) char **environment = NULL;
 	_cleanup_(close_fd) int group = -1;
 	int r = make_group(w, &group);

@@ -110,6 +110,30 @@ def test_relaxed_is_what_it_says(served, tmp_path):
     assert d.infer("innocent", b"x").tensor_data.data == b"x"
 
 
+def identity_of(pid):
+    lines = dict(line.split(":", 1) for line in open(f"/proc/{pid}/status").read().splitlines())
+    return {key: lines[key].split() for key in ("Uid", "Gid", "Groups", "CapEff", "CapPrm", "CapBnd", "NoNewPrivs")}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's workers may be somebody else")
+@pytest.mark.parametrize("mode", ["on", "off"])
+def test_a_user_for_each_worker(start, mode):
+    d = start("worker.user=64100-64199", f"worker.sandbox={mode}", models=["identity"], workers="cpu:0 x2")
+    nobody = "0000000000000000"
+    seen = set()
+    for w in d.status().workers:
+        who = identity_of(w.pid)
+        seen.add(who["Uid"][0])
+        assert set(who["Uid"]) == set(who["Gid"]) == {who["Uid"][0]} and not who["Groups"], who
+        assert (who["CapEff"], who["CapPrm"], who["CapBnd"]) == ([nobody],) * 3, who
+        assert f"user {who['Uid'][0]}" in w.sandbox
+    assert seen == {"64100", "64101"}
+    assert d.infer("identity", b"x").tensor_data.data == b"x"
+    d.kill_a_worker()
+    d.wait_workers_ready(2)
+    assert d.infer("identity", b"x" * 5000000).tensor_data.data == b"x" * 5000000
+
+
 def test_off_is_off(served):
     d = served("worker.sandbox=off")
     assert sandbox(d) == "off"

@@ -111,6 +111,72 @@ Test(config_sandbox, a_mode_that_is_none)
 	cr_expect_str_eq(text, "f:2: [worker] sandbox: 'open' is none of on, relaxed, off");
 }
 
+Test(config_sandbox, of_one_backend)
+{
+	const struct pool_program *p;
+
+	cr_assert_eq(finish("[worker]\nsandbox = off\n[backend.x]\nworker = /bin/x\n"
+			    "worker_environment = A=b\nsandbox = relaxed\n"),
+		0, "%s", text);
+	p = &c.pool.programs[0];
+	cr_expect_str_eq(p->argv[1], "--run");
+	cr_expect_str_eq(p->environment[0], "MODELD_SANDBOX=relaxed");
+	cr_expect_str_eq(p->environment[1], "A=b");
+	cr_expect_null(p->environment[2]);
+	cr_expect_eq(c.pool.n_settings, 0);
+}
+
+Test(config_sandbox, of_one_backend_off)
+{
+	cr_assert_eq(finish("[backend.x]\nworker = /bin/x\nsandbox = off\n"), 0, "%s", text);
+	cr_expect_str_eq(c.pool.programs[0].argv[0], "/bin/x");
+	cr_expect_str_eq(c.pool.programs[0].environment[0], "MODELD_SANDBOX=off");
+}
+
+Test(config_sandbox, of_one_backend_that_is_wrong)
+{
+	cr_expect_eq(finish("[backend.x]\nworker = /bin/x\nsandbox = open\n"), CONFIG_E_INVALID);
+	cr_expect(strstr(text, "[backend.x] sandbox: is none of on, relaxed, off"), "%s", text);
+}
+
+Test(config_sandbox, of_a_backend_without_a_program)
+{
+	cr_expect_eq(finish("[backend.x]\nsandbox = off\n"), CONFIG_E_INVALID);
+	cr_expect(strstr(text, "[backend.x] sandbox: there is no 'worker'"), "%s", text);
+}
+
+Test(config_sandbox, one_user)
+{
+	cr_assert_eq(finish("[worker]\nuser = 1234\n"), 0, "%s", text);
+	cr_expect_eq(c.pool.users.uid, 1234);
+	cr_expect_eq(c.pool.users.gid, 1234);
+	cr_expect_eq(c.pool.users.n, 1);
+}
+
+Test(config_sandbox, a_user_each)
+{
+	cr_assert_eq(finish("[worker]\nsandbox = off\nuser = 64000-64099\n[backend.x]\nworker = "
+			    "/bin/x\n"),
+		0, "%s", text);
+	cr_expect_eq(c.pool.users.uid, 64000);
+	cr_expect_eq(c.pool.users.n, 100);
+	cr_expect_str_eq(c.pool.programs[0].argv[1], "--run");
+}
+
+Test(config_sandbox, users_that_are_none)
+{
+	static const char *const wrong[] = {"root", "0", "5-4", "1-", "-1", "no such user", "0-9"};
+	char given[64];
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		snprintf(given, sizeof(given), "[worker]\nuser = %s\n", wrong[i]);
+		cr_expect_eq(finish(given), CONFIG_E_INVALID, "%s", wrong[i]);
+		cr_expect(strstr(text, "[worker] user: "), "%s", text);
+		config_release(&c);
+		cr_assert_eq(config_init(&c), 0);
+	}
+}
+
 static int work(void *arg)
 {
 	struct config own;
@@ -120,6 +186,8 @@ static int work(void *arg)
 	if (r)
 		return r;
 	r = config_set(&own, "backend.x.worker=/bin/x", message, sizeof(message));
+	if (!r)
+		r = config_set(&own, "backend.x.sandbox=relaxed", message, sizeof(message));
 	if (!r)
 		r = config_finish(&own, message, sizeof(message));
 	config_release(&own);

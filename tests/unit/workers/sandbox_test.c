@@ -25,6 +25,13 @@ Test(sandbox, the_environment_says_what_is_wanted)
 	cr_assert_eq(sandbox_options_read(&o), 0);
 	cr_assert_str_eq(o.read, "/a\n/b");
 	cr_assert_str_eq(o.write, "/c");
+	cr_assert_null(o.user);
+	setenv(SANDBOX_USER, "1:2", 1);
+	cr_assert_eq(sandbox_options_read(&o), 0);
+	cr_assert_str_eq(o.user, "1:2");
+	setenv(SANDBOX_USER, "0:0", 1);
+	cr_assert_eq(sandbox_options_read(&o), -EINVAL);
+	unsetenv(SANDBOX_USER);
 	setenv(SANDBOX_MODE, "open", 1);
 	cr_assert_eq(sandbox_options_read(&o), -EINVAL);
 }
