@@ -265,6 +265,7 @@ void scheduler_run(struct scheduler *s, uint64_t now_ns)
 
 	s->due_ns = CLOCK_NO_DEADLINE;
 	s->wait_ns = CLOCK_NO_DEADLINE;
+	s->zeroed_bytes = 0;
 	while (!list_empty(&s->work) && still < s->n_work) {
 		struct work *w = list_entry(s->work.next, struct work, node);
 

@@ -28,9 +28,10 @@ struct scheduler {
 	struct list sent;      /* struct batch.node */
 	struct list work;      /* struct work.node: whose turn it is comes first */
 	uint32_t n_work;
-	uint64_t turn_ns; /* expected work that was sent in the turn of a version */
-	uint64_t due_ns;  /* of the last run: when the first held batch is due */
-	uint64_t wait_ns; /* of the last run: when the first deadline passes in a queue, or
+	uint64_t turn_ns;      /* expected work that was sent in the turn of a version */
+	uint64_t zeroed_bytes; /* of the last run: states that sequences began with */
+	uint64_t due_ns;       /* of the last run: when the first held batch is due */
+	uint64_t wait_ns;      /* of the last run: when the first deadline passes in a queue, or
 	                              the first wait for a worker ends */
 	struct wire_item items[WIRE_ITEMS_MAX]; /* scratch for worker_run() */
 };

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "dispatch/dispatch.h"
 #include "dispatch/output_share.h"
 #include "dispatch/place.h"
 #include "dispatch/request_private.h"
@@ -69,6 +70,15 @@ static bool lane_takes(const struct scheduler *s, const struct work *w,
 	return place_takes_more(&s->places, backlog);
 }
 
+/* May its states be zeroed in this turn of the loop? One that begins alone in it may. */
+static bool has_time(const struct scheduler *s, const struct request *r)
+{
+	uint64_t n = sequence_step_zeros(r);
+
+	return n == 0 || s->zeroed_bytes == 0 ||
+	       n + s->zeroed_bytes <= s->settings->max_state_bytes;
+}
+
 /* --- One step --------------------------------------------------------------------------------- */
 
 static void fail_ended(struct work *w, struct sequence *q, struct request *r, uint64_t now_ns)
@@ -123,7 +133,14 @@ static bool look_at(struct scheduler *s, struct work *w, struct sequence *q, uin
 		if (!choice.place || sequence_bind(q, choice.place, choice.lane))
 			return false;
 	}
-	return lane_takes(s, w, q->lane, now_ns) && send_step(s, w, r, now_ns);
+	if (!lane_takes(s, w, q->lane, now_ns))
+		return false;
+	if (!has_time(s, r)) {
+		s->wait_ns = now_ns;
+		return false;
+	}
+	s->zeroed_bytes += sequence_step_zeros(r);
+	return send_step(s, w, r, now_ns);
 }
 
 /* --- All of them ------------------------------------------------------------------------------ */
@@ -170,7 +187,8 @@ bool sequences_runnable(const struct scheduler *s, struct work *w, uint64_t now_
 	list_for_each (&w->sequences->ready, node) {
 		struct sequence *q = list_entry(node, struct sequence, ready_node);
 
-		if (!*q->ended && !work_has_room(w, sequence_next(q)))
+		if (!*q->ended &&
+			!(work_has_room(w, sequence_next(q)) && has_time(s, sequence_next(q))))
 			continue;
 		if (*q->ended || (q->lane ? lane_takes(s, w, q->lane, now_ns)
 					  : choose_lane(s, w, now_ns).place != NULL))

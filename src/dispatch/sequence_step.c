@@ -310,6 +310,17 @@ static int fill_state(
 	return 0;
 }
 
+uint64_t sequence_step_zeros(const struct request *r)
+{
+	const struct sequence_settings *s = settings_of(r);
+	uint64_t n = 0;
+
+	/* It was admitted: no sum overflows. */
+	for (uint32_t i = 0; i < s->n_states; i++)
+		n += r->sequence->values[i].lease ? 0 : zeros_length(&s->states[i]);
+	return n;
+}
+
 int sequence_step_fill_states(struct request *r)
 {
 	const struct sequence_settings *s = settings_of(r);

@@ -37,6 +37,8 @@ struct sequence_step {
 
 /* Inputs of r that say what step it is. DISPATCH_E_REFUSED */
 _must_use_ int sequence_step_fill(struct request *r);
+/* What sequence_step_fill_states() will zero: bytes. */
+uint64_t sequence_step_zeros(const struct request *r);
 /* Its states, as inputs: those that the step before has left, or zeros. All inputs are checked then.
  * DISPATCH_E_REFUSED */
 _must_use_ int sequence_step_fill_states(struct request *r);

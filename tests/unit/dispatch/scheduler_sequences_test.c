@@ -537,6 +537,33 @@ Test(sequences_many, states_that_together_are_too_large_are_refused)
 	cr_expect_eq(answers[1].status, GRPC_OK);
 }
 
+/* What is zeroed in a turn of the loop, of all sequences that begin in it: the rest begins in later ones, by itself. */
+Test(sequences_many, states_that_begin_together_do_so_a_few_a_turn)
+{
+	up(2, 2, 1);
+	bed.settings.max_state_bytes = 24;
+	for (uint64_t i = 0; i < 4; i++)
+		submit(i + 1, true, false, &answers[i]);
+	bed_turn(&bed);
+	cr_assert_eq(n_runs(), 2);
+	cr_expect_eq(bed.d->scheduler.zeroed_bytes, 24);
+	cr_expect_null(scheduler_runnable(&bed.d->scheduler, clock_ns()), "nothing is stuck");
+	while (n_runs() < 4) {
+		uv_run(&bed.loop, UV_RUN_ONCE);
+		bed_turn(&bed);
+		cr_assert_leq(bed.d->scheduler.zeroed_bytes, 24);
+	}
+	while (n_runs() > 0)
+		answer_first();
+	/* Those that have theirs wait for nobody. */
+	for (uint64_t i = 0; i < 4; i++)
+		submit(i + 1, false, true, &answers[8 + i]);
+	bed_turn(&bed);
+	cr_expect_eq(n_runs(), 4);
+	while (n_runs() > 0)
+		answer_first();
+}
+
 Test(sequences_many, dimensions_that_no_number_holds_are_too_large)
 {
 	up(1, 1, 1);

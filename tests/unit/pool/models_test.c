@@ -314,6 +314,24 @@ Test(models, one_worker_of_a_device_loads_at_a_time)
 	bed_drain_end(&b);
 }
 
+/* While none of a device serves there is none to spare: all of them load. */
+Test(models, at_a_start_all_workers_of_a_device_load_at_once)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "echo hangload");
+	b.places[0].count = 3;
+	bed_start(&b);
+	for (size_t i = 0; i < 3; i++)
+		bed_wait(&b, b.pm[1]->holdings[i].state == HOLD_LOADING);
+	for (size_t i = 0; i < 3; i++) {
+		cr_expect_eq(b.pm[0]->holdings[i].state, HOLD_HELD);
+		cr_expect_eq(b.pm[1]->holdings[i].state, HOLD_LOADING);
+		cr_expect_eq(worker_get_state(bed_worker(&b, i)), WORKER_LOADING);
+	}
+	bed_end(&b);
+}
+
 /* Nothing is loaded beside a batch that runs alone: should the process end, one of them did it. */
 Test(models, nothing_is_loaded_beside_a_suspect)
 {
