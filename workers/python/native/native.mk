@@ -4,7 +4,7 @@ NATIVE         ?= auto
 PYTHON_INCLUDE := $(if $(filter-out 0,$(NATIVE)),$(shell pkg-config --cflags-only-I python3 2>/dev/null))
 SRC_native     := $(wildcard workers/python/native/*.c)
 # What it has of the project's own.
-NATIVE_OF      := proto/wire.c proto/wire_tables.c proto/codec_pack.c proto/codec_unpack.c proto/dtype.c src/base/seqpacket.c \
+NATIVE_OF      := proto/wire.c proto/wire_tables.c proto/codec_pack.c proto/codec_unpack.c proto/field.c proto/dtype.c src/base/seqpacket.c \
                   src/base/clock.c
 # The worker finds it there. An instrumented one goes elsewhere: an interpreter that was not told beforehand cannot load it.
 NATIVE_AT      := $(BUILD)/$(if $(SANITIZE),preloaded/)modeld-python
@@ -16,6 +16,7 @@ $(NATIVE_AT)-native/_native.abi3.so: $(patsubst %.c,$(BUILD)/pic/%.o,$(SRC_nativ
 	@mkdir -p $(@D)
 	@echo "  SO      $@"
 	$(Q)$(CC) $(LDFLAGS) -shared -o $@ $^
+	@! nm -D --undefined-only $@ | grep -Ev ' _?Py| w |@|__(asan|ubsan)_' || { echo "$@: that is missing" >&2; rm $@; exit 1; }
 
 # The module under the sanitizers: of what is loaded into an interpreter that is not, leaks are not looked for.
 .PHONY: native-asan
