@@ -37,7 +37,7 @@ def test_what_is_made(packages):
     assert set(packages) == {"modeld", "libmodeld0", "libmodeld-dev", "python3-modeld"}
     listed = run("dpkg-deb", "-c", packages["modeld"])
     for path in ("./usr/bin/modeld", "./usr/libexec/modeld/modeld-worker", "./lib/systemd/system/modeld.service", "./lib/systemd/system/modeld@.service",
-                 "./usr/share/man/man5/modeld.conf.5.gz", "./usr/lib/modeld/backends/onnxruntime.so"):
+                 "./usr/share/man/man5/modeld.conf.5.gz", "./usr/lib/sysusers.d/modeld.conf", "./usr/lib/modeld/backends/onnxruntime.so"):
         assert f" {path}\n" in listed
     assert run("dpkg-deb", "-I", packages["modeld"], "conffiles").split() == ["/etc/modeld/modeld.conf"]
 
@@ -57,6 +57,7 @@ def test_installed_into_a_bare_root(packages, tmp_path):
     quiet = dict(env=dict(os.environ, DEBIAN_FRONTEND="noninteractive"))
     run("chroot", root, "apt-get", "update", "-qq", **quiet)
     run("chroot", root, "apt-get", "install", "-y", "-qq", "--no-install-recommends", *names, **quiet)
+    assert run("chroot", root, "id", "-Gn", "modeld").strip() == "modeld"
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = "127.0.0.1:%d" % free.getsockname()[1]
     # In namespaces of its own, where /proc can be mounted and goes with it.
