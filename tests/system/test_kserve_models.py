@@ -120,7 +120,8 @@ def test_files_for_a_load(served, files):
         daemon.kill_a_worker()
         wait_for("another worker", lambda: client.is_model_ready("brought"))
         client.load_model("identity")
-        assert client.is_model_ready("brought") and client.get_model_metadata("brought").outputs == outputs
+        wait_for("the files to be loaded again", lambda: client.is_model_ready("brought"))
+        assert client.get_model_metadata("brought").outputs == outputs
         local.load_model("brought", config=ONNX, files=files)
         wait_for("the old one to go", lambda: len(uploads(daemon)) == 1)
         code, text = refused(lambda: local.load_model("brought", config=ONNX, files={"file:4/model.onnx": b"junk"}))

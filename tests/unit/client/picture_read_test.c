@@ -13,6 +13,7 @@
 #include <turbojpeg.h>
 #endif
 
+#if defined(MODELCTL_PNG) || defined(MODELCTL_JPEG)
 /* Red, green; blue, white; black, grey: three rows of two. */
 static const uint8_t pixels[] = {
 	255, 0, 0, 0, 255, 0, 0, 0, 255, 255, 255, 255, 0, 0, 0, 128, 128, 128};
@@ -62,6 +63,7 @@ static void expect_no_part_of_it(const uint8_t *data, size_t n)
 		cr_expect(r || i > n / 2, "%zu of %zu bytes", i, n);
 	}
 }
+#endif
 
 #ifdef MODELCTL_PNG
 static size_t write_png(uint8_t *out, size_t cap, uint32_t format, const uint8_t *from)
