@@ -63,12 +63,12 @@ static void add_program(struct lines *l, const char *path)
 }
 
 /* The libraries of the interpreter that a virtual environment was made of. */
-static void add_home(struct lines *l, const char *interpreter)
+static void add_libraries(struct lines *l, const char *interpreter)
 {
-	char home[PATH_MAX];
+	char libraries[PATH_MAX];
 
-	if (l->text && virtual_environment_home(interpreter, home, sizeof(home)))
-		l->text = config_printf(l->c, "%s%s/../lib\n", l->text, home);
+	if (virtual_environment_libraries(interpreter, libraries, sizeof(libraries)))
+		add(l, libraries);
 }
 
 /* A path that a backend was given. A library may have others beside it; the virtual environment of a program is
@@ -84,7 +84,7 @@ static void add_setting(struct lines *l, const struct wire_pair *setting)
 		add_beside(l, setting->value, "");
 	if (!strcmp(key, ".interpreter")) {
 		add_beside(l, setting->value, "..");
-		add_home(l, setting->value);
+		add_libraries(l, setting->value);
 	}
 }
 

@@ -209,14 +209,13 @@ static int allow_libraries(const struct ruleset *s)
 }
 
 /* The libraries of the interpreter that a virtual environment was made of. */
-static int allow_home(const struct ruleset *s, const char *path)
+static int allow_interpreters_libraries(const struct ruleset *s, const char *path)
 {
-	char home[PATH_MAX], lib[PATH_MAX + 16];
+	char libraries[PATH_MAX];
 
-	if (!virtual_environment_home(path, home, sizeof(home)))
-		return 0;
-	snprintf(lib, sizeof(lib), "%s/../lib", home);
-	return allow(s, lib, READ);
+	return virtual_environment_libraries(path, libraries, sizeof(libraries))
+		       ? allow(s, libraries, READ)
+		       : 0;
 }
 
 /* Nothing but programs: a model's own words must not open what it likes. Of a virtual environment all of it. */
@@ -237,7 +236,7 @@ static int allow_program(const struct ruleset *s, const char *path)
 	if (r || access(mark, F_OK) != 0)
 		return r;
 	r = allow(s, prefix, READ);
-	return r ? r : allow_home(s, path);
+	return r ? r : allow_interpreters_libraries(s, path);
 }
 
 /* The interpreter that a model names for the worker program of its backend. */

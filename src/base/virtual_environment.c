@@ -50,7 +50,7 @@ static FILE *open_configuration(const char *program)
 	return fopen(path, "re");
 }
 
-bool virtual_environment_home(const char *path, char *home, size_t cap)
+bool virtual_environment_libraries(const char *path, char *libraries, size_t cap)
 {
 	_cleanup_(fclosep) FILE *f = open_configuration(path);
 	char line[PATH_MAX + 64];
@@ -60,7 +60,7 @@ bool virtual_environment_home(const char *path, char *home, size_t cap)
 
 		if (value)
 			return value[0] == '/' && has_interpreter(value) &&
-			       (size_t)snprintf(home, cap, "%s", value) < cap;
+			       (size_t)snprintf(libraries, cap, "%s/../lib", value) < cap;
 	}
 	return false;
 }

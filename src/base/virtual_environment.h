@@ -1,4 +1,4 @@
-/* virtual_environment.h: where a virtual environment of Python says that its interpreter's own libraries are. */
+/* virtual_environment.h: where the libraries of the interpreter are that a virtual environment of Python was made of. */
 #ifndef BASE_VIRTUAL_ENVIRONMENT_H
 #define BASE_VIRTUAL_ENVIRONMENT_H
 
@@ -6,11 +6,11 @@
 #include <stddef.h>
 
 /*
- * Of an interpreter PREFIX/bin/python for which there is PREFIX/pyvenv.cfg: the directory that its `home` names, an absolute
- * one, in which a program python3 lies (PEP 405); its libraries are in HOME/../lib. Reads files.
+ * Of an interpreter PREFIX/bin/python for which there is PREFIX/pyvenv.cfg: HOME/../lib of the directory that its `home` names,
+ * an absolute one, in which a program python3 lies (PEP 405). Reads files.
  *
- * path: an absolute one. True: `home` has it. False: there is none such, or it does not fit.
+ * path: an absolute one. True: `libraries` has it. False: there is none such, or it does not fit.
  */
-bool virtual_environment_home(const char *path, char *home, size_t cap);
+bool virtual_environment_libraries(const char *path, char *libraries, size_t cap);
 
 #endif

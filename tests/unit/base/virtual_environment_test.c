@@ -67,17 +67,17 @@ static bool found(const struct place *p, const char *before, const char *home, c
 	char here[PATH_MAX], text[2 * PATH_MAX], got[PATH_MAX] = "", want[2 * PATH_MAX];
 
 	cr_assert(getcwd(here, sizeof(here)));
-	snprintf(want, sizeof(want), "%s/%s", here, home);
-	snprintf(text, sizeof(text), "%s%s%s", before, want, behind);
+	snprintf(want, sizeof(want), "%s/%s/../lib", here, home);
+	snprintf(text, sizeof(text), "%s%s/%s%s", before, here, home, behind);
 	put(p->root, "venv/pyvenv.cfg", text, 0644);
-	if (!virtual_environment_home(p->program, got, sizeof(got)))
+	if (!virtual_environment_libraries(p->program, got, sizeof(got)))
 		return false;
 	cr_expect_str_eq(got, want);
-	cr_expect_not(virtual_environment_home(p->program, got, 8), "it does not fit");
+	cr_expect_not(virtual_environment_libraries(p->program, got, 8), "it does not fit");
 	return true;
 }
 
-Test(virtual_environment, its_home)
+Test(virtual_environment, its_libraries)
 {
 	struct place p;
 	char path[256];
@@ -95,16 +95,17 @@ Test(virtual_environment, its_home)
 Test(virtual_environment, what_is_none)
 {
 	struct place p;
-	char home[PATH_MAX];
+	char libraries[PATH_MAX];
 
 	prepare(&p);
-	cr_expect_not(virtual_environment_home(p.program, home, sizeof(home)), "no pyvenv.cfg");
-	cr_expect_not(virtual_environment_home("python", home, sizeof(home)));
+	cr_expect_not(virtual_environment_libraries(p.program, libraries, sizeof(libraries)),
+		"no pyvenv.cfg");
+	cr_expect_not(virtual_environment_libraries("python", libraries, sizeof(libraries)));
 	cr_expect_not(found(&p, "homely = ", p.home, "\n"));
 	cr_expect_not(found(&p, "home ", p.home, "\n"));
 	cr_expect_not(found(&p, "home = x", p.home, "\n"), "not an absolute path");
 	cr_expect_not(found(&p, "home = ", p.root, "\n"), "no interpreter there");
 	put(p.root, "venv/pyvenv.cfg", "", 0644);
-	cr_expect_not(virtual_environment_home(p.program, home, sizeof(home)));
+	cr_expect_not(virtual_environment_libraries(p.program, libraries, sizeof(libraries)));
 	tidy(&p);
 }
