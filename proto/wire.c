@@ -33,6 +33,8 @@ static const char *const names[WIRE_TYPE_MAX + 1] = {
 	[WIRE_CANCEL] = "cancel",
 	[WIRE_CHECK] = "check",
 	[WIRE_CHECKED] = "checked",
+	[WIRE_IMPORT] = "import",
+	[WIRE_IMPORTED] = "imported",
 };
 
 const char *wire_type_name(enum wire_type type)

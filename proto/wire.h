@@ -28,10 +28,12 @@
 #define WIRE_RELEASE_MAX 4096u /* holds of one Release */
 #define WIRE_BYTES_CHECKED_MAX                                                                     \
 	4096u /* elements of a BYTES input in a segment: more are checked by the worker */
-#define WIRE_LANES_FREE	      16u   /* of a model that was to have no certain number, at most */
-#define WIRE_DIRS_MAX	      64u   /* backend directories of a Setup */
-#define WIRE_WARMUPS_MAX      64u   /* of a model */
-#define WIRE_WARMUP_COUNT_MAX 1000u /* runs of one, on each lane */
+#define WIRE_LANES_FREE	      16u /* of a model that was to have no certain number, at most */
+#define WIRE_DIRS_MAX	      64u /* backend directories of a Setup */
+#define WIRE_HANDLE_WORDS     8u  /* of memory on a GPU: a cudaIpcMemHandle_t */
+#define WIRE_HANDLE_BYTES     (8u * WIRE_HANDLE_WORDS)
+#define WIRE_WARMUPS_MAX      64u	  /* of a model */
+#define WIRE_WARMUP_COUNT_MAX 1000u	  /* runs of one, on each lane */
 #define WIRE_SCRATCH_MAX      (16u << 20) /* bytes that unpacking a message may take */
 
 enum wire_type {
@@ -56,6 +58,8 @@ enum wire_type {
 	WIRE_CANCEL,
 	WIRE_CHECK,
 	WIRE_CHECKED,
+	WIRE_IMPORT,
+	WIRE_IMPORTED,
 };
 
 /* Ids of regions (a client's memory) have this bit, ids of segments have not. */
@@ -184,6 +188,19 @@ struct wire_map {
 	bool writable;
 };
 
+/* Memory of a GPU, by the handle that its owner has made. */
+struct wire_import {
+	uint64_t id;
+	uint64_t size;
+	const uint64_t *handle; /* its bytes, WIRE_HANDLE_WORDS of eight, as they lie in memory */
+	size_t n_handle;
+};
+
+struct wire_imported {
+	uint64_t id;
+	const char *error; /* why it cannot be used; "": it can */
+};
+
 /* WIRE_UNMAP and WIRE_UNMAPPED. */
 struct wire_unmap {
 	uint64_t id;
@@ -212,6 +229,7 @@ struct wire_hello {
 	const char *sandbox;
 	const char *sandbox_lacks;
 	const char *copies; /* of a GPU's worker: "pinned" or "staged" */
+	bool imports;	    /* it takes Import */
 };
 
 struct wire_declaration {
@@ -302,6 +320,8 @@ struct wire_message {
 		struct wire_unloaded unloaded;
 		struct wire_partial partial;
 		struct wire_cancel cancel;
+		struct wire_import import;
+		struct wire_imported imported;
 	};
 };
 
@@ -336,7 +356,7 @@ size_t wire_item_bound(const struct wire_item *item);
  * it are done with then. It must be a known message, within every limit above, dtypes known (or
  * "any" in a declaration), ranks, dimensions not negative (-1 in a declaration, none where
  * any_shape is set), indexes of inputs and outputs below WIRE_TENSORS_MAX, arena ids not 0 in
- * tensors, Map, Unmap and Unmapped, WIRE_REGION_BIT set in targets, no output named twice by an
+ * tensors, Map, Unmap and Unmapped, WIRE_REGION_BIT set in targets, Import and Imported, no output named twice by an
  * item's targets, at least one item in a Run and one result in a Done, no NUL inside a string, no
  * number too large for its field. Unknown fields are ignored. Spans are NOT resolved here. Strings of
  * *ret_message are never NULL; arrays of no elements are. It lives in the scratch memory until the next

@@ -8,7 +8,7 @@
 #include "proto/codec.h"
 #include "proto/wire.h"
 
-#define WIRE_TYPE_MAX	     WIRE_CHECKED
+#define WIRE_TYPE_MAX	     WIRE_IMPORTED
 #define WIRE_RECORD_MESSAGES 1 /* Record's field */
 
 /* A record of one message, as it is packed. */

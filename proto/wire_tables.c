@@ -152,6 +152,28 @@ static const struct codec_field map_fields[] = {
 };
 static const struct codec_message map = CODEC_MESSAGE(struct wire_map, map_fields, NULL);
 
+static int check_import(const void *message)
+{
+	const struct wire_import *of = message;
+
+	return of->n_handle == WIRE_HANDLE_WORDS ? 0 : -EINVAL;
+}
+
+static const struct codec_field import_fields[] = {
+	[1] = CODEC_RANGE(struct wire_import, id, WIRE_REGION_BIT, UINT64_MAX),
+	[2] = CODEC_RANGE(struct wire_import, size, 1, UINT64_MAX),
+	[3] = CODEC_NUMBERS(struct wire_import, handle, n_handle, WIRE_HANDLE_WORDS, 0, UINT64_MAX),
+};
+static const struct codec_message import =
+	CODEC_MESSAGE(struct wire_import, import_fields, check_import);
+
+static const struct codec_field imported_fields[] = {
+	[1] = CODEC_RANGE(struct wire_imported, id, WIRE_REGION_BIT, UINT64_MAX),
+	[2] = CODEC_TEXT(struct wire_imported, error, WIRE_TEXT_MAX),
+};
+static const struct codec_message imported =
+	CODEC_MESSAGE(struct wire_imported, imported_fields, NULL);
+
 static const struct codec_field unmap_fields[] = {
 	[1] = CODEC_RANGE(struct wire_unmap, id, 1, UINT64_MAX),
 };
@@ -189,6 +211,7 @@ static const struct codec_field hello_fields[] = {
 	[5] = CODEC_TEXT(struct wire_hello, sandbox, WIRE_NAME_MAX),
 	[6] = CODEC_TEXT(struct wire_hello, sandbox_lacks, WIRE_NAME_MAX),
 	[7] = CODEC_TEXT(struct wire_hello, copies, WIRE_NAME_MAX),
+	[8] = CODEC_NUMBER(struct wire_hello, imports),
 };
 static const struct codec_message hello = CODEC_MESSAGE(struct wire_hello, hello_fields, NULL);
 
@@ -310,6 +333,8 @@ static const struct codec_field envelope_fields[] = {
 	[WIRE_CANCEL] = CODEC_BODY(struct wire_message, cancel, &cancel),
 	[WIRE_CHECK] = CODEC_BODY(struct wire_message, load, &check),
 	[WIRE_CHECKED] = CODEC_BODY(struct wire_message, checked, &checked),
+	[WIRE_IMPORT] = CODEC_BODY(struct wire_message, import, &import),
+	[WIRE_IMPORTED] = CODEC_BODY(struct wire_message, imported, &imported),
 };
 const struct codec_message wire_envelope_table =
 	CODEC_ONEOF(struct wire_message, envelope_fields, type, WIRE_SETUP, WIRE_TYPE_MAX);

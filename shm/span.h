@@ -5,6 +5,7 @@
 #ifndef SHM_SPAN_H
 #define SHM_SPAN_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct span {
@@ -17,5 +18,12 @@ struct span {
 /* A span of `length` bytes that starts `from` bytes into `s`. The caller has checked that
  * from <= s.length and length <= s.length - from (asserted). */
 struct span span_slice(struct span s, uint64_t from, uint64_t length);
+/* Where it lies in memory of `size` bytes from `base` on, which is the span's arena; NULL: not wholly inside. */
+static inline void *span_at(const struct span *s, void *base, uint64_t size)
+{
+	if (s->offset > size || s->length > size - s->offset)
+		return NULL;
+	return (char *)base + s->offset;
+}
 
 #endif

@@ -134,9 +134,7 @@ uint64_t view_size(const struct view *v)
 
 static uint8_t *resolve(const struct view *v, const struct span *span)
 {
-	if (span->arena != v->id || span->offset > v->size || span->length > v->size - span->offset)
-		return NULL;
-	return v->base + span->offset;
+	return span->arena == v->id ? span_at(span, v->base, v->size) : NULL;
 }
 
 const void *view_data(const struct view *v, const struct span *span)

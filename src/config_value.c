@@ -392,7 +392,7 @@ static int store_parsed(bool parsed, const char *text, const char *words, char *
 	return CONFIG_E_INVALID;
 }
 
-static int store_client_shm(struct config *c, const char *text, char *message, size_t cap)
+static int store_client_shm(enum client_shm *to, const char *text, char *message, size_t cap)
 {
 	static const char *const words[] = {
 		[CLIENT_SHM_OFF] = "off",
@@ -403,7 +403,7 @@ static int store_client_shm(struct config *c, const char *text, char *message, s
 	int r = parse_word(text, words, COUNT_OF(words), &i, message, cap);
 
 	if (!r)
-		c->frontend.services.client_shm = (enum client_shm)i;
+		*to = (enum client_shm)i;
 	return r;
 }
 
@@ -463,7 +463,7 @@ int config_store_value(
 		return store_parsed(
 			eviction_parse(text, to), text, "lru, lfu, ttl, manual", message, cap);
 	case CONFIG_CLIENT_SHM:
-		return store_client_shm(c, text, message, cap);
+		return store_client_shm(to, text, message, cap);
 	case CONFIG_UPLOADS:
 		return store_uploads(c, text, message, cap);
 	}

@@ -1,6 +1,7 @@
 /* device.c: what all devices share: their doors, results, and waiting. Worker process, any thread. */
 #include "workers/device.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -116,6 +117,26 @@ int device_copy_in(struct device_stream *s, void *to, const void *from, uint64_t
 int device_copy_out(struct device_stream *s, void *to, const void *from, uint64_t bytes)
 {
 	return bytes > 0 ? s->device->ops->copy_out(s, to, from, bytes) : 0;
+}
+
+int device_copy_within(struct device_stream *s, void *to, const void *from, uint64_t bytes)
+{
+	return bytes > 0 ? s->device->ops->copy_within(s, to, from, bytes) : 0;
+}
+
+bool device_imports(const struct device *d)
+{
+	return d->ops->import != NULL;
+}
+
+int device_import(struct device *d, const void *handle, uint64_t bytes, void **ret_data)
+{
+	return device_imports(d) ? d->ops->import(d, handle, bytes, ret_data) : -ENOTSUP;
+}
+
+int device_give_back(struct device *d, void *data)
+{
+	return d->ops->give_back(d, data);
 }
 
 /* --- Streams and events ------------------------------------------------------------------- */

@@ -79,6 +79,9 @@ struct device_ops {
 	int (*clear)(struct device_stream *s, void *data, uint64_t bytes);
 	int (*copy_in)(struct device_stream *s, void *to, const void *from, uint64_t bytes);
 	int (*copy_out)(struct device_stream *s, void *to, const void *from, uint64_t bytes);
+	int (*copy_within)(struct device_stream *s, void *to, const void *from, uint64_t bytes);
+	int (*import)(struct device *d, const void *handle, uint64_t bytes, void **ret_data);
+	int (*give_back)(struct device *d, void *data);
 	int (*stream_wait)(struct device_stream *s, struct device_event *e);
 	int (*event_new)(struct device *d, struct device_event **ret_event);
 	void (*event_free)(struct device_event *e);
@@ -178,6 +181,26 @@ _must_use_ int device_clear(struct device_stream *s, void *data, uint64_t bytes)
  * recorded after it tells. */
 _must_use_ int device_copy_in(struct device_stream *s, void *to, const void *from, uint64_t bytes);
 _must_use_ int device_copy_out(struct device_stream *s, void *to, const void *from, uint64_t bytes);
+/* From memory of the device to memory of the device. */
+_must_use_ int device_copy_within(
+	struct device_stream *s, void *to, const void *from, uint64_t bytes);
+
+/* What another process calls its memory on a device by (cudaIpcMemHandle_t). */
+#define DEVICE_HANDLE_BYTES 64u
+/*
+ * Memory of the device that another process has made, `bytes` of it from its start: until device_give_back(). That process may
+ * write it at any moment, and whatever it does wrong with it (free it, say) may be an error of the device's here.
+ *
+ * -ENOTSUP          the device cannot
+ * -ERANGE           there are fewer bytes
+ * DEVICE_E_REQUEST  nothing is to be had by that handle
+ * DEVICE_E_MEMORY, DEVICE_E_LOST, DEVICE_E_UNUSABLE
+ */
+_must_use_ int device_import(struct device *d, const void *handle, uint64_t bytes, void **ret_data);
+/* No copy from or to it may be under way. */
+_must_use_ int device_give_back(struct device *d, void *data);
+/* Is there anything that device_import() could do? */
+bool device_imports(const struct device *d);
 
 _must_use_ int device_event_new(struct device *d, struct device_event **ret_event);
 /* Accepts NULL; returns NULL. */

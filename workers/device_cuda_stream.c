@@ -122,6 +122,12 @@ int cuda_copy_out(struct device_stream *s, void *to, const void *from, uint64_t 
 	return cuda_result(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_of(s)));
 }
 
+int cuda_copy_within(struct device_stream *s, void *to, const void *from, uint64_t bytes)
+{
+	return cuda_result(
+		cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_of(s)));
+}
+
 int cuda_stream_wait(struct device_stream *s, struct device_event *e)
 {
 	return cuda_result(cudaStreamWaitEvent(stream_of(s), event_of(e), 0));

@@ -148,6 +148,7 @@ static const struct device_ops host_ops = {
 	.clear = host_clear,
 	.copy_in = host_copy,
 	.copy_out = host_copy,
+	.copy_within = host_copy,
 	.stream_wait = host_stream_wait,
 	.event_new = host_event_new,
 	.event_free = host_event_free,

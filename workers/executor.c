@@ -244,7 +244,7 @@ static void run_alone(
 	struct modeld_tensor *tensors = &e->tensors[i * m->info.n_inputs];
 	const struct wire_item *item = &run->items[i];
 	struct modeld_error *error = &e->errors[i];
-	enum modeld_code code = inputs_settle(&e->inputs, tensors, m->info.n_inputs, error);
+	enum modeld_code code = inputs_settle(&e->inputs, m, tensors, error);
 
 	e->item = i;
 	e->run.empty = false;
@@ -260,6 +260,8 @@ static void run_alone(
 		deliver_alone(e, i);
 	else
 		fail_item(e, i, code, error->text);
+	if (code == MODELD_FATAL)
+		e->fatal = error;
 }
 
 /* Returns false when the items are still to be run one by one. */
@@ -328,6 +330,7 @@ int executor_run(struct executor *e, const struct lane *lane, const struct wire_
 	uint64_t compute_ns = 0;
 
 	e->run.lane = lane;
+	e->run.offload.transfer = lane->transfer;
 	e->run.number = run->batch;
 	e->n_items = run->n_items;
 	e->fatal = NULL;
@@ -448,6 +451,7 @@ int executor_new(struct executor **ret_executor, const struct executor_parts *pa
 		return -ENOMEM;
 	e->outputs = parts->outputs;
 	e->inputs.regions = parts->regions;
+	e->inputs.offload = &e->run.offload;
 	e->inputs.scratch.max = parts->scratch_max;
 	e->memory = parts->memory;
 	e->say_partial = parts->say_partial;

@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "base/saturate.h"
-#include "workers/offload.h"
 
 #define SHAPE_TEXT_MAX 200u
 
@@ -103,11 +102,46 @@ static bool can_change(const struct view *v, const struct wire_tensor *t)
 	       (t->dtype == DTYPE_BYTES || !view_is_constant(v));
 }
 
+/* Where it lies, and in which memory. */
+static enum modeld_code locate(const struct inputs *in, const struct modeld_declaration *want,
+	const struct wire_tensor *t, struct modeld_tensor *tensor, struct modeld_error *error)
+{
+	const struct view *v = find_view(in, t->span.arena);
+	bool on_device, lost = false;
+	void *data = NULL;
+
+	if (v) {
+		tensor->data = view_data(v, &t->span);
+		tensor->shared = can_change(v, t);
+	} else {
+		pthread_mutex_lock(in->memory);
+		on_device = regions_on_device(in->regions, &t->span, &data, &lost);
+		pthread_mutex_unlock(in->memory);
+		if (!on_device && is_wanted(in, t->span.arena))
+			return fail(error, MODELD_EXHAUSTED,
+				"input '%s': this worker has no room to map its memory",
+				want->name);
+		if (!on_device)
+			return fail(error, MODELD_INTERNAL,
+				"input '%s': its memory is not mapped in this worker", want->name);
+		tensor->data = data;
+		tensor->memory = MODELD_MEMORY_DEVICE;
+		tensor->shared = 1;
+	}
+	if (lost)
+		return fail(error, MODELD_INVALID,
+			"input '%s': the CUDA shared memory of its region cannot be opened (any "
+			"more)",
+			want->name);
+	if (!tensor->data)
+		return fail(error, MODELD_INTERNAL, "input '%s': its span is outside of its memory",
+			want->name);
+	return MODELD_OK;
+}
+
 static enum modeld_code resolve(const struct inputs *in, const struct modeld_declaration *want,
 	const struct wire_tensor *t, struct modeld_tensor *ret_tensor, struct modeld_error *error)
 {
-	const struct view *v = find_view(in, t->span.arena);
-	const void *data = v ? view_data(v, &t->span) : NULL;
 	char shape[SHAPE_TEXT_MAX];
 
 	if (!shape_fits(want, t) || !size_fits(t))
@@ -115,25 +149,14 @@ static enum modeld_code resolve(const struct inputs *in, const struct modeld_dec
 			"input '%s': %s %s of %" PRIu64 " bytes is not what the model declares",
 			want->name, dtype_name(t->dtype),
 			shape_format(t->dims, t->rank, shape, sizeof(shape)), t->span.length);
-	if (!v && is_wanted(in, t->span.arena))
-		return fail(error, MODELD_EXHAUSTED,
-			"input '%s': this worker has no room to map its memory", want->name);
-	if (!v)
-		return fail(error, MODELD_INTERNAL,
-			"input '%s': its memory is not mapped in this worker", want->name);
-	if (!data)
-		return fail(error, MODELD_INTERNAL, "input '%s': its span is outside of its memory",
-			want->name);
 	*ret_tensor = (struct modeld_tensor){
 		.size = sizeof(*ret_tensor),
 		.dtype = (enum modeld_dtype)t->dtype,
 		.rank = t->rank,
 		.dims = t->dims,
-		.data = data,
 		.bytes = t->span.length,
-		.shared = can_change(v, t),
 	};
-	return MODELD_OK;
+	return locate(in, want, t, ret_tensor, error);
 }
 
 enum modeld_code inputs_resolve(const struct inputs *in, const struct model *m,
@@ -159,14 +182,33 @@ static bool aligned(const void *data)
 	return (uintptr_t)data % SCRATCH_ALIGN == 0;
 }
 
-static bool must_copy(const struct modeld_tensor *t)
+static bool is_on_device(const struct modeld_tensor *t)
 {
+	return t->memory == MODELD_MEMORY_DEVICE;
+}
+
+/* A model takes BYTES where their lengths can be looked at. */
+static bool must_copy(const struct modeld_tensor *t, const struct modeld_declaration *want)
+{
+	if (is_on_device(t))
+		return t->dtype == MODELD_DTYPE_BYTES || !offload_wants(want);
 	return t->bytes > 0 && (!aligned(t->data) || (t->shared && t->dtype == MODELD_DTYPE_BYTES));
 }
 
-static void *copy(struct scratch *s, const void *data, uint64_t bytes)
+/* Nobody else can change it from then on. */
+static enum modeld_code copy(struct inputs *in, struct modeld_tensor *t, struct modeld_error *error)
 {
-	return memcpy(scratch_take(s, bytes), data, bytes);
+	void *to = scratch_take(&in->scratch, t->bytes);
+	enum modeld_code code = MODELD_OK;
+
+	if (!is_on_device(t))
+		memcpy(to, t->data, t->bytes);
+	else if (t->bytes > 0)
+		code = offload_fetch(in->offload, to, t->data, t->bytes, error);
+	t->data = to;
+	t->memory = MODELD_MEMORY_HOST;
+	t->shared = 0;
+	return code;
 }
 
 /* Of BYTES the daemon leaves to us what is of a region, and what has too many elements. A copy is private now, so what is
@@ -192,15 +234,17 @@ static enum modeld_code fail_bytes(
 		index, shape_format(t->dims, t->rank, shape, sizeof(shape)), t->bytes);
 }
 
-enum modeld_code inputs_settle(
-	struct inputs *in, struct modeld_tensor *tensors, size_t n, struct modeld_error *error)
+enum modeld_code inputs_settle(struct inputs *in, const struct model *m,
+	struct modeld_tensor *tensors, struct modeld_error *error)
 {
+	const struct modeld_declaration *want = m->info.inputs;
+	size_t n = m->info.n_inputs;
 	enum modeld_code code = MODELD_OK;
 	uint64_t need = 0;
 	int r;
 
 	for (size_t i = 0; i < n; i++) {
-		if (must_copy(&tensors[i]))
+		if (must_copy(&tensors[i], &want[i]))
 			need = saturating_add(need, scratch_bytes(tensors[i].bytes));
 	}
 	r = scratch_begin(&in->scratch, need);
@@ -213,11 +257,9 @@ enum modeld_code inputs_settle(
 		struct modeld_tensor *t = &tensors[i];
 		bool was_shared = t->shared;
 
-		if (must_copy(t)) {
-			t->data = copy(&in->scratch, t->data, t->bytes);
-			t->shared = 0;
-		}
-		if (t->dtype != MODELD_DTYPE_BYTES)
+		if (must_copy(t, &want[i]))
+			code = copy(in, t, error);
+		if (code != MODELD_OK || t->dtype != MODELD_DTYPE_BYTES)
 			continue;
 		t->shared = 0;
 		if (!adds_up(t, was_shared))
@@ -230,7 +272,7 @@ enum modeld_code inputs_settle(
 
 static bool tensor_joins(const struct modeld_tensor *first, const struct modeld_tensor *t)
 {
-	if (t->dtype != first->dtype || t->rank != first->rank)
+	if (t->dtype != first->dtype || t->rank != first->rank || is_on_device(t))
 		return false;
 	/* One that does not add up fails alone. */
 	if (t->dtype == MODELD_DTYPE_BYTES && (t->shared || !adds_up(t, false)))

@@ -1,7 +1,7 @@
 /*
  * inputs.h: from the spans of a Run message to what a backend gets: resolved, checked against the
  * model's declaration, and joined. Inputs are passed where they lie; they are copied only
- *  - from a region, when they are BYTES or not 64-byte aligned,
+ *  - from a region, when they are BYTES or not 64-byte aligned; or on the device, while the model takes them on the host,
  *  - to join several requests whose inputs do not happen to lie one behind the other.
  */
 #ifndef WORKERS_INPUTS_H
@@ -17,12 +17,14 @@
 #include "shm/view.h"
 #include "workers/backend.h"
 #include "workers/model.h"
+#include "workers/offload.h"
 #include "workers/regions.h"
 #include "workers/scratch.h"
 
 struct inputs {
 	const struct regions *regions; /* borrow */
 	pthread_mutex_t *memory;       /* borrow: held to use regions */
+	struct offload *offload;       /* borrow: by which what lies on the device is copied */
 	struct scratch scratch;
 	/* What inputs_join() made, by input. */
 	struct modeld_tensor *joined;		 /* own */
@@ -45,8 +47,8 @@ enum modeld_code inputs_resolve(const struct inputs *in, const struct model *m,
 	struct modeld_error *error);
 /* Make resolved inputs of one item fit to run: copies what must be copied, in place in `tensors`.
  * Copies are valid until the next call of inputs_settle(), inputs_join() or inputs_end(). */
-enum modeld_code inputs_settle(
-	struct inputs *in, struct modeld_tensor *tensors, size_t n, struct modeld_error *error);
+enum modeld_code inputs_settle(struct inputs *in, const struct model *m,
+	struct modeld_tensor *tensors, struct modeld_error *error);
 /* Can these items (with resolved inputs, m->info.n_inputs each) be run as one? */
 bool inputs_joinable(const struct model *m, const struct wire_item *items,
 	const struct modeld_tensor *tensors, size_t n_items, uint64_t *ret_rows);

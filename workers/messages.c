@@ -26,7 +26,7 @@ static const uint32_t allowed[LOOP_N_STATES] = {
 	[LOOP_NEW] = BIT(WIRE_SETUP),
 	[LOOP_READY] = BIT(WIRE_UNMAPPED) | BIT(WIRE_LOAD) | BIT(WIRE_UNLOAD) | BIT(WIRE_RUN) |
 		       BIT(WIRE_CANCEL) | BIT(WIRE_RELEASE) | BIT(WIRE_PING) | BIT(WIRE_DRAIN) |
-		       BIT(WIRE_MAP) | BIT(WIRE_UNMAP) | BIT(WIRE_CHECK),
+		       BIT(WIRE_MAP) | BIT(WIRE_UNMAP) | BIT(WIRE_CHECK) | BIT(WIRE_IMPORT),
 };
 
 static int answer(struct loop *l, const struct wire_message *m)
@@ -226,15 +226,42 @@ static int on_map(struct loop *l, const struct wire_map *map, int fd)
 	return 0;
 }
 
+/* Of the device, which the daemon hears at once: who registers memory is to be told that it cannot be used. */
+static int on_import(struct loop *l, const struct wire_import *import)
+{
+	struct wire_message m = {.type = WIRE_IMPORTED, .imported = {.id = import->id}};
+	char why[DEVICE_TEXT_MAX];
+	void *data = NULL;
+	int r = device_import(l->device, import->handle, import->size, &data);
+	int kept;
+
+	if (device_fatal(r))
+		return loop_stop(l, WORKER_EXIT_DEVICE_LOST, "the device failed at an import");
+	if (r)
+		m.imported.error = r == -ERANGE	   ? "it is smaller than that"
+				   : r == -ENOTSUP ? "this device cannot"
+						   : device_explain(l->device, r, why, sizeof(why));
+	pthread_mutex_lock(&l->memory);
+	kept = regions_import(&l->regions, import->id, import->size, data);
+	pthread_mutex_unlock(&l->memory);
+	if (kept)
+		return loop_stop(l, WORKER_EXIT_INTERNAL, "import of memory that cannot be kept");
+	return answer(l, &m);
+}
+
 static int on_unmap(struct loop *l, const struct wire_unmap *unmap)
 {
 	const struct wire_message m = {.type = WIRE_UNMAPPED, .unmap = *unmap};
+	void *imported;
 	int r;
 
 	pthread_mutex_lock(&l->memory);
 	unpin_mapped(l, unmap->id);
+	imported = regions_imported(&l->regions, unmap->id);
 	r = regions_unmap(&l->regions, unmap->id);
 	pthread_mutex_unlock(&l->memory);
+	if (imported && device_fatal(device_give_back(l->device, imported)))
+		return loop_stop(l, WORKER_EXIT_DEVICE_LOST, "the device failed at an unmap");
 	if (r)
 		log_debug("unmap of memory that is not mapped", "worker=%s", loop_name(l));
 	return answer(l, &m);
@@ -320,6 +347,8 @@ static int handle(struct loop *l, struct hand *h, struct tools *t, const struct 
 		return on_ping(l, &m->ping);
 	case WIRE_MAP:
 		return on_map(l, &m->map, fd);
+	case WIRE_IMPORT:
+		return on_import(l, &m->import);
 	case WIRE_UNMAP:
 		return on_unmap(l, &m->unmap);
 	case WIRE_UNMAPPED:

@@ -98,6 +98,7 @@ static size_t list_parts(struct offload *o, const struct offload_inputs *in, siz
 			.input = j,
 			.data = t->data,
 			.bytes = t->bytes,
+			.on_device = t->memory == MODELD_MEMORY_DEVICE,
 			.pinned = pinned_has(o->pinned, t->data, t->bytes),
 		};
 	}
@@ -162,6 +163,12 @@ enum modeld_code offload_out(
 	return translate(o, transfer_out(o->transfer, to, from, bytes, pinned), error);
 }
 
+enum modeld_code offload_within(
+	struct offload *o, void *to, const void *from, uint64_t bytes, struct modeld_error *error)
+{
+	return translate(o, transfer_within(o->transfer, to, from, bytes), error);
+}
+
 enum modeld_code offload_finish(struct offload *o, struct modeld_error *error)
 {
 	enum modeld_code code = translate(o, transfer_finish(o->transfer), error);
@@ -185,4 +192,31 @@ enum modeld_code offload_end(struct offload *o, enum modeld_code code, struct mo
 		return MODELD_FATAL;
 	}
 	return code;
+}
+
+/* --- One copy alone ----------------------------------------------------------------------- */
+
+enum modeld_code offload_fetch(
+	struct offload *o, void *to, const void *from, uint64_t bytes, struct modeld_error *error)
+{
+	enum modeld_code code;
+
+	transfer_begin(o->transfer, CLOCK_NO_DEADLINE);
+	code = offload_out(o, to, from, bytes, error);
+	if (code == MODELD_OK)
+		code = offload_finish(o, error);
+	return offload_end(o, code, error);
+}
+
+enum modeld_code offload_put(
+	struct offload *o, void *to, const void *from, uint64_t bytes, struct modeld_error *error)
+{
+	bool pinned = pinned_has(o->pinned, from, bytes);
+	enum modeld_code code;
+
+	transfer_begin(o->transfer, CLOCK_NO_DEADLINE);
+	code = translate(o, transfer_put(o->transfer, to, from, bytes, pinned), error);
+	if (code == MODELD_OK)
+		code = offload_finish(o, error);
+	return offload_end(o, code, error);
 }

@@ -56,8 +56,19 @@ enum modeld_code offload_alloc(
 /* Copy an output to where it belongs, by offload_finish(). The same codes. */
 enum modeld_code offload_out(
 	struct offload *o, void *to, const void *from, uint64_t bytes, struct modeld_error *error);
+/* The same to memory of the device. */
+enum modeld_code offload_within(
+	struct offload *o, void *to, const void *from, uint64_t bytes, struct modeld_error *error);
 /* Wait for all that the run has put into its stream. The same codes. */
 enum modeld_code offload_finish(struct offload *o, struct modeld_error *error);
+/*
+ * While no run is under way: bring `bytes` from the device to the host; to the device. They are there when this returns. The same
+ * codes.
+ */
+enum modeld_code offload_fetch(
+	struct offload *o, void *to, const void *from, uint64_t bytes, struct modeld_error *error);
+enum modeld_code offload_put(
+	struct offload *o, void *to, const void *from, uint64_t bytes, struct modeld_error *error);
 /* The run is over, however it ended; `code` is how so far. Waits for what is under way. Returns the
  * code, or what is worse. */
 enum modeld_code offload_end(struct offload *o, enum modeld_code code, struct modeld_error *error);

@@ -12,7 +12,9 @@
 
 struct region {
 	uint64_t id;
-	struct view *view; /* own */
+	struct view *view; /* own; NULL: it is on the device, and that is: */
+	void *data;	   /* borrow; NULL: it cannot be had */
+	uint64_t size;
 };
 
 struct wanted {
@@ -119,25 +121,72 @@ bool regions_lacks(const struct regions *s, uint64_t id)
 
 /* --- Mapping -------------------------------------------------------------------------------------- */
 
+static bool is_known(const struct regions *s, uint64_t id)
+{
+	size_t at = place_of(s, id);
+
+	return at < s->n && s->items[at].id == id;
+}
+
+/* make_room() has gone well. */
+static void insert(struct regions *s, const struct region *r)
+{
+	size_t at = place_of(s, r->id);
+
+	memmove(&s->items[at + 1], &s->items[at], (s->n - at) * sizeof(*s->items));
+	s->items[at] = *r;
+	s->n++;
+}
+
 static int map_any(struct regions *s, int fd, const struct wire_map *map)
 {
-	_cleanup_(view_freep) struct view *v = NULL;
-	size_t at = place_of(s, map->id);
+	struct region new = {.id = map->id};
 	int r;
 
 	if (!(map->id & WIRE_REGION_BIT))
 		return map_segment(s, fd, map);
-	if (at < s->n && s->items[at].id == map->id)
+	if (is_known(s, map->id))
 		return -EEXIST;
 	r = make_room(s);
 	if (!r)
-		r = view_new_region(&v, fd, map->id, map->size, map->writable);
-	if (r)
-		return r;
-	memmove(&s->items[at + 1], &s->items[at], (s->n - at) * sizeof(*s->items));
-	s->items[at] = (struct region){.id = map->id, .view = steal_ptr(v)};
-	s->n++;
-	return 0;
+		r = view_new_region(&new.view, fd, map->id, map->size, map->writable);
+	if (!r)
+		insert(s, &new);
+	return r;
+}
+
+int regions_import(struct regions *s, uint64_t id, uint64_t size, void *data)
+{
+	int r = is_known(s, id) ? -EEXIST : make_room(s);
+
+	if (!r)
+		insert(s, &(struct region){.id = id, .data = data, .size = size});
+	return r;
+}
+
+static const struct region *find_imported(const struct regions *s, uint64_t id)
+{
+	const struct region *r = is_known(s, id) ? &s->items[place_of(s, id)] : NULL;
+
+	return r && !r->view ? r : NULL;
+}
+
+void *regions_imported(const struct regions *s, uint64_t id)
+{
+	const struct region *r = find_imported(s, id);
+
+	return r ? r->data : NULL;
+}
+
+bool regions_on_device(
+	const struct regions *s, const struct span *span, void **ret_data, bool *ret_lost)
+{
+	const struct region *r =
+		span->arena & WIRE_REGION_BIT ? find_imported(s, span->arena) : NULL;
+
+	*ret_lost = r && !r->data;
+	*ret_data = r && r->data ? span_at(span, r->data, r->size) : NULL;
+	return r != NULL;
 }
 
 int regions_map(struct regions *s, int fd, const struct wire_map *map)

@@ -1,4 +1,7 @@
-/* regions.h: the memory that batches may name, by its id: segments of the daemon's, regions of clients. */
+/*
+ * regions.h: the memory that batches may name, by its id: segments of the daemon's, regions of clients, which are mapped here, or on
+ * the device.
+ */
 #ifndef WORKERS_REGIONS_H
 #define WORKERS_REGIONS_H
 
@@ -40,7 +43,20 @@ _must_use_ int regions_unmap(struct regions *s, uint64_t id);
 _must_use_ int regions_map_again(struct regions *s, struct wire_map *ret_map);
 /* Is it wanted? */
 bool regions_lacks(const struct regions *s, uint64_t id);
-/* NULL where the id is not known. */
+/*
+ * Memory of the device. data: borrowed; NULL: it cannot be had, which those who name it are to hear.
+ * -EEXIST, -ENOMEM
+ */
+_must_use_ int regions_import(struct regions *s, uint64_t id, uint64_t size, void *data);
+/* Where it begins on the device; NULL: nowhere. */
+void *regions_imported(const struct regions *s, uint64_t id);
+/*
+ * Is the span in memory of the device? ret_data: where; NULL where it is not inside of it; or that cannot be had, which
+ * *ret_lost says.
+ */
+bool regions_on_device(
+	const struct regions *s, const struct span *span, void **ret_data, bool *ret_lost);
+/* NULL where the id is not known, or the memory is the device's. */
 const struct view *regions_find(const struct regions *s, uint64_t id);
 
 #endif

@@ -133,12 +133,20 @@ void *run_target_data(const struct run *r, const struct wire_target *target)
 	return v ? view_data_writable(v, &target->span) : NULL;
 }
 
-static enum modeld_code check_target(
-	struct run *r, const struct wire_target *t, void **ret_data, struct modeld_error *error)
+static enum modeld_code check_wanted(
+	const struct run *r, const struct wire_target *t, struct modeld_error *error)
 {
-	if (t->output >= r->model->info.n_outputs || !r->wanted[t->output])
-		return run_fail(error, MODELD_INTERNAL,
-			"a place is given for output %" PRIu32 ", which is not wanted", t->output);
+	if (t->output < r->model->info.n_outputs && r->wanted[t->output])
+		return MODELD_OK;
+	return run_fail(error, MODELD_INTERNAL,
+		"a place is given for output %" PRIu32 ", which is not wanted", t->output);
+}
+
+static enum modeld_code check_target(const struct run *r, const struct wire_target *t,
+	void **ret_data, struct modeld_error *error)
+{
+	if (check_wanted(r, t, error) != MODELD_OK)
+		return MODELD_INTERNAL;
 	*ret_data = run_target_data(r, t);
 	if (!*ret_data)
 		return run_fail(error, MODELD_INTERNAL,
@@ -158,20 +166,48 @@ enum modeld_code run_check_targets(
 	return code;
 }
 
+/* Whether it lies on the device, and where. */
+static bool find_on_device(
+	const struct run *r, const struct wire_target *t, void **ret_data, bool *ret_lost)
+{
+	bool is;
+
+	pthread_mutex_lock(r->memory);
+	is = regions_on_device(r->regions, &t->span, ret_data, ret_lost);
+	pthread_mutex_unlock(r->memory);
+	return is;
+}
+
+static enum modeld_code set_target(
+	struct run *r, const struct wire_target *t, struct modeld_error *error)
+{
+	enum modeld_code code;
+	void *data = NULL;
+	bool lost = false, on_device = find_on_device(r, t, &data, &lost);
+
+	if (on_device && r->model->info.decoupled)
+		return run_fail(error, MODELD_UNSUPPORTED,
+			"outputs of a decoupled model cannot go to CUDA shared memory");
+	if (lost)
+		return run_fail(error, MODELD_INVALID,
+			"the CUDA shared memory of an output's region cannot be opened (any more)");
+	code = data ? check_wanted(r, t, error) : check_target(r, t, &data, error);
+	if (code != MODELD_OK)
+		return code;
+	r->given[t->output].target = t;
+	r->given[t->output].target_data = data;
+	r->given[t->output].target_on_device = on_device;
+	return MODELD_OK;
+}
+
 static enum modeld_code set_targets(
 	struct run *r, const struct wire_item *item, struct modeld_error *error)
 {
-	for (size_t i = 0; item && i < item->n_targets; i++) {
-		const struct wire_target *t = &item->targets[i];
-		void *data = NULL;
-		enum modeld_code code = check_target(r, t, &data, error);
+	enum modeld_code code = MODELD_OK;
 
-		if (code != MODELD_OK)
-			return code;
-		r->given[t->output].target = t;
-		r->given[t->output].target_data = data;
-	}
-	return MODELD_OK;
+	for (size_t i = 0; code == MODELD_OK && item && i < item->n_targets; i++)
+		code = set_target(r, &item->targets[i], error);
+	return code;
 }
 
 enum modeld_code run_begin(struct run *r, const struct model *m, const struct modeld_tensor *inputs,
@@ -197,6 +233,7 @@ enum modeld_code run_begin(struct run *r, const struct model *m, const struct mo
 		r->given[i].target = NULL;
 		r->given[i].target_data = NULL;
 		r->given[i].at_target = false;
+		r->given[i].target_on_device = false;
 		r->given[i].device = NULL;
 	}
 	code = set_wanted(r, want, error);

@@ -33,6 +33,7 @@ struct run_output {
 	void *data;			  /* NULL: the backend has not asked for it */
 	const struct wire_target *target; /* NULL: none */
 	void *target_data;		  /* its memory; NULL without a target */
+	bool target_on_device;		  /* that is the device's */
 	bool at_target;			  /* it ends up there; else in the output arena */
 	void *device;			  /* where the backend writes it; NULL: to `data` */
 	bool marked; /* `data` ends with the run's mark unless it was written */

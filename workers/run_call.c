@@ -51,7 +51,9 @@ static enum modeld_code fetch_outputs(struct run *r, struct modeld_error *error)
 	for (size_t i = 0; code == MODELD_OK && i < r->model->info.n_outputs; i++) {
 		const struct run_output *o = &r->given[i];
 
-		if (r->wanted[i] && o->device)
+		if (r->wanted[i] && o->device && o->at_target && o->target_on_device)
+			code = offload_within(&r->offload, o->data, o->device, o->bytes, error);
+		else if (r->wanted[i] && o->device)
 			code = offload_out(&r->offload, o->data, o->device, o->bytes, error);
 	}
 	return code == MODELD_OK ? offload_finish(&r->offload, error) : code;

@@ -199,11 +199,16 @@ static enum modeld_code arena_output(
 	return code;
 }
 
-static enum modeld_code place_output(
-	struct run *r, struct run_output *o, const char *name, struct modeld_error *error)
+/* What is made on the host and belongs on the device is brought there when it was looked at. */
+static enum modeld_code place_output(struct run *r, struct run_output *o, const char *name,
+	enum modeld_memory memory, struct modeld_error *error)
 {
+	bool to_device;
+
 	o->at_target = o->target && o->bytes <= o->target->span.length;
-	if (!o->at_target || (uintptr_t)o->target_data % SEGMENT_ALIGN)
+	to_device = o->at_target && o->target_on_device;
+	if (!o->at_target || (to_device && memory != MODELD_MEMORY_DEVICE) ||
+		(!to_device && (uintptr_t)o->target_data % SEGMENT_ALIGN))
 		return arena_output(r, o, name, error);
 	o->data = o->target_data;
 	return MODELD_OK;
@@ -238,7 +243,8 @@ static enum modeld_code take_output(
 	if (want->rank > 0)
 		memcpy(o->dims, want->dims, want->rank * sizeof(*want->dims));
 	o->bytes = want->bytes;
-	code = place_output(r, o, r->model->info.outputs[want->index].name, &r->failed);
+	code = place_output(
+		r, o, r->model->info.outputs[want->index].name, want->memory, &r->failed);
 	o->marked = false;
 	if (code != MODELD_OK)
 		return code;
@@ -284,6 +290,20 @@ static bool content_fits(const struct run_output *o)
 	       !bytes_tensor_check(o->data, o->bytes, elements);
 }
 
+static enum modeld_code bring_to_target(
+	struct run *r, struct run_output *o, struct modeld_error *error)
+{
+	enum modeld_code code = MODELD_OK;
+
+	if (o->bytes > 0 && o->target_on_device)
+		code = offload_put(&r->offload, o->target_data, o->data, o->bytes, error);
+	else if (o->bytes > 0)
+		memcpy(o->target_data, o->data, o->bytes);
+	drop_output(r, o);
+	o->data = o->target_data;
+	return code;
+}
+
 enum modeld_code run_finish_output(struct run *r, size_t i, struct modeld_error *error)
 {
 	struct run_output *o = &r->given[i];
@@ -301,13 +321,7 @@ enum modeld_code run_finish_output(struct run *r, size_t i, struct modeld_error 
 	if (!content_fits(o))
 		return run_fail(error, MODELD_INTERNAL,
 			"the backend gave output '%s' as a malformed bytes tensor", name);
-	if (o->at_target && o->memory) {
-		if (o->bytes > 0)
-			memcpy(o->target_data, o->data, o->bytes);
-		drop_output(r, o);
-		o->data = o->target_data;
-	}
-	return MODELD_OK;
+	return o->at_target && o->memory ? bring_to_target(r, o, error) : MODELD_OK;
 }
 
 struct span run_output_span(const struct run_output *o)

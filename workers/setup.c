@@ -143,7 +143,8 @@ static int say_hello(struct loop *l, const struct wire_setup *s)
 			.slots = s->slots,
 			.sandbox = getenv(SANDBOX_STATE),
 			.sandbox_lacks = getenv(SANDBOX_LACKS),
-			.copies = copies_of(l->device)},
+			.copies = copies_of(l->device),
+			.imports = device_imports(l->device)},
 	};
 
 	return answers_send(l->answers, &m, NULL, 0);

@@ -244,6 +244,21 @@ static int gather(struct transfer *t, const struct transfer_input *inputs, char 
 	return r ? r : send(t, s, block, total);
 }
 
+static int copy_part(struct transfer *t, char *to, const struct transfer_part *p)
+{
+	return p->on_device ? transfer_within(t, to, p->data, p->bytes)
+			    : transfer_put(t, to, p->data, p->bytes, p->pinned);
+}
+
+static bool on_host(const struct transfer_part *parts, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && !parts[i].on_device)
+		i++;
+	return i == n;
+}
+
 static int copy_each(struct transfer *t, const struct transfer_input *inputs,
 	const struct transfer_part *parts, size_t n_parts)
 {
@@ -255,8 +270,7 @@ static int copy_each(struct transfer *t, const struct transfer_input *inputs,
 
 		if (i == 0 || p->input != parts[i - 1].input)
 			to = inputs[p->input].data;
-		r = p->pinned ? device_copy_in(t->stream, to, p->data, p->bytes)
-			      : stage_in(t, to, p->data, p->bytes);
+		r = copy_part(t, to, p);
 		to += p->bytes;
 	}
 	return r;
@@ -279,9 +293,20 @@ int transfer_in(struct transfer *t, struct transfer_input *inputs, size_t n_inpu
 		inputs[i].data = (char *)block + total;
 		total += align(inputs[i].bytes);
 	}
-	if (total > 0 && total <= TRANSFER_SMALL && (n_parts > 1 || !parts[0].pinned))
+	if (total > 0 && total <= TRANSFER_SMALL && (n_parts > 1 || !parts[0].pinned) &&
+		on_host(parts, n_parts))
 		return gather(t, inputs, block, total, parts, n_parts);
 	return copy_each(t, inputs, parts, n_parts);
+}
+
+int transfer_put(struct transfer *t, void *to, const void *from, uint64_t bytes, bool pinned)
+{
+	return pinned ? device_copy_in(t->stream, to, from, bytes) : stage_in(t, to, from, bytes);
+}
+
+int transfer_within(struct transfer *t, void *to, const void *from, uint64_t bytes)
+{
+	return device_copy_within(t->stream, to, from, bytes);
 }
 
 /* --- Outputs ------------------------------------------------------------------------------ */

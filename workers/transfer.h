@@ -34,12 +34,13 @@ struct transfer_input {
 	void *data;	/* set by transfer_in() */
 };
 
-/* A piece of it in host memory; those of an input come one behind the other. */
+/* A piece of it, in host memory or the device's; those of an input come one behind the other. */
 struct transfer_part {
 	size_t input; /* never less than the part's before */
 	const void *data;
 	uint64_t bytes;
-	bool pinned; /* the device may read it */
+	bool pinned;	/* the device may read it */
+	bool on_device; /* it is the device's */
 };
 
 /* The device is borrowed. priority: of the stream. -ENOMEM, DEVICE_E_* */
@@ -66,6 +67,11 @@ _must_use_ int transfer_in(struct transfer *t, struct transfer_input *inputs, si
 	const struct transfer_part *parts, size_t n_parts);
 /* Copy device memory to the host, with transfer_finish() at the latest. -ENOMEM, DEVICE_E_* */
 _must_use_ int transfer_out(
+	struct transfer *t, void *to, const void *from, uint64_t bytes, bool pinned);
+/* The same from device memory to device memory, in the stream's order. */
+_must_use_ int transfer_within(struct transfer *t, void *to, const void *from, uint64_t bytes);
+/* Copy host memory, which must stay as it is until transfer_finish(), to device memory. */
+_must_use_ int transfer_put(
 	struct transfer *t, void *to, const void *from, uint64_t bytes, bool pinned);
 /* Wait until all that the stream holds is done, copies too. DEVICE_E_TIMEOUT, DEVICE_E_* */
 _must_use_ int transfer_finish(struct transfer *t);

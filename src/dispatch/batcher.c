@@ -19,6 +19,7 @@
 #include "dispatch/check.h"
 #include "dispatch/client_private.h"
 #include "dispatch/output_share.h"
+#include "dispatch/place.h"
 #include "dispatch/request_private.h"
 #include "dispatch/version_private.h"
 #include "dispatch/work.h"
@@ -29,6 +30,7 @@
 #define PASSED_MAX 64u
 
 struct joint {
+	const struct place *place;
 	const struct request *first; /* NULL: none yet */
 	uint64_t max_rows;
 	uint64_t rows;
@@ -149,9 +151,10 @@ static void take_from(struct work *w, unsigned rank, struct joint *j, struct lis
 		if (set_aside(w, l))
 			continue;
 		list_remove(&l->node);
-		if (!fits(j, r)) {
+		if (!place_suits(j->place, r) || !fits(j, r)) {
 			list_push_back(&passed, &l->node);
-			j->n_passed++;
+			/* There are not many whose memory is on a GPU; what suits is to be found behind them. */
+			j->n_passed += place_suits(j->place, r);
 			continue;
 		}
 		list_push_back(lines, &l->node);
@@ -180,10 +183,10 @@ static uint64_t size_of(struct work *w, uint64_t now_ns)
 	return preferred;
 }
 
-uint32_t batcher_take(struct work *w, struct list *taken, uint64_t now_ns)
+uint32_t batcher_take(struct work *w, const struct place *p, struct list *taken, uint64_t now_ns)
 {
 	struct queue *q = &w->queue;
-	struct joint j = {.max_rows = size_of(w, now_ns), .bound = RUN_BOUND};
+	struct joint j = {.place = p, .max_rows = size_of(w, now_ns), .bound = RUN_BOUND};
 	unsigned rank = queue_rank(q, 0);
 
 	while (rank < QUEUE_RANKS_MAX && !full(&j)) {

@@ -7,6 +7,7 @@
 #include "base/list.h"
 
 struct output_share;
+struct place;
 struct work;
 
 /*
@@ -16,9 +17,9 @@ struct work;
  */
 uint64_t batcher_due(struct work *w, uint64_t now_ns);
 
-/* Take the next batch off the queue into `taken`, state SENT. Suspects are not touched; clients that keep more output
+/* Take the next batch for place p off the queue into `taken`, state SENT. Suspects are not touched; clients that keep more output
  * memory than their share are set aside. Returns the number taken: 0 only where nobody else has any. */
-uint32_t batcher_take(struct work *w, struct list *taken, uint64_t now_ns);
+uint32_t batcher_take(struct work *w, const struct place *p, struct list *taken, uint64_t now_ns);
 /* Clients that were set aside and are not over their share any more have turns again. */
 void batcher_bring_back(struct output_share *s);
 

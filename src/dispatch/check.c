@@ -321,6 +321,57 @@ static void fill_item(struct request *r)
 	r->bound = wire_item_bound(&r->item);
 }
 
+static bool is_placed_on(const struct version *v, const char *device)
+{
+	struct pool_placement p;
+	size_t i = 0;
+
+	while (pool_model_placement(v->pool_model, &i, &p)) {
+		if (!strcmp(worker_device(p.worker), device))
+			return true;
+	}
+	return false;
+}
+
+static int bind_to(struct request *r, const char *device)
+{
+	const char *name = r->version->settings.name;
+
+	if (r->version->settings.sequence)
+		return request_refuse(r, GRPC_UNIMPLEMENTED,
+			"model '%s' has sequences: its tensors cannot be in CUDA shared memory",
+			name);
+	if (r->device && strcmp(r->device, device) != 0)
+		return request_refuse(r, GRPC_INVALID_ARGUMENT,
+			"tensors for model '%s' are in CUDA shared memory of several devices, %s "
+			"and %s",
+			name, r->device, device);
+	if (!is_placed_on(r->version, device))
+		return request_refuse(r, GRPC_INVALID_ARGUMENT,
+			"model '%s' is not on %s, where its tensors are in CUDA shared memory",
+			name, device);
+	r->device = device;
+	r->joinable = false;
+	return 0;
+}
+
+/* What lies on a GPU is used there alone, and each request by itself. */
+static int bind_to_device(struct request *r)
+{
+	int e = 0;
+
+	r->device = NULL;
+	for (uint32_t i = 0; !e && i < r->n_inputs; i++) {
+		if (r->inputs[i].region && region_device(r->inputs[i].region))
+			e = bind_to(r, region_device(r->inputs[i].region));
+	}
+	for (uint32_t i = 0; !e && i < r->n_targets; i++) {
+		if (region_device(r->targets[i].region))
+			e = bind_to(r, region_device(r->targets[i].region));
+	}
+	return e;
+}
+
 int check_request(struct request *r)
 {
 	const struct wire_loaded *declared = version_declared(r->version);
@@ -336,6 +387,8 @@ int check_request(struct request *r)
 		e = count_rows(r);
 	for (uint32_t i = 0; !e && i < r->n_targets; i++)
 		e = check_target(r, i);
+	if (!e)
+		e = bind_to_device(r);
 	if (e)
 		return e;
 	fill_item(r);

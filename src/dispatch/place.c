@@ -19,6 +19,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "dispatch/request_private.h"
@@ -65,6 +66,35 @@ bool place_takes(
 	       worker_holds(p->worker, w->version->pool_model);
 }
 
+bool place_suits(const struct place *p, const struct request *r)
+{
+	return !r->device ||
+	       (worker_imports(p->worker) && !strcmp(worker_device(p->worker), r->device));
+}
+
+bool place_takes_later(
+	const struct places *all, const struct place *p, const struct work *w, uint64_t now_ns)
+{
+	const struct request *r = work_suspect((struct work *)w);
+
+	return place_takes(all, p, w, now_ns) && (!r || place_suits(p, r));
+}
+
+/* Of what waits in lines, each of which has its order: may something that is first in one run there? */
+static bool suits_some(const struct place *p, const struct queue *q)
+{
+	if (q->n_bound == 0)
+		return true;
+	for (unsigned rank = queue_rank(q, 0); rank < QUEUE_RANKS_MAX;
+		rank = queue_rank(q, rank + 1)) {
+		list_for_each (&q->ranks[rank].lines, node) {
+			if (place_suits(p, line_first(list_entry(node, struct line, node))))
+				return true;
+		}
+	}
+	return false;
+}
+
 bool place_takes_more(const struct places *all, struct lane_backlog lane)
 {
 	return lane.n == 0 || lane.ns <= all->pipeline_ns || (lane.n == 1 && lane.ns <= AT_HAND_NS);
@@ -73,7 +103,8 @@ bool place_takes_more(const struct places *all, struct lane_backlog lane)
 bool place_takes_batch(
 	const struct places *all, const struct place *p, const struct work *w, uint64_t now_ns)
 {
-	if (p->reserved || worker_free_slots(p->worker) == 0 || !place_takes(all, p, w, now_ns))
+	if (p->reserved || worker_free_slots(p->worker) == 0 || !place_takes(all, p, w, now_ns) ||
+		!suits_some(p, &w->queue))
 		return false;
 	return place_takes_more(
 		all, worker_lane_backlog(p->worker, w->version->pool_model, now_ns));
@@ -82,10 +113,11 @@ bool place_takes_batch(
 bool place_takes_suspect(
 	const struct places *all, const struct place *p, const struct work *w, uint64_t now_ns)
 {
-	const struct request *r = queue_suspect(&w->queue);
+	const struct request *r = work_suspect((struct work *)w);
 
 	return worker_in_flight(p->worker) == 0 && worker_free_slots(p->worker) > 0 &&
-	       !(r && r->careful && worker_is_loading(p->worker)) && place_takes(all, p, w, now_ns);
+	       !(r && r->careful && worker_is_loading(p->worker)) &&
+	       place_takes_later(all, p, w, now_ns);
 }
 
 /* What a place is chosen by: less is better. */

@@ -14,6 +14,7 @@
 
 struct batch;
 struct pool;
+struct request;
 struct work;
 struct worker;
 
@@ -44,14 +45,18 @@ typedef bool place_fit(
 	const struct places *all, const struct place *p, const struct work *w, uint64_t now_ns);
 /* It holds the version, and nobody else has it for himself. */
 place_fit place_takes;
+/* And suits the suspect that is to go next. */
+place_fit place_takes_later;
 struct lane_backlog;
 /* A lane with so much to do has time for a batch more. */
 bool place_takes_more(const struct places *all, struct lane_backlog lane);
-/* And has a slot, and the lane that would run a batch has time for it. */
+/* And has a slot, and the lane that would run a batch has time for it, and something that waits may run there. */
 place_fit place_takes_batch;
 /* And has nothing to do, nor to load where that matters: so it takes a suspect. */
 place_fit place_takes_suspect;
 
+/* May r run there, of all that take its version? */
+bool place_suits(const struct place *p, const struct request *r);
 /* The best of those that `fit` accepts; NULL: none. */
 struct place *place_pick(struct places *p, const struct work *w, place_fit *fit, uint64_t now_ns);
 /* place_pick() would find one. */

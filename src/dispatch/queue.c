@@ -190,6 +190,7 @@ static void count_out_of_line(struct queue *q, struct request *r)
 static void count_in(struct queue *q, struct request *r)
 {
 	q->n++;
+	q->n_bound += r->device != NULL;
 	if (!r->line)
 		q->n_suspects++;
 	else
@@ -273,6 +274,7 @@ void queue_remove(struct queue *q, struct request *r)
 	if (r->deadline_ns != CLOCK_NO_DEADLINE)
 		heap_remove(&q->deadlines, &r->deadline_node);
 	q->n--;
+	q->n_bound -= r->device != NULL;
 	if (!r->line) {
 		q->n_suspects--;
 	} else {

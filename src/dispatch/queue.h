@@ -49,6 +49,7 @@ struct queue {
 	struct heap timeouts;  /* struct request.timeout_node: likewise, of those in lines */
 	uint32_t n;	       /* requests, suspects included */
 	uint32_t n_suspects;
+	uint32_t n_bound; /* that run on a certain device alone; suspects included */
 	uint32_t max;
 	uint64_t rows;	   /* of what is in lines that have turns */
 	uint64_t early_ns; /* no deadline calls for sending before this; may be too early, never

@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "dispatch/region_private.h"
 #include "pool/pool.h"
@@ -17,7 +18,10 @@ struct region {
 	struct region_desk *desk;  /* borrow: outlives all regions */
 	struct pool_memory *known; /* own; NULL: freed, on_gone is due */
 	uint32_t refs;
-	int fd; /* own */
+	int fd;		    /* own; -1: it is on a GPU, and has: */
+	const char *device; /* borrow; NULL: none */
+	uint64_t handle[WIRE_HANDLE_WORDS];
+	void (*on_tried)(void *data, const char *error);
 	uint64_t id;
 	uint64_t size;
 	bool writable;
@@ -65,6 +69,55 @@ int region_new(struct region **ret_region, struct region_desk *k, int fd, uint64
 	k->n++;
 	*ret_region = r;
 	return 0;
+}
+
+int region_new_on_device(struct region **ret_region, struct region_desk *k, const char *device,
+	const uint8_t *handle, uint64_t size, void (*on_region_gone)(void *data, int fd),
+	void *data)
+{
+	struct region *r = calloc(1, sizeof(*r));
+	int e;
+
+	if (!r)
+		return -ENOMEM;
+	*r = (struct region){
+		.desk = k,
+		.refs = 1,
+		.fd = -1,
+		.device = device,
+		.id = WIRE_REGION_BIT | ++k->last_id,
+		.size = size,
+		.writable = true,
+		.on_gone = on_region_gone,
+		.data = data,
+	};
+	memcpy(r->handle, handle, sizeof(r->handle));
+	e = pool_memory_import(&r->known, k->pool, r->id, r->handle, size, on_gone, r);
+	if (e) {
+		free(r);
+		return e;
+	}
+	k->n++;
+	*ret_region = r;
+	return 0;
+}
+
+static void on_tried(void *data, const char *error)
+{
+	struct region *r = data;
+
+	r->on_tried(r->data, error);
+}
+
+int region_try(struct region *r, void (*on_region_tried)(void *data, const char *error))
+{
+	r->on_tried = on_region_tried;
+	return pool_memory_try(r->known, r->device, on_tried);
+}
+
+const char *region_device(const struct region *r)
+{
+	return r->device;
 }
 
 struct region *region_ref(struct region *r)

@@ -1,6 +1,6 @@
 /*
  * region.h: memory of a local client that requests may name, as dispatch sees it. Made by the
- * handoff, named by requests, mapped by workers; the daemon itself never maps it.
+ * handoff, or on a GPU by a service, named by requests, mapped by workers; the daemon itself never maps it.
  *
  * References: the handoff holds one while the region is registered, each request that names it
  * one. With the last one the workers are told to unmap it, and on_gone follows when no process of
@@ -26,6 +26,20 @@ struct region_desk;
  */
 _must_use_ int region_new(struct region **ret_region, struct region_desk *k, int fd, uint64_t size,
 	bool writable, void (*on_gone)(void *data, int fd), void *data);
+/*
+ * Memory of a client's on a GPU: `handle`, WIRE_HANDLE_BYTES, is copied; `device`, a worker's ("cuda:0"), is borrowed. It can be read and
+ * written by workers of that device that take such memory. on_gone(data, -1).
+ * -ENOMEM
+ */
+_must_use_ int region_new_on_device(struct region **ret_region, struct region_desk *k,
+	const char *device, const uint8_t *handle, uint64_t size,
+	void (*on_gone)(void *data, int fd), void *data);
+/*
+ * Ask one of them whether it can have it: on_tried(on_gone's data, NULL, or why not) once, from the loop, unless the last reference
+ * goes before.
+ * -ENODEV: there is none now
+ */
+_must_use_ int region_try(struct region *r, void (*on_tried)(void *data, const char *error));
 struct region *region_ref(struct region *r);
 /* Accepts NULL; returns NULL. */
 struct region *region_unref(struct region *r);
@@ -33,6 +47,8 @@ DEFINE_CLEANUP(struct region *, region_unref)
 
 uint64_t region_size(const struct region *r);
 bool region_writable(const struct region *r);
+/* Where it can be used alone; NULL: everywhere. */
+const char *region_device(const struct region *r);
 /* on_gone's. */
 void *region_data(const struct region *r);
 /* [offset, offset + length) as a span. -ERANGE where it is not wholly inside. */

@@ -52,12 +52,13 @@ struct request {
 	struct request_times times;
 
 	/* Set by check_request(): what the batcher goes by. */
-	uint64_t key;  /* equal for requests that can be joined; a hash: compare exactly too */
-	uint64_t rows; /* 1 where the model does not batch */
-	size_t bound;  /* wire_item_bound() */
-	bool joinable; /* may share a batch */
-	bool suspect;  /* lost a worker once: runs alone on an idle one */
-	bool careful;  /* and another, or the model did that was being loaded: runs where none is */
+	uint64_t key;	    /* equal for requests that can be joined; a hash: compare exactly too */
+	uint64_t rows;	    /* 1 where the model does not batch */
+	size_t bound;	    /* wire_item_bound() */
+	bool joinable;	    /* may share a batch */
+	const char *device; /* borrow: a worker's, where alone it runs; NULL: anywhere */
+	bool suspect;	    /* lost a worker once: runs alone on an idle one */
+	bool careful; /* and another, or the model did that was being loaded: runs where none is */
 	bool withdrawn;	     /* not to be sent again; answered when nothing can touch its memory */
 	bool silent;	     /* nobody wants the answer any more */
 	bool given_up;	     /* its batch knows that it is silent or withdrawn */

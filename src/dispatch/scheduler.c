@@ -114,10 +114,10 @@ static bool reserve(struct scheduler *s, struct work *w, uint64_t now_ns)
 	bool freed;
 
 	assert(!w->reservation || w->reservation->reserved == w);
-	if (w->reservation && place_takes(&s->places, w->reservation, w, now_ns))
+	if (w->reservation && place_takes_later(&s->places, w->reservation, w, now_ns))
 		return false;
 	freed = unreserve(w);
-	w->reservation = place_pick(&s->places, w, place_takes, now_ns);
+	w->reservation = place_pick(&s->places, w, place_takes_later, now_ns);
 	if (w->reservation)
 		w->reservation->reserved = w;
 	return freed;
@@ -208,7 +208,7 @@ static bool run_batch(struct scheduler *s, struct work *w, uint64_t now_ns)
 	if (!p)
 		return false;
 	list_init(&taken);
-	n = batcher_take(w, &taken, now_ns);
+	n = batcher_take(w, p, &taken, now_ns);
 	return n > 0 && send_batch(s, w, p, NULL, &taken, n, now_ns);
 }
 
@@ -227,6 +227,7 @@ static bool schedule_model(struct scheduler *s, struct work *w, uint64_t now_ns)
 		moved |= sequences_run(s, w, now_ns);
 	if (ready) {
 		w->unready_since_ns = 0;
+		moved |= scheduler_wait_bound(s, w, now_ns);
 		if (queue_suspect(q))
 			moved |= run_suspect(s, w, now_ns);
 		if (!w->sequences && queue_has_turns(q))

@@ -54,3 +54,65 @@ void scheduler_wait(struct scheduler *s, struct work *w, uint64_t now_ns)
 			fail_hopeless(s, w->version, r, now_ns);
 	}
 }
+
+/* --- On a certain device ---------------------------------------------------------------------- */
+
+static bool has_place(const struct scheduler *s, const struct work *w, const struct request *r)
+{
+	for (size_t i = 0; i < places_n(&s->places); i++) {
+		const struct place *p = &s->places.list[i];
+
+		if (place_suits(p, r) && worker_holds(p->worker, w->version->pool_model))
+			return true;
+	}
+	return false;
+}
+
+/* The first of a list that has nowhere to go now; NULL: none. */
+static struct request *first_stranded(
+	const struct scheduler *s, const struct work *w, const struct list *requests)
+{
+	const char *fine = NULL;
+
+	list_for_each (requests, node) {
+		struct request *r = list_entry(node, struct request, age_node);
+
+		if (!r->device || r->device == fine)
+			continue;
+		if (!has_place(s, w, r))
+			return r;
+		fine = r->device;
+	}
+	return NULL;
+}
+
+bool scheduler_wait_bound(struct scheduler *s, struct work *w, uint64_t now_ns)
+{
+	uint64_t wait_ns = clock_ms_to_ns(s->settings->retry_wait_ms), since, until;
+	struct request *r = NULL;
+	bool any = false;
+
+	if (w->queue.n_bound > 0)
+		r = first_stranded(s, w, &w->queue.arrivals);
+	if (r && w->unbound_since_ns == 0)
+		w->unbound_since_ns = now_ns;
+	for (; r; r = first_stranded(s, w, &w->queue.arrivals)) {
+		since = r->queued_ns > w->unbound_since_ns ? r->queued_ns : w->unbound_since_ns;
+		until = clock_add(since, wait_ns);
+		if (until > now_ns && !s->draining) {
+			s->wait_ns = until < s->wait_ns ? until : s->wait_ns;
+			break;
+		}
+		queue_remove(&w->queue, r);
+		request_set_state(r, REQUEST_LEAVING);
+		request_fail(r, now_ns, GRPC_UNAVAILABLE,
+			"no worker on %s, where its tensors are in CUDA shared memory, had model "
+			"'%s' ready "
+			"for %" PRIu64 " ms ([dispatch] retry_wait_ms)",
+			r->device, w->version->settings.name, s->settings->retry_wait_ms);
+		any = true;
+	}
+	if (!r)
+		w->unbound_since_ns = 0;
+	return any;
+}

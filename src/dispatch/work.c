@@ -107,6 +107,17 @@ bool work_has_room(struct work *w, const struct request *r)
 		r->client, version_workers_ready(w->version), expected_output(w, r));
 }
 
+struct request *work_suspect(struct work *w)
+{
+	list_for_each (&w->queue.suspects, node) {
+		struct request *r = list_entry(node, struct request, node);
+
+		if (work_has_room(w, r))
+			return r;
+	}
+	return NULL;
+}
+
 void work_set_sent(struct work *w, struct request *r)
 {
 	uint64_t bytes = expected_output(w, r);

@@ -33,6 +33,7 @@ struct work {
 	struct output_estimate outputs;
 	struct place *reservation; /* borrow: the worker kept free for a suspect; NULL: none */
 	uint64_t unready_since_ns; /* 0: a ready worker held it when last looked at */
+	uint64_t unbound_since_ns; /* 0: so did one of each device that requests are bound to */
 	char overdue[128]; /* why it does not serve though it is ready (overdue.h); "": it does */
 };
 
@@ -54,6 +55,8 @@ void work_note_time(struct work *w, uint64_t compute_ns);
 void work_note_output(struct work *w, const struct request *r, const struct request_answer *a);
 /* May r be sent, as far as its client's share of output memory goes? */
 bool work_has_room(struct work *w, const struct request *r);
+/* The suspect to go next: the first one whose client has room in its share for an answer. NULL: none. */
+struct request *work_suspect(struct work *w);
 /* State SENT: its client is charged with what its answer should take, as long as it is that. */
 void work_set_sent(struct work *w, struct request *r);
 

@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "pool/channel.h"
 #include "pool/pool_private.h"
@@ -19,7 +20,8 @@
 /* What a worker's process has to do with it. */
 enum memory_use {
 	MEMORY_UNKNOWN,
-	MEMORY_MAPPED,	  /* Map was sent */
+	MEMORY_IMPORTING, /* Import was sent */
+	MEMORY_MAPPED,	  /* Map was sent, or Imported came */
 	MEMORY_UNMAPPING, /* it is to unmap it, or to end */
 };
 
@@ -28,7 +30,10 @@ struct pool_memory {
 	struct list node;  /* in a bucket of memory_table (regions), then in .gone */
 	struct list all_node;
 	uint64_t id;
-	int fd; /* borrow */
+	int fd;			/* borrow; -1: it is a GPU's, and has: */
+	const uint64_t *handle; /* borrow; WIRE_HANDLE_WORDS */
+	struct worker *tried;	/* borrow: who is to say whether it can have it; NULL: nobody */
+	void (*on_tried)(void *data, const char *error);
 	uint64_t size;
 	bool writable;
 	bool freed;
@@ -70,6 +75,16 @@ struct pool_memory *memory_find(struct memory_table *t, uint64_t id)
 			return r;
 	}
 	return NULL;
+}
+
+int pool_memory_import(struct pool_memory **ret_memory, struct pool *p, uint64_t id,
+	const uint64_t *handle, uint64_t size, void (*on_gone)(void *data), void *data)
+{
+	int r = pool_memory_new(ret_memory, p, id, -1, size, true, on_gone, data);
+
+	if (!r)
+		(*ret_memory)->handle = handle;
+	return r;
 }
 
 int pool_memory_new(struct pool_memory **ret_memory, struct pool *p, uint64_t id, int fd,
@@ -126,8 +141,9 @@ void pool_memory_free(struct pool_memory *r)
 	assert(!r->freed);
 	assert(r->n_flights == 0);
 	r->freed = true;
+	r->tried = NULL;
 	for (size_t i = 0; i < p->n_workers; i++) {
-		if (r->uses[i] != MEMORY_MAPPED)
+		if (r->uses[i] != MEMORY_MAPPED && r->uses[i] != MEMORY_IMPORTING)
 			continue;
 		r->uses[i] = MEMORY_UNMAPPING;
 		/* The end of one that is not told any more is as good as an answer. */
@@ -146,10 +162,24 @@ void pool_memory_drop(struct pool_memory *r)
 	free(r);
 }
 
+static struct wire_message announcement(const struct pool_memory *r)
+{
+	if (r->handle)
+		return (struct wire_message){.type = WIRE_IMPORT,
+			.import = {r->id, r->size, r->handle, WIRE_HANDLE_WORDS}};
+	return (struct wire_message){
+		.type = WIRE_MAP, .map = {.id = r->id, .size = r->size, .writable = r->writable}};
+}
+
+static void note_use(struct pool_memory *r, const struct worker *w)
+{
+	r->uses[w->index] = r->handle ? MEMORY_IMPORTING : MEMORY_MAPPED;
+	r->n_mapped++;
+}
+
 int memory_map(struct pool_memory *r, struct worker *w)
 {
-	const struct wire_message m = {
-		.type = WIRE_MAP, .map = {.id = r->id, .size = r->size, .writable = r->writable}};
+	const struct wire_message m = announcement(r);
 	int e;
 
 	assert(!r->freed);
@@ -158,8 +188,58 @@ int memory_map(struct pool_memory *r, struct worker *w)
 	e = channel_send(w->channel, &m, r->fd);
 	if (e)
 		return e;
+	note_use(r, w);
+	return 0;
+}
+
+/* The first who serves on the device and takes such memory. */
+static struct worker *find_importer(const struct pool_memory *r, const char *device)
+{
+	for (size_t i = 0; i < r->pool->n_workers; i++) {
+		struct worker *w = &r->pool->workers[i];
+
+		if (worker_takes(w) && worker_imports(w) && !strcmp(w->device, device))
+			return w;
+	}
+	return NULL;
+}
+
+int pool_memory_try(
+	struct pool_memory *r, const char *device, void (*on_tried)(void *data, const char *error))
+{
+	struct worker *w = find_importer(r, device);
+	const struct wire_message m = announcement(r);
+
+	assert(r->handle && !r->freed && !r->tried);
+	if (!w || r->uses[w->index] != MEMORY_UNKNOWN)
+		return -ENODEV;
+	r->tried = w;
+	r->on_tried = on_tried;
+	note_use(r, w);
+	/* Its end is an answer, too. */
+	r->pool->memories.tell(w, &m);
+	return 0;
+}
+
+static void end_try(struct pool_memory *r, const struct worker *w, const char *error)
+{
+	if (r->tried != w)
+		return;
+	r->tried = NULL;
+	r->on_tried(r->data, error);
+}
+
+int memory_imported(struct memory_table *t, struct worker *w, uint64_t id, const char *error)
+{
+	struct pool_memory *r = memory_find(t, id);
+	bool unmapping = r && r->handle && r->uses[w->index] == MEMORY_UNMAPPING;
+
+	if (!r || (r->uses[w->index] != MEMORY_IMPORTING && !unmapping))
+		return -EPROTO;
+	if (unmapping)
+		return 0;
 	r->uses[w->index] = MEMORY_MAPPED;
-	r->n_mapped++;
+	end_try(r, w, *error ? error : NULL);
 	return 0;
 }
 
@@ -193,10 +273,16 @@ int memory_unmapped(struct memory_table *t, struct worker *w, uint64_t id)
 	return 0;
 }
 
+/* Whoever is told of a try may free that memory, and no other. */
 void memory_table_reaped(struct memory_table *t, struct worker *w)
 {
-	list_for_each (&t->all, node)
-		forget_use(list_entry(node, struct pool_memory, all_node), w);
+	list_for_each (&t->all, node) {
+		struct pool_memory *r = list_entry(node, struct pool_memory, all_node);
+
+		forget_use(r, w);
+		if (r->tried == w)
+			end_try(r, w, "its worker has ended");
+	}
 }
 
 void memory_table_sweep(struct memory_table *t)

@@ -41,6 +41,9 @@ void memory_hold(struct pool_memory *r);
 void memory_let_go(struct pool_memory *r);
 /* Unmapped came from w. -EPROTO: nobody has asked for it */
 _must_use_ int memory_unmapped(struct memory_table *t, struct worker *w, uint64_t id);
+/* Imported came from w. -EPROTO: nobody has asked for it */
+_must_use_ int memory_imported(
+	struct memory_table *t, struct worker *w, uint64_t id, const char *error);
 /* w's process was reaped: it maps nothing. */
 void memory_table_reaped(struct memory_table *t, struct worker *w);
 /* Call on_gone of those that are gone. */

@@ -322,6 +322,19 @@ struct pool_memory;
 _must_use_ int pool_memory_new(struct pool_memory **ret_memory, struct pool *p, uint64_t id, int fd,
 	uint64_t size, bool writable, void (*on_gone)(void *data), void *data);
 /*
+ * The same for memory of a GPU that a client has made: `handle`, WIRE_HANDLE_WORDS, borrowed until on_gone, is passed to workers
+ * that take such memory (worker_imports()), on that GPU alone: the caller's business. Inputs and targets may lie there.
+ */
+_must_use_ int pool_memory_import(struct pool_memory **ret_memory, struct pool *p, uint64_t id,
+	const uint64_t *handle, uint64_t size, void (*on_gone)(void *data), void *data);
+/*
+ * Pass it to a worker on `device` now, and hear whether that can have it: on_tried(on_gone's data, error) once, from the
+ * loop, with NULL, or with what the worker says, unless it is freed before. The handle may be known to one try at a time (asserted).
+ * -ENODEV: no worker there serves and takes such memory
+ */
+_must_use_ int pool_memory_try(
+	struct pool_memory *m, const char *device, void (*on_tried)(void *data, const char *error));
+/*
  * No batch names it any more, sent or to be sent (asserted). Processes that map it are told to
  * unmap it; on_gone follows, never before this returns, when each has said so or was reaped: then
  * nothing of ours can touch its memory any more.

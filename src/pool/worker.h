@@ -116,6 +116,8 @@ const char *worker_last_exit(const struct worker *w);	/* "" when none */
 /* What the driver wants done to its GPU before it is started again: "a reset of the GPU (recovery action 1)"; "":
  * nothing. */
 const char *worker_quarantine(const struct worker *w);
+/* Its process, or the last one, takes memory of its GPU that clients have made. */
+bool worker_imports(const struct worker *w);
 /* How tensors get to its GPU: "pinned", "staged"; "" where it is on none, or does not say. */
 const char *worker_copies(const struct worker *w);
 /* What holds its process, or held the last one, for people; "" where it does not say. */

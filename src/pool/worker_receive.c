@@ -20,7 +20,7 @@
 #define OUTPUT_ROUNDING (UINT64_C(2) << 20)
 
 #define SAYS(type) (1u << (type))
-#define MEMORY	   (SAYS(WIRE_MAP) | SAYS(WIRE_UNMAP) | SAYS(WIRE_UNMAPPED))
+#define MEMORY	   (SAYS(WIRE_MAP) | SAYS(WIRE_UNMAP) | SAYS(WIRE_UNMAPPED) | SAYS(WIRE_IMPORTED))
 
 static const uint32_t allowed[] = {
 	[WORKER_SPAWNED] = SAYS(WIRE_HELLO),
@@ -82,6 +82,7 @@ static void on_hello(struct worker *w, const struct wire_hello *h)
 	}
 	w->slots = h->slots;
 	note_sandbox(w, h);
+	w->imports = h->imports;
 	snprintf(w->copies, sizeof(w->copies), "%s", h->copies);
 	worker_set_state(w, WORKER_LOADING);
 }
@@ -259,6 +260,15 @@ static void on_unmapped(struct worker *w, const struct wire_unmap *m)
 		misbehaved(w, "unmapped: memory %#" PRIx64 " was not to be unmapped", m->id);
 }
 
+static void on_imported(struct worker *w, const struct wire_imported *m)
+{
+	if (*m->error)
+		log_info("memory of a client's on the GPU cannot be had", "worker=%s reason=\"%s\"",
+			w->name, m->error);
+	if (memory_imported(&w->pool->memories, w, m->id, m->error))
+		misbehaved(w, "imported: memory %#" PRIx64 " was not to be imported", m->id);
+}
+
 static void on_bye(struct worker *w, const struct wire_bye *m)
 {
 	char reason[128];
@@ -301,6 +311,9 @@ static void mend_texts(const struct wire_message *m)
 	case WIRE_DONE:
 		for (size_t i = 0; i < m->done.n_results; i++)
 			mend(m->done.results[i].message);
+		break;
+	case WIRE_IMPORTED:
+		mend(m->imported.error);
 		break;
 	case WIRE_BYE:
 		mend(m->bye.reason);
@@ -355,6 +368,9 @@ static void on_message(void *data, const struct wire_message *m, int *fd)
 		break;
 	case WIRE_UNMAPPED:
 		on_unmapped(w, &m->unmap);
+		break;
+	case WIRE_IMPORTED:
+		on_imported(w, &m->imported);
 		break;
 	default: /* the table admits nothing else */
 		on_bye(w, &m->bye);

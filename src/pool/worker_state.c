@@ -169,6 +169,11 @@ const char *worker_quarantine(const struct worker *w)
 	return gpus_action_text(w->quarantine);
 }
 
+bool worker_imports(const struct worker *w)
+{
+	return w->imports;
+}
+
 const char *worker_copies(const struct worker *w)
 {
 	return w->copies;

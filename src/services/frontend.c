@@ -54,6 +54,8 @@ static void on_drained(void *data)
 {
 	struct frontend *f = container_of((struct services *)data, struct frontend, services);
 
+	/* Nobody names any more: what they hold of dispatch is to go ahead of that. */
+	key_regions_deinit(&f->services.keys);
 	f->events->on_drained(f->data);
 }
 
@@ -79,7 +81,7 @@ static int set_up_services(struct frontend *f, uv_loop_t *loop, struct dispatch 
 		.started_ns = clock_ns(),
 	};
 	key_regions_init(&f->services.keys, f->settings->services.client_shm,
-		f->settings->services.max_shm_regions);
+		f->settings->services.client_cuda_shm, f->settings->services.max_shm_regions);
 	key_mover_init(&f->services.mover, loop);
 	r = model_handles_init(&f->services.handles, loop, &f->settings->services.handles);
 	return r ? r : health_new(&f->services.health, &f->services);

@@ -11,20 +11,24 @@
 #include <sys/stat.h>
 
 #include "base/peer.h"
+#include "dispatch/region.h"
+#include "proto/wire.h"
 
 #define REGION(at) list_entry(at, struct key_region, node)
 /* Where shm_open() makes objects. */
 #define DIRECTORY	"/dev/shm/"
 #define RESERVED_PREFIX "triton_python_backend_shm_region_"
 
-void key_regions_init(struct key_regions *s, enum client_shm allowed, uint32_t max)
+void key_regions_init(
+	struct key_regions *s, enum client_shm allowed, enum client_shm cuda_allowed, uint32_t max)
 {
-	*s = (struct key_regions){.allowed = allowed, .max = max};
+	*s = (struct key_regions){.allowed = allowed, .cuda_allowed = cuda_allowed, .max = max};
 	list_init(&s->all);
 }
 
-static void forget(struct key_regions *s, struct key_region *r)
+void key_regions_forget(struct key_regions *s, struct key_region *r)
 {
+	r->on_opened = NULL;
 	list_remove(&r->node);
 	s->n--;
 	key_region_unref(r);
@@ -33,7 +37,7 @@ static void forget(struct key_regions *s, struct key_region *r)
 void key_regions_deinit(struct key_regions *s)
 {
 	list_for_each (&s->all, node)
-		forget(s, REGION(node));
+		key_regions_forget(s, REGION(node));
 }
 
 struct key_region *key_region_ref(struct key_region *r)
@@ -50,6 +54,7 @@ struct key_region *key_region_unref(struct key_region *r)
 	assert(r->refs > 0);
 	if (--r->refs == 0) {
 		close_fd(&r->fd);
+		region_unref(r->device);
 		free(r);
 	}
 	return NULL;
@@ -67,26 +72,44 @@ bool key_region_is_of(const struct key_region *r, const struct peer *p)
 	return r->user == user_of(p);
 }
 
-int key_regions_admit(const struct key_regions *s, const struct peer *p, struct infer_failure *f)
+static int admit(
+	const struct peer *p, enum client_shm allowed, const char *setting, struct infer_failure *f)
 {
 	bool local = p->uid >= 0 || p->loopback;
 
-	if (s->allowed == CLIENT_SHM_OFF)
-		return infer_fail(f, GRPC_UNIMPLEMENTED,
-			"Client shared memory is disabled ([server] client_shm). Hand memory over "
-			"on the handoff socket instead: its token is a region's name.");
-	if (s->allowed == CLIENT_SHM_LOCAL && !local)
+	if (allowed == CLIENT_SHM_LOCAL && !local)
 		return infer_fail(f, GRPC_PERMISSION_DENIED,
-			"shared memory is registered from this host only ([server] client_shm)");
+			"shared memory is registered from this host only ([server] %s)", setting);
 	if (local && p->user < 0)
 		return infer_fail(f, GRPC_PERMISSION_DENIED,
 			"the kernel does not tell whose connection this is: use the Unix socket");
 	return 0;
 }
 
+int key_regions_admit(const struct key_regions *s, const struct peer *p, struct infer_failure *f)
+{
+	if (s->allowed == CLIENT_SHM_OFF)
+		return infer_fail(f, GRPC_UNIMPLEMENTED,
+			"Client shared memory is disabled ([server] client_shm). Hand memory over "
+			"on the handoff socket instead: its token is a region's name.");
+	return admit(p, s->allowed, "client_shm", f);
+}
+
+static int admit_device(const struct key_regions *s, const struct peer *p, const char *name,
+	struct infer_failure *f)
+{
+	if (s->cuda_allowed == CLIENT_SHM_OFF)
+		return infer_fail(f, GRPC_INVALID_ARGUMENT,
+			"failed to register shared memory region '%.*s': invalid args (GPUs not "
+			"supported: [server] client_cuda_shm is off)",
+			(int)KEY_REGION_NAME_MAX, name);
+	return admit(p, s->cuda_allowed, "client_cuda_shm", f);
+}
+
 /* --- Finding ---------------------------------------------------------------------------------- */
 
-struct key_region *key_regions_find(
+/* Also one that is not to be found yet. */
+static struct key_region *find(
 	const struct key_regions *s, const struct peer *p, const char *name, size_t n)
 {
 	list_for_each (&s->all, node) {
@@ -98,13 +121,28 @@ struct key_region *key_regions_find(
 	return NULL;
 }
 
-void key_regions_unregister(struct key_regions *s, const struct peer *p, const char *name)
+struct key_region *key_regions_find(
+	const struct key_regions *s, const struct peer *p, const char *name, size_t n)
+{
+	struct key_region *r = find(s, p, name, n);
+
+	return r && !r->on_opened ? r : NULL;
+}
+
+enum key_kind key_region_kind(const struct key_region *r)
+{
+	return r->device ? KEY_CUDA : KEY_SYSTEM;
+}
+
+void key_regions_unregister(
+	struct key_regions *s, const struct peer *p, const char *name, enum key_kind kind)
 {
 	list_for_each (&s->all, node) {
 		struct key_region *r = REGION(node);
 
-		if (key_region_is_of(r, p) && (!*name || !strcmp(r->name, name)))
-			forget(s, r);
+		if (key_region_kind(r) == kind && !r->on_opened && key_region_is_of(r, p) &&
+			(!*name || !strcmp(r->name, name)))
+			key_regions_forget(s, r);
 	}
 }
 
@@ -187,7 +225,7 @@ static int check_room(const struct key_regions *s, const struct peer *p, struct 
 		s->n, own, s->max);
 }
 
-static struct key_region *region_new(const char *name, const char *key)
+static struct key_region *key_region_new(const char *name, const char *key)
 {
 	size_t n_name = strlen(name) + 1, n_key = strlen(key) + 1;
 	struct key_region *r = malloc(sizeof(*r) + n_name + n_key);
@@ -209,7 +247,7 @@ static int check_name(const struct key_regions *s, const struct peer *p, const c
 
 	if (n == 0 || n > KEY_REGION_NAME_MAX)
 		return fail_arguments(f, name);
-	if (!key_regions_find(s, p, name, n))
+	if (!find(s, p, name, n))
 		return 0;
 	return infer_fail(
 		f, GRPC_ALREADY_EXISTS, "shared memory region '%s' already in manager", name);
@@ -224,7 +262,7 @@ int key_regions_register(struct key_regions *s, const struct peer *p, const char
 		return INFER_E_FAILED;
 	if (check_key(name, key, f))
 		return INFER_E_FAILED;
-	r = region_new(name, key);
+	r = key_region_new(name, key);
 	if (!r)
 		return infer_fail_memory(f);
 	if (open_key(&r->fd, p, name, key, offset, size, f))
@@ -235,6 +273,77 @@ int key_regions_register(struct key_regions *s, const struct peer *p, const char
 	list_push_back(&s->all, &r->node);
 	s->n++;
 	r = NULL;
+	return 0;
+}
+
+/* --- On a GPU --------------------------------------------------------------------------------- */
+
+static int check_device(const char *name, const struct key_device *d, struct infer_failure *f)
+{
+	if (d->n_handle != WIRE_HANDLE_BYTES || d->size == 0)
+		return infer_fail(f, GRPC_INVALID_ARGUMENT,
+			"failed to register shared memory region '%.*s': invalid args (a handle of "
+			"%u "
+			"bytes is expected, got %zu, of %" PRIu64 " bytes of memory)",
+			(int)KEY_REGION_NAME_MAX, name, WIRE_HANDLE_BYTES, d->n_handle, d->size);
+	if (!d->device)
+		return infer_fail(f, GRPC_INVALID_ARGUMENT,
+			"failed to register shared memory region '%.*s': invalid args (no worker "
+			"is on "
+			"GPU %" PRId64 ")",
+			(int)KEY_REGION_NAME_MAX, name, d->number);
+	return 0;
+}
+
+static void on_tried(void *data, const char *error)
+{
+	struct key_region *r = data;
+	void (*on_opened)(void *data, const char *error) = r->on_opened;
+
+	r->on_opened = NULL;
+	on_opened(r->data, error);
+}
+
+/* What there was of it is with its owner. */
+static void on_gone(void *data, int fd)
+{
+	(void)data;
+	(void)fd;
+}
+
+static int open_device(struct key_region *r, const struct key_device *d, struct infer_failure *f)
+{
+	if (region_new_on_device(&r->device, d->desk, d->device, d->handle, d->size, on_gone, r))
+		return infer_fail_memory(f);
+	if (!region_try(r->device, on_tried))
+		return 0;
+	return infer_fail(f, GRPC_UNAVAILABLE,
+		"failed to register shared memory region '%s': no worker on %s is there that takes "
+		"memory of clients",
+		r->name, d->device);
+}
+
+int key_regions_register_device(struct key_regions *s, const struct peer *p, const char *name,
+	const struct key_device *d, struct key_region **ret_region, struct infer_failure *f)
+{
+	_cleanup_(key_region_unrefp) struct key_region *r = NULL;
+
+	if (admit_device(s, p, name, f) || check_name(s, p, name, f) || check_room(s, p, f) ||
+		check_device(name, d, f))
+		return INFER_E_FAILED;
+	r = key_region_new(name, "");
+	if (!r)
+		return infer_fail_memory(f);
+	if (open_device(r, d, f))
+		return INFER_E_FAILED;
+	r->on_opened = d->on_opened;
+	r->data = d->data;
+	r->user = user_of(p);
+	r->start = (uint64_t)d->number;
+	r->size = d->size;
+	list_push_back(&s->all, &r->node);
+	s->n++;
+	*ret_region = steal_ptr(r);
 	return 0;
 }
 

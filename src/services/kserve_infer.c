@@ -16,6 +16,7 @@
 #include "dispatch/dispatch.h"
 #include "proto/kserve/grpc_service.pb-c.h"
 #include "services/infer_region.h"
+#include "services/key_region.h"
 #include "services/kserve_check.h"
 #include "services/kserve_inputs.h"
 #include "services/kserve_models.h"
@@ -70,6 +71,23 @@ static int add_classes(struct kserve_infer *x, uint32_t output, uint64_t n)
 	return 0;
 }
 
+/* Memory of a GPU: a worker writes there. Referenced. */
+static int device_target(struct kserve_infer *x, struct key_region *key,
+	const struct kserve_place *place, struct region **ret_region)
+{
+	struct infer *i = &x->infer;
+
+	if (version_decoupled(i->model))
+		return infer_fail(&i->failure, GRPC_UNIMPLEMENTED,
+			"model '%s' answers a request any number of times (it is decoupled): its "
+			"outputs cannot go to shared memory",
+			version_settings(i->model)->name);
+	if (key_region_check(key, place->offset, place->length, &i->failure))
+		return INFER_E_FAILED;
+	*ret_region = region_ref(key->device);
+	return 0;
+}
+
 static int set_target(struct kserve_infer *x, uint32_t output, const struct kserve_place *place)
 {
 	struct key_region *key = kserve_keys_find(x, place);
@@ -77,10 +95,12 @@ static int set_target(struct kserve_infer *x, uint32_t output, const struct kser
 	struct region *region = NULL;
 	int r;
 
-	if (key)
+	if (key && !key->device)
 		return kserve_keys_target(x, output, key, place);
-	r = infer_region_named(i, place->region, place->n_region, &region);
-
+	if (key)
+		r = device_target(x, key, place, &region);
+	else
+		r = infer_region_named(i, place->region, place->n_region, &region);
 	if (r)
 		return r;
 	r = request_set_target(i->request, output, region, place->offset, place->length);

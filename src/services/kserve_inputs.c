@@ -9,6 +9,7 @@
 
 #include "dispatch/version.h"
 #include "services/infer_region.h"
+#include "services/key_region.h"
 #include "services/kserve_check.h"
 #include "services/kserve_contents.h"
 #include "services/kserve_infer.h"
@@ -104,16 +105,23 @@ static int fill_region(
 	struct key_region *key = kserve_keys_find(k, place);
 	int r;
 
-	if (key)
+	if (key && !key->device)
 		return kserve_keys_input(k, x->receive, key, place, in);
+	if (key && key_region_check(key, place->offset, place->length, &x->i->failure))
+		return INFER_E_FAILED;
 	if (!in)
 		return 0;
-	r = infer_region_named(x->i, place->region, place->n_region, &in->region);
-	if (r)
-		return r;
+	if (key) {
+		in->region = region_ref(key->device);
+	} else {
+		r = infer_region_named(x->i, place->region, place->n_region, &in->region);
+		if (r)
+			return r;
+	}
 	in->offset = place->offset;
 	in->length = place->length;
-	x->i->n_handed += place->length;
+	if (!key)
+		x->i->n_handed += place->length;
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 
 #include "proto/kserve/grpc_service.pb-c.h"
 #include "services/kserve_config.h"
+#include "services/kserve_cuda.h"
 #include "services/kserve_demand.h"
 #include "services/kserve_infer.h"
 #include "services/kserve_load.h"
@@ -67,7 +68,8 @@ static const struct method methods[] = {
 	METHOD_SMALL(
 		PATH "SystemSharedMemoryUnregister", KSERVE_SMALL_MAX, kserve_system_unregister),
 	METHOD_SMALL(PATH "CudaSharedMemoryStatus", KSERVE_SMALL_MAX, kserve_cuda_status),
-	METHOD_SMALL(PATH "CudaSharedMemoryRegister", KSERVE_SMALL_MAX, kserve_cuda_register),
+	METHOD_WAITING(PATH "CudaSharedMemoryRegister", KSERVE_SMALL_MAX, struct kserve_cuda_wait,
+		kserve_cuda_register, kserve_cuda_register_close),
 	METHOD_SMALL(PATH "CudaSharedMemoryUnregister", KSERVE_SMALL_MAX, kserve_cuda_unregister),
 	METHOD_SMALL(PATH "TraceSetting", KSERVE_SMALL_MAX, kserve_trace_setting),
 	METHOD_SMALL(PATH "LogSettings", KSERVE_SMALL_MAX, kserve_log_settings),

@@ -1,6 +1,5 @@
 /*
- * kserve_shm.c: shared memory by key: who registers what (key_region.h). That of a GPU is answered as a Triton without
- * one does. (Memory that a client hands over needs no registering here: its token is a region's name.) Daemon
+ * kserve_shm.c: shared memory by key: who registers what (key_region.h). (Memory that a client hands over needs no registering here: its token is a region's name.) Daemon
  * process, loop thread.
  */
 #include "services/kserve_shm.h"
@@ -32,8 +31,6 @@ static bool read_message(struct call *c, struct message_memory *memory,
 		message_memory_deinit(memory);
 	return *ret != NULL;
 }
-
-/* --- The system's ----------------------------------------------------------------------------- */
 
 void kserve_system_register(struct call *c, void *state, const uint8_t *data, size_t n)
 {
@@ -71,7 +68,7 @@ void kserve_system_unregister(struct call *c, void *state, const uint8_t *data, 
 	if (key_regions_admit(keys_of(c), call_peer(c), &failure)) {
 		kserve_small_fail(c, &failure);
 	} else {
-		key_regions_unregister(keys_of(c), call_peer(c), q->name);
+		key_regions_unregister(keys_of(c), call_peer(c), q->name, KEY_SYSTEM);
 		message_answer(c, &done.base);
 	}
 	message_memory_deinit(&memory);
@@ -79,7 +76,8 @@ void kserve_system_unregister(struct call *c, void *state, const uint8_t *data, 
 
 static bool is_wanted(const struct key_region *r, const struct call *c, const char *name)
 {
-	return key_region_is_of(r, call_peer(c)) && (!*name || !strcmp(name, r->name));
+	return key_region_kind(r) == KEY_SYSTEM && key_region_is_of(r, call_peer(c)) &&
+	       (!*name || !strcmp(name, r->name));
 }
 
 static void fill_status(StatusEntry *e, RegionStatus *status, const struct key_region *r)
@@ -119,73 +117,23 @@ static void answer_status(struct call *c, struct message_memory *memory, const c
 void kserve_system_status(struct call *c, void *state, const uint8_t *data, size_t n)
 {
 	const Inference__SystemSharedMemoryStatusRequest *q;
+	const struct key_region *r;
 	struct message_memory memory;
 
 	(void)state;
 	if (!read_message(c, &memory, &inference__system_shared_memory_status_request__descriptor,
 		    data, n, (const void **)&q))
 		return;
-	if (*q->name && !key_regions_find(keys_of(c), call_peer(c), q->name, strlen(q->name)))
+	r = key_regions_find(keys_of(c), call_peer(c), q->name, strlen(q->name));
+	if (r && key_region_kind(r) != KEY_SYSTEM)
+		call_finishf(c, GRPC_NOT_FOUND,
+			"The region named '%.*s' is registered as CUDA shared memory, not system "
+			"shared memory",
+			NAME_SHOWN, q->name);
+	else if (!r && *q->name)
 		call_finishf(c, GRPC_NOT_FOUND,
 			"Unable to find system shared memory region: '%.*s'", NAME_SHOWN, q->name);
 	else
 		answer_status(c, &memory, q->name);
-	message_memory_deinit(&memory);
-}
-
-/* --- A GPU's ---------------------------------------------------------------------------------- */
-
-void kserve_cuda_register(struct call *c, void *state, const uint8_t *data, size_t n)
-{
-	const Inference__CudaSharedMemoryRegisterRequest *q;
-	struct message_memory memory;
-
-	(void)state;
-	if (!read_message(c, &memory, &inference__cuda_shared_memory_register_request__descriptor,
-		    data, n, (const void **)&q))
-		return;
-	call_finishf(c, GRPC_INVALID_ARGUMENT,
-		"failed to register shared memory region '%.255s': invalid args (GPUs not "
-		"supported)",
-		q->name);
-	message_memory_deinit(&memory);
-}
-
-void kserve_cuda_unregister(struct call *c, void *state, const uint8_t *data, size_t n)
-{
-	Inference__CudaSharedMemoryUnregisterResponse m =
-		INFERENCE__CUDA_SHARED_MEMORY_UNREGISTER_RESPONSE__INIT;
-	struct message_memory memory;
-	const void *q;
-
-	(void)state;
-	if (!read_message(c, &memory, &inference__cuda_shared_memory_unregister_request__descriptor,
-		    data, n, &q))
-		return;
-	message_answer(c, &m.base);
-	message_memory_deinit(&memory);
-}
-
-void kserve_cuda_status(struct call *c, void *state, const uint8_t *data, size_t n)
-{
-	Inference__CudaSharedMemoryStatusResponse m =
-		INFERENCE__CUDA_SHARED_MEMORY_STATUS_RESPONSE__INIT;
-	const Inference__CudaSharedMemoryStatusRequest *q;
-	struct message_memory memory;
-
-	(void)state;
-	if (!read_message(c, &memory, &inference__cuda_shared_memory_status_request__descriptor,
-		    data, n, (const void **)&q))
-		return;
-	if (key_regions_find(keys_of(c), call_peer(c), q->name, strlen(q->name)))
-		call_finishf(c, GRPC_NOT_FOUND,
-			"The region named '%.*s' is registered as system shared memory, not CUDA "
-			"shared memory",
-			NAME_SHOWN, q->name);
-	else if (q->name[0] != '\0')
-		call_finishf(c, GRPC_NOT_FOUND,
-			"Unable to find cuda shared memory region: '%.255s'", q->name);
-	else
-		message_answer(c, &m.base);
 	message_memory_deinit(&memory);
 }

@@ -11,8 +11,5 @@ struct call;
 void kserve_system_register(struct call *c, void *state, const uint8_t *data, size_t n);
 void kserve_system_unregister(struct call *c, void *state, const uint8_t *data, size_t n);
 void kserve_system_status(struct call *c, void *state, const uint8_t *data, size_t n);
-void kserve_cuda_register(struct call *c, void *state, const uint8_t *data, size_t n);
-void kserve_cuda_unregister(struct call *c, void *state, const uint8_t *data, size_t n);
-void kserve_cuda_status(struct call *c, void *state, const uint8_t *data, size_t n);
 
 #endif

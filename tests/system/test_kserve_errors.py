@@ -294,7 +294,8 @@ CALLS = {
     "a reserved key": (lambda c: register(c, key=RESERVED_KEY), "INVALID_ARGUMENT", "cannot register shared memory region 'e' with key "
                        f"'{RESERVED_KEY}' as the key contains the reserved prefix 'triton_python_backend_shm_region_'"),
     "memory of a GPU": (lambda c: c.register_cuda_shared_memory("g", b"MA==", 0, 64), "INVALID_ARGUMENT",
-                        "failed to register shared memory region 'g': invalid args (GPUs not supported)"),
+                        "failed to register shared memory region 'g': invalid args (GPUs not supported: [server] "
+                        "client_cuda_shm is off)"),
     "status of an unknown region": (lambda c: c.get_system_shared_memory_status("zz"), "NOT_FOUND",
                                     "Unable to find system shared memory region: 'zz'"),
     "status of an unknown region of a GPU": (lambda c: c.get_cuda_shared_memory_status("zz"), "NOT_FOUND",

@@ -88,6 +88,8 @@ static void set(const char *key, const char *value)
 		fake.stall = n;
 	else if (!strcmp(key, "log"))
 		snprintf(fake.log, sizeof(fake.log), "%s", value);
+	else if (!strcmp(key, "ipc"))
+		snprintf(fake.ipc, sizeof(fake.ipc), "%s", value);
 	else if (!strcmp(key, "fail") || !strcmp(key, "hang"))
 		add_fault(value, *key == 'h');
 	else if (strcmp(key, "once") != 0) {

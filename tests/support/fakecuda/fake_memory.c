@@ -39,7 +39,7 @@ static struct {
 
 static void map(size_t bytes)
 {
-	int fd = memfd_create("fakecuda", MFD_CLOEXEC);
+	int fd = *fake.ipc ? fake_ipc_file() : memfd_create("fakecuda", MFD_CLOEXEC);
 
 	if (fd < 0 || ftruncate(fd, (off_t)bytes))
 		abort();
@@ -58,16 +58,22 @@ void fake_memory_reset(void)
 		munmap(memory.alias, memory.bytes);
 	}
 	memset(&memory, 0, sizeof(memory));
+	fake_ipc_reset();
 	map(fake.memory_bytes);
 }
 
 /* --- The device's ------------------------------------------------------------------------- */
 
-bool fake_is_device(const void *data)
+static bool is_own(const void *data)
 {
 	const char *p = data;
 
 	return p >= memory.device && p < memory.device + memory.bytes;
+}
+
+bool fake_is_device(const void *data)
+{
+	return is_own(data) || fake_ipc_alias(data, 1);
 }
 
 static const struct block *block_of(size_t at)
@@ -84,9 +90,23 @@ static const struct block *block_of(size_t at)
 void *fake_memory_alias(const void *data, size_t bytes)
 {
 	size_t at = (size_t)((const char *)data - memory.device);
-	const struct block *b = fake_is_device(data) ? block_of(at) : NULL;
+	const struct block *b = is_own(data) ? block_of(at) : NULL;
 
+	if (!is_own(data))
+		return fake_ipc_alias(data, bytes);
 	return b && bytes <= b->at + b->bytes - at ? memory.alias + at : NULL;
+}
+
+bool fake_memory_block(const void *data, uint64_t *ret_at, uint64_t *ret_bytes)
+{
+	size_t at = (size_t)((const char *)data - memory.device);
+	const struct block *b = is_own(data) ? block_of(at) : NULL;
+
+	if (!b || b->at != at)
+		return false;
+	*ret_at = b->at;
+	*ret_bytes = b->bytes;
+	return true;
 }
 
 /* The first gap that is large enough. */
@@ -127,7 +147,7 @@ cudaError_t fake_memory_free(void *data)
 {
 	size_t at = (size_t)((char *)data - memory.device);
 
-	for (unsigned i = 0; fake_is_device(data) && i < memory.n_blocks; i++) {
+	for (unsigned i = 0; is_own(data) && i < memory.n_blocks; i++) {
 		if (memory.blocks[i].at != at)
 			continue;
 		memory.n_blocks--;

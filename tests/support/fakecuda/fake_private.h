@@ -21,6 +21,7 @@ struct fake_settings {
 	uint64_t copy_us;
 	uint64_t kernel_us;
 	char log[256];
+	char ipc[256];
 };
 
 extern pthread_mutex_t fake_lock;
@@ -51,6 +52,15 @@ uint64_t fake_memory_used(void);
 /* Where [data, data + bytes) of the device can be touched; NULL: it is not device memory. */
 void *fake_memory_alias(const void *data, size_t bytes);
 bool fake_is_device(const void *data);
+/* The block of this process's that begins there: where it lies in its memory. */
+bool fake_memory_block(const void *data, uint64_t *ret_at, uint64_t *ret_bytes);
+
+/* Memory of other processes (fake_ipc.c); the lock is held. */
+void fake_ipc_reset(void);
+/* The file that this process's memory is to be. -1 */
+int fake_ipc_file(void);
+/* As fake_memory_alias(). */
+void *fake_ipc_alias(const void *data, size_t bytes);
 enum fake_host { FAKE_PAGEABLE, FAKE_PINNED, FAKE_PINNED_READ_ONLY, FAKE_CROSSES };
 enum fake_host fake_host_kind(const void *data, size_t bytes);
 

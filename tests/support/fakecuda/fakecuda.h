@@ -19,14 +19,25 @@
  *     meet=1            a copy in, a kernel and a copy out of three streams wait for each other, once
  *     stall=1           streams stop: no event comes to pass any more
  *     once=PATH         the failures above happen only to the first process that makes PATH
+ *     ipc=DIR           memory can be handed to other processes with the same DIR, by cudaIpcGetMemHandle()
  *     log=PATH          what streams do, a line each: STREAM in|out|kernel NAME|record|wait|met
  */
 #ifndef FAKECUDA_H
 #define FAKECUDA_H
 
+#include <stddef.h>
+
 /* Start anew with other settings (NULL: the environment's): errors, counts and registrations are
  * forgotten. No stream may have work. */
 void fakecuda_reset(const char *settings);
+/*
+ * `bytes` of memory as if another process had made them, which ipc=DIR has to be set for: their handle, 64 bytes. Returns where
+ * that process sees them, to be unmapped.
+ */
+void *fakecuda_foreign(size_t bytes, void *ret_handle);
+/* The driver's cuMemGetAddressRange(). */
+int cuMemGetAddressRange_v2(
+	unsigned long long *ret_base, size_t *ret_bytes, unsigned long long address);
 /* Streams that stand still go on. */
 void fakecuda_resume(void);
 /* How often an entry point was called since. */

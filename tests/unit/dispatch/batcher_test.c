@@ -2,8 +2,10 @@
 #include "dispatch/batcher.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #include "base/clock.h"
+#include "dispatch/place.h"
 #include "fake_bed.h"
 
 #define N 96
@@ -81,7 +83,7 @@ Test(batcher, takes_up_to_max_batch_size_rows)
 {
 	for (int i = 0; i < 3; i++)
 		submit(0, 3);
-	cr_expect_eq(batcher_take(bed.alpha->work, &taken, 0), 2);
+	cr_expect_eq(batcher_take(bed.alpha->work, NULL, &taken, 0), 2);
 	cr_expect_eq(version_queue_depth(bed.alpha), 1);
 	cr_expect_eq(nth(0)->state, REQUEST_SENT);
 	cr_expect_eq(version_figures(bed.alpha)->batch_rows.counts[3], 1, "6 rows: 5 to 8");
@@ -95,7 +97,7 @@ Test(batcher, clients_take_turns)
 	for (int i = 0; i < 6; i++)
 		flood[i] = submit(0, 2);
 	single = submit(1, 2);
-	cr_assert_eq(batcher_take(bed.alpha->work, &taken, 0), 4);
+	cr_assert_eq(batcher_take(bed.alpha->work, NULL, &taken, 0), 4);
 	cr_expect_eq(nth(0), flood[0]);
 	cr_expect_eq(nth(1), single, "does not stand behind the flood");
 	cr_expect_eq(nth(2), flood[1]);
@@ -106,10 +108,10 @@ Test(batcher, who_does_not_fit_is_passed_over_and_first_next_time)
 {
 	struct request *small = submit(0, 4), *large = submit(1, 6), *third = submit(2, 4);
 
-	cr_assert_eq(batcher_take(bed.alpha->work, &taken, 0), 2);
+	cr_assert_eq(batcher_take(bed.alpha->work, NULL, &taken, 0), 2);
 	cr_expect_eq(nth(0), small);
 	cr_expect_eq(nth(1), third);
-	cr_assert_eq(batcher_take(bed.alpha->work, &taken, 0), 1);
+	cr_assert_eq(batcher_take(bed.alpha->work, NULL, &taken, 0), 1);
 	cr_expect_eq(nth(2), large);
 }
 
@@ -118,18 +120,18 @@ Test(batcher, only_what_can_be_joined)
 	struct request *a = submit(0, 1), *b = submit(1, 1), *c = submit(2, 1);
 
 	b->key++; /* as if of another shape */
-	cr_assert_eq(batcher_take(bed.alpha->work, &taken, 0), 2);
+	cr_assert_eq(batcher_take(bed.alpha->work, NULL, &taken, 0), 2);
 	cr_expect_eq(nth(0), a);
 	cr_expect_eq(nth(1), c);
-	cr_assert_eq(batcher_take(bed.alpha->work, &taken, 0), 1);
+	cr_assert_eq(batcher_take(bed.alpha->work, NULL, &taken, 0), 1);
 }
 
 Test(batcher, an_unjoinable_request_goes_alone)
 {
 	submit(0, 1)->joinable = false;
 	submit(1, 1);
-	cr_expect_eq(batcher_take(bed.alpha->work, &taken, 0), 1);
-	cr_expect_eq(batcher_take(bed.alpha->work, &taken, 0), 1);
+	cr_expect_eq(batcher_take(bed.alpha->work, NULL, &taken, 0), 1);
+	cr_expect_eq(batcher_take(bed.alpha->work, NULL, &taken, 0), 1);
 }
 
 Test(batcher, size_on_the_wire_is_bounded)
@@ -137,8 +139,9 @@ Test(batcher, size_on_the_wire_is_bounded)
 	struct request *a = submit(0, 1), *b = submit(1, 1);
 
 	b->bound = WIRE_MESSAGE_MAX - a->bound;
-	cr_expect_eq(batcher_take(bed.alpha->work, &taken, 0), 1, "there is the envelope too");
-	cr_expect_eq(batcher_take(bed.alpha->work, &taken, 0), 1, "alone whatever its size");
+	cr_expect_eq(
+		batcher_take(bed.alpha->work, NULL, &taken, 0), 1, "there is the envelope too");
+	cr_expect_eq(batcher_take(bed.alpha->work, NULL, &taken, 0), 1, "alone whatever its size");
 }
 
 Test(batcher, work_for_one_batch_is_bounded)
@@ -147,7 +150,8 @@ Test(batcher, work_for_one_batch_is_bounded)
 	for (size_t i = 1; i < 67; i++)
 		submit(i, 1)->key = i;
 	submit(67, 1);
-	cr_expect_eq(batcher_take(bed.alpha->work, &taken, 0), 1, "the last is behind 66 others");
+	cr_expect_eq(
+		batcher_take(bed.alpha->work, NULL, &taken, 0), 1, "the last is behind 66 others");
 	cr_expect_eq(version_queue_depth(bed.alpha), 67);
 }
 
@@ -158,7 +162,7 @@ Test(batcher, suspects_are_not_taken)
 	queue_remove(&bed.alpha->work->queue, r);
 	request_set_state(r, REQUEST_SENT);
 	queue_push_suspect(&bed.alpha->work->queue, r, 1);
-	cr_expect_eq(batcher_take(bed.alpha->work, &taken, 0), 0);
+	cr_expect_eq(batcher_take(bed.alpha->work, NULL, &taken, 0), 0);
 }
 
 /* --- Levels ---------------------------------------------------------------------------------- */
@@ -180,10 +184,10 @@ Test(batcher, the_first_level_goes_ahead_and_the_next_fills_up)
 	struct request *second = submit_at(0, 2, 3), *third = submit_at(0, 0, 3);
 	struct request *first = submit_at(1, 1, 4);
 
-	cr_assert_eq(batcher_take(bed.alpha->work, &taken, 0), 2);
+	cr_assert_eq(batcher_take(bed.alpha->work, NULL, &taken, 0), 2);
 	cr_expect_eq(nth(0), first);
 	cr_expect_eq(nth(1), second);
-	cr_assert_eq(batcher_take(bed.alpha->work, &taken, 0), 1);
+	cr_assert_eq(batcher_take(bed.alpha->work, NULL, &taken, 0), 1);
 	cr_expect_eq(nth(2), third, "the default is the second");
 }
 
@@ -195,7 +199,7 @@ Test(batcher, turns_are_taken_in_each_level)
 		flood[i] = submit_at(0, 1, 2);
 	single = submit_at(1, 1, 2);
 	submit_at(2, 2, 1);
-	cr_assert_eq(batcher_take(bed.alpha->work, &taken, 0), 4);
+	cr_assert_eq(batcher_take(bed.alpha->work, NULL, &taken, 0), 4);
 	cr_expect_eq(nth(0), flood[0]);
 	cr_expect_eq(nth(1), single);
 	cr_expect_eq(nth(2), flood[1]);
@@ -206,11 +210,11 @@ Test(batcher, who_is_passed_over_in_a_level_is_first_of_it_next_time)
 {
 	struct request *a = submit_at(0, 1, 6), *b = submit_at(1, 1, 4), *c = submit_at(2, 2, 2);
 
-	cr_assert_eq(batcher_take(bed.alpha->work, &taken, 0), 2);
+	cr_assert_eq(batcher_take(bed.alpha->work, NULL, &taken, 0), 2);
 	cr_expect_eq(nth(0), a);
 	cr_expect_eq(nth(1), c, "there is room for one of the next level");
 	cr_expect_eq(queue_rank(&bed.alpha->work->queue, 0), 0);
-	cr_assert_eq(batcher_take(bed.alpha->work, &taken, 0), 1);
+	cr_assert_eq(batcher_take(bed.alpha->work, NULL, &taken, 0), 1);
 	cr_expect_eq(nth(2), b);
 }
 
@@ -232,7 +236,7 @@ Test(batcher, a_preferred_size_is_due_and_taken)
 	for (size_t i = 1; i < 5; i++)
 		submit(i, 1);
 	cr_expect_eq(batcher_due(bed.alpha->work, born), 0);
-	cr_expect_eq(batcher_take(bed.alpha->work, &taken, born), 4);
+	cr_expect_eq(batcher_take(bed.alpha->work, NULL, &taken, born), 4);
 	cr_expect_eq(bed.alpha->work->queue.rows, 1);
 }
 
@@ -244,7 +248,7 @@ Test(batcher, all_go_when_they_have_waited)
 	born = age(submit(0, 1));
 	for (size_t i = 1; i < 5; i++)
 		submit(i, 1);
-	cr_expect_eq(batcher_take(bed.alpha->work, &taken, born + NS_PER_MS), 5);
+	cr_expect_eq(batcher_take(bed.alpha->work, NULL, &taken, born + NS_PER_MS), 5);
 }
 
 Test(batcher, fewer_than_any_preferred_size_go_together)
@@ -252,7 +256,7 @@ Test(batcher, fewer_than_any_preferred_size_go_together)
 	prefer(4);
 	submit(0, 1);
 	submit(1, 2);
-	cr_expect_eq(batcher_take(bed.alpha->work, &taken, 0), 2);
+	cr_expect_eq(batcher_take(bed.alpha->work, NULL, &taken, 0), 2);
 }
 
 Test(batcher, a_preferred_size_that_no_batch_has_is_none)
@@ -260,7 +264,7 @@ Test(batcher, a_preferred_size_that_no_batch_has_is_none)
 	prefer(9);
 	for (size_t i = 0; i < 10; i++)
 		submit(i, 1);
-	cr_expect_eq(batcher_take(bed.alpha->work, &taken, 0), 8);
+	cr_expect_eq(batcher_take(bed.alpha->work, NULL, &taken, 0), 8);
 }
 
 /* --- When ----------------------------------------------------------------------------------- */
@@ -319,4 +323,23 @@ Test(batcher, a_stale_early_time_is_refreshed)
 
 	bed.alpha->work->queue.early_ns = 1;
 	cr_expect_eq(batcher_due(bed.alpha->work, born), born + NS_PER_MS);
+}
+
+Test(batcher, what_is_bound_to_another_place_is_passed_over)
+{
+	struct place here = {.worker = &bed.pool->workers[0]};
+	struct request *bound = submit(0, 1), *behind = submit(0, 1), *other = submit(1, 1);
+
+	bound->device = "cuda:7";
+	bound->joinable = false;
+	bed.alpha->work->queue.n_bound++;
+	cr_assert_eq(batcher_take(bed.alpha->work, &here, &taken, 0), 1);
+	cr_expect_eq(nth(0), other);
+	snprintf(here.worker->device, sizeof(here.worker->device), "cuda:7");
+	here.worker->imports = true;
+	cr_assert_eq(batcher_take(bed.alpha->work, &here, &taken, 0), 1, "alone");
+	cr_expect_eq(nth(1), bound);
+	cr_assert_eq(batcher_take(bed.alpha->work, &here, &taken, 0), 1);
+	cr_expect_eq(nth(2), behind);
+	cr_expect_eq(bed.alpha->work->queue.n_bound, 0);
 }

@@ -287,6 +287,11 @@ const char *worker_device(const struct worker *w)
 	return w->device;
 }
 
+bool worker_imports(const struct worker *w)
+{
+	return w->imports;
+}
+
 int worker_run(struct worker *w, const struct pool_batch *b)
 {
 	struct pool_model *m = b->model;
@@ -339,7 +344,7 @@ int pool_memory_new(struct pool_memory **ret_memory, struct pool *p, uint64_t id
 
 	if (!r)
 		return -ENOMEM;
-	assert(fd >= 0 && size > 0);
+	assert(size > 0);
 	*r = (struct pool_memory){.pool = p, .id = id, .fd = fd, .on_gone = on_gone, .data = data};
 	if (id & WIRE_REGION_BIT) {
 		p->region = r;
@@ -348,6 +353,25 @@ int pool_memory_new(struct pool_memory **ret_memory, struct pool *p, uint64_t id
 		p->segments++;
 	}
 	*ret_memory = r;
+	return 0;
+}
+
+int pool_memory_import(struct pool_memory **ret_memory, struct pool *p, uint64_t id,
+	const uint64_t *handle, uint64_t size, void (*on_gone)(void *data), void *data)
+{
+	int r = pool_memory_new(ret_memory, p, id, -1, size, true, on_gone, data);
+
+	if (!r)
+		(*ret_memory)->handle = handle;
+	return r;
+}
+
+int pool_memory_try(
+	struct pool_memory *m, const char *device, void (*on_tried)(void *data, const char *error))
+{
+	assert(m->handle && !m->tried_on);
+	m->tried_on = device;
+	m->on_tried = on_tried;
 	return 0;
 }
 

@@ -39,6 +39,7 @@ struct worker {
 	uint64_t backlog_ns;			    /* of all in flight */
 	uint64_t n_runs;
 	bool loading; /* a model */
+	bool imports;
 	uint64_t generation;
 	uint32_t n_lanes; /* of each model; 0: 1 */
 	uint32_t n_bound; /* worker_bind() */
@@ -93,6 +94,9 @@ struct pool_memory {
 	void *data;
 	bool freed;
 	struct pool_memory *next; /* in pool.leaving */
+	const uint64_t *handle;	  /* NULL: it is the host's */
+	const char *tried_on;	  /* the device of a try; NULL: it was not tried */
+	void (*on_tried)(void *data, const char *error);
 };
 
 struct output_lease {

@@ -2,6 +2,7 @@
 #include "dispatch/place.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #include "base/clock.h"
 #include "fake_bed.h"
@@ -213,4 +214,40 @@ Test(place_many, a_pick_costs_the_same_however_many_workers_there_are)
 		if (n < FAKE_WORKERS_MAX)
 			teardown();
 	}
+}
+
+/* --- On a certain device ---------------------------------------------------------------------- */
+
+static struct answer bound_answer;
+
+/* A request that is for that device alone, in alpha's queue. */
+static struct request *bind_one(const char *device)
+{
+	struct request *r = bed_submit(&bed, bed.alpha, &bound_answer);
+
+	r->device = device;
+	bed.alpha->work->queue.n_bound++;
+	return r;
+}
+
+Test(place, what_is_bound_goes_to_its_device)
+{
+	struct worker *w = bed.pool->workers;
+	struct request *r;
+
+	snprintf(w[2].device, sizeof(w[2].device), "cuda:0");
+	r = bind_one("cuda:0");
+	cr_expect_eq(pick(), -1, "it takes no memory of clients");
+	w[2].imports = true;
+	for (int i = 0; i < 3; i++)
+		cr_expect_eq(pick(), 2);
+	cr_expect(place_suits(&all->list[2], r));
+	cr_expect_not(place_suits(&all->list[1], r));
+	request_unref(bed_submit(&bed, bed.alpha, &bound_answer));
+	load(2, 2, 60 * NS_PER_S);
+	cr_expect_eq(pick(), -1, "what is behind it in its line waits, too");
+	load(2, 0, 0);
+	request_cancel(r);
+	request_unref(r);
+	cr_expect_neq(pick(), -1);
 }

@@ -251,3 +251,55 @@ Test(region, faults)
 {
 	FAULT_LOOP(fault, NULL);
 }
+
+/* --- On a GPU ------------------------------------------------------------------------------- */
+
+static const uint8_t handle[WIRE_HANDLE_BYTES] = {1, [63] = 9};
+
+static void on_device_gone(void *data, int fd)
+{
+	n_gone++;
+	cr_expect_eq(fd, -1);
+}
+
+static struct region *make_on(const char *device)
+{
+	struct region *r = NULL;
+
+	cr_assert_eq(region_new_on_device(&r, dispatch_regions(b.d), device, handle, 4096,
+			     on_device_gone, &n_gone),
+		0);
+	return r;
+}
+
+static const char *said;
+
+static void on_tried(void *data, const char *error)
+{
+	cr_expect_eq(data, &n_gone);
+	said = error;
+}
+
+Test(region, on_a_device)
+{
+	struct region *r = make_on("cuda:0");
+
+	cr_expect_str_eq(region_device(r), "cuda:0");
+	cr_expect(region_writable(r));
+	cr_expect_eq(b.pool->region->handle[0], 1);
+	cr_expect_eq(b.pool->region->handle[7], UINT64_C(9) << 56);
+	cr_assert_eq(region_try(r, on_tried), 0);
+	cr_expect_str_eq(b.pool->region->tried_on, "cuda:0");
+	b.pool->region->on_tried(b.pool->region->data, "no");
+	cr_expect_str_eq(said, "no");
+	drop(r);
+}
+
+Test(region, on_a_device_that_does_not_fit)
+{
+	struct region *there = make_on("cuda:0");
+	struct answer a = {.bed = &b};
+
+	expect_refused(ask(there, 0, &a), "model 'alpha' is not on cuda:0, where its tensors are");
+	drop(there);
+}

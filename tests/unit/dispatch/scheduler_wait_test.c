@@ -2,6 +2,7 @@
 #include "dispatch/scheduler_wait.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -148,4 +149,73 @@ Test(scheduler_wait_own, none_at_all)
 	bed_turn(&bed);
 	cr_expect_eq(answers[0].n, 1);
 	cr_expect(strstr(answers[0].message, "for 0 ms"), "%s", answers[0].message);
+}
+
+/* --- On a certain device ---------------------------------------------------------------------- */
+
+/* One that is for that device alone; none has it. */
+static struct request *strand(struct answer *a, const char *device)
+{
+	struct request *r = bed_submit(&bed, bed.alpha, a);
+
+	r->device = device;
+	bed.alpha->work->queue.n_bound++;
+	return r;
+}
+
+Test(scheduler_wait, what_is_bound_to_a_device_waits_as_long_for_that)
+{
+	uint64_t start = clock_ns();
+
+	drop(strand(&answers[0], "cuda:7"));
+	bed_turn(&bed);
+	cr_expect_eq(answers[0].n, 0);
+	cr_expect_eq(fake_n_runs(bed.pool, NULL), 0);
+	bed_wait(&bed, &answers[0]);
+	cr_expect_eq(answers[0].status, GRPC_UNAVAILABLE);
+	cr_expect_str_eq(answers[0].message,
+		"no worker on cuda:7, where its tensors are in CUDA shared memory, had model "
+		"'alpha' ready for 20 ms ([dispatch] retry_wait_ms)");
+	cr_expect(clock_ns() - start >= 20 * NS_PER_MS);
+	cr_expect_eq(bed.alpha->work->unbound_since_ns, 0);
+}
+
+Test(scheduler_wait, it_runs_when_its_device_is_there)
+{
+	struct worker *w = &bed.pool->workers[0];
+
+	drop(strand(&answers[0], "cuda:7"));
+	bed_turn(&bed);
+	cr_expect_neq(bed.alpha->work->unbound_since_ns, 0);
+	snprintf(w->device, sizeof(w->device), "cuda:7");
+	w->imports = true;
+	fake_set_ready(w, true);
+	bed_turn(&bed);
+	cr_assert_eq(fake_n_runs(bed.pool, NULL), 1);
+	cr_expect_eq(bed.alpha->work->unbound_since_ns, 0);
+	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
+	cr_expect_eq(answers[0].status, GRPC_OK);
+}
+
+/* It is lost with the worker, and then a suspect. */
+Test(scheduler_wait, a_suspect_goes_to_its_device)
+{
+	struct worker *w = &bed.pool->workers[0];
+
+	drop(strand(&answers[0], "cuda:7"));
+	snprintf(w->device, sizeof(w->device), "cuda:7");
+	w->imports = true;
+	bed_turn(&bed);
+	cr_assert_eq(fake_n_runs(bed.pool, NULL), 1);
+	fake_lose(w);
+	snprintf(w->device, sizeof(w->device), "cuda:8");
+	fake_set_ready(w, true);
+	bed_turn(&bed);
+	cr_expect_eq(fake_n_runs(bed.pool, NULL), 0);
+	snprintf(w->device, sizeof(w->device), "cuda:7");
+	fake_set_ready(w, true);
+	bed_turn(&bed);
+	cr_assert_eq(fake_n_runs(bed.pool, NULL), 1);
+	fake_done(bed.pool, fake_first(bed.pool, NULL), 0);
+	cr_expect_eq(answers[0].status, GRPC_OK);
 }

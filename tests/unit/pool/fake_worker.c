@@ -134,6 +134,8 @@ static void say_hello(struct fake *f, const struct wire_setup *s)
 		m.hello.slots++;
 	if (is(f, "one-slot"))
 		m.hello.slots = 1;
+	m.hello.imports = is(f, "imports") || is(f, "import-refused") || is(f, "import-silent") ||
+			  is(f, "w-imported");
 	say(f, &m);
 	if (is(f, "hello-twice"))
 		say(f, &m);
@@ -526,6 +528,19 @@ static void on_unmap(struct fake *f, const struct wire_unmap *m)
 		say(f, &(struct wire_message){.type = WIRE_UNMAPPED, .unmap = *m});
 }
 
+/* There is nothing behind the handle, which is to be numbers from 1 on. */
+static void on_import(struct fake *f, const struct wire_import *m)
+{
+	struct wire_message answer = {.type = WIRE_IMPORTED,
+		.imported = {.id = m->id + is(f, "w-imported"),
+			.error = is(f, "import-refused") ? "no such \377 memory" : ""}};
+
+	for (size_t i = 0; i < m->n_handle; i++)
+		must(m->handle[i] == i + 1, "handle");
+	if (!is(f, "import-silent"))
+		say(f, &answer);
+}
+
 static void on_drain(struct fake *f)
 {
 	if (is(f, "no-drain"))
@@ -572,6 +587,9 @@ static void on_message(struct fake *f, const struct wire_message *m, int fd)
 		break;
 	case WIRE_MAP:
 		on_map(f, &m->map, fd);
+		break;
+	case WIRE_IMPORT:
+		on_import(f, &m->import);
 		break;
 	case WIRE_UNMAP:
 		on_unmap(f, &m->unmap);

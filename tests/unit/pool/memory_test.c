@@ -2,10 +2,12 @@
 #include "pool/memory.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -268,4 +270,116 @@ Test(region, output_must_be_at_its_target)
 	bed_wait(&b, b.n_gone == 1);
 	bed_end(&b);
 	memory_deinit(&m);
+}
+
+/* --- On a GPU ------------------------------------------------------------------------------- */
+
+static const uint64_t handle[WIRE_HANDLE_WORDS] = {1, 2, 3, 4, 5, 6, 7, 8};
+static unsigned n_tried;
+static char tried[128];
+
+static void on_tried(void *data, const char *error)
+{
+	struct bed *b = data;
+
+	cr_assert(!b->inside);
+	n_tried++;
+	snprintf(tried, sizeof(tried), "%s", error ? error : "fine");
+	uv_stop(&b->loop);
+}
+
+static struct pool_memory *up_on_gpu(struct bed *b, const char *script)
+{
+	struct pool_memory *r;
+
+	bed_init(b, script, "echo");
+	bed_up(b);
+	cr_assert_eq(pool_memory_import(&r, b->pool, ID, handle, BYTES, on_gone, b), 0);
+	n_tried = 0;
+	return r;
+}
+
+static void try(struct bed *b, struct pool_memory *r)
+{
+	b->inside = true;
+	cr_assert_eq(pool_memory_try(r, "cpu:0", on_tried), 0);
+	b->inside = false;
+}
+
+static void gone(struct bed *b, struct pool_memory *r)
+{
+	free_region(b, r);
+	bed_wait(b, b->n_gone == 1);
+	bed_drain_end(b);
+}
+
+Test(region, on_a_gpu_is_tried_and_unmapped)
+{
+	struct bed b;
+	struct pool_memory *r = up_on_gpu(&b, "imports");
+
+	try(&b, r);
+	bed_wait(&b, n_tried == 1);
+	cr_assert_str_eq(tried, "fine");
+	cr_assert_eq(pool_memory_try(r, "cpu:0", on_tried), -ENODEV, "it has it already");
+	gone(&b, r);
+	cr_assert_eq(n_tried, 1);
+}
+
+Test(region, on_a_gpu_that_cannot_be_had)
+{
+	struct bed b;
+	struct pool_memory *r = up_on_gpu(&b, "import-refused");
+
+	try(&b, r);
+	bed_wait(&b, n_tried == 1);
+	cr_assert_str_eq(tried, "no such ? memory");
+	cr_assert_eq(worker_get_state(bed_worker(&b, 0)), WORKER_READY);
+	gone(&b, r);
+}
+
+Test(region, on_a_gpu_is_for_workers_that_say_so)
+{
+	struct bed b;
+	struct pool_memory *r = up_on_gpu(&b, "good");
+
+	cr_assert_eq(pool_memory_try(r, "cpu:0", on_tried), -ENODEV);
+	gone(&b, r);
+	r = up_on_gpu(&b, "imports");
+	cr_assert_eq(pool_memory_try(r, "cpu:1", on_tried), -ENODEV);
+	gone(&b, r);
+}
+
+Test(region, on_a_gpu_whose_worker_ends)
+{
+	struct bed b;
+	struct pool_memory *r = up_on_gpu(&b, "import-silent,imports");
+
+	try(&b, r);
+	kill(worker_pid(bed_worker(&b, 0)), SIGKILL);
+	bed_wait(&b, n_tried == 1);
+	cr_assert_str_eq(tried, "its worker has ended");
+	gone(&b, r);
+}
+
+Test(region, on_a_gpu_freed_while_it_is_tried)
+{
+	struct bed b;
+	struct pool_memory *r = up_on_gpu(&b, "imports");
+
+	try(&b, r);
+	gone(&b, r);
+	cr_assert_eq(n_tried, 0);
+}
+
+Test(region, on_a_gpu_imported_without_being_asked)
+{
+	struct bed b;
+	struct pool_memory *r = up_on_gpu(&b, "w-imported,imports");
+
+	try(&b, r);
+	bed_wait(&b, n_tried == 1);
+	cr_assert_str_eq(tried, "its worker has ended");
+	cr_assert_eq(worker_ends(bed_worker(&b, 0), WORKER_MISBEHAVED), 1);
+	gone(&b, r);
 }

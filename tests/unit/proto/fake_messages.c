@@ -17,6 +17,8 @@ static const char *const dirs[] = {"/usr/lib/modeld/backends~", "~"};
 static const uint32_t wanted[] = {1, 0, WIRE_TENSORS_MAX - 1};
 static const uint64_t holds[] = {1, UINT64_MAX, 0};
 
+static const uint64_t handle[WIRE_HANDLE_WORDS] = {1, 0, UINT64_MAX, 7};
+
 static const struct wire_tensor tensors[] = {
 	{0, DTYPE_F32, 3, dims, {1, 2, 3, 4}},
 	{WIRE_TENSORS_MAX - 1, DTYPE_BYTES, 0, NULL,
@@ -85,6 +87,9 @@ static const struct wire_message samples[LAST_TYPE + 1] = {
 			.parameters = pairs,
 			.n_parameters = 2}},
 	[WIRE_CHECKED] = {.type = WIRE_CHECKED, .checked = {faults, 2, true}},
+	[WIRE_IMPORT] = {.type = WIRE_IMPORT,
+		.import = {REGION, 1 << 20, handle, WIRE_HANDLE_WORDS}},
+	[WIRE_IMPORTED] = {.type = WIRE_IMPORTED, .imported = {REGION, "no such memory~"}},
 };
 
 const struct wire_message *sample_message(enum wire_type type)
@@ -363,6 +368,16 @@ void assert_same_message(const struct wire_message *a, const struct wire_message
 		same(cancel.batch);
 		same(cancel.model);
 		same(cancel.lane);
+		return;
+	case WIRE_IMPORT:
+		same(import.id);
+		same(import.size);
+		same(import.n_handle);
+		cr_assert_arr_eq(a->import.handle, b->import.handle, a->import.n_handle);
+		return;
+	case WIRE_IMPORTED:
+		same(imported.id);
+		cr_assert_str_eq(a->imported.error, b->imported.error);
 		return;
 	case WIRE_DRAIN:
 	case WIRE_READY:

@@ -7,7 +7,7 @@
 #include "proto/wire_private.h"
 
 #define FIRST_TYPE WIRE_SETUP
-#define LAST_TYPE  WIRE_CHECKED
+#define LAST_TYPE  WIRE_IMPORTED
 
 /* A message with every field set and every string holding one '~'; static storage. */
 const struct wire_message *sample_message(enum wire_type type);

@@ -12,7 +12,8 @@ Test(wire, type_names)
 {
 	static const char *const names[] = {"setup", "load", "unload", "run", "release", "ping",
 		"drain", "hello", "loaded", "ready", "done", "pong", "bye", "map", "unmap",
-		"unmapped", "unloaded", "partial", "cancel", "check", "checked"};
+		"unmapped", "unloaded", "partial", "cancel", "check", "checked", "import",
+		"imported"};
 
 	for (unsigned int t = FIRST_TYPE; t <= LAST_TYPE; t++)
 		cr_assert_str_eq(wire_type_name((enum wire_type)t), names[t - FIRST_TYPE]);

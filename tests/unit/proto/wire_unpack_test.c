@@ -120,6 +120,7 @@ Test(wire_unpack, a_nul_inside_any_string_is_refused)
 		[WIRE_LOADED] = 4,
 		[WIRE_DONE] = 2,
 		[WIRE_BYE] = 1,
+		[WIRE_IMPORTED] = 1,
 	};
 
 	for (unsigned int t = FIRST_TYPE; t <= LAST_TYPE; t++) {

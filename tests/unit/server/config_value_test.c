@@ -116,6 +116,12 @@ Test(config_value, yes_and_no)
 	good("models", "uploads", "local");
 	cr_expect_eq(c.frontend.services.uploads, KSERVE_UPLOADS_LOCAL);
 	bad("models", "uploads", "any", "'any' is none of off, unix, local");
+	good("server", "client_cuda_shm", "local");
+	cr_expect_eq(c.frontend.services.client_cuda_shm, CLIENT_SHM_LOCAL);
+	cr_expect_eq(c.frontend.services.client_shm, CLIENT_SHM_LOCAL);
+	good("server", "client_cuda_shm", "off");
+	cr_expect_eq(c.frontend.services.client_cuda_shm, CLIENT_SHM_OFF);
+	bad("server", "client_cuda_shm", "1", "'1' is none of off, local, any");
 }
 
 Test(config_value, strings)

@@ -47,7 +47,7 @@ static void set_up(void)
 	cr_assert_eq(uv_loop_init(&loop), 0);
 	key_mover_init(&mover, &loop);
 	key_object_make(&object, "move", 2 * LARGE);
-	key_regions_init(&regions, CLIENT_SHM_LOCAL, 8);
+	key_regions_init(&regions, CLIENT_SHM_LOCAL, CLIENT_SHM_OFF, 8);
 	cr_assert_eq(key_regions_register(
 			     &regions, &me, "a", object.key, 100, 2 * LARGE - 100, &failure),
 		0);

@@ -2,11 +2,13 @@
 #include "services/key_region.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/peer.h"
+#include "dispatch/region.h"
 #include "key_object.h"
 #include "tests/support/failalloc.h"
 
@@ -20,7 +22,7 @@ static struct peer me, stranger;
 static void set_up(void)
 {
 	key_object_make(&object, "region", SIZE);
-	key_regions_init(&regions, CLIENT_SHM_LOCAL, 4);
+	key_regions_init(&regions, CLIENT_SHM_LOCAL, CLIENT_SHM_OFF, 4);
 	me = (struct peer){.uid = getuid(), .user = getuid()};
 	stranger = (struct peer){.uid = -1, .user = -1};
 }
@@ -65,11 +67,11 @@ Test(key_region, registered_and_unregistered)
 	cr_expect_null(key_regions_find(&regions, &me, "ab", 2));
 	cr_expect_eq(add(&me, "a"), INFER_E_FAILED);
 	expect_failure(GRPC_ALREADY_EXISTS, "shared memory region 'a' already in manager");
-	key_regions_unregister(&regions, &me, "nobody's");
-	key_regions_unregister(&regions, &me, "a");
+	key_regions_unregister(&regions, &me, "nobody's", KEY_SYSTEM);
+	key_regions_unregister(&regions, &me, "a", KEY_SYSTEM);
 	cr_expect_null(find(&me, "a"));
 	cr_expect_not_null(find(&me, "b"));
-	key_regions_unregister(&regions, &me, "");
+	key_regions_unregister(&regions, &me, "", KEY_SYSTEM);
 	cr_expect_eq(regions.n, 0);
 }
 
@@ -80,7 +82,7 @@ Test(key_region, one_in_use_stays)
 
 	cr_assert_eq(add(&me, "a"), 0);
 	r = key_region_ref(find(&me, "a"));
-	key_regions_unregister(&regions, &me, "");
+	key_regions_unregister(&regions, &me, "", KEY_SYSTEM);
 	cr_expect_null(find(&me, "a"));
 	cr_expect_eq(pread(r->fd, &byte, 1, 0), 1);
 	cr_assert_eq(add(&me, "a"), 0, "another one of that name");
@@ -98,7 +100,7 @@ Test(key_region, names_are_a_users_own)
 	cr_expect_eq(failure.status, GRPC_INTERNAL);
 	infer_failure_deinit(&failure);
 	failure = (struct infer_failure){0};
-	key_regions_unregister(&regions, &other, "");
+	key_regions_unregister(&regions, &other, "", KEY_SYSTEM);
 	cr_expect_not_null(find(&me, "a"));
 	cr_assert_eq(fchmod(object.fd, 0666), 0);
 	cr_expect_eq(add(&other, "a"), 0, "everybody may use it");
@@ -176,7 +178,7 @@ Test(key_region, sizes)
 		if (r)
 			expect_failure(GRPC_INVALID_ARGUMENT,
 				"failed to register shared memory region 'a': invalid args");
-		key_regions_unregister(&regions, &me, "");
+		key_regions_unregister(&regions, &me, "", KEY_SYSTEM);
 	}
 }
 
@@ -216,7 +218,7 @@ static int register_one(void *arg)
 	int r;
 
 	(void)arg;
-	key_regions_init(&own, CLIENT_SHM_LOCAL, 4);
+	key_regions_init(&own, CLIENT_SHM_LOCAL, CLIENT_SHM_OFF, 4);
 	r = key_regions_register(&own, &me, "a", object.key, 0, SIZE, &failure);
 	cr_assert(r == 0 || failure.status == GRPC_RESOURCE_EXHAUSTED);
 	infer_failure_deinit(&failure);
@@ -228,4 +230,142 @@ static int register_one(void *arg)
 Test(key_region, without_memory)
 {
 	FAULT_LOOP(register_one, NULL);
+}
+
+/* --- On a GPU ------------------------------------------------------------------------------- */
+
+/* region.h, of which there is one, tried when the test says so. */
+struct region {
+	unsigned refs;
+	void (*on_tried)(void *data, const char *error);
+	void *data;
+	int try_error;
+};
+static struct region gpu;
+
+int region_new_on_device(struct region **ret_region, struct region_desk *k, const char *device,
+	const uint8_t *bytes, uint64_t size, void (*on_gone)(void *data, int fd), void *data)
+{
+	cr_assert_eq(gpu.refs, 0);
+	cr_expect_str_eq(device, "cuda:3");
+	cr_expect(bytes[0] == 1 && size == SIZE);
+	gpu.refs = 1;
+	gpu.data = data;
+	*ret_region = &gpu;
+	return 0;
+}
+
+int region_try(struct region *r, void (*on_tried)(void *data, const char *error))
+{
+	r->on_tried = on_tried;
+	return r->try_error;
+}
+
+struct region *region_unref(struct region *r)
+{
+	if (r)
+		r->refs--;
+	return NULL;
+}
+
+static const uint8_t handle[64] = {1};
+static const char *opened;
+
+static void on_opened(void *data, const char *error)
+{
+	cr_expect_eq(data, &opened);
+	opened = error ? error : "fine";
+}
+
+static struct key_device device(void)
+{
+	return (struct key_device){.device = "cuda:3",
+		.number = 3,
+		.handle = handle,
+		.n_handle = sizeof(handle),
+		.size = SIZE,
+		.on_opened = on_opened,
+		.data = &opened};
+}
+
+static int add_device(const struct peer *p, const char *name, struct key_region **ret)
+{
+	struct key_device d = device();
+
+	regions.cuda_allowed = CLIENT_SHM_LOCAL;
+	return key_regions_register_device(&regions, p, name, &d, ret, &failure);
+}
+
+Test(key_region, on_a_gpu_is_found_when_it_was_opened)
+{
+	struct key_region *r;
+
+	cr_assert_eq(add_device(&me, "g", &r), 0);
+	cr_expect_null(find(&me, "g"));
+	cr_expect_eq(add(&me, "g"), INFER_E_FAILED);
+	expect_failure(GRPC_ALREADY_EXISTS, "shared memory region 'g' already in manager");
+	key_regions_unregister(&regions, &me, "g", KEY_CUDA);
+	gpu.on_tried(gpu.data, NULL);
+	cr_expect_str_eq(opened, "fine");
+	cr_expect_eq(find(&me, "g"), r);
+	cr_expect_eq(key_region_kind(r), KEY_CUDA);
+	cr_expect_null(find(&stranger, "g"));
+	key_regions_unregister(&regions, &me, "", KEY_SYSTEM);
+	cr_expect_eq(find(&me, "g"), r);
+	key_regions_unregister(&regions, &me, "g", KEY_CUDA);
+	cr_expect_null(find(&me, "g"));
+	cr_expect_eq(gpu.refs, 0);
+}
+
+Test(key_region, on_a_gpu_that_is_not_opened_is_forgotten)
+{
+	struct key_region *r;
+
+	cr_assert_eq(add_device(&me, "g", &r), 0);
+	gpu.on_tried(gpu.data, "no");
+	cr_expect_str_eq(opened, "no");
+	key_regions_forget(&regions, r);
+	cr_expect_eq(gpu.refs, 0);
+	cr_assert_eq(add_device(&me, "g", &r), 0);
+	key_regions_forget(&regions, r);
+	cr_expect_eq(gpu.refs, 0);
+	gpu.try_error = -ENODEV;
+	cr_expect_eq(add_device(&me, "g", &r), INFER_E_FAILED);
+	expect_failure(GRPC_UNAVAILABLE, "failed to register shared memory region 'g': no worker "
+					 "on cuda:3 is there that takes "
+					 "memory of clients");
+	cr_expect_eq(gpu.refs, 0);
+}
+
+Test(key_region, on_a_gpu_what_is_refused)
+{
+	struct key_device d = device();
+	struct key_region *r;
+
+	cr_expect_eq(
+		key_regions_register_device(&regions, &me, "g", &d, &r, &failure), INFER_E_FAILED);
+	expect_failure(GRPC_INVALID_ARGUMENT, "failed to register shared memory region 'g': "
+					      "invalid args (GPUs not supported: [server] "
+					      "client_cuda_shm is off)");
+	cr_expect_eq(add_device(&stranger, "g", &r), INFER_E_FAILED);
+	expect_failure(GRPC_PERMISSION_DENIED,
+		"shared memory is registered from this host only ([server] client_cuda_shm)");
+	d.n_handle = 63;
+	cr_expect_eq(
+		key_regions_register_device(&regions, &me, "g", &d, &r, &failure), INFER_E_FAILED);
+	expect_failure(GRPC_INVALID_ARGUMENT, "failed to register shared memory region 'g': "
+					      "invalid args (a handle of 64 bytes is "
+					      "expected, got 63, of 8192 bytes of memory)");
+	d = device();
+	d.device = NULL;
+	cr_expect_eq(
+		key_regions_register_device(&regions, &me, "g", &d, &r, &failure), INFER_E_FAILED);
+	expect_failure(GRPC_INVALID_ARGUMENT, "failed to register shared memory region 'g': "
+					      "invalid args (no worker is on GPU 3)");
+	cr_assert_eq(add(&me, "a"), 0);
+	cr_assert_eq(add(&me, "b"), 0);
+	cr_expect_eq(add_device(&me, "g", &r), INFER_E_FAILED);
+	cr_expect_eq(failure.status, GRPC_RESOURCE_EXHAUSTED);
+	infer_failure_deinit(&failure);
+	failure = (struct infer_failure){0};
 }

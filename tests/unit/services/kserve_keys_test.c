@@ -215,7 +215,7 @@ Test(kserve_keys, a_large_input_that_dispatch_refuses)
 Test(kserve_keys, unregistered_while_it_is_read)
 {
 	ask_for_much();
-	key_regions_unregister(&f.services.keys, &call.peer, "");
+	key_regions_unregister(&f.services.keys, &call.peer, "", KEY_SYSTEM);
 	run_loop();
 	cr_assert_eq(double_queued(&f.dispatch), 1);
 }

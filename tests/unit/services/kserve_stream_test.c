@@ -332,7 +332,8 @@ Test(kserve_stream, shared_memory_by_key_is_off)
 	expect_status(GRPC_NOT_FOUND, "Unable to find system shared memory region: 'r'");
 	SMALL("CudaSharedMemoryRegister", "\x0a\x01r");
 	expect_status(GRPC_INVALID_ARGUMENT,
-		"failed to register shared memory region 'r': invalid args (GPUs not supported)");
+		"failed to register shared memory region 'r': invalid args (GPUs not supported: "
+		"[server] client_cuda_shm is off)");
 	SMALL("CudaSharedMemoryUnregister", "");
 	cr_expect_eq(call.status, GRPC_OK);
 	SMALL("CudaSharedMemoryStatus", "\x0a\x01r");

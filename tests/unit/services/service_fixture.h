@@ -45,7 +45,7 @@ static inline void fixture_init(struct fixture *f)
 		.calls = &f->calls,
 		.loop = &f->loop,
 	};
-	key_regions_init(&f->services.keys, CLIENT_SHM_LOCAL, 8);
+	key_regions_init(&f->services.keys, CLIENT_SHM_LOCAL, CLIENT_SHM_OFF, 8);
 	key_mover_init(&f->services.mover, &f->loop);
 	while (health_new(&f->services.health, &f->services))
 		;

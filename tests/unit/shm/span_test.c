@@ -20,6 +20,19 @@ Test(span, slices)
 	cr_assert(is(span_slice(span_slice(whole, 10, 20), 5, 15), UINT64_MAX - 85, 15));
 }
 
+Test(span, places)
+{
+	char memory[100];
+
+	cr_assert_eq(span_at(&(struct span){.offset = 0, .length = 100}, memory, 100), memory);
+	cr_assert_eq(span_at(&(struct span){.offset = 40, .length = 60}, memory, 100), memory + 40);
+	cr_assert_eq(span_at(&(struct span){.offset = 100}, memory, 100), memory + 100);
+	cr_assert_null(span_at(&(struct span){.offset = 101}, memory, 100));
+	cr_assert_null(span_at(&(struct span){.offset = 40, .length = 61}, memory, 100));
+	cr_assert_null(span_at(&(struct span){.offset = UINT64_MAX, .length = 2}, memory, 100));
+	cr_assert_null(span_at(&(struct span){.offset = 2, .length = UINT64_MAX}, memory, 100));
+}
+
 Test(span, start_outside, .signal = SIGABRT)
 {
 	(void)span_slice(whole, 101, 0);

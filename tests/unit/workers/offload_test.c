@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "tests/support/failalloc.h"
 #include "tests/support/fakecuda/fakecuda.h"
 
@@ -107,6 +108,65 @@ Test(offload, what_is_wanted_there_is_there)
 	for (size_t i = 0; i < ITEMS * BYTES; i++)
 		cr_assert_eq(back[i], 2 * (i / BYTES) + 2, "%zu: each item's part in its place", i);
 	cr_assert_eq(fakecuda_used(), 0);
+	bed_free(b);
+}
+
+/* Of joined items one lies on the device already. */
+Test(offload, what_is_there_is_copied_there)
+{
+	struct bed *b = bed_new("");
+	unsigned char back[ITEMS * BYTES] = {0};
+	struct modeld_tensor *second = &b->items[3];
+	void *there;
+
+	transfer_begin(b->t, CLOCK_NO_DEADLINE);
+	cr_assert_eq(transfer_alloc(b->t, BYTES, &there), 0);
+	cr_assert_eq(transfer_put(b->t, there, second->data, BYTES, false), 0);
+	cr_assert_eq(transfer_finish(b->t), 0);
+	second->data = there;
+	second->memory = MODELD_MEMORY_DEVICE;
+	cr_assert_eq(begin(b), MODELD_OK);
+	cr_assert_eq(
+		offload_out(&b->o, back, b->tensors[1]->data, ITEMS * BYTES, &b->error), MODELD_OK);
+	cr_assert_eq(offload_finish(&b->o, &b->error), MODELD_OK);
+	for (size_t i = 0; i < ITEMS * BYTES; i++)
+		cr_assert_eq(back[i], 2 * (i / BYTES) + 2, "%zu: each item's part in its place", i);
+	cr_assert_eq(
+		offload_within(&b->o, there, b->tensors[1]->data, BYTES, &b->error), MODELD_OK);
+	cr_assert_eq(offload_out(&b->o, back + 1, there, 1, &b->error), MODELD_OK);
+	cr_assert_eq(offload_finish(&b->o, &b->error), MODELD_OK);
+	cr_assert_eq(back[1], 2);
+	cr_assert_eq(offload_end(&b->o, MODELD_OK, &b->error), MODELD_OK);
+	cr_assert_eq(fakecuda_used(), 0);
+	bed_free(b);
+}
+
+Test(offload, one_copy_alone)
+{
+	static unsigned char large[3 << 20], back[3 << 20];
+	struct bed *b = bed_new("");
+	struct device_stream *s;
+	void *there;
+
+	cr_assert_eq(device_stream_new(b->d, &s), 0);
+	cr_assert_eq(device_alloc(s, sizeof(large), &there), 0);
+	memset(large, 5, sizeof(large));
+	cr_assert_eq(offload_put(&b->o, there, large, sizeof(large), &b->error), MODELD_OK);
+	cr_assert_eq(offload_fetch(&b->o, back, there, sizeof(back), &b->error), MODELD_OK);
+	cr_assert_arr_eq(back, large, sizeof(back));
+	cr_assert_eq(offload_fetch(&b->o, back, there, 0, &b->error), MODELD_OK);
+	cr_assert_eq(device_release(s, there), 0);
+	device_stream_free(s);
+	bed_free(b);
+}
+
+Test(offload, one_copy_that_fails)
+{
+	struct bed *b = bed_new("fail=cudaMemcpyAsync:0:1");
+	unsigned char byte = 0;
+
+	cr_assert_eq(offload_put(&b->o, b->data, &byte, 1, &b->error), MODELD_INTERNAL);
+	cr_assert_eq(offload_fetch(&b->o, &byte, b->data, 1, &b->error), MODELD_INTERNAL);
 	bed_free(b);
 }
 

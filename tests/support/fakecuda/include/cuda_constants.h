@@ -17,6 +17,8 @@
 	X(cudaErrorDevicesUnavailable, 46, "CUDA-capable device(s) is/are busy or unavailable")    \
 	X(cudaErrorNoDevice, 100, "no CUDA-capable device is detected")                            \
 	X(cudaErrorInvalidDevice, 101, "invalid device ordinal")                                   \
+	X(cudaErrorDeviceUninitialized, 201, "invalid device context")                             \
+	X(cudaErrorMapBufferObjectFailed, 205, "mapping of buffer object failed")                  \
 	X(cudaErrorNoKernelImageForDevice, 209, "no kernel image is available")                    \
 	X(cudaErrorECCUncorrectable, 214, "uncorrectable ECC error encountered")                   \
 	X(cudaErrorNvlinkUncorrectable, 220, "uncorrectable NVLink error detected")                \
@@ -64,6 +66,7 @@
 	X(cudaHostRegisterDefault, 0)                                                              \
 	X(cudaHostRegisterReadOnly, 8)                                                             \
 	X(cudaStreamNonBlocking, 1)                                                                \
+	X(cudaIpcMemLazyEnablePeerAccess, 1)                                                       \
 	X(cudaEventDisableTiming, 2)
 #define FAKECUDA_CAPTURE_MODES(X) X(cudaStreamCaptureModeThreadLocal, 1)
 #define FAKECUDA_COPY_KINDS(X)                                                                     \

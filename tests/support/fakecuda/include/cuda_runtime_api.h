@@ -36,6 +36,10 @@ typedef struct {
 	char bytes[16];
 } cudaUUID_t;
 
+typedef struct cudaIpcMemHandle_st {
+	char reserved[64];
+} cudaIpcMemHandle_t;
+
 struct cudaDeviceProp {
 	char name[256];
 	cudaUUID_t uuid;

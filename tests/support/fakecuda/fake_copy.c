@@ -1,0 +1,73 @@
+/*
+ * fake_copy.c: memory and copies in the order of streams. Memory that is not registered is copied before the call
+ * returns, as the runtime does it by a buffer of its own.
+ */
+#include "tests/support/fakecuda/fake_stream.h"
+
+FAKE_EXPORT cudaError_t cudaMallocAsync(void **data, size_t bytes, cudaStream_t s)
+{
+	cudaError_t error;
+
+	FAKE_ENTER();
+	pthread_mutex_lock(&fake_lock);
+	error = fake_memory_alloc(data, bytes);
+	pthread_mutex_unlock(&fake_lock);
+	return fake_done(error);
+}
+
+FAKE_EXPORT cudaError_t cudaFreeAsync(void *data, cudaStream_t s)
+{
+	cudaError_t error = cudaErrorInvalidValue;
+
+	FAKE_ENTER();
+	pthread_mutex_lock(&fake_lock);
+	if (fake_memory_alias(data, 1))
+		error = fake_put(s, &(struct op){.kind = FREE, .to = data});
+	pthread_mutex_unlock(&fake_lock);
+	return fake_done(error);
+}
+
+static bool allowed(const struct op *op, enum fake_host host)
+{
+	if (op->kind != COPY_OUT && !fake_memory_alias(op->to, op->bytes))
+		return false;
+	if (op->kind != COPY_IN && !fake_memory_alias(op->from, op->bytes))
+		return false;
+	return host != FAKE_CROSSES && (op->kind != COPY_OUT || host != FAKE_PINNED_READ_ONLY);
+}
+
+FAKE_EXPORT cudaError_t cudaMemcpyAsync(
+	void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t s)
+{
+	struct op op = {.to = to, .from = from, .bytes = bytes};
+	enum fake_host host = FAKE_PINNED;
+	cudaError_t error = cudaErrorInvalidValue;
+
+	FAKE_ENTER();
+	op.kind = (int)kind == cudaMemcpyHostToDevice	? COPY_IN
+		  : (int)kind == cudaMemcpyDeviceToHost ? COPY_OUT
+							: COPY_WITHIN;
+	pthread_mutex_lock(&fake_lock);
+	if (op.kind != COPY_WITHIN)
+		host = fake_host_kind(op.kind == COPY_IN ? from : to, bytes);
+	if (allowed(&op, host))
+		error = fake_put(s, &op);
+	if (error == cudaSuccess && host == FAKE_PAGEABLE)
+		fake_settle(s);
+	pthread_mutex_unlock(&fake_lock);
+	return fake_done(error);
+}
+
+FAKE_EXPORT cudaError_t cudaMemsetAsync(void *data, int value, size_t bytes, cudaStream_t s)
+{
+	const struct op op = {
+		.kind = CLEAR, .to = data, .bytes = bytes, .value = (unsigned char)value};
+	cudaError_t error = cudaErrorInvalidValue;
+
+	FAKE_ENTER();
+	pthread_mutex_lock(&fake_lock);
+	if (fake_memory_alias(data, bytes))
+		error = fake_put(s, &op);
+	pthread_mutex_unlock(&fake_lock);
+	return fake_done(error);
+}
