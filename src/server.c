@@ -236,9 +236,13 @@ static void open_spool(struct server *s)
 	const struct config *c = s->config;
 	int r = c->upload_dir ? spool_open(&s->spool, c->upload_dir, c->max_upload_bytes) : 0;
 
-	if (r)
+	if (!r && s->spool && c->pool.users.n > 0)
+		r = spool_share(s->spool, c->pool.users.gid);
+	if (r) {
+		s->spool = spool_close(s->spool);
 		log_warning("files of models cannot be taken", "path=%s error=%s", c->upload_dir,
 			err_str(r));
+	}
 }
 
 /* Steals the repository. */

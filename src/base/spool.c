@@ -20,6 +20,8 @@ struct spool {
 	char *path;  /* own: the daemon's directory */
 	int root_fd; /* own */
 	int lock_fd; /* own: of `path`, locked */
+	bool shared; /* with: */
+	gid_t group;
 	uint64_t limit;
 	atomic_uint_fast64_t used;
 	atomic_uint_fast64_t n_made;
@@ -109,7 +111,7 @@ static int open_root(const char *root, int *ret_fd)
 	*ret_fd = open(root, DIR_FLAGS);
 	if (*ret_fd < 0 || fstat(*ret_fd, &st))
 		return -errno;
-	return st.st_uid == geteuid() && !(st.st_mode & 0077) ? 0 : -EPERM;
+	return st.st_uid == geteuid() && !(st.st_mode & 0066) ? 0 : -EPERM;
 }
 
 /* Between being made and being locked it could be taken for one that was left: then another one is made. */
@@ -174,6 +176,24 @@ struct spool *spool_close(struct spool *s)
 	assert(atomic_load(&s->n_dirs) == 0 && spool_used(s) == 0);
 	remove_tree(s->root_fd, strrchr(s->path, '/') + 1, 0);
 	return spool_free(s);
+}
+
+/* The group may do with it what the mode says. */
+static int share(const struct spool *s, int fd, mode_t mode)
+{
+	return fchown(fd, (uid_t)-1, s->group) || fchmod(fd, mode) ? -errno : 0;
+}
+
+int spool_share(struct spool *s, gid_t group)
+{
+	int r;
+
+	s->group = group;
+	r = share(s, s->lock_fd, 0750);
+	if (!r)
+		r = fchmod(s->root_fd, 0711) ? -errno : 0;
+	s->shared = !r;
+	return r;
 }
 
 uint64_t spool_limit(const struct spool *s)
@@ -271,18 +291,23 @@ bool spool_path_valid(const char *path)
 }
 
 /* Open directory `name`, made where it is not there. Closes parent. -errno */
-static int enter(int parent, const char *name)
+static int enter(const struct spool *s, int parent, const char *name)
 {
-	int fd = -1, r = 0;
+	bool made = !mkdirat(parent, name, 0700);
+	int fd = -1, r = made || errno == EEXIST ? 0 : -errno;
 
-	if (mkdirat(parent, name, 0700) && errno != EEXIST)
-		r = -errno;
 	if (!r) {
 		fd = openat(parent, name, DIR_FLAGS);
 		r = fd < 0 ? -errno : 0;
 	}
 	close(parent);
-	return r ? r : fd;
+	if (!r && made && s->shared)
+		r = share(s, fd, 0750);
+	if (!r)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return r;
 }
 
 static int write_all(int fd, const uint8_t *data, size_t n)
@@ -301,13 +326,16 @@ static int write_all(int fd, const uint8_t *data, size_t n)
 }
 
 /* Closes parent. */
-static int write_file(int parent, const char *name, const void *data, size_t n)
+static int write_file(
+	const struct spool *s, int parent, const char *name, const void *data, size_t n)
 {
 	_cleanup_(close_fd) int fd =
 		openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	int r = fd < 0 ? -errno : 0;
 
 	close(parent);
+	if (!r && s->shared)
+		r = share(s, fd, 0640);
 	return r ? r : write_all(fd, data, n);
 }
 
@@ -318,7 +346,7 @@ int spool_dir_write(struct spool_dir *d, const char *path, const void *data, siz
 	assert(spool_path_valid(path));
 	if (fd < 0)
 		return -errno;
-	fd = enter(fd, d->name);
+	fd = enter(d->spool, fd, d->name);
 	while (fd >= 0) {
 		char name[SPOOL_NAME_MAX + 1];
 		size_t length = strcspn(path, "/");
@@ -326,8 +354,8 @@ int spool_dir_write(struct spool_dir *d, const char *path, const void *data, siz
 		memcpy(name, path, length);
 		name[length] = '\0';
 		if (!path[length])
-			return write_file(fd, name, data, n);
-		fd = enter(fd, name);
+			return write_file(d->spool, fd, name, data, n);
+		fd = enter(d->spool, fd, name);
 		path += length + 1;
 	}
 	return fd;

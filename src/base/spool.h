@@ -1,7 +1,7 @@
 /*
  * spool.h: files that callers bring, in directories of the daemon's own: below ROOT, which daemons of one user share, each has
- * one that it keeps locked, with a directory for each load. Nobody but the user may look into them. What a daemon that died has left is
- * removed by the next one.
+ * one that it keeps locked, with a directory for each load. Nobody but the user may look into them, unless the daemon lets a group read its
+ * own. What a daemon that died has left is removed by the next one.
  *
  *   ROOT/PID-XXXXXX/                      locked as long as its daemon lives
  *   ROOT/PID-XXXXXX/1/MODEL/1/model.onnx  a struct spool_dir
@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/cleanup.h"
 
@@ -21,11 +22,14 @@ struct spool;
 struct spool_dir;
 
 /*
- * ROOT is made where it is not there; it must be a directory of ours that nobody else may write to. limit: bytes of all files together.
+ * ROOT is made where it is not there; it must be a directory of ours that nobody else may list or write to. limit: bytes of all files
+ * together.
  *
  * -ENOMEM; -EPERM: ROOT is not ours alone; other -errno: it cannot be made
  */
 _must_use_ int spool_open(struct spool **ret_spool, const char *root, uint64_t limit);
+/* This group may read what is written from now on; ROOT may be gone through by anybody then. -errno: then nobody else may read it. */
+_must_use_ int spool_share(struct spool *s, gid_t group);
 /* With the directory, which has to be empty: no struct spool_dir is left (asserted). Accepts NULL; returns NULL. */
 struct spool *spool_close(struct spool *s);
 uint64_t spool_limit(const struct spool *s);

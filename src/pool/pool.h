@@ -45,7 +45,7 @@ struct pool_program {
 	const char *sandbox; /* "on", "relaxed", "off"; NULL: as pool_settings.sandbox says */
 };
 
-/* Who workers are: the first of them uid:gid, and the others the numbers behind it, each another one, as far as n goes. */
+/* Who workers are: the first of them uid, and the others the numbers behind it, each another one, as far as n goes; all in one group. */
 struct pool_users {
 	uint32_t uid, gid;
 	uint32_t n; /* 0: the daemon's user */

@@ -21,7 +21,7 @@ const char *const *user_environment(
 		n++;
 	}
 	snprintf(e->text, sizeof(e->text), "MODELD_SANDBOX_USER=%" PRIu32 ":%" PRIu32,
-		u->uid + place % u->n, u->gid + place % u->n);
+		u->uid + place % u->n, u->gid);
 	e->list[n++] = e->text;
 	e->list[n] = NULL;
 	return e->list;

@@ -54,6 +54,16 @@ def as_user(uid):
     return ["setpriv", f"--reuid={uid}", "--clear-groups", f"--inh-caps={may_look}", f"--ambient-caps={may_look}"]
 
 
+def open_to_others(*paths):
+    """Could another user look at these, whose modes are those of anybody's files?"""
+    def ways(path):
+        while path != "/":
+            yield path
+            path = os.path.dirname(path)
+
+    return all(os.path.exists(way) and os.stat(way).st_mode & 1 for path in paths for way in ways(os.path.abspath(path)))
+
+
 class Daemon:
     """`sets`: section.key=value; `models`: names served from tests/models (or `repository`). `preexec` is called in
     the process that becomes the daemon; `stderr`: a descriptor that gets the log instead of self.log_path."""

@@ -467,6 +467,9 @@ def test_an_unprivileged_user_from_a_checkout(tmp_path_factory):
                                address], cwd=tree, capture_output=True, text=True)
         assert done.returncode == OK and done.stdout.startswith("OUTPUT0: u8[3]")
         assert os.stat(tree / "build" / "run" / "modeld.sock").st_uid == 65534
+        # Neither the daemon nor a worker is to be looked into by others of this user.
+        for pid in [daemon.pid, *open(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read().split()]:
+            assert os.stat(f"/proc/{pid}/environ").st_uid == 0, open(f"/proc/{pid}/cmdline").read()
     finally:
         daemon.terminate()
         assert daemon.wait(60) == OK

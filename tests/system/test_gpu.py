@@ -10,7 +10,7 @@ import pytest
 
 import messages as m
 from callers import Callers, begin
-from daemon import BUILD, ROOT, infer_request, wait_for
+from daemon import BUILD, ROOT, infer_request, open_to_others, status_field, wait_for
 
 FAKE = os.path.join(BUILD, "fakecuda")
 BLAS = os.path.join(FAKE, "blas")
@@ -51,6 +51,16 @@ def test_a_gpu_answers(gpu):
     assert "device opened" in d.log() and "inputs=pinned" in d.log()
     assert "staged" not in d.log()
     assert [w.copies for w in d.status().workers] == ["pinned"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not open_to_others(BUILD, ROOT), reason="only root's workers may be somebody else")
+def test_a_worker_on_a_gpu_may_be_another_user(gpu):
+    d = gpu("worker.user=64100-64199")
+    worker, = d.status().workers
+    assert "user 64100" in worker.sandbox and status_field(worker.pid, "Uid") == 64100
+    for n in (1000, 5 << 20):
+        data = os.urandom(n)
+        assert d.infer("identity", data).tensor_data.data == data
 
 
 def test_runs_of_one_model_overlap(gpu, tmp_path):

@@ -1,12 +1,14 @@
 """Models that come and go as Triton's clients ask for it: RepositoryIndex, RepositoryModelLoad, RepositoryModelUnload."""
 import json
 import os
+import sys
+import tempfile
 
 import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
-from daemon import wait_for
+from daemon import BUILD, ROOT, open_to_others, wait_for
 from test_models import copy_onnx, explicit
 
 
@@ -131,6 +133,23 @@ def test_files_for_a_load(served, files):
         wait_for("the files to go", lambda: not uploads(daemon))
     daemon.stop()
     assert not os.listdir(os.path.join(daemon.directory, "uploads"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not open_to_others(sys.executable, BUILD, ROOT), reason="only root's workers may be somebody else")
+@pytest.mark.parametrize("mode", ["on", "off"])
+def test_files_for_workers_that_are_other_users(start, repository, files, mode):
+    """Those of their group may read them."""
+    with tempfile.TemporaryDirectory(prefix="modeld-test-") as directory:
+        os.chmod(directory, 0o711)
+        d = explicit(start, repository, "models.uploads=local", f"server.runtime_dir={directory}", "worker.user=64100-64199",
+                     f"worker.sandbox={mode}")
+        with triton.InferenceServerClient(d.tcp) as client:
+            client.load_model("brought", config=ONNX, files=files)
+            assert client.is_model_ready("brought", "3")
+            assert client.get_model_metadata("brought").outputs
+            found = [os.stat(os.path.join(at, name)) for at, _, names in os.walk(directory) for name in names if name == "model.onnx"]
+            assert [(s.st_uid, s.st_gid, s.st_mode & 0o777) for s in found] == [(0, 64100, 0o640)]
+        d.stop()
 
 
 def test_files_in_place_of_a_model_s_own(served, files):

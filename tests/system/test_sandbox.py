@@ -1,12 +1,18 @@
 """A backend that was taken over is no more than a model: what it tries from inside is refused, and nobody notices."""
 import errno
 import os
+import pathlib
+import re
 import shutil
 import subprocess
+import sys
+import tempfile
 
+import numpy as np
 import pytest
 
-from daemon import BUILD, ROOT, alive, wait_for
+from daemon import BUILD, ROOT, alive, open_to_others, wait_for
+from python_models import modeld, put
 
 @pytest.fixture(scope="module")
 def backends(tmp_path_factory):
@@ -115,7 +121,10 @@ def identity_of(pid):
     return {key: lines[key].split() for key in ("Uid", "Gid", "Groups", "CapEff", "CapPrm", "CapBnd", "NoNewPrivs")}
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root's workers may be somebody else")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's workers may be somebody else")
+
+
+@needs_root
 @pytest.mark.parametrize("mode", ["on", "off"])
 def test_a_user_for_each_worker(start, mode):
     d = start("worker.user=64100-64199", f"worker.sandbox={mode}", models=["identity"], workers="cpu:0 x2")
@@ -124,7 +133,7 @@ def test_a_user_for_each_worker(start, mode):
     for w in d.status().workers:
         who = identity_of(w.pid)
         seen.add(who["Uid"][0])
-        assert set(who["Uid"]) == set(who["Gid"]) == {who["Uid"][0]} and not who["Groups"], who
+        assert set(who["Uid"]) == {who["Uid"][0]} and set(who["Gid"]) == {"64100"} and not who["Groups"], who
         assert (who["CapEff"], who["CapPrm"], who["CapBnd"]) == ([nobody],) * 3, who
         assert f"user {who['Uid'][0]}" in w.sandbox
     assert seen == {"64100", "64101"}
@@ -132,6 +141,31 @@ def test_a_user_for_each_worker(start, mode):
     d.kill_a_worker()
     d.wait_workers_ready(2)
     assert d.infer("identity", b"x" * 5000000).tensor_data.data == b"x" * 5000000
+
+
+WHO = """import os
+
+
+def infer(x) -> 'bytes[1]':
+    return f"{os.getresuid()} {os.getresgid()} {os.getgroups()}"
+"""
+
+
+@needs_root
+@pytest.mark.skipif(not open_to_others(sys.executable, BUILD, ROOT), reason="another user may not come here")
+@pytest.mark.parametrize("mode", ["on", "off"])
+def test_a_model_in_python_of_another_user(start, mode):
+    with tempfile.TemporaryDirectory(prefix="modeld-test-") as directory:
+        put(pathlib.Path(directory), "who", WHO)
+        subprocess.run(["chmod", "-R", "a+rX", directory], check=True)
+        d = start(f"backend.python.interpreter={sys.executable}", "worker.user=64100-64199", f"worker.sandbox={mode}", models=["who"],
+                  repository=directory)
+        with modeld.connect(d.unix) as c:
+            told = c.infer("who", np.zeros(1)).tolist()[0].decode()
+        uid = re.match(r"\((\d+),", told).group(1)
+        assert 64100 <= int(uid) < 64200 and told == f"({uid}, {uid}, {uid}) (64100, 64100, 64100) []"
+        assert any(f"user {uid}" in w.sandbox for w in d.status().workers if w.model == "who")
+        d.stop()
 
 
 def test_off_is_off(served):

@@ -59,3 +59,16 @@ def test_processes_map_the_file(start, repository):
 def test_packed_weights_are_copies(start, repository):
     of = begin(start, repository, "")
     assert max(resident for resident, _ in of) < FILE_BYTES
+
+
+def test_weights_elsewhere_are_refused(start, repository):
+    """Whatever the worker may read besides, a model's files are in its directory."""
+    path = repository / "w" / "1" / "model.onnx"
+    os.rename(repository / "w" / "1" / "model.data", repository / "model.data")
+    model = onnx.load(str(path), load_external_data=False)
+    for entry in [e for w in model.graph.initializer for e in w.external_data if e.key == "location"]:
+        entry.value = "../../model.data"
+    path.write_bytes(model.SerializeToString())
+    d = start("models.default=", repository=str(repository), models=["w"])
+    w, = wait_for("its failure", lambda: [x for x in d.status().models if x.state == "failed"])
+    assert "model.data" in w.detail, w.detail

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -74,6 +75,63 @@ Test(spool, files)
 	spool_dir_unref(d);
 	cr_expect_eq(spool_used(s), 0);
 	cr_expect(access(path, F_OK));
+	spool_close(s);
+}
+
+/* Its mode and group, below the spool's directory. */
+static void expect_shared(struct spool_dir *d, const char *below, mode_t mode, gid_t group)
+{
+	char path[512];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s", spool_dir_path(d), below);
+	cr_assert_eq(stat(path, &st), 0, "%s", path);
+	cr_expect_eq(st.st_mode & 07777, mode, "%s: %o", path, st.st_mode);
+	cr_expect_eq(st.st_gid, group, "%s", path);
+}
+
+/* Whatever the mask, and nobody else does; another daemon goes on beside it, and shares nothing. */
+Test(spool, a_group_may_read_what_is_written)
+{
+	gid_t group = geteuid() == 0 ? 64000 : getegid();
+	struct spool *s = opened(100), *other;
+	struct spool_dir *d = directory(s, 1), *beside;
+	struct stat st;
+
+	umask(0077);
+	cr_assert_eq(spool_share(s, group), 0);
+	cr_assert_eq(spool_dir_write(d, "m/1/f", "x", 1), 0);
+	cr_assert_eq(stat(root, &st), 0);
+	cr_expect_eq(st.st_mode & 07777, 0711);
+	expect_shared(d, "..", 0750, group);
+	expect_shared(d, "", 0750, group);
+	expect_shared(d, "m", 0750, group);
+	expect_shared(d, "m/1", 0750, group);
+	expect_shared(d, "m/1/f", 0640, group);
+	other = opened(100);
+	beside = directory(other, 1);
+	cr_assert_eq(spool_dir_write(beside, "f", "x", 1), 0);
+	expect_shared(beside, "..", 0700, getegid());
+	expect_shared(beside, "f", 0600, getegid());
+	spool_dir_unref(beside);
+	spool_close(other);
+	spool_dir_unref(d);
+	spool_close(s);
+}
+
+Test(spool, a_group_that_we_may_not_give_it_to)
+{
+	struct spool *s = opened(100);
+	struct spool_dir *d = directory(s, 1);
+
+	if (geteuid() == 0)
+		cr_assert_eq(setfsuid(64001) + setfsgid(64001), 0);
+	cr_expect_eq(spool_share(s, 64000), -EPERM);
+	if (geteuid() == 0)
+		cr_assert_eq(setfsuid(0) + setfsgid(0), 64001 + 64001);
+	cr_assert_eq(spool_dir_write(d, "f", "x", 1), 0);
+	expect_shared(d, "f", 0600, getegid());
+	spool_dir_unref(d);
 	spool_close(s);
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/seqpacket.h"
+#include "fake_crowd.h"
 #include "tests/support/failalloc.h"
 
 struct end {
@@ -287,6 +288,33 @@ Test(channel, queues_within_its_bound_and_in_order)
 	cr_assert_eq(uv_run(&e.loop, UV_RUN_NOWAIT), 1);
 	cr_assert_eq(ping(&e, 4711), 0);
 	cr_assert_eq(peer_hears(&e), 4711);
+	end_deinit(&e);
+}
+
+/* More records than any socket takes. */
+#define MANY 1000
+
+/* The batches behind it in the queue count on it. */
+Test(channel, a_descriptor_that_waited_and_that_cannot_be_sent_then_ends_it)
+{
+	static struct end e;
+	const struct wire_message map = {
+		.type = WIRE_MAP, .map = {.id = WIRE_REGION_BIT, .size = 1}};
+	int pair[2];
+
+	cr_assert_eq(end_init(&e, 100 * MANY), 0);
+	for (uint32_t i = 0; i < MANY; i++)
+		cr_assert_eq(ping(&e, 1), 0);
+	cr_assert_eq(channel_send(e.channel, &map, 0), 0);
+	fake_crowd(pair);
+	while (e.n_ends == 0) {
+		if (peer_hears(&e) == 0)
+			uv_run(&e.loop, UV_RUN_ONCE);
+	}
+	cr_assert_eq(e.n_ends, 1);
+	cr_assert_eq(e.err, -ETOOMANYREFS);
+	close(pair[0]);
+	close(pair[1]);
 	end_deinit(&e);
 }
 

@@ -4,19 +4,16 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/seqpacket.h"
 #include "fake_bed.h"
+#include "fake_crowd.h"
 
 #define ID    (WIRE_REGION_BIT | 5)
 #define BYTES 8192
@@ -155,33 +152,6 @@ Test(region, waits_for_the_process_to_be_reaped)
 
 /* --- Too many descriptors on the way --------------------------------------------------------- */
 
-#define LITTLE 64
-
-/* The kernel asks nobody who may do everything. */
-static void lose_privileges(void)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
-
-	cr_assert_eq(syscall(SYS_capset, &header, none), 0);
-}
-
-/* More descriptors of ours lie in a socket than we may have; until that is closed. */
-static void fill_the_way(int ret_pair[2])
-{
-	struct rlimit limit;
-	int fds[LITTLE + 1];
-
-	lose_privileges();
-	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
-	limit.rlim_cur = LITTLE;
-	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	cr_assert_eq(seqpacket_pair(ret_pair), 0);
-	for (size_t i = 0; i < LITTLE + 1; i++)
-		fds[i] = ret_pair[0];
-	cr_assert_eq(seqpacket_send(ret_pair[0], "", 1, fds, LITTLE + 1, 1), 0);
-}
-
 Test(region, that_cannot_be_handed_over_costs_its_batch_alone)
 {
 	struct memory m;
@@ -191,7 +161,7 @@ Test(region, that_cannot_be_handed_over_costs_its_batch_alone)
 
 	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
 	bed_wait(&b, b.n_events == 1);
-	fill_the_way(pair);
+	fake_crowd(pair);
 	cr_expect_eq(run(&b, false), WORKER_E_REFS);
 	/* What needs no descriptor goes on, at the same worker. */
 	cr_expect_eq(bed_run(&b, 0, 0, 2, 10), 0);

@@ -31,6 +31,6 @@ Test(user, one_each)
 	const struct pool_settings s = {.users = {64000, 64000, 10}};
 	struct user_environment e;
 
-	cr_assert_str_eq(user_environment(&e, &s, 3)[0], "MODELD_SANDBOX_USER=64003:64003");
-	cr_assert_str_eq(user_environment(&e, &s, 13)[0], "MODELD_SANDBOX_USER=64003:64003");
+	cr_assert_str_eq(user_environment(&e, &s, 3)[0], "MODELD_SANDBOX_USER=64003:64000");
+	cr_assert_str_eq(user_environment(&e, &s, 13)[0], "MODELD_SANDBOX_USER=64003:64000");
 }

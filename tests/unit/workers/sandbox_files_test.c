@@ -135,6 +135,45 @@ Test(sandbox_files, links_among_models_lead_somewhere)
 	tidy(&t);
 }
 
+/* What a model has in its own directory may be a stranger's. */
+Test(sandbox_files, links_of_a_model_lead_nowhere)
+{
+	struct place_for_tests t;
+	struct sandbox_options o = {.mode = SANDBOX_ON};
+	char model[96], link[128], path[160];
+
+	version_or_skip(1);
+	prepare(&t);
+	o.models = t.list;
+	snprintf(model, sizeof(model), "%s/open/model", t.root);
+	snprintf(link, sizeof(link), "%s/link", model);
+	snprintf(path, sizeof(path), "%s/file", link);
+	cr_assert_eq(mkdir(model, 0700), 0);
+	cr_assert_eq(symlink("../../closed", link), 0);
+	cr_expect_eq(open_as(&o, path, O_RDONLY), EACCES);
+	cr_expect_eq(open_as(&o, model, O_RDONLY | O_DIRECTORY), 0);
+	unlink(link);
+	rmdir(model);
+	tidy(&t);
+}
+
+Test(sandbox_files, a_hard_link_is_the_directory_s_that_it_lies_in)
+{
+	struct place_for_tests t;
+	struct sandbox_options o = {.mode = SANDBOX_ON};
+	char path[96];
+
+	version_or_skip(1);
+	prepare(&t);
+	o.models = t.list;
+	snprintf(path, sizeof(path), "%s/open/hard", t.root);
+	cr_assert_eq(link(t.closed, path), 0);
+	cr_expect_eq(open_as(&o, path, O_RDONLY), 0);
+	cr_expect_eq(open_as(&o, t.closed, O_RDONLY), EACCES);
+	unlink(path);
+	tidy(&t);
+}
+
 Test(sandbox_files, a_program_that_a_model_names_is_no_way_to_other_files)
 {
 	struct place_for_tests t;
@@ -242,6 +281,24 @@ Test(sandbox_files, what_every_program_needs_is_there)
 	cr_assert_eq(open_as(&o, "/usr/lib/x", O_WRONLY | O_CREAT), EACCES);
 	cr_assert_eq(open_as(&o, "/proc/sys/kernel/core_pattern", O_WRONLY), EACCES);
 	cr_assert_eq(open_as(&o, "/dev/shm", O_RDONLY | O_DIRECTORY), EACCES);
+}
+
+/* And, where there is a GPU, its nodes. */
+Test(sandbox_files, who_has_a_gpu_reads_what_its_driver_reads)
+{
+	struct sandbox_options none = {.mode = SANDBOX_ON};
+	struct sandbox_options gpu = {.mode = SANDBOX_ON, .gpu = true};
+	bool has_nodes = !access("/dev/nvidiactl", F_OK);
+
+	version_or_skip(1);
+	if (access("/sys/class", F_OK) != 0)
+		cr_skip_test("there is no /sys");
+	cr_assert_eq(open_as(&none, "/sys/class", O_RDONLY | O_DIRECTORY), EACCES);
+	cr_assert_eq(open_as(&gpu, "/sys/class", O_RDONLY | O_DIRECTORY), 0);
+	if (has_nodes)
+		cr_assert_eq(open_as(&none, "/dev/nvidiactl", O_RDWR), EACCES);
+	if (has_nodes)
+		cr_assert_eq(open_as(&gpu, "/dev/nvidiactl", O_RDWR), 0);
 }
 
 Test(sandbox_files, relaxed_has_temporary_files)

@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fake_inmate.h"
@@ -77,6 +78,16 @@ static int try_privileges(void *arg)
 												: 3;
 }
 
+static int try_privileges_of_a_child(void *arg)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit(try_privileges(arg));
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : 4;
+}
+
 static int try_nothing(void *arg)
 {
 	return 0;
@@ -92,6 +103,7 @@ Test(sandbox, privileges_are_given_up)
 	struct sandbox_options o = {.mode = SANDBOX_ON};
 
 	cr_assert_eq(fake_inmate(enter, try_privileges, &o), 0);
+	cr_assert_eq(fake_inmate(enter, try_privileges_of_a_child, &o), 0);
 	o.mode = SANDBOX_RELAXED;
 	cr_assert_eq(fake_inmate(enter, try_privileges, &o), 0);
 	o.mode = SANDBOX_OFF;
