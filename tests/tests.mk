@@ -117,11 +117,15 @@ HEADERS = $(wildcard src/*.h src/*/*.h shm/*.h proto/*.h workers/*.h clients/*/*
 lint-quick: check-layers check-circles check-banned check-functions check-mirrors check-headers format-check
 
 .PHONY: lint
-lint: lint-quick check-types tidy  ## formatting, include ranks, banned calls, sizes, headers alone, types of Python, clang-tidy
+lint: lint-quick check-types check-messages tidy  ## formatting, include ranks, banned calls, sizes, headers alone, types of Python, clang-tidy
 
 .PHONY: check-types
 check-types:  ## mypy, over the client for Python
 	$(Q)$(PYTHON_TEST) -m mypy --config-file clients/python/pyproject.toml --cache-dir $(BUILD)/mypy clients/python/modeld
+
+.PHONY: check-messages
+check-messages:  ## the client for Python has the messages that proto/ describes
+	$(Q)$(PYTHON_TEST) clients/python/generate_messages.py --check
 
 .PHONY: check-layers check-banned check-functions check-mirrors
 check-layers check-banned check-functions check-mirrors:

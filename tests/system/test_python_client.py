@@ -17,6 +17,7 @@ from daemon import wait_for
 
 sys.path.insert(0, os.path.join(m.ROOT, "clients", "python"))
 import modeld  # noqa: E402
+from modeld._messages import GetLimits  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -322,7 +323,7 @@ def test_a_timeout_holds_where_nothing_can_be_sent(still):
     warm, _, big = still
     with pytest.raises(TimeoutError):
         while True:
-            warm._handoff.forget(warm._handoff.send(2, b"", end=time.monotonic() + 0.1))
+            warm._handoff.forget(warm._handoff.send(GetLimits(), end=time.monotonic() + 0.1))
     with pytest.raises(modeld.ModeldError, match="DEADLINE_EXCEEDED"):
         warm.infer("identity", big, timeout=0.1)
 

@@ -119,7 +119,7 @@ def test_dropped_answers_leave_no_region(client):
     x = client.empty(1 * MIB, np.uint8)
     region, offset = client._memory.find(x)
     before = regions(client)
-    from modeld._handoff import Tensor
+    from modeld._messages import Tensor
     for _ in range(5):
         seq = client._handoff.number()
         client._handoff.infer(seq, "identity", [Tensor("", 2, (MIB,), region.number, offset, MIB)], [], ["OUTPUT0"],

@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 import struct
-from typing import Any, Optional, Tuple
+from typing import Any, Optional, Tuple, Union
 
 import numpy as np
 
-from ._protobuf import DecodeError
+from .errors import DecodeError
 
 # name -> (number on the wire, numpy dtype). bf16 has none in numpy: it travels as uint16.
 _TYPES = {
@@ -98,9 +98,9 @@ def pack_bytes(array: np.ndarray) -> bytes:
     return b"".join(out)
 
 
-def to_bytes(kind: str, array: np.ndarray) -> bytes:
-    """A tensor's data, as messages carry it."""
-    return pack_bytes(array) if kind == "bytes" else array.tobytes()
+def contents(kind: str, array: np.ndarray) -> Union[bytes, memoryview]:
+    """A tensor's bytes, as messages carry them: where they lie, if they lie in a row."""
+    return pack_bytes(array) if kind == "bytes" else np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def unpack_bytes(data: memoryview, shape: Tuple[int, ...]) -> np.ndarray:

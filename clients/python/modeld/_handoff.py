@@ -9,140 +9,29 @@ import socket
 import threading
 import time
 import weakref
-from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Tuple, Type, TypeVar, Union
 
-from . import _protobuf as pb
 from ._memory import Region
-from .errors import ConnectionLost, ModeldError
+from ._messages import (Allocate, Data, Envelope, EnvelopeBody, Error, GetLimits, Infer, Inferred, Limits, Parameter, Register,
+                        Registered, Target, Tensor, Unregister)
+from .errors import ConnectionLost, DecodeError, ModeldError
 
 MESSAGE_MAX = 128 * 1024
-_LIMITS_ARE, _REGISTERED, _INFERRED, _ERROR = 8, 9, 11, 12
+# What is waited for.
+B = TypeVar("B", Limits, Registered, Inferred)
 
 
-@dataclass
-class Tensor:
-    """A tensor of a request or an answer. In answers either `region` or `data` is set."""
-    name: str
-    dtype: int
-    dims: Tuple[int, ...]
-    region: int = 0
-    offset: int = 0
-    length: int = 0
-    data: Optional[memoryview] = None
-
-    def pack(self) -> bytes:
-        return (pb.text(1, self.name) + pb.integer(2, self.dtype) + pb.packed(3, self.dims) +
-                pb.integer(4, self.region) + pb.integer(5, self.offset) + pb.integer(6, self.length))
-
-    @classmethod
-    def unpack(cls, data: memoryview) -> "Tensor":
-        t = cls("", 0, ())
-        dims: List[int] = []
-        for number, value in pb.fields(data):
-            if number == 1:
-                t.name = pb.string(value)
-            elif number == 2:
-                t.dtype = pb.number(value)
-            elif number == 3:
-                dims += pb.integers(value)
-            elif number == 4:
-                t.region = pb.number(value)
-            elif number == 5:
-                t.offset = pb.number(value)
-            elif number == 6:
-                t.length = pb.number(value)
-            elif number == 7:
-                t.data = pb.chunk(value)
-        t.dims = tuple(dims)
-        return t
+def mapped(registered: Registered, fds: List[int]) -> Region:
+    """The region that the daemon made."""
+    if len(fds) != 1 or not registered.region or not registered.number:
+        raise ConnectionLost("the daemon's answer has no descriptor of the region that it made")
+    return Region(registered.number, bytes(registered.region), registered.size, fds[0])
 
 
-@dataclass
-class Target:
-    name: str
-    region: int
-    offset: int
-    length: int
-
-    def pack(self) -> bytes:
-        return (pb.text(1, self.name) + pb.integer(2, self.region) + pb.integer(3, self.offset) +
-                pb.integer(4, self.length))
-
-
-@dataclass
-class Registered:
-    """A region, as the daemon names it."""
-    token: bytes = b""
-    number: int = 0
-    size: int = 0
-
-    @classmethod
-    def unpack(cls, data: memoryview) -> "Registered":
-        r = cls()
-        for number, value in pb.fields(data):
-            if number == 1:
-                r.token = bytes(pb.chunk(value))
-            elif number == 2:
-                r.number = pb.number(value)
-            elif number == 3:
-                r.size = pb.number(value)
-        return r
-
-    def map(self, fds: List[int]) -> Region:
-        if len(fds) != 1 or not self.token or not self.number:
-            raise ConnectionLost("the daemon's answer has no descriptor of the region that it made")
-        return Region(self.number, self.token, self.size, fds[0])
-
-
-@dataclass
-class Inferred:
-    outputs: List[Tensor] = field(default_factory=list)
-    queue_ns: int = 0
-    compute_ns: int = 0
-    total_ns: int = 0
-    batch_requests: int = 0
-    worker: str = ""
-    room: Optional[Registered] = None
-
-    @classmethod
-    def unpack(cls, data: memoryview) -> "Inferred":
-        r = cls()
-        for number, value in pb.fields(data):
-            if number == 1:
-                r.outputs.append(Tensor.unpack(pb.chunk(value)))
-            elif number == 2:
-                r.queue_ns = pb.number(value)
-            elif number == 3:
-                r.compute_ns = pb.number(value)
-            elif number == 4:
-                r.total_ns = pb.number(value)
-            elif number == 5:
-                r.batch_requests = pb.number(value)
-            elif number == 6:
-                r.worker = pb.string(value)
-            elif number == 7:
-                r.room = Registered.unpack(pb.chunk(value))
-        return r
-
-
-LIMITS = {1: "protocol", 2: "total_bytes", 3: "total_used_bytes", 4: "user_bytes", 5: "user_used_bytes",
-          6: "user_regions", 7: "user_used_regions", 8: "max_inline_bytes", 9: "max_requests", 10: "busy_poll_us"}
-
-
-def _error(data: memoryview) -> ModeldError:
-    code, message, needed = 2, "", {}
-    for number, value in pb.fields(data):
-        if number == 1:
-            code = pb.number(value)
-        elif number == 2:
-            message = pb.string(value)
-        elif number == 3:
-            output = Tensor.unpack(pb.chunk(value))
-            needed[output.name] = output.length
-    error = ModeldError.from_number(code, message)
-    error.needed = needed
-    return error
+def _exception(error: Error) -> ModeldError:
+    raised = ModeldError.from_number(error.code, error.message)
+    raised.needed = {output.name: output.length for output in error.outputs}
+    return raised
 
 
 def _descriptors(control: List[Tuple[int, int, bytes]]) -> List[int]:
@@ -158,18 +47,6 @@ def _descriptors(control: List[Tuple[int, int, bytes]]) -> List[int]:
 def _close(fds: List[int]) -> None:
     for fd in fds:
         os.close(fd)
-
-
-def _opened(record: bytes) -> Tuple[int, int, memoryview]:
-    """An envelope: seq, kind, body."""
-    seq = kind = 0
-    body = memoryview(b"")
-    for number, value in pb.fields(record):
-        if number == 1:
-            seq = pb.number(value)
-        else:
-            kind, body = number, pb.chunk(value)
-    return seq, kind, body
 
 
 def _left(end: float) -> float:
@@ -226,7 +103,7 @@ class Handoff:
         self._reader: Optional[object] = None
         self._received: List[Tuple[bytes, list, int, object]] = []  # by recvmsg(), not looked at yet
         self._sent: Dict[int, List[int]] = {}  # by seq, what sendmsg() returned
-        self._answers: Dict[int, Tuple[int, memoryview, List[int]]] = {}
+        self._answers: Dict[int, Tuple[EnvelopeBody, List[int]]] = {}
         self._dropped: Dict[int, object] = {}
         self._numbers = itertools.count(1)
         self._lost: Optional[str] = None  # why: an exception would keep the frames that it went through, and their arrays
@@ -275,13 +152,13 @@ class Handoff:
         """The seq of a request that is to be sent: who has it ahead can forget() it, wherever he is interrupted."""
         return next(self._numbers)
 
-    def send(self, kind: int, body: bytes, seq: Optional[int] = None, end: Optional[float] = None,
+    def send(self, body: EnvelopeBody, seq: Optional[int] = None, end: Optional[float] = None,
              fds: Sequence[int] = ()) -> int:
         """Send a request, and descriptors with it; returns its seq for wait(). TimeoutError: not sent by then, of
         time.monotonic()."""
         self.check_process()
         seq = self.number() if seq is None else seq
-        record = pb.integer(1, seq) + pb.delimited(kind, body)
+        record = Envelope(seq, body).pack()
         if len(record) > MESSAGE_MAX:
             raise ModeldError("INVALID_ARGUMENT", f"a request of {len(record)} bytes without its tensors is "
                                                   f"beyond the limit of {MESSAGE_MAX}")
@@ -341,20 +218,21 @@ class Handoff:
             self._refuse(fds, "the handoff connection was closed by the daemon")
             return
         try:
-            seq, kind, body = _opened(data)
-        except pb.DecodeError as e:
+            answer = Envelope.unpack(data)
+        except DecodeError as e:
             self._refuse(fds, e.message)
             return
+        seq, body = answer.seq, answer.body
         with self._lock:
             if seq in self._sent and seq not in self._answers:
-                self._answers[seq], self._received = (kind, body, fds), []
+                self._answers[seq], self._received = (body, fds), []
                 return
             wanted = seq in self._dropped
             if wanted:
                 self._received = []
                 del self._dropped[seq]
         if wanted:
-            self._drop(kind, body, fds)
+            self._drop(body, fds)
         else:
             self._refuse(fds, "the daemon answered what was not asked")
 
@@ -372,31 +250,29 @@ class Handoff:
         except OSError:
             pass  # closed already
 
-    def _drop(self, kind: int, body: memoryview, fds: List[int]) -> None:
+    def _drop(self, body: EnvelopeBody, fds: List[int]) -> None:
         """An answer that nobody wants any more, and the region that may have come with it."""
         _close(fds)
+        made = body.room if isinstance(body, Inferred) else [body] if isinstance(body, Registered) else ()
         try:
-            room = Inferred.unpack(body).room if kind == _INFERRED else None
-            if kind == _REGISTERED:
-                room = Registered.unpack(body)
-            if room:
-                self.unregister(room.token)
+            for registered in made:
+                self.unregister(registered.region)
         except ModeldError:
-            pass  # the region is gone with the connection, or there was none
+            pass  # the region is gone with the connection
 
-    def wait(self, seq: int, timeout: Optional[float], kind: int, n_fds: int = 0) -> Tuple[memoryview, List[int]]:
-        """The answer to seq, which is of that kind, and its descriptors: n_fds at most, the caller's to close. TimeoutError
+    def wait(self, seq: int, timeout: Optional[float], of: Type[B], n_fds: int = 0) -> Tuple[B, List[int]]:
+        """The answer to seq, which is one of those, and its descriptors: n_fds at most, the caller's to close. TimeoutError
         leaves it outstanding."""
-        came, body, fds = self._wait(seq, timeout)
-        if came == kind and len(fds) <= n_fds:
+        body, fds = self._wait(seq, timeout)
+        if isinstance(body, of) and len(fds) <= n_fds:
             return body, fds
         _close(fds)
-        if came == _ERROR:
-            raise _error(body)
+        if isinstance(body, Error):
+            raise _exception(body)
         self._lose("the daemon's answer is of another kind, or has descriptors that are not due")
         raise ConnectionLost(self._lost or "")
 
-    def _wait(self, seq: int, timeout: Optional[float]) -> Tuple[int, memoryview, List[int]]:
+    def _wait(self, seq: int, timeout: Optional[float]) -> Tuple[EnvelopeBody, List[int]]:
         end = None if timeout is None else time.monotonic() + timeout
         me = object()
         while True:
@@ -431,31 +307,27 @@ class Handoff:
     def get_limits(self, timeout: Optional[float] = None) -> Dict[str, int]:
         seq = self.number()
         try:
-            body, _ = self.wait(self.send(2, b"", seq), timeout, _LIMITS_ARE)
+            limits, _ = self.wait(self.send(GetLimits(), seq), timeout, Limits)
         except ModeldError:
             raise
         except BaseException:
             self.forget(seq)
             raise
-        found = {name: 0 for name in LIMITS.values()}
-        for number, value in pb.fields(body):
-            if number in LIMITS:
-                found[LIMITS[number]] = pb.number(value)
-        return found
+        return {name: getattr(limits, name) for name in limits.__slots__}
 
     def allocate(self, size: int, end: Optional[float] = None) -> Region:
         """TimeoutError: not there by then, of time.monotonic(); what comes later goes back."""
         seq = self.number()
         try:
-            self.send(4, pb.integer(1, size), seq, end)
-            body, fds = self.wait(seq, None if end is None else _left(end), _REGISTERED, 1)
+            self.send(Allocate(size), seq, end)
+            registered, fds = self.wait(seq, None if end is None else _left(end), Registered, 1)
         except ModeldError:
             raise
         except BaseException:
             self.forget(seq)
             raise
         try:
-            return Registered.unpack(body).map(fds)
+            return mapped(registered, fds)
         finally:
             _close(fds)
 
@@ -463,20 +335,20 @@ class Handoff:
         """Memory of somebody else's making, to be read only. TimeoutError, as allocate()"""
         seq = self.number()
         try:
-            self.send(3, pb.integer(1, size) + pb.integer(2, 1), seq, end, [fd])
-            body, _ = self.wait(seq, None if end is None else _left(end), _REGISTERED)
+            self.send(Register(size, read_only=True), seq, end, [fd])
+            registered, _ = self.wait(seq, None if end is None else _left(end), Registered)
         except ModeldError:
             raise
         except BaseException:
             self.forget(seq)
             raise
-        return Registered.unpack(body)
+        return registered
 
-    def unregister(self, token: bytes) -> None:
+    def unregister(self, token: Data) -> None:
         """The answer, which is of no interest, is not waited for."""
         seq = self.number()
         try:
-            self.send(5, pb.delimited(1, token), seq)
+            self.send(Unregister(token), seq)
         finally:
             self.forget(seq)
 
@@ -489,19 +361,10 @@ class Handoff:
     def infer(self, seq: int, model: str, inputs: List[Tensor], targets: List[Target], outputs: List[str],
               end: Optional[float], parameters: Dict[str, str]) -> None:
         """Outputs that find no room in their targets come in a region of the daemon's making. Its answer: inferred()."""
-        body = (pb.text(1, model) + b"".join(pb.delimited(2, t.pack()) for t in inputs) +
-                b"".join(pb.delimited(3, t.pack()) for t in targets) +
-                b"".join(pb.delimited(4, name.encode()) for name in outputs) +
-                pb.integer(5, 0 if end is None else max(1, int(_left(end) * 1e6))) +
-                b"".join(pb.delimited(6, pb.text(1, k) + pb.text(2, v)) for k, v in parameters.items()) +
-                pb.integer(7, 1))
-        self.send(6, body, seq, end)
+        timeout_us = 0 if end is None else max(1, int(_left(end) * 1e6))
+        self.send(Infer(model, inputs, targets, outputs, timeout_us, [Parameter(k, v) for k, v in parameters.items()],
+                        make_room=True), seq, end)
 
     def inferred(self, seq: int, timeout: Optional[float]) -> Tuple[Inferred, List[int]]:
         """The answer to infer(), and the descriptor of its room, if it has one: the caller's to close."""
-        body, fds = self.wait(seq, timeout, _INFERRED, 1)
-        try:
-            return Inferred.unpack(body), fds
-        except BaseException:
-            _close(fds)
-            raise
+        return self.wait(seq, timeout, Inferred, 1)

@@ -6,8 +6,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from . import _dtypes
-from ._handoff import Tensor
 from ._memory import Block, Memory
+from ._messages import Tensor
 from ._results import Place
 from .errors import ModeldError
 

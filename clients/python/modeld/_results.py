@@ -9,10 +9,10 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from . import _dtypes
-from ._handoff import Inferred, Target, Tensor
+from ._handoff import mapped
 from ._memory import Block, Memory, Region
-from ._protobuf import DecodeError
-from .errors import ConnectionLost
+from ._messages import Inferred, Target, Tensor
+from .errors import ConnectionLost, DecodeError
 
 # Where results go: the one output's, or by the output's name.
 Out = Union[np.ndarray, Mapping[str, np.ndarray], None]
@@ -97,7 +97,7 @@ def adopt(memory: Memory, answer: Inferred, fds: List[int], places: Dict[str, Pl
     try:
         if not answer.room:
             return
-        region = answer.room.map(fds)
+        region = mapped(answer.room[-1], fds)
         inside = [t for t in answer.outputs if t.region == region.number]
         for t, block in zip(inside, memory.adopt(region, [(t.offset, t.length) for t in inside])):
             out = places[t.name].out if t.name in places else None
@@ -110,18 +110,18 @@ def adopt(memory: Memory, answer: Inferred, fds: List[int], places: Dict[str, Pl
 
 
 def _array(t: Tensor, place: Optional[Place]) -> np.ndarray:
-    kind = _dtypes.name_of_number(t.dtype)
-    if not t.region or t.data is not None:
-        return _dtypes.from_memory(t.data if t.data is not None else memoryview(b""), kind, t.dims)
+    kind, dims = _dtypes.name_of_number(t.dtype), tuple(t.dims)
+    if not t.region or t.data:
+        return _dtypes.from_memory(memoryview(t.data), kind, dims)
     if place is None or not place.holds(t):
         raise ConnectionLost("the daemon's answer names memory that was not offered")
     if place.block is None:
-        return _dtypes.from_memory(memoryview(b""), kind, t.dims)
+        return _dtypes.from_memory(memoryview(b""), kind, dims)
     if kind == "bytes":
-        return _dtypes.unpack_bytes(place.block.bytes(t.length), t.dims)
+        return _dtypes.unpack_bytes(place.block.bytes(t.length), dims)
     n = _dtypes.n_elements(t.length, kind)
     place.block.trim(t.length)
-    return _dtypes.shaped(place.block.array(_dtypes.numpy_of(kind), (n,), t.length), t.dims)
+    return _dtypes.shaped(place.block.array(_dtypes.numpy_of(kind), (n,), t.length), dims)
 
 
 def collect(answer: Inferred, places: Mapping[str, Place]) -> Result:
@@ -135,13 +135,13 @@ def collect(answer: Inferred, places: Mapping[str, Place]) -> Result:
         assert place
         if t.region and not place.holds(t):
             raise ConnectionLost("the daemon's answer names memory that was not offered")
-        kind = _dtypes.name_of_number(t.dtype)
-        _dtypes.check_shape(t.dims)
+        kind, dims = _dtypes.name_of_number(t.dtype), tuple(t.dims)
+        _dtypes.check_shape(dims)
         if kind == "bytes":
             raise ValueError(f"output {t.name!r} is made of strings, which cannot go to an out array")
-        if t.region and math.prod(t.dims) != _dtypes.n_elements(t.length, kind):
-            raise DecodeError(f"{t.length} bytes as a tensor of the shape {list(t.dims)}")
-        result[t.name] = _into(out, t.name, _dtypes.numpy_of(kind), t.dims)
+        if t.region and math.prod(dims) != _dtypes.n_elements(t.length, kind):
+            raise DecodeError(f"{t.length} bytes as a tensor of the shape {list(dims)}")
+        result[t.name] = _into(out, t.name, _dtypes.numpy_of(kind), dims)
         if place.block or not t.region:
             np.copyto(result[t.name], _array(t, place))
     result.timings = Timings(answer.queue_ns // 1000, answer.compute_ns // 1000, answer.total_ns // 1000,

@@ -6,20 +6,22 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 import grpc
 import numpy as np
 
 from . import _dtypes, _kserve, _places
-from . import _protobuf as pb
 from ._handoff import Handoff
 from ._memory import Block, Memory, Region
+from ._messages import (HealthCheckRequest, HealthCheckResponse, InferRequest, InferResponse, Message, ModelInferResponse,
+                        ModelStatus, ServerStatusRequest, ServerStatusResponse, TensorData, TensorStatus)
 from ._request import Dtypes, Inputs, add_place, place, to_send
 from ._results import Out, Result, Sent, Timings, adopt, collect, copy_out, out_places
 from ._rooms import Rooms
-from .errors import ConnectionLost, ModeldError
+from .errors import ConnectionLost, DecodeError, ModeldError
 
+M = TypeVar("M", bound=Message)
 _WORKER = "/remotemedia.model_registry.v1.ModelWorkerService/"
 _CONTROL = "/modeld.control.v1.Control/"
 _HEALTH = "/grpc.health.v1.Health/"
@@ -145,20 +147,21 @@ class Client:
         return self._handoff is not None
 
     # --- questions ----------------------------------------------------------------------------
-    def _call(self, path: str, request: bytes, timeout: Optional[float]) -> bytes:
+    def _call(self, path: str, request: Message, of: Type[M], timeout: Optional[float]) -> M:
+        """The reply, which is one of those."""
         if os.getpid() != self._pid:
             raise ConnectionLost("this connection was made before fork(): connect anew in the child")
         try:
-            reply: bytes = self._channel.unary_unary(path)(request, timeout=timeout)
-            return reply
+            reply: bytes = self._channel.unary_unary(path)(request.pack(), timeout=timeout)
         except grpc.RpcError as e:
             raise ModeldError(e.code().name, e.details() or "") from None
+        return of.unpack(reply)
 
     def is_ready(self, model: str = "") -> bool:
         """Is the server (or the model) serving? False also when it does not answer."""
         try:
-            reply = self._call(_HEALTH + "Check", pb.text(1, model), self._timeout)
-            return any(number == 1 and value == 1 for number, value in pb.fields(reply))
+            reply = self._call(_HEALTH + "Check", HealthCheckRequest(model), HealthCheckResponse, self._timeout)
+            return reply.status == HealthCheckResponse.SERVING
         except ModeldError:
             return False
 
@@ -167,15 +170,9 @@ class Client:
         return self._ask_models(self._timeout)
 
     def _ask_models(self, timeout: Optional[float]) -> Dict[str, ModelInfo]:
-        reply = self._call(_CONTROL + "GetServerStatus", b"", timeout)
-        found: Dict[str, ModelInfo] = {}
-        for number, value in pb.fields(reply):
-            if number == 6:
-                info = _model_info(pb.chunk(value))
-                found[info.name] = info
-            elif number == 14:
-                self._default_model = pb.string(value)
-        self._models = found
+        reply = self._call(_CONTROL + "GetServerStatus", ServerStatusRequest(), ServerStatusResponse, timeout)
+        self._default_model = reply.default_model or self._default_model
+        self._models = found = {m.name: _model_info(m) for m in reply.models}
         return found
 
     def model(self, name: str = "") -> ModelInfo:
@@ -225,7 +222,7 @@ class Client:
         result = self.infer_all(model, inputs, outputs=[wanted] if wanted else None, dtype=dtype,
                                 parameters=parameters, timeout=timeout, first_only=not wanted, out=out)
         if not result:
-            raise pb.DecodeError("no output")
+            raise DecodeError("no output")
         return next(iter(result.values()))
 
     def infer_all(self, model: str, inputs: Inputs, *, outputs: Optional[Sequence[str]] = None,
@@ -265,14 +262,13 @@ class Client:
             return self._infer_several(model, sent, outputs, parameters, end)
         if outputs:
             parameters.setdefault("output", outputs[0])
-        request = pb.text(1, model)
+        request = InferRequest(model, parameters=parameters)
         for name, (kind, array) in sent.items():
             if name:
                 parameters.setdefault("input", name)
-            data = _dtypes.to_bytes(kind, array)
-            request += pb.delimited(3, pb.delimited(1, data) + pb.packed(2, array.shape) + pb.text(3, kind))
-        reply = self._call(_WORKER + "Infer", request + pb.string_map(4, parameters), _until(end))
-        return _unpack_reply(reply, parameters.get("output") or "output")
+            request.tensor_data = TensorData(_dtypes.contents(kind, array), array.shape, kind)
+        reply = self._call(_WORKER + "Infer", request, InferResponse, _until(end))
+        return _result(reply, parameters.get("output") or "output")
 
     def _infer_several(self, model: str, sent: Sent, outputs: Optional[Sequence[str]], parameters: Dict[str, str],
                        end: Optional[float]) -> Result:
@@ -290,7 +286,7 @@ class Client:
         # An array without a name is for the first input.
         named = {name or info.inputs[0].name: given for name, given in sent.items()}
         wanted = list(outputs or ()) or [o.name for o in info.outputs][:1]
-        return _kserve.unpack(self._call(_kserve.PATH, _kserve.pack(info.name, named, wanted, parameters), _until(end)))
+        return self._model_infer(info.name, named, wanted, parameters, end)
 
     def _left(self, end: Optional[float]) -> Optional[float]:
         """Of a question that is asked on the way."""
@@ -302,7 +298,12 @@ class Client:
         if "" in sent:
             raise _no_such(model)
         parameters.pop("output", None)
-        return _kserve.unpack(self._call(_kserve.PATH, _kserve.pack(model, sent, outputs, parameters), _until(end)))
+        return self._model_infer(model, sent, outputs, parameters, end)
+
+    def _model_infer(self, model: str, sent: Sent, outputs: Optional[Sequence[str]], parameters: Dict[str, str],
+                     end: Optional[float]) -> Result:
+        request = _kserve.request(model, sent, outputs, parameters)
+        return _kserve.result(self._call(_kserve.PATH, request, ModelInferResponse, _until(end)))
 
     # --- by handoff ---------------------------------------------------------------------------
     def _infer_handoff(self, model: str, sent: Sent, outputs: Optional[Sequence[str]],
@@ -372,27 +373,12 @@ def _finite(timeout: Optional[float]) -> Optional[float]:
     return None if timeout is None or timeout > _LONGEST_S else timeout
 
 
-def _unpack_reply(reply: bytes, name: str) -> Result:
-    """An InferResponse."""
-    result = Result()
-    metadata: Dict[str, str] = {}
-    for number, value in pb.fields(reply):
-        if number == 3:
-            data, kind = memoryview(b""), ""
-            dims: List[int] = []
-            for part, content in pb.fields(pb.chunk(value)):
-                if part == 1:
-                    data = pb.chunk(content)
-                elif part == 2:
-                    dims += pb.integers(content)
-                elif part == 3:
-                    kind = pb.string(content)
-            result[name] = _dtypes.from_memory(data, kind, tuple(dims))
-        elif number == 5:
-            entry = {part: pb.string(content) for part, content in pb.fields(pb.chunk(value))}
-            metadata[entry.get(1, "")] = entry.get(2, "")
-    if not result:
+def _result(reply: InferResponse, name: str) -> Result:
+    t, metadata = reply.tensor_data, reply.metadata
+    if t is None:
         raise ModeldError("INTERNAL", "the reply has no tensor")
+    result = Result()
+    result[name] = _dtypes.from_memory(memoryview(t.data), t.dtype, tuple(t.shape))
     result.timings = Timings(_digits(metadata.get("queue_us", "0")), _digits(metadata.get("compute_us", "0")),
                              _digits(metadata.get("total_us", "0")), _digits(metadata.get("batch_size", "1")),
                              metadata.get("worker", ""))
@@ -401,35 +387,14 @@ def _unpack_reply(reply: bytes, name: str) -> Result:
 
 def _digits(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 20:
-        raise pb.DecodeError(f"{text[:40]!r} is no number")
+        raise DecodeError(f"{text[:40]!r} is no number")
     return int(text)
 
 
-def _tensor_info(data: memoryview) -> TensorInfo:
-    name, dtype, any_shape = "", "any", False
-    dims: List[int] = []
-    for number, value in pb.fields(data):
-        if number == 1:
-            name = pb.string(value)
-        elif number == 2:
-            dtype = pb.string(value)
-        elif number == 3:
-            dims += pb.integers(value)
-        elif number == 4:
-            any_shape = bool(value)
-    return TensorInfo(name, dtype, None if any_shape else tuple(dims))
+def _tensor_info(t: TensorStatus) -> TensorInfo:
+    return TensorInfo(t.name, t.dtype or "any", None if t.any_shape else tuple(t.dims))
 
 
-def _model_info(data: memoryview) -> ModelInfo:
-    texts = {1: "", 2: "", 3: "", 4: "", 5: ""}
-    batch, inputs, outputs = 0, [], []
-    for number, value in pb.fields(data):
-        if number in texts:
-            texts[number] = pb.string(value)
-        elif number == 7:
-            batch = pb.number(value)
-        elif number == 13:
-            inputs.append(_tensor_info(pb.chunk(value)))
-        elif number == 14:
-            outputs.append(_tensor_info(pb.chunk(value)))
-    return ModelInfo(texts[1], texts[2], texts[3], texts[4], texts[5], batch, tuple(inputs), tuple(outputs))
+def _model_info(m: ModelStatus) -> ModelInfo:
+    return ModelInfo(m.name, m.version, m.backend, m.state, m.detail, m.max_batch_size, tuple(map(_tensor_info, m.inputs)),
+                     tuple(map(_tensor_info, m.outputs)))

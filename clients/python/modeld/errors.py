@@ -27,3 +27,10 @@ class ConnectionLost(ModeldError):
 
     def __init__(self, message: str) -> None:
         super().__init__("UNAVAILABLE", message)
+
+
+class DecodeError(ModeldError):
+    """The daemon sent something that is no protobuf message, or not the one that was due."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__("INTERNAL", f"the daemon's answer is malformed: {what}")

@@ -61,8 +61,7 @@ class Others:
             where = self._views.find(array)
             number = where and self._share(link, where[0], end)
             if number:
-                return link.handoff_module.Tensor(name, link.dtypes.number_of(kind), array.shape, number, where[1],
-                                                  array.nbytes)
+                return link.messages.Tensor(name, link.dtypes.number_of(kind), array.shape, number, where[1], array.nbytes)
         return link.request.place(link.memory, name, kind, array, blocks, end)
 
     def _share(self, link, id, end):
@@ -75,15 +74,15 @@ class Others:
                 raise
             except link.errors.ModeldError:
                 self._shared[id] = None
-        region = self._shared[id]
-        return region and region.number
+        registered = self._shared[id]
+        return registered and registered.number
 
     def _drop(self, id):
         """The daemon takes the view back."""
-        region = self._shared.pop(id, None)
-        if region:
+        registered = self._shared.pop(id, None)
+        if registered:
             try:
-                self._link.handoff.unregister(region.token)
+                self._link.handoff.unregister(registered.region)
             except self._link.errors.ModeldError:
                 pass  # gone with the connection
 
@@ -92,9 +91,9 @@ class _Link:
     """The connection, with its memory and what is known of the sizes of outputs."""
 
     def __init__(self, fd):
-        from .client import _dtypes, _handoff, _memory, _request, _results, _rooms
+        from .client import _dtypes, _handoff, _memory, _messages, _request, _results, _rooms
         from .client import errors as client_errors
-        self.dtypes, self.handoff_module, self.request, self.results = _dtypes, _handoff, _request, _results
+        self.dtypes, self.messages, self.request, self.results = _dtypes, _messages, _request, _results
         self.errors = client_errors
         self.handoff = _handoff.Handoff(socket.socket(fileno=fd), None)
         self.memory = _memory.Memory(self.handoff.allocate, self.handoff.release)
