@@ -49,7 +49,7 @@ install: all  ## install below PREFIX (/usr/local), DESTDIR in front of it
 	sed '$(install_paths)' conf/systemd/modeld.service >$(install_unit)/modeld.service
 	sed -f conf/systemd/instance.sed conf/systemd/modeld.service | sed '$(install_paths)' >$(install_unit)/modeld@.service
 	chmod 644 $(install_unit)/modeld.service $(install_unit)/modeld@.service
-	$(INSTALL) -m 644 conf/systemd/modeld.socket $(install_unit)
+	$(INSTALL) -m 644 conf/systemd/modeld.socket conf/systemd/modeld-handoff.socket $(install_unit)
 	cp -R conf/models/. $(install_models)
 	chmod -R u=rwX,go=rX $(install_models)
 	sed 's|^repository = models$$|repository = $(PREFIX)/share/modeld/models|' conf/modeld.conf \
@@ -64,7 +64,8 @@ install: all  ## install below PREFIX (/usr/local), DESTDIR in front of it
 .PHONY: uninstall
 uninstall:  ## remove what install put there, but not a configuration that was changed, or models that were added
 	rm -f $(install_bin)/modeld $(install_bin)/modelctl $(install_bin)/modeld-setup-onnxruntime $(install_include)/backend.h \
-		$(install_unit)/modeld.service $(install_unit)/modeld@.service $(install_unit)/modeld.socket
+		$(install_unit)/modeld.service $(install_unit)/modeld@.service $(install_unit)/modeld.socket \
+		$(install_unit)/modeld-handoff.socket
 	rm -f $(install_completion)/modelctl $(install_man)/man1/modelctl.1 $(install_man)/man5/modeld.conf.5 \
 		$(install_man)/man8/modeld.8 $(install_man)/man8/modeld-worker.8
 	rm -f $(patsubst $(BUILD)/backends/%,$(install_backends)/%,$(BACKENDS))

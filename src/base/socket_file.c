@@ -154,6 +154,19 @@ static void unlock(struct socket_file *f)
 	f->locked = false;
 }
 
+bool socket_file_is_held(const struct sockaddr_un *address)
+{
+	char path[sizeof(address->sun_path) + 8];
+	_cleanup_(close_fd) int fd = -1;
+
+	if (!address->sun_path[0])
+		return true;
+	snprintf(
+		path, sizeof(path), "%.*s.lock", (int)sizeof(address->sun_path), address->sun_path);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+}
+
 /* --- Access ------------------------------------------------------------------------------- */
 
 static int set_group(const char *path, const char *name)

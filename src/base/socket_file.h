@@ -39,6 +39,9 @@ struct socket_file_options {
  */
 _must_use_ int socket_file_bind(struct socket_file *f, int fd, const struct sockaddr_un *address,
 	socklen_t n, const struct socket_file_options *options, const char **ret_what);
+/* Does a daemon hold the name, by the lock, and so has made the socket there? A service manager holds none. An abstract name, which has
+ * no lock, counts as held. */
+bool socket_file_is_held(const struct sockaddr_un *address);
 /* From here on the file is somebody else's: it stays, and so does its name. */
 void socket_file_let_go(struct socket_file *f);
 /* The file at a Unix address, which somebody else made for the same socket, is ours to remove. Where it is gone, nothing. */

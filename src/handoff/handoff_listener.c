@@ -43,8 +43,10 @@ static int open_socket(struct handoff_listener *l, const struct handoff_settings
 	if (s->given)
 		*ret_fd = given_sockets_take(
 			s->given, SOCK_SEQPACKET, (const struct sockaddr *)&un, sizeof(un));
-	if (*ret_fd >= 0)
+	if (*ret_fd >= 0) {
+		l->managed = !socket_file_is_held(&un);
 		return 0;
+	}
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
@@ -115,6 +117,8 @@ void handoff_listener_take_over(struct handoff_listener *l, const struct handoff
 {
 	struct sockaddr_un un;
 
+	if (l->managed)
+		return;
 	l->acceptor.shared = false;
 	if (!fill_address(settings->socket, &un))
 		socket_file_take_over(&l->file, &un);

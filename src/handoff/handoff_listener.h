@@ -18,6 +18,7 @@ struct handoff_listener {
 	struct acceptor acceptor;
 	bool open;
 	struct socket_file file; /* what it is bound to */
+	bool managed;		 /* a service manager's: it stays, whoever takes our place */
 	/* A client: fd is the callee's. Returns false where there is no room for it. */
 	bool (*on_accept)(void *data, int fd);
 	void *data;		       /* borrow */
@@ -33,7 +34,7 @@ _must_use_ int handoff_listener_open(struct handoff_listener *l, uv_loop_t *loop
 	char *text, size_t cap);
 /* Another process has its socket, too, and its file from here on. */
 void handoff_listener_let_go(struct handoff_listener *l);
-/* The file of its socket, which another process made, is ours to remove. */
+/* The file of its socket, which another process made, is ours to remove, but for a service manager's. */
 void handoff_listener_take_over(
 	struct handoff_listener *l, const struct handoff_settings *settings);
 /* Harmless when it is not open. Handles close asynchronously: on_closed, where it is set, comes from

@@ -38,6 +38,8 @@ static void take_given(struct listener *l, const struct address *address, int *r
 	*ret_fd = l->given ? given_sockets_take(l->given, SOCK_STREAM,
 				     (const struct sockaddr *)&address->socket, address->n_socket)
 			   : -1;
+	l->managed = *ret_fd >= 0 && l->endpoint->kind == ENDPOINT_UNIX &&
+		     !socket_file_is_held((const struct sockaddr_un *)&address->socket);
 }
 
 static int bind_new(
@@ -150,6 +152,8 @@ void listener_let_go(struct listener *l)
 
 void listener_take_over(struct listener *l)
 {
+	if (l->managed)
+		return;
 	l->acceptor.shared = false;
 	if (l->endpoint->kind == ENDPOINT_UNIX)
 		socket_file_take_over(&l->file, (const struct sockaddr_un *)&l->address.socket);

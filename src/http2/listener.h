@@ -26,6 +26,7 @@ struct listener {
 	struct given_sockets *given; /* borrow; NULL: none */
 	void (*on_closed)(struct listener *l);
 	struct socket_file file; /* of a Unix socket */
+	bool managed;	  /* a service manager's Unix socket: it stays, whoever takes our place */
 	bool rights_come; /* with what is sent on its connections: rights.h is to read them */
 };
 
@@ -38,7 +39,7 @@ struct listener {
  */
 _must_use_ int listener_open(struct listener *l, uv_loop_t *loop, const struct endpoint *endpoint,
 	const struct address *address, char *text, size_t cap);
-/* Its Unix socket's file goes over to another process, or, there, comes from one. */
+/* Its Unix socket's file goes over to another process, or, there, comes from one; a service manager's is neither's. */
 void listener_let_go(struct listener *l);
 void listener_take_over(struct listener *l);
 /* Stop and close; a Unix socket's file is removed. on_closed: from the loop, then the memory may

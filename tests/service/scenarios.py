@@ -89,10 +89,15 @@ def a_bad_configuration_is_not_tried_again():
     assert show("ActiveState") == "failed" and show("NRestarts") == "0" and show("ExecMainStatus") == "78"
 
 
-class Connecting:
-    """Somebody who connects again and again over TCP."""
+def connect_by_tcp():
+    socket.create_connection(("127.0.0.1", 50052), timeout=PATIENCE_S).close()
 
-    def __init__(self):
+
+class Connecting:
+    """Somebody who connects again and again."""
+
+    def __init__(self, connect=connect_by_tcp):
+        self.connect = connect
         self.done, self.refused, self.stopping = 0, [], threading.Event()
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
@@ -100,7 +105,7 @@ class Connecting:
     def run(self):
         while not self.stopping.is_set():
             try:
-                socket.create_connection(("127.0.0.1", 50052), timeout=PATIENCE_S).close()
+                self.connect()
                 self.done += 1
             except OSError as e:
                 self.refused.append(str(e))
@@ -130,6 +135,50 @@ def the_first_client_starts_it():
     assert modelctl("wait-ready", "--timeout", "60", "--address", "127.0.0.1:50052").returncode == 0
     wait_for("the service", lambda: show("ActiveState") == "active")
     assert modelctl("status").returncode == 0
+
+
+LOCAL = "/run/modeld-handoff/"
+
+
+def connect_to_handoff():
+    """Waits where the queue is full."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+        s.connect(LOCAL + "handoff.sock")
+
+
+def infer_locally():
+    modelctl("wait-ready", "--timeout", "60", "--address", f"unix:{LOCAL}modeld.sock")
+    done = modelctl("infer", "digits", "--fill", "0", "--address", f"unix:{LOCAL}modeld.sock", check=False)
+    assert ": f32[1,10], " in done.stdout, done.stderr
+
+
+def unix_sockets_of_systemd_stay():
+    """The first local client starts the service; none is refused over a restart and a takeover; a stop leaves the files."""
+    conf = "/opt/modeld/etc/modeld/modeld.conf"
+    with open(conf, encoding="ascii") as f:
+        text = f.read().replace(", unix:modeld.sock\n", f", unix:{LOCAL}modeld.sock\n", 1)
+    with open(conf, "w", encoding="ascii") as f:
+        f.write(text.replace("\nsocket = handoff.sock\n", f"\nsocket = {LOCAL}handoff.sock\n", 1))
+    systemctl("start", "modeld-handoff.socket")
+    assert show("ActiveState") == "inactive"
+    connecting = Connecting(connect_to_handoff)
+    wait_for("the service", lambda: show("ActiveState") == "active")
+    infer_locally()
+    pid = show("MainPID")
+    systemctl("restart", "modeld.service")
+    assert show("ActiveState") == "active" and show("MainPID") not in ("0", pid)
+    infer_locally()
+    pid = show("MainPID")
+    systemctl("kill", "--signal=USR2", "--kill-whom=main", "modeld.service")
+    wait_for("another process", lambda: show("MainPID") not in ("0", pid))
+    wait_for("the end of the first", lambda: not os.path.exists(f"/proc/{pid}"))
+    infer_locally()
+    assert connecting.stop() == []
+    assert "given to us" not in open(LOG, encoding="utf-8").read()
+    systemctl("stop", "modeld.service")
+    assert show("Result") == "success"
+    infer_locally()
+    wait_for("the service", lambda: show("ActiveState") == "active")
 
 
 def another_process_takes_over():

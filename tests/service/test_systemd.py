@@ -12,7 +12,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 EXPOSURE_MAX = 1.7
 SCENARIOS = ["start_and_stop", "a_crash_is_followed_by_a_start", "a_daemon_that_stands_still_is_replaced",
              "reload_reads_the_repository", "a_bad_configuration_is_not_tried_again", "a_restart_refuses_nobody",
-             "the_first_client_starts_it", "another_process_takes_over",
+             "the_first_client_starts_it", "unix_sockets_of_systemd_stay", "another_process_takes_over",
              "instances_are_apart", "workers_have_limits", "a_restart_loses_no_call", "an_upgrade_loses_no_call"]
 # What a system that is nothing but this service does not have.
 BARE = "[Unit]\nDefaultDependencies=no\nAfter=\nWants=\n"
@@ -45,9 +45,10 @@ pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")
 def units(tmp_path):
     (tmp_path / "modeld.service").write_text(unit_text())
     (tmp_path / "modeld@.service").write_text(unit_text(instance=True))
-    shutil.copy(os.path.join(ROOT, "conf", "systemd", "modeld.socket"), tmp_path)
-    (tmp_path / "modeld.socket.d").mkdir()
-    (tmp_path / "modeld.socket.d" / "test.conf").write_text(BARE)
+    for name in ("modeld.socket", "modeld-handoff.socket"):
+        shutil.copy(os.path.join(ROOT, "conf", "systemd", name), tmp_path)
+        (tmp_path / f"{name}.d").mkdir()
+        (tmp_path / f"{name}.d" / "test.conf").write_text(BARE)
     (tmp_path / "modeld.service.d").mkdir()
     (tmp_path / "modeld.service.d" / "test.conf").write_text(BARE + "[Service]\nWatchdogSec=3\nRestartSec=0\n"
                                                             "StandardError=append:/run/modeld.log\n")

@@ -1,7 +1,9 @@
 """SIGUSR2: another process takes the daemon's place, and nobody notices; sockets that a service manager has opened."""
 import os
 import signal
+import socket
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -106,29 +108,74 @@ def test_one_that_cannot_start_changes_nothing(start, tmp_path):
 
 ACTIVATOR = """#!{python}
 import os, socket, sys
-made = [socket.socket(socket.AF_UNIX, kind) for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET)]
-for s, name in zip(made, ("modeld.sock", "handoff.sock")):
-    s.bind(os.path.join({directory!r}, name))
-    s.listen(16)
-made.append(socket.create_server(("127.0.0.1", 0)))
-for i, fd in enumerate([os.dup2(s.fileno(), 100 + i) for i, s in enumerate(made)]):
+with socket.socket(socket.AF_UNIX) as s:
+    s.connect({at!r})
+    _, given, _, _ = socket.recv_fds(s, 1, 8)
+high = [os.dup2(fd, 100 + i) for i, fd in enumerate(given)]
+os.closerange(3, 100)
+for i, fd in enumerate(high):
     os.dup2(fd, 3 + i)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="3", LISTEN_FDNAMES="grpc:handoff:grpc")
+    os.close(fd)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(given)), LISTEN_FDNAMES="grpc:handoff:grpc")
 os.execv({program!r}, [{program!r}, *sys.argv[1:]])
 """
+UNIX = {"modeld.sock": socket.SOCK_STREAM, "handoff.sock": socket.SOCK_SEQPACKET}
 
 
-def test_sockets_of_a_service_manager(start, tmp_path, monkeypatch):
-    """It listens on what it is given; the files are not its own: they stay when it ends."""
+@pytest.fixture
+def manager(tmp_path, monkeypatch):
+    """Plays a service manager: it listens, and what is started gets its sockets, which stay its own. Yields their directory."""
+    made = [socket.socket(socket.AF_UNIX, kind) for kind in UNIX.values()]
+    for s, name in zip(made, UNIX):
+        s.bind(str(tmp_path / name))
+        s.listen(16)
+    made.append(socket.create_server(("127.0.0.1", 0)))
+    door = socket.socket(socket.AF_UNIX)
+    door.bind(str(tmp_path / "door"))
+    door.listen(1)
+
+    def give():
+        with door.accept()[0] as connection:
+            socket.send_fds(connection, [b"x"], [s.fileno() for s in made])
+
+    giving = threading.Thread(target=give, daemon=True)
+    giving.start()
     program = tmp_path / "modeld"
-    program.write_text(ACTIVATOR.format(python=sys.executable, directory=str(tmp_path), program=os.path.join(BUILD, "modeld")))
+    program.write_text(ACTIVATOR.format(python=sys.executable, at=str(tmp_path / "door"), program=os.path.join(BUILD, "modeld")))
     program.chmod(0o755)
     monkeypatch.setattr(daemon_module, "BUILD", str(tmp_path))
-    d = start(f"server.runtime_dir={tmp_path}", models=["identity"])
-    assert "given to us" not in d.log() and len(d.addresses) == 2
-    assert not (tmp_path / "modeld.sock.lock").exists()
-    assert d.infer("identity", b"x").tensor_data.data == b"x"
-    with modeld.connect(f"unix:{tmp_path}/modeld.sock") as client:
+    yield tmp_path
+    for s in (*made, door):
+        s.close()
+
+
+def check_it_listens_on_those(d, directory):
+    assert "given to us" not in d.log() and not (directory / "modeld.sock.lock").exists()
+    with modeld.connect(f"unix:{directory}/modeld.sock") as client:
         assert client.uses_shared_memory and client.infer("identity", np.arange(1 << 15)).sum() == sum(range(1 << 15))
+
+
+def check_they_stay(directory):
+    """Who connects now waits for the next daemon."""
+    for name, kind in UNIX.items():
+        with socket.socket(socket.AF_UNIX, kind) as s:
+            s.connect(str(directory / name))
+
+
+def test_sockets_of_a_service_manager(start, manager):
+    """It listens on what it is given; the sockets are not its own: they and their files stay when it ends."""
+    d = start(f"server.runtime_dir={manager}", models=["identity"])
+    assert len(d.addresses) == 2
+    assert d.infer("identity", b"x").tensor_data.data == b"x"
+    check_it_listens_on_those(d, manager)
     d.stop()
-    assert (tmp_path / "modeld.sock").exists() and (tmp_path / "handoff.sock").exists()
+    check_they_stay(manager)
+
+
+def test_sockets_of_a_service_manager_stay_its_own_after_a_takeover(start, manager, successors):
+    d = start(f"server.runtime_dir={manager}", models=["identity"])
+    pid = upgrade(d, successors)
+    assert d.wait_notification("READY=1")
+    check_it_listens_on_those(d, manager)
+    end(pid)
+    check_they_stay(manager)

@@ -171,6 +171,26 @@ Test(socket_file, a_plain_file_is_left_alone)
 	close(fd);
 }
 
+Test(socket_file, a_name_is_held_by_who_has_made_its_socket)
+{
+	const struct sockaddr_un abstract = {.sun_family = AF_UNIX, .sun_path = "\0name"};
+	struct socket_file f = {0};
+	int fd = new_socket(SOCK_STREAM);
+	int other = new_socket(SOCK_STREAM);
+
+	/* A service manager, which knows of no locks. */
+	cr_assert_eq(bind(other, (struct sockaddr *)&at, sizeof(at)), 0);
+	cr_expect_not(socket_file_is_held(&at));
+	unlink(at.sun_path);
+	cr_assert_eq(bind_to(&f, fd), 0);
+	cr_expect(socket_file_is_held(&at));
+	socket_file_let_go(&f);
+	cr_expect_not(socket_file_is_held(&at));
+	cr_expect(socket_file_is_held(&abstract));
+	close(fd);
+	close(other);
+}
+
 Test(socket_file, unknown_group)
 {
 	const struct socket_file_options unknown = {.mode = 0600, .group = "no-such-group"};
