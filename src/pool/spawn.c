@@ -23,6 +23,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "base/clock.h"
 #include "base/signals.h"
 #include "pool/environment.h"
 
@@ -30,6 +31,8 @@
 #define HANDOFF_FD  4
 #define FIRST_OTHER 5
 #define STACK_BYTES ((size_t)64 * 1024)
+/* For a program that is never dumpable, such as one that may be executed but not read. */
+#define DUMPABLE_NS NS_PER_S
 
 struct child {
 	const struct spawn_options *options; /* borrow */
@@ -85,15 +88,28 @@ static int limit_data(uint64_t bytes)
 	return setrlimit(RLIMIT_DATA, &limit) ? -errno : 0;
 }
 
-/* Of a child that has executed its program: until then it shares our memory, and where that is not dumpable its files
- * in /proc are root's. Where there is no /proc the kernel chooses by size alone. */
-static void set_oom_adj(const char *text, pid_t pid)
+/* Until the child has executed its program it shares our memory, and where that is not dumpable its files in /proc are root's,
+ * or hidden. We go on as soon as it has memory of its own, shortly before the kernel makes that dumpable: so more than once. */
+static int open_oom_adj(pid_t pid)
 {
+	uint64_t end_ns = clock_ns() + DUMPABLE_NS;
 	char path[48];
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)pid);
-	fd = *text ? open(path, O_WRONLY | O_CLOEXEC) : -1;
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	while (fd < 0 && (errno == EACCES || errno == ENOENT) && clock_ns() < end_ns) {
+		sched_yield();
+		fd = open(path, O_WRONLY | O_CLOEXEC);
+	}
+	return fd;
+}
+
+/* Where there is no /proc the kernel chooses by size alone. */
+static void set_oom_adj(const char *text, pid_t pid)
+{
+	int fd = *text ? open_oom_adj(pid) : -1;
+
 	if (fd < 0)
 		return;
 	if (write(fd, text, strlen(text)) < 0)

@@ -5,6 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -135,6 +138,61 @@ Test(spawn, a_limit_of_no_cores_is_no_hindrance)
 	cr_assert_eq(start("/bin/true", &pid, &pidfd), 0);
 	cr_assert_eq(waitpid(pid, NULL, 0), pid);
 	close(pidfd);
+}
+
+/* who: "self", or a number. */
+static int oom_adj_of(const char *who)
+{
+	char path[64], text[16] = "";
+	int fd, n;
+
+	snprintf(path, sizeof(path), "/proc/%s/oom_score_adj", who);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = (int)read(fd, text, sizeof(text) - 1);
+	close(fd);
+	return n > 0 ? (int)strtol(text, NULL, 10) : -2000;
+}
+
+static int start_and_look(void)
+{
+	static const char *const argv[] = {"/bin/sleep", "1000", NULL};
+	const struct spawn_options o = {.argv = argv, .device = "cpu:0", .channel_fd = 0};
+	int wanted = oom_adj_of("self") + SPAWN_OOM_ADJ, got, pidfd;
+	char who[16];
+	pid_t pid;
+
+	if (spawn(&o, &pid, &pidfd))
+		return 1;
+	snprintf(who, sizeof(who), "%d", (int)pid);
+	got = oom_adj_of(who);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(pidfd);
+	return got == (wanted < 1000 ? wanted : 1000) ? 0 : 2;
+}
+
+/* As a daemon is that is not root. */
+static int start_where_nobody_may_look(void)
+{
+	int r = 0;
+
+	if ((geteuid() == 0 && setuid(65534)) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
+		return 3;
+	for (int i = 0; !r && i < 10; i++)
+		r = start_and_look();
+	return r;
+}
+
+Test(spawn, it_goes_first_when_memory_is_short_whoever_may_look_into_its_parent)
+{
+	int status;
+	pid_t pid = fork();
+
+	cr_assert_geq(pid, 0);
+	if (pid == 0)
+		_exit(start_where_nobody_may_look());
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert_eq(status, 0, "%x", status);
 }
 
 Test(spawn, survives_faults)
