@@ -1,5 +1,6 @@
 """`make install`, run from where it lands; and a backend of a user's own, built out of tree against what is installed."""
 import os
+import pathlib
 import re
 import shutil
 import struct
@@ -7,6 +8,7 @@ import stat
 import subprocess
 import sys
 import tarfile
+import tempfile
 
 import grpc
 import pytest
@@ -27,11 +29,16 @@ def make(*args):
 
 
 @pytest.fixture(scope="module")
-def prefix(tmp_path_factory):
-    """Installed as a user would without root: PREFIX is where it is used."""
-    path = tmp_path_factory.mktemp("prefix")
-    make("install", f"PREFIX={path}")
-    return path
+def prefix():
+    """Installed as a user would without root: PREFIX is where it is used. Whoever runs it may read it there: directories of
+    pytest's each pytest closes anew that begins on this host."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="modeld-prefix-", dir="/tmp"))
+    path.chmod(0o755)
+    try:
+        make("install", f"PREFIX={path}")
+        yield path
+    finally:
+        shutil.rmtree(path)
 
 
 @pytest.fixture
@@ -128,9 +135,6 @@ def somebody():
 def test_a_user_without_a_session_is_found_by_a_socket(prefix, somebody, tmp_path):
     """In /tmp, in a directory of theirs; one that somebody else has made is not used."""
     user, own = somebody
-    for path in [prefix, *prefix.parents]:
-        if str(path).startswith("/tmp/"):
-            os.chmod(path, 0o755)  # access(2) asks as who has no privilege
     modeld = [*user, prefix / "bin" / "modeld", "--config", prefix / "etc" / "modeld" / "modeld.conf", "--set", "metrics.listen=",
               "--set", "server.listen=127.0.0.1:0, unix:modeld.sock", "--set", "models.serve=identity", "--set", "models.default=identity"]
     os.mkdir(own)

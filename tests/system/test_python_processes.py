@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from daemon import BUILD, ROOT, alive, wait_for
+from daemon import BUILD, ROOT, SANITIZED, alive, wait_for
 from python_models import REPOSITORY, modeld, put, together
 
 INTERPRETER = f"backend.python.interpreter={sys.executable}"
@@ -59,13 +59,19 @@ def test_coroutines_of_one_process_overlap(start, tmp_path):
 
 
 def test_a_model_may_have_an_interpreter_of_its_own(start, tmp_path):
+    """And none is started ahead of it: that of PATH may be one which the sandbox keeps from its library."""
+    (tmp_path / "first").mkdir()
+    other = tmp_path / "first" / "python3"
+    other.write_text("#!/bin/sh\necho started >&2; exit 1\n")
+    other.chmod(0o755)
     link = tmp_path / "own-python"
     link.write_text(f'#!/bin/sh\nOWN=yes exec "{sys.executable}" "$@"\n')
     link.chmod(0o755)
     put(tmp_path / "models", "own", "import os\n\n\ndef infer(x) -> 'bytes[1]':\n    return os.environ.get('OWN', 'no')\n",
         f"[parameters]\ninterpreter = {link}\n")
     put(tmp_path / "models", "wrong", "def infer(x):\n    return x\n", "[parameters]\ninterpreter = /no/such/python\n")
-    d = start(INTERPRETER, models=["own", "wrong"], repository=str(tmp_path / "models"))
+    d = start(INTERPRETER, models=["own", "wrong"], repository=str(tmp_path / "models"),
+              env={"PATH": f"{other.parent}:{os.environ['PATH']}"})
     with modeld.connect(d.unix) as c:
         assert c.infer("own", np.zeros(1)).tolist() == [b"yes"]
         with pytest.raises(modeld.ModeldError):
@@ -113,16 +119,23 @@ def test_a_program_of_torch(start, tmp_path):
         assert c.infer("sum", {"a": np.ones(3), "b": np.arange(3.0)}).tolist() == [1, 2, 3]
 
 
-def test_unloading_ends_the_process_and_loading_starts_one(start, tmp_path):
+def test_unloading_ends_the_process_and_memory_comes_back(start, tmp_path):
+    """Load, run, unload, MODELD_TEST_ROUNDS times: what the daemon holds stays as it is."""
     shutil.copytree(os.path.join(REPOSITORY, "identity"), tmp_path / "identity")
     d = start(INTERPRETER, "models.control=explicit", "models.load=identity", models=["identity"], repository=str(tmp_path))
     seen = set()
     with modeld.connect(d.unix) as c:
-        for _ in range(ROUNDS):
+        for i in range(ROUNDS):
             (pid,) = wait_for("its process", lambda: own(d, "identity"))
             assert pid not in seen
             seen.add(pid)
             assert c.infer("identity", np.ones(2)).tolist() == [1, 1]
             assert d.modelctl("unload", "identity").returncode == 0
             wait_for("its end", lambda pid=pid: not alive(pid))
+            if i == 0:
+                descriptors, heap_kib = d.n_descriptors(), d.heap_kib()
+            elif i == ROUNDS - 1:
+                wait_for("descriptors", lambda: d.n_descriptors() <= descriptors)
+                print(f"{heap_kib} KiB before, {d.heap_kib()} KiB after")
+                assert SANITIZED or d.heap_kib() <= heap_kib + 8 * 1024
             assert d.modelctl("load", "identity").returncode == 0

@@ -17,7 +17,7 @@ from python_models import REPOSITORY, modeld, program, together
 @pytest.fixture(scope="module")
 def server(start_once, tmp_path_factory):
     return start_once(f"worker.program={program(tmp_path_factory.mktemp('python'))}", "worker.output_arena_bytes=8M",
-                      models=["identity", "unruly", "patient"], repository=REPOSITORY)
+                      models=["identity", "unruly", "patient", "where"], repository=REPOSITORY)
 
 
 @pytest.fixture
@@ -59,6 +59,20 @@ def test_large_tensors_lie_in_shared_memory_both_ways(client):
     x[...] = np.arange(1 << 18)
     for _ in range(5):
         assert np.array_equal(client.infer("identity", x), x)
+
+
+@pytest.mark.parametrize("way, copies", [("handoff", 0), ("gRPC", 1)])
+def test_a_large_input_is_read_where_the_daemon_has_it(server, way, copies):
+    """Nothing on the way to the model writes it, but the daemon, once, what came over a connection."""
+    size = 16 << 20
+    with modeld.connect(server.unix if way == "handoff" else server.tcp) as c:
+        x = c.empty(size, np.uint8) if way == "handoff" else np.zeros(size, np.uint8)
+        x[:] = 1
+        before = server.status()
+        name, mode, writable, is_copy = c.infer("where", x).tolist()
+        after = server.status()
+    assert name.startswith(b"/memfd:") and mode.endswith(b"s") and (writable, is_copy) == (b"False", b"False"), (name, mode)
+    assert after.tensor_bytes_copied_in - before.tensor_bytes_copied_in == copies * size
 
 
 @pytest.mark.parametrize("what, y", [

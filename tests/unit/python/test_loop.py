@@ -1,10 +1,12 @@
 """The worker's program against a daemon of the test's own, on the other end of its socket."""
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
+from daemon import wait_for
 from messages import ROOT
 from modeld_worker import wire
 from worker_program import IDENTITY, SETUP, run, start_both_ways  # noqa: F401 (a fixture)
@@ -124,6 +126,58 @@ def test_where_it_hangs_is_in_the_log_before_its_time_is_over(start):
     while 'model.py", line 5 in infer' not in w.log():
         w.send(wire.Ping(nonce=1))
         w.take(wire.Pong)
+
+
+BUSY = """
+import threading
+
+
+def deep(n):
+    return deep(n - 1) if n else 0
+
+
+def work():
+    while True:
+        deep(50)
+
+
+threading.Thread(target=work, daemon=True).start()
+""" + IDENTITY
+
+
+def test_stacks_on_a_signal_come_from_who_has_the_lock(start):
+    """Threads that run change theirs."""
+    w = start()
+    w.begin(BUSY)
+    for n in range(1, 11):
+        w.process.send_signal(signal.SIGUSR2)
+        # That of the main thread comes last.
+        wait_for("the stacks", lambda n=n: w.log().count("in <module>") >= n)
+    assert "in _log_stacks" in w.log() and "in work" in w.log() and "Fatal" not in w.log()
+    w.send(wire.Ping(nonce=1))
+    assert w.take(wire.Pong).nonce == 1
+
+
+LOCK_KEPT = """
+import ctypes
+
+
+def infer(x):
+    ctypes.PyDLL(None).pause()
+"""
+
+
+def test_stacks_where_the_lock_cannot_be_had(start):
+    w = start()
+    w.begin(LOCK_KEPT)
+    w.map_input(bytes(64))
+    w.send(run(1))
+
+    def ask():
+        w.process.send_signal(signal.SIGUSR2)
+        return 'model.py", line 6 in infer' in w.log()
+
+    wait_for("the stacks", ask)
 
 
 @pytest.mark.parametrize("messages, status, text", [

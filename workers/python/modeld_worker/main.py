@@ -5,6 +5,7 @@ import signal
 import stat
 import sys
 import tempfile
+import threading
 import traceback
 
 from . import log
@@ -98,12 +99,26 @@ def take_handoff():
 
 
 def set_signals():
-    """SIGTERM keeps its default. What a terminal sends to everybody in front of it is the daemon's business. SIGUSR2 writes
-    the stacks of all threads to the log."""
+    """SIGTERM keeps its default. What a terminal sends to everybody in front of it is the daemon's business."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     faulthandler.enable(file=2)
+
+
+def log_stacks_on_signal():
+    """SIGUSR2 writes the stacks of all threads to the log. It is blocked in every thread but one, which waits for it and then
+    has the interpreter's lock, so that no other changes its stack meanwhile. Where the lock cannot be had, the next
+    signal finds that thread waiting for it, and the interpreter's own handler reads the stacks as they are. Ahead of other threads."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
     faulthandler.register(signal.SIGUSR2, file=2)
+    threading.Thread(target=_log_stacks, name="stacks", daemon=True).start()
+
+
+def _log_stacks():
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})
+    while True:
+        signal.sigwait({signal.SIGUSR2})  # Linux: ahead of a handler
+        faulthandler.dump_traceback(file=2)
 
 
 def choose_temporary_directory():
@@ -125,6 +140,7 @@ def main(version):
     handoff_fd = take_handoff()
     choose_temporary_directory()
     set_signals()
+    log_stacks_on_signal()
     log.start()
     try:
         from .loop import Loop
