@@ -134,7 +134,10 @@ static void on_room(struct stream *s)
 	}
 	if (c->phase == CALL_OPEN && c->awaits_room) {
 		c->awaits_room = false;
-		call_receive_held(c);
+		if (c->turn_asked)
+			call_await_turn(c);
+		else
+			call_receive_held(c);
 	}
 }
 

@@ -85,10 +85,10 @@ struct call {
 	size_t held_done;
 	struct buf inflated; /* inflated bytes that wait; the first inflated_done are done with */
 	size_t inflated_done;
-	size_t payload_left;   /* so many of the next bytes are the reader's payload already */
-	bool inflate_waits;    /* the inflater was left with output to give */
-	bool stalled;	       /* the service took less than it was given */
-	bool awaits_room;      /* input goes on when output has drained, and in the next turn */
+	size_t payload_left; /* so many of the next bytes are the reader's payload already */
+	bool inflate_waits;  /* the inflater was left with output to give */
+	bool stalled;	     /* the service took less than it was given */
+	bool awaits_room; /* input, or turn_asked, goes on when output has drained, and in the next turn */
 	bool awaits_turn;      /* input goes on in a later turn: enough was done in this one */
 	bool turn_asked;       /* the service wants to know when its turn has come */
 	bool half_close_waits; /* behind what is held */
@@ -176,7 +176,8 @@ bool call_accept_headers(struct call *c);
 #define WORK_A_TURN 256u
 /* Of one call that has waited, before the next connection has its turn. */
 #define WORK_AT_A_TIME 32u
-/* Is there room for one more message, this call's? It is counted. If not the call waits, or has ended for want of memory. */
+/* Is there room for one more message, this call's, and for what it is answered? It is counted. If not the call waits for a turn, or
+ * for its client to read, or has ended for want of memory. */
 bool call_turn_take(struct call *c);
 /* A new turn has begun: those that wait for it go on, connection by connection, as far as there is room. Those
  * whose input waits do by receive_held. */

@@ -349,6 +349,7 @@ static void set_awaits_input(struct call *c)
 {
 	c->stream.awaits_input =
 		c->phase == CALL_OPEN && !c->stream.half_closed && !c->awaits_turn &&
+		!c->awaits_room &&
 		(!c->method->client_streaming || !grpc_frame_reader_idle(&c->reader));
 }
 

@@ -1,7 +1,9 @@
 /*
  * call_turn.c: how many messages are handled in one turn of the loop. Megabytes of them may lie in a socket, and one that asks for
  * little may be answered with a list of everything: so work is counted, in messages' worth, and when there was enough of it in a turn
- * a call keeps its message, whole, and what is behind it, for a later one. Connections take turns then, a call each.
+ * a call keeps its message, whole, and what is behind it, for a later one. Connections take turns then, a call each. It keeps it, too,
+ * while its client does not read: messages that have no bytes, and such as came before there was anything to read, are not stopped by
+ * whoever takes bytes.
  *
  * Invariant: a session that has such calls is in calls.late; one that is there may have none any more. Daemon process, loop thread.
  */
@@ -30,10 +32,22 @@ static void wait_for_turn(struct call *c)
 		list_push_back(&call_calls(c)->late, &late->node);
 }
 
+/* For what is answered. If not the call waits for that first. */
+static bool has_room(struct call *c)
+{
+	if (!stream_full(&c->stream))
+		return true;
+	c->awaits_room = true;
+	stream_wait(&c->stream);
+	return false;
+}
+
 bool call_turn_take(struct call *c)
 {
 	struct calls *s = call_calls(c);
 
+	if (!has_room(c))
+		return false;
 	if (s->work_turn != s->transport->conns.turn)
 		begin_turn(s);
 	if (s->work < s->work_max) {
@@ -88,6 +102,8 @@ static void go_on(struct call *c, void (*receive_held)(struct call *c))
 		receive_held(c);
 		return;
 	}
+	if (!has_room(c))
+		return;
 	c->turn_asked = false;
 	s->work++;
 	c->method->turn(c, c->state);

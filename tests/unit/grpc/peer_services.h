@@ -36,7 +36,7 @@ struct fake_log {
 /*
  *   /t.T/Echo     unary: the message back
  *   /t.T/Collect  unary, collect_max 1000: the message back
- *   /t.T/Ask      unary: asks for a turn, then an empty message
+ *   /t.T/Ask      unary: asks for a turn, then the message back
  *   /t.T/Chat     both stream: each message back; OK after half-close
  *   /t.T/Hold     client streams: takes `budget` bytes, then waits; OK with an empty message
  *   /t.T/Never    unary, never answers
@@ -151,9 +151,11 @@ static inline void ask_half_close(struct call *c, void *state)
 
 static inline void ask_turn(struct call *c, void *state)
 {
+	struct state *s = state;
+
 	fake_log.messages++;
 	call_work(c, fake_log.work);
-	if (answer(c, "", 0))
+	if (answer(c, s->message.data, s->message.len))
 		call_finish(c, GRPC_OK, NULL);
 }
 
