@@ -22,6 +22,7 @@
 #include "pool/pool.h"
 #include "pool/program.h"
 #include "pool/spawn.h"
+#include "pool/user.h"
 
 #define DEVICE_MAX 128u
 
@@ -60,10 +61,12 @@ int attempt_start(struct attempt *a, const struct pool_program *p, const char *c
 	const struct pool_settings *pool = &a->config->pool;
 	struct pool_model_settings m;
 	_cleanup_(freep) char **environment = NULL;
+	struct user_environment user;
 	char device[DEVICE_MAX];
+	/* As workers are: what they may not read fails here, too. Who is not root only asks for the one who is. */
 	struct spawn_options o = {.argv = argv,
 		.device = device_of(a, device),
-		.sandbox = pool->sandbox,
+		.sandbox = geteuid() == 0 ? user_environment(&user, pool, 0) : pool->sandbox,
 		.channel_fd = fd};
 	int r = 0;
 

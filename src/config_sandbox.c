@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/digits.h"
 #include "base/virtual_environment.h"
 
 /* A growing list of paths, one a line. */
@@ -167,13 +168,17 @@ static int launch(struct config *c, struct pool_program *p)
 /* FIRST-LAST, or one of them. */
 static bool parse_numbers(const char *text, uint32_t *ret_first, uint32_t *ret_last)
 {
-	char rest;
-	int n = sscanf(text, "%" SCNu32 "-%" SCNu32 "%c", ret_first, ret_last, &rest);
+	uint64_t first, last;
+	const char *end;
 
-	if (n == 1 && !strchr(text, '-'))
-		*ret_last = *ret_first;
-	return (n == 2 || (n == 1 && *ret_last == *ret_first)) &&
-	       strspn(text, "0123456789-") == strlen(text);
+	if (decimal_read(text, &first, &end))
+		return false;
+	last = first;
+	if (*end == '-' ? decimal_parse(end + 1, &last) != 0 : *end != '\0')
+		return false;
+	*ret_first = (uint32_t)first;
+	*ret_last = (uint32_t)last;
+	return first <= last && last < UINT32_MAX;
 }
 
 static bool find_user(const char *text, struct pool_users *ret_users)
@@ -183,7 +188,7 @@ static bool find_user(const char *text, struct pool_users *ret_users)
 
 	if (found)
 		*ret_users = (struct pool_users){found->pw_uid, found->pw_gid, 1};
-	else if (parse_numbers(text, &first, &last) && last >= first && last < UINT32_MAX)
+	else if (parse_numbers(text, &first, &last))
 		*ret_users = (struct pool_users){first, first, last - first + 1};
 	else
 		return false;

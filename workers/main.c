@@ -76,7 +76,7 @@ static int enter_sandbox(bool executes)
 		r = say_sandbox(&report);
 	if (r)
 		log_error("the sandbox cannot be entered",
-			"error=\"%s\" setting=\"[worker] sandbox\"", err_str(r));
+			"error=\"%s\" setting=\"[worker] sandbox, user\"", err_str(r));
 	return r;
 }
 

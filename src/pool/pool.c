@@ -301,6 +301,17 @@ static void make_groups(struct pool *p)
 		log_info("limits of each worker", "limits=\"%s\"", text);
 }
 
+/* Strangers to each other are only those that have numbers of their own. */
+static void count_users(const struct pool *p)
+{
+	uint32_t n = p->settings->users.n;
+
+	if (n > 1 && n < p->n_all)
+		log_warning("workers will share users: [worker] user has fewer numbers "
+			    "than there may be workers",
+			"numbers=%" PRIu32 " workers=%zu", n, p->n_all);
+}
+
 int pool_new(struct pool **ret_pool, uv_loop_t *loop, const struct pool_settings *settings,
 	const struct pool_events *events, void *data)
 {
@@ -331,6 +342,7 @@ int pool_new(struct pool **ret_pool, uv_loop_t *loop, const struct pool_settings
 		r = output_desk_init(&p->outputs);
 	if (r)
 		return r;
+	count_users(p);
 	r = make_handles(p);
 	if (r)
 		return r;

@@ -1,4 +1,4 @@
-/* user.h: which user a worker is, in words of its environment. For src/pool alone. */
+/* user.h: which user a worker is, in words of its environment. For src/pool, and for who tries models without one. */
 #ifndef POOL_USER_H
 #define POOL_USER_H
 

@@ -168,6 +168,12 @@ def test_a_model_in_python_of_another_user(start, mode):
         d.stop()
 
 
+@needs_root
+def test_fewer_users_than_workers_are_said(start):
+    d = start("worker.user=64100-64101", models=["identity"], workers="cpu:0 x2")
+    assert "workers will share users" in d.log() and "numbers=2" in d.log()
+
+
 def test_off_is_off(served):
     d = served("worker.sandbox=off")
     assert sandbox(d) == "off"

@@ -78,6 +78,7 @@ static const struct wire_message *fake_hear(struct fake *f, enum wire_type type)
 /* Its backend says what it is to do. */
 static void fake_judge(struct fake *f, const struct wire_load *load)
 {
+	const char *user = getenv("MODELD_SANDBOX_USER");
 	char text[128];
 	const struct wire_fault faults[] = {{"key", text}, {"", "and more"}};
 	struct wire_message m = {.type = WIRE_CHECKED};
@@ -86,8 +87,11 @@ static void fake_judge(struct fake *f, const struct wire_load *load)
 		_exit(3);
 	if (!strcmp(load->backend, "hang"))
 		pause();
-	snprintf(text, sizeof(text), "%s of '%s', %zu", load->backend, load->name,
-		load->n_parameters);
+	if (!strcmp(load->backend, "who"))
+		snprintf(text, sizeof(text), "%s", user ? user : "as the daemon");
+	else
+		snprintf(text, sizeof(text), "%s of '%s', %zu", load->backend, load->name,
+			load->n_parameters);
 	m.checked.faults = faults;
 	m.checked.n_faults = strcmp(load->backend, "good") ? 2 : 0;
 	m.checked.unjudged = !strcmp(load->backend, "mute");
@@ -174,6 +178,18 @@ Test(backend_check, a_worker_that_ends_over_it_is_a_fault)
 	cr_expect_str_eq(said, "crash/: : its worker ended over it (exit status 3)|"
 			       "bad/: key: bad of '', 0|bad/: : and more|"
 			       "crash/: : its worker ended over it (exit status 3)|");
+}
+
+Test(backend_check, it_is_the_user_that_workers_are)
+{
+	static const char *const backends[] = {"who", NULL};
+	char why[128] = "";
+
+	c.pool.users = (struct pool_users){1000, 2000, 5};
+	cr_assert_eq(ask(backends, NULL, why), 0, "%s", why);
+	/* Nobody but root can start somebody else. */
+	cr_expect_str_eq(said, geteuid() == 0 ? "who/: key: 1000:2000|who/: : and more|"
+					      : "who/: key: as the daemon|who/: : and more|");
 }
 
 Test(backend_check, one_that_takes_too_long)

@@ -165,7 +165,8 @@ Test(config_sandbox, a_user_each)
 
 Test(config_sandbox, users_that_are_none)
 {
-	static const char *const wrong[] = {"root", "0", "5-4", "1-", "-1", "no such user", "0-9"};
+	static const char *const wrong[] = {"root", "0", "5-4", "1-", "-1", "no such user", "0-9",
+		"5--3", "1-2-3", "4294967295", "4294967297", "5-4294967301"};
 	char given[64];
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
