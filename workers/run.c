@@ -126,6 +126,17 @@ static const struct view *find_region(const struct run *r, uint64_t id)
 	return v;
 }
 
+/* There was no room to map it. */
+static bool is_wanted(const struct run *r, uint64_t id)
+{
+	bool is;
+
+	pthread_mutex_lock(r->memory);
+	is = regions_lacks(r->regions, id);
+	pthread_mutex_unlock(r->memory);
+	return is;
+}
+
 void *run_target_data(const struct run *r, const struct wire_target *target)
 {
 	const struct view *v = find_region(r, target->span.arena);
@@ -148,6 +159,10 @@ static enum modeld_code check_target(const struct run *r, const struct wire_targ
 	if (check_wanted(r, t, error) != MODELD_OK)
 		return MODELD_INTERNAL;
 	*ret_data = run_target_data(r, t);
+	if (!*ret_data && is_wanted(r, t->span.arena))
+		return run_fail(error, MODELD_EXHAUSTED,
+			"output '%s': this worker has no room to map the region that it goes to",
+			r->model->info.outputs[t->output].name);
 	if (!*ret_data)
 		return run_fail(error, MODELD_INTERNAL,
 			"the place for output '%s' is not in a region that can be written",

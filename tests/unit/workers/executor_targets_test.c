@@ -6,6 +6,7 @@
 
 #include "fake_daemon.h"
 #include "fake_executor.h"
+#include "tests/support/failalloc.h"
 
 static void target(struct rig *g, size_t i, struct wire_target *t)
 {
@@ -180,6 +181,28 @@ Test(executor_targets, read_only_region_takes_no_output)
 	target(&g, 0, &t);
 	rig_execute(&g);
 	rig_expect_error(&g, 0, GRPC_INTERNAL, "can be written");
+	rig_deinit(&g);
+	close(fd);
+}
+
+Test(executor_targets, a_region_that_there_was_no_room_to_map)
+{
+	struct wire_map map = {.id = REGION + 9, .size = 4096, .writable = true};
+	struct wire_target t = {0, {.arena = REGION + 9, .length = 64}};
+	void *data;
+	int fd = fake_region(4096, &data);
+	struct rig g;
+
+	rig_init(&g, ARENA_BYTES, ARENA_BYTES);
+	for (unsigned long i = 1; !regions_lacks(&g.regions, map.id); i++) {
+		failalloc_arm(FAIL_ALL, FAIL_TRANSIENT, i);
+		cr_assert_neq(regions_map(&g.regions, fd, &map), 0);
+		failalloc_disarm();
+	}
+	rig_add_rows(&g, 1, 0);
+	target(&g, 0, &t);
+	rig_execute(&g);
+	rig_expect_error(&g, 0, GRPC_RESOURCE_EXHAUSTED, "no room to map the region");
 	rig_deinit(&g);
 	close(fd);
 }
