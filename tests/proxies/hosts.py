@@ -41,12 +41,26 @@ class Host:
         self.address, self.plug = f"10.77.0.{number + 1}", f"host{number}"
         self.holder = subprocess.Popen(["unshare", "--net", "sh", "-c", "ip link set lo up; echo up; exec sleep infinity"],
                                        stdout=subprocess.PIPE)
-        self.holder.stdout.readline()
+        try:
+            self.join()
+        except BaseException:
+            self.end_holder()
+            raise
+
+    def join(self):
+        if not self.holder.stdout.readline():
+            raise RuntimeError("no network namespace can be made")
         self.fd = os.open(f"/proc/{self.holder.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         ip("link", "add", self.plug, "type", "veth", "peer", "name", "eth0", "netns", str(self.holder.pid))
         ip("link", "set", self.plug, "master", "hosts", "up")
         inside = f"ip addr add {self.address}/24 dev eth0 && ip link set eth0 up"
         subprocess.run(["nsenter", f"--net=/proc/{self.holder.pid}/ns/net", "sh", "-c", inside], check=True)
+
+    def end_holder(self):
+        """It would go on for ever, and keep whoever reads what the tests say waiting."""
+        self.holder.kill()
+        self.holder.wait()
+        self.holder.stdout.close()
 
     def enter(self):
         """For preexec."""
@@ -59,7 +73,5 @@ class Host:
 
     def close(self):
         os.close(self.fd)
-        self.holder.kill()
-        self.holder.wait()
-        self.holder.stdout.close()
+        self.end_holder()
         subprocess.run(["ip", "link", "del", self.plug], check=False, stderr=subprocess.DEVNULL)
