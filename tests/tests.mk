@@ -5,7 +5,7 @@ PYTHON_TEST = $(BUILD)/venv/bin/python
 # Tests wait about as long as they compute, and so run two a CPU: JOBS=n for another number of processes, or X=-n0 for
 # pytest in one (a debugger needs that).
 JOBS ?= $(shell echo $$((2 * $$(nproc))))
-SYSTEM_TEST = $(PYTHON_TEST) -m pytest -q -p no:cacheprovider -n $(JOBS) --dist loadgroup
+SYSTEM_TEST = $(PYTHON_TEST) -m pytest -q -p no:cacheprovider -n $(JOBS) --dist loadgroup --max-worker-restart=0
 # Each kind of instrumented build has a tree of its own.
 ASAN = SANITIZE=address,undefined BUILD=$(BUILD)/asan
 TSAN = SANITIZE=thread BUILD=$(BUILD)/tsan
@@ -17,9 +17,12 @@ unit: $(UNIT_ALL) $(BACKENDS) $(BUILD)/modeld-worker  ## unit tests (criterion),
 .PHONY: unit-build
 unit-build: $(UNIT_ALL) $(BACKENDS) $(BUILD)/modeld-worker  ## build the unit tests, run none
 
-.PHONY: unit-asan
-unit-asan:  ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
+.PHONY: unit-asan unit-asan-c unit-asan-python
+unit-asan: unit-asan-c unit-asan-python  ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
+unit-asan-c:
 	$(Q)$(MAKE) --no-print-directory $(ASAN) unit
+# The extension module of the workers in Python.
+unit-asan-python:
 	$(Q)$(MAKE) --no-print-directory $(ASAN) native-asan PYTHON_TEST=$(PYTHON_TEST)
 
 # So that all that the instrumented stages compile can be made beside another stage.
@@ -98,7 +101,8 @@ test: setup-test  ## all tests; ends with "N passed, N failed"
 		'GPU probe' '$(MAKE) --no-print-directory -j2 probe-gpu' \
 		--beside '$(MAKE) --no-print-directory -j2 build-instrumented' \
 		'system' '$(MAKE) --no-print-directory -j2 system' \
-		'unit, address+undefined' '$(MAKE) --no-print-directory -j2 unit-asan' \
+		'unit, address+undefined' '$(MAKE) --no-print-directory -j2 unit-asan-c' \
+		'extension, address+undefined' '$(MAKE) --no-print-directory -j2 unit-asan-python' \
 		'unit, thread' '$(MAKE) --no-print-directory -j2 unit-tsan' \
 		'fuzz corpora' '$(MAKE) --no-print-directory -j2 fuzz-corpus' \
 		'conformance (a sample)' '$(MAKE) --no-print-directory conformance SAMPLE=200' \
