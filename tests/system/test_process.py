@@ -15,7 +15,7 @@ import pytest
 
 import messages as m
 from callers import begin, running, sleep_request, stop
-from daemon import alive, wait_for
+from daemon import SANITIZED, alive, wait_for
 from raw_handoff import Raw
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -214,6 +214,7 @@ def test_a_worker_goes_first_when_memory_is_short_and_dumps_no_core(start):
         assert hard == (1 if core == "no" else resource.getrlimit(resource.RLIMIT_CORE)[1])
 
 
+@pytest.mark.skipif(SANITIZED, reason="sanitizers take more addresses than any limit")
 def test_limits_of_a_worker_hold_or_are_said_not_to(start):
     """Which of them hold depends on the control groups that the tests run in."""
     d = start("worker.max_memory_bytes=3G", "worker.max_processes=200", models=["identity"])

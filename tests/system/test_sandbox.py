@@ -116,6 +116,15 @@ def test_relaxed_is_what_it_says(served, tmp_path):
     assert d.infer("innocent", b"x").tensor_data.data == b"x"
 
 
+@pytest.fixture
+def models_for_all():
+    """A repository of `identity` that every user can read, wherever this tree lies."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as top:
+        os.chmod(top, 0o755)
+        shutil.copytree(os.path.join(ROOT, "tests", "models", "identity"), os.path.join(top, "identity"))
+        yield top
+
+
 def identity_of(pid):
     lines = dict(line.split(":", 1) for line in open(f"/proc/{pid}/status").read().splitlines())
     return {key: lines[key].split() for key in ("Uid", "Gid", "Groups", "CapEff", "CapPrm", "CapBnd", "NoNewPrivs")}
@@ -126,8 +135,8 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's workers m
 
 @needs_root
 @pytest.mark.parametrize("mode", ["on", "off"])
-def test_a_user_for_each_worker(start, mode):
-    d = start("worker.user=64100-64199", f"worker.sandbox={mode}", models=["identity"], workers="cpu:0 x2")
+def test_a_user_for_each_worker(start, models_for_all, mode):
+    d = start("worker.user=64100-64199", f"worker.sandbox={mode}", repository=models_for_all, models=["identity"], workers="cpu:0 x2")
     nobody = "0000000000000000"
     seen = set()
     for w in d.status().workers:
