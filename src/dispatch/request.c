@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "dispatch/client_private.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/output_share.h"
@@ -265,7 +266,7 @@ const struct request_target *request_result_target(
 /* Lost where there is no memory for it, as a traceparent. */
 void request_set_id(struct request *r, const char *id, size_t n)
 {
-	if (n == 0 || n > WIRE_NAME_MAX || memchr(id, '\0', n))
+	if (n == 0 || n > WIRE_NAME_MAX || memchr(id, '\0', n) || !utf8_valid(id, n))
 		return;
 	free(r->id);
 	r->item.id = r->id = strndup(id, n);
@@ -281,6 +282,8 @@ int request_add_parameter(struct request *r, const char *key, const char *value)
 
 	if (n >= WIRE_PAIRS_MAX || n_key > WIRE_NAME_MAX + 1 || n_value > WIRE_TEXT_MAX + 1)
 		return -E2BIG;
+	if (!utf8_valid(key, n_key - 1) || !utf8_valid(value, n_value - 1))
+		return -EINVAL;
 	pairs = realloc(r->parameters, (n + 1) * sizeof(*pairs));
 	if (!pairs)
 		return -ENOMEM;

@@ -111,12 +111,13 @@ void request_allow_partial(struct request *r);
 /* It is not refused for the limits on what waits (dispatch_full()): for one who stops taking requests while
  * they are reached, and has no other in flight or none that reached them. */
 void request_allow_excess(struct request *r);
-/* What its client calls it, n bytes, is for a model that asks. Left out where it is longer than WIRE_NAME_MAX, or has a byte 0. */
+/* What its client calls it, n bytes, is for a model that asks. Left out where it is longer than WIRE_NAME_MAX, has a byte 0, or is no
+ * UTF-8. */
 void request_set_id(struct request *r, const char *id, size_t n);
 /*
  * It is a step of the sequence that has this number, or this text of n_text bytes (NULL: the number counts); its first,
  * its last. Neither 0 nor "" is a sequence. Ignored where the version has none (version_settings.sequence).
- * -ENOMEM; -EINVAL: a byte 0 in the text; -E2BIG: it is longer than WIRE_NAME_MAX
+ * -ENOMEM; -EINVAL: a byte 0 in the text, or it is no UTF-8; -E2BIG: it is longer than WIRE_NAME_MAX
  */
 _must_use_ int request_set_sequence(
 	struct request *r, uint64_t number, const char *text, size_t n_text, bool start, bool end);
@@ -127,7 +128,8 @@ _must_use_ int request_set_sequence(
 void request_set_queueing(struct request *r, uint64_t priority, uint64_t timeout_us);
 /* Does the queue hold as many as it may, or the request's level of it? */
 bool request_finds_full(const struct request *r);
-/* Copies both. -ENOMEM; -E2BIG above WIRE_PAIRS_MAX pairs, WIRE_NAME_MAX or WIRE_TEXT_MAX. */
+/* Copies both. -ENOMEM; -E2BIG above WIRE_PAIRS_MAX pairs, WIRE_NAME_MAX or WIRE_TEXT_MAX; -EINVAL: one is no UTF-8, which is
+ * what models and their workers take texts for. */
 _must_use_ int request_add_parameter(struct request *r, const char *key, const char *value);
 
 /* After dispatch_submit() refused it: why. */

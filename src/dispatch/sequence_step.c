@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "dispatch/check.h"
 #include "dispatch/dispatch_private.h"
 #include "dispatch/request_private.h"
@@ -53,7 +54,7 @@ int request_set_sequence(
 
 	if (n_text > WIRE_NAME_MAX)
 		return -E2BIG;
-	if (text && memchr(text, '\0', n_text))
+	if (text && (memchr(text, '\0', n_text) || !utf8_valid(text, n_text)))
 		return -EINVAL;
 	free(r->step);
 	r->step = NULL;

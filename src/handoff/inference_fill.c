@@ -135,6 +135,8 @@ static int fill_parameter(struct inference *i, const struct handoff_pair *p)
 			"parameter '%.255s': at most %u parameters, keys of %u bytes and values of "
 			"%u bytes can be given to a model",
 			p->key, WIRE_PAIRS_MAX, WIRE_NAME_MAX, WIRE_TEXT_MAX);
+	case -EINVAL:
+		return invalid(i, "parameter '%.255s' is not valid UTF-8", p->key);
 	default:
 		invalid(i, "modeld is out of memory");
 		return GRPC_RESOURCE_EXHAUSTED;

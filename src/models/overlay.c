@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/comma_list.h"
+#include "base/utf8.h"
 #include "models/model_conf.h"
 #include "models/model_pbtxt.h"
 #include "models/overlay_files.h"
@@ -106,7 +107,9 @@ static const char *check_parameter(const struct wire_pair *p)
 {
 	if (overlay_rules_has_parameter(p->key))
 		return overlay_rules_check(p->key, p->value);
-	return strlen(p->value) > WIRE_TEXT_MAX ? "is too long" : NULL;
+	if (strlen(p->value) > WIRE_TEXT_MAX)
+		return "is too long";
+	return utf8_valid(p->value, strlen(p->value)) ? NULL : "is not valid UTF-8";
 }
 
 static int set(struct model_conf *m, const struct wire_pair *p, char *text, size_t cap)

@@ -217,6 +217,9 @@ int infer_add_parameter(struct infer *i, const char *key, const char *value)
 			"parameter '%.255s': at most %u parameters, keys of %u bytes and values of "
 			"%u bytes can be given to a model",
 			key, WIRE_PAIRS_MAX, WIRE_NAME_MAX, WIRE_TEXT_MAX);
+	case -EINVAL:
+		return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT,
+			"parameter '%.255s' is not valid UTF-8", key);
 	default:
 		return infer_fail_memory(&i->failure);
 	}

@@ -175,7 +175,7 @@ static int set_sequence(struct kserve_infer *x)
 		return infer_fail_memory(&i->failure);
 	default:
 		return infer_fail(&i->failure, GRPC_INVALID_ARGUMENT,
-			"sequence_id: at most %u bytes, and none that is 0, are expected",
+			"sequence_id: at most %u bytes of UTF-8, and none that is 0, are expected",
 			WIRE_NAME_MAX);
 	}
 }

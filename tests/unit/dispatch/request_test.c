@@ -102,6 +102,7 @@ Test(request, an_id_is_for_a_model_that_can_read_it)
 	request_set_id(r, "", 0);
 	request_set_id(r, "a\0b", 3);
 	request_set_id(r, long_id, sizeof(long_id));
+	request_set_id(r, "\xff", 1);
 	cr_expect_null(r->item.id);
 	request_set_id(r, "seven", 4);
 	request_set_id(r, "eight!", 5);
@@ -133,6 +134,9 @@ Test(request, parameters_are_copied_and_bounded)
 	value[WIRE_TEXT_MAX + 1] = 0;
 	cr_expect_eq(request_add_parameter(r, key, ""), -E2BIG);
 	cr_expect_eq(request_add_parameter(r, "", value), -E2BIG);
+	cr_expect_eq(request_add_parameter(r, "k", "v\xff"), -EINVAL);
+	cr_expect_eq(request_add_parameter(r, "\xc3", "v"), -EINVAL);
+	cr_expect_eq(r->item.n_parameters, 0);
 	key[WIRE_NAME_MAX] = 0;
 	value[WIRE_TEXT_MAX] = 0;
 	for (unsigned i = 0; i < WIRE_PAIRS_MAX; i++)

@@ -254,6 +254,7 @@ Test(sequences, texts_are_names_too_and_no_numbers)
 	cr_expect_null(r->item.sequence_text);
 	cr_expect_eq(r->item.sequence_flags, WIRE_SEQUENCE_END);
 	cr_expect_eq(request_set_sequence(r, 0, "a\0b", 3, true, false), -EINVAL);
+	cr_expect_eq(request_set_sequence(r, 0, "a\xff", 2, true, false), -EINVAL);
 	request_unref(r);
 }
 

@@ -137,6 +137,7 @@ Test(overlay, keys_and_values_that_are_refused)
 		"config 'instances' = '0': '0' is no whole number from 1 to 1024");
 	refused("spin", "fast", "config 'spin' = 'fast': yes or no is expected");
 	refused("devices", "", "config 'devices' = ''");
+	refused("colour", "\xff", "config 'colour' = '\xff': is not valid UTF-8");
 	cr_expect_eq(overlay_new_keys(&o, twice, 2, text, sizeof(text)), OVERLAY_E_INVALID);
 	cr_expect_str_eq(text, "config 'instances' = '2': is set twice");
 	cr_expect_eq(overlay_new_keys(&o, many, WIRE_PAIRS_MAX + 1, text, sizeof(text)),

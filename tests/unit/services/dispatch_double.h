@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "base/utf8.h"
 #include "call_double.h"
 #include "dispatch/demand.h"
 #include "dispatch/dispatch.h"
@@ -600,6 +601,8 @@ int request_add_parameter(struct request *r, const char *key, const char *value)
 {
 	if (strlen(key) > WIRE_NAME_MAX || r->n_parameters >= WIRE_PAIRS_MAX)
 		return -E2BIG;
+	if (!utf8_valid(value, strlen(value)))
+		return -EINVAL;
 	snprintf(r->parameters[r->n_parameters][0], 64, "%.60s", key);
 	snprintf(r->parameters[r->n_parameters++][1], 64, "%.60s", value);
 	return 0;

@@ -498,6 +498,11 @@ Test(infer, too_many_or_too_long_parameters)
 	cr_assert(ask_it());
 	expect_status(GRPC_INVALID_ARGUMENT, "keys of 255 bytes");
 	ask.m.n_parameters = 0;
+	reopen();
+	ask_parameter(&ask, "colour", "\xff");
+	cr_assert(ask_it());
+	expect_status(GRPC_INVALID_ARGUMENT, "parameter 'colour' is not valid UTF-8");
+	ask.m.n_parameters = 0;
 	for (unsigned i = 0; i < 129; i++) {
 		snprintf(keys[i], sizeof(keys[i]), "k%u", i);
 		ask_parameter(&ask, keys[i], "");
