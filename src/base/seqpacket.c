@@ -118,13 +118,13 @@ static void take_fds(struct msghdr *m, struct received *got)
 
 /* A peer that closed with records of ours unread leaves ECONNRESET once; reading the error clears
  * it, and behind it still lies what the peer had sent before. */
-static ssize_t receive(int fd, struct msghdr *m, int flags)
+static ssize_t receive(int fd, struct msghdr *m, int flags, bool until_signal)
 {
 	ssize_t n;
 
 	do
 		n = recvmsg(fd, m, flags);
-	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
+	while (n < 0 && ((errno == EINTR && !until_signal) || errno == ECONNRESET));
 	return n < 0 ? -errno : n;
 }
 
@@ -139,8 +139,14 @@ static int judge(const struct msghdr *m, ssize_t n, size_t n_fds, size_t fds_max
 	return n == 0 ? -EPIPE : 0;
 }
 
-int seqpacket_recv(int fd, void *data, size_t cap, size_t *ret_n, int *ret_fds, size_t fds_max,
-	size_t *ret_n_fds, int dontwait)
+enum patience {
+	WAIT,
+	WAIT_UNTIL_SIGNAL,
+	WAIT_NOT,
+};
+
+static int recv_record(int fd, void *data, size_t cap, size_t *ret_n, int *ret_fds, size_t fds_max,
+	size_t *ret_n_fds, enum patience patience)
 {
 	union control control;
 	struct iovec iov = {.iov_base = data, .iov_len = cap};
@@ -155,7 +161,8 @@ int seqpacket_recv(int fd, void *data, size_t cap, size_t *ret_n, int *ret_fds, 
 	int r;
 
 	got.n = 0;
-	n = receive(fd, &m, MSG_CMSG_CLOEXEC | (dontwait ? MSG_DONTWAIT : 0));
+	n = receive(fd, &m, MSG_CMSG_CLOEXEC | (patience == WAIT_NOT ? MSG_DONTWAIT : 0),
+		patience == WAIT_UNTIL_SIGNAL);
 	if (n < 0)
 		return (int)n;
 	take_fds(&m, &got);
@@ -170,6 +177,19 @@ int seqpacket_recv(int fd, void *data, size_t cap, size_t *ret_n, int *ret_fds, 
 	return r;
 }
 
+int seqpacket_recv(int fd, void *data, size_t cap, size_t *ret_n, int *ret_fds, size_t fds_max,
+	size_t *ret_n_fds, int dontwait)
+{
+	return recv_record(
+		fd, data, cap, ret_n, ret_fds, fds_max, ret_n_fds, dontwait ? WAIT_NOT : WAIT);
+}
+
+int seqpacket_recv_until_signal(int fd, void *data, size_t cap, size_t *ret_n, int *ret_fds,
+	size_t fds_max, size_t *ret_n_fds)
+{
+	return recv_record(fd, data, cap, ret_n, ret_fds, fds_max, ret_n_fds, WAIT_UNTIL_SIGNAL);
+}
+
 /* An empty record looks like the end of file, but for the credentials that come with a record. */
 bool seqpacket_end(int fd)
 {
@@ -179,6 +199,6 @@ bool seqpacket_end(int fd)
 
 	if (shutdown(fd, SHUT_RDWR) || setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)))
 		return false;
-	return receive(fd, &m, MSG_PEEK | MSG_DONTWAIT) == 0 && m.msg_controllen == 0 &&
+	return receive(fd, &m, MSG_PEEK | MSG_DONTWAIT, false) == 0 && m.msg_controllen == 0 &&
 	       !(m.msg_flags & MSG_CTRUNC);
 }

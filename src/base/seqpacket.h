@@ -54,6 +54,14 @@ _must_use_ int seqpacket_recv(int fd, void *data, size_t cap, size_t *ret_n, int
 	size_t fds_max, size_t *ret_n_fds, int dontwait);
 
 /*
+ * As seqpacket_recv(), and waits, but no longer than until a signal was handled.
+ *
+ * -EINTR  one was: nothing has been received
+ */
+_must_use_ int seqpacket_recv_until_signal(int fd, void *data, size_t cap, size_t *ret_n,
+	int *ret_fds, size_t fds_max, size_t *ret_n_fds);
+
+/*
  * Nothing more comes or goes on fd, as if it were closed: before that is done. True: no record lies in it, so closing
  * it closes no descriptor that a peer has sent.
  */

@@ -261,6 +261,24 @@ Test(seqpacket, interrupted_calls_go_on)
 	pair_close(&p);
 }
 
+Test(seqpacket, a_signal_may_end_the_wait)
+{
+	struct pair p;
+
+	pair_open(&p);
+	failalloc_arm_error(FAIL_SYSCALLS, FAIL_TRANSIENT, 1, EINTR);
+	cr_expect_eq(seqpacket_recv_until_signal(p.fds[1], p.data, sizeof(p.data), &p.n, p.got,
+			     SEQPACKET_FDS_MAX, &p.n_got),
+		-EINTR);
+	failalloc_disarm();
+	cr_assert_eq(seqpacket_send(p.fds[0], "abc", 3, NULL, 0, 1), 0);
+	cr_expect_eq(seqpacket_recv_until_signal(p.fds[1], p.data, sizeof(p.data), &p.n, p.got,
+			     SEQPACKET_FDS_MAX, &p.n_got),
+		0);
+	cr_expect_eq(p.n, 3);
+	pair_close(&p);
+}
+
 Test(seqpacket, not_a_socket)
 {
 	struct pair p;

@@ -2,17 +2,20 @@
 import mmap
 import os
 import random
+import signal
 import socket
 import struct
 import sys
 import types
+import weakref
 
 import numpy as np
 import pytest
 
 from modeld_worker import codec, dtypes, wire
 from modeld_worker import express as express_module
-from worker_program import NATIVE, Worker, run
+from modeld_worker.context import current_call, set_usual_call
+from worker_program import NATIVE, PATIENCE_S, Worker, run
 
 pytestmark = pytest.mark.skipif(not os.path.isdir(NATIVE), reason="the extension module was not built")
 
@@ -60,6 +63,8 @@ class Model:
             return x, np.empty((0, 4), np.uint16)
         if kind == 14:
             raise SystemExit("fourteen")
+        if kind == 15:
+            raise BaseException("fifteen")
         return x, n
 """
 ARENA = 65536
@@ -169,6 +174,35 @@ def test_runs_of_every_kind_are_answered_alike(both):
         assert native.answers(record) == python.answers(record)
 
 
+KEEPER = """
+import gc
+import weakref
+
+import numpy as np
+
+gc.disable()
+gone = []
+
+
+class Thing:
+    pass
+
+
+def infer(x):
+    if x[0]:
+        thing = Thing()
+        weakref.finalize(thing, gone.append, 1)
+        raise ValueError("one")
+    return np.array([len(gone)], np.float32)
+"""
+
+
+def test_what_a_run_that_raised_had_is_gone_at_once(both):
+    for told in both(KEEPER, struct.pack("2f", 1, 0)):
+        said = told.answers([run(1), run(2, offset=4)])
+        assert said[1][0][:2] == (13, "ValueError: one") and said[2][0][2][0][3] == struct.pack("f", 1)
+
+
 def broken(r, data):
     """A record with one byte changed, cut off, or with something behind it."""
     data = bytearray(data)
@@ -191,12 +225,13 @@ def native(monkeypatch):
 
 @pytest.fixture
 def express(native):
-    """One in this process: .native, .socket (the other end), .said (of conclude()), .released."""
+    """One in this process: .native, .socket (the other end), .said (of conclude()), .released; .begin(), .reserve() may be set."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    e = types.SimpleNamespace(socket=ours, said=[], released=[])
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", PATIENCE_S, 0))
+    e = types.SimpleNamespace(socket=ours, fd=theirs.fileno(), said=[], released=[], begin=lambda: None, reserve=lambda lengths: None)
     e.native = native.Express(
-        theirs.fileno(), np.ndarray, tuple(dtypes.NUMPY), {ARENA: (memoryview(bytes(BYTES)), None)}, lambda: None, lambda lengths: None,
-        e.released.extend, lambda model, batch, given, raised, compute_ns: e.said.append((batch, given, raised)), EOFError, wire.WireError)
+        e.fd, np.ndarray, tuple(dtypes.NUMPY), {ARENA: (memoryview(bytes(BYTES)), None)}, lambda: e.begin(),
+        lambda lengths: e.reserve(lengths), e.released.extend, lambda model, batch, given, raised, compute_ns: e.said.append((batch, given, raised)), EOFError, wire.WireError)
     e.native.add(1, "model", lambda x: x, None, (("x", 12, (-1,)),), (("y", 12, (-1,)),))
     yield e
     ours.close()
@@ -279,6 +314,62 @@ def test_what_runs_can_be_asked_for(express):
     (batch, given, raised), = express.said
     assert (batch, given, type(raised)) == (4, None, KeyError) and raised.__traceback__
     assert express.native.running() is None and express.native.model is None and express.native.last_batch == 4
+
+
+def test_what_another_thread_took_over_is_not_run(express):
+    taken = []
+    express.begin = lambda: taken.append(express.native.rest())
+    behind = codec.write(run(5)) + codec.write(wire.Ping(nonce=1))
+    assert told(express, codec.write(run(4)) + behind) == (b"", True)
+    assert taken == [behind] and [batch for batch, _, _ in express.said] == [4]
+
+
+def test_what_infer_returned_may_change_meanwhile(express):
+    """By another thread that has it."""
+    held = {"y": np.ones(1, np.float32)}
+    array, seen = weakref.ref(held["y"]), []
+
+    def reserve(lengths):
+        held.clear()
+        seen.append(array() is not None)
+
+    express.reserve = reserve
+    express.native.add(2, "second", lambda x: held, None, (("x", 12, None),), (("y", 12, None),))
+    assert told(express, codec.write(run(4, model=2))) == (b"", True)
+    assert seen == [True] and array() is None
+
+
+def test_handlers_of_signals_run_while_nothing_comes(express):
+    before = signal.signal(signal.SIGALRM, lambda number, frame: express.socket.send(b"x"))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        assert express.native.receive() is None
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+class Cancelling:
+    """An executor to which a run is cancelled before it knows of it."""
+
+    def begin_elsewhere(self, model, batch, traceparent, since, is_cancelled):
+        self.is_cancelled = is_cancelled
+        self.native.cancel(batch)
+        return types.SimpleNamespace(model=model, is_over=False)
+
+    def conclude(self, model, call, given, raised):
+        call.is_over = True
+
+
+def test_no_cancel_is_lost(native, express):
+    outputs, executor = types.SimpleNamespace(reserve=None), Cancelling()
+    e = express_module.Express(native, express.fd, {ARENA: (memoryview(bytes(BYTES)), None)}, outputs, executor,
+                               answer=lambda *said: None, begin=lambda: None, release=None)
+    try:
+        executor.native = express.native = e.native
+        e.native.add(1, "model", lambda x: current_call() and x, None, (("x", 12, None),), (("y", 12, None),))
+        assert told(express, codec.write(run(1))) == (b"", True) and executor.is_cancelled
+    finally:
+        set_usual_call(None)
 
 
 def test_what_is_wrongly_made_is_refused(native, express):

@@ -50,6 +50,24 @@ def test_spans_that_are_not_there_fail_their_item(start):
     assert w.take(wire.Done).results[0].message == "0 inputs came, the model declares 1"
 
 
+def test_a_shape_that_numpy_has_no_numbers_for_fails_its_item(start):
+    w = start()
+    w.begin(IDENTITY)
+    w.map_input(bytes(4096))
+    empty = wire.Tensor(dtype=12, dims=[0, 1 << 62], arena=65536)
+    w.send(wire.Run(batch=1, model=1, items=[wire.Item(inputs=[empty])]), run(2))
+    result = w.take(wire.Done).results[0]
+    assert result.code == 3 and "input 'x'" in result.message
+    assert w.take(wire.Done).results[0].code == 0
+
+
+def test_a_load_that_raises_what_is_no_exception_fails(start):
+    w = start()
+    loaded = w.begin("class Odd(BaseException):\n    pass\n\n\nraise Odd('odd')\n")
+    assert not loaded.ok and "odd" in loaded.error
+    assert w.load(IDENTITY).ok
+
+
 def test_messages_are_answered_while_a_batch_runs(start):
     w = start()
     w.begin("import time\n\n\ndef infer(x, context):\n    while not context.cancelled():\n        time.sleep(0.01)\n    return x\n")

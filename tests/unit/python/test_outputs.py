@@ -1,10 +1,14 @@
 """Who holds what of the output memory, and who waits for it."""
 import threading
+import types
 
+import numpy as np
 import pytest
 
-from modeld_worker import wire
-from modeld_worker.memory import Arena, ArenaError, ArenaFull
+from modeld_worker import declare, wire
+from modeld_worker.executor import Executor
+from modeld_worker.memory import Arena, ArenaError, ArenaFull, Views
+from modeld_worker.model import PLAIN
 from modeld_worker.outputs import Outputs
 
 HALF = 600_000  # of two, one fits
@@ -99,3 +103,18 @@ def test_holds_are_waited_for_as_well():
     assert held(o, 64)
     with o.lock:
         assert o.hold([]) == 0
+
+
+@pytest.mark.parametrize("way", ["conclude", "try_out"])
+def test_what_is_waited_for_is_no_time_of_the_next_run(way):
+    o = outputs()
+    number = held(o, HALF)
+    executor = Executor(Views(), o, None, lambda: release(o, number))
+    model = types.SimpleNamespace(
+        outputs=[declare.parse("y", "any")], kind=PLAIN, infer_batch=None, by_keyword=False, wants_context=False,
+        infer=lambda: np.zeros(HALF, np.uint8), context=types.SimpleNamespace(bind=lambda call: None))
+    if way == "try_out":
+        answer = executor.try_out(model, [])
+    else:
+        answer = executor.conclude(model, executor.begin_elsewhere(model, 1, "", 0.0, False), model.infer(), None)
+    assert answer.code == 0 and o.take_waited_ns() == 0

@@ -20,8 +20,8 @@ from .watch import time_left
 
 CANCELLED, INVALID, EXHAUSTED = 1, 3, 8
 UNWANTED = "nobody waits for the answer any more"
-# A model's sys.exit() is its mistake, like any other.
-RAISED = (Exception, SystemExit)
+# A model's sys.exit() is its mistake, like any other; and so is what libraries raise that is no Exception (a panic in Rust).
+RAISED = BaseException
 ERROR_MAX = 511
 _PATH = re.compile(r"(?<![\w./~-])/(?:[\w.@%=+~-]+/)+([\w.@%=+~-]+)")
 
@@ -161,7 +161,10 @@ class Executor:
             raise RunError(INTERNAL, f"input '{want.name}': its span is outside of its memory")
         if not size:
             return _bytes_input(i, view[t.offset:t.offset + t.length], dims)
-        array = np.ndarray(dims, dtypes.NUMPY[number], view, t.offset)
+        try:
+            array = np.ndarray(dims, dtypes.NUMPY[number], view, t.offset)
+        except ValueError as e:  # nothing is in it, and its other dimensions are beyond numpy's numbers
+            raise RunError(INVALID, f"input '{want.name}': {e}") from None
         # A client may let its tensors begin anywhere; a model need not expect that.
         return array.copy() if t.arena & wire.REGION_BIT and t.offset % GRANULE else array
 
@@ -228,18 +231,20 @@ class Executor:
         return call
 
     def conclude(self, model, call, given, raised):
-        """The Answer of it: infer() has given this, or raised that. FatalError, or what is no model's to raise"""
+        """The Answer of it: infer() has given this, or raised that. FatalError"""
         self._finished = []
         blocks = []
         try:
-            if raised is not None:
-                raise raised
-            return Answer(outputs=self._write_all(model, call, given, blocks), blocks=blocks, joined=1)
+            if raised is None:
+                return Answer(outputs=self._write_all(model, call, given, blocks), blocks=blocks, joined=1)
         except RAISED as e:
             self.give_back(blocks)
             return self._failed(model, e)
         finally:
             self._end(model, call)
+            self._outputs.take_waited_ns()  # that was no time of the next run's
+        # Raised once more it had a traceback with this frame, which has it: what infer() had would stay for long.
+        return self._failed(model, raised)
 
     def _infer(self, model, arrays):
         if model.by_keyword:
@@ -290,7 +295,7 @@ class Executor:
         try:
             if model.infer_batch:
                 return self._run_list(model, run, resolved, call)
-            joined = [_join(arrays) for arrays in zip(*resolved)]
+            joined = [np.concatenate(arrays) for arrays in zip(*resolved)]
             given = by_index(model, self._infer(model, joined))
             rows = [len(arrays[0]) for arrays in resolved]
             return self._deal(model, run, call, given, rows, blocks)
@@ -438,6 +443,7 @@ class Executor:
         self._finished = []
         answer = self._run_item(model, wire.Run(items=[wire.Item()]), 0, arrays)
         self.give_back(answer.blocks)
+        self._outputs.take_waited_ns()
         return answer
 
     def _failed(self, model, e):
@@ -469,11 +475,6 @@ def _target(targets, output, length):
         if target.output == output and length <= target.length:
             return target
     return None
-
-
-def _join(arrays):
-    """One array of all rows."""
-    return np.concatenate(arrays)
 
 
 def is_fatal(e):

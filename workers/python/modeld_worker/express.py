@@ -66,6 +66,9 @@ class Express:
             if running is None:
                 return None
             self._call = self._executor.begin_elsewhere(*running)
+            # Who cancelled it in between has found the executor without it.
+            if self.native.running()[-1]:
+                self._executor.is_cancelled = True
         return self._call
 
     def _conclude(self, model, batch, given, raised, compute_ns):

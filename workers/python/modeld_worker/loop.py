@@ -229,9 +229,9 @@ class Loop:
 
     def _on_cancel(self, m):
         """What has begun may ask; what has not is not begun."""
-        self._executor.cancel(m.batch)
-        if self._express:
+        if self._express:  # ahead of the executor, which learns of what it runs from there
             self._express.cancel(m.batch)
+        self._executor.cancel(m.batch)
         if m.model in self._lanes:
             self._lanes[m.model].cancel(m.lane, m.batch)
         for job in list(self._jobs):
@@ -407,7 +407,7 @@ class Loop:
             return None
         except LoadError as e:
             return str(e)
-        except (Exception, SystemExit) as e:
+        except BaseException as e:
             if is_fatal(e):
                 raise FatalError(clean(last_line(e))) from e
             model.voice.say(log.WARNING, "model raised while it was loaded", traceback.format_exc())

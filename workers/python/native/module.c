@@ -32,8 +32,11 @@ static int on_release(struct express *e, const struct wire_release *m, size_t us
 		if (!hold || PyTuple_SetItem(holds, (Py_ssize_t)i, hold) < 0)
 			return -1;
 	}
-	express_advance(e, used);
-	done = holds ? PyObject_CallFunctionObjArgs(e->release, holds, NULL) : NULL;
+	if (!holds)
+		return -1;
+	if (!express_advance(e, used))
+		return 1;
+	done = PyObject_CallFunctionObjArgs(e->release, holds, NULL);
 	return done ? 1 : -1;
 }
 
@@ -132,7 +135,7 @@ static PyObject *cancel(PyObject *self, PyObject *args)
 
 	if (!PyArg_ParseTuple(args, "K", &batch))
 		return NULL;
-	if (r->plan && r->batch == batch)
+	if (r->batch == batch)
 		r->is_cancelled = true;
 	Py_RETURN_NONE;
 }

@@ -68,7 +68,7 @@ struct plan *plan_free(struct plan *p);
 PyObject *plan_input(const struct arrays *a, const struct plan *p, size_t i,
 	const struct wire_tensor *t, PyObject *memory);
 /*
- * Output i of `given`, which infer returned, borrowed; *ret gets its dtype, rank and length, `dims` its dimensions, which
+ * A reference to output i of `given`, which infer returned; *ret gets its dtype, rank and length, `dims` its dimensions, which
  * *ret points to. NULL: it is not what was declared, or not usual; no exception is set.
  */
 PyObject *plan_output(const struct arrays *a, const struct plan *p, size_t i, PyObject *given,
@@ -77,9 +77,9 @@ PyObject *plan_output(const struct arrays *a, const struct plan *p, size_t i, Py
 int plan_copy(
 	const struct arrays *a, PyObject *from, const struct wire_tensor *t, PyObject *memory);
 
-/* The running run, as far as Python may ask. */
+/* The run that was begun last, as far as Python may ask. */
 struct running {
-	struct plan *plan; /* borrow; NULL: none runs */
+	struct plan *plan; /* borrow; NULL: it does not run yet, or any more */
 	uint64_t batch;
 	uint64_t since_ns;
 	const char *traceparent; /* borrow, of the record */
@@ -122,7 +122,10 @@ int express_run(struct express *e, const struct wire_run *run, size_t used);
 PyObject *express_receive(struct express *e);
 /* Send what waits. Below 0: an exception is set. */
 int express_flush(struct express *e);
-/* `used` bytes of what is left of the record are begun. */
-void express_advance(struct express *e, size_t used);
+/*
+ * `used` bytes of what is left of the record are begun: they are no other thread's any more, to whom rest() gives what is not. False:
+ * one has them already, since the lock was let go of meanwhile.
+ */
+_must_use_ bool express_advance(struct express *e, size_t used);
 
 #endif

@@ -207,6 +207,7 @@ PyObject *plan_output(const struct arrays *a, const struct plan *p, size_t i, Py
 	PyObject *array = value_of(p, i, given);
 	bool is_usual = false;
 
+	Py_XINCREF(array);
 	if (array && (PyObject *)Py_TYPE(array) == a->type) {
 		*ret = (struct wire_tensor){.index = (uint32_t)i,
 			.dtype = dtype_of(a, &p->outputs[i], array),
@@ -216,7 +217,9 @@ PyObject *plan_output(const struct arrays *a, const struct plan *p, size_t i, Py
 			   !shape_bytes(ret->dtype, dims, ret->rank, &ret->span.length);
 	}
 	PyErr_Clear();
-	return is_usual ? array : NULL;
+	if (!is_usual)
+		Py_CLEAR(array);
+	return array;
 }
 
 int plan_copy(const struct arrays *a, PyObject *from, const struct wire_tensor *t, PyObject *memory)

@@ -13,7 +13,7 @@
 
 /* An answer that is made. */
 struct answer {
-	PyObject *values[PLAN_TENSORS_MAX]; /* borrow: of what infer returned */
+	PyObject *values[PLAN_TENSORS_MAX]; /* own: infer's result may change meanwhile */
 	struct wire_tensor tensors[PLAN_TENSORS_MAX];
 	int64_t dims[PLAN_TENSORS_MAX][TENSOR_RANK_MAX];
 	uint64_t hold; /* 0: none */
@@ -48,13 +48,15 @@ static bool is_usual(const struct plan *p, const struct wire_run *run)
 	       item->n_parameters == 0 && item->n_targets == 0 && wants_all(p, item);
 }
 
-/* What is mapped as this arena, borrowed; NULL: nothing is. */
+/* A reference to what is mapped as this arena; NULL: nothing is. */
 static PyObject *memory_of(const struct express *e, uint64_t arena)
 {
 	_own_ id = PyLong_FromUnsignedLongLong(arena);
 	PyObject *view = id ? PyDict_GetItemWithError(e->views, id) : NULL;
+	PyObject *memory = view ? PyTuple_GetItem(view, 0) : NULL;
 
-	return view ? PyTuple_GetItem(view, 0) : NULL;
+	Py_XINCREF(memory);
+	return memory;
 }
 
 /* infer's arguments; NULL: not usual, no exception is set. */
@@ -64,7 +66,7 @@ static PyObject *arguments(
 	PyObject *args = PyTuple_New((Py_ssize_t)p->n_inputs);
 
 	for (size_t i = 0; args && i < p->n_inputs; i++) {
-		PyObject *memory = memory_of(e, item->inputs[i].span.arena);
+		_own_ memory = memory_of(e, item->inputs[i].span.arena);
 		PyObject *array =
 			memory ? plan_input(&e->arrays, p, i, &item->inputs[i], memory) : NULL;
 
@@ -172,29 +174,49 @@ static int pack(struct express *e, const struct plan *p, const struct answer *a,
 	return 1;
 }
 
+/* Of n outputs that were looked at. */
+static void forget(struct answer *a, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		Py_DECREF(a->values[i]);
+}
+
+/* As answer(), of outputs that are usual. */
+static int give(struct express *e, const struct plan *p, struct answer *a, uint64_t batch,
+	uint64_t compute_ns)
+{
+	_own_ blocks = reserve(e, p, a);
+	int r = 0;
+
+	if (!blocks)
+		return PyErr_Occurred() ? -1 : 0;
+	if (place(e, p, a, blocks) < 0)
+		PyErr_Clear();
+	else
+		r = pack(e, p, a, batch, compute_ns);
+	if (r == 0 && release(e, a->hold) < 0)
+		return -1;
+	return r;
+}
+
 /* 1: answered; 0: it is not usual, and nothing is left of it; below 0: an exception is set. */
 static int answer(struct express *e, const struct plan *p, PyObject *given, uint64_t batch,
 	uint64_t compute_ns)
 {
 	struct answer a;
-	_own_ blocks = NULL;
+	size_t n = 0;
 	int r = 0;
 
-	for (size_t i = 0; i < p->n_outputs; i++) {
-		a.values[i] = plan_output(&e->arrays, p, i, given, a.dims[i], &a.tensors[i]);
-		if (!a.values[i])
-			return 0;
-	}
 	a.hold = 0;
-	blocks = reserve(e, p, &a);
-	if (!blocks)
-		return PyErr_Occurred() ? -1 : 0;
-	if (place(e, p, &a, blocks) < 0)
-		PyErr_Clear();
-	else
-		r = pack(e, p, &a, batch, compute_ns);
-	if (r == 0 && release(e, a.hold) < 0)
-		return -1;
+	while (n < p->n_outputs) {
+		a.values[n] = plan_output(&e->arrays, p, n, given, a.dims[n], &a.tensors[n]);
+		if (!a.values[n])
+			break;
+		n++;
+	}
+	if (n == p->n_outputs)
+		r = give(e, p, &a, batch, compute_ns);
+	forget(&a, n);
 	return r;
 }
 
@@ -262,10 +284,12 @@ int express_run(struct express *e, const struct wire_run *run, size_t used)
 	args = arguments(e, p, run->items);
 	if (!args)
 		return 0;
+	if (!express_advance(e, used))
+		return 1;
+	e->last_batch = run->batch;
+	e->running = (struct running){.batch = run->batch, .traceparent = run->items->traceparent};
+	/* Others may run meanwhile, and cancel it. */
 	if (prepare(e, p) < 0)
 		return -1;
-	e->last_batch = run->batch;
-	express_advance(e, used);
-	e->running = (struct running){.batch = run->batch, .traceparent = run->items->traceparent};
 	return call(e, p, args);
 }

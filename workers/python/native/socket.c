@@ -9,10 +9,13 @@
 
 #define FDS_MAX 4u
 
-void express_advance(struct express *e, size_t used)
+bool express_advance(struct express *e, size_t used)
 {
+	if (e->n_left < used)
+		return false;
 	e->at += used;
 	e->n_left -= used;
+	return true;
 }
 
 static int send_failed(const struct express *e, int r)
@@ -73,15 +76,26 @@ static PyObject *with_descriptors(const struct express *e, size_t n, const int *
 	return list ? Py_BuildValue("(y#N)", e->in, (Py_ssize_t)n, list) : NULL;
 }
 
+static int wait_for_record(struct express *e, size_t *ret_n, int fds[FDS_MAX], size_t *ret_n_fds)
+{
+	int r;
+
+	Py_BEGIN_ALLOW_THREADS r = seqpacket_recv_until_signal(
+		e->fd, e->in, sizeof(e->in), ret_n, fds, FDS_MAX, ret_n_fds);
+	Py_END_ALLOW_THREADS return r;
+}
+
 PyObject *express_receive(struct express *e)
 {
 	int fds[FDS_MAX], r;
 	size_t n = 0, n_fds = 0;
 
-	Py_BEGIN_ALLOW_THREADS r =
-		seqpacket_recv(e->fd, e->in, sizeof(e->in), &n, fds, FDS_MAX, &n_fds, 0);
-	Py_END_ALLOW_THREADS if (r == -EMSGSIZE || r == -EPROTO)
-	{
+	while ((r = wait_for_record(e, &n, fds, &n_fds)) == -EINTR) {
+		/* Handlers of models run here. */
+		if (PyErr_CheckSignals() < 0)
+			return NULL;
+	}
+	if (r == -EMSGSIZE || r == -EPROTO) {
 		for (size_t i = 0; i < n_fds; i++)
 			close_fd(&fds[i]);
 		PyErr_SetString(e->malformed, "a record is longer than it may be");
