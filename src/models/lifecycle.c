@@ -397,6 +397,8 @@ static bool end_tasks(struct lifecycle *l)
 		any = true;
 		if (t->kind != TASK_UNLOAD && t->code == LIFECYCLE_OK && !l->stopped)
 			lifecycle_on_loaded(l, t);
+		else if (t->kind == TASK_LOAD && t->code == LIFECYCLE_FAILED && !l->stopped)
+			lifecycle_on_load_failed(l, t);
 		answer_task(t);
 		task_free(t);
 	}

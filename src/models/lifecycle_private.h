@@ -104,6 +104,10 @@ struct task *lifecycle_next_task(struct lifecycle *l);
 void lifecycle_on_model_read(
 	struct lifecycle *l, const struct repository *r, int error, const char *text);
 
+/* No worker could load what a LOAD wanted: of files that a caller brought for it nothing stays, unless a version of them is served. What
+ * is served goes on with the settings that it has. */
+void lifecycle_on_load_failed(struct lifecycle *l, struct task *t);
+
 /* --- lifecycle_poll.c ------------------------------------------------------------------------------- */
 
 /* ask_poll: a reading is due. */

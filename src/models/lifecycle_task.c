@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "dispatch/dispatch.h"
 #include "models/lifecycle_private.h"
+#include "models/overlay_files.h"
 
 #define TASK(at) list_entry(at, struct task, node)
 
@@ -141,8 +142,10 @@ static void wish(struct lifecycle *l, struct task *t)
 		return;
 	}
 	w = (struct wish *)wishes_find(&l->wishes, t->name);
-	if (!t->keeps_settings)
+	if (!t->keeps_settings) {
+		t->before = overlay_ref(w->overlay);
 		wish_set_overlay(w, t->overlay);
+	}
 	w->transient = t->for_reference && !wanted;
 }
 
@@ -213,6 +216,74 @@ static void apply(struct lifecycle *l, struct task *t, const struct repository_e
 		version_retry(t->versions[i]);
 	log_info("model is read anew", "model=%s added=%u replaced=%u removed=%u", t->name,
 		a.n_added, a.n_replaced, a.n_removed);
+}
+
+/* --- Files that no worker can load --------------------------------------------------------------- */
+
+/* Those of one model that lie in `files`; own. NULL: no memory */
+static struct version **find_versions(
+	const struct lifecycle *l, const char *name, const struct spool_dir *files, size_t *ret_n)
+{
+	size_t n = dispatch_model_versions(l->dispatch, name, NULL, 0);
+	struct version **list = calloc(n + 1, sizeof(struct version *));
+
+	*ret_n = 0;
+	if (!list)
+		return NULL;
+	(void)dispatch_model_versions(l->dispatch, name, list, n);
+	for (size_t i = 0; i < n; i++) {
+		if (version_settings(list[i])->files == files)
+			list[(*ret_n)++] = list[i];
+	}
+	return list;
+}
+
+static bool any_ready(struct version *const *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (version_ready(list[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Whoever is to go back to what t brought goes back to what was there before. */
+static void forget_overlay(struct lifecycle *l, const struct task *t)
+{
+	list_for_each (&l->tasks, node) {
+		struct task *other = TASK(node);
+
+		if (other->before != t->overlay)
+			continue;
+		overlay_ref(t->before);
+		overlay_unref(other->before);
+		other->before = t->before;
+	}
+}
+
+void lifecycle_on_load_failed(struct lifecycle *l, struct task *t)
+{
+	struct wish *w = (struct wish *)wishes_find(&l->wishes, t->name);
+	struct overlay_files *files = overlay_files(t->overlay);
+	_cleanup_(freep) struct version **list = NULL;
+	size_t n;
+
+	if (!files || !w)
+		return;
+	list = find_versions(l, t->name, overlay_files_dir(files), &n);
+	if (!list || any_ready(list, n))
+		return;
+	for (size_t i = 0; i < n; i++)
+		dispatch_remove_version(l->dispatch, list[i]);
+	forget_overlay(l, t);
+	if (w->overlay != t->overlay)
+		return;
+	if (dispatch_model_versions(l->dispatch, t->name, NULL, 0) > 0) {
+		wish_set_overlay(w, t->before);
+	} else {
+		wish_clear(w);
+		wish_set_overlay(w, NULL);
+	}
 }
 
 void lifecycle_on_model_read(

@@ -39,6 +39,16 @@ static bool is_given_before(const struct overlay_bytes *b, size_t i)
 	return false;
 }
 
+/* The model's directory is one of those above it. */
+static bool is_below_model(const char *path)
+{
+	unsigned depth = 2;
+
+	for (const char *at = strchr(path, '/'); at; at = strchr(at + 1, '/'))
+		depth++;
+	return depth > 2 && depth <= SPOOL_DEPTH_MAX && spool_path_valid(path);
+}
+
 static int check(const struct overlay_bytes *b, char *text, size_t cap)
 {
 	if (b->n > OVERLAY_FILES_MAX) {
@@ -49,7 +59,7 @@ static int check(const struct overlay_bytes *b, char *text, size_t cap)
 	for (size_t i = 0; i < b->n; i++) {
 		const char *path = b->list[i].path;
 
-		if (!spool_path_valid(path) || !strchr(path, '/'))
+		if (!is_below_model(path))
 			return invalid(path,
 				"is no VERSION/NAME of a file in the model's directory", text, cap);
 		if (is_given_before(b, i))

@@ -41,6 +41,7 @@ void task_free(struct task *t)
 	drop_versions(t);
 	list_remove(&t->node);
 	overlay_unref(t->overlay);
+	overlay_unref(t->before);
 	free(t->name);
 	free(t->text);
 	free(t->failed_version);

@@ -31,13 +31,14 @@ struct task {
 	struct list node;
 	enum task_kind kind;
 	enum task_phase phase;
-	bool for_reference;	   /* LOAD: nobody wants it but who will refer to it */
-	bool patient;		   /* ROOM: where nobody may go now, it waits */
-	bool keeps_settings;	   /* whatever settings it has by then; else: */
-	struct overlay *overlay;   /* ref; NULL: its files' */
-	char *name;		   /* own: of the model */
-	uint64_t number;	   /* of the version; 0: none was named */
-	struct list waits;	   /* struct lifecycle_wait.node */
+	bool for_reference;	 /* LOAD: nobody wants it but who will refer to it */
+	bool patient;		 /* ROOM: where nobody may go now, it waits */
+	bool keeps_settings;	 /* whatever settings it has by then; else: */
+	struct overlay *overlay; /* ref; NULL: its files' */
+	struct overlay *before;	 /* ref: what the wish had until then, where it has `overlay` now */
+	char *name;		 /* own: of the model */
+	uint64_t number;	 /* of the version; 0: none was named */
+	struct list waits;	 /* struct lifecycle_wait.node */
 	struct version **versions; /* own: a reference each */
 	size_t n_versions;
 	enum lifecycle_code code;  /* DONE: what came of it, and why */

@@ -116,28 +116,6 @@ def test_a_perceptron_is_right(gpu):
         assert got[r * 10:r * 10 + 10] == pytest.approx(mlp(row, [64, 256, 10]), abs=1e-4)
 
 
-def test_the_example_for_gpus_computes_there(gpu, tmp_path):
-    """docs/examples/scale_cuda_backend.c."""
-    log = tmp_path / "streams"
-    d = gpu(models=["scale"], fake=f"log={log}")
-    for shape in ([1, 1], [3, 1000]):
-        values = [i - 700.0 for i in range(shape[0] * shape[1])]
-        reply = d.infer("scale", struct.pack(f"<{len(values)}f", *values), shape, "f32").tensor_data
-        assert list(reply.shape) == shape
-        assert list(struct.unpack(f"<{len(values)}f", reply.data)) == [v / 2 for v in values]
-    assert [line.split(None, 1)[1] for line in log.read_text().splitlines()].count("kernel scale") == 2
-
-
-def test_the_example_for_gpus_says_what_is_wrong(gpu, tmp_path):
-    for name, factor in (("doubled", "2"), ("broken", "many")):
-        (tmp_path / "models" / name / "1").mkdir(parents=True)
-        (tmp_path / "models" / name / "model.conf").write_text(f"[model]\nbackend = scale_cuda\n[parameters]\nfactor = {factor}\n")
-    d = gpu(models=["doubled", "broken"], repository=tmp_path / "models")
-    states = {x.name: x for x in d.status().models}
-    assert states["doubled"].state == "ready" and states["broken"].state == "failed"
-    assert "factor of model 'broken' is no number" in states["broken"].detail
-
-
 def perceptron(tmp_path, **parameters):
     """A repository with an mlp of these parameters."""
     (tmp_path / "models" / "mlp" / "1").mkdir(parents=True)

@@ -129,6 +129,7 @@ def test_files_for_a_load(served, files):
         code, text = refused(lambda: local.load_model("brought", config=ONNX, files={"file:4/model.onnx": b"junk"}))
         assert code == "INVALID_ARGUMENT" and text.startswith("load failed for model 'brought': version 4 is at UNAVAILABLE state"), text
         assert client.is_model_ready("brought", "3"), "the old one goes on"
+        wait_for("the files that cannot be loaded to go", lambda: len(uploads(daemon)) == 1)
         client.unload_model("brought")
         wait_for("the files to go", lambda: not uploads(daemon))
     daemon.stop()

@@ -183,32 +183,21 @@ static int say_device(void)
 	return 0;
 }
 
-static int run(struct check *c, bool only_agree, const char *shared)
+static int run(struct check *c, bool only_agree)
 {
 	uint64_t start_ns = clock_ns();
 
 	if (check_child(c, "device", NULL) != 0)
 		return 0;
-	if (shared) {
-		check_shared(c, shared);
-	} else {
-		/* First, as long as this process has no context on the GPU. */
-		if (!only_agree)
-			check_serve(c);
-		check_agree(c);
-		if (!only_agree)
-			check_copies(c);
-	}
+	/* First, as long as this process has no context on the GPU. */
+	if (!only_agree)
+		check_serve(c);
+	check_agree(c);
+	if (!only_agree)
+		check_copies(c);
 	say_all(c);
 	check_say(c, "%.0f s", (double)(clock_ns() - start_ns) / 1e9);
 	return c->n_failed > 0;
-}
-
-static int run_child(const char *name)
-{
-	if (!strcmp(name, "device"))
-		return say_device();
-	return strcmp(name, "owner") ? agree_child(name) : shared_child();
 }
 
 /* --name=value */
@@ -225,12 +214,12 @@ static bool option(const char *argument, const char *name, const char **ret_valu
 int main(int argc, char **argv)
 {
 	struct check *c;
-	const char *file = NULL, *ms = "400", *shared = NULL;
+	const char *file = NULL, *ms = "400";
 	bool only_agree = false;
 	int r;
 
 	if (argc == 3 && !strcmp(argv[1], "--child"))
-		return run_child(argv[2]);
+		return strcmp(argv[2], "device") ? agree_child(argv[2]) : say_device();
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return 1;
@@ -240,8 +229,7 @@ int main(int argc, char **argv)
 			option(argv[i], "--config", &c->config) ||
 			option(argv[i], "--worker", &c->worker) ||
 			option(argv[i], "--backends", &c->backends) ||
-			option(argv[i], "--file", &file) || option(argv[i], "--ms", &ms) ||
-			option(argv[i], "--shared", &shared))
+			option(argv[i], "--file", &file) || option(argv[i], "--ms", &ms))
 			continue;
 		if (strcmp(argv[i], "--agree") != 0) {
 			fprintf(stderr, "check: unknown argument '%s'\n", argv[i]);
@@ -252,7 +240,7 @@ int main(int argc, char **argv)
 	}
 	c->measure_ns = strtoul(ms, NULL, 10) * NS_PER_MS;
 	c->file = file ? fopen(file, "we") : NULL;
-	r = run(c, only_agree, shared);
+	r = run(c, only_agree);
 	if (c->file)
 		fclose(c->file);
 	free(c);

@@ -2,8 +2,10 @@
 #include "models/lifecycle.h"
 
 #include "base/log.h"
+#include "base/spool.h"
 #include "fake_dispatch.h"
 #include "models/overlay.h"
+#include "models/overlay_bytes.h"
 #include "models/repository.h"
 #include "pool/pool.h"
 #include "tests/support/failalloc.h"
@@ -1132,6 +1134,84 @@ Test(lifecycle, a_model_is_loaded_with_settings_of_a_caller)
 	ask_load_with("a", NULL);
 	fake_take_over(fake_last());
 	cr_expect_eq(queue_size("a"), 3, "a load without has those of its files");
+}
+
+/* A model that is all brought, and takes so many bytes of s. */
+static struct overlay *brought(struct spool *s, uint64_t n)
+{
+	static const char json[] = "{\"backend\": \"onnxruntime\"}";
+	static const struct overlay_file list[] = {{"1/model.onnx", "junk", 4}};
+	const struct overlay_bytes bytes = {.list = list, .n = 1};
+	struct overlay *o;
+	struct spool_dir *d;
+	char text[256];
+
+	cr_assert_eq(overlay_new_json(&o, json, strlen(json), text, sizeof(text)), 0, "%s", text);
+	cr_assert(spool_reserve(s, n));
+	cr_assert_eq(spool_dir_new(&d, s, n), 0);
+	cr_assert_eq(overlay_set_files(o, d, &bytes, text, sizeof(text)), 0, "%s", text);
+	return o;
+}
+
+static struct spool *uploads(void)
+{
+	char path[64];
+	struct spool *s;
+
+	snprintf(path, sizeof(path), "%s/.uploads", root);
+	cr_assert_eq(spool_open(&s, path, 100), 0);
+	return s;
+}
+
+/* As dispatch has it: what was to replace another one is removed then. */
+static void fail_as_dispatch_does(void)
+{
+	struct version *v = version_ref(fake_last());
+
+	v->failed = 1;
+	v->hopeful = false;
+	v->detail = "no";
+	if (v->replaces)
+		dispatch_remove_version(NULL, v);
+	lifecycle_note(l, v);
+	lifecycle_flush(l);
+	lifecycle_note(l, v);
+	version_unref(v);
+}
+
+Test(lifecycle, files_that_cannot_be_loaded_are_gone)
+{
+	struct spool *s = uploads();
+
+	begin(MODELS_CONTROL_EXPLICIT);
+	fake.added_ready = false;
+	ask_load_with("x", brought(s, 10));
+	cr_expect_eq(spool_used(s), 10);
+	fail_as_dispatch_does();
+	expect(0, LIFECYCLE_FAILED, "model 'x' version 1: no");
+	cr_expect_eq(spool_used(s), 0);
+	cr_expect_null(fake_last());
+	cr_expect_str_eq(changes(), "", "nobody wants it any more");
+	end();
+	spool_close(s);
+}
+
+Test(lifecycle, what_is_served_keeps_its_files_where_others_cannot_be_loaded)
+{
+	struct spool *s = uploads();
+
+	begin(MODELS_CONTROL_EXPLICIT);
+	ask_load_with("x", brought(s, 10));
+	expect(0, LIFECYCLE_OK, "");
+	fake.added_ready = false;
+	ask_load_with("x", brought(s, 20));
+	cr_expect_eq(spool_used(s), 30);
+	fail_as_dispatch_does();
+	expect(0, LIFECYCLE_FAILED, "model 'x' version 1: no");
+	cr_expect_eq(spool_used(s), 10);
+	cr_expect_str_eq(changes(), "", "it is what is wanted");
+	end();
+	spool_close(s);
 }
 
 Test(lifecycle, settings_of_a_caller_go_with_what_they_are_of)

@@ -110,7 +110,7 @@ Test(overlay_files, a_file_that_is_a_directory_of_another)
 Test(overlay_files, paths_that_lead_elsewhere)
 {
 	static const char *const wrong[] = {
-		"", "model.onnx", "../m/1/x", "/etc/passwd", "1//x", "1/.."};
+		"", "model.onnx", "../m/1/x", "/etc/passwd", "1//x", "1/..", "1/2/3/4/5/6/7/8"};
 	struct overlay_files *f;
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
@@ -120,6 +120,17 @@ Test(overlay_files, paths_that_lead_elsewhere)
 		cr_expect(strstr(text, wrong[i]));
 		cr_expect_eq(n_released, i + 1);
 	}
+}
+
+Test(overlay_files, as_deep_as_it_may_lie)
+{
+	static const struct overlay_file file = {"1/2/3/4/5/6/7", "x", 1};
+	struct overlay_files *f;
+
+	cr_assert_eq(make(&f, &file, 1), 0);
+	cr_expect_eq(overlay_files_write(f, "m"), 0);
+	cr_expect(is_there(f, "m/1/2/3/4/5/6/7"));
+	overlay_files_free(f);
 }
 
 Test(overlay_files, too_many)
