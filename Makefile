@@ -6,6 +6,7 @@
 #         CUDA=auto|0|1      workers that drive GPUs: where a toolkit is found (default), never, or fail
 #         CUDA_HOME=dir      where the toolkit is (default /usr/local/cuda)
 #         LTO=0              without optimising programs as a whole: they link at once and run 6 % slower
+#         PGO=               without the profile of a training run, where `make pgo` left one
 #         FUZZ=1             with clang and libFuzzer (set by `make fuzz`)
 #         V=1                print the commands
 
@@ -17,6 +18,10 @@ PROTOC_C  ?= protoc-c
 PREFIX    ?= /usr/local
 VERSION   := 0.1.0
 Q         := $(if $(V),,@)
+# What a training run left is used from then on, until `make clean`: what is installed is what was trained.
+PGO       ?= $(if $(wildcard $(BUILD)/trained),use)
+# As the environment has them: a make below adds to them by itself.
+GIVEN     := $(foreach v,CPPFLAGS CFLAGS LDFLAGS,$(if $(filter environment,$(origin $v)),$v='$($v)'))
 
 PACKAGES  := libuv libnghttp2 libprotobuf-c inih jansson zlib libmicrohttpd
 WARN      := -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wshadow -Wundef \
@@ -46,7 +51,11 @@ LTO_COMPILE := -flto -ffat-lto-objects -fno-plt -fomit-frame-pointer
 ifeq ($(shell uname -m),x86_64)
 LTO_COMPILE += -mmemset-strategy=libcall:-1:noalign -mmemcpy-strategy=libcall:-1:noalign
 endif
-LTO_LINK    := -flto=auto $(OPT)
+# By what they did in a training run, which lies beside their objects. What did not run, or was changed since, is as without.
+PGO_generate := -fprofile-generate -fprofile-update=prefer-atomic
+PGO_use     := -fprofile-use -fprofile-correction -fprofile-partial-training -Wno-missing-profile -Wno-error=coverage-mismatch
+LTO_COMPILE += $(PGO_$(PGO))
+LTO_LINK    := -flto=auto $(OPT) $(PGO_$(PGO))
 LDFLAGS     += -fno-lto
 endif
 
@@ -61,7 +70,7 @@ PICTURES    := $(foreach p,libpng libturbojpeg,$(shell pkg-config --exists $(p) 
 PICTURES_CPPFLAGS := $(if $(filter libpng,$(PICTURES)),-DMODELCTL_PNG) $(if $(filter libturbojpeg,$(PICTURES)),-DMODELCTL_JPEG) \
                $(if $(PICTURES),$(shell pkg-config --cflags $(PICTURES)))
 LIBS_PICTURES := -Wl,--as-needed $(if $(PICTURES),$(shell pkg-config --libs $(PICTURES))) -Wl,--no-as-needed
-LIBS_CLIENT := $(shell pkg-config --libs libnghttp2 libprotobuf-c 2>/dev/null) -lpthread
+LIBS_CLIENT := $(shell pkg-config --libs libnghttp2 libprotobuf-c 2>/dev/null) -lpthread $(if $(filter generate,$(PGO)),-lgcov)
 
 # --- Sources: one archive per folder, so that a test links only what lies below it ---------
 FOLDERS   := base event trace shm proto pool dispatch models handoff http http2 grpc services metrics server workers client modelctl
@@ -261,6 +270,17 @@ include tests/tests.mk
 -include tests/gpu/probe.mk
 -include tests/gpu/check/check.mk
 -include scripts/install.mk
+
+# In a directory that was trained before all is made anew, so that the profile is that of what is there.
+.PHONY: pgo
+pgo:  ## build twice, the second time by the profile of a training run of half a minute; with gcc
+	$(Q)$(if $(LTO_COMPILE),,echo "make: pgo needs gcc and LTO=1, and no SANITIZE" >&2; exit 1)
+	$(Q)mkdir -p $(BUILD)/obj
+	$(Q)rm -f $(BUILD)/trained $$(find $(BUILD)/obj -name '*.gcda')
+	$(Q)$(GIVEN) $(MAKE) --no-print-directory PGO=generate $(addprefix $(BUILD)/,modeld modeld-worker modelctl bench/callers bench/local)
+	$(Q)BUILD=$(BUILD) scripts/train
+	$(Q)$(GIVEN) $(MAKE) --no-print-directory PGO=use all
+	$(Q)touch $(BUILD)/trained
 
 .PHONY: clean
 clean:  ## remove what was built (the virtual environment stays)

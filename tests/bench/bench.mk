@@ -18,6 +18,12 @@ $(BUILD)/bench/local: $(BUILD)/obj/tests/bench/local.o $(LIBS_BELOW_client)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CLIENT)
 
+# What trains a build, too (scripts/train).
+$(BUILD)/bench/callers: $(BUILD)/obj/tests/bench/callers.o $(LIBS_BELOW_client)
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_CLIENT)
+
 $(BUILD)/bench/codec: $(BUILD)/obj/tests/bench/codec.o $(LIBS_BELOW_proto)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"

@@ -313,6 +313,14 @@ def bench_memory(servers):
             c.close()
 
 
+def kind_of(build):
+    with open(f"{build}/flags") as f:
+        flags = f.read().split()
+    if "-flto" not in flags:
+        return "a build with LTO=0"
+    return "a build by a profile (make pgo)" if "-fprofile-use" in flags else "a plain build"
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--build", default="build")
@@ -329,7 +337,7 @@ def main():
         port = free_port()
         servers.append(Server("grpc++", [f"{build}/bench/grpcpp_echo", str(port)], port, wait_line))
     servers.append(modeld(build))
-    print(f"{args.runs} interleaved rounds of {args.seconds} s each; server on CPU 0, clients and workers on CPU 1")
+    print(f"{kind_of(build)}; {args.runs} interleaved rounds of {args.seconds} s each; server on CPU 0, clients and workers on CPU 1")
     row("what", "measured", "ratio", "to reach")
     try:
         bench_small(args, servers)

@@ -33,6 +33,13 @@ def packages():
     return {os.path.basename(p).split("_")[0]: p for p in found if "-dbgsym" not in p}
 
 
+def test_they_are_built_by_a_profile(packages):
+    (flags,) = glob.glob(os.path.join(ROOT, "build", "deb", "modeld-*", "build", "flags"))
+    with open(flags) as f:
+        assert "-fprofile-use" in f.read().split()
+    assert os.path.exists(os.path.join(os.path.dirname(flags), "trained"))
+
+
 def test_what_is_made(packages):
     assert set(packages) == {"modeld", "libmodeld0", "libmodeld-dev", "python3-modeld"}
     listed = run("dpkg-deb", "-c", packages["modeld"])
