@@ -31,7 +31,7 @@
 #define HANDOFF_FD  4
 #define FIRST_OTHER 5
 #define STACK_BYTES ((size_t)64 * 1024)
-/* For a program that is never dumpable, such as one that may be executed but not read. */
+/* More than the kernel needs between the two, whatever else the machine does. */
 #define DUMPABLE_NS NS_PER_S
 
 struct child {
@@ -105,10 +105,13 @@ static int open_oom_adj(pid_t pid)
 	return fd;
 }
 
-/* Where there is no /proc the kernel chooses by size alone. */
-static void set_oom_adj(const char *text, pid_t pid)
+/* Where there is no /proc the kernel chooses by size alone, as it does where a program may be executed but not read, which
+ * is never dumpable: neither is waited for. */
+static void set_oom_adj(const char *text, const char *program, pid_t pid)
 {
-	int fd = *text ? open_oom_adj(pid) : -1;
+	bool waits = *text && access("/proc/self/oom_score_adj", F_OK) == 0 &&
+		     access(program, R_OK) == 0;
+	int fd = waits ? open_oom_adj(pid) : -1;
 
 	if (fd < 0)
 		return;
@@ -198,7 +201,7 @@ static int clone_child(struct child *c, pid_t *ret_pid, int *ret_pidfd)
 		close_fd(&pidfd);
 		return c->error;
 	}
-	set_oom_adj(c->oom_adj, pid);
+	set_oom_adj(c->oom_adj, c->options->argv[0], pid);
 	*ret_pid = pid;
 	*ret_pidfd = pidfd;
 	return 0;
