@@ -48,18 +48,23 @@ static void closedirp(DIR **d)
 		closedir(*d);
 }
 
-static void remove_content(int parent, const char *name, unsigned depth)
+/* Or NULL. */
+static DIR *open_dir(int parent, const char *name)
 {
 	int fd = openat(parent, name, DIR_FLAGS);
-	_cleanup_(closedirp) DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (fd >= 0 && !d)
+		close(fd);
+	return d;
+}
+
+static void remove_content(int parent, const char *name, unsigned depth)
+{
+	_cleanup_(closedirp) DIR *d = open_dir(parent, name);
 	struct dirent *e;
 
-	if (!d) {
-		if (fd >= 0)
-			close(fd);
-		return;
-	}
-	while ((e = readdir(d))) {
+	while (d && (e = readdir(d))) {
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
 			remove_tree(dirfd(d), e->d_name, depth + 1);
 	}
@@ -85,16 +90,10 @@ static void remove_if_left(int root_fd, const char *name)
 
 static void remove_left(int root_fd)
 {
-	int fd = openat(root_fd, ".", DIR_FLAGS);
-	_cleanup_(closedirp) DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	_cleanup_(closedirp) DIR *d = open_dir(root_fd, ".");
 	struct dirent *e;
 
-	if (!d) {
-		if (fd >= 0)
-			close(fd);
-		return;
-	}
-	while ((e = readdir(d))) {
+	while (d && (e = readdir(d))) {
 		if (e->d_name[0] != '.')
 			remove_if_left(root_fd, e->d_name);
 	}

@@ -41,25 +41,36 @@ static void on_gone(void *data)
 	k->on_gone(k->data);
 }
 
+/* One that nobody knows of yet, and that has no memory. */
+static struct region *blank_region(struct region_desk *k, uint64_t size,
+	void (*on_region_gone)(void *data, int fd), void *data)
+{
+	struct region *r = calloc(1, sizeof(*r));
+
+	if (r)
+		*r = (struct region){
+			.desk = k,
+			.refs = 1,
+			.fd = -1,
+			.id = WIRE_REGION_BIT | ++k->last_id,
+			.size = size,
+			.on_gone = on_region_gone,
+			.data = data,
+		};
+	return r;
+}
+
 int region_new(struct region **ret_region, struct region_desk *k, int fd, uint64_t size,
 	bool writable, void (*on_region_gone)(void *data, int fd), void *data)
 {
 	_cleanup_(close_fd) int owned = fd;
-	struct region *r = calloc(1, sizeof(*r));
+	struct region *r = blank_region(k, size, on_region_gone, data);
 	int e;
 
 	if (!r)
 		return -ENOMEM;
-	*r = (struct region){
-		.desk = k,
-		.refs = 1,
-		.fd = fd,
-		.id = WIRE_REGION_BIT | ++k->last_id,
-		.size = size,
-		.writable = writable,
-		.on_gone = on_region_gone,
-		.data = data,
-	};
+	r->fd = fd;
+	r->writable = writable;
 	e = pool_memory_new(&r->known, k->pool, r->id, fd, size, writable, on_gone, r);
 	if (e) {
 		free(r);
@@ -75,22 +86,13 @@ int region_new_on_device(struct region **ret_region, struct region_desk *k, cons
 	const uint8_t *handle, uint64_t size, void (*on_region_gone)(void *data, int fd),
 	void *data)
 {
-	struct region *r = calloc(1, sizeof(*r));
+	struct region *r = blank_region(k, size, on_region_gone, data);
 	int e;
 
 	if (!r)
 		return -ENOMEM;
-	*r = (struct region){
-		.desk = k,
-		.refs = 1,
-		.fd = -1,
-		.device = device,
-		.id = WIRE_REGION_BIT | ++k->last_id,
-		.size = size,
-		.writable = true,
-		.on_gone = on_region_gone,
-		.data = data,
-	};
+	r->device = device;
+	r->writable = true;
 	memcpy(r->handle, handle, sizeof(r->handle));
 	e = pool_memory_import(&r->known, k->pool, r->id, r->handle, size, on_gone, r);
 	if (e) {
