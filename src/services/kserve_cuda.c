@@ -165,6 +165,7 @@ static void answer_status(struct call *c, struct message_memory *memory, const c
 	StatusResponse m = INFERENCE__CUDA_SHARED_MEMORY_STATUS_RESPONSE__INIT;
 	RegionStatus *values = message_memory_calloc(memory, keys->n + 1, sizeof(*values));
 
+	call_work(c, keys->n / 16);
 	m.regions = kserve_small_array(memory, keys->n + 1, sizeof(StatusEntry));
 	if (!m.regions || !values) {
 		message_no_memory(c);
