@@ -44,6 +44,11 @@ const char *wire_type_name(enum wire_type type)
 	return i >= WIRE_SETUP && i <= WIRE_TYPE_MAX ? names[i] : "unknown";
 }
 
+size_t wire_n_fds(const struct wire_message *m)
+{
+	return m->type == WIRE_MAP || (m->type == WIRE_IMPORT && m->import.n_handle == 0);
+}
+
 int wire_scratch_new(struct wire_scratch **ret_scratch)
 {
 	struct wire_scratch *s = malloc(sizeof(*s));

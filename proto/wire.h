@@ -188,12 +188,13 @@ struct wire_map {
 	bool writable;
 };
 
-/* Memory of a GPU, by the handle that its owner has made. */
+/* Memory of a GPU, by the handle that its owner has made, or by a descriptor that travels with it. */
 struct wire_import {
 	uint64_t id;
 	uint64_t size;
 	const uint64_t *handle; /* its bytes, WIRE_HANDLE_WORDS of eight, as they lie in memory */
-	size_t n_handle;
+	size_t n_handle;	/* 0: there is a descriptor */
+	bool writable;		/* targets may lie there: always by a handle */
 };
 
 struct wire_imported {
@@ -327,6 +328,8 @@ struct wire_message {
 
 /* "run", "done", … for log lines; "unknown" otherwise. */
 const char *wire_type_name(enum wire_type type);
+/* How many descriptors travel with it: one at most. */
+size_t wire_n_fds(const struct wire_message *m);
 
 /*
  * Scratch memory for packing and unpacking: one a channel end, reused. WIRE_SCRATCH_MAX bytes of

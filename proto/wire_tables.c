@@ -156,13 +156,14 @@ static int check_import(const void *message)
 {
 	const struct wire_import *of = message;
 
-	return of->n_handle == WIRE_HANDLE_WORDS ? 0 : -EINVAL;
+	return of->n_handle == WIRE_HANDLE_WORDS || of->n_handle == 0 ? 0 : -EINVAL;
 }
 
 static const struct codec_field import_fields[] = {
 	[1] = CODEC_RANGE(struct wire_import, id, WIRE_REGION_BIT, UINT64_MAX),
 	[2] = CODEC_RANGE(struct wire_import, size, 1, UINT64_MAX),
 	[3] = CODEC_NUMBERS(struct wire_import, handle, n_handle, WIRE_HANDLE_WORDS, 0, UINT64_MAX),
+	[4] = CODEC_NUMBER(struct wire_import, writable),
 };
 static const struct codec_message import =
 	CODEC_MESSAGE(struct wire_import, import_fields, check_import);

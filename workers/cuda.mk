@@ -60,10 +60,11 @@ FAKECUDA_LDFLAGS := -Wl,-rpath,$(abspath $(BUILD)/fakecuda)
 # Where there is a toolkit, the compiler compares the stand-in with it.
 $(FAKECUDA_LIB): $(patsubst %.c,$(BUILD)/fakecuda/obj/%.o,$(wildcard tests/support/fakecuda/fake_*.c)) \
 		$(if $(HAVE_CUDA),$(BUILD)/fakecuda/agree.o) \
+		$(if $(HAVE_CUDA),$(patsubst %,$(BUILD)/fakecuda/agree_driver.o,$(wildcard $(CUDA_INCLUDE)/cuda.h))) \
 		$(if $(HAVE_CUDA),$(patsubst %,$(BUILD)/fakecuda/agree_blas.o,$(wildcard $(CUDA_INCLUDE)/cublasLt.h)))
 	@echo "  SO      $@"
-	$(Q)$(CC) $(LDFLAGS) -shared -Wl,-soname,$(@F) -o $@ $(filter-out %/agree.o %/agree_blas.o,$^) -lpthread
-$(addprefix $(BUILD)/fakecuda/,agree.o agree_blas.o): $(BUILD)/fakecuda/%.o: tests/support/fakecuda/%.c \
+	$(Q)$(CC) $(LDFLAGS) -shared -Wl,-soname,$(@F) -o $@ $(filter-out %/agree.o %/agree_driver.o %/agree_blas.o,$^) -lpthread
+$(addprefix $(BUILD)/fakecuda/,agree.o agree_driver.o agree_blas.o): $(BUILD)/fakecuda/%.o: tests/support/fakecuda/%.c \
 		workers/backends/cuda/blas_types.h $(wildcard $(FAKECUDA_INCLUDE)/*.h)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -isystem $(CUDA_INCLUDE) $(CFLAGS) -c -o $@ $<
@@ -79,6 +80,12 @@ FAKENVML_LIB := $(BUILD)/fakecuda/libnvidia-ml.so.1
 $(FAKENVML_LIB): $(BUILD)/fakecuda/obj/tests/support/fakecuda/nvml.o
 	@echo "  SO      $@"
 	$(Q)$(CC) $(LDFLAGS) -shared -Wl,-soname,$(@F) -o $@ $^
+# The driver, as programs that look it up by its name have it.
+FAKEDRIVER_LIB := $(BUILD)/fakecuda/driver/libcuda.so.1
+$(FAKEDRIVER_LIB): $(FAKECUDA_LIB)
+	@mkdir -p $(@D)
+	@echo "  SO      $@"
+	$(Q)$(CC) $(LDFLAGS) $(FAKECUDA_LDFLAGS) -shared -Wl,--no-as-needed -Wl,-soname,$(@F) -o $@ $^
 # A layer by cuBLASLt, for workers that find it by LD_LIBRARY_PATH.
 FAKEBLAS_LIB := $(BUILD)/fakecuda/blas/libfakecublasLt.so
 $(FAKEBLAS_LIB): $(BUILD)/fakecuda/obj/tests/support/fakecuda/blas.o $(FAKECUDA_LIB)
@@ -92,7 +99,7 @@ $(FAKECUDA_BACKEND): $(patsubst %.c,$(BUILD)/fakecuda/obj/%.o,$(SRC_kernels)) $(
 	@echo "  SO      $@"
 	$(Q)$(CC) $(LDFLAGS) $(FAKECUDA_LDFLAGS) -shared -o $@ $^
 .PHONY: fakecuda
-fakecuda: $(FAKECUDA_WORKER) $(FAKECUDA_BACKEND) $(FAKENVML_LIB) $(FAKEBLAS_LIB)  ## workers with a stand-in for GPUs, for tests
+fakecuda: $(FAKECUDA_WORKER) $(FAKECUDA_BACKEND) $(FAKENVML_LIB) $(FAKEBLAS_LIB) $(FAKEDRIVER_LIB)  ## workers with a stand-in for GPUs, for tests
 UNIT_WITH_workers    := $(FAKECUDA_DEVICE) $(FAKECUDA_LIB)
 UNIT_LDFLAGS_workers := $(FAKECUDA_LDFLAGS) -Wl,--wrap=clock_ns -Wl,--wrap=nanosleep
 $(addprefix $(BUILD)/unit/,base/nvml_test pool/gpus_test pool/quarantine_test): | $(FAKENVML_LIB)

@@ -129,14 +129,21 @@ bool device_imports(const struct device *d)
 	return d->ops->import != NULL;
 }
 
-int device_import(struct device *d, const void *handle, uint64_t bytes, void **ret_data)
+int device_import(
+	struct device *d, const void *handle, uint64_t bytes, struct device_import *ret_import)
 {
-	return device_imports(d) ? d->ops->import(d, handle, bytes, ret_data) : -ENOTSUP;
+	return device_imports(d) ? d->ops->import(d, handle, bytes, ret_import) : -ENOTSUP;
 }
 
-int device_give_back(struct device *d, void *data)
+int device_import_fd(
+	struct device *d, int fd, uint64_t bytes, bool writable, struct device_import *ret_import)
 {
-	return d->ops->give_back(d, data);
+	return device_imports(d) ? d->ops->import_fd(d, fd, bytes, writable, ret_import) : -ENOTSUP;
+}
+
+int device_give_back(struct device *d, const struct device_import *import)
+{
+	return import->data ? d->ops->give_back(d, import) : 0;
 }
 
 /* --- Streams and events ------------------------------------------------------------------- */

@@ -60,6 +60,14 @@ struct device_info {
 	bool reads_read_only; /* memory that is mapped read-only can be registered */
 };
 
+/* Memory of a device that another process has made. All zero: none. */
+struct device_import {
+	void *data;   /* where it is read; NULL: nowhere */
+	void *target; /* and where it is written; NULL: it may not be */
+	uint64_t
+		mapped_bytes; /* of each, where they are addresses of their own: the implementation's */
+};
+
 /* What an implementation does; use the functions below. */
 struct device_ops {
 	const char *kind; /* "cpu", "cuda" */
@@ -80,8 +88,11 @@ struct device_ops {
 	int (*copy_in)(struct device_stream *s, void *to, const void *from, uint64_t bytes);
 	int (*copy_out)(struct device_stream *s, void *to, const void *from, uint64_t bytes);
 	int (*copy_within)(struct device_stream *s, void *to, const void *from, uint64_t bytes);
-	int (*import)(struct device *d, const void *handle, uint64_t bytes, void **ret_data);
-	int (*give_back)(struct device *d, void *data);
+	int (*import)(struct device *d, const void *handle, uint64_t bytes,
+		struct device_import *ret_import);
+	int (*import_fd)(struct device *d, int fd, uint64_t bytes, bool writable,
+		struct device_import *ret_import);
+	int (*give_back)(struct device *d, const struct device_import *import);
 	int (*stream_wait)(struct device_stream *s, struct device_event *e);
 	int (*event_new)(struct device *d, struct device_event **ret_event);
 	void (*event_free)(struct device_event *e);
@@ -193,12 +204,20 @@ _must_use_ int device_copy_within(
  *
  * -ENOTSUP          the device cannot
  * -ERANGE           there are fewer bytes
+ * -EXDEV            it is another device's
  * DEVICE_E_REQUEST  nothing is to be had by that handle
  * DEVICE_E_MEMORY, DEVICE_E_LOST, DEVICE_E_UNUSABLE
  */
-_must_use_ int device_import(struct device *d, const void *handle, uint64_t bytes, void **ret_data);
-/* No copy from or to it may be under way. */
-_must_use_ int device_give_back(struct device *d, void *data);
+_must_use_ int device_import(
+	struct device *d, const void *handle, uint64_t bytes, struct device_import *ret_import);
+/*
+ * The same by a descriptor that it was exported to (cuMemExportToShareableHandle()), borrowed. Where the device enforces it, `data` is
+ * for reading only; there is a `target` if it is `writable`. Its maker cannot take it away: it is there until device_give_back().
+ */
+_must_use_ int device_import_fd(
+	struct device *d, int fd, uint64_t bytes, bool writable, struct device_import *ret_import);
+/* No copy from or to it may be under way. Nothing is done for one that is none. */
+_must_use_ int device_give_back(struct device *d, const struct device_import *import);
 /* Is there anything that device_import() could do? */
 bool device_imports(const struct device *d);
 

@@ -84,6 +84,7 @@ static const struct device_ops cuda_ops = {
 	.copy_out = cuda_copy_out,
 	.copy_within = cuda_copy_within,
 	.import = cuda_import,
+	.import_fd = cuda_import_fd,
 	.give_back = cuda_give_back,
 	.stream_wait = cuda_stream_wait,
 	.event_new = cuda_event_new,

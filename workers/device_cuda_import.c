@@ -3,7 +3,6 @@
  * driver knows, which the runtime has opened by then; without it nothing is imported, since a copy that goes too far is the end of
  * this process. Worker process, any thread.
  */
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
@@ -17,12 +16,9 @@ typedef int range_call(unsigned long long *base, size_t *bytes, unsigned long lo
 
 static range_call *find_range_call(void)
 {
-	void *driver = dlopen("libcuda.so.1", RTLD_NOLOAD | RTLD_NOW);
+	void *symbol = cuda_driver_symbol("cuMemGetAddressRange_v2");
 	range_call *call = NULL;
-	void *symbol = dlsym(driver ? driver : RTLD_DEFAULT, "cuMemGetAddressRange_v2");
 
-	if (driver)
-		dlclose(driver); /* the runtime keeps it */
 	memcpy(&call, &symbol, sizeof(call));
 	return call;
 }
@@ -38,18 +34,8 @@ static uint64_t bytes_from(range_call *range, const void *data)
 	return bytes - (size_t)(at - base);
 }
 
-/* A handle is a client's: whatever error it leads to is that call's, unless the device has failed since. */
-static int blame_handle(struct device *d, cudaError_t error)
-{
-	struct device_memory memory;
-	int r = cuda_result(error);
-
-	if (!device_fatal(r) || device_memory(d, &memory))
-		return r;
-	return device_result(DEVICE_E_REQUEST, error);
-}
-
-int cuda_import(struct device *d, const void *handle, uint64_t bytes, void **ret_data)
+int cuda_import(
+	struct device *d, const void *handle, uint64_t bytes, struct device_import *ret_import)
 {
 	range_call *range = find_range_call();
 	cudaIpcMemHandle_t h;
@@ -62,16 +48,18 @@ int cuda_import(struct device *d, const void *handle, uint64_t bytes, void **ret
 	memcpy(&h, handle, sizeof(h));
 	error = cudaIpcOpenMemHandle(&data, h, cudaIpcMemLazyEnablePeerAccess);
 	if (error != cudaSuccess)
-		return blame_handle(d, error);
+		return cuda_blame_import(d, error);
 	if (bytes_from(range, data) < bytes) {
-		r = cuda_give_back(d, data);
+		r = cuda_result(cudaIpcCloseMemHandle(data));
 		return device_fatal(r) ? r : -ERANGE;
 	}
-	*ret_data = data;
+	*ret_import = (struct device_import){.data = data, .target = data};
 	return 0;
 }
 
-int cuda_give_back(struct device *d, void *data)
+int cuda_give_back(struct device *d, const struct device_import *import)
 {
-	return cuda_result(cudaIpcCloseMemHandle(data));
+	if (import->mapped_bytes > 0)
+		return cuda_unmap(d, import);
+	return cuda_result(cudaIpcCloseMemHandle(import->target));
 }

@@ -30,8 +30,17 @@ int cuda_clear(struct device_stream *s, void *data, uint64_t bytes);
 int cuda_copy_in(struct device_stream *s, void *to, const void *from, uint64_t bytes);
 int cuda_copy_out(struct device_stream *s, void *to, const void *from, uint64_t bytes);
 int cuda_copy_within(struct device_stream *s, void *to, const void *from, uint64_t bytes);
-int cuda_import(struct device *d, const void *handle, uint64_t bytes, void **ret_data);
-int cuda_give_back(struct device *d, void *data);
+int cuda_import(
+	struct device *d, const void *handle, uint64_t bytes, struct device_import *ret_import);
+int cuda_give_back(struct device *d, const struct device_import *import);
+int cuda_import_fd(
+	struct device *d, int fd, uint64_t bytes, bool writable, struct device_import *ret_import);
+/* Addresses of cuda_import_fd()'s. */
+int cuda_unmap(struct device *d, const struct device_import *import);
+/* The driver's entry point of that name, which it has once the runtime has opened it; NULL. */
+void *cuda_driver_symbol(const char *name);
+/* What a client's handle or descriptor has led to, as a result: that call's, unless the device has failed since. */
+_must_use_ int cuda_blame_import(struct device *d, cudaError_t error);
 int cuda_stream_wait(struct device_stream *s, struct device_event *e);
 int cuda_event_new(struct device *d, struct device_event **ret_event);
 void cuda_event_free(struct device_event *e);

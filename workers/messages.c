@@ -226,23 +226,45 @@ static int on_map(struct loop *l, const struct wire_map *map, int fd)
 	return 0;
 }
 
+/* By a handle, or a descriptor that came with it. */
+static int import_any(
+	struct loop *l, const struct wire_import *m, int fd, struct device_import *ret)
+{
+	if (fd >= 0)
+		return device_import_fd(l->device, fd, m->size, m->writable, ret);
+	return device_import(l->device, m->handle, m->size, ret);
+}
+
+static const char *import_error(const struct loop *l, int r, char *text, size_t cap)
+{
+	switch (r) {
+	case 0:
+		return "";
+	case -ERANGE:
+		return "it is smaller than that";
+	case -EXDEV:
+		return "it is another device's";
+	case -ENOTSUP:
+		return "this device cannot";
+	default:
+		return device_explain(l->device, r, text, cap);
+	}
+}
+
 /* Of the device, which the daemon hears at once: who registers memory is to be told that it cannot be used. */
-static int on_import(struct loop *l, const struct wire_import *import)
+static int on_import(struct loop *l, const struct wire_import *import, int fd)
 {
 	struct wire_message m = {.type = WIRE_IMPORTED, .imported = {.id = import->id}};
 	char why[DEVICE_TEXT_MAX];
-	void *data = NULL;
-	int r = device_import(l->device, import->handle, import->size, &data);
+	struct device_import there = {0};
+	int r = import_any(l, import, fd, &there);
 	int kept;
 
 	if (device_fatal(r))
 		return loop_stop(l, WORKER_EXIT_DEVICE_LOST, "the device failed at an import");
-	if (r)
-		m.imported.error = r == -ERANGE	   ? "it is smaller than that"
-				   : r == -ENOTSUP ? "this device cannot"
-						   : device_explain(l->device, r, why, sizeof(why));
+	m.imported.error = import_error(l, r, why, sizeof(why));
 	pthread_mutex_lock(&l->memory);
-	kept = regions_import(&l->regions, import->id, import->size, data);
+	kept = regions_import(&l->regions, import->id, import->size, &there);
 	pthread_mutex_unlock(&l->memory);
 	if (kept)
 		return loop_stop(l, WORKER_EXIT_INTERNAL, "import of memory that cannot be kept");
@@ -252,7 +274,7 @@ static int on_import(struct loop *l, const struct wire_import *import)
 static int on_unmap(struct loop *l, const struct wire_unmap *unmap)
 {
 	const struct wire_message m = {.type = WIRE_UNMAPPED, .unmap = *unmap};
-	void *imported;
+	struct device_import imported;
 	int r;
 
 	pthread_mutex_lock(&l->memory);
@@ -260,7 +282,7 @@ static int on_unmap(struct loop *l, const struct wire_unmap *unmap)
 	imported = regions_imported(&l->regions, unmap->id);
 	r = regions_unmap(&l->regions, unmap->id);
 	pthread_mutex_unlock(&l->memory);
-	if (imported && device_fatal(device_give_back(l->device, imported)))
+	if (device_fatal(device_give_back(l->device, &imported)))
 		return loop_stop(l, WORKER_EXIT_DEVICE_LOST, "the device failed at an unmap");
 	if (r)
 		log_debug("unmap of memory that is not mapped", "worker=%s", loop_name(l));
@@ -348,7 +370,7 @@ static int handle(struct loop *l, struct hand *h, struct tools *t, const struct 
 	case WIRE_MAP:
 		return on_map(l, &m->map, fd);
 	case WIRE_IMPORT:
-		return on_import(l, &m->import);
+		return on_import(l, &m->import, fd);
 	case WIRE_UNMAP:
 		return on_unmap(l, &m->unmap);
 	case WIRE_UNMAPPED:
@@ -368,7 +390,7 @@ int loop_handle(struct loop *l, struct hand *h, struct tools *t, const struct wi
 			wire_type_name(m->type));
 		return loop_stop(l, WORKER_EXIT_INTERNAL, "message out of turn");
 	}
-	if (n_fds != (m->type == WIRE_MAP))
+	if (n_fds != wire_n_fds(m))
 		return loop_stop(l, WORKER_EXIT_INTERNAL, "a descriptor too many or too few");
 	return handle(l, h, t, m, n, fd);
 }

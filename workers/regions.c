@@ -12,8 +12,8 @@
 
 struct region {
 	uint64_t id;
-	struct view *view; /* own; NULL: it is on the device, and that is: */
-	void *data;	   /* borrow; NULL: it cannot be had */
+	struct view *view;	     /* own; NULL: it is on the device, and that is: */
+	struct device_import import; /* all zero: it cannot be had */
 	uint64_t size;
 };
 
@@ -155,12 +155,13 @@ static int map_any(struct regions *s, int fd, const struct wire_map *map)
 	return r;
 }
 
-int regions_import(struct regions *s, uint64_t id, uint64_t size, void *data)
+int regions_import(
+	struct regions *s, uint64_t id, uint64_t size, const struct device_import *import)
 {
 	int r = is_known(s, id) ? -EEXIST : make_room(s);
 
 	if (!r)
-		insert(s, &(struct region){.id = id, .data = data, .size = size});
+		insert(s, &(struct region){.id = id, .import = *import, .size = size});
 	return r;
 }
 
@@ -171,21 +172,38 @@ static const struct region *find_imported(const struct regions *s, uint64_t id)
 	return r && !r->view ? r : NULL;
 }
 
-void *regions_imported(const struct regions *s, uint64_t id)
+struct device_import regions_imported(const struct regions *s, uint64_t id)
 {
 	const struct region *r = find_imported(s, id);
 
-	return r ? r->data : NULL;
+	return r ? r->import : (struct device_import){0};
+}
+
+static const struct region *find_on_device(
+	const struct regions *s, const struct span *span, bool *ret_lost)
+{
+	const struct region *r =
+		span->arena & WIRE_REGION_BIT ? find_imported(s, span->arena) : NULL;
+
+	*ret_lost = r && !r->import.data;
+	return r;
 }
 
 bool regions_on_device(
 	const struct regions *s, const struct span *span, void **ret_data, bool *ret_lost)
 {
-	const struct region *r =
-		span->arena & WIRE_REGION_BIT ? find_imported(s, span->arena) : NULL;
+	const struct region *r = find_on_device(s, span, ret_lost);
 
-	*ret_lost = r && !r->data;
-	*ret_data = r && r->data ? span_at(span, r->data, r->size) : NULL;
+	*ret_data = r && r->import.data ? span_at(span, r->import.data, r->size) : NULL;
+	return r != NULL;
+}
+
+bool regions_target_on_device(
+	const struct regions *s, const struct span *span, void **ret_data, bool *ret_lost)
+{
+	const struct region *r = find_on_device(s, span, ret_lost);
+
+	*ret_data = r && r->import.target ? span_at(span, r->import.target, r->size) : NULL;
 	return r != NULL;
 }
 

@@ -13,6 +13,7 @@
 #include "proto/wire.h"
 #include "shm/slots.h"
 #include "shm/view.h"
+#include "workers/device.h"
 
 /* All zero is an empty set. */
 struct regions {
@@ -44,17 +45,21 @@ _must_use_ int regions_map_again(struct regions *s, struct wire_map *ret_map);
 /* Is it wanted? */
 bool regions_lacks(const struct regions *s, uint64_t id);
 /*
- * Memory of the device. data: borrowed; NULL: it cannot be had, which those who name it are to hear.
+ * Memory of the device, which is copied; all zero: it cannot be had, which those who name it are to hear.
  * -EEXIST, -ENOMEM
  */
-_must_use_ int regions_import(struct regions *s, uint64_t id, uint64_t size, void *data);
-/* Where it begins on the device; NULL: nowhere. */
-void *regions_imported(const struct regions *s, uint64_t id);
+_must_use_ int regions_import(
+	struct regions *s, uint64_t id, uint64_t size, const struct device_import *import);
+/* What it is on the device; all zero: nothing. */
+struct device_import regions_imported(const struct regions *s, uint64_t id);
 /*
- * Is the span in memory of the device? ret_data: where; NULL where it is not inside of it; or that cannot be had, which
+ * Is the span in memory of the device? ret_data: where it is read; NULL where it is not inside of it; or that cannot be had, which
  * *ret_lost says.
  */
 bool regions_on_device(
+	const struct regions *s, const struct span *span, void **ret_data, bool *ret_lost);
+/* The same, to be written; NULL also where that may not be. */
+bool regions_target_on_device(
 	const struct regions *s, const struct span *span, void **ret_data, bool *ret_lost);
 /* NULL where the id is not known, or the memory is the device's. */
 const struct view *regions_find(const struct regions *s, uint64_t id);

@@ -188,7 +188,7 @@ static bool find_on_device(
 	bool is;
 
 	pthread_mutex_lock(r->memory);
-	is = regions_on_device(r->regions, &t->span, ret_data, ret_lost);
+	is = regions_target_on_device(r->regions, &t->span, ret_data, ret_lost);
 	pthread_mutex_unlock(r->memory);
 	return is;
 }

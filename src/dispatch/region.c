@@ -18,8 +18,8 @@ struct region {
 	struct region_desk *desk;  /* borrow: outlives all regions */
 	struct pool_memory *known; /* own; NULL: freed, on_gone is due */
 	uint32_t refs;
-	int fd;		    /* own; -1: it is on a GPU, and has: */
-	const char *device; /* borrow; NULL: none */
+	int fd;		    /* own; -1: it is on a GPU, and has a handle */
+	const char *device; /* borrow; NULL: it is on the host */
 	uint64_t handle[WIRE_HANDLE_WORDS];
 	void (*on_tried)(void *data, const char *error);
 	uint64_t id;
@@ -82,6 +82,21 @@ int region_new(struct region **ret_region, struct region_desk *k, int fd, uint64
 	return 0;
 }
 
+/* Make the pool know it. Frees it on failure. */
+static int import(struct region *r, const char *device, const struct pool_import *how)
+{
+	int e = pool_memory_import(&r->known, r->desk->pool, r->id, how, on_gone, r);
+
+	if (e) {
+		free(r);
+		return e;
+	}
+	r->device = device;
+	r->writable = how->writable;
+	r->desk->n++;
+	return 0;
+}
+
 int region_new_on_device(struct region **ret_region, struct region_desk *k, const char *device,
 	const uint8_t *handle, uint64_t size, void (*on_region_gone)(void *data, int fd),
 	void *data)
@@ -91,15 +106,31 @@ int region_new_on_device(struct region **ret_region, struct region_desk *k, cons
 
 	if (!r)
 		return -ENOMEM;
-	r->device = device;
-	r->writable = true;
 	memcpy(r->handle, handle, sizeof(r->handle));
-	e = pool_memory_import(&r->known, k->pool, r->id, r->handle, size, on_gone, r);
-	if (e) {
-		free(r);
+	e = import(r, device,
+		&(struct pool_import){
+			.handle = r->handle, .fd = -1, .size = size, .writable = true});
+	if (e)
 		return e;
-	}
-	k->n++;
+	*ret_region = r;
+	return 0;
+}
+
+int region_new_exported(struct region **ret_region, struct region_desk *k, const char *device,
+	int fd, uint64_t size, bool writable, void (*on_region_gone)(void *data, int fd),
+	void *data)
+{
+	_cleanup_(close_fd) int owned = fd;
+	struct region *r = blank_region(k, size, on_region_gone, data);
+	int e;
+
+	if (!r)
+		return -ENOMEM;
+	r->fd = fd;
+	e = import(r, device, &(struct pool_import){.fd = fd, .size = size, .writable = writable});
+	if (e)
+		return e;
+	steal_fd(&owned);
 	*ret_region = r;
 	return 0;
 }

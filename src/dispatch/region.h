@@ -35,6 +35,14 @@ _must_use_ int region_new_on_device(struct region **ret_region, struct region_de
 	const char *device, const uint8_t *handle, uint64_t size,
 	void (*on_gone)(void *data, int fd), void *data);
 /*
+ * The same by a descriptor that it was exported to (cuMemExportToShareableHandle()), as it came from the client: the region owns it from
+ * here on, also when this fails, and on_gone has it again. Without `writable` it can only be read.
+ * -ENOMEM
+ */
+_must_use_ int region_new_exported(struct region **ret_region, struct region_desk *k,
+	const char *device, int fd, uint64_t size, bool writable,
+	void (*on_gone)(void *data, int fd), void *data);
+/*
  * Ask one of them whether it can have it: on_tried(on_gone's data, NULL, or why not) once, from the loop, unless the last reference
  * goes before.
  * -ENODEV: there is none now

@@ -30,7 +30,8 @@ struct pool_memory {
 	struct list node;  /* in a bucket of memory_table (regions), then in .gone */
 	struct list all_node;
 	uint64_t id;
-	int fd;			/* borrow; -1: it is a GPU's, and has: */
+	int fd;			/* borrow; -1: none */
+	bool on_device;		/* a GPU's: by its descriptor, or: */
 	const uint64_t *handle; /* borrow; WIRE_HANDLE_WORDS */
 	struct worker *tried;	/* borrow: who is to say whether it can have it; NULL: nobody */
 	void (*on_tried)(void *data, const char *error);
@@ -78,12 +79,15 @@ struct pool_memory *memory_find(struct memory_table *t, uint64_t id)
 }
 
 int pool_memory_import(struct pool_memory **ret_memory, struct pool *p, uint64_t id,
-	const uint64_t *handle, uint64_t size, void (*on_gone)(void *data), void *data)
+	const struct pool_import *import, void (*on_gone)(void *data), void *data)
 {
-	int r = pool_memory_new(ret_memory, p, id, -1, size, true, on_gone, data);
+	int r = pool_memory_new(ret_memory, p, id, import->handle ? -1 : import->fd, import->size,
+		import->writable, on_gone, data);
 
-	if (!r)
-		(*ret_memory)->handle = handle;
+	if (!r) {
+		(*ret_memory)->on_device = true;
+		(*ret_memory)->handle = import->handle;
+	}
 	return r;
 }
 
@@ -147,7 +151,7 @@ void pool_memory_free(struct pool_memory *r)
 			continue;
 		r->uses[i] = MEMORY_UNMAPPING;
 		/* The end of one that is not told any more is as good as an answer. */
-		p->memories.tell(&p->workers[i], &m);
+		p->memories.tell(&p->workers[i], &m, -1);
 	}
 	check_gone(r);
 }
@@ -164,16 +168,20 @@ void pool_memory_drop(struct pool_memory *r)
 
 static struct wire_message announcement(const struct pool_memory *r)
 {
-	if (r->handle)
+	if (r->on_device)
 		return (struct wire_message){.type = WIRE_IMPORT,
-			.import = {r->id, r->size, r->handle, WIRE_HANDLE_WORDS}};
+			.import = {.id = r->id,
+				.size = r->size,
+				.handle = r->handle,
+				.n_handle = r->handle ? WIRE_HANDLE_WORDS : 0,
+				.writable = r->writable}};
 	return (struct wire_message){
 		.type = WIRE_MAP, .map = {.id = r->id, .size = r->size, .writable = r->writable}};
 }
 
 static void note_use(struct pool_memory *r, const struct worker *w)
 {
-	r->uses[w->index] = r->handle ? MEMORY_IMPORTING : MEMORY_MAPPED;
+	r->uses[w->index] = r->on_device ? MEMORY_IMPORTING : MEMORY_MAPPED;
 	r->n_mapped++;
 }
 
@@ -210,14 +218,14 @@ int pool_memory_try(
 	struct worker *w = find_importer(r, device);
 	const struct wire_message m = announcement(r);
 
-	assert(r->handle && !r->freed && !r->tried);
+	assert(r->on_device && !r->freed && !r->tried);
 	if (!w || r->uses[w->index] != MEMORY_UNKNOWN)
 		return -ENODEV;
 	r->tried = w;
 	r->on_tried = on_tried;
 	note_use(r, w);
 	/* Its end is an answer, too. */
-	r->pool->memories.tell(w, &m);
+	r->pool->memories.tell(w, &m, r->fd);
 	return 0;
 }
 
@@ -232,7 +240,7 @@ static void end_try(struct pool_memory *r, const struct worker *w, const char *e
 int memory_imported(struct memory_table *t, struct worker *w, uint64_t id, const char *error)
 {
 	struct pool_memory *r = memory_find(t, id);
-	bool unmapping = r && r->handle && r->uses[w->index] == MEMORY_UNMAPPING;
+	bool unmapping = r && r->on_device && r->uses[w->index] == MEMORY_UNMAPPING;
 
 	if (!r || (r->uses[w->index] != MEMORY_IMPORTING && !unmapping))
 		return -EPROTO;

@@ -12,8 +12,8 @@
 
 #define MEMORY_BUCKETS 256u
 
-/* Tell a process, unless it is about to end. */
-typedef void memory_tell(struct worker *w, const struct wire_message *m);
+/* Tell a process, unless it is about to end. fd, borrowed, travels with it; -1: none does. */
+typedef void memory_tell(struct worker *w, const struct wire_message *m, int fd);
 
 /* All memory that a pool knows: embedded in it. */
 struct memory_table {

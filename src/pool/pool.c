@@ -131,10 +131,10 @@ static const struct worker_events worker_events = {
 	.on_restart = on_restart,
 };
 
-static void tell_listener(struct worker *w, const struct wire_message *m)
+static void tell_listener(struct worker *w, const struct wire_message *m, int fd)
 {
 	if (worker_listens(w))
-		worker_tell(w, m);
+		worker_tell_fd(w, m, fd);
 }
 
 /* --- Creation -------------------------------------------------------------------------------- */

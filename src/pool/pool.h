@@ -321,12 +321,18 @@ struct pool_memory;
  */
 _must_use_ int pool_memory_new(struct pool_memory **ret_memory, struct pool *p, uint64_t id, int fd,
 	uint64_t size, bool writable, void (*on_gone)(void *data), void *data);
+/* Memory of a GPU that a client has made. */
+struct pool_import {
+	const uint64_t *handle; /* WIRE_HANDLE_WORDS, borrowed until on_gone; NULL: */
+	int fd;			/* what it was exported to, borrowed likewise */
+	uint64_t size;
+	bool writable; /* targets may lie there, as inputs may */
+};
 /*
- * The same for memory of a GPU that a client has made: `handle`, WIRE_HANDLE_WORDS, borrowed until on_gone, is passed to workers
- * that take such memory (worker_imports()), on that GPU alone: the caller's business. Inputs and targets may lie there.
+ * The same for such memory. It is passed to workers that take it (worker_imports()), on that GPU alone: the caller's business.
  */
 _must_use_ int pool_memory_import(struct pool_memory **ret_memory, struct pool *p, uint64_t id,
-	const uint64_t *handle, uint64_t size, void (*on_gone)(void *data), void *data);
+	const struct pool_import *import, void (*on_gone)(void *data), void *data);
 /*
  * Pass it to a worker on `device` now, and hear whether that can have it: on_tried(on_gone's data, error) once, from the
  * loop, with NULL, or with what the worker says, unless it is freed before. The handle may be known to one try at a time (asserted).

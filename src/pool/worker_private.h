@@ -157,6 +157,8 @@ void worker_lose(struct worker *w, enum worker_verdict verdict, const char *form
 /* Send with the next worker_flush(), or at once; a failure loses the worker. */
 void worker_send(struct worker *w, const struct wire_message *m);
 void worker_tell(struct worker *w, const struct wire_message *m);
+/* The same with a descriptor, as channel_send(). */
+void worker_tell_fd(struct worker *w, const struct wire_message *m, int fd);
 /* worker_state.c: that what it runs on processors should use together; 0: not known. */
 uint32_t worker_threads(const struct worker *w);
 void worker_flush(struct worker *w);

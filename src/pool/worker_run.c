@@ -24,10 +24,15 @@ static void check_sent(struct worker *w, int r, const char *message)
 			w, WORKER_UNUSABLE, "message '%s' cannot be sent: %s", message, err_str(r));
 }
 
-void worker_send(struct worker *w, const struct wire_message *m)
+static void send_with(struct worker *w, const struct wire_message *m, int fd)
 {
 	if (w->channel)
-		check_sent(w, channel_send(w->channel, m, -1), wire_type_name(m->type));
+		check_sent(w, channel_send(w->channel, m, fd), wire_type_name(m->type));
+}
+
+void worker_send(struct worker *w, const struct wire_message *m)
+{
+	send_with(w, m, -1);
 }
 
 void worker_flush(struct worker *w)
@@ -38,7 +43,12 @@ void worker_flush(struct worker *w)
 
 void worker_tell(struct worker *w, const struct wire_message *m)
 {
-	worker_send(w, m);
+	worker_tell_fd(w, m, -1);
+}
+
+void worker_tell_fd(struct worker *w, const struct wire_message *m, int fd)
+{
+	send_with(w, m, fd);
 	worker_flush(w);
 }
 

@@ -21,7 +21,7 @@ FAKE_EXPORT cudaError_t cudaFreeAsync(void *data, cudaStream_t s)
 
 	FAKE_ENTER();
 	pthread_mutex_lock(&fake_lock);
-	if (fake_memory_alias(data, 1))
+	if (fake_memory_alias(data, 1, true))
 		error = fake_put(s, &(struct op){.kind = FREE, .to = data});
 	pthread_mutex_unlock(&fake_lock);
 	return fake_done(error);
@@ -29,9 +29,9 @@ FAKE_EXPORT cudaError_t cudaFreeAsync(void *data, cudaStream_t s)
 
 static bool allowed(const struct op *op, enum fake_host host)
 {
-	if (op->kind != COPY_OUT && !fake_memory_alias(op->to, op->bytes))
+	if (op->kind != COPY_OUT && !fake_memory_alias(op->to, op->bytes, true))
 		return false;
-	if (op->kind != COPY_IN && !fake_memory_alias(op->from, op->bytes))
+	if (op->kind != COPY_IN && !fake_memory_alias(op->from, op->bytes, false))
 		return false;
 	return host != FAKE_CROSSES && (op->kind != COPY_OUT || host != FAKE_PINNED_READ_ONLY);
 }
@@ -66,7 +66,7 @@ FAKE_EXPORT cudaError_t cudaMemsetAsync(void *data, int value, size_t bytes, cud
 
 	FAKE_ENTER();
 	pthread_mutex_lock(&fake_lock);
-	if (fake_memory_alias(data, bytes))
+	if (fake_memory_alias(data, bytes, true))
 		error = fake_put(s, &op);
 	pthread_mutex_unlock(&fake_lock);
 	return fake_done(error);

@@ -3,6 +3,7 @@
  * (ipc=DIR), each process's memory is a file there, of which others map a part. As with the real one, a process cannot open
  * its own handles, one that is opened again is the same memory, and nothing says when its owner has freed it.
  */
+#include <cuda.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -194,23 +195,25 @@ FAKE_EXPORT cudaError_t cudaIpcCloseMemHandle(void *data)
 }
 
 /* Of the driver, which the runtime has no call for: what [*ret_base, + *ret_bytes) an address lies in. */
-FAKE_EXPORT int cuMemGetAddressRange_v2(
-	unsigned long long *ret_base, size_t *ret_bytes, unsigned long long address)
+FAKE_EXPORT CUresult cuMemGetAddressRange_v2(
+	CUdeviceptr *ret_base, size_t *ret_bytes, CUdeviceptr address)
 {
 	const struct opened *o;
 	uint64_t at, bytes;
-	int error = 1; /* CUDA_ERROR_INVALID_VALUE */
+	CUresult error = CUDA_ERROR_INVALID_VALUE;
 
 	pthread_mutex_lock(&fake_lock);
 	o = find((void *)(uintptr_t)address);
 	if (o) {
 		*ret_base = (unsigned long long)(uintptr_t)base(o);
 		*ret_bytes = o->handle.bytes;
-		error = 0;
+		error = CUDA_SUCCESS;
+	} else if (fake_vmm_range((void *)(uintptr_t)address, ret_base, ret_bytes)) {
+		error = CUDA_SUCCESS;
 	} else if (fake_memory_block((void *)(uintptr_t)address, &at, &bytes)) {
 		*ret_base = address;
 		*ret_bytes = bytes;
-		error = 0;
+		error = CUDA_SUCCESS;
 	}
 	pthread_mutex_unlock(&fake_lock);
 	return error;

@@ -59,6 +59,7 @@ void fake_memory_reset(void)
 	}
 	memset(&memory, 0, sizeof(memory));
 	fake_ipc_reset();
+	fake_vmm_reset();
 	map(fake.memory_bytes);
 }
 
@@ -73,7 +74,7 @@ static bool is_own(const void *data)
 
 bool fake_is_device(const void *data)
 {
-	return is_own(data) || fake_ipc_alias(data, 1);
+	return is_own(data) || fake_vmm_is(data) || fake_ipc_alias(data, 1);
 }
 
 static const struct block *block_of(size_t at)
@@ -87,11 +88,13 @@ static const struct block *block_of(size_t at)
 	return NULL;
 }
 
-void *fake_memory_alias(const void *data, size_t bytes)
+void *fake_memory_alias(const void *data, size_t bytes, bool writing)
 {
 	size_t at = (size_t)((const char *)data - memory.device);
 	const struct block *b = is_own(data) ? block_of(at) : NULL;
 
+	if (fake_vmm_is(data))
+		return fake_vmm_alias(data, bytes, writing);
 	if (!is_own(data))
 		return fake_ipc_alias(data, bytes);
 	return b && bytes <= b->at + b->bytes - at ? memory.alias + at : NULL;

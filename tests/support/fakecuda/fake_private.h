@@ -49,8 +49,8 @@ void fake_memory_reset(void);
 cudaError_t fake_memory_alloc(void **ret_data, size_t bytes);
 cudaError_t fake_memory_free(void *data);
 uint64_t fake_memory_used(void);
-/* Where [data, data + bytes) of the device can be touched; NULL: it is not device memory. */
-void *fake_memory_alias(const void *data, size_t bytes);
+/* Where [data, data + bytes) of the device can be touched; NULL: it is not device memory, or may not be used so. */
+void *fake_memory_alias(const void *data, size_t bytes, bool writing);
 bool fake_is_device(const void *data);
 /* The block of this process's that begins there: where it lies in its memory. */
 bool fake_memory_block(const void *data, uint64_t *ret_at, uint64_t *ret_bytes);
@@ -61,6 +61,17 @@ void fake_ipc_reset(void);
 int fake_ipc_file(void);
 /* As fake_memory_alias(). */
 void *fake_ipc_alias(const void *data, size_t bytes);
+
+/* The driver's virtual memory (fake_vmm.c); the lock is held. */
+void fake_vmm_reset(void);
+bool fake_vmm_is(const void *data);
+/* As fake_memory_alias(). */
+void *fake_vmm_alias(const void *data, size_t bytes, bool writing);
+/* The mapping that it lies in. */
+bool fake_vmm_range(const void *data, unsigned long long *ret_base, size_t *ret_bytes);
+/* The GPU whose it is, as this process counts them; -1 */
+int fake_vmm_ordinal(const void *data);
+
 enum fake_host { FAKE_PAGEABLE, FAKE_PINNED, FAKE_PINNED_READ_ONLY, FAKE_CROSSES };
 enum fake_host fake_host_kind(const void *data, size_t bytes);
 

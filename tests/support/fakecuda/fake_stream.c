@@ -24,8 +24,9 @@ static void spend(uint64_t us)
 
 static void copy(const struct op *op)
 {
-	void *to = op->kind == COPY_OUT ? op->to : fake_memory_alias(op->to, op->bytes);
-	const void *from = op->kind == COPY_IN ? op->from : fake_memory_alias(op->from, op->bytes);
+	void *to = op->kind == COPY_OUT ? op->to : fake_memory_alias(op->to, op->bytes, true);
+	const void *from =
+		op->kind == COPY_IN ? op->from : fake_memory_alias(op->from, op->bytes, false);
 
 	if (!to || !from) {
 		fake_stick(cudaErrorIllegalAddress);
@@ -39,7 +40,7 @@ static void copy(const struct op *op)
 
 static void clear(const struct op *op)
 {
-	void *to = fake_memory_alias(op->to, op->bytes);
+	void *to = fake_memory_alias(op->to, op->bytes, true);
 
 	if (to)
 		memset(to, (int)op->value, op->bytes);
@@ -60,7 +61,7 @@ static void run_kernel(const struct op *op)
 		memcpy(&p, op->arguments[i], sizeof(p));
 		if (op->kernel->sizes[i] != sizeof(p) || !fake_is_device(p))
 			continue;
-		aliases[i] = fake_memory_alias(p, 1);
+		aliases[i] = fake_memory_alias(p, 1, false);
 		if (!aliases[i]) {
 			fake_stick(cudaErrorIllegalAddress);
 			return;

@@ -35,9 +35,13 @@ void fakecuda_reset(const char *settings);
  * that process sees them, to be unmapped.
  */
 void *fakecuda_foreign(size_t bytes, void *ret_handle);
-/* The driver's cuMemGetAddressRange(). */
-int cuMemGetAddressRange_v2(
-	unsigned long long *ret_base, size_t *ret_bytes, unsigned long long address);
+/*
+ * `bytes` of memory of GPU `gpu` as if another process had made and exported them (cuMemExportToShareableHandle()): their descriptor,
+ * the caller's. ret_data: where that process sees them, to be unmapped.
+ */
+int fakecuda_foreign_fd(size_t bytes, int gpu, void **ret_data);
+/* Handles, mappings and reserved addresses that there are now. */
+unsigned fakecuda_n_vmm(void);
 /* Streams that stand still go on. */
 void fakecuda_resume(void);
 /* How often an entry point was called since. */

@@ -357,19 +357,20 @@ int pool_memory_new(struct pool_memory **ret_memory, struct pool *p, uint64_t id
 }
 
 int pool_memory_import(struct pool_memory **ret_memory, struct pool *p, uint64_t id,
-	const uint64_t *handle, uint64_t size, void (*on_gone)(void *data), void *data)
+	const struct pool_import *import, void (*on_gone)(void *data), void *data)
 {
-	int r = pool_memory_new(ret_memory, p, id, -1, size, true, on_gone, data);
+	int r = pool_memory_new(ret_memory, p, id, import->handle ? -1 : import->fd, import->size,
+		import->writable, on_gone, data);
 
 	if (!r)
-		(*ret_memory)->handle = handle;
+		(*ret_memory)->handle = import->handle;
 	return r;
 }
 
 int pool_memory_try(
 	struct pool_memory *m, const char *device, void (*on_tried)(void *data, const char *error))
 {
-	assert(m->handle && !m->tried_on);
+	assert((m->handle || m->fd >= 0) && !m->tried_on);
 	m->tried_on = device;
 	m->on_tried = on_tried;
 	return 0;

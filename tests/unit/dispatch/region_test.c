@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "fake_bed.h"
@@ -247,9 +248,25 @@ static int fault(void *arg)
 	return 0;
 }
 
+/* One that was exported goes back as well. */
+static int fault_exported(void *arg)
+{
+	struct region *r;
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int e = region_new_exported(
+		&r, dispatch_regions(b.d), "cuda:0", fd, 4096, true, on_gone, NULL);
+
+	if (e)
+		return e;
+	region_unref(r);
+	fake_region_gone(b.pool);
+	return 0;
+}
+
 Test(region, faults)
 {
 	FAULT_LOOP(fault, NULL);
+	FAULT_LOOP(fault_exported, NULL);
 }
 
 /* --- On a GPU ------------------------------------------------------------------------------- */
@@ -292,6 +309,29 @@ Test(region, on_a_device)
 	cr_expect_str_eq(b.pool->region->tried_on, "cuda:0");
 	b.pool->region->on_tried(b.pool->region->data, "no");
 	cr_expect_str_eq(said, "no");
+	drop(r);
+}
+
+static void on_exported_gone(void *data, int fd)
+{
+	n_gone++;
+	cr_expect(fd >= 0);
+	close(fd);
+}
+
+Test(region, exported_to_a_descriptor)
+{
+	struct region *r = NULL;
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	cr_assert_eq(region_new_exported(&r, dispatch_regions(b.d), "cuda:0", fd, 4096, false,
+			     on_exported_gone, &n_gone),
+		0);
+	cr_expect_str_eq(region_device(r), "cuda:0");
+	cr_expect_not(region_writable(r));
+	cr_expect_eq(b.pool->region->fd, fd);
+	cr_expect_null(b.pool->region->handle);
+	cr_assert_eq(region_try(r, on_tried), 0);
 	drop(r);
 }
 

@@ -528,8 +528,8 @@ static void on_unmap(struct fake *f, const struct wire_unmap *m)
 		say(f, &(struct wire_message){.type = WIRE_UNMAPPED, .unmap = *m});
 }
 
-/* There is nothing behind the handle, which is to be numbers from 1 on. */
-static void on_import(struct fake *f, const struct wire_import *m)
+/* There is nothing behind the handle, which is to be numbers from 1 on, nor behind a descriptor. */
+static void on_import(struct fake *f, const struct wire_import *m, int fd)
 {
 	struct wire_message answer = {.type = WIRE_IMPORTED,
 		.imported = {.id = m->id + is(f, "w-imported"),
@@ -537,6 +537,7 @@ static void on_import(struct fake *f, const struct wire_import *m)
 
 	for (size_t i = 0; i < m->n_handle; i++)
 		must(m->handle[i] == i + 1, "handle");
+	must((fd >= 0) == (m->n_handle == 0), "descriptor of an import");
 	if (!is(f, "import-silent"))
 		say(f, &answer);
 }
@@ -589,7 +590,7 @@ static void on_message(struct fake *f, const struct wire_message *m, int fd)
 		on_map(f, &m->map, fd);
 		break;
 	case WIRE_IMPORT:
-		on_import(f, &m->import);
+		on_import(f, &m->import, fd);
 		break;
 	case WIRE_UNMAP:
 		on_unmap(f, &m->unmap);

@@ -264,7 +264,9 @@ static struct pool_memory *up_on_gpu(struct bed *b, const char *script)
 
 	bed_init(b, script, "echo");
 	bed_up(b);
-	cr_assert_eq(pool_memory_import(&r, b->pool, ID, handle, BYTES, on_gone, b), 0);
+	cr_assert_eq(pool_memory_import(&r, b->pool, ID,
+			     &(struct pool_import){handle, -1, BYTES, true}, on_gone, b),
+		0);
 	n_tried = 0;
 	return r;
 }
@@ -294,6 +296,25 @@ Test(region, on_a_gpu_is_tried_and_unmapped)
 	cr_assert_eq(pool_memory_try(r, "cpu:0", on_tried), -ENODEV, "it has it already");
 	gone(&b, r);
 	cr_assert_eq(n_tried, 1);
+}
+
+Test(region, on_a_gpu_by_a_descriptor)
+{
+	struct pool_memory *r;
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct bed b;
+
+	bed_init(&b, "imports", "echo");
+	bed_up(&b);
+	cr_assert_eq(pool_memory_import(&r, b.pool, ID,
+			     &(struct pool_import){NULL, fd, BYTES, false}, on_gone, &b),
+		0);
+	n_tried = 0;
+	try(&b, r);
+	bed_wait(&b, n_tried == 1);
+	cr_assert_str_eq(tried, "fine");
+	gone(&b, r);
+	cr_assert_eq(close(fd), 0, "it is the caller's");
 }
 
 Test(region, on_a_gpu_that_cannot_be_had)

@@ -88,7 +88,7 @@ static const struct wire_message samples[LAST_TYPE + 1] = {
 			.n_parameters = 2}},
 	[WIRE_CHECKED] = {.type = WIRE_CHECKED, .checked = {faults, 2, true}},
 	[WIRE_IMPORT] = {.type = WIRE_IMPORT,
-		.import = {REGION, 1 << 20, handle, WIRE_HANDLE_WORDS}},
+		.import = {REGION, 1 << 20, handle, WIRE_HANDLE_WORDS, true}},
 	[WIRE_IMPORTED] = {.type = WIRE_IMPORTED, .imported = {REGION, "no such memory~"}},
 };
 
@@ -373,6 +373,7 @@ void assert_same_message(const struct wire_message *a, const struct wire_message
 		same(import.id);
 		same(import.size);
 		same(import.n_handle);
+		same(import.writable);
 		cr_assert_arr_eq(a->import.handle, b->import.handle, a->import.n_handle);
 		return;
 	case WIRE_IMPORTED:

@@ -16,7 +16,7 @@ struct bed {
 	struct device *d;
 	struct pinned *pinned;
 	struct transfer *t;
-	void *there;
+	struct device_import there;
 	struct rig g;
 };
 
@@ -35,15 +35,15 @@ static void bed_init(struct bed *b)
 	parts = rig_parts(&b->g, ARENA_BYTES, 0);
 	parts.pinned = b->pinned;
 	cr_assert_eq(executor_new(&b->g.executor, &parts), 0);
-	cr_assert_eq(regions_import(&b->g.regions, THEIRS, BYTES, b->there), 0);
-	cr_assert_eq(regions_import(&b->g.regions, LOST, BYTES, NULL), 0);
+	cr_assert_eq(regions_import(&b->g.regions, THEIRS, BYTES, &b->there), 0);
+	cr_assert_eq(regions_import(&b->g.regions, LOST, BYTES, &(struct device_import){0}), 0);
 	b->g.fake.lane.transfer = b->t;
 }
 
 static void bed_deinit(struct bed *b)
 {
 	rig_deinit(&b->g);
-	cr_assert_eq(device_give_back(b->d, b->there), 0);
+	cr_assert_eq(device_give_back(b->d, &b->there), 0);
 	transfer_free(b->t);
 	pinned_free(b->pinned);
 	device_free(b->d);
@@ -147,7 +147,7 @@ Test(executor_device, a_copy_that_fails_is_the_requests)
 	b.g.items[1].targets = &t;
 	b.g.items[1].n_targets = 1;
 	transfer_free(b.t);
-	cr_assert_eq(device_give_back(b.d, b.there), 0);
+	cr_assert_eq(device_give_back(b.d, &b.there), 0);
 	lender_deinit(&b.lender);
 	lender_init(&b.lender, BYTES, 0, "fail=cudaMemcpyAsync:0:1");
 	cr_assert_eq(device_import(b.d, b.lender.handle, BYTES, &b.there), 0);

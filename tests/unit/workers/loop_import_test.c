@@ -2,7 +2,9 @@
 #include "workers/loop.h"
 
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fake_daemon_says.h"
 #include "fake_lender.h"
@@ -25,8 +27,11 @@ static void serve(struct fake_daemon *d, const char *device)
 static void send_import(struct fake_daemon *d, const struct lender *l, uint64_t size)
 {
 	uint64_t handle[WIRE_HANDLE_WORDS];
-	const struct wire_message m = {
-		.type = WIRE_IMPORT, .import = {THEIRS, size, handle, WIRE_HANDLE_WORDS}};
+	const struct wire_message m = {.type = WIRE_IMPORT,
+		.import = {.id = THEIRS,
+			.size = size,
+			.handle = handle,
+			.n_handle = WIRE_HANDLE_WORDS}};
 
 	memcpy(handle, l->handle, sizeof(handle));
 	fake_daemon_send(d, &m);
@@ -98,6 +103,78 @@ Test(loop_import, what_cannot_be_had_is_said_and_known)
 	unmap(&d);
 	cr_assert_eq(fake_daemon_end(&d), 0);
 	lender_deinit(&l);
+}
+
+/* --- By a descriptor ------------------------------------------------------------------------------ */
+
+#define PIECE (2u << 20)
+
+static const char *import_fd(struct fake_daemon *d, int fd, uint64_t size, bool writable)
+{
+	const struct wire_message m = {
+		.type = WIRE_IMPORT, .import = {.id = THEIRS, .size = size, .writable = writable}};
+	const struct wire_imported *imported;
+
+	fake_daemon_send_fds(d, &m, &fd, 1);
+	imported = &fake_daemon_receive(d, WIRE_IMPORTED)->imported;
+	cr_assert_eq(imported->id, THEIRS);
+	return imported->error;
+}
+
+Test(loop_import, by_a_descriptor)
+{
+	struct fake_daemon d;
+	char *theirs;
+	void *data;
+	int fd;
+
+	fakecuda_reset("");
+	fd = fakecuda_foreign_fd(PIECE, 0, &data);
+	theirs = data;
+	serve(&d, "cuda:0");
+	cr_assert_str_eq(import_fd(&d, fd, PIECE, true), "");
+	theirs[0] = 9;
+	cr_assert_eq(run(&d, 1)->results[0].code, 0);
+	cr_assert(theirs[99] == 0 && theirs[100] == 9);
+	unmap(&d);
+	cr_assert_str_eq(import_fd(&d, fd, PIECE, false), "");
+	theirs[100] = 0;
+	cr_assert_eq(run(&d, 2)->results[0].code, GRPC_INTERNAL, "nothing may be written there");
+	cr_assert_eq(theirs[100], 0);
+	unmap(&d);
+	cr_assert_str_eq(import_fd(&d, fd, PIECE + 1, true), "it is smaller than that");
+	unmap(&d);
+	cr_assert(strstr(import_fd(&d, STDIN_FILENO, PIECE, true), "cudaErrorInvalidValue"));
+	unmap(&d);
+	cr_assert_eq(fakecuda_n_vmm(), 0);
+	cr_assert_eq(fake_daemon_end(&d), 0);
+	close(fd);
+}
+
+Test(loop_import, another_devices_memory)
+{
+	struct fake_daemon d;
+	void *data;
+	int fd;
+
+	fakecuda_reset("devices=2");
+	setenv("CUDA_VISIBLE_DEVICES", "0", 1);
+	fd = fakecuda_foreign_fd(PIECE, 1, &data);
+	serve(&d, "cuda:0");
+	cr_assert_str_eq(import_fd(&d, fd, PIECE, true), "it is another device's");
+	cr_assert_eq(fake_daemon_end(&d), 0);
+	close(fd);
+}
+
+Test(loop_import, without_its_descriptor_it_is_the_end)
+{
+	const struct wire_message m = {.type = WIRE_IMPORT, .import = {.id = THEIRS, .size = 1}};
+	struct fake_daemon d;
+
+	fakecuda_reset("");
+	serve(&d, "cuda:0");
+	fake_daemon_send(&d, &m);
+	daemon_expect_exit(&d, WORKER_EXIT_INTERNAL);
 }
 
 Test(loop_import, a_host_has_none)

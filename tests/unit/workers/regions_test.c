@@ -49,30 +49,40 @@ Test(regions, memory_of_the_device)
 	struct wire_map m = map_of(3);
 	struct regions s = {0};
 	char memory[100];
+	char other[100];
+	const struct device_import there = {memory, other, 0}, nowhere = {0};
+	const struct device_import read_only = {.data = memory};
 	bool lost = true;
 	void *data;
 
-	cr_assert_eq(regions_import(&s, id, sizeof(memory), memory), 0);
-	cr_assert_eq(regions_import(&s, id, sizeof(memory), memory), -EEXIST);
+	cr_assert_eq(regions_import(&s, id, sizeof(memory), &there), 0);
+	cr_assert_eq(regions_import(&s, id, sizeof(memory), &there), -EEXIST);
 	cr_assert_eq(regions_map(&s, -1, &m), -EEXIST);
 	cr_assert_null(regions_find(&s, id));
-	cr_assert_eq(regions_imported(&s, id), memory);
+	cr_assert_eq(regions_imported(&s, id).data, memory);
 	cr_assert(regions_on_device(
 		&s, &(struct span){.arena = id, .offset = 40, .length = 60}, &data, &lost));
 	cr_assert(data == memory + 40 && !lost);
+	cr_assert(regions_target_on_device(
+		&s, &(struct span){.arena = id, .offset = 40, .length = 60}, &data, &lost));
+	cr_assert(data == other + 40 && !lost);
 	cr_assert(regions_on_device(
 		&s, &(struct span){.arena = id, .offset = 41, .length = 60}, &data, &lost));
 	cr_assert(!data && !lost);
 	cr_assert(regions_on_device(
 		&s, &(struct span){.arena = id, .offset = UINT64_MAX, .length = 2}, &data, &lost));
 	cr_assert(!data && !lost);
-	cr_assert_eq(regions_import(&s, gone, 1, NULL), 0);
+	cr_assert_eq(regions_import(&s, gone, 1, &nowhere), 0);
 	cr_assert(regions_on_device(&s, &(struct span){.arena = gone, .length = 1}, &data, &lost));
 	cr_assert(!data && lost);
+	cr_assert_eq(regions_import(&s, gone + 1, 100, &read_only), 0);
+	cr_assert(regions_target_on_device(
+		&s, &(struct span){.arena = gone + 1, .length = 1}, &data, &lost));
+	cr_assert(!data && !lost, "nobody writes it");
 	cr_assert_not(regions_on_device(&s, &(struct span){.arena = 5, .length = 1}, &data, &lost));
 	cr_assert_not(lost);
 	cr_assert_eq(regions_unmap(&s, id), 0);
-	cr_assert_null(regions_imported(&s, id));
+	cr_assert_null(regions_imported(&s, id).data);
 	cr_assert_eq(regions_unmap(&s, id), -ENOENT);
 	regions_deinit(&s);
 }

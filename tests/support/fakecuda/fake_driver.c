@@ -1,0 +1,124 @@
+/*
+ * fake_driver.c: what of CUDA's driver has no equal in the runtime, or is used by who loads the driver alone. A context is a GPU's
+ * primary one; which is current does not matter here.
+ */
+#include <cuda.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "tests/support/fakecuda/fake_private.h"
+
+#define ENTER()                                                                                    \
+	do {                                                                                       \
+		CUresult _error = (CUresult)fake_enter(__func__);                                  \
+		if (_error != CUDA_SUCCESS)                                                        \
+			return _error;                                                             \
+	} while (0)
+
+FAKE_EXPORT CUresult cuInit(unsigned flags)
+{
+	ENTER();
+	return CUDA_SUCCESS;
+}
+
+FAKE_EXPORT CUresult cuGetErrorName(CUresult error, const char **name)
+{
+	*name = cudaGetErrorName((cudaError_t)error);
+	return CUDA_SUCCESS;
+}
+
+FAKE_EXPORT CUresult cuDeviceGetCount(int *count)
+{
+	ENTER();
+	*count = 0;
+	while (fake_visible(*count) >= 0)
+		++*count;
+	return CUDA_SUCCESS;
+}
+
+FAKE_EXPORT CUresult cuDeviceGet(CUdevice *device, int ordinal)
+{
+	ENTER();
+	*device = ordinal;
+	return fake_visible(ordinal) < 0 ? CUDA_ERROR_INVALID_DEVICE : CUDA_SUCCESS;
+}
+
+FAKE_EXPORT CUresult cuDeviceGetUuid_v2(CUuuid *uuid, CUdevice device)
+{
+	int gpu = fake_visible(device);
+
+	ENTER();
+	if (gpu < 0)
+		return CUDA_ERROR_INVALID_DEVICE;
+	*uuid = (CUuuid){
+		{[3] = (char)(gpu + 1), [6] = 0x40, [8] = (char)0x80, [15] = (char)(gpu + 1)}};
+	return CUDA_SUCCESS;
+}
+
+FAKE_EXPORT CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device)
+{
+	ENTER();
+	*context = (CUcontext)(uintptr_t)(device + 1);
+	return fake_visible(device) < 0 ? CUDA_ERROR_INVALID_DEVICE : CUDA_SUCCESS;
+}
+
+FAKE_EXPORT CUresult cuCtxPushCurrent_v2(CUcontext context)
+{
+	ENTER();
+	return context ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
+}
+
+FAKE_EXPORT CUresult cuCtxPopCurrent_v2(CUcontext *context)
+{
+	ENTER();
+	*context = NULL;
+	return CUDA_SUCCESS;
+}
+
+FAKE_EXPORT CUresult cuCtxSynchronize(void)
+{
+	ENTER();
+	pthread_mutex_lock(&fake_lock);
+	fake_streams_settle();
+	pthread_mutex_unlock(&fake_lock);
+	return CUDA_SUCCESS;
+}
+
+FAKE_EXPORT CUresult cuPointerGetAttribute(
+	void *value, CUpointer_attribute attribute, CUdeviceptr at)
+{
+	const void *data = (const void *)(uintptr_t)at;
+	int ordinal = -1;
+
+	ENTER();
+	pthread_mutex_lock(&fake_lock);
+	if (attribute == CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL)
+		ordinal = fake_vmm_is(data)	 ? fake_vmm_ordinal(data)
+			  : fake_is_device(data) ? 0
+						 : -1;
+	pthread_mutex_unlock(&fake_lock);
+	if (ordinal < 0)
+		return CUDA_ERROR_INVALID_VALUE;
+	*(int *)value = ordinal;
+	return CUDA_SUCCESS;
+}
+
+/* In no stream's order, but behind all that is in one. */
+FAKE_EXPORT CUresult cuMemcpyDtoD_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes)
+{
+	CUresult error = CUDA_ERROR_INVALID_VALUE;
+	const void *source;
+	void *target;
+
+	ENTER();
+	pthread_mutex_lock(&fake_lock);
+	fake_streams_settle();
+	target = fake_memory_alias((void *)(uintptr_t)to, bytes, true);
+	source = fake_memory_alias((void *)(uintptr_t)from, bytes, false);
+	if (target && source) {
+		memmove(target, source, bytes);
+		error = CUDA_SUCCESS;
+	}
+	pthread_mutex_unlock(&fake_lock);
+	return error;
+}
