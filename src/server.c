@@ -295,6 +295,7 @@ static int build_metrics(struct server *s)
 		.frontend = s->frontend,
 		.handoff = s->config->handoff.socket ? s->handoff : NULL,
 		.turns = turn_time(&s->turn),
+		.busy = turn_busy_poll(&s->turn),
 		.started_ns = s->started_ns,
 		.tracer = s->tracer,
 	};

@@ -27,7 +27,6 @@ struct turn {
 	uv_check_t check;
 	uv_idle_t idle; /* active while spinning: the loop does not sleep then */
 	struct busy_poll busy;
-	uint64_t busy_poll_us;
 	uint64_t activity; /* when last seen */
 	uint64_t woke_ms;  /* when the loop last came back from polling; 0: not yet */
 	struct histogram time;
@@ -39,6 +38,8 @@ void turn_init(struct turn *t, uv_loop_t *loop, uint32_t busy_poll_us,
 void turn_start(struct turn *t);
 /* Run the loop before closing it. */
 void turn_close(struct turn *t);
+/* How often it looked again instead of sleeping, and found something. */
+const struct busy_poll *turn_busy_poll(const struct turn *t);
 /* How long turns took, without the time that the loop slept: ns, counted in whole milliseconds. */
 const struct histogram *turn_time(const struct turn *t);
 

@@ -61,8 +61,7 @@ static void finish(struct loop *l, int r)
 
 /* --- Leading ------------------------------------------------------------------------------ */
 
-/* More of the output arena is made resident. False: that is not needed. */
-static bool populate(struct loop *l)
+static bool wants_pages(struct loop *l)
 {
 	bool wants;
 
@@ -70,16 +69,27 @@ static bool populate(struct loop *l)
 		return false;
 	pthread_mutex_lock(&l->memory);
 	wants = outputs_wants_pages(l->outputs);
-	if (wants)
-		outputs_populate(l->outputs);
 	pthread_mutex_unlock(&l->memory);
 	return wants;
+}
+
+/* More of the output arena is made resident. False: that is not needed. */
+static bool populate(struct loop *l)
+{
+	bool wants = wants_pages(l);
+
+	if (!wants)
+		return false;
+	pthread_mutex_lock(&l->memory);
+	outputs_populate(l->outputs);
+	pthread_mutex_unlock(&l->memory);
+	return true;
 }
 
 /* The next record; pages for the output arena while there is none. */
 static int receive(struct loop *l, struct tools *t, int *ret_fd, size_t *ret_n_fds)
 {
-	bool idle = false; /* there is nothing else to do */
+	bool idle = !wants_pages(l); /* there is nothing else to do */
 
 	for (;;) {
 		bool spin = l->busy.limit_ns > 0 && busy_poll_spins(&l->busy, clock_ns());

@@ -22,10 +22,17 @@ void busy_poll_work(struct busy_poll *b, uint64_t now_ns)
 		b->credit++;
 	else if (!soon && b->credit > 0)
 		b->credit--;
+	if (b->n_looks == 2 && soon)
+		b->n_paid++;
+	b->n_looks = 0;
 	b->since_ns = now_ns;
 }
 
-bool busy_poll_spins(const struct busy_poll *b, uint64_t now_ns)
+bool busy_poll_spins(struct busy_poll *b, uint64_t now_ns)
 {
-	return b->limit_ns > 0 && b->credit > 0 && now_ns - b->since_ns < b->limit_ns;
+	if (b->limit_ns == 0 || b->credit == 0 || now_ns - b->since_ns >= b->limit_ns)
+		return false;
+	if (b->n_looks < 2 && ++b->n_looks == 2)
+		b->n_spins++;
+	return true;
 }

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/busy_poll.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "dispatch/dispatch.h"
@@ -72,6 +73,14 @@ static void write_spans(struct text *t, const struct family *f, const struct sub
 static void write_turns(struct text *t, const struct family *f, const struct subject *s)
 {
 	text_histogram(t, f->name, "", "", s->sources->turns, HISTOGRAM_SHIFT_NS);
+}
+
+static void write_spins(struct text *t, const struct family *f, const struct subject *s)
+{
+	const struct busy_poll *b = s->sources->busy;
+
+	text_sample(t, f->name, "result=\"paid\"", "", b->n_paid, TEXT_PLAIN);
+	text_sample(t, f->name, "result=\"not_paid\"", "", b->n_spins - b->n_paid, TEXT_PLAIN);
 }
 
 /* --- Memory, and what is charged for ------------------------------------------------------------- */
@@ -210,6 +219,10 @@ const struct family server_families[] = {
 	{"modeld_loop_turn_seconds", "histogram",
 		"Turns of the event loop, without the time that it sleeps", OF_SERVER,
 		.write = write_turns},
+	{"modeld_loop_spins_total", "counter",
+		"Times that the event loop looked for work instead of sleeping (busy_poll_us): "
+		"paid when some came meanwhile",
+		OF_SERVER, .write = write_spins},
 	{"modeld_stalls_total", "counter",
 		"Requests found waiting although a worker was free: 0, unless modeld is wrong",
 		OF_SERVER, .value = stalls},

@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "http/http.h"
 
+struct busy_poll;
 struct dispatch;
 struct frontend;
 struct handoff;
@@ -31,6 +32,7 @@ struct metrics_sources {
 	struct frontend *frontend;
 	struct handoff *handoff;       /* NULL: none */
 	const struct histogram *turns; /* of the loop, ns */
+	const struct busy_poll *busy;  /* its own */
 	uint64_t started_ns;
 	const struct tracer *tracer; /* NULL: nothing is traced */
 };

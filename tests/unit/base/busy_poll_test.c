@@ -43,3 +43,23 @@ Test(busy_poll, gives_up_when_it_does_not_pay_and_begins_again)
 	busy_poll_work(&b, now + 10 * NS_PER_US);
 	cr_expect(busy_poll_spins(&b, now + 20 * NS_PER_US));
 }
+
+Test(busy_poll, counts_what_it_spun_for)
+{
+	struct busy_poll b;
+
+	busy_poll_init(&b, 50);
+	busy_poll_work(&b, START);
+	cr_expect(busy_poll_spins(&b, START));
+	busy_poll_work(&b, START + 1);
+	cr_expect_eq(b.n_spins, 0, "the first look found work: it would not have slept");
+	for (unsigned i = 0; i < 10; i++)
+		cr_expect(busy_poll_spins(&b, START + 1 + i));
+	busy_poll_work(&b, START + 20 * NS_PER_US);
+	cr_expect(b.n_spins == 1 && b.n_paid == 1, "%lu, %lu", b.n_spins, b.n_paid);
+	for (unsigned i = 0; i < 10; i++)
+		cr_expect(busy_poll_spins(&b, START + 21 * NS_PER_US + i));
+	cr_expect(!busy_poll_spins(&b, START + NS_PER_S));
+	busy_poll_work(&b, START + NS_PER_S);
+	cr_expect(b.n_spins == 2 && b.n_paid == 1, "%lu, %lu", b.n_spins, b.n_paid);
+}

@@ -26,8 +26,10 @@ struct version *fake_add(const char *name, const char *number)
 
 struct metrics_sources fake_sources(void)
 {
-	return (struct metrics_sources){
-		.handoff = (struct handoff *)&fake, .turns = &fake.turns, .started_ns = 1};
+	return (struct metrics_sources){.handoff = (struct handoff *)&fake,
+		.turns = &fake.turns,
+		.busy = &fake.busy,
+		.started_ns = 1};
 }
 
 unsigned fake_refs(void)

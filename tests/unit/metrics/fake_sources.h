@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "base/busy_poll.h"
 #include "base/nvml.h"
 #include "dispatch/version.h"
 #include "metrics/metrics.h"
@@ -39,6 +40,7 @@ struct fake_sources {
 	struct nvml_gpu gpus[2];
 	size_t n_gpus;
 	struct histogram turns;
+	struct busy_poll busy;
 };
 
 extern struct fake_sources fake;

@@ -5,6 +5,7 @@ import random
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import types
 import weakref
@@ -224,14 +225,15 @@ def native(monkeypatch):
 
 
 @pytest.fixture
-def express(native):
+def express(native, request):
     """One in this process: .native, .socket (the other end), .said (of conclude()), .released; .begin(), .reserve() may be set."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", PATIENCE_S, 0))
     e = types.SimpleNamespace(socket=ours, fd=theirs.fileno(), said=[], released=[], begin=lambda: None, reserve=lambda lengths: None)
     e.native = native.Express(
         e.fd, np.ndarray, tuple(dtypes.NUMPY), {ARENA: (memoryview(bytes(BYTES)), None)}, lambda: e.begin(),
-        lambda lengths: e.reserve(lengths), e.released.extend, lambda model, batch, given, raised, compute_ns: e.said.append((batch, given, raised)), EOFError, wire.WireError)
+        lambda lengths: e.reserve(lengths), e.released.extend, lambda model, batch, given, raised, compute_ns: e.said.append((batch, given, raised)), EOFError, wire.WireError,
+        busy_poll_us=getattr(request, "param", 0))
     e.native.add(1, "model", lambda x: x, None, (("x", 12, (-1,)),), (("y", 12, (-1,)),))
     yield e
     ours.close()
@@ -348,6 +350,39 @@ def test_handlers_of_signals_run_while_nothing_comes(express):
         signal.signal(signal.SIGALRM, before)
 
 
+# Sends a record as soon as its parent has used so much CPU time: one that sleeps is sent none.
+SENDER = """
+import os, sys
+def ticks():
+    return sum(map(int, open(f"/proc/{os.getppid()}/stat").read().rsplit(")", 1)[1].split()[11:13]))
+before = ticks()
+while ticks() < before + 3:
+    os.sched_yield()
+os.write(int(sys.argv[1]), b"x")
+"""
+
+
+@pytest.mark.parametrize("express", [2**32 - 1], indirect=True)
+def test_it_does_not_sleep_where_it_may_look_for_records(express):
+    express.socket.send(b"w")
+    assert express.native.receive() is None
+    fd = express.socket.fileno()
+    with subprocess.Popen([sys.executable, "-c", SENDER, str(fd)], pass_fds=[fd]) as sender:
+        try:
+            assert express.native.receive() is None and express.native.rest() == b"x"
+        except BaseException:
+            sender.kill()
+            raise
+    assert sender.returncode == 0
+
+
+@pytest.mark.parametrize("express", [10000], indirect=True)
+def test_handlers_of_signals_that_came_while_it_did_not_sleep_run(express):
+    express.socket.send(b"w")
+    assert express.native.receive() is None
+    test_handlers_of_signals_run_while_nothing_comes(express)
+
+
 class Cancelling:
     """An executor to which a run is cancelled before it knows of it."""
 
@@ -363,7 +398,7 @@ class Cancelling:
 def test_no_cancel_is_lost(native, express):
     outputs, executor = types.SimpleNamespace(reserve=None), Cancelling()
     e = express_module.Express(native, express.fd, {ARENA: (memoryview(bytes(BYTES)), None)}, outputs, executor,
-                               answer=lambda *said: None, begin=lambda: None, release=None)
+                               answer=lambda *said: None, begin=lambda: None, release=None, busy_poll_us=0)
     try:
         executor.native = express.native = e.native
         e.native.add(1, "model", lambda x: current_call() and x, None, (("x", 12, None),), (("y", 12, None),))

@@ -114,3 +114,19 @@ Test(turn, who_spins_asks_for_work)
 	cr_expect(uv_is_active((uv_handle_t *)&bed.turn.idle));
 	end();
 }
+
+Test(turn, spins_are_counted_from_the_second_look_on)
+{
+	const struct busy_poll *b = turn_busy_poll(&bed.turn);
+
+	begin(UINT32_MAX); /* longer than this test takes anywhere */
+	uv_run(&bed.loop, UV_RUN_NOWAIT);
+	cr_expect_eq(b->n_spins, 0);
+	for (unsigned i = 0; i < 3; i++)
+		uv_run(&bed.loop, UV_RUN_NOWAIT);
+	cr_expect(b->n_spins == 1 && b->n_paid == 0);
+	bed.activity++;
+	uv_run(&bed.loop, UV_RUN_NOWAIT);
+	cr_expect(b->n_spins == 1 && b->n_paid == 1);
+	end();
+}

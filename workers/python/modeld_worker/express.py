@@ -40,14 +40,14 @@ class Express:
     """Of the main thread. `answer(batch, answers, compute_ns)` is called for what infer() gave that is no plain array, or
     raised; `begin()` before what may take long; `release(holds)` for what the daemon has read."""
 
-    def __init__(self, module, fd, views, outputs, executor, *, answer, begin, release):
+    def __init__(self, module, fd, views, outputs, executor, *, answer, begin, release, busy_poll_us):
         self._executor = executor
         self._answer = answer
         self._thread = threading.get_ident()
         self._call = None  # of what runs, once somebody has asked
         self.native = module.Express(
             fd=fd, ndarray=np.ndarray, dtypes=tuple(dtypes.NUMPY), views=views, begin=begin, reserve=outputs.reserve,
-            release=release, conclude=self._conclude, closed=Closed, malformed=WireError)
+            release=release, conclude=self._conclude, closed=Closed, malformed=WireError, busy_poll_us=busy_poll_us)
         set_usual_call(self._current)
 
     def add(self, model):

@@ -209,7 +209,7 @@ class Loop:
         if module:
             self._quick = express.Express(
                 module, self.socket.fileno(), self._views.by_id, self._outputs, self._executor, answer=self._answer,
-                begin=self._begin_quick, release=self._release)
+                begin=self._begin_quick, release=self._release, busy_poll_us=self._setup.busy_poll_us)
             self._express = self._quick.native
 
     def _begin_quick(self):

@@ -166,22 +166,25 @@ static int keep(struct express *e, PyObject *dtypes)
 static int init(PyObject *self, PyObject *args, PyObject *keywords)
 {
 	static const char *const names[] = {"fd", "ndarray", "dtypes", "views", "begin", "reserve",
-		"release", "conclude", "closed", "malformed", NULL};
+		"release", "conclude", "closed", "malformed", "busy_poll_us", NULL};
 	struct express *e = (struct express *)self;
+	unsigned int busy_poll_us = 0;
 	PyObject *dtypes;
 
 	if (e->scratch) {
 		PyErr_SetString(PyExc_TypeError, "it was made before");
 		return -1;
 	}
-	if (!PyArg_ParseTupleAndKeywords(args, keywords, "iOO!O!OOOOOO", (char **)(uintptr_t)names,
-		    &e->fd, &e->arrays.type, &PyTuple_Type, &dtypes, &PyDict_Type, &e->views,
-		    &e->begin, &e->reserve, &e->release, &e->conclude, &e->closed, &e->malformed)) {
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "iOO!O!OOOOOO|I",
+		    (char **)(uintptr_t)names, &e->fd, &e->arrays.type, &PyTuple_Type, &dtypes,
+		    &PyDict_Type, &e->views, &e->begin, &e->reserve, &e->release, &e->conclude,
+		    &e->closed, &e->malformed, &busy_poll_us)) {
 		memset((char *)e + sizeof(PyObject), 0, sizeof(*e) - sizeof(PyObject));
 		return -1;
 	}
 	if (keep(e, dtypes) < 0)
 		return -1;
+	busy_poll_init(&e->busy, busy_poll_us);
 	if (wire_scratch_new(&e->scratch) < 0) {
 		PyErr_NoMemory();
 		return -1;

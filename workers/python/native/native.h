@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/busy_poll.h"
 #include "base/cleanup.h"
 #include "proto/wire.h"
 
@@ -90,6 +91,7 @@ struct running {
 struct express {
 	PyObject ob_base;
 	int fd; /* borrow */
+	struct busy_poll busy;
 	struct arrays arrays;
 	/* own. Views by the id of their memory: a pair whose first is a view to read. */
 	PyObject *views;

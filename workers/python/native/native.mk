@@ -5,7 +5,7 @@ PYTHON_INCLUDE := $(if $(filter-out 0,$(NATIVE)),$(shell pkg-config --cflags-onl
 SRC_native     := $(wildcard workers/python/native/*.c)
 # What it has of the project's own.
 NATIVE_OF      := proto/wire.c proto/wire_tables.c proto/codec_pack.c proto/codec_unpack.c proto/field.c proto/dtype.c src/base/seqpacket.c \
-                  src/base/clock.c
+                  src/base/clock.c src/base/busy_poll.c
 # The worker finds it there. An instrumented one goes elsewhere: an interpreter that was not told beforehand cannot load it.
 NATIVE_AT      := $(BUILD)/$(if $(SANITIZE),preloaded/)modeld-python
 NATIVE_SO      := $(if $(PYTHON_INCLUDE),$(NATIVE_AT)-native/_native.abi3.so)

@@ -2,9 +2,11 @@
 #include "workers/python/native/native.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/seqpacket.h"
 
 #define FDS_MAX 4u
@@ -76,22 +78,49 @@ static PyObject *with_descriptors(const struct express *e, size_t n, const int *
 	return list ? Py_BuildValue("(y#N)", e->in, (Py_ssize_t)n, list) : NULL;
 }
 
-static int wait_for_record(struct express *e, size_t *ret_n, int fds[FDS_MAX], size_t *ret_n_fds)
+/* -EAGAIN: none came as long as it is worth while not to sleep. */
+static int spin_for_record(struct express *e, size_t *ret_n, int fds[FDS_MAX], size_t *ret_n_fds)
+{
+	int r = -EAGAIN;
+
+	while (r == -EAGAIN && busy_poll_spins(&e->busy, clock_ns())) {
+		r = seqpacket_recv(e->fd, e->in, sizeof(e->in), ret_n, fds, FDS_MAX, ret_n_fds, 1);
+		/* Who is waited for may have no other CPU than this one. */
+		if (r == -EAGAIN)
+			sched_yield();
+	}
+	return r;
+}
+
+static int sleep_for_record(struct express *e, size_t *ret_n, int fds[FDS_MAX], size_t *ret_n_fds)
+{
+	return seqpacket_recv_until_signal(
+		e->fd, e->in, sizeof(e->in), ret_n, fds, FDS_MAX, ret_n_fds);
+}
+
+/* -EAGAIN: none came so far; -EINTR: a signal did. */
+static int wait_for_record(
+	struct express *e, bool spin, size_t *ret_n, int fds[FDS_MAX], size_t *ret_n_fds)
 {
 	int r;
 
-	Py_BEGIN_ALLOW_THREADS r = seqpacket_recv_until_signal(
-		e->fd, e->in, sizeof(e->in), ret_n, fds, FDS_MAX, ret_n_fds);
+	Py_BEGIN_ALLOW_THREADS r = spin ? spin_for_record(e, ret_n, fds, ret_n_fds)
+					: sleep_for_record(e, ret_n, fds, ret_n_fds);
+	if (r == 0 && e->busy.limit_ns > 0)
+		busy_poll_work(&e->busy, clock_ns());
 	Py_END_ALLOW_THREADS return r;
 }
 
 PyObject *express_receive(struct express *e)
 {
+	bool spin = e->busy.limit_ns > 0;
 	int fds[FDS_MAX], r;
 	size_t n = 0, n_fds = 0;
 
-	while ((r = wait_for_record(e, &n, fds, &n_fds)) == -EINTR) {
-		/* Handlers of models run here. */
+	while ((r = wait_for_record(e, spin, &n, fds, &n_fds)) == -EINTR ||
+		(spin && r == -EAGAIN)) {
+		spin = false;
+		/* Handlers of models run here, also of signals that came while it spun. */
 		if (PyErr_CheckSignals() < 0)
 			return NULL;
 	}
