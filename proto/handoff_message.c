@@ -80,6 +80,7 @@ static const struct codec_field infer_fields[] = {
 	[5] = CODEC_NUMBER(struct handoff_infer, timeout_us),
 	[6] = CODEC_MESSAGES(struct handoff_infer, parameters, n_parameters, 0, ANY_COUNT, &pair),
 	[7] = CODEC_NUMBER(struct handoff_infer, make_room),
+	[8] = CODEC_NUMBER(struct handoff_infer, partial),
 };
 static const struct codec_message infer = CODEC_MESSAGE(struct handoff_infer, infer_fields, NULL);
 
@@ -143,6 +144,7 @@ static const struct codec_field inferred_fields[] = {
 	[5] = CODEC_NUMBER(struct handoff_inferred, batch_requests),
 	[6] = CODEC_TEXT(struct handoff_inferred, worker, ANY_LENGTH),
 	[7] = CODEC_MESSAGES(struct handoff_inferred, room, n_room, 0, 1, &registered),
+	[8] = CODEC_NUMBER(struct handoff_inferred, more),
 };
 static const struct codec_message inferred =
 	CODEC_MESSAGE(struct handoff_inferred, inferred_fields, NULL);

@@ -83,6 +83,7 @@ struct handoff_infer {
 	const struct handoff_pair *parameters;
 	size_t n_parameters;
 	bool make_room;
+	bool partial;
 };
 
 struct handoff_cancel {
@@ -119,6 +120,7 @@ struct handoff_inferred {
 	const char *worker;
 	const struct handoff_registered *room; /* the region that was made for outputs */
 	size_t n_room;			       /* 0 or 1 */
+	bool more;			       /* another answer to the same Infer follows */
 };
 
 struct handoff_error {

@@ -199,6 +199,7 @@ static int resolve_listen(struct config *c)
 static int resolve_handoff(struct config *c)
 {
 	c->handoff.busy_poll_us = c->pool.busy_poll_us;
+	c->handoff.max_unread_answers = c->frontend.services.max_unread_answers;
 	if (!c->handoff.unix_group[0])
 		c->handoff.unix_group = NULL;
 	if (!c->handoff.socket[0]) {

@@ -148,7 +148,8 @@ int call_answer(struct modeld *m, const struct handoff_message *answer, int fd)
 		call_over(call);
 		return 0;
 	}
-	if (answer->type != HANDOFF_INFERRED)
+	/* Answers in part are never asked for. */
+	if (answer->type != HANDOFF_INFERRED || answer->inferred.more)
 		return -EPROTO;
 	r = take_room(call, &answer->inferred, fd);
 	if (!r && !call->abandoned)

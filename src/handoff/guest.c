@@ -37,6 +37,7 @@ struct answer {
 	struct list node; /* in guest.answers */
 	int fd;		  /* own; -1: none */
 	uint64_t seq;
+	struct parts_queued *parts;	    /* borrow: it counts there; NULL: nowhere */
 	uint8_t token[HANDOFF_TOKEN_BYTES]; /* where fd is one: of its region */
 	size_t n;
 	uint8_t data[];
@@ -87,6 +88,7 @@ static int answer_new(struct answer **ret_answer, struct guest *p, const struct 
 		return -ENOMEM;
 	}
 	a->seq = m->seq;
+	a->parts = NULL;
 	if (*fd >= 0)
 		memcpy(a->token, region_of(m)->token, sizeof(a->token));
 	a->fd = steal_fd(fd);
@@ -96,7 +98,9 @@ static int answer_new(struct answer **ret_answer, struct guest *p, const struct 
 	return 0;
 }
 
-void guest_answer(struct guest *p, const struct handoff_message *m, int fd)
+/* parts: where it counts; NULL: nowhere. */
+static void queue_answer(
+	struct guest *p, const struct handoff_message *m, int fd, struct parts_queued *parts)
 {
 	_cleanup_(close_fd) int owned = fd;
 	struct answer *a;
@@ -113,11 +117,37 @@ void guest_answer(struct guest *p, const struct handoff_message *m, int fd)
 		guest_end(p, "out of memory");
 		return;
 	}
+	a->parts = parts;
+	if (parts)
+		parts->n++;
 	list_push_back(&p->answers, &a->node);
 	p->answer_bytes += sizeof(*a) + n;
 	make_dirty(p);
 	if (p->answer_bytes > p->handoff->settings->max_output_bytes)
 		guest_end(p, "it does not read its answers: [handoff] max_output_bytes");
+}
+
+void guest_answer(struct guest *p, const struct handoff_message *m, int fd)
+{
+	queue_answer(p, m, fd, NULL);
+}
+
+void guest_answer_part(
+	struct guest *p, const struct handoff_message *m, int fd, struct parts_queued *parts)
+{
+	queue_answer(p, m, fd, parts);
+}
+
+void guest_forget_parts(struct guest *p, struct parts_queued *parts)
+{
+	if (parts->n == 0)
+		return;
+	list_for_each (&p->answers, node) {
+		struct answer *a = list_entry(node, struct answer, node);
+
+		if (a->parts == parts)
+			a->parts = NULL;
+	}
 }
 
 void guest_refuse(struct guest *p, uint64_t seq, enum grpc_status code, const char *format, ...)
@@ -145,23 +175,42 @@ static void watch(struct guest *p, bool blocked)
 
 static void remove_answer(struct guest *p, struct answer *a)
 {
+	if (a->parts)
+		a->parts->n--;
 	p->answer_bytes -= sizeof(*a) + a->n;
 	list_remove(&a->node);
 	answer_free(p, a);
 }
 
-/* The kernel takes no more descriptors of ours: that request has failed, and its memory goes. */
-static int answer_refusal(struct guest *p, struct answer *a)
+/* It is not sent: the region that it tells of goes. */
+static void withhold(struct guest *p, struct answer *a)
 {
-	struct entry *e = entry_find(&p->handoff->entries, a->token);
-	uint64_t seq = a->seq;
+	struct entry *e = a->fd >= 0 ? entry_find(&p->handoff->entries, a->token) : NULL;
 
 	if (e && e->guest == p)
 		entry_unregister(e);
-	unread_dropped(p->unread);
+	if (a->fd >= 0)
+		unread_dropped(p->unread);
 	remove_answer(p, a);
-	guest_refuse(p, seq, GRPC_RESOURCE_EXHAUSTED,
-		"its descriptor cannot be sent: too many of the daemon's user have not been read");
+}
+
+/* The kernel takes no more descriptors of ours: that request has failed, and its memory goes, and what is queued behind
+ * this answer of its. Who still gives answers in part is told, and says so in the last one. */
+static int answer_refusal(struct guest *p, struct answer *a)
+{
+	struct parts_queued *parts = a->parts;
+	uint64_t seq = a->seq;
+
+	list_for_each (&p->answers, node) {
+		struct answer *behind = list_entry(node, struct answer, node);
+
+		if (behind->seq == seq)
+			withhold(p, behind);
+	}
+	if (parts)
+		parts->refused = true;
+	else
+		guest_refuse(p, seq, GRPC_RESOURCE_EXHAUSTED, "%s", GUEST_FDS_UNREAD_TEXT);
 	return p->ended ? -ENOBUFS : 0;
 }
 
@@ -390,10 +439,8 @@ static void drop_answers(struct guest *p)
 
 		if (a->fd >= 0)
 			unread_dropped(p->unread);
-		list_remove(node);
-		answer_free(p, a);
+		remove_answer(p, a);
 	}
-	p->answer_bytes = 0;
 }
 
 /* Records that were not read end with the socket, and whatever descriptors they have: theirs, and ours at their end. */

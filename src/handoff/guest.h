@@ -13,6 +13,10 @@
 #include "proto/grpc_status.h"
 #include "proto/handoff_message.h"
 
+/* An answer failed of that. */
+#define GUEST_FDS_UNREAD_TEXT                                                                      \
+	"its descriptor cannot be sent: too many of the daemon's user have not been read"
+
 struct client;
 struct handoff;
 struct unread;
@@ -22,6 +26,12 @@ struct user;
 struct held {
 	struct list node;
 	void (*drop)(struct held *h); /* the guest goes: leave its list, no answers */
+};
+
+/* Answers in part of one request, on their way. Embedded in who gives them. */
+struct parts_queued {
+	uint32_t n;   /* queued here, not sent */
+	bool refused; /* one of them cannot be sent, nor could what comes behind it */
 };
 
 struct guest {
@@ -64,6 +74,11 @@ void guest_flush(struct guest *p);
 
 /* Queue an answer for guest_flush(); fd (own, -1: none) travels with it. */
 void guest_answer(struct guest *p, const struct handoff_message *m, int fd);
+/* The same for one that others with its seq follow. `parts` is borrowed until guest_forget_parts(). */
+void guest_answer_part(
+	struct guest *p, const struct handoff_message *m, int fd, struct parts_queued *parts);
+/* They are not counted any more. */
+void guest_forget_parts(struct guest *p, struct parts_queued *parts);
 /* The same for an error. */
 void guest_refuse(struct guest *p, uint64_t seq, enum grpc_status code, const char *format, ...)
 	_printf_(4, 5);

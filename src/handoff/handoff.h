@@ -37,8 +37,10 @@ struct handoff_settings {
 	uint32_t max_regions;	   /* of all users */
 	uint32_t max_requests;	   /* in flight on one connection */
 	uint64_t max_output_bytes; /* answers queued for a client that does not read */
-	uint32_t busy_poll_us;	   /* of the loop: clients are told */
-	bool tokens_over_tcp;	   /* who knows a token may use it from this host's loopback */
+	uint32_t
+		max_unread_answers; /* [limits]: answers in part of a request that wait for the client */
+	uint32_t busy_poll_us;	    /* of the loop: clients are told */
+	bool tokens_over_tcp;	    /* who knows a token may use it from this host's loopback */
 };
 
 struct handoff_counters {

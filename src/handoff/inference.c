@@ -6,7 +6,10 @@
  * Cancel. Invariant: an inference is in its guest's list until it was answered or abandoned, and holds
  * its request, or the demand for its model.
  *
- * inference_fill.c makes the request of the record, inference_answer.c the answer. Daemon process, loop thread.
+ * A decoupled model answers in part, where the message allows that. What its client does not read is bounded for each
+ * inference, which fails beyond: the connection, and what else is asked by it, goes on.
+ *
+ * Daemon process, loop thread.
  */
 #include "handoff/inference.h"
 
@@ -18,6 +21,7 @@
 
 #include "base/clock.h"
 #include "dispatch/demand.h"
+#include "dispatch/output_share.h"
 #include "handoff/handoff_private.h"
 #include "handoff/inference_private.h"
 
@@ -25,29 +29,90 @@ static struct inference *inference_free(struct inference *i)
 {
 	list_remove(&i->held.node);
 	i->guest->n_inferences--;
+	guest_forget_parts(i->guest, &i->parts);
+	inference_drop_waiting(i, true);
 	request_unref(i->request);
 	demand_free(i->demand);
-	overflow_free(i->overflow);
 	free(i->record);
 	free(i);
 	return NULL;
+}
+
+/* --- Answers ---------------------------------------------------------------------------------- */
+
+/* Once all that there is to say was said, but how it ended. It may be freed. */
+static void settle(struct inference *i)
+{
+	if (!i->ended || i->n_waiting > 0)
+		return;
+	if (i->cancelled)
+		guest_refuse(i->guest, i->cancel_seq, GRPC_CANCELLED, "cancelled");
+	else if (i->status != GRPC_OK)
+		guest_refuse(i->guest, i->seq, i->status, "%s", i->why);
+	inference_free(i);
+}
+
+/* False: it has failed. */
+static bool is_read(struct inference *i)
+{
+	const struct guest *p = i->guest;
+	const struct handoff_settings *s = p->handoff->settings;
+	/* What was queued in this turn of the loop could not be sent yet. */
+	uint32_t n = i->n_waiting + (p->blocked ? i->parts.n : 0);
+
+	if (i->parts.refused)
+		inference_fail(i, GRPC_RESOURCE_EXHAUSTED, "%s", GUEST_FDS_UNREAD_TEXT);
+	else if (n >= s->max_unread_answers)
+		inference_fail(i, GRPC_RESOURCE_EXHAUSTED,
+			"%" PRIu32 " answers of one request wait for the client to read, which is "
+			"the limit: [limits] max_unread_answers",
+			n);
+	else if (p->answer_bytes > s->max_output_bytes / 2)
+		inference_fail(i, GRPC_RESOURCE_EXHAUSTED,
+			"%" PRIu64 " bytes of answers wait for the client to read, above half of "
+			"[handoff] max_output_bytes",
+			p->answer_bytes);
+	else if (i->n_waiting > 0 && output_share_over(p->client))
+		inference_fail(i, GRPC_RESOURCE_EXHAUSTED,
+			"%" PRIu32 " answers of one request wait to be copied, above its client's "
+			"share of [worker] output_arena_bytes",
+			i->n_waiting);
+	return !i->over;
+}
+
+/* Behind its deadline, or when it is over, nothing is wanted but its end. */
+static void on_part(struct inference *i, const struct request_result *result)
+{
+	if (!i->over && result->times.done_ns < i->deadline_ns && is_read(i))
+		inference_answer(i, result);
+}
+
+static void on_last(struct inference *i, const struct request_result *result)
+{
+	i->ended = true;
+	if (i->over)
+		return;
+	if (i->parts.refused)
+		inference_end(i, GRPC_RESOURCE_EXHAUSTED, "%s", GUEST_FDS_UNREAD_TEXT);
+	else if (result->status != GRPC_OK)
+		inference_end(i, result->status, "%s", result->message);
+	else if (result->times.done_ns >= i->deadline_ns)
+		inference_end(i, GRPC_DEADLINE_EXCEEDED,
+			"deadline passed while model '%s' was running",
+			version_settings(i->model)->name);
+	else
+		inference_answer(i, result);
 }
 
 static void on_done(void *data, const struct request_result *result)
 {
 	struct inference *i = data;
 
-	if (i->cancelled)
-		guest_refuse(i->guest, i->cancel_seq, GRPC_CANCELLED, "cancelled");
-	else if (result->status == GRPC_OK && result->times.done_ns >= i->deadline_ns)
-		guest_refuse(i->guest, i->seq, GRPC_DEADLINE_EXCEEDED,
-			"deadline passed while model '%s' was running",
-			version_settings(i->model)->name);
-	else if (result->status == GRPC_OK && !inference_answer(i, result))
-		return;
-	else if (result->status != GRPC_OK)
-		guest_refuse(i->guest, i->seq, result->status, "%s", result->message);
-	inference_free(i);
+	if (result->partial)
+		on_part(i, result);
+	else
+		on_last(i, result);
+	settle(i);
 }
 
 /* --- Life --------------------------------------------------------------------------------------- */
@@ -57,11 +122,6 @@ static uint64_t deadline_of(const struct handoff_infer *m, uint64_t now_ns)
 	if (m->timeout_us == 0 || m->timeout_us > UINT64_MAX / NS_PER_US)
 		return CLOCK_NO_DEADLINE;
 	return clock_add(now_ns, m->timeout_us * NS_PER_US);
-}
-
-static void answered(struct inference *i)
-{
-	inference_free(i);
 }
 
 /* The guest goes: no answer. */
@@ -109,11 +169,12 @@ static struct inference *inference_new(const struct asked *a, struct version *mo
 	i->seq = a->seq;
 	i->received_ns = a->received_ns;
 	i->deadline_ns = deadline_of(a->message, a->received_ns);
+	list_init(&i->waiting);
 	if (model && make_request(i)) {
 		free(i);
 		return NULL;
 	}
-	i->on_answered = answered;
+	i->on_progress = settle;
 	i->held.drop = drop;
 	list_init(&i->held.node);
 	list_push_back(&p->inferences, &i->held.node);
@@ -322,10 +383,9 @@ void inference_cancel(struct guest *p, uint64_t seq, uint64_t of)
 		}
 		i->cancelled = true;
 		i->cancel_seq = seq;
-		if (i->overflow || (i->request && !request_withdraw(i->request)))
-			return;
-		inference_free(i);
-		break;
+		inference_stop(i);
+		settle(i);
+		return;
 	}
 	guest_refuse(p, seq, GRPC_CANCELLED, "cancelled");
 }

@@ -157,6 +157,8 @@ int inference_fill(struct inference *i, const struct handoff_infer *m)
 	int e = check_counts(i, m);
 
 	i->make_room = m->make_room;
+	if (m->partial)
+		request_allow_partial(i->request);
 	/* A model that was never loaded has no declaration: dispatch says why. */
 	if (!version_declared(i->model))
 		return e;

@@ -1,7 +1,8 @@
 /*
  * handoff_fuzz.c: records of a hostile client, through a real socket into guest, regions and requests, on
  * the unit tests' fake dispatch. The input is a list of records: a length byte pair, then the record; the
- * top bit of the length sends a sealed memfd along, the next has a request answered after it.
+ * top bit of the length sends a sealed memfd along, the next has a request answered after it: one that takes answers in
+ * part is given one, and every other time its last as well.
  */
 #include <assert.h>
 #include <errno.h>
@@ -28,6 +29,7 @@ static const struct handoff_settings handoff_settings = {
 	.max_regions = 100,
 	.max_requests = 4,
 	.max_output_bytes = 1 << 20,
+	.max_unread_answers = 4,
 };
 
 static bool drained;
@@ -64,6 +66,21 @@ static void swallow(int fd)
 	}
 }
 
+static void answer_first(size_t n)
+{
+	struct request *r = fake_first_request();
+	size_t n_outputs = 1 + (n & 1);
+	uint64_t length = (n << (n & 7)) & 0x1ffff;
+
+	if (r->partial) {
+		fake_run(r);
+		fake_part(r, n_outputs, length, 1);
+		if (n & 2)
+			return;
+	}
+	fake_answer(r, GRPC_OK, n_outputs, length);
+}
+
 /* Each record in turn; answers are read. */
 static void talk(uv_loop_t *loop, struct handoff *h, int fd, const uint8_t *data, size_t size)
 {
@@ -82,7 +99,7 @@ static void talk(uv_loop_t *loop, struct handoff *h, int fd, const uint8_t *data
 		size -= n;
 		turn(loop, h);
 		if (answer && fake_first_request())
-			fake_answer(fake_first_request(), GRPC_OK, 1 + (n & 1), n << (n & 7));
+			answer_first(n);
 		fake_regions_gone();
 		turn(loop, h);
 		swallow(fd);

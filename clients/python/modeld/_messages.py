@@ -275,11 +275,11 @@ class Parameter(Message):
 
 
 class Infer(Message):
-    __slots__ = ("model", "inputs", "targets", "outputs", "timeout_us", "parameters", "make_room")
+    __slots__ = ("model", "inputs", "targets", "outputs", "timeout_us", "parameters", "make_room", "partial")
 
     def __init__(self, model: str = "", inputs: Sequence[Tensor] = (), targets: Sequence[Target] = (),
                  outputs: Sequence[str] = (), timeout_us: int = 0, parameters: Sequence[Parameter] = (),
-                 make_room: bool = False) -> None:
+                 make_room: bool = False, partial: bool = False) -> None:
         self.model = model
         self.inputs = inputs
         self.targets = targets
@@ -287,6 +287,7 @@ class Infer(Message):
         self.timeout_us = timeout_us
         self.parameters = parameters
         self.make_room = make_room
+        self.partial = partial
 
     def _parts(self) -> List[Data]:
         out: List[Data] = []
@@ -300,6 +301,8 @@ class Infer(Message):
         _messages(out, b'2', self.parameters)
         if self.make_room:
             out.append(_head(b'8', self.make_room))
+        if self.partial:
+            out.append(_head(b'@', self.partial))
         return out
 
 
@@ -428,10 +431,11 @@ class Unregistered(Message):
 
 
 class Inferred(Message):
-    __slots__ = ("outputs", "queue_ns", "compute_ns", "total_ns", "batch_requests", "worker", "room")
+    __slots__ = ("outputs", "queue_ns", "compute_ns", "total_ns", "batch_requests", "worker", "room", "more")
 
     def __init__(self, outputs: Sequence[Tensor] = (), queue_ns: int = 0, compute_ns: int = 0, total_ns: int = 0,
-                 batch_requests: int = 0, worker: str = "", room: Sequence[Registered] = ()) -> None:
+                 batch_requests: int = 0, worker: str = "", room: Sequence[Registered] = (),
+                 more: bool = False) -> None:
         self.outputs = outputs
         self.queue_ns = queue_ns
         self.compute_ns = compute_ns
@@ -439,6 +443,7 @@ class Inferred(Message):
         self.batch_requests = batch_requests
         self.worker = worker
         self.room = room
+        self.more = more
 
     def _read(self, data: bytes, at: int, end: int) -> None:
         new_outputs: List[Tensor] = []
@@ -475,6 +480,8 @@ class Inferred(Message):
                 self.total_ns = n
             elif tag == 40:
                 self.batch_requests = n
+            elif tag == 64:
+                self.more = n > 0
         if at != end:
             raise DecodeError("truncated field")
         self.outputs = new_outputs

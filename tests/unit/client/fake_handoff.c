@@ -13,6 +13,7 @@
  *     die       the process ends
  *     wrong     Limits
  *     fd        the input, with a descriptor
+ *     more      the input, as an answer that others follow
  *     forge-X   an output that is not where the target is: region, offset, length, shape
  *     empty     an Envelope without a body
  *     room      the input, in a region that is made for it, if that is asked for
@@ -208,8 +209,9 @@ static void register_(struct daemon *d, uint64_t seq, uint64_t bytes, int fd)
 
 /* --- Inference -------------------------------------------------------------------------------- */
 
+/* wrong: NULL, "fd" (a descriptor comes along) or "more" (others follow). */
 static void send_inferred(struct daemon *d, uint64_t seq, Modeld__Handoff__Tensor *const *outputs,
-	size_t n, bool with_fd)
+	size_t n, const char *wrong)
 {
 	Envelope e = MODELD__HANDOFF__ENVELOPE__INIT;
 	Modeld__Handoff__Inferred body = MODELD__HANDOFF__INFERRED__INIT;
@@ -222,7 +224,8 @@ static void send_inferred(struct daemon *d, uint64_t seq, Modeld__Handoff__Tenso
 	e.seq = seq;
 	e.body_case = MODELD__HANDOFF__ENVELOPE__BODY_INFERRED;
 	e.inferred = &body;
-	answer_with(d, &e, &d->fd, with_fd ? 1 : 0);
+	body.more = wrong && !strcmp(wrong, "more");
+	answer_with(d, &e, &d->fd, wrong && !strcmp(wrong, "fd"));
 }
 
 static void forge(Modeld__Handoff__Tensor *t, const char *what)
@@ -261,9 +264,9 @@ static void identity(struct daemon *d, uint64_t seq, const Modeld__Handoff__Infe
 	}
 	if (!strncmp(q->model, "forge-", 6))
 		forge(&out, q->model + 6);
-	send_inferred(d, seq, &list, 1, !strcmp(q->model, "fd"));
+	send_inferred(d, seq, &list, 1, q->model);
 	if (!strcmp(q->model, "twice"))
-		send_inferred(d, seq, &list, 1, false);
+		send_inferred(d, seq, &list, 1, NULL);
 }
 
 static void room(struct daemon *d, uint64_t seq, const Modeld__Handoff__Infer *q)
@@ -330,7 +333,7 @@ static void two_outputs(struct daemon *d, uint64_t seq)
 	b.dims = &elements;
 	b.data.data = text;
 	b.data.len = sizeof(text) - 1;
-	send_inferred(d, seq, list, 2, false);
+	send_inferred(d, seq, list, 2, NULL);
 }
 
 static void release_held(struct daemon *d)

@@ -493,8 +493,8 @@ Test(modeld, an_answer_that_comes_twice_is_dropped)
 Test(modeld, forged_answers_end_the_connection)
 {
 	static const char *const models[] = {"forge-region", "forge-offset", "forge-length",
-		"forge-shape", "forge-dtype", "wrong", "fd", "empty", "room-none", "room-outside",
-		"room-unsealed"};
+		"forge-shape", "forge-dtype", "wrong", "fd", "more", "empty", "room-none",
+		"room-outside", "room-unsealed"};
 
 	for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++) {
 		unsigned fds = failalloc_open_fds();

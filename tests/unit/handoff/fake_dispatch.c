@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "dispatch/demand.h"
+#include "dispatch/output_share.h"
 
 struct dispatch fake;
 
@@ -89,10 +90,13 @@ static void leave(struct request *r)
 	request_unref(r);
 }
 
-void fake_answer(struct request *r, enum grpc_status status, size_t n, uint64_t length)
+/* The outputs' bytes begin with the mark. */
+static void tell(struct request *r, enum grpc_status status, size_t n, uint64_t length,
+	bool partial, uint8_t mark)
 {
 	struct pool_output results[2];
 	struct request_result result = {
+		.partial = partial,
 		.status = status,
 		.message = status == GRPC_OK ? "" : "it failed",
 		.outputs = results,
@@ -109,13 +113,13 @@ void fake_answer(struct request *r, enum grpc_status status, size_t n, uint64_t 
 			.done_ns = clock_ns()},
 	};
 
-	assert(length <= sizeof(bytes));
+	assert(mark + length <= sizeof(bytes));
 	for (uint32_t i = 0; i < n; i++) {
 		results[i] = (struct pool_output){.index = i,
 			.dtype = DTYPE_U8,
 			.rank = 1,
 			.dims = {(int64_t)length},
-			.data = bytes,
+			.data = bytes + mark,
 			.length = length};
 		for (uint32_t k = 0; k < r->n_targets; k++) {
 			if (r->targets[k].output == i && length <= r->targets[k].length)
@@ -124,7 +128,18 @@ void fake_answer(struct request *r, enum grpc_status status, size_t n, uint64_t 
 	}
 	if (r->on_done)
 		r->on_done(r->data, &result);
+}
+
+void fake_answer(struct request *r, enum grpc_status status, size_t n, uint64_t length)
+{
+	tell(r, status, n, length, false, 0);
 	leave(r);
+}
+
+void fake_part(struct request *r, size_t n, uint64_t length, uint8_t mark)
+{
+	assert(r->partial && r->running);
+	tell(r, GRPC_OK, n, length, true, mark);
 }
 
 /* --- client.h, version.h, dispatch.h ---------------------------------------------------------- */
@@ -225,6 +240,16 @@ struct request *request_unref(struct request *r)
 	fake.n_requests--;
 	free(r);
 	return NULL;
+}
+
+void request_allow_partial(struct request *r)
+{
+	r->partial = true;
+}
+
+bool output_share_over(const struct client *c)
+{
+	return fake.over_share;
 }
 
 struct request_input *request_input(struct request *r, uint32_t index)

@@ -27,6 +27,7 @@ struct request {
 	struct list node; /* in dispatch.requests when submitted */
 	unsigned refs;
 	bool submitted, running, withdrawn;
+	bool partial; /* it may be answered in part */
 	uint64_t deadline_ns;
 	request_done_fn on_done;
 	void (*on_end)(void *data); /* held; NULL: it is not */
@@ -44,6 +45,7 @@ struct dispatch {
 	unsigned n_requests, n_regions, n_clients, n_cancelled;
 	unsigned n_leased;   /* references to what was answered */
 	unsigned n_disposed; /* descriptors closed off the loop */
+	bool over_share;     /* output_share_over() */
 	enum grpc_status refusal;
 	bool undeclared;
 	bool holds;	     /* what is not declared is worth waiting for */
@@ -67,6 +69,8 @@ struct request *fake_first_request(void);
 void fake_run(struct request *r);
 /* Answer it: y and, if n is 2, z, of `length` bytes each: at its target where that has room. */
 void fake_answer(struct request *r, enum grpc_status status, size_t n, uint64_t length);
+/* The same for one ahead of the last. The bytes at y's and z's beginning are `mark`. */
+void fake_part(struct request *r, size_t n, uint64_t length, uint8_t mark);
 /* on_gone of all regions without references. */
 void fake_regions_gone(void);
 

@@ -50,6 +50,7 @@ void bench_init(struct bench *b)
 		.max_regions = 100,
 		.max_requests = 3,
 		.max_output_bytes = 1 << 20,
+		.max_unread_answers = 4,
 		.busy_poll_us = 7,
 	};
 }

@@ -507,6 +507,7 @@ static const struct handoff_message some[] = {
 	{2, HANDOFF_UNREGISTERED, {.limits = {0}}},
 	{9, HANDOFF_INFERRED,
 		{.inferred = {some_outputs, 2, 1, 2, 300, 4, "cpu:0/0", &some_room, 1}}},
+	{9, HANDOFF_INFERRED, {.inferred = {some_outputs, 2, .worker = "cpu:0/0", .more = true}}},
 	{9, HANDOFF_ERROR, {.error = {GRPC_CANCELLED, "cancelled"}}},
 	{9, HANDOFF_ERROR, {.error = {GRPC_FAILED_PRECONDITION, "no room", some_outputs, 1}}},
 };
@@ -527,6 +528,7 @@ Test(handoff_message, room_and_sizes)
 	cr_expect_eq(m->inferred.room->number, 2);
 	cr_expect_eq(m->inferred.room->size, 8192);
 	cr_expect_eq(m->inferred.room->n_token, HANDOFF_TOKEN_BYTES);
+	cr_expect_not(m->inferred.more);
 	room.number = 0;
 	cr_expect_eq(handoff_pack(scratch, &given, &data, &n), -EINVAL, "a region has a number");
 	given.type = HANDOFF_ERROR;
@@ -536,6 +538,25 @@ Test(handoff_message, room_and_sizes)
 	cr_assert_eq(m->error.n_outputs, 2);
 	cr_expect_str_eq(m->error.outputs[0].name, "out");
 	cr_expect_eq(m->error.outputs[0].length, 602112);
+}
+
+Test(handoff_message, answers_in_part)
+{
+	const struct handoff_message *m;
+	const uint8_t *data;
+	size_t n;
+	struct handoff_message given = {
+		.seq = 1, .type = HANDOFF_INFER, .infer = {.model = "m", .partial = true}};
+
+	cr_assert_eq(handoff_pack(scratch, &given, &data, &n), 0);
+	cr_assert_eq(handoff_unpack_request(scratch, data, n, &m), 0);
+	cr_expect(m->infer.partial);
+	cr_expect_not(m->infer.make_room);
+	given.type = HANDOFF_INFERRED;
+	given.inferred = (struct handoff_inferred){.more = true};
+	cr_assert_eq(handoff_pack(scratch, &given, &data, &n), 0);
+	cr_assert_eq(handoff_unpack_answer(scratch, data, n, &m), 0);
+	cr_expect(m->inferred.more);
 }
 
 Test(handoff_message, agrees_with_protobuf_on_mutants)
