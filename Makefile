@@ -8,6 +8,7 @@
 #         LTO=0              without optimising programs as a whole: they link at once and run 6 % slower
 #         PGO=               without the profile of a training run, where `make pgo` left one
 #         FUZZ=1             with clang and libFuzzer (set by `make fuzz`)
+#         CRITERION=1        unit tests run by criterion instead of tests/support/plain (use another BUILD with it)
 #         V=1                print the commands
 
 BUILD     ?= build
@@ -226,13 +227,14 @@ $(BUILD)/gen/metrics/page.inc: src/metrics/page.html
 UNIT_DIRS := base event trace shm proto pool dispatch models handoff http http2 grpc services metrics server workers client
 unit_src = $(wildcard tests/unit/$(1)/*_test.c)
 SUPPORT  := $(call obj,$(wildcard tests/support/*.c))
-# What is instrumented is linked with tests/support/plain in criterion's place.
-ifneq ($(SANITIZE),)
+# tests/support/plain stands in for criterion: most of the time went into compiling criterion's macros, and into executing a
+# program anew for each test.
+ifeq ($(CRITERION),)
 PLAIN    := tests/support/plain
 SUPPORT  += $(call obj,$(PLAIN)/plain.c)
 $(BUILD)/obj/tests/%.o: CPPFLAGS += -I$(PLAIN)
 else
-CRITERION := -lcriterion
+LIBS_UNIT := -lcriterion
 endif
 # Tests themselves need no optimising, and compile in a third of the time without.
 $(BUILD)/obj/tests/unit/%.o $(BUILD)/obj/tests/support/%.o: CFLAGS += -O0
@@ -249,7 +251,7 @@ UNIT_$(1) := $$(patsubst tests/unit/%.c,$(BUILD)/unit/%,$$(call unit_src,$(1)))
 $$(UNIT_$(1)): $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $$(FAKES_$(1)) $(SUPPORT) $(UNIT_WITH_$(1)) $(LIBS_BELOW_$(1))
 	@mkdir -p $$(@D)
 	@echo "  LD      $$@"
-	$(Q)$(CC) $(LDFLAGS) $(UNIT_LD) $(WRAPFLAGS) -o $$@ $$^ $(UNIT_LDFLAGS_$(1)) $(LIBS_FRONT) $(LIBS_PICTURES) -ldl -lm $(CRITERION)
+	$(Q)$(CC) $(LDFLAGS) $(UNIT_LD) $(WRAPFLAGS) -o $$@ $$^ $(UNIT_LDFLAGS_$(1)) $(LIBS_FRONT) $(LIBS_PICTURES) -ldl -lm $(LIBS_UNIT)
 .PHONY: unit-$(1)
 unit-$(1): $$(UNIT_$(1))
 	$(Q)scripts/run-unit -j $$(JOBS) $(BUILD) $$^
@@ -290,4 +292,4 @@ clean:  ## remove what was built (the virtual environment stays)
 help:  ## list every target with a line each
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
--include $(shell find $(BUILD)/obj $(BUILD)/pic -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(BUILD)/pic $(BUILD)/alone -name '*.d' 2>/dev/null)

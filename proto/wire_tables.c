@@ -71,14 +71,18 @@ static const struct codec_field warmup_fields[] = {
 };
 static const struct codec_message warmup = CODEC_MESSAGE(struct wire_warmup, warmup_fields, NULL);
 
+/* What a backend is told of a model, to load it or to judge it. */
+#define LOAD_TOLD                                                                                  \
+	[2] = CODEC_TEXT(struct wire_load, name, WIRE_NAME_MAX),                                   \
+	[3] = CODEC_TEXT(struct wire_load, version, WIRE_NAME_MAX),                                \
+	[4] = CODEC_TEXT(struct wire_load, path, WIRE_TEXT_MAX),                                   \
+	[5] = CODEC_TEXT(struct wire_load, backend, WIRE_NAME_MAX),                                \
+	[6] = CODEC_NUMBER(struct wire_load, max_batch_size),                                      \
+	[7] = CODEC_MESSAGES(struct wire_load, parameters, n_parameters, 0, WIRE_PAIRS_MAX, &pair)
+
 static const struct codec_field load_fields[] = {
 	[1] = CODEC_NUMBER(struct wire_load, model),
-	[2] = CODEC_TEXT(struct wire_load, name, WIRE_NAME_MAX),
-	[3] = CODEC_TEXT(struct wire_load, version, WIRE_NAME_MAX),
-	[4] = CODEC_TEXT(struct wire_load, path, WIRE_TEXT_MAX),
-	[5] = CODEC_TEXT(struct wire_load, backend, WIRE_NAME_MAX),
-	[6] = CODEC_NUMBER(struct wire_load, max_batch_size),
-	[7] = CODEC_MESSAGES(struct wire_load, parameters, n_parameters, 0, WIRE_PAIRS_MAX, &pair),
+	LOAD_TOLD,
 	[8] = CODEC_NUMBER(struct wire_load, instances),
 	[9] = CODEC_RANGE(struct wire_load, priority, 0, WIRE_PRIORITY_LOW),
 	[10] = CODEC_TEXT(struct wire_load, warmup_path, WIRE_TEXT_MAX),
@@ -87,12 +91,7 @@ static const struct codec_field load_fields[] = {
 static const struct codec_message load = CODEC_MESSAGE(struct wire_load, load_fields, NULL);
 
 static const struct codec_field check_fields[] = {
-	[2] = CODEC_TEXT(struct wire_load, name, WIRE_NAME_MAX),
-	[3] = CODEC_TEXT(struct wire_load, version, WIRE_NAME_MAX),
-	[4] = CODEC_TEXT(struct wire_load, path, WIRE_TEXT_MAX),
-	[5] = CODEC_TEXT(struct wire_load, backend, WIRE_NAME_MAX),
-	[6] = CODEC_NUMBER(struct wire_load, max_batch_size),
-	[7] = CODEC_MESSAGES(struct wire_load, parameters, n_parameters, 0, WIRE_PAIRS_MAX, &pair),
+	LOAD_TOLD,
 };
 static const struct codec_message check = CODEC_MESSAGE(struct wire_load, check_fields, NULL);
 

@@ -11,7 +11,7 @@ ASAN = SANITIZE=address,undefined BUILD=$(BUILD)/asan
 TSAN = SANITIZE=thread BUILD=$(BUILD)/tsan
 
 .PHONY: unit
-unit: $(UNIT_ALL) $(BACKENDS) $(BUILD)/modeld-worker  ## unit tests (criterion), fault loops included
+unit: $(UNIT_ALL) $(BACKENDS) $(BUILD)/modeld-worker  ## unit tests, fault loops included
 	$(Q)scripts/run-unit -j $(JOBS) $(BUILD) $(UNIT_ALL)
 
 .PHONY: unit-build
@@ -139,21 +139,29 @@ check-layers check-banned check-functions check-mirrors:
 check-circles: all fakecuda  ## files of a folder that need each other in a circle, by their object files
 	$(Q)scripts/$@ $(BUILD)
 
-ALONE = $(HEADERS:%=alone/%)
-.PHONY: check-headers $(ALONE)
+# As with tidy: what passed is looked at again when it or what it includes has changed.
+ALONE = $(HEADERS:%=$(BUILD)/alone/%.ok)
+.PHONY: check-headers
 check-headers: $(ALONE)  ## every header compiles alone
 	@echo "headers compile alone"
-$(ALONE): alone/%: $(PB_H)
-	$(Q)printf '#include "%s"\n' $* | \
-		$(CC) $(CPPFLAGS) -isystem $(FAKECUDA_INCLUDE) $(CFLAGS) -Wno-unused-function -fsyntax-only -xc -
+$(BUILD)/alone/%.ok: % $(BUILD)/flags | $(PB_H)
+	@mkdir -p $(@D)
+	$(Q)printf '#include "%s"\n' $* | $(CC) $(CPPFLAGS) -isystem $(FAKECUDA_INCLUDE) $(CFLAGS) -Wno-unused-function \
+		-MMD -MP -MF $(@:.ok=.d) -MT $@ -fsyntax-only -xc -
+	$(Q)touch $@
 
 .PHONY: format
 format:  ## let clang-format rewrite every C file
 	$(Q)clang-format -i $(C_ALL)
 
 .PHONY: format-check
-format-check:
-	$(Q)clang-format --dry-run -Werror $(C_ALL) && echo "formatted"
+format-check: $(BUILD)/formatted
+	@echo "formatted"
+$(BUILD)/formatted: $(C_ALL) .clang-format
+	@mkdir -p $(@D)
+	$(Q)printf '%s\n' $(filter %.c %.h,$(if $(filter .clang-format,$?),$(C_ALL),$?)) | \
+		xargs -P $$(nproc) -n 200 clang-format --dry-run -Werror
+	$(Q)touch $@
 
 # One stamp a file: a file that passed is looked at again only when it or a header changed.
 TIDY_STAMPS = $(patsubst %.c,$(BUILD)/tidy/%.ok,$(C_TIDY))

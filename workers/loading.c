@@ -99,12 +99,15 @@ static int put(struct loop *l, struct model *m)
 	return r;
 }
 
-static struct model *find(struct loop *l, uint32_t number)
+/* Or NULL. */
+static struct model *find_leaving(struct loop *l, uint32_t number)
 {
 	struct model *m;
 
 	pthread_mutex_lock(&l->lock);
 	m = models_get(&l->models, number);
+	if (m && !m->leaving)
+		m = NULL;
 	pthread_mutex_unlock(&l->lock);
 	return m;
 }
@@ -213,12 +216,14 @@ static bool wait_lanes(struct loop *l, const struct model *m)
 	return idle;
 }
 
-/* The leader has seen that it is there. */
+/* The leader has seen that it is there; but one whose declaration did not fit was there for a moment only. */
 static int on_unload(struct loop *l, const struct wire_unload *unload)
 {
 	struct wire_message answer = {.type = WIRE_UNLOADED, .unloaded = {.model = unload->model}};
-	struct model *m = find(l, unload->model);
+	struct model *m = find_leaving(l, unload->model);
 
+	if (!m)
+		return loop_stop(l, WORKER_EXIT_INTERNAL, "unload of a model whose load failed");
 	/* Else loop_free() unloads it. */
 	if (!wait_lanes(l, m))
 		return 0;

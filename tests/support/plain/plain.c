@@ -3,6 +3,7 @@
  */
 #include <criterion/criterion.h>
 
+#include <fnmatch.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,14 +117,28 @@ static enum outcome run(const struct plain_test *t)
 	return WEXITSTATUS(status) == t->options.exit_code ? GOOD : BAD;
 }
 
-int main(void)
+/* As criterion's --filter=SUITE/TEST, a pattern. */
+static bool is_wanted(const struct plain_test *t, int argc, char **argv)
+{
+	char name[256];
+
+	if (t->options.disabled || suite_options(t->suite)->disabled)
+		return false;
+	snprintf(name, sizeof(name), "%s/%s", t->suite, t->name);
+	for (int i = 1; i < argc; i++)
+		if (strncmp(argv[i], "--filter=", 9) == 0 && fnmatch(argv[i] + 9, name, 0) != 0)
+			return false;
+	return true;
+}
+
+int main(int argc, char **argv)
 {
 	unsigned n[3] = {0};
 
 	for (const struct plain_test *t = tests; t; t = t->next) {
 		enum outcome o;
 
-		if (t->options.disabled || suite_options(t->suite)->disabled)
+		if (!is_wanted(t, argc, argv))
 			continue;
 		o = run(t);
 		n[o]++;
