@@ -30,6 +30,7 @@ struct handoff_scratch {
 static const struct codec_field register_fields[] = {
 	[1] = CODEC_NUMBER(struct handoff_register, size),
 	[2] = CODEC_NUMBER(struct handoff_register, read_only),
+	[3] = CODEC_TEXT(struct handoff_register, device, ANY_LENGTH),
 };
 static const struct codec_message registration =
 	CODEC_MESSAGE(struct handoff_register, register_fields, NULL);
@@ -103,6 +104,8 @@ static const struct codec_field limits_fields[] = {
 	[8] = CODEC_NUMBER(struct handoff_limits, max_inline_bytes),
 	[9] = CODEC_NUMBER(struct handoff_limits, max_requests),
 	[10] = CODEC_NUMBER(struct handoff_limits, busy_poll_us),
+	[11] = CODEC_NUMBER(struct handoff_limits, user_device_bytes),
+	[12] = CODEC_NUMBER(struct handoff_limits, user_device_used_bytes),
 };
 static const struct codec_message limits =
 	CODEC_MESSAGE(struct handoff_limits, limits_fields, NULL);

@@ -35,6 +35,7 @@ enum handoff_type {
 struct handoff_register {
 	uint64_t size;
 	bool read_only;
+	const char *device; /* which GPU; "": it is on the host */
 };
 
 struct handoff_allocate {
@@ -101,6 +102,8 @@ struct handoff_limits {
 	uint64_t max_inline_bytes;
 	uint32_t max_requests;
 	uint32_t busy_poll_us;
+	uint64_t user_device_bytes;
+	uint64_t user_device_used_bytes;
 };
 
 struct handoff_registered {

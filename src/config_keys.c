@@ -121,6 +121,8 @@ const struct config_key config_keys[] = {
 		UINT64_C(1) << 46},
 	{"handoff", "user_bytes", CONFIG_BYTES_AUTO, AT(handoff.user_bytes), "auto", 0,
 		UINT64_C(1) << 46},
+	{"handoff", "user_device_bytes", CONFIG_BYTES64, AT(handoff.user_device_bytes), "0", 0,
+		UINT64_C(1) << 46},
 	{"handoff", "user_regions", CONFIG_U32, AT(handoff.user_regions), "1024", 0, 1000000},
 	{"handoff", "max_regions", CONFIG_U32, AT(handoff.max_regions), "16384", 1, 1000000},
 	{"handoff", "max_requests", CONFIG_U32, AT(handoff.max_requests), "64", 1, 100000},

@@ -48,6 +48,14 @@ static struct list *number_bucket(struct entry_table *t, const struct guest *p, 
 	return &t->by_number[(p->id * 31 + number) % ENTRY_BUCKETS];
 }
 
+static void refund(struct user *u, uint64_t bytes, bool on_device)
+{
+	if (on_device)
+		user_refund_device(u, bytes);
+	else
+		user_refund(u, bytes);
+}
+
 static void on_gone(void *data, int fd)
 {
 	struct entry *e = data;
@@ -58,7 +66,7 @@ static void on_gone(void *data, int fd)
 		lent_give_back(e->lent, fd);
 	} else {
 		pool_dispose(dispatch_pool(e->dispatch), fd);
-		user_refund(e->user, e->bytes);
+		refund(e->user, e->bytes, e->on_device);
 	}
 	free(e);
 }
@@ -71,6 +79,9 @@ static int fill(struct entry *e, struct dispatch *d, const struct entry_options 
 		close_fd(&fd);
 		return n < 0 ? -errno : -EIO;
 	}
+	if (o->device)
+		return region_new_exported(&e->region, dispatch_regions(d), o->device, fd, o->size,
+			o->writable, on_gone, e);
 	return region_new(&e->region, dispatch_regions(d), fd, o->size, o->writable, on_gone, e);
 }
 
@@ -88,7 +99,7 @@ int entry_new(struct entry **ret_entry, struct entry_table *t, struct dispatch *
 
 	if (r) {
 		lent_free(options->lent);
-		user_refund(options->user, options->size);
+		refund(options->user, options->size, options->device != NULL);
 		return r;
 	}
 	e->table = t;
@@ -97,6 +108,7 @@ int entry_new(struct entry **ret_entry, struct entry_table *t, struct dispatch *
 	e->guest = p;
 	e->user = options->user;
 	e->bytes = options->size;
+	e->on_device = options->device != NULL;
 	e->identity = options->identity;
 	e->number = ++p->last_number;
 	list_push_back(token_bucket(t, e->token), &e->by_token);

@@ -30,6 +30,8 @@ struct entry {
 	struct dispatch *dispatch; /* borrow */
 	struct lent *lent;	   /* own; NULL: the memory is the client's own */
 	uint64_t bytes;
+	bool on_device; /* that is what the user is charged for; known to be there once it was answered: */
+	uint64_t seq;	 /* of its Register */
 	uint64_t number; /* on its connection */
 	uint8_t token[HANDOFF_TOKEN_BYTES];
 	struct memfd_identity identity;
@@ -52,6 +54,7 @@ struct entry_options {
 	int fd; /* own, also when making it fails */
 	uint64_t size;
 	bool writable;
+	const char *device; /* borrow: of a pool's; NULL: it is on the host, and has: */
 	struct memfd_identity identity;
 	struct user *user; /* charged already for `size`: refunded when it fails, too */
 	struct lent *

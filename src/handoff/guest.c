@@ -257,16 +257,28 @@ void guest_flush(struct guest *p)
 		guest_close(p);
 }
 
-int guest_charge(struct guest *p, uint64_t bytes, char *text, size_t cap)
+typedef int charge_call(struct user *u, uint64_t bytes, char *text, size_t cap);
+
+static int charge(struct guest *p, charge_call *call, uint64_t bytes, char *text, size_t cap)
 {
 	struct handoff *h = p->handoff;
-	int r = user_charge(p->user, bytes, text, cap);
+	int r = call(p->user, bytes, text, cap);
 
 	if (r != USER_E_LIMIT)
 		return r;
 	unread_sweep(&h->unread, &h->disposals, CLOCK_NO_DEADLINE);
 	lent_sweep(&h->lent, CLOCK_NO_DEADLINE);
-	return user_charge(p->user, bytes, text, cap);
+	return call(p->user, bytes, text, cap);
+}
+
+int guest_charge(struct guest *p, uint64_t bytes, char *text, size_t cap)
+{
+	return charge(p, user_charge, bytes, text, cap);
+}
+
+int guest_charge_device(struct guest *p, uint64_t bytes, char *text, size_t cap)
+{
+	return charge(p, user_charge_device, bytes, text, cap);
 }
 
 /* --- Records ---------------------------------------------------------------------------------- */

@@ -69,6 +69,8 @@ bool guest_is_leaving(const struct guest *p);
 void guest_close(struct guest *p);
 /* user_charge() for what it asks for, counted as of now. */
 _must_use_ int guest_charge(struct guest *p, uint64_t bytes, char *text, size_t cap);
+/* user_charge_device(), likewise. */
+_must_use_ int guest_charge_device(struct guest *p, uint64_t bytes, char *text, size_t cap);
 /* Send what is queued; close it when it is to end. From handoff_flush() only. */
 void guest_flush(struct guest *p);
 

@@ -31,8 +31,9 @@ struct handoff_settings {
 	uint32_t unix_mode;
 	const char *unix_group; /* NULL: the process's */
 	uint32_t max_connections;
-	uint64_t shm_total_bytes; /* of all users' regions */
-	uint64_t user_bytes;	  /* of one user's; fair share below it */
+	uint64_t shm_total_bytes;   /* of all users' regions */
+	uint64_t user_bytes;	    /* of one user's; fair share below it */
+	uint64_t user_device_bytes; /* the same on GPUs, apart from it; 0: none is taken */
 	uint32_t user_regions;
 	uint32_t max_regions;	   /* of all users */
 	uint32_t max_requests;	   /* in flight on one connection */

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "handoff/device_region.h"
 #include "handoff/guest.h"
 #include "handoff/handoff_private.h"
 #include "handoff/inference.h"
@@ -32,7 +33,9 @@ static void answer_limits(struct guest *p, uint64_t seq)
 				.user_used_regions = p->user->regions + p->user->unread,
 				.max_inline_bytes = HANDOFF_INLINE_MAX,
 				.max_requests = s->max_requests,
-				.busy_poll_us = s->busy_poll_us}},
+				.busy_poll_us = s->busy_poll_us,
+				.user_device_bytes = s->user_device_bytes,
+				.user_device_used_bytes = p->user->device_bytes}},
 		-1);
 }
 
@@ -50,7 +53,8 @@ static bool known(const struct guest *p, const struct memfd_identity *identity)
 	list_for_each (&p->entries, node) {
 		const struct entry *e = list_entry(node, struct entry, held.node);
 
-		if (e->identity.device == identity->device && e->identity.inode == identity->inode)
+		if (!e->on_device && e->identity.device == identity->device &&
+			e->identity.inode == identity->inode)
 			return true;
 	}
 	return false;
@@ -99,6 +103,10 @@ static void serve_register(struct guest *p, const struct handoff_message *m, int
 	if (n_fds != 1) {
 		guest_refuse(p, m->seq, GRPC_INVALID_ARGUMENT,
 			"exactly one descriptor travels with Register, not %zu", n_fds);
+		return;
+	}
+	if (*m->registration.device) {
+		device_region_register(p, m, &fds[0]);
 		return;
 	}
 	if (!enroll(p, m, fds[0], &options))

@@ -27,9 +27,10 @@ void users_deinit(struct users *s)
 {
 	log_debug("accounts of local users",
 		"connections=%" PRIu32 " regions=%" PRIu32 " region_bytes=%" PRIu64
-		" unread=%" PRIu32,
-		s->connections, s->regions, s->bytes, s->unread);
-	assert(s->bytes == 0 && s->regions == 0 && s->unread == 0 && s->connections == 0);
+		" device_bytes=%" PRIu64 " unread=%" PRIu32,
+		s->connections, s->regions, s->bytes, s->device_bytes, s->unread);
+	assert(s->bytes == 0 && s->device_bytes == 0 && s->regions == 0 && s->unread == 0 &&
+		s->connections == 0);
 	assert(list_empty(&s->all));
 }
 
@@ -188,28 +189,51 @@ void user_refund_unread(struct user *u)
 	user_unref(u);
 }
 
+static int check_regions(const struct user *u, char *text, size_t cap)
+{
+	const struct users *s = u->users;
+
+	if (descriptors(u) >= s->settings->user_regions)
+		return over_regions(u, text, cap);
+	if (!share_allows(s->settings->max_regions, (uint64_t)s->regions + s->unread,
+		    s->n_owners - (descriptors(u) > 0), descriptors(u), 1))
+		return over_all_regions(u, text, cap);
+	return 0;
+}
+
+static void add_region(struct user *u)
+{
+	u->users->n_owners += descriptors(u) == 0;
+	u->regions++;
+	u->users->regions++;
+	u->refs++;
+}
+
+static void remove_region(struct user *u)
+{
+	assert(u->regions > 0);
+	u->regions--;
+	u->users->regions--;
+	u->users->n_owners -= descriptors(u) == 0;
+	user_unref(u);
+}
+
 int user_charge(struct user *u, uint64_t bytes, char *text, size_t cap)
 {
 	struct users *s = u->users;
 	const struct handoff_settings *settings = s->settings;
 
-	if (descriptors(u) >= settings->user_regions)
-		return over_regions(u, text, cap);
-	if (!share_allows(settings->max_regions, (uint64_t)s->regions + s->unread,
-		    s->n_owners - (descriptors(u) > 0), descriptors(u), 1))
-		return over_all_regions(u, text, cap);
+	if (check_regions(u, text, cap))
+		return USER_E_LIMIT;
 	if (u->bytes > settings->user_bytes || bytes > settings->user_bytes - u->bytes)
 		return over_user(u, bytes, text, cap);
 	if (!share_allows(settings->shm_total_bytes, s->bytes, s->n_holders - (u->bytes > 0),
 		    u->bytes, bytes))
 		return over_share(u, bytes, text, cap);
 	s->n_holders += u->bytes == 0;
-	s->n_owners += descriptors(u) == 0;
 	u->bytes += bytes;
 	s->bytes += bytes;
-	u->regions++;
-	s->regions++;
-	u->refs++;
+	add_region(u);
 	return 0;
 }
 
@@ -217,12 +241,37 @@ void user_refund(struct user *u, uint64_t bytes)
 {
 	struct users *s = u->users;
 
-	assert(u->bytes >= bytes && u->regions > 0);
+	assert(u->bytes >= bytes);
 	u->bytes -= bytes;
 	s->bytes -= bytes;
-	u->regions--;
-	s->regions--;
 	s->n_holders -= u->bytes == 0;
-	s->n_owners -= descriptors(u) == 0;
-	user_unref(u);
+	remove_region(u);
+}
+
+/* It is the client's own: what it takes is the GPU's addresses, of which one user is not to have all. */
+int user_charge_device(struct user *u, uint64_t bytes, char *text, size_t cap)
+{
+	uint64_t limit = u->users->settings->user_device_bytes;
+
+	if (check_regions(u, text, cap))
+		return USER_E_LIMIT;
+	if (u->device_bytes > limit || bytes > limit - u->device_bytes) {
+		snprintf(text, cap,
+			"a region of %" PRIu64 " bytes on a GPU besides the %" PRIu64
+			" that the user has there exceeds [handoff] user_device_bytes, %" PRIu64,
+			bytes, u->device_bytes, limit);
+		return USER_E_LIMIT;
+	}
+	u->device_bytes += bytes;
+	u->users->device_bytes += bytes;
+	add_region(u);
+	return 0;
+}
+
+void user_refund_device(struct user *u, uint64_t bytes)
+{
+	assert(u->device_bytes >= bytes);
+	u->device_bytes -= bytes;
+	u->users->device_bytes -= bytes;
+	remove_region(u);
 }

@@ -22,6 +22,7 @@ struct user {
 	uint32_t regions;
 	uint32_t unread; /* descriptors on their way to its clients */
 	uint64_t bytes;
+	uint64_t device_bytes; /* on GPUs; not among them */
 };
 
 struct users {
@@ -34,6 +35,7 @@ struct users {
 	uint32_t regions;
 	uint32_t unread;
 	uint64_t bytes;
+	uint64_t device_bytes;
 };
 
 void users_init(struct users *s, const struct handoff_settings *settings);
@@ -56,6 +58,9 @@ void user_hold(struct user *u);
 /* One region of so many bytes more. USER_E_LIMIT */
 _must_use_ int user_charge(struct user *u, uint64_t bytes, char *text, size_t cap);
 void user_refund(struct user *u, uint64_t bytes);
+/* The same on a GPU. */
+_must_use_ int user_charge_device(struct user *u, uint64_t bytes, char *text, size_t cap);
+void user_refund_device(struct user *u, uint64_t bytes);
 /* A descriptor on its way to a client of u's: it counts where regions are counted, whatever the limits. */
 void user_charge_unread(struct user *u);
 void user_refund_unread(struct user *u);

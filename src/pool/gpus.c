@@ -275,6 +275,20 @@ int64_t gpus_recovery_action(struct gpus *g, const char *device)
 	return action;
 }
 
+bool gpus_same(struct gpus *g, const char *device, const char *other)
+{
+	const struct nvml_gpu *gpu;
+	bool same;
+
+	if (!g)
+		return false;
+	pthread_mutex_lock(&g->lock);
+	gpu = find(g, device);
+	same = gpu && gpu == find(g, other);
+	pthread_mutex_unlock(&g->lock);
+	return same;
+}
+
 const char *gpus_action_text(int64_t action)
 {
 	static const char *const actions[] = {"", "a reset of the GPU (recovery action 1)",

@@ -31,6 +31,8 @@ bool gpus_answered(struct gpus *g, uint64_t look);
 /* What the GPU that a worker's device means ("cuda:0", "cuda:GPU-uuid") has to have done before it is of use again, as
  * it was seen last: 0: nothing; NVML_UNKNOWN. Accepts NULL. */
 int64_t gpus_recovery_action(struct gpus *g, const char *device);
+/* Do both names mean the same GPU? False also where that is not known. Accepts NULL. */
+bool gpus_same(struct gpus *g, const char *device, const char *other);
 /* "a reset of the GPU (recovery action 1)"; "" where it is 0 or not known. */
 const char *gpus_action_text(int64_t action);
 

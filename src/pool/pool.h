@@ -240,6 +240,9 @@ struct pool *pool_free(struct pool *p);
 /* How the GPUs here are, as far as the driver tells: fills up to `cap`, returns how many there are. None
  * where no worker is on one. */
 size_t pool_gpus(const struct pool *p, struct nvml_gpu *ret_list, size_t cap);
+/* The device, as workers call it, that is this GPU: its number as CUDA counts them here, or its UUID ("GPU-...", "MIG-..."). NULL: no
+ * worker is on it. The name lives as long as the pool. */
+const char *pool_find_gpu(const struct pool *p, const char *gpu);
 /* Places of workers that may serve: first those that models share, then models' own (own.h), some of which may be free
  * (worker_is_used()). There may be more or fewer of them later, a worker's number stays. */
 size_t pool_n_workers(const struct pool *p);

@@ -5,19 +5,16 @@
 #include "services/kserve_cuda.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "base/device_name.h"
 #include "dispatch/dispatch.h"
 #include "pool/pool.h"
-#include "pool/worker.h"
 #include "proto/kserve/grpc_service.pb-c.h"
 #include "services/key_region.h"
 #include "services/kserve_small.h"
 
 #define NAME_SHOWN 255
-#define GPUS_MAX   64u
 
 typedef Inference__CudaSharedMemoryStatusResponse StatusResponse;
 typedef Inference__CudaSharedMemoryStatusResponse__RegionsEntry StatusEntry;
@@ -41,31 +38,13 @@ static bool read_message(struct call *c, struct message_memory *memory,
 
 /* --- Which GPU -------------------------------------------------------------------------------- */
 
-/* "cuda:2" is number 2; a UUID is that of the GPU which the driver counts so. */
-static bool is_number(const struct pool *p, const char *gpu, uint64_t number)
-{
-	struct nvml_gpu gpus[GPUS_MAX];
-	char *end;
-
-	if (!device_name_is_uuid(gpu))
-		return strtoull(gpu, &end, 10) == number && end != gpu && !*end;
-	return number < pool_gpus(p, gpus, GPUS_MAX) && number < GPUS_MAX &&
-	       !strcmp(gpus[number].uuid, gpu);
-}
-
 /* What its workers call the GPU; NULL: none is on it. */
 static const char *find_device(const struct dispatch *d, int64_t number)
 {
-	const struct pool *p = dispatch_pool(d);
+	char text[24];
 
-	for (size_t i = 0; number >= 0 && i < pool_n_workers(p); i++) {
-		const char *device = worker_device(pool_worker(p, i));
-		const char *gpu = device_name_gpu(device);
-
-		if (gpu && is_number(p, gpu, (uint64_t)number))
-			return device;
-	}
-	return NULL;
+	snprintf(text, sizeof(text), "%" PRId64, number);
+	return number < 0 ? NULL : pool_find_gpu(dispatch_pool(d), text);
 }
 
 /* --- Registering ------------------------------------------------------------------------------ */

@@ -25,6 +25,7 @@ static const struct handoff_settings handoff_settings = {
 	.max_connections = 4,
 	.shm_total_bytes = 1 << 20,
 	.user_bytes = 1 << 20,
+	.user_device_bytes = 1 << 20,
 	.user_regions = 4,
 	.max_regions = 100,
 	.max_requests = 4,
@@ -100,6 +101,7 @@ static void talk(uv_loop_t *loop, struct handoff *h, int fd, const uint8_t *data
 		turn(loop, h);
 		if (answer && fake_first_request())
 			answer_first(n);
+		fake_end_tries(answer ? NULL : "there is none");
 		fake_regions_gone();
 		turn(loop, h);
 		swallow(fd);

@@ -453,6 +453,21 @@ static void say_map(void)
 		fd);
 }
 
+/* There is no GPU here: whatever comes along, it cannot be had. */
+static void say_import(void)
+{
+	uint64_t handle[WIRE_HANDLE_WORDS] = {field(1), field(2)};
+	bool by_handle = byte() & 1;
+
+	say(&(struct wire_message){.type = WIRE_IMPORT,
+		    .import = {.id = field(REGION_ID),
+			    .size = field(ARENA_BYTES),
+			    .handle = handle,
+			    .n_handle = by_handle ? WIRE_HANDLE_WORDS : 0,
+			    .writable = byte() & 1}},
+		byte() < 224 && !by_handle ? memory(MEMFD_SIZE_SEALED) : -1);
+}
+
 static void say_release(void)
 {
 	uint64_t holds[2] = {field(1), field(2)};
@@ -493,8 +508,8 @@ static void step(void)
 	static const enum wire_type numbers[] = {
 		WIRE_UNLOAD, WIRE_CANCEL, WIRE_PING, WIRE_UNMAP, WIRE_UNMAPPED, WIRE_DRAIN};
 	static void (*const others[])(void) = {say_setup, say_map, say_map, say_load, say_load,
-		say_run, say_run, say_run, say_release, say_raw};
-	uint8_t what = byte() % 16;
+		say_run, say_run, say_run, say_release, say_raw, say_import};
+	uint8_t b = byte(), what = b < 240 ? b % 16 : 16;
 
 	if (what < 6)
 		say_number(numbers[what]);

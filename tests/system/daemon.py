@@ -22,7 +22,7 @@ SANITIZED = "asan" in os.path.basename(BUILD)
 PATIENCE_S = 60
 # What clients are charged for, as the daemon tells when it ends.
 CHARGES = {"connections", "calls", "held_bytes", "compressing_bytes", "clients", "requests", "arena_bytes", "output_bytes",
-           "expected_output_bytes", "regions", "region_bytes", "unread"}
+           "expected_output_bytes", "regions", "region_bytes", "device_bytes", "unread"}
 
 
 def wait_for(what, condition, seconds=PATIENCE_S):

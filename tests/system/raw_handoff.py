@@ -64,9 +64,10 @@ class Raw:
     def limits(self):
         return self.ask(get_limits=m.handoff.GetLimits())
 
-    def register(self, fd, size=None, read_only=False, fds=None):
+    def register(self, fd, size=None, read_only=False, fds=None, device=""):
         size = os.fstat(fd).st_size if size is None else size
-        return self.ask([fd] if fds is None else fds, register=m.handoff.Register(size=size, read_only=read_only))
+        return self.ask([fd] if fds is None else fds,
+                        register=m.handoff.Register(size=size, read_only=read_only, device=device))
 
     def allocate(self, size):
         """(Registered, mapping)"""

@@ -331,11 +331,11 @@ class Handoff:
         finally:
             _close(fds)
 
-    def register(self, fd: int, size: int, end: Optional[float] = None) -> Registered:
-        """Memory of somebody else's making, to be read only. TimeoutError, as allocate()"""
+    def register(self, fd: int, size: int, end: Optional[float] = None, device: str = "", read_only: bool = True) -> Registered:
+        """Memory of somebody else's making, of a GPU's where that is named. TimeoutError, as allocate()"""
         seq = self.number()
         try:
-            self.send(Register(size, read_only=True), seq, end, [fd])
+            self.send(Register(size, read_only, device), seq, end, [fd])
             registered, _ = self.wait(seq, None if end is None else _left(end), Registered)
         except ModeldError:
             raise

@@ -122,11 +122,12 @@ class GetLimits(Message):
 
 
 class Register(Message):
-    __slots__ = ("size", "read_only")
+    __slots__ = ("size", "read_only", "device")
 
-    def __init__(self, size: int = 0, read_only: bool = False) -> None:
+    def __init__(self, size: int = 0, read_only: bool = False, device: str = "") -> None:
         self.size = size
         self.read_only = read_only
+        self.device = device
 
     def _parts(self) -> List[Data]:
         out: List[Data] = []
@@ -134,6 +135,8 @@ class Register(Message):
             out.append(_head(b'\x08', self.size))
         if self.read_only:
             out.append(_head(b'\x10', self.read_only))
+        if self.device:
+            out.append(_text(b'\x1a', self.device))
         return out
 
 
@@ -308,11 +311,13 @@ class Infer(Message):
 
 class Limits(Message):
     __slots__ = ("protocol", "total_bytes", "total_used_bytes", "user_bytes", "user_used_bytes",
-                 "user_regions", "user_used_regions", "max_inline_bytes", "max_requests", "busy_poll_us")
+                 "user_regions", "user_used_regions", "max_inline_bytes", "max_requests", "busy_poll_us",
+                 "user_device_bytes", "user_device_used_bytes")
 
     def __init__(self, protocol: int = 0, total_bytes: int = 0, total_used_bytes: int = 0, user_bytes: int = 0,
                  user_used_bytes: int = 0, user_regions: int = 0, user_used_regions: int = 0,
-                 max_inline_bytes: int = 0, max_requests: int = 0, busy_poll_us: int = 0) -> None:
+                 max_inline_bytes: int = 0, max_requests: int = 0, busy_poll_us: int = 0,
+                 user_device_bytes: int = 0, user_device_used_bytes: int = 0) -> None:
         self.protocol = protocol
         self.total_bytes = total_bytes
         self.total_used_bytes = total_used_bytes
@@ -323,6 +328,8 @@ class Limits(Message):
         self.max_inline_bytes = max_inline_bytes
         self.max_requests = max_requests
         self.busy_poll_us = busy_poll_us
+        self.user_device_bytes = user_device_bytes
+        self.user_device_used_bytes = user_device_used_bytes
 
     def _read(self, data: bytes, at: int, end: int) -> None:
         while at < end:
@@ -363,6 +370,10 @@ class Limits(Message):
                 self.max_requests = n
             elif tag == 80:
                 self.busy_poll_us = n
+            elif tag == 88:
+                self.user_device_bytes = n
+            elif tag == 96:
+                self.user_device_used_bytes = n
         if at != end:
             raise DecodeError("truncated field")
 

@@ -406,12 +406,58 @@ int region_new(struct region **ret_region, struct region_desk *k, int fd, uint64
 		close(fd);
 		return -ENOMEM;
 	}
-	*r = (struct region){d, 1, fd, size, writable, on_gone, data, {0}};
+	*r = (struct region){.dispatch = d,
+		.refs = 1,
+		.fd = fd,
+		.size = size,
+		.writable = writable,
+		.on_gone = on_gone,
+		.data = data};
 	list_init(&r->node);
 	list_push_back(&d->regions, &r->node);
 	d->n_regions++;
 	*ret_region = r;
 	return 0;
+}
+
+int region_new_exported(struct region **ret_region, struct region_desk *k, const char *device,
+	int fd, uint64_t size, bool writable, void (*on_gone)(void *data, int fd), void *data)
+{
+	int e = region_new(ret_region, k, fd, size, writable, on_gone, data);
+
+	if (!e)
+		(*ret_region)->device = device;
+	return e;
+}
+
+int region_try(struct region *r, void (*on_tried)(void *data, const char *error))
+{
+	if (fake.no_worker)
+		return -ENODEV;
+	r->on_tried = on_tried;
+	return 0;
+}
+
+const char *region_device(const struct region *r)
+{
+	return r->device;
+}
+
+void fake_end_tries(const char *error)
+{
+	list_for_each (&fake.regions, node) {
+		struct region *r = list_entry(node, struct region, node);
+		void (*on_tried)(void *data, const char *error) = r->on_tried;
+
+		r->on_tried = NULL;
+		if (on_tried && r->refs > 0)
+			on_tried(r->data, error);
+	}
+}
+
+const char *pool_find_gpu(const struct pool *p, const char *gpu)
+{
+	return !strcmp(gpu, "0") || !strcmp(gpu, "GPU-1") ? "cuda:0" : NULL;
 }
 
 struct region *region_ref(struct region *r)

@@ -20,6 +20,8 @@ struct region {
 	void (*on_gone)(void *data, int fd);
 	void *data;
 	struct list node; /* in dispatch.regions */
+	const char *device;
+	void (*on_tried)(void *data, const char *error); /* is due; NULL: nobody asks */
 };
 
 struct request {
@@ -52,6 +54,7 @@ struct dispatch {
 	struct list held;    /* struct request.node: dispatch_hold() */
 	bool absent;	     /* the model is not loaded */
 	int demand_error;    /* of dispatch_demand() */
+	bool no_worker;	     /* that would try a region */
 	struct list demands; /* struct demand.node */
 };
 
@@ -71,6 +74,8 @@ void fake_run(struct request *r);
 void fake_answer(struct request *r, enum grpc_status status, size_t n, uint64_t length);
 /* The same for one ahead of the last. The bytes at y's and z's beginning are `mark`. */
 void fake_part(struct request *r, size_t n, uint64_t length, uint8_t mark);
+/* What a worker says of each region that it is asked of; NULL: it has it. */
+void fake_end_tries(const char *error);
 /* on_gone of all regions without references. */
 void fake_regions_gone(void);
 

@@ -46,6 +46,7 @@ void bench_init(struct bench *b)
 		.max_connections = 8,
 		.shm_total_bytes = 1 << 20,
 		.user_bytes = 1 << 20,
+		.user_device_bytes = 1 << 20,
 		.user_regions = 4,
 		.max_regions = 100,
 		.max_requests = 3,

@@ -45,6 +45,23 @@ static bool enroll(int fd, int memory)
 	return bench_send(fd, &e, &memory, 1) && answered(fd);
 }
 
+/* On a GPU: a worker is asked, and has it. */
+static bool enroll_device(int fd, int memory)
+{
+	Modeld__Handoff__Register m = MODELD__HANDOFF__REGISTER__INIT;
+	Envelope e = MODELD__HANDOFF__ENVELOPE__INIT;
+
+	m.size = PAGE;
+	m.device = (char *)"0";
+	e.body_case = MODELD__HANDOFF__ENVELOPE__BODY_REGISTER;
+	e.register_ = &m;
+	if (!bench_send(fd, &e, &memory, 1))
+		return false;
+	bench_turn(&b);
+	fake_end_tries(NULL);
+	return answered(fd);
+}
+
 static bool infer(int fd)
 {
 	int64_t dims[] = {4};
@@ -80,7 +97,8 @@ static int converse(void *arg)
 	if (bench_open(&b) == 0) {
 		memory = fake_memfd(PAGE, SEALED, 0);
 		fd = bench_connect(&b);
-		ok = memory >= 0 && fd >= 0 && limits(fd) && enroll(fd, memory) && infer(fd);
+		ok = memory >= 0 && fd >= 0 && limits(fd) && enroll(fd, memory) &&
+		     enroll_device(fd, memory) && infer(fd);
 	}
 	close_fd(&fd);
 	bench_close(&b, true);

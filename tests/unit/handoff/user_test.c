@@ -84,6 +84,25 @@ Test(user, regions_are_counted)
 	user_disconnect(u);
 }
 
+Test(user, memory_on_gpus_is_counted_apart)
+{
+	struct user *u = connect_as(1);
+
+	expect_refused(user_charge_device(u, 1, text, sizeof(text)), "user_device_bytes, 0");
+	settings.user_device_bytes = 2000;
+	cr_assert_eq(user_charge_device(u, 1500, text, sizeof(text)), 0);
+	expect_refused(user_charge_device(u, 501, text, sizeof(text)), "user_device_bytes, 2000");
+	expect_refused(user_charge_device(u, UINT64_MAX, text, sizeof(text)), "user_device_bytes");
+	cr_assert_eq(user_charge(u, 900, text, sizeof(text)), 0);
+	cr_assert_eq(user_charge_device(u, 500, text, sizeof(text)), 0);
+	expect_refused(user_charge_device(u, 0, text, sizeof(text)), "user_regions");
+	cr_expect_eq(users.device_bytes, 2000);
+	user_refund_device(u, 1500);
+	user_refund_device(u, 500);
+	user_refund(u, 900);
+	user_disconnect(u);
+}
+
 Test(user, all_regions_are_shared_fairly)
 {
 	struct user *a = connect_as(1), *b = connect_as(2);

@@ -93,6 +93,10 @@ Test(gpus, which_gpu_a_device_means)
 	cr_assert_eq(gpus_new(&g, post, &looked), 0);
 	sem_wait(&looked);
 	check_names(g);
+	cr_expect(gpus_same(g, "cuda:1", "cuda:GPU-00000002-0000-4000-8000-000000000002"));
+	cr_expect_not(gpus_same(g, "cuda:0", "cuda:GPU-00000002-0000-4000-8000-000000000002"));
+	cr_expect_not(gpus_same(g, "cuda:7", "cuda:7"));
+	cr_expect_not(gpus_same(NULL, "cuda:0", "cuda:0"));
 	gpus_free(g);
 }
 

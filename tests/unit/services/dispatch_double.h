@@ -967,6 +967,16 @@ size_t pool_gpus(const struct pool *p, struct nvml_gpu *ret_list, size_t cap)
 	return 2;
 }
 
+const char *pool_find_gpu(const struct pool *p, const char *gpu)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		if (!strncmp(p->workers[i].device, "cuda:", 5) &&
+			!strcmp(p->workers[i].device + 5, gpu))
+			return p->workers[i].device;
+	}
+	return NULL;
+}
+
 size_t pool_n_workers(const struct pool *p)
 {
 	return p->n;
