@@ -21,8 +21,9 @@
 #define WIRE_ITEMS_MAX	 1024u		/* items of a batch */
 #define WIRE_TENSORS_MAX 1024u		/* inputs or outputs of an item */
 #define WIRE_PAIRS_MAX	 64u
-#define WIRE_FAULTS_MAX	 64u   /* of a Checked */
-#define WIRE_NAME_MAX	 255u  /* names, keys */
+#define WIRE_FAULTS_MAX	 64u  /* of a Checked */
+#define WIRE_NAME_MAX	 255u /* names, keys */
+#define WIRE_NUMA_NODES	 1024u
 #define WIRE_TEXT_MAX	 4096u /* values, paths, error texts */
 #define WIRE_FAULT_MAX	 1024u /* the text of a fault */
 #define WIRE_RELEASE_MAX 4096u /* holds of one Release */
@@ -231,6 +232,7 @@ struct wire_hello {
 	const char *sandbox_lacks;
 	const char *copies; /* of a GPU's worker: "pinned" or "staged" */
 	bool imports;	    /* it takes Import */
+	uint32_t numa_node; /* of its device, counted from 1, at most WIRE_NUMA_NODES; 0: any */
 };
 
 struct wire_declaration {

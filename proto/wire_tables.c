@@ -212,6 +212,7 @@ static const struct codec_field hello_fields[] = {
 	[6] = CODEC_TEXT(struct wire_hello, sandbox_lacks, WIRE_NAME_MAX),
 	[7] = CODEC_TEXT(struct wire_hello, copies, WIRE_NAME_MAX),
 	[8] = CODEC_NUMBER(struct wire_hello, imports),
+	[9] = CODEC_RANGE(struct wire_hello, numa_node, 0, WIRE_NUMA_NODES),
 };
 static const struct codec_message hello = CODEC_MESSAGE(struct wire_hello, hello_fields, NULL);
 

@@ -24,10 +24,13 @@
 
 /* How often idle members are looked for, in the time that makes them leave. */
 #define TICKS 4u
+/* An arena of fewer segments than this knows no nodes. */
+#define NODES_MIN 4u
 
 struct member {
 	struct segment *segment; /* own */
 	bool large;		 /* of one span's size, above segment_bytes */
+	uint32_t numa_node;	 /* that it is near; 0: any */
 	bool touched;
 	bool leaving;
 	uint64_t idle_since_ns; /* 0: not known to be idle */
@@ -81,10 +84,13 @@ static int make_room(struct arena *a)
 	return 0;
 }
 
-static int member_new(struct member **ret_member, struct arena *a, uint64_t size)
+static int member_new(
+	struct member **ret_member, struct arena *a, uint64_t size, uint32_t numa_node)
 {
-	const struct segment_options options = {
-		.name = a->options.name, .size = size, .pages = a->options.pages};
+	const struct segment_options options = {.name = a->options.name,
+		.size = size,
+		.pages = a->options.pages,
+		.numa_node = numa_node};
 	_cleanup_(member_freep) struct member *m = calloc(1, sizeof(*m));
 	int r;
 
@@ -94,6 +100,7 @@ static int member_new(struct member **ret_member, struct arena *a, uint64_t size
 	if (r)
 		return r;
 	m->large = size > a->options.segment_bytes;
+	m->numa_node = numa_node;
 	*ret_member = steal_ptr(m);
 	return 0;
 }
@@ -106,14 +113,15 @@ static void leave(struct arena *a, struct member *m)
 }
 
 /* One more, of `size` bytes. */
-static int add_member(struct arena *a, uint64_t size, struct member **ret_member)
+static int add_member(
+	struct arena *a, uint64_t size, uint32_t numa_node, struct member **ret_member)
 {
 	_cleanup_(member_freep) struct member *m = NULL;
 	uint64_t id = 0;
 	int r = make_room(a);
 
 	if (!r)
-		r = member_new(&m, a, size);
+		r = member_new(&m, a, size, numa_node);
 	if (!r)
 		r = a->events->on_made(a->data, m->segment, &id);
 	if (r)
@@ -177,7 +185,7 @@ int arena_new(struct arena **ret_arena, const struct arena_options *options,
 	a->options.segment_bytes = min_u64(options->segment_bytes, options->limit);
 	a->events = events;
 	a->data = data;
-	r = add_member(a, a->options.segment_bytes, &first);
+	r = add_member(a, a->options.segment_bytes, options->numa_node, &first);
 	if (!r)
 		r = populate_first(a, first->segment);
 	if (r)
@@ -267,9 +275,21 @@ static int cut(struct member *m, uint64_t length, struct span *ret_span)
 	return r;
 }
 
-/* From the first of the members (large or not) that has room; SEGMENT_E_FULL, SEGMENT_E_MEMORY: none
- * has, -ENOMEM. */
-static int cut_from_any(struct arena *a, bool large, uint64_t length, struct span *ret_span)
+/* Which members a span may be cut from. */
+struct wish {
+	bool large;
+	bool anywhere;
+	uint32_t numa_node; /* unless anywhere */
+};
+
+static bool suits(const struct member *m, const struct wish *w)
+{
+	return !m->leaving && m->large == w->large && (w->anywhere || m->numa_node == w->numa_node);
+}
+
+/* From the first of the members that suits and has room; SEGMENT_E_FULL, SEGMENT_E_MEMORY: none has, -ENOMEM. */
+static int cut_from_any(
+	struct arena *a, const struct wish *w, uint64_t length, struct span *ret_span)
 {
 	int result = SEGMENT_E_FULL;
 
@@ -277,7 +297,7 @@ static int cut_from_any(struct arena *a, bool large, uint64_t length, struct spa
 		struct member *m = a->members[i];
 		int r;
 
-		if (m->large != large || m->leaving || (i == 0 && a->n > 1 && length > room(a)))
+		if (!suits(m, w) || (i == 0 && a->n > 1 && length > room(a)))
 			continue;
 		r = cut(m, length, ret_span);
 		if (r <= 0)
@@ -309,14 +329,15 @@ static bool may_grow(const struct arena *a)
 }
 
 /* From a new member. */
-static int cut_from_new(struct arena *a, uint64_t length, struct span *ret_span)
+static int cut_from_new(struct arena *a, uint32_t numa_node, uint64_t length, struct span *ret_span)
 {
 	struct member *m;
 	int r;
 
 	if (!make_way(a, max_u64(length, 1)) || !may_grow(a))
 		return ARENA_E_FULL;
-	r = add_member(a, max_u64(length, min_u64(a->options.segment_bytes, room(a))), &m);
+	r = add_member(
+		a, max_u64(length, min_u64(a->options.segment_bytes, room(a))), numa_node, &m);
 	if (r)
 		return r;
 	r = cut(m, length, ret_span);
@@ -324,26 +345,49 @@ static int cut_from_new(struct arena *a, uint64_t length, struct span *ret_span)
 	return r;
 }
 
-int arena_alloc(struct arena *a, uint64_t length, struct span *ret_span)
+/* Large ones are for small spans only where there is nothing else. */
+static int cut_from_the_rest(struct arena *a, bool large, uint64_t length, struct span *ret_span)
 {
-	bool large = length > a->options.segment_bytes;
+	int r = cut_from_any(a, &(struct wish){.large = large, .anywhere = true}, length, ret_span);
+
+	if (r != SEGMENT_E_FULL || large)
+		return r;
+	return cut_from_any(a, &(struct wish){.large = true, .anywhere = true}, length, ret_span);
+}
+
+/* A segment for each node would leave the others none, in a small one. */
+static bool may_be_divided(const struct arena *a)
+{
+	return a->options.limit / NODES_MIN >= a->options.segment_bytes;
+}
+
+int arena_alloc_near(struct arena *a, uint64_t length, uint32_t numa_node, struct span *ret_span)
+{
+	const struct wish w = {
+		.large = length > a->options.segment_bytes,
+		.numa_node = may_be_divided(a) ? numa_node : a->options.numa_node,
+	};
 	int r;
 
 	if (length > a->options.limit)
 		return ARENA_E_TOO_LARGE;
-	r = cut_from_any(a, large, length, ret_span);
+	r = cut_from_any(a, &w, length, ret_span);
 	if (r == SEGMENT_E_MEMORY)
 		return ARENA_E_MEMORY;
 	if (r != SEGMENT_E_FULL)
 		return r;
-	r = cut_from_new(a, length, ret_span);
-	/* Large ones are for small spans only where there is nothing else. */
-	if (r != ARENA_E_FULL || large)
+	r = cut_from_new(a, w.numa_node, length, ret_span);
+	if (r != ARENA_E_FULL)
 		return r;
-	r = cut_from_any(a, true, length, ret_span);
+	r = cut_from_the_rest(a, w.large, length, ret_span);
 	if (r == SEGMENT_E_MEMORY)
 		return ARENA_E_MEMORY;
 	return r == SEGMENT_E_FULL ? ARENA_E_FULL : r;
+}
+
+int arena_alloc(struct arena *a, uint64_t length, struct span *ret_span)
+{
+	return arena_alloc_near(a, length, a->options.numa_node, ret_span);
 }
 
 int arena_release(struct arena *a, const struct span *span)

@@ -4,7 +4,8 @@
  * Memory follows use. Low segments come before high ones and low addresses before high ones, so
  * that what is in use stays together; pages are populated ahead of need, the further the more is in
  * use; a segment that was not used for a while is given up, but for the first one. A span that is
- * larger than a segment gets a segment of its own size.
+ * larger than a segment gets a segment of its own size. Where spans are to be near different NUMA nodes, each
+ * node has segments of its own.
  *
  * Whoever reads the memory must know a segment before it is named to it: the owner is told of a new
  * one by on_made, and of one that it has to take back by on_idle.
@@ -45,6 +46,7 @@ struct arena_options {
 	uint64_t populate_ahead; /* bytes that arena_populate_next() keeps ahead of use, at most */
 	uint64_t idle_ns;	 /* a segment that was not used for so long is given up */
 	enum segment_page_size pages;
+	uint32_t numa_node; /* of spans that are not to be near another; as of a segment; 0: any */
 };
 
 struct arena;
@@ -85,6 +87,10 @@ struct arena_memory arena_memory(const struct arena *a);
  * -errno                 no further segment could be made
  */
 _must_use_ int arena_alloc(struct arena *a, uint64_t length, struct span *ret_span);
+/* The same, near that NUMA node (counted from 1; 0: any): from a segment of its own kind, where the limit
+ * leaves room for one, and else from any. In an arena of less than four segments nothing is near anything. */
+_must_use_ int arena_alloc_near(
+	struct arena *a, uint64_t length, uint32_t numa_node, struct span *ret_span);
 /* Give a span back, as segment_release(). -ESTALE also where no segment has its id */
 _must_use_ int arena_release(struct arena *a, const struct span *span);
 /* Address of a span or slice, as segment_data(). */

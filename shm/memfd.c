@@ -9,14 +9,18 @@
  */
 #include "shm/memfd.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <linux/magic.h>
+#include <linux/mempolicy.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -170,6 +174,16 @@ int memfd_seal(int fd, enum memfd_seals seals)
 	int flags = seals == MEMFD_WRITER_SEALED ? SEALS | F_SEAL_FUTURE_WRITE : SEALS;
 
 	return fcntl(fd, F_ADD_SEALS, flags) < 0 ? -errno : 0;
+}
+
+void memfd_prefer_node(void *base, uint64_t size, uint32_t numa_node)
+{
+	unsigned long nodes[MEMFD_NUMA_NODES / LONG_BIT] = {0};
+
+	assert(numa_node > 0 && numa_node <= MEMFD_NUMA_NODES);
+	nodes[(numa_node - 1) / LONG_BIT] |= 1UL << (numa_node - 1) % LONG_BIT;
+	/* Of a memfd the policy is the file's. The kernel takes one bit less than it is told of. */
+	(void)syscall(SYS_mbind, base, size, MPOL_PREFERRED, nodes, MEMFD_NUMA_NODES + 1, 0);
 }
 
 int memfd_populate(int fd, void *base, uint64_t offset, uint64_t length)

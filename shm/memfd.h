@@ -52,6 +52,13 @@ bool memfd_is_alone(int fd);
 /* For good: a sealed one keeps its seals. -errno */
 _must_use_ int memfd_seal(int fd, enum memfd_seals seals);
 /*
+ * Pages that it does not have yet are taken from that NUMA node where it has some, whoever touches them first, and else from
+ * any; where a host knows no nodes, or forbids the choice, nothing happens. base: where its `size` bytes are mapped.
+ * numa_node: counted from 1, up to MEMFD_NUMA_NODES.
+ */
+#define MEMFD_NUMA_NODES 1024u
+void memfd_prefer_node(void *base, uint64_t size, uint32_t numa_node);
+/*
  * Make `length` bytes at `offset`, mapped for writing at `base` + offset, resident (whole pages).
  * Changes no byte and reads none, so they may be in use meanwhile: any thread. May take long.
  * -errno, where the host has no memory for them: touching them would raise SIGBUS then.

@@ -67,6 +67,8 @@ static int map_and_seal(struct segment *s, const struct segment_options *options
 		return -errno;
 	if (options->pages == SEGMENT_PAGES_THP)
 		(void)madvise(base, s->size, MADV_HUGEPAGE); /* a wish */
+	if (options->numa_node > 0)
+		memfd_prefer_node(base, s->size, options->numa_node);
 	return 0;
 }
 

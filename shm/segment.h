@@ -39,6 +39,8 @@ struct segment_options {
 	const char *name; /* borrow during segment_new(); shown in /proc/PID/maps */
 	uint64_t size;	  /* bytes; rounded up to whole pages; > 0 */
 	enum segment_page_size pages;
+	uint32_t
+		numa_node; /* whose memory it is made of, where there is some (memfd_prefer_node()); 0: any */
 };
 
 struct segment;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/digits.h"
+#include "shm/memfd.h"
 
 /* A thread may start another one while the threads are listed. */
 #define ROUNDS_MAX 16
@@ -24,27 +25,32 @@ static void closedirp(DIR **d)
 		closedir(*d);
 }
 
-/* The kernel's list for the device: the first line of a file of sysfs, where letters are small. */
-static int read_list(const char *sysfs, const char *bus, char *ret_list)
+/* The first line of a file of sysfs, into AFFINITY_TEXT_MAX bytes. */
+static int read_line(const char *path, char *ret_line)
 {
-	_cleanup_(close_fd) int fd = -1;
+	_cleanup_(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, ret_line, AFFINITY_TEXT_MAX - 1);
+
+	if (n <= 0)
+		return -ENODATA;
+	ret_line[n] = 0;
+	ret_line[strcspn(ret_line, "\n")] = 0;
+	return 0;
+}
+
+/* What the kernel says of the device in that file of its own. Letters of addresses are small there. */
+static int read_file(const char *sysfs, const char *bus, const char *file, char *ret_line)
+{
 	char path[PATH_MAX], name[32];
-	ssize_t n;
 
 	snprintf(name, sizeof(name), "%s", bus);
 	for (char *c = name; *c; c++)
 		*c = (char)tolower((unsigned char)*c);
 	if (!*name || strchr(name, '/') ||
-		snprintf(path, sizeof(path), "%s/bus/pci/devices/%s/local_cpulist", sysfs, name) >=
+		snprintf(path, sizeof(path), "%s/bus/pci/devices/%s/%s", sysfs, name, file) >=
 			(int)sizeof(path))
 		return -ENODATA;
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, ret_list, AFFINITY_TEXT_MAX - 1);
-	if (n <= 0)
-		return -ENODATA;
-	ret_list[n] = 0;
-	ret_list[strcspn(ret_list, "\n")] = 0;
-	return 0;
+	return read_line(path, ret_line);
 }
 
 /* "0-3,8" */
@@ -103,7 +109,7 @@ static int keep_all(const cpu_set_t *set)
 int affinity_apply(const char *sysfs, const char *bus, char *ret_cpus)
 {
 	cpu_set_t near, allowed, both;
-	int r = read_list(sysfs, bus, ret_cpus);
+	int r = read_file(sysfs, bus, "local_cpulist", ret_cpus);
 
 	if (!r)
 		r = parse_list(ret_cpus, &near);
@@ -117,4 +123,24 @@ int affinity_apply(const char *sysfs, const char *bus, char *ret_cpus)
 		return 0;
 	}
 	return CPU_COUNT(&both) > 0 ? keep_all(&both) : 0;
+}
+
+static bool has_one_node(const char *sysfs)
+{
+	char path[PATH_MAX], nodes[AFFINITY_TEXT_MAX];
+
+	snprintf(path, sizeof(path), "%s/devices/system/node/online", sysfs);
+	return read_line(path, nodes) || !strpbrk(nodes, ",-");
+}
+
+uint32_t affinity_numa_node(const char *sysfs, const char *bus)
+{
+	char text[AFFINITY_TEXT_MAX];
+	uint64_t node;
+
+	/* A device that is near none has -1. */
+	if (has_one_node(sysfs) || read_file(sysfs, bus, "numa_node", text) ||
+		decimal_parse(text, &node) || node >= MEMFD_NUMA_NODES)
+		return 0;
+	return (uint32_t)node + 1;
 }

@@ -6,6 +6,7 @@
 #define WORKERS_AFFINITY_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/cleanup.h"
 
@@ -21,5 +22,10 @@
  * -errno     of sched_setaffinity(2), which a sandbox may refuse
  */
 _must_use_ int affinity_apply(const char *sysfs, const char *bus, char *ret_cpus);
+
+/*
+ * The NUMA node that the PCI device is near, counted from 1; 0: nobody knows, or this host has only one.
+ */
+uint32_t affinity_numa_node(const char *sysfs, const char *bus);
 
 #endif

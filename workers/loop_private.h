@@ -50,11 +50,12 @@ struct loop {
 	int channel_fd;	   /* own */
 	void (*on_name)(void *data, const char *name);
 	void *data;
-	struct answers *answers;   /* own */
-	struct crew *crew;	   /* own */
-	struct loader *loader;	   /* own */
-	struct host *host;	   /* own; NULL before setup, and so are those below */
-	struct device *device;	   /* own */
+	struct answers *answers; /* own */
+	struct crew *crew;	 /* own */
+	struct loader *loader;	 /* own */
+	struct host *host;	 /* own; NULL before setup, and so are those below */
+	struct device *device;	 /* own */
+	uint32_t numa_node; /* that it is near, counted from 1; 0: not known, or there is but one */
 	struct pinned *pinned;	   /* own: what of the memory below the device may use */
 	struct outputs *outputs;   /* own */
 	uint64_t scratch_bytes;	   /* that inputs may be copied into, at most */

@@ -14,6 +14,7 @@
 #include "workers/run.h"
 #include "workers/sandbox.h"
 
+#define SYSFS "/sys"
 /* Of the output arena, populated ahead of use at most. */
 #define AHEAD_BYTES (UINT64_C(16) << 20)
 
@@ -59,7 +60,7 @@ static const char *copies_of(const struct device *d)
 /* Threads that the device's driver has started are moved, too. Worse placed is no reason not to work. */
 static const char *move_near(const struct loop *l, char *cpus)
 {
-	int r = affinity_apply("/sys", l->device->info.bus, cpus);
+	int r = affinity_apply(SYSFS, l->device->info.bus, cpus);
 
 	if (r == -ENODATA)
 		return "unknown";
@@ -91,8 +92,10 @@ static int open_device(struct loop *l, const char *name)
 
 	if (r)
 		return device_failed(l, name, why, r);
-	if (!device_is_host(l->device))
+	if (!device_is_host(l->device)) {
+		l->numa_node = affinity_numa_node(SYSFS, l->device->info.bus);
 		log_opened(l, name, move_near(l, cpus));
+	}
 	return pinned_new(&l->pinned, l->device);
 }
 
@@ -107,6 +110,7 @@ static int make_outputs(struct loop *l, const struct wire_setup *s)
 		.populate_first = s->output_populate_first,
 		.populate_ahead = AHEAD_BYTES,
 		.pages = SEGMENT_PAGES_THP,
+		.numa_node = l->numa_node,
 	};
 	int r = outputs_new(&l->outputs, &options, s->holds);
 
@@ -144,7 +148,8 @@ static int say_hello(struct loop *l, const struct wire_setup *s)
 			.sandbox = getenv(SANDBOX_STATE),
 			.sandbox_lacks = getenv(SANDBOX_LACKS),
 			.copies = copies_of(l->device),
-			.imports = device_imports(l->device)},
+			.imports = device_imports(l->device),
+			.numa_node = l->numa_node},
 	};
 
 	return answers_send(l->answers, &m, NULL, 0);

@@ -81,6 +81,8 @@ struct dispatch *dispatch_free(struct dispatch *d);
 /* By the model's name, or "name:number"; an empty name is the default model. Of several versions the highest that was ever
  * ready. NULL when unknown. The name is n bytes, no NUL. Borrowed: a request made for it holds a reference. */
 struct version *dispatch_find_version(struct dispatch *d, const char *name, size_t n);
+/* Where inputs of the model of that name are best put: pool_model_numa_node(); 0 where it is unknown. */
+uint32_t dispatch_numa_node(struct dispatch *d, const char *name, size_t n);
 /*
  * Have a model loaded that is not found, and wait for that: retry_wait_ms at most, charged as one more request. An empty
  * name is the default model. ret_demand: borrowed until it ends (demand.h), or demand_free().

@@ -9,6 +9,7 @@
 
 #include "dispatch/admit.h"
 #include "dispatch/dispatch_private.h"
+#include "dispatch/version_private.h"
 
 /* No name of a model has a colon. */
 struct version *dispatch_find_version(struct dispatch *d, const char *name, size_t n)
@@ -27,6 +28,13 @@ struct version *dispatch_find_version(struct dispatch *d, const char *name, size
 	return n_number ? catalogue_find(
 				  &d->catalogue, name, (size_t)(colon - name), colon + 1, n_number)
 			: NULL;
+}
+
+uint32_t dispatch_numa_node(struct dispatch *d, const char *name, size_t n)
+{
+	const struct version *v = pool_has_numa(d->pool) ? dispatch_find_version(d, name, n) : NULL;
+
+	return v && v->pool_model ? pool_model_numa_node(v->pool_model) : 0;
 }
 
 int dispatch_demand(struct dispatch *d, const struct demand_wish *wish, struct demand **ret_demand)

@@ -205,15 +205,15 @@ static int lease_check(struct lease_desk *k, const struct client *c, uint64_t le
 }
 
 /* A lease whose pages may be missing. */
-static int make_lease(
-	struct lease **ret_lease, struct lease_desk *k, struct client *c, uint64_t length)
+static int make_lease(struct lease **ret_lease, struct lease_desk *k, struct client *c,
+	uint64_t length, uint32_t numa_node)
 {
 	struct lease *l = lease_take(k);
 	int r;
 
 	if (!l)
 		return -ENOMEM;
-	r = arena_alloc(k->arena, length, &l->span);
+	r = arena_alloc_near(k->arena, length, numa_node, &l->span);
 	if (r) {
 		lease_give(k, l);
 		return code_of(r);
@@ -264,7 +264,7 @@ static bool take_offer(struct lease_desk *k, const struct client *c, uint64_t le
 }
 
 static int lease_find(struct lease **ret_lease, struct lease_desk *k, struct client *c,
-	uint64_t length, uint64_t populate_max)
+	uint64_t length, uint32_t numa_node, uint64_t populate_max)
 {
 	struct lease *l;
 	int r;
@@ -273,7 +273,7 @@ static int lease_find(struct lease **ret_lease, struct lease_desk *k, struct cli
 		return r;
 	r = lease_check(k, c, length);
 	if (!r)
-		r = make_lease(&l, k, c, length);
+		r = make_lease(&l, k, c, length, numa_node);
 	if (r)
 		return r;
 	r = make_resident(l, populate_max);
@@ -285,15 +285,16 @@ static int lease_find(struct lease **ret_lease, struct lease_desk *k, struct cli
 	return 0;
 }
 
-int lease_new(struct lease **ret_lease, struct lease_desk *k, struct client *c, uint64_t length)
+int lease_new(struct lease **ret_lease, struct lease_desk *k, struct client *c, uint64_t length,
+	uint32_t numa_node)
 {
-	return lease_find(ret_lease, k, c, length, POPULATE_NOW_MAX);
+	return lease_find(ret_lease, k, c, length, numa_node, POPULATE_NOW_MAX);
 }
 
-int lease_new_at_once(
-	struct lease **ret_lease, struct lease_desk *k, struct client *c, uint64_t length)
+int lease_new_at_once(struct lease **ret_lease, struct lease_desk *k, struct client *c,
+	uint64_t length, uint32_t numa_node)
 {
-	return lease_find(ret_lease, k, c, length, UINT64_MAX);
+	return lease_find(ret_lease, k, c, length, numa_node, UINT64_MAX);
 }
 
 static void note_change(struct lease_desk *k)
@@ -358,11 +359,12 @@ struct span lease_span(const struct lease *l)
 }
 
 void lease_wait(struct lease_desk *k, struct lease_waiter *w, struct client *c, uint64_t length,
-	void (*on_space)(struct lease_waiter *w))
+	uint32_t numa_node, void (*on_space)(struct lease_waiter *w))
 {
 	w->desk = k;
 	w->client = c;
 	w->length = length;
+	w->numa_node = numa_node;
 	w->on_space = on_space;
 	w->lease = NULL;
 	list_init(&w->node);
@@ -412,7 +414,7 @@ static bool serve_one(
 static bool serve_first(struct lease_desk *k, struct lease_waiter *w)
 {
 	struct lease *l = NULL;
-	int r = make_lease(&l, k, w->client, w->length);
+	int r = make_lease(&l, k, w->client, w->length, w->numa_node);
 
 	if (r == LEASE_E_FULL)
 		return false;

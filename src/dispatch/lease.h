@@ -25,12 +25,13 @@ enum {
 
 /* The longest that there can be. */
 uint64_t lease_max(const struct lease_desk *k);
-/* One lease of `length` bytes, from dispatch_desk(). -ENOMEM besides the codes above. */
-_must_use_ int lease_new(
-	struct lease **ret_lease, struct lease_desk *k, struct client *c, uint64_t length);
+/* One lease of `length` bytes, from dispatch_desk(), near that NUMA node as far as may be (arena_alloc_near()).
+ * -ENOMEM besides the codes above. */
+_must_use_ int lease_new(struct lease **ret_lease, struct lease_desk *k, struct client *c,
+	uint64_t length, uint32_t numa_node);
 /* The same for one who cannot wait: LEASE_E_FULL never means that pages are missing. May take long. */
-_must_use_ int lease_new_at_once(
-	struct lease **ret_lease, struct lease_desk *k, struct client *c, uint64_t length);
+_must_use_ int lease_new_at_once(struct lease **ret_lease, struct lease_desk *k, struct client *c,
+	uint64_t length, uint32_t numa_node);
 struct lease *lease_ref(struct lease *l);
 /* Frees the span with the last reference. Accepts NULL; returns NULL. */
 struct lease *lease_unref(struct lease *l);
@@ -45,7 +46,7 @@ bool lease_holds(const struct lease *l, uint64_t offset, uint64_t length);
 struct span lease_span(const struct lease *l);
 
 /*
- * Wait in line for space. on_space is called from the loop when lease_new() of that length by that
+ * Wait in line for space. on_space is called from the loop when lease_new() of that length and node by that
  * client may succeed (it may still fail: wait again; the place in line is kept when the waiter
  * is added again from inside on_space). Embedded in the waiting object; remove before it goes.
  */
@@ -54,13 +55,14 @@ struct lease_waiter {
 	struct lease_desk *desk; /* borrow */
 	struct client *client;	 /* borrow */
 	uint64_t length;
+	uint32_t numa_node;
 	uint64_t since_ns;
 	struct lease *lease; /* own: its pages are being made; NULL: in line */
 	void (*on_space)(struct lease_waiter *w);
 };
 
 void lease_wait(struct lease_desk *k, struct lease_waiter *w, struct client *c, uint64_t length,
-	void (*on_space)(struct lease_waiter *w));
+	uint32_t numa_node, void (*on_space)(struct lease_waiter *w));
 /* Harmless when it is not waiting (but it must have been initialised by list_init on node). */
 void lease_wait_cancel(struct lease_waiter *w);
 

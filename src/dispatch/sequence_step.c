@@ -19,6 +19,12 @@
 #define ALIGNMENT    64u /* of an input */
 #define LENGTH_BYTES 4u	 /* ahead of each element of a BYTES tensor */
 
+/* The NUMA node that its states and controls are best on. */
+static uint32_t near(const struct request *r)
+{
+	return pool_model_numa_node(r->version->pool_model);
+}
+
 static const struct sequence_settings *settings_of(const struct request *r)
 {
 	return r->version->settings.sequence;
@@ -256,7 +262,7 @@ int sequence_step_fill(struct request *r)
 		e = want_states(r);
 	if (e || n == 0)
 		return e;
-	if (lease_new_at_once(&lease, &r->dispatch->desk, r->client, n))
+	if (lease_new_at_once(&lease, &r->dispatch->desk, r->client, n, near(r)))
 		return refuse_room(r);
 	for (size_t i = 0; i < SEQUENCE_CONTROLS_ && !e; i++) {
 		if (*s->controls[i].name)
@@ -285,7 +291,7 @@ static bool make_zeros(
 	memcpy(value->dims + batched, state->dims, state->rank * sizeof(state->dims[0]));
 	value->length = zeros_length(state);
 	if (lease_new_at_once(&value->lease, &r->dispatch->desk, r->client,
-		    value->length > 0 ? value->length : 1))
+		    value->length > 0 ? value->length : 1, near(r)))
 		return false;
 	memset(lease_data(value->lease), 0, value->length);
 	return true;
@@ -370,7 +376,8 @@ static bool keep_state(struct request *r, const struct sequence_state *state,
 			"the model gave states that together are larger than [dispatch] "
 			"max_state_bytes");
 	*left -= o->length;
-	if (lease_new_at_once(&lease, &r->dispatch->desk, r->client, o->length > 0 ? o->length : 1))
+	if (lease_new_at_once(
+		    &lease, &r->dispatch->desk, r->client, o->length > 0 ? o->length : 1, near(r)))
 		return fail_answer(a, GRPC_RESOURCE_EXHAUSTED,
 			"no room in the input arena for the state of a sequence ([memory] "
 			"input_arena_bytes)");

@@ -245,6 +245,28 @@ uint32_t pool_model_hopeful(const struct pool_model *m)
 	return m->n_hopeful + (own_may_come(m) ? 1 : 0);
 }
 
+bool pool_has_numa(const struct pool *p)
+{
+	return p->numa;
+}
+
+uint32_t pool_model_numa_node(const struct pool_model *m)
+{
+	const struct pool *p = m->pool;
+	uint32_t node = 0;
+
+	for (size_t i = 0; p->numa && i < p->n_workers; i++) {
+		const struct worker *w = &p->workers[i];
+
+		if (!worker_holds(w, m))
+			continue;
+		if (w->numa_node == 0 || (node > 0 && node != w->numa_node))
+			return 0;
+		node = w->numa_node;
+	}
+	return node;
+}
+
 uint32_t pool_model_failed(const struct pool_model *m)
 {
 	const struct holding *h;

@@ -284,6 +284,13 @@ uint32_t pool_model_ready(const struct pool_model *m);
 /* Workers that hold the model, are loading it, or will once respawned: 0 means that waiting is of
  * no use. */
 uint32_t pool_model_hopeful(const struct pool_model *m);
+/*
+ * The NUMA node (counted from 1) that the devices of all workers that hold the model are near, as they say: its inputs are
+ * rather to lie there. 0: of several nodes, or of none that is known; always where the host has but one.
+ */
+uint32_t pool_model_numa_node(const struct pool_model *m);
+/* May it be another than 0, for any model? */
+bool pool_has_numa(const struct pool *p);
 /* Workers where it could not be loaded. */
 uint32_t pool_model_failed(const struct pool_model *m);
 /* Those try again. */

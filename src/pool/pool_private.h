@@ -114,6 +114,7 @@ struct pool {
 	uint64_t n_processes;	 /* started so far */
 	uint64_t spawn_ms;	 /* the loop's time when the last one was: one a turn */
 	bool kept_back;		 /* a worker waits until another one has loaded */
+	bool numa;		 /* some worker's device is near a NUMA node, of several */
 	bool sandbox_lacks;	 /* it was said that workers are held by less than was asked for */
 	uint64_t random;	 /* of back-offs; never 0 */
 	bool started;		 /* pool_start() was called */

@@ -115,6 +115,7 @@ struct worker {
 	uint64_t ends[WORKER_VERDICTS_];
 	char last_exit[WORKER_EXIT_MAX];
 	bool imports;			 /* as its process says, see worker_imports() */
+	uint32_t numa_node;		 /* the same, see pool_model_numa_node() */
 	char copies[WIRE_NAME_MAX + 1];	 /* as its process says, see worker_copies() */
 	char sandbox[WIRE_NAME_MAX + 1]; /* what its process says of what holds it */
 };

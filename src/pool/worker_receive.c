@@ -83,6 +83,8 @@ static void on_hello(struct worker *w, const struct wire_hello *h)
 	w->slots = h->slots;
 	note_sandbox(w, h);
 	w->imports = h->imports;
+	w->numa_node = h->numa_node;
+	w->pool->numa |= h->numa_node > 0;
 	snprintf(w->copies, sizeof(w->copies), "%s", h->copies);
 	worker_set_state(w, WORKER_LOADING);
 }

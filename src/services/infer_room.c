@@ -126,8 +126,8 @@ static int fail_holding(struct infer_room *m, uint64_t length)
 static int get_lease(struct infer_room *m, uint64_t length, bool at_once, struct lease **ret_lease)
 {
 	struct lease_desk *k = dispatch_desk(m->services->dispatch);
-	int e = at_once ? lease_new_at_once(ret_lease, k, m->client, length)
-			: lease_new(ret_lease, k, m->client, length);
+	int e = at_once ? lease_new_at_once(ret_lease, k, m->client, length, m->numa_node)
+			: lease_new(ret_lease, k, m->client, length, m->numa_node);
 
 	switch (e) {
 	case 0:
@@ -175,7 +175,7 @@ static void on_space(struct lease_waiter *waiter)
 
 	if (e == INFER_E_WAITING) {
 		lease_wait(dispatch_desk(m->services->dispatch), waiter, m->client, w->length,
-			on_space);
+			m->numa_node, on_space);
 		return;
 	}
 	end_wait(m);
@@ -204,7 +204,8 @@ static int begin_wait(struct infer_room *m, uint64_t length)
 	e = uv_timer_start(&w->timer, on_timer, x->settings->arena_wait_ms, 0);
 	assert(e == 0);
 	(void)e;
-	lease_wait(dispatch_desk(x->dispatch), &w->waiter, m->client, length, on_space);
+	lease_wait(
+		dispatch_desk(x->dispatch), &w->waiter, m->client, length, m->numa_node, on_space);
 	m->wait = w;
 	return INFER_E_WAITING;
 }

@@ -42,8 +42,10 @@ struct infer_room {
 	struct infer_failure *failure;		/* borrow */
 	const struct infer_room_events *events; /* borrow */
 	void *data;				/* borrow: the events' */
-	struct lease *lease;			/* ref: pieces are cut from it; NULL: none yet */
-	uint64_t used;				/* bytes of it */
+	uint32_t
+		numa_node; /* the owner's to set ahead of a piece: which it is rather near; 0: any */
+	struct lease *lease;	    /* ref: pieces are cut from it; NULL: none yet */
+	uint64_t used;		    /* bytes of it */
 	bool ready;		    /* it was got while waiting and nothing is cut from it yet */
 	struct infer_wait *wait;    /* own; NULL: not waiting */
 	struct infer_piece *pieces; /* own, unless it is `first` */

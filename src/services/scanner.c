@@ -394,6 +394,25 @@ uint32_t scanner_pieces_left(const struct scanner *s, size_t n)
 	return n < max ? max - (uint32_t)n : 1;
 }
 
+const char *scanner_first_text(const struct scanner *s, uint32_t field, size_t *ret_n)
+{
+	uint64_t length = 0;
+	size_t at = 1;
+
+	if (s->n_kept == 0 || s->kept[0] != (field << 3 | WIRE_DELIMITED))
+		return NULL;
+	for (unsigned shift = 0; at < s->n_kept && at <= LENGTH_MAX; shift += 7) {
+		uint8_t byte = s->kept[at++];
+
+		length |= (uint64_t)(byte & 0x7f) << shift;
+		if (byte & 0x80)
+			continue;
+		*ret_n = (size_t)length;
+		return length <= s->n_kept - at ? (const char *)s->kept + at : NULL;
+	}
+	return NULL;
+}
+
 int scanner_end(struct scanner *s, const uint8_t **ret_kept, size_t *ret_n)
 {
 	if (s->state != SCANNER_TAG || s->n_head > 0 || s->depth > 0)

@@ -105,6 +105,9 @@ uint64_t scanner_left(const struct scanner *s);
 /* How many pieces of tensor data the message has at most, the one that is asked for included, when n
  * came before: as many as were announced, where any were. */
 uint32_t scanner_pieces_left(const struct scanner *s, size_t n);
+/* The text or bytes in field 1 (to 15) of the message, if it is what the message began with, as it is where a serializer writes
+ * fields in order, and is there wholly: *ret_n bytes, no NUL, borrowed until scanner_feed(). NULL: not. */
+const char *scanner_first_text(const struct scanner *s, uint32_t field, size_t *ret_n);
 /* All bytes came: what was kept, borrowed until scanner_begin(). SCANNER_E_MALFORMED: cut short */
 _must_use_ int scanner_end(struct scanner *s, const uint8_t **ret_kept, size_t *ret_n);
 

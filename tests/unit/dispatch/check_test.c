@@ -72,7 +72,7 @@ Test(check, inputs_that_share_a_lease)
 	struct lease *l = NULL;
 
 	begin(bed.gamma);
-	cr_assert_eq(lease_new(&l, dispatch_desk(bed.d), bed.client, 200), 0);
+	cr_assert_eq(lease_new(&l, dispatch_desk(bed.d), bed.client, 200, 0), 0);
 	memcpy(lease_at(l, 64), "\1\0\0\0a\0\0\0", 9);
 	*r->inputs = (struct request_input){.dtype = DTYPE_BYTES,
 		.rank = 1,

@@ -369,7 +369,7 @@ Test(dispatch_own, drained_only_when_populating_has_ended)
 	bed.settings.arena.limit = 64 << 20;
 	bed.settings.arena.populate_ahead = 64 << 20;
 	bed_up(&bed);
-	cr_assert_eq(lease_new(&l, dispatch_desk(bed.d), bed.client, 128 << 10), 0);
+	cr_assert_eq(lease_new(&l, dispatch_desk(bed.d), bed.client, 128 << 10, 0), 0);
 	dispatch_schedule(bed.d);
 	cr_assert(bed.d->populate.busy);
 	lease_unref(l);

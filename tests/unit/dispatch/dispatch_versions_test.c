@@ -84,3 +84,14 @@ Test(dispatch_versions, removed_ones_are_not_counted)
 	cr_expect_eq(dispatch_version(bed.d, 1), bed.gamma);
 	cr_expect_null(dispatch_find_version(bed.d, "beta", 4));
 }
+
+Test(dispatch_versions, where_inputs_are_best_put)
+{
+	cr_expect_eq(dispatch_numa_node(bed.d, "beta", 4), 0);
+	bed.pool->workers[0].numa_node = 2;
+	bed.pool->workers[0].holds[bed.beta->pool_model->id] = true;
+	bed.pool->workers[0].holds[bed.gamma->pool_model->id] = false;
+	cr_expect_eq(dispatch_numa_node(bed.d, "beta", 4), 2);
+	cr_expect_eq(dispatch_numa_node(bed.d, "gamma", 5), 0);
+	cr_expect_eq(dispatch_numa_node(bed.d, "nobody", 6), 0);
+}

@@ -201,7 +201,7 @@ int bed_fill(struct bed *b, struct request *r, uint32_t index, enum dtype dtype,
 	const int64_t *dims, uint64_t length)
 {
 	struct request_input *in = request_input(r, index);
-	int e = lease_new(&in->lease, dispatch_desk(b->d), r->client, length);
+	int e = lease_new(&in->lease, dispatch_desk(b->d), r->client, length, 0);
 
 	if (e)
 		return e;

@@ -128,6 +128,16 @@ uint32_t pool_model_id(const struct pool_model *m)
 	return m->id;
 }
 
+bool pool_has_numa(const struct pool *p)
+{
+	return p->workers[0].numa_node > 0;
+}
+
+uint32_t pool_model_numa_node(const struct pool_model *m)
+{
+	return worker_holds(&m->pool->workers[0], m) ? m->pool->workers[0].numa_node : 0;
+}
+
 uint32_t pool_model_ready(const struct pool_model *m)
 {
 	const struct pool *p = m->pool;

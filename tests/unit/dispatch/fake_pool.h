@@ -40,6 +40,7 @@ struct worker {
 	uint64_t n_runs;
 	bool loading; /* a model */
 	bool imports;
+	uint32_t numa_node;
 	uint64_t generation;
 	uint32_t n_lanes; /* of each model; 0: 1 */
 	uint32_t n_bound; /* worker_bind() */

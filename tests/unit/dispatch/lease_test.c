@@ -34,14 +34,14 @@ static struct lease *take(struct client *c, uint64_t length)
 {
 	struct lease *l;
 
-	cr_assert_eq(lease_new(&l, dispatch_desk(bed.d), c, length), 0);
+	cr_assert_eq(lease_new(&l, dispatch_desk(bed.d), c, length, 0), 0);
 	return l;
 }
 
 static int try(struct client *c, uint64_t length)
 {
 	struct lease *l;
-	int e = lease_new(&l, dispatch_desk(bed.d), c, length);
+	int e = lease_new(&l, dispatch_desk(bed.d), c, length, 0);
 
 	if (!e)
 		lease_unref(l);
@@ -66,16 +66,24 @@ static void on_space(struct lease_waiter *w)
 
 	me->called++;
 	me->order = ++turn;
-	me->error = lease_new(&me->lease, dispatch_desk(bed.d), w->client, w->length);
+	me->error = lease_new(&me->lease, dispatch_desk(bed.d), w->client, w->length, 0);
 	if (me->error && me->again)
-		lease_wait(dispatch_desk(bed.d), w, w->client, w->length, on_space);
+		lease_wait(dispatch_desk(bed.d), w, w->client, w->length, 0, on_space);
 	if (me->cancel)
 		lease_wait_cancel(&me->cancel->w);
 }
 
+static void on_space_near(struct lease_waiter *w)
+{
+	struct waiting *me = list_entry(w, struct waiting, w);
+
+	me->called++;
+	me->error = lease_new(&me->lease, dispatch_desk(bed.d), w->client, w->length, w->numa_node);
+}
+
 static void wait_for(struct waiting *me, struct client *c, uint64_t length)
 {
-	lease_wait(dispatch_desk(bed.d), &me->w, c, length, on_space);
+	lease_wait(dispatch_desk(bed.d), &me->w, c, length, 0, on_space);
 }
 
 Test(lease, lends_and_charges_granules)
@@ -254,9 +262,9 @@ static void on_space_more(struct lease_waiter *w)
 {
 	struct waiting *me = list_entry(w, struct waiting, w);
 
-	me->error = lease_new(&me->lease, dispatch_desk(bed.d), w->client, 32 * KIB);
+	me->error = lease_new(&me->lease, dispatch_desk(bed.d), w->client, 32 * KIB, 0);
 	if (++me->called == 1)
-		lease_wait(dispatch_desk(bed.d), w, w->client, 32 * KIB, on_space_more);
+		lease_wait(dispatch_desk(bed.d), w, w->client, 32 * KIB, 0, on_space_more);
 }
 
 Test(lease, who_waits_again_keeps_his_place)
@@ -265,7 +273,7 @@ Test(lease, who_waits_again_keeps_his_place)
 	struct lease *a = take(bed.client, 40 * KIB), *b = take(bed.client, 24 * KIB);
 	uint64_t since;
 
-	lease_wait(dispatch_desk(bed.d), &first.w, other, 16 * KIB, on_space_more);
+	lease_wait(dispatch_desk(bed.d), &first.w, other, 16 * KIB, 0, on_space_more);
 	wait_for(&second, other, 16 * KIB);
 	since = first.w.since_ns;
 	lease_unref(b);
@@ -355,14 +363,14 @@ static struct lease *take_large(struct client *c, uint64_t length)
 {
 	struct lease *l;
 
-	cr_assert_eq(lease_new_at_once(&l, dispatch_desk(bed.d), c, length), 0);
+	cr_assert_eq(lease_new_at_once(&l, dispatch_desk(bed.d), c, length, 0), 0);
 	return l;
 }
 
 static int try_large(struct client *c, uint64_t length)
 {
 	struct lease *l;
-	int e = lease_new_at_once(&l, dispatch_desk(bed.d), c, length);
+	int e = lease_new_at_once(&l, dispatch_desk(bed.d), c, length, 0);
 
 	if (!e)
 		lease_unref(l);
@@ -425,7 +433,8 @@ Test(lease_shares, no_number_of_large_ones_takes_all)
 	for (size_t i = 0; i < 40; i++) {
 		cr_assert_eq(client_new(&crowd[i], dispatch_tally(bed.d)), 0);
 		for (uint64_t length = 16 * MIB; length > 128 * KIB && !held[i]; length /= 2)
-			(void)!lease_new_at_once(&held[i], dispatch_desk(bed.d), crowd[i], length);
+			(void)!lease_new_at_once(
+				&held[i], dispatch_desk(bed.d), crowd[i], length, 0);
 	}
 	cr_expect_eq(try(bed.client, 128 * KIB), 0);
 	cr_expect_eq(try(bed.client, 64 * KIB), 0);
@@ -537,7 +546,7 @@ Test(lease_pages, who_cannot_wait_gets_it_at_once)
 {
 	struct lease *l;
 
-	cr_assert_eq(lease_new_at_once(&l, dispatch_desk(bed.d), bed.client, 8 * MIB), 0);
+	cr_assert_eq(lease_new_at_once(&l, dispatch_desk(bed.d), bed.client, 8 * MIB, 0), 0);
 	memset(lease_data(l), 1, 8 * MIB);
 	lease_unref(l);
 }
@@ -570,4 +579,51 @@ Test(lease_pages, a_host_without_memory_is_an_error)
 	cr_expect_eq(client_bytes(other), 0);
 	lease_unref(low);
 	cr_expect_eq(try(other, 200 * KIB), 0, "when nothing is lent it is tried again");
+}
+
+/* --- Nodes ------------------------------------------------------------------------------------ */
+
+static void setup_nodes(void)
+{
+	bed_init(&bed);
+	bed.settings.arena.limit = 8 * MIB;
+	bed.settings.arena.segment_bytes = MIB;
+	bed_up(&bed);
+	cr_assert_eq(client_new(&other, dispatch_tally(bed.d)), 0);
+}
+
+TestSuite(lease_nodes, .init = setup_nodes, .fini = teardown);
+
+static struct lease *take_near(uint32_t numa_node)
+{
+	struct lease *l;
+
+	cr_assert_eq(lease_new(&l, dispatch_desk(bed.d), bed.client, 16 * KIB, numa_node), 0);
+	return l;
+}
+
+Test(lease_nodes, each_has_segments_of_its_own)
+{
+	struct lease *any = take_near(0), *first = take_near(1), *second = take_near(2),
+		     *more = take_near(1);
+
+	cr_expect_neq(lease_span(first).arena, lease_span(any).arena);
+	cr_expect_neq(lease_span(second).arena, lease_span(any).arena);
+	cr_expect_neq(lease_span(second).arena, lease_span(first).arena);
+	cr_expect_eq(lease_span(more).arena, lease_span(first).arena);
+	lease_unref(any);
+	lease_unref(first);
+	lease_unref(second);
+	lease_unref(more);
+}
+
+Test(lease_nodes, so_has_who_waits)
+{
+	struct waiting w = {0};
+
+	lease_wait(dispatch_desk(bed.d), &w.w, other, 16 * KIB, 2, on_space_near);
+	turn_until(&w.called);
+	cr_assert_eq(w.error, 0);
+	cr_expect_eq(arena_memory(dispatch_arena(bed.d)).n_segments, 2);
+	lease_unref(w.lease);
 }

@@ -33,7 +33,7 @@ struct bed {
 	struct pool_memory *memory; /* of the arena */
 	struct span input;
 	struct pool_settings settings;
-	struct pool_place places[2];
+	struct pool_place places[3];
 	struct pool_model_settings models[BED_MODELS];
 	size_t n_models;
 	struct pool_model *pm[BED_MODELS]; /* made of models, in their order; NULL: freed */

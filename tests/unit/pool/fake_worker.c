@@ -117,6 +117,13 @@ static void check_surroundings(const struct fake *f)
 		"CUDA");
 }
 
+static uint32_t node_of(const char *device)
+{
+	if (!strcmp(device, "cuda:0"))
+		return 1;
+	return !strcmp(device, "cuda:1") ? 2 : 0;
+}
+
 static void say_hello(struct fake *f, const struct wire_setup *s)
 {
 	struct wire_message m = {
@@ -136,6 +143,8 @@ static void say_hello(struct fake *f, const struct wire_setup *s)
 		m.hello.slots = 1;
 	m.hello.imports = is(f, "imports") || is(f, "import-refused") || is(f, "import-silent") ||
 			  is(f, "w-imported");
+	if (is(f, "near"))
+		m.hello.numa_node = node_of(s->device);
 	say(f, &m);
 	if (is(f, "hello-twice"))
 		say(f, &m);

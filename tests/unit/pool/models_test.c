@@ -464,3 +464,45 @@ Test(models, one_that_falls_back_in_processes_of_its_own)
 	bed_wait(&b, pool_model_ready(b.pm[0]) == 1);
 	bed_drain_end(&b);
 }
+
+static void begin_near(struct bed *b, const char *behaviour)
+{
+	bed_init(b, behaviour, "all near0 near1 host");
+	b->places[0] = (struct pool_place){"cuda:0", 1};
+	b->places[1] = (struct pool_place){"cuda:1", 2};
+	b->places[2] = (struct pool_place){"cpu:0", 1};
+	b->settings.n_places = 3;
+	b->models[1].devices = "cuda:0";
+	b->models[2].devices = "cuda:1";
+	b->models[3].devices = "cuda:1, cpu:0";
+	bed_start(b);
+}
+
+Test(models, what_lives_near_one_node_is_near_it)
+{
+	struct bed b;
+
+	begin_near(&b, "near");
+	cr_expect_not(pool_has_numa(b.pool), "nobody has said anything yet");
+	cr_expect_eq(pool_model_numa_node(b.pm[1]), 0);
+	bed_wait(&b, pool_model_ready(b.pm[0]) == 4 && pool_model_ready(b.pm[3]) == 3);
+	cr_expect(pool_has_numa(b.pool));
+	cr_expect_eq(pool_model_numa_node(b.pm[0]), 0, "of both nodes, and the host");
+	cr_expect_eq(pool_model_numa_node(b.pm[1]), 1);
+	cr_expect_eq(pool_model_numa_node(b.pm[2]), 2);
+	cr_expect_eq(pool_model_numa_node(b.pm[3]), 0, "processors are near all");
+	worker_lose(bed_worker(&b, 0), WORKER_MISBEHAVED, "told so");
+	cr_expect_eq(pool_model_numa_node(b.pm[1]), 0, "it is nowhere");
+	bed_end(&b);
+}
+
+Test(models, a_host_of_one_node_has_none)
+{
+	struct bed b;
+
+	begin_near(&b, "good");
+	bed_wait(&b, pool_model_ready(b.pm[0]) == 4 && pool_model_ready(b.pm[3]) == 3);
+	cr_expect_not(pool_has_numa(b.pool));
+	cr_expect_eq(pool_model_numa_node(b.pm[1]), 0);
+	bed_end(&b);
+}

@@ -64,7 +64,8 @@ static const struct wire_message samples[LAST_TYPE + 1] = {
 	[WIRE_RELEASE] = {.type = WIRE_RELEASE, .release = {holds, 3}},
 	[WIRE_PING] = {.type = WIRE_PING, .ping = {UINT64_MAX}},
 	[WIRE_DRAIN] = {.type = WIRE_DRAIN},
-	[WIRE_HELLO] = {.type = WIRE_HELLO, .hello = {1, 2, "on: files", "system calls"}},
+	[WIRE_HELLO] = {.type = WIRE_HELLO,
+		.hello = {1, 2, "on: files", "system calls", "pinned", true, WIRE_NUMA_NODES}},
 	[WIRE_LOADED] = {.type = WIRE_LOADED,
 		.loaded = {7, true, "none~", declarations, 2, declarations, 1, 1 << 30, 0, 3,
 			true}},
@@ -298,6 +299,9 @@ static void same_hello(const struct wire_hello *a, const struct wire_hello *b)
 	same(slots);
 	same_text(a->sandbox, b->sandbox);
 	same_text(a->sandbox_lacks, b->sandbox_lacks);
+	same_text(a->copies, b->copies);
+	same(imports);
+	same(numa_node);
 }
 
 static void same_release(const struct wire_release *a, const struct wire_release *b)

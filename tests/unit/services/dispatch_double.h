@@ -73,6 +73,8 @@ struct dispatch {
 	struct pool pool;
 	struct arena arena;
 	int lease_error;	  /* what lease_new() returns */
+	uint32_t numa_node;	  /* of every model that there is */
+	uint32_t lease_numa_node; /* what lease_new() was asked for last */
 	struct list line;	  /* struct lease_waiter.node */
 	struct list queue;	  /* struct request.node: submitted, in order */
 	bool full;		  /* what dispatch_full() says */
@@ -368,12 +370,14 @@ uint64_t lease_max(const struct lease_desk *k)
 	return ((const struct dispatch *)k)->arena.limit;
 }
 
-int lease_new(struct lease **ret_lease, struct lease_desk *k, struct client *c, uint64_t length)
+int lease_new(struct lease **ret_lease, struct lease_desk *k, struct client *c, uint64_t length,
+	uint32_t numa_node)
 {
 	struct dispatch *d = (struct dispatch *)k;
 	struct lease *l;
 
 	(void)c;
+	d->lease_numa_node = numa_node;
 	if (d->lease_error)
 		return d->lease_error;
 	if (length > d->arena.limit)
@@ -389,10 +393,10 @@ int lease_new(struct lease **ret_lease, struct lease_desk *k, struct client *c, 
 	return 0;
 }
 
-int lease_new_at_once(
-	struct lease **ret_lease, struct lease_desk *k, struct client *c, uint64_t length)
+int lease_new_at_once(struct lease **ret_lease, struct lease_desk *k, struct client *c,
+	uint64_t length, uint32_t numa_node)
 {
-	return lease_new(ret_lease, k, c, length);
+	return lease_new(ret_lease, k, c, length, numa_node);
 }
 
 struct lease *lease_ref(struct lease *l)
@@ -431,7 +435,7 @@ uint64_t lease_length(const struct lease *l)
 }
 
 void lease_wait(struct lease_desk *k, struct lease_waiter *w, struct client *c, uint64_t length,
-	void (*on_space)(struct lease_waiter *w))
+	uint32_t numa_node, void (*on_space)(struct lease_waiter *w))
 {
 	struct dispatch *d = (struct dispatch *)k;
 
@@ -711,6 +715,11 @@ struct version *dispatch_find_version(struct dispatch *d, const char *name, size
 			return &d->models[i];
 	}
 	return NULL;
+}
+
+uint32_t dispatch_numa_node(struct dispatch *d, const char *name, size_t n)
+{
+	return dispatch_find_version(d, name, n) ? d->numa_node : 0;
 }
 
 struct version *dispatch_find_number(

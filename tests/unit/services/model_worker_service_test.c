@@ -119,6 +119,19 @@ Test(infer, empty_model_id_is_the_default_model)
 	cr_expect_eq(double_nth(&f.dispatch, 0)->model, f.dispatch.default_model);
 }
 
+/* The name comes ahead of the tensor: known is where the model runs, not yet which version is asked for. */
+Test(infer, its_tensor_lies_near_what_computes_it)
+{
+	f.dispatch.numa_node = 2;
+	cr_assert(ask_it());
+	cr_expect_eq(f.dispatch.lease_numa_node, 2);
+	double_echo(double_nth(&f.dispatch, 0));
+	reopen();
+	ask.m.model_id = (char *)"nobody";
+	(void)ask_it();
+	cr_expect_eq(f.dispatch.lease_numa_node, 0, "of no model");
+}
+
 Test(infer, deadline_and_arrival_are_passed_on)
 {
 	call.deadline_ns = 1234567;

@@ -400,6 +400,43 @@ Test(scanner, what_is_to_come)
 	cr_expect_eq(l.bytes[1], UINT64_MAX);
 }
 
+/* What it began with, after n bytes. */
+static void expect_first_text(const struct message *m, size_t n, const char *expected)
+{
+	struct left l = {.n = 0};
+	size_t taken, length = 0;
+	const char *text;
+
+	scanner_init(&l.s, &repeated, 1000, note_left, &l);
+	scanner_begin(&l.s, m->n);
+	cr_assert_eq(scanner_feed(&l.s, m->data, n, &taken), 0);
+	text = scanner_first_text(&l.s, 1, &length);
+	cr_expect_eq(!text, !expected, "%zu bytes", n);
+	if (text && expected)
+		cr_expect(length == strlen(expected) && !memcmp(text, expected, length));
+	scanner_deinit(&l.s);
+}
+
+Test(scanner, what_a_message_begins_with)
+{
+	struct message m = {.n = 0}, other = {.n = 0}, long_one = {.n = 0};
+	char name[300];
+
+	put_text(&m, 1, "digits");
+	put_text(&m, 2, "1");
+	for (size_t n = 0; n <= m.n; n++)
+		expect_first_text(&m, n, n < 8 ? NULL : "digits");
+	put_text(&other, 2, "1");
+	put_text(&other, 1, "digits");
+	expect_first_text(&other, other.n, NULL);
+	memset(name, 'x', sizeof(name) - 1);
+	name[sizeof(name) - 1] = 0;
+	put_text(&long_one, 1, name);
+	expect_first_text(&long_one, long_one.n, name);
+	expect_first_text(&long_one, 2, NULL);
+	expect_first_text(&long_one, long_one.n - 1, NULL);
+}
+
 Test(scanner, a_tensor_that_does_not_fit_its_message_costs_nothing)
 {
 	/* tensor_data of 8 bytes with data of 1 GiB in it. */

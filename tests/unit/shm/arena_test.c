@@ -294,6 +294,78 @@ Test(arena, small_spans_go_to_large_segments_at_the_limit_only)
 	end(&o);
 }
 
+static struct span take_near(struct owner *o, uint64_t length, uint32_t numa_node)
+{
+	struct span span;
+
+	cr_assert_eq(arena_alloc_near(o->arena, length, numa_node, &span), 0);
+	return span;
+}
+
+Test(arena, each_node_has_segments_of_its_own)
+{
+	struct owner o;
+	struct span any, near, far, large;
+
+	begin(&o, &usual);
+	any = take(&o, KIB);
+	near = take_near(&o, KIB, 1);
+	far = take_near(&o, KIB, 2);
+	cr_expect_eq(n_segments(&o), 3);
+	cr_expect(any.arena != near.arena && near.arena != far.arena && far.arena != any.arena);
+	cr_expect_eq(take(&o, KIB).arena, any.arena);
+	cr_expect_eq(take_near(&o, KIB, 1).arena, near.arena);
+	cr_expect_eq(take_near(&o, KIB, 2).arena, far.arena);
+	/* So has what is larger than a segment. */
+	large = take_near(&o, 2 * MIB, 1);
+	give(&o, large);
+	cr_expect_neq(take_near(&o, 2 * MIB, 2).arena, large.arena);
+	cr_expect_eq(take_near(&o, 2 * MIB, 1).arena, large.arena);
+	end(&o);
+}
+
+Test(arena, near_or_not_what_there_is_is_used)
+{
+	struct owner o;
+	struct span first;
+
+	begin(&o, &usual);
+	first = take_near(&o, MIB - KIB, 1);
+	for (unsigned i = 1; i < 16; i++)
+		(void)take_near(&o, MIB - KIB, 1);
+	cr_expect_eq(n_segments(&o), 17, "the first, and sixteen of the node");
+	cr_expect_eq(
+		take_near(&o, KIB, 2).arena, first.arena, "there is no room for a segment more");
+	end(&o);
+}
+
+Test(arena, one_of_few_segments_knows_no_nodes)
+{
+	struct arena_options options = usual;
+	struct owner o;
+	uint64_t first;
+
+	options.limit = 4 * MIB - PAGE;
+	begin(&o, &options);
+	first = take(&o, KIB).arena;
+	cr_expect_eq(take_near(&o, KIB, 1).arena, first);
+	cr_expect_eq(take_near(&o, KIB, 2).arena, first);
+	end(&o);
+}
+
+Test(arena, all_of_one_owner_may_be_near_one_node)
+{
+	struct arena_options options = usual;
+	struct owner o;
+	uint64_t first;
+
+	options.numa_node = 1;
+	begin(&o, &options);
+	first = take(&o, KIB).arena;
+	cr_expect_eq(take_near(&o, KIB, 1).arena, first);
+	end(&o);
+}
+
 Test(arena, idle_ones_are_given_up_after_a_while)
 {
 	struct owner o;

@@ -7,11 +7,16 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/mempolicy.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include "shm/memfd.h"
 #include "shm/view.h"
 #include "tests/support/failalloc.h"
 
@@ -355,4 +360,46 @@ static int use(void *arg)
 Test(segment, fault_loop)
 {
 	FAULT_LOOP(use, NULL);
+}
+
+/* --- Nodes ------------------------------------------------------------------------------------ */
+
+/* What the kernel takes the segment's pages by; false: it does not say. */
+static bool policy_of(const struct segment *s, int *ret_mode, unsigned long *ret_nodes)
+{
+	unsigned long nodes[1024 / LONG_BIT] = {0};
+
+	if (syscall(SYS_get_mempolicy, ret_mode, nodes, 1025, segment_base(s), MPOL_F_ADDR))
+		return false;
+	*ret_nodes = nodes[0];
+	return true;
+}
+
+Test(segment, near_a_node)
+{
+	struct segment_options options = {.name = "test", .size = MIB};
+	struct segment *any = NULL, *near = NULL, *nowhere = NULL;
+	unsigned long nodes;
+	int mode;
+
+	cr_assert_eq(segment_new(&any, &options), 0);
+	options.numa_node = 1;
+	cr_assert_eq(segment_new(&near, &options), 0);
+	options.numa_node = MEMFD_NUMA_NODES;
+	cr_assert_eq(segment_new(&nowhere, &options), 0, "a node that there is not is no error");
+	if (!policy_of(any, &mode, &nodes))
+		cr_skip_test("this kernel knows no nodes, or says nothing of them");
+	cr_expect_eq(mode, MPOL_DEFAULT);
+	cr_assert(policy_of(near, &mode, &nodes));
+	cr_expect_eq(mode, MPOL_PREFERRED);
+	cr_expect_eq(nodes, 1);
+	cr_assert(policy_of(nowhere, &mode, &nodes));
+	cr_expect_eq(mode, MPOL_DEFAULT);
+	segment_set_id(near, ID);
+	(void)take(near, MIB);
+	cr_expect_eq(segment_populate_run(near, 0, MIB), 0);
+	cr_expect_eq(resident(near), MIB);
+	segment_free(any);
+	segment_free(near);
+	segment_free(nowhere);
 }

@@ -10,49 +10,49 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define DEVICE "bus/pci/devices/0000:1b:00.0"
+#define NODES  "devices/system/node"
+
 static char sysfs[64];
 
-static void make_directory(const char *path)
-{
-	char full[256];
+/* In the order in which they are made. */
+static const char *const directories[] = {
+	"bus", "bus/pci", "bus/pci/devices", DEVICE, "devices", "devices/system", NODES};
+static const char *const files[] = {DEVICE "/local_cpulist", DEVICE "/numa_node", NODES "/online"};
 
-	snprintf(full, sizeof(full), "%s/%s", sysfs, path);
-	cr_assert_eq(mkdir(full, 0700), 0, "%s: %s", full, strerror(errno));
+static const char *full(const char *path)
+{
+	static char text[256];
+
+	snprintf(text, sizeof(text), "%s/%s", sysfs, path);
+	return text;
+}
+
+static void put_line(const char *path, const char *line)
+{
+	FILE *f = fopen(full(path), "we");
+
+	cr_assert_not_null(f);
+	fprintf(f, "%s\n", line);
+	fclose(f);
 }
 
 /* What the kernel says is near 0000:1b:00.0. */
 static void make_sysfs(const char *list)
 {
-	char path[256];
-	FILE *f;
-
 	snprintf(sysfs, sizeof(sysfs), "/tmp/affinity-XXXXXX");
 	cr_assert_not_null(mkdtemp(sysfs));
-	make_directory("bus");
-	make_directory("bus/pci");
-	make_directory("bus/pci/devices");
-	make_directory("bus/pci/devices/0000:1b:00.0");
-	snprintf(path, sizeof(path), "%s/bus/pci/devices/0000:1b:00.0/local_cpulist", sysfs);
-	f = fopen(path, "we");
-	cr_assert_not_null(f);
-	fprintf(f, "%s\n", list);
-	fclose(f);
+	for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++)
+		cr_assert_eq(mkdir(full(directories[i]), 0700), 0, "%s", strerror(errno));
+	put_line(DEVICE "/local_cpulist", list);
 }
 
 static void remove_sysfs(void)
 {
-	char command[256];
-
-	snprintf(command, sizeof(command), "%s/bus/pci/devices/0000:1b:00.0/local_cpulist", sysfs);
-	remove(command);
-	snprintf(command, sizeof(command), "%s/bus/pci/devices/0000:1b:00.0", sysfs);
-	remove(command);
-	snprintf(command, sizeof(command), "%s/bus/pci/devices", sysfs);
-	remove(command);
-	snprintf(command, sizeof(command), "%s/bus/pci", sysfs);
-	remove(command);
-	snprintf(command, sizeof(command), "%s/bus", sysfs);
-	remove(command);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		remove(full(files[i]));
+	for (size_t i = sizeof(directories) / sizeof(directories[0]); i-- > 0;)
+		remove(full(directories[i]));
 	remove(sysfs);
 }
 
@@ -134,4 +134,25 @@ Test(affinity, what_is_not_known)
 		cr_expect_eq(affinity_apply(sysfs, "0000:1b:00.0", text), -ENODATA, "%s", lists[i]);
 		remove_sysfs();
 	}
+}
+
+Test(affinity, the_node_of_a_device, .fini = remove_sysfs)
+{
+	static const struct {
+		const char *online, *node;
+		uint32_t expected;
+	} cases[] = {{"0-1", "1", 2}, {"0-1", "0", 1}, {"0,8", "8", 9}, {"0-1023", "1023", 1024},
+		{"0", "0", 0}, {"0-1", "-1", 0}, {"0-1", "", 0}, {"0-1", "x", 0},
+		{"0-1", "1024", 0}, {"", "1", 0}};
+
+	make_sysfs("0");
+	cr_expect_eq(affinity_numa_node(sysfs, "0000:1B:00.0"), 0, "nobody knows");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		put_line(NODES "/online", cases[i].online);
+		put_line(DEVICE "/numa_node", cases[i].node);
+		cr_expect_eq(affinity_numa_node(sysfs, "0000:1B:00.0"), cases[i].expected,
+			"%s of %s", cases[i].node, cases[i].online);
+	}
+	cr_expect_eq(affinity_numa_node(sysfs, "0000:1c:00.0"), 0);
+	cr_expect_eq(affinity_numa_node(sysfs, ""), 0);
 }
