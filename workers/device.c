@@ -114,6 +114,19 @@ int device_copy_in(struct device_stream *s, void *to, const void *from, uint64_t
 	return bytes > 0 ? s->device->ops->copy_in(s, to, from, bytes) : 0;
 }
 
+int device_copy_all_in(struct device_stream *s, const struct device_copy *copies, size_t n)
+{
+	const struct device_ops *ops = s->device->ops;
+	int r = n > 1 && ops->copy_all_in ? ops->copy_all_in(s, copies, n) : -ENOTSUP;
+
+	if (r != -ENOTSUP)
+		return r;
+	r = 0;
+	for (size_t i = 0; i < n && !r; i++)
+		r = ops->copy_in(s, copies[i].to, copies[i].from, copies[i].bytes);
+	return r;
+}
+
 int device_copy_out(struct device_stream *s, void *to, const void *from, uint64_t bytes)
 {
 	return bytes > 0 ? s->device->ops->copy_out(s, to, from, bytes) : 0;

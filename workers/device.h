@@ -68,6 +68,12 @@ struct device_import {
 		mapped_bytes; /* of each, where they are addresses of their own: the implementation's */
 };
 
+struct device_copy {
+	void *to;
+	const void *from;
+	uint64_t bytes; /* > 0 */
+};
+
 /* What an implementation does; use the functions below. */
 struct device_ops {
 	const char *kind; /* "cpu", "cuda" */
@@ -88,6 +94,8 @@ struct device_ops {
 	int (*copy_in)(struct device_stream *s, void *to, const void *from, uint64_t bytes);
 	int (*copy_out)(struct device_stream *s, void *to, const void *from, uint64_t bytes);
 	int (*copy_within)(struct device_stream *s, void *to, const void *from, uint64_t bytes);
+	/* Optional: a copy_in() each; n > 1. -ENOTSUP: not here, and nothing was copied */
+	int (*copy_all_in)(struct device_stream *s, const struct device_copy *copies, size_t n);
 	int (*import)(struct device *d, const void *handle, uint64_t bytes,
 		struct device_import *ret_import);
 	int (*import_fd)(struct device *d, int fd, uint64_t bytes, bool writable,
@@ -192,6 +200,10 @@ _must_use_ int device_clear(struct device_stream *s, void *data, uint64_t bytes)
  * recorded after it tells. */
 _must_use_ int device_copy_in(struct device_stream *s, void *to, const void *from, uint64_t bytes);
 _must_use_ int device_copy_out(struct device_stream *s, void *to, const void *from, uint64_t bytes);
+/* Several device_copy_in() in one call, where the device has one for that: in any order among themselves, so none may touch
+ * what another writes. After a failure some may have been put into the stream. */
+_must_use_ int device_copy_all_in(
+	struct device_stream *s, const struct device_copy *copies, size_t n);
 /* From memory of the device to memory of the device. */
 _must_use_ int device_copy_within(
 	struct device_stream *s, void *to, const void *from, uint64_t bytes);

@@ -83,6 +83,7 @@ static const struct device_ops cuda_ops = {
 	.copy_in = cuda_copy_in,
 	.copy_out = cuda_copy_out,
 	.copy_within = cuda_copy_within,
+	.copy_all_in = cuda_copy_all_in,
 	.import = cuda_import,
 	.import_fd = cuda_import_fd,
 	.give_back = cuda_give_back,

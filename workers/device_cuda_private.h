@@ -10,6 +10,12 @@ struct cuda_device {
 	struct device base;
 	cudaMemPool_t pool; /* where device_alloc() takes from */
 	uint64_t total_bytes;
+	atomic_bool no_batches; /* the driver has no cudaMemcpyBatchAsync() */
+};
+
+struct cuda_stream {
+	struct device_stream base;
+	cudaStream_t stream; /* own */
 };
 
 /*
@@ -30,6 +36,7 @@ int cuda_clear(struct device_stream *s, void *data, uint64_t bytes);
 int cuda_copy_in(struct device_stream *s, void *to, const void *from, uint64_t bytes);
 int cuda_copy_out(struct device_stream *s, void *to, const void *from, uint64_t bytes);
 int cuda_copy_within(struct device_stream *s, void *to, const void *from, uint64_t bytes);
+int cuda_copy_all_in(struct device_stream *s, const struct device_copy *copies, size_t n);
 int cuda_import(
 	struct device *d, const void *handle, uint64_t bytes, struct device_import *ret_import);
 int cuda_give_back(struct device *d, const struct device_import *import);

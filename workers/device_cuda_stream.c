@@ -7,11 +7,6 @@
 
 #include "workers/device_cuda_private.h"
 
-struct cuda_stream {
-	struct device_stream base;
-	cudaStream_t stream; /* own */
-};
-
 struct cuda_event {
 	struct device_event base;
 	cudaEvent_t event; /* own */

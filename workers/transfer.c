@@ -38,6 +38,8 @@ struct transfer {
 	size_t n_blocks, blocks_cap;
 	struct later *later; /* own */
 	size_t n_later, later_cap;
+	struct device_copy *copies; /* own: of direct inputs, until copy_each() has them all */
+	size_t n_copies, copies_cap;
 	bool under_way; /* the stream may hold something */
 };
 
@@ -72,6 +74,7 @@ struct transfer *transfer_free(struct transfer *t)
 	device_event_free(t->done);
 	free(t->blocks);
 	free(t->later);
+	free(t->copies);
 	free(t);
 	return NULL;
 }
@@ -244,10 +247,23 @@ static int gather(struct transfer *t, const struct transfer_input *inputs, char 
 	return r ? r : send(t, s, block, total);
 }
 
+/* What is copied directly goes with the others. */
 static int copy_part(struct transfer *t, char *to, const struct transfer_part *p)
 {
-	return p->on_device ? transfer_within(t, to, p->data, p->bytes)
-			    : transfer_put(t, to, p->data, p->bytes, p->pinned);
+	void *array = t->copies;
+	int r;
+
+	if (p->on_device)
+		return transfer_within(t, to, p->data, p->bytes);
+	if (!p->pinned)
+		return stage_in(t, to, p->data, p->bytes);
+	if (p->bytes == 0)
+		return 0;
+	r = reserve(&array, t->n_copies, &t->copies_cap, sizeof(*t->copies));
+	t->copies = array;
+	if (!r)
+		t->copies[t->n_copies++] = (struct device_copy){to, p->data, p->bytes};
+	return r;
 }
 
 static bool on_host(const struct transfer_part *parts, size_t n)
@@ -265,6 +281,7 @@ static int copy_each(struct transfer *t, const struct transfer_input *inputs,
 	char *to = NULL;
 	int r = 0;
 
+	t->n_copies = 0;
 	for (size_t i = 0; !r && i < n_parts; i++) {
 		const struct transfer_part *p = &parts[i];
 
@@ -273,7 +290,7 @@ static int copy_each(struct transfer *t, const struct transfer_input *inputs,
 		r = copy_part(t, to, p);
 		to += p->bytes;
 	}
-	return r;
+	return r ? r : device_copy_all_in(t->stream, t->copies, t->n_copies);
 }
 
 int transfer_in(struct transfer *t, struct transfer_input *inputs, size_t n_inputs,

@@ -183,18 +183,24 @@ static int say_device(void)
 	return 0;
 }
 
-static int run(struct check *c, bool only_agree)
+/* What is to be done. */
+enum part { ALL, AGREE, OVERLAP };
+
+static int run(struct check *c, enum part part)
 {
 	uint64_t start_ns = clock_ns();
 
 	if (check_child(c, "device", NULL) != 0)
 		return 0;
 	/* First, as long as this process has no context on the GPU. */
-	if (!only_agree)
+	if (part == ALL)
 		check_serve(c);
-	check_agree(c);
-	if (!only_agree)
+	if (part != OVERLAP)
+		check_agree(c);
+	if (part == ALL)
 		check_copies(c);
+	if (part != AGREE)
+		check_overlap(c);
 	say_all(c);
 	check_say(c, "%.0f s", (double)(clock_ns() - start_ns) / 1e9);
 	return c->n_failed > 0;
@@ -215,7 +221,7 @@ int main(int argc, char **argv)
 {
 	struct check *c;
 	const char *file = NULL, *ms = "400";
-	bool only_agree = false;
+	enum part part = ALL;
 	int r;
 
 	if (argc == 3 && !strcmp(argv[1], "--child"))
@@ -231,16 +237,16 @@ int main(int argc, char **argv)
 			option(argv[i], "--backends", &c->backends) ||
 			option(argv[i], "--file", &file) || option(argv[i], "--ms", &ms))
 			continue;
-		if (strcmp(argv[i], "--agree") != 0) {
+		part = !strcmp(argv[i], "--agree") ? AGREE : OVERLAP;
+		if (part == OVERLAP && strcmp(argv[i], "--overlap") != 0) {
 			fprintf(stderr, "check: unknown argument '%s'\n", argv[i]);
 			free(c);
 			return 2;
 		}
-		only_agree = true;
 	}
 	c->measure_ns = strtoul(ms, NULL, 10) * NS_PER_MS;
 	c->file = file ? fopen(file, "we") : NULL;
-	r = run(c, only_agree);
+	r = run(c, part);
 	if (c->file)
 		fclose(c->file);
 	free(c);

@@ -64,6 +64,8 @@ void check_agree(struct check *c);
 int agree_child(const char *name);
 /* copy.c: copies by transfer.h beside raw ones of memory that the runtime made. */
 void check_copies(struct check *c);
+/* overlap.c: what several lanes do at the same time, by event times. */
+void check_overlap(struct check *c);
 /* serve.c: the real daemon. */
 void check_serve(struct check *c);
 

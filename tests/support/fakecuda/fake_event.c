@@ -1,5 +1,6 @@
 /* fake_event.c: events, which come to pass when their streams get there. */
 #include <string.h>
+#include <time.h>
 
 #include "tests/support/fakecuda/fake_stream.h"
 
@@ -13,6 +14,37 @@ void fake_events_reset(void)
 	memset(events, 0, sizeof(events));
 }
 
+void fake_event_reach(struct CUevent_st *e, uint64_t n)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	e->reached = n;
+	e->reached_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static cudaError_t time_between(const struct CUevent_st *start, const struct CUevent_st *end)
+{
+	if (!start->timed || !end->timed || start->recorded == 0 || end->recorded == 0)
+		return cudaErrorInvalidResourceHandle;
+	if (start->reached < start->recorded || end->reached < end->recorded)
+		return cudaErrorNotReady;
+	return fake_stuck();
+}
+
+FAKE_EXPORT cudaError_t cudaEventElapsedTime(float *ret_ms, cudaEvent_t start, cudaEvent_t end)
+{
+	cudaError_t error;
+
+	FAKE_ENTER();
+	pthread_mutex_lock(&fake_lock);
+	error = time_between(start, end);
+	if (error == cudaSuccess)
+		*ret_ms = (float)((double)(int64_t)(end->reached_ns - start->reached_ns) / 1e6);
+	pthread_mutex_unlock(&fake_lock);
+	return fake_done(error);
+}
+
 FAKE_EXPORT cudaError_t cudaEventCreateWithFlags(cudaEvent_t *ret_event, unsigned flags)
 {
 	cudaError_t error = cudaErrorMemoryAllocation;
@@ -24,6 +56,7 @@ FAKE_EXPORT cudaError_t cudaEventCreateWithFlags(cudaEvent_t *ret_event, unsigne
 		if (events[i].used || events[i].reached < events[i].recorded)
 			continue;
 		events[i].used = true;
+		events[i].timed = !(flags & cudaEventDisableTiming);
 		*ret_event = &events[i];
 		error = cudaSuccess;
 		break;

@@ -123,7 +123,7 @@ static void perform(struct CUstream_st *s, const struct op *op)
 		(void)fake_memory_free(op->to);
 		break;
 	case RECORD:
-		op->event->reached = op->value;
+		fake_event_reach(op->event, op->value);
 		break;
 	case WAIT:
 		while (op->event->reached < op->value && !s->ends && fake_stuck() == cudaSuccess)

@@ -26,7 +26,8 @@ struct op {
 
 struct CUevent_st {
 	uint64_t recorded, reached;
-	bool used;
+	uint64_t reached_ns; /* CLOCK_MONOTONIC */
+	bool used, timed;
 };
 
 struct CUstream_st {
@@ -46,6 +47,8 @@ struct CUgraph_st {
 cudaError_t fake_put(struct CUstream_st *s, const struct op *like);
 /* Waits until it has done all; the lock is released meanwhile. */
 void fake_settle(const struct CUstream_st *s);
+/* The stream has come to where it was recorded for the n-th time. */
+void fake_event_reach(struct CUevent_st *e, uint64_t n);
 /* All are forgotten. */
 void fake_events_reset(void);
 

@@ -102,9 +102,10 @@ Test(transfer, on_a_host)
 }
 
 /* Two inputs of several parts: contents, and how many copies it took. */
-static void check_parts(size_t part_bytes, bool pinned, unsigned copies_wanted)
+static void check_parts(const char *settings, size_t part_bytes, bool pinned,
+	unsigned batches_wanted, unsigned copies_wanted)
 {
-	struct bed b = bed_new("cuda:0", "");
+	struct bed b = bed_new("cuda:0", settings);
 	struct transfer_input inputs[2] = {
 		{.bytes = PARTS * part_bytes}, {.bytes = PARTS * part_bytes}};
 	struct transfer_part parts[2 * PARTS];
@@ -118,6 +119,7 @@ static void check_parts(size_t part_bytes, bool pinned, unsigned copies_wanted)
 			.pinned = pinned};
 	transfer_begin(b.t, CLOCK_NO_DEADLINE);
 	cr_assert_eq(transfer_in(b.t, inputs, 2, parts, 2 * PARTS), 0);
+	cr_assert_eq(fakecuda_calls("cudaMemcpyBatchAsync"), batches_wanted);
 	cr_assert_eq(fakecuda_calls("cudaMemcpyAsync"), copies_wanted);
 	cr_assert_eq((uintptr_t)inputs[1].data % TRANSFER_ALIGN, 0);
 	for (size_t i = 0; i < 2; i++)
@@ -133,15 +135,69 @@ static void check_parts(size_t part_bytes, bool pinned, unsigned copies_wanted)
 
 Test(transfer, small_parts_are_gathered)
 {
-	check_parts(10, true, 1);
-	check_parts(10, false, 1);
-	check_parts(8192, true, 1);
+	check_parts("", 10, true, 0, 1);
+	check_parts("", 10, false, 0, 1);
+	check_parts("", 8192, true, 0, 1);
 }
 
-Test(transfer, large_parts_go_alone)
+Test(transfer, large_parts_are_copied_by_one_call)
 {
-	check_parts(20000, true, 2 * PARTS);
-	check_parts(20000, false, 2 * PARTS);
+	check_parts("", 20000, true, 1, 0);
+	check_parts("fail=cudaMemcpyBatchAsync:0:801", 20000, true, 1, 2 * PARTS);
+}
+
+Test(transfer, large_parts_that_are_staged_go_alone)
+{
+	check_parts("", 20000, false, 0, 2 * PARTS);
+}
+
+/* Of each kind one, and one of nothing. */
+Test(transfer, parts_of_all_kinds)
+{
+	enum { PART = 40000 };
+	struct bed b = bed_new("cuda:0", "");
+	struct transfer_input input = {.bytes = 4 * PART};
+	static unsigned char pageable[PART], to[4 * PART];
+	unsigned char *pinned = b.pinned;
+	struct transfer_part parts[] = {{.data = pinned, .bytes = PART, .pinned = true},
+		{.data = pageable, .bytes = PART}, {.data = pinned, .pinned = true},
+		{.bytes = PART, .on_device = true},
+		{.data = pinned + PART, .bytes = PART, .pinned = true}};
+	void *there;
+
+	fill(pinned, 2 * PART, 1);
+	fill(pageable, PART, 2);
+	transfer_begin(b.t, CLOCK_NO_DEADLINE);
+	cr_assert_eq(transfer_alloc(b.t, PART, &there), 0);
+	cr_assert_eq(transfer_put(b.t, there, pageable, PART, false), 0);
+	parts[3].data = there;
+	cr_assert_eq(transfer_in(b.t, &input, 1, parts, 5), 0);
+	cr_expect_eq(fakecuda_calls("cudaMemcpyBatchAsync"), 1, "the two direct ones");
+	cr_assert_eq(transfer_out(b.t, to, input.data, sizeof(to), false), 0);
+	cr_assert_eq(transfer_finish(b.t), 0);
+	cr_assert_eq(transfer_end(b.t), 0);
+	cr_expect_eq(memcmp(to, pinned, PART), 0);
+	cr_expect_eq(memcmp(to + PART, pageable, PART), 0);
+	cr_expect_eq(memcmp(to + 2 * PART, pageable, PART), 0);
+	cr_expect_eq(memcmp(to + 3 * PART, pinned + PART, PART), 0);
+	bed_free(&b);
+}
+
+Test(transfer, the_one_call_can_fail)
+{
+	struct bed b = bed_new("cuda:0", "fail=cudaMemcpyBatchAsync:1:1");
+	struct transfer_input input = {.bytes = 2 * MIB};
+	const struct transfer_part parts[] = {{.data = b.pinned, .bytes = MIB, .pinned = true},
+		{.data = (char *)b.pinned + MIB, .bytes = MIB, .pinned = true}};
+
+	for (int i = 0; i < 2; i++) {
+		transfer_begin(b.t, CLOCK_NO_DEADLINE);
+		cr_expect_eq(device_class(transfer_in(b.t, &input, 1, parts, 2)),
+			i == 0 ? DEVICE_E_REQUEST : 0);
+		cr_expect_eq(transfer_end(b.t), 0);
+	}
+	cr_expect_eq(fakecuda_used(), 0);
+	bed_free(&b);
 }
 
 Test(transfer, one_small_input_that_is_pinned_is_not_copied_twice)

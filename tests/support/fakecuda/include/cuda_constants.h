@@ -14,6 +14,7 @@
 	X(cudaErrorCudartUnloading, 4, "driver shutting down")                                     \
 	X(cudaErrorInvalidConfiguration, 9, "invalid configuration argument")                      \
 	X(cudaErrorInsufficientDriver, 35, "CUDA driver version is insufficient")                  \
+	X(cudaErrorCallRequiresNewerDriver, 36, "API call is not supported in the driver")         \
 	X(cudaErrorDevicesUnavailable, 46, "CUDA-capable device(s) is/are busy or unavailable")    \
 	X(cudaErrorNoDevice, 100, "no CUDA-capable device is detected")                            \
 	X(cudaErrorInvalidDevice, 101, "invalid device ordinal")                                   \
@@ -67,6 +68,7 @@
 	X(cudaHostRegisterReadOnly, 8)                                                             \
 	X(cudaStreamNonBlocking, 1)                                                                \
 	X(cudaIpcMemLazyEnablePeerAccess, 1)                                                       \
+	X(cudaEventDefault, 0)                                                                     \
 	X(cudaEventDisableTiming, 2)
 #define FAKECUDA_CAPTURE_MODES(X) X(cudaStreamCaptureModeThreadLocal, 1)
 #define FAKECUDA_COPY_KINDS(X)                                                                     \
@@ -74,6 +76,7 @@
 	X(cudaMemcpyDeviceToHost, 2)                                                               \
 	X(cudaMemcpyDeviceToDevice, 3)
 #define FAKECUDA_DEVICE_ATTRIBUTES(X) X(cudaDevAttrHostRegisterReadOnlySupported, 113)
+#define FAKECUDA_ACCESS_ORDERS(X)     X(cudaMemcpySrcAccessOrderStream, 1)
 #define FAKECUDA_POOL_ATTRIBUTES(X)   X(cudaMemPoolAttrReleaseThreshold, 4)
 
 #endif

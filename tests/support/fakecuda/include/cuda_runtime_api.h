@@ -10,6 +10,8 @@
 
 #include "cuda_constants.h"
 
+#define CUDART_VERSION 13000
+
 #define FAKECUDA_ENUMERATOR(name, value, ...) name = (value),
 typedef enum cudaError {
 	FAKECUDA_ERRORS(FAKECUDA_ENUMERATOR) FAKECUDA_ERROR_MAX = 9999
@@ -18,6 +20,7 @@ enum fakecuda_flag { FAKECUDA_FLAGS(FAKECUDA_ENUMERATOR) };
 enum cudaMemcpyKind { FAKECUDA_COPY_KINDS(FAKECUDA_ENUMERATOR) };
 enum cudaStreamCaptureMode { FAKECUDA_CAPTURE_MODES(FAKECUDA_ENUMERATOR) };
 enum cudaDeviceAttr { FAKECUDA_DEVICE_ATTRIBUTES(FAKECUDA_ENUMERATOR) };
+enum cudaMemcpySrcAccessOrder { FAKECUDA_ACCESS_ORDERS(FAKECUDA_ENUMERATOR) };
 enum cudaMemPoolAttr { FAKECUDA_POOL_ATTRIBUTES(FAKECUDA_ENUMERATOR) };
 #undef FAKECUDA_ENUMERATOR
 
@@ -39,6 +42,16 @@ typedef struct {
 typedef struct cudaIpcMemHandle_st {
 	char reserved[64];
 } cudaIpcMemHandle_t;
+
+struct cudaMemLocation {
+	int type, id;
+};
+
+struct cudaMemcpyAttributes {
+	enum cudaMemcpySrcAccessOrder srcAccessOrder;
+	struct cudaMemLocation srcLocHint, dstLocHint;
+	unsigned flags;
+};
 
 struct cudaDeviceProp {
 	char name[256];
