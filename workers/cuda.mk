@@ -98,7 +98,25 @@ $(FAKECUDA_BACKEND): $(patsubst %.c,$(BUILD)/fakecuda/obj/%.o,$(SRC_kernels)) $(
 	@mkdir -p $(@D)
 	@echo "  SO      $@"
 	$(Q)$(CC) $(LDFLAGS) $(FAKECUDA_LDFLAGS) -shared -o $@ $^
+
+# --- The example of docs/backends.md ----------------------------------------------------------
+# Built as its first lines say: for the stand-in, and for GPUs where there is a toolkit.
+EXAMPLE_INCLUDE  := $(BUILD)/cuda/include
+EXAMPLE_CFLAGS   := -std=c11 -O2 -Wall -Wextra $(if $(filter 0,$(DEVELOPER)),,-Werror) -shared -fPIC -I$(EXAMPLE_INCLUDE)
+EXAMPLE_BACKEND  := $(if $(HAVE_CUDA),$(BUILD)/cuda/scale_cuda.so)
+FAKECUDA_EXAMPLE := $(BUILD)/fakecuda/backends/scale_cuda.so
+$(EXAMPLE_INCLUDE)/modeld/backend.h: workers/backend.h
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+$(BUILD)/cuda/scale_cuda.so: docs/examples/scale_cuda_backend.c $(EXAMPLE_INCLUDE)/modeld/backend.h
+	@echo "  SO      $@"
+	$(Q)$(CC) $(EXAMPLE_CFLAGS) -isystem $(CUDA_INCLUDE) -o $@ $< -Wl,--exclude-libs,ALL $(CUDART) -ldl -lpthread
+$(FAKECUDA_EXAMPLE): docs/examples/scale_cuda_backend.c $(EXAMPLE_INCLUDE)/modeld/backend.h $(FAKECUDA_LIB)
+	@mkdir -p $(@D)
+	@echo "  SO      $@"
+	$(Q)$(CC) $(EXAMPLE_CFLAGS) -I$(FAKECUDA_INCLUDE) $(FAKECUDA_LDFLAGS) -o $@ $< $(FAKECUDA_LIB)
 .PHONY: fakecuda
+fakecuda: $(FAKECUDA_EXAMPLE) $(EXAMPLE_BACKEND)
 fakecuda: $(FAKECUDA_WORKER) $(FAKECUDA_BACKEND) $(FAKENVML_LIB) $(FAKEBLAS_LIB) $(FAKEDRIVER_LIB)  ## workers with a stand-in for GPUs, for tests
 UNIT_WITH_workers    := $(FAKECUDA_DEVICE) $(FAKECUDA_LIB)
 UNIT_LDFLAGS_workers := $(FAKECUDA_LDFLAGS) -Wl,--wrap=clock_ns -Wl,--wrap=nanosleep

@@ -1,6 +1,7 @@
 """Workers on GPUs, with a stand-in for CUDA's runtime (tests/support/fakecuda): what each worker sees, what it
 copies, and what an error of a GPU costs."""
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -114,6 +115,28 @@ def test_a_perceptron_is_right(gpu):
     got = struct.unpack("<30f", reply.data)
     for r, row in enumerate(rows):
         assert got[r * 10:r * 10 + 10] == pytest.approx(mlp(row, [64, 256, 10]), abs=1e-4)
+
+
+def test_the_example_for_gpus_computes_there(gpu, tmp_path):
+    """docs/examples/scale_cuda_backend.c."""
+    log = tmp_path / "streams"
+    d = gpu(models=["scale"], fake=f"log={log}")
+    for shape in ([1, 1], [3, 1000]):
+        values = [i - 700.0 for i in range(shape[0] * shape[1])]
+        reply = d.infer("scale", struct.pack(f"<{len(values)}f", *values), shape, "f32").tensor_data
+        assert list(reply.shape) == shape
+        assert list(struct.unpack(f"<{len(values)}f", reply.data)) == [v / 2 for v in values]
+    assert [line.split(None, 1)[1] for line in log.read_text().splitlines()].count("kernel scale") == 2
+
+
+def test_the_example_for_gpus_says_what_is_wrong(gpu, tmp_path):
+    for name, factor in (("doubled", "2"), ("broken", "many")):
+        (tmp_path / "models" / name / "1").mkdir(parents=True)
+        (tmp_path / "models" / name / "model.conf").write_text(f"[model]\nbackend = scale_cuda\n[parameters]\nfactor = {factor}\n")
+    d = gpu(models=["doubled", "broken"], repository=tmp_path / "models")
+    states = {x.name: x for x in d.status().models}
+    assert states["doubled"].state == "ready" and states["broken"].state == "failed"
+    assert "factor of model 'broken' is no number" in states["broken"].detail
 
 
 def perceptron(tmp_path, **parameters):
@@ -346,6 +369,17 @@ def test_the_stand_in_does_what_is_stated_to_a_gpu():
     """The same statements that `make check-gpu` makes to the real runtime."""
     done = subprocess.run([os.path.join(FAKE, "check"), "--agree"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and "0 are not" in done.stdout and "NO:" not in done.stdout, done.stdout
+
+
+def test_overlap_is_measured_by_event_times():
+    """Of the check on a GPU. How far they overlap, on a machine that has other things to do, is not judged here."""
+    env = {**os.environ, "FAKECUDA": "copy_us=10000 kernel_us=10000"}
+    done = subprocess.run([os.path.join(FAKE, "check"), "--overlap"], capture_output=True, text=True, timeout=120, env=env)
+    assert done.returncode == 0 and "NO:" not in done.stdout and "FAILED" not in done.stdout, done.stdout
+    alone = [float(x) for x in re.search(r"alone: ([\d.]+) ms in, ([\d.]+), ([\d.]+) out", done.stdout).groups()]
+    assert all(ms >= 9.9 for ms in alone), alone  # of each stage its own time, not what it waited for
+    together, apart = map(float, re.search(r"copies out \| ([\d.e+]+) ms \| one after the other: ([\d.e+]+)", done.stdout).groups())
+    assert together >= 6 * 3 * 9.9 and apart == pytest.approx(18 * sum(alone), rel=0.01)
 
 
 def test_without_a_stand_in_there_is_no_gpu(start):

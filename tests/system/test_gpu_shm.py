@@ -4,6 +4,7 @@ import base64
 import ctypes
 import os
 import signal
+import subprocess
 
 import numpy as np
 import pytest
@@ -266,3 +267,12 @@ def test_unregistered_while_it_is_used(gpu, memory):
         other.unregister_cuda_shared_memory("there")
         wait_for("what it gives", lambda: (there.read(1 << 20, a) == a).all())
         assert call is not None
+
+
+def test_the_check_on_a_gpu_does_it_from_another_process(gpu, tmp_path):
+    """As `make check-gpu` does on a real one; an owner that ends is among it."""
+    d = gpu(models=["identity"])
+    done = subprocess.run([os.path.join(FAKE, "check"), f"--shared={d.unix}", "--ms=0"], capture_output=True, text=True, timeout=120,
+                          env={**os.environ, "FAKECUDA": f"ipc={tmp_path}"})
+    assert done.returncode == 0 and "0 are not" in done.stdout and "NO:" not in done.stdout, done.stdout + done.stderr
+    assert [w.restarts for w in d.status().workers] == [0]

@@ -133,6 +133,33 @@ static void order(struct check *c, struct bed *b)
 	(void)!device_unregister(b->d, b->segment);
 }
 
+/* In an order that nobody may rely on. */
+static void several(struct check *c, struct bed *b)
+{
+	enum { PIECES = 3, PIECE = 100000 };
+	unsigned char *to = b->segment + BYTES, *there = b->there;
+	struct device_copy copies[PIECES];
+	bool right = true;
+	int r = device_register(b->d, b->segment, 2 * BYTES, DEVICE_READ_WRITE);
+
+	check_fill(b->segment, BYTES, 3);
+	memset(to, 0, BYTES);
+	for (unsigned i = 0; i < PIECES; i++)
+		copies[i] = (struct device_copy){
+			there + i * PIECE, b->segment + (PIECES - i) * PIECE, PIECE};
+	if (!r)
+		r = device_copy_all_in(b->s, copies, PIECES);
+	if (!r)
+		r = device_copy_out(b->s, to, there, PIECES * PIECE);
+	if (!r)
+		r = finish(b);
+	for (unsigned i = 0; i < PIECES; i++)
+		right = right && !memcmp(to + i * PIECE, copies[i].from, PIECE);
+	check_true(
+		c, r == 0 && right, "several copies by one call are there for what comes behind");
+	(void)!device_unregister(b->d, b->segment);
+}
+
 static void memory(struct check *c, struct bed *b)
 {
 	struct device_memory m = {0}, after = {0};
@@ -170,6 +197,7 @@ void check_agree(struct check *c)
 	registering(c, &b);
 	crossing(c, &b);
 	order(c, &b);
+	several(c, &b);
 	memory(c, &b);
 	bed_close(&b);
 }

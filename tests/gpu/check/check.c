@@ -186,12 +186,8 @@ static int say_device(void)
 /* What is to be done. */
 enum part { ALL, AGREE, OVERLAP };
 
-static int run(struct check *c, enum part part)
+static void run_part(struct check *c, enum part part)
 {
-	uint64_t start_ns = clock_ns();
-
-	if (check_child(c, "device", NULL) != 0)
-		return 0;
 	/* First, as long as this process has no context on the GPU. */
 	if (part == ALL)
 		check_serve(c);
@@ -201,9 +197,28 @@ static int run(struct check *c, enum part part)
 		check_copies(c);
 	if (part != AGREE)
 		check_overlap(c);
+}
+
+static int run(struct check *c, enum part part, const char *shared)
+{
+	uint64_t start_ns = clock_ns();
+
+	if (check_child(c, "device", NULL) != 0)
+		return 0;
+	if (shared)
+		check_shared(c, shared);
+	else
+		run_part(c, part);
 	say_all(c);
 	check_say(c, "%.0f s", (double)(clock_ns() - start_ns) / 1e9);
 	return c->n_failed > 0;
+}
+
+static int run_child(const char *name)
+{
+	if (!strcmp(name, "device"))
+		return say_device();
+	return strcmp(name, "owner") ? agree_child(name) : shared_child();
 }
 
 /* --name=value */
@@ -220,12 +235,12 @@ static bool option(const char *argument, const char *name, const char **ret_valu
 int main(int argc, char **argv)
 {
 	struct check *c;
-	const char *file = NULL, *ms = "400";
+	const char *file = NULL, *ms = "400", *shared = NULL;
 	enum part part = ALL;
 	int r;
 
 	if (argc == 3 && !strcmp(argv[1], "--child"))
-		return strcmp(argv[2], "device") ? agree_child(argv[2]) : say_device();
+		return run_child(argv[2]);
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return 1;
@@ -235,7 +250,8 @@ int main(int argc, char **argv)
 			option(argv[i], "--config", &c->config) ||
 			option(argv[i], "--worker", &c->worker) ||
 			option(argv[i], "--backends", &c->backends) ||
-			option(argv[i], "--file", &file) || option(argv[i], "--ms", &ms))
+			option(argv[i], "--file", &file) || option(argv[i], "--ms", &ms) ||
+			option(argv[i], "--shared", &shared))
 			continue;
 		part = !strcmp(argv[i], "--agree") ? AGREE : OVERLAP;
 		if (part == OVERLAP && strcmp(argv[i], "--overlap") != 0) {
@@ -246,7 +262,7 @@ int main(int argc, char **argv)
 	}
 	c->measure_ns = strtoul(ms, NULL, 10) * NS_PER_MS;
 	c->file = file ? fopen(file, "we") : NULL;
-	r = run(c, part);
+	r = run(c, part, shared);
 	if (c->file)
 		fclose(c->file);
 	free(c);

@@ -34,7 +34,7 @@ struct check {
 	const char *config;   /* borrow */
 	const char *worker;   /* borrow */
 	const char *backends; /* borrow: where cuda.so is */
-	uint64_t measure_ns;  /* of each number */
+	uint64_t measure_ns;  /* of each number; 0: those that can be left out are */
 	unsigned n_passed, n_failed;
 	struct ratio ratios[RATIOS_MAX];
 	size_t n_ratios;
@@ -68,6 +68,11 @@ void check_copies(struct check *c);
 void check_overlap(struct check *c);
 /* serve.c: the real daemon. */
 void check_serve(struct check *c);
+/* shared.c: with tensors in this process's memory on the GPU, by the daemon at `address` ("unix:..."), which has identity on
+ * cuda:0 and lets clients do that ([server] client_cuda_shm). */
+void check_shared(struct check *c, const char *address);
+/* A child's part of it: its exit status. */
+int shared_child(void);
 
 /* --- bare.c: the same work without a daemon ------------------------------------------------- */
 struct bare;

@@ -24,16 +24,16 @@ fakecuda: $(BUILD)/fakecuda/check
 
 .PHONY: check-gpu check-gpu-pack
 ifneq ($(HAVE_KERNELS),)
-check-gpu-pack: all $(BUILD)/gpu/check $(BUILD)/gpu/probe $(PROBE_MODULE)  ## a folder that checks a GPU elsewhere
+check-gpu-pack: all $(BUILD)/gpu/check $(BUILD)/gpu/probe $(PROBE_MODULE) $(EXAMPLE_BACKEND)  ## a folder that checks a GPU elsewhere
 	$(Q)rm -rf $(PACK) && mkdir -p $(PACK)/lib $(PACK)/backends
 	$(Q)cp $(BUILD)/modeld $(BUILD)/modeld-worker $(BUILD)/modelctl $(BUILD)/gpu/check $(BUILD)/gpu/probe \
 		$(PROBE_MODULE) conf/modeld.conf tests/gpu/check/run $(PACK)
-	$(Q)cp $(BUILD)/backends/cuda.so $(BUILD)/backends/onnxruntime.so $(PACK)/backends
+	$(Q)cp $(BUILD)/backends/cuda.so $(BUILD)/backends/onnxruntime.so $(EXAMPLE_BACKEND) $(PACK)/backends
 	$(Q)cp -r tests/gpu/models $(PACK)/models
 	$(Q)cp -r tests/models/onnx/add_sub $(PACK)/models
 	$(Q)cp -L $(PACK_LIBS) $(PACK)/lib
 	$(Q)strip --strip-debug $(PACK)/modeld $(PACK)/modeld-worker $(PACK)/modelctl $(PACK)/check $(PACK)/probe \
-		$(PACK)/backends/cuda.so
+		$(PACK)/backends/cuda.so $(PACK)/backends/scale_cuda.so
 	$(Q)du -sh $(PACK)
 check-gpu: check-gpu-pack  ## everything that needs a GPU: right answers, copies, faults, beside bare loops
 	$(Q)$(PACK)/run $(X)

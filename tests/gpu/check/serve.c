@@ -70,6 +70,28 @@ static void simple_by_handoff(struct check *c, const struct daemon *d)
 	link_close(&l);
 }
 
+/* The example of docs/backends.md: half of what comes. */
+static void scale_by_handoff(struct check *c, const struct daemon *d)
+{
+	struct link l;
+	bool right = link_open(&l, d, "scale", 3000 * sizeof(float));
+	float *in = right ? (float *)link_data(&l, 0, false) : NULL;
+	const float *out = right ? (const float *)link_data(&l, 0, true) : NULL;
+
+	l.type = MODELD_F32;
+	l.rank = 2;
+	l.dims[0] = 3;
+	l.dims[1] = 1000;
+	for (int i = 0; right && i < 3000; i++)
+		in[i] = (float)(i - 700);
+	right = right && link_infer(&l, 0) == 0;
+	for (int i = 0; right && i < 3000; i++)
+		right = out[i] == (float)(i - 700) * 0.5f;
+	check_true(c, right, "a backend of a user's own, by device memory and a stream: %s",
+		right ? "right" : l.error.text);
+	link_close(&l);
+}
+
 /* As workers/backends/cuda/mlp.c, for widths 64, 256, 10. */
 static void mlp_reference(const float *row, float *out)
 {
@@ -372,6 +394,7 @@ static void serve_alone(struct check *c, const struct daemon *d)
 		identity_inline(c, d, sizes[i]);
 	}
 	simple_by_handoff(c, d);
+	scale_by_handoff(c, d);
 	mlp_by_handoff(c, d, "mlp", 1);
 	mlp_by_handoff(c, d, "mlp", 32);
 	mlp_by_handoff(c, d, "mlp_graphs", 3);
@@ -383,6 +406,7 @@ static void serve_alone(struct check *c, const struct daemon *d)
 	measure_identity(c, d, 64 * KIB);
 	measure_identity(c, d, MIB);
 	measure_identity(c, d, 16 * MIB);
+	check_shared(c, d->address);
 }
 
 void check_serve(struct check *c)

@@ -1,4 +1,7 @@
-/* fake_kernels.c: what the kernels of workers/backends/cuda do, and cuBLASLt (blas.c), on the host. */
+/*
+ * fake_kernels.c: what the kernels of workers/backends/cuda and of docs/examples/scale_cuda_backend.c do, and cuBLASLt
+ * (blas.c), on the host.
+ */
 #include <string.h>
 
 #include "tests/support/fakecuda/fake_private.h"
@@ -46,6 +49,15 @@ static void run_dense(const void *const *arguments)
 	}
 }
 
+static void run_scale(const void *const *arguments)
+{
+	float *to = ARGUMENT(float *, 0);
+	const float *from = ARGUMENT(float *, 1);
+
+	for (uint64_t i = 0; i < ARGUMENT(uint64_t, 2); i++)
+		to[i] = from[i] * ARGUMENT(float, 3);
+}
+
 static void run_fault(const void *const *arguments)
 {
 	fake_stick(cudaErrorIllegalAddress);
@@ -59,6 +71,7 @@ static const struct fake_kernel kernels[] = {
 	{"modeld_dense", 8, {P, P, P, P, U, U, U, U}, run_dense},
 	{"modeld_dense_blas", 8, {P, P, P, P, U, U, U, U}, run_dense},
 	{"modeld_fault", 1, {P}, run_fault},
+	{"scale", 4, {P, P, sizeof(uint64_t), sizeof(float)}, run_scale},
 };
 
 const struct fake_kernel *fake_kernel_find(const char *name)
