@@ -1,5 +1,6 @@
 """Workers on GPUs, with a stand-in for CUDA's runtime (tests/support/fakecuda): what each worker sees, what it
 copies, and what an error of a GPU costs."""
+import glob
 import os
 import re
 import shutil
@@ -365,10 +366,26 @@ def test_without_the_library_there_are_no_figures_and_one_line_says_so(gpu):
     assert d.infer("identity", b"x").tensor_data.data == b"x"
 
 
-def test_the_stand_in_does_what_is_stated_to_a_gpu():
-    """The same statements that `make check-gpu` makes to the real runtime."""
-    done = subprocess.run([os.path.join(FAKE, "check"), "--agree"], capture_output=True, text=True, timeout=60)
+def entry_points():
+    """Of CUDA, that a worker and its backend for GPUs may call: what they are linked with, and what the device looks up by name."""
+    wanted = set()
+    for program in ("modeld-worker", os.path.join("backends", "cuda.so")):
+        symbols = subprocess.run(["nm", "-D", "-u", os.path.join(FAKE, program)], capture_output=True, text=True, check=True).stdout
+        wanted |= set(re.findall(r"\b(cuda[A-Z]\w*)", symbols))
+    for path in glob.glob(os.path.join(ROOT, "workers", "device_cuda*.c")):
+        with open(path) as f:
+            wanted |= set(re.findall(r'(?:"|\bX\()(cu[A-Z]\w*)', f.read()))
+    return wanted
+
+
+def test_the_stand_in_does_what_is_stated_to_a_gpu(tmp_path):
+    """The same statements that `make check-gpu` makes to the real runtime: something is stated of each entry point."""
+    env = {**os.environ, "FAKECUDA": f"ipc={tmp_path} calls={tmp_path}/calls"}
+    done = subprocess.run([os.path.join(FAKE, "check"), "--agree"], capture_output=True, text=True, timeout=60, env=env)
     assert done.returncode == 0 and "0 are not" in done.stdout and "NO:" not in done.stdout, done.stdout
+    called = set((tmp_path / "calls").read_text().split())
+    assert entry_points() >= {"cudaMemcpyBatchAsync", "cuMemMap", "cuMemGetAddressRange_v2"}
+    assert entry_points() - called == set()
 
 
 def test_overlap_is_measured_by_event_times():

@@ -180,6 +180,39 @@ static void memory(struct check *c, struct bed *b)
 		"and less than that is given then");
 }
 
+/* Through memory of the runtime's own, which the lanes stage by. */
+static void clearing(struct check *c, struct bed *b)
+{
+	void *host = NULL;
+	int r = device_host_alloc(b->d, BYTES, &host);
+	unsigned char *bytes = host;
+	size_t n = 0;
+
+	if (!r) {
+		memset(bytes, 1, BYTES);
+		r = device_copy_in(b->s, b->there, bytes, BYTES);
+	}
+	if (!r)
+		r = device_clear(b->s, b->there, BYTES);
+	if (!r)
+		r = device_copy_out(b->s, bytes, b->there, BYTES);
+	if (!r)
+		r = finish(b);
+	while (!r && n < BYTES && bytes[n] == 0)
+		n++;
+	check_true(c, n == BYTES, "memory of the device is cleared behind what was copied there");
+	device_host_free(b->d, host);
+}
+
+static void words(struct check *c, struct bed *b)
+{
+	char text[DEVICE_TEXT_MAX];
+
+	device_explain(b->d, device_result(DEVICE_E_LOST, 700), text, sizeof(text));
+	check_true(c, strstr(text, "cudaErrorIllegalAddress") != NULL,
+		"errors are told in words: %s", text);
+}
+
 void check_agree(struct check *c)
 {
 	struct bed b = {0};
@@ -199,7 +232,11 @@ void check_agree(struct check *c)
 	order(c, &b);
 	several(c, &b);
 	memory(c, &b);
+	clearing(c, &b);
+	words(c, &b);
+	check_import(c, b.d);
 	bed_close(&b);
+	check_true(c, bare_records(), "a run recorded as a graph is the run, each time");
 }
 
 /* --- Children ----------------------------------------------------------------------------- */
@@ -246,5 +283,7 @@ int agree_child(const char *name)
 		return see_none();
 	if (!strcmp(name, "fault"))
 		return lose_context();
+	if (!strcmp(name, "lend"))
+		return lend_child();
 	return !strcmp(name, "well") ? be_well() : -1;
 }

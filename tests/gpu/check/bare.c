@@ -167,6 +167,55 @@ double bare_rate(struct bare *b, const struct check *c)
 	return (double)n / ((double)(now_ns - start_ns) / 1e9);
 }
 
+/* The run is not done while it is recorded. */
+static cudaError_t record(struct bare *b, struct slot *s, cudaGraphExec_t *ret_exec)
+{
+	cudaStream_t stream = device_stream_native(s->stream);
+	cudaGraph_t graph = NULL;
+	cudaError_t error = cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), ended;
+	int r;
+
+	if (error)
+		return error;
+	r = compute(b, s);
+	ended = cudaStreamEndCapture(stream, &graph);
+	if (r || ended)
+		return ended ? ended : cudaErrorUnknown;
+	error = cudaGraphInstantiate(ret_exec, graph, 0);
+	(void)cudaGraphDestroy(graph);
+	return error;
+}
+
+/* Of identity. */
+static bool gives(struct bare *b, struct slot *s, cudaGraphExec_t exec)
+{
+	memset(s->to, 0, b->out_bytes);
+	return device_clear(s->stream, s->out, b->out_bytes) == 0 &&
+	       cudaGraphLaunch(exec, device_stream_native(s->stream)) == cudaSuccess &&
+	       device_copy_out(s->stream, s->to, s->out, b->out_bytes) == 0 &&
+	       device_event_record(s->done, s->stream) == 0 &&
+	       device_event_wait(s->done, clock_add(clock_ns(), 20 * NS_PER_S)) == 0 &&
+	       !memcmp(s->to, s->from, b->out_bytes);
+}
+
+bool bare_records(void)
+{
+	struct bare *b = bare_new(BARE_IDENTITY, 100000, 1);
+	struct slot *s = b ? &b->slots[0] : NULL;
+	cudaGraphExec_t exec = NULL;
+	bool right = false;
+
+	if (b)
+		check_fill(s->from, b->in_bytes, 4);
+	if (b && !begin(b, s) && !device_event_wait(s->done, CLOCK_NO_DEADLINE) &&
+		!record(b, s, &exec))
+		right = gives(b, s, exec) && gives(b, s, exec);
+	if (exec)
+		(void)cudaGraphExecDestroy(exec);
+	bare_free(b);
+	return right;
+}
+
 int bare_fault(void)
 {
 	struct modeld_error error = {.size = sizeof(error)};

@@ -62,6 +62,10 @@ _must_use_ int check_segment(size_t bytes, void **ret_written, void **ret_read);
 void check_agree(struct check *c);
 /* A child's part of it: its exit status, or -1 for another name. */
 int agree_child(const char *name);
+/* agree_import.c: memory that another process lends. */
+struct device;
+void check_import(struct check *c, struct device *d);
+int lend_child(void);
 /* copy.c: copies by transfer.h beside raw ones of memory that the runtime made. */
 void check_copies(struct check *c);
 /* overlap.c: what several lanes do at the same time, by event times. */
@@ -86,6 +90,8 @@ struct bare *bare_free(struct bare *b);
 double bare_latency_us(struct bare *b, struct check *c);
 /* `depth` at once: runs a second. */
 double bare_rate(struct bare *b, const struct check *c);
+/* A run that was recorded as a graph does what it does by itself, each time that it is launched. */
+bool bare_records(void);
 /* Puts an illegal access into a stream and waits: the context is lost. The result of device.h. */
 int bare_fault(void);
 

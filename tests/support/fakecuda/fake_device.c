@@ -9,7 +9,7 @@
 
 #define MIB		    (UINT64_C(1) << 20)
 #define FAULTS_MAX	    16u
-#define CALLS_MAX	    64u
+#define CALLS_MAX	    96u
 #define DRIVER		    13000
 #define ATTRIBUTE_READ_ONLY 113
 
@@ -88,6 +88,8 @@ static void set(const char *key, const char *value)
 		fake.stall = n;
 	else if (!strcmp(key, "log"))
 		snprintf(fake.log, sizeof(fake.log), "%s", value);
+	else if (!strcmp(key, "calls"))
+		snprintf(fake.calls, sizeof(fake.calls), "%s", value);
 	else if (!strcmp(key, "ipc"))
 		snprintf(fake.ipc, sizeof(fake.ipc), "%s", value);
 	else if (!strcmp(key, "fail") || !strcmp(key, "hang"))
@@ -144,15 +146,37 @@ FAKE_EXPORT void fakecuda_reset(const char *settings)
 
 /* --- Errors ------------------------------------------------------------------------------- */
 
+static void note_call(const char *name)
+{
+	int fd = *fake.calls ? open(fake.calls, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600)
+			     : -1;
+
+	if (fd < 0)
+		return;
+	dprintf(fd, "%s\n", name);
+	close(fd);
+}
+
 static unsigned count(const char *name)
 {
 	unsigned i = 0;
 
 	while (i < state.n_calls && strcmp(state.calls[i].name, name) != 0)
 		i++;
-	if (i == state.n_calls && i < CALLS_MAX)
+	if (i == state.n_calls && i < CALLS_MAX) {
 		state.calls[state.n_calls++].name = name;
+		note_call(name);
+	}
 	return i < CALLS_MAX ? ++state.calls[i].n : 0;
+}
+
+void fake_called(const char *name)
+{
+	pthread_mutex_lock(&fake_lock);
+	if (!state.ready)
+		start(NULL);
+	(void)count(name);
+	pthread_mutex_unlock(&fake_lock);
 }
 
 FAKE_EXPORT unsigned fakecuda_calls(const char *name)
@@ -231,6 +255,7 @@ FAKE_EXPORT cudaError_t cudaGetLastError(void)
 {
 	cudaError_t error = state.stuck != cudaSuccess ? state.stuck : last;
 
+	fake_called(__func__);
 	last = cudaSuccess;
 	return error;
 }
@@ -244,6 +269,7 @@ static const struct {
 
 FAKE_EXPORT const char *cudaGetErrorName(cudaError_t error)
 {
+	fake_called(__func__);
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
 		if (errors[i].code == (int)error)
 			return errors[i].name;
@@ -253,6 +279,7 @@ FAKE_EXPORT const char *cudaGetErrorName(cudaError_t error)
 
 FAKE_EXPORT const char *cudaGetErrorString(cudaError_t error)
 {
+	fake_called(__func__);
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
 		if (errors[i].code == (int)error)
 			return errors[i].text;
@@ -307,6 +334,7 @@ int fake_visible(int device)
 
 FAKE_EXPORT cudaError_t cudaDriverGetVersion(int *version)
 {
+	fake_called(__func__);
 	pthread_mutex_lock(&fake_lock);
 	if (!state.ready)
 		start(NULL);

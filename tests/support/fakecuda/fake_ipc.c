@@ -202,6 +202,7 @@ FAKE_EXPORT CUresult cuMemGetAddressRange_v2(
 	uint64_t at, bytes;
 	CUresult error = CUDA_ERROR_INVALID_VALUE;
 
+	fake_called(__func__);
 	pthread_mutex_lock(&fake_lock);
 	o = find((void *)(uintptr_t)address);
 	if (o) {

@@ -22,6 +22,7 @@ struct fake_settings {
 	uint64_t kernel_us;
 	char log[256];
 	char ipc[256];
+	char calls[256];
 };
 
 extern pthread_mutex_t fake_lock;
@@ -37,6 +38,8 @@ extern struct fake_settings fake; /* constant between resets, but for stall */
 	} while (0)
 cudaError_t fake_enter(const char *name);
 cudaError_t fake_done(cudaError_t error);
+/* Of an entry point that cannot fail. */
+void fake_called(const char *name);
 /* From now on everything fails with it. Lock held or not. */
 void fake_stick(cudaError_t error);
 cudaError_t fake_stuck(void);

@@ -20,6 +20,7 @@
  *     stall=1           streams stop: no event comes to pass any more
  *     once=PATH         the failures above happen only to the first process that makes PATH
  *     ipc=DIR           memory can be handed to other processes with the same DIR, by cudaIpcGetMemHandle()
+ *     calls=PATH        which entry points each process has called, a line each
  *     log=PATH          what streams do, a line each: STREAM in|out|kernel NAME|record|wait|met
  */
 #ifndef FAKECUDA_H
