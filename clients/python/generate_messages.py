@@ -24,7 +24,7 @@ MESSAGES = {
     "handoff.proto": {
         "Envelope": BOTH, "Tensor": BOTH,
         "GetLimits": SENDS, "Register": SENDS, "Allocate": SENDS, "Unregister": SENDS,
-        "Infer": SENDS, "Target": SENDS, "Parameter": SENDS,
+        "Infer": SENDS, "Target": SENDS, "Parameter": SENDS, "Cancel": SENDS,
         "Limits": READS, "Registered": READS, "Unregistered": READS, "Inferred": READS, "Error": READS},
     "model_worker.proto": {"InferRequest": SENDS, "InferResponse": READS, "TensorData": BOTH},
     "control.proto": {"ServerStatusRequest": SENDS, "ServerStatusResponse": READS, "ModelStatus": READS, "TensorStatus": READS},
@@ -35,8 +35,8 @@ MESSAGES = {
 }
 # The fields that it has to do with, where those are not all: it sends no others, and passes over them as over unknown ones.
 FIELDS = {
-    "Envelope": ["seq", "get_limits", "register", "allocate", "unregister", "infer", "limits", "registered", "unregistered",
-                 "inferred", "error"],
+    "Envelope": ["seq", "get_limits", "register", "allocate", "unregister", "infer", "cancel", "limits", "registered",
+                 "unregistered", "inferred", "error"],
     "InferRequest": ["model_id", "tensor_data", "parameters"],
     "InferResponse": ["tensor_data", "metadata"],
     "ServerStatusResponse": ["models", "default_model"],

@@ -56,6 +56,36 @@ class Model:
     def refused(self, x):
         return self.context.model("double").infer({"x": -x})
 
+    def several(self, x):
+        answers = list(self.context.model("count").stream(x))
+        assert all(list(a) == ["y"] for a in answers)
+        return np.concatenate([np.array([len(answers)], x.dtype), *(a["y"][:1] for a in answers)])
+
+    def one(self, x):
+        answer, = self.context.model("double").stream({"x": x}, outputs=["y"])
+        return answer["y"]
+
+    def failing(self, x):
+        got = []
+        try:
+            for answer in self.context.model("count").stream(x):
+                got.append(answer["y"][0])
+        except modeld_worker.ModelError as e:
+            return np.array([*map(str, got), str(e)], object)
+
+    def left(self, x):
+        for answer in self.context.model("count").stream(x):
+            return answer["y"]
+
+    def unread(self, x):
+        answers = self.context.model("count").stream(x)
+        one = self.context.model("identity").infer(x)
+        try:
+            return np.array([str(sum(1 for _ in answers))], object)
+        except modeld_worker.ModelError as e:
+            assert self.context.model("identity").infer(one).tolist() == x.tolist()
+            return np.array([str(e)], object)
+
     def itself(self, x):
         try:
             return self.context.model("pipeline").infer({"what": np.array([b"through"], object), "x": x}, timeout=0.1)
@@ -74,6 +104,25 @@ class Model:
         if x.size and x.min() < 0:
             raise modeld_worker.InvalidArgument("negative")
         return {"y": x * 2, "text": f"{context.wanted} {context.request_parameters}"}
+'''
+COUNT = '''
+import numpy as np
+
+
+class Model:
+    inputs = {"x": "any"}
+    outputs = {"y": "any"}
+    lanes = 4
+
+    def infer(self, x, context):
+        n, size = int(x[0]), int(x[1])
+        for k in range(n):
+            if context.cancelled():
+                print("given up")
+                return
+            yield {"y": np.full(1 if k % 2 else size, k, np.float32)}
+        if len(x) > 2:
+            raise ValueError("that was all")
 '''
 LATER = '''
 import os
@@ -113,7 +162,7 @@ class TritonPythonModel:
         asked = pb_utils.InferenceRequest(model_name=name, model_version=int(version or -1), inputs=[x],
                                           requested_output_names=["y"], parameters=json.dumps({"by": 2}))
         responses = [asked.exec(), *await asyncio.gather(asked.async_exec(), asked.async_exec())]
-        responses += list(asked.exec(decoupled=True))
+        responses += [r for r in asked.exec(decoupled=True) if r.has_error() or r.output_tensors()]
         for response in responses:
             if response.has_error():
                 return pb_utils.InferenceResponse(error=response.error())
@@ -121,16 +170,51 @@ class TritonPythonModel:
         return pb_utils.InferenceResponse([pb_utils.Tensor("OUT", total)])
 '''
 
+BLS = '''
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    @staticmethod
+    def auto_complete_config(config):
+        config.add_input({"name": "IN", "data_type": "TYPE_FP32", "dims": [-1]})
+        config.add_output({"name": "OUT", "data_type": "TYPE_FP32", "dims": [-1]})
+        return config
+
+    async def execute(self, requests):
+        return [await self.answer(request) for request in requests]
+
+    async def answer(self, request):
+        asked = pb_utils.InferenceRequest(
+            model_name="count", requested_output_names=["y"],
+            inputs=[pb_utils.Tensor("x", pb_utils.get_input_tensor_by_name(request, "IN").as_numpy())])
+        given = []
+        for responses in (asked.exec(decoupled=True), await asked.async_exec(decoupled=True)):
+            got = []
+            for response in responses:
+                if response.has_error():
+                    raise pb_utils.TritonModelException(response.error().message())
+                # Check for the last empty response.
+                if len(response.output_tensors()) > 0:
+                    got.append(pb_utils.get_output_tensor_by_name(response, "y").as_numpy()[0])
+                else:
+                    got.append(-1)
+            assert not given or given == got
+            given = got
+        return pb_utils.InferenceResponse([pb_utils.Tensor("OUT", np.array(given, np.float32))])
+'''
+
 
 @pytest.fixture(scope="module")
 def served(start_once, tmp_path_factory):
     path = tmp_path_factory.mktemp("models")
-    for name, code in (("pipeline", PIPELINE), ("double", DOUBLE), ("triton", TRITON)):
+    for name, code in (("pipeline", PIPELINE), ("double", DOUBLE), ("triton", TRITON), ("count", COUNT), ("bls", BLS)):
         (path / name / "1").mkdir(parents=True)
         (path / name / "1" / "model.py").write_text(code)
     (path / "identity" / "1").mkdir(parents=True)
     (path / "identity" / "model.conf").write_text("[model]\nbackend = builtin\n[parameters]\nfunction = identity\n")
-    d = start_once(INTERPRETER, models=["pipeline", "double", "triton", "identity"], repository=str(path))
+    d = start_once(INTERPRETER, models=["pipeline", "double", "triton", "count", "bls", "identity"], repository=str(path))
     wait_for("all models", lambda: all(x.state == "ready" for x in d.status().models))
     return d, path
 
@@ -195,6 +279,38 @@ def test_a_model_of_tritons_asks_others(client):
     with pytest.raises(modeld.ModeldError, match="model 'double': negative") as e:
         ask_triton("double", -x)
     assert e.value.code == "INVALID_ARGUMENT"
+
+
+@pytest.mark.parametrize("n, size", [(0, 1), (1, 1), (100, 1), (6, 100_000)])
+def test_a_stream_of_answers(client, n, size):
+    x = np.array([n, size], np.float32)
+    assert ask(client, "several", x).tolist() == [n, *range(n)]
+
+
+def test_a_stream_of_a_model_that_answers_once(client):
+    assert ask(client, "one", np.ones(3, np.float32)).tolist() == [2, 2, 2]
+
+
+def test_a_stream_that_fails(client):
+    *got, text = ask(client, "failing", np.array([3, 1, 0], np.float32)).tolist()
+    assert got == [b"0.0", b"1.0", b"2.0"] and b"model 'count': " in text and b"that was all" in text
+
+
+def test_a_stream_that_is_left_ends(served, client):
+    assert ask(client, "left", np.array([1e9, 1], np.float32)).tolist() == [0]
+    wait_for("the other model's end", lambda: "model=count" in served[0].log() and "text=\"given up\"" in served[0].log())
+    assert ask(client, "through", np.ones(1)).tolist() == [1]
+
+
+def test_a_stream_that_is_not_read_costs_itself_alone(client):
+    assert b"wait" in ask(client, "unread", np.array([1e9, 1], np.float32))[0]
+
+
+def test_a_decoupled_model_of_tritons_is_asked(client):
+    """After the documentation of business logic scripting with decoupled models."""
+    assert client.infer("bls", np.array([5, 1], np.float32)).tolist() == [0, 1, 2, 3, 4, -1]
+    with pytest.raises(modeld.ModeldError, match="that was all"):
+        client.infer("bls", np.array([5, 1, 0], np.float32))
 
 
 def test_who_asks_itself_waits_in_vain(served, client):

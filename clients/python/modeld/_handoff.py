@@ -9,16 +9,21 @@ import socket
 import threading
 import time
 import weakref
-from typing import Dict, List, Optional, Sequence, Tuple, Type, TypeVar, Union
+from typing import Dict, List, Optional, Sequence, Set, Tuple, Type, TypeVar, Union
 
 from ._memory import Region
-from ._messages import (Allocate, Data, Envelope, EnvelopeBody, Error, GetLimits, Infer, Inferred, Limits, Parameter, Register,
+from ._messages import (Allocate, Cancel, Data, Envelope, EnvelopeBody, Error, GetLimits, Infer, Inferred, Limits, Parameter, Register,
                         Registered, Target, Tensor, Unregister)
 from .errors import ConnectionLost, DecodeError, ModeldError
 
 MESSAGE_MAX = 128 * 1024
+# Answers to one request that nobody takes, as other threads receive them: beyond, the request is given up.
+UNREAD_MAX = 256
+_UNREAD_TEXT = f"{UNREAD_MAX} answers of one request wait to be read"
 # What is waited for.
 B = TypeVar("B", Limits, Registered, Inferred)
+# In their order, each with its descriptors.
+Answers = Tuple[Tuple[EnvelopeBody, List[int]], ...]
 
 
 def mapped(registered: Registered, fds: List[int]) -> Region:
@@ -26,6 +31,12 @@ def mapped(registered: Registered, fds: List[int]) -> Region:
     if len(fds) != 1 or not registered.region or not registered.number:
         raise ConnectionLost("the daemon's answer has no descriptor of the region that it made")
     return Region(registered.number, bytes(registered.region), registered.size, fds[0])
+
+
+def _goes_on(answers: Answers) -> bool:
+    """The last of them is not the last that there is."""
+    body = answers[-1][0] if answers else None
+    return isinstance(body, Inferred) and bool(body.more)
 
 
 def _exception(error: Error) -> ModeldError:
@@ -103,8 +114,11 @@ class Handoff:
         self._reader: Optional[object] = None
         self._received: List[Tuple[bytes, list, int, object]] = []  # by recvmsg(), not looked at yet
         self._sent: Dict[int, List[int]] = {}  # by seq, what sendmsg() returned
-        self._answers: Dict[int, Tuple[EnvelopeBody, List[int]]] = {}
+        self._answers: Dict[int, Answers] = {}
+        self._streams: Set[int] = set()  # those that may have several answers
         self._dropped: Dict[int, object] = {}
+        self._cancels: Dict[int, int] = {}  # seq of a Cancel: of what
+        self._abandoned: List[Tuple[int, object]] = []  # to be forgotten, with what is to be kept
         self._numbers = itertools.count(1)
         self._lost: Optional[str] = None  # why: an exception would keep the frames that it went through, and their arrays
         self._pid = os.getpid()
@@ -169,6 +183,8 @@ class Handoff:
                 raise
             self._lost = self._lost or f"the handoff connection was lost: {e.strerror}"
             raise ConnectionLost(self._lost) from e
+        if self._abandoned:
+            self._forget_abandoned()
         return seq
 
     def _send(self, record: bytes, end: Optional[float], fds: Sequence[int], sent: List[int]) -> None:
@@ -222,19 +238,56 @@ class Handoff:
         except DecodeError as e:
             self._refuse(fds, e.message)
             return
-        seq, body = answer.seq, answer.body
-        with self._lock:
-            if seq in self._sent and seq not in self._answers:
-                self._answers[seq], self._received = (body, fds), []
-                return
-            wanted = seq in self._dropped
-            if wanted:
-                self._received = []
-                del self._dropped[seq]
-        if wanted:
-            self._drop(body, fds)
-        else:
+        wanted = self._put(answer.seq, answer.body, fds)
+        if wanted is None:
             self._refuse(fds, "the daemon answered what was not asked")
+        elif not wanted:
+            self._drop(answer.body, fds)
+            self._cancel(answer.seq)
+
+    def _put(self, seq: int, body: EnvelopeBody, fds: List[int]) -> Optional[bool]:
+        """To who waits for it. False: nobody wants it; None: it is not due."""
+        more = _goes_on(((body, fds),))
+        with self._lock:
+            before = self._answers.get(seq, ())
+            if more and seq not in self._streams:
+                return None
+            if seq in self._dropped:
+                self._received = []
+                if not more:
+                    self._over(seq)
+                return False
+            if seq not in self._sent or before and not _goes_on(before):
+                return None
+            if more and len(before) >= UNREAD_MAX:
+                # It is given up; what has come is still there to be read.
+                self._answers[seq], self._received = (*before, (Error(8, _UNREAD_TEXT), [])), []
+                self._dropped[seq] = self._sent.pop(seq)
+                return False
+            self._answers[seq], self._received = (*before, (body, fds)), []
+            return True
+
+    def _over(self, seq: int) -> None:
+        """No answer to it comes any more, nor to what it cancelled. With the lock."""
+        self._streams.discard(seq)
+        self._dropped.pop(seq, None)
+        of = self._cancels.pop(seq, None)
+        if of is not None:
+            self._over(of)
+
+    def _cancel(self, seq: int) -> None:
+        """What is dropped of a stream is to end; it is told so once."""
+        with self._lock:
+            if seq not in self._streams or seq not in self._dropped or seq in self._cancels.values():
+                return
+            number = self.number()
+            self._cancels[number] = seq
+        try:
+            self.send(Cancel(seq), number)
+        except ModeldError:
+            pass  # it ends with the connection
+        finally:
+            self.forget(number)
 
     def _refuse(self, fds: List[int], why: str) -> None:
         """The record that was received last ends the connection: nothing is believed that comes behind it."""
@@ -281,8 +334,7 @@ class Handoff:
                     while self._reader and seq not in self._answers and not self._lost:
                         self._receiving.wait(_until(end))
                     if seq in self._answers:
-                        self._sent.pop(seq, None)
-                        return self._answers.pop(seq)
+                        return self._take(seq)
                     if self._lost:
                         raise ConnectionLost(self._lost)
                     self._reader = me
@@ -293,15 +345,47 @@ class Handoff:
                         self._reader = None
                         self._receiving.notify_all()
 
+    def _take(self, seq: int) -> Tuple[EnvelopeBody, List[int]]:
+        """The first of its answers."""
+        answers = self._answers[seq]
+        if len(answers) == 1 and not _goes_on(answers):
+            self._sent.pop(seq, None)
+            if seq in self._streams and seq not in self._dropped:
+                self._over(seq)
+        if len(answers) > 1:
+            self._answers[seq] = answers[1:]
+            return answers[0]
+        return self._answers.pop(seq)[0]
+
     def forget(self, seq: int, keep: object = None) -> None:
         """Nobody will wait for seq any more. `keep` (memory that it may still write) lives until it ends; not at all, if it
-        was never sent."""
+        was never sent. What may have several answers is cancelled."""
         with self._lock:
-            answer = self._answers.pop(seq, None)
-            if self._sent.pop(seq, None) and answer is None:
+            answers = self._answers.pop(seq, ())
+            sent = self._sent.pop(seq, None)
+            if seq in self._dropped or sent and (not answers or _goes_on(answers)):
                 self._dropped[seq] = keep
-        if answer:
+            else:
+                self._over(seq)
+        for answer in answers:
             self._drop(*answer)
+        self._cancel(seq)
+
+    def abandon(self, seq: int, keep: object = None) -> None:
+        """As forget(), from a destructor, which may run inside of any call here: at once, unless somebody is sending."""
+        if os.getpid() != self._pid:
+            return
+        self._abandoned.append((seq, keep))
+        if self._sending.acquire(blocking=False):
+            self._sending.release()
+            self._forget_abandoned()
+
+    def _forget_abandoned(self) -> None:
+        try:
+            while True:
+                self.forget(*self._abandoned.pop())
+        except IndexError:
+            pass
 
     # --- requests -----------------------------------------------------------------------------
     def get_limits(self, timeout: Optional[float] = None) -> Dict[str, int]:
@@ -359,12 +443,15 @@ class Handoff:
             pass  # the connection is gone, and the region with it
 
     def infer(self, seq: int, model: str, inputs: List[Tensor], targets: List[Target], outputs: List[str],
-              end: Optional[float], parameters: Dict[str, str]) -> None:
-        """Outputs that find no room in their targets come in a region of the daemon's making. Its answer: inferred()."""
+              end: Optional[float], parameters: Dict[str, str], partial: bool = False) -> None:
+        """Outputs that find no room in their targets come in a region of the daemon's making. Its answer: inferred().
+        partial: there may be several, as a decoupled model gives them, each but the last with `more`."""
         timeout_us = 0 if end is None else max(1, int(_left(end) * 1e6))
+        if partial:
+            self._streams.add(seq)
         self.send(Infer(model, inputs, targets, outputs, timeout_us, [Parameter(k, v) for k, v in parameters.items()],
-                        make_room=True), seq, end)
+                        make_room=True, partial=partial), seq, end)
 
     def inferred(self, seq: int, timeout: Optional[float]) -> Tuple[Inferred, List[int]]:
-        """The answer to infer(), and the descriptor of its room, if it has one: the caller's to close."""
+        """The next answer to infer(), and the descriptor of its room, if it has one: the caller's to close."""
         return self.wait(seq, timeout, Inferred, 1)

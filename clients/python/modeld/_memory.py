@@ -1,7 +1,7 @@
 """Shared memory that the daemon lent: regions, and the blocks of them that arrays lie in.
 
 A block goes back to its region when the last array over it is collected, and is handed out again only then. Regions
-are kept for the arrays to come, at most as much as is in use or KEEP_BYTES, and one that was empty and not wanted for
+are kept for the arrays to come, at most as much as is in use or KEEP_BYTES and KEEP_REGIONS that are empty, and one that was empty and not wanted for
 IDLE_S is given back to the daemon, by a thread that is there while there are regions.
 
 A child made by fork() inherits the mappings. It drops those without arrays at once; those that arrays of before lie in stay
@@ -25,6 +25,7 @@ ALIGN = 64
 REGION_MIN = 16 << 20
 PAGE = mmap.PAGESIZE
 KEEP_BYTES = 256 << 20
+KEEP_REGIONS = 64
 IDLE_S = 5.0
 # Memory that was given back is charged until the last worker has unmapped it.
 _UNMAP_S = 1.0
@@ -234,12 +235,12 @@ class Memory:
             start = not self._watched
             self._watched = True
         # The empty ones were too small; what is kept of them, the newest, may serve smaller arrays.
-        kept = 0
+        kept, n = 0, 0
 
         def is_surplus(empty: Region) -> bool:
-            nonlocal kept
-            kept += empty.size
-            return kept > keep
+            nonlocal kept, n
+            kept, n = kept + empty.size, n + 1
+            return kept > keep or n > KEEP_REGIONS
 
         self._give_back(is_surplus)
         if start:

@@ -309,6 +309,19 @@ class Infer(Message):
         return out
 
 
+class Cancel(Message):
+    __slots__ = ("of",)
+
+    def __init__(self, of: int = 0) -> None:
+        self.of = of
+
+    def _parts(self) -> List[Data]:
+        out: List[Data] = []
+        if self.of:
+            out.append(_head(b'\x08', self.of))
+        return out
+
+
 class Limits(Message):
     __slots__ = ("protocol", "total_bytes", "total_used_bytes", "user_bytes", "user_used_bytes",
                  "user_regions", "user_used_regions", "max_inline_bytes", "max_requests", "busy_poll_us",
@@ -1110,7 +1123,7 @@ class InferOutputTensor(Message):
         self.shape = new_shape
 
 
-EnvelopeBody = Union[GetLimits, Register, Allocate, Unregister, Infer, Limits, Registered, Unregistered,
-                     Inferred, Error, None]
+EnvelopeBody = Union[GetLimits, Register, Allocate, Unregister, Infer, Cancel, Limits, Registered,
+                     Unregistered, Inferred, Error, None]
 _ENVELOPE_BODY: Dict[type, bytes] = {GetLimits: b'\x12', Register: b'\x1a', Allocate: b'"',
-                                     Unregister: b'*', Infer: b'2'}
+                                     Unregister: b'*', Infer: b'2', Cancel: b':'}

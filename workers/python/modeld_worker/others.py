@@ -1,4 +1,5 @@
 """Other models, asked through the daemon by a handoff connection (docs/handoff.md): tensors stay in shared memory."""
+import contextlib
 import socket
 import threading
 import time
@@ -116,20 +117,43 @@ class Other:
         """Its first output. inputs: an array for the first input, or {name: array}; dtype as the Python client has it."""
         return next(iter(self.infer_all(inputs, dtype=dtype, parameters=parameters, timeout=timeout).values()))
 
+    def stream(self, inputs, *, outputs=None, dtype=None, parameters=None, timeout=None):
+        """Its answers as they come, any number where it is decoupled: an iterator of what infer_all() gives. The timeout is that
+        of all of them. Where the iterator goes before its end, the request is cancelled."""
+        return (answer for answer in self.answers(inputs, outputs=outputs, dtype=dtype, parameters=parameters,
+                                                  timeout=timeout) if answer)
+
+    def answers(self, inputs, *, outputs=None, dtype=None, parameters=None, timeout=None):
+        """As stream(), with the last one also where it has no outputs."""
+        link = self._others.link()
+        end = self._others.end(timeout)
+        with self.raising(link):
+            sent, blocks = link.request.to_send(inputs, dtype), []
+            return Answers(self, link, self._tensors(link, sent, blocks, end), outputs, parameters or {}, end, (sent, blocks))
+
     def infer_all(self, inputs, *, outputs=None, dtype=None, parameters=None, timeout=None):
         """{name: array} of its outputs, those named or all. The arrays lie in shared memory; nobody else writes there."""
         link = self._others.link()
         end = self._others.end(timeout)
-        try:
+        with self.raising(link):
             return self._ask(link, link.request.to_send(inputs, dtype), outputs, parameters or {}, end)
+
+    @contextlib.contextmanager
+    def raising(self, link):
+        """What the client raises, as what models do."""
+        try:
+            yield
         except link.errors.ModeldError as e:
             raise errors.of_code(e.code)(f"model '{self.name}': {e.message}") from None
         except TimeoutError:
             raise errors.DeadlineExceeded(f"model '{self.name}' did not answer in time") from None
 
+    def _tensors(self, link, sent, blocks, end):
+        return [self._others.tensor(link, name, kind, array, blocks, end) for name, (kind, array) in sent.items()]
+
     def _ask(self, link, sent, outputs, parameters, end):
         blocks, places = [], {}
-        tensors = [self._others.tensor(link, name, kind, array, blocks, end) for name, (kind, array) in sent.items()]
+        tensors = self._tensors(link, sent, blocks, end)
         total = sum(t.length for t in tensors)
         for name in outputs or link.names.get(self.name, ()):
             link.request.add_place(link.memory, places, name, link.rooms.expect(self.name, name, "any", None, -1, total), end)
@@ -157,3 +181,55 @@ class Other:
             raise
         link.results.adopt(link.memory, answer, fds, places)
         return answer
+
+
+class Answers:
+    """An iterator of the answers to one request, as they come."""
+
+    def __init__(self, other, link, tensors, outputs, parameters, end, keep):
+        self._other, self._link, self._end, self._keep = other, link, end, keep
+        self._seq = None  # of the request; None: it is over
+        seq = link.handoff.number()
+        try:
+            link.handoff.infer(seq, other.name, tensors, [], list(outputs or ()), end,
+                               {str(k): str(v) for k, v in parameters.items()}, partial=True)
+        except BaseException:
+            link.handoff.forget(seq, keep)
+            raise
+        self._seq = seq
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self._seq is None:
+            raise StopIteration
+        with self._other.raising(self._link):
+            answer, fds = self._receive()
+            places = {}
+            self._link.results.adopt(self._link.memory, answer, fds, places)
+            return dict(self._link.results.collect(answer, places))
+
+    def _receive(self):
+        try:
+            answer, fds = self._link.handoff.inferred(
+                self._seq, None if self._end is None else self._end + GRACE_S - time.monotonic())
+        except self._link.errors.ModeldError:
+            self._seq = None
+            raise
+        except BaseException:
+            self.close()
+            raise
+        if not answer.more:
+            self._seq = None
+        return answer, fds
+
+    def close(self):
+        """What has not come is not wanted."""
+        seq, self._seq = self._seq, None
+        if seq is not None:
+            self._link.handoff.forget(seq, self._keep)
+
+    def __del__(self):
+        if self._seq is not None:
+            self._link.handoff.abandon(self._seq, self._keep)

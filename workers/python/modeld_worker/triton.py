@@ -182,22 +182,55 @@ class InferenceRequest:
     caller = None
 
     def exec(self, decoupled=False):
-        """An InferenceResponse of the model that it names; decoupled: an iterator of them."""
-        response = self._ask()
-        return iter([response]) if decoupled else response
+        """An InferenceResponse of the model that it names; decoupled: an iterator of them, as they come. Where that model is
+        decoupled, the last one has no tensors."""
+        return self._stream() if decoupled else self._ask()
 
     async def async_exec(self, decoupled=False):
         return await asyncio.get_running_loop().run_in_executor(None, self.exec, decoupled)
 
     def _ask(self):
-        whole = self._model_name if self._version in (-1, None, "") else f"{self._model_name}:{self._version}"
         try:
-            given = self.caller.model(whole).infer_all(
-                {t.name(): t.as_numpy() for t in self._inputs}, outputs=self._outputs or None, parameters=self._parameters,
-                timeout=self._timeout / 1e6 if self._timeout else None)
+            return _response(self._call("infer_all"))
         except ModelError as e:
-            return InferenceResponse(error=TritonError(str(e), _code_of(e)))
-        return InferenceResponse([Tensor(name, array) for name, array in given.items()])
+            return _failure(e)
+
+    def _stream(self):
+        try:
+            return _Responses(self._call("answers"))
+        except ModelError as e:
+            return iter([_failure(e)])
+
+    def _call(self, how):
+        whole = self._model_name if self._version in (-1, None, "") else f"{self._model_name}:{self._version}"
+        return getattr(self.caller.model(whole), how)(
+            {t.name(): t.as_numpy() for t in self._inputs}, outputs=self._outputs or None, parameters=self._parameters,
+            timeout=self._timeout / 1e6 if self._timeout else None)
+
+
+def _response(given):
+    return InferenceResponse([Tensor(name, array) for name, array in given.items()])
+
+
+def _failure(e):
+    return InferenceResponse(error=TritonError(str(e), _code_of(e)))
+
+
+class _Responses:
+    """Of another model; an error is the last one."""
+
+    def __init__(self, answers):
+        self._answers = answers
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        try:
+            return _response(next(self._answers))
+        except ModelError as e:
+            self._answers = iter(())
+            return _failure(e)
 
 
 class ModelConfig:
