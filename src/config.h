@@ -51,6 +51,7 @@ struct config {
 	enum log_level log_level;
 	enum log_format log_format;
 	uint32_t log_keep_bytes; /* of its last lines, in memory; 0: none */
+	uint32_t lone_poll_us;	 /* pool.busy_poll_us is the other one */
 	uint64_t drain_timeout_ms;
 
 	/* Private: raw text of every key, and what the fields above point to. */

@@ -67,6 +67,11 @@ static uint64_t activity(void *data)
 	return dispatch_activity(((struct server *)data)->dispatch);
 }
 
+static uint64_t lone_ns(void *data)
+{
+	return dispatch_lone_ns(((struct server *)data)->dispatch);
+}
+
 static void on_version(void *data, struct version *v)
 {
 	struct server *s = data;
@@ -192,13 +197,16 @@ static const struct {
 static int open_loop(struct server *s)
 {
 	static const struct turn_events turn_events = {
-		.move = move, .rest = look_for_orphans, .activity = activity};
+		.move = move, .rest = look_for_orphans, .activity = activity, .lone_ns = lone_ns};
+	const struct config *c = s->config;
+	/* On a single one the worker cannot run while the daemon looks whether it has. */
+	uint32_t lone_poll_us = c->pool.processors > 1 ? c->lone_poll_us : 0;
 	int r = uv_loop_init(&s->loop);
 
 	if (r)
 		return r;
 	s->loop_open = true;
-	turn_init(&s->turn, &s->loop, s->config->pool.busy_poll_us, &turn_events, s);
+	turn_init(&s->turn, &s->loop, c->pool.busy_poll_us, lone_poll_us, &turn_events, s);
 	uv_timer_init(&s->loop, &s->drain_timer);
 	s->drain_timer.data = s->child.data = s;
 	r = manager_init(&s->manager, &s->loop);
@@ -295,7 +303,8 @@ static int build_metrics(struct server *s)
 		.frontend = s->frontend,
 		.handoff = s->config->handoff.socket ? s->handoff : NULL,
 		.turns = turn_time(&s->turn),
-		.busy = turn_busy_poll(&s->turn),
+		.polls = turn_polls(&s->turn),
+		.n_polls = TURN_N_SOUGHT,
 		.started_ns = s->started_ns,
 		.tracer = s->tracer,
 	};

@@ -13,7 +13,6 @@
 #include "workers/loop.h"
 
 #include <assert.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -102,9 +101,8 @@ static int receive(struct loop *l, struct tools *t, int *ret_fd, size_t *ret_n_f
 		if (r != -EAGAIN)
 			return r;
 		idle = !populate(l);
-		/* Who is waited for may have no other CPU than this one. */
 		if (spin)
-			sched_yield();
+			busy_poll_give_way(&l->busy);
 	}
 }
 

@@ -131,6 +131,8 @@ struct pool *dispatch_pool(const struct dispatch *d);
 const struct arena *dispatch_arena(const struct dispatch *d);
 /* Grows with each request that is submitted and each batch that is answered. */
 uint64_t dispatch_activity(const struct dispatch *d);
+/* How long the only request that workers have should take: ns. 0: they have none; UINT64_MAX: several, or nobody knows. */
+uint64_t dispatch_lone_ns(const struct dispatch *d);
 /* How often a request was found waiting although a worker was free: never, unless there is a mistake here. */
 uint64_t dispatch_stalls(const struct dispatch *d);
 /* Requests queued or in flight. */

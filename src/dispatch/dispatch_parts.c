@@ -38,6 +38,11 @@ uint64_t dispatch_activity(const struct dispatch *d)
 	return d->tally.activity;
 }
 
+uint64_t dispatch_lone_ns(const struct dispatch *d)
+{
+	return scheduler_lone_ns(&d->scheduler);
+}
+
 uint64_t dispatch_stalls(const struct dispatch *d)
 {
 	return d->watchdog.stalls;

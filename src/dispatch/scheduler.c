@@ -486,3 +486,15 @@ struct work *scheduler_runnable(const struct scheduler *s, uint64_t now_ns)
 	}
 	return NULL;
 }
+
+uint64_t scheduler_lone_ns(const struct scheduler *s)
+{
+	const struct list *first = s->sent.next;
+	const struct batch *b = list_entry(first, struct batch, node);
+
+	if (first == &s->sent)
+		return 0;
+	if (first->next != &s->sent || b->n != 1)
+		return UINT64_MAX;
+	return work_expectation(b->work, UINT64_MAX);
+}

@@ -53,6 +53,8 @@ void scheduler_lost(struct scheduler *s, void *tag, struct worker *w, enum lost 
 /* Answer everything queued or sent UNAVAILABLE; what was sent still has to come back. */
 void scheduler_fail_all(struct scheduler *s, uint64_t now_ns);
 
+/* As dispatch_lone_ns() */
+uint64_t scheduler_lone_ns(const struct scheduler *s);
 /* A work whose first request could be sent now; NULL: none, as it should be after scheduler_run(). */
 struct work *scheduler_runnable(const struct scheduler *s, uint64_t now_ns);
 /* Drain: what is queued is sent at once, and what no worker can run fails. */

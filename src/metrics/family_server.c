@@ -77,10 +77,14 @@ static void write_turns(struct text *t, const struct family *f, const struct sub
 
 static void write_spins(struct text *t, const struct family *f, const struct subject *s)
 {
-	const struct busy_poll *b = s->sources->busy;
+	uint64_t n_spins = 0, n_paid = 0;
 
-	text_sample(t, f->name, "result=\"paid\"", "", b->n_paid, TEXT_PLAIN);
-	text_sample(t, f->name, "result=\"not_paid\"", "", b->n_spins - b->n_paid, TEXT_PLAIN);
+	for (size_t i = 0; i < s->sources->n_polls; i++) {
+		n_spins += s->sources->polls[i].n_spins;
+		n_paid += s->sources->polls[i].n_paid;
+	}
+	text_sample(t, f->name, "result=\"paid\"", "", n_paid, TEXT_PLAIN);
+	text_sample(t, f->name, "result=\"not_paid\"", "", n_spins - n_paid, TEXT_PLAIN);
 }
 
 /* --- Memory, and what is charged for ------------------------------------------------------------- */
@@ -220,7 +224,8 @@ const struct family server_families[] = {
 		"Turns of the event loop, without the time that it sleeps", OF_SERVER,
 		.write = write_turns},
 	{"modeld_loop_spins_total", "counter",
-		"Times that the event loop looked for work instead of sleeping (busy_poll_us): "
+		"Times that the event loop looked for work instead of sleeping (busy_poll_us, "
+		"lone_poll_us): "
 		"paid when some came meanwhile",
 		OF_SERVER, .write = write_spins},
 	{"modeld_stalls_total", "counter",

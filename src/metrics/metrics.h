@@ -12,6 +12,7 @@
 #ifndef METRICS_METRICS_H
 #define METRICS_METRICS_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -32,7 +33,8 @@ struct metrics_sources {
 	struct frontend *frontend;
 	struct handoff *handoff;       /* NULL: none */
 	const struct histogram *turns; /* of the loop, ns */
-	const struct busy_poll *busy;  /* its own */
+	const struct busy_poll *polls; /* of the loop */
+	size_t n_polls;
 	uint64_t started_ns;
 	const struct tracer *tracer; /* NULL: nothing is traced */
 };

@@ -199,6 +199,7 @@ def test_requests_are_counted_by_stage(start):
     assert p.value("modeld_worker_batches_total", worker="cpu:0/0", device="cpu:0") == 3
     assert p.value("modeld_ready") == 1
     assert p.value("modeld_loop_turn_seconds_count") > 0
+    assert p.value("modeld_loop_spins_total", result="paid") + p.value("modeld_loop_spins_total", result="not_paid") >= 0
 
 
 def test_ends_of_workers_have_their_cause(start):

@@ -63,3 +63,31 @@ Test(busy_poll, counts_what_it_spun_for)
 	busy_poll_work(&b, START + NS_PER_S);
 	cr_expect(b.n_spins == 2 && b.n_paid == 1, "%lu, %lu", b.n_spins, b.n_paid);
 }
+
+Test(busy_poll, rests_where_others_have_the_processor)
+{
+	struct busy_poll b;
+
+	busy_poll_init(&b, 50);
+	busy_poll_work(&b, START);
+	busy_poll_gave_way(&b, START, START + 40 * NS_PER_US);
+	cr_expect(busy_poll_spins(&b, START + 40 * NS_PER_US), "that was who is waited for");
+	busy_poll_gave_way(&b, START, START + NS_PER_MS);
+	busy_poll_work(&b, START + NS_PER_S);
+	cr_expect(!busy_poll_spins(&b, START + NS_PER_S));
+	busy_poll_work(&b, START + NS_PER_S + NS_PER_MS);
+	cr_expect(busy_poll_spins(&b, START + NS_PER_S + NS_PER_MS));
+}
+
+Test(busy_poll, what_is_begun_neither_pays_nor_does_not)
+{
+	struct busy_poll b;
+
+	busy_poll_init(&b, 50);
+	for (uint64_t i = 0; i < 20; i++) {
+		busy_poll_begin(&b, START + i * NS_PER_S);
+		cr_expect(busy_poll_spins(&b, START + i * NS_PER_S));
+	}
+	cr_expect_eq(b.n_spins, 0);
+	cr_expect(busy_poll_give_way(&b) <= clock_ns());
+}

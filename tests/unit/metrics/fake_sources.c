@@ -28,7 +28,8 @@ struct metrics_sources fake_sources(void)
 {
 	return (struct metrics_sources){.handoff = (struct handoff *)&fake,
 		.turns = &fake.turns,
-		.busy = &fake.busy,
+		.polls = fake.polls,
+		.n_polls = 2,
 		.started_ns = 1};
 }
 

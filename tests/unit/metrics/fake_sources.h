@@ -40,7 +40,7 @@ struct fake_sources {
 	struct nvml_gpu gpus[2];
 	size_t n_gpus;
 	struct histogram turns;
-	struct busy_poll busy;
+	struct busy_poll polls[2];
 };
 
 extern struct fake_sources fake;

@@ -162,6 +162,11 @@ struct dispatch *dispatch_free(struct dispatch *d)
 	return NULL;
 }
 
+uint64_t dispatch_lone_ns(const struct dispatch *d)
+{
+	return UINT64_MAX;
+}
+
 uint64_t dispatch_activity(const struct dispatch *d)
 {
 	return 0;

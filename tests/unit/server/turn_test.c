@@ -10,7 +10,7 @@ static struct bed {
 	struct turn turn;
 	uv_timer_t timer;
 	unsigned n_moves, n_rests, n_asked;
-	uint64_t activity;
+	uint64_t activity, lone_ns;
 	uint64_t work_ns; /* that each rest takes */
 } bed;
 
@@ -37,15 +37,27 @@ static uint64_t activity(void *data)
 	return bed.activity;
 }
 
-static const struct turn_events events = {.move = move, .rest = rest, .activity = activity};
+static uint64_t lone_ns(void *data)
+{
+	cr_assert_eq(data, &bed);
+	return bed.lone_ns;
+}
+
+static const struct turn_events events = {
+	.move = move, .rest = rest, .activity = activity, .lone_ns = lone_ns};
+
+static void begin_with(uint32_t busy_poll_us, uint32_t lone_poll_us)
+{
+	bed = (struct bed){.activity = 1, .lone_ns = UINT64_MAX};
+	cr_assert_eq(uv_loop_init(&bed.loop), 0);
+	turn_init(&bed.turn, &bed.loop, busy_poll_us, lone_poll_us, &events, &bed);
+	uv_timer_init(&bed.loop, &bed.timer);
+	turn_start(&bed.turn);
+}
 
 static void begin(uint32_t busy_poll_us)
 {
-	bed = (struct bed){.activity = 1};
-	cr_assert_eq(uv_loop_init(&bed.loop), 0);
-	turn_init(&bed.turn, &bed.loop, busy_poll_us, &events, &bed);
-	uv_timer_init(&bed.loop, &bed.timer);
-	turn_start(&bed.turn);
+	begin_with(busy_poll_us, 0);
 }
 
 static void end(void)
@@ -117,16 +129,49 @@ Test(turn, who_spins_asks_for_work)
 
 Test(turn, spins_are_counted_from_the_second_look_on)
 {
-	const struct busy_poll *b = turn_busy_poll(&bed.turn);
+	const struct busy_poll *b = &turn_polls(&bed.turn)[TURN_ANYTHING];
 
 	begin(UINT32_MAX); /* longer than this test takes anywhere */
 	uv_run(&bed.loop, UV_RUN_NOWAIT);
 	cr_expect_eq(b->n_spins, 0);
-	for (unsigned i = 0; i < 3; i++)
-		uv_run(&bed.loop, UV_RUN_NOWAIT);
+	uv_run(&bed.loop, UV_RUN_NOWAIT);
 	cr_expect(b->n_spins == 1 && b->n_paid == 0);
 	bed.activity++;
 	uv_run(&bed.loop, UV_RUN_NOWAIT);
 	cr_expect(b->n_spins == 1 && b->n_paid == 1);
+	end();
+}
+
+/* What it seeks when there was work, or not; whether it may look on by the clock is busy_poll.c's. */
+static enum turn_sought sought_after(bool work, uint64_t lone)
+{
+	bed.activity += work;
+	bed.lone_ns = lone;
+	uv_run(&bed.loop, UV_RUN_NOWAIT);
+	return bed.turn.sought;
+}
+
+Test(turn, looks_for_who_is_alone)
+{
+	const uint64_t quick = 10 * NS_PER_US, slow = UINT32_MAX * NS_PER_US / 2;
+	const struct busy_poll *polls = turn_polls(&bed.turn);
+
+	begin_with(0, UINT32_MAX); /* longer than this test takes anywhere */
+	cr_expect_eq(sought_after(true, 0), TURN_NOTHING);
+	cr_expect_eq(sought_after(true, UINT64_MAX), TURN_NOTHING, "several run");
+	cr_expect_eq(sought_after(true, slow), TURN_NOTHING);
+	cr_expect_eq(sought_after(true, 0), TURN_NOTHING, "it was answered, and was not quick");
+	cr_expect(!uv_is_active((uv_handle_t *)&bed.turn.idle));
+	cr_expect_eq(sought_after(true, quick), TURN_ANSWER);
+	cr_expect(uv_is_active((uv_handle_t *)&bed.turn.idle));
+	cr_expect_eq(polls[TURN_ANSWER].n_spins, 0);
+	cr_expect_eq(sought_after(false, quick), TURN_ANSWER);
+	cr_expect_eq(polls[TURN_ANSWER].n_spins, 1);
+	cr_expect_eq(sought_after(true, 0), TURN_REQUEST);
+	cr_expect_eq(polls[TURN_ANSWER].n_paid, 1);
+	cr_expect_eq(sought_after(false, 0), TURN_REQUEST);
+	cr_expect_eq(sought_after(true, UINT64_MAX), TURN_NOTHING, "others came");
+	cr_expect_eq(polls[TURN_REQUEST].n_paid, polls[TURN_REQUEST].n_spins);
+	cr_expect_eq(sought_after(true, 0), TURN_NOTHING, "they were answered");
 	end();
 }

@@ -237,6 +237,8 @@ static PyMethodDef methods[] = {
 static PyMemberDef members[] = {
 	{"last_batch", T_ULONGLONG, offsetof(struct express, last_batch), 0,
 		"of the last run that was begun"},
+	{"spins", T_ULONGLONG, offsetof(struct express, busy.n_spins), READONLY,
+		"times that receive() has looked again where it would have slept"},
 	{NULL, 0, 0, 0, NULL},
 };
 static PyGetSetDef getters[] = {

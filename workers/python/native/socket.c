@@ -2,7 +2,6 @@
 #include "workers/python/native/native.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,9 +84,8 @@ static int spin_for_record(struct express *e, size_t *ret_n, int fds[FDS_MAX], s
 
 	while (r == -EAGAIN && busy_poll_spins(&e->busy, clock_ns())) {
 		r = seqpacket_recv(e->fd, e->in, sizeof(e->in), ret_n, fds, FDS_MAX, ret_n_fds, 1);
-		/* Who is waited for may have no other CPU than this one. */
 		if (r == -EAGAIN)
-			sched_yield();
+			busy_poll_give_way(&e->busy);
 	}
 	return r;
 }
