@@ -179,6 +179,8 @@ int modeld_get_limits(
 		.max_inline_bytes = limits.max_inline_bytes,
 		.max_requests = limits.max_requests,
 		.busy_poll_us = limits.busy_poll_us,
+		.user_device_bytes = limits.user_device_bytes,
+		.user_device_used_bytes = limits.user_device_used_bytes,
 	};
 	return 0;
 }

@@ -141,6 +141,22 @@ int modeld_allocate(struct modeld *m, uint64_t bytes, struct modeld_region **ret
  */
 int modeld_register(struct modeld *m, int memfd, uint64_t bytes, struct modeld_region **ret_region,
 	struct modeld_error *error);
+/* Memory that the caller has on a GPU. */
+struct modeld_device_memory {
+	int fd; /* what it was exported to: cuMemExportToShareableHandle(), a POSIX descriptor */
+	uint64_t bytes; /* of it, from its start; at most what cuMemCreate() was asked for */
+	const char
+		*gpu; /* "GPU-...", its UUID; or the number that modeld has it by ("0" is cuda:0) */
+	void *data;   /* where the caller has it mapped: not NULL, and never looked at here */
+	int read_only; /* not 0: it can hold inputs but no targets */
+};
+/*
+ * [connection] Hand such memory over. A worker of that GPU tries it, which is waited for. modeld_region_data(), and `data` of results, are
+ * addresses on the GPU; what was put into streams that writes inputs must be done before a request is sent. The descriptor stays the
+ * caller's, who may close it, and free the memory, at any time: what a request uses of it stays until that has ended.
+ */
+int modeld_register_device(struct modeld *m, const struct modeld_device_memory *memory,
+	struct modeld_region **ret_region, struct modeld_error *error);
 /* [connection] Unmap it, and give it back to the daemon (which keeps it until nothing uses it). A call that
  * has a target in it and was not waited for yet ends MODELD_E_USAGE. Accepts NULL. */
 void modeld_release(struct modeld_region *r);
@@ -247,6 +263,7 @@ struct modeld_limits {
 	uint64_t max_inline_bytes;
 	uint32_t max_requests;
 	uint32_t busy_poll_us;
+	uint64_t user_device_bytes, user_device_used_bytes; /* on GPUs; 0: none is taken */
 };
 /* [connection] */
 int modeld_get_limits(

@@ -56,7 +56,8 @@ struct view;
 struct modeld_region {
 	struct list node;
 	struct modeld *m;  /* borrow */
-	struct view *view; /* own; NULL: base is to be unmapped */
+	struct view *view; /* own; NULL: base is to be unmapped, unless it is ... */
+	bool on_device;	   /* ... the caller's own, on a GPU */
 	void *base;
 	uint64_t bytes;
 	uint64_t number;

@@ -21,7 +21,7 @@ void region_drop(struct modeld_region *r)
 {
 	if (r->view)
 		view_free(r->view);
-	else if (r->base)
+	else if (r->base && !r->on_device)
 		(void)munmap(r->base, r->bytes);
 	list_remove(&r->node);
 	free(r);
@@ -172,33 +172,75 @@ static int map_own(struct modeld_region *r, int fd, uint64_t bytes, struct model
 	return 0;
 }
 
-int modeld_register(struct modeld *m, int memfd, uint64_t bytes, struct modeld_region **ret_region,
-	struct modeld_error *error)
+/* Have the daemon know it, by its descriptor. device: "": it is on the host */
+static int enroll(struct modeld_region *r, int fd, const char *device, struct modeld_error *error)
 {
-	_cleanup_(region_dropp) struct modeld_region *r = region_new(m);
-	struct handoff_message q = {.type = HANDOFF_REGISTER};
+	struct handoff_message q = {.type = HANDOFF_REGISTER,
+		.registration = {.size = r->bytes, .read_only = !r->writable, .device = device}};
+	struct modeld *m = r->m;
 	const struct handoff_message *answer;
-	int e;
-
-	if (!r)
-		return error_system(error, -ENOMEM, "a region");
-	e = map_own(r, memfd, bytes, error);
-	if (e)
-		return e;
-	q.registration.size = bytes;
-	q.registration.read_only = !r->writable;
-	e = connection_ask(m, &q, memfd, HANDOFF_REGISTERED, clock_add(clock_ns(), m->timeout_ns),
+	int e = connection_ask(m, &q, fd, HANDOFF_REGISTERED, clock_add(clock_ns(), m->timeout_ns),
 		&answer, NULL, error);
+
 	if (e)
 		return e;
-	if (answer->registered.size != bytes) {
+	if (answer->registered.size != r->bytes) {
 		link_lost(m, -EPROTO);
 		return *error = m->lost, error->code;
 	}
 	take_registered(r, &answer->registered);
 	list_push_back(&m->regions, &r->node);
-	*ret_region = steal_ptr(r);
 	return 0;
+}
+
+int modeld_register(struct modeld *m, int memfd, uint64_t bytes, struct modeld_region **ret_region,
+	struct modeld_error *error)
+{
+	_cleanup_(region_dropp) struct modeld_region *r = region_new(m);
+	int e;
+
+	if (!r)
+		return error_system(error, -ENOMEM, "a region");
+	e = map_own(r, memfd, bytes, error);
+	if (!e)
+		e = enroll(r, memfd, "", error);
+	if (!e)
+		*ret_region = steal_ptr(r);
+	return e;
+}
+
+static int check_device_memory(
+	const struct modeld_device_memory *memory, struct modeld_error *error)
+{
+	if (memory->bytes == 0 || !memory->data)
+		return error_set(
+			error, MODELD_E_USAGE, "memory of 0 bytes on a GPU, or at no address");
+	if (!memory->gpu || !*memory->gpu)
+		return error_set(error, MODELD_E_USAGE, "memory on a GPU that is not named");
+	if (memory->fd < 0)
+		return error_set(error, MODELD_E_USAGE, "memory on a GPU without a descriptor");
+	return 0;
+}
+
+int modeld_register_device(struct modeld *m, const struct modeld_device_memory *memory,
+	struct modeld_region **ret_region, struct modeld_error *error)
+{
+	_cleanup_(region_dropp) struct modeld_region *r = region_new(m);
+	int e;
+
+	if (!r)
+		return error_system(error, -ENOMEM, "a region");
+	e = check_device_memory(memory, error);
+	if (e)
+		return e;
+	r->on_device = true;
+	r->base = memory->data;
+	r->bytes = memory->bytes;
+	r->writable = !memory->read_only;
+	e = enroll(r, memory->fd, memory->gpu, error);
+	if (!e)
+		*ret_region = steal_ptr(r);
+	return e;
 }
 
 void modeld_release(struct modeld_region *r)

@@ -115,6 +115,8 @@ static void answer_limits(struct daemon *d, uint64_t seq)
 	limits.max_inline_bytes = FAKE_INLINE_MAX;
 	limits.max_requests = HELD_MAX;
 	limits.busy_poll_us = FAKE_BUSY_US;
+	limits.user_device_bytes = 1 << 21;
+	limits.user_device_used_bytes = 4096;
 	e.seq = seq;
 	e.body_case = MODELD__HANDOFF__ENVELOPE__BODY_LIMITS;
 	e.limits = &limits;

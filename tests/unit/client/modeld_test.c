@@ -77,6 +77,7 @@ Test(modeld, limits)
 	struct modeld_limits l;
 
 	cr_assert_eq(modeld_get_limits(m, &l, &error), 0);
+	cr_assert(l.user_device_bytes == 1 << 21 && l.user_device_used_bytes == 4096);
 	cr_assert_eq(l.total_bytes, 1 << 30);
 	cr_assert_eq(l.total_used_bytes, 5000);
 	cr_assert_eq(l.user_used_bytes, 4096);
@@ -213,6 +214,58 @@ Test(modeld, register_what_is_not_so)
 	cr_assert_null(r);
 	cr_assert_eq(modeld_register(m, fd, 4096, &r, &error), 0, "the connection is as before");
 	close(fd);
+	modeld_close(m);
+}
+
+/* What stands in for memory on a GPU is a memfd, which nothing here may map. */
+Test(modeld, memory_on_a_gpu)
+{
+	struct modeld *m = connected(FAKE_GOOD);
+	struct modeld_device_memory memory = {
+		.fd = own_memfd(4096, SEALS), .bytes = 4096, .gpu = "GPU-1", .data = &m};
+	struct modeld_tensor input = {.type = MODELD_U8, .rank = 1, .dims = {4}, .bytes = 4};
+	struct modeld_target target = {.offset = 64, .bytes = 4};
+	struct modeld_request q = {
+		.inputs = &input, .n_inputs = 1, .targets = &target, .n_targets = 1};
+	struct modeld_region *r = NULL, *inputs = NULL;
+	struct modeld_result *result;
+
+	cr_assert_eq(modeld_register_device(m, &memory, &r, &error), 0, "%s", error.text);
+	cr_assert_eq(modeld_region_data(r), memory.data);
+	cr_assert_eq(modeld_region_bytes(r), 4096);
+	input.region = target.region = r;
+	cr_assert_eq(modeld_infer(m, &q, &result, &error), 0, "%s", error.text);
+	cr_assert_eq(modeld_result_output(result, 0)->region, r);
+	cr_assert_eq((const char *)modeld_result_output(result, 0)->data,
+		(const char *)memory.data + 64, "where the caller has it");
+	modeld_result_free(result);
+	memory.read_only = 1;
+	cr_assert_eq(modeld_register_device(m, &memory, &inputs, &error), 0, "%s", error.text);
+	target.region = inputs;
+	cr_assert_eq(modeld_infer(m, &q, &result, &error), MODELD_E_USAGE);
+	modeld_release(inputs);
+	modeld_release(r);
+	close(memory.fd);
+	modeld_close(m);
+}
+
+Test(modeld, memory_on_a_gpu_that_is_not_so)
+{
+	struct modeld *m = connected(FAKE_GOOD);
+	const struct modeld_device_memory good = {
+		.fd = own_memfd(4096, SEALS), .bytes = 4096, .gpu = "0", .data = &m};
+	struct modeld_device_memory memory[] = {good, good, good, good, good};
+	struct modeld_region *r = NULL;
+
+	memory[0].bytes = 0;
+	memory[1].data = NULL;
+	memory[2].gpu = NULL;
+	memory[3].gpu = "";
+	memory[4].fd = -1;
+	for (size_t i = 0; i < 5; i++)
+		cr_assert_eq(modeld_register_device(m, &memory[i], &r, &error), MODELD_E_USAGE);
+	cr_assert_null(r);
+	close(good.fd);
 	modeld_close(m);
 }
 
