@@ -46,7 +46,9 @@ endif
 # made of them is linked as ever.
 ifeq ($(LTO)$(SANITIZE)$(findstring clang,$(CC)),1)
 # Without frame pointers, which are for profilers and cost each call three instructions: LTO=0 has them.
-LTO_COMPILE := -flto -ffat-lto-objects -fno-plt -fomit-frame-pointer
+# Nor with padding ahead of functions and loops: a request goes through more code than the first cache of instructions
+# holds, and a third of its misses were due to that.
+LTO_COMPILE := -flto -ffat-lto-objects -fno-plt -fomit-frame-pointer -falign-functions=1 -fno-align-loops -fno-align-jumps
 # Structs are cleared by moves, long ones by memset(): `rep stos`, which gcc would take, needs some 12 ns to begin, and
 # a small request clears a dozen.
 ifeq ($(shell uname -m),x86_64)
