@@ -147,39 +147,45 @@ static NOINLINE uint8_t *put_array(struct packing *o, uint8_t *at, const struct 
 	return at;
 }
 
-/* A field that is no number. */
-static uint8_t *put_other(struct packing *o, uint8_t *at, const struct codec_field *f,
+/* A text, or bytes. */
+static NOINLINE uint8_t *put_data(struct packing *o, uint8_t *at, const struct codec_field *f,
 	unsigned number, const uint8_t *in)
 {
-	const uint8_t *member = in + f->offset;
+	const void *data = load_pointer(in + f->offset);
 	size_t n;
 
-	switch (f->kind) {
-	case CODEC_KIND_NONE:
-		return at;
-	case CODEC_KIND_TEXT:
-		return put_text(o, at, f, number, load_pointer(member));
-	case CODEC_KIND_BYTES:
-		n = load_count(f, in);
-		if (n < f->min || n > f->max)
-			return fail(o, n > f->max ? -EMSGSIZE : -EINVAL);
-		return n > 0 ? put_bytes(o, at, number, load_pointer(member), n) : at;
-	case CODEC_KIND_BODY:
-		return put_message(o, at, f->message, number, member);
-	default:
-		return put_array(o, at, f, number, in);
-	}
+	if (f->kind == CODEC_KIND_TEXT)
+		return put_text(o, at, f, number, data);
+	n = load_count(f, in);
+	if (n < f->min || n > f->max)
+		return fail(o, n > f->max ? -EMSGSIZE : -EINVAL);
+	return n > 0 ? put_bytes(o, at, number, data, n) : at;
 }
 
 static uint8_t *put_body(
 	struct packing *o, uint8_t *at, const struct codec_message *m, const uint8_t *in)
 {
 	uint32_t number = *body_number(m, in);
+	const struct codec_field *f;
 
 	if (number < m->body_first || number > m->body_last ||
 		m->fields[number].kind != CODEC_KIND_BODY)
 		return fail(o, -EINVAL);
-	return put_other(o, at, &m->fields[number], number, in);
+	f = &m->fields[number];
+	return put_message(o, at, f->message, number, in + f->offset);
+}
+
+/* Most fields are numbers, or there is nothing in them. */
+static inline bool is_left_out(const struct codec_field *f, const uint8_t *in)
+{
+	const char *text;
+
+	if (f->kind >= CODEC_KIND_NUMBERS)
+		return load_count(f, in) == 0 && !f->matters;
+	if (f->kind != CODEC_KIND_TEXT)
+		return f->kind == CODEC_KIND_NONE;
+	text = load_pointer(in + f->offset);
+	return !text || !*text;
 }
 
 static uint8_t *put_fields(
@@ -195,10 +201,12 @@ static uint8_t *put_fields(
 			number = m->body_first;
 		} else if (f->kind == CODEC_KIND_NUMBER) {
 			at = put_number(o, at, f, number, in);
-		} else if (f->kind >= CODEC_KIND_NUMBERS && load_count(f, in) == 0 && !f->matters) {
+		} else if (is_left_out(f, in)) {
 			continue;
+		} else if (f->kind >= CODEC_KIND_NUMBERS) {
+			at = put_array(o, at, f, number, in);
 		} else {
-			at = put_other(o, at, f, number, in);
+			at = put_data(o, at, f, number, in);
 		}
 		if (!at)
 			return NULL;

@@ -6,6 +6,7 @@
  *
  * No state; any process, any thread.
  */
+#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
@@ -23,7 +24,6 @@ struct value {
 };
 
 static const struct number bad = {NULL, 0};
-static const struct codec_field none = {.kind = CODEC_KIND_NONE};
 
 /* At most n_max bytes. It may be longer than it has to be. Apart, since what is usual, a byte, needs no
  * loop. */
@@ -46,9 +46,34 @@ static NOINLINE struct number get_long(const uint8_t *at, const uint8_t *end, un
 	return bad;
 }
 
+/* The seven bits that each byte has of a number, lowest first, pushed together: in pairs, fours, eights. */
+static inline uint64_t push_together(uint64_t v)
+{
+	v = (v & 0x007F007F007F007F) | (v & 0x7F007F007F007F00) >> 1;
+	v = (v & 0x00003FFF00003FFF) | (v & 0x3FFF00003FFF0000) >> 2;
+	return (v & 0x000000000FFFFFFF) | (v & 0x0FFFFFFF00000000) >> 4;
+}
+
+/* Where eight bytes are left, they are looked at together: the numbers that are longer than one byte, of
+ * batches, holds and spans, are of two to seven, and no two in a row as long. */
+static NOINLINE struct number get_long_varint(const uint8_t *at, const uint8_t *end)
+{
+	uint64_t bytes, last;
+
+	if (end - at < (ptrdiff_t)sizeof(bytes))
+		return get_long(at, end, 10);
+	memcpy(&bytes, at, sizeof(bytes));
+	bytes = le64toh(bytes);
+	last = ~bytes & 0x8080808080808080;
+	if (last == 0)
+		return get_long(at, end, 10);
+	bytes &= last ^ (last - 1);
+	return (struct number){at + (__builtin_ctzll(last) / 8 + 1), push_together(bytes)};
+}
+
 static inline struct number get_varint(const uint8_t *at, const uint8_t *end)
 {
-	return at < end && *at < 0x80 ? (struct number){at + 1, *at} : get_long(at, end, 10);
+	return at < end && *at < 0x80 ? (struct number){at + 1, *at} : get_long_varint(at, end);
 }
 
 /* A tag, or a length: of 32 bits. */
@@ -231,17 +256,25 @@ static bool get_absent(const struct codec_message *m, uint64_t absent, uint8_t *
 	return m->body_last == 0 || *body_number(m, out) != 0;
 }
 
+/* What no table has. */
+static NOINLINE const uint8_t *skip_field(struct number tag, const uint8_t *end)
+{
+	return tag.v >> 3 > 0 ? get_value(tag, end).behind : NULL;
+}
+
 /* One field, behind its tag. Returns where it ends. */
 static const uint8_t *get_field(struct number tag, const uint8_t *end,
 	const struct codec_message *m, struct bump *memory, uint8_t *out, uint64_t *seen)
 {
 	const uint64_t number = tag.v >> 3, wire = tag.v & 7;
-	const struct codec_field *f = number < m->n_fields ? &m->fields[number] : &none;
+	const struct codec_field *f;
 	struct number n;
 	struct value v;
 
-	if (f != &none)
-		*seen |= CODEC_BIT_(number);
+	if (number >= m->n_fields)
+		return skip_field(tag, end);
+	f = &m->fields[number];
+	*seen |= CODEC_BIT_(number);
 	if (f->kind == CODEC_KIND_NUMBER) {
 		n = get_varint(tag.behind, end);
 		if (wire != FIELD_VARINT || !n.behind || !in_range(f, n.v))
@@ -249,10 +282,11 @@ static const uint8_t *get_field(struct number tag, const uint8_t *end,
 		store_number(f->element_size, n.v, out + f->offset);
 		return n.behind;
 	}
+	if (f->kind == CODEC_KIND_NONE)
+		return skip_field(tag, end);
 	v = get_value(tag, end);
-	if (!v.behind || f->kind == CODEC_KIND_NONE)
-		return number > 0 ? v.behind : NULL;
-	if (wire != FIELD_DELIMITED && (wire != FIELD_VARINT || f->kind != CODEC_KIND_NUMBERS))
+	if (!v.behind || (wire != FIELD_DELIMITED &&
+				 (wire != FIELD_VARINT || f->kind != CODEC_KIND_NUMBERS)))
 		return NULL;
 	if (f->kind >= CODEC_KIND_NUMBERS)
 		return get_array(v, f, number, end, memory, out) ? v.behind : NULL;

@@ -69,15 +69,16 @@ struct wire_scratch *wire_scratch_free(struct wire_scratch *s)
 int wire_pack(struct wire_scratch *s, const struct wire_message *m, const uint8_t **ret_data,
 	size_t *ret_n)
 {
-	const struct wire_record record = {m, 1};
-	uint8_t *at;
-	int r = codec_pack(&wire_record_table, &record, s->record, sizeof(s->record), &at);
+	uint8_t *end = s->record + sizeof(s->record), *at;
+	int r = codec_pack(
+		&wire_envelope_table, m, s->record + CODEC_HEAD_MAX, WIRE_MESSAGE_MAX, &at);
 
 	if (r < 0)
 		return r;
+	at = codec_put_head(at, WIRE_RECORD_MESSAGES, (uint64_t)(end - at));
 	*ret_data = at;
-	*ret_n = (size_t)(s->record + sizeof(s->record) - at);
-	return 0;
+	*ret_n = (size_t)(end - at);
+	return *ret_n <= WIRE_MESSAGE_MAX ? 0 : -EMSGSIZE;
 }
 
 /* Sizes when packed, tags with them, all of which are a byte. */

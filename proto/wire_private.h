@@ -11,22 +11,16 @@
 #define WIRE_TYPE_MAX	     WIRE_IMPORTED
 #define WIRE_RECORD_MESSAGES 1 /* Record's field */
 
-/* A record of one message, as it is packed. */
-struct wire_record {
-	const struct wire_message *messages;
-	size_t n_messages;
-};
-
 struct wire_scratch {
-	struct bump unpacked;		  /* of `memory` */
-	struct wire_message message;	  /* what wire_unpack() returned last */
-	uint8_t record[WIRE_MESSAGE_MAX]; /* what wire_pack() returned last, at its end */
+	struct bump unpacked;	     /* of `memory` */
+	struct wire_message message; /* what wire_unpack() returned last */
+	/* What wire_pack() returned last, at its end; the head of a record is put ahead of its message. */
+	uint8_t record[CODEC_HEAD_MAX + WIRE_MESSAGE_MAX];
 	_Alignas(uint64_t) uint8_t memory[WIRE_SCRATCH_MAX];
 };
 
 extern const struct codec_message wire_run_table;      /* struct wire_run */
 extern const struct codec_message wire_release_table;  /* struct wire_release */
 extern const struct codec_message wire_envelope_table; /* struct wire_message */
-extern const struct codec_message wire_record_table;   /* struct wire_record */
 
 #endif

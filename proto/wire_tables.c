@@ -339,10 +339,3 @@ static const struct codec_field envelope_fields[] = {
 };
 const struct codec_message wire_envelope_table =
 	CODEC_ONEOF(struct wire_message, envelope_fields, type, WIRE_SETUP, WIRE_TYPE_MAX);
-
-static const struct codec_field record_fields[] = {
-	[WIRE_RECORD_MESSAGES] = CODEC_MESSAGES(
-		struct wire_record, messages, n_messages, 1, 1, &wire_envelope_table),
-};
-const struct codec_message wire_record_table =
-	CODEC_MESSAGE(struct wire_record, record_fields, NULL);

@@ -78,6 +78,34 @@ Test(codec_unpack, numbers)
 	cr_assert_eq(sample.far, 999);
 }
 
+/* A varint of n bytes, of which only the last one says something. Returns its number. */
+static int64_t varint_of(size_t n, char *out)
+{
+	memset(out, 0x80, n - 1);
+	out[n - 1] = 1;
+	return (int64_t)(UINT64_C(1) << 7 * (n - 1));
+}
+
+Test(codec_unpack, numbers_of_every_length_wherever_the_bytes_end)
+{
+	for (size_t n = 1; n <= 9; n++) {
+		char data[2 + 2 + 2 * 9] = NEED "\x32";
+		int64_t number = varint_of(n, data + 4);
+
+		data[3] = (char)(2 * n);
+		cr_assert_eq(varint_of(n, data + 4 + n), number);
+		cr_assert_eq(unpack_into(data, 4 + 2 * n, sizeof(memory)), 0, "%zu bytes", n);
+		cr_assert_eq(sample.n_longs, 2);
+		cr_assert_eq(sample.longs[0], number, "%zu bytes", n);
+		cr_assert_eq(sample.longs[1], number, "%zu bytes, the last ones", n);
+	}
+	taken(NEED "\x32\x09\xff\xff\xff\xff\xff\xff\xff\xff\x7f");
+	cr_assert_eq(sample.longs[0], INT64_MAX);
+	taken(NEED "\x32\x10\xff\xfe\xfd\xfc\xfb\xfa\xf9\x78\x81\x82\x83\x84\x85\x86\x87\x08");
+	cr_assert_eq(sample.longs[0], 0xf1e7d7bf9f7f7f);
+	cr_assert_eq(sample.longs[1], 0x101c305080c101);
+}
+
 Test(codec_unpack, texts_and_bytes)
 {
 	taken(NEED "\x1a\x03"
