@@ -233,6 +233,7 @@ static void on_data(struct conn *c, const uint8_t *data, size_t n)
 		return;
 	}
 	session_check(s, (int)(rv < 0 ? rv : 0));
+	session_credit(s);
 	if (nghttp2_session_get_outbound_queue_size(s->ng) > OUTBOUND_QUEUE_MAX)
 		session_fail(s, -ENOBUFS);
 	session_mark_dirty(s);

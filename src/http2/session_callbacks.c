@@ -165,6 +165,7 @@ static int on_data_chunk(
 
 	s->uncredited_bytes += n;
 	if (stream) {
+		stream->last_frame = flags & NGHTTP2_FLAG_END_STREAM;
 		stream->received_ns = s->transport->now_ns;
 		stream->measured_bytes += n;
 		if (stream->ended)
@@ -172,7 +173,6 @@ static int on_data_chunk(
 		else
 			events_of(s)->on_data(stream, bytes, n);
 	}
-	session_credit(s);
 	return 0;
 }
 

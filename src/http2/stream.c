@@ -92,8 +92,8 @@ void stream_taken(struct stream *s, size_t n)
 {
 	struct session *session = s->session;
 
-	/* Once END_STREAM came no window of the stream is of use. */
-	if (n && !s->half_closed)
+	/* Once END_STREAM comes no window of the stream is of use. */
+	if (n && !s->half_closed && !s->last_frame)
 		session_check(session, nghttp2_session_consume_stream(session->ng, s->id, n));
 }
 

@@ -44,6 +44,7 @@ struct stream {
 	bool ended;		 /* nothing more will be queued */
 	bool trailers;		 /* on_trailers will be asked for them */
 	bool deferred;		 /* nghttp2 waits for stream_resume() */
+	bool last_frame;	 /* DATA that comes is of a frame with END_STREAM */
 	bool half_closed;	 /* END_STREAM came */
 	bool reset;		 /* RST_STREAM is submitted */
 	bool draining;		 /* the reply is out, the peer has not ended */
