@@ -49,8 +49,9 @@ static void take_content_type(struct call *c, struct text value)
 	const size_t n = sizeof(grpc) - 1;
 	struct text rest;
 
-	c->headers.content = CONTENT_OTHER;
-	if (value.n < n || strncasecmp(value.data, grpc, n) != 0)
+	c->headers.content = equals(value, "application/grpc") ? CONTENT_GRPC : CONTENT_OTHER;
+	if (c->headers.content == CONTENT_GRPC || value.n < n ||
+		strncasecmp(value.data, grpc, n) != 0)
 		return;
 	rest = (struct text){value.data + n, value.n - n};
 	if (rest.n && rest.data[0] == '+') {
