@@ -30,6 +30,7 @@ unit-asan-python:
 build-instrumented:
 	$(Q)$(MAKE) --no-print-directory $(ASAN) all fakecuda unit-build
 	$(Q)$(MAKE) --no-print-directory $(TSAN) unit-threads-build
+	$(Q)$(MAKE) --no-print-directory replay-build
 
 # Only what has threads: the arena's populating, and what uses it.
 .PHONY: unit-tsan
@@ -92,15 +93,16 @@ include tests/conformance/conformance.mk
 setup-test:
 	$(Q)$(SETUP) test
 
-# What the system tests leave idle builds what the stages behind them need.
+# What the first stages leave idle builds what those behind them need.
 .PHONY: test
 test: setup-test  ## all tests; ends with "N passed, N failed"
 	$(Q)scripts/run-stages \
 		'lint (quick)' '$(MAKE) --no-print-directory -j2 lint-quick' \
+		--beside '$(MAKE) --no-print-directory -j2 build-instrumented' \
 		'unit' '$(MAKE) --no-print-directory -j2 unit' \
 		'GPU probe' '$(MAKE) --no-print-directory -j2 probe-gpu' \
-		--beside '$(MAKE) --no-print-directory -j2 build-instrumented' \
 		'system' '$(MAKE) --no-print-directory -j2 system' \
+		--join - \
 		'unit, address+undefined' '$(MAKE) --no-print-directory -j2 unit-asan-c' \
 		'extension, address+undefined' '$(MAKE) --no-print-directory -j2 unit-asan-python' \
 		'unit, thread' '$(MAKE) --no-print-directory -j2 unit-tsan' \

@@ -161,14 +161,16 @@ static uint8_t *oracle_copy(const uint8_t *data, size_t n)
 static bool oracle_take(const struct codec_message *table, const uint8_t *data, size_t n, void *out)
 {
 	static uint8_t *memory;
-	struct bump s;
+	static struct bump pieces;
 	int r;
 
-	if (!memory)
+	if (!memory) {
 		memory = malloc(ORACLE_MEMORY);
-	oracle_assert(memory);
-	bump_init(&s, memory, ORACLE_MEMORY);
-	r = codec_unpack(table, data, n, &s, out);
+		oracle_assert(memory);
+		bump_init(&pieces, memory, ORACLE_MEMORY);
+	}
+	bump_reset(&pieces);
+	r = codec_unpack(table, data, n, &pieces, out);
 	oracle_assert(r == 0 || r == -EPROTO);
 	return r == 0;
 }
