@@ -51,22 +51,26 @@ static void set_spinning(struct turn *t)
 	struct busy_poll *b = next_poll(t, found, now_ns);
 
 	t->activity = activity;
+	t->vain = false;
 	if (!busy_poll_spins(b, now_ns)) {
 		uv_idle_stop(&t->idle);
 		return;
 	}
 	uv_idle_start(&t->idle, on_idle);
+	t->vain = !found;
 	/* What others do meanwhile is no part of the turn. */
 	if (!found)
 		t->woke_ms += busy_poll_give_way(b) / NS_PER_MS;
 }
 
+/* A look in vain, of which there are many in a row, is no turn, unless something else has taken its time. */
 static void measure(struct turn *t)
 {
 	uint64_t now_ms = clock_ns() / NS_PER_MS;
 
-	if (t->woke_ms && now_ms >= t->woke_ms)
-		histogram_add(&t->time, HISTOGRAM_SHIFT_NS, (now_ms - t->woke_ms) * NS_PER_MS);
+	if (!t->woke_ms || now_ms < t->woke_ms || (t->vain && now_ms == t->woke_ms))
+		return;
+	histogram_add(&t->time, HISTOGRAM_SHIFT_NS, (now_ms - t->woke_ms) * NS_PER_MS);
 }
 
 static void on_prepare(uv_prepare_t *h)

@@ -41,6 +41,7 @@ struct turn {
 	struct busy_poll polls[TURN_N_SOUGHT];
 	enum turn_sought sought;
 	bool spins;	   /* it may, ever */
+	bool vain;	   /* the last turn looked, and found nothing */
 	uint64_t activity; /* when last seen */
 	uint64_t woke_ms;  /* when the loop last came back from polling; 0: not yet */
 	struct histogram time;

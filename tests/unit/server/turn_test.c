@@ -175,3 +175,18 @@ Test(turn, looks_for_who_is_alone)
 	cr_expect_eq(sought_after(true, 0), TURN_NOTHING, "they were answered");
 	end();
 }
+
+Test(turn, looks_in_vain_are_no_turns)
+{
+	unsigned n_vain = 0;
+
+	begin(UINT32_MAX);
+	for (unsigned i = 0; i < 1000; i++) {
+		n_vain += bed.turn.vain;
+		uv_run(&bed.loop, UV_RUN_NOWAIT);
+	}
+	/* Some may have taken a millisecond, when others had the processor, or not have spun then. */
+	cr_expect_gt(n_vain, 0);
+	cr_expect_leq(n_counted(0), 1000 - n_vain + n_vain / 2);
+	end();
+}
