@@ -112,9 +112,9 @@ lib = $(BUILD)/lib/libmodeld-$(1).a
 # Link order: each folder's archive before the ones below it.
 LIBS_BELOW_base     := $(call lib,base)
 LIBS_BELOW_event    := $(call lib,event) $(LIBS_BELOW_base)
-LIBS_BELOW_trace    := $(call lib,trace) $(LIBS_BELOW_base)
 LIBS_BELOW_shm      := $(call lib,shm) $(LIBS_BELOW_base)
 LIBS_BELOW_proto    := $(call lib,proto) $(LIBS_BELOW_base)
+LIBS_BELOW_trace    := $(call lib,trace) $(LIBS_BELOW_proto)
 LIBS_BELOW_pool     := $(call lib,pool) $(call lib,shm) $(LIBS_BELOW_proto)
 LIBS_BELOW_dispatch := $(call lib,dispatch) $(LIBS_BELOW_pool)
 LIBS_BELOW_models   := $(call lib,models) $(LIBS_BELOW_dispatch)

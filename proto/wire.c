@@ -129,7 +129,8 @@ size_t wire_item_bound(const struct wire_item *item)
 		size += delimited_size(
 			number_size(item->targets[i].output) + span_size(&item->targets[i].span));
 	size += text_size(item->traceparent) + text_size(item->id) + number_size(item->sequence) +
-		text_size(item->sequence_text) + number_size(item->sequence_flags);
+		text_size(item->sequence_text) + number_size(item->sequence_flags) +
+		text_size(item->tracestate);
 	return delimited_size(size + (outputs > 0 ? delimited_size(outputs) : 0));
 }
 

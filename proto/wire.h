@@ -181,6 +181,7 @@ struct wire_item {
 	uint64_t sequence;
 	const char *sequence_text;
 	uint32_t sequence_flags; /* of enum wire_sequence_flag */
+	const char *tracestate;	 /* what goes with traceparent, "": nothing */
 };
 
 struct wire_map {

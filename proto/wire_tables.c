@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/traceparent.h"
+#include "base/tracestate.h"
 #include "proto/wire_private.h"
 
 #define RESULT_CODE_MAX 16 /* the last gRPC status code */
@@ -141,6 +142,7 @@ static const struct codec_field item_fields[] = {
 	[8] = CODEC_TEXT(struct wire_item, sequence_text, WIRE_NAME_MAX),
 	[9] = CODEC_RANGE(
 		struct wire_item, sequence_flags, 0, WIRE_SEQUENCE_START | WIRE_SEQUENCE_END),
+	[10] = CODEC_TEXT(struct wire_item, tracestate, TRACESTATE_BYTES),
 };
 static const struct codec_message item = CODEC_MESSAGE(struct wire_item, item_fields, check_item);
 

@@ -16,6 +16,7 @@ struct origin {
 	uint64_t deadline_ns;	 /* CLOCK_NO_DEADLINE: none */
 	uint64_t received_ns;	 /* when the first byte of its message was read */
 	const char *traceparent; /* borrow: W3C trace context; "": none */
+	const char *tracestate;	 /* borrow: what goes with it; NULL, "": nothing */
 };
 
 #endif

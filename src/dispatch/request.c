@@ -101,10 +101,13 @@ static struct request *request_take(struct version *v)
 }
 
 /* Lost where there is no memory for it: the request matters more. */
-static void take_traceparent(struct request *r, const char *text)
+static void take_trace(struct request *r, const struct origin *origin)
 {
-	if (text && text[0])
-		r->item.traceparent = r->traceparent = strdup(text);
+	if (!origin->traceparent || !origin->traceparent[0])
+		return;
+	r->item.traceparent = r->traceparent = strdup(origin->traceparent);
+	if (r->traceparent && origin->tracestate && origin->tracestate[0])
+		r->item.tracestate = r->tracestate = strdup(origin->tracestate);
 }
 
 int request_new(struct request **ret_request, struct version *version, const struct origin *origin,
@@ -121,7 +124,7 @@ int request_new(struct request **ret_request, struct version *version, const str
 	r->deadline_ns = origin->deadline_ns;
 	r->level = queue_settings_level(version->settings.queue, 0);
 	r->times.received_ns = origin->received_ns;
-	take_traceparent(r, origin->traceparent);
+	take_trace(r, origin);
 	r->on_done = on_done;
 	r->data = data;
 	*ret_request = r;
@@ -165,11 +168,13 @@ static void drop_extras(struct request *r)
 		free((char *)r->parameters[i].key);
 	free(r->parameters);
 	free(r->traceparent);
+	free(r->tracestate);
 	free(r->id);
 	free(r->text);
 	free(r->step);
 	r->parameters = NULL;
 	r->traceparent = NULL;
+	r->tracestate = NULL;
 	r->id = NULL;
 	r->text = NULL;
 	r->step = NULL;

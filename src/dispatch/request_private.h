@@ -86,6 +86,7 @@ struct request {
 			r); /* where it is of a sequence: it ends, though no worker has answered it */
 
 	char *traceparent;	  /* own: the item's; NULL: it has none */
+	char *tracestate;	  /* own: likewise */
 	char *id;		  /* likewise */
 	struct list order_node;	  /* in work.ordered */
 	struct kept_answer *kept; /* own; NULL: it has no answer that waits for others */

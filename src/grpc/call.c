@@ -39,6 +39,13 @@ const char *call_traceparent(const struct call *c)
 	return c->headers.traceparent;
 }
 
+const char *call_tracestate(const struct call *c)
+{
+	const struct call_headers *h = &c->headers;
+
+	return h->tracestate && h->traceparent[0] ? h->tracestate->text : "";
+}
+
 bool call_draining(const struct call *c)
 {
 	return call_calls(c)->draining;

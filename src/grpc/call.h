@@ -35,6 +35,8 @@ void *call_connection(const struct call *c);
 const struct peer *call_peer(const struct call *c);
 /* The traceparent header, well-formed; "": there was none. */
 const char *call_traceparent(const struct call *c);
+/* The tracestate header, cut to TRACESTATE_BYTES; "": there was none, or no traceparent, without which it says nothing. */
+const char *call_tracestate(const struct call *c);
 /* The server has begun to drain. */
 bool call_draining(const struct call *c);
 /* CLOCK_MONOTONIC; CLOCK_NO_DEADLINE when the client set none. */

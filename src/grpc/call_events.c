@@ -175,6 +175,7 @@ static void on_close(struct stream *s)
 	call_drop_replies(c);
 	blocks_give(&t->blocks, c->text, c->n_text);
 	blocks_give(&t->blocks, c->headers.unknown_path, c->headers.n_unknown_path);
+	blocks_give(&t->blocks, c->headers.tracestate, sizeof(*c->headers.tracestate));
 	if (c->state)
 		blocks_give(&t->blocks, c->state, c->method->state_bytes);
 }

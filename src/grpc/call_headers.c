@@ -95,6 +95,21 @@ static void take_traceparent(struct call *c, struct text value)
 		memcpy(c->headers.traceparent, value.data, TRACEPARENT_BYTES);
 }
 
+/* Lost where there is no memory for it. */
+static void take_tracestate(struct call *c, struct text value)
+{
+	struct tracestate *t = c->headers.tracestate;
+
+	if (!t) {
+		t = blocks_take(&call_transport(c)->blocks, sizeof(*t));
+		if (!t)
+			return;
+		*t = (struct tracestate){.n = 0};
+		c->headers.tracestate = t;
+	}
+	tracestate_add(t, value.data, value.n);
+}
+
 struct header_reader {
 	const char *name;
 	void (*take)(struct call *c, struct text value);
@@ -104,6 +119,7 @@ struct header_reader {
 static const struct header_reader known[][2] = {
 	[5] = {{":path", take_path}},
 	[7] = {{":method", take_method}},
+	[10] = {{"tracestate", take_tracestate}},
 	[11] = {{"traceparent", take_traceparent}},
 	[12] = {{"content-type", take_content_type}, {"grpc-timeout", take_timeout}},
 	[13] = {{"grpc-encoding", take_encoding}},

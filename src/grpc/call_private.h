@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/traceparent.h"
+#include "base/tracestate.h"
 #include "grpc/call.h"
 #include "grpc/calls.h"
 #include "grpc/codec.h"
@@ -55,6 +56,7 @@ struct call_headers {
 	size_t n_unknown_path;
 	enum content content;
 	char traceparent[TRACEPARENT_BYTES + 1];
+	struct tracestate *tracestate; /* own, from blocks; NULL: none came */
 	bool is_post;
 	bool is_head;
 	bool has_timeout;

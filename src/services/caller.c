@@ -11,6 +11,7 @@ struct origin caller_origin(const struct call *c)
 		.deadline_ns = call_deadline_ns(c),
 		.received_ns = call_received_ns(c),
 		.traceparent = call_traceparent(c),
+		.tracestate = call_tracestate(c),
 	};
 }
 

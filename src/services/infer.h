@@ -23,7 +23,7 @@
 struct demand;
 struct infer;
 struct infer_reply;
-struct infer_trace;
+struct call_trace;
 
 enum {
 	INFER_E_MISSING = 3, /* infer_demand(): see there */
@@ -69,8 +69,8 @@ struct infer {
 	char *id;		   /* own, unless it is id_inline; NULL: not known yet */
 	size_t n_id;
 	char id_inline[INFER_ID_INLINE];
-	struct infer_trace *trace; /* own; NULL: nobody wants to hear of it */
-	uint64_t n_handed;	   /* bytes of its inputs that are in regions of a local client */
+	struct call_trace *trace; /* own; NULL: nobody wants to hear of it */
+	uint64_t n_handed;	  /* bytes of its inputs that are in regions of a local client */
 	bool allows_excess; /* limits on what waits do not refuse it: set ahead of infer_submit() */
 	bool allows_partial; /* on_done takes answers in part: set ahead of infer_submit() */
 	struct infer_failure failure;

@@ -6,7 +6,6 @@
 #define SERVICES_INFER_TRACE_H
 
 struct infer;
-struct infer_trace;
 struct request_result;
 
 /* It begins: i->origin is set, and names our own span in its traceparent from here on, if there is one. */

@@ -89,10 +89,18 @@ static int add_ids(struct buf *b, const struct trace_span *s)
 	return add(b, ",\"parentSpanId\":\"%s\"", id);
 }
 
+static int add_state(struct buf *b, const struct trace_span *s)
+{
+	int r = s->tracestate[0] ? add(b, ",\"traceState\":") : 0;
+
+	return r || !s->tracestate[0] ? r : add_text(b, s->tracestate);
+}
+
 static int add_attributes(struct buf *b, const struct trace_span *s)
 {
 	int r = add(b,
-		",\"attributes\":[{\"key\":\"rpc.system\",\"value\":{\"stringValue\":\"grpc\"}}");
+		",\"attributes\":[{\"key\":\"rpc.system\",\"value\":{\"stringValue\":\"%s\"}}",
+		s->system);
 
 	if (!r)
 		r = add_number_attribute(b, "rpc.grpc.status_code", s->status);
@@ -136,6 +144,8 @@ int otlp_add(struct buf *b, const struct trace_span *s, bool first)
 
 	if (!r)
 		r = add_ids(b, s);
+	if (!r)
+		r = add_state(b, s);
 	if (!r)
 		r = add(b,
 			",\"name\":\"infer\",\"kind\":%d,\"startTimeUnixNano\":\"%" PRIu64

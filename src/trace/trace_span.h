@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/traceparent.h"
+#include "base/tracestate.h"
 
 #define TRACE_TEXT_MAX 128u /* with the NUL */
 
@@ -26,6 +27,7 @@ struct trace_span {
 	struct traceparent self; /* the trace, and this span's own id */
 	uint8_t parent_id[SPAN_ID_BYTES];
 	bool has_parent;
+	char tracestate[TRACESTATE_BYTES + 1]; /* "": none */
 	/* Of the wall clock; 0: it was not reached. */
 	uint64_t received_ns, ended_ns;
 	uint64_t stages_ns[TRACE_STAGES_];
@@ -33,6 +35,7 @@ struct trace_span {
 	uint32_t batch_requests; /* that ran together; 0: it did not run */
 	uint32_t status;	 /* of gRPC */
 	bool failed;		 /* by us, not by who called */
+	const char *system;	 /* static: the protocol that it came by */
 	char model[TRACE_TEXT_MAX], version[TRACE_TEXT_MAX];
 	char worker[TRACE_TEXT_MAX];
 	char request_id[TRACE_TEXT_MAX];

@@ -423,7 +423,8 @@ static void say_run(void)
 		.n_outputs = flags & 2 ? 1 : 0,
 		.targets = &target,
 		.n_targets = flags & 4 ? 1 : 0,
-		.traceparent = text("")};
+		.traceparent = text(""),
+		.tracestate = text("")};
 	items[1] = items[0];
 	run.batch = run.batch < UINT64_MAX ? run.batch + 1 : run.batch;
 	if (say(&(struct wire_message){.type = WIRE_RUN,

@@ -74,10 +74,10 @@ def attributes(span):
     return {a["key"]: a["value"].get("stringValue", a["value"].get("intValue")) for a in span["attributes"]}
 
 
-def infer(d, traceparent=None, model="identity", request_id="", data=b"x"):
-    metadata = [("traceparent", traceparent)] if traceparent else None
+def infer(d, traceparent=None, model="identity", request_id="", data=b"x", states=()):
+    metadata = ([("traceparent", traceparent)] if traceparent else []) + [("tracestate", s) for s in states]
     return d.call(m.WORKER_SERVICE + "Infer", infer_request(model, data, request_id=request_id), m.worker.InferResponse,
-                  metadata=metadata)
+                  metadata=metadata or None)
 
 
 def counters(d):
@@ -198,11 +198,13 @@ import numpy as np
 
 
 def infer(x, context):
-    return np.frombuffer(context.traceparent.encode(), np.uint8)
+    return np.frombuffer((context.traceparent + " " + context.tracestate).encode(), np.uint8)
 """)
     d = begin(start, collector.url, f"worker.program={program(tmp_path)}", models=["traced"], repository=str(tmp_path))
-    text = bytes(infer(d, SAMPLED, "traced").tensor_data.data).decode()
-    assert infer(d, UNSAMPLED, "traced").tensor_data.data == UNSAMPLED.encode()
+    text = bytes(infer(d, SAMPLED, "traced", states=["a=1", "b=2 ,c=3"]).tensor_data.data).decode()
+    assert infer(d, UNSAMPLED, "traced", states=["d=4"]).tensor_data.data == (UNSAMPLED + " d=4").encode()
+    assert infer(d, UNSAMPLED, "traced", states=["d=4", "none"]).tensor_data.data == (UNSAMPLED + " ").encode()
     d.stop()
     (span,) = collector.spans()
-    assert text == f"00-{TRACE}-{span['spanId']}-01"
+    assert span["traceState"] == "a=1,b=2,c=3"
+    assert text == f"00-{TRACE}-{span['spanId']}-01 a=1,b=2,c=3"

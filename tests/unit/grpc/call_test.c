@@ -182,6 +182,33 @@ Test(call, who_calls)
 	cr_assert_str_eq(fake_log.traceparent, "");
 }
 
+Test(call, who_traces)
+{
+	struct peer_request q = {.extra_name = "traceparent",
+		.extra_value = TRACEPARENT,
+		.more_name = "tracestate",
+		.more_value = "a=b , c=d"};
+
+	cr_assert_eq(call(q)->grpc_status, GRPC_OK);
+	cr_assert_str_eq(fake_log.tracestate, "a=b,c=d");
+	q.extra_name = "tracestate";
+	q.extra_value = "e=f";
+	cr_assert_eq(call(q)->grpc_status, GRPC_OK);
+	cr_assert_str_eq(fake_log.tracestate, "", "it says nothing without a traceparent");
+}
+
+Test(call, a_tracestate_that_is_lost)
+{
+	const struct peer_request q = {.extra_name = "traceparent",
+		.extra_value = TRACEPARENT,
+		.more_name = "tracestate",
+		.more_value = "no state"};
+
+	cr_assert_eq(call(q)->grpc_status, GRPC_OK);
+	cr_assert_str_eq(fake_log.traceparent, TRACEPARENT);
+	cr_assert_str_eq(fake_log.tracestate, "");
+}
+
 Test(call, header_list_limit)
 {
 	static char big[20000];

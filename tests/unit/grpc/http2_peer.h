@@ -123,6 +123,7 @@ struct peer_request {
 	const char *accept;
 	const char *extra_name;
 	const char *extra_value;
+	const char *more_name, *more_value;
 	bool no_te;
 };
 
@@ -480,6 +481,7 @@ static inline int32_t peer_call(struct http2_peer *p, const struct peer_request 
 	add(nv, &n, "grpc-encoding", q->encoding);
 	add(nv, &n, "grpc-accept-encoding", q->accept);
 	add(nv, &n, q->extra_name, q->extra_value);
+	add(nv, &n, q->more_name, q->more_value);
 	cr_assert_lt(p->n_bodies, PEER_STREAMS);
 	provider.source.fd = (int)p->n_bodies;
 	id = nghttp2_submit_request(p->ng, NULL, nv, n, end ? NULL : &provider, NULL);

@@ -24,6 +24,7 @@ struct fake_log {
 	uint64_t length;   /* of the last message_begin */
 	uint64_t deadline_ns;
 	char traceparent[64];
+	char tracestate[64];
 	int64_t uid;   /* of the peer */
 	size_t budget; /* Hold: bytes it takes before it waits */
 	size_t taken;
@@ -71,6 +72,7 @@ static inline void service_open(struct call *c, void *state)
 	fake_log.deadline_ns = call_deadline_ns(c);
 	fake_log.uid = call_peer(c)->uid;
 	snprintf(fake_log.traceparent, sizeof(fake_log.traceparent), "%s", call_traceparent(c));
+	snprintf(fake_log.tracestate, sizeof(fake_log.tracestate), "%s", call_tracestate(c));
 	cr_assert(call_connection(c));
 }
 

@@ -30,9 +30,9 @@ static const struct wire_target targets[] = {
 };
 static const struct wire_item items[] = {
 	{tensors, 2, wanted, 3, pairs, 2, targets, 2, "00-trace-parent-01~", "request~", 0,
-		"sequence~", 3},
-	{tensors, 1, NULL, 0, NULL, 0, NULL, 0, "", "", UINT64_MAX, "", WIRE_SEQUENCE_END},
-	{NULL, 0, NULL, 0, NULL, 0, NULL, 0, "", "", 0, "", 0},
+		"sequence~", 3, "state~"},
+	{tensors, 1, NULL, 0, NULL, 0, NULL, 0, "", "", UINT64_MAX, "", WIRE_SEQUENCE_END, ""},
+	{NULL, 0, NULL, 0, NULL, 0, NULL, 0, "", "", 0, "", 0, ""},
 };
 static const struct wire_declaration declarations[] = {
 	{"image~", DTYPE_F32, false, 3, declared},
@@ -164,6 +164,7 @@ static void same_items(const struct wire_item *a, const struct wire_item *b, siz
 		same(sequence);
 		same_text(a->sequence_text, b->sequence_text);
 		same(sequence_flags);
+		same_text(a->tracestate, b->tracestate);
 	}
 }
 
@@ -443,7 +444,8 @@ void random_item(struct random_item *r, uint64_t *state)
 		random_next(state) % (RANDOM_TENSORS + 1),
 		r->text + sizeof(r->text) - 1 - random_next(state) % (TRACEPARENT_BYTES + 1),
 		r->text + sizeof(r->text) - 1 - random_next(state) % 256, random_number(state),
-		r->text + sizeof(r->text) - 1 - random_next(state) % 256, random_next(state) % 4};
+		r->text + sizeof(r->text) - 1 - random_next(state) % 256, random_next(state) % 4,
+		r->text + sizeof(r->text) - 1 - random_next(state) % 256};
 	for (uint32_t i = 0; i < RANDOM_TENSORS; i++) {
 		uint64_t rank = random_next(state) % (TENSOR_RANK_MAX + 1);
 

@@ -116,7 +116,7 @@ Test(wire_unpack, a_nul_inside_any_string_is_refused)
 		[WIRE_LOAD] = 15,
 		[WIRE_CHECK] = 8,
 		[WIRE_CHECKED] = 3,
-		[WIRE_RUN] = 7,
+		[WIRE_RUN] = 8,
 		[WIRE_LOADED] = 4,
 		[WIRE_DONE] = 2,
 		[WIRE_BYE] = 1,

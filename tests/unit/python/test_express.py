@@ -158,7 +158,7 @@ def item(r):
     if r.random() < 0.1:
         made.parameters = [wire.Pair(key="k", value="v")]
     if r.random() < 0.1:
-        made.traceparent = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+        made.traceparent, made.tracestate = "00-" + "a" * 32 + "-" + "b" * 16 + "-01", "a=b"
     return made
 
 
@@ -304,15 +304,15 @@ def test_what_runs_can_be_asked_for(express):
 
     def infer(x):
         e = express.native
-        seen.append((e.model, e.running()[:3], e.rest()))
+        seen.append((e.model, e.running()[:4], e.rest()))
         e.cancel(5), e.cancel(4)
-        seen.append(e.running()[4])
+        seen.append(e.running()[5])
         raise KeyError("x")
 
     express.native.add(2, "second", infer, None, (("x", 12, None),), ())
     behind = codec.write(wire.Ping(nonce=1))
     assert told(express, codec.write(run(4, model=2)) + behind) == (b"", True)
-    assert seen == [("second", ("second", 4, ""), behind), True]
+    assert seen == [("second", ("second", 4, "", ""), behind), True]
     (batch, given, raised), = express.said
     assert (batch, given, type(raised)) == (4, None, KeyError) and raised.__traceback__
     assert express.native.running() is None and express.native.model is None and express.native.last_batch == 4
@@ -364,7 +364,7 @@ def test_it_looks_again_before_it_sleeps(express):
 class Cancelling:
     """An executor to which a run is cancelled before it knows of it."""
 
-    def begin_elsewhere(self, model, batch, traceparent, since, is_cancelled):
+    def begin_elsewhere(self, model, batch, traceparent, tracestate, since, is_cancelled):
         self.is_cancelled = is_cancelled
         self.native.cancel(batch)
         return types.SimpleNamespace(model=model, is_over=False)

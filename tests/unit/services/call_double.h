@@ -29,6 +29,7 @@ struct call {
 	void *connection;
 	struct peer peer;
 	const char *traceparent;
+	const char *tracestate;
 	bool draining;
 	uint64_t deadline_ns;
 	uint64_t received_ns;
@@ -65,7 +66,7 @@ static inline void double_call_open(
 	c->context = context;
 	c->connection = connection;
 	c->peer.uid = c->peer.user = -1;
-	c->traceparent = "";
+	c->traceparent = c->tracestate = "";
 	c->deadline_ns = UINT64_MAX;
 	c->received_ns = 1;
 	c->state = __real_malloc(m->state_bytes + 1);
@@ -170,6 +171,11 @@ const struct peer *call_peer(const struct call *c)
 const char *call_traceparent(const struct call *c)
 {
 	return c->traceparent;
+}
+
+const char *call_tracestate(const struct call *c)
+{
+	return c->tracestate;
 }
 
 bool call_draining(const struct call *c)

@@ -12,12 +12,14 @@ static struct trace_span whole(void)
 	struct trace_span s = {
 		.self = {.sampled = true},
 		.has_parent = true,
+		.tracestate = "a=b,c=\"d\"",
 		.received_ns = UINT64_C(1700000000000000001),
 		.ended_ns = UINT64_C(1700000000000000009),
 		.stages_ns = {UINT64_C(1700000000000000002), UINT64_C(1700000000000000003),
 			UINT64_C(1700000000000000004), UINT64_C(1700000000000000005)},
 		.compute_ns = 7,
 		.batch_requests = 2,
+		.system = "grpc",
 		.model = "m",
 		.version = "1",
 		.worker = "cpu:0/0",
@@ -52,7 +54,8 @@ Test(otlp, a_span)
 	cr_assert_eq(otlp_add(&b, &s, true), 0);
 	expect(&b,
 		"{\"traceId\":\"abababababababababababababababab\",\"spanId\":\"0101010101010101\","
-		"\"parentSpanId\":\"ffffffffffffffff\",\"name\":\"infer\",\"kind\":2,"
+		"\"parentSpanId\":\"ffffffffffffffff\",\"traceState\":\"a=b,c=\\\"d\\\"\",\"name\":"
+		"\"infer\",\"kind\":2,"
 		"\"startTimeUnixNano\":\"1700000000000000001\",\"endTimeUnixNano\":"
 		"\"1700000000000000009\",\"attributes\":[" TEXT("rpc.system", "grpc") "," NUMBER(
 			"rpc.grpc.status_code", "0") "," TEXT("client.address",
@@ -69,6 +72,7 @@ Test(otlp, what_is_not_there_is_left_out)
 {
 	struct trace_span s = {.received_ns = UINT64_C(1700000000000000001),
 		.ended_ns = UINT64_C(1700000000000000002),
+		.system = "grpc",
 		.status = 13,
 		.failed = true};
 	struct buf b;

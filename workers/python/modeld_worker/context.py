@@ -24,9 +24,10 @@ def set_usual_call(function):
 
 class Request:
     """One of several that infer_batch() is given."""
-    __slots__ = ("inputs", "parameters", "wanted", "traceparent", "id", "sequence", "sequence_flags")
+    __slots__ = ("inputs", "parameters", "wanted", "traceparent", "id", "sequence", "sequence_flags", "tracestate")
 
-    def __init__(self, inputs, parameters, wanted, traceparent="", id="", sequence=0, sequence_flags=0):
+    def __init__(self, inputs, parameters, wanted, traceparent="", id="", sequence=0, sequence_flags=0,
+                 tracestate=""):
         self.inputs = inputs          # {name: array}
         self.parameters = parameters  # {key: value} of the request's own
         self.wanted = wanted          # names of outputs that the client asked for
@@ -34,6 +35,7 @@ class Request:
         self.id = id                    # what its client calls it, "": nothing
         self.sequence = sequence        # that it is a step of: a number or a text; 0: of none
         self.sequence_flags = sequence_flags  # 1: its first step, 2: its last
+        self.tracestate = tracestate    # what goes with traceparent, "": nothing
 
     def __getitem__(self, name):
         return self.inputs[name]
@@ -89,6 +91,11 @@ class Context:
     def traceparent(self):
         """W3C trace context of the request, for what the model tells of it elsewhere; "": none, or several that were joined."""
         return self.current().traceparent
+
+    @property
+    def tracestate(self):
+        """What tracing systems say of the trace, beside traceparent; "": nothing."""
+        return self.current().tracestate
 
     def cancelled(self):
         """Nobody waits for the answer any more."""

@@ -48,6 +48,7 @@ class Call:
         self.model = model
         self.parameters = {p.key: p.value for p in item.parameters} if item is not None else {}
         self.traceparent = item.traceparent if item is not None else ""
+        self.tracestate = item.tracestate if item is not None else ""
         self.item = item  # None: it has nothing special
         self.targets = targets
         self.lent = []  # (array, block) of empty()
@@ -222,11 +223,11 @@ class Executor:
         if call.lent:
             call.give_back()
 
-    def begin_elsewhere(self, model, batch, traceparent, since, is_cancelled):
+    def begin_elsewhere(self, model, batch, traceparent, tracestate, since, is_cancelled):
         """The Call of a run whose infer() somebody else has called, of one item with nothing special."""
         self._batch, self.began, self.is_cancelled = batch, since, is_cancelled
         call = Call(self, model, None, ())
-        call.traceparent = traceparent
+        call.traceparent, call.tracestate = traceparent, tracestate
         call.wanted_indexes = range(len(model.outputs))
         return call
 
@@ -257,7 +258,7 @@ class Executor:
     def _request(self, model, item, arrays, call):
         return Request({d.name: a for d, a in zip(model.inputs, arrays)},
                        {p.key: p.value for p in item.parameters}, call.wanted, item.traceparent, item.id,
-                       item.sequence_text or item.sequence, item.sequence_flags)
+                       item.sequence_text or item.sequence, item.sequence_flags, item.tracestate)
 
     @staticmethod
     def _infer_batch(model, requests):
@@ -289,7 +290,7 @@ class Executor:
     def _run_joined(self, model, run, resolved):
         """Answers of all items; None: they are still to be run one by one."""
         call = self._begin(model, run.items[0], ())
-        call.parameters, call.traceparent = {}, ""
+        call.parameters, call.traceparent, call.tracestate = {}, "", ""
         blocks = []
         self._joined = True
         try:

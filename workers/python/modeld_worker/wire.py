@@ -133,7 +133,7 @@ class Item(Message):
     FIELDS = {1: Messages("inputs", Tensor, TENSORS_MAX), 2: Numbers("outputs", TENSORS_MAX, 0, TENSORS_MAX - 1),
               3: Messages("parameters", Pair, PAIRS_MAX), 4: Messages("targets", Target, TENSORS_MAX), 5: Text("traceparent", 55),
               6: Text("id", NAME_MAX), 7: Number("sequence", high=U64_MAX), 8: Text("sequence_text", NAME_MAX),
-              9: Number("sequence_flags", high=3)}
+              9: Number("sequence_flags", high=3), 10: Text("tracestate", 512)}
 
 
 class Map(Message):

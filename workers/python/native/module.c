@@ -114,8 +114,9 @@ static PyObject *running(PyObject *self, PyObject *unused)
 	if (!r->plan)
 		Py_RETURN_NONE;
 	r->asked = true;
-	return Py_BuildValue("(OKsdO)", r->plan->model, (unsigned long long)r->batch,
-		r->traceparent, (double)r->since_ns / 1e9, r->is_cancelled ? Py_True : Py_False);
+	return Py_BuildValue("(OKssdO)", r->plan->model, (unsigned long long)r->batch,
+		r->traceparent, r->tracestate, (double)r->since_ns / 1e9,
+		r->is_cancelled ? Py_True : Py_False);
 }
 
 static PyObject *model(PyObject *self, void *unused)
@@ -229,7 +230,8 @@ static PyMethodDef methods[] = {
 		"(name, dtype, dims or None)."},
 	{"drop", drop, METH_VARARGS, "drop(number): no run of this model is handled any more."},
 	{"running", running, METH_NOARGS,
-		"(model, batch, traceparent, since, is_cancelled) of what runs, which conclude() "
+		"(model, batch, traceparent, tracestate, since, is_cancelled) of what runs, which "
+		"conclude() "
 		"will be called for; or None."},
 	{"cancel", cancel, METH_VARARGS, "cancel(batch): nobody waits for it any more."},
 	{NULL, NULL, 0, NULL},

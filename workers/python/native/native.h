@@ -84,6 +84,7 @@ struct running {
 	uint64_t batch;
 	uint64_t since_ns;
 	const char *traceparent; /* borrow, of the record */
+	const char *tracestate;	 /* likewise */
 	bool asked;		 /* somebody wanted to know of it */
 	bool is_cancelled;
 };

@@ -287,7 +287,9 @@ int express_run(struct express *e, const struct wire_run *run, size_t used)
 	if (!express_advance(e, used))
 		return 1;
 	e->last_batch = run->batch;
-	e->running = (struct running){.batch = run->batch, .traceparent = run->items->traceparent};
+	e->running = (struct running){.batch = run->batch,
+		.traceparent = run->items->traceparent,
+		.tracestate = run->items->tracestate};
 	/* Others may run meanwhile, and cancel it. */
 	if (prepare(e, p) < 0)
 		return -1;
