@@ -82,6 +82,8 @@ static const struct codec_field infer_fields[] = {
 	[6] = CODEC_MESSAGES(struct handoff_infer, parameters, n_parameters, 0, ANY_COUNT, &pair),
 	[7] = CODEC_NUMBER(struct handoff_infer, make_room),
 	[8] = CODEC_NUMBER(struct handoff_infer, partial),
+	[9] = CODEC_TEXT(struct handoff_infer, traceparent, ANY_LENGTH),
+	[10] = CODEC_TEXT(struct handoff_infer, tracestate, ANY_LENGTH),
 };
 static const struct codec_message infer = CODEC_MESSAGE(struct handoff_infer, infer_fields, NULL);
 

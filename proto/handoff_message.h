@@ -85,6 +85,8 @@ struct handoff_infer {
 	size_t n_parameters;
 	bool make_room;
 	bool partial;
+	const char *traceparent; /* as it came; "": none */
+	const char *tracestate;	 /* as it came; "": none */
 };
 
 struct handoff_cancel {

@@ -294,6 +294,7 @@ static void build_tracer(struct server *s)
 		log_warning("nothing is traced", "endpoint=%s error=%s", settings->endpoint,
 			err_str(r));
 	frontend_set_tracer(s->frontend, s->tracer);
+	handoff_set_tracer(s->handoff, s->tracer);
 }
 
 static int build_metrics(struct server *s)

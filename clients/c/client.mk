@@ -2,7 +2,7 @@
 #
 #   libmodeld.so.0   only modeld.h's functions are visible; once loaded it stays, for a thread may be left in it (resolve.c)
 #   libmodeld.a      one object, whatever it needs of the tree inside, its names local to it
-SRC_libmodeld := $(SRC_client) $(addprefix src/base/,buf.c clock.c digits.c err.c host_port.c places.c seqpacket.c utf8.c) shm/view.c \
+SRC_libmodeld := $(SRC_client) $(addprefix src/base/,buf.c clock.c digits.c err.c host_port.c places.c seqpacket.c traceparent.c tracestate.c utf8.c) shm/view.c \
                  $(addprefix proto/,codec_pack.c codec_unpack.c dtype.c handoff_message.c grpc_frame.c grpc_status.c grpc_timeout.c)
 PB_libmodeld  := model_worker
 OBJ_libmodeld := $(patsubst %.c,$(BUILD)/pic/%.o,$(SRC_libmodeld)) \

@@ -280,7 +280,7 @@ static int submit(struct grpc_client *c, struct grpc_call *k, const struct grpc_
 {
 	const nghttp2_data_provider body = {.source.ptr = k, .read_callback = read_request};
 	char timeout[GRPC_TIMEOUT_TEXT_MAX];
-	nghttp2_nv headers[8];
+	nghttp2_nv headers[10];
 	size_t n = 0;
 	int32_t stream;
 
@@ -295,6 +295,10 @@ static int submit(struct grpc_client *c, struct grpc_call *k, const struct grpc_
 		grpc_timeout_format(o->timeout_ns, timeout);
 		headers[n++] = header("grpc-timeout", timeout);
 	}
+	if (o->traceparent)
+		headers[n++] = header("traceparent", o->traceparent);
+	if (o->tracestate)
+		headers[n++] = header("tracestate", o->tracestate);
 	stream = nghttp2_submit_request(c->session, NULL, headers, n, &body, k);
 	if (stream < 0)
 		return stream == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EPIPE;

@@ -30,8 +30,9 @@ struct grpc_call_options {
 	 * freed. */
 	const struct grpc_piece *pieces;
 	size_t n_pieces;
-	uint64_t timeout_ns;	    /* sent as grpc-timeout; UINT64_MAX: none */
-	uint64_t max_message_bytes; /* larger replies end the call RESOURCE_EXHAUSTED */
+	uint64_t timeout_ns;		      /* sent as grpc-timeout; UINT64_MAX: none */
+	const char *traceparent, *tracestate; /* headers, well-formed; NULL: none */
+	uint64_t max_message_bytes;	      /* larger replies end the call RESOURCE_EXHAUSTED */
 	/* A reply message, whole; borrowed during the call. Called from grpc_client_run(). */
 	void (*on_message)(void *data, const uint8_t *message, size_t n);
 	void *data;

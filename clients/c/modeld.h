@@ -205,6 +205,9 @@ struct modeld_request {
 	/* Not 0: outputs that have no target, or are larger than it, and too large to come inline, are put into a
 	 * region that the daemon makes (modeld_result_region()). 0: FAILED_PRECONDITION, code 9. Not by gRPC. */
 	int make_room;
+	/* W3C Trace Context: what the request is part of, in what modeld and the model tell of it elsewhere. NULL: of nothing. A
+	 * malformed one is MODELD_E_USAGE; of tracestate the daemon keeps 512 bytes. */
+	const char *traceparent, *tracestate;
 };
 
 /*

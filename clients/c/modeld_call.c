@@ -48,7 +48,9 @@ static int handoff_submit(struct modeld_call *call, const struct modeld_request 
 			.targets = targets,
 			.n_targets = request->n_targets,
 			.timeout_us = request->timeout_us,
-			.make_room = request->make_room != 0},
+			.make_room = request->make_room != 0,
+			.traceparent = request->traceparent,
+			.tracestate = request->tracestate},
 	};
 
 	for (size_t i = 0; i < request->n_inputs; i++) {

@@ -2,6 +2,10 @@
  * modeld_check.c: does a request of the caller make sense? What only the daemon can know (names,
  * shapes, quotas) is left to it. Client process, the caller's thread.
  */
+#include <string.h>
+
+#include "base/traceparent.h"
+#include "base/tracestate.h"
 #include "clients/c/modeld_private.h"
 
 _Static_assert(MODELD_RANK_MAX == TENSOR_RANK_MAX, "the header's limits are those of the tree");
@@ -56,6 +60,17 @@ static int check_input(
 	return check_piece(m, "input", i, t->region, t->offset, t->bytes, error);
 }
 
+static int check_trace(const struct modeld_request *r, struct modeld_error *error)
+{
+	struct tracestate state = {.n = 0};
+
+	if (r->traceparent && !traceparent_valid(r->traceparent, strlen(r->traceparent)))
+		return error_set(error, MODELD_E_USAGE, "traceparent is malformed");
+	if (r->tracestate)
+		tracestate_add(&state, r->tracestate, strlen(r->tracestate));
+	return state.malformed ? error_set(error, MODELD_E_USAGE, "tracestate is malformed") : 0;
+}
+
 int check_request(struct modeld *m, const struct modeld_request *r, struct modeld_error *error)
 {
 	int e = 0;
@@ -76,5 +91,5 @@ int check_request(struct modeld *m, const struct modeld_request *r, struct model
 			e = error_set(error, MODELD_E_USAGE,
 				"target %zu: its region is sealed against writing", i);
 	}
-	return e;
+	return e ? e : check_trace(r, error);
 }

@@ -190,8 +190,8 @@ static void on_message(void *data, const uint8_t *message, size_t n)
 
 /* --- Calls ------------------------------------------------------------------------------------ */
 
-static int open_call(
-	struct modeld_call *call, size_t n, uint64_t timeout_us, struct modeld_error *error)
+static int open_call(struct modeld_call *call, size_t n, const struct modeld_request *request,
+	struct modeld_error *error)
 {
 	const struct grpc_piece piece = {call->packed, n};
 	struct grpc_client *c = call->m->grpc;
@@ -200,13 +200,16 @@ static int open_call(
 		.pieces = &piece,
 		.n_pieces = 1,
 		.timeout_ns = CLOCK_NO_DEADLINE,
+		.traceparent = request->traceparent,
+		.tracestate = request->tracestate,
 		.max_message_bytes = REPLY_MAX,
 		.on_message = on_message,
 		.data = call,
 	};
 	int r;
 
-	if (timeout_us && __builtin_mul_overflow(timeout_us, NS_PER_US, &options.timeout_ns))
+	if (request->timeout_us &&
+		__builtin_mul_overflow(request->timeout_us, NS_PER_US, &options.timeout_ns))
 		options.timeout_ns = CLOCK_NO_DEADLINE;
 	r = grpc_call_new(&call->grpc, c, &options);
 	if (r)
@@ -231,7 +234,7 @@ int grpc_submit(
 	if (!call->packed)
 		return error_system(error, -ENOMEM, "a call");
 	(void)remotemedia__model_registry__v1__infer_request__pack(&m.request, call->packed);
-	return open_call(call, n, request->timeout_us, error);
+	return open_call(call, n, request, error);
 }
 
 /* The gRPC call is done: settle ours. */

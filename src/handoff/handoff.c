@@ -60,6 +60,11 @@ int handoff_new(struct handoff **ret_handoff, uv_loop_t *loop,
 	return 0;
 }
 
+void handoff_set_tracer(struct handoff *h, struct tracer *t)
+{
+	h->tracer = t;
+}
+
 int handoff_listen(struct handoff *h, char *text, size_t cap)
 {
 	if (!h->settings->socket)

@@ -23,6 +23,7 @@
 struct given_sockets;
 struct handoff;
 struct peer;
+struct tracer;
 
 /* [handoff] of modeld.conf; the texts of errors name the keys. */
 struct handoff_settings {
@@ -62,6 +63,8 @@ struct handoff_events {
 _must_use_ int handoff_new(struct handoff **ret_handoff, uv_loop_t *loop,
 	const struct handoff_settings *settings, struct dispatch *dispatch,
 	const struct handoff_events *events, void *data);
+/* Inferences are traced from here on. Borrowed; NULL: they are not. */
+void handoff_set_tracer(struct handoff *h, struct tracer *t);
 /* Bind and listen; a stale socket is replaced, a live one is not. text says what failed. -errno */
 _must_use_ int handoff_listen(struct handoff *h, char *text, size_t cap);
 /*

@@ -9,6 +9,7 @@
 #include "handoff/entry.h"
 #include "handoff/handoff.h"
 #include "handoff/handoff_listener.h"
+#include "handoff/inference_trace.h"
 #include "handoff/lent.h"
 #include "handoff/unread.h"
 #include "handoff/user.h"
@@ -22,6 +23,7 @@ struct handoff {
 	uv_loop_t *loop;			 /* borrow */
 	const struct handoff_settings *settings; /* borrow */
 	struct dispatch *dispatch;		 /* borrow */
+	struct tracer *tracer;			 /* borrow; NULL: nothing is traced */
 	const struct handoff_events *events;	 /* borrow */
 	void *data;				 /* borrow: of events */
 	bool draining;				 /* guests leave ... */
@@ -48,6 +50,7 @@ struct handoff {
 	struct handoff_scratch *scratch; /* own */
 	uint8_t *record;		 /* own: the one that was received */
 	size_t n_record;
+	struct inference_context context; /* of the one that is being begun */
 	uint64_t requests_total;
 	uint64_t tensor_bytes_handed;
 };

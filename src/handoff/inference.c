@@ -31,11 +31,19 @@ static struct inference *inference_free(struct inference *i)
 	i->guest->n_inferences--;
 	guest_forget_parts(i->guest, &i->parts);
 	inference_drop_waiting(i, true);
+	i->trace = inference_trace_end(i->trace, i->guest, i->model);
 	request_unref(i->request);
 	demand_free(i->demand);
 	free(i->record);
 	free(i);
 	return NULL;
+}
+
+/* All that there is to say of it. */
+static void refuse(struct inference *i, enum grpc_status code, const char *text)
+{
+	call_trace_answer(i->trace, code);
+	guest_refuse(i->guest, i->seq, code, "%s", text);
 }
 
 /* --- Answers ---------------------------------------------------------------------------------- */
@@ -45,6 +53,7 @@ static void settle(struct inference *i)
 {
 	if (!i->ended || i->n_waiting > 0)
 		return;
+	call_trace_answer(i->trace, i->cancelled ? GRPC_CANCELLED : i->status);
 	if (i->cancelled)
 		guest_refuse(i->guest, i->cancel_seq, GRPC_CANCELLED, "cancelled");
 	else if (i->status != GRPC_OK)
@@ -90,6 +99,7 @@ static void on_part(struct inference *i, const struct request_result *result)
 static void on_last(struct inference *i, const struct request_result *result)
 {
 	i->ended = true;
+	inference_trace_ran(i->trace, result);
 	if (i->over)
 		return;
 	if (i->parts.refused)
@@ -143,21 +153,25 @@ struct asked {
 	size_t n_record;
 	uint64_t received_ns;
 	bool demanded; /* its model was loaded for it */
+	struct trace_context context;
+	struct call_trace *trace; /* own, until its inference has it; NULL: it has none */
 };
 
-static int make_request(struct inference *i)
+static int make_request(struct inference *i, const struct asked *a)
 {
+	const char *ours = call_trace_parent(i->trace);
 	const struct origin origin = {.client = i->guest->client,
 		.peer = &i->guest->peer,
 		.received_ns = i->received_ns,
 		.deadline_ns = i->deadline_ns,
-		.traceparent = ""};
+		.traceparent = ours ? ours : a->context.traceparent,
+		.tracestate = a->context.tracestate};
 
 	return request_new(&i->request, i->model, &origin, on_done, i);
 }
 
 /* model NULL: it is not there, so there can be no request yet. */
-static struct inference *inference_new(const struct asked *a, struct version *model)
+static struct inference *inference_new(struct asked *a, struct version *model)
 {
 	struct inference *i = calloc(1, sizeof(*i));
 	struct guest *p = a->guest;
@@ -170,10 +184,12 @@ static struct inference *inference_new(const struct asked *a, struct version *mo
 	i->received_ns = a->received_ns;
 	i->deadline_ns = deadline_of(a->message, a->received_ns);
 	list_init(&i->waiting);
-	if (model && make_request(i)) {
+	i->trace = a->trace;
+	if (model && make_request(i, a)) {
 		free(i);
 		return NULL;
 	}
+	a->trace = NULL;
 	i->on_progress = settle;
 	i->held.drop = drop;
 	list_init(&i->held.node);
@@ -221,19 +237,17 @@ static int hold_or_submit(struct inference *i, const struct asked *a)
 
 static void submit(struct inference *i, const struct asked *a)
 {
-	struct guest *p = i->guest;
 	int why = inference_fill(i, a->message);
 	int e = why ? 0 : hold_or_submit(i, a);
 
 	if (!why && !e)
 		return;
 	if (why)
-		guest_refuse(p, i->seq, (enum grpc_status)why, "%s", i->why);
+		refuse(i, (enum grpc_status)why, i->why);
 	else if (e == DISPATCH_E_REFUSED)
-		guest_refuse(
-			p, i->seq, request_status(i->request), "%s", request_message(i->request));
+		refuse(i, request_status(i->request), request_message(i->request));
 	else
-		guest_refuse(p, i->seq, GRPC_RESOURCE_EXHAUSTED, "modeld is out of memory");
+		refuse(i, GRPC_RESOURCE_EXHAUSTED, "modeld is out of memory");
 	if (e != DISPATCH_E_REFUSED)
 		request_cancel(i->request);
 	inference_free(i);
@@ -266,13 +280,15 @@ static void refuse_unknown(const struct asked *a)
 }
 
 /* There is no such model: it may be loaded for this request. */
-static void begin_unknown(const struct asked *a)
+static void begin_unknown(struct asked *a)
 {
 	struct inference *i = a->demanded ? NULL : inference_new(a, NULL);
 	int e = a->demanded ? DEMAND_E_NOBODY : i ? demand(i, a) : -ENOMEM;
 
 	if (!e)
 		return;
+	call_trace_answer(i ? i->trace : a->trace,
+		e == DEMAND_E_NOBODY ? GRPC_NOT_FOUND : GRPC_RESOURCE_EXHAUSTED);
 	if (e == DEMAND_E_NOBODY)
 		refuse_unknown(a);
 	else
@@ -282,22 +298,29 @@ static void begin_unknown(const struct asked *a)
 		inference_free(i);
 }
 
-static void begin(const struct asked *a)
+static void begin_known(struct asked *a, struct version *model)
 {
-	struct guest *p = a->guest;
-	const char *name = a->message->model;
-	struct version *model = dispatch_find_version(p->handoff->dispatch, name, strlen(name));
-	struct inference *i;
+	struct inference *i = inference_new(a, model);
 
-	if (!model) {
-		begin_unknown(a);
+	if (i) {
+		submit(i, a);
 		return;
 	}
-	i = inference_new(a, model);
-	if (i)
-		submit(i, a);
+	call_trace_answer(a->trace, GRPC_RESOURCE_EXHAUSTED);
+	guest_refuse(a->guest, a->seq, GRPC_RESOURCE_EXHAUSTED, "modeld is out of memory");
+}
+
+static void begin(struct asked *a)
+{
+	const char *name = a->message->model;
+	struct version *model =
+		dispatch_find_version(a->guest->handoff->dispatch, name, strlen(name));
+
+	if (model)
+		begin_known(a, model);
 	else
-		guest_refuse(p, a->seq, GRPC_RESOURCE_EXHAUSTED, "modeld is out of memory");
+		begin_unknown(a);
+	a->trace = inference_trace_end(a->trace, a->guest, model);
 }
 
 /* There is more to say of its model now. */
@@ -309,7 +332,8 @@ static void begin_anew(struct inference *i, bool demanded)
 		.record = i->record,
 		.n_record = i->n_record,
 		.received_ns = i->received_ns,
-		.demanded = demanded};
+		.demanded = demanded,
+		.trace = steal_ptr(i->trace)};
 	int r;
 
 	i->record = NULL;
@@ -318,6 +342,7 @@ static void begin_anew(struct inference *i, bool demanded)
 	assert(r == 0);
 	(void)r;
 	a.message = &m->infer;
+	a.context = inference_context_read(&a.guest->handoff->context, a.message);
 	begin(&a);
 	free((uint8_t *)a.record);
 }
@@ -330,8 +355,7 @@ static void on_hold_end(void *data)
 		begin_anew(i, false);
 		return;
 	}
-	guest_refuse(
-		i->guest, i->seq, request_status(i->request), "%s", request_message(i->request));
+	refuse(i, request_status(i->request), request_message(i->request));
 	inference_free(i);
 }
 
@@ -344,13 +368,19 @@ static void on_demand_end(void *data, enum grpc_status status, const char *text)
 		begin_anew(i, true);
 		return;
 	}
-	guest_refuse(i->guest, i->seq, status, "%s", text);
+	refuse(i, status, text);
 	inference_free(i);
 }
 
 void inference_begin(struct guest *p, uint64_t seq, const struct handoff_infer *m)
 {
 	struct handoff *h = p->handoff;
+	struct asked a = {.guest = p,
+		.seq = seq,
+		.message = m,
+		.record = h->record,
+		.n_record = h->n_record,
+		.received_ns = clock_ns()};
 
 	h->requests_total++;
 	if (p->n_inferences >= h->settings->max_requests) {
@@ -361,12 +391,9 @@ void inference_begin(struct guest *p, uint64_t seq, const struct handoff_infer *
 			p->n_inferences);
 		return;
 	}
-	begin(&(struct asked){.guest = p,
-		.seq = seq,
-		.message = m,
-		.record = h->record,
-		.n_record = h->n_record,
-		.received_ns = clock_ns()});
+	a.context = inference_context_read(&h->context, m);
+	a.trace = call_trace_begin(h->tracer, &a.context, a.received_ns);
+	begin(&a);
 }
 
 void inference_cancel(struct guest *p, uint64_t seq, uint64_t of)

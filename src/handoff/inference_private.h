@@ -29,6 +29,7 @@ struct inference {
 	uint64_t handed_bytes; /* tensor data that lies in regions, not counted yet */
 	uint8_t *record; /* own: the message, while its model is not loaded yet; NULL: it is */
 	size_t n_record;
+	struct call_trace *trace; /* own; NULL: nobody wants to hear of it */
 	bool make_room;
 	bool cancelled;
 	bool ended;   /* its request is: the last answer came, or none comes */

@@ -37,6 +37,7 @@ void inference_tell_sizes(struct inference *i, const struct handoff_inferred *in
 	struct handoff_tensor *told = handoff_scratch_tensors(i->guest->handoff->scratch);
 	size_t n = 0;
 
+	call_trace_answer(i->trace, code);
 	for (size_t k = 0; inferred->n_outputs <= TOLD_MAX && k < inferred->n_outputs; k++) {
 		if (inferred->outputs[k].region)
 			continue;

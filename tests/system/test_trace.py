@@ -2,13 +2,17 @@
 import ctypes.util
 import http.server
 import json
+import os
 import re
 import socket
+import sys
 import threading
 import time
 import urllib.request
 
 import grpc
+import modeld
+import numpy as np
 import pytest
 
 import messages as m
@@ -208,3 +212,51 @@ def infer(x, context):
     (span,) = collector.spans()
     assert span["traceState"] == "a=1,b=2,c=3"
     assert text == f"00-{TRACE}-{span['spanId']}-01 a=1,b=2,c=3"
+
+
+def test_local_clients_are_traced(start, collector):
+    d = begin(start, collector.url, "trace.sample_ratio=0")
+    image = np.arange(100_000, dtype=np.float32)
+    with modeld.connect(d.unix, timeout=60) as client:
+        assert client.uses_shared_memory
+        client.infer("identity", image)
+        assert np.array_equal(client.infer("identity", image, trace={"traceparent": SAMPLED, "tracestate": "a=1"}), image)
+        with pytest.raises(modeld.ModeldError):
+            client.infer("nosuch", image, trace={"traceparent": SAMPLED})
+        assert client.infer("identity", image[:2], trace={"traceparent": SAMPLED}).size == 2  # by gRPC
+    d.stop()
+    whole, unknown, small = collector.spans()
+    assert [s["parentSpanId"] for s in (whole, unknown, small)] == [PARENT] * 3
+    assert whole["traceState"] == "a=1" and "traceState" not in unknown
+    assert [attributes(s)["rpc.system"] for s in (whole, unknown, small)] == ["modeld.handoff"] * 2 + ["grpc"]
+    assert [e["name"] for e in whole["events"]] == ["received", "queued", "sent", "computed", "replied"]
+    said = attributes(whole)
+    assert said["modeld.model"] == "identity" and said["client.address"].startswith(f"uid:{os.getuid()},pid:{os.getpid()}")
+    assert attributes(unknown)["rpc.grpc.status_code"] == str(grpc.StatusCode.NOT_FOUND.value[0])
+
+
+def test_a_model_that_asks_another_goes_on_with_the_trace(start, tmp_path, collector):
+    """Without a word of its own: the span of what it asks is the child of that of what it was asked."""
+    (tmp_path / "asks" / "1").mkdir(parents=True)
+    (tmp_path / "asks" / "1" / "model.py").write_text("""
+def infer(x, context):
+    return context.model("told").infer(x)
+""")
+    (tmp_path / "told" / "1").mkdir(parents=True)
+    (tmp_path / "told" / "1" / "model.py").write_text("""
+import numpy as np
+
+
+def infer(x, context):
+    return np.frombuffer((context.traceparent + " " + context.tracestate).encode(), np.uint8)
+""")
+    d = begin(start, collector.url, f"backend.python.interpreter={sys.executable}", "trace.sample_ratio=0", models=["asks", "told"],
+              repository=str(tmp_path))
+    text = bytes(infer(d, SAMPLED, "asks", states=["a=1"]).tensor_data.data).decode()
+    assert infer(d, UNSAMPLED, "asks", states=["a=1"]).tensor_data.data == (UNSAMPLED + " a=1").encode()
+    d.stop()
+    spans = {attributes(s)["modeld.model"]: s for s in collector.spans()}
+    assert sorted(spans) == ["asks", "told"] and {s["traceId"] for s in spans.values()} == {TRACE}
+    assert spans["asks"]["parentSpanId"] == PARENT and spans["told"]["parentSpanId"] == spans["asks"]["spanId"]
+    assert spans["told"]["traceState"] == "a=1"
+    assert text == f"00-{TRACE}-{spans['told']['spanId']}-01 a=1"

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 import weakref
-from typing import Dict, List, Optional, Sequence, Set, Tuple, Type, TypeVar, Union
+from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple, Type, TypeVar, Union
 
 from ._memory import Region
 from ._messages import (Allocate, Cancel, Data, Envelope, EnvelopeBody, Error, GetLimits, Infer, Inferred, Limits, Parameter, Register,
@@ -24,6 +24,14 @@ _UNREAD_TEXT = f"{UNREAD_MAX} answers of one request wait to be read"
 B = TypeVar("B", Limits, Registered, Inferred)
 # In their order, each with its descriptors.
 Answers = Tuple[Tuple[EnvelopeBody, List[int]], ...]
+# W3C Trace Context: traceparent and tracestate.
+Trace = Tuple[str, str]
+NO_TRACE: Trace = ("", "")
+
+
+def to_trace(carrier: Optional[Mapping[str, str]]) -> Trace:
+    """Of what propagators of OpenTelemetry fill."""
+    return (str(carrier.get("traceparent", "")), str(carrier.get("tracestate", ""))) if carrier else NO_TRACE
 
 
 def mapped(registered: Registered, fds: List[int]) -> Region:
@@ -443,14 +451,14 @@ class Handoff:
             pass  # the connection is gone, and the region with it
 
     def infer(self, seq: int, model: str, inputs: List[Tensor], targets: List[Target], outputs: List[str],
-              end: Optional[float], parameters: Dict[str, str], partial: bool = False) -> None:
+              end: Optional[float], parameters: Dict[str, str], partial: bool = False, trace: Trace = NO_TRACE) -> None:
         """Outputs that find no room in their targets come in a region of the daemon's making. Its answer: inferred().
         partial: there may be several, as a decoupled model gives them, each but the last with `more`."""
         timeout_us = 0 if end is None else max(1, int(_left(end) * 1e6))
         if partial:
             self._streams.add(seq)
         self.send(Infer(model, inputs, targets, outputs, timeout_us, [Parameter(k, v) for k, v in parameters.items()],
-                        make_room=True, partial=partial), seq, end)
+                        make_room=True, partial=partial, traceparent=trace[0], tracestate=trace[1]), seq, end)
 
     def inferred(self, seq: int, timeout: Optional[float]) -> Tuple[Inferred, List[int]]:
         """The next answer to infer(), and the descriptor of its room, if it has one: the caller's to close."""

@@ -278,11 +278,12 @@ class Parameter(Message):
 
 
 class Infer(Message):
-    __slots__ = ("model", "inputs", "targets", "outputs", "timeout_us", "parameters", "make_room", "partial")
+    __slots__ = ("model", "inputs", "targets", "outputs", "timeout_us", "parameters", "make_room",
+                 "partial", "traceparent", "tracestate")
 
     def __init__(self, model: str = "", inputs: Sequence[Tensor] = (), targets: Sequence[Target] = (),
                  outputs: Sequence[str] = (), timeout_us: int = 0, parameters: Sequence[Parameter] = (),
-                 make_room: bool = False, partial: bool = False) -> None:
+                 make_room: bool = False, partial: bool = False, traceparent: str = "", tracestate: str = "") -> None:
         self.model = model
         self.inputs = inputs
         self.targets = targets
@@ -291,6 +292,8 @@ class Infer(Message):
         self.parameters = parameters
         self.make_room = make_room
         self.partial = partial
+        self.traceparent = traceparent
+        self.tracestate = tracestate
 
     def _parts(self) -> List[Data]:
         out: List[Data] = []
@@ -306,6 +309,10 @@ class Infer(Message):
             out.append(_head(b'8', self.make_room))
         if self.partial:
             out.append(_head(b'@', self.partial))
+        if self.traceparent:
+            out.append(_text(b'J', self.traceparent))
+        if self.tracestate:
+            out.append(_text(b'R', self.tracestate))
         return out
 
 

@@ -102,12 +102,13 @@ class Client:
 
     async def infer(self, model: str, inputs: Inputs, *, dtype: Dtypes = None,
                     parameters: Optional[Mapping[str, str]] = None, timeout: Optional[float] = None,
-                    out: Optional[np.ndarray] = None) -> np.ndarray:
+                    out: Optional[np.ndarray] = None, trace: Optional[Mapping[str, str]] = None) -> np.ndarray:
         return await self._run(self._client.infer, model, inputs, dtype=dtype, parameters=parameters, timeout=timeout,
-                               out=out)
+                               out=out, trace=trace)
 
     async def infer_all(self, model: str, inputs: Inputs, *, outputs: Optional[Sequence[str]] = None,
                         dtype: Dtypes = None, parameters: Optional[Mapping[str, str]] = None,
-                        timeout: Optional[float] = None, out: Out = None) -> Result:
+                        timeout: Optional[float] = None, out: Out = None,
+                        trace: Optional[Mapping[str, str]] = None) -> Result:
         return await self._run(self._client.infer_all, model, inputs, outputs=outputs, dtype=dtype,
-                               parameters=parameters, timeout=timeout, out=out)
+                               parameters=parameters, timeout=timeout, out=out, trace=trace)

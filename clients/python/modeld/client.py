@@ -12,7 +12,7 @@ import grpc
 import numpy as np
 
 from . import _dtypes, _kserve, _places
-from ._handoff import Handoff
+from ._handoff import NO_TRACE, Handoff, Trace, to_trace
 from ._memory import Block, Memory, Region
 from ._messages import (HealthCheckRequest, HealthCheckResponse, InferRequest, InferResponse, Message, ModelInferResponse,
                         ModelStatus, ServerStatusRequest, ServerStatusResponse, TensorData, TensorStatus)
@@ -147,12 +147,12 @@ class Client:
         return self._handoff is not None
 
     # --- questions ----------------------------------------------------------------------------
-    def _call(self, path: str, request: Message, of: Type[M], timeout: Optional[float]) -> M:
+    def _call(self, path: str, request: Message, of: Type[M], timeout: Optional[float], trace: Trace = NO_TRACE) -> M:
         """The reply, which is one of those."""
         if os.getpid() != self._pid:
             raise ConnectionLost("this connection was made before fork(): connect anew in the child")
         try:
-            reply: bytes = self._channel.unary_unary(path)(request.pack(), timeout=timeout)
+            reply: bytes = self._channel.unary_unary(path)(request.pack(), timeout=timeout, metadata=_headers(trace))
         except grpc.RpcError as e:
             raise ModeldError(e.code().name, e.details() or "") from None
         return of.unpack(reply)
@@ -208,7 +208,7 @@ class Client:
     # --- inference ----------------------------------------------------------------------------
     def infer(self, model: str, inputs: Inputs, *, dtype: Dtypes = None,
               parameters: Optional[Mapping[str, str]] = None, timeout: Optional[float] = None,
-              out: Optional[np.ndarray] = None) -> np.ndarray:
+              out: Optional[np.ndarray] = None, trace: Optional[Mapping[str, str]] = None) -> np.ndarray:
         """Run a model and return its first output (or the one that parameters["output"] names).
 
         inputs: one array for the model's first input, or {name: array}; {} for a model that has none.
@@ -217,29 +217,32 @@ class Client:
         timeout: seconds until DEADLINE_EXCEEDED, whatever it is that takes so long; None or inf: for ever.
         out: an array of empty() that the result is written to, and which is returned: itself where it has the result's
         shape, else a view of its beginning. Another dtype, or a larger result, is a ValueError.
+        trace: W3C Trace Context, {"traceparent": ..., "tracestate": ...}, as opentelemetry.propagate.inject() fills it: what
+        modeld and the model tell of the request is part of that trace.
         """
         wanted = (parameters or {}).get("output")
         result = self.infer_all(model, inputs, outputs=[wanted] if wanted else None, dtype=dtype,
-                                parameters=parameters, timeout=timeout, first_only=not wanted, out=out)
+                                parameters=parameters, timeout=timeout, first_only=not wanted, out=out, trace=trace)
         if not result:
             raise DecodeError("no output")
         return next(iter(result.values()))
 
     def infer_all(self, model: str, inputs: Inputs, *, outputs: Optional[Sequence[str]] = None,
                   dtype: Dtypes = None, parameters: Optional[Mapping[str, str]] = None,
-                  timeout: Optional[float] = None, first_only: bool = False, out: Out = None) -> Result:
-        """Run a model and return its outputs (those named, or all) by name; out: arrays by the output's name, as
-        infer() has it."""
-        sent = to_send(inputs, dtype)
+                  timeout: Optional[float] = None, first_only: bool = False, out: Out = None,
+                  trace: Optional[Mapping[str, str]] = None) -> Result:
+        """Run a model and return its outputs (those named, or all) by name; out: arrays by the output's name, and all else
+        as infer() has it."""
+        sent, context = to_send(inputs, dtype), to_trace(trace)
         options = dict(parameters or {})
         timeout = _finite(timeout)
         if self._by_handoff(sent, outputs, first_only, out):
             end = None if timeout is None else time.monotonic() + timeout
             try:
-                return self._infer_handoff(model, sent, outputs, options, end, first_only, out)
+                return self._infer_handoff(model, sent, outputs, options, end, first_only, out, context)
             except TimeoutError:
                 raise ModeldError("DEADLINE_EXCEEDED", f"no answer within {timeout} s") from None
-        return copy_out(self._infer_grpc(model, sent, outputs, options, timeout, first_only), out)
+        return copy_out(self._infer_grpc(model, sent, outputs, options, timeout, first_only, context), out)
 
     def _by_handoff(self, sent: Sent, outputs: Optional[Sequence[str]], first_only: bool, out: Out) -> bool:
         if self._memory is None:
@@ -250,16 +253,16 @@ class Client:
 
     # --- by gRPC ------------------------------------------------------------------------------
     def _infer_grpc(self, model: str, sent: Sent, outputs: Optional[Sequence[str]], parameters: Dict[str, str],
-                    timeout: Optional[float], first_only: bool) -> Result:
+                    timeout: Optional[float], first_only: bool, trace: Trace) -> Result:
         """By ModelWorkerService, which carries one tensor each way, or by KServe's service."""
         end = None if timeout is None else time.monotonic() + timeout
         if outputs is None and not first_only:
             info = self._known(model, self._left(end))
             if info is None:
-                return self._infer_unknown(model, sent, outputs, parameters, end)
+                return self._infer_unknown(model, sent, outputs, parameters, end, trace)
             outputs = [o.name for o in info.outputs]
         if len(sent) > 1 or outputs is not None and len(outputs) > 1:
-            return self._infer_several(model, sent, outputs, parameters, end)
+            return self._infer_several(model, sent, outputs, parameters, end, trace)
         if outputs:
             parameters.setdefault("output", outputs[0])
         request = InferRequest(model, parameters=parameters)
@@ -267,15 +270,15 @@ class Client:
             if name:
                 parameters.setdefault("input", name)
             request.tensor_data = TensorData(_dtypes.contents(kind, array), array.shape, kind)
-        reply = self._call(_WORKER + "Infer", request, InferResponse, _until(end))
+        reply = self._call(_WORKER + "Infer", request, InferResponse, _until(end), trace)
         return _result(reply, parameters.get("output") or "output")
 
     def _infer_several(self, model: str, sent: Sent, outputs: Optional[Sequence[str]], parameters: Dict[str, str],
-                       end: Optional[float]) -> Result:
+                       end: Optional[float], trace: Trace) -> Result:
         """outputs: none is the model's first."""
         info = self._known(model, self._left(end))
         if info is None:
-            return self._infer_unknown(model, sent, outputs, parameters, end)
+            return self._infer_unknown(model, sent, outputs, parameters, end, trace)
         if _unknown_names(info, sent, outputs):  # it may be another version by now
             self._ask_models(self._left(end))
             info = self._find_model(model, self._left(end))
@@ -286,28 +289,29 @@ class Client:
         # An array without a name is for the first input.
         named = {name or info.inputs[0].name: given for name, given in sent.items()}
         wanted = list(outputs or ()) or [o.name for o in info.outputs][:1]
-        return self._model_infer(info.name, named, wanted, parameters, end)
+        return self._model_infer(info.name, named, wanted, parameters, end, trace)
 
     def _left(self, end: Optional[float]) -> Optional[float]:
         """Of a question that is asked on the way."""
         return self._timeout if end is None else _until(end)
 
     def _infer_unknown(self, model: str, sent: Sent, outputs: Optional[Sequence[str]], parameters: Dict[str, str],
-                       end: Optional[float]) -> Result:
+                       end: Optional[float], trace: Trace) -> Result:
         """By the names that the caller gives. outputs: none is all."""
         if "" in sent:
             raise _no_such(model)
         parameters.pop("output", None)
-        return self._model_infer(model, sent, outputs, parameters, end)
+        return self._model_infer(model, sent, outputs, parameters, end, trace)
 
     def _model_infer(self, model: str, sent: Sent, outputs: Optional[Sequence[str]], parameters: Dict[str, str],
-                     end: Optional[float]) -> Result:
+                     end: Optional[float], trace: Trace) -> Result:
         request = _kserve.request(model, sent, outputs, parameters)
-        return _kserve.result(self._call(_kserve.PATH, request, ModelInferResponse, _until(end)))
+        return _kserve.result(self._call(_kserve.PATH, request, ModelInferResponse, _until(end), trace))
 
     # --- by handoff ---------------------------------------------------------------------------
     def _infer_handoff(self, model: str, sent: Sent, outputs: Optional[Sequence[str]],
-                       parameters: Dict[str, str], end: Optional[float], first_only: bool, out: Out) -> Result:
+                       parameters: Dict[str, str], end: Optional[float], first_only: bool, out: Out,
+                       trace: Trace) -> Result:
         handoff, memory = self._local(end)
         for given in [array for _, array in sent.values()] + _arrays_of(out):
             self._check_memory(given)
@@ -326,7 +330,7 @@ class Client:
         targets = [to.target(name) for name, to in places.items()]
         seq = handoff.number()
         try:
-            handoff.infer(seq, model, tensors, targets, names, end, parameters)
+            handoff.infer(seq, model, tensors, targets, names, end, parameters, trace=trace)
             # The daemon answers only when nothing writes to the targets any more; the caller is told in time.
             answer, fds = handoff.inferred(seq, None if end is None else end + _GRACE_S - time.monotonic())
         except ModeldError as e:
@@ -343,6 +347,11 @@ class Client:
         for t in answer.outputs:
             self._rooms.note(model, t.name, t.length, total)
         return collect(answer, places)
+
+
+def _headers(trace: Trace) -> Optional[List[Tuple[str, str]]]:
+    named = zip(("traceparent", "tracestate"), trace)
+    return [(name, value) for name, value in named if value] or None
 
 
 def _no_such(model: str) -> ModeldError:

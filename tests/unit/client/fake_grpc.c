@@ -51,6 +51,7 @@ typedef Remotemedia__ModelRegistry__V1__InferResponse__MetadataEntry Metadata;
 struct stream {
 	int32_t id;
 	char path[128];
+	char trace[128];   /* its trace context */
 	uint8_t *in, *out; /* own */
 	size_t n_in, n_out, at;
 	const char *status; /* of the trailers; NULL: none are sent */
@@ -265,6 +266,8 @@ static void answer(struct server *v, struct stream *s)
 		return;
 	if (!strcmp(s->path, INFER))
 		infer(v, s);
+	else if (is(s, "trace"))
+		s->status = "9", s->message = s->trace, echo(v, s);
 	else if (is(s, "huge"))
 		huge(v, s);
 	else if (is(s, "reset"))
@@ -299,6 +302,9 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 
 	if (n_name == 5 && !memcmp(name, ":path", 5))
 		(void)snprintf(s->path, sizeof(s->path), "%.*s", (int)n_value, value);
+	else if (n_name >= 10 && !memcmp(name, "trace", 5))
+		(void)snprintf(s->trace + strlen(s->trace), sizeof(s->trace) - strlen(s->trace),
+			"%s%.*s", s->trace[0] ? " " : "", (int)n_value, value);
 	return 0;
 }
 

@@ -315,6 +315,15 @@ static void room(struct daemon *d, uint64_t seq, const Modeld__Handoff__Infer *q
 	close(fd);
 }
 
+/* An error whose text is its trace context. */
+static void traced(struct daemon *d, uint64_t seq, const Modeld__Handoff__Infer *q)
+{
+	char text[256];
+
+	(void)snprintf(text, sizeof(text), "%s %s", q->traceparent, q->tracestate);
+	answer_error(d, seq, 9, text);
+}
+
 static void two_outputs(struct daemon *d, uint64_t seq)
 {
 	static uint8_t text[] = "\1\0\0\0a\2\0\0\0bc";
@@ -355,6 +364,8 @@ static void infer(struct daemon *d, uint64_t seq, const Modeld__Handoff__Infer *
 		send_inferred(d, seq, NULL, 0, false);
 	else if (!strcmp(model, "error"))
 		answer_error(d, seq, 9, "no luck");
+	else if (!strcmp(model, "traced"))
+		traced(d, seq, q);
 	else if (!strncmp(model, "hold", 4))
 		d->held[d->n_held++] = (struct held){
 			seq, !strcmp(model, "hold-quiet"), !strcmp(model, "hold-long")};

@@ -53,6 +53,23 @@ static struct grpc_call *begin(const char *path, const struct grpc_piece *pieces
 	return k;
 }
 
+Test(grpc_call, trace_context)
+{
+	const struct grpc_call_options o = {.path = "/t/trace",
+		.timeout_ns = 60 * NS_PER_S,
+		.traceparent = "a parent",
+		.tracestate = "a=1",
+		.max_message_bytes = 4u << 20,
+		.on_message = on_message};
+	struct grpc_call *k;
+
+	cr_assert_eq(grpc_call_new(&k, c, &o), 0);
+	cr_assert_eq(grpc_client_run(c, k, clock_add(clock_ns(), 60 * NS_PER_S)), 0);
+	cr_assert_eq(grpc_call_status(k), 9);
+	cr_assert_str_eq(grpc_call_message(k), "a parent a=1");
+	grpc_call_free(k);
+}
+
 /* The call's status; message: a part of its text. */
 static enum grpc_status status_of(const char *path, const char *message)
 {

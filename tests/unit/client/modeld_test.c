@@ -383,6 +383,27 @@ Test(modeld, inline_outputs)
 	modeld_result_free(second);
 }
 
+Test(modeld, trace_context)
+{
+	static const char parent[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+	struct modeld *m = connected(FAKE_GOOD);
+	struct modeld_result *result;
+	struct sample s;
+
+	sample_init(&s, allocated(m), "traced");
+	s.request.traceparent = parent;
+	s.request.tracestate = "a=1,b=2";
+	cr_assert_eq(modeld_infer(m, &s.request, &result, &error), 9);
+	cr_assert_eq(strncmp(error.text, parent, sizeof(parent) - 1), 0, "%s", error.text);
+	cr_assert(strstr(error.text, " a=1,b=2"), "%s", error.text);
+	s.request.traceparent = "00-no";
+	cr_assert_eq(modeld_infer(m, &s.request, &result, &error), MODELD_E_USAGE);
+	s.request.traceparent = parent;
+	s.request.tracestate = "a=1\r\nx: y";
+	cr_assert_eq(modeld_infer(m, &s.request, &result, &error), MODELD_E_USAGE);
+	modeld_close(m);
+}
+
 Test(modeld, an_output_in_a_region_that_is_made_for_it)
 {
 	struct modeld *m = connected(FAKE_GOOD);

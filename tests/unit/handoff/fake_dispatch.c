@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -222,6 +223,8 @@ int request_new(struct request **ret_request, struct version *m, const struct or
 		return -ENOMEM;
 	r->refs = 1;
 	r->deadline_ns = origin->deadline_ns;
+	snprintf(r->traceparent, sizeof(r->traceparent), "%s", origin->traceparent);
+	snprintf(r->tracestate, sizeof(r->tracestate), "%s", origin->tracestate);
 	r->on_done = on_done;
 	r->data = data;
 	list_init(&r->node);

@@ -39,6 +39,7 @@ struct request {
 	uint32_t n_targets;
 	uint32_t n_wanted;
 	uint32_t n_parameters;
+	char traceparent[64], tracestate[64];
 };
 
 struct dispatch {

@@ -414,6 +414,12 @@ void frontend_set_handoff(struct frontend *f, struct handoff *h)
 {
 }
 
+void handoff_set_tracer(struct handoff *h, struct tracer *t)
+{
+	(void)h;
+	(void)t;
+}
+
 void frontend_set_tracer(struct frontend *f, struct tracer *t)
 {
 	(void)f;

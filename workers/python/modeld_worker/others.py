@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 from . import errors
+from .context import current_call
 
 # An answer that is on its way when the time is up is waited for.
 GRACE_S = 0.1
@@ -102,6 +103,12 @@ class _Link:
         self.names = {}  # of a model's outputs, in its order
 
 
+def _trace():
+    """That of the request which asks."""
+    call = current_call()
+    return ("", "") if call is None else (call.traceparent, call.tracestate)
+
+
 class Other:
     """Another model, as context.model() gives it."""
 
@@ -169,7 +176,7 @@ class Other:
         seq = handoff.number()
         try:
             handoff.infer(seq, self.name, tensors, [p.target(n) for n, p in places.items()], list(outputs or ()), end,
-                          {str(k): str(v) for k, v in parameters.items()})
+                          {str(k): str(v) for k, v in parameters.items()}, trace=_trace())
             answer, fds = handoff.inferred(seq, None if end is None else end + GRACE_S - time.monotonic())
         except link.errors.ModeldError as e:
             if not outputs and e.code == "INVALID_ARGUMENT":
@@ -192,7 +199,7 @@ class Answers:
         seq = link.handoff.number()
         try:
             link.handoff.infer(seq, other.name, tensors, [], list(outputs or ()), end,
-                               {str(k): str(v) for k, v in parameters.items()}, partial=True)
+                               {str(k): str(v) for k, v in parameters.items()}, partial=True, trace=_trace())
         except BaseException:
             link.handoff.forget(seq, keep)
             raise

@@ -1,0 +1,30 @@
+/* inference_trace.h: what is told of an inference over the handoff socket when it has ended: see trace/call_trace.h. */
+#ifndef HANDOFF_INFERENCE_TRACE_H
+#define HANDOFF_INFERENCE_TRACE_H
+
+#include "base/traceparent.h"
+#include "base/tracestate.h"
+#include "trace/call_trace.h"
+
+struct guest;
+struct handoff_infer;
+struct inference;
+struct request_result;
+struct version;
+
+/* The trace context of an Infer, in form. */
+struct inference_context {
+	char traceparent[TRACEPARENT_BYTES + 1];
+	struct tracestate tracestate;
+};
+
+/* What the message says of it; what is malformed is none. Borrowed from *own. */
+struct trace_context inference_context_read(
+	struct inference_context *own, const struct handoff_infer *m);
+/* How it ran. Accepts a trace that is NULL, as all of these. */
+void inference_trace_ran(struct call_trace *t, const struct request_result *result);
+/* It is over. model: NULL: there is none of this name. Returns NULL. */
+struct call_trace *inference_trace_end(
+	struct call_trace *t, const struct guest *p, const struct version *model);
+
+#endif
