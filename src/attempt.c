@@ -51,7 +51,8 @@ static const char *device_of(const struct attempt *a, char *out)
 
 	if (a->v && a->v->devices)
 		all = a->v->devices;
-
+	if (a->device)
+		all = a->device;
 	snprintf(out, DEVICE_MAX, "%.*s", (int)strcspn(all, ", "), all);
 	return out;
 }

@@ -20,6 +20,8 @@ struct version_settings;
 struct attempt {
 	const struct config *config;	  /* borrow */
 	const struct version_settings *v; /* borrow; NULL: it is for no one model */
+	const char *
+		device; /* borrow: where it runs; NULL: where the model does, or on no device of its own */
 	pid_t pid;
 	int pidfd;	   /* own */
 	int fd;		   /* own: our end of its descriptor 3 */

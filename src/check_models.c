@@ -143,6 +143,23 @@ unsigned check_models_wrong(const struct repository *repository)
 	return (unsigned)repository_n_wrong(repository);
 }
 
+unsigned check_models_default(const struct config *c, const struct repository *repository)
+{
+	const char *name = c->models.default_model, *where;
+	char model[256];
+
+	if (!name || !*name)
+		return 0;
+	/* "model" or "model:version" */
+	snprintf(model, sizeof(model), "%.*s", (int)strcspn(name, ":"), name);
+	if (repository_find(repository, model))
+		return 0;
+	where = config_where(c, "models", "default");
+	fprintf(stderr, "modeld: %s%s[models] default: %s: there is no such model\n",
+		where ? where : "", where ? ": " : "", name);
+	return 1;
+}
+
 /* --- What backends say ---------------------------------------------------------------------------- */
 
 /* Sections of backends that there are not. */

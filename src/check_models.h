@@ -20,6 +20,8 @@ int check_models_print(
 	const struct config *c, enum model_form form, const struct repository *repository);
 /* Of each model that is wrong or not quite right, on standard error. Returns how many are wrong. */
 unsigned check_models_wrong(const struct repository *repository);
+/* On standard error, if [models] default names none of them. Returns how many faults there are. */
+unsigned check_models_default(const struct config *c, const struct repository *repository);
 /*
  * On standard error each section of a backend that there is not, and each setting and parameter that its backend finds wrong,
  * without a model being loaded; notes: on standard output, as comments, which backends do not say. Returns how many faults

@@ -22,6 +22,7 @@
 #include "config.h"
 #include "config_source.h"
 #include "descriptors.h"
+#include "device_check.h"
 #include "models/repository.h"
 #include "server.h"
 #include "succession.h"
@@ -227,7 +228,8 @@ static int check(
 	if (fflush(stdout))
 		return SERVER_EXIT_OS;
 	if (check_models_backends(c, repository, !o->forms) + check_models_wrong(repository) +
-			check_surroundings(c, stderr) >
+			check_models_default(c, repository) + check_surroundings(c, stderr) +
+			device_check_all(c, stderr) >
 		0)
 		return SERVER_EXIT_CONFIG;
 	return failed;

@@ -583,3 +583,29 @@ def test_whoever_may_come_is_warned_of(start, listen, warns):
     """Once, not for each address."""
     d = start(models=["identity"], listen=listen)
     assert d.log().count("neither TLS nor authentication") == (1 if warns else 0)
+
+
+def test_check_says_which_gpus_there_are_not(tmp_path):
+    """By a worker, as it would be at a start: here with a stand-in that has one."""
+    (tmp_path / "models").mkdir()
+    config = tmp_path / "modeld.conf"
+    config.write_text(f"[server]\nlisten = 127.0.0.1:0\nruntime_dir = {tmp_path}\n"
+                      f"[models]\nrepository = {tmp_path}/models\n[worker]\nworkers = cuda:0, cuda:1, cpu:0\n")
+    fake = os.path.join(BUILD, "fakecuda", "modeld-worker")
+    done = check(config, f"worker.program={fake}", "worker.sandbox=off", env={**os.environ, "FAKECUDA": "devices=1"})
+    assert done.returncode == CONFIG and f"{config}:7: [worker] workers: cuda:1: a worker finds no such GPU here" in done.stderr
+    assert "workers: cuda:0" not in done.stderr and "no such device here" in done.stderr, done.stderr
+    done = check(config, f"worker.program={fake}", "worker.sandbox=off", env={**os.environ, "FAKECUDA": "devices=2"})
+    assert done.returncode == OK and "workers: cuda" not in done.stderr, done.stderr
+
+
+def test_check_says_that_there_is_no_default_model(tmp_path):
+    (tmp_path / "models" / "m" / "1").mkdir(parents=True)
+    (tmp_path / "models" / "m" / "model.conf").write_text("[model]\nbackend = builtin\n[parameters]\nfunction = identity\n")
+    config = tmp_path / "modeld.conf"
+    config.write_text(f"[server]\nlisten = 127.0.0.1:0\nruntime_dir = {tmp_path}\n"
+                      f"[models]\nrepository = {tmp_path}/models\ndefault = n\n")
+    done = check(config)
+    assert done.returncode == CONFIG and f"{config}:6: [models] default: n: there is no such model" in done.stderr
+    for name in "m", "m:1", "":
+        assert check(config, f"models.default={name}").returncode == OK
