@@ -1,7 +1,11 @@
 """Coroutines of a model, which overlap: the worker's program against a daemon of the test's own."""
+import gc
+import weakref
+
 import pytest
 
 from modeld_worker import wire
+from modeld_worker.coroutines import in_loop
 from worker_program import IDENTITY, run, start  # noqa: F401 (a fixture)
 
 # Those that come wait for each other.
@@ -159,3 +163,33 @@ def test_where_it_hangs_is_in_the_log(start, hang):
     while "nearly taken all" not in w.log() or "line 10, in waits" not in w.log():
         w.send(wire.Ping(nonce=1))
         w.take(wire.Pong)
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_what_raises_keeps_nothing(streams):
+    """An exception that its own traceback held would keep a run's arrays until the collector comes by."""
+    class Thing:
+        pass
+
+    seen = []
+
+    async def infer():
+        thing = Thing()
+        seen.append(weakref.ref(thing))
+        raise ValueError("no")
+
+    async def answers():
+        yield 1
+        await infer()
+
+    async def nothing():
+        pass
+
+    gc.disable()
+    try:
+        with pytest.raises(ValueError):
+            list(in_loop(answers)()) if streams else in_loop(infer)()
+        in_loop(nothing)()  # behind whatever the event loop still did with it
+        assert seen[0]() is None
+    finally:
+        gc.enable()

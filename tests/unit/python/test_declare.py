@@ -75,3 +75,12 @@ def test_dtypes_of_numpy():
             assert dtypes.of_numpy(dtype) == number
     assert dtypes.of_numpy(np.dtype(">f4")) == F32 and dtypes.of_numpy(np.dtype("S3")) == BYTES
     assert dtypes.of_numpy(np.dtype("complex64")) == 0 and dtypes.of_numpy(np.dtype("M8[s]")) == 0
+
+
+def test_what_is_admitted_is_so_each_time():
+    d = Declared("x", F32, (-1, 4))
+    given = [(F32, (2, 4), True), (F32, (2, 4), True), (F32, (3, 4), True), (F32, (3, 5), False), (I64, (3, 4), False), (F32, (4,), False),
+             (F32, (3, 4), True)]
+    assert [d.admits(dtype, dims) for dtype, dims, _ in given] == [admitted for *_, admitted in given]
+    anything = Declared("x")
+    assert anything.admits(F32, ()) and anything.admits(I64, (1, 2)) and anything.admits(F32, ())

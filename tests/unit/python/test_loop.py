@@ -50,6 +50,40 @@ def test_spans_that_are_not_there_fail_their_item(start):
     assert w.take(wire.Done).results[0].message == "0 inputs came, the model declares 1"
 
 
+NARROW = """
+import resource
+
+
+def limit(n):
+    resource.setrlimit(resource.RLIMIT_AS, (n, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+class Model:
+    def load(self, context):
+        pages = int(open("/proc/self/statm").read().split()[0])
+        limit(pages * resource.getpagesize() + (1 << 30))
+
+    def infer(self, x):
+        if len(x) == 0:
+            limit(resource.RLIM_INFINITY)
+        return x
+"""
+
+
+def test_memory_that_there_is_no_room_to_map(start):
+    """Runs that name it fail by that, others do not; it is mapped when there is room."""
+    w = start()
+    assert w.begin(NARROW).ok
+    w.map_input(bytes(4096))
+    w.map_input(bytes(4096), id=65537, size=1 << 33)
+    w.send(run(1, arena=65537), run(2))
+    result = w.take(wire.Done).results[0]
+    assert result.code == 8 and "no room to map" in result.message
+    assert w.take(wire.Done).results[0].code == 0
+    w.send(run(3, length=0), run(4, arena=65537))
+    assert [w.take(wire.Done).results[0].code for _ in range(2)] == [0, 0]
+
+
 def test_a_shape_that_numpy_has_no_numbers_for_fails_its_item(start):
     w = start()
     w.begin(IDENTITY)

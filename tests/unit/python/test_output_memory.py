@@ -1,4 +1,5 @@
 """The output arena's books, and what is mapped of others."""
+import errno
 import fcntl
 import gc
 import os
@@ -7,7 +8,7 @@ import random
 import numpy as np
 import pytest
 
-from modeld_worker import wire
+from modeld_worker import memory, wire
 from modeld_worker.memory import SEAL_FUTURE_WRITE, SEAL_GROW, SEAL_SEAL, SEAL_SHRINK, Arena, ArenaError, MapError, Views
 
 
@@ -133,3 +134,25 @@ def test_what_is_not_mapped(id, seals, size, writable):
     with pytest.raises(MapError):
         v.map(memfd(b"hello", seals), id, size, writable)
     assert v.readable(id) is None
+
+
+def test_what_there_is_no_room_for_is_mapped_when_there_is(monkeypatch):
+    v, room = Views(), memory.mmap.mmap
+
+    def full(*_):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    before = len(os.listdir("/proc/self/fd"))
+    for id in (7, 8):
+        monkeypatch.setattr(memory.mmap, "mmap", full)
+        with pytest.raises(memory.NoRoom):
+            v.map(memfd(b"hello", ALL | SEAL_FUTURE_WRITE), id, 5, False)
+        assert v.wants(id) and v.readable(id) is None and v.writable(id) is None
+        with pytest.raises(KeyError):
+            v.map(memfd(b"hello", ALL | SEAL_FUTURE_WRITE), id, 5, False)
+        monkeypatch.setattr(memory.mmap, "mmap", room)
+        if id == 7:
+            assert bytes(v.readable(id)) == b"hello" and not v.wants(id)
+        v.unmap(id)
+        assert not v.wants(id) and v.readable(id) is None
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -57,11 +57,13 @@ class Worker:
                                "max_batch_size": wire.U32_MAX, **load}))
         return self.take(wire.Loaded)
 
-    def map_input(self, data, id=65536):
+    def map_input(self, data, id=65536, size=None):
+        """size: more than the data, of nothing."""
         fd = os.memfd_create("input", os.MFD_ALLOW_SEALING)
         os.write(fd, data)
+        os.ftruncate(fd, size or len(data))
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, 1 | 2 | 4 | 16)
-        socket.send_fds(self.socket, [codec.write(wire.Map(id=id, size=len(data)))], [fd])
+        socket.send_fds(self.socket, [codec.write(wire.Map(id=id, size=size or len(data)))], [fd])
         os.close(fd)
 
     def log(self):

@@ -89,9 +89,13 @@ def _finish(awaitable):
         if not future.done():
             _log_stacks(call)
     given, raised = future.result()
-    if raised is not None:
-        raise raised
-    return given
+    try:
+        if raised is not None:
+            raise raised
+        return given
+    finally:
+        # This frame is in the exception's traceback: what it raises would keep itself, and a run's arrays.
+        del future, raised
 
 
 def _log_stacks(call):

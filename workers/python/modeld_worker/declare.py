@@ -23,10 +23,11 @@ class DeclarationError(ValueError):
 
 class Declared:
     """One input or output. `dims`: None for any shape."""
-    __slots__ = ("name", "dtype", "dims")
+    __slots__ = ("name", "dtype", "dims", "_admitted")
 
     def __init__(self, name, dtype=0, dims=None):
         self.name, self.dtype, self.dims = name, dtype, dims
+        self._admitted = None  # what came last, and is probably what comes next
 
     def __eq__(self, other):
         return (self.name, self.dtype, self.dims) == (other.name, other.dtype, other.dims)
@@ -41,7 +42,13 @@ class Declared:
         return wire.Declaration(name=self.name, dtype=self.dtype, dims=self.dims or (), any_shape=int(self.dims is None))
 
     def admits(self, dtype, dims):
-        return self.dtype in (0, dtype) and self.admits_shape(dims)
+        given = dtype, dims
+        if given == self._admitted:
+            return True
+        if self.dtype not in (0, dtype) or not self.admits_shape(dims):
+            return False
+        self._admitted = given
+        return True
 
     def admits_shape(self, dims):
         want = self.dims

@@ -156,6 +156,8 @@ class Executor:
             raise RunError(INTERNAL, f"input '{want.name}': {dtypes.NAMES[number]} {list(dims)} of {t.length} bytes is not "
                                      "what the model declares")
         view = self._views.readable(t.arena)
+        if view is None and self._views.wants(t.arena):
+            raise RunError(EXHAUSTED, f"input '{want.name}': this worker has no room to map its memory")
         if view is None:
             raise RunError(INTERNAL, f"input '{want.name}': its memory is not mapped in this worker")
         if t.length > len(view) or t.offset > len(view) - t.length:
@@ -394,6 +396,8 @@ class Executor:
     def _to_target(self, target, given, k, number, shape):
         """The Tensor there; None where it cannot be written to."""
         view = self._views.writable(target.arena)
+        if view is None and self._views.wants(target.arena):
+            raise RunError(EXHAUSTED, "this worker has no room to map the region that an output goes to")
         if view is None or target.length > len(view) or target.offset > len(view) - target.length:
             raise RunError(INTERNAL, "the place for an output is not in a region that can be written")
         if isinstance(given, bytes):

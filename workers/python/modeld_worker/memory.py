@@ -26,10 +26,16 @@ SPARE_MAX = 64
 SPARE_BYTES_MAX = 64 * 1024
 # Descriptors of what others have: a worker has few segments to read, and may have many regions.
 KEPT_MAX = 64
+# Memory that there was no room for, to be mapped when it is needed.
+WANTED_MAX = 64
 
 
 class MapError(Exception):
     """Memory that cannot be mapped: runs that name it fail."""
+
+
+class NoRoom(MapError):
+    """This process has none for it now."""
 
 
 class ArenaError(Exception):
@@ -47,22 +53,44 @@ class Views:
         self.by_id = {}  # id -> (memoryview to read, one to write or None)
         self._keeps = keeps
         self._kept = {}  # id -> (descriptor, address, size)
+        self._wanted = {}  # id -> (descriptor, size, writable): there was no room
         self.on_unmap = lambda id: None
 
     def map(self, fd, id, size, writable):
-        """Takes fd over. KeyError: the id is mapped already."""
+        """Takes fd over. KeyError: the id is mapped already; NoRoom: what names it tries again."""
         try:
-            if id in self.by_id:
+            if id in self.by_id or id in self._wanted:
                 raise KeyError(id)
-            self.by_id[id] = _view(fd, id, size, writable)
-            if self._keeps and len(self._kept) < KEPT_MAX:
-                self._kept[id] = os.dup(fd), np.frombuffer(self.by_id[id][0], np.uint8).ctypes.data, size
+            self._map(fd, id, size, writable)
+        except NoRoom:
+            if len(self._wanted) < WANTED_MAX:
+                self._wanted[id] = os.dup(fd), size, writable
+            raise
         finally:
             os.close(fd)
+
+    def _map(self, fd, id, size, writable):
+        self.by_id[id] = _view(fd, id, size, writable)
+        if self._keeps and len(self._kept) < KEPT_MAX:
+            self._kept[id] = os.dup(fd), np.frombuffer(self.by_id[id][0], np.uint8).ctypes.data, size
+
+    def _map_wanted(self, id):
+        try:
+            self._map(self._wanted[id][0], id, *self._wanted[id][1:])
+        except NoRoom:
+            return
+        os.close(self._wanted.pop(id)[0])
+
+    def wants(self, id):
+        """There is no room to map it."""
+        return id in self._wanted
 
     def unmap(self, id):
         """Arrays that a model has kept stay readable: the mapping goes with the last of them."""
         self.by_id.pop(id, None)
+        wanted = self._wanted.pop(id, None)
+        if wanted:
+            os.close(wanted[0])
         kept = self._kept.pop(id, None)
         if kept:
             self.on_unmap(id)
@@ -82,12 +110,17 @@ class Views:
 
     def readable(self, id):
         """A memoryview, read-only; None where the id is not mapped."""
-        view = self.by_id.get(id)
+        view = self._find(id)
         return view and view[0]
 
     def writable(self, id):
-        view = self.by_id.get(id)
+        view = self._find(id)
         return view and view[1]
+
+    def _find(self, id):
+        if id in self._wanted:
+            self._map_wanted(id)
+        return self.by_id.get(id)
 
 
 def _view(fd, id, size, writable):
@@ -107,7 +140,7 @@ def _view(fd, id, size, writable):
     try:
         memory = mmap.mmap(fd, size, flags, mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0))
     except OSError as e:
-        raise MapError(e.strerror) from None
+        raise (NoRoom if e.errno == errno.ENOMEM else MapError)(e.strerror) from None
     view = memoryview(memory)
     return view.toreadonly(), view if writable else None
 
