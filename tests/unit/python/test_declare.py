@@ -84,3 +84,15 @@ def test_what_is_admitted_is_so_each_time():
     assert [d.admits(dtype, dims) for dtype, dims, _ in given] == [admitted for *_, admitted in given]
     anything = Declared("x")
     assert anything.admits(F32, ()) and anything.admits(I64, (1, 2)) and anything.admits(F32, ())
+
+
+@pytest.mark.parametrize("annotation, text", [
+    ("f31[-1]", "'f31' is no dtype"), ("f32[-1", "no tensor"), ("float32[2, -3]", "below -1"), ("image[?, 3]", "'image' is no dtype")])
+def test_an_annotation_that_is_meant_for_a_tensor_and_is_none(annotation, text):
+    with pytest.raises(DeclarationError, match=text):
+        declare.of_annotation("x", annotation, {})
+
+
+@pytest.mark.parametrize("annotation", ["Tensor", "torch.Tensor", "Optional[Tensor]", "List[np.ndarray]", "the image"])
+def test_an_annotation_that_says_nothing_of_a_tensor(annotation):
+    assert declare.of_annotation("x", annotation, {}) == Declared("x")

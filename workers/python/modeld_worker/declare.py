@@ -13,6 +13,8 @@ from . import dtypes, wire
 
 _SPEC = re.compile(r"\s*([A-Za-z]\w*)\s*(?:\[([^\]]*)\])?\s*")
 _NAMED = re.compile(r"\s*([^\s:,\[\]]+)\s*:\s*([A-Za-z]\w*\s*(?:\[[^\]]*\])?)\s*(,|$)")
+# No type of Python's is written so.
+_SHAPED = re.compile(r"\s*[A-Za-z]\w*\s*\[\s*[-?*\d]")
 # The name of an output that nobody named.
 OUTPUT = "output"
 
@@ -109,7 +111,7 @@ def of_annotation(name, annotation, scope):
         try:
             annotation = eval(annotation, scope)  # of `from __future__ import annotations`
         except Exception:
-            return Declared(name)
+            return parse(name, annotation) if _SHAPED.match(annotation) else Declared(name)
         return of_annotation(name, annotation, scope)
     if annotation in (str, bytes):
         return Declared(name, dtypes.BYTES)
