@@ -102,6 +102,12 @@ def test_a_load_that_raises_what_is_no_exception_fails(start):
     assert w.load(IDENTITY).ok
 
 
+def test_a_load_says_where_the_syntax_is_wrong(start):
+    w = start()
+    loaded = w.begin("import os\n\n\ndef infer(x)\n    return x\n")
+    assert not loaded.ok and "SyntaxError: " in loaded.error and "(model.py, line 4)" in loaded.error
+
+
 def test_messages_are_answered_while_a_batch_runs(start):
     w = start()
     w.begin("import time\n\n\ndef infer(x, context):\n    while not context.cancelled():\n        time.sleep(0.01)\n    return x\n")

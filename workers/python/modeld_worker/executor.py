@@ -489,6 +489,8 @@ def is_fatal(e):
 
 
 def last_line(e):
+    if isinstance(e, SyntaxError):
+        return f"{type(e).__name__}: {e}"  # with its place, which the traceback has further up
     return traceback.format_exception_only(type(e), e)[-1].strip()
 
 
