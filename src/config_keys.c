@@ -21,7 +21,7 @@ const struct config_key config_keys[] = {
 	{"server", "log_keep_bytes", CONFIG_BYTES32, AT(log_keep_bytes), "64K", 0, 16 * MIB},
 	{"server", "drain_timeout_s", CONFIG_SECONDS, AT(drain_timeout_ms), "25", 0, 86400},
 	{"server", "busy_poll_us", CONFIG_U32, AT(pool.busy_poll_us), "0", 0, 10000},
-	{"server", "lone_poll_us", CONFIG_U32, AT(lone_poll_us), "100", 0, 10000},
+	{"server", "lone_poll_us", CONFIG_U32, AT(lone_poll_us), "200", 0, 10000},
 	{"server", "client_shm", CONFIG_CLIENT_SHM, AT(frontend.services.client_shm), "local", 0,
 		0},
 	{"server", "client_cuda_shm", CONFIG_CLIENT_SHM, AT(frontend.services.client_cuda_shm),
