@@ -6,9 +6,10 @@
 
 On a Unix socket large arrays travel in shared memory without a copy; over TCP it is a plain gRPC client.
 """
+from ._device import DeviceArray, DeviceRegion
 from ._results import Result, Timings
 from .client import Client, ModelInfo, TensorInfo, connect
 from .errors import ConnectionLost, ModeldError
 
-__all__ = ["Client", "ConnectionLost", "ModelInfo", "ModeldError", "Result", "TensorInfo", "Timings", "connect"]
+__all__ = ["Client", "ConnectionLost", "DeviceArray", "DeviceRegion", "ModelInfo", "ModeldError", "Result", "TensorInfo", "Timings", "connect"]
 __version__ = "0.1.0"

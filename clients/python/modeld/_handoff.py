@@ -451,14 +451,16 @@ class Handoff:
             pass  # the connection is gone, and the region with it
 
     def infer(self, seq: int, model: str, inputs: List[Tensor], targets: List[Target], outputs: List[str],
-              end: Optional[float], parameters: Dict[str, str], partial: bool = False, trace: Trace = NO_TRACE) -> None:
-        """Outputs that find no room in their targets come in a region of the daemon's making. Its answer: inferred().
+              end: Optional[float], parameters: Dict[str, str], partial: bool = False, trace: Trace = NO_TRACE,
+              make_room: bool = True) -> None:
+        """Outputs that find no room in their targets come in a region of the daemon's making, or, without make_room, are an
+        error that tells their sizes. Its answer: inferred().
         partial: there may be several, as a decoupled model gives them, each but the last with `more`."""
         timeout_us = 0 if end is None else max(1, int(_left(end) * 1e6))
         if partial:
             self._streams.add(seq)
         self.send(Infer(model, inputs, targets, outputs, timeout_us, [Parameter(k, v) for k, v in parameters.items()],
-                        make_room=True, partial=partial, traceparent=trace[0], tracestate=trace[1]), seq, end)
+                        make_room=make_room, partial=partial, traceparent=trace[0], tracestate=trace[1]), seq, end)
 
     def inferred(self, seq: int, timeout: Optional[float]) -> Tuple[Inferred, List[int]]:
         """The next answer to infer(), and the descriptor of its room, if it has one: the caller's to close."""

@@ -11,14 +11,15 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Ty
 import grpc
 import numpy as np
 
-from . import _dtypes, _kserve, _places
+from . import _device, _dtypes, _kserve, _places
+from ._device import DeviceArray, DeviceMemory, DeviceRegion
 from ._handoff import NO_TRACE, Handoff, Trace, to_trace
 from ._memory import Block, Memory, Region
-from ._messages import (HealthCheckRequest, HealthCheckResponse, InferRequest, InferResponse, Message, ModelInferResponse,
+from ._messages import (HealthCheckRequest, HealthCheckResponse, Inferred, InferRequest, InferResponse, Message, ModelInferResponse,
                         ModelStatus, ServerStatusRequest, ServerStatusResponse, TensorData, TensorStatus)
 from ._request import Dtypes, Inputs, add_place, place, to_send
 from ._results import Out, Result, Sent, Timings, adopt, collect, copy_out, out_places
-from ._rooms import Rooms
+from ._rooms import FIRST_BYTES, Rooms
 from .errors import ConnectionLost, DecodeError, ModeldError
 
 M = TypeVar("M", bound=Message)
@@ -97,6 +98,7 @@ class Client:
         self._rooms = Rooms()
         self._handoff: Optional[Handoff] = None
         self._memory: Optional[Memory] = None
+        self._device: Optional[DeviceMemory] = None
         # Of connections that were lost, as long as arrays lie there.
         self._former: "weakref.WeakSet[Region]" = weakref.WeakSet()
         self._connecting = threading.Lock()
@@ -108,6 +110,7 @@ class Client:
     def _open_handoff(self, path: str, timeout: Optional[float]) -> None:
         self._handoff = Handoff(path, timeout)
         self._memory = Memory(self._handoff.allocate, self._handoff.release)
+        self._device = DeviceMemory(self._handoff)
 
     def _local(self, end: Optional[float] = None) -> Tuple[Handoff, Memory]:
         """The connection, and its memory; anew where it was lost, since a daemon that was started again knows nothing of it."""
@@ -115,11 +118,13 @@ class Client:
         self._handoff.check_process()
         with self._connecting:
             if self._handoff.is_lost() and not self._closed:
-                lost, memory = self._handoff, self._memory
+                lost, memory, device = self._handoff, self._memory, self._device
                 self._open_handoff(self._path, self._timeout if end is None else max(0.01, end - time.monotonic()))
                 self._models = {}
                 self._former.update(memory.regions())
                 memory.close()
+                if device:
+                    device.close()
                 lost.close()
             return self._handoff, self._memory
 
@@ -140,6 +145,8 @@ class Client:
         self._channel.close()
         if self._handoff and self._memory:
             self._memory.close()
+            if self._device:
+                self._device.close()
             self._handoff.close()
 
     @property
@@ -204,6 +211,64 @@ class Client:
             return np.empty(dims, kind)
         nbytes = int(np.prod(dims, dtype=np.int64)) * kind.itemsize
         return self._local()[1].take(nbytes).array(kind, dims, nbytes)
+
+    # --- on a GPU -----------------------------------------------------------------------------
+    def _on_device(self, end: Optional[float]) -> Tuple[Handoff, Memory, DeviceMemory]:
+        if self._memory is None:
+            raise ModeldError("FAILED_PRECONDITION", "tensors on a GPU go by the handoff socket, which this connection has not")
+        handoff, memory = self._local(end)
+        assert self._device
+        return handoff, memory, self._device
+
+    def device_empty(self, shape: Union[int, Sequence[int]], dtype: str = "f32", gpu: int = 0) -> DeviceArray:
+        """An uninitialised tensor on GPU `gpu`, as CUDA counts them in this process, in memory that is shared with the daemon: requests
+        name it, nobody copies it. dtype: modeld's name. It is given back when it is collected."""
+        dims = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
+        return self._on_device(None)[2].empty(gpu, dtype, dims, self._until_timeout())
+
+    def device_register(self, tensor: Any) -> DeviceRegion:
+        """Hand over the memory that another library's tensor lies in, for requests to name without a copy until release().
+        FAILED_PRECONDITION: it is none that CUDA exports (cuMemCreate() with a descriptor asked for)."""
+        return self._on_device(None)[2].register(tensor, self._until_timeout())
+
+    def _until_timeout(self) -> Optional[float]:
+        return None if self._timeout is None else time.monotonic() + self._timeout
+
+    def device_infer(self, model: str, inputs: Any, *, outputs: Optional[Sequence[str]] = None, dtype: Dtypes = None,
+                     parameters: Optional[Mapping[str, str]] = None, timeout: Optional[float] = None,
+                     trace: Optional[Mapping[str, str]] = None) -> _device.Result:
+        """Run a model on what lies on a GPU, and return its outputs there, by name.
+
+        inputs: a tensor with __cuda_array_interface__ or __dlpack__ (of torch, cupy, ...; contiguous), or {name: tensor}, of which some
+        may be arrays on the host. One in memory that device_empty() made or device_register() handed over is named where it lies;
+        any other is copied once, on the GPU. An output that takes more than was foreseen has the model run once more.
+        """
+        timeout = _finite(timeout)
+        end = None if timeout is None else time.monotonic() + timeout
+        try:
+            return self._device_infer(model, inputs, outputs, dtype, dict(parameters or {}), end, to_trace(trace))
+        except TimeoutError:
+            raise ModeldError("DEADLINE_EXCEEDED", f"no answer within {timeout} s") from None
+
+    def _device_infer(self, model: str, inputs: Any, outputs: Optional[Sequence[str]], dtype: Dtypes, parameters: Dict[str, str],
+                      end: Optional[float], trace: Trace) -> _device.Result:
+        info = self._find_model(model, self._left(end))
+        call = _device.Call(*self._on_device(end), model, inputs, dtype, end)
+        rows = call.tensors[0].dims[0] if call.tensors[0].dims else -1
+        wanted = [o for o in info.outputs if outputs is None or o.name in outputs]
+        rooms = {o.name: max(FIRST_BYTES, self._rooms.expect(model, o.name, o.dtype, o.shape, rows, call.total)) for o in wanted}
+        try:
+            return self._noted(model, call.total, *call.run(rooms, parameters, trace))
+        except ModeldError as e:
+            if not e.needed:
+                raise
+            rooms.update({name: took for name, took in e.needed.items() if name in rooms})
+        return self._noted(model, call.total, *call.run(rooms, parameters, trace))
+
+    def _noted(self, model: str, total: int, answer: Inferred, result: _device.Result) -> _device.Result:
+        for t in answer.outputs:
+            self._rooms.note(model, t.name, t.length, total)
+        return result
 
     # --- inference ----------------------------------------------------------------------------
     def infer(self, model: str, inputs: Inputs, *, dtype: Dtypes = None,
