@@ -5,7 +5,6 @@
  * modelctl, one thread, one connection.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,8 +100,10 @@ static int parse_number(const char *what, const char *text, uint64_t max, uint64
 		"--%s '%s': a number from 1 to %" PRIu64 " is expected", what, text, max);
 }
 
-static int take_option(struct bench *b, int c, const char *value)
+static int take_option(void *data, int c, char *value)
 {
+	struct bench *b = data;
+
 	switch (c) {
 	case 'c':
 		return parse_number("concurrency", value, CONCURRENCY_MAX, &b->concurrency);
@@ -116,29 +117,29 @@ static int take_option(struct bench *b, int c, const char *value)
 		b->shared = true;
 		return 0;
 	default:
-		return modelctl_option(b->m, c, value);
+		return -1;
 	}
 }
 
 /* An exit code, or -1 to go on. */
 static int parse(struct bench *b, int argc, char **argv)
 {
-	static const struct option longs[] = {MODELCTL_OPTIONS,
-		{"concurrency", required_argument, NULL, 'c'},
+	static const struct option options[] = {{"concurrency", required_argument, NULL, 'c'},
 		{"rate", required_argument, NULL, 'r'}, {"seconds", required_argument, NULL, 's'},
 		{"dimension", required_argument, NULL, 'd'}, {"shm", no_argument, NULL, 'S'}, {0}};
-	int c;
+	const struct modelctl_line line = {
+		.usage = bench_usage,
+		.options = options,
+		.take = take_option,
+		.data = b,
+		.n_min = 1,
+		.n_max = 1,
+		.arguments = "one MODEL",
+	};
+	int r = modelctl_parse(b->m, argc, argv, &line);
 
-	while ((c = getopt_long(argc, argv, MODELCTL_SHORT "c:r:s:d:", longs, NULL)) != -1) {
-		int r = take_option(b, c, optarg);
-
-		if (r > 0)
-			return r;
-		if (r < 0)
-			return modelctl_usage(c, bench_usage);
-	}
-	if (argc - optind != 1)
-		return modelctl_fail(MODELCTL_USAGE, "bench needs one MODEL");
+	if (r >= 0)
+		return r;
 	b->model = argv[optind];
 	if (b->concurrency == 0)
 		b->concurrency = b->rate > 0 ? CONCURRENCY_OPEN : 1;

@@ -1,5 +1,4 @@
 /* completion.c: `modelctl completion`. modelctl, one thread. */
-#include <getopt.h>
 #include <stdio.h>
 
 #include "clients/modelctl/modelctl.h"
@@ -30,7 +29,7 @@ static const char script[] =
 	"	esac\n"
 	"	case $word in\n"
 	"	-*) COMPREPLY=($(compgen -W \"$(modelctl $command --help 2>/dev/null |\n"
-	"		sed -n 's/^  \\(-[a-z], \\)\\{0,1\\}\\( *\\)\\(--[a-z-]*\\).*/\\3/p')\n"
+	"		sed -n 's/^  \\(-[a-z0-9], \\)\\{0,1\\}\\( *\\)\\(--[a-z-]*\\).*/\\3/p')\n"
 	"		--address --timeout --format --json --help\" -- \"$word\")) ;;\n"
 	"	*)\n"
 	"		if [ -z \"$command\" ]; then\n"
@@ -47,12 +46,11 @@ static const char script[] =
 
 int command_completion(struct modelctl *m, int argc, char **argv)
 {
-	static const struct option longs[] = {MODELCTL_OPTIONS, {0}};
-	int c = getopt_long(argc, argv, MODELCTL_SHORT, longs, NULL);
+	static const struct modelctl_line line = {
+		.usage = completion_usage, .arguments = "no argument"};
+	int r = modelctl_parse(m, argc, argv, &line);
 
-	if (c == 'h')
-		return fputs(completion_usage, stdout) < 0 ? MODELCTL_FAILED : MODELCTL_OK;
-	if (c != -1 || optind < argc)
-		return fputs(completion_usage, stderr) < 0 ? MODELCTL_FAILED : MODELCTL_USAGE;
+	if (r >= 0)
+		return r;
 	return fputs(script, stdout) < 0 ? MODELCTL_FAILED : MODELCTL_OK;
 }

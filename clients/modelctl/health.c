@@ -1,6 +1,5 @@
 /* health.c: `modelctl health` and `modelctl wait-ready`. modelctl, one thread. */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -176,25 +175,32 @@ static int follow(const struct modelctl *m, const char *name)
 	return MODELCTL_OK;
 }
 
+static int take_watch(void *data, int c, char *value)
+{
+	bool *follows = data;
+
+	if (c != 'w')
+		return -1;
+	*follows = true;
+	return 0;
+}
+
 int command_health(struct modelctl *m, int argc, char **argv)
 {
-	static const struct option longs[] = {
-		MODELCTL_OPTIONS, {"watch", no_argument, NULL, 'w'}, {0}};
+	static const struct option options[] = {{"watch", no_argument, NULL, 'w'}, {0}};
 	bool follows = false;
-	int c;
+	const struct modelctl_line line = {
+		.usage = health_usage,
+		.options = options,
+		.take = take_watch,
+		.data = &follows,
+		.n_max = 1,
+		.arguments = "one NAME at most",
+	};
+	int r = modelctl_parse(m, argc, argv, &line);
 
-	while ((c = getopt_long(argc, argv, MODELCTL_SHORT "w", longs, NULL)) != -1) {
-		int r = modelctl_option(m, c, optarg);
-
-		if (r > 0)
-			return r;
-		if (r < 0 && c == 'w')
-			follows = true;
-		else if (r < 0)
-			return modelctl_usage(c, health_usage);
-	}
-	if (argc - optind > 1)
-		return modelctl_fail(MODELCTL_USAGE, "health takes one NAME at most");
+	if (r >= 0)
+		return r;
 	return (follows ? follow : check)(m, optind < argc ? argv[optind] : "");
 }
 
@@ -231,20 +237,15 @@ static void name_faults(const struct modelctl *m, struct grpc_client *c, const c
 
 int command_wait_ready(struct modelctl *m, int argc, char **argv)
 {
-	static const struct option longs[] = {MODELCTL_OPTIONS, {0}};
+	static const struct modelctl_line line = {
+		.usage = wait_usage, .n_max = 1, .arguments = "one NAME at most"};
 	struct watch w = {.m = m, .until_serving = true, .last = -1};
 	char text[GRPC_MESSAGE_MAX + 64] = "nobody answers";
 	uint64_t deadline;
-	int c;
+	int r = modelctl_parse(m, argc, argv, &line);
 
-	while ((c = getopt_long(argc, argv, MODELCTL_SHORT, longs, NULL)) != -1) {
-		int r = modelctl_option(m, c, optarg);
-
-		if (r > 0)
-			return r;
-		if (r < 0)
-			return modelctl_usage(c, wait_usage);
-	}
+	if (r >= 0)
+		return r;
 	w.name = optind < argc ? argv[optind] : "";
 	deadline = clock_add(clock_ns(), m->timeout_ns);
 	for (unsigned attempt = 0; clock_ns() < deadline; attempt++) {

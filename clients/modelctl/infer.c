@@ -1,6 +1,5 @@
 /* infer.c: `modelctl infer`: a model once, by inference.GRPCInferenceService. modelctl, one thread. */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -164,8 +163,10 @@ static bool is_format(const char *value)
 	return !strcmp(value, "json") || !strcmp(value, "table") || !strcmp(value, "wide");
 }
 
-static int infer_option(struct infer *x, int c, char *value)
+static int take_option(void *data, int c, char *value)
 {
+	struct infer *x = data;
+
 	switch (c) {
 	case 'i':
 	case 'x':
@@ -180,16 +181,15 @@ static int infer_option(struct infer *x, int c, char *value)
 	case 'F':
 		return add_file(x, value);
 	case 'o':
-		return is_format(value) ? modelctl_option(x->m, c, value) : add_file(x, value);
+		return is_format(value) ? -1 : add_file(x, value);
 	default:
-		return modelctl_option(x->m, c, value);
+		return -1;
 	}
 }
 
 static int parse_options(struct infer *x, int argc, char **argv)
 {
-	static const struct option longs[] = {
-		MODELCTL_OPTIONS,
+	static const struct option options[] = {
 		{"input", required_argument, NULL, 'i'},
 		{"text", required_argument, NULL, 'x'},
 		{"fill", required_argument, NULL, 'f'},
@@ -199,17 +199,16 @@ static int parse_options(struct infer *x, int argc, char **argv)
 		{"output", required_argument, NULL, 'F'},
 		{0},
 	};
-	int c;
+	const struct modelctl_line line = {
+		.usage = infer_usage,
+		.options = options,
+		.take = take_option,
+		.data = x,
+		.n_max = 1,
+		.arguments = "one MODEL at most",
+	};
 
-	while ((c = getopt_long(argc, argv, MODELCTL_SHORT "i:x:f:s:d:p:", longs, NULL)) != -1) {
-		int r = infer_option(x, c, optarg);
-
-		if (r < 0)
-			return modelctl_usage(c, infer_usage) == MODELCTL_OK ? -1 : MODELCTL_USAGE;
-		if (r)
-			return r;
-	}
-	return 0;
+	return modelctl_parse(x->m, argc, argv, &line);
 }
 
 /* MODEL[:VERSION] */
@@ -227,21 +226,20 @@ static int take_model(struct infer *x, const char *argument)
 	return 0;
 }
 
-/* 0 to go on, -1: help was printed, else an exit code. */
+/* An exit code, or -1 to go on. */
 static int parse(struct infer *x, int argc, char **argv)
 {
 	bool has_input = false;
 	int r = parse_options(x, argc, argv);
 
-	if (r)
+	if (r >= 0)
 		return r;
-	if (argc - optind > 1)
-		return modelctl_fail(MODELCTL_USAGE, "infer takes one MODEL at most");
 	for (size_t i = 0; i < x->asked.n_given; i++)
 		has_input |= x->asked.given[i].what == 'i' || x->asked.given[i].what == 'x';
 	if (has_input == (x->asked.fill != NULL))
 		return modelctl_fail(MODELCTL_USAGE, "--input and --text, or --fill, is needed");
-	return optind < argc ? take_model(x, argv[optind]) : 0;
+	r = optind < argc ? take_model(x, argv[optind]) : 0;
+	return r ? r : -1;
 }
 
 /* --- The call ----------------------------------------------------------------------------------- */
@@ -354,8 +352,8 @@ int command_infer(struct modelctl *m, int argc, char **argv)
 	_cleanup_(infer_release) struct infer x = {.m = m, .version = ""};
 	int r = parse(&x, argc, argv);
 
-	if (r)
-		return r < 0 ? MODELCTL_OK : r;
+	if (r >= 0)
+		return r;
 	r = modelctl_connect(m, &c);
 	return r ? r : run(&x, c);
 }

@@ -1,5 +1,4 @@
 /* kserve.c: `modelctl models`, `stats` and `config`, by inference.GRPCInferenceService. modelctl, one thread. */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +41,8 @@ static const char config_usage[] =
 	"Prints the model's configuration as Triton's clients see it, as "
 	"JSON.\n"
 	"\n"
+	"      --watch              again and again, until interrupted\n"
+	"\n"
 	"Options of every command: see modelctl --help.\n";
 
 /* MODEL[:VERSION] */
@@ -63,20 +64,14 @@ static bool is_given(const struct named *n)
 /* Options; then at most one argument. An exit code, or -1 to go on. */
 static int parse(struct modelctl *m, int argc, char **argv, const char *usage, struct named *named)
 {
-	static const struct option longs[] = {MODELCTL_OPTIONS, MODELCTL_WATCH, {0}};
+	static const struct option options[] = {MODELCTL_WATCH, {0}};
+	const struct modelctl_line line = {
+		.usage = usage, .options = options, .n_max = 1, .arguments = "one MODEL"};
+	int r = modelctl_parse(m, argc, argv, &line);
 	char *colon;
-	int c;
 
-	while ((c = getopt_long(argc, argv, MODELCTL_SHORT, longs, NULL)) != -1) {
-		int r = modelctl_option(m, c, optarg);
-
-		if (r > 0)
-			return r;
-		if (r < 0)
-			return modelctl_usage(c, usage);
-	}
-	if (argc - optind > 1)
-		return modelctl_fail(MODELCTL_USAGE, "%s takes one MODEL", argv[0]);
+	if (r >= 0)
+		return r;
 	named->name = strdup(optind < argc ? argv[optind] : "");
 	if (!named->name)
 		return modelctl_fail(MODELCTL_FAILED, "out of memory");

@@ -1,5 +1,4 @@
 /* log.c: `modelctl logs` and `modelctl events`: what the daemon keeps of its log. modelctl, one thread. */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -202,14 +201,16 @@ static int run(struct reading *x)
 
 /* --- The command line --------------------------------------------------------------------------- */
 
-static int take_option(struct reading *x, int c, const char *value)
+static int take_option(void *data, int c, char *value)
 {
+	struct reading *x = data;
+
 	if (c == 'f') {
 		x->follows = true;
 		return 0;
 	}
 	if (c != 'n')
-		return modelctl_option(x->m, c, value);
+		return -1;
 	if (!decimal_parse(value, &x->last) && x->last >= 1 && x->last <= LINES_MAX)
 		return 0;
 	return modelctl_fail(MODELCTL_USAGE, "--lines '%s': a number from 1 to %u is expected",
@@ -219,22 +220,17 @@ static int take_option(struct reading *x, int c, const char *value)
 /* An exit code, or -1 to go on. */
 static int parse(struct reading *x, int argc, char **argv)
 {
-	static const struct option longs[] = {MODELCTL_OPTIONS, {"follow", no_argument, NULL, 'f'},
-		{"lines", required_argument, NULL, 'n'}, {0}};
-	const char *usage = x->events ? events_usage : logs_usage;
-	int c;
+	static const struct option options[] = {
+		{"follow", no_argument, NULL, 'f'}, {"lines", required_argument, NULL, 'n'}, {0}};
+	const struct modelctl_line line = {
+		.usage = x->events ? events_usage : logs_usage,
+		.options = options,
+		.take = take_option,
+		.data = x,
+		.arguments = "no argument",
+	};
 
-	while ((c = getopt_long(argc, argv, MODELCTL_SHORT "fn:", longs, NULL)) != -1) {
-		int r = take_option(x, c, optarg);
-
-		if (r > 0)
-			return r;
-		if (r < 0)
-			return modelctl_usage(c, usage);
-	}
-	if (optind < argc)
-		return modelctl_fail(MODELCTL_USAGE, "%s takes no argument", argv[0]);
-	return -1;
+	return modelctl_parse(x->m, argc, argv, &line);
 }
 
 static int command(struct modelctl *m, bool events, int argc, char **argv)

@@ -1,6 +1,8 @@
 /* modelctl.c: what the commands share: options, the connection, a call, and how a failure is told. */
 #include "clients/modelctl/modelctl.h"
 
+#include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -115,11 +117,55 @@ static void on_reply(void *data, const uint8_t *message, size_t n)
 	r->error = buf_append(r->buf, message, n);
 }
 
-int modelctl_usage(int c, const char *usage)
+static int print_usage(int c, const char *usage)
 {
-	int r = fputs(usage, c == 'h' ? stdout : stderr);
+	if (fputs(usage, c == 'h' ? stdout : stderr) < 0)
+		return MODELCTL_FAILED;
+	return c == 'h' ? MODELCTL_OK : MODELCTL_USAGE;
+}
 
-	return r >= 0 && c == 'h' ? MODELCTL_OK : MODELCTL_USAGE;
+/* Those of every command and those of its own, and the short ones of both. */
+struct options {
+	struct option longs[MODELCTL_OWN_MAX + 8];
+	char shorts[sizeof(MODELCTL_SHORT) + 2 * MODELCTL_OWN_MAX];
+};
+
+static void list_options(struct options *all, const struct option *own)
+{
+	static const struct option common[] = {MODELCTL_OPTIONS};
+	const size_t n_common = sizeof(common) / sizeof(common[0]);
+	char *s = all->shorts + sizeof(MODELCTL_SHORT) - 1;
+
+	*all = (struct options){.shorts = MODELCTL_SHORT};
+	memcpy(all->longs, common, sizeof(common));
+	for (size_t i = 0; own && own[i].name; i++) {
+		assert(i < MODELCTL_OWN_MAX);
+		all->longs[n_common + i] = own[i];
+		if (!islower(own[i].val) && !isdigit(own[i].val))
+			continue;
+		*s++ = (char)own[i].val;
+		if (own[i].has_arg == required_argument)
+			*s++ = ':';
+	}
+}
+
+int modelctl_parse(struct modelctl *m, int argc, char **argv, const struct modelctl_line *line)
+{
+	struct options all;
+	int c;
+
+	list_options(&all, line->options);
+	while ((c = getopt_long(argc, argv, all.shorts, all.longs, NULL)) != -1) {
+		int r = line->take ? line->take(line->data, c, optarg) : -1;
+
+		if (r < 0)
+			r = modelctl_option(m, c, optarg);
+		if (r)
+			return r > 0 ? r : print_usage(c, line->usage);
+	}
+	if (argc - optind < line->n_min || argc - optind > line->n_max)
+		return modelctl_fail(MODELCTL_USAGE, "%s takes %s", argv[0], line->arguments);
+	return -1;
 }
 
 /* 0: the server has answered, *ret_call says what; else an exit code. */

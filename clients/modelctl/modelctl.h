@@ -5,6 +5,7 @@
 #ifndef CLIENTS_MODELCTL_MODELCTL_H
 #define CLIENTS_MODELCTL_MODELCTL_H
 
+#include <getopt.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -57,10 +58,7 @@ int modelctl_fail(int code, const char *format, ...) _printf_(2, 3);
 /* One of the options that every command takes? Returns 0 when taken, -1 when unknown, else an exit
  * code. Long options: MODELCTL_OPTIONS. */
 int modelctl_option(struct modelctl *m, int c, const char *value);
-/* A command's usage, for 'h' to standard output, which is MODELCTL_OK; for what is no option as an error, MODELCTL_USAGE. */
-_must_use_ int modelctl_usage(int c, const char *usage);
 
-/* A command with an -o of its own does not ask modelctl_option() about that. */
 #define MODELCTL_SHORT "a:t:jo:h"
 #define MODELCTL_OPTIONS                                                                           \
 	{"address", required_argument, NULL, 'a'}, {"timeout", required_argument, NULL, 't'},      \
@@ -76,6 +74,25 @@ const char *modelctl_address(const struct modelctl *m);
 	{                                                                                          \
 		"watch", no_argument, NULL, 'W'                                                    \
 	}
+
+#define MODELCTL_OWN_MAX 8 /* options of a command's own */
+
+/* What may stand behind a command's name. */
+struct modelctl_line {
+	const char *usage;
+	/* Besides those that every command takes, all zero behind the last; NULL: none. A `val` that is a small letter or a
+	 * digit is a short option, too. */
+	const struct option *options;
+	/* Is asked first, also about those of every command. 0: taken; -1: not its own; else an exit code. NULL: none */
+	int (*take)(void *data, int c, char *value);
+	void *data;
+	int n_min, n_max;      /* arguments */
+	const char *arguments; /* what it takes, for "NAME takes ..." */
+};
+
+/* Reads the whole line. An exit code, when help was printed, too; -1 to go on: arguments begin at argv[optind]. */
+_must_use_ int modelctl_parse(
+	struct modelctl *m, int argc, char **argv, const struct modelctl_line *line);
 
 /* Connect, or say why not. 0, MODELCTL_UNREACHABLE; MODELCTL_USAGE: that is no address */
 _must_use_ int modelctl_connect(const struct modelctl *m, struct grpc_client **ret_client);

@@ -1,5 +1,4 @@
 /* models.c: `modelctl load`, `unload` and `reload`. modelctl, one thread. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,21 +61,11 @@ static int call(const struct modelctl *m, const char *path, const char *name, co
 static int parse(
 	struct modelctl *m, int argc, char **argv, const char *usage, const char **ret_argument)
 {
-	static const struct option longs[] = {MODELCTL_OPTIONS, {0}};
-	int c;
+	const struct modelctl_line line = {.usage = usage, .n_max = 1, .arguments = "one MODEL"};
+	int r = modelctl_parse(m, argc, argv, &line);
 
-	while ((c = getopt_long(argc, argv, MODELCTL_SHORT, longs, NULL)) != -1) {
-		int r = modelctl_option(m, c, optarg);
-
-		if (r > 0)
-			return r;
-		if (r < 0)
-			return modelctl_usage(c, usage);
-	}
-	if (argc - optind > 1)
-		return modelctl_fail(MODELCTL_USAGE, "%s takes one MODEL", argv[0]);
 	*ret_argument = optind < argc ? argv[optind] : "";
-	return -1;
+	return r;
 }
 
 static int load_or_unload(

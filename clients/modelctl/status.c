@@ -1,5 +1,4 @@
 /* status.c: `modelctl status`. modelctl, one thread. */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -292,21 +291,19 @@ static int print_of_model(const struct modelctl *m, ServerStatus *s, const char 
 
 int command_status(struct modelctl *m, int argc, char **argv)
 {
-	static const struct option longs[] = {MODELCTL_OPTIONS, MODELCTL_WATCH, {0}};
+	static const struct option options[] = {MODELCTL_WATCH, {0}};
+	static const struct modelctl_line line = {
+		.usage = status_usage,
+		.options = options,
+		.n_max = 1,
+		.arguments = "one MODEL at most",
+	};
 	_cleanup_(grpc_client_freep) struct grpc_client *client = NULL;
 	_cleanup_(server_status_freep) ServerStatus *status = NULL;
-	int c;
-	int r;
+	int r = modelctl_parse(m, argc, argv, &line);
 
-	while ((c = getopt_long(argc, argv, MODELCTL_SHORT, longs, NULL)) != -1) {
-		r = modelctl_option(m, c, optarg);
-		if (r > 0)
-			return r;
-		if (r < 0)
-			return modelctl_usage(c, status_usage);
-	}
-	if (argc - optind > 1)
-		return modelctl_fail(MODELCTL_USAGE, "status takes one MODEL at most");
+	if (r >= 0)
+		return r;
 	r = modelctl_connect(m, &client);
 	if (!r)
 		r = server_status_fetch(m, client, &status);

@@ -2,7 +2,6 @@
  * top.c: `modelctl top`: a live view of the daemon. On a terminal it is drawn anew in place; otherwise, or on a dumb one,
  * views are printed one after the other. modelctl, one thread.
  */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -50,14 +49,16 @@ static void top_release(struct top *t)
 
 /* --- The command line --------------------------------------------------------------------------- */
 
-static int take_option(struct top *t, int c, const char *value)
+static int take_option(void *data, int c, char *value)
 {
+	struct top *t = data;
+
 	if (c == '1') {
 		t->once = true;
 		return 0;
 	}
 	if (c != 'i')
-		return modelctl_option(t->m, c, value);
+		return -1;
 	if (!real_parse(value, &t->interval_s) && t->interval_s >= 0.01 &&
 		t->interval_s <= INTERVAL_MAX_S)
 		return 0;
@@ -68,22 +69,21 @@ static int take_option(struct top *t, int c, const char *value)
 /* An exit code, or -1 to go on. */
 static int parse(struct top *t, int argc, char **argv)
 {
-	static const struct option longs[] = {MODELCTL_OPTIONS,
+	static const struct option options[] = {
 		{"interval", required_argument, NULL, 'i'}, {"once", no_argument, NULL, '1'}, {0}};
-	int c;
+	const struct modelctl_line line = {
+		.usage = top_usage,
+		.options = options,
+		.take = take_option,
+		.data = t,
+		.arguments = "no argument",
+	};
+	int r = modelctl_parse(t->m, argc, argv, &line);
 
-	while ((c = getopt_long(argc, argv, MODELCTL_SHORT "i:1", longs, NULL)) != -1) {
-		int r = take_option(t, c, optarg);
-
-		if (r > 0)
-			return r;
-		if (r < 0)
-			return modelctl_usage(c, top_usage);
-	}
-	if (t->m->json)
+	if (r < 0 && t->m->json)
 		return modelctl_fail(MODELCTL_USAGE,
 			"top is for people: for programs there are status and stats -o json");
-	return optind < argc ? modelctl_fail(MODELCTL_USAGE, "top takes no argument") : -1;
+	return r;
 }
 
 /* --- Looks -------------------------------------------------------------------------------------- */

@@ -57,12 +57,28 @@ def widest(text):
     return max(len(line) for line in text.splitlines())
 
 
-@pytest.mark.parametrize("command", ["status", "health", "infer", "wait-ready", "models", "stats", "config", "bench", "load", "unload",
-                                     "reload", "completion", "top", "events", "logs"])
+COMMANDS = ["status", "health", "infer", "wait-ready", "models", "stats", "config", "bench", "load", "unload", "reload", "completion",
+            "top", "events", "logs"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_each_command(command):
     done = run(command, "--help")
     assert done.returncode == OK and f"usage: modelctl {command}" in done.stdout and not done.stderr
     assert widest(done.stdout) <= 80 and widest(run("--help").stdout) <= 80
+
+
+def options_of(command):
+    """Those that it takes, as getopt lists them where a name fits them all, without those of every command."""
+    said = run(command, "--=").stderr
+    assert "is ambiguous; possibilities:" in said
+    return set(re.findall(r"'(--[a-z-]+)'", said)) - {"--address", "--timeout", "--json", "--format", "--help"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_names_the_options_that_are_taken(command):
+    named = re.findall(r"^  (?:-[a-z0-9], )? *(--[a-z-]+)", run(command, "--help").stdout, re.M)
+    assert sorted(named) == sorted(options_of(command))
 
 
 @pytest.mark.parametrize("args", [[], ["nosuch"], ["status", "--nosuch"], ["health", "a", "b"], ["infer"],
