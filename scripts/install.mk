@@ -30,7 +30,7 @@ install: all  ## install below PREFIX (/usr/local), DESTDIR in front of it
 		$(install_models) $(install_proto)/kserve $(install_etc) $(install_unit) $(install_python) $(install_python)/client \
 		$(install_man)/man1 $(install_man)/man5 $(install_man)/man8 $(install_completion)
 	$(INSTALL) -m 755 $(BUILD)/modeld $(BUILD)/modelctl scripts/modeld-setup-onnxruntime $(install_bin)
-	$(INSTALL) -m 755 $(BUILD)/modeld-worker $(BUILD)/modeld-python $(install_libexec)
+	$(INSTALL) -m 755 $(BUILD)/modeld-worker $(BUILD)/modeld-python scripts/modeld-take-over $(install_libexec)
 	$(INSTALL) -m 644 workers/python/modeld_worker/*.py $(install_python)
 	$(INSTALL) -m 644 workers/python/modeld_worker/client/*.py clients/python/modeld/_[a-z]*.py clients/python/modeld/errors.py \
 		$(install_python)/client

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,6 +100,17 @@ void manager_tell(struct manager *m, const char *message, bool waiting)
 	m->waiting = waiting;
 	m->message = tell(message) ? NULL : message;
 	arm(m);
+}
+
+void manager_tell_status(struct manager *m, const char *format, ...)
+{
+	int n = snprintf(m->status, sizeof(m->status), "STATUS=");
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(m->status + n, sizeof(m->status) - (size_t)n, format, args);
+	va_end(args);
+	manager_tell(m, m->status, m->waiting);
 }
 
 void manager_hand_over(struct manager *m, pid_t successor)

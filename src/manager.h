@@ -12,9 +12,13 @@
 
 #include "base/cleanup.h"
 
+#define MANAGER_STATUS_MAX 160u
+
 struct manager {
-	uv_timer_t timer;     /* for the watchdog, what has to be told again, and more time */
-	const char *message;  /* static; not told yet, since nobody reads: again soon */
+	uv_timer_t timer; /* for the watchdog, what has to be told again, and more time */
+	const char *
+		message; /* borrow, static or `status`; not told yet, since nobody reads: again soon */
+	char status[MANAGER_STATUS_MAX];
 	uint64_t watchdog_ms; /* a third of what it allows; 0: it does not watch us */
 	bool waiting;	      /* for us to start or to end: it needs to hear that this goes on */
 	bool silent;	      /* somebody else tells */
@@ -28,6 +32,8 @@ _must_use_ int manager_init(struct manager *m, uv_loop_t *loop);
  * something newer was told. waiting: what was begun (ending) takes its time.
  */
 void manager_tell(struct manager *m, const char *message, bool waiting);
+/* The same for "STATUS=" and what people who ask the manager read then; cut at MANAGER_STATUS_MAX. */
+void manager_tell_status(struct manager *m, const char *format, ...) _printf_(2, 3);
 /* Another process is the service from here on: it tells, this one does not any more. */
 void manager_hand_over(struct manager *m, pid_t successor);
 /* Closes its handle; m must stay until the loop has turned. Accepts one that was zeroed only. */

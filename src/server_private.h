@@ -45,6 +45,7 @@ struct server {
 	struct tracer *tracer;	     /* own; NULL: nothing is traced */
 	enum server_state state;
 	uint64_t started_ns;
+	uint32_t n_takeovers; /* that were begun by this process */
 	bool loop_open;
 	bool look_for_orphans;
 	bool ending; /* work is ended: the last part of drain_timeout_s */

@@ -1,5 +1,7 @@
 /* server_succession.c: struct server as the one before, and as the one after another daemon (succession.h). Main thread. */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 #include "base/err.h"
 #include "base/log.h"
@@ -53,10 +55,26 @@ static void on_alone(void *data, bool early)
 	manager_tell(&s->manager, "READY=1\nSTATUS=serving", false);
 }
 
-const struct succession_events server_succession_events = {
-	.on_successor = on_successor, .on_alone = on_alone};
+static void tell_failure(struct server *s, const char *why)
+{
+	manager_tell_status(
+		&s->manager, "serving; takeover %" PRIu32 " has failed: %s", s->n_takeovers, why);
+}
 
-void server_begin_succession(struct server *s)
+static void on_failure(void *data, pid_t started)
+{
+	struct server *s = data;
+	char why[48];
+
+	snprintf(why, sizeof(why), "process %d has ended", (int)started);
+	if (s->state == SERVER_SERVING)
+		tell_failure(s, why);
+}
+
+const struct succession_events server_succession_events = {
+	.on_successor = on_successor, .on_failure = on_failure, .on_alone = on_alone};
+
+static int start_successor(struct server *s)
 {
 	const struct doors doors = server_doors(s);
 	int fds[SUCCESSION_SOCKETS_MAX];
@@ -65,10 +83,27 @@ void server_begin_succession(struct server *s)
 			? succession_begin(&s->succession, s->program, s->argv, fds, n)
 			: -EBUSY;
 
-	if (r)
+	if (r) {
 		log_error("no process can be started to take our place", "program=%s error=%s",
 			s->program ? s->program : "", err_str(r));
+		return r;
+	}
+	log_info("a process is started to take our place", "program=%s pid=%d sockets=%zu",
+		s->program, (int)s->succession.successor, n);
+	return 0;
+}
+
+void server_begin_succession(struct server *s)
+{
+	bool under_way = s->succession.successor != 0;
+	int r = start_successor(s);
+
+	if (under_way || s->state != SERVER_SERVING)
+		return;
+	s->n_takeovers++;
+	if (r)
+		tell_failure(s, err_str(r));
 	else
-		log_info("a process is started to take our place", "program=%s pid=%d sockets=%zu",
-			s->program, (int)s->succession.successor, n);
+		manager_tell_status(&s->manager, "serving; takeover %" PRIu32 ": process %d starts",
+			s->n_takeovers, (int)s->succession.successor);
 }

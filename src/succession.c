@@ -60,10 +60,12 @@ static void hear_successor(struct succession *s, char *text)
 		s->events->on_successor(s->data, pid);
 		return;
 	}
+	pid = s->successor;
 	log_error("the process that was to take our place has ended; this one goes on",
-		"started=%d", (int)s->successor);
+		"started=%d", (int)pid);
 	end_channel(s);
 	s->successor = 0;
+	s->events->on_failure(s->data, pid);
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)

@@ -27,6 +27,8 @@
 struct succession_events {
 	/* Of the old one: the new one listens. */
 	void (*on_successor)(void *data, pid_t successor);
+	/* Of the old one: the process that was started has ended before. */
+	void (*on_failure)(void *data, pid_t started);
 	/* Of the new one: the old one has let go, or, where nothing was said to it yet (early), has ended. */
 	void (*on_alone)(void *data, bool early);
 };

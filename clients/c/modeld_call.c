@@ -190,7 +190,7 @@ int modeld_infer(struct modeld *m, const struct modeld_request *request,
 }
 
 /* Until the daemon has done with the call, however long its model takes; but only as long as the daemon itself is
- * there: it has m->timeout_ns for a question. */
+ * there: it has m->timeout_ns for a question. One that takes no questions any more ends by itself, within its drain_timeout_s. */
 static void wait_alive(struct modeld_call *call)
 {
 	struct modeld *m = call->m;
@@ -200,8 +200,11 @@ static void wait_alive(struct modeld_call *call)
 		const struct handoff_message q = {.seq = m->next_seq++, .type = HANDOFF_GET_LIMITS};
 		struct modeld_error error;
 
+		if (m->going)
+			continue;
 		if (before == m->n_received ||
-			link_send(m, &q, -1, clock_add(clock_ns(), m->timeout_ns), &error))
+			(link_send(m, &q, -1, clock_add(clock_ns(), m->timeout_ns), &error) &&
+				!m->going))
 			link_lost(m, -ETIMEDOUT);
 		before = m->n_received;
 	}

@@ -12,6 +12,9 @@
 #include "clients/c/connect.h"
 #include "clients/c/modeld_private.h"
 
+/* In a row, where each is ended before it was greeted. */
+#define CONNECTIONS_MAX 3u
+
 static int code_of(int r)
 {
 	return r == -ETIMEDOUT ? MODELD_E_TIMEOUT : r == -EINVAL ? MODELD_E_USAGE : MODELD_E_SYSTEM;
@@ -60,17 +63,31 @@ static int greet(struct modeld *m, uint64_t deadline_ns, struct modeld_error *er
 	return 0;
 }
 
+/* One that goes may have taken the connection just before, and end it. */
+static bool ended_meanwhile(const struct modeld *m, int e)
+{
+	return e == MODELD_E_SYSTEM && m->lost.code && !m->distrusted;
+}
+
 static int open_handoff(struct modeld *m, uint64_t deadline_ns, struct modeld_error *error)
 {
-	int e = connect_handoff(m, deadline_ns, error);
+	int e = 0;
 
-	if (e)
-		return e;
-	m->epoch++;
-	m->lost.code = 0;
-	e = greet(m, deadline_ns, error);
+	for (unsigned i = 0; i < CONNECTIONS_MAX; i++) {
+		e = connect_handoff(m, deadline_ns, error);
+		if (e)
+			return e;
+		m->epoch++;
+		m->lost.code = 0;
+		m->going = false;
+		e = greet(m, deadline_ns, error);
+		if (!ended_meanwhile(m, e))
+			break;
+	}
 	if (e)
 		m->lost = *error;
+	else
+		error->code = 0;
 	return e;
 }
 

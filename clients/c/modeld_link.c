@@ -89,6 +89,22 @@ void link_take_in(struct modeld *m)
 		;
 }
 
+/* A daemon that takes no more, since it ends or another one takes its place, still answers what it has taken. 0: that is all in, and the
+ * connection lost; -ETIMEDOUT */
+static int take_in_the_rest(struct modeld *m, uint64_t deadline_ns)
+{
+	m->going = true;
+	while (!m->lost.code) {
+		int r = receive(m) == -EAGAIN ? connect_wait(m->fd, POLLIN, deadline_ns) : 0;
+
+		if (r == -ETIMEDOUT)
+			return r;
+		if (r)
+			link_lost(m, r);
+	}
+	return 0;
+}
+
 /* 0: sent; -ETIMEDOUT; or the connection is lost. */
 static int send_record(
 	struct modeld *m, const uint8_t *data, size_t n, int fd, uint64_t deadline_ns)
@@ -110,6 +126,12 @@ static int send_record(
 		if (!r)
 			return 0;
 		/* What the daemon said before it went is worth more than EPIPE. */
+		if (r == -EPIPE) {
+			r = take_in_the_rest(m, deadline_ns);
+			if (r)
+				return r;
+			break;
+		}
 		link_take_in(m);
 		link_lost(m, r);
 	}

@@ -30,6 +30,7 @@ struct modeld {
 	uint32_t busy_poll_us; /* as it was asked for */
 	uint64_t busy_poll_ns;
 	struct modeld_error lost; /* code 0: connected */
+	bool going; /* the daemon takes nothing more on this connection; it answers what it has taken */
 	bool distrusted;     /* the daemon broke the protocol: the connection is not made anew */
 	uint64_t epoch;	     /* grows with every connection: memory belongs to one */
 	uint64_t n_received; /* records */
@@ -113,8 +114,8 @@ int error_system(struct modeld_error *e, int err, const char *what);
 
 /* Give the connection up: everything that waits ends with this error. */
 void link_lost(struct modeld *m, int err);
-/* Pack and send with one descriptor (-1: none), taking answers in while the daemon takes nothing. A
- * code of modeld.h. */
+/* Pack and send with one descriptor (-1: none), taking answers in while the daemon takes nothing. Where it takes nothing any more,
+ * all answers, until it ends the connection. A code of modeld.h: nothing was sent then. */
 _must_use_ int link_send(struct modeld *m, const struct handoff_message *request, int fd,
 	uint64_t deadline_ns, struct modeld_error *error);
 /* Take in what has come, without waiting. */

@@ -191,6 +191,11 @@ int seqpacket_recv_until_signal(int fd, void *data, size_t cap, size_t *ret_n, i
 }
 
 /* An empty record looks like the end of file, but for the credentials that come with a record. */
+int seqpacket_end_input(int fd)
+{
+	return shutdown(fd, SHUT_RD) ? -errno : 0;
+}
+
 bool seqpacket_end(int fd)
 {
 	char control[CMSG_SPACE(sizeof(struct ucred))];

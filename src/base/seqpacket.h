@@ -62,6 +62,11 @@ _must_use_ int seqpacket_recv_until_signal(int fd, void *data, size_t cap, size_
 	int *ret_fds, size_t fds_max, size_t *ret_n_fds);
 
 /*
+ * Nothing more comes on fd but what lies there already, which seqpacket_recv() still has, and then the end of file: to send is -EPIPE
+ * for the peer from here on, so what it could send is received, and what it could not is not. -errno
+ */
+_must_use_ int seqpacket_end_input(int fd);
+/*
  * Nothing more comes or goes on fd, as if it were closed: before that is done. True: no record lies in it, so closing
  * it closes no descriptor that a peer has sent.
  */

@@ -6,6 +6,9 @@
  * a malformed record, answers that it does not read) costs it its connection and everything that hangs
  * from it, and nobody else anything.
  *
+ * One that is leaving (handoff_drain()) is not refused anything: the kernel takes no more records from it, those that it has taken are
+ * served, and it is closed behind the last answer. So a client knows of each request whether it was begun.
+ *
  * Invariants: not closed means: in handoff.guests, connected in its user's account, polled. Closed: no
  * entries, inferences, allocations or answers. Daemon process, loop thread.
  */
@@ -33,211 +36,22 @@
 #define HANDOFF_FDS_MAX 8u  /* of a record */
 #define TEXT_MAX	768u
 
-struct answer {
-	struct list node; /* in guest.answers */
-	int fd;		  /* own; -1: none */
-	uint64_t seq;
-	struct parts_queued *parts;	    /* borrow: it counts there; NULL: nowhere */
-	uint8_t token[HANDOFF_TOKEN_BYTES]; /* where fd is one: of its region */
-	size_t n;
-	uint8_t data[];
-};
-
-/* Its descriptor may be the last of large memory. */
-static void answer_free(struct guest *p, struct answer *a)
-{
-	if (a->fd >= 0)
-		pool_dispose(dispatch_pool(p->handoff->dispatch), steal_fd(&a->fd));
-	free(a);
-}
-
-static void make_dirty(struct guest *p)
-{
-	if (list_empty(&p->dirty_node))
-		list_push_back(&p->handoff->dirty, &p->dirty_node);
-}
-
-/* Nothing more is read; what is queued is not sent either. */
-static void guest_end(struct guest *p, const char *why)
-{
-	char text[PEER_LOG_TEXT_MAX];
-
-	if (p->ended)
-		return;
-	p->ended = true;
-	if (peer_log_who(&p->handoff->peer_log, &p->peer, clock_ns(), text))
-		log_warning("handoff connection closed", "client=%s why=\"%s\"", text, why);
-	make_dirty(p);
-}
-
-/* --- Answers ---------------------------------------------------------------------------------- */
-
-static const struct handoff_registered *region_of(const struct handoff_message *m)
-{
-	return m->type == HANDOFF_REGISTERED ? &m->registered : m->inferred.room;
-}
-
-/* fd: of the region that the answer tells of, or -1. */
-static int answer_new(struct answer **ret_answer, struct guest *p, const struct handoff_message *m,
-	const uint8_t *data, size_t n, int *fd)
-{
-	struct answer *a = malloc(sizeof(*a) + n);
-
-	if (!a || (*fd >= 0 && unread_add(&p->unread, &p->handoff->unread, p->user, p->fd))) {
-		free(a);
-		return -ENOMEM;
-	}
-	a->seq = m->seq;
-	a->parts = NULL;
-	if (*fd >= 0)
-		memcpy(a->token, region_of(m)->token, sizeof(a->token));
-	a->fd = steal_fd(fd);
-	a->n = n;
-	memcpy(a->data, data, n);
-	*ret_answer = a;
-	return 0;
-}
-
-/* parts: where it counts; NULL: nowhere. */
-static void queue_answer(
-	struct guest *p, const struct handoff_message *m, int fd, struct parts_queued *parts)
-{
-	_cleanup_(close_fd) int owned = fd;
-	struct answer *a;
-	const uint8_t *data;
-	size_t n;
-
-	if (p->fd < 0 || p->ended)
-		return;
-	if (handoff_pack(p->handoff->scratch, m, &data, &n)) {
-		guest_end(p, "an answer beyond the limits of the protocol");
-		return;
-	}
-	if (answer_new(&a, p, m, data, n, &owned)) {
-		guest_end(p, "out of memory");
-		return;
-	}
-	a->parts = parts;
-	if (parts)
-		parts->n++;
-	list_push_back(&p->answers, &a->node);
-	p->answer_bytes += sizeof(*a) + n;
-	make_dirty(p);
-	if (p->answer_bytes > p->handoff->settings->max_output_bytes)
-		guest_end(p, "it does not read its answers: [handoff] max_output_bytes");
-}
-
-void guest_answer(struct guest *p, const struct handoff_message *m, int fd)
-{
-	queue_answer(p, m, fd, NULL);
-}
-
-void guest_answer_part(
-	struct guest *p, const struct handoff_message *m, int fd, struct parts_queued *parts)
-{
-	queue_answer(p, m, fd, parts);
-}
-
-void guest_forget_parts(struct guest *p, struct parts_queued *parts)
-{
-	if (parts->n == 0)
-		return;
-	list_for_each (&p->answers, node) {
-		struct answer *a = list_entry(node, struct answer, node);
-
-		if (a->parts == parts)
-			a->parts = NULL;
-	}
-}
-
-void guest_refuse(struct guest *p, uint64_t seq, enum grpc_status code, const char *format, ...)
-{
-	char text[TEXT_MAX];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	guest_answer(p,
-		&(struct handoff_message){.seq = seq, .type = HANDOFF_ERROR, .error = {code, text}},
-		-1);
-}
-
 static void on_poll(uv_poll_t *poll, int status, int events);
+
+/* Of one that can send no more the kernel only tells that it has gone: by POLLHUP, which UV_PRIORITIZED stands for. */
+static int watch_again(struct guest *p)
+{
+	return uv_poll_start(&p->poll,
+		(p->all_read ? UV_PRIORITIZED : UV_READABLE) | (p->blocked ? UV_WRITABLE : 0),
+		on_poll);
+}
 
 static void watch(struct guest *p, bool blocked)
 {
 	if (p->blocked == blocked)
 		return;
 	p->blocked = blocked;
-	uv_poll_start(&p->poll, UV_READABLE | (blocked ? UV_WRITABLE : 0), on_poll);
-}
-
-static void remove_answer(struct guest *p, struct answer *a)
-{
-	if (a->parts)
-		a->parts->n--;
-	p->answer_bytes -= sizeof(*a) + a->n;
-	list_remove(&a->node);
-	answer_free(p, a);
-}
-
-/* It is not sent: the region that it tells of goes. */
-static void withhold(struct guest *p, struct answer *a)
-{
-	struct entry *e = a->fd >= 0 ? entry_find(&p->handoff->entries, a->token) : NULL;
-
-	if (e && e->guest == p)
-		entry_unregister(e);
-	if (a->fd >= 0)
-		unread_dropped(p->unread);
-	remove_answer(p, a);
-}
-
-/* The kernel takes no more descriptors of ours: that request has failed, and its memory goes, and what is queued behind
- * this answer of its. Who still gives answers in part is told, and says so in the last one. */
-static int answer_refusal(struct guest *p, struct answer *a)
-{
-	struct parts_queued *parts = a->parts;
-	uint64_t seq = a->seq;
-
-	list_for_each (&p->answers, node) {
-		struct answer *behind = list_entry(node, struct answer, node);
-
-		if (behind->seq == seq)
-			withhold(p, behind);
-	}
-	if (parts)
-		parts->refused = true;
-	else
-		guest_refuse(p, seq, GRPC_RESOURCE_EXHAUSTED, "%s", GUEST_FDS_UNREAD_TEXT);
-	return p->ended ? -ENOBUFS : 0;
-}
-
-/* 0: all is sent, or the rest waits. */
-static int send_answers(struct guest *p)
-{
-	while (!list_empty(&p->answers)) {
-		struct answer *a = list_entry(p->answers.next, struct answer, node);
-		int r = seqpacket_send(p->fd, a->data, a->n, &a->fd, a->fd >= 0, 1);
-
-		if (r == -EAGAIN || r == -ENOBUFS || r == -ENOMEM) {
-			watch(p, true);
-			return 0;
-		}
-		if (r == -ETOOMANYREFS && a->fd >= 0) {
-			r = answer_refusal(p, a);
-			if (!r)
-				continue;
-		}
-		if (r)
-			return r;
-		if (a->fd >= 0)
-			unread_sent(p->unread);
-		remove_answer(p, a);
-	}
-	watch(p, false);
-	return 0;
+	(void)watch_again(p);
 }
 
 static bool idle(const struct guest *p)
@@ -245,15 +59,21 @@ static bool idle(const struct guest *p)
 	return p->n_inferences == 0 && list_empty(&p->allocations) && list_empty(&p->answers);
 }
 
-bool guest_is_leaving(const struct guest *p)
+/* 0: all is sent, or the rest waits. */
+static int send_answers(struct guest *p)
 {
-	return p->invited ? p->handoff->dismissed : p->handoff->draining;
+	bool blocked = p->blocked;
+	int r = guest_send_answers(p, &blocked);
+
+	if (!r)
+		watch(p, blocked);
+	return r;
 }
 
 void guest_flush(struct guest *p)
 {
 	list_remove(&p->dirty_node);
-	if (p->ended || send_answers(p) || (guest_is_leaving(p) && idle(p)))
+	if (p->ended || send_answers(p) || (p->all_read && idle(p)))
 		guest_close(p);
 }
 
@@ -346,17 +166,41 @@ static int receive(struct guest *p)
 	return r;
 }
 
+/* The end of the input of one that is leaving: what it had sent is being served. */
+static int read_to_the_end(struct guest *p)
+{
+	p->all_read = true;
+	guest_flush_later(p);
+	return watch_again(p);
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
 	struct guest *p = poll->data;
 	int r = status;
 
 	if (events & UV_WRITABLE)
-		make_dirty(p);
+		guest_flush_later(p);
+	if (p->all_read) {
+		if (r || (events & UV_PRIORITIZED))
+			guest_close(p);
+		return;
+	}
 	for (uint32_t i = 0; !r && i < RECORD_BATCH && !p->ended; i++)
 		r = receive(p);
+	if (r == -EPIPE && p->leaving)
+		r = read_to_the_end(p);
 	if (r && r != -EAGAIN)
 		guest_close(p);
+}
+
+void guest_leave(struct guest *p)
+{
+	if (p->leaving)
+		return;
+	p->leaving = true;
+	if (seqpacket_end_input(p->fd))
+		guest_end(p, "its input cannot be ended");
 }
 
 /* --- Life ------------------------------------------------------------------------------------- */
@@ -437,22 +281,9 @@ int guest_open(struct handoff *h, int fd, bool invited)
 	list_push_back(&h->guests, &p->node);
 	h->n_guests++;
 	h->n_invited += invited;
-	if (uv_poll_start(&p->poll, UV_READABLE, on_poll))
+	if (watch_again(p))
 		guest_close(p);
 	return 0;
-}
-
-static void drop_answers(struct guest *p)
-{
-	struct list *node;
-
-	while ((node = list_first(&p->answers))) {
-		struct answer *a = list_entry(node, struct answer, node);
-
-		if (a->fd >= 0)
-			unread_dropped(p->unread);
-		remove_answer(p, a);
-	}
 }
 
 /* Records that were not read end with the socket, and whatever descriptors they have: theirs, and ours at their end. */
@@ -490,7 +321,7 @@ void guest_close(struct guest *p)
 	list_remove(&p->node);
 	list_remove(&p->dirty_node);
 	uv_close((uv_handle_t *)&p->poll, on_closed);
-	drop_answers(p);
+	guest_drop_answers(p);
 	close_socket(p);
 	drop_all(&p->inferences);
 	drop_all(&p->allocations);

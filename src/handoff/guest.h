@@ -46,6 +46,8 @@ struct guest {
 	struct peer peer;      /* its uid is known */
 	bool invited;	       /* a process of the daemon's own */
 	bool ended;	       /* nothing is read any more; closed by the next flush */
+	bool leaving;	       /* it can send no more: closed once what it has sent is answered */
+	bool all_read;	       /* leaving, and nothing of what it has sent is left to be read */
 	bool blocked;	       /* does not read: watched for writing */
 
 	/* struct held.node. What is busy is waited for when the handoff drains. */
@@ -63,8 +65,8 @@ struct guest {
 
 /* fd is taken over on success. USER_E_LIMIT, -ENOMEM, -errno */
 _must_use_ int guest_open(struct handoff *h, int fd, bool invited);
-/* Nothing more is begun for it: it is closed when it is idle. */
-bool guest_is_leaving(const struct guest *p);
+/* What it could send until now is served, and then it is closed; to send more is EPIPE for it. */
+void guest_leave(struct guest *p);
 /* Give everything back; harmless when closed. The struct lives until the loop's next turn. */
 void guest_close(struct guest *p);
 /* user_charge() for what it asks for, counted as of now. */
@@ -84,5 +86,14 @@ void guest_forget_parts(struct guest *p, struct parts_queued *parts);
 /* The same for an error. */
 void guest_refuse(struct guest *p, uint64_t seq, enum grpc_status code, const char *format, ...)
 	_printf_(4, 5);
+
+/* --- Between guest.c and guest_answer.c, which knows nothing of it --- */
+
+/* Nothing more is read; what is queued is not sent either; the next flush closes it. */
+void guest_end(struct guest *p, const char *why);
+void guest_flush_later(struct guest *p);
+/* ret_blocked: the rest waits until the client has read. -errno: that is the end */
+_must_use_ int guest_send_answers(struct guest *p, bool *ret_blocked);
+void guest_drop_answers(struct guest *p);
 
 #endif

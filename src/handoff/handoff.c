@@ -111,14 +111,13 @@ int handoff_invite(struct handoff *h, int *ret_fd)
 	return r == USER_E_LIMIT ? -EUSERS : r;
 }
 
-/* guest_flush() closes those that are idle, the others when they are. */
-static void flush_all(struct handoff *h)
+static void let_leave(struct handoff *h, bool invited)
 {
 	list_for_each (&h->guests, node) {
 		struct guest *p = list_entry(node, struct guest, node);
 
-		if (list_empty(&p->dirty_node))
-			list_push_back(&h->dirty, &p->dirty_node);
+		if (p->invited == invited)
+			guest_leave(p);
 	}
 }
 
@@ -126,7 +125,7 @@ void handoff_drain(struct handoff *h)
 {
 	h->draining = true;
 	handoff_listener_close(&h->listener);
-	flush_all(h);
+	let_leave(h, false);
 }
 
 void handoff_dismiss(struct handoff *h)
@@ -140,7 +139,7 @@ static void dismiss(struct handoff *h)
 	if (!h->may_dismiss || h->dismissed || h->n_guests > h->n_invited)
 		return;
 	h->dismissed = true;
-	flush_all(h);
+	let_leave(h, true);
 }
 
 void handoff_kill(struct handoff *h)

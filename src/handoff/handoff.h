@@ -77,8 +77,8 @@ int handoff_socket(const struct handoff *h);
 /* Its file belongs to another process from here on, or to this one: it stays in the end, or is removed. */
 void handoff_let_go(struct handoff *h);
 void handoff_take_over(struct handoff *h);
-/* Stop listening; guests may finish what is in flight (new work is refused UNAVAILABLE) and are then
- * closed. on_drained comes from handoff_flush() when all regions are gone. */
+/* Stop listening; guests can send no more, what they have sent is served, and they are closed
+ * then. on_drained comes from handoff_flush() when all regions are gone. */
 void handoff_drain(struct handoff *h);
 /* No calls come any more: those who were invited are to go as well, behind all other guests. on_drained does not come before. */
 void handoff_dismiss(struct handoff *h);

@@ -15,8 +15,6 @@
 #include "handoff/user.h"
 #include "proto/handoff_message.h"
 
-#define HANDOFF_ENDING_TEXT "modeld is shutting down"
-
 struct guest;
 
 struct handoff {

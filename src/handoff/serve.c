@@ -39,14 +39,6 @@ static void answer_limits(struct guest *p, uint64_t seq)
 		-1);
 }
 
-static bool refused_ending(struct guest *p, uint64_t seq)
-{
-	if (!guest_is_leaving(p))
-		return false;
-	guest_refuse(p, seq, GRPC_UNAVAILABLE, "%s", HANDOFF_ENDING_TEXT);
-	return true;
-}
-
 /* One descriptor more than one memory would be two charges, and two regions that overlap unseen. */
 static bool known(const struct guest *p, const struct memfd_identity *identity)
 {
@@ -98,8 +90,6 @@ static void serve_register(struct guest *p, const struct handoff_message *m, int
 	struct entry *e;
 	int r;
 
-	if (refused_ending(p, m->seq))
-		return;
 	if (n_fds != 1) {
 		guest_refuse(p, m->seq, GRPC_INVALID_ARGUMENT,
 			"exactly one descriptor travels with Register, not %zu", n_fds);
@@ -146,8 +136,6 @@ static void serve_allocate(struct guest *p, const struct handoff_message *m)
 	uint64_t size;
 	int r;
 
-	if (refused_ending(p, m->seq))
-		return;
 	if (memfd_round(m->allocate.size, &size)) {
 		guest_refuse(p, m->seq, GRPC_INVALID_ARGUMENT,
 			"a region cannot have %" PRIu64 " bytes", m->allocate.size);
@@ -179,12 +167,6 @@ static void serve_unregister(struct guest *p, const struct handoff_message *m)
 	guest_answer(p, &(struct handoff_message){.seq = m->seq, .type = HANDOFF_UNREGISTERED}, -1);
 }
 
-static void serve_infer(struct guest *p, const struct handoff_message *m)
-{
-	if (!refused_ending(p, m->seq))
-		inference_begin(p, m->seq, &m->infer);
-}
-
 void serve_message(struct guest *p, const struct handoff_message *m, int *fds, size_t n_fds)
 {
 	if (n_fds > 0 && m->type != HANDOFF_REGISTER) {
@@ -206,7 +188,7 @@ void serve_message(struct guest *p, const struct handoff_message *m, int *fds, s
 		serve_unregister(p, m);
 		break;
 	case HANDOFF_INFER:
-		serve_infer(p, m);
+		inference_begin(p, m->seq, &m->infer);
 		break;
 	default: /* handoff_unpack_request() lets nothing else through */
 		inference_cancel(p, m->seq, m->cancel.of);

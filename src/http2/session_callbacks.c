@@ -148,8 +148,11 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
 		on_ping_frame(s, frame);
 		break;
 	case NGHTTP2_SETTINGS:
-		if (s->state == SESSION_HANDSHAKE && !(frame->hd.flags & NGHTTP2_FLAG_ACK))
+		if (s->state == SESSION_HANDSHAKE && !(frame->hd.flags & NGHTTP2_FLAG_ACK)) {
 			session_set_state(s, SESSION_OPEN);
+			if (s->goodbye)
+				session_shutdown(s, s->goodbye);
+		}
 		break;
 	default:
 		break;

@@ -63,7 +63,11 @@ void session_linger(struct session *s)
 void session_shutdown(struct session *s, const char *reason)
 {
 	if (s->state == SESSION_HANDSHAKE) {
-		session_kill(s);
+		/* To close what has not been read would be a reset, which a client takes for a server that fails. */
+		if (!s->goodbye)
+			s->state_ns = s->transport->now_ns;
+		s->goodbye = reason;
+		session_arm(s);
 		return;
 	}
 	list_for_each (&s->streams, node)

@@ -36,7 +36,8 @@ static uint64_t state_rule(struct session *s, uint64_t now_ns)
 	uint64_t due_ns = CLOCK_NO_DEADLINE;
 
 	if (s->state == SESSION_HANDSHAKE)
-		due_ns = after_ms(s->started_ns, f->handshake_timeout_ms);
+		due_ns = s->goodbye ? clock_add(s->state_ns, LINGER_NS)
+				    : after_ms(s->started_ns, f->handshake_timeout_ms);
 	else if (s->state == SESSION_NOTICED)
 		due_ns = clock_add(s->state_ns, NOTICE_NS);
 	else if (s->state == SESSION_LEAVING && s->state_ns >= s->age_ns)
@@ -47,7 +48,7 @@ static uint64_t state_rule(struct session *s, uint64_t now_ns)
 		return due_ns;
 	if (s->state == SESSION_NOTICED)
 		session_leave(s);
-	else if (s->state == SESSION_LINGERING)
+	else if (s->state == SESSION_LINGERING || (s->state == SESSION_HANDSHAKE && s->goodbye))
 		session_kill(s);
 	else
 		give_up(s, s->state == SESSION_HANDSHAKE ? "handshake_timeout_ms"

@@ -56,7 +56,7 @@ def files_below(path):
 def test_what_is_installed(prefix):
     files = files_below(prefix)
     assert {"bin/modeld", "bin/modelctl", "libexec/modeld/modeld-worker", "include/modeld/backend.h",
-            "libexec/modeld/modeld-python", "bin/modeld-setup-onnxruntime",
+            "libexec/modeld/modeld-python", "libexec/modeld/modeld-take-over", "bin/modeld-setup-onnxruntime",
             "share/modeld/proto/model_worker.proto", "share/modeld/proto/kserve/grpc_service.proto", "lib/modeld/python/modeld_worker/main.py",
             "lib/modeld/backends/onnxruntime.so", "share/modeld/models/digits/1/model.onnx",
             "etc/modeld/modeld.conf", "lib/systemd/system/modeld.service", "share/man/man1/modelctl.1",

@@ -81,6 +81,60 @@ def test_a_local_client_connects_anew_by_itself(start, successors):
     end(pid)
 
 
+class LocalCallers:
+    """Threads that hand arrays over, again and again, those of one client, and those with clients of their own."""
+
+    def __init__(self, address):
+        self.address, self.stopping, self.failures, self.done = address, threading.Event(), [], 0
+        self.shared = modeld.connect(address)
+        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(6)]
+        for t in self.threads:
+            t.start()
+
+    def run(self, number):
+        client = self.shared if number < 3 else modeld.connect(self.address)
+        i = 0
+        while not self.stopping.is_set():
+            sent = np.full(1 << 14, number * 1000003 + i, np.int64)
+            i += 1
+            try:
+                assert (client.infer("identity", sent, timeout=60) == sent).all()
+                self.done += 1
+            except (modeld.ModeldError, AssertionError) as e:
+                self.failures.append(repr(e))
+        if client is not self.shared:
+            client.close()
+
+    def stop(self):
+        self.stopping.set()
+        for t in self.threads:
+            t.join()
+        self.shared.close()
+
+
+def test_no_request_of_a_local_client_fails(start, successors):
+    d = start(models=["identity"])
+    callers = LocalCallers(d.unix)
+    try:
+        pids = [d.pid]
+        for _ in range(4):
+            done = callers.done
+            wait_for("requests", lambda: callers.done > done + 50 or callers.failures)
+            os.kill(pids[-1], signal.SIGUSR2)
+            pids.append(int(d.wait_notification("MAINPID=").split("=")[1]))
+            successors.append(pids[-1])
+            assert d.wait_notification("READY=1")
+            wait_for("the end of the one before", lambda: not alive(pids[-2]))
+        done = callers.done
+        wait_for("requests", lambda: callers.done > done + 50 or callers.failures)
+    finally:
+        callers.stop()
+    assert not callers.failures, callers.failures
+    assert d.process.wait(60) == 0
+    d.checked = True
+    end(pids[-1])
+
+
 def test_twice(start, successors):
     d = start(models=["identity"])
     first = upgrade(d, successors)
@@ -101,7 +155,8 @@ def test_one_that_cannot_start_changes_nothing(start, tmp_path):
     d = start(models=["identity"], config=str(config))
     config.write_text("[server]\nnonsense = 1\n")
     os.kill(d.pid, signal.SIGUSR2)
-    wait_for("its end", lambda: "was to take our place has ended" in d.log())
+    said = d.wait_notification("STATUS=serving; takeover 1 has failed: process ")
+    assert said.endswith(" has ended") and "was to take our place has ended" in d.log()
     assert d.infer("identity", b"x").tensor_data.data == b"x"
     assert serving_pid(d, d.channel()) == d.pid
 

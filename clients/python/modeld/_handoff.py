@@ -105,6 +105,10 @@ def _connect(path: str, timeout: Optional[float]) -> socket.socket:
     return connected
 
 
+class NotTaken(ConnectionLost):
+    """The daemon has not taken the request, and will not: over another connection it may be sent again."""
+
+
 class Handoff:
     """One connection. Safe from several threads: whoever waits receives for all.
 
@@ -128,14 +132,18 @@ class Handoff:
         self._cancels: Dict[int, int] = {}  # seq of a Cancel: of what
         self._abandoned: List[Tuple[int, object]] = []  # to be forgotten, with what is to be kept
         self._numbers = itertools.count(1)
+        self._going = False  # the daemon takes nothing more; it answers what it has taken
+        self._retired = False
         self._lost: Optional[str] = None  # why: an exception would keep the frames that it went through, and their arrays
         self._pid = os.getpid()
         _open.add(self)
         self._socket.setblocking(True)
         try:
             self.limits = self.get_limits(timeout)
-        except BaseException:
+        except BaseException as e:
             self.close()
+            if isinstance(e, ConnectionLost):  # one that goes may have taken the connection just before
+                raise NotTaken(e.message) from e
             raise
 
     def close(self) -> None:
@@ -155,14 +163,26 @@ class Handoff:
         with self._sending:
             self._socket.close()
 
+    def retire(self) -> None:
+        """Nothing is sent here any more; it is closed behind the last answer that somebody waits for."""
+        self._retired = True
+        self._close_if_over()
+
+    def _close_if_over(self) -> None:
+        """Not while somebody reads, who asks again then: it may be himself, in a destructor."""
+        with self._lock:
+            over = not self._reader and (self._lost or not any(self._sent.values()))
+        if over:
+            self.close()
+
     def is_lost(self) -> bool:
-        """The daemon has ended it, or it was closed."""
-        if not self._lost:
+        """The daemon has ended it, or is about to, or it was closed."""
+        if not self._lost and not self._going:
             ended = select.poll()
             ended.register(self._socket, 0)
-            if ended.poll(0):
-                self._lost = self._lost or "the handoff connection was closed by the daemon"
-        return self._lost is not None
+            # What it has answered before is still to be read, by who waits for it.
+            self._going = bool(ended.poll(0))
+        return self._going or self._lost is not None
 
     def check_process(self) -> None:
         """A connection, and its memory, belong to the process that made them."""
@@ -189,8 +209,12 @@ class Handoff:
         except OSError as e:
             if isinstance(e, TimeoutError):
                 raise
-            self._lost = self._lost or f"the handoff connection was lost: {e.strerror}"
-            raise ConnectionLost(self._lost) from e
+            why = f"the handoff connection was lost: {e.strerror}"
+            if isinstance(e, BrokenPipeError):
+                self._going = True  # others' answers still come, and then the end
+            else:
+                self._lost = self._lost or why
+            raise NotTaken(self._lost or why) from e
         if self._abandoned:
             self._forget_abandoned()
         return seq
@@ -334,6 +358,13 @@ class Handoff:
         raise ConnectionLost(self._lost or "")
 
     def _wait(self, seq: int, timeout: Optional[float]) -> Tuple[EnvelopeBody, List[int]]:
+        try:
+            return self._wait_for(seq, timeout)
+        finally:
+            if self._retired:
+                self._close_if_over()
+
+    def _wait_for(self, seq: int, timeout: Optional[float]) -> Tuple[EnvelopeBody, List[int]]:
         end = None if timeout is None else time.monotonic() + timeout
         me = object()
         while True:
@@ -378,6 +409,8 @@ class Handoff:
         for answer in answers:
             self._drop(*answer)
         self._cancel(seq)
+        if self._retired:
+            self._close_if_over()
 
     def abandon(self, seq: int, keep: object = None) -> None:
         """As forget(), from a destructor, which may run inside of any call here: at once, unless somebody is sending."""

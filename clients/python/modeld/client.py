@@ -6,14 +6,14 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 import grpc
 import numpy as np
 
 from . import _device, _dtypes, _kserve, _places
 from ._device import DeviceArray, DeviceMemory, DeviceRegion
-from ._handoff import NO_TRACE, Handoff, Trace, to_trace
+from ._handoff import NO_TRACE, Handoff, NotTaken, Trace, to_trace
 from ._memory import Block, Memory, Region
 from ._messages import (HealthCheckRequest, HealthCheckResponse, Inferred, InferRequest, InferResponse, Message, ModelInferResponse,
                         ModelStatus, ServerStatusRequest, ServerStatusResponse, TensorData, TensorStatus)
@@ -23,6 +23,7 @@ from ._rooms import FIRST_BYTES, Rooms
 from .errors import ConnectionLost, DecodeError, ModeldError
 
 M = TypeVar("M", bound=Message)
+R = TypeVar("R")
 _WORKER = "/remotemedia.model_registry.v1.ModelWorkerService/"
 _CONTROL = "/modeld.control.v1.Control/"
 _HEALTH = "/grpc.health.v1.Health/"
@@ -30,6 +31,8 @@ _HEALTH = "/grpc.health.v1.Health/"
 HANDOFF_MIN_BYTES = 64 * 1024
 # An answer that is on its way when the time is up is waited for.
 _GRACE_S = 0.1
+# Connections that are tried for one request, where each is given up before it has taken it.
+_CONNECTIONS = 16
 # Whoever waits longer than eleven days waits for ever.
 _LONGEST_S = 1e6
 
@@ -105,9 +108,10 @@ class Client:
         self._closed = False
         self._path = _handoff_path(address, handoff)
         if self._path:
-            self._open_handoff(self._path, self._timeout)
+            _taken(lambda: self._open_handoff(self._path, self._timeout))
 
-    def _open_handoff(self, path: str, timeout: Optional[float]) -> None:
+    def _open_handoff(self, path: Optional[str], timeout: Optional[float]) -> None:
+        assert path
         self._handoff = Handoff(path, timeout)
         self._memory = Memory(self._handoff.allocate, self._handoff.release)
         self._device = DeviceMemory(self._handoff)
@@ -125,7 +129,7 @@ class Client:
                 memory.close()
                 if device:
                     device.close()
-                lost.close()
+                lost.retire()
             return self._handoff, self._memory
 
     def _check_memory(self, array: np.ndarray) -> None:
@@ -210,7 +214,7 @@ class Client:
         if self._memory is None or kind.hasobject:
             return np.empty(dims, kind)
         nbytes = int(np.prod(dims, dtype=np.int64)) * kind.itemsize
-        return self._local()[1].take(nbytes).array(kind, dims, nbytes)
+        return _taken(lambda: self._local()[1].take(nbytes)).array(kind, dims, nbytes)
 
     # --- on a GPU -----------------------------------------------------------------------------
     def _on_device(self, end: Optional[float]) -> Tuple[Handoff, Memory, DeviceMemory]:
@@ -246,7 +250,7 @@ class Client:
         timeout = _finite(timeout)
         end = None if timeout is None else time.monotonic() + timeout
         try:
-            return self._device_infer(model, inputs, outputs, dtype, dict(parameters or {}), end, to_trace(trace))
+            return _taken(lambda: self._device_infer(model, inputs, outputs, dtype, dict(parameters or {}), end, to_trace(trace)))
         except TimeoutError:
             raise ModeldError("DEADLINE_EXCEEDED", f"no answer within {timeout} s") from None
 
@@ -304,7 +308,7 @@ class Client:
         if self._by_handoff(sent, outputs, first_only, out):
             end = None if timeout is None else time.monotonic() + timeout
             try:
-                return self._infer_handoff(model, sent, outputs, options, end, first_only, out, context)
+                return _taken(lambda: self._infer_handoff(model, sent, outputs, options, end, first_only, out, context))
             except TimeoutError:
                 raise ModeldError("DEADLINE_EXCEEDED", f"no answer within {timeout} s") from None
         return copy_out(self._infer_grpc(model, sent, outputs, options, timeout, first_only, context), out)
@@ -417,6 +421,16 @@ class Client:
 def _headers(trace: Trace) -> Optional[List[Tuple[str, str]]]:
     named = zip(("traceparent", "tracestate"), trace)
     return [(name, value) for name, value in named if value] or None
+
+
+def _taken(ask: Callable[[], R]) -> R:
+    """Over the next connection, where a daemon that goes has not taken it any more."""
+    for _ in range(_CONNECTIONS - 1):
+        try:
+            return ask()
+        except NotTaken:
+            pass
+    return ask()
 
 
 def _no_such(model: str) -> ModeldError:

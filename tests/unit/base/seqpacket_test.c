@@ -219,6 +219,26 @@ Test(seqpacket, end_of_file)
 	pair_close(&p);
 }
 
+Test(seqpacket, what_was_sent_before_the_end_of_the_input_is_there)
+{
+	char data[8];
+	size_t n, n_fds;
+	int pair[2];
+
+	cr_assert_eq(seqpacket_pair(pair), 0);
+	cr_assert_eq(seqpacket_send(pair[0], "ab", 2, NULL, 0, 1), 0);
+	cr_assert_eq(seqpacket_end_input(pair[1]), 0);
+	cr_expect_eq(seqpacket_send(pair[0], "c", 1, NULL, 0, 1), -EPIPE);
+	cr_expect_eq(seqpacket_recv(pair[1], data, sizeof(data), &n, NULL, 0, &n_fds, 1), 0);
+	cr_expect_eq(n, 2);
+	cr_expect_eq(seqpacket_recv(pair[1], data, sizeof(data), &n, NULL, 0, &n_fds, 1), -EPIPE);
+	cr_expect_eq(seqpacket_send(pair[1], "d", 1, NULL, 0, 1), 0, "the other way is open");
+	cr_expect_eq(seqpacket_recv(pair[0], data, sizeof(data), &n, NULL, 0, &n_fds, 1), 0);
+	close_fd(&pair[0]);
+	close_fd(&pair[1]);
+	cr_expect_eq(seqpacket_end_input(-1), -EBADF);
+}
+
 Test(seqpacket, empty_record_counts_as_the_end)
 {
 	struct pair p;

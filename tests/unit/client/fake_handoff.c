@@ -21,6 +21,7 @@
  *     stuck     the input, after the next record came
  *     drop      none: the connection ends
  *     last      the input, then the connection ends
+ *     leave     as a daemon that goes: nothing more is taken; no outputs, then all that are held, then the connection ends
  *     stand     the process stops itself; the input once it goes on
  *
  * Cancel of a held request: CANCELLED to the request; `hold-quiet` is held and gets its Cancel answered
@@ -353,6 +354,14 @@ static void release_held(struct daemon *d)
 		send_inferred(d, d->held[--d->n_held].seq, NULL, 0, false);
 }
 
+static void leave(struct daemon *d, uint64_t seq)
+{
+	assert(!shutdown(d->fd, SHUT_RD));
+	send_inferred(d, seq, NULL, 0, false);
+	release_held(d);
+	d->over = true;
+}
+
 static void infer(struct daemon *d, uint64_t seq, const Modeld__Handoff__Infer *q)
 {
 	const char *model = q->model;
@@ -375,6 +384,8 @@ static void infer(struct daemon *d, uint64_t seq, const Modeld__Handoff__Infer *
 		_exit(0);
 	else if (!strcmp(model, "drop"))
 		d->over = true;
+	else if (!strcmp(model, "leave"))
+		leave(d, seq);
 	else if (!strcmp(model, "wrong"))
 		answer_limits(d, seq);
 	else if (!strcmp(model, "empty"))

@@ -112,6 +112,36 @@ Test(modeld_connection, a_request_without_memory_is_sent_over_the_next)
 	cr_assert_eq(infer("none"), 0, "%s", error.text);
 }
 
+/* What it took is answered, what it did not take is sent over the next connection. */
+Test(modeld_connection, a_daemon_that_goes_costs_no_request)
+{
+	struct modeld_call *held = NULL, *late = NULL;
+	struct modeld_result *result = NULL;
+
+	request.model = "hold";
+	cr_assert_eq(modeld_submit(m, &request, &held, &error), 0, "%s", error.text);
+	request.n_inputs = request.n_targets = 0;
+	cr_assert_eq(infer("leave"), 0, "%s", error.text);
+	request.model = "none";
+	cr_assert_eq(modeld_submit(m, &request, &late, &error), 0, "%s", error.text);
+	cr_assert_eq(modeld_wait(held, UINT64_MAX, &result, &error), 0, "%s", error.text);
+	modeld_result_free(result);
+	cr_assert_eq(modeld_wait(late, UINT64_MAX, &result, &error), 0, "%s", error.text);
+	modeld_result_free(result);
+}
+
+/* Cancelled while nothing is taken any more: it waits for the answer, however long that takes. */
+Test(modeld_connection, a_daemon_that_goes_is_not_asked_to_cancel)
+{
+	struct modeld_call *held = NULL;
+
+	request.model = "hold";
+	cr_assert_eq(modeld_submit(m, &request, &held, &error), 0, "%s", error.text);
+	request.n_inputs = request.n_targets = 0;
+	cr_assert_eq(infer("leave"), 0, "%s", error.text);
+	modeld_cancel(held);
+}
+
 Test(modeld_connection, nobody_there_to_connect_to)
 {
 	siginfo_t end;

@@ -764,13 +764,88 @@ Test(handoff, draining_finishes_what_is_in_flight)
 	send_infer(fd);
 	handoff_drain(b.h);
 	expect_end(idle);
-	send_infer(fd);
-	expect_error(next(fd), GRPC_UNAVAILABLE, "shutting down");
+	cr_expect_eq(seqpacket_send(fd, "x", 1, NULL, 0, 1), -EPIPE, "it can send no more");
 	cr_expect_eq(b.drained, 0);
 	fake_answer(fake_first_request(), GRPC_OK, 1, 4);
 	free_answer(next(fd));
 	expect_end(fd);
 	cr_expect_eq(b.drained, 0, "a region is not gone yet");
+}
+
+/* What could be sent is served, and only then comes the end. */
+Test(handoff, draining_serves_what_was_sent_before)
+{
+	Modeld__Handoff__GetLimits limits = MODELD__HANDOFF__GET_LIMITS__INIT;
+	Modeld__Handoff__Allocate a = MODELD__HANDOFF__ALLOCATE__INIT;
+	Envelope ask_for_limits = BODY(GET_LIMITS, get_limits, &limits);
+	Envelope ask_for_memory = BODY(ALLOCATE, allocate, &a), run = BODY(INFER, infer, &infer);
+	int fd = join();
+	Envelope *answer;
+
+	infer_init(allocate(fd, NULL));
+	a.size = PAGE;
+	run.seq = ++seq;
+	cr_assert(bench_send(fd, &run, NULL, 0));
+	ask_for_memory.seq = ++seq;
+	cr_assert(bench_send(fd, &ask_for_memory, NULL, 0));
+	ask_for_limits.seq = ++seq;
+	cr_assert(bench_send(fd, &ask_for_limits, NULL, 0));
+	handoff_drain(b.h);
+	cr_expect_eq(seqpacket_send(fd, "x", 1, NULL, 0, 1), -EPIPE);
+	for (int i = 0; i < 2; i++) {
+		answer = next(fd);
+		cr_assert(answer);
+		cr_expect(answer->body_case == MODELD__HANDOFF__ENVELOPE__BODY_LIMITS ||
+			  answer->body_case == MODELD__HANDOFF__ENVELOPE__BODY_REGISTERED);
+		close_fd(&came);
+		free_answer(answer);
+	}
+	cr_assert_eq(fake.n_requests, 1);
+	fake_answer(fake_first_request(), GRPC_OK, 1, 4);
+	answer = next(fd);
+	cr_assert(answer);
+	cr_expect_eq(answer->seq, run.seq);
+	cr_expect_eq(answer->body_case, MODELD__HANDOFF__ENVELOPE__BODY_INFERRED);
+	free_answer(answer);
+	expect_end(fd);
+}
+
+/* More than is read in one turn. */
+Test(handoff, draining_serves_each_of_many_records)
+{
+	Modeld__Handoff__GetLimits limits = MODELD__HANDOFF__GET_LIMITS__INIT;
+	Envelope e = BODY(GET_LIMITS, get_limits, &limits);
+	int fd = join();
+
+	free_answer(ask_limits(fd));
+	for (int i = 0; i < 50; i++) {
+		e.seq = ++seq;
+		cr_assert(bench_send(fd, &e, NULL, 0));
+	}
+	handoff_drain(b.h);
+	for (int i = 0; i < 50; i++) {
+		Envelope *answer = next(fd);
+
+		cr_assert(answer);
+		free_answer(answer);
+	}
+	expect_end(fd);
+}
+
+Test(handoff, who_goes_while_he_is_waited_for_is_not_waited_for)
+{
+	int fd = join();
+
+	infer_init(allocate(fd, NULL));
+	send_infer(fd);
+	handoff_drain(b.h);
+	for (int i = 0; i < 5; i++)
+		bench_turn(&b);
+	cr_expect_eq(handoff_counters(b.h).connections, 1);
+	close(fd);
+	while (fake.n_cancelled == 0)
+		bench_turn(&b);
+	cr_expect_eq(fake.n_requests, 0);
 }
 
 /* Who was invited is served until those are gone whose requests it may still answer. */

@@ -492,6 +492,25 @@ Test(transport, drains)
 	cr_assert_eq(transport_n_connections(bed.transport), 0);
 }
 
+/* Who has just connected is not reset: he is greeted, and told that there will be no more. */
+Test(transport, drains_who_has_said_nothing_yet)
+{
+	client_open(true);
+	transport_drain(bed.transport);
+	ask("/cat");
+	RUN_UNTIL(bed.ended);
+	cr_assert_arr_eq(bed.body, "purr", 4);
+	RUN_UNTIL(bed.drained);
+}
+
+Test(transport, waits_a_moment_for_who_says_nothing)
+{
+	client_open(false);
+	transport_drain(bed.transport);
+	RUN_UNTIL(bed.drained);
+	cr_assert_eq(transport_n_connections(bed.transport), 0);
+}
+
 static int open_and_free(void *arg)
 {
 	struct transport *t = NULL;

@@ -70,6 +70,23 @@ Test(manager, starting_takes_its_time_until_it_is_over)
 	cr_expect(uv_is_active((uv_handle_t *)&m.timer));
 }
 
+Test(manager, a_status_is_told_and_cut_where_it_is_too_long)
+{
+	char longer[2 * MANAGER_STATUS_MAX], expected[MANAGER_STATUS_MAX] = "STATUS=1 ";
+
+	memset(longer, 'x', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = 0;
+	cr_assert_eq(manager_init(&m, &loop), 0);
+	manager_tell(&m, "READY=1", false);
+	cr_expect(came("EXTEND_TIMEOUT_USEC=30000000\nSTATUS=starting") && came("READY=1"));
+	manager_tell_status(&m, "serving; takeover %d: process %d starts", 1, 4711);
+	cr_expect(came("STATUS=serving; takeover 1: process 4711 starts"));
+	memset(expected + strlen(expected), 'x', sizeof(expected) - 1 - strlen(expected));
+	manager_tell_status(&m, "%d %s", 1, longer);
+	cr_expect(came(expected));
+	cr_expect_not(uv_is_active((uv_handle_t *)&m.timer), "what it waits for is as before");
+}
+
 Test(manager, the_watchdog_hears_from_the_loop)
 {
 	setenv("WATCHDOG_USEC", "3000", 1);

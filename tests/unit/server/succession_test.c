@@ -15,6 +15,7 @@ static char shell[] = "sh", command[] = "-c", other[] = "x";
 static uv_loop_t loop;
 static struct succession s;
 static pid_t told;
+static pid_t failed;
 static int alone; /* 1: late, 2: early */
 
 static void on_successor(void *data, pid_t pid)
@@ -22,12 +23,18 @@ static void on_successor(void *data, pid_t pid)
 	told = pid;
 }
 
+static void on_failure(void *data, pid_t started)
+{
+	failed = started;
+}
+
 static void on_alone(void *data, bool early)
 {
 	alone = early ? 2 : 1;
 }
 
-static const struct succession_events events = {.on_successor = on_successor, .on_alone = on_alone};
+static const struct succession_events events = {
+	.on_successor = on_successor, .on_failure = on_failure, .on_alone = on_alone};
 
 static void begin(void)
 {
@@ -84,10 +91,13 @@ Test(succession, one_that_ends_before_is_as_if_it_had_not_been)
 	cr_assert_eq(succession_init(&s, &loop, &events, NULL), 0);
 	for (int i = 0; i < 2; i++) {
 		cr_assert_eq(start(i ? "printf nonsense >&3; cat <&3" : "exit 1"), 0);
+		pid_t started = s.successor;
+
 		while (s.successor)
 			uv_run(&loop, UV_RUN_ONCE);
 		cr_expect_eq(told, 0);
-		cr_assert_gt(waitpid(-1, NULL, 0), 0);
+		cr_expect_eq(failed, started);
+		cr_assert_eq(waitpid(started, NULL, 0), started);
 	}
 }
 
