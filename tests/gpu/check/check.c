@@ -189,8 +189,10 @@ enum part { ALL, AGREE, OVERLAP };
 static void run_part(struct check *c, enum part part)
 {
 	/* First, as long as this process has no context on the GPU. */
-	if (part == ALL)
+	if (part == ALL) {
+		check_footprint(c);
 		check_serve(c);
+	}
 	if (part != OVERLAP)
 		check_agree(c);
 	if (part == ALL)

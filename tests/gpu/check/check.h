@@ -70,6 +70,8 @@ int lend_child(void);
 void check_copies(struct check *c);
 /* overlap.c: what several lanes do at the same time, by event times. */
 void check_overlap(struct check *c);
+/* footprint.c: what a worker takes. */
+void check_footprint(struct check *c);
 /* serve.c: the real daemon. */
 void check_serve(struct check *c);
 /* shared.c: with tensors in this process's memory on the GPU, by the daemon at `address` ("unix:..."), which has identity on

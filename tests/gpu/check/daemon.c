@@ -82,7 +82,7 @@ static int spawn_daemon(struct daemon *d, char *const *argv)
 	return r;
 }
 
-bool daemon_start(struct daemon *d, struct check *c, const char *workers)
+bool daemon_start(struct daemon *d, struct check *c, const char *workers, const char *set)
 {
 	char sets[SETS_MAX][256], program[512];
 	char *argv[3 + 2 * SETS_MAX + 1] = {program, (char *)"--config", (char *)c->config};
@@ -105,6 +105,8 @@ bool daemon_start(struct daemon *d, struct check *c, const char *workers)
 	snprintf(sets[n++], 256, "worker.backend_dirs=%s", c->backends);
 	snprintf(sets[n++], 256, "worker.output_arena_bytes=512M");
 	snprintf(sets[n++], 256, "memory.input_arena_bytes=512M");
+	if (set)
+		snprintf(sets[n++], 256, "%s", set);
 	for (int i = 0; i < n; i++) {
 		argv[3 + 2 * i] = (char *)"--set";
 		argv[4 + 2 * i] = sets[i];

@@ -15,8 +15,9 @@ struct daemon {
 	double start_ms;  /* until READY=1 */
 };
 
-/* Starts it and waits until it is ready. False: it is not, and its log was printed. */
-_must_use_ bool daemon_start(struct daemon *d, struct check *c, const char *workers);
+/* Starts it and waits until it is ready. set: one more setting; NULL: none. False: it is not, and its log was printed. */
+_must_use_ bool daemon_start(
+	struct daemon *d, struct check *c, const char *workers, const char *set);
 /* SIGTERM; its exit status must be 0. Prints the lines of its log that are warnings and errors. */
 void daemon_stop(struct daemon *d, struct check *c);
 

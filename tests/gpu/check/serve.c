@@ -414,13 +414,13 @@ void check_serve(struct check *c)
 	struct daemon d;
 
 	check_heading(c, "The daemon with a worker on the GPU");
-	if (daemon_start(&d, c, "cuda:0")) {
+	if (daemon_start(&d, c, "cuda:0", NULL)) {
 		if (answers(c, &d))
 			serve_alone(c, &d);
 		daemon_stop(&d, c);
 	}
 	check_heading(c, "The daemon with two workers on the GPU");
-	if (daemon_start(&d, c, "cuda:0 x2")) {
+	if (daemon_start(&d, c, "cuda:0 x2", NULL)) {
 		if (answers(c, &d)) {
 			faults_under_load(c, &d);
 			measure_together(c, &d);
