@@ -3,6 +3,7 @@ import ctypes
 import mmap
 import os
 import signal
+import subprocess
 
 import numpy as np
 import pytest
@@ -228,3 +229,12 @@ def test_unregistered_while_it_is_used(gpu, memory, raw):
     unregister = r.send(unregister=m.handoff.Unregister(region=region.region))
     answers = {answer.seq: answer.WhichOneof("body") for answer in (r.receive()[0], r.receive()[0])}
     assert answers == {seq: "inferred", unregister: "unregistered"} and is_there(there)
+
+
+def test_the_check_on_a_gpu_does_it_from_another_process(gpu):
+    """As `make check-gpu` does on a real one, by the client for C; an owner that ends is among it."""
+    d = gpu(limit="256M")
+    done = subprocess.run([os.path.join(FAKE, "check"), f"--handed={d.directory}/handoff.sock", "--ms=0"], capture_output=True,
+                          text=True, timeout=120, env={**os.environ, "FAKECUDA": ""})
+    assert done.returncode == 0 and "0 are not" in done.stdout and "NO:" not in done.stdout, done.stdout + done.stderr
+    assert [w.restarts for w in d.status().workers] == [0]

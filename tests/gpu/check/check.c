@@ -201,7 +201,7 @@ static void run_part(struct check *c, enum part part)
 		check_overlap(c);
 }
 
-static int run(struct check *c, enum part part, const char *shared)
+static int run(struct check *c, enum part part, const char *shared, const char *handed)
 {
 	uint64_t start_ns = clock_ns();
 
@@ -209,6 +209,8 @@ static int run(struct check *c, enum part part, const char *shared)
 		return 0;
 	if (shared)
 		check_shared(c, shared);
+	else if (handed)
+		check_handed(c, handed);
 	else
 		run_part(c, part);
 	say_all(c);
@@ -220,6 +222,8 @@ static int run_child(const char *name)
 {
 	if (!strcmp(name, "device"))
 		return say_device();
+	if (!strcmp(name, "hander"))
+		return handed_child();
 	return strcmp(name, "owner") ? agree_child(name) : shared_child();
 }
 
@@ -237,7 +241,7 @@ static bool option(const char *argument, const char *name, const char **ret_valu
 int main(int argc, char **argv)
 {
 	struct check *c;
-	const char *file = NULL, *ms = "400", *shared = NULL;
+	const char *file = NULL, *ms = "400", *shared = NULL, *handed = NULL;
 	enum part part = ALL;
 	int r;
 
@@ -253,7 +257,8 @@ int main(int argc, char **argv)
 			option(argv[i], "--worker", &c->worker) ||
 			option(argv[i], "--backends", &c->backends) ||
 			option(argv[i], "--file", &file) || option(argv[i], "--ms", &ms) ||
-			option(argv[i], "--shared", &shared))
+			option(argv[i], "--shared", &shared) ||
+			option(argv[i], "--handed", &handed))
 			continue;
 		part = !strcmp(argv[i], "--agree") ? AGREE : OVERLAP;
 		if (part == OVERLAP && strcmp(argv[i], "--overlap") != 0) {
@@ -264,7 +269,7 @@ int main(int argc, char **argv)
 	}
 	c->measure_ns = strtoul(ms, NULL, 10) * NS_PER_MS;
 	c->file = file ? fopen(file, "we") : NULL;
-	r = run(c, part, shared);
+	r = run(c, part, shared, handed);
 	if (c->file)
 		fclose(c->file);
 	free(c);

@@ -80,6 +80,11 @@ void check_shared(struct check *c, const char *address);
 /* A child's part of it: its exit status. */
 int shared_child(void);
 
+/* handed.c: the same by the daemon's handoff socket, which lets clients hand over memory on a GPU ([handoff] user_device_bytes). */
+void check_handed(struct check *c, const char *handoff);
+/* A child's part of it: its exit status. */
+int handed_child(void);
+
 /* --- bare.c: the same work without a daemon ------------------------------------------------- */
 struct bare;
 

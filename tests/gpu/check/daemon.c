@@ -98,6 +98,7 @@ bool daemon_start(struct daemon *d, struct check *c, const char *workers, const 
 	snprintf(sets[n++], 256, "server.listen=%s", d->address);
 	snprintf(sets[n++], 256, "server.runtime_dir=%s", d->directory);
 	snprintf(sets[n++], 256, "server.client_cuda_shm=local");
+	snprintf(sets[n++], 256, "handoff.user_device_bytes=1G");
 	snprintf(sets[n++], 256, "models.repository=%s", c->models);
 	snprintf(sets[n++], 256, "models.default=identity");
 	snprintf(sets[n++], 256, "worker.workers=%s", workers);

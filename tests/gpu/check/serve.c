@@ -407,6 +407,7 @@ static void serve_alone(struct check *c, const struct daemon *d)
 	measure_identity(c, d, MIB);
 	measure_identity(c, d, 16 * MIB);
 	check_shared(c, d->address);
+	check_handed(c, d->handoff);
 }
 
 void check_serve(struct check *c)
