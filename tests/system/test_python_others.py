@@ -291,6 +291,26 @@ def test_a_stream_of_a_model_that_answers_once(client):
     assert ask(client, "one", np.ones(3, np.float32)).tolist() == [2, 2, 2]
 
 
+@pytest.mark.parametrize("n, size", [(0, 1), (5, 1), (4, 100_000)])
+def test_a_stream_to_a_client(served, n, size):
+    with modeld.connect(served[0].unix) as c:
+        answers = [a["y"] for a in c.stream("count", np.array([n, size], np.float32))]
+        assert [y[0] for y in answers] == list(range(n))
+        assert [len(y) for y in answers] == [1 if k % 2 else size for k in range(n)]
+        with pytest.raises(modeld.ModeldError, match="that was all"):
+            list(c.stream("count", np.array([1, 1, 0], np.float32)))
+        forever = c.stream("count", np.array([1e9, 1], np.float32))
+        assert next(forever)["y"].tolist() == [0]
+        del forever
+        assert c.infer("identity", np.ones(3)).tolist() == [1, 1, 1]
+        with pytest.raises(modeld.ModeldError) as e:
+            for _ in c.stream("count", np.array([1e9, 1], np.float32), timeout=0.2):
+                pass
+        assert e.value.code in ("DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED")
+    with modeld.connect(served[0].tcp) as c, pytest.raises(modeld.ModeldError, match="Unix socket"):
+        c.stream("count", np.ones(2, np.float32))
+
+
 def test_a_stream_that_fails(client):
     *got, text = ask(client, "failing", np.array([3, 1, 0], np.float32)).tolist()
     assert got == [b"0.0", b"1.0", b"2.0"] and b"model 'count': " in text and b"that was all" in text

@@ -11,8 +11,8 @@ import numpy as np
 from . import _dtypes
 from ._handoff import mapped
 from ._memory import Block, Memory, Region
-from ._messages import Inferred, Target, Tensor
-from .errors import ConnectionLost, DecodeError
+from ._messages import Inferred, InferResponse, Target, Tensor
+from .errors import ConnectionLost, DecodeError, ModeldError
 
 # Where results go: the one output's, or by the output's name.
 Out = Union[np.ndarray, Mapping[str, np.ndarray], None]
@@ -158,3 +158,22 @@ def copy_out(result: Result, out: Out) -> Result:
         np.copyto(target, result[name])
         result[name] = target
     return result
+
+
+def of_reply(reply: InferResponse, name: str) -> Result:
+    """Of ModelWorkerService."""
+    t, metadata = reply.tensor_data, reply.metadata
+    if t is None:
+        raise ModeldError("INTERNAL", "the reply has no tensor")
+    result = Result()
+    result[name] = _dtypes.from_memory(memoryview(t.data), t.dtype, tuple(t.shape))
+    result.timings = Timings(_digits(metadata.get("queue_us", "0")), _digits(metadata.get("compute_us", "0")),
+                             _digits(metadata.get("total_us", "0")), _digits(metadata.get("batch_size", "1")),
+                             metadata.get("worker", ""))
+    return result
+
+
+def _digits(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 20:
+        raise DecodeError(f"{text[:40]!r} is no number")
+    return int(text)

@@ -6,7 +6,7 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 import grpc
 import numpy as np
@@ -18,8 +18,9 @@ from ._memory import Block, Memory, Region
 from ._messages import (HealthCheckRequest, HealthCheckResponse, Inferred, InferRequest, InferResponse, Message, ModelInferResponse,
                         ModelStatus, ServerStatusRequest, ServerStatusResponse, TensorData, TensorStatus)
 from ._request import Dtypes, Inputs, add_place, place, to_send
-from ._results import Out, Result, Sent, Timings, adopt, collect, copy_out, out_places
+from ._results import Out, Result, Sent, adopt, collect, copy_out, of_reply, out_places
 from ._rooms import FIRST_BYTES, Rooms
+from ._stream import Answers, in_time
 from .errors import ConnectionLost, DecodeError, ModeldError
 
 M = TypeVar("M", bound=Message)
@@ -313,6 +314,23 @@ class Client:
                 raise ModeldError("DEADLINE_EXCEEDED", f"no answer within {timeout} s") from None
         return copy_out(self._infer_grpc(model, sent, outputs, options, timeout, first_only, context), out)
 
+    def stream(self, model: str, inputs: Inputs, *, outputs: Optional[Sequence[str]] = None, dtype: Dtypes = None,
+               parameters: Optional[Mapping[str, str]] = None, timeout: Optional[float] = None,
+               trace: Optional[Mapping[str, str]] = None) -> Iterator[Result]:
+        """The model's answers as they come, any number where it is decoupled, each as infer_all() gives it. Where the iterator
+        goes ahead of its end, the request is cancelled. By the handoff socket."""
+        if self._memory is None:
+            raise ModeldError("UNIMPLEMENTED", "several answers come by the handoff socket: connect to the Unix socket")
+        sent, timeout = to_send(inputs, dtype), _finite(timeout)
+        end = None if timeout is None else time.monotonic() + timeout
+        handoff, memory = self._local(end)
+        for _, array in sent.values():
+            self._check_memory(array)
+        blocks: List[Block] = []
+        tensors = [place(memory, name, kind, array, blocks, end) for name, (kind, array) in sent.items()]
+        return in_time(Answers(handoff, memory, model, tensors, outputs or (), dict(parameters or {}), end, _GRACE_S,
+                               (sent, blocks), to_trace(trace)), timeout)
+
     def _by_handoff(self, sent: Sent, outputs: Optional[Sequence[str]], first_only: bool, out: Out) -> bool:
         if self._memory is None:
             return False
@@ -340,7 +358,7 @@ class Client:
                 parameters.setdefault("input", name)
             request.tensor_data = TensorData(_dtypes.contents(kind, array), array.shape, kind)
         reply = self._call(_WORKER + "Infer", request, InferResponse, _until(end), trace)
-        return _result(reply, parameters.get("output") or "output")
+        return of_reply(reply, parameters.get("output") or "output")
 
     def _infer_several(self, model: str, sent: Sent, outputs: Optional[Sequence[str]], parameters: Dict[str, str],
                        end: Optional[float], trace: Trace) -> Result:
@@ -459,24 +477,6 @@ def _unknown_names(info: ModelInfo, sent: Sent, outputs: Optional[Sequence[str]]
 
 def _finite(timeout: Optional[float]) -> Optional[float]:
     return None if timeout is None or timeout > _LONGEST_S else timeout
-
-
-def _result(reply: InferResponse, name: str) -> Result:
-    t, metadata = reply.tensor_data, reply.metadata
-    if t is None:
-        raise ModeldError("INTERNAL", "the reply has no tensor")
-    result = Result()
-    result[name] = _dtypes.from_memory(memoryview(t.data), t.dtype, tuple(t.shape))
-    result.timings = Timings(_digits(metadata.get("queue_us", "0")), _digits(metadata.get("compute_us", "0")),
-                             _digits(metadata.get("total_us", "0")), _digits(metadata.get("batch_size", "1")),
-                             metadata.get("worker", ""))
-    return result
-
-
-def _digits(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 20:
-        raise DecodeError(f"{text[:40]!r} is no number")
-    return int(text)
 
 
 def _tensor_info(t: TensorStatus) -> TensorInfo:

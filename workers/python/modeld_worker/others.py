@@ -93,10 +93,10 @@ class _Link:
     """The connection, with its memory and what is known of the sizes of outputs."""
 
     def __init__(self, fd):
-        from .client import _dtypes, _handoff, _memory, _messages, _request, _results, _rooms
+        from .client import _dtypes, _handoff, _memory, _messages, _request, _results, _rooms, _stream
         from .client import errors as client_errors
         self.dtypes, self.messages, self.request, self.results = _dtypes, _messages, _request, _results
-        self.errors = client_errors
+        self.errors, self.stream = client_errors, _stream
         self.handoff = _handoff.Handoff(socket.socket(fileno=fd), None)
         self.memory = _memory.Memory(self.handoff.allocate, self.handoff.release)
         self.rooms = _rooms.Rooms()
@@ -136,7 +136,9 @@ class Other:
         end = self._others.end(timeout)
         with self.raising(link):
             sent, blocks = link.request.to_send(inputs, dtype), []
-            return Answers(self, link, self._tensors(link, sent, blocks, end), outputs, parameters or {}, end, (sent, blocks))
+            return Answers(self, link, link.stream.Answers(
+                link.handoff, link.memory, self.name, self._tensors(link, sent, blocks, end), outputs or (),
+                {str(k): str(v) for k, v in (parameters or {}).items()}, end, GRACE_S, (sent, blocks), _trace()))
 
     def infer_all(self, inputs, *, outputs=None, dtype=None, parameters=None, timeout=None):
         """{name: array} of its outputs, those named or all. The arrays lie in shared memory; nobody else writes there."""
@@ -193,50 +195,16 @@ class Other:
 class Answers:
     """An iterator of the answers to one request, as they come."""
 
-    def __init__(self, other, link, tensors, outputs, parameters, end, keep):
-        self._other, self._link, self._end, self._keep = other, link, end, keep
-        self._seq = None  # of the request; None: it is over
-        seq = link.handoff.number()
-        try:
-            link.handoff.infer(seq, other.name, tensors, [], list(outputs or ()), end,
-                               {str(k): str(v) for k, v in parameters.items()}, partial=True, trace=_trace())
-        except BaseException:
-            link.handoff.forget(seq, keep)
-            raise
-        self._seq = seq
+    def __init__(self, other, link, answers):
+        self._other, self._link, self._answers = other, link, answers
 
     def __iter__(self):
         return self
 
     def __next__(self):
-        if self._seq is None:
-            raise StopIteration
         with self._other.raising(self._link):
-            answer, fds = self._receive()
-            places = {}
-            self._link.results.adopt(self._link.memory, answer, fds, places)
-            return dict(self._link.results.collect(answer, places))
-
-    def _receive(self):
-        try:
-            answer, fds = self._link.handoff.inferred(
-                self._seq, None if self._end is None else self._end + GRACE_S - time.monotonic())
-        except self._link.errors.ModeldError:
-            self._seq = None
-            raise
-        except BaseException:
-            self.close()
-            raise
-        if not answer.more:
-            self._seq = None
-        return answer, fds
+            return dict(next(self._answers))
 
     def close(self):
         """What has not come is not wanted."""
-        seq, self._seq = self._seq, None
-        if seq is not None:
-            self._link.handoff.forget(seq, self._keep)
-
-    def __del__(self):
-        if self._seq is not None:
-            self._link.handoff.abandon(self._seq, self._keep)
+        self._answers.close()
