@@ -8,7 +8,7 @@
 #         LTO=0              without optimising programs as a whole: they link at once and run 6 % slower
 #         PGO=               without the profile of a training run, where `make pgo` left one
 #         FUZZ=1             with clang and libFuzzer (set by `make fuzz`)
-#         CRITERION=1        unit tests run by criterion instead of tests/support/plain (use another BUILD with it)
+#         CRITERION=         unit tests run by tests/support/plain instead of criterion (in a BUILD of their own): compiles in half the time
 #         V=1                print the commands
 
 BUILD     ?= build
@@ -229,8 +229,8 @@ $(BUILD)/gen/metrics/page.inc: src/metrics/page.html
 UNIT_DIRS := base event trace shm proto pool dispatch models handoff http http2 grpc services metrics server workers client
 unit_src = $(wildcard tests/unit/$(1)/*_test.c)
 SUPPORT  := $(call obj,$(wildcard tests/support/*.c))
-# tests/support/plain stands in for criterion: most of the time went into compiling criterion's macros, and into executing a
-# program anew for each test.
+# What is instrumented is linked with tests/support/plain in criterion's place.
+CRITERION ?= $(if $(SANITIZE),,1)
 ifeq ($(CRITERION),)
 PLAIN    := tests/support/plain
 SUPPORT  += $(call obj,$(PLAIN)/plain.c)

@@ -11,7 +11,7 @@ ASAN = SANITIZE=address,undefined BUILD=$(BUILD)/asan
 TSAN = SANITIZE=thread BUILD=$(BUILD)/tsan
 
 .PHONY: unit
-unit: $(UNIT_ALL) $(BACKENDS) $(BUILD)/modeld-worker  ## unit tests, fault loops included
+unit: $(UNIT_ALL) $(BACKENDS) $(BUILD)/modeld-worker  ## unit tests (criterion), fault loops included
 	$(Q)scripts/run-unit -j $(JOBS) $(BUILD) $(UNIT_ALL)
 
 .PHONY: unit-build

@@ -1,8 +1,8 @@
 /*
- * criterion.h: the part of criterion that our unit tests use. Criterion's macros take longer to compile than what is
- * tested, and executing the program anew for each test takes longer than most tests; and under ThreadSanitizer, which
- * reserves the addresses at which it wants its arena, it cannot start. `make unit CRITERION=1 BUILD=build/criterion` runs
- * the same tests by criterion itself.
+ * criterion.h: the part of criterion that our unit tests use, for instrumented builds (and any with
+ * `CRITERION=`). Criterion cannot start under ThreadSanitizer, which reserves the addresses at which it
+ * wants its arena; and under AddressSanitizer its macros take longer to compile than what is tested, and
+ * executing the program anew for each test takes longer than the test.
  *
  * Each test runs in a child of its own, forked, one after the other (plain.c). As with criterion an
  * expectation that fails fails the test when it has ended, an assertion ends it.
