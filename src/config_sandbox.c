@@ -231,3 +231,42 @@ int config_resolve_sandbox(struct config *c, char *message, size_t cap)
 		r = is_launched(c, &programs[i]) ? launch(c, &programs[i]) : 0;
 	return r;
 }
+
+/* Is `path` the directory, or below it? */
+static bool is_inside(const char *path, const char *directory)
+{
+	size_t n = strlen(directory);
+
+	while (n > 1 && directory[n - 1] == '/')
+		n--;
+	return !strncmp(path, directory, n) &&
+	       (path[n] == '/' || path[n] == '\0' || directory[n - 1] == '/');
+}
+
+static bool is_inside_one(const char *path, const char *const *directories)
+{
+	for (size_t i = 0; directories[i]; i++) {
+		if (is_inside(path, directories[i]))
+			return true;
+	}
+	return false;
+}
+
+size_t config_find_hidden(
+	const struct config *before, const struct config *now, char *text, size_t cap)
+{
+	const char *const *added = now->models.repositories;
+	size_t n = 0;
+
+	*text = '\0';
+	if (!strcmp(before->sandbox.mode, "off"))
+		return 0;
+	for (size_t i = 0; added[i]; i++) {
+		size_t at = strlen(text);
+
+		if (!is_inside_one(added[i], before->models.repositories) &&
+			!is_inside_one(added[i], before->sandbox.read))
+			snprintf(text + at, cap - at, "%s%s", n++ > 0 ? ", " : "", added[i]);
+	}
+	return n;
+}

@@ -16,6 +16,18 @@ static void tell_need_restart(const struct models_source *s)
 		log_warning("keys that have changed need a restart", "keys=\"%s\"", keys);
 }
 
+/* Workers were told at the start what they may read, and cannot be given more. */
+static void tell_hidden(const struct models_source *s)
+{
+	char paths[1024];
+
+	if (config_find_hidden(s->first, &s->latest, paths, sizeof(paths)) > 0)
+		log_warning(
+			"a repository was added that workers cannot read in their sandbox: restart "
+			"modeld",
+			"repository=\"%s\"", paths);
+}
+
 /* What is wrong with it changes nothing. */
 static int read_configuration(struct models_source *s, char *text, size_t cap)
 {
@@ -28,6 +40,7 @@ static int read_configuration(struct models_source *s, char *text, size_t cap)
 	s->latest = c;
 	memset(&c, 0, sizeof(c));
 	tell_need_restart(s);
+	tell_hidden(s);
 	return 0;
 }
 

@@ -195,6 +195,37 @@ static int work(void *arg)
 	return r;
 }
 
+static const char *hidden(const char *mode, const char *const *read, const char *const *added)
+{
+	static char paths[256];
+	static const char *const first[] = {"/srv/models", "/opt/more/", NULL};
+	struct config before = {.sandbox = {.mode = mode, .read = read}};
+	struct config now = {.sandbox = {.mode = mode, .read = read}};
+	size_t n, commas = 0;
+
+	before.models.repositories = first;
+	now.models.repositories = added;
+	n = config_find_hidden(&before, &now, paths, sizeof(paths));
+	for (const char *at = paths; (at = strchr(at, ',')); at++)
+		commas++;
+	cr_expect_eq(n, paths[0] ? commas + 1 : 0);
+	return paths;
+}
+
+Test(config_sandbox, a_repository_that_a_reload_adds)
+{
+	static const char *const none[] = {NULL}, *const read[] = {"/data", NULL};
+	static const char *const known[] = {
+		"/srv/models", "/srv/models/x", "/opt/more", "/opt/more/y", NULL};
+	static const char *const others[] = {"/srv/models2", "/srv", "/data/m", NULL};
+
+	cr_expect_str_eq(hidden("on", none, known), "");
+	cr_expect_str_eq(hidden("on", none, others), "/srv/models2, /srv, /data/m");
+	cr_expect_str_eq(hidden("relaxed", read, others), "/srv/models2, /srv");
+	cr_expect_str_eq(hidden("on", (const char *const[]){"/", NULL}, others), "");
+	cr_expect_str_eq(hidden("off", none, others), "");
+}
+
 Test(config_sandbox, faults)
 {
 	FAULT_LOOP_KINDS(work, NULL, FAIL_ALLOCATIONS);

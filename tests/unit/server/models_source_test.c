@@ -3,9 +3,11 @@
 
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "models/repository.h"
 
 static char file[] = "/tmp/modeld-conf-XXXXXX";
@@ -13,14 +15,15 @@ static struct config config;
 static struct config_source where = {.file = file};
 static struct models_source s;
 static char text[512];
+static char added[64]; /* repositories */
 
 static void write_conf(const char *content)
 {
 	FILE *f = fopen(file, "w");
 
 	cr_assert_not_null(f);
-	fprintf(f, "[models]\nrepository = %s/tests/models\n%s", getcwd(text, sizeof(text)),
-		content);
+	fprintf(f, "[models]\nrepository = %s/tests/models%s\n%s", getcwd(text, sizeof(text)),
+		added, content);
 	fclose(f);
 }
 
@@ -75,6 +78,35 @@ Test(models_source, one_that_is_wrong)
 	cr_expect_not_null(strstr(text, "nonsense"));
 	cr_expect_null(r);
 	cr_expect_eq(n_models(false), 2);
+}
+
+static char warned[512];
+
+static void on_line(void *data, enum log_level level, uint64_t time_ns, const char *line, size_t n)
+{
+	(void)data;
+	(void)time_ns;
+	if (level == LOG_LEVEL_WARNING)
+		snprintf(warned, sizeof(warned), "%.*s", (int)n, line);
+}
+
+/* It is served, but by workers that start with a daemon which knows of it. */
+Test(models_source, a_repository_that_workers_cannot_read)
+{
+	char directory[] = "/tmp/modeld-models-XXXXXX";
+
+	cr_assert_not_null(mkdtemp(directory));
+	log_tap(on_line, NULL);
+	models_source_set(&s, &where);
+	cr_expect_eq(n_models(true), 2);
+	cr_expect_str_empty(warned, "%s", warned);
+	snprintf(added, sizeof(added), ", %s", directory);
+	write_conf("serve = identity, simple\n");
+	cr_expect_eq(n_models(true), 2);
+	cr_expect_not_null(strstr(warned, "restart modeld"), "%s", warned);
+	cr_expect_not_null(strstr(warned, directory), "%s", warned);
+	log_tap(NULL, NULL);
+	rmdir(directory);
 }
 
 Test(models_source, one_model)
