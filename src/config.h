@@ -43,11 +43,11 @@ struct config {
 	struct trace_settings trace;
 	struct given_sockets *given; /* borrow: sockets that listen already; NULL: none */
 	const char *runtime_dir;     /* where Unix sockets without a directory go */
-	const char
-		*upload_dir; /* in it: for files of models (base/spool.h); NULL: none are taken */
-	uint64_t max_upload_bytes; /* of them, all together */
-	uint64_t memory_bytes;	   /* that there is, 0: not known; what "auto" limits go by */
-	const char *memory_source; /* who says so */
+	const char *upload_root;     /* in it: where files of models are, or were (base/spool.h) */
+	const char *upload_dir;	     /* the same; NULL: none are taken */
+	uint64_t max_upload_bytes;   /* of them, all together */
+	uint64_t memory_bytes;	     /* that there is, 0: not known; what "auto" limits go by */
+	const char *memory_source;   /* who says so */
 	enum log_level log_level;
 	enum log_format log_format;
 	uint32_t log_keep_bytes; /* of its last lines, in memory; 0: none */

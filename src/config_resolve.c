@@ -164,11 +164,14 @@ static int resolve_runtime_dir(struct config *c, const char *directory)
 
 static int resolve_uploads(struct config *c)
 {
+	c->upload_root = config_printf(c, "%s/uploads", c->runtime_dir);
+	if (!c->upload_root)
+		return -ENOMEM;
 	if (c->models.control != MODELS_CONTROL_EXPLICIT ||
 		c->frontend.services.uploads == KSERVE_UPLOADS_OFF)
 		return 0;
-	c->upload_dir = config_printf(c, "%s/uploads", c->runtime_dir);
-	return c->upload_dir ? 0 : -ENOMEM;
+	c->upload_dir = c->upload_root;
+	return 0;
 }
 
 /* "unix:name" without a directory goes to the runtime directory. */

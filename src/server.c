@@ -242,9 +242,16 @@ static int cannot(const char *what, int error)
 static void open_spool(struct server *s)
 {
 	const struct config *c = s->config;
-	int r = c->upload_dir ? spool_open(&s->spool, c->upload_dir, c->max_upload_bytes) : 0;
+	int r;
 
-	if (!r && s->spool && c->pool.users.n > 0)
+	if (!c->upload_dir) {
+		if (c->upload_root)
+			spool_sweep(c->upload_root);
+		return;
+	}
+	r = spool_open(&s->spool, c->upload_dir, c->max_upload_bytes);
+
+	if (!r && c->pool.users.n > 0)
 		r = spool_share(s->spool, c->pool.users.gid);
 	if (r) {
 		s->spool = spool_close(s->spool);

@@ -101,12 +101,11 @@ static void remove_left(int root_fd)
 
 /* --- The daemon's own ----------------------------------------------------------------------------- */
 
+/* -ENOENT; -EPERM: it is not ours alone; -errno. *ret_fd: own, also then; -1: none */
 static int open_root(const char *root, int *ret_fd)
 {
 	struct stat st;
 
-	if (mkdir(root, 0700) && errno != EEXIST)
-		return -errno;
 	*ret_fd = open(root, DIR_FLAGS);
 	if (*ret_fd < 0 || fstat(*ret_fd, &st))
 		return -errno;
@@ -155,7 +154,7 @@ int spool_open(struct spool **ret_spool, const char *root, uint64_t limit)
 		return -ENOMEM;
 	s->root_fd = s->lock_fd = -1;
 	s->limit = limit;
-	r = open_root(root, &s->root_fd);
+	r = mkdir(root, 0700) && errno != EEXIST ? -errno : open_root(root, &s->root_fd);
 	if (!r) {
 		remove_left(s->root_fd);
 		r = make_own(s, root);
@@ -166,6 +165,14 @@ int spool_open(struct spool **ret_spool, const char *root, uint64_t limit)
 	}
 	*ret_spool = s;
 	return 0;
+}
+
+void spool_sweep(const char *root)
+{
+	_cleanup_(close_fd) int fd = -1;
+
+	if (!open_root(root, &fd))
+		remove_left(fd);
 }
 
 struct spool *spool_close(struct spool *s)

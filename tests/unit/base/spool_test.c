@@ -192,6 +192,25 @@ Test(spool, what_a_daemon_that_died_has_left_goes)
 	cr_expect(!rmdir(root));
 }
 
+Test(spool, it_also_goes_where_none_are_taken)
+{
+	spool_sweep(root);
+	cr_expect(access(root, F_OK), "it is made for nobody");
+	die();
+	spool_sweep(root);
+	cr_expect(!rmdir(root), "all is gone");
+}
+
+Test(spool, a_sweep_leaves_what_is_not_ours_alone)
+{
+	die();
+	cr_assert(!chmod(root, 0755));
+	spool_sweep(root);
+	cr_expect(rmdir(root), "another may have put it there");
+	cr_assert(!chmod(root, 0700));
+	spool_sweep(root);
+}
+
 Test(spool, another_one_s_that_lives_does_not)
 {
 	struct spool *a = opened(10);
@@ -199,6 +218,7 @@ Test(spool, another_one_s_that_lives_does_not)
 	struct spool *b;
 
 	cr_assert_eq(spool_dir_write(d, "f", "x", 1), 0);
+	spool_sweep(root);
 	b = opened(10);
 	cr_expect(!access(spool_dir_path(d), F_OK));
 	spool_dir_unref(d);
