@@ -37,7 +37,7 @@ replay-build:
 # What follows is for these two. A fuzzer that must not see every archive says which it wants:
 # FUZZ_LIBS_NAME = workers shm proto base; what is in no archive, FUZZ_OBJECTS_NAME; FUZZ_LDFLAGS_NAME.
 ifdef FUZZ_OUT
-FUZZ_LIBS := modelctl client server services grpc http2 handoff models dispatch pool workers shm proto event base
+FUZZ_LIBS := modelctl client server services grpc http2 handoff trace models dispatch pool workers shm proto event base
 fuzz_archives = $(foreach f,$(filter $(FOLDERS),$(1)),$(call lib,$(f)))
 
 FUZZ_LDFLAGS_pool := -Wl,--wrap=wire_scratch_new,--wrap=wire_scratch_free
