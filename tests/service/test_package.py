@@ -7,30 +7,10 @@ import subprocess
 
 import pytest
 
+from debian import run, why_not
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-
-
-def why_not(*programs):
-    if os.geteuid() != 0:
-        return "needs root"
-    return next((f"needs {p}" for p in programs if not shutil.which(p)), None)
-
-
-def run(*argv, **kw):
-    done = subprocess.run(argv, capture_output=True, text=True, **kw)
-    assert done.returncode == 0, f"{argv}\n{(done.stdout + done.stderr)[-6000:]}"
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def packages():
-    reason = why_not("dh", "dpkg-buildpackage", "fakeroot")
-    if reason:
-        pytest.skip(reason)
-    run("make", "deb", cwd=ROOT)
-    found = glob.glob(os.path.join(ROOT, "build", "deb", "*.deb"))
-    return {os.path.basename(p).split("_")[0]: p for p in found if "-dbgsym" not in p}
 
 
 def test_they_are_built_by_a_profile(packages):

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
+from debian import run, why_not
 from machine import Machine, wait_for
-from test_package import packages, run, why_not  # noqa: F401
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 INSTALL = ("apt-get", "install", "-y", "-qq", "--no-install-recommends")
@@ -35,7 +35,7 @@ def newer(package, by, directory):
 
 
 @pytest.fixture(scope="module")
-def root(packages, tmp_path_factory):  # noqa: F811
+def root(packages, tmp_path_factory):
     """A Debian that has what the package needs to be installed without a network, in three versions."""
     directory = tmp_path_factory.mktemp("debian")
     path = str(directory / "root")
