@@ -49,6 +49,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 	stream = stream_new(s, frame->hd.stream_id);
 	if (!stream)
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	s->recent = stream;
 	session_due_by(s, clock_add(s->transport->now_ns, session_scan_ns(s)));
 	session_check(s, nghttp2_session_set_stream_user_data(ng, stream->id, stream));
 	return 0;

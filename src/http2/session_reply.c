@@ -45,6 +45,8 @@ static ssize_t read_output(nghttp2_session *ng, int32_t id, uint8_t *buffer, siz
 	struct stream *s = source->ptr;
 	size_t n = s->queued_bytes < length ? s->queued_bytes : length;
 
+	/* What nghttp2 asks next is mostly about this one: its trailers, and that it is closed. */
+	s->session->recent = s;
 	if (s->cut || (n == 0 && !s->ended)) {
 		s->deferred = true;
 		return NGHTTP2_ERR_DEFERRED;
