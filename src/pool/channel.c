@@ -15,6 +15,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +31,7 @@
 /* A record that waits. */
 struct record {
 	struct list node;
-	int fd; /* borrow; -1: none */
+	int fd; /* own: a copy, what it is one of may be closed by then; -1: none */
 	size_t n;
 	uint8_t data[];
 };
@@ -64,15 +65,20 @@ static bool peer_gone(int err)
 	return err == -EPIPE || err == -ECONNRESET || err == -ENOTCONN || err == -ECONNREFUSED;
 }
 
+static void remove_record(struct channel *c, struct record *record)
+{
+	list_remove(&record->node);
+	c->queued_bytes -= record->n;
+	close_elsewhere(record->fd);
+	free(record);
+}
+
 static void drop_queue(struct channel *c)
 {
 	struct list *node;
 
-	while ((node = list_first(&c->queue))) {
-		list_remove(node);
-		free(list_entry(node, struct record, node));
-	}
-	c->queued_bytes = 0;
+	while ((node = list_first(&c->queue)))
+		remove_record(c, list_entry(node, struct record, node));
 }
 
 /* --- Receiving ------------------------------------------------------------------------------ */
@@ -192,23 +198,31 @@ static void send_queued(struct channel *c)
 			channel_end(c, r);
 			return;
 		}
-		c->queued_bytes -= record->n;
-		list_remove(node);
-		free(record);
+		remove_record(c, record);
 	}
 	watch(c);
+}
+
+/* -1 is its own copy. -errno */
+static int copy_fd(int fd, int *ret_copy)
+{
+	*ret_copy = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return fd >= 0 && *ret_copy < 0 ? -errno : 0;
 }
 
 static int enqueue(struct channel *c, const void *data, size_t n, int fd)
 {
 	struct record *record;
+	int r;
 
 	if (n > c->queue_max - c->queued_bytes)
 		return CHANNEL_E_FULL;
 	record = malloc(sizeof(*record) + n);
-	if (!record)
-		return -ENOMEM;
-	record->fd = fd;
+	r = record ? copy_fd(fd, &record->fd) : -ENOMEM;
+	if (r) {
+		free(record);
+		return r;
+	}
 	record->n = n;
 	memcpy(record->data, data, n);
 	list_push_back(&c->queue, &record->node);

@@ -5,6 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/seqpacket.h"
@@ -293,6 +296,53 @@ Test(channel, queues_within_its_bound_and_in_order)
 
 /* More records than any socket takes. */
 #define MANY 1000
+
+/* Whoever says that he has unmapped what he has not read yet is sent that, and nothing that has its number by then. */
+Test(channel, a_descriptor_that_waits_is_a_copy)
+{
+	static struct end e;
+	const struct wire_message map = {
+		.type = WIRE_MAP, .map = {.id = WIRE_REGION_BIT, .size = 1}};
+	int fd = memfd_create("sent", MFD_CLOEXEC), came = -1;
+	struct stat sent, got;
+	size_t n, n_fds = 0;
+
+	cr_assert_eq(end_init(&e, 100 * MANY), 0);
+	for (uint32_t i = 0; i < MANY; i++)
+		cr_assert_eq(ping(&e, 1), 0);
+	cr_assert_eq(channel_send(e.channel, &map, fd), 0);
+	cr_assert_eq(fstat(fd, &sent), 0);
+	cr_assert_eq(dup3(0, fd, O_CLOEXEC), fd);
+	while (n_fds == 0) {
+		if (seqpacket_recv(e.peer, e.buffer, sizeof(e.buffer), &n, &came, 1, &n_fds, 1))
+			uv_run(&e.loop, UV_RUN_ONCE);
+	}
+	cr_assert_eq(fstat(came, &got), 0);
+	cr_expect_eq(got.st_ino, sent.st_ino);
+	cr_expect_eq(got.st_dev, sent.st_dev);
+	close(came);
+	close(fd);
+	end_deinit(&e);
+}
+
+Test(channel, descriptors_that_are_not_sent_are_closed)
+{
+	static struct end e;
+	const struct wire_message map = {
+		.type = WIRE_MAP, .map = {.id = WIRE_REGION_BIT, .size = 1}};
+	unsigned fds;
+
+	cr_assert_eq(end_init(&e, 100 * MANY), 0);
+	for (uint32_t i = 0; i < MANY; i++)
+		cr_assert_eq(ping(&e, 1), 0);
+	fds = failalloc_open_fds();
+	for (uint32_t i = 0; i < 10; i++)
+		cr_assert_eq(channel_send(e.channel, &map, 0), 0);
+	cr_expect_eq(failalloc_open_fds(), fds + 10);
+	e.channel = channel_close(e.channel);
+	cr_expect_eq(failalloc_settled_fds(fds - 1), fds - 1, "nor is its own left");
+	end_deinit(&e);
+}
 
 /* The batches behind it in the queue count on it. */
 Test(channel, a_descriptor_that_waited_and_that_cannot_be_sent_then_ends_it)
