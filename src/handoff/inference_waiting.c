@@ -216,6 +216,9 @@ static void on_copied(struct guest *p, void *data, const struct allocation_end *
 	int fd = end->fd;
 
 	(void)p;
+	/* Nothing comes behind one that could not be sent. */
+	if (i->parts.refused && !i->over)
+		inference_fail(i, GRPC_RESOURCE_EXHAUSTED, "%s", GUEST_FDS_UNREAD_TEXT);
 	i->copying = false;
 	if (i->over) {
 		if (end->entry)

@@ -279,6 +279,19 @@ Test(parts, more_than_may_wait_for_a_copy)
 	expect_failure_at_the_end(r, GRPC_RESOURCE_EXHAUSTED, "max_unread_answers");
 }
 
+/* guest_answer.c says so of one that was on its way. */
+Test(parts, none_comes_behind_one_that_could_not_be_sent)
+{
+	struct request *r = begin(true);
+	struct inference *i = r->data;
+
+	fake_part(r, 1, LARGE, 1);
+	fake_answer(r, GRPC_OK, 1, LARGE);
+	i->parts.refused = true;
+	expect_error(GRPC_RESOURCE_EXHAUSTED, "have not been read");
+	cr_expect_eq(fake.n_leased, 0);
+}
+
 Test(parts, output_memory_beyond_its_share)
 {
 	struct request *r = begin(true);
