@@ -5,7 +5,9 @@
  */
 #include "handoff/device_region.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
+#include <sys/stat.h>
 
 #include "base/err.h"
 #include "dispatch/region.h"
@@ -22,6 +24,7 @@ static void on_tried(void *data, const char *error)
 
 	if (!p)
 		return;
+	p->n_tried--;
 	if (!error) {
 		guest_answer(p,
 			&(struct handoff_message){.seq = e->seq,
@@ -36,6 +39,21 @@ static void on_tried(void *data, const char *error)
 	entry_unregister(e);
 }
 
+/*
+ * May a worker be given it? To close a file is for some file systems to wait for whoever serves them, which may be the client, and a
+ * socket may have others in it. What drivers export is a device's, or of no kind at all; a memory file is nobody's but the kernel's.
+ */
+static bool may_be_exported(int fd)
+{
+	struct statx st;
+
+	if (fcntl(fd, F_GET_SEALS) >= 0)
+		return true;
+	/* By what is known of it here: its file system is not asked. */
+	return !statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) &&
+	       (S_ISCHR(st.stx_mode) || (st.stx_mode & S_IFMT) == 0);
+}
+
 /* Where it is, as its workers call it; NULL: the refusal was sent. */
 static const char *find_device(struct guest *p, const struct handoff_message *m)
 {
@@ -47,11 +65,16 @@ static const char *find_device(struct guest *p, const struct handoff_message *m)
 	return device;
 }
 
-static bool enroll(struct guest *p, const struct handoff_message *m)
+static bool enroll(struct guest *p, const struct handoff_message *m, int fd)
 {
 	uint64_t size = m->registration.size;
 	char text[TEXT_MAX];
 
+	if (!may_be_exported(fd)) {
+		guest_refuse(p, m->seq, GRPC_INVALID_ARGUMENT,
+			"the descriptor is none that memory of a GPU was exported to");
+		return false;
+	}
 	if (size == 0) {
 		guest_refuse(p, m->seq, GRPC_INVALID_ARGUMENT, "a region cannot have 0 bytes");
 		return false;
@@ -66,8 +89,10 @@ static bool enroll(struct guest *p, const struct handoff_message *m)
 static void try(struct guest *p, struct entry *e, uint64_t seq)
 {
 	e->seq = seq;
-	if (!region_try(e->region, on_tried))
+	if (!region_try(e->region, on_tried)) {
+		p->n_tried++;
 		return;
+	}
 	guest_refuse(p, seq, GRPC_UNAVAILABLE,
 		"no worker on %s is there that takes memory of clients", region_device(e->region));
 	entry_unregister(e);
@@ -84,7 +109,7 @@ void device_region_register(struct guest *p, const struct handoff_message *m, in
 	int r;
 
 	options.device = find_device(p, m);
-	if (!options.device || !enroll(p, m))
+	if (!options.device || !enroll(p, m, *fd))
 		return;
 	options.fd = steal_fd(fd);
 	r = entry_new(&e, &p->handoff->entries, p->handoff->dispatch, p, &options);

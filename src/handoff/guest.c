@@ -56,7 +56,8 @@ static void watch(struct guest *p, bool blocked)
 
 static bool idle(const struct guest *p)
 {
-	return p->n_inferences == 0 && list_empty(&p->allocations) && list_empty(&p->answers);
+	return p->n_inferences == 0 && p->n_tried == 0 && list_empty(&p->allocations) &&
+	       list_empty(&p->answers);
 }
 
 /* 0: all is sent, or the rest waits. */

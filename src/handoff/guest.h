@@ -56,6 +56,7 @@ struct guest {
 	struct list allocations; /* busy */
 	struct list entries;	 /* registered */
 	uint64_t last_number;	 /* of them */
+	uint32_t n_tried;	 /* of them, those that a worker is to answer for: busy */
 
 	struct list answers; /* to be sent, in order */
 	uint64_t answer_bytes;

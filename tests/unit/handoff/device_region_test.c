@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/seqpacket.h"
 #include "fake_peer.h"
 #include "proto/grpc_status.h"
 #include "tests/support/failalloc.h"
@@ -42,11 +43,11 @@ static void tear_down(void)
 
 TestSuite(device_region, .init = set_up, .fini = tear_down);
 
-static void send_register(const char *device, uint64_t size, bool read_only)
+/* fd: own. */
+static void send_descriptor(int fd, const char *device, uint64_t size, bool read_only)
 {
 	Modeld__Handoff__Register m = MODELD__HANDOFF__REGISTER__INIT;
 	Envelope e = MODELD__HANDOFF__ENVELOPE__INIT;
-	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	m.size = size;
 	m.read_only = read_only;
@@ -57,6 +58,11 @@ static void send_register(const char *device, uint64_t size, bool read_only)
 	cr_assert(bench_send(peer, &e, &fd, 1));
 	close(fd);
 	bench_turn(&b);
+}
+
+static void send_register(const char *device, uint64_t size, bool read_only)
+{
+	send_descriptor(open("/dev/null", O_RDWR | O_CLOEXEC), device, size, read_only);
 }
 
 static Envelope *answer(void)
@@ -142,6 +148,25 @@ Test(device_region, what_it_is_refused_for_at_once)
 	cr_expect_eq(fake.n_regions, 0);
 }
 
+/* No worker is given it: closing it there may wait for whoever has made it. */
+Test(device_region, a_descriptor_that_no_driver_exports)
+{
+	int fds[] = {open("/", O_RDONLY | O_CLOEXEC), open("/proc/self/exe", O_RDONLY | O_CLOEXEC),
+		open("/proc/self/exe", O_PATH | O_CLOEXEC), -1, -1, -1, -1};
+
+	cr_assert_eq(pipe2(fds + 3, O_CLOEXEC), 0);
+	cr_assert_eq(seqpacket_pair(fds + 5), 0);
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		send_descriptor(fds[i], "0", BYTES, false);
+		expect_error(GRPC_INVALID_ARGUMENT,
+			"the descriptor is none that memory of a GPU was exported to");
+		cr_expect_eq(fake.n_regions, 0);
+	}
+	send_descriptor(fake_memfd(BYTES, 0, 0), "0", BYTES, false);
+	fake_end_tries(NULL);
+	expect_registered(BYTES);
+}
+
 Test(device_region, off_by_default)
 {
 	b.settings.user_device_bytes = 0;
@@ -168,6 +193,16 @@ Test(device_region, a_client_that_goes_meanwhile)
 	send_register("0", 1, false);
 	fake_end_tries(NULL);
 	expect_registered(1);
+}
+
+Test(device_region, a_client_that_is_to_leave_is_answered)
+{
+	send_register("0", BYTES, false);
+	handoff_drain(b.h);
+	for (int i = 0; i < 5; i++)
+		bench_turn(&b);
+	fake_end_tries(NULL);
+	expect_registered(BYTES);
 }
 
 /* A request that names it by the number that it will have keeps it when its client has gone. */
