@@ -229,12 +229,12 @@ class Client:
         """An uninitialised tensor on GPU `gpu`, as CUDA counts them in this process, in memory that is shared with the daemon: requests
         name it, nobody copies it. dtype: modeld's name. It is given back when it is collected."""
         dims = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
-        return self._on_device(None)[2].empty(gpu, dtype, dims, self._until_timeout())
+        return _answered(lambda: self._on_device(None)[2].empty(gpu, dtype, dims, self._until_timeout()), self._timeout)
 
     def device_register(self, tensor: Any) -> DeviceRegion:
         """Hand over the memory that another library's tensor lies in, for requests to name without a copy until release().
         FAILED_PRECONDITION: it is none that CUDA exports (cuMemCreate() with a descriptor asked for)."""
-        return self._on_device(None)[2].register(tensor, self._until_timeout())
+        return _answered(lambda: self._on_device(None)[2].register(tensor, self._until_timeout()), self._timeout)
 
     def _until_timeout(self) -> Optional[float]:
         return None if self._timeout is None else time.monotonic() + self._timeout
@@ -250,10 +250,8 @@ class Client:
         """
         timeout = _finite(timeout)
         end = None if timeout is None else time.monotonic() + timeout
-        try:
-            return _taken(lambda: self._device_infer(model, inputs, outputs, dtype, dict(parameters or {}), end, to_trace(trace)))
-        except TimeoutError:
-            raise ModeldError("DEADLINE_EXCEEDED", f"no answer within {timeout} s") from None
+        return _answered(lambda: self._device_infer(model, inputs, outputs, dtype, dict(parameters or {}), end, to_trace(trace)),
+                         timeout)
 
     def _device_infer(self, model: str, inputs: Any, outputs: Optional[Sequence[str]], dtype: Dtypes, parameters: Dict[str, str],
                       end: Optional[float], trace: Trace) -> _device.Result:
@@ -308,10 +306,7 @@ class Client:
         timeout = _finite(timeout)
         if self._by_handoff(sent, outputs, first_only, out):
             end = None if timeout is None else time.monotonic() + timeout
-            try:
-                return _taken(lambda: self._infer_handoff(model, sent, outputs, options, end, first_only, out, context))
-            except TimeoutError:
-                raise ModeldError("DEADLINE_EXCEEDED", f"no answer within {timeout} s") from None
+            return _answered(lambda: self._infer_handoff(model, sent, outputs, options, end, first_only, out, context), timeout)
         return copy_out(self._infer_grpc(model, sent, outputs, options, timeout, first_only, context), out)
 
     def stream(self, model: str, inputs: Inputs, *, outputs: Optional[Sequence[str]] = None, dtype: Dtypes = None,
@@ -323,13 +318,17 @@ class Client:
             raise ModeldError("UNIMPLEMENTED", "several answers come by the handoff socket: connect to the Unix socket")
         sent, timeout = to_send(inputs, dtype), _finite(timeout)
         end = None if timeout is None else time.monotonic() + timeout
+        return in_time(_answered(lambda: self._begin_stream(model, sent, outputs, dict(parameters or {}), end, to_trace(trace)),
+                                 timeout), timeout)
+
+    def _begin_stream(self, model: str, sent: Sent, outputs: Optional[Sequence[str]], parameters: Dict[str, str],
+                      end: Optional[float], trace: Trace) -> Answers:
         handoff, memory = self._local(end)
         for _, array in sent.values():
             self._check_memory(array)
         blocks: List[Block] = []
         tensors = [place(memory, name, kind, array, blocks, end) for name, (kind, array) in sent.items()]
-        return in_time(Answers(handoff, memory, model, tensors, outputs or (), dict(parameters or {}), end, _GRACE_S,
-                               (sent, blocks), to_trace(trace)), timeout)
+        return Answers(handoff, memory, model, tensors, outputs or (), parameters, end, _GRACE_S, (sent, blocks), trace)
 
     def _by_handoff(self, sent: Sent, outputs: Optional[Sequence[str]], first_only: bool, out: Out) -> bool:
         if self._memory is None:
@@ -449,6 +448,14 @@ def _taken(ask: Callable[[], R]) -> R:
         except NotTaken:
             pass
     return ask()
+
+
+def _answered(ask: Callable[[], R], timeout: Optional[float]) -> R:
+    """As _taken(). DEADLINE_EXCEEDED"""
+    try:
+        return _taken(ask)
+    except TimeoutError:
+        raise ModeldError("DEADLINE_EXCEEDED", f"no answer within {timeout} s") from None
 
 
 def _no_such(model: str) -> ModeldError:

@@ -9,7 +9,7 @@ import pytest
 
 import messages
 from python_models import modeld
-from modeld import _handoff
+from modeld import _device, _handoff
 
 h = messages.handoff
 
@@ -203,3 +203,79 @@ def test_a_destructor_waits_for_who_is_sending(daemon, client):
         assert "cancel" not in daemon.kinds()
     ask_another(daemon, client)
     assert daemon.next("cancel").cancel.of == seq
+
+
+class Next:
+    """A daemon that takes nothing more of its first connection, nor of all before the last."""
+
+    def __init__(self, path, n):
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._listener.bind(path)
+        self._listener.listen()
+        self._serving = threading.Thread(target=self._serve, args=(n,), daemon=True)
+        self._serving.start()
+
+    def _serve(self, n):
+        for left in reversed(range(n)):
+            connection, _ = self._listener.accept()
+            with connection:
+                while record := connection.recv(1 << 17):
+                    request = h.Envelope.FromString(record)
+                    if request.WhichOneof("body") == "get_limits":
+                        answer = h.Envelope(seq=request.seq, limits=h.Limits(protocol=1))
+                        if left:
+                            connection.shutdown(socket.SHUT_RD)
+                    else:
+                        answer = h.Envelope(seq=request.seq, inferred=h.Inferred(
+                            outputs=[h.Tensor(name="y", dtype=2, dims=[1], data=b"7")]))
+                    connection.send(answer.SerializeToString())
+
+    def close(self):
+        self._listener.close()
+
+
+@pytest.fixture
+def going(tmp_path):
+    """going(n) -> a client, whose n-th connection is the first to be served"""
+    made = []
+
+    def begin_daemon(n):
+        path = str(tmp_path / "handoff.sock")
+        made.append(Next(path, n))
+        made.append(modeld.Client("unix:" + str(tmp_path / "none.sock"), handoff=path, timeout=60))
+        return made[-1]
+
+    yield begin_daemon
+    for m in reversed(made):
+        m.close()
+
+
+def test_is_asked_of_the_next_daemon_where_one_goes(going):
+    assert [int(answer["y"][0]) for answer in going(3).stream("m", {}, timeout=60)] == [ord("7")]
+
+
+def test_memory_on_a_gpu_is_handed_to_the_next_daemon_where_one_goes(going, monkeypatch):
+    asked = []
+
+    def refuse(memory, *_):
+        asked.append(memory)
+        if len(asked) < 3:
+            raise _handoff.NotTaken("it goes")
+        return "handed over"
+
+    monkeypatch.setattr(_device.DeviceMemory, "register", refuse)
+    monkeypatch.setattr(_device.DeviceMemory, "empty", refuse)
+    client = going(1)
+    assert client.device_register(None) == "handed over"
+    asked.clear()
+    assert client.device_empty(1) == "handed over"
+
+
+def test_memory_on_a_gpu_takes_too_long(going, monkeypatch):
+    def wait(*_):
+        raise TimeoutError
+
+    monkeypatch.setattr(_device.DeviceMemory, "empty", wait)
+    with pytest.raises(modeld.ModeldError) as e:
+        going(1).device_empty(1)
+    assert e.value.code == "DEADLINE_EXCEEDED"
