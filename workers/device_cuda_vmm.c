@@ -172,6 +172,7 @@ int cuda_import_fd(
 	if (!r && error != CUDA_SUCCESS) {
 		r = cuda_unmap(d, ret_import);
 		r = r ? r : result(d, error);
+		*ret_import = (struct device_import){0};
 	}
 	return r;
 }

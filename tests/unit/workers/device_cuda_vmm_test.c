@@ -202,6 +202,23 @@ Test(device_cuda_vmm, each_call_may_fail)
 	}
 }
 
+/* The driver keeps it: what was mapped is not, and nobody unmaps it once more. */
+Test(device_cuda_vmm, a_handle_that_cannot_be_released)
+{
+	struct bed b = bed_new("fail=cuMemRelease:1:2");
+	struct device_import there = {0};
+
+	cr_assert_eq(
+		device_class(device_import_fd(b.d, b.fd, BYTES, true, &there)), DEVICE_E_MEMORY);
+	cr_expect_null(there.data);
+	cr_expect_null(there.target);
+	device_event_free(b.e);
+	device_stream_free(b.s);
+	device_free(b.d);
+	munmap(b.theirs, BYTES);
+	close(b.fd);
+}
+
 Test(device_cuda_vmm, a_descriptor_does_not_end_the_process)
 {
 	struct bed b = bed_new("fail=cuMemImportFromShareableHandle:1:46");
