@@ -19,6 +19,16 @@ void busy_poll_init(struct busy_poll *b, uint32_t limit_us)
 	*b = (struct busy_poll){.limit_ns = limit_us * NS_PER_US, .credit = CREDIT_MAX};
 }
 
+/* It looks no more, until work comes. */
+static void end_looks(struct busy_poll *b, bool paid)
+{
+	if (b->n_looks == 2 && paid)
+		b->n_paid++;
+	else if (b->n_looks == 2)
+		b->n_vain++;
+	b->n_looks = 0;
+}
+
 void busy_poll_work(struct busy_poll *b, uint64_t now_ns)
 {
 	bool soon = now_ns - b->since_ns < b->limit_ns;
@@ -27,23 +37,23 @@ void busy_poll_work(struct busy_poll *b, uint64_t now_ns)
 		b->credit++;
 	else if (!soon && b->credit > 0)
 		b->credit--;
-	if (b->n_looks == 2 && soon)
-		b->n_paid++;
-	b->n_looks = 0;
+	end_looks(b, soon);
 	b->since_ns = now_ns;
 }
 
 void busy_poll_begin(struct busy_poll *b, uint64_t now_ns)
 {
-	b->n_looks = 0;
+	end_looks(b, false);
 	b->since_ns = now_ns;
 }
 
 bool busy_poll_spins(struct busy_poll *b, uint64_t now_ns)
 {
 	if (b->limit_ns == 0 || b->credit == 0 || now_ns - b->since_ns >= b->limit_ns ||
-		now_ns < b->rest_until_ns)
+		now_ns < b->rest_until_ns) {
+		end_looks(b, false);
 		return false;
+	}
 	if (b->n_looks < 2 && ++b->n_looks == 2)
 		b->n_spins++;
 	return true;

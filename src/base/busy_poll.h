@@ -19,6 +19,7 @@ struct busy_poll {
 	uint64_t rest_until_ns;
 	uint64_t n_spins; /* times that it looked on where it would have slept */
 	uint64_t n_paid;  /* of these: work came meanwhile */
+	uint64_t n_vain;  /* and: none did. The one that is under way is neither yet */
 };
 
 void busy_poll_init(struct busy_poll *b, uint32_t limit_us);

@@ -77,14 +77,14 @@ static void write_turns(struct text *t, const struct family *f, const struct sub
 
 static void write_spins(struct text *t, const struct family *f, const struct subject *s)
 {
-	uint64_t n_spins = 0, n_paid = 0;
+	uint64_t n_paid = 0, n_vain = 0;
 
 	for (size_t i = 0; i < s->sources->n_polls; i++) {
-		n_spins += s->sources->polls[i].n_spins;
 		n_paid += s->sources->polls[i].n_paid;
+		n_vain += s->sources->polls[i].n_vain;
 	}
 	text_sample(t, f->name, "result=\"paid\"", "", n_paid, TEXT_PLAIN);
-	text_sample(t, f->name, "result=\"not_paid\"", "", n_spins - n_paid, TEXT_PLAIN);
+	text_sample(t, f->name, "result=\"not_paid\"", "", n_vain, TEXT_PLAIN);
 }
 
 /* --- Memory, and what is charged for ------------------------------------------------------------- */

@@ -201,6 +201,16 @@ Test(family, without_a_handoff)
 	cr_expect_str_eq(written("modeld_region_bytes"), "modeld_region_bytes 43\n");
 }
 
+/* What is under way may pay yet: a counter that went back would be taken for a daemon that has begun anew. */
+Test(family, spins_are_counted_when_they_have_ended)
+{
+	fake.polls[0] = (struct busy_poll){.n_spins = 9, .n_paid = 3, .n_vain = 5};
+	fake.polls[1] = (struct busy_poll){.n_spins = 2, .n_paid = 1, .n_vain = 1};
+	cr_expect_str_eq(written("modeld_loop_spins_total"),
+		"modeld_loop_spins_total{result=\"paid\"} 4\n"
+		"modeld_loop_spins_total{result=\"not_paid\"} 6\n");
+}
+
 Test(family, what_clients_are_charged_for)
 {
 	cr_expect_str_eq(written("modeld_charged"),
