@@ -43,7 +43,8 @@ struct arena {
 	struct member **members;	   /* own, and what they point to; in the order made */
 	uint32_t n;
 	uint32_t cap;
-	struct slots by_id;	    /* members */
+	struct slots by_id; /* members */
+	bool divided; /* some spans are, or were, to be near another node than the usual one */
 	const struct segment *busy; /* borrow: being populated */
 };
 
@@ -287,11 +288,11 @@ static bool suits(const struct member *m, const struct wish *w)
 	return !m->leaving && m->large == w->large && (w->anywhere || m->numa_node == w->numa_node);
 }
 
-/* From the first of the members that suits and has room; SEGMENT_E_FULL, SEGMENT_E_MEMORY: none has, -ENOMEM. */
+/* From the first of the members that suits and has room; ARENA_E_FULL, ARENA_E_MEMORY: none has, -ENOMEM. */
 static int cut_from_any(
 	struct arena *a, const struct wish *w, uint64_t length, struct span *ret_span)
 {
-	int result = SEGMENT_E_FULL;
+	int result = ARENA_E_FULL;
 
 	for (uint32_t i = 0; i < a->n; i++) {
 		struct member *m = a->members[i];
@@ -303,7 +304,7 @@ static int cut_from_any(
 		if (r <= 0)
 			return r;
 		if (r == SEGMENT_E_MEMORY)
-			result = r;
+			result = ARENA_E_MEMORY;
 	}
 	return result;
 }
@@ -345,12 +346,20 @@ static int cut_from_new(struct arena *a, uint32_t numa_node, uint64_t length, st
 	return r;
 }
 
+/* From those that are near, and from one more. */
+static int cut_near(struct arena *a, const struct wish *w, uint64_t length, struct span *ret_span)
+{
+	int r = cut_from_any(a, w, length, ret_span);
+
+	return r == ARENA_E_FULL ? cut_from_new(a, w->numa_node, length, ret_span) : r;
+}
+
 /* Large ones are for small spans only where there is nothing else. */
 static int cut_from_the_rest(struct arena *a, bool large, uint64_t length, struct span *ret_span)
 {
 	int r = cut_from_any(a, &(struct wish){.large = large, .anywhere = true}, length, ret_span);
 
-	if (r != SEGMENT_E_FULL || large)
+	if (r != ARENA_E_FULL || large)
 		return r;
 	return cut_from_any(a, &(struct wish){.large = true, .anywhere = true}, length, ret_span);
 }
@@ -367,22 +376,17 @@ int arena_alloc_near(struct arena *a, uint64_t length, uint32_t numa_node, struc
 		.large = length > a->options.segment_bytes,
 		.numa_node = may_be_divided(a) ? numa_node : a->options.numa_node,
 	};
-	int r;
+	int r, far;
 
 	if (length > a->options.limit)
 		return ARENA_E_TOO_LARGE;
-	r = cut_from_any(a, &w, length, ret_span);
-	if (r == SEGMENT_E_MEMORY)
-		return ARENA_E_MEMORY;
-	if (r != SEGMENT_E_FULL)
+	a->divided |= w.numa_node != a->options.numa_node;
+	r = cut_near(a, &w, length, ret_span);
+	if (!r || (r != ARENA_E_FULL && !a->divided))
 		return r;
-	r = cut_from_new(a, w.numa_node, length, ret_span);
-	if (r != ARENA_E_FULL)
-		return r;
-	r = cut_from_the_rest(a, w.large, length, ret_span);
-	if (r == SEGMENT_E_MEMORY)
-		return ARENA_E_MEMORY;
-	return r == SEGMENT_E_FULL ? ARENA_E_FULL : r;
+	/* Better far than not at all, whatever the reason. */
+	far = cut_from_the_rest(a, w.large, length, ret_span);
+	return far == ARENA_E_FULL ? r : far;
 }
 
 int arena_alloc(struct arena *a, uint64_t length, struct span *ret_span)
@@ -446,10 +450,8 @@ static bool populate_up_to(struct arena *a, bool ahead, uint64_t max, struct are
 
 bool arena_populate_next(struct arena *a, uint64_t max_bytes, struct arena_range *ret_range)
 {
-	if (a->busy)
-		return false;
-	return populate_up_to(a, false, max_bytes, ret_range) ||
-	       populate_up_to(a, true, max_bytes, ret_range);
+	return !a->busy && (populate_up_to(a, false, max_bytes, ret_range) ||
+				   populate_up_to(a, true, max_bytes, ret_range));
 }
 
 int arena_populate_run(const struct arena_range *range)

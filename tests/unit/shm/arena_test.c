@@ -339,6 +339,29 @@ Test(arena, near_or_not_what_there_is_is_used)
 	end(&o);
 }
 
+Test(arena, far_is_better_than_not_at_all)
+{
+	struct owner o;
+	struct span first, near, span;
+
+	begin(&o, &usual);
+	first = take(&o, KIB);
+	o.fail = -EMFILE;
+	cr_expect_eq(take_near(&o, KIB, 1).arena, first.arena, "no segment can be made");
+	cr_expect_eq(arena_alloc_near(o.arena, MIB, 1, &span), -EMFILE, "nor is there any room");
+	o.fail = 0;
+	near = take_near(&o, KIB, 1);
+	cr_assert_neq(near.arena, first.arena);
+	/* What the host has no memory for is no longer cut. */
+	span = take_near(&o, MIB / 2, 1);
+	failalloc_arm(FAIL_SYSCALLS, FAIL_PERSISTENT, 1);
+	cr_assert_eq(arena_populate_span(o.arena, &span), ARENA_E_MEMORY);
+	failalloc_disarm();
+	give(&o, span);
+	cr_expect_eq(take_near(&o, MIB / 2, 1).arena, first.arena);
+	end(&o);
+}
+
 Test(arena, one_of_few_segments_knows_no_nodes)
 {
 	struct arena_options options = usual;
