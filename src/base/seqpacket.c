@@ -190,12 +190,12 @@ int seqpacket_recv_until_signal(int fd, void *data, size_t cap, size_t *ret_n, i
 	return recv_record(fd, data, cap, ret_n, ret_fds, fds_max, ret_n_fds, WAIT_UNTIL_SIGNAL);
 }
 
-/* An empty record looks like the end of file, but for the credentials that come with a record. */
 int seqpacket_end_input(int fd)
 {
 	return shutdown(fd, SHUT_RD) ? -errno : 0;
 }
 
+/* An empty record looks like the end of file, but for the credentials that come with a record. */
 bool seqpacket_end(int fd)
 {
 	char control[CMSG_SPACE(sizeof(struct ucred))];

@@ -53,7 +53,9 @@ static struct bed {
 	char body[64];
 	size_t n_body;
 	bool ended;
-	uint32_t end_code; /* of the stream that ended last */
+	uint32_t end_code;			     /* of the stream that ended last */
+	size_t n_upload;			     /* bytes that are to be sent yet; 0: a word */
+	unsigned connection_updates, stream_updates; /* of windows */
 } bed;
 
 static struct exchange *exchange_of(struct stream *s)
@@ -205,6 +207,17 @@ static int client_on_chunk(
 	return 0;
 }
 
+static int client_on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *data)
+{
+	if (frame->hd.type != NGHTTP2_WINDOW_UPDATE)
+		return 0;
+	if (frame->hd.stream_id == 0)
+		bed.connection_updates++;
+	else
+		bed.stream_updates++;
+	return 0;
+}
+
 static int client_on_close(nghttp2_session *ng, int32_t id, uint32_t code, void *data)
 {
 	bed.ended = true;
@@ -255,6 +268,7 @@ static void client_open(bool http2)
 	cr_assert_eq(nghttp2_session_callbacks_new(&c), 0);
 	nghttp2_session_callbacks_set_on_header_callback(c, client_on_header);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, client_on_chunk);
+	nghttp2_session_callbacks_set_on_frame_recv_callback(c, client_on_frame);
 	nghttp2_session_callbacks_set_on_stream_close_callback(c, client_on_close);
 	cr_assert_eq(nghttp2_session_client_new(&bed.client, c, NULL), 0);
 	nghttp2_session_callbacks_del(c);
@@ -269,9 +283,18 @@ static void on_poll_closed(uv_handle_t *h)
 static ssize_t read_body(nghttp2_session *ng, int32_t id, uint8_t *out, size_t cap, uint32_t *flags,
 	nghttp2_data_source *source, void *data)
 {
-	memcpy(out, "stroke", 6);
-	*flags |= NGHTTP2_DATA_FLAG_EOF;
-	return 6;
+	size_t n = bed.n_upload < cap ? bed.n_upload : cap;
+
+	if (n == 0) {
+		memcpy(out, "stroke", 6);
+		*flags |= NGHTTP2_DATA_FLAG_EOF;
+		return 6;
+	}
+	memset(out, 's', n);
+	bed.n_upload -= n;
+	if (bed.n_upload == 0)
+		*flags |= NGHTTP2_DATA_FLAG_EOF;
+	return (ssize_t)n;
 }
 
 /* last: the name of the last header. */
@@ -392,6 +415,27 @@ Test(transport, headers_body_and_trailers)
 	ask("/cat");
 	RUN_UNTIL(bed.ended);
 	cr_assert_eq(bed.kept, 1, "one a connection");
+}
+
+/* The stream's is given back while more of it is to come, the connection's always. */
+Test(transport, windows_are_given_back)
+{
+	bed.settings.stream_window_bytes = 16384;
+	client_open(true);
+	ask("/cat");
+	RUN_UNTIL(bed.ended);
+	cr_assert_eq(bed.connection_updates, 1, "it is larger than a client takes it to be");
+	bed.n_upload = 16384;
+	ask("/cat");
+	RUN_UNTIL(bed.ended);
+	cr_expect_not_null(strstr(bed.headers, "x-bytes: 16384\n"));
+	cr_expect_eq(bed.stream_updates, 0, "all of it came in one frame, the last");
+	bed.n_upload = 200000;
+	ask("/cat");
+	RUN_UNTIL(bed.ended);
+	cr_expect_not_null(strstr(bed.headers, "x-bytes: 200000\n"));
+	cr_expect_geq(bed.stream_updates, (200000 - 16384) / 16384);
+	cr_expect_gt(bed.connection_updates, 1);
 }
 
 Test(transport, no_trailers)
