@@ -21,7 +21,7 @@ struct region {
 	int fd;		    /* own; -1: it is on a GPU, and has a handle */
 	const char *device; /* borrow; NULL: it is on the host */
 	uint64_t handle[WIRE_HANDLE_WORDS];
-	void (*on_tried)(void *data, const char *error);
+	void (*on_tried)(void *data, int e, const char *why);
 	uint64_t id;
 	uint64_t size;
 	bool writable;
@@ -135,14 +135,14 @@ int region_new_exported(struct region **ret_region, struct region_desk *k, const
 	return 0;
 }
 
-static void on_tried(void *data, const char *error)
+static void on_tried(void *data, int e, const char *why)
 {
 	struct region *r = data;
 
-	r->on_tried(r->data, error);
+	r->on_tried(r->data, e, why);
 }
 
-int region_try(struct region *r, void (*on_region_tried)(void *data, const char *error))
+int region_try(struct region *r, void (*on_region_tried)(void *data, int e, const char *why))
 {
 	r->on_tried = on_region_tried;
 	return pool_memory_try(r->known, r->device, on_tried);

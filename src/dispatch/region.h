@@ -43,11 +43,11 @@ _must_use_ int region_new_exported(struct region **ret_region, struct region_des
 	const char *device, int fd, uint64_t size, bool writable,
 	void (*on_gone)(void *data, int fd), void *data);
 /*
- * Ask one of them whether it can have it: on_tried(on_gone's data, NULL, or why not) once, from the loop, unless the last reference
+ * Ask one of them whether it can have it: on_tried(on_gone's data, e, why) as pool_memory_try() once, from the loop, unless the last reference
  * goes before.
  * -ENODEV: there is none now
  */
-_must_use_ int region_try(struct region *r, void (*on_tried)(void *data, const char *error));
+_must_use_ int region_try(struct region *r, void (*on_tried)(void *data, int e, const char *why));
 struct region *region_ref(struct region *r);
 /* Accepts NULL; returns NULL. */
 struct region *region_unref(struct region *r);

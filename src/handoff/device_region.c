@@ -5,6 +5,7 @@
  */
 #include "handoff/device_region.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <sys/stat.h>
@@ -17,7 +18,7 @@
 #define TEXT_MAX 512u
 
 /* The region's owner is its entry, which its guest may have left behind with a request that is under way. */
-static void on_tried(void *data, const char *error)
+static void on_tried(void *data, int r, const char *why)
 {
 	struct entry *e = data;
 	struct guest *p = e->guest;
@@ -25,7 +26,7 @@ static void on_tried(void *data, const char *error)
 	if (!p)
 		return;
 	p->n_tried--;
-	if (!error) {
+	if (!r) {
 		guest_answer(p,
 			&(struct handoff_message){.seq = e->seq,
 				.type = HANDOFF_REGISTERED,
@@ -33,9 +34,9 @@ static void on_tried(void *data, const char *error)
 			-1);
 		return;
 	}
-	guest_refuse(p, e->seq, GRPC_INVALID_ARGUMENT,
+	guest_refuse(p, e->seq, r == -ENODEV ? GRPC_UNAVAILABLE : GRPC_INVALID_ARGUMENT,
 		"memory of %" PRIu64 " bytes on %s cannot be had: %s", e->bytes,
-		region_device(e->region), error);
+		region_device(e->region), why);
 	entry_unregister(e);
 }
 

@@ -34,7 +34,7 @@ struct pool_memory {
 	bool on_device;		/* a GPU's: by its descriptor, or: */
 	const uint64_t *handle; /* borrow; WIRE_HANDLE_WORDS */
 	struct worker *tried;	/* borrow: who is to say whether it can have it; NULL: nobody */
-	void (*on_tried)(void *data, const char *error);
+	void (*on_tried)(void *data, int e, const char *why);
 	uint64_t size;
 	bool writable;
 	bool freed;
@@ -212,8 +212,8 @@ static struct worker *find_importer(const struct pool_memory *r, const char *dev
 	return NULL;
 }
 
-int pool_memory_try(
-	struct pool_memory *r, const char *device, void (*on_tried)(void *data, const char *error))
+int pool_memory_try(struct pool_memory *r, const char *device,
+	void (*on_tried)(void *data, int e, const char *why))
 {
 	struct worker *w = find_importer(r, device);
 	const struct wire_message m = announcement(r);
@@ -229,12 +229,12 @@ int pool_memory_try(
 	return 0;
 }
 
-static void end_try(struct pool_memory *r, const struct worker *w, const char *error)
+static void end_try(struct pool_memory *r, const struct worker *w, int e, const char *why)
 {
 	if (r->tried != w)
 		return;
 	r->tried = NULL;
-	r->on_tried(r->data, error);
+	r->on_tried(r->data, e, why);
 }
 
 int memory_imported(struct memory_table *t, struct worker *w, uint64_t id, const char *error)
@@ -247,7 +247,7 @@ int memory_imported(struct memory_table *t, struct worker *w, uint64_t id, const
 	if (unmapping)
 		return 0;
 	r->uses[w->index] = MEMORY_MAPPED;
-	end_try(r, w, *error ? error : NULL);
+	end_try(r, w, *error ? -EINVAL : 0, error);
 	return 0;
 }
 
@@ -289,7 +289,7 @@ void memory_table_reaped(struct memory_table *t, struct worker *w)
 
 		forget_use(r, w);
 		if (r->tried == w)
-			end_try(r, w, "its worker has ended");
+			end_try(r, w, -ENODEV, "its worker has ended");
 	}
 }
 

@@ -344,12 +344,13 @@ struct pool_import {
 _must_use_ int pool_memory_import(struct pool_memory **ret_memory, struct pool *p, uint64_t id,
 	const struct pool_import *import, void (*on_gone)(void *data), void *data);
 /*
- * Pass it to a worker on `device` now, and hear whether that can have it: on_tried(on_gone's data, error) once, from the
- * loop, with NULL, or with what the worker says, unless it is freed before. The handle may be known to one try at a time (asserted).
+ * Pass it to a worker on `device` now, and hear whether that can have it: on_tried(on_gone's data, e, why) once, from the
+ * loop, unless it is freed before: 0; -EINVAL, it cannot, and says why; -ENODEV, it has ended instead. The handle may be known to one
+ * try at a time (asserted).
  * -ENODEV: no worker there serves and takes such memory
  */
-_must_use_ int pool_memory_try(
-	struct pool_memory *m, const char *device, void (*on_tried)(void *data, const char *error));
+_must_use_ int pool_memory_try(struct pool_memory *m, const char *device,
+	void (*on_tried)(void *data, int e, const char *why));
 /*
  * No batch names it any more, sent or to be sent (asserted). Processes that map it are told to
  * unmap it; on_gone follows, never before this returns, when each has said so or was reaped: then

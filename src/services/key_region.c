@@ -295,13 +295,13 @@ static int check_device(const char *name, const struct key_device *d, struct inf
 	return 0;
 }
 
-static void on_tried(void *data, const char *error)
+static void on_tried(void *data, int e, const char *why)
 {
 	struct key_region *r = data;
-	void (*on_opened)(void *data, const char *error) = r->on_opened;
+	void (*on_opened)(void *data, int e, const char *why) = r->on_opened;
 
 	r->on_opened = NULL;
-	on_opened(r->data, error);
+	on_opened(r->data, e, why);
 }
 
 /* What there was of it is with its owner. */

@@ -42,11 +42,12 @@ struct key_region {
 	struct list node; /* in key_regions.all; alone: not registered any more */
 	uint32_t refs;	  /* one while it is registered, one for each piece that is to be moved */
 	int fd;		  /* own; -1: it is on a GPU, and has: */
-	struct region *device;				  /* ref */
-	void (*on_opened)(void *data, const char *error); /* is due; until then nobody finds it */
-	void *data;					  /* borrow: on_opened's */
-	int64_t user;					  /* whose it is; KEY_REGION_STRANGER */
-	uint64_t start;					  /* in the object; the GPU's number */
+	struct region *device; /* ref */
+	void (*on_opened)(
+		void *data, int e, const char *why); /* is due; until then nobody finds it */
+	void *data;				     /* borrow: on_opened's */
+	int64_t user;				     /* whose it is; KEY_REGION_STRANGER */
+	uint64_t start;				     /* in the object; the GPU's number */
 	uint64_t size;
 	const char *key; /* behind the name */
 	char name[];
@@ -81,7 +82,7 @@ struct key_device {
 	size_t n_handle;
 	uint64_t size;
 	/* Once, from the loop: what a worker says of the handle, NULL: it can be used. Not after it was forgotten. */
-	void (*on_opened)(void *data, const char *error);
+	void (*on_opened)(void *data, int e, const char *why);
 	void *data;
 };
 /* The same of memory on a GPU. It is found once on_opened was told that it can be used; else it is to be forgotten. INFER_E_FAILED */

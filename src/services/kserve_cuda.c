@@ -4,6 +4,7 @@
  */
 #include "services/kserve_cuda.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,7 +50,7 @@ static const char *find_device(const struct dispatch *d, int64_t number)
 
 /* --- Registering ------------------------------------------------------------------------------ */
 
-static void on_opened(void *data, const char *error)
+static void on_opened(void *data, int e, const char *why)
 {
 	static const Inference__CudaSharedMemoryRegisterResponse done =
 		INFERENCE__CUDA_SHARED_MEMORY_REGISTER_RESPONSE__INIT;
@@ -58,13 +59,13 @@ static void on_opened(void *data, const char *error)
 	struct key_region *r = steal_ptr(w->region);
 
 	/* With its end the call's state may be gone. */
-	if (!error) {
+	if (!e) {
 		message_answer(w->call, &done.base);
 		return;
 	}
-	call_finishf(w->call, GRPC_INVALID_ARGUMENT,
-		"failed to register shared memory region '%s': invalid args (%.512s)", r->name,
-		error);
+	call_finishf(w->call, e == -ENODEV ? GRPC_UNAVAILABLE : GRPC_INVALID_ARGUMENT,
+		"failed to register shared memory region '%s': %s (%.512s)", r->name,
+		e == -ENODEV ? "unavailable" : "invalid args", why);
 	key_regions_forget(keys, r);
 }
 

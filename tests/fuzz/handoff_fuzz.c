@@ -101,7 +101,7 @@ static void talk(uv_loop_t *loop, struct handoff *h, int fd, const uint8_t *data
 		turn(loop, h);
 		if (answer && fake_first_request())
 			answer_first(n);
-		fake_end_tries(answer ? NULL : "there is none");
+		fake_end_tries(answer ? 0 : -EINVAL, "there is none");
 		fake_regions_gone();
 		turn(loop, h);
 		swallow(fd);

@@ -377,8 +377,8 @@ int pool_memory_import(struct pool_memory **ret_memory, struct pool *p, uint64_t
 	return r;
 }
 
-int pool_memory_try(
-	struct pool_memory *m, const char *device, void (*on_tried)(void *data, const char *error))
+int pool_memory_try(struct pool_memory *m, const char *device,
+	void (*on_tried)(void *data, int e, const char *why))
 {
 	assert((m->handle || m->fd >= 0) && !m->tried_on);
 	m->tried_on = device;

@@ -97,7 +97,7 @@ struct pool_memory {
 	struct pool_memory *next; /* in pool.leaving */
 	const uint64_t *handle;	  /* NULL: it is the host's */
 	const char *tried_on;	  /* the device of a try; NULL: it was not tried */
-	void (*on_tried)(void *data, const char *error);
+	void (*on_tried)(void *data, int e, const char *why);
 };
 
 struct output_lease {

@@ -291,10 +291,11 @@ static struct region *make_on(const char *device)
 
 static const char *said;
 
-static void on_tried(void *data, const char *error)
+static void on_tried(void *data, int e, const char *why)
 {
 	cr_expect_eq(data, &n_gone);
-	said = error;
+	cr_expect_eq(e, -EINVAL);
+	said = why;
 }
 
 Test(region, on_a_device)
@@ -307,7 +308,7 @@ Test(region, on_a_device)
 	cr_expect_eq(b.pool->region->handle[7], UINT64_C(9) << 56);
 	cr_assert_eq(region_try(r, on_tried), 0);
 	cr_expect_str_eq(b.pool->region->tried_on, "cuda:0");
-	b.pool->region->on_tried(b.pool->region->data, "no");
+	b.pool->region->on_tried(b.pool->region->data, -EINVAL, "no");
 	cr_expect_str_eq(said, "no");
 	drop(r);
 }

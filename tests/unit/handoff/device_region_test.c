@@ -2,6 +2,7 @@
 #include "handoff/device_region.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -108,27 +109,36 @@ Test(device_region, is_answered_when_a_worker_has_it)
 	cr_expect_str_eq(the_region()->device, "cuda:0");
 	cr_expect(the_region()->writable);
 	cr_expect_eq(the_region()->size, BYTES);
-	fake_end_tries(NULL);
+	fake_end_tries(0, "");
 	expect_registered(BYTES);
 	send_register("0", 2 * BYTES, true);
 	cr_expect_not(
 		list_entry(fake.regions.prev, struct region, node)->writable, "for inputs alone");
-	fake_end_tries(NULL);
+	fake_end_tries(0, "");
 	expect_registered(2 * BYTES);
 }
 
 Test(device_region, what_a_worker_refuses_is_the_clients_to_hear)
 {
 	send_register("0", BYTES, false);
-	fake_end_tries("it is smaller than that");
+	fake_end_tries(-EINVAL, "it is smaller than that");
 	expect_error(GRPC_INVALID_ARGUMENT,
 		"memory of 4096 bytes on cuda:0 cannot be had: it is smaller than that");
 	cr_expect_eq(the_region()->refs, 0);
 	fake_regions_gone();
 	/* What it was charged for is there again. */
 	send_register("0", 1 << 20, false);
-	fake_end_tries(NULL);
+	fake_end_tries(0, "");
 	expect_registered(1 << 20);
+}
+
+Test(device_region, a_worker_that_ends_says_nothing_of_it)
+{
+	send_register("0", BYTES, false);
+	fake_end_tries(-ENODEV, "its worker has ended");
+	expect_error(GRPC_UNAVAILABLE,
+		"memory of 4096 bytes on cuda:0 cannot be had: its worker has ended");
+	cr_expect_eq(the_region()->refs, 0);
 }
 
 Test(device_region, what_it_is_refused_for_at_once)
@@ -163,7 +173,7 @@ Test(device_region, a_descriptor_that_no_driver_exports)
 		cr_expect_eq(fake.n_regions, 0);
 	}
 	send_descriptor(fake_memfd(BYTES, 0, 0), "0", BYTES, false);
-	fake_end_tries(NULL);
+	fake_end_tries(0, "");
 	expect_registered(BYTES);
 }
 
@@ -191,7 +201,7 @@ Test(device_region, a_client_that_goes_meanwhile)
 		"[handoff] user_device_bytes, 1048576");
 	fake_regions_gone();
 	send_register("0", 1, false);
-	fake_end_tries(NULL);
+	fake_end_tries(0, "");
 	expect_registered(1);
 }
 
@@ -201,7 +211,7 @@ Test(device_region, a_client_that_is_to_leave_is_answered)
 	handoff_drain(b.h);
 	for (int i = 0; i < 5; i++)
 		bench_turn(&b);
-	fake_end_tries(NULL);
+	fake_end_tries(0, "");
 	expect_registered(BYTES);
 }
 
@@ -215,7 +225,7 @@ Test(device_region, tried_without_a_client)
 	close_fd(&peer);
 	bench_turn(&b);
 	bench_turn(&b);
-	fake_end_tries("too late");
+	fake_end_tries(-EINVAL, "too late");
 	region_unref(r);
 	peer = bench_connect(&b);
 }

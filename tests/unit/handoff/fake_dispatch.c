@@ -433,7 +433,7 @@ int region_new_exported(struct region **ret_region, struct region_desk *k, const
 	return e;
 }
 
-int region_try(struct region *r, void (*on_tried)(void *data, const char *error))
+int region_try(struct region *r, void (*on_tried)(void *data, int e, const char *why))
 {
 	if (fake.no_worker)
 		return -ENODEV;
@@ -446,15 +446,15 @@ const char *region_device(const struct region *r)
 	return r->device;
 }
 
-void fake_end_tries(const char *error)
+void fake_end_tries(int e, const char *why)
 {
 	list_for_each (&fake.regions, node) {
 		struct region *r = list_entry(node, struct region, node);
-		void (*on_tried)(void *data, const char *error) = r->on_tried;
+		void (*on_tried)(void *data, int e, const char *why) = r->on_tried;
 
 		r->on_tried = NULL;
 		if (on_tried && r->refs > 0)
-			on_tried(r->data, error);
+			on_tried(r->data, e, why);
 	}
 }
 

@@ -21,7 +21,7 @@ struct region {
 	void *data;
 	struct list node; /* in dispatch.regions */
 	const char *device;
-	void (*on_tried)(void *data, const char *error); /* is due; NULL: nobody asks */
+	void (*on_tried)(void *data, int e, const char *why); /* is due; NULL: nobody asks */
 };
 
 struct request {
@@ -75,8 +75,8 @@ void fake_run(struct request *r);
 void fake_answer(struct request *r, enum grpc_status status, size_t n, uint64_t length);
 /* The same for one ahead of the last. The bytes at y's and z's beginning are `mark`. */
 void fake_part(struct request *r, size_t n, uint64_t length, uint8_t mark);
-/* What a worker says of each region that it is asked of; NULL: it has it. */
-void fake_end_tries(const char *error);
+/* What comes of each region that a worker is asked of: as pool_memory_try() tells it. */
+void fake_end_tries(int e, const char *why);
 /* on_gone of all regions without references. */
 void fake_regions_gone(void);
 

@@ -246,15 +246,17 @@ Test(region, output_must_be_at_its_target)
 
 static const uint64_t handle[WIRE_HANDLE_WORDS] = {1, 2, 3, 4, 5, 6, 7, 8};
 static unsigned n_tried;
+static int tried_end;
 static char tried[128];
 
-static void on_tried(void *data, const char *error)
+static void on_tried(void *data, int e, const char *why)
 {
 	struct bed *b = data;
 
 	cr_assert(!b->inside);
 	n_tried++;
-	snprintf(tried, sizeof(tried), "%s", error ? error : "fine");
+	tried_end = e;
+	snprintf(tried, sizeof(tried), "%s", e ? why : "fine");
 	uv_stop(&b->loop);
 }
 
@@ -325,6 +327,7 @@ Test(region, on_a_gpu_that_cannot_be_had)
 	try(&b, r);
 	bed_wait(&b, n_tried == 1);
 	cr_assert_str_eq(tried, "no such ? memory");
+	cr_expect_eq(tried_end, -EINVAL);
 	cr_assert_eq(worker_get_state(bed_worker(&b, 0)), WORKER_READY);
 	gone(&b, r);
 }
@@ -350,6 +353,7 @@ Test(region, on_a_gpu_whose_worker_ends)
 	kill(worker_pid(bed_worker(&b, 0)), SIGKILL);
 	bed_wait(&b, n_tried == 1);
 	cr_assert_str_eq(tried, "its worker has ended");
+	cr_expect_eq(tried_end, -ENODEV);
 	gone(&b, r);
 }
 
@@ -371,6 +375,7 @@ Test(region, on_a_gpu_imported_without_being_asked)
 	try(&b, r);
 	bed_wait(&b, n_tried == 1);
 	cr_assert_str_eq(tried, "its worker has ended");
+	cr_expect_eq(tried_end, -ENODEV);
 	cr_assert_eq(worker_ends(bed_worker(&b, 0), WORKER_MISBEHAVED), 1);
 	gone(&b, r);
 }

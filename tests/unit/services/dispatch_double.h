@@ -478,7 +478,7 @@ static struct double_device {
 	uint8_t handle[WIRE_HANDLE_BYTES];
 	uint64_t size;
 	void (*on_gone)(void *data, int fd);
-	void (*on_tried)(void *data, const char *error);
+	void (*on_tried)(void *data, int e, const char *why);
 	void *data;
 	int try_error; /* what region_try() returns */
 } double_device;
@@ -508,7 +508,7 @@ int region_new_on_device(struct region **ret_region, struct region_desk *k, cons
 	return 0;
 }
 
-int region_try(struct region *r, void (*on_tried)(void *data, const char *error))
+int region_try(struct region *r, void (*on_tried)(void *data, int e, const char *why))
 {
 	double_device.on_tried = on_tried;
 	return double_device.try_error;

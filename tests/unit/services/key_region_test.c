@@ -237,7 +237,7 @@ Test(key_region, without_memory)
 /* region.h, of which there is one, tried when the test says so. */
 struct region {
 	unsigned refs;
-	void (*on_tried)(void *data, const char *error);
+	void (*on_tried)(void *data, int e, const char *why);
 	void *data;
 	int try_error;
 };
@@ -255,7 +255,7 @@ int region_new_on_device(struct region **ret_region, struct region_desk *k, cons
 	return 0;
 }
 
-int region_try(struct region *r, void (*on_tried)(void *data, const char *error))
+int region_try(struct region *r, void (*on_tried)(void *data, int e, const char *why))
 {
 	r->on_tried = on_tried;
 	return r->try_error;
@@ -271,10 +271,10 @@ struct region *region_unref(struct region *r)
 static const uint8_t handle[64] = {1};
 static const char *opened;
 
-static void on_opened(void *data, const char *error)
+static void on_opened(void *data, int e, const char *why)
 {
 	cr_expect_eq(data, &opened);
-	opened = error ? error : "fine";
+	opened = e ? why : "fine";
 }
 
 static struct key_device device(void)
@@ -305,7 +305,7 @@ Test(key_region, on_a_gpu_is_found_when_it_was_opened)
 	cr_expect_eq(add(&me, "g"), INFER_E_FAILED);
 	expect_failure(GRPC_ALREADY_EXISTS, "shared memory region 'g' already in manager");
 	key_regions_unregister(&regions, &me, "g", KEY_CUDA);
-	gpu.on_tried(gpu.data, NULL);
+	gpu.on_tried(gpu.data, 0, "");
 	cr_expect_str_eq(opened, "fine");
 	cr_expect_eq(find(&me, "g"), r);
 	cr_expect_eq(key_region_kind(r), KEY_CUDA);
@@ -322,7 +322,7 @@ Test(key_region, on_a_gpu_that_is_not_opened_is_forgotten)
 	struct key_region *r;
 
 	cr_assert_eq(add_device(&me, "g", &r), 0);
-	gpu.on_tried(gpu.data, "no");
+	gpu.on_tried(gpu.data, -EINVAL, "no");
 	cr_expect_str_eq(opened, "no");
 	key_regions_forget(&regions, r);
 	cr_expect_eq(gpu.refs, 0);

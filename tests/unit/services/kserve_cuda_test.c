@@ -2,6 +2,7 @@
 #include "services/kserve_cuda.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <unistd.h>
 
 #include "kserve_messages.h"
@@ -84,7 +85,7 @@ Test(kserve_cuda, registered_when_a_worker_has_opened_it)
 	cr_expect_str_eq(double_device.device, "cuda:2");
 	cr_expect(double_device.handle[0] == 1 && double_device.size == 4096);
 	cr_expect_not(call.closed);
-	double_device.on_tried(double_device.data, NULL);
+	double_device.on_tried(double_device.data, 0, "");
 	expect_end(GRPC_OK, NULL);
 	expect_status("g", GRPC_OK, NULL);
 	unregister_all();
@@ -94,9 +95,18 @@ Test(kserve_cuda, registered_when_a_worker_has_opened_it)
 Test(kserve_cuda, what_the_worker_says_is_told)
 {
 	ask_to_register(2);
-	double_device.on_tried(double_device.data, "it is smaller than that");
+	double_device.on_tried(double_device.data, -EINVAL, "it is smaller than that");
 	expect_end(GRPC_INVALID_ARGUMENT, "failed to register shared memory region 'g': invalid "
 					  "args (it is smaller than that)");
+	expect_status("g", GRPC_NOT_FOUND, "Unable to find cuda shared memory region: 'g'");
+}
+
+Test(kserve_cuda, a_worker_that_ends_says_nothing_of_it)
+{
+	ask_to_register(2);
+	double_device.on_tried(double_device.data, -ENODEV, "its worker has ended");
+	expect_end(GRPC_UNAVAILABLE, "failed to register shared memory region 'g': unavailable "
+				     "(its worker has ended)");
 	expect_status("g", GRPC_NOT_FOUND, "Unable to find cuda shared memory region: 'g'");
 }
 
