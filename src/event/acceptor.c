@@ -170,18 +170,34 @@ static void on_closed(uv_handle_t *handle)
 		a->events->on_closed(a);
 }
 
-/* Nobody can connect any more; who has is not closed with the listening socket. */
-static void discard_waiting(struct acceptor *a)
+/* Nobody can connect any more. -1: nobody waits, or there is no room to close one. */
+static int next_waiting(struct acceptor *a)
 {
 	shutdown(a->fd, SHUT_RDWR);
-	while (sweep_closings(a) < ACCEPTOR_CLOSINGS_MAX) {
-		int fd = accept4(a->fd, NULL, NULL, SOCK_CLOEXEC);
+	if (sweep_closings(a) == ACCEPTOR_CLOSINGS_MAX)
+		return -1;
+	return accept4(a->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
 
-		if (fd < 0)
-			return;
-		acceptor_discard(a, fd);
+void acceptor_take_waiting(struct acceptor *a)
+{
+	int fd;
+
+	while (!a->shared && (fd = next_waiting(a)) >= 0) {
+		if (!a->events->on_accept(a, fd))
+			complain(a, "no room: see ", a->events->limit);
 	}
-	close_elsewhere(steal_fd(&a->fd));
+}
+
+/* They are not closed with the listening socket. */
+static void discard_waiting(struct acceptor *a)
+{
+	int fd;
+
+	while ((fd = next_waiting(a)) >= 0)
+		acceptor_discard(a, fd);
+	if (a->n_closings == ACCEPTOR_CLOSINGS_MAX)
+		close_elsewhere(steal_fd(&a->fd));
 }
 
 void acceptor_close(struct acceptor *a)

@@ -54,6 +54,9 @@ _must_use_ int acceptor_open(struct acceptor *a, uv_loop_t *loop, int fd, const 
 	const struct acceptor_events *events);
 /* Close one that was accepted and has no room. */
 void acceptor_discard(struct acceptor *a, int fd);
+/* Nobody can connect any more; who has is told of by on_accept, which may not close it. Nothing where the socket is shared. Ahead of
+ * acceptor_close(). */
+void acceptor_take_waiting(struct acceptor *a);
 /* Stop, close the socket; on_closed follows. Once, after acceptor_open() succeeded. */
 void acceptor_close(struct acceptor *a);
 

@@ -121,11 +121,18 @@ static void let_leave(struct handoff *h, bool invited)
 	}
 }
 
-void handoff_drain(struct handoff *h)
+static void drain(struct handoff *h)
 {
 	h->draining = true;
 	handoff_listener_close(&h->listener);
 	let_leave(h, false);
+}
+
+void handoff_drain(struct handoff *h)
+{
+	/* What they could send is served, too. */
+	handoff_listener_take_waiting(&h->listener);
+	drain(h);
 }
 
 void handoff_dismiss(struct handoff *h)
@@ -144,7 +151,7 @@ static void dismiss(struct handoff *h)
 
 void handoff_kill(struct handoff *h)
 {
-	handoff_drain(h);
+	drain(h);
 	h->dismissed = true;
 	while (!list_empty(&h->guests))
 		guest_close(list_entry(h->guests.next, struct guest, node));

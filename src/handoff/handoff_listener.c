@@ -124,6 +124,12 @@ void handoff_listener_take_over(struct handoff_listener *l, const struct handoff
 		socket_file_take_over(&l->file, &un);
 }
 
+void handoff_listener_take_waiting(struct handoff_listener *l)
+{
+	if (l->open)
+		acceptor_take_waiting(&l->acceptor);
+}
+
 void handoff_listener_close(struct handoff_listener *l)
 {
 	if (!l->open)

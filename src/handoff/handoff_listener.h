@@ -37,6 +37,9 @@ void handoff_listener_let_go(struct handoff_listener *l);
 /* The file of its socket, which another process made, is ours to remove, but for a service manager's. */
 void handoff_listener_take_over(
 	struct handoff_listener *l, const struct handoff_settings *settings);
+/* Whoever has connected, and was not accepted yet, is on_accept's, unless another process has the socket, too. Nobody can connect any
+ * more. Harmless when it is not open. */
+void handoff_listener_take_waiting(struct handoff_listener *l);
 /* Harmless when it is not open. Handles close asynchronously: on_closed, where it is set, comes from
  * the loop. */
 void handoff_listener_close(struct handoff_listener *l);

@@ -196,7 +196,7 @@ def test_it_runs_where_it_lies(gpu, memory, raw):
 
 
 def test_a_new_process_maps_it_again(gpu, memory, raw):
-    d = gpu()
+    d = gpu("dispatch.retry_wait_ms=60000")
     there, r = memory(), raw(d)
     fill(there)
     region = r.register(there.fd, PIECE, device="0").number

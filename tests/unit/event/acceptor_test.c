@@ -145,6 +145,30 @@ Test(acceptor, who_has_no_room_is_closed)
 		close(fds[i]);
 }
 
+Test(acceptor, takes_those_who_wait_and_nobody_else)
+{
+	socklen_t n;
+	struct sockaddr_un un = address(&n);
+	int fds[3], late = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	bed.room = 2;
+	for (unsigned i = 0; i < 3; i++)
+		fds[i] = connect_here();
+	bed.acceptor.shared = true;
+	acceptor_take_waiting(&bed.acceptor);
+	cr_assert_eq(bed.n_taken, 0, "they are another process's");
+	bed.acceptor.shared = false;
+	acceptor_take_waiting(&bed.acceptor);
+	cr_assert_eq(bed.n_taken, 2);
+	cr_assert_eq(bed.n_refused, 1);
+	cr_assert_eq(fcntl(bed.taken[0], F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+	cr_expect_eq(connect(late, (struct sockaddr *)&un, n), -1);
+	cr_expect_eq(errno, ECONNREFUSED);
+	close(late);
+	for (unsigned i = 0; i < 3; i++)
+		close(fds[i]);
+}
+
 Test(acceptor, may_be_closed_from_inside)
 {
 	int fds[2];

@@ -810,6 +810,24 @@ Test(handoff, draining_serves_what_was_sent_before)
 	expect_end(fd);
 }
 
+/* A client whose connection was not accepted yet. */
+Test(handoff, draining_serves_who_has_just_connected)
+{
+	Modeld__Handoff__GetLimits limits = MODELD__HANDOFF__GET_LIMITS__INIT;
+	Envelope e = BODY(GET_LIMITS, get_limits, &limits), *answer;
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	memcpy(un.sun_path, b.path, strlen(b.path));
+	cr_assert_eq(connect(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	cr_assert(bench_send(fd, &e, NULL, 0));
+	handoff_drain(b.h);
+	answer = next(fd);
+	cr_assert(answer, "it was not served");
+	free_answer(answer);
+	expect_end(fd);
+}
+
 /* More than is read in one turn. */
 Test(handoff, draining_serves_each_of_many_records)
 {
