@@ -130,8 +130,7 @@ static enum modeld_code locate(const struct inputs *in, const struct modeld_decl
 	}
 	if (lost)
 		return fail(error, MODELD_INVALID,
-			"input '%s': the CUDA shared memory of its region cannot be opened (any "
-			"more)",
+			"input '%s': its region's memory on the GPU cannot be had (any more)",
 			want->name);
 	if (!tensor->data)
 		return fail(error, MODELD_INTERNAL, "input '%s': its span is outside of its memory",

@@ -202,10 +202,10 @@ static enum modeld_code set_target(
 
 	if (on_device && r->model->info.decoupled)
 		return run_fail(error, MODELD_UNSUPPORTED,
-			"outputs of a decoupled model cannot go to CUDA shared memory");
+			"outputs of a decoupled model cannot go to a client's memory on a GPU");
 	if (lost)
 		return run_fail(error, MODELD_INVALID,
-			"the CUDA shared memory of an output's region cannot be opened (any more)");
+			"the memory on the GPU of an output's region cannot be had (any more)");
 	code = data ? check_wanted(r, t, error) : check_target(r, t, &data, error);
 	if (code != MODELD_OK)
 		return code;

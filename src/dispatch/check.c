@@ -339,17 +339,16 @@ static int bind_to(struct request *r, const char *device)
 
 	if (r->version->settings.sequence)
 		return request_refuse(r, GRPC_UNIMPLEMENTED,
-			"model '%s' has sequences: its tensors cannot be in CUDA shared memory",
+			"model '%s' has sequences: its tensors cannot be in a client's memory on a "
+			"GPU",
 			name);
 	if (r->device && strcmp(r->device, device) != 0)
 		return request_refuse(r, GRPC_INVALID_ARGUMENT,
-			"tensors for model '%s' are in CUDA shared memory of several devices, %s "
-			"and %s",
-			name, r->device, device);
+			"tensors for model '%s' are in memory of several GPUs, %s and %s", name,
+			r->device, device);
 	if (!is_placed_on(r->version, device))
 		return request_refuse(r, GRPC_INVALID_ARGUMENT,
-			"model '%s' is not on %s, where its tensors are in CUDA shared memory",
-			name, device);
+			"model '%s' is not on %s, where its tensors are", name, device);
 	r->device = device;
 	r->joinable = false;
 	return 0;

@@ -106,9 +106,8 @@ bool scheduler_wait_bound(struct scheduler *s, struct work *w, uint64_t now_ns)
 		queue_remove(&w->queue, r);
 		request_set_state(r, REQUEST_LEAVING);
 		request_fail(r, now_ns, GRPC_UNAVAILABLE,
-			"no worker on %s, where its tensors are in CUDA shared memory, had model "
-			"'%s' ready "
-			"for %" PRIu64 " ms ([dispatch] retry_wait_ms)",
+			"no worker on %s, where its tensors are, had model '%s' ready for %" PRIu64
+			" ms ([dispatch] retry_wait_ms)",
 			r->device, w->version->settings.name, s->settings->retry_wait_ms);
 		any = true;
 	}

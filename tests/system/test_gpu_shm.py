@@ -249,7 +249,7 @@ def test_the_owner_goes(gpu, memory, tmp_path):
             os.kill(pid, signal.SIGKILL)
         inputs, outputs = copied(a)
         code, said = refused(lambda: c.infer("identity", inputs, outputs=outputs))
-        assert code == "INVALID_ARGUMENT" and "cannot be opened" in said
+        assert code == "INVALID_ARGUMENT" and "cannot be had" in said
         assert d.infer("identity", b"abc").tensor_data.data == b"abc"
         c.unregister_cuda_shared_memory()
 

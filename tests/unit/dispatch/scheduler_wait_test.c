@@ -174,8 +174,8 @@ Test(scheduler_wait, what_is_bound_to_a_device_waits_as_long_for_that)
 	bed_wait(&bed, &answers[0]);
 	cr_expect_eq(answers[0].status, GRPC_UNAVAILABLE);
 	cr_expect_str_eq(answers[0].message,
-		"no worker on cuda:7, where its tensors are in CUDA shared memory, had model "
-		"'alpha' ready for 20 ms ([dispatch] retry_wait_ms)");
+		"no worker on cuda:7, where its tensors are, had model 'alpha' ready for 20 ms "
+		"([dispatch] retry_wait_ms)");
 	cr_expect(clock_ns() - start >= 20 * NS_PER_MS);
 	cr_expect_eq(bed.alpha->work->unbound_since_ns, 0);
 }

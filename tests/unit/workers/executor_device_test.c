@@ -130,8 +130,8 @@ Test(executor_device, what_cannot_be_had_is_said)
 	b.g.items[1].n_targets = 1;
 	rig_add_span(&b.g, DTYPE_I32, 1, 4, theirs(BYTES - 15, 16));
 	rig_execute(&b.g);
-	rig_expect_error(&b.g, 0, GRPC_INVALID_ARGUMENT, "cannot be opened");
-	rig_expect_error(&b.g, 1, GRPC_INVALID_ARGUMENT, "cannot be opened");
+	rig_expect_error(&b.g, 0, GRPC_INVALID_ARGUMENT, "cannot be had");
+	rig_expect_error(&b.g, 1, GRPC_INVALID_ARGUMENT, "cannot be had");
 	rig_expect_error(&b.g, 2, GRPC_INTERNAL, "outside of its memory");
 	bed_deinit(&b);
 }
