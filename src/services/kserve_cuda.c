@@ -7,35 +7,16 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "dispatch/dispatch.h"
 #include "pool/pool.h"
 #include "proto/kserve/grpc_service.pb-c.h"
-#include "services/key_region.h"
+#include "services/kserve_region.h"
 #include "services/kserve_small.h"
-
-#define NAME_SHOWN 255
 
 typedef Inference__CudaSharedMemoryStatusResponse StatusResponse;
 typedef Inference__CudaSharedMemoryStatusResponse__RegionsEntry StatusEntry;
 typedef Inference__CudaSharedMemoryStatusResponse__RegionStatus RegionStatus;
-
-static struct key_regions *keys_of(struct call *c)
-{
-	return &((struct services *)call_context(c))->keys;
-}
-
-/* Read a message. False: the call is finished. */
-static bool read_message(struct call *c, struct message_memory *memory,
-	const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t n, const void **ret)
-{
-	message_memory_init(memory, KSERVE_SMALL_MEMORY);
-	*ret = message_read(c, memory, type, data, n);
-	if (!*ret)
-		message_memory_deinit(memory);
-	return *ret != NULL;
-}
 
 /* --- Which GPU -------------------------------------------------------------------------------- */
 
@@ -55,7 +36,7 @@ static void on_opened(void *data, int e, const char *why)
 	static const Inference__CudaSharedMemoryRegisterResponse done =
 		INFERENCE__CUDA_SHARED_MEMORY_REGISTER_RESPONSE__INIT;
 	struct kserve_cuda_wait *w = data;
-	struct key_regions *keys = keys_of(w->call);
+	struct key_regions *keys = kserve_region_keys(w->call);
 	struct key_region *r = steal_ptr(w->region);
 
 	/* With its end the call's state may be gone. */
@@ -69,19 +50,12 @@ static void on_opened(void *data, int e, const char *why)
 	key_regions_forget(keys, r);
 }
 
-void kserve_cuda_register(struct call *c, void *state, const uint8_t *data, size_t n)
+/* on_opened() follows, or INFER_E_FAILED. */
+static int begin(struct call *c, struct kserve_cuda_wait *w,
+	const Inference__CudaSharedMemoryRegisterRequest *q, struct infer_failure *failure)
 {
 	struct services *x = call_context(c);
-	const Inference__CudaSharedMemoryRegisterRequest *q;
-	struct kserve_cuda_wait *w = state;
-	struct infer_failure failure = {0};
-	struct message_memory memory;
-	struct key_device d;
-
-	if (!read_message(c, &memory, &inference__cuda_shared_memory_register_request__descriptor,
-		    data, n, (const void **)&q))
-		return;
-	d = (struct key_device){
+	const struct key_device d = {
 		.desk = dispatch_regions(x->dispatch),
 		.device = find_device(x->dispatch, q->device_id),
 		.number = q->device_id,
@@ -91,8 +65,23 @@ void kserve_cuda_register(struct call *c, void *state, const uint8_t *data, size
 		.on_opened = on_opened,
 		.data = w,
 	};
+
 	w->call = c;
-	if (key_regions_register_device(&x->keys, call_peer(c), q->name, &d, &w->region, &failure))
+	return key_regions_register_device(
+		&x->keys, call_peer(c), q->name, &d, &w->region, failure);
+}
+
+void kserve_cuda_register(struct call *c, void *state, const uint8_t *data, size_t n)
+{
+	const Inference__CudaSharedMemoryRegisterRequest *q;
+	struct kserve_cuda_wait *w = state;
+	struct infer_failure failure = {0};
+	struct message_memory memory;
+
+	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
+	q = message_read(
+		c, &memory, &inference__cuda_shared_memory_register_request__descriptor, data, n);
+	if (q && begin(c, w, q, &failure))
 		kserve_small_fail(c, &failure);
 	message_memory_deinit(&memory);
 }
@@ -102,7 +91,7 @@ void kserve_cuda_register_close(struct call *c, void *state)
 	struct kserve_cuda_wait *w = state;
 
 	if (w->region)
-		key_regions_forget(keys_of(c), steal_ptr(w->region));
+		key_regions_forget(kserve_region_keys(c), steal_ptr(w->region));
 }
 
 void kserve_cuda_unregister(struct call *c, void *state, const uint8_t *data, size_t n)
@@ -113,24 +102,23 @@ void kserve_cuda_unregister(struct call *c, void *state, const uint8_t *data, si
 	struct message_memory memory;
 
 	(void)state;
-	if (!read_message(c, &memory, &inference__cuda_shared_memory_unregister_request__descriptor,
-		    data, n, (const void **)&q))
-		return;
-	key_regions_unregister(keys_of(c), call_peer(c), q->name, KEY_CUDA);
-	message_answer(c, &done.base);
+	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
+	q = message_read(
+		c, &memory, &inference__cuda_shared_memory_unregister_request__descriptor, data, n);
+	if (q) {
+		key_regions_unregister(kserve_region_keys(c), call_peer(c), q->name, KEY_CUDA);
+		message_answer(c, &done.base);
+	}
 	message_memory_deinit(&memory);
 }
 
 /* --- Status ----------------------------------------------------------------------------------- */
 
-static bool is_wanted(const struct key_region *r, const struct call *c, const char *name)
+static void fill_status(void *entry, void *value, const struct key_region *r)
 {
-	return key_region_kind(r) == KEY_CUDA && !r->on_opened &&
-	       key_region_is_of(r, call_peer(c)) && (!*name || !strcmp(name, r->name));
-}
+	StatusEntry *e = entry;
+	RegionStatus *status = value;
 
-static void fill_status(StatusEntry *e, RegionStatus *status, const struct key_region *r)
-{
 	inference__cuda_shared_memory_status_response__regions_entry__init(e);
 	inference__cuda_shared_memory_status_response__region_status__init(status);
 	status->name = e->key = (char *)r->name;
@@ -139,49 +127,36 @@ static void fill_status(StatusEntry *e, RegionStatus *status, const struct key_r
 	e->value = status;
 }
 
-static void answer_status(struct call *c, struct message_memory *memory, const char *name)
+static void answer_status(struct call *c, void **entries, size_t n)
 {
-	const struct key_regions *keys = keys_of(c);
 	StatusResponse m = INFERENCE__CUDA_SHARED_MEMORY_STATUS_RESPONSE__INIT;
-	RegionStatus *values = message_memory_calloc(memory, keys->n + 1, sizeof(*values));
 
-	call_work(c, keys->n / 16);
-	m.regions = kserve_small_array(memory, keys->n + 1, sizeof(StatusEntry));
-	if (!m.regions || !values) {
-		message_no_memory(c);
-		return;
-	}
-	list_for_each (&keys->all, node) {
-		const struct key_region *r = list_entry(node, struct key_region, node);
-
-		if (!is_wanted(r, c, name))
-			continue;
-		fill_status(m.regions[m.n_regions], &values[m.n_regions], r);
-		m.n_regions++;
-	}
+	m.regions = (StatusEntry **)entries;
+	m.n_regions = n;
 	message_answer(c, &m.base);
 }
+
+static const struct kserve_region_kind kind = {
+	.kind = KEY_CUDA,
+	.word = "CUDA",
+	.word_unfound = "cuda",
+	.word_other = "system",
+	.entry_bytes = sizeof(StatusEntry),
+	.value_bytes = sizeof(RegionStatus),
+	.fill = fill_status,
+	.answer = answer_status,
+};
 
 void kserve_cuda_status(struct call *c, void *state, const uint8_t *data, size_t n)
 {
 	const Inference__CudaSharedMemoryStatusRequest *q;
-	const struct key_region *r;
 	struct message_memory memory;
 
 	(void)state;
-	if (!read_message(c, &memory, &inference__cuda_shared_memory_status_request__descriptor,
-		    data, n, (const void **)&q))
-		return;
-	r = key_regions_find(keys_of(c), call_peer(c), q->name, strlen(q->name));
-	if (r && key_region_kind(r) != KEY_CUDA)
-		call_finishf(c, GRPC_NOT_FOUND,
-			"The region named '%.*s' is registered as system shared memory, not CUDA "
-			"shared memory",
-			NAME_SHOWN, q->name);
-	else if (!r && *q->name)
-		call_finishf(c, GRPC_NOT_FOUND, "Unable to find cuda shared memory region: '%.*s'",
-			NAME_SHOWN, q->name);
-	else
-		answer_status(c, &memory, q->name);
+	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
+	q = message_read(
+		c, &memory, &inference__cuda_shared_memory_status_request__descriptor, data, n);
+	if (q)
+		kserve_region_status(c, &memory, q->name, &kind);
 	message_memory_deinit(&memory);
 }

@@ -1,36 +1,16 @@
 /*
- * kserve_shm.c: shared memory by key: who registers what (key_region.h). (Memory that a client hands over needs no registering here: its token is a region's name.) Daemon
- * process, loop thread.
+ * kserve_shm.c: shared memory by key: who registers what (key_region.h). (Memory that a client hands over needs no registering here: its
+ * token is a region's name.) Daemon process, loop thread.
  */
 #include "services/kserve_shm.h"
 
-#include <string.h>
-
 #include "proto/kserve/grpc_service.pb-c.h"
-#include "services/key_region.h"
+#include "services/kserve_region.h"
 #include "services/kserve_small.h"
-
-#define NAME_SHOWN 255
 
 typedef Inference__SystemSharedMemoryStatusResponse StatusResponse;
 typedef Inference__SystemSharedMemoryStatusResponse__RegionsEntry StatusEntry;
 typedef Inference__SystemSharedMemoryStatusResponse__RegionStatus RegionStatus;
-
-static struct key_regions *keys_of(struct call *c)
-{
-	return &((struct services *)call_context(c))->keys;
-}
-
-/* Read a message. False: the call is finished. */
-static bool read_message(struct call *c, struct message_memory *memory,
-	const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t n, const void **ret)
-{
-	message_memory_init(memory, KSERVE_SMALL_MEMORY);
-	*ret = message_read(c, memory, type, data, n);
-	if (!*ret)
-		message_memory_deinit(memory);
-	return *ret != NULL;
-}
 
 void kserve_system_register(struct call *c, void *state, const uint8_t *data, size_t n)
 {
@@ -41,13 +21,13 @@ void kserve_system_register(struct call *c, void *state, const uint8_t *data, si
 	struct message_memory memory;
 
 	(void)state;
-	if (!read_message(c, &memory, &inference__system_shared_memory_register_request__descriptor,
-		    data, n, (const void **)&q))
-		return;
-	if (key_regions_register(
-		    keys_of(c), call_peer(c), q->name, q->key, q->offset, q->byte_size, &failure))
+	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
+	q = message_read(
+		c, &memory, &inference__system_shared_memory_register_request__descriptor, data, n);
+	if (q && key_regions_register(kserve_region_keys(c), call_peer(c), q->name, q->key,
+			 q->offset, q->byte_size, &failure))
 		kserve_small_fail(c, &failure);
-	else
+	else if (q)
 		message_answer(c, &done.base);
 	message_memory_deinit(&memory);
 }
@@ -61,27 +41,23 @@ void kserve_system_unregister(struct call *c, void *state, const uint8_t *data, 
 	struct message_memory memory;
 
 	(void)state;
-	if (!read_message(c, &memory,
-		    &inference__system_shared_memory_unregister_request__descriptor, data, n,
-		    (const void **)&q))
-		return;
-	if (key_regions_admit(keys_of(c), call_peer(c), &failure)) {
+	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
+	q = message_read(c, &memory,
+		&inference__system_shared_memory_unregister_request__descriptor, data, n);
+	if (q && key_regions_admit(kserve_region_keys(c), call_peer(c), &failure)) {
 		kserve_small_fail(c, &failure);
-	} else {
-		key_regions_unregister(keys_of(c), call_peer(c), q->name, KEY_SYSTEM);
+	} else if (q) {
+		key_regions_unregister(kserve_region_keys(c), call_peer(c), q->name, KEY_SYSTEM);
 		message_answer(c, &done.base);
 	}
 	message_memory_deinit(&memory);
 }
 
-static bool is_wanted(const struct key_region *r, const struct call *c, const char *name)
+static void fill_status(void *entry, void *value, const struct key_region *r)
 {
-	return key_region_kind(r) == KEY_SYSTEM && key_region_is_of(r, call_peer(c)) &&
-	       (!*name || !strcmp(name, r->name));
-}
+	StatusEntry *e = entry;
+	RegionStatus *status = value;
 
-static void fill_status(StatusEntry *e, RegionStatus *status, const struct key_region *r)
-{
 	inference__system_shared_memory_status_response__regions_entry__init(e);
 	inference__system_shared_memory_status_response__region_status__init(status);
 	status->name = e->key = (char *)r->name;
@@ -91,49 +67,36 @@ static void fill_status(StatusEntry *e, RegionStatus *status, const struct key_r
 	e->value = status;
 }
 
-static void answer_status(struct call *c, struct message_memory *memory, const char *name)
+static void answer_status(struct call *c, void **entries, size_t n)
 {
-	const struct key_regions *keys = keys_of(c);
 	StatusResponse m = INFERENCE__SYSTEM_SHARED_MEMORY_STATUS_RESPONSE__INIT;
-	RegionStatus *values = message_memory_calloc(memory, keys->n + 1, sizeof(*values));
 
-	call_work(c, keys->n / 16);
-	m.regions = kserve_small_array(memory, keys->n + 1, sizeof(StatusEntry));
-	if (!m.regions || !values) {
-		message_no_memory(c);
-		return;
-	}
-	list_for_each (&keys->all, node) {
-		const struct key_region *r = list_entry(node, struct key_region, node);
-
-		if (!is_wanted(r, c, name))
-			continue;
-		fill_status(m.regions[m.n_regions], &values[m.n_regions], r);
-		m.n_regions++;
-	}
+	m.regions = (StatusEntry **)entries;
+	m.n_regions = n;
 	message_answer(c, &m.base);
 }
+
+static const struct kserve_region_kind kind = {
+	.kind = KEY_SYSTEM,
+	.word = "system",
+	.word_unfound = "system",
+	.word_other = "CUDA",
+	.entry_bytes = sizeof(StatusEntry),
+	.value_bytes = sizeof(RegionStatus),
+	.fill = fill_status,
+	.answer = answer_status,
+};
 
 void kserve_system_status(struct call *c, void *state, const uint8_t *data, size_t n)
 {
 	const Inference__SystemSharedMemoryStatusRequest *q;
-	const struct key_region *r;
 	struct message_memory memory;
 
 	(void)state;
-	if (!read_message(c, &memory, &inference__system_shared_memory_status_request__descriptor,
-		    data, n, (const void **)&q))
-		return;
-	r = key_regions_find(keys_of(c), call_peer(c), q->name, strlen(q->name));
-	if (r && key_region_kind(r) != KEY_SYSTEM)
-		call_finishf(c, GRPC_NOT_FOUND,
-			"The region named '%.*s' is registered as CUDA shared memory, not system "
-			"shared memory",
-			NAME_SHOWN, q->name);
-	else if (!r && *q->name)
-		call_finishf(c, GRPC_NOT_FOUND,
-			"Unable to find system shared memory region: '%.*s'", NAME_SHOWN, q->name);
-	else
-		answer_status(c, &memory, q->name);
+	message_memory_init(&memory, KSERVE_SMALL_MEMORY);
+	q = message_read(
+		c, &memory, &inference__system_shared_memory_status_request__descriptor, data, n);
+	if (q)
+		kserve_region_status(c, &memory, q->name, &kind);
 	message_memory_deinit(&memory);
 }
