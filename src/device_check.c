@@ -11,11 +11,7 @@
 #include "attempt.h"
 #include "base/device_name.h"
 #include "config.h"
-
-/* Exit statuses of workers. */
-#define EXIT_DEVICE_LOST     76
-#define EXIT_DEVICE_UNUSABLE 77
-#define EXIT_CONFIG	     78
+#include "proto/worker_exit.h"
 
 enum outcome { OPENED, BUSY, FAILED };
 
@@ -29,11 +25,11 @@ static enum outcome judge_end(struct attempt *a, int status)
 {
 	int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 
-	if (code == EXIT_CONFIG) {
+	if (code == WORKER_EXIT_CONFIG) {
 		snprintf(a->why, a->cap, "a worker finds no such GPU here (its words are above)");
 		return FAILED;
 	}
-	if (code == EXIT_DEVICE_LOST || code == EXIT_DEVICE_UNUSABLE) {
+	if (code == WORKER_EXIT_DEVICE_LOST || code == WORKER_EXIT_DEVICE_UNUSABLE) {
 		snprintf(a->why, a->cap,
 			"it is here, but cannot be used now (a worker's words are above)");
 		return BUSY;

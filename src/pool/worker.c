@@ -35,10 +35,8 @@
 #include "pool/spawn.h"
 #include "pool/user.h"
 #include "pool/worker_private.h"
+#include "proto/worker_exit.h"
 
-/* Exit statuses of a worker that cannot work as configured, and whose device cannot be used. */
-#define EXIT_CONFIG	     78
-#define EXIT_DEVICE_UNUSABLE 77
 /* So long READY, or so many batches, and earlier ends are forgiven. */
 #define HEALTHY_NS	(UINT64_C(10) * NS_PER_S)
 #define HEALTHY_BATCHES 256u
@@ -236,7 +234,8 @@ static void judge_exit(
 	bool zero = e->known && !e->signaled && e->code == 0;
 	const char *more = groups_end_text(&w->pool->groups, end);
 
-	if (e->known && !e->signaled && (e->code == EXIT_CONFIG || e->code == EXIT_DEVICE_UNUSABLE))
+	if (e->known && !e->signaled &&
+		(e->code == WORKER_EXIT_CONFIG || e->code == WORKER_EXIT_DEVICE_UNUSABLE))
 		w->verdict = WORKER_UNUSABLE;
 	if (zero && !w->bye)
 		more = " without bye";

@@ -15,6 +15,7 @@
 #include "pool/holding.h"
 #include "pool/pool_private.h"
 #include "pool/worker_private.h"
+#include "shm/memfd.h"
 
 /* Segments may be larger than asked for by what rounding to (huge) pages adds. */
 #define OUTPUT_ROUNDING (UINT64_C(2) << 20)
@@ -64,6 +65,9 @@ static void note_sandbox(struct worker *w, const struct wire_hello *h)
 		"worker=%s sandbox=\"%s\" lacks=\"%s\" setting=\"[worker] sandbox\"", w->name,
 		h->sandbox, h->sandbox_lacks);
 }
+
+_Static_assert(
+	WIRE_NUMA_NODES <= MEMFD_NUMA_NODES, "a segment may prefer any node that a worker says");
 
 static void on_hello(struct worker *w, const struct wire_hello *h)
 {
