@@ -44,36 +44,46 @@ static uint64_t rows_of(const struct modeld_batch *batch)
 
 /* --- Without a memory ------------------------------------------------------------------------- */
 
-static enum modeld_code run_simple(
-	struct builtin *b, const struct modeld_batch *batch, struct modeld_error *error)
+/* Of row i. */
+typedef uint32_t row_value(const struct modeld_tensor *const *in, uint64_t i);
+
+static enum modeld_code run_rows(
+	const struct modeld_batch *batch, row_value *value, struct modeld_error *error)
 {
-	const struct modeld_tensor *const *in = batch->inputs;
 	int32_t *out = output(batch, 0, error);
 
-	(void)b;
 	if (!out)
 		return batch->wanted[0] ? MODELD_INTERNAL : MODELD_OK;
 	for (uint64_t i = 0; i < rows_of(batch); i++)
-		out[i] = (int32_t)((uint32_t)number(in[2], i) *
-				   ((uint32_t)number(in[0], i) + (uint32_t)number(in[1], i)));
+		out[i] = (int32_t)value(batch->inputs, i);
 	return MODELD_OK;
+}
+
+static uint32_t simple_value(const struct modeld_tensor *const *in, uint64_t i)
+{
+	return (uint32_t)number(in[2], i) *
+	       ((uint32_t)number(in[0], i) + (uint32_t)number(in[1], i));
+}
+
+static enum modeld_code run_simple(
+	struct builtin *b, const struct modeld_batch *batch, struct modeld_error *error)
+{
+	(void)b;
+	return run_rows(batch, simple_value, error);
+}
+
+static uint32_t dyna_value(const struct modeld_tensor *const *in, uint64_t i)
+{
+	return (uint32_t)number(in[3], i) *
+	       ((uint32_t)number(in[0], i) + (uint32_t)number(in[1], i) +
+		       (uint32_t)number(in[2], i) * (uint32_t)long_number(in[4], i));
 }
 
 static enum modeld_code run_dyna(
 	struct builtin *b, const struct modeld_batch *batch, struct modeld_error *error)
 {
-	const struct modeld_tensor *const *in = batch->inputs;
-	int32_t *out = output(batch, 0, error);
-
 	(void)b;
-	if (!out)
-		return batch->wanted[0] ? MODELD_INTERNAL : MODELD_OK;
-	for (uint64_t i = 0; i < rows_of(batch); i++)
-		out[i] = (int32_t)((uint32_t)number(in[3], i) *
-				   ((uint32_t)number(in[0], i) + (uint32_t)number(in[1], i) +
-					   (uint32_t)number(in[2], i) *
-						   (uint32_t)long_number(in[4], i)));
-	return MODELD_OK;
+	return run_rows(batch, dyna_value, error);
 }
 
 /* --- With a memory of the model's ------------------------------------------------------------- */

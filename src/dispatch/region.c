@@ -60,6 +60,18 @@ static struct region *blank_region(struct region_desk *k, uint64_t size,
 	return r;
 }
 
+/* The pool knows it, unless it failed to: then it is freed. Returns that. */
+static int begin(struct region *r, int e, struct region **ret_region)
+{
+	if (e) {
+		free(r);
+		return e;
+	}
+	r->desk->n++;
+	*ret_region = r;
+	return 0;
+}
+
 int region_new(struct region **ret_region, struct region_desk *k, int fd, uint64_t size,
 	bool writable, void (*on_region_gone)(void *data, int fd), void *data)
 {
@@ -72,29 +84,21 @@ int region_new(struct region **ret_region, struct region_desk *k, int fd, uint64
 	r->fd = fd;
 	r->writable = writable;
 	e = pool_memory_new(&r->known, k->pool, r->id, fd, size, writable, on_gone, r);
-	if (e) {
-		free(r);
-		return e;
-	}
-	steal_fd(&owned);
-	k->n++;
-	*ret_region = r;
-	return 0;
+	e = begin(r, e, ret_region);
+	if (!e)
+		steal_fd(&owned);
+	return e;
 }
 
 /* Make the pool know it. Frees it on failure. */
-static int import(struct region *r, const char *device, const struct pool_import *how)
+static int import(struct region *r, const char *device, const struct pool_import *how,
+	struct region **ret_region)
 {
 	int e = pool_memory_import(&r->known, r->desk->pool, r->id, how, on_gone, r);
 
-	if (e) {
-		free(r);
-		return e;
-	}
 	r->device = device;
 	r->writable = how->writable;
-	r->desk->n++;
-	return 0;
+	return begin(r, e, ret_region);
 }
 
 int region_new_on_device(struct region **ret_region, struct region_desk *k, const char *device,
@@ -102,18 +106,14 @@ int region_new_on_device(struct region **ret_region, struct region_desk *k, cons
 	void *data)
 {
 	struct region *r = blank_region(k, size, on_region_gone, data);
-	int e;
 
 	if (!r)
 		return -ENOMEM;
 	memcpy(r->handle, handle, sizeof(r->handle));
-	e = import(r, device,
+	return import(r, device,
 		&(struct pool_import){
-			.handle = r->handle, .fd = -1, .size = size, .writable = true});
-	if (e)
-		return e;
-	*ret_region = r;
-	return 0;
+			.handle = r->handle, .fd = -1, .size = size, .writable = true},
+		ret_region);
 }
 
 int region_new_exported(struct region **ret_region, struct region_desk *k, const char *device,
@@ -127,12 +127,11 @@ int region_new_exported(struct region **ret_region, struct region_desk *k, const
 	if (!r)
 		return -ENOMEM;
 	r->fd = fd;
-	e = import(r, device, &(struct pool_import){.fd = fd, .size = size, .writable = writable});
-	if (e)
-		return e;
-	steal_fd(&owned);
-	*ret_region = r;
-	return 0;
+	e = import(r, device, &(struct pool_import){.fd = fd, .size = size, .writable = writable},
+		ret_region);
+	if (!e)
+		steal_fd(&owned);
+	return e;
 }
 
 static void on_tried(void *data, int e, const char *why)

@@ -75,9 +75,10 @@ static struct lifecycle_wait *begin_wait(struct call *c, void *state)
 	return &w->wait;
 }
 
-static void load_or_unload(struct call *c, void *state, const uint8_t *data, size_t n,
-	void (*ask)(struct lifecycle *l, const char *name, const char *version,
-		struct lifecycle_wait *w))
+/* What a message asks for. */
+typedef void ask_call(struct call *c, struct lifecycle *l, const Request *m, void *state);
+
+static void handle(struct call *c, void *state, const uint8_t *data, size_t n, ask_call *ask)
 {
 	struct lifecycle *l = lifecycle_of(c);
 	const Request *m;
@@ -88,24 +89,28 @@ static void load_or_unload(struct call *c, void *state, const uint8_t *data, siz
 	message_memory_init(&memory, MESSAGE_UNPACK_MAX(n));
 	m = unpack(c, &memory, data, n);
 	if (m)
-		ask(l, m->name, m->version, begin_wait(c, state));
+		ask(c, l, m, state);
 	message_memory_deinit(&memory);
 }
 
-static void load(
-	struct lifecycle *l, const char *name, const char *version, struct lifecycle_wait *w)
+static void load(struct call *c, struct lifecycle *l, const Request *m, void *state)
 {
-	lifecycle_load(l, name, version, NULL, w);
+	lifecycle_load(l, m->name, m->version, NULL, begin_wait(c, state));
 }
 
 void control_load_message(struct call *c, void *state, const uint8_t *data, size_t n)
 {
-	load_or_unload(c, state, data, n, load);
+	handle(c, state, data, n, load);
+}
+
+static void unload(struct call *c, struct lifecycle *l, const Request *m, void *state)
+{
+	lifecycle_unload(l, m->name, m->version, begin_wait(c, state));
 }
 
 void control_unload_message(struct call *c, void *state, const uint8_t *data, size_t n)
 {
-	load_or_unload(c, state, data, n, lifecycle_unload);
+	handle(c, state, data, n, unload);
 }
 
 static void reload(struct call *c, struct lifecycle *l, const Request *m, void *state)
@@ -121,17 +126,7 @@ static void reload(struct call *c, struct lifecycle *l, const Request *m, void *
 
 void control_reload_message(struct call *c, void *state, const uint8_t *data, size_t n)
 {
-	struct lifecycle *l = lifecycle_of(c);
-	const Request *m;
-	struct message_memory memory;
-
-	if (!l)
-		return;
-	message_memory_init(&memory, MESSAGE_UNPACK_MAX(n));
-	m = unpack(c, &memory, data, n);
-	if (m)
-		reload(c, l, m, state);
-	message_memory_deinit(&memory);
+	handle(c, state, data, n, reload);
 }
 
 void control_models_close(struct call *c, void *state)
