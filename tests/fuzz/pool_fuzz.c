@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/seqpacket.h"
+#include "fuzz_input.h"
 #include "pool/pool.h"
 #include "pool/process.h"
 #include "pool/spawn.h"
@@ -39,7 +40,7 @@ struct process {
 
 /* All of a run. */
 static struct {
-	const uint8_t *at, *end; /* the input */
+	struct fuzz_input in;
 	uv_loop_t loop;
 	struct pool *pool;
 	struct pool_model *models[N_MODELS];
@@ -210,22 +211,12 @@ static const struct pool_events events = {
 
 static uint8_t byte(void)
 {
-	return run.at < run.end ? *run.at++ : 0;
+	return fuzz_byte(&run.in);
 }
 
-/* What it should be, or a small number, or anything. */
 static uint64_t field(uint64_t good)
 {
-	uint8_t b = byte();
-	uint64_t v = 0;
-
-	if (b < 128)
-		return good;
-	if (b < 224)
-		return (uint64_t)(int64_t)(int8_t)byte();
-	for (int i = 0; i < 8; i++)
-		v = v << 8 | byte();
-	return v;
+	return fuzz_field(&run.in, good, 128, 224);
 }
 
 static const char *text(void)
@@ -275,10 +266,10 @@ static void say_raw(void)
 	size_t n = byte();
 	_cleanup_(close_fd) int fd = descriptor();
 
-	n = n < (size_t)(run.end - run.at) ? n : (size_t)(run.end - run.at);
+	n = n < (size_t)(run.in.end - run.in.at) ? n : (size_t)(run.in.end - run.in.at);
 	if (run.fd >= 0)
-		(void)!seqpacket_send(run.fd, run.at, n, &fd, fd >= 0, 1);
-	run.at += n;
+		(void)!seqpacket_send(run.fd, run.in.at, n, &fd, fd >= 0, 1);
+	run.in.at += n;
 }
 
 static void say_hello(void)
@@ -521,11 +512,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	log_init(NULL, LOG_LEVEL_ERROR);
 	memset(&run, 0, sizeof(run));
 	run.fd = -1;
-	run.at = data;
-	run.end = data + n;
+	run.in.at = data;
+	run.in.end = data + n;
 	set_up(&settings);
 	turn();
-	while (run.at < run.end) {
+	while (run.in.at < run.in.end) {
 		step();
 		turn();
 	}

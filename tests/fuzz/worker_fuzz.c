@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "base/seqpacket.h"
+#include "fuzz_input.h"
 #include "proto/wire.h"
 #include "shm/memfd.h"
 #include "shm/segment.h"
@@ -29,9 +30,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 /* All of a run. */
 static struct {
-	const uint8_t *at, *end; /* the input */
-	int fd;			 /* the daemon's end of the channel */
-	bool gone;		 /* the worker is */
+	struct fuzz_input in;
+	int fd;	   /* the daemon's end of the channel */
+	bool gone; /* the worker is */
 	uint64_t batch;
 	uint32_t model;
 	pthread_t thread;
@@ -228,22 +229,12 @@ static void wait_for(enum wire_type type)
 
 static uint8_t byte(void)
 {
-	return run.at < run.end ? *run.at++ : 0;
+	return fuzz_byte(&run.in);
 }
 
-/* What it should be, or a small number, or anything. */
 static uint64_t field(uint64_t good)
 {
-	uint8_t b = byte();
-	uint64_t v = 0;
-
-	if (b < 160)
-		return good;
-	if (b < 232)
-		return (uint64_t)(int64_t)(int8_t)byte();
-	for (int i = 0; i < 8; i++)
-		v = v << 8 | byte();
-	return v;
+	return fuzz_field(&run.in, good, 160, 232);
 }
 
 /* One of what would cost memory or time. */
@@ -318,9 +309,9 @@ static void say_raw(void)
 	_cleanup_(close_fd) int fd = descriptor(false);
 	size_t n = byte();
 
-	n = n < (size_t)(run.end - run.at) ? n : (size_t)(run.end - run.at);
-	say_bytes(run.at, n, fd);
-	run.at += n;
+	n = n < (size_t)(run.in.end - run.in.at) ? n : (size_t)(run.in.end - run.in.at);
+	say_bytes(run.in.at, n, fd);
+	run.in.at += n;
 }
 
 static void say_setup(void)
@@ -541,13 +532,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
 	set_up_once();
 	memset(&run, 0, sizeof(run));
-	run.at = data;
-	run.end = data + n;
+	run.in.at = data;
+	run.in.end = data + n;
 	assert(!seqpacket_pair(fds));
 	run.fd = fds[0];
 	assert(!pthread_create(&run.thread, NULL, serve, &fds[1]));
 	say_setup();
-	while (run.at < run.end && !run.gone)
+	while (run.in.at < run.in.end && !run.gone)
 		step();
 	close_fd(&run.fd);
 	assert(!pthread_join(run.thread, NULL));

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "clients/c/modeld.h"
 #include "fake_handoff.h"
+#include "infer_once.h"
 #include "tests/support/failalloc.h"
 
 static struct fake_handoff fake;
@@ -48,14 +49,7 @@ TestSuite(modeld_connection, .init = set_up, .fini = tear_down, .timeout = 60);
 
 static int infer(const char *model)
 {
-	struct modeld_result *result = NULL;
-	int e;
-
-	request.model = model;
-	e = modeld_infer(m, &request, &result, &error);
-	cr_assert_eq(e == 0, result != NULL);
-	modeld_result_free(result);
-	return e;
+	return infer_once(m, &request, model, &error);
 }
 
 /* The model `last` has answered: the connection ends now. */

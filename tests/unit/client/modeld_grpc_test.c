@@ -6,6 +6,7 @@
 #include "clients/c/modeld.h"
 #include "fake_grpc.h"
 #include "fake_handoff.h"
+#include "infer_once.h"
 #include "tests/support/failalloc.h"
 
 static struct fake_handoff handoff;
@@ -44,14 +45,7 @@ TestSuite(modeld_grpc, .init = set_up, .fini = tear_down);
 
 static int infer(const char *model)
 {
-	struct modeld_result *result = NULL;
-	int e;
-
-	request.model = model;
-	e = modeld_infer(m, &request, &result, &error);
-	cr_assert_eq(e == 0, result != NULL);
-	modeld_result_free(result);
-	return e;
+	return infer_once(m, &request, model, &error);
 }
 
 Test(modeld_grpc, into_a_target)

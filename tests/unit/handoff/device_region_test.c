@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "base/seqpacket.h"
 #include "fake_peer.h"
 #include "proto/grpc_status.h"
@@ -22,12 +21,7 @@ static uint64_t seq;
 
 static void set_up(void)
 {
-	uv_loop_t first;
-
-	log_init(NULL, LOG_LEVEL_ERROR);
-	/* What libuv opens once and keeps. */
-	cr_assert_eq(uv_loop_init(&first), 0);
-	cr_assert_eq(uv_loop_close(&first), 0);
+	bench_warm_up();
 	fds_before = failalloc_open_fds();
 	bench_init(&b);
 	cr_assert_eq(bench_open(&b), 0);

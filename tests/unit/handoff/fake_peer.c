@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "base/log.h"
 #include "base/seqpacket.h"
 
 static uint8_t record[HANDOFF_MESSAGE_MAX];
@@ -30,6 +31,15 @@ int fake_memfd(uint64_t size, int seals, unsigned flags)
 static void on_drained(void *data)
 {
 	((struct bench *)data)->drained++;
+}
+
+void bench_warm_up(void)
+{
+	uv_loop_t first;
+
+	log_init(NULL, LOG_LEVEL_ERROR);
+	assert(!uv_loop_init(&first));
+	assert(!uv_loop_close(&first));
 }
 
 void bench_init(struct bench *b)
@@ -100,6 +110,27 @@ void bench_close(struct bench *b, bool kill)
 	assert(!rmdir(b->directory));
 }
 
+void bench_infer_init(struct bench_infer *i)
+{
+	*i = (struct bench_infer){
+		.dims = {4},
+		.input = MODELD__HANDOFF__TENSOR__INIT,
+		.m = MODELD__HANDOFF__INFER__INIT,
+		.e = MODELD__HANDOFF__ENVELOPE__INIT,
+	};
+	i->input.dtype = DTYPE_U8;
+	i->input.region = 1;
+	i->input.length = 4;
+	i->input.dims = i->dims;
+	i->input.n_dims = 1;
+	i->inputs[0] = &i->input;
+	i->m.model = (char *)"m";
+	i->m.inputs = i->inputs;
+	i->m.n_inputs = 1;
+	i->e.body_case = MODELD__HANDOFF__ENVELOPE__BODY_INFER;
+	i->e.infer = &i->m;
+}
+
 int bench_connect(struct bench *b)
 {
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
@@ -121,6 +152,18 @@ bool bench_send(int fd, const Envelope *e, const int *fds, size_t n_fds)
 	assert(n <= sizeof(record));
 	modeld__handoff__envelope__pack(e, record);
 	return seqpacket_send(fd, record, n, fds, n_fds, 1) == 0;
+}
+
+bool bench_send_cancel(int fd, uint64_t seq, uint64_t of)
+{
+	Modeld__Handoff__Cancel m = MODELD__HANDOFF__CANCEL__INIT;
+	Envelope e = MODELD__HANDOFF__ENVELOPE__INIT;
+
+	m.of = of;
+	e.seq = seq;
+	e.body_case = MODELD__HANDOFF__ENVELOPE__BODY_CANCEL;
+	e.cancel = &m;
+	return bench_send(fd, &e, NULL, 0);
 }
 
 Envelope *bench_receive(struct bench *b, int fd, int *ret_fd)

@@ -64,22 +64,10 @@ static bool enroll_device(int fd, int memory)
 
 static bool infer(int fd)
 {
-	int64_t dims[] = {4};
-	Modeld__Handoff__Tensor t = MODELD__HANDOFF__TENSOR__INIT, *inputs[] = {&t};
-	Modeld__Handoff__Infer m = MODELD__HANDOFF__INFER__INIT;
-	Envelope e = MODELD__HANDOFF__ENVELOPE__INIT;
+	struct bench_infer i;
 
-	t.dtype = DTYPE_U8;
-	t.region = 1;
-	t.length = 4;
-	t.dims = dims;
-	t.n_dims = 1;
-	m.model = (char *)"m";
-	m.inputs = inputs;
-	m.n_inputs = 1;
-	e.body_case = MODELD__HANDOFF__ENVELOPE__BODY_INFER;
-	e.infer = &m;
-	if (!bench_send(fd, &e, NULL, 0))
+	bench_infer_init(&i);
+	if (!bench_send(fd, &i.e, NULL, 0))
 		return false;
 	bench_turn(&b);
 	if (fake_first_request())

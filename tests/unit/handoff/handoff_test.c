@@ -11,7 +11,6 @@
 #include <sys/un.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/peer.h"
 #include "base/seqpacket.h"
 #include "dispatch/demand.h"
@@ -26,12 +25,7 @@ static uint64_t seq;
 
 static void setup(void)
 {
-	uv_loop_t first;
-
-	log_init(NULL, LOG_LEVEL_ERROR);
-	/* What libuv opens once and keeps. */
-	cr_assert_eq(uv_loop_init(&first), 0);
-	cr_assert_eq(uv_loop_close(&first), 0);
+	bench_warm_up();
 	fds_before = failalloc_open_fds();
 	bench_init(&b);
 	cr_assert_eq(bench_open(&b), 0);

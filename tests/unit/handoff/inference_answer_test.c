@@ -47,12 +47,7 @@ static void enroll(void)
 
 static void setup(void)
 {
-	uv_loop_t first;
-
-	log_init(NULL, LOG_LEVEL_ERROR);
-	/* What libuv opens once and keeps. */
-	cr_assert_eq(uv_loop_init(&first), 0);
-	cr_assert_eq(uv_loop_close(&first), 0);
+	bench_warm_up();
 	fds_before = failalloc_open_fds();
 	bench_init(&b);
 	cr_assert_eq(bench_open(&b), 0);
@@ -73,27 +68,18 @@ TestSuite(answer, .init = setup, .fini = teardown);
 /* Four bytes of x; y goes to 4 bytes at 64, z has no target. */
 static struct request *send_infer(bool make_room)
 {
-	int64_t dims[] = {4};
-	Modeld__Handoff__Tensor t = MODELD__HANDOFF__TENSOR__INIT, *inputs[] = {&t};
 	Modeld__Handoff__Target to = MODELD__HANDOFF__TARGET__INIT, *targets[] = {&to};
-	Modeld__Handoff__Infer m = MODELD__HANDOFF__INFER__INIT;
-	Envelope e = MODELD__HANDOFF__ENVELOPE__INIT;
+	struct bench_infer i;
 
-	t.dtype = DTYPE_U8;
-	t.region = to.region = 1;
-	t.length = to.length = 4;
+	bench_infer_init(&i);
+	to.region = 1;
+	to.length = 4;
 	to.offset = 64;
-	t.dims = dims;
-	t.n_dims = 1;
-	m.model = (char *)"m";
-	m.inputs = inputs;
-	m.targets = targets;
-	m.n_inputs = m.n_targets = 1;
-	m.make_room = make_room;
-	e.body_case = MODELD__HANDOFF__ENVELOPE__BODY_INFER;
-	e.infer = &m;
-	e.seq = ++seq;
-	cr_assert(bench_send(client, &e, NULL, 0));
+	i.m.targets = targets;
+	i.m.n_targets = 1;
+	i.m.make_room = make_room;
+	i.e.seq = ++seq;
+	cr_assert(bench_send(client, &i.e, NULL, 0));
 	bench_turn(&b);
 	cr_assert(fake_first_request());
 	return fake_first_request();
@@ -101,15 +87,9 @@ static struct request *send_infer(bool make_room)
 
 static uint64_t send_cancel(uint64_t of)
 {
-	Modeld__Handoff__Cancel m = MODELD__HANDOFF__CANCEL__INIT;
-	Envelope e = MODELD__HANDOFF__ENVELOPE__INIT;
-
-	m.of = of;
-	e.body_case = MODELD__HANDOFF__ENVELOPE__BODY_CANCEL;
-	e.cancel = &m;
-	e.seq = ++seq;
-	cr_assert(bench_send(client, &e, NULL, 0));
-	return e.seq;
+	seq++;
+	cr_assert(bench_send_cancel(client, seq, of));
+	return seq;
 }
 
 static void expect_error(enum grpc_status code, const char *why)

@@ -74,25 +74,14 @@ TestSuite(inference_trace, .init = set_up, .fini = tear_down);
 
 static void send_infer(const char *model, const char *traceparent, const char *tracestate)
 {
-	int64_t dims[] = {4};
-	Modeld__Handoff__Tensor t = MODELD__HANDOFF__TENSOR__INIT, *inputs[] = {&t};
-	Modeld__Handoff__Infer m = MODELD__HANDOFF__INFER__INIT;
-	Envelope e = MODELD__HANDOFF__ENVELOPE__INIT;
+	struct bench_infer i;
 
-	t.dtype = DTYPE_U8;
-	t.region = 1;
-	t.length = 4;
-	t.dims = dims;
-	t.n_dims = 1;
-	m.model = (char *)model;
-	m.inputs = inputs;
-	m.n_inputs = 1;
-	m.traceparent = (char *)traceparent;
-	m.tracestate = (char *)tracestate;
-	e.seq = ++seq;
-	e.body_case = MODELD__HANDOFF__ENVELOPE__BODY_INFER;
-	e.infer = &m;
-	cr_assert(bench_send(client, &e, NULL, 0));
+	bench_infer_init(&i);
+	i.m.model = (char *)model;
+	i.m.traceparent = (char *)traceparent;
+	i.m.tracestate = (char *)tracestate;
+	i.e.seq = ++seq;
+	cr_assert(bench_send(client, &i.e, NULL, 0));
 	bench_turn(&b);
 }
 

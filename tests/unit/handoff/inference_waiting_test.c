@@ -5,7 +5,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "base/log.h"
 #include "fake_peer.h"
 #include "proto/handoff_message.h"
 #include "tests/support/failalloc.h"
@@ -29,19 +28,9 @@ static Envelope *next(void)
 	return bench_receive(&b, client, &came);
 }
 
-static void warm_up(void)
-{
-	uv_loop_t first;
-
-	log_init(NULL, LOG_LEVEL_ERROR);
-	/* What libuv opens once and keeps. */
-	cr_assert_eq(uv_loop_init(&first), 0);
-	cr_assert_eq(uv_loop_close(&first), 0);
-}
-
 static void setup(void)
 {
-	warm_up();
+	bench_warm_up();
 	fds_before = failalloc_open_fds();
 	bench_init(&b);
 	b.settings.user_regions = 8;
@@ -92,16 +81,10 @@ static struct request *begin(bool make_room)
 
 static uint64_t send_cancel(uint64_t of)
 {
-	Modeld__Handoff__Cancel m = MODELD__HANDOFF__CANCEL__INIT;
-	Envelope e = MODELD__HANDOFF__ENVELOPE__INIT;
-
-	m.of = of;
-	e.body_case = MODELD__HANDOFF__ENVELOPE__BODY_CANCEL;
-	e.cancel = &m;
-	e.seq = ++seq;
-	cr_assert(bench_send(client, &e, NULL, 0));
+	seq++;
+	cr_assert(bench_send_cancel(client, seq, of));
 	bench_turn(&b);
-	return e.seq;
+	return seq;
 }
 
 static void expect_error(enum grpc_status code, const char *why)
@@ -485,6 +468,6 @@ static int stream(void *arg)
 
 Test(parts_faults, a_stream)
 {
-	warm_up();
+	bench_warm_up();
 	FAULT_LOOP(stream, NULL);
 }
