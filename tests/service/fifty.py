@@ -4,16 +4,14 @@ handed over, and small ones. Says "calling" when calls have come back, and at th
 import json
 import os
 import sys
-import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(os.path.dirname(HERE), "system"), os.path.join(os.path.dirname(os.path.dirname(HERE)), "clients", "python")]
 import grpc  # noqa: E402
-import numpy as np  # noqa: E402
 
-import modeld  # noqa: E402
 from callers import Callers  # noqa: E402
+from local_callers import LocalCallers  # noqa: E402
 
 LOCAL = 5
 PATIENCE_S = 60
@@ -30,34 +28,6 @@ class Service:
         return self.channels[-1]
 
 
-class LocalCallers:
-    def __init__(self, address, n):
-        self.address, self.stopping, self.failures, self.done, self.slowest = address, threading.Event(), [], 0, 0
-        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(n)]
-        for t in self.threads:
-            t.start()
-
-    def run(self, number):
-        with modeld.connect(self.address, timeout=PATIENCE_S) as client:
-            i = 0
-            while not self.stopping.is_set():
-                sent = np.full(4 if i % 2 else 1 << 15, number * 1000003 + i, np.int64)
-                i += 1
-                began = time.monotonic()
-                try:
-                    assert (client.infer("identity", sent) == sent).all()
-                    self.done += 1
-                    self.slowest = max(self.slowest, time.monotonic() - began)
-                except (modeld.ModeldError, grpc.RpcError, AssertionError, OSError) as e:
-                    self.failures.append(repr(e))
-
-    def stop(self):
-        self.stopping.set()
-        for t in self.threads:
-            t.join()
-        return self.done, self.failures
-
-
 def go_on(all_of_them):
     before = [callers.done for callers in all_of_them]
     end = time.monotonic() + PATIENCE_S
@@ -69,7 +39,7 @@ def go_on(all_of_them):
 def main():
     kinds = {"tcp": Callers(Service(), 50)}
     if len(sys.argv) > 1:
-        kinds["local"] = LocalCallers(f"unix:{sys.argv[1]}", LOCAL)
+        kinds["local"] = LocalCallers(f"unix:{sys.argv[1]}", LOCAL, sizes=(1 << 15, 4), timeout=PATIENCE_S)
     go_on(kinds.values())
     print("calling", flush=True)
     sys.stdin.read()

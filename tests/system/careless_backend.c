@@ -4,8 +4,9 @@
  * GPU's memory.
  */
 #include <dlfcn.h>
-#include <modeld/backend.h>
 #include <string.h>
+
+#include "one_tensor_backend.h"
 
 #define OUTPUT_BYTES 8192
 
@@ -22,23 +23,6 @@ static const struct modeld_declaration outputs[] = {{.size = sizeof(struct model
 
 /* cudaMemsetAsync(), of the runtime that the worker is linked with; NULL: a host. */
 static int (*set_on_device)(void *data, int value, size_t bytes, void *stream);
-
-static enum modeld_code load(const struct modeld_model_spec *spec, void **ret_model,
-	struct modeld_model_info *ret_info, struct modeld_error *error)
-{
-	(void)error;
-	*ret_model = (void *)spec;
-	ret_info->inputs = inputs;
-	ret_info->n_inputs = 1;
-	ret_info->outputs = outputs;
-	ret_info->n_outputs = 1;
-	return MODELD_OK;
-}
-
-static void unload(void *model)
-{
-	(void)model;
-}
 
 static enum modeld_code run(
 	void *model, const struct modeld_batch *batch, struct modeld_error *error)

@@ -1,14 +1,13 @@
 """Fixtures of the system tests: every daemon that a test starts ends with it, cleanly."""
 import os
-import shutil
-import subprocess
 import sys
 
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
 pytest.register_assert_rewrite("daemon", "callers", "http2")
-from daemon import ROOT, starting  # noqa: E402
+from backends import compile_backend  # noqa: E402
+from daemon import starting  # noqa: E402
 from repository import Repository  # noqa: E402
 
 
@@ -57,9 +56,4 @@ def repository(tmp_path):
 @pytest.fixture(scope="session")
 def leaky_backends(tmp_path_factory):
     """A directory with leaky.so (leaky_backend.c)."""
-    path = tmp_path_factory.mktemp("leaky")
-    (path / "modeld").mkdir()
-    shutil.copy(os.path.join(ROOT, "workers", "backend.h"), path / "modeld")
-    subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Werror", "-shared", "-fPIC", f"-I{path}", "-o",
-                    path / "leaky.so", os.path.join(ROOT, "tests", "system", "leaky_backend.c")], check=True)
-    return path
+    return compile_backend(tmp_path_factory.mktemp("leaky"), "leaky")

@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <modeld/backend.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +20,8 @@
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+
+#include "one_tensor_backend.h"
 
 static const struct modeld_declaration inputs[] = {{.size = sizeof(struct modeld_declaration),
 	.name = "INPUT",
@@ -144,18 +145,6 @@ static void leave_a_child(void)
 	snprintf(text, sizeof(text), "%d", (int)child);
 }
 
-static enum modeld_code load(const struct modeld_model_spec *spec, void **ret_model,
-	struct modeld_model_info *ret_info, struct modeld_error *error)
-{
-	(void)error;
-	*ret_model = (void *)spec;
-	ret_info->inputs = inputs;
-	ret_info->n_inputs = 1;
-	ret_info->outputs = outputs;
-	ret_info->n_outputs = 1;
-	return MODELD_OK;
-}
-
 static enum modeld_code run(
 	void *model, const struct modeld_batch *batch, struct modeld_error *error)
 {
@@ -186,11 +175,6 @@ static enum modeld_code run(
 		return MODELD_INTERNAL;
 	memcpy(to, text, strlen(text));
 	return MODELD_OK;
-}
-
-static void unload(void *model)
-{
-	(void)model;
 }
 
 static const struct modeld_backend hostile = {

@@ -1,13 +1,12 @@
 """A backend that writes nothing, half, or all of its output, whatever it has promised: what it did not write is never what
 another client and another model had there, on a host as on a GPU (a stand-in)."""
 import os
-import shutil
-import subprocess
 
 import grpc
 import pytest
 
-from daemon import BUILD, ROOT
+from backends import compile_backend
+from daemon import BUILD
 
 FAKE = os.path.join(BUILD, "fakecuda")
 BYTES = 8192
@@ -15,12 +14,7 @@ BYTES = 8192
 
 @pytest.fixture(scope="module")
 def backends(tmp_path_factory):
-    path = tmp_path_factory.mktemp("careless")
-    (path / "modeld").mkdir()
-    shutil.copy(os.path.join(ROOT, "workers", "backend.h"), path / "modeld")
-    subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Werror", "-shared", "-fPIC", f"-I{path}", "-o",
-                    path / "careless.so", os.path.join(ROOT, "tests", "system", "careless_backend.c")], check=True)
-    return path
+    return compile_backend(tmp_path_factory.mktemp("careless"), "careless")
 
 
 @pytest.fixture(scope="module", params=["cpu:0", "cuda:0"])

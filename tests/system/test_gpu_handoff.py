@@ -8,14 +8,12 @@ import subprocess
 import numpy as np
 import pytest
 
+import fake_gpu
 import messages as m
-from daemon import BUILD, ROOT, SANITIZED, wait_for
+from daemon import wait_for
+from fake_gpu import FAKE, MODELS
 from raw_handoff import Raw
 
-FAKE = os.path.join(BUILD, "fakecuda")
-# What this process loads is never the sanitizers': these want to be in it first.
-LOADED = os.path.join(os.path.dirname(BUILD) if SANITIZED else BUILD, "fakecuda", "libfakecuda.so")
-MODELS = os.path.join(ROOT, "tests", "gpu", "models")
 PIECE = 2 << 20  # what CUDA's memory is made of
 INVALID_ARGUMENT, NOT_FOUND, EXHAUSTED, UNAVAILABLE = 3, 5, 8, 14
 
@@ -35,9 +33,7 @@ class Memory:
 @pytest.fixture
 def memory():
     """memory(size=PIECE, gpu=0) -> Memory"""
-    if SANITIZED and not os.path.exists(LOADED):
-        pytest.skip("needs the build without sanitizers beside it: make fakecuda")
-    cuda = ctypes.CDLL(LOADED)
+    cuda = fake_gpu.load()
     made = []
 
     def make(size=PIECE, gpu=0):
@@ -54,10 +50,8 @@ def gpu(start, tmp_path):
     """gpu(*sets, fake=settings of the stand-in, ...) -> Daemon"""
 
     def begin_daemon(*sets, fake="", models=("identity",), workers="cuda:0", limit="64M", **options):
-        return start(f"worker.program={FAKE}/modeld-worker", f"worker.backend_dirs={FAKE}/backends",
-                     "memory.input_arena_bytes=64M", "worker.output_arena_bytes=64M", f"worker.sandbox_write={tmp_path}",
-                     f"handoff.user_device_bytes={limit}", *sets, repository=MODELS, models=list(models), workers=workers,
-                     env={"FAKECUDA": fake}, **options)
+        return start(*fake_gpu.settings(tmp_path), f"handoff.user_device_bytes={limit}", *sets, repository=MODELS,
+                     models=list(models), workers=workers, env={"FAKECUDA": fake}, **options)
 
     return begin_daemon
 

@@ -9,20 +9,16 @@ import sys
 import numpy as np
 import pytest
 
-from daemon import BUILD, ROOT, SANITIZED, wait_for
+import fake_gpu
+from daemon import ROOT, wait_for
+from fake_gpu import FAKE, MODELS
 
 sys.path.insert(0, os.path.join(ROOT, "clients", "python"))
 import modeld  # noqa: E402
 import modeld._cuda  # noqa: E402
 import modeld._dlpack  # noqa: E402
 
-FAKE = os.path.join(BUILD, "fakecuda")
-# What this process loads is never the sanitizers': these want to be in it first.
-PLAIN = os.path.join(os.path.dirname(BUILD) if SANITIZED else BUILD, "fakecuda")
-DRIVER = os.path.join(PLAIN, "driver", "libcuda.so.1")
-MODELS = os.path.join(ROOT, "tests", "gpu", "models")
 PIECE = 2 << 20
-IN, OUT = 1, 2  # cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost
 
 
 class Tensor:
@@ -62,36 +58,23 @@ class Cuda:
 
     def __init__(self):
         # First: the client finds it by its name from then on.
-        self.driver = ctypes.CDLL(DRIVER)
-        self.runtime = ctypes.CDLL(os.path.join(PLAIN, "libfakecuda.so"))
+        self.driver = fake_gpu.load(os.path.join("driver", "libcuda.so.1"))
+        self.runtime = fake_gpu.load()
         self.runtime.fakecuda_reset(b"")
 
     def __getattr__(self, name):
         return getattr(self.runtime, name)
 
-    def _copy(self, to, at, n, kind):
-        stream = ctypes.c_void_p()
-        assert self.cudaStreamCreateWithFlags(ctypes.byref(stream), 0) == 0
-        assert self.cudaMemcpyAsync(to, at, ctypes.c_size_t(n), kind, stream) == 0
-        assert self.cudaStreamSynchronize(stream) == 0
-        assert self.cudaStreamDestroy(stream) == 0
-
     def write(self, address, array):
-        data = array.tobytes()
-        self._copy(ctypes.c_void_p(address), data, len(data), IN)
+        fake_gpu.write(self, address, array)
 
     def read(self, tensor):
         interface = tensor.__cuda_array_interface__
-        like = np.empty(interface["shape"], interface["typestr"])
-        data = ctypes.create_string_buffer(like.nbytes)
-        self._copy(data, ctypes.c_void_p(interface["data"][0]), like.nbytes, OUT)
-        return np.frombuffer(data.raw, like.dtype).reshape(like.shape)
+        return fake_gpu.read(self, interface["data"][0], np.empty(interface["shape"], interface["typestr"]))
 
 
 @pytest.fixture
 def cuda():
-    if SANITIZED and not os.path.exists(DRIVER):
-        pytest.skip("needs the build without sanitizers beside it: make fakecuda")
     modeld._cuda._driver = None
     made = Cuda()
     yield made
@@ -106,10 +89,8 @@ def client(start, tmp_path):
 
     def connect(*sets, models=("identity", "simple"), limit="256M"):
         log = tmp_path / "streams"
-        d = start(f"worker.program={FAKE}/modeld-worker", f"worker.backend_dirs={FAKE}/backends",
-                  "memory.input_arena_bytes=64M", "worker.output_arena_bytes=64M", f"worker.sandbox_write={tmp_path}",
-                  f"handoff.user_device_bytes={limit}", *sets, repository=MODELS, models=list(models), workers="cuda:0",
-                  env={"FAKECUDA": f"log={log}", "LD_LIBRARY_PATH": FAKE})
+        d = start(*fake_gpu.settings(tmp_path), f"handoff.user_device_bytes={limit}", *sets, repository=MODELS,
+                  models=list(models), workers="cuda:0", env={"FAKECUDA": f"log={log}", "LD_LIBRARY_PATH": FAKE})
         # GPUs are looked at once in a while: by then the daemon knows which UUID is which number.
         wait_for("its GPUs", lambda: d.status().gpus)
         c = modeld.connect(d.unix)

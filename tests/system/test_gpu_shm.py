@@ -9,15 +9,11 @@ import subprocess
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from tritonclient.utils import InferenceServerException
 
-from daemon import BUILD, ROOT, SANITIZED, wait_for
-
-FAKE = os.path.join(BUILD, "fakecuda")
-# What this process loads is never the sanitizers': these want to be in it first.
-LOADED = os.path.join(os.path.dirname(BUILD) if SANITIZED else BUILD, "fakecuda", "libfakecuda.so")
-MODELS = os.path.join(ROOT, "tests", "gpu", "models")
-IN, OUT = 1, 2  # cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost
+import fake_gpu
+from daemon import wait_for
+from fake_gpu import FAKE, MODELS
+from kserve_regions import refused, shared, wanted
 
 
 class Handle(ctypes.Structure):
@@ -34,21 +30,11 @@ class Memory:
         assert cuda.cudaIpcGetMemHandle(ctypes.byref(handle), self.at) == 0
         self.handle = ctypes.string_at(ctypes.byref(handle), 64)
 
-    def copy(self, to, at, n, kind):
-        stream = ctypes.c_void_p()
-        assert self.cuda.cudaStreamCreateWithFlags(ctypes.byref(stream), 0) == 0
-        assert self.cuda.cudaMemcpyAsync(to, at, ctypes.c_size_t(n), kind, stream) == 0
-        assert self.cuda.cudaStreamSynchronize(stream) == 0
-        assert self.cuda.cudaStreamDestroy(stream) == 0
-
     def write(self, offset, array):
-        data = array.tobytes()
-        self.copy(ctypes.c_void_p(self.at.value + offset), data, len(data), IN)
+        fake_gpu.write(self.cuda, self.at.value + offset, array)
 
     def read(self, offset, like):
-        data = ctypes.create_string_buffer(like.nbytes)
-        self.copy(data, ctypes.c_void_p(self.at.value + offset), like.nbytes, OUT)
-        return np.frombuffer(data.raw, like.dtype).reshape(like.shape)
+        return fake_gpu.read(self.cuda, self.at.value + offset, like)
 
     def free(self):
         assert self.cuda.cudaFree(self.at) == 0
@@ -57,9 +43,7 @@ class Memory:
 @pytest.fixture
 def memory(tmp_path):
     """memory(size) -> Memory"""
-    if SANITIZED and not os.path.exists(LOADED):
-        pytest.skip("needs the build without sanitizers beside it: make fakecuda")
-    cuda = ctypes.CDLL(LOADED)
+    cuda = fake_gpu.load()
     cuda.fakecuda_reset(f"ipc={tmp_path}".encode())
     made = []
 
@@ -77,30 +61,10 @@ def gpu(start, tmp_path):
     """gpu(*sets, fake=settings of the stand-in, ...) -> Daemon"""
 
     def begin_daemon(*sets, fake="", models=("identity", "simple"), workers="cuda:0", shm="local", **options):
-        return start(f"worker.program={FAKE}/modeld-worker", f"worker.backend_dirs={FAKE}/backends",
-                     "memory.input_arena_bytes=64M", "worker.output_arena_bytes=64M", f"worker.sandbox_write={tmp_path}",
-                     f"server.client_cuda_shm={shm}", *sets, repository=options.pop("repository", MODELS),
+        return start(*fake_gpu.settings(tmp_path), f"server.client_cuda_shm={shm}", *sets, repository=options.pop("repository", MODELS),
                      models=list(models), workers=workers, env={"FAKECUDA": f"ipc={tmp_path} {fake}"}, **options)
 
     return begin_daemon
-
-
-def shared(name, array, datatype, region, offset=0, size=None):
-    t = triton.InferInput(name, list(array.shape), datatype)
-    t.set_shared_memory(region, array.nbytes if size is None else size, offset)
-    return t
-
-
-def wanted(name, region, size, offset=0):
-    o = triton.InferRequestedOutput(name)
-    o.set_shared_memory(region, size, offset)
-    return o
-
-
-def refused(call):
-    with pytest.raises(InferenceServerException) as e:
-        call()
-    return e.value.status().removeprefix("StatusCode."), e.value.message()
 
 
 def register(client, name, memory, size, device=0):
@@ -218,7 +182,7 @@ def test_a_model_that_is_not_there(gpu, memory, tmp_path):
     with triton.InferenceServerClient(d.unix) as c:
         register(c, "there", there, 4096)
         assert refused(lambda: c.infer("elsewhere", [shared("INPUT0", a, "UINT8", "there")])) == (
-            "INVALID_ARGUMENT", "model 'elsewhere' is not on cuda:0, where its tensors are in CUDA shared memory")
+            "INVALID_ARGUMENT", "model 'elsewhere' is not on cuda:0, where its tensors are")
 
 
 def test_a_new_process_opens_it_again(gpu, memory):

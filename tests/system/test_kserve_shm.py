@@ -4,10 +4,10 @@ import os
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from tritonclient.utils import InferenceServerException
 
 import messages as m
 from daemon import wait_for
+from kserve_regions import refused, shared, wanted
 
 REPOSITORY = os.path.join(m.ROOT, "tests", "models", "triton")
 
@@ -55,24 +55,6 @@ def client(daemon, request):
     with triton.InferenceServerClient(getattr(daemon, request.param)) as c:
         yield c
         c.unregister_system_shared_memory()
-
-
-def shared(name, array, datatype, region, offset=0, size=None):
-    t = triton.InferInput(name, list(array.shape), datatype)
-    t.set_shared_memory(region, size or array.nbytes, offset)
-    return t
-
-
-def wanted(name, region, size, offset=0):
-    o = triton.InferRequestedOutput(name)
-    o.set_shared_memory(region, size, offset)
-    return o
-
-
-def refused(call):
-    with pytest.raises(InferenceServerException) as e:
-        call()
-    return e.value.status().removeprefix("StatusCode."), e.value.message()
 
 
 def test_in_and_out(client, memory):

@@ -11,18 +11,14 @@ import tempfile
 import numpy as np
 import pytest
 
+from backends import compile_backend
 from daemon import BUILD, ROOT, alive, open_to_others, wait_for
 from python_models import modeld, put
 
 @pytest.fixture(scope="module")
 def backends(tmp_path_factory):
     """A folder with the hostile backend, and what it needs to be readable for anybody."""
-    path = tmp_path_factory.mktemp("hostile")
-    (path / "modeld").mkdir()
-    shutil.copy(os.path.join(ROOT, "workers", "backend.h"), path / "modeld")
-    subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Werror", "-shared", "-fPIC", f"-I{path}", "-o",
-                    path / "hostile.so", os.path.join(ROOT, "tests", "system", "hostile_backend.c")], check=True)
-    return path
+    return compile_backend(tmp_path_factory.mktemp("hostile"), "hostile")
 
 
 @pytest.fixture

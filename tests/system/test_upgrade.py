@@ -15,6 +15,7 @@ from daemon import BUILD, alive, wait_for
 
 sys.path.insert(0, os.path.join(m.ROOT, "clients", "python"))
 import modeld  # noqa: E402
+from local_callers import LocalCallers  # noqa: E402
 
 CALLERS = 50
 
@@ -81,41 +82,9 @@ def test_a_local_client_connects_anew_by_itself(start, successors):
     end(pid)
 
 
-class LocalCallers:
-    """Threads that hand arrays over, again and again, those of one client, and those with clients of their own."""
-
-    def __init__(self, address):
-        self.address, self.stopping, self.failures, self.done = address, threading.Event(), [], 0
-        self.shared = modeld.connect(address)
-        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(4)]
-        for t in self.threads:
-            t.start()
-
-    def run(self, number):
-        client = self.shared if number < 2 else modeld.connect(self.address)
-        i = 0
-        while not self.stopping.is_set():
-            sent = np.full(1 << 14, number * 1000003 + i, np.int64)
-            i += 1
-            try:
-                assert (client.infer("identity", sent, timeout=60) == sent).all()
-                self.done += 1
-            except (modeld.ModeldError, AssertionError) as e:
-                self.failures.append(repr(e))
-            self.stopping.wait(0.002)  # so that the daemons have some of the processor, too
-        if client is not self.shared:
-            client.close()
-
-    def stop(self):
-        self.stopping.set()
-        for t in self.threads:
-            t.join()
-        self.shared.close()
-
-
 def test_no_request_of_a_local_client_fails(start, successors):
     d = start(models=["identity"])
-    callers = LocalCallers(d.unix)
+    callers = LocalCallers(d.unix, 4, shared=2, pause=0.002)  # so that the daemons have some of the processor, too
     try:
         pids = [d.pid]
         for _ in range(2):

@@ -1,0 +1,15 @@
+"""Backends of tests, which are compiled as anybody's would be: with nothing of the tree but their interface."""
+import os
+import shutil
+import subprocess
+
+from daemon import ROOT
+
+
+def compile_backend(path, name):
+    """path/NAME.so, of NAME_backend.c beside this file. Returns path, for [worker] backend_dirs."""
+    (path / "modeld").mkdir()
+    shutil.copy(os.path.join(ROOT, "workers", "backend.h"), path / "modeld")
+    subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Werror", "-shared", "-fPIC", f"-I{path}", "-o",
+                    path / f"{name}.so", os.path.join(ROOT, "tests", "system", f"{name}_backend.c")], check=True)
+    return path
