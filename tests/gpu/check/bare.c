@@ -131,20 +131,30 @@ static int begin(struct bare *b, struct slot *s)
 	return r ? r : device_event_record(s->done, s->stream);
 }
 
+static bool run_once(void *data)
+{
+	struct bare *b = data;
+	struct slot *s = &b->slots[0];
+
+	return !begin(b, s) && !device_event_wait(s->done, CLOCK_NO_DEADLINE);
+}
+
 double bare_latency_us(struct bare *b, struct check *c)
 {
-	uint64_t end_ns = clock_ns() + c->measure_ns;
-	struct slot *s = &b->slots[0];
-	size_t n = 0;
+	return check_latency_us(c, run_once, b);
+}
 
-	while (n < 20 || (n < SAMPLES_MAX && clock_ns() < end_ns)) {
-		uint64_t start_ns = clock_ns();
+void bare_compare_latency(
+	struct check *c, const char *what, size_t bytes, bool (*run)(void *data), void *data)
+{
+	struct ratio r = {.less = true, .unit = "us", .beside = "bare loop, by the host"};
+	struct bare *b = bare_new(BARE_IDENTITY, bytes, 1);
 
-		if (begin(b, s) || device_event_wait(s->done, CLOCK_NO_DEADLINE))
-			return 0;
-		c->samples[n++] = (double)(clock_ns() - start_ns) / 1e3;
-	}
-	return check_median(c, n);
+	snprintf(r.what, sizeof(r.what), "identity %s, latency, %zu bytes", what, bytes);
+	r.base = b ? bare_latency_us(b, c) : 0;
+	bare_free(b);
+	r.value = check_latency_us(c, run, data);
+	check_ratio(c, &r);
 }
 
 double bare_rate(struct bare *b, const struct check *c)

@@ -119,6 +119,21 @@ double check_median(struct check *c, size_t n)
 	return c->samples[n / 2];
 }
 
+double check_latency_us(struct check *c, bool (*run)(void *data), void *data)
+{
+	uint64_t end_ns = clock_ns() + c->measure_ns;
+	size_t n = 0;
+
+	while (n < 20 || (n < SAMPLES_MAX && clock_ns() < end_ns)) {
+		uint64_t start_ns = clock_ns();
+
+		if (!run(data))
+			return 0;
+		c->samples[n++] = (double)(clock_ns() - start_ns) / 1e3;
+	}
+	return check_median(c, n);
+}
+
 void check_fill(void *data, size_t n, uint32_t seed)
 {
 	unsigned char *p = data;

@@ -50,6 +50,8 @@ bool check_true(struct check *c, bool truth, const char *format, ...) _printf_(3
 void check_ratio(struct check *c, const struct ratio *r);
 /* The median of c->samples[0, n). Reorders them. */
 double check_median(struct check *c, size_t n);
+/* One run after another for measure_ns: the median, in microseconds. 0: one has failed, as it says by false. */
+double check_latency_us(struct check *c, bool (*run)(void *data), void *data);
 /* Runs this program with `--child name` and `variable` (NULL: none) in its environment. Returns its
  * exit status, 128 and more for a signal. */
 int check_child(const struct check *c, const char *name, const char *variable);
@@ -93,8 +95,11 @@ enum bare_work { BARE_IDENTITY, BARE_MLP };
 /* `depth` runs at once of `bytes` in (an mlp takes widths as the model has them). NULL: no GPU. */
 struct bare *bare_new(enum bare_work work, size_t bytes, unsigned depth);
 struct bare *bare_free(struct bare *b);
-/* One run after another for measure_ns: the median, in microseconds. */
+/* Of one run after another: check_latency_us(). */
 double bare_latency_us(struct bare *b, struct check *c);
+/* The latency of `run`, identity with tensors of so many bytes on the GPU, beside that of a bare loop that has them on the host. */
+void bare_compare_latency(
+	struct check *c, const char *what, size_t bytes, bool (*run)(void *data), void *data);
 /* `depth` at once: runs a second. */
 double bare_rate(struct bare *b, const struct check *c);
 /* A run that was recorded as a graph does what it does by itself, each time that it is launched. */

@@ -217,33 +217,11 @@ static void owner_ends(struct check *c, struct handed *h)
 	check_true(c, is_right(h, 4096), "the next answer for others is right: %s", h->error.text);
 }
 
-static double latency_us(struct check *c, struct handed *h)
+static bool run(void *data)
 {
-	uint64_t end_ns = clock_ns() + c->measure_ns;
-	size_t n = 0;
+	struct handed *h = data;
 
-	while (n < 20 || (n < SAMPLES_MAX && clock_ns() < end_ns)) {
-		uint64_t start_ns = clock_ns();
-
-		if (infer(h, h->region, BYTES))
-			return 0;
-		c->samples[n++] = (double)(clock_ns() - start_ns) / 1e3;
-	}
-	return check_median(c, n);
-}
-
-/* The bare loop has its tensors on the host. */
-static void measure(struct check *c, struct handed *h)
-{
-	struct ratio r = {.less = true, .unit = "us", .beside = "bare loop, by the host"};
-	struct bare *b = bare_new(BARE_IDENTITY, BYTES, 1);
-
-	snprintf(r.what, sizeof(r.what), "identity handed over on the GPU, latency, %zu bytes",
-		(size_t)BYTES);
-	r.base = b ? bare_latency_us(b, c) : 0;
-	bare_free(b);
-	r.value = latency_us(c, h);
-	check_ratio(c, &r);
+	return !infer(h, h->region, BYTES);
 }
 
 void check_handed(struct check *c, const char *handoff)
@@ -260,7 +238,7 @@ void check_handed(struct check *c, const char *handoff)
 		freed(c, &h);
 		owner_ends(c, &h);
 		if (c->measure_ns > 0)
-			measure(c, &h);
+			bare_compare_latency(c, "handed over on the GPU", BYTES, run, &h);
 	}
 	handed_close(&h);
 }

@@ -111,17 +111,12 @@ void inline_close(struct inline_call *k)
 	free(k->payload);
 }
 
+static bool run(void *data)
+{
+	return inline_infer(data);
+}
+
 double inline_latency_us(struct inline_call *k, struct check *c)
 {
-	uint64_t end_ns = clock_ns() + c->measure_ns;
-	size_t n = 0;
-
-	while (n < 20 || (n < SAMPLES_MAX && clock_ns() < end_ns)) {
-		uint64_t start_ns = clock_ns();
-
-		if (!inline_infer(k))
-			return 0;
-		c->samples[n++] = (double)(clock_ns() - start_ns) / 1e3;
-	}
-	return check_median(c, n);
+	return check_latency_us(c, run, k);
 }

@@ -71,19 +71,14 @@ int link_infer(struct link *l, unsigned slot)
 	return r ? r : link_await(l, call);
 }
 
+static bool run(void *data)
+{
+	return !link_infer(data, 0);
+}
+
 double link_latency_us(struct link *l, struct check *c)
 {
-	uint64_t end_ns = clock_ns() + c->measure_ns;
-	size_t n = 0;
-
-	while (n < 20 || (n < SAMPLES_MAX && clock_ns() < end_ns)) {
-		uint64_t start_ns = clock_ns();
-
-		if (link_infer(l, 0))
-			return 0;
-		c->samples[n++] = (double)(clock_ns() - start_ns) / 1e3;
-	}
-	return check_median(c, n);
+	return check_latency_us(c, run, l);
 }
 
 double link_rate(struct link *l, const struct check *c)

@@ -232,33 +232,9 @@ static void owner_ends(struct check *c, struct shared *s)
 	check_true(c, right, "the next answer for others is right: %s", s->text);
 }
 
-static double latency_us(struct check *c, struct shared *s)
+static bool run(void *data)
 {
-	uint64_t end_ns = clock_ns() + c->measure_ns;
-	size_t n = 0;
-
-	while (n < 20 || (n < SAMPLES_MAX && clock_ns() < end_ns)) {
-		uint64_t start_ns = clock_ns();
-
-		if (infer(s, "here", BYTES) != GRPC_OK)
-			return 0;
-		c->samples[n++] = (double)(clock_ns() - start_ns) / 1e3;
-	}
-	return check_median(c, n);
-}
-
-/* The bare loop has its tensors on the host. */
-static void measure(struct check *c, struct shared *s)
-{
-	struct ratio r = {.less = true, .unit = "us", .beside = "bare loop, by the host"};
-	struct bare *b = bare_new(BARE_IDENTITY, BYTES, 1);
-
-	snprintf(r.what, sizeof(r.what), "identity in memory on the GPU, latency, %zu bytes",
-		(size_t)BYTES);
-	r.base = b ? bare_latency_us(b, c) : 0;
-	bare_free(b);
-	r.value = latency_us(c, s);
-	check_ratio(c, &r);
+	return infer(data, "here", BYTES) == GRPC_OK;
 }
 
 void check_shared(struct check *c, const char *address)
@@ -275,7 +251,7 @@ void check_shared(struct check *c, const char *address)
 		refusals(c, &s);
 		owner_ends(c, &s);
 		if (c->measure_ns > 0)
-			measure(c, &s);
+			bare_compare_latency(c, "in memory on the GPU", BYTES, run, &s);
 		check_true(c, leave(&s, "") == GRPC_OK, "all is given back: %s", s.text);
 		check_true(c, infer(&s, "here", 1) == GRPC_NOT_FOUND, "and is not there then: %s",
 			s.text);

@@ -8,16 +8,9 @@
 
 #include "tests/support/fakecuda/fake_private.h"
 
-#define ENTER()                                                                                    \
-	do {                                                                                       \
-		CUresult _error = (CUresult)fake_enter(__func__);                                  \
-		if (_error != CUDA_SUCCESS)                                                        \
-			return _error;                                                             \
-	} while (0)
-
 FAKE_EXPORT CUresult cuInit(unsigned flags)
 {
-	ENTER();
+	FAKE_ENTER_DRIVER();
 	return CUDA_SUCCESS;
 }
 
@@ -29,7 +22,7 @@ FAKE_EXPORT CUresult cuGetErrorName(CUresult error, const char **name)
 
 FAKE_EXPORT CUresult cuDeviceGetCount(int *count)
 {
-	ENTER();
+	FAKE_ENTER_DRIVER();
 	*count = 0;
 	while (fake_visible(*count) >= 0)
 		++*count;
@@ -38,7 +31,7 @@ FAKE_EXPORT CUresult cuDeviceGetCount(int *count)
 
 FAKE_EXPORT CUresult cuDeviceGet(CUdevice *device, int ordinal)
 {
-	ENTER();
+	FAKE_ENTER_DRIVER();
 	*device = ordinal;
 	return fake_visible(ordinal) < 0 ? CUDA_ERROR_INVALID_DEVICE : CUDA_SUCCESS;
 }
@@ -47,7 +40,7 @@ FAKE_EXPORT CUresult cuDeviceGetUuid_v2(CUuuid *uuid, CUdevice device)
 {
 	int gpu = fake_visible(device);
 
-	ENTER();
+	FAKE_ENTER_DRIVER();
 	if (gpu < 0)
 		return CUDA_ERROR_INVALID_DEVICE;
 	*uuid = (CUuuid){
@@ -57,27 +50,27 @@ FAKE_EXPORT CUresult cuDeviceGetUuid_v2(CUuuid *uuid, CUdevice device)
 
 FAKE_EXPORT CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device)
 {
-	ENTER();
+	FAKE_ENTER_DRIVER();
 	*context = (CUcontext)(uintptr_t)(device + 1);
 	return fake_visible(device) < 0 ? CUDA_ERROR_INVALID_DEVICE : CUDA_SUCCESS;
 }
 
 FAKE_EXPORT CUresult cuCtxPushCurrent_v2(CUcontext context)
 {
-	ENTER();
+	FAKE_ENTER_DRIVER();
 	return context ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
 }
 
 FAKE_EXPORT CUresult cuCtxPopCurrent_v2(CUcontext *context)
 {
-	ENTER();
+	FAKE_ENTER_DRIVER();
 	*context = NULL;
 	return CUDA_SUCCESS;
 }
 
 FAKE_EXPORT CUresult cuCtxSynchronize(void)
 {
-	ENTER();
+	FAKE_ENTER_DRIVER();
 	pthread_mutex_lock(&fake_lock);
 	fake_streams_settle();
 	pthread_mutex_unlock(&fake_lock);
@@ -90,7 +83,7 @@ FAKE_EXPORT CUresult cuPointerGetAttribute(
 	const void *data = (const void *)(uintptr_t)at;
 	int ordinal = -1;
 
-	ENTER();
+	FAKE_ENTER_DRIVER();
 	pthread_mutex_lock(&fake_lock);
 	if (attribute == CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL)
 		ordinal = fake_vmm_is(data)	 ? fake_vmm_ordinal(data)
@@ -110,7 +103,7 @@ FAKE_EXPORT CUresult cuMemcpyDtoD_v2(CUdeviceptr to, CUdeviceptr from, size_t by
 	const void *source;
 	void *target;
 
-	ENTER();
+	FAKE_ENTER_DRIVER();
 	pthread_mutex_lock(&fake_lock);
 	fake_streams_settle();
 	target = fake_memory_alias((void *)(uintptr_t)to, bytes, true);

@@ -36,6 +36,13 @@ extern struct fake_settings fake; /* constant between resets, but for stall */
 		if (_error != cudaSuccess)                                                         \
 			return fake_done(_error);                                                  \
 	} while (0)
+/* The same of the driver. Codes that the runtime knows, too, are the same. */
+#define FAKE_ENTER_DRIVER()                                                                        \
+	do {                                                                                       \
+		CUresult _error = (CUresult)fake_enter(__func__);                                  \
+		if (_error != CUDA_SUCCESS)                                                        \
+			return _error;                                                             \
+	} while (0)
 cudaError_t fake_enter(const char *name);
 cudaError_t fake_done(cudaError_t error);
 /* Of an entry point that cannot fail. */

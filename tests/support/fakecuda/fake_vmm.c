@@ -39,18 +39,6 @@ static struct place {
 	int access; /* CU_MEM_ACCESS_FLAGS_* */
 } places[ITEMS_MAX];
 
-/* Codes that the runtime knows, too, are the same. */
-static CUresult enter(const char *name)
-{
-	return (CUresult)fake_enter(name);
-}
-#define ENTER()                                                                                    \
-	do {                                                                                       \
-		CUresult _error = enter(__func__);                                                 \
-		if (_error != CUDA_SUCCESS)                                                        \
-			return _error;                                                             \
-	} while (0)
-
 static CUresult leave(CUresult error)
 {
 	pthread_mutex_unlock(&fake_lock);
@@ -89,7 +77,7 @@ static CUresult add_block(CUmemGenericAllocationHandle *ret_handle, int fd, cons
 FAKE_EXPORT CUresult cuMemGetAllocationGranularity(size_t *granularity,
 	const CUmemAllocationProp *properties, CUmemAllocationGranularity_flags which)
 {
-	ENTER();
+	FAKE_ENTER_DRIVER();
 	*granularity = GRANULARITY;
 	return CUDA_SUCCESS;
 }
@@ -110,7 +98,7 @@ FAKE_EXPORT CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t by
 	struct label l = {.magic = MAGIC, .bytes = bytes};
 	CUresult error;
 
-	ENTER();
+	FAKE_ENTER_DRIVER();
 	l.gpu = fake_visible(properties->location.id);
 	l.exportable = properties->requestedHandleTypes & CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
 	if (properties->location.type != CU_MEM_LOCATION_TYPE_DEVICE || l.gpu < 0)
@@ -128,7 +116,7 @@ FAKE_EXPORT CUresult cuMemRelease(CUmemGenericAllocationHandle handle)
 {
 	struct block *b;
 
-	ENTER();
+	FAKE_ENTER_DRIVER();
 	pthread_mutex_lock(&fake_lock);
 	b = block_of(handle);
 	if (b)
@@ -151,7 +139,7 @@ FAKE_EXPORT CUresult cuMemGetAllocationPropertiesFromHandle(
 {
 	const struct block *b;
 
-	ENTER();
+	FAKE_ENTER_DRIVER();
 	pthread_mutex_lock(&fake_lock);
 	b = block_of(handle);
 	if (b) {
@@ -169,7 +157,7 @@ FAKE_EXPORT CUresult cuMemExportToShareableHandle(void *descriptor,
 	const struct block *b;
 	int fd = -1;
 
-	ENTER();
+	FAKE_ENTER_DRIVER();
 	pthread_mutex_lock(&fake_lock);
 	b = block_of(handle);
 	if (b && b->label.exportable && type == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR)
@@ -198,7 +186,7 @@ FAKE_EXPORT CUresult cuMemImportFromShareableHandle(
 	CUresult error = CUDA_ERROR_INVALID_VALUE;
 	struct label l;
 
-	ENTER();
+	FAKE_ENTER_DRIVER();
 	if (type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR || !read_label(fd, &l))
 		return CUDA_ERROR_INVALID_VALUE;
 	own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -253,7 +241,7 @@ FAKE_EXPORT CUresult cuMemAddressReserve(
 	struct place *p = places;
 	void *device;
 
-	ENTER();
+	FAKE_ENTER_DRIVER();
 	if (!bytes || bytes % GRANULARITY)
 		return CUDA_ERROR_INVALID_VALUE;
 	pthread_mutex_lock(&fake_lock);
@@ -274,7 +262,7 @@ FAKE_EXPORT CUresult cuMemAddressFree(CUdeviceptr at, size_t bytes)
 {
 	struct place *p;
 
-	ENTER();
+	FAKE_ENTER_DRIVER();
 	pthread_mutex_lock(&fake_lock);
 	p = find_exact(at, bytes);
 	if (!p || p->block)
@@ -291,7 +279,7 @@ FAKE_EXPORT CUresult cuMemMap(CUdeviceptr at, size_t bytes, size_t offset,
 	struct place *p;
 	void *alias;
 
-	ENTER();
+	FAKE_ENTER_DRIVER();
 	pthread_mutex_lock(&fake_lock);
 	b = block_of(handle);
 	p = find_exact(at, bytes);
@@ -320,7 +308,7 @@ FAKE_EXPORT CUresult cuMemUnmap(CUdeviceptr at, size_t bytes)
 {
 	struct place *p;
 
-	ENTER();
+	FAKE_ENTER_DRIVER();
 	pthread_mutex_lock(&fake_lock);
 	fake_streams_settle();
 	p = find_exact(at, bytes);
@@ -335,7 +323,7 @@ FAKE_EXPORT CUresult cuMemSetAccess(
 {
 	struct place *p;
 
-	ENTER();
+	FAKE_ENTER_DRIVER();
 	pthread_mutex_lock(&fake_lock);
 	p = find_exact(at, bytes);
 	if (!p || !p->block || n_access != 1)
@@ -356,7 +344,7 @@ FAKE_EXPORT CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *h
 {
 	const struct place *p;
 
-	ENTER();
+	FAKE_ENTER_DRIVER();
 	pthread_mutex_lock(&fake_lock);
 	p = find(at);
 	if (!p || !p->block)
