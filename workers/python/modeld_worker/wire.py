@@ -166,7 +166,8 @@ class Drain(Message):
 
 
 class Hello(Message):
-    FIELDS = {1: Number("protocol"), 4: Number("slots"), 5: Text("sandbox"), 6: Text("sandbox_lacks")}
+    FIELDS = {1: Number("protocol"), 4: Number("slots"), 5: Text("sandbox", NAME_MAX),
+              6: Text("sandbox_lacks", NAME_MAX)}
 
 
 class Declaration(Message):
