@@ -12,6 +12,7 @@ import sys
 import tempfile
 
 from google.protobuf import descriptor_pb2
+from google.protobuf.internal import encoder
 
 import stubs
 
@@ -199,13 +200,7 @@ def tag_of(number, kind):
 
 def tag_bytes(number, kind):
     """As it stands in a message."""
-    rest = tag_of(number, kind)
-    out = bytearray()
-    while rest > 0x7F:
-        out.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    out.append(rest)
-    return bytes(out)
+    return encoder.TagBytes(number, kind)
 
 
 class Field:

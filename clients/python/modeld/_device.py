@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import threading
-import time
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from . import _dlpack, _dtypes
@@ -16,9 +15,6 @@ from ._messages import Inferred, Target, Tensor
 from ._request import Dtypes, place
 from ._results import Timings
 from .errors import ConnectionLost, DecodeError, ModeldError
-
-# An answer that is on its way when the time is up is waited for.
-_GRACE_S = 0.1
 
 
 class _OwnRegion(Region):
@@ -225,8 +221,7 @@ class Call:
         handoff, seq = self._handoff, self._handoff.number()
         try:
             handoff.infer(seq, self._model, self.tensors, targets, list(rooms), self._end, parameters, trace=trace, make_room=False)
-            left = None if self._end is None else self._end + _GRACE_S - time.monotonic()
-            answer, fds = handoff.inferred(seq, left)
+            answer, fds = handoff.inferred(seq, self._end)
         except BaseException as e:
             if not isinstance(e, ModeldError) or isinstance(e, ConnectionLost):
                 # The request may go on, and so does its memory.

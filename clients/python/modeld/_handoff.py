@@ -17,13 +17,15 @@ from ._messages import (Allocate, Cancel, Data, Envelope, EnvelopeBody, Error, G
 from .errors import ConnectionLost, DecodeError, ModeldError
 
 MESSAGE_MAX = 128 * 1024
+# An answer that is on its way when the time is up is waited for.
+_GRACE_S = 0.1
 # Answers to one request that nobody takes, as other threads receive them: beyond, the request is given up.
 UNREAD_MAX = 256
 _UNREAD_TEXT = f"{UNREAD_MAX} answers of one request wait to be read"
 # What is waited for.
 B = TypeVar("B", Limits, Registered, Inferred)
 # In their order, each with its descriptors.
-Answers = Tuple[Tuple[EnvelopeBody, List[int]], ...]
+_Came = Tuple[Tuple[EnvelopeBody, List[int]], ...]
 # W3C Trace Context: traceparent and tracestate.
 Trace = Tuple[str, str]
 NO_TRACE: Trace = ("", "")
@@ -41,7 +43,7 @@ def mapped(registered: Registered, fds: List[int]) -> Region:
     return Region(registered.number, bytes(registered.region), registered.size, fds[0])
 
 
-def _goes_on(answers: Answers) -> bool:
+def _goes_on(answers: _Came) -> bool:
     """The last of them is not the last that there is."""
     body = answers[-1][0] if answers else None
     return isinstance(body, Inferred) and bool(body.more)
@@ -126,7 +128,7 @@ class Handoff:
         self._reader: Optional[object] = None
         self._received: List[Tuple[bytes, list, int, object]] = []  # by recvmsg(), not looked at yet
         self._sent: Dict[int, List[int]] = {}  # by seq, what sendmsg() returned
-        self._answers: Dict[int, Answers] = {}
+        self._answers: Dict[int, _Came] = {}
         self._streams: Set[int] = set()  # those that may have several answers
         self._dropped: Dict[int, object] = {}
         self._cancels: Dict[int, int] = {}  # seq of a Cancel: of what
@@ -495,6 +497,7 @@ class Handoff:
         self.send(Infer(model, inputs, targets, outputs, timeout_us, [Parameter(k, v) for k, v in parameters.items()],
                         make_room=make_room, partial=partial, traceparent=trace[0], tracestate=trace[1]), seq, end)
 
-    def inferred(self, seq: int, timeout: Optional[float]) -> Tuple[Inferred, List[int]]:
-        """The next answer to infer(), and the descriptor of its room, if it has one: the caller's to close."""
-        return self.wait(seq, timeout, Inferred, 1)
+    def inferred(self, seq: int, end: Optional[float]) -> Tuple[Inferred, List[int]]:
+        """The next answer to infer(), and the descriptor of its room, if it has one: the caller's to close. TimeoutError: it is
+        not on its way at `end` (of time.monotonic())."""
+        return self.wait(seq, None if end is None else end + _GRACE_S - time.monotonic(), Inferred, 1)

@@ -1,7 +1,6 @@
 """Several answers to one request, as a decoupled model gives them, by the handoff connection."""
 from __future__ import annotations
 
-import time
 from typing import Dict, Iterator, List, Optional, Sequence
 
 from ._handoff import NO_TRACE, Handoff, Trace
@@ -19,11 +18,9 @@ class Answers:
     _seq: Optional[int] = None  # None: it is over
 
     def __init__(self, handoff: Handoff, memory: Memory, model: str, tensors: List[Tensor], outputs: Sequence[str],
-                 parameters: Dict[str, str], end: Optional[float], grace: float, keep: object, trace: Trace = NO_TRACE) -> None:
-        """end: of time.monotonic(); grace: what is given to an answer that is on its way then, in seconds; keep: the tensors'
-        memory."""
-        self._handoff, self._memory, self._keep = handoff, memory, keep
-        self._end = None if end is None else end + grace
+                 parameters: Dict[str, str], end: Optional[float], keep: object, trace: Trace = NO_TRACE) -> None:
+        """end: of time.monotonic(); keep: the tensors' memory."""
+        self._handoff, self._memory, self._keep, self._end = handoff, memory, keep, end
         seq = handoff.number()
         try:
             handoff.infer(seq, model, tensors, [], list(outputs), end, parameters, partial=True, trace=trace)
@@ -39,7 +36,7 @@ class Answers:
         if self._seq is None:
             raise StopIteration
         try:
-            answer, fds = self._handoff.inferred(self._seq, None if self._end is None else self._end - time.monotonic())
+            answer, fds = self._handoff.inferred(self._seq, self._end)
         except ModeldError:
             self._seq = None
             raise

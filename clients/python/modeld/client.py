@@ -30,8 +30,6 @@ _CONTROL = "/modeld.control.v1.Control/"
 _HEALTH = "/grpc.health.v1.Health/"
 # Below this an inline copy is cheaper than asking for memory; arrays of empty() always go by reference.
 HANDOFF_MIN_BYTES = 64 * 1024
-# An answer that is on its way when the time is up is waited for.
-_GRACE_S = 0.1
 # Connections that are tried for one request, where each is given up before it has taken it.
 _CONNECTIONS = 16
 # Whoever waits longer than eleven days waits for ever.
@@ -328,7 +326,7 @@ class Client:
             self._check_memory(array)
         blocks: List[Block] = []
         tensors = [place(memory, name, kind, array, blocks, end) for name, (kind, array) in sent.items()]
-        return Answers(handoff, memory, model, tensors, outputs or (), parameters, end, _GRACE_S, (sent, blocks), trace)
+        return Answers(handoff, memory, model, tensors, outputs or (), parameters, end, (sent, blocks), trace)
 
     def _by_handoff(self, sent: Sent, outputs: Optional[Sequence[str]], first_only: bool, out: Out) -> bool:
         if self._memory is None:
@@ -418,7 +416,7 @@ class Client:
         try:
             handoff.infer(seq, model, tensors, targets, names, end, parameters, trace=trace)
             # The daemon answers only when nothing writes to the targets any more; the caller is told in time.
-            answer, fds = handoff.inferred(seq, None if end is None else end + _GRACE_S - time.monotonic())
+            answer, fds = handoff.inferred(seq, end)
         except ModeldError as e:
             if isinstance(e, ConnectionLost):
                 handoff.forget(seq, keep=(sent, blocks, places))

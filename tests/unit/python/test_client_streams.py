@@ -4,6 +4,7 @@ import gc
 import os
 import socket
 import threading
+import time
 
 import pytest
 
@@ -75,7 +76,7 @@ def begin(client, partial=True):
 
 
 def take(client, seq):
-    answer, fds = client.inferred(seq, 60)
+    answer, fds = client.inferred(seq, time.monotonic() + 60)
     assert not fds
     return answer.outputs[0].data[0], bool(answer.more)
 
@@ -113,7 +114,7 @@ def test_an_error_ends_them(daemon, client):
     daemon.send(seq, error=h.Error(code=13, message="it failed"))
     assert take(client, seq) == (0, True)
     with pytest.raises(modeld.ModeldError, match="it failed"):
-        client.inferred(seq, 60)
+        client.inferred(seq, time.monotonic() + 60)
     ask_another(daemon, client)
 
 
@@ -191,7 +192,7 @@ def test_what_nobody_reads_is_bounded(daemon, client):
     daemon.send(cancel.seq, error=h.Error(code=1, message="cancelled"))
     assert [take(client, seq)[0] for _ in range(_handoff.UNREAD_MAX)] == [k % 200 for k in range(_handoff.UNREAD_MAX)]
     with pytest.raises(modeld.ModeldError, match="wait to be read") as e:
-        client.inferred(seq, 60)
+        client.inferred(seq, time.monotonic() + 60)
     assert e.value.code == "RESOURCE_EXHAUSTED"
     ask_another(daemon, client)
 

@@ -9,8 +9,6 @@ import numpy as np
 from . import errors
 from .context import current_call
 
-# An answer that is on its way when the time is up is waited for.
-GRACE_S = 0.1
 # Below this a copy is cheaper than a region.
 SHARE_MIN_BYTES = 64 * 1024
 
@@ -138,7 +136,7 @@ class Other:
             sent, blocks = link.request.to_send(inputs, dtype), []
             return Answers(self, link, link.stream.Answers(
                 link.handoff, link.memory, self.name, self._tensors(link, sent, blocks, end), outputs or (),
-                {str(k): str(v) for k, v in (parameters or {}).items()}, end, GRACE_S, (sent, blocks), _trace()))
+                {str(k): str(v) for k, v in (parameters or {}).items()}, end, (sent, blocks), _trace()))
 
     def infer_all(self, inputs, *, outputs=None, dtype=None, parameters=None, timeout=None):
         """{name: array} of its outputs, those named or all. The arrays lie in shared memory; nobody else writes there."""
@@ -179,7 +177,7 @@ class Other:
         try:
             handoff.infer(seq, self.name, tensors, [p.target(n) for n, p in places.items()], list(outputs or ()), end,
                           {str(k): str(v) for k, v in parameters.items()}, trace=_trace())
-            answer, fds = handoff.inferred(seq, None if end is None else end + GRACE_S - time.monotonic())
+            answer, fds = handoff.inferred(seq, end)
         except link.errors.ModeldError as e:
             if not outputs and e.code == "INVALID_ARGUMENT":
                 link.names.pop(self.name, None)  # another version may have other ones
