@@ -105,8 +105,8 @@ _must_use_ bool config_next_missing_backend(
 size_t config_need_restart(
 	const struct config *before, const struct config *now, char *text, size_t cap);
 /*
- * Repositories of the second reading that workers of the first one cannot read in their sandbox: paths, separated by commas, as many as `cap` bytes
- * have room for. Returns how many there are. After config_finish() of both.
+ * Repositories of the second reading that workers of the first one cannot read in their sandbox: paths, separated by commas, as
+ * many as `cap` bytes have room for. Returns how many there are. After config_finish() of both.
  */
 size_t config_find_hidden(
 	const struct config *before, const struct config *now, char *text, size_t cap);

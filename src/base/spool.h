@@ -28,8 +28,8 @@ struct spool_dir;
  * -ENOMEM; -EPERM: ROOT is not ours alone; other -errno: it cannot be made
  */
 _must_use_ int spool_open(struct spool **ret_spool, const char *root, uint64_t limit);
-/* Remove what daemons that are not there any more have left in ROOT, for a daemon that takes no files itself. Nothing is done where ROOT is not, or
- * is not ours alone. */
+/* Remove what daemons that are not there any more have left in ROOT, for a daemon that takes no files itself. Nothing is done where
+ * ROOT is not, or is not ours alone. */
 void spool_sweep(const char *root);
 /* This group may read what is written from now on; ROOT may be gone through by anybody then. -errno: then nobody else may read it. */
 _must_use_ int spool_share(struct spool *s, gid_t group);

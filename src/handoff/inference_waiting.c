@@ -1,7 +1,7 @@
 /*
- * inference_waiting.c: answers that are not passed on at once, and what becomes of them where the request fails. Where outputs find no room, a region is made for them: they
- * stay in the worker's memory until a thread has copied them there, and all answers of the request that come behind wait
- * for that, in order. The region is the client's from then on, and charged to its user from the start.
+ * inference_waiting.c: answers that are not passed on at once, and what becomes of them where the request fails. Where outputs find no
+ * room, a region is made for them: they stay in the worker's memory until a thread has copied them there, and all answers of the
+ * request that come behind wait for that, in order. The region is the client's from then on, and charged to its user from the start.
  *
  * Invariants: n_waiting is the length of `waiting`; with `copying` the first one is in allocation.c's hands, which calls
  * on_copied() unless the guest goes. Daemon process, loop thread.

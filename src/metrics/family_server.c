@@ -225,8 +225,7 @@ const struct family server_families[] = {
 		.write = write_turns},
 	{"modeld_loop_spins_total", "counter",
 		"Times that the event loop looked for work instead of sleeping (busy_poll_us, "
-		"lone_poll_us): "
-		"paid when some came meanwhile",
+		"lone_poll_us): paid when some came meanwhile",
 		OF_SERVER, .write = write_spins},
 	{"modeld_stalls_total", "counter",
 		"Requests found waiting although a worker was free: 0, unless modeld is wrong",

@@ -20,10 +20,10 @@
 
 #define INFER_ID_INLINE 64u
 
+struct call_trace;
 struct demand;
 struct infer;
 struct infer_reply;
-struct call_trace;
 
 enum {
 	INFER_E_MISSING = 3, /* infer_demand(): see there */
