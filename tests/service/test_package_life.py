@@ -114,6 +114,33 @@ def test_what_is_stopped_is_left_alone_but_started_where_it_is_enabled(machine):
     assert machine.show("ActiveState") == "inactive" and machine.show("UnitFileState") == "disabled"
 
 
+def test_what_still_starts_is_started_anew(machine):
+    """The first start hangs behind READY=1: it is not waited for."""
+    install(machine)
+    machine.run("systemctl", "stop", "modeld.service")
+    directory = machine.path("/run/systemd/system/modeld.service.d")
+    os.makedirs(directory)
+    with open(os.path.join(directory, "hang.conf"), "w", encoding="ascii") as f:
+        f.write("[Service]\nTimeoutStartSec=infinity\n"
+                "ExecStartPost=/bin/sh -c '[ -e %S/modeld/second ] || { touch %S/modeld/second; exec sleep infinity; }'\n")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "start", "--no-block", "modeld.service")
+    wait_for("its second half", lambda: machine.show("SubState") == "start-post" and os.path.exists(machine.path("/var/lib/modeld/second")))
+    upgrade(machine, "timeout", "60", "dpkg", "-i", "/newer.deb")
+
+
+def test_sockets_that_were_enabled_listen_when_it_comes_back(machine):
+    """Removed and installed again, with what systemctl was told before."""
+    install(machine)
+    machine.run("systemctl", "disable", "--now", "modeld.service")
+    machine.run("systemctl", "enable", "--now", "modeld.socket")
+    machine.run("dpkg", "--remove", "modeld")
+    assert not listens(machine)
+    machine.run("dpkg", "-i", "/newer.deb")
+    assert machine.show("ActiveState", "modeld.socket") == "active" and machine.show("ActiveState") == "inactive"
+    assert machine.show("ActiveState", "modeld-handoff.socket") == "inactive" and listens(machine)
+
+
 def left(machine):
     found = machine.run("find", "/", "-xdev", "-name", "*modeld*").stdout.split()
     return [path for path in found if not KEPT.search(path)]
