@@ -7,7 +7,10 @@ import sys
 import numpy as np
 import pytest
 
+from daemon import BUILD, ROOT
 from python_models import modeld, put, together
+
+FAKE = os.path.join(BUILD, "fakecuda")
 
 TRAIN = """
 import sys
@@ -166,3 +169,34 @@ def test_a_handler_with_torchscript(served):
         got = c.infer("handler", np.array([b"[0.5, -0.5]", b"[0.25, 0.75]"], object))
         assert [len(eval(one)) for one in got.tolist()] == [1, 1]
         assert [np.sign(eval(one)[0]) for one in got.tolist()] == [-1, 1]
+
+
+def check(told):
+    """The check on a GPU, of this alone: with the stand-in, which PyTorch does not see."""
+    programs = [f"--programs={BUILD}", f"--worker={FAKE}/modeld-worker", f"--backends={FAKE}/backends", f"--config={ROOT}/conf/modeld.conf"]
+    done = subprocess.run([os.path.join(FAKE, "check"), "--torch", f"--torch={told}", "--ms=20", f"--models={ROOT}/tests/gpu/models",
+                           *programs], capture_output=True, text=True, timeout=300, env={**os.environ, "FAKECUDA": ""})
+    assert done.returncode == 0 and "0 are not" in done.stdout and "NO:" not in done.stdout, done.stdout + done.stderr
+    return done.stdout
+
+
+def loop(python, *arguments):
+    at = os.path.join(ROOT, "tests", "gpu")
+    return subprocess.run([*python, f"{at}/check/torch_loop.py", f"{at}/torch_models/torch_mlp/1/model.py", "20", *arguments],
+                          capture_output=True, text=True)
+
+
+def test_the_check_on_a_gpu_says_why_it_is_left_out():
+    told = loop([sys.executable, "-I", "-S"])  # without packages
+    assert told.returncode == 1 and "has no PyTorch: " in told.stdout
+    assert f"- It is not tried: {told.stdout.strip()}" in check(told.stdout.strip())
+
+
+def test_the_check_on_a_gpu_compares_a_model_with_a_loop():
+    python = interpreter()
+    if not python:
+        pytest.skip("no interpreter here has PyTorch (MODELD_TORCH_PYTHON)")
+    said = check(loop([python, "-W", "ignore"], "cpu").stdout)
+    assert said.count("yes: torch_mlp, ") == 2 and "FAILED" not in said
+    for what in ("by handoff, latency", "by handoff, 8 at once", "in messages, latency", "in messages, 8 at once"):
+        assert f"mlp in PyTorch {what} |" in said

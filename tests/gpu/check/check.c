@@ -199,24 +199,29 @@ static int say_device(void)
 }
 
 /* What is to be done. */
-enum part { ALL, AGREE, OVERLAP };
+enum part { ALL, AGREE, OVERLAP, TORCH };
 
-static void run_part(struct check *c, enum part part)
+static const char *const part_options[] = {"", "--agree", "--overlap", "--torch"};
+
+static void run_part(struct check *c, enum part part, const char *torch)
 {
 	/* First, as long as this process has no context on the GPU. */
 	if (part == ALL) {
 		check_footprint(c);
 		check_serve(c);
 	}
-	if (part != OVERLAP)
+	if (part == ALL || part == TORCH)
+		check_torch(c, torch);
+	if (part == ALL || part == AGREE)
 		check_agree(c);
 	if (part == ALL)
 		check_copies(c);
-	if (part != AGREE)
+	if (part == ALL || part == OVERLAP)
 		check_overlap(c);
 }
 
-static int run(struct check *c, enum part part, const char *shared, const char *handed)
+static int run(
+	struct check *c, enum part part, const char *shared, const char *handed, const char *torch)
 {
 	uint64_t start_ns = clock_ns();
 
@@ -227,7 +232,7 @@ static int run(struct check *c, enum part part, const char *shared, const char *
 	else if (handed)
 		check_handed(c, handed);
 	else
-		run_part(c, part);
+		run_part(c, part, torch);
 	say_all(c);
 	check_say(c, "%.0f s", (double)(clock_ns() - start_ns) / 1e9);
 	return c->n_failed > 0;
@@ -253,10 +258,22 @@ static bool option(const char *argument, const char *name, const char **ret_valu
 	return true;
 }
 
+/* False: it is none. */
+static bool find_part(const char *argument, enum part *ret_part)
+{
+	for (enum part p = AGREE; p <= TORCH; p++) {
+		if (!strcmp(argument, part_options[p])) {
+			*ret_part = p;
+			return true;
+		}
+	}
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	struct check *c;
-	const char *file = NULL, *ms = "400", *shared = NULL, *handed = NULL;
+	const char *file = NULL, *ms = "400", *shared = NULL, *handed = NULL, *torch = NULL;
 	enum part part = ALL;
 	int r;
 
@@ -273,10 +290,9 @@ int main(int argc, char **argv)
 			option(argv[i], "--backends", &c->backends) ||
 			option(argv[i], "--file", &file) || option(argv[i], "--ms", &ms) ||
 			option(argv[i], "--shared", &shared) ||
-			option(argv[i], "--handed", &handed))
+			option(argv[i], "--handed", &handed) || option(argv[i], "--torch", &torch))
 			continue;
-		part = !strcmp(argv[i], "--agree") ? AGREE : OVERLAP;
-		if (part == OVERLAP && strcmp(argv[i], "--overlap") != 0) {
+		if (!find_part(argv[i], &part)) {
 			fprintf(stderr, "check: unknown argument '%s'\n", argv[i]);
 			free(c);
 			return 2;
@@ -284,7 +300,7 @@ int main(int argc, char **argv)
 	}
 	c->measure_ns = strtoul(ms, NULL, 10) * NS_PER_MS;
 	c->file = file ? fopen(file, "we") : NULL;
-	r = run(c, part, shared, handed);
+	r = run(c, part, shared, handed, torch);
 	if (c->file)
 		fclose(c->file);
 	free(c);

@@ -76,6 +76,12 @@ void check_overlap(struct check *c);
 void check_footprint(struct check *c);
 /* serve.c: the real daemon. */
 void check_serve(struct check *c);
+/* An mlp of widths 64, 256, 10 gives the right answer. */
+struct daemon;
+void check_mlp(struct check *c, const struct daemon *d, const char *model, unsigned rows);
+/* torch.c: a model of PyTorch's in a worker in Python. told: what torch_loop.py has said of it, or why there is none; NULL: it was not
+ * asked. */
+void check_torch(struct check *c, const char *told);
 /* shared.c: with tensors in this process's memory on the GPU, by the daemon at `address` ("unix:..."), which has identity on
  * cuda:0 and lets clients do that ([server] client_cuda_shm). */
 void check_shared(struct check *c, const char *address);

@@ -29,7 +29,11 @@ check-gpu-pack: all $(BUILD)/gpu/check $(BUILD)/gpu/probe $(PROBE_MODULE) $(EXAM
 	$(Q)cp $(BUILD)/modeld $(BUILD)/modeld-worker $(BUILD)/modelctl $(BUILD)/gpu/check $(BUILD)/gpu/probe \
 		$(PROBE_MODULE) conf/modeld.conf tests/gpu/check/run $(PACK)
 	$(Q)cp $(BUILD)/backends/cuda.so $(BUILD)/backends/onnxruntime.so $(EXAMPLE_BACKEND) $(PACK)/backends
-	$(Q)cp -r tests/gpu/models $(PACK)/models
+	$(Q)cp -r tests/gpu/models tests/gpu/torch_models $(PACK)
+	$(Q)cp workers/python/modeld-python tests/gpu/check/torch_loop.py $(PACK)
+	$(Q)mkdir -p $(PACK)/modeld_worker && cp -r $(BUILD)/modeld-python-client $(NATIVE_SO:%/_native.abi3.so=%) $(PACK)
+	$(Q)cp workers/python/modeld_worker/*.py $(PACK)/modeld_worker
+	$(Q)mkdir $(PACK)/modeld_worker/client && cp workers/python/modeld_worker/client/*.py $(PACK)/modeld_worker/client
 	$(Q)cp -r tests/models/onnx/add_sub $(PACK)/models
 	$(Q)cp -L $(PACK_LIBS) $(PACK)/lib
 	$(Q)strip --strip-debug $(PACK)/modeld $(PACK)/modeld-worker $(PACK)/modelctl $(PACK)/check $(PACK)/probe \

@@ -82,10 +82,12 @@ static int spawn_daemon(struct daemon *d, char *const *argv)
 	return r;
 }
 
-bool daemon_start(struct daemon *d, struct check *c, const char *workers, const char *set)
+bool daemon_start(
+	struct daemon *d, struct check *c, const char *workers, const char *const *settings)
 {
 	char sets[SETS_MAX][256], program[512];
-	char *argv[3 + 2 * SETS_MAX + 1] = {program, (char *)"--config", (char *)c->config};
+	char *argv[3 + 2 * (SETS_MAX + DAEMON_SETTINGS_MAX) + 1] = {
+		program, (char *)"--config", (char *)c->config};
 	uint64_t start_ns = clock_ns();
 	int n = 0;
 
@@ -106,11 +108,13 @@ bool daemon_start(struct daemon *d, struct check *c, const char *workers, const 
 	snprintf(sets[n++], 256, "worker.backend_dirs=%s", c->backends);
 	snprintf(sets[n++], 256, "worker.output_arena_bytes=512M");
 	snprintf(sets[n++], 256, "memory.input_arena_bytes=512M");
-	if (set)
-		snprintf(sets[n++], 256, "%s", set);
 	for (int i = 0; i < n; i++) {
 		argv[3 + 2 * i] = (char *)"--set";
 		argv[4 + 2 * i] = sets[i];
+	}
+	for (; settings && *settings; settings++, n++) {
+		argv[3 + 2 * n] = (char *)"--set";
+		argv[4 + 2 * n] = (char *)*settings;
 	}
 	if (spawn_daemon(d, argv) || !wait_ready(d)) {
 		print_log(d, c, true);

@@ -6,6 +6,8 @@
 
 #include "tests/gpu/check/check.h"
 
+#define DAEMON_SETTINGS_MAX 8u
+
 struct daemon {
 	pid_t pid;
 	int notify;	    /* own: where it says READY=1 */
@@ -15,9 +17,10 @@ struct daemon {
 	double start_ms;  /* until READY=1 */
 };
 
-/* Starts it and waits until it is ready. set: one more setting; NULL: none. False: it is not, and its log was printed. */
+/* Starts it and waits until it is ready. settings: at most DAEMON_SETTINGS_MAX more, which hold where it has others of its own,
+ * NULL-terminated; NULL: none. False: it is not, and its log was printed. */
 _must_use_ bool daemon_start(
-	struct daemon *d, struct check *c, const char *workers, const char *set);
+	struct daemon *d, struct check *c, const char *workers, const char *const *settings);
 /* SIGTERM; its exit status must be 0. Prints the lines of its log that are warnings and errors. */
 void daemon_stop(struct daemon *d, struct check *c);
 

@@ -65,13 +65,14 @@ static void say_gpu(struct check *c, int64_t before, int64_t now)
 
 void check_footprint(struct check *c)
 {
+	static const char *const nothing[] = {"models.control=explicit", NULL};
 	int64_t before = gpu_used();
 	struct daemon d;
 	unsigned long kb;
 	pid_t worker;
 
 	check_heading(c, "Memory of a worker with nothing loaded");
-	if (!daemon_start(&d, c, "cuda:0", "models.control=explicit"))
+	if (!daemon_start(&d, c, "cuda:0", nothing))
 		return;
 	worker = child_of(d.pid);
 	kb = worker > 0 ? resident(worker) : 0;

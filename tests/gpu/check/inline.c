@@ -21,24 +21,35 @@ static size_t varint(uint8_t *to, uint64_t value)
 	return n;
 }
 
-/* InferRequest{model_id = 1, tensor_data = 2 {data = 1, shape = 2, dtype = 3}} */
-static void inline_pack(struct inline_call *k)
+static size_t put_text(uint8_t *to, uint8_t tag, const char *text)
 {
-	uint8_t tail[32], inner[16];
-	size_t n = 0, n_tail = 0, n_inner;
+	size_t n = strlen(text);
 
-	n_inner = varint(inner, k->bytes);
-	tail[n_tail++] = 2 << 3 | 2;
-	tail[n_tail++] = (uint8_t)n_inner;
-	memcpy(tail + n_tail, inner, n_inner);
-	n_tail += n_inner;
-	memcpy(tail + n_tail, "\x1a\x02u8", 4);
-	n_tail += 4;
-	memcpy(k->head, "\x0a\x08identity\x1a", 11);
-	n = 11 + varint(k->head + 11, 1 + n_inner + k->bytes + n_tail);
+	to[0] = tag;
+	to[1] = (uint8_t)n;
+	memcpy(to + 2, text, n);
+	return 2 + n;
+}
+
+/* InferRequest{model_id = 1, tensor_data = 3 {data = 1, shape = 2, dtype = 3}} */
+static void inline_pack(struct inline_call *k, const struct inline_input *in)
+{
+	uint8_t dims[32], length[16];
+	size_t n, n_tail = 0, n_dims = 0, n_length = varint(length, k->bytes);
+
+	for (unsigned i = 0; i < in->rank; i++)
+		n_dims += varint(dims + n_dims, in->dims[i]);
+	k->mid[n_tail++] = 2 << 3 | 2;
+	k->mid[n_tail++] = (uint8_t)n_dims;
+	memcpy(k->mid + n_tail, dims, n_dims);
+	n_tail += n_dims;
+	n_tail += put_text(k->mid + n_tail, 3 << 3 | 2, in->dtype);
+	n = put_text(k->head, 1 << 3 | 2, in->model);
+	k->head[n++] = 3 << 3 | 2;
+	n += varint(k->head + n, 1 + n_length + k->bytes + n_tail);
 	k->head[n++] = 1 << 3 | 2;
-	n += varint(k->head + n, k->bytes);
-	memcpy(k->mid, tail, n_tail);
+	memcpy(k->head + n, length, n_length);
+	n += n_length;
 	k->pieces[0] = (struct grpc_piece){k->head, n};
 	k->pieces[1] = (struct grpc_piece){k->payload, k->bytes};
 	k->pieces[2] = (struct grpc_piece){k->mid, n_tail};
@@ -50,7 +61,7 @@ static void on_reply(void *arg, const uint8_t *message, size_t n)
 	InferResponse *reply;
 
 	if (!k->check) {
-		k->right = n > k->bytes;
+		k->right = n > k->out_bytes;
 		return;
 	}
 	reply = remotemedia__model_registry__v1__infer_response__unpack(NULL, n, message);
@@ -92,17 +103,26 @@ bool inline_infer(struct inline_call *k)
 	return inline_begin(k, &call) == 0 && inline_end(k, call);
 }
 
-bool inline_open(struct inline_call *k, const struct daemon *d, size_t bytes)
+bool inline_open_as(struct inline_call *k, const struct daemon *d, const struct inline_input *in,
+	size_t out_bytes)
 {
 	char text[256];
 
-	*k = (struct inline_call){.bytes = bytes, .payload = malloc(bytes + 1)};
+	*k = (struct inline_call){
+		.bytes = in->bytes, .out_bytes = out_bytes, .payload = malloc(in->bytes + 1)};
 	if (!k->payload ||
 		grpc_client_new(&k->client, d->address, 5 * NS_PER_S, text, sizeof(text)))
 		return false;
-	check_fill(k->payload, bytes, (uint32_t)bytes + 1);
-	inline_pack(k);
+	check_fill(k->payload, k->bytes, (uint32_t)k->bytes + 1);
+	inline_pack(k, in);
 	return true;
+}
+
+bool inline_open(struct inline_call *k, const struct daemon *d, size_t bytes)
+{
+	const struct inline_input in = {"identity", "u8", 1, {bytes}, bytes};
+
+	return inline_open_as(k, d, &in, bytes);
 }
 
 void inline_close(struct inline_call *k)
@@ -119,4 +139,28 @@ static bool run(void *data)
 double inline_latency_us(struct inline_call *k, struct check *c)
 {
 	return check_latency_us(c, run, k);
+}
+
+double inline_rate(struct inline_call *k, const struct check *c)
+{
+	struct inline_call slots[INLINE_DEPTH]; /* they share what they send */
+	struct grpc_call *calls[INLINE_DEPTH] = {NULL};
+	uint64_t start_ns = clock_ns(), now_ns = start_ns, n = 0;
+	bool right = true;
+
+	for (unsigned i = 0; right && i < INLINE_DEPTH; i++) {
+		slots[i] = *k;
+		right = inline_begin(&slots[i], &calls[i]) == 0;
+	}
+	while (right && now_ns - start_ns < c->measure_ns) {
+		unsigned i = n++ % INLINE_DEPTH;
+
+		right = inline_end(&slots[i], calls[i]);
+		calls[i] = NULL;
+		right = right && inline_begin(&slots[i], &calls[i]) == 0;
+		now_ns = clock_ns();
+	}
+	for (unsigned i = 0; i < INLINE_DEPTH; i++)
+		grpc_call_free(calls[i]);
+	return right && n > 0 ? (double)n / ((double)(now_ns - start_ns) / 1e9) : 0;
 }

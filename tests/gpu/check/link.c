@@ -20,6 +20,18 @@ bool link_open(struct link *l, const struct daemon *d, const char *model, size_t
 	return true;
 }
 
+bool link_open_mlp(struct link *l, const struct daemon *d, const char *model, unsigned rows)
+{
+	if (!link_open(l, d, model, rows * 64 * sizeof(float)))
+		return false;
+	l->type = MODELD_F32;
+	l->rank = 2;
+	l->dims[0] = rows;
+	l->dims[1] = 64;
+	l->out_bytes = rows * 10 * sizeof(float);
+	return true;
+}
+
 void link_close(struct link *l)
 {
 	modeld_release(l->region);

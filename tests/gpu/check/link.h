@@ -25,6 +25,9 @@ struct link {
 /* For a model that takes `bytes` of u8 and gives as many; the caller may say otherwise in *l. False:
  * l->error says why; link_close() is still to be called. */
 _must_use_ bool link_open(struct link *l, const struct daemon *d, const char *model, size_t bytes);
+/* For an mlp of widths 64, 256, 10. */
+_must_use_ bool link_open_mlp(
+	struct link *l, const struct daemon *d, const char *model, unsigned rows);
 void link_close(struct link *l);
 /* Where the input or the output of a slot lies in the region. */
 uint64_t link_place(const struct link *l, unsigned slot, bool out);

@@ -115,25 +115,12 @@ static void mlp_reference(const float *row, float *out)
 		out[k] = (float)in[k];
 }
 
-static bool mlp_open(struct link *l, const struct daemon *d, const char *model, unsigned rows)
-{
-	if (!link_open(l, d, model, rows * 64 * sizeof(float)))
-		return false;
-	l->type = MODELD_F32;
-	l->rank = 2;
-	l->dims[0] = rows;
-	l->dims[1] = 64;
-	l->out_bytes = rows * 10 * sizeof(float);
-	return true;
-}
-
 /* By the kernel, by cuBLASLt where that is here and there are many rows, as a graph. */
-static void mlp_by_handoff(
-	struct check *c, const struct daemon *d, const char *model, unsigned rows)
+void check_mlp(struct check *c, const struct daemon *d, const char *model, unsigned rows)
 {
 	struct link l;
 	float wanted[10], worst = 0;
-	int r = mlp_open(&l, d, model, rows) ? 0 : -1;
+	int r = link_open_mlp(&l, d, model, rows) ? 0 : -1;
 	const float *in = r ? NULL : (const float *)link_data(&l, 0, false);
 	const float *out = r ? NULL : (const float *)link_data(&l, 0, true);
 
@@ -258,7 +245,7 @@ static void measure_mlp(struct check *c, const struct daemon *d)
 	struct link l;
 
 	bare_free(b);
-	if (mlp_open(&l, d, "mlp", 1)) {
+	if (link_open_mlp(&l, d, "mlp", 1)) {
 		memset(link_data(&l, 0, false), 0, 2 * LINK_DEPTH * 4096);
 		served = link_latency_us(&l, c);
 		say(c, "mlp by handoff, 1 row, latency", l.in_bytes, "us", served, us, 0);
@@ -395,10 +382,10 @@ static void serve_alone(struct check *c, const struct daemon *d)
 	}
 	simple_by_handoff(c, d);
 	scale_by_handoff(c, d);
-	mlp_by_handoff(c, d, "mlp", 1);
-	mlp_by_handoff(c, d, "mlp", 32);
-	mlp_by_handoff(c, d, "mlp_graphs", 3);
-	mlp_by_handoff(c, d, "mlp_graphs", 3);
+	check_mlp(c, d, "mlp", 1);
+	check_mlp(c, d, "mlp", 32);
+	check_mlp(c, d, "mlp_graphs", 3);
+	check_mlp(c, d, "mlp_graphs", 3);
 	onnx_by_handoff(c, d);
 	faults(c, d);
 	measure_mlp(c, d);
