@@ -75,7 +75,8 @@ def take(value: Any) -> Given:
         interface: Optional[Dict[str, Any]] = value.__cuda_array_interface__
     except (AttributeError, RuntimeError, TypeError):
         interface = None
-    return _by_interface(interface, value) if interface else _by_dlpack(value)
+    # Of bf16 the interface says no more than that it has two bytes.
+    return _by_interface(interface, value) if interface and interface["typestr"][1] != "V" else _by_dlpack(value)
 
 
 def _given(kind: str, itemsize: int, shape: Sequence[int], strides: Optional[Sequence[int]], address: int, keep: object) -> Given:

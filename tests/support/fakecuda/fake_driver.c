@@ -96,22 +96,69 @@ FAKE_EXPORT CUresult cuPointerGetAttribute(
 	return CUDA_SUCCESS;
 }
 
-/* In no stream's order, but behind all that is in one. */
+FAKE_EXPORT CUresult cuMemAlloc_v2(CUdeviceptr *at, size_t bytes)
+{
+	void *data = NULL;
+	cudaError_t error;
+
+	FAKE_ENTER_DRIVER();
+	error = cudaMalloc(&data, bytes);
+	*at = (uintptr_t)data;
+	return (CUresult)error;
+}
+
+FAKE_EXPORT CUresult cuMemFree_v2(CUdeviceptr at)
+{
+	FAKE_ENTER_DRIVER();
+	return (CUresult)cudaFree((void *)(uintptr_t)at);
+}
+
+/* In no stream's order, but behind all that is in one. Either is NULL where it is not the GPU's, or not to be used so. */
+static CUresult copy(void *to, const void *from, size_t bytes)
+{
+	if (!to || !from)
+		return CUDA_ERROR_INVALID_VALUE;
+	memmove(to, from, bytes);
+	return CUDA_SUCCESS;
+}
+
+static void *alias(CUdeviceptr at, size_t bytes, bool writing)
+{
+	return fake_memory_alias((void *)(uintptr_t)at, bytes, writing);
+}
+
 FAKE_EXPORT CUresult cuMemcpyDtoD_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes)
 {
-	CUresult error = CUDA_ERROR_INVALID_VALUE;
-	const void *source;
-	void *target;
+	CUresult error;
 
 	FAKE_ENTER_DRIVER();
 	pthread_mutex_lock(&fake_lock);
 	fake_streams_settle();
-	target = fake_memory_alias((void *)(uintptr_t)to, bytes, true);
-	source = fake_memory_alias((void *)(uintptr_t)from, bytes, false);
-	if (target && source) {
-		memmove(target, source, bytes);
-		error = CUDA_SUCCESS;
-	}
+	error = copy(alias(to, bytes, true), alias(from, bytes, false), bytes);
+	pthread_mutex_unlock(&fake_lock);
+	return error;
+}
+
+FAKE_EXPORT CUresult cuMemcpyHtoD_v2(CUdeviceptr to, const void *from, size_t bytes)
+{
+	CUresult error;
+
+	FAKE_ENTER_DRIVER();
+	pthread_mutex_lock(&fake_lock);
+	fake_streams_settle();
+	error = copy(alias(to, bytes, true), from, bytes);
+	pthread_mutex_unlock(&fake_lock);
+	return error;
+}
+
+FAKE_EXPORT CUresult cuMemcpyDtoH_v2(void *to, CUdeviceptr from, size_t bytes)
+{
+	CUresult error;
+
+	FAKE_ENTER_DRIVER();
+	pthread_mutex_lock(&fake_lock);
+	fake_streams_settle();
+	error = copy(to, alias(from, bytes, false), bytes);
 	pthread_mutex_unlock(&fake_lock);
 	return error;
 }

@@ -380,6 +380,9 @@ void fake_vmm_reset(void)
 		if (places[i].device)
 			munmap(places[i].device, places[i].bytes);
 		places[i] = (struct place){0};
+	}
+	/* Those that are mapped are gone by then. */
+	for (unsigned i = 0; i < ITEMS_MAX; i++) {
 		if (blocks[i].refs > 0)
 			close(blocks[i].fd);
 		blocks[i].refs = 0;

@@ -92,10 +92,11 @@ class Call:
 
 class Executor:
     """One thread runs batches at a time. `partial(batch, item, answer, last)` sends an answer ahead of the batch's;
-    `before_wait()` is called before memory is waited for."""
+    `before_wait()` is called before memory is waited for. imports: what is on the GPU; None: nothing can be."""
 
-    def __init__(self, views, outputs, partial, before_wait):
+    def __init__(self, views, outputs, partial, before_wait, imports=None):
         self._views = views
+        self._imports = imports
         self._outputs = outputs
         self._partial = partial
         self._before_wait = before_wait
@@ -155,6 +156,9 @@ class Executor:
         if not want.admits(number, dims) or size and prod(dims) * size != t.length:
             raise RunError(INTERNAL, f"input '{want.name}': {dtypes.NAMES[number]} {list(dims)} of {t.length} bytes is not "
                                      "what the model declares")
+        array = self._imports.input(want, t) if self._imports else None
+        if array is not None:
+            return array
         view = self._views.readable(t.arena)
         if view is None and self._views.wants(t.arena):
             raise RunError(EXHAUSTED, f"input '{want.name}': this worker has no room to map its memory")
@@ -176,8 +180,19 @@ class Executor:
     def _run_alone(self, model, run, i, arrays):
         start = time.perf_counter_ns()
         answer = self._run_item(model, run, i, arrays)
+        if self._imports and self._imports.names(run.items[i]):
+            answer = self._settle(model, answer)
         answer.compute_ns = time.perf_counter_ns() - start
         return answer
+
+    def _settle(self, model, answer):
+        """What the model has begun on the GPU may read a client's memory still, or write it."""
+        try:
+            self._imports.settle()
+            return answer
+        except RAISED as e:
+            self.give_back(answer.blocks)
+            return self._failed(model, e)
 
     def _run_item(self, model, run, i, arrays):
         item = run.items[i]
@@ -364,6 +379,9 @@ class Executor:
         return [self._write(model, call, k, values, blocks) for k in call.wanted_indexes]
 
     def _write(self, model, call, k, given, blocks):
+        written = self._imports.output(model, k, given, call.targets) if self._imports and call.targets else None
+        if written:
+            return written
         array, number = check_output(model, k, given)
         data = dtypes.pack_bytes(array) if number == dtypes.BYTES else None
         length = array.nbytes if data is None else len(data)
@@ -432,6 +450,8 @@ class Executor:
             except RunError as e:
                 resolved.append(None)
                 answers[i] = Answer(e.code, str(e))
+            except Fatal as e:
+                raise FatalError(str(e)) from e
         if len(run.items) > 1 and all(r is not None for r in resolved) and self._joinable(model, run, resolved):
             answers = self._run_joined(model, run, resolved) or answers
         self._finished = answers

@@ -11,9 +11,10 @@ import time
 import traceback
 from collections import deque
 
-from . import codec, express, log, warmup, wire
+from . import codec, device, express, log, warmup, wire
 from .channel import Channel, Closed
 from .context import current_call
+from .errors import Fatal
 from .executor import Answer, Executor, FatalError, clean, is_fatal, last_line
 from .lanes import Lanes
 from .memory import Arena, MapError, Views
@@ -32,7 +33,7 @@ PR_SET_DUMPABLE = 4
 NEW, READY, DRAINED = range(3)
 _ALLOWED = {NEW: (wire.Setup,), DRAINED: (),
             READY: (wire.Load, wire.Unload, wire.Run, wire.Cancel, wire.Release, wire.Ping, wire.Drain, wire.Map, wire.Unmap,
-                    wire.Unmapped)}
+                    wire.Unmapped, wire.Import)}
 
 
 class Stop(Exception):
@@ -54,6 +55,7 @@ class Loop:
         self._views = Views(keeps=handoff_fd is not None)
         self._outputs = None             # its lock is that of announcements as well
         self._executor = None
+        self._imports = None             # None: what is on a GPU is not taken
         self._models = {}
         self._lanes = {}                 # Lanes, by the number of a model that has more than one
         self._express = None             # the extension module's; None: there is none
@@ -164,7 +166,7 @@ class Loop:
         kind = type(message)
         if kind not in _ALLOWED[self._state]:
             raise Stop(EXIT_INTERNAL, f"message out of turn: {kind.__name__}")
-        if len(fds) != (kind is wire.Map):
+        if len(fds) != (kind is wire.Map or kind is wire.Import and not message.handle):
             raise Stop(EXIT_INTERNAL, "a descriptor too many or too few")
         if kind in (wire.Run, wire.Load, wire.Unload, wire.Drain):
             if kind is wire.Run:
@@ -172,6 +174,8 @@ class Loop:
             self._jobs.append(message)
         elif kind is wire.Map:
             self._on_map(message, fds.pop())
+        elif kind is wire.Import:
+            self._on_import(message, fds[0] if fds else None)
         else:
             self._HANDLERS[kind](self, message)
 
@@ -193,12 +197,13 @@ class Loop:
         _show_name(setup.worker)
         self._setup = setup
         self._outputs = Outputs(Arena(setup), setup.holds, setup.output_wait_ms / 1000)
+        self._imports = device.imports_of(setup.device)
         self._executor = self._new_executor()
         self._begin_express()
         environ = os.environ
         self._channel.add(wire.Hello(
             protocol=wire.PROTOCOL, slots=setup.slots, sandbox=environ.get("MODELD_SANDBOX_STATE", ""),
-            sandbox_lacks=environ.get("MODELD_SANDBOX_LACKS", "")), now=True)
+            sandbox_lacks=environ.get("MODELD_SANDBOX_LACKS", ""), imports=int(self._imports is not None)), now=True)
         with self._outputs.lock:
             self._announce()
         self._state = READY
@@ -217,7 +222,7 @@ class Loop:
         self._watch.begin(long=False)
 
     def _new_executor(self):
-        return Executor(self._views, self._outputs, self._send_partial, self._before_wait)
+        return Executor(self._views, self._outputs, self._send_partial, self._before_wait, self._imports)
 
     def _on_map(self, m, fd):
         try:
@@ -226,6 +231,17 @@ class Loop:
             raise Stop(EXIT_INTERNAL, "map of memory that is mapped") from None
         except MapError as e:
             log.line(log.WARNING, "cannot map memory", worker=self._setup.worker, bytes=m.size, error=str(e))
+
+    def _on_import(self, m, fd):
+        if self._imports is None:
+            raise Stop(EXIT_INTERNAL, "import of memory by a worker that takes none")
+        try:
+            error = self._imports.add(m, fd)
+        except KeyError:
+            raise Stop(EXIT_INTERNAL, "import of memory that is there") from None
+        except Fatal as e:
+            raise Stop(EXIT_DEVICE_LOST, str(e)) from None
+        self._channel.add(wire.Imported(id=m.id, error=error), now=True)
 
     def _on_cancel(self, m):
         """What has begun may ask; what has not is not begun."""
@@ -240,6 +256,8 @@ class Loop:
 
     def _on_unmap(self, m):
         self._views.unmap(m.id)
+        if self._imports:
+            self._imports.drop(m.id)
         self._channel.add(wire.Unmapped(id=m.id), now=True)
 
     def _on_unmapped(self, m):

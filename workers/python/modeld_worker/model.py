@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 
-from . import declare, torchserve, triton, wire
+from . import declare, device, torchserve, triton, wire
 from .context import Context
 from .coroutines import in_loop, is_coroutine
 from .declare import DeclarationError
@@ -80,11 +80,13 @@ class Model:
         if self.context.path not in sys.path:
             sys.path.insert(0, self.context.path)
         if self._backend == "sklearn":
+            self._needs_host("scikit-learn's estimators")
             return Estimator()
         if self._backend == "torch":
             return Program()
         path = self.context.path
         if "handler" in self.context.parameters or _has(path, torchserve.FILE) and not _has(path, FILE):
+            self._needs_host("handlers of TorchServe")
             torchserve.provide()
             return torchserve.Handler(_import(path, self.context.parameters.get("handler", torchserve.FILE)))
         triton.provide()
@@ -93,9 +95,14 @@ class Model:
     def _instance(self, module):
         made = getattr(module, "TritonPythonModel", None)
         if made:
+            self._needs_host("models of Triton's python backend")
             return triton.adapt(made, self.context)
         made = getattr(module, "Model", None)
         return made() if inspect.isclass(made) else module
+
+    def _needs_host(self, what):
+        if device.takes_tensors(self.context.parameters):
+            raise LoadError(f"{device.PARAMETER}: {what} take no tensors on the GPU")
 
     def _look_at_infer(self):
         if inspect.isgeneratorfunction(self.infer) or inspect.isasyncgenfunction(self.infer):

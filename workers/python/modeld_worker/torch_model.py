@@ -43,6 +43,8 @@ class Program:
         return given[0] if isinstance(given, (list, tuple)) and len(given) == 1 else given
 
     def _tensor(self, name, array):
+        if hasattr(array, "__cuda_array_interface__"):
+            return self._torch.from_dlpack(array)
         if array.dtype.hasobject:
             raise InvalidArgument(f"input '{name}' is made of strings, which no tensor holds")
         if self._copies and self._device == "cpu":

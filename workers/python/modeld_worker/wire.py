@@ -140,6 +140,11 @@ class Map(Message):
     FIELDS = {1: Number("id", 1, U64_MAX), 2: Number("size", high=U64_MAX), 3: Number("writable", high=1)}
 
 
+class Import(Message):
+    FIELDS = {1: Number("id", REGION_BIT, U64_MAX), 2: Number("size", 1, U64_MAX), 3: Numbers("handle", 8),
+              4: Number("writable", high=1)}
+
+
 class Unmap(Message):
     FIELDS = {1: Number("id", 1, U64_MAX)}
 
@@ -167,7 +172,7 @@ class Drain(Message):
 
 class Hello(Message):
     FIELDS = {1: Number("protocol"), 4: Number("slots"), 5: Text("sandbox", NAME_MAX),
-              6: Text("sandbox_lacks", NAME_MAX)}
+              6: Text("sandbox_lacks", NAME_MAX), 8: Number("imports", high=1)}
 
 
 class Declaration(Message):
@@ -209,6 +214,10 @@ class Unmapped(Message):
     FIELDS = {1: Number("id", 1, U64_MAX)}
 
 
+class Imported(Message):
+    FIELDS = {1: Number("id", REGION_BIT, U64_MAX), 2: Text("error")}
+
+
 class Unloaded(Message):
     FIELDS = {1: Number("model"), 2: Number("memory_bytes", high=U64_MAX), 3: Number("stayed_bytes", high=U64_MAX)}
 
@@ -219,5 +228,5 @@ class Bye(Message):
 
 # Field numbers of Envelope.
 TYPES = {1: Setup, 2: Load, 3: Unload, 4: Run, 5: Release, 6: Ping, 7: Drain, 8: Hello, 9: Loaded, 10: Ready, 11: Done,
-         12: Pong, 13: Bye, 14: Map, 15: Unmap, 16: Unmapped, 17: Unloaded, 18: Partial, 19: Cancel}
+         12: Pong, 13: Bye, 14: Map, 15: Unmap, 16: Unmapped, 17: Unloaded, 18: Partial, 19: Cancel, 22: Import, 23: Imported}
 NUMBERS = {of: number for number, of in TYPES.items()}
