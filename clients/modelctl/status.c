@@ -24,8 +24,8 @@ static const char status_usage[] =
 	"\n"
 	"Prints the daemon's workers, models, memory and counters; of MODEL: its\n"
 	"versions, where its instances are, and the workers that it has for itself. With\n"
-	"-o wide also where those of all models are and what holds the workers, and no\n"
-	"line is folded.\n"
+	"-o wide also where those of all models are, what holds the workers and what\n"
+	"they take of their limits, and no line is folded.\n"
 	"\n"
 	"      --watch              again and again, until interrupted\n"
 	"\n"
@@ -43,6 +43,48 @@ static void print_tensor(FILE *out, const TensorStatus *t)
 	for (size_t i = 0; i < t->n_dims; i++)
 		(void)fprintf(out, i ? ",%" PRId64 : "%" PRId64, t->dims[i]);
 	(void)fputc(']', out);
+}
+
+/* "31.0 MiB of 3.0 GiB": of which either may not be known. */
+static void print_memory(FILE *out, const WorkerStatus *w)
+{
+	char bytes[32];
+
+	(void)fputs(w->memory_bytes ? bytes_text(w->memory_bytes, bytes) : "memory", out);
+	if (w->max_memory_bytes)
+		(void)fprintf(out, " of %s", bytes_text(w->max_memory_bytes, bytes));
+}
+
+/* "12 processes and threads of 200" */
+static void print_processes(FILE *out, const WorkerStatus *w)
+{
+	if (w->processes)
+		(void)fprintf(out, "%" PRIu64 " ", w->processes);
+	(void)fputs("processes and threads", out);
+	if (w->max_processes)
+		(void)fprintf(out, " of %" PRIu32, w->max_processes);
+}
+
+/* What is limited, or counted. */
+static void print_use(FILE *out, const WorkerStatus *w)
+{
+	char begin[32];
+	const char *before = begin;
+
+	(void)snprintf(begin, sizeof(begin), "\n  %-12s takes ", "");
+	if (w->memory_bytes || w->max_memory_bytes) {
+		(void)fputs(before, out);
+		print_memory(out, w);
+		before = ", ";
+	}
+	if (w->processes || w->max_processes) {
+		(void)fputs(before, out);
+		print_processes(out, w);
+		before = ", ";
+	}
+	if (w->max_cpu_percent)
+		(void)fprintf(
+			out, "%sup to %" PRIu32 " %% of a processor", before, w->max_cpu_percent);
 }
 
 static void print_worker(FILE *out, const struct modelctl *c, const WorkerStatus *w)
@@ -68,6 +110,8 @@ static void print_worker(FILE *out, const struct modelctl *c, const WorkerStatus
 		(void)fprintf(out, ", copies %s", w->copies);
 	if (c->wide && *w->sandbox)
 		(void)fprintf(out, "\n  %-12s sandbox %s", "", w->sandbox);
+	if (c->wide)
+		print_use(out, w);
 	if (*w->quarantine)
 		(void)fprintf(out, "\n  %-12s the driver asks for %s", "", w->quarantine);
 	if (*w->last_exit)

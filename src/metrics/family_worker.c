@@ -42,6 +42,37 @@ static uint64_t stayed_bytes(const struct subject *s)
 	return worker_stayed_bytes(s->worker);
 }
 
+/* 0: there is none, or nobody counts it. */
+static uint64_t or_absent(uint64_t value)
+{
+	return value > 0 ? value : FAMILY_ABSENT;
+}
+
+static uint64_t memory_bytes(const struct subject *s)
+{
+	return or_absent(worker_use(s->worker).memory_bytes);
+}
+
+static uint64_t memory_limit(const struct subject *s)
+{
+	return or_absent(worker_limits(s->worker).max_memory_bytes);
+}
+
+static uint64_t processes(const struct subject *s)
+{
+	return or_absent(worker_use(s->worker).processes);
+}
+
+static uint64_t processes_limit(const struct subject *s)
+{
+	return or_absent(worker_limits(s->worker).max_processes);
+}
+
+static uint64_t cpu_limit(const struct subject *s)
+{
+	return or_absent(worker_limits(s->worker).max_cpu_percent);
+}
+
 static uint64_t ready_ns(const struct subject *s)
 {
 	uint64_t since_ns = worker_ready_since_ns(s->worker), now_ns = clock_ns();
@@ -84,5 +115,19 @@ const struct family worker_families[] = {
 	{"modeld_worker_stayed_bytes", "gauge",
 		"What unloaded models have left in its process, as measured there", OF_WORKER,
 		.value = stayed_bytes},
+	{"modeld_worker_memory_bytes", "gauge",
+		"What it takes with all that it has started, as its control group counts",
+		OF_WORKER, .value = memory_bytes},
+	{"modeld_worker_memory_limit_bytes", "gauge", "That it may take, where it is limited",
+		OF_WORKER, .value = memory_limit},
+	{"modeld_worker_processes", "gauge",
+		"Processes and threads of it and of all that it has started, as its control group "
+		"counts",
+		OF_WORKER, .value = processes},
+	{"modeld_worker_processes_limit", "gauge", "That there may be, where they are limited",
+		OF_WORKER, .value = processes_limit},
+	{"modeld_worker_cpu_limit_ratio", "gauge",
+		"Processors that it may keep busy, where they are limited", OF_WORKER,
+		.value = cpu_limit, .unit = TEXT_CENTI},
 	{.name = NULL},
 };

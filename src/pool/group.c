@@ -219,6 +219,17 @@ void groups_describe(const struct groups *g, char text[GROUPS_DESCRIBED_MAX])
 	}
 }
 
+struct worker_limits groups_limits(const struct groups *g)
+{
+	struct worker_limits held = {.max_memory_bytes = g->limits->max_memory_bytes};
+
+	if (g->has[GROUP_CPU])
+		held.max_cpu_percent = g->limits->max_cpu_percent;
+	if (g->has[GROUP_PROCESSES])
+		held.max_processes = g->limits->max_processes;
+	return held;
+}
+
 /* --- Those of workers ------------------------------------------------------------------------- */
 
 static void group_of(const struct groups *g, uint64_t number, char path[CHILD_PATH_MAX])
@@ -317,6 +328,34 @@ int groups_make(struct groups *g, uint64_t number, int *ret_fd)
 	}
 	*ret_fd = r;
 	return 0;
+}
+
+/* A file of one number; 0: it is not there. */
+static uint64_t read_number(const char *group, const char *file)
+{
+	_cleanup_(close_file) FILE *f = open_to_read(group, file);
+	char line[DECIMAL_MAX + 2];
+	uint64_t n;
+
+	if (!f || !fgets(line, sizeof(line), f))
+		return 0;
+	line[strcspn(line, "\n")] = '\0';
+	return decimal_parse(line, &n) ? 0 : n;
+}
+
+struct group_use groups_use(const struct groups *g, uint64_t number)
+{
+	struct group_use use = {.memory_bytes = 0};
+	char group[CHILD_PATH_MAX];
+
+	if (!g->base[0])
+		return use;
+	group_of(g, number, group);
+	if (g->has[GROUP_MEMORY])
+		use.memory_bytes = read_number(group, "memory.current");
+	if (g->has[GROUP_PROCESSES])
+		use.processes = read_number(group, "pids.current");
+	return use;
 }
 
 static enum group_end how_it_ended(const struct groups *g, const char *group)

@@ -23,6 +23,12 @@ struct worker_limits {
 	uint32_t max_processes;	  /* and threads */
 };
 
+/* 0: nobody counts it. */
+struct group_use {
+	uint64_t memory_bytes;
+	uint64_t processes; /* and threads */
+};
+
 enum group_limit {
 	GROUP_MEMORY,
 	GROUP_CPU,
@@ -64,6 +70,10 @@ _must_use_ int groups_make(struct groups *g, uint64_t number, int *ret_fd);
 enum group_end groups_remove(struct groups *g, uint64_t number);
 /* ": by the kernel, for want of memory", "": nothing is to be said. Valid as long as g. */
 const char *groups_end_text(const struct groups *g, enum group_end end);
+/* Those of the limits that something holds; the others are 0. */
+struct worker_limits groups_limits(const struct groups *g);
+/* What process `number` and all that it has started take, as the kernel counts it now. */
+struct group_use groups_use(const struct groups *g, uint64_t number);
 /* Of so many processors those that a worker can keep busy within its limit; at least 1, unless there are none. */
 uint32_t groups_processors(const struct groups *g, uint32_t processors);
 /* What the limit of memory of a process must be that has no group for it: RLIMIT_DATA; 0: none. */

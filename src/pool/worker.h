@@ -120,6 +120,9 @@ const char *worker_quarantine(const struct worker *w);
 bool worker_imports(const struct worker *w);
 /* How tensors get to its GPU: "pinned", "staged"; "" where it is on none, or does not say. */
 const char *worker_copies(const struct worker *w);
+/* What its process may take, and takes with all that it has started: see group.h. 0: no limit, or not known. */
+struct worker_limits worker_limits(const struct worker *w);
+struct group_use worker_use(const struct worker *w);
 /* What holds its process, or held the last one, for people; "" where it does not say. */
 const char *worker_sandbox(const struct worker *w);
 uint64_t worker_restart_at_ns(const struct worker *w); /* 0 unless waiting for a restart */

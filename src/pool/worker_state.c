@@ -159,6 +159,17 @@ uint64_t worker_ready_since_ns(const struct worker *w)
 	return w->ready_since_ns;
 }
 
+struct worker_limits worker_limits(const struct worker *w)
+{
+	return groups_limits(&w->pool->groups);
+}
+
+struct group_use worker_use(const struct worker *w)
+{
+	return w->process ? groups_use(&w->pool->groups, w->number)
+			  : (struct group_use){.memory_bytes = 0};
+}
+
 const char *worker_sandbox(const struct worker *w)
 {
 	return w->sandbox;

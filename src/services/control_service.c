@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "base/busy_poll.h"
 #include "base/clock.h"
 #include "grpc/message.h"
 #include "grpc/message_memory.h"
@@ -47,6 +48,18 @@ static uint64_t ms_since(uint64_t from_ns, uint64_t now_ns)
 	return from_ns > 0 && now_ns > from_ns ? (now_ns - from_ns) / NS_PER_MS : 0;
 }
 
+static void fill_use(Worker *m, const struct worker *w)
+{
+	const struct worker_limits limits = worker_limits(w);
+	const struct group_use use = worker_use(w);
+
+	m->max_memory_bytes = limits.max_memory_bytes;
+	m->max_cpu_percent = limits.max_cpu_percent;
+	m->max_processes = limits.max_processes;
+	m->memory_bytes = use.memory_bytes;
+	m->processes = use.processes;
+}
+
 static void fill_worker(Worker *m, const struct worker *w, uint64_t now_ns)
 {
 	const struct pool_model_settings *model = worker_model(w);
@@ -77,6 +90,7 @@ static void fill_worker(Worker *m, const struct worker *w, uint64_t now_ns)
 	m->output_mapped_bytes = worker_output_mapped(w);
 	m->stayed_bytes = worker_stayed_bytes(w);
 	m->restart_in_ms = restart_ns ? clock_ms_until(now_ns, restart_ns) : 0;
+	fill_use(m, w);
 }
 
 /* An array of n pointers to n zeroed structs of `size` bytes; NULL: no memory. */
@@ -294,6 +308,14 @@ static void fill_server(Response *m, const struct services *x, uint64_t now_ns)
 	m->tensor_bytes_copied_out = calls.bulk_bytes_copied;
 }
 
+static void fill_spins(Response *m, const struct services *x)
+{
+	for (size_t i = 0; i < x->n_polls; i++) {
+		m->loop_spins += x->polls[i].n_spins;
+		m->loop_spins_paid += x->polls[i].n_paid;
+	}
+}
+
 static void fill_handoff(Response *m, const struct handoff *h)
 {
 	struct handoff_counters counters;
@@ -318,8 +340,9 @@ static void answer(struct call *c, struct message_memory *memory)
 		message_no_memory(c);
 		return;
 	}
-	call_work(c, m.n_models / 4);
+	call_work(c, m.n_models / 4 + m.n_workers / 2);
 	fill_server(&m, x, now_ns);
+	fill_spins(&m, x);
 	fill_handoff(&m, x->handoff);
 	message_answer(c, &m.base);
 }

@@ -253,6 +253,16 @@ uint64_t worker_stayed_bytes(const struct worker *w)
 	return w->stayed;
 }
 
+struct worker_limits worker_limits(const struct worker *w)
+{
+	return w->limits;
+}
+
+struct group_use worker_use(const struct worker *w)
+{
+	return w->use;
+}
+
 uint64_t worker_ready_since_ns(const struct worker *w)
 {
 	return w->ready_since_ns;

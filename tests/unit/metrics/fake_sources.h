@@ -28,6 +28,8 @@ struct worker {
 	uint64_t restarts, batches, ready_since_ns, output_mapped, stayed;
 	uint64_t ends[WORKER_VERDICTS_];
 	uint32_t in_flight, lanes_busy;
+	struct worker_limits limits;
+	struct group_use use;
 	bool free; /* nobody's */
 };
 

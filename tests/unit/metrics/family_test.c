@@ -192,6 +192,25 @@ Test(family, workers)
 		"modeld_worker_ends_total{l=\"1\",cause=\"hung\"} 3\n"));
 }
 
+Test(family, what_workers_take_and_may_take)
+{
+	static const char *const names[] = {"modeld_worker_memory_bytes",
+		"modeld_worker_memory_limit_bytes", "modeld_worker_processes",
+		"modeld_worker_processes_limit", "modeld_worker_cpu_limit_ratio"};
+	struct worker *w = &fake.workers[0];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		cr_expect_str_eq(written(names[i]), "");
+	w->limits = (struct worker_limits){
+		.max_memory_bytes = 11, .max_cpu_percent = 150, .max_processes = 13};
+	w->use = (struct group_use){.memory_bytes = 14, .processes = 15};
+	cr_expect_str_eq(written(names[0]), "modeld_worker_memory_bytes{l=\"1\"} 14\n");
+	cr_expect_str_eq(written(names[1]), "modeld_worker_memory_limit_bytes{l=\"1\"} 11\n");
+	cr_expect_str_eq(written(names[2]), "modeld_worker_processes{l=\"1\"} 15\n");
+	cr_expect_str_eq(written(names[3]), "modeld_worker_processes_limit{l=\"1\"} 13\n");
+	cr_expect_str_eq(written(names[4]), "modeld_worker_cpu_limit_ratio{l=\"1\"} 1.5\n");
+}
+
 Test(family, without_a_handoff)
 {
 	sources.handoff = NULL;

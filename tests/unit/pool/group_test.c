@@ -236,6 +236,51 @@ Test(group, a_successor_begins_in_the_others)
 	expect(worker("/cpu.max"), "50000 100000");
 }
 
+static void expect_use(uint64_t memory_bytes, uint64_t processes)
+{
+	const struct group_use use = groups_use(&g, 7);
+
+	cr_expect_eq(use.memory_bytes, memory_bytes);
+	cr_expect_eq(use.processes, processes);
+}
+
+Test(group, what_a_worker_takes_and_may_take)
+{
+	delegate();
+	limits = (struct worker_limits){
+		.max_memory_bytes = 1 << 20, .max_cpu_percent = 250, .max_processes = 99};
+	cr_assert_eq(groups_init(&g, root, &limits), 0);
+	expect_use(0, 0);
+	put(worker("/memory.current"), "18446744073709551615\n");
+	put(worker("/pids.current"), "7\n");
+	expect_use(UINT64_MAX, 7);
+	put(worker("/memory.current"), "much\n");
+	put(worker("/pids.current"), "");
+	expect_use(0, 0);
+	cr_expect_eq(groups_limits(&g).max_memory_bytes, 1 << 20);
+	cr_expect_eq(groups_limits(&g).max_cpu_percent, 250);
+	cr_expect_eq(groups_limits(&g).max_processes, 99);
+}
+
+Test(group, what_nothing_counts_or_holds)
+{
+	delegate();
+	limits = (struct worker_limits){
+		.max_memory_bytes = 1 << 20, .max_cpu_percent = 250, .max_processes = 99};
+	put(worker("/memory.current"), "5\n");
+	put(worker("/pids.current"), "7\n");
+	put(SERVICE "/cgroup.controllers", "cpu");
+	cr_assert_eq(groups_init(&g, root, &limits), 0);
+	expect_use(0, 0);
+	cr_expect_eq(groups_limits(&g).max_memory_bytes, 1 << 20, "RLIMIT_DATA holds it");
+	cr_expect_eq(groups_limits(&g).max_cpu_percent, 250);
+	cr_expect_eq(groups_limits(&g).max_processes, 0);
+	remove(at("/proc/self/cgroup"));
+	cr_assert_eq(groups_init(&g, root, &limits), -EOPNOTSUPP);
+	expect_use(0, 0);
+	cr_expect_eq(groups_limits(&g).max_cpu_percent, 0);
+}
+
 static enum group_end after(const char *events)
 {
 	put(worker("/memory.events"), events);

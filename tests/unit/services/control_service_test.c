@@ -148,6 +148,9 @@ Test(control, workers)
 
 	w->ready_since_ns = clock_ns() - 2 * NS_PER_S;
 	w->in_flight = 1;
+	w->limits = (struct worker_limits){
+		.max_memory_bytes = 11, .max_cpu_percent = 12, .max_processes = 13};
+	w->use = (struct group_use){.memory_bytes = 14, .processes = 15};
 	w = double_worker(&f.dispatch, "cpu:0/1");
 	w->state = WORKER_REAPED;
 	w->pid = 0;
@@ -170,6 +173,11 @@ Test(control, workers)
 	cr_expect_eq(m->workers[0]->stayed_bytes, 500);
 	cr_expect_geq(m->workers[0]->uptime_ms, 2000);
 	cr_expect_eq(m->workers[0]->restart_in_ms, 0);
+	cr_expect_eq(m->workers[0]->max_memory_bytes, 11);
+	cr_expect_eq(m->workers[0]->max_cpu_percent, 12);
+	cr_expect_eq(m->workers[0]->max_processes, 13);
+	cr_expect_eq(m->workers[0]->memory_bytes, 14);
+	cr_expect_eq(m->workers[0]->processes, 15);
 	cr_expect_str_eq(m->workers[1]->state, "reaped");
 	cr_expect_str_eq(m->workers[1]->last_exit, "signal 9");
 	cr_expect_str_eq(m->workers[1]->sandbox, "on: files");

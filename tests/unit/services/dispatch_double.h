@@ -50,6 +50,8 @@ struct worker {
 	const char *last_exit, *sandbox;
 	uint32_t slots, in_flight;
 	const struct pool_model_settings *model;
+	struct worker_limits limits;
+	struct group_use use;
 };
 
 struct pool {
@@ -1112,6 +1114,16 @@ uint64_t worker_ready_since_ns(const struct worker *w)
 const char *worker_last_exit(const struct worker *w)
 {
 	return w->last_exit;
+}
+
+struct worker_limits worker_limits(const struct worker *w)
+{
+	return w->limits;
+}
+
+struct group_use worker_use(const struct worker *w)
+{
+	return w->use;
 }
 
 const char *worker_sandbox(const struct worker *w)
