@@ -67,7 +67,8 @@ int attempt_start(struct attempt *a, const struct pool_program *p, const char *c
 	/* As workers are: what they may not read fails here, too. Who is not root only asks for the one who is. */
 	struct spawn_options o = {.argv = argv,
 		.device = device_of(a, device),
-		.sandbox = geteuid() == 0 ? user_environment(&user, pool, 0) : pool->sandbox,
+		.sandbox = geteuid() == 0 ? user_environment(&user, pool->sandbox, &pool->users, 0)
+					  : pool->sandbox,
 		.channel_fd = fd};
 	int r = 0;
 

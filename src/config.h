@@ -105,11 +105,17 @@ _must_use_ bool config_next_missing_backend(
 size_t config_need_restart(
 	const struct config *before, const struct config *now, char *text, size_t cap);
 /*
- * Repositories of the second reading that workers of the first one cannot read in their sandbox: paths, separated by commas, as
- * many as `cap` bytes have room for. Returns how many there are. After config_finish() of both.
+ * Repositories of `now` that workers cannot read in the sandbox which the first reading has for them, where they know of those
+ * of `before`: paths, separated by commas, as many as `cap` bytes have room for. Returns how many there are. After
+ * config_finish() of all.
  */
-size_t config_find_hidden(
-	const struct config *before, const struct config *now, char *text, size_t cap);
+size_t config_find_hidden(const struct config *first, const struct config *before,
+	const struct config *now, char *text, size_t cap);
+/*
+ * What workers are told that start after `now` was read: the sandbox of the first reading, with the repositories of this
+ * one. Sets now->pool.sandbox, which borrows from both. -ENOMEM
+ */
+_must_use_ int config_renew_sandbox(struct config *now, const struct config *first);
 /* The effective configuration in the file's form. Call after config_finish(). */
 void config_print(const struct config *c, FILE *out);
 

@@ -15,6 +15,11 @@
 #include "base/digits.h"
 #include "base/virtual_environment.h"
 
+/* Of pool.sandbox, with the NULL at the end. */
+#define N_VARIABLES 5u
+#define AT_MODELS   3u
+#define MODELS	    "MODELD_SANDBOX_MODELS="
+
 /* A growing list of paths, one a line. */
 struct lines {
 	struct config *c;
@@ -105,14 +110,14 @@ static const char *readable(struct config *c)
 	return l.text;
 }
 
-/* Where models are. */
-static const char *repositories(struct config *c)
+/* Where models are. upload_dir: those of callers; NULL: none are taken */
+static const char *repositories(struct config *c, const char *upload_dir)
 {
 	struct lines l = {c, ""};
 
 	add_list(&l, c->models.repositories);
-	if (c->upload_dir)
-		add(&l, c->upload_dir);
+	if (upload_dir)
+		add(&l, upload_dir);
 	return l.text;
 }
 
@@ -133,18 +138,31 @@ static int fill_environment(struct config *c)
 {
 	const char *read = readable(c);
 	const char *write = joined(c, c->sandbox.write);
-	const char *models = repositories(c);
-	const char **list = config_alloc(c, 5 * sizeof(*list));
+	const char *models = repositories(c, c->upload_dir);
+	const char **list = config_alloc(c, N_VARIABLES * sizeof(*list));
 
 	if (!read || !write || !models || !list)
 		return -ENOMEM;
 	list[0] = config_printf(c, "MODELD_SANDBOX=%s", c->sandbox.mode);
 	list[1] = config_printf(c, "MODELD_SANDBOX_READ=%s", read);
 	list[2] = config_printf(c, "MODELD_SANDBOX_WRITE=%s", write);
-	list[3] = config_printf(c, "MODELD_SANDBOX_MODELS=%s", models);
-	list[4] = NULL;
+	list[AT_MODELS] = config_printf(c, MODELS "%s", models);
+	list[AT_MODELS + 1] = NULL;
 	c->pool.sandbox = list;
-	return list[0] && list[1] && list[2] && list[3] ? 0 : -ENOMEM;
+	return list[0] && list[1] && list[2] && list[AT_MODELS] ? 0 : -ENOMEM;
+}
+
+int config_renew_sandbox(struct config *now, const struct config *first)
+{
+	const char *models = repositories(now, first->upload_dir);
+	const char **list = config_alloc(now, N_VARIABLES * sizeof(*list));
+
+	if (!models || !list)
+		return -ENOMEM;
+	memcpy(list, first->pool.sandbox, N_VARIABLES * sizeof(*list));
+	list[AT_MODELS] = config_printf(now, MODELS "%s", models);
+	now->pool.sandbox = list;
+	return list[AT_MODELS] ? 0 : -ENOMEM;
 }
 
 /* LAUNCHER --run PROGRAM ARG ... */
@@ -252,20 +270,20 @@ static bool is_inside_one(const char *path, const char *const *directories)
 	return false;
 }
 
-size_t config_find_hidden(
-	const struct config *before, const struct config *now, char *text, size_t cap)
+size_t config_find_hidden(const struct config *first, const struct config *before,
+	const struct config *now, char *text, size_t cap)
 {
 	const char *const *added = now->models.repositories;
 	size_t n = 0;
 
 	*text = '\0';
-	if (!strcmp(before->sandbox.mode, "off"))
+	if (!strcmp(first->sandbox.mode, "off"))
 		return 0;
 	for (size_t i = 0; added[i]; i++) {
 		size_t at = strlen(text);
 
 		if (!is_inside_one(added[i], before->models.repositories) &&
-			!is_inside_one(added[i], before->sandbox.read))
+			!is_inside_one(added[i], first->sandbox.read))
 			snprintf(text + at, cap - at, "%s%s", n++ > 0 ? ", " : "", added[i]);
 	}
 	return n;

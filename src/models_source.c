@@ -16,16 +16,18 @@ static void tell_need_restart(const struct models_source *s)
 		log_warning("keys that have changed need a restart", "keys=\"%s\"", keys);
 }
 
-/* Workers were told at the start what they may read, and cannot be given more. */
-static void tell_hidden(const struct models_source *s)
+/* `now` comes in the place of what was read last. */
+static void note_added(struct models_source *s, const struct config *now)
 {
+	const struct config *before = s->latest.store ? &s->latest : s->first;
 	char paths[1024];
 
-	if (config_find_hidden(s->first, &s->latest, paths, sizeof(paths)) > 0)
-		log_warning(
-			"a repository was added that workers cannot read in their sandbox: restart "
-			"modeld",
-			"repository=\"%s\"", paths);
+	if (config_find_hidden(s->first, before, now, paths, sizeof(paths)) == 0)
+		return;
+	s->wider = true;
+	log_info("a repository was added: workers that cannot read it in their sandbox are "
+		 "replaced",
+		"repository=\"%s\"", paths);
 }
 
 /* What is wrong with it changes nothing. */
@@ -34,14 +36,27 @@ static int read_configuration(struct models_source *s, char *text, size_t cap)
 	_cleanup_(config_release) struct config c = {0};
 	int r = config_source_read(s->source, &c, text, cap);
 
+	if (!r)
+		r = config_renew_sandbox(&c, s->first);
 	if (r)
 		return r;
+	note_added(s, &c);
 	config_release(&s->latest);
 	s->latest = c;
 	memset(&c, 0, sizeof(c));
 	tell_need_restart(s);
-	tell_hidden(s);
 	return 0;
+}
+
+/* On the loop: nobody reads. */
+static void on_read(void *data)
+{
+	struct models_source *s = data;
+
+	if (!s->latest.store || !s->on_sandbox)
+		return;
+	s->on_sandbox(s->on_sandbox_data, s->latest.pool.sandbox, s->wider);
+	s->wider = false;
 }
 
 static int read_models(void *data, const char *name, bool anew, const struct overlays *overlays,
@@ -60,12 +75,20 @@ static int read_models(void *data, const char *name, bool anew, const struct ove
 
 void models_source_init(struct models_source *s, const struct config *first)
 {
-	*s = (struct models_source){.first = first, .lifecycle = {.read = read_models, .data = s}};
+	*s = (struct models_source){
+		.first = first, .lifecycle = {.read = read_models, .on_read = on_read, .data = s}};
 }
 
 void models_source_set(struct models_source *s, const struct config_source *source)
 {
 	s->source = source;
+}
+
+void models_source_tell(struct models_source *s,
+	void (*on_sandbox)(void *data, const char *const *sandbox, bool wider), void *data)
+{
+	s->on_sandbox = on_sandbox;
+	s->on_sandbox_data = data;
 }
 
 void models_source_release(struct models_source *s)

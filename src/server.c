@@ -260,6 +260,17 @@ static void open_spool(struct server *s)
 	}
 }
 
+/* A reload has read which repositories there are. */
+static void set_sandbox(void *data, const char *const *sandbox, bool wider)
+{
+	const struct server *s = data;
+	int r = pool_set_sandbox(dispatch_pool(s->dispatch), sandbox, wider);
+
+	if (r)
+		log_warning("workers cannot be told which repositories there are now", "error=%s",
+			err_str(r));
+}
+
 /* Steals the repository. */
 static int build_dispatch(struct server *s, struct repository *repository)
 {
@@ -278,6 +289,7 @@ static int build_dispatch(struct server *s, struct repository *repository)
 		r = lifecycle_new(&s->lifecycle, &s->loop, &s->config->models, &s->source.lifecycle,
 			s->dispatch);
 	if (!r) {
+		models_source_tell(&s->source, set_sandbox, s);
 		lifecycle_begin(s->lifecycle, repository);
 		return 0;
 	}

@@ -98,6 +98,8 @@ static void on_read_all(struct lifecycle *l)
 {
 	struct reading *r = &l->reading;
 
+	if (r->anew && !l->stopped && l->source->on_read)
+		l->source->on_read(l->source->data);
 	if (l->stopped) {
 		answer(&l->waits_now, LIFECYCLE_ENDING, "the server shuts down");
 	} else if (r->error) {

@@ -35,6 +35,8 @@ struct lifecycle_source {
 	 */
 	int (*read)(void *data, const char *name, bool anew, const struct overlays *overlays,
 		struct repository **ret_repository, char *text, size_t cap);
+	/* On the loop, once the configuration was read again, or could not be, before what was read is applied; NULL */
+	void (*on_read)(void *data);
 	void *data; /* borrow */
 };
 

@@ -251,6 +251,7 @@ static void release(struct pool *p)
 	output_desk_deinit(&p->outputs);
 	free(p->workers);
 	free(p->devices);
+	recycle_deinit(p);
 	free(p);
 }
 DEFINE_CLEANUP(struct pool *, release)

@@ -217,6 +217,12 @@ _must_use_ int pool_new(struct pool **ret_pool, uv_loop_t *loop,
  * *ret_fd, own. Before pool_start(). An error of it costs a worker that descriptor.
  */
 void pool_set_invite(struct pool *p, int (*invite)(void *data, int *ret_fd), void *data);
+/*
+ * Workers that start from now on are told this in the place of pool_settings.sandbox; it is copied. wider: they may read
+ * more than those before them, which models may need: shared workers are replaced, one of a device at a time, and load
+ * nothing until then (recycle.h); where one cannot be, the log says so. -ENOMEM: nothing has changed
+ */
+_must_use_ int pool_set_sandbox(struct pool *p, const char *const *sandbox, bool wider);
 /* Spawn all workers (fork and exec; they load in parallel). -errno when the worker program cannot
  * be executed at all. */
 _must_use_ int pool_start(struct pool *p);

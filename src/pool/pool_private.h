@@ -109,6 +109,8 @@ struct pool {
 	struct memory_table memories;
 	struct oom oom;
 	struct groups groups;
+	char **sandbox;		/* own: what new workers are told; NULL: settings.sandbox */
+	uint64_t sandbox_width; /* how often it has become wider */
 
 	struct lazy_timer timer; /* the next thing is due */
 	uint64_t n_processes;	 /* started so far */
@@ -133,6 +135,12 @@ static inline void pool_arm(struct pool *p, uint64_t at_ns)
 static inline void pool_soon(struct pool *p)
 {
 	lazy_timer_arm(&p->timer, 0);
+}
+
+/* What workers that start now are told of their sandbox. */
+static inline const char *const *pool_sandbox(const struct pool *p)
+{
+	return p->sandbox ? (const char *const *)p->sandbox : p->settings->sandbox;
 }
 
 /* Of models.c: some worker has loaded m, or failed to. Where none of its devices could, it is to be loaded where its fallback

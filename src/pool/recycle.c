@@ -7,7 +7,10 @@
 #include "pool/recycle.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/list.h"
@@ -22,13 +25,23 @@ bool recycle_is_on(const struct pool_settings *s)
 }
 
 /* Since it could not be replaced last. */
-static bool is_due(const struct worker *w)
+static bool has_left_much(const struct worker *w)
 {
 	uint64_t limit = w->pool->settings->recycle_after_unload_bytes;
 
+	return w->stayed_bytes > w->kept_bytes && w->stayed_bytes - w->kept_bytes >= limit;
+}
+
+/* The same. */
+static bool is_narrow(const struct worker *w)
+{
+	return w->sandbox_width < w->pool->sandbox_width && w->kept_width < w->pool->sandbox_width;
+}
+
+static bool is_due(const struct worker *w)
+{
 	return recycle_is_on(w->pool->settings) && !w->own && !w->trial && worker_counts(w) &&
-	       w->state == WORKER_READY && w->stayed_bytes > w->kept_bytes &&
-	       w->stayed_bytes - w->kept_bytes >= limit;
+	       w->state == WORKER_READY && (has_left_much(w) || is_narrow(w));
 }
 
 /* What a model knows of the requests that it has had would be lost. */
@@ -49,13 +62,102 @@ void recycle_note(struct worker *w)
 		pool_soon(w->pool);
 }
 
+/* Who is to be replaced by one that may read more leaves that one what it would load itself. */
+static void review_loads(struct worker *w)
+{
+	bool left = w->leaves_loads;
+
+	w->leaves_loads = is_narrow(w) && is_due(w) && !holds_state(w);
+	if (left && !w->leaves_loads)
+		worker_load_next(w);
+}
+
+static void tell_narrow(const struct worker *w, const char *why)
+{
+	log_warning("a worker cannot read a repository that was added, in its sandbox: restart "
+		    "modeld",
+		"worker=%s pid=%d why=\"%s\"", w->name, worker_pid(w), why);
+}
+
+/* Where one cannot be replaced that is said. */
+static void replace_narrow(struct pool *p)
+{
+	for (size_t i = 0; i < p->n_shared; i++) {
+		struct worker *w = &p->workers[i];
+
+		if (w->state == WORKER_REAPED || !worker_counts(w))
+			continue;
+		review_loads(w);
+		if (!recycle_is_on(p->settings))
+			tell_narrow(w, "[worker] recycle_after_unload_bytes = 0");
+		else if (holds_state(w))
+			tell_narrow(w, "it has a model with state of its own");
+	}
+	pool_soon(p);
+}
+
+static char **free_list(char **list)
+{
+	for (size_t i = 0; list && list[i]; i++)
+		free(list[i]);
+	free(list);
+	return NULL;
+}
+
+static char **copy_list(const char *const *list)
+{
+	size_t n = 0;
+	char **copy;
+
+	while (list[n])
+		n++;
+	copy = calloc(n + 1, sizeof(*copy));
+	for (size_t i = 0; copy && i < n; i++) {
+		copy[i] = strdup(list[i]);
+		if (!copy[i])
+			return free_list(copy);
+	}
+	return copy;
+}
+
+int pool_set_sandbox(struct pool *p, const char *const *sandbox, bool wider)
+{
+	char **copy = copy_list(sandbox);
+
+	if (!copy)
+		return -ENOMEM;
+	free_list(p->sandbox);
+	p->sandbox = copy;
+	if (wider) {
+		p->sandbox_width++;
+		replace_narrow(p);
+	}
+	return 0;
+}
+
+void recycle_deinit(struct pool *p)
+{
+	p->sandbox = free_list(p->sandbox);
+}
+
+static void tell_begin(const struct worker *next, const struct worker *w)
+{
+	if (is_narrow(w))
+		log_info("worker is to be replaced: a repository was added, which its sandbox does "
+			 "not let it read",
+			"worker=%s pid=%d by=%s", w->name, worker_pid(w), next->name);
+	else
+		log_info("worker is to be replaced: models that were unloaded have left too much "
+			 "behind",
+			"worker=%s pid=%d by=%s stayed_bytes=%" PRIu64 " limit=%" PRIu64
+			" setting=\"[worker] recycle_after_unload_bytes\"",
+			w->name, worker_pid(w), next->name, w->stayed_bytes,
+			w->pool->settings->recycle_after_unload_bytes);
+}
+
 static void begin(struct worker *next, struct worker *w)
 {
-	log_info("worker is to be replaced: models that were unloaded have left too much behind",
-		"worker=%s pid=%d by=%s stayed_bytes=%" PRIu64 " limit=%" PRIu64
-		" setting=\"[worker] recycle_after_unload_bytes\"",
-		w->name, worker_pid(w), next->name, w->stayed_bytes,
-		w->pool->settings->recycle_after_unload_bytes);
+	tell_begin(next, w);
 	next->resting = false;
 	next->replaces = w;
 	next->failures = 0;
@@ -83,10 +185,14 @@ static void give_up(struct worker *next, const char *why)
 
 	log_warning("worker is not replaced", "worker=%s by=%s stayed_bytes=%" PRIu64 " why=\"%s\"",
 		w->name, next->name, w->stayed_bytes, why);
+	if (is_narrow(w))
+		tell_narrow(w, why);
 	w->replaced = false;
 	w->kept_bytes = w->stayed_bytes;
+	w->kept_width = w->pool->sandbox_width;
 	next->replaces = NULL;
 	put_to_rest(next);
+	review_loads(w);
 }
 
 /* It has the other one's place now. */
@@ -124,7 +230,7 @@ static bool has_all(const struct worker *next, const struct worker *w)
 
 static bool is_idle(const struct worker *w)
 {
-	return !w->loading && list_empty(&w->to_load);
+	return !w->loading && (list_empty(&w->to_load) || w->leaves_loads);
 }
 
 /* It is ready: from the first time on that it has all, nobody is bound to the other one any more. */
@@ -174,6 +280,7 @@ void recycle_tick(struct pool *p)
 		struct worker *next = &p->workers[i];
 		struct worker *w = worker_rests(next) ? find_due(next) : NULL;
 
+		review_loads(next);
 		if (next->replaces)
 			look_at(next);
 		else if (w)

@@ -7,21 +7,20 @@
 
 #include "pool/pool.h"
 
-const char *const *user_environment(
-	struct user_environment *e, const struct pool_settings *s, uint32_t place)
+const char *const *user_environment(struct user_environment *e, const char *const *sandbox,
+	const struct pool_users *users, uint32_t place)
 {
-	const struct pool_users *u = &s->users;
 	size_t n = 0;
 
-	if (u->n == 0)
-		return s->sandbox;
-	while (s->sandbox && s->sandbox[n]) {
+	if (users->n == 0)
+		return sandbox;
+	while (sandbox && sandbox[n]) {
 		assert(n + 2 < USER_LIST_MAX);
-		e->list[n] = s->sandbox[n];
+		e->list[n] = sandbox[n];
 		n++;
 	}
 	snprintf(e->text, sizeof(e->text), "MODELD_SANDBOX_USER=%" PRIu32 ":%" PRIu32,
-		u->uid + place % u->n, u->gid);
+		users->uid + place % users->n, users->gid);
 	e->list[n++] = e->text;
 	e->list[n] = NULL;
 	return e->list;

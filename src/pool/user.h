@@ -5,9 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct pool_settings;
+struct pool_users;
 
-/* Variables of pool_settings.sandbox, at most, with the user's and the NULL at the end. */
+/* Variables of a sandbox (pool_settings.sandbox), at most, with the user's and the NULL at the end. */
 #define USER_LIST_MAX 8u
 
 struct user_environment {
@@ -15,8 +15,9 @@ struct user_environment {
 	char text[64];
 };
 
-/* What the worker in this place is to give up, and who it is to be (docs/protocol.md). Borrows from s and *e. NULL: nothing */
-const char *const *user_environment(
-	struct user_environment *e, const struct pool_settings *s, uint32_t place);
+/* What the worker in this place is to give up, and who it is to be (docs/protocol.md). sandbox: as pool_settings.sandbox. Borrows from it and *e. NULL:
+ * nothing */
+const char *const *user_environment(struct user_environment *e, const char *const *sandbox,
+	const struct pool_users *users, uint32_t place);
 
 #endif

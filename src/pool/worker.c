@@ -378,7 +378,7 @@ static int start_program(const struct worker *w, int fd, pid_t *ret_pid, int *re
 		.handoff_fd = invitation,
 		.data_bytes = groups_data_limit(&p->groups),
 		.core = s->core,
-		.sandbox = user_environment(&sandbox, s, w->index)};
+		.sandbox = user_environment(&sandbox, pool_sandbox(p), &s->users, w->index)};
 	_cleanup_(freep) char **environment = NULL;
 	_cleanup_(close_fd) int group = -1;
 	int r = make_group(w, &group);
@@ -453,6 +453,8 @@ int worker_spawn(struct worker *w)
 	}
 	w->generation++;
 	w->number = ++p->n_processes;
+	w->sandbox_width = w->kept_width = p->sandbox_width;
+	w->leaves_loads = false;
 	worker_set_state(w, WORKER_SPAWNED);
 	w->started_ns = w->since_ns;
 	log_debug("worker spawned", "worker=%s pid=%d generation=%" PRIu64, w->name, worker_pid(w),

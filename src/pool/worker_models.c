@@ -146,7 +146,7 @@ static bool is_kept_back(const struct worker *w)
 
 void worker_load_next(struct worker *w)
 {
-	while (takes_loads(w) && !list_empty(&w->to_load)) {
+	while (takes_loads(w) && !list_empty(&w->to_load) && !w->leaves_loads) {
 		struct holding *h = list_entry(w->to_load.next, struct holding, load_node);
 
 		if (is_kept_back(w)) {

@@ -44,6 +44,7 @@ struct worker {
 	struct output_memory *output; /* ref; from hello until reaped */
 	uint64_t generation;	      /* of the process */
 	uint64_t number;	      /* of the process among all of the pool */
+	uint64_t sandbox_width;	      /* pool.sandbox_width, when it was started */
 	uint32_t slots;		      /* that it accepted */
 
 	struct flight *flights; /* own: settings.slots + 1, one being for a callback */
@@ -66,6 +67,8 @@ struct worker {
 	struct worker *replaces; /* borrow: whose place it is to take; NULL */
 	bool replaced;		 /* another one has taken its place */
 	uint64_t kept_bytes;	 /* stayed_bytes, when it could not be replaced */
+	uint64_t kept_width;	 /* pool.sandbox_width then */
+	bool leaves_loads;	 /* what it would load is left to who is to replace it */
 	uint32_t n_bound;
 
 	bool trial;		  /* see trial.h */

@@ -65,20 +65,22 @@ def open_to_others(*paths):
 
 
 class Daemon:
-    """`sets`: section.key=value; `models`: names served from tests/models (or `repository`). `preexec` is called in
+    """`sets`: section.key=value; `models`: names served from tests/models (or `repository`; "": what config says). `preexec` is called in
     the process that becomes the daemon; `stderr`: a descriptor that gets the log instead of self.log_path."""
 
     def __init__(self, *sets, models=None, repository=None, workers="cpu:0", config=None, env=None, ready=True,
                  preexec=None, stderr=None, listen="127.0.0.1:0, unix:modeld.sock"):
         self.directory = tempfile.mkdtemp(prefix="modeld-test-")
-        self.repository = repository or os.path.join(ROOT, "tests", "models")
+        self.repository = os.path.join(ROOT, "tests", "models") if repository is None else repository
         self.log_path = os.path.join(self.directory, "log")
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(os.path.join(self.directory, "notify"))
         self.notify.settimeout(PATIENCE_S)
         argv = [os.path.join(BUILD, "modeld"), "--config", config or os.path.join(ROOT, "conf", "modeld.conf")]
         values = [f"server.listen={listen}", f"server.runtime_dir={self.directory}",
-                  f"models.repository={self.repository}", f"worker.workers={workers}", "server.log_level=debug", "metrics.listen="]
+                  f"worker.workers={workers}", "server.log_level=debug", "metrics.listen="]
+        if self.repository:
+            values.append(f"models.repository={self.repository}")
         if models is not None:
             values += [f"models.serve={', '.join(models)}", f"models.default={models[0]}"]
         for value in values + list(sets):

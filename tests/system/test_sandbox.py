@@ -210,3 +210,32 @@ def test_models_behind_links(served, tmp_path):
     late = wait_for("its failure", lambda: [x for x in d.status().models if x.name == "late" and x.state == "failed"])
     assert "[worker] sandbox_read" in late[0].detail
     assert d.infer("early", b"x").tensor_data.data == b"x"
+
+
+@pytest.mark.parametrize("limit", ["1G", "0"])
+def test_a_repository_that_a_reload_adds(start, tmp_path, limit):
+    """Workers that may read it take the place of those that may not, without a failure; where none is ever replaced, that is said."""
+    for name in ("early", "late"):
+        (tmp_path / name / name / "1").mkdir(parents=True)
+        (tmp_path / name / name / "model.conf").write_text("[model]\nbackend = builtin\n[parameters]\nfunction = identity\n")
+    conf = tmp_path / "modeld.conf"
+    conf.write_text(f"[models]\nrepository = {tmp_path}/early\n")
+    d = start("models.serve=*", "models.default=early", f"worker.recycle_after_unload_bytes={limit}", config=str(conf), repository="",
+              workers="cpu:0 x2")
+    skip_unless_whole(d)
+    conf.write_text(f"[models]\nrepository = {tmp_path}/early, {tmp_path}/late\n")
+
+    def late(state):
+        return [x for x in d.status().models if x.name == "late" and x.state == state]
+
+    assert not d.modelctl("reload").returncode
+    assert d.infer("early", b"x").tensor_data.data == b"x"
+    if limit == "0":
+        assert "[worker] sandbox_read" in wait_for("its failure", lambda: late("failed"))[0].detail
+        assert d.log().count("a worker cannot read a repository that was added, in its sandbox: restart modeld") == 2
+    else:
+        wait_for("the new model", lambda: late("ready"))
+        assert d.infer("late", b"x").tensor_data.data == b"x"
+        wait_for("both to be replaced", lambda: d.log().count(" worker was replaced ") == 2)
+        assert "restart modeld" not in d.log() and "sandbox_read" not in d.log()
+    assert d.infer("early", b"x").tensor_data.data == b"x"

@@ -50,6 +50,16 @@ static int read_models(void *data, const char *name, bool anew, const struct ove
 		    : repository_read(ret_repository, &settings, overlays, text, cap);
 }
 
+static unsigned n_told;	      /* that the configuration was read again ... */
+static size_t n_told_changes; /* ... when so much had been applied */
+
+static void on_read(void *data)
+{
+	(void)data;
+	n_told++;
+	n_told_changes = strlen(fake.changes);
+}
+
 static void start_afresh(void)
 {
 	memset(&fake, 0, sizeof(fake));
@@ -76,7 +86,8 @@ static void setup(void)
 		.places = places,
 		.n_places = 1,
 	};
-	source = (struct lifecycle_source){.read = read_models};
+	source = (struct lifecycle_source){.read = read_models, .on_read = on_read};
+	n_told = 0;
 }
 
 static void begin(enum models_control control)
@@ -123,6 +134,29 @@ static const char *changes(void)
 	lifecycle_reload_all(l, NULL);
 	turn();
 	return fake.changes;
+}
+
+Test(lifecycle, who_reads_hears_that_the_configuration_was_read)
+{
+	begin(MODELS_CONTROL_EXPLICIT);
+	cr_expect_eq(n_told, 0);
+	changes();
+	cr_expect_eq(n_told, 1);
+	end();
+	start_afresh();
+	begin(MODELS_CONTROL_NONE);
+	put("d/model.conf", "[model]\nbackend = builtin\n");
+	cr_expect_str_eq(changes(), "add d/1");
+	cr_expect_eq(n_told, 2);
+	cr_expect_eq(n_told_changes, 0);
+	n_told = 1;
+	read_error = 1;
+	changes();
+	cr_expect_eq(n_told, 2);
+	read_error = 0;
+	lifecycle_refresh(l, NULL);
+	turn();
+	cr_expect_eq(n_told, 2);
 }
 
 /* --- Callers -------------------------------------------------------------------------------------- */

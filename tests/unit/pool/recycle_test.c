@@ -7,7 +7,9 @@
 #include <sys/types.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "fake_bed.h"
+#include "tests/support/failalloc.h"
 
 #define OLD 0u
 #define NEW 1u
@@ -329,5 +331,128 @@ Test(recycle, a_model_with_state_keeps_its_process)
 	bed_retire(&b, 0);
 	bed_wait(&b, worker_rests(bed_worker(&b, OLD)) && pool_model_ready(b.pm[1]) == 1);
 	cr_expect_eq(b.pool->n_processes, 2);
+	bed_drain_end(&b);
+}
+
+/* --- Those that may read less than others ------------------------------------------------------- */
+
+#define THIRD 2u
+
+static const char *const wide[] = {"MODELD_SANDBOX=on", "MODELD_SANDBOX_MODELS=/a\n/b\n", NULL};
+static unsigned n_told; /* that a restart is needed */
+
+static void on_line(void *data, enum log_level level, uint64_t time_ns, const char *line, size_t n)
+{
+	(void)data;
+	(void)time_ns;
+	n_told += level == LOG_LEVEL_WARNING && memmem(line, n, "restart modeld", 14);
+}
+
+/* A repository is added, with a model in it. */
+static void widen(struct bed *b)
+{
+	n_told = 0;
+	log_set_level(LOG_LEVEL_WARNING);
+	log_tap(on_line, NULL);
+	cr_assert_eq(pool_set_sandbox(b->pool, wide, true), 0);
+	bed_add_named(b, "third");
+}
+
+Test(recycle, one_that_may_read_less_leaves_what_comes_to_the_next)
+{
+	struct bed b;
+
+	init(&b, "good", "echo second", 1 << 30);
+	bed_up(&b);
+	cr_assert_eq(pool_set_sandbox(b.pool, wide, false), 0);
+	bed_turn(&b);
+	cr_expect_eq(b.pool->n_processes, 1);
+	widen(&b);
+	cr_expect_null(bed_worker(&b, OLD)->loading);
+	cr_expect_eq(pool_model_hopeful(b.pm[THIRD]), 1);
+	bed_wait(&b, is_done(&b, OLD, NEW) && pool_model_ready(b.pm[THIRD]) == 1);
+	cr_expect(worker_holds(bed_worker(&b, NEW), b.pm[THIRD]));
+	cr_expect_eq(pool_model_ready(b.pm[1]), 1);
+	cr_expect_eq(b.pool->n_processes, 2);
+	cr_expect_eq(n_told, 0);
+	/* Where there is nothing more, nothing happens; and the other place has its turn. */
+	cr_assert_eq(pool_set_sandbox(b.pool, wide, false), 0);
+	cr_assert_eq(pool_set_sandbox(b.pool, wide, true), 0);
+	bed_wait(&b, is_done(&b, NEW, OLD));
+	cr_expect_eq(b.pool->n_processes, 3);
+	bed_drain_end(&b);
+}
+
+Test(recycle, all_that_may_read_less_are_replaced)
+{
+	struct bed b;
+
+	init(&b, "good", "echo second", 1 << 30);
+	b.places[0].count = 2;
+	bed_up(&b);
+	widen(&b);
+	bed_wait(&b, b.pool->n_processes == 4 && pool_model_ready(b.pm[THIRD]) == 2 &&
+			     pool_model_ready(b.pm[0]) == 2);
+	cr_expect_eq(pool_model_failed(b.pm[THIRD]), 0);
+	bed_drain_end(&b);
+}
+
+Test(recycle, one_that_cannot_be_replaced_by_who_may_read_more)
+{
+	struct bed b;
+	struct worker *old;
+
+	init(&b, "good,exit77,good", "echo second", 1 << 30);
+	bed_up(&b);
+	old = bed_worker(&b, OLD);
+	widen(&b);
+	/* It loads what was left to the other one, as far as it can. */
+	bed_wait(&b, worker_holds(old, b.pm[THIRD]));
+	cr_expect_eq(b.pool->n_processes, 2);
+	cr_expect_eq(n_told, 1);
+	cr_expect(worker_rests(bed_worker(&b, NEW)));
+	cr_assert_eq(pool_set_sandbox(b.pool, wide, true), 0);
+	bed_wait(&b, is_done(&b, OLD, NEW));
+	bed_drain_end(&b);
+}
+
+Test(recycle, state_of_a_model_outweighs_what_others_may_read)
+{
+	struct bed b;
+
+	init(&b, "good", "echo second", 1 << 30);
+	b.models[0].keeps_state = true;
+	bed_up(&b);
+	widen(&b);
+	cr_expect_eq(n_told, 1);
+	bed_wait(&b, worker_holds(bed_worker(&b, OLD), b.pm[THIRD]));
+	cr_expect_eq(b.pool->n_processes, 1);
+	bed_drain_end(&b);
+}
+
+Test(recycle, where_it_is_off_what_others_may_read_is_said)
+{
+	struct bed b;
+
+	init(&b, "good", "echo second", 0);
+	bed_up(&b);
+	widen(&b);
+	cr_expect_eq(n_told, 1);
+	bed_wait(&b, worker_holds(bed_worker(&b, OLD), b.pm[THIRD]));
+	bed_drain_end(&b);
+}
+
+static int set_sandbox(void *pool)
+{
+	return pool_set_sandbox(pool, wide, false);
+}
+
+Test(recycle, memory_for_what_they_are_told)
+{
+	struct bed b;
+
+	init(&b, "good", "echo", 0);
+	bed_up(&b);
+	FAULT_LOOP_KINDS(set_sandbox, b.pool, FAIL_ALLOCATIONS);
 	bed_drain_end(&b);
 }

@@ -205,7 +205,7 @@ static const char *hidden(const char *mode, const char *const *read, const char 
 
 	before.models.repositories = first;
 	now.models.repositories = added;
-	n = config_find_hidden(&before, &now, paths, sizeof(paths));
+	n = config_find_hidden(&before, &before, &now, paths, sizeof(paths));
 	for (const char *at = paths; (at = strchr(at, ',')); at++)
 		commas++;
 	cr_expect_eq(n, paths[0] ? commas + 1 : 0);
@@ -224,6 +224,48 @@ Test(config_sandbox, a_repository_that_a_reload_adds)
 	cr_expect_str_eq(hidden("relaxed", read, others), "/srv/models2, /srv");
 	cr_expect_str_eq(hidden("on", (const char *const[]){"/", NULL}, others), "");
 	cr_expect_str_eq(hidden("off", none, others), "");
+}
+
+/* Of the second reading only the repositories count. */
+Test(config_sandbox, what_workers_are_told_after_a_reload)
+{
+	struct config first;
+
+	cr_assert_eq(
+		finish("[models]\nrepository = /a\n[worker]\nsandbox_read = /r\n"), 0, "%s", text);
+	first = c;
+	first.upload_dir = "/up";
+	cr_assert_eq(config_init(&c), 0);
+	cr_assert_eq(finish("[models]\nrepository = /b, /c\n[worker]\nsandbox = relaxed\n"
+			    "sandbox_write = /w\n"),
+		0, "%s", text);
+	cr_assert_eq(config_renew_sandbox(&c, &first), 0);
+	cr_expect_str_eq(value("MODELD_SANDBOX"), "on");
+	cr_expect(has_line(value("MODELD_SANDBOX_READ"), "/r"));
+	cr_expect_str_eq(value("MODELD_SANDBOX_WRITE"), "");
+	cr_expect_str_eq(value("MODELD_SANDBOX_MODELS"), "/b\n/c\n/up\n");
+	config_release(&first);
+}
+
+static int renew(void *first)
+{
+	struct config own;
+	char message[256];
+	int r = config_init(&own);
+
+	if (r)
+		return r;
+	r = config_finish(&own, message, sizeof(message));
+	if (!r)
+		r = config_renew_sandbox(&own, first);
+	config_release(&own);
+	return r;
+}
+
+Test(config_sandbox, faults_after_a_reload)
+{
+	cr_assert_eq(finish("[models]\nrepository = /a\n"), 0, "%s", text);
+	FAULT_LOOP_KINDS(renew, &c, FAIL_ALLOCATIONS);
 }
 
 Test(config_sandbox, faults)

@@ -129,6 +129,11 @@ void pool_set_invite(struct pool *p, int (*invite)(void *data, int *ret_fd), voi
 {
 }
 
+int pool_set_sandbox(struct pool *p, const char *const *sandbox, bool wider)
+{
+	return 0;
+}
+
 bool pool_has_process(const struct pool *p, int pid)
 {
 	return false;

@@ -80,17 +80,40 @@ Test(models_source, one_that_is_wrong)
 	cr_expect_eq(n_models(false), 2);
 }
 
-static char warned[512];
+static char said[512];
 
 static void on_line(void *data, enum log_level level, uint64_t time_ns, const char *line, size_t n)
 {
 	(void)data;
+	(void)level;
 	(void)time_ns;
-	if (level == LOG_LEVEL_WARNING)
-		snprintf(warned, sizeof(warned), "%.*s", (int)n, line);
+	if (memmem(line, n, "was added", 9))
+		snprintf(said, sizeof(said), "%.*s", (int)n, line);
 }
 
-/* It is served, but by workers that start with a daemon which knows of it. */
+static char told[512]; /* where models are */
+static int told_wider = -1;
+
+static void on_sandbox(void *data, const char *const *sandbox, bool wider)
+{
+	cr_expect_eq(data, &s);
+	told_wider = wider;
+	cr_assert_not_null(sandbox[3]);
+	cr_expect_null(sandbox[4]);
+	for (size_t i = 0; i < 3; i++)
+		cr_expect_str_eq(sandbox[i], config.pool.sandbox[i]);
+	snprintf(told, sizeof(told), "%s", sandbox[3]);
+}
+
+/* Nobody reads any more. */
+static void read_anew(void)
+{
+	cr_expect_eq(n_models(true), 2);
+	told_wider = -1;
+	s.lifecycle.on_read(s.lifecycle.data);
+}
+
+/* Workers that start are told of it. */
 Test(models_source, a_repository_that_workers_cannot_read)
 {
 	char directory[] = "/tmp/modeld-models-XXXXXX";
@@ -98,13 +121,29 @@ Test(models_source, a_repository_that_workers_cannot_read)
 	cr_assert_not_null(mkdtemp(directory));
 	log_tap(on_line, NULL);
 	models_source_set(&s, &where);
-	cr_expect_eq(n_models(true), 2);
-	cr_expect_str_empty(warned, "%s", warned);
+	s.lifecycle.on_read(s.lifecycle.data);
+	models_source_tell(&s, on_sandbox, &s);
+	s.lifecycle.on_read(s.lifecycle.data);
+	cr_expect_eq(told_wider, -1, "nothing was read yet");
+	read_anew();
+	cr_expect_eq(told_wider, 0);
+	cr_expect_str_eq(told, config.pool.sandbox[3]);
+	cr_expect_str_empty(said, "%s", said);
 	snprintf(added, sizeof(added), ", %s", directory);
 	write_conf("serve = identity, simple\n");
-	cr_expect_eq(n_models(true), 2);
-	cr_expect_not_null(strstr(warned, "restart modeld"), "%s", warned);
-	cr_expect_not_null(strstr(warned, directory), "%s", warned);
+	read_anew();
+	cr_expect_eq(told_wider, 1);
+	cr_expect_not_null(strstr(told, directory), "%s", told);
+	cr_expect_not_null(strstr(said, directory), "%s", said);
+	/* That was all. */
+	read_anew();
+	cr_expect_eq(told_wider, 0);
+	cr_expect_not_null(strstr(told, directory), "%s", told);
+	added[0] = '\0';
+	write_conf("serve = identity, simple\n");
+	read_anew();
+	cr_expect_eq(told_wider, 0);
+	cr_expect_str_eq(told, config.pool.sandbox[3]);
 	log_tap(NULL, NULL);
 	rmdir(directory);
 }
