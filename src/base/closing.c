@@ -4,15 +4,11 @@
  */
 #include "base/closing.h"
 
-#include <limits.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "base/signals.h"
-
-#define STACK_BYTES ((size_t)256 << 10)
+#include "base/detached.h"
 
 enum closing_state {
 	CLOSING_RUNNING,
@@ -42,26 +38,6 @@ static void *run(void *data)
 	return NULL;
 }
 
-static bool start(struct closing *c)
-{
-	pthread_attr_t attributes;
-	pthread_t thread;
-	sigset_t before;
-	int r = pthread_attr_init(&attributes);
-
-	if (r)
-		return false;
-	signals_block(&before);
-	r = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	if (!r)
-		r = pthread_attr_setstacksize(&attributes, STACK_BYTES);
-	if (!r)
-		r = pthread_create(&thread, &attributes, run, c);
-	signals_restore(&before);
-	pthread_attr_destroy(&attributes);
-	return r == 0;
-}
-
 struct closing *closing_start(const int *fds, size_t n)
 {
 	struct closing *c = malloc(sizeof(*c) + n * sizeof(fds[0]));
@@ -72,7 +48,7 @@ struct closing *closing_start(const int *fds, size_t n)
 		for (size_t i = 0; i < n; i++)
 			c->fds[i] = fds[i];
 	}
-	if (c && start(c))
+	if (c && !detached_start(run, c))
 		return c;
 	close_all(fds, n);
 	free(c);

@@ -1,6 +1,7 @@
 /*
  * spool.c: files that callers bring. Paths are gone through directory by directory, and no link is followed: nothing but what was made
- * here can be in them. Any thread; what is counted is atomic.
+ * here can be in them. A directory that is on its way out is removed by a detached thread, one at a time: a tree may be large, or its
+ * file system slow. Any thread; what is counted is atomic, the rest under the mutex.
  */
 #include "base/spool.h"
 
@@ -8,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,8 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/detached.h"
 
 struct spool {
 	char *path;  /* own: the daemon's directory */
@@ -25,11 +29,17 @@ struct spool {
 	uint64_t limit;
 	atomic_uint_fast64_t used;
 	atomic_uint_fast64_t n_made;
-	atomic_uint n_dirs;
+	atomic_uint n_dirs; /* that somebody has a reference to */
+
+	pthread_mutex_t mutex;
+	pthread_cond_t settled;
+	struct spool_dir *leaving; /* own: that nobody has any more, by spool_dir.next */
+	bool removing;		   /* a thread does; it ends when none is left */
 };
 
 struct spool_dir {
-	struct spool *spool; /* borrow */
+	struct spool *spool;	/* borrow */
+	struct spool_dir *next; /* of spool.leaving */
 	atomic_uint refs;
 	uint64_t bytes;
 	char *path; /* own */
@@ -140,6 +150,8 @@ static struct spool *spool_free(struct spool *s)
 		close(s->root_fd);
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
+	pthread_cond_destroy(&s->settled);
+	pthread_mutex_destroy(&s->mutex);
 	free(s->path);
 	free(s);
 	return NULL;
@@ -154,6 +166,8 @@ int spool_open(struct spool **ret_spool, const char *root, uint64_t limit)
 		return -ENOMEM;
 	s->root_fd = s->lock_fd = -1;
 	s->limit = limit;
+	pthread_mutex_init(&s->mutex, NULL);
+	pthread_cond_init(&s->settled, NULL);
 	r = mkdir(root, 0700) && errno != EEXIST ? -errno : open_root(root, &s->root_fd);
 	if (!r) {
 		remove_left(s->root_fd);
@@ -175,11 +189,21 @@ void spool_sweep(const char *root)
 		remove_left(fd);
 }
 
+void spool_settle(struct spool *s)
+{
+	pthread_mutex_lock(&s->mutex);
+	while (s->removing)
+		pthread_cond_wait(&s->settled, &s->mutex);
+	pthread_mutex_unlock(&s->mutex);
+}
+
 struct spool *spool_close(struct spool *s)
 {
 	if (!s)
 		return NULL;
-	assert(atomic_load(&s->n_dirs) == 0 && spool_used(s) == 0);
+	assert(atomic_load(&s->n_dirs) == 0);
+	spool_settle(s);
+	assert(spool_used(s) == 0);
 	remove_tree(s->root_fd, strrchr(s->path, '/') + 1, 0);
 	return spool_free(s);
 }
@@ -258,15 +282,50 @@ struct spool_dir *spool_dir_ref(struct spool_dir *d)
 	return d;
 }
 
-struct spool_dir *spool_dir_unref(struct spool_dir *d)
+static void remove_dir(struct spool_dir *d)
 {
-	if (!d || atomic_fetch_sub(&d->refs, 1) > 1)
-		return NULL;
 	remove_tree(d->spool->lock_fd, d->name, 0);
 	spool_unreserve(d->spool, d->bytes);
-	atomic_fetch_sub(&d->spool->n_dirs, 1);
 	free(d->path);
 	free(d);
+}
+
+/* Until none is left: the spool may be gone then. */
+static void *remove_leaving(void *data)
+{
+	struct spool *s = data;
+	struct spool_dir *d;
+
+	pthread_mutex_lock(&s->mutex);
+	while ((d = s->leaving)) {
+		s->leaving = d->next;
+		pthread_mutex_unlock(&s->mutex);
+		remove_dir(d);
+		pthread_mutex_lock(&s->mutex);
+	}
+	s->removing = false;
+	pthread_cond_broadcast(&s->settled);
+	pthread_mutex_unlock(&s->mutex);
+	return NULL;
+}
+
+struct spool_dir *spool_dir_unref(struct spool_dir *d)
+{
+	struct spool *s = d ? d->spool : NULL;
+	bool idle;
+
+	if (!d || atomic_fetch_sub(&d->refs, 1) > 1)
+		return NULL;
+	pthread_mutex_lock(&s->mutex);
+	d->next = s->leaving;
+	s->leaving = d;
+	idle = !s->removing;
+	s->removing = true;
+	atomic_fetch_sub(&s->n_dirs, 1);
+	pthread_mutex_unlock(&s->mutex);
+	/* Without another thread it is done here. */
+	if (idle && detached_start(remove_leaving, s))
+		remove_leaving(s);
 	return NULL;
 }
 

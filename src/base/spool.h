@@ -6,7 +6,7 @@
  *   ROOT/PID-XXXXXX/                      locked as long as its daemon lives
  *   ROOT/PID-XXXXXX/1/MODEL/1/model.onnx  a struct spool_dir
  *
- * Bytes are counted from when they are reserved until the directory that has them is removed. Any thread.
+ * Bytes are counted from when they are reserved until the directory that has them is removed, which another thread does. Any thread.
  */
 #ifndef BASE_SPOOL_H
 #define BASE_SPOOL_H
@@ -33,7 +33,9 @@ _must_use_ int spool_open(struct spool **ret_spool, const char *root, uint64_t l
 void spool_sweep(const char *root);
 /* This group may read what is written from now on; ROOT may be gone through by anybody then. -errno: then nobody else may read it. */
 _must_use_ int spool_share(struct spool *s, gid_t group);
-/* With the directory, which has to be empty: no struct spool_dir is left (asserted). Accepts NULL; returns NULL. */
+/* Wait until all is removed that nobody has a reference to. */
+void spool_settle(struct spool *s);
+/* With the directory: no struct spool_dir is left (asserted); waits as spool_settle() does. Accepts NULL; returns NULL. */
 struct spool *spool_close(struct spool *s);
 uint64_t spool_limit(const struct spool *s);
 /* Bytes that are reserved, or in files. */
@@ -44,7 +46,7 @@ void spool_unreserve(struct spool *s, uint64_t n);
 
 /* With one reference; n bytes, which were reserved, are its own then. It is made when a file is written. -ENOMEM */
 _must_use_ int spool_dir_new(struct spool_dir **ret_dir, struct spool *s, uint64_t n);
-/* Accept NULL. With the last reference all files go. spool_dir_unref() returns NULL. */
+/* Accept NULL. With the last reference all files go, soon: the caller does not wait for that. spool_dir_unref() returns NULL. */
 struct spool_dir *spool_dir_ref(struct spool_dir *d);
 struct spool_dir *spool_dir_unref(struct spool_dir *d);
 DEFINE_CLEANUP(struct spool_dir *, spool_dir_unref)

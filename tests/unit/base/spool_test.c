@@ -73,8 +73,32 @@ Test(spool, files)
 	spool_dir_unref(d);
 	cr_expect_eq(spool_used(s), 10);
 	spool_dir_unref(d);
+	spool_settle(s);
 	cr_expect_eq(spool_used(s), 0);
 	cr_expect(access(path, F_OK));
+	spool_close(s);
+}
+
+Test(spool, many_that_go_at_once)
+{
+	struct spool *s = opened(100);
+	struct spool_dir *d[100];
+
+	for (size_t i = 0; i < 100; i++) {
+		d[i] = directory(s, 1);
+		cr_assert_eq(spool_dir_write(d[i], "m/1/f", "x", 1), 0);
+	}
+	cr_expect_not(spool_reserve(s, 1));
+	for (size_t i = 0; i < 100; i++)
+		spool_dir_unref(d[i]);
+	spool_settle(s);
+	cr_expect_eq(spool_used(s), 0);
+	cr_expect(spool_reserve(s, 100));
+	spool_unreserve(s, 100);
+	/* And what goes last is waited for. */
+	d[0] = directory(s, 1);
+	cr_assert_eq(spool_dir_write(d[0], "m/1/f", "x", 1), 0);
+	spool_dir_unref(d[0]);
 	spool_close(s);
 }
 

@@ -1223,6 +1223,7 @@ Test(lifecycle, files_that_cannot_be_loaded_are_gone)
 	cr_expect_eq(spool_used(s), 10);
 	fail_as_dispatch_does();
 	expect(0, LIFECYCLE_FAILED, "model 'x' version 1: no");
+	spool_settle(s);
 	cr_expect_eq(spool_used(s), 0);
 	cr_expect_null(fake_last());
 	cr_expect_str_eq(changes(), "", "nobody wants it any more");
@@ -1242,6 +1243,7 @@ Test(lifecycle, what_is_served_keeps_its_files_where_others_cannot_be_loaded)
 	cr_expect_eq(spool_used(s), 30);
 	fail_as_dispatch_does();
 	expect(0, LIFECYCLE_FAILED, "model 'x' version 1: no");
+	spool_settle(s);
 	cr_expect_eq(spool_used(s), 10);
 	cr_expect_str_eq(changes(), "", "it is what is wanted");
 	end();

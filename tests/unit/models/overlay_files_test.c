@@ -147,10 +147,11 @@ static int life(void *arg)
 	struct overlay_files *f;
 	int r = make(&f, arg, 1);
 
-	if (r)
-		return r;
-	r = overlay_files_write(f, "m");
-	overlay_files_free(f);
+	if (!r) {
+		r = overlay_files_write(f, "m");
+		overlay_files_free(f);
+	}
+	spool_settle(spool);
 	return r;
 }
 

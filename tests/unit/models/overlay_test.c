@@ -351,6 +351,7 @@ Test(overlay, files_that_callers_bring)
 	cr_expect_str_eq(e.versions[0].settings.backend, "python");
 	cr_expect_eq(spool_used(s), 4);
 	entry_release(&e);
+	spool_settle(s);
 	cr_expect_eq(spool_used(s), 0);
 	spool_close(s);
 }
