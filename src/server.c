@@ -365,6 +365,7 @@ static int build(struct server *s, struct repository *repository)
 	frontend_set_spool(s->frontend, s->spool);
 	build_tracer(s);
 	frontend_set_log(s->frontend, s->log);
+	frontend_set_polls(s->frontend, turn_polls(&s->turn), TURN_N_SOUGHT);
 	return build_metrics(s);
 }
 

@@ -243,6 +243,9 @@ static void print_text(FILE *out, const struct modelctl *m, const ServerStatus *
 			s->handoff_connections, s->handoff_regions,
 			bytes_text(s->handoff_region_bytes, a), s->handoff_requests,
 			bytes_text(s->tensor_bytes_handed, b));
+	if (s->loop_spins)
+		(void)fprintf(out, "event loop    %" PRIu64 " spins, %" PRIu64 " paid\n",
+			s->loop_spins, s->loop_spins_paid);
 	(void)fputs("workers\n", out);
 	for (size_t i = 0; i < s->n_workers; i++)
 		print_worker(out, m, s->workers[i]);

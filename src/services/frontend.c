@@ -234,6 +234,12 @@ void frontend_set_tracer(struct frontend *f, struct tracer *t)
 	f->services.tracer = t;
 }
 
+void frontend_set_polls(struct frontend *f, const struct busy_poll *polls, size_t n)
+{
+	f->services.polls = polls;
+	f->services.n_polls = n;
+}
+
 void frontend_set_log(struct frontend *f, struct log_ring *log)
 {
 	f->services.log = log;

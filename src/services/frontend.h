@@ -19,6 +19,7 @@
 #include "services/settings.h"
 
 struct frontend;
+struct busy_poll;
 struct handoff;
 struct lifecycle;
 struct spool;
@@ -68,6 +69,8 @@ void frontend_set_lifecycle(struct frontend *f, struct lifecycle *l);
 void frontend_set_spool(struct frontend *f, struct spool *s);
 /* Calls are traced from here on; it outlives the frontend. NULL: they are not. */
 void frontend_set_tracer(struct frontend *f, struct tracer *t);
+/* The control service shows how often the loop looked on instead of sleeping, from here on; n of them, which outlive the frontend. */
+void frontend_set_polls(struct frontend *f, const struct busy_poll *polls, size_t n);
 /* The control service has the log's last lines from here on; it outlives the frontend. */
 void frontend_set_log(struct frontend *f, struct log_ring *log);
 /* dispatch's on_version, passed on: health watchers hear of it in frontend_flush(). */

@@ -15,6 +15,7 @@
 #include "services/model_handles.h"
 #include "services/settings.h"
 
+struct busy_poll;
 struct handoff;
 struct health;
 struct lifecycle;
@@ -29,9 +30,11 @@ struct services {
 	struct handoff *handoff;		  /* borrow; NULL: there is none */
 	struct lifecycle *lifecycle;		  /* borrow; NULL: there is none */
 	struct log_ring *log;			  /* borrow; NULL: no lines are kept */
-	struct spool *spool;	      /* borrow: for files of models; NULL: none are taken */
-	struct calls *calls;	      /* borrow */
-	struct tracer *tracer;	      /* borrow; NULL: nothing is traced */
+	struct spool *spool;	       /* borrow: for files of models; NULL: none are taken */
+	struct calls *calls;	       /* borrow */
+	struct tracer *tracer;	       /* borrow; NULL: nothing is traced */
+	const struct busy_poll *polls; /* borrow: of the loop */
+	size_t n_polls;
 	struct health *health;	      /* own */
 	uv_loop_t *loop;	      /* borrow */
 	struct key_regions keys;      /* memory that clients name by its key */

@@ -425,6 +425,13 @@ void handoff_set_tracer(struct handoff *h, struct tracer *t)
 	(void)t;
 }
 
+void frontend_set_polls(struct frontend *f, const struct busy_poll *polls, size_t n)
+{
+	(void)f;
+	(void)polls;
+	(void)n;
+}
+
 void frontend_set_tracer(struct frontend *f, struct tracer *t)
 {
 	(void)f;

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <unistd.h>
 
+#include "base/busy_poll.h"
 #include "base/clock.h"
 #include "proto/control.pb-c.h"
 #include "service_fixture.h"
@@ -56,6 +57,8 @@ static void free_response(Response *m)
 
 Test(control, server)
 {
+	const struct busy_poll polls[] = {
+		{.n_spins = 5, .n_paid = 3}, {.n_spins = 10, .n_paid = 4}};
 	Response *m;
 
 	f.services.started_ns = clock_ns() - 5 * NS_PER_S;
@@ -65,6 +68,8 @@ Test(control, server)
 	};
 	f.services.tensor_bytes_received = 3;
 	f.services.tensor_bytes_copied_in = 4;
+	f.services.polls = polls;
+	f.services.n_polls = 2;
 	f.dispatch.arena = (struct arena){
 		.used = 7, .memory = {.n_segments = 2, .mapped = 10, .resident = 8}, .limit = 9};
 	f.dispatch.default_model = double_model(&f.dispatch, "m");
@@ -78,6 +83,8 @@ Test(control, server)
 	cr_expect_str_eq(m->state, "serving");
 	cr_expect_eq(m->connections, 1);
 	cr_expect_eq(m->calls, 2);
+	cr_expect_eq(m->loop_spins, 15);
+	cr_expect_eq(m->loop_spins_paid, 7);
 	cr_expect_eq(m->requests_total, 5);
 	cr_expect_float_eq(m->average_latency_ms, 1.5, 1e-9);
 	cr_expect_eq(m->arena_used_bytes, 7);
