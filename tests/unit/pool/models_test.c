@@ -478,6 +478,13 @@ static void begin_near(struct bed *b, const char *behaviour)
 	bed_start(b);
 }
 
+/* Each on every worker that it is for. */
+static bool are_near(const struct bed *b)
+{
+	return pool_model_ready(b->pm[0]) == 4 && pool_model_ready(b->pm[1]) == 1 &&
+	       pool_model_ready(b->pm[2]) == 2 && pool_model_ready(b->pm[3]) == 3;
+}
+
 Test(models, what_lives_near_one_node_is_near_it)
 {
 	struct bed b;
@@ -485,7 +492,7 @@ Test(models, what_lives_near_one_node_is_near_it)
 	begin_near(&b, "near");
 	cr_expect_not(pool_has_numa(b.pool), "nobody has said anything yet");
 	cr_expect_eq(pool_model_numa_node(b.pm[1]), 0);
-	bed_wait(&b, pool_model_ready(b.pm[0]) == 4 && pool_model_ready(b.pm[3]) == 3);
+	bed_wait(&b, are_near(&b));
 	cr_expect(pool_has_numa(b.pool));
 	cr_expect_eq(pool_model_numa_node(b.pm[0]), 0, "of both nodes, and the host");
 	cr_expect_eq(pool_model_numa_node(b.pm[1]), 1);
@@ -501,7 +508,7 @@ Test(models, a_host_of_one_node_has_none)
 	struct bed b;
 
 	begin_near(&b, "good");
-	bed_wait(&b, pool_model_ready(b.pm[0]) == 4 && pool_model_ready(b.pm[3]) == 3);
+	bed_wait(&b, are_near(&b));
 	cr_expect_not(pool_has_numa(b.pool));
 	cr_expect_eq(pool_model_numa_node(b.pm[1]), 0);
 	bed_end(&b);
