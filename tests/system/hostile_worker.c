@@ -363,6 +363,7 @@ static void say_hello(void)
 	text(&b, "hello.sandbox", 5, "none");
 	text(&b, "hello.sandbox_lacks", 6, "");
 	text(&b, "hello.copies", 7, "");
+	number(&b, "hello.imports", 8, 0);
 	say(HELLO, "hello.fd", "", &b);
 }
 

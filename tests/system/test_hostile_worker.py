@@ -117,7 +117,7 @@ def written():
 
 WRITTEN = written()
 # With nothing in them these are none.
-NOT_EMPTY = {"run", "done", "map", "unmap", "unmapped"}
+NOT_EMPTY = {"run", "done", "map", "unmap", "unmapped", "import", "imported"}
 # What a state admits, and what is then wrong with it.
 LOADS = {"loaded": "loaded: model 0 was not to be loaded", "unloaded": "unloaded: model 0 was not to be unloaded",
          "pong": "pong: nonce 0 was not asked for"}
