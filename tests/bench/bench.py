@@ -221,13 +221,14 @@ METRICS_MOST, METRICS_PAIRS = 1.01, 25
 
 def bench_metrics(args, build):
     """The same calls with and without; what fills the figures runs in both. Many short pairs, each in another order than the one
-    before: what disturbs both of a pair is in neither's favour, and what disturbs one is far from the median."""
-    port = free_port()
-    off, on = modeld(build), modeld(build, extra=[f"metrics.listen=127.0.0.1:{port}"])
+    before: what disturbs both of a pair is in neither's favour, and what disturbs one is far from the median. Each pair is of new
+    processes, since one of them may lie better in memory than another of the same program, by some per cent."""
     body = infer_request("identity", bytes(64), "f32", [1, 16])
 
-    def cost(server):
-        scraping = Scraping(f"http://127.0.0.1:{port}/metrics") if server is on else None
+    def cost(metrics):
+        port = free_port()
+        server = modeld(build, extra=[f"metrics.listen=127.0.0.1:{port}"] if metrics else [])
+        scraping = Scraping(f"http://127.0.0.1:{port}/metrics") if metrics else None
         try:
             began = cpu_ns(server.pid)
             done, _, _ = h2load(server, SERVICE + "Infer", body, 10, 10, 1)
@@ -235,15 +236,12 @@ def bench_metrics(args, build):
         finally:
             if scraping:
                 scraping.stop()
+            server.stop()
 
-    try:
-        ratios = []
-        for i in range(METRICS_PAIRS):
-            costs = {s: cost(s) for s in ((off, on) if i % 2 else (on, off))}
-            ratios.append(costs[on] / costs[off])
-    finally:
-        off.stop()
-        on.stop()
+    ratios = []
+    for i in range(METRICS_PAIRS):
+        costs = {metrics: cost(metrics) for metrics in ((False, True) if i % 2 else (True, False))}
+        ratios.append(costs[True] / costs[False])
     least, most = median_between(ratios)
     verdict = "reached" if most <= METRICS_MOST else "missed" if least > METRICS_MOST else "not decided here"
     row("CPU time a call, metrics on and read every second / off", f"{least:.3f}x to {most:.3f}x of {len(ratios)} pairs: {verdict}",
