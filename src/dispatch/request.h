@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/cleanup.h"
+#include "base/request_times.h"
 #include "dispatch/client.h"
 #include "dispatch/lease.h"
 #include "dispatch/origin.h"
@@ -47,15 +48,6 @@ struct request_target {
 	struct region *region; /* ref of the request */
 	uint64_t offset;
 	uint64_t length; /* room */
-};
-
-/* Times are CLOCK_MONOTONIC ns. */
-struct request_times {
-	uint64_t received_ns; /* the origin's */
-	uint64_t submitted_ns;
-	uint64_t dispatched_ns; /* sent to the worker that answered */
-	uint64_t compute_ns;	/* as the worker measured, for the whole batch */
-	uint64_t done_ns;
 };
 
 /* Valid during on_done; `outputs` data stays valid while a reference to `lease` is held. */

@@ -99,7 +99,7 @@ static void on_part(struct inference *i, const struct request_result *result)
 static void on_last(struct inference *i, const struct request_result *result)
 {
 	i->ended = true;
-	inference_trace_ran(i->trace, result);
+	call_trace_ran(i->trace, &result->times, result->batch_requests, result->worker);
 	if (i->over)
 		return;
 	if (i->parts.refused)

@@ -19,18 +19,6 @@ struct trace_context inference_context_read(
 	return (struct trace_context){own->traceparent, own->tracestate.text};
 }
 
-void inference_trace_ran(struct call_trace *t, const struct request_result *r)
-{
-	if (!t)
-		return;
-	call_trace_ran(t, &(struct call_trace_run){.queued_ns = r->times.submitted_ns,
-				  .sent_ns = r->times.dispatched_ns,
-				  .computed_ns = r->times.done_ns,
-				  .compute_ns = r->times.compute_ns,
-				  .batch_requests = r->batch_requests,
-				  .worker = r->worker ? r->worker : ""});
-}
-
 struct call_trace *inference_trace_end(
 	struct call_trace *t, const struct guest *p, const struct version *model)
 {

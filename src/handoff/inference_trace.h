@@ -9,7 +9,6 @@
 struct guest;
 struct handoff_infer;
 struct inference;
-struct request_result;
 struct version;
 
 /* The trace context of an Infer, in form. */
@@ -21,9 +20,7 @@ struct inference_context {
 /* What the message says of it; what is malformed is none. Borrowed from *own. */
 struct trace_context inference_context_read(
 	struct inference_context *own, const struct handoff_infer *m);
-/* How it ran. Accepts a trace that is NULL, as all of these. */
-void inference_trace_ran(struct call_trace *t, const struct request_result *result);
-/* It is over. model: NULL: there is none of this name. Returns NULL. */
+/* It is over. Accepts a trace that is NULL. model: NULL: there is none of this name. Returns NULL. */
 struct call_trace *inference_trace_end(
 	struct call_trace *t, const struct guest *p, const struct version *model);
 

@@ -15,22 +15,12 @@ void infer_trace_begin(struct infer *i)
 		i->origin.traceparent = ours;
 }
 
-static void ran(struct call_trace *t, const struct request_result *r)
-{
-	call_trace_ran(t, &(struct call_trace_run){.queued_ns = r->times.submitted_ns,
-				  .sent_ns = r->times.dispatched_ns,
-				  .computed_ns = r->times.done_ns,
-				  .compute_ns = r->times.compute_ns,
-				  .batch_requests = r->batch_requests,
-				  .worker = r->worker ? r->worker : ""});
-}
-
 void infer_trace_answer(struct infer *i, const struct request_result *result)
 {
 	if (!i->trace)
 		return;
 	if (result)
-		ran(i->trace, result);
+		call_trace_ran(i->trace, &result->times, result->batch_requests, result->worker);
 	call_trace_answer(i->trace, i->failure.status != GRPC_OK ? i->failure.status
 				    : result			 ? result->status
 								 : GRPC_OK);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/peer.h"
+#include "base/request_times.h"
 #include "proto/grpc_status.h"
 #include "trace/tracer.h"
 
@@ -52,19 +53,20 @@ static void take(char out[TRACE_TEXT_MAX], const char *text)
 	snprintf(out, TRACE_TEXT_MAX, "%s", text ? text : "");
 }
 
-void call_trace_ran(struct call_trace *t, const struct call_trace_run *run)
+void call_trace_ran(struct call_trace *t, const struct request_times *times,
+	uint32_t batch_requests, const char *worker)
 {
 	struct trace_span *s;
 
 	if (!t || t->answered)
 		return;
 	s = &t->span;
-	s->stages_ns[TRACE_QUEUED] = run->queued_ns;
-	s->stages_ns[TRACE_SENT] = run->sent_ns;
-	s->stages_ns[TRACE_COMPUTED] = run->worker[0] ? run->computed_ns : 0;
-	s->compute_ns = run->compute_ns;
-	s->batch_requests = run->batch_requests;
-	take(s->worker, run->worker);
+	s->stages_ns[TRACE_QUEUED] = times->submitted_ns;
+	s->stages_ns[TRACE_SENT] = times->dispatched_ns;
+	s->stages_ns[TRACE_COMPUTED] = worker && worker[0] ? times->done_ns : 0;
+	s->compute_ns = times->compute_ns;
+	s->batch_requests = batch_requests;
+	take(s->worker, worker);
 }
 
 static bool is_ours(uint32_t status)

@@ -13,6 +13,7 @@
 
 struct call_trace;
 struct peer;
+struct request_times;
 struct tracer;
 
 /* As its caller has it. */
@@ -27,14 +28,9 @@ _must_use_ struct call_trace *call_trace_begin(
 /* The traceparent for what is done for the call, which names our own span; valid until the end. NULL: it is not traced. */
 const char *call_trace_parent(const struct call_trace *t);
 
-/* How it ran; times of CLOCK_MONOTONIC, 0: it did not come to that. */
-struct call_trace_run {
-	uint64_t queued_ns, sent_ns, computed_ns;
-	uint64_t compute_ns; /* that its batch took, as the worker measured */
-	uint32_t batch_requests;
-	const char *worker; /* "": none */
-};
-void call_trace_ran(struct call_trace *t, const struct call_trace_run *run);
+/* How it ran, with how many others (itself included), and on which worker; NULL, "": none has answered. */
+void call_trace_ran(struct call_trace *t, const struct request_times *times,
+	uint32_t batch_requests, const char *worker);
 
 /* It has its answer, the last: a status of gRPC. Only the first one counts. */
 void call_trace_answer(struct call_trace *t, uint32_t status);

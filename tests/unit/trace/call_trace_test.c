@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/peer.h"
+#include "base/request_times.h"
 #include "proto/grpc_status.h"
 #include "tests/support/failalloc.h"
 #include "trace/tracer.h"
@@ -65,12 +66,8 @@ static void set_up(void)
 TestSuite(call_trace, .init = set_up);
 
 static const struct trace_context given = {TRACEPARENT, "a=1"};
-static const struct call_trace_run run = {.queued_ns = 20,
-	.sent_ns = 30,
-	.computed_ns = 40,
-	.compute_ns = 5,
-	.batch_requests = 3,
-	.worker = "cpu:0/0"};
+static const struct request_times times = {
+	.submitted_ns = 20, .dispatched_ns = 30, .done_ns = 40, .compute_ns = 5};
 static const struct call_trace_subject subject = {
 	.system = "s", .model = "m", .version = "1", .id = "id-7 and more", .n_id = 4};
 
@@ -79,7 +76,7 @@ Test(call_trace, a_span)
 	struct call_trace *t = call_trace_begin(tracer, &given, 10);
 
 	cr_expect_str_eq(call_trace_parent(t), "00-" TRACE "-7777777777777777-01");
-	call_trace_ran(t, &run);
+	call_trace_ran(t, &times, 3, "cpu:0/0");
 	call_trace_answer(t, GRPC_OK);
 	call_trace_answer(t, GRPC_INTERNAL);
 	cr_expect_eq(n_told, 0);
@@ -107,7 +104,7 @@ Test(call_trace, what_does_not_run)
 	struct call_trace *t = call_trace_begin(tracer, &given, 10);
 
 	call_trace_answer(t, GRPC_UNAVAILABLE);
-	call_trace_ran(t, &run);
+	call_trace_ran(t, &times, 3, "cpu:0/0");
 	call_trace_end(t, &(struct call_trace_subject){.system = "s"});
 	cr_expect_eq(told.status, GRPC_UNAVAILABLE);
 	cr_expect(told.failed);
@@ -119,10 +116,8 @@ Test(call_trace, what_does_not_run)
 Test(call_trace, what_no_worker_has_answered)
 {
 	struct call_trace *t = call_trace_begin(tracer, &given, 10);
-	struct call_trace_run queued = run;
 
-	queued.worker = "";
-	call_trace_ran(t, &queued);
+	call_trace_ran(t, &times, 3, "");
 	call_trace_end(t, &subject);
 	cr_expect_eq(told.status, GRPC_CANCELLED, "nor anybody else");
 	cr_expect_not(told.failed);
@@ -136,7 +131,7 @@ Test(call_trace, nobody_wants_to_hear)
 	cr_expect_null(call_trace_begin(tracer, &given, 10));
 	cr_expect_null(call_trace_begin(NULL, &given, 10));
 	cr_expect_null(call_trace_parent(NULL));
-	call_trace_ran(NULL, &run);
+	call_trace_ran(NULL, &times, 3, "cpu:0/0");
 	call_trace_answer(NULL, GRPC_OK);
 	cr_expect_null(call_trace_end(NULL, &subject));
 	cr_expect_eq(n_told, 0);
@@ -151,7 +146,7 @@ Test(call_trace, a_line)
 	t = call_trace_begin(NULL, &given, 10);
 	cr_assert(t);
 	cr_expect_null(call_trace_parent(t), "it is not traced");
-	call_trace_ran(t, &run);
+	call_trace_ran(t, &times, 3, "cpu:0/0");
 	call_trace_answer(t, GRPC_NOT_FOUND);
 	call_trace_end(t, &subject);
 	cr_expect_eq(n_told, 0);
