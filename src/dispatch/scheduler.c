@@ -27,12 +27,11 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "base/err.h"
-#include "base/log.h"
 #include "dispatch/batch.h"
 #include "dispatch/batcher.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/output_share.h"
+#include "dispatch/request_lost.h"
 #include "dispatch/request_private.h"
 #include "dispatch/scheduler_sequences.h"
 #include "dispatch/scheduler_wait.h"
@@ -360,53 +359,6 @@ void scheduler_partial(struct scheduler *s, void *tag, const struct pool_partial
 	request_tell_ordered(b->work);
 }
 
-/* Its worker is gone: once more, alone, or that was it; where another one is to blame it goes to `again`. */
-static void lost_one(struct scheduler *s, struct request *r, const char *worker, enum lost how,
-	struct list *again, uint64_t now_ns)
-{
-	struct work *w = r->version->work;
-
-	if (how == LOST_BESIDE_LOAD && r->suspect && !r->careful)
-		r->careful = true;
-	else
-		r->losses += how != LOST_INNOCENT;
-	if (r->silent) {
-		request_drop(r);
-	} else if (r->kept) {
-		request_await_turn(r);
-	} else if (r->withdrawn) {
-		request_fail(r, now_ns, GRPC_CANCELLED, "cancelled");
-	} else if (how == LOST_GUILTY) {
-		request_fail(r, now_ns, GRPC_INTERNAL,
-			"model '%s' took longer than run_timeout_ms = %" PRIu64 " for this request",
-			w->version->settings.name, w->version->settings.run_timeout_ms);
-	} else if (r->losses > 1) {
-		log_warning("request lost two workers", "model=%s worker=%s",
-			w->version->settings.name, worker);
-		request_fail(r, now_ns, GRPC_INTERNAL,
-			"worker lost twice while it had this request for model '%s', the second "
-			"time %s, running it alone",
-			w->version->settings.name, worker);
-	} else if (r->begun) {
-		request_fail(r, now_ns, GRPC_UNAVAILABLE,
-			"worker %s was lost between answers for model '%s': it is not sent again",
-			worker, w->version->settings.name);
-	} else if (w->version->settings.stateful) {
-		request_fail(r, now_ns, GRPC_UNAVAILABLE,
-			"worker %s was lost with this request for model '%s', which is stateful: "
-			"it is not sent again",
-			worker, w->version->settings.name);
-	} else if (r->deadline_ns <= now_ns) {
-		request_fail(r, now_ns, GRPC_DEADLINE_EXCEEDED,
-			"deadline passed when worker %s was lost with this request for model '%s'",
-			worker, w->version->settings.name);
-	} else if (how == LOST_INNOCENT && !r->suspect) {
-		list_push_back(again, &r->node);
-	} else {
-		queue_push_suspect(&w->queue, r, now_ns);
-	}
-}
-
 void scheduler_lost(struct scheduler *s, void *tag, struct worker *w, enum lost how)
 {
 	struct work *work = ((struct batch *)tag)->work;
@@ -419,7 +371,7 @@ void scheduler_lost(struct scheduler *s, void *tag, struct worker *w, enum lost 
 	while ((r = request_pop(&requests))) {
 		if (r->sequence)
 			sequence_lost(r, worker_name(w));
-		lost_one(s, r, worker_name(w), how, &again, now_ns);
+		request_lost(r, worker_name(w), how, &again, now_ns);
 	}
 	work_requeue(work, &again, now_ns);
 	request_tell_ordered(work);
@@ -468,10 +420,8 @@ static bool is_runnable(const struct scheduler *s, struct work *w, uint64_t now_
 		return false;
 	if (w->sequences)
 		return sequences_runnable(s, w, now_ns);
-	list_for_each (&w->queue.suspects, node) {
-		if (work_has_room(w, list_entry(node, struct request, node)))
-			return place_is_there(&s->places, w, place_takes_suspect, now_ns);
-	}
+	if (work_suspect(w))
+		return place_is_there(&s->places, w, place_takes_suspect, now_ns);
 	return queue_has_turns(&w->queue) && (s->draining || batcher_due(w, now_ns) == 0) &&
 	       place_is_there(&s->places, w, place_takes_batch, now_ns);
 }

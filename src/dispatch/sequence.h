@@ -3,7 +3,7 @@
  * flight at a time, in the order in which they came, and all of them on one lane of one worker.
  *
  *   a step arrives: sequence_admit(), then sequence_enter() when it is in the version's queue
- *   it is sent:     sequence_fill_states(), sequence_sent(); sequence_return() where that came to nothing
+ *   it is sent:     sequence_step_fill_states(), sequence_sent(); sequence_return() where that came to nothing
  *   it ends:        sequence_answered(), or request.leave(), where no worker has run it
  *
  * A sequence ends with the step that says so, and when it has been idle for too long. Where a step was not run, or the

@@ -1,4 +1,4 @@
-/* Tests of scheduler.c: who runs what, where, when; what becomes of requests whose worker is lost. */
+/* Tests of scheduler.c: who runs what, where, when; where suspects run. */
 #include "dispatch/scheduler.h"
 
 #include <criterion/criterion.h>
@@ -519,88 +519,6 @@ Test(scheduler_many, a_worker_that_is_reserved_no_more_is_there_for_others)
 	bed_turn(&bed);
 	cr_expect_eq(bed.alpha->work->reservation, &bed.d->scheduler.places.list[0]);
 	cr_expect_eq(w[1].in_flight, 2, "beta is sent");
-}
-
-Test(scheduler, a_request_that_loses_two_workers_is_internal)
-{
-	drop(bed_submit(&bed, bed.alpha, &answers[0]));
-	for (int i = 0; i < 2; i++) {
-		bed_turn(&bed);
-		cr_assert_eq(fake_n_runs(bed.pool, NULL), 1);
-		fake_lose(&bed.pool->workers[0]);
-		fake_set_ready(&bed.pool->workers[0], true);
-	}
-	bed_turn(&bed);
-	cr_expect_eq(fake_n_runs(bed.pool, NULL), 0, "at most once more");
-	cr_expect_eq(answers[0].n, 1);
-	cr_expect_eq(answers[0].status, GRPC_INTERNAL);
-	cr_expect_str_eq(answers[0].message,
-		"worker lost twice while it had this request for model 'alpha', the second time "
-		"cpu:0/0, running it alone");
-}
-
-/* A worker that loads runs suspects; should it end then, it may have been the load: once more, where nothing is
- * loaded. */
-Test(scheduler, a_loss_beside_a_load_is_tried_without_one)
-{
-	struct worker *w = bed.pool->workers;
-
-	drop(bed_submit(&bed, bed.alpha, &answers[0]));
-	bed_turn(&bed);
-	fake_lose(w);
-	for (int i = 0; i < 2; i++) {
-		w->loading = true;
-		fake_set_ready(w, true);
-		bed_turn(&bed);
-		if (i == 0)
-			fake_lose_how(w, LOST_BESIDE_LOAD);
-	}
-	cr_expect_eq(fake_n_runs(bed.pool, NULL), 0);
-	w->loading = false;
-	bed.pool->events->on_credit(bed.pool->data);
-	bed_turn(&bed);
-	cr_assert_eq(fake_n_runs(bed.pool, NULL), 1);
-	fake_lose(w);
-	cr_expect_eq(answers[0].status, GRPC_INTERNAL);
-}
-
-Test(scheduler, stateful_models_are_not_sent_again)
-{
-	drop(bed_submit(&bed, bed.beta, &answers[0]));
-	bed_turn(&bed);
-	fake_lose(&bed.pool->workers[0]);
-	cr_expect_eq(answers[0].n, 1);
-	cr_expect_eq(answers[0].status, GRPC_UNAVAILABLE);
-	cr_expect_str_eq(answers[0].message,
-		"worker cpu:0/0 was lost with this request for model 'beta', which is stateful: "
-		"it is not sent again");
-}
-
-Test(scheduler, a_cancelled_request_is_not_sent_again)
-{
-	struct request *r = bed_submit(&bed, bed.alpha, &answers[0]);
-
-	bed_turn(&bed);
-	request_cancel(r);
-	drop(r);
-	fake_lose(&bed.pool->workers[0]);
-	cr_expect_eq(answers[0].n, 0);
-	cr_expect_eq(dispatch_load(bed.d), 0);
-}
-
-Test(scheduler, a_late_request_is_not_sent_again)
-{
-	struct request *r =
-		bed_request(&bed, bed.alpha, bed.client, 1, clock_ns() + NS_PER_S, &answers[0]);
-
-	cr_assert_eq(dispatch_submit(bed.d, r), 0);
-	bed_turn(&bed);
-	r->deadline_ns = 1;
-	drop(r);
-	fake_lose(&bed.pool->workers[0]);
-	cr_expect_eq(answers[0].status, GRPC_DEADLINE_EXCEEDED);
-	cr_expect_str_eq(answers[0].message,
-		"deadline passed when worker cpu:0/0 was lost with this request for model 'alpha'");
 }
 
 /* --- Deadlines -------------------------------------------------------------------------------- */
