@@ -1,12 +1,6 @@
 /*
- * client.h: whom resources are charged to: one a connection. Fair share without division, as
- * dbus-broker does it: a client that already holds `share` of a pool of which `remaining` is left,
- * with n clients present, may take `charge` more
- *
- *     iff  (n + 1) * (share + charge) - share <= remaining
- *
- * so one greedy client cannot take what others need. With one client present the formula is skipped: lease.c says what
- * it may have then.
+ * client.h: whom resources are charged to: one a connection. What it may have of them is a fair share (quota.h), so that one
+ * greedy client cannot take what others need.
  * References: the connection holds one, each request and each lease one, and each answer that keeps output memory.
  */
 #ifndef DISPATCH_CLIENT_H

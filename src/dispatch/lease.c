@@ -2,12 +2,7 @@
  * lease.c: lends pieces of the input arena, charged to a client each, and keeps the line of those
  * who wait for one.
  *
- * Nobody gets all of it. An eighth is for small pieces, and the one before for those that are not large,
- * so that ordinary requests find room whatever others have announced and how slowly they send it; a large
- * piece takes at most half of what is left for such, but where nobody else holds any. Nor does anybody who is alone get
- * all of that: large pieces end at half of the arena, those that are not at three quarters, so that who comes next
- * finds room for the like. An arena that is not worth dividing is not divided. Beyond that a client that holds nothing is not refused for its share: what it asks
- * for would otherwise never fit while others are busy.
+ * How much anybody may have is input_share.h's to say.
  *
  * The line is served in order. Who is at the front and finds the arena full stops everybody behind
  * him, and newcomers too; who waits only because of a share is passed over. Small pieces have a line of their
@@ -27,13 +22,10 @@
 
 #include "base/clock.h"
 #include "dispatch/client_private.h"
+#include "dispatch/input_share.h"
 #include "dispatch/lease_private.h"
-#include "dispatch/quota.h"
 
 #define LEASE_SPARE_MAX 1024u
-#define DIVIDED_MIN	(UINT64_C(8) << 20)
-#define SMALL_MAX	(UINT64_C(64) << 10)
-#define LARGE_PART	256u /* of the arena; more is large */
 /* Pages of so many bytes are made at once: some 0.1 ms. */
 #define POPULATE_NOW_MAX (256u * 1024u)
 
@@ -74,77 +66,26 @@ void lease_desk_deinit(struct lease_desk *k)
 	}
 }
 
-/* What a piece of that length costs: whole granules, at least one. Saturates. */
-static uint64_t charge_of(uint64_t length)
+static bool share_allows(const struct lease_desk *k, const struct client *c, uint64_t length)
 {
-	if (length > UINT64_MAX - SEGMENT_ALIGN)
-		return UINT64_MAX;
-	if (length == 0)
-		return SEGMENT_ALIGN;
-	return (length + SEGMENT_ALIGN - 1) & ~(uint64_t)(SEGMENT_ALIGN - 1);
+	const struct input_share now = {.limit = arena_limit(k->arena),
+		.used = arena_used(k->arena),
+		.n_holders = k->n_holders};
+
+	return input_share_allows(&now, c->bytes, input_share_charge(length));
 }
 
-static bool divided(const struct lease_desk *k)
+/* The most that a client may have, when it takes a piece of that length. */
+static uint64_t max_for(const struct lease_desk *k, uint64_t length)
 {
-	return arena_limit(k->arena) >= DIVIDED_MIN;
-}
-
-static bool is_small(const struct lease_desk *k, uint64_t charge)
-{
-	return divided(k) && charge <= SMALL_MAX;
-}
-
-static bool is_large(const struct lease_desk *k, uint64_t charge)
-{
-	return divided(k) && charge > SMALL_MAX && charge > arena_limit(k->arena) / LARGE_PART;
-}
-
-/* What pieces of that size may have together. */
-static uint64_t reach(const struct lease_desk *k, uint64_t charge)
-{
-	uint64_t limit = arena_limit(k->arena);
-
-	if (is_large(k, charge))
-		return limit - limit / 4;
-	return divided(k) && !is_small(k, charge) ? limit - limit / 8 : limit;
-}
-
-/* Of that, now. */
-static uint64_t remaining(const struct lease_desk *k, uint64_t charge)
-{
-	uint64_t used = arena_used(k->arena);
-
-	return used < reach(k, charge) ? reach(k, charge) - used : 0;
-}
-
-/* What one client may have, though nobody else has anything, when it takes a piece of that size. */
-static uint64_t own_reach(const struct lease_desk *k, uint64_t charge)
-{
-	uint64_t limit = arena_limit(k->arena);
-
-	if (!divided(k) || is_small(k, charge))
-		return limit;
-	return is_large(k, charge) ? limit / 2 : limit - limit / 4;
-}
-
-static bool share_allows(const struct lease_desk *k, const struct client *c, uint64_t charge)
-{
-	bool alone = k->n_holders == (c->bytes > 0);
-	uint64_t left = remaining(k, charge);
-
-	if (is_large(k, charge) && !alone)
-		left /= 2;
-	if (divided(k) && !is_small(k, charge) &&
-		(charge > left || c->bytes + charge > own_reach(k, charge)))
-		return false;
-	if (c->bytes == 0 || alone)
-		return true;
-	return quota_allows(left, k->n_holders, c->bytes, charge);
+	return input_share_max(arena_limit(k->arena), input_share_charge(length));
 }
 
 static struct list *line_of(struct lease_desk *k, uint64_t length)
 {
-	return is_small(k, charge_of(length)) ? &k->small : &k->line;
+	bool small = input_share_is_small(arena_limit(k->arena), input_share_charge(length));
+
+	return small ? &k->small : &k->line;
 }
 
 static bool anybody_waits(const struct lease_desk *k)
@@ -154,7 +95,7 @@ static bool anybody_waits(const struct lease_desk *k)
 
 uint64_t lease_max(const struct lease_desk *k)
 {
-	return own_reach(k, UINT64_MAX);
+	return max_for(k, UINT64_MAX);
 }
 
 static struct lease *lease_take(struct lease_desk *k)
@@ -195,9 +136,9 @@ static int code_of(int r)
 
 static int lease_check(struct lease_desk *k, const struct client *c, uint64_t length)
 {
-	if (length > own_reach(k, charge_of(length)))
+	if (length > max_for(k, length))
 		return LEASE_E_LARGE;
-	if (!share_allows(k, c, charge_of(length)))
+	if (!share_allows(k, c, length))
 		return LEASE_E_SHARE;
 	if (!list_empty(line_of(k, length)) && k->serving_client != c)
 		return LEASE_E_FULL;
@@ -221,7 +162,7 @@ static int make_lease(struct lease **ret_lease, struct lease_desk *k, struct cli
 	l->refs = 1;
 	l->desk = k;
 	l->data = arena_data(k->arena, &l->span);
-	l->charge = charge_of(length);
+	l->charge = input_share_charge(length);
 	l->client = client_ref(c);
 	client_charge_bytes(c, l->charge, &k->n_holders);
 	k->n_leases++;
@@ -438,7 +379,7 @@ static void serve_line(struct lease_desk *k, struct list *line)
 	while (k->here.next != line) {
 		struct lease_waiter *w = list_entry(k->here.next, struct lease_waiter, node);
 
-		if (!share_allows(k, w->client, charge_of(w->length))) {
+		if (!share_allows(k, w->client, w->length)) {
 			list_remove(&k->here);
 			list_insert_before(w->node.next, &k->here);
 			continue;

@@ -1,4 +1,6 @@
-/* quota.h: fair share of a pool without division, as in dbus-broker (client.h says how it is used). */
+/*
+ * quota.h: fair share of a pool without division, as in dbus-broker. input_share.h and output_share.h say whom it holds for.
+ */
 #ifndef DISPATCH_QUOTA_H
 #define DISPATCH_QUOTA_H
 
