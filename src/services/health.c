@@ -2,7 +2,8 @@
  * health.c: how the server, its services and its models are, and who watches that.
  *
  * A topic is a name that somebody watches. One whose status may have changed is dirty until the next
- * health_flush(), where its status is found anew, once, whoever watches it.
+ * health_flush(), where its status is found anew, once, whoever watches it. Names are whatever peers choose, a
+ * thousand a connection: the table grows with them, and nobody knows which of them meet in it.
  *
  * Readiness of "" depends on all models. Whether one is missing is looked for from where one was found
  * missing last: while it is, nothing else is looked at; as models come back one by one, each is passed
@@ -21,7 +22,9 @@
 #include "base/hash.h"
 #include "services/services.h"
 
-#define BUCKETS 1024u
+/* Powers of two. As many as are moved in some milliseconds. */
+#define BUCKETS_FEWEST 64u
+#define BUCKETS_MOST   65536u
 
 struct health_topic {
 	struct health *health; /* borrow */
@@ -35,7 +38,9 @@ struct health_topic {
 
 struct health {
 	const struct services *services; /* borrow */
-	struct list buckets[BUCKETS];	 /* struct health_topic.node, by name */
+	struct hash_key key;
+	struct list *buckets; /* own; struct health_topic.node, by name */
+	size_t n_buckets;
 	struct list dirty;
 	size_t n_topics;
 	size_t looked_at; /* index of the version that decided about "" last */
@@ -44,17 +49,29 @@ struct health {
 	bool draining;
 };
 
+static struct list *new_buckets(size_t n)
+{
+	struct list *buckets = calloc(n, sizeof(*buckets));
+
+	for (size_t i = 0; buckets && i < n; i++)
+		list_init(&buckets[i]);
+	return buckets;
+}
+
 int health_new(struct health **ret_health, const struct services *x)
 {
-	struct health *h = calloc(1, sizeof(*h));
+	_cleanup_(health_freep) struct health *h = calloc(1, sizeof(*h));
 
 	if (!h)
 		return -ENOMEM;
 	h->services = x;
-	for (size_t i = 0; i < BUCKETS; i++)
-		list_init(&h->buckets[i]);
 	list_init(&h->dirty);
-	*ret_health = h;
+	hash_key_make(&h->key);
+	h->n_buckets = BUCKETS_FEWEST;
+	h->buckets = new_buckets(h->n_buckets);
+	if (!h->buckets)
+		return -ENOMEM;
+	*ret_health = steal_ptr(h);
 	return 0;
 }
 
@@ -63,6 +80,7 @@ struct health *health_free(struct health *h)
 	if (!h)
 		return NULL;
 	assert(h->n_topics == 0);
+	free(h->buckets);
 	free(h);
 	return NULL;
 }
@@ -141,7 +159,27 @@ enum health_status health_status(struct health *h, const char *name)
 
 static struct list *bucket_of(struct health *h, const char *name)
 {
-	return &h->buckets[hash_bytes(name, strlen(name)) % BUCKETS];
+	return &h->buckets[hash_keyed(&h->key, name, strlen(name)) & (h->n_buckets - 1)];
+}
+
+/* Without memory for more buckets they get longer. */
+static void grow(struct health *h)
+{
+	struct list *old = h->buckets;
+	struct list *buckets = new_buckets(2 * h->n_buckets);
+
+	if (!buckets)
+		return;
+	h->buckets = buckets;
+	h->n_buckets *= 2;
+	for (size_t i = 0; i < h->n_buckets / 2; i++) {
+		list_for_each (&old[i], it) {
+			list_remove(it);
+			list_push_back(
+				bucket_of(h, list_entry(it, struct health_topic, node)->name), it);
+		}
+	}
+	free(old);
 }
 
 static struct health_topic *find_topic(struct health *h, const char *name)
@@ -149,6 +187,7 @@ static struct health_topic *find_topic(struct health *h, const char *name)
 	list_for_each (bucket_of(h, name), it) {
 		struct health_topic *t = list_entry(it, struct health_topic, node);
 
+		h->visits++;
 		if (!strcmp(t->name, name))
 			return t;
 	}
@@ -162,6 +201,8 @@ static struct health_topic *new_topic(struct health *h, const char *name)
 
 	if (!t)
 		return NULL;
+	if (h->n_topics >= h->n_buckets && h->n_buckets < BUCKETS_MOST)
+		grow(h);
 	*t = (struct health_topic){.health = h, .status = health_status(h, name)};
 	memcpy(t->name, name, n);
 	list_init(&t->watches);
@@ -192,7 +233,7 @@ static void mark(struct health *h, const char *name)
 
 static void mark_all(struct health *h)
 {
-	for (size_t i = 0; i < BUCKETS; i++) {
+	for (size_t i = 0; i < h->n_buckets; i++) {
 		list_for_each (&h->buckets[i], it) {
 			struct health_topic *t = list_entry(it, struct health_topic, node);
 

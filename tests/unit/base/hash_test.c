@@ -50,3 +50,37 @@ Test(hash, low_bits_spread)
 	}
 	cr_assert_lt(most, 40, "10 would be even");
 }
+
+/* --- Keyed ------------------------------------------------------------------------------------ */
+
+/* Those of its authors: the key is 0, 1, 2 ..., and so are the data. */
+Test(hash_keyed, known_values)
+{
+	static const struct {
+		size_t n;
+		uint64_t hash;
+	} known[] = {
+		{0, UINT64_C(0x726fdb47dd0e0e31)},
+		{1, UINT64_C(0x74f839c593dc67fd)},
+		{8, UINT64_C(0x93f5f5799a932462)},
+		{15, UINT64_C(0xa129ca6149be45e5)},
+	};
+	struct hash_key key;
+	uint8_t bytes[16];
+
+	for (uint8_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = i;
+	memcpy(&key, bytes, sizeof(key));
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		cr_assert_eq(hash_keyed(&key, bytes, known[i].n), known[i].hash, "%zu bytes",
+			known[i].n);
+}
+
+Test(hash_keyed, keys_differ)
+{
+	struct hash_key a, b;
+
+	hash_key_make(&a);
+	hash_key_make(&b);
+	cr_assert_neq(hash_keyed(&a, "x", 1), hash_keyed(&b, "x", 1));
+}

@@ -3,7 +3,9 @@
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/hash.h"
 #include "service_fixture.h"
 #include "tests/support/failalloc.h"
 
@@ -125,6 +127,42 @@ Test(health_watch, all_of_them_watch_one_model)
 	for (unsigned i = 0; i < N_WATCHES; i++)
 		cr_assert_eq(w[i].told, 2);
 	end_all(w, N_WATCHES);
+}
+
+/* Where a hash is known, as hash_bytes() is to everybody, names that meet in a table are found quickly. */
+Test(health_watch, names_that_are_chosen_to_meet)
+{
+	struct watching *w = calloc(N_WATCHES, sizeof(*w));
+	char name[24];
+	unsigned n = 0;
+
+	for (unsigned i = 0; n < N_WATCHES; i++) {
+		snprintf(name, sizeof(name), "%u", i);
+		if (hash_bytes(name, strlen(name)) % 1024 == 0)
+			watch(&w[n++], name);
+	}
+	cr_assert_leq(health_visits(f.services.health), 10 * N_WATCHES);
+	end_all(w, N_WATCHES);
+}
+
+/* As long as they are, each is found. */
+Test(health_watch, many_names)
+{
+	const unsigned n = 200000;
+	struct watching *w = calloc(n, sizeof(*w));
+	char name[24];
+
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "%u", i);
+		watch(&w[i], name);
+	}
+	cr_assert_leq(health_visits(f.services.health), 10 * (uint64_t)n);
+	double_model(&f.dispatch, "77777");
+	set_ready(0, true);
+	health_flush(f.services.health);
+	for (unsigned i = 0; i < n; i++)
+		cr_assert_eq(w[i].told, i == 77777);
+	end_all(w, n);
 }
 
 Test(health_watch, what_nobody_watches_costs_nothing)
