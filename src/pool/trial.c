@@ -79,5 +79,8 @@ void trial_forget(struct pool *p, const struct pool_model *m)
 
 		if (t->loading == m)
 			worker_lose(t, WORKER_CLEAN, "the model goes that it loads");
+		/* Where it was refused nothing of it is there, and it may be gone before the process is. */
+		if (t->tried == m)
+			t->tried = NULL;
 	}
 }

@@ -22,7 +22,7 @@ void trial_start(struct worker *t);
 void trial_passed(struct worker *t, struct pool_model *m);
 /* The process is gone. Returns the model that has passed; NULL: none. */
 struct pool_model *trial_end(struct worker *t);
-/* A model goes that may be tried right now. */
+/* A model goes that may be tried right now, or was. */
 void trial_forget(struct pool *p, const struct pool_model *m);
 
 #endif

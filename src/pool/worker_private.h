@@ -71,11 +71,12 @@ struct worker {
 	bool leaves_loads;	 /* what it would load is left to who is to replace it */
 	uint32_t n_bound;
 
-	bool trial;		  /* see trial.h */
-	struct pool_model *tried; /* borrow: of a trial: it was loaded, or refused; NULL: not yet */
-	bool alone;		  /* a batch runs beside which nothing is to be loaded */
-	bool set_up;		  /* the process takes Loads */
-	struct list to_load;	  /* struct holding.load_node, in the order in which they are due */
+	bool trial; /* see trial.h */
+	struct pool_model *
+		tried; /* borrow: of a trial: it was loaded, or refused; NULL: not yet, or it goes */
+	bool alone;    /* a batch runs beside which nothing is to be loaded */
+	bool set_up;   /* the process takes Loads */
+	struct list to_load; /* struct holding.load_node, in the order in which they are due */
 	struct pool_model *loading; /* borrow: HOLD_LOADING here; NULL: none */
 	uint32_t n_leaving;	    /* models: HOLD_LEAVING here */
 	uint64_t stayed_bytes;	    /* what models have left in the process */

@@ -147,6 +147,21 @@ Test(trial, what_is_refused_there_is_refused_by_workers)
 	bed_drain_end(&b);
 }
 
+/* Whoever is told that it cannot be loaded may unload it at once. */
+Test(trial, what_is_refused_there_may_go_before_the_process_does)
+{
+	struct bed b;
+
+	bed_init(&b, "good", "echo noload");
+	bed_up(&b);
+	pool_suspect(b.pm[1], bed_worker(&b, 0));
+	bed_wait(&b, trial_of(&b)->tried == b.pm[1]);
+	bed_retire(&b, 1);
+	cr_expect_null(trial_of(&b)->tried);
+	bed_wait(&b, b.n_models_gone == 1 && is_over(&b));
+	bed_drain_end(&b);
+}
+
 Test(trial, several_are_tried_one_after_the_other)
 {
 	struct bed b;
