@@ -2,7 +2,8 @@
  * move.c: from shared workers to some of a model's own, and back. Daemon process, loop thread.
  *
  * One that moves out is unloaded from shared workers at once: nobody else is to be taken down by it again. One that moves
- * back is served by its own workers until shared ones have it.
+ * back is served by its own workers until shared ones have it, and nobody is bound to its own any more. What a model with state of its
+ * own knows would be lost on the way back: it stays.
  */
 #include "pool/move.h"
 
@@ -38,7 +39,7 @@ void move_out(struct pool_model *m, const struct worker *w)
 	m->blamed_ns = clock_ns();
 	if (!is_auto(m) || m->isolated || m->pool->draining)
 		return;
-	if (m->n_own == 0 && !own_try(m)) {
+	if (!own_stay(m) && !own_try(m)) {
 		log_warning(
 			"no place for worker processes of its own: the model goes on sharing some",
 			"model=%s version=%s limit=max_model_workers", m->settings->name,
@@ -58,7 +59,7 @@ static uint64_t due_ns(const struct pool_model *m)
 {
 	uint64_t return_ms = m->pool->settings->isolation_return_ms;
 
-	if (!is_auto(m) || !m->isolated || return_ms == 0)
+	if (!is_auto(m) || !m->isolated || m->settings->keeps_state || return_ms == 0)
 		return CLOCK_NO_DEADLINE;
 	return clock_add(m->blamed_ns, return_ms * NS_PER_MS);
 }
@@ -104,7 +105,7 @@ void move_tick(struct pool *p, uint64_t now_ns)
 		if (due_ns(m) <= now_ns)
 			move_back(m);
 		if (is_back(m))
-			own_leave(m);
+			own_relieve(m);
 	}
 }
 

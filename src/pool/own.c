@@ -22,9 +22,15 @@
 
 /* --- Places ----------------------------------------------------------------------------------- */
 
+/* Of who had the place only what others may still go by: its processes are not those of the next one. */
 static void clear(struct worker *w, struct pool *p, uint32_t index)
 {
-	*w = (struct worker){.pool = p, .index = index, .own = true, .state = WORKER_REAPED};
+	*w = (struct worker){.pool = p,
+		.index = index,
+		.own = true,
+		.state = WORKER_REAPED,
+		.generation = w->generation,
+		.n_bound = w->n_bound};
 	list_init(&w->spare);
 	list_init(&w->in_flight);
 	list_init(&w->busy);
@@ -278,6 +284,44 @@ void own_leave(struct pool_model *m)
 			leave(&p->workers[i]);
 	}
 	look_at_all(p);
+}
+
+/* Those that m has, and that are not about to end; `with`: whom somebody is bound to. */
+static bool has_some(const struct pool_model *m, bool with)
+{
+	const struct pool *p = m->pool;
+
+	for (size_t i = p->n_shared; i < p->n_workers; i++) {
+		const struct worker *w = &p->workers[i];
+
+		if (w->model == m && !w->leaving && (!with || w->n_bound > 0))
+			return true;
+	}
+	return false;
+}
+
+/* Is anybody new to be bound to them? */
+static void set_replaced(struct pool_model *m, bool replaced)
+{
+	struct pool *p = m->pool;
+
+	for (size_t i = p->n_shared; i < p->n_workers; i++) {
+		if (p->workers[i].model == m)
+			p->workers[i].replaced = replaced;
+	}
+}
+
+void own_relieve(struct pool_model *m)
+{
+	set_replaced(m, true);
+	if (!has_some(m, true))
+		own_leave(m);
+}
+
+bool own_stay(struct pool_model *m)
+{
+	set_replaced(m, false);
+	return has_some(m, false);
 }
 
 void own_sweep(struct pool *p)

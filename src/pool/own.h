@@ -28,6 +28,11 @@ void own_begin(struct pool_model *m);
 _must_use_ bool own_try(struct pool_model *m);
 /* m was retired, or shares workers again: its processes end, behind its batches in flight. */
 void own_leave(struct pool_model *m);
+/* m is served by shared workers, too: nobody new is bound to its own (worker_is_ending()), and when nobody is any more they end, as by
+ * own_leave(). To be called again until then. */
+void own_relieve(struct pool_model *m);
+/* Those that are not about to end stay after all. Returns whether there are any. */
+_must_use_ bool own_stay(struct pool_model *m);
 /* It has none any more: their processes have ended (asserted). */
 void own_free(struct pool_model *m);
 /* Places whose process has ended are free again, for those that wait. Once a turn of the loop. */

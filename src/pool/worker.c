@@ -429,7 +429,7 @@ int worker_spawn(struct worker *w)
 
 	assert(w->state == WORKER_REAPED && w->n_in_flight == 0);
 	w->restart_at_ns = 0;
-	w->restarts += w->generation > 0;
+	w->restarts += w->started_ns > 0;
 	w->bye = false;
 	w->up = false;
 	w->credit = false;

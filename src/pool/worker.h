@@ -84,8 +84,8 @@ bool worker_is_loading(const struct worker *w);
 uint32_t worker_in_flight(const struct worker *w);
 
 /*
- * Somebody needs this very process again (a lane of it has sequences): it is not replaced (recycle.h) before as many
- * worker_unbind() came, be they late: of a process that has ended by itself since.
+ * Somebody needs this very process again (a lane of it has sequences): it is not replaced (recycle.h), nor given up (move.h), before as many
+ * worker_unbind() came, be they late: of a process that has ended by itself since, or of a model that had the place before.
  */
 void worker_bind(struct worker *w);
 void worker_unbind(struct worker *w);

@@ -77,7 +77,27 @@ Test(own, unloading_ends_its_process)
 	cr_expect_eq(worker_restarts(bed_worker(&b, SHARED)), 0);
 	bed_add(&b, 1);
 	bed_wait(&b, pool_model_ready(b.pm[1]) == 1);
-	cr_expect_eq(worker_generation(w), 1, "it is a new one");
+	cr_expect_eq(worker_restarts(w), 0, "it is a new one");
+	bed_drain_end(&b);
+}
+
+/* Who goes by a place and the number of its process must not take the next one's for it. */
+Test(own, who_has_a_place_next_is_not_who_had_it)
+{
+	struct bed b;
+	struct worker *w;
+
+	init(&b, "good", "echo second", 1);
+	bed_up(&b);
+	w = bed_worker(&b, OWN);
+	worker_bind(w);
+	cr_expect_eq(worker_generation(w), 1);
+	bed_retire(&b, 1);
+	bed_wait(&b, b.n_models_gone == 1);
+	bed_add(&b, 1);
+	bed_wait(&b, pool_model_ready(b.pm[1]) == 1);
+	cr_expect_eq(worker_generation(w), 2);
+	worker_unbind(w);
 	bed_drain_end(&b);
 }
 
