@@ -37,13 +37,20 @@ void stream_copy(void *to, const void *from, size_t n)
 	memcpy(out, in, head);
 	for (n -= head, out += head, in += head; n >= LINE; n -= LINE, out += LINE, in += LINE)
 		copy_line(out, in);
-	/* Such stores are weakly ordered: they must be out before anybody is told of the data. */
-	_mm_sfence();
 	memcpy(out, in, n);
+}
+
+void stream_copy_end(void)
+{
+	_mm_sfence();
 }
 #else
 void stream_copy(void *to, const void *from, size_t n)
 {
 	memcpy(to, from, n);
+}
+
+void stream_copy_end(void)
+{
 }
 #endif

@@ -11,7 +11,9 @@
 /* From where it pays. */
 #define STREAM_COPY_MIN (512u * 1024u)
 
-/* As memcpy(). What was written is visible to other cores as after memcpy(). */
+/* As memcpy(), but other cores may see what was written later than what is written after it, until stream_copy_end(). */
 void stream_copy(void *to, const void *from, size_t n);
+/* Before anybody is told of what was copied. To wait for all of it after each of many pieces takes a fifth of the time again. */
+void stream_copy_end(void);
 
 #endif

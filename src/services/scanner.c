@@ -320,8 +320,11 @@ static int step_bytes(struct scanner *s, const uint8_t *data, size_t n)
 	}
 	consume(s, n);
 	s->todo -= n;
-	if (s->todo == 0)
-		next_field(s);
+	if (s->todo > 0)
+		return 0;
+	if (s->state == SCANNER_TENSOR && s->large)
+		stream_copy_end();
+	next_field(s);
 	return 0;
 }
 

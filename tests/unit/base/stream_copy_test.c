@@ -15,6 +15,7 @@ static void check(size_t at_to, size_t at_from, size_t n)
 {
 	memset(to, 0xEE, sizeof(to));
 	stream_copy(to + at_to, from + at_from, n);
+	stream_copy_end();
 	cr_assert_eq(memcmp(to + at_to, from + at_from, n), 0, "%zu %zu %zu", at_to, at_from, n);
 	for (size_t i = 0; i < sizeof(to); i++) {
 		if (i < at_to || i >= at_to + n)
@@ -45,6 +46,7 @@ Test(stream_copy, large)
 	for (size_t i = 0; i < n; i++)
 		a[i] = (uint8_t)(i * 31 + i / 1000);
 	stream_copy(b, a, n);
+	stream_copy_end();
 	cr_assert_eq(memcmp(a, b, n), 0);
 	cr_assert_eq(b[n], 0);
 	free(a);
