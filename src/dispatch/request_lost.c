@@ -44,7 +44,7 @@ static bool has_failed(struct request *r, const char *worker, enum lost how, uin
 			"model '%s' took longer than run_timeout_ms = %" PRIu64 " for this request",
 			s->name, s->run_timeout_ms);
 	} else if (r->losses > 1) {
-		log_warning("request lost two workers", "model=%s worker=%s", s->name, worker);
+		log_warning("request lost two workers", "model=%s worker=\"%s\"", s->name, worker);
 		request_fail(r, now_ns, GRPC_INTERNAL,
 			"worker lost twice while it had this request for model '%s', the second "
 			"time %s, running it alone",

@@ -370,8 +370,8 @@ void scheduler_lost(struct scheduler *s, void *tag, struct worker *w, enum lost 
 	batch_end(s, tag, &requests);
 	while ((r = request_pop(&requests))) {
 		if (r->sequence)
-			sequence_lost(r, worker_name(w));
-		request_lost(r, worker_name(w), how, &again, now_ns);
+			sequence_lost(r, worker_loss(w));
+		request_lost(r, worker_loss(w), how, &again, now_ns);
 	}
 	work_requeue(work, &again, now_ns);
 	request_tell_ordered(work);

@@ -115,7 +115,7 @@ void sequence_return(struct request *r);
 
 /* A worker has answered it, for the last time: its states are kept, and left out of the answer. */
 void sequence_answered(struct request *r, struct request_answer *a);
-/* Its worker is lost, and the sequence with it. request.leave() follows. */
+/* Its worker, as worker_loss() calls it, is lost, and the sequence with it. request.leave() follows. */
 void sequence_lost(struct request *r, const char *worker);
 
 #endif

@@ -47,7 +47,7 @@ void pool_blame(struct pool_model *m, struct worker *w)
 	uint64_t now_ns = clock_ns();
 	char text[POOL_TEXT_MAX];
 
-	bool opened = breaker_crash(b, w, now_ns);
+	bool opened = breaker_crash(b, w, w->last_exit, now_ns);
 
 	/* Whom others kill may be innocent. */
 	if (opened || !w->killed)
@@ -86,10 +86,11 @@ static void try_again(struct pool_model *m, uint32_t device_index)
 
 void pool_suspect(struct pool_model *m, struct worker *w)
 {
-	if (m->retired || !breaker_suspect(pool_breaker(m, w->device_index)))
+	if (m->retired || !breaker_suspect(pool_breaker(m, w->device_index), w->last_exit))
 		return;
 	log_warning("a worker ended while it loaded a model, which is tried alone now",
-		"model=%s version=%s worker=%s", m->settings->name, m->settings->version, w->name);
+		"model=%s version=%s worker=%s why=\"%s\"", m->settings->name, m->settings->version,
+		w->name, w->last_exit);
 	pool_model_changed(m);
 	try_again(m, w->device_index);
 }

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 
@@ -22,7 +24,9 @@ int breaker_init(struct breaker *b, uint32_t limit, uint64_t window_ns, uint64_t
 void breaker_deinit(struct breaker *b)
 {
 	free(b->times);
+	free(b->why);
 	b->times = NULL;
+	b->why = NULL;
 }
 
 bool breaker_admits(const struct breaker *b, const void *who)
@@ -63,6 +67,15 @@ static void forget(struct breaker *b)
 	b->crashes = 0;
 	b->good = 0;
 	b->runs_badly = false;
+	free(b->why);
+	b->why = NULL;
+}
+
+/* Where there is no memory for it nothing is known, which is better than what was so before. */
+static void keep(struct breaker *b, const char *why)
+{
+	free(b->why);
+	b->why = *why ? strndup(why, BREAKER_WHY_MAX) : NULL;
 }
 
 /* Remember a crash. Returns whether there were `limit` within the window. */
@@ -83,10 +96,11 @@ static bool record(struct breaker *b, uint64_t now_ns)
 	return b->n_times == b->limit && now_ns - oldest <= b->window_ns;
 }
 
-bool breaker_crash(struct breaker *b, const void *who, uint64_t now_ns)
+bool breaker_crash(struct breaker *b, const void *who, const char *why, uint64_t now_ns)
 {
 	bool many = record(b, now_ns);
 
+	keep(b, why);
 	b->good = 0;
 	if (b->state == BREAKER_OPEN)
 		return false; /* a worker that still held it; the cool-down is not extended */
@@ -99,10 +113,11 @@ bool breaker_crash(struct breaker *b, const void *who, uint64_t now_ns)
 	return true;
 }
 
-bool breaker_suspect(struct breaker *b)
+bool breaker_suspect(struct breaker *b, const char *why)
 {
 	if (b->state != BREAKER_CLOSED)
 		return false;
+	keep(b, why);
 	set_state(b, BREAKER_TRIAL);
 	return true;
 }
@@ -145,6 +160,11 @@ static uint64_t seconds_up(uint64_t ns)
 	return ns / NS_PER_S + (ns % NS_PER_S > 0);
 }
 
+const char *breaker_why(const struct breaker *b)
+{
+	return b->why ? b->why : "";
+}
+
 const char *breaker_format(
 	const struct breaker *b, const char *device, uint64_t now_ns, char *out, size_t cap)
 {
@@ -152,8 +172,9 @@ const char *breaker_format(
 	uint64_t span = b->last_ns - b->first_ns;
 
 	snprintf(out, cap,
-		"circuit breaker open on %s: %" PRIu32 " crashes in %" PRIu64
-		" s; next try in %" PRIu64 " s",
-		device, b->crashes, seconds_up(span), seconds_up(left));
+		"circuit breaker open on %s: %" PRIu32 " crash%s in %" PRIu64
+		" s%s%s; next try in %" PRIu64 " s",
+		device, b->crashes, b->crashes == 1 ? "" : "es", seconds_up(span),
+		b->why ? ", the last one: " : "", breaker_why(b), seconds_up(left));
 	return out;
 }

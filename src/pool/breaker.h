@@ -29,6 +29,8 @@ enum breaker_state {
 	BREAKER_PROBATION, /* one worker may load it */
 };
 
+/* So many bytes are kept of why a process ended. */
+#define BREAKER_WHY_MAX 320u
 /* So many batches that ran well make earlier crashes forgotten. */
 #define BREAKER_GOOD_BATCHES 256u
 
@@ -47,6 +49,7 @@ struct breaker {
 	uint64_t until_ns; /* OPEN: the end of the cool-down */
 	bool runs_badly;   /* it was opened from CLOSED or PROBATION: loading it proves little */
 	const void *who;   /* TRIAL, PROBATION: who tries; NULL: nobody yet */
+	char *why;	   /* own: of the last crash; NULL: there was none, or none is known */
 };
 
 /* limit > 0. -ENOMEM */
@@ -63,10 +66,11 @@ bool breaker_wants_trial(const struct breaker *b);
 void breaker_try(struct breaker *b, const void *who);
 /* `who` is gone, and the model was not to blame. */
 void breaker_leave(struct breaker *b, const void *who);
-/* The model is to blame for a crash of `who`. Returns whether the breaker has opened by it. */
-bool breaker_crash(struct breaker *b, const void *who, uint64_t now_ns);
-/* A process ended while it loaded the model: CLOSED -> TRIAL. Returns whether it was. */
-bool breaker_suspect(struct breaker *b);
+/* The model is to blame for a crash of `who`. why: in words for people, or ""; it is copied. Returns whether the breaker has
+ * opened by it. */
+bool breaker_crash(struct breaker *b, const void *who, const char *why, uint64_t now_ns);
+/* A process ended while it loaded the model: CLOSED -> TRIAL. why: as above. Returns whether it was. */
+bool breaker_suspect(struct breaker *b, const char *why);
 /* It was loaded, or refused in an orderly manner, in a process of its own: TRIAL -> CLOSED or PROBATION. Returns
  * whether it was. */
 bool breaker_loaded(struct breaker *b);
@@ -77,7 +81,9 @@ bool breaker_success(struct breaker *b);
 bool breaker_tick(struct breaker *b, uint64_t now_ns);
 /* When to call breaker_tick(); CLOCK_NO_DEADLINE: never. */
 uint64_t breaker_deadline(const struct breaker *b);
-/* "circuit breaker open on cpu:0: 5 crashes in 12 s; next try in 48 s". Returns out. */
+/* Why the last of the crashes was that are remembered; "": there is none, or nothing is known. */
+const char *breaker_why(const struct breaker *b);
+/* "circuit breaker open on cpu:0: 5 crashes in 12 s, the last one: signal 6 (Aborted); next try in 48 s". Returns out. */
 const char *breaker_format(
 	const struct breaker *b, const char *device, uint64_t now_ns, char *out, size_t cap);
 

@@ -55,11 +55,14 @@ static const char *format_hope(
 	const struct pool_model *m, const struct worker *w, char *out, size_t cap)
 {
 	enum hold hold = pool_holding((struct pool_model *)m, w)->state;
+	const struct breaker *b = &m->breakers[w->device_index];
 
-	if (hold == HOLD_NONE && !w->own && m->breakers[w->device_index].state == BREAKER_TRIAL)
-		snprintf(out, cap, "it is tried in a process of its own on %s", w->device);
+	if (hold == HOLD_NONE && !w->own && b->state == BREAKER_TRIAL)
+		snprintf(out, cap, "it is tried in a process of its own on %s%s%s", w->device,
+			*breaker_why(b) ? " after: " : "", breaker_why(b));
 	else if (w->state == WORKER_LOST)
-		snprintf(out, cap, "worker %s was lost", w->name);
+		snprintf(out, cap, "worker %s was lost%s%s", w->name, w->loss[0] ? ": " : "",
+			w->loss);
 	else if (w->state == WORKER_REAPED)
 		snprintf(out, cap, "worker %s is restarted%s%s", w->name,
 			w->last_exit[0] ? " after: " : "", w->last_exit);

@@ -32,6 +32,12 @@ static void kill_group(pid_t leader)
 	kill(-leader, SIGKILL);
 }
 
+static struct process_exit exit_of(const siginfo_t *info)
+{
+	return (struct process_exit){
+		.known = true, .signaled = info->si_code != CLD_EXITED, .code = info->si_status};
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
 	struct process *p = poll->data;
@@ -43,9 +49,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 			return;
 		kill_group(p->pid);
 		waitid(P_PIDFD, (id_t)p->pidfd, &info, WEXITED | WNOHANG);
-		e.known = true;
-		e.signaled = info.si_code != CLD_EXITED;
-		e.code = info.si_status;
+		e = exit_of(&info);
 	} else if (errno == EINTR) {
 		return;
 	}
@@ -84,6 +88,17 @@ int process_new(struct process **ret_process, uv_loop_t *loop, pid_t pid, int pi
 	assert(r == 0);
 	*ret_process = p;
 	return 0;
+}
+
+bool process_peek(const struct process *p, struct process_exit *ret_exit)
+{
+	siginfo_t info = {0};
+
+	if (p->ended || waitid(P_PIDFD, (id_t)p->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) ||
+		info.si_pid == 0)
+		return false;
+	*ret_exit = exit_of(&info);
+	return true;
 }
 
 void process_kill(struct process *p)

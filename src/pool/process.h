@@ -25,6 +25,8 @@ struct process_exit {
  */
 _must_use_ int process_new(struct process **ret_process, uv_loop_t *loop, pid_t pid, int pidfd,
 	void (*on_exit)(void *data, const struct process_exit *e), void *data);
+/* How it ended, where it has and that was not reported yet; false: it runs, or nobody can tell. */
+_must_use_ bool process_peek(const struct process *p, struct process_exit *ret_exit);
 /* SIGKILL; harmless when it has ended. */
 void process_kill(struct process *p);
 pid_t process_pid(const struct process *p);

@@ -113,6 +113,11 @@ uint64_t worker_output_mapped(const struct worker *w);	 /* their bytes */
 uint64_t worker_stayed_bytes(const struct worker *w);
 uint64_t worker_ready_since_ns(const struct worker *w); /* 0 when not ready */
 const char *worker_last_exit(const struct worker *w);	/* "" when none */
+/*
+ * Its name and why its process was lost, as far as that is known by now, for texts: "cpu:0/1 (signal 6 (Aborted))". From
+ * pool_events.on_lost; valid until the next call for it.
+ */
+const char *worker_loss(struct worker *w);
 /* What the driver wants done to its GPU before it is started again: "a reset of the GPU (recovery action 1)"; "":
  * nothing. */
 const char *worker_quarantine(const struct worker *w);

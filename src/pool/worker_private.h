@@ -118,6 +118,7 @@ struct worker {
 	uint64_t restarts;
 	uint64_t ends[WORKER_VERDICTS_];
 	char last_exit[WORKER_EXIT_MAX];
+	char lost_text[WORKER_NAME_MAX + WORKER_EXIT_MAX + 4]; /* of worker_loss() */
 	bool imports;			 /* as its process says, see worker_imports() */
 	uint32_t numa_node;		 /* the same, see pool_model_numa_node() */
 	char copies[WIRE_NAME_MAX + 1];	 /* as its process says, see worker_copies() */

@@ -6,6 +6,7 @@
 #include "pool/worker.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -193,6 +194,28 @@ const char *worker_copies(const struct worker *w)
 const char *worker_last_exit(const struct worker *w)
 {
 	return w->last_exit;
+}
+
+/* That its channel has ended is heard of before the end of the process, which mostly can be seen then. */
+static const char *why_lost(const struct worker *w, char *out, size_t cap)
+{
+	struct process_exit e;
+
+	if (w->state == WORKER_REAPED)
+		return w->last_exit;
+	if (w->loss[0] || !process_peek(w->process, &e))
+		return w->loss;
+	return process_exit_format(&e, out, cap);
+}
+
+const char *worker_loss(struct worker *w)
+{
+	char text[64];
+	const char *why = why_lost(w, text, sizeof(text));
+
+	snprintf(w->lost_text, sizeof(w->lost_text), "%s%s%s%s", w->name, *why ? " (" : "", why,
+		*why ? ")" : "");
+	return w->lost_text;
 }
 
 uint64_t worker_restart_at_ns(const struct worker *w)

@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 
+import grpc
 import pytest
 
 import messages as m
@@ -109,12 +110,18 @@ def test_a_worker_that_loads_is_spared(start, tmp_path):
     assert sorted(done.values()) == [(0, "loading"), (50, "ready")]
 
 
+def repository_with_bad(path, how, **models):
+    """The same with a model `bad`, of the backend `odd`."""
+    repository(path, **models)
+    (path / "bad" / "1").mkdir(parents=True)
+    (path / "bad" / "model.conf").write_text(f"[model]\nbackend = odd\n[parameters]\nhow = {how}\n")
+    return str(path)
+
+
 @pytest.mark.parametrize("how", ["abort", "exit", "hang"])
 def test_a_model_that_ends_or_hangs_in_loading_costs_others_one_restart(start, tmp_path, odd, how):
     """It is loaded once beside others, then in trials."""
-    path = repository(tmp_path, alpha=("identity",), zeta=("identity",))
-    (tmp_path / "bad" / "1").mkdir(parents=True)
-    (tmp_path / "bad" / "model.conf").write_text(f"[model]\nbackend = odd\n[parameters]\nhow = {how}\n")
+    path = repository_with_bad(tmp_path, how, alpha=("identity",), zeta=("identity",))
     d = start(f"worker.backend_dirs={odd}", "worker.load_timeout_ms=500", "worker.breaker_cooldown_ms=200",
               "models.isolation=device", models=["alpha", "bad", "zeta"], repository=path, workers="cpu:0")
     wait_for("the others", lambda: model(d, "zeta").state == "ready")
@@ -123,3 +130,21 @@ def test_a_model_that_ends_or_hangs_in_loading_costs_others_one_restart(start, t
     assert d.status().workers[0].restarts == 1
     assert d.check_health("bad") == m.NOT_SERVING and model(d, "bad").detail
     d.stop()
+
+
+@pytest.mark.parametrize("how, why", [
+    ("abort", "signal 6 (Aborted)"), ("exit", "exit status 3"),
+    ("hang", "loading model 'bad' took longer than load_timeout_ms = 500")])
+def test_who_asks_for_a_model_that_was_taken_away_hears_why(start, tmp_path, odd, how, why):
+    d = start(f"worker.backend_dirs={odd}", "worker.load_timeout_ms=500", "worker.breaker_cooldown_ms=600000",
+              models=["alpha", "bad"], repository=repository_with_bad(tmp_path, how, alpha=("identity",)), workers="cpu:0")
+    wait_for("its end", lambda: "circuit breaker open on cpu:0: " in model(d, "bad").detail)
+    said = f", the last one: {why}; next try in "
+    with pytest.raises(grpc.RpcError) as e:
+        answers(d, "bad")
+    assert e.value.code() == grpc.StatusCode.UNAVAILABLE and said in e.value.details()
+    assert said in model(d, "bad").detail and said in " ".join(d.modelctl("status").stdout.split())
+    events = d.modelctl("events").stdout
+    assert any("model is taken off a device" in x and said in x for x in events.splitlines())
+    assert any("which is tried alone now" in x and f'why="{why}"' in x for x in events.splitlines())
+    assert answers(d, "alpha")

@@ -120,7 +120,7 @@ def test_breaker_takes_one_model_away_and_leaves_the_rest(start):
     assert d.check_health("crash") == m.NOT_SERVING
     assert d.check_health("identity") == m.SERVING
     state = {s.name: s for s in d.status().models}["crash"]
-    assert "breaker" in state.detail
+    assert "breaker" in state.detail and ", the last one: signal " in state.detail
 
 
 def test_daemon_killed_leaves_no_worker(start):

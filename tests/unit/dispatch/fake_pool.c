@@ -292,6 +292,14 @@ const char *worker_name(const struct worker *w)
 	return w->name;
 }
 
+const char *worker_loss(struct worker *w)
+{
+	static char text[64];
+
+	snprintf(text, sizeof(text), "%s (signal 6 (Aborted))", w->name);
+	return text;
+}
+
 const char *worker_device(const struct worker *w)
 {
 	return w->device;

@@ -38,7 +38,7 @@ Test(request_lost, a_request_that_loses_two_workers_is_internal)
 	cr_expect_eq(answers[0].status, GRPC_INTERNAL);
 	cr_expect_str_eq(answers[0].message,
 		"worker lost twice while it had this request for model 'alpha', the second time "
-		"cpu:0/0, running it alone");
+		"cpu:0/0 (signal 6 (Aborted)), running it alone");
 }
 
 /* A worker that loads runs suspects; should it end then, it may have been the load: once more, where nothing is
@@ -74,8 +74,8 @@ Test(request_lost, stateful_models_are_not_sent_again)
 	cr_expect_eq(answers[0].n, 1);
 	cr_expect_eq(answers[0].status, GRPC_UNAVAILABLE);
 	cr_expect_str_eq(answers[0].message,
-		"worker cpu:0/0 was lost with this request for model 'beta', which is stateful: "
-		"it is not sent again");
+		"worker cpu:0/0 (signal 6 (Aborted)) was lost with this request for model 'beta', "
+		"which is stateful: it is not sent again");
 }
 
 Test(request_lost, a_cancelled_request_is_not_sent_again)
@@ -102,7 +102,8 @@ Test(request_lost, a_late_request_is_not_sent_again)
 	fake_lose(&bed.pool->workers[0]);
 	cr_expect_eq(answers[0].status, GRPC_DEADLINE_EXCEEDED);
 	cr_expect_str_eq(answers[0].message,
-		"deadline passed when worker cpu:0/0 was lost with this request for model 'alpha'");
+		"deadline passed when worker cpu:0/0 (signal 6 (Aborted)) was lost with this "
+		"request for model 'alpha'");
 }
 
 Test(request_lost, one_that_overran_alone_is_not_sent_again)

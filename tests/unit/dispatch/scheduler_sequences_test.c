@@ -379,10 +379,10 @@ Test(sequences, a_lost_worker_ends_them)
 	bed.pool->workers[0].generation++;
 	fake_set_ready(&bed.pool->workers[0], true);
 	bed_turn(&bed);
-	expect_gone(&answers[1], "worker cpu:0/0, which ran it, was lost");
+	expect_gone(&answers[1], "worker cpu:0/0 (signal 6 (Aborted)), which ran it, was lost");
 	submit(1, false, false, &answers[2]);
 	bed_turn(&bed);
-	expect_gone(&answers[2], "worker cpu:0/0, which ran it, was lost");
+	expect_gone(&answers[2], "worker cpu:0/0 (signal 6 (Aborted)), which ran it, was lost");
 	submit(1, true, true, &answers[3]);
 	bed_turn(&bed);
 	answer_first();

@@ -36,7 +36,8 @@ Test(blame, breaker_opens_and_closes)
 	cr_assert_eq(pool_model_hopeful(b.pm[1]), 0);
 	cr_assert(
 		strstr(pool_model_detail(b.pm[1]), "circuit breaker open on cpu:0: 2 crashes in"));
-	cr_assert(strstr(pool_model_detail(b.pm[1]), " s; next try in 60 s"));
+	cr_assert(strstr(pool_model_detail(b.pm[1]),
+		" s, the last one: signal 9 (Killed); next try in 60 s"));
 	/* The other model goes on. */
 	cr_assert_eq(pool_model_ready(b.pm[0]), 1);
 	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);

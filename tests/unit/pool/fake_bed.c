@@ -71,8 +71,10 @@ static void on_lost(void *data, void *tag, struct worker *w, enum lost how)
 	struct bed *b = data;
 
 	note(b);
-	b->events[b->n_events++ % BED_EVENTS] =
+	b->events[b->n_events % BED_EVENTS] =
 		(struct bed_event){.what = "sgib"[how], .tag = (intptr_t)tag};
+	snprintf(b->events[b->n_events++ % BED_EVENTS].message, sizeof(b->events->message), "%s",
+		worker_loss(w));
 }
 
 static void on_credit(void *data)

@@ -21,7 +21,7 @@ struct bed_event {
 	char what; /* 'd' done, 'p' answered in part, 'e' answered early, 'l' lost, 'r' lost while running */
 	intptr_t tag;
 	uint32_t code;
-	char message[32];
+	char message[32]; /* lost: of worker_loss() */
 	uint64_t length;
 	const uint8_t *data;
 };

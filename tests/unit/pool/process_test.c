@@ -64,6 +64,32 @@ static void says(struct process_exit e, const char *text)
 	cr_assert_str_eq(process_exit_format(&e, out, sizeof(out)), text);
 }
 
+Test(process, its_end_can_be_seen_ahead_of_the_loop)
+{
+	struct process_exit e = {0};
+	struct seen s = {0};
+	siginfo_t info;
+	struct process *p;
+	uv_loop_t loop;
+	pid_t pid = child(-1);
+
+	cr_assert_eq(uv_loop_init(&loop), 0);
+	cr_assert_eq(process_new(&p, &loop, pid, pidfd_open(pid, 0), on_exit_seen, &s), 0);
+	cr_expect_not(process_peek(p, &e), "it runs");
+	process_kill(p);
+	cr_assert_eq(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+	cr_expect(process_peek(p, &e));
+	says(e, "signal 9 (Killed)");
+	cr_expect_eq(s.n, 0);
+	while (s.n == 0)
+		uv_run(&loop, UV_RUN_ONCE);
+	says(s.exit, "signal 9 (Killed)");
+	cr_expect_not(process_peek(p, &e), "it was reported");
+	process_close(p);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	cr_assert_eq(uv_loop_close(&loop), 0);
+}
+
 Test(process, exit_status)
 {
 	says(watch(child(78), false), "exit status 78");

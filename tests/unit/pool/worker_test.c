@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "base/clock.h"
 #include "fake_bed.h"
@@ -652,6 +653,26 @@ Test(worker, a_worker_that_is_lost_between_answers)
 	bed_wait(&b, b.n_events == 4);
 	cr_assert_eq(b.events[2].what, 'p');
 	cr_assert_eq(b.events[3].what, 's');
+	bed_end(&b);
+}
+
+/* The end of its channel is heard of first. */
+Test(worker, says_why_it_was_lost_when_its_batches_come_back)
+{
+	struct bed b;
+	siginfo_t info;
+	int pid;
+
+	bed_init(&b, "good", "hold");
+	bed_up(&b);
+	pid = worker_pid(bed_worker(&b, 0));
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
+	pool_flush(b.pool);
+	kill(pid, SIGKILL);
+	cr_assert_eq(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+	bed_wait(&b, b.n_events == 1);
+	cr_expect_eq(b.events[0].what, 's');
+	cr_expect_str_eq(b.events[0].message, "cpu:0/0 (signal 9 (Killed))");
 	bed_end(&b);
 }
 
