@@ -191,34 +191,54 @@ static void print_placements(FILE *out, const ModelStatus *m)
 	}
 }
 
-static void print_model(FILE *out, const ServerStatus *s, const ModelStatus *m, bool places)
+/* How much was asked of it, and how it went. */
+static void print_requests(FILE *out, const ModelStatus *m)
+{
+	(void)fprintf(out,
+		"\n  %-12s %" PRIu64 " ok, %" PRIu64 " failed, %" PRIu64 " batches, queue %" PRIu32
+		"/%" PRIu32,
+		"", m->requests_ok, m->requests_failed, m->batches, m->queue_depth, m->queue_limit);
+}
+
+static void print_tensors(FILE *out, const ModelStatus *m)
+{
+	(void)fprintf(out, "\n  %-12s", "");
+	for (size_t i = 0; i < m->n_inputs; i++)
+		print_tensor(out, m->inputs[i]);
+	(void)fputs(" ->", out);
+	for (size_t i = 0; i < m->n_outputs; i++)
+		print_tensor(out, m->outputs[i]);
+}
+
+/* What there is of a version of it; of a model that is wrong there is none. */
+static void print_version(FILE *out, const ServerStatus *s, const ModelStatus *m)
 {
 	char memory[32];
 
-	(void)fprintf(out, "  %-12s %-11s version %s, %s, %" PRIu32 " worker%s", m->name, m->state,
-		m->version, m->backend, m->workers_ready, m->workers_ready == 1 ? "" : "s");
+	(void)fprintf(out, " version %s, %s, %" PRIu32 " worker%s", m->version, m->backend,
+		m->workers_ready, m->workers_ready == 1 ? "" : "s");
 	if (m->max_batch_size)
 		(void)fprintf(out, ", batches up to %" PRIu32, m->max_batch_size);
 	if (m->memory_bytes)
 		(void)fprintf(out, ", %s", bytes_text(m->memory_bytes, memory));
 	if (!strcmp(m->name, s->default_model))
 		(void)fputs(", default", out);
+}
+
+static void print_model(FILE *out, const ServerStatus *s, const ModelStatus *m, bool places)
+{
+	(void)fprintf(out, "  %-12s %-11s", m->name, m->state);
+	if (*m->version)
+		print_version(out, s, m);
 	if (*m->detail)
 		(void)fprintf(out, "\n  %-12s %s", "", m->detail);
 	if (places)
 		print_placements(out, m);
-	if (m->n_inputs || m->n_outputs) {
-		(void)fprintf(out, "\n  %-12s", "");
-		for (size_t i = 0; i < m->n_inputs; i++)
-			print_tensor(out, m->inputs[i]);
-		(void)fputs(" ->", out);
-		for (size_t i = 0; i < m->n_outputs; i++)
-			print_tensor(out, m->outputs[i]);
-	}
-	(void)fprintf(out,
-		"\n  %-12s %" PRIu64 " ok, %" PRIu64 " failed, %" PRIu64 " batches, queue %" PRIu32
-		"/%" PRIu32 "\n",
-		"", m->requests_ok, m->requests_failed, m->batches, m->queue_depth, m->queue_limit);
+	if (m->n_inputs || m->n_outputs)
+		print_tensors(out, m);
+	if (*m->version)
+		print_requests(out, m);
+	(void)fputc('\n', out);
 }
 
 static void print_text(FILE *out, const struct modelctl *m, const ServerStatus *s)

@@ -62,6 +62,9 @@ def test_one_bad_entry_keeps_no_other_from_being_served(start, repository):
     assert "newest/2 has no model.onnx" in d.log()
     code, text = ctl(d, "wait-ready")
     assert code == OK and "model key is wrong" in text and "unknown key" in text
+    code, text = ctl(d, "status", "key")
+    assert code == OK and text.split()[:2] == ["key", "wrong"] and "unknown key" in text
+    assert "version" not in text and "queue" not in text, "there is none of it to have some"
     done = check(CONF, "models.serve=*", "models.default=", f"models.repository={repository.directory}")
     assert done.returncode == CONFIG
     for name in bad:
