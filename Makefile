@@ -69,7 +69,7 @@ $(shell echo '$(FLAGS)' | cmp -s - $(BUILD)/flags || rm -f $(BUILD)/flags)
 LIBS_FRONT  := $(shell pkg-config --libs libuv libnghttp2 libprotobuf-c inih jansson zlib libmicrohttpd 2>/dev/null) -lpthread
 LIBS_WORKER := $(shell pkg-config --libs inih 2>/dev/null) -ldl -lm -lpthread
 # What modelctl reads pictures by, each where it is there.
-PICTURES    := $(foreach p,libpng libturbojpeg,$(shell pkg-config --exists $(p) 2>/dev/null && echo $(p)))
+PICTURES    := $(strip $(foreach p,libpng libturbojpeg,$(shell pkg-config --exists $(p) 2>/dev/null && echo $(p))))
 PICTURES_CPPFLAGS := $(if $(filter libpng,$(PICTURES)),-DMODELCTL_PNG) $(if $(filter libturbojpeg,$(PICTURES)),-DMODELCTL_JPEG) \
                $(if $(PICTURES),$(shell pkg-config --cflags $(PICTURES)))
 LIBS_PICTURES := -Wl,--as-needed $(if $(PICTURES),$(shell pkg-config --libs $(PICTURES))) -Wl,--no-as-needed

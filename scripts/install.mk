@@ -88,7 +88,7 @@ tarball: all  ## what install lays down, as an archive to unpack at /
 # Of the files that git knows, in a tree of their own: what was built here stays out of it.
 deb_tree := $(BUILD)/deb/modeld-$(VERSION)
 .PHONY: deb
-deb:  ## Debian packages, into $(BUILD)/deb; needs debhelper and fakeroot
+deb:  ## Debian packages, into $(BUILD)/deb; scripts/setup deb brings what it needs
 	rm -rf $(BUILD)/deb
 	mkdir -p $(deb_tree)
 	git ls-files -z | tar --null -T - -cf - | tar -C $(deb_tree) -xf -

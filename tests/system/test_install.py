@@ -246,3 +246,4 @@ def test_make_without_what_it_needs_says_what_brings_it(tmp_path):
                           env={"PATH": str(tmp_path)}, timeout=60)
     assert done.returncode != 0
     assert "the build needs gcc pkg-config protoc-c libuv" in done.stdout and "scripts/setup build" in done.stdout
+    assert "pkg-config: No such file" not in done.stderr, "what is missing is said once"
