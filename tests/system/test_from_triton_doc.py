@@ -45,7 +45,7 @@ def test_every_field_of_the_configuration(tmp_path):
 
 
 def test_keys_that_options_became_are_there():
-    keys = set(re.findall(r"`((?:server|models|worker|memory|limits|http2|metrics|compression)\.\w+)`",
+    keys = set(re.findall(r"`((?:server|models|worker|memory|limits|http2|metrics|trace|compression)\.\w+)`",
                           section("Options of tritonserver")))
     assert len(keys) > 20
     listing = subprocess.run([os.path.join(BUILD, "modeld"), "--config", os.path.join(m.ROOT, "conf", "modeld.conf"), "--check"],
@@ -56,6 +56,13 @@ def test_keys_that_options_became_are_there():
         if " = " in line:
             known.add(f"{current}.{line.split(' = ')[0]}")
     assert keys <= known, keys - known
+
+
+def test_parameters_that_fields_became_are_there():
+    with open(os.path.join(m.ROOT, "docs", "onnxruntime.md"), encoding="utf-8") as page:
+        settings = page.read().split("\n## Settings\n")[1].split("\n## ")[0]
+    named = re.findall(r"`(\w+)` in\s`\[parameters\]`", section("Fields of config.pbtxt"))
+    assert named and all(f"\n| `{key}` | " in settings for key in named), named
 
 
 def test_options_are_told_once():
