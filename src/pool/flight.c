@@ -292,10 +292,22 @@ static int lease_part(struct pool_result *r, struct output_memory *output, uint6
 	return e ? e : output_lease_part(&r->lease, before ? before : whole);
 }
 
+/* Which segments its outputs are in, as `tensors` say. */
+static int note_segments(struct pool_result *r, const struct wire_tensor *tensors)
+{
+	int e = 0;
+
+	for (size_t i = 0; i < r->n_outputs && !e; i++) {
+		if (r->outputs[i].data)
+			e = output_lease_on(r->lease, tensors[i].span.arena);
+	}
+	return e;
+}
+
 /* Lease what r has in output memory. `before`: the lease of the same hold, where a result before has it; `shared`: that,
  * or one behind has it. */
 static int lease(struct pool_result *r, struct output_memory *output, uint64_t hold, bool shared,
-	struct output_lease *before, const char **ret_why)
+	struct output_lease *before, const struct wire_tensor *tensors, const char **ret_why)
 {
 	uint64_t bytes;
 	size_t n = count_held(r, &bytes);
@@ -311,8 +323,12 @@ static int lease(struct pool_result *r, struct output_memory *output, uint64_t h
 		e = lease_part(r, output, hold, before, ret_why);
 	else
 		e = output_lease_new(&r->lease, output, hold, ret_why);
-	if (!e)
-		output_lease_add(r->lease, bytes);
+	if (e)
+		return e;
+	output_lease_add(r->lease, bytes);
+	e = note_segments(r, tensors);
+	if (e)
+		r->lease = output_lease_unref(r->lease);
 	return e;
 }
 
@@ -338,7 +354,7 @@ static int lease_all(struct flight *f, struct output_memory *output,
 		bool shared = !first || next_hold(results, i, f->n_items) == results[i].hold;
 
 		r = lease(&f->results[i], output, results[i].hold, shared, first ? NULL : before,
-			ret_why);
+			results[i].outputs, ret_why);
 		if (!f->results[i].lease)
 			continue;
 		before = f->results[i].lease;
@@ -410,5 +426,6 @@ int flight_check_partial(struct flight *f, const struct wire_loaded *declared,
 	*ret_why = check_partial(f, declared, output, partial);
 	if (*ret_why)
 		return -EPROTO;
-	return lease(&f->results[partial->item], output, partial->hold, false, NULL, ret_why);
+	return lease(&f->results[partial->item], output, partial->hold, false, NULL,
+		partial->outputs, ret_why);
 }

@@ -8,8 +8,8 @@
  * Telling costs a wake-up of its own unless something else is said anyway, so it waits for that
  * (output_memory_tell()), but not when much has gathered: then the output is on desk.overdue.
  *
- * A lease does not know which segments it is on. So a segment that its worker takes back is `leaving` until
- * all leases are gone that were there then: the numbers of holds grow, and the lowest is the first in `held`.
+ * A segment that its worker takes back while a lease is on it (which none does that is as it should be) is `leaving` until those are
+ * gone; it counts against the limits until then. Leases on others do not matter: who reads slowly keeps what he has, and no more.
  *
  * Daemon process, loop thread.
  */
@@ -20,36 +20,22 @@
 #include <stdlib.h>
 
 #include "pool/disposer.h"
-#include "shm/slots.h"
-#include "shm/view.h"
+#include "pool/output_segments.h"
 
 #define OUTPUT_SPARE_MAX 1024u
 /* So many released holds, or such a part of the arena or of all holds, are overdue. */
 #define OUTPUT_HELD_MAX	  256u
 #define OUTPUT_HELD_SHARE 16u
 
-/* A segment of the worker's, mapped here. */
-struct mapped {
-	struct view *view; /* own */
-	int fd;		   /* own */
-	uint64_t last;	   /* leaving: the last hold that may be on it; left: its id */
-	struct list node;  /* in output.mapped, then .leaving, then .left */
-};
-
 struct output_memory {
 	uint32_t refs;		  /* the process, and one a lease */
 	struct output_desk *desk; /* borrow */
 	struct worker *worker;	  /* borrow; NULL: muted */
 	struct output_limits limits;
-	struct slots by_id;    /* struct mapped: those that spans may name */
-	struct list mapped;    /* the same */
-	struct list leaving;   /* in the order taken back */
-	struct list left;      /* unmapped; the worker is to be told */
-	uint64_t mapped_bytes; /* of .mapped */
-	struct list held;      /* struct output_lease.node, in the order made */
-	uint64_t last_hold;    /* the highest number there was */
-	uint32_t n_holds;      /* in .held and .released */
-	struct list released;  /* struct output_lease.node; empty when muted */
+	struct output_segments segments;
+	uint64_t last_hold;   /* the highest number there was */
+	uint32_t n_holds;     /* with those in .released */
+	struct list released; /* struct output_lease.node; empty when muted */
 	uint32_t n_released;
 	uint64_t released_bytes;
 	struct list node; /* in desk.overdue when too much is in released, or anything in left */
@@ -63,8 +49,11 @@ struct output_lease {
 	struct output_memory *output;	    /* ref of the whole; a part borrows it */
 	const struct output_charge *charge; /* borrow; NULL: nobody is charged */
 	void *data;
+	struct output_segment **
+		on; /* own, kept for the next one; borrow: the segments that it is on; of the whole */
+	uint32_t n_on, cap_on;
 	struct list parts; /* struct output_lease.node: those that somebody is charged for */
-	struct list node;  /* in output.held, .released or desk.spare; of a part: in whole.parts */
+	struct list node;  /* in output.released or desk.spare; of a part: in whole.parts */
 };
 
 int output_desk_init(struct output_desk *k)
@@ -76,6 +65,12 @@ int output_desk_init(struct output_desk *k)
 	return k->holds ? disposer_new(&k->disposer) : -ENOMEM;
 }
 
+static void lease_free(struct output_lease *l)
+{
+	free(l->on);
+	free(l);
+}
+
 void output_desk_deinit(struct output_desk *k)
 {
 	struct list *node;
@@ -83,7 +78,7 @@ void output_desk_deinit(struct output_desk *k)
 	assert(k->n_leases == 0);
 	while (k->spare.next && (node = list_first(&k->spare))) {
 		list_remove(node);
-		free(list_entry(node, struct output_lease, node));
+		lease_free(list_entry(node, struct output_lease, node));
 	}
 	free(k->holds);
 	k->holds = NULL;
@@ -101,32 +96,11 @@ int output_memory_new(struct output_memory **ret_output, struct output_desk *k, 
 	o->desk = k;
 	o->worker = w;
 	o->limits = *limits;
-	list_init(&o->mapped);
-	list_init(&o->leaving);
-	list_init(&o->left);
-	list_init(&o->held);
+	output_segments_init(&o->segments, k->disposer, limits->bytes, limits->n_segments);
 	list_init(&o->released);
 	list_init(&o->node);
 	*ret_output = o;
 	return 0;
-}
-
-static void unmap(struct disposer *d, struct mapped *m)
-{
-	disposer_view(d, steal_ptr(m->view), steal_fd(&m->fd));
-}
-
-static void free_mapped(struct disposer *d, struct list *segments)
-{
-	struct list *node;
-
-	while ((node = list_first(segments))) {
-		struct mapped *m = list_entry(node, struct mapped, node);
-
-		list_remove(node);
-		unmap(d, m);
-		free(m);
-	}
 }
 
 struct output_memory *output_memory_unref(struct output_memory *o)
@@ -136,158 +110,73 @@ struct output_memory *output_memory_unref(struct output_memory *o)
 	assert(o->refs > 0);
 	if (--o->refs > 0)
 		return NULL;
-	assert(list_empty(&o->released) && list_empty(&o->held));
+	assert(list_empty(&o->released) && o->n_holds == 0);
 	list_remove(&o->node);
-	free_mapped(o->desk->disposer, &o->mapped);
-	free_mapped(o->desk->disposer, &o->leaving);
-	free_mapped(o->desk->disposer, &o->left);
-	slots_deinit(&o->by_id);
+	output_segments_deinit(&o->segments);
 	free(o);
 	return NULL;
 }
 
 /* --- Segments -------------------------------------------------------------------------------- */
 
-static const char *refusal(const struct output_memory *o, const struct wire_map *map)
-{
-	if (map->writable || (map->id & WIRE_REGION_BIT))
-		return "it is not of a kind that a worker has";
-	if (map->size > o->limits.bytes - o->mapped_bytes)
-		return "all would be larger than [worker] output_arena_bytes and a segment";
-	if (o->by_id.n >= o->limits.n_segments)
-		return "there are too many";
-	return NULL;
-}
-
-static int enter(struct output_memory *o, struct mapped *m, const char **ret_why)
-{
-	int r = slots_put(&o->by_id, view_id(m->view), SLOTS_MAX, m);
-
-	if (r == -ENOMEM)
-		return r;
-	if (r) {
-		*ret_why = "its id is in use";
-		return -EPROTO;
-	}
-	o->mapped_bytes += view_size(m->view);
-	list_init(&m->node);
-	list_push_back(&o->mapped, &m->node);
-	return 0;
-}
-
 int output_memory_map(
 	struct output_memory *o, int *fd, const struct wire_map *map, const char **ret_why)
 {
-	struct mapped *m;
-	int r;
-
-	*ret_why = refusal(o, map);
-	if (*ret_why)
-		return -EPROTO;
-	m = calloc(1, sizeof(*m));
-	if (!m)
-		return -ENOMEM;
-	m->fd = -1;
-	r = view_new(&m->view, *fd, map->id, map->size);
-	if (r == -EINVAL || r == -EPERM) {
-		*ret_why = r == -EINVAL ? "it has not that size" : "it is not sealed";
-		r = -EPROTO;
-	}
-	if (!r)
-		r = enter(o, m, ret_why);
-	if (r) {
-		unmap(o->desk->disposer, m);
-		free(m);
-		return r;
-	}
-	m->fd = steal_fd(fd);
-	return 0;
+	return output_segments_map(&o->segments, fd, map, ret_why);
 }
 
-/* The lowest hold that is held, or could be held next. */
-static uint64_t lowest_hold(const struct output_memory *o)
+/* What was unmapped is the worker's to know; one that is muted needs not. */
+static void note_left(struct output_memory *o)
 {
-	const struct list *node = list_first(&o->held);
-
-	return node ? list_entry(node, struct output_lease, node)->hold : o->last_hold + 1;
-}
-
-/* Unmap what no lease can be on any more. */
-static void let_leave(struct output_memory *o)
-{
-	struct list *node;
-
-	while ((node = list_first(&o->leaving))) {
-		struct mapped *m = list_entry(node, struct mapped, node);
-
-		if (m->last >= lowest_hold(o))
-			return;
-		list_remove(node);
-		m->last = view_id(m->view);
-		unmap(o->desk->disposer, m);
-		if (!o->worker) {
-			free(m);
-			continue;
-		}
-		list_push_back(&o->left, &m->node);
-		if (list_empty(&o->node))
-			list_push_back(&o->desk->overdue, &o->node);
-	}
+	if (o->worker && !list_empty(&o->segments.left) && list_empty(&o->node))
+		list_push_back(&o->desk->overdue, &o->node);
 }
 
 int output_memory_unmap(struct output_memory *o, uint64_t id)
 {
-	struct mapped *m = slots_remove(&o->by_id, id);
+	int r = output_segments_unmap(&o->segments, id);
 
-	if (!m)
-		return -EPROTO;
-	o->mapped_bytes -= view_size(m->view);
-	m->last = o->last_hold;
-	list_remove(&m->node);
-	list_push_back(&o->leaving, &m->node);
-	let_leave(o);
-	return 0;
+	note_left(o);
+	return r;
 }
 
 static void tell_left(struct output_memory *o, output_send *send)
 {
-	struct list *node;
+	uint64_t id;
 
-	while (o->worker && (node = list_first(&o->left))) {
-		struct mapped *m = list_entry(node, struct mapped, node);
-		uint64_t id = m->last;
-
-		list_remove(node);
-		free(m);
+	while (o->worker && output_segments_next_left(&o->segments, &id))
 		send(o->worker, &(struct wire_message){.type = WIRE_UNMAPPED, .unmap = {.id = id}});
-	}
 }
 
 const void *output_memory_data(const struct output_memory *o, const struct span *span)
 {
-	const struct mapped *m = slots_find(&o->by_id, span->arena);
-
-	return m ? view_data(m->view, span) : NULL;
+	return output_segments_data(&o->segments, span);
 }
 
 int output_memory_segment_fd(const struct output_memory *o, uint64_t id)
 {
-	const struct mapped *m = slots_find(&o->by_id, id);
-
-	return m ? m->fd : -1;
+	return output_segments_fd(&o->segments, id);
 }
 
 uint32_t output_memory_n_segments(const struct output_memory *o)
 {
-	return o ? o->by_id.n : 0;
+	return o ? o->segments.n : 0;
 }
 
 uint64_t output_memory_mapped(const struct output_memory *o)
 {
-	return o ? o->mapped_bytes : 0;
+	return o ? o->segments.bytes : 0;
 }
 
 /* --- Leases ---------------------------------------------------------------------------------- */
+
+/* Nobody reads what it is on any more. */
+static void leave_segments(struct output_lease *l)
+{
+	while (l->n_on > 0)
+		output_segments_let_go(&l->output->segments, l->on[--l->n_on]);
+	note_left(l->output);
+}
 
 /* Nothing is left to do for it. May unmap its arena, unless it is a part. */
 static void lease_recycle(struct output_lease *l)
@@ -297,12 +186,11 @@ static void lease_recycle(struct output_lease *l)
 	list_remove(&l->node);
 	if (!l->whole) {
 		l->output->n_holds--;
-		let_leave(l->output);
 		l->output = output_memory_unref(l->output);
 	}
 	k->n_leases--;
 	if (k->n_spare >= OUTPUT_SPARE_MAX) {
-		free(l);
+		lease_free(l);
 		return;
 	}
 	k->n_spare++;
@@ -370,7 +258,9 @@ static int lease_make(
 {
 	struct list *node = list_first(&k->spare);
 	struct output_lease *l =
-		node ? list_entry(node, struct output_lease, node) : malloc(sizeof(*l));
+		node ? list_entry(node, struct output_lease, node) : calloc(1, sizeof(*l));
+	struct output_segment **on;
+	uint32_t cap_on;
 
 	if (!l)
 		return -ENOMEM;
@@ -378,8 +268,12 @@ static int lease_make(
 		list_remove(node);
 	k->n_spare -= node != NULL;
 	k->n_leases++;
+	on = l->on;
+	cap_on = l->cap_on;
 	*l = *like;
 	l->refs = 1;
+	l->on = on;
+	l->cap_on = cap_on;
 	list_init(&l->parts);
 	list_init(&l->node);
 	*ret_lease = l;
@@ -409,7 +303,6 @@ int output_lease_new(struct output_lease **ret_lease, struct output_memory *o, u
 	o->refs++;
 	o->n_holds++;
 	o->last_hold = hold;
-	list_push_back(&o->held, &(*ret_lease)->node);
 	return 0;
 }
 
@@ -421,6 +314,37 @@ int output_lease_part(struct output_lease **ret_part, struct output_lease *of)
 
 	whole->refs += r == 0;
 	return r;
+}
+
+static int make_place(struct output_lease *l)
+{
+	uint32_t cap = l->cap_on > 0 ? 2 * l->cap_on : 1;
+	struct output_segment **on;
+
+	if (l->n_on < l->cap_on)
+		return 0;
+	on = realloc(l->on, cap * sizeof(struct output_segment *));
+	if (!on)
+		return -ENOMEM;
+	l->on = on;
+	l->cap_on = cap;
+	return 0;
+}
+
+int output_lease_on(struct output_lease *l, uint64_t id)
+{
+	struct output_lease *whole = l->whole ? l->whole : l;
+	struct output_segment *m = output_segments_find(&whole->output->segments, id);
+
+	for (uint32_t i = whole->n_on; i-- > 0;) {
+		if (whole->on[i] == m)
+			return 0;
+	}
+	if (make_place(whole))
+		return -ENOMEM;
+	whole->on[whole->n_on++] = m;
+	output_segment_hold(m);
+	return 0;
 }
 
 void output_lease_add(struct output_lease *l, uint64_t bytes)
@@ -466,7 +390,7 @@ static bool is_overdue(const struct output_memory *o)
 {
 	return o->n_released >= OUTPUT_HELD_MAX ||
 	       o->n_released >= o->limits.n_holds / OUTPUT_HELD_SHARE ||
-	       o->released_bytes >= o->mapped_bytes / OUTPUT_HELD_SHARE;
+	       o->released_bytes >= o->segments.bytes / OUTPUT_HELD_SHARE;
 }
 
 struct output_lease *output_lease_unref(struct output_lease *l)
@@ -485,13 +409,12 @@ struct output_lease *output_lease_unref(struct output_lease *l)
 		return NULL;
 	}
 	o = l->output;
+	leave_segments(l);
 	if (!o->worker) {
 		lease_recycle(l);
 		return NULL;
 	}
-	list_remove(&l->node);
 	list_push_back(&o->released, &l->node);
-	let_leave(o);
 	o->n_released++;
 	o->released_bytes += l->bytes;
 	if (list_empty(&o->node) && is_overdue(o))

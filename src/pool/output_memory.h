@@ -53,8 +53,8 @@ _must_use_ int output_memory_new(struct output_memory **ret_output, struct outpu
  */
 _must_use_ int output_memory_map(
 	struct output_memory *o, int *fd, const struct wire_map *map, const char **ret_why);
-/* It is not to be named any more: unmapped, and Unmapped is sent, as soon as no lease that is held now is
- * held any more. -EPROTO: there is none of this id */
+/* It is not to be named any more: unmapped, and Unmapped is sent, as soon as no lease is on it any more; until then it counts against the
+ * limits. -EPROTO: there is none of this id */
 _must_use_ int output_memory_unmap(struct output_memory *o, uint64_t id);
 /* Something is about to be said to the process: send what was released. */
 void output_memory_tell(struct output_memory *o, output_send *send);
@@ -82,7 +82,9 @@ _must_use_ int output_lease_new(struct output_lease **ret_lease, struct output_m
 /* One answer's part of the hold that `of` is on, or a part of, which is kept as long as a part is. With one reference.
  * -ENOMEM */
 _must_use_ int output_lease_part(struct output_lease **ret_part, struct output_lease *of);
-/* So many bytes more are part of it. */
+/* Something in the segment of this id, which spans may name (asserted), is part of it. -ENOMEM */
+_must_use_ int output_lease_on(struct output_lease *l, uint64_t id);
+/* So many bytes more are. */
 void output_lease_add(struct output_lease *l, uint64_t bytes);
 
 #endif

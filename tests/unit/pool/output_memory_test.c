@@ -94,6 +94,15 @@ static struct output_lease *lease(struct scene *s, uint64_t hold)
 	return l;
 }
 
+/* The same, of something in the segment of this id. */
+static struct output_lease *lease_on(struct scene *s, uint64_t hold, uint64_t id)
+{
+	struct output_lease *l = lease(s, hold);
+
+	cr_assert_eq(output_lease_on(l, id), 0);
+	return l;
+}
+
 Test(output_memory, released_in_portions)
 {
 	struct scene s;
@@ -240,7 +249,7 @@ Test(output_memory, the_descriptor_stays_while_the_segment_does)
 	cr_assert_eq(output_memory_segment_fd(s.output, ID + 1), -1);
 	cr_assert_eq(view_new(&again, fd, ID, 65536), 0, "another process can map it");
 	view_free(again);
-	l = lease(&s, 1);
+	l = lease_on(&s, 1, ID);
 	cr_assert_eq(output_memory_unmap(s.output, ID), 0);
 	cr_assert_eq(output_memory_segment_fd(s.output, ID), -1, "nothing new begins there");
 	cr_assert_geq(fcntl(fd, F_GETFD), 0, "but it is read");
@@ -306,12 +315,13 @@ Test(output_memory, a_segment_leaves_when_nobody_reads_it)
 
 	scene_init(&s);
 	cr_assert_eq(segment_alloc(s.arena, 100, &span), 0);
-	before = lease(&s, 1);
+	before = lease_on(&s, 1, ID);
+	cr_assert_eq(output_lease_on(before, ID), 0, "once is enough");
 	cr_assert_eq(output_memory_unmap(s.output, ID + SLOTS_MAX), -EPROTO);
 	cr_assert_eq(output_memory_unmap(s.output, ID), 0);
 	cr_assert_eq(output_memory_unmap(s.output, ID), -EPROTO);
 	cr_assert_null(output_memory_data(s.output, &span));
-	cr_assert_eq(output_memory_mapped(s.output), 0);
+	cr_assert_eq(output_memory_mapped(s.output), 65536, "it counts as long as it is there");
 	after = lease(&s, 2);
 	output_desk_flush(&s.desk, tell);
 	cr_assert_eq(s.sent.n_unmapped, 0);
@@ -319,11 +329,59 @@ Test(output_memory, a_segment_leaves_when_nobody_reads_it)
 	output_desk_flush(&s.desk, tell);
 	cr_assert_eq(s.sent.n_unmapped, 1, "leases that came later are not on it");
 	cr_assert_eq(s.sent.unmapped, ID);
+	cr_assert_eq(output_memory_mapped(s.output), 0);
 	output_lease_unref(after);
 	cr_assert_eq(map(&s, s.arena, ID, 65536), 0);
 	cr_assert_eq(output_memory_unmap(s.output, ID), 0);
 	output_memory_tell(s.output, tell);
 	cr_assert_eq(s.sent.n_unmapped, 2, "at once");
+	scene_deinit(&s);
+}
+
+/* Who reads slowly keeps what he has, and no more: else all that is used beside him would pile up. */
+Test(output_memory, who_keeps_one_segment_keeps_no_other)
+{
+	struct scene s;
+	struct output_lease *slow, *both;
+
+	scene_init(&s);
+	slow = lease_on(&s, 1, ID);
+	for (uint64_t i = 1; i <= 10; i++) {
+		cr_assert_eq(map(&s, s.arena, ID + 1, 65536), 0, "%s", why);
+		both = lease_on(&s, 2 * i, ID + 1);
+		cr_assert_eq(output_lease_on(both, ID), 0);
+		output_lease_unref(both);
+		cr_assert_eq(output_memory_unmap(s.output, ID + 1), 0);
+		output_desk_flush(&s.desk, tell);
+		cr_assert_eq(s.sent.n_unmapped, i);
+		cr_assert_eq(s.sent.unmapped, ID + 1);
+	}
+	cr_expect_eq(output_memory_n_segments(s.output), 1);
+	output_lease_unref(slow);
+	scene_deinit(&s);
+}
+
+/* A worker that takes back what is still read does not get more mapped by that. */
+Test(output_memory, what_is_taken_back_counts_while_it_is_read)
+{
+	struct scene s;
+	struct output_lease *l[3];
+
+	scene_init(&s);
+	for (uint64_t i = 0; i < 3; i++) {
+		if (i > 0)
+			cr_assert_eq(map(&s, s.arena, ID + i, 65536), 0, "%s", why);
+		l[i] = lease_on(&s, i + 1, ID + i);
+		cr_assert_eq(output_memory_unmap(s.output, ID + i), 0);
+	}
+	cr_expect_eq(output_memory_n_segments(s.output), 3);
+	refused(&s, s.arena, ID, 65536, "too many");
+	output_lease_unref(l[1]);
+	cr_expect_eq(map(&s, s.arena, ID, 65536), 0, "%s", why);
+	output_lease_unref(l[0]);
+	output_lease_unref(l[2]);
+	output_desk_flush(&s.desk, tell);
+	cr_expect_eq(s.sent.n_unmapped, 3);
 	scene_deinit(&s);
 }
 
@@ -333,7 +391,7 @@ Test(output_memory, nobody_is_told_of_a_segment_when_muted)
 	struct output_lease *l;
 
 	scene_init(&s);
-	l = lease(&s, 1);
+	l = lease_on(&s, 1, ID);
 	cr_assert_eq(output_memory_unmap(s.output, ID), 0);
 	output_memory_mute(s.output);
 	output_lease_unref(l);
@@ -357,6 +415,8 @@ static int map_once(void *arg)
 		r = output_lease_new(&l, o, 7, &why);
 	if (!r)
 		r = output_lease_part(&part, l);
+	if (!r)
+		r = output_lease_on(part, 1);
 	output_lease_unref(part);
 	output_lease_unref(l);
 	output_memory_unref(o);
