@@ -150,9 +150,11 @@ void channel_catch_up(struct channel *c)
 
 void channel_drain(struct channel *c)
 {
-	int r = 0;
+	/* Somebody may have inherited the other end, and go on. */
+	int r = seqpacket_end_input(c->fd);
 
-	while (!r && !c->ended)
+	/* Where that fails nothing can come. */
+	for (r = 0; !r && !c->ended;)
 		r = receive_record(c);
 	if (!c->ended)
 		channel_end(c, r == -EAGAIN ? -EPIPE : r);
@@ -169,6 +171,9 @@ static int send_now(struct channel *c, const void *data, size_t n, int fd)
 {
 	int r = seqpacket_send(c->fd, data, n, fd < 0 ? NULL : &fd, fd < 0 ? 0 : 1, 1);
 
+	/* A kernel that has no memory for it now will have some: that is no reason to lose a worker. */
+	if (r == -ENOBUFS || r == -ENOMEM)
+		return -EAGAIN;
 	return peer_gone(r) ? 0 : r;
 }
 

@@ -166,7 +166,11 @@ static void take_off(struct worker *w, struct flight *f, uint64_t now_ns)
 	flight_begin(f);
 	w->next_batch++;
 	w->n_in_flight++;
-	enter_lane(w, f, now_ns);
+	/* The lanes of one that was lost just now went with it. */
+	if (w->channel)
+		enter_lane(w, f, now_ns);
+	else
+		f->lane = NULL;
 }
 
 int worker_run(struct worker *w, const struct pool_batch *b)

@@ -30,7 +30,19 @@ struct end {
 	int fd; /* taken over with a message */
 	bool take_fd;
 	bool close_in_message;
+	int refused; /* what became of that, last */
+	bool goes_on; /* for each message that is heard the peer says another one, as long as it can */
 };
+
+static int peer_tries_to_say(struct end *e, uint64_t nonce, int fd)
+{
+	const struct wire_message m = {.type = WIRE_PONG, .ping = {nonce}};
+	const uint8_t *data;
+	size_t n;
+
+	cr_assert_eq(wire_pack(e->scratch, &m, &data, &n), 0);
+	return seqpacket_send(e->peer, data, n, &fd, fd >= 0, 0);
+}
 
 static void on_message(void *data, const struct wire_message *m, int *fd)
 {
@@ -44,6 +56,8 @@ static void on_message(void *data, const struct wire_message *m, int *fd)
 		e->fd = steal_fd(fd);
 	if (e->close_in_message)
 		e->channel = channel_close(e->channel);
+	if (e->goes_on && e->n < sizeof(e->nonces) / sizeof(e->nonces[0]))
+		e->refused = peer_tries_to_say(e, m->ping.nonce, -1);
 }
 
 static void on_pause(void *data)
@@ -104,12 +118,7 @@ static int ping(struct end *e, uint64_t nonce)
 
 static void peer_says(struct end *e, uint64_t nonce, int fd)
 {
-	const struct wire_message m = {.type = WIRE_PONG, .ping = {nonce}};
-	const uint8_t *data;
-	size_t n;
-
-	cr_assert_eq(wire_pack(e->scratch, &m, &data, &n), 0);
-	cr_assert_eq(seqpacket_send(e->peer, data, n, &fd, fd >= 0, 0), 0);
+	cr_assert_eq(peer_tries_to_say(e, nonce, fd), 0);
 }
 
 static uint64_t peer_hears(struct end *e)
@@ -344,6 +353,32 @@ Test(channel, descriptors_that_are_not_sent_are_closed)
 	end_deinit(&e);
 }
 
+/* A kernel that is short of memory will have some: until then it is as if the peer did not read. */
+Test(channel, waits_for_the_kernel_to_have_memory)
+{
+	const int errors[] = {ENOBUFS, ENOMEM};
+
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		static struct end e;
+
+		cr_assert_eq(end_init(&e, 1000), 0);
+		failalloc_arm_error(FAIL_SYSCALLS, FAIL_PERSISTENT, 1, errors[i]);
+		cr_expect_eq(ping(&e, 1), 0);
+		cr_expect_eq(ping(&e, 2), 0);
+		failalloc_disarm();
+		cr_expect_eq(failalloc_failed(), 1, "what waits is in nobody's way");
+		failalloc_arm_error(FAIL_SYSCALLS, FAIL_PERSISTENT, 1, errors[i]);
+		uv_run(&e.loop, UV_RUN_NOWAIT);
+		failalloc_disarm();
+		cr_expect_geq(failalloc_failed(), 1);
+		cr_expect_eq(e.n_ends, 0);
+		uv_run(&e.loop, UV_RUN_NOWAIT);
+		cr_expect_eq(peer_hears(&e), 1);
+		cr_expect_eq(peer_hears(&e), 2);
+		end_deinit(&e);
+	}
+}
+
 /* The batches behind it in the queue count on it. */
 Test(channel, a_descriptor_that_waited_and_that_cannot_be_sent_then_ends_it)
 {
@@ -457,6 +492,23 @@ Test(channel, drain_reads_all_and_ends)
 	cr_assert_eq(e.n, 100);
 	cr_assert_eq(e.n_ends, 1);
 	cr_assert_eq(e.err, -EPIPE);
+	end_deinit(&e);
+}
+
+/* Whoever has inherited the other end cannot keep us listening. */
+Test(channel, what_is_said_during_the_drain_is_not_heard)
+{
+	static struct end e;
+
+	cr_assert_eq(end_init(&e, 1000), 0);
+	for (uint64_t i = 1; i <= 10; i++)
+		peer_says(&e, i, -1);
+	e.goes_on = true;
+	channel_drain(e.channel);
+	cr_expect_eq(e.n, 10);
+	cr_expect_eq(e.refused, -EPIPE);
+	cr_expect_eq(e.n_ends, 1);
+	cr_expect_eq(e.err, -EPIPE);
 	end_deinit(&e);
 }
 

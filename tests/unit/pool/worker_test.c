@@ -813,6 +813,53 @@ Test(worker, surroundings_of_the_program)
 	bed_drain_end(&b);
 }
 
+/* Its record is full when a batch is to be sent there, so that what was released is what shows that it is lost. */
+static void fill_record(struct worker *w)
+{
+	const struct wire_message m = {.type = WIRE_PING, .ping = {.nonce = UINT64_MAX}};
+	struct wire_scratch *scratch;
+	const uint8_t *data;
+	size_t n;
+
+	cr_assert_eq(wire_scratch_new(&scratch), 0);
+	cr_assert_eq(wire_pack(scratch, &m, &data, &n), 0);
+	for (size_t i = 0; i < WIRE_MESSAGE_MAX / n; i++)
+		worker_send(w, &m);
+	wire_scratch_free(scratch);
+}
+
+Test(worker, lost_while_it_is_told_what_was_released)
+{
+	struct bed b;
+	struct worker *w;
+
+	bed_init(&b, "good", "echo");
+	bed_up(&b);
+	w = bed_worker(&b, 0);
+	b.keep_leases = true;
+	for (size_t i = 1; i <= 20; i++) {
+		cr_assert_eq(bed_run(&b, 0, 0, 1, 1000), 0);
+		bed_wait(&b, b.n_events == i);
+	}
+	b.keep_leases = false;
+	while (b.n_leases > 0)
+		output_lease_unref(b.leases[--b.n_leases]);
+	fill_record(w);
+	failalloc_arm_error(FAIL_SYSCALLS, FAIL_PERSISTENT, 1, EIO);
+	cr_assert_eq(bed_run(&b, 0, 0, 2, 1000), 0);
+	failalloc_disarm();
+	cr_expect_eq(worker_get_state(w), WORKER_LOST);
+	cr_expect_eq(w->n_busy, 0);
+	cr_expect(list_empty(&w->busy));
+	bed_wait(&b, b.n_events == 21);
+	cr_expect_eq(b.events[20].what, 's');
+	bed_wait(&b, worker_get_state(w) == WORKER_READY);
+	cr_assert_eq(bed_run(&b, 0, 0, 3, 1000), 0);
+	bed_wait(&b, b.n_events == 22);
+	cr_expect_eq(b.events[21].what, 'd');
+	bed_drain_end(&b);
+}
+
 Test(worker, steady_load_allocates_nothing)
 {
 	struct bed b;
