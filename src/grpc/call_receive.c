@@ -357,7 +357,10 @@ void call_receive(struct call *c, const uint8_t *data, size_t n)
 {
 	size_t used;
 
-	if (c->phase == CALL_OPEN && going(c) && stream_connection_full(&c->stream)) {
+	/* Its end waits for replies that are not compressed yet: nobody would let go of what is held. The stream's window stays closed. */
+	if (c->phase != CALL_OPEN)
+		return;
+	if (going(c) && stream_connection_full(&c->stream)) {
 		c->awaits_room = true;
 		stream_wait(&c->stream);
 	}

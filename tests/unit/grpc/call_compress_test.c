@@ -228,6 +228,33 @@ Test(call_compress, who_goes_is_forgotten)
 	cr_expect_eq(fake_log.lent, fake_log.released);
 }
 
+/* Nobody would let go of it: the end is given, and only waits for its turn. */
+Test(call_compress, what_comes_after_the_end_was_given_is_not_kept)
+{
+	int32_t id = peer_call(
+		peer, &(struct peer_request){.path = "/t.T/Chat", .accept = "gzip"}, false);
+	uint8_t *large = calloc(1, MIB);
+	struct call *c;
+
+	peer_message(peer, id, large, MIB, false);
+	cr_assert(bed_run(&bed, compressing, NULL));
+	hold_turn();
+	c = fake_log.call;
+	call_finish(c, GRPC_UNAVAILABLE, "enough");
+	cr_assert(c->end_waits);
+	peer_message(peer, id, large, MIB / 2, false);
+	/* What comes behind it on the same connection is answered. */
+	cr_expect_eq(
+		peer_wait(peer, peer_call(peer, &(struct peer_request){.path = "/t.T/Late"}, true))
+			->grpc_status,
+		GRPC_INTERNAL);
+	cr_expect_eq(c->stream.held_bytes, 0);
+	cr_expect_eq(c->held.len, 0);
+	let_turn();
+	cr_expect_eq(peer_wait(peer, id)->grpc_status, GRPC_UNAVAILABLE);
+	free(large);
+}
+
 /* A call that ends with a reset, its reply being sent in part, drops what waits. */
 Test(call_compress, a_call_whose_time_is_over_drops_what_waits)
 {
