@@ -8,7 +8,9 @@ import sys
 import threading
 import traceback
 
+from . import log
 from .context import current_call
+from .raised import last_line
 
 
 def is_coroutine(function):
@@ -61,7 +63,11 @@ class _EventLoop:
 
     def _turn(self):
         asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
+        while not self._loop.is_closed():  # a model may stop it, and so does what leaves a task of its
+            try:
+                self._loop.run_forever()
+            except BaseException as e:
+                log.line(log.WARNING, "a task has left the event loop of a model, which goes on", error=last_line(e))
 
     def stack(self):
         """Of its thread, in lines."""
@@ -72,10 +78,10 @@ _event_loop = _EventLoop()
 
 
 async def _of(awaitable):
-    """(what it returns, None), or (None, what it raises): a model's sys.exit() would end the event loop."""
+    """(what it returns, None), or (None, what it raises): a model's sys.exit() would leave the event loop."""
     try:
         return await awaitable, None
-    except (Exception, SystemExit) as e:
+    except (Exception, SystemExit, KeyboardInterrupt) as e:
         return None, e
 
 

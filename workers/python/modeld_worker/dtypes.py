@@ -28,7 +28,7 @@ def of_numpy(dtype):
     """The number for elements of a numpy dtype; 0: there is none."""
     number = _BY_NUMPY.get(dtype)
     if number is None:
-        if dtype.kind in "SU":
+        if dtype.kind in "SUT":
             return BYTES
         if dtype.name == "bfloat16":  # of ml_dtypes
             return BF16
@@ -43,6 +43,8 @@ def pack_bytes(array):
         data = element.encode() if isinstance(element, str) else element
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"an element is {type(element).__name__}, neither str nor bytes")
+        if type(data) is not bytes:
+            data = bytes(memoryview(data))  # whatever its own length counts
         out.append(struct.pack("<I", len(data)))
         out.append(data)
     return b"".join(out)

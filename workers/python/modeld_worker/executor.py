@@ -3,31 +3,26 @@
 A joined run writes each output once, and an item's part of it is a slice of the same memory. When a joined run fails,
 its items are run again, each alone, so that only the one at fault pays.
 """
-import re
 import time
-import traceback
+from itertools import islice
 from math import prod
+from operator import index
 
 import numpy as np
 
 from . import dtypes, wire
 from .context import Request
-from .errors import Cancelled, Fatal, ModelError
+from .errors import Cancelled, ModelError
 from .given import INTERNAL, RunError, by_index, check_output, refused
 from .memory import GRANULE, ArenaError
 from .model import GENERATOR
+from .raised import FatalError, clean, forget_calls, is_fatal, last_line, model_says, trace_of
 from .watch import time_left
 
 CANCELLED, INVALID, EXHAUSTED = 1, 3, 8
 UNWANTED = "nobody waits for the answer any more"
 # A model's sys.exit() is its mistake, like any other; and so is what libraries raise that is no Exception (a panic in Rust).
 RAISED = BaseException
-ERROR_MAX = 511
-_PATH = re.compile(r"(?<![\w./~-])/(?:[\w.@%=+~-]+/)+([\w.@%=+~-]+)")
-
-
-class FatalError(Exception):
-    """This process cannot go on."""
 
 
 class Answer:
@@ -68,9 +63,11 @@ class Call:
         return time_left(self.executor.began)
 
     def empty(self, shape, dtype, output):
-        if dtype.hasobject:
+        if dtype.hasobject or not dtype.itemsize:
             raise TypeError("memory for an answer holds numbers; return str or bytes as they are")
-        shape = tuple(shape) if hasattr(shape, "__iter__") else (shape,)
+        shape = tuple(index(n) for n in (shape if hasattr(shape, "__iter__") else (shape,)))
+        if any(n < 0 for n in shape):
+            raise ValueError(f"context.empty() of {list(shape)}: a dimension is negative")
         array, block = self.executor.lend(shape, dtype)
         self.lent.append((array, block))
         return array
@@ -135,7 +132,11 @@ class Executor:
 
     def lend(self, shape, dtype):
         block = self.allocate(prod(shape) * dtype.itemsize, "of context.empty()")
-        array = np.ndarray(shape, dtype, block.segment.memory, block.offset)
+        try:
+            array = np.ndarray(shape, dtype, block.segment.memory, block.offset)
+        except BaseException:
+            self.give_back([block])
+            raise
         array.fill(0)  # it was another client's
         self._outputs.arena.guard(block, array)
         return array, block
@@ -279,8 +280,13 @@ class Executor:
 
     @staticmethod
     def _infer_batch(model, requests):
-        given = list(model.infer_batch(requests))
-        if len(given) != len(requests):
+        given = model.infer_batch(requests)
+        if given is None or isinstance(given, (dict, str, bytes)):
+            raise RunError(INTERNAL, f"infer_batch gave {type(given).__name__}: it answers with a list, of one answer to each request")
+        given = list(islice(given, len(requests) + 1))
+        if len(given) > len(requests):
+            raise RunError(INTERNAL, f"the model answered more than the {len(requests)} requests that there are")
+        if len(given) < len(requests):
             raise RunError(INTERNAL, f"the model answered {len(given)} of {len(requests)} requests")
         for one in given:
             if isinstance(one, BaseException) and len(given) == 1:
@@ -321,6 +327,7 @@ class Executor:
             self.give_back(blocks)
             if is_fatal(e):
                 self._failed(model, e)
+            forget_calls(e)
             return None
         finally:
             self._joined = False
@@ -395,7 +402,7 @@ class Executor:
 
     def _place(self, model, k, array, length, call, blocks, data):
         """The Block where the array, or its packed data, lies."""
-        if data is None and call.lent and array.flags.c_contiguous:
+        if data is None and call.lent and array.flags.c_contiguous and array.dtype.isnative:
             block = call.take_lent(array)
             if block:
                 blocks.append(block)
@@ -447,11 +454,9 @@ class Executor:
         for i, item in enumerate(run.items):
             try:
                 resolved.append(self._resolve(model, item))
-            except RunError as e:
+            except RAISED as e:  # also that there is no memory for a copy
                 resolved.append(None)
-                answers[i] = Answer(e.code, str(e))
-            except Fatal as e:
-                raise FatalError(str(e)) from e
+                answers[i] = self._failed(model, e)
         if len(run.items) > 1 and all(r is not None for r in resolved) and self._joinable(model, run, resolved):
             answers = self._run_joined(model, run, resolved) or answers
         self._finished = answers
@@ -473,15 +478,18 @@ class Executor:
 
     def _failed(self, model, e):
         """The Answer for what a model raised. FatalError"""
-        if isinstance(e, RunError):
-            return Answer(e.code, clean(str(e)))
-        if is_fatal(e):
-            model.voice.error(_trace(e))
-            raise FatalError(clean(last_line(e))) from e
-        if isinstance(e, ModelError):
-            return Answer(e.code, clean(str(e) or type(e).__name__))
-        model.voice.say(1, "model raised", _trace(e))
-        return Answer(EXHAUSTED if isinstance(e, MemoryError) else INTERNAL, clean(last_line(e)))
+        try:
+            if isinstance(e, RunError):
+                return Answer(e.code, clean(str(e)))
+            if is_fatal(e):
+                model.voice.error(trace_of(e))
+                raise FatalError(clean(last_line(e))) from e
+            if isinstance(e, ModelError):
+                return Answer(*model_says(e))
+            model.voice.say(1, "model raised", trace_of(e))
+            return Answer(EXHAUSTED if isinstance(e, MemoryError) else INTERNAL, clean(last_line(e)))
+        finally:
+            forget_calls(e)
 
 
 def _bytes_input(i, view, dims):
@@ -500,27 +508,3 @@ def _target(targets, output, length):
         if target.output == output and length <= target.length:
             return target
     return None
-
-
-def is_fatal(e):
-    """The model says so, or its device's context is lost."""
-    return isinstance(e, (Fatal, FatalError)) or type(e).__name__ == "AcceleratorError" or \
-        isinstance(e, RuntimeError) and "CUDA error" in str(e)
-
-
-def last_line(e):
-    if isinstance(e, SyntaxError):
-        return f"{type(e).__name__}: {e}"  # with its place, which the traceback has further up
-    return traceback.format_exception_only(type(e), e)[-1].strip()
-
-
-def _trace(e):
-    return "".join(traceback.format_exception(type(e), e, e.__traceback__)).strip()
-
-
-def clean(text):
-    """For clients: on one line, not too long, of a path its last name alone."""
-    text = "".join(c if c.isprintable() else " " for c in text)
-    text = _PATH.sub(lambda match: match[1], text)
-    data = text.encode("utf-8", "replace")[:ERROR_MAX]
-    return data.decode("utf-8", "ignore") or "the model gave no reason"

@@ -69,7 +69,7 @@ class _Sink:
     def _as_text(self, level, program, message, fields):
         """message key=value ...; strings with anything but plain characters are quoted."""
         head = f"<{_PRIORITIES[level]}>" if self.journal else _now() + " "
-        pairs = [f" {k}={v if isinstance(v, int) or _is_plain(v) else quote(v)}" for k, v in fields.items()]
+        pairs = [f" {k}={v if isinstance(v, int) else _quoted(str(v)[:LINE_MAX])}" for k, v in fields.items()]
         line = f"{head}{_NAMES[level]:<5} {program}: {message}{''.join(pairs)}".encode("utf-8", "replace")
         line = line.replace(b"\n", b" ").replace(b"\r", b" ")
         return line if len(line) <= LINE_MAX else line[:LINE_MAX - 3] + b"..."
@@ -78,7 +78,7 @@ class _Sink:
         """An object of JSON, as src/base/log_json.h has it."""
         head = f"<{_PRIORITIES[level]}>" if self.journal else ""
         entry = {"time": _now(), "level": _NAMES[level], "component": program, "message": message}
-        entry.update((k + "_" if k in entry or k == "cut" else k, v if isinstance(v, int) else str(v))
+        entry.update((k + "_" if k in entry or k == "cut" else k, v if isinstance(v, int) else str(v)[:JSON_MAX])
                      for k, v in fields.items())
         line = _json_line(head, entry)
         if len(line) > JSON_MAX:
@@ -130,8 +130,11 @@ def line(level, message, **fields):
         _sink.put(level, "modeld-python", message, fields)
 
 
-def _is_plain(value):
-    text = str(value)
+def _quoted(text):
+    return text if _is_plain(text) else quote(text)
+
+
+def _is_plain(text):
     return bool(text) and text.isascii() and not set(text) & set(" \"\\='\t\n\r") and text.isprintable()
 
 
@@ -171,7 +174,8 @@ class Voice:
         left_out = self._limiter.take_left_out()
         if left_out:
             line(WARNING, "a model printed more than is logged", **self._fields, lines=left_out)
-        line(level, message, **self._fields, text=quote(text) if not text else text)
+        text = str(text)
+        line(level, message, **self._fields, text=text or quote(text))
 
     def error(self, text):
         self.say(ERROR, "model says", text)
@@ -206,6 +210,9 @@ class Printed(io.TextIOBase):
 
     def writable(self):
         return True
+
+    def reconfigure(self, **how):
+        """Models ask what is behind print() for UTF-8, or for whole lines: it is so."""
 
     def write(self, text):
         with self._lock:
@@ -246,6 +253,15 @@ class _Bytes(io.RawIOBase):
         return len(data)
 
 
+_printed = []
+
+
 def take_over_prints(voice_of):
-    sys.stdout = Printed(1, INFO, voice_of)
-    sys.stderr = Printed(2, WARNING, voice_of)
+    _printed[:] = Printed(1, INFO, voice_of), Printed(2, WARNING, voice_of)
+    sys.stdout, sys.stderr = _printed
+
+
+def finish_prints():
+    """Ahead of the end. A model may have put something else in their place."""
+    for printed in _printed:
+        printed.finish()

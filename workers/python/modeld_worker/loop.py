@@ -6,21 +6,20 @@ handles all messages at once, but those that take time: these wait for the main 
 """
 import functools
 import os
-import sys
 import time
-import traceback
 from collections import deque
 
 from . import codec, device, express, log, warmup, wire
 from .channel import Channel, Closed
 from .context import current_call
 from .errors import Fatal
-from .executor import Answer, Executor, FatalError, clean, is_fatal, last_line
+from .executor import Answer, Executor
 from .lanes import Lanes
 from .memory import Arena, MapError, Views
 from .model import LoadError, Model
 from .others import Others
 from .outputs import Outputs
+from .raised import FatalError, clean, is_fatal, last_line, trace_of
 from .status import EXIT_CONFIG, EXIT_DEVICE_LOST, EXIT_INTERNAL, EXIT_OK
 from .watch import Watch
 
@@ -83,7 +82,7 @@ class Loop:
                     self._watch.begin(long=False)
                     self._express.run()
                     self._watch.end()
-        except Exception as e:
+        except BaseException as e:  # a handler of a model's signals may raise anything
             return self.conclude(e)
 
     def _read(self):
@@ -143,7 +142,7 @@ class Loop:
         if isinstance(e, wire.WireError):
             log.line(log.ERROR, "worker stops", worker=name, reason="malformed message", error=str(e))
             return EXIT_INTERNAL
-        log.line(log.ERROR, "worker stops", worker=name, error=last_line(e), trace=traceback.format_exc())
+        log.line(log.ERROR, "worker stops", worker=name, error=last_line(e), trace=trace_of(e))
         return EXIT_INTERNAL
 
     def voice(self):
@@ -332,8 +331,8 @@ class Loop:
         try:
             self._answer(run.batch, *executor.run(model, run))
             self._channel.flush()
-        except Exception as e:
-            sys.stdout.flush()
+        except BaseException as e:
+            log.finish_prints()
             os._exit(self.conclude(e, model))
 
     def _answer(self, batch, answers, compute_ns):
@@ -428,7 +427,7 @@ class Loop:
         except BaseException as e:
             if is_fatal(e):
                 raise FatalError(clean(last_line(e))) from e
-            model.voice.say(log.WARNING, "model raised while it was loaded", traceback.format_exc())
+            model.voice.say(log.WARNING, "model raised while it was loaded", trace_of(e))
             return last_line(e)
 
     def _warm_up(self, model, load):

@@ -9,7 +9,7 @@ import threading
 import traceback
 
 from . import log
-from .status import CHANNEL_FD, EXIT_CONFIG, EXIT_INTERNAL, EXIT_OK, HANDOFF_FD
+from .status import CHANNEL_FD, EXIT_CONFIG, EXIT_OK, HANDOFF_FD
 
 USAGE = """\
 modeld-python runs models written in Python for modeld, which starts it: there is nothing to do by hand.
@@ -150,11 +150,7 @@ def main(version):
         return EXIT_CONFIG
     loop = Loop(CHANNEL_FD, handoff_fd)
     log.take_over_prints(loop.voice)
-    try:
-        status = loop.serve()
-    except BaseException as e:
-        status = loop.conclude(e) if isinstance(e, Exception) else EXIT_INTERNAL
-    sys.stdout.finish()
-    sys.stderr.finish()
+    status = loop.serve()
+    log.finish_prints()
     # Threads of models may go on; nothing of them is waited for.
     os._exit(status)

@@ -7,13 +7,13 @@ import importlib.util
 import inspect
 import os
 import sys
-import traceback
 
 from . import declare, device, torchserve, triton, wire
 from .context import Context
 from .coroutines import in_loop, is_coroutine
 from .declare import DeclarationError
 from .log import Voice
+from .raised import trace_of
 from .sklearn_model import Estimator
 from .torch_model import Program
 
@@ -191,8 +191,8 @@ class Model:
         try:
             if unload:
                 unload()
-        except Exception:
-            self.voice.say(1, "unload failed", traceback.format_exc())
+        except BaseException as e:
+            self.voice.say(1, "unload failed", trace_of(e))
 
 
 def _call_with(function, context):

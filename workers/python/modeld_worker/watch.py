@@ -2,9 +2,10 @@
 import faulthandler
 import os
 import select
-import sys
 import threading
 import time
+
+from . import log
 
 # What the main thread may be at before the watch takes the channel over, and how often that looks.
 LONG_S = 0.05
@@ -132,7 +133,7 @@ class Watch:
                     self._loop.read()
         except Exception as e:
             # The main thread may never come back.
-            sys.stdout.flush()
+            log.finish_prints()
             os._exit(self._loop.conclude(e))
         finally:
             self._reads = False

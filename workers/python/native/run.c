@@ -270,7 +270,8 @@ static int call(struct express *e, struct plan *p, PyObject *args)
 	if (r == 0)
 		r = conclude(e, p->model, batch, given ? given : Py_None, raised ? raised : Py_None,
 			compute_ns);
-	running->plan = NULL;
+	if (r >= 0)
+		running->plan = NULL; /* else the worker ends, and says whose run it was */
 	return r;
 }
 
