@@ -212,6 +212,36 @@ def test_a_coroutine_that_leaves_its_event_loop(start, how):
     assert not w.take(wire.Done).results[0].code
 
 
+def test_a_process_that_was_forked_is_no_worker(start):
+    """Whatever code it comes back to: it would answer, too."""
+    w = start()
+    w.begin("import os\nhere = os.getpid()\ndef infer(x):\n    if not os.fork():\n        return x\n    return [os.waitstatus_to_exitcode(os.wait()[1])]\n")
+    w.map_input(DATA)
+    for i in range(1, 4):
+        w.send(run(i))
+        done = w.take(wire.Done)
+        assert done.batch == i and done.results[0].outputs[0].length == 8
+    w.send(wire.Ping(nonce=1))
+    assert w.take(wire.Pong).nonce == 1
+
+
+SPAWNS = """
+import multiprocessing
+
+def load(context):
+    import spawned
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.map(spawned.double, [1, 2]) == [2, 4]
+""" + IDENTITY
+
+
+def test_processes_that_are_started_anew(start, tmp_path):
+    (tmp_path / "spawned.py").write_text("def double(x):\n    return 2 * x\n")
+    w = start()
+    loaded = w.begin(SPAWNS)
+    assert loaded.ok, loaded.error + w.log()
+
+
 def test_inputs_that_there_is_no_memory_for(start):
     """Strings are copied."""
     w = start()

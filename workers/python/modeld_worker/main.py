@@ -2,6 +2,7 @@
 import faulthandler
 import os
 import signal
+import socket
 import stat
 import sys
 import tempfile
@@ -98,6 +99,18 @@ def take_handoff():
     return HANDOFF_FD
 
 
+def keep_from_forks(fds):
+    """A process that a model forks has closed connections in their place: it is no worker, whatever code it comes back to."""
+    def close():
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        theirs.close()
+        for fd in fds:
+            os.dup2(ours.fileno(), fd, inheritable=False)
+        ours.close()
+
+    os.register_at_fork(after_in_child=close)
+
+
 def set_signals():
     """SIGTERM keeps its default. What a terminal sends to everybody in front of it is the daemon's business."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGPIPE):
@@ -138,6 +151,7 @@ def main(version):
               file=sys.stderr)
         return EXIT_CONFIG
     handoff_fd = take_handoff()
+    keep_from_forks([CHANNEL_FD] if handoff_fd is None else [CHANNEL_FD, handoff_fd])
     choose_temporary_directory()
     set_signals()
     log_stacks_on_signal()
