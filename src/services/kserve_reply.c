@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "dispatch/version.h"
 #include "handoff/handoff.h"
 #include "services/kserve_classify.h"
@@ -242,6 +243,9 @@ int kserve_stream_refusal(struct infer *i, struct infer_reply *p)
 	uint8_t *head, *at = NULL;
 	int r = infer_reply_reserve(p, 1, &none);
 
+	/* What it quotes was cut, maybe, or is no UTF-8: parsers refuse a message with such a text. */
+	if (i->failure.text)
+		utf8_mend(i->failure.text);
 	head = r ? NULL : infer_reply_alloc(p, n, &none);
 	if (head && codec_pack(&kserve_refusal_table, &m, head, n, &at) == 0)
 		infer_reply_add(p, at, (size_t)(head + n - at));

@@ -2,6 +2,8 @@
 #include "services/infer_stream.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "kserve_messages.h"
 #include "tests/support/failalloc.h"
@@ -90,6 +92,23 @@ Test(kserve_stream, failures_are_answers_in_their_turn)
 	expect_answer(2, "3");
 	cr_expect(call.closed);
 	cr_expect_eq(call.status, GRPC_OK);
+}
+
+/* Parsers refuse a message with a text that is no UTF-8, and a client would lose the stream. */
+Test(kserve_stream, a_failure_that_quotes_what_is_no_utf8)
+{
+	char name[2 * 200 + 1] = "";
+	char text[512];
+
+	for (unsigned i = 0; i < 200; i++)
+		memcpy(name + 2 * i, "\xc3\xa9", 2);
+	cr_assert(ask_it("a\xff", "1"));
+	expect_refusal(0, "1", "Request for unknown model: 'a?' is not found");
+	cr_assert(ask_it(name, "2"), "it is quoted up to half of a character");
+	name[254] = '?';
+	name[255] = '\0';
+	snprintf(text, sizeof(text), "Request for unknown model: '%s' is not found", name);
+	expect_refusal(1, "2", text);
 }
 
 /* --- Models that answer any number of times --------------------------------------------------- */
