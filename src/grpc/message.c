@@ -8,6 +8,8 @@
 #include "proto/field.h"
 
 #define STACK_BYTES 1024u
+/* Of the smallest fields some 10 us are needed for so many bytes: as long as a message takes. */
+#define WORK_BYTES 1024u
 /* Of messages in messages: more than any of ours. */
 #define DEPTH_MAX 16u
 
@@ -78,6 +80,7 @@ void *message_read(struct call *c, struct message_memory *memory,
 {
 	void *m;
 
+	message_work(c, n);
 	if (message_hides_text(type, data, n)) {
 		call_finishf(c, GRPC_INVALID_ARGUMENT, "%s with a NUL in a text", type->short_name);
 		return NULL;
@@ -86,6 +89,12 @@ void *message_read(struct call *c, struct message_memory *memory,
 	if (!m)
 		message_refuse(c, memory, type->short_name);
 	return m;
+}
+
+void message_work(struct call *c, size_t n)
+{
+	if (n >= WORK_BYTES)
+		call_work(c, n / WORK_BYTES);
 }
 
 void message_no_memory(struct call *c)

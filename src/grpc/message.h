@@ -24,6 +24,9 @@ void message_refuse(struct call *c, const struct message_memory *memory, const c
  * there is no memory, and the call has ended with the reason. */
 void *message_read(struct call *c, struct message_memory *memory,
 	const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t n);
+/* n bytes of a message are read field by field, which takes as long as some messages more where they are many: others have
+ * their turn first (call_work()). message_read() tells of its own. */
+void message_work(struct call *c, size_t n);
 /* End the call for want of memory. */
 void message_no_memory(struct call *c);
 

@@ -110,9 +110,8 @@ static bool slot_failed(const struct infer_slot *slot)
 static bool slot_send(struct infer_slot *slot, struct infer_reply *reply)
 {
 	struct call *c = slot->stream->call;
-	int r = infer_reply_send(reply, c);
 
-	if (r) {
+	if (infer_reply_send(reply, c)) {
 		message_no_memory(c);
 		return false;
 	}
@@ -478,6 +477,7 @@ void infer_stream_message_end(struct call *c, void *state)
 		return;
 	}
 	origin = caller_origin(c);
+	message_work(c, s->receive.scanner.n_kept);
 	if (infer_submit(&slot->infer, &origin, &s->receive) == 0)
 		return;
 	failed(s);

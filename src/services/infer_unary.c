@@ -77,6 +77,7 @@ void infer_unary_message_end(struct call *c, void *state)
 	struct infer_unary *u = state;
 	const struct origin origin = caller_origin(c);
 
+	message_work(c, u->receive.scanner.n_kept);
 	if (infer_submit(u->infer, &origin, &u->receive))
 		infer_reply_failure(c, &u->infer->failure);
 }

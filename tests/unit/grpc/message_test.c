@@ -20,7 +20,13 @@ struct call {
 	unsigned finished;
 	enum grpc_status status;
 	char text[128];
+	size_t work;
 };
+
+void call_work(struct call *c, size_t n)
+{
+	c->work += n;
+}
 
 int call_send(struct call *c, const struct part *parts, size_t n)
 {
@@ -125,6 +131,33 @@ Test(message, refused_for_what_it_is)
 		cr_expect_eq(c.status, cases[i].status);
 		cr_expect_str_eq(c.text, cases[i].text);
 	}
+}
+
+Test(message, what_takes_long_to_read_counts_for_more)
+{
+	struct call c = {0};
+
+	message_work(&c, 1000);
+	cr_expect_eq(c.work, 0, "it is one message");
+	message_work(&c, 64 * 1024);
+	cr_expect_eq(c.work, 64);
+}
+
+Test(message, read)
+{
+	static const uint8_t packed[2048] = {0x0a, 2, 'a', 'b', 0x12, 0xf9, 0x0f};
+	const size_t n = 4 + 3 + 2041;
+	struct message_memory memory;
+	struct call c = {0};
+	const Grpc__Health__V1__HealthCheckRequest *m;
+
+	message_memory_init(&memory, MESSAGE_UNPACK_MAX(sizeof(packed)));
+	m = message_read(
+		&c, &memory, &grpc__health__v1__health_check_request__descriptor, packed, n);
+	cr_assert(m, "%s", c.text);
+	cr_expect_str_eq(m->service, "ab");
+	cr_expect_eq(c.work, 2);
+	message_memory_deinit(&memory);
 }
 
 /* --- Texts with a NUL in them ----------------------------------------------------------------- */

@@ -2,6 +2,7 @@
 #include "services/infer_stream.h"
 
 #include <criterion/criterion.h>
+#include <string.h>
 
 #include "infer_messages.h"
 #include "tests/support/failalloc.h"
@@ -79,6 +80,17 @@ Test(infer_stream, each_request_is_answered_at_once)
 	cr_expect(!call.closed);
 	double_call_half_close(&call);
 	expect_end(GRPC_OK, "");
+}
+
+Test(infer_stream, a_request_that_takes_long_to_read_counts_for_more)
+{
+	char id[10 * 1024] = "";
+
+	cr_assert(ask_it("a"));
+	cr_expect_eq(call.work, 0);
+	memset(id, 'b', sizeof(id) - 1);
+	cr_assert(ask_it(id));
+	cr_expect_eq(call.work, 10);
 }
 
 Test(infer_stream, answers_come_in_the_order_of_requests)

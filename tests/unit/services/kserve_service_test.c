@@ -3,6 +3,7 @@
 #include "services/kserve_service.h"
 
 #include <criterion/criterion.h>
+#include <string.h>
 
 #include "kserve_messages.h"
 #include "services/kserve_small.h"
@@ -61,6 +62,16 @@ static void refuse(enum grpc_status status, const char *text)
 {
 	ask_it();
 	expect_status(status, text);
+}
+
+Test(kserve, what_takes_long_to_read_counts_for_more)
+{
+	char id[10 * 1024] = "";
+
+	memset(id, 'b', sizeof(id) - 1);
+	ask.m.id = id;
+	ask_it();
+	cr_expect_eq(call.work, 10);
 }
 
 /* --- The good ways -------------------------------------------------------------------------- */
