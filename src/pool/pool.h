@@ -285,7 +285,7 @@ struct pool_model *pool_model_free(struct pool_model *m);
 
 /* Its number on the wire. */
 uint32_t pool_model_id(const struct pool_model *m);
-/* Workers that are READY and hold the model. */
+/* Workers that serve and hold the model (worker_holds()). */
 uint32_t pool_model_ready(const struct pool_model *m);
 /* Workers that hold the model, are loading it, or will once respawned: 0 means that waiting is of
  * no use. */

@@ -1,9 +1,10 @@
 /*
- * worker.c: one worker seen from here: its states, from spawn to the exit that was seen.
+ * worker.c: one worker seen from here, until its end: why trust in it ends, its exit, and what is owed then.
+ * (worker_start.c is how a process begins.)
  *
  * Invariants: channel is open in all states but LOST and REAPED; process is set in all but REAPED;
- * output is set from hello until reaped. Batches are in flight in READY, DRAINING and LOST only (and
- * in REAPED until the loop's next turn has handed them back); n_in_flight <= slots. Whatever the
+ * output is set from hello until reaped. Batches are in flight in LOADING, READY, DRAINING and LOST only
+ * (and in REAPED until the loop's next turn has handed them back); n_in_flight <= slots. Whatever the
  * process could still write to or read from is let go of only when it was reaped.
  *
  * Trust ends in one function, worker_lose(); it calls nobody back, so it may be called from
@@ -23,17 +24,11 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/err.h"
 #include "base/log.h"
-#include "base/seqpacket.h"
 #include "pool/back_off.h"
 #include "pool/holding.h"
-#include "pool/orders.h"
 #include "pool/pool_private.h"
-#include "pool/program.h"
 #include "pool/quarantine.h"
-#include "pool/spawn.h"
-#include "pool/user.h"
 #include "pool/worker_private.h"
 #include "proto/worker_exit.h"
 
@@ -217,7 +212,7 @@ static uint64_t delay_ns(struct worker *w)
 		w->pool->settings->backoff_max_ms * NS_PER_MS, &w->pool->random);
 }
 
-static void plan_restart(struct worker *w)
+void worker_plan_restart(struct worker *w)
 {
 	w->failures++;
 	if (!w->up)
@@ -283,13 +278,13 @@ static void reap(struct worker *w, const struct process_exit *e)
 	w->pool->worker_events->on_reaped(w);
 	w->suspect = w->was_loading = NULL;
 	worker_forget_models(w);
-	plan_restart(w);
+	worker_plan_restart(w);
 	worker_load_others(w->pool);
 	pool_recount(w->pool, w);
 	pool_soon(w->pool);
 }
 
-static void on_exit_seen(void *data, const struct process_exit *e)
+void worker_on_exit(void *data, const struct process_exit *e)
 {
 	struct worker *w = data;
 	bool clean = e->known && !e->signaled && e->code == 0;
@@ -306,166 +301,7 @@ static void on_exit_seen(void *data, const struct process_exit *e)
 	reap(w, e);
 }
 
-/* --- The start ------------------------------------------------------------------------------- */
-
-static void send_setup(struct worker *w)
-{
-	struct wire_message m = {.type = WIRE_SETUP};
-
-	orders_setup(&m.setup, w->pool->settings);
-	m.setup.worker = w->name;
-	m.setup.device = w->device;
-	m.setup.process = w->number;
-	m.setup.threads = worker_threads(w);
-	m.setup.log_level = (uint32_t)log_level();
-	worker_tell(w, &m);
-}
-
-/* What may wait for a worker that does not read: a load, and the runs and releases of all slots. */
-static size_t queue_max(const struct pool *p)
-{
-	return (2 * (size_t)p->settings->slots + 16) * WIRE_MESSAGE_MAX;
-}
-
-/* Its model's, where it is that one's own and the model's backend has one; NULL: the pool's. */
-static const struct pool_program *program_of(const struct worker *w)
-{
-	return w->own ? w->model->program : NULL;
-}
-
-static const char *program_path(const struct worker *w)
-{
-	const struct pool_program *program = program_of(w);
-
-	return program ? program->argv[0] : w->pool->settings->worker_program;
-}
-
-/* What is not modeld-worker may ask for other models. -1: it may not */
-static int invite(const struct worker *w)
-{
-	const struct pool *p = w->pool;
-	int fd = -1;
-	int r = p->invite ? p->invite(p->invite_data, &fd) : 0;
-
-	if (r)
-		log_warning("a worker will not be able to ask other models",
-			"worker=%s error=\"%s\"", w->name, err_str(r));
-	return fd;
-}
-
-/* Of the process that is to be the next. One that would have no limits is not started. */
-static int make_group(const struct worker *w, int *ret_fd)
-{
-	int r = groups_make(&w->pool->groups, w->pool->n_processes + 1, ret_fd);
-
-	if (r)
-		log_warning("a worker's control group cannot be made", "worker=%s error=\"%s\"",
-			w->name, err_str(r));
-	return r;
-}
-
-static int start_program(const struct worker *w, int fd, pid_t *ret_pid, int *ret_pidfd)
-{
-	struct pool *p = w->pool;
-	const struct pool_settings *s = p->settings;
-	const struct pool_program *program = program_of(w);
-	const char *const shared[] = {s->worker_program, NULL};
-	struct user_environment sandbox;
-	_cleanup_(close_fd) int invitation = program ? invite(w) : -1;
-	struct spawn_options o = {.argv = program ? program->argv : shared,
-		.device = w->device,
-		.channel_fd = fd,
-		.handoff_fd = invitation,
-		.data_bytes = groups_data_limit(&p->groups),
-		.core = s->core,
-		.sandbox = user_environment(&sandbox, pool_sandbox(p), &s->users, w->index)};
-	_cleanup_(freep) char **environment = NULL;
-	_cleanup_(close_fd) int group = -1;
-	int r = make_group(w, &group);
-
-	if (!r && w->own)
-		r = program_environment(&environment, s, program, w->model->settings, w->device);
-	o.environment = (const char *const *)environment;
-	o.group_fd = group;
-	return r ? r : spawn(&o, ret_pid, ret_pidfd);
-}
-
-static int start_process(struct worker *w)
-{
-	struct pool *p = w->pool;
-	_cleanup_(close_fd) int ours = -1;
-	_cleanup_(close_fd) int theirs = -1;
-	struct channel *channel;
-	int pair[2];
-	int pidfd;
-	pid_t pid;
-	int r = seqpacket_pair(pair);
-
-	if (r)
-		return r;
-	ours = pair[0];
-	theirs = pair[1];
-	r = seqpacket_set_send_buffer(theirs, WIRE_MESSAGE_MAX);
-	if (!r)
-		r = channel_new(&channel, p->loop, ours, queue_max(p), &worker_channel_events, w);
-	if (r)
-		return r;
-	steal_fd(&ours);
-	r = start_program(w, theirs, &pid, &pidfd);
-	if (!r)
-		r = process_new(&w->process, p->loop, pid, pidfd, on_exit_seen, w);
-	if (r) {
-		channel_close(channel);
-		return r;
-	}
-	w->channel = channel;
-	return 0;
-}
-
-int worker_spawn(struct worker *w)
-{
-	struct pool *p = w->pool;
-	int r;
-
-	assert(w->state == WORKER_REAPED && w->n_in_flight == 0);
-	w->restart_at_ns = 0;
-	w->restarts += w->started_ns > 0;
-	w->bye = false;
-	w->up = false;
-	w->credit = false;
-	w->ping_ns = 0;
-	w->overran = NULL;
-	w->load_overran = false;
-	w->beside_load = false;
-	w->set_up = false;
-	w->alone = false;
-	w->next_batch = 1;
-	w->done_before = w->done;
-	r = start_process(w);
-	if (r) {
-		snprintf(w->last_exit, sizeof(w->last_exit), "cannot be started: %s", err_str(r));
-		log_warning("worker cannot be started", "worker=%s program=%s error=\"%s\"",
-			w->name, program_path(w), err_str(r));
-		plan_restart(w);
-		pool_recount(p, w);
-		pool_soon(p);
-		return r;
-	}
-	w->generation++;
-	w->number = ++p->n_processes;
-	w->sandbox_width = w->kept_width = p->sandbox_width;
-	w->leaves_loads = false;
-	worker_set_state(w, WORKER_SPAWNED);
-	w->started_ns = w->since_ns;
-	log_debug("worker spawned", "worker=%s pid=%d generation=%" PRIu64, w->name, worker_pid(w),
-		w->generation);
-	send_setup(w);
-	if (!w->trial)
-		worker_want_all(w);
-	pool_recount(p, w);
-	pool_arm(p, worker_deadline(w));
-	return 0;
-}
+/* --- Draining --------------------------------------------------------------------------------- */
 
 void worker_drain(struct worker *w)
 {

@@ -25,7 +25,7 @@ enum worker_state {
 const char *worker_state_name(enum worker_state s);
 
 enum {
-	WORKER_E_BUSY = 1,  /* no free slot, not READY, or does not hold the model */
+	WORKER_E_BUSY = 1,  /* no free slot, or it does not hold the model (worker_holds()) */
 	WORKER_E_LARGE = 2, /* the packed run exceeds WIRE_MESSAGE_MAX */
 	WORKER_E_REFS =
 		3, /* the kernel takes no more descriptors of the daemon's user: memory cannot be handed over */

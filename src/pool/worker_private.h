@@ -142,7 +142,7 @@ _must_use_ int worker_init(struct worker *w, struct pool *p, uint32_t index, con
 /* REAPED, or never started. Accepts a zeroed worker. */
 void worker_deinit(struct worker *w);
 
-/* Start a process: REAPED -> SPAWNED. On failure it waits for the next try. -errno */
+/* worker_start.c: start a process: REAPED -> SPAWNED. On failure it waits for the next try. -errno */
 _must_use_ int worker_spawn(struct worker *w);
 /* READY -> DRAINING, then STOPPING; what has not come up yet is killed. No restart. */
 void worker_drain(struct worker *w);
@@ -154,6 +154,11 @@ uint64_t worker_deadline(const struct worker *w);
 void worker_tick(struct worker *w, uint64_t now_ns);
 /* Hand back the batches of a lost process. From the loop. */
 void worker_deliver_lost(struct worker *w);
+
+/* It has no process: when it is to have the next. */
+void worker_plan_restart(struct worker *w);
+/* Its process (data: the worker) has ended: REAPED, and whatever that could touch is let go of. */
+void worker_on_exit(void *data, const struct process_exit *e);
 
 /* The one setter: asserts that the move is in the table, and logs it. */
 void worker_set_state(struct worker *w, enum worker_state to);
