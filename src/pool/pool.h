@@ -171,9 +171,9 @@ enum lost {
 enum worker_verdict {
 	WORKER_CLEAN,	   /* bye and exit status 0 */
 	WORKER_CRASHED,	   /* signal, or a non-zero exit status */
-	WORKER_HUNG,	   /* missed heartbeat, or a batch overran */
+	WORKER_HUNG,	   /* a batch, a load, its draining or its silence took too long */
 	WORKER_MISBEHAVED, /* bad message */
-	WORKER_UNUSABLE,   /* exit status 78: configuration, or never came up */
+	WORKER_UNUSABLE, /* it never came up, says so (worker_exit.h), or nothing can be kept of it or sent */
 	WORKER_VERDICTS_,
 };
 
