@@ -8,12 +8,12 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "workers/builtin.h"
+#include "workers/error.h"
 
 #define BACKEND_NAME_MAX 64u
 
@@ -71,16 +71,6 @@ struct backends *backends_free(struct backends *b)
 	return NULL;
 }
 
-static _printf_(2, 3) int refuse(struct modeld_error *error, const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(error->text, sizeof(error->text), format, ap);
-	va_end(ap);
-	return BACKEND_E_REFUSED;
-}
-
 static bool name_valid(const char *name)
 {
 	const char *allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
@@ -110,7 +100,8 @@ static int not_found(const struct backends *b, const char *name, struct modeld_e
 		n += snprintf(error->text + n, sizeof(error->text) - (size_t)n, "%s %s",
 			i ? "," : "", b->directories[i]);
 	if (b->n_directories == 0)
-		return refuse(error, "no backend '%s': [worker] backend_dirs is empty", name);
+		return error_say(error, BACKEND_E_REFUSED,
+			"no backend '%s': [worker] backend_dirs is empty", name);
 	return BACKEND_E_REFUSED;
 }
 
@@ -125,16 +116,19 @@ static int open_entry(const struct backends *b, const char *name, modeld_backend
 		return 0;
 	}
 	if (!name_valid(name))
-		return refuse(error, "a backend's name has only letters, digits, _, . and -");
+		return error_say(error, BACKEND_E_REFUSED,
+			"a backend's name has only letters, digits, _, . and -");
 	if (!find(b, name, path))
 		return not_found(b, name, error);
 	library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!library)
-		return refuse(error, "backend '%s' cannot be loaded: %s", name, dlerror());
+		return error_say(error, BACKEND_E_REFUSED, "backend '%s' cannot be loaded: %s",
+			name, dlerror());
 	symbol = dlsym(library, "modeld_backend");
 	if (!symbol) {
 		dlclose(library);
-		return refuse(error, "%s is no backend: it does not export modeld_backend()", path);
+		return error_say(error, BACKEND_E_REFUSED,
+			"%s is no backend: it does not export modeld_backend()", path);
 	}
 	memcpy(ret_entry, &symbol, sizeof(symbol));
 	return 0;
@@ -143,22 +137,25 @@ static int open_entry(const struct backends *b, const char *name, modeld_backend
 static int check(const char *name, const struct modeld_backend *backend, struct modeld_error *error)
 {
 	if (!backend) {
-		(void)refuse(error, "backend '%s' is not willing to run on this worker", name);
+		(void)error_say(error, BACKEND_E_REFUSED,
+			"backend '%s' is not willing to run on this worker", name);
 		return BACKEND_E_UNWILLING;
 	}
 	/* In the first version the number stood where the size is now. */
 	if (backend->size == 1 || backend->abi != MODELD_BACKEND_ABI)
-		return refuse(error,
+		return error_say(error, BACKEND_E_REFUSED,
 			"backend '%s' was built for version %u of backend.h, this worker has %u",
 			name, backend->size == 1 ? 1 : backend->abi, MODELD_BACKEND_ABI);
 	if (backend->size < FIRST_SIZE)
-		return refuse(error, "backend '%s' says that its table has %zu bytes, not %zu",
-			name, backend->size, FIRST_SIZE);
+		return error_say(error, BACKEND_E_REFUSED,
+			"backend '%s' says that its table has %zu bytes, not %zu", name,
+			backend->size, FIRST_SIZE);
 	if (!backend->load || !backend->run || !backend->unload)
-		return refuse(error, "backend '%s' lacks one of load, run and unload", name);
+		return error_say(error, BACKEND_E_REFUSED,
+			"backend '%s' lacks one of load, run and unload", name);
 	if (!backend->instance_create != !backend->instance_free)
-		return refuse(
-			error, "backend '%s' lacks one of instance_create and instance_free", name);
+		return error_say(error, BACKEND_E_REFUSED,
+			"backend '%s' lacks one of instance_create and instance_free", name);
 	return 0;
 }
 

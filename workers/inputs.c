@@ -9,24 +9,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/saturate.h"
+#include "workers/error.h"
 
 #define SHAPE_TEXT_MAX 200u
-
-static _printf_(3, 4) enum modeld_code
-	fail(struct modeld_error *error, enum modeld_code code, const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(error->text, sizeof(error->text), format, ap);
-	va_end(ap);
-	return code;
-}
 
 static void drop_joined(struct inputs *in)
 {
@@ -73,28 +62,6 @@ static bool size_fits(const struct wire_tensor *t)
 	return tensor_check(t->dtype, t->dims, t->rank, t->span.length, NULL) == 0;
 }
 
-/* It stays as long as the batch that names it runs. */
-static const struct view *find_view(const struct inputs *in, uint64_t id)
-{
-	const struct view *v;
-
-	pthread_mutex_lock(in->memory);
-	v = regions_find(in->regions, id);
-	pthread_mutex_unlock(in->memory);
-	return v;
-}
-
-/* There was no room to map it. */
-static bool is_wanted(const struct inputs *in, uint64_t id)
-{
-	bool is;
-
-	pthread_mutex_lock(in->memory);
-	is = regions_lacks(in->regions, id);
-	pthread_mutex_unlock(in->memory);
-	return is;
-}
-
 /* By its client, meanwhile. BYTES of a region are always looked at here, as if they could. */
 static bool can_change(const struct view *v, const struct wire_tensor *t)
 {
@@ -106,7 +73,7 @@ static bool can_change(const struct view *v, const struct wire_tensor *t)
 static enum modeld_code locate(const struct inputs *in, const struct modeld_declaration *want,
 	const struct wire_tensor *t, struct modeld_tensor *tensor, struct modeld_error *error)
 {
-	const struct view *v = find_view(in, t->span.arena);
+	const struct view *v = regions_find_locked(in->regions, in->memory, t->span.arena);
 	bool on_device, lost = false;
 	void *data = NULL;
 
@@ -117,24 +84,24 @@ static enum modeld_code locate(const struct inputs *in, const struct modeld_decl
 		pthread_mutex_lock(in->memory);
 		on_device = regions_on_device(in->regions, &t->span, &data, &lost);
 		pthread_mutex_unlock(in->memory);
-		if (!on_device && is_wanted(in, t->span.arena))
-			return fail(error, MODELD_EXHAUSTED,
+		if (!on_device && regions_lacks_locked(in->regions, in->memory, t->span.arena))
+			return error_say(error, MODELD_EXHAUSTED,
 				"input '%s': this worker has no room to map its memory",
 				want->name);
 		if (!on_device)
-			return fail(error, MODELD_INTERNAL,
+			return error_say(error, MODELD_INTERNAL,
 				"input '%s': its memory is not mapped in this worker", want->name);
 		tensor->data = data;
 		tensor->memory = MODELD_MEMORY_DEVICE;
 		tensor->shared = 1;
 	}
 	if (lost)
-		return fail(error, MODELD_INVALID,
+		return error_say(error, MODELD_INVALID,
 			"input '%s': its region's memory on the GPU cannot be had (any more)",
 			want->name);
 	if (!tensor->data)
-		return fail(error, MODELD_INTERNAL, "input '%s': its span is outside of its memory",
-			want->name);
+		return error_say(error, MODELD_INTERNAL,
+			"input '%s': its span is outside of its memory", want->name);
 	return MODELD_OK;
 }
 
@@ -144,7 +111,7 @@ static enum modeld_code resolve(const struct inputs *in, const struct modeld_dec
 	char shape[SHAPE_TEXT_MAX];
 
 	if (!shape_fits(want, t) || !size_fits(t))
-		return fail(error, MODELD_INTERNAL,
+		return error_say(error, MODELD_INTERNAL,
 			"input '%s': %s %s of %" PRIu64 " bytes is not what the model declares",
 			want->name, dtype_name(t->dtype),
 			shape_format(t->dims, t->rank, shape, sizeof(shape)), t->span.length);
@@ -164,11 +131,11 @@ enum modeld_code inputs_resolve(const struct inputs *in, const struct model *m,
 	enum modeld_code code = MODELD_OK;
 
 	if (item->n_inputs != m->info.n_inputs)
-		return fail(error, MODELD_INTERNAL, "%zu inputs came, the model declares %zu",
+		return error_say(error, MODELD_INTERNAL, "%zu inputs came, the model declares %zu",
 			item->n_inputs, m->info.n_inputs);
 	for (size_t i = 0; code == MODELD_OK && i < item->n_inputs; i++) {
 		if (item->inputs[i].index != i)
-			return fail(error, MODELD_INTERNAL, "inputs came in the wrong order");
+			return error_say(error, MODELD_INTERNAL, "inputs came in the wrong order");
 		code = resolve(in, &m->info.inputs[i], &item->inputs[i], &ret_tensors[i], error);
 	}
 	return code;
@@ -227,7 +194,7 @@ static enum modeld_code fail_bytes(
 {
 	char shape[SHAPE_TEXT_MAX];
 
-	return fail(error, MODELD_INVALID,
+	return error_say(error, MODELD_INVALID,
 		"malformed bytes tensor: input %zu is not %s elements of a length and so many "
 		"bytes each in %" PRIu64 " bytes",
 		index, shape_format(t->dims, t->rank, shape, sizeof(shape)), t->bytes);
@@ -248,7 +215,7 @@ enum modeld_code inputs_settle(struct inputs *in, const struct model *m,
 	}
 	r = scratch_begin(&in->scratch, need);
 	if (r)
-		return fail(error, MODELD_EXHAUSTED,
+		return error_say(error, MODELD_EXHAUSTED,
 			"%" PRIu64 " bytes of inputs in a region must be copied, above the limit "
 			"of %" PRIu64 " bytes or what the host has ([memory] input_arena_bytes)",
 			need, in->scratch.max);

@@ -7,12 +7,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/list.h"
+#include "workers/error.h"
 #include "workers/host.h"
 #include "workers/transfer.h"
 
@@ -110,16 +110,6 @@ static int make(struct model **ret_model, const struct wire_load *load)
 
 /* --- Checking a declaration --------------------------------------------------------------- */
 
-static _printf_(2, 3) int fail(struct modeld_error *error, const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(error->text, sizeof(error->text), format, ap);
-	va_end(ap);
-	return MODEL_E_FAILED;
-}
-
 static bool named_before(const struct modeld_declaration *list, size_t i)
 {
 	for (size_t k = 0; k < i; k++) {
@@ -158,8 +148,8 @@ static int check_list(const struct modeld_declaration *list, size_t n, const cha
 		if (!fault && named_before(list, i))
 			fault = "has the name of another one";
 		if (fault)
-			return fail(error, "the backend's declaration is wrong: %s %zu %s", what, i,
-				fault);
+			return error_say(error, MODEL_E_FAILED,
+				"the backend's declaration is wrong: %s %zu %s", what, i, fault);
 	}
 	return 0;
 }
@@ -174,7 +164,7 @@ static int check_memory(const struct model *m, struct modeld_error *error)
 		uint32_t memory = m->info.inputs[i].memory;
 
 		if (memory && !(memory & host))
-			return fail(error,
+			return error_say(error, MODEL_E_FAILED,
 				"the backend's declaration is wrong: input %zu is wanted in device "
 				"memory, and this device has none",
 				i);
@@ -201,10 +191,11 @@ static int check_count(const struct modeld_declaration *list, size_t n, const ch
 	struct modeld_error *error)
 {
 	if (n > WIRE_TENSORS_MAX || (n > 0 && !list))
-		return fail(error, "the backend declares %zu %ss; at most %u are possible", n, what,
+		return error_say(error, MODEL_E_FAILED,
+			"the backend declares %zu %ss; at most %u are possible", n, what,
 			WIRE_TENSORS_MAX);
 	if (n > 0 && list->size < sizeof(*list))
-		return fail(error,
+		return error_say(error, MODEL_E_FAILED,
 			"the backend's declaration is wrong: %s 0 has a size of %zu, not %zu", what,
 			list->size, sizeof(*list));
 	return 0;
@@ -235,10 +226,11 @@ static int take_info(
 	if (!r)
 		r = check_memory(m, error);
 	if (!r && can_batch && m->info.n_inputs == 0)
-		return fail(error, "the backend's declaration is wrong: it batches without inputs");
+		return error_say(error, MODEL_E_FAILED,
+			"the backend's declaration is wrong: it batches without inputs");
 	if (!r && can_batch && info->decoupled)
-		return fail(
-			error, "the backend's declaration is wrong: it batches and is decoupled");
+		return error_say(error, MODEL_E_FAILED,
+			"the backend's declaration is wrong: it batches and is decoupled");
 	return r;
 }
 
@@ -263,7 +255,7 @@ static int load_into(struct model *m, uint32_t max_batch_size, struct modeld_err
 		return r;
 	}
 	if (!m->handle)
-		return fail(error, "the backend gave no model");
+		return error_say(error, MODEL_E_FAILED, "the backend gave no model");
 	r = take_info(m, &info, error);
 	if (r)
 		return r;
@@ -285,7 +277,8 @@ static int make_transfer(
 		*ret_stream = transfer_stream(lane->transfer);
 	if (r <= 0)
 		return r;
-	fail(error, "a stream of the device: %s", device_explain(m->device, r, text, sizeof(text)));
+	(void)error_say(error, MODEL_E_FAILED, "a stream of the device: %s",
+		device_explain(m->device, r, text, sizeof(text)));
 	return device_fatal(r) ? MODEL_E_FATAL : MODEL_E_FAILED;
 }
 
@@ -301,7 +294,7 @@ static int make_instance(struct model *m, struct lane *lane,
 	lane->instance = NULL;
 	r = check_code(m->backend->instance_create(m->handle, spec, &lane->instance, error), error);
 	if (!r && !lane->instance)
-		return fail(error, "the backend gave no instance");
+		return error_say(error, MODEL_E_FAILED, "the backend gave no instance");
 	return r;
 }
 

@@ -268,3 +268,23 @@ const struct view *regions_find(const struct regions *s, uint64_t id)
 	at = place_of(s, id);
 	return at < s->n && s->items[at].id == id ? s->items[at].view : NULL;
 }
+
+const struct view *regions_find_locked(const struct regions *s, pthread_mutex_t *lock, uint64_t id)
+{
+	const struct view *v;
+
+	pthread_mutex_lock(lock);
+	v = regions_find(s, id);
+	pthread_mutex_unlock(lock);
+	return v;
+}
+
+bool regions_lacks_locked(const struct regions *s, pthread_mutex_t *lock, uint64_t id)
+{
+	bool lacks;
+
+	pthread_mutex_lock(lock);
+	lacks = regions_lacks(s, id);
+	pthread_mutex_unlock(lock);
+	return lacks;
+}

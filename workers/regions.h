@@ -5,6 +5,7 @@
 #ifndef WORKERS_REGIONS_H
 #define WORKERS_REGIONS_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -63,5 +64,9 @@ bool regions_target_on_device(
 	const struct regions *s, const struct span *span, void **ret_data, bool *ret_lost);
 /* NULL where the id is not known, or the memory is the device's. */
 const struct view *regions_find(const struct regions *s, uint64_t id);
+/* regions_find() and regions_lacks() of a thread that runs a batch which names the id, and so keeps what is found. `lock`
+ * guards them, and is not held. */
+const struct view *regions_find_locked(const struct regions *s, pthread_mutex_t *lock, uint64_t id);
+bool regions_lacks_locked(const struct regions *s, pthread_mutex_t *lock, uint64_t id);
 
 #endif

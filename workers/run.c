@@ -10,6 +10,7 @@
 #include <sys/random.h>
 
 #include "base/list.h"
+#include "workers/error.h"
 #include "workers/host.h"
 #include "workers/run_private.h"
 
@@ -107,7 +108,7 @@ static enum modeld_code set_wanted(
 	memset(r->wanted, want->n_outputs == 0, n);
 	for (size_t i = 0; i < want->n_outputs; i++) {
 		if (want->outputs[i] >= n)
-			return run_fail(error, MODELD_INTERNAL,
+			return error_say(error, MODELD_INTERNAL,
 				"output %" PRIu32 " is wanted, the model declares %zu",
 				want->outputs[i], n);
 		r->wanted[want->outputs[i]] = 1;
@@ -115,31 +116,9 @@ static enum modeld_code set_wanted(
 	return MODELD_OK;
 }
 
-/* It stays as long as the batch that names it runs. */
-static const struct view *find_region(const struct run *r, uint64_t id)
-{
-	const struct view *v;
-
-	pthread_mutex_lock(r->memory);
-	v = regions_find(r->regions, id);
-	pthread_mutex_unlock(r->memory);
-	return v;
-}
-
-/* There was no room to map it. */
-static bool is_wanted(const struct run *r, uint64_t id)
-{
-	bool is;
-
-	pthread_mutex_lock(r->memory);
-	is = regions_lacks(r->regions, id);
-	pthread_mutex_unlock(r->memory);
-	return is;
-}
-
 void *run_target_data(const struct run *r, const struct wire_target *target)
 {
-	const struct view *v = find_region(r, target->span.arena);
+	const struct view *v = regions_find_locked(r->regions, r->memory, target->span.arena);
 
 	return v ? view_data_writable(v, &target->span) : NULL;
 }
@@ -149,7 +128,7 @@ static enum modeld_code check_wanted(
 {
 	if (t->output < r->model->info.n_outputs && r->wanted[t->output])
 		return MODELD_OK;
-	return run_fail(error, MODELD_INTERNAL,
+	return error_say(error, MODELD_INTERNAL,
 		"a place is given for output %" PRIu32 ", which is not wanted", t->output);
 }
 
@@ -159,12 +138,12 @@ static enum modeld_code check_target(const struct run *r, const struct wire_targ
 	if (check_wanted(r, t, error) != MODELD_OK)
 		return MODELD_INTERNAL;
 	*ret_data = run_target_data(r, t);
-	if (!*ret_data && is_wanted(r, t->span.arena))
-		return run_fail(error, MODELD_EXHAUSTED,
+	if (!*ret_data && regions_lacks_locked(r->regions, r->memory, t->span.arena))
+		return error_say(error, MODELD_EXHAUSTED,
 			"output '%s': this worker has no room to map the region that it goes to",
 			r->model->info.outputs[t->output].name);
 	if (!*ret_data)
-		return run_fail(error, MODELD_INTERNAL,
+		return error_say(error, MODELD_INTERNAL,
 			"the place for output '%s' is not in a region that can be written",
 			r->model->info.outputs[t->output].name);
 	return MODELD_OK;
@@ -201,10 +180,10 @@ static enum modeld_code set_target(
 	bool lost = false, on_device = find_on_device(r, t, &data, &lost);
 
 	if (on_device && r->model->info.decoupled)
-		return run_fail(error, MODELD_UNSUPPORTED,
+		return error_say(error, MODELD_UNSUPPORTED,
 			"outputs of a decoupled model cannot go to a client's memory on a GPU");
 	if (lost)
-		return run_fail(error, MODELD_INVALID,
+		return error_say(error, MODELD_INVALID,
 			"the memory on the GPU of an output's region cannot be had (any more)");
 	code = data ? check_wanted(r, t, error) : check_target(r, t, &data, error);
 	if (code != MODELD_OK)
@@ -298,11 +277,11 @@ enum modeld_code run_answer(const struct modeld_batch *batch, struct modeld_erro
 	enum modeld_code code;
 
 	if (!r->model->info.decoupled)
-		return run_fail(error, MODELD_INTERNAL,
+		return error_say(error, MODELD_INTERNAL,
 			"the backend answers in part, and did not declare the model decoupled");
 	code = settle(r, MODELD_OK, error);
 	if (code == MODELD_OK && is_cancelled(batch))
-		code = run_fail(error, MODELD_CANCELLED, "%s", RUN_CANCELLED_TEXT);
+		code = error_say(error, MODELD_CANCELLED, "%s", RUN_CANCELLED_TEXT);
 	if (code == MODELD_OK)
 		code = finish_outputs(r, error);
 	if (code == MODELD_OK)

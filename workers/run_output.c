@@ -9,26 +9,15 @@
  */
 #include <assert.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "workers/error.h"
 #include "workers/run_private.h"
 
 #define SHAPE_TEXT_MAX 200u
-
-enum modeld_code run_fail(
-	struct modeld_error *error, enum modeld_code code, const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(error->text, sizeof(error->text), format, ap);
-	va_end(ap);
-	return code;
-}
 
 /* --- What the backend asks for ------------------------------------------------------------ */
 
@@ -66,7 +55,7 @@ static enum modeld_code output_refused(const struct run *r, const struct modeld_
 		shape_format(got->dims, got->rank, shape, sizeof(shape));
 	if (r->rows != RUN_ROWS_ANY)
 		snprintf(rows, sizeof(rows), " for %" PRIu64 " rows", r->rows);
-	return run_fail(error, MODELD_INTERNAL,
+	return error_say(error, MODELD_INTERNAL,
 		"the backend gave output '%s' as %s %s of %" PRIu64
 		" bytes%s, which is not what it declared",
 		name, dtype_text(got->dtype), shape, got->bytes, rows);
@@ -78,20 +67,20 @@ static enum modeld_code check_output(
 	const struct modeld_declaration *want;
 
 	if (got->size < sizeof(*got))
-		return run_fail(error, MODELD_INTERNAL,
+		return error_say(error, MODELD_INTERNAL,
 			"the backend asked for an output with a size of %zu, not %zu", got->size,
 			sizeof(*got));
 	if (got->index >= r->model->info.n_outputs)
-		return run_fail(error, MODELD_INTERNAL,
+		return error_say(error, MODELD_INTERNAL,
 			"the backend gave output %zu, but declared only %zu", got->index,
 			r->model->info.n_outputs);
 	want = &r->model->info.outputs[got->index];
 	if (got->memory == MODELD_MEMORY_DEVICE && !r->offload.transfer)
-		return run_fail(error, MODELD_INTERNAL,
+		return error_say(error, MODELD_INTERNAL,
 			"the backend wants output '%s' in device memory, and this device has none",
 			want->name);
 	if (got->memory == MODELD_MEMORY_DEVICE && r->model->info.decoupled)
-		return run_fail(error, MODELD_INTERNAL,
+		return error_say(error, MODELD_INTERNAL,
 			"the backend wants output '%s' in device memory, and the model is "
 			"decoupled",
 			want->name);
@@ -164,27 +153,27 @@ static enum modeld_code allocate(
 		return MODELD_OK;
 	}
 	if (e == OUTPUTS_E_FULL)
-		return run_fail(error, MODELD_EXHAUSTED,
+		return error_say(error, MODELD_EXHAUSTED,
 			"output '%s' takes %" PRIu64 " bytes, and %" PRIu64
 			" of the worker's %" PRIu64
 			" bytes of output memory are in use ([worker] output_arena_bytes)",
 			name, o->bytes, arena_used(a), arena_limit(a));
 	if (e == OUTPUTS_E_LARGE)
-		return run_fail(error, MODELD_EXHAUSTED,
+		return error_say(error, MODELD_EXHAUSTED,
 			"output '%s' takes %" PRIu64
 			" bytes, more than the worker's output memory of "
 			"%" PRIu64 " bytes ([worker] output_arena_bytes)",
 			name, o->bytes, arena_limit(a));
 	if (e == OUTPUTS_E_MEMORY)
-		return run_fail(error, MODELD_EXHAUSTED,
+		return error_say(error, MODELD_EXHAUSTED,
 			"output '%s' takes %" PRIu64 " bytes, and the host has no memory for it",
 			name, o->bytes);
 	if (e == OUTPUTS_E_HOLDS)
-		return run_fail(error, MODELD_EXHAUSTED,
+		return error_say(error, MODELD_EXHAUSTED,
 			"there is no room for output '%s': so many answers of the worker were not "
 			"taken by their clients yet as [worker] max_holds allows",
 			name);
-	return run_fail(
+	return error_say(
 		error, MODELD_EXHAUSTED, "the worker is out of memory for output '%s'", name);
 }
 
@@ -314,12 +303,12 @@ enum modeld_code run_finish_output(struct run *r, size_t i, struct modeld_error 
 		return MODELD_OK;
 	}
 	if (!o->data)
-		return run_fail(error, MODELD_INTERNAL, "the backend gave no output '%s'", name);
+		return error_say(error, MODELD_INTERNAL, "the backend gave no output '%s'", name);
 	if (!was_written(r, o))
-		return run_fail(error, MODELD_INTERNAL,
+		return error_say(error, MODELD_INTERNAL,
 			"the backend said that it writes all of output '%s', and did not", name);
 	if (!content_fits(o))
-		return run_fail(error, MODELD_INTERNAL,
+		return error_say(error, MODELD_INTERNAL,
 			"the backend gave output '%s' as a malformed bytes tensor", name);
 	return o->at_target && o->memory ? bring_to_target(r, o, error) : MODELD_OK;
 }

@@ -4,10 +4,6 @@
 
 #include "workers/run.h"
 
-/* Say why, and return `code`. */
-_printf_(3, 4) enum modeld_code
-	run_fail(struct modeld_error *error, enum modeld_code code, const char *format, ...);
-
 /* --- run_output.c ------------------------------------------------------------------------- */
 
 /* The batch's output(), see backend.h. */
