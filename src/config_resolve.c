@@ -82,18 +82,26 @@ static int resolve_program(struct config *c, const char *directory)
 	return config_show(c, "worker", "program", path);
 }
 
+/* One as long as `in`, of *ret_n entries, to be filled; NULL: no memory. */
+static const char **blank_list(struct config *c, const char *const *in, size_t *ret_n)
+{
+	size_t n = 0;
+
+	while (in[n])
+		n++;
+	*ret_n = n;
+	return config_alloc(c, (n + 1) * sizeof(*in));
+}
+
 /* A list of paths becomes one of absolute ones. */
 static int resolve_paths(
 	struct config *c, const char *section, const char *name, const char *const **paths)
 {
 	const char *const *in = *paths;
 	const char *text = "";
-	const char **out;
 	size_t n = 0;
+	const char **out = blank_list(c, in, &n);
 
-	while (in[n])
-		n++;
-	out = config_alloc(c, (n + 1) * sizeof(*out));
 	if (!out)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
@@ -178,12 +186,9 @@ static int resolve_uploads(struct config *c)
 static int resolve_listen(struct config *c)
 {
 	const char *const *in = c->frontend.listen;
-	const char **out;
 	size_t n = 0;
+	const char **out = blank_list(c, in, &n);
 
-	while (in[n])
-		n++;
-	out = config_alloc(c, (n + 1) * sizeof(*out));
 	if (!out)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {

@@ -41,8 +41,8 @@ static void on_gone(void *data)
 	k->on_gone(k->data);
 }
 
-/* One that nobody knows of yet, and that has no memory. */
-static struct region *blank_region(struct region_desk *k, uint64_t size,
+/* One that nobody knows of yet. Owns fd, also where it cannot be made. */
+static struct region *blank_region(struct region_desk *k, int fd, uint64_t size,
 	void (*on_region_gone)(void *data, int fd), void *data)
 {
 	struct region *r = calloc(1, sizeof(*r));
@@ -51,12 +51,14 @@ static struct region *blank_region(struct region_desk *k, uint64_t size,
 		*r = (struct region){
 			.desk = k,
 			.refs = 1,
-			.fd = -1,
+			.fd = fd,
 			.id = WIRE_REGION_BIT | ++k->last_id,
 			.size = size,
 			.on_gone = on_region_gone,
 			.data = data,
 		};
+	else
+		close_fd(&fd);
 	return r;
 }
 
@@ -64,6 +66,7 @@ static struct region *blank_region(struct region_desk *k, uint64_t size,
 static int begin(struct region *r, int e, struct region **ret_region)
 {
 	if (e) {
+		close_fd(&r->fd);
 		free(r);
 		return e;
 	}
@@ -75,19 +78,14 @@ static int begin(struct region *r, int e, struct region **ret_region)
 int region_new(struct region **ret_region, struct region_desk *k, int fd, uint64_t size,
 	bool writable, void (*on_region_gone)(void *data, int fd), void *data)
 {
-	_cleanup_(close_fd) int owned = fd;
-	struct region *r = blank_region(k, size, on_region_gone, data);
+	struct region *r = blank_region(k, fd, size, on_region_gone, data);
 	int e;
 
 	if (!r)
 		return -ENOMEM;
-	r->fd = fd;
 	r->writable = writable;
 	e = pool_memory_new(&r->known, k->pool, r->id, fd, size, writable, on_gone, r);
-	e = begin(r, e, ret_region);
-	if (!e)
-		steal_fd(&owned);
-	return e;
+	return begin(r, e, ret_region);
 }
 
 /* Make the pool know it. Frees it on failure. */
@@ -105,7 +103,7 @@ int region_new_on_device(struct region **ret_region, struct region_desk *k, cons
 	const uint8_t *handle, uint64_t size, void (*on_region_gone)(void *data, int fd),
 	void *data)
 {
-	struct region *r = blank_region(k, size, on_region_gone, data);
+	struct region *r = blank_region(k, -1, size, on_region_gone, data);
 
 	if (!r)
 		return -ENOMEM;
@@ -120,18 +118,12 @@ int region_new_exported(struct region **ret_region, struct region_desk *k, const
 	int fd, uint64_t size, bool writable, void (*on_region_gone)(void *data, int fd),
 	void *data)
 {
-	_cleanup_(close_fd) int owned = fd;
-	struct region *r = blank_region(k, size, on_region_gone, data);
-	int e;
+	struct region *r = blank_region(k, fd, size, on_region_gone, data);
 
 	if (!r)
 		return -ENOMEM;
-	r->fd = fd;
-	e = import(r, device, &(struct pool_import){.fd = fd, .size = size, .writable = writable},
-		ret_region);
-	if (!e)
-		steal_fd(&owned);
-	return e;
+	return import(r, device,
+		&(struct pool_import){.fd = fd, .size = size, .writable = writable}, ret_region);
 }
 
 static void on_tried(void *data, int e, const char *why)

@@ -136,62 +136,61 @@ static enum modeld_code read_type(struct reader *q, const struct OrtTypeInfo *ty
 	return code ? code : read_tensor(q, info, d, symbols);
 }
 
-static enum modeld_code read_input(struct reader *q, size_t index)
+/* A session's inputs, or its outputs: how it is asked for them, and where they go. */
+struct side {
+	const char *what;
+	struct modeld_declaration *list; /* borrow */
+	struct symbols *symbols;	 /* borrow */
+	struct OrtStatus *(*get_name)(
+		const struct OrtSession *, size_t index, struct OrtAllocator *, char **ret_name);
+	struct OrtStatus *(*get_type)(
+		const struct OrtSession *, size_t index, struct OrtTypeInfo **ret_info);
+};
+
+static enum modeld_code read_declaration(struct reader *q, const struct side *s, size_t index)
 {
-	struct modeld_declaration *d = &q->d->inputs[index];
-	const struct OrtApi *api = q->r->api;
+	struct modeld_declaration *d = &s->list[index];
 	struct OrtTypeInfo *type = NULL;
 	enum modeld_code code;
 
 	d->size = sizeof(*d);
 	code = runtime_check(q->r,
-		api->SessionGetInputName(q->session, index, q->r->allocator, (char **)&d->name),
-		"inputs", q->error);
+		s->get_name(q->session, index, q->r->allocator, (char **)&d->name), s->what,
+		q->error);
 	if (!code)
-		code = runtime_check(q->r, api->SessionGetInputTypeInfo(q->session, index, &type),
-			d->name, q->error);
+		code = runtime_check(
+			q->r, s->get_type(q->session, index, &type), d->name, q->error);
 	if (!code)
-		code = read_type(q, type, d, &q->inputs[index]);
+		code = read_type(q, type, d, &s->symbols[index]);
 	if (type)
-		api->ReleaseTypeInfo(type);
+		q->r->api->ReleaseTypeInfo(type);
 	return code;
 }
 
-static enum modeld_code read_output(struct reader *q, size_t index)
+static enum modeld_code read_side(struct reader *q, const struct side *s, size_t n)
 {
-	struct modeld_declaration *d = &q->d->outputs[index];
-	const struct OrtApi *api = q->r->api;
-	struct OrtTypeInfo *type = NULL;
-	enum modeld_code code;
+	enum modeld_code code = MODELD_OK;
 
-	d->size = sizeof(*d);
-	code = runtime_check(q->r,
-		api->SessionGetOutputName(q->session, index, q->r->allocator, (char **)&d->name),
-		"outputs", q->error);
-	if (!code)
-		code = runtime_check(q->r, api->SessionGetOutputTypeInfo(q->session, index, &type),
-			d->name, q->error);
-	if (!code)
-		code = read_type(q, type, d, &q->outputs[index]);
-	if (type)
-		api->ReleaseTypeInfo(type);
+	for (size_t i = 0; i < n && !code; i++)
+		code = read_declaration(q, s, i);
 	return code;
+}
+
+static enum modeld_code read_sides(struct reader *q)
+{
+	const struct OrtApi *api = q->r->api;
+	const struct side inputs = {"inputs", q->d->inputs, q->inputs, api->SessionGetInputName,
+		api->SessionGetInputTypeInfo};
+	const struct side outputs = {"outputs", q->d->outputs, q->outputs,
+		api->SessionGetOutputName, api->SessionGetOutputTypeInfo};
+	enum modeld_code code = read_side(q, &inputs, q->d->n_inputs);
+
+	return code ? code : read_side(q, &outputs, q->d->n_outputs);
 }
 
 static bool free_first(const struct modeld_declaration *d)
 {
 	return !d->any_shape && d->rank > 0 && d->dims[0] == -1;
-}
-
-static bool all_free_first(const struct declarations *d)
-{
-	for (size_t i = 0; i < d->n_inputs; i++)
-		if (!free_first(&d->inputs[i]))
-			return false;
-	for (size_t i = 0; i < d->n_outputs; i++)
-		if (!free_first(&d->outputs[i]))
-			return false;
-	return d->n_inputs > 0;
 }
 
 /* A reason not to join; false. */
@@ -247,6 +246,12 @@ static const char *fixed_tensor(const struct modeld_declaration *list, size_t n)
 		if (!free_first(&list[i]))
 			return list[i].name;
 	return NULL;
+}
+
+static bool all_free_first(const struct declarations *d)
+{
+	return d->n_inputs > 0 && !fixed_tensor(d->inputs, d->n_inputs) &&
+	       !fixed_tensor(d->outputs, d->n_outputs);
 }
 
 /* Somebody asked for what is impossible: `what` says how. */
@@ -360,10 +365,8 @@ static enum modeld_code read_all(struct reader *q, const char *path, const struc
 			"outputs", q->error);
 	if (!code)
 		code = allocate(q);
-	for (size_t i = 0; i < d->n_inputs && !code; i++)
-		code = read_input(q, i);
-	for (size_t i = 0; i < d->n_outputs && !code; i++)
-		code = read_output(q, i);
+	if (!code)
+		code = read_sides(q);
 	if (!code)
 		code = decide_batch(q, path, joining);
 	for (size_t i = 0; i < d->n_outputs && !code; i++)

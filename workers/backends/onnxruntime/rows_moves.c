@@ -159,22 +159,24 @@ static bool same_rows(struct rows *q)
 	return true;
 }
 
-bool rule_gather_elements(struct rows *q)
+/* Along another axis than the rows' each row has its own; the output is shaped like that input. */
+static bool same_rows_apart(struct rows *q, size_t shaped_like)
 {
 	int64_t axis;
 
 	return same_rows(q) &&
 	       rows_axis_apart(q, rows_attribute(q, "axis", 0), rows_input(q, 0)->rank, &axis) &&
-	       rows_give(q, 0, rows_input(q, 1));
+	       rows_give(q, 0, rows_input(q, shaped_like));
+}
+
+bool rule_gather_elements(struct rows *q)
+{
+	return same_rows_apart(q, 1);
 }
 
 bool rule_scatter_elements(struct rows *q)
 {
-	int64_t axis;
-
-	return same_rows(q) &&
-	       rows_axis_apart(q, rows_attribute(q, "axis", 0), rows_input(q, 0)->rank, &axis) &&
-	       rows_give(q, 0, rows_input(q, 0));
+	return same_rows_apart(q, 0);
 }
 
 bool rule_one_hot(struct rows *q)
