@@ -141,6 +141,17 @@ static uint64_t aligned(uint64_t n)
 	return (n + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
+static bool is_given(const struct request_input *in)
+{
+	return in->lease || in->region;
+}
+
+static int refuse_given(struct request *r, const char *name)
+{
+	return request_refuse(r, GRPC_INVALID_ARGUMENT,
+		"unexpected inference input '%s' for model '%s'", name, r->version->settings.name);
+}
+
 static int place_control(
 	struct request *r, enum sequence_control kind, struct lease *lease, uint64_t *offset)
 {
@@ -151,10 +162,8 @@ static int place_control(
 	if (version_find_input(r->version, c->name, &index))
 		return refuse_undeclared(r, "input", c->name);
 	in = &r->inputs[index];
-	if (in->lease || in->region)
-		return request_refuse(r, GRPC_INVALID_ARGUMENT,
-			"unexpected inference input '%s' for model '%s'", c->name,
-			r->version->settings.name);
+	if (is_given(in))
+		return refuse_given(r, c->name);
 	in->dtype = c->dtype;
 	in->rank = version_max_batch_size(r->version) > 0 ? 2 : 1;
 	in->dims[0] = in->dims[1] = 1;
@@ -229,6 +238,22 @@ static int want_states(struct request *r)
 	return 0;
 }
 
+/* States are the step's before alone: what a client says that they are is looked at by nobody. */
+static int check_states_given(struct request *r)
+{
+	const struct sequence_settings *s = settings_of(r);
+
+	for (uint32_t i = 0; i < s->n_states; i++) {
+		uint32_t index = 0;
+
+		if (version_find_input(r->version, s->states[i].input, &index))
+			return refuse_undeclared(r, "input", s->states[i].input);
+		if (is_given(&r->inputs[index]))
+			return refuse_given(r, s->states[i].input);
+	}
+	return 0;
+}
+
 static int check_one_row(struct request *r)
 {
 	for (uint32_t i = 0; i < r->n_inputs && version_max_batch_size(r->version) > 0; i++) {
@@ -255,7 +280,9 @@ int sequence_step_fill(struct request *r)
 		n += *s->controls[i].name
 			     ? aligned(write_control(r, (enum sequence_control)i, NULL))
 			     : 0;
-	e = check_one_row(r);
+	e = check_states_given(r);
+	if (!e)
+		e = check_one_row(r);
 	if (!e)
 		e = check_zeros(r);
 	if (!e)

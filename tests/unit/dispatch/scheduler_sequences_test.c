@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "dispatch/sequence.h"
 #include "fake_bed.h"
+#include "shm/memfd.h"
 #include "tests/support/failalloc.h"
 
 #define IDLE_US UINT64_C(60000000)
@@ -131,6 +132,11 @@ static struct request *submit(uint64_t sequence, bool start, bool end, struct an
 	cr_assert_eq(dispatch_submit(bed.d, r), 0, "%s", request_message(r));
 	request_unref(r);
 	return r; /* dispatch has it */
+}
+
+static void on_region_gone(void *data, int fd)
+{
+	close_fd(&fd);
 }
 
 static void refused(struct request *r, enum grpc_status status, const char *text)
@@ -513,6 +519,34 @@ Test(sequences_many, a_state_goes_from_step_to_step)
 	cr_expect_eq(r->inputs[0].rank, 1);
 	cr_expect_eq(memcmp(lease_data(r->inputs[0].lease), "\1\2\3\4", 4), 0);
 	answer_first();
+	cr_expect_eq(n_sequences(), 0);
+}
+
+/* Of whatever kind of memory it says that they are. */
+Test(sequences_many, a_state_is_not_the_clients_to_give)
+{
+	const char *text = "unexpected inference input 'state' for model 'alpha'";
+	struct region *region;
+	struct request *r;
+	int fd;
+
+	up(1, 1, 1);
+	r = make(1, true, false, &answers[0]);
+	*request_input(r, 0) = *request_input(r, x_index());
+	lease_ref(request_input(r, 0)->lease);
+	request_input(r, 0)->offset = 8;
+	request_input(r, 0)->length = 8;
+	refused(r, GRPC_INVALID_ARGUMENT, text);
+	cr_assert_eq(memfd_new("region", 65536, &fd), 0);
+	cr_assert_eq(
+		region_new(&region, dispatch_regions(bed.d), fd, 65536, true, on_region_gone, NULL),
+		0);
+	r = make(0, false, false, &answers[1]);
+	request_input(r, 0)->region = region;
+	request_input(r, 0)->offset = UINT64_MAX;
+	request_input(r, 0)->length = 8;
+	refused(r, GRPC_INVALID_ARGUMENT, text);
+	fake_region_gone(bed.pool);
 	cr_expect_eq(n_sequences(), 0);
 }
 
