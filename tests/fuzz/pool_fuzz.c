@@ -21,6 +21,7 @@
 #include "pool/worker.h"
 #include "shm/memfd.h"
 #include "shm/segment.h"
+#include "spare_scratch.h"
 
 #define INPUT_ID     7u
 #define OUTPUT_ID    1u
@@ -108,34 +109,6 @@ const char *process_exit_format(const struct process_exit *e, char *out, size_t 
 {
 	snprintf(out, cap, "%d", e->code);
 	return out;
-}
-
-/* --- What is used again: memory that a sanitizer takes long to hand out ------------------------- */
-
-#define SPARE_MAX 8u
-
-static struct wire_scratch *spare[SPARE_MAX];
-static size_t n_spare;
-
-int __real_wire_scratch_new(struct wire_scratch **ret_scratch);
-int __wrap_wire_scratch_new(struct wire_scratch **ret_scratch);
-struct wire_scratch *__real_wire_scratch_free(struct wire_scratch *s);
-struct wire_scratch *__wrap_wire_scratch_free(struct wire_scratch *s);
-
-int __wrap_wire_scratch_new(struct wire_scratch **ret_scratch)
-{
-	if (n_spare == 0)
-		return __real_wire_scratch_new(ret_scratch);
-	*ret_scratch = spare[--n_spare];
-	return 0;
-}
-
-struct wire_scratch *__wrap_wire_scratch_free(struct wire_scratch *s)
-{
-	if (!s || n_spare == SPARE_MAX)
-		return __real_wire_scratch_free(s);
-	spare[n_spare++] = s;
-	return NULL;
 }
 
 static void turn(void)

@@ -18,6 +18,7 @@
 #include "proto/wire.h"
 #include "shm/memfd.h"
 #include "shm/segment.h"
+#include "spare_scratch.h"
 #include "workers/loop.h"
 
 #define INPUT_ID    7u
@@ -43,45 +44,9 @@ static struct segment *arena;
 static struct wire_scratch *in, *out;
 static uint8_t record[WIRE_MESSAGE_MAX];
 
-/* --- What is used again: memory that a sanitizer takes long to hand out ------------------------- */
+/* --- What is used again: threads, too ---------------------------------------------------------- */
 
-#define SPARE_MAX 8u
-
-static pthread_mutex_t spare_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct wire_scratch *spare[SPARE_MAX];
-static size_t n_spare;
-
-int __real_wire_scratch_new(struct wire_scratch **ret_scratch);
-int __wrap_wire_scratch_new(struct wire_scratch **ret_scratch);
-struct wire_scratch *__real_wire_scratch_free(struct wire_scratch *s);
-struct wire_scratch *__wrap_wire_scratch_free(struct wire_scratch *s);
-
-int __wrap_wire_scratch_new(struct wire_scratch **ret_scratch)
-{
-	struct wire_scratch *s = NULL;
-
-	pthread_mutex_lock(&spare_lock);
-	if (n_spare > 0)
-		s = spare[--n_spare];
-	pthread_mutex_unlock(&spare_lock);
-	if (!s)
-		return __real_wire_scratch_new(ret_scratch);
-	*ret_scratch = s;
-	return 0;
-}
-
-struct wire_scratch *__wrap_wire_scratch_free(struct wire_scratch *s)
-{
-	pthread_mutex_lock(&spare_lock);
-	if (s && n_spare < SPARE_MAX) {
-		spare[n_spare++] = s;
-		s = NULL;
-	}
-	pthread_mutex_unlock(&spare_lock);
-	return __real_wire_scratch_free(s);
-}
-
-/* Threads, too: one that has done what it was made for waits for the next. */
+/* One that has done what it was made for waits for the next. */
 #define THREADS_MAX 32u
 
 static struct helper {

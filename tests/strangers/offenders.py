@@ -5,11 +5,9 @@ import contextlib
 import gzip
 import os
 import random
-import shutil
 import signal
 import socket
 import struct
-import subprocess
 import threading
 import time
 
@@ -17,8 +15,9 @@ import grpc
 
 import http2 as h
 import messages as m
+from backends import compile_text
 from callers import stop
-from daemon import ROOT, infer_request, wait_for
+from daemon import infer_request, wait_for
 from harness import HANDOFF, TCP, UNIX
 from http2 import Connection, frame, grpc_headers, message
 from raw_handoff import Raw, memfd
@@ -368,11 +367,7 @@ def loads_that_end_badly(d, _, over):
 
 def odd_repository(path):
     """identity and sleep, and two models of a backend whose load crashes or hangs. -> folder, [backend's folder]"""
-    (path / "modeld").mkdir()
-    shutil.copy(os.path.join(ROOT, "workers", "backend.h"), path / "modeld")
-    (path / "odd.c").write_text(ODD)
-    subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-shared", "-fPIC", f"-I{path}", "-o", path / "odd.so", path / "odd.c"],
-                   check=True)
+    compile_text(path, "odd", ODD)
     models = path / "models"
     repository(models, identity=("identity",), sleep=("sleep",))
     for how in ("abort", "hang"):

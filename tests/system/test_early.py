@@ -1,14 +1,13 @@
 """Calls that come before their model is loaded wait for that. Its load ends when the test says so: it reads a FIFO."""
 import os
-import shutil
-import subprocess
 import threading
 
 import grpc
 import pytest
 
 import messages as m
-from daemon import ROOT, infer_request, wait_for
+from backends import compile_text
+from daemon import infer_request, wait_for
 from raw_handoff import Raw
 
 GATED = r"""
@@ -62,13 +61,7 @@ const struct modeld_backend *modeld_backend(const struct modeld_host *host)
 @pytest.fixture(scope="module")
 def backends(tmp_path_factory):
     """The folder with that backend."""
-    path = tmp_path_factory.mktemp("gated")
-    (path / "modeld").mkdir()
-    shutil.copy(os.path.join(ROOT, "workers", "backend.h"), path / "modeld")
-    (path / "gated.c").write_text(GATED)
-    subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-shared", "-fPIC", f"-I{path}", "-o", path / "gated.so",
-                    path / "gated.c"], check=True)
-    return str(path)
+    return str(compile_text(tmp_path_factory.mktemp("gated"), "gated", GATED))
 
 
 @pytest.fixture

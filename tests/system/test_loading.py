@@ -1,13 +1,10 @@
 """Models that are being loaded, and what that does to those that are loaded."""
-import os
-import shutil
-import subprocess
-
 import grpc
 import pytest
 
 import messages as m
-from daemon import ROOT, wait_for
+from backends import compile_text
+from daemon import wait_for
 
 # A backend whose load does what the parameter `how` says.
 ODD = r"""
@@ -26,7 +23,7 @@ static enum modeld_code load(const struct modeld_model_spec *spec, void **ret, s
 	for (;;)
 		pause();
 }
-static enum modeld_code run(void *instance, struct modeld_batch *batch, struct modeld_error *e)
+static enum modeld_code run(void *instance, const struct modeld_batch *batch, struct modeld_error *e)
 {
 	return MODELD_INTERNAL;
 }
@@ -67,13 +64,7 @@ def test_only_what_is_not_ready_is_warned_of_and_with_a_reason(start, tmp_path):
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory):
     """The folder with that backend."""
-    path = tmp_path_factory.mktemp("odd")
-    (path / "modeld").mkdir()
-    shutil.copy(os.path.join(ROOT, "workers", "backend.h"), path / "modeld")
-    (path / "odd.c").write_text(ODD)
-    subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-shared", "-fPIC", f"-I{path}", "-o", path / "odd.so",
-                    path / "odd.c"], check=True)
-    return str(path)
+    return str(compile_text(tmp_path_factory.mktemp("odd"), "odd", ODD))
 
 
 def model(d, name):

@@ -6,7 +6,6 @@ import pytest
 
 from daemon import wait_for
 from python_models import modeld
-from repository import Repository
 from test_config import CONFIG, OK
 from test_config import modeld as modeld_program
 from test_models import copy_onnx, ctl, explicit, models
@@ -54,13 +53,6 @@ batch_size = 4
 input = INPUT0 INT32 [16] random
 input = INPUT1 INT32 [16] zero
 """
-
-
-@pytest.fixture
-def repository(tmp_path):
-    r = Repository(tmp_path / "models")
-    r.put("identity")
-    return r
 
 
 def write(repository, path, content):

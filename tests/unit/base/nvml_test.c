@@ -2,37 +2,18 @@
 #include "base/nvml.h"
 
 #include <criterion/criterion.h>
-#include <dlfcn.h>
 #include <errno.h>
-#include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tests/support/failalloc.h"
-
-/* build/unit/base/nvml_test -> build/fakecuda: a library that is loaded is found by its soname. */
-static void load(const char *settings)
-{
-	char exe[PATH_MAX], path[PATH_MAX + 64];
-	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-
-	cr_assert_gt(n, 0);
-	exe[n] = 0;
-	for (int i = 0; i < 3; i++)
-		*strrchr(exe, '/') = 0;
-	snprintf(path, sizeof(path), "%s/fakecuda/libnvidia-ml.so.1", exe);
-	setenv("FAKENVML", settings, 1);
-	cr_assert_not_null(dlopen(path, RTLD_NOW), "%s", dlerror());
-}
+#include "tests/support/fake_driver.h"
 
 Test(nvml, all_figures)
 {
 	struct nvml_gpu g;
 	struct nvml *n;
 
-	load("devices=2");
+	fake_driver_load("devices=2");
 	cr_assert_eq(nvml_open(&n), 0);
 	cr_assert_eq(nvml_count(n), 2);
 	cr_assert(nvml_read(n, 1, &g));
@@ -61,7 +42,7 @@ Test(nvml, what_is_not_supported_is_not_known)
 	struct nvml_gpu g;
 	struct nvml *n;
 
-	load("old=1");
+	fake_driver_load("old=1");
 	cr_assert_eq(nvml_open(&n), 0);
 	cr_assert_not(nvml_read(n, 0, &g));
 	cr_assert_str_eq(g.name, "Stand-in GPU");
@@ -80,7 +61,7 @@ Test(nvml, a_critical_error_is_kept)
 	struct nvml_gpu g;
 	struct nvml *n;
 
-	load("devices=2 xid=79 recovery=1");
+	fake_driver_load("devices=2 xid=79 recovery=1");
 	cr_assert_eq(nvml_open(&n), 0);
 	cr_assert(nvml_read(n, 1, &g));
 	cr_assert_eq(g.last_xid, NVML_UNKNOWN, "it was the other one's");
@@ -102,7 +83,7 @@ Test(nvml, no_driver)
 	if (dlopen("libnvidia-ml.so.1", RTLD_NOW))
 		return;
 	cr_assert_eq(nvml_open(&n), -ENOENT);
-	load("init=9");
+	fake_driver_load("init=9");
 	cr_assert_eq(nvml_open(&n), -ENODEV);
 	cr_assert_null(n);
 }
@@ -119,6 +100,6 @@ static int work(void *arg)
 
 Test(nvml, faults)
 {
-	load("devices=64");
+	fake_driver_load("devices=64");
 	FAULT_LOOP(work, NULL);
 }

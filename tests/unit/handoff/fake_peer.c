@@ -2,6 +2,7 @@
 #include "fake_peer.h"
 
 #include <assert.h>
+#include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -178,4 +179,14 @@ Envelope *bench_receive(struct bench *b, int fd, int *ret_fd)
 		r = seqpacket_recv(fd, record, sizeof(record), &n, ret_fd, 1, &n_fds, 1);
 	} while (r == -EAGAIN);
 	return r ? NULL : modeld__handoff__envelope__unpack(NULL, n, record);
+}
+
+void bench_expect_error(Envelope *answer, enum grpc_status code, const char *why)
+{
+	cr_assert(answer, "the connection has ended");
+	cr_assert_eq(answer->body_case, MODELD__HANDOFF__ENVELOPE__BODY_ERROR);
+	cr_expect_eq(answer->error->code, code, "got %u: %s", answer->error->code,
+		answer->error->message);
+	cr_expect(strstr(answer->error->message, why), "got: %s", answer->error->message);
+	modeld__handoff__envelope__free_unpacked(answer, NULL);
 }

@@ -50,7 +50,9 @@ bool bench_send(int fd, const Envelope *e, const int *fds, size_t n_fds);
 /* A Cancel of the Infer with that seq. */
 bool bench_send_cancel(int fd, uint64_t seq, uint64_t of);
 /* Turn until there is an answer. NULL: the connection has ended. *ret_fd: own, -1: none came. Free with
- * envelope__free_unpacked(). */
+ * modeld__handoff__envelope__free_unpacked(). */
 Envelope *bench_receive(struct bench *b, int fd, int *ret_fd);
+/* The answer, which is freed, is an Error of this code, whose text has `why` in it. */
+void bench_expect_error(Envelope *answer, enum grpc_status code, const char *why);
 
 #endif

@@ -73,16 +73,6 @@ static void free_answer(Envelope *e)
 	modeld__handoff__envelope__free_unpacked(e, NULL);
 }
 
-static void expect_error(Envelope *answer, enum grpc_status code, const char *why)
-{
-	cr_assert(answer, "the connection has ended");
-	cr_assert_eq(answer->body_case, MODELD__HANDOFF__ENVELOPE__BODY_ERROR);
-	cr_expect_eq(answer->error->code, code, "got %u: %s", answer->error->code,
-		answer->error->message);
-	cr_expect(strstr(answer->error->message, why), "got: %s", answer->error->message);
-	free_answer(answer);
-}
-
 #define BODY(kind, field, value)                                                                   \
 	{                                                                                          \
 		.base = PROTOBUF_C_MESSAGE_INIT(&modeld__handoff__envelope__descriptor),           \
@@ -200,7 +190,7 @@ static uint64_t send_infer(int fd)
 static void expect_refusal(int fd, enum grpc_status code, const char *why)
 {
 	send_infer(fd);
-	expect_error(next(fd), code, why);
+	bench_expect_error(next(fd), code, why);
 	cr_expect_eq(fake.n_requests, 0);
 }
 
@@ -233,14 +223,14 @@ Test(handoff, register_and_unregister)
 	cr_assert_eq(answer->body_case, MODELD__HANDOFF__ENVELOPE__BODY_REGISTERED);
 	cr_expect_eq(answer->registered->number, 1);
 	cr_expect_eq(used_regions(fd), 1);
-	expect_error(ask_register(fd, PAGE, &memory, 1), GRPC_ALREADY_EXISTS, "already");
+	bench_expect_error(ask_register(fd, PAGE, &memory, 1), GRPC_ALREADY_EXISTS, "already");
 	free_answer(ask_unregister(fd, answer->registered->region.data, 16));
 	cr_expect_eq(used_regions(fd), 1, "charged until it is gone");
 	n_disposed = fake.n_disposed;
 	fake_regions_gone();
 	cr_expect_eq(fake.n_disposed, n_disposed + 1, "closing large memory takes long");
 	cr_expect_eq(used_regions(fd), 0);
-	expect_error(ask_unregister(fd, answer->registered->region.data, 16), GRPC_NOT_FOUND,
+	bench_expect_error(ask_unregister(fd, answer->registered->region.data, 16), GRPC_NOT_FOUND,
 		"no region");
 	free_answer(answer);
 	close(memory);
@@ -255,9 +245,9 @@ Test(handoff, wrong_numbers_of_descriptors)
 	Modeld__Handoff__GetLimits m = MODELD__HANDOFF__GET_LIMITS__INIT;
 	Envelope e = BODY(GET_LIMITS, get_limits, &m);
 
-	expect_error(ask_register(fd, PAGE, NULL, 0), GRPC_INVALID_ARGUMENT, "exactly one");
-	expect_error(ask_register(fd, PAGE, two, 2), GRPC_INVALID_ARGUMENT, "not 2");
-	expect_error(ask(fd, &e, two, 1), GRPC_INVALID_ARGUMENT, "takes none");
+	bench_expect_error(ask_register(fd, PAGE, NULL, 0), GRPC_INVALID_ARGUMENT, "exactly one");
+	bench_expect_error(ask_register(fd, PAGE, two, 2), GRPC_INVALID_ARGUMENT, "not 2");
+	bench_expect_error(ask(fd, &e, two, 1), GRPC_INVALID_ARGUMENT, "takes none");
 	close(memory);
 	close(fd);
 }
@@ -267,7 +257,7 @@ Test(handoff, unfit_memory_is_an_answer)
 	int fd = join();
 	int memory = fake_memfd(PAGE, 0, 0);
 
-	expect_error(ask_register(fd, PAGE, &memory, 1), GRPC_INVALID_ARGUMENT, "not sealed");
+	bench_expect_error(ask_register(fd, PAGE, &memory, 1), GRPC_INVALID_ARGUMENT, "not sealed");
 	close(memory);
 	cr_expect_eq(used_regions(fd), 0);
 	close(fd);
@@ -277,12 +267,12 @@ Test(handoff, quotas)
 {
 	int fd = join();
 
-	expect_error(ask_allocate(fd, 0), GRPC_INVALID_ARGUMENT, "cannot have 0 bytes");
-	expect_error(ask_allocate(fd, UINT64_MAX), GRPC_INVALID_ARGUMENT, "cannot have");
-	expect_error(ask_allocate(fd, 2 << 20), GRPC_RESOURCE_EXHAUSTED, "user_bytes");
+	bench_expect_error(ask_allocate(fd, 0), GRPC_INVALID_ARGUMENT, "cannot have 0 bytes");
+	bench_expect_error(ask_allocate(fd, UINT64_MAX), GRPC_INVALID_ARGUMENT, "cannot have");
+	bench_expect_error(ask_allocate(fd, 2 << 20), GRPC_RESOURCE_EXHAUSTED, "user_bytes");
 	for (int i = 0; i < 4; i++)
 		cr_expect_eq(allocate(fd, NULL), i + 1);
-	expect_error(ask_allocate(fd, 1), GRPC_RESOURCE_EXHAUSTED, "user_regions");
+	bench_expect_error(ask_allocate(fd, 1), GRPC_RESOURCE_EXHAUSTED, "user_regions");
 	cr_expect_eq(handoff_counters(b.h).region_bytes, 4 * PAGE);
 	close(fd);
 }
@@ -330,7 +320,7 @@ Test(handoff, regions_of_other_connections_are_unknown)
 	int a = join(), c = join();
 
 	infer_init(allocate(a, token));
-	expect_error(ask_unregister(c, token, 16), GRPC_NOT_FOUND, "no region");
+	bench_expect_error(ask_unregister(c, token, 16), GRPC_NOT_FOUND, "no region");
 	expect_refusal(c, GRPC_NOT_FOUND, "region 1 is not known on this connection");
 	close(a);
 	close(c);
@@ -377,7 +367,7 @@ Test(handoff, inline_outputs_have_a_limit)
 	infer_init(allocate(fd, NULL));
 	send_infer(fd);
 	fake_answer(fake_first_request(), GRPC_OK, 2, HANDOFF_INLINE_MAX / 2 + 1);
-	expect_error(next(fd), GRPC_FAILED_PRECONDITION, "max_inline_bytes, 65536");
+	bench_expect_error(next(fd), GRPC_FAILED_PRECONDITION, "max_inline_bytes, 65536");
 	send_infer(fd);
 	fake_answer(fake_first_request(), GRPC_OK, 2, HANDOFF_INLINE_MAX / 2);
 	free_answer(next(fd));
@@ -430,7 +420,7 @@ Test(handoff, failures_are_passed_on)
 	infer_init(allocate(fd, NULL));
 	send_infer(fd);
 	fake_answer(fake_first_request(), GRPC_INTERNAL, 0, 0);
-	expect_error(next(fd), GRPC_INTERNAL, "it failed");
+	bench_expect_error(next(fd), GRPC_INTERNAL, "it failed");
 	close(fd);
 }
 
@@ -441,7 +431,7 @@ Test(handoff, too_many_requests)
 	infer_init(allocate(fd, NULL));
 	for (int i = 0; i < 4; i++)
 		send_infer(fd);
-	expect_error(next(fd), GRPC_RESOURCE_EXHAUSTED, "max_requests");
+	bench_expect_error(next(fd), GRPC_RESOURCE_EXHAUSTED, "max_requests");
 	close(fd);
 }
 
@@ -453,7 +443,7 @@ Test(handoff, a_deadline_that_passed_while_it_ran)
 	infer.timeout_us = 1;
 	send_infer(fd);
 	fake_answer(fake_first_request(), GRPC_OK, 1, 4);
-	expect_error(next(fd), GRPC_DEADLINE_EXCEEDED, "while model 'm' was running");
+	bench_expect_error(next(fd), GRPC_DEADLINE_EXCEEDED, "while model 'm' was running");
 	infer.timeout_us = UINT64_MAX;
 	send_infer(fd);
 	cr_expect_eq(fake_first_request()->deadline_ns, UINT64_MAX);
@@ -525,15 +515,15 @@ Test(handoff, its_model_cannot_be_loaded)
 	int fd = demand_it();
 
 	fake_end_demands(GRPC_UNAVAILABLE, "it is broken");
-	expect_error(next(fd), GRPC_UNAVAILABLE, "it is broken");
+	bench_expect_error(next(fd), GRPC_UNAVAILABLE, "it is broken");
 	send_infer(fd);
 	free_answer(ask_limits(fd));
 	fake_end_demands(GRPC_OK, "");
-	expect_error(next(fd), GRPC_NOT_FOUND, "model 'm' not found");
+	bench_expect_error(next(fd), GRPC_NOT_FOUND, "model 'm' not found");
 	cr_expect_eq(fake.n_requests, 0);
 	fake.demand_error = DEMAND_E_FULL;
 	send_infer(fd);
-	expect_error(next(fd), GRPC_RESOURCE_EXHAUSTED, DEMAND_FULL_TEXT);
+	bench_expect_error(next(fd), GRPC_RESOURCE_EXHAUSTED, DEMAND_FULL_TEXT);
 	close(fd);
 }
 
@@ -546,7 +536,7 @@ Test(handoff, its_model_does_not_come)
 	send_infer(fd);
 	fake.refusal = GRPC_UNAVAILABLE;
 	fake_end_holds();
-	expect_error(next(fd), GRPC_UNAVAILABLE, "refused by dispatch");
+	bench_expect_error(next(fd), GRPC_UNAVAILABLE, "refused by dispatch");
 	cr_expect_eq(fake.n_requests, 0);
 	close(fd);
 }
@@ -559,7 +549,7 @@ Test(handoff, given_up_while_it_waits_for_its_model)
 	infer_init(allocate(fd, NULL));
 	load(false);
 	of = send_infer(fd);
-	expect_error(ask_cancel(fd, of), GRPC_CANCELLED, "cancelled");
+	bench_expect_error(ask_cancel(fd, of), GRPC_CANCELLED, "cancelled");
 	cr_expect_eq(fake.n_requests, 0);
 	send_infer(fd);
 	cr_expect_eq(fake.n_requests, 1);
@@ -576,9 +566,9 @@ Test(handoff, cancelling)
 
 	infer_init(allocate(fd, NULL));
 	of = send_infer(fd);
-	expect_error(ask_cancel(fd, of), GRPC_CANCELLED, "cancelled");
+	bench_expect_error(ask_cancel(fd, of), GRPC_CANCELLED, "cancelled");
 	cr_expect_eq(fake.n_requests, 0);
-	expect_error(ask_cancel(fd, of), GRPC_CANCELLED, "cancelled");
+	bench_expect_error(ask_cancel(fd, of), GRPC_CANCELLED, "cancelled");
 	close(fd);
 }
 
@@ -596,11 +586,11 @@ Test(handoff, cancelling_what_runs_takes_until_it_ends)
 	cr_assert(bench_send(fd, &e, NULL, 0));
 	bench_turn(&b);
 	cr_expect(fake_first_request()->withdrawn);
-	expect_error(ask_cancel(fd, m.of), GRPC_INVALID_ARGUMENT, "already");
+	bench_expect_error(ask_cancel(fd, m.of), GRPC_INVALID_ARGUMENT, "already");
 	fake_answer(fake_first_request(), GRPC_OK, 1, 4);
 	answer = next(fd);
 	cr_assert_eq(answer->seq, 1000);
-	expect_error(answer, GRPC_CANCELLED, "cancelled");
+	bench_expect_error(answer, GRPC_CANCELLED, "cancelled");
 	close(fd);
 }
 

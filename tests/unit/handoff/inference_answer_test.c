@@ -92,18 +92,6 @@ static uint64_t send_cancel(uint64_t of)
 	return seq;
 }
 
-static void expect_error(enum grpc_status code, const char *why)
-{
-	Envelope *answer = next();
-
-	cr_assert(answer, "the connection has ended");
-	cr_assert_eq(answer->body_case, MODELD__HANDOFF__ENVELOPE__BODY_ERROR);
-	cr_expect_eq(answer->error->code, code);
-	cr_expect(strstr(answer->error->message, why), "got: %s", answer->error->message);
-	cr_expect_eq(came, -1);
-	free_answer(answer);
-}
-
 static bool is_pattern(const uint8_t *data, uint64_t n)
 {
 	for (uint64_t i = 0; i < n; i++) {
@@ -195,11 +183,11 @@ Test(answer, the_region_is_charged_to_the_user)
 {
 	b.settings.user_regions = 1;
 	fake_answer(send_infer(true), GRPC_OK, 1, LARGE);
-	expect_error(GRPC_RESOURCE_EXHAUSTED, "user_regions");
+	bench_expect_error(next(), GRPC_RESOURCE_EXHAUSTED, "user_regions");
 	b.settings.user_regions = 4;
 	b.settings.user_bytes = 4 * PAGE;
 	fake_answer(send_infer(true), GRPC_OK, 1, LARGE);
-	expect_error(GRPC_RESOURCE_EXHAUSTED, "user_bytes");
+	bench_expect_error(next(), GRPC_RESOURCE_EXHAUSTED, "user_bytes");
 	cr_expect_eq(fake.n_leased, 0);
 	cr_expect_eq(handoff_counters(b.h).regions, 1);
 }

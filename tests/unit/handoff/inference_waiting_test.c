@@ -87,17 +87,6 @@ static uint64_t send_cancel(uint64_t of)
 	return seq;
 }
 
-static void expect_error(enum grpc_status code, const char *why)
-{
-	Envelope *answer = next();
-
-	cr_assert(answer, "the connection has ended");
-	cr_assert_eq(answer->body_case, MODELD__HANDOFF__ENVELOPE__BODY_ERROR);
-	cr_expect_eq(answer->error->code, code);
-	cr_expect(strstr(answer->error->message, why), "got: %s", answer->error->message);
-	free_answer(answer);
-}
-
 /* The first byte of y; -1: there is no y. */
 static int first_byte(const Envelope *answer)
 {
@@ -205,7 +194,7 @@ Test(parts, an_error_comes_behind_them)
 	fake_answer(r, GRPC_INTERNAL, 0, 0);
 	expect_answer(1, true, true);
 	expect_answer(2, false, true);
-	expect_error(GRPC_INTERNAL, "it failed");
+	bench_expect_error(next(), GRPC_INTERNAL, "it failed");
 }
 
 /* The error, whatever the request still does, waits for its end: a worker has its memory until then. */
@@ -214,7 +203,7 @@ static void expect_failure_at_the_end(struct request *r, enum grpc_status code, 
 	cr_expect(r->withdrawn);
 	fake_part(r, 1, SMALL, 9);
 	fake_answer(r, GRPC_OK, 1, SMALL);
-	expect_error(code, why);
+	bench_expect_error(next(), code, why);
 	cr_expect_eq(fake.n_leased, 0);
 }
 
@@ -236,7 +225,7 @@ Test(parts, too_large_at_last_behind_those_that_wait)
 	fake_part(r, 1, LARGE, 1);
 	fake_answer(r, GRPC_OK, 1, LARGE);
 	expect_answer(1, true, true);
-	expect_error(GRPC_RESOURCE_EXHAUSTED, "user_regions");
+	bench_expect_error(next(), GRPC_RESOURCE_EXHAUSTED, "user_regions");
 }
 
 Test(parts, no_region_for_one_of_them)
@@ -271,7 +260,7 @@ Test(parts, none_comes_behind_one_that_could_not_be_sent)
 	fake_part(r, 1, LARGE, 1);
 	fake_answer(r, GRPC_OK, 1, LARGE);
 	i->parts.refused = true;
-	expect_error(GRPC_RESOURCE_EXHAUSTED, "have not been read");
+	bench_expect_error(next(), GRPC_RESOURCE_EXHAUSTED, "have not been read");
 	cr_expect_eq(fake.n_leased, 0);
 }
 
@@ -329,7 +318,7 @@ Test(parts, more_bytes_than_may_wait)
 	fake_answer(r, GRPC_OK, 0, 0);
 	for (unsigned k = 0; k < n - 1; k++)
 		expect_answer(1, false, true);
-	expect_error(GRPC_RESOURCE_EXHAUSTED, "max_output_bytes");
+	bench_expect_error(next(), GRPC_RESOURCE_EXHAUSTED, "max_output_bytes");
 }
 
 Test(parts, what_was_read_does_not_count)
@@ -406,7 +395,7 @@ Test(parts, behind_its_deadline)
 	fake_part(r, 1, SMALL, 2);
 	fake_answer(r, GRPC_OK, 0, 0);
 	expect_answer(1, false, true);
-	expect_error(GRPC_DEADLINE_EXCEEDED, "deadline passed");
+	bench_expect_error(next(), GRPC_DEADLINE_EXCEEDED, "deadline passed");
 }
 
 Test(parts, are_finished_while_it_drains)

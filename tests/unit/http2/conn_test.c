@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/seqpacket.h"
 #include "http2/rights.h"
+#include "pipes.h"
 #include "tests/support/failalloc.h"
 
 #define READ_BUFFER 1000u
@@ -324,47 +324,27 @@ BOTH(a_descriptor_that_nothing_can_be_read_from)
 	cr_expect_eq(failalloc_open_fds(), before - 1);
 }
 
-/* What the peer sends, with the writing end of a pipe; returns the other. */
-static int send_with_pipe(const char *data)
-{
-	int pipe_fds[2];
-
-	cr_assert_eq(pipe2(pipe_fds, O_CLOEXEC), 0);
-	cr_assert_eq(seqpacket_send(bed.peer, data, strlen(data), &pipe_fds[1], 1, 0), 0);
-	close(pipe_fds[1]);
-	return pipe_fds[0];
-}
-
-/* The end of a pipe whose other end is closed: waits for that. */
-static void expect_closed(int fd)
-{
-	char c;
-
-	cr_expect_eq(read(fd, &c, 1), 0);
-	close(fd);
-}
-
 Test(conn_rights, who_sends_a_descriptor_is_ended)
 {
 	int pipe_fd;
 
 	cr_assert_eq(write(bed.peer, "first", 5), 5);
-	pipe_fd = send_with_pipe("second");
+	pipe_fd = pipe_send(bed.peer, "second");
 	while (bed.ended == 0)
 		uv_run(&bed.loop, UV_RUN_ONCE);
 	cr_expect_eq(bed.end_error, -EPROTO);
 	cr_expect_eq(bed.ended, 1);
-	expect_closed(pipe_fd);
+	pipe_expect_closed(pipe_fd);
 }
 
 Test(conn_rights, a_descriptor_that_is_not_read_is_closed_by_others)
 {
-	int pipe_fd = send_with_pipe("unread");
+	int pipe_fd = pipe_send(bed.peer, "unread");
 
 	conn_close(&bed.conn);
 	cr_expect_not(list_empty(&bed.rights.running));
 	uv_run(&bed.loop, UV_RUN_DEFAULT);
-	expect_closed(pipe_fd);
+	pipe_expect_closed(pipe_fd);
 	cr_expect_eq(bed.n_received, 0);
 }
 

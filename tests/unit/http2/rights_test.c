@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/seqpacket.h"
+#include "pipes.h"
 #include "tests/support/failalloc.h"
 
 static struct bed {
@@ -38,26 +39,6 @@ static void teardown(void)
 }
 
 TestSuite(rights, .init = setup, .fini = teardown);
-
-/* What the peer sends, with the writing end of a pipe; returns the other. */
-static int send_with_pipe(const char *data)
-{
-	int pipe_fds[2];
-
-	cr_assert_eq(pipe2(pipe_fds, O_CLOEXEC), 0);
-	cr_assert_eq(seqpacket_send(bed.peer, data, strlen(data), &pipe_fds[1], 1, 0), 0);
-	close(pipe_fds[1]);
-	return pipe_fds[0];
-}
-
-/* The end of a pipe whose other end is closed: waits for that. */
-static void expect_closed(int fd)
-{
-	char c;
-
-	cr_expect_eq(read(fd, &c, 1), 0);
-	close(fd);
-}
 
 static int read_some(size_t *ret_n)
 {
@@ -88,11 +69,11 @@ Test(rights, data_comes_and_the_end)
 
 Test(rights, descriptors_are_closed_by_others)
 {
-	int pipe_fd = send_with_pipe("hello");
+	int pipe_fd = pipe_send(bed.peer, "hello");
 	size_t n;
 
 	cr_expect_eq(read_some(&n), -EPROTO);
-	expect_closed(pipe_fd);
+	pipe_expect_closed(pipe_fd);
 	wait_done();
 }
 
@@ -119,17 +100,17 @@ Test(rights, a_byte_out_of_band_brings_none_past_us)
 		cr_skip_test("no data out of band");
 	close(pipe_fds[1]);
 	cr_expect_eq(read_some(&n), -EPROTO);
-	expect_closed(pipe_fds[0]);
+	pipe_expect_closed(pipe_fds[0]);
 	wait_done();
 }
 
 Test(rights, what_was_not_read_is_closed_by_others)
 {
-	int pipe_fd = send_with_pipe("unread");
+	int pipe_fd = pipe_send(bed.peer, "unread");
 
 	rights_close(&bed.desk, steal_fd(&bed.fd));
 	cr_expect_not(list_empty(&bed.desk.running));
-	expect_closed(pipe_fd);
+	pipe_expect_closed(pipe_fd);
 	wait_done();
 }
 
@@ -164,13 +145,13 @@ Test(rights, where_the_kernel_refuses_none_can_be_sent)
 Test(rights, without_memory_it_is_done_all_the_same)
 {
 	for (size_t i = 1; i <= 2; i++) {
-		int pipe_fd = send_with_pipe("hello");
+		int pipe_fd = pipe_send(bed.peer, "hello");
 		size_t n;
 
 		failalloc_arm(FAIL_ALLOCATIONS, FAIL_TRANSIENT, i);
 		cr_expect_eq(read_some(&n), -EPROTO);
 		failalloc_disarm();
-		expect_closed(pipe_fd);
+		pipe_expect_closed(pipe_fd);
 		cr_expect(list_empty(&bed.desk.running));
 	}
 }

@@ -7,25 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/kserve/model_config.pb-c.h"
+#include "config_message.h"
 #include "tests/support/failalloc.h"
 
 static char text[256];
 static uint64_t present;
-static Inference__ModelConfig *config;
 
 static int read_json(const char *data, size_t n)
 {
 	struct buf out = {.max = 65536};
-	int r = pbjson_read(
-		&inference__model_config__descriptor, data, n, &out, &present, text, sizeof(text));
 
-	if (config)
-		inference__model_config__free_unpacked(config, NULL);
-	config = r ? NULL : inference__model_config__unpack(NULL, out.len, out.data);
-	cr_assert(r || config, "what is written is a message");
-	buf_deinit(&out);
-	return r;
+	return config_take(pbjson_read(&inference__model_config__descriptor, data, n, &out,
+				   &present, text, sizeof(text)),
+		&out);
 }
 
 static void good(const char *data)
@@ -39,13 +33,7 @@ static void bad(const char *data, const char *expected)
 	cr_expect_str_eq(text, expected, "%s: %s", data, text);
 }
 
-static void teardown(void)
-{
-	if (config)
-		inference__model_config__free_unpacked(config, NULL);
-}
-
-TestSuite(pbjson, .fini = teardown);
+TestSuite(pbjson, .fini = config_free);
 
 Test(pbjson, as_clients_write_it)
 {

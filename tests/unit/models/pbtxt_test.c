@@ -6,25 +6,19 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "proto/kserve/model_config.pb-c.h"
+#include "config_message.h"
 #include "tests/support/failalloc.h"
 
 static char text[2048];
 static struct pbtxt_fields fields;
-static Inference__ModelConfig *config;
 
 static int read_text(const char *data, size_t n)
 {
 	struct buf out = {.max = 65536};
-	int r = pbtxt_read(
-		&inference__model_config__descriptor, data, n, &out, &fields, text, sizeof(text));
 
-	if (config)
-		inference__model_config__free_unpacked(config, NULL);
-	config = r ? NULL : inference__model_config__unpack(NULL, out.len, out.data);
-	cr_assert(r || config, "what is written is a message");
-	buf_deinit(&out);
-	return r;
+	return config_take(pbtxt_read(&inference__model_config__descriptor, data, n, &out, &fields,
+				   text, sizeof(text)),
+		&out);
 }
 
 static void good(const char *data)
@@ -38,13 +32,7 @@ static void bad(const char *data, const char *expected)
 	cr_expect_str_eq(text, expected, "%s: %s", data, text);
 }
 
-static void teardown(void)
-{
-	if (config)
-		inference__model_config__free_unpacked(config, NULL);
-}
-
-TestSuite(pbtxt, .fini = teardown);
+TestSuite(pbtxt, .fini = config_free);
 
 Test(pbtxt, as_people_write_it)
 {

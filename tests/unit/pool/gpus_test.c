@@ -1,10 +1,9 @@
 /* gpus_test.c: looking, asking for a look, and which GPU a worker's device means; see test_gpu.py, too. */
 #include "pool/gpus.h"
+#include "tests/support/fake_driver.h"
 
 #include <criterion/criterion.h>
 #include <semaphore.h>
-
-#include "fake_driver.h"
 
 static void post(void *data)
 {

@@ -5,10 +5,10 @@
 #include <semaphore.h>
 
 #include "base/clock.h"
-#include "fake_driver.h"
 #include "pool/gpus.h"
 #include "pool/pool_private.h"
 #include "pool/worker_private.h"
+#include "tests/support/fake_driver.h"
 
 #define NOW UINT64_C(1000)
 

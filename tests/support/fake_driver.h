@@ -1,6 +1,6 @@
 /* fake_driver.h: the stand-in for the driver's management library (tests/support/fakecuda/nvml.c), loaded. */
-#ifndef TESTS_POOL_FAKE_DRIVER_H
-#define TESTS_POOL_FAKE_DRIVER_H
+#ifndef TESTS_SUPPORT_FAKE_DRIVER_H
+#define TESTS_SUPPORT_FAKE_DRIVER_H
 
 #include <criterion/criterion.h>
 #include <dlfcn.h>
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* build/unit/pool/x_test -> build/fakecuda: a library that is loaded is found by its soname. */
+/* build/unit/FOLDER/x_test -> build/fakecuda: a library that is loaded is found by its soname. */
 static inline void fake_driver_load(const char *settings)
 {
 	char exe[PATH_MAX], path[PATH_MAX + 64];
