@@ -34,6 +34,22 @@ static void end(struct grpc_call *k)
 	k->client = NULL;
 }
 
+/* The server has not begun it. */
+static void refuse(struct grpc_call *k)
+{
+	if (k->begun || k->aborted || k->refused)
+		return;
+	k->refused = true;
+	if (k->on_refused)
+		k->on_refused(k->data);
+}
+
+/* A request that waits for its turn has no stream yet. */
+static bool was_sent(const struct grpc_client *c, const struct grpc_call *k)
+{
+	return nghttp2_session_get_stream_local_close(c->session, k->stream) >= 0;
+}
+
 int connection_lost(struct grpc_client *c, int error)
 {
 	enum grpc_status status = error == -ECANCELED ? GRPC_CANCELLED : GRPC_UNAVAILABLE;
@@ -45,6 +61,9 @@ int connection_lost(struct grpc_client *c, int error)
 	list_for_each (&c->calls, node) {
 		struct grpc_call *k = list_entry(node, struct grpc_call, node);
 
+		if (error != -ECANCELED && !was_sent(c, k))
+			refuse(k);
+		k->lost = !k->has_status;
 		set_status(k, status, text);
 		end(k);
 	}
@@ -100,6 +119,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 
 	if (!k || k->aborted || n_value == 0)
 		return 0;
+	k->begun = true;
 	if (n_name == 11 && !memcmp(name, "grpc-status", 11)) {
 		if (grpc_status_parse((const char *)value, n_value, &status))
 			status = GRPC_UNKNOWN;
@@ -209,8 +229,10 @@ static int on_not_sent(nghttp2_session *session, const nghttp2_frame *frame, int
 	if (frame->hd.type != NGHTTP2_HEADERS)
 		return 0;
 	k = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-	if (k)
-		set_status(k, GRPC_UNAVAILABLE, "the server takes no more calls");
+	if (!k)
+		return 0;
+	refuse(k);
+	set_status(k, GRPC_UNAVAILABLE, "the server takes no more calls");
 	return 0;
 }
 
@@ -221,6 +243,8 @@ static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t co
 
 	if (!k)
 		return 0;
+	if (code == NGHTTP2_REFUSED_STREAM)
+		refuse(k);
 	(void)snprintf(
 		text, sizeof(text), "the server reset the call: %s", nghttp2_http2_strerror(code));
 	set_status(k, status_of_reset(code),
@@ -337,6 +361,7 @@ int grpc_call_new(
 		return r;
 	k->max_message_bytes = options->max_message_bytes;
 	k->on_message = options->on_message;
+	k->on_refused = options->on_refused;
 	k->data = options->data;
 	grpc_frame_reader_init(&k->reader);
 	buf_init(&k->body, UINT32_MAX);
@@ -375,6 +400,16 @@ struct grpc_call *grpc_call_free(struct grpc_call *k)
 bool grpc_call_done(const struct grpc_call *k)
 {
 	return k->done;
+}
+
+bool grpc_call_is_lost(const struct grpc_call *k)
+{
+	return k->lost;
+}
+
+bool grpc_call_is_refused(const struct grpc_call *k)
+{
+	return k->refused;
 }
 
 size_t grpc_call_n_messages(const struct grpc_call *k)

@@ -21,6 +21,7 @@
 #define READ_BYTES   (256u * 1024u)
 #define WINDOW_BYTES (16 * 1024 * 1024)
 #define FRAME_BYTES  (256u * 1024u)
+#define LAST_READS   64 /* of what a server said that has gone */
 
 static ssize_t frame_length(nghttp2_session *session, uint8_t type, int32_t stream,
 	int32_t session_window, int32_t stream_window, uint32_t max_frame, void *user)
@@ -64,6 +65,7 @@ int grpc_client_new(struct grpc_client **ret_client, const char *address, uint64
 	if (!c)
 		return -ENOMEM;
 	c->fd = -1;
+	list_init(&c->node);
 	list_init(&c->calls);
 	c->input = malloc(READ_BYTES);
 	if (!c->input)
@@ -102,6 +104,16 @@ bool grpc_client_is_lost(const struct grpc_client *c)
 	return c->lost;
 }
 
+bool grpc_client_is_going(const struct grpc_client *c)
+{
+	return c->lost || !nghttp2_session_check_request_allowed(c->session);
+}
+
+bool grpc_client_is_idle(const struct grpc_client *c)
+{
+	return list_empty(&c->calls);
+}
+
 bool grpc_client_is_local(const struct grpc_client *c)
 {
 	return c->local;
@@ -131,12 +143,13 @@ static int flush(struct grpc_client *c)
 	}
 }
 
+/* -EAGAIN: nothing is there. */
 static int receive(struct grpc_client *c)
 {
 	ssize_t n = recv(c->fd, c->input, READ_BYTES, 0);
 
 	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+		return errno == EINTR ? -EAGAIN : -errno;
 	if (n == 0)
 		return -EPIPE;
 	c->received = true;
@@ -155,10 +168,22 @@ static int turn(struct grpc_client *c, uint64_t deadline_ns)
 	if (r)
 		return r;
 	r = receive(c);
-	return r ? connection_lost(c, r) : 0;
+	return r && r != -EAGAIN ? connection_lost(c, r) : 0;
 }
 
-int grpc_client_run(struct grpc_client *c, const struct grpc_call *until, uint64_t deadline_ns)
+/* Nothing can be sent any more. What the server said before it went tells which calls it has not begun. */
+static void hear_out(struct grpc_client *c, int error)
+{
+	int r = error == -EPIPE || error == -ECONNRESET ? 0 : error;
+
+	for (int i = 0; i < LAST_READS && !r; i++)
+		r = receive(c);
+	(void)connection_lost(c, r && r != -EAGAIN ? r : error);
+}
+
+/* Until `until`, if there is one, is done, or, where that is asked for, something was received. */
+static int run(
+	struct grpc_client *c, const struct grpc_call *until, bool once, uint64_t deadline_ns)
 {
 	c->received = false;
 	for (;;) {
@@ -167,8 +192,8 @@ int grpc_client_run(struct grpc_client *c, const struct grpc_call *until, uint64
 		int r = c->lost ? 0 : flush(c);
 
 		if (r)
-			(void)connection_lost(c, r);
-		if (until ? until->done : c->received)
+			hear_out(c, r);
+		if ((until && until->done) || (once && c->received))
 			return 0;
 		if (c->lost)
 			return -EPIPE;
@@ -176,4 +201,14 @@ int grpc_client_run(struct grpc_client *c, const struct grpc_call *until, uint64
 		if (r && !(until && until->done))
 			return r;
 	}
+}
+
+int grpc_client_run(struct grpc_client *c, const struct grpc_call *until, uint64_t deadline_ns)
+{
+	return run(c, until, !until, deadline_ns);
+}
+
+int grpc_call_run(const struct grpc_call *k, uint64_t deadline_ns)
+{
+	return k->done ? 0 : run(k->client, k, true, deadline_ns);
 }

@@ -35,6 +35,9 @@ struct grpc_call_options {
 	uint64_t max_message_bytes;	      /* larger replies end the call RESOURCE_EXHAUSTED */
 	/* A reply message, whole; borrowed during the call. Called from grpc_client_run(). */
 	void (*on_message)(void *data, const uint8_t *message, size_t n);
+	/* It has ended, the server has not begun it, and says so (RFC 9113, 8.7), or it never went out: sending it again is
+	 * safe. Called from grpc_client_run(); NULL: nobody asks. */
+	void (*on_refused)(void *data);
 	void *data;
 };
 
@@ -57,6 +60,10 @@ int grpc_client_fd(const struct grpc_client *c);
 bool grpc_client_is_local(const struct grpc_client *c);
 /* Is the connection gone? */
 bool grpc_client_is_lost(const struct grpc_client *c);
+/* Does it take no more calls (GOAWAY; its stream numbers are used up), while those that are open go on? Also where it is lost. */
+bool grpc_client_is_going(const struct grpc_client *c);
+/* Is no call open? */
+bool grpc_client_is_idle(const struct grpc_client *c);
 
 /*
  * Queue a call. Nothing is sent before grpc_client_run().
@@ -72,6 +79,9 @@ struct grpc_call *grpc_call_free(struct grpc_call *k);
 DEFINE_CLEANUP(struct grpc_call *, grpc_call_free)
 
 bool grpc_call_done(const struct grpc_call *k);
+/* Did it end with its connection, so that whether the server has begun it is not known? Or, see on_refused, is that known? */
+bool grpc_call_is_lost(const struct grpc_call *k);
+bool grpc_call_is_refused(const struct grpc_call *k);
 /* Messages received. */
 size_t grpc_call_n_messages(const struct grpc_call *k);
 /* Once done. */
@@ -88,5 +98,7 @@ const char *grpc_call_message(const struct grpc_call *k);
  */
 _must_use_ int grpc_client_run(
 	struct grpc_client *c, const struct grpc_call *until, uint64_t deadline_ns);
+/* The same on a call's own connection, until it is done or anything was received. */
+_must_use_ int grpc_call_run(const struct grpc_call *k, uint64_t deadline_ns);
 
 #endif

@@ -10,6 +10,7 @@
 #include "proto/grpc_frame.h"
 
 struct grpc_client {
+	struct list node;	  /* of its owner's, who may have several */
 	nghttp2_session *session; /* own */
 	int fd;			  /* own */
 	bool local;
@@ -27,13 +28,16 @@ struct grpc_call {
 	struct grpc_client *client; /* borrow; NULL when done */
 	int32_t stream;
 	bool done;
-	bool aborted; /* by us: what still comes is ignored */
+	bool aborted;	    /* by us: what still comes is ignored */
+	bool begun;	    /* the server has answered something */
+	bool refused, lost; /* how it ended */
 	bool has_status;
 	enum grpc_status status;
 	char message[GRPC_MESSAGE_MAX + 1];
 	size_t n_messages;
 	uint64_t max_message_bytes;
 	void (*on_message)(void *data, const uint8_t *message, size_t n);
+	void (*on_refused)(void *data);
 	void *data; /* borrow */
 	struct grpc_frame_reader reader;
 	struct buf body; /* the message that is being received */

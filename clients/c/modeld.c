@@ -43,7 +43,7 @@ void modeld_close(struct modeld *m)
 		return;
 	close_fd(&m->fd);
 	drop_all(m);
-	grpc_client_free(m->grpc);
+	channel_close(m);
 	handoff_scratch_free(m->scratch);
 	free(m->record);
 	free(m->path);
@@ -73,10 +73,11 @@ static struct modeld *modeld_new(const char *path)
 	if (!m)
 		return NULL;
 	m->fd = -1;
+	m->watch = -1;
+	list_init(&m->ending);
 	m->next_seq = 1;
 	m->on_answer = call_answer;
 	m->on_lost = call_all_over;
-	m->on_grpc_lost = grpc_all_over;
 	for (size_t i = 0; i < CALL_BUCKETS; i++)
 		list_init(&m->open[i]);
 	list_init(&m->ended);
@@ -158,7 +159,7 @@ int modeld_connect(struct modeld **ret_modeld, const struct modeld_options *opti
 
 int modeld_descriptor(const struct modeld *m)
 {
-	return m->grpc ? grpc_client_fd(m->grpc) : m->fd;
+	return m->address ? channel_descriptor(m) : m->fd;
 }
 
 int modeld_get_limits(

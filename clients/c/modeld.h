@@ -76,7 +76,8 @@ enum modeld_error_code {
 	MODELD_E_SYSTEM = 100,	/* a system call failed, or the connection is lost */
 	MODELD_E_TIMEOUT = 101, /* of modeld_options, of the request, or of modeld_wait() */
 	MODELD_E_USAGE = 102,	/* the arguments make no sense; nothing was sent */
-	MODELD_E_STALE = 103, /* a region went with a connection that was lost; nothing was sent */
+	MODELD_E_STALE =
+		103, /* a region went with a connection that was lost; the model has not run */
 };
 
 struct modeld_error {

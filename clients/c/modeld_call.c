@@ -233,6 +233,7 @@ static void grpc_cancel(struct modeld_call *call)
 	struct modeld_error error;
 	uint64_t deadline_ns;
 
+	grpc_unwanted(call);
 	do {
 		deadline_ns = clock_add(clock_ns(), m->timeout_ns);
 	} while (grpc_wait(call, deadline_ns) &&

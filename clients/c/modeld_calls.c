@@ -117,7 +117,7 @@ void call_all_over(struct modeld *m)
 			struct modeld_call *call = list_entry(node, struct modeld_call, node);
 
 			/* Those by gRPC have a connection of their own. */
-			if (call->grpc)
+			if (call->packed)
 				continue;
 			call->error = m->lost;
 			call_over(call);
@@ -143,6 +143,8 @@ int call_answer(struct modeld *m, const struct handoff_message *answer, int fd)
 		return -EPROTO;
 	if (!call)
 		return 0;
+	if (call->packed)
+		return -EPROTO; /* it went by gRPC */
 	if (answer->type == HANDOFF_ERROR) {
 		(void)error_set(&call->error, (int)answer->error.code, "%s", answer->error.message);
 		call_over(call);

@@ -15,11 +15,6 @@
 /* In a row, where each is ended before it was greeted. */
 #define CONNECTIONS_MAX 3u
 
-static int code_of(int r)
-{
-	return r == -ETIMEDOUT ? MODELD_E_TIMEOUT : r == -EINVAL ? MODELD_E_USAGE : MODELD_E_SYSTEM;
-}
-
 static int connect_handoff(struct modeld *m, uint64_t deadline_ns, struct modeld_error *error)
 {
 	int r;
@@ -27,7 +22,7 @@ static int connect_handoff(struct modeld *m, uint64_t deadline_ns, struct modeld
 	close_fd(&m->fd);
 	r = connect_seqpacket(&m->fd, m->path, deadline_ns, error->text, sizeof(error->text));
 	if (r)
-		return error->code = code_of(r);
+		return error->code = error_code(r);
 	r = seqpacket_set_send_buffer(m->fd, HANDOFF_MESSAGE_MAX);
 	return r ? error_system(error, r, "the send buffer of the handoff socket") : 0;
 }
@@ -91,31 +86,35 @@ static int open_handoff(struct modeld *m, uint64_t deadline_ns, struct modeld_er
 	return e;
 }
 
-static int open_grpc(struct modeld *m, uint64_t deadline_ns, struct modeld_error *error)
+/* Who takes no more calls by gRPC goes, or ends just this connection (http2.max_age_ms; a proxy does so too): one that goes has ended
+ * its handoff socket's input before, so that a question there tells them apart. MODELD_E_TIMEOUT: it does not answer. */
+static int ask_who_goes(struct modeld *m, uint64_t deadline_ns, struct modeld_error *error)
 {
-	uint64_t now = clock_ns();
-	int r;
+	struct handoff_limits limits;
+	int e = m->lost.code ? 0 : ask_limits(m, deadline_ns, &limits, error);
 
-	m->on_grpc_lost(m);
-	m->grpc = grpc_client_free(m->grpc);
-	r = grpc_client_new(&m->grpc, m->address, deadline_ns > now ? deadline_ns - now : 0,
-		error->text, sizeof(error->text));
-	return r ? error->code = code_of(r) : 0;
+	if (e && !m->lost.code)
+		return e;
+	error->code = 0;
+	return 0;
 }
 
 int connection_ready(struct modeld *m, uint64_t deadline_ns, struct modeld_error *error)
 {
 	int e = 0;
 
-	/* Who is heard of by gRPC alone may have gone from both. */
-	if (m->grpc && grpc_client_is_lost(m->grpc))
-		link_take_in(m);
+	if (!list_empty(&m->ending))
+		channel_sweep(m);
+	if (m->grpc && channel_is_over(m))
+		e = ask_who_goes(m, deadline_ns, error);
+	if (e)
+		return e;
 	if (m->distrusted)
 		return *error = m->lost, error->code;
 	if (m->lost.code)
 		e = open_handoff(m, deadline_ns, error);
-	if (!e && m->address && (!m->grpc || grpc_client_is_lost(m->grpc)))
-		e = open_grpc(m, deadline_ns, error);
+	if (!e && m->address && (!m->grpc || channel_is_over(m)))
+		e = channel_open(m, deadline_ns, error);
 	return e;
 }
 
@@ -124,7 +123,7 @@ bool connection_is_lost(struct modeld *m)
 	link_take_in(m);
 	if (m->grpc)
 		(void)(grpc_client_run(m->grpc, NULL, 0) == 0);
-	return m->lost.code || (m->grpc && grpc_client_is_lost(m->grpc));
+	return m->lost.code || (m->grpc && channel_is_over(m));
 }
 
 int connection_ask(struct modeld *m, struct handoff_message *request, int fd,

@@ -17,6 +17,13 @@ int error_set(struct modeld_error *e, int code, const char *format, ...)
 	return code;
 }
 
+int error_code(int err)
+{
+	return err == -ETIMEDOUT ? MODELD_E_TIMEOUT
+	       : err == -EINVAL	 ? MODELD_E_USAGE
+				 : MODELD_E_SYSTEM;
+}
+
 int error_system(struct modeld_error *e, int err, const char *what)
 {
 	int code = err == -ETIMEDOUT ? MODELD_E_TIMEOUT : MODELD_E_SYSTEM;

@@ -36,6 +36,17 @@ struct message {
 	char offset[24], size[24];
 };
 
+/* What a call sends, also once more. */
+struct packed {
+	uint64_t deadline_ns;
+	uint64_t epoch;			      /* of its regions */
+	bool refused;			      /* it is to be sent once more */
+	bool final;			      /* it is not */
+	const char *traceparent, *tracestate; /* borrow: behind the bytes; NULL: none */
+	size_t n;
+	uint8_t bytes[];
+};
+
 /* --- The request ------------------------------------------------------------------------------ */
 
 static int check(const struct modeld_request *r, struct modeld_error *error)
@@ -190,28 +201,36 @@ static void on_message(void *data, const uint8_t *message, size_t n)
 
 /* --- Calls ------------------------------------------------------------------------------------ */
 
-static int open_call(struct modeld_call *call, size_t n, const struct modeld_request *request,
-	struct modeld_error *error)
+static void on_refused(void *data)
 {
-	const struct grpc_piece piece = {call->packed, n};
+	struct modeld_call *call = data;
+
+	if (call->packed->final)
+		return;
+	call->packed->refused = true;
+	call->m->refused = true;
+}
+
+/* Over m->grpc. timeout_ns: CLOCK_NO_DEADLINE: none */
+static int open_call(struct modeld_call *call, uint64_t timeout_ns, struct modeld_error *error)
+{
+	const struct packed *p = call->packed;
+	const struct grpc_piece piece = {p->bytes, p->n};
 	struct grpc_client *c = call->m->grpc;
-	struct grpc_call_options options = {
+	const struct grpc_call_options options = {
 		.path = INFER_PATH,
 		.pieces = &piece,
 		.n_pieces = 1,
-		.timeout_ns = CLOCK_NO_DEADLINE,
-		.traceparent = request->traceparent,
-		.tracestate = request->tracestate,
+		.timeout_ns = timeout_ns,
+		.traceparent = p->traceparent,
+		.tracestate = p->tracestate,
 		.max_message_bytes = REPLY_MAX,
 		.on_message = on_message,
+		.on_refused = on_refused,
 		.data = call,
 	};
-	int r;
+	int r = grpc_call_new(&call->grpc, c, &options);
 
-	if (request->timeout_us &&
-		__builtin_mul_overflow(request->timeout_us, NS_PER_US, &options.timeout_ns))
-		options.timeout_ns = CLOCK_NO_DEADLINE;
-	r = grpc_call_new(&call->grpc, c, &options);
 	if (r)
 		return error_system(error, r, "the daemon's gRPC connection");
 	/* What the socket takes is on its way; what else can happen shows when it is waited for. */
@@ -219,22 +238,78 @@ static int open_call(struct modeld_call *call, size_t n, const struct modeld_req
 	return 0;
 }
 
+/* A copy of text, if there is one, at *at, which goes on behind it. */
+static const char *keep_text(uint8_t **at, const char *text)
+{
+	char *copy = (char *)*at;
+
+	if (!text)
+		return NULL;
+	*at = (uint8_t *)stpcpy(copy, text) + 1;
+	return copy;
+}
+
+static size_t text_bytes(const char *text)
+{
+	return text ? strlen(text) + 1 : 0;
+}
+
+/* NULL: out of memory */
+static struct packed *pack(const struct modeld_request *request)
+{
+	struct message m;
+	struct packed *p;
+	uint8_t *behind;
+	size_t n;
+
+	fill_message(&m, request);
+	n = remotemedia__model_registry__v1__infer_request__get_packed_size(&m.request);
+	p = malloc(sizeof(*p) + n + text_bytes(request->traceparent) +
+		   text_bytes(request->tracestate));
+	if (!p)
+		return NULL;
+	*p = (struct packed){.n = n};
+	(void)remotemedia__model_registry__v1__infer_request__pack(&m.request, p->bytes);
+	behind = p->bytes + n;
+	p->traceparent = keep_text(&behind, request->traceparent);
+	p->tracestate = keep_text(&behind, request->tracestate);
+	return p;
+}
+
 int grpc_submit(
 	struct modeld_call *call, const struct modeld_request *request, struct modeld_error *error)
 {
-	struct message m;
-	size_t n;
+	uint64_t timeout_ns = CLOCK_NO_DEADLINE;
 	int e = check(request, error);
 
 	if (e)
 		return e;
-	fill_message(&m, request);
-	n = remotemedia__model_registry__v1__infer_request__get_packed_size(&m.request);
-	call->packed = malloc(n);
+	call->packed = pack(request);
 	if (!call->packed)
 		return error_system(error, -ENOMEM, "a call");
-	(void)remotemedia__model_registry__v1__infer_request__pack(&m.request, call->packed);
-	return open_call(call, n, request, error);
+	if (request->timeout_us &&
+		__builtin_mul_overflow(request->timeout_us, NS_PER_US, &timeout_ns))
+		timeout_ns = CLOCK_NO_DEADLINE;
+	call->packed->epoch = call->m->epoch;
+	call->packed->deadline_ns =
+		timeout_ns == CLOCK_NO_DEADLINE ? timeout_ns : clock_add(clock_ns(), timeout_ns);
+	return open_call(call, timeout_ns, error);
+}
+
+static int stale(struct modeld_error *error)
+{
+	return error_set(error, MODELD_E_STALE,
+		"its region went with a connection that was lost: make another one");
+}
+
+/* One that goes has taken the call and forgotten the region, or took neither: where that went with the handoff socket, it is not the
+ * name of the model that was not found. */
+static bool region_is_gone(const struct modeld_call *call)
+{
+	struct modeld *m = call->m;
+
+	link_take_in(m);
+	return m->lost.code || m->epoch != call->packed->epoch;
 }
 
 /* The gRPC call is done: settle ours. */
@@ -242,60 +317,127 @@ static void settle(struct modeld_call *call)
 {
 	enum grpc_status status = grpc_call_status(call->grpc);
 
-	if (call->done)
-		return;
-	if (status != GRPC_OK)
+	if (status == GRPC_NOT_FOUND && region_is_gone(call))
+		(void)stale(&call->error);
+	else if (status != GRPC_OK)
 		(void)error_set(&call->error,
-			grpc_client_is_lost(call->m->grpc) && status == GRPC_UNAVAILABLE
-				? MODELD_E_SYSTEM
-				: (int)status,
-			"%s", grpc_call_message(call->grpc));
+			grpc_call_is_lost(call->grpc) ? MODELD_E_SYSTEM : (int)status, "%s",
+			grpc_call_message(call->grpc));
 	else if (!call->result && !call->error.code && !call->released)
 		(void)error_set(&call->error, MODELD_E_SYSTEM, "the daemon's answer is empty");
 	call_over(call);
 }
 
-int grpc_wait(struct modeld_call *call, uint64_t deadline_ns)
-{
-	struct modeld *m = call->m;
-	uint64_t spin_until = m->busy_poll_ns ? clock_add(clock_ns(), m->busy_poll_ns) : 0;
-	int r = 0;
+/* --- Once more -------------------------------------------------------------------------------- */
 
-	if (call->done)
-		return 0;
-	while (!grpc_call_done(call->grpc) && clock_ns() < spin_until && spin_until < deadline_ns) {
-		/* Who is waited for may have no other CPU than this one. */
-		if (grpc_client_run(m->grpc, call->grpc, 0) == -ETIMEDOUT)
-			sched_yield();
-	}
-	if (!grpc_call_done(call->grpc))
-		r = grpc_client_run(m->grpc, call->grpc, deadline_ns);
-	if (!grpc_call_done(call->grpc) && r != -ETIMEDOUT) {
-		/* Out of memory: the call cannot go on. */
-		(void)error_system(&call->error, r, "the gRPC connection");
-		call->grpc = grpc_call_free(call->grpc);
-		call_over(call);
-		return 0;
-	}
-	if (!grpc_call_done(call->grpc))
-		return -ETIMEDOUT;
-	settle(call);
-	return 0;
+static int open_again(struct modeld_call *call, struct modeld_error *error)
+{
+	const struct packed *p = call->packed;
+	struct modeld *m = call->m;
+	uint64_t until = clock_add(clock_ns(), m->timeout_ns), now;
+	int e = connection_ready(m, until < p->deadline_ns ? until : p->deadline_ns, error);
+
+	if (e)
+		return e;
+	if (p->epoch != m->epoch)
+		return stale(error);
+	now = clock_ns();
+	if (p->deadline_ns <= now)
+		return error_set(error, GRPC_DEADLINE_EXCEEDED,
+			"the daemon did not take the request in time");
+	return open_call(call,
+		p->deadline_ns == CLOCK_NO_DEADLINE ? CLOCK_NO_DEADLINE : p->deadline_ns - now,
+		error);
 }
 
-void grpc_all_over(struct modeld *m)
+static void send_again(struct modeld_call *call)
 {
+	call->packed->refused = false;
+	call->packed->final = true;
+	call->grpc = grpc_call_free(call->grpc);
+	if (!call->released && open_again(call, &call->error) == 0)
+		return;
+	/* MODELD_E_TIMEOUT says that a call goes on. */
+	if (call->error.code == MODELD_E_TIMEOUT)
+		call->error.code = MODELD_E_SYSTEM;
+	call_over(call);
+}
+
+static void send_refused_again(struct modeld *m)
+{
+	m->refused = false;
 	for (size_t i = 0; i < CALL_BUCKETS; i++) {
 		list_for_each (&m->open[i], node) {
 			struct modeld_call *call = list_entry(node, struct modeld_call, node);
 
-			if (call->grpc)
-				settle(call);
+			if (call->packed && call->packed->refused)
+				send_again(call);
 		}
 	}
-	list_for_each (&m->ended, node) {
-		struct modeld_call *call = list_entry(node, struct modeld_call, node);
+}
 
-		call->grpc = grpc_call_free(call->grpc);
+void grpc_unwanted(struct modeld_call *call)
+{
+	call->packed->refused = false;
+	call->packed->final = true;
+}
+
+/* --- Waiting ---------------------------------------------------------------------------------- */
+
+/* Something has come for the call, or for others on its connection; -ETIMEDOUT; any other error: it cannot go on. */
+static int wait_a_turn(struct modeld_call *call, uint64_t spin_until, uint64_t deadline_ns)
+{
+	bool spins = clock_ns() < spin_until;
+	int r = grpc_call_run(call->grpc, spins ? 0 : deadline_ns);
+
+	if (r == -ETIMEDOUT && spins) {
+		/* Who is waited for may have no other CPU than this one. */
+		sched_yield();
+		return 0;
 	}
+	return grpc_call_done(call->grpc) ? 0 : r;
+}
+
+/* 0: call->grpc is done, or the call has ended. */
+static int wait_done(struct modeld_call *call, uint64_t deadline_ns)
+{
+	struct modeld *m = call->m;
+	uint64_t spin_until = m->busy_poll_ns ? clock_add(clock_ns(), m->busy_poll_ns) : 0;
+
+	if (spin_until > deadline_ns)
+		spin_until = deadline_ns;
+	for (;;) {
+		int r;
+
+		if (m->refused)
+			send_refused_again(m);
+		if (call->done || grpc_call_done(call->grpc))
+			return 0;
+		r = wait_a_turn(call, spin_until, deadline_ns);
+		if (r)
+			return r;
+		/* What comes for others must not make this one wait for longer than it is to. */
+		if (deadline_ns && !grpc_call_done(call->grpc) && clock_ns() >= deadline_ns)
+			return -ETIMEDOUT;
+	}
+}
+
+int grpc_wait(struct modeld_call *call, uint64_t deadline_ns)
+{
+	struct modeld *m = call->m;
+	int r = call->done ? 0 : wait_done(call, deadline_ns);
+
+	if (!list_empty(&m->ending))
+		channel_sweep(m);
+	if (r == -ETIMEDOUT)
+		return r;
+	if (r) {
+		/* Out of memory: the call cannot go on. */
+		(void)error_system(&call->error, r, "the gRPC connection");
+		call->grpc = grpc_call_free(call->grpc);
+		call_over(call);
+	} else if (!call->done) {
+		settle(call);
+	}
+	return 0;
 }

@@ -39,8 +39,6 @@ struct modeld {
 	 * (borrow; -1: none; -EPROTO: it makes no sense), and that the connection is lost. */
 	int (*on_answer)(struct modeld *m, const struct handoff_message *answer, int fd);
 	void (*on_lost)(struct modeld *m);
-	/* The gRPC connection is lost, and is about to be made anew. */
-	void (*on_grpc_lost)(struct modeld *m);
 	struct control *control; /* borrow, of the caller's stack; NULL: none is waited for */
 	struct list open[CALL_BUCKETS]; /* struct modeld_call.node by seq */
 	struct list ended;		/* struct modeld_call.node: not yet waited for */
@@ -49,10 +47,15 @@ struct modeld {
 	struct list idle_calls, idle_results;
 	size_t n_idle_calls, n_idle_results;
 	char *address;		  /* own: of gRPC; NULL: requests go over the handoff socket */
-	struct grpc_client *grpc; /* own; NULL likewise */
+	struct grpc_client *grpc; /* own: for new calls; NULL likewise, or it was not opened yet */
+	struct list
+		ending; /* struct grpc_client.node: own, they take no more calls; those there still end */
+	int watch;    /* own: epoll(7) of all of them, while there are several; -1 */
+	bool refused; /* calls by gRPC are to be sent once more */
 };
 
 struct view;
+struct packed;
 
 struct modeld_region {
 	struct list node;
@@ -89,7 +92,7 @@ struct modeld_call {
 	size_t n_targets, cap_targets;
 	struct use *targets;	/* own */
 	struct grpc_call *grpc; /* own */
-	uint8_t *packed;	/* own: the gRPC request */
+	struct packed *packed;	/* own: the gRPC request */
 };
 
 struct modeld_result {
@@ -107,6 +110,8 @@ struct modeld_result {
 
 /* Returns code. */
 int error_set(struct modeld_error *e, int code, const char *format, ...) _printf_(3, 4);
+/* Of connecting: MODELD_E_TIMEOUT, MODELD_E_USAGE (no address), MODELD_E_SYSTEM */
+int error_code(int err);
 /* MODELD_E_TIMEOUT for -ETIMEDOUT, else MODELD_E_SYSTEM: "what: text of err". Returns it. */
 int error_system(struct modeld_error *e, int err, const char *what);
 
@@ -145,6 +150,18 @@ _must_use_ int connection_ask(struct modeld *m, struct handoff_message *request,
 	int *ret_fd, struct modeld_error *error);
 _must_use_ int connection_limits(struct modeld *m, uint64_t deadline_ns,
 	struct handoff_limits *ret_limits, struct modeld_error *error);
+
+/* --- modeld_channel.c: the connections of gRPC ------------------------------------------------------ */
+
+/* Can new calls not go over the connection that there is? */
+_must_use_ bool channel_is_over(const struct modeld *m);
+/* Connect to m->address; the connection before it is kept while calls are open there. A code of modeld.h. */
+_must_use_ int channel_open(struct modeld *m, uint64_t deadline_ns, struct modeld_error *error);
+/* Let go of those that have no calls any more. */
+void channel_sweep(struct modeld *m);
+/* For poll(2), of whichever there are; -1: none is */
+_must_use_ int channel_descriptor(const struct modeld *m);
+void channel_close(struct modeld *m);
 
 /* --- modeld_region.c ---------------------------------------------------------------------------- */
 
@@ -209,9 +226,9 @@ void result_drop(struct modeld_result *r);
 
 _must_use_ int grpc_submit(
 	struct modeld_call *call, const struct modeld_request *request, struct modeld_error *error);
-/* 0: the call has ended; -ETIMEDOUT */
+/* 0: the call has ended; -ETIMEDOUT. What the daemon has refused (it goes, another one takes its place) is sent once more. */
 _must_use_ int grpc_wait(struct modeld_call *call, uint64_t deadline_ns);
-/* Those by gRPC are over, as the loss of their connection ended them. */
-void grpc_all_over(struct modeld *m);
+/* It is not to be sent again. */
+void grpc_unwanted(struct modeld_call *call);
 
 #endif

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from daemon import BUILD, ROOT, SANITIZED
+from test_upgrade import end, successors, upgrade  # noqa: F401
 
 SYSTEM, TIMEOUT, STALE = 100, 101, 103
 
@@ -183,6 +184,111 @@ int main(int argc, char **argv)
 }
 """
 
+BUSY = r"""
+#include <assert.h>
+#include <err.h>
+#include <modeld.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define N 8
+#define STEP 4096
+
+static struct modeld *m;
+static struct modeld_region *r;
+static struct modeld_call *calls[N];
+static unsigned char *data;
+static int n_done, n_stale;
+
+static void allocate(void)
+{
+	struct modeld_error e;
+
+	modeld_release(r);
+	/* While one daemon goes and the other comes, too. */
+	if (modeld_allocate(m, 2 * N * STEP, &r, &e))
+		errx(1, "allocate: %d %s", e.code, e.text);
+	data = modeld_region_data(r);
+}
+
+static int submit(int i)
+{
+	struct modeld_tensor in = {.type = MODELD_U8, .rank = 1, .dims = {STEP}, .region = r,
+		.offset = (uint64_t)i * STEP, .bytes = STEP};
+	struct modeld_target out = {.region = r, .offset = (uint64_t)(N + i) * STEP, .bytes = STEP};
+	struct modeld_request q = {.model = "identity", .inputs = &in, .n_inputs = 1, .targets = &out, .n_targets = 1};
+	struct modeld_error e;
+
+	memset(data + i * STEP, n_done + i, STEP);
+	memset(data + (N + i) * STEP, 0xee, STEP);
+	if (!modeld_submit(m, &q, &calls[i], &e))
+		return 0;
+	if (e.code != MODELD_E_STALE)
+		errx(1, "submit: %d %s", e.code, e.text);
+	n_stale++;
+	return MODELD_E_STALE;
+}
+
+static int wait_for(int i)
+{
+	struct modeld_result *result;
+	struct modeld_error e;
+	int code = modeld_wait(calls[i], UINT64_MAX, &result, &e);
+
+	calls[i] = NULL;
+	if (code == MODELD_E_STALE)
+		n_stale++;
+	else if (code)
+		errx(1, "wait: %d %s", e.code, e.text);
+	else if (memcmp(data + i * STEP, data + (N + i) * STEP, STEP))
+		errx(1, "another one's answer");
+	if (!code)
+		modeld_result_free(result);
+	n_done += !code;
+	return code;
+}
+
+/* Eight calls are open at any time, until standard input ends; a line now and then, and where the connection is another one. Memory that went with a daemon is made anew. */
+int main(void)
+{
+	struct modeld_options options = {.grpc = 1};
+	struct modeld_error e;
+	int lines = 0, descriptor = -1;
+
+	setvbuf(stdout, NULL, _IONBF, 0);
+	if (modeld_connect(&m, &options, &e))
+		errx(1, "%s", e.text);
+	allocate();
+	for (;;) {
+		struct pollfd end = {.fd = 0, .events = POLLIN};
+		int stale = 0;
+
+		for (int i = 0; i < N; i++) {
+			if (calls[i])
+				stale |= wait_for(i);
+			if (!stale)
+				stale = submit(i);
+		}
+		if (stale) {
+			for (int i = 0; i < N; i++)
+				if (calls[i])
+					(void)wait_for(i);
+			allocate();
+		}
+		if (n_done / 100 > lines)
+			lines = n_done / 100, puts("some");
+		if (modeld_descriptor(m) != descriptor)
+			descriptor = modeld_descriptor(m), puts("moved");
+		if (poll(&end, 1, 0) > 0)
+			break;
+	}
+	modeld_close(m);
+	printf("%d stale\n", n_stale);
+}
+"""
+
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
@@ -273,3 +379,47 @@ def test_a_client_outlives_the_daemon(compiled, start, tmp_path, grpc):
     assert client.infer() == STALE
     assert client.infer() == 0
     assert client.end() == ("done\n", 0)
+
+
+class Busy:
+    """The program BUSY."""
+
+    def __init__(self, compiled, directory, tmp_path):
+        source = tmp_path / "busy.c"
+        source.write_text(BUSY)
+        self.process = subprocess.Popen([compiled(str(source))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True, env=dict(os.environ, MODELD_HANDOFF=os.path.join(directory, "handoff.sock")))
+        self.go_on()
+
+    def go_on(self, until="some", n=2):
+        """A hundred calls more, at least; or until it was on another connection n times."""
+        while n:
+            line = self.process.stdout.readline()
+            if not line:
+                pytest.fail(self.process.communicate(timeout=60)[1])
+            n -= line == until + "\n"
+
+    def end(self):
+        """How many calls were told that their memory went with a daemon; none has ended otherwise, but with its result."""
+        out, err = self.process.communicate(timeout=60)
+        assert self.process.returncode == 0, err
+        return int(out.splitlines()[-1].split()[0])
+
+
+def test_connections_that_grow_old_cost_no_call(compiled, start, tmp_path):
+    """The daemon ends each connection of gRPC after a while (GOAWAY); the handoff socket, and so the memory, stays."""
+    d = start("http2.max_age_ms=20", models=["identity"])
+    client = Busy(compiled, d.directory, tmp_path)
+    client.go_on("moved", 4)
+    client.go_on()
+    assert client.end() == 0
+
+
+def test_a_daemon_whose_place_another_one_takes_costs_no_call(compiled, start, successors, tmp_path):  # noqa: F811
+    """What is open ends; what is told that its memory is gone was not begun."""
+    d = start(models=["identity"])
+    client = Busy(compiled, d.directory, tmp_path)
+    pid = upgrade(d, successors)
+    client.go_on()
+    assert 1 <= client.end() <= 16
+    end(pid)

@@ -1,6 +1,5 @@
 /*
- * fake_grpc.c: a gRPC server for tests of clients: nghttp2 over blocking sockets, one connection at a
- * time.
+ * fake_grpc.c: a gRPC server for tests of clients: nghttp2 over blocking sockets, a thread for each connection.
  *
  *     /t/echo        the request message
  *     /t/none        OK without a message
@@ -11,6 +10,8 @@
  *     /t/early       PERMISSION_DENIED at once; the request's window is never opened
  *     /t/stall       nothing is ever read of the request
  *     /t/goaway      the echo, behind a GOAWAY; /t/goaway0: a GOAWAY that disowns the call
+ *     /t/bye         the echo, then a GOAWAY and the end of the connection
+ *     /t/begun       headers, then REFUSED_STREAM
  *     /t/close       the end of the connection
  *     /t/garbage     bytes that are no HTTP/2
  *     /t/compressed  a compressed message; /t/flag a malformed one; /t/cut half of one
@@ -19,6 +20,9 @@
  *
  * Infer: model "" answers with a TensorRef of the output region, or inline when none is named; "ref",
  * "other", "rank", "dtype", "size", "nothing", "garbage", "error", "twice", "never" differ in that.
+ * "bye" answers and ends the connection as /t/bye does. Calls that are refused: "refuse" and "goaway0", each time; "refuse1" and
+ * "goaway1", the first time. "going": no more calls are taken on the connection; answered when "release" was asked for
+ * elsewhere. "unknown": NOT_FOUND.
  */
 #include "fake_grpc.h"
 
@@ -26,11 +30,15 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <nghttp2/nghttp2.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -62,7 +70,12 @@ struct server {
 	int fd;
 	nghttp2_session *session;
 	bool stop;
+	bool bye;	     /* once what is to be sent is sent */
+	struct stream *held; /* borrow; NULL: none */
 };
+
+static atomic_uint n_refused;
+static int release; /* eventfd */
 
 static nghttp2_nv header(const char *name, const char *value)
 {
@@ -193,13 +206,53 @@ static void answer_infer(struct stream *s, const InferRequest *q)
 		put_response(s, &r);
 }
 
+static void goaway(struct server *v, int32_t last)
+{
+	assert(!nghttp2_submit_goaway(v->session, 0, last, NGHTTP2_NO_ERROR, NULL, 0));
+}
+
+static bool send_all(struct server *v);
+
+static void refuse(struct server *v, const struct stream *s)
+{
+	assert(!nghttp2_submit_rst_stream(v->session, 0, s->id, NGHTTP2_REFUSED_STREAM));
+}
+
+/* Does the model say that the call is refused? */
+static bool refuses(struct server *v, const struct stream *s, const char *model)
+{
+	bool by_goaway = !strncmp(model, "goaway", 6);
+
+	if (!by_goaway && strncmp(model, "refuse", 6) != 0)
+		return false;
+	if (model[6] == '1' && atomic_fetch_add(&n_refused, 1) > 0)
+		return false;
+	if (by_goaway)
+		goaway(v, 0);
+	else
+		refuse(v, s);
+	return true;
+}
+
+/* What concerns more than the answer. */
+static void be_going(struct server *v, struct stream *s, const char *model)
+{
+	if (!strcmp(model, "bye"))
+		goaway(v, s->id), v->bye = true;
+	if (!strcmp(model, "release"))
+		assert(!eventfd_write(release, 1));
+	if (!strcmp(model, "going"))
+		goaway(v, INT32_MAX), v->held = s;
+}
+
 static void infer(struct server *v, struct stream *s)
 {
 	InferRequest *q = remotemedia__model_registry__v1__infer_request__unpack(
 		NULL, s->n_in - GRPC_PREFIX_SIZE, s->in + GRPC_PREFIX_SIZE);
 
 	assert(q && q->tensor_ref);
-	if (!strcmp(q->model_id, "error")) {
+	be_going(v, s, q->model_id);
+	if (!strcmp(q->model_id, "error") || !strcmp(q->model_id, "unknown")) {
 		s->status = "5";
 		s->message = "no such model";
 	} else if (!strcmp(q->model_id, "garbage")) {
@@ -209,7 +262,7 @@ static void infer(struct server *v, struct stream *s)
 	}
 	if (!strcmp(q->model_id, "die"))
 		_exit(0);
-	if (strcmp(q->model_id, "never") != 0)
+	if (strcmp(q->model_id, "never") != 0 && v->held != s && !refuses(v, s, q->model_id))
 		respond(v, s, "200");
 	remotemedia__model_registry__v1__infer_request__free_unpacked(q, NULL);
 }
@@ -219,11 +272,6 @@ static void infer(struct server *v, struct stream *s)
 static bool is(const struct stream *s, const char *name)
 {
 	return !strncmp(s->path, "/t/", 3) && !strcmp(s->path + 3, name);
-}
-
-static void goaway(struct server *v, int32_t last)
-{
-	assert(!nghttp2_submit_goaway(v->session, 0, last, NGHTTP2_NO_ERROR, NULL, 0));
 }
 
 static void huge(struct server *v, struct stream *s)
@@ -273,7 +321,11 @@ static void answer(struct server *v, struct stream *s)
 	else if (is(s, "reset"))
 		assert(!nghttp2_submit_rst_stream(v->session, 0, s->id, NGHTTP2_ENHANCE_YOUR_CALM));
 	else if (is(s, "refuse"))
-		assert(!nghttp2_submit_rst_stream(v->session, 0, s->id, NGHTTP2_REFUSED_STREAM));
+		refuse(v, s);
+	else if (is(s, "begun"))
+		respond(v, s, "200"), assert(send_all(v)), refuse(v, s);
+	else if (is(s, "bye"))
+		goaway(v, s->id), v->bye = true, echo(v, s);
 	else if (is(s, "goaway"))
 		goaway(v, s->id), echo(v, s);
 	else if (is(s, "goaway0"))
@@ -383,21 +435,46 @@ static bool send_all(struct server *v)
 	return n == 0;
 }
 
-static void serve(int fd)
+/* False: what is held was answered. */
+static bool wait_for_more(struct server *v)
 {
-	static uint8_t input[65536];
+	struct pollfd p[] = {{v->fd, POLLIN, 0}, {v->held ? release : -1, POLLIN, 0}};
+
+	assert(poll(p, 2, -1) > 0);
+	if (!p[1].revents)
+		return true;
+	respond(v, v->held, "200");
+	v->held = NULL;
+	return false;
+}
+
+static void *serve(void *arg)
+{
+	uint8_t input[65536];
+	int fd = (int)(intptr_t)arg;
 	struct server v = {.fd = fd};
 	ssize_t n = 0;
 
 	session_new(&v);
-	while (!v.stop && send_all(&v) &&
+	while (!v.stop && send_all(&v) && !v.bye &&
 		(nghttp2_session_want_read(v.session) || nghttp2_session_want_write(v.session))) {
+		if (!wait_for_more(&v))
+			continue;
 		n = recv(fd, input, sizeof(input), 0);
 		if (n <= 0 || nghttp2_session_mem_recv(v.session, input, (size_t)n) < 0)
 			break;
 	}
 	nghttp2_session_del(v.session);
 	close(fd);
+	return NULL;
+}
+
+static void serve_beside(int fd)
+{
+	pthread_t thread;
+
+	assert(fd >= 0 && !pthread_create(&thread, NULL, serve, (void *)(intptr_t)fd));
+	assert(!pthread_detach(thread));
 }
 
 static int listen_unix(struct fake_grpc *f)
@@ -441,8 +518,10 @@ void fake_grpc_start(struct fake_grpc *f, int tcp)
 		/* The test may have ended before. */
 		if (getppid() != test)
 			_exit(1);
+		release = eventfd(0, EFD_CLOEXEC);
+		assert(release >= 0);
 		for (;;)
-			serve(accept(listener, NULL, NULL));
+			serve_beside(accept(listener, NULL, NULL));
 	}
 	close(listener);
 }

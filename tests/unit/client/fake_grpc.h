@@ -16,7 +16,7 @@ struct fake_grpc {
 	char address[80]; /* unix:path, or 127.0.0.1:port */
 };
 
-/* Listens when it returns; one connection after the other. */
+/* Listens when it returns. */
 void fake_grpc_start(struct fake_grpc *f, int tcp);
 void fake_grpc_stop(struct fake_grpc *f);
 

@@ -433,6 +433,7 @@ static void handle(struct daemon *d, const Envelope *e, int fd)
 	case MODELD__HANDOFF__ENVELOPE__BODY_ALLOCATE:
 		if (!misbehave(d, e->seq))
 			allocate(d, e->seq, e->allocate->size);
+		d->over = d->mode == FAKE_LEAVING;
 		return;
 	case MODELD__HANDOFF__ENVELOPE__BODY_UNREGISTER:
 		answer_unregistered(d, e->seq);

@@ -35,6 +35,7 @@ enum fake_mode {
 	FAKE_EXTRA_DESCRIPTOR, /* Register, Unregister: one comes with the answer */
 	FAKE_REFUSING,	       /* Allocate and Register: RESOURCE_EXHAUSTED */
 	FAKE_GONE,	       /* Allocate and Register: end of file */
+	FAKE_LEAVING,	       /* Allocate: it is answered, and the connection ends */
 	FAKE_FUTURE,	       /* Allocate and Register: answered with a number never sent */
 };
 

@@ -3,7 +3,10 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "base/clock.h"
 #include "fake_grpc.h"
@@ -29,6 +32,22 @@ static struct grpc_client *connected(int tcp)
 	return c;
 }
 
+static void stand_still(void)
+{
+	int status;
+
+	cr_assert_eq(kill(server.pid, SIGSTOP), 0);
+	cr_assert_eq(waitpid(server.pid, &status, WUNTRACED), server.pid);
+	cr_assert(WIFSTOPPED(status));
+}
+
+static size_t n_refused;
+
+static void on_refused(void *data)
+{
+	n_refused++;
+}
+
 static struct grpc_call *call(struct grpc_client *c, const char *path)
 {
 	static const struct grpc_piece piece = {"hello", 5};
@@ -36,7 +55,8 @@ static struct grpc_call *call(struct grpc_client *c, const char *path)
 		.pieces = &piece,
 		.n_pieces = 1,
 		.timeout_ns = CLOCK_NO_DEADLINE,
-		.max_message_bytes = 1 << 20};
+		.max_message_bytes = 1 << 20,
+		.on_refused = on_refused};
 	struct grpc_call *k = NULL;
 
 	cr_assert_eq(grpc_call_new(&k, c, &o), 0);
@@ -155,6 +175,92 @@ Test(grpc_client, goaway_that_disowns_calls)
 		cr_assert_eq((int)grpc_call_status(calls[i]), GRPC_UNAVAILABLE, "%zu: %s", i,
 			grpc_call_message(calls[i]));
 		grpc_call_free(calls[i]);
+	}
+}
+
+/* What is refused may be sent again: what a GOAWAY disowns, whether it was sent or waited for its turn. */
+Test(grpc_client, what_goaway_disowns_was_not_begun)
+{
+	enum { N = 200 }; /* above nghttp2's default of 100 streams */
+	_cleanup_(grpc_client_freep) struct grpc_client *c = connected(0);
+	struct grpc_call *calls[N], *begun = call(c, "/t/echo");
+
+	cr_assert_not(grpc_client_is_going(c));
+	cr_assert_not(grpc_client_is_idle(c));
+	cr_assert_eq(grpc_client_run(c, begun, CLOCK_NO_DEADLINE), 0);
+	cr_assert_not(grpc_call_is_refused(begun));
+	n_refused = 0;
+	for (size_t i = 0; i < N; i++)
+		calls[i] = call(c, i ? "/t/never" : "/t/goaway0");
+	for (size_t i = 0; i < N; i++) {
+		while (!grpc_call_done(calls[i]))
+			cr_assert_neq(grpc_call_run(calls[i], CLOCK_NO_DEADLINE), -ETIMEDOUT);
+		cr_assert(grpc_call_is_refused(calls[i]), "%zu", i);
+		cr_assert_not(grpc_call_is_lost(calls[i]));
+		grpc_call_free(calls[i]);
+	}
+	cr_assert_eq(n_refused, N);
+	cr_assert(grpc_client_is_going(c));
+	cr_assert(grpc_client_is_idle(c));
+	grpc_call_free(begun);
+}
+
+Test(grpc_client, what_is_lost_was_perhaps_begun_unless_it_was_never_sent)
+{
+	enum { N = 200 };
+	struct grpc_call *calls[N];
+	struct grpc_client *c = NULL;
+
+	/* It never says how many streams there may be. */
+	fake_grpc_start(&server, 0);
+	stand_still();
+	cr_assert_eq(grpc_client_new(&c, server.address, NS_PER_S * 10, text, sizeof(text)), 0);
+	for (size_t i = 0; i < N; i++)
+		calls[i] = call(c, "/t/never");
+	cr_assert_eq(grpc_client_run(c, NULL, 0), -ETIMEDOUT);
+	stop();
+	cr_assert_eq(grpc_client_run(c, calls[0], CLOCK_NO_DEADLINE), 0);
+	for (size_t i = 0; i < N; i++) {
+		cr_assert(grpc_call_is_lost(calls[i]), "%zu", i);
+		cr_assert_eq(grpc_call_is_refused(calls[i]), i >= 100, "%zu", i);
+		grpc_call_free(calls[i]);
+	}
+	grpc_client_free(c);
+}
+
+Test(grpc_client, a_stream_that_is_refused)
+{
+	_cleanup_(grpc_client_freep) struct grpc_client *c = connected(0);
+	_cleanup_(grpc_call_freep) struct grpc_call *refused = call(c, "/t/refuse");
+	_cleanup_(grpc_call_freep) struct grpc_call *begun = call(c, "/t/begun");
+
+	cr_assert_eq(grpc_client_run(c, refused, CLOCK_NO_DEADLINE), 0);
+	cr_assert_eq(grpc_client_run(c, begun, CLOCK_NO_DEADLINE), 0);
+	cr_assert(grpc_call_is_refused(refused));
+	cr_assert_not(grpc_call_is_refused(begun), "it has answered");
+	cr_assert_not(grpc_client_is_going(c));
+}
+
+/* The server went while nobody looked: sending fails before its GOAWAY is read, which says that the call was not begun. */
+Test(grpc_client, a_server_that_went_meanwhile)
+{
+	for (int tcp = 0; tcp < 2; tcp++) {
+		_cleanup_(grpc_client_freep) struct grpc_client *c = connected(tcp);
+		struct grpc_call *bye = call(c, "/t/bye"), *late;
+		struct pollfd end = {.fd = grpc_client_fd(c), .events = POLLRDHUP};
+
+		/* Its answer stays unread, too. */
+		stand_still();
+		(void)(grpc_client_run(c, NULL, 0) == 0);
+		cr_assert_eq(kill(server.pid, SIGCONT), 0);
+		cr_assert_eq(poll(&end, 1, -1), 1);
+		late = call(c, "/t/echo");
+		cr_assert_eq(grpc_client_run(c, late, CLOCK_NO_DEADLINE), 0);
+		cr_assert(grpc_call_is_refused(late), "%s", grpc_call_message(late));
+		cr_assert_eq((int)grpc_call_status(bye), GRPC_OK, "%s", grpc_call_message(bye));
+		grpc_call_free(bye);
+		grpc_call_free(late);
+		stop();
 	}
 }
 
