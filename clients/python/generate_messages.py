@@ -32,7 +32,7 @@ MESSAGES = {
     "health.proto": {"HealthCheckRequest": SENDS, "HealthCheckResponse": READS},
     "kserve/grpc_service.proto": {
         "ModelInferRequest": SENDS, "InferParameter": SENDS, "InferInputTensor": SENDS, "InferRequestedOutputTensor": SENDS,
-        "ModelInferResponse": READS, "InferOutputTensor": READS},
+        "ModelInferResponse": READS, "InferOutputTensor": READS, "ModelStreamInferResponse": READS},
 }
 # The fields that it has to do with, where those are not all: it sends no others, and passes over them as over unknown ones.
 FIELDS = {

@@ -227,8 +227,8 @@ INFERRED = {
 def client_of(path):
     """With a model that it knows, so that nothing is asked by gRPC."""
     client = modeld.connect("unix:" + path + ".none", handoff=path, timeout=PATIENCE_S)
-    tensors = [modeld.client.TensorInfo(name, "any", None) for name in ("x", "y")]
-    client._models["liar"] = modeld.client.ModelInfo("liar", "1", "", "ready", "", 0, (tensors[0],), (tensors[1],))
+    tensors = [modeld.TensorInfo(name, "any", None) for name in ("x", "y")]
+    client._models["liar"] = modeld.ModelInfo("liar", "1", "", "ready", "", 0, (tensors[0],), (tensors[1],))
     return client
 
 

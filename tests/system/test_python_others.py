@@ -299,9 +299,10 @@ def test_a_stream_of_a_model_that_answers_once(client):
     assert ask(client, "one", np.ones(3, np.float32)).tolist() == [2, 2, 2]
 
 
+@pytest.mark.parametrize("where", ["unix", "tcp"])
 @pytest.mark.parametrize("n, size", [(0, 1), (5, 1), (4, 100_000)])
-def test_a_stream_to_a_client(served, n, size):
-    with modeld.connect(served[0].unix) as c:
+def test_a_stream_to_a_client(served, where, n, size):
+    with modeld.connect(getattr(served[0], where)) as c:
         answers = [a["y"] for a in c.stream("count", np.array([n, size], np.float32))]
         assert [y[0] for y in answers] == list(range(n))
         assert [len(y) for y in answers] == [1 if k % 2 else size for k in range(n)]
@@ -315,8 +316,46 @@ def test_a_stream_to_a_client(served, n, size):
             for _ in c.stream("count", np.array([1e9, 1], np.float32), timeout=0.2):
                 pass
         assert e.value.code in ("DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED")
-    with modeld.connect(served[0].tcp) as c, pytest.raises(modeld.ModeldError, match="Unix socket"):
-        c.stream("count", np.ones(2, np.float32))
+
+
+@pytest.mark.parametrize("where", ["unix", "tcp"])
+def test_a_stream_with_several_outputs(served, where):
+    """Over TCP by KServe's service."""
+    x = np.ones(3, np.float32)
+    with modeld.connect(getattr(served[0], where)) as c:
+        answer, = c.stream("double", {"x": x}, parameters={"by": "3"})
+        assert answer["y"].tolist() == [2, 2, 2] and answer["text"].tolist() == [b"['y', 'text'] {'by': '3'}"]
+        answer, = c.stream("double", x, outputs=["y"])
+        assert list(answer) == ["y"] and answer["y"].tolist() == [2, 2, 2]
+        with pytest.raises(modeld.ModeldError, match="negative"):
+            list(c.stream("double", -x))
+        for wrong in ({"model": "nosuch"}, {"model": "double", "inputs": {"z": x}}, {"model": "double", "outputs": ["z"]}):
+            with pytest.raises(modeld.ModeldError) as e:
+                list(c.stream(**{"inputs": x, **wrong}))
+            assert e.value.code in ("NOT_FOUND", "INVALID_ARGUMENT")
+
+
+@pytest.mark.parametrize("gone", ["closed", "collected", "collected unread", "the client"])
+def test_a_stream_over_tcp_that_is_not_read_to_its_end(served, gone):
+    d = served[0]
+    with modeld.connect(d.tcp) as c:
+        forever = c.stream("count", np.array([1e9, 1], np.float32))
+        if gone != "collected unread":
+            assert next(forever)["y"].tolist() == [0]
+        wait_for("its call", lambda: d.status().calls == 2)  # and that of the question
+        if gone == "closed":
+            forever.close()
+            assert list(forever) == []
+        elif gone == "the client":
+            c.close()
+            with pytest.raises(modeld.ModeldError, match="CANCELLED"):
+                list(forever)
+            with pytest.raises(modeld.ConnectionLost, match="the client is closed"):
+                c.stream("count", np.ones(2, np.float32))
+            with pytest.raises(modeld.ConnectionLost, match="the client is closed"):
+                c.infer("identity", np.ones(2, np.float32))
+        del forever
+        wait_for("its end", lambda: d.status().calls == 1)
 
 
 def test_a_stream_that_fails(client):

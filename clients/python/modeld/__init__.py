@@ -8,7 +8,8 @@ On a Unix socket large arrays travel in shared memory without a copy; over TCP i
 """
 from ._device import DeviceArray, DeviceRegion
 from ._results import Result, Timings
-from .client import Client, ModelInfo, TensorInfo, connect
+from ._models import ModelInfo, TensorInfo
+from .client import Client, connect
 from .errors import ConnectionLost, ModeldError
 
 __all__ = ["Client", "ConnectionLost", "DeviceArray", "DeviceRegion", "ModelInfo", "ModeldError", "Result", "TensorInfo", "Timings", "connect"]

@@ -11,6 +11,7 @@ from ._results import Result, Timings
 from .errors import ModeldError
 
 PATH = "/inference.GRPCInferenceService/ModelInfer"
+STREAM_PATH = "/inference.GRPCInferenceService/ModelStreamInfer"
 
 
 def request(model: str, inputs: Mapping[str, Tuple[str, np.ndarray]], outputs: Optional[Sequence[str]],

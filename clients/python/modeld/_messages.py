@@ -1130,6 +1130,40 @@ class InferOutputTensor(Message):
         self.shape = new_shape
 
 
+class ModelStreamInferResponse(Message):
+    __slots__ = ("error_message", "infer_response")
+
+    def __init__(self, error_message: str = "", infer_response: Optional[ModelInferResponse] = None) -> None:
+        self.error_message = error_message
+        self.infer_response = infer_response
+
+    def _read(self, data: bytes, at: int, end: int) -> None:
+        while at < end:
+            tag = data[at]
+            at += 1
+            if tag > 0x7F:
+                tag, at = _read_varint(data, at - 1)
+            kind = tag & 7
+            if kind & 5:
+                at = _after_fixed(kind, at)
+                continue
+            n = data[at]
+            at += 1
+            if n > 0x7F:
+                n, at = _read_varint(data, at - 1)
+            if kind:
+                stop = at + n
+                if stop > end:
+                    raise DecodeError("truncated field")
+                if tag == 10:
+                    self.error_message = data[at:stop].decode("utf-8", "replace")
+                elif tag == 18:
+                    self.infer_response = _filled(ModelInferResponse(), data, at, stop)
+                at = stop
+        if at != end:
+            raise DecodeError("truncated field")
+
+
 EnvelopeBody = Union[GetLimits, Register, Allocate, Unregister, Infer, Cancel, Limits, Registered,
                      Unregistered, Inferred, Error, None]
 _ENVELOPE_BODY: Dict[type, bytes] = {GetLimits: b'\x12', Register: b'\x1a', Allocate: b'"',

@@ -1,17 +1,20 @@
-"""Several answers to one request, as a decoupled model gives them, by the handoff connection."""
+"""Several answers to one request, as a decoupled model gives them, by the handoff connection or by gRPC."""
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence
 
+import grpc
+
+from . import _kserve
 from ._handoff import NO_TRACE, Handoff, Trace
 from ._memory import Memory
-from ._messages import Tensor
-from ._results import Place, Result, adopt, collect
+from ._messages import InferResponse, ModelStreamInferResponse, Tensor
+from ._results import Place, Result, adopt, collect, of_reply
 from .errors import ModeldError
 
 
 class Answers:
-    """An iterator of them, as they come; the last one may have no outputs. TimeoutError: the time is up.
+    """An iterator of them by the handoff connection, as they come; the last one may have no outputs. TimeoutError: the time is up.
 
     Where it is closed, or goes, ahead of the last one, the request is cancelled."""
 
@@ -66,3 +69,30 @@ def in_time(answers: Answers, timeout: Optional[float]) -> Iterator[Result]:
         yield from filter(None, answers)
     except TimeoutError:
         raise ModeldError("DEADLINE_EXCEEDED", f"no answer within {timeout} s") from None
+
+
+def of_worker(replies: Iterable[bytes], name: str) -> Iterator[Result]:
+    """Of InferStream, whose last one may have no output."""
+    for reply in map(InferResponse.unpack, replies):
+        if reply.tensor_data is not None:
+            yield of_reply(reply, name)
+
+
+def of_kserve(replies: Iterable[bytes]) -> Iterator[Result]:
+    """Of ModelStreamInfer, which says of what fails a text alone."""
+    for reply in map(ModelStreamInferResponse.unpack, replies):
+        if reply.error_message:
+            raise ModeldError("UNKNOWN", reply.error_message)
+        if reply.infer_response is not None and reply.infer_response.outputs:
+            yield _kserve.result(reply.infer_response)
+
+
+def by_grpc(call: Any, read: Callable[[Iterable[bytes]], Iterator[Result]]) -> Iterator[Result]:
+    """What `read` makes of the call's messages. Where it is closed, or goes, ahead of the last one, the call is cancelled: one that was not
+    begun to be read by grpcio, which does so when a call is collected."""
+    try:
+        yield from read(call)
+    except grpc.RpcError as e:
+        raise ModeldError(e.code().name, e.details() or "") from None
+    finally:
+        call.cancel()

@@ -24,6 +24,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence, TypeVar, Un
 import numpy as np
 
 from . import client as blocking
+from ._models import ModelInfo
 from ._request import Dtypes, Inputs
 from ._results import Out, Result
 from ._threads import Threads
@@ -90,10 +91,10 @@ class Client:
     async def is_ready(self, model: str = "") -> bool:
         return await self._run(self._client.is_ready, model)
 
-    async def models(self) -> Dict[str, blocking.ModelInfo]:
+    async def models(self) -> Dict[str, ModelInfo]:
         return await self._run(self._client.models)
 
-    async def model(self, name: str = "") -> blocking.ModelInfo:
+    async def model(self, name: str = "") -> ModelInfo:
         return await self._run(self._client.model, name)
 
     def empty(self, shape: Union[int, Sequence[int]], dtype: Any = np.float32) -> np.ndarray:

@@ -5,8 +5,7 @@ import os
 import threading
 import time
 import weakref
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 import grpc
 import numpy as np
@@ -16,11 +15,12 @@ from ._device import DeviceArray, DeviceMemory, DeviceRegion
 from ._handoff import NO_TRACE, Handoff, NotTaken, Trace, to_trace
 from ._memory import Block, Memory, Region
 from ._messages import (HealthCheckRequest, HealthCheckResponse, Inferred, InferRequest, InferResponse, Message, ModelInferResponse,
-                        ModelStatus, ServerStatusRequest, ServerStatusResponse, TensorData, TensorStatus)
+                        ServerStatusRequest, ServerStatusResponse, TensorData)
+from ._models import ModelInfo, model_info, unknown_names
 from ._request import Dtypes, Inputs, add_place, place, to_send
 from ._results import Out, Result, Sent, adopt, collect, copy_out, of_reply, out_places
 from ._rooms import FIRST_BYTES, Rooms
-from ._stream import Answers, in_time
+from ._stream import Answers, by_grpc, in_time, of_kserve, of_worker
 from .errors import ConnectionLost, DecodeError, ModeldError
 
 M = TypeVar("M", bound=Message)
@@ -34,26 +34,6 @@ HANDOFF_MIN_BYTES = 64 * 1024
 _CONNECTIONS = 16
 # Whoever waits longer than eleven days waits for ever.
 _LONGEST_S = 1e6
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """An input or output as the model declares it: -1 is any size, shape None any shape, dtype "any" any."""
-    name: str
-    dtype: str
-    shape: Optional[Tuple[int, ...]]
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    name: str
-    version: str
-    backend: str
-    state: str
-    detail: str
-    max_batch_size: int
-    inputs: Tuple[TensorInfo, ...]
-    outputs: Tuple[TensorInfo, ...]
 
 
 def connect(address: Optional[str] = None, *, handoff: Union[str, bool, None] = None,
@@ -156,11 +136,16 @@ class Client:
     def uses_shared_memory(self) -> bool:
         return self._handoff is not None
 
+    def _check_usable(self) -> None:
+        if os.getpid() != self._pid:
+            raise ConnectionLost("this connection was made before fork(): connect anew in the child")
+        if self._closed:
+            raise ConnectionLost("the client is closed")
+
     # --- questions ----------------------------------------------------------------------------
     def _call(self, path: str, request: Message, of: Type[M], timeout: Optional[float], trace: Trace = NO_TRACE) -> M:
         """The reply, which is one of those."""
-        if os.getpid() != self._pid:
-            raise ConnectionLost("this connection was made before fork(): connect anew in the child")
+        self._check_usable()
         try:
             reply: bytes = self._channel.unary_unary(path)(request.pack(), timeout=timeout, metadata=_headers(trace))
         except grpc.RpcError as e:
@@ -182,7 +167,7 @@ class Client:
     def _ask_models(self, timeout: Optional[float]) -> Dict[str, ModelInfo]:
         reply = self._call(_CONTROL + "GetServerStatus", ServerStatusRequest(), ServerStatusResponse, timeout)
         self._default_model = reply.default_model or self._default_model
-        self._models = found = {m.name: _model_info(m) for m in reply.models}
+        self._models = found = {m.name: model_info(m) for m in reply.models}
         return found
 
     def model(self, name: str = "") -> ModelInfo:
@@ -311,13 +296,13 @@ class Client:
                parameters: Optional[Mapping[str, str]] = None, timeout: Optional[float] = None,
                trace: Optional[Mapping[str, str]] = None) -> Iterator[Result]:
         """The model's answers as they come, any number where it is decoupled, each as infer_all() gives it. Where the iterator
-        goes ahead of its end, the request is cancelled. By the handoff socket."""
-        if self._memory is None:
-            raise ModeldError("UNIMPLEMENTED", "several answers come by the handoff socket: connect to the Unix socket")
-        sent, timeout = to_send(inputs, dtype), _finite(timeout)
+        goes ahead of its end, or is closed, the request is cancelled. timeout: seconds until DEADLINE_EXCEEDED, for all of them."""
+        sent, timeout, context = to_send(inputs, dtype), _finite(timeout), to_trace(trace)
+        options = dict(parameters or {})
         end = None if timeout is None else time.monotonic() + timeout
-        return in_time(_answered(lambda: self._begin_stream(model, sent, outputs, dict(parameters or {}), end, to_trace(trace)),
-                                 timeout), timeout)
+        if self._memory is None:
+            return self._stream_grpc(model, sent, outputs, options, end, context)
+        return in_time(_answered(lambda: self._begin_stream(model, sent, outputs, options, end, context), timeout), timeout)
 
     def _begin_stream(self, model: str, sent: Sent, outputs: Optional[Sequence[str]], parameters: Dict[str, str],
                       end: Optional[float], trace: Trace) -> Answers:
@@ -347,15 +332,33 @@ class Client:
             outputs = [o.name for o in info.outputs]
         if len(sent) > 1 or outputs is not None and len(outputs) > 1:
             return self._infer_several(model, sent, outputs, parameters, end, trace)
-        if outputs:
-            parameters.setdefault("output", outputs[0])
-        request = InferRequest(model, parameters=parameters)
-        for name, (kind, array) in sent.items():
-            if name:
-                parameters.setdefault("input", name)
-            request.tensor_data = TensorData(_dtypes.contents(kind, array), array.shape, kind)
+        request = _worker_request(model, sent, outputs, parameters)
         reply = self._call(_WORKER + "Infer", request, InferResponse, _until(end), trace)
         return of_reply(reply, parameters.get("output") or "output")
+
+    def _stream_grpc(self, model: str, sent: Sent, outputs: Optional[Sequence[str]], parameters: Dict[str, str],
+                     end: Optional[float], trace: Trace) -> Iterator[Result]:
+        """By ModelWorkerService, which carries one tensor each way and the status of what fails, or by KServe's service."""
+        info = self._known(model, self._left(end))
+        if info is None and "" in sent:
+            raise _no_such(model)
+        if info is not None:
+            info = self._checked(info, model, sent, outputs, end)
+            sent = {name or info.inputs[0].name: given for name, given in sent.items()}
+            outputs = list(outputs or ()) or [o.name for o in info.outputs]
+        if len(sent) <= 1 and outputs and len(outputs) == 1:
+            request: Message = _worker_request(model, sent, outputs, parameters)
+            name = parameters["output"]
+            return self._begin_grpc(_WORKER + "InferStream", request, end, trace, lambda replies: of_worker(replies, name))
+        parameters.pop("output", None)
+        request = _kserve.request(info.name if info else model, sent, outputs, parameters)
+        return self._begin_grpc(_kserve.STREAM_PATH, request, end, trace, of_kserve)
+
+    def _begin_grpc(self, path: str, request: Message, end: Optional[float], trace: Trace,
+                    read: Callable[[Iterable[bytes]], Iterator[Result]]) -> Iterator[Result]:
+        """The one request of a call with any number of answers is sent at once, as it is where they come by the handoff."""
+        self._check_usable()
+        return by_grpc(self._channel.unary_stream(path)(request.pack(), timeout=_until(end), metadata=_headers(trace)), read)
 
     def _infer_several(self, model: str, sent: Sent, outputs: Optional[Sequence[str]], parameters: Dict[str, str],
                        end: Optional[float], trace: Trace) -> Result:
@@ -363,17 +366,22 @@ class Client:
         info = self._known(model, self._left(end))
         if info is None:
             return self._infer_unknown(model, sent, outputs, parameters, end, trace)
-        if _unknown_names(info, sent, outputs):  # it may be another version by now
-            self._ask_models(self._left(end))
-            info = self._find_model(model, self._left(end))
-        wrong = _unknown_names(info, sent, outputs)
-        if wrong:
-            raise ModeldError("INVALID_ARGUMENT", wrong)
+        info = self._checked(info, model, sent, outputs, end)
         parameters.pop("output", None)
         # An array without a name is for the first input.
         named = {name or info.inputs[0].name: given for name, given in sent.items()}
         wanted = list(outputs or ()) or [o.name for o in info.outputs][:1]
         return self._model_infer(info.name, named, wanted, parameters, end, trace)
+
+    def _checked(self, info: ModelInfo, model: str, sent: Sent, outputs: Optional[Sequence[str]], end: Optional[float]) -> ModelInfo:
+        """The model, which has inputs and outputs of these names. INVALID_ARGUMENT"""
+        if unknown_names(info, sent, outputs):  # it may be another version by now
+            self._ask_models(self._left(end))
+            info = self._find_model(model, self._left(end))
+        wrong = unknown_names(info, sent, outputs)
+        if wrong:
+            raise ModeldError("INVALID_ARGUMENT", wrong)
+        return info
 
     def _left(self, end: Optional[float]) -> Optional[float]:
         """Of a question that is asked on the way."""
@@ -433,6 +441,18 @@ class Client:
         return collect(answer, places)
 
 
+def _worker_request(model: str, sent: Sent, outputs: Optional[Sequence[str]], parameters: Dict[str, str]) -> InferRequest:
+    """Of one input at most; the names are added to the parameters."""
+    if outputs:
+        parameters.setdefault("output", outputs[0])
+    request = InferRequest(model, parameters=parameters)
+    for name, (kind, array) in sent.items():
+        if name:
+            parameters.setdefault("input", name)
+        request.tensor_data = TensorData(_dtypes.contents(kind, array), array.shape, kind)
+    return request
+
+
 def _headers(trace: Trace) -> Optional[List[Tuple[str, str]]]:
     named = zip(("traceparent", "tracestate"), trace)
     return [(name, value) for name, value in named if value] or None
@@ -469,25 +489,5 @@ def _until(end: Optional[float]) -> Optional[float]:
     return None if end is None else max(0.0, end - time.monotonic())
 
 
-def _unknown_names(info: ModelInfo, sent: Sent, outputs: Optional[Sequence[str]]) -> str:
-    """What is wrong with the names; "" is nothing."""
-    for what, given, declared in (("input", sent, info.inputs), ("output", outputs or (), info.outputs)):
-        names = [t.name for t in declared]
-        for name in given:
-            if name and name not in names or not names:
-                known = f"its {what}s are {', '.join(map(repr, names))}" if names else "it has none"
-                return f"model '{info.name}' has no {what} '{name}'; {known}"
-    return ""
-
-
 def _finite(timeout: Optional[float]) -> Optional[float]:
     return None if timeout is None or timeout > _LONGEST_S else timeout
-
-
-def _tensor_info(t: TensorStatus) -> TensorInfo:
-    return TensorInfo(t.name, t.dtype or "any", None if t.any_shape else tuple(t.dims))
-
-
-def _model_info(m: ModelStatus) -> ModelInfo:
-    return ModelInfo(m.name, m.version, m.backend, m.state, m.detail, m.max_batch_size, tuple(map(_tensor_info, m.inputs)),
-                     tuple(map(_tensor_info, m.outputs)))
