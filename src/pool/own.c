@@ -28,6 +28,7 @@ static void clear(struct worker *w, struct pool *p, uint32_t index)
 	*w = (struct worker){.pool = p,
 		.index = index,
 		.own = true,
+		.device = "",
 		.state = WORKER_REAPED,
 		.generation = w->generation,
 		.n_bound = w->n_bound};

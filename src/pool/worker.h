@@ -97,7 +97,7 @@ bool worker_is_used(const struct worker *w);
 /* The model whose own it is; NULL: it is shared, or nobody's. */
 const struct pool_model_settings *worker_model(const struct worker *w);
 const char *worker_name(const struct worker *w);   /* "cpu:0/1"; "cpu:0/own-3" is a model's own */
-const char *worker_device(const struct worker *w); /* "cpu:0" */
+const char *worker_device(const struct worker *w); /* "cpu:0"; "": it is not used */
 enum worker_state worker_get_state(const struct worker *w);
 int worker_pid(const struct worker *w); /* 0 when there is no process */
 uint64_t worker_generation(const struct worker *w);

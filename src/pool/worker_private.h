@@ -35,7 +35,7 @@ struct worker {
 	struct pool *pool; /* borrow */
 	uint32_t index;	   /* in pool.workers */
 	uint32_t device_index;
-	const char *device; /* borrow */
+	const char *device; /* borrow; "": of a model's own that is nobody's now */
 	char name[WORKER_NAME_MAX];
 
 	enum worker_state state;

@@ -81,6 +81,27 @@ Test(own, unloading_ends_its_process)
 	bed_drain_end(&b);
 }
 
+/* Whoever starts meanwhile shares the processors with those that there are. */
+Test(own, a_place_between_others_is_free)
+{
+	struct bed b;
+
+	init(&b, "good", "echo second third", 2);
+	b.settings.processors = 4;
+	bed_up(&b);
+	bed_wait(&b, pool_model_ready(b.pm[1]) == 1 && pool_model_ready(b.pm[2]) == 1);
+	cr_expect_eq(pool_n_workers(b.pool), 3);
+	bed_retire(&b, 1);
+	bed_wait(&b, b.n_models_gone == 1);
+	cr_expect_eq(pool_n_workers(b.pool), 3);
+	cr_expect_str_eq(worker_device(bed_worker(&b, OWN)), "", "it can be compared");
+	cr_expect_eq(worker_threads(bed_worker(&b, SHARED)), 2);
+	kill(worker_pid(bed_worker(&b, SHARED)), SIGKILL);
+	bed_wait(
+		&b, worker_restarts(bed_worker(&b, SHARED)) == 1 && pool_model_ready(b.pm[0]) == 1);
+	bed_drain_end(&b);
+}
+
 /* Who goes by a place and the number of its process must not take the next one's for it. */
 Test(own, who_has_a_place_next_is_not_who_had_it)
 {
