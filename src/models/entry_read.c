@@ -80,6 +80,12 @@ static char *only_onnx_file(const char *directory)
 	return NULL;
 }
 
+/* Files of models whose backend is not taken from their names alone. */
+static const struct {
+	const char *file, *backend;
+} by_file[] = {{"model.pt2", "torch"}, {"model.pt", "torch"}, {"model.joblib", "sklearn"},
+	{"handler.py", "python"}};
+
 /* Why `path` cannot be served without a model.onnx, or with this backend. */
 static int say_incomplete(struct reading *r, const char *path)
 {
@@ -92,8 +98,16 @@ static int say_incomplete(struct reading *r, const char *path)
 	if (r->conf.settings.backend)
 		return layout_add_odd(
 			&r->layout.odd, "%s has no " MODEL_FILE " (is it being copied?)", path);
+	for (size_t i = 0; i < sizeof(by_file) / sizeof(by_file[0]); i++) {
+		if (path_has(path, by_file[i].file))
+			return layout_add_odd(&r->layout.odd,
+				"%s/%s is served where a " CONF_FILE
+				" says so: [model] backend = %s",
+				path, by_file[i].file, by_file[i].backend);
+	}
 	return layout_add_odd(&r->layout.odd,
-		"%s has no " MODEL_FILE ", and no " CONF_FILE " names a backend", path);
+		"%s has no " MODEL_FILE " or " PYTHON_FILE ", and no " CONF_FILE " names a backend",
+		path);
 }
 
 /* Its files are complete as far as can be told. */
@@ -244,7 +258,9 @@ static int check_any(struct reading *r)
 		return entry_refuse(
 			r->entry, "%s: there is no version directory, such as 1", r->directory);
 	return entry_refuse(r->entry,
-		"%s: no " CONF_FILE " that names a backend, and no 1/" MODEL_FILE, r->directory);
+		"%s: no " CONF_FILE " that names a backend, and no 1/" MODEL_FILE
+		" or 1/" PYTHON_FILE,
+		r->directory);
 }
 
 static int refuse_overlay(struct reading *r, const char *text)

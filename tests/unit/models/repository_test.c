@@ -168,14 +168,28 @@ Test(repository, a_file_in_place_of_a_version)
 Test(repository, no_backend)
 {
 	put("a/1/model.plan", "");
-	bad("%/a/1 has no model.onnx, and no model.conf names a backend");
+	bad("%/a/1 has no model.onnx or model.py, and no model.conf names a backend");
+}
+
+Test(repository, files_whose_backend_is_to_be_named)
+{
+	put("a/1/model.pt", "");
+	bad("%/a/1/model.pt is served where a model.conf says so: [model] backend = torch");
+	put("a/1/model.pt2", "");
+	bad("%/a/1/model.pt2 is served where a model.conf says so: [model] backend = torch");
+	put("b/1/model.joblib", "");
+	serve[0] = "b";
+	bad("%/b/1/model.joblib is served where a model.conf says so: [model] backend = sklearn");
+	put("c/1/handler.py", "");
+	serve[0] = "c";
+	bad("%/c/1/handler.py is served where a model.conf says so: [model] backend = python");
 }
 
 Test(repository, an_empty_directory_that_is_named)
 {
 	put("a", NULL);
 	serve[0] = "a";
-	bad("%/a: no model.conf that names a backend, and no 1/model.onnx");
+	bad("%/a: no model.conf that names a backend, and no 1/model.onnx or 1/model.py");
 }
 
 Test(repository, what_is_no_model_is_not_among_all)
@@ -333,7 +347,7 @@ Test(repository, a_newest_version_without_its_file)
 {
 	put("a/1/model.onnx", "");
 	put("a/2", NULL);
-	odd("a", "%/a/2 has no model.onnx, and no model.conf names a backend");
+	odd("a", "%/a/2 has no model.onnx or model.py, and no model.conf names a backend");
 	cr_assert_eq(n_models, 1);
 	cr_expect_str_eq(models[0].version, "1");
 	put("a/model.conf", "[model]\nbackend = onnxruntime\n");
