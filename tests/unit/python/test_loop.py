@@ -39,6 +39,24 @@ def test_a_sandboxed_worker_says_so_and_closes_its_memory(start):
     assert w.load("import ctypes\n\nassert ctypes.CDLL(None).prctl(3) == 0  # PR_GET_DUMPABLE\n\n\n" + IDENTITY).ok
 
 
+MISSING = "import no_such_module\n"
+FORBIDDEN = "def load(context):\n    raise PermissionError(13, 'Permission denied', 'weights')\n\n\ndef infer(x):\n    return x\n"
+
+
+@pytest.mark.parametrize("code, sandbox, mend", [
+    (MISSING, "", "No module named 'no_such_module' (the model's interpreter has no such package)"),
+    (MISSING, "on: files", "has no such package, or it lies where [worker] sandbox_read is to name it)"),
+    (FORBIDDEN, "", "Permission denied: 'weights'"),
+    (FORBIDDEN, "on: files", "Permission denied: 'weights' (the sandbox: [worker] sandbox_read, sandbox_write)")])
+def test_a_load_that_fails_says_what_mends_it(start, code, sandbox, mend):
+    w = start(MODELD_SANDBOX="on" if sandbox else "off", MODELD_SANDBOX_STATE=sandbox)
+    w.send(wire.Setup(**SETUP))
+    w.take(wire.Hello)
+    w.take(wire.Ready)
+    loaded = w.load(code)
+    assert not loaded.ok and loaded.error.endswith(mend)
+
+
 def test_spans_that_are_not_there_fail_their_item(start):
     w = start()
     w.begin(IDENTITY)

@@ -70,6 +70,11 @@ def test_why_it_is_not_loaded(tmp_path, code, text):
         load(tmp_path, code)
 
 
+def test_what_a_conf_declares_wrongly_is_named_with_its_key(tmp_path):
+    with pytest.raises(models.LoadError, match=r"^\[parameters\] inputs: 'x: f32\[-1,3' is not written as in x: f32\[-1, 16\], y: i64$"):
+        load(tmp_path, "def infer(x):\n    return x\n", inputs="x: f32[-1,3")
+
+
 def test_a_model_that_batches_declares_rows(tmp_path):
     with pytest.raises(models.LoadError, match="but the model batches"):
         load(tmp_path, "def infer(x):\n    return x\n", 8)

@@ -97,7 +97,7 @@ def parse_list(text):
     while text[at:].strip():
         match = _NAMED.match(text, at)
         if not match:
-            raise DeclarationError(f"'{text[at:].strip()}' does not begin as in x: f32[-1, 16]")
+            raise DeclarationError(f"'{text[at:].strip()}' is not written as in x: f32[-1, 16], y: i64")
         declared.append(parse(match[1], match[2]))
         at = match.end()
     return declared

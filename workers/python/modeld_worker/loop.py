@@ -6,6 +6,7 @@ handles all messages at once, but those that take time: these wait for the main 
 """
 import functools
 import os
+import sys
 import time
 from collections import deque
 
@@ -19,7 +20,7 @@ from .memory import Arena, MapError, Views
 from .model import LoadError, Model
 from .others import Others
 from .outputs import Outputs
-from .raised import FatalError, clean, is_fatal, last_line, trace_of
+from .raised import FatalError, clean, is_fatal, last_line, mend, trace_of
 from .status import EXIT_CONFIG, EXIT_DEVICE_LOST, EXIT_INTERNAL, EXIT_OK
 from .watch import Watch
 
@@ -428,7 +429,7 @@ class Loop:
             if is_fatal(e):
                 raise FatalError(clean(last_line(e))) from e
             model.voice.say(log.WARNING, "model raised while it was loaded", trace_of(e))
-            return last_line(e)
+            return last_line(e) + mend(e)
 
     def _warm_up(self, model, load):
         try:
@@ -442,7 +443,7 @@ class Loop:
         if error is None:
             log.line(log.INFO, "model loaded", **about, ms=int(model.load_s * 1000))
         else:
-            log.line(log.WARNING, "model not loaded", **about, error=error)
+            log.line(log.WARNING, "model not loaded", **about, interpreter=sys.executable, error=error)
 
     def _on_unload(self, m):
         model = self._models.pop(m.model, None)

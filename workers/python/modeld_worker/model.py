@@ -138,13 +138,20 @@ class Model:
     def _declared(self, what, parameters, code, of_function):
         """model.conf comes first, then what the code says, then what its function looks like."""
         if what in parameters:
-            return declare.parse_list(parameters[what])
+            return self._of_conf(what, parameters[what])
         given = getattr(code, what, None)
         if given is not None:
             return declare.of_mapping(given() if callable(given) else given)
         if not self.infer:
             raise DeclarationError(f"infer_batch says nothing of {what}: declare {what} = {{...}} beside it")
         return of_function(self.infer)
+
+    @staticmethod
+    def _of_conf(what, text):
+        try:
+            return declare.parse_list(text)
+        except DeclarationError as e:
+            raise DeclarationError(f"[parameters] {what}: {e}") from None
 
     def _order_inputs(self):
         """infer() is called in the order of its own parameters, whatever the order elsewhere."""

@@ -1,5 +1,6 @@
 """What a model has raised, as the client and the log are told of it. A model's exceptions are its own code: what they say of
 themselves is asked for with care, and cut before anything else looks at it."""
+import os
 import re
 import traceback
 
@@ -44,6 +45,17 @@ def last_line(e):
     if isinstance(module, str) and module not in ("builtins", "__main__"):
         name = f"{module}.{name}"
     return f"{name}: {text}" if text else name
+
+
+def mend(e):
+    """What most likely mends what was raised while a model was loaded, to stand behind its last line; "": nobody knows."""
+    sandboxed = "files" in os.environ.get("MODELD_SANDBOX_STATE", "")
+    if issubclass(type(e), ModuleNotFoundError):
+        hidden = ", or it lies where [worker] sandbox_read is to name it" if sandboxed else ""
+        return f" (the model's interpreter has no such package{hidden})"
+    if issubclass(type(e), PermissionError) and sandboxed:
+        return " (the sandbox: [worker] sandbox_read, sandbox_write)"
+    return ""
 
 
 def trace_of(e):
