@@ -40,8 +40,8 @@ static void warn_of_strangers(const struct doors *d)
 			continue;
 		log_warning("whoever reaches this address may use the models: there is "
 			    "neither TLS nor authentication",
-			"address=%s hint=\"[server] listen = 127.0.0.1:50052, unix:modeld.sock\"",
-			address);
+			"address=%s hint=\"[server] listen = 127.0.0.1%s, unix:modeld.sock\"",
+			address, strrchr(address, ':'));
 		return;
 	}
 }

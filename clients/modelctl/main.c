@@ -131,7 +131,8 @@ int main(int argc, char **argv)
 			return run(&m, &commands[i], argc - optind, argv + optind);
 	}
 	if (*name)
-		(void)modelctl_fail(0, "unknown command '%s'", name);
-	usage(stderr);
+		(void)modelctl_fail(0, "unknown command '%s'\nTry 'modelctl --help'.", name);
+	else
+		usage(stderr);
 	return MODELCTL_USAGE;
 }

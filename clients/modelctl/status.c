@@ -96,10 +96,13 @@ static void print_worker(FILE *out, const struct modelctl *c, const WorkerStatus
 		(void)fprintf(out,
 			" pid %-7" PRIu32 " %" PRIu32 "/%" PRIu32 " slots, %" PRIu64 " batches",
 			w->pid, w->batches_in_flight, w->slots, w->batches_done);
+	else
+		(void)fputs(" no process", out);
 	if (w->uptime_ms)
 		(void)fprintf(out, ", up %s", duration_text(w->uptime_ms, since));
 	if (w->restarts)
-		(void)fprintf(out, ", %" PRIu64 " restarts", w->restarts);
+		(void)fprintf(
+			out, ", %" PRIu64 " restart%s", w->restarts, w->restarts == 1 ? "" : "s");
 	if (w->restart_in_ms)
 		(void)fprintf(out, ", next start in %s", duration_text(w->restart_in_ms, since));
 	if (*w->model)

@@ -583,6 +583,8 @@ def test_whoever_may_come_is_warned_of(start, listen, warns):
     """Once, not for each address."""
     d = start(models=["identity"], listen=listen)
     assert d.log().count("neither TLS nor authentication") == (1 if warns else 0)
+    if warns:
+        assert f"listen = 127.0.0.1:{d.tcp.rpartition(':')[2]}, unix" in d.log(), "what is to be said instead has the port that it has"
 
 
 def test_check_says_which_gpus_there_are_not(tmp_path):

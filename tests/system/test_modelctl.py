@@ -94,6 +94,18 @@ def test_usage_errors(args):
     assert done.returncode == USAGE and done.stderr and not done.stdout
 
 
+def test_a_command_that_there_is_not():
+    done = run("serve")
+    assert done.returncode == USAGE and done.stderr == "modelctl: unknown command 'serve'\nTry 'modelctl --help'.\n"
+
+
+def test_a_worker_without_a_process(start, tmp_path):
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    (tmp_path / "m" / "1" / "model.py").touch()
+    d = start("backend.python.interpreter=/bin/false", repository=str(tmp_path), models=["m"])
+    wait_for("the time between two starts", lambda: re.search(r"own-0 +\w+ +no process, \d+ restarts?, next start in ", d.modelctl("status").stdout))
+
+
 @pytest.mark.parametrize("args", [["status"], ["health"], ["health", "--watch"], ["infer", "--fill", "1"],
                                   ["wait-ready", "--timeout", "0.2"]])
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "unix:/nonexistent/modeld.sock"])
