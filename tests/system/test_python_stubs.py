@@ -59,6 +59,14 @@ def test_what_is_there(installed):
     assert (installed / "modeld" / "grpc" / "model_worker_pb2.pyi").exists()
 
 
+def test_no_version_of_protobuf_is_refused(installed):
+    """tritonclient wants another one than the newest, for which the messages are made."""
+    for made in (installed / "modeld" / "grpc").glob("*_pb2.py"):
+        text = made.read_text()
+        assert "ValidateProtobufRuntimeVersion" not in text and "runtime_version" not in text
+        assert "AddSerializedFile(" in text and "BuildTopDescriptorsAndMessages(" in text
+
+
 def test_what_it_needs_is_said(installed):
     said = subprocess.run([sys.executable, "-c", f"import sys; sys.path.insert(0, {PACKAGE!r}); import stubs; "
                            f"print(*stubs.needs({str(installed)!r}))"], capture_output=True, text=True, check=True).stdout
