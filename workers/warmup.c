@@ -91,7 +91,7 @@ static int set_shape(const struct warmup *w, size_t i, const struct wire_warmup_
 	struct modeld_tensor *t = &w->tensors[i];
 	int64_t *dims = w->inputs[i].dims;
 	uint32_t front = w->model->max_batch_size > 0;
-	char shape[128];
+	char shape[128], wanted[128];
 
 	if (in->rank + front > TENSOR_RANK_MAX)
 		return fail(w, error, "input '%s' has more than 16 dimensions", in->name);
@@ -108,7 +108,10 @@ static int set_shape(const struct warmup *w, size_t i, const struct wire_warmup_
 	if (dtype_admits((enum dtype)want->dtype, in->dtype) &&
 		(want->any_shape || shape_admits(want->dims, want->rank, dims, t->rank)))
 		return 0;
-	return fail(w, error, "input '%s': %s %s is not what the model declares", in->name,
+	return fail(w, error, "input '%s': expected %s %s, got %s %s", in->name,
+		want->dtype ? dtype_name((enum dtype)want->dtype) : "any",
+		want->any_shape ? "of any shape"
+				: shape_format(want->dims, want->rank, wanted, sizeof(wanted)),
 		dtype_name(in->dtype), shape_format(dims, t->rank, shape, sizeof(shape)));
 }
 

@@ -93,7 +93,7 @@ def test_onnx_and_builtin_models(start, repository):
 
 @pytest.mark.parametrize("what, content, why", [
     ("input = y FP32 [1,4] zero", b"", "the model has no input 'y'"),
-    ("input = x INT64 [1,4] zero", b"", "input 'x': i64 [1,4] is not what the model declares"),
+    ("input = x INT64 [1,4] zero", b"", "input 'x': expected f32 [-1,-1], got i64 [1,4]"),
     ("input = x FP32 [1,4] file:raw", b"short", "input 'x': raw: has 5 bytes, and the shape asks for 16"),
     ("input = x FP32 [1,4] file:link", b"", "input 'x': link: lies outside of the model's directory"),
     ("count = 1", b"", "it has no input 'x'"),

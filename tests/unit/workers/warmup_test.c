@@ -120,10 +120,10 @@ Test(warmup, what_does_not_fit_the_model)
 	bad("warm-up 'first': its batch_size is 9, and the model takes 8 at most");
 	warmups[0].batch_size = 1;
 	inputs[0].dims = wide;
-	bad("warm-up 'first': input 'in0': i32 [1,5] is not what the model declares");
+	bad("warm-up 'first': input 'in0': expected i32 [-1,4], got i32 [1,5]");
 	inputs[0].dims = dims;
 	inputs[0].dtype = DTYPE_F32;
-	bad("input 'in0': f32 [1,4] is not what the model declares");
+	bad("input 'in0': expected i32 [-1,4], got f32 [1,4]");
 	inputs[0].dtype = DTYPE_I32;
 	warmups[0].n_inputs = 0;
 	bad("warm-up 'first': it has no input 'in0'");

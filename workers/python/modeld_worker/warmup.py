@@ -6,6 +6,7 @@ from math import prod
 import numpy as np
 
 from . import dtypes, wire
+from .declare import format_shape
 from .executor import Executor
 from .model import LoadError
 
@@ -54,7 +55,7 @@ def _inputs(model, warmup, directory, scratch_bytes):
         one = given[want.name]
         shape = ([warmup.batch_size] if model.max_batch_size else []) + list(one.dims)
         if len(shape) > wire.RANK_MAX or not want.admits(one.dtype, shape):
-            raise _Wrong(f"input '{want.name}': {dtypes.NAMES[one.dtype]} {shape} is not what the model declares")
+            raise _Wrong(f"input '{want.name}': expected {want.spec()}, got {dtypes.NAMES[one.dtype]}{format_shape(shape)}")
         taken += prod(shape) * (dtypes.SIZES[one.dtype] or 4)
         if taken > scratch_bytes:
             raise _Wrong(f"its inputs take more than {scratch_bytes} bytes, which is the limit ([memory] input_arena_bytes)")
