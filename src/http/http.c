@@ -2,7 +2,8 @@
  * http.c: libmicrohttpd in the daemon's loop. Its connections are in an epoll of its own, whose descriptor is polled
  * here; a timer stands for its time limits. A connection whose source has given a piece in a turn is suspended until the
  * next one: else a client that reads quickly would have all of its page made at once. Listening and accepting
- * are ours, so that running out of descriptors is handled as everywhere else.
+ * are ours, so that running out of descriptors is handled as everywhere else, and so that who asks nothing, or takes
+ * no answer, keeps nobody out: a probe that is not answered has a daemon ended that is well.
  */
 #include "http/http.h"
 
@@ -25,6 +26,8 @@
 /* Of one connection, for the head of its request and the piece of the reply that is being sent. */
 #define CONNECTION_BYTES ((size_t)48 << 10)
 #define PIECE_BYTES	 ((size_t)32 << 10)
+/* After its socket has been shut a connection has gone, whatever it did. */
+#define TURNS_TO_END 4u
 
 struct http {
 	const struct http_settings *settings; /* borrow */
@@ -40,6 +43,9 @@ struct http {
 	unsigned n_handles; /* not closed yet, the acceptor among them */
 	uint64_t n_turns;
 	struct list suspended; /* struct reading.node */
+	struct list
+		clients; /* struct client.node; in front who has gone longest without an answer */
+	unsigned n_clients;
 	char address[ADDRESS_TEXT_MAX];
 };
 
@@ -51,6 +57,12 @@ struct reading {
 	struct http_source *source; /* own */
 	uint64_t turn;		    /* the last one in which something was read ... */
 	size_t n;		    /* ... and how much */
+};
+
+/* A connection: its context for libmicrohttpd. */
+struct client {
+	struct list node; /* in http.clients, or in none */
+	int fd;		  /* borrow: libmicrohttpd's */
 };
 
 /* --- Turning ---------------------------------------------------------------------------------- */
@@ -223,6 +235,70 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *c, const cha
 	return send_reply(h, c, &reply);
 }
 
+/* --- Who is there ----------------------------------------------------------------------------- */
+
+static void *new_client(struct http *h, struct MHD_Connection *c)
+{
+	struct client *client = malloc(sizeof(*client));
+
+	/* For want of memory it gives way to nobody. */
+	if (!client)
+		return NULL;
+	client->fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+	list_init(&client->node);
+	list_push_back(&h->clients, &client->node);
+	return client;
+}
+
+static void on_connection(void *cls, struct MHD_Connection *c, void **context,
+	enum MHD_ConnectionNotificationCode code)
+{
+	struct http *h = cls;
+	struct client *client = *context;
+
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		h->n_clients++;
+		*context = new_client(h, c);
+		return;
+	}
+	h->n_clients--;
+	if (client)
+		list_remove(&client->node);
+	free(client);
+}
+
+static void on_answered(
+	void *cls, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode code)
+{
+	struct http *h = cls;
+	struct client *client =
+		MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+
+	(void)state;
+	if (!client || code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
+		return;
+	list_remove(&client->node);
+	list_push_back(&h->clients, &client->node);
+}
+
+static bool is_full(const struct http *h)
+{
+	return h->n_clients >= h->settings->max_connections;
+}
+
+/* Where all places are taken one gives way: its socket's end is noticed, an answer is made in vain, it cannot be sent. */
+static void make_room(struct http *h)
+{
+	struct list *node = list_first(&h->clients);
+
+	if (!is_full(h) || !node)
+		return;
+	list_remove(node);
+	(void)shutdown(list_entry(node, struct client, node)->fd, SHUT_RDWR);
+	for (unsigned i = 0; i < TURNS_TO_END && is_full(h); i++)
+		turn(h);
+}
+
 /* --- Listening -------------------------------------------------------------------------------- */
 
 static bool on_accept(struct acceptor *a, int fd)
@@ -232,6 +308,7 @@ static bool on_accept(struct acceptor *a, int fd)
 	socklen_t n = sizeof(peer);
 	enum MHD_Result r;
 
+	make_room(h);
 	(void)getpeername(fd, (struct sockaddr *)&peer, &n);
 	/* Takes the descriptor, also when there is no room. */
 	r = MHD_add_connection(h->daemon, fd, (struct sockaddr *)&peer, n);
@@ -336,7 +413,8 @@ static struct MHD_Daemon *start_daemon(struct http *h)
 		0, NULL, NULL, on_request, h, MHD_OPTION_CONNECTION_LIMIT,
 		(unsigned)h->settings->max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
 		(unsigned)(h->settings->timeout_ms / 1000), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		CONNECTION_BYTES, MHD_OPTION_END);
+		CONNECTION_BYTES, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
+		MHD_OPTION_NOTIFY_COMPLETED, on_answered, h, MHD_OPTION_END);
 }
 
 static int open_handles(struct http *h)
@@ -370,6 +448,7 @@ int http_new(struct http **ret_http, uv_loop_t *loop, const struct http_settings
 	h->data = data;
 	h->loop = loop;
 	list_init(&h->suspended);
+	list_init(&h->clients);
 	h->daemon = start_daemon(h);
 	if (!h->daemon)
 		return -ENOMEM;

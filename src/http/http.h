@@ -4,7 +4,8 @@
  * answered. Daemon process, loop thread.
  *
  * At most max_connections are open, with 48 KiB of memory each, the head of a request included; one on which
- * nothing moved for timeout_ms is closed. A reply that is large is read from its source piece by piece as the
+ * nothing moved for timeout_ms is closed, and where all are taken, the one that has gone longest without an answer that it
+ * took wholly, for the next one. A reply that is large is read from its source piece by piece as the
  * client takes it, one piece a connection and turn of the loop.
  */
 #ifndef HTTP_HTTP_H
