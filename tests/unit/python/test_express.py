@@ -77,14 +77,17 @@ SIZES = [0, 1, 1, 2, 4, 8, 1, 2, 4, 8, 2, 2, 4, 8, 4]
 class Told:
     """A worker whose output memory can be read."""
 
-    def __init__(self, directory, way, code, data):
+    def __init__(self, directory, way, code, data, **setup):
         directory.mkdir()
         self.worker = Worker(directory, MODELD_NATIVE=way)
         self.memory = {}
         self.got = []
         self.worker.take = self.take
-        assert self.worker.begin(code, {"output_bytes": 1 << 26, "holds": 4000}).ok
+        assert self.begin(code, **setup).ok
         self.worker.map_input(data)
+
+    def begin(self, code):
+        return self.worker.begin(code, {"output_bytes": 1 << 26, "holds": 4000})
 
     def receive(self):
         data, fds, _, _ = socket.recv_fds(self.worker.socket, wire.RECORD_MAX, 1)
@@ -306,7 +309,7 @@ def test_what_runs_can_be_asked_for(express):
         e = express.native
         seen.append((e.model, e.running()[:4], e.rest()))
         e.cancel(5), e.cancel(4)
-        seen.append(e.running()[5])
+        seen.append(e.running()[-1])
         raise KeyError("x")
 
     express.native.add(2, "second", infer, None, (("x", 12, None),), ())
@@ -364,7 +367,7 @@ def test_it_looks_again_before_it_sleeps(express):
 class Cancelling:
     """An executor to which a run is cancelled before it knows of it."""
 
-    def begin_elsewhere(self, model, batch, traceparent, tracestate, since, is_cancelled):
+    def begin_elsewhere(self, model, batch, traceparent, tracestate, since, is_joined, is_cancelled):
         self.is_cancelled = is_cancelled
         self.native.cancel(batch)
         return types.SimpleNamespace(model=model, is_over=False)

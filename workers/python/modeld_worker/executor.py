@@ -241,9 +241,9 @@ class Executor:
         if call.lent:
             call.give_back()
 
-    def begin_elsewhere(self, model, batch, traceparent, tracestate, since, is_cancelled):
-        """The Call of a run whose infer() somebody else has called, of one item with nothing special."""
-        self._batch, self.began, self.is_cancelled = batch, since, is_cancelled
+    def begin_elsewhere(self, model, batch, traceparent, tracestate, since, is_joined, is_cancelled):
+        """The Call of a run whose infer() somebody else has called, of items with nothing special."""
+        self._batch, self.began, self.is_cancelled, self._joined = batch, since, is_cancelled, is_joined
         call = Call(self, model, None, ())
         call.traceparent, call.tracestate = traceparent, tracestate
         call.wanted_indexes = range(len(model.outputs))
@@ -314,15 +314,17 @@ class Executor:
         """Answers of all items; None: they are still to be run one by one."""
         call = self._begin(model, run.items[0], ())
         call.parameters, call.traceparent, call.tracestate = {}, "", ""
+        return self._join(model, run, resolved, call, lambda: self._infer(model, [np.concatenate(a) for a in zip(*resolved)]))
+
+    def _join(self, model, run, resolved, call, infer):
+        """As _run_joined(), of what infer() gives or raises."""
         blocks = []
         self._joined = True
         try:
             if model.infer_batch:
                 return self._run_list(model, run, resolved, call)
-            joined = [np.concatenate(arrays) for arrays in zip(*resolved)]
-            given = by_index(model, self._infer(model, joined))
-            rows = [len(arrays[0]) for arrays in resolved]
-            return self._deal(model, run, call, given, rows, blocks)
+            given = by_index(model, infer())
+            return self._deal(model, run, call, given, [len(arrays[0]) for arrays in resolved], blocks)
         except RAISED as e:
             self.give_back(blocks)
             if is_fatal(e):
@@ -332,6 +334,17 @@ class Executor:
         finally:
             self._joined = False
             self._end(model, call)
+
+    def conclude_joined(self, model, call, run, resolved, given, raised):
+        """The Answers of a run of several items, to whose joined inputs infer() has given this, or raised that. FatalError"""
+        def infer():
+            if raised is not None:
+                raise raised
+            return given
+
+        answers = self._finished = [None] * len(run.items)
+        answers = self._join(model, run, resolved, call, infer) or answers
+        return self._one_by_one(model, run, resolved, answers)
 
     def _run_list(self, model, run, resolved, call):
         given = self._infer_batch(model, [self._request(model, item, arrays, call)
@@ -459,11 +472,16 @@ class Executor:
                 answers[i] = self._failed(model, e)
         if len(run.items) > 1 and all(r is not None for r in resolved) and self._joinable(model, run, resolved):
             answers = self._run_joined(model, run, resolved) or answers
+        answers = self._one_by_one(model, run, resolved, answers)
+        return answers, time.perf_counter_ns() - start - self._outputs.take_waited_ns()
+
+    def _one_by_one(self, model, run, resolved, answers):
+        """The answers, with those that there are none of yet."""
         self._finished = answers
         for i, arrays in enumerate(resolved):
             if answers[i] is None:
                 answers[i] = self._run_alone(model, run, i, arrays)
-        return answers, time.perf_counter_ns() - start - self._outputs.take_waited_ns()
+        return answers
 
     def try_out(self, model, arrays):
         """Runs the model once with these inputs, as a request would; what it answers is given back. The Answer, for its code

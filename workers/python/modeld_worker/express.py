@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 
-from . import dtypes
+from . import codec, dtypes
 from .channel import Closed
 from .context import set_usual_call
 from .model import PLAIN
@@ -47,7 +47,8 @@ class Express:
         self._call = None  # of what runs, once somebody has asked
         self.native = module.Express(
             fd=fd, ndarray=np.ndarray, dtypes=tuple(dtypes.NUMPY), views=views, begin=begin, reserve=outputs.reserve,
-            release=release, conclude=self._conclude, closed=Closed, malformed=WireError, busy_poll_us=busy_poll_us)
+            release=release, conclude=self._conclude, closed=Closed, malformed=WireError, busy_poll_us=busy_poll_us,
+            concatenate=np.concatenate)
         set_usual_call(self._current)
 
     def add(self, model):
@@ -55,7 +56,8 @@ class Express:
                 max(len(model.inputs), len(model.outputs)) > TENSORS_MAX:
             return
         self.native.add(model.number, model, model.infer, {"context": model.context} if model.wants_context else None,
-                        *(tuple((d.name, d.dtype, d.dims) for d in of) for of in (model.inputs, model.outputs)))
+                        *(tuple((d.name, d.dtype, d.dims) for d in of) for of in (model.inputs, model.outputs)),
+                        model.max_batch_size)
 
     def _current(self):
         """The Call of what runs; made when somebody asks, which few models do."""
@@ -71,7 +73,12 @@ class Express:
                 self._executor.is_cancelled = True
         return self._call
 
-    def _conclude(self, model, batch, given, raised, compute_ns):
+    def _conclude(self, model, batch, given, raised, compute_ns, record=None, arrays=None):
         call = self._current()
         self._call = None
-        self._answer(batch, [self._executor.conclude(model, call, given, raised)], compute_ns)
+        if record is None:
+            answers = [self._executor.conclude(model, call, given, raised)]
+        else:
+            run, = codec.read_record(record)
+            answers = self._executor.conclude_joined(model, call, run, arrays, given, raised)
+        self._answer(batch, answers, compute_ns)

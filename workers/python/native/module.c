@@ -114,9 +114,9 @@ static PyObject *running(PyObject *self, PyObject *unused)
 	if (!r->plan)
 		Py_RETURN_NONE;
 	r->asked = true;
-	return Py_BuildValue("(OKssdO)", r->plan->model, (unsigned long long)r->batch,
+	return Py_BuildValue("(OKssdOO)", r->plan->model, (unsigned long long)r->batch,
 		r->traceparent, r->tracestate, (double)r->since_ns / 1e9,
-		r->is_cancelled ? Py_True : Py_False);
+		r->is_joined ? Py_True : Py_False, r->is_cancelled ? Py_True : Py_False);
 }
 
 static PyObject *model(PyObject *self, void *unused)
@@ -147,10 +147,10 @@ static PyObject *cancel(PyObject *self, PyObject *args)
 static int keep(struct express *e, PyObject *dtypes)
 {
 	PyObject *all[] = {e->arrays.type, e->views, e->begin, e->reserve, e->release, e->conclude,
-		e->closed, e->malformed};
+		e->closed, e->malformed, e->concatenate};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		Py_INCREF(all[i]);
+		Py_XINCREF(all[i]);
 	for (Py_ssize_t i = 0; i < DTYPE_BYTES; i++) {
 		PyObject *dtype = PyTuple_GetItem(dtypes, i);
 
@@ -167,7 +167,7 @@ static int keep(struct express *e, PyObject *dtypes)
 static int init(PyObject *self, PyObject *args, PyObject *keywords)
 {
 	static const char *const names[] = {"fd", "ndarray", "dtypes", "views", "begin", "reserve",
-		"release", "conclude", "closed", "malformed", "busy_poll_us", NULL};
+		"release", "conclude", "closed", "malformed", "busy_poll_us", "concatenate", NULL};
 	struct express *e = (struct express *)self;
 	unsigned int busy_poll_us = 0;
 	PyObject *dtypes;
@@ -176,10 +176,10 @@ static int init(PyObject *self, PyObject *args, PyObject *keywords)
 		PyErr_SetString(PyExc_TypeError, "it was made before");
 		return -1;
 	}
-	if (!PyArg_ParseTupleAndKeywords(args, keywords, "iOO!O!OOOOOO|I",
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "iOO!O!OOOOOO|IO",
 		    (char **)(uintptr_t)names, &e->fd, &e->arrays.type, &PyTuple_Type, &dtypes,
 		    &PyDict_Type, &e->views, &e->begin, &e->reserve, &e->release, &e->conclude,
-		    &e->closed, &e->malformed, &busy_poll_us)) {
+		    &e->closed, &e->malformed, &busy_poll_us, &e->concatenate)) {
 		memset((char *)e + sizeof(PyObject), 0, sizeof(*e) - sizeof(PyObject));
 		return -1;
 	}
@@ -199,7 +199,7 @@ static void dealloc(PyObject *self)
 	PyTypeObject *type = Py_TYPE(self);
 	freefunc release_memory = (freefunc)PyType_GetSlot(type, Py_tp_free);
 	PyObject **all[] = {&e->arrays.type, &e->views, &e->begin, &e->reserve, &e->release,
-		&e->conclude, &e->closed, &e->malformed};
+		&e->conclude, &e->closed, &e->malformed, &e->concatenate};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		Py_CLEAR(*all[i]);
@@ -225,14 +225,13 @@ static PyMethodDef methods[] = {
 		"The bytes of the record that were not begun; they are the caller's to handle."},
 	{"flush", flush, METH_NOARGS, "Sends the answers that wait."},
 	{"add", add, METH_VARARGS,
-		"add(number, model, infer, keywords or None, inputs, outputs): runs of this model "
-		"may be handled; tensors are "
-		"(name, dtype, dims or None)."},
+		"add(number, model, infer, keywords or None, inputs, outputs, max_batch_size=0): "
+		"runs of this model may be handled, those of several items up to so many rows; "
+		"tensors are (name, dtype, dims or None)."},
 	{"drop", drop, METH_VARARGS, "drop(number): no run of this model is handled any more."},
 	{"running", running, METH_NOARGS,
-		"(model, batch, traceparent, tracestate, since, is_cancelled) of what runs, which "
-		"conclude() "
-		"will be called for; or None."},
+		"(model, batch, traceparent, tracestate, since, is_joined, is_cancelled) of what "
+		"runs, which conclude() will be called for; or None."},
 	{"cancel", cancel, METH_VARARGS, "cancel(batch): nobody waits for it any more."},
 	{NULL, NULL, 0, NULL},
 };

@@ -1,7 +1,7 @@
 /*
  * native.h: what the files of the extension module _native share. It has the way that most runs of a worker in Python take:
  * a record is received, its runs are called one after the other, and their answers leave together, without code in
- * Python but the model's own. Whatever is not usual (several items, targets, outputs that are no arrays, any other
+ * Python but the model's own. Whatever is not usual (parameters, targets, outputs that are no arrays, any other
  * message) is left to that code, which does without this module as well (loop.py).
  *
  * Python's stable interface of 3.9: one file serves every interpreter since. All of it holds the interpreter's lock, but
@@ -47,6 +47,7 @@ struct plan {
 	PyObject *keywords; /* own: a dict that infer is given; NULL: none */
 	size_t n_inputs, n_outputs;
 	struct declared inputs[PLAN_TENSORS_MAX], outputs[PLAN_TENSORS_MAX];
+	uint32_t max_batch_size; /* rows that are joined; 0: none are */
 	bool ran;
 	uint64_t compute_ns; /* what it took lately */
 	struct plan *next;
@@ -85,7 +86,8 @@ struct running {
 	uint64_t since_ns;
 	const char *traceparent; /* borrow, of the record */
 	const char *tracestate;	 /* likewise */
-	bool asked;		 /* somebody wanted to know of it */
+	bool is_joined;
+	bool asked; /* somebody wanted to know of it */
 	bool is_cancelled;
 };
 
@@ -97,8 +99,10 @@ struct express {
 	/* own. Views by the id of their memory: a pair whose first is a view to read. */
 	PyObject *views;
 	/* own. What Python does: begin() before what may take long, which sends what it has, too; reserve(lengths) -> (hold, blocks) or None,
-	 * release(holds), conclude(model, batch, given, raised, compute_ns). */
+	 * release(holds), conclude(model, batch, given, raised, compute_ns), which of a joined run is given its bytes and
+	 * the arrays of each item, too. */
 	PyObject *begin, *reserve, *release, *conclude;
+	PyObject *concatenate;	      /* own: numpy's; NULL: nothing is joined */
 	PyObject *closed, *malformed; /* own: exceptions */
 	struct wire_scratch *scratch; /* own; the main thread's */
 	struct plan *plans;	      /* own */
@@ -115,6 +119,32 @@ struct express {
 	uint8_t in[WIRE_MESSAGE_MAX], out[WIRE_MESSAGE_MAX];
 };
 
+/* A run of several items, whose inputs were joined; or of one (n_items). */
+struct joined {
+	size_t n_items;
+	int64_t *rows; /* own: of each item */
+	int64_t n_rows;
+	const uint8_t *record; /* borrow: its bytes */
+	size_t record_bytes;
+	PyObject *arrays; /* own: a tuple of inputs for each item */
+};
+
+/* infer's arguments, of one item; NULL: not usual, no exception is set. */
+PyObject *plan_arguments(
+	const struct express *e, const struct plan *p, const struct wire_item *item);
+/* Likewise of several, which begin what is left of the record and take `used` bytes of it. *j, zeroed but for n_items, is set even so. */
+PyObject *joined_arguments(const struct express *e, const struct plan *p,
+	const struct wire_run *run, size_t used, struct joined *j);
+/* Has each of n outputs as many rows as went in? */
+bool joined_fits(const struct joined *j, const struct wire_tensor *outputs, size_t n);
+/* The items' results, of n outputs that are placed and fit; one piece of memory, the caller's to free(). NULL: there is none. */
+struct wire_result *joined_results(
+	const struct joined *j, const struct wire_tensor *outputs, size_t n, uint64_t hold);
+void joined_end(struct joined *j);
+
+/* 1: what infer gave is answered; 0: it is not usual, and nothing is left of it; below 0: an exception is set. */
+int express_answer(struct express *e, const struct plan *p, const struct joined *j, PyObject *given,
+	uint64_t batch, uint64_t compute_ns);
 /*
  * The run that is the first `used` bytes of what is left of the record. 0: it is not one for the quick way, and nothing was
  * done; 1: it is answered; below 0: an exception is set.

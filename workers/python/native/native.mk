@@ -24,4 +24,4 @@ native-asan: $(NATIVE_SO)
 	$(Q)$(if $(NATIVE_SO),ln -sfn $(abspath workers/python/modeld-python) $(NATIVE_AT))
 	$(Q)$(if $(NATIVE_SO),LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0 MODELD_TEST_PROGRAM=$(abspath $(NATIVE_AT)) $(PYTHON_TEST) -m pytest -q -p no:cacheprovider -n $(JOBS) \
-		tests/unit/python -k 'express or loop')
+		tests/unit/python -k 'express or loop or joined')

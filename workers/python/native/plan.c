@@ -67,8 +67,8 @@ struct plan *plan_new(PyObject *args)
 
 	if (!p)
 		return (struct plan *)PyErr_NoMemory();
-	if (!PyArg_ParseTuple(args, "IOOOO!O!", &p->number, &p->model, &p->infer, &keywords,
-		    &PyTuple_Type, &inputs, &PyTuple_Type, &outputs)) {
+	if (!PyArg_ParseTuple(args, "IOOOO!O!|I", &p->number, &p->model, &p->infer, &keywords,
+		    &PyTuple_Type, &inputs, &PyTuple_Type, &outputs, &p->max_batch_size)) {
 		free(p);
 		return NULL;
 	}
@@ -157,6 +157,53 @@ PyObject *plan_input(const struct arrays *a, const struct plan *p, size_t i,
 		array = array_at(a, t, memory);
 	PyErr_Clear();
 	return array;
+}
+
+/* All outputs are wanted, in their order. */
+static bool wants_all(const struct plan *p, const struct wire_item *item)
+{
+	if (item->n_outputs != 0 && item->n_outputs != p->n_outputs)
+		return false;
+	for (size_t i = 0; i < item->n_outputs; i++) {
+		if (item->outputs[i] != i)
+			return false;
+	}
+	return true;
+}
+
+static bool is_usual(const struct plan *p, const struct wire_item *item)
+{
+	return item->n_inputs == p->n_inputs && item->n_parameters == 0 && item->n_targets == 0 &&
+	       wants_all(p, item);
+}
+
+/* A reference to what is mapped as this arena; NULL: nothing is. */
+static PyObject *memory_of(const struct express *e, uint64_t arena)
+{
+	_own_ id = PyLong_FromUnsignedLongLong(arena);
+	PyObject *view = id ? PyDict_GetItemWithError(e->views, id) : NULL;
+	PyObject *memory = view ? PyTuple_GetItem(view, 0) : NULL;
+
+	Py_XINCREF(memory);
+	return memory;
+}
+
+PyObject *plan_arguments(
+	const struct express *e, const struct plan *p, const struct wire_item *item)
+{
+	PyObject *args = is_usual(p, item) ? PyTuple_New((Py_ssize_t)p->n_inputs) : NULL;
+
+	for (size_t i = 0; args && i < p->n_inputs; i++) {
+		_own_ memory = memory_of(e, item->inputs[i].span.arena);
+		PyObject *array =
+			memory ? plan_input(&e->arrays, p, i, &item->inputs[i], memory) : NULL;
+
+		if (!array || PyTuple_SetItem(args, (Py_ssize_t)i, array) < 0)
+			Py_CLEAR(args);
+	}
+	if (!args)
+		PyErr_Clear();
+	return args;
 }
 
 /* The value of output i in what infer returned. */
