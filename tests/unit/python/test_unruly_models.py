@@ -1,10 +1,13 @@
 """Models that are written wrongly, or for others' harm: each costs its own request, says what is wrong, and leaves nothing."""
 import os
 import struct
+from math import prod
 
+import numpy as np
 import pytest
 
 from modeld_worker import wire
+from modeld_worker.context import dims_of
 from modeld_worker.raised import TEXT_MAX, text_of
 from test_express import Told
 from worker_program import IDENTITY, WAYS, run, start  # noqa: F401
@@ -125,7 +128,7 @@ def test_elements_that_are_nearly_bytes(tell, element, data):
     assert first(tell, code) == (0, "", [(0, 14, [1], data)], True)
 
 
-@pytest.mark.skipif(not hasattr(__import__("numpy").dtypes, "StringDType"), reason="numpy has none")
+@pytest.mark.skipif(not hasattr(getattr(np, "dtypes", None), "StringDType"), reason="numpy has none")
 def test_strings_of_numpys_own(tell):
     code = "def odd(x, context):\n    return np.array(['a', 'b' * 20], np.dtypes.StringDType())\n"
     assert first(tell, code) == (0, "", [(0, 14, [2], b"\1\0\0\0a\x14\0\0\0" + b"b" * 20)], True)
@@ -254,3 +257,39 @@ def test_inputs_that_there_is_no_memory_for(start):
     w.send(wire.Run(batch=2, model=1, items=[wire.Item(inputs=[tensor])]), run(3))
     assert w.take(wire.Done).results[0].code == 8
     assert not w.take(wire.Done).results[0].code
+
+
+@pytest.mark.parametrize("code, text", [
+    ("outputs = {'a\\0b': 'f32'}", "a name is a text that can be printed"), ("outputs = {'\\udc80': 'f32'}", "a name is a text"),
+    ("outputs = {1: 'f32'}", "output 1: a name is a text"), ("outputs = {'y': 'f32[99999999999999999999]'}", "has a dimension below -1, or above"),
+    ("outputs = {f'{i:0>250}': 'f32' for i in range(1000)}", "cannot be told: the message is longer"),
+    ("max_batch_size = -1", "max_batch_size is -1"), ("max_batch_size = 2.5", "max_batch_size is 2.5"),
+    ("def load():\n    yield", "load has a yield in it")])
+def test_what_a_model_says_of_itself_is_wrong(start, code, text):
+    """And the next one is loaded."""
+    w = start()
+    loaded = w.begin(f"{code}\n{IDENTITY}")
+    assert not loaded.ok and text in loaded.error
+    assert w.load(IDENTITY).ok
+
+
+def test_a_masked_array(tell):
+    code = "def odd(x, context):\n    return np.ma.masked_array(x, [0, 1, 0, 0])\n"
+    assert "elements that are masked" in first(tell, code)[1]
+
+
+def test_a_model_that_closes_what_is_not_its_own(start):
+    w = start()
+    w.begin("import os\ndef infer(x):\n    os.closerange(3, 256)\n    return x\n")
+    w.map_input(DATA)
+    w.send(run(1))
+    w.wait_end()
+    assert "worker stops" in w.log() and "Bad file descriptor" in w.log()
+
+
+def test_a_shape_is_made_of_plain_numbers():
+    """As context.empty() and that of other models have it: 64 bits would cut the product off, to 0."""
+    assert prod(dims_of((np.int64(1 << 40), np.int32(1 << 30)))) == 1 << 70 and dims_of(3) == (3,)
+    for wrong in ((-1, 0), (1.0,), "a"):
+        with pytest.raises((TypeError, ValueError)):
+            dims_of(wrong)

@@ -1,5 +1,6 @@
 """What a model knows of where it runs, and of the request that it answers."""
 import contextvars
+from operator import index
 
 import numpy as np
 
@@ -20,6 +21,14 @@ def current_call():
 def set_usual_call(function):
     """In this thread function() says which call runs, unless one is bound."""
     _current.set(function)
+
+
+def dims_of(shape):
+    """As plain numbers: what they are multiplied to must not be cut off at 64 bits. TypeError, ValueError"""
+    dims = tuple(index(n) for n in (shape if hasattr(shape, "__iter__") else (shape,)))
+    if any(n < 0 for n in dims):
+        raise ValueError(f"empty() of {list(dims)}: a dimension is negative")
+    return dims
 
 
 class Request:

@@ -86,8 +86,8 @@ def _dimension(name, text):
         dim = int(text)
     except ValueError:
         raise DeclarationError(f"'{name}': '{text}' is no dimension") from None
-    if dim < -1:
-        raise DeclarationError(f"'{name}' has a dimension below -1")
+    if not -1 <= dim <= wire.I64_MAX:
+        raise DeclarationError(f"'{name}' has a dimension below -1, or above {wire.I64_MAX}")
     return dim
 
 
@@ -186,6 +186,8 @@ def check(declared, what, batches):
     if len(declared) > wire.TENSORS_MAX:
         raise DeclarationError(f"there are more than {wire.TENSORS_MAX} {what}s")
     for d in declared:
+        if not isinstance(d.name, str) or not d.name.isprintable():
+            raise DeclarationError(f"{what} {d.name!r}: a name is a text that can be printed")
         if not d.name or len(d.name.encode()) > wire.NAME_MAX or d.name in seen:
             raise DeclarationError(f"{what} '{d.name}' has no name, a longer one than {wire.NAME_MAX} bytes, or that of "
                                    "another one")

@@ -6,12 +6,11 @@ its items are run again, each alone, so that only the one at fault pays.
 import time
 from itertools import islice
 from math import prod
-from operator import index
 
 import numpy as np
 
 from . import dtypes, wire
-from .context import Request
+from .context import Request, dims_of
 from .errors import Cancelled, ModelError
 from .given import INTERNAL, RunError, by_index, check_output, refused
 from .memory import GRANULE, ArenaError
@@ -65,10 +64,7 @@ class Call:
     def empty(self, shape, dtype, output):
         if dtype.hasobject or not dtype.itemsize:
             raise TypeError("memory for an answer holds numbers; return str or bytes as they are")
-        shape = tuple(index(n) for n in (shape if hasattr(shape, "__iter__") else (shape,)))
-        if any(n < 0 for n in shape):
-            raise ValueError(f"context.empty() of {list(shape)}: a dimension is negative")
-        array, block = self.executor.lend(shape, dtype)
+        array, block = self.executor.lend(dims_of(shape), dtype)
         self.lent.append((array, block))
         return array
 

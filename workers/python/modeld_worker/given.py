@@ -30,6 +30,8 @@ def by_index(model, given):
 
 def as_array(value, want):
     """What is no ndarray: a tensor of another library, a number, a list, a str."""
+    if isinstance(value, np.ndarray) and np.ma.is_masked(value):
+        raise RunError(INTERNAL, f"the model gave output '{want.name}' as a masked array with elements that are masked: fill them (filled())")
     if isinstance(value, (str, bytes)):
         array = np.empty(1, object)
         array[0] = value

@@ -63,7 +63,10 @@ class _Sink:
         try:
             self.send(line + b"\n")
         except OSError as e:
-            if e.errno in (errno.EAGAIN, errno.EPIPE, errno.EBADF, errno.ENOBUFS):
+            if e.errno == errno.EBADF and self.fd != 2:  # a model has closed it
+                self.fd = 2
+                self.put(level, program, message, fields)
+            elif e.errno in (errno.EAGAIN, errno.EPIPE, errno.EBADF, errno.ENOBUFS):
                 self.lost += 1
 
     def _as_text(self, level, program, message, fields):

@@ -419,6 +419,7 @@ class Loop:
         start, before = time.monotonic(), _resident_bytes()
         try:
             model.load(load.max_batch_size)
+            self._check_told(model)
             self._warm_up(model, load)
             model.memory_bytes = max(0, _resident_bytes() - before)
             model.load_s = time.monotonic() - start
@@ -430,6 +431,15 @@ class Loop:
                 raise FatalError(clean(last_line(e))) from e
             model.voice.say(log.WARNING, "model raised while it was loaded", trace_of(e))
             return last_line(e) + mend(e)
+
+    @staticmethod
+    def _check_told(model):
+        """The daemon is to hear of it in one message."""
+        try:
+            codec.write(model.loaded())
+        except wire.WireError as e:
+            model.unload()
+            raise LoadError(f"its inputs and outputs cannot be told: {e}") from None
 
     def _warm_up(self, model, load):
         try:

@@ -130,7 +130,7 @@ class Model:
         self.inputs = self._declared("inputs", parameters, code, declare.inputs_of)
         self.outputs = self._declared("outputs", parameters, code, declare.outputs_of)
         self._order_inputs()
-        self._choose_batching(min(max_batch_size, getattr(code, "max_batch_size", wire.U32_MAX)))
+        self._choose_batching(min(max_batch_size, _own_batch_size(code)))
         declare.check(self.inputs, "input", self.max_batch_size > 0)
         declare.check(self.outputs, "output", self.max_batch_size > 0)
         self.output_index = {d.name: i for i, d in enumerate(self.outputs)}
@@ -207,10 +207,17 @@ def _call_with(function, context):
     if not function:
         return
     function = in_loop(function)
-    if inspect.signature(function).parameters:
-        function(context)
-    else:
-        function()
+    returned = function(context) if inspect.signature(function).parameters else function()
+    if inspect.isgenerator(returned) or inspect.isasyncgen(returned):
+        raise LoadError("load has a yield in it: nothing of it would ever run")
+
+
+def _own_batch_size(code):
+    """What the model's code says of it."""
+    own = getattr(code, "max_batch_size", wire.U32_MAX)
+    if type(own) is not int or own < 0:
+        raise DeclarationError(f"max_batch_size is {own!r}, and must be a whole number, 0 or more")
+    return own
 
 
 def _has(directory, name):

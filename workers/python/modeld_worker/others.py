@@ -3,11 +3,12 @@ import contextlib
 import socket
 import threading
 import time
+from math import prod
 
 import numpy as np
 
 from . import errors
-from .context import current_call
+from .context import current_call, dims_of
 
 # Below this a copy is cheaper than a region.
 SHARE_MIN_BYTES = 64 * 1024
@@ -38,9 +39,9 @@ class Others:
             return self._link
 
     def empty(self, shape, dtype):
-        dims = tuple(shape) if hasattr(shape, "__iter__") else (int(shape),)
+        dims = dims_of(shape)
         kind = np.dtype(dtype)
-        nbytes = int(np.prod(dims, dtype=np.int64)) * kind.itemsize
+        nbytes = prod(dims) * kind.itemsize
         return self.link().memory.take(nbytes).array(kind, dims, nbytes)
 
     def end(self, timeout):
