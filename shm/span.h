@@ -9,16 +9,16 @@
 #include <stdint.h>
 
 struct span {
-	uint64_t arena;	     /* which arena or region; 0 is never valid */
+	uint64_t arena;	     /* the id of its segment, or region; 0 is never valid */
 	uint64_t generation; /* stamps this allocation; a freed one is refused by the owner */
-	uint64_t offset;     /* bytes from the start of the arena */
+	uint64_t offset;     /* bytes from the start of that */
 	uint64_t length;     /* bytes */
 };
 
 /* A span of `length` bytes that starts `from` bytes into `s`. The caller has checked that
  * from <= s.length and length <= s.length - from (asserted). */
 struct span span_slice(struct span s, uint64_t from, uint64_t length);
-/* Where it lies in memory of `size` bytes from `base` on, which is the span's arena; NULL: not wholly inside. */
+/* Where it lies in memory of `size` bytes from `base` on, which is its segment or region; NULL: not wholly inside. */
 static inline void *span_at(const struct span *s, void *base, uint64_t size)
 {
 	if (s->offset > size || s->length > size - s->offset)

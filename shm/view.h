@@ -1,5 +1,5 @@
 /*
- * view.h: somebody else's arena, mapped by a borrower. Trusts nothing: seals and size are checked
+ * view.h: a segment of somebody else's, or a region, mapped by a borrower. Trusts nothing: seals and size are checked
  * before mapping, every span is resolved with overflow-safe bounds.
  */
 #ifndef SHM_VIEW_H
@@ -35,8 +35,7 @@ uint64_t view_id(const struct view *v);
 /* Nobody can ever write to it again: it is sealed F_SEAL_WRITE. */
 bool view_is_constant(const struct view *v);
 uint64_t view_size(const struct view *v);
-/* NULL when the span is of another arena or not wholly inside. A span of length 0 inside the
- * arena gives a valid pointer. */
+/* NULL when the span is of other memory or not wholly inside. A span of length 0 inside of it gives a valid pointer. */
 const void *view_data(const struct view *v, const struct span *span);
 /* The same, for writing; NULL too when the view is read-only. */
 void *view_data_writable(const struct view *v, const struct span *span);

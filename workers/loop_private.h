@@ -1,4 +1,4 @@
-/* loop_private.h: struct loop, for loop.c, messages.c, loading.c and setup.c. */
+/* loop_private.h: struct loop, for loop.c and its parts: announce.c, checking.c, loading.c, messages.c, setup.c. */
 #ifndef WORKERS_LOOP_PRIVATE_H
 #define WORKERS_LOOP_PRIVATE_H
 

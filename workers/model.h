@@ -37,7 +37,7 @@ struct model {
 	struct modeld_model_info info; /* its declarations: own; their names: the backend's */
 	uint32_t number;
 	uint32_t max_batch_size; /* rows; 0: never joined */
-	bool leaving; /* loop.c, by its lock: it is to be unloaded, and given no more batches */
+	bool leaving; /* by the loop's lock: it is to be unloaded, and given no more batches */
 	/* The longest of the last runs, each counting half as much as the next; UINT64_MAX: none yet.
 	 */
 	_Atomic uint64_t compute_ns;
