@@ -93,8 +93,8 @@ static int run_here(struct loop *l, struct hand *h, struct tools *t, struct lane
 	return r;
 }
 
-static int let_wait(struct loop *l, struct hand *h, struct lane *lane, uint64_t batch,
-	const uint8_t *message, size_t n)
+static int let_wait(
+	struct hand *h, struct lane *lane, uint64_t batch, const uint8_t *message, size_t n)
 {
 	struct job *job = job_new(batch, message, n);
 
@@ -156,7 +156,7 @@ static int on_run(
 	compute_ns = lane->model->compute_ns;
 	now_ns = clock_ns();
 	if (compute_ns >= CREW_LONG_NS || !crew_take(h, lane, now_ns))
-		return let_wait(l, h, lane, m->batch, t->record + t->at - n, n);
+		return let_wait(h, lane, m->batch, t->record + t->at - n, n);
 	r = settle_answers(l, compute_ns < QUICK_NS, now_ns);
 	return r ? r : run_here(l, h, t, lane, m);
 }

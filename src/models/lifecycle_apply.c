@@ -242,7 +242,7 @@ static void remove_vanished(struct lifecycle *l, const struct repository *r, str
 	}
 }
 
-static void tell_default(const struct lifecycle *l, const struct repository *r)
+static void tell_default(const struct repository *r)
 {
 	const char *name = repository_default_model(r);
 	char quoted[WIRE_NAME_MAX];
@@ -283,7 +283,7 @@ void lifecycle_apply_all(struct lifecycle *l, struct repository *r)
 
 	(void)repository_entries(r, &n);
 	lifecycle_tell_odd(l, r);
-	tell_default(l, r);
+	tell_default(r);
 	if (dispatch_set_default(l->dispatch, repository_default_model(r)))
 		a.error = -ENOMEM;
 	for (size_t i = 0; i < n; i++)
