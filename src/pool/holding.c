@@ -104,7 +104,7 @@ bool worker_holds(const struct worker *w, const struct pool_model *m)
 {
 	const struct holding *h = pool_holding((struct pool_model *)m, w);
 
-	return h && h->state == HOLD_HELD && worker_takes(w);
+	return h && h->state == HOLDING_LOADED && worker_takes(w);
 }
 
 /* --- Counting -------------------------------------------------------------------------------- */
@@ -183,13 +183,13 @@ void pool_recount_all(struct pool *p)
 		pool_recount_model(MODEL_OF(node));
 }
 
-void pool_set_hold(struct pool_model *m, struct worker *w, enum hold state)
+void pool_set_holding(struct pool_model *m, struct worker *w, enum holding_state state)
 {
 	struct holding *h = pool_holding(m, w);
 
-	m->n_held += (state != HOLD_NONE) - (h->state != HOLD_NONE);
+	m->n_held += (state != HOLDING_NONE) - (h->state != HOLDING_NONE);
 	h->state = state;
-	if (state == HOLD_NONE)
+	if (state == HOLDING_NONE)
 		h->memory_bytes = 0;
 	if (!w->trial)
 		count(m, w);

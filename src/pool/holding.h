@@ -33,7 +33,7 @@ void pool_model_changed(struct pool_model *m);
 /* Call them. */
 void pool_tell_models(struct pool *p);
 /* The one setter of holding.state; counts. */
-void pool_set_hold(struct pool_model *m, struct worker *w, enum hold state);
+void pool_set_holding(struct pool_model *m, struct worker *w, enum holding_state state);
 /* Something about a worker has changed, or about all: count its models anew. */
 void pool_recount(struct pool *p, struct worker *w);
 void pool_recount_all(struct pool *p);

@@ -54,10 +54,10 @@ static bool is_wanted(const struct pool_model *m)
 static const char *format_hope(
 	const struct pool_model *m, const struct worker *w, char *out, size_t cap)
 {
-	enum hold hold = pool_holding((struct pool_model *)m, w)->state;
+	enum holding_state state = pool_holding((struct pool_model *)m, w)->state;
 	const struct breaker *b = &m->breakers[w->device_index];
 
-	if (hold == HOLD_NONE && !w->own && b->state == BREAKER_TRIAL)
+	if (state == HOLDING_NONE && !w->own && b->state == BREAKER_TRIAL)
 		snprintf(out, cap, "it is tried in a process of its own on %s%s%s", w->device,
 			*breaker_why(b) ? " after: " : "", breaker_why(b));
 	else if (w->state == WORKER_LOST)
@@ -68,11 +68,11 @@ static const char *format_hope(
 			w->last_exit[0] ? " after: " : "", w->last_exit);
 	else if (w->state == WORKER_SPAWNED)
 		snprintf(out, cap, "worker %s starts", w->name);
-	else if (hold == HOLD_NONE)
+	else if (state == HOLDING_NONE)
 		snprintf(out, cap, "it is to be loaded on worker %s", w->name);
 	else
 		snprintf(out, cap, "it is %s on worker %s",
-			hold == HOLD_LOADING ? "being loaded" : "loaded", w->name);
+			state == HOLDING_LOADING ? "being loaded" : "loaded", w->name);
 	return out;
 }
 

@@ -98,7 +98,7 @@ static bool is_held(struct pool_model *m)
 	struct worker *w;
 
 	for (size_t i = 0; (h = pool_next_holding(m, &i, &w));) {
-		if (h->state == HOLD_HELD && !h->failed && pool_model_on(m, w->device))
+		if (h->state == HOLDING_LOADED && !h->failed && pool_model_on(m, w->device))
 			return true;
 	}
 	return false;
@@ -298,16 +298,16 @@ uint64_t pool_model_busy_ns(const struct pool_model *m, uint64_t now_ns)
 static const char *placement_state(
 	const struct pool_model *m, const struct worker *w, const struct holding *h)
 {
-	if (h->state == HOLD_NONE) {
+	if (h->state == HOLDING_NONE) {
 		if (h->hopeful)
 			return "due";
 		return h->wanted && h->failed && (w->own || !m->isolated) ? "failed" : NULL;
 	}
 	if (!worker_takes(w))
 		return worker_state_name(w->state);
-	if (h->state == HOLD_LOADING)
+	if (h->state == HOLDING_LOADING)
 		return "loading";
-	return h->state == HOLD_HELD ? "ready" : "unloading";
+	return h->state == HOLDING_LOADED ? "ready" : "unloading";
 }
 
 bool pool_model_placement(

@@ -268,9 +268,9 @@ static void leave(struct worker *w)
 	list_remove(&w->holding->load_node);
 	if (w->state == WORKER_REAPED)
 		pool_soon(w->pool);
-	else if (w->holding->state == HOLD_HELD)
+	else if (w->holding->state == HOLDING_LOADED)
 		worker_unload(w, m);
-	else if (w->holding->state != HOLD_LEAVING)
+	else if (w->holding->state != HOLDING_LEAVING)
 		worker_drain(w);
 }
 

@@ -22,19 +22,19 @@
 #define POOL_ENDS "the daemon is shutting down"
 
 /* What a worker's process has of a model. */
-enum hold {
-	HOLD_NONE,
-	HOLD_LOADING, /* Load was sent */
-	HOLD_HELD,
-	HOLD_LEAVING,	/* Unload is due when no batch of it is in flight there */
-	HOLD_UNLOADING, /* Unload was sent */
+enum holding_state {
+	HOLDING_NONE,
+	HOLDING_LOADING, /* Load was sent */
+	HOLDING_LOADED,
+	HOLDING_LEAVING,   /* Unload is due when no batch of it is in flight there */
+	HOLDING_UNLOADING, /* Unload was sent */
 };
 
 /* A model and a worker. */
 struct holding {
 	struct pool_model *model; /* borrow */
 	struct list load_node;	  /* in worker.to_load */
-	enum hold state;
+	enum holding_state state;
 	struct pool_lane *lanes; /* own, while the process holds the model */
 	uint32_t n_lanes;
 	uint64_t memory_bytes; /* as the process said when it had loaded it */

@@ -32,7 +32,7 @@ static bool is_to_load(const struct worker *w, struct pool_model *m)
 {
 	const struct holding *h = pool_holding(m, w);
 
-	return h->state == HOLD_NONE && h->wanted && !m->retired && !w->leaving && !w->resting &&
+	return h->state == HOLDING_NONE && h->wanted && !m->retired && !w->leaving && !w->resting &&
 	       (w->own || !m->isolated) && is_admitted(w, pool_breaker(m, w->device_index));
 }
 
@@ -108,7 +108,7 @@ static void load(struct worker *w, struct pool_model *m)
 	breaker_try(pool_breaker(m, w->device_index), w);
 	w->loading = m;
 	w->load_ns = clock_ns();
-	pool_set_hold(m, w, HOLD_LOADING);
+	pool_set_holding(m, w, HOLDING_LOADING);
 	orders_load(&message.load, m->settings);
 	message.load.model = m->id;
 	message.load.instances = pool_model_lanes(m, w->device);
@@ -182,9 +182,9 @@ static bool runs(const struct worker *w, const struct pool_model *m)
 
 void worker_unload(struct worker *w, struct pool_model *m)
 {
-	if (pool_holding(m, w)->state != HOLD_HELD)
+	if (pool_holding(m, w)->state != HOLDING_LOADED)
 		return;
-	pool_set_hold(m, w, HOLD_LEAVING);
+	pool_set_holding(m, w, HOLDING_LEAVING);
 	w->n_leaving++;
 	worker_unload_idle(w);
 }
@@ -203,10 +203,10 @@ void worker_unload_idle(struct worker *w)
 	{
 		struct holding *h = pool_holding(m, w);
 
-		if (h->state != HOLD_LEAVING || runs(w, m))
+		if (h->state != HOLDING_LEAVING || runs(w, m))
 			continue;
 		w->n_leaving--;
-		pool_set_hold(m, w, HOLD_UNLOADING);
+		pool_set_holding(m, w, HOLDING_UNLOADING);
 		worker_tell(
 			w, &(struct wire_message){.type = WIRE_UNLOAD, .unload = {.model = m->id}});
 	}
@@ -246,7 +246,7 @@ void worker_on_loaded(struct worker *w, const struct wire_loaded *l)
 	struct holding *h = m ? pool_holding(m, w) : NULL;
 	const char *wrong;
 
-	if (!h || h->state != HOLD_LOADING) {
+	if (!h || h->state != HOLDING_LOADING) {
 		worker_lose(w, WORKER_MISBEHAVED, "loaded: model %" PRIu32 " was not to be loaded",
 			l->model);
 		return;
@@ -261,7 +261,7 @@ void worker_on_loaded(struct worker *w, const struct wire_loaded *l)
 	w->loading = NULL;
 	h->failed = !pool_loaded(m, w, l);
 	h->memory_bytes = l->ok ? l->memory_bytes : 0;
-	pool_set_hold(m, w, l->ok ? HOLD_HELD : HOLD_NONE);
+	pool_set_holding(m, w, l->ok ? HOLDING_LOADED : HOLDING_NONE);
 	w->pool->worker_events->on_loaded(w, m, !h->failed);
 	if (w->trial)
 		return;
@@ -280,7 +280,7 @@ void worker_on_unloaded(struct worker *w, const struct wire_unloaded *u)
 	struct pool_model *m = pool_find_model(w->pool, u->model);
 	struct holding *h = m ? pool_holding(m, w) : NULL;
 
-	if (!h || h->state != HOLD_UNLOADING) {
+	if (!h || h->state != HOLDING_UNLOADING) {
 		worker_lose(w, WORKER_MISBEHAVED,
 			"unloaded: model %" PRIu32 " was not to be unloaded", u->model);
 		return;
@@ -290,7 +290,7 @@ void worker_on_unloaded(struct worker *w, const struct wire_unloaded *u)
 		m->settings->name, m->settings->version, w->name, u->memory_bytes, u->stayed_bytes);
 	w->stayed_bytes = u->stayed_bytes;
 	drop_lanes(h);
-	pool_set_hold(m, w, HOLD_NONE);
+	pool_set_holding(m, w, HOLDING_NONE);
 	w->pool->worker_events->on_unloaded(w);
 	worker_want(w, m);
 	worker_load_next(w);
@@ -303,7 +303,7 @@ static void forget(struct worker *w, struct pool_model *m)
 	breaker_leave(pool_breaker(m, w->device_index), w);
 	drop_lanes(h);
 	list_remove(&h->load_node);
-	pool_set_hold(m, w, HOLD_NONE);
+	pool_set_holding(m, w, HOLDING_NONE);
 }
 
 void worker_forget_models(struct worker *w)

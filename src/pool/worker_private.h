@@ -77,8 +77,8 @@ struct worker {
 	bool alone;    /* a batch runs beside which nothing is to be loaded */
 	bool set_up;   /* the process takes Loads */
 	struct list to_load; /* struct holding.load_node, in the order in which they are due */
-	struct pool_model *loading; /* borrow: HOLD_LOADING here; NULL: none */
-	uint32_t n_leaving;	    /* models: HOLD_LEAVING here */
+	struct pool_model *loading; /* borrow: HOLDING_LOADING here; NULL: none */
+	uint32_t n_leaving;	    /* models: HOLDING_LEAVING here */
 	uint64_t stayed_bytes;	    /* what models have left in the process */
 
 	uint64_t started_ns;

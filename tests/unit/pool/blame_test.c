@@ -102,7 +102,7 @@ Test(blame, breaker_takes_a_model_that_is_just_being_loaded)
 	b.settings.breaker_crashes = 1;
 	bed_start(&b);
 	w = bed_worker(&b, 0);
-	bed_wait(&b, b.pm[0]->holdings[0].state == HOLD_LOADING);
+	bed_wait(&b, b.pm[0]->holdings[0].state == HOLDING_LOADING);
 	/* As if another worker of the device had crashed by it. */
 	pool_blame(b.pm[0], w);
 	bed_wait(&b, b.n_started == 1);
@@ -130,9 +130,9 @@ Test(blame, unload_waits_for_batches_in_flight)
 	/* As if another worker of the device had crashed by it. */
 	pool_blame(b.pm[0], w);
 	cr_assert_not(worker_holds(w, b.pm[0]));
-	cr_assert(b.pm[0]->holdings[0].state == HOLD_LEAVING);
+	cr_assert(b.pm[0]->holdings[0].state == HOLDING_LEAVING);
 	cr_assert_eq(bed_run(&b, 0, 1, 2, 10), 0);
-	bed_wait(&b, b.n_events == 2 && b.pm[0]->holdings[0].state != HOLD_LEAVING);
+	bed_wait(&b, b.n_events == 2 && b.pm[0]->holdings[0].state != HOLDING_LEAVING);
 	cr_assert_eq(b.events[0].tag, 1);
 	cr_assert_eq(b.events[0].what, 'd');
 	/* It comes back after the cool-down. */

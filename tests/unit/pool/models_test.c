@@ -133,7 +133,7 @@ Test(models, one_goes_behind_its_batches)
 	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
 	bed_retire(&b, 0);
 	cr_expect_eq(bed_run(&b, 0, 0, 2, 10), WORKER_E_BUSY);
-	cr_expect_eq(b.pm[0]->holdings[0].state, HOLD_LEAVING);
+	cr_expect_eq(b.pm[0]->holdings[0].state, HOLDING_LEAVING);
 	/* Which lets the other go. */
 	cr_assert_eq(bed_run(&b, 0, 1, 3, 10), 0);
 	bed_wait(&b, b.n_models_gone == 1);
@@ -167,7 +167,7 @@ Test(models, one_goes_while_it_is_being_loaded)
 	bed_init(&b, "good", "echo");
 	bed_up(&b);
 	bed_add_named(&b, "second");
-	cr_expect_eq(b.pm[1]->holdings[0].state, HOLD_LOADING);
+	cr_expect_eq(b.pm[1]->holdings[0].state, HOLDING_LOADING);
 	bed_retire(&b, 1);
 	bed_wait(&b, b.n_models_gone == 1);
 	cr_expect_eq(worker_restarts(bed_worker(&b, 0)), 0);
@@ -239,7 +239,7 @@ Test(models, what_is_loaded_serves_while_others_load)
 	bed_init(&b, "good", "echo hold longload third");
 	bed_start(&b);
 	w = bed_worker(&b, 0);
-	bed_wait(&b, b.pm[2]->holdings[0].state == HOLD_LOADING);
+	bed_wait(&b, b.pm[2]->holdings[0].state == HOLDING_LOADING);
 	cr_expect_eq(worker_get_state(w), WORKER_LOADING);
 	cr_expect_eq(pool_model_ready(b.pm[0]), 1);
 	cr_expect_eq(worker_free_slots(w), 2);
@@ -297,19 +297,19 @@ Test(models, one_worker_of_a_device_loads_at_a_time)
 	b.settings.n_places = 2;
 	bed_up(&b);
 	bed_add_named(&b, "hangload");
-	cr_expect_eq(b.pm[1]->holdings[0].state, HOLD_LOADING);
-	cr_expect_eq(b.pm[1]->holdings[1].state, HOLD_NONE);
-	cr_expect_eq(b.pm[1]->holdings[2].state, HOLD_LOADING, "another device");
+	cr_expect_eq(b.pm[1]->holdings[0].state, HOLDING_LOADING);
+	cr_expect_eq(b.pm[1]->holdings[1].state, HOLDING_NONE);
+	cr_expect_eq(b.pm[1]->holdings[2].state, HOLDING_LOADING, "another device");
 	cr_assert_eq(bed_run(&b, 1, 0, 1, 10), 0);
 	bed_wait(&b, b.n_events == 1);
-	cr_expect_eq(b.pm[1]->holdings[1].state, HOLD_NONE);
+	cr_expect_eq(b.pm[1]->holdings[1].state, HOLDING_NONE);
 	/* The one that loads is gone: it is the other's turn. */
 	kill(worker_pid(bed_worker(&b, 2)), SIGKILL);
 	bed_retire(&b, 1);
 	bed_add_named(&b, "third");
-	cr_expect_eq(b.pm[2]->holdings[1].state, HOLD_NONE);
+	cr_expect_eq(b.pm[2]->holdings[1].state, HOLDING_NONE);
 	kill(worker_pid(bed_worker(&b, 0)), SIGKILL);
-	bed_wait(&b, b.pm[2]->holdings[1].state == HOLD_HELD);
+	bed_wait(&b, b.pm[2]->holdings[1].state == HOLDING_LOADED);
 	bed_wait(&b, pool_model_ready(b.pm[2]) == 3);
 	bed_drain_end(&b);
 }
@@ -323,10 +323,10 @@ Test(models, at_a_start_all_workers_of_a_device_load_at_once)
 	b.places[0].count = 3;
 	bed_start(&b);
 	for (size_t i = 0; i < 3; i++)
-		bed_wait(&b, b.pm[1]->holdings[i].state == HOLD_LOADING);
+		bed_wait(&b, b.pm[1]->holdings[i].state == HOLDING_LOADING);
 	for (size_t i = 0; i < 3; i++) {
-		cr_expect_eq(b.pm[0]->holdings[i].state, HOLD_HELD);
-		cr_expect_eq(b.pm[1]->holdings[i].state, HOLD_LOADING);
+		cr_expect_eq(b.pm[0]->holdings[i].state, HOLDING_LOADED);
+		cr_expect_eq(b.pm[1]->holdings[i].state, HOLDING_LOADING);
 		cr_expect_eq(worker_get_state(bed_worker(&b, i)), WORKER_LOADING);
 	}
 	bed_end(&b);
@@ -345,9 +345,9 @@ Test(models, nothing_is_loaded_beside_a_suspect)
 	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
 	w->alone = true;
 	bed_add_named(&b, "late");
-	cr_expect_eq(b.pm[2]->holdings[0].state, HOLD_NONE);
+	cr_expect_eq(b.pm[2]->holdings[0].state, HOLDING_NONE);
 	cr_assert_eq(bed_run(&b, 0, 1, 2, 10), 0);
-	cr_expect_eq(b.pm[2]->holdings[0].state, HOLD_NONE);
+	cr_expect_eq(b.pm[2]->holdings[0].state, HOLDING_NONE);
 	bed_wait(&b, b.n_events == 2);
 	bed_wait(&b, pool_model_ready(b.pm[2]) == 1);
 	bed_drain_end(&b);

@@ -71,7 +71,7 @@ Test(move, other_workers_unload_it)
 	bed_wait(&b, pool_model_ready(b.pm[1]) == 2 && pool_model_ready(b.pm[0]) == 2);
 	cr_expect(worker_holds(bed_worker(&b, 2), b.pm[1]));
 	cr_expect(worker_holds(bed_worker(&b, 3), b.pm[1]));
-	bed_wait(&b, b.pm[1]->holdings[1].state == HOLD_NONE);
+	bed_wait(&b, b.pm[1]->holdings[1].state == HOLDING_NONE);
 	bed_drain_end(&b);
 }
 

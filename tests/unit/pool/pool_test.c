@@ -147,11 +147,11 @@ Test(pool, what_failed_to_load_is_tried_again)
 	cr_assert_eq(pool_model_failed(b.pm[0]), 1);
 	cr_assert_eq(pool_model_failed(b.pm[1]), 0);
 	pool_model_retry(b.pm[1]);
-	cr_assert_eq(b.pm[1]->holdings[0].state, HOLD_HELD);
+	cr_assert_eq(b.pm[1]->holdings[0].state, HOLDING_LOADED);
 	pool_model_retry(b.pm[0]);
 	cr_assert_eq(pool_model_failed(b.pm[0]), 0);
 	cr_assert_eq(pool_model_hopeful(b.pm[0]), 1);
-	cr_assert_eq(b.pm[0]->holdings[0].state, HOLD_LOADING);
+	cr_assert_eq(b.pm[0]->holdings[0].state, HOLDING_LOADING);
 	bed_wait(&b, pool_model_failed(b.pm[0]) == 1);
 	cr_assert_eq(pool_model_hopeful(b.pm[0]), 0);
 	bed_drain_end(&b);

@@ -86,7 +86,7 @@ Test(trial, what_hangs_in_loading_hurts_nobody)
 	b.settings.load_timeout_ms = 200;
 	bed_start(&b);
 	w = bed_worker(&b, 0);
-	bed_wait(&b, b.pm[1]->holdings[0].state == HOLD_LOADING);
+	bed_wait(&b, b.pm[1]->holdings[0].state == HOLDING_LOADING);
 	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
 	bed_wait(&b, b.n_events == 1);
 	cr_expect_eq(b.events[0].what, 'i', "the load is to blame");

@@ -273,19 +273,19 @@ Test(worker, a_batch_beside_a_load)
 	w = bed_worker(&b, 0);
 	for (uint32_t i = 1; i < 3; i++) {
 		pool_blame(b.pm[i], w);
-		bed_wait(&b, b.pm[i]->holdings[0].state == HOLD_NONE);
+		bed_wait(&b, b.pm[i]->holdings[0].state == HOLDING_NONE);
 		pool_breaker(b.pm[i], 0)->state = BREAKER_PROBATION;
 		b.pm[i]->holdings[0].failed = false;
 		worker_want(w, b.pm[i]);
 	}
 	worker_load_next(w);
-	cr_assert_eq(b.pm[1]->holdings[0].state, HOLD_LOADING);
+	cr_assert_eq(b.pm[1]->holdings[0].state, HOLDING_LOADING);
 	cr_assert_eq(bed_run(&b, 0, 0, 1, 10), 0);
 	cr_assert_eq(w->n_busy, 1);
 	cr_assert_eq(lane_front(first_flight(w)->lane), first_flight(w));
 	cr_assert_lt(worker_deadline(w), CLOCK_NO_DEADLINE);
 	/* It fails in an orderly manner: the breaker closes, and the next load is sent. */
-	bed_wait(&b, b.pm[2]->holdings[0].state == HOLD_LOADING);
+	bed_wait(&b, b.pm[2]->holdings[0].state == HOLDING_LOADING);
 	cr_assert_eq(w->n_in_flight, 1);
 	bed_end(&b);
 }
