@@ -16,7 +16,10 @@
 #define VISIBLE	     "CUDA_VISIBLE_DEVICES="
 #define ORDER	     "CUDA_DEVICE_ORDER="
 #define ORDER_BY_BUS ORDER "PCI_BUS_ID"
-#define OURS	     2u /* variables */
+#define OURS	     3u /* variables */
+
+/* A library of ONNX Runtime's may send telemetry from when it is opened on: it has none, unless somebody says so. */
+static const char no_telemetry[] = "ORT_DISABLE_TELEMETRY=1";
 
 /* What others said to the daemon alone: a worker must not speak for it, nor take its sockets. */
 static const char *const private_names[] = {"NOTIFY_SOCKET=", "WATCHDOG_USEC=", "WATCHDOG_PID=",
@@ -113,6 +116,9 @@ int environment_new(
 	memcpy(text + text_bytes, ORDER_BY_BUS, sizeof(ORDER_BY_BUS));
 	env[at++] = text;
 	env[at++] = text + text_bytes;
+	env[at] = NULL;
+	if (!has((const char *const *)env, no_telemetry))
+		env[at++] = (char *)no_telemetry;
 	env[at] = NULL;
 	*ret_env = env;
 	return 0;

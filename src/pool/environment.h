@@ -1,4 +1,4 @@
-/* environment.h: the environment of a worker: the daemon's, but for which GPUs it sees. */
+/* environment.h: the environment of a worker: the daemon's, but for which GPUs it sees, and without ONNX Runtime's telemetry. */
 #ifndef POOL_ENVIRONMENT_H
 #define POOL_ENVIRONMENT_H
 

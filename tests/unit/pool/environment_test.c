@@ -93,6 +93,24 @@ Test(environment, more_comes_in_place_of_the_daemons_own)
 	free(env);
 }
 
+Test(environment, onnxruntime_has_no_telemetry_unless_somebody_says_so)
+{
+	const char *const more[] = {"ORT_DISABLE_TELEMETRY=no", NULL};
+	char **env;
+
+	unsetenv("ORT_DISABLE_TELEMETRY");
+	cr_assert_eq(environment_new(&env, "cpu:0", NULL, NULL), 0);
+	cr_expect_str_eq(value_of(env, "ORT_DISABLE_TELEMETRY"), "1");
+	free(env);
+	setenv("ORT_DISABLE_TELEMETRY", "0", 1);
+	cr_assert_eq(environment_new(&env, "cpu:0", NULL, NULL), 0);
+	cr_expect_str_eq(value_of(env, "ORT_DISABLE_TELEMETRY"), "0");
+	free(env);
+	cr_assert_eq(environment_new(&env, "cpu:0", more, NULL), 0);
+	cr_expect_str_eq(value_of(env, "ORT_DISABLE_TELEMETRY"), "no");
+	free(env);
+}
+
 static int work(void *arg)
 {
 	char **env;
