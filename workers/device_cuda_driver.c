@@ -3,17 +3,21 @@
  * Worker process, any thread.
  */
 #include <dlfcn.h>
+#include <string.h>
 
 #include "workers/device_cuda_private.h"
 
-void *cuda_driver_symbol(const char *name)
+bool cuda_driver_find(const char *name, void *ret_function)
 {
 	void *driver = dlopen("libcuda.so.1", RTLD_NOLOAD | RTLD_NOW);
 	void *symbol = dlsym(driver ? driver : RTLD_DEFAULT, name);
 
 	if (driver)
 		dlclose(driver); /* the runtime keeps it */
-	return symbol;
+	if (symbol)
+		memcpy(ret_function, &symbol,
+			sizeof(symbol)); /* no cast is one of the language's */
+	return symbol != NULL;
 }
 
 int cuda_blame_import(struct device *d, cudaError_t error)

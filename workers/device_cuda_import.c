@@ -14,15 +14,6 @@ _Static_assert(sizeof(cudaIpcMemHandle_t) == DEVICE_HANDLE_BYTES, "a handle is o
 /* cuMemGetAddressRange(): CUresult, which is 0 for success, of (CUdeviceptr *, size_t *, CUdeviceptr). */
 typedef int range_call(unsigned long long *base, size_t *bytes, unsigned long long data);
 
-static range_call *find_range_call(void)
-{
-	void *symbol = cuda_driver_symbol("cuMemGetAddressRange_v2");
-	range_call *call = NULL;
-
-	memcpy(&call, &symbol, sizeof(call));
-	return call;
-}
-
 /* How many bytes there are from `data` on. */
 static uint64_t bytes_from(range_call *range, const void *data)
 {
@@ -37,13 +28,13 @@ static uint64_t bytes_from(range_call *range, const void *data)
 int cuda_import(
 	struct device *d, const void *handle, uint64_t bytes, struct device_import *ret_import)
 {
-	range_call *range = find_range_call();
+	range_call *range;
 	cudaIpcMemHandle_t h;
 	void *data = NULL;
 	cudaError_t error;
 	int r;
 
-	if (!range)
+	if (!cuda_driver_find("cuMemGetAddressRange_v2", &range))
 		return -ENOTSUP;
 	memcpy(&h, handle, sizeof(h));
 	error = cudaIpcOpenMemHandle(&data, h, cudaIpcMemLazyEnablePeerAccess);

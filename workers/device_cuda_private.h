@@ -44,8 +44,9 @@ int cuda_import_fd(
 	struct device *d, int fd, uint64_t bytes, bool writable, struct device_import *ret_import);
 /* Addresses of cuda_import_fd()'s. */
 int cuda_unmap(struct device *d, const struct device_import *import);
-/* The driver's entry point of that name, which it has once the runtime has opened it; NULL. */
-void *cuda_driver_symbol(const char *name);
+/* The driver's entry point of that name, which it has once the runtime has opened it, into a pointer to a function. False: it
+ * has none. */
+bool cuda_driver_find(const char *name, void *ret_function);
 /* What a client's handle or descriptor has led to, as a result: that call's, unless the device has failed since. */
 _must_use_ int cuda_blame_import(struct device *d, cudaError_t error);
 int cuda_stream_wait(struct device_stream *s, struct device_event *e);

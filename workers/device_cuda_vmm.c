@@ -9,7 +9,6 @@
 #include <cuda.h>
 #include <errno.h>
 #include <stdint.h>
-#include <string.h>
 
 #include "workers/device_cuda_private.h"
 
@@ -34,13 +33,9 @@ struct calls {
 
 static int find_calls(struct calls *ret_calls)
 {
-	void *symbol;
-
 #define FIND(name)                                                                                 \
-	symbol = cuda_driver_symbol(#name);                                                        \
-	if (!symbol)                                                                               \
-		return -ENOTSUP;                                                                   \
-	memcpy(&ret_calls->name, &symbol, sizeof(symbol));
+	if (!cuda_driver_find(#name, &ret_calls->name))                                            \
+		return -ENOTSUP;
 	CALLS(FIND)
 	return 0;
 }

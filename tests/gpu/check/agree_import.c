@@ -99,13 +99,10 @@ static int lend_by_descriptor(int *ret_fd)
 	CUmemGenericAllocationHandle handle;
 	__typeof__(&cuMemCreate) create;
 	__typeof__(&cuMemExportToShareableHandle) export;
-	void *symbols[] = {cuda_driver_symbol("cuMemCreate"),
-		cuda_driver_symbol("cuMemExportToShareableHandle")};
 
-	if (!symbols[0] || !symbols[1])
+	if (!cuda_driver_find("cuMemCreate", &create) ||
+		!cuda_driver_find("cuMemExportToShareableHandle", &export))
 		return -ENOTSUP;
-	memcpy(&create, &symbols[0], sizeof(create));
-	memcpy(&export, &symbols[1], sizeof(export));
 	return create(&handle, BYTES, &properties, 0) ||
 	       export(ret_fd, handle, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0);
 }

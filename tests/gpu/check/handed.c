@@ -54,13 +54,9 @@ struct handed {
 
 static bool find_calls(struct calls *c)
 {
-	void *symbol;
-
 #define FIND(name)                                                                                 \
-	symbol = cuda_driver_symbol(#name);                                                        \
-	if (!symbol)                                                                               \
-		return false;                                                                      \
-	memcpy(&c->name, &symbol, sizeof(symbol));
+	if (!cuda_driver_find(#name, &c->name))                                                    \
+		return false;
 	CALLS(FIND)
 	return true;
 }

@@ -6,6 +6,10 @@
 
 Test(device_cuda_driver, by_name)
 {
-	cr_assert_eq(cuda_driver_symbol("cuMemMap"), (void *)cuMemMap);
-	cr_assert_null(cuda_driver_symbol("cuMemMapNothing"));
+	__typeof__(&cuMemMap) map = NULL;
+
+	cr_expect_not(cuda_driver_find("cuMemMapNothing", &map));
+	cr_assert_null(map);
+	cr_assert(cuda_driver_find("cuMemMap", &map));
+	cr_assert_eq(map, cuMemMap);
 }
