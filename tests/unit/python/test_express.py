@@ -81,6 +81,7 @@ class Told:
         directory.mkdir()
         self.worker = Worker(directory, MODELD_NATIVE=way)
         self.memory = {}
+        self.last = self.last_hold = 0
         self.got = []
         self.worker.take = self.take
         assert self.begin(code, **setup).ok
@@ -113,6 +114,9 @@ class Told:
         n = sum(type(m) is wire.Run for m in messages)
         while len(said) < n:
             done = self.take(wire.Done)
+            holds = [r.hold for r in done.results if r.hold]
+            assert done.batch > self.last and holds == sorted(holds) and (not holds or holds[0] > self.last_hold), "answers come in order"
+            self.last, self.last_hold = done.batch, holds[-1] if holds else self.last_hold
             said[done.batch] = [self.plain(r) for r in done.results]
         return said
 
@@ -379,7 +383,7 @@ class Cancelling:
 def test_no_cancel_is_lost(native, express):
     outputs, executor = types.SimpleNamespace(reserve=None), Cancelling()
     e = express_module.Express(native, express.fd, {ARENA: (memoryview(bytes(BYTES)), None)}, outputs, executor,
-                               answer=lambda *said: None, begin=lambda: None, release=None, busy_poll_us=0)
+                               answer=lambda *said: None, begin=lambda: None, release=None, flush=None, busy_poll_us=0)
     try:
         executor.native = express.native = e.native
         e.native.add(1, "model", lambda x: current_call() and x, None, (("x", 12, None),), (("y", 12, None),))
@@ -399,3 +403,23 @@ def test_what_is_wrongly_made_is_refused(native, express):
     for inputs in ((("x", 12, (1,) * 17),), (("x", 12, ("a",)),), (("x", 12, (1 << 64,)),), ("x",), (("x", 1, ()),) * 17, ((1, 1, ()),)):
         with pytest.raises((TypeError, ValueError, OverflowError)):
             express.native.add(1, "model", print, None, inputs, ())
+
+
+def test_answers_leave_in_order_whoever_makes_them(both):
+    """That of a run which raised is made in Python, behind one that waits in the module."""
+    for told in both("def infer(x):\n    if x[0]:\n        raise ValueError('one')\n    return x\n", struct.pack("2f", 1, 0)):
+        for first in range(1, 400, 8):
+            said = told.answers([run(first + i, offset=4 * (i % 2)) for i in range(8)])
+            assert [results[0][0] for results in said.values()] == [13, 0] * 4
+
+
+def test_holds_are_in_order_beside_coroutines(both, tmp_path):
+    """Whose answers come from threads of their own."""
+    for told in both("def infer(x):\n    return x\n", struct.pack("2f", 1, 0)):
+        assert told.worker.load("async def infer(x):\n    return x\n", model=2).ok
+        told.worker.send(*(run(i, model=1 + i % 2, lane=i % 3 if i % 2 else 0) for i in range(1, 300)))
+        holds = [told.take(wire.Done).results[0].hold for _ in range(1, 300)]
+        assert holds == sorted(holds)
+        told.worker.send(wire.Release(holds=holds), wire.Unload(model=2))
+        told.take(wire.Unloaded)
+        assert told.answers([run(300)])[300][0][0] == 0

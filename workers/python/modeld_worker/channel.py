@@ -25,6 +25,9 @@ def _descriptors(control):
 
 
 class Channel:
+    """`beside`: answers of the extension module's, which wait there and leave in the order in which they were made. What waits here is older:
+    nothing is added while something waits there."""
+
     def __init__(self, fd):
         os.set_inheritable(fd, False)  # children of models do not get it
         self.socket = socket.socket(fileno=fd)
@@ -35,6 +38,7 @@ class Channel:
         self._waiting = []  # bytes of messages that were not sent
         self._n = 0
         self._since = 0
+        self.beside = None
 
     def receive(self):
         """(messages, descriptors) of the next record. The descriptors are the caller's. Closed, WireError"""
@@ -58,7 +62,7 @@ class Channel:
         """Sent with what else waits: `now`, or at the next flush(). WireError: it does not fit a record."""
         data = codec.write(message)
         with self._sending:
-            if self._n + len(data) > wire.RECORD_MAX:
+            if self._n + len(data) > wire.RECORD_MAX or self.beside and self.beside.waits:
                 self._flush()
             if not self._waiting:
                 self._since = time.perf_counter_ns()
@@ -77,7 +81,7 @@ class Channel:
                 raise Closed from None
 
     def flush(self):
-        if self._waiting:
+        if self._waiting or self.beside and self.beside.waits:
             with self._sending:
                 self._flush()
 
@@ -94,3 +98,5 @@ class Channel:
                 self.socket.send(data, NOSIGNAL)
             except ConnectionError:
                 raise Closed from None
+        if self.beside:
+            self.beside.flush()

@@ -38,9 +38,10 @@ def native():
 
 class Express:
     """Of the main thread. `answer(batch, answers, compute_ns)` is called for what infer() gave that is no plain array, or
-    raised; `begin()` before what may take long; `release(holds)` for what the daemon has read."""
+    raised; `begin()` before what may take long; `release(holds)` for what the daemon has read;
+    `flush()` sends all that waits, here and elsewhere."""
 
-    def __init__(self, module, fd, views, outputs, executor, *, answer, begin, release, busy_poll_us):
+    def __init__(self, module, fd, views, outputs, executor, *, answer, begin, release, flush, busy_poll_us):
         self._executor = executor
         self._answer = answer
         self._thread = threading.get_ident()
@@ -48,7 +49,7 @@ class Express:
         self.native = module.Express(
             fd=fd, ndarray=np.ndarray, dtypes=tuple(dtypes.NUMPY), views=views, begin=begin, reserve=outputs.reserve,
             release=release, conclude=self._conclude, closed=Closed, malformed=WireError, busy_poll_us=busy_poll_us,
-            concatenate=np.concatenate)
+            concatenate=np.concatenate, flush=flush)
         set_usual_call(self._current)
 
     def add(self, model):

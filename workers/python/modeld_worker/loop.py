@@ -74,7 +74,7 @@ class Loop:
             while True:
                 while self._jobs:
                     self._do(self._jobs.popleft())
-                self._flush()
+                self._channel.flush()
                 with self._watch.reading():
                     # The watch may have read something for us until now.
                     if not self._jobs:
@@ -111,7 +111,7 @@ class Loop:
             rest = self._express.rest()
             if rest:
                 self._take_all(codec.read_record(rest), [])
-        self._flush()
+        self._channel.flush()
 
     def _take_all(self, messages, fds):
         try:
@@ -120,11 +120,6 @@ class Loop:
         finally:
             for fd in fds:
                 os.close(fd)
-
-    def _flush(self):
-        self._channel.flush()
-        if self._express:
-            self._express.flush()
 
     def conclude(self, e, model=None):
         """The exit status for what ended the worker. model: which ran, where that was not the main thread."""
@@ -214,8 +209,16 @@ class Loop:
         if module:
             self._quick = express.Express(
                 module, self.socket.fileno(), self._views.by_id, self._outputs, self._executor, answer=self._answer,
-                begin=self._begin_quick, release=self._release, busy_poll_us=self._setup.busy_poll_us)
-            self._express = self._quick.native
+                begin=self._begin_quick, release=self._release, flush=self._channel.flush,
+                busy_poll_us=self._setup.busy_poll_us)
+            self._express = self._channel.beside = self._quick.native
+
+    def _choose_ways(self):
+        """None is quick while there are lanes: holds are numbered in the order of the answers, which come from threads then."""
+        for model in self._models.values():
+            self._express.drop(model.number)
+            if not self._lanes:
+                self._quick.add(model)
 
     def _begin_quick(self):
         self._channel.flush()
@@ -318,7 +321,7 @@ class Loop:
             return
         quick = model.compute_ns is not None and model.compute_ns < QUICK_NS
         if not quick or self._channel.waits_ns() > ANSWER_NS:
-            self._flush()
+            self._channel.flush()
         self._running = model
         self._watch.begin(long=False)
         answers, compute_ns = self._executor.run(model, run)
@@ -374,7 +377,7 @@ class Loop:
 
     def _before_wait(self):
         """A run waits for memory: what has an answer is sent, and the channel is read meanwhile."""
-        self._flush()
+        self._channel.flush()
         self._watch.hurry()
 
     def _send_partial(self, batch, item, answer, last):
@@ -393,7 +396,7 @@ class Loop:
                 raise RuntimeError("an answer does not fit a message") from None
 
     def _on_load(self, load):
-        self._flush()
+        self._channel.flush()
         if load.model in self._models:
             raise Stop(EXIT_INTERNAL, "load with a number that is in use")
         model = Model(load, self._setup, self._others)
@@ -405,11 +408,11 @@ class Loop:
         self._log_loaded(load, model, error)
         if error is None:
             self._models[load.model] = model
-            if self._express:
-                self._quick.add(model)
             if model.lanes > 1:
                 self._lanes[load.model] = Lanes([self._new_executor() for _ in range(model.lanes)],
                                                 functools.partial(self._run_in_lane, model))
+            if self._express:
+                self._choose_ways()
             self._channel.add(model.loaded(), now=True)
         else:
             self._channel.add(wire.Loaded(model=load.model, error=clean(error)), now=True)
@@ -462,6 +465,8 @@ class Loop:
         if self._express:
             self._express.drop(m.model)
         self._unload(model)
+        if self._express:
+            self._choose_ways()
         log.line(log.INFO, "model unloaded", worker=self._setup.worker, model=model.name, number=model.number)
         self._channel.add(wire.Unloaded(model=m.model, memory_bytes=model.memory_bytes), now=True)
 

@@ -73,7 +73,7 @@ static int pack(struct express *e, const struct wire_done *what)
 
 	if (wire_pack(e->scratch, &done, &data, &n) < 0)
 		return 0;
-	if (n > sizeof(e->out) - e->n_out && express_flush(e) < 0)
+	if (n > sizeof(e->out) - e->n_out && express_flush_all(e) < 0)
 		return -1;
 	if (e->n_out == 0 && !e->concluded)
 		e->since_ns = clock_ns();

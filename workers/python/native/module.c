@@ -147,7 +147,7 @@ static PyObject *cancel(PyObject *self, PyObject *args)
 static int keep(struct express *e, PyObject *dtypes)
 {
 	PyObject *all[] = {e->arrays.type, e->views, e->begin, e->reserve, e->release, e->conclude,
-		e->closed, e->malformed, e->concatenate};
+		e->closed, e->malformed, e->concatenate, e->flush};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		Py_XINCREF(all[i]);
@@ -167,7 +167,8 @@ static int keep(struct express *e, PyObject *dtypes)
 static int init(PyObject *self, PyObject *args, PyObject *keywords)
 {
 	static const char *const names[] = {"fd", "ndarray", "dtypes", "views", "begin", "reserve",
-		"release", "conclude", "closed", "malformed", "busy_poll_us", "concatenate", NULL};
+		"release", "conclude", "closed", "malformed", "busy_poll_us", "concatenate",
+		"flush", NULL};
 	struct express *e = (struct express *)self;
 	unsigned int busy_poll_us = 0;
 	PyObject *dtypes;
@@ -176,10 +177,10 @@ static int init(PyObject *self, PyObject *args, PyObject *keywords)
 		PyErr_SetString(PyExc_TypeError, "it was made before");
 		return -1;
 	}
-	if (!PyArg_ParseTupleAndKeywords(args, keywords, "iOO!O!OOOOOO|IO",
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "iOO!O!OOOOOO|IOO",
 		    (char **)(uintptr_t)names, &e->fd, &e->arrays.type, &PyTuple_Type, &dtypes,
 		    &PyDict_Type, &e->views, &e->begin, &e->reserve, &e->release, &e->conclude,
-		    &e->closed, &e->malformed, &busy_poll_us, &e->concatenate)) {
+		    &e->closed, &e->malformed, &busy_poll_us, &e->concatenate, &e->flush)) {
 		memset((char *)e + sizeof(PyObject), 0, sizeof(*e) - sizeof(PyObject));
 		return -1;
 	}
@@ -199,7 +200,7 @@ static void dealloc(PyObject *self)
 	PyTypeObject *type = Py_TYPE(self);
 	freefunc release_memory = (freefunc)PyType_GetSlot(type, Py_tp_free);
 	PyObject **all[] = {&e->arrays.type, &e->views, &e->begin, &e->reserve, &e->release,
-		&e->conclude, &e->closed, &e->malformed, &e->concatenate};
+		&e->conclude, &e->closed, &e->malformed, &e->concatenate, &e->flush};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		Py_CLEAR(*all[i]);
@@ -223,7 +224,8 @@ static PyMethodDef methods[] = {
 	{"run", run, METH_NOARGS, "Handles what it can of the record. True: that is all of it."},
 	{"rest", rest, METH_NOARGS,
 		"The bytes of the record that were not begun; they are the caller's to handle."},
-	{"flush", flush, METH_NOARGS, "Sends the answers that wait."},
+	{"flush", flush, METH_NOARGS,
+		"Sends the answers that wait here; what waits elsewhere is older, and was sent."},
 	{"add", add, METH_VARARGS,
 		"add(number, model, infer, keywords or None, inputs, outputs, max_batch_size=0): "
 		"runs of this model may be handled, those of several items up to so many rows; "
@@ -238,6 +240,8 @@ static PyMethodDef methods[] = {
 static PyMemberDef members[] = {
 	{"last_batch", T_ULONGLONG, offsetof(struct express, last_batch), 0,
 		"of the last run that was begun"},
+	{"waits", T_PYSSIZET, offsetof(struct express, n_out), READONLY,
+		"bytes of answers that wait here"},
 	{"spins", T_ULONGLONG, offsetof(struct express, busy.n_spins), READONLY,
 		"times that receive() has looked again where it would have slept"},
 	{NULL, 0, 0, 0, NULL},

@@ -102,7 +102,9 @@ struct express {
 	 * release(holds), conclude(model, batch, given, raised, compute_ns), which of a joined run is given its bytes and
 	 * the arrays of each item, too. */
 	PyObject *begin, *reserve, *release, *conclude;
-	PyObject *concatenate;	      /* own: numpy's; NULL: nothing is joined */
+	PyObject *concatenate; /* own: numpy's; NULL: nothing is joined */
+	/* own: sends what waits here and elsewhere, in its order; NULL: there is no elsewhere. */
+	PyObject *flush;
 	PyObject *closed, *malformed; /* own: exceptions */
 	struct wire_scratch *scratch; /* own; the main thread's */
 	struct plan *plans;	      /* own */
@@ -153,8 +155,10 @@ int express_run(struct express *e, const struct wire_run *run, size_t used);
 /* Wait for a record, without the interpreter's lock: None, and what it has is left of it; where it has descriptors
  * (bytes, [descriptor]), the caller's. NULL: an exception is set. */
 PyObject *express_receive(struct express *e);
-/* Send what waits. Below 0: an exception is set. */
+/* Send what waits here. Below 0: an exception is set. */
 int express_flush(struct express *e);
+/* Likewise, in its turn: what Python has is sent as well. */
+int express_flush_all(struct express *e);
 /*
  * `used` bytes of what is left of the record are begun: they are no other thread's any more, to whom rest() gives what is not. False:
  * one has them already, since the lock was let go of meanwhile.

@@ -36,7 +36,7 @@ static int prepare(struct express *e, const struct plan *p)
 	bool is_quick = p->ran && p->compute_ns < QUICK_NS;
 	bool is_due = !is_quick || now - e->since_ns > ANSWER_NS;
 
-	if (is_due && express_flush(e) < 0)
+	if (is_due && express_flush_all(e) < 0)
 		return -1;
 	return now - e->begun_ns > BEGUN_NS || (is_due && e->concluded) ? begin(e, now) : 0;
 }

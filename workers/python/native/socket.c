@@ -63,6 +63,16 @@ int express_flush(struct express *e)
 	return 0;
 }
 
+int express_flush_all(struct express *e)
+{
+	_own_ done = NULL;
+
+	if (e->n_out == 0 || !e->flush)
+		return express_flush(e);
+	done = PyObject_CallFunctionObjArgs(e->flush, NULL);
+	return done ? 0 : -1;
+}
+
 /* ([bytes of the record], [descriptors]), the caller's. */
 static PyObject *with_descriptors(const struct express *e, size_t n, const int *fds, size_t n_fds)
 {
