@@ -116,5 +116,5 @@ def test_what_is_waited_for_is_no_time_of_the_next_run(way):
     if way == "try_out":
         answer = executor.try_out(model, [])
     else:
-        answer = executor.conclude(model, executor.begin_elsewhere(model, 1, "", "", 0.0, False), model.infer(), None)
+        answer = executor.conclude(model, executor.begin_elsewhere(model, 1, "", "", 0.0, False, False), model.infer(), None)
     assert answer.code == 0 and o.take_waited_ns() == 0
