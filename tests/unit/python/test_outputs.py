@@ -118,3 +118,25 @@ def test_what_is_waited_for_is_no_time_of_the_next_run(way):
     else:
         answer = executor.conclude(model, executor.begin_elsewhere(model, 1, "", "", 0.0, False, False), model.infer(), None)
     assert answer.code == 0 and o.take_waited_ns() == 0
+
+
+def test_what_was_lent_and_not_given_is_free_at_once():
+    o = outputs()
+    executor = Executor(Views(), o, None, lambda: None)
+    call = executor.begin_elsewhere(types.SimpleNamespace(outputs=[]), 1, "", "", 0.0, False, False)
+    call.empty(1000, np.dtype("f4"), None)
+    kept = call.empty(1000, np.dtype("f4"), None)
+    call.give_back()
+    assert o.arena.used == 4032, "but for what the model still has"
+    del kept
+
+
+def test_what_models_have_kept_is_looked_at_before_it_is_much():
+    """Memory that nobody has any more is used again, ahead of memory that nobody had yet."""
+    o = outputs()
+    for _ in range(1000):
+        block = o.allocate(100)
+        array = np.ndarray(100, np.uint8, block.segment.memory, block.offset)
+        o.arena.guard(block, array)
+        o.give_back([block])
+    assert o.arena.used < 128 * 1000 / 4

@@ -78,9 +78,9 @@ class Call:
         return None
 
     def give_back(self):
-        for array, block in self.lent:
+        while self.lent:
+            block = self.lent.pop()[1]  # and the array is gone, unless the model has it
             self.executor.give_back([block])
-        self.lent = []
 
 
 class Executor:

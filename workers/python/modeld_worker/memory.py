@@ -26,6 +26,8 @@ SPARE_MAX = 64
 SPARE_BYTES_MAX = 64 * 1024
 # Descriptors of what others have: a worker has few segments to read, and may have many regions.
 KEPT_MAX = 64
+# Blocks that models may have kept, before it is asked whether they still do.
+KEPT_MANY = 64
 # Memory that there was no room for, to be mapped when it is needed.
 WANTED_MAX = 64
 
@@ -229,7 +231,8 @@ class Arena:
         self._given_up = {}
         self._last_id = 0
         self._spare = {}  # size -> blocks
-        self._kept = []  # blocks whose arrays a model still has
+        self._kept = []  # blocks whose arrays a model still has, or had when that was asked
+        self._kept_many = KEPT_MANY  # so many are asked again
         self._add(self.segment_bytes).populate(max(setup.output_populate_first, 1))
 
     def _add(self, size):
@@ -306,6 +309,8 @@ class Arena:
         if array is not None:
             if array() is not None:
                 self._kept.append(block)
+                if len(self._kept) >= self._kept_many:
+                    self._look_at_kept()
                 return
             block.array = None
         size = block.size
@@ -322,8 +327,10 @@ class Arena:
 
     def _look_at_kept(self):
         kept, self._kept = self._kept, []
+        self._kept_many = len(kept) + 1  # not in between
         for block in kept:
             self.release(block)
+        self._kept_many = 2 * len(self._kept) + KEPT_MANY
 
     def _join_spare(self):
         for blocks in self._spare.values():
