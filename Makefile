@@ -66,7 +66,9 @@ endif
 FLAGS     := $(CFLAGS) $(LTO_COMPILE)
 $(shell echo '$(FLAGS)' | cmp -s - $(BUILD)/flags || rm -f $(BUILD)/flags)
 
-LIBS_FRONT  := $(shell pkg-config --libs libuv libnghttp2 libprotobuf-c inih jansson zlib libmicrohttpd 2>/dev/null) -lpthread
+# Of libm what -O2 has inline, and -Os calls.
+LIBS_FRONT  := $(shell pkg-config --libs libuv libnghttp2 libprotobuf-c inih jansson zlib libmicrohttpd 2>/dev/null) -lpthread \
+               -Wl,--as-needed -lm -Wl,--no-as-needed
 LIBS_WORKER := $(shell pkg-config --libs inih 2>/dev/null) -ldl -lm -lpthread
 # What modelctl reads pictures by, each where it is there.
 PICTURES    := $(strip $(foreach p,libpng libturbojpeg,$(shell pkg-config --exists $(p) 2>/dev/null && echo $(p))))
