@@ -51,6 +51,8 @@ static const char bench_usage[] =
 struct slot {
 	struct grpc_call *call;	      /* own; NULL: none */
 	uint64_t due_ns;	      /* when it was, or should have been, asked */
+	bool again;		      /* the server has not begun it: to be sent once more */
+	bool resent;		      /* that was done */
 	struct bench_request request; /* own; inline only the first has one */
 };
 
@@ -247,7 +249,9 @@ static int record(struct bench *b, struct slot *s, uint64_t now_ns)
 {
 	int r = 0;
 
-	if (grpc_call_status(s->call) == GRPC_OK)
+	if (grpc_call_is_refused(s->call) && !s->resent)
+		s->again = true;
+	else if (grpc_call_status(s->call) == GRPC_OK)
 		r = latencies_add(&b->latencies, now_ns - s->due_ns);
 	else if (b->n_failed++ == 0)
 		(void)snprintf(b->failure, sizeof(b->failure), "%s: %s",
@@ -274,10 +278,24 @@ static bool is_due(struct bench *b, uint64_t now_ns, uint64_t *ret_due_ns)
 	return true;
 }
 
-/* What is answered is recorded, and what is due is asked until the end. *ret_open: how many are under way. */
+/* A slot without a call gets one, if one is due or is to be sent once more. */
+static int fill(struct bench *b, struct slot *s, uint64_t now_ns)
+{
+	uint64_t due = s->due_ns;
+
+	if (!s->again && !is_due(b, now_ns, &due))
+		return 0;
+	s->resent = s->again;
+	s->again = false;
+	return start(b, s, due);
+}
+
+/* What is answered is recorded, and what is due is asked until the end, but not where the server takes no more calls.
+ * *ret_open: how many are under way. */
 static int turn(struct bench *b, size_t *ret_open)
 {
-	uint64_t now = clock_ns(), due;
+	uint64_t now = clock_ns();
+	bool going = grpc_client_is_going(b->client);
 	int r = 0;
 
 	*ret_open = 0;
@@ -286,9 +304,9 @@ static int turn(struct bench *b, size_t *ret_open)
 
 		if (s->call && grpc_call_done(s->call))
 			r = record(b, s, now);
-		if (!r && !s->call && is_due(b, now, &due))
-			r = start(b, s, due);
-		*ret_open += s->call != NULL;
+		if (!r && !going && !s->call)
+			r = fill(b, s, now);
+		*ret_open += s->call || s->again;
 	}
 	return r;
 }
@@ -328,6 +346,18 @@ static uint64_t wake_at(const struct bench *b, size_t open)
 	return b->progress_ns < at ? b->progress_ns : at;
 }
 
+/* Until something is to be done. A connection that was lost has ended its calls. */
+static int wait_a_turn(struct bench *b, size_t open)
+{
+	int e = grpc_client_run(b->client, NULL, wake_at(b, open));
+
+	if (open == 0)
+		b->heard_ns = clock_ns();
+	if (!e || e == -EPIPE || (e == -ETIMEDOUT && clock_ns() <= silent_until(b)))
+		return 0;
+	return modelctl_fail(MODELCTL_UNREACHABLE, "%s: %s", modelctl_address(b->m), err_str(e));
+}
+
 static int run(struct bench *b)
 {
 	size_t open;
@@ -337,16 +367,13 @@ static int run(struct bench *b)
 	b->end_ns = clock_add(b->began_ns, b->seconds * NS_PER_S);
 	b->progress_ns = isatty(STDERR_FILENO) ? b->began_ns : CLOCK_NO_DEADLINE;
 	r = turn(b, &open);
-	while (!r && (open > 0 || (b->rate > 0 && clock_ns() < b->end_ns))) {
-		int e = grpc_client_run(b->client, NULL, wake_at(b, open));
-
-		if (open == 0)
-			b->heard_ns = clock_ns();
-		if (e && (e != -ETIMEDOUT || clock_ns() > silent_until(b)))
-			return modelctl_fail(
-				MODELCTL_UNREACHABLE, "%s: %s", modelctl_address(b->m), err_str(e));
+	while (!r && (open > 0 || clock_ns() < b->end_ns)) {
+		r = wait_a_turn(b, open);
 		tell_progress(b);
-		r = turn(b, &open);
+		if (!r)
+			r = turn(b, &open);
+		if (!r && grpc_client_is_idle(b->client))
+			r = modelctl_renew(b->m, &b->client);
 	}
 	if (b->progress_ns != CLOCK_NO_DEADLINE)
 		(void)fputs("\n", stderr);
@@ -420,7 +447,8 @@ int command_bench(struct modelctl *m, int argc, char **argv)
 	r = prepare(&b);
 	if (!r)
 		r = run(&b);
-	if (r)
+	/* What was measured before the daemon went is worth to be told. */
+	if (r && b.latencies.n == 0)
 		return r;
 	latencies_sort(&b.latencies);
 	if (m->json)
@@ -428,7 +456,8 @@ int command_bench(struct modelctl *m, int argc, char **argv)
 	else
 		print_text(&b);
 	if (b.n_failed == 0)
-		return MODELCTL_OK;
-	return modelctl_fail(MODELCTL_FAILED, "%" PRIu64 " requests failed, the first with %s",
-		b.n_failed, b.failure);
+		return r;
+	(void)modelctl_fail(
+		0, "%" PRIu64 " requests failed, the first with %s", b.n_failed, b.failure);
+	return r ? r : MODELCTL_FAILED;
 }

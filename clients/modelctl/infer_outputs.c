@@ -215,7 +215,7 @@ static bool ends_with(const char *path, const char *suffix)
 
 static int put(FILE *f, const void *data, size_t n)
 {
-	return n == 0 || fwrite(data, 1, n, f) == n ? 0 : -EIO;
+	return n == 0 || fwrite(data, 1, n, f) == n ? 0 : -errno;
 }
 
 static int write_npy(FILE *f, const struct tensor *t)

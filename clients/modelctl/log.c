@@ -1,4 +1,5 @@
 /* log.c: `modelctl logs` and `modelctl events`: what the daemon keeps of its log. modelctl, one thread. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -164,6 +165,12 @@ static int count_skipped(const struct reading *x, uint64_t *ret)
 	return r;
 }
 
+/* Another daemon than the one before, which counts from 1. */
+static bool is_another(const struct reading *x, const Response *r)
+{
+	return r->last < x->after;
+}
+
 /* All that there is after x->after. */
 static int print_all(struct reading *x, uint64_t *skip)
 {
@@ -174,6 +181,11 @@ static int print_all(struct reading *x, uint64_t *skip)
 		if (r)
 			return r;
 		more = answer->n_lines > 0;
+		if (is_another(x, answer)) {
+			(void)modelctl_fail(0, "another daemon answers: these are its lines");
+			x->after = 0;
+			more = true;
+		}
 		print_lines(x, answer, skip);
 		modeld__control__v1__log_response__free_unpacked(answer, NULL);
 	}
@@ -191,10 +203,11 @@ static int run(struct reading *x)
 	while (!r) {
 		r = print_all(x, &skip);
 		if (fflush(stdout))
-			return modelctl_fail(MODELCTL_FAILED, "cannot write");
+			return modelctl_fail(MODELCTL_FAILED, "cannot write: %s", err_str(-errno));
 		if (r || !x->follows)
 			break;
 		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+		r = modelctl_renew(x->m, &x->client);
 	}
 	return r;
 }

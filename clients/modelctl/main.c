@@ -2,6 +2,7 @@
  * main.c: modelctl's command line: the table of commands. modelctl, one thread.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -108,17 +109,25 @@ static int run(struct modelctl *m, const struct command *command, int argc, char
 	}
 }
 
-int main(int argc, char **argv)
+/* A connection must not become what is printed to. Whoever writes to a closed descriptor is told so still. */
+static int hold_standard_descriptors(void)
 {
-	struct modelctl m = {
-		.timeout_ns = DEFAULT_TIMEOUT_S * NS_PER_S,
-		.terminal = isatty(STDOUT_FILENO),
-	};
-	const char *name;
-	int r;
+	int fd;
 
-	places_list(&m.places, NULL);
-	r = leading_options(&m, argc, argv);
+	do {
+		fd = open("/dev/null", O_RDONLY);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd < 0)
+		return modelctl_fail(MODELCTL_FAILED, "/dev/null: %s", err_str(-errno));
+	close_fd(&fd);
+	return 0;
+}
+
+static int command_line(struct modelctl *m, int argc, char **argv)
+{
+	const char *name;
+	int r = leading_options(m, argc, argv);
+
 	if (r >= 0)
 		return r;
 	name = optind < argc ? argv[optind] : "";
@@ -128,11 +137,28 @@ int main(int argc, char **argv)
 	}
 	for (size_t i = 0; i < N_COMMANDS; i++) {
 		if (!strcmp(commands[i].name, name))
-			return run(&m, &commands[i], argc - optind, argv + optind);
+			return run(m, &commands[i], argc - optind, argv + optind);
 	}
 	if (*name)
 		(void)modelctl_fail(0, "unknown command '%s'\nTry 'modelctl --help'.", name);
 	else
 		usage(stderr);
 	return MODELCTL_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	struct modelctl m = {
+		.timeout_ns = DEFAULT_TIMEOUT_S * NS_PER_S,
+		.terminal = isatty(STDOUT_FILENO),
+	};
+	int r = hold_standard_descriptors();
+
+	if (r)
+		return r;
+	places_list(&m.places, NULL);
+	r = command_line(&m, argc, argv);
+	if (r == MODELCTL_OK && fflush(stdout))
+		return modelctl_fail(MODELCTL_FAILED, "cannot write: %s", err_str(-errno));
+	return r;
 }

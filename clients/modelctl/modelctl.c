@@ -104,6 +104,16 @@ int modelctl_connect(const struct modelctl *m, struct grpc_client **ret_client)
 	return nobody_answers(m, text);
 }
 
+int modelctl_renew(const struct modelctl *m, struct grpc_client **client)
+{
+	while (grpc_client_run(*client, NULL, 0) == 0)
+		;
+	if (!grpc_client_is_going(*client))
+		return 0;
+	*client = grpc_client_free(*client);
+	return modelctl_connect(m, client);
+}
+
 struct reply {
 	struct buf *buf; /* borrow */
 	int error;
@@ -199,11 +209,23 @@ static int run_call(const struct modelctl *m, struct grpc_client *c, const char 
 int modelctl_call(const struct modelctl *m, struct grpc_client *c, const char *path,
 	const struct grpc_piece *pieces, size_t n_pieces, struct buf *reply)
 {
+	_cleanup_(grpc_client_freep) struct grpc_client *other = NULL;
 	_cleanup_(grpc_call_freep) struct grpc_call *k = NULL;
-	int r = run_call(m, c, path, pieces, n_pieces, reply, &k);
+	bool over = grpc_client_is_going(c);
+	int r = over ? 0 : run_call(m, c, path, pieces, n_pieces, reply, &k);
 
+	/* What this connection has not begun goes over one of its own. */
+	if (!r && (over || grpc_call_is_refused(k))) {
+		k = grpc_call_free(k);
+		r = modelctl_connect(m, &other);
+		if (!r)
+			r = run_call(m, other, path, pieces, n_pieces, reply, &k);
+	}
 	if (r)
 		return r;
+	if (grpc_call_is_lost(k))
+		return modelctl_fail(MODELCTL_UNREACHABLE, "%s: %s: %s", modelctl_address(m), path,
+			grpc_call_message(k));
 	if (grpc_call_status(k) != GRPC_OK)
 		return modelctl_fail(MODELCTL_FAILED, "%s: %s: %s", path,
 			grpc_status_name((int)grpc_call_status(k)), grpc_call_message(k));

@@ -96,9 +96,12 @@ _must_use_ int modelctl_parse(
 
 /* Connect, or say why not. 0, MODELCTL_UNREACHABLE; MODELCTL_USAGE: that is no address */
 _must_use_ int modelctl_connect(const struct modelctl *m, struct grpc_client **ret_client);
+/* Connect anew where the server takes no more calls on *client, which may be closed then: no call is open there. Takes in what has come.
+ * As modelctl_connect(), after which *client may be NULL. */
+_must_use_ int modelctl_renew(const struct modelctl *m, struct grpc_client **client);
 /*
  * One unary call: `request` out, the reply message into `reply` (initialised by the caller). 0, or an
- * exit code after saying what failed.
+ * exit code after saying what failed: MODELCTL_UNREACHABLE where the connection was lost meanwhile.
  */
 _must_use_ int modelctl_call(const struct modelctl *m, struct grpc_client *c, const char *path,
 	const struct grpc_piece *pieces, size_t n_pieces, struct buf *reply);

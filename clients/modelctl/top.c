@@ -2,6 +2,7 @@
  * top.c: `modelctl top`: a live view of the daemon. On a terminal it is drawn anew in place; otherwise, or on a dumb one,
  * views are printed one after the other. modelctl, one thread.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -97,7 +98,9 @@ static int look(struct top *t)
 	top_look_release(&t->before);
 	t->before = t->now;
 	t->now = (struct top_look){0};
-	r = server_status_fetch(t->m, t->client, &t->now.status);
+	r = modelctl_renew(t->m, &t->client);
+	if (!r)
+		r = server_status_fetch(t->m, t->client, &t->now.status);
 	if (!r)
 		r = kserve_call_on(t->m, t->client, "ModelStatistics", &all.base,
 			&inference__model_statistics_response__descriptor,
@@ -121,7 +124,7 @@ static int show(struct top *t)
 	if (t->screen)
 		screen_show(t->screen, text);
 	else if (fputs(text, stdout) < 0 || (!t->once && putchar('\n') < 0) || fflush(stdout))
-		return modelctl_fail(MODELCTL_FAILED, "cannot write");
+		return modelctl_fail(MODELCTL_FAILED, "cannot write: %s", err_str(-errno));
 	return 0;
 }
 

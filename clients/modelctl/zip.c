@@ -175,7 +175,7 @@ static void describe(uint8_t *at, uint32_t crc, uint32_t n, size_t n_name)
 
 static int put_out(struct zip_writer *w, const void *data, size_t n)
 {
-	return n == 0 || fwrite(data, 1, n, w->out) == n ? 0 : -EIO;
+	return n == 0 || fwrite(data, 1, n, w->out) == n ? 0 : -errno;
 }
 
 static int add_to_table(struct zip_writer *w, const char *name, const uint8_t *described)
