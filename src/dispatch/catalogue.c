@@ -291,6 +291,8 @@ int catalogue_add(struct catalogue *c, const struct version_settings *settings,
 	earlier = replaces ? candidate_for(c, replaces) : NULL;
 	if (earlier)
 		catalogue_retire(c, earlier);
+	if (replaces)
+		version_stays(replaces); /* it is tried anew */
 	v->replaces = replaces ? version_ref(replaces) : NULL;
 	enter_family(f, v);
 	c->versions[c->n++] = v;
@@ -397,6 +399,7 @@ static void give_up(struct catalogue *c, struct version *v)
 		"model=%s version=%s old=%s detail=%s", v->settings.name, v->settings.version,
 		v->replaces->settings.version,
 		log_quote(detail, strlen(detail), quoted, sizeof(quoted)));
+	version_pass_over(v->replaces, v);
 	catalogue_retire(c, v);
 }
 

@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ static void version_free(struct version *v)
 	assert(!v->work && !v->replaces && v->n_requests == 0);
 	pool_model_free(v->pool_model);
 	spare_clear(&v->spare_requests);
+	version_stays(v);
 	version_settings_release(&v->settings);
 	free(v);
 }
@@ -167,6 +169,27 @@ const char *version_detail(const struct version *v)
 	if (version_ready(v) && !version_serving(v))
 		return v->work->overdue;
 	return pool_model_detail(v->pool_model);
+}
+
+const char *version_passed_over(const struct version *v)
+{
+	return v->passed_over ? v->passed_over : "";
+}
+
+void version_stays(struct version *v)
+{
+	free(v->passed_over);
+	v->passed_over = NULL;
+}
+
+void version_pass_over(struct version *v, const struct version *failed)
+{
+	char text[512];
+
+	version_stays(v);
+	(void)snprintf(text, sizeof(text), "version %s has failed, this one goes on: %s",
+		failed->settings.version, version_detail(failed));
+	v->passed_over = strdup(text);
 }
 
 static void log_version(const struct version *v, bool ready, const char *state)

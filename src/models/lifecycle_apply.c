@@ -134,6 +134,7 @@ static void on_change(
 
 	switch (change) {
 	case VERSION_KEEP:
+		version_stays(v);
 		watch(p->applied, v);
 		break;
 	case VERSION_ADD:

@@ -1,5 +1,6 @@
 """SIGHUP: models come, go and change while the daemon serves; what is wrong changes nothing."""
 import os
+import re
 import shutil
 import signal
 
@@ -99,6 +100,23 @@ def test_a_new_version_that_fails_leaves_the_old_one(start, repository):
     load.wait_done(50)
     _, failures = load.stop()
     assert not failures, failures[:5]
+
+
+def test_status_says_why_a_new_version_has_failed(start, repository):
+    d = start("models.serve=*", "models.default=identity", repository=repository.directory)
+
+    def details():
+        return [(x.state, x.detail) for x in d.status().models]
+
+    repository.put("identity", function="unheard-of")
+    hang_up(d)
+    wait_for("the failure", lambda: "new model version failed" in d.log())
+    (state, detail), = details()
+    assert state == "ready" and re.match(r"version \d+ has failed, this one goes on: load failed on cpu:0: ", detail)
+    assert "has failed, this one goes on" in " ".join(d.modelctl("status", "identity").stdout.split())
+    repository.put("identity")
+    hang_up(d)
+    wait_for("a version of which there is nothing to say", lambda: details() == [("ready", "")])
 
 
 def test_what_is_wrong_changes_nothing(start, repository, tmp_path):

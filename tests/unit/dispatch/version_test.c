@@ -95,6 +95,18 @@ Test(version, states)
 	cr_expect_str_eq(version_settings(bed.gamma)->name, "gamma");
 }
 
+Test(version, keeps_in_mind_what_could_not_take_its_place)
+{
+	up(UINT32_MAX, 16);
+	cr_expect_str_eq(version_passed_over(bed.alpha), "");
+	for (int i = 0; i < 2; i++)
+		version_pass_over(bed.alpha, bed.gamma);
+	cr_expect(strstr(version_passed_over(bed.alpha), " has failed, this one goes on: "));
+	version_stays(bed.alpha);
+	cr_expect_str_eq(version_passed_over(bed.alpha), "");
+	version_pass_over(bed.alpha, bed.gamma); /* goes with it */
+}
+
 Test(version, is_where_the_pool_has_it)
 {
 	struct pool_placement p;

@@ -229,6 +229,11 @@ const char *version_detail(const struct version *v)
 	return v->detail;
 }
 
+void version_stays(struct version *v)
+{
+	v->n_stays++;
+}
+
 uint32_t version_workers_failed(const struct version *v)
 {
 	return v->failed;

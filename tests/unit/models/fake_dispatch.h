@@ -20,7 +20,7 @@ struct version {
 	uint64_t memory_bytes;		   /* on each device that is no GPU */
 	uint64_t gpu_bytes[FAKE_GPUS_MAX]; /* on cuda:0, cuda:1, ... */
 	struct version_counters counters;
-	unsigned n_retries;
+	unsigned n_retries, n_stays;
 	const char *detail;
 };
 

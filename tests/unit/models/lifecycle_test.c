@@ -266,6 +266,14 @@ Test(lifecycle, what_cannot_be_read_changes_nothing)
 	expect(1, LIFECYCLE_OK, "");
 }
 
+Test(lifecycle, what_is_served_as_it_is_wanted_is_told_so)
+{
+	begin(MODELS_CONTROL_NONE);
+	cr_expect_eq(fake.versions[0]->n_stays, 0);
+	cr_expect_str_eq(changes(), "");
+	cr_expect_eq(fake.versions[0]->n_stays, 1);
+}
+
 /* The newest of a model counts, and what is served is what is replaced. */
 Test(lifecycle, a_candidate_is_superseded_or_goes_with_its_model)
 {

@@ -254,6 +254,15 @@ const char *version_detail(const struct version *v)
 	return "";
 }
 
+const char *version_passed_over(const struct version *v)
+{
+	return "";
+}
+
+void version_stays(struct version *v)
+{
+}
+
 const struct wire_loaded *version_declared(const struct version *v)
 {
 	return NULL;

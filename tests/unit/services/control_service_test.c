@@ -246,6 +246,12 @@ Test(control, models)
 	cr_expect_str_eq(m->models[1]->detail, "no such file");
 	cr_expect_eq(m->models[1]->n_inputs, 0);
 	free_response(m);
+	a->passed_over = b->passed_over = "version 2 has failed";
+	m = ask();
+	cr_expect_str_eq(m->models[0]->detail, "version 2 has failed");
+	cr_expect_str_eq(
+		m->models[1]->detail, "no such file", "what is wrong with itself goes first");
+	free_response(m);
 }
 
 Test(control, malformed)

@@ -32,7 +32,7 @@ struct version {
 	bool is_declared;
 	bool ready;
 	bool hopeful;
-	const char *detail;
+	const char *detail, *passed_over;
 	uint32_t max_batch_size;
 	uint32_t queue_depth;
 	struct version_counters counters;
@@ -838,6 +838,11 @@ bool version_hopeful(const struct version *m)
 const char *version_state_name(const struct version *m)
 {
 	return m->ready ? "ready" : m->hopeful ? "loading" : "failed";
+}
+
+const char *version_passed_over(const struct version *m)
+{
+	return m->passed_over ? m->passed_over : "";
 }
 
 const char *version_detail(const struct version *m)
