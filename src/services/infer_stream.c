@@ -237,12 +237,13 @@ static void end_behind(struct infer_stream *s, enum grpc_status status, const ch
 	refuse(s);
 }
 
-/* The rest of the message stays with the transport where the stream ends when its turn comes. */
+/* The rest of the message stays with the transport where the stream ends when its turn comes. Where it ends anyway the
+ * message is not begun. */
 static void on_expired(void *data)
 {
 	struct infer_stream *s = data;
 
-	if (refuse(s) && goes_on(s))
+	if (!s->refusing && refuse(s) && goes_on(s))
 		call_resume(s->call);
 }
 

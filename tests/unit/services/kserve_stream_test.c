@@ -283,6 +283,26 @@ Test(kserve_stream, the_server_ends)
 		call.text, "GRPC server is shutting down and has stopped accepting new requests.");
 }
 
+/* What waits for room when the server ends is not begun: that it has found none later is no news. */
+Test(kserve_stream, the_server_ends_while_a_request_waits_for_room)
+{
+	f.settings.arena_wait_ms = 1;
+	cr_assert(ask_it("m", "1"));
+	f.dispatch.lease_error = LEASE_E_FULL;
+	cr_assert_not(ask_it("m", "2"));
+	call.draining = true;
+	call.method->drain(&call, call.state);
+	uv_run(&f.loop, UV_RUN_DEFAULT);
+	cr_expect(!call.closed, "an answer is due");
+	f.dispatch.lease_error = 0;
+	echo(0);
+	cr_expect_eq(call.n_messages, 1);
+	expect_answer(0, "1");
+	cr_assert(call.closed);
+	cr_expect_eq(call.status, GRPC_UNAVAILABLE, "got %s: %s", grpc_status_name(call.status),
+		call.text);
+}
+
 Test(kserve_stream, no_more_empty_requests_than_fit)
 {
 	ask_it("m", "1");
