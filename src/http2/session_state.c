@@ -109,7 +109,7 @@ void session_expel(struct session *s, uint32_t code, const char *reason)
 }
 
 /* A length beyond NGHTTP2_HD_MAX_NV ends the decoding of HPACK, and with it the connection: nghttp2 has no option
- * for it, and does not tell it from other errors. */
+ * for it, and does not tell it from other errors. INTERNAL_ERROR is what it calls too many resets. */
 const char *session_goaway_words(uint32_t code)
 {
 	switch (code) {
@@ -121,6 +121,8 @@ const char *session_goaway_words(uint32_t code)
 		return "a frame does not have the size that its type asks for";
 	case NGHTTP2_PROTOCOL_ERROR:
 		return "a frame or header is not allowed here";
+	case NGHTTP2_INTERNAL_ERROR:
+		return "more calls were cancelled than [limits] reset_burst and reset_rate allow";
 	case NGHTTP2_ENHANCE_YOUR_CALM:
 		return "too many frames that need an answer, or too many resets";
 	default:

@@ -160,8 +160,8 @@ def test_rapid_reset(start):
             for stream in range(1, 4000, 2):
                 block = c.headers_frame(stream, grpc_headers()) + frame(h.DATA, 1, stream, request)
                 flood(c, block + frame(h.RST_STREAM, 0, stream, struct.pack(">I", h.CANCEL)), 1)
-            last, code, _ = c.wait_closed()
-            assert code != h.NO_ERROR and last < 1000
+            last, code, reason = c.wait_closed()
+            assert code != h.NO_ERROR and last < 1000 and b"[limits] reset_burst" in reason
     wait_for("an empty arena", lambda: d.status().arena_used_bytes == 0)
 
 
