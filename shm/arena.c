@@ -1,18 +1,15 @@
 /*
  * arena.c: a set of segments.
  *
- * The first member is made with the arena and stays. It counts against the limit with what is in use
- * of it, others with their whole size: so one span may be as large as the limit, though it does not
- * fit into the first. A member that is given up is `leaving`: nothing is cut from it, it counts no
- * more, and it is kept only until its owner says that nobody maps it. When the limit stands in the
- * way, idle members leave at once.
+ * The first member is made with the arena and stays. It counts against the limit with what is in use of it, others with
+ * their whole size: so one span may be as large as the limit, though it does not fit into the first. A member that is given
+ * up is `leaving`: nothing is cut from it, it counts no more, and it is kept only until its owner says that nobody maps it.
+ * When the limit stands in the way, idle members leave at once.
+ * That a member is idle is seen by arena_tick() alone: `touched` says that something was cut from it since the last time.
+ * So cutting and giving back read no clock.
  *
- * That a member is idle is seen by arena_tick() alone: `touched` says that something was cut from it
- * since the last time. So cutting and giving back read no clock.
- *
- * Invariants: members[0] is never leaving; a leaving member has no spans and is not being populated;
- * at most one member is being populated. Daemon process (input) or worker process (output), on the
- * owner's thread.
+ * Invariants: members[0] is never leaving; a leaving member has no spans and is not being populated; at most one member is
+ * being populated. Daemon process (input) or worker process (output), on the owner's thread.
  */
 #include "shm/arena.h"
 
@@ -346,12 +343,17 @@ static int cut_from_new(struct arena *a, uint32_t numa_node, uint64_t length, st
 	return r;
 }
 
-/* From those that are near, and from one more. */
+/* From those that are near, and from one more. That it be near makes none leave that others will use again. */
 static int cut_near(struct arena *a, const struct wish *w, uint64_t length, struct span *ret_span)
 {
+	const struct wish far = {.large = w->large, .anywhere = true};
 	int r = cut_from_any(a, w, length, ret_span);
 
-	return r == ARENA_E_FULL ? cut_from_new(a, w->numa_node, length, ret_span) : r;
+	if (r != ARENA_E_FULL)
+		return r;
+	if (a->divided && room(a) < length && !cut_from_any(a, &far, length, ret_span))
+		return 0;
+	return cut_from_new(a, w->numa_node, length, ret_span);
 }
 
 /* Large ones are for small spans only where there is nothing else. */

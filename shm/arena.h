@@ -87,8 +87,9 @@ struct arena_memory arena_memory(const struct arena *a);
  * -errno                 no further segment could be made
  */
 _must_use_ int arena_alloc(struct arena *a, uint64_t length, struct span *ret_span);
-/* The same, near that NUMA node (counted from 1; 0: any): from a segment of its own kind, where the limit
- * leaves room for one and it can be made, and else from any. In an arena of less than four segments nothing is near anything. */
+/* The same, near that NUMA node (counted from 1; 0: any): from a segment of its own kind, where the limit leaves room for
+ * one and it can be made, and else from any: no other is given up for that. In an arena of less than four segments nothing
+ * is near anything. */
 _must_use_ int arena_alloc_near(
 	struct arena *a, uint64_t length, uint32_t numa_node, struct span *ret_span);
 /* Give a span back, as segment_release(). -ESTALE also where no segment has its id */

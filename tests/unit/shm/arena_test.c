@@ -339,6 +339,39 @@ Test(arena, near_or_not_what_there_is_is_used)
 	end(&o);
 }
 
+/* Nodes that are in use are not to take each other's segments in turns. */
+Test(arena, more_nodes_than_segments_share_those_that_there_are)
+{
+	struct arena_options options = usual;
+	struct owner o;
+	struct span span;
+	unsigned n_made;
+
+	options.limit = 4 * MIB;
+	begin(&o, &options);
+	for (uint32_t node = 1; node <= 6; node++)
+		give(&o, take_near(&o, KIB, node));
+	n_made = o.n_made;
+	cr_expect_eq(n_segments(&o), n_made, "none was given up");
+	for (unsigned round = 0; round < 10; round++) {
+		for (uint32_t node = 1; node <= 6; node++)
+			give(&o, take_near(&o, KIB, node));
+		(void)arena_tick(o.arena, (round + 1) * 20 * S);
+	}
+	cr_expect_eq(o.n_made, n_made);
+	/* Once others are idle for long it has one. */
+	for (unsigned i = 0; i < 5; i++) {
+		give(&o, take_near(&o, KIB, 6));
+		(void)arena_tick(o.arena, (300 + 10 * i) * S);
+	}
+	span = take_near(&o, KIB, 6);
+	cr_expect_eq(o.n_made, n_made + 1);
+	cr_expect_eq(take_near(&o, KIB, 6).arena, span.arena);
+	/* What has room nowhere takes the place of what is idle, as ever. */
+	give(&o, take_near(&o, 3 * MIB - KIB, 2));
+	end(&o);
+}
+
 Test(arena, far_is_better_than_not_at_all)
 {
 	struct owner o;
