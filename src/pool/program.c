@@ -10,7 +10,7 @@
 
 #include "pool/pool.h"
 
-#define OURS 7u /* variables */
+#define OURS 8u /* variables */
 
 const struct pool_program *program_find(const struct pool_settings *s, const char *backend)
 {
@@ -84,19 +84,25 @@ static size_t put_pairs(struct writer *w, const char *name, const struct wire_pa
 }
 
 /* ret_at: where each begins. */
+static size_t put_ms(struct writer *w, const char *name, uint64_t ms)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, ms);
+	return put_variable(w, name, text);
+}
+
 static void write_ours(struct writer *w, const struct pool_settings *s,
 	const struct pool_model_settings *m, const char *device, size_t ret_at[OURS])
 {
-	char timeout[24];
-
-	snprintf(timeout, sizeof(timeout), "%" PRIu64, m->run_timeout_ms);
 	ret_at[0] = put_variable(w, "MODELD_DEVICE", device);
 	ret_at[1] = put_variable(w, "MODELD_MODEL_NAME", m->name);
 	ret_at[2] = put_variable(w, "MODELD_MODEL_VERSION", m->version);
 	ret_at[3] = put_variable(w, "MODELD_MODEL_PATH", m->path);
 	ret_at[4] = put_pairs(w, "MODELD_PARAMETERS", m->parameters, m->n_parameters, NULL);
 	ret_at[5] = put_pairs(w, "MODELD_SETTINGS", s->settings, s->n_settings, m->backend);
-	ret_at[6] = put_variable(w, "MODELD_RUN_TIMEOUT_MS", timeout);
+	ret_at[6] = put_ms(w, "MODELD_RUN_TIMEOUT_MS", m->run_timeout_ms);
+	ret_at[7] = put_ms(w, "MODELD_LOAD_TIMEOUT_MS", s->load_timeout_ms);
 }
 
 int program_environment(char ***ret_list, const struct pool_settings *s,

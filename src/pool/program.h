@@ -15,7 +15,8 @@ struct pool_settings;
 const struct pool_program *program_find(const struct pool_settings *s, const char *backend);
 /*
  * Variables besides the daemon's own environment: the program's (p may be NULL), MODELD_DEVICE,
- * MODELD_MODEL_NAME, MODELD_MODEL_VERSION, MODELD_MODEL_PATH, MODELD_RUN_TIMEOUT_MS; and MODELD_PARAMETERS, the model's, and
+ * MODELD_MODEL_NAME, MODELD_MODEL_VERSION, MODELD_MODEL_PATH, MODELD_RUN_TIMEOUT_MS,
+ * MODELD_LOAD_TIMEOUT_MS; and MODELD_PARAMETERS, the model's, and
  * MODELD_SETTINGS, of the backend's section, with a line "key=value" each. ret_list: NULL-terminated, one block
  * for free(), which borrows p's strings.
  * -ENOMEM

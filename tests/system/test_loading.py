@@ -1,10 +1,13 @@
 """Models that are being loaded, and what that does to those that are loaded."""
+import sys
+
 import grpc
 import pytest
 
 import messages as m
 from backends import compile_text
 from daemon import wait_for
+from python_models import put
 
 # A backend whose load does what the parameter `how` says.
 ODD = r"""
@@ -121,6 +124,14 @@ def test_a_model_that_ends_or_hangs_in_loading_costs_others_one_restart(start, t
     assert d.status().workers[0].restarts == 1
     assert d.check_health("bad") == m.NOT_SERVING and model(d, "bad").detail
     d.stop()
+
+
+def test_the_log_says_where_a_load_in_python_hangs(start, tmp_path):
+    put(tmp_path, "stuck", "import threading\n\nthreading.Event().wait()\n", "[model]\nbackend = python\n")
+    d = start(f"backend.python.interpreter={sys.executable}", "worker.load_timeout_ms=1000", "worker.breaker_cooldown_ms=1",
+              "worker.backoff_max_ms=1", models=["stuck"], repository=str(tmp_path), workers="cpu:0")
+    wait_for("where", lambda: 'model.py", line 3 in <module>' in d.log())
+    wait_for("why", lambda: "loading model 'stuck' took longer than load_timeout_ms = 1000" in model(d, "stuck").detail)
 
 
 @pytest.mark.parametrize("how, why", [

@@ -17,8 +17,11 @@ static const struct pool_program programs[] = {
 static const struct wire_pair settings[] = {
 	{"py.interpreter", "/usr/bin/python3"}, {"pyx.key", "no"}, {"py.x", "1"}};
 static const struct wire_pair parameters[] = {{"mode", "fast"}, {"n", "2"}};
-static const struct pool_settings pool = {
-	.programs = programs, .n_programs = 2, .settings = settings, .n_settings = 3};
+static const struct pool_settings pool = {.programs = programs,
+	.n_programs = 2,
+	.settings = settings,
+	.n_settings = 3,
+	.load_timeout_ms = 60000};
 static const struct pool_model_settings model = {.name = "m",
 	.version = "7",
 	.path = "/models/m/7",
@@ -39,8 +42,8 @@ Test(program, environment)
 	static const char *const expected[] = {"A=1", "B=", "MODELD_DEVICE=cpu:0",
 		"MODELD_MODEL_NAME=m", "MODELD_MODEL_VERSION=7", "MODELD_MODEL_PATH=/models/m/7",
 		"MODELD_PARAMETERS=mode=fast\nn=2\n",
-		"MODELD_SETTINGS=interpreter=/usr/bin/python3\nx=1\n",
-		"MODELD_RUN_TIMEOUT_MS=1500"};
+		"MODELD_SETTINGS=interpreter=/usr/bin/python3\nx=1\n", "MODELD_RUN_TIMEOUT_MS=1500",
+		"MODELD_LOAD_TIMEOUT_MS=60000"};
 	const size_t n = sizeof(expected) / sizeof(expected[0]);
 	char **list;
 
@@ -62,7 +65,8 @@ Test(program, environment_of_the_pools_own)
 	cr_expect_str_eq(list[0], "MODELD_DEVICE=cuda:1");
 	cr_expect_str_eq(list[5], "MODELD_SETTINGS=");
 	cr_expect_str_eq(list[6], "MODELD_RUN_TIMEOUT_MS=0");
-	cr_expect_null(list[7]);
+	cr_expect_str_eq(list[7], "MODELD_LOAD_TIMEOUT_MS=0");
+	cr_expect_null(list[8]);
 	free(list);
 }
 

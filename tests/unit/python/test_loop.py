@@ -204,6 +204,25 @@ def test_where_it_hangs_is_in_the_log_before_its_time_is_over(start):
         w.take(wire.Pong)
 
 
+def test_where_a_load_hangs_is_in_the_log_before_its_time_is_over(start):
+    w = start(MODELD_LOAD_TIMEOUT_MS="500", MODELD_RUN_TIMEOUT_MS="86400000")
+    w.send(wire.Setup(**SETUP))
+    (w.directory / "model.py").write_text("import threading\n\nthreading.Event().wait()\n")
+    w.take(wire.Ready)
+    w.send(wire.Load(model=1, name="m", version="1", path=str(w.directory), backend="python"))
+    while 'model.py", line 3 in <module>' not in w.log():
+        w.send(wire.Ping(nonce=1))
+        w.take(wire.Pong)
+
+
+def test_a_load_has_another_limit_than_a_run(start):
+    w = start(MODELD_LOAD_TIMEOUT_MS="86400000", MODELD_RUN_TIMEOUT_MS="10")
+    w.begin(f"import time\n\ntime.sleep(0.2)\n{IDENTITY}")
+    w.map_input(bytes(64))
+    w.send(run(1))
+    assert w.take(wire.Done).results[0].code == 0 and "line 3 in <module>" not in w.log()
+
+
 BUSY = """
 import threading
 

@@ -22,7 +22,7 @@ from .others import Others
 from .outputs import Outputs
 from .raised import FatalError, clean, is_fatal, last_line, mend, trace_of
 from .status import EXIT_CONFIG, EXIT_DEVICE_LOST, EXIT_INTERNAL, EXIT_OK
-from .watch import Watch
+from .watch import LOAD_LIMIT_S, Watch
 
 # Answers of models that are quicker wait for each other, but no longer than that.
 QUICK_NS = 60_000
@@ -401,7 +401,7 @@ class Loop:
             raise Stop(EXIT_INTERNAL, "load with a number that is in use")
         model = Model(load, self._setup, self._others)
         self._running = model
-        self._watch.begin(long=True)
+        self._watch.begin(long=True, limit_s=LOAD_LIMIT_S)
         error = self._load(model, load)
         self._watch.end()
         self._running = None
@@ -472,7 +472,7 @@ class Loop:
 
     def _unload(self, model):
         self._running = model
-        self._watch.begin(long=True)
+        self._watch.begin(long=True, limit_s=0)
         if model.number in self._lanes:
             self._lanes.pop(model.number).end()
         model.unload()

@@ -9,18 +9,19 @@ from . import log
 
 # What the main thread may be at before the watch takes the channel over, and how often that looks.
 LONG_S = 0.05
-# Of a run's time limit, when it is over the stacks are logged: the daemon kills at the whole. The watch does it, while no
+# Of the time limit of a run or a load, when it is over the stacks are logged: the daemon kills at the whole. The watch does it, while no
 # other thread changes its stack; a timer of the interpreter's own, which may meet one that does, when the watch was not let.
 STACKS_AT = 0.8
 TIMER_AFTER = 0.1
 RUN_LIMIT_S = int(os.environ.get("MODELD_RUN_TIMEOUT_MS") or 0) / 1000  # 0: there is none
+LOAD_LIMIT_S = int(os.environ.get("MODELD_LOAD_TIMEOUT_MS") or 0) / 1000  # likewise
 
 
-def time_left(since):
+def time_left(since, limit_s=RUN_LIMIT_S):
     """Seconds, before the time of a run that began then (time.monotonic()) is nearly over; None: any time."""
-    if not RUN_LIMIT_S or since is None:
+    if not limit_s or since is None:
         return None
-    return RUN_LIMIT_S * STACKS_AT - (time.monotonic() - since)
+    return limit_s * STACKS_AT - (time.monotonic() - since)
 
 
 class Watch:
@@ -34,6 +35,7 @@ class Watch:
         self._asleep = False
         self._busy_since = None  # of the main thread
         self._long = False
+        self._limit_s = 0  # of what the main thread is at
         self._hurries = False
         self._n_begun = 0
         self._reads = False
@@ -45,9 +47,11 @@ class Watch:
 
     # --- The main thread ----------------------------------------------------------------------
 
-    def begin(self, long):
+    def begin(self, long, limit_s=RUN_LIMIT_S):
+        """Of so many seconds (0: any number) that the daemon gives it."""
         self._n_begun += 1
         self._long = long
+        self._limit_s = limit_s
         self._hurries = False
         self._busy_since = time.monotonic()
         if self._asleep or long:
@@ -100,12 +104,13 @@ class Watch:
             self._kick.clear()
 
     def _arm(self):
-        """When the stacks are to be logged (time.monotonic()); None: never."""
-        left = self.time_left()
+        """When the stacks of what it is at are to be logged (time.monotonic()); None: never."""
+        limit_s = self._limit_s
+        left = time_left(self._busy_since, limit_s)
         if left is None:
             return None
         self._armed = True
-        faulthandler.dump_traceback_later(max(left, 0) + RUN_LIMIT_S * TIMER_AFTER, file=2)
+        faulthandler.dump_traceback_later(max(left, 0) + limit_s * TIMER_AFTER, file=2)
         if self._busy_since is None:  # it ended meanwhile
             faulthandler.cancel_dump_traceback_later()
         return time.monotonic() + left
