@@ -45,14 +45,19 @@ static void print_tensor(FILE *out, const TensorStatus *t)
 	(void)fputc(']', out);
 }
 
-/* "31.0 MiB of 3.0 GiB": of which either may not be known. */
+/* "31.0 MiB of 3.0 GiB"; what only RLIMIT_DATA holds is not counted: "up to 3.0 GiB of private memory". */
 static void print_memory(FILE *out, const WorkerStatus *w)
 {
-	char bytes[32];
+	char bytes[32], most[32];
 
-	(void)fputs(w->memory_bytes ? bytes_text(w->memory_bytes, bytes) : "memory", out);
-	if (w->max_memory_bytes)
-		(void)fprintf(out, " of %s", bytes_text(w->max_memory_bytes, bytes));
+	if (!w->memory_bytes)
+		(void)fprintf(
+			out, "up to %s of private memory", bytes_text(w->max_memory_bytes, most));
+	else if (!w->max_memory_bytes)
+		(void)fputs(bytes_text(w->memory_bytes, bytes), out);
+	else
+		(void)fprintf(out, "%s of %s", bytes_text(w->memory_bytes, bytes),
+			bytes_text(w->max_memory_bytes, most));
 }
 
 /* "12 processes and threads of 200" */

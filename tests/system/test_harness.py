@@ -1,13 +1,14 @@
 """What tests start themselves leaves nothing behind, whatever becomes of it."""
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 
 import pytest
 
 import daemon
-from daemon import Daemon, alive, wait_for
+from daemon import ROOT, Daemon, alive, wait_for
 
 
 @pytest.fixture
@@ -74,3 +75,26 @@ def test_a_program_that_is_not_there(temporary, monkeypatch):
     with pytest.raises(FileNotFoundError):
         Daemon()
     assert not left(temporary)
+
+
+ENDS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+def heed_signals():
+    """What runs in the background was told to ignore some."""
+    for number in ENDS:
+        signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("number", ENDS)
+def test_stages_that_are_given_up_leave_nothing_that_runs_beside_them(tmp_path, number):
+    """As from a terminal, which tells all of its group."""
+    beside, stage = tmp_path / "beside", tmp_path / "stage"
+    with subprocess.Popen([os.path.join(ROOT, "scripts", "run-stages"), "--beside", f"sh -c 'echo $$ >{beside}; exec sleep 1000'",
+                           "stage", f"echo >{stage}; exec sleep 1000"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                          start_new_session=True, preexec_fn=heed_signals) as p:
+        wait_for("both", lambda: stage.exists() and beside.exists() and beside.read_text().strip())
+        pid = int(beside.read_text())
+        os.killpg(p.pid, number)
+        assert p.wait() == 128 + number
+    wait_for("its end", lambda: not alive(pid))

@@ -227,7 +227,8 @@ def test_limits_of_a_worker_hold_or_are_said_not_to(start):
     assert w.max_memory_bytes == 3 << 30 and w.max_processes == (200 if said.group(2) == "control group" else 0)
     assert (w.memory_bytes > 0) == (said.group(1) == "control group") and (w.processes > 0) == (said.group(2) == "control group")
     wide = d.modelctl("status", "-o", "wide").stdout
-    assert re.search(r"^ +takes .* of 3\.0 GiB", wide, re.M), wide
+    takes = r"up to 3\.0 GiB of private memory" if said.group(1) == "RLIMIT_DATA" else r"[\d.]+ MiB of 3\.0 GiB"
+    assert re.search(f"^ +takes {takes}", wide, re.M), wide
 
 
 def test_a_limit_of_no_cores_at_all(start):
