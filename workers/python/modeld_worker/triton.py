@@ -3,6 +3,7 @@
 What is here is what Triton's python backend documents.
 """
 import asyncio
+import contextlib
 import inspect
 import json
 import os
@@ -18,6 +19,8 @@ from .errors import Cancelled, InvalidArgument, ModelError, NotFound, Unavailabl
 
 MODULE = "triton_python_backend_utils"
 TRITONSERVER_RESPONSE_COMPLETE_FINAL = 1
+# Responses of a decoupled model that wait for one request: as many as a client that reads slowly can have it hold.
+SENT_MAX = 64
 TRITONSERVER_REQUEST_FLAG_SEQUENCE_START, TRITONSERVER_REQUEST_FLAG_SEQUENCE_END = 1, 2
 
 
@@ -124,13 +127,30 @@ class InferenceResponse:
 class InferenceResponseSender:
     def __init__(self, request):
         self._request = request
-        self.sent = queue.SimpleQueue()  # responses; None: it was the last
+        self.sent = queue.Queue()  # responses; None: it was the last
+        self._is_over = False
 
     def send(self, response=None, flags=0):
         if response is not None:
-            self.sent.put(response)
+            self.put(response)
         if flags & TRITONSERVER_RESPONSE_COMPLETE_FINAL:
-            self.sent.put(None)
+            self.put(None)
+
+    def put(self, what):
+        """Waits while SENT_MAX wait, of a model that streams; what comes for a request that is over is dropped."""
+        if not self._is_over:
+            self.sent.put(what)
+
+    def bound(self):
+        """Ahead of what is sent: by another thread than takes it, which is as quick as the client."""
+        self.sent.maxsize = SENT_MAX
+
+    def end(self):
+        """Nothing more is taken; who waits in put() goes on."""
+        self._is_over = True
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self.sent.get_nowait()
 
     def is_cancelled(self):
         return self._request.is_cancelled()
@@ -448,20 +468,24 @@ class Streaming(_Adapter):
         item = call.item
         request = self._request(inputs, call.parameters, call.wanted, call.cancelled, item.id,
                                 item.sequence_text or item.sequence, item.sequence_flags)
-        sent = request.get_response_sender().sent
-        threading.Thread(target=self._execute, args=(request, sent), daemon=True).start()
-        while True:
-            response = sent.get()
-            if response is None:
-                return
-            if isinstance(response, BaseException):
-                raise response
-            yield _outputs(response)
+        sender = request.get_response_sender()
+        sender.bound()
+        threading.Thread(target=self._execute, args=(request, sender), daemon=True).start()
+        try:
+            while True:
+                response = sender.sent.get()
+                if response is None:
+                    return
+                if isinstance(response, BaseException):
+                    raise response
+                yield _outputs(response)
+        finally:
+            sender.end()
 
-    def _execute(self, request, sent):
+    def _execute(self, request, sender):
         try:
             given = self._model.execute([request])
             if inspect.iscoroutine(given):
                 asyncio.run(given)
         except BaseException as e:
-            sent.put(e)
+            sender.put(e)
