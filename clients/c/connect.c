@@ -18,16 +18,18 @@
 #include "base/host_port.h"
 #include "clients/c/resolve.h"
 
-int connect_wait(int fd, short events, uint64_t deadline_ns)
-{
-	struct pollfd p = {.fd = fd, .events = events};
+#define ATTEMPTS_MAX 16
+#define STAGGER_NS   (250 * NS_PER_MS) /* RFC 8305, 5 */
 
+/* 0: something is to be seen on one of them; -ETIMEDOUT; -errno */
+static int wait_any(struct pollfd *p, size_t n, uint64_t deadline_ns)
+{
 	for (;;) {
 		uint64_t now = clock_ns();
 		uint64_t left = deadline_ns > now ? deadline_ns - now : 0;
 		const struct timespec timeout = {
 			.tv_sec = (time_t)(left / NS_PER_S), .tv_nsec = (long)(left % NS_PER_S)};
-		int r = ppoll(&p, 1, deadline_ns == CLOCK_NO_DEADLINE ? NULL : &timeout, NULL);
+		int r = ppoll(p, n, deadline_ns == CLOCK_NO_DEADLINE ? NULL : &timeout, NULL);
 
 		if (r > 0)
 			return 0;
@@ -38,35 +40,94 @@ int connect_wait(int fd, short events, uint64_t deadline_ns)
 	}
 }
 
-/* Wait for a connect(2) under way. */
-static int finish_connect(int fd, uint64_t deadline_ns)
+int connect_wait(int fd, short events, uint64_t deadline_ns)
 {
-	int error = 0;
-	socklen_t n = sizeof(error);
-	int r = connect_wait(fd, POLLOUT, deadline_ns);
+	struct pollfd p = {.fd = fd, .events = events};
 
-	if (r)
-		return r;
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n))
-		return -errno;
-	return -error;
+	return wait_any(&p, 1, deadline_ns);
 }
 
-static int connect_one(
-	int *ret_fd, int family, const struct sockaddr *to, socklen_t n, uint64_t deadline_ns)
-{
-	_cleanup_(close_fd) int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int r = 0;
+/* --- Several addresses ------------------------------------------------------------------------ */
 
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, to, n))
-		r = errno == EINPROGRESS ? finish_connect(fd, deadline_ns) : -errno;
-	if (r)
-		return r;
-	*ret_fd = steal_fd(&fd);
-	return 0;
+/* connect(2)s under way; in the place of one that failed is -1. */
+struct attempts {
+	struct pollfd p[ATTEMPTS_MAX];
+	size_t n;
+	size_t n_open;
+	int error; /* -errno of the last that failed */
+};
+
+static void attempts_close(struct attempts *a)
+{
+	for (size_t i = 0; i < a->n; i++)
+		close_fd(&a->p[i].fd);
 }
+
+static void begin(struct attempts *a, const struct addrinfo *to)
+{
+	_cleanup_(close_fd) int fd =
+		socket(to->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0 || (connect(fd, to->ai_addr, to->ai_addrlen) && errno != EINPROGRESS)) {
+		a->error = -errno;
+		return;
+	}
+	a->p[a->n++] = (struct pollfd){.fd = steal_fd(&fd), .events = POLLOUT};
+	a->n_open++;
+}
+
+/* One that is through: its descriptor, the caller's; or -1. */
+static int take_ended(struct attempts *a)
+{
+	for (size_t i = 0; i < a->n; i++) {
+		int error = 0;
+		socklen_t n = sizeof(error);
+
+		if (a->p[i].fd < 0 || !a->p[i].revents)
+			continue;
+		if (getsockopt(a->p[i].fd, SOL_SOCKET, SO_ERROR, &error, &n))
+			error = errno;
+		if (!error)
+			return steal_fd(&a->p[i].fd);
+		a->error = -error;
+		a->n_open--;
+		close_fd(&a->p[i].fd);
+	}
+	return -1;
+}
+
+int connect_any(int *ret_fd, const struct addrinfo *addresses, uint64_t deadline_ns)
+{
+	_cleanup_(attempts_close) struct attempts a = {.error = -EHOSTUNREACH};
+	const struct addrinfo *next = addresses;
+
+	for (;;) {
+		bool more = next && a.n < ATTEMPTS_MAX;
+		uint64_t patience_ns = clock_add(clock_ns(), STAGGER_NS);
+		int fd, r;
+
+		if (more) {
+			begin(&a, next);
+			next = next->ai_next;
+		} else if (a.n_open == 0) {
+			return a.error;
+		}
+		if (a.n_open == 0)
+			continue;
+		more = next && a.n < ATTEMPTS_MAX;
+		r = wait_any(
+			a.p, a.n, more && patience_ns < deadline_ns ? patience_ns : deadline_ns);
+		if (r && (r != -ETIMEDOUT || !more || clock_ns() >= deadline_ns))
+			return r;
+		fd = r ? -1 : take_ended(&a);
+		if (fd >= 0) {
+			*ret_fd = fd;
+			return 0;
+		}
+	}
+}
+
+/* --- Unix sockets ----------------------------------------------------------------------------- */
 
 /* What connect(2) on a blocking Unix socket may take: it waits for a place in the listener's queue,
  * for which there is nothing to poll. */
@@ -164,12 +225,7 @@ static int connect_tcp(int *ret_fd, const char *address, uint64_t deadline_ns)
 	r = resolve_host(&found, host, port, deadline_ns);
 	if (r)
 		return r;
-	r = -EHOSTUNREACH;
-	for (struct addrinfo *a = found; a; a = a->ai_next) {
-		r = connect_one(ret_fd, a->ai_family, a->ai_addr, a->ai_addrlen, deadline_ns);
-		if (!r || r == -ETIMEDOUT)
-			break;
-	}
+	r = connect_any(ret_fd, found, deadline_ns);
 	freeaddrinfo(found);
 	if (!r && setsockopt(*ret_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))) {
 		r = -errno;

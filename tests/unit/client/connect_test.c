@@ -128,6 +128,81 @@ Test(connect, a_full_backlog_is_waited_for_until_the_deadline)
 	(void)unlink(path);
 }
 
+/* --- Several addresses ------------------------------------------------------------------------ */
+
+struct place {
+	int fd;
+	struct sockaddr_in at;
+	struct addrinfo info;
+};
+
+/* On a port of 127.0.0.1. listens: 1, or 0: nobody does; -1: whoever does takes no more connections, nor refuses any */
+static void place_open(struct place *p, int listens)
+{
+	socklen_t n = sizeof(p->at);
+
+	*p = (struct place){.fd = socket(AF_INET, SOCK_STREAM, 0),
+		.at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
+	p->info = (struct addrinfo){.ai_family = AF_INET,
+		.ai_addr = (struct sockaddr *)&p->at,
+		.ai_addrlen = sizeof(p->at)};
+	cr_assert_eq(bind(p->fd, p->info.ai_addr, n), 0);
+	cr_assert_eq(getsockname(p->fd, p->info.ai_addr, &n), 0);
+	cr_assert(!listens || listen(p->fd, listens > 0 ? 8 : 0) == 0);
+	for (int r = 0; listens < 0 && r != -ETIMEDOUT;) {
+		int fd = -1;
+
+		r = connect_any(&fd, &p->info, clock_ns() + 20 * NS_PER_MS);
+		cr_assert(r == 0 || r == -ETIMEDOUT);
+		/* The test's end closes it. */
+	}
+}
+
+static uint16_t port_of(int fd)
+{
+	struct sockaddr_in peer;
+	socklen_t n = sizeof(peer);
+
+	cr_assert_eq(getpeername(fd, (struct sockaddr *)&peer, &n), 0);
+	return peer.sin_port;
+}
+
+Test(connect, the_first_address_that_answers, .timeout = 60)
+{
+	struct place silent, refuses, answers;
+	int fd = -1;
+
+	place_open(&silent, -1);
+	place_open(&refuses, 0);
+	place_open(&answers, 1);
+	silent.info.ai_next = &refuses.info;
+	refuses.info.ai_next = &answers.info;
+	cr_assert_eq(connect_any(&fd, &silent.info, CLOCK_NO_DEADLINE), 0);
+	cr_assert_eq(port_of(fd), answers.at.sin_port);
+	cr_assert(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	cr_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	close_fd(&fd);
+	cr_assert_eq(connect_any(&fd, &refuses.info, CLOCK_NO_DEADLINE), 0);
+	close_fd(&fd);
+	refuses.info.ai_next = NULL;
+	cr_assert_eq(connect_any(&fd, &refuses.info, CLOCK_NO_DEADLINE), -ECONNREFUSED);
+	cr_assert_eq(connect_any(&fd, &silent.info, clock_ns() + NS_PER_MS), -ETIMEDOUT);
+	cr_assert_eq(connect_any(&fd, NULL, CLOCK_NO_DEADLINE), -EHOSTUNREACH);
+	cr_assert_eq(fd, -1);
+}
+
+Test(connect, more_addresses_than_are_tried)
+{
+	struct place refuses[20];
+	int fd = -1;
+
+	for (size_t i = 0; i < 20; i++) {
+		place_open(&refuses[i], 0);
+		refuses[i].info.ai_next = i < 19 ? &refuses[i + 1].info : NULL;
+	}
+	cr_assert_eq(connect_any(&fd, &refuses[0].info, CLOCK_NO_DEADLINE), -ECONNREFUSED);
+}
+
 Test(connect, waiting)
 {
 	int fds[2];
