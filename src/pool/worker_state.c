@@ -196,21 +196,26 @@ const char *worker_last_exit(const struct worker *w)
 	return w->last_exit;
 }
 
-/* That its channel has ended is heard of before the end of the process, which mostly can be seen then. */
+/* That its channel has ended is heard of before the end of the process, which mostly can be seen then; else how the model's
+ * last crash there was is the next best. */
 static const char *why_lost(const struct worker *w, char *out, size_t cap)
 {
+	const char *before = w->suspect ? breaker_why(&w->suspect->breakers[w->device_index]) : "";
 	struct process_exit e;
 
 	if (w->state == WORKER_REAPED)
 		return w->last_exit;
-	if (w->loss[0] || !process_peek(w->process, &e))
+	if (w->loss[0])
 		return w->loss;
-	return process_exit_format(&e, out, cap);
+	if (process_peek(w->process, &e))
+		return process_exit_format(&e, out, cap);
+	snprintf(out, cap, *before ? "the time before: %s" : "%s", before);
+	return out;
 }
 
 const char *worker_loss(struct worker *w)
 {
-	char text[64];
+	char text[WORKER_EXIT_MAX];
 	const char *why = why_lost(w, text, sizeof(text));
 
 	snprintf(w->lost_text, sizeof(w->lost_text), "%s%s%s%s", w->name, *why ? " (" : "", why,

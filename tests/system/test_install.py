@@ -239,6 +239,27 @@ def test_no_such_backend(installed, prefix, scale):
     assert model.state == "failed" and "scale" in model.detail and "backends" in model.detail
 
 
+def test_a_purge_takes_what_instances_of_any_name_have_kept(tmp_path):
+    """And nothing of others."""
+    ours = ["var/lib/private/modeld/x", "var/lib/private/modeld-0/x", "var/lib/private/modeld-left/x", "var/lib/modeld-1/x",
+            "etc/modeld/0.env", "etc/modeld/left.env"]
+    theirs = ["var/lib/modeld-backup/x", "var/lib/other/x", "etc/modeld/models/x"]
+    links = {"var/lib/modeld": "private/modeld", "var/lib/modeld-left": "private/modeld-left"}
+    wants = "etc/systemd/system/multi-user.target.wants"
+    links |= {f"{wants}/modeld@{name}.service": "/lib/systemd/system/modeld@.service" for name in ("0", "left")}
+    for path in ours + theirs:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / wants).mkdir(parents=True)
+    (tmp_path / wants / "other.service").symlink_to("/lib/systemd/system/other.service")
+    for path, target in links.items():
+        (tmp_path / path).symlink_to(target)
+    subprocess.run(["sh", os.path.join(ROOT, "conf", "debian", "modeld.postrm"), "purge"], check=True,
+                   env=dict(os.environ, DPKG_ROOT=str(tmp_path)))
+    assert files_below(tmp_path) == {*theirs, f"{wants}/other.service"}
+    assert not list(tmp_path.glob("var/lib/private/*")) and not (tmp_path / "var/lib/modeld-left").is_symlink()
+
+
 def test_make_without_what_it_needs_says_what_brings_it(tmp_path):
     for name in ("sh", "make", "mkdir", "touch", "uname", "cat", "sed", "cmp", "rm"):
         os.symlink(shutil.which(name), tmp_path / name)

@@ -676,6 +676,25 @@ Test(worker, says_why_it_was_lost_when_its_batches_come_back)
 	bed_end(&b);
 }
 
+Test(worker, says_why_the_model_was_lost_before_where_nothing_is_known_yet)
+{
+	struct bed b;
+	struct worker *w;
+
+	bed_init(&b, "good", "echo");
+	bed_up(&b);
+	w = bed_worker(&b, 0);
+	/* As if its channel had ended, while its process goes on. */
+	w->state = WORKER_LOST;
+	cr_expect_str_eq(worker_loss(w), "cpu:0/0");
+	w->suspect = b.pm[0];
+	cr_assert_not(breaker_crash(pool_breaker(b.pm[0], 0), w, "exit status 3", clock_ns()));
+	cr_expect_str_eq(worker_loss(w), "cpu:0/0 (the time before: exit status 3)");
+	w->suspect = NULL;
+	w->state = WORKER_READY;
+	bed_drain_end(&b);
+}
+
 Test(worker, lease_outlives_the_process)
 {
 	struct bed b;

@@ -57,6 +57,21 @@ def test_a_load_that_fails_says_what_mends_it(start, code, sandbox, mend):
     assert not loaded.ok and loaded.error.endswith(mend)
 
 
+SHORT = "import resource\n\n_, hard = resource.getrlimit(resource.RLIMIT_DATA)\nresource.setrlimit(resource.RLIMIT_DATA, ({}, hard))\n"
+
+
+@pytest.mark.parametrize("limit, said", [
+    ("10 << 30", "MemoryError ([worker] max_memory_bytes = 10737418240, by RLIMIT_DATA)"), ("resource.RLIM_INFINITY", "MemoryError")])
+def test_a_model_that_has_no_memory_is_told_of_its_limit(start, limit, said):
+    w = start()
+    w.begin(f"{SHORT.format(limit)}\n\ndef infer(x):\n    raise MemoryError\n")
+    w.map_input(bytes(64))
+    w.send(run(1))
+    result = w.take(wire.Done).results[0]
+    assert result.code == 8 and result.message == said
+    assert w.load(f"{SHORT.format(limit)}\nraise MemoryError\n", model=2).error == said
+
+
 def test_spans_that_are_not_there_fail_their_item(start):
     w = start()
     w.begin(IDENTITY)

@@ -15,7 +15,7 @@ from .errors import Cancelled, ModelError
 from .given import INTERNAL, RunError, by_index, check_output, refused
 from .memory import GRANULE, ArenaError
 from .model import GENERATOR
-from .raised import FatalError, clean, forget_calls, is_fatal, last_line, model_says, trace_of
+from .raised import FatalError, clean, forget_calls, is_fatal, last_line, mend, model_says, trace_of
 from .watch import time_left
 
 CANCELLED, INVALID, EXHAUSTED = 1, 3, 8
@@ -501,7 +501,9 @@ class Executor:
             if isinstance(e, ModelError):
                 return Answer(*model_says(e))
             model.voice.say(1, "model raised", trace_of(e))
-            return Answer(EXHAUSTED if isinstance(e, MemoryError) else INTERNAL, clean(last_line(e)))
+            if isinstance(e, MemoryError):
+                return Answer(EXHAUSTED, clean(last_line(e) + mend(e)))
+            return Answer(INTERNAL, clean(last_line(e)))
         finally:
             forget_calls(e)
 

@@ -2,6 +2,7 @@
 themselves is asked for with care, and cut before anything else looks at it."""
 import os
 import re
+import resource
 import traceback
 
 from .errors import Fatal, ModelError
@@ -48,11 +49,14 @@ def last_line(e):
 
 
 def mend(e):
-    """What most likely mends what was raised while a model was loaded, to stand behind its last line; "": nobody knows."""
+    """What most likely mends what was raised, to stand behind its last line; "": nobody knows."""
     sandboxed = "files" in os.environ.get("MODELD_SANDBOX_STATE", "")
     if issubclass(type(e), ModuleNotFoundError):
         hidden = ", or it lies where [worker] sandbox_read is to name it" if sandboxed else ""
         return f" (the model's interpreter has no such package{hidden})"
+    if issubclass(type(e), MemoryError):
+        limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+        return "" if limit == resource.RLIM_INFINITY else f" ([worker] max_memory_bytes = {limit}, by RLIMIT_DATA)"
     if issubclass(type(e), PermissionError) and sandboxed:
         return " (the sandbox: [worker] sandbox_read, sandbox_write)"
     return ""
