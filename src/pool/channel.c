@@ -150,11 +150,11 @@ void channel_catch_up(struct channel *c)
 
 void channel_drain(struct channel *c)
 {
-	/* Somebody may have inherited the other end, and go on. */
-	int r = seqpacket_end_input(c->fd);
+	int r = 0;
 
-	/* Where that fails nothing can come. */
-	for (r = 0; !r && !c->ended;)
+	/* Somebody may have inherited the other end, and go on. Where that fails nothing can come. */
+	(void)!seqpacket_end_input(c->fd);
+	while (!r && !c->ended)
 		r = receive_record(c);
 	if (!c->ended)
 		channel_end(c, r == -EAGAIN ? -EPIPE : r);

@@ -5,6 +5,7 @@
  */
 #include "workers/backends/onnxruntime/declare.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,6 +154,7 @@ static enum modeld_code read_declaration(struct reader *q, const struct side *s,
 	struct OrtTypeInfo *type = NULL;
 	enum modeld_code code;
 
+	assert(s->list && s->symbols);
 	d->size = sizeof(*d);
 	code = runtime_check(q->r,
 		s->get_name(q->session, index, q->r->allocator, (char **)&d->name), s->what,
