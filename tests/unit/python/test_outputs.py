@@ -120,6 +120,20 @@ def test_what_is_waited_for_is_no_time_of_the_next_run(way):
     assert answer.code == 0 and o.take_waited_ns() == 0
 
 
+def test_what_joined_items_waited_for_is_no_time_at_all():
+    """They run one by one where what infer() gave them together was of no use."""
+    o = outputs()
+    number = held(o, HALF)
+    executor = Executor(Views(), o, None, lambda: release(o, number))
+    model = types.SimpleNamespace(
+        outputs=[declare.parse("y", "any")], kind=PLAIN, infer_batch=None, by_keyword=False, wants_context=False,
+        infer=lambda x: np.zeros(HALF if x[0] == 0 else 1, np.uint8), context=types.SimpleNamespace(bind=lambda call: None))
+    made = wire.Run(batch=1, items=[wire.Item(), wire.Item()])
+    call = executor.begin_elsewhere(model, 1, "", "", 0.0, True, False)
+    answers, ns = executor.conclude_joined(model, call, made, [[np.zeros(1)], [np.ones(1)]], None, ValueError("together"))
+    assert [a.code for a in answers] == [0, 0] and ns > 0 and o.take_waited_ns() == 0
+
+
 def test_what_was_lent_and_not_given_is_free_at_once():
     o = outputs()
     executor = Executor(Views(), o, None, lambda: None)

@@ -81,5 +81,6 @@ class Express:
             answers = [self._executor.conclude(model, call, given, raised)]
         else:
             run, = codec.read_record(record)
-            answers = self._executor.conclude_joined(model, call, run, arrays, given, raised)
+            answers, more_ns = self._executor.conclude_joined(model, call, run, arrays, given, raised)
+            compute_ns += more_ns
         self._answer(batch, answers, compute_ns)
