@@ -175,6 +175,14 @@ static struct flight *answered_flight(struct worker *w, enum wire_type type, uin
 	return NULL;
 }
 
+/* What the worker says that it took, but no longer than it was away: what later ones should take follows from that. */
+static uint64_t time_taken(const struct worker *w, const struct flight *f, uint64_t said_ns)
+{
+	uint64_t away_ns = w->heard_ns > f->sent_ns ? w->heard_ns - f->sent_ns : 0;
+
+	return said_ns < away_ns ? said_ns : away_ns;
+}
+
 /* Off the books: the slot is free, while the flight still carries the results. */
 static void hand_back(struct worker *w, struct flight *f, uint64_t compute_ns)
 {
@@ -182,7 +190,7 @@ static void hand_back(struct worker *w, struct flight *f, uint64_t compute_ns)
 	struct pool_done done = {
 		.worker = w,
 		.now_ns = w->heard_ns,
-		.compute_ns = compute_ns,
+		.compute_ns = time_taken(w, f, compute_ns),
 		.results = f->results,
 		.n_results = f->n_items,
 	};
@@ -247,7 +255,7 @@ static void on_partial(struct worker *w, const struct wire_partial *m)
 			.result = result,
 			.last = m->last,
 			.now_ns = w->heard_ns,
-			.compute_ns = m->compute_ns});
+			.compute_ns = time_taken(w, f, m->compute_ns)});
 	result->lease = output_lease_unref(result->lease);
 }
 

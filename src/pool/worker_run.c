@@ -189,6 +189,7 @@ int worker_run(struct worker *w, const struct pool_batch *b)
 	f->id = w->next_batch;
 	f->model = m;
 	f->tag = b->tag;
+	f->sent_ns = b->now_ns;
 	f->expect_ns = b->expect_ns;
 	f->lane = b->lane ? lane_of(w, m, *b->lane) : pick_lane(w, m, b->now_ns);
 	r = send_run(w, f, b->items);

@@ -42,7 +42,8 @@ static void on_partial(void *data, void *tag, const struct pool_partial *partial
 		(struct bed_event){.what = partial->last ? 'e' : 'p',
 			.tag = (intptr_t)tag,
 			.length = r->outputs[0].length,
-			.data = r->outputs[0].data};
+			.data = r->outputs[0].data,
+			.compute_ns = partial->compute_ns};
 	keep(b, r);
 }
 
@@ -53,7 +54,8 @@ static void on_done(void *data, void *tag, const struct pool_done *done)
 	const struct pool_result *r = &done->results[0];
 
 	note(b);
-	*e = (struct bed_event){.what = 'd', .tag = (intptr_t)tag, .code = r->code};
+	*e = (struct bed_event){
+		.what = 'd', .tag = (intptr_t)tag, .code = r->code, .compute_ns = done->compute_ns};
 	snprintf(e->message, sizeof(e->message), "%s", r->message);
 	if (r->n_outputs > 0) {
 		e->length = r->outputs[0].length;

@@ -24,6 +24,7 @@ struct bed_event {
 	char message[32]; /* lost: of worker_loss() */
 	uint64_t length;
 	const uint8_t *data;
+	uint64_t compute_ns;
 };
 
 struct bed {

@@ -695,6 +695,25 @@ Test(worker, says_why_the_model_was_lost_before_where_nothing_is_known_yet)
 	bed_drain_end(&b);
 }
 
+/* What is expected of batches, and so who waits for what, goes by it. */
+Test(worker, what_a_batch_took_is_no_longer_than_it_was_away)
+{
+	uint64_t before = clock_ns();
+	struct bed b;
+
+	bed_init(&b, "good", "echo boasts e-boasts");
+	bed_up(&b);
+	for (uint32_t i = 0; i < 3; i++) {
+		cr_assert_eq(bed_run(&b, 0, i, i, 10), 0);
+		bed_wait(&b, b.n_events == (i < 2 ? i + 1 : 4));
+	}
+	cr_expect_eq(b.events[0].compute_ns, 5);
+	for (size_t i = 1; i < 4; i++)
+		cr_expect_lt(b.events[i].compute_ns, clock_ns() - before);
+	cr_expect_eq(b.events[2].what, 'e');
+	bed_drain_end(&b);
+}
+
 Test(worker, lease_outlives_the_process)
 {
 	struct bed b;
