@@ -114,9 +114,11 @@ static void end(struct sequence *s, const char *why)
 
 static void end_lost(struct sequence *s, const char *worker)
 {
+	/* What is too long is why the worker was. */
+	int most = (int)(SEQUENCE_ENDED_MAX - sizeof("worker , which ran it, was lost"));
 	char why[SEQUENCE_ENDED_MAX];
 
-	snprintf(why, sizeof(why), "worker %s, which ran it, was lost", worker);
+	snprintf(why, sizeof(why), "worker %.*s, which ran it, was lost", most, worker);
 	end(s, why);
 	if (!s->lost)
 		s->all->version->figures.sequences_lost++;

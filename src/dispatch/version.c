@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "dispatch/version_private.h"
 #include "dispatch/work.h"
 #include "pool/pool.h"
@@ -189,6 +190,7 @@ void version_pass_over(struct version *v, const struct version *failed)
 	version_stays(v);
 	(void)snprintf(text, sizeof(text), "version %s has failed, this one goes on: %s",
 		failed->settings.version, version_detail(failed));
+	utf8_mend(text); /* it may have been cut within a character */
 	v->passed_over = strdup(text);
 }
 

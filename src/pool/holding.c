@@ -17,6 +17,7 @@
 
 #include "base/comma_list.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "pool/declaration.h"
 #include "pool/pool_private.h"
 #include "pool/worker_private.h"
@@ -231,6 +232,7 @@ static void load_failed(struct pool_model *m, const struct worker *w, const char
 		m->settings->name, m->settings->version, w->name,
 		log_quote(error, strlen(error), quoted, sizeof(quoted)));
 	snprintf(m->error, sizeof(m->error), "load failed on %s: %s", w->device, error);
+	utf8_mend(m->error); /* it may have been cut within a character */
 	pool_model_changed(m);
 }
 

@@ -178,7 +178,7 @@ static void leave_segments(struct output_lease *l)
 	note_left(l->output);
 }
 
-/* Nothing is left to do for it. May unmap its arena, unless it is a part. */
+/* Nothing is left to do for it. May free its output memory, unless it is a part. */
 static void lease_recycle(struct output_lease *l)
 {
 	struct output_desk *k = l->output->desk;

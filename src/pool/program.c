@@ -83,7 +83,6 @@ static size_t put_pairs(struct writer *w, const char *name, const struct wire_pa
 	return at;
 }
 
-/* ret_at: where each begins. */
 static size_t put_ms(struct writer *w, const char *name, uint64_t ms)
 {
 	char text[24];
@@ -92,6 +91,7 @@ static size_t put_ms(struct writer *w, const char *name, uint64_t ms)
 	return put_variable(w, name, text);
 }
 
+/* ret_at: where each begins. */
 static void write_ours(struct writer *w, const struct pool_settings *s,
 	const struct pool_model_settings *m, const char *device, size_t ret_at[OURS])
 {

@@ -294,9 +294,9 @@ const char *worker_name(const struct worker *w)
 
 const char *worker_loss(struct worker *w)
 {
-	static char text[64];
+	static char text[512];
 
-	snprintf(text, sizeof(text), "%s (signal 6 (Aborted))", w->name);
+	snprintf(text, sizeof(text), "%s (%s)", w->name, w->loss ? w->loss : "signal 6 (Aborted)");
 	return text;
 }
 

@@ -45,7 +45,8 @@ struct worker {
 	uint32_t n_lanes; /* of each model; 0: 1 */
 	uint32_t n_bound; /* worker_bind() */
 	bool ending;
-	int run_error; /* what worker_run() returns; 0: it sends */
+	const char *loss; /* why it is lost; NULL: "signal 6 (Aborted)" */
+	int run_error;	  /* what worker_run() returns; 0: it sends */
 };
 
 struct pool {

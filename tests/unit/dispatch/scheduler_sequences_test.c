@@ -397,6 +397,28 @@ Test(sequences, a_lost_worker_ends_them)
 	cr_expect_eq(n_lost(), 1);
 }
 
+/* Of a reason that is too long the end is left out, not what has become of the sequence. */
+Test(sequences, a_worker_that_was_lost_for_a_long_reason)
+{
+	static char reason[300], expected[512];
+
+	memset(reason, 'r', sizeof(reason) - 1);
+	snprintf(expected, sizeof(expected),
+		"sequence 1 of model 'alpha' has ended: worker cpu:0/0 (%.215s, which ran it, was "
+		"lost; begin it anew",
+		reason);
+	bed.pool->workers[0].loss = reason;
+	submit(1, true, false, &answers[0]);
+	bed_turn(&bed);
+	fake_lose(&bed.pool->workers[0]);
+	bed.pool->workers[0].generation++;
+	fake_set_ready(&bed.pool->workers[0], true);
+	submit(1, false, false, &answers[1]);
+	bed_turn(&bed);
+	cr_expect_eq(answers[1].status, GRPC_UNAVAILABLE);
+	cr_expect_str_eq(answers[1].message, expected);
+}
+
 Test(sequences, one_that_nobody_asks_for_any_more_was_lost_too)
 {
 	bed.alpha->settings.sequence->idle_us = 0;

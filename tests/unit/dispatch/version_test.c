@@ -3,7 +3,9 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <string.h>
 
+#include "base/utf8.h"
 #include "fake_bed.h"
 #include "tests/support/failalloc.h"
 
@@ -105,6 +107,24 @@ Test(version, keeps_in_mind_what_could_not_take_its_place)
 	version_stays(bed.alpha);
 	cr_expect_str_eq(version_passed_over(bed.alpha), "");
 	version_pass_over(bed.alpha, bed.gamma); /* goes with it */
+}
+
+/* It is a string of a message then, which parsers refuse where it is no UTF-8. */
+Test(version, what_could_not_take_its_place_is_cut_where_it_may_be)
+{
+	static char detail[1000];
+
+	up(UINT32_MAX, 16);
+	for (size_t i = 0; i < 3; i++) {
+		memset(detail, 'x', i);
+		for (size_t at = i; at + 4 < sizeof(detail); at += 3)
+			memcpy(detail + at, "\u2713", 4);
+		bed.pool->detail[bed.gamma->pool_model->id] = detail;
+		version_pass_over(bed.alpha, bed.gamma);
+		cr_expect(strstr(version_passed_over(bed.alpha), "\u2713\u2713\u2713"));
+		cr_expect(utf8_valid(
+			version_passed_over(bed.alpha), strlen(version_passed_over(bed.alpha))));
+	}
 }
 
 Test(version, is_where_the_pool_has_it)

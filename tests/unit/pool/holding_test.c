@@ -1,7 +1,11 @@
 /* holding_test.c: what workers have of models: where models are meant to be, and what counting costs. */
 #include <criterion/criterion.h>
+#include <string.h>
 
+#include "base/utf8.h"
 #include "fake_bed.h"
+#include "pool/holding.h"
+#include "pool/pool_private.h"
 
 Test(holding, devices_that_a_model_is_meant_for)
 {
@@ -58,5 +62,26 @@ Test(holding, a_start_costs_models_times_workers)
 	cr_expect_leq(b.pool->n_counted, 5 * n);
 	for (size_t i = 0; i < 6; i++)
 		cr_expect_eq(pool_model_ready(b.pm[i]), 4);
+	bed_drain_end(&b);
+}
+
+/* Why a load has failed is a string of messages then, which parsers refuse where it is no UTF-8. */
+Test(holding, why_a_load_failed_is_cut_where_it_may_be)
+{
+	char error[2000];
+	struct bed b;
+
+	bed_init(&b, "good", "echo");
+	bed_up(&b);
+	for (size_t i = 0; i < 3; i++) {
+		const struct wire_loaded l = {.error = error};
+
+		memset(error, 'x', i);
+		for (size_t at = i; at + 4 < sizeof(error); at += 3)
+			memcpy(error + at, "\u2713", 4);
+		cr_expect_not(pool_loaded(b.pm[0], bed_worker(&b, 0), &l));
+		cr_expect(strstr(b.pm[0]->error, "\u2713\u2713\u2713"));
+		cr_expect(utf8_valid(b.pm[0]->error, strlen(b.pm[0]->error)));
+	}
 	bed_drain_end(&b);
 }
