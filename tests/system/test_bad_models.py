@@ -75,8 +75,12 @@ def test_unloaded_in_use(start, repository):
     d = explicit(start, repository, "models.load=slow")
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
         calls = [pool.submit(d.infer, "slow", b"abc") for _ in range(10)]
-        wait_for("the queue", lambda: sum(
-            x.queue_depth for x in d.status().models) + sum(w.batches_in_flight for w in d.status().workers) >= 5)
+
+        def n_begun():
+            n, status = sum(c.done() for c in calls), d.status()
+            return n + sum(x.queue_depth for x in status.models) + sum(w.batches_in_flight for w in status.workers)
+
+        wait_for("all calls", lambda: n_begun() >= len(calls))
         unloading = pool.submit(ask, d, "UnloadModel", name="slow")
         wait_for("its going", lambda: "model version goes model=slow" in d.log())
         assert code_of(lambda: d.infer("slow", b"abc")) == CODE.NOT_FOUND

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include "clients/c/modeld.h"
+#include "clients/c/modeld_private.h"
 #include "fake_grpc.h"
 #include "fake_handoff.h"
 #include "infer_once.h"
@@ -145,6 +145,8 @@ Test(modeld_channel, what_is_refused_has_its_time)
 
 static void use_one_that_leaves(void)
 {
+	struct pollfd gone = {0};
+
 	tear_down();
 	fake_handoff_start(&handoff, FAKE_LEAVING);
 	fake_grpc_start(&server, 0);
@@ -153,6 +155,9 @@ static void use_one_that_leaves(void)
 	cr_assert_eq(modeld_connect(&m, &options, &error), 0, "%s", error.text);
 	cr_assert_eq(modeld_allocate(m, 4096, &r, &error), 0, "%s", error.text);
 	input.region = r;
+	/* It goes when it has answered. */
+	gone.fd = m->fd;
+	cr_assert_eq(poll(&gone, 1, 10000), 1);
 }
 
 /* Who goes has gone from the handoff socket, too, and what it refuses has lost its memory. */
