@@ -85,7 +85,7 @@ static void bench_release(struct bench *b)
 	}
 	free(b->slots);
 	if (b->client)
-		bench_shm_release(&b->shm);
+		bench_shm_release(&b->shm, b->client);
 	bench_tensors_release(&b->inputs);
 	bench_tensors_release(&b->outputs);
 	latencies_release(&b->latencies);

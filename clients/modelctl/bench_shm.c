@@ -58,7 +58,8 @@ static int make_object(const char *path, const struct bench_tensors *inputs, uin
 		 : 0;
 }
 
-static int register_object(struct bench_shm *x, const char *key, uint64_t bytes)
+static int register_object(
+	struct bench_shm *x, struct grpc_client *client, const char *key, uint64_t bytes)
 {
 	Inference__SystemSharedMemoryRegisterRequest q =
 		INFERENCE__SYSTEM_SHARED_MEMORY_REGISTER_REQUEST__INIT;
@@ -68,7 +69,7 @@ static int register_object(struct bench_shm *x, const char *key, uint64_t bytes)
 	q.name = x->name;
 	q.key = (char *)key;
 	q.byte_size = bytes;
-	r = kserve_call_on(x->m, x->client, "SystemSharedMemoryRegister", &q.base,
+	r = kserve_call_on(x->m, client, "SystemSharedMemoryRegister", &q.base,
 		&inference__system_shared_memory_register_response__descriptor, (void **)&answer);
 	inference__system_shared_memory_register_response__free_unpacked(answer, NULL);
 	return r;
@@ -81,12 +82,11 @@ int bench_shm_make(struct bench_shm *x, const struct modelctl *m, struct grpc_cl
 	int r;
 
 	x->m = m;
-	x->client = client;
 	(void)snprintf(x->name, sizeof(x->name), "modelctl-bench-%d", (int)getpid());
 	(void)snprintf(path, sizeof(path), DIRECTORY "/%s", x->name);
 	r = make_object(path, inputs, bytes > 0 ? bytes : 1);
 	if (!r) {
-		r = register_object(x, path + strlen(DIRECTORY), bytes > 0 ? bytes : 1);
+		r = register_object(x, client, path + strlen(DIRECTORY), bytes > 0 ? bytes : 1);
 		/* The daemon has it open: nothing stays behind, however this ends. */
 		(void)unlink(path);
 	}
@@ -95,16 +95,16 @@ int bench_shm_make(struct bench_shm *x, const struct modelctl *m, struct grpc_cl
 	return r;
 }
 
-void bench_shm_release(struct bench_shm *x)
+void bench_shm_release(struct bench_shm *x, struct grpc_client *client)
 {
 	Inference__SystemSharedMemoryUnregisterRequest q =
 		INFERENCE__SYSTEM_SHARED_MEMORY_UNREGISTER_REQUEST__INIT;
 	Inference__SystemSharedMemoryUnregisterResponse *answer = NULL;
 
-	if (!x->name[0] || grpc_client_is_lost(x->client))
+	if (!x->name[0] || grpc_client_is_lost(client))
 		return;
 	q.name = x->name;
-	if (!kserve_call_on(x->m, x->client, "SystemSharedMemoryUnregister", &q.base,
+	if (!kserve_call_on(x->m, client, "SystemSharedMemoryUnregister", &q.base,
 		    &inference__system_shared_memory_unregister_response__descriptor,
 		    (void **)&answer))
 		inference__system_shared_memory_unregister_response__free_unpacked(answer, NULL);

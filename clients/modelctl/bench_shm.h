@@ -6,9 +6,8 @@
 
 /* Zeroed to begin with. */
 struct bench_shm {
-	const struct modelctl *m;   /* borrow */
-	struct grpc_client *client; /* borrow */
-	char name[64];		    /* of the region; "": none is registered */
+	const struct modelctl *m; /* borrow */
+	char name[64];		  /* of the region; "": none is registered */
 };
 
 /*
@@ -17,7 +16,7 @@ struct bench_shm {
  */
 _must_use_ int bench_shm_make(struct bench_shm *x, const struct modelctl *m,
 	struct grpc_client *client, const struct bench_tensors *inputs, uint64_t bytes);
-/* The daemon forgets it, where it still answers. */
-void bench_shm_release(struct bench_shm *x);
+/* The daemon forgets it, where it still answers: over `client`, which need not be the connection that it was registered over. */
+void bench_shm_release(struct bench_shm *x, struct grpc_client *client);
 
 #endif

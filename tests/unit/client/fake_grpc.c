@@ -241,8 +241,11 @@ static void be_going(struct server *v, struct stream *s, const char *model)
 		goaway(v, s->id), v->bye = true;
 	if (!strcmp(model, "release"))
 		assert(!eventfd_write(release, 1));
-	if (!strcmp(model, "going"))
-		goaway(v, INT32_MAX), v->held = s;
+	/* What the client has sent until it hears of it is served, which nghttp2 does not do behind another GOAWAY. */
+	if (!strcmp(model, "going")) {
+		assert(!nghttp2_submit_shutdown_notice(v->session));
+		v->held = s;
+	}
 }
 
 static void infer(struct server *v, struct stream *s)

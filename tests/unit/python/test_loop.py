@@ -61,7 +61,7 @@ SHORT = "import resource\n\n_, hard = resource.getrlimit(resource.RLIMIT_DATA)\n
 
 
 @pytest.mark.parametrize("limit, said", [
-    ("10 << 30", "MemoryError ([worker] max_memory_bytes = 10737418240, by RLIMIT_DATA)"), ("resource.RLIM_INFINITY", "MemoryError")])
+    ("1 << 50", "MemoryError ([worker] max_memory_bytes = 1125899906842624, by RLIMIT_DATA)"), ("resource.RLIM_INFINITY", "MemoryError")])
 def test_a_model_that_has_no_memory_is_told_of_its_limit(start, limit, said):
     w = start()
     w.begin(f"{SHORT.format(limit)}\n\ndef infer(x):\n    raise MemoryError\n")
