@@ -81,7 +81,7 @@ static void set_timer(struct crew *c, uint64_t after_ns)
 	(void)r;
 }
 
-static void call_hand(struct crew *c);
+static void call_hands(struct crew *c, uint32_t n);
 
 /* Is the leader inside of a batch for so long that another one has to lead? */
 static bool depose(struct crew *c)
@@ -96,7 +96,8 @@ static bool depose(struct crew *c)
 	c->leader = NULL;
 	c->orphan = h->tools;
 	c->n_working++;
-	call_hand(c);
+	/* Lanes that wait are taken first: who comes for one of them does not lead. */
+	call_hands(c, c->n_waiting + 1);
 	return true;
 }
 
@@ -244,22 +245,20 @@ static int add_hand(struct crew *c)
 	return 0;
 }
 
-/* One more hand is to look for something to do. Where no thread can be had, those there are get to it
+/* So many more hands are to look for something to do. Where no thread can be had, those there are get to it
  * later; so do those that are up and have not looked yet. */
-static void call_hand(struct crew *c)
+static void call_hands(struct crew *c, uint32_t n)
 {
 	uint32_t n_needed = c->n_waiting + !c->leader;
-	int r = 0;
 
-	if (c->ended)
-		return;
-	if (c->n_resting > c->n_woken) {
-		c->n_woken++;
-		pthread_cond_signal(&c->work);
-	} else if (c->n_hands - c->n_working < n_needed) {
-		r = add_hand(c);
+	for (; n > 0 && !c->ended; n--) {
+		if (c->n_resting > c->n_woken) {
+			c->n_woken++;
+			pthread_cond_signal(&c->work);
+		} else if (c->n_hands - c->n_working < n_needed) {
+			(void)!add_hand(c);
+		}
 	}
-	(void)r;
 }
 
 /* --- From outside ------------------------------------------------------------------------- */
@@ -478,8 +477,7 @@ bool crew_resign(struct hand *h)
 		c->leader = NULL;
 	}
 	/* The channel and all lanes but the one that this hand will take. */
-	for (uint32_t i = 0; resigns && i < c->n_waiting; i++)
-		call_hand(c);
+	call_hands(c, resigns ? c->n_waiting : 0);
 	pthread_mutex_unlock(&c->lock);
 	return resigns;
 }

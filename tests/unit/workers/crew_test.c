@@ -21,6 +21,7 @@ enum {
 	STUCK = 's', /* the same, and stay in it until the gate opens */
 	PUSH = 'p',  /* let a job wait for lane 0, which waits for the gate */
 	OTHER = 'o', /* let a job wait for lane 1 */
+	BOTH = 'b', /* the same, and then be stuck: as what comes in one record. The job waits for the gate, too */
 	FIRST = '1', /* ... to '9': nobody waits for so many-th batch of lane 0 */
 	END = 'e',
 };
@@ -33,6 +34,7 @@ struct rig {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	bool open;
+	bool holds_other; /* jobs of lane 1 wait for the gate */
 	unsigned n_hands, n_leaders, n_deposed, n_quick, n_jobs[2];
 	unsigned inside;    /* in lane 0 */
 	uint64_t n_pushed;  /* to lane 0: the numbers of its batches */
@@ -51,6 +53,14 @@ static void wait_for(struct rig *g, const unsigned *n, unsigned value)
 {
 	pthread_mutex_lock(&g->lock);
 	while (*n < value)
+		pthread_cond_wait(&g->changed, &g->lock);
+	pthread_mutex_unlock(&g->lock);
+}
+
+static void wait_until_open(struct rig *g)
+{
+	pthread_mutex_lock(&g->lock);
+	while (!g->open)
 		pthread_cond_wait(&g->changed, &g->lock);
 	pthread_mutex_unlock(&g->lock);
 }
@@ -90,6 +100,8 @@ static void work(void *data, void *tools, struct lane *lane, struct job *job, bo
 	free(job);
 	if (lane->index == 0)
 		wait_for_gate(g);
+	else if (g->holds_other)
+		wait_until_open(g);
 	if (lane->index == 0 && batch < 10)
 		g->cancelled[batch] = lane_is_cancelled(lane, batch);
 	count(g, &g->n_jobs[lane->index]);
@@ -107,6 +119,9 @@ static void command(struct rig *g, struct hand *h, char c)
 {
 	if (c == PUSH || c == OTHER) {
 		push(g, h, &g->lanes[c == OTHER]);
+	} else if (c == BOTH) {
+		push(g, h, &g->lanes[1]);
+		command(g, h, STUCK);
 	} else if (c == END) {
 		crew_end(g->crew);
 	} else if (c >= FIRST && c <= '9') {
@@ -243,6 +258,25 @@ Test(crew, a_leader_that_is_stuck_is_deposed)
 		wait_for(&g, &g.n_jobs[0], 1 + (unsigned)i);
 		wait_for(&g, &g.n_deposed, 1 + (unsigned)i);
 		/* Else the next one finds its lane busy, and is a job like any other. */
+		while (!crew_is_idle(g.crew))
+			sched_yield();
+		close_gate(&g);
+	}
+	end(&g);
+}
+
+Test(crew, who_is_called_for_a_lane_does_not_keep_another_from_leading)
+{
+	struct rig g;
+
+	start(&g);
+	g.holds_other = true;
+	for (unsigned i = 0; i < 3; i++) {
+		tell(&g, "b");
+		wait_for(&g, &g.n_leaders, 2 + i);
+		open_gate(&g);
+		wait_for(&g, &g.n_jobs[1], 1 + i);
+		wait_for(&g, &g.n_deposed, 1 + i);
 		while (!crew_is_idle(g.crew))
 			sched_yield();
 		close_gate(&g);
