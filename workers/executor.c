@@ -37,6 +37,7 @@ struct executor {
 	const struct modeld_error *fatal; /* one of errors; NULL: the process can go on */
 	struct wire_result results[WIRE_ITEMS_MAX];
 	uint64_t compute_ns[WIRE_ITEMS_MAX]; /* of what ran alone */
+	bool answered[WIRE_ITEMS_MAX];	     /* ahead of the batch: nothing more is said of it */
 	struct hold *holds
 		[WIRE_ITEMS_MAX]; /* own, until they are the daemon's: results[i]'s; NULL: none */
 };
@@ -334,6 +335,7 @@ int executor_run(struct executor *e, const struct lane *lane, const struct wire_
 	e->run.number = run->batch;
 	e->n_items = run->n_items;
 	e->fatal = NULL;
+	memset(e->answered, 0, run->n_items * sizeof(e->answered[0]));
 	if (reserve(e, m, run->n_items)) {
 		fail_all(e, run->n_items, MODELD_EXHAUSTED, "the worker is out of memory");
 	} else if (is_cancelled(e)) {
@@ -377,8 +379,11 @@ void executor_number(struct executor *e, struct wire_done *done)
 void executor_refuse(struct executor *e, struct wire_done *done)
 {
 	drop_holds(e, done->n_results);
-	fail_all(e, done->n_results, MODELD_EXHAUSTED,
-		"the batch's results do not fit a message (lower max_batch_size)");
+	for (size_t i = 0; i < done->n_results; i++) {
+		if (!e->answered[i])
+			fail_item(e, i, MODELD_EXHAUSTED,
+				"the batch's results do not fit a message (lower max_batch_size)");
+	}
 	done->compute_ns = 0;
 }
 
@@ -423,7 +428,8 @@ static void answer_early(struct executor *e, size_t i)
 	int r = e->say_partial(e->data, &partial, hold);
 
 	fail_item(e, i, MODELD_OK, "");
-	if (r != -EMSGSIZE)
+	e->answered[i] = r != -EMSGSIZE;
+	if (e->answered[i])
 		return;
 	pthread_mutex_lock(e->memory);
 	outputs_drop(e->outputs, hold);

@@ -58,8 +58,8 @@ _must_use_ int executor_run(struct executor *e, const struct lane *lane, const s
 void executor_number(struct executor *e, struct wire_done *done);
 /* After EXECUTOR_E_FATAL: printable text, borrowed until the next call. */
 const char *executor_fatal(const struct executor *e);
-/* The answer does not fit a message: gives its outputs back, numbered or not; every item fails with a short
- * text. */
+/* The answer does not fit a message: gives its outputs back, numbered or not; every item that was not answered ahead of it
+ * fails with a short text. */
 void executor_refuse(struct executor *e, struct wire_done *done);
 
 #endif

@@ -219,6 +219,30 @@ Test(executor_memory, items_that_fit_one_by_one_are_answered_ahead_of_the_batch)
 	rig_deinit(&g);
 }
 
+/* The daemon takes no second result of an item. */
+Test(executor_memory, what_was_answered_ahead_of_a_batch_does_not_fail_with_it)
+{
+	struct rig g;
+
+	rig_narrow(&g, 5);
+	g.releases = true;
+	rig_execute(&g);
+	cr_assert_eq(g.n_partial, 4);
+	executor_refuse(g.executor, &g.done);
+	for (size_t i = 0; i < 4; i++)
+		cr_assert_eq(g.done.results[i].code, 0);
+	rig_expect_error(&g, 4, GRPC_RESOURCE_EXHAUSTED, "do not fit a message");
+	cr_assert_eq(rig_used(&g), 0);
+	/* Of the next batch with that executor nothing was answered yet. */
+	g.run.n_items = 2;
+	rig_execute(&g);
+	executor_refuse(g.executor, &g.done);
+	rig_expect_error(&g, 0, GRPC_RESOURCE_EXHAUSTED, "do not fit a message");
+	rig_expect_error(&g, 1, GRPC_RESOURCE_EXHAUSTED, "do not fit a message");
+	cr_assert_eq(rig_used(&g), 0);
+	rig_deinit(&g);
+}
+
 Test(executor_memory, nobody_takes_what_is_in_the_way)
 {
 	struct rig g;
