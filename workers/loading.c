@@ -134,10 +134,7 @@ static uint64_t let_go(struct loop *l, struct model *m)
 /* It is there before the daemon knows. */
 static int announce(struct loop *l, struct model *m)
 {
-	int r;
-
-	ledger_enter(&l->ledger, &m->share);
-	r = put(l, m);
+	int r = put(l, m);
 
 	if (r)
 		model_unload(m);
@@ -145,6 +142,7 @@ static int announce(struct loop *l, struct model *m)
 		return loop_stop(l, WORKER_EXIT_INTERNAL, "load with a number that is in use");
 	if (r)
 		return r;
+	ledger_enter(&l->ledger, &m->share);
 	r = say_loaded(l, m);
 	if (r != -EMSGSIZE)
 		return r;

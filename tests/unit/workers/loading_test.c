@@ -32,3 +32,29 @@ Test(loading, a_model_that_nobody_lets_go_stays)
 
 	unload_and_expect_the_end(&m);
 }
+
+/* The loader may come to another one before the worker has ended. */
+Test(loading, nothing_is_left_of_a_model_whose_number_is_in_use)
+{
+	static const struct wire_setup setup = {.worker = "cpu:0/0", .device = "cpu:0"};
+	static const struct host_calls calls;
+	const struct wire_message load = {.type = WIRE_LOAD,
+		.load = {.model = 3,
+			.name = "identity",
+			.version = "1",
+			.path = "/",
+			.backend = "builtin"}};
+	struct model there = {.number = 3};
+	struct loop l = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+	cr_assert_eq(host_new(&l.host, &setup, &calls), 0);
+	cr_assert_eq(backends_new(&l.backends, NULL, 0, host_api(l.host)), 0);
+	ledger_init(&l.ledger, ledger_private_bytes);
+	cr_assert_eq(models_put(&l.models, &there), 0);
+	cr_expect_eq(loop_handle_load(&l, &load), -ECANCELED);
+	cr_expect(list_empty(&l.ledger.shares));
+	cr_expect_eq(models_take(&l.models, there.number), &there);
+	models_deinit(&l.models);
+	backends_free(l.backends);
+	host_free(l.host);
+}
