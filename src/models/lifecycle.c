@@ -407,25 +407,32 @@ static bool end_tasks(struct lifecycle *l)
 	return any;
 }
 
-void lifecycle_flush(struct lifecycle *l)
+/* Whoever is told may ask for more. */
+static void end_all_tasks(struct lifecycle *l)
 {
 	bool ended = false;
 
+	while (end_tasks(l))
+		ended = true;
+	if (ended)
+		lifecycle_expire_soon(l);
+}
+
+void lifecycle_flush(struct lifecycle *l)
+{
 	if (l->dirty) {
 		l->dirty = false;
 		list_for_each (&l->tasks, node)
 			task_look(TASK(node));
 	}
-	/* Whoever is told may ask for more. */
-	while (end_tasks(l))
-		ended = true;
-	if (ended)
-		lifecycle_expire_soon(l);
+	end_all_tasks(l);
 	if (l->loaded && !l->stopped)
 		lifecycle_enforce(l);
 	l->loaded = false;
 	if (!l->stopped && lifecycle_try_rooms(l))
 		lifecycle_advance(l);
+	/* Those for which there is no room after all, before the loop sleeps. */
+	end_all_tasks(l);
 	if (l->stopped)
 		answer(&l->waits_next, LIFECYCLE_ENDING, "the server shuts down");
 	answer(&l->starved, LIFECYCLE_NO_MEMORY, "out of memory");

@@ -149,6 +149,20 @@ static bool has_limits(const struct lifecycle *l)
 	       (s->max_models || s->max_memory_bytes || s->max_gpu_memory_bytes);
 }
 
+/* Would there be room for the model if nobody else were there? By what it took when it was loaded last; NULL: nobody knows. */
+static bool fits_alone(const struct lifecycle *l, const struct wish *w)
+{
+	const struct models_settings *s = l->settings;
+
+	if (w && s->max_memory_bytes && w->host_bytes > s->max_memory_bytes)
+		return false;
+	for (size_t i = 0; w && w->gpu_bytes && s->max_gpu_memory_bytes && i < s->n_places; i++) {
+		if (w->gpu_bytes[i] > s->max_gpu_memory_bytes)
+			return false;
+	}
+	return true;
+}
+
 /* --- Who goes ----------------------------------------------------------------------------------- */
 
 /* Does a caller wait for something to come of it? */
@@ -337,7 +351,10 @@ bool lifecycle_make_room(struct lifecycle *l, struct task *t)
 	sum_up(l);
 	if (!exceeds(l, t->name, text))
 		return true;
-	if (evict_for(l, t->name, t->name, t) > 0 || t->patient)
+	/* Nobody goes in vain. */
+	if (!fits_alone(l, wishes_find(&l->wishes, t->name)))
+		refuse_load(t, text);
+	else if (evict_for(l, t->name, t->name, t) > 0 || t->patient)
 		t->phase = TASK_ROOM;
 	else
 		refuse_load(t, text);
@@ -427,7 +444,8 @@ void lifecycle_on_loaded(struct lifecycle *l, struct task *t)
 		return;
 	measure(l, w);
 	sum_up(l);
-	evict_for(l, NULL, t->name, NULL);
+	if (fits_alone(l, w))
+		evict_for(l, NULL, t->name, NULL);
 	if (exceeds(l, NULL, text))
 		give_back(l, w, t, text);
 }

@@ -5,6 +5,7 @@
  * have been applied. Daemon process, loop thread.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,11 +69,28 @@ static bool has_predecessor(const struct lifecycle *l, const struct task *t)
 	return false;
 }
 
+static bool is_served(const struct lifecycle *l, const char *name, uint64_t number)
+{
+	char version[24];
+	int n = snprintf(version, sizeof(version), "%" PRIu64, number);
+
+	return dispatch_find_number(l->dispatch, name, strlen(name), version, (size_t)n);
+}
+
+/* What was never asked for leaves nothing behind: callers may name as many as they like. */
+static bool is_known(const struct lifecycle *l, const struct task *t)
+{
+	const struct wish *w = wishes_find(&l->wishes, t->name);
+
+	return w &&
+	       (!t->number || wish_has(w, t->number, false) || is_served(l, t->name, t->number));
+}
+
 static void begin_unload(struct lifecycle *l, struct task *t)
 {
 	struct applied a = {.task = t};
 
-	if (wishes_remove(&l->wishes, t->name, t->number)) {
+	if (is_known(l, t) && wishes_remove(&l->wishes, t->name, t->number)) {
 		task_end(t, LIFECYCLE_NO_MEMORY, "out of memory");
 		return;
 	}

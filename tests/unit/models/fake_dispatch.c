@@ -89,6 +89,20 @@ int dispatch_add_version(struct dispatch *d, const struct version_settings *sett
 	return 0;
 }
 
+struct version *dispatch_find_number(
+	struct dispatch *d, const char *name, size_t n, const char *number, size_t n_number)
+{
+	(void)d;
+	for (size_t i = 0; i < fake.n; i++) {
+		const struct version_settings *s = &fake.versions[i]->settings;
+
+		if (strlen(s->name) == n && !memcmp(s->name, name, n) &&
+			strlen(s->version) == n_number && !memcmp(s->version, number, n_number))
+			return fake.versions[i];
+	}
+	return NULL;
+}
+
 void dispatch_remove_version(struct dispatch *d, struct version *v)
 {
 	(void)d;

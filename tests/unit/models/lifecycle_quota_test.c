@@ -191,6 +191,30 @@ Test(lifecycle_quota, the_host_is_not_a_gpu)
 		"%s", caller.text);
 }
 
+Test(lifecycle_quota, nobody_goes_for_what_could_never_stay)
+{
+	settings.max_memory_bytes = 100;
+	settings.max_gpu_memory_bytes = 100;
+	begin();
+	ask("a", 60, 0, 60);
+	ask("b", 101, 0, 0);
+	expect(LIFECYCLE_FULL,
+		"model 'b' is not kept: models take 161 bytes on the host, and the limit is 100 "
+		"([models] max_memory_bytes), and none of them may go",
+		"add b/1 remove b/1");
+	ask("b", 101, 0, 0);
+	expect(LIFECYCLE_FULL,
+		"model 'b' is not loaded: models take 60 bytes on the host, this one took 101 when "
+		"it "
+		"was loaded last, and the limit is 100 ([models] max_memory_bytes), and none of "
+		"them "
+		"may go",
+		"");
+	ask("c", 0, 0, 101);
+	cr_expect_str_eq(fake.changes, "add c/1 remove c/1");
+	cr_expect_eq(fake.n, 1);
+}
+
 /* One load has all others evicted: each is looked at a few times, not once for each that goes. */
 Test(lifecycle_quota, making_room_looks_at_each_model_once)
 {

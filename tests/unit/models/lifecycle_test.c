@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/spool.h"
 #include "fake_dispatch.h"
+#include "models/lifecycle_private.h"
 #include "models/overlay.h"
 #include "models/overlay_bytes.h"
 #include "models/repository.h"
@@ -543,6 +544,32 @@ Test(lifecycle, versions)
 	expect(0, LIFECYCLE_UNKNOWN, "model 'b' is not loaded");
 }
 
+/* Callers may name as many as they like. */
+Test(lifecycle, unloading_what_is_not_there_leaves_nothing_behind)
+{
+	char name[16], text[64];
+
+	begin(MODELS_CONTROL_EXPLICIT);
+	for (unsigned i = 1; i <= 20; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		snprintf(text, sizeof(text), "model '%s' is not loaded", name);
+		ask_unload(name, "");
+		expect(0, LIFECYCLE_UNKNOWN, text);
+		ask_unload(name, "1");
+		cr_expect_eq(callers[0].code, LIFECYCLE_UNKNOWN);
+	}
+	cr_expect_eq(wishes_count(&l->wishes), 0);
+	ask_load("c", "");
+	for (unsigned i = 2; i <= 20; i++) {
+		snprintf(name, sizeof(name), "%u", i);
+		snprintf(text, sizeof(text), "model 'c' version %u is not loaded", i);
+		ask_unload("c", name);
+		expect(0, LIFECYCLE_UNKNOWN, text);
+	}
+	cr_expect_eq(wishes_find(&l->wishes, "c")->without.n, 0);
+	cr_expect_str_eq(fake.changes, "add c/1");
+}
+
 Test(lifecycle, a_caller_that_goes_away)
 {
 	begin(MODELS_CONTROL_EXPLICIT);
@@ -934,6 +961,26 @@ Test(lifecycle, the_one_that_was_not_used_for_longest_makes_room)
 	expect(0, LIFECYCLE_OK, "");
 	ask_unload("b", "");
 	expect(0, LIFECYCLE_UNKNOWN, "model 'b' is not loaded");
+}
+
+/* And not when something else happens. */
+Test(lifecycle, who_finds_no_room_after_all_is_told_at_once)
+{
+	struct version *b;
+
+	settings.max_models = 2;
+	load_two();
+	b = version_ref(fake_find("b", "1"));
+	ask_load("c", "");
+	cr_expect_not(callers[0].done);
+	settings.max_models = 1;
+	fake_find("a", "1")->n_requests = 1;
+	lifecycle_gone(l, b);
+	version_unref(b);
+	lifecycle_flush(l);
+	expect(0, LIFECYCLE_FULL,
+		"model 'c' is not loaded: 1 models are loaded, and the limit is 1 ([models] "
+		"max_models), and none of them may go");
 }
 
 Test(lifecycle, what_was_used_least_often_makes_room)
