@@ -31,8 +31,9 @@
 #define HANDOFF_FD  4
 #define FIRST_OTHER 5
 #define STACK_BYTES ((size_t)64 * 1024)
-/* More than the kernel needs between the two, whatever else the machine does. */
-#define DUMPABLE_NS NS_PER_S
+/* More than the kernel needs between the two, unless the machine is busy with much else. */
+#define DUMPABLE_NS (100 * NS_PER_MS)
+#define NAME_BYTES  16u /* of a thread's name, with the NUL */
 
 struct child {
 	const struct spawn_options *options; /* borrow */
@@ -88,18 +89,36 @@ static int limit_data(uint64_t bytes)
 	return setrlimit(RLIMIT_DATA, &limit) ? -errno : 0;
 }
 
+/* The kernel gives it the program's name in place of ours (begin_new_exec() of Linux), right behind making its memory dumpable. */
+static bool has_executed(pid_t pid)
+{
+	char path[32], name[NAME_BYTES + 1] = "", ours[NAME_BYTES + 1] = "";
+	_cleanup_(close_fd) int fd = -1;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, name, NAME_BYTES) <= 0 || prctl(PR_GET_NAME, ours))
+		return false;
+	name[strcspn(name, "\n")] = '\0';
+	return strcmp(name, ours) != 0;
+}
+
 /* Until the child has executed its program it shares our memory, and where that is not dumpable its files in /proc are root's,
- * or hidden. We go on as soon as it has memory of its own, shortly before the kernel makes that dumpable: so more than once. */
+ * or hidden. We go on as soon as it has memory of its own, shortly before the kernel makes that dumpable: so more than once. But
+ * a worker makes itself undumpable as soon as it can: where it was the quicker one there is nothing to wait for. */
 static int open_oom_adj(pid_t pid)
 {
 	uint64_t end_ns = clock_ns() + DUMPABLE_NS;
+	bool executed = false;
 	char path[48];
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)pid);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
-	while (fd < 0 && (errno == EACCES || errno == ENOENT) && clock_ns() < end_ns) {
-		sched_yield();
+	while (fd < 0 && (errno == EACCES || errno == ENOENT) && !executed && clock_ns() < end_ns) {
+		executed = has_executed(pid);
+		if (!executed)
+			sched_yield();
 		fd = open(path, O_WRONLY | O_CLOEXEC);
 	}
 	return fd;

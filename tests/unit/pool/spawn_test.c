@@ -4,11 +4,15 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "tests/support/failalloc.h"
@@ -193,6 +197,69 @@ Test(spawn, it_goes_first_when_memory_is_short_whoever_may_look_into_its_parent)
 		_exit(start_where_nobody_may_look());
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	cr_assert_eq(status, 0, "%x", status);
+}
+
+/* --- A program that is quicker than we are ---------------------------------------------------- */
+
+static unsigned n_yields;
+
+/* In place of the system's: it gives everybody else time. */
+int sched_yield(void)
+{
+	n_yields++;
+	return poll(NULL, 0, 1);
+}
+
+static void copy_file(const char *from, const char *to)
+{
+	int in = open(from, O_RDONLY | O_CLOEXEC), out = creat(to, 0755);
+
+	cr_assert_gt(in, 0);
+	cr_assert_gt(out, 0);
+	while (sendfile(out, in, NULL, 1 << 20) > 0)
+		continue;
+	close(in);
+	close(out);
+}
+
+/* As a daemon does that is not root, whose memory nobody may look at. Returns how often it gave others time. */
+static unsigned start_what_is_undumpable(const char *program)
+{
+	const char *const argv[] = {program, "1000", NULL};
+	const struct spawn_options o = {.argv = argv, .device = "cpu:0", .channel_fd = 0};
+	int pidfd;
+	pid_t pid;
+
+	if (setuid(65534) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) || spawn(&o, &pid, &pidfd))
+		return 255;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	return n_yields < 254 ? n_yields : 254;
+}
+
+/* Its memory is that of a program of another user's: never dumpable. */
+Test(spawn, a_program_that_nobody_may_look_at_is_not_waited_for)
+{
+	char directory[] = "/tmp/spawn-XXXXXX", program[64];
+	int status;
+	pid_t pid;
+
+	if (geteuid() != 0)
+		return;
+	cr_assert(mkdtemp(directory));
+	snprintf(program, sizeof(program), "%s/sleep", directory);
+	copy_file("/bin/sleep", program);
+	cr_assert_eq(chmod(directory, 0755), 0);
+	cr_assert(!chown(program, 65533, 65533) && !chmod(program, 04755));
+	pid = fork();
+	cr_assert_geq(pid, 0);
+	if (pid == 0)
+		_exit((int)start_what_is_undumpable(program));
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	unlink(program);
+	rmdir(directory);
+	cr_assert(WIFEXITED(status));
+	cr_expect_leq(WEXITSTATUS(status), 100);
 }
 
 Test(spawn, survives_faults)
