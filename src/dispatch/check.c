@@ -190,13 +190,13 @@ static bool rows_configured(const struct version *v)
 	return v->settings.max_batch_size != UINT32_MAX;
 }
 
-/* Rows: the first dimension of every input. */
+/* Rows: the first dimension of every input. What has none of its own is a step of a sequence, which is one row. */
 static int find_rows(struct request *r)
 {
 	uint32_t first = 0;
 	char text[128];
 
-	while (first + 1 < r->n_inputs && comes_later(r, first))
+	while (first < r->n_inputs && comes_later(r, first))
 		first++;
 
 	for (uint32_t i = 0; i < r->n_inputs; i++) {
@@ -211,7 +211,7 @@ static int find_rows(struct request *r)
 			r->inputs[i].dims[0], r->inputs[first].dims[0]);
 		return bad_input(r, i, text);
 	}
-	r->rows = (uint64_t)r->inputs[first].dims[0];
+	r->rows = first < r->n_inputs ? (uint64_t)r->inputs[first].dims[0] : 1;
 	return 0;
 }
 

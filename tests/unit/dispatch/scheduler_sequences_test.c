@@ -544,6 +544,33 @@ Test(sequences_many, a_state_goes_from_step_to_step)
 	cr_expect_eq(n_sequences(), 0);
 }
 
+/* A generator of numbers, say: its client gives nothing. */
+Test(sequences_many, a_model_all_of_whose_inputs_are_states)
+{
+	struct origin origin = {.deadline_ns = CLOCK_NO_DEADLINE};
+	struct wire_loaded alone = declared_state;
+	struct request *r;
+
+	up(1, 1, 1);
+	origin.client = bed.client;
+	alone.n_inputs = 1;
+	bed.pool->loaded[0] = &alone;
+	memset(bed.alpha->settings.sequence->controls, 0,
+		sizeof(bed.alpha->settings.sequence->controls));
+	answers[0].bed = &bed;
+	cr_assert_eq(request_new(&r, bed.alpha, &origin, bed_on_done, &answers[0]), 0);
+	cr_assert_eq(request_set_sequence(r, 1, NULL, 0, true, true), 0);
+	cr_assert_eq(dispatch_submit(bed.d, r), 0, "%s", request_message(r));
+	request_unref(r);
+	bed_turn(&bed);
+	cr_assert_eq(n_runs(), 1);
+	cr_expect_eq(r->rows, 1);
+	answer_first();
+	cr_expect_eq(answers[0].status, GRPC_OK);
+	cr_expect_eq(n_sequences(), 0);
+	bed.pool->loaded[0] = &declared_state;
+}
+
 /* Of whatever kind of memory it says that they are. */
 Test(sequences_many, a_state_is_not_the_clients_to_give)
 {
