@@ -27,6 +27,7 @@ struct flight {
 	struct list lane_node;	  /* in pool_lane.flights */
 	struct pool_lane *lane;	  /* borrow: the one that it was sent to, while that is there */
 	uint64_t sent_ns;	  /* when it was sent */
+	bool sent;		  /* else its worker was lost ahead of it */
 	uint64_t expect_ns;	  /* so long it should take */
 	uint64_t id;		  /* of the batch */
 	struct pool_model *model; /* borrow: it lives while it has flights */

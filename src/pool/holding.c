@@ -239,6 +239,10 @@ static void load_failed(struct pool_model *m, const struct worker *w, const char
 /* The first declaration stays: clients were told. */
 static const char *declare(struct pool_model *m, const struct wire_loaded *l)
 {
+	/* What it answers is held by its outputs, and by nothing else. */
+	if (l->decoupled && l->n_outputs == 0)
+		return "it is decoupled and declares no outputs: there is nothing that it could "
+		       "answer";
 	if (!m->declared) {
 		m->declared = declaration_copy(l);
 		pool_model_changed(m);

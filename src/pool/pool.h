@@ -163,7 +163,7 @@ struct pool_partial {
 enum lost {
 	LOST_SUSPECT,	  /* it may have been the reason */
 	LOST_GUILTY,	  /* it was: one request alone, and its run overran run_timeout_ms */
-	LOST_INNOCENT,	  /* it was not: another one, or a load, overran */
+	LOST_INNOCENT,	  /* it was not: another one, or a load, overran; or it was not sent yet */
 	LOST_BESIDE_LOAD, /* it may have been, or the model that was being loaded */
 };
 

@@ -164,7 +164,7 @@ static struct flight *first_to_deliver(const struct worker *w)
 
 static enum lost how_lost(const struct worker *w, const struct flight *f)
 {
-	if (w->load_overran)
+	if (w->load_overran || !f->sent)
 		return LOST_INNOCENT;
 	if (!w->overran)
 		return w->beside_load ? LOST_BESIDE_LOAD : LOST_SUSPECT;

@@ -183,7 +183,8 @@ static uint64_t time_taken(const struct worker *w, const struct flight *f, uint6
 	return said_ns < away_ns ? said_ns : away_ns;
 }
 
-/* Off the books: the slot is free, while the flight still carries the results. */
+/* Off the books, so that nothing that follows from the answer meets it there: the worker itself may be lost by it. The slot is
+ * free, while the flight still carries the results. */
 static void hand_back(struct worker *w, struct flight *f, uint64_t compute_ns)
 {
 	struct pool *p = w->pool;
@@ -202,6 +203,7 @@ static void hand_back(struct worker *w, struct flight *f, uint64_t compute_ns)
 	w->credit = true;
 	flight_end(f);
 	f->model->n_flights--;
+	p->worker_events->on_answered(w, f->model);
 	p->events->on_done(p->data, f->tag, &done);
 	flight_let_go(f);
 	list_push_front(&w->spare, &f->node);
@@ -229,7 +231,6 @@ static void on_done(struct worker *w, const struct wire_done *m)
 	r = flight_check(f, f->model->declared, w->output, m->results, m->n_results, &why);
 	if (!answer_fits(w, f, r, why))
 		return;
-	w->pool->worker_events->on_answered(w, f->model);
 	hand_back(w, f, m->compute_ns);
 }
 

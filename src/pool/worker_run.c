@@ -167,7 +167,7 @@ static void take_off(struct worker *w, struct flight *f, uint64_t now_ns)
 	w->next_batch++;
 	w->n_in_flight++;
 	/* The lanes of one that was lost just now went with it. */
-	if (w->channel)
+	if (f->sent)
 		enter_lane(w, f, now_ns);
 	else
 		f->lane = NULL;
@@ -198,9 +198,11 @@ int worker_run(struct worker *w, const struct pool_batch *b)
 	if (r == -ETOOMANYREFS)
 		return WORKER_E_REFS;
 	burst_add(&w->pool->burst, f->n_items, b->expect_ns);
+	/* What was not sent is nobody's fault, nor on any lane. */
+	check_sent(w, r, "run");
+	f->sent = w->channel != NULL;
 	take_off(w, f, b->now_ns);
 	w->alone |= b->alone;
-	check_sent(w, r, "run");
 	return 0;
 }
 

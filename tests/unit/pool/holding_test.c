@@ -28,6 +28,22 @@ Test(holding, devices_that_a_model_is_meant_for)
 	bed_drain_end(&b);
 }
 
+/* An answer of it would hold nothing, and be as many as it likes. */
+Test(holding, what_answers_in_part_declares_what)
+{
+	const struct wire_loaded nothing = {.ok = true, .decoupled = true};
+	struct bed b;
+
+	bed_init(&b, "good", "echo");
+	bed_start(&b);
+	bed_wait(&b, b.pm[0]->holdings[0].state == HOLDING_LOADING);
+	cr_expect_not(pool_loaded(b.pm[0], bed_worker(&b, 0), &nothing));
+	cr_expect_str_eq(b.pm[0]->error,
+		"load failed on cpu:0: it is decoupled and declares no outputs: there is nothing "
+		"that it could answer");
+	bed_end(&b);
+}
+
 /* A model that is loaded concerns one worker's holding of it, and no other. */
 Test(holding, a_load_costs_the_same_however_many_there_are)
 {

@@ -890,11 +890,68 @@ Test(worker, lost_while_it_is_told_what_was_released)
 	cr_expect_eq(w->n_busy, 0);
 	cr_expect(list_empty(&w->busy));
 	bed_wait(&b, b.n_events == 21);
-	cr_expect_eq(b.events[20].what, 's');
+	cr_expect_eq(b.events[20].what, 'i', "it was not sent");
 	bed_wait(&b, worker_get_state(w) == WORKER_READY);
 	cr_assert_eq(bed_run(&b, 0, 0, 3, 1000), 0);
 	bed_wait(&b, b.n_events == 22);
 	cr_expect_eq(b.events[21].what, 'd');
+	bed_drain_end(&b);
+}
+
+/* It goes again, and is none of its losses; nor is its model to blame. */
+Test(worker, lost_when_a_batch_cannot_be_sent)
+{
+	struct bed b;
+	struct worker *w;
+
+	bed_init(&b, "good", "echo");
+	bed_up(&b);
+	w = bed_worker(&b, 0);
+	fill_record(w);
+	failalloc_arm_error(FAIL_SYSCALLS, FAIL_PERSISTENT, 1, EIO);
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 1000), 0);
+	failalloc_disarm();
+	cr_expect_eq(worker_get_state(w), WORKER_LOST);
+	cr_expect_null(w->suspect);
+	bed_wait(&b, b.n_events == 1);
+	cr_expect_eq(b.events[0].what, 'i');
+	bed_wait(&b, worker_get_state(w) == WORKER_READY);
+	cr_assert_eq(bed_run(&b, 0, 0, 2, 1000), 0);
+	bed_wait(&b, b.n_events == 2);
+	cr_expect_eq(b.events[1].what, 'd');
+	bed_drain_end(&b);
+}
+
+static void lose(struct worker *w, struct pool_model *m)
+{
+	(void)m;
+	worker_lose(w, WORKER_HUNG, "does not read");
+}
+
+/* A model that has answered is loaded elsewhere: who is told of that may be found not to read, and be the same. */
+Test(worker, lost_by_what_follows_from_an_answer)
+{
+	struct bed b;
+	struct worker *w;
+	const struct worker_events *before;
+	struct worker_events events;
+
+	bed_init(&b, "good", "echo");
+	bed_up(&b);
+	w = bed_worker(&b, 0);
+	before = b.pool->worker_events;
+	events = *before;
+	events.on_answered = lose;
+	b.pool->worker_events = &events;
+	cr_assert_eq(bed_run(&b, 0, 0, 1, 1000), 0);
+	bed_wait(&b, b.n_events == 1);
+	b.pool->worker_events = before;
+	cr_expect_eq(b.events[0].what, 'd', "the answer came");
+	cr_expect_eq(b.events[0].length, 1000);
+	bed_wait(&b, worker_get_state(w) == WORKER_READY && worker_generation(w) == 2);
+	cr_assert_eq(bed_run(&b, 0, 0, 2, 1000), 0);
+	bed_wait(&b, b.n_events == 2);
+	cr_expect_eq(b.events[1].what, 'd');
 	bed_drain_end(&b);
 }
 
