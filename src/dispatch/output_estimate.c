@@ -64,6 +64,8 @@ uint64_t output_estimate_bytes(const struct output_estimate *e, uint64_t rows, u
 
 	if (bytes > max)
 		bytes = max;
+	if (bytes > OUTPUT_ESTIMATE_MAX)
+		bytes = OUTPUT_ESTIMATE_MAX;
 	return bytes >= OUTPUT_ESTIMATE_MIN ? bytes : 0;
 }
 

@@ -10,6 +10,8 @@
 
 /* What is smaller is copied when it comes, and expected to take nothing. */
 #define OUTPUT_ESTIMATE_MIN 4096u
+/* What is larger is expected to take so much: what all requests should take is added up, whatever models declare. */
+#define OUTPUT_ESTIMATE_MAX (UINT64_C(1) << 40)
 /* Sizes of a request: 0, 1, 2 to 3, 4 to 7, ... bytes; all of a TiB and more are one. */
 #define OUTPUT_ESTIMATE_SIZES 42u
 
@@ -26,7 +28,8 @@ struct output_estimate {
 /* The version is declared, and batched or not: harmless where it is known already. */
 void output_estimate_declare(
 	struct output_estimate *e, const struct wire_loaded *declared, bool batched);
-/* Of a request of so many rows with so many bytes of input; as many as those, where nothing is known. Saturates. */
+/* Of a request of so many rows with so many bytes of input; as many as those, where nothing is known; OUTPUT_ESTIMATE_MAX at
+ * most. */
 uint64_t output_estimate_bytes(
 	const struct output_estimate *e, uint64_t rows, uint64_t input_bytes);
 /* One with so many bytes of input was answered with so many. */

@@ -205,6 +205,30 @@ Test(output_share, what_runs_is_counted)
 	cr_expect_eq(bed.d->tally.outputs.n_users, 0);
 }
 
+/* No model's declaration makes a sum that wraps. */
+Test(output_share, more_than_can_be_counted_is_expected_of_each)
+{
+	static const int64_t dims[] = {-1, INT64_MAX};
+	const struct wire_declaration vast[] = {
+		{.name = "a", .dtype = DTYPE_U8, .rank = 2, .dims = dims},
+		{.name = "b", .dtype = DTYPE_U8, .rank = 2, .dims = dims},
+	};
+	const struct wire_loaded *before = bed.pool->loaded[0];
+	struct wire_loaded declared = *before;
+
+	declared.outputs = vast;
+	declared.n_outputs = 2;
+	bed.pool->loaded[0] = &declared;
+	submit(bed.client, 0, false);
+	submit(other, 1, false);
+	cr_assert_eq(in_flight(), 2);
+	cr_expect_gt(bed.d->tally.outputs.expected, OUTPUT_ESTIMATE_MAX);
+	answer(300);
+	cr_expect_eq(answers[0].n + answers[1].n, 2);
+	cr_expect_eq(bed.d->tally.outputs.expected, 0);
+	bed.pool->loaded[0] = before;
+}
+
 Test(output_share, a_burst_leaves_room_for_others)
 {
 	expect();
