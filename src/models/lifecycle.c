@@ -401,6 +401,7 @@ static bool end_tasks(struct lifecycle *l)
 			lifecycle_on_loaded(l, t);
 		else if (t->kind == TASK_LOAD && t->code == LIFECYCLE_FAILED && !l->stopped)
 			lifecycle_on_load_failed(l, t);
+		l->sheds |= t->kind == TASK_UNLOAD || t->code != LIFECYCLE_OK;
 		answer_task(t);
 		task_free(t);
 	}
@@ -433,6 +434,9 @@ void lifecycle_flush(struct lifecycle *l)
 		lifecycle_advance(l);
 	/* Those for which there is no room after all, before the loop sleeps. */
 	end_all_tasks(l);
+	/* The thread borrows their names. */
+	if (l->sheds && !l->busy)
+		lifecycle_shed_wishes(l);
 	if (l->stopped)
 		answer(&l->waits_next, LIFECYCLE_ENDING, "the server shuts down");
 	answer(&l->starved, LIFECYCLE_NO_MEMORY, "out of memory");

@@ -72,6 +72,7 @@ struct lifecycle {
 	bool over;   /* more is loaded than may be, and none may go */
 	bool loaded; /* a version has become ready since lifecycle_flush() */
 	bool dirty;  /* something about a version has changed since lifecycle_flush() */
+	bool sheds;  /* wishes that nobody has any more are to be dropped */
 };
 
 /* --- lifecycle_apply.c: dispatch is told ----------------------------------------------------------- */
@@ -107,6 +108,10 @@ void lifecycle_on_model_read(
 /* No worker could load what a LOAD wanted: of files that a caller brought for it nothing stays, unless a version of them is served. What
  * is served goes on with the settings that it has. */
 void lifecycle_on_load_failed(struct lifecycle *l, struct task *t);
+
+/* Drop wishes for what nobody wants any more, and no repository has: callers bring models under as many names as they like. The thread
+ * does not read. */
+void lifecycle_shed_wishes(struct lifecycle *l);
 
 /* --- lifecycle_poll.c ------------------------------------------------------------------------------- */
 

@@ -304,6 +304,25 @@ void lifecycle_on_load_failed(struct lifecycle *l, struct task *t)
 	}
 }
 
+/* Of what a repository has it is told that it was unloaded, and remembered what it took. */
+static bool is_of_no_use(const struct lifecycle *l, const struct wish *w)
+{
+	return wish_empty(w) && !w->overlay && w->n_references == 0 &&
+	       !(l->seen && repository_find(l->seen, w->name)) &&
+	       dispatch_model_versions(l->dispatch, w->name, NULL, 0) == 0;
+}
+
+void lifecycle_shed_wishes(struct lifecycle *l)
+{
+	l->sheds = false;
+	list_for_each (&l->wishes.list, node) {
+		struct wish *w = list_entry(node, struct wish, node);
+
+		if (is_of_no_use(l, w))
+			wishes_drop(&l->wishes, w);
+	}
+}
+
 void lifecycle_on_model_read(
 	struct lifecycle *l, const struct repository *r, int error, const char *text)
 {

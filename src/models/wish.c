@@ -65,17 +65,21 @@ void wishes_init(struct wishes *w)
 	list_init(&w->list);
 }
 
+static void wish_free(struct wish *w)
+{
+	list_remove(&w->node);
+	wish_clear(w);
+	overlay_unref(w->overlay);
+	free(w->gpu_bytes);
+	free(w);
+}
+
 void wishes_release(struct wishes *w)
 {
 	struct list *node;
 
-	while (w->list.next && (node = list_first(&w->list))) {
-		list_remove(node);
-		wish_clear(WISH(node));
-		overlay_unref(WISH(node)->overlay);
-		free(WISH(node)->gpu_bytes);
-		free(WISH(node));
-	}
+	while (w->list.next && (node = list_first(&w->list)))
+		wish_free(WISH(node));
 	free(w->buckets);
 	w->buckets = NULL;
 	w->n_buckets = w->n = 0;
@@ -106,6 +110,17 @@ static void enter_bucket(struct wishes *w, struct wish *wish)
 
 	wish->next = *bucket;
 	*bucket = wish;
+}
+
+void wishes_drop(struct wishes *w, struct wish *wish)
+{
+	struct wish **at = bucket_of(w, wish->name);
+
+	while (*at != wish)
+		at = &(*at)->next;
+	*at = wish->next;
+	w->n--;
+	wish_free(wish);
 }
 
 /* Buckets for one more, so that they stay short. */

@@ -55,6 +55,8 @@ _must_use_ int wishes_add(struct wishes *w, const char *name, uint64_t number);
 _must_use_ int wishes_remove(struct wishes *w, const char *name, uint64_t number);
 /* The one of this model, made where there is none: nothing is wanted of it yet. NULL: no memory */
 struct wish *wishes_need(struct wishes *w, const char *name);
+/* As if it had never been asked for: nobody has a pointer to it, or to its name. */
+void wishes_drop(struct wishes *w, struct wish *wish);
 size_t wishes_count(const struct wishes *w);
 /* NULL: it was never asked for. */
 const struct wish *wishes_find(const struct wishes *w, const char *name);

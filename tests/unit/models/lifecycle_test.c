@@ -1281,7 +1281,33 @@ Test(lifecycle, files_that_cannot_be_loaded_are_gone)
 	spool_settle(s);
 	cr_expect_eq(spool_used(s), 0);
 	cr_expect_null(fake_last());
+	cr_expect_eq(wishes_count(&l->wishes), 0);
 	cr_expect_str_eq(changes(), "", "nobody wants it any more");
+	end();
+	spool_close(s);
+}
+
+/* Callers bring models under as many names as they like. */
+Test(lifecycle, nothing_is_left_of_a_name_that_no_repository_has)
+{
+	const char *names[] = {"x", "a"};
+	struct spool *s = uploads();
+
+	begin(MODELS_CONTROL_EXPLICIT);
+	ask_load_with("x", brought(s, 10));
+	ask_load("a", "");
+	cr_expect_eq(wishes_count(&l->wishes), 2);
+	for (size_t i = 0; i < 2; i++) {
+		struct version *v = version_ref(fake_find(names[i], "1"));
+
+		ask_unload(names[i], "");
+		lifecycle_gone(l, v);
+		version_unref(v);
+		lifecycle_flush(l);
+		expect(0, LIFECYCLE_OK, "");
+	}
+	cr_expect_null(wishes_find(&l->wishes, "x"));
+	cr_expect_not_null(wishes_find(&l->wishes, "a"), "of this it is told that it was unloaded");
 	end();
 	spool_close(s);
 }

@@ -87,6 +87,26 @@ Test(wish, all_of_it)
 	cr_expect(wish_empty(wishes_find(&w, "m")));
 }
 
+Test(wish, dropped)
+{
+	char name[16];
+
+	for (unsigned i = 0; i < 40; i++) {
+		snprintf(name, sizeof(name), "m%u", i);
+		cr_assert_eq(wishes_add(&w, name, 1), 0);
+	}
+	for (unsigned i = 0; i < 40; i += 2) {
+		snprintf(name, sizeof(name), "m%u", i);
+		wishes_drop(&w, wishes_need(&w, name));
+		cr_expect_null(wishes_find(&w, name));
+	}
+	cr_expect_eq(wishes_count(&w), 20);
+	for (unsigned i = 1; i < 40; i += 2) {
+		snprintf(name, sizeof(name), "m%u", i);
+		cr_expect(wishes_find(&w, name));
+	}
+}
+
 static int life(void *arg)
 {
 	struct wishes own;
