@@ -64,7 +64,11 @@ def test_when_requests_are_joined(tmp_path, code, given, effective):
     ("outputs = {'y': 'f33'}\n\n\ndef infer(x):\n    return x\n", "'f33' is no dtype"),
     ("outputs = 5\n\n\ndef infer(x):\n    return x\n", "are a dict"),
     ("inputs = {'a': 'f32'}\n\n\ndef infer(x):\n    return x\n", "infer takes x, and the inputs declared are a"),
-    ("def infer_batch(requests):\n    return []\n", "infer_batch says nothing of inputs")])
+    ("def infer_batch(requests):\n    return []\n", "infer_batch says nothing of inputs"),
+    ("def infer(x, /, *, k=3):\n    return x\n", "infer takes 'x' by its place alone.*write a function around it"),
+    ("def infer(x, /, **more):\n    return x\n", "by its place alone"),
+    ("import numpy\ninfer = numpy.negative\n", "infer .*write a function around it"),
+    ("infer = max\n", "infer does not tell what it takes: write a function around it")])
 def test_why_it_is_not_loaded(tmp_path, code, text):
     with pytest.raises(Exception, match=text):
         load(tmp_path, code)

@@ -1,5 +1,6 @@
 """Models that are written wrongly, or for others' harm: each costs its own request, says what is wrong, and leaves nothing."""
 import os
+import re
 import struct
 from math import prod
 
@@ -67,6 +68,15 @@ RAISES = [
 def test_what_is_raised(tell, made, raised, code, text):
     said = first(tell, f"{made}\ndef odd(x, context): raise {raised}\n")
     assert said[0] == code and said[1].endswith(text)
+
+
+@pytest.mark.parametrize("given, text", [
+    ("(y for y in [x])", "a generator: .*itself has a yield in it"), ("{'output': (y for y in [x])}", "a generator: .*itself has a yield in it"),
+    ("many()", "a generator"), ("one()", r"a coroutine: infer itself is to be one \(async def\)")])
+def test_what_would_make_an_answer_is_none(tell, given, text):
+    """infer has no yield in it, and is no coroutine, but returns what it got of one that is."""
+    code, message, _, _ = first(tell, f"async def many(): yield 1\n\nasync def one(): pass\n\ndef odd(x, context): return {given}\n")
+    assert code == 13 and re.match(f"the model returned {text}", message), message
 
 
 def test_a_long_text_is_cut_before_it_is_looked_at(tell):

@@ -1,4 +1,6 @@
 """What a model gives as its outputs, made arrays and held against what it declared."""
+import inspect
+
 import numpy as np
 
 from . import dtypes, wire
@@ -14,6 +16,16 @@ class RunError(Exception):
         self.code = code
 
 
+def _check_is_made(value):
+    """Not what makes values once it is run. RunError"""
+    if inspect.isgenerator(value) or inspect.isasyncgen(value):
+        raise RunError(INTERNAL, "the model returned a generator: for any number of answers infer itself has a yield in it "
+                                 "(as in yield from ...); for one of them return list(...)")
+    if inspect.iscoroutine(value):
+        value.close()
+        raise RunError(INTERNAL, "the model returned a coroutine: infer itself is to be one (async def), and to await it")
+
+
 def by_index(model, given):
     """{index: value} of what infer() returned."""
     if isinstance(given, dict):
@@ -25,11 +37,13 @@ def by_index(model, given):
         return {0: given}
     if isinstance(given, (tuple, list)) and len(given) == len(model.outputs):
         return dict(enumerate(given))
+    _check_is_made(given)
     raise RunError(INTERNAL, f"the model declares {len(model.outputs)} outputs: return a dict of them, or a tuple")
 
 
 def as_array(value, want):
     """What is no ndarray: a tensor of another library, a number, a list, a str."""
+    _check_is_made(value)
     if isinstance(value, np.ndarray) and np.ma.is_masked(value):
         raise RunError(INTERNAL, f"the model gave output '{want.name}' as a masked array with elements that are masked: fill them (filled())")
     if isinstance(value, (str, bytes)):

@@ -19,6 +19,7 @@ from .torch_model import Program
 
 FILE = "model.py"
 PLAIN, GENERATOR = "plain", "generator"
+AROUND = "write a function around it, as in def infer(x): return f(x)"
 # Of [parameters]: calls of a coroutine that overlap.
 CONCURRENCY = "concurrency"
 
@@ -107,9 +108,16 @@ class Model:
     def _look_at_infer(self):
         if inspect.isgeneratorfunction(self.infer) or inspect.isasyncgenfunction(self.infer):
             self.kind = GENERATOR
-        names = inspect.signature(self.infer).parameters
+        try:
+            names = inspect.signature(self.infer).parameters
+        except ValueError:
+            raise LoadError(f"infer does not tell what it takes: {AROUND}") from None
         self.wants_context = "context" in names
         self.by_keyword = any(p.kind in (p.VAR_KEYWORD, p.KEYWORD_ONLY) for p in names.values())
+        nameless = [name for name, p in names.items() if p.kind is p.POSITIONAL_ONLY]
+        if self.by_keyword and nameless:
+            # As numpy.negative does, most of whose parameters are no inputs.
+            raise LoadError(f"infer takes '{nameless[0]}' by its place alone, and others by their names: {AROUND}")
 
     def _choose_lanes(self):
         """Coroutines overlap."""
