@@ -233,7 +233,7 @@ static void judge_exit(
 		(e->code == WORKER_EXIT_CONFIG || e->code == WORKER_EXIT_DEVICE_UNUSABLE))
 		w->verdict = WORKER_UNUSABLE;
 	if (zero && !w->bye)
-		more = " without bye";
+		more = ": the model, or a library, ended the process";
 	snprintf(w->last_exit, sizeof(w->last_exit), "%s%s", text, more);
 }
 

@@ -143,7 +143,7 @@ def in_state(name, state):
     rows = {f"{name}.says={number}": said(state, number) for number in range(max(WRITTEN) + 2)}
     rows |= {f"{name}.record={record}": MALFORMED for record in ("cut", "long", "garbage", "tail")}
     rows |= {f"{name}.record=many": said(state, 12), f"{name}.does=flood": said(state, 12)}
-    return rows | {f"{name}.does=exit": "exit status 0 without bye", f"{name}.does=crash": "signal 6", f"{name}.does=close": "signal 9"}
+    return rows | {f"{name}.does=exit": "exit status 0: the model, or a library, ended the process", f"{name}.does=crash": "signal 6", f"{name}.does=close": "signal 9"}
 
 
 def in_states():

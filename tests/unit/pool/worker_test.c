@@ -74,7 +74,8 @@ Test(worker, bad_messages_end_it)
 	static const struct fault faults[] = {
 		{"exit77", "exit status 77", WORKER_UNUSABLE},
 		{"exit78", "exit status 78", WORKER_UNUSABLE},
-		{"exit0", "exit status 0 without bye", WORKER_CRASHED},
+		{"exit0", "exit status 0: the model, or a library, ended the process",
+			WORKER_CRASHED},
 		{"exit-ready", "exit status 42", WORKER_CRASHED},
 		{"garbage", "malformed", WORKER_MISBEHAVED},
 		{"pong-first", "message 'pong' is not allowed spawned", WORKER_MISBEHAVED},
@@ -785,7 +786,8 @@ Test(worker, clean_takes_bye_and_exit_0)
 {
 	end_badly("no-drain", "did not end within drain_timeout_ms = 50", WORKER_HUNG);
 	end_badly("no-exit", "did not end within drain_timeout_ms = 50", WORKER_HUNG);
-	end_badly("no-bye", "exit status 0 without bye", WORKER_CRASHED);
+	end_badly("no-bye", "exit status 0: the model, or a library, ended the process",
+		WORKER_CRASHED);
 	end_badly("bye-exit3", "exit status 3", WORKER_CRASHED);
 	end_badly("bye-twice", "bye: for the second time", WORKER_MISBEHAVED);
 }
