@@ -1,4 +1,5 @@
 """Models in Python that ask other models, from inside of their sandbox."""
+import asyncio
 import signal
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 import messages as m
 from daemon import infer_request, wait_for
 from python_models import modeld
+import modeld.aio  # noqa: E402
 
 INTERPRETER = f"backend.python.interpreter={sys.executable}"
 PIPELINE = '''
@@ -356,6 +358,50 @@ def test_a_stream_over_tcp_that_is_not_read_to_its_end(served, gone):
                 c.infer("identity", np.ones(2, np.float32))
         del forever
         wait_for("its end", lambda: d.status().calls == 1)
+
+
+@pytest.mark.parametrize("where", ["unix", "tcp"])
+def test_a_stream_for_asyncio(served, where):
+    d = served[0]
+
+    async def read(answers):
+        return [int(answer["y"][0]) async for answer in answers]
+
+    async def talk():
+        async with await modeld.aio.connect(getattr(d, where), calls=2) as c:
+            x = np.array([5, 1], np.float32)
+            assert await asyncio.gather(*(read(c.stream("count", x)) for _ in range(5))) == [[0, 1, 2, 3, 4]] * 5
+            with pytest.raises(modeld.ModeldError, match="that was all"):
+                await read(c.stream("count", np.array([1, 1, 0], np.float32)))
+            with pytest.raises(modeld.ModeldError) as e:
+                await read(c.stream("nosuch", x))
+            assert e.value.code == "NOT_FOUND"
+            assert (await c.infer("identity", x)).tolist() == [5, 1]
+
+    asyncio.run(talk())
+
+
+@pytest.mark.parametrize("where", ["unix", "tcp"])
+@pytest.mark.parametrize("gone", ["closed", "cancelled"])
+def test_a_stream_for_asyncio_that_is_not_read_to_its_end(served, where, gone):
+    d = served[0]
+
+    async def read(answers):
+        async for answer in answers:
+            assert answer["y"].tolist() == [0]
+            if gone == "closed":
+                return await answers.aclose()
+            asyncio.current_task().cancel()
+
+    async def talk():
+        async with await modeld.aio.connect(getattr(d, where)) as c:
+            reading = asyncio.ensure_future(read(c.stream("count", np.array([1e9, 1], np.float32))))
+            await asyncio.wait([reading])
+            assert reading.cancelled() == (gone == "cancelled")
+            assert (await c.infer("identity", np.ones(1))).tolist() == [1]
+            wait_for("the end of its run", lambda: not any(w.batches_in_flight for w in d.status().workers))
+
+    asyncio.run(talk())
 
 
 def test_a_stream_that_fails(client):

@@ -1,7 +1,7 @@
 """Several answers to one request, as a decoupled model gives them, by the handoff connection or by gRPC."""
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Generator, Iterable, Iterator, List, Optional, Sequence
 
 import grpc
 
@@ -63,7 +63,7 @@ class Answers:
             self._handoff.abandon(self._seq, self._keep)
 
 
-def in_time(answers: Answers, timeout: Optional[float]) -> Iterator[Result]:
+def in_time(answers: Answers, timeout: Optional[float]) -> Generator[Result, None, None]:
     """Those that have outputs. DEADLINE_EXCEEDED"""
     try:
         yield from filter(None, answers)
@@ -87,7 +87,7 @@ def of_kserve(replies: Iterable[bytes]) -> Iterator[Result]:
             yield _kserve.result(reply.infer_response)
 
 
-def by_grpc(call: Any, read: Callable[[Iterable[bytes]], Iterator[Result]]) -> Iterator[Result]:
+def by_grpc(call: Any, read: Callable[[Iterable[bytes]], Iterator[Result]]) -> Generator[Result, None, None]:
     """What `read` makes of the call's messages. Where it is closed, or goes, ahead of the last one, the call is cancelled: one that was not
     begun to be read by grpcio, which does so when a call is collected."""
     try:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, TypeVar, Union
+from typing import Any, AsyncIterator, Callable, Dict, Iterator, Mapping, Optional, Sequence, TypeVar, Union
 
 import numpy as np
 
@@ -113,3 +113,25 @@ class Client:
                         trace: Optional[Mapping[str, str]] = None) -> Result:
         return await self._run(self._client.infer_all, model, inputs, outputs=outputs, dtype=dtype,
                                parameters=parameters, timeout=timeout, out=out, trace=trace)
+
+    async def stream(self, model: str, inputs: Inputs, *, outputs: Optional[Sequence[str]] = None, dtype: Dtypes = None,
+                     parameters: Optional[Mapping[str, str]] = None, timeout: Optional[float] = None,
+                     trace: Optional[Mapping[str, str]] = None) -> AsyncIterator[Result]:
+        """For `async for`. An answer that is waited for is one of the calls under way. Where the iterator is closed, or goes,
+        ahead of its end, the request is cancelled; where a task is cancelled that waits for an answer, when that has come."""
+        answers = await self._run(self._client.stream, model, inputs, outputs=outputs, dtype=dtype, parameters=parameters,
+                                  timeout=timeout, trace=trace)
+        try:
+            while True:
+                answer = await self._run(_next, answers)
+                if answer is None:
+                    return
+                yield answer
+        finally:
+            # Not while a thread waits for an answer: that closes it by letting go of it last.
+            self._threads.submit(answers.close)
+
+
+def _next(answers: Iterator[Result]) -> Optional[Result]:
+    """None: that was all."""
+    return next(answers, None)

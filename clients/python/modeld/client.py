@@ -5,7 +5,7 @@ import os
 import threading
 import time
 import weakref
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
+from typing import Any, Callable, Dict, Generator, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 import grpc
 import numpy as np
@@ -294,7 +294,7 @@ class Client:
 
     def stream(self, model: str, inputs: Inputs, *, outputs: Optional[Sequence[str]] = None, dtype: Dtypes = None,
                parameters: Optional[Mapping[str, str]] = None, timeout: Optional[float] = None,
-               trace: Optional[Mapping[str, str]] = None) -> Iterator[Result]:
+               trace: Optional[Mapping[str, str]] = None) -> Generator[Result, None, None]:
         """The model's answers as they come, any number where it is decoupled, each as infer_all() gives it. Where the iterator
         goes ahead of its end, or is closed, the request is cancelled. timeout: seconds until DEADLINE_EXCEEDED, for all of them."""
         sent, timeout, context = to_send(inputs, dtype), _finite(timeout), to_trace(trace)
@@ -337,7 +337,7 @@ class Client:
         return of_reply(reply, parameters.get("output") or "output")
 
     def _stream_grpc(self, model: str, sent: Sent, outputs: Optional[Sequence[str]], parameters: Dict[str, str],
-                     end: Optional[float], trace: Trace) -> Iterator[Result]:
+                     end: Optional[float], trace: Trace) -> Generator[Result, None, None]:
         """By ModelWorkerService, which carries one tensor each way and the status of what fails, or by KServe's service."""
         info = self._known(model, self._left(end))
         if info is None and "" in sent:
@@ -355,7 +355,7 @@ class Client:
         return self._begin_grpc(_kserve.STREAM_PATH, request, end, trace, of_kserve)
 
     def _begin_grpc(self, path: str, request: Message, end: Optional[float], trace: Trace,
-                    read: Callable[[Iterable[bytes]], Iterator[Result]]) -> Iterator[Result]:
+                    read: Callable[[Iterable[bytes]], Iterator[Result]]) -> Generator[Result, None, None]:
         """The one request of a call with any number of answers is sent at once, as it is where they come by the handoff."""
         self._check_usable()
         return by_grpc(self._channel.unary_stream(path)(request.pack(), timeout=_until(end), metadata=_headers(trace)), read)
