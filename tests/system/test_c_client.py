@@ -250,7 +250,8 @@ static int wait_for(int i)
 	return code;
 }
 
-/* Eight calls are open at any time, until standard input ends; a line now and then, and where the connection is another one. Memory that went with a daemon is made anew. */
+/* Eight calls are open at any time, until standard input ends; a line now and then, where the connection is another one, and where memory that went with
+ * a daemon was made anew. */
 int main(void)
 {
 	struct modeld_options options = {.grpc = 1};
@@ -276,6 +277,7 @@ int main(void)
 				if (calls[i])
 					(void)wait_for(i);
 			allocate();
+			puts("stale");
 		}
 		if (n_done / 100 > lines)
 			lines = n_done / 100, puts("some");
@@ -392,7 +394,7 @@ class Busy:
         self.go_on()
 
     def go_on(self, until="some", n=2):
-        """A hundred calls more, at least; or until it was on another connection n times."""
+        """A hundred calls more, at least; or until it was on another connection n times ("moved"), or had other memory ("stale")."""
         while n:
             line = self.process.stdout.readline()
             if not line:
@@ -420,6 +422,7 @@ def test_a_daemon_whose_place_another_one_takes_costs_no_call(compiled, start, s
     d = start(models=["identity"])
     client = Busy(compiled, d.directory, tmp_path)
     pid = upgrade(d, successors)
+    client.go_on("stale", 1)
     client.go_on()
     assert 1 <= client.end() <= 16
     end(pid)
