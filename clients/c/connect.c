@@ -63,17 +63,19 @@ static void attempts_close(struct attempts *a)
 		close_fd(&a->p[i].fd);
 }
 
-static void begin(struct attempts *a, const struct addrinfo *to)
+/* False: it failed at once. */
+static bool begin(struct attempts *a, const struct addrinfo *to)
 {
 	_cleanup_(close_fd) int fd =
 		socket(to->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0 || (connect(fd, to->ai_addr, to->ai_addrlen) && errno != EINPROGRESS)) {
 		a->error = -errno;
-		return;
+		return false;
 	}
 	a->p[a->n++] = (struct pollfd){.fd = steal_fd(&fd), .events = POLLOUT};
 	a->n_open++;
+	return true;
 }
 
 /* One that is through: its descriptor, the caller's; or -1. */
@@ -107,13 +109,14 @@ int connect_any(int *ret_fd, const struct addrinfo *addresses, uint64_t deadline
 		int fd, r;
 
 		if (more) {
-			begin(&a, next);
+			bool begun = begin(&a, next);
+
 			next = next->ai_next;
+			if (!begun)
+				continue;
 		} else if (a.n_open == 0) {
 			return a.error;
 		}
-		if (a.n_open == 0)
-			continue;
 		more = next && a.n < ATTEMPTS_MAX;
 		r = wait_any(
 			a.p, a.n, more && patience_ns < deadline_ns ? patience_ns : deadline_ns);

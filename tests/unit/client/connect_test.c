@@ -191,6 +191,28 @@ Test(connect, the_first_address_that_answers, .timeout = 60)
 	cr_assert_eq(fd, -1);
 }
 
+/* As where there is no route: it costs the others no time. */
+Test(connect, addresses_that_fail_at_once, .timeout = 60)
+{
+	struct place silent, answers;
+	struct addrinfo wrong[100];
+	int fd = -1;
+
+	place_open(&silent, -1);
+	place_open(&answers, 1);
+	silent.info.ai_next = &wrong[0];
+	for (size_t i = 0; i < 100; i++) {
+		wrong[i] = answers.info;
+		wrong[i].ai_addrlen = 1;
+		wrong[i].ai_next = i < 99 ? &wrong[i + 1] : &answers.info;
+	}
+	cr_assert_eq(connect_any(&fd, &silent.info, clock_ns() + 20 * NS_PER_S), 0);
+	cr_assert_eq(port_of(fd), answers.at.sin_port);
+	close_fd(&fd);
+	wrong[99].ai_next = NULL;
+	cr_assert_eq(connect_any(&fd, &wrong[0], CLOCK_NO_DEADLINE), -EINVAL);
+}
+
 Test(connect, more_addresses_than_are_tried)
 {
 	struct place refuses[20];
