@@ -59,10 +59,6 @@ void call_recycle(struct modeld_call *call)
 {
 	struct modeld *m = call->m;
 
-	if (m->n_idle_calls == IDLE_MAX) {
-		call_free(call);
-		return;
-	}
 	call->grpc = grpc_call_free(call->grpc);
 	free(call->packed);
 	call->packed = NULL;
@@ -71,6 +67,10 @@ void call_recycle(struct modeld_call *call)
 	call->result = NULL;
 	modeld_release(steal_ptr(call->room));
 	m->n_abandoned -= call->abandoned;
+	if (m->n_idle_calls == IDLE_MAX) {
+		call_free(call);
+		return;
+	}
 	call->abandoned = false;
 	call->done = false;
 	call->released = false;

@@ -454,6 +454,45 @@ Test(modeld, a_region_that_is_not_taken_goes_with_its_result)
 	modeld_result_free(kept);
 }
 
+static int n_mapped(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[512];
+	int n = 0;
+
+	cr_assert(maps);
+	while (fgets(line, sizeof(line), maps))
+		n += strstr(line, "/memfd:") != NULL;
+	(void)fclose(maps);
+	return n;
+}
+
+/* Also with a call that is one too many to be kept for others. */
+Test(modeld, a_region_that_nobody_wants_any_more_goes_with_its_call)
+{
+	struct modeld *m = connected(FAKE_GOOD);
+	struct modeld_region *r = allocated(m);
+	struct modeld_call *made, *calls[100];
+	struct modeld_result *result;
+	int before = n_mapped();
+	struct sample s;
+
+	sample_init(&s, r, "room");
+	s.request.make_room = 1;
+	cr_assert_eq(modeld_submit(m, &s.request, &made, &error), 0);
+	s.request.model = "";
+	for (size_t i = 0; i < 100; i++)
+		cr_assert_eq(modeld_submit(m, &s.request, &calls[i], &error), 0);
+	for (size_t i = 0; i < 100; i++) {
+		cr_assert_eq(modeld_wait(calls[i], UINT64_MAX, &result, &error), 0);
+		modeld_result_free(result);
+	}
+	cr_assert_gt(n_mapped(), before);
+	modeld_cancel(made);
+	cr_assert_eq(n_mapped(), before);
+	modeld_close(m);
+}
+
 Test(modeld, a_region_that_nobody_asked_for_ends_the_connection)
 {
 	struct modeld *m = connected(FAKE_GOOD);
