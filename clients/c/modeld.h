@@ -228,7 +228,8 @@ int modeld_submit(struct modeld *m, const struct modeld_request *request,
 	struct modeld_call **ret_call, struct modeld_error *error);
 /*
  * [connection] Wait for one call's end, at most timeout_us (0: do not wait; UINT64_MAX: for ever). On
- * MODELD_E_TIMEOUT the call stays open; otherwise it is over and freed, the result is the caller's.
+ * MODELD_E_TIMEOUT the call stays open; otherwise it is over and freed, the result is the caller's. By gRPC calls that the
+ * daemon has refused are sent again here, for which connecting anew may take modeld_options.timeout_us more.
  */
 int modeld_wait(struct modeld_call *call, uint64_t timeout_us, struct modeld_result **ret_result,
 	struct modeld_error *error);

@@ -23,6 +23,14 @@ static int watch(struct modeld *m, struct grpc_client *c)
 	return epoll_ctl(m->watch, EPOLL_CTL_ADD, grpc_client_fd(c), &readable) ? -errno : 0;
 }
 
+/* A child of fork(2) may have its descriptor as well, so that closing it would not end the watch. */
+static void let_go(struct modeld *m, struct grpc_client *c)
+{
+	if (m->watch >= 0)
+		(void)epoll_ctl(m->watch, EPOLL_CTL_DEL, grpc_client_fd(c), NULL);
+	grpc_client_free(c);
+}
+
 /* Beside those that are there, which go. */
 static int watch_both(struct modeld *m, struct grpc_client *fresh)
 {
@@ -59,8 +67,8 @@ static int replace(struct modeld *m, struct grpc_client *fresh)
 		return r;
 	if (needed)
 		list_push_back(&m->ending, &before->node);
-	else
-		grpc_client_free(before);
+	else if (before)
+		let_go(m, before);
 	m->grpc = fresh;
 	return 0;
 }
@@ -89,7 +97,7 @@ void channel_sweep(struct modeld *m)
 		if (is_needed(c))
 			continue;
 		list_remove(&c->node);
-		grpc_client_free(c);
+		let_go(m, c);
 	}
 	if (list_empty(&m->ending))
 		close_fd(&m->watch);

@@ -117,6 +117,32 @@ Test(modeld_channel, old_calls_end_where_they_are)
 	check_readable(0);
 }
 
+/* A child has copies of all descriptors: what is closed here is not closed there. */
+Test(modeld_channel, what_has_ended_is_watched_no_more_where_a_child_has_it)
+{
+	struct modeld_call *old = submit("going");
+	int before = modeld_descriptor(m), ends[2];
+	pid_t child;
+	char byte;
+
+	while (modeld_descriptor(m) == before)
+		cr_assert_eq(infer(""), 0, "%s", error.text);
+	cr_assert_eq(infer("bye"), 0, "%s", error.text);
+	cr_assert_eq(pipe(ends), 0);
+	child = fork();
+	if (child == 0) {
+		close(ends[1]);
+		_exit(read(ends[0], &byte, 1) < 0);
+	}
+	check_readable(1);
+	cr_assert_eq(infer(""), 0, "%s", error.text);
+	check_readable(0);
+	cr_assert_eq(infer("release"), 0, "%s", error.text);
+	cr_assert_eq(end_of(old), 0, "%s", error.text);
+	close(ends[1]);
+	cr_assert_eq(waitpid(child, NULL, 0), child);
+}
+
 Test(modeld_channel, a_server_that_went_meanwhile_costs_no_call)
 {
 	for (int i = 0; i < 3; i++) {
