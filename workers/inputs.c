@@ -69,6 +69,16 @@ static bool can_change(const struct view *v, const struct wire_tensor *t)
 	       (t->dtype == DTYPE_BYTES || !view_is_constant(v));
 }
 
+static enum modeld_code say_lost(const struct inputs *in, const struct modeld_declaration *want,
+	uint64_t region, struct modeld_error *error)
+{
+	char why[DEVICE_TEXT_MAX];
+
+	regions_why_locked(in->regions, in->memory, region, why, sizeof(why));
+	return error_say(error, MODELD_INVALID,
+		"input '%s': its region's memory on the GPU cannot be had: %s", want->name, why);
+}
+
 /* Where it lies, and in which memory. */
 static enum modeld_code locate(const struct inputs *in, const struct modeld_declaration *want,
 	const struct wire_tensor *t, struct modeld_tensor *tensor, struct modeld_error *error)
@@ -96,9 +106,7 @@ static enum modeld_code locate(const struct inputs *in, const struct modeld_decl
 		tensor->shared = 1;
 	}
 	if (lost)
-		return error_say(error, MODELD_INVALID,
-			"input '%s': its region's memory on the GPU cannot be had (any more)",
-			want->name);
+		return say_lost(in, want, t->span.arena, error);
 	if (!tensor->data)
 		return error_say(error, MODELD_INTERNAL,
 			"input '%s': its span is outside of its memory", want->name);

@@ -264,7 +264,7 @@ static int on_import(struct loop *l, const struct wire_import *import, int fd)
 		return loop_stop(l, WORKER_EXIT_DEVICE_LOST, "the device failed at an import");
 	m.imported.error = import_error(l, r, why, sizeof(why));
 	pthread_mutex_lock(&l->memory);
-	kept = regions_import(&l->regions, import->id, import->size, &there);
+	kept = regions_import(&l->regions, import->id, import->size, &there, m.imported.error);
 	pthread_mutex_unlock(&l->memory);
 	if (kept)
 		return loop_stop(l, WORKER_EXIT_INTERNAL, "import of memory that cannot be kept");

@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,6 +16,7 @@ struct region {
 	uint64_t id;
 	struct view *view;	     /* own; NULL: it is on the device, and that is: */
 	struct device_import import; /* all zero: it cannot be had */
+	char *why;		     /* own: then; NULL: not known */
 	uint64_t size;
 };
 
@@ -22,10 +25,16 @@ struct wanted {
 	struct wire_map map;
 };
 
+static void release(struct region *r)
+{
+	view_free(r->view);
+	free(r->why);
+}
+
 void regions_deinit(struct regions *s)
 {
 	for (size_t i = 0; i < s->n; i++)
-		view_free(s->items[i].view);
+		release(&s->items[i]);
 	for (uint32_t i = 0; i < s->segments.cap; i++)
 		view_free(s->segments.items[i].item);
 	slots_deinit(&s->segments);
@@ -155,21 +164,45 @@ static int map_any(struct regions *s, int fd, const struct wire_map *map)
 	return r;
 }
 
-int regions_import(
-	struct regions *s, uint64_t id, uint64_t size, const struct device_import *import)
-{
-	int r = is_known(s, id) ? -EEXIST : make_room(s);
-
-	if (!r)
-		insert(s, &(struct region){.id = id, .import = *import, .size = size});
-	return r;
-}
-
 static const struct region *find_imported(const struct regions *s, uint64_t id)
 {
 	const struct region *r = is_known(s, id) ? &s->items[place_of(s, id)] : NULL;
 
 	return r && !r->view ? r : NULL;
+}
+
+/* Nobody has been given anything of it. */
+static bool is_lost(const struct region *r)
+{
+	return r && !r->view && !r->import.data;
+}
+
+int regions_import(struct regions *s, uint64_t id, uint64_t size,
+	const struct device_import *import, const char *why)
+{
+	struct region new = {.id = id, .import = *import, .size = size};
+	int r;
+
+	if (is_lost(find_imported(s, id)))
+		r = regions_unmap(s, id);
+	else
+		r = is_known(s, id) ? -EEXIST : make_room(s);
+	if (r)
+		return r;
+	new.why = *why ? strdup(why) : NULL;
+	insert(s, &new);
+	return 0;
+}
+
+void regions_why_locked(
+	const struct regions *s, pthread_mutex_t *lock, uint64_t id, char *text, size_t cap)
+{
+	const struct region *r;
+
+	pthread_mutex_lock(lock);
+	r = find_imported(s, id);
+	snprintf(text, cap, "%s", r && r->why ? r->why : "it could not be taken");
+	pthread_mutex_unlock(lock);
 }
 
 struct device_import regions_imported(const struct regions *s, uint64_t id)
@@ -185,7 +218,7 @@ static const struct region *find_on_device(
 	const struct region *r =
 		span->arena & WIRE_REGION_BIT ? find_imported(s, span->arena) : NULL;
 
-	*ret_lost = r && !r->import.data;
+	*ret_lost = is_lost(r);
 	return r;
 }
 
@@ -253,7 +286,7 @@ int regions_unmap(struct regions *s, uint64_t id)
 		return unmap_segment(s, id);
 	if (at >= s->n || s->items[at].id != id)
 		return -ENOENT;
-	view_free(s->items[at].view);
+	release(&s->items[at]);
 	s->n--;
 	memmove(&s->items[at], &s->items[at + 1], (s->n - at) * sizeof(*s->items));
 	return 0;

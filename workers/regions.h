@@ -46,11 +46,12 @@ _must_use_ int regions_map_again(struct regions *s, struct wire_map *ret_map);
 /* Is it wanted? */
 bool regions_lacks(const struct regions *s, uint64_t id);
 /*
- * Memory of the device, which is copied; all zero: it cannot be had, which those who name it are to hear.
+ * Memory of the device, which is copied; all zero: it cannot be had, and those who name it are to hear why. Such a one may come
+ * again.
  * -EEXIST, -ENOMEM
  */
-_must_use_ int regions_import(
-	struct regions *s, uint64_t id, uint64_t size, const struct device_import *import);
+_must_use_ int regions_import(struct regions *s, uint64_t id, uint64_t size,
+	const struct device_import *import, const char *why);
 /* What it is on the device; all zero: nothing. */
 struct device_import regions_imported(const struct regions *s, uint64_t id);
 /*
@@ -62,6 +63,9 @@ bool regions_on_device(
 /* The same, to be written; NULL also where that may not be. */
 bool regions_target_on_device(
 	const struct regions *s, const struct span *span, void **ret_data, bool *ret_lost);
+/* Why it is lost, for people. `lock` guards them, and is not held. */
+void regions_why_locked(
+	const struct regions *s, pthread_mutex_t *lock, uint64_t id, char *text, size_t cap);
 /* NULL where the id is not known, or the memory is the device's. */
 const struct view *regions_find(const struct regions *s, uint64_t id);
 /* regions_find() and regions_lacks() of a thread that runs a batch which names the id, and so keeps what is found. `lock`

@@ -172,6 +172,15 @@ static bool find_on_device(
 	return is;
 }
 
+static enum modeld_code say_lost(const struct run *r, uint64_t region, struct modeld_error *error)
+{
+	char why[DEVICE_TEXT_MAX];
+
+	regions_why_locked(r->regions, r->memory, region, why, sizeof(why));
+	return error_say(error, MODELD_INVALID,
+		"the memory on the GPU of an output's region cannot be had: %s", why);
+}
+
 static enum modeld_code set_target(
 	struct run *r, const struct wire_target *t, struct modeld_error *error)
 {
@@ -183,8 +192,7 @@ static enum modeld_code set_target(
 		return error_say(error, MODELD_UNSUPPORTED,
 			"outputs of a decoupled model cannot go to a client's memory on a GPU");
 	if (lost)
-		return error_say(error, MODELD_INVALID,
-			"the memory on the GPU of an output's region cannot be had (any more)");
+		return say_lost(r, t->span.arena, error);
 	code = data ? check_wanted(r, t, error) : check_target(r, t, &data, error);
 	if (code != MODELD_OK)
 		return code;

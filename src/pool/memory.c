@@ -13,16 +13,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "pool/back_off.h"
 #include "pool/channel.h"
 #include "pool/pool_private.h"
 #include "pool/worker_private.h"
 
-/* What a worker's process has to do with it. */
-enum memory_use {
+#define AGAIN_MAX_NS (60 * NS_PER_S)
+
+enum memory_state {
 	MEMORY_UNKNOWN,
 	MEMORY_IMPORTING, /* Import was sent */
 	MEMORY_MAPPED,	  /* Map was sent, or Imported came */
+	MEMORY_FAILED, /* Imported came: it cannot be had. It is sent anew ahead of a batch, later */
 	MEMORY_UNMAPPING, /* it is to unmap it, or to end */
+};
+
+/* What a worker's process has to do with it. */
+struct memory_use {
+	enum memory_state state;
+	uint32_t n_failed; /* imports, in a row */
+	uint64_t again_ns; /* of one that failed: not sent anew before */
 };
 
 struct pool_memory {
@@ -42,7 +53,7 @@ struct pool_memory {
 	void *data;	    /* borrow: on_gone's */
 	uint32_t n_flights; /* batches in flight that name it; one counts several times */
 	uint32_t n_mapped;
-	enum memory_use uses[]; /* by worker */
+	struct memory_use uses[]; /* by worker */
 };
 
 void memory_table_init(struct memory_table *t, memory_tell *tell)
@@ -147,9 +158,11 @@ void pool_memory_free(struct pool_memory *r)
 	r->freed = true;
 	r->tried = NULL;
 	for (size_t i = 0; i < p->n_workers; i++) {
-		if (r->uses[i] != MEMORY_MAPPED && r->uses[i] != MEMORY_IMPORTING)
+		enum memory_state *state = &r->uses[i].state;
+
+		if (*state == MEMORY_UNKNOWN || *state == MEMORY_UNMAPPING)
 			continue;
-		r->uses[i] = MEMORY_UNMAPPING;
+		*state = MEMORY_UNMAPPING;
 		/* The end of one that is not told any more is as good as an answer. */
 		p->memories.tell(&p->workers[i], &m, -1);
 	}
@@ -181,17 +194,25 @@ static struct wire_message announcement(const struct pool_memory *r)
 
 static void note_use(struct pool_memory *r, const struct worker *w)
 {
-	r->uses[w->index] = r->on_device ? MEMORY_IMPORTING : MEMORY_MAPPED;
-	r->n_mapped++;
+	struct memory_use *use = &r->uses[w->index];
+
+	r->n_mapped += use->state == MEMORY_UNKNOWN;
+	use->state = r->on_device ? MEMORY_IMPORTING : MEMORY_MAPPED;
 }
 
-int memory_map(struct pool_memory *r, struct worker *w)
+static bool is_to_be_sent(const struct memory_use *use, uint64_t now_ns)
+{
+	return use->state == MEMORY_UNKNOWN ||
+	       (use->state == MEMORY_FAILED && now_ns >= use->again_ns);
+}
+
+int memory_map(struct pool_memory *r, struct worker *w, uint64_t now_ns)
 {
 	const struct wire_message m = announcement(r);
 	int e;
 
 	assert(!r->freed);
-	if (r->uses[w->index] != MEMORY_UNKNOWN)
+	if (!is_to_be_sent(&r->uses[w->index], now_ns))
 		return 0;
 	e = channel_send(w->channel, &m, r->fd);
 	if (e)
@@ -219,7 +240,7 @@ int pool_memory_try(struct pool_memory *r, const char *device,
 	const struct wire_message m = announcement(r);
 
 	assert(r->on_device && !r->freed && !r->tried);
-	if (!w || r->uses[w->index] != MEMORY_UNKNOWN)
+	if (!w || r->uses[w->index].state != MEMORY_UNKNOWN)
 		return -ENODEV;
 	r->tried = w;
 	r->on_tried = on_tried;
@@ -237,16 +258,24 @@ static void end_try(struct pool_memory *r, const struct worker *w, int e, const 
 	r->on_tried(r->data, e, why);
 }
 
+static void note_answer(struct pool_memory *r, struct memory_use *use, bool ok)
+{
+	use->state = ok ? MEMORY_MAPPED : MEMORY_FAILED;
+	use->n_failed = ok ? 0 : use->n_failed + 1;
+	use->again_ns = clock_ns() + back_off_ns(use->n_failed, AGAIN_MAX_NS, &r->pool->random);
+}
+
 int memory_imported(struct memory_table *t, struct worker *w, uint64_t id, const char *error)
 {
 	struct pool_memory *r = memory_find(t, id);
-	bool unmapping = r && r->on_device && r->uses[w->index] == MEMORY_UNMAPPING;
+	struct memory_use *use = r ? &r->uses[w->index] : NULL;
+	bool unmapping = r && r->on_device && use->state == MEMORY_UNMAPPING;
 
-	if (!r || (r->uses[w->index] != MEMORY_IMPORTING && !unmapping))
+	if (!r || (use->state != MEMORY_IMPORTING && !unmapping))
 		return -EPROTO;
 	if (unmapping)
 		return 0;
-	r->uses[w->index] = MEMORY_MAPPED;
+	note_answer(r, use, !*error);
 	end_try(r, w, *error ? -EINVAL : 0, error);
 	return 0;
 }
@@ -264,9 +293,9 @@ void memory_let_go(struct pool_memory *r)
 
 static void forget_use(struct pool_memory *r, struct worker *w)
 {
-	if (r->uses[w->index] == MEMORY_UNKNOWN)
+	if (r->uses[w->index].state == MEMORY_UNKNOWN)
 		return;
-	r->uses[w->index] = MEMORY_UNKNOWN;
+	r->uses[w->index] = (struct memory_use){.state = MEMORY_UNKNOWN};
 	r->n_mapped--;
 	check_gone(r);
 }
@@ -275,7 +304,7 @@ int memory_unmapped(struct memory_table *t, struct worker *w, uint64_t id)
 {
 	struct pool_memory *r = memory_find(t, id);
 
-	if (!r || r->uses[w->index] != MEMORY_UNMAPPING)
+	if (!r || r->uses[w->index].state != MEMORY_UNMAPPING)
 		return -EPROTO;
 	forget_use(r, w);
 	return 0;

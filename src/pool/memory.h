@@ -32,10 +32,11 @@ void memory_table_deinit(struct memory_table *t);
 /* NULL: unknown. */
 struct pool_memory *memory_find(struct memory_table *t, uint64_t id);
 /*
- * Make sure that w's process knows it, sending Map where it does not.
+ * Make sure that w's process knows it, sending Map, or Import, where it does not. What it could not import is sent anew: not
+ * before a second, then two, four ... a minute have passed, so that what nobody can have costs little.
  * CHANNEL_E_FULL, -ENOMEM, -errno: as channel_send()
  */
-_must_use_ int memory_map(struct pool_memory *r, struct worker *w);
+_must_use_ int memory_map(struct pool_memory *r, struct worker *w, uint64_t now_ns);
 /* A batch that names it is in flight; or is no more. */
 void memory_hold(struct pool_memory *r);
 void memory_let_go(struct pool_memory *r);

@@ -126,10 +126,10 @@ void worker_leave_lane(struct worker *w, struct flight *f, uint64_t now_ns)
 
 /* --- Sending --------------------------------------------------------------------------------- */
 
-static int map_memories(struct worker *w, const struct flight *f)
+static int map_memories(struct worker *w, const struct flight *f, uint64_t now_ns)
 {
 	for (size_t i = 0; i < f->n_memories; i++) {
-		int r = memory_map(f->memories[i], w);
+		int r = memory_map(f->memories[i], w, now_ns);
 
 		if (r)
 			return r;
@@ -137,13 +137,13 @@ static int map_memories(struct worker *w, const struct flight *f)
 	return 0;
 }
 
-static int send_run(struct worker *w, const struct flight *f, const struct wire_item *items)
+static int send_run(struct worker *w, const struct flight *f, const struct pool_batch *b)
 {
 	const struct wire_message m = {
 		.type = WIRE_RUN,
 		.run = {.batch = f->id,
 			.model = f->model->id,
-			.items = items,
+			.items = b->items,
 			.n_items = f->n_items,
 			.lane = f->lane->index},
 	};
@@ -153,7 +153,7 @@ static int send_run(struct worker *w, const struct flight *f, const struct wire_
 	/* That has shown that it is lost: what was to be sent comes back by on_lost. */
 	if (!w->channel)
 		return 0;
-	r = map_memories(w, f);
+	r = map_memories(w, f, b->now_ns);
 	return r ? r : channel_send(w->channel, &m, -1);
 }
 
@@ -192,7 +192,7 @@ int worker_run(struct worker *w, const struct pool_batch *b)
 	f->sent_ns = b->now_ns;
 	f->expect_ns = b->expect_ns;
 	f->lane = b->lane ? lane_of(w, m, *b->lane) : pick_lane(w, m, b->now_ns);
-	r = send_run(w, f, b->items);
+	r = send_run(w, f, b);
 	if (r == -EMSGSIZE)
 		return WORKER_E_LARGE;
 	if (r == -ETOOMANYREFS)

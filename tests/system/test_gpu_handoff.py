@@ -202,6 +202,22 @@ def test_a_new_process_maps_it_again(gpu, memory, raw):
     assert is_there(there)
 
 
+def test_what_a_new_process_could_not_map_it_is_sent_again(gpu, memory, raw):
+    """Its first import is another memory's; the second one fails."""
+    d = gpu("dispatch.retry_wait_ms=60000", fake="fail=cuMemImportFromShareableHandle:2:2")
+    there, other, r = memory(), memory(), raw(d)
+    fill(there)
+    region = r.register(there.fd, PIECE, device="0").number
+    os.kill(d.status().workers[0].pid, signal.SIGKILL)
+    wait_for("a new process", lambda: d.status().workers[0].restarts == 1 and d.status().workers[0].state == "ready")
+    assert r.register(other.fd, PIECE, device="0").number
+    answer = identity(r, region)
+    assert answer.code == INVALID_ARGUMENT and "cannot be had: cudaErrorMemoryAllocation" in answer.message
+    wait_for("its memory", lambda: not getattr(identity(r, region), "code", 0))
+    assert is_there(there)
+    assert [w.restarts for w in d.status().workers] == [1]
+
+
 def test_its_owner_goes(gpu, memory, raw):
     """While it is used, without unregistering it: nothing but its own request ends, and all is given back."""
     d = gpu("model.max_batch_size=0", fake="kernel_us=200000")

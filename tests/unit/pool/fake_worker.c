@@ -39,6 +39,7 @@ struct fake {
 	uint32_t held_model[BATCHES];
 	size_t n_held;
 	uint64_t stayed;
+	uint32_t n_imports;
 	bool on_first;	  /* on cpu:0 */
 	unsigned n_loads; /* of `large` */
 };
@@ -141,7 +142,8 @@ static void say_hello(struct fake *f, const struct wire_setup *s)
 		m.hello.slots++;
 	if (is(f, "one-slot"))
 		m.hello.slots = 1;
-	m.hello.imports = is(f, "imports") || is(f, "import-refused") || is(f, "import-silent") ||
+	m.hello.imports = is(f, "imports") || is(f, "import-refused") ||
+			  is(f, "import-refused-once") || is(f, "import-silent") ||
 			  is(f, "w-imported");
 	if (is(f, "near"))
 		m.hello.numa_node = node_of(s->device);
@@ -378,6 +380,8 @@ static void answer(
 		results[i].n_outputs = 1;
 		if (!strcmp(name, "error"))
 			results[i] = (struct wire_result){.code = 13, .message = "as told"};
+		else if (!strcmp(name, "imports"))
+			results[i] = (struct wire_result){.code = f->n_imports, .message = "told"};
 		else if (!strcmp(name, "mumbles"))
 			results[i] = (struct wire_result){.code = 13, .message = "\xff told"};
 		else if (!echo(f, &items[i], &items[i].inputs[0], &tensors[i], &results[i].hold))
@@ -544,10 +548,13 @@ static void on_unmap(struct fake *f, const struct wire_unmap *m)
 /* There is nothing behind the handle, which is to be numbers from 1 on, nor behind a descriptor. */
 static void on_import(struct fake *f, const struct wire_import *m, int fd)
 {
+	bool refused =
+		is(f, "import-refused") || (is(f, "import-refused-once") && f->n_imports == 0);
 	struct wire_message answer = {.type = WIRE_IMPORTED,
 		.imported = {.id = m->id + is(f, "w-imported"),
-			.error = is(f, "import-refused") ? "no such \377 memory" : ""}};
+			.error = refused ? "no such \377 memory" : ""}};
 
+	f->n_imports++;
 	for (size_t i = 0; i < m->n_handle; i++)
 		must(m->handle[i] == i + 1, "handle");
 	must((fd >= 0) == (m->n_handle == 0), "descriptor of an import");

@@ -50,7 +50,7 @@ static void on_gone(void *data)
 }
 
 /* The first 1000 bytes of the region in; out to the output arena, or to 1000 from 4096 on. */
-static int run(struct bed *b, bool target)
+static int run_at(struct bed *b, bool target, uint64_t now_ns)
 {
 	static const int64_t dims[] = {1000};
 	static const uint32_t wanted = 0;
@@ -69,7 +69,12 @@ static int run(struct bed *b, bool target)
 
 	return worker_run(bed_worker(b, 0),
 		&(struct pool_batch){
-			.model = b->pm[0], .items = &item, .n_items = 1, .now_ns = clock_ns()});
+			.model = b->pm[0], .items = &item, .n_items = 1, .now_ns = now_ns});
+}
+
+static int run(struct bed *b, bool target)
+{
+	return run_at(b, target, clock_ns());
 }
 
 /* A pool whose workers run `script` and one model, and a region. */
@@ -260,17 +265,22 @@ static void on_tried(void *data, int e, const char *why)
 	uv_stop(&b->loop);
 }
 
-static struct pool_memory *up_on_gpu(struct bed *b, const char *script)
+static struct pool_memory *up_on_gpu_with(struct bed *b, const char *script, const char *model)
 {
 	struct pool_memory *r;
 
-	bed_init(b, script, "echo");
+	bed_init(b, script, model);
 	bed_up(b);
 	cr_assert_eq(pool_memory_import(&r, b->pool, ID,
 			     &(struct pool_import){handle, -1, BYTES, true}, on_gone, b),
 		0);
 	n_tried = 0;
 	return r;
+}
+
+static struct pool_memory *up_on_gpu(struct bed *b, const char *script)
+{
+	return up_on_gpu_with(b, script, "echo");
 }
 
 static void try(struct bed *b, struct pool_memory *r)
@@ -329,6 +339,46 @@ Test(region, on_a_gpu_that_cannot_be_had)
 	cr_assert_str_eq(tried, "no such ? memory");
 	cr_expect_eq(tried_end, -EINVAL);
 	cr_assert_eq(worker_get_state(bed_worker(&b, 0)), WORKER_READY);
+	gone(&b, r);
+}
+
+/* How often it was imported, when a batch that names it has come. */
+static uint32_t imports_at(struct bed *b, uint64_t now_ns)
+{
+	size_t n = b->n_events;
+
+	cr_assert_eq(run_at(b, false, now_ns), 0);
+	bed_wait(b, b->n_events == n + 1);
+	cr_assert_eq(b->events[n].what, 'd');
+	return b->events[n].code;
+}
+
+#define HOUR_NS (3600 * NS_PER_S)
+
+Test(region, on_a_gpu_that_could_not_be_had_is_tried_again_later)
+{
+	struct bed b;
+	struct pool_memory *r = up_on_gpu_with(&b, "import-refused-once", "imports");
+	uint64_t before_ns = clock_ns();
+
+	cr_expect_eq(imports_at(&b, before_ns), 1);
+	cr_expect_eq(imports_at(&b, before_ns), 1, "not with each batch");
+	cr_expect_eq(imports_at(&b, before_ns + HOUR_NS), 2);
+	cr_expect_eq(imports_at(&b, before_ns + 2 * HOUR_NS), 2, "it has it now");
+	gone(&b, r);
+}
+
+Test(region, on_a_gpu_that_nobody_can_have_is_tried_ever_more_rarely)
+{
+	struct bed b;
+	struct pool_memory *r = up_on_gpu_with(&b, "import-refused", "imports");
+	uint64_t before_ns = clock_ns();
+
+	for (uint32_t n = 1; n < 8; n++) {
+		cr_expect_eq(imports_at(&b, before_ns + (n - 1) * HOUR_NS), n);
+		cr_expect_eq(imports_at(&b, before_ns), n);
+	}
+	cr_expect_eq(imports_at(&b, before_ns + 30 * NS_PER_S), 7);
 	gone(&b, r);
 }
 

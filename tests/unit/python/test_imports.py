@@ -187,16 +187,24 @@ def test_what_is_refused(imports, there, cuda):
     assert add(imports, ours, id=ID + 2) == "CUDA: cuMemImportFromShareableHandle(): cudaErrorInvalidValue"
     os.close(ours)
     assert "by its handle" in imports.add(wire.Import(id=ID + 3, size=1, handle=[1] * 8), None)
-    with pytest.raises(KeyError):
-        add(imports, there)
     answer, came = run(imports, lambda x: x, [tensor([10])])
     assert (answer.code, came) == (3, []) and answer.message == \
-        "input 'x': the memory of its region, on the GPU, cannot be had"
+        "input 'x': the memory of its region, on the GPU, cannot be had: it is another device's"
     imports.drop(ID)
     add(imports, there, writable=0)
+    with pytest.raises(KeyError):
+        add(imports, there)
     for t in (tensor([1], offset=PIECE), tensor([PIECE + 1]), tensor([1], offset=1 << 63)):
         assert run(imports, lambda x: x, [t])[0].code == 13
     assert run(imports, lambda x: x, [tensor([10])], [target(10)])[0].code == 13  # it can only be read
+
+
+def test_what_could_not_be_had_may_come_again(imports, there):
+    for _ in range(2):
+        assert add(imports, there, PIECE + 1) == "it is smaller than that"
+        assert run(imports, lambda x: x, [tensor([10])])[0].code == 3
+    assert add(imports, there) == ""
+    assert run(imports, lambda x: x, [tensor([10])], [target(10)])[0].code == 0
 
 
 def test_a_client_that_unregisters_what_a_model_keeps(imports, there, cuda):

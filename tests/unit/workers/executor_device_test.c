@@ -35,8 +35,10 @@ static void bed_init(struct bed *b)
 	parts = rig_parts(&b->g, ARENA_BYTES, 0);
 	parts.pinned = b->pinned;
 	cr_assert_eq(executor_new(&b->g.executor, &parts), 0);
-	cr_assert_eq(regions_import(&b->g.regions, THEIRS, BYTES, &b->there), 0);
-	cr_assert_eq(regions_import(&b->g.regions, LOST, BYTES, &(struct device_import){0}), 0);
+	cr_assert_eq(regions_import(&b->g.regions, THEIRS, BYTES, &b->there, ""), 0);
+	cr_assert_eq(
+		regions_import(&b->g.regions, LOST, BYTES, &(struct device_import){0}, "no room"),
+		0);
 	b->g.fake.lane.transfer = b->t;
 }
 
@@ -130,8 +132,8 @@ Test(executor_device, what_cannot_be_had_is_said)
 	b.g.items[1].n_targets = 1;
 	rig_add_span(&b.g, DTYPE_I32, 1, 4, theirs(BYTES - 15, 16));
 	rig_execute(&b.g);
-	rig_expect_error(&b.g, 0, GRPC_INVALID_ARGUMENT, "cannot be had");
-	rig_expect_error(&b.g, 1, GRPC_INVALID_ARGUMENT, "cannot be had");
+	rig_expect_error(&b.g, 0, GRPC_INVALID_ARGUMENT, "cannot be had: no room");
+	rig_expect_error(&b.g, 1, GRPC_INVALID_ARGUMENT, "cannot be had: no room");
 	rig_expect_error(&b.g, 2, GRPC_INTERNAL, "outside of its memory");
 	bed_deinit(&b);
 }

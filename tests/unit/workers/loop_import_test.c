@@ -166,6 +166,33 @@ Test(loop_import, another_devices_memory)
 	close(fd);
 }
 
+Test(loop_import, what_could_not_be_had_may_come_again)
+{
+	struct fake_daemon d;
+	const struct wire_done *done;
+	char *theirs;
+	void *data;
+	int fd;
+
+	fakecuda_reset("");
+	fd = fakecuda_foreign_fd(PIECE, 0, &data);
+	theirs = data;
+	serve(&d, "cuda:0");
+	cr_assert_str_eq(import_fd(&d, fd, PIECE + 1, true), "it is smaller than that");
+	done = run(&d, 1);
+	cr_expect_eq(done->results[0].code, GRPC_INVALID_ARGUMENT);
+	cr_expect(strstr(done->results[0].message, "cannot be had: it is smaller than that"), "%s",
+		done->results[0].message);
+	cr_assert_str_eq(import_fd(&d, fd, PIECE, true), "");
+	theirs[0] = 9;
+	cr_assert_eq(run(&d, 2)->results[0].code, 0);
+	cr_assert_eq(theirs[100], 9);
+	unmap(&d);
+	cr_assert_eq(fakecuda_n_vmm(), 0);
+	cr_assert_eq(fake_daemon_end(&d), 0);
+	close(fd);
+}
+
 Test(loop_import, without_its_descriptor_it_is_the_end)
 {
 	const struct wire_message m = {.type = WIRE_IMPORT, .import = {.id = THEIRS, .size = 1}};

@@ -55,8 +55,8 @@ Test(regions, memory_of_the_device)
 	bool lost = true;
 	void *data;
 
-	cr_assert_eq(regions_import(&s, id, sizeof(memory), &there), 0);
-	cr_assert_eq(regions_import(&s, id, sizeof(memory), &there), -EEXIST);
+	cr_assert_eq(regions_import(&s, id, sizeof(memory), &there, ""), 0);
+	cr_assert_eq(regions_import(&s, id, sizeof(memory), &there, ""), -EEXIST);
 	cr_assert_eq(regions_map(&s, -1, &m), -EEXIST);
 	cr_assert_null(regions_find(&s, id));
 	cr_assert_eq(regions_imported(&s, id).data, memory);
@@ -72,10 +72,10 @@ Test(regions, memory_of_the_device)
 	cr_assert(regions_on_device(
 		&s, &(struct span){.arena = id, .offset = UINT64_MAX, .length = 2}, &data, &lost));
 	cr_assert(!data && !lost);
-	cr_assert_eq(regions_import(&s, gone, 1, &nowhere), 0);
+	cr_assert_eq(regions_import(&s, gone, 1, &nowhere, "so small"), 0);
 	cr_assert(regions_on_device(&s, &(struct span){.arena = gone, .length = 1}, &data, &lost));
 	cr_assert(!data && lost);
-	cr_assert_eq(regions_import(&s, gone + 1, 100, &read_only), 0);
+	cr_assert_eq(regions_import(&s, gone + 1, 100, &read_only, ""), 0);
 	cr_assert(regions_target_on_device(
 		&s, &(struct span){.arena = gone + 1, .length = 1}, &data, &lost));
 	cr_assert(!data && !lost, "nobody writes it");
@@ -84,6 +84,37 @@ Test(regions, memory_of_the_device)
 	cr_assert_eq(regions_unmap(&s, id), 0);
 	cr_assert_null(regions_imported(&s, id).data);
 	cr_assert_eq(regions_unmap(&s, id), -ENOENT);
+	regions_deinit(&s);
+}
+
+static void expect_why(const struct regions *s, uint64_t id, const char *expected)
+{
+	pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	char text[64];
+
+	regions_why_locked(s, &lock, id, text, sizeof(text));
+	cr_expect_str_eq(text, expected);
+}
+
+Test(regions, memory_of_the_device_that_cannot_be_had_may_come_again)
+{
+	uint64_t id = WIRE_REGION_BIT | 3, next = WIRE_REGION_BIT | 4;
+	const struct device_import nowhere = {0};
+	struct regions s = {0};
+	char memory[100];
+	const struct device_import there = {.data = memory};
+
+	cr_assert_eq(regions_import(&s, id, 100, &nowhere, "no room"), 0);
+	cr_assert_eq(regions_import(&s, next, 100, &there, ""), 0);
+	expect_why(&s, id, "no room");
+	cr_assert_eq(regions_import(&s, id, 100, &nowhere, "no room still"), 0);
+	expect_why(&s, id, "no room still");
+	cr_assert_eq(s.n, 2);
+	cr_assert_eq(regions_import(&s, id, 100, &there, ""), 0);
+	cr_assert_eq(regions_imported(&s, id).data, memory);
+	expect_why(&s, id, "it could not be taken");
+	cr_assert_eq(regions_import(&s, id, 100, &there, ""), -EEXIST);
+	cr_assert_eq(regions_import(&s, next + 1, 100, &nowhere, "gone"), 0);
 	regions_deinit(&s);
 }
 

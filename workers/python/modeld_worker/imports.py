@@ -186,7 +186,7 @@ class Imports:
     """All of a worker. Any thread."""
 
     def __init__(self):
-        self._by_id = {}  # id -> _Region; None: it could not be had
+        self._by_id = {}  # id -> _Region; why it could not be had, a str
         self._cuda = None
         self._opening = threading.Lock()
 
@@ -197,20 +197,23 @@ class Imports:
             return self._cuda
 
     def add(self, m, fd):
-        """Of an Import and its descriptor, None: it had a handle. Why it cannot be had, for people; "". KeyError: its id is in use.
-        Fatal"""
-        if m.id in self._by_id:
+        """Of an Import and its descriptor, None: it had a handle. Why it cannot be had, for people; "". What could not be had may come
+        again. KeyError: its id is in use. Fatal"""
+        if type(self._by_id.get(m.id, "")) is not str:
             raise KeyError(m.id)
-        self._by_id[m.id] = None
+        self._by_id[m.id] = found = self._map(m, fd)
+        return found if type(found) is str else ""
+
+    def _map(self, m, fd):
+        """Its _Region, or why there is none. Fatal"""
         if fd is None:
             return "workers of models in Python take no memory by its handle"
         try:
-            self._by_id[m.id] = _Region(self._driver(), fd, m.size, m.writable)
+            return _Region(self._driver(), fd, m.size, m.writable)
         except ModeldError as e:
             return e.message
         except (RunError, AttributeError) as e:
             return str(e)
-        return ""
 
     def drop(self, id):
         self._by_id.pop(id, None)
@@ -227,8 +230,8 @@ class Imports:
     def _place(self, t, what, writing=False):
         """(region, address) of what a tensor or a target names."""
         region = self._by_id[t.arena]
-        if region is None:
-            raise RunError(INVALID, f"{what}: the memory of its region, on the GPU, cannot be had")
+        if type(region) is str:
+            raise RunError(INVALID, f"{what}: the memory of its region, on the GPU, cannot be had: {region}")
         base = region.target if writing else region.data
         if not base or t.length > region.size or t.offset > region.size - t.length:
             raise RunError(INTERNAL, f"{what}: its span is outside of its memory")
