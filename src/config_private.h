@@ -101,7 +101,7 @@ bool config_is_sandbox(const char *mode);
 _must_use_ int config_resolve_sandbox(struct config *c, char *message, size_t cap);
 /* config_memory.c: limits of memory that are "auto", for a machine with so many bytes (0: unknown). -ENOMEM */
 _must_use_ int config_resolve_memory(struct config *c, uint64_t machine_bytes);
-/* config_gpus.c: replaces "cuda:all" by the GPUs that there are. ret_text: [worker] workers as it is
+/* config_gpus.c: replaces "cuda:all" by the GPUs, or their MIG instances, that there are. ret_text: [worker] workers as it is
  * then; NULL: it was not there. CONFIG_E_INVALID, -ENOMEM */
 _must_use_ int config_find_gpus(struct config *c, const char **ret_text, char *message, size_t cap);
 

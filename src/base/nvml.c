@@ -19,6 +19,7 @@
 #define FIELD_RECOVERY_ACTION 230
 #define VALUE_UNSIGNED_INT    1
 #define EVENT_XID	      UINT64_C(8)
+#define MIG_ON		      1u
 
 struct utilization {
 	unsigned gpu, memory;
@@ -69,6 +70,9 @@ struct functions {
 	int (*clock)(void *device, int type, unsigned *mhz);
 	int (*ecc)(void *device, int type, int counter, unsigned long long *n);
 	int (*fields)(void *device, int n, struct field *fields);
+	int (*mig_mode)(void *device, unsigned *now, unsigned *later);
+	int (*mig_places)(void *device, unsigned *n);
+	int (*mig_at)(void *device, unsigned i, void **instance);
 	int (*event_set_new)(void **set);
 	int (*event_set_free)(void *set);
 	int (*event_register)(void *device, unsigned long long types, void *set);
@@ -107,6 +111,9 @@ static const struct {
 	{"nvmlDeviceGetClockInfo", offsetof(struct functions, clock), false},
 	{"nvmlDeviceGetTotalEccErrors", offsetof(struct functions, ecc), false},
 	{"nvmlDeviceGetFieldValues", offsetof(struct functions, fields), false},
+	{"nvmlDeviceGetMigMode", offsetof(struct functions, mig_mode), false},
+	{"nvmlDeviceGetMaxMigDeviceCount", offsetof(struct functions, mig_places), false},
+	{"nvmlDeviceGetMigDeviceHandleByIndex", offsetof(struct functions, mig_at), false},
 	{"nvmlEventSetCreate", offsetof(struct functions, event_set_new), false},
 	{"nvmlEventSetFree", offsetof(struct functions, event_set_free), false},
 	{"nvmlDeviceRegisterEvents", offsetof(struct functions, event_register), false},
@@ -288,4 +295,30 @@ bool nvml_read(struct nvml *n, size_t i, struct nvml_gpu *ret_gpu)
 	read_health(&n->f, n->items[i].device, g);
 	*ret_gpu = *g;
 	return g->memory_total_bytes != NVML_UNKNOWN;
+}
+
+static bool is_divided(const struct functions *f, void *device)
+{
+	unsigned now = 0, later;
+
+	return f->mig_mode && f->mig_places && f->mig_at &&
+	       f->mig_mode(device, &now, &later) == SUCCESS && now == MIG_ON;
+}
+
+/* Places may be empty, or another's: a container sees those that it was given. */
+void nvml_read_instances(struct nvml *n, size_t i, struct nvml_instances *ret_instances)
+{
+	struct nvml_instances *s = ret_instances;
+	void *device = n->items[i].device, *instance;
+	unsigned places;
+
+	s->n = 0;
+	s->on = is_divided(&n->f, device);
+	if (!s->on || n->f.mig_places(device, &places) != SUCCESS)
+		return;
+	for (unsigned k = 0; k < places && s->n < NVML_INSTANCES_MAX; k++) {
+		if (n->f.mig_at(device, k, &instance) == SUCCESS &&
+			n->f.uuid(instance, s->uuids[s->n], NVML_UUID_BYTES) == SUCCESS)
+			s->n++;
+	}
 }

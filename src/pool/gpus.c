@@ -29,6 +29,7 @@ struct gpus {
 	void *data; /* borrow */
 	size_t n;
 	struct nvml_gpu list[NVML_GPUS_MAX];
+	struct nvml_instances instances[NVML_GPUS_MAX];
 };
 
 static void release(struct gpus *g)
@@ -58,12 +59,26 @@ static void warn(const struct nvml_gpu *before, const struct nvml_gpu *now)
 			now->uuid, now->bus, (long long)now->recovery_action);
 }
 
+/* Where none are seen those before stay: a GPU that waits for its reset may say nothing of them any more. */
+static void look_inside(struct gpus *g, struct nvml *n, size_t i)
+{
+	struct nvml_instances now;
+
+	nvml_read_instances(n, i, &now);
+	if (now.n == 0)
+		return;
+	pthread_mutex_lock(&g->lock);
+	g->instances[i] = now;
+	pthread_mutex_unlock(&g->lock);
+}
+
 static void look(struct gpus *g, struct nvml *n)
 {
 	for (size_t i = 0; i < nvml_count(n); i++) {
 		struct nvml_gpu now, before = {.recovery_action = 0, .last_xid = NVML_UNKNOWN};
 
 		(void)nvml_read(n, i, &now);
+		look_inside(g, n, i);
 		pthread_mutex_lock(&g->lock);
 		if (g->n > i)
 			before = g->list[i];
@@ -261,6 +276,29 @@ static const struct nvml_gpu *find(const struct gpus *g, const char *device)
 	return NULL;
 }
 
+static bool has_instance(const struct nvml_instances *s, const char *name, size_t n)
+{
+	for (size_t i = 0; n > 4 && i < s->n; i++) {
+		if (!strncmp(s->uuids[i], name, n))
+			return true;
+	}
+	return false;
+}
+
+/* The GPU that the device is, or is an instance of. NULL: it is not known. The lock is held. */
+static const struct nvml_gpu *find_whole(const struct gpus *g, const char *device)
+{
+	const struct nvml_gpu *gpu = find(g, device);
+	size_t n;
+	const char *name = environment_visible(device, &n);
+
+	for (size_t i = 0; !gpu && i < g->n; i++) {
+		if (has_instance(&g->instances[i], name, n))
+			gpu = &g->list[i];
+	}
+	return gpu;
+}
+
 int64_t gpus_recovery_action(struct gpus *g, const char *device)
 {
 	const struct nvml_gpu *gpu;
@@ -269,7 +307,7 @@ int64_t gpus_recovery_action(struct gpus *g, const char *device)
 	if (!g)
 		return NVML_UNKNOWN;
 	pthread_mutex_lock(&g->lock);
-	gpu = find(g, device);
+	gpu = find_whole(g, device);
 	action = gpu ? gpu->recovery_action : NVML_UNKNOWN;
 	pthread_mutex_unlock(&g->lock);
 	return action;

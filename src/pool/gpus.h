@@ -28,10 +28,11 @@ size_t gpus_read(struct gpus *g, struct nvml_gpu *ret_list, size_t cap);
 uint64_t gpus_ask(struct gpus *g);
 /* Have all been looked at since? True also where nobody can look. */
 bool gpus_answered(struct gpus *g, uint64_t look);
-/* What the GPU that a worker's device means ("cuda:0", "cuda:GPU-uuid") has to have done before it is of use again, as
- * it was seen last: 0: nothing; NVML_UNKNOWN. Accepts NULL. */
+/* What the GPU that a worker's device means ("cuda:0", "cuda:GPU-uuid"), or is an instance of ("cuda:MIG-uuid"), has to have
+ * done before it is of use again, as it was seen last: 0: nothing; NVML_UNKNOWN. Accepts NULL. */
 int64_t gpus_recovery_action(struct gpus *g, const char *device);
-/* Do both names mean the same GPU? False also where that is not known. Accepts NULL. */
+/* Do both names mean the same GPU? False also where that is not known, and of an instance that has a UUID of its own. Accepts
+ * NULL. */
 bool gpus_same(struct gpus *g, const char *device, const char *other);
 /* "a reset of the GPU (recovery action 1)"; "" where it is 0 or not known. */
 const char *gpus_action_text(int64_t action);

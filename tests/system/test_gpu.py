@@ -217,6 +217,18 @@ def test_all_gpus_that_there_are(gpu):
     assert names == {"cpu:0/0", *(f"cuda:{i}/{k}" for i in range(3) for k in range(2))}
 
 
+def test_all_gpus_where_one_is_divided(gpu):
+    """Each instance is a device of its own, and serves."""
+    instances = [f"cuda:MIG-00000001-0000-5000-8000-00000000000{i}" for i in (1, 3)]
+    d = gpu(fake="devices=2", workers="cuda:all",
+            env={"LD_LIBRARY_PATH": FAKE, "FAKENVML": "devices=2 mig=0"})
+    assert [w.device for w in d.status().workers] == [*instances, "cuda:GPU-00000002-0000-4000-8000-000000000002"]
+    assert {w.state for w in d.status().workers} == {"ready"}
+    for instance in instances:
+        assert f"device={instance} name=\"Stand-in GPU\"" in d.log()
+    assert d.infer("identity", b"x").tensor_data.data == b"x"
+
+
 def test_numbers_count_what_the_daemon_sees(gpu):
     d = gpu(fake="devices=8", workers="cuda:0, cuda:1", env={"CUDA_VISIBLE_DEVICES": "6,2"})
     assert "device=cuda:0 name=\"Stand-in GPU\" uuid=GPU-00000007" in d.log()
@@ -311,25 +323,26 @@ def test_a_gpu_that_is_not_there_is_told_which_are(gpu):
                                  "cuda:GPU-00000002-0000-4000-8000-000000000002" in d.log())
 
 
-def test_a_gpu_that_needs_a_reset_is_in_quarantine_until_it_had_one(gpu, tmp_path):
+@pytest.mark.parametrize("device", ["cuda:1", "cuda:MIG-00000002-0000-5000-8000-000000000003"])
+def test_a_gpu_that_needs_a_reset_is_in_quarantine_until_it_had_one(gpu, tmp_path, device):
     """Others serve meanwhile; what lives there only is not served, and says why."""
     recovery = tmp_path / "recovery"
     only_there = tmp_path / "models" / "fault" / "1"
     only_there.mkdir(parents=True)
     (only_there.parent / "model.conf").write_text(
-        "[model]\nbackend = cuda\ndevices = cuda:1\nisolation = device\n[parameters]\nfunction = fault\n")
+        f"[model]\nbackend = cuda\ndevices = {device}\nisolation = device\n[parameters]\nfunction = fault\n")
     everywhere = tmp_path / "models" / "identity" / "1"
     everywhere.mkdir(parents=True)
     (everywhere.parent / "model.conf").write_text("[model]\nbackend = cuda\n[parameters]\nfunction = identity\n")
-    d = gpu("dispatch.retry_wait_ms=60000", fake="devices=2", workers="cuda:0, cuda:1", models=["fault", "identity"],
+    d = gpu("dispatch.retry_wait_ms=60000", fake="devices=2", workers=f"cuda:0, {device}", models=["fault", "identity"],
             repository=tmp_path / "models",
-            env={"LD_LIBRARY_PATH": FAKE, "FAKENVML": f"devices=2 recovery_from={recovery}"})
+            env={"LD_LIBRARY_PATH": FAKE, "FAKENVML": f"devices=2 mig=1 recovery_from={recovery}"})
     recovery.write_text("1")
     with pytest.raises(grpc.RpcError):
         d.infer("fault", b"\1")
 
     def worker():
-        return next(w for w in d.status().workers if w.device == "cuda:1")
+        return next(w for w in d.status().workers if w.device == device)
 
     wait_for("the quarantine", lambda: worker().state == "quarantined")
     assert worker().quarantine == "a reset of the GPU (recovery action 1)"

@@ -298,6 +298,7 @@ static void format_uuid(int gpu, char *text, size_t cap)
 static int meant(const char *entry)
 {
 	char uuid[64];
+	unsigned of;
 	char *end;
 	long n;
 
@@ -306,6 +307,8 @@ static int meant(const char *entry)
 		if (!strncmp(entry, uuid, strlen(entry)))
 			return i;
 	}
+	if (sscanf(entry, "MIG-%8x-", &of) == 1) /* an instance, as in nvml.c */
+		return of >= 1 && of <= fake.devices ? (int)of - 1 : -1;
 	n = strtol(entry, &end, 10);
 	return *entry && !*end && n >= 0 && n < (long)fake.devices ? (int)n : -1;
 }

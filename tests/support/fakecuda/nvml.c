@@ -2,7 +2,8 @@
  * nvml.c: a stand-in for the driver's management library. The environment variable FAKENVML says what
  * it is, words separated by spaces: devices=N (1), init=CODE (0), old=1 (figures are not supported),
  * lost=N (GPU N answers nothing any more), xid=N (one critical error of GPU 0), recovery=N (what all GPUs
- * ask for), recovery_from=PATH (the same, read there each time it is asked; 0 where there is no such file).
+ * ask for), recovery_from=PATH (the same, read there each time it is asked; 0 where there is no such file),
+ * mig=N (GPU N is divided, into) instances=N (2; each second place is empty).
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -13,6 +14,9 @@
 #define NOT_SUPPORTED 3
 #define GPU_IS_LOST   15
 #define TIMEOUT	      10
+#define NOT_FOUND     6
+#define PLACES	      7u
+#define INSTANCES     0x100u /* handles from here on are theirs */
 
 struct pci {
 	char legacy_bus[16];
@@ -59,6 +63,16 @@ static int about(const void *device)
 	return setting("old=", 0) ? NOT_SUPPORTED : 0;
 }
 
+static unsigned gpu_of(unsigned instance)
+{
+	return instance / INSTANCES - 1;
+}
+
+static bool is_divided(unsigned gpu)
+{
+	return setting("mig=", 99) == gpu;
+}
+
 static unsigned recovery(void)
 {
 	const char *all = getenv("FAKENVML");
@@ -93,6 +107,9 @@ EXPORT int nvmlDeviceGetTemperature(void *device, int sensor, unsigned *c);
 EXPORT int nvmlDeviceGetClockInfo(void *device, int type, unsigned *mhz);
 EXPORT int nvmlDeviceGetTotalEccErrors(void *device, int type, int counter, unsigned long long *n);
 EXPORT int nvmlDeviceGetFieldValues(void *device, int n, struct field *fields);
+EXPORT int nvmlDeviceGetMigMode(void *device, unsigned *now, unsigned *later);
+EXPORT int nvmlDeviceGetMaxMigDeviceCount(void *device, unsigned *n);
+EXPORT int nvmlDeviceGetMigDeviceHandleByIndex(void *device, unsigned i, void **instance);
 EXPORT int nvmlEventSetCreate(void **set);
 EXPORT int nvmlEventSetFree(void *set);
 EXPORT int nvmlDeviceRegisterEvents(void *device, unsigned long long types, void *set);
@@ -128,8 +145,12 @@ int nvmlDeviceGetName(void *device, char *text, unsigned cap)
 
 int nvmlDeviceGetUUID(void *device, char *text, unsigned cap)
 {
-	snprintf(
-		text, cap, "GPU-%08x-0000-4000-8000-%012x", number(device) + 1, number(device) + 1);
+	unsigned n = number(device);
+
+	if (n >= INSTANCES)
+		snprintf(text, cap, "MIG-%08x-0000-5000-8000-%012x", gpu_of(n) + 1, n % INSTANCES);
+	else
+		snprintf(text, cap, "GPU-%08x-0000-4000-8000-%012x", n + 1, n + 1);
 	return 0;
 }
 
@@ -195,6 +216,26 @@ int nvmlDeviceGetFieldValues(void *device, int n, struct field *fields)
 	fields[0].result = about(device);
 	fields[0].type = 1;
 	fields[0].value.u = recovery();
+	return about(device);
+}
+
+int nvmlDeviceGetMigMode(void *device, unsigned *now, unsigned *later)
+{
+	*now = *later = is_divided(number(device));
+	return setting("mig=", 99) == 99 ? NOT_SUPPORTED : about(device);
+}
+
+int nvmlDeviceGetMaxMigDeviceCount(void *device, unsigned *n)
+{
+	*n = is_divided(number(device)) ? PLACES : 0;
+	return about(device);
+}
+
+int nvmlDeviceGetMigDeviceHandleByIndex(void *device, unsigned i, void **instance)
+{
+	if (!is_divided(number(device)) || i % 2 == 0 || i / 2 >= setting("instances=", 2))
+		return NOT_FOUND;
+	*instance = (char *)&xid_told + (number(device) + 1) * INSTANCES + i;
 	return about(device);
 }
 

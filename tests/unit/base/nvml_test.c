@@ -76,6 +76,31 @@ Test(nvml, a_critical_error_is_kept)
 	nvml_close(n);
 }
 
+Test(nvml, what_a_gpu_is_divided_into)
+{
+	struct nvml_instances s;
+	struct nvml *n;
+
+	fake_driver_load("devices=2 mig=1");
+	cr_assert_eq(nvml_open(&n), 0);
+	nvml_read_instances(n, 0, &s);
+	cr_expect(!s.on && s.n == 0);
+	nvml_read_instances(n, 1, &s);
+	cr_assert(s.on && s.n == 2);
+	cr_expect_str_eq(s.uuids[0], "MIG-00000002-0000-5000-8000-000000000001");
+	cr_expect_str_eq(s.uuids[1], "MIG-00000002-0000-5000-8000-000000000003");
+	setenv("FAKENVML", "devices=2 mig=1 instances=0", 1);
+	nvml_read_instances(n, 1, &s);
+	cr_expect(s.on && s.n == 0);
+	setenv("FAKENVML", "devices=2 mig=1 lost=1", 1);
+	nvml_read_instances(n, 1, &s);
+	cr_expect(!s.on && s.n == 0, "it is gone");
+	setenv("FAKENVML", "devices=2", 1);
+	nvml_read_instances(n, 1, &s);
+	cr_expect(!s.on && s.n == 0, "none can be");
+	nvml_close(n);
+}
+
 Test(nvml, no_driver)
 {
 	struct nvml *n = NULL;

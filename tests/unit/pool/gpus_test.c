@@ -115,6 +115,26 @@ Test(gpus, numbers_count_what_the_daemon_sees)
 	gpus_free(g);
 }
 
+Test(gpus, an_instance_is_part_of_its_gpu)
+{
+	static const char second[] = "cuda:MIG-00000002-0000-5000-8000-000000000003";
+	struct gpus *g;
+	sem_t looked;
+
+	sem_init(&looked, 0, 0);
+	unsetenv("CUDA_VISIBLE_DEVICES");
+	fake_driver_load("devices=2 mig=1 recovery=3");
+	cr_assert_eq(gpus_new(&g, post, &looked), 0);
+	sem_wait(&looked);
+	cr_expect_eq(gpus_recovery_action(g, "cuda:MIG-00000002-0000-5000-8000-000000000001"), 3);
+	cr_expect_eq(gpus_recovery_action(g, second), 3);
+	cr_expect_eq(gpus_recovery_action(g, "cuda:MIG-00000002-0000-5000-8000-000000000002"),
+		NVML_UNKNOWN, "nothing is there");
+	cr_expect_eq(gpus_recovery_action(g, "cuda:MIG-"), NVML_UNKNOWN);
+	cr_expect_not(gpus_same(g, "cuda:1", second), "it is not all of it");
+	gpus_free(g);
+}
+
 Test(gpus, actions_in_words)
 {
 	cr_expect_str_eq(gpus_action_text(0), "");

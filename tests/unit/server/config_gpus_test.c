@@ -1,4 +1,4 @@
-/* config_gpus_test.c: cuda:all. That the library counts GPUs is in the system tests (test_gpu.py). */
+/* config_gpus_test.c: cuda:all; that workers are started on what was found is in the system tests (test_gpu.py). */
 #include <criterion/criterion.h>
 #include <dlfcn.h>
 #include <stdio.h>
@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "config_private.h"
+#include "tests/support/fake_driver.h"
 
 static struct config c;
 static char text[512];
@@ -82,4 +83,42 @@ Test(config_gpus, nobody_can_count_them)
 	cr_assert_eq(find("cuda:all", &found), CONFIG_E_INVALID);
 	cr_assert(strstr(text, "libnvidia-ml.so.1), which is not here; name the GPUs instead"),
 		"%s", text);
+}
+
+static const char *found_with(const char *driver)
+{
+	const char *found;
+
+	unsetenv("CUDA_VISIBLE_DEVICES");
+	fake_driver_load(driver);
+	cr_assert_eq(find("cpu:0, cuda:all x2", &found), 0, "%s", text);
+	return found;
+}
+
+Test(config_gpus, those_that_the_library_counts)
+{
+	cr_expect_str_eq(found_with("devices=2"), "cpu:0 x1, cuda:0 x2, cuda:1 x2");
+}
+
+/* CUDA counts nothing there that could be relied on: all go by UUID. */
+Test(config_gpus, instances_where_a_gpu_is_divided)
+{
+	cr_expect_str_eq(found_with("devices=2 mig=0"),
+		"cpu:0 x1, cuda:MIG-00000001-0000-5000-8000-000000000001 x2, "
+		"cuda:MIG-00000001-0000-5000-8000-000000000003 x2, "
+		"cuda:GPU-00000002-0000-4000-8000-000000000002 x2");
+	cr_expect_eq(c.pool.n_places, 4);
+}
+
+Test(config_gpus, one_that_is_divided_into_nothing)
+{
+	const char *found;
+
+	cr_expect_str_eq(found_with("devices=2 mig=1 instances=0"),
+		"cpu:0 x1, cuda:GPU-00000001-0000-4000-8000-000000000001 x2");
+	setenv("FAKENVML", "mig=0 instances=0", 1);
+	teardown();
+	setup();
+	cr_expect_eq(find("cuda:all", &found), CONFIG_E_INVALID);
+	cr_expect_str_eq(text, "[worker] workers: cuda:all, but there is no GPU here");
 }
