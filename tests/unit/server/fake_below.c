@@ -224,6 +224,12 @@ size_t dispatch_model_versions(
 	return 0;
 }
 
+struct version *dispatch_find_number(
+	struct dispatch *d, const char *name, size_t n, const char *number, size_t n_number)
+{
+	return NULL;
+}
+
 int dispatch_set_default(struct dispatch *d, const char *name)
 {
 	return 0;
