@@ -152,10 +152,10 @@ static void sequence_free(struct sequence *s)
 	free(s);
 }
 
-/* Nobody will ask for it again, or need be told that it has ended. */
+/* Nobody will ask for it again, but to begin it anew, or need be told that it has ended. */
 static bool is_of_no_use(const struct sequence *s)
 {
-	return s->all->ending || s->over || (!s->lane && !s->lost);
+	return s->all->ending || s->over || s->closed || (!s->lane && !s->lost);
 }
 
 /* Into the list where it belongs. It may be gone then. */
@@ -198,14 +198,21 @@ void sequences_end(struct sequences *all)
 		sequence_free(list_entry(node, struct sequence, idle_node));
 }
 
+/* "Never" is any large number in configurations. */
+static uint64_t idle_ns(const struct sequences *all)
+{
+	uint64_t us = all->settings->idle_us;
+
+	return us > UINT64_MAX / NS_PER_US ? CLOCK_NO_DEADLINE : us * NS_PER_US;
+}
+
 uint64_t sequences_idle_until(const struct sequences *all)
 {
 	struct list *node = list_first(&all->idle);
 
 	if (!node)
 		return CLOCK_NO_DEADLINE;
-	return clock_add(list_entry(node, struct sequence, idle_node)->idle_since_ns,
-		all->settings->idle_us * NS_PER_US);
+	return clock_add(list_entry(node, struct sequence, idle_node)->idle_since_ns, idle_ns(all));
 }
 
 void sequences_expire(struct sequences *all, uint64_t now_ns)

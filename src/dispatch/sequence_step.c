@@ -340,6 +340,7 @@ static int fill_state(
 	memcpy(in->dims, value->dims, value->rank * sizeof(value->dims[0]));
 	lease_unref(in->lease); /* of an earlier try */
 	in->lease = lease_ref(value->lease);
+	in->offset = 0;
 	in->length = value->length;
 	return 0;
 }

@@ -97,6 +97,15 @@ static int map_id(struct mapping *x, struct sequence_control_input *c, const Con
 	}
 }
 
+static bool is_control_input(const struct sequence_settings *s, const char *name)
+{
+	bool is = false;
+
+	for (size_t i = 0; i < SEQUENCE_CONTROLS_; i++)
+		is |= !strcmp(s->controls[i].name, name);
+	return is;
+}
+
 static int map_control(struct mapping *x, const char *name, const Control *m)
 {
 	struct sequence_control_input *c;
@@ -108,6 +117,8 @@ static int map_control(struct mapping *x, const char *name, const Control *m)
 	c = &x->s->controls[m->kind];
 	if (*c->name)
 		return wrong(x, "control_input", "two inputs say the same");
+	if (*name && is_control_input(x->s, name))
+		return wrong(x, "control_input.name", "an input says one thing alone");
 	r = set_name(x, c->name, name, "control_input.name");
 	if (r)
 		return r;
@@ -161,6 +172,8 @@ static int map_state(struct mapping *x, struct sequence_state *to, const State *
 {
 	int r = set_name(x, to->input, m->input_name, "state.input_name");
 
+	if (!r && is_control_input(x->s, to->input))
+		r = wrong(x, "state.input_name", "it is a control input already");
 	if (!r)
 		r = set_name(x, to->output, m->output_name, "state.output_name");
 	to->dtype = pbtxt_dtype(m->data_type);

@@ -470,6 +470,34 @@ Test(sequences, a_step_that_is_not_run_ends_it)
 	expect_gone(&answers[2], "a request of it was not run");
 }
 
+/* Who is left of it cannot be followed by anything but its beginning: its place is another one's. */
+Test(sequences, one_whose_end_was_not_run_leaves_its_place)
+{
+	struct request *r;
+
+	submit(1, true, false, &answers[0]);
+	r = submit(1, false, true, &answers[1]);
+	request_cancel(r);
+	bed_turn(&bed);
+	answer_first();
+	cr_expect_eq(answers[0].status, GRPC_OK);
+	cr_expect_eq(n_sequences(), 0);
+	refused(make(1, false, false, &answers[2]), GRPC_INVALID_ARGUMENT,
+		"inference request for sequence 1 to model 'alpha' must specify the START flag on "
+		"the first request of the sequence");
+}
+
+Test(sequences, one_that_may_be_idle_for_ever_is)
+{
+	/* In nanoseconds they would be 384 in 64 bits. */
+	bed.alpha->settings.sequence->idle_us = UINT64_C(18446744073709552);
+	submit(1, true, false, &answers[0]);
+	bed_turn(&bed);
+	answer_first();
+	bed_turn(&bed);
+	cr_expect_eq(n_sequences(), 1);
+}
+
 Test(sequences, an_error_of_the_model_does_not)
 {
 	submit(1, true, false, &answers[0]);
@@ -597,6 +625,27 @@ Test(sequences_many, a_state_is_not_the_clients_to_give)
 	refused(r, GRPC_INVALID_ARGUMENT, text);
 	fake_region_gone(bed.pool);
 	cr_expect_eq(n_sequences(), 0);
+}
+
+/* Of a control input it would take the place among those, which is not inside of a state. */
+Test(sequences_many, a_state_that_is_a_control_input_too_costs_nobody_else_anything)
+{
+	struct sequence_state *state;
+	const struct request *r;
+
+	up(1, 1, 1);
+	bed.pool->loaded[0] = &declared;
+	state = &bed.alpha->settings.sequence->states[0];
+	snprintf(state->input, sizeof(state->input), "%s", "CORRID");
+	state->dtype = DTYPE_U64;
+	state->dims[0] = 1;
+	r = submit(1, true, true, &answers[0]);
+	cr_assert_gt(r->inputs[3].offset, 0);
+	bed_turn(&bed);
+	cr_assert_eq(n_runs(), 1);
+	cr_expect_eq(r->inputs[3].offset, 0);
+	answer_first();
+	cr_expect_eq(answers[0].n, 1);
 }
 
 /* They are as large as each other: two states of the same input and output. */

@@ -202,6 +202,12 @@ Test(model_pbtxt, what_is_wrong_with_sequences)
 		" sequence_batching.iterative_sequence: is not served here");
 	bad("sequence_batching { " START START "}",
 		" sequence_batching.control_input: two inputs say the same");
+	bad("sequence_batching { " START "control_input { name: \"S\" control {\n"
+	    "  kind: CONTROL_SEQUENCE_END int32_false_true: [ 0, 1 ] } } }",
+		" sequence_batching.control_input.name: an input says one thing alone");
+	bad("sequence_batching { " START "state { input_name: \"S\" output_name: \"o\"\n"
+	    "  data_type: TYPE_INT32 } }",
+		" sequence_batching.state.input_name: it is a control input already");
 	bad("sequence_batching { control_input { name: \"S\" } }",
 		" sequence_batching.control_input.control: one is expected for each input");
 	bad("sequence_batching { control_input { control { int32_false_true: [ 0, 1 ] } } }",
