@@ -3,8 +3,8 @@
  * each connection before it can refuse one.
  *
  * Out of descriptors: the spare one is closed, the connection accepted and closed, the spare
- * reopened, so that clients see an end instead of a hang. Any other failure: no accepting for
- * PAUSE_MS. Daemon process, loop thread.
+ * reopened, so that clients see an end instead of a hang. Any other failure, and where there is no spare one: no accepting
+ * for PAUSE_MS. Daemon process, loop thread.
  */
 #include "event/acceptor.h"
 
@@ -87,6 +87,8 @@ static void on_pause_over(uv_timer_t *timer)
 {
 	struct acceptor *a = timer->data;
 
+	if (a->spare_fd < 0)
+		open_spare(a);
 	if (sweep_closings(a) == ACCEPTOR_CLOSINGS_MAX)
 		uv_timer_start(&a->pause, on_pause_over, PAUSE_MS, 0);
 	else

@@ -238,6 +238,35 @@ Test(acceptor, pauses_and_goes_on)
 	close(fd);
 }
 
+static bool has_ended(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, MSG_DONTWAIT) == 0;
+}
+
+/* One that is lost for good would leave clients waiting the next time. */
+Test(acceptor, gets_a_spare_one_again)
+{
+	struct rlimit old;
+	int fd, hole;
+
+	uv_run(&bed.loop, UV_RUN_NOWAIT);
+	close_fd(&bed.acceptor.spare_fd);
+	fd = connect_here();
+	hole = dup(fd);
+	old = no_more_descriptors();
+	while (!uv_is_active((uv_handle_t *)&bed.acceptor.pause))
+		uv_run(&bed.loop, UV_RUN_ONCE);
+	close(hole);
+	while (bed.n_taken == 0 && !has_ended(fd))
+		uv_run(&bed.loop, UV_RUN_ONCE);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+	cr_expect_eq(bed.n_taken, 0);
+	cr_expect_geq(bed.acceptor.spare_fd, 0);
+	close(fd);
+}
+
 static bool is_open_here(int fd)
 {
 	char byte = 0;
