@@ -5,6 +5,7 @@
 #include "manager.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -33,12 +34,31 @@ static uint64_t read_watchdog_ms(void)
 	return n / 3000 > 0 ? n / 3000 : 1;
 }
 
-/* Returns whether it was told, or never can be. */
-static bool tell(const char *message)
+static void open_spare(struct manager *m)
+{
+	if (m->spare_fd < 0 && getenv("NOTIFY_SOCKET"))
+		m->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* Where others have taken all descriptors there are, the watchdog is to hear of us all the same. */
+static int send_message(struct manager *m, const char *message)
 {
 	int r = notify_send(message);
 
-	if (r == -EAGAIN || r == -ENOBUFS)
+	if ((r == -EMFILE || r == -ENFILE) && m->spare_fd >= 0) {
+		close_fd(&m->spare_fd);
+		r = notify_send(message);
+	}
+	open_spare(m);
+	return r;
+}
+
+/* Returns whether it was told, or never can be. */
+static bool tell(struct manager *m, const char *message)
+{
+	int r = send_message(m, message);
+
+	if (r == -EAGAIN || r == -ENOBUFS || err_is_shortage(r))
 		return false;
 	if (r)
 		log_warning("service manager cannot be told", "error=%s", err_str(r));
@@ -72,10 +92,10 @@ static void on_timer(uv_timer_t *timer)
 
 	/* The next ones say the same: what cannot be told now need not be kept. */
 	if (m->watchdog_ms > 0)
-		(void)tell("WATCHDOG=1");
+		(void)tell(m, "WATCHDOG=1");
 	if (m->waiting)
-		(void)tell(MORE_TIME);
-	if (m->message && tell(m->message))
+		(void)tell(m, MORE_TIME);
+	if (m->message && tell(m, m->message))
 		m->message = NULL;
 	arm(m);
 }
@@ -88,6 +108,7 @@ int manager_init(struct manager *m, uv_loop_t *loop)
 		return r;
 	m->timer.data = m;
 	m->open = true;
+	m->spare_fd = -1;
 	m->watchdog_ms = read_watchdog_ms();
 	manager_tell(m, MORE_TIME "\nSTATUS=starting", true);
 	return 0;
@@ -98,15 +119,19 @@ void manager_tell(struct manager *m, const char *message, bool waiting)
 	if (m->silent)
 		return;
 	m->waiting = waiting;
-	m->message = tell(message) ? NULL : message;
+	m->message = tell(m, message) ? NULL : message;
 	arm(m);
 }
 
 void manager_tell_status(struct manager *m, const char *format, ...)
 {
-	int n = snprintf(m->status, sizeof(m->status), "STATUS=");
+	int n;
 	va_list args;
 
+	/* What is not told yet counts for more, and may lie in `status`. */
+	if (m->silent || (m->message && m->message != m->status))
+		return;
+	n = snprintf(m->status, sizeof(m->status), "STATUS=");
 	va_start(args, format);
 	vsnprintf(m->status + n, sizeof(m->status) - (size_t)n, format, args);
 	va_end(args);
@@ -115,18 +140,20 @@ void manager_tell_status(struct manager *m, const char *format, ...)
 
 void manager_hand_over(struct manager *m, pid_t successor)
 {
-	char message[32];
-
-	snprintf(message, sizeof(message), "MAINPID=%ld", (long)successor);
-	(void)tell(message);
+	snprintf(m->status, sizeof(m->status), "MAINPID=%ld", (long)successor);
 	m->silent = true;
-	m->message = NULL;
-	uv_timer_stop(&m->timer);
+	m->waiting = false;
+	m->watchdog_ms = 0;
+	/* Who does not hear of it takes our end for the service's. */
+	m->message = tell(m, m->status) ? NULL : m->status;
+	arm(m);
 }
 
 void manager_close(struct manager *m)
 {
-	if (m->open)
-		uv_close((uv_handle_t *)&m->timer, NULL);
+	if (!m->open)
+		return;
+	uv_close((uv_handle_t *)&m->timer, NULL);
+	close_fd(&m->spare_fd);
 	m->open = false;
 }

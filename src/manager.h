@@ -22,6 +22,7 @@ struct manager {
 	uint64_t watchdog_ms; /* a third of what it allows; 0: it does not watch us */
 	bool waiting;	      /* for us to start or to end: it needs to hear that this goes on */
 	bool silent;	      /* somebody else tells */
+	int spare_fd; /* own; given up to tell something when descriptors are out; -1: none */
 	bool open;
 };
 
@@ -32,9 +33,10 @@ _must_use_ int manager_init(struct manager *m, uv_loop_t *loop);
  * something newer was told. waiting: what was begun (ending) takes its time.
  */
 void manager_tell(struct manager *m, const char *message, bool waiting);
-/* The same for "STATUS=" and what people who ask the manager read then; cut at MANAGER_STATUS_MAX. */
+/* The same for "STATUS=" and what people who ask the manager read then; cut at MANAGER_STATUS_MAX. Lost where something else waits to
+ * be told. */
 void manager_tell_status(struct manager *m, const char *format, ...) _printf_(2, 3);
-/* Another process is the service from here on: it tells, this one does not any more. */
+/* Another process is the service from here on: it tells, this one does not any more, but that, as soon as it can be told. */
 void manager_hand_over(struct manager *m, pid_t successor);
 /* Closes its handle; m must stay until the loop has turned. Accepts one that was zeroed only. */
 void manager_close(struct manager *m);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -144,6 +145,90 @@ Test(manager, nothing_is_lost_when_nobody_reads)
 	while (recv(fd, got, sizeof(got) - 1, 0) >= 0)
 		ready |= !strncmp(got, "READY=1", 7);
 	cr_expect(ready);
+}
+
+/* The manager reads nothing; returns whether it has been told `expected` when it does again. */
+static bool is_told_later(const char *expected)
+{
+	bool told = false;
+	char got[256];
+
+	while (recv(fd, got, sizeof(got), 0) >= 0)
+		;
+	while (m.message)
+		uv_run(&loop, UV_RUN_ONCE);
+	for (ssize_t n; (n = recv(fd, got, sizeof(got) - 1, 0)) >= 0;) {
+		got[n] = 0;
+		told |= !strcmp(got, expected);
+	}
+	return told;
+}
+
+static void fill_socket(void)
+{
+	cr_assert_eq(manager_init(&m, &loop), 0);
+	for (int i = 0; i < 100000 && !m.message; i++)
+		manager_tell(&m, "STATUS=x", false);
+	cr_assert(m.message, "the socket is never full");
+}
+
+/* Else it would take our end for the end of the service. */
+Test(manager, who_comes_after_us_is_told_when_it_reads_again)
+{
+	fill_socket();
+	manager_hand_over(&m, 4711);
+	manager_tell(&m, "STOPPING=1", true);
+	manager_tell_status(&m, "serving");
+	cr_expect(is_told_later("MAINPID=4711"));
+	cr_expect_not(uv_is_active((uv_handle_t *)&m.timer), "nothing more is told");
+}
+
+Test(manager, a_status_takes_the_place_of_nothing_that_counts)
+{
+	fill_socket();
+	manager_tell(&m, "READY=1", false);
+	manager_tell_status(&m, "serving");
+	cr_expect(is_told_later("READY=1"));
+}
+
+/* As many descriptors as are open now. Returns the limit before. */
+static struct rlimit no_more_descriptors(void)
+{
+	struct rlimit old, low;
+	int probe = dup(fd);
+
+	close(probe);
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+	low = old;
+	low.rlim_cur = (rlim_t)probe;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+	return old;
+}
+
+Test(manager, is_told_where_descriptors_are_out)
+{
+	struct rlimit before;
+
+	cr_assert_eq(manager_init(&m, &loop), 0);
+	cr_expect(came("EXTEND_TIMEOUT_USEC=30000000\nSTATUS=starting"));
+	before = no_more_descriptors();
+	manager_tell(&m, "READY=1", false);
+	manager_tell(&m, "STATUS=serving", false);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	cr_expect(came("READY=1") && came("STATUS=serving"));
+}
+
+Test(manager, is_told_when_there_are_some_again)
+{
+	struct rlimit before;
+
+	cr_assert_eq(manager_init(&m, &loop), 0);
+	close_fd(&m.spare_fd);
+	before = no_more_descriptors();
+	manager_tell(&m, "READY=1", false);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	cr_expect(came("EXTEND_TIMEOUT_USEC=30000000\nSTATUS=starting") && nothing_came());
+	cr_expect(is_told_later("READY=1"));
 }
 
 Test(manager, without_one_nothing_happens)
