@@ -237,18 +237,40 @@ static void count_wrong(void *data, const struct lifecycle_item *item)
 	*(size_t *)data += item->wrong && !*item->version;
 }
 
+/* Where they go that were counted. */
+struct wrong_models {
+	Response *m;
+	size_t n_left;
+	bool more; /* than were counted: there was no memory for all then */
+};
+
 static void add_wrong(void *data, const struct lifecycle_item *item)
 {
-	Response *m = data;
-	Model *model = m->models[m->n_models];
+	struct wrong_models *w = data;
+	Model *model;
 
 	if (!item->wrong || *item->version)
 		return;
+	if (w->n_left == 0) {
+		w->more = true;
+		return;
+	}
+	w->n_left--;
+	model = w->m->models[w->m->n_models++];
 	modeld__control__v1__model_status__init(model);
 	model->name = (char *)item->name;
 	model->state = (char *)"wrong";
 	model->detail = (char *)item->reason;
-	m->n_models++;
+}
+
+/* Behind those that are served, where there is room for so many. -ENOMEM */
+static int fill_wrong(Response *m, const struct services *x, size_t room)
+{
+	struct wrong_models w = {.m = m, .n_left = room};
+
+	if (x->lifecycle)
+		lifecycle_list_wrong(x->lifecycle, add_wrong, &w);
+	return w.more ? -ENOMEM : 0;
 }
 
 static int fill_lists(
@@ -263,7 +285,7 @@ static int fill_lists(
 	m->workers = (Worker **)make_array(memory, pool_n_workers(pool), sizeof(Worker));
 	if (x->lifecycle)
 		lifecycle_list_wrong(x->lifecycle, count_wrong, &n_wrong);
-	m->models = (Model **)make_array(memory, n + n_wrong + 1, sizeof(Model));
+	m->models = (Model **)make_array(memory, n + n_wrong, sizeof(Model));
 	if (!m->workers || !m->models)
 		return -ENOMEM;
 	for (size_t i = 0; i < pool_n_workers(pool); i++) {
@@ -273,9 +295,7 @@ static int fill_lists(
 	for (size_t i = 0; i < n && !r; i++)
 		r = fill_model(memory, m->models[i], dispatch_version(d, i));
 	m->n_models = n;
-	if (x->lifecycle)
-		lifecycle_list_wrong(x->lifecycle, add_wrong, m);
-	return r;
+	return r ? r : fill_wrong(m, x, n_wrong);
 }
 
 static void fill_server(Response *m, const struct services *x, uint64_t now_ns)

@@ -12,7 +12,8 @@ typedef Inference__RepositoryIndexResponse__ModelIndex Index;
 
 struct listing {
 	Index **models; /* borrow; NULL: they are only counted */
-	size_t n;
+	size_t cap;
+	size_t n; /* may be more than cap: where there was no memory for all when they were counted */
 	bool ready; /* those alone */
 };
 
@@ -36,7 +37,7 @@ static void on_item(void *data, const struct lifecycle_item *item)
 
 	if (l->ready && item->state != LIFECYCLE_READY)
 		return;
-	if (l->models) {
+	if (l->n < l->cap) {
 		m = l->models[l->n];
 		inference__repository_index_response__model_index__init(m);
 		m->name = (char *)item->name;
@@ -61,16 +62,16 @@ static void answer_index(struct call *c, bool ready)
 	m.n_models = list.n;
 	list = (struct listing){
 		.models = (Index **)kserve_small_array(&memory, list.n, sizeof(Index)),
+		.cap = list.n,
 		.ready = ready,
 	};
 	m.models = list.models;
-	if (!list.models) {
+	if (list.models && x->lifecycle)
+		lifecycle_list(x->lifecycle, on_item, &list);
+	if (!list.models || list.n != m.n_models)
 		message_no_memory(c);
-	} else {
-		if (x->lifecycle)
-			lifecycle_list(x->lifecycle, on_item, &list);
+	else
 		message_answer(c, &m.base);
-	}
 	message_memory_deinit(&memory);
 }
 

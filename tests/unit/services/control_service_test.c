@@ -254,6 +254,24 @@ Test(control, models)
 	free_response(m);
 }
 
+/* Where there was no memory for all when they were counted, there are more than there is room for. */
+Test(control, more_models_are_wrong_than_were_counted)
+{
+	struct lifecycle lifecycle;
+
+	double_lifecycle_init(&lifecycle);
+	lifecycle.items[0] =
+		(struct lifecycle_item){"v", "", LIFECYCLE_UNAVAILABLE, "nonsense", true};
+	lifecycle.items[1] = lifecycle.items[2] = lifecycle.items[0];
+	lifecycle.n_items = 3;
+	lifecycle.n_forgotten = 3;
+	f.services.lifecycle = &lifecycle;
+	ask_raw(NULL, 0);
+	cr_expect_eq(call.status, GRPC_RESOURCE_EXHAUSTED);
+	ask_raw(NULL, 0);
+	cr_expect_eq(call.status, GRPC_OK, "%s", call.text);
+}
+
 Test(control, malformed)
 {
 	ask_raw("\x0f", 1);

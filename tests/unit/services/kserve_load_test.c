@@ -292,6 +292,16 @@ Test(kserve_load, the_index_of_those_that_are_ready)
 	cr_expect_eq(call.status, GRPC_INTERNAL);
 }
 
+/* Where there was no memory for all when they were counted, there are more than there is room for. */
+Test(kserve_load, an_index_of_more_than_were_counted)
+{
+	fill_items();
+	lifecycle.explicit = false;
+	lifecycle.n_forgotten = 4;
+	ASK("RepositoryIndex", "");
+	expect_status(GRPC_RESOURCE_EXHAUSTED, "modeld is out of memory");
+}
+
 static int list_once(void *arg)
 {
 	(void)arg;

@@ -16,6 +16,8 @@ struct lifecycle {
 	struct list waits;
 	struct lifecycle_item items[8];
 	size_t n_items;
+	size_t n_forgotten; /* the first list leaves out so many at the end, for want of memory */
+	unsigned n_lists;
 	bool explicit;
 	const char *failed_version, *failed_detail; /* borrow */
 	bool loads_on_request;
@@ -96,17 +98,27 @@ void lifecycle_forget(struct lifecycle_wait *w)
 		list_remove(&w->node);
 }
 
+/* How many it has this time. */
+static inline size_t double_lifecycle_n_items(const struct lifecycle *l)
+{
+	return ((struct lifecycle *)l)->n_lists++ ? l->n_items : l->n_items - l->n_forgotten;
+}
+
 void lifecycle_list(const struct lifecycle *l,
 	void (*on_item)(void *data, const struct lifecycle_item *item), void *data)
 {
-	for (size_t i = 0; i < l->n_items; i++)
+	size_t n = double_lifecycle_n_items(l);
+
+	for (size_t i = 0; i < n; i++)
 		on_item(data, &l->items[i]);
 }
 
 void lifecycle_list_wrong(const struct lifecycle *l,
 	void (*on_item)(void *data, const struct lifecycle_item *item), void *data)
 {
-	for (size_t i = 0; i < l->n_items; i++) {
+	size_t n = double_lifecycle_n_items(l);
+
+	for (size_t i = 0; i < n; i++) {
 		if (l->items[i].wrong)
 			on_item(data, &l->items[i]);
 	}
