@@ -8,11 +8,11 @@ struct overlay;
 
 /*
  * Fill *e (zeroed) from directory/name, and what a caller gave it (overlay; NULL: nothing). What is wrong with the model goes
- * into e->error. Release with entry_release(), also after a failure. -ENOMEM
+ * into e->error. Release with entry_release(), also after a failure. What err_is_shortage() names
  */
 _must_use_ int entry_read(struct repository_entry *e, const struct models_settings *s,
 	const struct overlay *overlay, const char *directory, const char *name);
-/* Is there anything of a model in directory/name? */
+/* Is there anything of a model in directory/name? The same */
 _must_use_ int entry_looks_like_model(const char *directory, const char *name, bool *ret_yes);
 /* It cannot be served: `format` says why; what was there before goes. -ENOMEM */
 _must_use_ int entry_refuse(struct repository_entry *e, const char *format, ...) _printf_(2, 3);

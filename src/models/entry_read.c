@@ -129,13 +129,14 @@ static const char *backend_of(const char *path)
 static int add_warmup_files(const struct reading *r, struct version_settings *s)
 {
 	_cleanup_(freep) char *path = path_join(r->directory, WARMUP_DIRECTORY);
+	uint64_t files = 0;
+	int e;
 
-	if (!path)
-		return -ENOMEM;
 	if (s->n_warmups == 0)
 		return 0;
-	s->content ^= fingerprint_directory(path);
-	return model_conf_replace(&s->warmup_path, path);
+	e = path ? fingerprint_directory(path, &files) : -ENOMEM;
+	s->content ^= files;
+	return e ? e : model_conf_replace(&s->warmup_path, path);
 }
 
 static int fill_version(
@@ -155,7 +156,8 @@ static int fill_version(
 		e = model_conf_replace(&v->settings.backend, backend_of(path));
 	v->number = number;
 	v->chosen = version_policy_has(&r->conf.versions, number, r->n_usable++);
-	v->settings.content = strcmp(path, r->directory) != 0 ? fingerprint_directory(path) : 0;
+	if (!e && strcmp(path, r->directory) != 0)
+		e = fingerprint_directory(path, &v->settings.content);
 	return e ? e : add_warmup_files(r, &v->settings);
 }
 
@@ -474,7 +476,7 @@ int entry_read(struct repository_entry *e, const struct models_settings *s,
 	if (!error && !e->error)
 		error = read_model(&r);
 	if (!error)
-		e->fingerprint = fingerprint_directory(r.directory);
+		error = fingerprint_directory(r.directory, &e->fingerprint);
 	model_conf_release(&r.conf);
 	layout_release(&r.layout);
 	free(r.ignored);

@@ -2,12 +2,13 @@
 #include "models/fingerprint.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/cleanup.h"
+#include "base/err.h"
 #include "models/path.h"
 
 #define DEPTH_MAX 8u
@@ -31,41 +32,54 @@ static uint64_t hash_stat(uint64_t hash, const struct stat *st)
 	return hash_bytes(hash, &st->st_mtim, sizeof(st->st_mtim));
 }
 
-static uint64_t directory_at(const char *directory, unsigned depth);
+static int directory_at(const char *directory, unsigned depth, uint64_t *ret_sum);
 
-static uint64_t entry_at(const char *directory, const char *name, unsigned depth)
+static int entry_at(const char *directory, const char *name, unsigned depth, uint64_t *ret_hash)
 {
 	_cleanup_(freep) char *path = path_join(directory, name);
-	uint64_t hash = hash_bytes(FNV_START, name, strlen(name));
+	uint64_t hash = hash_bytes(FNV_START, name, strlen(name)), below = 0;
 	struct stat st;
+	int r = 0;
 
-	if (!path || stat(path, &st))
+	*ret_hash = 0;
+	if (!path)
+		return -ENOMEM;
+	if (stat(path, &st))
 		return 0;
-	if (!S_ISDIR(st.st_mode))
-		return hash_stat(hash, &st);
-	return hash + (depth < DEPTH_MAX ? directory_at(path, depth + 1) : 0);
+	if (!S_ISDIR(st.st_mode)) {
+		*ret_hash = hash_stat(hash, &st);
+		return 0;
+	}
+	if (depth < DEPTH_MAX)
+		r = directory_at(path, depth + 1, &below);
+	*ret_hash = hash + below;
+	return r;
 }
 
 /* A sum, so that the order of names does not count. */
-static uint64_t directory_at(const char *directory, unsigned depth)
+static int directory_at(const char *directory, unsigned depth, uint64_t *ret_sum)
 {
 	DIR *d = opendir(directory);
+	int r = d || !err_is_shortage(-errno) ? 0 : -errno;
 	struct dirent *e;
-	uint64_t sum = 1;
+	uint64_t hash;
 
+	*ret_sum = d ? 1 : 0;
 	if (!d)
-		return 0;
-	while ((e = readdir(d))) {
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-			sum += entry_at(directory, e->d_name, depth);
+		return r;
+	while (!r && (e = readdir(d))) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		r = entry_at(directory, e->d_name, depth, &hash);
+		*ret_sum += hash;
 	}
 	closedir(d);
-	return sum;
+	return r;
 }
 
-uint64_t fingerprint_directory(const char *directory)
+int fingerprint_directory(const char *directory, uint64_t *ret_fingerprint)
 {
-	return directory_at(directory, 0);
+	return directory_at(directory, 0, ret_fingerprint);
 }
 
 uint64_t fingerprint_file(const char *path)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/digits.h"
+#include "base/err.h"
 #include "models/path.h"
 
 #define MODEL_FILE "model.onnx"
@@ -137,6 +138,18 @@ static int look_at_flat(struct layout *l, const char *directory)
 		directory);
 }
 
+/* It cannot be listed. */
+static int say_unreadable(struct layout *l, const char *directory, int error)
+{
+	if (err_is_shortage(error))
+		return error;
+	if (error == -ENOENT || error == -ENOTDIR)
+		return 0;
+	/* What is closed to us is no business of ours; a disk that fails may have had a model there. */
+	l->has_files = error != -EACCES;
+	return layout_add_odd(&l->odd, "%s cannot be read: %s", directory, err_str(error));
+}
+
 int layout_read(struct layout *l, const char *directory)
 {
 	DIR *d;
@@ -146,7 +159,7 @@ int layout_read(struct layout *l, const char *directory)
 	*l = (struct layout){0};
 	d = opendir(directory);
 	if (!d)
-		return 0;
+		return say_unreadable(l, directory, -errno);
 	while (!r && (e = readdir(d))) {
 		if (e->d_name[0] != '.')
 			r = look_at(l, directory, e->d_name);

@@ -31,8 +31,8 @@ struct layout {
 	bool has_files; /* something besides version directories looks like a model's */
 };
 
-/* Look at a model's directory; one that cannot be read has nothing. Release with layout_release(), also
- * after a failure. -ENOMEM */
+/* Look at a model's directory; one that cannot be read has nothing, and why is odd. Release with layout_release(), also
+ * after a failure. What err_is_shortage() names: nothing can be said */
 _must_use_ int layout_read(struct layout *l, const char *directory);
 void layout_release(struct layout *l);
 /* Add a sentence to own text *odd, which may be NULL. -ENOMEM */

@@ -4,11 +4,13 @@
  * Tasks of one model are begun in the order in which they were asked for: none before the ones ahead of it
  * have been applied. Daemon process, loop thread.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/err.h"
 #include "base/log.h"
 #include "dispatch/dispatch.h"
 #include "models/lifecycle_private.h"
@@ -334,7 +336,8 @@ void lifecycle_on_model_read(
 	if (l->stopped)
 		task_end(t, LIFECYCLE_ENDING, "the server shuts down");
 	else if (error < 0)
-		task_end(t, LIFECYCLE_NO_MEMORY, "out of memory");
+		task_end(t, LIFECYCLE_NO_MEMORY, "%s",
+			error == -ENOMEM ? "out of memory" : err_str(error));
 	else if (error)
 		task_end(t, LIFECYCLE_FAILED, "%s", text);
 	else if (check(l, t, e))

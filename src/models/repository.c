@@ -181,10 +181,13 @@ static int scan(struct repository *r, const struct models_settings *s, const cha
 
 	if (!d)
 		return unreadable(directory, text, cap);
-	while (!error && (e = readdir(d))) {
+	for (errno = 0; !error && (e = readdir(d)); errno = 0) {
 		if (e->d_name[0] != '.')
 			error = look_at(r, s, directory, e->d_name);
 	}
+	/* What it has not told of is not gone. */
+	if (!error && errno)
+		error = unreadable(directory, text, cap);
 	closedir(d);
 	return error;
 }

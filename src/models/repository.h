@@ -53,7 +53,7 @@ enum {
  * Read all repositories. settings, and overlays (what callers gave models; NULL: nothing), are borrowed during the call. May
  * be called on any thread.
  *
- * REPOSITORY_E_UNREADABLE, -ENOMEM
+ * REPOSITORY_E_UNREADABLE; what err_is_shortage() names: who is served what then is not to change
  */
 _must_use_ int repository_read(struct repository **ret_repository,
 	const struct models_settings *settings, const struct overlays *overlays, char *text,

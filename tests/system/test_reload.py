@@ -1,6 +1,7 @@
 """SIGHUP: models come, go and change while the daemon serves; what is wrong changes nothing."""
 import os
 import re
+import resource
 import shutil
 import signal
 
@@ -179,3 +180,28 @@ def test_sighup_at_any_time_ends_nothing(start, repository):
     for _ in range(20):
         d.process.send_signal(signal.SIGHUP)
     d.wait_end(0)
+
+
+def numbers_left(d, n):
+    """How high descriptors of the daemon may go for it to open n more."""
+    taken = {int(fd) for fd in os.listdir(f"/proc/{d.pid}/fd")}
+    free = (fd for fd in range(4096) if fd not in taken)
+    return [next(free) for _ in range(n + 1)][n]
+
+
+def test_a_shortage_of_descriptors_takes_nothing_away(start, repository):
+    """A directory that cannot be opened for want of them says nothing of the model that is in it."""
+    shutil.copytree(os.path.join(ROOT, "tests", "models", "onnx", "add_sub"),
+                    os.path.join(repository.directory, "add_sub"))
+    d = start("models.serve=*", "models.default=identity", repository=repository.directory)
+    assert {x.name for x in d.status().models} == {"identity", "add_sub"}
+    before = resource.prlimit(d.pid, resource.RLIMIT_NOFILE)
+    told = []
+    while not told or "added=0 replaced=0 removed=0 wrong=0" not in told[-1]:
+        resource.prlimit(d.pid, resource.RLIMIT_NOFILE, (numbers_left(d, len(told)), before[1]))
+        told.append(hang_up(d))
+        resource.prlimit(d.pid, resource.RLIMIT_NOFILE, before)
+        assert len(told) < 16, told
+    assert "Too many open files" in told[0], "not even the configuration can be read"
+    assert not [x for x in d.log().splitlines() if "model version goes" in x or "model version takes over" in x]
+    assert works(d, "identity")

@@ -21,3 +21,9 @@ Test(err, unknown_codes_have_a_text_too)
 		cr_assert(text && text[0], "code %d", codes[i]);
 	}
 }
+
+Test(err, shortages_pass)
+{
+	cr_assert(err_is_shortage(-ENOMEM) && err_is_shortage(-EMFILE) && err_is_shortage(-ENFILE));
+	cr_assert_not(err_is_shortage(-EACCES) || err_is_shortage(0) || err_is_shortage(EMFILE));
+}

@@ -10,9 +10,11 @@ TestSuite(fingerprint, .init = tree_make, .fini = tree_remove);
 static uint64_t now(void)
 {
 	char path[64];
+	uint64_t fingerprint = 1;
 
 	snprintf(path, sizeof(path), "%s/m", root);
-	return fingerprint_directory(path);
+	cr_assert_eq(fingerprint_directory(path, &fingerprint), 0);
+	return fingerprint;
 }
 
 static uint64_t last;
@@ -65,6 +67,26 @@ Test(fingerprint, links_are_followed)
 	cr_assert_eq(symlink("..two", other), 0);
 	cr_assert_eq(rename(other, data), 0);
 	expect_change("the link leads elsewhere");
+}
+
+/* What cannot be looked at for want of descriptors has not changed. */
+Test(fingerprint, without_descriptors_there_is_none)
+{
+	rlim_t before;
+	char path[64];
+	uint64_t f;
+
+	put("m/1/2/model.onnx", "one");
+	snprintf(path, sizeof(path), "%s/m", root);
+	for (unsigned i = 0; i < 3; i++) {
+		before = leave_descriptors(i);
+		cr_expect_eq(fingerprint_directory(path, &f), -EMFILE, "%u", i);
+		set_descriptors(before);
+	}
+	before = leave_descriptors(3);
+	cr_expect_eq(fingerprint_directory(path, &f), 0);
+	set_descriptors(before);
+	cr_expect_eq(f, now());
 }
 
 Test(fingerprint, a_file)

@@ -116,6 +116,33 @@ Test(layout, nothing)
 	cr_expect_null(l.odd);
 }
 
+Test(layout, without_descriptors_nothing_is_said)
+{
+	rlim_t before;
+	char path[64];
+
+	put("m/1/model.onnx", "");
+	snprintf(path, sizeof(path), "%s/m", root);
+	before = leave_descriptors(0);
+	cr_expect_eq(layout_read(&l, path), -EMFILE);
+	set_descriptors(before);
+	look();
+	cr_expect_eq(l.n, 1);
+}
+
+/* A link that leads to itself stands for a disk that fails. */
+Test(layout, what_cannot_be_read_is_odd)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/m", root);
+	cr_assert_eq(symlink("m", path), 0);
+	look();
+	cr_expect_eq(l.n, 0);
+	cr_expect(l.has_files);
+	cr_expect_str_eq(l.odd, in_tree("%/m cannot be read: Too many levels of symbolic links"));
+}
+
 static int life(void *arg)
 {
 	struct layout own;

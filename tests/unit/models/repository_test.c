@@ -519,6 +519,50 @@ Test(repository, every_failure_leaves_nothing_behind)
 	FAULT_LOOP_KINDS(life, NULL, FAIL_ALLOCATIONS);
 }
 
+/* Is each model there that is in `repository`, the same, or wrong? Returns whether none is wrong. */
+static bool is_the_same(const struct repository *now)
+{
+	size_t n, n_now;
+	const struct repository_entry *before = repository_entries(repository, &n);
+	const struct repository_entry *e = repository_entries(now, &n_now);
+
+	cr_assert_eq(n_now, n);
+	for (size_t i = 0; i < n; i++)
+		cr_expect(e[i].error || e[i].fingerprint == before[i].fingerprint);
+	return repository_n_wrong(now) == 0;
+}
+
+/* However many descriptors there are: a model is as it is, or wrong, or nothing is said at all. */
+static void read_with_few_descriptors(void)
+{
+	bool enough = false;
+
+	good();
+	for (unsigned n = 0; !enough; n++) {
+		struct repository *now = NULL;
+		rlim_t before;
+		int r;
+
+		cr_assert_lt(n, 16);
+		before = leave_descriptors(n);
+		r = repository_read(&now, &settings, NULL, text, sizeof(text));
+		set_descriptors(before);
+		cr_expect(!r || r == -EMFILE || r == REPOSITORY_E_UNREADABLE, "%d", r);
+		enough = !r && is_the_same(now);
+		repository_free(now);
+	}
+}
+
+Test(repository, a_shortage_of_descriptors_takes_nothing_away)
+{
+	put("a/1/deep/er/weights", "");
+	put("a/1/model.onnx", "");
+	read_with_few_descriptors();
+	put("b/config.pbtxt", "max_batch_size: 4");
+	put("b/1/model.onnx", "");
+	read_with_few_descriptors();
+}
+
 #define WARMUP "[warmup.w]\ninput = x FP32 [3] file:f\n"
 
 Test(repository, warmups_and_their_files)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -61,6 +62,32 @@ static inline void put(const char *path, const char *content)
 	cr_assert_not_null(f);
 	fputs(content, f);
 	fclose(f);
+}
+
+static inline void set_descriptors(rlim_t n)
+{
+	struct rlimit limit;
+
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = n;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* No more than n descriptors can be opened from now on. Returns what set_descriptors() is to be told then. */
+static inline rlim_t leave_descriptors(unsigned n)
+{
+	struct rlimit limit;
+	int probes[32];
+
+	/* The lowest that are free; the one behind them is the limit. */
+	cr_assert_lt(n, 32);
+	for (unsigned i = 0; i <= n; i++)
+		probes[i] = dup(STDERR_FILENO);
+	for (unsigned i = 0; i <= n; i++)
+		cr_assert_eq(close(probes[i]), 0);
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	set_descriptors((rlim_t)probes[n]);
+	return limit.rlim_cur;
 }
 
 /* `expected` with the directory for each '%'. */
