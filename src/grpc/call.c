@@ -71,6 +71,7 @@ void call_release_input(struct call *c)
 	if (c->in_receive)
 		return;
 	stream_unhold(&c->stream, c->stream.held_bytes);
+	stream_keep(&c->stream, 0);
 	buf_deinit(&c->collected);
 	buf_deinit(&c->held);
 	buf_deinit(&c->inflated);

@@ -61,6 +61,9 @@ bool call_blocked(const struct call *c);
 void call_finish(struct call *c, enum grpc_status status, const char *text);
 /* The same with a printf format; cut at GRPC_MESSAGE_MAX. */
 void call_finishf(struct call *c, enum grpc_status status, const char *format, ...) _printf_(3, 4);
+/* What came of a message that is not complete is kept in n bytes of memory by now, outside of what is charged otherwise: as
+ * often as that changes, until close. Where calls have too much of that together, this one or another one ends. */
+void call_keep(struct call *c, size_t n);
 /* What its message asks for takes as long as n messages more, some 10 us each: others have their turn first. */
 void call_work(struct call *c, size_t n);
 /* Have the method's `turn` called, once, when there is room in a turn of the loop: for an answer that takes long and that no message of

@@ -165,6 +165,15 @@ static void on_slow(struct stream *s)
 			(unsigned long long)f->min_receive_rate);
 }
 
+static void on_hoarding(struct stream *s)
+{
+	struct call *c = call_of(s);
+
+	/* One that is just reading is not ended behind its back. */
+	if (c->phase == CALL_OPEN && !c->in_receive)
+		call_give_way(c, ", and of all connections this one has most");
+}
+
 static void on_close(struct stream *s)
 {
 	struct call *c = call_of(s);
@@ -214,6 +223,7 @@ const struct stream_events call_events = {
 	.on_silent = on_silent,
 	.on_slow = on_slow,
 	.on_stuck = on_stuck,
+	.on_hoarding = on_hoarding,
 	.on_shutdown = on_shutdown,
 	.on_close = on_close,
 };

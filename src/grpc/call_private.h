@@ -192,6 +192,8 @@ void call_turn_next(struct calls *shared, void (*receive_held)(struct call *c));
 void call_receive_next_turn(struct calls *shared);
 void call_receive(struct call *c, const uint8_t *data, size_t n);
 void call_receive_end(struct call *c);
+/* End it for want of room for input. why: more about it. */
+void call_give_way(struct call *c, const char *why);
 /* Go on with what is held. */
 void call_receive_held(struct call *c);
 void call_receive_init(struct call *c);

@@ -14,6 +14,9 @@
 
 #include "grpc/call_private.h"
 
+/* As many messages take as long as to look who holds most. */
+#define GET_ROOM_WORK 8u
+
 static bool going(const struct call *c)
 {
 	return c->phase == CALL_OPEN && !c->stalled && !c->awaits_room && !c->awaits_turn;
@@ -27,6 +30,37 @@ static uint64_t max_message(const struct call *c)
 static void out_of_memory(struct call *c)
 {
 	call_finish(c, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+}
+
+/* --- room for what is held and kept ---------------------------------------------------------- */
+
+void call_give_way(struct call *c, const char *why)
+{
+	call_finishf(c, GRPC_RESOURCE_EXHAUSTED,
+		"requests that are incomplete, or wait here for their turn or for room, have twice "
+		"[limits] "
+		"max_held_bytes (%llu)%s",
+		(unsigned long long)call_transport(c)->settings->max_held_bytes, why);
+}
+
+/* To see who gives way takes as long as some messages. */
+static bool get_room(struct call *c, size_t n)
+{
+	if (stream_may_hold(&c->stream, n))
+		return true;
+	call_work(c, GET_ROOM_WORK);
+	if (stream_get_room(&c->stream, n))
+		return true;
+	call_give_way(c, "");
+	return false;
+}
+
+void call_keep(struct call *c, size_t n)
+{
+	size_t before = c->stream.kept_bytes;
+
+	if (n != before && c->phase == CALL_OPEN && (n < before || get_room(c, n - before)))
+		stream_keep(&c->stream, n);
 }
 
 /* --- to the service --------------------------------------------------------------------------- */
@@ -60,6 +94,8 @@ static size_t deliver(struct call *c, const uint8_t *data, size_t n)
 	if (c->method->collect_max) {
 		if (buf_append(&c->collected, data, n))
 			out_of_memory(c);
+		else
+			call_keep(c, c->collected.cap);
 		return n;
 	}
 	taken = c->method->message_data(c, c->state, data, n);
@@ -326,13 +362,8 @@ static size_t consume(struct call *c, const uint8_t *data, size_t n)
 
 static void hold(struct call *c, const uint8_t *data, size_t n)
 {
-	if (!stream_may_hold(&c->stream, n)) {
-		call_finishf(c, GRPC_RESOURCE_EXHAUSTED,
-			"requests wait here for their turn or for room, and have twice [limits] "
-			"max_held_bytes (%llu)",
-			(unsigned long long)call_transport(c)->settings->max_held_bytes);
+	if (!get_room(c, n))
 		return;
-	}
 	/* Each byte is moved once at most, and at most half of the buffer is waste. */
 	if (c->held_done > c->held.len / 2) {
 		buf_consume(&c->held, c->held_done);

@@ -32,7 +32,7 @@ struct calls_counters {
 	uint64_t total;
 	uint64_t bulk_bytes_sent;   /* of parts that are marked so */
 	uint64_t bulk_bytes_copied; /* by us, on the way to the socket */
-	uint64_t held_bytes;	    /* of requests that nobody took yet */
+	uint64_t held_bytes;	    /* of requests that wait or are incomplete */
 	uint64_t compressing_bytes; /* of replies that wait for being compressed */
 };
 

@@ -50,7 +50,7 @@ void session_check(struct session *s, int rv)
 void session_credit(struct session *s)
 {
 	const struct http2_settings *f = s->transport->settings;
-	bool enough = s->transport->held_bytes > f->max_held_bytes;
+	bool enough = transport_held_bytes(s->transport) > f->max_held_bytes;
 	size_t free_bytes = enough ? 0 : f->connection_window_bytes / 2;
 	size_t keep = s->held_bytes > free_bytes ? s->held_bytes - free_bytes : 0;
 

@@ -48,6 +48,7 @@ struct session {
 	size_t queued_bytes;	 /* sum over streams */
 	size_t shut_bytes;	 /* of them, of streams that are shut */
 	size_t held_bytes;	 /* sum over streams */
+	size_t kept_bytes;	 /* likewise */
 	size_t uncredited_bytes; /* came, and not yet given back to the connection's window */
 	uint64_t started_ns;
 	uint64_t state_ns;	    /* when it came into its state */

@@ -28,8 +28,9 @@ struct http2_settings {
 	uint32_t max_ping_strikes;     /* 0: no limit */
 	uint32_t reset_burst;	       /* RST_STREAM allowed at once ... */
 	uint32_t reset_rate;	       /* ... and a second */
-	uint64_t max_held_bytes;       /* request bytes that wait here, of all connections */
-	uint64_t max_output_bytes;     /* queued for one connection before replies wait */
+	uint64_t
+		max_held_bytes; /* request bytes that wait or are incomplete here, of all connections */
+	uint64_t max_output_bytes; /* queued for one connection before replies wait */
 };
 
 #endif

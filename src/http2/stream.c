@@ -7,7 +7,7 @@
  * against the connection's max_output_bytes. They are bounded by the stream's mark, which is lower where
  * many streams are shut.
  *
- * Invariants: session->queued_bytes and ->held_bytes are the sums over its streams, ->shut_bytes is that of
+ * Invariants: session->queued_bytes, ->held_bytes and ->kept_bytes are the sums over its streams, ->shut_bytes is that of
  * queued_bytes over those that are shut; head_sent is below head->n; nothing is queued once `ended`. Daemon process, loop thread.
  */
 #include "http2/stream.h"
@@ -26,6 +26,8 @@
 #define SHUT_TIMES	 4u
 #define PIECE_SMALLEST	 ((size_t)448)
 #define PIECE_LARGEST	 ((size_t)64 << 10)
+/* Calls that give way to one piece of input, at most: each has as much as a window, in the end. */
+#define GIVE_WAY_MAX 4u
 /* A client that still sends after its reply ended is listened to for so long, and so much. */
 #define DRAIN_NS    NS_PER_S
 #define DRAIN_BYTES ((size_t)1 << 20)
@@ -72,6 +74,7 @@ void stream_close(struct stream *s)
 	deadline_clear(&t->deadlines, &s->timer);
 	stream_drop_output(s);
 	stream_unhold(s, s->held_bytes);
+	stream_keep(s, 0);
 	list_remove(&s->waiting);
 	list_remove(&s->node);
 	if (session->recent == s)
@@ -107,7 +110,52 @@ bool stream_may_hold(const struct stream *s, size_t n)
 {
 	const struct transport *t = s->session->transport;
 
-	return (t->held_bytes + n) / 2 <= t->settings->max_held_bytes;
+	return (transport_held_bytes(t) + n) / 2 <= t->settings->max_held_bytes;
+}
+
+static size_t stored(const struct session *s)
+{
+	return s->held_bytes + s->kept_bytes;
+}
+
+static struct session *hoarder(const struct transport *t)
+{
+	struct session *most = NULL;
+
+	list_for_each (&t->sessions, it) {
+		struct session *s = list_entry(it, struct session, node);
+
+		if (!most || stored(s) > stored(most))
+			most = s;
+	}
+	return most;
+}
+
+static struct stream *largest(const struct session *session)
+{
+	struct stream *most = NULL;
+
+	list_for_each (&session->streams, it) {
+		struct stream *s = list_entry(it, struct stream, node);
+
+		if (!most || s->held_bytes + s->kept_bytes > most->held_bytes + most->kept_bytes)
+			most = s;
+	}
+	return most;
+}
+
+bool stream_get_room(struct stream *s, size_t n)
+{
+	struct transport *t = s->session->transport;
+
+	for (unsigned i = 0; i < GIVE_WAY_MAX && !stream_may_hold(s, n); i++) {
+		struct session *session = hoarder(t);
+
+		if (session == s->session || stored(session) <= stored(s->session) + n)
+			return false;
+		t->events->streams->on_hoarding(largest(session));
+	}
+	return stream_may_hold(s, n);
 }
 
 void stream_hold(struct stream *s, size_t n)
@@ -128,6 +176,15 @@ void stream_unhold(struct stream *s, size_t n)
 	session_credit(s->session);
 	/* Nothing may have been received just now: then nobody else sends the window. */
 	session_mark_dirty(s->session);
+}
+
+void stream_keep(struct stream *s, size_t n)
+{
+	struct transport *t = s->session->transport;
+
+	t->kept_bytes += n - s->kept_bytes;
+	s->session->kept_bytes += n - s->kept_bytes;
+	s->kept_bytes = n;
 }
 
 void stream_drain(struct stream *s)

@@ -34,6 +34,7 @@ struct stream {
 	size_t owed_bytes;	 /* of replies that are still being made */
 	size_t header_bytes;	 /* of the header list that came, RFC 9113 6.5.2 */
 	size_t held_bytes;	 /* request bytes that nobody took yet */
+	size_t kept_bytes;	 /* memory for what was taken of a message that is not complete */
 	size_t drained_bytes;	 /* thrown away after the reply ended */
 	uint64_t progress_ns;	 /* output: queued first, or moved */
 	uint64_t received_ns;	 /* input: last byte */
@@ -77,6 +78,9 @@ struct stream_events {
 	void (*on_slow)(struct stream *s);
 	/* send_timeout_ms is over: the stream is to be cut or cancelled. */
 	void (*on_stuck)(struct stream *s);
+	/* Of all connections its own holds most input, and it most of that; there is no room for what others send (stream_get_room()):
+	 * let go of it. From inside of another stream's callback. */
+	void (*on_hoarding)(struct stream *s);
 	/* The session is asked to end. */
 	void (*on_shutdown)(struct stream *s);
 	void (*on_close)(struct stream *s);
@@ -92,9 +96,15 @@ void stream_measure(struct stream *s);
 /* May n bytes more be kept? Not past twice max_held_bytes, over which no connection's window is opened for what
  * is kept. */
 bool stream_may_hold(const struct stream *s, size_t n);
+/* The same, but where it may not be another call gives way: the one that holds most of the connection that does, unless that is this
+ * one's, or would be with n bytes more. */
+bool stream_get_room(struct stream *s, size_t n);
 /* n bytes of what came are kept above; given back by stream_unhold(), then taken. */
 void stream_hold(struct stream *s, size_t n);
 void stream_unhold(struct stream *s, size_t n);
+/* What was taken is kept in n bytes of memory from now on (0: in none): they count with those that are held, but no window
+ * waits for them. Who asks for more asks stream_may_hold() first. */
+void stream_keep(struct stream *s, size_t n);
 
 /* --- output ----------------------------------------------------------------------------------- */
 

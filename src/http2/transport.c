@@ -143,7 +143,7 @@ struct transport *transport_free(struct transport *t)
 	if (!t)
 		return NULL;
 	assert(list_empty(&t->sessions));
-	assert(t->held_bytes == 0);
+	assert(transport_held_bytes(t) == 0);
 	transport_stop_listening(t);
 	deadline_clear(&t->deadlines, &t->again);
 	deadline_clear(&t->deadlines, &t->drained);
@@ -317,9 +317,4 @@ void transport_flush(struct transport *t)
 uint32_t transport_n_connections(const struct transport *t)
 {
 	return t->n_connections;
-}
-
-size_t transport_held_bytes(const struct transport *t)
-{
-	return t->held_bytes;
 }

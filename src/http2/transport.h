@@ -61,6 +61,7 @@ struct transport {
 	struct list dirty;	   /* sessions that may have something to write */
 	uint32_t n_connections;
 	size_t held_bytes; /* sum over sessions */
+	size_t kept_bytes; /* likewise */
 	struct peer_log peer_log;
 	struct deadline drained; /* tells on_drained from the loop */
 	struct deadline again;	 /* the flush was cut short */
@@ -104,8 +105,11 @@ void transport_kill(struct transport *t);
 /* Write out what was produced. Once a loop iteration. */
 void transport_flush(struct transport *t);
 uint32_t transport_n_connections(const struct transport *t);
-/* Request bytes that nobody took yet, of all connections. */
-size_t transport_held_bytes(const struct transport *t);
+/* Request bytes that nobody took yet, and memory of what was taken of messages that are not complete, of all connections. */
+static inline size_t transport_held_bytes(const struct transport *t)
+{
+	return t->held_bytes + t->kept_bytes;
+}
 /* After on_drained or before transport_listen(). Run the loop before closing it. Accepts NULL;
  * returns NULL. */
 struct transport *transport_free(struct transport *t);

@@ -281,15 +281,12 @@ size_t infer_stream_message_data(struct call *c, void *state, const uint8_t *dat
 		s->stalled = true;
 		return 0;
 	}
-	switch (infer_receive_data(&s->receive, data, n, &taken)) {
-	case 0:
-		return n;
-	case INFER_E_WAITING:
+	if (infer_receive_data(&s->receive, data, n, &taken) != INFER_E_FAILED) {
+		call_keep(c, scanner_memory(&s->receive.scanner));
 		return taken;
-	default:
-		refuse(s);
-		return n;
 	}
+	refuse(s);
+	return n;
 }
 
 /* A stream may go on for ever, so it ends behind the answers that are due. A message that has come

@@ -66,8 +66,10 @@ size_t infer_unary_message_data(struct call *c, void *state, const uint8_t *data
 	struct infer_unary *u = state;
 	size_t taken;
 
-	if (infer_receive_data(&u->receive, data, n, &taken) != INFER_E_FAILED)
+	if (infer_receive_data(&u->receive, data, n, &taken) != INFER_E_FAILED) {
+		call_keep(c, scanner_memory(&u->receive.scanner));
 		return taken;
+	}
 	infer_reply_failure(c, &u->receive.failure);
 	return n;
 }

@@ -77,6 +77,12 @@ static bool reserve_step(struct call *c, struct kserve_upload *u, uint64_t n)
 	return reserve(c, u, steps > most && n <= most ? most : steps);
 }
 
+/* What is reserved is charged by that. */
+static void charge(struct call *c, const struct kserve_upload *u)
+{
+	call_keep(c, u->reserved ? 0 : u->message.cap);
+}
+
 void kserve_upload_begin(struct call *c, struct kserve_upload *u, uint64_t length)
 {
 	bool known = length != UINT64_MAX;
@@ -86,6 +92,8 @@ void kserve_upload_begin(struct call *c, struct kserve_upload *u, uint64_t lengt
 	u->message.max = SIZE_MAX;
 	if (known && buf_reserve(&u->message, (size_t)length))
 		message_no_memory(c);
+	else
+		charge(c, u);
 }
 
 size_t kserve_upload_data(struct call *c, struct kserve_upload *u, const uint8_t *data, size_t n)
@@ -96,6 +104,8 @@ size_t kserve_upload_data(struct call *c, struct kserve_upload *u, const uint8_t
 		return n;
 	if (buf_append(&u->message, data, n))
 		message_no_memory(c);
+	else
+		charge(c, u);
 	return n;
 }
 
@@ -114,6 +124,7 @@ struct spool_dir *kserve_upload_keep(struct call *c, struct kserve_upload *u)
 	spool_unreserve(spool, u->reserved - u->message.len);
 	u->reserved = 0;
 	buf_deinit(&u->message);
+	charge(c, u);
 	return dir;
 }
 

@@ -178,8 +178,10 @@ static size_t message_data(struct call *c, void *state, const uint8_t *data, siz
 		s->stalled = true;
 		return 0;
 	}
-	if (buf_append(&s->question, data, n) == 0)
+	if (buf_append(&s->question, data, n) == 0) {
+		call_keep(c, s->question.cap);
 		return n;
+	}
 	call_finishf(c, GRPC_RESOURCE_EXHAUSTED,
 		"ServerReflectionRequest is larger than %" PRIu32
 		" bytes, or there is no memory for it",

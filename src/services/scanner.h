@@ -100,6 +100,11 @@ void scanner_begin(struct scanner *s, uint64_t length);
  * callback returned
  */
 _must_use_ int scanner_feed(struct scanner *s, const uint8_t *data, size_t n, size_t *ret_taken);
+/* Bytes of memory that it has got for what it keeps. */
+static inline size_t scanner_memory(const struct scanner *s)
+{
+	return s->kept == s->first ? 0 : s->cap;
+}
 /* Bytes of the message behind those that were taken; UINT64_MAX: its length is not known. */
 uint64_t scanner_left(const struct scanner *s);
 /* How many pieces of tensor data the message has at most, the one that is asked for included, when n

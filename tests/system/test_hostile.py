@@ -272,6 +272,22 @@ def test_gone(victim, path, stage, how):
             c.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
+def test_messages_that_are_not_ended_are_bounded(start):
+    """1024 of them, each with all that is kept of one: 64 MiB."""
+    daemon = start("limits.max_held_bytes=4M", models=["identity"])
+    victim = Victim(daemon)
+    text = m.kserve.ModelInferRequest(model_name="identity", id="x" * 65000).SerializeToString()
+    with undisturbed(daemon), Connection(daemon) as c:
+        for _ in range(1024):
+            c.data(c.open(grpc_headers(m.KSERVE_SERVICE + "ModelInfer")), message(text, length=len(text) + 100), end=False)
+        c.ping()
+        assert SANITIZED or daemon.heap_kib() < victim.heap + GROWTH_KIB
+    for channel in daemon.channels[1:]:
+        channel.close()
+    del daemon.channels[1:]
+    victim.check()
+
+
 def test_window_never_opened(start):
     """Replies wait for a client that gives no window: send_timeout_ms ends them, and what they held comes back."""
     d = start("limits.send_timeout_ms=300", models=["identity"])

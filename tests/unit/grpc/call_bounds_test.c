@@ -157,6 +157,85 @@ Test(call_bounds, what_all_hold_is_bounded)
 	cr_assert_eq(calls_transport(bed.calls)->held_bytes, 0);
 }
 
+static unsigned end_all(struct answer **answers, size_t n)
+{
+	unsigned refused = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!answers[i]->ended) {
+			peer_reset(peer, answers[i]->id, NGHTTP2_CANCEL);
+			continue;
+		}
+		refused++;
+		cr_expect_eq(answers[i]->grpc_status, GRPC_RESOURCE_EXHAUSTED);
+		cr_expect(strstr(answers[i]->message, "[limits] max_held_bytes"), "%s",
+			answers[i]->message);
+	}
+	cr_assert(bed_run(&bed, all_ended, NULL));
+	return refused;
+}
+
+/* What came of messages that are not complete counts with what waits. */
+Test(call_bounds, what_incomplete_messages_take_is_bounded)
+{
+	static const char data[900];
+	struct answer *answers[N_HOLDING];
+	size_t kept;
+
+	bed.http2.max_held_bytes = 3000;
+	open_all(NULL);
+	for (unsigned i = 0; i < N_HOLDING; i++) {
+		answers[i] = peer_answer(peer, start("/t.T/Collect"));
+		peer_send(peer, answers[i]->id, "\0\0\0\3\xe8", 5, false);
+		peer_send(peer, answers[i]->id, data, sizeof(data), false);
+	}
+	cr_assert(
+		bed_run(&bed, answer_ended, answers[N_HOLDING - 1]), "the last of them, at least");
+	kept = transport_held_bytes(calls_transport(bed.calls));
+	cr_assert_gt(kept, 3000);
+	cr_assert_leq(kept, 6001);
+	cr_assert_gt(end_all(answers, N_HOLDING), N_HOLDING / 2);
+	cr_assert_eq(transport_held_bytes(calls_transport(bed.calls)), 0);
+}
+
+static bool is_held(void *n)
+{
+	return calls_transport(bed.calls)->held_bytes >= *(size_t *)n;
+}
+
+/* Where there is no room the connection with most gives way, not who comes. */
+Test(call_bounds, who_holds_most_gives_way)
+{
+	static const uint8_t data[MESSAGE_SIZE];
+	struct answer *answers[3];
+	size_t wanted = 3 * MESSAGE_SIZE;
+	struct http2_peer *other;
+	int32_t id;
+
+	bed.http2.stream_window_bytes = HOLD_WINDOW;
+	bed.http2.connection_window_bytes = 64 << 20;
+	bed.http2.max_held_bytes = 100000;
+	open_all(NULL);
+	for (unsigned i = 0; i < 3; i++) {
+		answers[i] = peer_answer(peer, start("/t.T/Hold"));
+		peer_message(peer, answers[i]->id, data, sizeof(data), false);
+	}
+	cr_assert(bed_run(&bed, is_held, &wanted));
+	other = peer_new(&bed, NULL);
+	cr_assert(other);
+	id = peer_call(other, &(struct peer_request){.path = "/t.T/Hold"}, false);
+	peer_message(other, id, data, sizeof(data), true);
+	while (fake_log.closed == 0)
+		uv_run(&bed.loop, UV_RUN_ONCE);
+	cr_assert(bed_run(&bed, is_held, &wanted), "it has its room");
+	cr_expect_not(peer_answer(other, id)->ended);
+	fake_log.budget = SIZE_MAX;
+	call_resume(fake_log.call);
+	cr_expect_eq(peer_wait(other, id)->grpc_status, GRPC_OK);
+	cr_expect_eq(end_all(answers, 3), 1);
+	other = peer_free(other);
+}
+
 /* --- input that comes too slowly --------------------------------------------------------------- */
 
 static bool message_began(void *arg)

@@ -52,6 +52,7 @@ struct call {
 	int send_error; /* what call_send() returns */
 	bool blocked;
 	size_t work; /* beside its messages */
+	size_t kept; /* as call_keep() was told last */
 	bool awaits_turn;
 	bool closed;
 	enum grpc_status status;
@@ -270,6 +271,11 @@ void call_finishf(struct call *c, enum grpc_status status, const char *format, .
 void call_work(struct call *c, size_t n)
 {
 	c->work += n;
+}
+
+void call_keep(struct call *c, size_t n)
+{
+	c->kept = n;
 }
 
 void call_await_turn(struct call *c)

@@ -88,9 +88,11 @@ Test(infer_stream, a_request_that_takes_long_to_read_counts_for_more)
 
 	cr_assert(ask_it("a"));
 	cr_expect_eq(call.work, 0);
+	cr_expect_eq(call.kept, 0);
 	memset(id, 'b', sizeof(id) - 1);
 	cr_assert(ask_it(id));
 	cr_expect_eq(call.work, 10);
+	cr_expect_geq(call.kept, sizeof(id) - 1, "and is charged meanwhile");
 }
 
 Test(infer_stream, answers_come_in_the_order_of_requests)

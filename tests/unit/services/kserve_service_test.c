@@ -72,6 +72,7 @@ Test(kserve, what_takes_long_to_read_counts_for_more)
 	ask.m.id = id;
 	ask_it();
 	cr_expect_eq(call.work, 10);
+	cr_expect_geq(call.kept, sizeof(id), "and is charged meanwhile");
 }
 
 /* --- The good ways -------------------------------------------------------------------------- */
