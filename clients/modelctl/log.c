@@ -142,10 +142,10 @@ static int fetch(const struct reading *x, uint64_t after, Response **ret)
 	return *ret ? 0 : modelctl_fail(MODELCTL_FAILED, "the answer is malformed");
 }
 
-/* How many of those that are there are to be left out. */
+/* How many of those that are there are to be left out. What comes meanwhile does not count: each look may make a line. */
 static int count_skipped(const struct reading *x, uint64_t *ret)
 {
-	uint64_t n = 0, after = 0;
+	uint64_t n = 0, after = 0, until = 0;
 	bool more = x->last > 0;
 	int r = 0;
 
@@ -156,9 +156,10 @@ static int count_skipped(const struct reading *x, uint64_t *ret)
 		if (r)
 			break;
 		n += count_wanted(x, answer);
-		more = answer->n_lines > 0;
-		if (more)
+		until = until ? until : answer->last;
+		if (answer->n_lines > 0)
 			after = answer->lines[answer->n_lines - 1]->number;
+		more = answer->n_lines > 0 && after < until;
 		modeld__control__v1__log_response__free_unpacked(answer, NULL);
 	}
 	*ret = n > x->last && x->last > 0 ? n - x->last : 0;
@@ -171,9 +172,11 @@ static bool is_another(const struct reading *x, const Response *r)
 	return r->last < x->after;
 }
 
-/* All that there is after x->after. */
+/* All that there is after x->after; what comes meanwhile is the next look's. */
 static int print_all(struct reading *x, uint64_t *skip)
 {
+	uint64_t until = 0;
+
 	for (bool more = true; more;) {
 		Response *answer = NULL;
 		int r = fetch(x, x->after, &answer);
@@ -183,10 +186,12 @@ static int print_all(struct reading *x, uint64_t *skip)
 		more = answer->n_lines > 0;
 		if (is_another(x, answer)) {
 			(void)modelctl_fail(0, "another daemon answers: these are its lines");
-			x->after = 0;
+			x->after = until = 0;
 			more = true;
 		}
 		print_lines(x, answer, skip);
+		until = until ? until : answer->last;
+		more = more && x->after < until;
 		modeld__control__v1__log_response__free_unpacked(answer, NULL);
 	}
 	return 0;

@@ -3,9 +3,12 @@ import json
 import os
 import signal
 import subprocess
+from concurrent import futures
 
+import grpc
 import pytest
 
+import messages as m
 from daemon import MODELCTL, wait_for
 
 OK, FAILED, UNREACHABLE = 0, 1, 2
@@ -79,6 +82,33 @@ def test_logs_go_on_where_connections_grow_old(start):
             else:
                 pytest.fail(p.stderr.read())
         p.kill()
+
+
+@pytest.fixture
+def talkative():
+    """The address of a daemon that logs a line for each time its log is read, as one that logs all connections does where each call
+    has its own."""
+    lines = []
+
+    def get_log(request, _):
+        lines.append(m.control.LogLine(number=len(lines) + 1, time_unix_ns=1, level="info", text="log was read"))
+        return m.control.LogResponse(lines=lines[request.after:], last=len(lines))
+
+    method = grpc.unary_unary_rpc_method_handler(
+        get_log, request_deserializer=m.control.LogRequest.FromString, response_serializer=m.control.LogResponse.SerializeToString)
+    server = grpc.server(futures.ThreadPoolExecutor(1), [
+        grpc.method_handlers_generic_handler("modeld.control.v1.Control", {"GetLog": method})])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"127.0.0.1:{port}"
+    server.stop(None)
+
+
+@pytest.mark.parametrize("options, n", [([], 1), (["-n", "1"], 2), (["-n", "9"], 2)])
+def test_logs_end_though_reading_them_makes_lines(talkative, options, n):
+    """With -n it is read twice: what is there is counted first."""
+    done = subprocess.run([MODELCTL, "logs", "-a", talkative, *options], stdout=subprocess.PIPE, text=True, timeout=120)
+    assert done.returncode == OK and done.stdout.count("log was read") == n
 
 
 @pytest.mark.parametrize("command", [["logs", "--follow"], ["top", "-i", "0.05"], ["health", "--watch"], ["status", "--watch"]], ids=" ".join)
