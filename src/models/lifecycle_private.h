@@ -134,6 +134,8 @@ void lifecycle_retry_stop(struct lifecycle *l);
 
 /* --- lifecycle_quota.c ------------------------------------------------------------------------------- */
 
+/* A model has these files now (repository_entry.fingerprint): what others took says nothing of them. */
+void lifecycle_note_files(struct lifecycle *l, const char *name, uint64_t fingerprint);
 /* Is there room for the model of a LOAD? False: it waits in ROOM, or is DONE. */
 _must_use_ bool lifecycle_make_room(struct lifecycle *l, struct task *t);
 /* Those in ROOM may have it now: they are ASKED again. Returns whether there are any. */

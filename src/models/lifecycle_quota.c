@@ -424,6 +424,18 @@ static void measure(struct lifecycle *l, struct wish *w)
 	}
 }
 
+void lifecycle_note_files(struct lifecycle *l, const char *name, uint64_t fingerprint)
+{
+	struct wish *w = (struct wish *)wishes_find(&l->wishes, name);
+
+	if (!w || w->fingerprint == fingerprint)
+		return;
+	w->fingerprint = fingerprint;
+	w->host_bytes = 0;
+	free(w->gpu_bytes);
+	w->gpu_bytes = NULL;
+}
+
 /* It is too much, now that it is known, and nothing else may go. */
 static void give_back(struct lifecycle *l, struct wish *w, struct task *t, const char *text)
 {

@@ -151,7 +151,7 @@ static bool is_managed(const struct lifecycle *l, const char *name)
 }
 
 /* LIFECYCLE_NO_MEMORY is its end. */
-static void wish(struct lifecycle *l, struct task *t)
+static void wish(struct lifecycle *l, struct task *t, const struct repository_entry *e)
 {
 	const struct wish *before = wishes_find(&l->wishes, t->name);
 	bool wanted = before && !wish_empty(before) && !before->transient;
@@ -167,6 +167,14 @@ static void wish(struct lifecycle *l, struct task *t)
 		wish_set_overlay(w, t->overlay);
 	}
 	w->transient = t->for_reference && !wanted;
+	lifecycle_note_files(l, t->name, e->fingerprint);
+}
+
+/* Returns whether it may be loaded now. */
+static bool has_room(struct lifecycle *l, struct task *t, const struct repository_entry *e)
+{
+	lifecycle_note_files(l, t->name, e->fingerprint);
+	return lifecycle_make_room(l, t);
 }
 
 /* Is a load of it under way, ahead of t? */
@@ -211,10 +219,10 @@ static bool check(struct lifecycle *l, struct task *t, const struct repository_e
 			t->number, e->odd ? ": " : "", e->odd ? e->odd : "");
 	else if (t->kind == TASK_RELOAD && !is_managed(l, t->name))
 		task_end(t, LIFECYCLE_UNKNOWN, "model '%s' is not loaded", t->name);
-	else if (t->kind == TASK_LOAD && !lifecycle_make_room(l, t))
+	else if (t->kind == TASK_LOAD && !has_room(l, t, e))
 		return false;
 	else if (t->kind == TASK_LOAD)
-		wish(l, t);
+		wish(l, t, e);
 	return t->phase != TASK_DONE;
 }
 

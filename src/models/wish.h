@@ -33,6 +33,7 @@ struct wish {
 	uint64_t host_bytes; /* what it took when it was loaded last; 0: nobody knows */
 	uint64_t
 		*gpu_bytes; /* own: likewise, by place as they are configured; NULL: nobody knows */
+	uint64_t fingerprint; /* of the files that took it */
 	size_t ranked; /* lifecycle_quota.c: scratch, where it is among those that it looks at, from 1 on */
 	char name[]; /* of the model */
 };

@@ -1085,6 +1085,22 @@ Test(lifecycle, what_takes_too_much_is_not_kept)
 	cr_expect_str_eq(fake.changes, "add a/1 remove a/1");
 }
 
+/* What the files before took says nothing of those that have come for them. */
+Test(lifecycle, what_took_too_much_may_be_smaller_by_now)
+{
+	settings.max_memory_bytes = 100;
+	begin(MODELS_CONTROL_EXPLICIT);
+	fake.added_bytes = 101;
+	ask_load("c", "");
+	cr_expect_eq(callers[0].code, LIFECYCLE_FULL);
+	fake.added_bytes = 20;
+	ask_load("c", "");
+	cr_expect_eq(callers[0].code, LIFECYCLE_FULL, "they are the same: it is not tried");
+	put("c/1/model.onnx", "smaller");
+	ask_load("c", "");
+	expect(0, LIFECYCLE_OK, "");
+}
+
 /* Another worker has loaded it, too. */
 Test(lifecycle, what_takes_more_by_and_by)
 {
