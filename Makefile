@@ -17,7 +17,7 @@ LTO       ?= 1
 CC        ?= gcc
 PROTOC_C  ?= protoc-c
 PREFIX    ?= /usr/local
-VERSION   := 0.1.0
+VERSION   := 0.2.0
 Q         := $(if $(V),,@)
 # What a training run left is used from then on, until `make clean`: what is installed is what was trained.
 PGO       ?= $(if $(wildcard $(BUILD)/trained),use)
@@ -62,9 +62,12 @@ LTO_LINK    := -flto=auto $(OPT) $(PGO_$(PGO))
 LDFLAGS     += -fno-lto
 endif
 
-# What was compiled with other flags is compiled anew.
+# What was compiled with other flags is compiled anew, and what says the version when that is another one.
 FLAGS     := $(CFLAGS) $(LTO_COMPILE)
 $(shell echo '$(FLAGS)' | cmp -s - $(BUILD)/flags || rm -f $(BUILD)/flags)
+$(shell echo '$(VERSION)' | cmp -s - $(BUILD)/version || rm -f $(BUILD)/version)
+SAY_VERSION := src/main src/grpc/page src/trace/otlp src/services/control_service src/services/kserve_metadata src/metrics/family_server \
+               clients/c/grpc_call clients/modelctl/main workers/main tests/unit/trace/otlp_test tests/unit/services/control_service_test
 
 # Of libm what -O2 has inline, and -Os calls.
 LIBS_FRONT  := $(shell pkg-config --libs libuv libnghttp2 libprotobuf-c inih jansson zlib libmicrohttpd 2>/dev/null) -lpthread \
@@ -197,6 +200,10 @@ $(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c
 $(BUILD)/flags:
 	@mkdir -p $(@D)
 	@echo '$(FLAGS)' >$@
+$(BUILD)/version:
+	@mkdir -p $(@D)
+	@echo '$(VERSION)' >$@
+$(foreach d,obj pic,$(SAY_VERSION:%=$(BUILD)/$(d)/%.o)): $(BUILD)/version
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags | $(PB_H)
 	@mkdir -p $(@D)
 	@echo "  CC      $<"

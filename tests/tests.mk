@@ -120,7 +120,7 @@ C_TIDY = $(wildcard src/*.c src/*/*.c shm/*.c proto/*.c workers/*.c workers/back
 HEADERS = $(wildcard src/*.h src/*/*.h shm/*.h proto/*.h workers/*.h clients/*/*.h)
 
 .PHONY: lint-quick
-lint-quick: check-layers check-circles check-banned check-functions check-mirrors check-headers format-check
+lint-quick: check-layers check-circles check-banned check-functions check-mirrors check-version check-headers format-check
 
 .PHONY: lint
 lint: lint-quick check-types check-messages tidy  ## formatting, include ranks, banned calls, sizes, headers alone, types of Python, clang-tidy
@@ -133,8 +133,8 @@ check-types:  ## mypy, over the client for Python
 check-messages:  ## the client for Python has the messages that proto/ describes
 	$(Q)$(PYTHON_TEST) clients/python/generate_messages.py --check
 
-.PHONY: check-layers check-banned check-functions check-mirrors
-check-layers check-banned check-functions check-mirrors:
+.PHONY: check-layers check-banned check-functions check-mirrors check-version
+check-layers check-banned check-functions check-mirrors check-version:
 	$(Q)scripts/$@
 
 .PHONY: check-circles

@@ -13,4 +13,4 @@ from .client import Client, connect
 from .errors import ConnectionLost, ModeldError
 
 __all__ = ["Client", "ConnectionLost", "DeviceArray", "DeviceRegion", "ModelInfo", "ModeldError", "Result", "TensorInfo", "Timings", "connect"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
