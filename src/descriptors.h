@@ -14,8 +14,9 @@ struct config;
 /* Raise the soft limit to the hard one. Returns the one in effect. */
 uint64_t descriptors_raise(void);
 /*
- * Keep what the daemon and its workers need, and lower the limits of connections and regions to
- * shares of the rest; what was lowered is logged. -EMFILE: there is no rest (logged, too)
+ * Keep what the daemon and its workers need. Where the rest is less than the limits of connections and regions allow
+ * together, they are lowered to shares of it, of which each has what others leave; that is logged. -EMFILE: there is
+ * no rest (logged, too)
  */
 _must_use_ int descriptors_share(struct config *config, uint64_t limit);
 

@@ -40,6 +40,24 @@ Test(descriptors, enough_for_all)
 	cr_expect_eq(config.frontend.services.max_shm_regions, 500);
 }
 
+/* However unlike what others want. */
+Test(descriptors, what_fits_is_not_lowered)
+{
+	const uint32_t all = NEEDED + 10000 + 1000 + 5000 + 500;
+
+	cr_assert_eq(descriptors_share(&config, all), 0);
+	cr_expect_eq(config.frontend.http2.max_connections, 10000);
+	cr_expect_eq(config.handoff.max_connections, 1000);
+	cr_expect_eq(config.handoff.max_regions, 5000);
+	cr_expect_eq(config.frontend.services.max_shm_regions, 500);
+	cr_assert_eq(descriptors_share(&config, all - 1), 0);
+	/* Those that want most, and no more than has to be. */
+	cr_expect_eq(config.frontend.http2.max_connections, 9999);
+	cr_expect_eq(config.handoff.max_regions, 4999);
+	cr_expect_eq(config.handoff.max_connections, 1000);
+	cr_expect_eq(config.frontend.services.max_shm_regions, 500);
+}
+
 Test(descriptors, shares_and_a_rest)
 {
 	const uint32_t limit = 1024;
