@@ -18,8 +18,8 @@ typedef Inference__StatisticDuration Duration;
 static const char models_usage[] =
 	"usage: modelctl models [options]\n"
 	"\n"
-	"Lists the models of the repositories: state of each version, and why it is not\n"
-	"ready.\n"
+	"Lists the models of the repositories: state of each version, and what is wrong\n"
+	"with it, or with what was to replace it.\n"
 	"\n"
 	"      --watch              again and again, until interrupted\n"
 	"\n"

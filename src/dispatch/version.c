@@ -172,7 +172,7 @@ const char *version_detail(const struct version *v)
 	return pool_model_detail(v->pool_model);
 }
 
-const char *version_passed_over(const struct version *v)
+const char *version_remark(const struct version *v)
 {
 	return v->passed_over ? v->passed_over : "";
 }

@@ -63,9 +63,10 @@ bool version_hopeful(const struct version *v);
 const char *version_state_name(const struct version *v);
 /* Why it does not serve; "" when there is nothing to say. */
 const char *version_detail(const struct version *v);
-/* Why another one could not take its place: "version 2 has failed, this one goes on: ..."; "": none was to, or it was forgotten. */
-const char *version_passed_over(const struct version *v);
-/* It is what is wanted: forget that one. */
+/* What there is to say of it though it serves: why another one could not take its place ("version 2 has failed, this one goes on:
+ * ..."); "": nothing. */
+const char *version_remark(const struct version *v);
+/* It is what is wanted: forget the one that could not take its place. */
 void version_stays(struct version *v);
 /* Bytes that it takes in workers on that device (NULL: in all), as these have measured. */
 uint64_t version_memory_bytes(const struct version *v, const char *device);

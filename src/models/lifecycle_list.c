@@ -16,15 +16,23 @@ static enum lifecycle_state state_of(const struct version *v)
 }
 
 /* wrong: what is wrong with its files by now; NULL: nothing. */
-static void tell_version(const struct version *v, const char *wrong, item_fn on_item, void *data)
+static const char *reason_of(const struct version *v, const char *wrong)
 {
 	const char *detail = version_detail(v);
+
+	if (*detail)
+		return detail;
+	return wrong ? wrong : version_remark(v);
+}
+
+static void tell_version(const struct version *v, const char *wrong, item_fn on_item, void *data)
+{
 	const struct version_settings *s = version_settings(v);
 	const struct lifecycle_item item = {
 		.name = s->name,
 		.version = s->version,
 		.state = state_of(v),
-		.reason = !*detail && wrong ? wrong : detail,
+		.reason = reason_of(v, wrong),
 		.wrong = wrong != NULL,
 	};
 

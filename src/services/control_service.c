@@ -174,8 +174,8 @@ static int fill_model(struct message_memory *memory, Model *m, const struct vers
 	m->version = (char *)settings->version;
 	m->backend = (char *)settings->backend;
 	m->state = (char *)version_state_name(model);
-	m->detail = (char *)(*version_detail(model) ? version_detail(model)
-						    : version_passed_over(model));
+	m->detail =
+		(char *)(*version_detail(model) ? version_detail(model) : version_remark(model));
 	m->workers_ready = version_workers_ready(model);
 	m->max_batch_size = version_max_batch_size(model);
 	m->queue_depth = version_queue_depth(model);

@@ -44,6 +44,16 @@ static bool is_number(const char *number)
 	return !decimal_parse(number, &value) && value <= INT64_MAX;
 }
 
+/* Triton's words in front, by which clients may know it. */
+static int fail_hopeless(struct infer_failure *f, const struct version *v)
+{
+	const char *detail = version_detail(v);
+
+	return infer_fail(f, GRPC_NOT_FOUND,
+		"Request for unknown model: '%s' has no available versions%s%s",
+		version_settings(v)->name, *detail ? ": " : "", detail);
+}
+
 /* What has no declaration was never ready: it has nothing to be asked for. */
 static int judge(struct infer_failure *f, const struct version *v)
 {
@@ -52,8 +62,7 @@ static int judge(struct infer_failure *f, const struct version *v)
 	if (version_declared(v))
 		return 0;
 	if (!version_hopeful(v))
-		return infer_fail(f, GRPC_NOT_FOUND,
-			"Request for unknown model: '%s' has no available versions", s->name);
+		return fail_hopeless(f, v);
 	return infer_fail(f, GRPC_UNAVAILABLE,
 		"Request for unknown model: '%s' version %s is not at ready state", s->name,
 		s->version);

@@ -43,7 +43,7 @@ static void on_item(void *data, const struct lifecycle_item *item)
 		m->name = (char *)item->name;
 		m->version = (char *)item->version;
 		m->state = (char *)state_name(item->state);
-		m->reason = (char *)(item->state == LIFECYCLE_READY ? "" : item->reason);
+		m->reason = (char *)item->reason;
 	}
 	l->n++;
 }

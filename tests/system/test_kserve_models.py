@@ -65,6 +65,8 @@ def test_why_not(served):
     assert text.startswith("load failed for model 'junk': version 1 is at UNAVAILABLE state: ")
     state, reason = index(client)["junk", "1"]
     assert state == "UNAVAILABLE" and "model.onnx" in reason
+    assert refused(lambda: client.get_model_metadata("junk")) == (
+        "NOT_FOUND", f"Request for unknown model: 'junk' has no available versions: {reason}")
     state, reason = index(client)["wrong", ""]
     assert state == "UNAVAILABLE" and "no field 'colour'" in reason
 

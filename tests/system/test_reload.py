@@ -114,7 +114,8 @@ def test_status_says_why_a_new_version_has_failed(start, repository):
     wait_for("the failure", lambda: "new model version failed" in d.log())
     (state, detail), = details()
     assert state == "ready" and re.match(r"version \d+ has failed, this one goes on: load failed on cpu:0: ", detail)
-    assert "has failed, this one goes on" in " ".join(d.modelctl("status", "identity").stdout.split())
+    for command in (["status", "identity"], ["models"]):
+        assert "has failed, this one goes on" in " ".join(d.modelctl(*command).stdout.split())
     repository.put("identity")
     hang_up(d)
     wait_for("a version of which there is nothing to say", lambda: details() == [("ready", "")])

@@ -100,12 +100,12 @@ Test(version, states)
 Test(version, keeps_in_mind_what_could_not_take_its_place)
 {
 	up(UINT32_MAX, 16);
-	cr_expect_str_eq(version_passed_over(bed.alpha), "");
+	cr_expect_str_eq(version_remark(bed.alpha), "");
 	for (int i = 0; i < 2; i++)
 		version_pass_over(bed.alpha, bed.gamma);
-	cr_expect(strstr(version_passed_over(bed.alpha), " has failed, this one goes on: "));
+	cr_expect(strstr(version_remark(bed.alpha), " has failed, this one goes on: "));
 	version_stays(bed.alpha);
-	cr_expect_str_eq(version_passed_over(bed.alpha), "");
+	cr_expect_str_eq(version_remark(bed.alpha), "");
 	version_pass_over(bed.alpha, bed.gamma); /* goes with it */
 }
 
@@ -121,9 +121,8 @@ Test(version, what_could_not_take_its_place_is_cut_where_it_may_be)
 			memcpy(detail + at, "\u2713", 4);
 		bed.pool->detail[bed.gamma->pool_model->id] = detail;
 		version_pass_over(bed.alpha, bed.gamma);
-		cr_expect(strstr(version_passed_over(bed.alpha), "\u2713\u2713\u2713"));
-		cr_expect(utf8_valid(
-			version_passed_over(bed.alpha), strlen(version_passed_over(bed.alpha))));
+		cr_expect(strstr(version_remark(bed.alpha), "\u2713\u2713\u2713"));
+		cr_expect(utf8_valid(version_remark(bed.alpha), strlen(version_remark(bed.alpha))));
 	}
 }
 

@@ -243,6 +243,11 @@ const char *version_detail(const struct version *v)
 	return v->detail;
 }
 
+const char *version_remark(const struct version *v)
+{
+	return v->remark ? v->remark : "";
+}
+
 void version_stays(struct version *v)
 {
 	v->n_stays++;

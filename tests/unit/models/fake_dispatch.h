@@ -21,7 +21,7 @@ struct version {
 	uint64_t gpu_bytes[FAKE_GPUS_MAX]; /* on cuda:0, cuda:1, ... */
 	struct version_counters counters;
 	unsigned n_retries, n_stays;
-	const char *detail;
+	const char *detail, *remark;
 };
 
 /* struct dispatch */

@@ -652,6 +652,10 @@ Test(lifecycle, a_list)
 	v = fake_last();
 	v->ready = v->declared = true;
 	cr_expect_str_eq(list(), "a:1 loading; b: unloaded; c: unloaded; d:1 ready; ");
+	v->remark = "version 2 has failed";
+	cr_expect_str_eq(
+		list(), "a:1 loading; b: unloaded; c: unloaded; d:1 ready version 2 has failed; ");
+	v->remark = NULL;
 	v = version_ref(fake_find("a", "1"));
 	ask_unload("a", "");
 	cr_expect_str_eq(list(), "a:1 unloading; b: unloaded; c: unloaded; d:1 ready; ");
@@ -672,6 +676,10 @@ Test(lifecycle, a_list_of_what_was_right_once)
 				"key = value (wrong); "));
 	cr_expect_str_eq(list_wrong(),
 		in_tree("b:1 ready %/b/model.conf:1: neither [section] nor key = value (wrong); "));
+	fake_find("b", "1")->remark = "version 2 has failed";
+	cr_expect_str_eq(list_wrong(),
+		in_tree("b:1 ready %/b/model.conf:1: neither [section] nor key = value (wrong); "),
+		"what is wrong by now goes first");
 }
 
 /* --- Trying again --------------------------------------------------------------------------------- */

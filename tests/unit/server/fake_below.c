@@ -260,7 +260,7 @@ const char *version_detail(const struct version *v)
 	return "";
 }
 
-const char *version_passed_over(const struct version *v)
+const char *version_remark(const struct version *v)
 {
 	return "";
 }

@@ -840,7 +840,7 @@ const char *version_state_name(const struct version *m)
 	return m->ready ? "ready" : m->hopeful ? "loading" : "failed";
 }
 
-const char *version_passed_over(const struct version *m)
+const char *version_remark(const struct version *m)
 {
 	return m->passed_over ? m->passed_over : "";
 }

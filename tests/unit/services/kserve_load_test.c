@@ -231,7 +231,8 @@ Test(kserve_load, calls_that_go_away)
 
 static void fill_items(void)
 {
-	lifecycle.items[0] = (struct lifecycle_item){"a", "1", LIFECYCLE_READY, "", false};
+	lifecycle.items[0] =
+		(struct lifecycle_item){"a", "1", LIFECYCLE_READY, "2 has failed", false};
 	lifecycle.items[1] = (struct lifecycle_item){"b", "", LIFECYCLE_UNLOADED, "", false};
 	lifecycle.items[2] =
 		(struct lifecycle_item){"c", "2", LIFECYCLE_UNAVAILABLE, "no such operator", false};
@@ -267,6 +268,7 @@ Test(kserve_load, the_index_is_read_for_those_who_may_load)
 	cr_assert_eq(m->n_models, 5);
 	for (size_t i = 0; i < 5; i++)
 		cr_expect_str_eq(m->models[i]->state, states[i]);
+	cr_expect_str_eq(m->models[0]->reason, "2 has failed", "while the old one goes on");
 	cr_expect_str_eq(m->models[2]->reason, "no such operator");
 	cr_expect_str_eq(m->models[2]->version, "2");
 	inference__repository_index_response__free_unpacked(m, NULL);

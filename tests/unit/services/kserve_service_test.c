@@ -260,6 +260,14 @@ Test(kserve, a_model_that_failed)
 	refuse(GRPC_NOT_FOUND, "Request for unknown model: 'm' has no available versions");
 }
 
+Test(kserve, why_a_model_failed)
+{
+	model->is_declared = model->hopeful = model->ready = false;
+	model->detail = "no such operator";
+	refuse(GRPC_NOT_FOUND,
+		"Request for unknown model: 'm' has no available versions: no such operator");
+}
+
 Test(kserve, a_model_that_is_being_loaded)
 {
 	model->is_declared = model->ready = false;
