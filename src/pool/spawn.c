@@ -139,11 +139,24 @@ static void set_oom_adj(const char *text, const char *program, pid_t pid)
 	close(fd);
 }
 
+/* Where there is no /dev/null (a root of its own need not have one): a pipe that nobody writes to. An error that named a
+ * file would be taken for the program's. */
+static int open_empty(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int ends[2];
+
+	if (fd >= 0 || pipe2(ends, O_CLOEXEC))
+		return fd;
+	close(ends[1]);
+	return ends[0];
+}
+
 /* All are moved out of the way first: they may be one of those that the worker gets themselves. */
 static int place_descriptors(const struct spawn_options *o)
 {
 	int channel = fcntl(o->channel_fd, F_DUPFD_CLOEXEC, FIRST_OTHER);
-	int opened = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int opened = open_empty();
 	int empty = opened < 0 ? -1 : fcntl(opened, F_DUPFD_CLOEXEC, FIRST_OTHER);
 	int handoff =
 		o->handoff_fd > 0 ? fcntl(o->handoff_fd, F_DUPFD_CLOEXEC, FIRST_OTHER) : empty;

@@ -7,8 +7,10 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
@@ -85,6 +87,30 @@ Test(spawn, standard_input_is_empty_whatever_is_free)
 	if (pid == 0)
 		_exit(cat_with_low_descriptors_free() == 0 ? 0 : 1);
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert_eq(status, 0);
+}
+
+static bool hide_devices(void)
+{
+	return !unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) &&
+	       !mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
+	       !mount("none", "/dev", "tmpfs", 0, NULL) && access("/dev/null", F_OK);
+}
+
+#define HIDES_NOTHING 77
+
+/* As in a root of its own that nobody has put any devices into. */
+Test(spawn, standard_input_is_empty_without_devices)
+{
+	int status;
+	pid_t pid = fork();
+
+	cr_assert_geq(pid, 0);
+	if (pid == 0)
+		_exit(!hide_devices() ? HIDES_NOTHING : cat_with_low_descriptors_free() != 0);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == HIDES_NOTHING)
+		cr_skip_test("no mounts of its own here");
 	cr_assert_eq(status, 0);
 }
 
