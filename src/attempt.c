@@ -124,8 +124,8 @@ int attempt_ended(struct attempt *a, const char *what, const char *why_not, int 
 	if (WIFSIGNALED(status))
 		snprintf(a->why, a->cap, "its %s ended by signal %d", what, WTERMSIG(status));
 	else
-		snprintf(a->why, a->cap, "its %s %s (exit status %d)", what, why_not,
-			WEXITSTATUS(status));
+		snprintf(a->why, a->cap, "its %s %s (exit status %d)%s%s", what, why_not,
+			WEXITSTATUS(status), *a->parting ? ": " : "", a->parting);
 	return -ENOEXEC;
 }
 
@@ -179,7 +179,10 @@ static int take_record(struct attempt *a, size_t n)
 
 	for (size_t at = 0; !r && at < n; at += used) {
 		r = wire_unpack(a->scratch, a->record + at, n - at, &used, &m);
-		if (!r)
+		if (!r && m->type == WIRE_BYE)
+			log_quote(m->bye.reason, strlen(m->bye.reason), a->parting,
+				sizeof(a->parting));
+		else if (!r)
 			r = a->take(a, m);
 	}
 	return r;

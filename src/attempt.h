@@ -28,6 +28,7 @@ struct attempt {
 	uint64_t until_ns; /* CLOCK_NO_DEADLINE: any time */
 	char *why;	   /* borrow; of cap bytes */
 	size_t cap;
+	char parting[256]; /* why a worker ends, as it says itself; "": it does not */
 	/* Take what is there, without waiting. 1: it is all; 0: there may be more; -errno */
 	int (*hear)(struct attempt *a);
 	/* Of a worker: each of its messages. As hear() */

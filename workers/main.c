@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/standard_fds.h"
 #include "workers/loop.h"
+#include "workers/parting.h"
 #include "workers/sandbox.h"
 
 #define CHANNEL_FD 3
@@ -74,17 +75,24 @@ static int enter_sandbox(bool executes)
 		r = sandbox_apply(&o, &report);
 	if (!r)
 		r = say_sandbox(&report);
-	if (r)
-		log_error("the sandbox cannot be entered",
-			"error=\"%s\" setting=\"[worker] sandbox, user\"", err_str(r));
+	if (!r)
+		return 0;
+	log_error("the sandbox cannot be entered",
+		"error=\"%s\" setting=\"[worker] sandbox, user\"", err_str(r));
+	parting_say(CHANNEL_FD, "the sandbox cannot be entered ([worker] sandbox, user): %s",
+		err_str(r));
 	return r;
 }
 
 static int run_program(char **argv)
 {
+	int r;
+
 	if (!enter_sandbox(true)) {
 		execv(argv[0], argv);
-		log_error("cannot run", "program=%s error=\"%s\"", argv[0], err_str(-errno));
+		r = -errno;
+		log_error("cannot run", "program=%s error=\"%s\"", argv[0], err_str(r));
+		parting_say(CHANNEL_FD, "%s cannot be run: %s", argv[0], err_str(r));
 	}
 	return WORKER_EXIT_CONFIG;
 }

@@ -11,6 +11,7 @@
 #include "shm/arena.h"
 #include "workers/affinity.h"
 #include "workers/loop_private.h"
+#include "workers/parting.h"
 #include "workers/run.h"
 #include "workers/sandbox.h"
 
@@ -37,12 +38,14 @@ static int device_failed(struct loop *l, const char *name, const char *why, int 
 		log_error("no such device here",
 			"worker=%s device=%s reason=\"%s\" hint=\"[worker] workers\"", loop_name(l),
 			name, why);
+		parting_say(l->channel_fd, "no device %s here: %s", name, why);
 		return loop_stop(l, WORKER_EXIT_CONFIG, "device");
 	}
 	if (r < 0)
 		return r;
 	log_error("the device cannot be used", "worker=%s device=%s reason=\"%s\"", loop_name(l),
 		name, why);
+	parting_say(l->channel_fd, "device %s cannot be used: %s", name, why);
 	return loop_stop(l,
 		device_class(r) == DEVICE_E_LOST ? WORKER_EXIT_DEVICE_LOST
 						 : WORKER_EXIT_DEVICE_UNUSABLE,

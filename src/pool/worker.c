@@ -222,7 +222,7 @@ void worker_plan_restart(struct worker *w)
 	w->restart_at_ns = w->pool->draining || rests(w) ? 0 : clock_ns() + delay_ns(w);
 }
 
-/* Why it ended, as the exit status says. */
+/* Why it ended, as the exit status says, and it itself. */
 static void judge_exit(
 	struct worker *w, const struct process_exit *e, const char *text, enum group_end end)
 {
@@ -234,7 +234,8 @@ static void judge_exit(
 		w->verdict = WORKER_UNUSABLE;
 	if (zero && !w->bye)
 		more = ": the model, or a library, ended the process";
-	snprintf(w->last_exit, sizeof(w->last_exit), "%s%s", text, more);
+	snprintf(w->last_exit, sizeof(w->last_exit), "%s%s%s%s", text, more,
+		w->parting[0] ? ": " : "", w->parting);
 }
 
 static void judge(struct worker *w, const struct process_exit *e)

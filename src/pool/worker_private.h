@@ -10,8 +10,9 @@
 #include "pool/process.h"
 #include "pool/worker.h"
 
-#define WORKER_NAME_MAX 80u
-#define WORKER_EXIT_MAX 320u
+#define WORKER_NAME_MAX	   80u
+#define WORKER_EXIT_MAX	   320u
+#define WORKER_PARTING_MAX 200u
 
 /* A place that has failed to start so often in a row does not count as a hope. */
 #define WORKER_HOPELESS_STARTS 3u
@@ -93,6 +94,8 @@ struct worker {
 	uint64_t up_since_ns; /* ... since then */
 	bool credit;	      /* a slot became free since the last pause */
 	bool bye;
+	char parting
+		[WORKER_PARTING_MAX]; /* why there was no hello, as it says itself; "": it does not */
 
 	/* Why trust has ended; loss is "" when the exit status says it. */
 	enum worker_verdict verdict;

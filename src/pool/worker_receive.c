@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -24,7 +25,7 @@
 #define MEMORY	   (SAYS(WIRE_MAP) | SAYS(WIRE_UNMAP) | SAYS(WIRE_UNMAPPED) | SAYS(WIRE_IMPORTED))
 
 static const uint32_t allowed[] = {
-	[WORKER_SPAWNED] = SAYS(WIRE_HELLO),
+	[WORKER_SPAWNED] = SAYS(WIRE_HELLO) | SAYS(WIRE_BYE),
 	[WORKER_LOADING] = MEMORY | SAYS(WIRE_READY) | SAYS(WIRE_DONE) | SAYS(WIRE_PARTIAL) |
 			   SAYS(WIRE_PONG) | SAYS(WIRE_LOADED) | SAYS(WIRE_UNLOADED),
 	[WORKER_READY] = MEMORY | SAYS(WIRE_DONE) | SAYS(WIRE_PARTIAL) | SAYS(WIRE_PONG) |
@@ -284,6 +285,19 @@ static void on_imported(struct worker *w, const struct wire_imported *m)
 		misbehaved(w, "imported: memory %#" PRIx64 " was not to be imported", m->id);
 }
 
+/* As part of a text that is quoted in lines of the log. */
+static void keep_parting(struct worker *w, const char *reason)
+{
+	snprintf(w->parting, sizeof(w->parting), "%s", reason);
+	utf8_mend(w->parting); /* it may be cut in a character */
+	for (char *at = w->parting; *at; at++) {
+		if ((unsigned char)*at < ' ' || *at == 0x7F)
+			*at = ' ';
+		else if (*at == '"')
+			*at = '\'';
+	}
+}
+
 static void on_bye(struct worker *w, const struct wire_bye *m)
 {
 	char reason[128];
@@ -293,6 +307,8 @@ static void on_bye(struct worker *w, const struct wire_bye *m)
 		return;
 	}
 	w->bye = true;
+	if (w->state == WORKER_SPAWNED)
+		keep_parting(w, m->reason);
 	log_debug("worker says bye", "worker=%s reason=%s", w->name,
 		log_quote(m->reason, strlen(m->reason), reason, sizeof(reason)));
 }

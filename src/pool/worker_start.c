@@ -138,6 +138,7 @@ static void forget_last(struct worker *w)
 	w->restart_at_ns = 0;
 	w->restarts += w->started_ns > 0;
 	w->bye = false;
+	w->parting[0] = '\0';
 	w->up = false;
 	w->credit = false;
 	w->ping_ns = 0;

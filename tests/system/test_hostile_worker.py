@@ -122,7 +122,7 @@ NOT_EMPTY = {"run", "done", "map", "unmap", "unmapped", "import", "imported"}
 LOADS = {"loaded": "loaded: model 0 was not to be loaded", "unloaded": "unloaded: model 0 was not to be unloaded",
          "pong": "pong: nonce 0 was not asked for"}
 SERVES = LOADS | {"partial": "partial: batch 0 is not in flight"}
-ADMITTED = {"spawned": {"hello": "hello: protocol 0, expected"}, "loading": SERVES | {"ready": "ready: for the second time"},
+ADMITTED = {"spawned": {"hello": "hello: protocol 0, expected", "bye": "message 'hello' is not allowed after bye"}, "loading": SERVES | {"ready": "ready: for the second time"},
             "ready": SERVES, "stopping": LOADS | {"bye": "bye: for the second time"}, "over": {"bye": "bye: for the second time"}}
 # The states of hostile_worker.c, and which the daemon has it in then.
 STATES = {"spawned": "spawned", "set_up": "loading", "loading": "loading", "ready": "ready", "running": "ready",

@@ -74,9 +74,23 @@ def test_a_model_may_have_an_interpreter_of_its_own(start, tmp_path):
               env={"PATH": f"{other.parent}:{os.environ['PATH']}"})
     with modeld.connect(d.unix) as c:
         assert c.infer("own", np.zeros(1)).tolist() == [b"yes"]
-        with pytest.raises(modeld.ModeldError):
+        with pytest.raises(modeld.ModeldError, match="interpreter /no/such/python: No such file or directory"):
             c.infer("wrong", np.zeros(1))
     assert "interpreter /no/such/python: No such file" in d.log()
+
+
+def test_an_interpreter_without_numpy_is_told_to_who_asks(start, tmp_path):
+    bare = tmp_path / "bare-python"
+    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
+    bare.chmod(0o755)
+    put(tmp_path / "models", "m", "def infer(x):\n    return x\n", f"[parameters]\ninterpreter = {bare}\n")
+    d = start(INTERPRETER, models=["m"], repository=str(tmp_path / "models"))
+    words = r"exit status 78: the model's interpreter, \S+, needs numpy: No module named 'numpy'"
+    wait_for("the reason", lambda: any(re.search(words, x.detail) for x in d.status().models))
+    assert re.search("last exit: " + words, " ".join(d.modelctl("status").stdout.split()))
+    with modeld.connect(d.unix) as c:
+        with pytest.raises(modeld.ModeldError, match=words):
+            c.infer("m", np.zeros(1))
 
 
 def test_a_model_that_cannot_be_loaded_says_why(start, tmp_path):

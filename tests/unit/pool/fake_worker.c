@@ -196,6 +196,13 @@ static void on_setup(struct fake *f, const struct wire_setup *s)
 		_exit(78);
 	if (is(f, "exit0"))
 		_exit(0);
+	if (!strncmp(f->script, "parting", 7))
+		say(f, &(struct wire_message){
+			       .type = WIRE_BYE, .bye = {.reason = "it \"lacks\"\nnumpy \xff"}});
+	if (is(f, "parting78"))
+		_exit(78);
+	if (is(f, "parting0"))
+		_exit(0);
 	if (is(f, "no-hello"))
 		hang();
 	if (is(f, "garbage"))

@@ -108,6 +108,9 @@ Test(loop_distrust, bad_setups)
 
 		fake_daemon_start(&d);
 		fake_daemon_send(&d, &m);
+		if (i == 1 || i == 2)
+			cr_expect(strstr(
+				fake_daemon_receive(&d, WIRE_BYE)->bye.reason, setups[i].device));
 		daemon_expect_exit(&d, i < 3 ? WORKER_EXIT_CONFIG : WORKER_EXIT_INTERNAL);
 	}
 }

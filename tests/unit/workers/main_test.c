@@ -156,6 +156,7 @@ Test(program, exit_status_says_that_the_device_is_not_there)
 	status = wait_status(pid);
 	cr_assert(WIFEXITED(status));
 	cr_assert_eq(WEXITSTATUS(status), WORKER_EXIT_CONFIG);
+	cr_expect(strstr(fake_daemon_receive(&d, WIRE_BYE)->bye.reason, "tpu:0"));
 	close_fd(&d.worker_fd);
 	fake_daemon_close(&d);
 }

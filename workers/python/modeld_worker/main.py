@@ -134,6 +134,16 @@ def _log_stacks():
         faulthandler.dump_traceback(file=2)
 
 
+def say_bye(reason):
+    """To the daemon, in the place of Hello: it would know the exit status alone."""
+    from . import wire
+    from .channel import Channel, Closed
+    try:
+        Channel(CHANNEL_FD).add(wire.Bye(reason=reason[:1000]), now=True)
+    except Closed:
+        pass
+
+
 def choose_temporary_directory():
     """A sandbox has none that can be written to, and libraries ask for its name although they write nothing there."""
     try:
@@ -161,6 +171,7 @@ def main(version):
     except ImportError as e:
         log.line(log.ERROR, "modeld-python cannot start", interpreter=sys.executable, error=str(e),
                  hint="the model's interpreter needs numpy")
+        say_bye(f"the model's interpreter, {sys.executable}, needs numpy: {str(e).strip().partition(chr(10))[0]}")
         return EXIT_CONFIG
     loop = Loop(CHANNEL_FD, handoff_fd)
     log.take_over_prints(loop.voice)
