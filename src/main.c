@@ -20,6 +20,7 @@
 #include "check.h"
 #include "check_models.h"
 #include "config.h"
+#include "config_default.h"
 #include "config_source.h"
 #include "descriptors.h"
 #include "device_check.h"
@@ -28,14 +29,19 @@
 #include "succession.h"
 
 #define SETS_MAX 256
+#define NEEDED	 "--config FILE or --triton REPOSITORY is needed"
 
 static const char usage[] =
-	"usage: modeld --config FILE [--set section.key=value]... [--check[=FORM]]\n"
+	"usage: modeld [--config FILE] [--set section.key=value]... [--check[=FORM]]\n"
 	"       modeld --triton REPOSITORY [--set section.key=value]... [--check[=FORM]]\n"
 	"\n"
 	"Serves the models of a repository over gRPC, from worker processes.\n"
 	"\n"
-	"  -c, --config FILE            configuration; every key is explained in conf/modeld.conf\n"
+	"  -c, --config FILE            configuration; every key is explained in "
+	"conf/modeld.conf.\n"
+	"                               Not given: the installed one, "
+	"PREFIX/etc/modeld/modeld.conf\n"
+	"                               (/etc/modeld/modeld.conf of /usr/bin/modeld)\n"
 	"      --triton REPOSITORY      without a file, or over it: Triton's defaults for this\n"
 	"                               repository of models (gRPC on 0.0.0.0:8001, metrics on\n"
 	"                               0.0.0.0:8002)\n"
@@ -67,6 +73,7 @@ struct options {
 	struct config_source source; /* sets: the array below */
 	const char *triton[TRITON_SETS_ + 1];
 	char *triton_repository; /* own; NULL: it was not given */
+	char installed[4096];	 /* the file that goes with this program; "": it is not installed */
 	const char *sets[SETS_MAX];
 	bool check;
 	bool forms; /* --check prints files of models: */
@@ -103,6 +110,19 @@ static int set_form(struct options *o, const char *form)
 	o->forms = form != NULL;
 	o->form = form && !strcmp(form, "pbtxt") ? MODEL_FORM_PBTXT : MODEL_FORM_CONF;
 	return form && strcmp(form, "pbtxt") != 0 && strcmp(form, "conf") != 0 ? -EINVAL : 0;
+}
+
+/* Nothing says which configuration. 0; an exit code */
+static int take_installed(struct options *o)
+{
+	if (!*o->installed)
+		return usage_error(NEEDED);
+	if (access(o->installed, F_OK)) {
+		fprintf(stderr, "modeld: there is no %s\n", o->installed);
+		return usage_error(NEEDED);
+	}
+	o->source.file = o->installed;
+	return 0;
 }
 
 /* 0 to go on, -1 when done with success, else an exit code. */
@@ -146,9 +166,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 			argv[optind]);
 		return SERVER_EXIT_USAGE;
 	}
-	if (!o->source.file && !o->triton_repository)
-		return usage_error("--config FILE or --triton REPOSITORY is needed");
-	return 0;
+	return o->source.file || o->triton_repository ? 0 : take_installed(o);
 }
 
 static void release_options(struct options *o)
@@ -321,6 +339,8 @@ int main(int argc, char **argv)
 	if (standard_fds_open())
 		return SERVER_EXIT_OS;
 	command_init(&command, argv);
+	if (!config_default_file(command.program, o.installed, sizeof(o.installed)))
+		o.installed[0] = '\0';
 	r = parse_options(argc, argv, &o);
 	if (r)
 		return r < 0 ? SERVER_EXIT_OK : r;
@@ -336,6 +356,9 @@ int main(int argc, char **argv)
 		return r;
 	log_init(NULL, config.log_level);
 	log_set_format(config.log_format);
+	if (o.source.file == o.installed)
+		log_info("no --config is given: the installed configuration is read", "file=%s",
+			o.installed);
 	/* Of what is started. Without memory for it their lines are text. */
 	setenv(LOG_FORMAT_VARIABLE, log_format_name(config.log_format), 1);
 	if (o.check)

@@ -74,6 +74,19 @@ def test_what_is_installed(prefix):
     assert "not found" not in linked and ROOT not in linked
 
 
+def test_without_config_the_installed_one_is_read(prefix):
+    conf = prefix / "etc" / "modeld" / "modeld.conf"
+    said = subprocess.run([prefix / "bin" / "modeld", "--check"], capture_output=True, text=True)
+    assert f"the installed configuration is read file={conf}\n" in said.stderr, said.stderr
+    assert f"\nrepository = {prefix}/share/modeld/models\n" in said.stdout
+    away = conf.rename(conf.with_suffix(".away"))
+    try:
+        said = subprocess.run([prefix / "bin" / "modeld", "--check"], capture_output=True, text=True)
+    finally:
+        away.rename(conf)
+    assert said.returncode == 64 and f"there is no {conf}\n" in said.stderr and "--config FILE or" in said.stderr
+
+
 def test_the_manual_has_every_key(prefix):
     page = (prefix / "share" / "man" / "man5" / "modeld.conf.5").read_text().replace("\\-", "-")
     section = None
