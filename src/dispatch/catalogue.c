@@ -418,6 +418,7 @@ void catalogue_note(struct catalogue *c, struct version *v)
 	if (!v->proven && version_ready(v)) {
 		v->proven = true;
 		v->proven_ns = clock_ns();
+		version_compare(v);
 	}
 	if (version_announce(v))
 		c->on_change(c->data, v);

@@ -26,6 +26,7 @@ static void version_free(struct version *v)
 	pool_model_free(v->pool_model);
 	spare_clear(&v->spare_requests);
 	version_stays(v);
+	free(v->contradiction);
 	version_settings_release(&v->settings);
 	free(v);
 }
@@ -174,7 +175,23 @@ const char *version_detail(const struct version *v)
 
 const char *version_remark(const struct version *v)
 {
-	return v->passed_over ? v->passed_over : "";
+	if (v->passed_over)
+		return v->passed_over;
+	return v->contradiction ? v->contradiction : "";
+}
+
+void version_compare(struct version *v)
+{
+	const struct wire_loaded *declared = version_declared(v);
+	char text[CLAIMS_TEXT_MAX], quoted[CLAIMS_TEXT_MAX + 64];
+
+	if (v->contradiction || !declared ||
+		!claims_contradict(v->settings.claims, declared, text, sizeof(text)))
+		return;
+	v->contradiction = strdup(text);
+	log_warning("a model is not what its configuration says: the model holds",
+		"model=%s version=%s why=%s", v->settings.name, v->settings.version,
+		log_quote(text, strlen(text), quoted, sizeof(quoted)));
 }
 
 void version_stays(struct version *v)

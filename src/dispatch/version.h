@@ -64,7 +64,7 @@ const char *version_state_name(const struct version *v);
 /* Why it does not serve; "" when there is nothing to say. */
 const char *version_detail(const struct version *v);
 /* What there is to say of it though it serves: why another one could not take its place ("version 2 has failed, this one goes on:
- * ..."); "": nothing. */
+ * ..."), or where its configuration contradicts it; "": nothing. */
 const char *version_remark(const struct version *v);
 /* It is what is wanted: forget the one that could not take its place. */
 void version_stays(struct version *v);

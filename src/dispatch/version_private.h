@@ -21,7 +21,8 @@ struct version {
 	bool retired;			  /* out of the catalogue: what was begun is finished */
 	struct version *replaces;	  /* ref: it is to take that one's place when it is ready */
 	char *passed_over; /* own; why what was to take its own place could not; NULL: nothing was */
-	bool proven;	   /* a worker has had it ready once ... */
+	char *contradiction;	 /* own; of its configuration to itself, for people; NULL: none */
+	bool proven;		 /* a worker has had it ready once ... */
 	uint64_t proven_ns;	 /* ... since then */
 	struct list node;	 /* in dispatch.retired */
 	struct list family_node; /* in its family of the catalogue */
@@ -46,6 +47,8 @@ void version_note_refusal(struct version *v);
 void version_note_cancel(struct version *v, uint64_t deadline_ns);
 /* Log what is new of its state. Returns whether readiness has changed since it was announced last. */
 bool version_announce(struct version *v);
+/* It is ready for the first time: have the log, and who asks, told where its configuration contradicts it. */
+void version_compare(struct version *v);
 /* What was to take its place has failed, and it goes on: keep in mind why, as far as memory allows. */
 void version_pass_over(struct version *v, const struct version *failed);
 /* May requests wait a little for company? */

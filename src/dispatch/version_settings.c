@@ -64,9 +64,11 @@ int version_settings_copy(struct version_settings *to, const struct version_sett
 	to->sequence = NULL;
 	to->queue = NULL;
 	to->labels = NULL;
+	to->claims = NULL;
 	failed |= sequence_settings_copy(&to->sequence, from->sequence) != 0;
 	failed |= queue_settings_copy(&to->queue, from->queue) != 0;
 	failed |= labels_copy(&to->labels, from->labels) != 0;
+	failed |= claims_copy(&to->claims, from->claims) != 0;
 	if (!failed)
 		return 0;
 	version_settings_release(to);
@@ -92,6 +94,7 @@ void version_settings_release(struct version_settings *s)
 	free(s->sequence);
 	free(s->queue);
 	free(s->labels);
+	free(s->claims);
 	spool_dir_unref(s->files);
 	memset(s, 0, sizeof(*s));
 }
@@ -127,7 +130,7 @@ bool version_settings_equal(const struct version_settings *a, const struct versi
 	       warmups_equal(a->warmups, a->n_warmups, b->warmups, b->n_warmups) &&
 	       sequence_settings_equal(a->sequence, b->sequence) &&
 	       queue_settings_equal(a->queue, b->queue) && labels_equal(a->labels, b->labels) &&
-	       parameters_equal(a, b);
+	       claims_equal(a->claims, b->claims) && parameters_equal(a, b);
 }
 
 /* --- On the wire -------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/cleanup.h"
+#include "dispatch/claims.h"
 #include "dispatch/labels.h"
 #include "dispatch/queue_settings.h"
 #include "dispatch/sequence_settings.h"
@@ -40,6 +41,7 @@ struct version_settings {
 	struct sequence_settings *sequence; /* NULL: its requests belong to no sequences */
 	struct queue_settings *queue;	    /* NULL: one level, no timeouts, no size is preferred */
 	struct labels *labels;		    /* NULL: no output has any */
+	struct claims *claims;		    /* NULL: the files say nothing of the model's tensors */
 	const struct wire_pair *parameters;
 	size_t n_parameters;
 	const char *warmup_path; /* where the files of warm-ups are; NULL: there are no warm-ups */

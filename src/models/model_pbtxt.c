@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "models/claims_pbtxt.h"
 #include "models/instance_pbtxt.h"
 #include "models/label_files.h"
 #include "models/layout.h"
@@ -236,6 +237,17 @@ static int map_labels(struct mapping *m)
 	return r == LABEL_FILES_E_INVALID ? wrong(m, "output.label_filename", what) : r;
 }
 
+/* --- Tensors -------------------------------------------------------------------------------------- */
+
+/* The model declares them itself: what is said here is compared with that when it is loaded. */
+static int map_claims(struct mapping *m)
+{
+	struct version_settings *s = &m->conf->settings;
+
+	free(s->claims);
+	return claims_pbtxt_map(m->config, &s->claims);
+}
+
 /* --- Parameters ----------------------------------------------------------------------------------- */
 
 static int map_parameters(struct mapping *m)
@@ -286,8 +298,7 @@ static int map_warmups(struct mapping *m)
 
 /* --- What does nothing here ----------------------------------------------------------------------- */
 
-/* What a model declares itself holds: input, output and model_transaction_policy say the same, or are wrong, and are
- * not compared. */
+/* What a model declares itself holds, also where model_transaction_policy says something else. */
 static bool is_acted_on(unsigned number)
 {
 	static const unsigned numbers[] = {1, 2, 3, 4, 5, 6, 7, 8, 11, 13, 14, 16, 17, 19};
@@ -327,7 +338,7 @@ static int name_ignored(struct mapping *m)
 static int map(struct mapping *m)
 {
 	static int (*const steps[])(struct mapping * m) = {map_name, map_backend, map_file,
-		map_versions, map_scheduling, map_batching, map_instances, map_labels,
+		map_versions, map_scheduling, map_batching, map_instances, map_labels, map_claims,
 		map_parameters, map_warmups, name_ignored};
 	bool is_wrong = false;
 

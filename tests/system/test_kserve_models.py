@@ -71,6 +71,22 @@ def test_why_not(served):
     assert state == "UNAVAILABLE" and "no field 'colour'" in reason
 
 
+def test_a_configuration_that_contradicts_the_model(served, repository):
+    d, client = served
+    config = """backend: "builtin" max_batch_size: 8 parameters { key: "function" value { string_value: "simple" } }
+        input { name: "INPUT0" data_type: TYPE_%s dims: 16 } input { name: "INPUT1" data_type: TYPE_INT32 dims: 16 }"""
+    os.makedirs(os.path.join(repository.directory, "odd"))
+    repository.write("odd/config.pbtxt", config % "FP32")
+    client.load_model("odd")
+    words = "input 'INPUT0' is FP32 [16] in its configuration, and INT32 [-1,16] in the model"
+    assert index(client)["odd", "1"] == ("READY", words)
+    assert words in [x.detail for x in d.status().models] and words in " ".join(d.modelctl("status").stdout.split())
+    assert "a model is not what its configuration says" in d.log()
+    repository.write("odd/config.pbtxt", config % "INT32")
+    client.load_model("odd")
+    assert index(client)["odd", "1"] == ("READY", "")
+
+
 def test_settings_for_a_load(served, repository):
     """They hold until another load says something else; what is wrong changes nothing."""
     _, client = served

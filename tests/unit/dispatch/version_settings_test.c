@@ -82,6 +82,7 @@ Test(version_settings, every_difference_counts)
 	static const struct wire_pair others[] = {{"threads", "2"}, {"mode", "slow"}};
 	static const struct wire_warmup colder[] = {{.name = "w", .batch_size = 1, .count = 1}};
 	static struct labels labels = {.bytes = sizeof(labels)};
+	static struct claims claims;
 	static struct queue_settings other_queue = {.n_levels = 2};
 	static const struct wire_pair renamed[] = {{"threads", "2"}, {"kind", "fast"}};
 
@@ -101,6 +102,7 @@ Test(version_settings, every_difference_counts)
 	DIFFERS(content = 1);
 	DIFFERS(queue = &other_queue);
 	DIFFERS(labels = &labels);
+	DIFFERS(claims = &claims);
 	DIFFERS(n_parameters = 1);
 	DIFFERS(warmup_path = NULL);
 	DIFFERS(n_warmups = 0);

@@ -126,6 +126,25 @@ Test(version, what_could_not_take_its_place_is_cut_where_it_may_be)
 	}
 }
 
+Test(version, keeps_in_mind_where_its_configuration_contradicts_it)
+{
+	struct claims *c = claims_new(1);
+
+	up(UINT32_MAX, 16);
+	version_compare(bed.alpha);
+	cr_expect_str_eq(version_remark(bed.alpha), "");
+	cr_assert_not_null(c);
+	memcpy(c->list[0].name, "none", 5);
+	bed.alpha->settings.claims = c; /* and goes with it */
+	for (int i = 0; i < 2; i++)
+		version_compare(bed.alpha);
+	cr_expect_str_eq(version_remark(bed.alpha),
+		"input 'none' is in its configuration, and the model has no such input");
+	version_pass_over(bed.alpha, bed.gamma);
+	cr_expect(strstr(version_remark(bed.alpha), " has failed, this one goes on: "),
+		"which goes first");
+}
+
 Test(version, is_where_the_pool_has_it)
 {
 	struct pool_placement p;

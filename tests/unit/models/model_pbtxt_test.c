@@ -357,3 +357,33 @@ Test(model_pbtxt, each_that_is_wrong)
 	for (size_t i = 0; meant[i]; i++)
 		cr_expect(strstr(text, meant[i]), "%s: %s", meant[i], text);
 }
+
+/* --- Tensors -------------------------------------------------------------------------------------- */
+
+static void expect_claim(
+	size_t i, bool output, const char *name, enum dtype dtype, uint32_t rank, int64_t last)
+{
+	const struct claim *c = &m.settings.claims->list[i];
+
+	cr_expect_eq(c->output, output);
+	cr_expect_str_eq(c->name, name);
+	cr_expect_eq(c->dtype, dtype);
+	cr_assert_eq(c->rank, rank);
+	cr_expect(rank == 0 || c->dims[rank - 1] == last);
+}
+
+Test(model_pbtxt, tensors_are_kept_to_be_compared)
+{
+	good("backend: \"onnxruntime\"");
+	cr_expect_null(m.settings.claims);
+	good("input { name: \"x\" data_type: TYPE_FP32 dims: [ 3, -1 ] }\n"
+	     "input { name: \"odd\" dims: [ 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 ] }\n"
+	     "output { name: \"y\" data_type: TYPE_STRING } output { name: \"z\" dims: 5 }");
+	cr_assert_not_null(m.settings.claims);
+	cr_assert_eq(m.settings.claims->n, 3);
+	expect_claim(0, false, "x", DTYPE_F32, 2, -1);
+	expect_claim(1, true, "y", DTYPE_BYTES, 0, 0);
+	expect_claim(2, true, "z", DTYPE_INVALID, 1, 5);
+	good("backend: \"onnxruntime\"");
+	cr_expect_null(m.settings.claims);
+}
