@@ -97,7 +97,7 @@ static void write_ends(struct text *t, const struct family *f, const struct subj
 
 const struct family worker_families[] = {
 	{"modeld_worker_up", "gauge", "1 while it takes batches", OF_WORKER, .value = up},
-	{"modeld_worker_ready_seconds", "gauge", "Since when its process is ready; 0: it is not",
+	{"modeld_worker_ready_seconds", "gauge", "For how long its process is ready; 0: it is not",
 		OF_WORKER, .value = ready_ns, .unit = TEXT_SECONDS},
 	{"modeld_worker_restarts_total", "counter", "Processes that were started after the first",
 		OF_WORKER, .value = restarts},
