@@ -115,10 +115,10 @@ static int hold_standard_descriptors(void)
 	int fd;
 
 	do {
-		fd = open("/dev/null", O_RDONLY);
+		fd = open("/", O_PATH | O_DIRECTORY);
 	} while (fd >= 0 && fd <= STDERR_FILENO);
 	if (fd < 0)
-		return modelctl_fail(MODELCTL_FAILED, "/dev/null: %s", err_str(-errno));
+		return modelctl_fail(MODELCTL_FAILED, "/: %s", err_str(-errno));
 	close_fd(&fd);
 	return 0;
 }

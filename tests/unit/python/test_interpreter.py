@@ -71,3 +71,8 @@ def test_of_path_the_first_that_the_sandbox_shows(begin):
     if "Landlock" not in held_by.stdout or not os.path.exists(SYSTEMS):
         pytest.skip("no sandbox, or no Python that it would show")
     check(begin(LAUNCHER, "--run", **sandbox), "")
+
+
+def test_a_shell_that_reads_all_of_it_finds_no_fault():
+    """As those do that look scripts through before they are installed."""
+    assert subprocess.run(["sh", "-n", PROGRAM], capture_output=True, text=True, check=False).stderr == ""
